@@ -1,0 +1,1 @@
+"""AltEraser: make a trained recommender forget, and measure that it did."""
