@@ -1,0 +1,246 @@
+"""The one loop that training and every eraser share: passes, stopping, progress, cancellation, trace.
+
+A pass is one sweep over user rows, then item rows (Liu et al., RecSys 2022, Algorithm 1). After the user sweep of
+an exact solver P = P*(Q) is the minimum given Q, so the loop is a fixed-point iteration Q ← T(Q) on the reduced
+objective φ(Q) = min_P L(P, Q): that is what Anderson extrapolation accelerates, what the safeguard watches, and
+why the decrement of the item sweep is the residual of the whole point (P*(Q), Q) at no cost.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from alteraser.erasers.anderson import Anderson
+from alteraser.errors import Interrupted, InvalidInput, NumericFailure
+from alteraser.models import Factors, Problem
+from alteraser.solvers import RowSolver
+from alteraser.solvers.rows import default_threads, padded
+from alteraser.solvers.stationarity import evaluate, gradient_norm
+
+Array = npt.NDArray[Any]
+Scope = Literal["touched", "all"]
+
+
+@dataclass(frozen=True)
+class PassRecord:
+    """One pass, for the trace."""
+
+    number: int
+    scope: Scope
+    objective: float
+    """L after the pass, from the sweep's own sums."""
+    residual: float | None
+    """The stopping measure as the pass saw it; exact once the loop ends, an estimate inside. None for ``touched``."""
+    seconds: float
+    rows: int
+    extrapolated: bool
+    """True when the pass started from an extrapolated point that was accepted."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the driver needs to know, apart from the problem."""
+
+    solver: RowSolver
+    tolerance: float
+    max_passes: int
+    memory: int = 6
+    """Anderson's memory; 0 for plain passes."""
+    threads: int = field(default_factory=default_threads)
+    train_prediction: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.tolerance >= 0 or not np.isfinite(self.tolerance):
+            raise InvalidInput(f"tolerance={self.tolerance}: expected a number of at least 0")
+        if self.max_passes < 0 or self.memory < 0 or self.threads < 1:
+            raise InvalidInput("max_passes and memory must be at least 0, threads at least 1")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the loop arrived at, measured on the factors it returns."""
+
+    factors: Factors
+    trace: tuple[PassRecord, ...]
+    objective: float
+    residual: float
+    """‖∇L(Θ)‖_{B⁻¹} over the scale of the run (the push of a deletion, or ‖Θ‖_B)."""
+    converged: bool
+    passes: int
+    rows_updated: int
+    products: int
+    rejected: int
+    """Extrapolated points that were thrown away."""
+
+
+OnPass = Callable[[PassRecord], None]
+
+
+def run_passes(
+    problem: Problem,
+    start: Factors,
+    settings: Settings,
+    *,
+    scale: float | None = None,
+    touched: tuple[Array, Array] | None = None,
+    on_pass: OnPass | None = None,
+) -> Outcome:
+    """Run passes on ``problem`` from ``start`` until the residual is at most the tolerance, or the cap.
+
+    ``scale`` divides the gradient's norm; None takes ‖Θ‖_B. ``touched`` = (user rows, item rows) adds the paper's
+    first pass over these alone. Raises Interrupted on Ctrl-C and NumericFailure for a row without a solution;
+    ``start`` is never changed.
+    """
+    with threadpool_limits(settings.threads):
+        try:
+            return _Loop(problem, start, settings, scale, on_pass).run(touched)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted; nothing was changed") from None
+
+
+class _Loop:
+    def __init__(
+        self, problem: Problem, start: Factors, settings: Settings, scale: float | None, on_pass: OnPass | None
+    ) -> None:
+        self.problem, self.settings, self.scale, self.on_pass = problem, settings, scale, on_pass
+        self.rank = start.rank
+        self.P, self.Q = padded(start.users.astype(problem.dtype)), padded(start.items.astype(problem.dtype))
+        self.h = start.prediction.astype(problem.dtype)
+        self.trace: list[PassRecord] = []
+        self.passes = self.rows = self.products = self.rejected = 0
+        self.theta_norm = 1.0
+
+    # -------------------------------------------------------------- the loop
+
+    def run(self, touched: tuple[Array, Array] | None) -> Outcome:
+        settings = self.settings
+        if touched is not None and settings.max_passes > 0:
+            self._touched_pass(*touched)
+        accelerate = settings.memory > 0 and not settings.train_prediction
+        history = Anderson(settings.memory, self._row_weights()) if accelerate else None
+        plain: Array | None = None  # T(Q) of the last pass, while Q is an extrapolated point
+        best = np.inf
+        measured: tuple[float, float] | None = None
+        promising = settings.tolerance
+        while self.passes < settings.max_passes:
+            began = time.perf_counter()
+            value = self._sweep_users()
+            reduced = value + self._penalty(self.problem.items.ridge, self.Q)
+            if plain is not None and history is not None and not reduced <= best + self._slack():
+                self.rejected += 1
+                self.Q[:] = plain
+                plain = None
+                history.restart()
+                reduced = self._sweep_users() + self._penalty(self.problem.items.ridge, self.Q)
+            best = min(best, reduced)
+            before = self.Q.copy() if history is not None else None
+            estimate = self._sweep_items(began, extrapolated=plain is not None)
+            if settings.train_prediction:
+                self._prediction_step()
+            if estimate <= promising:
+                measured = self._measure()
+                if measured[0] <= settings.tolerance:
+                    break
+                promising = estimate * min(0.5, settings.tolerance / measured[0])
+            measured = None
+            if history is not None and before is not None:
+                following = history.extrapolate(before, self.Q)
+                plain = None if following is None else self.Q.copy()
+                if following is not None and self.passes < settings.max_passes:
+                    self.Q[:] = following
+        residual, objective = measured or self._measure()
+        if not (np.isfinite(residual) and np.isfinite(objective)):
+            raise NumericFailure("the objective is not finite; raise the regularization, or use dtype float64")
+        if self.trace and self.trace[-1].scope == "all":
+            self.trace[-1] = PassRecord(**{**vars(self.trace[-1]), "residual": residual, "objective": objective})
+        return Outcome(
+            self._factors(), tuple(self.trace), objective, residual, residual <= settings.tolerance,
+            self.passes, self.rows, self.products, self.rejected,
+        )  # fmt: skip
+
+    def _touched_pass(self, users: Array, items: Array) -> None:
+        began = time.perf_counter()
+        for side, rows in ((self.problem.users, users), (self.problem.items, items)):
+            if rows.size:
+                self._solve(side.name, rows)
+        self._record("touched", began, float("nan"), None, False, int(users.size + items.size))
+
+    def _sweep_users(self) -> float:
+        report = self._solve("user", None)
+        self.fit = -report.value
+        return self.problem.target_energy + report.value
+
+    def _sweep_items(self, began: float, *, extrapolated: bool) -> float:
+        report = self._solve("item", None)
+        self.theta_norm = float(np.sqrt(max(self.fit - report.value, 0.0))) or 1.0
+        estimate = 2.0 * float(np.sqrt(max(report.decrement, 0.0))) / (self.scale or self.theta_norm)
+        objective = (
+            self.problem.target_energy + report.value + self._penalty(self.problem.users.ridge, self.P)
+        )
+        rows = self.problem.users.rows + self.problem.items.rows
+        self._record("all", began, objective, estimate, extrapolated, rows)
+        return estimate
+
+    # -------------------------------------------------------------- pieces
+
+    def _solve(self, name: str, rows: Array | None) -> Any:
+        mine, theirs = (self.P, self.Q) if name == "user" else (self.Q, self.P)
+        side = self.problem.users if name == "user" else self.problem.items
+        if np.any(self.h != 1):
+            theirs = theirs.copy()
+            theirs[:, : self.rank] *= self.h
+        report = self.settings.solver.solve(
+            side, theirs, mine, rows, rank=self.rank, threads=self.settings.threads
+        )
+        self.rows += report.rows
+        self.products += report.products
+        return report
+
+    def _record(
+        self, scope: Scope, began: float, objective: float, residual: float | None, extrapolated: bool, rows: int
+    ) -> None:
+        self.passes += 1
+        record = PassRecord(
+            self.passes, scope, objective, residual, time.perf_counter() - began, rows, extrapolated
+        )
+        self.trace.append(record)
+        if self.on_pass:
+            self.on_pass(record)
+
+    def _measure(self) -> tuple[float, float]:
+        """(residual, objective) of the factors as they would be stored."""
+        factors = self._factors()
+        here = evaluate(self.problem, factors, threads=self.settings.threads)
+        norm = gradient_norm(
+            self.problem, factors, here.user_gradient, here.item_gradient, threads=self.settings.threads
+        )
+        scale = self.scale if self.scale is not None else here.theta_norm
+        return (norm / scale if scale > 0 else norm), here.objective
+
+    def _prediction_step(self) -> None:
+        from alteraser.solvers.prediction import prediction_step
+
+        factors = prediction_step(self.problem, self._factors())
+        self.P[:, : self.rank], self.Q[:, : self.rank], self.h = factors.users, factors.items, factors.prediction
+
+    def _penalty(self, ridge: Array, x: Array) -> float:
+        return float(np.dot(ridge.astype(np.float64), np.einsum("id,id->i", x, x, dtype=np.float64)))
+
+    def _row_weights(self) -> Array:
+        items = self.problem.items
+        return np.asarray(items.counts + 1.0, dtype=self.problem.dtype)
+
+    def _slack(self) -> float:
+        """Rounding of the sums the safeguard compares."""
+        return float(np.finfo(self.problem.dtype).eps) * self.problem.target_energy
+
+    def _factors(self) -> Factors:
+        d = self.rank
+        return Factors(self.P[:, :d].copy(), self.Q[:, :d].copy(), self.h.copy())

@@ -1,0 +1,34 @@
+"""Where compilation happens: kernels are plain functions, compiled here with one set of options.
+
+``nogil`` lets our own worker threads run rows side by side; ``error_model="numpy"`` keeps a division by zero
+a value that the kernel tests for instead of an exception; the fast-math subset allows fused and reordered
+sums but never assumes that numbers are finite, because non-finite rows are a named outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "error_model": "numpy",
+    "fastmath": {"contract", "reassoc", "nsz", "arcp"},
+}
+
+
+def kernel(function: F) -> F:
+    """Compile ``function`` on first use and cache the result on disk where a cache can be written.
+
+    In a read-only installation with an unwritable home numba finds no place for a cache; then the kernel is
+    compiled in every process, which is slower and otherwise the same.
+    """
+    try:
+        compiled = numba.njit(cache=True, **OPTIONS)(function)
+    except RuntimeError:
+        compiled = numba.njit(cache=False, **OPTIONS)(function)
+    return compiled  # type: ignore[no-any-return]

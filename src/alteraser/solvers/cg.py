@@ -1,0 +1,54 @@
+"""The Hessian-free form of the AH-Newton step: conjugate gradients on A x = b with products A v alone.
+
+A v = a G v + ridge v + Σ_j ω_j z_j (z_jᵀ v) costs O(|D_u| d + d²), so a few steps from a warm start cost less
+than forming A (Takács, Pilászy & Tikk, RecSys 2011). Not exact: the row moves toward its minimum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alteraser.errors import InvalidInput
+from alteraser.models.problem import Side
+from alteraser.solvers.rows import RowReport, blocks, check, run
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class ConjugateGradient:
+    """At most ``steps`` CG steps per row, fewer once the row's residual is ``small`` against its right side."""
+
+    steps: int = 3
+    small: float = 1e-7
+    name: str = "cg"
+    exact: bool = False
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise InvalidInput(f"ConjugateGradient(steps={self.steps}): expected at least 1")
+
+    def solve(self, side: Side, other: Array, x: Array, rows: Array | None, *, rank: int, threads: int) -> RowReport:
+        """Take the steps on ``x[rows]``; see ``RowSolver.solve``."""
+        from alteraser.solvers._kernels import cg_rows
+
+        dtype = x.dtype
+        gram = side.gram(other).astype(dtype)
+        w0, small = dtype.type(side.missing_weight), self.small
+        decrement, value = np.zeros(side.rows), np.zeros(side.rows)
+        status, products = np.zeros(side.rows, np.int8), np.zeros(side.rows, np.int64)
+
+        def kernel(block: Array) -> None:
+            cg_rows(
+                block, side.indptr, side.indices, side.confidence, side.target, side.own, side.other,
+                side.ridge, other, gram, w0, rank, self.steps, small, x, decrement, value, status, products,
+            )  # fmt: skip
+
+        run(kernel, blocks(side, rows, rank, threads), threads)
+        check(side, status)
+        solved = side.rows if rows is None else len(rows)
+        return RowReport(solved, int(products.sum()), float(decrement.sum()), float(value.sum()))

@@ -1,0 +1,134 @@
+"""Running a row kernel over many rows: heavy rows first, blocks handed to whichever worker is free.
+
+Every row's result depends on that row alone, so neither the number of threads nor the order of the blocks
+changes a single bit of it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from alteraser.errors import NumericFailure
+from alteraser.models.problem import Side
+
+Array = npt.NDArray[Any]
+
+BLOCKS_PER_WORKER = 12
+SMALL = 2_000_000  # multiply-adds below which one call is cheaper than waking workers
+
+
+@dataclass(frozen=True)
+class RowReport:
+    """What one sweep over a set of rows did.
+
+    ``decrement`` is Σ gᵀA⁻¹g before the sweep (g half the gradient): the squared, B⁻¹-weighted norm of this
+    side's gradient, and for exact solves also the loss the sweep removed. ``value`` is Σ (l − const) after
+    it, −Σ bᵀx for exact solves.
+    """
+
+    rows: int
+    products: int
+    decrement: float
+    value: float
+
+
+class RowSolver(Protocol):
+    """Updates a set of rows of one side in place, the other side fixed."""
+
+    name: str
+    exact: bool
+    """True when a sweep leaves each row at its minimum."""
+
+    def solve(self, side: Side, other: Array, x: Array, rows: Array | None, *, rank: int, threads: int) -> RowReport:
+        """Update ``x[rows]`` (all rows for None) given the other side's factors ``other``; return the report.
+
+        ``other`` and ``x`` are padded (see ``padded``), ``rank`` is the true number of factors.
+        Raises NumericFailure naming the row when a system is singular or not finite.
+        """
+        ...
+
+
+def default_threads() -> int:
+    """Processors this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every platform
+        return os.cpu_count() or 1
+
+
+def padded(array: Array) -> Array:
+    """A writable copy of ``array`` (rows × d) with zero columns up to a multiple of the vector length."""
+    from alteraser.solvers._tile import lanes
+
+    width = lanes(array.dtype.itemsize)
+    d = array.shape[1]
+    out = np.zeros((array.shape[0], -(-d // width) * width), array.dtype)
+    out[:, :d] = array
+    return out
+
+
+@lru_cache(maxsize=4)
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="alteraser-rows")
+
+
+def blocks(side: Side, rows: Array | None, rank: int, threads: int) -> list[Array]:
+    """Split ``rows`` into blocks of about equal work, heaviest rows first (longest processing time rule)."""
+    rows = side.all_rows if rows is None else np.asarray(rows, dtype=np.int64)
+    cost = (side.counts[rows] + rank).astype(np.float64)
+    if threads == 1 or cost.sum() * rank < SMALL or rows.size < 2:
+        return [rows]
+    order = np.argsort(-cost, kind="stable")
+    share = np.cumsum(cost[order]) / cost.sum()
+    count = min(rows.size, threads * BLOCKS_PER_WORKER)
+    cuts = np.searchsorted(share, np.arange(1, count) / count)
+    return [block for block in np.split(rows[order], np.unique(cuts)) if block.size]
+
+
+def run(kernel: Callable[[Array], None], work: Sequence[Array], threads: int) -> None:
+    """Call ``kernel`` on every block; on an interrupt no further block starts and running ones are waited for."""
+    if len(work) == 1:
+        kernel(work[0])
+        return
+    pending: list[Future[None]] = []
+    try:
+        pending.extend(_pool(threads).submit(kernel, block) for block in work)
+        for future in pending:
+            future.result()
+    except BaseException:
+        for future in pending:
+            future.cancel()
+        for future in pending:
+            if not future.cancelled():
+                future.exception()
+        raise
+
+
+def check(side: Side, status: Array) -> None:
+    """Raise NumericFailure for the first failed row, saying which and what helps."""
+    failed = np.flatnonzero(status)
+    if failed.size == 0:
+        return
+    row = int(failed[0])
+    kind = "singular" if status[row] == 1 else "not finite"
+    remedy = (
+        "raise the regularization or the missing weight"
+        if status[row] == 1
+        else "look for extreme confidences or targets, or use dtype float64"
+    )
+    raise NumericFailure(
+        f"{failed.size} {side.name} row(s) have no solution; the first is row {row}, whose system is {kind} "
+        f"({int(side.counts[row])} interactions): {remedy}",
+        side=side.name,
+        row=row,
+        outcome=kind,
+        failed=int(failed.size),
+    )

@@ -1,0 +1,139 @@
+"""How far a model is from a stationary point of an objective: gradients, their norm, and the push of a deletion.
+
+Everything here is computed from the stored factors and accumulated in float64, whatever precision the solver
+works in; only the preconditioner B, which defines the norm, is factored in the problem's precision.
+
+    ‖∇L‖²_{B⁻¹} = Σ_rows ∇ᵀ A⁻¹ ∇,      ‖Θ‖²_B = Σ_rows xᵀ A x,      B = blockdiag(A_u, A_v) at that point
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alteraser.models import Factors, Problem, Side
+from alteraser.solvers.rows import blocks, check, default_threads, padded, run
+
+Array = npt.NDArray[Any]
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Objective and gradient of a problem at some factors."""
+
+    objective: float
+    user_gradient: Float64
+    """∂L/∂P, (m, d)"""
+    item_gradient: Float64
+    """∂L/∂Q, (n, d)"""
+    theta_norm: float
+    """‖Θ‖_B"""
+
+
+def evaluate(problem: Problem, factors: Factors, *, threads: int | None = None) -> Evaluation:
+    """Objective, gradient with respect to P and Q, and ‖Θ‖_B, in float64. O(|D|d + (m+n)d²)."""
+    threads = threads or default_threads()
+    h = factors.prediction
+    gu, loss, fit_u = _half_gradient(problem.users, factors.items * h, factors.users, threads)
+    gv, _, fit_v = _half_gradient(problem.items, factors.users * h, factors.items, threads)
+    penalty = sum(
+        float(np.dot(side.ridge.astype(np.float64), _squares(x)))
+        for side, x in ((problem.users, factors.users), (problem.items, factors.items))
+    )
+    curvature = fit_u + fit_v + _inner(gu, factors.users) + _inner(gv, factors.items)
+    return Evaluation(loss + penalty, 2 * gu, 2 * gv, float(np.sqrt(max(curvature, 0.0))))
+
+
+def gradient_norm(
+    problem: Problem, factors: Factors, user_gradient: Float64, item_gradient: Float64, *, threads: int | None = None
+) -> float:
+    """‖(user_gradient, item_gradient)‖_{B⁻¹} with B of ``problem`` at ``factors``; rows of zeros cost nothing."""
+    threads = threads or default_threads()
+    h = factors.prediction
+    dtype = problem.dtype
+    total = 0.0
+    for side, other, gradient in (
+        (problem.users, factors.items, user_gradient),
+        (problem.items, factors.users, item_gradient),
+    ):
+        rows = np.flatnonzero(np.any(gradient != 0, axis=1))
+        if rows.size:
+            total += _squared_norm(side, padded((other * h).astype(dtype)), gradient, rows, factors.rank, threads)
+    return float(np.sqrt(total))
+
+
+def stationarity(problem: Problem, factors: Factors, *, threads: int | None = None) -> tuple[float, Evaluation]:
+    """(‖∇L‖_{B⁻¹} / ‖Θ‖_B, evaluation): what training stops by. 0 for the zero model at its minimum."""
+    evaluation = evaluate(problem, factors, threads=threads)
+    norm = gradient_norm(
+        problem, factors, evaluation.user_gradient, evaluation.item_gradient, threads=threads
+    )
+    return (norm / evaluation.theta_norm if evaluation.theta_norm > 0 else norm), evaluation
+
+
+def push(before: Problem, after: Problem, factors: Factors, *, threads: int | None = None) -> float:
+    """‖∇L_after(Θ) − ∇L_before(Θ)‖_{B⁻¹}: how hard a deletion pushes the model (Liu et al. 2022, Eq. 6).
+
+    ``before`` is the objective on all interactions, ``after`` on the remaining ones, ``factors`` the original
+    model; B is taken on ``after``. Rows whose sub-problem did not change contribute exactly nothing.
+    """
+    first, second = evaluate(before, factors, threads=threads), evaluate(after, factors, threads=threads)
+    du, dv = second.user_gradient - first.user_gradient, second.item_gradient - first.item_gradient
+    for difference, a, b in ((du, before.users, after.users), (dv, before.items, after.items)):
+        if not a.other.size and not b.other.size:
+            # rounding in unchanged rows is not a push; the shared Gram term is the same in both
+            same = (a.counts == b.counts) & (a.own == b.own) & (a.ridge == b.ridge)
+            difference[same] = 0.0
+    return gradient_norm(after, factors, du, dv, threads=threads)
+
+
+def _half_gradient(side: Side, other: Array, x: Array, threads: int) -> tuple[Float64, float, float]:
+    from alteraser.solvers._kernels import gradient_rows
+
+    d = x.shape[1]
+    other, x = np.ascontiguousarray(other), np.ascontiguousarray(x)
+    gradient = np.empty((side.rows, d))
+    loss, fit = np.empty(side.rows), np.empty(side.rows)
+    gram = side.gram(other)
+    w0 = float(side.missing_weight)
+
+    def kernel(rows: Array) -> None:
+        gradient_rows(
+            rows, side.indptr, side.indices, side.confidence, side.target, side.own, side.other, side.ridge,
+            other, gram, w0, x, gradient, loss, fit,
+        )  # fmt: skip
+
+    run(kernel, blocks(side, None, d, threads), threads)
+    return gradient, float(loss.sum()), float(fit.sum())
+
+
+def _squared_norm(side: Side, other: Array, gradient: Float64, rows: Array, rank: int, threads: int) -> float:
+    from alteraser.solvers._kernels import norm_rows
+    from alteraser.solvers._tile import lanes
+
+    dtype = other.dtype
+    gram = side.gram(other).astype(dtype)
+    decrement, status = np.zeros(side.rows), np.zeros(side.rows, np.int8)
+    gradient = np.ascontiguousarray(gradient)
+
+    def kernel(block: Array) -> None:
+        norm_rows(
+            block, side.indptr, side.indices, side.confidence, side.target, side.own, side.other, side.ridge,
+            other, gram, dtype.type(side.missing_weight), rank, lanes(dtype.itemsize), gradient, decrement, status,
+        )  # fmt: skip
+
+    run(kernel, blocks(side, rows, rank, threads), threads)
+    check(side, status)
+    return float(decrement.sum())
+
+
+def _squares(x: Array) -> Float64:
+    return np.einsum("id,id->i", x, x, dtype=np.float64)
+
+
+def _inner(x: Float64, y: Array) -> float:
+    return float(np.einsum("id,id->", x, y, dtype=np.float64))
