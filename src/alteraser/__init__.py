@@ -1,1 +1,67 @@
-"""AltEraser: make a trained recommender forget, and measure that it did."""
+"""AltEraser: make a trained recommender forget, and measure that it did.
+
+>>> import alteraser as ae
+>>> data = ae.Interactions.from_pairs([(u, v) for u in range(6) for v in range(u % 3, 6, 3)])
+>>> model = ae.ENMF(factors=2, regularization=0.1, missing_weight=0.1).fit(data)
+>>> erasure = ae.forget(model, [(0, 0)], data=data)
+>>> len(erasure.removed)
+1
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_EXPORTS = {
+    "AltEraser": "alteraser.erasers",
+    "AltEraserError": "alteraser.errors",
+    "ENMF": "alteraser.training",
+    "Erasure": "alteraser.forgetting",
+    "Interactions": "alteraser.interactions",
+    "Model": "alteraser.model",
+    "Objective": "alteraser.models",
+    "ReadingOptions": "alteraser.readers",
+    "Retrain": "alteraser.erasers",
+    "evaluate": "alteraser.evaluation",
+    "compare": "alteraser.evaluation",
+    "forget": "alteraser.forgetting",
+    "generate_household": "alteraser.datasets",
+    "load": "alteraser.model_files",
+    "metrics": "",
+}
+
+__all__ = ["__version__", *sorted(_EXPORTS)]
+
+if TYPE_CHECKING:
+    from alteraser import metrics as metrics
+    from alteraser.datasets import generate_household as generate_household
+    from alteraser.erasers import AltEraser as AltEraser
+    from alteraser.erasers import Retrain as Retrain
+    from alteraser.errors import AltEraserError as AltEraserError
+    from alteraser.evaluation import compare as compare
+    from alteraser.evaluation import evaluate as evaluate
+    from alteraser.forgetting import Erasure as Erasure
+    from alteraser.forgetting import forget as forget
+    from alteraser.interactions import Interactions as Interactions
+    from alteraser.model import Model as Model
+    from alteraser.model_files import load as load
+    from alteraser.models import Objective as Objective
+    from alteraser.readers import ReadingOptions as ReadingOptions
+    from alteraser.training import ENMF as ENMF
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported on first use, so that ``import alteraser`` costs nothing."""
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'alteraser' has no attribute {name!r}")
+    module = importlib.import_module(_EXPORTS[name] or f"alteraser.{name}")
+    value = module if not _EXPORTS[name] else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -75,20 +75,40 @@ def stationarity(problem: Problem, factors: Factors, *, threads: int | None = No
     return (norm / evaluation.theta_norm if evaluation.theta_norm > 0 else norm), evaluation
 
 
-def push(before: Problem, after: Problem, factors: Factors, *, threads: int | None = None) -> float:
-    """‖∇L_after(Θ) − ∇L_before(Θ)‖_{B⁻¹}: how hard a deletion pushes the model (Liu et al. 2022, Eq. 6).
+@dataclass(frozen=True)
+class Push:
+    """What a deletion does to a trained model's gradient, before anything is updated."""
+
+    norm: float
+    """‖∇L_after(Θ) − ∇L_before(Θ)‖_{B⁻¹}"""
+    objective: float
+    """L_after(Θ)"""
+    floor: float | None
+    """‖∇L_before(Θ)‖_{B⁻¹} / norm: what training left, in the same unit. Above 1 the training's own rest is larger
+    than the deletion. None when ``before`` is unknown."""
+
+
+def push(before: Problem | None, after: Problem, factors: Factors, *, threads: int | None = None) -> Push:
+    """How hard a deletion pushes the model (Liu et al., RecSys 2022, Eq. 6), with B taken on ``after``.
 
     ``before`` is the objective on all interactions, ``after`` on the remaining ones, ``factors`` the original
-    model; B is taken on ``after``. Rows whose sub-problem did not change contribute exactly nothing.
+    model. Rows whose sub-problem did not change contribute exactly nothing. Without ``before`` the whole gradient
+    on ``after`` counts as push.
     """
-    first, second = evaluate(before, factors, threads=threads), evaluate(after, factors, threads=threads)
-    du, dv = second.user_gradient - first.user_gradient, second.item_gradient - first.item_gradient
+    second = evaluate(after, factors, threads=threads)
+    du, dv = second.user_gradient, second.item_gradient
+    if before is None:
+        return Push(gradient_norm(after, factors, du, dv, threads=threads), second.objective, None)
+    first = evaluate(before, factors, threads=threads)
+    rest = gradient_norm(before, factors, first.user_gradient, first.item_gradient, threads=threads)
+    du, dv = du - first.user_gradient, dv - first.item_gradient
     for difference, a, b in ((du, before.users, after.users), (dv, before.items, after.items)):
         if not a.other.size and not b.other.size:
             # rounding in unchanged rows is not a push; the shared Gram term is the same in both
             same = (a.counts == b.counts) & (a.own == b.own) & (a.ridge == b.ridge)
             difference[same] = 0.0
-    return gradient_norm(after, factors, du, dv, threads=threads)
+    norm = gradient_norm(after, factors, du, dv, threads=threads)
+    return Push(norm, second.objective, rest / norm if norm > 0 else None)
 
 
 def _half_gradient(side: Side, other: Array, x: Array, threads: int) -> tuple[Float64, float, float]:

@@ -1,0 +1,39 @@
+"""AltEraser (Liu et al., RecSys 2022, Algorithm 1): warm start, the touched rows, then passes over all rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from alteraser.erasers.driver import OnPass, Outcome, Settings, run_passes
+from alteraser.erasers.task import Task
+from alteraser.solvers import RowSolver, row_solver
+
+
+@dataclass(frozen=True)
+class AltEraser:
+    """Alternating second-order passes from the original model.
+
+    Starts at Θ_a, updates the users and items that occur in the forget set, then alternates over all rows until
+    the residual is at most ``tolerance`` or ``max_passes`` (the touched pass counts) are done. Passes are
+    accelerated by safeguarded Anderson extrapolation unless ``memory`` is 0, which is the paper's method as written.
+    """
+
+    tolerance: float = 1e-3
+    """Share of the deletion's push that may stay unresolved."""
+    max_passes: int = 200
+    solver: str | RowSolver = "ah-newton"
+    memory: int = 6
+    """How many earlier passes the extrapolation combines; 0 for plain passes."""
+    touched_first: bool = True
+    """The paper's first pass over the rows of the forget set alone."""
+    train_prediction: bool = False
+    """Update the prediction vector after each pass (the paper's Φ step); for models that were trained so."""
+    name: str = "alteraser"
+
+    def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
+        """See ``Eraser.erase``."""
+        settings = Settings(
+            row_solver(self.solver), self.tolerance, self.max_passes, self.memory, task.workers, self.train_prediction
+        )
+        touched = (task.touched_users, task.touched_items) if self.touched_first else None
+        return run_passes(task.after, task.original, settings, scale=task.push, touched=touched, on_pass=on_pass)

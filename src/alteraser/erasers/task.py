@@ -1,0 +1,64 @@
+"""What an eraser is given: the original model, the objective before and after, and the rows that D_f touches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from alteraser.erasers.driver import OnPass, Outcome
+from alteraser.models import Factors, Problem
+from alteraser.solvers.rows import default_threads
+from alteraser.solvers.stationarity import Push, push
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Forget D_f = D_a \\ D_r in ``original``, which was trained on ``before``."""
+
+    original: Factors
+    """Θ_a"""
+    before: Problem | None
+    """L on D_a; None where D_a is not known exactly because interactions were added since"""
+    after: Problem
+    """L on D_r"""
+    touched_users: Array
+    """Rows of the users in D_f (and in additions, if any), int64."""
+    touched_items: Array
+    threads: int = 0
+    """0: every processor this process may use."""
+
+    @property
+    def workers(self) -> int:
+        """Threads to use."""
+        return self.threads or default_threads()
+
+    @cached_property
+    def start(self) -> Push:
+        """The deletion's push and what goes with it, computed once."""
+        return push(self.before, self.after, self.original, threads=self.workers)
+
+    @property
+    def push(self) -> float:
+        """The scale of the residual, ‖∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)‖_{B⁻¹}."""
+        return self.start.norm
+
+    @staticmethod
+    def rows(changed: Array) -> Array:
+        """Distinct rows, sorted, int64."""
+        return np.unique(np.asarray(changed, dtype=np.int64))
+
+
+class Eraser(Protocol):
+    """A method that unlearns."""
+
+    name: str
+
+    def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
+        """Θ_u for ``task``; the outcome's residual is relative to ``task.push``."""
+        ...

@@ -1,0 +1,247 @@
+"""``forget``: a model, the interactions it was trained on and some that must go, in; the model without them, out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from alteraser.erasers import Eraser, Outcome, Task, eraser
+from alteraser.erasers.driver import OnPass
+from alteraser.errors import IntegrityError, InvalidInput, NotFound
+from alteraser.interactions import Interactions, Removal
+from alteraser.model import Model, TrainedOn
+from alteraser.models import Factors, Problem
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """The result of forgetting."""
+
+    model: Model
+    """Θ_u with the maps, objective and provenance of the original."""
+    remaining: Interactions
+    """D_r"""
+    removed: Interactions
+    """D_f, what was found"""
+    unmatched: pa.Table
+    """Rows of the forget set that match no interaction; nothing was done for them."""
+    outcome: Outcome
+    """Trace, residual, objective, work."""
+    method: str
+    push: float
+    """‖∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)‖_{B⁻¹}, the scale of the residual."""
+    objective_before: float
+    """L_{D_r}(Θ_a)"""
+    training_floor: float | None
+    """What the original's training had left of its own gradient, over the push; above 1 the original was not
+    trained far enough to tell this deletion from noise (forgetting then also finishes the training)."""
+    added: int = 0
+    """Interactions learned along (``grown``)."""
+    seconds: float = 0.0
+
+    @property
+    def residual(self) -> float:
+        """Share of the deletion's push still unresolved in the new model's stored factors."""
+        return self.outcome.residual
+
+    @property
+    def converged(self) -> bool:
+        """True when the residual is within the tolerance."""
+        return self.outcome.converged
+
+    @property
+    def trace(self) -> tuple[Any, ...]:
+        """One record per pass."""
+        return self.outcome.trace
+
+
+def forget(
+    model: Model,
+    forget_set: Any,
+    *,
+    data: Interactions,
+    method: str | Eraser = "alteraser",
+    whole_users: bool = False,
+    grown: bool = False,
+    threads: int = 0,
+    on_pass: OnPass | None = None,
+) -> Erasure:
+    """Make ``model`` forget ``forget_set``; ``model`` and ``data`` are not changed.
+
+    Args:
+        model: the original model.
+        forget_set: (user, item) pairs, an Arrow-PyCapsule table with user_id and item_id, or Interactions; with
+            ``whole_users`` user ids, of whom everything goes.
+        data: the interactions the model was trained on (checked by digest), or these without the forget set.
+        method: ``"alteraser"``, ``"retrain"``, or a configured eraser such as ``AltEraser(tolerance=1e-4)``.
+        whole_users: forget everything of the users in ``forget_set``.
+        grown: ``data`` also holds interactions that were added since; they are learned along.
+        threads: workers; 0 for every processor this process may use.
+        on_pass: called with a ``PassRecord`` after each pass.
+
+    Raises:
+        NotFound: nothing of the forget set is in the data.
+        IntegrityError: the data are not those the model was trained on.
+        NumericFailure: a row has no solution; Interrupted: Ctrl-C.
+
+    >>> from alteraser import ENMF, Interactions
+    >>> data = Interactions.from_pairs([(u, v) for u in range(6) for v in range(u % 3, 6, 3)])
+    >>> model = ENMF(factors=2, regularization=0.1, missing_weight=0.1, dtype="float64").fit(data)
+    >>> erasure = forget(model, [(0, 0)], data=data)
+    >>> erasure.converged, len(erasure.remaining)
+    (True, 11)
+    """
+    began = time.perf_counter()
+    data, removal = match(model, forget_set, data, whole_users=whole_users, grown=grown)
+    known_before = data.digest == model.trained_on.digest
+    original = _fitted(model.factors, data)
+    dtype = original.dtype
+    task = Task(
+        original=original,
+        before=Problem(model.objective, data, dtype) if known_before else None,
+        after=Problem(model.objective, removal.remaining, dtype),
+        touched_users=Task.rows(
+            np.concatenate([removal.removed.user_rows, np.arange(model.users.size, data.users.size)])
+        ),
+        touched_items=Task.rows(
+            np.concatenate([removal.removed.indices, np.arange(model.items.size, data.items.size)])
+        ),
+        threads=threads,
+    )
+    method = eraser(method, **({"train_prediction": True} if model.trains_prediction else {}))
+    outcome = method.erase(task, on_pass)
+    emptied = np.flatnonzero((removal.remaining.user_counts == 0) & (removal.removed.user_counts > 0))
+    users, items = data.users.without(emptied), data.items
+    remaining = removal.remaining.with_maps(users, items)
+    unlearned = replace(
+        model,
+        factors=outcome.factors,
+        users=users,
+        items=items,
+        trained_on=TrainedOn.of(remaining),
+        training=_training(method, outcome, len(removal.removed)),
+        parent=model.digest,
+        digest=None,
+    )
+    return Erasure(
+        model=unlearned,
+        remaining=remaining,
+        removed=removal.removed,
+        unmatched=removal.unmatched,
+        outcome=outcome,
+        method=method.name,
+        push=task.push,
+        objective_before=task.start.objective,
+        training_floor=task.start.floor,
+        added=0 if known_before else len(data) - model.trained_on.interactions,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def match(
+    model: Model, forget_set: Any, data: Interactions, *, whole_users: bool = False, grown: bool = False
+) -> tuple[Interactions, Removal]:
+    """(D_a, what forgetting would remove), after checking that ``data`` belongs to ``model``; nothing is computed.
+
+    Raises as ``forget`` does.
+    """
+    data = _aligned(model, data, grown=grown)
+    if data.digest != model.trained_on.digest and not grown:
+        data = _completed(model, data, forget_set, whole_users=whole_users)
+    if grown and len(data) < model.trained_on.interactions:
+        raise IntegrityError(
+            f"the data have {len(data):,} interactions, the model was trained on "
+            f"{model.trained_on.interactions:,}: `grown` allows additions, but some are missing"
+        )
+    removal = data.remove(forget_set, whole_users=whole_users)
+    if len(removal.removed) == 0:
+        raise NotFound(
+            f"nothing to forget: none of the {removal.unmatched.num_rows:,} row(s) of the forget set is in the data",
+            unmatched=removal.unmatched.num_rows,
+        )
+    return data, removal
+
+
+def belongs(model: Model, data: Interactions) -> None:
+    """IntegrityError, saying what differs, unless ``data`` are the interactions ``model`` stands for."""
+    if data.digest != model.trained_on.digest:
+        raise IntegrityError(_difference(model, data))
+
+
+def _aligned(model: Model, data: Interactions, *, grown: bool) -> Interactions:
+    """``data`` in the rows of ``model``."""
+    if data.users == model.users and data.items == model.items:
+        return data
+    users, items = model.users, model.items
+    if grown:
+        users, items = users.extended(data.users.ids), items.extended(data.items.ids)
+    table = data.to_table()
+    return Interactions.from_table(table, users=users, items=items)
+
+
+def _completed(model: Model, data: Interactions, forget_set: Any, *, whole_users: bool) -> Interactions:
+    """D_a from D_r and the forget set, when that is what the digest says; else IntegrityError."""
+    if not whole_users and data.confidence is None and data.target is None:
+        from alteraser.interactions import forget_table
+
+        table = forget_table(forget_set)
+        user_rows = model.users.rows_of(table["user_id"], "user_id")
+        item_rows = model.items.rows_of(table["item_id"], "item_id")
+        known = (user_rows >= 0) & (item_rows >= 0) & (data.locate(user_rows, item_rows) < 0)
+        keys = np.unique(user_rows[known] * np.int64(max(model.items.size, 1)) + item_rows[known])
+        u = np.concatenate([data.user_rows, keys // max(model.items.size, 1)])
+        v = np.concatenate([data.indices.astype(np.int64), keys % max(model.items.size, 1)])
+        whole = Interactions._assemble(model.users, model.items, u, v, None, None, None, "refuse")
+        if whole.digest == model.trained_on.digest:
+            return whole
+    raise IntegrityError(_difference(model, data))
+
+
+def _difference(model: Model, data: Interactions) -> str:
+    have, want = TrainedOn.of(data), model.trained_on
+    parts = [
+        f"{name} {getattr(have, name):,} instead of {getattr(want, name):,}"
+        for name in ("interactions", "users", "items")
+        if getattr(have, name) != getattr(want, name)
+    ]
+    what = "; ".join(parts) or "the same counts, but other pairs, targets or confidences"
+    return (
+        f"the data are not what the model was trained on ({what}; digest {have.digest[:12]}…, expected "
+        f"{want.digest[:12]}…). Give the data as trained on, or these without the forget set; if interactions were "
+        "added since, say so (--grown)"
+    )
+
+
+def _fitted(factors: Factors, data: Interactions) -> Factors:
+    """``factors`` with zero rows for users and items that joined since."""
+    m, n = data.shape
+    if factors.users.shape[0] > m or factors.items.shape[0] > n:
+        raise InvalidInput("the data have fewer rows than the model; rows never shrink")
+
+    def extended(x: Any, rows: int) -> Any:
+        return x if x.shape[0] == rows else np.vstack([x, np.zeros((rows - x.shape[0], x.shape[1]), x.dtype)])
+
+    return Factors(extended(factors.users, m), extended(factors.items, n), factors.prediction)
+
+
+def _training(method: Eraser, outcome: Outcome, forgotten: int) -> dict[str, Any]:
+    solver = getattr(method, "solver", None)
+    return {
+        "method": method.name,
+        "solver": solver if isinstance(solver, str) else getattr(solver, "name", None),
+        "passes": outcome.passes,
+        "products": outcome.products,
+        "rows_updated": outcome.rows_updated,
+        "objective": outcome.objective,
+        "residual": outcome.residual,
+        "tolerance": getattr(method, "tolerance", None),
+        "converged": outcome.converged,
+        "memory": getattr(method, "memory", None),
+        "seed": getattr(method, "seed", None),
+        "train_prediction": getattr(method, "train_prediction", False),
+        "interactions_forgotten": forgotten,
+    }

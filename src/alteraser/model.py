@@ -1,0 +1,195 @@
+"""A trained model: factors, what they minimize, and whose rows they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from alteraser.errors import InvalidInput, NotFound
+from alteraser.ids import IdMap
+from alteraser.interactions import Interactions
+from alteraser.models import Factors, Objective
+
+if TYPE_CHECKING:
+    from alteraser.readers import ReadingOptions
+
+Array = npt.NDArray[Any]
+
+USERS_AT_A_TIME = 1024
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """Which interactions a model was trained on."""
+
+    digest: str
+    """``Interactions.digest``"""
+    users: int
+    items: int
+    interactions: int
+
+    @classmethod
+    def of(cls, data: Interactions) -> TrainedOn:
+        """The record of ``data``: users and items that occur, and the digest."""
+        users, items = int((data.user_counts > 0).sum()), int((data.item_counts > 0).sum())
+        return cls(data.digest, users, items, len(data))
+
+
+@dataclass(frozen=True)
+class Recommendations:
+    """Top-k lists: ``items[i, :]`` are item rows for ``users[i]``, best first, −1 where a list ends early."""
+
+    model: Model
+    users: Array
+    items: Array
+    scores: Array
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """[{user_id, items: [{item_id, score}]}], external ids."""
+        ids = self.model.users.ids_of(self.users).to_pylist()
+        return [
+            {"user_id": user, "items": self._entries(row)} for row, user in enumerate(ids)
+        ]
+
+    def _entries(self, row: int) -> list[dict[str, Any]]:
+        listed = self.items[row] >= 0
+        names = self.model.items.ids_of(self.items[row][listed]).to_pylist()
+        return [
+            {"item_id": name, "score": float(score)}
+            for name, score in zip(names, self.scores[row][listed], strict=True)
+        ]
+
+    def to_table(self) -> pa.Table:
+        """Arrow table user_id, rank (from 1), item_id, score."""
+        place, rank = np.nonzero(self.items >= 0)
+        return pa.table(
+            {
+                "user_id": self.model.users.ids_of(self.users[place]),
+                "rank": pa.array(rank + 1),
+                "item_id": self.model.items.ids_of(self.items[place, rank]),
+                "score": pa.array(self.scores[place, rank]),
+            }
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Factors with their objective and id maps. Immutable: forgetting returns another one."""
+
+    factors: Factors
+    objective: Objective
+    users: IdMap
+    items: IdMap
+    trained_on: TrainedOn
+    reading: ReadingOptions | None = None
+    """How the interactions were read from their file; used again by every command that reads data for the model."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """What the run that made it reported: method, solver, passes, residual, converged, seed, …"""
+    parent: str | None = None
+    """Digest of the model this one was made from."""
+    digest: str | None = None
+    """Digest of the files, once saved or loaded."""
+    kind: str = "enmf"
+
+    def __repr__(self) -> str:
+        m, n = self.factors.users.shape[0], self.factors.items.shape[0]
+        return f"Model(kind={self.kind!r}, users={m:,}, items={n:,}, factors={self.factors.rank})"
+
+    @property
+    def trains_prediction(self) -> bool:
+        """True when the prediction vector h was trained (h ≠ 1)."""
+        return bool(np.any(self.factors.prediction != 1))
+
+    def score(self, users: Any, items: Any) -> npt.NDArray[np.float64]:
+        """ŷ of the pairs (users[i], items[i]) given as ids; NotFound for an unknown id."""
+        rows = [
+            self._known(ids, values, side)
+            for ids, values, side in ((self.users, users, "user"), (self.items, items, "item"))
+        ]
+        return self.factors.scores(rows[0], rows[1])
+
+    def recommend(
+        self, users: Any = None, *, k: int = 10, seen: Interactions | None = None
+    ) -> Recommendations:
+        """The k best items for each of ``users`` (ids; all users for None).
+
+        Items in ``seen`` are left out for their user; items without a single interaction (a zero row) are left
+        out for everybody; a user with a zero row gets an empty list. Ties go to the lower row. Raises NotFound
+        for an unknown user.
+        """
+        rows = self.users.rows if users is None else self._known(self.users, users, "user")
+        items, scores = self.top_items(rows, k=k, seen=seen)
+        return Recommendations(self, rows, items, scores)
+
+    def top_items(self, rows: Array, *, k: int, seen: Interactions | None = None) -> tuple[Array, Array]:
+        """(item rows, scores), both (users, k), −1 and NaN behind the end of a list; see ``recommend``."""
+        if k < 1:
+            raise InvalidInput(f"k={k}: expected at least 1")
+        Z = self.factors.scaled_items()
+        alive = np.any(Z != 0, axis=1)
+        k = min(k, Z.shape[0])
+        lists = np.full((len(rows), k), -1, np.int64)
+        scores = np.full((len(rows), k), np.nan)
+        for start in range(0, len(rows), USERS_AT_A_TIME):
+            part = rows[start : start + USERS_AT_A_TIME]
+            block = self.factors.users[part] @ Z.T
+            block[:, ~alive] = -np.inf
+            block[~np.any(self.factors.users[part] != 0, axis=1)] = -np.inf
+            if seen is not None:
+                _mask_seen(block, part, seen)
+            _top_k(block, lists[start : start + len(part)], scores[start : start + len(part)])
+        return lists, scores
+
+    def save(self, path: str | Path) -> Model:
+        """Write the model as a new directory, all or nothing; OutputExists if it is there. Returns it, digested."""
+        from alteraser.model_files import save_model
+
+        return save_model(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Model:
+        """Read a model directory, checking every digest; NotFound or IntegrityError."""
+        from alteraser.model_files import load_model
+
+        return load_model(Path(path))
+
+    def _known(self, ids: IdMap, values: Any, side: str) -> Array:
+        if isinstance(values, str | int):
+            values = [values]
+        rows = ids.rows_of(values, f"{side}s")
+        if (rows < 0).any():
+            first = int(np.flatnonzero(rows < 0)[0])
+            unknown = list(values)[first] if not hasattr(values, "to_pylist") else values[first].as_py()
+            raise NotFound(
+                f"{side} {unknown!r} is not in the model ({len(ids):,} {side}s with {ids.kind} ids); "
+                f"{int((rows < 0).sum())} of {len(rows)} given are unknown"
+            )
+        return rows
+
+
+def _mask_seen(block: Array, rows: Array, seen: Interactions) -> None:
+    counts = seen.user_counts[rows]
+    which = np.repeat(np.arange(len(rows)), counts)
+    offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    block[which, seen.indices[np.repeat(seen.indptr[rows], counts) + offsets]] = -np.inf
+
+
+def _top_k(block: Array, lists: Array, scores: Array) -> None:
+    """Fill ``lists`` and ``scores`` with the best k columns of each row; equal scores by column."""
+    k = lists.shape[1]
+    threshold = np.partition(block, block.shape[1] - k, axis=1)[:, block.shape[1] - k]
+    row, column = np.nonzero((block >= threshold[:, None]) & (block > -np.inf))
+    value = block[row, column]
+    order = np.lexsort((column, -value, row))
+    row, column, value = row[order], column[order], value[order]
+    first = np.searchsorted(row, np.arange(block.shape[0]))
+    place = np.arange(row.size) - first[row]
+    best = place < k
+    lists[row[best], place[best]] = column[best]
+    scores[row[best], place[best]] = value[best]

@@ -1,0 +1,166 @@
+"""What a model is on disk: a directory of safetensors, Parquet and JSON, written all or nothing, digested.
+
+    model.safetensors   user_embeddings m×d, item_embeddings n×d, prediction d
+    users.parquet       row (int64), user_id
+    items.parquet       row (int64), item_id
+    model.json          format_version, kind, objective, trained_on, sha-256 of every other file, its own digest, …
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import alteraser
+from alteraser.errors import IntegrityError, InvalidInput, NotFound, NumericFailure
+from alteraser.files import atomic_directory, sha256_file
+from alteraser.ids import IdMap, id_kind
+from alteraser.model import Model, TrainedOn
+from alteraser.models import Factors, Objective
+from alteraser.readers import ReadingOptions
+
+FORMAT_VERSION = 1
+TENSORS, USERS, ITEMS, MANIFEST = "model.safetensors", "users.parquet", "items.parquet", "model.json"
+
+
+def save_model(model: Model, path: Path) -> Model:
+    """Write ``model`` as the new directory ``path``; OutputExists if there is one. Returns it with its digest."""
+    from safetensors.numpy import save_file
+
+    if not all(np.all(np.isfinite(a)) for a in vars(model.factors).values()):
+        raise NumericFailure("the factors hold NaN or infinite entries; such a model is never written")
+    with atomic_directory(path) as folder:
+        tensors = {
+            "user_embeddings": np.ascontiguousarray(model.factors.users),
+            "item_embeddings": np.ascontiguousarray(model.factors.items),
+            "prediction": np.ascontiguousarray(model.factors.prediction),
+        }
+        save_file(tensors, folder / TENSORS)
+        for name, side, ids in ((USERS, "user", model.users), (ITEMS, "item", model.items)):
+            table = pa.table({"row": pa.array(ids.rows, pa.int64()), f"{side}_id": ids.ids})
+            pq.write_table(table, folder / name, compression="zstd")
+        manifest = _manifest(model, {name: sha256_file(folder / name) for name in (TENSORS, USERS, ITEMS)})
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return replace(model, digest=manifest["digest"])
+
+
+def load(path: str | Path) -> Model:
+    """Read a model directory; the same as ``Model.load``."""
+    return load_model(Path(path))
+
+
+def load_model(path: Path) -> Model:
+    """Read and check a model directory.
+
+    Raises NotFound when there is none, IntegrityError for a wrong digest, version, shape or id map.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    manifest = read_manifest(path)
+    for name, expected in manifest["files"].items():
+        if name not in (TENSORS, USERS, ITEMS):
+            raise IntegrityError(f"{path / MANIFEST} lists {name!r}, which is no file of a model")
+        if not (path / name).is_file():
+            raise IntegrityError(f"{path / name} is missing; the model is incomplete, restore it from a copy")
+        if sha256_file(path / name) != expected:
+            raise IntegrityError(
+                f"{path / name} does not match its digest in {MANIFEST}: the file was damaged or exchanged; restore "
+                "it from a copy",
+                file=name,
+            )
+    try:
+        tensors = load_file(path / TENSORS)
+        factors = Factors(tensors["user_embeddings"], tensors["item_embeddings"], tensors["prediction"])
+        users = _id_map(path / USERS, "user", factors.users.shape[0])
+        items = _id_map(path / ITEMS, "item", factors.items.shape[0])
+        model = Model(
+            factors=factors,
+            objective=Objective(**manifest["objective"]),
+            users=users,
+            items=items,
+            trained_on=TrainedOn(**manifest["trained_on"]),
+            reading=None if manifest["reading"] is None else ReadingOptions(**manifest["reading"]),
+            training=manifest["training"],
+            parent=manifest["parent"],
+            digest=manifest["digest"],
+            kind=manifest["kind"],
+        )
+    except (KeyError, TypeError, ValueError, pa.ArrowException, SafetensorError, InvalidInput) as cause:
+        raise IntegrityError(f"{path} is not a model of this format: {type(cause).__name__}: {cause}") from cause
+    if factors.dtype.name not in ("float32", "float64") or any(
+        a.dtype != factors.dtype for a in (factors.items, factors.prediction)
+    ):
+        raise IntegrityError(f"{path / TENSORS}: expected float32 or float64 throughout, found {factors.dtype}")
+    if not all(np.all(np.isfinite(a)) for a in vars(factors).values()):
+        raise NumericFailure(f"{path / TENSORS} holds NaN or infinite entries; such a model is not used")
+    return model
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """``model.json`` of a model directory, its own digest and version checked."""
+    if not path.exists():
+        raise NotFound(f"there is no model at {path}")
+    if not (path / MANIFEST).is_file():
+        raise IntegrityError(f"{path} is not a model: it has no {MANIFEST}")
+    try:
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        digest = manifest["digest"]
+        version = manifest["format_version"]
+    except (ValueError, KeyError, TypeError) as cause:
+        raise IntegrityError(f"{path / MANIFEST} cannot be read as a model's manifest: {cause!r}") from cause
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise IntegrityError(
+            f"{path / MANIFEST} has format version {version!r}, this AltEraser reads up to {FORMAT_VERSION}: upgrade it"
+        )
+    if _digest(manifest) != digest:
+        raise IntegrityError(f"{path / MANIFEST} does not match its own digest: it was edited or damaged")
+    missing = {"files", "objective", "trained_on", "reading", "training", "parent", "kind"} - manifest.keys()
+    if missing or set(manifest["files"]) != {TENSORS, USERS, ITEMS}:
+        raise IntegrityError(f"{path / MANIFEST} lacks {', '.join(sorted(missing)) or 'the digest of a file'}")
+    return manifest  # type: ignore[no-any-return]
+
+
+def _manifest(model: Model, files: dict[str, str]) -> dict[str, Any]:
+    m, n = model.factors.users.shape[0], model.factors.items.shape[0]
+    manifest: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "kind": model.kind,
+        "library_version": alteraser.__version__,
+        "dtype": model.factors.dtype.name,
+        "shape": {"users": m, "items": n, "factors": model.factors.rank},
+        "id_types": {"user_id": model.users.kind, "item_id": model.items.kind},
+        "objective": model.objective.model_dump(),
+        "reading": None if model.reading is None else model.reading.model_dump(),
+        "trained_on": asdict(model.trained_on),
+        "training": dict(model.training),
+        "parent": model.parent,
+        "files": files,
+    }
+    return manifest | {"digest": _digest(manifest)}
+
+
+def _digest(manifest: dict[str, Any]) -> str:
+    """SHA-256 of the manifest without its own digest, keys sorted, no white space."""
+    body = {key: value for key, value in manifest.items() if key != "digest"}
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def _id_map(path: Path, side: str, size: int) -> IdMap:
+    table = pq.read_table(path)
+    rows = table["row"].to_numpy().astype(np.int64)
+    ids = table[f"{side}_id"].combine_chunks()
+    id_kind(ids.type)
+    if rows.size and (rows[0] < 0 or rows[-1] >= size or np.any(np.diff(rows) <= 0)):
+        raise IntegrityError(f"{path}: rows must increase strictly within 0..{size - 1}")
+    if ids.null_count or len(ids.unique()) != len(ids):
+        raise IntegrityError(f"{path}: ids must be distinct and not null")
+    return IdMap(ids, rows, size)

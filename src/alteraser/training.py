@@ -1,0 +1,100 @@
+"""Training a model from scratch with the machinery that also forgets."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from alteraser.defaults import defaults
+from alteraser.erasers.driver import OnPass, Settings, run_passes
+from alteraser.errors import InvalidInput
+from alteraser.interactions import Interactions
+from alteraser.model import Model, TrainedOn
+from alteraser.models import Factors, Objective, Problem
+from alteraser.models.objective import Scaling, Weighting
+from alteraser.solvers import row_solver
+from alteraser.solvers.rows import default_threads
+
+
+class ENMF(BaseModel):
+    """Weighted matrix factorization over all cells (ENMF; Chen et al., TOIS 2020), trained by AH-Newton passes.
+
+    The objective is that of ``Objective``; ``missing_weight`` and ``regularization`` left at None are taken from
+    the data (``alteraser.defaults``).
+
+    >>> data = Interactions.from_pairs([(u, v) for u in range(6) for v in range(u % 3, 6, 3)])
+    >>> model = ENMF(factors=2, regularization=0.1, missing_weight=0.1).fit(data)
+    >>> model.recommend([0], k=2).to_list()[0]["items"][0]["item_id"]
+    0
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    factors: int = Field(default=64, ge=1, le=4096)
+    """d, the length of every embedding."""
+    missing_weight: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
+    """w₀; None: from the data."""
+    regularization: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
+    """λ; None: from the data."""
+    missing_weighting: Weighting = "uniform"
+    weight_exponent: float = Field(default=0.5, ge=0.0, le=2.0)
+    regularization_scaling: Scaling = "none"
+    scaling_offset: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    scaling_exponent: float = Field(default=1.0, ge=0.0, le=2.0)
+    train_prediction: bool = False
+    """Train the prediction vector h (then passes are not accelerated and convergence is slow)."""
+    solver: Literal["ah-newton", "cg"] = "ah-newton"
+    tolerance: float = Field(default=1e-5, ge=0.0, allow_inf_nan=False)
+    """Stop when ‖∇L‖_{B⁻¹} / ‖Θ‖_B is at most this; 1e-5 tells single requests from training noise."""
+    max_passes: int = Field(default=500, ge=1)
+    memory: int = Field(default=6, ge=0)
+    """Anderson's memory; 0 for plain passes."""
+    dtype: Literal["float32", "float64"] = "float32"
+    seed: int = Field(default=0, ge=0)
+    threads: int = Field(default=0, ge=0)
+    """0: every processor this process may use."""
+
+    def objective(self, data: Interactions) -> Objective:
+        """The objective this configuration stands for on ``data``."""
+        rule = defaults(data)
+        return Objective(
+            missing_weight=rule.missing_weight if self.missing_weight is None else self.missing_weight,
+            regularization=rule.regularization if self.regularization is None else self.regularization,
+            **self.model_dump(
+                include={
+                    "missing_weighting", "weight_exponent", "regularization_scaling",
+                    "scaling_offset", "scaling_exponent",
+                }
+            ),
+        )  # fmt: skip
+
+    def fit(self, data: Interactions, *, reading: object = None, on_pass: OnPass | None = None) -> Model:
+        """Train on ``data``: passes until the tolerance or the cap. InvalidInput if there are no interactions.
+
+        ``reading`` (ReadingOptions) is kept in the model so that later commands read data the same way.
+        """
+        if len(data) == 0:
+            raise InvalidInput("there are no interactions to train on")
+        objective = self.objective(data)
+        if reading is not None:
+            objective = objective.model_copy(
+                update={"confidence": reading.confidence, "target": reading.target}  # type: ignore[attr-defined]
+            )
+        dtype = np.dtype(self.dtype)
+        start = Factors.random(*data.shape, self.factors, seed=self.seed, dtype=dtype)
+        settings = Settings(
+            row_solver(self.solver), self.tolerance, self.max_passes, self.memory,
+            self.threads or default_threads(), self.train_prediction,
+        )  # fmt: skip
+        outcome = run_passes(Problem(objective, data, dtype), start, settings, on_pass=on_pass)
+        training = {
+            "method": "train", "solver": self.solver, "passes": outcome.passes, "products": outcome.products,
+            "rows_updated": outcome.rows_updated, "objective": outcome.objective, "residual": outcome.residual,
+            "tolerance": self.tolerance, "converged": outcome.converged, "memory": self.memory, "seed": self.seed,
+            "train_prediction": self.train_prediction,
+        }  # fmt: skip
+        return Model(
+            outcome.factors, objective, data.users, data.items, TrainedOn.of(data), reading, training  # type: ignore[arg-type]
+        )
