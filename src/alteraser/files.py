@@ -1,0 +1,220 @@
+"""Writing so that a reader sees the whole output or none of it.
+
+    with atomic_write("model.json") as file:      # a binary file beside the target, named .model.json.tmp-…
+        file.write(document)
+
+The bytes go to a temporary neighbor, are fsynced, and only then take the target's name; the folder is
+fsynced last. Whatever ends the block early, Ctrl-C included, removes the temporary file and leaves the target
+as it was.
+
+Nothing is ever overwritten. An output that exists is refused before the work starts, and once more, without a
+race, when the name is taken: a file gets its name by a hard link, which the kernel refuses where the name is
+in use. On file systems without hard links the name is first claimed by an empty file made with ``O_EXCL``. A
+folder gets its name by a rename, which fails on any folder that holds something; an empty folder that appears
+in the meantime is the one thing it replaces.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, NoReturn
+
+from alteraser.errors import InvalidInput, NotFound, OutputExists, ResourceLimit
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+_TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR}
+_UNNAMEABLE = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EINVAL}
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
+    """A new binary file that becomes ``path`` when the block ends well. Its ``name`` is the temporary path."""
+    target = Path(path)
+    check_output(target)
+    temporary = _neighbor(target)
+    with writing_errors(target):
+        try:
+            with open(temporary, "x+b") as file:
+                try:
+                    yield file
+                    file.flush()
+                    os.fsync(file.fileno())
+                    _publish_file(temporary, target)
+                    _sync_folder(target.parent)
+                except BaseException:
+                    if _is(target, os.fstat(file.fileno())):
+                        target.unlink()
+                    raise
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_directory(path: str | Path) -> Iterator[Path]:
+    """A new folder that becomes ``path``, every file in it fsynced, when the block ends well."""
+    target = Path(path)
+    check_output(target)
+    temporary = _neighbor(target)
+    with writing_errors(target):
+        temporary.mkdir()
+        identity = temporary.stat()
+        try:
+            yield temporary
+            _sync_tree(temporary)
+            _publish_folder(temporary, target)
+            _sync_folder(target.parent)
+        except BaseException:
+            shutil.rmtree(target if _is(target, identity) else temporary, ignore_errors=True)
+            raise
+
+
+def check_output(path: str | Path) -> None:
+    """Refuse an output that exists, or whose folder does not, before any work is done for it."""
+    target = Path(path)
+    if os.path.lexists(target):
+        _refuse_existing(target)
+    if not target.parent.exists():
+        raise NotFound(
+            f"{target}: the folder {target.parent} does not exist. Make it first, or choose another output.",
+            path=str(target),
+        )
+    if not target.parent.is_dir():
+        raise InvalidInput(
+            f"{target}: {target.parent} is not a folder. Choose another output.", path=str(target)
+        )
+
+
+def sha256_file(path: str | Path) -> str:
+    """The sha-256 of a file's bytes, in hexadecimal."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise NotFound(f"{path} does not exist. Check the path.", path=str(path)) from None
+
+
+@contextlib.contextmanager
+def writing_errors(path: str | Path) -> Iterator[None]:
+    """Translate the operating system's refusals to write ``path`` into this package's errors.
+
+    An error that names a file elsewhere belongs to something that was read meanwhile, and passes unchanged.
+    """
+    target = Path(path)
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None and not _belongs(Path(os.fsdecode(error.filename)), target):
+            raise
+        if error.errno in _FULL:
+            raise ResourceLimit(
+                f"{target}: the disk or quota is full ({_free_space(target.parent)} free). "
+                "Make room or choose another disk, then run again; nothing was left behind.",
+                path=str(target),
+            ) from error
+        if error.errno in _FORBIDDEN:
+            raise InvalidInput(
+                f"{target}: writing is not permitted ({error.strerror}). "
+                "Choose a folder that you may write to, or change its permissions.",
+                path=str(target),
+            ) from error
+        if error.errno in _UNNAMEABLE:
+            raise InvalidInput(
+                f"{target}: a file cannot have this name ({error.strerror}). Choose another output.",
+                path=str(target),
+            ) from error
+        raise
+
+
+def _belongs(path: Path, target: Path) -> bool:
+    return path in (target, target.parent) or any(".tmp-" in part for part in path.parts)
+
+
+def _neighbor(target: Path) -> Path:
+    return target.with_name(f".{target.name[:40]}.tmp-{secrets.token_hex(6)}")
+
+
+def _publish_file(temporary: Path, target: Path) -> None:
+    try:
+        os.link(temporary, target)
+        return
+    except FileExistsError:
+        _refuse_existing(target)
+    except OSError as error:
+        if error.errno in _FULL:
+            raise
+    try:
+        claim = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+    except FileExistsError:
+        _refuse_existing(target)
+    try:
+        os.replace(temporary, target)
+    except BaseException:
+        if _is(target, os.fstat(claim)):
+            target.unlink()
+        raise
+    finally:
+        os.close(claim)
+
+
+def _publish_folder(temporary: Path, target: Path) -> None:
+    if os.path.lexists(target):
+        _refuse_existing(target)
+    try:
+        os.rename(temporary, target)
+    except OSError as error:
+        if error.errno in _TAKEN:
+            _refuse_existing(target)
+        raise
+
+
+def _refuse_existing(target: Path) -> NoReturn:
+    raise OutputExists(
+        f"{target} exists already, and nothing is ever overwritten. "
+        "Choose another output or remove it first.",
+        path=str(target),
+    )
+
+
+def _is(path: Path, identity: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(path.stat(follow_symlinks=False), identity)
+    except OSError:
+        return False
+
+
+def _sync_tree(folder: Path) -> None:
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = Path(parent, name)
+            if path.is_file() and not path.is_symlink():
+                with open(path, "rb+") as file:
+                    os.fsync(file.fileno())
+        _sync_folder(Path(parent))
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # folders cannot be opened there
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that cannot sync a folder
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _free_space(folder: Path) -> str:
+    try:
+        return f"{shutil.disk_usage(folder).free / 2**20:,.0f} MiB"
+    except OSError:
+        return "unknown space"
