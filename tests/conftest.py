@@ -1,0 +1,58 @@
+"""Shared small problems. Brute force is affordable on all of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from alteraser.ids import IdMap
+from alteraser.interactions import Interactions
+from alteraser.models import Factors, Objective, Problem
+
+
+def toy_interactions(
+    m: int = 13, n: int = 9, density: float = 0.35, *, seed: int = 0, weighted: bool = False, lonely: bool = True
+) -> Interactions:
+    """Random pairs; with ``lonely`` the first user and the last item have none but exist as rows."""
+    rng = np.random.default_rng(seed)
+    mask = rng.random((m, n)) < density
+    if lonely:
+        mask[0, :] = False
+        mask[:, -1] = False
+    u, v = np.nonzero(mask)
+    ids = [IdMap.build(np.arange(size))[0] for size in (m, n)]
+    confidence = rng.uniform(0.05, 3.0, u.size) if weighted else None
+    target = rng.uniform(-1.0, 2.0, u.size) if weighted else None
+    return Interactions._assemble(*ids, u, v, confidence, target, None, "refuse")
+
+
+OBJECTIVES = {
+    "uniform": Objective(missing_weight=0.3, regularization=0.7),
+    "popularity": Objective(missing_weight=0.2, regularization=0.5, missing_weighting="popularity"),
+    "activity": Objective(
+        missing_weight=0.4, regularization=0.5, missing_weighting="activity", weight_exponent=0.8
+    ),
+    "frequency": Objective(
+        missing_weight=0.1, regularization=0.05, regularization_scaling="frequency", scaling_offset=0.1,
+        scaling_exponent=0.9,
+    ),
+    "heavy missing": Objective(missing_weight=1.7, regularization=0.3),  # c < w⁻ is legal
+    "explicit": Objective(missing_weight=0.0, regularization=0.6),
+}  # fmt: skip
+
+
+@pytest.fixture(params=[(name, weighted) for name in OBJECTIVES for weighted in (False, True)], ids=str)
+def problem(request: pytest.FixtureRequest) -> Problem:
+    """Every objective, without and with confidences and targets, in float64."""
+    name, weighted = request.param
+    return Problem(OBJECTIVES[name], toy_interactions(weighted=weighted), np.float64)
+
+
+def random_factors(problem: Problem, rank: int = 4, *, seed: int = 1, trained: bool = False) -> Factors:
+    """Factors of the problem's shape; ``trained`` gives a prediction vector other than ones."""
+    rng = np.random.default_rng(seed)
+    m, n = problem.interactions.shape
+    h = rng.uniform(0.5, 1.5, rank) if trained else np.ones(rank)
+    return Factors(
+        *(rng.standard_normal((size, rank)).astype(problem.dtype) for size in (m, n)), h.astype(problem.dtype)
+    )
