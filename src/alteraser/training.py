@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from alteraser.defaults import defaults
-from alteraser.erasers.driver import OnPass, Settings, run_passes
+from alteraser.erasers.driver import OnPass, Outcome, Settings, run_passes
 from alteraser.errors import InvalidInput
 from alteraser.interactions import Interactions
 from alteraser.model import Model, TrainedOn
@@ -16,6 +16,10 @@ from alteraser.models import Factors, Objective, Problem
 from alteraser.models.objective import Scaling, Weighting
 from alteraser.solvers import row_solver
 from alteraser.solvers.rows import default_threads
+from alteraser.solvers.stationarity import evaluate
+
+if TYPE_CHECKING:
+    from alteraser.readers import ReadingOptions
 
 
 class ENMF(BaseModel):
@@ -70,31 +74,37 @@ class ENMF(BaseModel):
             ),
         )  # fmt: skip
 
-    def fit(self, data: Interactions, *, reading: object = None, on_pass: OnPass | None = None) -> Model:
+    def fit(self, data: Interactions, *, reading: ReadingOptions | None = None, on_pass: OnPass | None = None) -> Model:
         """Train on ``data``: passes until the tolerance or the cap. InvalidInput if there are no interactions.
 
-        ``reading`` (ReadingOptions) is kept in the model so that later commands read data the same way.
+        ``reading`` is kept in the model so that later commands read data the same way; ``on_pass`` is called with a
+        ``PassRecord`` after each pass.
         """
+        return self.run(data, reading=reading, on_pass=on_pass)[0]
+
+    def run(
+        self, data: Interactions, *, reading: ReadingOptions | None = None, on_pass: OnPass | None = None
+    ) -> tuple[Model, Outcome]:
+        """``fit``, with the driver's outcome (trace, residual, work) beside the model."""
         if len(data) == 0:
             raise InvalidInput("there are no interactions to train on")
         objective = self.objective(data)
         if reading is not None:
-            objective = objective.model_copy(
-                update={"confidence": reading.confidence, "target": reading.target}  # type: ignore[attr-defined]
-            )
+            objective = objective.model_copy(update={"confidence": reading.confidence, "target": reading.target})
         dtype = np.dtype(self.dtype)
         start = Factors.random(*data.shape, self.factors, seed=self.seed, dtype=dtype)
         settings = Settings(
             row_solver(self.solver), self.tolerance, self.max_passes, self.memory,
             self.threads or default_threads(), self.train_prediction,
         )  # fmt: skip
-        outcome = run_passes(Problem(objective, data, dtype), start, settings, on_pass=on_pass)
+        problem = Problem(objective, data, dtype)
+        before = evaluate(problem, start, threads=settings.threads).objective
+        outcome = run_passes(problem, start, settings, on_pass=on_pass)
         training = {
             "method": "train", "solver": self.solver, "passes": outcome.passes, "products": outcome.products,
-            "rows_updated": outcome.rows_updated, "objective": outcome.objective, "residual": outcome.residual,
-            "tolerance": self.tolerance, "converged": outcome.converged, "memory": self.memory, "seed": self.seed,
-            "train_prediction": self.train_prediction,
+            "rows_updated": outcome.rows_updated, "objective_before": before, "objective": outcome.objective,
+            "residual": outcome.residual, "tolerance": self.tolerance, "converged": outcome.converged,
+            "memory": self.memory, "seed": self.seed, "train_prediction": self.train_prediction,
         }  # fmt: skip
-        return Model(
-            outcome.factors, objective, data.users, data.items, TrainedOn.of(data), reading, training  # type: ignore[arg-type]
-        )
+        model = Model(outcome.factors, objective, data.users, data.items, TrainedOn.of(data), reading, training)
+        return model, outcome

@@ -1,1 +1,5 @@
-"""."""
+"""The command line: one short file per command, one place where errors become exit codes."""
+
+from alteraser.cli.main import main
+
+__all__ = ["main"]

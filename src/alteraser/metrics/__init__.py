@@ -1,1 +1,33 @@
-"""."""
+"""What is measured: agreement of lists, accuracy, distance of models, and what is left of the forgotten.
+
+- ``rank_biased_overlap``: do two models recommend the same, the top counting most
+- ``recall_at_k``, ``ndcg_at_k``, ``accuracy``: are held-out interactions recommended
+- ``model_distance``, ``relative_model_distance``, ``score_distance``, ``influence_left``: are two models the same
+- ``re_predict``, ``gap_left``: what is left of the forget set's score and of its loss
+"""
+
+from alteraser.metrics.accuracy import accuracy, hits, ndcg_at_k, recall_at_k
+from alteraser.metrics.distance import (
+    FactorsLike,
+    influence_left,
+    model_distance,
+    relative_model_distance,
+    score_distance,
+)
+from alteraser.metrics.forgetting import gap_left, re_predict
+from alteraser.metrics.rbo import rank_biased_overlap
+
+__all__ = [
+    "FactorsLike",
+    "accuracy",
+    "gap_left",
+    "hits",
+    "influence_left",
+    "model_distance",
+    "ndcg_at_k",
+    "rank_biased_overlap",
+    "re_predict",
+    "recall_at_k",
+    "relative_model_distance",
+    "score_distance",
+]

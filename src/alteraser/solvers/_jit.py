@@ -32,3 +32,12 @@ def kernel(function: F) -> F:
     except RuntimeError:
         compiled = numba.njit(cache=False, **OPTIONS)(function)
     return compiled  # type: ignore[no-any-return]
+
+
+def cached() -> str:
+    """Where compiled kernels are kept between processes, or why they are not."""
+    from alteraser.solvers import _dense
+
+    compiled = _dense.cholesky_solve
+    path = getattr(getattr(compiled, "_cache", None), "cache_path", None)
+    return str(path) if path else "none: no writable place; kernels are compiled in every process"

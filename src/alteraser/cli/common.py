@@ -1,0 +1,222 @@
+"""What every command shares: options, the progress bar, timing, and how results are shown."""
+
+from __future__ import annotations
+
+import json as json_module
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from alteraser.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from alteraser.erasers import PassRecord
+    from alteraser.interactions import Interactions
+    from alteraser.model import Model
+    from alteraser.readers import ReadingOptions
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; everything else on stderr.")]
+Threads = Annotated[int, typer.Option("--threads", min=0, help="Worker threads; 0 for every processor.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]
+DataArgument = Annotated[Path, typer.Argument(help="Interactions: a file, or a folder with interactions.parquet.")]
+DataOption = Annotated[Path, typer.Option("--data", help="Interactions: a file, or a folder.")]
+ModelArgument = Annotated[Path, typer.Argument(help="A model directory.")]
+UserColumn = Annotated[str, typer.Option("--user-column", help="Column with the user ids.")]
+ItemColumn = Annotated[str, typer.Option("--item-column", help="Column with the item ids.")]
+Threshold = Annotated[
+    float | None, typer.Option("--threshold", help="Keep rows whose rating is at least this.", show_default=False)
+]
+ThresholdColumn = Annotated[str, typer.Option("--threshold-column", help="Column the threshold looks at.")]
+Confidence = Annotated[
+    str | None,
+    typer.Option("--confidence", help='Column or rule for c, such as "1 + 40 * rating".', show_default=False),
+]
+Target = Annotated[str | None, typer.Option("--target", help="Column with the target y.", show_default=False)]
+Duplicates = Annotated[str, typer.Option("--duplicates", help="refuse, first, last or sum.")]
+
+
+def reading_options(**given: Any) -> ReadingOptions:
+    """ReadingOptions from command-line values; InvalidInput names the option."""
+    from pydantic import ValidationError
+
+    from alteraser.readers import ReadingOptions
+
+    try:
+        return ReadingOptions(**given)
+    except ValidationError as cause:
+        first = cause.errors()[0]
+        name = "--" + "-".join(str(part) for part in first["loc"]).replace("_", "-")
+        raise InvalidInput(f"{name}: {first['msg']}") from cause
+
+
+def settings_error(cause: Any) -> InvalidInput:
+    """InvalidInput for a pydantic ValidationError, naming the options."""
+    problems = "; ".join(f"{'.'.join(str(p) for p in e['loc']) or 'settings'}: {e['msg']}" for e in cause.errors())
+    return InvalidInput(problems)
+
+
+def load_model(path: Path) -> Model:
+    """The model at ``path``."""
+    from alteraser.model import Model
+
+    return Model.load(path)
+
+
+def read_for(model: Model, source: Path) -> Interactions:
+    """Interactions of ``source``, read the way the model's training data were."""
+    from alteraser.interactions import Interactions
+
+    return Interactions.read(source, model.reading)
+
+
+def read_users(path: Path | None, model: Model) -> Any:
+    """The ids in a table's user column, or None."""
+    if path is None:
+        return None
+    from alteraser.readers import ReadingOptions, read_forget_table
+
+    return read_forget_table(path, model.reading or ReadingOptions(), whole_users=True).users
+
+
+@dataclass
+class Screen:
+    """Where a command talks: results to stdout, everything else to stderr."""
+
+    json: bool
+    quiet: bool
+    seconds: dict[str, float] = field(default_factory=dict)
+    _began: float = field(default_factory=time.perf_counter)
+
+    @property
+    def stderr(self) -> Console:
+        """Rich console on stderr."""
+        from rich.console import Console
+
+        return Console(stderr=True, quiet=self.quiet, highlight=False)
+
+    def note(self, text: str) -> None:
+        """A line for the person at the terminal."""
+        self.stderr.print(text)
+
+    @contextmanager
+    def phase(self, name: str, label: str) -> Iterator[None]:
+        """Time a phase under ``seconds[name]``, with a spinner where there is a terminal."""
+        began = time.perf_counter()
+        console = self.stderr
+        try:
+            if console.is_terminal and not self.quiet:
+                with console.status(label):
+                    yield
+            else:
+                yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+
+    @contextmanager
+    def passes(self, name: str, label: str, tolerance: float) -> Iterator[Any]:
+        """Time a solve under ``seconds[name]``; yields an ``on_pass`` that drives a progress bar.
+
+        Passes converge roughly geometrically, so progress is measured on the logarithm of the residual.
+        """
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        began = time.perf_counter()
+        bar = Progress(
+            TextColumn(label), BarColumn(), TextColumn("pass {task.fields[number]}  residual {task.fields[residual]}"),
+            TimeElapsedColumn(), console=self.stderr, transient=True,
+            disable=self.quiet or not self.stderr.is_terminal,
+        )  # fmt: skip
+        with bar:
+            task = bar.add_task(label, total=1.0, number=0, residual="-")
+            first: list[float] = []
+
+            def on_pass(record: PassRecord) -> None:
+                if record.residual is None or record.residual <= 0:
+                    bar.update(task, number=record.number)
+                    return
+                first.append(record.residual)
+                span = math.log(max(first[0], tolerance * 1.001)) - math.log(max(tolerance, 1e-16))
+                done = (math.log(first[0]) - math.log(record.residual)) / span
+                bar.update(
+                    task, completed=min(max(done, 0.0), 1.0), number=record.number, residual=f"{record.residual:.1e}"
+                )
+
+            yield on_pass
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+
+    def timing(self) -> dict[str, float]:
+        """{read, solve, write, total} in seconds."""
+        known = {name: self.seconds.get(name, 0.0) for name in ("read", "solve", "write")}
+        return known | {"total": time.perf_counter() - self._began}
+
+    def result(self, document: dict[str, Any], rows: list[tuple[str, str]] | None = None, title: str = "") -> None:
+        """Show the result: the document as JSON, or ``rows`` as a two-column table."""
+        if self.json:
+            print(json_module.dumps(_plain(document), ensure_ascii=False, allow_nan=False))
+            return
+        if self.quiet or rows is None:
+            return
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(title=title or None, show_header=False, box=None, title_justify="left")
+        table.add_column(style="dim")
+        table.add_column()
+        from rich.markup import escape
+
+        for name, value in rows:
+            table.add_row(escape(name), escape(value))
+        Console(highlight=False).print(table)
+
+
+def _plain(value: Any) -> Any:
+    """JSON values only; a number that is not finite becomes null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+def work(outcome: Any) -> dict[str, Any]:
+    """The entries of a document that say what the driver did."""
+    return {
+        "passes": outcome.passes,
+        "products": outcome.products,
+        "rows_updated": outcome.rows_updated,
+        "objective_after": outcome.objective,
+        "residual": outcome.residual,
+        "converged": outcome.converged,
+    }
+
+
+def seconds_text(seconds: dict[str, float]) -> str:
+    """``12.3 s (read 0.4, solve 11.6, write 0.1)``."""
+    parts = ", ".join(f"{name} {seconds[name]:.2f}" for name in ("read", "solve", "write"))
+    return f"{seconds['total']:.2f} s ({parts})"
+
+
+def exit_code(outcome: Any, asked_tolerance: float | None) -> int:
+    """0; 8 when a tolerance was asked for and not reached (the result is written all the same)."""
+    return 8 if asked_tolerance is not None and not outcome.converged else 0
+
+
+@contextmanager
+def blas_threads(threads: int) -> Iterator[None]:
+    """Limit BLAS to ``threads`` (0: leave it as it is)."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(threads or None):
+        yield

@@ -1,0 +1,41 @@
+"""alteraser compare"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alteraser.cli import common
+
+
+def compare(
+    model: common.ModelArgument,
+    other: Annotated[Path, typer.Argument(help="The model to compare with, such as a retrained one.")],
+    data: Annotated[Path, typer.Option("--data", help="Interactions to mask for both: the remaining data.")],
+    users: Annotated[
+        Path | None, typer.Option("--users", help="Table with user_id: lists of these alone.", show_default=False)
+    ] = None,
+    p: Annotated[float, typer.Option("--p", help="Persistence of the rank-biased overlap.")] = 0.9,
+    threads: common.Threads = 0,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
+) -> None:
+    """How far MODEL is from OTHER: overlap of their lists, distance of their scores and factors.
+
+    rbo@k is the mean extrapolated rank-biased overlap of top-k lists; the distances are relative to OTHER.
+
+    Example: alteraser compare unlearned retrained --data remaining.parquet --users forget.csv
+    """
+    from alteraser.evaluation import compare as compare_models
+
+    screen = common.Screen(json, quiet)
+    with screen.phase("read", "reading"):
+        first, second = common.load_model(model), common.load_model(other)
+        masked = common.read_for(first, data)
+        chosen = common.read_users(users, first)
+    with screen.phase("solve", "comparing"), common.blas_threads(threads):
+        answer = compare_models(first, second, data=masked, users=chosen, p=p)
+    rows = [(name, f"{value:.6f}" if name != "users" else f"{value:,}") for name, value in answer.items()]
+    screen.result({"model": str(model), "other": str(other), "p": p, **answer, "seconds": screen.timing()}, rows)

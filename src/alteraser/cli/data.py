@@ -1,0 +1,168 @@
+"""alteraser data: split, stats, fetch, generate"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alteraser.cli import common
+
+app = typer.Typer(help="Split, describe, download and generate interactions.", no_args_is_help=True)
+
+
+@app.command()
+def split(
+    data: common.DataArgument,
+    out: Annotated[Path, typer.Option("--out", help="New folder for train.parquet and test.parquet.")],
+    test: Annotated[float, typer.Option("--test", help="Share of each user's interactions to hold out.")] = 0.2,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the draw.")] = 0,
+    user_column: common.UserColumn = "user_id",
+    item_column: common.ItemColumn = "item_id",
+    threshold: common.Threshold = None,
+    threshold_column: common.ThresholdColumn = "rating",
+    duplicates: common.Duplicates = "refuse",
+    threads: common.Threads = 0,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
+) -> None:
+    """Split DATA at random, per user, into train.parquet and test.parquet; every column is kept.
+
+    Example: alteraser data split ratings.csv --test 0.2 --out split
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from alteraser.files import atomic_directory, check_output
+    from alteraser.interactions import Interactions
+    from alteraser.readers import read_rows
+
+    check_output(out)
+    reading = common.reading_options(
+        user_column=user_column, item_column=item_column, threshold=threshold, threshold_column=threshold_column,
+        duplicates=duplicates,
+    )  # fmt: skip
+    screen = common.Screen(json, quiet)
+    with screen.phase("read", f"reading {data}"):
+        whole, rows = Interactions.read(data, reading), read_rows(data)
+    train, held_out = whole.split(test, seed=seed)
+    user_rows = whole.users.rows_of(rows[user_column], user_column)
+    item_rows = whole.items.rows_of(rows[item_column], item_column)
+    with screen.phase("write", f"writing {out}"), atomic_directory(out) as folder:
+        for name, part in (("train", train), ("test", held_out)):
+            mask = part.locate(user_rows, item_rows) >= 0
+            if threshold is not None:
+                mask &= np.asarray(rows[threshold_column].to_numpy() >= threshold)
+            pq.write_table(rows.filter(pa.array(mask)), folder / f"{name}.parquet", compression="zstd")
+    document = {
+        "out": str(out), "train": len(train), "test": len(held_out), "seed": seed, "seconds": screen.timing()
+    }  # fmt: skip
+    screen.result(document, [("train", f"{len(train):,}"), ("test", f"{len(held_out):,}"), ("folder", str(out))])
+
+
+@app.command()
+def stats(
+    data: common.DataArgument,
+    user_column: common.UserColumn = "user_id",
+    item_column: common.ItemColumn = "item_id",
+    threshold: common.Threshold = None,
+    threshold_column: common.ThresholdColumn = "rating",
+    duplicates: common.Duplicates = "refuse",
+    threads: common.Threads = 0,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
+) -> None:
+    """Users, items, interactions, density; the digest that models refer to; the default hyper-parameters.
+
+    Example: alteraser data stats ratings.csv --threshold 4
+    """
+    from alteraser.defaults import defaults
+    from alteraser.interactions import Interactions
+
+    reading = common.reading_options(
+        user_column=user_column, item_column=item_column, threshold=threshold, threshold_column=threshold_column,
+        duplicates=duplicates,
+    )  # fmt: skip
+    screen = common.Screen(json, quiet)
+    with screen.phase("read", f"reading {data}"):
+        whole = Interactions.read(data, reading)
+    found = whole.statistics()
+    document = {
+        **asdict(found), "digest": whole.digest, "id_types": {"user_id": whole.users.kind, "item_id": whole.items.kind},
+        "defaults": asdict(defaults(whole)) if len(whole) else None, "seconds": screen.timing(),
+    }  # fmt: skip
+    rows = [
+        ("users", f"{found.users:,}"),
+        ("items", f"{found.items:,}"),
+        ("interactions", f"{found.interactions:,}"),
+        ("density", f"{found.density:.4%}"),
+        ("per user", "{:,} to {:,}, mean {:.1f}".format(found.per_user[0], found.per_user[2], found.per_user[1])),
+        ("per item", "{:,} to {:,}, mean {:.1f}".format(found.per_item[0], found.per_item[2], found.per_item[1])),
+        ("digest", whole.digest),
+    ]
+    screen.result(document, rows)
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="Name of a public data set, such as ml-1m.")],
+    out: Annotated[Path | None, typer.Option("--out", help="New folder; NAME by default.", show_default=False)] = None,
+    threads: common.Threads = 0,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
+) -> None:
+    """Download a public data set, check it, and write interactions.parquet and items.parquet.
+
+    An interrupted download is resumed. Read the terms: most sets are for research and may not be passed on.
+
+    Example: alteraser data fetch ml-1m
+    """
+    from rich.markup import escape
+    from rich.progress import Progress
+
+    from alteraser.datasets.public import fetch as fetch_dataset
+
+    screen = common.Screen(json, quiet)
+    folder = Path(name) if out is None else out
+    with Progress(console=screen.stderr, transient=True, disable=quiet or not screen.stderr.is_terminal) as bar:
+        task = bar.add_task(f"downloading {escape(name)}", total=None)
+        result = fetch_dataset(name, folder, progress=lambda done, total: bar.update(task, completed=done, total=total))
+    document = {key: str(v) if isinstance(v, Path) else v for key, v in vars(result).items()}
+    screen.result(document, [(key.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
+                             for key, value in document.items()])  # fmt: skip
+
+
+@app.command()
+def generate(
+    out: Annotated[Path, typer.Option("--out", help="New folder.")],
+    users: Annotated[int, typer.Option("--users", help="Number of accounts.")] = 2000,
+    items: Annotated[int, typer.Option("--items", help="Number of items.")] = 1500,
+    seed: Annotated[int, typer.Option("--seed", help="Same seed, same data.")] = 0,
+    threads: common.Threads = 0,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
+) -> None:
+    """Generate a household service: interactions, named items, and stories worth forgetting.
+
+    Example: alteraser data generate --out household
+    """
+    from alteraser.datasets import generate_household
+    from alteraser.files import check_output
+
+    check_output(out)
+    screen = common.Screen(json, quiet)
+    with screen.phase("write", f"generating {out}"):
+        made = generate_household(seed=seed, users=users, items=items)
+        made.write(out)
+    document = {
+        "out": str(out), "interactions": made.interactions.num_rows, "items": made.items.num_rows, "seed": seed,
+        "stories": {story.name: story.forget.num_rows for story in made.stories}, "seconds": screen.timing(),
+    }  # fmt: skip
+    screen.result(
+        document,
+        [("folder", str(out)), ("interactions", f"{made.interactions.num_rows:,}")]
+        + [(f"forget-{story.name}.parquet", f"{story.forget.num_rows:,}: {story.title}") for story in made.stories],
+    )

@@ -1,0 +1,92 @@
+"""alteraser doctor"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from alteraser.cli import common
+from alteraser.errors import NumericFailure
+
+PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "threadpoolctl", "pyarrow", "safetensors", "pydantic", "typer", "rich")
+EXTRAS = {"report": "plotly", "bench": "implicit"}
+
+
+def doctor(threads: common.Threads = 0, quiet: common.Quiet = False, json: common.Json = False) -> None:
+    """Check the installation: versions, compiled kernels against NumPy, threads, cache, disk.
+
+    Exit 8 when the kernels and their NumPy twins disagree: do not use this installation then.
+
+    Example: alteraser doctor --json
+    """
+    screen = common.Screen(json, quiet)
+    with screen.phase("solve", "compiling and checking the kernels"):
+        began = time.perf_counter()
+        difference = _kernel_check(threads)
+        seconds = time.perf_counter() - began
+    from alteraser import __version__
+    from alteraser.solvers._jit import cached
+    from alteraser.solvers.rows import default_threads
+
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
+    document = {
+        "alteraser": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "executable": sys.executable,
+        "processors": os.cpu_count(),
+        "threads": threads or default_threads(),
+        "memory_bytes": memory,
+        "disk_free_bytes": shutil.disk_usage(Path.cwd()).free,
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "extras": {extra: _version(name) for extra, name in EXTRAS.items()},
+        "kernel_cache": cached(),
+        "kernel_difference": difference,
+        "kernel_seconds": seconds,
+    }
+    rows = [(name.replace("_", " "), _text(value)) for name, value in document.items()]
+    screen.result(document, rows)
+    if not difference < 1e-8:
+        raise NumericFailure(
+            f"the compiled kernels differ from NumPy by {difference:.1e} (expected below 1e-8): this installation "
+            "computes wrong numbers; report it with the output above"
+        )
+
+
+def _kernel_check(threads: int) -> float:
+    """Largest difference between compiled row solves and dense NumPy ones on a small problem, in float64."""
+    import numpy as np
+
+    from alteraser.interactions import Interactions
+    from alteraser.models import Factors, Objective, Problem
+    from alteraser.solvers import AHNewton, twins
+    from alteraser.solvers.rows import default_threads, padded
+
+    rng = np.random.default_rng(0)
+    data = Interactions.from_pairs([(int(u), int(v)) for u, v in zip(*np.nonzero(rng.random((60, 50)) < 0.3), strict=True)])
+    problem = Problem(Objective(missing_weight=0.1, regularization=1.0), data, np.float64)
+    theta = Factors.random(*data.shape, 20, seed=0, dtype=np.float64)
+    x = padded(theta.users)
+    AHNewton().solve(problem.users, padded(theta.items), x, None, rank=20, threads=threads or default_threads())
+    expected, _, _ = twins.exact_rows(problem.users, theta.items, theta.users, problem.users.all_rows)
+    return float(np.abs(x[:, :20] - expected).max())
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {entry if entry is not None else '(not installed)'}" for key, entry in value.items())
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,38 @@
+"""alteraser evaluate"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alteraser.cli import common
+
+
+def evaluate(
+    model: common.ModelArgument,
+    test: Annotated[Path, typer.Option("--test", help="Held-out interactions.")],
+    data: Annotated[Path, typer.Option("--data", help="Interactions to mask: what the model was trained on.")],
+    users: Annotated[
+        Path | None, typer.Option("--users", help="Table with user_id: average over these alone.", show_default=False)
+    ] = None,
+    threads: common.Threads = 0,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
+) -> None:
+    """Recall@k and NDCG@k on held-out interactions, all items ranked, the items in --data masked.
+
+    Example: alteraser evaluate model --test test.parquet --data train.parquet
+    """
+    from alteraser.evaluation import evaluate as evaluate_model
+
+    screen = common.Screen(json, quiet)
+    with screen.phase("read", "reading"):
+        trained = common.load_model(model)
+        held_out, masked = common.read_for(trained, test), common.read_for(trained, data)
+        chosen = common.read_users(users, trained)
+    with screen.phase("solve", "ranking"), common.blas_threads(threads):
+        answer = evaluate_model(trained, held_out, data=masked, users=chosen)
+    rows = [(name, f"{value:.4f}" if name != "users" else f"{value:,}") for name, value in answer.items()]
+    screen.result({"model": str(model), **answer, "seconds": screen.timing()}, rows)

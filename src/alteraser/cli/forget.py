@@ -1,0 +1,188 @@
+"""alteraser forget"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from alteraser.cli import common
+from alteraser.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from alteraser.erasers import Eraser
+    from alteraser.forgetting import Erasure
+    from alteraser.model import Model
+
+LISTED = 1000  # unmatched rows listed in the document; all are counted
+DEFAULT_TOLERANCE = 1e-3
+
+
+def forget(
+    model: common.ModelArgument,
+    forget_set: Annotated[Path, typer.Argument(metavar="FORGET", help="Table with user_id and item_id; with user_id "
+                                               "alone, whole users.")],
+    data: Annotated[Path, typer.Option("--data", help="The data as trained on, or already without FORGET.")],
+    out: Annotated[Path | None, typer.Option("--out", help="The new model directory.", show_default=False)] = None,
+    method: Annotated[str, typer.Option("--method", help="alteraser or retrain.")] = "alteraser",
+    solver: Annotated[str, typer.Option("--solver", help="ah-newton (exact rows) or cg (matrix-free).")] = "ah-newton",
+    tolerance: Annotated[
+        float | None, typer.Option("--tolerance", help="Share of the deletion's push that may stay.",
+                                   show_default="1e-3"),
+    ] = None,
+    max_passes: Annotated[
+        int | None, typer.Option("--max-passes", help="Cap on passes.", show_default="200; retrain 500")
+    ] = None,
+    memory: Annotated[int, typer.Option("--memory", help="Passes that acceleration combines; 0 for plain ones.")] = 6,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of a retrain's random start.")] = 1,
+    whole_users: Annotated[
+        bool, typer.Option("--whole-users", help="Forget everything of the users in FORGET.")
+    ] = False,
+    grown: Annotated[
+        bool, typer.Option("--grown", help="DATA also has interactions added since; learn them along.")
+    ] = False,
+    remaining: Annotated[
+        Path | None,
+        typer.Option("--remaining", help="Write the remaining data here, every column kept.", show_default=False),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what would be forgotten; write nothing.")] = False,
+    threads: common.Threads = 0,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
+) -> int:  # fmt: skip
+    """Make MODEL forget FORGET and write the result as a new model.
+
+    MODEL and DATA are never changed. Rows of FORGET that match nothing are counted and listed.
+
+    Example: alteraser forget model forget.csv --data ratings.csv --out model-2
+    """
+    from alteraser.files import check_output
+    from alteraser.forgetting import forget as forget_interactions
+    from alteraser.forgetting import match
+    from alteraser.interactions import Interactions
+    from alteraser.readers import ReadingOptions, read_forget_table
+
+    if out is None and not dry_run:
+        raise InvalidInput("--out is missing: name the new model directory, or ask for a --dry-run")
+    outputs = [path for path in (out, remaining) if path is not None]
+    if len({path.absolute() for path in outputs}) < len(outputs):
+        raise InvalidInput("--out and --remaining name the same path")
+    for path in outputs:
+        check_output(path)
+    screen = common.Screen(json, quiet)
+    with screen.phase("read", "reading"):
+        original = common.load_model(model)
+        reading = original.reading or ReadingOptions()
+        eraser = _eraser(method, original, solver, tolerance, max_passes, memory, seed)
+        wanted = read_forget_table(forget_set, reading, whole_users=whole_users)
+        interactions = Interactions.read(data, reading)
+    scope = {"whole_users": wanted.items is None, "grown": grown}
+    table = wanted.to_table()
+    if dry_run:
+        interactions, removal = match(original, table, interactions, **scope)
+        return _report_dry_run(screen, removal, interactions)
+    with screen.passes("solve", "forgetting", getattr(eraser, "tolerance", DEFAULT_TOLERANCE)) as on_pass:
+        erasure = forget_interactions(
+            original, table, data=interactions, method=eraser, threads=threads, on_pass=on_pass, **scope
+        )
+    with screen.phase("write", "writing"):
+        assert out is not None
+        saved = _write(erasure, out, remaining, data, reading)
+    _report(screen, erasure, saved, out, remaining, len(interactions))
+    return common.exit_code(erasure.outcome, tolerance)
+
+
+def _eraser(
+    method: str, model: Model, solver: str, tolerance: float | None, max_passes: int | None, memory: int, seed: int
+) -> Eraser:
+    from alteraser.erasers import eraser
+    from alteraser.solvers import row_solver
+
+    row_solver(solver)
+    settings: dict[str, Any] = {
+        "solver": solver, "tolerance": DEFAULT_TOLERANCE if tolerance is None else tolerance, "memory": memory,
+        "train_prediction": model.trains_prediction,
+    }  # fmt: skip
+    if max_passes is not None:
+        settings["max_passes"] = max_passes
+    if method == "retrain":
+        settings["seed"] = seed
+    return eraser(method, **settings)
+
+
+def _write(erasure: Erasure, out: Path, remaining: Path | None, data: Path, reading: Any) -> Model:
+    """Both outputs or neither: the remaining data first, taken back if the model cannot be written."""
+    if remaining is None:
+        return erasure.model.save(out)
+    from alteraser.readers import write_rows
+    from alteraser.remaining import remaining_rows
+
+    write_rows(remaining_rows(data, erasure.removed, reading), remaining)
+    try:
+        return erasure.model.save(out)
+    except BaseException:
+        remaining.unlink(missing_ok=True)
+        raise
+
+
+def _report_dry_run(screen: common.Screen, removal: Any, interactions: Any) -> int:
+    removed = removal.removed
+    users, items = int((removed.user_counts > 0).sum()), int((removed.item_counts > 0).sum())
+    emptied = int(((removal.remaining.user_counts == 0) & (removed.user_counts > 0)).sum())
+    document = {
+        "dry_run": True, "interactions_before": len(interactions), "interactions_forgotten": len(removed),
+        "interactions_unmatched": removal.unmatched.num_rows, "unmatched": removal.unmatched.slice(0, LISTED).to_pylist(),
+        "users_touched": users, "items_touched": items, "users_erased_whole": emptied, "seconds": screen.timing(),
+    }  # fmt: skip
+    screen.result(
+        document,
+        [
+            ("would forget", f"{len(removed):,} of {len(interactions):,} interactions"),
+            ("of", f"{users:,} users ({emptied:,} of them whole) and {items:,} items"),
+            *_unmatched(removal.unmatched),
+        ],
+        "dry run: nothing was written",
+    )
+    return 0
+
+
+def _report(
+    screen: common.Screen, erasure: Erasure, saved: Model, out: Path, remaining: Path | None, before: int
+) -> None:
+    seconds = screen.timing()
+    outcome, unmatched = erasure.outcome, erasure.unmatched
+    document = {
+        "model": str(out), "digest": saved.digest, "parent": saved.parent, "method": erasure.method,
+        "solver": saved.training["solver"], **common.work(outcome), "objective_before": erasure.objective_before,
+        "push": erasure.push, "training_floor": erasure.training_floor, "seconds": seconds,
+        "interactions_before": len(erasure.remaining) + len(erasure.removed),
+        "interactions_forgotten": len(erasure.removed), "interactions_added": erasure.added,
+        "interactions_unmatched": unmatched.num_rows, "unmatched": unmatched.slice(0, LISTED).to_pylist(),
+        "remaining": None if remaining is None else str(remaining),
+        "users": saved.trained_on.users, "items": saved.trained_on.items,
+        "trace": [vars(record) for record in erasure.trace],
+    }  # fmt: skip
+    rows = [
+        ("model", str(out)),
+        ("forgotten", f"{len(erasure.removed):,} interactions; {len(erasure.remaining):,} remain"),
+        *_unmatched(unmatched),
+        ("passes", f"{outcome.passes}, {outcome.rows_updated:,} rows solved"),
+        ("residual", f"{outcome.residual:.1e} of the deletion's push"
+                     + ("" if outcome.converged else "  (not converged)")),
+        ("time", common.seconds_text(seconds)),
+    ]  # fmt: skip
+    if erasure.training_floor is not None and erasure.training_floor > 1:
+        rows.append(
+            ("note", f"the original's training had left {erasure.training_floor:.1f} times this deletion's push; "
+                     "the new model is also better trained than the original was")
+        )  # fmt: skip
+    screen.result(document, rows)
+
+
+def _unmatched(table: Any) -> list[tuple[str, str]]:
+    if table.num_rows == 0:
+        return []
+    first = ", ".join("/".join(str(v) for v in row.values()) for row in table.slice(0, 5).to_pylist())
+    more = " …" if table.num_rows > 5 else ""
+    return [("matched nothing", f"{table.num_rows:,} row(s) of FORGET: {first}{more}")]

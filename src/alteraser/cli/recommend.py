@@ -1,0 +1,50 @@
+"""alteraser recommend"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alteraser.cli import common
+from alteraser.errors import InvalidInput
+
+
+def recommend(
+    model: common.ModelArgument,
+    user: Annotated[
+        list[str] | None, typer.Option("--user", help="A user id; may be repeated.", show_default=False)
+    ] = None,
+    everybody: Annotated[bool, typer.Option("--all", help="Every user of the model.")] = False,
+    k: Annotated[int, typer.Option("--k", "-k", help="Length of a list.")] = 10,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Interactions to leave out of the lists.", show_default=False)
+    ] = None,
+    threads: common.Threads = 0,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
+) -> None:
+    """List the best items for users.
+
+    Items in --data are left out for their user, items without any interaction for everybody.
+
+    Example: alteraser recommend model --user 42 --data ratings.csv
+    """
+    from alteraser.evaluation import seen_by
+
+    if bool(user) == everybody:
+        raise InvalidInput("name users with --user ID, or ask for --all (one of the two)")
+    screen = common.Screen(json, quiet)
+    with screen.phase("read", "reading"):
+        trained = common.load_model(model)
+        seen = None if data is None else seen_by(trained, common.read_for(trained, data))
+    with screen.phase("solve", "ranking"), common.blas_threads(threads):
+        lists = trained.recommend(None if everybody else user, k=k, seen=seen).to_list()
+    if data is None:
+        screen.note("without --data, items a user already has are listed too")
+    rows = [
+        (str(entry["user_id"]), ", ".join(f"{i['item_id']} ({i['score']:.3f})" for i in entry["items"]))
+        for entry in lists
+    ]
+    screen.result({"model": str(model), "k": k, "recommendations": lists, "seconds": screen.timing()}, rows)

@@ -1,0 +1,117 @@
+"""alteraser train"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alteraser.cli import common
+from alteraser.errors import InvalidInput
+
+
+def train(
+    data: common.DataArgument,
+    out: Annotated[Path, typer.Option("--out", help="The new model directory; never overwritten.")],
+    model: Annotated[str, typer.Option("--model", help="Kind of model: enmf.")] = "enmf",
+    factors: Annotated[int, typer.Option("--factors", help="Length d of the embeddings.")] = 64,
+    missing_weight: Annotated[
+        float | None, typer.Option("--missing-weight", help="w0 of missing cells.", show_default="from the data")
+    ] = None,
+    regularization: Annotated[
+        float | None, typer.Option("--regularization", help="λ.", show_default="from the data")
+    ] = None,
+    missing_weighting: Annotated[
+        str, typer.Option("--missing-weighting", help="uniform, popularity or activity.")
+    ] = "uniform",
+    weight_exponent: Annotated[float, typer.Option("--weight-exponent", help="α of the missing weights.")] = 0.5,
+    regularization_scaling: Annotated[
+        str, typer.Option("--regularization-scaling", help="none or frequency.")
+    ] = "none",
+    scaling_offset: Annotated[float, typer.Option("--scaling-offset", help="κ of the scaling.")] = 0.0,
+    scaling_exponent: Annotated[float, typer.Option("--scaling-exponent", help="ν of the scaling.")] = 1.0,
+    train_prediction: Annotated[
+        bool, typer.Option("--train-prediction", help="Train the prediction vector h as well (slow to converge).")
+    ] = False,
+    solver: Annotated[str, typer.Option("--solver", help="ah-newton (exact rows) or cg (matrix-free).")] = "ah-newton",
+    dtype: Annotated[str, typer.Option("--dtype", help="float32 or float64.")] = "float32",
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the random start.")] = 0,
+    tolerance: Annotated[
+        float | None,
+        typer.Option("--tolerance", help="Relative stationarity to stop at.", show_default="1e-5"),
+    ] = None,
+    max_passes: Annotated[int, typer.Option("--max-passes", help="Cap on passes.")] = 500,
+    memory: Annotated[int, typer.Option("--memory", help="Passes that acceleration combines; 0 for plain ones.")] = 6,
+    user_column: common.UserColumn = "user_id",
+    item_column: common.ItemColumn = "item_id",
+    threshold: common.Threshold = None,
+    threshold_column: common.ThresholdColumn = "rating",
+    confidence: common.Confidence = None,
+    target: common.Target = None,
+    duplicates: common.Duplicates = "refuse",
+    threads: common.Threads = 0,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
+) -> int:
+    """Train a model on DATA.
+
+    Passes of exact row solves over users and items, accelerated, until the gradient is small.
+
+    Example: alteraser train ratings.csv --threshold 4 --out model
+    """
+    from pydantic import ValidationError
+
+    from alteraser.files import check_output
+    from alteraser.interactions import Interactions
+    from alteraser.training import ENMF
+
+    if model != "enmf":
+        raise InvalidInput(f"--model {model!r}: there is enmf")
+    reading = common.reading_options(
+        user_column=user_column, item_column=item_column, threshold=threshold, threshold_column=threshold_column,
+        confidence=confidence, target=target, duplicates=duplicates,
+    )  # fmt: skip
+    try:
+        recipe = ENMF(
+            factors=factors, missing_weight=missing_weight, regularization=regularization,
+            missing_weighting=missing_weighting, weight_exponent=weight_exponent,
+            regularization_scaling=regularization_scaling, scaling_offset=scaling_offset,
+            scaling_exponent=scaling_exponent, train_prediction=train_prediction, solver=solver, dtype=dtype, seed=seed,
+            tolerance=1e-5 if tolerance is None else tolerance, max_passes=max_passes, memory=memory, threads=threads,
+        )  # fmt: skip
+    except ValidationError as cause:
+        raise common.settings_error(cause) from cause
+    check_output(out)
+    screen = common.Screen(json, quiet)
+    with screen.phase("read", f"reading {data}"):
+        interactions = Interactions.read(data, reading)
+    if len(interactions) == 0:
+        raise InvalidInput(f"{data} holds no interactions" + (" at or above the threshold" if threshold else ""))
+    with screen.passes("solve", "training", recipe.tolerance) as on_pass:
+        trained, outcome = recipe.run(interactions, reading=reading, on_pass=on_pass)
+    with screen.phase("write", f"writing {out}"):
+        saved = trained.save(out)
+    seconds = screen.timing()
+    stats = interactions.statistics()
+    document = {
+        "model": str(out), "digest": saved.digest, "method": "train", "solver": solver, **common.work(outcome),
+        "objective_before": saved.training["objective_before"], "seconds": seconds, "tolerance": recipe.tolerance,
+        "interactions_before": len(interactions), "interactions_forgotten": 0, "interactions_unmatched": 0,
+        "interactions": len(interactions), "users": stats.users, "items": stats.items,
+        "hyper_parameters": saved.objective.model_dump() | {"factors": factors},
+    }  # fmt: skip
+    screen.result(
+        document,
+        [
+            ("model", str(out)),
+            ("interactions", f"{len(interactions):,} of {stats.users:,} users and {stats.items:,} items"),
+            ("hyper-parameters", f"d = {factors}, w0 = {saved.objective.missing_weight:.3g}, "
+                                 f"λ = {saved.objective.regularization:.3g}"),
+            ("passes", f"{outcome.passes} ({outcome.rejected} extrapolations rejected)"),
+            ("objective", f"{outcome.objective:,.2f}"),
+            ("stationarity", f"{outcome.residual:.1e}" + ("" if outcome.converged else "  (not converged)")),
+            ("time", common.seconds_text(seconds)),
+        ],
+    )  # fmt: skip
+    return common.exit_code(outcome, tolerance)

@@ -1,0 +1,118 @@
+"""Measuring whole models: accuracy on held-out interactions, and agreement of two models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alteraser import metrics
+from alteraser.errors import IntegrityError, NotFound
+from alteraser.ids import IdMap
+from alteraser.interactions import Interactions
+from alteraser.model import Model
+from alteraser.models import Factors
+
+Array = npt.NDArray[Any]
+
+DEPTHS = (10, 20, 50)
+
+
+def seen_by(model: Model, data: Interactions) -> Interactions:
+    """``data`` in the rows of ``model``; interactions of users or items it does not know are left out.
+
+    IntegrityError if nothing is left of data that had something.
+    """
+    if data.users == model.users and data.items == model.items:
+        return data
+    users = model.users.rows_of(data.users.ids, "user_id")
+    items = model.items.rows_of(data.items.ids, "item_id")
+    by_row = [np.full(ids.size, -1, np.int64) for ids in (data.users, data.items)]
+    by_row[0][data.users.rows], by_row[1][data.items.rows] = users, items
+    u, v = by_row[0][data.user_rows], by_row[1][data.indices]
+    known = (u >= 0) & (v >= 0)
+    if len(data) and not known.any():
+        raise IntegrityError("no interaction of the data has both its user and its item in the model: other ids?")
+    return Interactions._assemble(model.users, model.items, u[known], v[known], None, None, None, "first")
+
+
+def evaluate(
+    model: Model, test: Interactions, *, data: Interactions, users: Any = None, depths: tuple[int, ...] = DEPTHS
+) -> dict[str, float]:
+    """Recall@k and NDCG@k of ``model`` on ``test``, all items ranked, the items in ``data`` masked.
+
+    Users without test items, or unknown to the model, are left out; ``users`` (ids) restricts to some. The answer
+    holds ``recall@10`` …, ``ndcg@50`` and ``users``, the number averaged over. NotFound if there is none.
+    """
+    wanted = test.users.rows if users is None else test.users.rows_of(users, "users")
+    wanted = np.unique(wanted[wanted >= 0])
+    wanted = wanted[test.user_counts[wanted] > 0]
+    rows = model.users.rows_of(test.users.ids_of(wanted), "user_id")
+    wanted, rows = wanted[rows >= 0], rows[rows >= 0]
+    if rows.size == 0:
+        raise NotFound("no user has both test interactions and a row in the model")
+    chosen = np.isin(test.user_rows, wanted)
+    item_rows = np.full(test.items.size, -1, np.int64)
+    item_rows[test.items.rows] = model.items.rows_of(test.items.ids, "item_id")
+    # an item the model does not know is a test item that cannot be hit: a row of its own behind the others
+    unknown = item_rows < 0
+    item_rows[unknown] = model.items.size + np.arange(unknown.sum())
+    indptr = np.concatenate([[0], np.cumsum(test.user_counts[wanted])])
+    lists, _ = model.top_items(rows, k=max(depths), seen=seen_by(model, data))
+    return metrics.accuracy(lists, indptr, item_rows[test.indices[chosen]], depths)
+
+
+def compare(
+    model: Model, other: Model, *, data: Interactions, users: Any = None, p: float = 0.9,
+    depths: tuple[int, ...] = DEPTHS,
+) -> dict[str, float]:  # fmt: skip
+    """How far ``model`` is from ``other``: mean extrapolated RBO@k of top-k lists, and two distances.
+
+    Lists are those of the users both know (or of ``users``), items in ``data`` masked for both.
+    ``model_distance`` is ‖Θ − Θ'R‖_F / ‖Θ'‖_F for the best rotation R, ``score_distance`` that of the full score
+    matrices; ``users`` counts the lists. NotFound if no user is known to both.
+    """
+    user_rows, other_users = _common(model.users, other.users)
+    item_rows, other_items = _common(model.items, other.items)
+    if users is not None:
+        from alteraser.ids import as_id_array, convert_ids
+
+        picked = convert_ids(as_id_array(users, "users"), model.users.kind, "users")
+        chosen = np.isin(user_rows, model.users.rows_of(picked))
+        list_rows, other_rows = user_rows[chosen], other_users[chosen]
+    else:
+        list_rows, other_rows = user_rows, other_users
+    if list_rows.size == 0 or item_rows.size == 0:
+        raise NotFound("the two models have no user (or no item) in common to compare")
+    k = max(depths)
+    first, _ = model.top_items(list_rows, k=k, seen=seen_by(model, data))
+    second, _ = other.top_items(other_rows, k=k, seen=seen_by(other, data))
+    translated = np.full(other.items.size + 1, -1, np.int64)
+    translated[other_items] = item_rows
+    # items only the other model knows agree with nothing
+    alone = (translated[:-1] < 0).nonzero()[0]
+    translated[alone] = model.items.size + alone
+    second = translated[second]  # -1 picks the last entry, which is -1
+    answer = {
+        f"rbo@{depth}": float(np.mean(metrics.rank_biased_overlap(first, second, p=p, depth=depth)))
+        for depth in depths
+    }
+    mine = _rows(model.factors, user_rows, item_rows)
+    theirs = _rows(other.factors, other_users, other_items)
+    return answer | {
+        "score_distance": float(metrics.score_distance(mine, theirs)),
+        "model_distance": float(metrics.relative_model_distance(mine, theirs)),
+        "users": len(list_rows),
+    }
+
+
+def _common(first: IdMap, second: IdMap) -> tuple[Array, Array]:
+    """Rows, in either map, of the ids that both know."""
+    there = second.rows_of(first.ids)
+    both = there >= 0
+    return first.rows[both], there[both]
+
+
+def _rows(factors: Factors, users: Array, items: Array) -> Factors:
+    return Factors(factors.users[users], factors.items[items], factors.prediction)
