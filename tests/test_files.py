@@ -111,8 +111,10 @@ def test_without_hard_links_the_name_is_claimed(tmp_path, monkeypatch, number):
 )
 def test_a_full_disk_leaves_nothing_and_says_so(tmp_path, monkeypatch, make, call, number):
     monkeypatch.setattr(files.os, call, refuse_with(number))
-    with pytest.raises(ResourceLimit, match=r"out: the disk or quota is full \([\d,]+ MiB free\).*room"), \
-            make(tmp_path / "out"):
+    with (
+        pytest.raises(ResourceLimit, match=r"out: the disk or quota is full \([\d,]+ MiB free\).*room"),
+        make(tmp_path / "out"),
+    ):
         pass
     assert os.listdir(tmp_path) == []
 
@@ -125,8 +127,11 @@ def test_a_write_into_a_full_disk_leaves_nothing(tmp_path):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 def test_a_really_full_device_is_translated():
-    with pytest.raises(ResourceLimit, match="/dev/full"), writing_errors("/dev/full"), \
-            open("/dev/full", "wb", buffering=0) as file:
+    with (
+        pytest.raises(ResourceLimit, match="/dev/full"),
+        writing_errors("/dev/full"),
+        open("/dev/full", "wb", buffering=0) as file,
+    ):
         file.write(b"x")
 
 
@@ -165,8 +170,10 @@ def test_a_forbidden_place_is_an_input_error(tmp_path, monkeypatch):
     for number in (errno.EACCES, errno.EROFS):
         with monkeypatch.context() as patch:
             patch.setattr(files.os, "fsync", refuse_with(number))
-            with pytest.raises(InvalidInput, match=r"out: writing is not permitted.*may write"), \
-                    atomic_write(tmp_path / "out"):
+            with (
+                pytest.raises(InvalidInput, match=r"out: writing is not permitted.*may write"),
+                atomic_write(tmp_path / "out"),
+            ):
                 pass
     assert os.listdir(tmp_path) == []
 

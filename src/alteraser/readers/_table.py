@@ -1,0 +1,162 @@
+"""``read_table``: from whatever the user has to the columns that the rest of the package works on."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from alteraser.errors import InvalidInput
+from alteraser.readers._ids import identifiers, plain, take
+from alteraser.readers._locate import ArrowStream, missing_column, read_raw
+from alteraser.readers._options import ReadingOptions, confidence_rule
+from alteraser.readers._raw import Raw, Wanted, Where
+from alteraser.readers._values import confidences, numbers, times
+
+_OPTIONS = {
+    "user_column": "--user-column",
+    "item_column": "--item-column",
+    "threshold_column": "--threshold-column",
+    "confidence": "--confidence",
+    "target": "--target",
+    "timestamp_column": "--timestamp-column",
+}
+
+
+def read_table(
+    source: str | os.PathLike[str] | ArrowStream, options: ReadingOptions | None = None
+) -> pa.Table:
+    """Read interactions from a file, a folder or a table in memory.
+
+    Returns
+    -------
+    pyarrow.Table
+        One row an interaction, in the order of the source, every column in one chunk without nulls:
+
+        - ``user_id`` and ``item_id``: int64, or ``dictionary(int32, string)`` whose dictionary holds every
+          id that occurs exactly once, in no particular order;
+        - ``confidence`` and ``target`` (float64) and ``timestamp`` (int64) where the options ask for them.
+
+    >>> table = read_table(pa.table({"user_id": [1, 1, 2], "item_id": ["a", "b", "a"], "rating": [5, 2, 4]}),
+    ...                    ReadingOptions(threshold=4))
+    >>> table.to_pydict()
+    {'user_id': [1, 2], 'item_id': ['a', 'a']}
+    """
+    options = options or ReadingOptions()
+    raw = read_raw(source, _wanted(options, options.columns))
+    _require(raw, options)
+    table, where = raw.table, raw.where
+    result = {
+        "user_id": identifiers(table[options.user_column], options.user_column, where),
+        "item_id": identifiers(table[options.item_column], options.item_column, where),
+    }
+    if options.threshold is not None:
+        kept = np.flatnonzero(
+            numbers(table[options.threshold_column], options.threshold_column, where) >= options.threshold
+        )
+        if len(kept) < table.num_rows:
+            result = {name: take(ids, kept) for name, ids in result.items()}
+            others = [name for name in table.column_names if name not in options.columns[:2]]
+            table, where = table.select(others).take(kept), _moved(raw.where, kept)
+    if options.confidence is not None:
+        rule = confidence_rule(options.confidence)
+        values = numbers(table[rule.column], rule.column, where)
+        result["confidence"] = pa.array(confidences(values, rule, where))
+    if options.target is not None:
+        result["target"] = pa.array(numbers(table[options.target], options.target, where))
+    if options.timestamp_column is not None:
+        result["timestamp"] = times(table[options.timestamp_column], options.timestamp_column, where)
+    return pa.table(result)
+
+
+@dataclass(frozen=True)
+class ForgetTable:
+    """What is to be forgotten: pairs of user and item, or whole users."""
+
+    users: pa.Array
+    """int64 or string. One entry a row; where ``items`` is None, each user once in order of appearance."""
+
+    items: pa.Array | None
+    """int64 or string, beside ``users``. None: everything of these users."""
+
+    rows: int
+    """Rows in the file."""
+
+    path: str
+    """The file, for messages."""
+
+    @property
+    def whole_users(self) -> bool:
+        """Whether everything of these users is to be forgotten."""
+        return self.items is None
+
+
+def read_forget_table(
+    source: str | os.PathLike[str] | ArrowStream,
+    options: ReadingOptions | None = None,
+    *,
+    whole_users: bool = False,
+) -> ForgetTable:
+    """Read what is to be forgotten; only the two id columns of ``options`` are looked at.
+
+    Whole users are meant only where the user column is the file's one column, or where ``whole_users`` says
+    so. Otherwise a missing item column or an empty item is refused: a mistyped file never widens an erasure.
+
+    >>> read_forget_table(pa.table({"user_id": [7, 7, 3]})).users.to_pylist()
+    [7, 3]
+    """
+    options = options or ReadingOptions()
+    names = (options.user_column, options.item_column)
+    raw = read_raw(source, _wanted(options, names))
+    if options.user_column not in raw.columns:
+        raise missing_column(raw, options.user_column, "--user-column")
+    users = identifiers(raw.table[options.user_column], options.user_column, raw.where)
+    if whole_users or list(raw.columns) == [options.user_column]:
+        return ForgetTable(plain(users).unique(), None, raw.table.num_rows, raw.name)
+    if options.item_column not in raw.columns:
+        error = missing_column(raw, options.item_column, "--item-column")
+        raise InvalidInput(
+            f"{error.message} To forget everything of these users, pass --whole-users.", **error.details
+        )
+    items = identifiers(raw.table[options.item_column], options.item_column, raw.where)
+    return ForgetTable(plain(users), plain(items), raw.table.num_rows, raw.name)
+
+
+def read_rows(
+    source: str | os.PathLike[str] | ArrowStream, options: ReadingOptions | None = None
+) -> pa.Table:
+    """The whole table with every column and type untouched, to write some of its rows elsewhere.
+
+    Rows are those of `read_table` without a threshold, in the same order. Text becomes numbers only where the
+    numbers are written back as the same text; the rest stays strings. ``options`` names the id columns.
+    """
+    options = options or ReadingOptions()
+    ids = frozenset({options.user_column, options.item_column})
+    return read_raw(source, Wanted(None, ids)).table
+
+
+def _wanted(options: ReadingOptions, columns: tuple[str, ...]) -> Wanted:
+    return Wanted(frozenset(columns), frozenset({options.user_column, options.item_column}))
+
+
+def _require(raw: Raw, options: ReadingOptions) -> None:
+    asked = {
+        "user_column": options.user_column,
+        "item_column": options.item_column,
+        "threshold_column": options.threshold_column if options.threshold is not None else None,
+        "confidence": confidence_rule(options.confidence).column if options.confidence is not None else None,
+        "target": options.target,
+        "timestamp_column": options.timestamp_column,
+    }
+    for key, name in asked.items():
+        if name is not None and name not in raw.columns:
+            raise missing_column(raw, name, _OPTIONS[key])
+
+
+def _moved(where: Where, kept: np.ndarray) -> Where:
+    return lambda row: where(int(kept[row]))
+
+
+__all__ = ["ForgetTable", "read_forget_table", "read_rows", "read_table"]

@@ -1,0 +1,108 @@
+"""Ratings, confidences, targets and times: one finite number a row."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from alteraser.errors import InvalidInput
+from alteraser.readers._options import Affine
+from alteraser.readers._raw import Where
+
+Floats = NDArray[np.float64]
+
+
+def numbers(column: pa.ChunkedArray, name: str, where: Where) -> Floats:
+    """A column as finite float64; text is read as numbers."""
+    _refuse_nulls(column, name, where)
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column = column.cast(kind.value_type)
+        kind = column.type
+    if pa.types.is_boolean(kind) or pa.types.is_temporal(kind) or pa.types.is_nested(kind):
+        if len(column):
+            raise _refuse(
+                where(0), name, column[0].as_py(), f"is of type {kind}, where a number was expected"
+            )
+        return np.zeros(0)
+    try:
+        values = np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        row = next((i for i, value in enumerate(column.to_pylist()) if not _is_number(value)), 0)
+        raise _refuse(where(row), name, column[row].as_py(), "is not a number") from None
+    _refuse_first(~np.isfinite(values), values, name, where, "is not a finite number")
+    return values
+
+
+def confidences(values: Floats, rule: Affine, where: Where) -> Floats:
+    """``intercept + slope * values``, every one of them finite and above zero."""
+    with np.errstate(over="ignore"):
+        result = rule.intercept + rule.slope * values if rule != (0.0, 1.0, rule.column) else values
+    bad = ~(np.isfinite(result) & (result > 0))
+    if bad.any():
+        row = int(bad.argmax())
+        came = "" if result is values else f" (from {rule.column} = {values[row]:g})"
+        raise InvalidInput(
+            f"{where(row)}, column {rule.column!r}: the confidence is {result[row]:g}{came}, "
+            "where a finite number above zero was expected. Remove the row, set --threshold, "
+            "or choose another --confidence rule.",
+            column=rule.column,
+        )
+    return result
+
+
+def times(column: pa.ChunkedArray, name: str, where: Where) -> pa.Array:
+    """A column as int64: integers as they are, dates and times as epoch seconds (UTC), rounded down."""
+    _refuse_nulls(column, name, where)
+    kind = column.type
+    if pa.types.is_integer(kind):
+        try:
+            return _array(column.cast(pa.int64()))
+        except pa.ArrowInvalid:
+            row = pc.index(pc.greater(column, pa.scalar(2**63 - 1, pa.uint64())), True).as_py()
+            raise _refuse(where(row), name, column[row].as_py(), "is beyond 64-bit signed integers") from None
+    if pa.types.is_date(kind):
+        days = pc.cast(column, pa.date32()).cast(pa.int32()).cast(pa.int64())
+        return _array(pc.multiply(days, 86_400))
+    if pa.types.is_timestamp(kind):
+        ticks = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[kind.unit]
+        return pa.array(np.asarray(column.cast(pa.int64()).to_numpy()) // ticks)
+    values = numbers(column, name, where)
+    odd = (values != np.floor(values)) | (np.abs(values) > 2.0**53)
+    _refuse_first(odd, values, name, where, "is not a whole number")
+    return pa.array(values.astype(np.int64))
+
+
+def _array(column: pa.ChunkedArray) -> pa.Array:
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+
+
+def _refuse_nulls(column: pa.ChunkedArray, name: str, where: Where) -> None:
+    if column.null_count:
+        row = pc.index(pc.is_null(column), True).as_py()
+        raise InvalidInput(
+            f"{where(row)}, column {name!r}: the value is missing. Fill it in or remove the row.", column=name
+        )
+
+
+def _refuse_first(bad: NDArray[np.bool_], values: Floats, name: str, where: Where, what: str) -> None:
+    if bad.any():
+        row = int(bad.argmax())
+        raise _refuse(where(row), name, float(values[row]), what)
+
+
+def _refuse(place: str, name: str, value: object, what: str) -> InvalidInput:
+    shown = repr(value)[:60]
+    return InvalidInput(
+        f"{place}, column {name!r}: {shown} {what}. Correct the value or remove the row.", column=name
+    )
+
+
+def _is_number(value: object) -> bool:
+    try:
+        pa.scalar(value).cast(pa.float64())
+    except (pa.ArrowException, TypeError):
+        return False
+    return True

@@ -1,0 +1,132 @@
+"""``write_rows``: a table to a file in the format of its extension, whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from alteraser.errors import InvalidInput
+from alteraser.files import atomic_write
+from alteraser.readers._numbers import as_text
+from alteraser.readers.recbole import TYPE
+
+_BATCH = 1 << 16
+
+
+def write_rows(table: pa.Table, path: str | os.PathLike[str]) -> None:
+    """Write ``table`` as ``.parquet``, ``.csv``, ``.tsv``, ``.jsonl`` or ``.inter``. Never overwrites.
+
+    Columns that came from text are written as the text they were. What a format cannot hold is refused.
+    """
+    target = Path(path)
+    write = WRITERS.get(target.suffix.lower())
+    if write is None:
+        raise InvalidInput(
+            f"{target}: the extension {target.suffix!r} names no format that is written. "
+            f"Use one of {', '.join(WRITERS)}.",
+            path=str(target),
+        )
+    with atomic_write(target) as file:
+        try:
+            write(table, file)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError, TypeError, csv.Error) as error:
+            raise InvalidInput(
+                f"{target}: a {target.suffix} file cannot hold this table ({error}). Write .parquet instead.",
+                path=str(target),
+            ) from error
+
+
+def _write_parquet(table: pa.Table, file: IO[bytes]) -> None:
+    import pyarrow.parquet as pq
+
+    pq.write_table(table, file, compression="zstd")
+
+
+def _write_csv(table: pa.Table, file: IO[bytes]) -> None:
+    _write_delimited(table, file, ",", table.column_names)
+
+
+def _write_tsv(table: pa.Table, file: IO[bytes]) -> None:
+    _write_delimited(table, file, "\t", table.column_names)
+
+
+def _write_inter(table: pa.Table, file: IO[bytes]) -> None:
+    _write_delimited(table, file, "\t", [f"{field.name}:{_recbole_type(field)}" for field in table.schema])
+
+
+def _recbole_type(field: pa.Field) -> str:
+    if known := (field.metadata or {}).get(TYPE):
+        return str(known.decode())
+    number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+    return "float" if number and not field.name.lower().endswith("id") else "token"
+
+
+def _write_delimited(table: pa.Table, file: IO[bytes], delimiter: str, header: list[str]) -> None:
+    """Arrow's own writer puts quotes around every string; this one only where they are needed."""
+    columns = [_cells(table.column(i), field) for i, field in enumerate(table.schema)]
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    try:
+        returns = any(map(_has_returns, columns))
+        writer = csv.writer(
+            text,
+            delimiter=delimiter,
+            lineterminator="\n",
+            quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL,
+        )
+        writer.writerow(header)
+        for start in range(0, table.num_rows, _BATCH):
+            writer.writerows(zip(*(cells.slice(start, _BATCH).to_pylist() for cells in columns), strict=True))
+        text.flush()
+    finally:
+        text.detach()
+
+
+def _cells(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+    kind = field.type
+    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        raise InvalidInput(
+            f"the column {field.name!r} is of type {kind}, which a text table has no cells for. "
+            "Write .parquet instead, or leave the column out."
+        )
+    if pa.types.is_dictionary(kind):
+        column = column.cast(kind.value_type)
+        kind = column.type
+    if pa.types.is_floating(kind):
+        return as_text(column, field.metadata or {})
+    return pc.cast(column, pa.string())
+
+
+def _has_returns(cells: pa.ChunkedArray) -> bool:
+    """A bare carriage return ends a line for readers; Python before 3.13 does not quote it."""
+    return bool(pc.any(pc.match_substring(cells, "\r")).as_py())
+
+
+def _write_jsonl(table: pa.Table, file: IO[bytes]) -> None:
+    for batch in table.to_batches(max_chunksize=_BATCH):
+        for row in batch.to_pylist():
+            line = json.dumps(row, ensure_ascii=False, allow_nan=False, default=_json_value)
+            file.write(line.encode() + b"\n")
+
+
+def _json_value(value: Any) -> Any:
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no place in JSON")
+
+
+WRITERS: dict[str, Callable[[pa.Table, IO[bytes]], None]] = {
+    ".parquet": _write_parquet,
+    ".csv": _write_csv,
+    ".tsv": _write_tsv,
+    ".jsonl": _write_jsonl,
+    ".ndjson": _write_jsonl,
+    ".inter": _write_inter,
+}

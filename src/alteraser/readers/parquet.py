@@ -1,0 +1,71 @@
+"""Parquet: only the columns that are needed, string ids as the dictionary codes they are stored as."""
+
+from __future__ import annotations
+
+import os
+
+import pyarrow as pa
+
+from alteraser.errors import InvalidInput, ResourceLimit
+from alteraser.readers._raw import Format, Raw, Wanted, by_row
+from alteraser.readers._source import Head, Source, damaged
+
+_MAGIC = b"PAR1"
+_ENCRYPTED = b"PARE"
+_ERRORS = (pa.ArrowException, OSError, MemoryError, OverflowError, UnicodeDecodeError)
+
+
+def _matches(head: Head) -> bool:
+    return head.start.startswith((_MAGIC, _ENCRYPTED))
+
+
+def _read(source: Source, wanted: Wanted) -> Raw:
+    import pyarrow.parquet as pq
+
+    path = source.path
+    if source.compressed:
+        raise InvalidInput(f"{path} is a gzipped Parquet file. Unpack it first with gunzip.", path=str(path))
+    if source.head.start.startswith(_ENCRYPTED):
+        raise InvalidInput(f"{path} is encrypted. Write it again without encryption.", path=str(path))
+    try:
+        with pq.ParquetFile(path, memory_map=False) as file:
+            schema = file.schema_arrow
+    except _ERRORS as error:
+        raise damaged(path, error) from error
+    columns = schema.names
+    chosen = [name for name in columns if wanted.columns is None or name in wanted.columns]
+    repeated = next((name for name in chosen if wanted.columns is not None and chosen.count(name) > 1), None)
+    if repeated is not None:
+        raise InvalidInput(
+            f"{path}: the column {repeated!r} is there twice. Rename one of them.", path=str(path)
+        )
+    codes = [
+        name
+        for name in chosen
+        if wanted.columns is not None and name in wanted.ids and _has_codes(schema.field(name).type)
+    ]
+    try:
+        with pq.ParquetFile(path, read_dictionary=codes, memory_map=False) as file:
+            _check_size(source, file.metadata.num_rows, len(chosen))
+            table = file.read(columns=None if wanted.columns is None else chosen)
+    except _ERRORS as error:
+        raise damaged(path, error) from error
+    return Raw(table, columns, by_row(path), name=str(path))
+
+
+def _check_size(source: Source, rows: int, columns: int) -> None:
+    """A footer may promise anything; believe only what memory could hold at four bytes a value."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 1 << 40
+    if rows * max(columns, 1) * 4 > memory:
+        raise ResourceLimit(
+            f"{source.path}: its footer promises {rows:,} rows, more than {memory / 2**30:,.0f} GiB of "
+            "memory can hold. Split the file, or use a larger machine.",
+            path=str(source.path),
+        )
+
+
+def _has_codes(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+PARQUET = Format("Parquet", (".parquet", ".pq"), _matches, _read, folder="*.parquet")
