@@ -71,7 +71,15 @@ def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return column
     if column.type == CODES and all(_is_clean(chunk.dictionary) for chunk in column.chunks):
         return column
-    return column.cast(column.type.value_type)
+    return pa.chunked_array([_decode(chunk) for chunk in column.chunks], _narrow(column.type.value_type))
+
+
+def _decode(chunk: pa.DictionaryArray) -> pa.Array:
+    return chunk.dictionary.cast(_narrow(chunk.type.value_type)).take(chunk.indices)
+
+
+def _narrow(kind: pa.DataType) -> pa.DataType:
+    return pa.string() if is_text(kind) else kind  # views cannot be taken from
 
 
 def _is_clean(dictionary: pa.Array) -> bool:
