@@ -83,8 +83,10 @@ def compare(
         list_rows, other_rows = user_rows[chosen], other_users[chosen]
     else:
         list_rows, other_rows = user_rows, other_users
-    if list_rows.size == 0 or item_rows.size == 0:
-        raise NotFound("the two models have no user (or no item) in common to compare")
+    if user_rows.size == 0 or item_rows.size == 0:
+        raise NotFound("the two models have no user, or no item, in common")
+    if list_rows.size == 0:
+        raise NotFound("none of the users asked for is in both models (a user forgotten whole is in neither list)")
     k = max(depths)
     first, _ = model.top_items(list_rows, k=k, seen=seen_by(model, data))
     second, _ = other.top_items(other_rows, k=k, seen=seen_by(other, data))

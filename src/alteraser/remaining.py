@@ -22,7 +22,7 @@ def remaining_rows(source: Path, removed: Interactions, reading: ReadingOptions)
     """
     from alteraser.readers import read_rows
 
-    table = read_rows(source)
+    table = read_rows(source, reading)
     users = removed.users.rows_of(table[reading.user_column], reading.user_column)
     items = removed.items.rows_of(table[reading.item_column], reading.item_column)
     forgotten = removed.locate(users, items) >= 0

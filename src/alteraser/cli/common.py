@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from alteraser.erasers import PassRecord
     from alteraser.interactions import Interactions
     from alteraser.model import Model
-    from alteraser.readers import ReadingOptions
+    from alteraser.readers import ForgetTable, ReadingOptions
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; everything else on stderr.")]
 Threads = Annotated[int, typer.Option("--threads", min=0, help="Worker threads; 0 for every processor.")]
@@ -81,9 +81,34 @@ def read_users(path: Path | None, model: Model) -> Any:
     """The ids in a table's user column, or None."""
     if path is None:
         return None
+    from alteraser.readers import ReadingOptions
+
+    return read_forget(path, model.reading or ReadingOptions(), whole_users=True).users
+
+
+def read_forget(path: Path, reading: ReadingOptions, *, whole_users: bool) -> ForgetTable:
+    """FORGET, under the training data's column names or else the standard ones, user_id and item_id."""
     from alteraser.readers import ReadingOptions, read_forget_table
 
-    return read_forget_table(path, model.reading or ReadingOptions(), whole_users=True).users
+    try:
+        return read_forget_table(path, reading, whole_users=whole_users)
+    except InvalidInput as own:
+        if (reading.user_column, reading.item_column) == ("user_id", "item_id"):
+            raise
+        try:
+            return read_forget_table(path, ReadingOptions(), whole_users=whole_users)
+        except InvalidInput:
+            raise own from None
+
+
+def forget_columns(wanted: ForgetTable) -> Any:
+    """The Arrow table that ``forget`` takes: user_id, and item_id unless whole users are meant."""
+    import pyarrow as pa
+
+    columns = {"user_id": wanted.users}
+    if wanted.items is not None:
+        columns["item_id"] = wanted.items
+    return pa.table(columns)
 
 
 @dataclass

@@ -47,7 +47,7 @@ def split(
     )  # fmt: skip
     screen = common.Screen(json, quiet)
     with screen.phase("read", f"reading {data}"):
-        whole, rows = Interactions.read(data, reading), read_rows(data)
+        whole, rows = Interactions.read(data, reading), read_rows(data, reading)
     train, held_out = whole.split(test, seed=seed)
     user_rows = whole.users.rows_of(rows[user_column], user_column)
     item_rows = whole.items.rows_of(rows[item_column], item_column)

@@ -61,7 +61,7 @@ def forget(
     from alteraser.forgetting import forget as forget_interactions
     from alteraser.forgetting import match
     from alteraser.interactions import Interactions
-    from alteraser.readers import ReadingOptions, read_forget_table
+    from alteraser.readers import ReadingOptions
 
     if out is None and not dry_run:
         raise InvalidInput("--out is missing: name the new model directory, or ask for a --dry-run")
@@ -75,10 +75,10 @@ def forget(
         original = common.load_model(model)
         reading = original.reading or ReadingOptions()
         eraser = _eraser(method, original, solver, tolerance, max_passes, memory, seed)
-        wanted = read_forget_table(forget_set, reading, whole_users=whole_users)
+        wanted = common.read_forget(forget_set, reading, whole_users=whole_users)
         interactions = Interactions.read(data, reading)
-    scope = {"whole_users": wanted.items is None, "grown": grown}
-    table = wanted.to_table()
+    scope = {"whole_users": wanted.whole_users, "grown": grown}
+    table = common.forget_columns(wanted)
     if dry_run:
         interactions, removal = match(original, table, interactions, **scope)
         return _report_dry_run(screen, removal, interactions)
