@@ -18,6 +18,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from alteraser.erasers.anderson import Anderson
+from alteraser.erasers.linesearch import quartic_step
 from alteraser.errors import Interrupted, InvalidInput, NumericFailure
 from alteraser.models import Factors, Problem
 from alteraser.solvers import RowSolver
@@ -126,6 +127,7 @@ class _Loop:
         accelerate = settings.memory > 0 and not settings.train_prediction
         history = Anderson(settings.memory, self._row_weights()) if accelerate else None
         plain: Array | None = None  # T(Q) of the last pass, while Q is an extrapolated point
+        last: tuple[Array, Array] | None = None  # (P, Q) before the last item sweep
         best = np.inf
         measured: tuple[float, float] | None = None
         promising = settings.tolerance
@@ -139,8 +141,10 @@ class _Loop:
                 plain = None
                 history.restart()
                 reduced = self._sweep_users() + self._penalty(self.problem.items.ridge, self.Q)
+                if last is not None and self._escape(*last):
+                    reduced = self._sweep_users() + self._penalty(self.problem.items.ridge, self.Q)
             best = min(best, reduced)
-            before = self.Q.copy() if history is not None else None
+            last = (self.P.copy(), self.Q.copy()) if history is not None else None
             estimate = self._sweep_items(began, extrapolated=plain is not None)
             if settings.train_prediction:
                 self._prediction_step()
@@ -150,8 +154,8 @@ class _Loop:
                     break
                 promising = estimate * min(0.5, settings.tolerance / measured[0])
             measured = None
-            if history is not None and before is not None:
-                following = history.extrapolate(before, self.Q)
+            if history is not None and last is not None:
+                following = history.extrapolate(last[1], self.Q)
                 plain = None if following is None else self.Q.copy()
                 if following is not None and self.passes < settings.max_passes:
                     self.Q[:] = following
@@ -223,6 +227,28 @@ class _Loop:
         )
         scale = self.scale if self.scale is not None else here.theta_norm
         return (norm / scale if scale > 0 else norm), here.objective
+
+    def _escape(self, P: Array, Q: Array) -> bool:
+        """Go from (P, Q) through the current point as far as the objective falls; True if that is further."""
+        d = self.rank
+        origin = [x[:, :d].astype(np.float64) for x in (P, Q)]
+        direction = [x[:, :d] - start for x, start in zip((self.P, self.Q), origin, strict=True)]
+        length = float(np.sqrt(sum(np.vdot(x, x) for x in direction)))
+        if length == 0:
+            return False
+        reach = max(1.0, 0.02 * float(np.sqrt(sum(np.vdot(x, x) for x in origin))) / length)
+
+        def point(t: float) -> Factors:
+            return Factors(*(x + t * step for x, step in zip(origin, direction, strict=True)), self.h)
+
+        t = quartic_step(
+            lambda t: evaluate(self.problem, point(t), threads=self.settings.threads).objective, reach
+        )
+        if t <= 1.0:
+            return False
+        best = point(t)
+        self.P[:, :d], self.Q[:, :d] = best.users, best.items
+        return True
 
     def _prediction_step(self) -> None:
         from alteraser.solvers.prediction import prediction_step
