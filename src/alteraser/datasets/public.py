@@ -3,10 +3,10 @@
     result = fetch("ml-1m", "data/ml-1m")
     print(result.terms)
 
-Nothing is redistributed: a set is downloaded from its publisher, checked against the checksum that the publisher
-gives, and unpacked to ``interactions.parquet`` and ``items.parquet``. Where the publisher gives none, the sha-256
-of the first download is written down in the cache and every later one has to match it. A broken download is
-resumed where it broke.
+Nothing is redistributed: a set is downloaded from its publisher, checked against the checksum that the
+publisher gives, and unpacked to ``interactions.parquet`` and ``items.parquet``. Where it gives none,
+the sha-256 of the first download is written down in the cache, and every later one has to match it. A broken
+download is resumed where it broke.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import hashlib
 import http.client
 import json
 import os
+import ssl
 import stat
 import tempfile
 import time
@@ -28,7 +29,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol
 
 from alteraser.errors import DependencyMissing, IntegrityError, InvalidInput, NotFound, ResourceLimit
 from alteraser.files import atomic_directory, atomic_write, check_output, sha256_file, writing_errors
@@ -42,8 +43,21 @@ PAUSES = (1.0, 3.0, 9.0)
 _TIMEOUT = 30.0  # seconds without a byte
 _CHUNK = 1 << 20
 
+_NETWORK = (
+    urllib.error.URLError,
+    http.client.HTTPException,
+    ConnectionError,
+    TimeoutError,
+    ssl.SSLError,
+)
+
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are there and, where known, the bytes there will be."""
+
+
+class _Readable(Protocol):
+    def read(self, size: int = -1, /) -> bytes: ...
+
 
 Tables = tuple["pa.Table", "pa.Table"]
 
@@ -134,6 +148,8 @@ def fetch(
     checked, digest = _check(entry, archive, folder)
     with tempfile.TemporaryDirectory(dir=folder, prefix=f"{name}.tmp-") as scratch:
         interactions, items = _unpack(entry, archive, Path(scratch))
+    if checked == "first use":
+        _record(entry, archive, folder, digest)
     _write(Path(out), interactions, items)
     return FetchResult(
         name=name,
@@ -199,12 +215,7 @@ class _Download:
                         self._forget_part()
                     elif error.code < 500 and error.code not in (408, 429):
                         self._give_up(error)
-                except (
-                    urllib.error.URLError,
-                    http.client.HTTPException,
-                    ConnectionError,
-                    TimeoutError,
-                ) as error:
+                except _NETWORK as error:
                     problem = error
                 if pause is None:
                     self._give_up(problem)
@@ -242,6 +253,7 @@ class _Download:
             size += len(chunk)
             self.received += len(chunk)
             if size > self.entry.unpacked_limit:
+                self._forget_part()
                 raise ResourceLimit(
                     f"{self.url}: more than {self.entry.unpacked_limit:,} bytes came, so this is not "
                     f"{self.entry.name}. Check the address.",
@@ -269,8 +281,8 @@ class _Download:
         size = self._size()
         resume = f"to resume at byte {size:,}" if size else "to start again"
         raise DependencyMissing(
-            f"{self.url} could not be downloaded ({reason}). Check the network and run the same command again "
-            f"{resume}, or name a mirror with --base-url, or put the file at {self.file} yourself.",
+            f"{self.url} could not be downloaded ({reason}). Check the network and run the same command "
+            f"again {resume}, or name a mirror with --base-url, or put the file at {self.file} yourself.",
             url=self.url,
             resume_at=size,
         ) from error
@@ -311,29 +323,37 @@ def _check(entry: PublicSet, archive: Path, folder: Path) -> tuple[str, str]:
             md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
         _compare(entry, archive, "md5", entry.md5, md5)
         return "published md5", digest
-    record = folder / f"{entry.name}.sha256.json"
+    record = _record_path(entry, folder)
     if not record.exists():
-        with atomic_write(record) as file:
-            document = {"sha256": digest, "bytes": archive.stat().st_size, "url": entry.url}
-            file.write(json.dumps(document, indent=2).encode() + b"\n")
         return "first use", digest
     try:
         known = json.loads(record.read_text())["sha256"]
     except (ValueError, KeyError, TypeError):
         raise IntegrityError(
-            f"{record} is damaged. It records the checksum of the first download of {entry.name}; remove it to "
-            "trust the next download.",
+            f"{record} is damaged. It records the checksum of the first download of {entry.name}; "
+            "remove it to trust the next download.",
             path=str(record),
         ) from None
     if known != digest:
         archive.unlink()
         raise IntegrityError(
-            f"{entry.file}: its sha256 is {digest}, but the first download of {entry.name} had {known} (recorded "
-            f"in {record}). The download was removed. If the publisher changed the set, remove the record and "
-            "run again.",
+            f"{entry.file}: its sha256 is {digest}, but the first download of {entry.name} had {known}, "
+            f"recorded in {record}. The download was removed. If the publisher changed the set, remove the "
+            "record and run again.",
             path=str(archive),
         )
     return "recorded", digest
+
+
+def _record(entry: PublicSet, archive: Path, folder: Path, digest: str) -> None:
+    """Write down what the first download was, once it has proved to be the set."""
+    document = {"sha256": digest, "bytes": archive.stat().st_size, "url": entry.url}
+    with atomic_write(_record_path(entry, folder)) as file:
+        file.write(json.dumps(document, indent=2).encode() + b"\n")
+
+
+def _record_path(entry: PublicSet, folder: Path) -> Path:
+    return folder / f"{entry.name}.sha256.json"
 
 
 def _compare(entry: PublicSet, archive: Path, kind: str, published: str, found: str) -> None:
@@ -341,8 +361,8 @@ def _compare(entry: PublicSet, archive: Path, kind: str, published: str, found: 
         return
     archive.unlink()
     raise IntegrityError(
-        f"{entry.file}: its {kind} is {found}, but {entry.home} publishes {published}. The download was removed; "
-        "run again, or check the mirror.",
+        f"{entry.file}: its {kind} is {found}, but {entry.home} publishes {published}. The download was "
+        "removed; run again, or check the mirror.",
         path=str(archive),
     )
 
@@ -350,18 +370,22 @@ def _compare(entry: PublicSet, archive: Path, kind: str, published: str, found: 
 # ---------------------------------------------------------------- unpacking
 
 
+_MALFORMED = (
+    zipfile.BadZipFile,
+    EOFError,
+    gzip.BadGzipFile,
+    zlib.error,
+    KeyError,
+    ValueError,
+    csv.Error,
+    InvalidInput,
+)
+
+
 def _unpack(entry: PublicSet, archive: Path, scratch: Path) -> Tables:
     try:
         return entry.unpack(archive, scratch, entry)
-    except (
-        zipfile.BadZipFile,
-        EOFError,
-        gzip.BadGzipFile,
-        zlib.error,
-        KeyError,
-        csv.Error,
-        ValueError,
-    ) as error:
+    except _MALFORMED as error:
         raise IntegrityError(
             f"{archive} does not hold what {entry.name} should ({error}). Remove it and run again.",
             path=str(archive),
@@ -392,14 +416,14 @@ def _members(archive: Path, names: tuple[str, ...], scratch: Path, limit: int) -
             yield target
 
 
-def _copy_limited(source: IO[bytes], sink: IO[bytes], archive: Path, limit: int) -> int:
+def _copy_limited(source: _Readable, sink: IO[bytes], archive: Path, limit: int) -> int:
     size = 0
     while chunk := source.read(_CHUNK):
         size += len(chunk)
         if size > limit:
             raise ResourceLimit(
-                f"{archive} unpacks to more than it should. Nothing was kept; remove the download and check where "
-                "it came from.",
+                f"{archive} unpacks to more than it should. Nothing was kept; remove the download and check "
+                "where it came from.",
                 path=str(archive),
             )
         sink.write(chunk)
@@ -409,9 +433,9 @@ def _copy_limited(source: IO[bytes], sink: IO[bytes], archive: Path, limit: int)
 def _movielens_100k(archive: Path, scratch: Path, entry: PublicSet) -> Tables:
     names = ("ml-100k/u.data", "ml-100k/u.item", "ml-100k/u.genre")
     ratings, movies, genres = _members(archive, names, scratch, entry.unpacked_limit)
-    labels = [line.split("|")[0] for line in genres.read_text("latin-1").splitlines() if line.strip()]
+    labels = [line.split("|")[0] for line in _lines(genres, "latin-1")]
     rows = []
-    for line in movies.read_text("latin-1").splitlines():
+    for line in _lines(movies, "latin-1"):
         item, title, *rest = line.split("|")
         flags = rest[-len(labels) :]
         rows.append((int(item), title, [g for g, f in zip(labels, flags, strict=True) if f == "1"]))
@@ -424,7 +448,7 @@ def _movielens_dat(archive: Path, scratch: Path, entry: PublicSet) -> Tables:
     ratings, movies = _members(archive, names, scratch, entry.unpacked_limit)
     encoding = "utf-8" if entry.name == "ml-10m" else "latin-1"
     rows = []
-    for line in movies.read_text(encoding).splitlines():
+    for line in _lines(movies, encoding):
         item, title, genres = line.split("::")
         rows.append((int(item), title, _genres(genres)))
     return _ratings(ratings), _items(rows)
@@ -492,12 +516,14 @@ def _amazon_csv(archive: Path, scratch: Path, entry: PublicSet) -> Tables:
     return table, pa.table({"item_id": table["item_id"].unique().sort()})
 
 
-def _ratings(path: Path, **columns: str) -> pa.Table:
+def _ratings(path: Path, user_column: str = "user_id", item_column: str = "item_id") -> pa.Table:
     import pyarrow as pa
 
     from alteraser.readers import ReadingOptions, read_table
 
-    options = ReadingOptions(target="rating", timestamp_column="timestamp", **columns)
+    options = ReadingOptions(
+        user_column=user_column, item_column=item_column, target="rating", timestamp_column="timestamp"
+    )
     table = read_table(path, options)
     return pa.table({("rating" if name == "target" else name): table[name] for name in table.column_names})
 
@@ -513,6 +539,10 @@ def _items(rows: list[tuple[int, str, list[str]]]) -> pa.Table:
             "genres": pa.array(genres, pa.list_(pa.string())),
         }
     )
+
+
+def _lines(path: Path, encoding: str) -> list[str]:
+    return [line for line in path.read_text(encoding).split("\n") if line]  # read_text makes \r\n a \n
 
 
 def _genres(text: str) -> list[str]:
