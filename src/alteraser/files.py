@@ -36,7 +36,7 @@ _UNNAMEABLE = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EINVAL}
 
 @contextlib.contextmanager
 def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
-    """A new binary file that becomes ``path`` when the block ends well. Its ``name`` is the temporary path."""
+    """A binary file that becomes ``path`` when the block ends well; its ``name`` is the temporary one."""
     target = Path(path)
     check_output(target)
     temporary = _neighbor(target)
