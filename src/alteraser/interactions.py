@@ -379,7 +379,7 @@ def _rows(values: pa.ChunkedArray, known: IdMap | None, side: str) -> tuple[IdMa
         count = len(_encode(values.filter(pa.array(unknown)))[1])
         raise IntegrityError(
             f"{count} {side}(s) of the data are not in the model, the first is {first!r}: this is not the data the "
-            "model was trained on",
+            "model was trained on; if interactions were added since, say so (--grown)",
             side=side,
             unknown=count,
         )

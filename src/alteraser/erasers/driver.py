@@ -111,6 +111,10 @@ class _Loop:
         self, problem: Problem, start: Factors, settings: Settings, scale: float | None, on_pass: OnPass | None
     ) -> None:
         self.problem, self.settings, self.scale, self.on_pass = problem, settings, scale, on_pass
+        for side, x in (("user", start.users), ("item", start.items)):
+            if not np.all(np.isfinite(x)):
+                row = int(np.flatnonzero(~np.all(np.isfinite(x), axis=1))[0])
+                raise NumericFailure(f"{side} row {row} of the start is not finite; the model is damaged, restore it")
         self.rank = start.rank
         self.P, self.Q = padded(start.users.astype(problem.dtype)), padded(start.items.astype(problem.dtype))
         self.h = start.prediction.astype(problem.dtype)

@@ -24,7 +24,8 @@ class ConjugateGradient:
     """At most ``steps`` CG steps per row, fewer once the row's residual is ``small`` against its right side."""
 
     steps: int = 3
-    small: float = 1e-7
+    small: float | None = None
+    """None: four times the rounding of the working precision, below which steps only move noise."""
     name: str = "cg"
     exact: bool = False
 
@@ -38,7 +39,8 @@ class ConjugateGradient:
 
         dtype = x.dtype
         gram = side.gram(other).astype(dtype)
-        w0, small = dtype.type(side.missing_weight), self.small
+        w0 = dtype.type(side.missing_weight)
+        small = 4.0 * float(np.finfo(dtype).eps) if self.small is None else self.small
         decrement, value = np.zeros(side.rows), np.zeros(side.rows)
         status, products = np.zeros(side.rows, np.int8), np.zeros(side.rows, np.int64)
 
