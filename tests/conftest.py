@@ -11,7 +11,13 @@ from alteraser.models import Factors, Objective, Problem
 
 
 def toy_interactions(
-    m: int = 13, n: int = 9, density: float = 0.35, *, seed: int = 0, weighted: bool = False, lonely: bool = True
+    m: int = 13,
+    n: int = 9,
+    density: float = 0.35,
+    *,
+    seed: int = 0,
+    weighted: bool = False,
+    lonely: bool = True,
 ) -> Interactions:
     """Random pairs; with ``lonely`` the first user and the last item have none but exist as rows."""
     rng = np.random.default_rng(seed)

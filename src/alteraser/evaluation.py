@@ -38,7 +38,12 @@ def seen_by(model: Model, data: Interactions) -> Interactions:
 
 
 def evaluate(
-    model: Model, test: Interactions, *, data: Interactions, users: Any = None, depths: tuple[int, ...] = DEPTHS
+    model: Model,
+    test: Interactions,
+    *,
+    data: Interactions,
+    users: Any = None,
+    depths: tuple[int, ...] = DEPTHS,
 ) -> dict[str, float]:
     """Recall@k and NDCG@k of ``model`` on ``test``, all items ranked, the items in ``data`` masked.
 
@@ -97,8 +102,7 @@ def compare(
     translated[alone] = model.items.size + alone
     second = translated[second]  # -1 picks the last entry, which is -1
     answer = {
-        f"rbo@{depth}": float(np.mean(metrics.rank_biased_overlap(first, second, p=p, depth=depth)))
-        for depth in depths
+        f"rbo@{depth}": float(np.mean(metrics.rank_biased_overlap(first, second, p=p, depth=depth))) for depth in depths
     }
     mine = _rows(model.factors, user_rows, item_rows)
     theirs = _rows(other.factors, other_users, other_items)

@@ -87,9 +87,7 @@ def check_output(path: str | Path) -> None:
             path=str(target),
         )
     if not target.parent.is_dir():
-        raise InvalidInput(
-            f"{target}: {target.parent} is not a folder. Choose another output.", path=str(target)
-        )
+        raise InvalidInput(f"{target}: {target.parent} is not a folder. Choose another output.", path=str(target))
 
 
 def sha256_file(path: str | Path) -> str:
@@ -177,8 +175,7 @@ def _publish_folder(temporary: Path, target: Path) -> None:
 
 def _refuse_existing(target: Path) -> NoReturn:
     raise OutputExists(
-        f"{target} exists already, and nothing is ever overwritten. "
-        "Choose another output or remove it first.",
+        f"{target} exists already, and nothing is ever overwritten. Choose another output or remove it first.",
         path=str(target),
     )
 

@@ -97,7 +97,12 @@ class Interactions:
 
     @classmethod
     def from_table(
-        cls, table: pa.Table, *, duplicates: str = "refuse", users: IdMap | None = None, items: IdMap | None = None
+        cls,
+        table: pa.Table,
+        *,
+        duplicates: str = "refuse",
+        users: IdMap | None = None,
+        items: IdMap | None = None,
     ) -> Interactions:
         """From an Arrow table with ``user_id``, ``item_id`` and optionally confidence, target, timestamp."""
         user_map, user_rows = _rows(table["user_id"], users, "user")
@@ -122,19 +127,20 @@ class Interactions:
         cls, users: IdMap, items: IdMap, user_rows: Array, item_rows: Array,
         confidence: Array | None, target: Array | None, timestamp: Array | None, duplicates: str,
     ) -> Interactions:  # fmt: skip
-        keys = user_rows * np.int64(max(items.size, 1)) + item_rows
-        if keys.size > 1 and not np.all(keys[1:] > keys[:-1]):
+        width = np.int64(max(items.size, 1))
+        keys = user_rows * width + item_rows
+        if confidence is None and target is None and timestamp is None and not _increasing(keys):
+            ordered = np.sort(keys)  # vectorized, and several times faster than the argsort below
+            if _increasing(ordered):
+                keys, user_rows, item_rows = ordered, ordered // width, ordered % width
+        if not _increasing(keys):
             order = np.argsort(keys, kind="stable")
             keys = keys[order]
             repeated = np.concatenate([[False], keys[1:] == keys[:-1]])
             if repeated.any():
-                order, confidence = _settle(
-                    duplicates, order, repeated, confidence, users, items, user_rows, item_rows
-                )
+                order, confidence = _settle(duplicates, order, repeated, confidence, users, items, user_rows, item_rows)
             user_rows, item_rows = user_rows[order], item_rows[order]
-            confidence, target, timestamp = (
-                None if a is None else a[order] for a in (confidence, target, timestamp)
-            )
+            confidence, target, timestamp = (None if a is None else a[order] for a in (confidence, target, timestamp))
         counts = np.bincount(user_rows, minlength=users.size)
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         if confidence is not None and np.all(confidence == 1.0):
@@ -234,10 +240,14 @@ class Interactions:
         """The interactions for which ``mask`` (|D|,) is true; same rows."""
         counts = np.bincount(self.user_rows[mask], minlength=self.users.size)
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        confidence, target, timestamp = (
-            None if a is None else a[mask] for a in (self.confidence, self.target, self.timestamp)
-        )
-        return Interactions(self.users, self.items, indptr, self.indices[mask], confidence, target, timestamp)
+
+        def kept(values: Array | None) -> Any:
+            return None if values is None else values[mask]
+
+        return Interactions(
+            self.users, self.items, indptr, self.indices[mask],
+            kept(self.confidence), kept(self.target), kept(self.timestamp),
+        )  # fmt: skip
 
     def select(self, *, users: Any = None, items: Any = None) -> Interactions:
         """The interactions of the given users and/or items (ids); same rows."""
@@ -262,7 +272,8 @@ class Interactions:
             matched = counts > 0
         else:
             places = self.locate(
-                self.users.rows_of(table["user_id"], "user_id"), self.items.rows_of(table["item_id"], "item_id")
+                self.users.rows_of(table["user_id"], "user_id"),
+                self.items.rows_of(table["item_id"], "item_id"),
             )
             gone = np.zeros(len(self), bool)
             gone[places[places >= 0]] = True
@@ -327,12 +338,21 @@ class Interactions:
             return (int(counts.min()), float(counts.mean()), int(counts.max())) if counts.size else (0, 0.0, 0)
 
         return Statistics(
-            users.size, items.size, len(self), len(self) / cells if cells else 0.0, spread(users), spread(items)
+            users.size,
+            items.size,
+            len(self),
+            len(self) / cells if cells else 0.0,
+            spread(users),
+            spread(items),
         )
 
     def with_maps(self, users: IdMap, items: IdMap) -> Interactions:
         """The same arrays under other id maps of the same size (used when a user's id is dropped)."""
         return replace(self, users=users, items=items)
+
+
+def _increasing(keys: Array) -> bool:
+    return bool(np.all(keys[1:] > keys[:-1]))
 
 
 def forget_table(forget: Any, *, whole_users: bool = False) -> pa.Table:

@@ -53,9 +53,7 @@ class Recommendations:
     def to_list(self) -> list[dict[str, Any]]:
         """[{user_id, items: [{item_id, score}]}], external ids."""
         ids = self.model.users.ids_of(self.users).to_pylist()
-        return [
-            {"user_id": user, "items": self._entries(row)} for row, user in enumerate(ids)
-        ]
+        return [{"user_id": user, "items": self._entries(row)} for row, user in enumerate(ids)]
 
     def _entries(self, row: int) -> list[dict[str, Any]]:
         listed = self.items[row] >= 0
@@ -114,9 +112,7 @@ class Model:
         ]
         return self.factors.scores(rows[0], rows[1])
 
-    def recommend(
-        self, users: Any = None, *, k: int = 10, seen: Interactions | None = None
-    ) -> Recommendations:
+    def recommend(self, users: Any = None, *, k: int = 10, seen: Interactions | None = None) -> Recommendations:
         """The k best items for each of ``users`` (ids; all users for None).
 
         Items in ``seen`` are left out for their user; items without a single interaction (a zero row) are left

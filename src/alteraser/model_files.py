@@ -1,9 +1,9 @@
 """What a model is on disk: a directory of safetensors, Parquet and JSON, written all or nothing, digested.
 
-    model.safetensors   user_embeddings m×d, item_embeddings n×d, prediction d
-    users.parquet       row (int64), user_id
-    items.parquet       row (int64), item_id
-    model.json          format_version, kind, objective, trained_on, sha-256 of every other file, its own digest, …
+model.safetensors   user_embeddings m×d, item_embeddings n×d, prediction d
+users.parquet       row (int64), user_id
+items.parquet       row (int64), item_id
+model.json          format_version, kind, objective, trained_on, sha-256 of every other file, its own digest, …
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from conftest import OBJECTIVES
@@ -9,6 +11,7 @@ from conftest import OBJECTIVES
 import alteraser as ae
 from alteraser.erasers import AltEraser, PassRecord, Retrain, Settings, run_passes
 from alteraser.erasers.anderson import Anderson
+from alteraser.erasers.driver import _Loop
 from alteraser.erasers.linesearch import quartic_step
 from alteraser.errors import IntegrityError, Interrupted, InvalidInput, NotFound, NumericFailure
 from alteraser.interactions import Interactions
@@ -65,7 +68,9 @@ def test_forgetting_equals_training_on_the_remaining_data(trained: tuple[Interac
     assert erasure.model.trained_on == fresh.trained_on
 
 
-def test_order_of_requests_does_not_matter_beyond_the_tolerance(trained: tuple[Interactions, ae.Model]) -> None:
+def test_order_of_requests_does_not_matter_beyond_the_tolerance(
+    trained: tuple[Interactions, ae.Model],
+) -> None:
     data, model = trained
     first, second = some(data, 11), some(data, 7)
     second = second.remove(first).remaining
@@ -111,7 +116,9 @@ def test_residual_is_what_the_stored_factors_have(trained: tuple[Interactions, a
     assert erasure.trace[-1].residual == erasure.residual
 
 
-def test_one_small_deletion_has_a_small_push_and_is_still_forgotten(trained: tuple[Interactions, ae.Model]) -> None:
+def test_one_small_deletion_has_a_small_push_and_is_still_forgotten(
+    trained: tuple[Interactions, ae.Model],
+) -> None:
     data, model = trained
     one = ae.forget(model, data.keep(np.arange(len(data)) == 5), data=data)
     many = ae.forget(model, some(data), data=data)
@@ -136,7 +143,7 @@ def test_objective_falls_from_pass_to_pass(trained: tuple[Interactions, ae.Model
     start = Factors.random(*data.shape, 4, seed=3, dtype=np.float64)
     run_passes(problem, start, Settings(AHNewton(), 0.0, 30, memory=0), on_pass=records.append)
     objectives = [record.objective for record in records]
-    assert all(later <= earlier + 1e-9 for earlier, later in zip(objectives, objectives[1:], strict=False))
+    assert all(later <= earlier + 1e-9 for earlier, later in pairwise(objectives))
 
 
 def test_acceleration_takes_fewer_passes_to_the_same_point(trained: tuple[Interactions, ae.Model]) -> None:
@@ -296,15 +303,23 @@ def test_quartic_step_stays_where_nothing_is_lower() -> None:
     assert quartic_step(lambda t: float("nan"), reach=1.0) == 0.0
 
 
-def test_training_does_not_stop_at_a_saddle() -> None:
-    """A column of zeros in both P and Q is a saddle that passes never leave and barely perturbed ones leave slowly."""
+def test_leaving_a_saddle_goes_much_further_than_a_pass() -> None:
+    """λ just below the value at which the third factor dies: from nearly zero it grows by little in each pass."""
     data = toy()
-    problem = Problem(Objective(missing_weight=0.2, regularization=1.0), data, np.float64)
+    problem = Problem(Objective(missing_weight=0.2, regularization=6.0), data, np.float64)
     start = Factors.random(*data.shape, 3, seed=3, dtype=np.float64)
-    start.users[:, 2] *= 1e-9
-    start.items[:, 2] *= 1e-9
-    free = Factors.random(*data.shape, 3, seed=4, dtype=np.float64)
-    settings = Settings(AHNewton(), 1e-9, 2000)
-    stuck, reference = (run_passes(problem, s, settings) for s in (start, free))
-    assert stuck.converged
-    assert stuck.objective == pytest.approx(reference.objective, rel=1e-6)
+    start.users[:, 2] *= 1e-3
+    start.items[:, 2] *= 1e-3
+    loop = _Loop(problem, start, Settings(AHNewton(), 0.0, 100, memory=0), None, None)
+    for _ in range(60):
+        loop._sweep_users()
+        loop._sweep_items(0.0, extrapolated=False)
+    loop._sweep_users()
+    before = loop.P.copy(), loop.Q.copy()
+    value = [loop._measure()[1]]
+    loop._sweep_items(0.0, extrapolated=False)
+    loop._sweep_users()
+    value.append(loop._measure()[1])
+    assert loop._escape(*before)
+    value.append(loop._measure()[1])
+    assert value[0] - value[2] > 10 * (value[0] - value[1]) > 0

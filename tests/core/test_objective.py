@@ -86,9 +86,7 @@ def test_push_is_the_change_of_the_gradient(name: str) -> None:
     before, after = (Problem(OBJECTIVES[name], d, np.float64) for d in (data, kept))
     theta = random_factors(before)
     a, b = evaluate(before, theta), evaluate(after, theta)
-    expected = gradient_norm(
-        after, theta, b.user_gradient - a.user_gradient, b.item_gradient - a.item_gradient
-    )
+    expected = gradient_norm(after, theta, b.user_gradient - a.user_gradient, b.item_gradient - a.item_gradient)
     assert push(before, after, theta).norm == pytest.approx(expected, rel=1e-9)
 
 

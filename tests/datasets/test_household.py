@@ -56,9 +56,7 @@ def test_same_seed_same_bytes_other_seed_others(tmp_path):
 
 def test_the_tables_have_the_promised_columns(data):
     text = pa.string()
-    assert data.interactions.schema == pa.schema(
-        {"user_id": text, "item_id": text, "timestamp": pa.int64()}.items()
-    )
+    assert data.interactions.schema == pa.schema({"user_id": text, "item_id": text, "timestamp": pa.int64()}.items())
     assert data.items.schema == pa.schema(
         {"item_id": text, "title": text, "category": text, "department": text}.items()
     )

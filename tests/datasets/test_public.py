@@ -108,9 +108,7 @@ def zipped(members: dict[str, bytes]) -> bytes:
 ML_1M = {
     "ml-1m/README": b"made up",
     "ml-1m/ratings.dat": b"1::10::5::978300760\n1::20::3::978302109\n2::10::4::978301968\n",
-    "ml-1m/movies.dat": "10::Caf\xe9: the Film (1999)::Comedy|Drama\n20::Other (2000)::War\n".encode(
-        "latin-1"
-    ),
+    "ml-1m/movies.dat": "10::Caf\xe9: the Film (1999)::Comedy|Drama\n20::Other (2000)::War\n".encode("latin-1"),
 }
 
 
@@ -177,14 +175,9 @@ def test_a_broken_download_is_resumed_where_it_broke(one_million, tmp_path):
 
 def test_the_next_run_resumes(one_million, tmp_path):
     one_million.break_after = [1000, 0, 0]
-    with pytest.raises(
-        DependencyMissing, match=r"run the same command again to resume at byte 1,000"
-    ) as caught:
+    with pytest.raises(DependencyMissing, match=r"run the same command again to resume at byte 1,000") as caught:
         get(one_million, tmp_path)
-    assert (
-        "/mirror/ml-1m.zip could not be downloaded (the connection ended after 1,000 of"
-        in caught.value.message
-    )
+    assert "/mirror/ml-1m.zip could not be downloaded (the connection ended after 1,000 of" in caught.value.message
     assert "--base-url" in caught.value.message
     assert not (tmp_path / "out").exists()
     result = get(one_million, tmp_path)
@@ -258,9 +251,7 @@ def test_without_a_length_the_checksum_decides(one_million, tmp_path):
 
 def test_a_wrong_checksum_is_refused_and_removed(one_million, tmp_path, monkeypatch):
     serve(one_million, monkeypatch, "ml-1m", one_million.content, md5="0" * 32)
-    with pytest.raises(
-        IntegrityError, match=r"ml-1m.zip: its md5 is \w+, but https://grouplens.*publishes 0000"
-    ):
+    with pytest.raises(IntegrityError, match=r"ml-1m.zip: its md5 is \w+, but https://grouplens.*publishes 0000"):
         get(one_million, tmp_path)
     assert os.listdir(tmp_path / "cache") == []
     assert not (tmp_path / "out").exists()
@@ -298,9 +289,7 @@ def test_first_use_is_recorded_and_later_downloads_have_to_match(server, tmp_pat
     archive = tmp_path / "cache" / "gowalla-loc-gowalla_totalCheckins.txt.gz"
     archive.unlink()
     server.content = gzip.compress(CHECKINS.encode() * 2)
-    with pytest.raises(
-        IntegrityError, match=r"but the first download of gowalla had .*remove the record and run"
-    ):
+    with pytest.raises(IntegrityError, match=r"but the first download of gowalla had .*remove the record and run"):
         get(server, tmp_path, "gowalla", out="3")
     assert not archive.exists()
     (tmp_path / "cache" / "gowalla.sha256.json").write_text("{")
@@ -364,9 +353,7 @@ def test_errors_of_the_server(one_million, tmp_path):
     one_million.errors = [503]
     assert get(one_million, tmp_path).interactions == 3
     one_million.errors = [404]
-    with pytest.raises(
-        DependencyMissing, match=r"could not be downloaded \(Not Found\).*again to start again"
-    ):
+    with pytest.raises(DependencyMissing, match=r"could not be downloaded \(Not Found\).*again to start again"):
         fetch("ml-1m", tmp_path / "2", base_url=one_million.url, cache=tmp_path / "cache2")
     assert len(one_million.requests) == 3  # a 404 is not tried again
 

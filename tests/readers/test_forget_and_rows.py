@@ -167,9 +167,7 @@ def test_json_lines_keep_values(tmp_path):
     assert again.drop_columns(["when"]).to_pydict() == table.drop_columns(["when"]).to_pydict()
     assert again["when"].to_pylist() == ["2020-01-02T03:00:00+00:00", None, None]
     for column in ([float("nan")], [b"x"]):
-        with pytest.raises(
-            InvalidInput, match=r"n.jsonl: a .jsonl file cannot hold this.*Write .parquet instead"
-        ):
+        with pytest.raises(InvalidInput, match=r"n.jsonl: a .jsonl file cannot hold this.*Write .parquet instead"):
             write_rows(pa.table({"user_id": column}), tmp_path / "n.jsonl")
     assert os.listdir(tmp_path) == ["r.jsonl"]
 
@@ -201,9 +199,7 @@ def test_what_text_cannot_hold_is_refused(tmp_path):
         for suffix in (".csv", ".inter"):
             with pytest.raises(InvalidInput, match=rf"column '{name}' is of type .*Write .parquet instead"):
                 write_rows(TYPED.select([name]), tmp_path / f"r{suffix}")
-    with pytest.raises(
-        InvalidInput, match=r"r.xlsx: the extension '.xlsx' names no format.*\.parquet, \.csv"
-    ):
+    with pytest.raises(InvalidInput, match=r"r.xlsx: the extension '.xlsx' names no format.*\.parquet, \.csv"):
         write_rows(TYPED, tmp_path / "r.xlsx")
     assert os.listdir(tmp_path) == []
 

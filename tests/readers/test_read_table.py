@@ -51,14 +51,12 @@ def parquet_bytes(columns, **options) -> bytes:
 SAME = {
     "r.csv": "user_id,item_id,rating,when\n1,a,5,10\n1,b,2,20\n2,a,4,30\n",
     "bom.csv": b"\xef\xbb\xbfuser_id,item_id,rating,when\r\n1,a,5.0,10\r\n1,b,2.0,20\r\n2,a,4.0,30",
-    "quoted.csv": 'when,"user_id","item_id",title,rating\n'
-    '10,1,"a","x,\ny",5\n20,1,b,"say ""hi""",2\n30,"2","a",,4',
+    "quoted.csv": 'when,"user_id","item_id",title,rating\n10,1,"a","x,\ny",5\n20,1,b,"say ""hi""",2\n30,"2","a",,4',
     "semicolon.csv": "user_id;item_id;rating;when\n1;a;5;10\n1;b;2;20\n2;a;4;30\n",
     "blank.csv": "\n\nuser_id,item_id,rating,when\n\n1,a,5,10\n1,b,2,20\n\n2,a,4,30\n\n",
     "r.tsv": "user_id\titem_id\trating\twhen\n1\ta\t5\t10\n1\tb\t2\t20\n2\ta\t4\t30\n",
     "named.txt": "user_id|item_id|rating|when\n1|a|5|10\n1|b|2|20\n2|a|4|30\n",
-    "r.inter": "user_id:token\titem_id:token\trating:float\twhen:float\n"
-    "1\ta\t5\t10\n1\tb\t2.0\t20\n2\ta\t4\t30\n",
+    "r.inter": "user_id:token\titem_id:token\trating:float\twhen:float\n1\ta\t5\t10\n1\tb\t2.0\t20\n2\ta\t4\t30\n",
     "wrong-suffix.csv": '{"user_id":1,"item_id":"a","rating":5,"when":10}\n'
     '{"user_id":1,"item_id":"b","rating":2,"when":20}\n\n{"user_id":2,"item_id":"a","rating":4.0,"when":30}',
     "r.csv.gz": gzip.compress(b"user_id,item_id,rating,when\n1,a,5,10\n1,b,2,20\n2,a,4,30\n"),
@@ -239,9 +237,7 @@ def test_a_folder_of_parts(tmp_path):
 def test_parts_of_other_types_are_refused_by_name(tmp_path):
     put(tmp_path, "a.parquet", parquet_bytes({"user_id": [1], "item_id": ["b"]}))
     put(tmp_path, "b.parquet", parquet_bytes({"user_id": ["1"], "item_id": ["b"]}))
-    with pytest.raises(
-        InvalidInput, match=r"b.parquet: the column 'user_id' holds strings, but numbers in .*a.p"
-    ):
+    with pytest.raises(InvalidInput, match=r"b.parquet: the column 'user_id' holds strings, but numbers in .*a.p"):
         read_table(tmp_path)
     put(tmp_path, "b.parquet", parquet_bytes({"user": [1], "item_id": ["b"]}))
     with pytest.raises(InvalidInput, match=r"b.parquet has no column 'user_id'.*one schema"):
@@ -269,9 +265,7 @@ def test_other_folders(tmp_path, name):
 
 
 def test_folders_that_hold_nothing_or_too_much(tmp_path):
-    with pytest.raises(
-        InvalidInput, match=r"holds nothing, but no interactions.parquet.*Name the file itself"
-    ):
+    with pytest.raises(InvalidInput, match=r"holds nothing, but no interactions.parquet.*Name the file itself"):
         read_table(tmp_path)
     put(tmp_path, "readme.md", "x")
     with pytest.raises(InvalidInput, match=r"holds readme.md, but no interactions.parquet"):
@@ -411,9 +405,7 @@ def test_malformed_files_are_refused_with_their_place(tmp_path, case):
 @pytest.mark.parametrize("keep", [4, 30, -1, -8, -40])
 def test_truncated_parquet(tmp_path, keep):
     path = put(tmp_path, "r.parquet", parquet_bytes(ROWS)[:keep])
-    with pytest.raises(
-        InvalidInput, match=r"r.parquet is truncated or damaged \(.*\). Copy or write it again"
-    ):
+    with pytest.raises(InvalidInput, match=r"r.parquet is truncated or damaged \(.*\). Copy or write it again"):
         read_table(path)
 
 
@@ -468,9 +460,7 @@ def test_ids_that_are_refused(case):
 
 
 def test_mixed_ids_in_pandas_are_refused():
-    with pytest.raises(
-        InvalidInput, match=r"the table could not be turned.*user_id.*Give every column one type"
-    ):
+    with pytest.raises(InvalidInput, match=r"the table could not be turned.*user_id.*Give every column one type"):
         read_table(pd.DataFrame({"user_id": [1, "1"], "item_id": [1, 2]}))
 
 
@@ -506,9 +496,7 @@ def test_rows_below_the_threshold_need_no_confidence():
 
 
 def test_values_of_other_types():
-    table = pa.table(
-        {"user_id": [1], "item_id": [1], "b": [True], "s": ["x"], "f": [1.5], "d": ["2020-01-01"]}
-    )
+    table = pa.table({"user_id": [1], "item_id": [1], "b": [True], "s": ["x"], "f": [1.5], "d": ["2020-01-01"]})
     with pytest.raises(InvalidInput, match="column 'b': True is of type bool, where a number was expected"):
         read_table(table, ReadingOptions(target="b"))
     with pytest.raises(InvalidInput, match=r"row 1, column 's': 'x' is not a number. Correct the value"):
@@ -575,9 +563,7 @@ def test_special_files_are_not_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "pipe")
     for name in ("pipe", "link"):
-        with pytest.raises(
-            InvalidInput, match=rf"{name} is a named pipe, not a plain file, and was not opened"
-        ):
+        with pytest.raises(InvalidInput, match=rf"{name} is a named pipe, not a plain file, and was not opened"):
             read_table(tmp_path / name)
     with pytest.raises(InvalidInput, match="is a character device"):
         read_table("/dev/zero")

@@ -113,9 +113,7 @@ def test_it_loads_nothing(report):
 
 def test_plotly_is_there_once_and_only_with_plots(report):
     assert render_report(report).count("Plotly, Inc.") == 1
-    bare = dataclasses.replace(
-        report, residual_by_pass=(), scores_before=(), scores_after=(), scores_retrained=()
-    )
+    bare = dataclasses.replace(report, residual_by_pass=(), scores_before=(), scores_after=(), scores_retrained=())
     assert "<script" not in render_report(bare)
 
 

@@ -32,7 +32,8 @@ ModelArgument = Annotated[Path, typer.Argument(help="A model directory.")]
 UserColumn = Annotated[str, typer.Option("--user-column", help="Column with the user ids.")]
 ItemColumn = Annotated[str, typer.Option("--item-column", help="Column with the item ids.")]
 Threshold = Annotated[
-    float | None, typer.Option("--threshold", help="Keep rows whose rating is at least this.", show_default=False)
+    float | None,
+    typer.Option("--threshold", help="Keep rows whose rating is at least this.", show_default=False),
 ]
 ThresholdColumn = Annotated[str, typer.Option("--threshold-column", help="Column the threshold looks at.")]
 Confidence = Annotated[
@@ -171,7 +172,10 @@ class Screen:
                 span = math.log(max(first[0], tolerance * 1.001)) - math.log(max(tolerance, 1e-16))
                 done = (math.log(first[0]) - math.log(record.residual)) / span
                 bar.update(
-                    task, completed=min(max(done, 0.0), 1.0), number=record.number, residual=f"{record.residual:.1e}"
+                    task,
+                    completed=min(max(done, 0.0), 1.0),
+                    number=record.number,
+                    residual=f"{record.residual:.1e}",
                 )
 
             yield on_pass

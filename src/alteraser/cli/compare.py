@@ -15,7 +15,8 @@ def compare(
     other: Annotated[Path, typer.Argument(help="The model to compare with, such as a retrained one.")],
     data: Annotated[Path, typer.Option("--data", help="Interactions to mask for both: the remaining data.")],
     users: Annotated[
-        Path | None, typer.Option("--users", help="Table with user_id: lists of these alone.", show_default=False)
+        Path | None,
+        typer.Option("--users", help="Table with user_id: lists of these alone.", show_default=False),
     ] = None,
     p: Annotated[float, typer.Option("--p", help="Persistence of the rank-biased overlap.")] = 0.9,
     threads: common.Threads = 0,

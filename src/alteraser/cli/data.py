@@ -99,8 +99,8 @@ def stats(
         ("items", f"{found.items:,}"),
         ("interactions", f"{found.interactions:,}"),
         ("density", f"{found.density:.4%}"),
-        ("per user", "{:,} to {:,}, mean {:.1f}".format(found.per_user[0], found.per_user[2], found.per_user[1])),
-        ("per item", "{:,} to {:,}, mean {:.1f}".format(found.per_item[0], found.per_item[2], found.per_item[1])),
+        ("per user", f"{found.per_user[0]:,} to {found.per_user[2]:,}, mean {found.per_user[1]:.1f}"),
+        ("per item", f"{found.per_item[0]:,} to {found.per_item[2]:,}, mean {found.per_item[1]:.1f}"),
         ("digest", whole.digest),
     ]
     screen.result(document, rows)

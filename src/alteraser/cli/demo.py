@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
 def demo(
     data: Annotated[
-        Path | None, typer.Option("--data", help="Real data instead of the generated household.", show_default=False)
+        Path | None,
+        typer.Option("--data", help="Real data instead of the generated household.", show_default=False),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="New folder for models, data and report.html.", show_default="demo")
+        Path | None,
+        typer.Option("--out", help="New folder for models, data and report.html.", show_default="demo"),
     ] = None,
     factors: Annotated[int, typer.Option("--factors", help="Length d of the embeddings.")] = 64,
     tolerance: Annotated[float, typer.Option("--tolerance", help="Share of the push that may stay.")] = 1e-3,

@@ -13,7 +13,18 @@ from pathlib import Path
 from alteraser.cli import common
 from alteraser.errors import NumericFailure
 
-PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "threadpoolctl", "pyarrow", "safetensors", "pydantic", "typer", "rich")
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "numba",
+    "llvmlite",
+    "threadpoolctl",
+    "pyarrow",
+    "safetensors",
+    "pydantic",
+    "typer",
+    "rich",
+)
 EXTRAS = {"report": "plotly", "bench": "implicit"}
 
 
@@ -68,7 +79,9 @@ def _kernel_check(threads: int) -> float:
     from alteraser.solvers.rows import default_threads, padded
 
     rng = np.random.default_rng(0)
-    data = Interactions.from_pairs([(int(u), int(v)) for u, v in zip(*np.nonzero(rng.random((60, 50)) < 0.3), strict=True)])
+    data = Interactions.from_pairs(
+        [(int(u), int(v)) for u, v in zip(*np.nonzero(rng.random((60, 50)) < 0.3), strict=True)]
+    )
     problem = Problem(Objective(missing_weight=0.1, regularization=1.0), data, np.float64)
     theta = Factors.random(*data.shape, 20, seed=0, dtype=np.float64)
     x = padded(theta.users)

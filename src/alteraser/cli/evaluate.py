@@ -15,7 +15,8 @@ def evaluate(
     test: Annotated[Path, typer.Option("--test", help="Held-out interactions.")],
     data: Annotated[Path, typer.Option("--data", help="Interactions to mask: what the model was trained on.")],
     users: Annotated[
-        Path | None, typer.Option("--users", help="Table with user_id: average over these alone.", show_default=False)
+        Path | None,
+        typer.Option("--users", help="Table with user_id: average over these alone.", show_default=False),
     ] = None,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,

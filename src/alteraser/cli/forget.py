@@ -94,7 +94,13 @@ def forget(
 
 
 def _eraser(
-    method: str, model: Model, solver: str, tolerance: float | None, max_passes: int | None, memory: int, seed: int
+    method: str,
+    model: Model,
+    solver: str,
+    tolerance: float | None,
+    max_passes: int | None,
+    memory: int,
+    seed: int,
 ) -> Eraser:
     from alteraser.erasers import eraser
     from alteraser.solvers import row_solver
@@ -132,8 +138,10 @@ def _report_dry_run(screen: common.Screen, removal: Any, interactions: Any) -> i
     emptied = int(((removal.remaining.user_counts == 0) & (removed.user_counts > 0)).sum())
     document = {
         "dry_run": True, "interactions_before": len(interactions), "interactions_forgotten": len(removed),
-        "interactions_unmatched": removal.unmatched.num_rows, "unmatched": removal.unmatched.slice(0, LISTED).to_pylist(),
-        "users_touched": users, "items_touched": items, "users_erased_whole": emptied, "seconds": screen.timing(),
+        "interactions_unmatched": removal.unmatched.num_rows,
+        "unmatched": removal.unmatched.slice(0, LISTED).to_pylist(),
+        "users_touched": users, "items_touched": items, "users_erased_whole": emptied,
+        "seconds": screen.timing(),
     }  # fmt: skip
     screen.result(
         document,

@@ -19,7 +19,8 @@ def recommend(
     everybody: Annotated[bool, typer.Option("--all", help="Every user of the model.")] = False,
     k: Annotated[int, typer.Option("--k", "-k", help="Length of a list.")] = 10,
     data: Annotated[
-        Path | None, typer.Option("--data", help="Interactions to leave out of the lists.", show_default=False)
+        Path | None,
+        typer.Option("--data", help="Interactions to leave out of the lists.", show_default=False),
     ] = None,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,

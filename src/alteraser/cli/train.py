@@ -17,7 +17,8 @@ def train(
     model: Annotated[str, typer.Option("--model", help="Kind of model: enmf.")] = "enmf",
     factors: Annotated[int, typer.Option("--factors", help="Length d of the embeddings.")] = 64,
     missing_weight: Annotated[
-        float | None, typer.Option("--missing-weight", help="w0 of missing cells.", show_default="from the data")
+        float | None,
+        typer.Option("--missing-weight", help="w0 of missing cells.", show_default="from the data"),
     ] = None,
     regularization: Annotated[
         float | None, typer.Option("--regularization", help="λ.", show_default="from the data")
@@ -32,7 +33,8 @@ def train(
     scaling_offset: Annotated[float, typer.Option("--scaling-offset", help="κ of the scaling.")] = 0.0,
     scaling_exponent: Annotated[float, typer.Option("--scaling-exponent", help="ν of the scaling.")] = 1.0,
     train_prediction: Annotated[
-        bool, typer.Option("--train-prediction", help="Train the prediction vector h as well (slow to converge).")
+        bool,
+        typer.Option("--train-prediction", help="Train the prediction vector h as well (slow to converge)."),
     ] = False,
     solver: Annotated[str, typer.Option("--solver", help="ah-newton (exact rows) or cg (matrix-free).")] = "ah-newton",
     dtype: Annotated[str, typer.Option("--dtype", help="float32 or float64.")] = "float32",
@@ -73,13 +75,13 @@ def train(
         confidence=confidence, target=target, duplicates=duplicates,
     )  # fmt: skip
     try:
-        recipe = ENMF(
+        recipe = ENMF.model_validate(dict(
             factors=factors, missing_weight=missing_weight, regularization=regularization,
             missing_weighting=missing_weighting, weight_exponent=weight_exponent,
             regularization_scaling=regularization_scaling, scaling_offset=scaling_offset,
             scaling_exponent=scaling_exponent, train_prediction=train_prediction, solver=solver, dtype=dtype, seed=seed,
             tolerance=1e-5 if tolerance is None else tolerance, max_passes=max_passes, memory=memory, threads=threads,
-        )  # fmt: skip
+        ))  # fmt: skip
     except ValidationError as cause:
         raise common.settings_error(cause) from cause
     check_output(out)

@@ -233,9 +233,7 @@ class _Cast:
         self.gift_categories[0] = [0, 1, 2]
 
 
-def _everyday_tastes(
-    catalog: _Catalog, cast: _Cast, first: int, last: int, rng: np.random.Generator
-) -> Floats:
+def _everyday_tastes(catalog: _Catalog, cast: _Cast, first: int, last: int, rng: np.random.Generator) -> Floats:
     """Shares of the shelves in what accounts ``first`` to ``last`` choose; one row per account."""
     loadings = np.array([[category.leanings.get(name, 0.02) for name in LEANINGS] for category in CATEGORIES])
     rows = last - first

@@ -239,9 +239,7 @@ class _Download:
             if not continues:
                 self._forget_part()
                 start = self.resumed_at = 0
-                self.notes.write_text(
-                    json.dumps({"url": self.url, "validator": _validator(response), "total": total})
-                )
+                self.notes.write_text(json.dumps({"url": self.url, "validator": _validator(response), "total": total}))
             with open(self.part, "ab") as file:
                 self._copy(response, file, start, total)
         if total is not None and self._size() != total:
@@ -459,8 +457,7 @@ def _movielens_csv(archive: Path, scratch: Path, entry: PublicSet) -> Tables:
     ratings, movies = _members(archive, names, scratch, entry.unpacked_limit)
     with open(movies, encoding="utf-8", newline="") as file:
         rows = [
-            (int(row["movieId"]), row["title"], _genres(row["genres"]))
-            for row in csv.DictReader(file, strict=True)
+            (int(row["movieId"]), row["title"], _genres(row["genres"])) for row in csv.DictReader(file, strict=True)
         ]
     return _ratings(ratings, user_column="userId", item_column="movieId"), _items(rows)
 
@@ -475,9 +472,7 @@ def _gowalla(archive: Path, scratch: Path, entry: PublicSet) -> Tables:
         _copy_limited(source, sink, archive, entry.unpacked_limit)
     table = pa.csv.read_csv(
         text,
-        read_options=pa.csv.ReadOptions(
-            column_names=["user_id", "timestamp", "latitude", "longitude", "item_id"]
-        ),
+        read_options=pa.csv.ReadOptions(column_names=["user_id", "timestamp", "latitude", "longitude", "item_id"]),
         parse_options=pa.csv.ParseOptions(delimiter="\t", quote_char=False),
         convert_options=pa.csv.ConvertOptions(
             column_types={
@@ -593,9 +588,7 @@ def _movielens(
 CATALOG: dict[str, PublicSet] = {
     entry.name: entry
     for entry in (
-        _movielens(
-            "ml-100k", "MovieLens 100K", "0e33842e24a9c977be4e0107933c0723", _movielens_100k, 64 << 20
-        ),
+        _movielens("ml-100k", "MovieLens 100K", "0e33842e24a9c977be4e0107933c0723", _movielens_100k, 64 << 20),
         _movielens("ml-1m", "MovieLens 1M", "c4d9eecfca2ab87c1945afe126590906", _movielens_dat, 256 << 20),
         _movielens("ml-10m", "MovieLens 10M", "ce571fd55effeba0271552578f2648bd", _movielens_dat, 1 << 30),
         _movielens("ml-20m", "MovieLens 20M", "cd245b17a1ae2cc31bb14903e1204af3", _movielens_csv, 4 << 30),

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from alteraser import metrics
-from alteraser.datasets import generate_household, inject_noise
+from alteraser.datasets import inject_noise
 from alteraser.datasets.household import CHILD_CATEGORY, HouseholdData
 from alteraser.erasers import AltEraser, PassRecord, Retrain
 from alteraser.errors import NotFound
@@ -189,9 +189,7 @@ def _measure(
         accuracy=tuple(evaluate(model, scene.test, data=remaining) for model in models),
         agreement=tuple(compare(model, reference, data=remaining, users=users) for model in models[:2]),
         influence_left=metrics.influence_left(unlearned.model.factors, reference.factors, original.factors),
-        gap_left=metrics.gap_left(
-            unlearned.outcome.objective, unlearned.objective_before, retrained.outcome.objective
-        ),
+        gap_left=metrics.gap_left(unlearned.outcome.objective, unlearned.objective_before, retrained.outcome.objective),
         account=account,
         lists=lists,
     )

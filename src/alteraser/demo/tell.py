@@ -30,7 +30,10 @@ def comparison(demo: Demo) -> list[tuple[str, list[str]]]:
         ("objective on the remaining data", [f"{value:,.1f}" for value in objective]),
         ("share of the push unresolved", ["1", f"{erased.residual:.1e}", f"{retrained.residual:.1e}"]),
         ("passes", ["-", str(erased.outcome.passes), str(retrained.outcome.passes)]),
-        ("seconds", [f"{demo.train_seconds:.2f} (training)", f"{erased.seconds:.2f}", f"{retrained.seconds:.2f}"]),
+        (
+            "seconds",
+            [f"{demo.train_seconds:.2f} (training)", f"{erased.seconds:.2f}", f"{retrained.seconds:.2f}"],
+        ),
         ("times faster than this retrain", ["", f"{retrained.seconds / erased.seconds:.1f}", "1"]),
     ]
     return [(name, list(values)) for name, values in rows]
@@ -67,7 +70,10 @@ def report(demo: Demo, settings: dict[str, str]) -> ForgettingReport:
     erased, scene = demo.unlearned, demo.scene
     cells = erased.removed.user_rows, erased.removed.indices
     scores = [np.asarray(model.factors.scores(*cells)).tolist() for model in demo.models]
-    curves = [_curve("retraining from scratch", demo.retrained.trace), _curve("accelerated passes", erased.trace)]
+    curves = [
+        _curve("retraining from scratch", demo.retrained.trace),
+        _curve("accelerated passes", erased.trace),
+    ]
     if demo.plain is not None:
         curves.insert(1, _curve("plain passes (the paper)", demo.plain.trace))
     lists = SideBySide(

@@ -27,4 +27,15 @@ def eraser(method: str | Eraser, **settings: object) -> Eraser:
         raise InvalidInput(f"unknown method {method!r}; there are {', '.join(ERASERS)}") from None
 
 
-__all__ = ["ERASERS", "AltEraser", "Eraser", "Outcome", "PassRecord", "Retrain", "Settings", "Task", "eraser", "run_passes"]
+__all__ = [
+    "ERASERS",
+    "AltEraser",
+    "Eraser",
+    "Outcome",
+    "PassRecord",
+    "Retrain",
+    "Settings",
+    "Task",
+    "eraser",
+    "run_passes",
+]

@@ -33,7 +33,12 @@ class AltEraser:
     def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
         """See ``Eraser.erase``."""
         settings = Settings(
-            row_solver(self.solver), self.tolerance, self.max_passes, self.memory, task.workers, self.train_prediction
+            row_solver(self.solver),
+            self.tolerance,
+            self.max_passes,
+            self.memory,
+            task.workers,
+            self.train_prediction,
         )
         touched = (task.touched_users, task.touched_items) if self.touched_first else None
         return run_passes(task.after, task.original, settings, scale=task.push, touched=touched, on_pass=on_pass)

@@ -99,7 +99,8 @@ def run_passes(
     first pass over these alone. Raises Interrupted on Ctrl-C and NumericFailure for a row without a solution;
     ``start`` is never changed.
     """
-    with threadpool_limits(settings.threads):
+    # our own workers are the parallelism; BLAS threads would only spin beside them between small products
+    with threadpool_limits(1):
         try:
             return _Loop(problem, start, settings, scale, on_pass).run(touched)
         except KeyboardInterrupt:
@@ -108,7 +109,12 @@ def run_passes(
 
 class _Loop:
     def __init__(
-        self, problem: Problem, start: Factors, settings: Settings, scale: float | None, on_pass: OnPass | None
+        self,
+        problem: Problem,
+        start: Factors,
+        settings: Settings,
+        scale: float | None,
+        on_pass: OnPass | None,
     ) -> None:
         self.problem, self.settings, self.scale, self.on_pass = problem, settings, scale, on_pass
         for side, x in (("user", start.users), ("item", start.items)):
@@ -183,15 +189,13 @@ class _Loop:
     def _sweep_users(self) -> float:
         report = self._solve("user", None)
         self.fit = -report.value
-        return self.problem.target_energy + report.value
+        return float(self.problem.target_energy + report.value)
 
     def _sweep_items(self, began: float, *, extrapolated: bool) -> float:
         report = self._solve("item", None)
         self.theta_norm = float(np.sqrt(max(self.fit - report.value, 0.0))) or 1.0
         estimate = 2.0 * float(np.sqrt(max(report.decrement, 0.0))) / (self.scale or self.theta_norm)
-        objective = (
-            self.problem.target_energy + report.value + self._penalty(self.problem.users.ridge, self.P)
-        )
+        objective = self.problem.target_energy + report.value + self._penalty(self.problem.users.ridge, self.P)
         rows = self.problem.users.rows + self.problem.items.rows
         self._record("all", began, objective, estimate, extrapolated, rows)
         return estimate
@@ -204,20 +208,22 @@ class _Loop:
         if np.any(self.h != 1):
             theirs = theirs.copy()
             theirs[:, : self.rank] *= self.h
-        report = self.settings.solver.solve(
-            side, theirs, mine, rows, rank=self.rank, threads=self.settings.threads
-        )
+        report = self.settings.solver.solve(side, theirs, mine, rows, rank=self.rank, threads=self.settings.threads)
         self.rows += report.rows
         self.products += report.products
         return report
 
     def _record(
-        self, scope: Scope, began: float, objective: float, residual: float | None, extrapolated: bool, rows: int
+        self,
+        scope: Scope,
+        began: float,
+        objective: float,
+        residual: float | None,
+        extrapolated: bool,
+        rows: int,
     ) -> None:
         self.passes += 1
-        record = PassRecord(
-            self.passes, scope, objective, residual, time.perf_counter() - began, rows, extrapolated
-        )
+        record = PassRecord(self.passes, scope, objective, residual, time.perf_counter() - began, rows, extrapolated)
         self.trace.append(record)
         if self.on_pass:
             self.on_pass(record)
@@ -243,11 +249,10 @@ class _Loop:
         reach = max(1.0, 0.02 * float(np.sqrt(sum(np.vdot(x, x) for x in origin))) / length)
 
         def point(t: float) -> Factors:
-            return Factors(*(x + t * step for x, step in zip(origin, direction, strict=True)), self.h)
+            users, items = (x + t * step for x, step in zip(origin, direction, strict=True))
+            return Factors(users, items, self.h)
 
-        t = quartic_step(
-            lambda t: evaluate(self.problem, point(t), threads=self.settings.threads).objective, reach
-        )
+        t = quartic_step(lambda t: evaluate(self.problem, point(t), threads=self.settings.threads).objective, reach)
         if t <= 1.0:
             return False
         best = point(t)
@@ -258,7 +263,11 @@ class _Loop:
         from alteraser.solvers.prediction import prediction_step
 
         factors = prediction_step(self.problem, self._factors())
-        self.P[:, : self.rank], self.Q[:, : self.rank], self.h = factors.users, factors.items, factors.prediction
+        self.P[:, : self.rank], self.Q[:, : self.rank], self.h = (
+            factors.users,
+            factors.items,
+            factors.prediction,
+        )
 
     def _penalty(self, ridge: Array, x: Array) -> float:
         return float(np.dot(ridge.astype(np.float64), np.einsum("id,id->i", x, x, dtype=np.float64)))

@@ -20,7 +20,7 @@ def quartic_step(objective: Callable[[float], float], reach: float) -> float:
     ``reach`` is the scale on which the quartic is sampled, at 0, ±reach and ±2·reach.
 
     >>> round(quartic_step(lambda t: (t - 3.0) ** 2 + 0.01 * t**4, reach=1.0), 3)     # 0.04 t³ + 2 t = 6
-    2.647
+    2.634
     """
     nodes = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
     values = np.array([objective(node * reach) for node in nodes])
@@ -28,7 +28,7 @@ def quartic_step(objective: Callable[[float], float], reach: float) -> float:
         return 0.0
     # differences from the value at 0, so that a large constant does not swallow them
     quartic = Polynomial(np.linalg.solve(np.vander(nodes, 5, increasing=True), values - values[2]))
-    roots = quartic.deriv().roots()
+    roots = np.asarray(quartic.deriv().roots(), dtype=complex)
     candidates = [float(r.real) for r in roots if abs(r.imag) < 1e-9 * (1 + abs(r)) and 0 < r.real <= 4.0]
-    best = min(candidates, key=quartic, default=0.0)
+    best = min(candidates, key=lambda t: float(quartic(t)), default=0.0)
     return best * reach if quartic(best) < 0 else 0.0

@@ -29,7 +29,12 @@ class Retrain:
     def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
         """See ``Eraser.erase``."""
         settings = Settings(
-            row_solver(self.solver), self.tolerance, self.max_passes, self.memory, task.workers, self.train_prediction
+            row_solver(self.solver),
+            self.tolerance,
+            self.max_passes,
+            self.memory,
+            task.workers,
+            self.train_prediction,
         )
         m, n = task.after.interactions.shape
         start = Factors.random(m, n, task.original.rank, seed=self.seed, dtype=task.after.dtype)

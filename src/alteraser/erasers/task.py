@@ -57,7 +57,10 @@ class Task:
 class Eraser(Protocol):
     """A method that unlearns."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Its name on the command line."""
+        ...
 
     def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
         """Θ_u for ``task``; the outcome's residual is relative to ``task.push``."""

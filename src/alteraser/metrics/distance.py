@@ -17,11 +17,11 @@ class FactorsLike(Protocol):
     """Anything with P (m × d), Q (n × d) and h (d)."""
 
     @property
-    def users(self) -> Array: ...  # noqa: D102
+    def users(self) -> Array: ...
     @property
-    def items(self) -> Array: ...  # noqa: D102
+    def items(self) -> Array: ...
     @property
-    def prediction(self) -> Array: ...  # noqa: D102
+    def prediction(self) -> Array: ...
 
 
 def model_distance(first: FactorsLike, second: FactorsLike) -> float:
@@ -44,7 +44,7 @@ def model_distance(first: FactorsLike, second: FactorsLike) -> float:
 def relative_model_distance(first: FactorsLike, second: FactorsLike) -> float:
     """``model_distance`` / ‖Θ'‖_F of the second model."""
     P, Q = _canonical(second)
-    return model_distance(first, second) / _norm(np.vdot(P, P) + np.vdot(Q, Q))
+    return model_distance(first, second) / _norm(float(np.vdot(P, P) + np.vdot(Q, Q)))
 
 
 def score_distance(first: FactorsLike, second: FactorsLike) -> float:

@@ -55,25 +55,25 @@ def rank_biased_overlap(a: Array, b: Array, p: float = 0.9, depth: int | None = 
     for name, lists in (("a", a), ("b", b)):
         _check_distinct(name, lists)
     lengths = np.stack([(a >= 0).sum(axis=1), (b >= 0).sum(axis=1)])
-    s, l = lengths.min(axis=0), lengths.max(axis=0)
+    s, deep = lengths.min(axis=0), lengths.max(axis=0)
     overlap = _overlap(a, b)
     rows = np.arange(a.shape[0])
 
     def at(length: Array) -> Array:
         return np.where(length > 0, overlap[rows, np.maximum(length, 1) - 1], 0)
 
-    x_s, x_l = at(s), at(l)
+    x_s, x_l = at(s), at(deep)
     d = np.arange(1, overlap.shape[1] + 1)
     weight = p**d
-    inside = d <= l[:, None]
+    inside = d <= deep[:, None]
     total = np.sum(np.where(inside, overlap / d * weight, 0.0), axis=1)
     ones = np.maximum(s, 1)
     tail = inside & (d > s[:, None])
     total += np.sum(np.where(tail, x_s[:, None] * (d - s[:, None]) / (ones[:, None] * d) * weight, 0.0), axis=1)
-    value = (1 - p) / p * total + ((x_l - x_s) / np.maximum(l, 1) + x_s / ones) * p**l
-    value[(s == l) & np.all(_padded(a, b) == _padded(b, a), axis=1)] = 1.0
-    value[(s == 0) & (l > 0)] = 0.0
-    return np.clip(value, 0.0, 1.0)
+    value = (1 - p) / p * total + ((x_l - x_s) / np.maximum(deep, 1) + x_s / ones) * p**deep
+    value[(s == deep) & np.all(_padded(a, b) == _padded(b, a), axis=1)] = 1.0
+    value[(s == 0) & (deep > 0)] = 0.0
+    return np.asarray(np.clip(value, 0.0, 1.0))
 
 
 def _overlap(a: Array, b: Array) -> npt.NDArray[np.float64]:

@@ -29,7 +29,7 @@ class Objective(BaseModel):
     """w₀: how much a missing cell counts. 0 makes missing cells leave the sum (explicit feedback)."""
 
     missing_weighting: Weighting = "uniform"
-    """``uniform``: a = b = 1. ``popularity``: b_v = f_v^α / mean f^α (He et al., SIGIR 2016). ``activity``: a_u alike."""
+    """``uniform``: a = b = 1. ``popularity``: b_v = f_v^α / mean f^α (He et al., 2016). ``activity``: a_u alike."""
 
     weight_exponent: float = Field(default=0.5, ge=0.0, le=2.0)
     """α of the popularity or activity weights."""

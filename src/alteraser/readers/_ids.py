@@ -30,9 +30,7 @@ def identifiers(column: pa.ChunkedArray, name: str, where: Where) -> pa.Array:
         try:
             return _checked(_unified(column.cast(pa.string()).dictionary_encode()), name, where)
         except pa.ArrowInvalid as error:
-            raise _refuse(
-                "the table", name, f"cannot be held as strings ({error})", "Cut the ids."
-            ) from error
+            raise _refuse("the table", name, f"cannot be held as strings ({error})", "Cut the ids.") from error
     if not len(column) and (pa.types.is_null(kind) or pa.types.is_floating(kind)):
         return pa.array([], pa.int64())
     value = repr(column[0].as_py())[:40] + " is of type " if len(column) else "the type is "

@@ -92,9 +92,7 @@ def _in_folder(folder: Path) -> list[Path]:
         )
     (pattern, paths), *others = found.items()
     if others or (len(paths) > 1 and pattern != PARQUET.folder):
-        raise InvalidInput(
-            f"{folder} holds {listing}: more than one table. Name the file itself.", path=str(folder)
-        )
+        raise InvalidInput(f"{folder} holds {listing}: more than one table. Name the file itself.", path=str(folder))
     return paths
 
 

@@ -61,9 +61,7 @@ class ReadingOptions(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> ReadingOptions:
         if self.user_column == self.item_column:
-            raise ValueError(
-                f"user_column and item_column are both {self.user_column!r}. Name two different columns."
-            )
+            raise ValueError(f"user_column and item_column are both {self.user_column!r}. Name two different columns.")
         if self.confidence is not None:
             confidence_rule(self.confidence)
         return self

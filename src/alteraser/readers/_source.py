@@ -35,9 +35,7 @@ _FOREIGN = {
     b"ARROW1": "an Arrow IPC file",
     b"%PDF": "a PDF",
 }
-FORMATS_ACCEPTED = (
-    "Parquet, CSV, TSV, JSON lines, RecBole .inter and MovieLens files are read; text may be gzipped"
-)
+FORMATS_ACCEPTED = "Parquet, CSV, TSV, JSON lines, RecBole .inter and MovieLens files are read; text may be gzipped"
 
 
 @dataclass(frozen=True)
@@ -109,8 +107,7 @@ def regular_file(path: Path) -> Source:
     mode = kind_of(path)
     if not stat.S_ISREG(mode):
         raise InvalidInput(
-            f"{path} is a {_special(mode)}, not a plain file, and was not opened. "
-            "Write its content to a file first.",
+            f"{path} is a {_special(mode)}, not a plain file, and was not opened. Write its content to a file first.",
             path=str(path),
         )
     if not os.access(path, os.R_OK):
@@ -126,9 +123,7 @@ def kind_of(path: Path) -> int:
         words = "is a link to nothing" if path.is_symlink() else "does not exist"
         raise NotFound(f"{path} {words}. Check the path.", path=str(path)) from None
     except PermissionError:
-        raise InvalidInput(
-            f"{path}: its folder may not be read. Change its permissions.", path=str(path)
-        ) from None
+        raise InvalidInput(f"{path}: its folder may not be read. Change its permissions.", path=str(path)) from None
     except (OSError, ValueError) as error:  # a name too long, a loop of links, a NUL
         raise InvalidInput(f"{str(path)!r} is not a usable path: {error}.", path=str(path)) from error
 

@@ -25,9 +25,7 @@ _OPTIONS = {
 }
 
 
-def read_table(
-    source: str | os.PathLike[str] | ArrowStream, options: ReadingOptions | None = None
-) -> pa.Table:
+def read_table(source: str | os.PathLike[str] | ArrowStream, options: ReadingOptions | None = None) -> pa.Table:
     """Read interactions from a file, a folder or a table in memory.
 
     Returns
@@ -117,16 +115,12 @@ def read_forget_table(
         return ForgetTable(plain(users).unique(), None, raw.table.num_rows, raw.name)
     if options.item_column not in raw.columns:
         error = missing_column(raw, options.item_column, "--item-column")
-        raise InvalidInput(
-            f"{error.message} To forget everything of these users, pass --whole-users.", **error.details
-        )
+        raise InvalidInput(f"{error.message} To forget everything of these users, pass --whole-users.", **error.details)
     items = identifiers(raw.table[options.item_column], options.item_column, raw.where)
     return ForgetTable(plain(users), plain(items), raw.table.num_rows, raw.name)
 
 
-def read_rows(
-    source: str | os.PathLike[str] | ArrowStream, options: ReadingOptions | None = None
-) -> pa.Table:
+def read_rows(source: str | os.PathLike[str] | ArrowStream, options: ReadingOptions | None = None) -> pa.Table:
     """The whole table with every column and type untouched, to write some of its rows elsewhere.
 
     Rows are those of `read_table` without a threshold, in the same order. Text becomes numbers only where the

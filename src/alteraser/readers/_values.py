@@ -23,9 +23,7 @@ def numbers(column: pa.ChunkedArray, name: str, where: Where) -> Floats:
         kind = column.type
     if pa.types.is_boolean(kind) or pa.types.is_temporal(kind) or pa.types.is_nested(kind):
         if len(column):
-            raise _refuse(
-                where(0), name, column[0].as_py(), f"is of type {kind}, where a number was expected"
-            )
+            raise _refuse(where(0), name, column[0].as_py(), f"is of type {kind}, where a number was expected")
         return np.zeros(0)
     try:
         values = np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
@@ -95,9 +93,7 @@ def _refuse_first(bad: NDArray[np.bool_], values: Floats, name: str, where: Wher
 
 def _refuse(place: str, name: str, value: object, what: str) -> InvalidInput:
     shown = repr(value)[:60]
-    return InvalidInput(
-        f"{place}, column {name!r}: {shown} {what}. Correct the value or remove the row.", column=name
-    )
+    return InvalidInput(f"{place}, column {name!r}: {shown} {what}. Correct the value or remove the row.", column=name)
 
 
 def _is_number(value: object) -> bool:

@@ -64,8 +64,7 @@ def _check_depth(source: Source) -> None:
             if len(depths) and depths.max() > DEPTH:
                 line += int(np.count_nonzero(marks[: depths.argmax()] == ord("\n")))
                 raise InvalidInput(
-                    f"{source.path}, line {line}: nested deeper than {DEPTH} levels. "
-                    "Write flat objects, one a line.",
+                    f"{source.path}, line {line}: nested deeper than {DEPTH} levels. Write flat objects, one a line.",
                     path=str(source.path),
                     line=line,
                 )

@@ -36,9 +36,7 @@ def _read(source: Source, wanted: Wanted) -> Raw:
     chosen = [name for name in columns if wanted.columns is None or name in wanted.columns]
     repeated = next((name for name in chosen if wanted.columns is not None and chosen.count(name) > 1), None)
     if repeated is not None:
-        raise InvalidInput(
-            f"{path}: the column {repeated!r} is there twice. Rename one of them.", path=str(path)
-        )
+        raise InvalidInput(f"{path}: the column {repeated!r} is there twice. Rename one of them.", path=str(path))
     codes = [
         name
         for name in chosen

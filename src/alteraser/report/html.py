@@ -136,8 +136,7 @@ def _verdicts(lists: SideBySide) -> Iterable[str]:
     columns: list[list[ListItem]] = [list(column) for column in zip(*lists.rows, strict=True)]
     if any(item.flag for column in columns for item in column):
         counts = ", ".join(
-            f"{sum(item.flag for item in column)} {name}"
-            for name, column in zip(lists.columns, columns, strict=True)
+            f"{sum(item.flag for item in column)} {name}" for name, column in zip(lists.columns, columns, strict=True)
         )
         yield f"Of {total} recommendations, {lists.flagged}: {counts}."
     if len(columns) >= 3:
@@ -216,9 +215,7 @@ def _residual(curves: Sequence[Curve], tolerance: float | None) -> str:
     curves = [curve for curve in curves if len(curve.x)]
     if not curves:
         return ""
-    rows = [
-        [curve.name, f"{x:g}", f"{y:.3g}"] for curve in curves for x, y in zip(curve.x, curve.y, strict=True)
-    ]
+    rows = [[curve.name, f"{x:g}", f"{y:.3g}"] for curve in curves for x, y in zip(curve.x, curve.y, strict=True)]
     return _plot(
         "How thoroughly, pass by pass",
         "Removing the interactions pushes the model towards another state. The residual is the share of that "
@@ -251,9 +248,7 @@ def _limits(limits: Sequence[str]) -> str:
 def _details(details: Sequence[tuple[str, str]]) -> str:
     if not details:
         return ""
-    rows = "\n".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in details
-    )
+    rows = "\n".join(f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in details)
     return f'<section>\n<h2>Details</h2>\n<table class="facts"><tbody>\n{rows}\n</tbody></table>\n</section>'
 
 
@@ -274,9 +269,7 @@ def _plot(heading: str, text: str, figure: dict[str, Any], numbers: str) -> str:
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     heads = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
     body = "\n".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
-        + "</tr>"
+        f'<tr><th scope="row">{escape(row[0])}</th>' + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:]) + "</tr>"
         for row in rows
     )
     return f'<table class="numbers"><thead><tr>{heads}</tr></thead><tbody>\n{body}\n</tbody></table>'

@@ -23,9 +23,7 @@ class Curve:
     def __post_init__(self) -> None:
         """Both axes have as many values."""
         if len(self.x) != len(self.y):
-            raise InvalidInput(
-                f"the curve {self.name!r} has {len(self.x)} x values and {len(self.y)} y values"
-            )
+            raise InvalidInput(f"the curve {self.name!r} has {len(self.x)} x values and {len(self.y)} y values")
 
 
 @dataclass(frozen=True)
@@ -43,9 +41,7 @@ class ComparisonTable:
         """Every row has a value for each column."""
         for name, values in self.rows:
             if len(values) != len(self.columns):
-                raise InvalidInput(
-                    f"the row {name!r} has {len(values)} values for {len(self.columns)} columns"
-                )
+                raise InvalidInput(f"the row {name!r} has {len(values)} values for {len(self.columns)} columns")
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,9 @@ sums but never assumes that numbers are finite, because non-finite rows are a na
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numba
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 OPTIONS: dict[str, Any] = {
     "nogil": True,
@@ -21,17 +19,16 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def kernel(function: F) -> F:
+def kernel(function: Callable[..., Any]) -> Any:
     """Compile ``function`` on first use and cache the result on disk where a cache can be written.
 
     In a read-only installation with an unwritable home numba finds no place for a cache; then the kernel is
     compiled in every process, which is slower and otherwise the same.
     """
     try:
-        compiled = numba.njit(cache=True, **OPTIONS)(function)
+        return numba.njit(cache=True, **OPTIONS)(function)
     except RuntimeError:
-        compiled = numba.njit(cache=False, **OPTIONS)(function)
-    return compiled  # type: ignore[no-any-return]
+        return numba.njit(cache=False, **OPTIONS)(function)
 
 
 def cached() -> str:

@@ -58,7 +58,23 @@ def _system(A, r, S, W, lo, hi, indices, confidence, target, other, Z, G, a, rid
 
 @kernel
 def exact_rows(  # type: ignore[no-untyped-def]
-    rows, indptr, indices, confidence, target, own, other, ridge, Z, G, w0, d, width, X, decrement, value, status
+    rows,
+    indptr,
+    indices,
+    confidence,
+    target,
+    own,
+    other,
+    ridge,
+    Z,
+    G,
+    w0,
+    d,
+    width,
+    X,
+    decrement,
+    value,
+    status,
 ):
     """Replace X[i] by its minimizer for every i of ``rows``; the AH-Newton step.
 
@@ -122,7 +138,22 @@ def exact_rows(  # type: ignore[no-untyped-def]
 
 @kernel
 def norm_rows(  # type: ignore[no-untyped-def]
-    rows, indptr, indices, confidence, target, own, other, ridge, Z, G, w0, d, width, gradient, decrement, status
+    rows,
+    indptr,
+    indices,
+    confidence,
+    target,
+    own,
+    other,
+    ridge,
+    Z,
+    G,
+    w0,
+    d,
+    width,
+    gradient,
+    decrement,
+    status,
 ):
     """``decrement[i]`` = gᵀA⁻¹g for the given half-gradients g = ``gradient[i]`` (float64), nothing updated."""
     padded = Z.shape[1]
@@ -209,8 +240,25 @@ def _product(out, v, lo, hi, indices, confidence, other, Z, G, a, ridge, w0):  #
 
 @kernel
 def cg_rows(  # type: ignore[no-untyped-def]
-    rows, indptr, indices, confidence, target, own, other, ridge, Z, G, w0, d, steps, small, X,
-    decrement, value, status, products,
+    rows,
+    indptr,
+    indices,
+    confidence,
+    target,
+    own,
+    other,
+    ridge,
+    Z,
+    G,
+    w0,
+    d,
+    steps,
+    small,
+    X,
+    decrement,
+    value,
+    status,
+    products,
 ):
     """Improve X[i] by at most ``steps`` of conjugate gradients on A x = b, from X[i]; A is never formed.
 

@@ -6,7 +6,7 @@
 
 holding the tile in registers while ``j`` runs. Forming a row's Gram matrix and the trailing update of its
 Cholesky factorization are both this operation. Left to automatic vectorization, LLVM guards every short
-inner loop against overlapping arrays and reaches a seventh of this speed (measured at d = 64), hence the explicit vectors.
+inner loop against overlapping arrays, at several times the cost (d = 64), hence the explicit vectors.
 They are 64 bytes long whatever the processor: LLVM splits them into the registers there are.
 
 The NumPy twin is one line, ``A[r0:r0+4, c0:c0+lanes] += W[:count, r0:r0+4].T @ S[:count, c0:c0+lanes]``.
@@ -32,9 +32,7 @@ def lanes(itemsize: int) -> int:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def add_outer_tile(
-    typing_context: Any, A: Any, W: Any, S: Any, count: Any, r0: Any, c0: Any
-) -> tuple[Any, Any]:
+def add_outer_tile(typing_context: Any, A: Any, W: Any, S: Any, count: Any, r0: Any, c0: Any) -> tuple[Any, Any]:
     """Add ``W[:count, r0:r0+4].T @ S[:count, c0:c0+lanes]`` to the tile of ``A`` at (r0, c0); no bounds checks.
 
     A, W, S are 2-d arrays of one float type with contiguous rows; count, r0, c0 are integers.
@@ -46,8 +44,7 @@ def add_outer_tile(
         scalar = context.get_data_type(A.dtype)
         vector = ir.VectorType(scalar, lanes(itemsize))
         a, w, s = (
-            context.make_array(ty)(context, builder, value)
-            for ty, value in zip(sig.args[:3], args[:3], strict=True)
+            context.make_array(ty)(context, builder, value) for ty, value in zip(sig.args[:3], args[:3], strict=True)
         )
         count, r0, c0 = args[3:]
 

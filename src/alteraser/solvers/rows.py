@@ -43,9 +43,15 @@ class RowReport:
 class RowSolver(Protocol):
     """Updates a set of rows of one side in place, the other side fixed."""
 
-    name: str
-    exact: bool
-    """True when a sweep leaves each row at its minimum."""
+    @property
+    def name(self) -> str:
+        """Its name on the command line."""
+        ...
+
+    @property
+    def exact(self) -> bool:
+        """True when a sweep leaves each row at its minimum."""
+        ...
 
     def solve(self, side: Side, other: Array, x: Array, rows: Array | None, *, rank: int, threads: int) -> RowReport:
         """Update ``x[rows]`` (all rows for None) given the other side's factors ``other``; return the report.

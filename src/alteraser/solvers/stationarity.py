@@ -49,7 +49,12 @@ def evaluate(problem: Problem, factors: Factors, *, threads: int | None = None) 
 
 
 def gradient_norm(
-    problem: Problem, factors: Factors, user_gradient: Float64, item_gradient: Float64, *, threads: int | None = None
+    problem: Problem,
+    factors: Factors,
+    user_gradient: Float64,
+    item_gradient: Float64,
+    *,
+    threads: int | None = None,
 ) -> float:
     """‖(user_gradient, item_gradient)‖_{B⁻¹} with B of ``problem`` at ``factors``; rows of zeros cost nothing."""
     threads = threads or default_threads()
@@ -69,9 +74,7 @@ def gradient_norm(
 def stationarity(problem: Problem, factors: Factors, *, threads: int | None = None) -> tuple[float, Evaluation]:
     """(‖∇L‖_{B⁻¹} / ‖Θ‖_B, evaluation): what training stops by. 0 for the zero model at its minimum."""
     evaluation = evaluate(problem, factors, threads=threads)
-    norm = gradient_norm(
-        problem, factors, evaluation.user_gradient, evaluation.item_gradient, threads=threads
-    )
+    norm = gradient_norm(problem, factors, evaluation.user_gradient, evaluation.item_gradient, threads=threads)
     return (norm / evaluation.theta_norm if evaluation.theta_norm > 0 else norm), evaluation
 
 
@@ -152,7 +155,7 @@ def _squared_norm(side: Side, other: Array, gradient: Float64, rows: Array, rank
 
 
 def _squares(x: Array) -> Float64:
-    return np.einsum("id,id->i", x, x, dtype=np.float64)
+    return np.asarray(np.einsum("id,id->i", x, x, dtype=np.float64))
 
 
 def _inner(x: Float64, y: Array) -> float:

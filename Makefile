@@ -1,0 +1,46 @@
+# Every target sets itself up: a virtual environment in .venv with pinned versions. PYTHON names the interpreter.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test test-torch bench lint docs clean
+
+# The main job on generated data; make demo DATA=folder runs the paper's scenario on real data.
+demo: $(VENV)/.report
+	$(BIN)/alteraser demo $(if $(DATA),--data "$(DATA)")
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest $(ARGS)
+
+# Nothing needs torch yet; the target exists so that scripts need not change when something does.
+test-torch: $(VENV)/.test
+	$(BIN)/python -m pytest -m torch $(ARGS) || test $$? -eq 5
+
+# Ratios against implicit, and the paper's scenario on the folders in BENCH_DATA (generated data without it).
+bench: $(VENV)/.bench
+	$(BIN)/python benchmarks/run.py $(BENCH_DATA)
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+docs: $(VENV)/.docs
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+clean:
+	rm -rf $(VENV) docs/_build build dist
+
+$(VENV)/.base: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "AltEraser needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/.report $(VENV)/.test $(VENV)/.bench $(VENV)/.lint $(VENV)/.docs: $(VENV)/.%: $(VENV)/.base
+	$(PIP) -e ".[$*$(if $(filter test lint,$*),$(COMMA)report)$(if $(filter bench,$*),$(COMMA)report)]"
+	touch $@
+
+COMMA := ,
