@@ -28,6 +28,9 @@ from alteraser.solvers.stationarity import evaluate, gradient_norm
 Array = npt.NDArray[Any]
 Scope = Literal["touched", "all"]
 
+PATIENCE, STALL = 12, 0.9
+"""PATIENCE passes that do not bring the residual below STALL of what it was before them are stuck, likely at a saddle."""
+
 
 @dataclass(frozen=True)
 class PassRecord:
@@ -138,36 +141,43 @@ class _Loop:
         history = Anderson(settings.memory, self._row_weights()) if accelerate else None
         plain: Array | None = None  # T(Q) of the last pass, while Q is an extrapolated point
         last: tuple[Array, Array] | None = None  # (P, Q) before the last item sweep
-        best = np.inf
+        best, stalled = np.inf, False
+        estimates: list[float] = []
         measured: tuple[float, float] | None = None
         promising = settings.tolerance
         while self.passes < settings.max_passes:
             began = time.perf_counter()
-            value = self._sweep_users()
-            reduced = value + self._penalty(self.problem.items.ridge, self.Q)
-            if plain is not None and history is not None and not reduced <= best + self._slack():
+            reduced = self._sweep_users()
+            refused = plain is not None and not reduced <= best + self._slack()
+            if refused and plain is not None:
                 self.rejected += 1
                 self.Q[:] = plain
-                plain = None
+                reduced = self._sweep_users()
+            if (refused or stalled) and history is not None and last is not None:
                 history.restart()
-                reduced = self._sweep_users() + self._penalty(self.problem.items.ridge, self.Q)
-                if last is not None and self._escape(*last):
-                    reduced = self._sweep_users() + self._penalty(self.problem.items.ridge, self.Q)
+                plain, stalled = None, False
+                estimates.clear()
+                if self._escape(*last):
+                    reduced = self._sweep_users()
             best = min(best, reduced)
             last = (self.P.copy(), self.Q.copy()) if history is not None else None
             estimate = self._sweep_items(began, extrapolated=plain is not None)
             if settings.train_prediction:
                 self._prediction_step()
+            measured = None
             if estimate <= promising:
+                self._sweep_users()  # so that every user's row is its own minimum given the items that are kept
                 measured = self._measure()
                 if measured[0] <= settings.tolerance:
                     break
                 promising = estimate * min(0.5, settings.tolerance / measured[0])
-            measured = None
-            if history is not None and last is not None:
+            estimates.append(estimate)
+            stalled = len(estimates) > PATIENCE and min(estimates[-PATIENCE:]) > STALL * min(estimates[:-PATIENCE])
+            plain = None
+            if history is not None and last is not None and not stalled and self.passes < settings.max_passes:
                 following = history.extrapolate(last[1], self.Q)
-                plain = None if following is None else self.Q.copy()
-                if following is not None and self.passes < settings.max_passes:
+                if following is not None:
+                    plain = self.Q.copy()
                     self.Q[:] = following
         residual, objective = measured or self._measure()
         if not (np.isfinite(residual) and np.isfinite(objective)):
@@ -187,9 +197,10 @@ class _Loop:
         self._record("touched", began, float("nan"), None, False, int(users.size + items.size))
 
     def _sweep_users(self) -> float:
+        """Sweep the users; the reduced objective φ(Q) at the current Q (for inexact rows, L at the current point)."""
         report = self._solve("user", None)
         self.fit = -report.value
-        return float(self.problem.target_energy + report.value)
+        return float(self.problem.target_energy + report.value + self._penalty(self.problem.items.ridge, self.Q))
 
     def _sweep_items(self, began: float, *, extrapolated: bool) -> float:
         report = self._solve("item", None)

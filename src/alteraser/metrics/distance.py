@@ -1,8 +1,14 @@
-"""Distances between two models that a rotation of the factors does not change."""
+"""Distances between two models that a rotation of the factors does not change.
+
+Scores are the same under (P R, Q R) for every orthogonal R, so raw factors must not be subtracted. Both distances
+are taken on a *compressed* pair of models: with thin QR factorizations (P P') = U T and (Q Q') = V S, the columns
+of T and S are two models of at most 2d rows whose differences have the same norms, under any R. QR rather than
+Gram matrices: a Gram matrix squares, and half of the digits of a small difference are gone.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +17,11 @@ from alteraser.errors import InvalidInput
 
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]
+
+ROWS_AT_A_TIME = 1 << 14  # rows of a model that are held in float64 at once
+
+# The best rotation is found from Θ'ᵀΘ, a product, so a distance below √ε ‖Θ'‖ may be nothing but rounding.
+RESOLUTION = float(np.sqrt(np.finfo(np.float64).eps))
 
 
 class FactorsLike(Protocol):
@@ -27,80 +38,166 @@ class FactorsLike(Protocol):
 def model_distance(first: FactorsLike, second: FactorsLike) -> float:
     """min_R ‖Θ − Θ'R‖_F over orthogonal R, Θ = (P; Q) stacked: orthogonal Procrustes (Schönemann 1966).
 
-    Scores do not change under (P R, Q R), so neither does this. A prediction vector other than ones is absorbed
-    first, P√|h| and Q√|h| sign(h). Models may differ in d, not in rows (InvalidInput).
+    The minimizer is R = U Vᵀ of the SVD Θ'ᵀΘ = U Σ Vᵀ. A prediction vector other than ones is absorbed first,
+    P√|h| and Q√|h| sign(h), so models with different h can be compared.
+
+    Args:
+        first: P (m × d), Q (n × d), h (d); computed in float64 whatever the storage.
+        second: likewise with the same rows; d may differ, the narrower model is widened with zeros.
+
+    Returns:
+        A distance in the unit of the factors: symmetric, with the triangle inequality, and 0 for models that are
+        rotations of each other, up to a rounding of at most about 1e-8 ‖Θ'‖ (1e-15 when well conditioned).
+
+    Raises:
+        InvalidInput: other numbers of rows, shapes that do not fit together, values that are not finite.
 
     >>> import numpy as np
     >>> from alteraser.models import Factors
     >>> a = Factors(np.array([[3.0, 0.0]]), np.array([[4.0, 0.0]]), np.ones(2))
     >>> turned = Factors(np.array([[0.0, 3.0]]), np.array([[0.0, 4.0]]), np.ones(2))
-    >>> model_distance(a, turned)
+    >>> round(model_distance(a, turned), 12)
     0.0
+    >>> nothing = Factors(np.zeros((1, 2)), np.zeros((1, 2)), np.ones(2))
+    >>> round(model_distance(a, nothing), 12)                                # √(3² + 4²)
+    5.0
     """
-    dP, dQ, _, _ = _aligned(first, second)
-    return float(np.sqrt(np.vdot(dP, dP) + np.vdot(dQ, dQ)))
+    return _turned_distance(*_compressed(first, second))
 
 
 def relative_model_distance(first: FactorsLike, second: FactorsLike) -> float:
-    """``model_distance`` / ‖Θ'‖_F of the second model."""
-    P, Q = _canonical(second)
-    return model_distance(first, second) / _norm(float(np.vdot(P, P) + np.vdot(Q, Q)))
+    """``model_distance`` / ‖Θ'‖_F of the second model, h absorbed; arguments and errors are the same.
+
+    Two zero models are at 0, any other first model is at infinity from a zero second one.
+
+    >>> import numpy as np
+    >>> from alteraser.models import Factors
+    >>> a = Factors(np.array([[3.0]]), np.array([[4.0]]), np.ones(1))
+    >>> b = Factors(np.array([[3.0]]), np.array([[3.0]]), np.ones(1))
+    >>> round(relative_model_distance(a, b), 12) == round(1 / 18**0.5, 12)   # |4 − 3| / √(3² + 3²)
+    True
+    """
+    one, other = _compressed(first, second)
+    return _share(_turned_distance(one, other), _size(other))
 
 
 def score_distance(first: FactorsLike, second: FactorsLike) -> float:
-    """‖X − X'‖_F / ‖X'‖_F of the full score matrices X = P diag(h) Qᵀ, from d × d Gram matrices alone.
+    """‖X − X'‖_F / ‖X'‖_F of the full score matrices X = P diag(h) Qᵀ, which are never formed.
 
-    The difference of the traces of three Gram products would lose half of the digits where the models are close, so
-    the factors are aligned first: with A = P − P'R, B = Q − Q'R,  X − X' = A Qᵀ + (P'R) Bᵀ.
+    On the compressed pair X − X' is a 2d × 2d matrix of the same norm. Its rounding is ε ‖P‖ ‖Q‖, so a relative
+    difference of 1e-9 keeps its leading digits; a difference of Gram traces would end at 1e-8. It depends on the
+    scores alone: any invertible change of factors, not only a rotation, leaves it as it is.
+
+    Args:
+        first: P (m × d), Q (n × d), h (d); computed in float64 whatever the storage.
+        second: likewise with the same rows; d may differ.
+
+    Returns:
+        A share of the second model's scores, so not symmetric. Two zero models are at 0, any other first model is
+        at infinity from a zero second one.
+
+    Raises:
+        InvalidInput: as ``model_distance``.
 
     >>> import numpy as np
     >>> from alteraser.models import Factors
     >>> a = Factors(np.array([[1.0]]), np.array([[2.0]]), np.ones(1))
-    >>> b = Factors(np.array([[1.0]]), np.array([[1.0]]), np.ones(1))
-    >>> round(score_distance(a, b), 12)             # |2 − 1| / 1
-    1.0
+    >>> b = Factors(np.array([[1.0]]), np.array([[4.0]]), np.ones(1))
+    >>> round(score_distance(a, b), 12), round(score_distance(b, a), 12)     # |2 − 4| / 4 and |4 − 2| / 2
+    (0.5, 1.0)
     """
-    A, B, P, Q = _aligned(first, second)  # P, Q: the second model, turned
-    mine = Q + B
-    left = np.hstack([A, P])
-    right = np.hstack([mine, B])
-    squared = float(np.sum((left.T @ left) * (right.T @ right)))
-    scale = float(np.sum((P.T @ P) * (Q.T @ Q)))
-    return float(np.sqrt(max(squared, 0.0))) / _norm(scale)
+    one, other = _compressed(first, second)
+    scores = other.P @ other.Q.T
+    return _share(float(np.linalg.norm(one.P @ one.Q.T - scores)), float(np.linalg.norm(scores)))
 
 
 def influence_left(unlearned: FactorsLike, retrained: FactorsLike, original: FactorsLike) -> float:
-    """dist(Θ_u, Θ_r) / dist(Θ_a, Θ_r): 1 for doing nothing, 0 for the retrained model itself.
+    """dist(Θ_u, Θ_r) / dist(Θ_a, Θ_r) by ``model_distance``: 1 for doing nothing, 0 for the retrained model itself.
 
-    0/0, an original that is the retrained model, counts as 0: there was nothing to undo.
+    Arguments and errors are those of ``model_distance``. Distances below ``RESOLUTION`` ‖Θ_r‖ (1.5e-8) are
+    rounding and count as 0. With the original that close to the retrained model there was nothing to undo: 0/0 is
+    0, and an unlearned model that went elsewhere has infinitely much left.
+
+    >>> import numpy as np
+    >>> from alteraser.models import Factors
+    >>> model = lambda q: Factors(np.array([[1.0]]), np.array([[q]]), np.ones(1))
+    >>> round(influence_left(model(2.5), model(2.0), model(4.0)), 12)        # |2.5 − 2| / |4 − 2|
+    0.25
+    >>> influence_left(model(2.0), model(2.0), model(2.0))
+    0.0
     """
-    left, whole = model_distance(unlearned, retrained), model_distance(original, retrained)
-    return left / whole if whole > 0 else (0.0 if left == 0 else float("inf"))
+    left, whole = (_resolved_distance(model, retrained) for model in (unlearned, original))
+    return _share(left, whole)
 
 
-def _canonical(model: FactorsLike) -> tuple[Float64, Float64]:
-    """(P, Q) in float64 with h absorbed."""
-    h = model.prediction.astype(np.float64)
-    root = np.sqrt(np.abs(h))
-    return model.users.astype(np.float64) * root, model.items.astype(np.float64) * (root * np.sign(h))
+class _Canonical(NamedTuple):
+    """A model with h = 1, in float64."""
+
+    P: Float64
+    Q: Float64
 
 
-def _aligned(first: FactorsLike, second: FactorsLike) -> tuple[Float64, Float64, Float64, Float64]:
-    """(P − P'R, Q − Q'R, P'R, Q'R) for the best rotation R of the second model."""
-    P, Q = _canonical(first)
-    P2, Q2 = _canonical(second)
+def _canonical(model: FactorsLike) -> tuple[Array, Array, Float64, Float64]:
+    """(P, Q, √|h|, √|h| sign(h)): the two vectors make the columns of P and Q those of a model with h = 1."""
+    P, Q, h = (np.asarray(array) for array in (model.users, model.items, model.prediction))
+    if P.ndim != 2 or Q.ndim != 2 or h.shape != (P.shape[1],) or h.shape != (Q.shape[1],):
+        raise InvalidInput(
+            f"factors have users of shape {P.shape}, items {Q.shape} and prediction {h.shape}, "
+            "expected (m, d), (n, d) and (d,): all three must have the same number of factors"
+        )
+    root = np.sqrt(np.abs(h.astype(np.float64)))
+    return P, Q, root, root * np.sign(h)
+
+
+def _compressed(first: FactorsLike, second: FactorsLike) -> tuple[_Canonical, _Canonical]:
+    """Both models, h absorbed, turned within the space of users and of items onto at most 2d rows."""
+    P, Q, left, right = _canonical(first)
+    P2, Q2, left2, right2 = _canonical(second)
     if P.shape[0] != P2.shape[0] or Q.shape[0] != Q2.shape[0]:
         raise InvalidInput(
-            f"models of {P.shape[0]} × {Q.shape[0]} and {P2.shape[0]} × {Q2.shape[0]} rows cannot be compared row by "
-            "row; compare the rows both have"
+            f"first has {P.shape[0]} × {Q.shape[0]} rows and second {P2.shape[0]} × {Q2.shape[0]}, expected the same "
+            "users and items row by row: compare the rows both have"
         )
-    d = max(P.shape[1], P2.shape[1])
-    P, Q, P2, Q2 = (np.pad(x, ((0, 0), (0, d - x.shape[1]))) for x in (P, Q, P2, Q2))
-    u, _, vt = np.linalg.svd(P2.T @ P + Q2.T @ Q)
-    R = u @ vt
-    P2, Q2 = P2 @ R, Q2 @ R
-    return P - P2, Q - Q2, P2, Q2
+    d = P.shape[1]
+    T = _triangle(P, left, P2, left2)
+    S = _triangle(Q, right, Q2, right2)
+    if not (np.isfinite(T).all() and np.isfinite(S).all()):
+        raise InvalidInput("the models hold values that are not finite, expected numbers: retrain, or load them again")
+    return _Canonical(T[:, :d], S[:, :d]), _Canonical(T[:, d:], S[:, d:])
 
 
-def _norm(squared: float) -> float:
-    return float(np.sqrt(squared)) or 1.0
+def _triangle(A: Array, a: Float64, B: Array, b: Float64) -> Float64:
+    """R of the QR factorization of (A diag(a), B diag(b)), block of rows by block of rows (TSQR)."""
+    R = np.zeros((0, a.size + b.size))
+    for start in range(0, A.shape[0], ROWS_AT_A_TIME):
+        part = slice(start, start + ROWS_AT_A_TIME)
+        R = np.asarray(np.linalg.qr(np.vstack([R, np.hstack([A[part] * a, B[part] * b])]), mode="r"))
+    return R
+
+
+def _turned_distance(one: _Canonical, other: _Canonical) -> float:
+    """‖Θ − Θ'R‖_F for the best R, the narrower model widened with zero columns."""
+    d = max(one.P.shape[1], other.P.shape[1])
+    P, Q, P2, Q2 = (np.pad(x, ((0, 0), (0, d - x.shape[1]))) for x in (*one, *other))
+    U, _, Vt = np.linalg.svd(P2.T @ P + Q2.T @ Q)
+    R = U @ Vt
+    return _size(_Canonical(P - P2 @ R, Q - Q2 @ R))
+
+
+def _resolved_distance(model: FactorsLike, reference: FactorsLike) -> float:
+    """``model_distance`` with what may be rounding set to 0."""
+    one, other = _compressed(model, reference)
+    distance = _turned_distance(one, other)
+    return distance if distance > RESOLUTION * _size(other) else 0.0
+
+
+def _size(model: _Canonical) -> float:
+    """‖Θ‖_F."""
+    return float(np.hypot(np.linalg.norm(model.P), np.linalg.norm(model.Q)))
+
+
+def _share(part: float, whole: float) -> float:
+    """The ratio; 0/0 is 0, anything else over 0 infinite."""
+    if whole > 0:
+        return part / whole
+    return 0.0 if part == 0 else float("inf")

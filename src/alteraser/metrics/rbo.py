@@ -8,11 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.errors import InvalidInput
+from alteraser.metrics._lists import depth_of, ranked_lists
 
 Array = npt.NDArray[Any]
+Float64 = npt.NDArray[np.float64]
 
 
-def rank_biased_overlap(a: Array, b: Array, p: float = 0.9, depth: int | None = None) -> npt.NDArray[np.float64]:
+def rank_biased_overlap(a: Array, b: Array, p: float = 0.9, depth: int | None = None) -> Float64:
     """Extrapolated RBO of row-aligned lists (Webber, Moffat & Zobel, ACM TOIS 2010, Eq. 32).
 
     With s and l the lengths of the shorter and the longer list and X_d their overlap at depth d,
@@ -27,11 +29,12 @@ def rank_biased_overlap(a: Array, b: Array, p: float = 0.9, depth: int | None = 
         depth: cut both lists to this length first.
 
     Returns:
-        (users,) values in [0, 1]; identical lists give exactly 1. Two empty lists agree (1), an empty and a filled
-        one do not (0).
+        (users,) values in [0, 1], the same for (b, a); identical lists give exactly 1. Two empty lists agree (1),
+        an empty and a filled one do not (0).
 
     Raises:
-        InvalidInput: shapes that do not match, p outside (0, 1), an item twice in a list.
+        InvalidInput: shapes that do not match, p outside (0, 1), depth below 1, an item twice in a list, padding
+            before the end of a list.
 
     >>> import numpy as np
     >>> x = np.array([[1, 2, 3]])
@@ -42,61 +45,55 @@ def rank_biased_overlap(a: Array, b: Array, p: float = 0.9, depth: int | None = 
 
     >>> rank_biased_overlap(x, np.array([[2, 1, 3]]), p=0.5).tolist()
     [0.5]
+
+    Uneven, s = 1, l = 2: X = 1, 1; 0.5/0.5 · (1/1 · 1/2 + 1/2 · 1/4 + 1 · 1/(1 · 2) · 1/4) + (0/2 + 1/1) · 1/4 = 1:
+    where the short list ends it is taken to go on agreeing as it did
+
+    >>> rank_biased_overlap(np.array([[1, -1]]), np.array([[1, 2]]), p=0.5).tolist()
+    [1.0]
     """
     a, b = np.asarray(a), np.asarray(b)
-    if a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[0]:
-        raise InvalidInput(f"lists of shapes {a.shape} and {b.shape}: expected (users, k) with the same users")
+    if depth is not None and a.ndim == b.ndim == 2:
+        a, b = (lists[:, : depth_of("depth", depth)] for lists in (a, b))
+    a, b = ranked_lists("a", a), ranked_lists("b", b)
+    if a.shape[0] != b.shape[0]:
+        raise InvalidInput(
+            f"a has {a.shape[0]} lists and b has {b.shape[0]}, expected the same users in the same order: "
+            "rank both models for one set of users"
+        )
     if not 0.0 < p < 1.0:
-        raise InvalidInput(f"p={p}: expected a number strictly between 0 and 1")
-    if depth is not None:
-        if depth < 1:
-            raise InvalidInput(f"depth={depth}: expected at least 1")
-        a, b = a[:, :depth], b[:, :depth]
-    for name, lists in (("a", a), ("b", b)):
-        _check_distinct(name, lists)
-    lengths = np.stack([(a >= 0).sum(axis=1), (b >= 0).sum(axis=1)])
-    s, deep = lengths.min(axis=0), lengths.max(axis=0)
-    overlap = _overlap(a, b)
-    rows = np.arange(a.shape[0])
-
-    def at(length: Array) -> Array:
-        return np.where(length > 0, overlap[rows, np.maximum(length, 1) - 1], 0)
-
-    x_s, x_l = at(s), at(deep)
-    d = np.arange(1, overlap.shape[1] + 1)
-    weight = p**d
-    inside = d <= deep[:, None]
-    total = np.sum(np.where(inside, overlap / d * weight, 0.0), axis=1)
-    ones = np.maximum(s, 1)
-    tail = inside & (d > s[:, None])
-    total += np.sum(np.where(tail, x_s[:, None] * (d - s[:, None]) / (ones[:, None] * d) * weight, 0.0), axis=1)
-    value = (1 - p) / p * total + ((x_l - x_s) / np.maximum(deep, 1) + x_s / ones) * p**deep
-    value[(s == deep) & np.all(_padded(a, b) == _padded(b, a), axis=1)] = 1.0
-    value[(s == 0) & (deep > 0)] = 0.0
-    return np.asarray(np.clip(value, 0.0, 1.0))
-
-
-def _overlap(a: Array, b: Array) -> npt.NDArray[np.float64]:
-    """X_d for d = 1 … max(k_a, k_b): items found in both lists' first d places; (users, d)."""
+        raise InvalidInput(f"p={p}, expected a number strictly between 0 and 1: 0.9 looks at about ten ranks")
     k = max(a.shape[1], b.shape[1], 1)
-    out = np.zeros((a.shape[0], k))
-    same = (a[:, :, None] == b[:, None, :]) & (a[:, :, None] >= 0)
-    row, i, j = np.nonzero(same)
-    np.add.at(out, (row, np.maximum(i, j)), 1.0)
-    return np.cumsum(out, axis=1)
+    a, b = _widened(a, k), _widened(b, k)
+    value = _extrapolated(_overlap(a, b), (a >= 0).sum(axis=1), (b >= 0).sum(axis=1), p)
+    value[np.all(a == b, axis=1)] = 1.0  # the sum of the powers of p rounds
+    return np.clip(value, 0.0, 1.0)
 
 
-def _padded(a: Array, b: Array) -> Array:
-    """``a`` with −1 columns up to the width of the wider of the two."""
-    extra = max(b.shape[1] - a.shape[1], 0)
-    return np.pad(a, ((0, 0), (0, extra)), constant_values=-1)
+def _overlap(a: Array, b: Array) -> Float64:
+    """X_d for d = 1 … k, the number of items among the first d of both lists; (users, k).
+
+    Rank by rank, so that memory stays at users × k: rank d adds a's item if b has it by then, and b's item if a
+    had it before.
+    """
+    gained = np.empty(a.shape)
+    for d in range(a.shape[1]):
+        mine, theirs = a[:, d, None], b[:, d, None]
+        gained[:, d] = np.any((b[:, : d + 1] == mine) & (mine >= 0), axis=1)
+        gained[:, d] += np.any((a[:, :d] == theirs) & (theirs >= 0), axis=1)
+    return np.cumsum(gained, axis=1)
 
 
-def _check_distinct(name: str, lists: Array) -> None:
-    ordered = np.sort(lists, axis=1)
-    repeated = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
-    if repeated.any():
-        user = int(np.flatnonzero(repeated.any(axis=1))[0])
-        raise InvalidInput(f"list {user} of {name} holds an item twice; ranked lists must be distinct")
-    if np.any((lists[:, 1:] >= 0) & (lists[:, :-1] < 0)):
-        raise InvalidInput(f"{name} has −1 before the end of a list; padding belongs at the end")
+def _extrapolated(X: Float64, length_a: Array, length_b: Array, p: float) -> Float64:
+    """Eq. 32 from the overlaps X (users, k) and the lengths (users,); 0 where a list is empty."""
+    s, deep = np.minimum(length_a, length_b), np.maximum(length_a, length_b)
+    X_s, X_l = (np.where(n > 0, X[np.arange(n.size), n - 1], 0.0) for n in (s, deep))
+    agreement = X_s / np.maximum(s, 1)  # X_s/s
+    d = np.arange(1, X.shape[1] + 1)
+    beyond = np.maximum(d - s[:, None], 0)  # d − s behind the shorter list, 0 within it
+    terms = np.where(d <= deep[:, None], (X + agreement[:, None] * beyond) / d, 0.0)
+    return np.asarray((1 - p) / p * (terms @ p**d) + ((X_l - X_s) / np.maximum(deep, 1) + agreement) * p**deep)
+
+
+def _widened(lists: Array, k: int) -> Array:
+    return np.pad(lists.astype(np.int64, copy=False), ((0, 0), (0, k - lists.shape[1])), constant_values=-1)
