@@ -56,7 +56,7 @@ def re_predict(factors: FactorsLike, user_rows: Array, item_rows: Array) -> floa
         P = factors.users[user_rows[part]].astype(np.float64)
         Q = factors.items[item_rows[part]].astype(np.float64)
         total += float(np.sum((P * Q) @ h))
-    return total / min(user_rows.size, CELLS_AT_A_TIME)
+    return total / user_rows.size
 
 
 def gap_left(objective_unlearned: float, objective_original: float, objective_retrained: float) -> float:
