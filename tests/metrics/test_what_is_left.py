@@ -40,9 +40,9 @@ def test_re_predict_is_the_mean_of_dense_scores(m: int, n: int, d: int, cells: i
 
 
 def test_re_predict_accumulates_in_float64() -> None:
-    # in float32 1 + 2⁻²⁴ is 1: each score is (1)(1) + (2⁻¹²)(2⁻¹²)
-    theta = Triple(*(np.array(x, np.float32) for x in ([[1, 2**-12]], [[1, 2**-12]], [1, 1])))
-    assert re_predict(theta, np.zeros(3, int), np.zeros(3, int)) == 1 + 2**-24
+    # (1 + 2⁻¹²)² = 1 + 2⁻¹¹ + 2⁻²⁴, whose last term float32 drops
+    theta = Triple(*(np.array(x, np.float32) for x in ([[1 + 2**-12]], [[1 + 2**-12]], [1])))
+    assert re_predict(theta, np.zeros(3, int), np.zeros(3, int)) == 1 + 2**-11 + 2**-24
 
 
 CELLS = {"user_rows": np.array([0, 1]), "item_rows": np.array([2, 0])}

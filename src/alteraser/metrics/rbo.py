@@ -74,13 +74,13 @@ def _overlap(a: Array, b: Array) -> Float64:
     """X_d for d = 1 … k, the number of items among the first d of both lists; (users, k).
 
     Rank by rank, so that memory stays at users × k: rank d adds a's item if b has it by then, and b's item if a
-    had it before.
+    had it before. Padding meets padding only behind the end of both lists, where Eq. 32 does not look.
     """
     gained = np.empty(a.shape)
     for d in range(a.shape[1]):
         mine, theirs = a[:, d, None], b[:, d, None]
-        gained[:, d] = np.any((b[:, : d + 1] == mine) & (mine >= 0), axis=1)
-        gained[:, d] += np.any((a[:, :d] == theirs) & (theirs >= 0), axis=1)
+        gained[:, d] = np.any(b[:, : d + 1] == mine, axis=1)
+        gained[:, d] += np.any(a[:, :d] == theirs, axis=1)
     return np.cumsum(gained, axis=1)
 
 
