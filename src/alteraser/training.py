@@ -55,6 +55,8 @@ class ENMF(BaseModel):
     max_passes: int = Field(default=500, ge=1)
     memory: int = Field(default=6, ge=0)
     """Anderson's memory; 0 for plain passes."""
+    confirm: bool = False
+    """At the tolerance, look for negative curvature with joint Newton steps and go on if there is some (costly)."""
     dtype: Literal["float32", "float64"] = "float32"
     seed: int = Field(default=0, ge=0)
     threads: int = Field(default=0, ge=0)
@@ -95,7 +97,7 @@ class ENMF(BaseModel):
         start = Factors.random(*data.shape, self.factors, seed=self.seed, dtype=dtype)
         settings = Settings(
             row_solver(self.solver), self.tolerance, self.max_passes, self.memory,
-            self.threads or default_threads(), self.train_prediction,
+            self.threads or default_threads(), self.train_prediction, confirm=self.confirm,
         )  # fmt: skip
         problem = Problem(objective, data, dtype)
         before = evaluate(problem, start, threads=settings.threads).objective

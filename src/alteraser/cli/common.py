@@ -41,6 +41,9 @@ Confidence = Annotated[
     typer.Option("--confidence", help='Column or rule for c, such as "1 + 40 * rating".', show_default=False),
 ]
 Target = Annotated[str | None, typer.Option("--target", help="Column with the target y.", show_default=False)]
+Confirm = Annotated[
+    bool, typer.Option("--confirm", help="At the tolerance, look for a saddle and go on from it (costly).")
+]
 Duplicates = Annotated[str, typer.Option("--duplicates", help="refuse, first, last or sum.")]
 
 

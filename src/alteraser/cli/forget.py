@@ -35,6 +35,7 @@ def forget(
         int | None, typer.Option("--max-passes", help="Cap on passes.", show_default="200; retrain 500")
     ] = None,
     memory: Annotated[int, typer.Option("--memory", help="Passes that acceleration combines; 0 for plain ones.")] = 6,
+    confirm: common.Confirm = False,
     seed: Annotated[int, typer.Option("--seed", help="Seed of a retrain's random start.")] = 1,
     whole_users: Annotated[
         bool, typer.Option("--whole-users", help="Forget everything of the users in FORGET.")
@@ -74,7 +75,7 @@ def forget(
     with screen.phase("read", "reading"):
         original = common.load_model(model)
         reading = original.reading or ReadingOptions()
-        eraser = _eraser(method, original, solver, tolerance, max_passes, memory, seed)
+        eraser = _eraser(method, original, solver, tolerance, max_passes, memory, seed, confirm)
         wanted = common.read_forget(forget_set, reading, whole_users=whole_users)
         interactions = Interactions.read(data, reading)
     scope = {"whole_users": wanted.whole_users, "grown": grown}
@@ -101,6 +102,7 @@ def _eraser(
     max_passes: int | None,
     memory: int,
     seed: int,
+    confirm: bool,
 ) -> Eraser:
     from alteraser.erasers import eraser
     from alteraser.solvers import row_solver
@@ -108,7 +110,7 @@ def _eraser(
     row_solver(solver)
     settings: dict[str, Any] = {
         "solver": solver, "tolerance": DEFAULT_TOLERANCE if tolerance is None else tolerance, "memory": memory,
-        "train_prediction": model.trains_prediction,
+        "train_prediction": model.trains_prediction, "confirm": confirm,
     }  # fmt: skip
     if max_passes is not None:
         settings["max_passes"] = max_passes

@@ -45,6 +45,7 @@ def train(
     ] = None,
     max_passes: Annotated[int, typer.Option("--max-passes", help="Cap on passes.")] = 500,
     memory: Annotated[int, typer.Option("--memory", help="Passes that acceleration combines; 0 for plain ones.")] = 6,
+    confirm: common.Confirm = False,
     user_column: common.UserColumn = "user_id",
     item_column: common.ItemColumn = "item_id",
     threshold: common.Threshold = None,
@@ -80,7 +81,8 @@ def train(
             missing_weighting=missing_weighting, weight_exponent=weight_exponent,
             regularization_scaling=regularization_scaling, scaling_offset=scaling_offset,
             scaling_exponent=scaling_exponent, train_prediction=train_prediction, solver=solver, dtype=dtype, seed=seed,
-            tolerance=1e-5 if tolerance is None else tolerance, max_passes=max_passes, memory=memory, threads=threads,
+            tolerance=1e-5 if tolerance is None else tolerance, max_passes=max_passes, memory=memory, confirm=confirm,
+            threads=threads,
         ))  # fmt: skip
     except ValidationError as cause:
         raise common.settings_error(cause) from cause

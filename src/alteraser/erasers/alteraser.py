@@ -28,6 +28,8 @@ class AltEraser:
     """The paper's first pass over the rows of the forget set alone."""
     train_prediction: bool = False
     """Update the prediction vector after each pass (the paper's Φ step); for models that were trained so."""
+    confirm: bool = False
+    """At the tolerance, look for negative curvature with joint Newton steps and go on if there is some (costly)."""
     name: str = "alteraser"
 
     def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
@@ -39,6 +41,7 @@ class AltEraser:
             self.memory,
             task.workers,
             self.train_prediction,
+            self.confirm,
         )
         touched = (task.touched_users, task.touched_items) if self.touched_first else None
         return run_passes(task.after, task.original, settings, scale=task.push, touched=touched, on_pass=on_pass)

@@ -22,6 +22,7 @@ from alteraser.erasers.linesearch import quartic_step
 from alteraser.errors import Interrupted, InvalidInput, NumericFailure
 from alteraser.models import Factors, Problem
 from alteraser.solvers import RowSolver
+from alteraser.solvers.joint import Curvature, newton_direction
 from alteraser.solvers.rows import default_threads, padded
 from alteraser.solvers.stationarity import evaluate, gradient_norm
 
@@ -29,7 +30,10 @@ Array = npt.NDArray[Any]
 Scope = Literal["touched", "all"]
 
 PATIENCE, STALL = 12, 0.9
-"""PATIENCE passes that do not bring the residual below STALL of what it was before them are stuck, likely at a saddle."""
+"""PATIENCE passes that do not bring the residual below STALL of what it was are stuck, likely at a saddle."""
+
+PRODUCTS = 60
+"""Products of the joint Hessian that one Newton step may take."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ class Settings:
     """Anderson's memory; 0 for plain passes."""
     threads: int = field(default_factory=default_threads)
     train_prediction: bool = False
+    confirm: bool = False
+    """Where the tolerance is reached, look for negative curvature before believing it, and go on from a saddle."""
 
     def __post_init__(self) -> None:
         if not self.tolerance >= 0 or not np.isfinite(self.tolerance):
@@ -110,6 +116,10 @@ def run_passes(
             raise Interrupted("interrupted; nothing was changed") from None
 
 
+def _stuck(residuals: list[float]) -> bool:
+    return len(residuals) > PATIENCE and min(residuals[-PATIENCE:]) > STALL * min(residuals[:-PATIENCE])
+
+
 class _Loop:
     def __init__(
         self,
@@ -141,7 +151,7 @@ class _Loop:
         history = Anderson(settings.memory, self._row_weights()) if accelerate else None
         plain: Array | None = None  # T(Q) of the last pass, while Q is an extrapolated point
         last: tuple[Array, Array] | None = None  # (P, Q) before the last item sweep
-        best, stalled = np.inf, False
+        best, joint = np.inf, False  # joint: passes are followed by Newton steps on both sides instead of extrapolated
         estimates: list[float] = []
         measured: tuple[float, float] | None = None
         promising = settings.tolerance
@@ -149,16 +159,17 @@ class _Loop:
             began = time.perf_counter()
             reduced = self._sweep_users()
             refused = plain is not None and not reduced <= best + self._slack()
-            if refused and plain is not None:
+            if refused and plain is not None and history is not None:
                 self.rejected += 1
                 self.Q[:] = plain
-                reduced = self._sweep_users()
-            if (refused or stalled) and history is not None and last is not None:
+                plain = None
                 history.restart()
-                plain, stalled = None, False
-                estimates.clear()
-                if self._escape(*last):
+                reduced = self._sweep_users()
+                if last is not None and self._escape(*last):
                     reduced = self._sweep_users()
+            if joint:
+                self._newton(PRODUCTS)
+                reduced = self._sweep_users()
             best = min(best, reduced)
             last = (self.P.copy(), self.Q.copy()) if history is not None else None
             estimate = self._sweep_items(began, extrapolated=plain is not None)
@@ -169,12 +180,18 @@ class _Loop:
                 self._sweep_users()  # so that every user's row is its own minimum given the items that are kept
                 measured = self._measure()
                 if measured[0] <= settings.tolerance:
-                    break
+                    if not settings.confirm:
+                        break
+                    saddle = self._newton(PRODUCTS)
+                    measured = self._measure()
+                    if not saddle and measured[0] <= settings.tolerance:
+                        break
+                    joint = True
                 promising = estimate * min(0.5, settings.tolerance / measured[0])
             estimates.append(estimate)
-            stalled = len(estimates) > PATIENCE and min(estimates[-PATIENCE:]) > STALL * min(estimates[:-PATIENCE])
+            joint = joint or (history is not None and _stuck(estimates))
             plain = None
-            if history is not None and last is not None and not stalled and self.passes < settings.max_passes:
+            if history is not None and last is not None and not joint and self.passes < settings.max_passes:
                 following = history.extrapolate(last[1], self.Q)
                 if following is not None:
                     plain = self.Q.copy()
@@ -269,6 +286,32 @@ class _Loop:
         best = point(t)
         self.P[:, :d], self.Q[:, :d] = best.users, best.items
         return True
+
+    def _newton(self, products: int) -> bool:
+        """One joint Newton step, or a walk along negative curvature, from where we are; True if it was a walk."""
+        if np.any(self.h != 1):
+            return False
+        start = self._factors().astype(np.float64)
+        here = evaluate(self.problem, start, threads=self.settings.threads)
+        found = newton_direction(
+            Curvature(self.problem, start, self.settings.threads),
+            (here.user_gradient / 2, here.item_gradient / 2), products=products, forcing=0.1,
+        )  # fmt: skip
+        self.products += found.products
+        length = float(np.sqrt(np.vdot(found.users, found.users) + np.vdot(found.items, found.items)))
+        size = float(np.sqrt(np.vdot(start.users, start.users) + np.vdot(start.items, start.items)))
+        if length == 0:
+            return False
+        reach = 0.01 * size / length if found.negative else 1.0
+
+        def point(t: float) -> Factors:
+            return Factors(start.users + t * found.users, start.items + t * found.items, self.h)
+
+        t = quartic_step(lambda t: evaluate(self.problem, point(t), threads=self.settings.threads).objective, reach)
+        if t > 0:
+            best = point(t)
+            self.P[:, : self.rank], self.Q[:, : self.rank] = best.users, best.items
+        return found.negative and t > 0
 
     def _prediction_step(self) -> None:
         from alteraser.solvers.prediction import prediction_step

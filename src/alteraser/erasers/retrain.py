@@ -24,6 +24,8 @@ class Retrain:
     memory: int = 6
     seed: int = 1
     train_prediction: bool = False
+    confirm: bool = False
+    """At the tolerance, look for negative curvature with joint Newton steps and go on if there is some (costly)."""
     name: str = "retrain"
 
     def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
@@ -35,6 +37,7 @@ class Retrain:
             self.memory,
             task.workers,
             self.train_prediction,
+            self.confirm,
         )
         m, n = task.after.interactions.shape
         start = Factors.random(m, n, task.original.rank, seed=self.seed, dtype=task.after.dtype)

@@ -154,8 +154,9 @@ def norm_rows(  # type: ignore[no-untyped-def]
     gradient,
     decrement,
     status,
+    solution,
 ):
-    """``decrement[i]`` = gᵀA⁻¹g for the given half-gradients g = ``gradient[i]`` (float64), nothing updated."""
+    """``decrement[i]`` = gᵀA⁻¹g and, unless it has length 0, ``solution[i]`` = A⁻¹g, for g = ``gradient[i]``."""
     padded = Z.shape[1]
     A = np.empty((padded, padded), Z.dtype)
     S = np.empty((CHUNK, padded), Z.dtype)
@@ -169,6 +170,8 @@ def norm_rows(  # type: ignore[no-untyped-def]
             top = max(top, abs(g[c]))
         decrement[i] = 0.0
         status[i] = SOLVED
+        if solution.shape[0]:
+            solution[i] = 0.0
         if not np.isfinite(top):
             status[i] = NOT_FINITE
             continue
@@ -187,6 +190,9 @@ def norm_rows(  # type: ignore[no-untyped-def]
         for c in range(g.size):
             total += np.float64(r[c]) * g[c] * top
         decrement[i] = total
+        if solution.shape[0]:
+            for c in range(g.size):
+                solution[i, c] = r[c] * top
 
 
 @kernel
@@ -387,3 +393,33 @@ def gradient_rows(  # type: ignore[no-untyped-def]
                 g[c] += t * z[c]
         loss[i] = total
         fit[i] = explained
+
+
+@kernel
+def hessian_rows(  # type: ignore[no-untyped-def]
+    rows, indptr, indices, confidence, target, own, other, w0, X, V, Z, W, out
+):
+    """Add to ``out[i]`` the observed cells' part of the half-Hessian of L times (V, W), for the rows i.
+
+    With s = x·z, ds = v·z + x·w and ω = c - w0 a b:  out += sum_j [ω ds z + (ω s - c y) w].
+    """
+    d = X.shape[1]
+    one = X.dtype.type(1.0)
+    for n in range(rows.size):
+        i = rows[n]
+        x, v, total = X[i], V[i], out[i]
+        missing = w0 * own[i]
+        for j in range(indptr[i], indptr[i + 1]):
+            k = indices[j]
+            z, w = Z[k], W[k]
+            s, ds = X.dtype.type(0), X.dtype.type(0)
+            for c in range(d):
+                s += x[c] * z[c]
+                ds += v[c] * z[c] + x[c] * w[c]
+            c_j = confidence[j] if confidence.size else one
+            y_j = target[j] if target.size else one
+            weight = c_j - (missing * other[k] if other.size else missing)
+            t = weight * ds
+            e = weight * s - c_j * y_j
+            for c in range(d):
+                total[c] += t * z[c] + e * w[c]

@@ -135,23 +135,34 @@ def _half_gradient(side: Side, other: Array, x: Array, threads: int) -> tuple[Fl
 
 
 def _squared_norm(side: Side, other: Array, gradient: Float64, rows: Array, rank: int, threads: int) -> float:
+    return float(block_solve(side, other, gradient, rows, rank=rank, threads=threads)[0])
+
+
+def block_solve(
+    side: Side, other: Array, right: Float64, rows: Array, *, rank: int, threads: int, solution: Float64 | None = None
+) -> tuple[float, Float64]:
+    """(Σ rᵀA⁻¹r, A⁻¹r) over ``rows`` for right-hand sides ``right`` (rows, d), with A of each row at ``other``.
+
+    The second is only computed when an array for it is given, and is that array. Rows of zeros cost nothing.
+    """
     from alteraser.solvers._kernels import norm_rows
     from alteraser.solvers._tile import lanes
 
     dtype = other.dtype
     gram = side.gram(other).astype(dtype)
     decrement, status = np.zeros(side.rows), np.zeros(side.rows, np.int8)
-    gradient = np.ascontiguousarray(gradient)
+    right = np.ascontiguousarray(right)
+    out = np.empty((0, rank)) if solution is None else solution
 
     def kernel(block: Array) -> None:
         norm_rows(
             block, side.indptr, side.indices, side.confidence, side.target, side.own, side.other, side.ridge,
-            other, gram, dtype.type(side.missing_weight), rank, lanes(dtype.itemsize), gradient, decrement, status,
+            other, gram, dtype.type(side.missing_weight), rank, lanes(dtype.itemsize), right, decrement, status, out,
         )  # fmt: skip
 
     run(kernel, blocks(side, rows, rank, threads), threads)
     check(side, status)
-    return float(decrement.sum())
+    return float(decrement.sum()), out
 
 
 def _squares(x: Array) -> Float64:
