@@ -58,7 +58,7 @@ class Statistics:
 class Interactions:
     """Distinct (user, item) pairs in user-major order, with optional confidence, target and timestamp.
 
-    ``indptr`` (m + 1) and ``indices`` (|D|, item rows, increasing within a user) are the user-major CSR;
+    ``indptr`` (m + 1) and ``indices`` (nnz, item rows, increasing within a user) are the user-major CSR;
     ``by_item`` is the item-major one. Arrays are never changed: operations return new objects that share the
     id maps, so rows never move.
 
@@ -300,7 +300,7 @@ class Interactions:
         )
 
     def split(self, test: float = 0.2, *, seed: int = 0) -> tuple[Interactions, Interactions]:
-        """Random per-user split into (train, test): ⌊test · |D_u|⌋ interactions of every user are held out."""
+        """Random per-user split into (train, test): ⌊test · n_u⌋ of the n_u interactions of every user are held out."""
         if not 0.0 < test < 1.0:
             raise InvalidInput(f"split(test={test}): expected a share between 0 and 1, for example 0.2")
         rng = np.random.default_rng(seed)
