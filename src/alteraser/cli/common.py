@@ -57,8 +57,9 @@ def reading_options(**given: Any) -> ReadingOptions:
         return ReadingOptions(**given)
     except ValidationError as cause:
         first = cause.errors()[0]
-        name = "--" + "-".join(str(part) for part in first["loc"]).replace("_", "-")
-        raise InvalidInput(f"{name}: {first['msg']}") from cause
+        message = first["msg"].removeprefix("Value error, ")
+        where = "-".join(str(part) for part in first["loc"]).replace("_", "-")
+        raise InvalidInput(f"--{where}: {message}" if where else message) from cause
 
 
 def settings_error(cause: Any) -> InvalidInput:

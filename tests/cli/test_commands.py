@@ -1,0 +1,380 @@
+"""The command line, end to end on small files: what it writes, what it answers, what it refuses."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+import pytest
+
+import alteraser as ae
+from alteraser.cli.main import COMMANDS, main
+
+Run = Callable[..., tuple[int, str, str]]
+CONTRACT = {
+    "model", "method", "solver", "passes", "products", "rows_updated", "seconds", "objective_before", "objective_after",
+    "residual", "converged", "interactions_before", "interactions_forgotten", "interactions_unmatched", "users", "items",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """data.csv with integer ids and a spare column, a model of it, and a forget set of 30 rows."""
+    folder = tmp_path_factory.mktemp("world")
+    rng = np.random.default_rng(0)
+    u, v = np.nonzero(rng.random((60, 40)) < np.where((np.arange(60)[:, None] + np.arange(40)) % 3 == 0, 0.5, 0.1))
+    table = pa.table({"user_id": u + 1, "item_id": v + 100, "rating": rng.integers(1, 6, u.size)})
+    pacsv.write_csv(table, folder / "data.csv")
+    pacsv.write_csv(table.take(np.arange(30) * 14 + 3).select(["user_id", "item_id"]), folder / "forget.csv")
+    assert main(["train", str(folder / "data.csv"), "--factors", "4", "--out", str(folder / "model"), "-q"]) == 0
+    return folder
+
+
+@pytest.fixture
+def run(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command in an empty directory, ``{w}`` standing for the world; (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(line: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main(line.format(w=world).split())
+        out, err = capsys.readouterr()
+        return code, out, " ".join(err.split())
+
+    return call
+
+
+@pytest.fixture(autouse=True)
+def inputs_stay_as_they_are(world: Path) -> Iterator[None]:
+    before = tree(world)
+    yield
+    assert tree(world) == before
+
+
+def tree(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+FORGET = "forget {w}/model {w}/forget.csv --data {w}/data.csv"
+
+
+# ------------------------------------------------------------------ what commands answer
+
+
+def test_forget_answers_with_the_contract_and_keeps_every_column(run: Run, world: Path) -> None:
+    code, out, _ = run(FORGET + " --out new --remaining rest.csv --json")
+    document = json.loads(out)
+    assert code == 0
+    assert set(document) >= CONTRACT
+    assert set(document["seconds"]) == {"read", "solve", "write", "total"}
+    assert document["interactions_forgotten"] == 30
+    assert document["converged"]
+    assert document["residual"] <= 1e-3
+    rest = pacsv.read_csv("rest.csv")
+    assert rest.column_names == ["user_id", "item_id", "rating"]
+    assert rest.num_rows == document["interactions_before"] - 30
+    new, old = ae.load("new"), ae.load(world / "model")
+    assert new.parent == old.digest
+    assert new.trained_on.digest == ae.Interactions.read("rest.csv").digest
+
+
+def test_train_and_the_rest_answer_in_json(run: Run) -> None:
+    code, out, _ = run("train {w}/data.csv --factors 3 --threshold 3 --out m --json")
+    assert code == 0
+    assert set(json.loads(out)) >= CONTRACT
+    assert run("data split {w}/data.csv --out split -q")[0] == 0
+    code, out, _ = run("evaluate {w}/model --test split/test.parquet --data split/train.parquet --json")
+    assert {"recall@10", "ndcg@50", "users"} <= set(json.loads(out))
+    code, out, _ = run("compare {w}/model {w}/model --data {w}/data.csv --json")
+    document = json.loads(out)
+    assert document["rbo@10"] == 1.0
+    assert document["score_distance"] == pytest.approx(0.0, abs=1e-7)
+    code, out, _ = run("recommend {w}/model --user 3 --user 5 -k 4 --data {w}/data.csv --json")
+    lists = json.loads(out)["recommendations"]
+    assert [entry["user_id"] for entry in lists] == [3, 5]
+    assert len(lists[0]["items"]) == 4
+    code, out, _ = run("data stats {w}/data.csv --json")
+    assert json.loads(out)["users"] == 60
+    code, out, _ = run("doctor --json")
+    assert code == 0
+    assert json.loads(out)["kernel_difference"] < 1e-8
+
+
+def test_human_output_names_what_was_done_and_quiet_says_nothing(run: Run) -> None:
+    code, out, _ = run(FORGET + " --out new")
+    assert code == 0
+    assert "30 interactions" in out
+    assert run(FORGET + " --out newer -q") == (0, "", "")
+
+
+def test_dry_run_counts_and_writes_nothing(run: Run, tmp_path: Path) -> None:
+    code, out, _ = run(FORGET + " --dry-run --json")
+    assert code == 0
+    assert json.loads(out)["interactions_forgotten"] == 30
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_chain_of_requests_whole_users_and_ids_as_text(run: Run) -> None:
+    assert run(FORGET + " --out m1 --remaining r1.parquet -q")[0] == 0
+    Path("whole.csv").write_text("user_id\n7\n8\n999\n")
+    code, out, _ = run("forget m1 whole.csv --data r1.parquet --out m2 --remaining r2.jsonl --json")
+    document = json.loads(out)
+    assert code == 0
+    assert document["unmatched"] == [{"user_id": 999}]
+    assert pq.read_table("m2/users.parquet")["row"].to_pylist() == [row for row in range(60) if row not in (6, 7)]
+    assert np.all(ae.load("m2").factors.users[6] == 0)
+    code, _, err = run("recommend m2 --user 7 --data r2.jsonl")
+    assert code == 3
+    assert "user '7' is not in the model" in err
+    Path("text.jsonl").write_text(json.dumps({"user_id": "9", "item_id": "no such item"}) + "\n")
+    code, _, err = run("forget m2 text.jsonl --data r2.jsonl --out m3")
+    assert code == 2
+    assert "'no such item' is a string, but the ids here are integers" in err
+
+
+def test_data_already_purged_and_grown_data(run: Run, world: Path) -> None:
+    assert run(FORGET + " --out a --remaining purged.csv -q")[0] == 0
+    assert run("forget {w}/model {w}/forget.csv --data purged.csv --out b -q")[0] == 0
+    assert ae.load("a").trained_on == ae.load("b").trained_on
+    Path("grown.csv").write_text((world / "data.csv").read_text() + "4000,100,5\n")
+    code, _, err = run("forget {w}/model {w}/forget.csv --data grown.csv --out c")
+    assert code == 6
+    assert "--grown" in err
+    code, out, _ = run("forget {w}/model {w}/forget.csv --data grown.csv --grown --out c --json")
+    assert code == 0
+    assert json.loads(out)["interactions_added"] == 1
+    assert ae.load("c").users.rows_of([4000]).tolist() == [60]
+
+
+def test_asked_tolerance_not_reached_is_8_and_written(run: Run) -> None:
+    assert run(FORGET + " --max-passes 1 --out a -q")[0] == 0
+    code, out, _ = run(FORGET + " --max-passes 1 --tolerance 1e-3 --out b --json")
+    assert code == 8
+    assert json.loads(out)["converged"] is False
+    assert ae.load("b").training["converged"] is False
+
+
+def test_custom_columns_confidence_and_string_ids(run: Run) -> None:
+    rows = ["who,what,n"] + [f"u{u},i{v},{1 + (u * v) % 3}" for u in range(30) for v in range(u % 3, 20, 3)]
+    Path("d.csv").write_text("\n".join(rows) + "\n")
+    Path("f.csv").write_text("user_id,item_id\nu1,i1\nu1,i4\n")
+    options = "--user-column who --item-column what"
+    code, _, err = run(f"train d.csv --factors 3 {options} --out m -q")
+    assert code == 0, err
+    assert run("forget m f.csv --data d.csv --out n --remaining r.csv -q")[0] == 0
+    assert "u1,i1," not in Path("r.csv").read_text()
+    assert "u1,i7," in Path("r.csv").read_text()
+
+
+# ------------------------------------------------------------------ what commands refuse
+
+REFUSED: list[tuple[str, int, str]] = [
+    ("train nowhere.csv --out m", 3, "nowhere.csv"),
+    ("train {w}/data.csv --out {w}/model", 4, "exists"),
+    ("train {w}/data.csv --out no/such/place", 3, "no/such"),
+    ("train {w}/data.csv --factors 0 --out m", 2, "factors"),
+    ("train {w}/data.csv --regularization -1 --out m", 2, "regularization"),
+    ("train {w}/data.csv --solver magic --out m", 2, "solver"),
+    ("train {w}/data.csv --user-column usr --out m", 2, "usr"),
+    ("train {w}/data.csv --confidence rating+rating --out m", 2, "confidence 'rating+rating' is neither"),
+    ("train {w}/data.csv --threshold 9 --out m", 2, "no interactions"),
+    ("train {w}/data.csv --no-such-option --out m", 2, "--no-such-option"),
+    ("no-such-command", 2, "no-such-command"),
+    (FORGET + " --out {w}/model", 4, "ever overwritten"),
+    (FORGET, 2, "--out is missing"),
+    (FORGET + " --method magic --out m", 2, "unknown method 'magic'; there are alteraser, retrain"),
+    (FORGET + " --tolerance -1 --out m", 2, "tolerance"),
+    (FORGET + " --out m --remaining m", 2, "same path"),
+    ("forget {w}/nothing {w}/forget.csv --data {w}/data.csv --out m", 3, "no model at"),
+    ("forget {w} {w}/forget.csv --data {w}/data.csv --out m", 6, "has no model.json"),
+    ("forget {w}/model {w}/forget.csv --data {w}/forget.csv --out m", 6, "interactions 30 instead of"),
+    ("recommend {w}/model", 2, "--user ID"),
+    ("recommend {w}/model --user 77777", 3, "user '77777' is not in the model"),
+    ("recommend {w}/model --user 3 -k 0", 2, "k=0"),
+    ("data fetch no-such-set", 3, "no-such-set"),
+    ("data split {w}/data.csv --test 2 --out s", 2, "share between 0 and 1"),
+]
+
+
+@pytest.mark.parametrize(("line", "code", "message"), REFUSED)
+def test_refusals_have_their_code_and_write_nothing(
+    run: Run, tmp_path: Path, line: str, code: int, message: str
+) -> None:
+    found, out, err = run(line)
+    assert found == code, err
+    assert message in err
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []
+    found, out, _ = run(line + " --json")
+    assert found == code
+    assert json.loads(out)["error"]["exit_code"] == code
+
+
+BAD_DATA: list[tuple[str, bytes, str, str]] = [
+    ("dup.csv", b"user_id,item_id\n1,2\n1,3\n1,2\n", "", "1 duplicate"),
+    ("empty.csv", b"", "", "empty.csv"),
+    ("header.csv", b"user_id,item_id\n", "", "no interactions"),
+    ("nan.csv", b"user_id,item_id,c\n1,2,1\n1,3,nan\n", "--confidence c", "nan.csv"),
+    ("zero.csv", b"user_id,item_id,c\n1,2,1\n1,3,0\n", "--confidence c", "zero.csv"),
+    ("mixed.jsonl", b'{"user_id": 1, "item_id": 2}\n{"user_id": "1", "item_id": 3}\n', "", "mixed.jsonl"),
+    ("cut.parquet", b"PAR1 and then nothing", "", "cut.parquet"),
+    ("ragged.csv", b"user_id,item_id\n1,2\n1\n", "", "ragged.csv"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "options", "message"), BAD_DATA, ids=[row[0] for row in BAD_DATA])
+def test_bad_data_is_refused_by_name(run: Run, name: str, content: bytes, options: str, message: str) -> None:
+    Path(name).write_bytes(content)
+    code, _, err = run(f"train {name} {options} --out m")
+    assert code == 2
+    assert message in err
+    assert not Path("m").exists()
+
+
+BAD_FORGET: list[tuple[str, int, str]] = [
+    ("user_id,rating\n1,2\n", 2, "--whole-users"),
+    ("user_id,item_id\n1,\n", 2, "item_id"),
+    ("user_id,item_id\nx,100\n", 2, "integers"),
+    ("user_id,item_id\n5000,100\n5001,101\n", 3, "none of the 2 row(s)"),
+    ("user,item\n1,2\n", 2, "user_id"),
+]
+
+
+@pytest.mark.parametrize(("content", "code", "message"), BAD_FORGET)
+def test_bad_forget_sets_never_widen_an_erasure(run: Run, content: str, code: int, message: str) -> None:
+    Path("f.csv").write_text(content)
+    found, _, err = run("forget {w}/model f.csv --data {w}/data.csv --out m --remaining r.csv")
+    assert found == code, err
+    assert message in err
+    assert [path.name for path in Path().iterdir()] == ["f.csv"]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "users.parquet", "items.parquet", "model.json"])
+def test_a_flipped_byte_is_noticed(run: Run, world: Path, name: str) -> None:
+    import shutil
+
+    shutil.copytree(world / "model", "model")
+    raw = bytearray(Path("model", name).read_bytes())
+    raw[len(raw) // 2] ^= 1
+    Path("model", name).write_bytes(raw)
+    code, _, err = run("recommend model --all")
+    assert code == 6
+    assert name in err
+
+
+def test_not_finite_factors_are_never_used(run: Run, world: Path) -> None:
+    from dataclasses import replace
+
+    from alteraser.errors import NumericFailure
+    from alteraser.models import Factors
+
+    model = ae.load(world / "model")
+    users = model.factors.users.copy()
+    users[3, 1] = np.nan
+    with pytest.raises(NumericFailure, match="never written"):
+        replace(model, factors=Factors(users, model.factors.items, model.factors.prediction)).save("m")
+    assert list(Path().iterdir()) == []
+
+
+# ------------------------------------------------------------------ a full disk, Ctrl-C, a closed pipe
+
+
+@pytest.mark.parametrize("failing", range(6))
+def test_a_full_disk_leaves_nothing(run: Run, monkeypatch: pytest.MonkeyPatch, failing: int) -> None:
+    """The n-th fsync fails: while the remaining data, a file of the model, or the directory is written."""
+    real, count = os.fsync, iter(range(100))
+
+    def full(descriptor: int) -> None:
+        if next(count) == failing:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    code, _, err = run(FORGET + " --out m --remaining r.csv")
+    assert code == 7
+    assert "full" in err
+    assert list(Path().iterdir()) == []
+
+
+def test_interruption_while_solving_leaves_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from alteraser.solvers import AHNewton
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(AHNewton, "solve", interrupted)
+    code, _, err = run(FORGET + " --out m --remaining r.csv")
+    assert code == 130
+    assert "interrupted" in err
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_real_signal_ends_training_cleanly(tmp_path: Path, number: int) -> None:
+    ae.generate_household(seed=0, users=300, items=400).write(tmp_path / "data")
+    command = [sys.executable, "-c", "import sys; from alteraser.cli import main; sys.exit(main())", "train"]
+    arguments = [str(tmp_path / "data"), "--out", str(tmp_path / "m"), "--tolerance", "0", "--max-passes", "1000000"]
+    with subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        time.sleep(4)  # far into the work, or still importing on a slow machine: it must not matter
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
+
+
+def test_a_closed_pipe_is_not_an_error(world: Path) -> None:
+    command = (
+        f"{sys.executable} -c 'import sys; from alteraser.cli import main; sys.exit(main())' recommend {world}/model"
+    )
+    answer = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{command} --all -k 40 | head -c 1"], capture_output=True, check=False
+    )
+    assert b"Traceback" not in answer.stderr
+    assert answer.returncode == 0
+
+
+# ------------------------------------------------------------------ help
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from alteraser.cli import main; main(['--help']); "
+        "print(sorted({'numba', 'pyarrow', 'scipy', 'torch', 'plotly', 'numpy'} & set(sys.modules)), file=sys.stderr)"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *(f"data {n}" for n in ("split", "stats", "fetch", "generate"))])
+def test_every_command_has_help_with_an_example_and_the_common_options(run: Run, name: str) -> None:
+    code, out, _ = run(f"{name} --help")
+    assert code == 0
+    assert "Example: alteraser" in out
+    for option in ("--json", "--threads", "--quiet"):
+        assert option in out
+
+
+def test_public_names_exist_and_the_readme_lists_them() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    for name in ae.__all__:
+        assert getattr(ae, name) is not None
+    for name in ("Interactions", "ENMF", "Model", "forget", "AltEraser", "Retrain", "evaluate", "compare", "metrics"):
+        assert name in ae.__all__
+        assert f"`{name}`" in readme
