@@ -25,8 +25,9 @@ from alteraser.cli.main import COMMANDS, main
 
 Run = Callable[..., tuple[int, str, str]]
 CONTRACT = {
-    "model", "method", "solver", "passes", "products", "rows_updated", "seconds",
-    "objective_before", "objective_after", "residual", "converged", "interactions_before", "interactions_forgotten", "interactions_unmatched", "users", "items",
+    "model", "method", "solver", "passes", "products", "rows_updated", "seconds", "objective_before",
+    "objective_after", "residual", "converged", "interactions_before", "interactions_forgotten",
+    "interactions_unmatched", "users", "items",
 }  # fmt: skip
 
 
