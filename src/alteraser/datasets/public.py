@@ -12,6 +12,7 @@ download is resumed where it broke.
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import hashlib
 import http.client
@@ -42,6 +43,7 @@ PAUSES = (1.0, 3.0, 9.0)
 
 _TIMEOUT = 30.0  # seconds without a byte
 _CHUNK = 1 << 20
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 _NETWORK = (
     urllib.error.URLError,
@@ -186,7 +188,7 @@ class _Download:
 
     def __init__(self, entry: PublicSet, url: str, folder: Path, progress: Progress | None) -> None:
         if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-            raise InvalidInput(f"{url!r} is not an http or https address. Correct --base-url.", url=url)
+            raise InvalidInput(f"{url!r} is not an http or https address. Correct base_url.", url=url)
         self.entry, self.url, self.progress = entry, url, progress
         self.file = folder / f"{entry.name}-{entry.file}"
         self.part = folder / f"{entry.name}.part"
@@ -217,6 +219,10 @@ class _Download:
                         self._give_up(error)
                 except _NETWORK as error:
                     problem = error
+                except OSError as error:
+                    if error.errno in _FULL:
+                        self._disk_is_full(error)
+                    raise
                 if pause is None:
                     self._give_up(problem)
                 time.sleep(pause)
@@ -246,7 +252,7 @@ class _Download:
             raise ConnectionError(f"the connection ended after {self._size():,} of {total:,} bytes")
 
     def _copy(self, response: Any, file: IO[bytes], size: int, total: int | None) -> None:
-        while chunk := response.read(_CHUNK):
+        while size != total and (chunk := _receive(response)):
             file.write(chunk)
             size += len(chunk)
             self.received += len(chunk)
@@ -280,10 +286,26 @@ class _Download:
         resume = f"to resume at byte {size:,}" if size else "to start again"
         raise DependencyMissing(
             f"{self.url} could not be downloaded ({reason}). Check the network and run the same command "
-            f"again {resume}, or name a mirror with --base-url, or put the file at {self.file} yourself.",
+            f"again {resume}, or put the file at {self.file} yourself.",
             url=self.url,
             resume_at=size,
         ) from error
+
+    def _disk_is_full(self, error: OSError) -> NoReturn:
+        raise ResourceLimit(
+            f"{self.part}: the disk or quota is full. The {self._size():,} bytes that came are kept: make room and "
+            "run the same command again to resume, or choose another cache folder with XDG_CACHE_HOME.",
+            path=str(self.part),
+            resume_at=self._size(),
+        ) from error
+
+
+def _receive(response: Any) -> bytes:
+    """What has come, without waiting for a whole chunk, so that a connection that breaks loses none of it."""
+    try:
+        return bytes(response.read1(_CHUNK))
+    except OSError as error:  # a lost route has no class of its own
+        raise ConnectionError(error.strerror or str(error)) from error
 
 
 def _validator(response: Any) -> str | None:
