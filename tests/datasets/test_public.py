@@ -82,8 +82,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = body[start:]
         if server.break_after:
             body = body[: server.break_after.pop(0)]
-        self.wfile.write(body)
         server.sent.append(len(body))
+        self.wfile.write(body)
         server.stall.wait(10)
 
     def log_message(self, *args) -> None:
