@@ -41,7 +41,6 @@ def doctor(threads: common.Threads = 0, quiet: common.Quiet = False, json: commo
         difference = _kernel_check(threads)
         seconds = time.perf_counter() - began
     from alteraser import __version__
-    from alteraser.solvers._jit import cached
     from alteraser.solvers.rows import default_threads
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
@@ -56,7 +55,7 @@ def doctor(threads: common.Threads = 0, quiet: common.Quiet = False, json: commo
         "disk_free_bytes": shutil.disk_usage(Path.cwd()).free,
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
         "extras": {extra: _version(name) for extra, name in EXTRAS.items()},
-        "kernel_cache": cached(),
+        "kernel_cache": _cache_place(),
         "kernel_difference": difference,
         "kernel_seconds": seconds,
     }
@@ -88,6 +87,14 @@ def _kernel_check(threads: int) -> float:
     AHNewton().solve(problem.users, padded(theta.items), x, None, rank=20, threads=threads or default_threads())
     expected, _, _ = twins.exact_rows(problem.users, theta.items, theta.users, problem.users.all_rows)
     return float(np.abs(x[:, :20] - expected).max())
+
+
+def _cache_place() -> str:
+    """Where compiled kernels are kept between processes, or why they are not."""
+    from alteraser.solvers._dense import cholesky_solve
+
+    path = getattr(getattr(cholesky_solve, "_cache", None), "cache_path", None)
+    return str(path) if path else "none: no writable place; kernels are compiled in every process"
 
 
 def _version(package: str) -> str | None:

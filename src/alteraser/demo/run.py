@@ -189,10 +189,15 @@ def _measure(
         accuracy=tuple(evaluate(model, scene.test, data=remaining) for model in models),
         agreement=tuple(compare(model, reference, data=remaining, users=users) for model in models[:2]),
         influence_left=metrics.influence_left(unlearned.model.factors, reference.factors, original.factors),
-        gap_left=metrics.gap_left(unlearned.outcome.objective, unlearned.objective_before, retrained.outcome.objective),
+        gap_left=_gap(unlearned.outcome.objective, unlearned.objective_before, retrained.outcome.objective),
         account=account,
         lists=lists,
     )
+
+
+def _gap(unlearned: float, original: float, retrained: float) -> float:
+    """``gap_left``; NaN where the retrain did not get below the original, which says more about the retrain."""
+    return metrics.gap_left(unlearned, original, retrained) if original > retrained else float("nan")
 
 
 def _most_changed(original: Model, reference: Model, remaining: Interactions, users: pa.Array) -> Any:

@@ -29,12 +29,3 @@ def kernel(function: Callable[..., Any]) -> Any:
         return numba.njit(cache=True, **OPTIONS)(function)
     except RuntimeError:
         return numba.njit(cache=False, **OPTIONS)(function)
-
-
-def cached() -> str:
-    """Where compiled kernels are kept between processes, or why they are not."""
-    from alteraser.solvers import _dense
-
-    compiled = _dense.cholesky_solve
-    path = getattr(getattr(compiled, "_cache", None), "cache_path", None)
-    return str(path) if path else "none: no writable place; kernels are compiled in every process"
