@@ -15,6 +15,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="*", help="data sets; generated data without any")
     parser.add_argument("--only", choices=("kernels", "resources", "scenario"))
+    parser.add_argument("--reference-tolerance", type=float, default=1e-7, help="stationarity of the reference retrain")
+    parser.add_argument("--tolerances", type=float, nargs="+", default=[1e-3, 1e-4], help="residuals to go to")
     arguments = parser.parse_args()
     folders = arguments.folders or [None]
     print(f"{machine()}\n")
@@ -24,7 +26,11 @@ def main() -> None:
         resources.run(folders[0])
     if arguments.only in (None, "scenario"):
         for folder in folders:
-            scenario.run(folder)
+            scenario.run(
+                folder,
+                reference_tolerance=arguments.reference_tolerance,
+                tolerances=tuple(arguments.tolerances),
+            )
 
 
 if __name__ == "__main__":
