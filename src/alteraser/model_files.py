@@ -32,23 +32,43 @@ TENSORS, USERS, ITEMS, MANIFEST = "model.safetensors", "users.parquet", "items.p
 
 def save_model(model: Model, path: Path) -> Model:
     """Write ``model`` as the new directory ``path``; OutputExists if there is one. Returns it with its digest."""
-    from safetensors.numpy import save_file
-
     if not all(np.all(np.isfinite(a)) for a in vars(model.factors).values()):
         raise NumericFailure("the factors hold NaN or infinite entries; such a model is never written")
     with atomic_directory(path) as folder:
         tensors = {
-            "user_embeddings": np.ascontiguousarray(model.factors.users),
-            "item_embeddings": np.ascontiguousarray(model.factors.items),
-            "prediction": np.ascontiguousarray(model.factors.prediction),
+            "user_embeddings": model.factors.users,
+            "item_embeddings": model.factors.items,
+            "prediction": model.factors.prediction,
         }
-        save_file(tensors, folder / TENSORS)
+        _write_tensors(tensors, folder / TENSORS)
         for name, side, ids in ((USERS, "user", model.users), (ITEMS, "item", model.items)):
             table = pa.table({"row": pa.array(ids.rows, pa.int64()), f"{side}_id": ids.ids})
             pq.write_table(table, folder / name, compression="zstd")
         manifest = _manifest(model, {name: sha256_file(folder / name) for name in (TENSORS, USERS, ITEMS)})
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return replace(model, digest=manifest["digest"])
+
+
+def _write_tensors(tensors: dict[str, np.ndarray[Any, Any]], path: Path) -> None:
+    """A safetensors file, straight from the arrays.
+
+    The library's ``save_file`` copies every tensor first, gives the file a mode of its own, and hides a full disk
+    behind a SafetensorError.
+    """
+    header: dict[str, Any] = {}
+    end = 0
+    for name, tensor in tensors.items():
+        begin, end = end, end + tensor.nbytes
+        header[name] = {
+            "dtype": f"F{8 * tensor.dtype.itemsize}", "shape": tensor.shape, "data_offsets": (begin, end)
+        }  # fmt: skip
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "xb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for tensor in tensors.values():
+            little = np.ascontiguousarray(tensor, tensor.dtype.newbyteorder("<"))
+            file.write(little.reshape(-1).view(np.uint8).data)
 
 
 def load(path: str | Path) -> Model:
@@ -66,8 +86,6 @@ def load_model(path: Path) -> Model:
 
     manifest = read_manifest(path)
     for name, expected in manifest["files"].items():
-        if name not in (TENSORS, USERS, ITEMS):
-            raise IntegrityError(f"{path / MANIFEST} lists {name!r}, which is no file of a model")
         if not (path / name).is_file():
             raise IntegrityError(f"{path / name} is missing; the model is incomplete, restore it from a copy")
         if sha256_file(path / name) != expected:
@@ -78,6 +96,8 @@ def load_model(path: Path) -> Model:
             )
     try:
         tensors = load_file(path / TENSORS)
+        if len(tensors) != 3:
+            raise IntegrityError(f"{path / TENSORS} holds {', '.join(sorted(tensors))}, expected three tensors")
         factors = Factors(tensors["user_embeddings"], tensors["item_embeddings"], tensors["prediction"])
         users = _id_map(path / USERS, "user", factors.users.shape[0])
         items = _id_map(path / ITEMS, "item", factors.items.shape[0])
@@ -107,23 +127,29 @@ def load_model(path: Path) -> Model:
 def read_manifest(path: Path) -> dict[str, Any]:
     """``model.json`` of a model directory, its own digest and version checked."""
     if not path.exists():
-        raise NotFound(f"there is no model at {path}")
+        raise NotFound(f"there is no model at {path}; check the path", path=str(path))
     if not (path / MANIFEST).is_file():
-        raise IntegrityError(f"{path} is not a model: it has no {MANIFEST}")
+        raise IntegrityError(f"{path} is not a model: it has no {MANIFEST}; name a folder that train or forget wrote")
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         digest = manifest["digest"]
         version = manifest["format_version"]
-    except (ValueError, KeyError, TypeError) as cause:
-        raise IntegrityError(f"{path / MANIFEST} cannot be read as a model's manifest: {cause!r}") from cause
+        found = _digest(manifest)
+    except (ValueError, KeyError, TypeError, RecursionError) as cause:
+        raise IntegrityError(
+            f"{path / MANIFEST} cannot be read as a model's manifest ({cause!r}): restore it from a copy"
+        ) from cause
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise IntegrityError(
             f"{path / MANIFEST} has format version {version!r}, this AltEraser reads up to {FORMAT_VERSION}: upgrade it"
         )
-    if _digest(manifest) != digest:
-        raise IntegrityError(f"{path / MANIFEST} does not match its own digest: it was edited or damaged")
+    if found != digest:
+        raise IntegrityError(
+            f"{path / MANIFEST} does not match its own digest: it was edited or damaged; restore it from a copy"
+        )
     missing = {"files", "objective", "trained_on", "reading", "training", "parent", "kind"} - manifest.keys()
-    if missing or set(manifest["files"]) != {TENSORS, USERS, ITEMS}:
+    files = manifest.get("files")
+    if missing or not isinstance(files, dict) or files.keys() != {TENSORS, USERS, ITEMS}:
         raise IntegrityError(f"{path / MANIFEST} lacks {', '.join(sorted(missing)) or 'the digest of a file'}")
     return manifest  # type: ignore[no-any-return]
 

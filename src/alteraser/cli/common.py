@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import math
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.errors import InvalidInput
+from alteraser.errors import InvalidInput, ResourceLimit
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,8 +65,10 @@ def reading_options(**given: Any) -> ReadingOptions:
 
 def settings_error(cause: Any) -> InvalidInput:
     """InvalidInput for a pydantic ValidationError, naming the options."""
-    problems = "; ".join(f"{'.'.join(str(p) for p in e['loc']) or 'settings'}: {e['msg']}" for e in cause.errors())
-    return InvalidInput(problems)
+    options = [".".join(str(part) for part in entry["loc"]).replace("_", "-") for entry in cause.errors()]
+    reasons = [entry["msg"] for entry in cause.errors()]
+    named = zip(options, reasons, strict=True)
+    return InvalidInput("; ".join(f"--{option}: {reason}" if option else reason for option, reason in named))
 
 
 def load_model(path: Path) -> Model:
@@ -130,20 +133,22 @@ class Screen:
         """Rich console on stderr."""
         from rich.console import Console
 
-        return Console(stderr=True, quiet=self.quiet, highlight=False)
+        return Console(stderr=True, quiet=self.quiet, highlight=False, emoji=False)
 
     def note(self, text: str) -> None:
-        """A line for the person at the terminal."""
+        """A line for the person at the terminal, in rich's markup."""
         self.stderr.print(text)
 
     @contextmanager
     def phase(self, name: str, label: str) -> Iterator[None]:
         """Time a phase under ``seconds[name]``, with a spinner where there is a terminal."""
+        from rich.text import Text
+
         began = time.perf_counter()
         console = self.stderr
         try:
             if console.is_terminal and not self.quiet:
-                with console.status(label):
+                with console.status(Text(printable(label))):
                     yield
             else:
                 yield
@@ -193,7 +198,8 @@ class Screen:
     def result(self, document: dict[str, Any], rows: list[tuple[str, str]] | None = None, title: str = "") -> None:
         """Show the result: the document as JSON, or ``rows`` as a two-column table."""
         if self.json:
-            print(json_module.dumps(_plain(document), ensure_ascii=False, allow_nan=False))
+            with _stdout_errors():
+                print_document(document)
             return
         if self.quiet or rows is None:
             return
@@ -203,11 +209,50 @@ class Screen:
         table = Table(title=title or None, show_header=False, box=None, title_justify="left")
         table.add_column(style="dim")
         table.add_column()
-        from rich.markup import escape
+        from rich.text import Text
 
         for name, value in rows:
-            table.add_row(escape(name), escape(value))
-        Console(highlight=False).print(table)
+            table.add_row(Text(printable(name)), Text(printable(value)))
+        with _stdout_errors():
+            Console(highlight=False).print(table)
+
+
+@contextmanager
+def _stdout_errors() -> Iterator[None]:
+    """A full disk behind stdout comes after the work: say that the work is done."""
+    try:
+        yield
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ResourceLimit(
+            f"standard output: {error.strerror or error}; the answer is lost, the files that the command wrote are "
+            "complete"
+        ) from error
+
+
+def print_document(document: dict[str, Any]) -> None:
+    """One JSON document on stdout; in ASCII where stdout cannot take all characters."""
+    plain = _plain(document)
+    text = json_module.dumps(plain, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = json_module.dumps(plain, allow_nan=False)
+    print(text)
+
+
+def printable(text: str) -> str:
+    """``text`` with control and bidirectional characters spelled out: an id or a path is no terminal command.
+
+    >>> print(printable("tea\x1b[2J"))
+    tea\x1b[2J
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
 def _plain(value: Any) -> Any:
@@ -220,7 +265,7 @@ def _plain(value: Any) -> Any:
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return str(value) if isinstance(value, Path) else value
+    return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
 def work(outcome: Any) -> dict[str, Any]:

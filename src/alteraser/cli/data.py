@@ -18,7 +18,7 @@ def split(
     data: common.DataArgument,
     out: Annotated[Path, typer.Option("--out", help="New folder for train.parquet and test.parquet.")],
     test: Annotated[float, typer.Option("--test", help="Share of each user's interactions to hold out.")] = 0.2,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the draw.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the draw.")] = 0,
     user_column: common.UserColumn = "user_id",
     item_column: common.ItemColumn = "item_id",
     threshold: common.Threshold = None,
@@ -32,13 +32,13 @@ def split(
 
     Example: alteraser data split ratings.csv --test 0.2 --out split
     """
-    import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from alteraser.files import atomic_directory, check_output
     from alteraser.interactions import Interactions
     from alteraser.readers import read_rows
+    from alteraser.readers._values import numbers
 
     check_output(out)
     reading = common.reading_options(
@@ -48,6 +48,8 @@ def split(
     screen = common.Screen(json, quiet)
     with screen.phase("read", f"reading {data}"):
         whole, rows = Interactions.read(data, reading), read_rows(data, reading)
+    if threshold is not None:
+        ratings = numbers(rows[threshold_column], threshold_column, lambda row: f"{data}, row {row + 1}")
     train, held_out = whole.split(test, seed=seed)
     user_rows = whole.users.rows_of(rows[user_column], user_column)
     item_rows = whole.items.rows_of(rows[item_column], item_column)
@@ -55,7 +57,7 @@ def split(
         for name, part in (("train", train), ("test", held_out)):
             mask = part.locate(user_rows, item_rows) >= 0
             if threshold is not None:
-                mask &= np.asarray(rows[threshold_column].to_numpy() >= threshold)
+                mask &= ratings >= threshold
             pq.write_table(rows.filter(pa.array(mask)), folder / f"{name}.parquet", compression="zstd")
     document = {
         "out": str(out), "train": len(train), "test": len(held_out), "seed": seed, "seconds": screen.timing()
@@ -140,7 +142,7 @@ def generate(
     out: Annotated[Path, typer.Option("--out", help="New folder.")],
     users: Annotated[int, typer.Option("--users", help="Number of accounts.")] = 2000,
     items: Annotated[int, typer.Option("--items", help="Number of items.")] = 1500,
-    seed: Annotated[int, typer.Option("--seed", help="Same seed, same data.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same data.")] = 0,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,

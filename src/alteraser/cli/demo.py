@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alteraser.cli import common
-from alteraser.errors import NotFound
+from alteraser.errors import DependencyMissing, InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from alteraser.demo import Demo
@@ -25,10 +27,10 @@ def demo(
         Path | None,
         typer.Option("--out", help="New folder for models, data and report.html.", show_default="demo"),
     ] = None,
-    factors: Annotated[int, typer.Option("--factors", help="Length d of the embeddings.")] = 64,
+    factors: Annotated[int, typer.Option("--factors", min=1, max=4096, help="Length d of the embeddings.")] = 64,
     tolerance: Annotated[float, typer.Option("--tolerance", help="Share of the push that may stay.")] = 1e-3,
     users: Annotated[int, typer.Option("--users", help="With --data: users who get false clicks.")] = 64,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the data and of the split.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the data and of the split.")] = 0,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
@@ -40,12 +42,18 @@ def demo(
 
     Example: alteraser demo --data ml-1m
     """
+    from rich.markup import escape
+
     from alteraser.datasets import generate_household
     from alteraser.demo import household_scene, noise_scene, run_demo
     from alteraser.files import check_output
 
+    if not (math.isfinite(tolerance) and tolerance >= 0):
+        raise InvalidInput(f"--tolerance {tolerance}: expected a number of at least 0")
     folder = out or _free("demo")
     check_output(folder)
+    if importlib.util.find_spec("plotly") is None:
+        raise DependencyMissing("the report needs plotly: pip install 'alteraser[report]'")
     screen = common.Screen(json, quiet)
     with screen.phase("read", "preparing the data"):
         if data is None:
@@ -55,7 +63,7 @@ def demo(
                 raise NotFound(f"there is nothing at {data}; give a file or a folder with interactions.parquet")
             scene = noise_scene(data, users=users, seed=seed)
     removed = scene.forget
-    screen.note(f"[bold]{scene.title}[/]\n{scene.story}\n")
+    screen.note(f"[bold]{escape(scene.title)}[/]\n{escape(scene.story)}\n")
     screen.note(f"{scene.polluted!r}; to be forgotten: {len(removed):,} interactions")
 
     @contextmanager
@@ -128,8 +136,8 @@ def _show(screen: common.Screen, shown: Demo, folder: Path) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console(highlight=False)
-    table = Table(title=f"Recommendations for {shown.account}", title_justify="left")
+    console = Console(highlight=False, emoji=False)
+    table = Table(title=escape(f"Recommendations for {shown.account}"), title_justify="left")
     for name in ("before", "after forgetting", "retrained without it"):
         table.add_column(name)
     for row in lists:
@@ -146,8 +154,9 @@ def _show(screen: common.Screen, shown: Demo, folder: Path) -> None:
     for name, values in rows:
         table.add_row(name, *values)
     console.print(table)
-    console.print(lead(shown))
-    console.print(f"\nReport: [bold]{folder / 'report.html'}[/]")
+    console.print(escape(lead(shown)))
+    console.print(f"\nReport: [bold]{escape(str(folder / 'report.html'))}[/]", soft_wrap=True)
     console.print(
-        f"Try: alteraser recommend {folder}/unlearned --user {shown.account} --data {folder}/remaining.parquet"
+        escape(f"Try: alteraser recommend {folder}/unlearned --user {shown.account} --data {folder}/remaining.parquet"),
+        soft_wrap=True,
     )

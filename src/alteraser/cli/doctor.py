@@ -53,19 +53,23 @@ def doctor(threads: common.Threads = 0, quiet: common.Quiet = False, json: commo
         "threads": threads or default_threads(),
         "memory_bytes": memory,
         "disk_free_bytes": shutil.disk_usage(Path.cwd()).free,
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "packages": {name: _version(name) for name in PACKAGES},
         "extras": {extra: _version(name) for extra, name in EXTRAS.items()},
         "kernel_cache": _cache_place(),
         "kernel_difference": difference,
         "kernel_seconds": seconds,
     }
     rows = [(name.replace("_", " "), _text(value)) for name, value in document.items()]
-    screen.result(document, rows)
-    if not difference < 1e-8:
-        raise NumericFailure(
-            f"the compiled kernels differ from NumPy by {difference:.1e} (expected below 1e-8): this installation "
-            "computes wrong numbers; report it with the output above"
-        )
+    if difference < 1e-8:
+        screen.result(document, rows)
+        return
+    if not json:  # with --json, the error document is the one document and holds the same
+        screen.result(document, rows)
+    raise NumericFailure(
+        f"the compiled kernels differ from NumPy by {difference:.1e} (expected below 1e-8): this installation "
+        "computes wrong numbers; report it with this output",
+        **document,
+    )
 
 
 def _kernel_check(threads: int) -> float:

@@ -32,11 +32,11 @@ def forget(
                                    show_default="1e-3"),
     ] = None,
     max_passes: Annotated[
-        int | None, typer.Option("--max-passes", help="Cap on passes.", show_default="200; retrain 500")
+        int | None, typer.Option("--max-passes", min=1, help="Cap on passes.", show_default="200; retrain 500")
     ] = None,
     memory: Annotated[int, typer.Option("--memory", help="Passes that acceleration combines; 0 for plain ones.")] = 6,
     confirm: common.Confirm = False,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of a retrain's random start.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of a retrain's random start.")] = 1,
     whole_users: Annotated[
         bool, typer.Option("--whole-users", help="Forget everything of the users in FORGET.")
     ] = False,
@@ -71,6 +71,8 @@ def forget(
         raise InvalidInput("--out and --remaining name the same path")
     for path in outputs:
         check_output(path)
+    if remaining is not None:
+        _check_remaining(remaining, data)
     screen = common.Screen(json, quiet)
     with screen.phase("read", "reading"):
         original = common.load_model(model)
@@ -89,8 +91,8 @@ def forget(
         )
     with screen.phase("write", "writing"):
         assert out is not None
-        saved = _write(erasure, out, remaining, data, reading)
-    _report(screen, erasure, saved, out, remaining, len(interactions))
+        saved = _write(erasure, out, remaining, data, reading, table)
+    _report(screen, erasure, saved, out, remaining)
     return common.exit_code(erasure.outcome, tolerance)
 
 
@@ -119,14 +121,31 @@ def _eraser(
     return eraser(method, **settings)
 
 
-def _write(erasure: Erasure, out: Path, remaining: Path | None, data: Path, reading: Any) -> Model:
+def _check_remaining(remaining: Path, data: Path) -> None:
+    """Refuse before the work what could only be refused after it."""
+    from alteraser.readers._writing import WRITERS
+
+    if remaining.suffix.lower() not in WRITERS:
+        raise InvalidInput(
+            f"--remaining {remaining}: the extension {remaining.suffix!r} names no format that is written; use one of "
+            + ", ".join(WRITERS)
+        )
+    if data.is_dir() and remaining.parent.resolve() == data.resolve() and not (data / "interactions.parquet").exists():
+        raise InvalidInput(
+            f"--remaining {remaining}: inside {data} it would become a part of the data; put it elsewhere"
+        )
+
+
+def _write(
+    erasure: Erasure, out: Path, remaining: Path | None, data: Path, reading: Any, forget_set: Any
+) -> Model:  # fmt: skip
     """Both outputs or neither: the remaining data first, taken back if the model cannot be written."""
     if remaining is None:
         return erasure.model.save(out)
     from alteraser.readers import write_rows
     from alteraser.remaining import remaining_rows
 
-    write_rows(remaining_rows(data, erasure.removed, reading), remaining)
+    write_rows(remaining_rows(data, erasure.removed, reading, forget_set), remaining)
     try:
         return erasure.model.save(out)
     except BaseException:
@@ -157,9 +176,7 @@ def _report_dry_run(screen: common.Screen, removal: Any, interactions: Any) -> i
     return 0
 
 
-def _report(
-    screen: common.Screen, erasure: Erasure, saved: Model, out: Path, remaining: Path | None, before: int
-) -> None:
+def _report(screen: common.Screen, erasure: Erasure, saved: Model, out: Path, remaining: Path | None) -> None:
     seconds = screen.timing()
     outcome, unmatched = erasure.outcome, erasure.unmatched
     document = {

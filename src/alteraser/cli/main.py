@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
-import json
 import os
 import signal
 import sys
+import traceback
 from typing import Any
 
 import typer
 from typer.exceptions import TyperException
 
+from alteraser.cli import common
 from alteraser.errors import AltEraserError, Interrupted, InvalidInput, ResourceLimit
 
 COMMANDS = ("train", "forget", "recommend", "evaluate", "compare", "demo", "doctor")
@@ -51,41 +53,89 @@ app.add_typer(importlib.import_module("alteraser.cli.data").app, name="data")
 def main(argv: list[str] | None = None) -> int:
     """Run the command line on ``argv`` (the process's own for None); returns the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
-    if argv is None and hasattr(signal, "SIGTERM"):
+    if argv is None:
+        _prepare_process()
+    try:
+        try:
+            code = _run(arguments)
+        except BrokenPipeError:
+            raise
+        except (Exception, KeyboardInterrupt) as error:
+            code = _fail(_translated(error), arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # nobody reads on; not our failure
+        _silence_stdout()
+        return 0
+    except OSError as error:  # nor is there a place for an error document
+        _silence_stdout()
+        _complain(f"standard output: {error.strerror or error}")
+        return ResourceLimit.exit_code
+
+
+def _prepare_process() -> None:
+    if hasattr(signal, "SIGTERM"):
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that clean-up runs, as for Ctrl-C
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal without λ gets \u03bb, never a failure after the work is done
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _run(arguments: list[str]) -> int:
     try:
         code = app(args=arguments, standalone_mode=False)
-        sys.stdout.flush()
-        return code if isinstance(code, int) else 0
-    except AltEraserError as error:
-        return _fail(error, arguments)
-    except TyperException as error:
-        return _fail(InvalidInput(_usage(error)), arguments)
-    except KeyboardInterrupt:
-        return _fail(Interrupted("interrupted; nothing was changed"), arguments)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on; not our failure
-        return 0
-    except MemoryError:
-        return _fail(ResourceLimit("out of memory: fewer factors, fewer threads, or a larger machine"), arguments)
-    except OSError as error:
+    except SystemExit as leaving:  # what typer and rich make of a closed pipe
+        if isinstance(leaving.__context__, BrokenPipeError):
+            raise BrokenPipeError from None
+        raise
+    if code == Interrupted.exit_code:  # what typer makes of Ctrl-C
+        raise KeyboardInterrupt
+    return code if isinstance(code, int) else 0
+
+
+def _translated(error: BaseException) -> AltEraserError:
+    if isinstance(error, AltEraserError):
+        return error
+    if isinstance(error, TyperException):
+        return InvalidInput(_usage(error))
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted("interrupted; nothing was changed")
+    if isinstance(error, MemoryError):
+        return ResourceLimit("out of memory: fewer factors, fewer threads, or a larger machine")
+    if isinstance(error, OSError):
         kind = ResourceLimit if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else InvalidInput
-        return _fail(kind(f"{error.filename or 'a file'}: {error.strerror or error}"), arguments)
+        return kind(f"{error.filename or 'a file'}: {error.strerror or error}")
+    traceback.print_exception(error)
+    return AltEraserError(f"this is a bug in AltEraser, please report it: {type(error).__name__}: {error}")
 
 
 def _usage(error: Any) -> str:
     message = str(error.format_message()) if hasattr(error, "format_message") else str(error)
-    return f"{message} Run the command with --help to see what it takes."
+    if not message:  # no command at all: the help was shown
+        return ""
+    return f"{message.rstrip('.')}. Run the command with --help to see what it takes."
 
 
 def _fail(error: AltEraserError, arguments: list[str]) -> int:
     if "--json" in arguments:
-        document = {"error": {"kind": error.kind, "exit_code": error.exit_code, "message": error.message} | {
-            "details": error.details
-        }}  # fmt: skip
-        print(json.dumps(document, ensure_ascii=False, default=str))
-    from rich.console import Console
-    from rich.markup import escape
-
-    Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {escape(error.message)}", highlight=False)
+        common.print_document({"error": {
+            "kind": error.kind, "exit_code": error.exit_code, "message": error.message, "details": error.details,
+        }})  # fmt: skip
+    if error.message:
+        _complain(error.message)
     return error.exit_code
+
+
+def _complain(message: str) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    line = Text.assemble(("error: ", "bold red"), common.printable(message))
+    Console(stderr=True, soft_wrap=True, emoji=False).print(line, highlight=False)
+
+
+def _silence_stdout() -> None:
+    """Let what is still buffered go nowhere, so that the interpreter does not fail on it when it ends."""
+    with contextlib.suppress(OSError, AttributeError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -91,7 +91,8 @@ def train(
     with screen.phase("read", f"reading {data}"):
         interactions = Interactions.read(data, reading)
     if len(interactions) == 0:
-        raise InvalidInput(f"{data} holds no interactions" + (" at or above the threshold" if threshold else ""))
+        above = "" if threshold is None else f" at or above the threshold of {threshold:g}"
+        raise InvalidInput(f"{data} holds no interactions{above}; there is nothing to train on")
     with screen.passes("solve", "training", recipe.tolerance) as on_pass:
         trained, outcome = recipe.run(interactions, reading=reading, on_pass=on_pass)
     with screen.phase("write", f"writing {out}"):
