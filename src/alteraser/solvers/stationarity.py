@@ -9,6 +9,7 @@ works in; only the preconditioner B, which defines the norm, is factored in the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import singledispatch
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ class Evaluation:
     """‖Θ‖_B"""
 
 
+@singledispatch
 def evaluate(problem: Problem, factors: Factors, *, threads: int | None = None) -> Evaluation:
     """Objective, gradient with respect to P and Q, and ‖Θ‖_B, in float64. O(|D|d + (m+n)d²)."""
     threads = threads or default_threads()
@@ -48,6 +50,7 @@ def evaluate(problem: Problem, factors: Factors, *, threads: int | None = None) 
     return Evaluation(loss + penalty, 2 * gu, 2 * gv, float(np.sqrt(max(curvature, 0.0))))
 
 
+@singledispatch
 def gradient_norm(
     problem: Problem,
     factors: Factors,
