@@ -36,7 +36,7 @@ class RowLosses(Protocol):
     """One side of a problem whose rows can be handed to differentiated solvers."""
 
     def batch(self, other: Tensor, rows: Array | None) -> RowBatch:
-        """The sub-problems of ``rows`` (all for None), the other side's embeddings ``other`` fixed (h multiplied in)."""
+        """The sub-problems of ``rows`` (all for None) given the other side's embeddings, h multiplied in."""
         ...
 
     def chunks(self, rows: Array | None) -> Sequence[Array | None]:
@@ -92,7 +92,7 @@ def _part(side: Side, rows: Array | None, others: int) -> _Part:
         counts = side.counts[rows]
         indptr = np.concatenate([[0], np.cumsum(counts)])
         inside = np.arange(indptr[-1]) - np.repeat(indptr[:-1], counts)
-        cells = np.repeat(side.indptr[rows], counts) + inside  # type: ignore[assignment]
+        cells = np.repeat(side.indptr[rows], counts) + inside
         own, ridge = side.own[rows], side.ridge[rows]
     columns = side.indices[cells]
     dtype = own.dtype
@@ -149,11 +149,7 @@ class SquaredRows:
 
         def loss(found: tuple[Tensor, ...], x: Tensor) -> Tensor:
             scores, missing = found
-            return (
-                part.observed(scores)
-                + part.own * torch.square(missing).sum(1)
-                + part.ridge * torch.square(x).sum(1)
-            )
+            return part.observed(scores) + part.own * torch.square(missing).sum(1) + part.ridge * torch.square(x).sum(1)
 
         return RowBatch(outputs, loss)
 
@@ -239,9 +235,7 @@ class ScoredProblem:
     def __post_init__(self) -> None:
         y = self.interactions.target
         if self.link == "logistic" and y is not None and (np.min(y, initial=0.0) < 0 or np.max(y, initial=0.0) > 1):
-            raise InvalidInput(
-                f"logistic loss needs targets in [0, 1]; they run from {np.min(y):g} to {np.max(y):g}"
-            )
+            raise InvalidInput(f"logistic loss needs targets in [0, 1]; they run from {np.min(y):g} to {np.max(y):g}")
 
     @cached_property
     def users(self) -> ScoredSide:
@@ -368,9 +362,8 @@ def _(problem: ScoredProblem, factors: Factors, *, threads: int | None = None) -
     total = 0.0
     for batch in problem.batches(0, 0):
         value = problem.loss(P, Q, h, batch)
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         total += float(value.detach())
-    assert P.grad is not None and Q.grad is not None
     size = float(np.sqrt(sum(float(torch.sum(x.detach().double() ** 2)) for x in (P, Q))))
     return Evaluation(total, P.grad.double().numpy(), Q.grad.double().numpy(), size)
 

@@ -71,9 +71,7 @@ class RowBatch:
 
         def product(v: Tensor) -> Tensor:
             forward = torch.autograd.grad(back, duals, v, retain_graph=True, materialize_grads=True)
-            bent = torch.autograd.grad(
-                first, (*inner, base), (*forward, v), retain_graph=True, materialize_grads=True
-            )
+            bent = torch.autograd.grad(first, (*inner, base), (*forward, v), retain_graph=True, materialize_grads=True)
             along = torch.autograd.grad(outputs, point, bent[:-1], retain_graph=True)[0]
             return along + bent[-1]
 

@@ -71,7 +71,7 @@ class Pattern:
         return torch.repeat_interleave(torch.arange(self.shape[0], device=counts.device), counts)
 
 
-class _Products(torch.autograd.Function):
+class _Products(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, pattern: Pattern) -> Tensor:
         ctx.save_for_backward(a, b)
@@ -88,7 +88,7 @@ class _Products(torch.autograd.Function):
         return to_a, to_b, None
 
 
-class _Combine(torch.autograd.Function):
+class _Combine(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def forward(ctx: Any, values: Tensor, b: Tensor, pattern: Pattern) -> Tensor:
         ctx.save_for_backward(values, b)
@@ -105,7 +105,7 @@ class _Combine(torch.autograd.Function):
         return to_values, to_b, None
 
 
-class _Reorder(torch.autograd.Function):
+class _Reorder(torch.autograd.Function):  # type: ignore[misc]
     """Values by row to values by column: a permutation, whose derivative is the inverse one (no scattered adds)."""
 
     @staticmethod
@@ -120,12 +120,14 @@ class _Reorder(torch.autograd.Function):
 
 def products(a: Tensor, b: Tensor, pattern: Pattern) -> Tensor:
     """a_i · b_j for every stored cell (i, j); ``a`` (rows, d), ``b`` (columns, d), result (cells,)."""
-    return _Products.apply(a, b, pattern)  # type: ignore[no-any-return, no-untyped-call]
+    answer: Tensor = _Products.apply(a, b, pattern)
+    return answer
 
 
 def combine(values: Tensor, b: Tensor, pattern: Pattern) -> Tensor:
     """Σ_j values_ij b_j for every row i; ``values`` (cells,), ``b`` (columns, d), result (rows, d)."""
-    return _Combine.apply(values, b, pattern)  # type: ignore[no-any-return, no-untyped-call]
+    answer: Tensor = _Combine.apply(values, b, pattern)
+    return answer
 
 
 def _sampled(a: Tensor, b: Tensor, pattern: Pattern) -> Tensor:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from alteraser.erasers.alteraser import AltEraser
 from alteraser.erasers.driver import Outcome, PassRecord, Settings, run_passes
+from alteraser.erasers.first_order import FirstOrder, retrain_adamw, warm_start
+from alteraser.erasers.global_newton import GlobalNewton
 from alteraser.erasers.retrain import Retrain
 from alteraser.erasers.task import Eraser, Task
 from alteraser.errors import InvalidInput
@@ -13,6 +15,9 @@ from alteraser.errors import InvalidInput
 ERASERS: dict[str, Callable[..., Eraser]] = {
     "alteraser": AltEraser,
     "retrain": Retrain,
+    "warm-start": warm_start,
+    "retrain-adamw": retrain_adamw,
+    "global-newton": GlobalNewton,
 }
 """Erasers by the name used on the command line."""
 
@@ -31,6 +36,8 @@ __all__ = [
     "ERASERS",
     "AltEraser",
     "Eraser",
+    "FirstOrder",
+    "GlobalNewton",
     "Outcome",
     "PassRecord",
     "Retrain",

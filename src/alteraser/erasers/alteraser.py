@@ -44,4 +44,6 @@ class AltEraser:
             self.confirm,
         )
         touched = (task.touched_users, task.touched_items) if self.touched_first else None
-        return run_passes(task.after, task.original, settings, scale=task.push, touched=touched, on_pass=on_pass)
+        return run_passes(
+            task.after, task.original, settings, scale=task.push, touched=touched, on_pass=on_pass, watch=task.watch
+        )

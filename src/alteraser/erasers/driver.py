@@ -92,6 +92,9 @@ class Outcome:
 
 OnPass = Callable[[PassRecord], None]
 
+Watch = Callable[[int, Callable[[], Factors]], bool]
+"""Called after each pass with its number and a way to get the factors as they are; True ends the run there."""
+
 
 def run_passes(
     problem: Problem,
@@ -101,17 +104,18 @@ def run_passes(
     scale: float | None = None,
     touched: tuple[Array, Array] | None = None,
     on_pass: OnPass | None = None,
+    watch: Watch | None = None,
 ) -> Outcome:
     """Run passes on ``problem`` from ``start`` until the residual is at most the tolerance, or the cap.
 
     ``scale`` divides the gradient's norm; None takes ‖Θ‖_B. ``touched`` = (user rows, item rows) adds the paper's
-    first pass over these alone. Raises Interrupted on Ctrl-C and NumericFailure for a row without a solution;
-    ``start`` is never changed.
+    first pass over these alone; ``watch`` may end the run after any pass. Raises Interrupted on Ctrl-C and
+    NumericFailure for a row without a solution; ``start`` is never changed.
     """
     # our own workers are the parallelism; BLAS threads would only spin beside them between small products
     with threadpool_limits(1):
         try:
-            return _Loop(problem, start, settings, scale, on_pass).run(touched)
+            return _Loop(problem, start, settings, scale, on_pass, watch).run(touched)
         except KeyboardInterrupt:
             raise Interrupted("interrupted; nothing was changed") from None
 
@@ -128,8 +132,10 @@ class _Loop:
         settings: Settings,
         scale: float | None,
         on_pass: OnPass | None,
+        watch: Watch | None,
     ) -> None:
         self.problem, self.settings, self.scale, self.on_pass = problem, settings, scale, on_pass
+        self.watch, self.ended = watch, False
         for side, x in (("user", start.users), ("item", start.items)):
             if not np.all(np.isfinite(x)):
                 row = int(np.flatnonzero(~np.all(np.isfinite(x), axis=1))[0])
@@ -147,6 +153,7 @@ class _Loop:
         settings = self.settings
         if touched is not None and settings.max_passes > 0:
             self._touched_pass(*touched)
+            self.ended = self.watch is not None and self.watch(self.passes, self._factors)
         accelerate = settings.memory > 0 and not settings.train_prediction
         history = Anderson(settings.memory, self._row_weights()) if accelerate else None
         plain: Array | None = None  # T(Q) of the last pass, while Q is an extrapolated point
@@ -155,7 +162,7 @@ class _Loop:
         estimates: list[float] = []
         measured: tuple[float, float] | None = None
         promising = settings.tolerance
-        while self.passes < settings.max_passes:
+        while self.passes < settings.max_passes and not self.ended:
             began = time.perf_counter()
             reduced = self._sweep_users()
             refused = plain is not None and not reduced <= best + self._slack()
@@ -176,6 +183,8 @@ class _Loop:
             if settings.train_prediction:
                 self._prediction_step()
             measured = None
+            if self.watch is not None and self.watch(self.passes, self._factors):
+                break
             if estimate <= promising:
                 self._sweep_users()  # so that every user's row is its own minimum given the items that are kept
                 measured = self._measure()

@@ -41,4 +41,4 @@ class Retrain:
         )
         m, n = task.after.interactions.shape
         start = Factors.random(m, n, task.original.rank, seed=self.seed, dtype=task.after.dtype)
-        return run_passes(task.after, start, settings, scale=task.push, on_pass=on_pass)
+        return run_passes(task.after, start, settings, scale=task.push, on_pass=on_pass, watch=task.watch)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from alteraser.erasers.driver import OnPass, Outcome
+from alteraser.erasers.driver import OnPass, Outcome, Watch
 from alteraser.models import Factors, Problem
 from alteraser.solvers.rows import default_threads
 from alteraser.solvers.stationarity import Push, push
@@ -32,6 +32,8 @@ class Task:
     touched_items: Array
     threads: int = 0
     """0: every processor this process may use."""
+    watch: Watch | None = None
+    """Looks at the model after each pass or epoch and may end the run there: early stopping, curves over passes."""
 
     @property
     def workers(self) -> int:

@@ -7,11 +7,27 @@ from collections.abc import Callable
 from alteraser.errors import InvalidInput
 from alteraser.solvers.ah_newton import AHNewton
 from alteraser.solvers.cg import ConjugateGradient
+from alteraser.solvers.differentiated import Differentiated
 from alteraser.solvers.rows import RowReport, RowSolver
+
+
+def _hf_newton() -> RowSolver:
+    from alteraser.solvers.hf_newton import HFNewton
+
+    return Differentiated("hf-newton", HFNewton())
+
+
+def _gauss_newton() -> RowSolver:
+    from alteraser.solvers.hf_newton import HFNewton
+
+    return Differentiated("gauss-newton", HFNewton("gauss-newton"))
+
 
 SOLVERS: dict[str, Callable[[], RowSolver]] = {
     "ah-newton": AHNewton,
     "cg": ConjugateGradient,
+    "hf-newton": _hf_newton,
+    "gauss-newton": _gauss_newton,
 }
 """Row solvers by the name used on the command line."""
 

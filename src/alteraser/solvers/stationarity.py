@@ -36,7 +36,7 @@ class Evaluation:
 
 
 @singledispatch
-def evaluate(problem: Problem, factors: Factors, *, threads: int | None = None) -> Evaluation:
+def evaluate(problem: Any, factors: Factors, *, threads: int | None = None) -> Evaluation:
     """Objective, gradient with respect to P and Q, and ‖Θ‖_B, in float64. O(|D|d + (m+n)d²)."""
     threads = threads or default_threads()
     h = factors.prediction
@@ -52,7 +52,7 @@ def evaluate(problem: Problem, factors: Factors, *, threads: int | None = None) 
 
 @singledispatch
 def gradient_norm(
-    problem: Problem,
+    problem: Any,
     factors: Factors,
     user_gradient: Float64,
     item_gradient: Float64,

@@ -1,0 +1,195 @@
+"""First-order training and fine-tuning: the paper's Original, Retrain, Retrain* and Warm-Start (Liu et al. 2022, §4.1).
+
+AdamW (Loshchilov & Hutter, ICLR 2019) on the same objective as every other method, all missing cells included, in
+mini-batches of users. The penalty λ is part of the loss and the decoupled decay is 0: decoupled decay has another
+fixed point, because the missing cells' weight would not scale with it, and is therefore a variant with its own name.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from alteraser.erasers.driver import OnPass, Outcome, PassRecord
+from alteraser.erasers.task import Task
+from alteraser.errors import Interrupted, InvalidInput, NumericFailure
+from alteraser.models import Factors
+from alteraser.solvers.stationarity import evaluate, gradient_norm
+
+if TYPE_CHECKING:
+    import torch
+
+    from alteraser.autograd.cells import Differentiable
+
+Optimizer = Literal["adamw", "adam", "sgd"]
+
+FLAT = 1e-4
+"""Without somebody watching, an epoch counts as progress if it lowers the loss by this share."""
+
+
+@dataclass(frozen=True)
+class FirstOrder:
+    """Epochs over mini-batches of users, from the original model (warm start) or from a random one (retraining)."""
+
+    start: Literal["original", "random"] = "original"
+    optimizer: Optimizer = "adamw"
+    learning_rate: float = 0.01
+    batch_users: int = 2048
+    """Users per mini-batch, 0 for all at once. The partition is drawn once, its order anew in every epoch."""
+    max_passes: int = 1000
+    """Cap on epochs."""
+    patience: int = 10
+    """Epochs without progress of the loss after which to stop, when no ``watch`` decides."""
+    tolerance: float = 1e-3
+    """What residual counts as converged; first-order methods do not stop by it."""
+    weight_decay: float = 0.0
+    """AdamW's decoupled decay, a variant; the penalty is in the loss."""
+    seed: int = 1
+    """Of the mini-batches and their order: the training seed."""
+    initial_seed: int = 1
+    """Of the random start."""
+    train_prediction: bool = False
+    as_recbole: bool = False
+    """The loss with RecBole's padding counted as positives, to see what it does; never a good idea."""
+    solver: str = "adamw"
+    name: str = "warm-start"
+
+    def __post_init__(self) -> None:
+        if not self.learning_rate > 0 or self.batch_users < 0 or self.max_passes < 0 or self.patience < 1:
+            raise InvalidInput(
+                "FirstOrder: learning_rate must be above 0, patience at least 1, batch_users and max_passes at least 0"
+            )
+        if self.optimizer not in ("adamw", "adam", "sgd"):
+            raise InvalidInput(f"unknown optimizer {self.optimizer!r}; there are adamw, adam, sgd")
+
+    def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
+        """Epochs on L_{D_r} until the loss, or the watcher of ``task``, sees no progress; see ``Eraser.erase``."""
+        from alteraser.autograd import cells_of
+
+        problem = task.after
+        if self.as_recbole:
+            from alteraser.autograd.cells import SquaredCells
+
+            cells: Differentiable = SquaredCells(problem, pad=_padding_vector(task.original.rank, self.initial_seed))
+        else:
+            cells = cells_of(problem)
+        start = task.original
+        if self.start == "random":
+            m, n = problem.interactions.shape
+            start = Factors.random(m, n, start.rank, seed=self.initial_seed, dtype=problem.dtype)
+        run = _Run(self, cells, start.astype(problem.dtype), task)
+        try:
+            trace = run.epochs(on_pass)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted; nothing was changed") from None
+        factors = run.factors()
+        here = evaluate(problem, factors, threads=task.workers)
+        norm = gradient_norm(problem, factors, here.user_gradient, here.item_gradient, threads=task.workers)
+        residual = norm / task.push if task.push > 0 else norm
+        if not np.isfinite(here.objective):
+            raise NumericFailure(f"training diverged with {self.optimizer}: lower the learning rate")
+        m, n = problem.interactions.shape
+        rows = (m + n) * len(trace)
+        return Outcome(
+            factors, tuple(trace), here.objective, residual, residual <= self.tolerance, len(trace), rows, 0, 0
+        )
+
+
+def warm_start(**settings: Any) -> FirstOrder:
+    """Warm-Start: fine-tune the original model on the remaining data with AdamW (§4.1)."""
+    return FirstOrder(**{"start": "original", "name": "warm-start", **_named(settings)})
+
+
+def retrain_adamw(**settings: Any) -> FirstOrder:
+    """Retrain: AdamW from a random start, the paper's denominator."""
+    return FirstOrder(**{"start": "random", "name": "retrain-adamw", **_named(settings)})
+
+
+def _named(settings: dict[str, Any]) -> dict[str, Any]:
+    solver = settings.pop("solver", None)
+    if solver is not None and "optimizer" not in settings:
+        settings = {**settings, "optimizer": solver, "solver": solver}
+    return settings
+
+
+class _Run:
+    """Parameters, optimizer and the loop over epochs."""
+
+    def __init__(self, method: FirstOrder, cells: Differentiable, start: Factors, task: Task) -> None:
+        import torch
+
+        if torch.get_num_threads() != task.workers:
+            torch.set_num_threads(task.workers)
+        self.method, self.cells, self.task = method, cells, task
+        self.P, self.Q, self.h = (
+            torch.from_numpy(np.array(x)).requires_grad_() for x in (start.users, start.items, start.prediction)
+        )
+        self.h.requires_grad_(method.train_prediction)
+        self.batches = cells.batches(method.batch_users, method.seed)
+        self.order = np.random.default_rng([method.seed, 1])
+        self.optimizer = self._optimizer()
+
+    def epochs(self, on_pass: OnPass | None) -> list[PassRecord]:
+        method, trace = self.method, []
+        best, waited = np.inf, 0
+        rows = self.P.shape[0] + self.Q.shape[0]
+        for epoch in range(1, method.max_passes + 1):
+            began = time.perf_counter()
+            loss = self._epoch()
+            record = PassRecord(epoch, "all", loss, None, time.perf_counter() - began, rows, False)
+            trace.append(record)
+            if on_pass:
+                on_pass(record)
+            if not np.isfinite(loss):
+                raise NumericFailure(
+                    f"the loss is not finite after {epoch} epochs of {method.optimizer}: lower the learning rate "
+                    f"(it is {method.learning_rate:g})"
+                )
+            if self.task.watch is not None:
+                if self.task.watch(epoch, self.factors):
+                    break
+                continue
+            waited = 0 if loss < best - FLAT * abs(best if np.isfinite(best) else loss) else waited + 1
+            best = min(best, loss)
+            if waited >= method.patience:
+                break
+        return trace
+
+    def _epoch(self) -> float:
+        total = 0.0
+        for index in self.order.permutation(len(self.batches)):
+            self.optimizer.zero_grad(set_to_none=True)
+            loss = self.cells.loss(self.P, self.Q, self.h, self.batches[index])
+            loss.backward()
+            self.optimizer.step()
+            total += float(loss.detach())
+        return total
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        import torch
+
+        method = self.method
+        parameters = [self.P, self.Q] + ([self.h] if method.train_prediction else [])
+        if method.optimizer == "sgd":
+            return torch.optim.SGD(parameters, lr=method.learning_rate, momentum=0.0)
+        kind: Callable[..., torch.optim.Optimizer] = (
+            torch.optim.AdamW if method.optimizer == "adamw" else torch.optim.Adam
+        )
+        decay = {"weight_decay": method.weight_decay} if method.optimizer == "adamw" else {}
+        return kind(parameters, lr=method.learning_rate, fused=True, **decay)
+
+    def factors(self) -> Factors:
+        """Copies of the parameters as they are."""
+        return Factors(*(x.detach().numpy().copy() for x in (self.P, self.Q, self.h)))
+
+
+def _padding_vector(rank: int, seed: int) -> torch.Tensor:
+    """A vector of norm about 1: what Xavier initialization leaves in the row that padding reads."""
+    import torch
+
+    values = np.random.default_rng([seed, 2]).standard_normal(rank) / np.sqrt(rank)
+    return torch.from_numpy(values)
