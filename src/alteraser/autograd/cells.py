@@ -151,7 +151,29 @@ class SquaredRows:
             scores, missing = found
             return part.observed(scores) + part.own * torch.square(missing).sum(1) + part.ridge * torch.square(x).sum(1)
 
-        return RowBatch(outputs, loss)
+        return RowBatch(outputs, loss, lambda index: _single(part, other, root, index))
+
+
+def _single(part: _Part, other: Tensor, root: Tensor, index: int) -> RowBatch:
+    """Row ``index`` of ``part`` with its observed cells' vectors gathered once."""
+    cells = slice(int(part.pattern.starts[index]), int(part.pattern.starts[index + 1]))
+    vectors = other[part.pattern.columns[cells].long()]
+
+    def of(values: Tensor | float) -> Tensor | float:
+        return values[cells] if isinstance(values, Tensor) else values
+
+    c, y, missing = of(part.confidence), of(part.target), of(part.missing)
+    own, ridge = part.own[index], part.ridge[index]
+
+    def outputs(x: Tensor) -> tuple[Tensor, ...]:
+        return x @ vectors.T, x @ root
+
+    def loss(found: tuple[Tensor, ...], x: Tensor) -> Tensor:
+        scores, unseen = found
+        observed = c * torch.square(y - scores) - missing * torch.square(scores)
+        return observed.sum(1) + own * torch.square(unseen).sum(1) + ridge * torch.square(x).sum(1)
+
+    return RowBatch(outputs, loss)
 
 
 @dataclass(frozen=True)
@@ -307,7 +329,7 @@ class ScoredSide:
             cells = functional.softplus(s) - targets * s if logistic else torch.square(targets - s)
             return (weights * cells).sum(1) + ridge * torch.square(x).sum(1)
 
-        return RowBatch(outputs, loss)
+        return RowBatch(outputs, loss, lambda index: self.batch(other, every[index : index + 1]))
 
     def _dense(self, rows: Array, others: int) -> tuple[Tensor, Tensor]:
         side, dtype = self.side, self.problem.dtype

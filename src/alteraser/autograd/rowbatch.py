@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from alteraser.errors import InvalidInput
+
 Product = Callable[[Tensor], Tensor]
 
 
@@ -24,6 +26,14 @@ class RowBatch:
     """x (B, d) → what the loss is convex in, usually scores; any shapes."""
     loss: Callable[[tuple[Tensor, ...], Tensor], Tensor]
     """(outputs, x) → losses (B,), with all terms that depend on x, the penalty too."""
+    single: Callable[[int], RowBatch] | None = None
+    """Row i as a batch of its own, for methods that work row by row."""
+
+    def row(self, index: int) -> RowBatch:
+        """Row ``index`` alone. InvalidInput where the problem does not offer that."""
+        if self.single is None:
+            raise InvalidInput("these rows cannot be taken one by one: use a solver that takes them all at once")
+        return self.single(index)
 
     def losses(self, x: Tensor) -> Tensor:
         """l_i(x_i), (B,), differentiable."""

@@ -47,7 +47,8 @@ def _root(
 for _name in COMMANDS:
     _module = importlib.import_module(f"alteraser.cli.{_name}")
     app.command(_name)(getattr(_module, _name))
-app.add_typer(importlib.import_module("alteraser.cli.data").app, name="data")
+for _name in ("data", "bench"):
+    app.add_typer(importlib.import_module(f"alteraser.cli.{_name}").app, name=_name)
 
 
 def main(argv: list[str] | None = None) -> int:

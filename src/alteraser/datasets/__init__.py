@@ -1,6 +1,14 @@
 """Data the product brings: a generated household service, public sets by name, and the paper's noise scenario."""
 
 from alteraser.datasets.household import HouseholdData, Story, generate_household
-from alteraser.datasets.scenario import NoiseScenario, inject_noise
+from alteraser.datasets.scenario import DeletionScenario, NoiseScenario, delete_true, inject_noise
 
-__all__ = ["HouseholdData", "NoiseScenario", "Story", "generate_household", "inject_noise"]
+__all__ = [
+    "DeletionScenario",
+    "HouseholdData",
+    "NoiseScenario",
+    "Story",
+    "delete_true",
+    "generate_household",
+    "inject_noise",
+]

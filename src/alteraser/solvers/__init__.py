@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from alteraser.errors import InvalidInput
 from alteraser.solvers.ah_newton import AHNewton
@@ -11,23 +12,33 @@ from alteraser.solvers.differentiated import Differentiated
 from alteraser.solvers.rows import RowReport, RowSolver
 
 
-def _hf_newton() -> RowSolver:
+def _newton(name: str) -> RowSolver:
     from alteraser.solvers.hf_newton import HFNewton
 
-    return Differentiated("hf-newton", HFNewton())
+    return Differentiated(name, HFNewton("gauss-newton" if name == "gauss-newton" else "hessian"))
 
 
-def _gauss_newton() -> RowSolver:
-    from alteraser.solvers.hf_newton import HFNewton
+def _scipy(name: str) -> RowSolver:
+    from alteraser.solvers.scipy_rows import SciPyRows
 
-    return Differentiated("gauss-newton", HFNewton("gauss-newton"))
+    return Differentiated(name, SciPyRows(name))  # type: ignore[arg-type]
+
+
+def _first_order(name: str) -> RowSolver:
+    from alteraser.solvers.first_order_rows import FirstOrderRows
+
+    return Differentiated(name, FirstOrderRows(name))  # type: ignore[arg-type]
 
 
 SOLVERS: dict[str, Callable[[], RowSolver]] = {
     "ah-newton": AHNewton,
     "cg": ConjugateGradient,
-    "hf-newton": _hf_newton,
-    "gauss-newton": _gauss_newton,
+    **{name: partial(_newton, name) for name in ("hf-newton", "gauss-newton")},
+    **{
+        name: partial(_scipy, name)
+        for name in ("newton-cg", "trust-ncg", "trust-krylov", "bfgs", "l-bfgs", "nonlinear-cg")
+    },
+    **{name: partial(_first_order, name) for name in ("adahessian", "adamw", "adam", "sgd")},
 }
 """Row solvers by the name used on the command line."""
 
@@ -36,10 +47,9 @@ def row_solver(solver: str | RowSolver) -> RowSolver:
     """The solver called ``solver``, or ``solver`` itself. Raises InvalidInput for an unknown name."""
     if not isinstance(solver, str):
         return solver
-    try:
-        return SOLVERS[solver]()
-    except KeyError:
-        raise InvalidInput(f"unknown solver {solver!r}; there are {', '.join(SOLVERS)}") from None
+    if solver not in SOLVERS:
+        raise InvalidInput(f"unknown solver {solver!r}; there are {', '.join(SOLVERS)}")
+    return SOLVERS[solver]()
 
 
 __all__ = ["SOLVERS", "AHNewton", "ConjugateGradient", "RowReport", "RowSolver", "row_solver"]
