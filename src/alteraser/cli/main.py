@@ -76,6 +76,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _prepare_process() -> None:
+    # threads that wait spin by default, which on a shared machine slows the others and is counted as work
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if hasattr(signal, "SIGTERM"):
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that clean-up runs, as for Ctrl-C
     for stream in (sys.stdout, sys.stderr):

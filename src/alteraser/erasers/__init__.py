@@ -8,6 +8,7 @@ from alteraser.erasers.alteraser import AltEraser
 from alteraser.erasers.driver import Outcome, PassRecord, Settings, run_passes
 from alteraser.erasers.first_order import FirstOrder, retrain_adamw, warm_start
 from alteraser.erasers.global_newton import GlobalNewton
+from alteraser.erasers.influence import Influence
 from alteraser.erasers.retrain import Retrain
 from alteraser.erasers.task import Eraser, Task
 from alteraser.errors import InvalidInput
@@ -17,6 +18,7 @@ ERASERS: dict[str, Callable[..., Eraser]] = {
     "retrain": Retrain,
     "warm-start": warm_start,
     "retrain-adamw": retrain_adamw,
+    "influence": Influence,
     "global-newton": GlobalNewton,
 }
 """Erasers by the name used on the command line."""
@@ -38,6 +40,7 @@ __all__ = [
     "Eraser",
     "FirstOrder",
     "GlobalNewton",
+    "Influence",
     "Outcome",
     "PassRecord",
     "Retrain",

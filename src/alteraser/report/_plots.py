@@ -43,7 +43,7 @@ def residual_figure(curves: Sequence[Curve], tolerance: float | None) -> Figure:
                 "hovertemplate": "pass %{x}: %{y:.2g}<extra>%{fullData.name}</extra>",
             }
         )
-    layout = _layout("passes", "residual")
+    layout = layout_of("passes", "residual")
     layout["yaxis"] |= {"type": "log", "dtick": 1, "exponentformat": "power"}
     layout["xaxis"] |= {"rangemode": "tozero"}
     if tolerance is not None and tolerance > 0:
@@ -95,7 +95,7 @@ def scores_figure(before: Sequence[float], after: Sequence[float], retrained: Se
                 "hovertemplate": "score %{x:.2f}: %{y:.0f} %<extra>%{fullData.name}</extra>",
             }
         )
-    layout = _layout("predicted score", "of the forgotten interactions")
+    layout = layout_of("predicted score", "of the forgotten interactions")
     layout["yaxis"] |= {"ticksuffix": " %", "rangemode": "tozero"}
     return {"data": traces, "layout": layout}
 
@@ -107,7 +107,8 @@ def _histogram(scores: Sequence[float], low: float, width: float) -> list[float]
     return [count / len(scores) for count in counts]
 
 
-def _layout(x: str, y: str) -> Figure:
+def layout_of(x: str, y: str) -> Figure:
+    """The layout that all plots share, with titles for the axes."""
     axis: Figure = {
         "gridcolor": RULE,
         "zeroline": False,

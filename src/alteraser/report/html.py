@@ -60,15 +60,19 @@ def render_report(report: ForgettingReport) -> str:
         _limits(report.limits),
         _details(report.details),
     ]
-    body = "\n".join(section for section in sections if section)
-    scripts = f"<script>{_plotly()}</script>\n<script>{DRAW}</script>" if 'class="plot"' in body else ""
+    return document(report.title, "\n".join(section for section in sections if section))
+
+
+def document(title: str, body: str) -> str:
+    """A whole page around ``body``, with plotly and the drawing script if there is a plot in it."""
+    scripts = f"<script>{plotly_source()}</script>\n<script>{DRAW}</script>" if 'class="plot"' in body else ""
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}">
-<title>{escape(report.title)}</title>
+<title>{escape(title)}</title>
 <style>{CSS}</style>
 </head>
 <body>
@@ -203,7 +207,7 @@ def _scores(report: ForgettingReport) -> str:
             "which is what a model says that never saw these interactions."
         )
     figure = scores_figure(report.scores_before, report.scores_after, report.scores_retrained)
-    return _plot(
+    return plot_section(
         "How the forgotten interactions are scored now",
         text,
         figure,
@@ -216,7 +220,7 @@ def _residual(curves: Sequence[Curve], tolerance: float | None) -> str:
     if not curves:
         return ""
     rows = [[curve.name, f"{x:g}", f"{y:.3g}"] for curve in curves for x, y in zip(curve.x, curve.y, strict=True)]
-    return _plot(
+    return plot_section(
         "How thoroughly, pass by pass",
         "Removing the interactions pushes the model towards another state. The residual is the share of that "
         "push that is still unresolved: 1 before anything was done, and each line of the grid a tenth of the "
@@ -255,7 +259,8 @@ def _details(details: Sequence[tuple[str, str]]) -> str:
 # --- pieces -----------------------------------------------------------------------------------------------
 
 
-def _plot(heading: str, text: str, figure: dict[str, Any], numbers: str) -> str:
+def plot_section(heading: str, text: str, figure: dict[str, Any], numbers: str) -> str:
+    """A section with one plot, and its numbers folded away below; ``numbers`` is HTML."""
     return f"""<section>
 <h2>{escape(heading)}</h2>
 {_paragraph(text)}<figure>
@@ -294,7 +299,7 @@ def _json(value: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _plotly() -> str:
+def plotly_source() -> str:
     """Plotly's script, which is part of the Python package."""
     try:
         from plotly.offline import get_plotlyjs

@@ -183,7 +183,8 @@ class Setting:
         return {
             "hyper_parameters": self.hyper.model_dump(), "eraser": type(eraser).__name__, **plain,
             "forgotten_share": len(self.scene.forgotten) / len(self.scene.before),
-            "forgetting_users": int(self.scene.users.size), "users_with_data": int((counts > 0).sum()),
+            "forgetting_users": int(self.scene.users.size), "asked_users": self.plan.users,
+            "users_with_data": int((counts > 0).sum()),
             "converged": bool(outcome.converged), "machine": machine(self.threads),
         }  # fmt: skip
 
@@ -290,7 +291,10 @@ def run_group(
     records = []
     for key in keys:
         began = time.perf_counter()
-        if store.record(key) is None:
+        known = store.record(key)
+        if known is not None:
+            _same_experiment(plan, folder, known, key, store)
+        else:
             setting = setting or _setting(plan, store, folder, key, data)
             setting.key = key
             method = METHODS[key.method]
@@ -308,6 +312,22 @@ def run_group(
             store.put(key, record, factors)
         records.append(record)
     return records
+
+
+def _same_experiment(plan: Plan, folder: Path, record: Record, key: Key, store: Store) -> None:
+    """InvalidInput when a stored cell was made with other hyper-parameters or another number of users."""
+    was = record["settings"]
+    entry: HyperParameters | None = getattr(plan.hyperparameters, plan.kind).get(folder.stem)
+    asked = min(plan.users, was["users_with_data"])
+    differs = []
+    if entry is not None and was["hyper_parameters"] != entry.model_dump():
+        differs.append("other hyper-parameters")
+    if key.scenario in ("noise", "true") and was["asked_users"] != plan.users:
+        differs.append(f"--users {was['asked_users']}, not {asked}")
+    if differs:
+        raise InvalidInput(
+            f"{store.folder} holds cells of another experiment ({key}: {', '.join(differs)}): give another --out"
+        )
 
 
 def _setting(plan: Plan, store: Store, folder: Path, key: Key, data: Interactions) -> Setting:

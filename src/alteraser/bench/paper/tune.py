@@ -80,9 +80,7 @@ def tune(
                 )
             )  # fmt: skip
     best = max((t for t in trials if t.stage == "objective"), key=lambda t: t.score)
-    objective = Objective(
-        missing_weight=best.setting["missing_weight"], regularization=best.setting["regularization"]
-    )
+    objective = Objective(missing_weight=best.setting["missing_weight"], regularization=best.setting["regularization"])
     for rate in LEARNING_RATES:
         for batch in BATCHES:
             found, epochs = _first_order(scene, objective, factors, rate, batch, threads)

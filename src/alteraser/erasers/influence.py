@@ -1,0 +1,194 @@
+"""Influence-function removal: one step on the whole model (Liu et al., RecSys 2022, §4.2; Koh & Liang, ICML 2017).
+
+    Θ_u = Θ_a − H⁻¹ g,      g = ∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)
+
+g is the push of the deletion (Eq. 6, and exact where a deleted cell stays in the sum as a missing one). H is the
+Hessian of L over P and Q together, on D_a (it could have been stored before the request came) or on D_r. It is never
+formed; its inverse is applied by conjugate gradients, by a Neumann series, or replaced by a Kronecker-factored one.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from alteraser.erasers.driver import OnPass, Outcome, PassRecord
+from alteraser.erasers.task import Task
+from alteraser.errors import Interrupted, InvalidInput, NumericFailure
+from alteraser.models import Factors, Problem, Side
+from alteraser.solvers.joint import Curvature
+from alteraser.solvers.stationarity import evaluate, gradient_norm
+
+Float64 = npt.NDArray[np.float64]
+Pair = tuple[Float64, Float64]
+
+POWER_ITERATIONS = 30
+
+
+@dataclass(frozen=True)
+class Influence:
+    """One step Θ_a − H⁻¹ g on P and Q together; nothing is iterated over data but the products with H."""
+
+    hessian: Literal["after", "before"] = "after"
+    """H of L on D_r, or on D_a: the one that can be prepared before anybody asks."""
+    inverse: Literal["cg", "neumann", "kfac"] = "cg"
+    """``cg``: conjugate gradients. ``neumann``: Σ_k (I − H/σ)^k g/σ, truncated (Agarwal et al., JMLR 2017).
+    ``kfac``: Kronecker-factored blocks (Martens & Grosse, ICML 2015), stored in O(m + n + d²)."""
+    steps: int = 60
+    """Products with H that CG, or terms that the series, may take."""
+    damping: float = 1e-3
+    """Added to H, relative to the curvature along g; H has none along rotations and may bend down elsewhere."""
+    preconditioned: bool = True
+    """CG and the series with the block diagonal of H, the rows' own systems."""
+    push: Literal["difference", "gradient"] = "difference"
+    """``difference``: g as above. ``gradient``: ∇L_{D_r}(Θ_a), which also finishes what training left."""
+    tolerance: float = 1e-3
+    """What residual counts as converged."""
+    solver: str = "influence"
+    name: str = "influence"
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or not self.damping >= 0:
+            raise InvalidInput("Influence: steps must be at least 1 and damping at least 0")
+
+    def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
+        """See ``Eraser.erase``. InvalidInput where D_a is needed and not known, or h is trained."""
+        try:
+            with threadpool_limits(1):
+                return self._erase(task, on_pass)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted; nothing was changed") from None
+
+    def _erase(self, task: Task, on_pass: OnPass | None) -> Outcome:
+        began = time.perf_counter()
+        if np.any(task.original.prediction != 1):
+            raise InvalidInput("influence needs h = 1; this model has a trained prediction vector")
+        if task.before is None and (self.hessian == "before" or self.push == "difference"):
+            raise InvalidInput(
+                "the data before the deletion are not known exactly (interactions were added since): "
+                'use Influence(hessian="after", push="gradient")'
+            )
+        start = task.original.astype(np.float64)
+        g = self._gradient(task, start)
+        problem = task.before if self.hessian == "before" and task.before is not None else task.after
+        step, products = self._apply_inverse(problem, start, g, task.workers)
+        factors = Factors(start.users - step[0], start.items - step[1], start.prediction)
+        if not (np.all(np.isfinite(factors.users)) and np.all(np.isfinite(factors.items))):
+            raise NumericFailure("the influence step is not finite: raise the damping or the regularization")
+        factors = factors.astype(task.original.dtype)
+        here = evaluate(task.after, factors, threads=task.workers)
+        norm = gradient_norm(task.after, factors, here.user_gradient, here.item_gradient, threads=task.workers)
+        residual = norm / task.push if task.push > 0 else norm
+        rows = sum(task.after.interactions.shape)
+        record = PassRecord(1, "all", here.objective, residual, time.perf_counter() - began, rows, False)
+        if on_pass:
+            on_pass(record)
+        if task.watch is not None:
+            task.watch(1, lambda: factors)
+        return Outcome(factors, (record,), here.objective, residual, residual <= self.tolerance, 1, rows, products, 0)
+
+    def _gradient(self, task: Task, start: Factors) -> Pair:
+        """Half of g."""
+        after = evaluate(task.after, start, threads=task.workers)
+        g = after.user_gradient, after.item_gradient
+        if self.push == "difference" and task.before is not None:
+            before = evaluate(task.before, start, threads=task.workers)
+            g = g[0] - before.user_gradient, g[1] - before.item_gradient
+        return g[0] / 2, g[1] / 2
+
+    def _apply_inverse(self, problem: Problem, start: Factors, g: Pair, threads: int) -> tuple[Pair, int]:
+        size = _dot(g, g)
+        if size == 0:
+            return g, 0
+        if self.inverse == "kfac":
+            users = kronecker_inverse(problem.users, start.items, g[0], self.damping)
+            return (users, kronecker_inverse(problem.items, start.users, g[1], self.damping)), 0
+        curvature = Curvature(problem, start, threads)
+        along = abs(_dot(g, curvature.hessian(g))) / size
+        shift = self.damping * along
+
+        def product(v: Pair) -> Pair:
+            hv = curvature.hessian(v)
+            return hv[0] + shift * v[0], hv[1] + shift * v[1]
+
+        precondition = curvature.precondition if self.preconditioned else (lambda r: r)
+        if self.inverse == "neumann":
+            return self._series(product, precondition, g)
+        return self._conjugate_gradients(product, precondition, g)
+
+    def _conjugate_gradients(self, product: Any, precondition: Any, g: Pair) -> tuple[Pair, int]:
+        """(H + μ)⁻¹ g; where H bends down along a search direction, what was found until then."""
+        x: Pair = (np.zeros_like(g[0]), np.zeros_like(g[1]))
+        r = g
+        z = precondition(r)
+        p = z
+        rz = first = _dot(r, z)
+        count = 1  # the damping's
+        while count < self.steps and rz > 1e-12 * first:
+            q = product(p)
+            count += 1
+            bent = _dot(p, q)
+            if not bent > 0:
+                if count == 2:
+                    x = z  # not even the first direction can be trusted: the blocks alone
+                break
+            step = rz / bent
+            x = (x[0] + step * p[0], x[1] + step * p[1])
+            r = (r[0] - step * q[0], r[1] - step * q[1])
+            z = precondition(r)
+            rz, before = _dot(r, z), rz
+            p = (z[0] + rz / before * p[0], z[1] + rz / before * p[1])
+        return x, count
+
+    def _series(self, product: Any, precondition: Any, g: Pair) -> tuple[Pair, int]:
+        """Terms of Σ (I − B⁻¹H/σ)^k B⁻¹g/σ, summed by Horner's rule: x ← x + B⁻¹(g − Hx)/σ.
+
+        With the two-block diagonal B no eigenvalue of a positive H is above 2; without, σ is a power iteration's.
+        """
+        scale, spent = 2.1, 1
+        if not self.preconditioned:
+            v = (np.ones_like(g[0]) + g[0], np.ones_like(g[1]) + g[1])
+            for _ in range(POWER_ITERATIONS):
+                size = np.sqrt(_dot(v, v))
+                v = product((v[0] / size, v[1] / size))
+            scale, spent = 1.3 * float(np.sqrt(_dot(v, v))), 1 + POWER_ITERATIONS
+        first = precondition(g)
+        x = (first[0] / scale, first[1] / scale)
+        for _ in range(self.steps):
+            hx = product(x)
+            step = precondition((g[0] - hx[0], g[1] - hx[1]))
+            x = (x[0] + step[0] / scale, x[1] + step[1] / scale)
+        return x, spent + self.steps
+
+
+def kronecker_inverse(side: Side, other: Float64, right: Float64, damping: float) -> Float64:
+    """F⁻¹ · right for one embedding table, F = diag(κ) ⊗ S + ridge, (rows, d).
+
+    The exact block of row i is A_i = Σ_cells w z zᵀ + ridge_i I. K-FAC takes the expectation of a product for the
+    product of expectations: with one-hot inputs the input factor is diagonal, κ_i = Σ_cells w_ij (observed c, missing
+    w₀ a_i b_j), and S = Σ_ij w_ij z_j z_jᵀ / Σ_ij w_ij is what all rows share. ``damping`` is relative to tr(S)/d.
+    """
+    z = other.astype(np.float64)
+    b = side.other.astype(np.float64) if side.other.size else np.ones(len(z))
+    own = side.own.astype(np.float64)
+    w0 = float(side.missing_weight)
+    rows = np.repeat(np.arange(side.rows), side.counts)
+    missing = w0 * own[rows] * b[side.indices]
+    surplus = (side.confidence.astype(np.float64) if side.confidence.size else 1.0) - missing
+    kappa = w0 * own * b.sum() + np.bincount(rows, surplus, minlength=side.rows)
+    weight = w0 * own.sum() * b + np.bincount(side.indices, surplus, minlength=len(z))
+    shared = (z * weight[:, None]).T @ z / max(float(weight.sum()), 1e-300)
+    values, vectors = np.linalg.eigh(shared)
+    level = damping * float(np.trace(shared)) / len(values)
+    scales = np.maximum(kappa, 0.0)[:, None] * (np.maximum(values, 0.0) + level)[None, :]
+    answer: Float64 = ((right @ vectors) / (scales + side.ridge.astype(np.float64)[:, None])) @ vectors.T
+    return answer
+
+
+def _dot(a: Pair, b: Pair) -> float:
+    return float(np.vdot(a[0], b[0]) + np.vdot(a[1], b[1]))
