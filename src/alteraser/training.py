@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from alteraser.defaults import defaults
 from alteraser.erasers.driver import OnPass, Outcome, Settings, run_passes
@@ -14,7 +14,7 @@ from alteraser.interactions import Interactions
 from alteraser.model import Model, TrainedOn
 from alteraser.models import Factors, Objective, Problem
 from alteraser.models.objective import Scaling, Weighting
-from alteraser.solvers import row_solver
+from alteraser.solvers import SOLVERS, row_solver
 from alteraser.solvers.rows import default_threads
 from alteraser.solvers.stationarity import evaluate
 
@@ -49,7 +49,8 @@ class ENMF(BaseModel):
     scaling_exponent: float = Field(default=1.0, ge=0.0, le=2.0)
     train_prediction: bool = False
     """Train the prediction vector h (then passes are not accelerated and convergence is slow)."""
-    solver: Literal["ah-newton", "cg"] = "ah-newton"
+    solver: str = "ah-newton"
+    """What updates rows, a name in ``alteraser.solvers.SOLVERS``."""
     tolerance: float = Field(default=1e-5, ge=0.0, allow_inf_nan=False)
     """Stop when ‖∇L‖_{B⁻¹} / ‖Θ‖_B is at most this; 1e-5 tells single requests from training noise."""
     max_passes: int = Field(default=500, ge=1)
@@ -61,6 +62,13 @@ class ENMF(BaseModel):
     seed: int = Field(default=0, ge=0)
     threads: int = Field(default=0, ge=0)
     """0: every processor this process may use."""
+
+    @field_validator("solver")
+    @classmethod
+    def _known_solver(cls, name: str) -> str:
+        if name not in SOLVERS:
+            raise ValueError(f"unknown solver {name!r}; there are {', '.join(SOLVERS)}")
+        return name
 
     def objective(self, data: Interactions) -> Objective:
         """The objective this configuration stands for on ``data``."""

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import warnings as _warnings
 
-from alteraser.errors import DependencyMissing
+from alteraser.extras import require
 
-try:
-    import torch as _torch
-except ImportError as cause:
-    raise DependencyMissing('this needs PyTorch: pip install "alteraser[torch]"') from cause
+require("torch", "torch", "differentiating a loss")
+import torch as _torch
 
 with _warnings.catch_warnings():
     # torch says once per process that its sparse matrices are in beta; it is said here, to nobody

@@ -25,18 +25,28 @@ def forget(
                                                "alone, whole users.")],
     data: Annotated[Path, typer.Option("--data", help="The data as trained on, or already without FORGET.")],
     out: Annotated[Path | None, typer.Option("--out", help="The new model directory.", show_default=False)] = None,
-    method: Annotated[str, typer.Option("--method", help="alteraser or retrain.")] = "alteraser",
-    solver: Annotated[str, typer.Option("--solver", help="ah-newton (exact rows) or cg (matrix-free).")] = "ah-newton",
+    method: Annotated[str, typer.Option("--method", help="alteraser, retrain, warm-start, retrain-adamw, influence or "
+                                              "global-newton.")] = "alteraser",
+    solver: Annotated[
+        str | None, typer.Option("--solver", help="What updates rows: ah-newton (exact), cg (matrix-free), hf-newton, "
+                                 "…; for warm-start and retrain-adamw: adamw, adam or sgd.", show_default="ah-newton"),
+    ] = None,
     tolerance: Annotated[
         float | None, typer.Option("--tolerance", help="Share of the deletion's push that may stay.",
                                    show_default="1e-3"),
     ] = None,
     max_passes: Annotated[
-        int | None, typer.Option("--max-passes", min=1, help="Cap on passes.", show_default="200; retrain 500")
+        int | None, typer.Option("--max-passes", min=1, help="Cap on passes.", show_default="the method's")
     ] = None,
-    memory: Annotated[int, typer.Option("--memory", help="Passes that acceleration combines; 0 for plain ones.")] = 6,
+    memory: Annotated[
+        int | None, typer.Option("--memory", min=0, help="Passes that acceleration combines; 0 for plain ones.",
+                                 show_default="6"),
+    ] = None,
     confirm: common.Confirm = False,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of a retrain's random start.")] = 1,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Seed of a retrain's random start, or of mini-batches.",
+                                 show_default="1"),
+    ] = None,
     whole_users: Annotated[
         bool, typer.Option("--whole-users", help="Forget everything of the users in FORGET.")
     ] = False,
@@ -77,7 +87,10 @@ def forget(
     with screen.phase("read", "reading"):
         original = common.load_model(model)
         reading = original.reading or ReadingOptions()
-        eraser = _eraser(method, original, solver, tolerance, max_passes, memory, seed, confirm)
+        eraser = _eraser(method, original, {
+            "solver": solver, "tolerance": tolerance, "max_passes": max_passes, "memory": memory, "seed": seed,
+            "confirm": confirm,
+        })  # fmt: skip
         wanted = common.read_forget(forget_set, reading, whole_users=whole_users)
         interactions = Interactions.read(data, reading)
     scope = {"whole_users": wanted.whole_users, "grown": grown}
@@ -96,28 +109,20 @@ def forget(
     return common.exit_code(erasure.outcome, tolerance)
 
 
-def _eraser(
-    method: str,
-    model: Model,
-    solver: str,
-    tolerance: float | None,
-    max_passes: int | None,
-    memory: int,
-    seed: int,
-    confirm: bool,
-) -> Eraser:
-    from alteraser.erasers import eraser
+def _eraser(method: str, model: Model, given: dict[str, Any]) -> Eraser:
+    """The eraser called ``method`` with the options that were given; InvalidInput for one it does not have."""
+    from alteraser.erasers import accepted, eraser
     from alteraser.solvers import row_solver
 
-    row_solver(solver)
-    settings: dict[str, Any] = {
-        "solver": solver, "tolerance": DEFAULT_TOLERANCE if tolerance is None else tolerance, "memory": memory,
-        "train_prediction": model.trains_prediction, "confirm": confirm,
-    }  # fmt: skip
-    if max_passes is not None:
-        settings["max_passes"] = max_passes
-    if method == "retrain":
-        settings["seed"] = seed
+    known = accepted(method)
+    settings = {name: value for name, value in given.items() if value is not None and value is not False}
+    for name in settings:
+        if name not in known:
+            raise InvalidInput(f"--{name.replace('_', '-')} means nothing to --method {method}")
+    if "solver" in settings and method in ("alteraser", "retrain"):
+        row_solver(settings["solver"])
+    if model.trains_prediction and "train_prediction" in known:
+        settings["train_prediction"] = True
     return eraser(method, **settings)
 
 

@@ -36,7 +36,9 @@ def train(
         bool,
         typer.Option("--train-prediction", help="Train the prediction vector h as well (slow to converge)."),
     ] = False,
-    solver: Annotated[str, typer.Option("--solver", help="ah-newton (exact rows) or cg (matrix-free).")] = "ah-newton",
+    solver: Annotated[
+        str, typer.Option("--solver", help="ah-newton (exact rows), cg (matrix-free), hf-newton, …")
+    ] = "ah-newton",
     dtype: Annotated[str, typer.Option("--dtype", help="float32 or float64.")] = "float32",
     seed: Annotated[int, typer.Option("--seed", help="Seed of the random start.")] = 0,
     tolerance: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 
 from alteraser.erasers.alteraser import AltEraser
 from alteraser.erasers.driver import Outcome, PassRecord, Settings, run_passes
@@ -24,14 +25,34 @@ ERASERS: dict[str, Callable[..., Eraser]] = {
 """Erasers by the name used on the command line."""
 
 
+_CLASSES: dict[str, type] = {
+    "alteraser": AltEraser,
+    "retrain": Retrain,
+    "warm-start": FirstOrder,
+    "retrain-adamw": FirstOrder,
+    "influence": Influence,
+    "global-newton": GlobalNewton,
+}
+
+_FIXED = {"name", "start"}
+"""Fields that a method's name decides."""
+
+
+def accepted(method: str) -> set[str]:
+    """Names of the settings that the eraser called ``method`` takes. Raises InvalidInput if unknown."""
+    if method not in _CLASSES:
+        raise InvalidInput(f"unknown method {method!r}; there are {', '.join(ERASERS)}")
+    names = {field.name for field in fields(_CLASSES[method])} - _FIXED
+    return names - {"solver"} if method in ("influence", "global-newton") else names
+
+
 def eraser(method: str | Eraser, **settings: object) -> Eraser:
     """The eraser called ``method`` with ``settings``, or ``method`` itself. Raises InvalidInput if unknown."""
     if not isinstance(method, str):
         return method
-    try:
-        return ERASERS[method](**settings)
-    except KeyError:
-        raise InvalidInput(f"unknown method {method!r}; there are {', '.join(ERASERS)}") from None
+    if method not in ERASERS:
+        raise InvalidInput(f"unknown method {method!r}; there are {', '.join(ERASERS)}")
+    return ERASERS[method](**settings)
 
 
 __all__ = [

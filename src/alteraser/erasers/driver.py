@@ -132,7 +132,7 @@ class _Loop:
         settings: Settings,
         scale: float | None,
         on_pass: OnPass | None,
-        watch: Watch | None,
+        watch: Watch | None = None,
     ) -> None:
         self.problem, self.settings, self.scale, self.on_pass = problem, settings, scale, on_pass
         self.watch, self.ended = watch, False

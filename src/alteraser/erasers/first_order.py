@@ -17,6 +17,7 @@ import numpy as np
 from alteraser.erasers.driver import OnPass, Outcome, PassRecord
 from alteraser.erasers.task import Task
 from alteraser.errors import Interrupted, InvalidInput, NumericFailure
+from alteraser.extras import require
 from alteraser.models import Factors
 from alteraser.solvers.stationarity import evaluate, gradient_norm
 
@@ -101,11 +102,13 @@ class FirstOrder:
 
 def warm_start(**settings: Any) -> FirstOrder:
     """Warm-Start: fine-tune the original model on the remaining data with AdamW (§4.1)."""
+    require("torch", "torch", "method warm-start")
     return FirstOrder(**{"start": "original", "name": "warm-start", **_named(settings)})
 
 
 def retrain_adamw(**settings: Any) -> FirstOrder:
     """Retrain: AdamW from a random start, the paper's denominator."""
+    require("torch", "torch", "method retrain-adamw")
     return FirstOrder(**{"start": "random", "name": "retrain-adamw", **_named(settings)})
 
 

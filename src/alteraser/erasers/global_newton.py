@@ -15,6 +15,7 @@ import numpy as np
 from alteraser.erasers.driver import OnPass, Outcome, PassRecord
 from alteraser.erasers.task import Task
 from alteraser.errors import Interrupted, NumericFailure
+from alteraser.extras import require
 from alteraser.models import Factors
 from alteraser.solvers.stationarity import evaluate, gradient_norm
 
@@ -36,6 +37,7 @@ class GlobalNewton:
 
     def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
         """See ``Eraser.erase``. Stops at the tolerance or at the cap, or where ``task.watch`` says so."""
+        require("torch", "torch", "method global-newton")
         import torch
 
         from alteraser.autograd import RowBatch, cells_of

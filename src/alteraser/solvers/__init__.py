@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from alteraser.errors import InvalidInput
+from alteraser.extras import require
 from alteraser.solvers.ah_newton import AHNewton
 from alteraser.solvers.cg import ConjugateGradient
 from alteraser.solvers.differentiated import Differentiated
@@ -13,18 +14,23 @@ from alteraser.solvers.rows import RowReport, RowSolver
 
 
 def _newton(name: str) -> RowSolver:
+    require("torch", "torch", f"solver {name}")
     from alteraser.solvers.hf_newton import HFNewton
 
     return Differentiated(name, HFNewton("gauss-newton" if name == "gauss-newton" else "hessian"))
 
 
 def _scipy(name: str) -> RowSolver:
+    require("torch", "torch", f"solver {name}")
     from alteraser.solvers.scipy_rows import SciPyRows
 
     return Differentiated(name, SciPyRows(name))  # type: ignore[arg-type]
 
 
 def _first_order(name: str) -> RowSolver:
+    require("torch", "torch", f"solver {name}")
+    if name == "adahessian":
+        require("pytorch_optimizer", "torch", f"solver {name}")
     from alteraser.solvers.first_order_rows import FirstOrderRows
 
     return Differentiated(name, FirstOrderRows(name))  # type: ignore[arg-type]

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from alteraser.errors import DependencyMissing, InvalidInput
+from alteraser.errors import InvalidInput
+from alteraser.extras import require
 from alteraser.solvers.differentiated import Minimized
 
 if TYPE_CHECKING:
@@ -90,12 +91,9 @@ class FirstOrderRows:
         if self.optimizer == "sgd":
             return torch.optim.SGD([point], lr=self.learning_rate)
         if self.optimizer == "adahessian":
-            try:
-                from pytorch_optimizer import AdaHessian
-            except ImportError as cause:
-                raise DependencyMissing(
-                    'AdaHessian comes from pytorch_optimizer: pip install "alteraser[bench]"'
-                ) from cause
+            require("pytorch_optimizer", "torch", "AdaHessian")
+            from pytorch_optimizer import AdaHessian
+
             torch.manual_seed(self.seed)
             return AdaHessian([point], lr=10 * self.learning_rate)
         kind = torch.optim.AdamW if self.optimizer == "adamw" else torch.optim.Adam

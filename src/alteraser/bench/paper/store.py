@@ -87,6 +87,9 @@ def replace_file(path: Path, content: bytes) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)  # as any other file; temporary ones are private
             os.replace(temporary, path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
