@@ -1,0 +1,143 @@
+"""Influence functions against dense Hessians and against the model that retraining gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import OBJECTIVES, random_factors, toy_interactions
+
+from alteraser.erasers import Influence, Retrain, Task, run_passes
+from alteraser.erasers.driver import Settings
+from alteraser.erasers.influence import kronecker_inverse
+from alteraser.errors import InvalidInput
+from alteraser.models import Factors, Objective, Problem
+from alteraser.solvers import AHNewton, twins
+from alteraser.solvers.joint import Curvature
+from alteraser.solvers.stationarity import evaluate, gradient_norm
+
+
+def dense(problem: Problem, theta: Factors) -> np.ndarray:
+    """Half the Hessian over (P, Q), column by column."""
+    curvature, (m, d), n = Curvature(problem, theta, 1), theta.users.shape, theta.items.shape[0]
+    columns = []
+    for unit in np.eye((m + n) * d):
+        V, W = curvature.hessian((unit[: m * d].reshape(m, d), unit[m * d :].reshape(n, d)))
+        columns.append(np.concatenate([V.ravel(), W.ravel()]))
+    return np.array(columns)
+
+
+def task_of(objective: Objective, *, seed: int = 0, passes: int = 5000, share: float = 1.0) -> Task:
+    """One interaction is deleted, or ``share`` of its confidence, from an original of so many passes."""
+    data = toy_interactions(9, 7, seed=seed)
+    weighted = data.__class__(data.users, data.items, data.indptr, data.indices, confidence=np.ones(len(data)))
+    confidence = np.ones(len(data))
+    confidence[4] = 1.0 - share
+    if share == 1.0:
+        remaining = weighted.keep(np.arange(len(data)) != 4)
+    else:
+        remaining = data.__class__(data.users, data.items, data.indptr, data.indices, confidence=confidence)
+    before, after = Problem(objective, weighted, np.float64), Problem(objective, remaining, np.float64)
+    start = random_factors(before, 3)
+    start = run_passes(before, start, Settings(AHNewton(), 1e-11, passes, memory=0, threads=1)).factors
+    rows = np.array([data.user_rows[4]]), np.array([data.indices[4]])
+    return Task(start, before, after, Task.rows(rows[0]), Task.rows(rows[1]), 1)
+
+
+@pytest.mark.parametrize("hessian", ["after", "before"])
+@pytest.mark.parametrize("preconditioned", [True, False])
+def test_conjugate_gradients_and_the_series_are_the_dense_solve(hessian: str, preconditioned: bool) -> None:
+    """λ large enough that H is positive definite at the start, which need not be a minimum."""
+    objective = Objective(missing_weight=0.2, regularization=30.0)
+    task = task_of(objective, passes=0)
+    problem = task.after if hessian == "after" else task.before
+    H = dense(problem, task.original)
+    assert np.linalg.eigvalsh(H)[0] > 0
+    g = [(evaluate(p, task.original).user_gradient, evaluate(p, task.original).item_gradient)
+         for p in (task.after, task.before)]  # fmt: skip
+    push = np.concatenate([(g[0][k] - g[1][k]).ravel() / 2 for k in (0, 1)])
+    along = abs(push @ H @ push) / (push @ push)
+    step = np.linalg.solve(H + 1e-3 * along * np.eye(len(H)), push)
+    expected = np.concatenate([task.original.users.ravel(), task.original.items.ravel()]) - step
+    for inverse, steps in (("cg", 500), ("neumann", 3000)):
+        method = Influence(hessian=hessian, inverse=inverse, steps=steps, preconditioned=preconditioned)
+        found = method.erase(task).factors
+        np.testing.assert_allclose(np.concatenate([found.users.ravel(), found.items.ravel()]), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", list(OBJECTIVES))
+def test_kronecker_factors_are_averages_over_every_cell(name: str) -> None:
+    problem = Problem(OBJECTIVES[name], toy_interactions(weighted=True), np.float64)
+    theta = random_factors(problem, 3)
+    right = np.random.default_rng(0).standard_normal(theta.users.shape)
+    side = problem.users
+    blocks, kappa = [], []
+    for row in range(side.rows):
+        A, _ = twins.system(side, theta.items, row)
+        blocks.append(A - side.ridge[row] * np.eye(3))
+        # the weights of the row's cells: what a system over vectors of ones adds up
+        ones, _ = twins.system(side, np.ones((side.other.size or problem.items.rows, 1)), row)
+        kappa.append(float(ones[0, 0] - side.ridge[row]))
+    shared = sum(blocks) / sum(kappa)
+    level = 1e-2 * np.trace(shared) / 3
+    found = kronecker_inverse(side, theta.items, right, 1e-2)
+    for row in range(side.rows):
+        system = kappa[row] * (shared + level * np.eye(3)) + side.ridge[row] * np.eye(3)
+        np.testing.assert_allclose(found[row], np.linalg.solve(system, right[row]), rtol=1e-8)
+
+
+def test_one_step_is_right_to_second_order() -> None:
+    """Halving what is deleted quarters the distance that the step leaves to the retrained minimum."""
+    objective = Objective(missing_weight=0.2, regularization=1.0)
+    errors, moves = [], []
+    for share in (0.4, 0.2, 0.1):
+        task = task_of(objective, share=share)
+        exact = run_passes(task.after, task.original, Settings(AHNewton(), 1e-11, 5000, memory=0, threads=1)).factors
+        found = Influence(steps=300, damping=0.0).erase(task).factors
+        cells = np.arange(9).repeat(7), np.tile(np.arange(7), 9)
+        errors.append(np.linalg.norm(found.scores(*cells) - exact.scores(*cells)))
+        moves.append(np.linalg.norm(task.original.scores(*cells) - exact.scores(*cells)))
+    assert all(error < 0.3 * move for error, move in zip(errors, moves, strict=True))
+    assert errors[1] < 0.35 * errors[0]
+    assert errors[2] < 0.35 * errors[1]
+
+
+@pytest.mark.parametrize("inverse", ["cg", "neumann", "kfac"])
+def test_the_outcome_is_measured_on_what_is_returned(inverse: str) -> None:
+    task = task_of(Objective(missing_weight=0.2, regularization=1.0))
+    found = Influence(inverse=inverse).erase(task)
+    here = evaluate(task.after, found.factors)
+    norm = gradient_norm(task.after, found.factors, here.user_gradient, here.item_gradient)
+    assert found.residual == pytest.approx(norm / task.push)
+    assert found.objective == pytest.approx(here.objective)
+    assert found.passes == len(found.trace) == 1
+    assert found.factors.dtype == task.original.dtype
+    assert (found.products > 0) == (inverse != "kfac")
+
+
+def test_the_whole_gradient_also_finishes_the_training() -> None:
+    """At a point that was not trained to the end, the difference of gradients undoes the deletion alone."""
+    task = task_of(Objective(missing_weight=0.2, regularization=1.0), passes=12)
+    difference = Influence(steps=300, damping=0.0).erase(task)
+    gradient = Influence(steps=300, damping=0.0, push="gradient").erase(task)
+    assert gradient.objective < difference.objective
+
+
+def test_what_cannot_be_done_is_refused() -> None:
+    task = task_of(Objective(missing_weight=0.2, regularization=1.0))
+    unknown = Task(task.original, None, task.after, task.touched_users, task.touched_items, 1)
+    with pytest.raises(InvalidInput, match='push="gradient"'):
+        Influence().erase(unknown)
+    Influence(push="gradient").erase(unknown)
+    trained = Factors(task.original.users, task.original.items, np.array([1.0, 2.0, 1.0]))
+    with pytest.raises(InvalidInput, match="h = 1"):
+        Influence().erase(Task(trained, task.before, task.after, task.touched_users, task.touched_items, 1))
+    with pytest.raises(InvalidInput, match="at least 1"):
+        Influence(steps=0)
+
+
+def test_retraining_is_not_an_influence_step() -> None:
+    """The step is a step: after a large deletion, retraining ends lower."""
+    task = task_of(Objective(missing_weight=0.2, regularization=1.0))
+    step = Influence(steps=300).erase(task)
+    again = Retrain(tolerance=1e-8, max_passes=3000).erase(task)
+    assert again.objective <= step.objective + 1e-9
