@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from alteraser.bench.paper.published import PUBLISHED
-from alteraser.bench.paper.tables import Group, Number, Record, Table, data_table, groups, tables
-from alteraser.report._plots import AFTER, BEFORE, STROKES, Figure, layout_of
+from alteraser.bench.paper.methods import METHODS
+from alteraser.bench.paper.tables import Group, Number, Record, Table, about_runs, data_table, groups, tables
+from alteraser.report._plots import AFTER, BEFORE, INK, Figure, layout_of
 from alteraser.report.html import document, plot_section
+
+COLORS = ("#0072B2", "#D55E00", "#007A5A", "#AA4499", "#9A6A00", "#56B4E9", "#1d2733")
+DASHES = ("solid", "dash", "dot", "dashdot")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross")
+"""Their lengths share no factor, so that many lines pass before two look alike."""
 
 
 def render_page(cells: Sequence[Record], *, about: dict[str, Any]) -> str:
@@ -25,7 +31,7 @@ def render_page(cells: Sequence[Record], *, about: dict[str, Any]) -> str:
     if found:
         parts.append(_table(data_table(found)))
     for group in found:
-        parts.append(f"<section><h2>{escape(group.title)}</h2></section>")
+        parts.append(f"<section><h2>{escape(group.title)}</h2><p>{escape(about_runs(group))}</p></section>")
         parts += [_plot(*drawn) for drawn in _plots(group)]
         parts += [_table(table) for table in tables(group)]
     parts += [_plot(*drawn) for drawn in _sweeps(found)]
@@ -58,121 +64,174 @@ def _table(table: Table) -> str:
 def _cell(cell: Number | str) -> str:
     if isinstance(cell, str):
         return f"<td>{escape(cell)}</td>"
-    return f'<td title="{escape(", ".join(cell.cells))}">{escape(str(cell))}</td>'
+    text = str(cell).replace(" ", "\N{NO-BREAK SPACE}")
+    return f'<td title="{escape(", ".join(cell.cells))}">{escape(text)}</td>'
 
 
-Drawn = tuple[str, str, Figure]
+Drawn = tuple[str, str, Figure, str]
+"""Heading, text, figure, and HTML of its numbers."""
 
 
-def _plot(heading: str, text: str, figure: Figure) -> str:
-    return plot_section(heading, text, figure, "in the tables below").replace("<h2>", "<h3>").replace("</h2>", "</h3>")
+def _plot(heading: str, text: str, figure: Figure, numbers: str) -> str:
+    section = plot_section(heading, text, figure, numbers).replace("<h2>", "<h3>").replace("</h2>", "</h3>")
+    height = figure["layout"].get("height")
+    # the box must be as high as the drawing, or what follows is drawn over
+    return section.replace('class="plot"', f'class="plot" style="height:{height}px"', 1) if height else section
 
 
 def _plots(group: Group) -> list[Drawn]:
-    bars = [
+    drawn = [
         _bars(group, "rbo@10", "RBO@10 to the retrained model", "Higher is closer to the AdamW-retrained model."),
         _bars(group, "re_predict", "Mean score of the forget set", "Close to the retrained model's is forgotten."),
         _bars(group, "ndcg@10", "NDCG@10 of the forgetting users", "Test items."),
         _bars(group, "ratio_adamw", "Times faster than retraining", "Both denominators.", also="ratio_fastest"),
+        _lines(group, "residual", "Residual by pass", by="pass"),
+        _lines(group, "rbo@10", "RBO@10 by pass", by="pass"),
+        _lines(group, "residual", "Residual by CPU time", by="cpu_seconds"),
+        _lines(group, "rbo@10", "RBO@10 by CPU time", by="cpu_seconds"),
     ]
-    lines = [
-        _lines(group, "residual", "Residual by CPU time", logarithmic=True),
-        _lines(group, "rbo@10", "RBO@10 by CPU time", logarithmic=False),
-    ]
-    return [drawn for drawn in [*bars, *lines] if drawn is not None]
+    return [one for one in drawn if one is not None]
+
+
+def _label(text: str) -> str:
+    """A method's name for an axis: in short lines, because phones are narrow; plotly reads it as HTML."""
+    return "<br>".join(escape(line) for line in textwrap.wrap(text, 26)) or " "
+
+
+def _stroke(place: int) -> dict[str, Any]:
+    line = {"color": COLORS[place % len(COLORS)], "dash": DASHES[place % len(DASHES)], "width": 2}
+    return {"mode": "lines+markers", "line": line, "marker": {"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 6}}
+
+
+def _with_legend_below(layout: Figure, entries: int) -> Figure:
+    """Many names would push the drawing off a narrow screen from above."""
+    layout["legend"] = {"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"}
+    layout["margin"] |= {"t": 16}
+    layout["height"] = 380 + 22 * entries
+    return layout
 
 
 def _bars(group: Group, metric: str, heading: str, text: str, *, also: str | None = None) -> Drawn | None:
-    traces = []
+    traces: list[Figure] = []
+    ratio = metric.startswith("ratio")
+    shown: dict[str, None] = {}
     for name, color in ((metric, AFTER), (also, BEFORE)):
         if name is None:
             continue
-        timed = name.startswith("ratio")
-        numbers = [(group.label(m), group.number(m, name, timed=timed), m) for m in group.methods]
-        there = [(label, n, m) for label, n, m in numbers if isinstance(n, Number) and math.isfinite(n.mean)]
+        numbers = [(m, group.number(m, name)) for m in group.methods]
+        there = [(m, n) for m, n in numbers if isinstance(n, Number) and (n.mean > 0 or not ratio)]
         if not there:
             continue
+        shown |= dict.fromkeys(m for m, _ in there)
         label = {"ratio_adamw": "AdamW retraining", "ratio_fastest": "fastest retraining"}.get(name, "measured here")
         traces.append({
             "type": "bar", "orientation": "h", "name": label, "marker": {"color": color},
-            "y": [escape(label) for label, _, _ in there], "x": [n.mean for _, n, _ in there],
-            "error_x": {"type": "data", "array": [n.deviation or 0.0 for _, n, _ in there], "thickness": 1.2},
+            "y": [_label(group.label(m)) for m, _ in there], "x": [n.mean for _, n in there],
+            "error_x": {"type": "data", "array": [n.deviation or 0.0 for _, n in there], "thickness": 1.2},
         })  # fmt: skip
-        known = [
-            (lab, PUBLISHED[group.dataset, m, name]) for lab, _, m in there if (group.dataset, m, name) in PUBLISHED
-        ]
+        known = [(m, group.published(m, name)) for m in group.methods]
+        known = [(m, value) for m, value in known if value is not None]
         if known:
+            shown |= dict.fromkeys(m for m, _ in known)
             traces.append({
-                "type": "scatter", "mode": "markers", "name": "published", "y": [escape(lab) for lab, _ in known],
-                "x": [value for _, value in known],
-                "marker": {"symbol": "diamond-open", "size": 10, "color": "#1d2733"},
+                "type": "scatter", "mode": "markers", "name": "published",
+                "y": [_label(group.label(m)) for m, _ in known], "x": [value for _, value in known],
+                "marker": {"symbol": "diamond", "size": 9, "color": "#ffffff", "line": {"color": INK, "width": 1.5}},
             })  # fmt: skip
     if not traces:
         return None
     layout = layout_of(heading, "")
-    layout["yaxis"] |= {"autorange": "reversed"}
-    layout["height"] = 160 + 30 * len(traces[0]["y"])
-    if metric.startswith("ratio"):
+    labels = [_label(group.label(m)) for m in group.methods if m in shown]
+    layout["yaxis"] |= {"type": "category", "categoryorder": "array", "categoryarray": labels, "autorange": "reversed"}
+    layout["yaxis"] |= {"tickfont": {"size": 12}}
+    # every bar has the same height, so the longest label decides
+    layout["height"] = 160 + len(labels) * (10 + 16 * max(1 + label.count("<br>") for label in labels))
+    if ratio:
         layout["xaxis"] |= {"type": "log"}
-    return heading, text, {"data": traces, "layout": layout}
+    return heading, text, {"data": traces, "layout": layout}, "In the tables below."
 
 
-def _lines(group: Group, metric: str, heading: str, *, logarithmic: bool) -> Drawn | None:
+def _lines(group: Group, metric: str, heading: str, *, by: str) -> Drawn | None:
+    """The first run's traces of the main methods; against seconds only where these were measured undisturbed."""
+    logarithmic, timed = metric == "residual", by == "cpu_seconds"
     first = min((c["run"] for c in group.cells), default=0)
+    order = {method: place for place, method in enumerate(group.methods)}
     traces: list[Figure] = []
-    for cell in group.cells:
+    ids = []
+    for cell in sorted(group.cells, key=lambda c: order[c["method"]]):
+        method = METHODS.get(cell["method"])
         if cell["run"] != first or cell["method"] in ("original", "converged", "retrain-star"):
             continue
-        points = [(e["cpu_seconds"], e["metrics"].get(metric)) for e in cell["trace"]]
-        points = [(x, y) for x, y in points if y is not None and x > 0 and (y > 0 or not logarithmic)]
+        if (method is not None and method.group not in ("main", "first-order")) or (timed and not cell["timed"]):
+            continue
+        points = [(e.get(by), e["metrics"].get(metric)) for e in cell["trace"]]
+        points = [(x, y) for x, y in points if _drawable(x, timed) and _drawable(y, logarithmic)]
         if not points:
             continue
-        color, dash, symbol = STROKES[len(traces) % len(STROKES)]
         traces.append({
-            "type": "scatter", "mode": "lines+markers", "name": escape(cell["label"]), "x": [x for x, _ in points],
-            "y": [y for _, y in points],
-            "line": {"color": color, "dash": dash}, "marker": {"symbol": symbol, "size": 6},
+            "type": "scatter", "name": escape(cell["label"]), "x": [x for x, _ in points],
+            "y": [y for _, y in points], **_stroke(order[cell["method"]]),
         })  # fmt: skip
+        ids.append(cell["cell"])
     if not traces:
         return None
-    layout = layout_of("CPU seconds", metric)
-    layout["xaxis"] |= {"type": "log"}
+    layout = _with_legend_below(layout_of("CPU seconds" if timed else "passes or epochs", metric), len(traces))
+    if timed:
+        layout["xaxis"] |= {"type": "log"}
     if logarithmic:
         layout["yaxis"] |= {"type": "log", "exponentformat": "power"}
-    return heading, f"One run (run {first}).", {"data": traces, "layout": layout}
+    numbers = f"All of them are in results.parquet, from {escape(', '.join(ids))}."
+    return heading, f"One run (run {first}).", {"data": traces, "layout": layout}, numbers
+
+
+def _drawable(value: Any, logarithmic: bool) -> bool:
+    return value is not None and math.isfinite(value) and (value > 0 or not logarithmic)
 
 
 def _sweeps(found: Sequence[Group]) -> list[Drawn]:
     """Agreement and time against the share of interactions deleted, where several shares were run."""
     answer: list[Drawn] = []
-    for dataset in dict.fromkeys(group.dataset for group in found):
-        mine = [g for g in found if g.dataset == dataset and (g.scenario in ("one", "true") or "%" in g.scenario)]
+    for dataset, stopping in dict.fromkeys((group.dataset, group.stopping) for group in found):
+        alike = [g for g in found if (g.dataset, g.stopping) == (dataset, stopping)]
+        mine = [g for g in alike if g.scenario in ("one", "true") or "%" in g.scenario]
         if len(mine) < 3:
             continue
-        for metric, heading in (("rbo@10/converged", "RBO@10 to a converged retrain"), ("cpu_seconds", "CPU seconds")):
-            points: dict[str, list[tuple[float, float]]] = {}
+        for metric, heading in (
+            ("rbo@10/converged", "RBO@10 to a converged retrain"), ("re_predict", "mean score of the forget set"),
+            ("cpu_seconds", "CPU seconds"),
+        ):  # fmt: skip
+            logarithmic = metric == "cpu_seconds"
+            points: dict[str, list[tuple[float, Number]]] = {}
             for group in mine:
-                share = group.cells[0]["settings"]["forgotten_share"]
+                shares = [c["settings"].get("forgotten_share") for c in group.cells]
+                share = next((s for s in shares if _drawable(s, True)), None)
                 for method in group.methods:
-                    number = group.number(method, metric, timed=metric == "cpu_seconds")
-                    if isinstance(number, Number):
-                        points.setdefault(group.label(method), []).append((share, number.mean))
+                    number = group.number(method, metric)
+                    if share is not None and isinstance(number, Number) and _drawable(number.mean, logarithmic):
+                        points.setdefault(group.label(method), []).append((share, number))
+            lines = {label: sorted(line, key=lambda p: p[0]) for label, line in points.items() if len(line) > 1}
+            if not lines:
+                continue
             traces = [
                 {
-                    "type": "scatter", "mode": "lines+markers", "name": escape(label),
-                    "x": [x for x, _ in sorted(line)],
-                    "y": [y for _, y in sorted(line)],
-                    "line": dict(zip(("color", "dash"), STROKES[place % len(STROKES)], strict=False)),
+                    "type": "scatter", "name": escape(label), "x": [x for x, _ in line],
+                    "y": [n.mean for _, n in line], **_stroke(place),
                 }
-                for place, (label, line) in enumerate(points.items()) if len(line) > 1
+                for place, (label, line) in enumerate(lines.items())
             ]  # fmt: skip
-            if traces:
-                layout = layout_of("share of all interactions that is deleted", heading)
-                layout["xaxis"] |= {"type": "log"}
-                if metric == "cpu_seconds":
-                    layout["yaxis"] |= {"type": "log"}
-                text = "From a single interaction to a tenth of all."
-                answer.append(
-                    (f"{dataset}: {heading} by size of the forget set", text, {"data": traces, "layout": layout})
-                )
+            layout = _with_legend_below(layout_of("share of all interactions that is deleted", heading), len(traces))
+            layout["xaxis"] |= {"type": "log"}
+            if logarithmic:
+                layout["yaxis"] |= {"type": "log"}
+            body = "\n".join(
+                f'<tr><th scope="row">{escape(label)}</th><td>{100 * x:.3g} %</td>{_cell(number)}</tr>'
+                for label, line in lines.items() for x, number in line
+            )  # fmt: skip
+            head = f'<tr><th></th><th scope="col">deleted</th><th scope="col">{escape(heading)}</th></tr>'
+            numbers = f'<table class="numbers"><thead>{head}</thead><tbody>\n{body}\n</tbody></table>'
+            title = f"{dataset}: {heading} by size of the forget set"
+            if stopping != "validation":
+                title += f", stopped on the {stopping} part"
+            text = "Each point is one scenario, averaged over its runs."
+            answer.append((title, text, {"data": traces, "layout": layout}, numbers))
     return answer
