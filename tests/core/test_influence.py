@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from conftest import OBJECTIVES, random_factors, toy_interactions
@@ -9,7 +11,7 @@ from conftest import OBJECTIVES, random_factors, toy_interactions
 from alteraser.erasers import Influence, Retrain, Task, run_passes
 from alteraser.erasers.driver import Settings
 from alteraser.erasers.influence import kronecker_inverse
-from alteraser.errors import InvalidInput
+from alteraser.errors import Interrupted, InvalidInput, NumericFailure
 from alteraser.models import Factors, Objective, Problem
 from alteraser.solvers import AHNewton, twins
 from alteraser.solvers.joint import Curvature
@@ -24,6 +26,21 @@ def dense(problem: Problem, theta: Factors) -> np.ndarray:
         V, W = curvature.hessian((unit[: m * d].reshape(m, d), unit[m * d :].reshape(n, d)))
         columns.append(np.concatenate([V.ravel(), W.ravel()]))
     return np.array(columns)
+
+
+def flat(users: np.ndarray, items: np.ndarray) -> np.ndarray:
+    return np.concatenate([users.ravel(), items.ravel()])
+
+
+def pushed(task: Task) -> np.ndarray:
+    """Half of g, by differences of gradients."""
+    ends = [evaluate(problem, task.original) for problem in (task.after, task.before)]
+    after, before = (flat(end.user_gradient, end.item_gradient) for end in ends)
+    return (after - before) / 2
+
+
+def moved(task: Task, found: Factors) -> np.ndarray:
+    return flat(task.original.users, task.original.items) - flat(found.users, found.items)
 
 
 def task_of(objective: Objective, *, seed: int = 0, passes: int = 5000, share: float = 1.0) -> Task:
@@ -52,9 +69,7 @@ def test_conjugate_gradients_and_the_series_are_the_dense_solve(hessian: str, pr
     problem = task.after if hessian == "after" else task.before
     H = dense(problem, task.original)
     assert np.linalg.eigvalsh(H)[0] > 0
-    g = [(evaluate(p, task.original).user_gradient, evaluate(p, task.original).item_gradient)
-         for p in (task.after, task.before)]  # fmt: skip
-    push = np.concatenate([(g[0][k] - g[1][k]).ravel() / 2 for k in (0, 1)])
+    push = pushed(task)
     along = abs(push @ H @ push) / (push @ push)
     step = np.linalg.solve(H + 1e-3 * along * np.eye(len(H)), push)
     expected = np.concatenate([task.original.users.ravel(), task.original.items.ravel()]) - step
@@ -64,22 +79,83 @@ def test_conjugate_gradients_and_the_series_are_the_dense_solve(hessian: str, pr
         np.testing.assert_allclose(np.concatenate([found.users.ravel(), found.items.ravel()]), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("preconditioned", [True, False])
+@pytest.mark.parametrize("damping", [1.0, 100.0])
+def test_damping_beyond_the_blocks_does_not_make_the_series_diverge(damping: float, preconditioned: bool) -> None:
+    """The blocks are damped with H; against blocks of λ alone the damping would be an eigenvalue of any size."""
+    task = task_of(Objective(missing_weight=0.05, regularization=0.05))
+    H, push = dense(task.after, task.original), pushed(task)
+    shift = damping * abs(push @ H @ push) / (push @ push)
+    expected = np.linalg.solve(H + shift * np.eye(len(H)), push)
+    for inverse in ("cg", "neumann"):
+        method = Influence(inverse=inverse, steps=400, damping=damping, preconditioned=preconditioned)
+        np.testing.assert_allclose(moved(task, method.erase(task).factors), expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("preconditioned", [True, False])
+@pytest.mark.parametrize("inverse", ["cg", "neumann"])
+def test_where_the_hessian_bends_down_the_step_stays_short(inverse: str, preconditioned: bool) -> None:
+    task = task_of(Objective(missing_weight=0.2, regularization=1.0), passes=0)
+    assert np.linalg.eigvalsh(dense(task.after, task.original))[0] < -1
+    found = Influence(inverse=inverse, preconditioned=preconditioned, steps=400).erase(task)
+    assert 0 < np.linalg.norm(moved(task, found.factors)) < 10
+    assert found.products < 400
+
+
+@pytest.mark.parametrize("inverse", ["cg", "neumann"])
+def test_one_product_already_is_a_step(inverse: str) -> None:
+    task = task_of(Objective(missing_weight=0.2, regularization=1.0))
+    found = Influence(inverse=inverse, steps=1).erase(task)
+    assert found.residual < 0.5
+    assert found.products == 2  # one for the scale of the damping
+
+
+def test_for_one_interaction_the_stored_hessian_is_nearly_as_good() -> None:
+    """The two steps differ by a share of the step that falls with the share of confidence that is deleted."""
+    objective = Objective(missing_weight=0.2, regularization=1.0)
+    shares = []
+    for share in (0.2, 0.1, 0.05):
+        task = task_of(objective, share=share)
+        after, before = (
+            moved(task, Influence(hessian=hessian, steps=300, damping=1e-2).erase(task).factors)
+            for hessian in ("after", "before")
+        )
+        shares.append(np.linalg.norm(after - before) / np.linalg.norm(after))
+    assert shares[0] < 0.2
+    assert all(late < 0.7 * early for early, late in pairwise(shares))
+
+
+@pytest.mark.parametrize("inverse", ["cg", "neumann", "kfac"])
+def test_single_precision_gives_the_same_step(inverse: str) -> None:
+    task = task_of(Objective(missing_weight=0.2, regularization=1.0))
+    problems = [Problem(p.objective, p.interactions, np.float32) for p in (task.before, task.after)]
+    single = Task(task.original.astype(np.float32), *problems, task.touched_users, task.touched_items, 1)
+    method = Influence(inverse=inverse, damping=1e-2, steps=30)
+    ends = method.erase(task), method.erase(single)
+    assert ends[1].factors.dtype == np.float32
+    np.testing.assert_allclose(ends[1].factors.users, ends[0].factors.users, atol=1e-4)
+    assert ends[1].residual == pytest.approx(ends[0].residual, abs=1e-4)
+
+
+@pytest.mark.parametrize("side_name", ["users", "items"])
 @pytest.mark.parametrize("name", list(OBJECTIVES))
-def test_kronecker_factors_are_averages_over_every_cell(name: str) -> None:
+def test_kronecker_factors_are_averages_over_every_cell(name: str, side_name: str) -> None:
     problem = Problem(OBJECTIVES[name], toy_interactions(weighted=True), np.float64)
     theta = random_factors(problem, 3)
-    right = np.random.default_rng(0).standard_normal(theta.users.shape)
-    side = problem.users
+    side, mine, theirs = problem.users, theta.users, theta.items
+    if side_name == "items":
+        side, mine, theirs = problem.items, theta.items, theta.users
+    right = np.random.default_rng(0).standard_normal(mine.shape)
     blocks, kappa = [], []
     for row in range(side.rows):
-        A, _ = twins.system(side, theta.items, row)
+        A, _ = twins.system(side, theirs, row)
         blocks.append(A - side.ridge[row] * np.eye(3))
         # the weights of the row's cells: what a system over vectors of ones adds up
-        ones, _ = twins.system(side, np.ones((side.other.size or problem.items.rows, 1)), row)
+        ones, _ = twins.system(side, np.ones((len(theirs), 1)), row)
         kappa.append(float(ones[0, 0] - side.ridge[row]))
     shared = sum(blocks) / sum(kappa)
     level = 1e-2 * np.trace(shared) / 3
-    found = kronecker_inverse(side, theta.items, right, 1e-2)
+    found = kronecker_inverse(side, theirs, right, 1e-2)
     for row in range(side.rows):
         system = kappa[row] * (shared + level * np.eye(3)) + side.ridge[row] * np.eye(3)
         np.testing.assert_allclose(found[row], np.linalg.solve(system, right[row]), rtol=1e-8)
@@ -131,8 +207,51 @@ def test_what_cannot_be_done_is_refused() -> None:
     trained = Factors(task.original.users, task.original.items, np.array([1.0, 2.0, 1.0]))
     with pytest.raises(InvalidInput, match="h = 1"):
         Influence().erase(Task(trained, task.before, task.after, task.touched_users, task.touched_items, 1))
-    with pytest.raises(InvalidInput, match="at least 1"):
-        Influence(steps=0)
+    with pytest.raises(InvalidInput, match='push="gradient"'):
+        Influence(push="gradient", hessian="before").erase(unknown)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"steps": 0}, "at least 1"),
+        ({"steps": 2.5}, "whole number"),
+        ({"damping": -1.0}, "damping"),
+        ({"damping": float("inf")}, "damping"),
+        ({"tolerance": float("nan")}, "tolerance"),
+        ({"inverse": "cholesky"}, "unknown inverse 'cholesky'; there are cg, neumann, kfac"),
+        ({"hessian": "now"}, "unknown hessian"),
+        ({"push": "all"}, "unknown push"),
+    ],
+)
+def test_settings_are_checked(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        Influence(**settings)
+
+
+@pytest.mark.parametrize("inverse", ["cg", "neumann", "kfac"])
+def test_a_damaged_model_and_an_overflow_are_numeric_failures(inverse: str) -> None:
+    task = task_of(Objective(missing_weight=0.2, regularization=1.0))
+    for value in (np.nan, 1e200):
+        users = task.original.users.copy()
+        users[3, 0] = value
+        broken = Factors(users, task.original.items, task.original.prediction)
+        with pytest.raises(NumericFailure):
+            Influence(inverse=inverse).erase(Task(broken, task.before, task.after, *([np.arange(1)] * 2), 1))
+
+
+def test_interruption_is_reported_and_nothing_to_forget_changes_nothing() -> None:
+    task = task_of(Objective(missing_weight=0.2, regularization=1.0))
+
+    def stop(record: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted):
+        Influence().erase(task, stop)
+    same = Task(task.original, task.before, task.before, task.touched_users, task.touched_items, 1)
+    found = Influence().erase(same)
+    np.testing.assert_array_equal(found.factors.users, task.original.users)
+    assert found.products == 0
 
 
 def test_retraining_is_not_an_influence_step() -> None:

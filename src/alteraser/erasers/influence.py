@@ -10,8 +10,9 @@ formed; its inverse is applied by conjugate gradients, by a Neumann series, or r
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -26,26 +27,32 @@ from alteraser.solvers.stationarity import evaluate, gradient_norm
 
 Float64 = npt.NDArray[np.float64]
 Pair = tuple[Float64, Float64]
+Apply = Callable[[Pair], Pair]
+When = Literal["after", "before"]
+Inverse = Literal["cg", "neumann", "kfac"]
+PushKind = Literal["difference", "gradient"]
 
 POWER_ITERATIONS = 30
+"""Products that estimate the largest eigenvalue of H, for the series without a preconditioner."""
 
 
 @dataclass(frozen=True)
 class Influence:
     """One step Θ_a − H⁻¹ g on P and Q together; nothing is iterated over data but the products with H."""
 
-    hessian: Literal["after", "before"] = "after"
+    hessian: When = "after"
     """H of L on D_r, or on D_a: the one that can be prepared before anybody asks."""
-    inverse: Literal["cg", "neumann", "kfac"] = "cg"
+    inverse: Inverse = "cg"
     """``cg``: conjugate gradients. ``neumann``: Σ_k (I − H/σ)^k g/σ, truncated (Agarwal et al., JMLR 2017).
     ``kfac``: Kronecker-factored blocks (Martens & Grosse, ICML 2015), stored in O(m + n + d²)."""
     steps: int = 60
-    """Products with H that CG, or terms that the series, may take."""
+    """Products with H that CG, or terms that the series, may take; what scales the damping or σ comes on top."""
     damping: float = 1e-3
-    """Added to H, relative to the curvature along g; H has none along rotations and may bend down elsewhere."""
+    """Added to H, relative to the curvature along g; H has none along rotations and may bend down elsewhere, where
+    CG and the series stop with what they found until then. For ``kfac`` it is relative to the shared factor."""
     preconditioned: bool = True
-    """CG and the series with the block diagonal of H, the rows' own systems."""
-    push: Literal["difference", "gradient"] = "difference"
+    """CG and the series with the block diagonal of H, the rows' own systems (damped as H is)."""
+    push: PushKind = "difference"
     """``difference``: g as above. ``gradient``: ∇L_{D_r}(Θ_a), which also finishes what training left."""
     tolerance: float = 1e-3
     """What residual counts as converged."""
@@ -53,13 +60,23 @@ class Influence:
     name: str = "influence"
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or not self.damping >= 0:
-            raise InvalidInput("Influence: steps must be at least 1 and damping at least 0")
+        for field, known in (("hessian", When), ("inverse", Inverse), ("push", PushKind)):
+            if (value := getattr(self, field)) not in get_args(known):
+                raise InvalidInput(f"Influence: unknown {field} {value!r}; there are {', '.join(get_args(known))}")
+        if self.steps < 1 or self.steps != int(self.steps) or not 0 <= self.damping < np.inf:
+            raise InvalidInput("Influence: steps must be a whole number of at least 1, damping a number of at least 0")
+        if not 0 <= self.tolerance < np.inf:
+            raise InvalidInput(f"tolerance={self.tolerance}: expected a number of at least 0")
 
     def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
-        """See ``Eraser.erase``. InvalidInput where D_a is needed and not known, or h is trained."""
+        """See ``Eraser.erase``: one step, one record, factors in the original's precision.
+
+        Raises InvalidInput where D_a is needed and not known, or h is trained; NumericFailure where the model or the
+        step is not finite; Interrupted on Ctrl-C.
+        """
         try:
-            with threadpool_limits(1):
+            # overflow shows in the answer, which is checked
+            with threadpool_limits(1), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 return self._erase(task, on_pass)
         except KeyboardInterrupt:
             raise Interrupted("interrupted; nothing was changed") from None
@@ -74,16 +91,22 @@ class Influence:
                 'use Influence(hessian="after", push="gradient")'
             )
         start = task.original.astype(np.float64)
+        for side, x in (("user", start.users), ("item", start.items)):
+            if not np.all(np.isfinite(x)):
+                row = int(np.flatnonzero(~np.all(np.isfinite(x), axis=1))[0])
+                raise NumericFailure(f"{side} row {row} of the start is not finite; the model is damaged, restore it")
         g = self._gradient(task, start)
         problem = task.before if self.hessian == "before" and task.before is not None else task.after
         step, products = self._apply_inverse(problem, start, g, task.workers)
         factors = Factors(start.users - step[0], start.items - step[1], start.prediction)
         if not (np.all(np.isfinite(factors.users)) and np.all(np.isfinite(factors.items))):
             raise NumericFailure("the influence step is not finite: raise the damping or the regularization")
-        factors = factors.astype(task.original.dtype)
+        factors = factors.astype(task.original.dtype)  # may overflow too: the objective tells
         here = evaluate(task.after, factors, threads=task.workers)
         norm = gradient_norm(task.after, factors, here.user_gradient, here.item_gradient, threads=task.workers)
         residual = norm / task.push if task.push > 0 else norm
+        if not (np.isfinite(residual) and np.isfinite(here.objective)):
+            raise NumericFailure("the objective is not finite: raise the damping or the regularization")
         rows = sum(task.after.interactions.shape)
         record = PassRecord(1, "all", here.objective, residual, time.perf_counter() - began, rows, False)
         if on_pass:
@@ -108,35 +131,28 @@ class Influence:
         if self.inverse == "kfac":
             users = kronecker_inverse(problem.users, start.items, g[0], self.damping)
             return (users, kronecker_inverse(problem.items, start.users, g[1], self.damping)), 0
-        curvature = Curvature(problem, start, threads)
-        along = abs(_dot(g, curvature.hessian(g))) / size
-        shift = self.damping * along
+        along = abs(_dot(g, Curvature(problem, start, threads).hessian(g))) / size
+        curvature = Curvature(_Damped(problem, self.damping * along), start, threads)
+        precondition: Apply = curvature.precondition if self.preconditioned else (lambda r: r)
+        solve = self._series if self.inverse == "neumann" else self._conjugate_gradients
+        step, products = solve(curvature.hessian, precondition, g)
+        return step, 1 + products
 
-        def product(v: Pair) -> Pair:
-            hv = curvature.hessian(v)
-            return hv[0] + shift * v[0], hv[1] + shift * v[1]
-
-        precondition = curvature.precondition if self.preconditioned else (lambda r: r)
-        if self.inverse == "neumann":
-            return self._series(product, precondition, g)
-        return self._conjugate_gradients(product, precondition, g)
-
-    def _conjugate_gradients(self, product: Any, precondition: Any, g: Pair) -> tuple[Pair, int]:
-        """(H + μ)⁻¹ g; where H bends down along a search direction, what was found until then."""
+    def _conjugate_gradients(self, product: Apply, precondition: Apply, g: Pair) -> tuple[Pair, int]:
+        """H⁻¹ g and the products it took; where H bends down along a search direction, what was found until then."""
         x: Pair = (np.zeros_like(g[0]), np.zeros_like(g[1]))
         r = g
         z = precondition(r)
         p = z
         rz = first = _dot(r, z)
-        count = 1  # the damping's
+        count = 0
         while count < self.steps and rz > 1e-12 * first:
             q = product(p)
             count += 1
             bent = _dot(p, q)
             if not bent > 0:
-                if count == 2:
-                    x = z  # not even the first direction can be trusted: the blocks alone
-                break
+                # not even the first direction can be trusted: the blocks alone
+                return (z if count == 1 else x), count
             step = rz / bent
             x = (x[0] + step * p[0], x[1] + step * p[1])
             r = (r[0] - step * q[0], r[1] - step * q[1])
@@ -145,25 +161,42 @@ class Influence:
             p = (z[0] + rz / before * p[0], z[1] + rz / before * p[1])
         return x, count
 
-    def _series(self, product: Any, precondition: Any, g: Pair) -> tuple[Pair, int]:
-        """Terms of Σ (I − B⁻¹H/σ)^k B⁻¹g/σ, summed by Horner's rule: x ← x + B⁻¹(g − Hx)/σ.
+    def _series(self, product: Apply, precondition: Apply, g: Pair) -> tuple[Pair, int]:
+        """Terms of Σ (I − B⁻¹H/σ)^k B⁻¹g/σ, summed by Horner's rule x ← x + B⁻¹(g − Hx)/σ, and the products.
 
-        With the two-block diagonal B no eigenvalue of a positive H is above 2; without, σ is a power iteration's.
+        With the two-block diagonal B no eigenvalue of B⁻¹H is above 2 where H is not negative; without, σ is a power
+        iteration's. There ‖g − Hx‖_{B⁻¹} falls with every term. Where it rises H bends down, the series has no sum,
+        and the terms until then (the first at least) are the answer.
         """
-        scale, spent = 2.1, 1
+        scale, spent = 2.1, 0
         if not self.preconditioned:
             v = (np.ones_like(g[0]) + g[0], np.ones_like(g[1]) + g[1])
             for _ in range(POWER_ITERATIONS):
-                size = np.sqrt(_dot(v, v))
-                v = product((v[0] / size, v[1] / size))
-            scale, spent = 1.3 * float(np.sqrt(_dot(v, v))), 1 + POWER_ITERATIONS
-        first = precondition(g)
-        x = (first[0] / scale, first[1] / scale)
-        for _ in range(self.steps):
+                length = np.sqrt(_dot(v, v))
+                v = product((v[0] / length, v[1] / length))
+            scale, spent = 1.3 * float(np.sqrt(_dot(v, v))), POWER_ITERATIONS
+        r, z = g, precondition(g)
+        x = before = (np.zeros_like(g[0]), np.zeros_like(g[1]))
+        size = _dot(r, z)
+        for term in range(self.steps):
+            before, x = x, (x[0] + z[0] / scale, x[1] + z[1] / scale)
             hx = product(x)
-            step = precondition((g[0] - hx[0], g[1] - hx[1]))
-            x = (x[0] + step[0] / scale, x[1] + step[1] / scale)
-        return x, spent + self.steps
+            spent += 1
+            r = (g[0] - hx[0], g[1] - hx[1])
+            z = precondition(r)
+            size, last = _dot(r, z), size
+            if not size <= last * (1 + 1e-6):  # rounding at the end of the series is no rise
+                return (before if term else x), spent
+        return (x[0] + z[0] / scale, x[1] + z[1] / scale), spent
+
+
+class _Damped(Problem):
+    """A problem whose ridges are raised by μ: half its Hessian is H + μ, its blocks are B + μ."""
+
+    def __init__(self, problem: Problem, extra: float) -> None:
+        super().__init__(problem.objective, problem.interactions, problem.dtype)
+        for name, side in (("users", problem.users), ("items", problem.items)):
+            self.__dict__[name] = replace(side, ridge=side.ridge + side.ridge.dtype.type(extra))
 
 
 def kronecker_inverse(side: Side, other: Float64, right: Float64, damping: float) -> Float64:
