@@ -1,10 +1,10 @@
 # Every target sets itself up: a virtual environment in .venv with pinned versions. PYTHON names the interpreter.
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-torch bench lint docs clean
+.PHONY: demo test test-torch bench bench-paper lint docs clean
 
 # The main job on generated data; make demo DATA=folder runs the paper's scenario on real data.
 demo: $(VENV)/.report
@@ -13,13 +13,18 @@ demo: $(VENV)/.report
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(ARGS)
 
-# Nothing needs torch yet; the target exists so that scripts need not change when something does.
-test-torch: $(VENV)/.test
-	$(BIN)/python -m pytest -m torch $(ARGS) || test $$? -eq 5
+# What needs PyTorch: differentiated solvers, first-order methods, the paper's experiments on tiny sets.
+test-torch: $(VENV)/.test $(VENV)/.torch
+	$(BIN)/python -m pytest -m torch $(ARGS)
 
 # Ratios against implicit, and the paper's scenario on the folders in BENCH_DATA (generated data without it).
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py $(BENCH_DATA)
+
+# The paper's experiments: make bench-paper DATA=folder-of-sets [RUNS=5] [OUT=bench-paper] [ARGS="--methods all"].
+bench-paper: $(VENV)/.report $(VENV)/.torch
+	$(BIN)/alteraser bench paper --data "$(or $(DATA),$(error DATA=folder with data sets))" --runs $(or $(RUNS),1) \
+	    --out "$(or $(OUT),bench-paper)" $(if $(ARGS),$(ARGS),--methods main,first-order,ablation,influence)
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff format --check .
@@ -39,7 +44,7 @@ $(VENV)/.base: pyproject.toml constraints.txt
 	$(PIP) -e .
 	touch $@
 
-$(VENV)/.report $(VENV)/.test $(VENV)/.bench $(VENV)/.lint $(VENV)/.docs: $(VENV)/.%: $(VENV)/.base
+$(VENV)/.report $(VENV)/.test $(VENV)/.bench $(VENV)/.lint $(VENV)/.docs $(VENV)/.torch: $(VENV)/.%: $(VENV)/.base
 	$(PIP) -e ".[$*$(if $(filter test lint,$*),$(COMMA)report)$(if $(filter bench,$*),$(COMMA)report)]"
 	touch $@
 

@@ -109,7 +109,7 @@ def snapshot() -> Callable[[Path], dict[str, str]]:
     return tree
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def inputs_stay_as_they_are(world: Path) -> Iterator[None]:
     before = tree(world)
     yield

@@ -88,7 +88,7 @@ class NotConverged(NumericFailure):
     kind = "not_converged"
 
 
-class DependencyMissing(AltEraserError):
+class DependencyMissing(AltEraserError, ImportError):
     """Something optional is not installed or not reachable."""
 
     exit_code = 9

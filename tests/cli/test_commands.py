@@ -21,6 +21,8 @@ import pytest
 import alteraser as ae
 from alteraser.cli.main import COMMANDS
 
+pytestmark = pytest.mark.usefixtures("inputs_stay_as_they_are")
+
 Run = Callable[..., tuple[int, str, str]]
 CONTRACT = {
     "model", "method", "solver", "passes", "products", "rows_updated", "seconds", "objective_before",

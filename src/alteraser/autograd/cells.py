@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, singledispatch
+from functools import cache, cached_property, singledispatch
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -155,9 +155,9 @@ class SquaredRows:
 
 
 def _single(part: _Part, other: Tensor, root: Tensor, index: int) -> RowBatch:
-    """Row ``index`` of ``part`` with its observed cells' vectors gathered once."""
+    """Row ``index`` of ``part`` in float64 with its observed cells' vectors gathered once."""
     cells = slice(int(part.pattern.starts[index]), int(part.pattern.starts[index + 1]))
-    vectors = other[part.pattern.columns[cells].long()]
+    vectors, root = other[part.pattern.columns[cells].long()].double(), root.double()
 
     def of(values: Tensor | float) -> Tensor | float:
         return values[cells] if isinstance(values, Tensor) else values
@@ -329,7 +329,8 @@ class ScoredSide:
             cells = functional.softplus(s) - targets * s if logistic else torch.square(targets - s)
             return (weights * cells).sum(1) + ridge * torch.square(x).sum(1)
 
-        return RowBatch(outputs, loss, lambda index: self.batch(other, every[index : index + 1]))
+        wide = cache(other.double)  # one copy for all rows that are taken alone
+        return RowBatch(outputs, loss, lambda index: self.batch(wide(), every[index : index + 1]))
 
     def _dense(self, rows: Array, others: int) -> tuple[Tensor, Tensor]:
         side, dtype = self.side, self.problem.dtype

@@ -27,13 +27,27 @@ class RowBatch:
     loss: Callable[[tuple[Tensor, ...], Tensor], Tensor]
     """(outputs, x) → losses (B,), with all terms that depend on x, the penalty too."""
     single: Callable[[int], RowBatch] | None = None
-    """Row i as a batch of its own, for methods that work row by row."""
+    """Row i as a batch of its own, in float64 whatever this one's dtype, for methods that work row by row."""
 
-    def row(self, index: int) -> RowBatch:
-        """Row ``index`` alone. InvalidInput where the problem does not offer that."""
-        if self.single is None:
+    def row(self, index: int, among: Tensor | None = None) -> RowBatch:
+        """Row ``index`` alone, a function of x (1, d) in float64.
+
+        Where the problem does not offer that, the whole batch is evaluated with its other rows at ``among`` (B, d):
+        right, but B times the work. InvalidInput with neither.
+        """
+        if self.single is not None:
+            return self.single(index)
+        if among is None:
             raise InvalidInput("these rows cannot be taken one by one: use a solver that takes them all at once")
-        return self.single(index)
+        others, mine = among.detach(), torch.zeros(among.shape[0], 1, dtype=torch.bool)
+        mine[index] = True
+
+        def whole(x: Tensor) -> Tensor:
+            return torch.where(mine, x.to(others.dtype), others)
+
+        return RowBatch(
+            lambda x: self.outputs(whole(x)), lambda found, x: self.loss(found, whole(x))[index : index + 1].to(x.dtype)
+        )
 
     def losses(self, x: Tensor) -> Tensor:
         """l_i(x_i), (B,), differentiable."""

@@ -72,7 +72,7 @@ def paper(
     from alteraser.bench.paper.methods import choose
     from alteraser.bench.paper.report import write_report
     from alteraser.bench.paper.run import Plan, data_folders, run_plan
-    from alteraser.bench.paper.scene import SCENARIOS
+    from alteraser.bench.paper.scene import SCENARIOS, share_of_users
     from alteraser.bench.paper.store import Store
 
     chosen = choose(_names(methods, "--methods"))
@@ -80,7 +80,7 @@ def paper(
     for name in stoppings:
         _one_of("--stopping", name, ("validation", "test"))
     for name in scenarios:
-        if name not in ("noise", "true", "one") and not (name.startswith("users-") and name.endswith("%")):
+        if name not in ("noise", "true", "one") and share_of_users(name) is None:
             raise InvalidInput(f"--scenario {name!r}: there are {SCENARIOS}")
     _one_of("--model", model, ("enmf", "gmf"))
     _one_of("--missing-weighting", missing_weighting, ("uniform", "popularity", "activity"))

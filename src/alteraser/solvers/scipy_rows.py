@@ -1,7 +1,8 @@
 """The solvers of the paper's list that SciPy has, one row after the other (Liu et al. 2022, §5.1; Nocedal & Wright).
 
-Values, gradients and Hessian–vector products come from autograd; SciPy works in float64. Slow by construction, and
-that is the point of the comparison: nothing here sees many rows at once. They are oracles for what is fast.
+Values, gradients and Hessian–vector products come from autograd, in float64 whatever the rows' dtype: line searches
+need the digits. Slow by construction, and that is the point of the comparison: nothing here sees many rows at once.
+They are oracles for what is fast.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from alteraser.autograd.rowbatch import RowBatch
 
+Vector = npt.NDArray[np.float64]
 Name = Literal["bfgs", "l-bfgs", "nonlinear-cg", "newton-cg", "trust-ncg", "trust-krylov"]
 
 SCIPY = {
@@ -51,45 +53,47 @@ class SciPyRows:
 
     def minimize(self, batch: RowBatch, x: Tensor) -> Minimized:
         """See ``Minimizer.minimize``."""
-        answer = x.clone()
+        import torch
+
+        found = x.clone()
         products = 0
         for row in range(x.shape[0]):
-            one = batch.row(row)
-            start = x[row : row + 1]
-            found, spent = self._one(one, start)
+            arrived, spent = self._one(batch.row(row, x), x[row].double().numpy())
+            found[row] = torch.from_numpy(arrived)
             products += spent
-            if bool(one.values(found)[0] < one.values(start)[0]):
-                answer[row] = found[0]
-        return Minimized(answer, products)
+        after = batch.values(found)  # judged after rounding, as the caller will
+        kept = torch.isfinite(found).all(1) & torch.isfinite(after) & (after <= batch.values(x))
+        return Minimized(torch.where(kept[:, None], found, x), products)
 
-    def _one(self, batch: RowBatch, start: Tensor) -> tuple[Tensor, int]:
+    def _one(self, batch: RowBatch, x0: Vector) -> tuple[Vector, int]:
+        """Where SciPy arrives from ``x0`` (d,), and the products it took."""
         import torch
         from scipy.optimize import minimize
 
-        dtype, spent = start.dtype, 0
+        spent = 0
 
-        def tensor(values: npt.NDArray[Any]) -> Tensor:
-            return torch.from_numpy(np.asarray(values, np.float64)).to(dtype)[None]
+        def tensor(values: Vector) -> Tensor:
+            return torch.tensor(values, dtype=torch.float64)[None]
 
-        def value(values: npt.NDArray[Any]) -> tuple[float, npt.NDArray[np.float64]]:
+        def value(values: Vector) -> tuple[float, Vector]:
             losses, gradient = batch.gradient(tensor(values))
-            return float(losses[0]), gradient[0].double().numpy()
+            return float(losses[0]), gradient[0].numpy()
 
         last: tuple[bytes, Any] | None = None
 
-        def product(values: npt.NDArray[Any], direction: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        def product(values: Vector, direction: Vector) -> Vector:
             nonlocal last, spent
             spent += 1
-            here = np.asarray(values, np.float64).tobytes()
+            here = values.tobytes()
             if last is None or last[0] != here:  # one graph serves all products at a point
                 last = here, batch.hessian(tensor(values))[2]
-            answer: npt.NDArray[np.float64] = last[1](tensor(direction))[0].double().numpy()
+            answer: Vector = last[1](tensor(direction))[0].numpy()
             return answer
 
-        x0 = start[0].double().numpy()
-        size = float(np.linalg.norm(value(x0)[1]))
-        if size == 0:
-            return start, 0
+        slope = value(x0)[1]
+        size = float(np.linalg.norm(slope))
+        if size == 0 or not np.isfinite(size):
+            return x0, 0
         goal = self.small * size
         options: dict[str, Any] = {"maxiter": self.iterations}
         if self.method in ("bfgs", "nonlinear-cg", "trust-ncg", "trust-krylov"):
@@ -100,14 +104,13 @@ class SciPyRows:
             options["xtol"] = self.small * 1e-2
         if self.method in ("trust-ncg", "trust-krylov"):
             # the default radius of 1 is far from a row's scale; the curvature along the gradient gives a better one
-            slope = value(x0)[1]
             bent = float(slope @ product(x0, slope))
             radius = size**3 / bent if bent > 0 else 1.0
             options |= {"initial_trust_radius": 10 * radius, "max_trust_radius": 1e4 * radius}
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # lost precision is normal at the end of a float32 row
+            warnings.simplefilter("ignore")  # lost precision is normal at the end of a row
             found = minimize(
                 value, x0, jac=True, method=SCIPY[self.method], options=options,
                 **({"hessp": product} if self.method in WITH_PRODUCTS else {}),
             )  # fmt: skip
-        return tensor(found.x), spent
+        return np.asarray(found.x, np.float64), spent

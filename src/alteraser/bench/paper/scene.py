@@ -45,6 +45,13 @@ class Scene:
         return rows[~np.isin(rows, self.users)]
 
 
+def share_of_users(scenario: str) -> float | None:
+    """P / 100 of a scenario ``users-P%`` with 0 < P ≤ 100, else None."""
+    found = re.fullmatch(r"users-(\d+(?:\.\d+)?)%", scenario)
+    share = float(found[1]) / 100 if found else 0.0
+    return share if 0 < share <= 1 else None
+
+
 def build_scene(data: Interactions, scenario: str, stopping: Stopping, run: int, *, users: int = 64) -> Scene:
     """The scene of run ``run``: per-user 80/20 split, then D_f, all drawn from the run's seed (paper §5.1).
 
@@ -56,7 +63,7 @@ def build_scene(data: Interactions, scenario: str, stopping: Stopping, run: int,
     if stopping == "validation":
         train, watched = train.split(0.1, seed=1000 + run)
     users = min(users, int((train.user_counts >= 2).sum()))
-    share = re.fullmatch(r"users-(\d+(?:\.\d+)?)%", scenario)
+    share = share_of_users(scenario)
     if scenario == "noise":
         made = inject_noise(train, users=users, seed=run, avoid=data)
         return Scene(scenario, stopping, run, made.polluted, made.clean, made.noise, watched, test, made.users)
@@ -65,7 +72,7 @@ def build_scene(data: Interactions, scenario: str, stopping: Stopping, run: int,
     elif scenario == "one":
         deleted = delete_true(train, users=1, share=0.0, seed=run)
     elif share is not None:
-        wanted = max(1, round(float(share[1]) / 100 * int((train.user_counts >= 2).sum())))
+        wanted = max(1, round(share * int((train.user_counts >= 2).sum())))
         deleted = delete_true(train, users=wanted, seed=run)
     else:
         raise InvalidInput(f"unknown scenario {scenario!r}; there are {SCENARIOS}")
