@@ -245,7 +245,7 @@ def print_document(document: dict[str, Any]) -> None:
 
 
 def printable(text: str) -> str:
-    """``text`` with control and bidirectional characters spelled out: an id or a path is no terminal command.
+    r"""``text`` with control and bidirectional characters spelled out: an id or a path is no terminal command.
 
     >>> print(printable("tea\x1b[2J"))
     tea\x1b[2J
