@@ -66,7 +66,7 @@ def reading_options(**given: Any) -> ReadingOptions:
 def settings_error(cause: Any) -> InvalidInput:
     """InvalidInput for a pydantic ValidationError, naming the options."""
     options = [".".join(str(part) for part in entry["loc"]).replace("_", "-") for entry in cause.errors()]
-    reasons = [entry["msg"] for entry in cause.errors()]
+    reasons = [entry["msg"].removeprefix("Value error, ") for entry in cause.errors()]
     named = zip(options, reasons, strict=True)
     return InvalidInput("; ".join(f"--{option}: {reason}" if option else reason for option, reason in named))
 
