@@ -35,9 +35,15 @@ def as_id_array(values: Any, what: str = "ids") -> pa.Array:
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
         values = values if isinstance(values, pa.Array) else pa.concat_arrays(values.chunks)
+    if isinstance(values, str | bytes):
+        raise InvalidInput(f"{what}: {values!r} is one value where a list of ids is expected")
     if not isinstance(values, pa.Array):
         try:
             array = pa.array(values)
+        except OverflowError as cause:
+            raise InvalidInput(f"{what}: {cause}; ids must fit in 64-bit signed integers") from cause
+        except UnicodeEncodeError as cause:
+            raise InvalidInput(f"{what}: {cause.object!r} is not valid Unicode text ({cause.reason})") from cause
         except (pa.ArrowInvalid, pa.ArrowTypeError) as cause:
             raise InvalidInput(
                 f"{what} mix types ({cause}); use integers or strings, never both in one column"
@@ -45,12 +51,12 @@ def as_id_array(values: Any, what: str = "ids") -> pa.Array:
         values = array
     if len(values) == 0 and pa.types.is_null(values.type):
         values = values.cast(pa.int64())
-    if values.null_count:
-        first = int(np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))[0])
-        raise InvalidInput(f"{what}: entry {first} is null; every id must be given")
     kind = id_kind(values.type)
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
+    if values.null_count:
+        first = int(np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))[0])
+        raise InvalidInput(f"{what}: entry {first} is null; every id must be given")
     try:
         return values.cast(pa.int64() if kind == "int64" else pa.string())
     except pa.ArrowInvalid as cause:
@@ -167,10 +173,14 @@ def _encode(values: Any, what: str = "ids") -> tuple[Rows, pa.Array]:
         if isinstance(values, pa.ChunkedArray):
             values = values.unify_dictionaries().combine_chunks()
             values = values if isinstance(values, pa.Array) else pa.concat_arrays(values.chunks)
-        if values.null_count:
+        if values.null_count or values.dictionary.null_count:
             as_id_array(values, what)  # raises, naming the entry
+            values = values.dictionary_decode().dictionary_encode()  # a null that no entry uses
         dictionary = as_id_array(values.dictionary, what)
         codes = values.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        if len(dictionary.unique()) < len(dictionary):  # Arrow allows a dictionary to hold a value twice
+            again = dictionary.dictionary_encode()
+            codes, dictionary = again.indices.to_numpy().astype(np.int64)[codes], again.dictionary
         used = np.zeros(len(dictionary), bool)
         used[codes] = True
         if used.all():

@@ -31,7 +31,8 @@ MOMENTUM = 0.95
 SUFFICIENT = 1e-2
 """Armijo's constant."""
 
-HALVINGS = 12
+HALVINGS = 40
+"""A saturated logistic row hardly bends, so its Newton step can overshoot by many orders of magnitude."""
 
 
 @dataclass(frozen=True)
@@ -107,14 +108,16 @@ class HFNewton:
         zero = rr.new_zeros(())
         model = [(0.5 * d * (q - 2 * (-gradient))).sum(1)]
         running = awake & (rr > 0)
-        kept: list[Tensor] = [d.clone()]
+        kept: list[Tensor] = []  # without the start: going back to it would be going nowhere
         keep_at, count = 1, 0
         for i in range(1, self.products + 1):
             q = product(p) + mu * p
             count += int(running.sum())
             bent = (p * q).sum(1)
-            running = running & (bent > 0)  # where the curvature turns, the row keeps what it has
-            step = torch.where(running, rr / torch.where(bent > 0, bent, torch.ones_like(bent)), zero)
+            # where the curvature turns, a row keeps what it has; with nothing yet, it takes the gradient, which is p
+            nothing = running & (bent <= 0) & ((d == 0).all(1))
+            step = torch.where(running & (bent > 0) | nothing, rr / bent.abs().clamp(min=1e-30), zero)
+            running = running & (bent > 0)
             d = d + step[:, None] * p
             r = r - step[:, None] * q
             model.append((-0.5 * d * (r - gradient)).sum(1))
@@ -145,8 +148,11 @@ class HFNewton:
         slope = (gradient * direction).sum(1).clamp(max=0)
         length = torch.ones_like(losses)
         accepted = (full <= losses + SUFFICIENT * slope) & (full <= losses)
+        rounding = torch.finfo(losses.dtype).eps * losses.abs()
         for _ in range(HALVINGS):
-            if bool(accepted.all()):
+            # what a shorter step could still gain is lost in the loss's own digits: such a row is where it will end
+            hopeless = length * -slope < rounding
+            if bool((accepted | hopeless).all()):
                 break
             length = torch.where(accepted, length, length / 2)
             here = batch.values(x + length[:, None] * direction)
