@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 
 class ENMF(BaseModel):
-    """Weighted matrix factorization over all cells (ENMF; Chen et al., TOIS 2020), trained by AH-Newton passes.
+    """Weighted matrix factorization over all cells (ENMF; Chen et al., TOIS 2020), trained by AH-Newton passes
+    and joint Newton steps.
 
     The objective is that of ``Objective``; ``missing_weight`` and ``regularization`` left at None are taken from
     the data (``alteraser.defaults``).
@@ -49,8 +50,8 @@ class ENMF(BaseModel):
     scaling_exponent: float = Field(default=1.0, ge=0.0, le=2.0)
     train_prediction: bool = False
     """Train the prediction vector h (then passes are not accelerated and convergence is slow)."""
-    solver: str = "ah-newton"
-    """What updates rows, a name in ``alteraser.solvers.SOLVERS``."""
+    solver: str = "joint"
+    """A name in ``alteraser.solvers.SOLVERS``; ``joint``: exact rows first, then Newton on both sides at once."""
     tolerance: float = Field(default=1e-5, ge=0.0, allow_inf_nan=False)
     """Stop when ‖∇L‖_{B⁻¹} / ‖Θ‖_B is at most this; 1e-5 tells single requests from training noise."""
     max_passes: int = Field(default=500, ge=1)

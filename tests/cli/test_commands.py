@@ -289,6 +289,7 @@ def test_a_real_signal_ends_training_cleanly(tmp_path: Path, number: int) -> Non
     ae.generate_household(seed=0, users=300, items=400).write(tmp_path / "data")
     command = [sys.executable, "-c", "import sys; from alteraser.cli import main; sys.exit(main())", "train"]
     arguments = [str(tmp_path / "data"), "--out", str(tmp_path / "m"), "--tolerance", "0", "--max-passes", "1000000"]
+    arguments += ["--solver", "ah-newton", "--memory", "0"]  # which would go on for good
     with subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         time.sleep(4)  # far into the work, or still importing on a slow machine: it must not matter
         process.send_signal(number)

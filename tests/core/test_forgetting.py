@@ -149,8 +149,7 @@ def test_objective_falls_from_pass_to_pass(trained: tuple[Interactions, ae.Model
 def test_acceleration_takes_fewer_passes_to_the_same_point(trained: tuple[Interactions, ae.Model]) -> None:
     data, model = trained
     plain, fast = (
-        ae.forget(model, some(data), data=data, method=AltEraser(tolerance=1e-8, max_passes=5000, memory=memory))
-        for memory in (0, 6)
+        ae.forget(model, some(data), data=data, method=AltEraser(1e-8, 5000, "ah-newton", memory)) for memory in (0, 6)
     )
     assert fast.outcome.passes < plain.outcome.passes
     assert model_distance(plain.model.factors, fast.model.factors) < 1e-5
@@ -158,7 +157,9 @@ def test_acceleration_takes_fewer_passes_to_the_same_point(trained: tuple[Intera
 
 def test_touched_pass_moves_only_rows_of_the_forget_set(trained: tuple[Interactions, ae.Model]) -> None:
     data, model = trained
-    erasure = ae.forget(model, data.keep(np.arange(len(data)) < 3), data=data, method=AltEraser(max_passes=1))
+    erasure = ae.forget(
+        model, data.keep(np.arange(len(data)) < 3), data=data, method=AltEraser(max_passes=1, solver="ah-newton")
+    )
     moved = np.flatnonzero(np.any(erasure.model.factors.users != model.factors.users, axis=1))
     assert moved.tolist() == np.unique(data.user_rows[:3]).tolist()
     assert erasure.trace[0].scope == "touched"

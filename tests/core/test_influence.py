@@ -14,7 +14,7 @@ from alteraser.erasers.influence import kronecker_inverse
 from alteraser.errors import Interrupted, InvalidInput, NumericFailure
 from alteraser.models import Factors, Objective, Problem
 from alteraser.solvers import AHNewton, twins
-from alteraser.solvers.joint import Curvature
+from alteraser.solvers.hessian import Curvature
 from alteraser.solvers.stationarity import evaluate, gradient_norm
 
 

@@ -1,65 +1,179 @@
-"""The joint Hessian against finite differences of the gradient, and what conjugate gradients makes of it."""
+"""The joint solver against brute force: its reduced Hessian, its line, its steps, and where it ends."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 from conftest import OBJECTIVES, random_factors, toy_interactions
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from alteraser.models import Factors, Problem
-from alteraser.solvers import twins
-from alteraser.solvers.joint import Curvature, newton_direction
-from alteraser.solvers.stationarity import evaluate
+from alteraser.erasers import Settings, run_passes
+from alteraser.errors import InvalidInput
+from alteraser.metrics import relative_model_distance
+from alteraser.models import Factors, Objective, Problem
+from alteraser.solvers import AHNewton, JointNewton
+from alteraser.solvers.joint import Joint, _Rotations
+from alteraser.solvers.rows import padded
+from alteraser.solvers.stationarity import evaluate, gradient_norm
 
 
-def halves(problem: Problem, theta: Factors) -> tuple[np.ndarray, np.ndarray]:
-    here = evaluate(problem, theta)
-    return here.user_gradient / 2, here.item_gradient / 2
+def state(problem: Problem, theta: Factors, threads: int = 1) -> Joint:
+    joint = Joint(problem, padded(theta.users), padded(theta.items), theta.prediction, threads)
+    joint.settle()
+    return joint
 
 
-def test_products_are_differences_of_the_gradient(problem: Problem) -> None:
+def here(joint: Joint, theta: Factors) -> Factors:
+    d = theta.rank
+    return Factors(joint.P[:, :d].copy(), joint.Q[:, :d].copy(), theta.prediction)
+
+
+def reduced_hessian(problem: Problem, theta: Factors) -> np.ndarray:
+    """S = H_QQ − H_QP H_PP⁻¹ H_PQ, from central differences of the gradient."""
+    (m, d), n, step = theta.users.shape, theta.items.shape[0], 1e-5
+
+    def gradient(x: np.ndarray) -> np.ndarray:
+        at = evaluate(problem, Factors(x[: m * d].reshape(m, d), x[m * d :].reshape(n, d), theta.prediction))
+        return np.concatenate([at.user_gradient.ravel(), at.item_gradient.ravel()]) / 2
+
+    x = np.concatenate([theta.users.ravel(), theta.items.ravel()])
+    H = np.array([(gradient(x + step * e) - gradient(x - step * e)) / (2 * step) for e in np.eye(x.size)])
+    p, q = slice(0, m * d), slice(m * d, None)
+    return H[q, q] - H[q, p] @ np.linalg.solve(H[p, p], H[p, q])
+
+
+def test_settling_puts_users_at_their_minimum_and_measures_the_items(problem: Problem) -> None:
     theta = random_factors(problem)
-    rng = np.random.default_rng(3)
-    V, W = rng.standard_normal(theta.users.shape), rng.standard_normal(theta.items.shape)
-    step = 1e-4
-    ends = [halves(problem, Factors(theta.users + t * V, theta.items + t * W, theta.prediction)) for t in (step, -step)]
-    found = Curvature(problem, theta, 1).hessian((V, W))
-    for side in (0, 1):
-        np.testing.assert_allclose(found[side], (ends[0][side] - ends[1][side]) / (2 * step), rtol=1e-5, atol=1e-5)
+    joint = state(problem, theta)
+    now = here(joint, theta)
+    at = evaluate(problem, now)
+    np.testing.assert_allclose(at.user_gradient, 0, atol=1e-9)
+    settled = joint.settle()
+    assert 2 * np.sqrt(settled.items) == pytest.approx(
+        gradient_norm(problem, now, at.user_gradient, at.item_gradient), rel=1e-9
+    )
+    assert joint.norm((at.user_gradient, at.item_gradient)) == pytest.approx(2 * np.sqrt(settled.items), rel=1e-9)
 
 
-def test_preconditioner_is_the_inverse_of_the_diagonal_blocks(problem: Problem) -> None:
+@pytest.mark.parametrize("trained", [False, True], ids=["h = 1", "h trained"])
+def test_the_newton_step_solves_the_reduced_system(problem: Problem, trained: bool) -> None:
+    theta = random_factors(problem, rank=2, trained=trained)
+    joint = state(problem, theta)
+    now = here(joint, theta)
+    S = reduced_hessian(problem, now)
+    found = joint.direction(forcing=1e-5, products=500)
+    g = evaluate(problem, now).item_gradient.ravel() / 2
+    if found.negative is not None:
+        w = found.negative[1][:, :2].ravel()
+        assert w @ S @ w <= 1e-6 * np.abs(S).max() * (w @ w)
+        assert g @ w < 0
+    else:
+        assert found.newton is not None
+        w = found.newton[1][:, :2].ravel()
+        # up to rotations, which have little curvature here and none at a stationary point
+        rotations = _Rotations(now.items)
+        rest = rotations.off((S @ w + g).reshape(now.items.shape)) if not trained else S @ w + g
+        assert np.linalg.norm(rest) < (0.2 if not trained else 1e-4) * np.linalg.norm(g)
+
+
+def test_the_line_is_the_objective(problem: Problem) -> None:
+    theta = random_factors(problem, trained=True)
+    joint = state(problem, theta)
+    rng = np.random.default_rng(5)
+    V, W = (np.zeros_like(x) for x in (joint.P, joint.Q))
+    V[:, : theta.rank] = rng.standard_normal(theta.users.shape)
+    W[:, : theta.rank] = rng.standard_normal(theta.items.shape)
+    along = joint.along((V, W))
+    before = evaluate(problem, here(joint, theta)).objective
+    for t in (-0.7, 0.3, 1.9):
+        d = theta.rank
+        moved = Factors(joint.P[:, :d] + t * V[:, :d], joint.Q[:, :d] + t * W[:, :d], theta.prediction)
+        assert along(t) == pytest.approx(evaluate(problem, moved).objective - before, rel=1e-9, abs=1e-9)
+
+
+def test_no_step_raises_the_objective(problem: Problem) -> None:
     theta = random_factors(problem)
-    r = halves(problem, theta)
-    solved = Curvature(problem, theta, 1).precondition(r)
-    for side, other, right, found in (
-        (problem.users, theta.items, r[0], solved[0]),
-        (problem.items, theta.users, r[1], solved[1]),
-    ):
-        for row in range(side.rows):
-            A, _ = twins.system(side, other, row)
-            np.testing.assert_allclose(A @ found[row], right[row], rtol=1e-8, atol=1e-8)
+    joint = state(problem, theta)
+    value = evaluate(problem, here(joint, theta)).objective
+    for _ in range(6):
+        gained = joint.advance(joint.direction(forcing=0.1, products=30))
+        after = evaluate(problem, here(joint, theta)).objective
+        assert gained >= 0
+        assert after == pytest.approx(value - gained, rel=1e-9, abs=1e-9)
+        joint.settle()
+        value = evaluate(problem, here(joint, theta)).objective
 
 
-@pytest.mark.parametrize("name", ["uniform", "popularity"])
-def test_direction_descends_and_newton_steps_solve_the_system(name: str) -> None:
-    problem = Problem(OBJECTIVES[name], toy_interactions(), np.float64)
-    theta = random_factors(problem, rank=2)
-    g = halves(problem, theta)
-    found = newton_direction(Curvature(problem, theta, 1), g, products=300, forcing=1e-8)
-    assert np.vdot(g[0], found.users) + np.vdot(g[1], found.items) < 0
-    if not found.negative:
-        H = Curvature(problem, theta, 1).hessian((found.users, found.items))
-        np.testing.assert_allclose(H[0], -g[0], atol=1e-5)
+def test_it_ends_where_passes_end(problem: Problem) -> None:
+    """Two routes to one answer, from one start near it."""
+    start = run_passes(problem, random_factors(problem, rank=2), Settings(AHNewton(), 0.0, 60, 0)).factors
+    joint = run_passes(problem, start, Settings(JointNewton(), 1e-8, 100))
+    passes = run_passes(problem, start, Settings(AHNewton(), 1e-8, 20_000, 6))
+    assert joint.converged
+    if passes.converged and abs(joint.objective - passes.objective) < 1e-7:
+        assert float(relative_model_distance(joint.factors, passes.factors)) < 1e-3
+    assert joint.objective <= passes.objective + 1e-6
 
 
-def test_negative_curvature_is_found_at_a_saddle() -> None:
-    """At zero every direction that raises the scores of observed cells bends down."""
-    problem = Problem(OBJECTIVES["uniform"], toy_interactions(lonely=False), np.float64)
+def test_collapsed_factors_and_saddles_are_no_obstacle() -> None:
+    """From nearly nothing: L bends down, and with this much regularization some factors have to stay at zero."""
+    problem = Problem(Objective(missing_weight=0.3, regularization=2.0), toy_interactions(), np.float64)
     m, n = problem.interactions.shape
     rng = np.random.default_rng(0)
-    theta = Factors(1e-6 * rng.random((m, 2)), 1e-6 * rng.random((n, 2)), np.ones(2))
-    found = newton_direction(Curvature(problem, theta, 1), halves(problem, theta), products=20, forcing=1e-8)
-    assert found.negative
-    H = Curvature(problem, theta, 1).hessian((found.users, found.items))
-    assert np.vdot(found.users, H[0]) + np.vdot(found.items, H[1]) <= 0
+    start = Factors(1e-3 * rng.standard_normal((m, 4)), 1e-3 * rng.standard_normal((n, 4)), np.ones(4))
+    joint = run_passes(problem, start, Settings(JointNewton(near=1e9), 1e-9, 200))
+    other = run_passes(problem, random_factors(problem), Settings(AHNewton(), 1e-9, 5000))
+    assert joint.converged
+    assert joint.objective == pytest.approx(other.objective, rel=1e-6)
+
+
+@given(st.integers(0, 2**31))
+@settings(max_examples=20, deadline=None)
+def test_rotating_the_start_rotates_the_end(seed: int) -> None:
+    problem = Problem(OBJECTIVES["uniform"], toy_interactions(), np.float64)
+    theta = random_factors(problem, rank=3)
+    R, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((3, 3)))
+    turned = Factors(theta.users @ R, theta.items @ R, theta.prediction)
+    plain, rotated = (run_passes(problem, x, Settings(JointNewton(), 0.0, 8, threads=1)) for x in (theta, turned))
+    np.testing.assert_allclose(plain.factors.users @ R, rotated.factors.users, atol=1e-6)
+
+
+def test_rotations_are_projected_off() -> None:
+    rng = np.random.default_rng(0)
+    X, D = rng.standard_normal((9, 4)), rng.standard_normal((9, 4))
+    off = _Rotations(X).off(D)
+    np.testing.assert_allclose(X.T @ off, (X.T @ off).T, atol=1e-10)
+    S = rng.standard_normal((4, 4))
+    np.testing.assert_allclose(_Rotations(X).off(X @ (S - S.T)), 0, atol=1e-10)
+    X[:, 2] = 0  # a collapsed factor
+    assert np.all(np.isfinite(_Rotations(X).off(D)))
+
+
+def test_threads_do_not_change_a_bit() -> None:
+    problem = Problem(OBJECTIVES["popularity"], toy_interactions(300, 200, 0.2), np.float32)
+    theta = random_factors(problem, rank=8)
+    one, two = (run_passes(problem, theta, Settings(JointNewton(), 0.0, 6, threads=k)) for k in (1, 2))
+    np.testing.assert_array_equal(one.factors.users, two.factors.users)
+
+
+def test_a_tolerance_below_rounding_ends_and_says_so() -> None:
+    problem = Problem(OBJECTIVES["uniform"], toy_interactions(), np.float32)
+    outcome = run_passes(problem, random_factors(problem), Settings(JointNewton(), 1e-12, 500))
+    assert not outcome.converged
+    assert outcome.reason == "rounding"
+    assert outcome.passes < 100
+
+
+def test_without_memory_for_the_factors_passes_do_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Joint, "fits", staticmethod(lambda problem, width: False))
+    problem = Problem(OBJECTIVES["uniform"], toy_interactions(), np.float64)
+    outcome = run_passes(problem, random_factors(problem), Settings(JointNewton(), 1e-5, 500))
+    assert outcome.converged
+    assert {record.scope for record in outcome.trace} == {"all"}
+
+
+@pytest.mark.parametrize("wrong", [{"forcing": 0.0}, {"first_forcing": 1.0}, {"near": 0.0}, {"products": 0}])
+def test_senseless_settings_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(InvalidInput, match="JointNewton"):
+        JointNewton(**wrong)

@@ -25,7 +25,7 @@ def paper(
         str,
         typer.Option(
             "--methods",
-            help="Names or groups, separated by commas: main, first-order, ablation, influence, solvers, all.",
+            help="Names or groups, separated by commas: main, joint, first-order, ablation, influence, solvers, all.",
         ),
     ] = "main",
     scenario: Annotated[

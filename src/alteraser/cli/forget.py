@@ -28,8 +28,8 @@ def forget(
     method: Annotated[str, typer.Option("--method", help="alteraser, retrain, warm-start, retrain-adamw, influence or "
                                               "global-newton.")] = "alteraser",
     solver: Annotated[
-        str | None, typer.Option("--solver", help="What updates rows: ah-newton (exact), cg (matrix-free), hf-newton, "
-                                 "…; for warm-start and retrain-adamw: adamw, adam or sgd.", show_default="ah-newton"),
+        str | None, typer.Option("--solver", help="joint (Newton on both sides), ah-newton (exact rows), cg, "
+                                 "…; for warm-start and retrain-adamw: adamw, adam or sgd.", show_default="joint"),
     ] = None,
     tolerance: Annotated[
         float | None, typer.Option("--tolerance", help="Share of the deletion's push that may stay.",

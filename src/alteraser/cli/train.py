@@ -37,8 +37,11 @@ def train(
         typer.Option("--train-prediction", help="Train the prediction vector h as well (slow to converge)."),
     ] = False,
     solver: Annotated[
-        str, typer.Option("--solver", help="ah-newton (exact rows), cg (matrix-free), hf-newton, …")
-    ] = "ah-newton",
+        str,
+        typer.Option(
+            "--solver", help="joint (Newton on both sides at once), ah-newton (exact rows), cg (matrix-free), …"
+        ),
+    ] = "joint",
     dtype: Annotated[str, typer.Option("--dtype", help="float32 or float64.")] = "float32",
     seed: Annotated[int, typer.Option("--seed", help="Seed of the random start.")] = 0,
     tolerance: Annotated[

@@ -13,19 +13,20 @@ from alteraser.solvers import RowSolver, row_solver
 class AltEraser:
     """Alternating second-order passes from the original model.
 
-    Starts at Θ_a, updates the users and items that occur in the forget set, then alternates over all rows until
-    the residual is at most ``tolerance`` or ``max_passes`` (the touched pass counts) are done. Passes are
-    accelerated by safeguarded Anderson extrapolation unless ``memory`` is 0, which is the paper's method as written.
+    Starts at Θ_a and goes on until the residual is at most ``tolerance`` or ``max_passes`` are done. With the solver
+    ``joint`` every step after the first sweeps is Newton's on both sides at once (``alteraser.solvers.joint``). With
+    a row solver, such as ``ah-newton``, it updates the users and items that occur in the forget set, then alternates
+    over all rows, accelerated by safeguarded Anderson extrapolation; ``memory=0`` is the paper's method as written.
     """
 
     tolerance: float = 1e-3
     """Share of the deletion's push that may stay unresolved."""
     max_passes: int = 200
-    solver: str | RowSolver = "ah-newton"
+    solver: str | RowSolver = "joint"
     memory: int = 6
     """How many earlier passes the extrapolation combines; 0 for plain passes."""
     touched_first: bool = True
-    """The paper's first pass over the rows of the forget set alone."""
+    """The paper's first pass over the rows of the forget set alone (joint steps have no use for it)."""
     train_prediction: bool = False
     """Update the prediction vector after each pass (the paper's Φ step); for models that were trained so."""
     confirm: bool = False

@@ -22,18 +22,20 @@ from alteraser.erasers.linesearch import quartic_step
 from alteraser.errors import Interrupted, InvalidInput, NumericFailure
 from alteraser.models import Factors, Problem
 from alteraser.solvers import RowSolver
-from alteraser.solvers.joint import Curvature, newton_direction
+from alteraser.solvers.joint import Joint, JointNewton
 from alteraser.solvers.rows import default_threads, padded
 from alteraser.solvers.stationarity import evaluate, gradient_norm
 
 Array = npt.NDArray[Any]
-Scope = Literal["touched", "all"]
+Scope = Literal["touched", "all", "joint"]
+Reason = Literal["tolerance", "passes", "watch", "rounding"]
 
 PATIENCE, STALL = 12, 0.9
 """PATIENCE passes that do not bring the residual below STALL of what it was are stuck, likely at a saddle."""
 
-PRODUCTS = 60
-"""Products of the joint Hessian that one Newton step may take."""
+ROUNDING = 4
+"""So many joint steps in a row that neither lower the residual nor, beyond rounding, the objective are the last ones:
+the working precision holds no more."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class PassRecord:
     rows: int
     extrapolated: bool
     """True when the pass started from an extrapolated point that was accepted."""
+    products: int = 0
+    """Products with the reduced Hessian, in a joint step."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,8 @@ class Outcome:
     products: int
     rejected: int
     """Extrapolated points that were thrown away."""
+    reason: Reason = "passes"
+    """Why it ended: the tolerance, the cap on passes, ``watch``, or rounding (the precision holds no more)."""
 
 
 OnPass = Callable[[PassRecord], None]
@@ -134,8 +140,7 @@ class _Loop:
         on_pass: OnPass | None,
         watch: Watch | None = None,
     ) -> None:
-        self.problem, self.settings, self.scale, self.on_pass = problem, settings, scale, on_pass
-        self.watch, self.ended = watch, False
+        self.problem, self.settings, self.scale, self.on_pass, self.watch = problem, settings, scale, on_pass, watch
         for side, x in (("user", start.users), ("item", start.items)):
             if not np.all(np.isfinite(x)):
                 row = int(np.flatnonzero(~np.all(np.isfinite(x), axis=1))[0])
@@ -146,74 +151,146 @@ class _Loop:
         self.trace: list[PassRecord] = []
         self.passes = self.rows = self.products = self.rejected = 0
         self.theta_norm = 1.0
+        self.reason: Reason | None = None
+        self.measured: tuple[float, float] | None = None  # (residual, objective) of the factors as they are
+        # joint steps: asked for, or the way on from where passes are stuck
+        chosen = settings.solver if isinstance(settings.solver, JointNewton) else None
+        fits = not settings.train_prediction and Joint.fits(problem, self.P.shape[1])
+        self.newton = (chosen or JointNewton()) if fits and (chosen or settings.memory > 0) else None
+        self.joint: Joint | None = None  # from the first joint step on there are no more passes
+        self.try_joint = chosen is not None and fits
+        self.near = False  # known to be near enough for them
+        self.idle, self.lowest = 0, np.inf  # joint steps that led nowhere, the least residual they saw
+        # passes: Anderson's history, and what the safeguard needs
+        accelerate = settings.memory > 0 and not settings.train_prediction
+        self.history = Anderson(settings.memory, self._row_weights()) if accelerate else None
+        self.plain: Array | None = None  # T(Q) of the last pass, while Q is an extrapolated point
+        self.last: tuple[Array, Array] | None = None  # (P, Q) before the last item sweep
+        self.best = np.inf
+        self.estimates: list[float] = []
+        self.promising = settings.tolerance
 
     # -------------------------------------------------------------- the loop
 
     def run(self, touched: tuple[Array, Array] | None) -> Outcome:
         settings = self.settings
-        if touched is not None and settings.max_passes > 0:
+        if touched is not None and settings.max_passes > 0 and not self.try_joint:
             self._touched_pass(*touched)
-            self.ended = self.watch is not None and self.watch(self.passes, self._factors)
-        accelerate = settings.memory > 0 and not settings.train_prediction
-        history = Anderson(settings.memory, self._row_weights()) if accelerate else None
-        plain: Array | None = None  # T(Q) of the last pass, while Q is an extrapolated point
-        last: tuple[Array, Array] | None = None  # (P, Q) before the last item sweep
-        best, joint = np.inf, False  # joint: passes are followed by Newton steps on both sides instead of extrapolated
-        estimates: list[float] = []
-        measured: tuple[float, float] | None = None
-        promising = settings.tolerance
-        while self.passes < settings.max_passes and not self.ended:
-            began = time.perf_counter()
-            reduced = self._sweep_users()
-            refused = plain is not None and not reduced <= best + self._slack()
-            if refused and plain is not None and history is not None:
-                self.rejected += 1
-                self.Q[:] = plain
-                plain = None
-                history.restart()
-                reduced = self._sweep_users()
-                if last is not None and self._escape(*last):
-                    reduced = self._sweep_users()
-            if joint:
-                self._newton(PRODUCTS)
-                reduced = self._sweep_users()
-            best = min(best, reduced)
-            last = (self.P.copy(), self.Q.copy()) if history is not None else None
-            estimate = self._sweep_items(began, extrapolated=plain is not None)
-            if settings.train_prediction:
-                self._prediction_step()
-            measured = None
-            if self.watch is not None and self.watch(self.passes, self._factors):
-                break
-            if estimate <= promising:
-                self._sweep_users()  # so that every user's row is its own minimum given the items that are kept
-                measured = self._measure()
-                if measured[0] <= settings.tolerance:
-                    if not settings.confirm:
-                        break
-                    saddle = self._newton(PRODUCTS)
-                    measured = self._measure()
-                    if not saddle and measured[0] <= settings.tolerance:
-                        break
-                    joint = True
-                promising = estimate * min(0.5, settings.tolerance / measured[0])
-            estimates.append(estimate)
-            joint = joint or (history is not None and _stuck(estimates))
-            plain = None
-            if history is not None and last is not None and not joint and self.passes < settings.max_passes:
-                following = history.extrapolate(last[1], self.Q)
-                if following is not None:
-                    plain = self.Q.copy()
-                    self.Q[:] = following
-        residual, objective = measured or self._measure()
+            self._look()
+        while self.passes < settings.max_passes and self.reason is None:
+            if self.joint is not None or self.try_joint:
+                self._joint_step()
+            else:
+                self._pass()
+        if self.measured is None and self.joint is not None:
+            self._sweep_users()
+        residual, objective = self.measured or self._measure()
         if not (np.isfinite(residual) and np.isfinite(objective)):
             raise NumericFailure("the objective is not finite; raise the regularization, or use dtype float64")
-        if self.trace and self.trace[-1].scope == "all":
+        if self.trace and self.trace[-1].scope != "touched":
             self.trace[-1] = PassRecord(**{**vars(self.trace[-1]), "residual": residual, "objective": objective})
+        converged = residual <= settings.tolerance
         return Outcome(
-            self._factors(), tuple(self.trace), objective, residual, residual <= settings.tolerance,
-            self.passes, self.rows, self.products, self.rejected,
+            self._factors(), tuple(self.trace), objective, residual, converged, self.passes, self.rows, self.products,
+            self.rejected, "tolerance" if converged else self.reason or "passes",
         )  # fmt: skip
+
+    def _look(self) -> None:
+        if self.watch is not None and self.watch(self.passes, self._factors):
+            self.reason = "watch"
+
+    def _pass(self) -> None:
+        """One sweep over the users, one over the items, and where the next begins."""
+        began = time.perf_counter()
+        settings = self.settings
+        reduced = self._sweep_users()
+        if self.plain is not None and self.history is not None and not reduced <= self.best + self._slack():
+            self.rejected += 1
+            self.Q[:] = self.plain
+            self.plain = None
+            self.history.restart()
+            reduced = self._sweep_users()
+            if self.last is not None and self._escape(*self.last):
+                reduced = self._sweep_users()
+        self.best = min(self.best, reduced)
+        self.last = (self.P.copy(), self.Q.copy()) if self.history is not None else None
+        estimate = self._sweep_items(began, extrapolated=self.plain is not None)
+        if settings.train_prediction:
+            self._prediction_step()
+        self.measured = None
+        self._look()
+        if self.reason is not None:
+            return
+        if estimate <= self.promising:
+            self._sweep_users()  # so that every user's row is its own minimum given the items that are kept
+            self.measured = self._measure()
+            if self.measured[0] <= settings.tolerance:
+                self.try_joint = settings.confirm and self.newton is not None
+                if not self.try_joint:
+                    self.reason = "tolerance"
+                return
+            self.promising = estimate * min(0.5, settings.tolerance / self.measured[0])
+        self.estimates.append(estimate)
+        if self.newton is not None:
+            chosen = isinstance(settings.solver, JointNewton)
+            near = chosen and estimate * (self.scale or self.theta_norm) <= self.newton.near * self.theta_norm
+            self.try_joint = near or _stuck(self.estimates)
+            if self.try_joint:
+                self.near = True
+                return
+        self.plain = None
+        if self.history is not None and self.last is not None and self.passes < settings.max_passes:
+            following = self.history.extrapolate(self.last[1], self.Q)
+            if following is not None:
+                self.plain = self.Q.copy()
+                self.Q[:] = following
+
+    def _joint_step(self) -> None:
+        """A Newton step on both sides at once; or, where the model is too far from a solution, back to passes."""
+        began = time.perf_counter()
+        settings, newton = self.settings, self.newton
+        assert newton is not None
+        first = self.joint is None
+        if self.joint is None:
+            self.joint = Joint(self.problem, self.P, self.Q, self.h, settings.threads)
+        joint = self.joint
+        settled = joint.settle()
+        self.rows += self.problem.users.rows
+        fit = 2.0 * -settled.value + joint.along_itself()
+        self.theta_norm = float(np.sqrt(max(fit, 0.0))) or 1.0
+        estimate = 2.0 * float(np.sqrt(max(settled.items, 0.0))) / (self.scale or self.theta_norm)
+        if first and not self.near and estimate * (self.scale or self.theta_norm) > newton.near * self.theta_norm:
+            self.joint, self.try_joint = None, False
+            return
+        self.measured = None
+        saddle = False
+        if estimate <= self.promising:
+            self.measured = self._measure()
+            if self.measured[0] <= settings.tolerance:
+                if not settings.confirm:
+                    self.reason = "tolerance"
+                    return
+                saddle = True
+            else:
+                self.promising = estimate * min(0.5, settings.tolerance / self.measured[0])
+        objective = self.problem.target_energy + settled.value + self._penalty(self.problem.items.ridge, self.Q)
+        forcing = newton.first_forcing if first and self.scale is not None else newton.forcing
+        found = joint.direction(forcing=0.1 * forcing if saddle else forcing, products=newton.products)
+        if saddle and found.negative is None:
+            self.reason = "tolerance"
+            return
+        gained = joint.advance(found)
+        self.measured = None
+        self.products += found.products
+        self.idle = self.idle + 1 if estimate > STALL * self.lowest and gained <= self._slack() else 0
+        self.lowest = min(self.lowest, estimate)
+        if self.idle >= ROUNDING:
+            self.reason = "rounding"
+        self._record(
+            "joint", began, objective - gained, estimate, False, self.problem.users.rows, products=found.products
+        )
+        if self.reason is None:
+            self._look()
 
     def _touched_pass(self, users: Array, items: Array) -> None:
         began = time.perf_counter()
@@ -258,9 +335,11 @@ class _Loop:
         residual: float | None,
         extrapolated: bool,
         rows: int,
+        products: int = 0,
     ) -> None:
         self.passes += 1
-        record = PassRecord(self.passes, scope, objective, residual, time.perf_counter() - began, rows, extrapolated)
+        seconds = time.perf_counter() - began
+        record = PassRecord(self.passes, scope, objective, residual, seconds, rows, extrapolated, products)
         self.trace.append(record)
         if self.on_pass:
             self.on_pass(record)
@@ -269,9 +348,11 @@ class _Loop:
         """(residual, objective) of the factors as they would be stored."""
         factors = self._factors()
         here = evaluate(self.problem, factors, threads=self.settings.threads)
-        norm = gradient_norm(
-            self.problem, factors, here.user_gradient, here.item_gradient, threads=self.settings.threads
-        )
+        gradients = here.user_gradient, here.item_gradient
+        if self.joint is not None and self.joint.settled:
+            norm = self.joint.norm(gradients)
+        else:
+            norm = gradient_norm(self.problem, factors, *gradients, threads=self.settings.threads)
         scale = self.scale if self.scale is not None else here.theta_norm
         return (norm / scale if scale > 0 else norm), here.objective
 
@@ -295,32 +376,6 @@ class _Loop:
         best = point(t)
         self.P[:, :d], self.Q[:, :d] = best.users, best.items
         return True
-
-    def _newton(self, products: int) -> bool:
-        """One joint Newton step, or a walk along negative curvature, from where we are; True if it was a walk."""
-        if np.any(self.h != 1):
-            return False
-        start = self._factors().astype(np.float64)
-        here = evaluate(self.problem, start, threads=self.settings.threads)
-        found = newton_direction(
-            Curvature(self.problem, start, self.settings.threads),
-            (here.user_gradient / 2, here.item_gradient / 2), products=products, forcing=0.1,
-        )  # fmt: skip
-        self.products += found.products
-        length = float(np.sqrt(np.vdot(found.users, found.users) + np.vdot(found.items, found.items)))
-        size = float(np.sqrt(np.vdot(start.users, start.users) + np.vdot(start.items, start.items)))
-        if length == 0:
-            return False
-        reach = 0.01 * size / length if found.negative else 1.0
-
-        def point(t: float) -> Factors:
-            return Factors(start.users + t * found.users, start.items + t * found.items, self.h)
-
-        t = quartic_step(lambda t: evaluate(self.problem, point(t), threads=self.settings.threads).objective, reach)
-        if t > 0:
-            best = point(t)
-            self.P[:, : self.rank], self.Q[:, : self.rank] = best.users, best.items
-        return found.negative and t > 0
 
     def _prediction_step(self) -> None:
         from alteraser.solvers.prediction import prediction_step

@@ -22,7 +22,7 @@ from alteraser.erasers.driver import OnPass, Outcome, PassRecord
 from alteraser.erasers.task import Task
 from alteraser.errors import Interrupted, InvalidInput, NumericFailure
 from alteraser.models import Factors, Problem, Side
-from alteraser.solvers.joint import Curvature
+from alteraser.solvers.hessian import Curvature
 from alteraser.solvers.stationarity import evaluate, gradient_norm
 
 Float64 = npt.NDArray[np.float64]

@@ -20,7 +20,7 @@ class Retrain:
     tolerance: float = 1e-3
     """As for AltEraser, relative to the deletion's push."""
     max_passes: int = 500
-    solver: str | RowSolver = "ah-newton"
+    solver: str | RowSolver = "joint"
     memory: int = 6
     seed: int = 1
     train_prediction: bool = False

@@ -10,6 +10,7 @@ from alteraser.extras import require
 from alteraser.solvers.ah_newton import AHNewton
 from alteraser.solvers.cg import ConjugateGradient
 from alteraser.solvers.differentiated import Differentiated
+from alteraser.solvers.joint import JointNewton
 from alteraser.solvers.rows import RowReport, RowSolver
 
 
@@ -37,6 +38,7 @@ def _first_order(name: str) -> RowSolver:
 
 
 SOLVERS: dict[str, Callable[[], RowSolver]] = {
+    "joint": JointNewton,
     "ah-newton": AHNewton,
     "cg": ConjugateGradient,
     **{name: partial(_newton, name) for name in ("hf-newton", "gauss-newton")},
@@ -46,7 +48,7 @@ SOLVERS: dict[str, Callable[[], RowSolver]] = {
     },
     **{name: partial(_first_order, name) for name in ("adahessian", "adamw", "adam", "sgd")},
 }
-"""Row solvers by the name used on the command line."""
+"""Solvers by the name used on the command line."""
 
 
 def row_solver(solver: str | RowSolver) -> RowSolver:
@@ -58,4 +60,4 @@ def row_solver(solver: str | RowSolver) -> RowSolver:
     return SOLVERS[solver]()
 
 
-__all__ = ["SOLVERS", "AHNewton", "ConjugateGradient", "RowReport", "RowSolver", "row_solver"]
+__all__ = ["SOLVERS", "AHNewton", "ConjugateGradient", "JointNewton", "RowReport", "RowSolver", "row_solver"]

@@ -1,111 +1,351 @@
-"""Newton on P and Q together: where alternating passes crawl, the two sides move at once.
+"""Newton on P and Q together, by eliminating P: where alternating passes crawl, the two sides move at once.
 
-The Hessian H of L couples every user with every item; it is never formed. A product costs O(|D|d + (m+n)d²), about
-as much as one product of a CG pass, and conjugate gradients on H are preconditioned by its own diagonal blocks,
-B = blockdiag(A_u, A_v): the row solves of a pass. Directions in which H is not positive are what keeps passes at
-saddle points; conjugate gradients finds them, and the caller walks along them (Steihaug 1983; Dembo & Steihaug 1983).
+Given Q, the users' rows have their minimum P*(Q) in closed form, so L is a function of Q alone,
+
+    φ(Q) = min_P L(P, Q),      ½ ∇²φ = S = B_Q − Cᵀ B_P⁻¹ C      (variable projection: Golub & Pereyra 1973)
+
+with B_P = blockdiag(A_u), B_Q = blockdiag(A_v) and C the coupling of the two sides, none of which is formed. One
+exact sweep over the users gives P*(Q) and keeps the factored A_u; one over the items gives ∇φ and the factored A_v.
+Then −S⁻¹∇φ is found by conjugate gradients preconditioned by B_Q. Because B_Q is also a part of S, B_Q p comes from
+a recurrence, so an iteration costs two products across (C and Cᵀ) and one solve with the factors per row: less than a
+pass of three CG steps, and it takes half the iterations that the whole Hessian with B as its preconditioner would
+(Reid, SIAM J. Numer. Anal. 1972, on matrices of this form). A plain pass is the first of these iterations.
+
+L does not change when P and Q are rotated together. Q S for skew-symmetric S are directions without curvature, in which
+rounding gathers, so residuals are projected off them; the projection is a Sylvester equation in d × d.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.polynomial import Polynomial
 
-from alteraser.models import Factors, Problem, Side
-from alteraser.solvers.rows import blocks, padded, run
-from alteraser.solvers.stationarity import block_solve
+from alteraser.errors import InvalidInput
+from alteraser.models import Problem, Side
+from alteraser.solvers.ah_newton import AHNewton
+from alteraser.solvers.rows import blocks, check, run
 
 Array = npt.NDArray[Any]
-Float64 = npt.NDArray[np.float64]
-Pair = tuple[Float64, Float64]
+Pair = tuple[Array, Array]
+
+COLLAPSED = 1e-5
+"""Squared singular values below this share of the largest span no rotation that could be told from rounding."""
+
+
+@dataclass(frozen=True)
+class JointNewton(AHNewton):
+    """``--solver joint``: exact rows while far from a solution, then Newton steps on both sides at once."""
+
+    name: str = "joint"
+    forcing: float = 0.1
+    """A step ends once ‖r‖_{B⁻¹} is this share of what it was …"""
+    first_forcing: float = 0.03
+    """… the first one of a deletion, where the model has furthest to go, later."""
+    products: int = 100
+    """Iterations that one step may take."""
+    near: float = 0.02
+    """Passes come first until ‖∇L‖_{B⁻¹} / ‖Θ‖_B is below this: further away a quadratic model is of little use."""
+
+    def __post_init__(self) -> None:
+        if not (0 < self.forcing < 1 and 0 < self.first_forcing < 1 and self.near > 0 and self.products >= 1):
+            raise InvalidInput("JointNewton: forcing terms lie between 0 and 1, near is above 0, products at least 1")
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What the two factoring sweeps found."""
+
+    users: float
+    """Σ gᵀA⁻¹g of the users before their sweep; their gradient is zero after it."""
+    items: float
+    """Σ gᵀA⁻¹g of the items: a quarter of ‖∇L‖²_{B⁻¹} at (P*(Q), Q)."""
+    value: float
+    """Σ_u (min l_u − const) of the users' rows."""
 
 
 @dataclass(frozen=True)
 class Direction:
-    """Where to go from here."""
+    """Where to go: a Newton step, a direction in which L bends down, or the first and then the second."""
 
-    users: Float64
-    items: Float64
-    negative: bool
-    """True for a direction of negative curvature: go far. False for a Newton step: its length is right."""
+    newton: Pair | None
+    negative: Pair | None
     products: int
 
 
-class Curvature:
-    """The half-Hessian of ``problem`` at ``factors`` (h = 1), and its preconditioner, as products."""
+class Joint:
+    """The working state of joint steps: ``P`` (m, w) and ``Q`` (n, w) are padded and changed in place.
 
-    def __init__(self, problem: Problem, factors: Factors, threads: int) -> None:
-        self._problem, self._threads, self._rank = problem, threads, factors.rank
-        self._P, self._Q = factors.users.astype(np.float64), factors.items.astype(np.float64)
-        self._padded = tuple(padded(x.astype(problem.dtype)) for x in (self._P, self._Q))
+    Holds the factored blocks, about (m + n) w² / 2 numbers; see ``Joint.size``.
+    """
 
-    def hessian(self, direction: Pair) -> Pair:
-        """½ ∇²L · direction, (m, d) and (n, d)."""
-        V, W = direction
-        return (
-            self._half(self._problem.users, self._P, V, self._Q, W),
-            self._half(self._problem.items, self._Q, W, self._P, V),
-        )
+    def __init__(self, problem: Problem, P: Array, Q: Array, prediction: Array, threads: int) -> None:
+        from alteraser.solvers._joint_kernels import packed_size
 
-    def _half(self, side: Side, X: Float64, V: Float64, Z: Float64, W: Float64) -> Float64:
-        from alteraser.solvers._kernels import hessian_rows
+        self.problem, self.P, self.Q, self.threads = problem, P, Q, threads
+        width = P.shape[1]
+        self._h = np.ones(width, P.dtype)
+        self._h[: prediction.size] = prediction
+        self._scaled = bool(np.any(prediction != 1))
+        self._rotates = bool(np.ptp(prediction) == 0)
+        self._rank = prediction.size
+        self._sides: tuple[Side, Side] = (problem.users, problem.items)
+        self._blocks = [blocks(side, None, width, threads) for side in self._sides]
+        self._factors = [np.empty((x.shape[0], packed_size(width)), P.dtype) for x in (P, Q)]
+        self._gradients = [np.zeros_like(P), np.zeros_like(Q)]
+        self._errors = [np.empty(side.indices.size, P.dtype) for side in self._sides]
+        self.settled = False
+        """True while the factored blocks are those of the current point."""
+        for side, x in zip(self._sides, (P, Q), strict=True):
+            x[side.counts == 0] = 0  # their minimum, whatever the other side is
 
-        weighted = Z * side.other.astype(np.float64)[:, None] if side.other.size else Z
-        gram, mixed = side.missing_weight * (weighted.T @ Z), side.missing_weight * (weighted.T @ W)
-        out = (V @ gram + X @ (mixed + mixed.T)) * side.own.astype(np.float64)[:, None]
-        out += V * side.ridge.astype(np.float64)[:, None]
-        w0 = float(side.missing_weight)
+    @staticmethod
+    def size(problem: Problem, width: int) -> int:
+        """Bytes that the factored blocks take."""
+        from alteraser.solvers._joint_kernels import packed_size
 
-        def kernel(rows: Array) -> None:
-            hessian_rows(
-                rows, side.indptr, side.indices, side.confidence, side.target, side.own, side.other, w0, X, V, Z, W, out
+        m, n = problem.interactions.shape
+        return (m + n) * packed_size(width) * int(np.dtype(problem.dtype).itemsize)
+
+    @staticmethod
+    def fits(problem: Problem, width: int) -> bool:
+        """True when the factored blocks take no more than a quarter of this machine's memory."""
+        try:
+            memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        except (AttributeError, ValueError, OSError):  # not on every platform
+            memory = 8 << 30
+        return Joint.size(problem, width) <= memory // 4
+
+    # ------------------------------------------------------------------ where we are
+
+    def settle(self) -> Settled:
+        """Put every user at the minimum given Q, factor both sides' blocks, and take the items' gradient."""
+        users, value = self._factor(0, move=True)
+        items, _ = self._factor(1, move=False)
+        self.settled = True
+        return Settled(users, items, value)
+
+    def norm(self, gradients: Pair) -> float:
+        """‖g‖_{B⁻¹} of float64 gradients at this point, with the factors of the last ``settle``."""
+        total = 0.0
+        for place, g in enumerate(gradients):
+            padded = np.zeros_like(self._gradients[place])
+            size = float(np.abs(g).max(initial=0.0)) or 1.0  # a tiny float64 gradient must not underflow in float32
+            padded[:, : self._rank] = g / size
+            total += size**2 * _dot(padded, self._solve(place, padded))
+        return float(np.sqrt(max(total, 0.0)))
+
+    def along_itself(self) -> float:
+        """gᵀQ with half the items' gradient g, after ``settle``."""
+        return _dot(self._gradients[1], self.Q)
+
+    def direction(self, *, forcing: float, products: int) -> Direction:
+        """Conjugate gradients on S d = −∇φ/2 after ``settle``, until ‖r‖_{B⁻¹} has fallen by ``forcing``.
+
+        Where a direction p with pᵀSp ≤ 0 turns up, it ends there and returns p with what it had.
+        """
+        for place in (0, 1):
+            self._error(place)
+        rotations = _Rotations(self.Q) if self._rotates else None
+        r = -self._gradients[1]
+        if rotations:
+            r = rotations.off(r)
+        z = self._solve(1, r)
+        p, Bp = z, r
+        x, y_sum = np.zeros_like(r), np.zeros_like(self.P)
+        rz = first = _dot(r, z)
+        count, bent_down = 0, None
+        dtype = r.dtype.type
+        while count < products and rz > forcing**2 * first:
+            y = self._solve(0, self._cross(0, p))  # how the users give way: −y
+            q = Bp - self._cross(1, y)
+            count += 1
+            curvature = _dot(p, q)
+            if not curvature > 0.0:
+                bent_down = self._sliced(-y, p)
+                break
+            step = dtype(rz / curvature)
+            x += step * p
+            y_sum -= step * y
+            r = r - step * q
+            if rotations:
+                r = rotations.off(r)
+            z = self._solve(1, r)
+            rz, before = _dot(r, z), rz
+            beta = dtype(rz / before)
+            p, Bp = z + beta * p, r + beta * Bp
+        moved = bool(np.any(x))
+        return Direction(self._sliced(y_sum, x) if moved else None, bent_down, count)
+
+    def advance(self, direction: Direction) -> float:
+        """Go along ``direction`` to where L is least on each of its lines; returns by how much L fell."""
+        gained = 0.0
+        for line, reach in ((direction.newton, 4.0), (direction.negative, np.inf)):
+            if line is None:
+                continue
+            along = self.along(line)
+            t = _lowest(along, reach)
+            if t != 0.0:
+                gained -= float(along(t))
+                self.settled = False
+                self.P += self.P.dtype.type(t) * line[0]
+                self.Q += self.Q.dtype.type(t) * line[1]
+        return gained
+
+    def along(self, line: Pair) -> Polynomial:
+        """L(P + t V, Q + t W) − L(P, Q), exactly: a quartic in t."""
+        from alteraser.solvers._joint_kernels import line_rows
+
+        side = self._sides[0]
+        V, W = line
+        coefficients = np.zeros((side.rows, 4))
+        w0 = self.P.dtype.type(side.missing_weight)
+        Z, dZ = self._other(0), self._seen(0, W)
+        run(
+            lambda rows: line_rows(
+                rows, side.indptr, side.indices, side.confidence, side.target, side.own, side.other, w0,
+                self.P, V, Z, dZ, coefficients,
+            ),
+            self._blocks[0], self.threads,
+        )  # fmt: skip
+        total = np.concatenate([[0.0], coefficients.sum(axis=0)])
+        grams = [
+            _gram_along(x, dx, weights)
+            for x, dx, weights in (
+                (self.P, V, side.own), (Z, dZ, side.other if side.other.size else np.ones(1, self.P.dtype)),
             )
+        ]  # fmt: skip
+        for i, left in enumerate(grams[0]):
+            for j, right in enumerate(grams[1]):
+                if i + j:
+                    total[i + j] += side.missing_weight * float(np.vdot(left, right))
+        for own, x, dx in zip(self._sides, (self.P, self.Q), line, strict=True):
+            ridge = own.ridge.astype(np.float64)
+            total[1] += 2.0 * float(ridge @ np.einsum("id,id->i", x, dx, dtype=np.float64))
+            total[2] += float(ridge @ np.einsum("id,id->i", dx, dx, dtype=np.float64))
+        return Polynomial(total)
 
-        run(kernel, blocks(side, None, self._rank, self._threads), self._threads)
+    # ------------------------------------------------------------------ pieces
+
+    def _other(self, place: int) -> Array:
+        return self._seen(place, self.Q if place == 0 else self.P)
+
+    def _seen(self, place: int, x: Array) -> Array:
+        """The other side's rows as this side sees them: times h."""
+        return x * self._h if self._scaled else x
+
+    def _factor(self, place: int, *, move: bool) -> tuple[float, float]:
+        from alteraser.solvers._joint_kernels import factor_rows
+        from alteraser.solvers._tile import lanes
+
+        side, x, Z = self._sides[place], (self.P, self.Q)[place], self._other(place)
+        dtype = x.dtype
+        gram = side.gram(Z).astype(dtype)
+        decrement, value = np.zeros(side.rows), np.zeros(side.rows)
+        status = np.zeros(side.rows, np.int8)
+        run(
+            lambda rows: factor_rows(
+                rows, side.indptr, side.indices, side.confidence, side.target, side.own, side.other, side.ridge,
+                Z, gram, dtype.type(side.missing_weight), self._rank, lanes(dtype.itemsize), x, move,
+                self._factors[place], self._gradients[place], decrement, value, status,
+            ),
+            self._blocks[place], self.threads,
+        )  # fmt: skip
+        check(side, status)
+        return float(decrement.sum()), float(value.sum())
+
+    def _error(self, place: int) -> None:
+        from alteraser.solvers._joint_kernels import error_rows
+
+        side, x, Z = self._sides[place], (self.P, self.Q)[place], self._other(place)
+        w0 = x.dtype.type(side.missing_weight)
+        run(
+            lambda rows: error_rows(
+                rows, side.indptr, side.indices, side.confidence, side.target, side.own, side.other, w0, x, Z,
+                self._errors[place],
+            ),
+            self._blocks[place], self.threads,
+        )  # fmt: skip
+
+    def _cross(self, place: int, direction: Array) -> Array:
+        """C times a direction of the items (0), or Cᵀ times one of the users (1)."""
+        from alteraser.solvers._joint_kernels import cross_rows
+
+        side, x, Z = self._sides[place], (self.P, self.Q)[place], self._other(place)
+        W = self._seen(place, direction)
+        w0 = x.dtype.type(side.missing_weight)
+        mixed = w0 * ((Z * side.other[:, None] if side.other.size else Z).T @ W)
+        mixed = np.ascontiguousarray(mixed + mixed.T)
+        out = np.empty_like(x)
+        run(
+            lambda rows: cross_rows(
+                rows, side.indptr, side.indices, side.confidence, side.own, side.other, w0, self._errors[place],
+                x, Z, W, mixed, out,
+            ),
+            self._blocks[place], self.threads,
+        )  # fmt: skip
         return out
 
-    def precondition(self, right: Pair) -> Pair:
-        """B⁻¹ · right."""
-        solved = []
-        for side, other, r in (
-            (self._problem.users, self._padded[1], right[0]),
-            (self._problem.items, self._padded[0], right[1]),
-        ):
-            out = np.zeros_like(r)
-            block_solve(side, other, r, side.all_rows, rank=self._rank, threads=self._threads, solution=out)
-            solved.append(out)
-        return solved[0], solved[1]
+    def _solve(self, place: int, right: Array) -> Array:
+        from alteraser.solvers._joint_kernels import solve_rows
+
+        out = np.empty_like(right)
+        run(lambda rows: solve_rows(rows, self._factors[place], right, out), self._blocks[place], self.threads)
+        return out
+
+    def _sliced(self, V: Array, W: Array) -> Pair:
+        """The same direction without its share of a rotation, which would only lengthen it."""
+        if not self._rotates:
+            return V, W
+        both = _Rotations(self.P, self.Q)
+        S = both.of(V, W)
+        return V - self.P @ S, W - self.Q @ S
 
 
-def newton_direction(curvature: Curvature, half_gradient: Pair, *, products: int, forcing: float) -> Direction:
-    """Approximate −H⁻¹g by preconditioned conjugate gradients, or a direction of negative curvature.
+class _Rotations:
+    """Rotation directions X S (S skew) of stacked factors X: their part in a direction D solves
 
-    Stops when ‖r‖_{B⁻¹} ≤ forcing · ‖g‖_{B⁻¹}, after ``products`` products, or at the first direction p with
-    pᵀHp ≤ 0. Either way the direction descends: gᵀd < 0.
+    G S + S G = Xᵀ D − Dᵀ X,     G = XᵀX.
     """
-    x: Pair = (np.zeros_like(half_gradient[0]), np.zeros_like(half_gradient[1]))
-    r: Pair = (-half_gradient[0], -half_gradient[1])
-    z = curvature.precondition(r)
-    p = z
-    rz = first = _dot(r, z)
-    count = 0
-    while count < products and rz > forcing**2 * first:
-        q = curvature.hessian(p)
-        count += 1
-        bent = _dot(p, q)
-        if not bent > 0.0:
-            return Direction(p[0], p[1], True, count)
-        step = rz / bent
-        x = (x[0] + step * p[0], x[1] + step * p[1])
-        r = (r[0] - step * q[0], r[1] - step * q[1])
-        z = curvature.precondition(r)
-        rz, before = _dot(r, z), rz
-        p = (z[0] + (rz / before) * p[0], z[1] + (rz / before) * p[1])
-    return Direction(x[0], x[1], False, count)
+
+    def __init__(self, *stacked: Array) -> None:
+        self._stacked = stacked
+        gram = np.add.reduce([x.astype(np.float64).T @ x.astype(np.float64) for x in stacked])
+        values, self._vectors = np.linalg.eigh(gram)
+        sums = values[:, None] + values[None, :]
+        self._inverse = np.where(sums > COLLAPSED * values[-1], 1.0 / np.where(sums > 0, sums, 1.0), 0.0)
+
+    def of(self, *direction: Array) -> Array:
+        """S (w, w)."""
+        K = np.add.reduce([(x.T @ d).astype(np.float64) for x, d in zip(self._stacked, direction, strict=True)])
+        K = self._vectors.T @ (K - K.T) @ self._vectors
+        return np.asarray(self._vectors @ (K * self._inverse) @ self._vectors.T, dtype=direction[0].dtype)
+
+    def off(self, direction: Array) -> Array:
+        """``direction`` (of the only stacked factors) without its rotation."""
+        return np.asarray(direction - self._stacked[0] @ self.of(direction))
 
 
-def _dot(a: Pair, b: Pair) -> float:
-    return float(np.vdot(a[0], b[0]) + np.vdot(a[1], b[1]))
+def _lowest(along: Polynomial, reach: float) -> float:
+    """The t in (0, reach] where the quartic is least; 0 if it is nowhere below 0."""
+    if not np.all(np.isfinite(along.coef)):
+        return 0.0
+    roots = np.asarray(along.deriv().roots(), dtype=complex)
+    candidates = [float(r.real) for r in roots if abs(r.imag) < 1e-9 * (1 + abs(r)) and 0 < r.real <= reach]
+    best = min(candidates, key=lambda t: float(along(t)), default=0.0)
+    return best if along(best) < 0 else 0.0
+
+
+def _gram_along(x: Array, dx: Array, weights: Array) -> tuple[Array, Array, Array]:
+    """Coefficients of (x + t dx)ᵀ diag(weights) (x + t dx) in t."""
+    weighted, other = x * weights[:, None], dx * weights[:, None]
+    mixed = (weighted.T @ dx).astype(np.float64)
+    return (weighted.T @ x).astype(np.float64), mixed + mixed.T, (other.T @ dx).astype(np.float64)
+
+
+def _dot(a: Array, b: Array) -> float:
+    return float(np.vdot(a, b))

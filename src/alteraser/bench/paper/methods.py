@@ -13,8 +13,8 @@ from alteraser.solvers import RowSolver, row_solver
 from alteraser.solvers.differentiated import Differentiated
 from alteraser.solvers.first_order_rows import FirstOrderRows
 
-Group = Literal["main", "first-order", "ablation", "influence", "solvers"]
-GROUPS: tuple[Group, ...] = ("main", "first-order", "ablation", "influence", "solvers")
+Group = Literal["main", "joint", "first-order", "ablation", "influence", "solvers"]
+GROUPS: tuple[Group, ...] = ("main", "joint", "first-order", "ablation", "influence", "solvers")
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,14 @@ METHODS: dict[str, Method] = {
         Method("alteraser-ah-newton-20", "AltEraser [AH-Newton], 20 passes", "main",
                _alternating("ah-newton", max_passes=20), kinds=("enmf",)),
         Method("alteraser", "AltEraser, accelerated to residual 1e-3", "main",
-               lambda hyper, run: AltEraser(tolerance=1e-3, max_passes=300), kinds=("enmf",)),
+               lambda hyper, run: AltEraser(tolerance=1e-3, max_passes=300, solver="ah-newton"), kinds=("enmf",)),
         Method("retrain-fast", "fastest retraining (accelerated AH-Newton)", "main",
-               lambda hyper, run: Retrain(tolerance=1e-3, max_passes=300, seed=9000 + run), kinds=("enmf",)),
+               lambda hyper, run: Retrain(tolerance=1e-3, max_passes=300, solver="ah-newton", seed=9000 + run),
+               kinds=("enmf",)),
+        Method("alteraser-joint", "AltEraser [joint], to residual 1e-3", "joint",
+               lambda hyper, run: AltEraser(tolerance=1e-3), kinds=("enmf",)),
+        Method("retrain-joint", "retraining [joint], to residual 1e-3", "joint",
+               lambda hyper, run: Retrain(tolerance=1e-3, seed=9000 + run), kinds=("enmf",)),
         Method("warm-start-adam", "Warm-Start (Adam)", "first-order",
                _first_order(start="original", seed=3, optimizer="adam"), early=True),
         Method("warm-start-sgd", "Warm-Start (SGD)", "first-order",
