@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from numpy.polynomial import Polynomial
+from scipy.linalg import eigvalsh_tridiagonal
 
 from alteraser.errors import InvalidInput
 from alteraser.models import Problem, Side
@@ -75,6 +76,8 @@ class Direction:
     newton: Pair | None
     negative: Pair | None
     products: int
+    smallest: float = np.nan
+    """The smallest Ritz value that conjugate gradients met: estimates the least eigenvalue of B_Q⁻¹S, from above."""
 
 
 class Joint:
@@ -122,9 +125,10 @@ class Joint:
 
     # ------------------------------------------------------------------ where we are
 
-    def settle(self) -> Settled:
-        """Put every user at the minimum given Q, factor both sides' blocks, and take the items' gradient."""
-        users, value = self._factor(0, move=True)
+    def settle(self, *, move: bool = True) -> Settled:
+        """Put every user at the minimum given Q (unless not to ``move``), factor both sides' blocks, and take the
+        items' gradient."""
+        users, value = self._factor(0, move=move)
         items, _ = self._factor(1, move=False)
         self.settled = True
         return Settled(users, items, value)
@@ -148,18 +152,49 @@ class Joint:
 
         Where a direction p with pᵀSp ≤ 0 turns up, it ends there and returns p with what it had.
         """
+        return self._newton(-self._gradients[1], None, forcing, products)
+
+    def solve(self, gradients: Pair, *, forcing: float, products: int) -> Direction:
+        """−H⁻¹∇L/2 for float64 gradients ∇L, (m, d) and (n, d), of both sides at this point; as ``direction``.
+
+        The result is in float64 too: for iterative refinement, where the gradient has more digits than the solve.
+        Needs the blocks of ``settle``; the users need not be at their minimum.
+        """
+        size = max(float(np.abs(g).max(initial=0.0)) for g in gradients) or 1.0  # float32 must not underflow
+        right = [np.zeros_like(x) for x in self._gradients]
+        for padded, g in zip(right, gradients, strict=True):
+            padded[:, : self._rank] = g * (-0.5 / size)
+        given = self._solve(0, right[0])
+        found = self._newton(right[1] - self._cross_at_point(given), given, forcing, products)
+
+        def scaled(pair: Pair | None) -> Pair | None:
+            if pair is None:
+                return None
+            users, items = (np.asarray(x[:, : self._rank], dtype=np.float64) * size for x in pair)
+            return users, items
+
+        return Direction(scaled(found.newton), scaled(found.negative), found.products, found.smallest)
+
+    def _cross_at_point(self, users: Array) -> Array:
         for place in (0, 1):
             self._error(place)
+        return self._cross(1, users)
+
+    def _newton(self, right: Array, users: Array | None, forcing: float, products: int) -> Direction:
+        """x with S x ≈ ``right`` for the items, and the users' ``users`` − B_P⁻¹ C x."""
+        if users is None:
+            for place in (0, 1):
+                self._error(place)
         rotations = _Rotations(self.Q) if self._rotates else None
-        r = -self._gradients[1]
-        if rotations:
-            r = rotations.off(r)
+        r = rotations.off(right) if rotations else right
         z = self._solve(1, r)
         p, Bp = z, r
-        x, y_sum = np.zeros_like(r), np.zeros_like(self.P)
+        x = np.zeros_like(r)
+        y_sum = np.zeros_like(self.P) if users is None else users.copy()
         rz = first = _dot(r, z)
         count, bent_down = 0, None
         dtype = r.dtype.type
+        steps, turns = [], []
         while count < products and rz > forcing**2 * first:
             y = self._solve(0, self._cross(0, p))  # how the users give way: −y
             q = Bp - self._cross(1, y)
@@ -177,9 +212,11 @@ class Joint:
             z = self._solve(1, r)
             rz, before = _dot(r, z), rz
             beta = dtype(rz / before)
+            steps.append(float(step))
+            turns.append(float(beta))
             p, Bp = z + beta * p, r + beta * Bp
-        moved = bool(np.any(x))
-        return Direction(self._sliced(y_sum, x) if moved else None, bent_down, count)
+        moved = bool(np.any(x)) or bool(np.any(y_sum))
+        return Direction(self._sliced(y_sum, x) if moved else None, bent_down, count, _smallest_ritz(steps, turns))
 
     def advance(self, direction: Direction) -> float:
         """Go along ``direction`` to where L is least on each of its lines; returns by how much L fell."""
@@ -328,6 +365,17 @@ class _Rotations:
     def off(self, direction: Array) -> Array:
         """``direction`` (of the only stacked factors) without its rotation."""
         return np.asarray(direction - self._stacked[0] @ self.of(direction))
+
+
+def _smallest_ritz(steps: list[float], turns: list[float]) -> float:
+    """Least eigenvalue of the Lanczos matrix that conjugate gradients with these α and β have built."""
+    if not steps:
+        return float("nan")
+    a, b = np.array(steps), np.array(turns)
+    diagonal = 1.0 / a
+    diagonal[1:] += b[:-1] / a[:-1]
+    off = np.sqrt(b[:-1]) / a[:-1]
+    return float(eigvalsh_tridiagonal(diagonal, off, select="i", select_range=(0, 0))[0])
 
 
 def _lowest(along: Polynomial, reach: float) -> float:

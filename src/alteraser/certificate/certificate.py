@@ -1,0 +1,298 @@
+"""The certificate: how far a published model is from an optimum for the remaining data, from its bytes alone."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from alteraser.certificate.curvature import Curvature, estimated, proved
+from alteraser.certificate.limits import STORED, Limits, influence
+from alteraser.certificate.plain import Pair, Plain, norm, rounding
+from alteraser.certificate.rotation import Slice
+from alteraser.certificate.solve import Solver
+from alteraser.certificate.theorem import ball, lipschitz
+from alteraser.certificate.words import NAMES, Class, sentence
+from alteraser.errors import InvalidInput
+from alteraser.interactions import Interactions
+from alteraser.metrics import model_distance
+from alteraser.models import Factors, Objective, Problem
+from alteraser.solvers.rows import default_threads
+
+PROVE_UP_TO = 6000
+"""(m + n) d up to which μ is proved by a dense factorization: about 0.9 GB and seconds."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One condition."""
+
+    name: str
+    value: float
+    limit: float
+    passed: bool
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What was found, and the class it amounts to. Distances are in the unit of the factors, up to rotation."""
+
+    kind: Class
+    sentence: str
+    checks: tuple[Check, ...]
+    why_not_proved: str | None
+    """What kept it from class B; None for A and B."""
+    gradient: float
+    """‖∇L_r(Θ_u)‖_F, with the bound of its own rounding added"""
+    slack: float
+    """That bound: γ_k times the sum of absolute terms"""
+    stationarity: float
+    """‖∇L_r‖ / ‖∇L_r of every term taken absolutely‖: 1 for no cancellation at all"""
+    gradient_left: float | None
+    """‖∇L_r(Θ_u)‖ / ‖∇L_r(Θ_a)‖; None without the model from before"""
+    user_block: float
+    """max_u ‖p_u − p_u*(Q)‖ / max(‖p_u‖, 1e-3)"""
+    item_block: float
+    """likewise of the items, for information: an optimum for the items given P is an optimum for P given Q elsewhere"""
+    least_ridge: float
+    """min λρ, a lower bound of every λ_min(A)"""
+    curvature: float
+    """μ"""
+    curvature_is: str
+    """``proved`` (lower bound), ``estimated`` or ``negative``"""
+    eta: float
+    """η = ‖(∇²L on V)⁻¹ ∇L‖, what is left of the solve and rounding included"""
+    solve_left: float
+    """‖residual of that solve‖ / ‖∇L‖"""
+    size: float
+    """‖Θ_u‖_F"""
+    sigma: float
+    """Σ = √(‖P‖₂² + ‖Q‖₂²)"""
+    lipschitz: float
+    """K"""
+    kappa: float
+    rho: float | None
+    least_singular: float
+    """σ_d of Θ_u"""
+    rank: int
+    """Dimensions that Θ_u uses, of ``factors``"""
+    factors: int
+    moved: float | None
+    """dist(Θ_a, Θ_u); None without the model from before"""
+    influence: float | None
+    """ι"""
+    objective: float
+    objective_before: float | None
+    """L_r(Θ_a)"""
+    products: int
+    """Iterations of conjugate gradients"""
+
+    @property
+    def name(self) -> str:
+        """``replayed``, ``certified``, ``measured`` or ``not forgotten``."""
+        return NAMES[self.kind]
+
+    @property
+    def passed(self) -> bool:
+        """True for every class but D."""
+        return self.kind != "D"
+
+    def to_document(self) -> dict[str, Any]:
+        """Plain values for JSON; ``class`` and ``name`` first."""
+        fields = asdict(self)
+        return {"class": fields.pop("kind"), "name": self.name, **fields}
+
+
+def certify(
+    objective: Objective,
+    data: Interactions,
+    factors: Factors,
+    *,
+    before: Factors | None = None,
+    limits: Limits | None = None,
+    prove_up_to: int = PROVE_UP_TO,
+    threads: int | None = None,
+) -> Certificate:
+    """How far ``factors`` are from a stationary point of ``objective`` on ``data`` (D_r), and the class of that.
+
+    Newton–Kantorovich on the directions across rotations (``theorem``), in float64 from the given values, whatever
+    trained them. ``before`` is the model that was to forget: with it also what it left behind is measured. The
+    curvature is proved while (m + n) d is at most ``prove_up_to``, else estimated, which leaves class C at best.
+
+    Raises InvalidInput for shapes that do not fit the data, NumericFailure where a block is singular.
+    """
+    limits = limits or Limits()
+    threads = threads or default_threads()
+    _fits(factors, data, "the model")
+    if before is not None:
+        _fits(before, data, "the model from before")
+    plain = Plain(objective, data, factors)
+    across = Slice(plain.P, plain.Q, bool(np.ptp(plain.h) == 0))
+    gradient = plain.gradient
+    magnitudes = Plain(objective, data, factors, magnitudes=True)
+    gamma = rounding(sum(data.shape) + 2 * factors.rank + 20)
+    absolute = norm(magnitudes.gradient)
+    slack = gamma * absolute
+    size = float(np.sqrt(np.vdot(plain.P, plain.P) + np.vdot(plain.Q, plain.Q)))
+    problem = Problem(objective, data, np.float64)
+    solver = Solver(problem, factors, threads)
+    step, left, products, bent = _newton_step(plain, across, solver, gradient)
+    curvature = _curvature(plain, across, solver, step, bent, prove_up_to)
+    extra = gamma * norm(magnitudes.product((np.abs(step[0]), np.abs(step[1])))) + slack
+    trusted = curvature.value if curvature.value > 0 else float("inf")
+    eta = norm(step) + (left + extra) / trusted if curvature.value > 0 else float("inf")
+    values = across.singular_values
+    sigma = float(np.hypot(np.linalg.norm(plain.P, 2), np.linalg.norm(plain.Q, 2)))
+    K = lipschitz(plain.heaviest, float(np.abs(plain.h).max(initial=0.0)), sigma, min(eta, 1e300))
+    found = ball(curvature.value, eta, K)
+    moved = None if before is None else model_distance(before, factors)
+    old = None if before is None else Plain(objective, data, before)
+    gradient_norm = norm(gradient)
+    gradient_left = None if old is None else (gradient_norm + slack) / max(norm(old.gradient), 1e-300)
+
+    full = across.rank == factors.rank
+    hindrance = _hindrance(curvature, found.kappa, found.rho, across.rotates, full, float(values[0]), plain, prove_up_to)
+    proof = hindrance is None and found.rho is not None
+    distance = found.rho if proof and found.rho is not None else eta
+    blocks = limits.blocks(plain.user_distances(), np.linalg.norm(plain.P, axis=1))
+    item_blocks = limits.blocks(plain.item_distances(), np.linalg.norm(plain.Q, axis=1))
+    iota = None if moved is None else influence(distance, moved, size)
+
+    def checks(distance: float) -> tuple[Check, ...]:
+        result = [
+            Check("curvature", curvature.value, 0.0, curvature.value > 0, "the model lies in a valley of L, not on a saddle"),
+            Check("distance", distance / size if size else distance, limits.distance,
+                  distance <= limits.distance * size, "of the model from the stationary point, over its size"),
+            Check("block", blocks, limits.block, blocks <= limits.block,
+                  "of every user's vector from the one optimum for their remaining data and the published items"),
+        ]  # fmt: skip
+        if iota is not None:
+            result.append(Check("influence", iota, limits.influence, iota <= limits.influence,
+                                "left of the way from the original model"))  # fmt: skip
+        if gradient_left is not None:
+            stored = STORED * absolute  # what storing in float32 alone may leave
+            result.append(Check("residual", gradient_left, limits.residual,
+                                gradient_left <= limits.residual or gradient_norm <= stored,
+                                "of the gradient that the original model has on the remaining data"))  # fmt: skip
+        return tuple(result)
+
+    conditions = checks(distance)
+    kind: Class = "D" if not all(check.passed for check in conditions) else "B" if proof else "C"
+    shown = distance if kind in ("B", "C") else None
+    return Certificate(
+        kind=kind,
+        sentence=sentence(kind, shown, None if shown is None or not size else shown / size),
+        checks=conditions,
+        why_not_proved=None if kind == "B" else hindrance,
+        gradient=gradient_norm + slack,
+        slack=slack,
+        stationarity=gradient_norm / absolute if absolute else 0.0,
+        gradient_left=gradient_left,
+        user_block=blocks,
+        item_block=item_blocks,
+        least_ridge=float(min(side.ridge.min(initial=np.inf) for side in (problem.users, problem.items))),
+        curvature=curvature.value,
+        curvature_is=curvature.how,
+        eta=eta,
+        solve_left=left / gradient_norm if gradient_norm else 0.0,
+        size=size,
+        sigma=sigma,
+        lipschitz=K,
+        kappa=found.kappa,
+        rho=found.rho,
+        least_singular=float(values[0]),
+        rank=across.rank,
+        factors=factors.rank,
+        moved=moved,
+        influence=iota,
+        objective=_objective(plain),
+        objective_before=None if old is None else _objective(old),
+        products=products,
+    )
+
+
+def _newton_step(plain: Plain, across: Slice, solver: Solver, gradient: Pair) -> tuple[Pair, float, int, Pair | None]:
+    """(x ≈ −(∇²L on V)⁻¹ ∇L, ‖∇L + ∇²L x‖ on V, iterations, a direction that bends down if one was met)."""
+    x: Pair = (np.zeros_like(plain.P), np.zeros_like(plain.Q))
+    right = across.project(gradient)
+    left, products = norm(right), 0
+    for _ in range(3):  # iterative refinement: the second solve corrects what the first left
+        if not left > 0:
+            break
+        found = solver.solve(right, forcing=0.01)
+        products += found.products
+        if found.negative is not None:
+            return x, left, products, across.project(found.negative)
+        if found.step is None:
+            break
+        change = across.project(found.step)
+        better = x[0] + change[0], x[1] + change[1]
+        product = plain.product(better)
+        rest = across.project((gradient[0] + product[0], gradient[1] + product[1]))
+        if not norm(rest) < left:
+            break
+        x, right, left = better, rest, norm(rest)
+        if left <= 1e-5 * norm(gradient):
+            break
+    return x, left, products, None
+
+
+def _curvature(
+    plain: Plain, across: Slice, solver: Solver, step: Pair, bent: Pair | None, prove_up_to: int
+) -> Curvature:
+    if bent is not None:
+        product = across.project(plain.product(bent))
+        quotient = float(np.vdot(bent[0], product[0]) + np.vdot(bent[1], product[1])) / norm(bent) ** 2
+        if quotient <= 0:
+            return Curvature(quotient, "negative")
+    small = sum(plain.data.shape) * plain.h.size <= prove_up_to
+    if small and (bound := proved(plain, across)) is not None:
+        return Curvature(bound, "proved")
+    return estimated(plain, across, solver, step)
+
+
+def _hindrance(
+    curvature: Curvature, kappa: float, rho: float | None, rotates: bool, full: bool, least: float, plain: Plain,
+    prove_up_to: int,
+) -> str | None:  # fmt: skip
+    """Why this is not class B, in words; None if it is."""
+    unknowns = sum(plain.data.shape) * plain.h.size
+    if curvature.how == "negative":
+        return "L bends down in some direction here: a saddle"
+    if curvature.how == "estimated":
+        if unknowns > prove_up_to:
+            return f"the smallest curvature is estimated: {unknowns:,} unknowns, up to {prove_up_to:,} are factored"
+        return "the smallest curvature could not be bounded away from zero"
+    if not full:
+        return "the model leaves dimensions unused (their singular values are zero): train it with fewer factors"
+    if rho is None:
+        return f"kappa = {kappa:.2g} is above 1/2: not near enough for the theorem"
+    if rotates and not rho < np.sqrt(2.0) * least:
+        return "the smallest singular value of the factors is below the distance"
+    return None
+
+
+def _objective(plain: Plain) -> float:
+    """L, from its parts."""
+    a, b = plain._weights
+    c, pull = plain._observed[0], plain._observed[1]
+    Z = plain.Q * plain.h
+    scores = plain._cells(((plain.P, Z),))
+    y = 1.0 if plain.data.target is None else plain.data.target
+    missing = plain.objective.missing_weight * float(
+        np.vdot(plain.P.T @ (a[:, None] * plain.P), Z.T @ (b[:, None] * Z))
+    )
+    observed = float(np.sum(c * scores**2 - 2.0 * pull * scores + pull * y))
+    penalty = sum(float(r @ np.einsum("id,id->i", x, x)) for r, x in zip(plain._ridges, (plain.P, plain.Q), strict=True))
+    return missing + observed + penalty
+
+
+def _fits(factors: Factors, data: Interactions, what: str) -> None:
+    shape = factors.users.shape[0], factors.items.shape[0]
+    if shape != data.shape:
+        raise InvalidInput(
+            f"{what} has {shape[0]:,} × {shape[1]:,} rows, the data {data.shape[0]:,} × {data.shape[1]:,}: read the "
+            "data with the model's id maps"
+        )

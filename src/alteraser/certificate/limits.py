@@ -1,0 +1,42 @@
+"""What a model must keep to for its class: the thresholds, in one place for erasers and certificates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+STORED = float(np.finfo(np.float32).eps)
+"""Share of ‖Θ‖ that storing a model in float32 may move it by; smaller distances cannot be told from that."""
+
+
+class Limits(BaseModel):
+    """How near to a stationary point of the remaining data a model must be; all are shares."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    residual: float = Field(default=1e-3, gt=0, lt=1)
+    """‖∇L_r(Θ_u)‖ / ‖∇L_r(Θ_a)‖: how much of the deletion's push may stay."""
+    influence: float = Field(default=1e-3, gt=0, lt=1)
+    """ι = η / (moved − η): what may be left of the way from the original model."""
+    distance: float = Field(default=1e-6, gt=0, lt=1)
+    """η / ‖Θ‖_F: estimated (or, when proved, bounded by ρ) distance to the stationary point."""
+    block: float = Field(default=1e-6, gt=0, lt=1)
+    """‖p_u − p_u*(Q)‖ / max(‖p_u‖, ``block_floor``) of every user."""
+    block_floor: float = Field(default=1e-3, ge=0)
+    """Norm below which a user's vector counts as this long."""
+
+    def blocks(self, distances: Any, norms: Any) -> float:
+        """Largest ‖p_u − p_u*(Q)‖ / max(‖p_u‖, floor) of ``distances`` and ``norms``, both (m,)."""
+        return float(np.max(np.asarray(distances) / np.maximum(norms, self.block_floor), initial=0.0))
+
+
+def influence(distance: float, moved: float, size: float) -> float:
+    """ι = η / (moved − η): 0 where η is within the rounding of storage, ∞ where the model hardly moved.
+
+    ``distance`` is η or ρ, ``moved`` = dist(Θ_a, Θ_u), ``size`` = ‖Θ_u‖_F, all in the unit of the factors.
+    """
+    if distance <= STORED * size:
+        return 0.0
+    return distance / (moved - distance) if moved > distance else float("inf")
