@@ -31,6 +31,7 @@ _EXPORTS = {
     "generate_household": "alteraser.datasets",
     "load": "alteraser.model_files",
     "metrics": "",
+    "verify": "alteraser.verification",
 }
 
 __all__ = ["__version__", *sorted(_EXPORTS)]
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from alteraser.models import Objective as Objective
     from alteraser.readers import ReadingOptions as ReadingOptions
     from alteraser.training import ENMF as ENMF
+    from alteraser.verification import verify as verify
 
 
 def __getattr__(name: str) -> Any:

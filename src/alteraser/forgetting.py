@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from alteraser.certificate.limits import DEFAULT
 from alteraser.erasers import Eraser, Outcome, Task, eraser
 from alteraser.erasers.driver import OnPass
 from alteraser.errors import IntegrityError, InvalidInput, NotFound
@@ -52,6 +53,19 @@ class Erasure:
     def converged(self) -> bool:
         """True when the residual is within the tolerance."""
         return self.outcome.converged
+
+    @property
+    def kind(self) -> str | None:
+        """The class the eraser measured on its own: C within the limits, A for a retrain, D else; None: not measured.
+
+        ``alteraser.verification.verify`` recomputes it from the files alone, and says which class may be claimed.
+        """
+        measured = self.outcome.measured
+        if measured is not None and measured.holds(DEFAULT, share=1.0) and self.outcome.converged:
+            return "C"
+        if self.outcome.recipe is not None:
+            return "A"
+        return None if measured is None else "D"
 
     @property
     def trace(self) -> tuple[Any, ...]:
@@ -244,4 +258,6 @@ def _training(method: Eraser, outcome: Outcome, forgotten: int) -> dict[str, Any
         "seed": getattr(method, "seed", None),
         "train_prediction": getattr(method, "train_prediction", False),
         "interactions_forgotten": forgotten,
+        "route": list(outcome.route),
+        "recipe": outcome.recipe,
     }

@@ -8,13 +8,14 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from alteraser.defaults import defaults
-from alteraser.erasers.driver import OnPass, Outcome, Settings, run_passes
+from alteraser.erasers.driver import OnPass, Outcome
+from alteraser.erasers.recipe import Recipe
 from alteraser.errors import InvalidInput
 from alteraser.interactions import Interactions
 from alteraser.model import Model, TrainedOn
 from alteraser.models import Factors, Objective, Problem
 from alteraser.models.objective import Scaling, Weighting
-from alteraser.solvers import SOLVERS, row_solver
+from alteraser.solvers import SOLVERS
 from alteraser.solvers.rows import default_threads
 from alteraser.solvers.stationarity import evaluate
 
@@ -103,19 +104,21 @@ class ENMF(BaseModel):
         if reading is not None:
             objective = objective.model_copy(update={"confidence": reading.confidence, "target": reading.target})
         dtype = np.dtype(self.dtype)
-        start = Factors.random(*data.shape, self.factors, seed=self.seed, dtype=dtype)
-        settings = Settings(
-            row_solver(self.solver), self.tolerance, self.max_passes, self.memory,
-            self.threads or default_threads(), self.train_prediction, confirm=self.confirm,
+        recipe = Recipe(
+            seed=self.seed, solver=self.solver, tolerance=self.tolerance, max_passes=self.max_passes,
+            memory=self.memory, train_prediction=self.train_prediction, confirm=self.confirm,
         )  # fmt: skip
+        threads = self.threads or default_threads()
         problem = Problem(objective, data, dtype)
-        before = evaluate(problem, start, threads=settings.threads).objective
-        outcome = run_passes(problem, start, settings, on_pass=on_pass)
+        start = Factors.random(*data.shape, self.factors, seed=self.seed, dtype=dtype)
+        before = evaluate(problem, start, threads=threads).objective
+        outcome = recipe.run(problem, self.factors, threads=threads, on_pass=on_pass)
         training = {
             "method": "train", "solver": self.solver, "passes": outcome.passes, "products": outcome.products,
             "rows_updated": outcome.rows_updated, "objective_before": before, "objective": outcome.objective,
             "residual": outcome.residual, "tolerance": self.tolerance, "converged": outcome.converged,
             "memory": self.memory, "seed": self.seed, "train_prediction": self.train_prediction,
+            "recipe": recipe.model_dump(),
         }  # fmt: skip
         model = Model(outcome.factors, objective, data.users, data.items, TrainedOn.of(data), reading, training)
         return model, outcome

@@ -153,38 +153,39 @@ def certify(
     gradient_left = None if old is None else (gradient_norm + slack) / max(norm(old.gradient), 1e-300)
 
     full = across.rank == factors.rank
-    hindrance = _hindrance(curvature, found.kappa, found.rho, across.rotates, full, float(values[0]), plain, prove_up_to)
+    hindrance = _hindrance(
+        curvature, found.kappa, found.rho, across.rotates, full, float(values[0]), plain, prove_up_to
+    )
     proof = hindrance is None and found.rho is not None
     distance = found.rho if proof and found.rho is not None else eta
     blocks = limits.blocks(plain.user_distances(), np.linalg.norm(plain.P, axis=1))
     item_blocks = limits.blocks(plain.item_distances(), np.linalg.norm(plain.Q, axis=1))
     iota = None if moved is None else influence(distance, moved, size)
 
-    def checks(distance: float) -> tuple[Check, ...]:
-        result = [
-            Check("curvature", curvature.value, 0.0, curvature.value > 0, "the model lies in a valley of L, not on a saddle"),
-            Check("distance", distance / size if size else distance, limits.distance,
-                  distance <= limits.distance * size, "of the model from the stationary point, over its size"),
-            Check("block", blocks, limits.block, blocks <= limits.block,
-                  "of every user's vector from the one optimum for their remaining data and the published items"),
-        ]  # fmt: skip
-        if iota is not None:
-            result.append(Check("influence", iota, limits.influence, iota <= limits.influence,
-                                "left of the way from the original model"))  # fmt: skip
-        if gradient_left is not None:
-            stored = STORED * absolute  # what storing in float32 alone may leave
-            result.append(Check("residual", gradient_left, limits.residual,
-                                gradient_left <= limits.residual or gradient_norm <= stored,
-                                "of the gradient that the original model has on the remaining data"))  # fmt: skip
-        return tuple(result)
-
-    conditions = checks(distance)
+    conditions = [
+        Check("curvature", curvature.value, 0.0, curvature.value > 0, "in a valley of L, not on a saddle"),
+        Check("distance", distance / size if size else distance, limits.distance, distance <= limits.distance * size,
+              "of the model from the stationary point, over its size"),
+        Check("block", blocks, limits.block, blocks <= limits.block,
+              "of every user's vector from the one optimum for their remaining data and the published items"),
+    ]  # fmt: skip
+    if iota is not None:
+        conditions.append(
+            Check("influence", iota, limits.influence, iota <= limits.influence, "left of the way from the old model")
+        )
+    if gradient_left is not None:
+        small = gradient_left <= limits.residual or gradient_norm <= STORED * absolute  # as storing in float32 leaves
+        conditions.append(
+            Check(
+                "residual", gradient_left, limits.residual, small, "of the old model's gradient on the remaining data"
+            )
+        )
     kind: Class = "D" if not all(check.passed for check in conditions) else "B" if proof else "C"
     shown = distance if kind in ("B", "C") else None
     return Certificate(
         kind=kind,
         sentence=sentence(kind, shown, None if shown is None or not size else shown / size),
-        checks=conditions,
+        checks=tuple(conditions),
         why_not_proved=None if kind == "B" else hindrance,
         gradient=gradient_norm + slack,
         slack=slack,
@@ -234,7 +235,7 @@ def _newton_step(plain: Plain, across: Slice, solver: Solver, gradient: Pair) ->
         if not norm(rest) < left:
             break
         x, right, left = better, rest, norm(rest)
-        if left <= 1e-5 * norm(gradient):
+        if left <= 1e-3 * norm(gradient):
             break
     return x, left, products, None
 
@@ -285,7 +286,9 @@ def _objective(plain: Plain) -> float:
         np.vdot(plain.P.T @ (a[:, None] * plain.P), Z.T @ (b[:, None] * Z))
     )
     observed = float(np.sum(c * scores**2 - 2.0 * pull * scores + pull * y))
-    penalty = sum(float(r @ np.einsum("id,id->i", x, x)) for r, x in zip(plain._ridges, (plain.P, plain.Q), strict=True))
+    penalty = sum(
+        float(r @ np.einsum("id,id->i", x, x)) for r, x in zip(plain._ridges, (plain.P, plain.Q), strict=True)
+    )
     return missing + observed + penalty
 
 

@@ -32,6 +32,9 @@ class Limits(BaseModel):
         return float(np.max(np.asarray(distances) / np.maximum(norms, self.block_floor), initial=0.0))
 
 
+DEFAULT = Limits()
+
+
 def influence(distance: float, moved: float, size: float) -> float:
     """ι = η / (moved − η): 0 where η is within the rounding of storage, ∞ where the model hardly moved.
 

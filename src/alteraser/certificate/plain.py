@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from alteraser.models import Factors, Objective
 from alteraser.interactions import Interactions
+from alteraser.models import Factors, Objective
 
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]
@@ -72,7 +72,7 @@ class Plain:
 
     @cached_property
     def _weights(self) -> Pair:
-        """a (m,) and b (n,)."""
+        """Weights a (m,) and b (n,)."""
         m, n = self.data.shape
         a = self.objective.user_weights(self.data.user_counts)
         b = self.objective.item_weights(self.data.item_counts)
@@ -99,7 +99,7 @@ class Plain:
 
     @cached_property
     def errors(self) -> Float64:
-        """e = ω s − c y of the interactions, (|D|,)."""
+        """Errors e = ω s − c y of the interactions, (|D|,)."""
         weight, pull = self._observed
         s = self._cells(((self.P, self.Q * self.h),))
         return weight * s + pull if self.magnitudes else weight * s - pull
@@ -180,7 +180,10 @@ class Plain:
             cells = slice(weight.indptr[row], weight.indptr[row + 1])
             z = Z[weight.indices[cells]]
             A = own[row] * gram + (z.T * weight.data[cells]) @ z + ridge[row] * eye
-            out[row] = np.linalg.norm(np.linalg.lstsq(A, 0.5 * gradient[row], rcond=None)[0])
+            try:
+                out[row] = np.linalg.norm(np.linalg.solve(A, 0.5 * gradient[row]))
+            except np.linalg.LinAlgError:  # no unique optimum: nothing can be said of this row
+                out[row] = np.inf
         return out
 
     def _taken(self, values: Array) -> Float64:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from alteraser.certificate.plain import Pair
 from alteraser.models import Factors, Problem
 from alteraser.solvers.hessian import Curvature, newton_direction
 from alteraser.solvers.joint import Joint
 from alteraser.solvers.rows import padded
+
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,23 @@ class Solver:
             line = whole.users, whole.items
             return Step(None, line, whole.products) if whole.negative else Step(line, None, whole.products)
         found = self._joint.solve(gradient, forcing=forcing, products=self.products)
-        return Step(found.newton, found.negative, found.products)
+        step = found.newton
+        if step is not None:
+            for place, x in enumerate(step):
+                self._fill_empty_rows(place, gradient[place], x)
+        return Step(step, found.negative, found.products)
+
+    def _fill_empty_rows(self, place: int, gradient: Array, x: Array) -> None:
+        """Rows without interactions, which erasers keep at zero: A = a G + λρ is all there is to them."""
+        side = (self.problem.users, self.problem.items)[place]
+        other = (self.factors.items, self.factors.users)[place] * self.factors.prediction
+        empty = np.flatnonzero((side.counts == 0) & np.any(gradient != 0, axis=1))
+        if not empty.size:
+            return
+        values, vectors = np.linalg.eigh(side.gram(other))
+        curvature = side.own[empty, None] * np.maximum(values, 0.0) + side.ridge[empty, None]
+        turned = -0.5 * gradient[empty] @ vectors
+        x[empty] = np.divide(turned, curvature, out=np.zeros_like(turned), where=curvature > 0) @ vectors.T
 
     @cached_property
     def _width(self) -> int:

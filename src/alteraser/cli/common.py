@@ -277,6 +277,8 @@ def work(outcome: Any) -> dict[str, Any]:
         "objective_after": outcome.objective,
         "residual": outcome.residual,
         "converged": outcome.converged,
+        "reason": outcome.reason,
+        "route": list(outcome.route),
     }
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from alteraser.forgetting import Erasure
     from alteraser.model import Model
 
+STOP = object()
 LISTED = 1000  # unmatched rows listed in the document; all are counted
 DEFAULT_TOLERANCE = 1e-3
 
@@ -43,6 +44,9 @@ def forget(
                                  show_default="6"),
     ] = None,
     confirm: common.Confirm = False,
+    stop_at_tolerance: Annotated[
+        bool, typer.Option("--stop-at-tolerance", help="Do not go on until the model is measured to be class C.")
+    ] = False,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Seed of a retrain's random start, or of mini-batches.",
                                  show_default="1"),
@@ -89,7 +93,8 @@ def forget(
         reading = original.reading or ReadingOptions()
         eraser = _eraser(method, original, {
             "solver": solver, "tolerance": tolerance, "max_passes": max_passes, "memory": memory, "seed": seed,
-            "confirm": confirm,
+            "confirm": confirm, "limits": STOP if stop_at_tolerance else None,
+            "escalate": None if max_passes is None else STOP,
         })  # fmt: skip
         wanted = common.read_forget(forget_set, reading, whole_users=whole_users)
         interactions = Interactions.read(data, reading)
@@ -116,9 +121,16 @@ def _eraser(method: str, model: Model, given: dict[str, Any]) -> Eraser:
 
     known = accepted(method)
     settings = {name: value for name, value in given.items() if value is not None and value is not False}
+    if "escalate" not in known:  # a cap on passes that was asked for is a cap
+        settings.pop("escalate", None)
     for name in settings:
+        if name == "limits" and name not in known:
+            raise InvalidInput(f"--stop-at-tolerance means nothing to --method {method}")
         if name not in known:
             raise InvalidInput(f"--{name.replace('_', '-')} means nothing to --method {method}")
+    for name, off in (("limits", None), ("escalate", False)):
+        if settings.get(name) is STOP:
+            settings[name] = off
     if "solver" in settings and method in ("alteraser", "retrain"):
         row_solver(settings["solver"])
     if model.trains_prediction and "train_prediction" in known:
@@ -187,6 +199,7 @@ def _report(screen: common.Screen, erasure: Erasure, saved: Model, out: Path, re
     document = {
         "model": str(out), "digest": saved.digest, "parent": saved.parent, "method": erasure.method,
         "solver": saved.training["solver"], **common.work(outcome), "objective_before": erasure.objective_before,
+        "class": erasure.kind, "measured": None if outcome.measured is None else vars(outcome.measured),
         "push": erasure.push, "training_floor": erasure.training_floor, "seconds": seconds,
         "interactions_before": len(erasure.remaining) + len(erasure.removed),
         "interactions_forgotten": len(erasure.removed), "interactions_added": erasure.added,
@@ -202,6 +215,7 @@ def _report(screen: common.Screen, erasure: Erasure, saved: Model, out: Path, re
         ("passes", f"{outcome.passes}, {outcome.rows_updated:,} rows solved"),
         ("residual", f"{outcome.residual:.1e} of the deletion's push"
                      + ("" if outcome.converged else "  (not converged)")),
+        *_measured(erasure),
         ("time", common.seconds_text(seconds)),
     ]  # fmt: skip
     if erasure.training_floor is not None and erasure.training_floor > 1:
@@ -210,6 +224,24 @@ def _report(screen: common.Screen, erasure: Erasure, saved: Model, out: Path, re
                      "the new model is also better trained than the original was")
         )  # fmt: skip
     screen.result(document, rows)
+
+
+def _measured(erasure: Erasure) -> list[tuple[str, str]]:
+    found, outcome = erasure.outcome.measured, erasure.outcome
+    rows = []
+    if found is not None:
+        rows.append(
+            ("distance", f"about {found.distance:.1e} of the model's size to an optimum for the remaining data"
+                         + (f"; class {erasure.kind}, verify recomputes it" if erasure.kind else ""))
+        )  # fmt: skip
+    if "retrain" in outcome.route:
+        rows.append(("note", "passes and joint steps did not get there: retrained from a random start"))
+    if outcome.reason == "rounding":
+        rows.append(
+            ("note", f"{erasure.model.factors.dtype} holds no more digits: train with --dtype float64 or more "
+                     "--regularization, or ask for a larger --tolerance")
+        )  # fmt: skip
+    return rows
 
 
 def _unmatched(table: Any) -> list[tuple[str, str]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from alteraser.certificate.limits import DEFAULT, Limits
 from alteraser.erasers.driver import OnPass, Outcome, Settings, run_passes
+from alteraser.erasers.retrain import Retrain
 from alteraser.erasers.task import Task
-from alteraser.solvers import RowSolver, row_solver
+from alteraser.solvers import JointNewton, RowSolver, row_solver
 
 
 @dataclass(frozen=True)
@@ -31,20 +33,41 @@ class AltEraser:
     """Update the prediction vector after each pass (the paper's Φ step); for models that were trained so."""
     confirm: bool = False
     """At the tolerance, look for negative curvature with joint Newton steps and go on if there is some (costly)."""
+    limits: Limits | None = DEFAULT
+    """With the solver ``joint``: go on from the tolerance until the model is measured to be this near the optimum for
+    the remaining data (class C of a certificate). None: stop at the tolerance."""
+    escalate: bool = True
+    """Where passes and joint steps do not get there, retrain from a random start."""
     name: str = "alteraser"
 
     def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
         """See ``Eraser.erase``."""
+        solver = row_solver(self.solver)
+        limits = self.limits if isinstance(solver, JointNewton) and not self.train_prediction else None
         settings = Settings(
-            row_solver(self.solver),
+            solver,
             self.tolerance,
             self.max_passes,
             self.memory,
             task.workers,
             self.train_prediction,
             self.confirm,
+            limits,
         )
         touched = (task.touched_users, task.touched_items) if self.touched_first else None
-        return run_passes(
-            task.after, task.original, settings, scale=task.push, touched=touched, on_pass=on_pass, watch=task.watch
+        outcome = run_passes(
+            task.after, task.original, settings, scale=task.push, touched=touched, origin=task.original,
+            on_pass=on_pass, watch=task.watch,
+        )  # fmt: skip
+        if limits is None or not self.escalate or outcome.reason in ("tolerance", "watch"):
+            return outcome
+        again = Retrain(self.tolerance, solver=solver, memory=self.memory, limits=limits).erase(task, on_pass)
+        return replace(
+            again,
+            trace=outcome.trace + again.trace,
+            passes=outcome.passes + again.passes,
+            rows_updated=outcome.rows_updated + again.rows_updated,
+            products=outcome.products + again.products,
+            rejected=outcome.rejected + again.rejected,
+            route=(*outcome.route, "retrain"),
         )

@@ -17,8 +17,10 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from alteraser.certificate.limits import Limits
 from alteraser.erasers.anderson import Anderson
 from alteraser.erasers.linesearch import quartic_step
+from alteraser.erasers.polish import Measured, Polisher
 from alteraser.errors import Interrupted, InvalidInput, NumericFailure
 from alteraser.models import Factors, Problem
 from alteraser.solvers import RowSolver
@@ -27,11 +29,15 @@ from alteraser.solvers.rows import default_threads, padded
 from alteraser.solvers.stationarity import evaluate, gradient_norm
 
 Array = npt.NDArray[Any]
-Scope = Literal["touched", "all", "joint"]
+Scope = Literal["touched", "all", "joint", "polish"]
 Reason = Literal["tolerance", "passes", "watch", "rounding"]
 
 PATIENCE, STALL = 12, 0.9
 """PATIENCE passes that do not bring the residual below STALL of what it was are stuck, likely at a saddle."""
+
+ROUTE: tuple[tuple[str, frozenset[str]], ...] = (
+    ("passes", frozenset({"touched", "all"})), ("joint", frozenset({"joint", "polish"})),
+)  # fmt: skip
 
 ROUNDING = 4
 """So many joint steps in a row that neither lower the residual nor, beyond rounding, the objective are the last ones:
@@ -54,6 +60,8 @@ class PassRecord:
     """True when the pass started from an extrapolated point that was accepted."""
     products: int = 0
     """Products with the reduced Hessian, in a joint step."""
+    distance: float | None = None
+    """Estimated distance to the stationary point over ‖Θ‖_F, before a polishing step."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,8 @@ class Settings:
     train_prediction: bool = False
     confirm: bool = False
     """Where the tolerance is reached, look for negative curvature before believing it, and go on from a saddle."""
+    limits: Limits | None = None
+    """Go on from the tolerance until these hold as well, by joint steps with a float64 gradient."""
 
     def __post_init__(self) -> None:
         if not self.tolerance >= 0 or not np.isfinite(self.tolerance):
@@ -94,6 +104,12 @@ class Outcome:
     """Extrapolated points that were thrown away."""
     reason: Reason = "passes"
     """Why it ended: the tolerance, the cap on passes, ``watch``, or rounding (the precision holds no more)."""
+    measured: Measured | None = None
+    """How near the limits the factors are; None where no limits were set or the tolerance was not reached."""
+    route: tuple[str, ...] = ()
+    """What it took, in order: passes, joint, retrain."""
+    recipe: dict[str, Any] | None = None
+    """How to run it again from its seed; None for a run that started from a model."""
 
 
 OnPass = Callable[[PassRecord], None]
@@ -109,19 +125,21 @@ def run_passes(
     *,
     scale: float | None = None,
     touched: tuple[Array, Array] | None = None,
+    origin: Factors | None = None,
     on_pass: OnPass | None = None,
     watch: Watch | None = None,
 ) -> Outcome:
     """Run passes on ``problem`` from ``start`` until the residual is at most the tolerance, or the cap.
 
     ``scale`` divides the gradient's norm; None takes ‖Θ‖_B. ``touched`` = (user rows, item rows) adds the paper's
-    first pass over these alone; ``watch`` may end the run after any pass. Raises Interrupted on Ctrl-C and
-    NumericFailure for a row without a solution; ``start`` is never changed.
+    first pass over these alone; ``origin`` is the model whose influence is to go, for the limits; ``watch`` may end
+    the run after any pass. Raises Interrupted on Ctrl-C and NumericFailure for a row without a solution; ``start`` is
+    never changed.
     """
     # our own workers are the parallelism; BLAS threads would only spin beside them between small products
     with threadpool_limits(1):
         try:
-            return _Loop(problem, start, settings, scale, on_pass, watch).run(touched)
+            return _Loop(problem, start, settings, scale, on_pass, watch, origin).run(touched)
         except KeyboardInterrupt:
             raise Interrupted("interrupted; nothing was changed") from None
 
@@ -139,7 +157,9 @@ class _Loop:
         scale: float | None,
         on_pass: OnPass | None,
         watch: Watch | None = None,
+        origin: Factors | None = None,
     ) -> None:
+        self.origin = origin
         self.problem, self.settings, self.scale, self.on_pass, self.watch = problem, settings, scale, on_pass, watch
         for side, x in (("user", start.users), ("item", start.items)):
             if not np.all(np.isfinite(x)):
@@ -160,6 +180,8 @@ class _Loop:
         self.joint: Joint | None = None  # from the first joint step on there are no more passes
         self.try_joint = chosen is not None and fits
         self.near = False  # known to be near enough for them
+        self.polisher: Polisher | None = None  # at work once the tolerance is reached, where limits are set
+        self.found: Measured | None = None
         self.idle, self.lowest = 0, np.inf  # joint steps that led nowhere, the least residual they saw
         # passes: Anderson's history, and what the safeguard needs
         accelerate = settings.memory > 0 and not settings.train_prediction
@@ -178,11 +200,13 @@ class _Loop:
             self._touched_pass(*touched)
             self._look()
         while self.passes < settings.max_passes and self.reason is None:
-            if self.joint is not None or self.try_joint:
+            if self.polisher is not None:
+                self._polishing_step()
+            elif self.joint is not None or self.try_joint:
                 self._joint_step()
             else:
                 self._pass()
-        if self.measured is None and self.joint is not None:
+        if self.measured is None and self.joint is not None and self.polisher is None:
             self._sweep_users()
         residual, objective = self.measured or self._measure()
         if not (np.isfinite(residual) and np.isfinite(objective)):
@@ -192,7 +216,8 @@ class _Loop:
         converged = residual <= settings.tolerance
         return Outcome(
             self._factors(), tuple(self.trace), objective, residual, converged, self.passes, self.rows, self.products,
-            self.rejected, "tolerance" if converged else self.reason or "passes",
+            self.rejected, "tolerance" if converged and self.reason is None else self.reason or "passes", self.found,
+            self._route(),
         )  # fmt: skip
 
     def _look(self) -> None:
@@ -267,6 +292,9 @@ class _Loop:
         if estimate <= self.promising:
             self.measured = self._measure()
             if self.measured[0] <= settings.tolerance:
+                if settings.limits is not None:
+                    self.polisher = Polisher(self.problem, self.scale, newton, settings.threads, self.origin)
+                    return
                 if not settings.confirm:
                     self.reason = "tolerance"
                     return
@@ -291,6 +319,36 @@ class _Loop:
         )
         if self.reason is None:
             self._look()
+
+    def _polishing_step(self) -> None:
+        """Measure what the limits ask for at the factors as they would be stored; a step nearer if they do not hold."""
+        began = time.perf_counter()
+        assert self.polisher is not None
+        assert self.joint is not None
+        assert self.settings.limits is not None
+        here = self.polisher.look(self._factors(), self.joint)
+        self.found = here.measured
+        self.products += here.products
+        residual = here.measured.residual
+        self._record("polish", began, here.objective, residual, False, 0, here.products, here.measured.distance)
+        self.measured = residual, here.objective
+        if here.bends_down is not None:  # a saddle: walk off it, and come again
+            self.joint.walk(here.bends_down)
+            self.polisher, self.measured, self.found = None, None, None
+            self.promising = self.settings.tolerance
+        elif residual <= self.settings.tolerance and here.measured.holds(self.settings.limits):
+            self.reason = "tolerance"
+        elif self.polisher.exhausted:
+            self.reason = "rounding"
+        else:
+            self.measured = None
+            self.joint.place(*here.next)
+        if self.reason is None:
+            self._look()
+
+    def _route(self) -> tuple[str, ...]:
+        scopes = {record.scope for record in self.trace}
+        return tuple(name for name, kinds in ROUTE if scopes & kinds)
 
     def _touched_pass(self, users: Array, items: Array) -> None:
         began = time.perf_counter()
@@ -336,10 +394,11 @@ class _Loop:
         extrapolated: bool,
         rows: int,
         products: int = 0,
+        distance: float | None = None,
     ) -> None:
         self.passes += 1
         seconds = time.perf_counter() - began
-        record = PassRecord(self.passes, scope, objective, residual, seconds, rows, extrapolated, products)
+        record = PassRecord(self.passes, scope, objective, residual, seconds, rows, extrapolated, products, distance)
         self.trace.append(record)
         if self.on_pass:
             self.on_pass(record)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from alteraser.erasers.driver import OnPass, Outcome, Settings, run_passes
+from alteraser.certificate.limits import DEFAULT, Limits
+from alteraser.erasers.driver import OnPass, Outcome
+from alteraser.erasers.recipe import Recipe
 from alteraser.erasers.task import Task
-from alteraser.models import Factors
 from alteraser.solvers import RowSolver, row_solver
 
 
@@ -26,19 +27,20 @@ class Retrain:
     train_prediction: bool = False
     confirm: bool = False
     """At the tolerance, look for negative curvature with joint Newton steps and go on if there is some (costly)."""
+    limits: Limits | None = DEFAULT
+    """As for AltEraser."""
     name: str = "retrain"
 
     def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
         """See ``Eraser.erase``."""
-        settings = Settings(
-            row_solver(self.solver),
-            self.tolerance,
-            self.max_passes,
-            self.memory,
-            task.workers,
-            self.train_prediction,
-            self.confirm,
-        )
-        m, n = task.after.interactions.shape
-        start = Factors.random(m, n, task.original.rank, seed=self.seed, dtype=task.after.dtype)
-        return run_passes(task.after, start, settings, scale=task.push, on_pass=on_pass, watch=task.watch)
+        named = self.solver if isinstance(self.solver, str) else None
+        recipe = Recipe(
+            seed=self.seed, solver=named or "", tolerance=self.tolerance, max_passes=self.max_passes,
+            memory=self.memory, train_prediction=self.train_prediction, confirm=self.confirm, limits=self.limits,
+            scale=task.push,
+        )  # fmt: skip
+        outcome = recipe.run(
+            task.after, task.original.rank, threads=task.workers, on_pass=on_pass, watch=task.watch,
+            solver=row_solver(self.solver),
+        )  # fmt: skip
+        return replace(outcome, recipe=recipe.model_dump() if named else None)

@@ -126,8 +126,7 @@ class Joint:
     # ------------------------------------------------------------------ where we are
 
     def settle(self, *, move: bool = True) -> Settled:
-        """Put every user at the minimum given Q (unless not to ``move``), factor both sides' blocks, and take the
-        items' gradient."""
+        """Factor both sides' blocks and take the items' gradient; first ``move`` every user to the minimum given Q."""
         users, value = self._factor(0, move=move)
         items, _ = self._factor(1, move=False)
         self.settled = True
@@ -142,6 +141,25 @@ class Joint:
             padded[:, : self._rank] = g / size
             total += size**2 * _dot(padded, self._solve(place, padded))
         return float(np.sqrt(max(total, 0.0)))
+
+    def place(self, users: Array, items: Array) -> None:
+        """Go to these factors, (m, d) and (n, d)."""
+        self.P[:, : self._rank], self.Q[:, : self._rank] = users, items
+        self.settled = False
+
+    def walk(self, line: Pair) -> float:
+        """Go along ``line``, (m, d) and (n, d), to where L is least on it; returns by how much L fell."""
+        widened = [np.zeros_like(x) for x in self._gradients]
+        for wide, x in zip(widened, line, strict=True):
+            wide[:, : self._rank] = x
+        return self.advance(Direction(None, (widened[0], widened[1]), 0))
+
+    def block_steps(self, gradient: Array) -> Array:
+        """A_u⁻¹ g_u / 2 of every user for their float64 gradient (m, d), after ``settle``: p_u − p_u*(Q)."""
+        size = float(np.abs(gradient).max(initial=0.0)) or 1.0
+        right = np.zeros_like(self._gradients[0])
+        right[:, : self._rank] = gradient * (0.5 / size)
+        return np.asarray(self._solve(0, right)[:, : self._rank].astype(np.float64) * size)
 
     def along_itself(self) -> float:
         """gᵀQ with half the items' gradient g, after ``settle``."""
@@ -181,7 +199,7 @@ class Joint:
         return self._cross(1, users)
 
     def _newton(self, right: Array, users: Array | None, forcing: float, products: int) -> Direction:
-        """x with S x ≈ ``right`` for the items, and the users' ``users`` − B_P⁻¹ C x."""
+        """Solve S x ≈ ``right`` for the items; with them the users' ``users`` − B_P⁻¹ C x."""
         if users is None:
             for place in (0, 1):
                 self._error(place)

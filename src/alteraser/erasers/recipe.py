@@ -1,0 +1,41 @@
+"""A run from a random start, written down so that it can be run again: training, retraining, and their replay."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from alteraser.certificate.limits import Limits
+from alteraser.erasers.driver import OnPass, Outcome, Settings, Watch, run_passes
+from alteraser.models import Factors, Problem
+from alteraser.solvers import JointNewton, RowSolver, row_solver
+
+
+class Recipe(BaseModel):
+    """Everything besides the data and the objective that decides the bytes of a model trained from a seed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int = Field(ge=0)
+    solver: str
+    tolerance: float
+    max_passes: int
+    memory: int
+    train_prediction: bool = False
+    confirm: bool = False
+    limits: Limits | None = None
+    scale: float | None = None
+    """What the residual is relative to; None: ‖Θ‖_B. A retrain beside an eraser stops by the same scale."""
+
+    def run(
+        self, problem: Problem, rank: int, *, threads: int, solver: RowSolver | None = None,
+        on_pass: OnPass | None = None, watch: Watch | None = None,
+    ) -> Outcome:  # fmt: skip
+        """Train ``rank`` factors on ``problem`` from the seed; ``solver`` replaces the named one by an object."""
+        solver = solver or row_solver(self.solver)
+        joint = isinstance(solver, JointNewton) and not self.train_prediction
+        settings = Settings(
+            solver, self.tolerance, self.max_passes, self.memory, threads, self.train_prediction, self.confirm,
+            self.limits if joint else None,
+        )  # fmt: skip
+        start = Factors.random(*problem.interactions.shape, rank, seed=self.seed, dtype=problem.dtype)
+        return run_passes(problem, start, settings, scale=self.scale, on_pass=on_pass, watch=watch)
