@@ -396,11 +396,24 @@ def test_rows_that_do_not_fit_are_named() -> None:
         here.certify(before=short)
 
 
-def test_collapsed_dimensions_are_said() -> None:
-    here = scene()
-    wide = Factors(
-        *(np.hstack([x, np.zeros((x.shape[0], 1))]) for x in (here.unlearned.users, here.unlearned.items)), np.ones(6)
+@pytest.mark.parametrize("stored", [np.float64, np.float32])
+def test_unused_dimensions_are_certified_as_zero(stored: type) -> None:
+    # λ so large that the optimum uses fewer dimensions than there are
+    s = scene()
+    objective = s.objective.model_copy(update={"regularization": 4.0})
+    problem = Problem(objective, s.remaining, np.float64)
+    theta = run_passes(problem, s.unlearned, Settings(JointNewton(), 1e-12, 400)).factors
+    tilted = rotated(Factors(theta.users + 1e-11, theta.items - 1e-11, theta.prediction)).astype(stored)
+    found = certify(objective, s.remaining, tilted, threads=1)
+    assert found.rank < found.factors
+    assert found.kind == "B", found
+    assert found.rho is not None
+    assert model_distance(tilted, theta) <= found.rho + 1e-12
+    # an unused dimension that should be used is a saddle
+    hollow = Factors(
+        *(np.hstack([x[:, :-1], 0 * x[:, -1:]]) for x in vars(rotated(s.unlearned)).values() if x.ndim == 2), np.ones(5)
     )
-    found = here.certify(wide, before=None)
-    assert found.rank == 5
-    assert found.kind in ("C", "D")
+    reduced = run_passes(
+        Problem(s.objective, s.remaining, np.float64), hollow, Settings(AHNewton(), 1e-11, 3000, 0)
+    ).factors
+    assert certify(s.objective, s.remaining, reduced, threads=1).kind == "D"

@@ -129,7 +129,11 @@ def certify(
     if before is not None:
         _fits(before, data, "the model from before")
     plain = Plain(objective, data, factors)
-    across = Slice(plain.P, plain.Q, bool(np.ptp(plain.h) == 0))
+    published = plain
+    across, away = Slice(plain.P, plain.Q, bool(np.ptp(plain.h) == 0)).without_unused()
+    if away > 0:  # the theorem is about a point whose unused dimensions are zero; the way there is added to its radius
+        factors = Factors(across.P, across.Q, plain.h)
+        plain = Plain(objective, data, factors)
     gradient = plain.gradient
     magnitudes = Plain(objective, data, factors, magnitudes=True)
     gamma = rounding(sum(data.shape) + 2 * factors.rank + 20)
@@ -143,23 +147,18 @@ def certify(
     extra = gamma * norm(magnitudes.product((np.abs(step[0]), np.abs(step[1])))) + slack
     trusted = curvature.value if curvature.value > 0 else float("inf")
     eta = norm(step) + (left + extra) / trusted if curvature.value > 0 else float("inf")
-    values = across.singular_values
     sigma = float(np.hypot(np.linalg.norm(plain.P, 2), np.linalg.norm(plain.Q, 2)))
     K = lipschitz(plain.heaviest, float(np.abs(plain.h).max(initial=0.0)), sigma, min(eta, 1e300))
     found = ball(curvature.value, eta, K)
+    hindrance = _hindrance(curvature, found.kappa, found.rho, across, plain, prove_up_to)
+    proof = hindrance is None and found.rho is not None
+    distance = away + (found.rho if proof and found.rho is not None else eta)
     moved = None if before is None else model_distance(before, factors)
     old = None if before is None else Plain(objective, data, before)
-    gradient_norm = norm(gradient)
+    gradient_norm = norm(published.gradient)
     gradient_left = None if old is None else (gradient_norm + slack) / max(norm(old.gradient), 1e-300)
-
-    full = across.rank == factors.rank
-    hindrance = _hindrance(
-        curvature, found.kappa, found.rho, across.rotates, full, float(values[0]), plain, prove_up_to
-    )
-    proof = hindrance is None and found.rho is not None
-    distance = found.rho if proof and found.rho is not None else eta
-    blocks = limits.blocks(plain.user_distances(), np.linalg.norm(plain.P, axis=1))
-    item_blocks = limits.blocks(plain.item_distances(), np.linalg.norm(plain.Q, axis=1))
+    blocks = limits.blocks(published.user_distances(), np.linalg.norm(published.P, axis=1))
+    item_blocks = limits.blocks(published.item_distances(), np.linalg.norm(published.Q, axis=1))
     iota = None if moved is None else influence(distance, moved, size)
 
     conditions = [
@@ -196,19 +195,19 @@ def certify(
         least_ridge=float(min(side.ridge.min(initial=np.inf) for side in (problem.users, problem.items))),
         curvature=curvature.value,
         curvature_is=curvature.how,
-        eta=eta,
+        eta=away + eta,
         solve_left=left / gradient_norm if gradient_norm else 0.0,
         size=size,
         sigma=sigma,
         lipschitz=K,
         kappa=found.kappa,
-        rho=found.rho,
-        least_singular=float(values[0]),
+        rho=None if found.rho is None else away + found.rho,
+        least_singular=float(across.singular_values[0]),
         rank=across.rank,
         factors=factors.rank,
         moved=moved,
         influence=iota,
-        objective=_objective(plain),
+        objective=_objective(published),
         objective_before=None if old is None else _objective(old),
         products=products,
     )
@@ -255,8 +254,7 @@ def _curvature(
 
 
 def _hindrance(
-    curvature: Curvature, kappa: float, rho: float | None, rotates: bool, full: bool, least: float, plain: Plain,
-    prove_up_to: int,
+    curvature: Curvature, kappa: float, rho: float | None, across: Slice, plain: Plain, prove_up_to: int
 ) -> str | None:  # fmt: skip
     """Why this is not class B, in words; None if it is."""
     unknowns = sum(plain.data.shape) * plain.h.size
@@ -266,11 +264,9 @@ def _hindrance(
         if unknowns > prove_up_to:
             return f"the smallest curvature is estimated: {unknowns:,} unknowns, up to {prove_up_to:,} are factored"
         return "the smallest curvature could not be bounded away from zero"
-    if not full:
-        return "the model leaves dimensions unused (their singular values are zero): train it with fewer factors"
     if rho is None:
         return f"kappa = {kappa:.2g} is above 1/2: not near enough for the theorem"
-    if rotates and not rho < np.sqrt(2.0) * least:
+    if across.rotates and not rho < across.reach:
         return "the smallest singular value of the factors is below the distance"
     return None
 

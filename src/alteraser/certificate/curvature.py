@@ -46,8 +46,7 @@ def proved(plain: Plain, across: Slice) -> float | None:
     slack = rounding(tall) * float(magnitudes.sum(axis=1).max())
     del magnitudes
     if across.rotates:
-        values = across.singular_values
-        tilt = rounding(size + 20) * float(values[-1] / values[0]) if values[0] > 0 else 1.0
+        tilt = rounding(size + 20) * float(across.singular_values[-1] / across.least) if across.rank else 0.0
         slack += 3.0 * scale * tilt + rounding(size + 20) * scale
     slack += rounding(size + 2) * (float(np.trace(hessian)) + size * smallest)
     diagonal = np.einsum("ii->i", hessian)

@@ -62,16 +62,48 @@ class Slice:
         S = vectors @ np.where(usable, K / np.where(usable, sums, 1.0), 0.0) @ vectors.T
         return direction[0] - self.P @ S, direction[1] - self.Q @ S
 
+    @property
+    def least(self) -> float:
+        """The smallest singular value of Θ that is not zero."""
+        values = self.singular_values
+        return float(values[values.size - self.rank]) if self.rank else 0.0
+
+    @property
+    def reach(self) -> float:
+        """Radius within which a zero of the gradient on V is a zero of the whole gradient.
+
+        For skew S and v of that length ‖vS‖ ≤ ‖v‖ ‖S‖_F / √2, to be less than ‖ΘS‖, which is at least σ_d ‖S‖_F when all
+        d dimensions are used. Where only r are, S need not turn the others among themselves, and σ_r ‖S‖_F / √2 is left.
+        """
+        return float(np.sqrt(2.0)) * self.least if self.rank == self.P.shape[1] else self.least
+
     def orbit(self) -> Float64:
-        """An orthonormal basis of the orbit directions, ((m + n) d, d (d − 1) / 2); no columns without rotations."""
+        """An orthonormal basis of the orbit, ((m + n) d, k): no columns for unused dimensions or without rotations.
+
+        In the principal axes of Θ the directions that turn axis i into axis j are orthogonal as they stand.
+        """
         theta = np.vstack([self.P, self.Q])
         d = theta.shape[1]
         if not self.rotates or d < 2:
             return np.zeros((theta.size, 0))
+        values, vectors = self._eigen
+        along = theta @ vectors
         columns: list[Any] = []
         for i in range(d):
             for j in range(i):
-                turned = np.zeros_like(theta)
-                turned[:, i], turned[:, j] = theta[:, j], -theta[:, i]
-                columns.append(turned.ravel())
-        return np.asarray(np.linalg.qr(np.array(columns).T)[0])
+                length = values[i] + values[j]
+                if length > COLLAPSED**2 * values[-1]:
+                    turned = np.zeros_like(theta)
+                    turned[:, i], turned[:, j] = along[:, j], -along[:, i]
+                    columns.append((turned @ vectors.T).ravel() / np.sqrt(length))
+        return np.linalg.qr(np.array(columns).T)[0] if columns else np.zeros((theta.size, 0))
+
+    def without_unused(self) -> tuple[Slice, float]:
+        """(the slice at the nearest Θ whose unused dimensions are exactly zero, the distance to it)."""
+        if not self.rotates or self.rank == self.P.shape[1]:
+            return self, 0.0
+        vectors = self._eigen[1]
+        unused = vectors[:, : self.P.shape[1] - self.rank]
+        P, Q = (x - (x @ unused) @ unused.T for x in (self.P, self.Q))
+        away = np.hypot(np.linalg.norm(self.P - P), np.linalg.norm(self.Q - Q))
+        return Slice(P, Q, True), float(away)
