@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -63,6 +65,10 @@ def as_id_array(values: Any, what: str = "ids") -> pa.Array:
         raise InvalidInput(f"{what}: {cause}; ids must fit in 64-bit signed integers") from cause
 
 
+FEW = 64
+"""A map this many times as long as a request is searched, not hashed: a request costs what it asks for."""
+
+
 @dataclass(frozen=True, eq=False)
 class IdMap:
     """A frozen map between ids and the rows of one side of a model.
@@ -119,9 +125,28 @@ class IdMap:
         """
         codes, distinct = _encode(values, what)
         converted = convert_ids(distinct, self.kind, what)
-        positions = pc.index_in(converted, value_set=self.ids).fill_null(-1).to_numpy().astype(np.int64)
+        if FEW * len(converted) < len(self.ids) and self._sorted:
+            positions = self._bisected(converted)
+        else:
+            positions = pc.index_in(converted, value_set=self.ids).fill_null(-1).to_numpy().astype(np.int64)
         found = np.where(positions >= 0, self.rows[positions] if len(self.rows) else -1, -1)
         return np.asarray(found[codes] if len(found) else np.empty(0, np.int64))
+
+    @cached_property
+    def _sorted(self) -> bool:
+        return len(self.ids) < 2 or bool(pc.all(pc.less(self.ids[:-1], self.ids[1:])).as_py())
+
+    def _bisected(self, values: pa.Array) -> Rows:
+        """Positions of a few values, -1 where unknown, without the hash table that ``index_in`` builds of all ids."""
+        if self.kind == "int64":
+            known, wanted = self.ids.to_numpy(), values.to_numpy()
+            at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+            return np.where(known[at] == wanted, at, -1)
+        places = []
+        for value in values.to_pylist():
+            at = bisect_left(self.ids, value, key=pa.Scalar.as_py)
+            places.append(at if at < len(self.ids) and self.ids[at].as_py() == value else -1)
+        return np.array(places, np.int64)
 
     def ids_of(self, rows: Any) -> pa.Array:
         """Ids of ``rows``, in their order; a row without an id is an IndexError."""

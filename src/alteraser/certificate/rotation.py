@@ -72,8 +72,9 @@ class Slice:
     def reach(self) -> float:
         """Radius within which a zero of the gradient on V is a zero of the whole gradient.
 
-        For skew S and v of that length ‖vS‖ ≤ ‖v‖ ‖S‖_F / √2, to be less than ‖ΘS‖, which is at least σ_d ‖S‖_F when all
-        d dimensions are used. Where only r are, S need not turn the others among themselves, and σ_r ‖S‖_F / √2 is left.
+        For skew S and v of that length ‖vS‖ ≤ ‖v‖ ‖S‖_F / √2, to be less than ‖ΘS‖, which is at least σ_d ‖S‖_F
+        when all d dimensions are used. Where only r are, S need not turn the others among themselves, which leaves
+        σ_r ‖S‖_F / √2.
         """
         return float(np.sqrt(2.0)) * self.least if self.rank == self.P.shape[1] else self.least
 

@@ -98,7 +98,7 @@ class Joint:
         self._rank = prediction.size
         self._sides: tuple[Side, Side] = (problem.users, problem.items)
         self._blocks = [blocks(side, None, width, threads) for side in self._sides]
-        self._factors = [np.empty((x.shape[0], packed_size(width)), P.dtype) for x in (P, Q)]
+        self.factors = [np.empty((x.shape[0], packed_size(width)), P.dtype) for x in (P, Q)]
         self._gradients = [np.zeros_like(P), np.zeros_like(Q)]
         self._errors = [np.empty(side.indices.size, P.dtype) for side in self._sides]
         self.settled = False
@@ -306,7 +306,7 @@ class Joint:
             lambda rows: factor_rows(
                 rows, side.indptr, side.indices, side.confidence, side.target, side.own, side.other, side.ridge,
                 Z, gram, dtype.type(side.missing_weight), self._rank, lanes(dtype.itemsize), x, move,
-                self._factors[place], self._gradients[place], decrement, value, status,
+                self.factors[place], self._gradients[place], decrement, value, status,
             ),
             self._blocks[place], self.threads,
         )  # fmt: skip
@@ -349,7 +349,7 @@ class Joint:
         from alteraser.solvers._joint_kernels import solve_rows
 
         out = np.empty_like(right)
-        run(lambda rows: solve_rows(rows, self._factors[place], right, out), self._blocks[place], self.threads)
+        run(lambda rows: solve_rows(rows, self.factors[place], right, out), self._blocks[place], self.threads)
         return out
 
     def _sliced(self, V: Array, W: Array) -> Pair:

@@ -1,0 +1,258 @@
+"""Compiled loops over the few rows that a request touches. Rows may shrink and grow: ``start`` and ``stop`` say where
+they are, not the next row's beginning.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from alteraser.solvers._jit import kernel
+from alteraser.solvers._joint_kernels import _solve
+
+
+@kernel
+def find(start, stop, indices, row, column):  # type: ignore[no-untyped-def]
+    """Place of ``column`` in the sorted ``row``, or where it would be inserted, as −1 − place."""
+    lo, hi = start[row], stop[row]
+    while lo < hi:
+        middle = (lo + hi) // 2
+        if indices[middle] < column:
+            lo = middle + 1
+        else:
+            hi = middle
+    if lo < stop[row] and indices[lo] == column:
+        return lo
+    return -1 - lo
+
+
+@kernel
+def take_out(start, stop, indices, confidence, target, stamp, rows, columns, taken):  # type: ignore[no-untyped-def]
+    """Delete (rows[i], columns[i]); ``taken[i]`` = (found, c, y). What is left behind a row is overwritten by zeros."""
+    for n in range(rows.size):
+        row = rows[n]
+        place = find(start, stop, indices, row, columns[n])
+        if place < 0:
+            taken[n, 0] = 0.0
+            continue
+        last = stop[row] - 1
+        taken[n, 0] = 1.0
+        taken[n, 1] = confidence[place] if confidence.size else 1.0
+        taken[n, 2] = target[place] if target.size else 1.0
+        for k in range(place, last):
+            indices[k] = indices[k + 1]
+        indices[last] = 0
+        if confidence.size:
+            for k in range(place, last):
+                confidence[k] = confidence[k + 1]
+            confidence[last] = 0
+        if target.size:
+            for k in range(place, last):
+                target[k] = target[k + 1]
+            target[last] = 0
+        if stamp.size:
+            for k in range(place, last):
+                stamp[k] = stamp[k + 1]
+            stamp[last] = 0
+        stop[row] = last
+
+
+@kernel
+def put_in(start, stop, limit, indices, confidence, target, stamp, rows, columns, c, y, t):  # type: ignore[no-untyped-def]
+    """Insert (rows[i], columns[i]) in order; returns how many went in before a row was full."""
+    for n in range(rows.size):
+        row = rows[n]
+        place = -1 - find(start, stop, indices, row, columns[n])
+        if stop[row] == limit[row]:
+            return n
+        for k in range(stop[row], place, -1):
+            indices[k] = indices[k - 1]
+        indices[place] = columns[n]
+        if confidence.size:
+            for k in range(stop[row], place, -1):
+                confidence[k] = confidence[k - 1]
+            confidence[place] = c[n]
+        if target.size:
+            for k in range(stop[row], place, -1):
+                target[k] = target[k - 1]
+            target[place] = y[n]
+        if stamp.size:
+            for k in range(stop[row], place, -1):
+                stamp[k] = stamp[k - 1]
+            stamp[place] = t[n]
+        stop[row] += 1
+    return rows.size
+
+
+@kernel
+def _times(  # type: ignore[no-untyped-def]
+    i, start, stop, indices, confidence, target, own, other, ridge, w0, Z, G, x, pull, out
+):
+    """``out`` = A x − pull · b and bᵀx, with A x = a G x + λρ x + Σ ω (z·x) z and b = Σ c y z; ``pull`` is 0 or 1."""
+    padded = x.size
+    zero = Z.dtype.type(0)
+    one = Z.dtype.type(1)
+    a = own[i]
+    for c in range(padded):
+        out[c] = ridge[i] * x[c]
+    for k in range(0, padded, 4):
+        g0, g1, g2, g3 = G[k], G[k + 1], G[k + 2], G[k + 3]
+        x0, x1, x2, x3 = a * x[k], a * x[k + 1], a * x[k + 2], a * x[k + 3]
+        for c in range(padded):
+            out[c] += x0 * g0[c] + x1 * g1[c] + x2 * g2[c] + x3 * g3[c]
+    missing = w0 * a
+    along = 0.0
+    j, hi = start[i], stop[i]
+    while j < hi:
+        count = min(4, hi - j)  # four at a time share the loads of x and the stores of the sum
+        k0 = indices[j]
+        k1 = indices[j + 1] if count > 1 else k0
+        k2 = indices[j + 2] if count > 2 else k0
+        k3 = indices[j + 3] if count > 3 else k0
+        z0, z1, z2, z3 = Z[k0], Z[k1], Z[k2], Z[k3]
+        s0, s1, s2, s3 = zero, zero, zero, zero
+        for c in range(padded):
+            y = x[c]
+            s0 += y * z0[c]
+            s1 += y * z1[c]
+            s2 += y * z2[c]
+            s3 += y * z3[c]
+        e0, e1, e2, e3 = zero, zero, zero, zero
+        for n in range(count):
+            k = k0 if n == 0 else k1 if n == 1 else k2 if n == 2 else k3
+            s = s0 if n == 0 else s1 if n == 1 else s2 if n == 2 else s3
+            c_j = Z.dtype.type(confidence[j + n]) if confidence.size else one
+            b_j = pull * c_j * (Z.dtype.type(target[j + n]) if target.size else one)
+            along += np.float64(b_j) * np.float64(s)
+            e = (c_j - (missing * other[k] if other.size else missing)) * s - b_j
+            if n == 0:
+                e0 = e
+            elif n == 1:
+                e1 = e
+            elif n == 2:
+                e2 = e
+            else:
+                e3 = e
+        for c in range(padded):
+            out[c] += (e0 * z0[c] + e1 * z1[c]) + (e2 * z2[c] + e3 * z3[c])
+        j += count
+    return along
+
+
+@kernel
+def solve_touched(  # type: ignore[no-untyped-def]
+    rows, start, stop, indices, confidence, target, own, other, ridge, w0, Z, G, U, X, steps, accuracy, decrement
+):
+    """Put every X[i] at its minimum given Z: conjugate gradients with the row's last factor U[i] as preconditioner.
+
+    A changed by few interactions since, so a few steps do; a row stops at ‖r‖²_{U⁻¹} ≤ accuracy · bᵀx. Writes
+    ``decrement[n]`` = gᵀU⁻¹g before, and returns how many products were taken.
+    """
+    padded = X.shape[1]
+    dtype = X.dtype
+    r = np.empty(padded, dtype)
+    p = np.empty(padded, dtype)
+    q = np.empty(padded, dtype)
+    z = np.empty(padded, dtype)
+    one = dtype.type(1)
+    none = dtype.type(0)
+    products = 0
+    for n in range(rows.size):
+        i = rows[n]
+        x = X[i]
+        decrement[n] = 0.0
+        if start[i] == stop[i]:
+            for c in range(padded):
+                x[c] = 0
+            continue
+        scale = _times(i, start, stop, indices, confidence, target, own, other, ridge, w0, Z, G, x, one, q)
+        products += 1
+        for c in range(padded):
+            r[c] = -q[c]
+            z[c] = r[c]
+        _solve(U[i], z)
+        rz = 0.0
+        for c in range(padded):
+            rz += np.float64(r[c]) * np.float64(z[c])
+            p[c] = z[c]
+        decrement[n] = rz
+        for _ in range(steps):
+            if not rz > accuracy * max(abs(scale), rz):
+                break
+            _times(i, start, stop, indices, confidence, target, own, other, ridge, w0, Z, G, p, none, q)
+            products += 1
+            bent = 0.0
+            for c in range(padded):
+                bent += np.float64(p[c]) * np.float64(q[c])
+            if not bent > 0.0:
+                break
+            gain = rz / bent
+            scale = max(scale, gain * rz)  # what xᵀA x grows by, for rows that start at zero
+            alpha = dtype.type(gain)
+            for c in range(padded):
+                x[c] += alpha * p[c]
+                r[c] -= alpha * q[c]
+                z[c] = r[c]
+            _solve(U[i], z)
+            before = rz
+            rz = 0.0
+            for c in range(padded):
+                rz += np.float64(r[c]) * np.float64(z[c])
+            beta = dtype.type(rz / before)
+            for c in range(padded):
+                p[c] = z[c] + beta * p[c]
+    return products
+
+
+@kernel
+def spread(  # type: ignore[no-untyped-def]
+    rows, start, stop, indices, confidence, target, own, other, w0, before, after, norms, bound
+):
+    """Add to ``bound`` by how much the changes ``before`` → ``after`` of ``rows`` can move the other side's gradients.
+
+    For an interaction with row k: |Δg_k| ≤ (|ω| (‖x‖ + ‖x'‖) ‖z_k‖ + c |y|) ‖x' − x‖. Returns the part that all rows
+    share, to be multiplied by b_k ‖z_k‖: w₀ a (‖x‖ + ‖x'‖) ‖x' − x‖.
+    """
+    shared = 0.0
+    for n in range(rows.size):
+        i = rows[n]
+        moved, size, size_after = 0.0, 0.0, 0.0
+        for c in range(before.shape[1]):
+            delta = np.float64(after[n, c]) - np.float64(before[n, c])
+            moved += delta * delta
+            size += np.float64(before[n, c]) ** 2
+            size_after += np.float64(after[n, c]) ** 2
+        moved = np.sqrt(moved)
+        both = np.sqrt(size) + np.sqrt(size_after)
+        missing = np.float64(w0) * np.float64(own[i])
+        shared += missing * both * moved
+        for j in range(start[i], stop[i]):
+            k = indices[j]
+            c_j = np.float64(confidence[j]) if confidence.size else 1.0
+            y_j = np.float64(target[j]) if target.size else 1.0
+            weight = c_j - missing * (np.float64(other[k]) if other.size else 1.0)
+            bound[k] += (abs(weight) * both * norms[k] + c_j * abs(y_j)) * moved
+    return shared
+
+
+@kernel
+def block_norms(rows, U, right, work):  # type: ignore[no-untyped-def]
+    """Σ rᵀA⁻¹r of ``right[n]`` with the factor U[rows[n]]; ``work`` is one row of scratch."""
+    total = 0.0
+    for n in range(rows.size):
+        for c in range(work.size):
+            work[c] = right[n, c]
+        _solve(U[rows[n]], work)
+        for c in range(work.size):
+            total += np.float64(work[c]) * np.float64(right[n, c])
+    return total
+
+
+@kernel
+def cell_errors(rows, columns, X, Z, confidence, target, missing, error):  # type: ignore[no-untyped-def]
+    """``error[n]`` = ω s − c y of (rows[n], columns[n]) with s = x·z and ω = c − ``missing[n]``."""
+    for n in range(rows.size):
+        x, z = X[rows[n]], Z[columns[n]]
+        s = 0.0
+        for c in range(x.size):
+            s += np.float64(x[c]) * np.float64(z[c])
+        error[n] = (confidence[n] - missing[n]) * s - confidence[n] * target[n]
