@@ -7,6 +7,7 @@ import argparse
 import kernels
 import resources
 import scenario
+import stream
 from common import machine
 
 
@@ -14,9 +15,12 @@ def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="*", help="data sets; generated data without any")
-    parser.add_argument("--only", choices=("kernels", "resources", "scenario"))
+    parser.add_argument("--only", choices=("kernels", "resources", "scenario", "stream"))
     parser.add_argument("--reference-tolerance", type=float, default=1e-7, help="stationarity of the reference retrain")
     parser.add_argument("--tolerances", type=float, nargs="+", default=[1e-3, 1e-4], help="residuals to go to")
+    parser.add_argument("--missing-weight", type=float, help="w0 of the streams' model; the data's own without it")
+    parser.add_argument("--regularization", type=float, help="lambda of the streams' model")
+    parser.add_argument("--requests", type=int, default=1000, help="requests of a stream")
     arguments = parser.parse_args()
     folders = arguments.folders or [None]
     print(f"{machine()}\n")
@@ -31,6 +35,12 @@ def main() -> None:
                 reference_tolerance=arguments.reference_tolerance,
                 tolerances=tuple(arguments.tolerances),
             )
+    if arguments.only in (None, "stream"):
+        for folder in folders:
+            stream.run(
+                folder, missing_weight=arguments.missing_weight, regularization=arguments.regularization,
+                requests=arguments.requests,
+            )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ class IdMap:
             return np.where(known[at] == wanted, at, -1)
         places = []
         for value in values.to_pylist():
-            at = bisect_left(self.ids, value, key=pa.Scalar.as_py)
+            at = bisect_left(self.ids, value, key=lambda scalar: scalar.as_py())
             places.append(at if at < len(self.ids) and self.ids[at].as_py() == value else -1)
         return np.array(places, np.int64)
 

@@ -267,3 +267,24 @@ def test_kinds_of_arrow_types() -> None:
     for dtype in (pa.float32(), pa.bool_(), pa.binary(), pa.date32(), pa.dictionary(pa.int8(), pa.float64())):
         with pytest.raises(InvalidInput, match="use integers or strings"):
             id_kind(dtype)
+
+
+@pytest.mark.parametrize("kind", ["int64", "string"])
+def test_a_few_ids_are_searched_and_many_hashed_alike(kind: str) -> None:
+    values = [i * 7 - 300 for i in range(2000)]
+    known = [str(v) if kind == "string" else v for v in values]
+    ids, rows = IdMap.build(pa.array(known))
+    asked = [
+        known[5],
+        known[0],
+        known[-1],
+        "zz" if kind == "string" else 4,
+        known[1234],
+        "-" if kind == "string" else -(9**9),
+    ]
+    few = ids.rows_of(pa.array(asked))
+    many = ids.rows_of(pa.array(asked + known))[: len(asked)]
+    assert few.tolist() == many.tolist() == [rows[5], rows[0], rows[-1], -1, rows[1234], -1]
+    # ids appended later are not sorted, and are found all the same
+    longer = ids.extended(pa.array(["0a"] if kind == "string" else [-(10**6)]))
+    assert longer.rows_of(pa.array(["0a"] if kind == "string" else [-(10**6)])).tolist() == [2000]
