@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+import joint
 import kernels
 import resources
 import scenario
@@ -15,11 +16,13 @@ def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="*", help="data sets; generated data without any")
-    parser.add_argument("--only", choices=("kernels", "resources", "scenario", "stream"))
+    parser.add_argument("--only", choices=("kernels", "resources", "scenario", "joint", "stream"))
     parser.add_argument("--reference-tolerance", type=float, default=1e-7, help="stationarity of the reference retrain")
     parser.add_argument("--tolerances", type=float, nargs="+", default=[1e-3, 1e-4], help="residuals to go to")
-    parser.add_argument("--missing-weight", type=float, help="w0 of the streams' model; the data's own without it")
-    parser.add_argument("--regularization", type=float, help="lambda of the streams' model")
+    parser.add_argument("--missing-weight", type=float, help="w0 of `joint` and `stream`; the data's own without it")
+    parser.add_argument("--regularization", type=float, help="lambda of the same")
+    parser.add_argument("--shares", type=float, nargs="+", default=[1.0, 1 / 3], help="of lambda, for `joint`")
+    parser.add_argument("--plots", help="folder for the plots of `joint`")
     parser.add_argument("--requests", type=int, default=1000, help="requests of a stream")
     arguments = parser.parse_args()
     folders = arguments.folders or [None]
@@ -35,6 +38,12 @@ def main() -> None:
                 reference_tolerance=arguments.reference_tolerance,
                 tolerances=tuple(arguments.tolerances),
             )
+    if arguments.only in (None, "joint"):
+        for folder in folders:
+            joint.run(
+                folder, missing_weight=arguments.missing_weight, regularization=arguments.regularization,
+                out=arguments.plots, shares=arguments.shares,
+            )  # fmt: skip
     if arguments.only in (None, "stream"):
         for folder in folders:
             stream.run(

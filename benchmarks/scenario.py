@@ -47,7 +47,7 @@ def run(folder: str | None, *, reference_tolerance: float = 1e-7, tolerances: tu
     runs = []
     for label, memory in (("plain", 0), ("accelerated", 6)):
         for passes in PASSES:
-            method = AltEraser(tolerance=0.0, max_passes=passes, memory=memory)
+            method = AltEraser(tolerance=0.0, max_passes=passes, memory=memory, solver="ah-newton")
             runs.append(
                 (
                     f"{label}, {passes} passes",

@@ -173,7 +173,7 @@ def test_without_memory_for_the_factors_passes_do_it(monkeypatch: pytest.MonkeyP
     assert {record.scope for record in outcome.trace} == {"all"}
 
 
-@pytest.mark.parametrize("wrong", [{"forcing": 0.0}, {"first_forcing": 1.0}, {"near": 0.0}, {"products": 0}])
+@pytest.mark.parametrize("wrong", [{"forcing": 0.0}, {"forcing": 1.0}, {"near": 0.0}, {"products": 0}])
 def test_senseless_settings_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(InvalidInput, match="JointNewton"):
         JointNewton(**wrong)

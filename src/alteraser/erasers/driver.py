@@ -35,6 +35,9 @@ Reason = Literal["tolerance", "passes", "watch", "rounding"]
 PATIENCE, STALL = 12, 0.9
 """PATIENCE passes that do not bring the residual below STALL of what it was are stuck, likely at a saddle."""
 
+SLOW = 0.6
+"""Contraction per pass above which joint steps are the faster way: an iteration of theirs costs 0.7 of a pass."""
+
 ROUTE: tuple[tuple[str, frozenset[str]], ...] = (
     ("passes", frozenset({"touched", "all"})), ("joint", frozenset({"joint", "polish"})),
 )  # fmt: skip
@@ -144,6 +147,11 @@ def run_passes(
             raise Interrupted("interrupted; nothing was changed") from None
 
 
+def _slowing(residuals: list[float]) -> bool:
+    """True when passes, each with its share of extrapolation, no longer earn more than joint iterations would."""
+    return len(residuals) > 2 and residuals[-1] > SLOW**2 * residuals[-3]
+
+
 def _stuck(residuals: list[float]) -> bool:
     return len(residuals) > PATIENCE and min(residuals[-PATIENCE:]) > STALL * min(residuals[:-PATIENCE])
 
@@ -178,7 +186,7 @@ class _Loop:
         fits = not settings.train_prediction and Joint.fits(problem, self.P.shape[1])
         self.newton = (chosen or JointNewton()) if fits and (chosen or settings.memory > 0) else None
         self.joint: Joint | None = None  # from the first joint step on there are no more passes
-        self.try_joint = chosen is not None and fits
+        self.try_joint = False
         self.near = False  # known to be near enough for them
         self.polisher: Polisher | None = None  # at work once the tolerance is reached, where limits are set
         self.found: Measured | None = None
@@ -259,6 +267,7 @@ class _Loop:
         if self.newton is not None:
             chosen = isinstance(settings.solver, JointNewton)
             near = chosen and estimate * (self.scale or self.theta_norm) <= self.newton.near * self.theta_norm
+            near = near and _slowing(self.estimates)
             self.try_joint = near or _stuck(self.estimates)
             if self.try_joint:
                 self.near = True
@@ -302,8 +311,8 @@ class _Loop:
             else:
                 self.promising = estimate * min(0.5, settings.tolerance / self.measured[0])
         objective = self.problem.target_energy + settled.value + self._penalty(self.problem.items.ridge, self.Q)
-        forcing = newton.first_forcing if first and self.scale is not None else newton.forcing
-        found = joint.direction(forcing=0.1 * forcing if saddle else forcing, products=newton.products)
+        forcing = 0.1 * newton.forcing if saddle else newton.forcing
+        found = joint.direction(forcing=forcing, products=newton.products)
         if saddle and found.negative is None:
             self.reason = "tolerance"
             return

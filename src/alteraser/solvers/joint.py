@@ -44,17 +44,15 @@ class JointNewton(AHNewton):
 
     name: str = "joint"
     forcing: float = 0.1
-    """A step ends once ‖r‖_{B⁻¹} is this share of what it was …"""
-    first_forcing: float = 0.03
-    """… the first one of a deletion, where the model has furthest to go, later."""
+    """A step ends once ‖r‖_{B⁻¹} is this share of what it was."""
     products: int = 100
     """Iterations that one step may take."""
     near: float = 0.02
     """Passes come first until ‖∇L‖_{B⁻¹} / ‖Θ‖_B is below this: further away a quadratic model is of little use."""
 
     def __post_init__(self) -> None:
-        if not (0 < self.forcing < 1 and 0 < self.first_forcing < 1 and self.near > 0 and self.products >= 1):
-            raise InvalidInput("JointNewton: forcing terms lie between 0 and 1, near is above 0, products at least 1")
+        if not (0 < self.forcing < 1 and self.near > 0 and self.products >= 1):
+            raise InvalidInput("JointNewton: forcing lies between 0 and 1, near is above 0, products at least 1")
 
 
 @dataclass(frozen=True)
