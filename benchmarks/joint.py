@@ -141,8 +141,8 @@ def _compare(objective: Objective, scene) -> tuple[list[Trail], str]:  # type: i
     apart = metrics.relative_model_distance(second.factors, reference.factors)
     notes = (
         f"{len(scene.polluted):,} interactions, {len(scene.noise):,} to forget, d = {RANK}. The original is {moved:.1e}"
-        f" from the retrained model, which is stationary to {reference.residual:.0e} in float64; another seed's "
-        f"retrain is {apart:.1e} from it, RBO@10 {agreement(second.factors):.4f}. The original's RBO@10 is {base['rbo']:.4f}."
+        f" from the retrained model (float64, stationary to {reference.residual:.0e}); a retrain of another seed is"
+        f" {apart:.1e} from it, RBO@10 {agreement(second.factors):.4f}. The original's RBO@10 is {base['rbo']:.4f}."
     )
     return trails, notes
 

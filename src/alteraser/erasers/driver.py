@@ -258,7 +258,8 @@ class _Loop:
             self._sweep_users()  # so that every user's row is its own minimum given the items that are kept
             self.measured = self._measure()
             if self.measured[0] <= settings.tolerance:
-                self.try_joint = settings.confirm and self.newton is not None
+                further = settings.confirm or settings.limits is not None
+                self.try_joint = self.near = further and self.newton is not None
                 if not self.try_joint:
                     self.reason = "tolerance"
                 return
