@@ -22,6 +22,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NoReturn
@@ -73,6 +74,25 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
             _sync_folder(target.parent)
         except BaseException:
             shutil.rmtree(target if _is(target, identity) else temporary, ignore_errors=True)
+            raise
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write ``path`` aside, fsync, rename over what is there: a reader sees the old file or the new one."""
+    with writing_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".partial")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)  # as any other file; temporary ones are private
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
             raise
 
 

@@ -136,8 +136,8 @@ def tune_paper(
     """
     from alteraser.bench.paper.hyperparameters import HyperParameterFile, load_hyperparameters
     from alteraser.bench.paper.run import data_folders
-    from alteraser.bench.paper.store import replace_file
     from alteraser.bench.paper.tune import dataset_name, tune
+    from alteraser.files import replace_file
     from alteraser.interactions import Interactions
 
     screen = common.Screen(json, quiet)

@@ -190,6 +190,22 @@ class Screen:
             yield on_pass
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
+    @contextmanager
+    def steps(self, name: str, label: str) -> Iterator[Any]:
+        """Time work in known steps under ``seconds[name]``; yields what is called with (what, done, total)."""
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        began = time.perf_counter()
+        bar = Progress(
+            TextColumn(label), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}  {task.fields[what]}"),
+            TimeElapsedColumn(), console=self.stderr, transient=True,
+            disable=self.quiet or not self.stderr.is_terminal,
+        )  # fmt: skip
+        with bar:
+            task = bar.add_task(label, total=1.0, what="")
+            yield lambda what, done, total: bar.update(task, completed=done, total=total, what=what)
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+
     def timing(self) -> dict[str, float]:
         """{read, solve, write, total} in seconds."""
         known = {name: self.seconds.get(name, 0.0) for name in ("read", "solve", "write")}

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 
 from alteraser.bench.paper.measure import PERSISTENCE
 from alteraser.bench.paper.run import Plan, machine
-from alteraser.bench.paper.store import Record, replace_file
+from alteraser.bench.paper.store import Record
 from alteraser.errors import DependencyMissing
+from alteraser.files import replace_file
 from alteraser.solvers.rows import default_threads
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import numpy as np
 from safetensors.numpy import load, save
 
 from alteraser.errors import IntegrityError
-from alteraser.files import writing_errors
+from alteraser.files import replace_file
 from alteraser.models import Factors
 
 Record = dict[str, Any]
@@ -75,25 +73,6 @@ class Store:
     def _path(self, key: Key, suffix: str) -> Path:
         parts = [_safe(part) for part in str(key).split("/")]
         return (self.folder / "cells").joinpath(*parts[:-1], parts[-1] + suffix)
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write ``path`` aside, fsync, rename over what is there: a reader sees the old file or the new one."""
-    with writing_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".partial")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)  # as any other file; temporary ones are private
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
 
 
 def _safe(part: str) -> str:

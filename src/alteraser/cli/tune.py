@@ -1,0 +1,149 @@
+"""alteraser tune"""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from alteraser.cli import common
+from alteraser.errors import DependencyMissing, InvalidInput
+
+if TYPE_CHECKING:
+    from alteraser.tuning import Tuned
+
+
+def tune(
+    data: common.DataArgument,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for finished trials and the report; the same command goes on from it.",
+                     show_default=False),
+    ] = None,
+    factors: Annotated[str, typer.Option("--factors", help="Values of d to try.")] = "32,64",
+    missing_weight: Annotated[
+        str | None, typer.Option("--missing-weight", help="Values of w0.", show_default="around the data's default")
+    ] = None,
+    regularization: Annotated[
+        str | None, typer.Option("--regularization", help="Values of λ.", show_default="around the data's default")
+    ] = None,
+    refine: Annotated[bool, typer.Option("--refine/--no-refine", help="Add a finer round around the best.")] = True,
+    validation: Annotated[float, typer.Option("--validation", help="Share of every user held out.")] = 0.2,
+    finalists: Annotated[int, typer.Option("--finalists", min=1, help="How many are trained from two seeds.")] = 4,
+    users: Annotated[int, typer.Option("--sample-users", min=1, help="Users whose lists two seeds are compared by.")
+                     ] = 500,
+    tolerance: Annotated[float, typer.Option("--tolerance", help="Relative stationarity of a trial.")] = 1e-3,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the cut and of the starts.")] = 0,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Paths of falling λ that run side by side.")] = 1,
+    user_column: common.UserColumn = "user_id",
+    item_column: common.ItemColumn = "item_id",
+    threshold: common.Threshold = None,
+    threshold_column: common.ThresholdColumn = "rating",
+    confidence: common.Confidence = None,
+    target: common.Target = None,
+    duplicates: common.Duplicates = "refuse",
+    threads: common.Threads = 0,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
+) -> int:  # fmt: skip
+    """Choose the factors, the missing weight and the regularization for DATA on a validation cut.
+
+    Accuracy and forgettability side by side: the finalists are trained from two seeds, and of those within one
+    standard error of the best accuracy the one on which the seeds agree best is chosen.
+
+    Example: alteraser tune ratings.csv --out tuning
+    """
+    from pydantic import ValidationError
+
+    from alteraser.interactions import Interactions
+    from alteraser.tuning import Grid
+    from alteraser.tuning import tune as search
+
+    try:
+        grid = Grid(
+            factors=tuple(int(x) for x in _numbers("--factors", factors, whole=True)),
+            missing_weights=None if missing_weight is None else _numbers("--missing-weight", missing_weight),
+            regularizations=None if regularization is None else _numbers("--regularization", regularization),
+            refine=refine,
+        )
+    except ValidationError as cause:
+        raise common.settings_error(cause) from cause
+    if not 0.0 < tolerance < 1.0:
+        raise InvalidInput(f"--tolerance {tolerance}: expected a number between 0 and 1, for example 1e-3")
+    reading = common.reading_options(
+        user_column=user_column, item_column=item_column, threshold=threshold, threshold_column=threshold_column,
+        confidence=confidence, target=target, duplicates=duplicates,
+    )  # fmt: skip
+    if out is not None and out.exists() and not (out / "settings.json").exists():
+        raise InvalidInput(f"--out {out}: it exists and is not the folder of a search; name a new one")
+    screen = common.Screen(json, quiet)
+    with screen.phase("read", f"reading {data}"):
+        interactions = Interactions.read(data, reading)
+    with screen.steps("solve", "tuning") as on_trial:
+        tuned = search(
+            interactions, grid=grid, out=out, validation=validation, seed=seed, finalists=finalists, users=users,
+            tolerance=tolerance, jobs=jobs, threads=threads, on_trial=on_trial,
+        )  # fmt: skip
+    report = None if out is None else _write(tuned, out, data.name)
+    _report(screen, tuned, data, out, report)
+    return 0
+
+
+def _numbers(option: str, text: str, *, whole: bool = False) -> tuple[float, ...]:
+    values = []
+    for part in text.split(","):
+        try:
+            value = float(int(part)) if whole else float(part)
+        except ValueError:
+            raise InvalidInput(
+                f"{option} {text!r}: {part.strip()!r} is not a {'whole ' if whole else ''}number; write a list such as "
+                + ("32,64" if whole else "0.1,0.3")
+            ) from None
+        if not (value >= 1 if whole else 0 < value < float("inf")):
+            raise InvalidInput(f"{option} {text!r}: {part.strip()} is not above zero")
+        values.append(value)
+    return tuple(values)
+
+
+def _write(tuned: Tuned, out: Path, name: str) -> Path | None:
+    from alteraser.files import replace_file
+    from alteraser.tuning.search import to_document
+
+    replace_file(out / "tune.json", json_module.dumps(to_document(tuned), indent=1).encode())
+    try:
+        from alteraser.tuning.page import render
+
+        page = render(tuned, name)
+    except DependencyMissing:
+        return None
+    replace_file(out / "report.html", page.encode())
+    return out / "report.html"
+
+
+def _report(screen: common.Screen, tuned: Tuned, data: Path, out: Path | None, report: Path | None) -> None:
+    from alteraser.tuning.search import to_document
+
+    point = tuned.chosen.trial.point
+    command = (
+        f"alteraser train {data} --factors {point.factors} --missing-weight {point.missing_weight:g} "
+        f"--regularization {point.regularization:g} --out model"
+    )
+    rows = [("trials", f"{len(tuned.trials)} ({tuned.resumed} found finished)")]
+    for finalist in tuned.finalists:
+        setting, found = finalist.trial.point, finalist.forgettability
+        mark = " <- chosen" if finalist is tuned.chosen else ""
+        rows.append((
+            f"d={setting.factors} w0={setting.missing_weight:.3g} λ={setting.regularization:.3g}",
+            f"NDCG@10 {finalist.trial.ndcg:.4f} ± {finalist.trial.error:.4f}, two seeds {found.agreement:.4f}, "
+            f"curvature {found.curvature:.2g} (estimate), {found.steps} steps + {found.products} products{mark}",
+        ))  # fmt: skip
+    if out is not None and report is None:
+        rows.append(("no plot", "plotly is not installed: pip install 'alteraser[report]'"))
+    elif report is not None:
+        rows.append(("report", str(report)))
+    rows.append(("next", command))
+    document = {**to_document(tuned), "command": command, "report": None if report is None else str(report),
+                "seconds": screen.timing()}  # fmt: skip
+    screen.result(document, rows)
