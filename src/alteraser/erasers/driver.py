@@ -322,7 +322,9 @@ class _Loop:
         self.products += found.products
         self.idle = self.idle + 1 if estimate > STALL * self.lowest and gained <= self._slack() else 0
         self.lowest = min(self.lowest, estimate)
-        if self.idle >= ROUNDING:
+        if self.idle >= ROUNDING and settings.limits is not None:  # a gradient in float64 sees further
+            self.polisher = Polisher(self.problem, self.scale, newton, settings.threads, self.origin)
+        elif self.idle >= ROUNDING:
             self.reason = "rounding"
         self._record(
             "joint", began, objective - gained, estimate, False, self.problem.users.rows, products=found.products
@@ -342,11 +344,7 @@ class _Loop:
         residual = here.measured.residual
         self._record("polish", began, here.objective, residual, False, 0, here.products, here.measured.distance)
         self.measured = residual, here.objective
-        if here.bends_down is not None:  # a saddle: walk off it, and come again
-            self.joint.walk(here.bends_down)
-            self.polisher, self.measured, self.found = None, None, None
-            self.promising = self.settings.tolerance
-        elif residual <= self.settings.tolerance and here.measured.holds(self.settings.limits):
+        if residual <= self.settings.tolerance and here.measured.holds(self.settings.limits):
             self.reason = "tolerance"
         elif self.polisher.exhausted:
             self.reason = "rounding"

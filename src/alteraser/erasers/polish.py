@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alteraser.certificate.limits import Limits, influence
+from alteraser.certificate.limits import DEFAULT, Limits, influence
 from alteraser.metrics import model_distance
 from alteraser.models import Factors, Problem
-from alteraser.solvers.joint import Joint, JointNewton
+from alteraser.solvers.joint import Joint, JointNewton, lowest, quartic_along
 from alteraser.solvers.stationarity import evaluate
 
 Array = npt.NDArray[Any]
@@ -24,8 +24,9 @@ Array = npt.NDArray[Any]
 MARGIN = 0.5
 """Share of a limit to come within: conjugate gradients under-estimates η by what it leaves unsolved."""
 
-PATIENCE = 3
-"""So many polishing steps without a new least distance are the last ones: the precision holds no more."""
+PATIENCE, NEARER, RESOLVED = 3, 0.7, 1e-13
+"""PATIENCE steps that neither come to NEARER of the least distance nor lower L by RESOLVED of its scale are the last
+ones: the precision that factors are stored in holds no more."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,10 @@ class Look:
     objective: float
     products: int
     next: tuple[Array, Array]
-    bends_down: tuple[Array, Array] | None
 
 
 class Polisher:
-    """Measures and steps; keeps the least distance seen."""
+    """Measures and steps; knows when steps lead nowhere any more."""
 
     def __init__(
         self, problem: Problem, scale: float | None, newton: JointNewton, threads: int, origin: Factors | None
@@ -76,7 +76,6 @@ class Polisher:
         self.problem = replace(problem, dtype=np.float64)
         self.scale, self.newton, self.threads, self.origin = scale, newton, threads, origin
         self.least, self.idle = np.inf, 0
-        self.limits = Limits()
 
     @property
     def exhausted(self) -> bool:
@@ -84,25 +83,40 @@ class Polisher:
         return self.idle >= PATIENCE
 
     def look(self, factors: Factors, joint: Joint) -> Look:
-        """Measure ``factors``, which are where ``joint`` is, and find the Newton step from there."""
+        """Measure ``factors``, which are where ``joint`` is, and find the Newton step from there.
+
+        Where conjugate gradients meets a direction in which L bends down, the step goes along that one too, as far as
+        L falls: so it leaves saddles.
+        """
         joint.settle(move=False)
         here = evaluate(self.problem, factors, threads=self.threads)
         gradients = here.user_gradient, here.item_gradient
         scale = self.scale if self.scale is not None else here.theta_norm
         residual = joint.norm(gradients) / scale if scale > 0 else joint.norm(gradients)
         found = joint.solve(gradients, forcing=self.newton.forcing, products=self.newton.products)
-        users, items = factors.users.astype(np.float64), factors.items.astype(np.float64)
-        size = float(np.sqrt(np.vdot(users, users) + np.vdot(items, items)))
-        eta = 0.0
-        if found.newton is not None:
-            eta = float(np.sqrt(sum(np.vdot(x, x) for x in found.newton)))
-            users, items = users + found.newton[0], items + found.newton[1]
+        P, Q = factors.users.astype(np.float64), factors.items.astype(np.float64)
+        size = float(np.sqrt(np.vdot(P, P) + np.vdot(Q, Q)))
+        eta = 0.0 if found.newton is None else float(np.sqrt(sum(np.vdot(x, x) for x in found.newton)))
         distances = np.linalg.norm(joint.block_steps(gradients[0]), axis=1)
-        block = self.limits.blocks(distances, np.linalg.norm(factors.users, axis=1))
+        block = DEFAULT.blocks(distances, np.linalg.norm(factors.users, axis=1))
         moved = None if self.origin is None else model_distance(self.origin, factors)
         iota = None if moved is None else influence(eta, moved, size)
         distance = eta / size if size > 0 else eta
-        self.idle = 0 if distance < 0.7 * self.least else self.idle + 1
+        gained = 0.0
+        for line, reach in ((found.newton, 4.0), (found.negative, np.inf)):
+            if line is not None:
+                P, Q, fell = self._go(P, Q, factors.prediction, line, reach)
+                gained += fell
+        nearer = distance < NEARER * self.least
+        self.idle = 0 if nearer or gained > RESOLVED * self.problem.target_energy else self.idle + 1
         self.least = min(self.least, distance)
         measured = Measured(residual, distance, iota, block, found.smallest, found.negative is None)
-        return Look(measured, here.objective, found.products, (users, items), found.negative)
+        return Look(measured, here.objective, found.products, (P, Q))
+
+    def _go(self, P: Array, Q: Array, h: Array, line: tuple[Array, Array], reach: float) -> tuple[Array, Array, float]:
+        """(P, Q) where L is least on the line, in float64, and by how much it fell."""
+        scaled = np.asarray(h, dtype=np.float64)
+        sides = self.problem.users, self.problem.items
+        along = quartic_along(sides, (P, Q), (Q * scaled, line[1] * scaled), line, self.threads)
+        t = lowest(along, reach)
+        return P + t * line[0], Q + t * line[1], -float(along(t)) if t else 0.0

@@ -145,13 +145,6 @@ class Joint:
         self.P[:, : self._rank], self.Q[:, : self._rank] = users, items
         self.settled = False
 
-    def walk(self, line: Pair) -> float:
-        """Go along ``line``, (m, d) and (n, d), to where L is least on it; returns by how much L fell."""
-        widened = [np.zeros_like(x) for x in self._gradients]
-        for wide, x in zip(widened, line, strict=True):
-            wide[:, : self._rank] = x
-        return self.advance(Direction(None, (widened[0], widened[1]), 0))
-
     def block_steps(self, gradient: Array) -> Array:
         """A_u⁻¹ g_u / 2 of every user for their float64 gradient (m, d), after ``settle``: p_u − p_u*(Q)."""
         size = float(np.abs(gradient).max(initial=0.0)) or 1.0
@@ -241,7 +234,7 @@ class Joint:
             if line is None:
                 continue
             along = self.along(line)
-            t = _lowest(along, reach)
+            t = lowest(along, reach)
             if t != 0.0:
                 gained -= float(along(t))
                 self.settled = False
@@ -251,36 +244,9 @@ class Joint:
 
     def along(self, line: Pair) -> Polynomial:
         """L(P + t V, Q + t W) − L(P, Q), exactly: a quartic in t."""
-        from alteraser.solvers._joint_kernels import line_rows
-
-        side = self._sides[0]
-        V, W = line
-        coefficients = np.zeros((side.rows, 4))
-        w0 = self.P.dtype.type(side.missing_weight)
-        Z, dZ = self._other(0), self._seen(0, W)
-        run(
-            lambda rows: line_rows(
-                rows, side.indptr, side.indices, side.confidence, side.target, side.own, side.other, w0,
-                self.P, V, Z, dZ, coefficients,
-            ),
-            self._blocks[0], self.threads,
-        )  # fmt: skip
-        total = np.concatenate([[0.0], coefficients.sum(axis=0)])
-        grams = [
-            _gram_along(x, dx, weights)
-            for x, dx, weights in (
-                (self.P, V, side.own), (Z, dZ, side.other if side.other.size else np.ones(1, self.P.dtype)),
-            )
-        ]  # fmt: skip
-        for i, left in enumerate(grams[0]):
-            for j, right in enumerate(grams[1]):
-                if i + j:
-                    total[i + j] += side.missing_weight * float(np.vdot(left, right))
-        for own, x, dx in zip(self._sides, (self.P, self.Q), line, strict=True):
-            ridge = own.ridge.astype(np.float64)
-            total[1] += 2.0 * float(ridge @ np.einsum("id,id->i", x, dx, dtype=np.float64))
-            total[2] += float(ridge @ np.einsum("id,id->i", dx, dx, dtype=np.float64))
-        return Polynomial(total)
+        return quartic_along(
+            self._sides, (self.P, self.Q), (self._other(0), self._seen(0, line[1])), line, self.threads
+        )
 
     # ------------------------------------------------------------------ pieces
 
@@ -359,6 +325,41 @@ class Joint:
         return V - self.P @ S, W - self.Q @ S
 
 
+def quartic_along(sides: tuple[Side, Side], point: Pair, seen: Pair, line: Pair, threads: int) -> Polynomial:
+    """L(P + t V, Q + t W) − L(P, Q) as a polynomial of degree 4 in t, in the precision of the arrays.
+
+    ``point`` = (P, Q), ``line`` = (V, W); ``seen`` = (Q h, W h), the items' side as users see it.
+    """
+    from alteraser.solvers._joint_kernels import line_rows
+
+    users = sides[0]
+    (P, _), (V, W), (Z, dZ) = point, line, seen
+    coefficients = np.zeros((users.rows, 4))
+    w0 = P.dtype.type(users.missing_weight)
+    run(
+        lambda rows: line_rows(
+            rows, users.indptr, users.indices, users.confidence, users.target, users.own, users.other, w0,
+            P, V, Z, dZ, coefficients,
+        ),
+        blocks(users, None, P.shape[1], threads), threads,
+    )  # fmt: skip
+    total = np.concatenate([[0.0], coefficients.sum(axis=0)])
+    ones = np.ones(1, P.dtype)
+    grams = [
+        _gram_along(x, dx, weights)
+        for x, dx, weights in ((P, V, users.own), (Z, dZ, users.other if users.other.size else ones))
+    ]
+    for i, left in enumerate(grams[0]):
+        for j, right in enumerate(grams[1]):
+            if i + j:
+                total[i + j] += users.missing_weight * float(np.vdot(left, right))
+    for own, x, dx in zip(sides, point, (V, W), strict=True):
+        ridge = own.ridge.astype(np.float64)
+        total[1] += 2.0 * float(ridge @ np.einsum("id,id->i", x, dx, dtype=np.float64))
+        total[2] += float(ridge @ np.einsum("id,id->i", dx, dx, dtype=np.float64))
+    return Polynomial(total)
+
+
 class _Rotations:
     """Rotation directions X S (S skew) of stacked factors X: their part in a direction D solves
 
@@ -394,7 +395,7 @@ def _smallest_ritz(steps: list[float], turns: list[float]) -> float:
     return float(eigvalsh_tridiagonal(diagonal, off, select="i", select_range=(0, 0))[0])
 
 
-def _lowest(along: Polynomial, reach: float) -> float:
+def lowest(along: Polynomial, reach: float) -> float:
     """The t in (0, reach] where the quartic is least; 0 if it is nowhere below 0."""
     if not np.all(np.isfinite(along.coef)):
         return 0.0
