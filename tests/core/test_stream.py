@@ -58,12 +58,23 @@ def pairs_of(interactions: Interactions, places: np.ndarray) -> list[tuple[int, 
 # ------------------------------------------------------------------ one request
 
 
+@cache
+def pushed(kind: str) -> float:
+    """The push of the request below, with the blocks that were kept before it."""
+    here = stream(kind)
+    return here.forget(pairs_of(data(kind), np.array([3, 4, 50, 111]))).push
+
+
+@pytest.mark.parametrize("room", [True, False], ids=["blocks kept", "no room for blocks"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_touched_rows_are_exact_and_others_stay(kind: str) -> None:
+def test_touched_rows_are_exact_and_others_stay(kind: str, room: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not room:
+        monkeypatch.setattr("alteraser.solvers.joint.Joint.fits", staticmethod(lambda *_: False))
     here = stream(kind)
     gone = pairs_of(data(kind), np.array([3, 4, 50, 111]))
     touched = here.forget(gone)
     assert touched.changed == 4
+    assert 0.5 < touched.push / pushed(kind) < 2  # kept blocks are those from before the request
     removal = data(kind).remove(gone)
     assert here.remaining().digest == removal.remaining.digest
     problem = Problem(model(kind).objective, removal.remaining, np.float64)

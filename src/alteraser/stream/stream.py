@@ -18,10 +18,11 @@ from alteraser.errors import Interrupted, InvalidInput, NotFound
 from alteraser.forgetting import _aligned, belongs
 from alteraser.interactions import Interactions, forget_table
 from alteraser.model import Model, TrainedOn
-from alteraser.models import Factors, Problem
-from alteraser.solvers import JointNewton
+from alteraser.models import Factors, Problem, Side
+from alteraser.solvers import AHNewton, JointNewton
 from alteraser.solvers.joint import Joint
 from alteraser.solvers.rows import default_threads, padded
+from alteraser.solvers.stationarity import block_solve
 from alteraser.stream.rows import Rows
 
 Array = npt.NDArray[Any]
@@ -54,6 +55,17 @@ class Touched:
     """(user rows, item rows, c, y, time) of what was removed, for ``Stream.undo``; the stream does not keep it."""
 
 
+@dataclass(frozen=True)
+class _Few(Side):
+    """A few rows of a side as a side of its own, with the Gram matrix that is kept."""
+
+    kept: Any = None
+
+    def gram(self, other: Array) -> npt.NDArray[np.float64]:
+        """The kept one, whatever ``other``."""
+        return np.asarray(self.kept)
+
+
 @dataclass
 class _Half:
     """One side in working form."""
@@ -67,8 +79,8 @@ class _Half:
     ridge: Array
     gram: npt.NDArray[np.float64]
     """G = w₀ Zᵀ diag(b) Z of the other side, (w, w)"""
-    factors: Array
-    """The rows' blocks as last factored, packed"""
+    blocks: Array | None
+    """The rows' blocks as last factored, packed; None where there is no room for them"""
     norms: npt.NDArray[np.float64]
     """‖x‖ of every row"""
     bound: npt.NDArray[np.float64]
@@ -82,8 +94,9 @@ class Stream:
 
     ``forget`` takes a request out of the data and solves its users' rows and then its items' rows exactly: work
     proportional to the interactions of these rows, whatever the size of the catalogue (with uniform weights; others
-    are counted anew from all rows). ``polish`` carries one or many requests through to the optimum for what remains,
-    by joint Newton steps, until the tolerance and the limits of class C hold. ``publish`` gives a model to save.
+    are counted anew from all rows). Where factored blocks do not fit, touched rows are solved directly. ``polish``
+    carries one or many requests through to the optimum for what remains, by joint Newton steps, until the tolerance
+    and the limits of class C hold. ``publish`` gives a model to save.
 
     Kept between requests, in memory only: factored blocks, Gram matrices and bounds of the rows' gradients. Blocks of
     touched rows still hold what was erased until the next ``polish``, which factors every block anew; nothing of them
@@ -286,22 +299,18 @@ class Stream:
         self._dtype, self._rank = factors.dtype, factors.rank
         P, Q = padded(factors.users), padded(factors.items)
         self._prediction = factors.prediction
-        if not Joint.fits(problem, P.shape[1]):
-            raise InvalidInput(
-                f"a stream keeps {Joint.size(problem, P.shape[1]) / 2**30:.1f} GiB of factored blocks, more than a "
-                "quarter of this machine's memory; use forget, a larger machine or fewer factors"
-            )
+        blocks: list[Array | None] = [None, None]
         with threadpool_limits(1):
-            joint = Joint(problem, P, Q, factors.prediction, self.threads)
-            joint.settle(move=False)
+            if Joint.fits(problem, P.shape[1]):
+                joint = Joint(problem, P, Q, factors.prediction, self.threads)
+                joint.settle(move=False)
+                blocks = [*joint.factors]
         self._halves = tuple(
             _Half(
-                Rows(data, by_item=side.name == "item"), x, side.own, side.other, side.ridge, side.gram(z), blocks,
+                Rows(data, by_item=side.name == "item"), x, side.own, side.other, side.ridge, side.gram(z), kept,
                 np.linalg.norm(x, axis=1).astype(np.float64), np.zeros(side.rows),
             )
-            for side, x, z, blocks in zip(
-                (problem.users, problem.items), (P, Q), (Q, P), joint.factors, strict=True
-            )
+            for side, x, z, kept in zip((problem.users, problem.items), (P, Q), (Q, P), blocks, strict=True)
         )  # fmt: skip
 
     def _guarded(self, work: Callable[[], Touched]) -> Touched:
@@ -405,10 +414,16 @@ class Stream:
         self._earlier.append((place, rows, before))
         decrement = np.zeros(rows.size)
         held = mine.rows
-        products = solve_touched(
-            rows, held.start, held.stop, held.indices, held.confidence, held.target, mine.own, mine.other, mine.ridge,
-            w0, other.X, mine.gram.astype(self._dtype), mine.factors, mine.X, STEPS, ACCURACY, decrement,
-        )  # fmt: skip
+        if mine.blocks is None:
+            few = mine.X[rows]
+            AHNewton().solve(self._few(place, rows), other.X, few, None, rank=self._rank, threads=1)
+            mine.X[rows] = few
+            products = 0
+        else:
+            products = solve_touched(
+                rows, held.start, held.stop, held.indices, held.confidence, held.target, mine.own, mine.other,
+                mine.ridge, w0, other.X, mine.gram.astype(self._dtype), mine.blocks, mine.X, STEPS, ACCURACY, decrement,
+            )  # fmt: skip
         after = mine.X[rows]
         other.shared += spread(
             rows, held.start, held.stop, held.indices, held.confidence, held.target, mine.own, mine.other, w0, before,
@@ -431,12 +446,32 @@ class Stream:
         error = np.empty(u.size)
         cell_errors(u, v, users.X, items.X, c, y, missing, error)
         total = 0.0
-        for half, other, rows, columns in ((users, items, u, v), (items, users, v, u)):
-            distinct, place = np.unique(rows, return_inverse=True)
+        for place, (half, other, rows, columns) in enumerate(((users, items, u, v), (items, users, v, u))):
+            distinct, which = np.unique(rows, return_inverse=True)
             change = np.zeros((distinct.size, half.X.shape[1]), self._dtype)
-            np.add.at(change, place, (sign * error)[:, None].astype(self._dtype) * other.X[columns])
-            total += block_norms(distinct, half.factors, change, np.empty(half.X.shape[1], self._dtype))
+            np.add.at(change, which, (sign * error)[:, None].astype(self._dtype) * other.X[columns])
+            if half.blocks is None:
+                right = change[:, : self._rank].astype(np.float64)
+                few = self._few(place, distinct)
+                total += block_solve(few, other.X, right, few.all_rows, rank=self._rank, threads=1)[0]
+            else:
+                total += block_norms(distinct, half.blocks, change, np.empty(half.X.shape[1], self._dtype))
         return 2.0 * float(np.sqrt(max(total, 0.0)))
+
+    def _few(self, place: int, rows: Array) -> _Few:
+        """Rows of one side as they are now."""
+        half = self._halves[place]
+        held = half.rows
+        counts = held.counts[rows]
+        places = np.repeat(held.start[rows] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+        confidence, target = (
+            x[places].astype(self._dtype) if x.size else np.empty(0, self._dtype)
+            for x in (held.confidence, held.target)
+        )
+        return _Few(
+            ("user", "item")[place], np.concatenate([[0], np.cumsum(counts)]), held.indices[places], confidence, target,
+            half.own[rows], half.other, half.ridge[rows], self.model.objective.missing_weight, half.gram,
+        )  # fmt: skip
 
     def _recount(self) -> None:
         """Weights and penalties that depend on counts; every row's gradient moves with them, so all bounds are off."""
