@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-torch bench bench-paper lint docs clean
+.PHONY: demo test test-torch bench bench-scale bench-paper lint docs clean
 
 # The main job on generated data; make demo DATA=folder runs the paper's scenario on real data.
 demo: $(VENV)/.report
@@ -20,6 +20,10 @@ test-torch: $(VENV)/.test $(VENV)/.torch
 # Ratios against implicit, and the paper's scenario on the folders in BENCH_DATA (generated data without it).
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py $(BENCH_DATA)
+
+# How time and memory grow, on generated data: make bench-scale SIZES="1 10 100" (millions of interactions) OUT=scale.
+bench-scale: $(VENV)/.bench
+	$(BIN)/python benchmarks/scale.py --sizes $(or $(SIZES),1 10) $(if $(OUT),--out "$(OUT)")
 
 # The paper's experiments: make bench-paper DATA=folder-of-sets [RUNS=5] [OUT=bench-paper] [ARGS="--methods all"].
 bench-paper: $(VENV)/.report $(VENV)/.torch
