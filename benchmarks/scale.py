@@ -246,10 +246,9 @@ def _print(answers: list[dict]) -> None:  # type: ignore[type-arg]
         rows.append([label, *(f"{v:.3g}" if np.isfinite(v) else "-" for v in values),
                      slope(values) if len(known) == len(values) else "-"])  # fmt: skip
     for label, key in (
-        ("peak memory of reading", "read_peak"),
-        ("of passes", "train_peak"),
+        ("peak memory of reading", "read_peak"), ("of passes", "pass_peak"), ("of joint steps", "train_peak"),
         ("of a stream", "forget_peak"),
-    ):
+    ):  # fmt: skip
         rows.append([
             f"{label}, GiB (x data + factors, beyond the libraries)",
             *(f"{a[key] / 2**30:.2f} ({(a[key] - a['libraries']) / a['held']:.1f}x)" for a in answers), "",
