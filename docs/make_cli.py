@@ -7,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from alteraser.cli.main import COMMANDS as SINGLE
+
 COMMANDS = (
-    "train", "forget", "recommend", "evaluate", "compare", "demo", "doctor",
-    "data split", "data stats", "data fetch", "data generate",
+    *SINGLE, "data split", "data stats", "data fetch", "data generate", "bench paper", "bench tune-paper",
 )  # fmt: skip
 
 

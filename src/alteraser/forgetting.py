@@ -61,7 +61,7 @@ class Erasure:
         ``alteraser.verification.verify`` recomputes it from the files alone, and says which class may be claimed.
         """
         measured = self.outcome.measured
-        if measured is not None and measured.holds(DEFAULT, share=1.0) and self.outcome.converged:
+        if measured is not None and measured.holds(DEFAULT, share=1.0) and measured.residual <= DEFAULT.residual:
             return "C"
         if self.outcome.recipe is not None:
             return "A"

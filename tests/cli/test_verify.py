@@ -145,3 +145,26 @@ def swapped(new: Factors, old: Factors, *, user: int) -> Factors:
 
 def erased_user(new: ae.Model, old: ae.Model) -> int:
     return int(np.argmax(np.linalg.norm(new.factors.users - old.factors.users, axis=1)))
+
+
+def test_what_makes_it_hard_is_said_with_what_to_do(run: Run) -> None:
+    code, out, _ = run("train {w}/data.csv --factors 3 --regularization 0 --out flat")
+    assert code == 0
+    assert "regularization is 0" in " ".join(out.split())
+    code, out, _ = run("forget flat {w}/forget.csv --data {w}/data.csv --out f --remaining flat.csv")
+    assert code == 0
+    assert "has no class" in " ".join(out.split())
+    code, out, _ = run("verify f --data flat.csv")
+    assert code == 8
+    assert "there is no optimum to be near" in " ".join(out.split())
+    code, out, _ = run("train {w}/data.csv --factors 3 --max-passes 1 --out short")
+    assert code == 0
+    assert "not trained to the end" in " ".join(out.split())
+    code, out, _ = run("forget {w}/model {w}/forget.csv --data {w}/data.csv --out tight --tolerance 1e-13")
+    assert code == 8
+    assert "float32 holds no more digits: train with --dtype float64" in " ".join(out.split())
+    assert "retrained" not in out  # it is at the optimum as far as float32 can tell
+    code, _, err = run("train {w}/data.csv --factors 30 --missing-weight 0 --regularization 0 --out singular")
+    assert code == 8
+    assert "is singular" in err
+    assert "raise the regularization" in err

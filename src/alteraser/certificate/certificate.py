@@ -24,6 +24,12 @@ PROVE_UP_TO = 6000
 """(m + n) d up to which μ is proved by a dense factorization: about 0.9 GB and seconds."""
 
 
+UNDETERMINED = (
+    "the regularization is 0: any invertible change of the factors leaves L as it is, so there is no optimum to be near; "
+    "train with --regularization above 0"
+)
+
+
 @dataclass(frozen=True)
 class Check:
     """One condition."""
@@ -258,6 +264,8 @@ def _hindrance(
 ) -> str | None:  # fmt: skip
     """Why this is not class B, in words; None if it is."""
     unknowns = sum(plain.data.shape) * plain.h.size
+    if plain.objective.regularization == 0:
+        return UNDETERMINED
     if curvature.how == "negative":
         return "L bends down in some direction here: a saddle"
     if curvature.how == "estimated":

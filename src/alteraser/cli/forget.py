@@ -236,7 +236,10 @@ def _measured(erasure: Erasure) -> list[tuple[str, str]]:
         )  # fmt: skip
     if "retrain" in outcome.route:
         rows.append(("note", "passes and joint steps did not get there: retrained from a random start"))
-    if outcome.reason == "rounding":
+    if erasure.model.objective.regularization == 0:
+        rows.append(("note", "the regularization is 0: the solution is not determined, so it ends at the tolerance and "
+                             "has no class"))  # fmt: skip
+    if outcome.reason == "rounding" and not outcome.converged:
         rows.append(
             ("note", f"{erasure.model.factors.dtype} holds no more digits: train with --dtype float64 or more "
                      "--regularization, or ask for a larger --tolerance")

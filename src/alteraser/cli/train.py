@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from alteraser.cli import common
 from alteraser.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from alteraser.erasers import Outcome
+    from alteraser.model import Model
 
 
 def train(
@@ -121,7 +125,26 @@ def train(
             ("passes", f"{outcome.passes} ({outcome.rejected} extrapolations rejected)"),
             ("objective", f"{outcome.objective:,.2f}"),
             ("stationarity", f"{outcome.residual:.1e}" + ("" if outcome.converged else "  (not converged)")),
+            *_remarks(saved, outcome),
             ("time", common.seconds_text(seconds)),
         ],
     )  # fmt: skip
     return common.exit_code(outcome, tolerance)
+
+
+def _remarks(model: Model, outcome: Outcome) -> list[tuple[str, str]]:
+    """What will matter when this model is to forget."""
+    rows = []
+    if model.objective.regularization == 0:
+        rows.append(
+            ("note", "the regularization is 0: the solution is not determined, so no certificate can be given; use "
+                     "--regularization above 0")
+        )  # fmt: skip
+    if outcome.reason == "rounding":
+        rows.append(("note", f"{model.factors.dtype} holds no more digits; --dtype float64 does"))
+    elif not outcome.converged:
+        rows.append(
+            ("note", "not trained to the end: forgetting will finish the training as well, and its push cannot be told "
+                     "from what training left; raise --max-passes")
+        )  # fmt: skip
+    return rows

@@ -43,7 +43,9 @@ class AltEraser:
     def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
         """See ``Eraser.erase``."""
         solver = row_solver(self.solver)
-        limits = self.limits if isinstance(solver, JointNewton) and not self.train_prediction else None
+        # without λ any invertible change of the factors leaves L as it is: there is no optimum to be near to
+        determined = not self.train_prediction and task.after.objective.regularization > 0
+        limits = self.limits if isinstance(solver, JointNewton) and determined else None
         settings = Settings(
             solver,
             self.tolerance,
@@ -59,7 +61,8 @@ class AltEraser:
             task.after, task.original, settings, scale=task.push, touched=touched, origin=task.original,
             on_pass=on_pass, watch=task.watch,
         )  # fmt: skip
-        if limits is None or not self.escalate or outcome.reason in ("tolerance", "watch"):
+        arrived = outcome.measured is not None and limits is not None and outcome.measured.holds(limits)
+        if limits is None or not self.escalate or arrived or outcome.reason in ("tolerance", "watch"):
             return outcome
         again = Retrain(self.tolerance, solver=solver, memory=self.memory, limits=limits).erase(task, on_pass)
         return replace(

@@ -32,7 +32,7 @@ class Recipe(BaseModel):
     ) -> Outcome:  # fmt: skip
         """Train ``rank`` factors on ``problem`` from the seed; ``solver`` replaces the named one by an object."""
         solver = solver or row_solver(self.solver)
-        joint = isinstance(solver, JointNewton) and not self.train_prediction
+        joint = isinstance(solver, JointNewton) and not self.train_prediction and problem.objective.regularization > 0
         settings = Settings(
             solver, self.tolerance, self.max_passes, self.memory, threads, self.train_prediction, self.confirm,
             self.limits if joint else None,
