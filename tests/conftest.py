@@ -10,11 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pytest
+from hypothesis import settings
 
 from alteraser.cli.main import main
 from alteraser.ids import IdMap
 from alteraser.interactions import Interactions
 from alteraser.models import Factors, Objective, Problem
+
+settings.register_profile("shared-machine", deadline=None)  # speed is the benchmarks' business
+settings.load_profile("shared-machine")
 
 
 def toy_interactions(

@@ -25,8 +25,8 @@ PROVE_UP_TO = 6000
 
 
 UNDETERMINED = (
-    "the regularization is 0: any invertible change of the factors leaves L as it is, so there is no optimum to be near; "
-    "train with --regularization above 0"
+    "the regularization is 0: any invertible change of the factors leaves L as it is, so there is no optimum to be "
+    "near; train with --regularization above 0"
 )
 
 
