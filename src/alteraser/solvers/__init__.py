@@ -37,10 +37,18 @@ def _first_order(name: str) -> RowSolver:
     return Differentiated(name, FirstOrderRows(name))  # type: ignore[arg-type]
 
 
+def _torch(name: str) -> RowSolver:
+    require("torch", "torch", f"solver {name}")
+    from alteraser.solvers.torch_rows import TorchRows
+
+    return TorchRows()
+
+
 SOLVERS: dict[str, Callable[[], RowSolver]] = {
     "joint": JointNewton,
     "ah-newton": AHNewton,
     "cg": ConjugateGradient,
+    "torch": partial(_torch, "torch"),
     **{name: partial(_newton, name) for name in ("hf-newton", "gauss-newton")},
     **{
         name: partial(_scipy, name)
