@@ -12,16 +12,21 @@ import stream
 from common import machine
 
 
+def numbers(text: str) -> tuple[float, ...]:
+    """``1,0.5`` as numbers: one word, so that it cannot swallow the folders after it."""
+    return tuple(float(part) for part in text.split(","))
+
+
 def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="*", help="data sets; generated data without any")
     parser.add_argument("--only", choices=("kernels", "resources", "scenario", "joint", "stream"))
     parser.add_argument("--reference-tolerance", type=float, default=1e-7, help="stationarity of the reference retrain")
-    parser.add_argument("--tolerances", type=float, nargs="+", default=[1e-3, 1e-4], help="residuals to go to")
+    parser.add_argument("--tolerances", type=numbers, default=(1e-3, 1e-4), help="residuals to go to: 1e-3,1e-4")
     parser.add_argument("--missing-weight", type=float, help="w0 of `joint` and `stream`; the data's own without it")
     parser.add_argument("--regularization", type=float, help="lambda of the same")
-    parser.add_argument("--shares", type=float, nargs="+", default=[1.0, 1 / 3], help="of lambda, for `joint`")
+    parser.add_argument("--shares", type=numbers, default=(1.0, 1 / 3), help="of lambda, for `joint`: 1,0.3333")
     parser.add_argument("--plots", help="folder for the plots of `joint`")
     parser.add_argument("--requests", type=int, default=1000, help="requests of a stream")
     arguments = parser.parse_args()
@@ -36,7 +41,7 @@ def main() -> None:
             scenario.run(
                 folder,
                 reference_tolerance=arguments.reference_tolerance,
-                tolerances=tuple(arguments.tolerances),
+                tolerances=arguments.tolerances,
             )
     if arguments.only in (None, "joint"):
         for folder in folders:
