@@ -179,12 +179,11 @@ def certify(
             Check("influence", iota, limits.influence, iota <= limits.influence, "left of the way from the old model")
         )
     if gradient_left is not None:
-        small = gradient_left <= limits.residual or gradient_norm <= STORED * absolute  # as storing in float32 leaves
-        conditions.append(
-            Check(
-                "residual", gradient_left, limits.residual, small, "of the old model's gradient on the remaining data"
-            )
-        )
+        small, floor = gradient_left <= limits.residual, gradient_norm <= STORED * absolute
+        meaning = "of the old model's gradient on the remaining data"
+        if floor and not small:  # both are at an optimum: their ratio says nothing
+            meaning += "; no more than storing in float32 leaves"
+        conditions.append(Check("residual", gradient_left, limits.residual, small or floor, meaning))
     kind: Class = "D" if not all(check.passed for check in conditions) else "B" if proof else "C"
     shown = distance if kind in ("B", "C") else None
     return Certificate(
