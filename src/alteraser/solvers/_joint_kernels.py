@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from alteraser.solvers._dense import cholesky
+from alteraser.solvers._dense import cholesky, subtract_product
 from alteraser.solvers._jit import kernel
 from alteraser.solvers._kernels import CHUNK, NOT_FINITE, SINGULAR, SOLVED, _system
+from alteraser.solvers._vector import add_four, dot_four, short_add_four, short_dot_four, short_scaled
 
 PANEL = 4  # rows of a factor that are used together
 LANES = 8  # rows start at a multiple of it, so that loops over them are whole vectors; both widths of padding have it
@@ -22,69 +23,65 @@ def packed_size(padded: int) -> int:
 
 @kernel
 def _pack(A, U):  # type: ignore[no-untyped-def]
-    """Upper factor A into U: for each panel its diagonal block, with reciprocals on the diagonal, then what is right
-    of it, with zeros up to where the first whole vector starts.
+    """Upper factor A into U: for each panel its diagonal block D, then what is right of it, with zeros up to where the
+    first whole vector starts.
+
+    Of D, 4 × 4, the inverse is kept, on and above the diagonal, so that four unknowns are found side by side instead
+    of one after the other; below the diagonal D itself, transposed, for products.
     """
     d = A.shape[0]
+    flat = A.reshape(-1)
     o = 0
     one = A.dtype.type(1)
     zero = A.dtype.type(0)
     for k in range(0, d, PANEL):
+        i0, i1 = one / A[k, k], one / A[k + 1, k + 1]
+        i2, i3 = one / A[k + 2, k + 2], one / A[k + 3, k + 3]
+        a01, a02, a03 = A[k, k + 1], A[k, k + 2], A[k, k + 3]
+        a12, a13, a23 = A[k + 1, k + 2], A[k + 1, k + 3], A[k + 2, k + 3]
+        b01, b12, b23 = -a01 * i0 * i1, -a12 * i1 * i2, -a23 * i2 * i3
+        b02, b13 = -(a02 * i0 + a12 * b01) * i2, -(a13 * i1 + a23 * b12) * i3
+        U[o], U[o + 1], U[o + 2], U[o + 3] = i0, b01, b02, -(a03 * i0 + a13 * b01 + a23 * b02) * i3
+        U[o + 4], U[o + 5], U[o + 6], U[o + 7] = a01, i1, b12, b13
+        U[o + 8], U[o + 9], U[o + 10], U[o + 11] = a02, a12, i2, b23
+        U[o + 12], U[o + 13], U[o + 14], U[o + 15] = a03, a13, a23, i3
+        o += 16
+        start = k // LANES * LANES
         for r in range(k, k + PANEL):
-            for c in range(k, k + PANEL):
-                U[o] = one / A[r, r] if c == r else A[r, c]
-                o += 1
-        for r in range(k, k + PANEL):
-            for c in range(k // LANES * LANES, d):
-                U[o] = A[r, c] if c >= k + PANEL else zero
-                o += 1
+            short_scaled(U, o, flat, r * d + start, one, d - start)
+            for c in range(start, k + PANEL):
+                U[o + c - start] = zero
+            o += d - start
 
 
 @kernel
-def _solve(U, x):  # type: ignore[no-untyped-def]
-    """Overwrite ``x`` with A⁻¹ x for a packed factor of A; reading the factor is what it costs."""
-    d = x.size
-    o = 0
+def solve_at(U, o, x, at, d):  # type: ignore[no-untyped-def]
+    """Overwrite x[at : at + d] with A⁻¹ x for the packed factor of A at U[o:]; flat arrays."""
     for k in range(0, d, PANEL):
         start = k // LANES * LANES
         length = d - start
-        D = U[o : o + 16]
+        p = at + k
+        v0, v1, v2, v3 = x[p], x[p + 1], x[p + 2], x[p + 3]
+        x0 = v0 * U[o]
+        x1 = v0 * U[o + 1] + v1 * U[o + 5]
+        x2 = v0 * U[o + 2] + v1 * U[o + 6] + v2 * U[o + 10]
+        x3 = v0 * U[o + 3] + v1 * U[o + 7] + v2 * U[o + 11] + v3 * U[o + 15]
+        x[p], x[p + 1], x[p + 2], x[p + 3] = x0, x1, x2, x3
         o += 16
-        r0, r1 = U[o : o + length], U[o + length : o + 2 * length]
-        r2, r3 = U[o + 2 * length : o + 3 * length], U[o + 3 * length : o + 4 * length]
+        short_add_four(x, at + start, U, o, o + length, o + 2 * length, o + 3 * length, -x0, -x1, -x2, -x3, length)
         o += PANEL * length
-        x0 = x[k] * D[0]
-        x1 = (x[k + 1] - x0 * D[1]) * D[5]
-        x2 = (x[k + 2] - x0 * D[2] - x1 * D[6]) * D[10]
-        x3 = (x[k + 3] - x0 * D[3] - x1 * D[7] - x2 * D[11]) * D[15]
-        x[k], x[k + 1], x[k + 2], x[k + 3] = x0, x1, x2, x3
-        rest = x[start:]
-        for b in range(0, length, LANES):
-            for c in range(b, b + LANES):
-                rest[c] -= x0 * r0[c] + x1 * r1[c] + x2 * r2[c] + x3 * r3[c]
-    zero = x.dtype.type(0)
     for k in range(d - PANEL, -1, -PANEL):
         start = k // LANES * LANES
         length = d - start
-        o -= PANEL * length + 16
-        D = U[o : o + 16]
-        p = o + 16
-        r0, r1 = U[p : p + length], U[p + length : p + 2 * length]
-        r2, r3 = U[p + 2 * length : p + 3 * length], U[p + 3 * length : p + 4 * length]
-        rest = x[start:]
-        t0, t1, t2, t3 = zero, zero, zero, zero
-        for b in range(0, length, LANES):
-            for c in range(b, b + LANES):
-                y = rest[c]
-                t0 += y * r0[c]
-                t1 += y * r1[c]
-                t2 += y * r2[c]
-                t3 += y * r3[c]
-        x3 = (x[k + 3] - t3) * D[15]
-        x2 = (x[k + 2] - t2 - D[11] * x3) * D[10]
-        x1 = (x[k + 1] - t1 - D[6] * x2 - D[7] * x3) * D[5]
-        x[k] = (x[k] - t0 - D[1] * x1 - D[2] * x2 - D[3] * x3) * D[0]
-        x[k + 1], x[k + 2], x[k + 3] = x1, x2, x3
+        o -= PANEL * length
+        t0, t1, t2, t3 = short_dot_four(x, at + start, U, o, o + length, o + 2 * length, o + 3 * length, length)
+        o -= 16
+        p = at + k
+        v0, v1, v2, v3 = x[p] - t0, x[p + 1] - t1, x[p + 2] - t2, x[p + 3] - t3
+        x[p] = v0 * U[o] + v1 * U[o + 1] + v2 * U[o + 2] + v3 * U[o + 3]
+        x[p + 1] = v1 * U[o + 5] + v2 * U[o + 6] + v3 * U[o + 7]
+        x[p + 2] = v2 * U[o + 10] + v3 * U[o + 11]
+        x[p + 3] = v3 * U[o + 15]
 
 
 @kernel
@@ -105,6 +102,7 @@ def factor_rows(  # type: ignore[no-untyped-def]
     one = Z.dtype.type(1.0)
     zero = Z.dtype.type(0.0)
     A = np.empty((padded, padded), Z.dtype)
+    flat = U.reshape(-1)
     for n in range(rows.size):
         i = rows[n]
         x = X[i]
@@ -125,24 +123,14 @@ def factor_rows(  # type: ignore[no-untyped-def]
         _system(A, b, S, W, lo, hi, indices, confidence, target, other, Z, G, own[i], ridge[i], w0, d, width)
         for c in range(padded):
             r[c] = b[c]
-        for k in range(padded):
-            row = A[k, k + 1 :]
-            x_after = x[k + 1 :]
-            r_after = r[k + 1 :]
-            x_k = x[k]
-            total = A[k, k] * x_k
-            for c in range(row.size):
-                total += row[c] * x_after[c]
-            for c in range(row.size):
-                r_after[c] -= row[c] * x_k
-            r[k] -= total
+        subtract_product(A, x, r)
         if not cholesky(A, W, width):
             status[i] = SINGULAR
             continue
         for c in range(padded):
             gradient[c] = -r[c]
         _pack(A, U[i])
-        _solve(U[i], r)
+        solve_at(flat, i * U.shape[1], r, 0, padded)
         dec = 0.0
         val = 0.0
         for c in range(padded):
@@ -161,12 +149,14 @@ def factor_rows(  # type: ignore[no-untyped-def]
 @kernel
 def solve_rows(rows, U, right, out):  # type: ignore[no-untyped-def]
     """``out[i]`` = A⁻¹ ``right[i]`` with the factors that ``factor_rows`` kept."""
+    flat, result, given = U.reshape(-1), out.reshape(-1), right.reshape(-1)
+    padded = out.shape[1]
     for n in range(rows.size):
         i = rows[n]
-        o, r = out[i], right[i]
-        for c in range(o.size):
-            o[c] = r[c]
-        _solve(U[i], o)
+        at = i * padded
+        for c in range(at, at + padded):
+            result[c] = given[c]
+        solve_at(flat, i * U.shape[1], result, at, padded)
 
 
 @kernel
@@ -175,21 +165,21 @@ def error_rows(  # type: ignore[no-untyped-def]
 ):
     """``error[j]`` = ω s − c y of every interaction of the rows, with s = x·z and ω = c − w₀ a b."""
     padded = X.shape[1]
-    zero = X.dtype.type(0)
     one = X.dtype.type(1)
+    mine, theirs = X.reshape(-1), Z.reshape(-1)
     for n in range(rows.size):
         i = rows[n]
-        x = X[i]
         missing = w0 * own[i]
-        for j in range(indptr[i], indptr[i + 1]):
-            k = indices[j]
-            z = Z[k]
-            s = zero
-            for c in range(padded):
-                s += x[c] * z[c]
-            c_j = confidence[j] if confidence.size else one
-            weight = c_j - (missing * other[k] if other.size else missing)
-            error[j] = weight * s - (c_j * target[j] if target.size else c_j)
+        lo, hi = indptr[i], indptr[i + 1]
+        for j in range(lo, hi, 4):
+            last = min(4, hi - j) - 1  # at the end of a row the last one fills up
+            i0, i1, i2, i3 = indices[j], indices[j + min(1, last)], indices[j + min(2, last)], indices[j + last]
+            scores = dot_four(mine, i * padded, theirs, i0 * padded, i1 * padded, i2 * padded, i3 * padded, padded)
+            for s in range(last + 1):
+                k = indices[j + s]
+                c_j = confidence[j + s] if confidence.size else one
+                weight = c_j - (missing * other[k] if other.size else missing)
+                error[j + s] = weight * scores[s] - (c_j * target[j + s] if target.size else c_j)
 
 
 @kernel
@@ -201,55 +191,47 @@ def cross_rows(  # type: ignore[no-untyped-def]
     a x M + Σ_j [ω (x·w) z + e w],      ω = c − w₀ a b,   M = w₀ (Zᵀ diag(b) W + Wᵀ diag(b) Z),   e from ``error_rows``
     """
     padded = X.shape[1]
-    zero = X.dtype.type(0)
     one = X.dtype.type(1)
+    none = X.dtype.type(0)
+    mine, theirs, moved, mixed, result = X.reshape(-1), Z.reshape(-1), W.reshape(-1), M.reshape(-1), out.reshape(-1)
     for n in range(rows.size):
         i = rows[n]
-        x = X[i]
-        total = out[i]
         a = own[i]
         missing = w0 * a
-        for c in range(padded):
-            total[c] = zero
+        x = i * padded
+        for c in range(x, x + padded):
+            result[c] = none
         for k in range(0, padded, 4):
-            m0, m1, m2, m3 = M[k], M[k + 1], M[k + 2], M[k + 3]
-            x0, x1, x2, x3 = a * x[k], a * x[k + 1], a * x[k + 2], a * x[k + 3]
-            for c in range(padded):
-                total[c] += x0 * m0[c] + x1 * m1[c] + x2 * m2[c] + x3 * m3[c]
-        j, hi = indptr[i], indptr[i + 1]
-        while j + 4 <= hi:  # four at a time, to share the loads of x and the stores of the sum
-            k0, k1, k2, k3 = indices[j], indices[j + 1], indices[j + 2], indices[j + 3]
-            v0, v1, v2, v3 = W[k0], W[k1], W[k2], W[k3]
-            t0, t1, t2, t3 = zero, zero, zero, zero
-            for c in range(padded):
-                y = x[c]
-                t0 += y * v0[c]
-                t1 += y * v1[c]
-                t2 += y * v2[c]
-                t3 += y * v3[c]
-            t0 *= (confidence[j] if confidence.size else one) - (missing * other[k0] if other.size else missing)
-            t1 *= (confidence[j + 1] if confidence.size else one) - (missing * other[k1] if other.size else missing)
-            t2 *= (confidence[j + 2] if confidence.size else one) - (missing * other[k2] if other.size else missing)
-            t3 *= (confidence[j + 3] if confidence.size else one) - (missing * other[k3] if other.size else missing)
-            e0, e1, e2, e3 = error[j], error[j + 1], error[j + 2], error[j + 3]
-            z0, z1, z2, z3 = Z[k0], Z[k1], Z[k2], Z[k3]
-            for c in range(padded):
-                total[c] += (
-                    (t0 * z0[c] + e0 * v0[c]) + (t1 * z1[c] + e1 * v1[c])
-                    + (t2 * z2[c] + e2 * v2[c]) + (t3 * z3[c] + e3 * v3[c])
-                )  # fmt: skip
-            j += 4
-        while j < hi:
-            k0 = indices[j]
-            z0, v0 = Z[k0], W[k0]
-            t0 = zero
-            for c in range(padded):
-                t0 += x[c] * v0[c]
-            t0 *= (confidence[j] if confidence.size else one) - (missing * other[k0] if other.size else missing)
-            e0 = error[j]
-            for c in range(padded):
-                total[c] += t0 * z0[c] + e0 * v0[c]
-            j += 1
+            m = k * padded
+            add_four(
+                result, x, mixed, m, m + padded, m + 2 * padded, m + 3 * padded,
+                a * mine[x + k], a * mine[x + k + 1], a * mine[x + k + 2], a * mine[x + k + 3], padded,
+            )  # fmt: skip
+        lo, hi = indptr[i], indptr[i + 1]
+        for j in range(lo, hi, 4):
+            last = min(4, hi - j) - 1  # at the end of a row the last one fills up, weighing nothing
+            i0, i1, i2, i3 = indices[j], indices[j + min(1, last)], indices[j + min(2, last)], indices[j + last]
+            z0, z1, z2, z3 = i0 * padded, i1 * padded, i2 * padded, i3 * padded
+            t0, t1, t2, t3 = dot_four(mine, x, moved, z0, z1, z2, z3, padded)
+            e0, e1, e2, e3 = error[j], none, none, none
+            t0 *= (confidence[j] if confidence.size else one) - (missing * other[i0] if other.size else missing)
+            if last >= 1:
+                e1 = error[j + 1]
+                t1 *= (confidence[j + 1] if confidence.size else one) - (missing * other[i1] if other.size else missing)
+            else:
+                t1 = none
+            if last >= 2:
+                e2 = error[j + 2]
+                t2 *= (confidence[j + 2] if confidence.size else one) - (missing * other[i2] if other.size else missing)
+            else:
+                t2 = none
+            if last >= 3:
+                e3 = error[j + 3]
+                t3 *= (confidence[j + 3] if confidence.size else one) - (missing * other[i3] if other.size else missing)
+            else:
+                t3 = none
+            add_four(result, x, theirs, z0, z1, z2, z3, t0, t1, t2, t3, padded)
+            add_four(result, x, moved, z0, z1, z2, z3, e0, e1, e2, e3, padded)
 
 
 @kernel
@@ -258,27 +240,29 @@ def line_rows(  # type: ignore[no-untyped-def]
 ):
     """Observed cells' part of L(x + t v, z + t w) − L(x, z) as a polynomial: ``coefficients[i]`` of t, t², t³, t⁴."""
     padded = X.shape[1]
-    zero = X.dtype.type(0)
+    mine, moving, theirs, moved = X.reshape(-1), V.reshape(-1), Z.reshape(-1), W.reshape(-1)
     for n in range(rows.size):
         i = rows[n]
-        x, v = X[i], V[i]
+        x = i * padded
         missing = w0 * own[i]
         first, second, third, fourth = 0.0, 0.0, 0.0, 0.0
-        for j in range(indptr[i], indptr[i + 1]):
-            k = indices[j]
-            z, w = Z[k], W[k]
-            f0, f1, f2 = zero, zero, zero
-            for c in range(padded):
-                f0 += x[c] * z[c]
-                f1 += v[c] * z[c] + x[c] * w[c]
-                f2 += v[c] * w[c]
-            s0, s1, s2 = np.float64(f0), np.float64(f1), np.float64(f2)
-            c_j = np.float64(confidence[j]) if confidence.size else 1.0
-            pull = 2.0 * c_j * (np.float64(target[j]) if target.size else 1.0)
-            weight = c_j - missing * (np.float64(other[k]) if other.size else 1.0)
-            first += 2.0 * weight * s0 * s1 - pull * s1
-            second += weight * (s1 * s1 + 2.0 * s0 * s2) - pull * s2
-            third += 2.0 * weight * s1 * s2
-            fourth += weight * s2 * s2
+        lo, hi = indptr[i], indptr[i + 1]
+        for j in range(lo, hi, 4):
+            last = min(4, hi - j) - 1  # at the end of a row the last one fills up
+            z0, z1 = indices[j] * padded, indices[j + min(1, last)] * padded
+            z2, z3 = indices[j + min(2, last)] * padded, indices[j + last] * padded
+            xz = dot_four(mine, x, theirs, z0, z1, z2, z3, padded)
+            vz = dot_four(moving, x, theirs, z0, z1, z2, z3, padded)
+            xw = dot_four(mine, x, moved, z0, z1, z2, z3, padded)
+            vw = dot_four(moving, x, moved, z0, z1, z2, z3, padded)
+            for m in range(last + 1):
+                s0, s1, s2 = np.float64(xz[m]), np.float64(vz[m]) + np.float64(xw[m]), np.float64(vw[m])
+                c_j = np.float64(confidence[j + m]) if confidence.size else 1.0
+                pull = 2.0 * c_j * (np.float64(target[j + m]) if target.size else 1.0)
+                weight = c_j - missing * (np.float64(other[indices[j + m]]) if other.size else 1.0)
+                first += 2.0 * weight * s0 * s1 - pull * s1
+                second += weight * (s1 * s1 + 2.0 * s0 * s2) - pull * s2
+                third += 2.0 * weight * s1 * s2
+                fourth += weight * s2 * s2
         out = coefficients[i]
         out[0], out[1], out[2], out[3] = first, second, third, fourth

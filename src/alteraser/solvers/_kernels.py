@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from alteraser.solvers._dense import add_outer, cholesky, cholesky_solve
+from alteraser.solvers._dense import add_outer, cholesky, cholesky_solve, subtract_product
 from alteraser.solvers._jit import kernel
+from alteraser.solvers._vector import add_four, dot_four
 
 CHUNK = 32  # interactions gathered at a time: two buffers of 32 x 128 float32 still fit a first-level cache
 SOLVED, SINGULAR, NOT_FINITE = 0, 1, 2
@@ -95,17 +96,7 @@ def exact_rows(  # type: ignore[no-untyped-def]
         # g = A x - b, from the upper triangle alone
         for c in range(padded):
             r[c] = b[c]
-        for k in range(padded):
-            row = A[k, k + 1 :]
-            x_after = x[k + 1 :]
-            r_after = r[k + 1 :]
-            x_k = x[k]
-            total = A[k, k] * x_k
-            for c in range(row.size):
-                total += row[c] * x_after[c]
-            for c in range(row.size):
-                r_after[c] -= row[c] * x_k
-            r[k] -= total
+        subtract_product(A, x, r)
         if lo == hi:  # no interactions: b = 0, so the minimizer is exactly zero whatever A is
             dec = 0.0
             for c in range(padded):
@@ -200,48 +191,36 @@ def _product(out, v, lo, hi, indices, confidence, other, Z, G, a, ridge, w0):  #
     """``out`` = A v without forming A; four rows at a time to share the loads of v."""
     padded = Z.shape[1]
     one = Z.dtype.type(1.0)
+    none = Z.dtype.type(0.0)
     missing = w0 * a
+    factors, gram = Z.reshape(-1), G.reshape(-1)
     for c in range(padded):
         out[c] = ridge * v[c]
     for k in range(0, padded, 4):
-        g0, g1, g2, g3 = G[k], G[k + 1], G[k + 2], G[k + 3]
-        v0, v1, v2, v3 = a * v[k], a * v[k + 1], a * v[k + 2], a * v[k + 3]
-        for c in range(padded):
-            out[c] += v0 * g0[c] + v1 * g1[c] + v2 * g2[c] + v3 * g3[c]
-    j = lo
-    while j + 4 <= hi:
-        i0, i1, i2, i3 = indices[j], indices[j + 1], indices[j + 2], indices[j + 3]
-        z0, z1, z2, z3 = Z[i0], Z[i1], Z[i2], Z[i3]
-        t0, t1, t2, t3 = Z.dtype.type(0), Z.dtype.type(0), Z.dtype.type(0), Z.dtype.type(0)
-        for c in range(padded):
-            x = v[c]
-            t0 += z0[c] * x
-            t1 += z1[c] * x
-            t2 += z2[c] * x
-            t3 += z3[c] * x
-        if confidence.size:
-            t0 *= confidence[j] - (missing * other[i0] if other.size else missing)
-            t1 *= confidence[j + 1] - (missing * other[i1] if other.size else missing)
-            t2 *= confidence[j + 2] - (missing * other[i2] if other.size else missing)
-            t3 *= confidence[j + 3] - (missing * other[i3] if other.size else missing)
+        g = k * padded
+        add_four(
+            out, 0, gram, g, g + padded, g + 2 * padded, g + 3 * padded,
+            a * v[k], a * v[k + 1], a * v[k + 2], a * v[k + 3], padded,
+        )  # fmt: skip
+    for j in range(lo, hi, 4):
+        last = min(4, hi - j) - 1  # at the end of a row the last one fills up, weighing nothing
+        i0, i1, i2, i3 = indices[j], indices[j + min(1, last)], indices[j + min(2, last)], indices[j + last]
+        z0, z1, z2, z3 = i0 * padded, i1 * padded, i2 * padded, i3 * padded
+        t0, t1, t2, t3 = dot_four(v, 0, factors, z0, z1, z2, z3, padded)
+        t0 *= (confidence[j] if confidence.size else one) - (missing * other[i0] if other.size else missing)
+        if last >= 1:
+            t1 *= (confidence[j + 1] if confidence.size else one) - (missing * other[i1] if other.size else missing)
         else:
-            t0 *= one - (missing * other[i0] if other.size else missing)
-            t1 *= one - (missing * other[i1] if other.size else missing)
-            t2 *= one - (missing * other[i2] if other.size else missing)
-            t3 *= one - (missing * other[i3] if other.size else missing)
-        for c in range(padded):
-            out[c] += t0 * z0[c] + t1 * z1[c] + t2 * z2[c] + t3 * z3[c]
-        j += 4
-    while j < hi:
-        v_j = indices[j]
-        z = Z[v_j]
-        t = Z.dtype.type(0)
-        for c in range(padded):
-            t += z[c] * v[c]
-        t *= (confidence[j] if confidence.size else one) - (missing * other[v_j] if other.size else missing)
-        for c in range(padded):
-            out[c] += t * z[c]
-        j += 1
+            t1 = none
+        if last >= 2:
+            t2 *= (confidence[j + 2] if confidence.size else one) - (missing * other[i2] if other.size else missing)
+        else:
+            t2 = none
+        if last >= 3:
+            t3 *= (confidence[j + 3] if confidence.size else one) - (missing * other[i3] if other.size else missing)
+        else:
+            t3 = none
+        add_four(out, 0, factors, z0, z1, z2, z3, t0, t1, t2, t3, padded)
 
 
 @kernel
@@ -350,47 +329,56 @@ def cg_rows(  # type: ignore[no-untyped-def]
 def gradient_rows(  # type: ignore[no-untyped-def]
     rows, indptr, indices, confidence, target, own, other, ridge, Z, G, w0, X, gradient, loss, fit
 ):
-    """Half-gradient g = A x - b of each row and its share of the loss, accumulated in float64.
+    """Half-gradient g = A x - b of each row and its share of the loss, in float64.
 
     ``loss[i]`` = sum_j [c_j (y_j - s_j)² - w0 a b_j s_j²] + a xᵀGx, so that summed over one side (plus
-    the ridge terms) it is the objective; ``fit[i]`` = bᵀx. G is float64 here; Z and X are the stored factors.
+    the ridge terms) it is the objective; ``fit[i]`` = bᵀx. G, Z, X and ``gradient`` are padded.
     """
-    d = gradient.shape[1]
-    x = np.empty(d, np.float64)
+    padded = X.shape[1]
+    mine, theirs, gram, result = X.reshape(-1), Z.reshape(-1), G.reshape(-1), gradient.reshape(-1)
     for n in range(rows.size):
         i = rows[n]
-        g = gradient[i]
         a = np.float64(own[i])
         lam = np.float64(ridge[i])
         missing = w0 * a
-        for c in range(d):
-            x[c] = X[i, c]
-            g[c] = 0.0
-        for k in range(d):
-            row = G[k]
-            t = a * x[k]
-            for c in range(d):
-                g[c] += t * row[c]
+        x = i * padded
+        for c in range(x, x + padded):
+            result[c] = 0.0
+        for k in range(0, padded, 4):
+            g = k * padded
+            add_four(
+                result, x, gram, g, g + padded, g + 2 * padded, g + 3 * padded,
+                a * mine[x + k], a * mine[x + k + 1], a * mine[x + k + 2], a * mine[x + k + 3], padded,
+            )  # fmt: skip
         total = 0.0
-        for c in range(d):
-            total += g[c] * x[c]
-        for c in range(d):
-            g[c] += lam * x[c]
+        for c in range(x, x + padded):
+            total += result[c] * mine[c]
+            result[c] += lam * mine[c]
         explained = 0.0
-        for j in range(indptr[i], indptr[i + 1]):
-            v = indices[j]
-            z = Z[v, :d]
-            c_j = np.float64(confidence[j]) if confidence.size else 1.0
-            y_j = np.float64(target[j]) if target.size else 1.0
-            w_j = missing * (np.float64(other[v]) if other.size else 1.0)
-            s = 0.0
-            for c in range(d):
-                s += x[c] * z[c]
-            total += c_j * (y_j - s) * (y_j - s) - w_j * s * s
-            explained += c_j * y_j * s
-            t = (c_j - w_j) * s - c_j * y_j
-            for c in range(d):
-                g[c] += t * z[c]
+        lo, hi = indptr[i], indptr[i + 1]
+        for j in range(lo, hi, 4):
+            last = min(4, hi - j) - 1  # at the end of a row the last one fills up, weighing nothing
+            i0, i1, i2, i3 = indices[j], indices[j + min(1, last)], indices[j + min(2, last)], indices[j + last]
+            z0, z1, z2, z3 = i0 * padded, i1 * padded, i2 * padded, i3 * padded
+            scores = dot_four(mine, x, theirs, z0, z1, z2, z3, padded)
+            t0, t1, t2, t3 = 0.0, 0.0, 0.0, 0.0
+            for m in range(last + 1):
+                c_j = np.float64(confidence[j + m]) if confidence.size else 1.0
+                y_j = np.float64(target[j + m]) if target.size else 1.0
+                w_j = missing * (np.float64(other[indices[j + m]]) if other.size else 1.0)
+                s = scores[m]
+                total += c_j * (y_j - s) * (y_j - s) - w_j * s * s
+                explained += c_j * y_j * s
+                t = (c_j - w_j) * s - c_j * y_j
+                if m == 0:
+                    t0 = t
+                elif m == 1:
+                    t1 = t
+                elif m == 2:
+                    t2 = t
+                else:
+                    t3 = t
+            add_four(result, x, theirs, z0, z1, z2, z3, t0, t1, t2, t3, padded)
         loss[i] = total
         fit[i] = explained
 

@@ -29,7 +29,7 @@ from scipy.linalg import eigvalsh_tridiagonal
 from alteraser.errors import InvalidInput
 from alteraser.models import Problem, Side
 from alteraser.solvers.ah_newton import AHNewton
-from alteraser.solvers.rows import blocks, check, run
+from alteraser.solvers.rows import blocks, check, padded, run
 
 Array = npt.NDArray[Any]
 Pair = tuple[Array, Array]
@@ -134,10 +134,10 @@ class Joint:
         """‖g‖_{B⁻¹} of float64 gradients at this point, with the factors of the last ``settle``."""
         total = 0.0
         for place, g in enumerate(gradients):
-            padded = np.zeros_like(self._gradients[place])
+            wide = np.zeros_like(self._gradients[place])
             size = float(np.abs(g).max(initial=0.0)) or 1.0  # a tiny float64 gradient must not underflow in float32
-            padded[:, : self._rank] = g / size
-            total += size**2 * _dot(padded, self._solve(place, padded))
+            wide[:, : self._rank] = g / size
+            total += size**2 * _dot(wide, self._solve(place, wide))
         return float(np.sqrt(max(total, 0.0)))
 
     def place(self, users: Array, items: Array) -> None:
@@ -171,8 +171,8 @@ class Joint:
         """
         size = max(float(np.abs(g).max(initial=0.0)) for g in gradients) or 1.0  # float32 must not underflow
         right = [np.zeros_like(x) for x in self._gradients]
-        for padded, g in zip(right, gradients, strict=True):
-            padded[:, : self._rank] = g * (-0.5 / size)
+        for wide, g in zip(right, gradients, strict=True):
+            wide[:, : self._rank] = g * (-0.5 / size)
         given = self._solve(0, right[0])
         found = self._newton(right[1] - self._cross_at_point(given), given, forcing, products)
 
@@ -331,15 +331,18 @@ def quartic_along(sides: tuple[Side, Side], point: Pair, seen: Pair, line: Pair,
     ``point`` = (P, Q), ``line`` = (V, W); ``seen`` = (Q h, W h), the items' side as users see it.
     """
     from alteraser.solvers._joint_kernels import line_rows
+    from alteraser.solvers._tile import lanes
 
     users = sides[0]
     (P, _), (V, W), (Z, dZ) = point, line, seen
+    width = lanes(P.dtype.itemsize)
+    wide = [x if x.shape[1] % width == 0 else padded(x) for x in (P, V, Z, dZ)]
     coefficients = np.zeros((users.rows, 4))
     w0 = P.dtype.type(users.missing_weight)
     run(
         lambda rows: line_rows(
             rows, users.indptr, users.indices, users.confidence, users.target, users.own, users.other, w0,
-            P, V, Z, dZ, coefficients,
+            *wide, coefficients,
         ),
         blocks(users, None, P.shape[1], threads), threads,
     )  # fmt: skip

@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from alteraser.solvers._jit import kernel
-from alteraser.solvers._joint_kernels import _solve
+from alteraser.solvers._joint_kernels import solve_at
 
 
 @kernel
@@ -155,6 +155,7 @@ def solve_touched(  # type: ignore[no-untyped-def]
     z = np.empty(padded, dtype)
     one = dtype.type(1)
     none = dtype.type(0)
+    flat = U.reshape(-1)
     products = 0
     for n in range(rows.size):
         i = rows[n]
@@ -169,7 +170,7 @@ def solve_touched(  # type: ignore[no-untyped-def]
         for c in range(padded):
             r[c] = -q[c]
             z[c] = r[c]
-        _solve(U[i], z)
+        solve_at(flat, i * U.shape[1], z, 0, padded)
         rz = 0.0
         for c in range(padded):
             rz += np.float64(r[c]) * np.float64(z[c])
@@ -192,7 +193,7 @@ def solve_touched(  # type: ignore[no-untyped-def]
                 x[c] += alpha * p[c]
                 r[c] -= alpha * q[c]
                 z[c] = r[c]
-            _solve(U[i], z)
+            solve_at(flat, i * U.shape[1], z, 0, padded)
             before = rz
             rz = 0.0
             for c in range(padded):
@@ -238,10 +239,11 @@ def spread(  # type: ignore[no-untyped-def]
 def block_norms(rows, U, right, work):  # type: ignore[no-untyped-def]
     """Σ rᵀA⁻¹r of ``right[n]`` with the factor U[rows[n]]; ``work`` is one row of scratch."""
     total = 0.0
+    flat = U.reshape(-1)
     for n in range(rows.size):
         for c in range(work.size):
             work[c] = right[n, c]
-        _solve(U[rows[n]], work)
+        solve_at(flat, rows[n] * U.shape[1], work, 0, work.size)
         for c in range(work.size):
             total += np.float64(work[c]) * np.float64(right[n, c])
     return total
