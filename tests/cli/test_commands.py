@@ -272,12 +272,12 @@ def test_a_full_disk_leaves_nothing(run: Run, monkeypatch: pytest.MonkeyPatch, f
 
 
 def test_interruption_while_solving_leaves_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from alteraser.solvers import AHNewton
+    from alteraser.solvers.joint import Joint
 
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(AHNewton, "solve", interrupted)
+    monkeypatch.setattr(Joint, "settle", interrupted)
     code, _, err = run(FORGET + " --out m --remaining r.csv")
     assert code == 130
     assert "interrupted" in err

@@ -36,7 +36,11 @@ PATIENCE, STALL = 12, 0.9
 """PATIENCE passes that do not bring the residual below STALL of what it was are stuck, likely at a saddle."""
 
 SLOW = 0.6
-"""Contraction per pass above which joint steps are the faster way: an iteration of theirs costs 0.7 of a pass."""
+"""Contraction per pass above which joint steps are the faster way: an iteration of theirs costs half of a pass."""
+
+WARM = 0.3
+"""‖∇L‖_{B⁻¹} / ‖Θ‖_B below which a run from a trained model begins with joint steps. A deletion moves a model less than
+a random start is away from one, so a quadratic model holds from further out than ``JointNewton.near``."""
 
 ROUTE: tuple[tuple[str, frozenset[str]], ...] = (
     ("passes", frozenset({"touched", "all"})), ("joint", frozenset({"joint", "polish"})),
@@ -131,18 +135,20 @@ def run_passes(
     origin: Factors | None = None,
     on_pass: OnPass | None = None,
     watch: Watch | None = None,
+    joint: Joint | None = None,
 ) -> Outcome:
     """Run passes on ``problem`` from ``start`` until the residual is at most the tolerance, or the cap.
 
     ``scale`` divides the gradient's norm; None takes ‖Θ‖_B. ``touched`` = (user rows, item rows) adds the paper's
-    first pass over these alone; ``origin`` is the model whose influence is to go, for the limits; ``watch`` may end
-    the run after any pass. Raises Interrupted on Ctrl-C and NumericFailure for a row without a solution; ``start`` is
-    never changed.
+    first pass over these alone. ``origin`` is the model whose influence is to go: the run is then warm, and a joint
+    solver begins with joint steps. ``joint`` is a joint state at ``start`` with factored blocks, to go on with; it is
+    changed. ``watch`` may end the run after any pass. Raises Interrupted on Ctrl-C and NumericFailure for a row
+    without a solution; ``start`` is never changed.
     """
     # our own workers are the parallelism; BLAS threads would only spin beside them between small products
     with threadpool_limits(1):
         try:
-            return _Loop(problem, start, settings, scale, on_pass, watch, origin).run(touched)
+            return _Loop(problem, start, settings, scale, on_pass, watch, origin, joint).run(touched)
         except KeyboardInterrupt:
             raise Interrupted("interrupted; nothing was changed") from None
 
@@ -166,6 +172,7 @@ class _Loop:
         on_pass: OnPass | None,
         watch: Watch | None = None,
         origin: Factors | None = None,
+        joint: Joint | None = None,
     ) -> None:
         self.origin = origin
         self.problem, self.settings, self.scale, self.on_pass, self.watch = problem, settings, scale, on_pass, watch
@@ -186,7 +193,8 @@ class _Loop:
         fits = not settings.train_prediction and Joint.fits(problem, self.P.shape[1])
         self.newton = (chosen or JointNewton()) if fits and (chosen or settings.memory > 0) else None
         self.joint: Joint | None = None  # from the first joint step on there are no more passes
-        self.try_joint = False
+        self.warm = chosen is not None and origin is not None
+        self.try_joint = self.warm and self.newton is not None
         self.near = False  # known to be near enough for them
         self.polisher: Polisher | None = None  # at work once the tolerance is reached, where limits are set
         self.found: Measured | None = None
@@ -199,6 +207,10 @@ class _Loop:
         self.best = np.inf
         self.estimates: list[float] = []
         self.promising = settings.tolerance
+        if joint is not None and self.newton is not None:
+            self.joint, self.P, self.Q = joint, joint.P, joint.Q
+            if settings.limits is not None:
+                self._begin_polishing(self.newton)
 
     # -------------------------------------------------------------- the loop
 
@@ -294,7 +306,8 @@ class _Loop:
         fit = 2.0 * -settled.value + joint.along_itself()
         self.theta_norm = float(np.sqrt(max(fit, 0.0))) or 1.0
         estimate = 2.0 * float(np.sqrt(max(settled.items, 0.0))) / (self.scale or self.theta_norm)
-        if first and not self.near and estimate * (self.scale or self.theta_norm) > newton.near * self.theta_norm:
+        near = WARM if self.warm else newton.near
+        if first and not self.near and estimate * (self.scale or self.theta_norm) > near * self.theta_norm:
             self.joint, self.try_joint = None, False
             return
         self.measured = None
@@ -303,7 +316,7 @@ class _Loop:
             self.measured = self._measure()
             if self.measured[0] <= settings.tolerance:
                 if settings.limits is not None:
-                    self.polisher = Polisher(self.problem, self.scale, newton, settings.threads, self.origin)
+                    self._begin_polishing(newton)
                     return
                 if not settings.confirm:
                     self.reason = "tolerance"
@@ -323,7 +336,7 @@ class _Loop:
         self.idle = self.idle + 1 if estimate > STALL * self.lowest and gained <= self._slack() else 0
         self.lowest = min(self.lowest, estimate)
         if self.idle >= ROUNDING and settings.limits is not None:  # a gradient in float64 sees further
-            self.polisher = Polisher(self.problem, self.scale, newton, settings.threads, self.origin)
+            self._begin_polishing(newton)
         elif self.idle >= ROUNDING:
             self.reason = "rounding"
         self._record(
@@ -332,6 +345,12 @@ class _Loop:
         if self.reason is None:
             self._look()
 
+    def _begin_polishing(self, newton: JointNewton) -> None:
+        assert self.settings.limits is not None
+        self.polisher = Polisher(
+            self.problem, self.scale, newton, self.settings.threads, self.origin, self.settings.limits
+        )
+
     def _polishing_step(self) -> None:
         """Measure what the limits ask for at the factors as they would be stored; a step nearer if they do not hold."""
         began = time.perf_counter()
@@ -339,6 +358,9 @@ class _Loop:
         assert self.joint is not None
         assert self.settings.limits is not None
         here = self.polisher.look(self._factors(), self.joint)
+        if here is None:  # so far off that the users' exact minima are worth more than digits
+            self.polisher = None
+            return
         self.found = here.measured
         self.products += here.products
         residual = here.measured.residual

@@ -21,6 +21,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
 from alteraser.solvers._tile import lanes
@@ -33,6 +34,11 @@ _FAST = ("contract", "reassoc", "nsz")
 
 def _short(_: int) -> int:
     return SHORT
+
+
+def _same(x: Any, Y: Any) -> None:
+    if x.dtype != Y.dtype or not isinstance(x.dtype, types.Float):
+        raise TypingError(f"vectors of one float type are needed, not {x} and {Y}")
 
 
 class _Emitter:
@@ -113,6 +119,7 @@ def _dot_four(width: Callable[[int], int]) -> Any:
     @intrinsic  # type: ignore[untyped-decorator]
     def dot_four(typing_context: Any, x: Any, at: Any, Y: Any, y0: Any, y1: Any, y2: Any, y3: Any, count: Any) -> Any:
         """Four inner products of x[at : at + count] with stretches of Y; see the module."""
+        _same(x, Y)
         places = (types.intp,) * 4
         signature = types.UniTuple(x.dtype, 4)(x, types.intp, Y, *places, types.intp)
 
@@ -144,6 +151,7 @@ def _add_four(width: Callable[[int], int]) -> Any:
         t0: Any, t1: Any, t2: Any, t3: Any, count: Any,
     ) -> Any:  # fmt: skip
         """Add four scaled stretches of Y to x[at : at + count]; see the module."""
+        _same(x, Y)
         signature = types.void(x, types.intp, Y, *((types.intp,) * 4), *((x.dtype,) * 4), types.intp)
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -171,6 +179,7 @@ def _scaled(width: Callable[[int], int]) -> Any:
     @intrinsic  # type: ignore[untyped-decorator]
     def scaled(typing_context: Any, x: Any, at: Any, Y: Any, y: Any, t: Any, count: Any) -> Any:
         """Overwrite x[at : at + count] with a scaled stretch of Y, which may be the same; see the module."""
+        _same(x, Y)
         signature = types.void(x, types.intp, Y, types.intp, x.dtype, types.intp)
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:

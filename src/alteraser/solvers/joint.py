@@ -18,7 +18,8 @@ rounding gathers, so residuals are projected off them; the projection is a Sylve
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,10 @@ Pair = tuple[Array, Array]
 
 COLLAPSED = 1e-5
 """Squared singular values below this share of the largest span no rotation that could be told from rounding."""
+
+
+BENT = 0.3
+"""What a step leaves because L is no quadratic, in units of its length, ‖x‖/‖Θ‖, over the least curvature of B⁻¹H."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,23 @@ class Direction:
     products: int
     smallest: float = np.nan
     """The smallest Ritz value that conjugate gradients met: estimates the least eigenvalue of B_Q⁻¹S, from above."""
+    left: float = 0.0
+    """What of the Newton step is left unsolved, a bound relative to its own length (in the norm of B_Q)."""
+
+
+@dataclass(frozen=True)
+class _Progress:
+    """Where conjugate gradients is."""
+
+    products: int = 0
+    fallen: float = 1.0
+    """‖r‖_{B⁻¹} over what it was"""
+    length: float = 0.0
+    """‖x‖ of the items' part"""
+    smallest: float = np.nan
+    """Least Ritz value so far"""
+    left: float = np.inf
+    """‖r‖_{B⁻¹} / (least curvature · ‖x‖_B) ≥ ‖x* − x‖_B / ‖x‖_B"""
 
 
 class Joint:
@@ -84,7 +106,10 @@ class Joint:
     Holds the factored blocks, about (m + n) w² / 2 numbers; see ``Joint.size``.
     """
 
-    def __init__(self, problem: Problem, P: Array, Q: Array, prediction: Array, threads: int) -> None:
+    def __init__(
+        self, problem: Problem, P: Array, Q: Array, prediction: Array, threads: int, factors: list[Array] | None = None
+    ) -> None:
+        """``factors`` are packed blocks of both sides to begin with, of a point not far from this one."""
         from alteraser.solvers._joint_kernels import packed_size
 
         self.problem, self.P, self.Q, self.threads = problem, P, Q, threads
@@ -96,11 +121,13 @@ class Joint:
         self._rank = prediction.size
         self._sides: tuple[Side, Side] = (problem.users, problem.items)
         self._blocks = [blocks(side, None, width, threads) for side in self._sides]
-        self.factors = [np.empty((x.shape[0], packed_size(width)), P.dtype) for x in (P, Q)]
+        self.factors = factors or [np.empty((x.shape[0], packed_size(width)), P.dtype) for x in (P, Q)]
         self._gradients = [np.zeros_like(P), np.zeros_like(Q)]
         self._errors = [np.empty(side.indices.size, P.dtype) for side in self._sides]
         self.settled = False
         """True while the factored blocks are those of the current point."""
+        self.moved = np.inf
+        """By what share of their size P and Q have moved since the blocks were factored, at most."""
         for side, x in zip(self._sides, (P, Q), strict=True):
             x[side.counts == 0] = 0  # their minimum, whatever the other side is
 
@@ -127,8 +154,12 @@ class Joint:
         """Factor both sides' blocks and take the items' gradient; first ``move`` every user to the minimum given Q."""
         users, value = self._factor(0, move=move)
         items, _ = self._factor(1, move=False)
-        self.settled = True
+        self.settled, self.moved = True, 0.0
         return Settled(users, items, value)
+
+    def factor_again(self, place: int, rows: Array) -> None:
+        """Factor the blocks of some users (0) or items (1) as they are here."""
+        self._factor(place, move=False, rows=rows)
 
     def norm(self, gradients: Pair) -> float:
         """‖g‖_{B⁻¹} of float64 gradients at this point, with the factors of the last ``settle``."""
@@ -142,7 +173,12 @@ class Joint:
 
     def place(self, users: Array, items: Array) -> None:
         """Go to these factors, (m, d) and (n, d)."""
-        self.P[:, : self._rank], self.Q[:, : self._rank] = users, items
+        pairs = (self.P[:, : self._rank], users), (self.Q[:, : self._rank], items)
+        size = float(np.sqrt(sum(np.vdot(new, new) for _, new in pairs)))
+        step = float(np.sqrt(sum(float(np.sum(np.square(new - old))) for old, new in pairs)))
+        self.moved += step / size if size > 0 else 0.0
+        for old, new in pairs:
+            old[:] = new
         self.settled = False
 
     def block_steps(self, gradient: Array) -> Array:
@@ -161,20 +197,37 @@ class Joint:
 
         Where a direction p with pᵀSp ≤ 0 turns up, it ends there and returns p with what it had.
         """
-        return self._newton(-self._gradients[1], None, forcing, products)
+        return self._newton(-self._gradients[1], None, lambda now: now.fallen <= forcing, products)
 
-    def solve(self, gradients: Pair, *, forcing: float, products: int) -> Direction:
+    def solve(
+        self, gradients: Pair, *, forcing: float, products: int, within: float = np.inf, known: float = np.inf
+    ) -> Direction:
         """−H⁻¹∇L/2 for float64 gradients ∇L, (m, d) and (n, d), of both sides at this point; as ``direction``.
 
         The result is in float64 too: for iterative refinement, where the gradient has more digits than the solve.
-        Needs the blocks of ``settle``; the users need not be at their minimum.
+        Needs blocks, those of ``settle`` or of a point not far from it; the users need not be at their minimum.
+
+        What is left unsolved is bounded by ‖r‖_{B⁻¹} over the least curvature, ``known`` or met (Strakoš & Tichý 2002
+        have sharper bounds; this one needs no more than there is). After ‖r‖_{B⁻¹} has fallen by ``forcing`` it ends
+        when the way to go is, unsolved rest included, within the share ``within`` of ‖Θ‖: near enough; or when the
+        rest is less than what the length of the way will leave of a quadratic model.
         """
+        theta = float(np.sqrt(_dot(self.P, self.P) + _dot(self.Q, self.Q))) or 1.0
         size = max(float(np.abs(g).max(initial=0.0)) for g in gradients) or 1.0  # float32 must not underflow
         right = [np.zeros_like(x) for x in self._gradients]
         for wide, g in zip(right, gradients, strict=True):
             wide[:, : self._rank] = g * (-0.5 / size)
         given = self._solve(0, right[0])
-        found = self._newton(right[1] - self._cross_at_point(given), given, forcing, products)
+
+        def enough(now: _Progress) -> bool:
+            if now.fallen > forcing or now.length == 0.0:
+                return now.fallen == 0.0
+            length = size * now.length / theta
+            return length * (1.0 + now.left) <= within or now.left <= max(
+                BENT * length / now.smallest, 0.2 * within / length
+            )
+
+        found = self._newton(right[1] - self._cross_at_point(given), given, enough, products, known)
 
         def scaled(pair: Pair | None) -> Pair | None:
             if pair is None:
@@ -182,15 +235,18 @@ class Joint:
             users, items = (np.asarray(x[:, : self._rank], dtype=np.float64) * size for x in pair)
             return users, items
 
-        return Direction(scaled(found.newton), scaled(found.negative), found.products, found.smallest)
+        return replace(found, newton=scaled(found.newton), negative=scaled(found.negative))
 
     def _cross_at_point(self, users: Array) -> Array:
         for place in (0, 1):
             self._error(place)
         return self._cross(1, users)
 
-    def _newton(self, right: Array, users: Array | None, forcing: float, products: int) -> Direction:
-        """Solve S x ≈ ``right`` for the items; with them the users' ``users`` − B_P⁻¹ C x."""
+    def _newton(
+        self, right: Array, users: Array | None, enough: Callable[[_Progress], bool], products: int,
+        known: float = np.inf,
+    ) -> Direction:  # fmt: skip
+        """Solve S x ≈ ``right`` for the items, until ``enough``; with them the users' ``users`` − B_P⁻¹ C x."""
         if users is None:
             for place in (0, 1):
                 self._error(place)
@@ -198,22 +254,24 @@ class Joint:
         r = rotations.off(right) if rotations else right
         z = self._solve(1, r)
         p, Bp = z, r
-        x = np.zeros_like(r)
+        x, Bx = np.zeros_like(r), np.zeros_like(r)
         y_sum = np.zeros_like(self.P) if users is None else users.copy()
         rz = first = _dot(r, z)
-        count, bent_down = 0, None
+        bent_down = None
         dtype = r.dtype.type
         steps, turns = [], []
-        while count < products and rz > forcing**2 * first:
+        now = _Progress()
+        while now.products < products and rz > 0.0 and not (now.products and enough(now)):
             y = self._solve(0, self._cross(0, p))  # how the users give way: −y
             q = Bp - self._cross(1, y)
-            count += 1
             curvature = _dot(p, q)
             if not curvature > 0.0:
+                now = replace(now, products=now.products + 1)
                 bent_down = self._sliced(-y, p)
                 break
             step = dtype(rz / curvature)
             x += step * p
+            Bx += step * Bp
             y_sum -= step * y
             r = r - step * q
             if rotations:
@@ -224,8 +282,14 @@ class Joint:
             steps.append(float(step))
             turns.append(float(beta))
             p, Bp = z + beta * p, r + beta * Bp
+            smallest = _smallest_ritz(steps, turns)
+            rest = float(np.sqrt(max(rz, 0.0)))
+            now = _Progress(
+                now.products + 1, rest / float(np.sqrt(first)), float(np.linalg.norm(x)), smallest,
+                rest / max(min(smallest, known) * float(np.sqrt(max(_dot(x, Bx), 0.0))), 1e-300),
+            )  # fmt: skip
         moved = bool(np.any(x)) or bool(np.any(y_sum))
-        return Direction(self._sliced(y_sum, x) if moved else None, bent_down, count, _smallest_ritz(steps, turns))
+        return Direction(self._sliced(y_sum, x) if moved else None, bent_down, now.products, now.smallest, now.left)
 
     def advance(self, direction: Direction) -> float:
         """Go along ``direction`` to where L is least on each of its lines; returns by how much L fell."""
@@ -237,7 +301,7 @@ class Joint:
             t = lowest(along, reach)
             if t != 0.0:
                 gained -= float(along(t))
-                self.settled = False
+                self.settled, self.moved = False, np.inf
                 self.P += self.P.dtype.type(t) * line[0]
                 self.Q += self.Q.dtype.type(t) * line[1]
         return gained
@@ -257,7 +321,7 @@ class Joint:
         """The other side's rows as this side sees them: times h."""
         return x * self._h if self._scaled else x
 
-    def _factor(self, place: int, *, move: bool) -> tuple[float, float]:
+    def _factor(self, place: int, *, move: bool, rows: Array | None = None) -> tuple[float, float]:
         from alteraser.solvers._joint_kernels import factor_rows
         from alteraser.solvers._tile import lanes
 
@@ -267,12 +331,12 @@ class Joint:
         decrement, value = np.zeros(side.rows), np.zeros(side.rows)
         status = np.zeros(side.rows, np.int8)
         run(
-            lambda rows: factor_rows(
-                rows, side.indptr, side.indices, side.confidence, side.target, side.own, side.other, side.ridge,
+            lambda some: factor_rows(
+                some, side.indptr, side.indices, side.confidence, side.target, side.own, side.other, side.ridge,
                 Z, gram, dtype.type(side.missing_weight), self._rank, lanes(dtype.itemsize), x, move,
                 self.factors[place], self._gradients[place], decrement, value, status,
             ),
-            self._blocks[place], self.threads,
+            self._blocks[place] if rows is None else blocks(side, rows, self.P.shape[1], self.threads), self.threads,
         )  # fmt: skip
         check(side, status)
         return float(decrement.sum()), float(value.sum())

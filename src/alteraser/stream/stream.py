@@ -17,6 +17,7 @@ from alteraser.erasers.driver import OnPass, Outcome, Settings, run_passes
 from alteraser.errors import Interrupted, InvalidInput, NotFound
 from alteraser.forgetting import _aligned, belongs
 from alteraser.interactions import Interactions, forget_table
+from alteraser.metrics import relative_model_distance
 from alteraser.model import Model, TrainedOn
 from alteraser.models import Factors, Problem, Side
 from alteraser.solvers import AHNewton, JointNewton
@@ -260,7 +261,10 @@ class Stream:
             JointNewton(), self.tolerance, max_passes, threads=self.threads, limits=self.limits
         )  # fmt: skip
         scale = self._push if self._push > 0 else None
-        outcome = run_passes(problem, self._factors(), settings, scale=scale, origin=self._origin(), on_pass=on_pass)
+        origin = self._origin()
+        outcome = run_passes(
+            problem, self._factors(), settings, scale=scale, origin=origin, on_pass=on_pass, joint=self._joint(problem)
+        )
         self._lay_out(problem.interactions, outcome.factors, problem)
         self._rest = outcome.residual
         self._push, self.requests, self._earlier = 0.0, 0, []
@@ -382,6 +386,25 @@ class Stream:
             return np.zeros(u.size, np.int64)
         places = [find(rows.start, rows.stop, rows.indices, a, b) for a, b in zip(u, v, strict=True)]
         return np.asarray(rows.stamp[np.array(places, np.int64)])
+
+    def _joint(self, problem: Problem) -> Joint | None:
+        """The joint state here: copies of the kept blocks, those of the rows touched since factored anew.
+
+        The other rows' blocks are of the last ``polish``, not far away. None where there are no blocks, or where the
+        weights of all rows have changed.
+        """
+        blocks = [half.blocks for half in self._halves]
+        if blocks[0] is None or blocks[1] is None or not self._uniform:
+            return None
+        P, Q = (half.X.copy() for half in self._halves)
+        joint = Joint(problem, P, Q, self._prediction, self.threads, [b.copy() for b in blocks if b is not None])
+        for place in (0, 1):
+            rows = [changed for side, changed, _ in self._earlier if side == place]
+            if rows:
+                joint.factor_again(place, np.unique(np.concatenate(rows)))
+        before = self._origin()
+        joint.moved = 0.0 if before is None else relative_model_distance(before, self._factors())
+        return joint
 
     def _origin(self) -> Factors | None:
         """The factors before the first request since the last ``polish``; None if there was none."""
