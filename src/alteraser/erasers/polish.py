@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.certificate.limits import DEFAULT, STORED, Limits, influence
-from alteraser.metrics import model_distance
 from alteraser.models import Factors, Problem
 from alteraser.solvers.joint import Joint, JointNewton, lowest, quartic_along
 from alteraser.solvers.stationarity import evaluate
@@ -113,7 +112,7 @@ class Polisher:
         residual = norm / scale if scale > 0 else norm
         P, Q = factors.users.astype(np.float64), factors.items.astype(np.float64)
         size = float(np.sqrt(np.vdot(P, P) + np.vdot(Q, Q))) or 1.0
-        moved = None if self.origin is None else model_distance(self.origin, factors)
+        moved = None if self.origin is None else _distance(self.origin, factors)
         found = joint.solve(
             gradients, forcing=self.newton.forcing, products=self.newton.products, within=self._within(moved, size),
             known=self.smallest,
@@ -149,3 +148,14 @@ class Polisher:
         along = quartic_along(sides, (P, Q), (Q * scaled, line[1] * scaled), line, self.threads)
         t = lowest(along, reach)
         return P + t * line[0], Q + t * line[1], -float(along(t)) if t else 0.0
+
+
+def _distance(first: Factors, second: Factors) -> float:
+    """min_R ‖Θ − Θ'R‖_F over rotations R, from d × d matrices alone: to half the digits, enough to compare with."""
+    pairs = [
+        (a.astype(np.float64), b.astype(np.float64))
+        for a, b in ((first.users, second.users), (first.items, second.items))
+    ]
+    sizes = sum(float(np.vdot(a, a) + np.vdot(b, b)) for a, b in pairs)
+    shared = np.linalg.svd(sum(a.T @ b for a, b in pairs), compute_uv=False).sum()
+    return float(np.sqrt(max(sizes - 2.0 * float(shared), 0.0)))

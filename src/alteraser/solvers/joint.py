@@ -39,6 +39,13 @@ COLLAPSED = 1e-5
 """Squared singular values below this share of the largest span no rotation that could be told from rounding."""
 
 
+DELAY = 3
+"""Iterations of conjugate gradients after which it is known how far it was."""
+
+SOLVED = 1.0
+"""Estimated rest of a Newton step, over its own length, above which it is not worth taking: the gradient falls first
+where L bends most, and a step that ends there goes the short way and not the long one."""
+
 BENT = 0.3
 """What a step leaves because L is no quadratic, in units of its length, ‖x‖/‖Θ‖, over the least curvature of B⁻¹H."""
 
@@ -82,7 +89,7 @@ class Direction:
     smallest: float = np.nan
     """The smallest Ritz value that conjugate gradients met: estimates the least eigenvalue of B_Q⁻¹S, from above."""
     left: float = 0.0
-    """What of the Newton step is left unsolved, a bound relative to its own length (in the norm of B_Q)."""
+    """What of the Newton step is left unsolved, an estimate relative to its own length (in the norm of B_Q)."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +100,12 @@ class _Progress:
     fallen: float = 1.0
     """‖r‖_{B⁻¹} over what it was"""
     length: float = 0.0
-    """‖x‖ of the items' part"""
+    """‖x‖, both sides"""
     smallest: float = np.nan
     """Least Ritz value so far"""
     left: float = np.inf
-    """‖r‖_{B⁻¹} / (least curvature · ‖x‖_B) ≥ ‖x* − x‖_B / ‖x‖_B"""
+    """Estimates ‖x* − x‖_B / ‖x‖_B: the energy ‖x* − x‖²_S of DELAY iterations ago, which is what they have removed and
+    a little more (Hestenes & Stiefel 1952; Strakoš & Tichý, ETNA 2002), over the least curvature."""
 
 
 class Joint:
@@ -193,11 +201,14 @@ class Joint:
         return _dot(self._gradients[1], self.Q)
 
     def direction(self, *, forcing: float, products: int) -> Direction:
-        """Conjugate gradients on S d = −∇φ/2 after ``settle``, until ‖r‖_{B⁻¹} has fallen by ``forcing``.
+        """Conjugate gradients on S d = −∇φ/2 after ``settle``, until ‖r‖_{B⁻¹} has fallen by ``forcing`` and
+        most of the step is there.
 
         Where a direction p with pᵀSp ≤ 0 turns up, it ends there and returns p with what it had.
         """
-        return self._newton(-self._gradients[1], None, lambda now: now.fallen <= forcing, products)
+        return self._newton(
+            -self._gradients[1], None, lambda now: now.fallen <= forcing and now.left <= SOLVED, products
+        )
 
     def solve(
         self, gradients: Pair, *, forcing: float, products: int, within: float = np.inf, known: float = np.inf
@@ -207,10 +218,10 @@ class Joint:
         The result is in float64 too: for iterative refinement, where the gradient has more digits than the solve.
         Needs blocks, those of ``settle`` or of a point not far from it; the users need not be at their minimum.
 
-        What is left unsolved is bounded by ‖r‖_{B⁻¹} over the least curvature, ``known`` or met (Strakoš & Tichý 2002
-        have sharper bounds; this one needs no more than there is). After ‖r‖_{B⁻¹} has fallen by ``forcing`` it ends
-        when the way to go is, unsolved rest included, within the share ``within`` of ‖Θ‖: near enough; or when the
-        rest is less than what the length of the way will leave of a quadratic model.
+        What is left unsolved is estimated by what the last iterations still added, over the least curvature, ``known``
+        or met. After ‖r‖_{B⁻¹} has fallen by ``forcing`` it ends when the way to go is, unsolved rest included, within
+        the share ``within`` of ‖Θ‖: near enough; or when the rest is less than what the length of the way will leave
+        of a quadratic model.
         """
         theta = float(np.sqrt(_dot(self.P, self.P) + _dot(self.Q, self.Q))) or 1.0
         size = max(float(np.abs(g).max(initial=0.0)) for g in gradients) or 1.0  # float32 must not underflow
@@ -223,9 +234,9 @@ class Joint:
             if now.fallen > forcing or now.length == 0.0:
                 return now.fallen == 0.0
             length = size * now.length / theta
-            return length * (1.0 + now.left) <= within or now.left <= max(
-                BENT * length / now.smallest, 0.2 * within / length
-            )
+            if length <= within:  # maybe there: the rest decides
+                return length * (1.0 + now.left) <= within
+            return now.left <= max(BENT * length / now.smallest, 0.2 * within / length)
 
         found = self._newton(right[1] - self._cross_at_point(given), given, enough, products, known)
 
@@ -259,7 +270,7 @@ class Joint:
         rz = first = _dot(r, z)
         bent_down = None
         dtype = r.dtype.type
-        steps, turns = [], []
+        steps, turns, gains = [], [], []
         now = _Progress()
         while now.products < products and rz > 0.0 and not (now.products and enough(now)):
             y = self._solve(0, self._cross(0, p))  # how the users give way: −y
@@ -281,12 +292,13 @@ class Joint:
             beta = dtype(rz / before)
             steps.append(float(step))
             turns.append(float(beta))
+            gains.append(float(step) * before)
             p, Bp = z + beta * p, r + beta * Bp
             smallest = _smallest_ritz(steps, turns)
-            rest = float(np.sqrt(max(rz, 0.0)))
+            energy = min(smallest, known) * _dot(x, Bx)
             now = _Progress(
-                now.products + 1, rest / float(np.sqrt(first)), float(np.linalg.norm(x)), smallest,
-                rest / max(min(smallest, known) * float(np.sqrt(max(_dot(x, Bx), 0.0))), 1e-300),
+                now.products + 1, float(np.sqrt(max(rz, 0.0) / first)), float(np.sqrt(_dot(x, x) + _dot(y_sum, y_sum))), smallest,
+                float(np.sqrt(sum(gains[-DELAY:]) / energy)) if energy > 0 else np.inf,
             )  # fmt: skip
         moved = bool(np.any(x)) or bool(np.any(y_sum))
         return Direction(self._sliced(y_sum, x) if moved else None, bent_down, now.products, now.smallest, now.left)
