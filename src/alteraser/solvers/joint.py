@@ -18,7 +18,7 @@ rounding gathers, so residuals are projected off them; the projection is a Sylve
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -111,7 +111,7 @@ class _Progress:
 class Joint:
     """The working state of joint steps: ``P`` (m, w) and ``Q`` (n, w) are padded and changed in place.
 
-    Holds the factored blocks, about (m + n) w² / 2 numbers; see ``Joint.size``.
+    Holds the factored blocks, about (m + n) w² / 2 numbers.
     """
 
     def __init__(
@@ -140,21 +140,9 @@ class Joint:
             x[side.counts == 0] = 0  # their minimum, whatever the other side is
 
     @staticmethod
-    def size(problem: Problem, width: int) -> int:
-        """Bytes that the factored blocks take."""
-        from alteraser.solvers._joint_kernels import packed_size
-
-        m, n = problem.interactions.shape
-        return (m + n) * packed_size(width) * int(np.dtype(problem.dtype).itemsize)
-
-    @staticmethod
     def fits(problem: Problem, width: int) -> bool:
-        """True when the factored blocks take no more than a quarter of this machine's memory."""
-        try:
-            memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        except (AttributeError, ValueError, OSError):  # not on every platform
-            memory = 8 << 30
-        return Joint.size(problem, width) <= memory // 4
+        """True when there is room for the factored blocks of both sides, see ``room_for``."""
+        return room_for(sum(problem.interactions.shape), width, problem.dtype)
 
     # ------------------------------------------------------------------ where we are
 
@@ -297,9 +285,12 @@ class Joint:
             smallest = _smallest_ritz(steps, turns)
             energy = min(smallest, known) * _dot(x, Bx)
             now = _Progress(
-                now.products + 1, float(np.sqrt(max(rz, 0.0) / first)), float(np.sqrt(_dot(x, x) + _dot(y_sum, y_sum))), smallest,
-                float(np.sqrt(sum(gains[-DELAY:]) / energy)) if energy > 0 else np.inf,
-            )  # fmt: skip
+                products=now.products + 1,
+                fallen=float(np.sqrt(max(rz, 0.0) / first)),
+                length=float(np.sqrt(_dot(x, x) + _dot(y_sum, y_sum))),
+                smallest=smallest,
+                left=float(np.sqrt(sum(gains[-DELAY:]) / energy)) if energy > 0 else np.inf,
+            )
         moved = bool(np.any(x)) or bool(np.any(y_sum))
         return Direction(self._sliced(y_sum, x) if moved else None, bent_down, now.products, now.smallest, now.left)
 
@@ -334,24 +325,12 @@ class Joint:
         return x * self._h if self._scaled else x
 
     def _factor(self, place: int, *, move: bool, rows: Array | None = None) -> tuple[float, float]:
-        from alteraser.solvers._joint_kernels import factor_rows
-        from alteraser.solvers._tile import lanes
-
         side, x, Z = self._sides[place], (self.P, self.Q)[place], self._other(place)
-        dtype = x.dtype
-        gram = side.gram(Z).astype(dtype)
-        decrement, value = np.zeros(side.rows), np.zeros(side.rows)
-        status = np.zeros(side.rows, np.int8)
-        run(
-            lambda some: factor_rows(
-                some, side.indptr, side.indices, side.confidence, side.target, side.own, side.other, side.ridge,
-                Z, gram, dtype.type(side.missing_weight), self._rank, lanes(dtype.itemsize), x, move,
-                self.factors[place], self._gradients[place], decrement, value, status,
-            ),
-            self._blocks[place] if rows is None else blocks(side, rows, self.P.shape[1], self.threads), self.threads,
+        work = self._blocks[place] if rows is None else blocks(side, rows, x.shape[1], self.threads)
+        return factor_blocks(
+            side, Z, x, self.factors[place], self._gradients[place], rank=self._rank, move=move, work=work,
+            threads=self.threads,
         )  # fmt: skip
-        check(side, status)
-        return float(decrement.sum()), float(value.sum())
 
     def _error(self, place: int) -> None:
         from alteraser.solvers._joint_kernels import error_rows
@@ -399,6 +378,45 @@ class Joint:
         both = _Rotations(self.P, self.Q)
         S = both.of(V, W)
         return V - self.P @ S, W - self.Q @ S
+
+
+def room_for(rows: int, width: int, dtype: Any) -> bool:
+    """True when the factored blocks of so many rows take no more than a quarter of this machine's memory."""
+    from alteraser.solvers._joint_kernels import packed_size
+
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not on every platform
+        memory = 8 << 30
+    return rows * packed_size(width) * int(np.dtype(dtype).itemsize) <= memory // 4
+
+
+def factor_blocks(
+    side: Side, other: Array, x: Array, factors: Array, gradients: Array, *, rank: int, move: bool,
+    work: Sequence[Array], threads: int,
+) -> tuple[float, float]:  # fmt: skip
+    """Factor A of the rows in ``work``, packed, into ``factors``; half their gradient goes into ``gradients``.
+
+    With ``move`` the rows go to their minimum. Returns Σ gᵀA⁻¹g before and Σ (min l − const). NumericFailure for a row
+    whose block is singular.
+    """
+    from alteraser.solvers._joint_kernels import factor_rows
+    from alteraser.solvers._tile import lanes
+
+    dtype = x.dtype
+    gram = side.gram(other).astype(dtype)
+    decrement, value = np.zeros(side.rows), np.zeros(side.rows)
+    status = np.zeros(side.rows, np.int8)
+    run(
+        lambda rows: factor_rows(
+            rows, side.indptr, side.indices, side.confidence, side.target, side.own, side.other, side.ridge,
+            other, gram, dtype.type(side.missing_weight), rank, lanes(dtype.itemsize), x, move, factors, gradients,
+            decrement, value, status,
+        ),
+        work, threads,
+    )  # fmt: skip
+    check(side, status)
+    return float(decrement.sum()), float(value.sum())
 
 
 def quartic_along(sides: tuple[Side, Side], point: Pair, seen: Pair, line: Pair, threads: int) -> Polynomial:

@@ -21,7 +21,8 @@ from alteraser.metrics import relative_model_distance
 from alteraser.model import Model, TrainedOn
 from alteraser.models import Factors, Problem, Side
 from alteraser.solvers import AHNewton, JointNewton
-from alteraser.solvers.joint import Joint
+from alteraser.solvers.joint import Joint, factor_blocks, room_for
+from alteraser.solvers.rows import blocks as split
 from alteraser.solvers.rows import default_threads, padded
 from alteraser.solvers.stationarity import block_solve
 from alteraser.stream.rows import Rows
@@ -95,9 +96,10 @@ class Stream:
 
     ``forget`` takes a request out of the data and solves its users' rows and then its items' rows exactly: work
     proportional to the interactions of these rows, whatever the size of the catalogue (with uniform weights; others
-    are counted anew from all rows). Where factored blocks do not fit, touched rows are solved directly. ``polish``
-    carries one or many requests through to the optimum for what remains, by joint Newton steps, until the tolerance
-    and the limits of class C hold. ``publish`` gives a model to save.
+    are counted anew from all rows). Where the factored blocks of all rows do not fit into memory, those of the items
+    are kept, whose rows are long, and the others are solved directly. ``polish`` carries one or many requests through
+    to the optimum for what remains, by joint Newton steps, until the tolerance and the limits of class C hold.
+    ``publish`` gives a model to save.
 
     Kept between requests, in memory only: factored blocks, Gram matrices and bounds of the rows' gradients. Blocks of
     touched rows still hold what was erased until the next ``polish``, which factors every block anew; nothing of them
@@ -303,12 +305,8 @@ class Stream:
         self._dtype, self._rank = factors.dtype, factors.rank
         P, Q = padded(factors.users), padded(factors.items)
         self._prediction = factors.prediction
-        blocks: list[Array | None] = [None, None]
         with threadpool_limits(1):
-            if Joint.fits(problem, P.shape[1]):
-                joint = Joint(problem, P, Q, factors.prediction, self.threads)
-                joint.settle(move=False)
-                blocks = [*joint.factors]
+            blocks = self._factored(problem, P, Q)
         self._halves = tuple(
             _Half(
                 Rows(data, by_item=side.name == "item"), x, side.own, side.other, side.ridge, side.gram(z), kept,
@@ -316,6 +314,23 @@ class Stream:
             )
             for side, x, z, kept in zip((problem.users, problem.items), (P, Q), (Q, P), blocks, strict=True)
         )  # fmt: skip
+
+    def _factored(self, problem: Problem, P: Array, Q: Array) -> tuple[Array | None, Array | None]:
+        """Packed blocks of the users and the items, None where there is no room for them."""
+        from alteraser.solvers._joint_kernels import packed_size
+
+        if Joint.fits(problem, P.shape[1]):
+            joint = Joint(problem, P, Q, self._prediction, self.threads)
+            joint.settle(move=False)
+            return joint.factors[0], joint.factors[1]
+        if not room_for(Q.shape[0], Q.shape[1], Q.dtype):
+            return None, None
+        side, out = problem.items, np.empty((Q.shape[0], packed_size(Q.shape[1])), Q.dtype)
+        factor_blocks(
+            side, P, Q, out, np.zeros_like(Q), rank=self._rank, move=False,
+            work=split(side, None, Q.shape[1], self.threads), threads=self.threads,
+        )  # fmt: skip
+        return None, out  # items have the long rows; a user's is soon solved
 
     def _guarded(self, work: Callable[[], Touched]) -> Touched:
         try:
