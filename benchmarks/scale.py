@@ -260,7 +260,8 @@ def _print(answers: list[dict]) -> None:  # type: ignore[type-arg]
     rows.append(["CPU µs per interaction of these rows",
                  *(f"{1e6 * a['request']['per_interaction']:.2f}" for a in answers), ""])  # fmt: skip
     rows.append(["64 users at once, CPU ms", *(f"{1e3 * a['batch']:.0f}" for a in answers), ""])
-    kept = [(" and ".join(s for s, there in zip(("users", "items"), a["blocks_kept"], strict=True) if there)) for a in answers]
+    sides = ("users", "items")
+    kept = [" and ".join(s for s, there in zip(sides, a["blocks_kept"], strict=True) if there) for a in answers]
     rows.append(["blocks kept", *(names or "none" for names in kept), ""])
     table(rows[0], rows[1:])
 
