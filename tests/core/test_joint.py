@@ -8,8 +8,10 @@ from conftest import OBJECTIVES, random_factors, toy_interactions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alteraser.certificate import Limits
 from alteraser.erasers import Settings, run_passes
 from alteraser.errors import InvalidInput
+from alteraser.interactions import Interactions
 from alteraser.metrics import relative_model_distance
 from alteraser.models import Factors, Objective, Problem
 from alteraser.solvers import AHNewton, JointNewton
@@ -137,6 +139,96 @@ def test_rotating_the_start_rotates_the_end(seed: int) -> None:
     turned = Factors(theta.users @ R, theta.items @ R, theta.prediction)
     plain, rotated = (run_passes(problem, x, Settings(JointNewton(), 0.0, 8, threads=1)) for x in (theta, turned))
     np.testing.assert_allclose(plain.factors.users @ R, rotated.factors.users, atol=1e-6)
+
+
+def converged(data: Interactions | None = None) -> tuple[Problem, Factors]:
+    problem = Problem(
+        Objective(missing_weight=0.3, regularization=1.0), data or toy_interactions(80, 60, 0.2), np.float64
+    )
+    return problem, run_passes(problem, random_factors(problem), Settings(JointNewton(), 1e-10, 500)).factors
+
+
+def test_what_is_left_of_a_step_is_estimated() -> None:
+    """However early conjugate gradients ends, the way and its estimated rest cover the whole Newton step."""
+    problem, theta = converged()
+    rng = np.random.default_rng(4)
+    off = Factors(*(x + 1e-4 * rng.standard_normal(x.shape) for x in (theta.users, theta.items)), theta.prediction)
+    joint = Joint(problem, padded(off.users), padded(off.items), off.prediction, 1)
+    joint.settle(move=False)
+    at = evaluate(problem, off)
+    gradients = at.user_gradient, at.item_gradient
+    exact = joint.solve(gradients, forcing=1e-10, products=500, within=1e-14).newton
+    assert exact is not None
+    length = np.linalg.norm(exact[1])
+    for forcing in (0.5, 0.1, 1e-2, 1e-4):
+        found = joint.solve(gradients, forcing=forcing, products=500, within=np.inf)
+        assert found.newton is not None
+        rest = float(np.linalg.norm(exact[1] - found.newton[1]))
+        assert rest <= 3 * found.left * length  # in another norm, hence the 3
+    loose, tight = (joint.solve(gradients, forcing=0.1, products=500, within=share) for share in (1.0, 1e-12))
+    assert loose.products < tight.products
+
+
+def test_blocks_of_a_point_nearby_serve_and_are_factored_again_by_rows() -> None:
+    problem, theta = converged()
+    joint = Joint(problem, padded(theta.users), padded(theta.items), theta.prediction, 1)
+    joint.settle(move=False)
+    assert joint.moved == 0
+    rng = np.random.default_rng(4)
+    moved = [x + 1e-4 * rng.standard_normal(x.shape) * np.any(x, axis=1)[:, None] for x in (theta.users, theta.items)]
+    joint.place(*moved)
+    assert not joint.settled
+    assert joint.moved == pytest.approx(
+        1e-4
+        * np.sqrt(theta.users.size + theta.items.size)
+        / np.sqrt(np.vdot(moved[0], moved[0]) + np.vdot(moved[1], moved[1])),
+        rel=0.1,
+    )
+    fresh = Joint(problem, padded(moved[0]), padded(moved[1]), theta.prediction, 1)
+    fresh.settle(move=False)
+    rows = np.array([3, 17, 41])
+    joint.factor_again(1, rows)
+    same = [np.array_equal(a, b) for a, b in zip(joint.factors[1], fresh.factors[1], strict=True)]
+    assert np.flatnonzero(same)[np.isin(np.flatnonzero(same), rows)].tolist() == rows.tolist()
+    assert not all(same)
+    at = evaluate(problem, Factors(*moved, theta.prediction))
+    steps = [
+        j.solve((at.user_gradient, at.item_gradient), forcing=1e-8, products=500, within=1e-12).newton
+        for j in (joint, fresh)
+    ]
+    assert steps[0] is not None
+    assert steps[1] is not None
+    for old, new in zip(*steps, strict=True):
+        assert np.linalg.norm(old - new) < 0.05 * np.linalg.norm(new)
+
+
+def test_a_trained_model_goes_on_with_joint_steps_and_a_far_one_with_passes() -> None:
+    problem, theta = converged()
+    fewer = Problem(problem.objective, problem.interactions.remove([(5, int(problem.interactions.indices[
+        problem.interactions.indptr[5]]))]).remaining, np.float64)  # fmt: skip
+    limits = Limits()
+    near = run_passes(fewer, theta, Settings(JointNewton(), 1e-3, 100, limits=limits), origin=theta)
+    assert {record.scope for record in near.trace} <= {"joint", "polish"}
+    assert near.measured is not None
+    assert near.measured.holds(limits)
+    far = run_passes(fewer, random_factors(fewer), Settings(JointNewton(), 1e-3, 300, limits=limits), origin=theta)
+    assert far.trace[0].scope == "all"
+    assert relative_model_distance(far.factors, near.factors) < 1e-5
+
+
+def test_polishing_begins_at_once_with_a_joint_state() -> None:
+    problem, theta = converged()
+    joint = Joint(problem, padded(theta.users), padded(theta.items), theta.prediction, 1)
+    joint.settle(move=False)
+    settings = Settings(JointNewton(), 1e-3, 50, limits=Limits())
+    outcome = run_passes(problem, theta, settings, origin=theta, joint=joint)
+    assert [record.scope for record in outcome.trace] == ["polish"]
+    far = random_factors(problem)
+    joint = Joint(problem, padded(far.users), padded(far.items), far.prediction, 1)
+    joint.settle(move=False)
+    outcome = run_passes(problem, far, Settings(JointNewton(), 1e-3, 300, limits=Limits()), origin=theta, joint=joint)
+    assert outcome.trace[0].scope == "joint"  # too far off to look at
+    assert outcome.converged
 
 
 def test_rotations_are_projected_off() -> None:
