@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -55,6 +55,26 @@ class Side:
     def counts(self) -> Array:
         """Interactions per row, (rows,) int64."""
         return np.diff(self.indptr)
+
+    def part(self, start: int, stop: int) -> Side:
+        """Rows ``start`` to ``stop`` as a side of their own; nothing is copied."""
+        return replace(
+            self, indptr=self.indptr[start : stop + 1], own=self.own[start:stop], ridge=self.ridge[start:stop]
+        )
+
+    def take(self, rows: Array) -> Side:
+        """Some rows as a side of their own, in this order, with copies of their interactions."""
+        counts = self.counts[rows]
+        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        places = np.arange(indptr[-1]) + np.repeat(self.indptr[rows] - indptr[:-1], counts)
+
+        def taken(values: Array) -> Array:
+            return values[places] if values.size else values
+
+        return replace(
+            self, indptr=indptr, indices=self.indices[places], confidence=taken(self.confidence),
+            target=taken(self.target), own=self.own[rows], ridge=self.ridge[rows],
+        )  # fmt: skip
 
     def gram(self, other: Array) -> npt.NDArray[np.float64]:
         """G = w₀ Zᵀ diag(b) Z of the other side's factors Z, in float64, block by block."""
