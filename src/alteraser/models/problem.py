@@ -97,6 +97,9 @@ class Problem:
     objective: Objective
     interactions: Interactions
     dtype: Any = np.float32
+    frequencies: tuple[Array, Array] | None = None
+    """What frequency-scaled regularization counts, for users (m,) and for items (n,), where it is not |D_u| and |D_v|:
+    a library may leave some rows out, or count repeated ones."""
 
     @cached_property
     def users(self) -> Side:
@@ -131,9 +134,12 @@ class Problem:
             target=permuted(data.target),
             own=np.ones(shape[0], self.dtype) if own is None else own.astype(self.dtype),
             other=empty if other is None else other.astype(self.dtype),
-            ridge=objective.ridge(np.diff(indptr), shape[1]).astype(self.dtype),
+            ridge=objective.ridge(self._frequencies(name, np.diff(indptr)), shape[1]).astype(self.dtype),
             missing_weight=objective.missing_weight,
         )
+
+    def _frequencies(self, name: str, counts: Array) -> Array:
+        return counts if self.frequencies is None else self.frequencies[0 if name == "user" else 1]
 
     @cached_property
     def target_energy(self) -> float:
