@@ -27,7 +27,9 @@ from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.selfcheck import SelfCheck
 from alteraser.errors import InvalidInput, NotFound
 
-ADAPTERS: dict[str, str] = {}
+ADAPTERS: dict[str, str] = {
+    "implicit": "alteraser.adapters.implicit",
+}
 """Formats by their name on the command line, and the module that knows each."""
 
 

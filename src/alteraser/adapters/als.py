@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.adapters.contract import Erased, Foreign, Task
+from alteraser.adapters.mapped import padded_copy, release
 from alteraser.adapters.selfcheck import Measure, RowFault, SelfCheck
 from alteraser.erasers import AltEraser
 from alteraser.erasers import Task as Erasing
@@ -98,6 +99,8 @@ class ALS:
             (problem.items, items, users) if self.exact == "item" else (problem.users, users, items)
         )  # fmt: skip
         residuals = row_residuals(side, other, x, threads=threads)
+        release(users)
+        release(items)
         median, bulk, worst = np.quantile(residuals, (0.5, 0.9, 1.0)) if residuals.size else (0.0, 0.0, 0.0)
         limit = max(self.leaves, BULK * float(bulk)) if self.iterative else self.leaves
         what = "‖A x − b‖ / (‖A x‖ + ‖b‖) of the normal equations"
@@ -122,7 +125,7 @@ class ALS:
     # ------------------------------------------------------------------ forgetting
 
     def forget(self, task: Task) -> Erased:
-        """Passes and joint Newton steps; for factors that fill the memory, exact passes in place."""
+        """Accelerated exact passes; for factors that fill the memory, plain ones in place."""
         if task.foreign.nbytes > IN_PLACE:
             return self._in_place(task)
         dtype = task.foreign.users.dtype
@@ -133,7 +136,8 @@ class ALS:
             original, before, after, Erasing.rows(task.removed.user_rows), Erasing.rows(task.removed.indices),
             task.threads,
         )  # fmt: skip
-        eraser = AltEraser(task.tolerance, task.max_passes, limits=None, escalate=False)
+        # libraries' models are seldom trained to the end, and joint steps are of little use that far from it
+        eraser = AltEraser(task.tolerance, task.max_passes, solver="ah-newton")
         outcome = eraser.erase(erasing, task.on_pass)
         threads = task.threads or default_threads()
         P, Q = padded(outcome.factors.users), padded(outcome.factors.items)
@@ -143,7 +147,7 @@ class ALS:
         return Erased(
             np.ascontiguousarray(P[:, :rank]), np.ascontiguousarray(Q[:, :rank]), residual=residual,
             converged=residual <= task.tolerance, passes=outcome.passes, products=outcome.products,
-            rows_updated=outcome.rows_updated + swept, reason=outcome.reason, route=outcome.route, solver="joint",
+            rows_updated=outcome.rows_updated + swept, reason=outcome.reason, route=outcome.route, solver="ah-newton",
             push=erasing.push, training_floor=erasing.start.floor, objective_before=erasing.start.objective,
             objective_after=objective, trace=outcome.trace,
         )  # fmt: skip
@@ -155,7 +159,7 @@ class ALS:
 
     def _in_place(self, task: Task) -> Erased:
         foreign, dtype = task.foreign, task.foreign.users.dtype
-        P, Q = padded(foreign.users), padded(foreign.items)
+        P, Q = padded_copy(foreign.users), padded_copy(foreign.items)
         rank = foreign.shape[2]
         found = forget_in_place(
             self.problem(task.before, dtype), self.problem(task.after, dtype), P, Q, rank=rank,
