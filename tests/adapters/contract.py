@@ -143,11 +143,13 @@ class AdapterContract:
         assert out.read_text() == "mine"
 
     def test_a_cut_file_is_an_error_and_nothing_is_written(self, copy: Path) -> None:
-        for path in [copy] if copy.is_file() else sorted(p for p in copy.rglob("*") if p.stat().st_size > 64):
+        for path in (
+            [copy] if copy.is_file() else sorted(p for p in copy.rglob("*") if p.is_file() and p.stat().st_size > 64)
+        ):
             whole = path.read_bytes()
             for cut in (len(whole) // 2, len(whole) - 3):
                 path.write_bytes(whole[:cut])
-                with pytest.raises(AltEraserError, match=path.name if copy.is_file() else ""):
+                with pytest.raises(AltEraserError, match=path.name if copy.is_file() else None):
                     self.read(copy)
             path.write_bytes(whole)
 

@@ -29,6 +29,7 @@ from alteraser.errors import InvalidInput, NotFound
 
 ADAPTERS: dict[str, str] = {
     "implicit": "alteraser.adapters.implicit",
+    "spark": "alteraser.adapters.spark",
 }
 """Formats by their name on the command line, and the module that knows each."""
 

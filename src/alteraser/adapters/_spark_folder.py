@@ -201,10 +201,18 @@ def rewrite(part: Part, target: Path, gone: Array, changed: Array, factors: Arra
         pa.array(np.arange(0, rows.size + 1, rank), pa.int32()), pa.array(rows.reshape(-1)), type=column
     )
     written = pa.Table.from_arrays([pa.array(ids, pa.int32()), features], schema=table.schema)
-    pq.write_table(
-        written, target, compression=codec if codec != "UNCOMPRESSED" else "NONE", use_dictionary=False,
-        store_schema=False, version="1.0",
-    )  # fmt: skip
+    _write(written, target, codec)
+
+
+def _write(table: Any, target: Path, codec: str = "SNAPPY") -> None:
+    """A Parquet file as Spark writes them, with the keys of the table's schema in its footer and no others."""
+    import pyarrow.parquet as pq
+
+    settings = {"use_dictionary": False, "store_schema": False, "version": "1.0"}
+    codec = codec.replace("UNCOMPRESSED", "NONE")
+    with pq.ParquetWriter(target, table.schema, compression=codec, **settings) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata(table.schema.metadata or {})
 
 
 def _check_schema(path: Path, schema: Any, version: str | None) -> None:
@@ -292,4 +300,4 @@ def rewrite_labels(path: Path, target: Path, column: int, renamed: Sequence[tupl
         lists[column][index] = name
     name, value = ("labelsArray", lists) if "labelsArray" in row else ("labels", lists[0])
     written = pa.table({name: pa.array([value], table.schema.field(name).type)}, schema=table.schema)
-    pq.write_table(written, target, compression="SNAPPY", use_dictionary=False, store_schema=False, version="1.0")
+    _write(written, target)
