@@ -102,7 +102,7 @@ class ALS:
         release(users)
         release(items)
         median, bulk, worst = np.quantile(residuals, (0.5, 0.9, 1.0)) if residuals.size else (0.0, 0.0, 0.0)
-        limit = max(self.leaves, BULK * float(bulk)) if self.iterative else self.leaves
+        limit = min(max(self.leaves, BULK * float(bulk)), 0.5) if self.iterative else self.leaves
         what = "‖A x − b‖ / (‖A x‖ + ‖b‖) of the normal equations"
         measures = (
             Measure(f"the {self.exact} rows' median residual", float(median), self.leaves, median <= self.leaves, what),
