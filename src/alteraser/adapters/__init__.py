@@ -28,6 +28,7 @@ from alteraser.adapters.selfcheck import SelfCheck
 from alteraser.errors import InvalidInput, NotFound
 
 ADAPTERS: dict[str, str] = {
+    "arrays": "alteraser.adapters.arrays",
     "implicit": "alteraser.adapters.implicit",
 }
 """Formats by their name on the command line, and the module that knows each."""
