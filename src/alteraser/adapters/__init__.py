@@ -28,6 +28,7 @@ from alteraser.adapters.selfcheck import SelfCheck
 from alteraser.errors import InvalidInput, NotFound
 
 ADAPTERS: dict[str, str] = {
+    "arrays": "alteraser.adapters.arrays",
     "implicit": "alteraser.adapters.implicit",
     "spark": "alteraser.adapters.spark",
 }

@@ -43,8 +43,9 @@ BULK = 20
 class ALS:
     """A weighted squared error that alternating least squares minimizes.
 
-    ``exact`` is the side that its trainer solves last, ``leaves`` the residual of a row's normal equations that it
-    leaves there: rounding for a Cholesky solve, more for a few steps of conjugate gradients.
+    ``exact`` is the side that its trainer solves last (``either``: nobody knows; the better one is judged), ``leaves``
+    the residual of a row's normal equations that it leaves there: rounding for a Cholesky solve, more for a few steps
+    of conjugate gradients.
     """
 
     objective: Objective
@@ -52,7 +53,7 @@ class ALS:
     """α of c; None: c = 1 (explicit feedback)."""
     intercept: float = 0.0
     """What is added to α|r|."""
-    exact: Literal["user", "item"] = "item"
+    exact: Literal["user", "item", "either"] = "item"
     leaves: float = 1e-2
     iterative: bool = False
     """True where ``leaves`` is typical rather than a bound: rows of a solver that stops early differ among each
@@ -94,24 +95,29 @@ class ALS:
     def check(self, foreign: Foreign, data: Interactions, *, threads: int = 0) -> SelfCheck:
         """Do the rows of the side that was solved last satisfy their normal equations on ``data``?"""
         problem = self.problem(data, foreign.users.dtype)
-        users, items = foreign.users, foreign.items
-        side, x, other = (
-            (problem.items, items, users) if self.exact == "item" else (problem.users, users, items)
-        )  # fmt: skip
-        residuals = row_residuals(side, other, x, threads=threads)
-        release(users)
-        release(items)
-        median, bulk, worst = np.quantile(residuals, (0.5, 0.9, 1.0)) if residuals.size else (0.0, 0.0, 0.0)
-        limit = max(self.leaves, BULK * float(bulk)) if self.iterative else self.leaves
+        sides = ("user", "item") if self.exact == "either" else (self.exact,)
+        found = [(side, self._residuals(problem, foreign, side, threads)) for side in sides]
+        exact, residuals = min(found, key=lambda pair: _quantiles(pair[1])[0])
+        median, bulk, worst = _quantiles(residuals)
+        limit = min(max(self.leaves, BULK * bulk), 0.5) if self.iterative else self.leaves
         what = "‖A x − b‖ / (‖A x‖ + ‖b‖) of the normal equations"
         measures = (
-            Measure(f"the {self.exact} rows' median residual", float(median), self.leaves, median <= self.leaves, what),
-            Measure(f"the largest residual of any {self.exact} row", float(worst), limit, worst <= limit, what),
+            Measure(f"the {exact} rows' median residual", median, self.leaves, median <= self.leaves, what),
+            Measure(f"the largest residual of any {exact} row", worst, limit, worst <= limit, what),
         )
+        residuals = np.nan_to_num(residuals)
         rows = np.argsort(-residuals, kind="stable")[: min(20, residuals.size)]
         listed = rows[residuals[rows] > 0]
-        faults = tuple(RowFault(self.exact, int(row), float(residuals[row])) for row in listed)
+        faults = tuple(RowFault(exact, int(row), float(residuals[row])) for row in listed)
         return SelfCheck(measures, faults, self._hint(median <= self.leaves))
+
+    def _residuals(self, problem: Problem, foreign: Foreign, name: str, threads: int) -> npt.NDArray[np.float64]:
+        users, items = foreign.users, foreign.items
+        side, x, other = (problem.items, items, users) if name == "item" else (problem.users, users, items)
+        found = row_residuals(side, other, x, threads=threads)
+        release(users)
+        release(items)
+        return np.where((side.counts > 0) | (found > 0), found, np.nan)  # an empty row of zeros says nothing
 
     def _hint(self, most_fit: bool) -> str:
         if most_fit:
@@ -154,7 +160,7 @@ class ALS:
 
     def _last_half_step(self, problem: Problem, P: Array, Q: Array, rank: int, threads: int) -> int:
         """Leave the side that the trainer leaves exact exact, so that the result passes the check of its kind."""
-        side, x, other = (problem.items, Q, P) if self.exact == "item" else (problem.users, P, Q)
+        side, x, other = (problem.users, P, Q) if self.exact == "user" else (problem.items, Q, P)
         return AHNewton().solve(side, other, x, None, rank=rank, threads=threads).rows
 
     def _in_place(self, task: Task) -> Erased:
@@ -164,8 +170,8 @@ class ALS:
         found = forget_in_place(
             self.problem(task.before, dtype), self.problem(task.after, dtype), P, Q, rank=rank,
             touched=(Erasing.rows(task.removed.user_rows), Erasing.rows(task.removed.indices)),
-            tolerance=task.tolerance, max_passes=task.max_passes, last=self.exact, threads=task.threads,
-            on_pass=task.on_pass,
+            tolerance=task.tolerance, max_passes=task.max_passes,
+            last="user" if self.exact == "user" else "item", threads=task.threads, on_pass=task.on_pass,
         )  # fmt: skip
         return Erased(
             P[:, :rank], Q[:, :rank], residual=found.residual, converged=found.residual <= task.tolerance,
@@ -173,3 +179,10 @@ class ALS:
             solver="ah-newton", push=found.push, training_floor=found.training_floor,
             objective_before=found.objective_before, objective_after=found.objective, trace=found.trace,
         )  # fmt: skip
+
+
+def _quantiles(residuals: npt.NDArray[np.float64]) -> tuple[float, float, float]:
+    """Median, ninth decile and largest of those that are numbers."""
+    some = residuals[~np.isnan(residuals)]
+    low, bulk, high = np.quantile(some, (0.5, 0.9, 1.0)) if some.size else (0.0, 0.0, 0.0)
+    return float(low), float(bulk), float(high)

@@ -41,7 +41,9 @@ class Implicit:
 
     def recognizes(self, path: Path) -> bool:
         """A zip archive of both factor arrays, or of implicit's neighborhood models."""
-        return npz.is_npz(path, USERS, ITEMS) or npz.is_npz(path, "data", "indices", "indptr", "shape", "K")
+        if npz.is_npz(path, USERS, ITEMS):
+            return any(npz.is_npz(path, name) for name in ("use_cg", "verify_negative_samples", "neg_prop"))
+        return npz.is_npz(path, "data", "indices", "indptr", "shape", "K")
 
     def read(self, path: Path, options: ForeignOptions) -> Foreign:
         """See ``Adapter.read``."""

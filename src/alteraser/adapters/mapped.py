@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,23 @@ Array = npt.NDArray[Any]
 
 BLOCK = 16 << 20
 """Bytes that are looked at together."""
+
+
+MAPPED = 64 << 20
+"""Bytes from which on an array stays in its file; smaller ones are copied, which aligns them."""
+
+
+def map_region(path: Path, offset: int, dtype: npt.DTypeLike, shape: tuple[int, ...], order: Any = "C") -> Array:
+    """The array at ``offset`` of a file: a copy, or where it is large a read-only view of the mapped file."""
+    dtype = np.dtype(dtype)
+    count = int(np.prod(shape, dtype=object))
+    with open(path, "rb") as file:
+        if count * dtype.itemsize < MAPPED:
+            file.seek(offset)
+            flat = np.frombuffer(bytearray(file.read(count * dtype.itemsize)), dtype, count)
+        else:
+            flat = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), dtype, count, offset)
+    return flat.reshape(shape, order=order)
 
 
 def blocks_of(array: Array) -> Iterator[tuple[int, int]]:

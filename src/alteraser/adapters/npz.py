@@ -8,7 +8,6 @@ members are refused (a kilobyte of them can stand for a gigabyte), and so are ob
 from __future__ import annotations
 
 import io
-import mmap
 import os
 import stat
 import struct
@@ -23,15 +22,13 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from alteraser.adapters.mapped import BLOCK, map_region
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.files import atomic_write
 
 Array = npt.NDArray[Any]
 
 MAGIC = b"PK\x03\x04"
-MAPPED = 64 << 20
-"""Bytes from which on an array stays in the file; smaller ones are copied, which aligns them."""
-BLOCK = 16 << 20
 MEMBERS, HEADER, SCALARS = 64, 1 << 16, 1 << 16
 """Most members an archive may have, and most bytes of an ``.npy`` header and of everything that is no table."""
 
@@ -70,15 +67,7 @@ class Archive:
         member = self.members[name]
         with open(self.path, "rb") as file:
             self._verify(file, member)
-            count = int(np.prod(member.shape, dtype=object))
-            order: Any = "F" if member.fortran else "C"
-            if member.end - member.data < MAPPED:
-                file.seek(member.data)
-                flat = np.frombuffer(bytearray(file.read(member.end - member.data)), member.dtype, count)
-            else:
-                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-                flat = np.frombuffer(mapped, member.dtype, count, member.data)
-        return flat.reshape(member.shape, order=order)
+        return map_region(self.path, member.data, member.dtype, member.shape, "F" if member.fortran else "C")
 
     def scalar(self, name: str) -> Any:
         """A 0-d array as a Python value, None where there is none. Raises InvalidInput where it is no scalar."""
