@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from contract import FIXTURES, AdapterContract
 from alteraser.adapters import ForeignOptions, spark
 from alteraser.adapters.contract import CONTAINER, Changed, Foreign
 from alteraser.adapters.forget import forget_foreign, open_foreign
+from alteraser.adapters.spark_loss import spark_als
 from alteraser.errors import AltEraserError, IntegrityError, InvalidInput
 from alteraser.interactions import Interactions
 from alteraser.readers import ReadingOptions
+from alteraser.solvers import twins
 
 SPARK = FIXTURES / "spark"
 EVENTS = SPARK / "events.parquet"
@@ -277,12 +280,6 @@ def test_stage_names_do_not_lead_out_of_the_folder(tmp_path: Path) -> None:
         read(copy, PIPELINE)
 
 
-def test_repeated_pairs_are_refused_with_the_reason() -> None:
-    summed = IMPLICIT.model_copy(update={"reading": NUMBERS.model_copy(update={"duplicates": "sum"})})
-    with pytest.raises(InvalidInput, match="Spark counts every row of a repeated pair"):
-        read(SPARK / "implicit", summed)
-
-
 # ---------------------------------------------------------------- writing
 
 
@@ -353,19 +350,56 @@ def test_siblings_are_other_models_and_parquet_folders(model: Path) -> None:
     assert "--remaining" in found["events.parquet"].advice
 
 
+# ---------------------------------------------------------------- repeated pairs
+
+
+def repeated(rng: np.random.Generator, *, negative: bool = False) -> pa.Table:
+    """200 rows over 12 × 8 pairs, so that most pairs occur more than once."""
+    r = rng.integers(-1 if negative else 1, 6, 200).astype(float)
+    return pa.table({"user_id": rng.integers(0, 12, 200), "item_id": rng.integers(0, 8, 200), "target": r})
+
+
+@pytest.mark.parametrize("alpha", [None, 2.0])
+def test_repeated_pairs_are_separate_ratings(alpha: float | None) -> None:
+    """Merged rows give the system that Spark builds from them one after the other."""
+    rng = np.random.default_rng(0)
+    table = repeated(rng)
+    merged = Interactions.from_table(table.rename_columns(["user_id", "item_id", "confidence"]), duplicates="sum")
+    merged = replace(merged, confidence=None, target=merged.confidence)
+    assert merged.multiplicity is not None
+    assert merged.multiplicity.sum() == 200
+    assert merged.multiplicity.max() > 1
+    items = rng.standard_normal((8, 3))
+    problem = spark_als(0.05, alpha).problem(merged, np.float64)
+    u, v, r = (table[name].to_numpy() for name in table.column_names)
+    assert problem.interactions.shape == (12, 8)
+    expected = reference(u, v, r, items, alpha, range(12))
+    for row in range(12):
+        A, b = twins.system(problem.users, items, row)
+        np.testing.assert_allclose(np.linalg.solve(A, b), expected[row], rtol=1e-9)
+    np.testing.assert_allclose(problem.items.ridge, 0.05 * np.bincount(v, minlength=8))
+
+
+def test_repeated_pairs_of_both_signs_are_refused() -> None:
+    table = repeated(np.random.default_rng(1), negative=True)
+    merged = Interactions.from_table(table.rename_columns(["user_id", "item_id", "confidence"]), duplicates="sum")
+    merged = replace(merged, confidence=None, target=merged.confidence - 5)
+    with pytest.raises(InvalidInput, match=r"occur several times.*which the sum no longer tells"):
+        spark_als(0.05, 1.0).problem(merged, np.float64)
+
+
 # ---------------------------------------------------------------- end to end
 
 
-def dense_reference(data: Interactions, items: np.ndarray, alpha: float | None, rows: list[int]) -> np.ndarray:
+def reference(u: Any, v: Any, r: Any, items: np.ndarray, alpha: float | None, rows: Any) -> np.ndarray:
     """Users by the normal equations as Spark states them, one rating after the other."""
     d = items.shape[1]
-    r = np.ones(len(data)) if data.target is None else data.target
     out = []
     for row in rows:
         A = np.zeros((d, d)) if alpha is None else items.T @ items
         b, count = np.zeros(d), 0
-        for place in np.flatnonzero(data.user_rows == row):
-            z = items[data.indices[place]]
+        for place in np.flatnonzero(u == row):
+            z = items[v[place]]
             if alpha is None:
                 A, b, count = A + np.outer(z, z), b + r[place] * z, count + 1
                 continue
@@ -398,7 +432,8 @@ def test_forgetting_end_to_end(name: str, tmp_path: Path) -> None:
     known = [row for row in range(24) if row != 7]
     alpha = CASES[name].alpha
     users = again.users if name == "pipeline" else np.insert(again.users, 7, 0, axis=0)
-    expected = dense_reference(remaining, again.items.astype(np.float64), alpha, known)
+    r = np.ones(len(remaining)) if remaining.target is None else remaining.target
+    expected = reference(remaining.user_rows, remaining.indices, r, again.items.astype(np.float64), alpha, known)
     np.testing.assert_allclose(users[known], expected, rtol=2e-4, atol=2e-5)
     # and its own data vouch for it: what remains, by the ids that remain
     table = remaining.to_table().rename_columns({"user_id": "user", "item_id": "item"} | (
@@ -421,6 +456,21 @@ def test_forgetting_all_of_an_item_takes_its_row(tmp_path: Path) -> None:
     assert again.item_ids is not None
     assert item not in again.item_ids.ids.to_pylist()
     assert again.shape == (24, 13, 3)
+
+
+def test_a_user_with_nothing_positive_left_keeps_a_row_of_zeros(tmp_path: Path) -> None:
+    """Spark's training would give one: the user is in the data."""
+    opened = open_foreign(SPARK / "implicit", EVENTS, IMPLICIT)
+    data = opened.data
+    assert data.target is not None
+    user = int(data.user_rows[np.flatnonzero(data.target <= 0)[0]])
+    liked = np.flatnonzero((data.user_rows == user) & (data.target > 0))
+    pairs = [(data.users.ids_of([user])[0].as_py(), data.items.ids_of([data.indices[at]])[0].as_py()) for at in liked]
+    done = forget_foreign(opened, pairs, tmp_path / "out")
+    assert not done.changed.erased_users.size
+    again = read(tmp_path / "out")
+    assert again.shape == (24, 14, 3)
+    assert not again.users[user].any()
 
 
 def test_interactions_from_a_folder_that_spark_wrote() -> None:
@@ -448,7 +498,7 @@ def test_damage_anywhere_is_an_error_of_ours(name: str, tmp_path: Path) -> None:
         sums = path.with_name(f".{path.name}.crc")
         content = sums.read_bytes()
         sums.unlink()
-        for at in rng.integers(len(whole), size=6):
+        for at in rng.integers(len(whole), size=3):
             damaged = bytearray(whole)
             damaged[at] ^= 0x55
             path.write_bytes(damaged)

@@ -173,6 +173,8 @@ def test_passes_lower_the_loss_and_end_at_rest(name: str) -> None:
     values = [record.objective for record in found.trace] + [found.objective]
     assert all(later <= earlier * (1 + 1e-12) for earlier, later in pairwise(values))
     fast = alternate(problem, theta, scale=1.0, tolerance=1e-4, max_passes=400)
+    reached = [record.objective for record in fast.trace]
+    assert all(later <= earlier * (1 + 1e-9) for earlier, later in pairwise(reached)), "the safeguard"
     assert found.converged or found.passes == 400
     assert fast.converged
     assert fast.passes <= found.passes
@@ -272,7 +274,7 @@ def test_deleting_one_user_leaves_the_draws_of_the_others() -> None:
     assert not any(met[row] & set(drawn) for row, drawn in before.items())
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(
     m=st.integers(1, 8), n=st.integers(1, 8), density=st.floats(0, 1), rank=st.integers(1, 9),
     name=st.sampled_from(sorted(CASES)), seed=st.integers(0, 100), drawn=st.booleans(),
@@ -282,7 +284,7 @@ def test_any_shape(m: int, n: int, density: float, rank: int, name: str, seed: i
     data = interactions(what, m, n, seed=seed, density=density, lonely=False)
     theta = factors(data, user_bias, item_bias, rank=rank)
     problem = RowProblem(loss, data, theta.layout, affordable=0 if drawn else 10**6)
-    found = alternate(problem, theta, scale=1.0, tolerance=1e-3, max_passes=3)
+    found = alternate(problem, theta, scale=1.0, tolerance=1e-3, max_passes=2)
     assert np.isfinite(found.objective)
     if problem.shared:
         assert found.objective <= slopes(problem, theta).objective * (1 + 1e-9)

@@ -121,7 +121,7 @@ class SparkAdapter:
         if out.resolve().is_relative_to(source):
             raise InvalidInput(f"{out} is inside of {foreign.path}, which is not written to. Choose another output.")
         rewritten = _rewrites(state.users, changed.users, changed.user_rows, changed.erased_users)
-        rewritten |= _rewrites(state.items, changed.items, changed.item_rows, np.empty(0, np.int64))
+        rewritten |= _rewrites(state.items, changed.items, changed.item_rows, _emptied(changed))
         tombs = _tombstones(state.users, changed.erased_users)
         files = [path for path in sorted(foreign.path.rglob("*")) if not path.is_dir()]
         with atomic_directory(out) as target:
@@ -138,12 +138,13 @@ class SparkAdapter:
     def siblings(self, path: Path) -> tuple[Sibling, ...]:
         """Other models of this kind, and Parquet folders, beside this one."""
         found = []
+        path = path if path.name else path.resolve()
         try:
-            entries = sorted(path.resolve().parent.iterdir())[:NEARBY]
+            entries = sorted(path.parent.iterdir())[:NEARBY]
         except OSError:
             return ()
         for entry in entries:
-            if entry == path.resolve() or entry.name.startswith((".", "_")) or not entry.is_dir():
+            if entry.name == path.name or entry.name.startswith((".", "_")) or not entry.is_dir():
                 continue
             if self.recognizes(entry):
                 advice = "Forget in it as well, or delete it once nothing serves it."
@@ -253,11 +254,6 @@ def _hyperparameters(path: Path, document: dict[str, Any], options: ForeignOptio
     implicit = settled("implicitPrefs", "--implicit or --explicit", None, options.implicit, path)
     if not implicit and options.alpha is not None:
         raise InvalidInput(f"--alpha {options.alpha:g} means nothing with --explicit; leave one of them out")
-    if options.reading.duplicates == "sum":
-        raise InvalidInput(
-            "duplicates = sum: Spark counts every row of a repeated pair in its regularization, and a sum no longer "
-            "knows how many there were. Use data in which a pair occurs once, as the model was trained on"
-        )
     names = ("userCol", "itemCol", "blockSize", "coldStartStrategy")
     found = {name: folder.parameter(document, name) for name in names}
     ridge = settled("regParam", "--regularization", None, options.regularization, path)
@@ -300,20 +296,29 @@ class Rewrite:
     what: tuple[Array, Array, Array]
 
 
-def _rewrites(side: Side, rows: Array | None, changed: Array, erased: Array) -> dict[Path, Rewrite]:
-    """The parts of ``side`` that hold a changed row. A changed row of zeros is of somebody whom nothing remains of."""
+def _rewrites(side: Side, rows: Array | None, changed: Array, gone_rows: Array) -> dict[Path, Rewrite]:
+    """The parts of ``side`` that hold a changed row or one that goes."""
     if rows is None:
         return {}
-    changed = changed[side.present[changed]]
-    empty = changed[~np.any(rows[changed], axis=1)]
-    gone_rows = np.union1d(empty, erased[side.present[erased]])
-    kept_rows = np.setdiff1d(changed, gone_rows)
+    gone_rows = gone_rows[side.present[gone_rows]]
+    kept_rows = np.setdiff1d(changed[side.present[changed]], gone_rows)
     gone, kept = side.ids[gone_rows], side.ids[kept_rows]
     factors = np.asarray(rows[kept_rows], np.float32)
     touched = np.union1d(gone, kept)
     return {
         part.path: Rewrite(part, (gone, kept, factors)) for part in side.table.parts if np.isin(part.ids, touched).any()
     }  # fmt: skip
+
+
+def _emptied(changed: Changed) -> Array:
+    """Changed items whose row is zero now: none of their interactions remains, or none that is a positive.
+
+    A user of whom only rows with r ≤ 0 remain has a zero row as well, and keeps it, as Spark's own training would have
+    it. An item's would be recommended before all that score below 0.
+    """
+    if changed.items is None:
+        return np.empty(0, np.int64)
+    return np.asarray(changed.item_rows[~np.any(changed.items[changed.item_rows], axis=1)])
 
 
 def _tombstone(index: int) -> str:
