@@ -75,7 +75,7 @@ def alternate(
     max_passes: int,
     memory: int = 6,
     touched: tuple[Array, Array] | None = None,
-    steps: int = 3,
+    steps: int = 1,
     threads: int = 0,
     on_pass: OnPass | None = None,
 ) -> Alternated:
