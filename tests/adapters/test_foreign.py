@@ -251,6 +251,16 @@ def test_arrays_are_forgotten_in_by_a_named_loss(name: str, tmp_path: Path) -> N
         np.testing.assert_allclose(load_file(out)["OtOr"], items.T @ items + 0.5 * np.eye(6), rtol=1e-6)
 
 
+def test_lenskits_loss_is_not_implicits() -> None:
+    maps = {"users_map": ARRAYS / "lenskit_users.json", "items_map": ARRAYS / "lenskit_items.json"}
+    for loss, passes in (("lenskit-als", True), ("implicit-als", False)):
+        options = ForeignOptions(loss=loss, alpha=2.0, regularization=0.5, rating="plays", **maps)
+        opened = open_foreign(ARRAYS / "lenskit.safetensors", IMPLICIT / "data.csv", options)
+        check = opened.foreign.loss.check(opened.foreign, opened.data)
+        assert check.passed == passes
+    assert check.measures[0].value > 0.05
+
+
 def test_arrays_do_not_say_what_they_minimize() -> None:
     adapter = find(ARRAYS / "pair.npz")
     with pytest.raises(InvalidInput, match="does not say what they minimize: name it with --loss, one of implicit-als"):
