@@ -258,7 +258,7 @@ def test_lenskits_loss_is_not_implicits() -> None:
         opened = open_foreign(ARRAYS / "lenskit.safetensors", IMPLICIT / "data.csv", options)
         check = opened.foreign.loss.check(opened.foreign, opened.data)
         assert check.passed == passes
-    assert check.measures[0].value > 0.05
+    assert 1e-3 < check.measures[0].value < 1e-1  # close, as the two losses are
 
 
 def test_arrays_do_not_say_what_they_minimize() -> None:

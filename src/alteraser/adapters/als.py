@@ -40,7 +40,7 @@ IN_PLACE = 256 << 20
 class ALS:
     """A weighted squared error that alternating least squares minimizes.
 
-    ``exact`` is the side that its trainer solves last (``neither``: nobody knows; the worse one is judged), ``leaves``
+    ``exact`` is the side that its trainer solves last (``either``: nobody knows; the better one is judged), ``leaves``
     the residual of a row's normal equations that it typically leaves there: rounding for a Cholesky solve, more for a
     few steps of conjugate gradients.
     """
@@ -50,7 +50,7 @@ class ALS:
     """α of c; None: c = 1 (explicit feedback)."""
     intercept: float = 0.0
     """What is added to α|r|."""
-    exact: Literal["user", "item", "neither"] = "item"
+    exact: Literal["user", "item", "either"] = "item"
     leaves: float = 1e-2
     worst: float | None = None
     """What it leaves in its worst row; None: no more than ``leaves``. A solver that stops early leaves rows unequal."""
@@ -89,11 +89,11 @@ class ALS:
     # ------------------------------------------------------------------ the check
 
     def check(self, foreign: Foreign, data: Interactions, *, threads: int = 0) -> SelfCheck:
-        """Do the rows of the side that was solved last (or of both) satisfy their normal equations on ``data``?"""
+        """Do the rows of the side that was solved last satisfy their normal equations on ``data``?"""
         problem = self.problem(data, foreign.users.dtype)
-        sides = ("user", "item") if self.exact == "neither" else (self.exact,)
+        sides = ("user", "item") if self.exact == "either" else (self.exact,)
         found = [(side, self._residuals(problem, foreign, side, threads)) for side in sides]
-        exact, residuals = max(found, key=lambda pair: _quantiles(pair[1])[0])
+        exact, residuals = min(found, key=lambda pair: _quantiles(pair[1])[0])
         median, worst = _quantiles(residuals)
         limit = self.leaves if self.worst is None else self.worst
         what = "‖A x − b‖ / (‖A x‖ + ‖b‖) of the normal equations"
