@@ -1,4 +1,4 @@
-"""Run by ``test_spark.py`` where pyspark is: load models as Spark does, use them, and print what came out.
+"""Run by ``test_real_spark.py`` where pyspark is: load models as Spark does, use them, and print what came out.
 
     python read_spark.py FOLDER REMAINING
 

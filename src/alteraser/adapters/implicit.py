@@ -150,11 +150,9 @@ def _loss(path: Path, kind: str, hyper: dict[str, Any], dtype: Any, options: For
     )
     if kind == "als":
         alpha = float(settled("alpha", "--alpha", hyper.get("alpha"), options.alpha, path))
-        iterative = bool(hyper.get("use_cg", True))
-        return ALS(
-            Objective(missing_weight=1.0, regularization=regularization), alpha, exact="item", iterative=iterative,
-            leaves=1e-2 if iterative else (1e-4 if dtype == np.float32 else 1e-9),
-        )  # fmt: skip
+        leaves, worst = _leaves(bool(hyper.get("use_cg", True)), int(hyper.get("iterations") or 15), dtype)
+        objective = Objective(missing_weight=1.0, regularization=regularization)
+        return ALS(objective, alpha, exact="item", leaves=leaves, worst=worst)
     from alteraser.adapters.row_losses import implicit_bpr, implicit_lmf
 
     if options.alpha is not None:
@@ -162,6 +160,20 @@ def _loss(path: Path, kind: str, hyper: dict[str, Any], dtype: Any, options: For
     if kind == "bpr":
         return implicit_bpr(regularization, verify_negative_samples=bool(hyper["verify_negative_samples"]))
     return implicit_lmf(regularization, float(hyper["neg_prop"]), int(hyper["factors"]))
+
+
+def _leaves(iterative: bool, iterations: int, dtype: Any) -> tuple[float, float]:
+    """What training leaves in an item's normal equations: typically, and in the worst row.
+
+    Read off models of five public data sets, α from 1 to 40 and λ from 0.01 to 10, with some room: three steps of
+    conjugate gradients from the row of the iteration before left at most 0.002 and 0.013 after 15 iterations, 0.011
+    and 0.49 after three.
+    """
+    if not iterative:
+        rounding = 1e-4 if dtype == np.float32 else 1e-9
+        return rounding, rounding
+    leaves = min(max(1e-2, 0.3 / iterations**2), 0.3)
+    return leaves, 5 * leaves if iterations >= 10 else min(20 * leaves, 0.8)
 
 
 def _columns(foreign: Foreign, changed: Changed, side: str) -> Array:
