@@ -212,8 +212,9 @@ def test_forgetting_ends_where_retraining_from_there_stays(name: str) -> None:
 def test_two_losses_turn_for_ever_and_the_residual_knows() -> None:
     """Sides that weigh cells differently settle up to a rotation: scores stand still, gradients do not vanish."""
     problem, theta = case("lmf")
-    settled = alternate(problem, theta, scale=1.0, tolerance=0.0, max_passes=300).factors
-    later = alternate(problem, settled, scale=1.0, tolerance=0.0, max_passes=1).factors
+    exact = {"scale": 1.0, "tolerance": 0.0, "steps": TO_THE_END}
+    settled = alternate(problem, theta, max_passes=300, **exact).factors
+    later = alternate(problem, settled, max_passes=1, **exact).factors
     everything = [a.ravel() for a in np.indices(problem.interactions.shape)]
     np.testing.assert_allclose(settled.scores(*everything), later.scores(*everything), atol=1e-8)
     assert np.abs(settled.users - later.users).max() > 1e-4
