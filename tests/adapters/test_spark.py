@@ -20,6 +20,7 @@ from alteraser.adapters import ForeignOptions, spark
 from alteraser.adapters.contract import CONTAINER, Changed, Foreign
 from alteraser.adapters.forget import forget_foreign, open_foreign
 from alteraser.adapters.spark_loss import spark_als
+from alteraser.cli.main import main
 from alteraser.errors import AltEraserError, IntegrityError, InvalidInput
 from alteraser.interactions import Interactions
 from alteraser.readers import ReadingOptions
@@ -183,14 +184,28 @@ def test_what_the_file_lacks_is_asked_for(change: dict[str, Any], message: str) 
 
 
 def test_local_saving_mode(model: Path) -> None:
-    shutil.rmtree(model / "userFactors")
-    (model / "userFactors").write_bytes(b"\x00\x00\x00\x18")
-    with pytest.raises(InvalidInput, match=r"userFactors is a file.*local saving mode.*save the model again"):
-        read(model)
+    """Metadata and factors are plain files then."""
+    (path,) = (model / "metadata").glob("part-*")
+    text = path.read_bytes()
+    shutil.rmtree(model / "metadata")
+    (model / "metadata").write_bytes(text)
     assert spark.ADAPTER.recognizes(model), "so that the message is heard without --format"
+    with pytest.raises(InvalidInput, match=r"local saving mode.*save it again with that mode off"):
+        read(model)
+    (model / "metadata").write_text("{}")
+    assert not spark.ADAPTER.recognizes(model)
+
+
+def test_factors_that_are_no_folder_of_parts(model: Path) -> None:
+    shutil.rmtree(model / "userFactors")
+    with pytest.raises(InvalidInput, match="userFactors is missing"):
+        read(model)
+    (model / "userFactors").write_bytes(bytes(8))
+    with pytest.raises(InvalidInput, match="local saving mode"):
+        read(model)
     (model / "userFactors").unlink()
     (model / "userFactors").mkdir()
-    (model / "userFactors" / "ids").write_bytes(b"\x00")
+    (model / "userFactors" / "ids").write_bytes(bytes(8))
     with pytest.raises(InvalidInput, match=r"holds ids, where Spark has part-\*\.parquet"):
         read(model)
 
@@ -442,6 +457,22 @@ def test_forgetting_end_to_end(name: str, tmp_path: Path) -> None:
     options = CASES[name].model_copy(update={"reading": NUMBERS})
     reopened = open_foreign(tmp_path / "out", table, options)
     reopened.foreign.loss.check(reopened.foreign, reopened.data).require(tmp_path / "out")
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "forget.csv").write_text("user_name\nuser-06\n")
+    known = "--implicit --regularization 0.05 --rating plays --user-column user_name --item-column item_name"
+    line = f"forget {SPARK}/pipeline {tmp_path}/forget.csv --data {EVENTS} {known} --out {tmp_path}/new --json"
+    assert main(line.split()) == 2
+    assert "give it with --alpha" in capsys.readouterr().out
+    assert main([*line.split(), "--alpha", "3"]) == 6
+    assert not (tmp_path / "new").exists()
+    capsys.readouterr()
+    assert main([*line.split(), "--alpha", "2"]) == 0
+    assert json.loads(capsys.readouterr().out)["interactions_forgotten"] == 6
+    again = read(tmp_path / "new", PIPELINE)
+    assert again.user_ids is not None
+    assert "user-06" not in again.user_ids.ids.to_pylist()
 
 
 def test_forgetting_all_of_an_item_takes_its_row(tmp_path: Path) -> None:

@@ -30,6 +30,11 @@ Array = npt.NDArray[Any]
 METADATA_BYTES = 1 << 20
 _VERSION = b"org.apache.spark.version"
 _PART = re.compile(r"part-(\d{5})-([0-9a-f-]{36})-c\d{3}\b.*")
+LOCAL_MODE = (
+    "was saved in Spark's local saving mode, in which metadata and factors are plain files in a format of its own; it "
+    "is not read. Load the model in Spark and save it again with that mode off"
+)
+"""Spark 4 has it for its server of remote clients (``ReadWriteUtils.localSavingModeState``)."""
 _CHECKSUMS = b"crc\x00"
 
 
@@ -53,6 +58,8 @@ class Table:
 
 def metadata(folder: Path) -> dict[str, Any]:
     """The one line of JSON of a saved Spark object. Raises InvalidInput where it is none, IntegrityError if damaged."""
+    if (folder / "metadata").is_file():
+        raise InvalidInput(f"{folder} {LOCAL_MODE}", path=str(folder))
     files = sorted((folder / "metadata").glob("part-*")) if (folder / "metadata").is_dir() else []
     if len(files) != 1:
         raise InvalidInput(
@@ -87,20 +94,16 @@ def parameter(document: dict[str, Any], name: str) -> Any:
 
 def parts(folder: Path) -> list[Path]:
     """The Parquet files of a folder, all of one write. Raises InvalidInput or IntegrityError."""
+    if folder.is_file():
+        raise InvalidInput(f"{folder.parent} {LOCAL_MODE}", path=str(folder))
     if not folder.is_dir():
-        what = "a file" if folder.exists() else "missing"
-        raise InvalidInput(
-            f"{folder} is {what}, where Spark has a folder of Parquet files. Models saved in Spark's local saving mode "
-            "hold arrays in a format of their own and are not read: save the model again with local saving off",
-            path=str(folder),
-        )
+        raise InvalidInput(f"{folder} is missing; it is part of every saved model. Restore it", path=str(folder))
     names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith((".", "_")))
     files = [name for name in names if name.endswith(".parquet")]
     if not files or len(files) < len(names):
         other = next((name for name in names if name not in files), "nothing")
         raise InvalidInput(
-            f"{folder} holds {other}, where Spark has part-*.parquet files alone. Models saved in Spark's local saving "
-            "mode are not read: save the model again with local saving off",
+            f"{folder} holds {other}, where Spark has part-*.parquet files and nothing else. Restore the folder",
             path=str(folder),
         )
     matches = [match for match in map(_PART.fullmatch, files) if match]

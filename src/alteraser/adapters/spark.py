@@ -80,6 +80,8 @@ class SparkAdapter:
         try:
             if not path.is_dir():
                 return False
+            if (path / "metadata").is_file():  # local saving mode: ours to refuse
+                return _names_us(path / "metadata")
             document = folder.metadata(path)
             if document["class"] != PIPELINE:
                 return document["class"] in _OURS
@@ -161,6 +163,12 @@ class SparkAdapter:
 
 
 Stage = tuple[Path, dict[str, Any]]
+
+
+def _names_us(path: Path) -> bool:
+    with open(path, "rb") as file:
+        start = file.read(1000)
+    return any(f'"class":"{name}"'.encode() in start for name in _OURS)
 
 
 def _opened(path: Path) -> tuple[Stage, list[Stage]]:
