@@ -79,7 +79,7 @@ class Interactions:
     timestamp: npt.NDArray[np.int64] | None = None
     multiplicity: npt.NDArray[np.int64] | None = None
     """How many rows of the source each interaction stands for, where repeated ones were summed; None: one each. Only
-    losses that count rows look at it; it is no part of the digest."""
+    losses that count rows look at it; it is no part of the digest, and ``add`` and ``compact`` leave it out."""
 
     # ------------------------------------------------------------------ construction
 
