@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from contract import FIXTURES, digests
 
-from alteraser.adapters import Changed, ForeignOptions, find
-from alteraser.adapters.forget import ForeignErasure, forget_foreign, open_foreign
+from alteraser.adapters import Changed, Erased, ForeignOptions, find
+from alteraser.adapters.forget import ForeignErasure, difference, forget_foreign, open_foreign
 from alteraser.adapters.idmaps import read_id_map, scrub_map
 from alteraser.errors import IntegrityError, InvalidInput, NotFound, OutputExists
 
@@ -54,6 +54,8 @@ def test_pairs_are_forgotten_and_the_file_is_of_the_same_kind(folder: Path) -> N
         np.testing.assert_array_equal(new["user_factors"], erasure.erased.users)
         moved = np.flatnonzero((old["user_factors"] != new["user_factors"]).any(axis=1))
     np.testing.assert_array_equal(erasure.changed.user_rows, moved)
+    assert not erasure.changed.erased_users.size  # user 1 has other interactions
+    assert erasure.erased.users[1].any()
     assert {name: digest for name, digest in digests(folder).items() if name != "new.npz"} == before
 
 
@@ -64,6 +66,20 @@ def test_a_user_forgotten_whole_is_a_zero_row(folder: Path) -> None:
         assert not new["user_factors"][5].any()
         assert new["user_factors"][4].any()
         assert new["user_factors"].shape == (40, 6)
+
+
+def test_what_a_loss_leaves_of_an_erased_user_goes(folder: Path) -> None:
+    opened = open_foreign(folder / "als.npz", folder / "data.csv", ROWS)
+    foreign, removal = opened.foreign, opened.data.remove([5], whole_users=True)
+    left = Erased(foreign.users + 1, np.array(foreign.items), user_biases=np.ones(40), item_biases=np.ones(25))
+    changed = difference(foreign, left, removal)
+    assert changed.users is not None
+    assert changed.user_biases is not None
+    assert not changed.users[5].any()
+    assert changed.user_biases[5] == 0
+    assert changed.users[6].any()
+    assert changed.user_rows.tolist() == list(range(40))
+    assert not changed.item_rows.size  # the items are as they were
 
 
 def test_forgetting_in_two_steps_is_accepted_by_the_check(folder: Path) -> None:
@@ -128,6 +144,12 @@ def test_maps_from_files_give_the_same_result_as_rows(folder: Path, tmp_path_fac
     (folder / "new.npz").unlink()
     named = forget(folder, [("u1", 104), ("u7", 101)], options=maps(folder))
     np.testing.assert_array_equal(named.erased.users, plain.erased.users)
+
+
+def test_a_map_in_any_order_is_read_by_its_rows(folder: Path) -> None:
+    pq.write_table(pa.table({"row": [2, 0, 1], "user_id": ["c", "a", "b"]}), folder / "map.parquet")
+    ids = read_id_map(folder / "map.parquet", "user", 4)
+    assert (ids.rows.tolist(), ids.ids.to_pylist(), ids.size) == ([0, 1, 2], ["a", "b", "c"], 4)
 
 
 def test_scrub_takes_the_erased_users_out_of_the_map_and_rows_do_not_move(folder: Path) -> None:

@@ -170,13 +170,14 @@ def found_siblings(opened: Opened, out: Path | None = None) -> tuple[Sibling, ..
     if opened.source is not None:
         found.append(Sibling(opened.source, "the interactions", "--remaining writes them without what was forgotten"))
     found.extend(opened.adapter.siblings(opened.foreign.path))
-    seen = set() if out is None else {out.absolute()}
-    unique = []
+    best: dict[Path, Sibling] = {}
     for sibling in found:
-        if sibling.path.absolute() not in seen:
-            seen.add(sibling.path.absolute())
-            unique.append(sibling)
-    return tuple(unique)
+        place = sibling.path.absolute()
+        if place not in best or (best[place].scrub is None and sibling.scrub is not None):
+            best[place] = sibling
+    if out is not None:
+        best.pop(out.absolute(), None)
+    return tuple(best.values())
 
 
 @contextmanager

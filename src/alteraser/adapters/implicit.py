@@ -20,7 +20,7 @@ import numpy.typing as npt
 from alteraser.adapters import npz
 from alteraser.adapters.als import ALS
 from alteraser.adapters.contract import Changed, Foreign, Loss, Sibling, settled
-from alteraser.adapters.mapped import check_finite
+from alteraser.adapters.mapped import check_finite, release
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.siblings import neighbors
 from alteraser.errors import IntegrityError, InvalidInput
@@ -134,11 +134,12 @@ def _check_shapes(path: Path, kind: str, users: Array, items: Array, hyper: dict
     d = width - EXTRA[kind]
     constant = {"als": [], "bpr": [(USERS, users, d)], "lmf": [(USERS, users, d), (ITEMS, items, d + 1)]}[kind]
     for name, array, column in constant:
-        if np.any(array[:, column] != 1):
+        wrong = np.flatnonzero(array[:, column] != 1)
+        release(array)
+        if wrong.size:
             raise IntegrityError(
                 f"{path}: column {column} of {name} must be 1 throughout in a {kind.upper()} model, where it meets the "
-                f"other side's bias; row {int(np.argmax(array[:, column] != 1))} has "
-                f"{array[int(np.argmax(array[:, column] != 1)), column]:g}"
+                f"other side's bias; row {int(wrong[0])} has {array[wrong[0], column]:g}"
             )
 
 
