@@ -75,7 +75,7 @@ class RowSolved:
         from alteraser.solvers.rows import default_threads
         from alteraser.solvers.terms import slopes
 
-        factors = _factors(foreign)
+        factors = self._factors(foreign)
         problem = RowProblem(self.loss, data, factors.layout, self.seed)
         here = slopes(problem, factors, threads=threads or default_threads())
         share = here.share
@@ -106,7 +106,7 @@ class RowSolved:
         from alteraser.erasers.alternating import alternate, measured, row_push
         from alteraser.models.terms import RowProblem
 
-        original = _factors(task.foreign)
+        original = self._factors(task.foreign)
         if not self.loss.ridge.positive:
             raise InvalidInput(
                 f"{task.foreign.path} was trained without regularization, by steps that stopped early: its loss has no "
@@ -122,13 +122,30 @@ class RowSolved:
         stored = found.factors.like(original)
         residual, objective = measured(after, stored, push.norm, task.threads)
         return Erased(
-            users=stored.users, items=stored.items, user_biases=stored.user_biases, item_biases=stored.item_biases,
+            users=stored.users, items=stored.items, user_biases=_user_biases(task.foreign, stored, touched[0]),
+            item_biases=stored.item_biases,
             offset=after.offset if isinstance(self.loss, Squares) else None,
             residual=residual, converged=residual <= task.tolerance, passes=found.passes,
             rows_updated=found.rows_updated, reason=found.reason, route=("passes",), solver="newton-rows",
             push=push.norm, training_floor=push.floor, objective_before=push.objective, objective_after=objective,
             trace=found.trace,
         )  # fmt: skip
+
+    def _factors(self, foreign: Foreign) -> BiasedFactors:
+        """What the loss is a function of. A user's bias cancels in every pair, and so is none of it."""
+        from alteraser.models.biased import BiasedFactors
+
+        mine = None if isinstance(self.loss, Pairwise) else foreign.user_biases
+        return BiasedFactors(foreign.users, foreign.items, mine, foreign.item_biases)
+
+
+def _user_biases(foreign: Foreign, stored: BiasedFactors, touched: Array) -> Array | None:
+    """As solved; where the loss does not know them, as they were, and zero for whoever forgets something."""
+    if stored.user_biases is not None or foreign.user_biases is None:
+        return stored.user_biases
+    biases = np.array(foreign.user_biases)
+    biases[touched] = 0
+    return biases
 
 
 def implicit_bpr(regularization: float, *, verify_negative_samples: bool = True) -> RowSolved:
@@ -176,6 +193,9 @@ def lightfm(loss: str, user_alpha: float, item_alpha: float) -> RowSolved:
     Every sample shrinks all rows by α, hence the ridge by all samples. ``warp`` and ``warp-kos`` are refused: the
     weight of a WARP step is a step function of a rank that was estimated by how many draws it took to find a violating
     item, so the expected step is the gradient of no function, and a row has no minimum to be put at.
+
+    With bpr LightFM moves a user's bias by the size of every step although it cancels in the pair: a trace of how many
+    there were that no score depends on. It is zeroed for users who forget something and left alone for all others.
     """
     ridge = Ridge(
         users=user_alpha, user_biases=user_alpha, items=item_alpha, item_biases=item_alpha, scaling="total"
@@ -190,12 +210,6 @@ def lightfm(loss: str, user_alpha: float, item_alpha: float) -> RowSolved:
             "are the gradient of no function. Retrain without the data, or train with the bpr or logistic loss"
         )
     raise InvalidInput(f"LightFM has no loss {loss!r}: expected logistic, bpr, warp or warp-kos")
-
-
-def _factors(foreign: Foreign) -> BiasedFactors:
-    from alteraser.models.biased import BiasedFactors
-
-    return BiasedFactors(foreign.users, foreign.items, foreign.user_biases, foreign.item_biases)
 
 
 def _explained(problem: RowProblem, factors: BiasedFactors, foreign: Foreign) -> Measure:
