@@ -77,6 +77,9 @@ class Interactions:
     confidence: npt.NDArray[np.float64] | None = None
     target: npt.NDArray[np.float64] | None = None
     timestamp: npt.NDArray[np.int64] | None = None
+    multiplicity: npt.NDArray[np.int64] | None = None
+    """How many rows of the source each interaction stands for, where repeated ones were summed; None: one each. Only
+    losses that count rows look at it; it is no part of the digest, and ``add`` and ``compact`` leave it out."""
 
     # ------------------------------------------------------------------ construction
 
@@ -129,6 +132,7 @@ class Interactions:
     ) -> Interactions:  # fmt: skip
         width = np.int64(max(items.size, 1))
         keys = user_rows * width + item_rows
+        multiplicity: Array | None = None
         if confidence is None and target is None and timestamp is None and not _increasing(keys):
             ordered = np.sort(keys)  # vectorized, and several times faster than the argsort below
             if _increasing(ordered):
@@ -138,6 +142,8 @@ class Interactions:
             keys = keys[order]
             repeated = np.concatenate([[False], keys[1:] == keys[:-1]])
             if repeated.any():
+                if duplicates == "sum":
+                    multiplicity = np.diff(np.flatnonzero(np.append(~repeated, True)))
                 order, confidence = _settle(duplicates, order, repeated, confidence, users, items, user_rows, item_rows)
             user_rows, item_rows = user_rows[order], item_rows[order]
             confidence, target, timestamp = (None if a is None else a[order] for a in (confidence, target, timestamp))
@@ -147,7 +153,7 @@ class Interactions:
             confidence = None
         if target is not None and np.all(target == 1.0):
             target = None
-        return cls(users, items, indptr, item_rows.astype(np.int32), confidence, target, timestamp)
+        return cls(users, items, indptr, item_rows.astype(np.int32), confidence, target, timestamp, multiplicity)
 
     # ------------------------------------------------------------------ views
 
@@ -246,7 +252,7 @@ class Interactions:
 
         return Interactions(
             self.users, self.items, indptr, self.indices[mask],
-            kept(self.confidence), kept(self.target), kept(self.timestamp),
+            kept(self.confidence), kept(self.target), kept(self.timestamp), kept(self.multiplicity),
         )  # fmt: skip
 
     def select(self, *, users: Any = None, items: Any = None) -> Interactions:

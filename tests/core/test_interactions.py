@@ -181,3 +181,18 @@ def test_statistics_count_what_occurs() -> None:
     assert stats.per_user == (1, 1.5, 2)
     none = Interactions.from_pairs([(0, 0)]).remove([(0, 0)]).remaining.statistics()
     assert (none.users, none.density) == (0, 0.0)
+
+
+def test_summed_duplicates_keep_their_number() -> None:
+    pairs = [("a", "x"), ("b", "x"), ("a", "x"), ("a", "y"), ("a", "x")]
+    data = Interactions.from_pairs(pairs, duplicates="sum")
+    assert data.to_table().select(["user_id", "item_id"]).to_pylist() == [
+        {"user_id": "a", "item_id": "x"}, {"user_id": "a", "item_id": "y"}, {"user_id": "b", "item_id": "x"},
+    ]  # fmt: skip
+    assert data.multiplicity is not None
+    assert data.multiplicity.tolist() == [3, 1, 1]
+    kept = data.remove([("a", "y")]).remaining
+    assert kept.multiplicity is not None
+    assert kept.multiplicity.tolist() == [3, 1]
+    assert Interactions.from_pairs(pairs, duplicates="first").multiplicity is None
+    assert Interactions.from_pairs(pairs[:2], duplicates="sum").multiplicity is None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import common
+from alteraser.cli import common, foreign
 from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -62,15 +62,36 @@ def forget(
         typer.Option("--remaining", help="Write the remaining data here, every column kept.", show_default=False),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what would be forgotten; write nothing.")] = False,
+    format: foreign.Format = None,
+    users_map: foreign.UsersMap = None,
+    items_map: foreign.ItemsMap = None,
+    rows_are_ids: foreign.RowsAreIds = False,
+    rating: foreign.Rating = None,
+    user_column: foreign.UserColumn = None,
+    item_column: foreign.ItemColumn = None,
+    threshold: foreign.Threshold = None,
+    threshold_column: foreign.ThresholdColumn = None,
+    duplicates: foreign.Duplicates = None,
+    alpha: foreign.Alpha = None,
+    regularization: foreign.Regularization = None,
+    missing_weight: foreign.MissingWeight = None,
+    loss: foreign.LossName = None,
+    implicit: foreign.Feedback = None,
+    allow_pickle: foreign.AllowPickle = False,
+    unchecked: foreign.Unchecked = False,
+    scrub: foreign.Scrub = False,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
 ) -> int:  # fmt: skip
     """Make MODEL forget FORGET and write the result as a new model.
 
-    MODEL and DATA are never changed. Rows of FORGET that match nothing are counted and listed.
+    MODEL and DATA are never changed. Rows of FORGET that match nothing are counted and listed. MODEL may also be
+    another library's file: it is told by its content, checked against DATA, and comes back as the same kind of file.
 
     Example: alteraser forget model forget.csv --data ratings.csv --out model-2
+
+    Example: alteraser forget als.npz forget.csv --data plays.parquet --rating plays --rows-are-ids --out als-2.npz
     """
     from alteraser.files import check_output
     from alteraser.forgetting import forget as forget_interactions
@@ -88,6 +109,28 @@ def forget(
     if remaining is not None:
         _check_remaining(remaining, data)
     screen = common.Screen(json, quiet)
+    given = {
+        "users_map": users_map, "items_map": items_map, "rows_are_ids": rows_are_ids or None, "rating": rating,
+        "user_column": user_column, "item_column": item_column, "threshold": threshold,
+        "threshold_column": threshold_column, "duplicates": duplicates, "alpha": alpha,
+        "regularization": regularization, "missing_weight": missing_weight, "loss": loss, "implicit": implicit,
+        "allow_pickle": allow_pickle or None,
+    }  # fmt: skip
+    if foreign.is_foreign(model, format):
+        foreign.refuse(
+            {"method": None if method == "alteraser" else method, "solver": solver, "memory": memory,
+             "confirm": confirm, "stop_at_tolerance": stop_at_tolerance, "grown": grown},
+            f"means nothing to {model}, a model of another library",
+        )  # fmt: skip
+        return foreign.forget(
+            screen, model, forget_set, data, out, given, format=format, tolerance=tolerance, max_passes=max_passes,
+            seed=seed, whole_users=whole_users, remaining=remaining, dry_run=dry_run, unchecked=unchecked,
+            scrub=scrub, threads=threads,
+        )  # fmt: skip
+    foreign.refuse(
+        given | {"unchecked": unchecked, "scrub": scrub},
+        "is for models of other libraries: how its data are read is kept in the model",
+    )
     with screen.phase("read", "reading"):
         original = common.load_model(model)
         reading = original.reading or ReadingOptions()
@@ -102,7 +145,7 @@ def forget(
     table = common.forget_columns(wanted)
     if dry_run:
         interactions, removal = match(original, table, interactions, **scope)
-        return _report_dry_run(screen, removal, interactions)
+        return report_dry_run(screen, removal, interactions)
     with screen.passes("solve", "forgetting", getattr(eraser, "tolerance", DEFAULT_TOLERANCE)) as on_pass:
         erasure = forget_interactions(
             original, table, data=interactions, method=eraser, threads=threads, on_pass=on_pass, **scope
@@ -170,7 +213,8 @@ def _write(
         raise
 
 
-def _report_dry_run(screen: common.Screen, removal: Any, interactions: Any) -> int:
+def report_dry_run(screen: common.Screen, removal: Any, interactions: Any) -> int:
+    """Show what would be forgotten."""
     removed = removal.removed
     users, items = int((removed.user_counts > 0).sum()), int((removed.item_counts > 0).sum())
     emptied = int(((removal.remaining.user_counts == 0) & (removed.user_counts > 0)).sum())
@@ -186,7 +230,7 @@ def _report_dry_run(screen: common.Screen, removal: Any, interactions: Any) -> i
         [
             ("would forget", f"{len(removed):,} of {len(interactions):,} interactions"),
             ("of", f"{users:,} users ({emptied:,} of them whole) and {items:,} items"),
-            *_unmatched(removal.unmatched),
+            *unmatched_rows(removal.unmatched),
         ],
         "dry run: nothing was written",
     )
@@ -211,7 +255,7 @@ def _report(screen: common.Screen, erasure: Erasure, saved: Model, out: Path, re
     rows = [
         ("model", str(out)),
         ("forgotten", f"{len(erasure.removed):,} interactions; {len(erasure.remaining):,} remain"),
-        *_unmatched(unmatched),
+        *unmatched_rows(unmatched),
         ("passes", f"{outcome.passes}, {outcome.rows_updated:,} rows solved"),
         ("residual", f"{outcome.residual:.1e} of the deletion's push"
                      + ("" if outcome.converged else "  (not converged)")),
@@ -247,7 +291,8 @@ def _measured(erasure: Erasure) -> list[tuple[str, str]]:
     return rows
 
 
-def _unmatched(table: Any) -> list[tuple[str, str]]:
+def unmatched_rows(table: Any) -> list[tuple[str, str]]:
+    """For people: the rows of FORGET that match nothing, the first few of them."""
     if table.num_rows == 0:
         return []
     first = ", ".join("/".join(str(v) for v in row.values()) for row in table.slice(0, 5).to_pylist())

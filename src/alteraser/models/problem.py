@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -56,6 +56,26 @@ class Side:
         """Interactions per row, (rows,) int64."""
         return np.diff(self.indptr)
 
+    def part(self, start: int, stop: int) -> Side:
+        """Rows ``start`` to ``stop`` as a side of their own; nothing is copied."""
+        return replace(
+            self, indptr=self.indptr[start : stop + 1], own=self.own[start:stop], ridge=self.ridge[start:stop]
+        )
+
+    def take(self, rows: Array) -> Side:
+        """Some rows as a side of their own, in this order, with copies of their interactions."""
+        counts = self.counts[rows]
+        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        places = np.arange(indptr[-1]) + np.repeat(self.indptr[rows] - indptr[:-1], counts)
+
+        def taken(values: Array) -> Array:
+            return values[places] if values.size else values
+
+        return replace(
+            self, indptr=indptr, indices=self.indices[places], confidence=taken(self.confidence),
+            target=taken(self.target), own=self.own[rows], ridge=self.ridge[rows],
+        )  # fmt: skip
+
     def gram(self, other: Array) -> npt.NDArray[np.float64]:
         """G = w₀ Zᵀ diag(b) Z of the other side's factors Z, in float64, block by block."""
         d = other.shape[1]
@@ -77,6 +97,9 @@ class Problem:
     objective: Objective
     interactions: Interactions
     dtype: Any = np.float32
+    frequencies: tuple[Array, Array] | None = None
+    """What frequency-scaled regularization counts, for users (m,) and for items (n,), where it is not |D_u| and |D_v|:
+    a library may leave some rows out, or count repeated ones."""
 
     @cached_property
     def users(self) -> Side:
@@ -111,9 +134,12 @@ class Problem:
             target=permuted(data.target),
             own=np.ones(shape[0], self.dtype) if own is None else own.astype(self.dtype),
             other=empty if other is None else other.astype(self.dtype),
-            ridge=objective.ridge(np.diff(indptr), shape[1]).astype(self.dtype),
+            ridge=objective.ridge(self._frequencies(name, np.diff(indptr)), shape[1]).astype(self.dtype),
             missing_weight=objective.missing_weight,
         )
+
+    def _frequencies(self, name: str, counts: Array) -> Array:
+        return counts if self.frequencies is None else self.frequencies[0 if name == "user" else 1]
 
     @cached_property
     def target_energy(self) -> float:

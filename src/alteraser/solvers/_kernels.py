@@ -169,6 +169,8 @@ def norm_rows(  # type: ignore[no-untyped-def]
         if top == 0.0:
             continue
         lo, hi = indptr[i], indptr[i + 1]
+        if lo == hi and ridge[i] == 0.0 and w0 * own[i] == 0.0:
+            continue  # nothing is asked of this row: every value of it is a minimum, zero is taken, and nothing pushes
         _system(A, r, S, W, lo, hi, indices, confidence, target, other, Z, G, own[i], ridge[i], w0, d, width)
         if not cholesky(A, W, width):
             status[i] = SINGULAR

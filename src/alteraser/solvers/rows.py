@@ -62,6 +62,20 @@ class RowSolver(Protocol):
         ...
 
 
+class Sized(Protocol):
+    """One side of a problem, as far as sharing out its rows goes."""
+
+    @property
+    def all_rows(self) -> Array:
+        """Every row, (rows,) int64."""
+        ...
+
+    @property
+    def counts(self) -> Array:
+        """Terms or interactions of each row, (rows,) int64."""
+        ...
+
+
 def default_threads() -> int:
     """Processors this process may use."""
     try:
@@ -86,7 +100,7 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="alteraser-rows")
 
 
-def blocks(side: Side, rows: Array | None, rank: int, threads: int) -> list[Array]:
+def blocks(side: Sized, rows: Array | None, rank: int, threads: int) -> list[Array]:
     """Split ``rows`` into blocks of about equal work, heaviest rows first (longest processing time rule)."""
     rows = side.all_rows if rows is None else np.asarray(rows, dtype=np.int64)
     cost = (side.counts[rows] + rank).astype(np.float64)

@@ -1,0 +1,184 @@
+"""ALS kinds: weighted squared error with a ridge, forgotten by the solvers that are here for their own sake.
+
+    L = Σ_{observed} c (y − p·q)² + w₀ Σ_{missing} (p·q)² + λ (Σ ρ_u ‖p_u‖² + Σ ρ_v ‖q_v‖²)
+
+Libraries differ in what c and y are of the matrix entry r that they were given (Hu, Koren & Volinsky 2008):
+
+    implicit   c = α|r|         y = [r > 0]    w₀ = 1    ρ = 1
+    LensKit    c = 1 + α r      y = 1          w₀ = 1    ρ = 1
+    Spark      c = 1 + α|r|     y = [r > 0]    w₀ = 1    ρ = number of positive rows
+    explicit   c = 1            y = r          w₀ = 0    ρ = 1, or the number of rows
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from alteraser.adapters.contract import Erased, Foreign, Task
+from alteraser.adapters.mapped import padded_copy, release
+from alteraser.adapters.selfcheck import Measure, RowFault, SelfCheck
+from alteraser.erasers import AltEraser
+from alteraser.erasers import Task as Erasing
+from alteraser.erasers.in_place import forget_in_place, gradient_norm
+from alteraser.interactions import Interactions
+from alteraser.models import Factors, Objective, Problem
+from alteraser.solvers.ah_newton import AHNewton
+from alteraser.solvers.residuals import row_residuals
+from alteraser.solvers.rows import default_threads, padded
+
+Array = npt.NDArray[Any]
+
+IN_PLACE = 256 << 20
+"""Bytes of factors from which on nothing of their size is kept beside them."""
+
+
+@dataclass(frozen=True)
+class ALS:
+    """A weighted squared error that alternating least squares minimizes.
+
+    ``exact`` is the side that its trainer solves last (``either``: nobody knows; the better one is judged), ``leaves``
+    the residual of a row's normal equations that it typically leaves there: rounding for a Cholesky solve, more for a
+    few steps of conjugate gradients.
+    """
+
+    objective: Objective
+    alpha: float | None = None
+    """α of c; None: c = 1 (explicit feedback)."""
+    intercept: float = 0.0
+    """What is added to α|r|."""
+    exact: Literal["user", "item", "either"] = "item"
+    leaves: float = 1e-2
+    worst: float | None = None
+    """What it leaves in its worst row; None: no more than ``leaves``. A solver that stops early leaves rows unequal."""
+    name: str = "implicit ALS"
+
+    @property
+    def explicit(self) -> bool:
+        """True when y is the rating itself and missing cells do not count."""
+        return self.alpha is None
+
+    @property
+    def formula(self) -> str:
+        """One line with the numbers in it."""
+        o = self.objective
+        observed = "Σ (r − p·q)²" if self.explicit else f"Σ c (y − p·q)², c = {self._confidence}, y = [r > 0]"
+        missing = f" + {o.missing_weight:g} Σ_missing (p·q)²" if o.missing_weight else ""
+        ridge = " · count" if o.regularization_scaling == "frequency" else ""
+        return f"{observed}{missing} + {o.regularization:g}{ridge} (‖p‖² + ‖q‖²)"
+
+    @property
+    def _confidence(self) -> str:
+        return f"{self.intercept:g} + {self.alpha:g}·|r|" if self.intercept else f"{self.alpha:g}·|r|"
+
+    def weighted(self, data: Interactions) -> Interactions:
+        """``data`` with c and y in place of r, which their ``target`` holds."""
+        if self.alpha is None:
+            return replace(data, confidence=None)
+        r = np.ones(len(data)) if data.target is None else data.target
+        c, y = self.intercept + self.alpha * np.abs(r), (r > 0).astype(np.float64)
+        return replace(data, confidence=None if np.all(c == 1) else c, target=None if np.all(y == 1) else y)
+
+    def problem(self, data: Interactions, dtype: Any) -> Problem:
+        """The objective taken on ``data``, whose ``target`` is r."""
+        return Problem(self.objective, self.weighted(data), np.dtype(dtype).type)
+
+    # ------------------------------------------------------------------ the check
+
+    def check(self, foreign: Foreign, data: Interactions, *, threads: int = 0) -> SelfCheck:
+        """Do the rows of the side that was solved last satisfy their normal equations on ``data``?"""
+        problem = self.problem(data, foreign.users.dtype)
+        sides = ("user", "item") if self.exact == "either" else (self.exact,)
+        found = [(side, self._residuals(problem, foreign, side, threads)) for side in sides]
+        exact, residuals = min(found, key=lambda pair: _quantiles(pair[1])[0])
+        median, worst = _quantiles(residuals)
+        limit = self.leaves if self.worst is None else self.worst
+        what = "‖A x − b‖ / (‖A x‖ + ‖b‖) of the normal equations"
+        measures = (
+            Measure(f"the {exact} rows' median residual", median, self.leaves, median <= self.leaves, what),
+            Measure(f"the largest residual of any {exact} row", worst, limit, worst <= limit, what),
+        )
+        residuals = np.nan_to_num(residuals)
+        rows = np.argsort(-residuals, kind="stable")[: min(20, residuals.size)]
+        listed = rows[residuals[rows] > 0]
+        faults = tuple(RowFault(exact, int(row), float(residuals[row])) for row in listed)
+        return SelfCheck(measures, faults, self._hint(median <= self.leaves))
+
+    def _residuals(self, problem: Problem, foreign: Foreign, name: str, threads: int) -> npt.NDArray[np.float64]:
+        users, items = foreign.users, foreign.items
+        side, x, other = (problem.items, items, users) if name == "item" else (problem.users, users, items)
+        found = row_residuals(side, other, x, threads=threads)
+        release(users)
+        release(items)
+        return np.where((side.counts > 0) | (found > 0), found, np.nan)  # an empty row of zeros says nothing
+
+    def _hint(self, most_fit: bool) -> str:
+        if most_fit:
+            return "Most rows fit: the data have other interactions in these rows than the model was trained on."
+        supplied = "the rating column" if self.explicit else "the rating (--rating) and alpha"
+        return (
+            f"Nearly no row fits: look at {supplied}, the regularization, the id maps and whether these are the data "
+            "as trained on (all of them, before anything was removed)."
+        )
+
+    # ------------------------------------------------------------------ forgetting
+
+    def forget(self, task: Task) -> Erased:
+        """Accelerated exact passes; for factors that fill the memory, plain ones in place."""
+        if task.foreign.nbytes > IN_PLACE:
+            return self._in_place(task)
+        dtype = task.foreign.users.dtype
+        before, after = self.problem(task.before, dtype), self.problem(task.after, dtype)
+        rank = task.foreign.shape[2]
+        original = Factors(np.array(task.foreign.users), np.array(task.foreign.items), np.ones(rank, dtype))
+        erasing = Erasing(
+            original, before, after, Erasing.rows(task.removed.user_rows), Erasing.rows(task.removed.indices),
+            task.threads,
+        )  # fmt: skip
+        # libraries' models are seldom trained to the end, and joint steps are of little use that far from it
+        eraser = AltEraser(task.tolerance, task.max_passes, solver="ah-newton")
+        outcome = eraser.erase(erasing, task.on_pass)
+        threads = task.threads or default_threads()
+        P, Q = padded(outcome.factors.users), padded(outcome.factors.items)
+        swept = self._last_half_step(after, P, Q, rank, threads)
+        norm, objective = gradient_norm(after, P, Q, rank=rank, threads=threads)
+        residual = norm / (erasing.push or 1.0)
+        return Erased(
+            np.ascontiguousarray(P[:, :rank]), np.ascontiguousarray(Q[:, :rank]), residual=residual,
+            converged=residual <= task.tolerance, passes=outcome.passes, products=outcome.products,
+            rows_updated=outcome.rows_updated + swept, reason=outcome.reason, route=outcome.route, solver="ah-newton",
+            push=erasing.push, training_floor=erasing.start.floor, objective_before=erasing.start.objective,
+            objective_after=objective, trace=outcome.trace,
+        )  # fmt: skip
+
+    def _last_half_step(self, problem: Problem, P: Array, Q: Array, rank: int, threads: int) -> int:
+        """Leave the side that the trainer leaves exact exact, so that the result passes the check of its kind."""
+        side, x, other = (problem.users, P, Q) if self.exact == "user" else (problem.items, Q, P)
+        return AHNewton().solve(side, other, x, None, rank=rank, threads=threads).rows
+
+    def _in_place(self, task: Task) -> Erased:
+        foreign, dtype = task.foreign, task.foreign.users.dtype
+        P, Q = padded_copy(foreign.users), padded_copy(foreign.items)
+        rank = foreign.shape[2]
+        found = forget_in_place(
+            self.problem(task.before, dtype), self.problem(task.after, dtype), P, Q, rank=rank,
+            touched=(Erasing.rows(task.removed.user_rows), Erasing.rows(task.removed.indices)),
+            tolerance=task.tolerance, max_passes=task.max_passes,
+            last="user" if self.exact == "user" else "item", threads=task.threads, on_pass=task.on_pass,
+        )  # fmt: skip
+        return Erased(
+            P[:, :rank], Q[:, :rank], residual=found.residual, converged=found.residual <= task.tolerance,
+            passes=found.passes, rows_updated=found.rows_updated, reason=found.reason, route=("passes",),
+            solver="ah-newton", push=found.push, training_floor=found.training_floor,
+            objective_before=found.objective_before, objective_after=found.objective, trace=found.trace,
+        )  # fmt: skip
+
+
+def _quantiles(residuals: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Median and largest of those that are numbers."""
+    some = residuals[~np.isnan(residuals)]
+    low, high = np.quantile(some, (0.5, 1.0)) if some.size else (0.0, 0.0)
+    return float(low), float(high)

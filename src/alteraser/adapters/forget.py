@@ -1,0 +1,188 @@
+"""``forget_foreign``: somebody else's model and its data in; the same kind of file, without what must go, out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from alteraser.adapters import find
+from alteraser.adapters.contract import Adapter, Changed, Erased, Foreign, Rows, Sibling, Task
+from alteraser.adapters.data import read_interactions
+from alteraser.adapters.idmaps import map_files, resolved
+from alteraser.adapters.mapped import changed_rows
+from alteraser.adapters.options import ForeignOptions
+from alteraser.adapters.selfcheck import SelfCheck
+from alteraser.erasers.driver import OnPass
+from alteraser.errors import NotFound
+from alteraser.files import check_output
+from alteraser.interactions import Interactions, Removal
+
+Phase = Callable[[str], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A foreign model with its data."""
+
+    adapter: Adapter
+    foreign: Foreign
+    data: Interactions
+    options: ForeignOptions
+    source: Path | None
+    """The file of the data, where they came from one."""
+
+
+@dataclass(frozen=True, eq=False)
+class ForeignErasure:
+    """What forgetting in a foreign model did."""
+
+    foreign: Foreign
+    """The original"""
+    out: Path
+    check: SelfCheck
+    """Of the original on its data"""
+    erased: Erased
+    changed: Changed
+    removal: Removal
+    siblings: tuple[Sibling, ...]
+    """Other files that may still hold the erased data; the scrubbed ones are left out."""
+    scrubbed: tuple[Path, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+    """read, check, solve, write"""
+
+
+def open_foreign(
+    path: Path, source: Path | pa.Table, options: ForeignOptions | None = None, *, format: str | None = None
+) -> Opened:
+    """The model at ``path`` with the data it was trained on, rows resolved. Raises as ``Adapter.read`` and readers."""
+    options = options or ForeignOptions()
+    adapter = find(path, format)
+    foreign = resolved(adapter.read(path, options), options)
+    data = read_interactions(source, foreign, options)
+    return Opened(adapter, foreign, data, options, source if isinstance(source, Path) else None)
+
+
+def matched(opened: Opened, forget_set: Any, *, whole_users: bool = False) -> Removal:
+    """What forgetting ``forget_set`` would remove. NotFound where nothing of it is in the data."""
+    removal = opened.data.remove(forget_set, whole_users=whole_users)
+    if not len(removal.removed):
+        raise NotFound(
+            f"nothing to forget: none of the {removal.unmatched.num_rows:,} row(s) of the forget set is in the data",
+            unmatched=removal.unmatched.num_rows,
+        )
+    return removal
+
+
+def forget_foreign(
+    opened: Opened,
+    forget_set: Any,
+    out: Path,
+    *,
+    whole_users: bool = False,
+    tolerance: float = 1e-2,
+    max_passes: int = 200,
+    unchecked: bool = False,
+    scrub: bool = False,
+    seed: int = 0,
+    threads: int = 0,
+    on_pass: OnPass | None = None,
+    phase: Phase | None = None,
+) -> ForeignErasure:
+    """Make a foreign model forget ``forget_set`` and write it to ``out``, in its own format.
+
+    Args:
+        opened: the model and the data it was trained on, from ``open_foreign``; files stay as they are.
+        forget_set: (user, item) pairs, a table with user_id and item_id; with ``whole_users`` user ids.
+        out: the new file or folder; OutputExists where there is one.
+        whole_users: forget everything of the users in ``forget_set``.
+        tolerance: share of the deletion's push that may stay, as in ``AltEraser``.
+        max_passes: cap on passes.
+        unchecked: go on where the self-check fails.
+        scrub: rewrite sibling files that are known, in place.
+        seed: of negatives, for losses that draw them.
+        threads: workers; 0 for every processor this process may use.
+        on_pass: called with a ``PassRecord`` after each pass.
+        phase: wraps the parts of the work called check, solve and write, for progress.
+
+    Raises:
+        IntegrityError: the self-check failed; NotFound: nothing to forget; NumericFailure: a row has no solution.
+    """
+    check_output(out)
+    foreign, data = opened.foreign, opened.data
+    removal = matched(opened, forget_set, whole_users=whole_users)
+    seconds: dict[str, float] = {}
+    with _timed("check", phase, seconds):
+        check = foreign.loss.check(foreign, data, threads=threads)
+        if not unchecked:
+            check.require(foreign.path)
+    with _timed("solve", phase, seconds):
+        erased = foreign.loss.forget(
+            Task(foreign, data, removal.remaining, removal.removed, tolerance, max_passes, threads, seed, on_pass)
+        )
+        changed = difference(foreign, erased, removal)
+    with _timed("write", phase, seconds):
+        opened.adapter.write(foreign, changed, out)
+        scrubbed, siblings = [], []
+        for sibling in found_siblings(opened, out):
+            if scrub and sibling.scrub is not None:
+                sibling.scrub(foreign, changed)
+                scrubbed.append(sibling.path)
+            else:
+                siblings.append(sibling)
+    return ForeignErasure(foreign, out, check, erased, changed, removal, tuple(siblings), tuple(scrubbed), seconds)
+
+
+def difference(foreign: Foreign, erased: Erased, removal: Removal) -> Changed:
+    """What goes back: which rows moved, users of whom nothing remains at zero. Arrays of ``erased`` are changed."""
+    gone = np.flatnonzero((removal.remaining.user_counts == 0) & (removal.removed.user_counts > 0)).astype(np.int64)
+    erased.users[gone] = 0
+    if erased.user_biases is not None:
+        erased.user_biases[gone] = 0
+
+    def moved(new: Any, old: Any) -> Rows:
+        return np.empty(0, np.int64) if new is None or old is None else changed_rows(new, old)
+
+    rows = [
+        np.union1d(moved(getattr(erased, f"{side}s"), getattr(foreign, f"{side}s")),
+                   moved(getattr(erased, f"{side}_biases"), getattr(foreign, f"{side}_biases")))
+        for side in ("user", "item")
+    ]  # fmt: skip
+    further = {
+        name: array for name, array in erased.further.items() if not np.array_equal(array, foreign.further[name])
+    }
+    return Changed(
+        erased.users, erased.items, erased.user_biases, erased.item_biases,
+        None if erased.offset == foreign.offset else erased.offset, further, rows[0], rows[1], gone,
+        (removal.removed.user_rows, removal.removed.indices.astype(np.int64)),
+    )  # fmt: skip
+
+
+def found_siblings(opened: Opened, out: Path | None = None) -> tuple[Sibling, ...]:
+    """Files that may hold the data as well: the data itself, map files, and what the adapter finds; each once."""
+    found = list(map_files(opened.options))
+    if opened.source is not None:
+        found.append(Sibling(opened.source, "the interactions", "--remaining writes them without what was forgotten"))
+    found.extend(opened.adapter.siblings(opened.foreign.path))
+    best: dict[Path, Sibling] = {}
+    for sibling in found:
+        place = sibling.path.absolute()
+        if place not in best or (best[place].scrub is None and sibling.scrub is not None):
+            best[place] = sibling
+    if out is not None:
+        best.pop(out.absolute(), None)
+    return tuple(best.values())
+
+
+@contextmanager
+def _timed(name: str, phase: Phase | None, seconds: dict[str, float]) -> Iterator[None]:
+    began = time.perf_counter()
+    with nullcontext() if phase is None else phase(name):
+        yield
+    seconds[name] = time.perf_counter() - began

@@ -1,0 +1,69 @@
+"""What a foreign file does not say and its user has to: typed, validated, one place for all formats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from alteraser.readers import ReadingOptions
+
+
+class ForeignOptions(BaseModel):
+    """Id maps, how the data are read, and the hyper-parameters that the container lacks.
+
+    An option that says something else than the container is an InvalidInput of the adapter: see
+    ``Foreign.settled``.
+
+    >>> ForeignOptions(rating="1 + 40 * plays").rating
+    '1 + 40 * plays'
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    users_map: Path | None = None
+    """Which user each row is: a table with ``row`` and an id column or ids alone in row order, JSON, or what else the
+    adapter knows as a source (a data set dump)."""
+
+    items_map: Path | None = None
+    """The same for items."""
+
+    rows_are_ids: bool = False
+    """The ids in the data are the rows: integers from 0. Nothing is assumed without it."""
+
+    rating: str | None = None
+    """r, the entry of the matrix that the library was given: a column, or a rule ``"A + B * column"``. None: 1 for
+    every row of the data. What c and y follow from r is the loss's business."""
+
+    reading: ReadingOptions = ReadingOptions()
+    """Columns, threshold and duplicates of the data. ``sum`` adds r; its confidence and target are not used."""
+
+    loss: str | None = None
+    """Which loss was minimized, for containers that hold nothing but factors."""
+
+    alpha: float | None = Field(default=None, allow_inf_nan=False)
+    """α of c, where the container does not say."""
+
+    regularization: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
+    """λ, where the container does not say."""
+
+    missing_weight: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
+    """w₀, for containers that hold nothing but factors."""
+
+    implicit: bool | None = None
+    """Implicit or explicit feedback, where the container does not say."""
+
+    allow_pickle: bool = False
+    """Read a pickle, by a reader that runs nothing of it."""
+
+    @field_validator("rating")
+    @classmethod
+    def _rule(cls, text: str | None) -> str | None:
+        from alteraser.readers._options import confidence_rule
+
+        if text is not None:
+            try:
+                confidence_rule(text)
+            except ValueError as cause:
+                raise ValueError(str(cause).replace("confidence", "rating", 1)) from cause
+        return text

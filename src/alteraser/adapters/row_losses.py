@@ -1,0 +1,248 @@
+"""What implicit's BPR and LMF, LightFM, Surprise's SVD and Cornac's MF minimized, each from its hyper-parameters.
+
+    loss = svd(regularization=0.02)                 # a contract.Loss: checks itself against data, and forgets
+
+What a stochastic trainer minimizes is read off its updates: the expectation of a step over the samples it draws. That
+fixes the weight of every pair and, because each step also shrinks the rows it touches, how the ridge is scaled. Where
+the library's documentation and its code differ, the code is followed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alteraser.adapters.selfcheck import Measure, RowFault, SelfCheck
+from alteraser.errors import InvalidInput
+from alteraser.models.rowloss import Logistic, Pairwise, Ridge, RowLoss, Squares
+
+if TYPE_CHECKING:
+    from alteraser.adapters.contract import Erased, Foreign, Task
+    from alteraser.interactions import Interactions
+    from alteraser.models.biased import BiasedFactors
+    from alteraser.models.terms import RowProblem
+
+Array = npt.NDArray[Any]
+
+SHARE = 0.85
+"""A gradient larger than this share of its parts is no trace of training. Models that stopped early have 0.1 to 0.65
+(BPR, whose steps stay noisy, the most); BPR on other users' data has 0.98."""
+
+FITS = 0.2
+"""λ may be at most 1 / FITS times the one that fits the factors best. Where λ is right the ratio is 0.7 to 4, the more
+the earlier training stopped; on other users' data it is negative."""
+
+OUTRANKED = 0.75
+"""Of the training pairs, so many must score above a random other item of the same user."""
+
+EXPLAINED = 0.1
+"""Share of the ratings' variance about μ that a model must explain on its own training data."""
+
+WORST = 20
+PAIRS = 200_000  # training pairs that are compared with a random item each
+
+
+@dataclass(frozen=True)
+class RowSolved:
+    """A loss whose rows are solved by damped Newton; see ``alteraser.models.rowloss``."""
+
+    name: str
+    loss: RowLoss
+    seed: int = 0
+    """Of negatives, in the check."""
+
+    @property
+    def formula(self) -> str:
+        """The loss with its numbers."""
+        loss, ridge = self.loss, self.loss.ridge
+        scaling = {"row": "", "samples": " × samples of the row", "total": " × all samples"}[ridge.scaling]
+        rates = sorted({ridge.users, ridge.items, ridge.user_biases, ridge.item_biases})
+        penalty = f"λ/2 ‖Θ‖²{scaling}, λ = {' to '.join(f'{rate:g}' for rate in (rates[0], rates[-1])[: len(rates)])}"
+        if isinstance(loss, Squares):
+            return f"½ Σ_D (r − {'μ − ' if loss.centered else ''}s)² + {penalty}"
+        if isinstance(loss, Pairwise):
+            drawn = "by popularity" if loss.popular else "uniformly"
+            return f"Σ_D E_j log(1 + exp(s_uj − s_ui)) + {penalty}; j drawn {drawn}, positives {loss.rejected}"
+        missing = f" + N E_j log(1 + exp(s_j)), N = min({loss.most}, {loss.negatives:g} |D_row|)"
+        return f"Σ_D c (log(1 + exp(s)) − y s){missing if loss.negatives else ''} + {penalty}"
+
+    def check(self, foreign: Foreign, data: Interactions, *, threads: int = 0) -> SelfCheck:
+        """Is the gradient on ``data`` small against its parts, and do training pairs outrank random ones?"""
+        from alteraser.models.terms import RowProblem
+        from alteraser.solvers.rows import default_threads
+        from alteraser.solvers.terms import slopes
+
+        factors = self._factors(foreign)
+        problem = RowProblem(self.loss, data, factors.layout, self.seed)
+        here = slopes(problem, factors, threads=threads or default_threads())
+        share = here.share
+        fitting = here.fitting_ridge
+        measures = [
+            _explained(problem, factors, foreign) if isinstance(self.loss, Squares)
+            else _outranked(problem, factors, self.seed)
+        ]  # fmt: skip
+        if self.loss.ridge.positive or not isinstance(self.loss, Pairwise):  # else the gradient has one part only
+            meaning = "the gradient of the loss over the sum of its parts, both summed over rows; 0 at a minimum"
+            measures.append(Measure("gradient share", share, SHARE, share <= SHARE, meaning))
+        if self.loss.ridge.positive:
+            meaning = "the regularization that fits the factors best, over the one stated; 1 at a minimum"
+            measures.append(Measure("regularization", fitting, FITS, fitting >= FITS, meaning))
+        worst = [
+            RowFault(side, int(row), float(shares[row]))
+            for side, shares in (("user", here.user_shares), ("item", here.item_shares))
+            for row in np.argsort(-shares, kind="stable")[:WORST] if shares[row] > SHARE
+        ]  # fmt: skip
+        hint = "Are these the data, and the ids, that it was trained on?"
+        if 0 < fitting < FITS:
+            hint += f" A regularization {fitting:.2g} times as large would fit these factors better."
+        return SelfCheck(tuple(measures), tuple(sorted(worst, key=lambda fault: -fault.value)[:WORST]), hint)
+
+    def forget(self, task: Task) -> Erased:
+        """See ``contract.Loss.forget``. Raises InvalidInput for a loss without a ridge: its rows have no minimum."""
+        from alteraser.adapters.contract import Erased
+        from alteraser.erasers.alternating import alternate, measured, row_push
+        from alteraser.models.terms import RowProblem
+
+        original = self._factors(task.foreign)
+        if not self.loss.ridge.positive:
+            raise InvalidInput(
+                f"{task.foreign.path} was trained without regularization, by steps that stopped early: its loss has no "
+                "minimum that forgetting could go to. Name the ridge it is to have with --regularization"
+            )
+        before, after = (RowProblem(self.loss, data, original.layout, task.seed) for data in (task.before, task.after))
+        push = row_push(before, after, original, threads=task.threads)
+        touched = (np.flatnonzero(task.removed.user_counts), np.flatnonzero(task.removed.item_counts))
+        found = alternate(
+            after, original, scale=push.norm, tolerance=task.tolerance, max_passes=task.max_passes, touched=touched,
+            threads=task.threads, on_pass=task.on_pass,
+        )  # fmt: skip
+        stored = found.factors.like(original)
+        residual, objective = measured(after, stored, push.norm, task.threads)
+        return Erased(
+            users=stored.users, items=stored.items, user_biases=_user_biases(task.foreign, stored, touched[0]),
+            item_biases=stored.item_biases,
+            offset=after.offset if isinstance(self.loss, Squares) else None,
+            residual=residual, converged=residual <= task.tolerance, passes=found.passes,
+            rows_updated=found.rows_updated, reason=found.reason, route=("passes",), solver="newton-rows",
+            push=push.norm, training_floor=push.floor, objective_before=push.objective, objective_after=objective,
+            trace=found.trace,
+        )  # fmt: skip
+
+    def _factors(self, foreign: Foreign) -> BiasedFactors:
+        """What the loss is a function of. A user's bias cancels in every pair, and so is none of it."""
+        from alteraser.models.biased import BiasedFactors
+
+        mine = None if isinstance(self.loss, Pairwise) else foreign.user_biases
+        return BiasedFactors(foreign.users, foreign.items, mine, foreign.item_biases)
+
+
+def _user_biases(foreign: Foreign, stored: BiasedFactors, touched: Array) -> Array | None:
+    """As solved; where the loss does not know them, as they were, and zero for whoever forgets something."""
+    if stored.user_biases is not None or foreign.user_biases is None:
+        return stored.user_biases
+    biases = np.array(foreign.user_biases)
+    biases[touched] = 0
+    return biases
+
+
+def implicit_bpr(regularization: float, *, verify_negative_samples: bool = True) -> RowSolved:
+    """BPR of implicit: a pair drawn from the data, a negative in proportion to popularity, skipped where it is liked.
+
+    Each step also takes ``λ x`` off the three rows it touches, hence the ridge by samples (``bpr_update``, 0.7.3).
+    """
+    rejected: Any = "skip" if verify_negative_samples else "keep"
+    return RowSolved(
+        "BPR", Pairwise(ridge=Ridge.of(regularization, scaling="samples"), popular=True, rejected=rejected)
+    )
+
+
+def recbole_bpr(weight_decay: float) -> RowSolved:
+    """RecBole's BPR: one uniform negative a pair that the user never met, mean over batches, Adam's weight decay."""
+    return RowSolved("BPR", Pairwise(ridge=Ridge.of(weight_decay, scaling="total")))
+
+
+def implicit_lmf(regularization: float, neg_prop: float, factors: int) -> RowSolved:
+    """LMF of implicit, logistic MF (Johnson 2014): c = r on what was observed, neg_prop draws an interaction, capped.
+
+    The cap is d + 2, see ``Logistic.most`` (``lmf_update``, 0.7.3). Empty rows are zero there, as they are here.
+    """
+    loss = Logistic(ridge=Ridge.of(regularization), negatives=neg_prop, most=factors + 2, weighted=True)
+    return RowSolved("logistic MF", loss)
+
+
+def svd(
+    regularization: float | None = None, *, users: float = 0.02, items: float = 0.02, user_biases: float = 0.02,
+    item_biases: float = 0.02, biased: bool = True,
+) -> RowSolved:  # fmt: skip
+    """Surprise's SVD and Cornac's MF: ½ e² and λ/2 (‖p‖² + ‖q‖² + b² + c²) at every rating; μ the mean rating.
+
+    Without biases μ = 0 in both. ``regularization`` sets all four rates (Cornac's ``lambda_reg``).
+    """
+    if regularization is not None:
+        users = items = user_biases = item_biases = regularization
+    ridge = Ridge(users=users, items=items, user_biases=user_biases, item_biases=item_biases, scaling="samples")
+    return RowSolved("biased MF" if biased else "MF", Squares(ridge=ridge, centered=biased))
+
+
+def lightfm(loss: str, user_alpha: float, item_alpha: float) -> RowSolved:
+    """LightFM with one identity feature a row: ``logistic`` on the observed cells, or ``bpr``.
+
+    Every sample shrinks all rows by α, hence the ridge by all samples. ``warp`` and ``warp-kos`` are refused: the
+    weight of a WARP step is a step function of a rank that was estimated by how many draws it took to find a violating
+    item, so the expected step is the gradient of no function, and a row has no minimum to be put at.
+
+    With bpr LightFM moves a user's bias by the size of every step although it cancels in the pair: a trace of how many
+    there were that no score depends on. It is zeroed for users who forget something and left alone for all others.
+    """
+    ridge = Ridge(
+        users=user_alpha, user_biases=user_alpha, items=item_alpha, item_biases=item_alpha, scaling="total"
+    )  # fmt: skip
+    if loss == "logistic":
+        return RowSolved("LightFM logistic", Logistic(ridge=ridge))
+    if loss == "bpr":
+        return RowSolved("LightFM BPR", Pairwise(ridge=ridge, popular=True))
+    if loss in ("warp", "warp-kos"):
+        raise InvalidInput(
+            f"LightFM's {loss} loss has no row to solve: its steps follow a rank that was estimated by sampling, and "
+            "are the gradient of no function. Retrain without the data, or train with the bpr or logistic loss"
+        )
+    raise InvalidInput(f"LightFM has no loss {loss!r}: expected logistic, bpr, warp or warp-kos")
+
+
+def _explained(problem: RowProblem, factors: BiasedFactors, foreign: Foreign) -> Measure:
+    data = problem.interactions
+    r = np.ones(len(data)) if data.target is None else data.target
+    rest = r - foreign.offset - factors.scores(data.user_rows, data.indices)
+    about = r - problem.offset
+    variance = float(about @ about)
+    value = 1.0 - float(rest @ rest) / variance if variance > 0 else 1.0
+    meaning = "share of the ratings' variance about their mean that the model explains"
+    return Measure("explained", value, EXPLAINED, value >= EXPLAINED, meaning)
+
+
+def _outranked(problem: RowProblem, factors: BiasedFactors, seed: int) -> Measure:
+    value = outranking(factors, problem.interactions, seed=seed)
+    meaning = "share of training pairs that score above a random item which their user has not met; half by chance"
+    return Measure("outranked", value, OUTRANKED, value >= OUTRANKED, meaning)
+
+
+def outranking(factors: BiasedFactors, data: Interactions, *, seed: int = 0) -> float:
+    """Share of the positive pairs (u, i) with s_ui > s_uj, j a random item with interactions that u has not met.
+
+    At most PAIRS of them, evenly spread; a tie counts half. 1 where there is nothing to compare.
+    """
+    positive = np.flatnonzero(np.ones(len(data), bool) if data.target is None else data.target > 0)
+    positive = positive[:: max(1, len(positive) // PAIRS)]
+    users, items = data.user_rows[positive], data.indices[positive].astype(np.int64)
+    alive = np.flatnonzero(data.item_counts)
+    rng = np.random.default_rng(seed)
+    others = alive[rng.integers(0, max(alive.size, 1), users.size)] if alive.size else items
+    fits = data.locate(users, others) < 0
+    users, items, others = users[fits], items[fits], others[fits]
+    if not users.size:
+        return 1.0
+    difference = factors.scores(users, items) - factors.scores(users, others)
+    return float(np.mean((difference > 0) + 0.5 * (difference == 0)))

@@ -1,0 +1,308 @@
+"""What ``forget`` and ``inspect`` do with model files of other libraries, and the options for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from alteraser.cli import common
+from alteraser.errors import InvalidInput, NotFound
+
+if TYPE_CHECKING:
+    from alteraser.adapters import Foreign, ForeignOptions, SelfCheck, Sibling
+    from alteraser.adapters.forget import ForeignErasure
+
+TOLERANCE = 1e-2
+"""Default share of the deletion's push that may stay in other libraries' models, which stop early themselves."""
+
+PANEL = "Models of other libraries"
+
+Format = Annotated[
+    str | None,
+    typer.Option("--format", help="Whose file MODEL is, where its content does not say.", rich_help_panel=PANEL,
+                 show_default=False),
+]  # fmt: skip
+UsersMap = Annotated[
+    Path | None,
+    typer.Option("--users-map", help="Which user each row is: a table (row, user_id), or JSON.", rich_help_panel=PANEL,
+                 show_default=False),
+]  # fmt: skip
+ItemsMap = Annotated[
+    Path | None,
+    typer.Option("--items-map", help="The same for items.", rich_help_panel=PANEL, show_default=False),
+]
+RowsAreIds = Annotated[
+    bool, typer.Option("--rows-are-ids", help="Ids in DATA are MODEL's rows, from 0.", rich_help_panel=PANEL)
+]
+Rating = Annotated[
+    str | None,
+    typer.Option("--rating", help='Column or rule for r, the matrix entries MODEL was trained on, such as "plays" or '
+                 '"1 + 40 * plays"; without it 1.', rich_help_panel=PANEL, show_default=False),
+]  # fmt: skip
+UserColumn = Annotated[
+    str | None,
+    typer.Option("--user-column", help="Column with the user ids.", rich_help_panel=PANEL, show_default="user_id"),
+]
+ItemColumn = Annotated[
+    str | None,
+    typer.Option("--item-column", help="Column with the item ids.", rich_help_panel=PANEL, show_default="item_id"),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option("--threshold", help="Keep rows whose rating is at least this.", rich_help_panel=PANEL,
+                 show_default=False),
+]  # fmt: skip
+ThresholdColumn = Annotated[
+    str | None,
+    typer.Option("--threshold-column", help="Column the threshold looks at.", rich_help_panel=PANEL,
+                 show_default="rating"),
+]  # fmt: skip
+Duplicates = Annotated[
+    str | None,
+    typer.Option("--duplicates", help="refuse, first, last or sum (of r).", rich_help_panel=PANEL,
+                 show_default="refuse"),
+]  # fmt: skip
+Alpha = Annotated[
+    float | None,
+    typer.Option("--alpha", help="α, where MODEL does not say.", rich_help_panel=PANEL, show_default=False),
+]
+Regularization = Annotated[
+    float | None,
+    typer.Option("--regularization", help="λ, where MODEL does not say.", rich_help_panel=PANEL, show_default=False),
+]
+MissingWeight = Annotated[
+    float | None,
+    typer.Option("--missing-weight", help="w₀, where MODEL holds only factors.", rich_help_panel=PANEL,
+                 show_default=False),
+]  # fmt: skip
+LossName = Annotated[
+    str | None,
+    typer.Option("--loss", help="What was minimized, where MODEL holds only factors.", rich_help_panel=PANEL,
+                 show_default=False),
+]  # fmt: skip
+Feedback = Annotated[
+    bool | None,
+    typer.Option("--implicit/--explicit", help="Kind of feedback, where MODEL does not say.", rich_help_panel=PANEL,
+                 show_default=False),
+]  # fmt: skip
+AllowPickle = Annotated[
+    bool,
+    typer.Option("--allow-pickle", help="Read a pickle, with a reader that runs nothing of it.", rich_help_panel=PANEL),
+]
+Unchecked = Annotated[
+    bool, typer.Option("--unchecked", help="Go on although MODEL does not fit DATA.", rich_help_panel=PANEL)
+]
+Scrub = Annotated[
+    bool,
+    typer.Option("--scrub", help="Also rewrite, in place, other files that are known to hold the erased data.",
+                 rich_help_panel=PANEL),
+]  # fmt: skip
+
+READING = ("user_column", "item_column", "threshold", "threshold_column", "duplicates")
+
+
+def is_foreign(model: Path, format: str | None) -> bool:
+    """Whether ``model`` is another library's: said so, a plain file, or a folder that an adapter recognizes.
+
+    Raises NotFound where there is nothing.
+    """
+    if not model.exists():
+        raise NotFound(f"there is no model at {model}; check the path", path=str(model))
+    if format is not None:
+        return True
+    if (model / "model.json").is_file():
+        return False
+    if model.is_file():
+        return True
+    from alteraser.adapters import ADAPTERS, adapter_named
+
+    return any(adapter_named(name).recognizes(model) for name in ADAPTERS)
+
+
+def refuse(given: dict[str, Any], why: str) -> None:
+    """InvalidInput for the first option that was given and means nothing here."""
+    for name, value in given.items():
+        if value is not None and value is not False:
+            option = {"implicit": "--implicit/--explicit"}.get(name, f"--{name.replace('_', '-')}")
+            raise InvalidInput(f"{option} {why}")
+
+
+def options_from(given: dict[str, Any]) -> ForeignOptions:
+    """ForeignOptions from command-line values; InvalidInput names the option."""
+    from pydantic import ValidationError
+
+    from alteraser.adapters import ForeignOptions
+
+    reading = common.reading_options(**{name: given[name] for name in READING if given.get(name) is not None})
+    rest = {name: value for name, value in given.items() if name not in READING and value is not None}
+    try:
+        return ForeignOptions(reading=reading, **rest)
+    except ValidationError as cause:
+        raise common.settings_error(cause) from cause
+
+
+def forget(
+    screen: common.Screen,
+    model: Path,
+    forget_set: Path,
+    data: Path,
+    out: Path | None,
+    given: dict[str, Any],
+    *,
+    format: str | None,
+    tolerance: float | None,
+    max_passes: int | None,
+    seed: int | None,
+    whole_users: bool,
+    remaining: Path | None,
+    dry_run: bool,
+    unchecked: bool,
+    scrub: bool,
+    threads: int,
+) -> int:
+    """``alteraser forget`` for another library's model; outputs were checked before."""
+    from alteraser.adapters.data import reading_of
+    from alteraser.adapters.forget import forget_foreign, matched, open_foreign
+    from alteraser.cli.forget import report_dry_run
+
+    options = options_from(given)
+    reading = reading_of(options)
+    with screen.phase("read", "reading"):
+        wanted = common.read_forget(forget_set, reading, whole_users=whole_users)
+        table = common.forget_columns(wanted)
+        opened = open_foreign(model, data, options, format=format)
+        removal = matched(opened, table, whole_users=wanted.whole_users)
+    _warn(screen, opened.foreign)
+    if dry_run:
+        return report_dry_run(screen, removal, opened.data)
+    assert out is not None
+    progress = _Progress(screen, tolerance or TOLERANCE)
+    with _written(remaining, data, removal, reading, table, screen):
+        erasure = forget_foreign(
+            opened, table, out, whole_users=wanted.whole_users, tolerance=tolerance or TOLERANCE,
+            max_passes=max_passes or 200, unchecked=unchecked, scrub=scrub, seed=seed or 0, threads=threads,
+            on_pass=progress.on_pass, phase=progress.phase,
+        )  # fmt: skip
+    _report(screen, erasure, remaining)
+    return common.exit_code(erasure.erased, tolerance)
+
+
+class _Progress:
+    """Spinners for reading and writing, a bar for passes; never two at a time."""
+
+    def __init__(self, screen: common.Screen, tolerance: float) -> None:
+        self.screen, self.tolerance = screen, tolerance
+        self._bar: Any = None
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        if name == "solve":
+            with self.screen.passes(name, "forgetting", self.tolerance) as bar:
+                self._bar = bar
+                yield
+        else:
+            with self.screen.phase(name, {"check": "checking", "write": "writing"}.get(name, name)):
+                yield
+
+    def on_pass(self, record: Any) -> None:
+        if self._bar is not None:
+            self._bar(record)
+
+
+@contextmanager
+def _written(
+    remaining: Path | None, data: Path, removal: Any, reading: Any, table: Any, screen: common.Screen
+) -> Iterator[None]:
+    """Write the remaining data, and take them back if what follows fails."""
+    if remaining is None:
+        yield
+        return
+    from alteraser.readers import write_rows
+    from alteraser.remaining import remaining_rows
+
+    with screen.phase("write", "writing"):
+        write_rows(remaining_rows(data, removal.removed, reading, table), remaining)
+    try:
+        yield
+    except BaseException:
+        remaining.unlink(missing_ok=True)
+        raise
+
+
+def _warn(screen: common.Screen, foreign: Foreign) -> None:
+    if foreign.kind == "pickle" or any("pickle" in holding.name for holding in foreign.holds):
+        screen.note("[yellow]a pickle was read by a reader that runs nothing of it[/yellow]")
+
+
+def _report(screen: common.Screen, erasure: ForeignErasure, remaining: Path | None) -> None:
+    from alteraser.cli.forget import LISTED, unmatched_rows
+    from alteraser.files import sha256_file
+
+    erased, changed, removal, foreign = erasure.erased, erasure.changed, erasure.removal, erasure.foreign
+    unmatched, seconds = removal.unmatched, screen.timing() | {"check": screen.seconds.get("check", 0.0)}
+    rest = removal.remaining
+    document = {
+        "model": str(erasure.out), "format": foreign.format, "kind": foreign.kind,
+        "digest": sha256_file(erasure.out) if erasure.out.is_file() else None,
+        "parent": sha256_file(foreign.path) if foreign.path.is_file() else None,
+        "method": "alteraser", "solver": erased.solver, "passes": erased.passes, "products": erased.products,
+        "rows_updated": erased.rows_updated, "objective_before": erased.objective_before,
+        "objective_after": erased.objective_after, "residual": erased.residual, "converged": erased.converged,
+        "reason": erased.reason, "route": list(erased.route), "push": erased.push,
+        "training_floor": erased.training_floor, "seconds": seconds, "loss": foreign.loss.formula,
+        "self_check": erasure.check.to_document(),
+        "interactions_before": len(rest) + len(removal.removed), "interactions_forgotten": len(removal.removed),
+        "interactions_unmatched": unmatched.num_rows, "unmatched": unmatched.slice(0, LISTED).to_pylist(),
+        "users_erased_whole": int(changed.erased_users.size),
+        "rows_changed": {"users": int(changed.user_rows.size), "items": int(changed.item_rows.size)},
+        "remaining": None if remaining is None else str(remaining),
+        "users": int((rest.user_counts > 0).sum()), "items": int((rest.item_counts > 0).sum()),
+        "scrubbed": [str(path) for path in erasure.scrubbed],
+        "siblings": [sibling_document(sibling) for sibling in erasure.siblings],
+        "trace": [vars(record) for record in erased.trace],
+    }  # fmt: skip
+    rows = [
+        ("model", f"{erasure.out} ({foreign.format} {foreign.kind})"),
+        ("forgotten", f"{len(removal.removed):,} interactions; {len(rest):,} remain; "
+                      f"{changed.erased_users.size:,} users erased whole"),
+        *unmatched_rows(unmatched),
+        ("self-check", check_words(erasure.check)),
+        ("passes", f"{erased.passes}, {erased.rows_updated:,} rows solved"),
+        ("residual", f"{erased.residual:.1e} of the deletion's push"
+                     + ("" if erased.converged else "  (not converged)")),
+        ("time", common.seconds_text(seconds)),
+        *[("scrubbed", str(path)) for path in erasure.scrubbed],
+        *sibling_rows(erasure.siblings),
+    ]  # fmt: skip
+    if erased.training_floor is not None and erased.training_floor > 1:
+        rows.append(
+            ("note", f"the original's training had left {erased.training_floor:.1f} times this deletion's push; "
+                     "the new model is also better trained than the original was")
+        )  # fmt: skip
+    screen.result(document, rows)
+
+
+def sibling_document(sibling: Sibling) -> dict[str, Any]:
+    """For JSON."""
+    return {
+        "path": str(sibling.path), "what": sibling.what, "scrub": sibling.scrub is not None, "advice": sibling.advice
+    }  # fmt: skip
+
+
+def sibling_rows(siblings: tuple[Sibling, ...]) -> list[tuple[str, str]]:
+    """For people."""
+    return [
+        ("also look at", f"{sibling.path}: {sibling.what}"
+                         + (" (--scrub rewrites it)" if sibling.scrub is not None else ""))
+        for sibling in siblings
+    ]  # fmt: skip
+
+
+def check_words(check: SelfCheck) -> str:
+    """``passed: the item rows' median residual 1e-05 (limit 0.01); …``."""
+    parts = "; ".join(f"{m.name} {m.value:.1e} (limit {m.limit:.1e})" for m in check.measures)
+    return ("passed: " if check.passed else "FAILED: ") + parts

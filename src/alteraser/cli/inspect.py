@@ -1,0 +1,144 @@
+"""alteraser inspect"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from alteraser.cli import common, foreign
+from alteraser.errors import IntegrityError, InvalidInput
+
+
+def inspect(
+    model: Annotated[Path, typer.Argument(help="Another library's model, or one of alteraser train.")],
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="The data as trained on: also check that they fit.", show_default=False),
+    ] = None,
+    format: foreign.Format = None,
+    users_map: foreign.UsersMap = None,
+    items_map: foreign.ItemsMap = None,
+    rows_are_ids: foreign.RowsAreIds = False,
+    rating: foreign.Rating = None,
+    user_column: foreign.UserColumn = None,
+    item_column: foreign.ItemColumn = None,
+    threshold: foreign.Threshold = None,
+    threshold_column: foreign.ThresholdColumn = None,
+    duplicates: foreign.Duplicates = None,
+    alpha: foreign.Alpha = None,
+    regularization: foreign.Regularization = None,
+    missing_weight: foreign.MissingWeight = None,
+    loss: foreign.LossName = None,
+    implicit: foreign.Feedback = None,
+    allow_pickle: foreign.AllowPickle = False,
+    threads: common.Threads = 0,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
+) -> int:  # fmt: skip
+    """Tell what MODEL is: kind, shapes, hyper-parameters, and what else holds data. Nothing is written.
+
+    With --data the self-check is made that forget makes before it changes anything; exit code 6 where it fails.
+
+    Example: alteraser inspect model.npz --data plays.parquet --rating plays --rows-are-ids
+    """
+    given = {
+        "users_map": users_map, "items_map": items_map, "rows_are_ids": rows_are_ids or None, "rating": rating,
+        "user_column": user_column, "item_column": item_column, "threshold": threshold,
+        "threshold_column": threshold_column, "duplicates": duplicates, "alpha": alpha,
+        "regularization": regularization, "missing_weight": missing_weight, "loss": loss, "implicit": implicit,
+        "allow_pickle": allow_pickle or None,
+    }  # fmt: skip
+    screen = common.Screen(json, quiet)
+    if not foreign.is_foreign(model, format):
+        foreign.refuse(given, "is for models of other libraries: how its data are read is kept in the model")
+        return _own(screen, model, data)
+    return _foreign(screen, model, data, given, format, threads)
+
+
+def _foreign(
+    screen: common.Screen, model: Path, data: Path | None, given: dict[str, Any], format: str | None, threads: int
+) -> int:
+    from alteraser.adapters import find
+    from alteraser.adapters.forget import Opened, found_siblings, open_foreign
+    from alteraser.interactions import Interactions
+
+    options = foreign.options_from(given)
+    check = None
+    with screen.phase("read", "reading"):
+        if data is None:
+            adapter = find(model, format)
+            read = adapter.read(model, options)
+            opened = Opened(adapter, read, Interactions.from_pairs([]), options, None)
+        else:
+            opened = open_foreign(model, data, options, format=format)
+    found = opened.foreign
+    if data is not None:
+        with screen.phase("check", "checking"):
+            check = found.loss.check(found, opened.data, threads=threads)
+    siblings = found_siblings(opened)
+    m, n, d = found.shape
+    document = {
+        "model": str(model), "format": found.format, "kind": found.kind, "library": found.library or None,
+        "users": m, "items": n, "factors": d, "dtype": found.users.dtype.name, "bytes": found.nbytes,
+        "biases": {"users": found.user_biases is not None, "items": found.item_biases is not None},
+        "hyperparameters": dict(found.hyperparameters),
+        "loss": {"name": found.loss.name, "formula": found.loss.formula}, "id_maps": found.ids_from,
+        "holds": [vars(holding) for holding in found.holds],
+        "siblings": [foreign.sibling_document(sibling) for sibling in siblings],
+        "self_check": None if check is None else check.to_document() | {"hint": check.hint},
+        "seconds": screen.timing(),
+    }  # fmt: skip
+    rows = [
+        ("model", f"{model}: {found.library or found.format} {found.kind}"),
+        ("shape", f"{m:,} users, {n:,} items, {d} factors, {found.users.dtype}, {found.nbytes / 2**20:,.1f} MiB"),
+        ("loss", found.loss.formula),
+        ("hyper-parameters", ", ".join(f"{name} {value}" for name, value in found.hyperparameters.items())),
+        ("id maps", found.ids_from or "none in the file: give --users-map and --items-map, or --rows-are-ids"),
+        *[("also holds", f"{holding.name}: {holding.what}; {holding.scrubbed}") for holding in found.holds],
+        ("self-check", "give --data to make it" if check is None else foreign.check_words(check)),
+        *([] if check is None or check.passed else [("", check.hint), ("furthest off", _worst(check))]),
+        *foreign.sibling_rows(siblings),
+    ]
+    screen.result(document, rows)
+    return 0 if check is None or check.passed else IntegrityError.exit_code
+
+
+def _worst(check: Any) -> str:
+    return ", ".join(f"{fault.side} row {fault.row} ({fault.value:.2g})" for fault in check.worst[:10])
+
+
+def _own(screen: common.Screen, model: Path, data: Path | None) -> int:
+    """The same for a model of ours, whose data are known by their digest."""
+    from alteraser.forgetting import belongs
+
+    with screen.phase("read", "reading"):
+        loaded = common.load_model(model)
+        fits = None
+        if data is not None:
+            fits = ""
+            try:
+                belongs(loaded, common.read_for(loaded, data))
+            except (IntegrityError, InvalidInput) as cause:
+                fits = cause.message
+    objective = loaded.objective.model_dump(exclude_none=True)
+    m, n, d = loaded.factors.users.shape[0], loaded.factors.items.shape[0], loaded.factors.rank
+    document = {
+        "model": str(model), "format": "alteraser", "kind": loaded.kind, "users": m, "items": n, "factors": d,
+        "dtype": loaded.factors.dtype.name, "bytes": loaded.factors.nbytes, "hyperparameters": objective,
+        "digest": loaded.digest, "parent": loaded.parent, "trained_on": vars(loaded.trained_on),
+        "training": dict(loaded.training), "id_maps": "the container", "holds": [], "siblings": [],
+        "self_check": None if fits is None else {"passed": not fits, "measures": [], "worst_rows": [], "hint": fits},
+        "seconds": screen.timing(),
+    }  # fmt: skip
+    trained = loaded.trained_on
+    rows = [
+        ("model", f"{model}: alteraser {loaded.kind}"),
+        ("shape", f"{m:,} users, {n:,} items, {d} factors, {loaded.factors.dtype}"),
+        ("hyper-parameters", ", ".join(f"{name} {value}" for name, value in objective.items())),
+        ("trained on", f"{trained.interactions:,} interactions of {trained.users:,} users and {trained.items:,} items"),
+        ("data", "give --data to compare" if fits is None else fits or "these are the data it stands for"),
+    ]
+    screen.result(document, rows)
+    return IntegrityError.exit_code if fits else 0
