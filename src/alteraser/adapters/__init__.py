@@ -29,7 +29,11 @@ from alteraser.errors import InvalidInput, NotFound
 
 ADAPTERS: dict[str, str] = {
     "arrays": "alteraser.adapters.arrays",
+    "cornac": "alteraser.adapters.cornac",
     "implicit": "alteraser.adapters.implicit",
+    "lightfm": "alteraser.adapters.lightfm",
+    "recbole": "alteraser.adapters.recbole",
+    "surprise": "alteraser.adapters.surprise",
 }
 """Formats by their name on the command line, and the module that knows each."""
 

@@ -7,6 +7,7 @@ in either case with a dtype, a shape and the bytes. Only numbers and text are ta
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from alteraser.adapters._pickle import Allowed, Call, Global, load, protocol_of
-from alteraser.errors import IntegrityError, InvalidInput, NotFound
-from alteraser.files import atomic_write, replace_file
+from alteraser.errors import IntegrityError, InvalidInput, NotFound, NumericFailure
+from alteraser.files import atomic_write
 from alteraser.ids import IdMap, as_id_array
 
 Array = npt.NDArray[Any]
@@ -88,11 +89,6 @@ def write_pickle(path: Path, content: bytes) -> None:
     """``content`` as a new file, all or nothing."""
     with atomic_write(path) as file:
         file.write(content)
-
-
-def rewrite_pickle(path: Path, content: bytes) -> None:
-    """``content`` in place of the file at ``path``, all or nothing."""
-    replace_file(path, content)
 
 
 # ---------------------------------------------------------------- arrays
@@ -171,11 +167,10 @@ def _dtype(value: Any, what: str) -> np.dtype[Any]:
         order = state[1] if isinstance(state, tuple) and len(state) > 1 else "|"
         if isinstance(letters, str) and letters[:1] in "biufSU" and letters[1:].isdigit() and order in ("<", ">", "|"):
             try:
-                # a text dtype's size comes with its state: element size over 4
                 kind = np.dtype(letters)
             except TypeError:
-                kind = None
-            if kind is not None and 0 < kind.itemsize <= 1 << 16:
+                kind = np.dtype("V")
+            if 0 < kind.itemsize <= 1 << 16:
                 return kind.newbyteorder(order) if order != "|" else kind
     raise IntegrityError(f"{what}: a dtype that is not numbers or text")
 
@@ -199,3 +194,45 @@ def id_map(pairs: Iterable[tuple[Any, Any]], size: int, what: str) -> IdMap:
     if len(ids.unique()) < len(ids):
         raise IntegrityError(f"{what}: an id occurs twice")
     return IdMap(ids, rows, size)
+
+
+# ---------------------------------------------------------------- models
+
+
+def model_arrays(attributes: dict[str, Any], wanted: dict[str, int], path: Path) -> dict[str, Array]:
+    """The attributes called ``wanted`` (name: dimensions) as arrays. Raises IntegrityError and NumericFailure."""
+    found = {}
+    for name, dimensions in wanted.items():
+        if attributes.get(name) is None:
+            raise IntegrityError(f"{path} has no {name}: the model was saved before it was fitted", path=str(path))
+        values = array(attributes[name], f"{path}: {name}")
+        if values.ndim != dimensions or values.dtype.kind != "f":
+            raise IntegrityError(
+                f"{path}: {name} is {values.dtype} of shape {values.shape}, expected {dimensions} dimension(s) of floats",
+                path=str(path),
+            )
+        if not np.isfinite(values).all():
+            row = int(np.argwhere(~np.isfinite(values))[0][0])
+            raise NumericFailure(f"{path}: {name} is not finite in row {row}; the model is damaged, restore it")
+        found[name] = values
+    return found
+
+
+def same_rows(arrays: dict[str, Array], *groups: tuple[str, ...], path: Path) -> None:
+    """IntegrityError unless the arrays of each group have the same number of rows."""
+    for group in groups:
+        shapes = {name: arrays[name].shape for name in group if name in arrays}
+        if len({shape[0] for shape in shapes.values()}) > 1:
+            raise IntegrityError(f"{path}: {shapes} do not fit together; the file is damaged", path=str(path))
+
+
+def put_rows(attributes: dict[str, Any], name: str, new: Array | None) -> None:
+    """Exchange the array called ``name``, where there is a new one."""
+    if new is not None:
+        old = array(attributes[name], name)
+        put_array(attributes[name], np.asarray(new, old.dtype).reshape(old.shape))
+
+
+def warn(path: Path) -> None:
+    """Say what a pickle is, once a file."""
+    warnings.warn(f"{path} {WARNING}", stacklevel=3)
