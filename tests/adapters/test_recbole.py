@@ -12,9 +12,9 @@ import pytest
 from contract import FIXTURES, AdapterContract
 
 from alteraser.adapters import Changed, Foreign, ForeignOptions, Task
-from alteraser.adapters._recbole_enmf import RecBoleENMF
 from alteraser.adapters._pickle import Call
 from alteraser.adapters._pickled import array
+from alteraser.adapters._recbole_enmf import RecBoleENMF
 from alteraser.adapters._recbole_ids import maps, read_dump
 from alteraser.adapters._recbole_neural import CrossEntropy, GraphBPR
 from alteraser.adapters._torch_zip import Archive
@@ -110,7 +110,7 @@ class TestLightGCN(RecBoleContract):
 
     def test_stale_propagated_embeddings_are_not_left_behind(self, copy: Path, tmp_path: Path) -> None:
         foreign = self.read(copy)
-        with pytest.raises(InvalidInput, match="restore_user_e.*last evaluation"):
+        with pytest.raises(InvalidInput, match=r"restore_user_e.*last evaluation"):
             ADAPTER.write(foreign, replace(self.changed(foreign, [2]), further={}), tmp_path / "out.pth")
         assert not (tmp_path / "out.pth").exists()
 
@@ -125,7 +125,7 @@ class TestLightGCN(RecBoleContract):
     def test_is_not_forgotten_in(self) -> None:
         foreign = read("LightGCN")
         data = training_data(foreign)
-        with pytest.raises(InvalidInput, match="LightGCN.*not supported"):
+        with pytest.raises(InvalidInput, match=r"LightGCN.*not supported"):
             foreign.loss.forget(Task(foreign, data, data, data))
 
 
@@ -177,7 +177,7 @@ def test_enmf_systems_are_half_the_gradient_of_the_loss(enmf: tuple[RecBoleENMF,
 
 
 def test_enmf_loss_is_recboles_averaged_over_the_dropout(enmf: tuple[RecBoleENMF, Foreign, Interactions]) -> None:
-    # the terms as RecBole adds them up, user by user with histories padded by item 0, over all dropout masks of one user
+    # the terms as RecBole adds them up, user by user with histories padded by item 0, over all dropout masks
     loss, foreign, data = enmf
     P, Q = foreign.users.astype(np.float64), foreign.items.astype(np.float64)
     h, w0, r = loss.prediction, loss.missing_weight, loss.dropout
@@ -205,10 +205,10 @@ def test_forgetting_in_enmf_ends_at_a_minimum_on_the_rest() -> None:
     data = training_data(foreign)
     pairs = data.to_table().slice(0, 5)
     removal = data.remove(pairs)
-    task = Task(foreign, data, removal.remaining, removal.removed, tolerance=1e-3, max_passes=400)
+    task = Task(foreign, data, removal.remaining, removal.removed, tolerance=1e-2, max_passes=400)
     erased = foreign.loss.forget(task)
     assert erased.converged
-    assert erased.residual <= 1e-3
+    assert erased.residual <= 1e-2
     assert erased.users.dtype == foreign.users.dtype
     assert erased.objective_after < erased.objective_before
     check = foreign.loss.check(replace(foreign, users=erased.users, items=erased.items), removal.remaining)

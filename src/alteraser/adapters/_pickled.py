@@ -31,7 +31,8 @@ NUMPY = {
     ("numpy.random._pickle", "__generator_ctor"), ("numpy.random._mt19937", "MT19937"),
     ("numpy.random._pcg64", "PCG64"), ("numpy.random.bit_generator", "SeedSequence"),
     ("numpy.random.bit_generator", "__pyx_unpickle_SeedSequence"), ("collections", "OrderedDict"),
-    ("collections", "defaultdict"), ("builtins", "list"), ("builtins", "int"), ("builtins", "dict"),
+    *((module, name) for module in ("builtins", "__builtin__") for name in ("list", "int", "dict")),
+    ("collections", "defaultdict"),
 }  # fmt: skip
 """Names that arrays, random states and dictionaries need: constructors of plain data."""
 
@@ -109,8 +110,8 @@ def array(value: Any, what: str) -> Array:
 
 
 def put_array(value: Call, new: Array) -> None:
-    """Make the pickled array ``value`` hold ``new``: another shape, the same dtype, C order."""
-    content, shape = np.ascontiguousarray(new).tobytes(), tuple(map(int, new.shape))
+    """Make the pickled array ``value`` hold ``new``: another shape, the dtype that it has, C order."""
+    content, shape = np.ascontiguousarray(new, array(value, "it").dtype).tobytes(), tuple(map(int, new.shape))
     if value.function.name == "_frombuffer":
         buffer, dtype = value.arguments[0], value.arguments[1]
         value.arguments = (type(buffer)(content), dtype, shape, "C")
@@ -164,7 +165,7 @@ def _dtype(value: Any, what: str) -> np.dtype[Any]:
     """The dtype that a pickled one stands for: its letter and size, its byte order from the state."""
     if isinstance(value, Call) and value.function == Global("numpy", "dtype") and value.arguments:
         letters, state = value.arguments[0], value.state
-        order = state[1] if isinstance(state, tuple) and len(state) > 1 else "|"
+        order: Any = state[1] if isinstance(state, tuple) and len(state) > 1 else "|"
         if isinstance(letters, str) and letters[:1] in "biufSU" and letters[1:].isdigit() and order in ("<", ">", "|"):
             try:
                 kind = np.dtype(letters)
@@ -208,7 +209,7 @@ def model_arrays(attributes: dict[str, Any], wanted: dict[str, int], path: Path)
         values = array(attributes[name], f"{path}: {name}")
         if values.ndim != dimensions or values.dtype.kind != "f":
             raise IntegrityError(
-                f"{path}: {name} is {values.dtype} of shape {values.shape}, expected {dimensions} dimension(s) of floats",
+                f"{path}: {name} is {values.dtype} of shape {values.shape}, expected {dimensions}-dimensional floats",
                 path=str(path),
             )
         if not np.isfinite(values).all():
@@ -229,8 +230,7 @@ def same_rows(arrays: dict[str, Array], *groups: tuple[str, ...], path: Path) ->
 def put_rows(attributes: dict[str, Any], name: str, new: Array | None) -> None:
     """Exchange the array called ``name``, where there is a new one."""
     if new is not None:
-        old = array(attributes[name], name)
-        put_array(attributes[name], np.asarray(new, old.dtype).reshape(old.shape))
+        put_array(attributes[name], new)
 
 
 def warn(path: Path) -> None:

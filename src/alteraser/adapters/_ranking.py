@@ -25,7 +25,7 @@ LEAST = 0.6
 def outranked(
     score: Callable[[Array, Array], Array], data: Interactions, *, seed: int = 0, least: float = LEAST
 ) -> tuple[Measure, tuple[RowFault, ...]]:
-    """The share of up to PAIRS training pairs (u, v) with s(u, v) > s(u, w), ties counting one half, and the worst users.
+    """The share of up to PAIRS training pairs (u, v) with s(u, v) > s(u, w), ties counting half, and the worst users.
 
     w is drawn by popularity among what u did not interact with (``score``: user rows, item rows → scores).
     """

@@ -41,7 +41,8 @@ from alteraser.interactions import Interactions
 Array = npt.NDArray[Any]
 
 LEAVES = 0.2
-"""Median ‖A x − b‖ / (‖A x‖ + ‖b‖) of rows that Adam left: a few hundredths when trained long, a third on other data of the same shape."""
+"""Median ‖A x − b‖ / (‖A x‖ + ‖b‖) of rows that Adam left: a few
+hundredths when trained long, a third on other data of the same shape."""
 
 
 @dataclass(frozen=True)
@@ -265,7 +266,8 @@ class RecBoleENMF:
         return Erased(
             users, items, residual=residual, converged=converged, passes=len(trace), rows_updated=updated,
             reason="tolerance" if converged else "passes", route=("passes",), solver="ah-newton", push=push,
-            training_floor=floor, objective_before=started, objective_after=self.objective(after, P, Q), trace=tuple(trace),
+            training_floor=floor, objective_before=started, objective_after=self.objective(after, P, Q),
+            trace=tuple(trace),
         )  # fmt: skip
 
     def _push(self, before: Interactions, after: Interactions, P: Array, Q: Array) -> tuple[float, float]:
@@ -286,7 +288,9 @@ class RecBoleENMF:
         return float(np.sqrt(total))
 
 
-def _weighed(x: Array, side: Side, gradient: Callable[[Array, Array, Array, Array, Array], Array], other: Side) -> float:
+def _weighed(
+    x: Array, side: Side, gradient: Callable[[Array, Array, Array, Array, Array], Array], other: Side
+) -> float:
     """Σ_rows gᵀ A⁻¹ g of half-gradients g, with A from ``side``."""
     total = 0.0
     for row in range(x.shape[0]):
@@ -301,9 +305,12 @@ def _weighed(x: Array, side: Side, gradient: Callable[[Array, Array, Array, Arra
 def enmf(
     settings: Mapping[str, Any], users: int, further: Mapping[str, Array], pads: Sequence[Array], path: Path
 ) -> RecBoleENMF:  # fmt: skip
-    """The loss of a checkpoint with ``users`` rows, [PAD] included. Raises InvalidInput for settings that have no minimum or make no sense."""
+    """The loss of a checkpoint with ``users`` rows, [PAD] included.
+
+    Raises InvalidInput for settings that have no minimum or make no sense.
+    """
     w0, dropout = float(settings.get("negative_weight", 0.5)), float(settings.get("dropout_prob", 0.0))
-    if not 0.0 < w0 or not 0.0 <= dropout < 1.0:
+    if not w0 > 0.0 or not 0.0 <= dropout < 1.0:
         raise InvalidInput(
             f"{path}: negative_weight = {w0} and dropout_prob = {dropout}; expected above 0, and from 0 to below 1",
             path=str(path),

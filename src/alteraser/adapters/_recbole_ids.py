@@ -1,8 +1,8 @@
 """RecBole's id maps: from the data set it saved, or from the ``.inter`` file by its own rule.
 
-A checkpoint has no ids. RecBole numbers users and items anew whenever it loads a data set: from 1, in the order in which
-they first appear in the file (0 is [PAD]), after filtering. So the map is a function of the file *as trained on*, and a
-file from which rows were deleted gives another one: take the map before deleting.
+A checkpoint has no ids. RecBole numbers users and items anew whenever it loads a data set: from 1, in the order in
+which they first appear in the file (0 is [PAD]), after filtering. So the map is a function of the file *as trained on*,
+and a file from which rows were deleted gives another one: take the map before deleting.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ DUMP = {
     ("pandas.core.internals.managers", "BlockManager"), ("yaml.loader", "FullLoader"),
 }  # fmt: skip
 
-MISSING = ["", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
-           "NULL", "NaN", "None", "n/a", "nan", "null"]  # fmt: skip
+MISSING = ["", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A",
+           "NA", "NULL", "NaN", "None", "n/a", "nan", "null"]  # fmt: skip
 """What pandas reads as a missing id; RecBole drops such rows."""
 
 
@@ -113,7 +113,8 @@ def _of_inter(path: Path, config: Mapping[str, Any], fields: tuple[str, str]) ->
         raise InvalidInput(f"{path}: {cause}", path=str(path)) from cause
     table = table.drop_null()
     sides = [table[field].combine_chunks().dictionary_encode() for field in fields]
-    keep = _core(*(side.indices.to_numpy() for side in sides), *_least(path, config))
+    least_user, least_item = _least(path, config)
+    keep = _core(sides[0].indices.to_numpy(), sides[1].indices.to_numpy(), least_user, least_item)
     users, items = (side.filter(pa.array(keep)).dictionary_decode().unique().to_pylist() for side in sides)
     return users, items
 
@@ -173,5 +174,3 @@ def is_dump(path: Path) -> bool:
     except OSError:
         return False
     return protocol_of(head) is not None and b"recbole.data.dataset" in head
-
-

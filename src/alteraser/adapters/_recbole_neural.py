@@ -1,10 +1,10 @@
 """RecBole's NeuMF, its halves GMF and MLP, and LightGCN: what they score, and what can be forgotten in them.
 
-NeuMF and its halves (X. He et al., WWW 2017) are trained by binary cross-entropy on every interaction and ``sample_num``
-uniformly drawn items beside it. On average that is the logistic loss over all cells, a missing cell of user u weighing
-sample_num · |D_u| / n, with Adam's weight decay ω as ridge N(1 + sample_num) ω / 2 for N interactions. Tables are
-forgotten in by Hessian-free Newton rows on that loss, the layers stay as they are; dropout, which is noise about the
-same mean only to first order, is left out. Needs PyTorch.
+NeuMF and its halves (X. He et al., WWW 2017) are trained by binary cross-entropy on every interaction and
+``sample_num`` uniformly drawn items beside it. On average that is the logistic loss over all cells, a missing cell of
+user u weighing sample_num · |D_u| / n, with Adam's weight decay ω as ridge N(1 + sample_num) ω / 2 for N interactions.
+Tables are forgotten in by Hessian-free Newton rows on that loss, the layers stay as they are; dropout, which is noise
+about the same mean only to first order, is left out. Needs PyTorch.
 
 LightGCN (X. He et al., SIGIR 2020) is trained by BPR on embeddings propagated over the graph of all interactions, so
 that every row's loss goes through its neighbors' histories; it is read, checked, and not forgotten in here.
@@ -43,7 +43,9 @@ def logits(kind: str, p: Any, q: Any, phi: Mapping[str, Any], relu: Callable[[An
     halves act on each, which is the same and broadcasts.
     """
     weight, bias = phi["predict_layer.weight"][0], phi["predict_layer.bias"][0]
-    layers = sorted(int(name.split(".")[2]) for name in phi if name.startswith("mlp_layers") and name.endswith("weight"))
+    layers = sorted(
+        int(name.split(".")[2]) for name in phi if name.startswith("mlp_layers") and name.endswith("weight")
+    )
     width = 0
     score = bias
     if kind != "mlp":
@@ -51,11 +53,12 @@ def logits(kind: str, p: Any, q: Any, phi: Mapping[str, Any], relu: Callable[[An
         width = p.shape[-1] - wide
         score = score + (p[..., :width] * q[..., :width]) @ weight[:width]
     if kind != "gmf":
-        for place, layer in enumerate(layers):
-            W, b = (phi[f"mlp_layers.mlp_layers.{layer}.{part}"] for part in ("weight", "bias"))
-            half = W.shape[1] // 2
-            x = p[..., width:] @ W[:, :half].T + q[..., width:] @ W[:, half:].T if place == 0 else x @ W.T
-            x = relu(x + b)
+        weights = [phi[f"mlp_layers.mlp_layers.{layer}.weight"] for layer in layers]
+        biases = [phi[f"mlp_layers.mlp_layers.{layer}.bias"] for layer in layers]
+        half = weights[0].shape[1] // 2
+        x = relu(p[..., width:] @ weights[0][:, :half].T + q[..., width:] @ weights[0][:, half:].T + biases[0])
+        for W, b in zip(weights[1:], biases[1:], strict=True):
+            x = relu(x @ W.T + b)
         score = score + x @ weight[width:]
     return score
 
@@ -191,14 +194,16 @@ class GraphBPR:
                     "‖kept ē_u − ē_u‖ / ‖ē_u‖ of the user furthest off, ē propagated over these data",
                 )
             )  # fmt: skip
-            faults = tuple(RowFault("user", int(row), float(off[row])) for row in np.argsort(-off)[:20] if off[row] > KEPT)
+            faults = tuple(
+                RowFault("user", int(row), float(off[row])) for row in np.argsort(-off)[:20] if off[row] > KEPT
+            )
         return SelfCheck(tuple(measures), faults, HINT)
 
     def forget(self, task: Task) -> Erased:
         """InvalidInput, always."""
         raise InvalidInput(
-            f"{task.foreign.path} is a LightGCN: every embedding is trained through the histories of its neighbors, and "
-            "forgetting in a RecBole checkpoint of one is not supported. Retrain it without the forget set; the command "
+            f"{task.foreign.path} is a LightGCN: every embedding is trained through the histories of its neighbors, "
+            "and forgetting in a RecBole checkpoint of one is not supported. Retrain it without the forget set; "
             "`alteraser inspect` says what else in the file and beside it holds the data",
             path=str(task.foreign.path),
         )

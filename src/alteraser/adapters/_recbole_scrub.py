@@ -1,4 +1,4 @@
-"""What RecBole leaves beside a checkpoint, without the forgotten interactions: its data set dump and the ``.inter`` file.
+"""What RecBole leaves beside a checkpoint, without what was forgotten: its data set dump and the ``.inter`` file.
 
 RecBole numbers users and items by first appearance, so a row that is deleted from an ``.inter`` file may renumber
 everybody, and a checkpoint then serves one user's recommendations to another. Deleting is done only where it renumbers
@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from alteraser.adapters._pickle import Call, dump, protocol_of
+from alteraser.adapters._pickle import Call, protocol_of
 from alteraser.adapters._pickled import array, first_bytes, put_array, scalar
+from alteraser.adapters._pickling import dump
 from alteraser.adapters._recbole_ids import maps, read_dump
 from alteraser.adapters.contract import Changed, Foreign
 from alteraser.errors import IntegrityError, InvalidInput

@@ -132,7 +132,7 @@ class Archive:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
     @cached_property
-    def order(self) -> str:
+    def order(self) -> Any:
         """``<`` or ``>``."""
         return ">" if self.content("byteorder") == b"big" else "<"
 

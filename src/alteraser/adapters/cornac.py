@@ -1,8 +1,8 @@
 """Cornac models (``<dir>/<Model>/<time>.pkl``): MF and BPR, pickled with their id maps.
 
-A user erased whole has a zero row; their id leaves ``uid_map``, and something that no id can be takes its place, because
-Cornac also reads positions off the order of that map. The training set that ``save_trainset`` puts beside is a sibling
-that ``--scrub`` knows.
+A user erased whole has a zero row; their id leaves ``uid_map``, and something that no id can be takes its place,
+because Cornac also reads positions off the order of that map. The training set that ``save_trainset`` puts beside is a
+sibling that ``--scrub`` knows.
 """
 
 from __future__ import annotations
@@ -14,11 +14,22 @@ from typing import Any
 
 import numpy as np
 
-from alteraser.adapters._pickle import Call, dump, load, protocol_of
+from alteraser.adapters._pickle import Call, load, protocol_of
 from alteraser.adapters._pickled import (
-    array, id_map, mentions, model_arrays, names, put_array, put_rows, read_pickle, same_rows, scalar, warn,
+    array,
+    id_map,
+    mentions,
+    model_arrays,
+    names,
+    put_array,
+    put_rows,
+    read_pickle,
+    same_rows,
+    scalar,
+    warn,
     write_pickle,
-)  # fmt: skip
+)
+from alteraser.adapters._pickling import dump
 from alteraser.adapters.contract import CONTAINER, Changed, Foreign, Holding, Loss, Sibling
 from alteraser.adapters.options import ForeignOptions
 from alteraser.errors import InvalidInput
@@ -128,7 +139,7 @@ def _model(tree: Any, path: Path) -> tuple[str, dict[str, Any]]:
     if kind is None or (kind == "mf" and attributes.get("backend", "cpu") != "cpu"):
         what = tree.function.name + (" on PyTorch" if kind else "")
         raise InvalidInput(
-            f"{path} is Cornac's {what}; MF (backend cpu) and BPR are known here. Train it again without the forget set",
+            f"{path} is Cornac's {what}; MF (backend cpu) and BPR are known here. Train again without the forget set",
             path=str(path),
         )
     return kind, attributes
@@ -144,7 +155,9 @@ def _pairs(table: Any, name: str, path: Path) -> list[tuple[Any, Any]]:
 
 def _ids(attributes: dict[str, Any], name: str, size: int, path: Path) -> IdMap:
     """Ids that have a row; a map may also hold those of a test set."""
-    pairs = [(key, scalar(row, name)) for key, row in _pairs(attributes.get(name), name, path) if type(key) is not tuple]
+    pairs = [
+        (key, scalar(row, name)) for key, row in _pairs(attributes.get(name), name, path) if type(key) is not tuple
+    ]
     return id_map([(key, row) for key, row in pairs if type(row) is not int or row < size], size, f"{path}: {name}")
 
 

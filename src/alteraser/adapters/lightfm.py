@@ -13,11 +13,22 @@ from typing import Any
 
 import numpy as np
 
-from alteraser.adapters._pickle import Call, dump, load, protocol_of
+from alteraser.adapters._pickle import Call, load, protocol_of
 from alteraser.adapters._pickled import (
-    array, id_map, mentions, model_arrays, names, put_array, put_rows, read_pickle, same_rows, scalar, warn,
+    array,
+    id_map,
+    mentions,
+    model_arrays,
+    names,
+    put_array,
+    put_rows,
+    read_pickle,
+    same_rows,
+    scalar,
+    warn,
     write_pickle,
-)  # fmt: skip
+)
+from alteraser.adapters._pickling import dump
 from alteraser.adapters.contract import Changed, Foreign, Holding, Sibling
 from alteraser.adapters.options import ForeignOptions
 from alteraser.errors import IntegrityError, InvalidInput
@@ -31,7 +42,12 @@ SETTINGS = ("no_components", "learning_schedule", "loss", "learning_rate", "user
 TABLES = {"users": "user_embeddings", "items": "item_embeddings", "user_biases": "user_biases",
           "item_biases": "item_biases"}  # fmt: skip
 ACCUMULATORS = {
-    side: (f"{side}_embedding_gradients", f"{side}_embedding_momentum", f"{side}_bias_gradients", f"{side}_bias_momentum")
+    side: (
+        f"{side}_embedding_gradients",
+        f"{side}_embedding_momentum",
+        f"{side}_bias_gradients",
+        f"{side}_bias_momentum",
+    )
     for side in ("user", "item")
 }
 
@@ -47,7 +63,7 @@ class LightFM:
         return mentions(path, b"lightfm.lightfm")
 
     def read(self, path: Path, options: ForeignOptions) -> Foreign:
-        """See ``contract.Adapter.read``. Ids come from ``--users-map``: the pickled ``Dataset`` or its ``mapping()``."""
+        """See ``contract.Adapter.read``. Ids: ``--users-map``, the pickled ``Dataset`` or its ``mapping()``."""
         attributes = _model(read_pickle(path, EXACT, allow=options.allow_pickle), path)
         warn(path)
         settings = {name: scalar(attributes[name], name) for name in SETTINGS if attributes.get(name) is not None}
@@ -83,8 +99,8 @@ class LightFM:
         for table, size, side in ((users, sizes[0], "users"), (items, sizes[1], "items")):
             if len(table) != size:
                 raise IntegrityError(
-                    f"{source} has {len(table):,} {side}, the model {size:,} rows: it is another data set, or the model "
-                    "has further features, of which a row belongs to nobody and cannot be forgotten in here",
+                    f"{source} has {len(table):,} {side}, the model {size:,} rows: it is another data set, or the "
+                    "model has further features, of which a row belongs to nobody and cannot be forgotten in here",
                     path=str(source),
                 )
         found = [
@@ -153,8 +169,8 @@ def _mappings(tree: Any, path: Path) -> tuple[dict[Any, Any], dict[Any, Any]]:
         raise InvalidInput(f"{path} has no mappings of users and items", path=str(path))
     if users != user_features or items != item_features:
         raise InvalidInput(
-            f"{path} has features that are not users or items; a row of such a model is shared, and cannot be forgotten "
-            "in here",
+            f"{path} has features that are not users or items; a row of such a model is shared, and cannot be "
+            "forgotten in here",
             path=str(path),
         )
     return users, items

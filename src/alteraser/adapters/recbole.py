@@ -137,8 +137,8 @@ class RecBole:
         stale = [name for name in PROPAGATED if name in state.further and name not in changed.further]
         if stale and (changed.users is not None or changed.items is not None):
             raise InvalidInput(
-                f"{foreign.path} keeps propagated embeddings ({', '.join(stale)}) of its last evaluation, which RecBole "
-                "would go on serving; they have to be changed along",
+                f"{foreign.path} keeps propagated embeddings ({', '.join(stale)}) of its last evaluation, which "
+                "RecBole would go on serving; they have to be changed along",
                 path=str(foreign.path),
             )
         for name, value in changed.further.items():
@@ -263,9 +263,7 @@ def _moments(
     return tuple(found)
 
 
-def _settings(
-    config: Mapping[str, Any], layout: Layout, options: ForeignOptions, path: Path
-) -> dict[str, Any]:
+def _settings(config: Mapping[str, Any], layout: Layout, options: ForeignOptions, path: Path) -> dict[str, Any]:
     names = (*EVERYWHERE, *layout.settings)
     settings = {name: config[name] for name in names if isinstance(config.get(name), str | int | float | list)}
     sampling = config.get("train_neg_sample_args")

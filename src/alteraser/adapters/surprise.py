@@ -1,8 +1,8 @@
 """Surprise dumps: a pickle of {predictions, algo}, of which SVD (with or without biases) has rows to forget in.
 
 The algorithm carries its training set: ``trainset.ur`` and ``ir`` hold every rating twice, and the id maps are there
-too. Forgotten ratings leave both lists, an erased user leaves ``ur`` and the maps (so that Surprise does not know them),
-and predictions, which the old model made, are dropped. Row numbers stay as they are.
+too. Forgotten ratings leave both lists, an erased user leaves ``ur`` and the maps (so that Surprise does not know
+them), and predictions, which the old model made, are dropped. Row numbers stay as they are.
 """
 
 from __future__ import annotations
@@ -13,11 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from alteraser.adapters._pickle import Call, dump, load, protocol_of
+from alteraser.adapters._pickle import Call, load, protocol_of
 from alteraser.adapters._pickled import (
-    id_map, mentions, model_arrays, names, put_rows, read_pickle, same_rows, scalar, warn,
+    id_map,
+    mentions,
+    model_arrays,
+    names,
+    put_rows,
+    read_pickle,
+    same_rows,
+    scalar,
+    warn,
     write_pickle,
-)  # fmt: skip
+)
+from alteraser.adapters._pickling import dump
 from alteraser.adapters.contract import CONTAINER, Changed, Foreign, Holding, Loss, Sibling
 from alteraser.adapters.options import ForeignOptions
 from alteraser.errors import InvalidInput
@@ -91,7 +100,9 @@ class Surprise:
         found = []
         for each in sorted(path.parent.iterdir()):
             if each != path and each.is_file() and self.recognizes(each):
-                found.append(Sibling(each, "another dump of Surprise, with all its ratings", "Forget in it, or delete it."))
+                found.append(
+                    Sibling(each, "another dump of Surprise, with all its ratings", "Forget in it, or delete it.")
+                )
         return tuple(found)
 
 
@@ -107,7 +118,7 @@ def _algorithm(tree: Any, path: Path) -> Call:
         raise InvalidInput(f"{path} is not a dump of a Surprise algorithm ({what})", path=str(path))
     if (algorithm.function.module, algorithm.function.name) != SVD:
         raise InvalidInput(
-            f"{path} is Surprise's {algorithm.function.name}; only SVD has rows that can be forgotten in. It holds every "
+            f"{path} is Surprise's {algorithm.function.name}; only SVD has rows to forget in. It holds every "
             "rating it was trained on: train it again without the forget set, and delete this file",
             path=str(path),
         )
@@ -154,8 +165,9 @@ def _scrub(trainset: dict[str, Any], changed: Changed, mean: float) -> None:
     for raw in [raw for raw, row in maps.items() if row in erased]:
         del maps[raw]
     inner = trainset.get("_inner2raw_id_users")
-    for row in erased if isinstance(inner, dict) else ():
-        inner.pop(row, None)
+    if isinstance(inner, dict):
+        for row in erased:
+            inner.pop(row, None)
 
 
 def _holds(tree: Any) -> tuple[Holding, ...]:
@@ -177,4 +189,3 @@ def _loss(settings: dict[str, Any]) -> Loss:
 
 
 ADAPTER = Surprise()
-
