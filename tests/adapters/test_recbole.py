@@ -16,7 +16,7 @@ from alteraser.adapters._pickle import Call
 from alteraser.adapters._pickled import array
 from alteraser.adapters._recbole_enmf import RecBoleENMF
 from alteraser.adapters._recbole_ids import maps, read_dump
-from alteraser.adapters._recbole_neural import CrossEntropy, GraphBPR
+from alteraser.adapters._recbole_neural import GraphBPR
 from alteraser.adapters._torch_zip import Archive
 from alteraser.adapters.recbole import ADAPTER
 from alteraser.errors import IntegrityError, InvalidInput, NotFound
@@ -272,14 +272,6 @@ def test_options_that_contradict_the_checkpoint_are_refused() -> None:
         read("BPR", ForeignOptions(regularization=0.5))
     with pytest.raises(InvalidInput, match=r"--explicit contradicts"):
         read("BPR", ForeignOptions(implicit=False))
-
-
-def test_unregularized_cross_entropy_asks_for_a_ridge() -> None:
-    foreign = read("NeuMF")
-    assert isinstance(foreign.loss, CrossEntropy)
-    data = training_data(foreign)
-    with pytest.raises(InvalidInput, match="--regularization"):
-        replace(foreign.loss, weight_decay=0.0).forget(Task(foreign, data, data, data))
 
 
 def test_siblings_and_their_scrubbing(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 NeuMF and its halves (X. He et al., WWW 2017) are trained by binary cross-entropy on every interaction and
 ``sample_num`` uniformly drawn items beside it. On average that is the logistic loss over all cells, a missing cell of
 user u weighing sample_num · |D_u| / n, with Adam's weight decay ω as ridge N(1 + sample_num) ω / 2 for N interactions.
-Tables are forgotten in by Hessian-free Newton rows on that loss, the layers stay as they are; dropout, which is noise
-about the same mean only to first order, is left out. Needs PyTorch.
+Tables are forgotten in by Hessian-free Newton rows on that loss, the layers stay as they are. Early stopping is taken
+for the ridge it amounts to; dropout, which is noise about the same mean only to first order, is left out. Needs PyTorch.
 
 LightGCN (X. He et al., SIGIR 2020) is trained by BPR on embeddings propagated over the graph of all interactions, so
 that every row's loss goes through its neighbors' histories; it is read, checked, and not forgotten in here.
@@ -13,7 +13,7 @@ that every row's loss goes through its neighbors' histories; it is read, checked
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -106,11 +106,6 @@ class CrossEntropy:
 
     def forget(self, task: Task) -> Erased:
         """Hessian-free Newton on rows, users then items. Raises DependencyMissing without PyTorch."""
-        if not self.weight_decay:
-            raise InvalidInput(
-                f"{task.foreign.path} was trained without weight decay, by steps that stopped early: its loss has no "
-                "minimum that forgetting could go to. Name the weight decay it is to have with --regularization"
-            )
         require("torch", "torch", f"forgetting in {self.name}")
         import torch
 
@@ -125,12 +120,13 @@ class CrossEntropy:
             here = {name: value.to(p.dtype) for name, value in phi.items()}
             return logits(self.kind, p, q, here, torch.relu)
 
-        def problem(data: Interactions) -> Any:
-            return ScoredProblem(self.objective(data), data, dtype.type, link="logistic", score=score)
+        def problem(loss: CrossEntropy, data: Interactions) -> Any:
+            return ScoredProblem(loss.objective(data), data, dtype.type, link="logistic", score=score)
 
         original = Factors(np.array(foreign.users), np.array(foreign.items), np.ones(foreign.shape[2], dtype))
+        fitted = self._fitted(problem(self, task.before), original)
         erasing = Erasing(
-            original, problem(task.before), problem(task.after), Erasing.rows(task.removed.user_rows),
+            original, problem(fitted, task.before), problem(fitted, task.after), Erasing.rows(task.removed.user_rows),
             Erasing.rows(task.removed.indices), task.threads,
         )  # fmt: skip
         eraser = AltEraser(task.tolerance, task.max_passes, solver="hf-newton", memory=0, limits=None, escalate=False)
@@ -141,6 +137,21 @@ class CrossEntropy:
             route=outcome.route, solver="hf-newton", push=erasing.push, training_floor=erasing.start.floor,
             objective_before=erasing.start.objective, objective_after=outcome.objective, trace=outcome.trace,
         )  # fmt: skip
+
+    def _fitted(self, problem: Any, original: Factors) -> CrossEntropy:
+        """This loss with the ridge that holds the factors where they are, where that is more than the weight decay.
+
+        Early stopping keeps parameters small as a ridge does, and without either the loss has no minimum to go to. With
+        ∇L = ∇D + 2λΘ, the ridge under which Θ neither grows nor shrinks is −⟨∇D, Θ⟩ / 2‖Θ‖².
+        """
+        from alteraser.solvers.stationarity import evaluate
+
+        found, stated = evaluate(problem, original), problem.objective.regularization
+        along = float(np.vdot(found.user_gradient, original.users) + np.vdot(found.item_gradient, original.items))
+        square = float(np.square(original.users).sum() + np.square(original.items).sum())
+        ridge = max(stated, stated - along / (2 * square)) if square else stated
+        samples = len(problem.interactions) * (1.0 + self.negatives)
+        return replace(self, weight_decay=2 * ridge / samples)
 
 
 @dataclass(frozen=True)

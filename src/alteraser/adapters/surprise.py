@@ -89,7 +89,9 @@ class Surprise:
             for name in ("users", "items", "user_biases", "item_biases"):
                 put_rows(attributes, dict(users="pu", items="qi", user_biases="bu", item_biases="bi")[name],
                          getattr(changed, name))  # fmt: skip
-            _scrub(_trainset(attributes, foreign.path), changed, foreign.offset)
+            mean = float(foreign.offset if changed.offset is None else changed.offset)
+            biased = foreign.hyperparameters["biased"]
+            _scrub(_trainset(attributes, foreign.path), changed, mean if biased else None)
             if isinstance(tree, dict):
                 tree["predictions"] = [] if tree.get("predictions") else None
             content = dump(tree, protocol_of(content) or 4)
@@ -140,8 +142,11 @@ def _mean(trainset: dict[str, Any]) -> float:
     return float(np.mean(ratings)) if ratings else 0.0
 
 
-def _scrub(trainset: dict[str, Any], changed: Changed, mean: float) -> None:
-    """Take the forgotten ratings out of both lists and the erased users out of lists and maps."""
+def _scrub(trainset: dict[str, Any], changed: Changed, mean: float | None) -> None:
+    """Take the forgotten ratings out of both lists and the erased users out of lists and maps.
+
+    ``mean`` is the global mean that goes with the biases; None lets Surprise work it out again.
+    """
     users, items = changed.removed
     gone = set(zip(users.tolist(), items.tolist(), strict=True))
     erased = set(changed.erased_users.tolist())
@@ -160,7 +165,7 @@ def _scrub(trainset: dict[str, Any], changed: Changed, mean: float) -> None:
                 dropped += len(stay)
         trainset[name].pairs = kept
     trainset["n_ratings"] = int(scalar(trainset["n_ratings"], "n_ratings")) - dropped
-    trainset["_global_mean"] = float(mean if changed.offset is None else changed.offset)
+    trainset["_global_mean"] = mean
     maps = trainset["_raw2inner_id_users"]
     for raw in [raw for raw, row in maps.items() if row in erased]:
         del maps[raw]
