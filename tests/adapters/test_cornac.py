@@ -22,7 +22,6 @@ from alteraser.interactions import Interactions
 
 FOLDER = FIXTURES / "cornac"
 ALLOWED = ForeignOptions(allow_pickle=True)
-pytestmark = pytest.mark.filterwarnings("ignore:.*is a pickle")
 
 
 class CornacContract(AdapterContract):

@@ -21,7 +21,6 @@ from alteraser.interactions import Interactions
 
 FOLDER = FIXTURES / "lightfm"
 ALLOWED = ForeignOptions(allow_pickle=True, users_map=FOLDER / "dataset.pickle")
-pytestmark = pytest.mark.filterwarnings("ignore:.*is a pickle")
 
 
 class TestLightFM(AdapterContract):

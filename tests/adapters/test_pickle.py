@@ -27,8 +27,6 @@ from alteraser.adapters._pickling import dump
 from alteraser.adapters._torch_zip import TENSORS, Archive
 from alteraser.errors import AltEraserError, IntegrityError, InvalidInput, ResourceLimit
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*is a pickle")
-
 
 def nothing(module: str, name: str) -> bool:
     return False

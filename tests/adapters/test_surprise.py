@@ -11,14 +11,13 @@ from contract import FIXTURES, AdapterContract
 
 from alteraser.adapters import Changed, Foreign, ForeignOptions
 from alteraser.adapters._pickle import load
-from alteraser.adapters._pickled import scalar
+from alteraser.adapters._pickled import PICKLE, scalar
 from alteraser.adapters.surprise import ADAPTER
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.interactions import Interactions
 
 FOLDER = FIXTURES / "surprise"
 ALLOWED = ForeignOptions(allow_pickle=True)
-pytestmark = pytest.mark.filterwarnings("ignore:.*is a pickle")
 
 
 def ratings(foreign: Foreign) -> Interactions:
@@ -106,11 +105,10 @@ def test_nothing_forgotten_is_left_in_the_dump(tmp_path: Path) -> None:
     assert [scalar(v, "") for v in left["_raw2inner_id_items"].values()] == list(range(20))
 
 
-def test_needs_consent_and_warns() -> None:
+def test_needs_consent_and_says_what_it_is() -> None:
     with pytest.raises(InvalidInput, match=r"svd.dump is a pickle.*--allow-pickle"):
         ADAPTER.read(FOLDER / "svd.dump", ForeignOptions())
-    with pytest.warns(UserWarning, match=r"svd.dump is a pickle: whatever opens it"):
-        ADAPTER.read(FOLDER / "svd.dump", ALLOWED)
+    assert ADAPTER.read(FOLDER / "svd.dump", ALLOWED).holds[0] == PICKLE
 
 
 def test_models_without_rows_are_named() -> None:

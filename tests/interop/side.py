@@ -1,7 +1,7 @@
 """Side environments: pinned versions of real libraries that cannot live beside us, each made once and kept.
 
-They are made where ALTERASER_SIDE says (a folder; ``.venv-interop`` in the repository without it). Scripts run in them by
-path, and answer with one line of JSON.
+They are made where ALTERASER_SIDE says (a folder; ``.venv-interop`` in the repository without it). Scripts run in them
+by path, and answer with one line of JSON.
 """
 
 from __future__ import annotations

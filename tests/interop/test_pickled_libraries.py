@@ -17,7 +17,7 @@ from alteraser.adapters import Changed, Erased, Foreign, ForeignOptions, Task, c
 from alteraser.adapters._recbole_neural import logits
 from alteraser.interactions import Interactions, Removal
 
-pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("ignore:.*is a pickle")]
+pytestmark = pytest.mark.interop
 HERE = Path(__file__).parent
 ALLOWED = ForeignOptions(allow_pickle=True)
 

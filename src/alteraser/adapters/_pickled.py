@@ -7,7 +7,6 @@ in either case with a dtype, a shape and the bytes. Only numbers and text are ta
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from alteraser.adapters._pickle import Allowed, Call, Global, load, protocol_of
+from alteraser.adapters.contract import Holding
 from alteraser.errors import IntegrityError, InvalidInput, NotFound, NumericFailure
 from alteraser.files import atomic_write
 from alteraser.ids import IdMap, as_id_array
@@ -36,10 +36,12 @@ NUMPY = {
 }  # fmt: skip
 """Names that arrays, random states and dictionaries need: constructors of plain data."""
 
-WARNING = (
-    "is a pickle: whatever opens it with its own library runs what it says. It was read here without running "
-    "anything; keep it only where you trust whoever made it"
+PICKLE = Holding(
+    "pickle",
+    "a program that whatever opens the file with its own library runs; here it was read as data, and nothing was run",
+    "written again from plain data alone; keep the file only where you trust whoever made the original",
 )
+"""What every pickled model holds, said wherever one is read."""
 
 
 def names(*more: tuple[str, str]) -> Allowed:
@@ -231,8 +233,3 @@ def put_rows(attributes: dict[str, Any], name: str, new: Array | None) -> None:
     """Exchange the array called ``name``, where there is a new one."""
     if new is not None:
         put_array(attributes[name], new)
-
-
-def warn(path: Path) -> None:
-    """Say what a pickle is, once a file."""
-    warnings.warn(f"{path} {WARNING}", stacklevel=3)

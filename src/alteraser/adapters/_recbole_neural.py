@@ -4,7 +4,8 @@ NeuMF and its halves (X. He et al., WWW 2017) are trained by binary cross-entrop
 ``sample_num`` uniformly drawn items beside it. On average that is the logistic loss over all cells, a missing cell of
 user u weighing sample_num · |D_u| / n, with Adam's weight decay ω as ridge N(1 + sample_num) ω / 2 for N interactions.
 Tables are forgotten in by Hessian-free Newton rows on that loss, the layers stay as they are. Early stopping is taken
-for the ridge it amounts to; dropout, which is noise about the same mean only to first order, is left out. Needs PyTorch.
+for the ridge it amounts to; dropout, which is noise about the same mean only to first order, is left out. Needs
+PyTorch.
 
 LightGCN (X. He et al., SIGIR 2020) is trained by BPR on embeddings propagated over the graph of all interactions, so
 that every row's loss goes through its neighbors' histories; it is read, checked, and not forgotten in here.
@@ -139,7 +140,7 @@ class CrossEntropy:
         )  # fmt: skip
 
     def _fitted(self, problem: Any, original: Factors) -> CrossEntropy:
-        """This loss with the ridge that holds the factors where they are, where that is more than the weight decay.
+        """The loss with the ridge that holds the factors where they are, where that is more than the weight decay.
 
         Early stopping keeps parameters small as a ridge does, and without either the loss has no minimum to go to. With
         ∇L = ∇D + 2λΘ, the ridge under which Θ neither grows nor shrinks is −⟨∇D, Θ⟩ / 2‖Θ‖².

@@ -16,6 +16,7 @@ import numpy as np
 
 from alteraser.adapters._pickle import Call, load, protocol_of
 from alteraser.adapters._pickled import (
+    PICKLE,
     array,
     id_map,
     mentions,
@@ -26,7 +27,6 @@ from alteraser.adapters._pickled import (
     read_pickle,
     same_rows,
     scalar,
-    warn,
     write_pickle,
 )
 from alteraser.adapters._pickling import dump
@@ -62,7 +62,6 @@ class Cornac:
     def read(self, path: Path, options: ForeignOptions) -> Foreign:
         """See ``contract.Adapter.read``."""
         tree = read_pickle(path, _readable, allow=options.allow_pickle)
-        warn(path)
         kind, attributes = _model(tree, path)
         settings = {name: scalar(attributes[name], name) for name in SETTINGS if attributes.get(name) is not None}
         for option, asked in (("--alpha", options.alpha), ("--missing-weight", options.missing_weight),
@@ -173,7 +172,7 @@ def _leave(table: Any, changed: Changed) -> None:
 
 
 def _holds(attributes: dict[str, Any]) -> tuple[Holding, ...]:
-    found = [Holding("uid_map", "the ids of all users", "ids of erased users taken out")]
+    found = [PICKLE, Holding("uid_map", "the ids of all users", "ids of erased users taken out")]
     if attributes.get("init_params"):
         found.append(Holding("init_params", "the tables that training began from", "dropped"))
     if attributes.get("train_set") is not None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from alteraser.adapters._pickle import Call, load, protocol_of
 from alteraser.adapters._pickled import (
+    PICKLE,
     array,
     id_map,
     mentions,
@@ -25,7 +26,6 @@ from alteraser.adapters._pickled import (
     read_pickle,
     same_rows,
     scalar,
-    warn,
     write_pickle,
 )
 from alteraser.adapters._pickling import dump
@@ -65,7 +65,6 @@ class LightFM:
     def read(self, path: Path, options: ForeignOptions) -> Foreign:
         """See ``contract.Adapter.read``. Ids: ``--users-map``, the pickled ``Dataset`` or its ``mapping()``."""
         attributes = _model(read_pickle(path, EXACT, allow=options.allow_pickle), path)
-        warn(path)
         settings = {name: scalar(attributes[name], name) for name in SETTINGS if attributes.get(name) is not None}
         asked = {"--alpha": options.alpha, "--missing-weight": options.missing_weight, "--loss": options.loss,
                  "--regularization": options.regularization}  # fmt: skip
@@ -178,9 +177,9 @@ def _mappings(tree: Any, path: Path) -> tuple[dict[Any, Any], dict[Any, Any]]:
 
 def _holds(attributes: dict[str, Any]) -> tuple[Holding, ...]:
     if not any(isinstance(attributes.get(name), Call) for group in ACCUMULATORS.values() for name in group):
-        return ()
+        return (PICKLE,)
     what = "sums of squared gradients and steps of every row, which follow its interactions"
-    return (Holding("gradients and momentum", what, "set back to their beginning in changed rows"),)
+    return (PICKLE, Holding("gradients and momentum", what, "set back to their beginning in changed rows"))
 
 
 ADAPTER = LightFM()

@@ -15,6 +15,7 @@ import numpy as np
 
 from alteraser.adapters._pickle import Call, load, protocol_of
 from alteraser.adapters._pickled import (
+    PICKLE,
     id_map,
     mentions,
     model_arrays,
@@ -23,7 +24,6 @@ from alteraser.adapters._pickled import (
     read_pickle,
     same_rows,
     scalar,
-    warn,
     write_pickle,
 )
 from alteraser.adapters._pickling import dump
@@ -55,7 +55,6 @@ class Surprise:
     def read(self, path: Path, options: ForeignOptions) -> Foreign:
         """See ``contract.Adapter.read``."""
         tree = read_pickle(path, _readable, allow=options.allow_pickle)
-        warn(path)
         algorithm = _algorithm(tree, path)
         attributes = algorithm.attributes
         settings = {name: scalar(attributes.get(name), name) for name in SETTINGS}
@@ -177,6 +176,7 @@ def _scrub(trainset: dict[str, Any], changed: Changed, mean: float | None) -> No
 
 def _holds(tree: Any) -> tuple[Holding, ...]:
     found = [
+        PICKLE,
         Holding("trainset.ur", "every rating, by user", "forgotten ratings taken out"),
         Holding("trainset.ir", "every rating, by item", "forgotten ratings taken out"),
         Holding("trainset ids", "the ids of all users", "ids of erased users taken out"),
