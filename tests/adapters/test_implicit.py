@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
 from contract import FIXTURES, AdapterContract
 
-from alteraser.adapters import ForeignOptions, implicit
-from alteraser.errors import IntegrityError, InvalidInput, NumericFailure
+from alteraser.adapters import implicit
 
 HERE = FIXTURES / "implicit"
 

@@ -47,7 +47,8 @@ class RecBoleContract(AdapterContract):
         again = self.read(out)
         rows = {"user": [3, 4, 6], "item": [2]}  # row i of ours is i + 1 there
         seen = 0
-        for side, _, tensor in foreign.state.moments:
+        for moment in foreign.state.moments:
+            side, tensor = moment.side, moment.tensor
             before, after = foreign.state.archive.array(tensor), again.state.archive.array(tensor)
             if not side:
                 np.testing.assert_array_equal(after, before)
@@ -71,7 +72,7 @@ class RecBoleContract(AdapterContract):
             moved = {name for name in before.namelist() if before.read(name) != after.read(name)}
         archive = foreign.state.archive
         tables = {tensor for places in foreign.state.tables for tensor, _ in places}
-        tables |= {tensor for side, _, tensor in foreign.state.moments if side}
+        tables |= {moment.tensor for moment in foreign.state.moments if moment.side}
         tables |= {foreign.state.further[name] for name in ("restore_user_e",) if name in foreign.state.further}
         assert moved == {f"{archive.root}/data/{tensor.key}" for tensor in tables}
 

@@ -34,6 +34,7 @@ ADAPTERS: dict[str, str] = {
     "lightfm": "alteraser.adapters.lightfm",
     "recbole": "alteraser.adapters.recbole",
     "surprise": "alteraser.adapters.surprise",
+    "torch": "alteraser.adapters.torch",
 }
 """Formats by their name on the command line, and the module that knows each."""
 

@@ -29,6 +29,9 @@ from alteraser.interactions import Interactions
 from alteraser.models import Factors, Objective
 
 Array = npt.NDArray[Any]
+PASSES = 60
+"""A perceptron's rows go on changing slowly for hundreds of passes, each as dear as an epoch."""
+
 KEPT = 1e-3
 """Rounding of float32 propagation is a thousandth of it."""
 
@@ -130,7 +133,8 @@ class CrossEntropy:
             original, problem(fitted, task.before), problem(fitted, task.after), Erasing.rows(task.removed.user_rows),
             Erasing.rows(task.removed.indices), task.threads,
         )  # fmt: skip
-        eraser = AltEraser(task.tolerance, task.max_passes, solver="hf-newton", memory=0, limits=None, escalate=False)
+        passes = min(task.max_passes, PASSES)
+        eraser = AltEraser(task.tolerance, passes, solver="hf-newton", memory=6, limits=None, escalate=False)
         outcome = eraser.erase(erasing, task.on_pass)
         return Erased(
             outcome.factors.users, outcome.factors.items, residual=outcome.residual, converged=outcome.converged,

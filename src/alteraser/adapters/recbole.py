@@ -22,6 +22,7 @@ import numpy.typing as npt
 from alteraser.adapters._pickle import Call
 from alteraser.adapters._pickled import NUMPY
 from alteraser.adapters._recbole_ids import is_dump, maps, recbole_class
+from alteraser.adapters._torch_state import Moment, moments_of, scrubbed, tensors_of
 from alteraser.adapters._torch_zip import TENSORS, Archive, Tensor, is_tensor, looks_like
 from alteraser.adapters.contract import Changed, Foreign, Holding, Loss, Sibling
 from alteraser.adapters.options import ForeignOptions
@@ -70,8 +71,7 @@ class State:
     tables: tuple[tuple[tuple[Tensor, int], ...], ...]
     """For users and items: (tensor, columns) side by side."""
     further: Mapping[str, Tensor]
-    moments: tuple[tuple[str, str, Tensor], ...]
-    """(side or "", parameter, tensor) of the optimizer."""
+    moments: tuple[Moment, ...]
     config: Mapping[str, Any]
 
 
@@ -93,7 +93,7 @@ class RecBole:
             raise InvalidInput(f"{path} is a file of torch.save, but not a RecBole checkpoint", path=str(path))
         config = _config(tree["config"], path)
         kind, layout = _kind(config, path)
-        tensors = _tensors(archive, tree.get("state_dict"), path)
+        tensors = tensors_of(archive, tree.get("state_dict"), path)
         users, items = (_side(archive, tensors, names, path) for names in (layout.users, layout.items))
         prefixes = tuple(layout.further.split())
         named = {name: tensor for name, tensor in tensors.items() if prefixes and name.startswith(prefixes)}
@@ -110,7 +110,7 @@ class RecBole:
         source = _source(options, path)
         if source is not None:
             user_ids, item_ids = maps(source, config, sizes)
-        moments = _moments(archive, tree, tensors, layout)
+        moments = moments_of(archive, tree.get("optimizer"), tensors, layout.users, layout.items)
         places = tuple(tuple((tensors[name], tensors[name].shape[1]) for name in names)
                        for names in (layout.users, layout.items))  # fmt: skip
         return Foreign(
@@ -145,15 +145,7 @@ class RecBole:
             if name not in state.further:
                 raise InvalidInput(f"{foreign.path} has no parameter {name!r}", path=str(foreign.path))
             changes[state.further[name]] = value
-        rows = {"user": np.union1d(changed.user_rows, changed.erased_users), "item": changed.item_rows}
-        for side, parameter, tensor in state.moments:
-            if side and rows[side].size:
-                moment = np.array(state.archive.array(tensor))
-                moment[1 + rows[side]] = 0
-                changes[tensor] = moment
-            elif not side and (parameter in changed.further or (not parameter and not changed.nothing)):
-                changes[tensor] = np.zeros(tensor.shape, tensor.kind)
-        state.archive.write(out, changes)
+        state.archive.write(out, changes | scrubbed(state.archive, state.moments, changed, first=1))
 
     def siblings(self, path: Path) -> tuple[Sibling, ...]:
         """Data set and loader dumps, ``.inter`` files and other checkpoints in the same folder, and RecBole's logs."""
@@ -208,14 +200,6 @@ def _kind(config: Mapping[str, Any], path: Path) -> tuple[str, Layout]:
     return kind, LAYOUTS[kind]
 
 
-def _tensors(archive: Archive, state: Any, path: Path) -> dict[str, Tensor]:
-    pairs = state.pairs if isinstance(state, Call) else list(state.items()) if isinstance(state, dict) else []
-    found = {str(name): archive.located(value, str(name)) for name, value in pairs if is_tensor(value)}
-    if not found:
-        raise IntegrityError(f"{path}: its state_dict holds no tensors", path=str(path))
-    return found
-
-
 def _side(archive: Archive, tensors: Mapping[str, Tensor], names: tuple[str, ...], path: Path) -> Array:
     """The tables called ``names``, side by side; a view of the file where it is one table."""
     for name in names:
@@ -238,29 +222,6 @@ def _propagated(archive: Archive, tree: Mapping[str, Any]) -> dict[str, Tensor]:
     other = tree.get("other_parameter")
     other = other if isinstance(other, dict) else {}
     return {name: archive.located(other[name], name) for name in PROPAGATED if is_tensor(other.get(name))}
-
-
-def _moments(
-    archive: Archive, tree: Mapping[str, Any], tensors: Mapping[str, Tensor], layout: Layout
-) -> tuple[tuple[str, str, Tensor], ...]:
-    """What the optimizer keeps of each parameter; parameter k is the k-th of the state_dict."""
-    optimizer = tree.get("optimizer")
-    if not isinstance(optimizer, dict) or not isinstance(optimizer.get("state"), dict):
-        return ()
-    names = list(tensors)
-    found = []
-    for key, entries in optimizer["state"].items():
-        name = names[key] if type(key) is int and 0 <= key < len(names) else ""
-        for entry, value in entries.items() if isinstance(entries, dict) else ():
-            if not is_tensor(value):
-                continue
-            tensor = archive.located(value, f"optimizer.{key}.{entry}")
-            if not tensor.shape:  # the count of steps
-                continue
-            known = bool(name) and tensors[name].shape == tensor.shape
-            side = "user" if name in layout.users else "item" if name in layout.items else ""
-            found.append((side if known else "", name if known else "", tensor))
-    return tuple(found)
 
 
 def _settings(config: Mapping[str, Any], layout: Layout, options: ForeignOptions, path: Path) -> dict[str, Any]:
@@ -304,7 +265,7 @@ def _source(options: ForeignOptions, path: Path) -> Path | None:
     return ours[0]
 
 
-def _holds(moments: tuple[tuple[str, str, Tensor], ...], further: Mapping[str, Tensor]) -> tuple[Holding, ...]:
+def _holds(moments: tuple[Moment, ...], further: Mapping[str, Tensor]) -> tuple[Holding, ...]:
     found = []
     if moments:
         found.append(
