@@ -128,8 +128,8 @@ def forget(
     push = _norm([new - old for new, old in zip(pushed, at_original, strict=True)])
     touched = (np.unique(removal.removed.user_rows), np.unique(removal.removed.indices))
     sweeps: tuple[Rows | None, ...] = (touched, None)
-    for rows in sweeps:
-        _minimize(lambda: value(removal.remaining), tables, rows, tolerance * push / 2, max_evaluations - counted[0])
+    for sweep in sweeps:
+        _minimize(lambda: value(removal.remaining), tables, sweep, tolerance * push / 2, max_evaluations - counted[0])
     gone = (removal.remaining.user_counts == 0) & (removal.removed.user_counts > 0)
     ended, left = gradient(removal.remaining)
     residual = _norm(left) / push if push else 0.0
