@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
+import pytest
 from contract import FIXTURES, AdapterContract
 
-from alteraser.adapters import implicit
+from alteraser.adapters import Foreign, ForeignOptions, implicit
+from alteraser.errors import IntegrityError, InvalidInput, NumericFailure
 
 HERE = FIXTURES / "implicit"
 
@@ -28,3 +33,81 @@ class TestBPR(ImplicitContract):
 
 class TestLogisticMF(ImplicitContract):
     fixture = HERE / "lmf.npz"
+
+
+# ------------------------------------------------------------------ files that are something else
+
+
+def saved(folder: Path, name: str = "als", **changes: object) -> Path:
+    """A fixture with some entries replaced, added, or (None) dropped."""
+    with np.load(HERE / f"{name}.npz") as loaded:
+        entries = dict(loaded) | changes
+    path = folder / "model.npz"
+    np.savez(path, **{key: value for key, value in entries.items() if value is not None})  # type: ignore[arg-type]
+    return path
+
+
+def read(path: Path, **options: object) -> Foreign:
+    return implicit.ADAPTER.read(path, ForeignOptions(**options))  # type: ignore[arg-type]
+
+
+def test_hyper_parameters_are_those_of_the_file() -> None:
+    foreign = read(HERE / "als.npz")
+    assert foreign.hyperparameters["alpha"] == 2.0
+    assert foreign.hyperparameters["regularization"] == 0.5
+    assert foreign.hyperparameters["use_cg"] is True
+    assert foreign.loss.formula == ("Σ c (y − p·q)², c = 2·|r|, y = [r > 0] + 1 Σ_missing (p·q)² + 0.5 (‖p‖² + ‖q‖²)")
+
+
+def test_an_option_that_contradicts_the_file() -> None:
+    with pytest.raises(InvalidInput, match=r"--alpha 40\.0 contradicts .*als\.npz, which says alpha = 2\.0"):
+        read(HERE / "als.npz", alpha=40.0)
+    with pytest.raises(InvalidInput, match=r"--regularization 1\.0 contradicts"):
+        read(HERE / "bpr.npz", regularization=1.0)
+    with pytest.raises(InvalidInput, match="--explicit contradicts"):
+        read(HERE / "als.npz", implicit=False)
+    with pytest.raises(InvalidInput, match="--alpha means nothing to a BPR model"):
+        read(HERE / "bpr.npz", alpha=2.0)
+    assert read(HERE / "als.npz", alpha=2.0).loss == read(HERE / "als.npz").loss
+
+
+def test_a_version_that_did_not_store_alpha_needs_it(tmp_path: Path) -> None:
+    path = saved(tmp_path, alpha=None)
+    with pytest.raises(InvalidInput, match="does not say its alpha: give it with --alpha"):
+        read(path)
+    assert read(path, alpha=2.0).loss == read(HERE / "als.npz").loss
+
+
+def test_models_that_are_not_factors(tmp_path: Path) -> None:
+    path = tmp_path / "knn.npz"
+    np.savez(
+        path, data=np.ones(3), indices=np.zeros(3, "i4"), indptr=np.arange(4), shape=np.array([3, 3]), K=np.array(2)
+    )
+    assert implicit.ADAPTER.recognizes(path)
+    with pytest.raises(InvalidInput, match="neighborhood model"):
+        read(path)
+    with pytest.raises(InvalidInput, match="has no item_factors"):
+        read(saved(tmp_path, item_factors=None))
+    with pytest.raises(InvalidInput, match="does not say which of implicit's models it is"):
+        read(saved(tmp_path, alpha=None, use_cg=None, cg_steps=None))
+
+
+def test_shapes_that_do_not_fit(tmp_path: Path) -> None:
+    with pytest.raises(IntegrityError, match=r"of 6 factors has 7: the factors and the item bias\. Biases are missing"):
+        read(saved(tmp_path, "bpr", user_factors=np.ones((40, 6), "f4"), item_factors=np.ones((25, 6), "f4")))
+    with pytest.raises(IntegrityError, match="the same type and number of columns"):
+        read(saved(tmp_path, item_factors=np.ones((25, 5), "f4")))
+    with pytest.raises(IntegrityError, match="the same type and number of columns"):
+        read(saved(tmp_path, item_factors=np.ones((25, 6))))
+    with pytest.raises(InvalidInput, match="user_factors is int64 of shape"):
+        read(saved(tmp_path, user_factors=np.ones((40, 6), "i8")))
+    with pytest.raises(IntegrityError, match=r"column 6 of user_factors must be 1 throughout in a LMF model"):
+        read(saved(tmp_path, "lmf", user_factors=np.zeros((40, 8), "f4")))
+
+
+def test_entries_that_are_not_finite_name_their_row(tmp_path: Path) -> None:
+    with np.load(HERE / "als.npz") as loaded:
+        users = loaded["user_factors"]
+    users[7, 2] = np.nan
+    with pytest.raises(NumericFailure, match="row 7 of user_factors"):
+        read(saved(tmp_path, user_factors=users))

@@ -226,12 +226,7 @@ def _holds(opened: Container) -> tuple[Holding, ...]:
 
 def _npy(path: Path) -> Region:
     with open(path, "rb") as file:
-        try:
-            version = np.lib.format.read_magic(file)
-            reader: Any = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}[version[0]]
-            shape, fortran, dtype = reader(file)
-        except (ValueError, KeyError, TypeError, SyntaxError, MemoryError, RecursionError) as cause:
-            raise IntegrityError(f"{path} has no readable .npy header ({cause})", path=str(path)) from cause
+        shape, fortran, dtype = npz.npy_header(file, str(path))
         offset = file.tell()
     if dtype.hasobject:
         raise InvalidInput(f"{path} is an array of Python objects, which is a pickle, and was not read", path=str(path))

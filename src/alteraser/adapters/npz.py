@@ -132,6 +132,20 @@ def open_npz(path: Path) -> Archive:
     return Archive(path, {member.name: member for member in members})
 
 
+def npy_header(file: IO[bytes], what: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """(shape, stored by columns, dtype) from the beginning of an ``.npy`` file, read up to its numbers.
+
+    Raises IntegrityError naming ``what``.
+    """
+    try:
+        version = np.lib.format.read_magic(file)
+        reader: Any = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}[version[0]]
+        shape, fortran, dtype = reader(file)
+    except Exception as cause:  # a header is a Python literal, and a bad one fails as Python's own parsers do
+        raise IntegrityError(f"{what} has no readable .npy header ({type(cause).__name__}); it is damaged") from cause
+    return shape, fortran, dtype
+
+
 def rewrite(archive: Archive, arrays: Mapping[str, Array], out: Path) -> None:
     """The same file at ``out`` with the numbers of ``arrays`` in place of theirs and their checksums; all or nothing.
 
@@ -148,7 +162,7 @@ def rewrite(archive: Archive, arrays: Mapping[str, Array], out: Path) -> None:
                 source.seek(member.payload)
                 crc = zlib.crc32(source.read(member.data - member.payload))
                 target.seek(member.data)
-                flat = array.T if member.fortran else array
+                flat = np.atleast_1d(array.T if member.fortran else array)
                 step = max(1, BLOCK // max(1, flat[:1].nbytes))
                 for start in range(0, len(flat), step):
                     raw = np.ascontiguousarray(flat[start : start + step]).tobytes()
@@ -206,17 +220,7 @@ def _member(path: Path, file: IO[bytes], info: zipfile.ZipInfo, directory: int) 
         )
     file.seek(payload)
     head = io.BytesIO(file.read(min(HEADER, info.file_size)))
-    try:
-        version = np.lib.format.read_magic(head)
-        reader: Any = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[
-            version
-        ]
-        shape, fortran, dtype = reader(head)
-    except (ValueError, KeyError, TypeError, SyntaxError, MemoryError, RecursionError) as cause:
-        raise IntegrityError(
-            f"{path}: {name!r} has no readable .npy header ({str(cause).splitlines()[0] if str(cause) else cause!r})",
-            path=str(path),
-        ) from cause
+    shape, fortran, dtype = npy_header(head, f"{path}: {name!r}")
     if dtype.hasobject:
         raise InvalidInput(
             f"{path}: {name!r} is an array of Python objects, which is a pickle, and was not read. implicit cannot "
