@@ -20,7 +20,7 @@ from alteraser.bench.paper.run import machine
 from alteraser.bench.paper.scene import build_scene
 from alteraser.bench.paper.store import Key, Record, Store
 from alteraser.bench.paper.watch import Clock
-from alteraser.interactions import Interactions, Removal
+from alteraser.interactions import Interactions
 from alteraser.neural.alternation import Alternating, erase, residual
 from alteraser.neural.loss import Loss
 from alteraser.neural.modules import KINDS, Recommender
@@ -99,7 +99,8 @@ def complete(record: Record, others: dict[str, Record]) -> Record:
 
 def fastest(records: dict[str, Record]) -> float:
     """CPU seconds of the fastest retraining: the first epoch of any run from a random start on the remaining data at
-    which the validation NDCG is ENOUGH of the best that the AdamW retraining reached."""
+    which the validation NDCG is ENOUGH of the best that the AdamW retraining reached.
+    """
     wanted = ENOUGH * max(entry["score"] for entry in records["retrain"]["trace"])
     times = [records["retrain"]["metrics"]["cpu_seconds"]]
     for name, record in records.items():
@@ -116,7 +117,7 @@ class Group:
         changed = {name: value for name, value in (("max_epochs", plan.max_epochs), ("factors", plan.factors)) if value}
         self.setting = replace(SETTINGS[kind], **changed)
         self.scene = build_scene(data, "noise", "validation", key.run, users=plan.users)
-        self.removal = Removal(self.scene.after, self.scene.forgotten, None)
+        self.removal = self.scene.before.remove(self.scene.forgotten)
         self.loss = Loss(
             regularization=self.setting.regularization, seed=key.run, close_draws=16 if kind == "lightgcn" else 64
         )
@@ -207,9 +208,8 @@ class Group:
 
     @cached_property
     def _retrained(self) -> tuple[Array, Array]:
-        module = self.module("retrain", 0)
-        return tuple(self._lists(module, METHODS["retrain"], rows) for rows in (self.scene.users, self.others))  # type:
-        ignore[return-value]
+        module, method = self.module("retrain", 0), METHODS["retrain"]
+        return self._lists(module, method, self.scene.users), self._lists(module, method, self.others)
 
     @cached_property
     def _independent(self) -> Array | None:
