@@ -65,7 +65,7 @@ def scores_of(foreign: Foreign) -> Any:
     """What RecBole's ``predict`` of the whole matrix should be."""
     P, Q = foreign.users, foreign.items
     if foreign.kind in ("neumf", "gmf", "mlp"):
-        found = logits(foreign.kind, P[:, None, :], Q[None, :, :], foreign.further, lambda x: np.maximum(x, 0))
+        found = logits(foreign.kind, P[:, None, :], Q[None, :, :], foreign.further)
         return 1 / (1 + np.exp(-found))
     h = foreign.further["H_i.weight"][0] if foreign.kind == "enmf" else 1.0
     return (P * h) @ Q.T

@@ -1,14 +1,11 @@
-"""RecBole's NeuMF, its halves GMF and MLP, and LightGCN: what they score, and what can be forgotten in them.
+"""RecBole's NeuMF, its halves GMF and MLP, and LightGCN: what they score, and forgetting in them.
 
 NeuMF and its halves (X. He et al., WWW 2017) are trained by binary cross-entropy on every interaction and
-``sample_num`` uniformly drawn items beside it. On average that is the logistic loss over all cells, a missing cell of
-user u weighing sample_num · |D_u| / n, with Adam's weight decay ω as ridge N(1 + sample_num) ω / 2 for N interactions.
-Tables are forgotten in by Hessian-free Newton rows on that loss, the layers stay as they are. Early stopping is taken
-for the ridge it amounts to; dropout, which is noise about the same mean only to first order, is left out. Needs
-PyTorch.
-
-LightGCN (X. He et al., SIGIR 2020) is trained by BPR on embeddings propagated over the graph of all interactions, so
-that every row's loss goes through its neighbors' histories; it is read, checked, and not forgotten in here.
+``sample_num`` uniformly drawn items beside it, LightGCN (X. He et al., SIGIR 2020) by BPR on embeddings propagated over
+the graph of all interactions. They are forgotten in by ``alteraser.neural``: damped Hessian-free Newton on the rows of
+the forget set, anchored, because early stopping ended the training before a minimum. Tables change, layers stay. Of
+RecBole's losses are left out: dropout, and LightGCN's penalty, a norm divided by the size of a batch, in whose place
+stands a small ridge. Needs PyTorch; reading and checking do not.
 """
 
 from __future__ import annotations
@@ -25,209 +22,156 @@ from alteraser.adapters.contract import Erased, Foreign, Task
 from alteraser.adapters.selfcheck import Measure, RowFault, SelfCheck
 from alteraser.errors import InvalidInput
 from alteraser.extras import require
-from alteraser.interactions import Interactions
-from alteraser.models import Factors, Objective
+from alteraser.interactions import Interactions, Removal
 
 Array = npt.NDArray[Any]
-PASSES = 60
-"""A perceptron's rows go on changing slowly for hundreds of passes, each as dear as an epoch."""
 
 KEPT = 1e-3
 """Rounding of float32 propagation is a thousandth of it."""
 
-HINT = (
-    "Look at the id maps, and whether these are the training interactions alone: RecBole splits what it loads."
-)  # fmt: skip
+PASSES = 1
+"""Passes over all rows after that over the rows of the forget set, at most: more were seen to bring nothing."""
+
+RIDGE = 1e-3
+"""λ where the checkpoint has no weight decay: curvature for rows of few interactions."""
+
+HINT = "Look at the id maps, and whether these are the training interactions alone: RecBole splits what it loads."
 
 
-def logits(kind: str, p: Any, q: Any, phi: Mapping[str, Any], relu: Callable[[Any], Any]) -> Any:
-    """Scores (…) of user rows p (…, d) and item rows q (…, d), in NumPy or PyTorch alike.
+# ---------------------------------------------------------------- scores
 
-    A NeuMF row is GMF's entries, then the perceptron's. The first layer acts on both embeddings side by side; here its
-    halves act on each, which is the same and broadcasts.
+
+def halves(phi: Mapping[str, Any], width: int, kind: str) -> tuple[Any, Any, Any, int]:
+    """(W_u, W_v, b, w) of the first layer, and how many of a row's ``width`` entries are GMF's.
+
+    RecBole's first layer acts on both embeddings side by side; its halves act on each, which is the same.
     """
-    weight, bias = phi["predict_layer.weight"][0], phi["predict_layer.bias"][0]
-    layers = sorted(
-        int(name.split(".")[2]) for name in phi if name.startswith("mlp_layers") and name.endswith("weight")
-    )
-    width = 0
-    score = bias
+    layer = _layers(phi)[0]
+    W, b = phi[f"mlp_layers.mlp_layers.{layer}.weight"], phi[f"mlp_layers.mlp_layers.{layer}.bias"]
+    half = W.shape[1] // 2
+    return W[:, :half].T, W[:, half:].T, b, width - half if kind == "neumf" else 0
+
+
+def _layers(phi: Mapping[str, Any]) -> list[int]:
+    """Numbers of the perceptron's linear layers."""
+    return sorted(int(name.split(".")[2]) for name in phi if name.startswith("mlp_layers") and name.endswith("weight"))
+
+
+def join(kind: str, a: Any, b: Any, phi: Mapping[str, Any], relu: Callable[[Any], Any], mf: int) -> Any:
+    """Scores (…) of parts: the first ``mf`` entries are multiplied, the rest added and put through the perceptron."""
+    weight, score = phi["predict_layer.weight"][0], phi["predict_layer.bias"][0]
     if kind != "mlp":
-        wide = phi[f"mlp_layers.mlp_layers.{layers[0]}.weight"].shape[1] // 2 if kind == "neumf" else 0
-        width = p.shape[-1] - wide
-        score = score + (p[..., :width] * q[..., :width]) @ weight[:width]
+        score = score + (a[..., :mf] * b[..., :mf]) @ weight[:mf]
     if kind != "gmf":
-        weights = [phi[f"mlp_layers.mlp_layers.{layer}.weight"] for layer in layers]
-        biases = [phi[f"mlp_layers.mlp_layers.{layer}.bias"] for layer in layers]
-        half = weights[0].shape[1] // 2
-        x = relu(p[..., width:] @ weights[0][:, :half].T + q[..., width:] @ weights[0][:, half:].T + biases[0])
-        for W, b in zip(weights[1:], biases[1:], strict=True):
-            x = relu(x @ W.T + b)
-        score = score + x @ weight[width:]
+        x = relu(a[..., mf:] + b[..., mf:])
+        for layer in _layers(phi)[1:]:
+            W, bias = (phi[f"mlp_layers.mlp_layers.{layer}.{part}"] for part in ("weight", "bias"))
+            x = relu(x @ W.T + bias)
+        score = score + x @ weight[mf:]
     return score
 
 
+def logits(kind: str, P: Array, Q: Array, phi: Mapping[str, Array]) -> Array:
+    """Scores (…) of user rows P (…, d) and item rows Q (…, d), which broadcast; a NeuMF row is GMF's, then MLP's."""
+    mf = P.shape[-1]
+    if kind != "gmf":
+        user, item, bias, mf = halves(phi, P.shape[-1], kind)
+        P = np.concatenate([P[..., :mf], P[..., mf:] @ user + bias], axis=-1)
+        Q = np.concatenate([Q[..., :mf], Q[..., mf:] @ item], axis=-1)
+    return np.asarray(join(kind, P, Q, phi, lambda x: np.maximum(x, 0), mf))
+
+
+def propagated(data: Interactions, P: Array, Q: Array, layers: int) -> tuple[Array, Array]:
+    """LightGCN's ē of all users and items: (1/(K + 1)) Σ_k (D^-½ A D^-½)^k E on the graph of ``data``, float64."""
+    from scipy.sparse import csr_array
+
+    left, right = ((counts + 1e-7) ** -0.5 for counts in (data.user_counts, data.item_counts))
+    edges = csr_array((left[data.user_rows] * right[data.indices], data.indices, data.indptr), shape=data.shape)
+    users, items = P.astype(np.float64), Q.astype(np.float64)
+    sums = [users, items]
+    for _ in range(layers):
+        users, items = edges @ items, edges.T @ users
+        sums = [sums[0] + users, sums[1] + items]
+    return sums[0] / (layers + 1), sums[1] / (layers + 1)
+
+
+# ---------------------------------------------------------------- the losses
+
+
 @dataclass(frozen=True)
-class CrossEntropy:
-    """The mean loss of NeuMF, GMF or MLP."""
+class Neural:
+    """What a neural recommender of RecBole's minimized."""
 
     kind: str
-    negatives: float
+    negatives: int
     """sample_num"""
     weight_decay: float
+    layers: int = 0
+    """Of LightGCN's propagation."""
 
     @property
     def name(self) -> str:
         """For people."""
-        return f"RecBole {dict(neumf='NeuMF', gmf='GMF', mlp='MLP')[self.kind]}"
+        names = {"neumf": "NeuMF", "gmf": "GMF", "mlp": "MLP", "lightgcn": "LightGCN"}
+        return f"RecBole {names[self.kind]}"
 
     @property
     def formula(self) -> str:
         """One line with the numbers in it."""
         penalty = f" + {self.weight_decay:g}/2 · samples (‖P‖² + ‖Q‖²)" if self.weight_decay else ""
-        return f"Σ_observed log(1 + exp(−s)) + {self.negatives:g}·|D_u|/n Σ_missing log(1 + exp(s)){penalty}"
-
-    def objective(self, data: Interactions) -> Objective:
-        """Weights and ridge, counted on ``data``; a_u = |D_u| over its mean."""
-        samples = len(data) * (1.0 + self.negatives)
-        mean = len(data) / max(data.shape[0], 1)
-        return Objective(
-            missing_weight=self.negatives * mean / max(data.shape[1], 1), missing_weighting="activity",
-            weight_exponent=1.0, regularization=samples * self.weight_decay / 2,
-        )  # fmt: skip
+        if self.kind == "lightgcn":
+            return f"Σ_D E_j log(1 + exp(s_uj − s_uv)){penalty}, s of embeddings propagated {self.layers} times"
+        return f"Σ_D [log(1 + exp(−s_uv)) + {self.negatives} E_j log(1 + exp(s_uj))]{penalty}"
 
     def check(self, foreign: Foreign, data: Interactions, *, threads: int = 0) -> SelfCheck:
-        """Do training pairs outrank others?"""
+        """Do training pairs outrank others? Of LightGCN also: are the embeddings it kept the propagation over ``data``?
 
-        def score(users: Array, items: Array) -> Array:
-            found = logits(
-                self.kind, foreign.users[users], foreign.items[items], foreign.further, lambda x: np.maximum(x, 0)
-            )
-            return np.asarray(found)
-
-        rank, faults = outranked(score, data)
-        return SelfCheck((rank,), faults, HINT)
-
-    def forget(self, task: Task) -> Erased:
-        """Hessian-free Newton on rows, users then items. Raises DependencyMissing without PyTorch."""
-        require("torch", "torch", f"forgetting in {self.name}")
-        import torch
-
-        from alteraser.autograd.cells import ScoredProblem
-        from alteraser.erasers import AltEraser
-        from alteraser.erasers import Task as Erasing
-
-        foreign, dtype = task.foreign, task.foreign.users.dtype
-        phi = {name: torch.from_numpy(np.array(value)) for name, value in foreign.further.items()}
-
-        def score(p: Any, q: Any) -> Any:
-            here = {name: value.to(p.dtype) for name, value in phi.items()}
-            return logits(self.kind, p, q, here, torch.relu)
-
-        def problem(loss: CrossEntropy, data: Interactions) -> Any:
-            return ScoredProblem(loss.objective(data), data, dtype.type, link="logistic", score=score)
-
-        original = Factors(np.array(foreign.users), np.array(foreign.items), np.ones(foreign.shape[2], dtype))
-        fitted = self._fitted(problem(self, task.before), original)
-        erasing = Erasing(
-            original, problem(fitted, task.before), problem(fitted, task.after), Erasing.rows(task.removed.user_rows),
-            Erasing.rows(task.removed.indices), task.threads,
-        )  # fmt: skip
-        passes = min(task.max_passes, PASSES)
-        eraser = AltEraser(task.tolerance, passes, solver="hf-newton", memory=6, limits=None, escalate=False)
-        outcome = eraser.erase(erasing, task.on_pass)
-        return Erased(
-            outcome.factors.users, outcome.factors.items, residual=outcome.residual, converged=outcome.converged,
-            passes=outcome.passes, products=outcome.products, rows_updated=outcome.rows_updated, reason=outcome.reason,
-            route=outcome.route, solver="hf-newton", push=erasing.push, training_floor=erasing.start.floor,
-            objective_before=erasing.start.objective, objective_after=outcome.objective, trace=outcome.trace,
-        )  # fmt: skip
-
-    def _fitted(self, problem: Any, original: Factors) -> CrossEntropy:
-        """The loss with the ridge that holds the factors where they are, where that is more than the weight decay.
-
-        Early stopping keeps parameters small as a ridge does, and without either the loss has no minimum to go to. With
-        ∇L = ∇D + 2λΘ, the ridge under which Θ neither grows nor shrinks is −⟨∇D, Θ⟩ / 2‖Θ‖².
+        There, ranks alone tell little: propagation over any data draws a user near the items of these data.
         """
-        from alteraser.solvers.stationarity import evaluate
-
-        found, stated = evaluate(problem, original), problem.objective.regularization
-        along = float(np.vdot(found.user_gradient, original.users) + np.vdot(found.item_gradient, original.items))
-        square = float(np.square(original.users).sum() + np.square(original.items).sum())
-        ridge = max(stated, stated - along / (2 * square)) if square else stated
-        samples = len(problem.interactions) * (1.0 + self.negatives)
-        return replace(self, weight_decay=2 * ridge / samples)
-
-
-@dataclass(frozen=True)
-class GraphBPR:
-    """LightGCN's loss; checked, not forgotten."""
-
-    layers: int
-    norm_weight: float
-
-    name = "RecBole LightGCN"
-
-    @property
-    def formula(self) -> str:
-        """One line with the numbers in it."""
-        return (
-            f"Σ_D E_j log(1 + exp(s_uj − s_uv)) + {self.norm_weight:g} (norms of the batch), s = ē_u·ē_v, ē = mean of "
-            f"{self.layers} propagations over the graph"
-        )
-
-    def propagated(self, data: Interactions, P: Array, Q: Array) -> tuple[Array, Array]:
-        """ē of all users and items: (1/(K + 1)) Σ_k (D^-½ A D^-½)^k E on the graph of ``data``."""
-        from scipy.sparse import csr_array
-
-        ones = np.ones(len(data), P.dtype)
-        left = (data.user_counts + 1e-7) ** -0.5
-        right = (data.item_counts + 1e-7) ** -0.5
-        weights = ones * left[data.user_rows] * right[data.indices]
-        edges = csr_array((weights, data.indices, data.indptr), shape=data.shape)
-        users, items = P, Q
-        sums = [P.astype(np.float64), Q.astype(np.float64)]
-        for _ in range(self.layers):
-            users, items = edges @ items, edges.T @ users
-            sums = [sums[0] + users, sums[1] + items]
-        return sums[0] / (self.layers + 1), sums[1] / (self.layers + 1)
-
-    def check(self, foreign: Foreign, data: Interactions, *, threads: int = 0) -> SelfCheck:
-        """Is what the checkpoint keeps of its last evaluation the propagation over ``data``? Do training pairs outrank?
-
-        Ranks alone tell little: propagation over any data draws a user near the items of these data.
-        """
-        users, items = self.propagated(data, foreign.users, foreign.items)
+        P, Q = foreign.users, foreign.items
+        if self.kind != "lightgcn":
+            rank, faults = outranked(lambda u, v: logits(self.kind, P[u], Q[v], foreign.further), data)
+            return SelfCheck((rank,), faults, HINT)
+        users, items = propagated(data, P, Q, self.layers)
         rank, faults = outranked(lambda u, v: np.einsum("id,id->i", users[u], items[v]), data)
-        measures = [rank]
         kept = foreign.further.get("restore_user_e")
-        if kept is not None and kept.shape == (users.shape[0] + 1, users.shape[1]):
-            off = np.linalg.norm(kept[1:] - users, axis=1) / np.maximum(np.linalg.norm(users, axis=1), 1e-12)
-            worst = float(off.max(initial=0.0))
-            measures.append(
-                Measure(
-                    "the kept embeddings' distance", worst, KEPT, worst <= KEPT,
-                    "‖kept ē_u − ē_u‖ / ‖ē_u‖ of the user furthest off, ē propagated over these data",
-                )
-            )  # fmt: skip
-            faults = tuple(
-                RowFault("user", int(row), float(off[row])) for row in np.argsort(-off)[:20] if off[row] > KEPT
-            )
-        return SelfCheck(tuple(measures), faults, HINT)
+        if kept is None or kept.shape != (users.shape[0] + 1, users.shape[1]):
+            return SelfCheck((rank,), faults, HINT)
+        off = np.linalg.norm(kept[1:] - users, axis=1) / np.maximum(np.linalg.norm(users, axis=1), 1e-12)
+        worst = float(off.max(initial=0.0))
+        meaning = "‖kept ē_u − ē_u‖ / ‖ē_u‖ of the user furthest off, ē propagated over these data"
+        measure = Measure("the kept embeddings' distance", worst, KEPT, worst <= KEPT, meaning)
+        furthest = [row for row in np.argsort(-off)[:20] if off[row] > KEPT]
+        return SelfCheck((rank, measure), tuple(RowFault("user", int(row), float(off[row])) for row in furthest), HINT)
 
     def forget(self, task: Task) -> Erased:
-        """InvalidInput, always."""
+        """Anchored Hessian-free Newton, then a pass over all rows if the tolerance does not hold.
+
+        Raises DependencyMissing without PyTorch.
+        """
+        require("torch", "torch", f"forgetting in {self.name}")
+        from alteraser.adapters._recbole_modules import forget
+
+        samples = len(task.before) * (1.0 if self.kind == "lightgcn" else 1.0 + self.negatives)
+        ridge = samples * self.weight_decay / 2 or RIDGE
+        removal = Removal(task.after, task.removed, task.removed.to_table())
+        erased = forget(self.kind, self.layers, self.negatives, ridge, task, removal, min(task.max_passes, PASSES))
+        if self.kind != "lightgcn":
+            return erased
+        users, items = propagated(task.after, erased.users, erased.items, self.layers)
+        kept = {}
+        for name, table in (("restore_user_e", users), ("restore_item_e", items)):
+            if name in task.foreign.further:
+                kept[name] = np.array(task.foreign.further[name])
+                kept[name][1:] = table  # [PAD] has no edges, and its row stays
+        return replace(erased, further=kept)
+
+
+def neural(kind: str, settings: Mapping[str, Any], decay: float) -> Neural:
+    """The loss of a checkpoint of this kind. Raises InvalidInput for settings that make no sense."""
+    negatives, layers = settings.get("negatives_sample_num", 1), settings.get("n_layers", 2)
+    if type(negatives) is not int or negatives < 1 or type(layers) is not int or layers < 1:
         raise InvalidInput(
-            f"{task.foreign.path} is a LightGCN: every embedding is trained through the histories of its neighbors, "
-            "and forgetting in a RecBole checkpoint of one is not supported. Retrain it without the forget set; "
-            "`alteraser inspect` says what else in the file and beside it holds the data",
-            path=str(task.foreign.path),
+            f"a checkpoint with sample_num = {negatives!r} and n_layers = {layers!r}; expected from 1 on"
         )
-
-
-def neural(kind: str, settings: Mapping[str, Any], decay: float) -> CrossEntropy | GraphBPR:
-    """The loss of a checkpoint of this kind."""
-    if kind == "lightgcn":
-        return GraphBPR(int(settings.get("n_layers", 2)), float(settings.get("reg_weight") or 0.0))
-    negatives = settings.get("negatives_sample_num", 1)
-    return CrossEntropy(kind, float(negatives) if isinstance(negatives, int | float) else 1.0, decay)
+    return Neural(kind, negatives, decay, layers if kind == "lightgcn" else 0)
