@@ -215,7 +215,11 @@ class RecBoleENMF:
         )  # fmt: skip
 
     def forget(self, task: Task) -> Erased:
-        """Exact row solves over the rows of the forget set, then accelerated passes over all, users first."""
+        """Exact row solves over the rows of the forget set, then accelerated passes over all, users first.
+
+        The end is the point with the least residual. The loss has soft directions (without a penalty it is the same for
+        P c and Q / c), so a model that early stopping ended moves in all its rows on the way to a minimum.
+        """
         with threadpool_limits(1):
             try:
                 return self._passes(task)
@@ -230,7 +234,7 @@ class RecBoleENMF:
         trace: list[PassRecord] = []
         touched = [np.unique(task.removed.user_rows), np.unique(task.removed.indices).astype(np.int64)]
         every = [np.arange(P.shape[0]), np.arange(Q.shape[0])]
-        updated, residual, best = 0, np.inf, np.inf
+        updated, lowest, best, reached = 0, np.inf, np.inf, (P, Q)
         history = Anderson(6, np.ones(Q.shape[0]))
         plain: Array | None = None  # what an extrapolated Q stands in for
         for number in range(task.max_passes + 1):
@@ -245,21 +249,26 @@ class RecBoleENMF:
             start, best = Q.copy(), value
             left = self.items(after, P, Q).solve(Q, rows[1])
             updated += rows[0].size + rows[1].size
-            if number and push:  # users are at their minimum, so the items' decrement is the residual of the point
-                residual = np.sqrt(left) / push
+            residual = None
+            if number and push:  # users are at their minimum, so the items' decrement is the residual of (P, start)
+                residual = float(np.sqrt(left)) / push
+                if residual < lowest:
+                    lowest, reached = residual, (P.copy(), start)
             trace.append(
                 PassRecord(
-                    number, "all" if number else "touched", value, residual if number else None,
+                    number, "all" if number else "touched", value, residual,
                     time.perf_counter() - began, rows[0].size + rows[1].size, plain is not None,
                 )
             )  # fmt: skip
             if task.on_pass:
                 task.on_pass(trace[-1])
-            if not push or residual <= task.tolerance / 2:  # what is measured below is the point after the item sweep
+            if not push or lowest <= task.tolerance / 2:  # half, for what rounding to the tables' type adds
                 break
             following = history.extrapolate(start, Q) if 0 < number < task.max_passes else None
             if following is not None:
                 Q, plain = following, Q
+        if np.isfinite(lowest):
+            P, Q = reached
         users, items = P.astype(dtype), Q.astype(dtype)
         residual = self._norm(after, users.astype(np.float64), items.astype(np.float64)) / (push or 1.0)
         converged = bool(residual <= task.tolerance)

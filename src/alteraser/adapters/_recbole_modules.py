@@ -13,8 +13,8 @@ from torch import Tensor
 from alteraser.adapters._recbole_neural import halves, join
 from alteraser.adapters.contract import Erased, Task
 from alteraser.interactions import Removal
-from alteraser.neural.alternation import Alternating, erase, residual
-from alteraser.neural.loss import Loss
+from alteraser.neural.alternation import Alternating, erase, parameters, residual
+from alteraser.neural.loss import Loss, SampledLoss
 from alteraser.neural.modules import LightGCN, Recommender
 
 Array = npt.NDArray[Any]
@@ -58,6 +58,18 @@ def _fill(module: Recommender, P: Array, Q: Array) -> None:
         module.item_embedding.data = torch.from_numpy(np.array(Q))
 
 
+def _holding(original: Recommender, task: Task, loss: Loss) -> float:
+    """The ridge under which the embeddings neither grow nor shrink: λ = −⟨∇D, Θ⟩ / 2‖Θ‖².
+
+    Early stopping keeps embeddings small as a ridge does; without either, the rows of a logistic loss have no end.
+    """
+    P, Q, phi = parameters(original)
+    slope = SampledLoss(original, task.before, loss).gradient(P, Q, phi)
+    along = float((slope.users * P).sum() + (slope.items * Q).sum())
+    square = float(P.square().sum() + Q.square().sum())
+    return max(0.0, -along / (2 * square)) if square else 0.0
+
+
 def forget(
     kind: str, layers: int, negatives: int, ridge: float, task: Task, removal: Removal, max_passes: int
 ) -> Erased:  # fmt: skip
@@ -72,8 +84,9 @@ def forget(
         _fill(found, foreign.users, foreign.items)
         return found
 
-    loss = Loss(negatives=negatives, draws=max(4, negatives), regularization=ridge, seed=task.seed)
     original = module()
+    loss = Loss(negatives=negatives, draws=max(4, negatives), regularization=0.0, seed=task.seed)
+    loss = loss.model_copy(update={"regularization": max(ridge, _holding(original, task, loss))})
     found: list[tuple[float, Recommender, float]] = []
     rows = products = 0
     for passes in range(max_passes + 1):

@@ -32,8 +32,8 @@ KEPT = 1e-3
 PASSES = 1
 """Passes over all rows after that over the rows of the forget set, at most: more were seen to bring nothing."""
 
-RIDGE = 1e-3
-"""λ where the checkpoint has no weight decay: curvature for rows of few interactions."""
+RIDGE = 0.1
+"""λ at least: anchored, it has no slope where forgetting begins, and keeps rows with little data from running away."""
 
 HINT = "Look at the id maps, and whether these are the training interactions alone: RecBole splits what it loads."
 
@@ -153,7 +153,7 @@ class Neural:
         from alteraser.adapters._recbole_modules import forget
 
         samples = len(task.before) * (1.0 if self.kind == "lightgcn" else 1.0 + self.negatives)
-        ridge = samples * self.weight_decay / 2 or RIDGE
+        ridge = max(samples * self.weight_decay / 2, RIDGE)
         removal = Removal(task.after, task.removed, task.removed.to_table())
         erased = forget(self.kind, self.layers, self.negatives, ridge, task, removal, min(task.max_passes, PASSES))
         if self.kind != "lightgcn":
