@@ -75,6 +75,11 @@ def test_sharing_and_cycles_survive() -> None:
     assert again["x"] is again["y"]
     assert again["x"][1][0] is again["x"]
     assert again["x"][1] is again["x"][2]
+    small: tuple[Any, ...] = ([],)
+    small[0].append(small)
+    for value in (knot, small):  # a tuple that is reached again before it is complete
+        again = pickle.loads(dump(load(pickle.dumps(value), "it", nothing)))
+        assert again[0][-1] is again
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
