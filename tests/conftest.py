@@ -21,6 +21,17 @@ settings.register_profile("shared-machine", deadline=None)  # speed is the bench
 settings.load_profile("shared-machine")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "interop: real libraries in side environments (make test-interop)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if "interop" not in config.getoption("markexpr", ""):
+        for item in items:
+            if "interop" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="asked for by -m interop alone"))
+
+
 def toy_interactions(
     m: int = 13,
     n: int = 9,

@@ -25,3 +25,9 @@ class TestSafetensors(ArraysContract):
 
 class TestFolder(ArraysContract):
     fixture = HERE / "pair"
+
+
+class TestLensKit(ArraysContract):
+    fixture = HERE / "lenskit.safetensors"
+    shape = (39, 24, 6)
+    options = ForeignOptions(loss="lenskit-als", alpha=2.0, regularization=0.5)

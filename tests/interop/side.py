@@ -21,6 +21,8 @@ REQUIREMENTS = {
     "recbole": ["torch==2.13.0", "recbole==1.2.1", "numpy<2", "setuptools<81", "scipy<1.11", "pandas<2.3"],
     "surprise": ["scikit-surprise==1.1.5"],
     "cornac": ["cornac==3.0.1"],
+    "implicit": ["implicit==0.7.3", "pyarrow==26.0.1"],
+    "lenskit": ["torch==2.13.0", "lenskit==2025.8.1", "safetensors==0.8.0"],
 }
 PYTHON = {"recbole": "python3.11"}
 

@@ -35,17 +35,14 @@ Array = npt.NDArray[Any]
 IN_PLACE = 256 << 20
 """Bytes of factors from which on nothing of their size is kept beside them."""
 
-BULK = 20
-"""A row this many times further off than nine tenths of the rows did not see the same data as they did."""
-
 
 @dataclass(frozen=True)
 class ALS:
     """A weighted squared error that alternating least squares minimizes.
 
     ``exact`` is the side that its trainer solves last (``either``: nobody knows; the better one is judged), ``leaves``
-    the residual of a row's normal equations that it leaves there: rounding for a Cholesky solve, more for a few steps
-    of conjugate gradients.
+    the residual of a row's normal equations that it typically leaves there: rounding for a Cholesky solve, more for a
+    few steps of conjugate gradients.
     """
 
     objective: Objective
@@ -55,9 +52,8 @@ class ALS:
     """What is added to α|r|."""
     exact: Literal["user", "item", "either"] = "item"
     leaves: float = 1e-2
-    iterative: bool = False
-    """True where ``leaves`` is typical rather than a bound: rows of a solver that stops early differ among each
-    other, so that a row is judged by the others as well."""
+    worst: float | None = None
+    """What it leaves in its worst row; None: no more than ``leaves``. A solver that stops early leaves rows unequal."""
     name: str = "implicit ALS"
 
     @property
@@ -98,8 +94,8 @@ class ALS:
         sides = ("user", "item") if self.exact == "either" else (self.exact,)
         found = [(side, self._residuals(problem, foreign, side, threads)) for side in sides]
         exact, residuals = min(found, key=lambda pair: _quantiles(pair[1])[0])
-        median, bulk, worst = _quantiles(residuals)
-        limit = min(max(self.leaves, BULK * bulk), 0.5) if self.iterative else self.leaves
+        median, worst = _quantiles(residuals)
+        limit = self.leaves if self.worst is None else self.worst
         what = "‖A x − b‖ / (‖A x‖ + ‖b‖) of the normal equations"
         measures = (
             Measure(f"the {exact} rows' median residual", median, self.leaves, median <= self.leaves, what),
@@ -181,8 +177,8 @@ class ALS:
         )  # fmt: skip
 
 
-def _quantiles(residuals: npt.NDArray[np.float64]) -> tuple[float, float, float]:
-    """Median, ninth decile and largest of those that are numbers."""
+def _quantiles(residuals: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Median and largest of those that are numbers."""
     some = residuals[~np.isnan(residuals)]
-    low, bulk, high = np.quantile(some, (0.5, 0.9, 1.0)) if some.size else (0.0, 0.0, 0.0)
-    return float(low), float(bulk), float(high)
+    low, high = np.quantile(some, (0.5, 1.0)) if some.size else (0.0, 0.0)
+    return float(low), float(high)

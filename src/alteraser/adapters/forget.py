@@ -173,14 +173,14 @@ def found_siblings(opened: Opened, out: Path | None = None) -> tuple[Sibling, ..
     if opened.source is not None:
         found.append(Sibling(opened.source, "the interactions", "--remaining writes them without what was forgotten"))
     found.extend(opened.adapter.siblings(opened.foreign.path))
-    unique: dict[Path, Sibling] = {}
+    best: dict[Path, Sibling] = {}
     for sibling in found:
         place = sibling.path.absolute()
-        if place not in unique or (unique[place].scrub is None and sibling.scrub is not None):
-            unique[place] = sibling
+        if place not in best or (best[place].scrub is None and sibling.scrub is not None):
+            best[place] = sibling
     if out is not None:
-        unique.pop(out.absolute(), None)
-    return tuple(unique.values())
+        best.pop(out.absolute(), None)
+    return tuple(best.values())
 
 
 @contextmanager

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from alteraser.adapters import npz
 from alteraser.adapters.als import ALS
 from alteraser.adapters.contract import Changed, Foreign, Loss, Sibling, settled
-from alteraser.adapters.mapped import check_finite
+from alteraser.adapters.mapped import check_finite, release
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.siblings import neighbors
 from alteraser.errors import IntegrityError, InvalidInput
@@ -134,11 +134,12 @@ def _check_shapes(path: Path, kind: str, users: Array, items: Array, hyper: dict
     d = width - EXTRA[kind]
     constant = {"als": [], "bpr": [(USERS, users, d)], "lmf": [(USERS, users, d), (ITEMS, items, d + 1)]}[kind]
     for name, array, column in constant:
-        if np.any(array[:, column] != 1):
+        wrong = np.flatnonzero(array[:, column] != 1)
+        release(array)
+        if wrong.size:
             raise IntegrityError(
                 f"{path}: column {column} of {name} must be 1 throughout in a {kind.upper()} model, where it meets the "
-                f"other side's bias; row {int(np.argmax(array[:, column] != 1))} has "
-                f"{array[int(np.argmax(array[:, column] != 1)), column]:g}"
+                f"other side's bias; row {int(wrong[0])} has {array[wrong[0], column]:g}"
             )
 
 
@@ -150,11 +151,9 @@ def _loss(path: Path, kind: str, hyper: dict[str, Any], dtype: Any, options: For
     )
     if kind == "als":
         alpha = float(settled("alpha", "--alpha", hyper.get("alpha"), options.alpha, path))
-        iterative = bool(hyper.get("use_cg", True))
-        return ALS(
-            Objective(missing_weight=1.0, regularization=regularization), alpha, exact="item", iterative=iterative,
-            leaves=1e-2 if iterative else (1e-4 if dtype == np.float32 else 1e-9),
-        )  # fmt: skip
+        leaves, worst = _leaves(bool(hyper.get("use_cg", True)), int(hyper.get("iterations") or 15), dtype)
+        objective = Objective(missing_weight=1.0, regularization=regularization)
+        return ALS(objective, alpha, exact="item", leaves=leaves, worst=worst)
     from alteraser.adapters.row_losses import implicit_bpr, implicit_lmf
 
     if options.alpha is not None:
@@ -162,6 +161,20 @@ def _loss(path: Path, kind: str, hyper: dict[str, Any], dtype: Any, options: For
     if kind == "bpr":
         return implicit_bpr(regularization, verify_negative_samples=bool(hyper["verify_negative_samples"]))
     return implicit_lmf(regularization, float(hyper["neg_prop"]), int(hyper["factors"]))
+
+
+def _leaves(iterative: bool, iterations: int, dtype: Any) -> tuple[float, float]:
+    """What training leaves in an item's normal equations: typically, and in the worst row.
+
+    Read off models of five public data sets, α from 1 to 40 and λ from 0.01 to 10, with some room: three steps of
+    conjugate gradients from the row of the iteration before left at most 0.002 and 0.013 after 15 iterations, 0.011
+    and 0.49 after three.
+    """
+    if not iterative:
+        rounding = 1e-4 if dtype == np.float32 else 1e-9
+        return rounding, rounding
+    leaves = min(max(1e-2, 0.3 / iterations**2), 0.3)
+    return leaves, 5 * leaves if iterations >= 10 else min(20 * leaves, 0.8)
 
 
 def _columns(foreign: Foreign, changed: Changed, side: str) -> Array:

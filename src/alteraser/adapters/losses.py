@@ -36,7 +36,7 @@ def _implicit(path: Path, options: ForeignOptions, factors: int) -> Loss:
     """C = α r, as in implicit."""
     alpha = float(settled("alpha", "--alpha", None, options.alpha, path))
     objective = Objective(missing_weight=1.0, regularization=_regularization(path, options))
-    return ALS(objective, alpha, exact="either", iterative=True)
+    return ALS(objective, alpha, exact="either", leaves=3e-3, worst=2e-2)
 
 
 def _lenskit(path: Path, options: ForeignOptions, factors: int) -> Loss:
@@ -49,14 +49,14 @@ def _lenskit(path: Path, options: ForeignOptions, factors: int) -> Loss:
 def _explicit(path: Path, options: ForeignOptions, factors: int) -> Loss:
     """Squared error on the observed ratings."""
     objective = Objective(missing_weight=0.0, regularization=_regularization(path, options))
-    return ALS(objective, exact="either", iterative=True, name="explicit ALS")
+    return ALS(objective, exact="either", leaves=3e-3, worst=2e-2, name="explicit ALS")
 
 
 def _weighted(path: Path, options: ForeignOptions, factors: int) -> Loss:
     """C = 1 on observed cells, w₀ on missing ones (ENMF; Chen et al., TOIS 2020)."""
     missing = float(settled("missing weight", "--missing-weight", None, options.missing_weight, path))
     objective = Objective(missing_weight=missing, regularization=_regularization(path, options))
-    return ALS(objective, 0.0, 1.0, exact="either", iterative=True, name="weighted MF")
+    return ALS(objective, 0.0, 1.0, exact="either", leaves=3e-3, worst=2e-2, name="weighted MF")
 
 
 def _svd(path: Path, options: ForeignOptions, factors: int) -> Loss:

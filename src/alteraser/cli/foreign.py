@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alteraser.cli import common
-from alteraser.errors import InvalidInput
+from alteraser.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from alteraser.adapters import Foreign, ForeignOptions, SelfCheck, Sibling
@@ -106,10 +106,15 @@ READING = ("user_column", "item_column", "threshold", "threshold_column", "dupli
 
 
 def is_foreign(model: Path, format: str | None) -> bool:
-    """Whether ``model`` is another library's: said so, a plain file, or a folder that an adapter recognizes."""
+    """Whether ``model`` is another library's: said so, a plain file, or a folder that an adapter recognizes.
+
+    Raises NotFound where there is nothing.
+    """
+    if not model.exists():
+        raise NotFound(f"there is no model at {model}; check the path", path=str(model))
     if format is not None:
         return True
-    if not model.exists() or (model / "model.json").is_file():
+    if (model / "model.json").is_file():
         return False
     if model.is_file():
         return True

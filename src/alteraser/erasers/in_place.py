@@ -18,7 +18,7 @@ from alteraser.erasers.driver import OnPass, PassRecord
 from alteraser.errors import Interrupted, InvalidInput
 from alteraser.models import Problem, Side
 from alteraser.solvers.ah_newton import AHNewton
-from alteraser.solvers.residuals import half_gradients, squared_gradient_norm
+from alteraser.solvers.residuals import fit, half_gradients, squared_gradient_norm
 from alteraser.solvers.rows import default_threads
 from alteraser.solvers.stationarity import block_solve
 
@@ -78,7 +78,7 @@ def _passes(
         raise InvalidInput(f"tolerance={tolerance}: expected a number above 0")
     push = push_of(before, after, P, Q, rank=rank, touched=touched, threads=threads)
     rest, _ = gradient_norm(before, P, Q, rank=rank, threads=threads)
-    _, objective_before = gradient_norm(after, P, Q, rank=rank, threads=threads)
+    objective_before = fit(after.users, Q, P, threads=threads) + ridge_of(after, P, Q)
     solver, trace, rows_updated = AHNewton(), list[PassRecord](), 0
 
     def solve(name: str, rows: Array | None = None) -> float:
@@ -142,10 +142,14 @@ def push_of(
 
 def gradient_norm(problem: Problem, P: Array, Q: Array, *, rank: int, threads: int) -> tuple[float, float]:
     """(‖∇L‖_{B⁻¹}, L) at padded factors, a block of rows at a time."""
-    users, fit = squared_gradient_norm(problem.users, Q, P, rank=rank, threads=threads)
+    users, fitted = squared_gradient_norm(problem.users, Q, P, rank=rank, threads=threads)
     items, _ = squared_gradient_norm(problem.items, P, Q, rank=rank, threads=threads)
-    ridge = sum(
+    return float(np.sqrt(users + items)), fitted + ridge_of(problem, P, Q)
+
+
+def ridge_of(problem: Problem, P: Array, Q: Array) -> float:
+    """Σ λρ ‖x‖² of both sides."""
+    return sum(
         float(np.dot(side.ridge.astype(np.float64), np.einsum("id,id->i", x, x, dtype=np.float64)))
         for side, x in ((problem.users, P), (problem.items, Q))
     )
-    return float(np.sqrt(users + items)), fit + ridge

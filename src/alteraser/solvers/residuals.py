@@ -57,6 +57,16 @@ def squared_gradient_norm(side: Side, other: Array, x: Array, *, rank: int, thre
     return total, fit
 
 
+def fit(side: Side, other: Array, x: Array, *, threads: int = 0) -> float:
+    """L without its ridge terms, from the rows of one side."""
+    threads = threads or default_threads()
+    gram = side.gram(other)
+    return sum(
+        half_gradients(side.part(start, stop), other, np.ascontiguousarray(x[start:stop]), gram, threads)[1]
+        for start, stop in _blocks(side)
+    )
+
+
 def half_gradients(side: Side, other: Array, x: Array, gram: Float64, threads: int) -> tuple[Float64, float]:
     """A x − b of every row (rows, d) and the sum of their shares of the fit; ``gram`` is ``side.gram(other)``."""
     from alteraser.solvers._kernels import gradient_rows

@@ -1,0 +1,184 @@
+"""forget and inspect on other libraries' files: what they answer, what they refuse, exit codes."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pytest
+from conftest import Run, tree
+
+FIXTURES = Path(__file__).parent.parent / "adapters" / "fixtures"
+CONTRACT = {
+    "model", "method", "solver", "passes", "products", "rows_updated", "seconds", "objective_before",
+    "objective_after", "residual", "converged", "interactions_before", "interactions_forgotten",
+    "interactions_unmatched", "users", "items", "format", "kind", "self_check", "siblings", "scrubbed",
+    "users_erased_whole", "rows_changed", "digest", "parent",
+}  # fmt: skip
+ON_DATA = " --data data.csv --rating plays --rows-are-ids"
+FORGET = "forget als.npz forget.csv" + ON_DATA
+
+
+@pytest.fixture
+def here(run: Run) -> Path:
+    """The working directory, with a model, its data and a forget set of two rows, one of them unmatched."""
+    folder = Path.cwd()
+    for name in ("als.npz", "als_cholesky.npz", "bpr.npz", "data.csv"):
+        shutil.copyfile(FIXTURES / "implicit" / name, folder / name)
+    pacsv.write_csv(pa.table({"user_id": [1, 3], "item_id": [4, 24]}), folder / "forget.csv")
+    pacsv.write_csv(pa.table({"user_id": [5]}), folder / "user.csv")
+    return folder
+
+
+def test_forget_answers_with_the_contract(run: Run, here: Path) -> None:
+    before = tree(here)
+    code, out, _ = run(FORGET + " --out new.npz --remaining rest.csv --json")
+    document = json.loads(out)
+    assert code == 0
+    assert set(document) >= CONTRACT
+    assert set(document["seconds"]) == {"read", "check", "solve", "write", "total"}
+    assert (document["format"], document["kind"]) == ("implicit", "als")
+    assert (document["interactions_forgotten"], document["interactions_unmatched"]) == (1, 1)
+    assert document["unmatched"] == [{"user_id": 3, "item_id": 24}]
+    assert document["converged"]
+    assert document["residual"] <= 1e-2
+    assert document["self_check"]["passed"]
+    assert "data.csv" in [sibling["path"] for sibling in document["siblings"]]
+    after = tree(here)
+    assert (document["parent"], document["digest"]) == (before["als.npz"], after["new.npz"])
+    assert {name: after[name] for name in before} == before
+    assert pacsv.read_csv("rest.csv").num_rows == 260
+    code, out, _ = run("inspect new.npz --data rest.csv --rating plays --rows-are-ids --json")
+    assert code == 0
+    assert json.loads(out)["self_check"]["passed"]
+
+
+def test_forget_for_people(run: Run, here: Path) -> None:
+    code, out, _ = run("forget als.npz user.csv" + ON_DATA + " --out new.npz")
+    assert code == 0
+    for words in ("implicit als", "8 interactions; 253 remain; 1 users erased whole", "passed:", "also look at"):
+        assert words in " ".join(out.split())
+    assert run("forget als.npz user.csv" + ON_DATA + " --out new2.npz -q")[1] == ""
+
+
+def test_dry_run_writes_nothing(run: Run, here: Path) -> None:
+    before = tree(here)
+    code, out, _ = run("forget als.npz user.csv" + ON_DATA + " --dry-run --json")
+    document = json.loads(out)
+    assert code == 0
+    assert (document["interactions_forgotten"], document["users_erased_whole"]) == (8, 1)
+    assert tree(here) == before
+
+
+def test_inspect_tells_what_is_there(run: Run, here: Path) -> None:
+    code, out, _ = run("inspect als.npz --json")
+    document = json.loads(out)
+    assert code == 0
+    assert (document["format"], document["kind"], document["dtype"]) == ("implicit", "als", "float32")
+    assert (document["users"], document["items"], document["factors"]) == (40, 25, 6)
+    assert document["hyperparameters"]["alpha"] == 2.0
+    assert document["loss"]["name"] == "implicit ALS"
+    assert document["id_maps"] is None
+    assert document["self_check"] is None
+    assert {"bpr.npz", "data.csv"} <= {Path(sibling["path"]).name for sibling in document["siblings"]}
+    code, out, _ = run("inspect bpr.npz")
+    assert code == 0
+    for words in ("implicit bpr", "40 users, 25 items, 6 factors", "give --users-map", "give --data to make it"):
+        assert words in " ".join(out.split())
+
+
+def test_inspect_ends_with_6_where_the_data_are_not_the_models(run: Run, here: Path) -> None:
+    code, out, _ = run("inspect als.npz --data data.csv --rows-are-ids --json")
+    document = json.loads(out)
+    assert code == 6
+    assert not document["self_check"]["passed"]
+    assert document["self_check"]["worst_rows"][0]["side"] == "item"
+    code, out, _ = run("inspect als.npz --data data.csv --rows-are-ids")
+    assert "FAILED" in out
+    assert "furthest off" in out
+
+
+def test_inspect_knows_models_of_alteraser(run: Run) -> None:
+    code, out, _ = run("inspect {w}/model --data {w}/data.csv --json")
+    document = json.loads(out)
+    assert code == 0
+    assert (document["format"], document["kind"]) == ("alteraser", "enmf")
+    assert document["self_check"]["passed"]
+    assert document["trained_on"]["users"] == 60
+    code, out, _ = run("inspect {w}/model --data {w}/forget.csv")
+    assert code == 6
+    assert "not what the model was trained on" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "message"),
+    [
+        (FORGET + " --out new.npz --alpha 40", 2, "--alpha 40.0 contradicts als.npz, which says alpha = 2.0"),
+        (FORGET + " --out new.npz --format spark-als", 2, "--format spark-als: unknown; there are"),
+        (FORGET + " --out new.npz --method retrain", 2, "--method means nothing to als.npz, a model of another"),
+        (FORGET + " --out new.npz --grown", 2, "--grown means nothing to als.npz"),
+        (FORGET + " --out new.npz --duplicates most", 2, "--duplicates: Input should be 'refuse'"),
+        (FORGET, 2, "--out is missing"),
+        (FORGET + " --out data.csv", 4, "data.csv exists already"),
+        ("forget als.npz forget.csv --data data.csv --out n.npz", 2, "--users-map, or --rows-are-ids"),
+        ("forget als.npz forget.csv --data data.csv --rows-are-ids --out n.npz", 6, "was not trained on these data"),
+        ("forget none.npz forget.csv --data data.csv --rows-are-ids --out n.npz", 3, "there is no model at none.npz"),
+        ("forget none.npz forget.csv --data data.csv --format implicit --out n.npz", 3, "there is no model at"),
+        ("forget data.csv forget.csv --data data.csv --out n.npz", 2, "data.csv is neither a model that alteraser"),
+        ("forget data.csv forget.csv --data data.csv --format implicit --out n.npz", 6, "damaged or no .npz file"),
+        (FORGET.replace("plays", "stars") + " --out n.npz", 2, "stars"),
+        (FORGET.replace("plays", "1+plays") + " --out n.npz", 2, "--rating: rating '1+plays' is neither a column nor"),
+        ("forget {w}/model {w}/forget.csv --data {w}/data.csv --out n --alpha 1", 2, "--alpha is for models of other"),
+        ("forget {w}/model {w}/forget.csv --data {w}/data.csv --out n --scrub", 2, "--scrub is for models of other"),
+        ("inspect {w}/model --rating plays", 2, "--rating is for models of other libraries"),
+    ],
+)  # fmt: skip
+def test_what_is_refused(run: Run, here: Path, line: str, code: int, message: str) -> None:
+    before = tree(here)
+    found, out, err = run(line + " --json")
+    assert (found, message in err) == (code, True), err
+    assert json.loads(out)["error"]["exit_code"] == code
+    assert tree(here) == before
+
+
+def test_a_tolerance_that_was_asked_for_and_not_reached(run: Run, here: Path) -> None:
+    code, out, _ = run(FORGET + " --out new.npz --tolerance 1e-9 --max-passes 2 --json")
+    assert code == 8
+    assert not json.loads(out)["converged"]
+    assert Path("new.npz").exists()
+
+
+def test_the_check_can_be_overruled(run: Run, here: Path) -> None:
+    code, out, _ = run("forget als.npz forget.csv --data data.csv --rows-are-ids --out new.npz --unchecked --json")
+    assert code == 0
+    assert not json.loads(out)["self_check"]["passed"]
+
+
+def test_files_made_to_harm(run: Run, here: Path) -> None:
+    pickled = io.BytesIO()
+    np.lib.format.write_array(pickled, np.array([{}], dtype=object), allow_pickle=True)
+    with np.load("als.npz") as loaded:
+        entries = dict(loaded)
+    np.savez("pickle.npz", **entries)
+    with zipfile.ZipFile("pickle.npz", "a") as file:
+        file.writestr("seed.npy", pickled.getvalue())
+    np.savez_compressed("bomb.npz", **entries | {"user_factors": np.zeros((1 << 18, 6), "f4")})
+    before = tree(here)
+    for name, message in (("pickle", "which is a pickle, and was not read"), ("bomb", "and was not unpacked")):
+        code, _, err = run(FORGET.replace("als.npz", f"{name}.npz") + " --out new.npz")
+        assert code == 2
+        assert message in err
+    assert tree(here) == before
+
+
+def test_the_remaining_data_are_taken_back_when_forgetting_fails(run: Run, here: Path) -> None:
+    before = tree(here)
+    code, _, _ = run("forget als.npz forget.csv --data data.csv --rows-are-ids --out n.npz --remaining rest.csv")
+    assert code == 6
+    assert tree(here) == before
