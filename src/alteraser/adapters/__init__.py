@@ -29,8 +29,13 @@ from alteraser.errors import InvalidInput, NotFound
 
 ADAPTERS: dict[str, str] = {
     "arrays": "alteraser.adapters.arrays",
+    "cornac": "alteraser.adapters.cornac",
     "implicit": "alteraser.adapters.implicit",
+    "lightfm": "alteraser.adapters.lightfm",
+    "recbole": "alteraser.adapters.recbole",
     "spark": "alteraser.adapters.spark",
+    "surprise": "alteraser.adapters.surprise",
+    "torch": "alteraser.adapters.torch",
 }
 """Formats by their name on the command line, and the module that knows each."""
 

@@ -29,7 +29,13 @@ from alteraser.ids import IdMap
 
 Array = npt.NDArray[Any]
 
-PAIRS = (("user_embeddings", "item_embeddings"), ("user_factors", "item_factors"), ("users", "items"))
+PAIRS = (
+    ("user_embeddings", "item_embeddings"), ("user_factors", "item_factors"), ("users", "items"),
+    ("user_embedding.weight", "item_embedding.weight"), ("user_embeddings.weight", "item_embeddings.weight"),
+    ("user_factors.weight", "item_factors.weight"),
+)  # fmt: skip
+"""The last three are what PyTorch's state dicts are called, saved as safetensors."""
+
 MAPS = (".parquet", ".json", ".csv")
 GRAM = ("OtOr", "_OtOr")
 DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from alteraser.adapters.mapped import changed_rows
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.selfcheck import SelfCheck
 from alteraser.erasers.driver import OnPass
-from alteraser.errors import NotFound
+from alteraser.errors import AltEraserError, NotFound
 from alteraser.files import check_output
 from alteraser.interactions import Interactions, Removal
 
@@ -132,8 +132,11 @@ def forget_foreign(
         scrubbed, siblings = [], []
         for sibling in found_siblings(opened, out):
             if scrub and sibling.scrub is not None:
-                sibling.scrub(foreign, changed)
-                scrubbed.append(sibling.path)
+                try:
+                    sibling.scrub(foreign, changed)
+                    scrubbed.append(sibling.path)
+                except AltEraserError as cause:  # the model is written; what stays as it was is said
+                    siblings.append(replace(sibling, scrub=None, advice=cause.message))
             else:
                 siblings.append(sibling)
     return ForeignErasure(foreign, out, check, erased, changed, removal, tuple(siblings), tuple(scrubbed), seconds)

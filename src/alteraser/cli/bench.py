@@ -84,14 +84,7 @@ def paper(
             raise InvalidInput(f"--scenario {name!r}: there are {SCENARIOS}")
     _one_of("--model", model, ("enmf", "gmf"))
     _one_of("--missing-weighting", missing_weighting, ("uniform", "popularity", "activity"))
-    folders = data_folders(data)
-    if datasets is not None:
-        wanted = _names(datasets, "--datasets")
-        known = {folder.name: folder for folder in folders}
-        missing = [name for name in wanted if name not in known]
-        if missing:
-            raise InvalidInput(f"--datasets: {', '.join(missing)} not in {data}; there are {', '.join(known)}")
-        folders = tuple(known[name] for name in wanted)
+    folders = _only(data_folders(data), datasets, data)
     file = load_hyperparameters(hyperparameters)
     if factors:
         file = HyperParameterFile(**{
@@ -111,6 +104,66 @@ def paper(
             records = run_plan(plan, store, on_cell)
         except (KeyboardInterrupt, Interrupted):
             done = sum(store.record(key) is not None for _, key in plan.cells())
+            raise Interrupted(f"interrupted; {done} of {total} cells are in {out}, the same command goes on") from None
+    written = write_report(store.folder, records, plan)
+    document: dict[str, Any] = {
+        "cells": len(records), "out": str(out), **{name: str(path) for name, path in written.items()},
+        "seconds": screen.timing(),
+    }  # fmt: skip
+    screen.result(document, [(name, str(value)) for name, value in document.items() if name != "seconds"])
+    return 0
+
+
+@app.command("neural")
+def neural(
+    data: DataFolder,
+    runs: Annotated[int, typer.Option("--runs", min=1, help="Splits, each with its own seed.")] = 1,
+    models: Annotated[
+        str, typer.Option("--models", help="gmf, mlp, neumf, bpr, lightgcn, separated by commas, or all.")
+    ] = "all",
+    methods: Annotated[str, typer.Option("--methods", help="Names separated by commas, or all.")] = "all",
+    datasets: Annotated[
+        str | None, typer.Option("--datasets", help="Only these of the folder, with commas.", show_default="all")
+    ] = None,
+    users: Annotated[int, typer.Option("--users", min=1, help="Users who ask for forgetting.")] = 64,
+    max_epochs: Annotated[
+        int, typer.Option("--max-epochs", min=0, help="Cap on epochs of training; 0: each model's own.")
+    ] = 0,
+    factors: Annotated[int, typer.Option("--factors", min=0, help="Length of the embeddings; 0: the models' own.")] = 0,
+    out: Annotated[Path, typer.Option("--out", help="Folder for cells and results; given again, it goes on.")] = Path(
+        "bench-neural"
+    ),
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Workers; times are CPU seconds.")] = 1,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
+) -> int:
+    """Forget in neural recommenders: AltEraser, warm-started AdamW and retraining, side by side.
+
+    Half as many false clicks as they have true ones are given to --users users, trained in, and forgotten. Every
+    finished cell is stored under --out; the same command again goes on. Writes report.md and results.parquet.
+
+    Example: alteraser bench neural --data sets --runs 1 --out results
+    """
+    from alteraser.bench.neural.methods import KINDS, METHODS, choose
+    from alteraser.bench.paper.run import data_folders
+    from alteraser.extras import require
+
+    kinds = choose(_names(models, "--models"), KINDS, "model")
+    chosen = choose(_names(methods, "--methods"), METHODS, "method")
+    require("torch", "torch", "bench neural")
+    from alteraser.bench.neural.report import write_report
+    from alteraser.bench.neural.run import Plan, run_plan
+    from alteraser.bench.paper.store import Store
+
+    folders = _only(data_folders(data), datasets, data)
+    plan = Plan(folders, kinds, chosen, runs, users, max_epochs, factors, threads)
+    screen, store = common.Screen(json, quiet), Store(out)
+    total = len(list(plan.cells()))
+    with screen.phase("solve", ""), _progress(screen, total) as on_cell:
+        try:
+            records = run_plan(plan, store, on_cell)
+        except (KeyboardInterrupt, Interrupted):
+            done = sum(store.record(key) is not None for _, _, key in plan.cells())
             raise Interrupted(f"interrupted; {done} of {total} cells are in {out}, the same command goes on") from None
     written = write_report(store.folder, records, plan)
     document: dict[str, Any] = {
@@ -164,6 +217,17 @@ def _names(text: str, option: str) -> list[str]:
     if not names:
         raise InvalidInput(f"{option} {text!r}: expected names separated by commas")
     return names
+
+
+def _only(folders: tuple[Path, ...], datasets: str | None, data: Path) -> tuple[Path, ...]:
+    if datasets is None:
+        return folders
+    wanted = _names(datasets, "--datasets")
+    known = {folder.name: folder for folder in folders}
+    missing = [name for name in wanted if name not in known]
+    if missing:
+        raise InvalidInput(f"--datasets: {', '.join(missing)} not in {data}; there are {', '.join(known)}")
+    return tuple(known[name] for name in wanted)
 
 
 def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:

@@ -146,9 +146,9 @@ class HFNewton:
         import torch
 
         slope = (gradient * direction).sum(1).clamp(max=0)
-        length = torch.ones_like(losses)
+        length = torch.ones_like(losses, dtype=x.dtype)  # losses may be summed in a wider type than rows are kept in
         accepted = (full <= losses + SUFFICIENT * slope) & (full <= losses)
-        rounding = torch.finfo(losses.dtype).eps * losses.abs()
+        rounding = torch.finfo(x.dtype).eps * losses.abs()
         for _ in range(HALVINGS):
             # what a shorter step could still gain is lost in the loss's own digits: such a row is where it will end
             hopeless = length * -slope < rounding

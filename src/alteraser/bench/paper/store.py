@@ -51,16 +51,24 @@ class Store:
 
     def factors(self, key: Key) -> Factors:
         """The model of a finished cell."""
-        path = self._path(key, ".safetensors")
-        try:
-            arrays = load(path.read_bytes())
-        except FileNotFoundError:
-            raise IntegrityError(f"{path} is gone; delete {path.with_suffix('.json').name} and run again") from None
+        arrays = self.arrays(key)
         return Factors(arrays["users"], arrays["items"], arrays["prediction"])
 
+    def arrays(self, key: Key) -> dict[str, Any]:
+        """The arrays of a finished cell, by name."""
+        path = self._path(key, ".safetensors")
+        try:
+            return dict(load(path.read_bytes()))
+        except FileNotFoundError:
+            raise IntegrityError(f"{path} is gone; delete {path.with_suffix('.json').name} and run again") from None
+
     def put(self, key: Key, record: Record, factors: Factors) -> None:
-        """Store a finished cell: the model first, so that a record never stands without it."""
+        """Store a finished cell."""
         arrays = {"users": factors.users, "items": factors.items, "prediction": factors.prediction}
+        self.put_arrays(key, record, arrays)
+
+    def put_arrays(self, key: Key, record: Record, arrays: dict[str, Any]) -> None:
+        """Store a finished cell: the model first, so that a record never stands without it."""
         replace_file(self._path(key, ".safetensors"), save({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
         text = json.dumps(_plain(record), indent=1, ensure_ascii=False, allow_nan=False)
         replace_file(self._path(key, ".json"), text.encode())

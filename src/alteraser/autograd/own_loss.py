@@ -1,0 +1,177 @@
+"""Forgetting in a PyTorch recommender by its own loss, whatever it is.
+
+The module names its embedding tables and the loss it was trained on, as a function of interactions. Both tables are
+taken to a minimum of that loss on what remains, first in the rows of the forget set, then in all rows, by L-BFGS with a
+strong Wolfe line search (Liu & Nocedal 1989); everything else in the module stays as it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from alteraser.autograd.module import _table
+from alteraser.errors import InvalidInput, NotFound, NumericFailure
+from alteraser.interactions import Interactions
+
+Loss = Callable[[torch.nn.Module, Tensor, Tensor], Tensor]
+"""(module, user rows (N,), item rows (N,)) → its loss on these interactions, a scalar; the same for the same rows."""
+
+Rows = tuple[npt.NDArray[Any], npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What ``forget`` arrived at."""
+
+    module: Any
+    """A copy of the module, its tables changed."""
+    residual: float
+    """‖∇L_{D_r}(Θ_u)‖ / ‖∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)‖ over both tables."""
+    converged: bool
+    training_floor: float
+    """‖∇L_{D_a}(Θ_a)‖ over the same; above 1 training had left more than this deletion brings about."""
+    loss_before: float
+    """L_{D_r}(Θ_a)"""
+    loss_after: float
+    evaluations: int
+    """Of the loss and its gradient."""
+
+
+def forget(
+    module: torch.nn.Module,
+    interactions: Interactions,
+    forget_set: Any,
+    *,
+    loss: Loss,
+    users: str = "user_embedding",
+    items: str = "item_embedding",
+    tolerance: float = 1e-2,
+    max_evaluations: int = 500,
+    whole_users: bool = False,
+) -> Forgotten:
+    """Make ``module`` forget ``forget_set`` by its own ``loss``; ``module`` and ``interactions`` are not changed.
+
+    Args:
+        module: a recommender with an embedding table per side; row i of a table belongs to row i of ``interactions``.
+        interactions: what it was trained on.
+        forget_set: as for ``alteraser.forget``.
+        loss: its loss on some interactions; the regularization belongs to it, and negatives have to be drawn by a fixed
+            seed: called twice with the same rows it must answer the same.
+        users: name of the submodule with the user embeddings; ``items`` likewise.
+        items: see ``users``.
+        tolerance: share of the deletion's push that may stay.
+        max_evaluations: cap on evaluations of the loss.
+        whole_users: forget everything of the users in ``forget_set``; their rows become zero.
+
+    Raises:
+        InvalidInput: tables that are missing or do not fit, a loss that changes from call to call. NotFound: nothing to
+            forget is in the data. NumericFailure: a loss that is not finite.
+
+    >>> class MF(torch.nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.user_embedding, self.item_embedding = torch.nn.Embedding(6, 2), torch.nn.Embedding(6, 2)
+    >>> def squares(m, u, v):
+    ...     P, Q = m.user_embedding.weight, m.item_embedding.weight
+    ...     return ((1 - (P[u] * Q[v]).sum(-1)) ** 2).sum() + 0.1 * (P.square().sum() + Q.square().sum())
+    >>> data = Interactions.from_pairs([(u, v) for u in range(6) for v in range(u % 3, 6, 3)])
+    >>> forget(MF(), data, [(0, 0)], loss=squares).converged
+    True
+    """
+    copy = deepcopy(module)
+    tables = [_table(copy, name) for name in (users, items)]
+    for table, rows, name in zip(tables, interactions.shape, (users, items), strict=True):
+        if table.shape[0] != rows:
+            raise InvalidInput(
+                f"{name} has {table.shape[0]} rows, the data have {rows}: give data in the module's rows"
+            )
+    removal = interactions.remove(forget_set, whole_users=whole_users)
+    if len(removal.removed) == 0:
+        raise NotFound("nothing to forget: no row of the forget set is in the data")
+    wanted = [parameter.requires_grad for parameter in copy.parameters()]
+    copy.requires_grad_(False)
+    for table in tables:
+        table.requires_grad_(True)
+
+    counted = [0]
+
+    def value(data: Interactions) -> Tensor:
+        counted[0] += 1
+        device = tables[0].device
+        u, v = (torch.from_numpy(np.array(rows, np.int64)).to(device) for rows in (data.user_rows, data.indices))
+        found = loss(copy, u, v)
+        if not torch.isfinite(found):
+            raise NumericFailure(f"the loss is {float(found.detach())}; was the module trained to a finite one?")
+        return found
+
+    def gradient(data: Interactions) -> tuple[float, list[Tensor]]:
+        found = value(data)
+        return float(found.detach()), list(torch.autograd.grad(found, tables))
+
+    before, at_original = gradient(interactions)
+    again, _ = gradient(interactions)
+    if before != again:
+        raise InvalidInput(
+            f"the loss of the same interactions is {before:.9g} and {again:.9g}: draw its negatives and its dropout "
+            "by a fixed seed, or switch them off"
+        )
+    started, pushed = gradient(removal.remaining)
+    push = _norm([new - old for new, old in zip(pushed, at_original, strict=True)])
+    touched = (np.unique(removal.removed.user_rows), np.unique(removal.removed.indices))
+    sweeps: tuple[Rows | None, ...] = (touched, None)
+    for sweep in sweeps:
+        _minimize(lambda: value(removal.remaining), tables, sweep, tolerance * push / 2, max_evaluations - counted[0])
+    gone = (removal.remaining.user_counts == 0) & (removal.removed.user_counts > 0)
+    ended, left = gradient(removal.remaining)
+    residual = _norm(left) / push if push else 0.0
+    with torch.no_grad():
+        tables[0][torch.from_numpy(gone).to(tables[0].device)] = 0
+    for parameter, required in zip(copy.parameters(), wanted, strict=True):
+        parameter.requires_grad_(required)
+    floor = _norm(at_original) / push if push else 0.0
+    return Forgotten(copy, residual, residual <= tolerance, floor, started, ended, counted[0])
+
+
+def _minimize(
+    value: Callable[[], Tensor],
+    tables: list[Tensor],
+    rows: Rows | None,
+    goal: float,
+    evaluations: int,
+) -> None:
+    """L-BFGS on ``rows`` of the tables, all for None, until the gradient's norm is ``goal``, or so many evaluations."""
+    if evaluations < 2:
+        return
+    masks = None
+    if rows is not None:
+        masks = [torch.zeros(len(table), 1, dtype=table.dtype, device=table.device) for table in tables]
+        for mask, chosen in zip(masks, rows, strict=True):
+            mask[torch.from_numpy(np.array(chosen, np.int64)).to(mask.device)] = 1
+    size = float(sum(table.numel() for table in tables)) ** 0.5
+    optimizer = torch.optim.LBFGS(
+        tables, max_iter=20 if masks else evaluations, max_eval=evaluations, history_size=20,
+        line_search_fn="strong_wolfe", tolerance_grad=goal / size, tolerance_change=0.0,
+    )  # fmt: skip
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        found = value()
+        for place, part in enumerate(torch.autograd.grad(found, tables)):
+            tables[place].grad = part if masks is None else part * masks[place]
+        return found.detach()
+
+    optimizer.step(closure)
+    optimizer.zero_grad()
+
+
+def _norm(parts: list[Tensor]) -> float:
+    return math.sqrt(sum(float(part.double().square().sum()) for part in parts))

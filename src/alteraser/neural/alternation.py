@@ -1,0 +1,230 @@
+"""Alternating second-order erasing (Liu et al., RecSys 2022, Algorithm 1) in losses that are not quadratic.
+
+    touched users, touched items, Φ;   then, pass after pass, all users, all items, Φ
+
+each by damped Hessian-free Newton (Martens, ICML 2010) on the loss of the remaining data, warm-started at the original.
+
+**Anchored** (the default): a model that early stopping ended is not at a minimum of its loss, and a solver let loose on
+its rows would go on training, not forget. So what is minimized is
+
+    L̃(Θ) = L_{D_r}(Θ) − ∇L_{D_a}(Θ_a)·Θ
+
+of which the original would be a stationary point had nothing been deleted. At Θ_a its gradient is exactly the
+deletion's push ∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a); rows that the deletion does not reach stay where they are, and one
+undamped Newton step is the influence-function answer (Koh & Liang, ICML 2017) block by block. Because the anchor holds
+for any sample of the terms, those of users who asked for nothing may be sampled: what was sampled away has no gradient
+at Θ_a, only curvature. Without the anchor it is the paper's method, on all terms.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from alteraser.errors import InvalidInput, NumericFailure
+from alteraser.interactions import Interactions, Removal
+from alteraser.neural.loss import Gradient, Loss, SampledLoss, SideName, flattened, unflattened
+from alteraser.neural.modules import Recommender
+from alteraser.solvers.hf_newton import HFNewton
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Alternating:
+    """How to erase."""
+
+    passes: int = 0
+    """Passes over all rows after the first one, which is over the users and items of the forget set."""
+    anchored: bool = True
+    items: bool = True
+    """Solve item rows."""
+    phi: bool = False
+    """Take a step in Φ, the parameters that are no embeddings, at the end of every pass: measured, it doubles the time
+    and moves the lists by nothing that shows."""
+    newton: HFNewton = field(default_factory=lambda: HFNewton(steps=2, products=8, damping=0.1))
+    """For the users of the first pass."""
+    rough: HFNewton = field(default_factory=lambda: HFNewton(steps=1, products=6, damping=0.1))
+    """For all other rows."""
+    block: HFNewton = field(default_factory=lambda: HFNewton("gauss-newton", steps=2, products=4, damping=10.0))
+    """For Φ and for rows that are solved together: the Gauss–Newton matrix, because away from a minimum the Hessian of
+    a score that is not linear in what is solved for need not be positive."""
+    sample: int = 20_000
+    """Interactions of users who asked for nothing whose terms are taken, 0 for all; all if not anchored."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One half-pass, for the trace."""
+
+    number: int
+    """The pass it belongs to; 0 is that over the touched rows."""
+    part: str
+    """``user``, ``item`` or ``phi``."""
+    rows: int
+    products: int
+    removed: float
+    """How much its rows' (anchored) losses fell."""
+    seconds: float
+
+
+@dataclass
+class Erased:
+    """What the loop did to the module it was given."""
+
+    trace: list[Step]
+    push: float
+    """‖∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)‖"""
+
+
+OnStep = Callable[[Step], None]
+
+
+def parameters(module: Recommender) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """Copies of (P, Q, Φ)."""
+    phi = {name: value.detach().clone() for name, value in module.phi().items()}
+    return module.user_embedding.detach().clone(), module.item_embedding.detach().clone(), phi
+
+
+def residual(
+    original: Recommender, unlearned: Recommender, before: Interactions, removal: Removal, loss: Loss
+) -> float:
+    """‖∇L_{D_r}(Θ_u) − ∇L_{D_a}(Θ_a)‖ / ‖∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)‖, on all terms: 0 where the anchored loss is
+    stationary, 1 where nothing was done. Costs three gradients of the whole loss.
+    """
+    close = np.unique(removal.removed.user_rows)
+    after = SampledLoss(original, removal.remaining, loss, close=close)
+    start = SampledLoss(original, before, loss, close=close).gradient(*parameters(original))
+    push = after.gradient(*parameters(original)).minus(start).norm
+    left = after.gradient(*parameters(unlearned)).minus(start).norm
+    return left / push if push > 0 else left
+
+
+def erase(
+    module: Recommender, before: Interactions, removal: Removal, loss: Loss, how: Alternating | None = None,
+    *, on_step: OnStep | None = None,
+) -> Erased:  # fmt: skip
+    """Make ``module`` forget, in place. NumericFailure where a row ends in a loss that is not finite."""
+    return _Loop(module, before, removal, loss, how or Alternating(), on_step).run()
+
+
+class _Loop:
+    def __init__(
+        self, module: Recommender, before: Interactions, removal: Removal, loss: Loss, how: Alternating,
+        on_step: OnStep | None,
+    ) -> None:  # fmt: skip
+        if how.passes < 0 or how.sample < 0:
+            raise InvalidInput(f"passes={how.passes}, sample={how.sample}: expected numbers of at least 0")
+        self.module, self.how, self.on_step = module, how, on_step
+        users, items = np.unique(removal.removed.user_rows), np.unique(removal.removed.indices).astype(np.int64)
+        self.touched: dict[SideName, Array] = {"user": users, "item": items}
+        m, n = before.shape
+        self.everything: dict[SideName, Array] = {"user": np.arange(m), "item": np.arange(n)}
+        share = 1.0
+        if how.anchored and how.sample:
+            others = len(removal.remaining) - int(removal.remaining.user_counts[users].sum())
+            share = min(1.0, how.sample / max(others, 1))
+            if not (how.items or (how.phi and module.phi()) or how.passes or module.layers):
+                share = 0.0  # users' rows alone hold no term of anybody else's
+        self.loss = SampledLoss(module, removal.remaining, loss, close=users, share=share)
+        self.P, self.Q, self.phi = parameters(module)
+        old = SampledLoss(module, before, loss, close=users, share=share).gradient(self.P, self.Q, self.phi)
+        self.push = self.loss.gradient(self.P, self.Q, self.phi).minus(old).norm
+        self.anchor: Gradient | None = old if how.anchored else None
+        self.trace: list[Step] = []
+
+    def run(self) -> Erased:
+        how = self.how
+        for number in range(how.passes + 1):
+            rows = self.everything if number else self.touched
+            self._rows(number, "user", rows["user"], how.rough if number else how.newton)
+            if how.items:
+                self._rows(number, "item", rows["item"], how.rough)
+            if how.phi and self.phi:
+                self._network(number)
+        with torch.no_grad():
+            self.module.user_embedding.copy_(self.P)
+            self.module.item_embedding.copy_(self.Q)
+            for name, value in self.module.phi().items():
+                value.copy_(self.phi[name])
+        return Erased(self.trace, self.push)
+
+    # ------------------------------------------------------------------ parts of a pass
+
+    def _rows(self, number: int, side: SideName, rows: Array, solver: HFNewton) -> None:
+        began = time.perf_counter()
+        table = self.P if side == "user" else self.Q
+        start = table.clone()
+        products, removed = 0, 0.0
+        together = self.loss.propagation is not None
+        entries = None if together else self.loss.users if side == "user" else self.loss.items
+        for chunk in [rows] if entries is None else entries.chunks(rows):
+            places = torch.from_numpy(chunk)
+            anchor = None
+            if self.anchor is not None:
+                anchor = (self.anchor.users if side == "user" else self.anchor.items)[places]
+            tables = (self.P, start) if side == "item" else (start, self.Q)
+            if together:
+                batch = self.loss.block(side, *tables, self.phi, chunk, anchor=anchor)
+            else:
+                batch = self.loss.rows(side, *tables, chunk, anchor=anchor)
+            x = start[places]
+            found = (self.how.block if together else solver).minimize(batch, x.reshape(1, -1) if together else x)
+            first, last = batch.values(x.reshape(found.x.shape)), batch.values(found.x)
+            self._check(last, side, chunk)
+            table[places] = found.x.reshape(x.shape)
+            products, removed = products + found.products, removed + float((first - last).sum())
+        if self.loss.pairwise and side == "item" and not together:
+            self._together(start, rows)
+        self._record(number, side, rows.size, products, removed, began)
+
+    def _together(self, start: Tensor, rows: Array) -> None:
+        """Items that are compared with each other moved as if the others stood: halve the move until L̃ has fallen."""
+        places = torch.from_numpy(rows)
+        step = self.Q[places] - start[places]
+        base = self._value(start)
+        for _ in range(8):
+            if self._value(self.Q) <= base:
+                return
+            step = step / 2
+            self.Q[places] = start[places] + step
+        self.Q[places] = start[places]
+
+    def _value(self, Q: Tensor) -> float:
+        with torch.no_grad():
+            value = float(self.loss.total(self.P, Q, self.phi))
+        return value if self.anchor is None else value - float((self.anchor.items * Q).double().sum())
+
+    def _network(self, number: int) -> None:
+        began = time.perf_counter()
+        x = flattened(self.phi)[None]
+        anchor = None if self.anchor is None else flattened(self.anchor.phi)
+        batch = self.loss.network(self.P, self.Q, self.phi, anchor=anchor)
+        found = self.how.block.minimize(batch, x)
+        first, last = batch.values(x), batch.values(found.x)
+        self._check(last, "phi", np.zeros(1, np.int64))
+        self.phi = unflattened(found.x[0], {name: value.shape for name, value in self.phi.items()})
+        self._record(number, "phi", 1, found.products, float(first - last), began)
+
+    def _check(self, losses: Tensor, side: str, rows: Array) -> None:
+        bad = torch.nonzero(~torch.isfinite(losses)).flatten()
+        if bad.numel():
+            row = int(rows[min(int(bad[0]), rows.size - 1)])
+            raise NumericFailure(
+                f"{bad.numel()} {side} row(s) ended in a loss that is not finite, the first is row {row}: raise the "
+                "regularization or the damping",
+                side=side, row=row,
+            )  # fmt: skip
+
+    def _record(self, number: int, part: str, rows: int, products: int, removed: float, began: float) -> None:
+        step = Step(number, part, rows, products, removed, time.perf_counter() - began)
+        self.trace.append(step)
+        if self.on_step:
+            self.on_step(step)
