@@ -331,56 +331,47 @@ def cg_rows(  # type: ignore[no-untyped-def]
 def gradient_rows(  # type: ignore[no-untyped-def]
     rows, indptr, indices, confidence, target, own, other, ridge, Z, G, w0, X, gradient, loss, fit
 ):
-    """Half-gradient g = A x - b of each row and its share of the loss, in float64.
+    """Half-gradient g = A x - b of each row and its share of the loss, accumulated in float64.
 
     ``loss[i]`` = sum_j [c_j (y_j - s_j)² - w0 a b_j s_j²] + a xᵀGx, so that summed over one side (plus
-    the ridge terms) it is the objective; ``fit[i]`` = bᵀx. G, Z, X and ``gradient`` are padded.
+    the ridge terms) it is the objective; ``fit[i]`` = bᵀx. G is float64 here; Z and X are the stored factors.
     """
-    padded = X.shape[1]
-    mine, theirs, gram, result = X.reshape(-1), Z.reshape(-1), G.reshape(-1), gradient.reshape(-1)
+    d = gradient.shape[1]
+    x = np.empty(d, np.float64)
     for n in range(rows.size):
         i = rows[n]
+        g = gradient[i]
         a = np.float64(own[i])
         lam = np.float64(ridge[i])
         missing = w0 * a
-        x = i * padded
-        for c in range(x, x + padded):
-            result[c] = 0.0
-        for k in range(0, padded, 4):
-            g = k * padded
-            add_four(
-                result, x, gram, g, g + padded, g + 2 * padded, g + 3 * padded,
-                a * mine[x + k], a * mine[x + k + 1], a * mine[x + k + 2], a * mine[x + k + 3], padded,
-            )  # fmt: skip
+        for c in range(d):
+            x[c] = X[i, c]
+            g[c] = 0.0
+        for k in range(d):
+            row = G[k]
+            t = a * x[k]
+            for c in range(d):
+                g[c] += t * row[c]
         total = 0.0
-        for c in range(x, x + padded):
-            total += result[c] * mine[c]
-            result[c] += lam * mine[c]
+        for c in range(d):
+            total += g[c] * x[c]
+        for c in range(d):
+            g[c] += lam * x[c]
         explained = 0.0
-        lo, hi = indptr[i], indptr[i + 1]
-        for j in range(lo, hi, 4):
-            last = min(4, hi - j) - 1  # at the end of a row the last one fills up, weighing nothing
-            i0, i1, i2, i3 = indices[j], indices[j + min(1, last)], indices[j + min(2, last)], indices[j + last]
-            z0, z1, z2, z3 = i0 * padded, i1 * padded, i2 * padded, i3 * padded
-            scores = dot_four(mine, x, theirs, z0, z1, z2, z3, padded)
-            t0, t1, t2, t3 = 0.0, 0.0, 0.0, 0.0
-            for m in range(last + 1):
-                c_j = np.float64(confidence[j + m]) if confidence.size else 1.0
-                y_j = np.float64(target[j + m]) if target.size else 1.0
-                w_j = missing * (np.float64(other[indices[j + m]]) if other.size else 1.0)
-                s = scores[m]
-                total += c_j * (y_j - s) * (y_j - s) - w_j * s * s
-                explained += c_j * y_j * s
-                t = (c_j - w_j) * s - c_j * y_j
-                if m == 0:
-                    t0 = t
-                elif m == 1:
-                    t1 = t
-                elif m == 2:
-                    t2 = t
-                else:
-                    t3 = t
-            add_four(result, x, theirs, z0, z1, z2, z3, t0, t1, t2, t3, padded)
+        for j in range(indptr[i], indptr[i + 1]):
+            v = indices[j]
+            z = Z[v, :d]
+            c_j = np.float64(confidence[j]) if confidence.size else 1.0
+            y_j = np.float64(target[j]) if target.size else 1.0
+            w_j = missing * (np.float64(other[v]) if other.size else 1.0)
+            s = 0.0
+            for c in range(d):
+                s += x[c] * z[c]
+            total += c_j * (y_j - s) * (y_j - s) - w_j * s * s
+            explained += c_j * y_j * s
+            t = (c_j - w_j) * s - c_j * y_j
+            for c in range(d):
+                g[c] += t * z[c]
         loss[i] = total
         fit[i] = explained
 

@@ -121,8 +121,8 @@ def _half_gradient(side: Side, other: Array, x: Array, threads: int) -> tuple[Fl
     from alteraser.solvers._kernels import gradient_rows
 
     d = x.shape[1]
-    other, x = padded(other.astype(np.float64)), padded(x.astype(np.float64))
-    gradient = np.empty(x.shape)
+    other, x = np.ascontiguousarray(other), np.ascontiguousarray(x)
+    gradient = np.empty((side.rows, d))
     loss, fit = np.empty(side.rows), np.empty(side.rows)
     gram = side.gram(other)
     w0 = float(side.missing_weight)
@@ -134,7 +134,7 @@ def _half_gradient(side: Side, other: Array, x: Array, threads: int) -> tuple[Fl
         )  # fmt: skip
 
     run(kernel, blocks(side, None, d, threads), threads)
-    return np.ascontiguousarray(gradient[:, :d]), float(loss.sum()), float(fit.sum())
+    return gradient, float(loss.sum()), float(fit.sum())
 
 
 def _squared_norm(side: Side, other: Array, gradient: Float64, rows: Array, rank: int, threads: int) -> float:
