@@ -154,6 +154,14 @@ def test_a_tolerance_that_was_asked_for_and_not_reached(run: Run, here: Path) ->
     assert Path("new.npz").exists()
 
 
+def test_allowing_pickles_is_warned_of(run: Run, here: Path) -> None:
+    for line in ("inspect als.npz", FORGET + " --dry-run"):
+        assert "pickle" not in run(line)[2]
+        assert (
+            "pickles are allowed: they are read here by a reader that runs nothing" in run(line + " --allow-pickle")[2]
+        )
+
+
 def test_the_check_can_be_overruled(run: Run, here: Path) -> None:
     code, out, _ = run("forget als.npz forget.csv --data data.csv --rows-are-ids --out new.npz --unchecked --json")
     assert code == 0

@@ -19,21 +19,28 @@ CLASSES = {
     "als": als.AlternatingLeastSquares, "bpr": bpr.BayesianPersonalizedRanking, "lmf": lmf.LogisticMatrixFactorization
 }  # fmt: skip
 
-folder, kind = Path(sys.argv[1]), sys.argv[2]
-model = CLASSES[kind].load(str(folder / "new.npz"))
-rest = pyarrow.csv.read_csv(folder / "rest.csv")
-plays = rest["plays"].to_numpy().astype(np.float32)
-matrix = csr_matrix((plays, (rest["user_id"].to_numpy(), rest["item_id"].to_numpy())), shape=(40, 25))
-ids, scores = model.recommend(np.arange(40), matrix, N=3)
-found = {
-    "users": model.user_factors.tolist(), "items": model.item_factors.tolist(), "dtype": str(model.user_factors.dtype),
-    "recommended": ids.tolist(), "scores": scores.tolist(), "iterations": model.iterations,
-}  # fmt: skip
-if kind == "als":
-    users = model.recalculate_user(np.arange(40), matrix)
-    items = model.recalculate_item(np.arange(25), matrix.T.tocsr())
-    found["moves"] = [
-        float(np.linalg.norm(new - old) / np.linalg.norm(old))
-        for new, old in ((users, model.user_factors), (items, model.item_factors))
-    ]
-print(json.dumps(found))
+
+def main() -> None:
+    folder, kind = Path(sys.argv[1]), sys.argv[2]
+    model = CLASSES[kind].load(str(folder / "new.npz"))
+    rest = pyarrow.csv.read_csv(folder / "rest.csv")
+    plays = rest["plays"].to_numpy().astype(np.float32)
+    matrix = csr_matrix((plays, (rest["user_id"].to_numpy(), rest["item_id"].to_numpy())), shape=(40, 25))
+    ids, scores = model.recommend(np.arange(40), matrix, N=3)
+    found = {
+        "users": model.user_factors.tolist(), "items": model.item_factors.tolist(),
+        "dtype": str(model.user_factors.dtype), "recommended": ids.tolist(), "scores": scores.tolist(),
+        "iterations": model.iterations,
+    }  # fmt: skip
+    if kind == "als":
+        users = model.recalculate_user(np.arange(40), matrix)
+        items = model.recalculate_item(np.arange(25), matrix.T.tocsr())
+        found["moves"] = [
+            float(np.linalg.norm(new - old) / np.linalg.norm(old))
+            for new, old in ((users, model.user_factors), (items, model.item_factors))
+        ]
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

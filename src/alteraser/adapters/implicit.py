@@ -166,7 +166,7 @@ def _loss(path: Path, kind: str, hyper: dict[str, Any], dtype: Any, options: For
 def _leaves(iterative: bool, iterations: int, dtype: Any) -> tuple[float, float]:
     """What training leaves in an item's normal equations: typically, and in the worst row.
 
-    Read off models of five public data sets, α from 1 to 40 and λ from 0.01 to 10, with some room: three steps of
+    Read off models of four public data sets, α from 1 to 40 and λ from 0.01 to 10, with some room: three steps of
     conjugate gradients from the row of the iteration before left at most 0.002 and 0.013 after 15 iterations, 0.011
     and 0.49 after three.
     """

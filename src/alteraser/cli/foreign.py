@@ -13,7 +13,7 @@ from alteraser.cli import common
 from alteraser.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
-    from alteraser.adapters import Foreign, ForeignOptions, SelfCheck, Sibling
+    from alteraser.adapters import ForeignOptions, SelfCheck, Sibling
     from alteraser.adapters.forget import ForeignErasure
 
 TOLERANCE = 1e-2
@@ -170,13 +170,13 @@ def forget(
     from alteraser.cli.forget import report_dry_run
 
     options = options_from(given)
+    warn_of_pickles(screen, given)
     reading = reading_of(options)
     with screen.phase("read", "reading"):
         wanted = common.read_forget(forget_set, reading, whole_users=whole_users)
         table = common.forget_columns(wanted)
         opened = open_foreign(model, data, options, format=format)
         removal = matched(opened, table, whole_users=wanted.whole_users)
-    _warn(screen, opened.foreign)
     if dry_run:
         return report_dry_run(screen, removal, opened.data)
     assert out is not None
@@ -233,9 +233,13 @@ def _written(
         raise
 
 
-def _warn(screen: common.Screen, foreign: Foreign) -> None:
-    if foreign.kind == "pickle" or any("pickle" in holding.name for holding in foreign.holds):
-        screen.note("[yellow]a pickle was read by a reader that runs nothing of it[/yellow]")
+def warn_of_pickles(screen: common.Screen, given: dict[str, Any]) -> None:
+    """Say what a pickle is to whoever allowed one."""
+    if given.get("allow_pickle"):
+        screen.note(
+            "[yellow]pickles are allowed:[/yellow] they are read here by a reader that runs nothing of them; "
+            "whatever else opens such a file runs it"
+        )
 
 
 def _report(screen: common.Screen, erasure: ForeignErasure, remaining: Path | None) -> None:

@@ -65,6 +65,7 @@ def _foreign(
     from alteraser.interactions import Interactions
 
     options = foreign.options_from(given)
+    foreign.warn_of_pickles(screen, given)
     check = None
     with screen.phase("read", "reading"):
         if data is None:
