@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-torch bench bench-scale bench-paper lint docs clean
+.PHONY: demo test test-torch test-interop bench bench-scale bench-paper lint docs clean
 
 # The main job on generated data; make demo DATA=folder runs the paper's scenario on real data.
 demo: $(VENV)/.report
@@ -16,6 +16,11 @@ test: $(VENV)/.test
 # What needs PyTorch: differentiated solvers, first-order methods, the paper's experiments on tiny sets.
 test-torch: $(VENV)/.test $(VENV)/.torch
 	$(BIN)/python -m pytest -m torch $(ARGS)
+
+# Real implicit, LensKit, RecBole, Surprise, Cornac and Spark (with a JVM), each in an environment of its own, write models
+# and read back what became of them.
+test-interop: $(VENV)/.test
+	$(BIN)/python -m pytest tests/interop -m interop $(ARGS)
 
 # Ratios against implicit, and the paper's scenario on the folders in BENCH_DATA (generated data without it).
 bench: $(VENV)/.bench
@@ -40,7 +45,7 @@ docs: $(VENV)/.docs
 	@echo "docs/_build/html/index.html"
 
 clean:
-	rm -rf $(VENV) docs/_build build dist
+	rm -rf $(VENV) .venv-interop docs/_build build dist
 
 $(VENV)/.base: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "AltEraser needs Python 3.11 or newer: make PYTHON=python3.11")'

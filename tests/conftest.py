@@ -17,12 +17,10 @@ from alteraser.ids import IdMap
 from alteraser.interactions import Interactions
 from alteraser.models import Factors, Objective, Problem
 
+collect_ignore_glob = ["adapters/fixtures/*/make_*.py", "interop/read_*.py"]  # run elsewhere, by the real libraries
+
 settings.register_profile("shared-machine", deadline=None)  # speed is the benchmarks' business
 settings.load_profile("shared-machine")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "interop: real libraries in side environments (make test-interop)")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -17,7 +17,6 @@ from alteraser.models import Factors
 from alteraser.readers import ReadingOptions
 from alteraser.solvers.stationarity import evaluate
 
-side.REQUIREMENTS.setdefault("spark", ["pyspark==4.3.0"])
 
 pytestmark = [
     pytest.mark.interop,

@@ -7,6 +7,7 @@ in either case with a dtype, a shape and the bytes. Only numbers and text are ta
 from __future__ import annotations
 
 import math
+import mmap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -82,10 +83,10 @@ def read_pickle(path: Path, allowed: Allowed, *, allow: bool) -> Any:
             "AltEraser's that runs nothing of them, but whatever opens the result with its own library does.)",
             path=str(path),
         )
-    content = path.read_bytes()
-    if protocol_of(content) is None:
+    if protocol_of(first_bytes(path, 2)) is None:
         raise InvalidInput(f"{path} is not a pickle of protocol 2 to 5; check the path and --format", path=str(path))
-    return load(content, str(path), allowed)
+    with open(path, "rb") as file:  # mapped, so that one of absurd size is refused before it is read
+        return load(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), str(path), allowed)
 
 
 def write_pickle(path: Path, content: bytes) -> None:

@@ -28,7 +28,7 @@ Format = Annotated[
 ]  # fmt: skip
 UsersMap = Annotated[
     Path | None,
-    typer.Option("--users-map", help="Which user each row is: a table (row, user_id), or JSON.", rich_help_panel=PANEL,
+    typer.Option("--users-map", help="Which user each row is: a table (row, user_id), JSON, or what the format has.", rich_help_panel=PANEL,
                  show_default=False),
 ]  # fmt: skip
 ItemsMap = Annotated[
