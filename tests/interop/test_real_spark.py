@@ -17,7 +17,6 @@ from alteraser.models import Factors
 from alteraser.readers import ReadingOptions
 from alteraser.solvers.stationarity import evaluate
 
-
 pytestmark = [
     pytest.mark.interop,
     pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs a Java runtime, 17 or newer"),

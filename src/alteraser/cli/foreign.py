@@ -28,8 +28,8 @@ Format = Annotated[
 ]  # fmt: skip
 UsersMap = Annotated[
     Path | None,
-    typer.Option("--users-map", help="Which user each row is: a table (row, user_id), JSON, or RecBole's .inter or data "
-                 "set dump, LightFM's Dataset.", rich_help_panel=PANEL, show_default=False),
+    typer.Option("--users-map", help="Which user each row is: a table (row, user_id), JSON, or RecBole's .inter or "
+                 "data set dump, LightFM's Dataset.", rich_help_panel=PANEL, show_default=False),
 ]  # fmt: skip
 ItemsMap = Annotated[
     Path | None,
