@@ -160,6 +160,8 @@ class _Loop:
     # ------------------------------------------------------------------ parts of a pass
 
     def _rows(self, number: int, side: SideName, rows: Array, solver: HFNewton) -> None:
+        if rows.size == 0:
+            return
         began = time.perf_counter()
         table = self.P if side == "user" else self.Q
         start = table.clone()
