@@ -67,6 +67,11 @@ def test_draws_do_not_depend_on_the_order_of_rows_nor_on_other_users() -> None:
     assert np.array_equal(Negatives(data).draw(u[order], v[order], 4, seed=3), found[order])
     alone = data.keep(u == 5)
     assert np.array_equal(Negatives(alone).draw(alone.user_rows, alone.indices, 4, seed=3), found[u == 5])
+    twins = Interactions.from_pairs(
+        [(user, item) for user in (0, 1) for item in range(10)] + [(2, j) for j in range(10, 40)]
+    )
+    both = Negatives(twins).draw(np.repeat([0, 1], 10), np.tile(np.arange(10), 2), 4, seed=3)
+    assert not np.array_equal(both[:10], both[10:])  # each row has a seed of its own
     assert not np.array_equal(Negatives(data).draw(u, v, 4, seed=4), found)
     assert not np.array_equal(Negatives(data).draw(u, v, 4, seed=3, epoch=1), found)
 
@@ -256,6 +261,10 @@ def test_propagation_is_the_formula() -> None:
     expected = (E + hat @ E + hat @ hat @ E + hat @ hat @ hat @ E) / 4
     users, items = Propagation(data, 3, torch.float64)(torch.from_numpy(E[:m]), torch.from_numpy(E[m:]))
     assert np.allclose(np.vstack([users, items]), expected)
+    tables = [torch.from_numpy(part).requires_grad_() for part in (E[:m, :1], E[m:, :1])]
+    spread = Propagation(data, 2, torch.float64)
+    assert torch.autograd.gradcheck(spread, tables)
+    assert torch.autograd.gradgradcheck(lambda P, Q: [x**2 for x in spread(P, Q)], tables)
 
 
 @pytest.mark.parametrize("kind", FREE)
