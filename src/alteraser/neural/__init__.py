@@ -1,10 +1,48 @@
 """Neural recommenders that can forget: NCF's GMF, MLP and NeuMF, LightGCN, and matrix factorization by BPR.
 
-Everything here imports torch (``pip install "alteraser[torch]"``).
+Everything here imports torch (``pip install "alteraser[torch]"``); nothing outside imports this package before it is
+asked for one of these models.
+
+>>> from alteraser import Interactions, neural
+>>> data = Interactions.from_pairs([(u, v) for u in range(6) for v in range(u % 3, 6, 3)])
+>>> model = neural.fit("neumf", data, factors=2, training=neural.Training(max_epochs=3))
+>>> erasure = neural.forget(model, [(0, 0)], data=data)
+>>> len(erasure.remaining), [step.part for step in erasure.trace]
+(11, ['user', 'item'])
 """
 
 from __future__ import annotations
 
-from alteraser.extras import require
+from alteraser.autograd.module import forget_module  # first: it says so where torch is not installed
+from alteraser.neural.alternation import Alternating, Step, erase, residual
+from alteraser.neural.files import load, save
+from alteraser.neural.loss import Loss, SampledLoss
+from alteraser.neural.model import NeuralErasure, NeuralModel, fit, forget
+from alteraser.neural.modules import BPRMF, GMF, KINDS, MLP, LightGCN, NeuMF, Recommender
+from alteraser.neural.training import Trained, Training, train
 
-require("torch", "torch", "a neural recommender")
+__all__ = [
+    "BPRMF",
+    "GMF",
+    "KINDS",
+    "MLP",
+    "Alternating",
+    "LightGCN",
+    "Loss",
+    "NeuMF",
+    "NeuralErasure",
+    "NeuralModel",
+    "Recommender",
+    "SampledLoss",
+    "Step",
+    "Trained",
+    "Training",
+    "erase",
+    "fit",
+    "forget",
+    "forget_module",
+    "load",
+    "residual",
+    "save",
+    "train",
+]

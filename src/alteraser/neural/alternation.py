@@ -57,7 +57,8 @@ class Alternating:
     """For Φ and for rows that are solved together: the Gauss–Newton matrix, because away from a minimum the Hessian of
     a score that is not linear in what is solved for need not be positive."""
     sample: int = 20_000
-    """Interactions of users who asked for nothing whose terms are taken, 0 for all; all if not anchored."""
+    """Interactions of users who asked for nothing whose terms are taken, 0 for all. Not anchored, or with passes over
+    all rows, it is always all: rows of a sample's few terms would be fitted to these."""
 
 
 @dataclass(frozen=True)
@@ -128,10 +129,10 @@ class _Loop:
         m, n = before.shape
         self.everything: dict[SideName, Array] = {"user": np.arange(m), "item": np.arange(n)}
         share = 1.0
-        if how.anchored and how.sample:
+        if how.anchored and how.sample and not how.passes:
             others = len(removal.remaining) - int(removal.remaining.user_counts[users].sum())
             share = min(1.0, how.sample / max(others, 1))
-            if not (how.items or (how.phi and module.phi()) or how.passes or module.layers):
+            if not (how.items or (how.phi and module.phi()) or module.layers):
                 share = 0.0  # users' rows alone hold no term of anybody else's
         self.loss = SampledLoss(module, removal.remaining, loss, close=users, share=share)
         self.P, self.Q, self.phi = parameters(module)
@@ -159,6 +160,8 @@ class _Loop:
     # ------------------------------------------------------------------ parts of a pass
 
     def _rows(self, number: int, side: SideName, rows: Array, solver: HFNewton) -> None:
+        if rows.size == 0:
+            return
         began = time.perf_counter()
         table = self.P if side == "user" else self.Q
         start = table.clone()

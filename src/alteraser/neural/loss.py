@@ -53,7 +53,7 @@ class Loss(BaseModel):
     """Negatives per interaction while training, drawn anew in every epoch; for pairwise losses their mean counts."""
     draws: int = Field(default=4, ge=1)
     """Negatives per interaction in the fixed sample that L is taken on; together they weigh what ``negatives`` do."""
-    close_draws: int = Field(default=64, ge=1)
+    close_draws: int = Field(default=16, ge=1)
     """The same for users who ask to forget, of pairwise losses: their rows are solved closely, and a small sample
     limits that. Pointwise losses take all missing items of these users, each with its expected weight."""
     regularization: float = Field(default=1e-2, ge=0.0, allow_inf_nan=False)

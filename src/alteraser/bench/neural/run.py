@@ -118,15 +118,14 @@ class Group:
         self.setting = replace(SETTINGS[kind], **changed)
         self.scene = build_scene(data, "noise", "validation", key.run, users=plan.users)
         self.removal = self.scene.before.remove(self.scene.forgotten)
-        self.loss = Loss(
-            regularization=self.setting.regularization, seed=key.run, close_draws=16 if kind == "lightgcn" else 64
-        )
+        self.loss = Loss(regularization=self.setting.regularization, seed=key.run)
         rng = np.random.default_rng([key.run, 77])
         able = np.flatnonzero((self.scene.watched.user_counts > 0) & (self.scene.after.user_counts > 0))
         self.watched = np.sort(rng.choice(able, min(WATCHED, able.size), replace=False))
         others = self.scene.others
         self.others = np.sort(rng.choice(others, min(OTHERS, others.size), replace=False))
         self.warm = False
+        self._star: Array | None = None
 
     def module(self, method: str | None, seed: int) -> Recommender:
         """A fresh module, or that of a finished cell."""
@@ -211,11 +210,11 @@ class Group:
         module, method = self.module("retrain", 0), METHODS["retrain"]
         return self._lists(module, method, self.scene.users), self._lists(module, method, self.others)
 
-    @cached_property
     def _independent(self) -> Array | None:
-        if self.store.record(replace(self.key, method="retrain-star")) is None:
-            return None
-        return self._lists(self.module("retrain-star", 0), METHODS["retrain-star"], self.scene.users)
+        """Lists of Retrain*, once that is there."""
+        if self._star is None and self.store.record(replace(self.key, method="retrain-star")) is not None:
+            self._star = self._lists(self.module("retrain-star", 0), METHODS["retrain-star"], self.scene.users)
+        return self._star
 
     def _measure(self, module: Recommender, method: Method) -> dict[str, float]:
         scene = self.scene
@@ -230,8 +229,9 @@ class Group:
             mine, others = (self._lists(module, method, rows) for rows in (scene.users, self.others))
             values |= {f"rbo@{k}": overlap(mine, self._retrained[0], k) for k in DEPTHS}
             values["rbo@10/others"] = overlap(others, self._retrained[1], 10)
-            if method.name != "retrain-star" and self._independent is not None:
-                values["rbo@10/star"] = overlap(mine, self._independent, 10)
+            star = self._independent()
+            if method.name != "retrain-star" and star is not None:
+                values["rbo@10/star"] = overlap(mine, star, 10)
         if method.what == "erase" or method.start == "original":
             original = self.module("original", 0)
             values["residual"] = residual(original, module, scene.before, self.removal, self.loss)
