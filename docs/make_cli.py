@@ -10,7 +10,8 @@ from pathlib import Path
 from alteraser.cli.main import COMMANDS as SINGLE
 
 COMMANDS = (
-    *SINGLE, "data split", "data stats", "data fetch", "data generate", "bench paper", "bench neural", "bench tune-paper",
+    *SINGLE, "data split", "data stats", "data fetch", "data generate", "bench paper", "bench neural",
+    "bench tune-paper",
 )  # fmt: skip
 
 
