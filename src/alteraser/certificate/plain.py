@@ -24,7 +24,7 @@ Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]
 Pair = tuple[Float64, Float64]
 
-CELLS_AT_A_TIME = 1 << 18
+CELLS_AT_A_TIME = 1 << 13  # what is gathered for them stays in the cache
 UNIT = float(np.finfo(np.float64).eps) / 2
 
 
