@@ -230,7 +230,8 @@ def test_bad_data_is_refused_by_name(run: Run, name: str, content: bytes, option
 BAD_FORGET: list[tuple[str, int, str]] = [
     ("user_id,rating\n1,2\n", 2, "--whole-users"),
     ("user_id,item_id\n1,\n", 2, "item_id"),
-    ("user_id,item_id\nx,100\n", 2, "integers"),
+    ("user_id,item_id\nx,100\n", 2, "f.csv: user_id: 'x' is a string, but the ids here are integers"),
+    ("user_id,item_id\n1,100.0\n", 2, "f.csv: item_id: '100.0' is a string"),
     ("user_id,item_id\n5000,100\n5001,101\n", 3, "none of the 2 row(s)"),
     ("user,item\n1,2\n", 2, "user_id"),
 ]

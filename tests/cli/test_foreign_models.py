@@ -33,6 +33,7 @@ def here(run: Run) -> Path:
         shutil.copyfile(FIXTURES / "implicit" / name, folder / name)
     pacsv.write_csv(pa.table({"user_id": [1, 3], "item_id": [4, 24]}), folder / "forget.csv")
     pacsv.write_csv(pa.table({"user_id": [5]}), folder / "user.csv")
+    (folder / "named.csv").write_text("user_id,item_id\nann,4\n")
     (folder / "saves").mkdir()
     return folder
 
@@ -140,6 +141,8 @@ def test_inspect_knows_models_of_alteraser(run: Run) -> None:
         (FORGET.replace("plays", "1+plays") + " --out n.npz", 2, "--rating: rating '1+plays' is neither a column nor"),
         ("forget {w}/model {w}/forget.csv --data {w}/data.csv --out n --alpha 1", 2, "--alpha is for models of other"),
         ("forget {w}/model {w}/forget.csv --data {w}/data.csv --out n --scrub", 2, "--scrub is for models of other"),
+        (FORGET.replace("forget.csv", "named.csv") + " --out n.npz", 2, "named.csv: user_id: 'ann' is a string"),
+        ("recommend als.npz --all", 6, "only forget and inspect take models of other libraries"),
         ("inspect {w}/model --rating plays", 2, "--rating is for models of other libraries"),
     ],
 )  # fmt: skip

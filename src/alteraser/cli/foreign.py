@@ -179,6 +179,9 @@ def forget(
         wanted = common.read_forget(forget_set, reading, whole_users=whole_users)
         table = common.forget_columns(wanted)
         opened = open_foreign(model, data, options, format=format)
+        assert opened.foreign.user_ids is not None
+        assert opened.foreign.item_ids is not None
+        common.check_ids(forget_set, wanted, opened.foreign.user_ids, opened.foreign.item_ids)
         removal = matched(opened, table, whole_users=wanted.whole_users)
     if dry_run:
         return report_dry_run(screen, removal, opened.data)

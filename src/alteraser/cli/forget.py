@@ -141,6 +141,7 @@ def forget(
             "escalate": None if max_passes is None else STOP,
         })  # fmt: skip
         wanted = common.read_forget(forget_set, reading, whole_users=whole_users)
+        common.check_ids(forget_set, wanted, original.users, original.items)
         interactions = Interactions.read(data, reading)
     scope = {"whole_users": wanted.whole_users, "grown": grown}
     table = common.forget_columns(wanted)
