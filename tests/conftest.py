@@ -98,6 +98,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = pa.table({"user_id": u + 1, "item_id": v + 100, "rating": rng.integers(1, 6, u.size)})
     pacsv.write_csv(table, folder / "data.csv")
     pacsv.write_csv(table.take(np.arange(30) * 14 + 3).select(["user_id", "item_id"]), folder / "forget.csv")
+    (folder / "nobody.csv").write_text("user_id,item_id\n77777,9\n")
+    (folder / "header.csv").write_text("user_id,item_id\n")
     assert main(["train", str(folder / "data.csv"), "--factors", "4", "--out", str(folder / "model"), "-q"]) == 0
     return folder
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser import metrics
-from alteraser.errors import IntegrityError, NotFound
+from alteraser.errors import IntegrityError, InvalidInput, NotFound
 from alteraser.ids import IdMap
 from alteraser.interactions import Interactions
 from alteraser.model import Model
@@ -48,7 +48,8 @@ def evaluate(
     """Recall@k and NDCG@k of ``model`` on ``test``, all items ranked, the items in ``data`` masked.
 
     Users without test items, or unknown to the model, are left out; ``users`` (ids) restricts to some. The answer
-    holds ``recall@10`` …, ``ndcg@50`` and ``users``, the number averaged over. NotFound if there is none.
+    holds ``recall@10`` …, ``ndcg@50`` and ``users``, the number averaged over. NotFound if there is none,
+    InvalidInput if ``data`` hold the whole of ``test``.
     """
     wanted = test.users.rows if users is None else test.users.rows_of(users, "users")
     wanted = np.unique(wanted[wanted >= 0])
@@ -64,7 +65,15 @@ def evaluate(
     unknown = item_rows < 0
     item_rows[unknown] = model.items.size + np.arange(unknown.sum())
     indptr = np.concatenate([[0], np.cumsum(test.user_counts[wanted])])
-    lists, _ = model.top_items(rows, k=max(depths), seen=seen_by(model, data))
+    seen = seen_by(model, data)
+    theirs, known = np.repeat(rows, test.user_counts[wanted]), item_rows[test.indices[chosen]]
+    inside = known < model.items.size
+    if (seen.locate(theirs[inside], known[inside]) >= 0).sum() == theirs.size:
+        raise InvalidInput(
+            "every test interaction is in the data as well, whose items are masked: nothing could be hit. Give the "
+            "data without what was held out (alteraser data split writes both)"
+        )
+    lists, _ = model.top_items(rows, k=max(depths), seen=seen)
     return metrics.accuracy(lists, indptr, item_rows[test.indices[chosen]], depths)
 
 

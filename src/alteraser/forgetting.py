@@ -12,8 +12,8 @@ import pyarrow as pa
 from alteraser.certificate.limits import DEFAULT
 from alteraser.erasers import Eraser, Outcome, Task, eraser
 from alteraser.erasers.driver import OnPass
-from alteraser.errors import IntegrityError, InvalidInput, NotFound
-from alteraser.interactions import Interactions, Removal
+from alteraser.errors import IntegrityError, InvalidInput
+from alteraser.interactions import Interactions, Removal, nothing_to_forget
 from alteraser.model import Model, TrainedOn
 from alteraser.models import Factors, Problem
 
@@ -173,10 +173,7 @@ def match(
         )
     removal = data.remove(forget_set, whole_users=whole_users)
     if len(removal.removed) == 0:
-        raise NotFound(
-            f"nothing to forget: none of the {removal.unmatched.num_rows:,} row(s) of the forget set is in the data",
-            unmatched=removal.unmatched.num_rows,
-        )
+        raise nothing_to_forget(removal.unmatched)
     return data, removal
 
 
@@ -226,7 +223,7 @@ def _difference(model: Model, data: Interactions) -> str:
     return (
         f"the data are not what the model was trained on ({what}; digest {have.digest[:12]}…, expected "
         f"{want.digest[:12]}…). Give the data as trained on, or these without the forget set; if interactions were "
-        "added since, say so (--grown)"
+        "added since, forget --grown learns them along"
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from alteraser.errors import IntegrityError, InvalidInput
+from alteraser.errors import IntegrityError, InvalidInput, NotFound
 from alteraser.ids import IdMap, _encode, as_id_array
 
 if TYPE_CHECKING:
@@ -96,7 +98,9 @@ class Interactions:
         from alteraser.readers import ReadingOptions, read_table
 
         options = options or ReadingOptions(**settings)
-        return cls.from_table(read_table(source, options), duplicates=options.duplicates, users=users, items=items)
+        table = read_table(source, options)
+        with naming(source):
+            return cls.from_table(table, duplicates=options.duplicates, users=users, items=items)
 
     @classmethod
     def from_table(
@@ -357,6 +361,29 @@ class Interactions:
         return replace(self, users=users, items=items)
 
 
+@contextmanager
+def naming(source: Any) -> Iterator[None]:
+    """Put the path of ``source``, where it is one, before what is wrong with its rows taken together."""
+    try:
+        yield
+    except (InvalidInput, IntegrityError) as cause:
+        if not isinstance(source, str | os.PathLike):
+            raise
+        raise type(cause)(f"{os.fspath(source)}: {cause.message}", **cause.details) from cause
+
+
+def nothing_to_forget(unmatched: pa.Table) -> NotFound:
+    """The error for a forget set none of whose rows, ``unmatched``, is in the data; it names the first."""
+    if unmatched.num_rows == 0:
+        return NotFound("nothing to forget: the forget set has no rows. Check the file.", unmatched=0)
+    first = ", ".join(f"{name} {value!r}" for name, value in unmatched.slice(0, 1).to_pylist()[0].items())
+    return NotFound(
+        f"nothing to forget: none of the {unmatched.num_rows:,} row(s) of the forget set is in the data, the first is "
+        f"{first}. Write ids as in the data; what was forgotten already is not there any more.",
+        unmatched=unmatched.num_rows,
+    )
+
+
 def _increasing(keys: Array) -> bool:
     return bool(np.all(keys[1:] > keys[:-1]))
 
@@ -405,7 +432,7 @@ def _rows(values: pa.ChunkedArray, known: IdMap | None, side: str) -> tuple[IdMa
         count = len(_encode(values.filter(pa.array(unknown)))[1])
         raise IntegrityError(
             f"{count} {side}(s) of the data are not in the model, the first is {first!r}: this is not the data the "
-            "model was trained on; if interactions were added since, say so (--grown)",
+            "model was trained on; if interactions were added since, forget --grown learns them along",
             side=side,
             unknown=count,
         )
@@ -421,8 +448,8 @@ def _settle(
         place = int(order[np.flatnonzero(repeated)[0]])
         pair = users.ids_of([user_rows[place]])[0].as_py(), items.ids_of([item_rows[place]])[0].as_py()
         raise InvalidInput(
-            f"{int(repeated.sum())} duplicate (user, item) row(s), the first is {pair} at row {place}: say what to do "
-            "with them (duplicates = first, last or sum)",
+            f"{int(repeated.sum())} duplicate (user, item) row(s), the first is {pair} at row {place} (from 0): remove "
+            "them, or say what to do with them (--duplicates first, last or sum)",
             duplicates=int(repeated.sum()),
         )
     starts = np.flatnonzero(~repeated)

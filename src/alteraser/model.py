@@ -164,7 +164,8 @@ class Model:
             unknown = list(values)[first] if not hasattr(values, "to_pylist") else values[first].as_py()
             raise NotFound(
                 f"{side} {unknown!r} is not in the model ({len(ids):,} {side}s with {ids.kind} ids); "
-                f"{int((rows < 0).sum())} of {len(rows)} given are unknown"
+                f"{int((rows < 0).sum())} of {len(rows)} given are unknown. Write ids as in the training data; a user "
+                "who was forgotten whole has none"
             )
         return rows
 

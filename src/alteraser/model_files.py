@@ -129,7 +129,10 @@ def read_manifest(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise NotFound(f"there is no model at {path}; check the path", path=str(path))
     if not (path / MANIFEST).is_file():
-        raise IntegrityError(f"{path} is not a model: it has no {MANIFEST}; name a folder that train or forget wrote")
+        raise IntegrityError(
+            f"{path} is not a model of AltEraser: it has no {MANIFEST}. Name a folder that train or forget wrote; only "
+            "forget and inspect take models of other libraries"
+        )
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         digest = manifest["digest"]

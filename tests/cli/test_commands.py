@@ -141,6 +141,14 @@ def test_custom_columns_confidence_and_string_ids(run: Run) -> None:
     assert "u1,i7," in Path("r.csv").read_text()
 
 
+def test_a_model_of_nothing_but_zeros_is_said_to_be_one(run: Run) -> None:
+    code, out, _ = run("train {w}/data.csv --factors 2 --regularization 1e5 --out m")
+    assert code == 0
+    assert "every score is 0: λ = 1e+05 outweighs these data" in " ".join(out.split())
+    code, out, _ = run("train {w}/data.csv --factors 2 --out n")
+    assert "every score is 0" not in out
+
+
 # ------------------------------------------------------------------ what commands refuse
 
 REFUSED: list[tuple[str, int, str]] = [
@@ -160,24 +168,32 @@ REFUSED: list[tuple[str, int, str]] = [
     (FORGET + " --method magic --out m", 2, "unknown method 'magic'; there are alteraser, retrain"),
     (FORGET + " --tolerance -1 --out m", 2, "tolerance"),
     (FORGET + " --out m --remaining m", 2, "same path"),
+    (FORGET + " --out {w}/model/new", 2, "model/new is inside {w}/model, which stays as it is"),
+    (FORGET + " --out m --remaining {w}/model/rest.csv", 2, "rest.csv is inside"),
+    ("forget {w}/model {w}/nobody.csv --data {w}/data.csv --out m", 3, "the first is user_id 77777, item_id 9"),
+    ("forget {w}/model {w}/header.csv --data {w}/data.csv --out m", 3, "the forget set has no rows"),
     ("forget {w}/nothing {w}/forget.csv --data {w}/data.csv --out m", 3, "no model at"),
     ("forget {w} {w}/forget.csv --data {w}/data.csv --out m", 6, "has no model.json"),
     ("forget {w}/model {w}/forget.csv --data {w}/forget.csv --out m", 6, "interactions 30 instead of"),
     ("recommend {w}/model", 2, "--user ID"),
     ("recommend {w}/model --user 77777", 3, "user '77777' is not in the model"),
+    ("verify {w}/model --data {w}/nobody.csv", 6, "nobody.csv: 1 user(s) of the data are not in the model"),
+    ("verify {w}/model --data {w}/forget.csv", 6, "forget --grown learns them along"),
+    ("evaluate {w}/model --test {w}/data.csv --data {w}/data.csv", 2, "every test interaction is in the data as well"),
     ("recommend {w}/model --user 3 -k 0", 2, "k=0"),
     ("data fetch no-such-set", 3, "no-such-set"),
     ("data split {w}/data.csv --test 2 --out s", 2, "share between 0 and 1"),
+    ("data split {w}/nobody.csv --out s", 2, "no user has enough interactions to hold out 20%"),
 ]
 
 
 @pytest.mark.parametrize(("line", "code", "message"), REFUSED)
 def test_refusals_have_their_code_and_write_nothing(
-    run: Run, tmp_path: Path, line: str, code: int, message: str
+    run: Run, world: Path, tmp_path: Path, line: str, code: int, message: str
 ) -> None:
     found, out, err = run(line)
     assert found == code, err
-    assert message in err
+    assert message.format(w=world) in err
     assert out == ""
     assert list(tmp_path.iterdir()) == []
     found, out, _ = run(line + " --json")
@@ -186,7 +202,12 @@ def test_refusals_have_their_code_and_write_nothing(
 
 
 BAD_DATA: list[tuple[str, bytes, str, str]] = [
-    ("dup.csv", b"user_id,item_id\n1,2\n1,3\n1,2\n", "", "1 duplicate"),
+    (
+        "dup.csv",
+        b"user_id,item_id\n1,2\n1,3\n1,2\n",
+        "",
+        "dup.csv: 1 duplicate (user, item) row(s), the first is (1, 2)",
+    ),
     ("empty.csv", b"", "", "empty.csv"),
     ("header.csv", b"user_id,item_id\n", "", "no interactions"),
     ("nan.csv", b"user_id,item_id,c\n1,2,1\n1,3,nan\n", "--confidence c", "nan.csv"),
@@ -209,7 +230,8 @@ def test_bad_data_is_refused_by_name(run: Run, name: str, content: bytes, option
 BAD_FORGET: list[tuple[str, int, str]] = [
     ("user_id,rating\n1,2\n", 2, "--whole-users"),
     ("user_id,item_id\n1,\n", 2, "item_id"),
-    ("user_id,item_id\nx,100\n", 2, "integers"),
+    ("user_id,item_id\nx,100\n", 2, "f.csv: user_id: 'x' is a string, but the ids here are integers"),
+    ("user_id,item_id\n1,100.0\n", 2, "f.csv: item_id: '100.0' is a string"),
     ("user_id,item_id\n5000,100\n5001,101\n", 3, "none of the 2 row(s)"),
     ("user,item\n1,2\n", 2, "user_id"),
 ]
@@ -268,6 +290,17 @@ def test_a_full_disk_leaves_nothing(run: Run, monkeypatch: pytest.MonkeyPatch, f
     code, _, err = run(FORGET + " --out m --remaining r.csv")
     assert code == 7
     assert "full" in err
+    assert list(Path().iterdir()) == []
+
+
+def test_a_full_disk_leaves_no_generated_data(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)  # the last file of several
+    code, _, err = run("data generate --users 100 --items 200 --out d")
+    assert code == 7
+    assert "d: the disk or quota is full" in err
     assert list(Path().iterdir()) == []
 
 

@@ -33,6 +33,8 @@ def here(run: Run) -> Path:
         shutil.copyfile(FIXTURES / "implicit" / name, folder / name)
     pacsv.write_csv(pa.table({"user_id": [1, 3], "item_id": [4, 24]}), folder / "forget.csv")
     pacsv.write_csv(pa.table({"user_id": [5]}), folder / "user.csv")
+    (folder / "named.csv").write_text("user_id,item_id\nann,4\n")
+    (folder / "saves").mkdir()
     return folder
 
 
@@ -121,6 +123,10 @@ def test_inspect_knows_models_of_alteraser(run: Run) -> None:
     [
         (FORGET + " --out new.npz --alpha 40", 2, "--alpha 40.0 contradicts als.npz, which says alpha = 2.0"),
         (FORGET + " --out new.npz --format spark-als", 2, "--format spark-als: unknown; there are"),
+        (FORGET + " --out new.npz --loss bpr", 2, "--loss bpr: als.npz says which loss it minimized"),
+        (FORGET + " --out new.npz --missing-weight 1", 2, "--missing-weight 1.0: als.npz says which loss"),
+        (FORGET.replace("plays", "stars") + " --out n.npz", 2, "Say which column it is with --rating, or rename"),
+        ("forget saves forget.csv --data data.csv --rating plays --out n.npz", 2, "saves is neither a model that"),
         (FORGET + " --out new.npz --method retrain", 2, "--method means nothing to als.npz, a model of another"),
         (FORGET + " --out new.npz --grown", 2, "--grown means nothing to als.npz"),
         (FORGET + " --out new.npz --duplicates most", 2, "--duplicates: Input should be 'refuse'"),
@@ -132,10 +138,11 @@ def test_inspect_knows_models_of_alteraser(run: Run) -> None:
         ("forget none.npz forget.csv --data data.csv --format implicit --out n.npz", 3, "there is no model at"),
         ("forget data.csv forget.csv --data data.csv --out n.npz", 2, "data.csv is neither a model that alteraser"),
         ("forget data.csv forget.csv --data data.csv --format implicit --out n.npz", 6, "damaged or no .npz file"),
-        (FORGET.replace("plays", "stars") + " --out n.npz", 2, "stars"),
         (FORGET.replace("plays", "1+plays") + " --out n.npz", 2, "--rating: rating '1+plays' is neither a column nor"),
         ("forget {w}/model {w}/forget.csv --data {w}/data.csv --out n --alpha 1", 2, "--alpha is for models of other"),
         ("forget {w}/model {w}/forget.csv --data {w}/data.csv --out n --scrub", 2, "--scrub is for models of other"),
+        (FORGET.replace("forget.csv", "named.csv") + " --out n.npz", 2, "named.csv: user_id: 'ann' is a string"),
+        ("recommend als.npz --all", 6, "only forget and inspect take models of other libraries"),
         ("inspect {w}/model --rating plays", 2, "--rating is for models of other libraries"),
     ],
 )  # fmt: skip
@@ -190,3 +197,27 @@ def test_the_remaining_data_are_taken_back_when_forgetting_fails(run: Run, here:
     code, _, _ = run("forget als.npz forget.csv --data data.csv --rows-are-ids --out n.npz --remaining rest.csv")
     assert code == 6
     assert tree(here) == before
+
+
+@pytest.mark.parametrize("scrubbed", [False, True])
+def test_ctrl_c_after_the_model_is_written_leaves_both_outputs_or_none(
+    run: Run, here: Path, monkeypatch: pytest.MonkeyPatch, scrubbed: bool
+) -> None:
+    """A sibling that was scrubbed belongs to the new model, so from then on the outputs stay."""
+    from alteraser.adapters import Sibling, forget
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def scrub(*_: object) -> None:
+        Path("data.csv").write_text("scrubbed")
+
+    found = ([Sibling(here / "data.csv", "data", scrub=scrub)] if scrubbed else []) + [
+        Sibling(here / "other", "more data", scrub=interrupted)
+    ]
+    monkeypatch.setattr(forget, "found_siblings", lambda *_: found)
+    before = tree(here)
+    code, out, _ = run(FORGET + " --out new.npz --remaining rest.csv --scrub --json")
+    assert (code, json.loads(out)["error"]["kind"]) == (130, "interrupted")
+    changed = {name for name in before.keys() ^ tree(here).keys()}
+    assert changed == ({"new.npz", "rest.csv"} if scrubbed else set())

@@ -168,3 +168,10 @@ def test_what_makes_it_hard_is_said_with_what_to_do(run: Run) -> None:
     assert code == 8
     assert "is singular" in err
     assert "raise the regularization" in err
+
+
+def test_a_model_that_forgot_everything_is_at_distance_0(run: Run) -> None:
+    assert run("forget {w}/model {w}/data.csv --data {w}/data.csv --out m --remaining r.csv -q")[0] == 0
+    code, out, _ = run("verify m --data r.csv --before {w}/model --json")
+    assert code == 0
+    assert "within about 0 of an optimum for the remaining data" in json.loads(out)["sentence"]

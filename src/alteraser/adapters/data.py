@@ -19,7 +19,7 @@ from alteraser.adapters.idmaps import ROWS
 from alteraser.adapters.options import ForeignOptions
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.ids import IdMap
-from alteraser.interactions import Interactions
+from alteraser.interactions import Interactions, naming
 from alteraser.readers import ReadingOptions
 
 
@@ -40,7 +40,10 @@ def read_interactions(source: Path | pa.Table, foreign: Foreign, options: Foreig
     from alteraser.readers import read_table
     from alteraser.readers._options import confidence_rule
 
-    table = read_table(source, reading_of(options))
+    try:
+        table = read_table(source, reading_of(options))
+    except InvalidInput as cause:  # the reader knows r as the target
+        raise InvalidInput(cause.message.replace("--target NAME", "--rating"), **cause.details) from cause
     assert foreign.user_ids is not None
     assert foreign.item_ids is not None
     for side, ids in (("user", foreign.user_ids), ("item", foreign.item_ids)):
@@ -52,9 +55,10 @@ def read_interactions(source: Path | pa.Table, foreign: Foreign, options: Foreig
         if not np.all(np.isfinite(r)):
             raise InvalidInput(f"--rating {options.rating!r}: gives numbers that are not finite")
         columns["confidence"] = pa.array(r)  # the policy for duplicates adds this column's values
-    data = Interactions.from_table(
-        pa.table(columns), duplicates=options.reading.duplicates, users=foreign.user_ids, items=foreign.item_ids
-    )
+    with naming(source):
+        data = Interactions.from_table(
+            pa.table(columns), duplicates=options.reading.duplicates, users=foreign.user_ids, items=foreign.item_ids
+        )
     return replace(data, confidence=None, target=data.confidence)
 
 

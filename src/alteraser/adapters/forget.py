@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -20,9 +21,9 @@ from alteraser.adapters.mapped import changed_rows
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.selfcheck import SelfCheck
 from alteraser.erasers.driver import OnPass
-from alteraser.errors import AltEraserError, NotFound
+from alteraser.errors import AltEraserError
 from alteraser.files import check_output
-from alteraser.interactions import Interactions, Removal
+from alteraser.interactions import Interactions, Removal, nothing_to_forget
 
 Phase = Callable[[str], AbstractContextManager[None]]
 
@@ -73,10 +74,7 @@ def matched(opened: Opened, forget_set: Any, *, whole_users: bool = False) -> Re
     """What forgetting ``forget_set`` would remove. NotFound where nothing of it is in the data."""
     removal = opened.data.remove(forget_set, whole_users=whole_users)
     if not len(removal.removed):
-        raise NotFound(
-            f"nothing to forget: none of the {removal.unmatched.num_rows:,} row(s) of the forget set is in the data",
-            unmatched=removal.unmatched.num_rows,
-        )
+        raise nothing_to_forget(removal.unmatched)
     return removal
 
 
@@ -129,16 +127,22 @@ def forget_foreign(
         changed = difference(foreign, erased, removal)
     with _timed("write", phase, seconds):
         opened.adapter.write(foreign, changed, out)
-        scrubbed, siblings = [], []
-        for sibling in found_siblings(opened, out):
-            if scrub and sibling.scrub is not None:
-                try:
-                    sibling.scrub(foreign, changed)
-                    scrubbed.append(sibling.path)
-                except AltEraserError as cause:  # the model is written; what stays as it was is said
-                    siblings.append(replace(sibling, scrub=None, advice=cause.message))
-            else:
-                siblings.append(sibling)
+        scrubbed: list[Path] = []
+        siblings: list[Sibling] = []
+        try:
+            for sibling in found_siblings(opened, out):
+                if scrub and sibling.scrub is not None:
+                    try:
+                        sibling.scrub(foreign, changed)
+                        scrubbed.append(sibling.path)
+                    except AltEraserError as cause:  # the model is written; what stays as it was is said
+                        siblings.append(replace(sibling, scrub=None, advice=cause.message))
+                else:
+                    siblings.append(sibling)
+        except BaseException:
+            if not scrubbed:  # no output; but a file that was scrubbed belongs to the new model, which then stays
+                _take_back(out)
+            raise
     return ForeignErasure(foreign, out, check, erased, changed, removal, tuple(siblings), tuple(scrubbed), seconds)
 
 
@@ -181,6 +185,10 @@ def found_siblings(opened: Opened, out: Path | None = None) -> tuple[Sibling, ..
     if out is not None:
         best.pop(out.absolute(), None)
     return tuple(best.values())
+
+
+def _take_back(out: Path) -> None:
+    shutil.rmtree(out) if out.is_dir() else out.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -146,6 +146,9 @@ def _check_shapes(path: Path, kind: str, users: Array, items: Array, hyper: dict
 def _loss(path: Path, kind: str, hyper: dict[str, Any], dtype: Any, options: ForeignOptions) -> Loss:
     if options.implicit is False:
         raise InvalidInput(f"--explicit contradicts {path}: implicit's models are for implicit feedback")
+    for option, asked in (("--loss", options.loss), ("--missing-weight", options.missing_weight)):
+        if asked is not None:
+            raise InvalidInput(f"{option} {asked}: {path} says which loss it minimized; leave it out", path=str(path))
     regularization = float(
         settled("regularization", "--regularization", hyper.get("regularization"), options.regularization, path)
     )

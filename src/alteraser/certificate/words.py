@@ -10,12 +10,13 @@ NAMES: dict[Class, str] = {"A": "replayed", "B": "certified", "C": "measured", "
 
 
 def sentence(kind: Class, distance: float | None, relative: float | None) -> str:
-    """What a receipt may say: ``distance`` is ρ for B and η for C, ``relative`` the same over ‖Θ‖.
+    """What a receipt may say: ``distance`` is ρ for B and η for C, ``relative`` the same over ‖Θ‖ (None for Θ = 0).
 
     >>> sentence("C", 0.00012, 3e-7)
     'measured to be within about 0.00012 (3.0e-07 of the model) of an optimum for the remaining data; not a proof'
     """
-    where = "" if distance is None or relative is None else f"{distance:.2g} ({relative:.1e} of the model)"
+    where = "" if distance is None else f"{distance:.2g}"
+    where += "" if relative is None else f" ({relative:.1e} of the model)"
     return {
         "A": "this model was computed without the data that are gone: training on the remaining data alone gives "
         "the same bytes",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from alteraser.erasers import PassRecord
+    from alteraser.ids import IdMap
     from alteraser.interactions import Interactions
     from alteraser.model import Model
     from alteraser.readers import ForgetTable, ReadingOptions
@@ -107,6 +108,13 @@ def read_forget(path: Path, reading: ReadingOptions, *, whole_users: bool) -> Fo
             return read_forget_table(path, ReadingOptions(), whole_users=whole_users)
         except InvalidInput:
             raise own from None
+
+
+def check_ids(path: Path, wanted: ForgetTable, users: IdMap, items: IdMap) -> None:
+    """InvalidInput, naming FORGET, for an id that does not convert to the type of the model's ids."""
+    users.rows_of(wanted.users, f"{path}: user_id")
+    if wanted.items is not None:
+        items.rows_of(wanted.items, f"{path}: item_id")
 
 
 def forget_columns(wanted: ForgetTable) -> Any:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from alteraser.cli import common
+from alteraser.errors import InvalidInput
 
 app = typer.Typer(help="Split, describe, download and generate interactions.", no_args_is_help=True)
 
@@ -51,6 +52,8 @@ def split(
     if threshold is not None:
         ratings = numbers(rows[threshold_column], threshold_column, lambda row: f"{data}, row {row + 1}")
     train, held_out = whole.split(test, seed=seed)
+    if len(held_out) == 0:
+        raise InvalidInput(f"{data}: no user has enough interactions to hold out {test:.0%} of them; raise --test")
     user_rows = whole.users.rows_of(rows[user_column], user_column)
     item_rows = whole.items.rows_of(rows[item_column], item_column)
     with screen.phase("write", f"writing {out}"), atomic_directory(out) as folder:
@@ -152,13 +155,12 @@ def generate(
     Example: alteraser data generate --out household
     """
     from alteraser.datasets import generate_household
-    from alteraser.files import check_output
+    from alteraser.files import atomic_directory
 
-    check_output(out)
     screen = common.Screen(json, quiet)
-    with screen.phase("write", f"generating {out}"):
+    with screen.phase("write", f"generating {out}"), atomic_directory(out) as folder:
         made = generate_household(seed=seed, users=users, items=items)
-        made.write(out)
+        made.write(folder)
     document = {
         "out": str(out), "interactions": made.interactions.num_rows, "items": made.items.num_rows, "seed": seed,
         "stories": {story.name: story.forget.num_rows for story in made.stories}, "seconds": screen.timing(),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alteraser.cli import common
-from alteraser.errors import InvalidInput, NotFound
+from alteraser.errors import AltEraserError, InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from alteraser.adapters import ForeignOptions, SelfCheck, Sibling
@@ -105,8 +105,9 @@ Scrub = Annotated[
 READING = ("user_column", "item_column", "threshold", "threshold_column", "duplicates")
 
 
-def is_foreign(model: Path, format: str | None) -> bool:
-    """Whether ``model`` is another library's: said so, a plain file, or a folder that an adapter recognizes.
+def is_foreign(model: Path, format: str | None, given: dict[str, Any]) -> bool:
+    """Whether ``model`` is another library's: said so, a plain file, a folder that an adapter recognizes or, with
+    options ``given`` for such models, any that has no model.json.
 
     Raises NotFound where there is nothing.
     """
@@ -120,7 +121,9 @@ def is_foreign(model: Path, format: str | None) -> bool:
         return True
     from alteraser.adapters import ADAPTERS, adapter_named
 
-    return any(adapter_named(name).recognizes(model) for name in ADAPTERS)
+    if any(adapter_named(name).recognizes(model) for name in ADAPTERS):
+        return True
+    return any(value is not None for value in given.values())  # meant as one: let it be said which there are
 
 
 def refuse(given: dict[str, Any], why: str) -> None:
@@ -176,12 +179,15 @@ def forget(
         wanted = common.read_forget(forget_set, reading, whole_users=whole_users)
         table = common.forget_columns(wanted)
         opened = open_foreign(model, data, options, format=format)
+        assert opened.foreign.user_ids is not None
+        assert opened.foreign.item_ids is not None
+        common.check_ids(forget_set, wanted, opened.foreign.user_ids, opened.foreign.item_ids)
         removal = matched(opened, table, whole_users=wanted.whole_users)
     if dry_run:
         return report_dry_run(screen, removal, opened.data)
     assert out is not None
     progress = _Progress(screen, tolerance or TOLERANCE)
-    with _written(remaining, data, removal, reading, table, screen):
+    with _written(remaining, out, data, removal, reading, table, screen):
         erasure = forget_foreign(
             opened, table, out, whole_users=wanted.whole_users, tolerance=tolerance or TOLERANCE,
             max_passes=max_passes or 200, unchecked=unchecked, scrub=scrub, seed=seed or 0, threads=threads,
@@ -215,9 +221,9 @@ class _Progress:
 
 @contextmanager
 def _written(
-    remaining: Path | None, data: Path, removal: Any, reading: Any, table: Any, screen: common.Screen
+    remaining: Path | None, out: Path, data: Path, removal: Any, reading: Any, table: Any, screen: common.Screen
 ) -> Iterator[None]:
-    """Write the remaining data, and take them back if what follows fails."""
+    """Write the remaining data, and take them back if what follows leaves no model at ``out``."""
     if remaining is None:
         yield
         return
@@ -228,8 +234,9 @@ def _written(
         write_rows(remaining_rows(data, removal.removed, reading, table), remaining)
     try:
         yield
-    except BaseException:
-        remaining.unlink(missing_ok=True)
+    except BaseException as cause:
+        if isinstance(cause, AltEraserError) or not out.exists():  # with such an error, what is there is another's
+            remaining.unlink(missing_ok=True)
         raise
 
 

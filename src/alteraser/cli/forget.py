@@ -106,6 +106,7 @@ def forget(
         raise InvalidInput("--out and --remaining name the same path")
     for path in outputs:
         check_output(path)
+        _check_outside(path, model)
     if remaining is not None:
         _check_remaining(remaining, data)
     screen = common.Screen(json, quiet)
@@ -116,7 +117,7 @@ def forget(
         "regularization": regularization, "missing_weight": missing_weight, "loss": loss, "implicit": implicit,
         "allow_pickle": allow_pickle or None,
     }  # fmt: skip
-    if foreign.is_foreign(model, format):
+    if foreign.is_foreign(model, format, given):
         foreign.refuse(
             {"method": None if method == "alteraser" else method, "solver": solver, "memory": memory,
              "confirm": confirm, "stop_at_tolerance": stop_at_tolerance, "grown": grown},
@@ -140,6 +141,7 @@ def forget(
             "escalate": None if max_passes is None else STOP,
         })  # fmt: skip
         wanted = common.read_forget(forget_set, reading, whole_users=whole_users)
+        common.check_ids(forget_set, wanted, original.users, original.items)
         interactions = Interactions.read(data, reading)
     scope = {"whole_users": wanted.whole_users, "grown": grown}
     table = common.forget_columns(wanted)
@@ -179,6 +181,12 @@ def _eraser(method: str, model: Model, given: dict[str, Any]) -> Eraser:
     if model.trains_prediction and "train_prediction" in known:
         settings["train_prediction"] = True
     return eraser(method, **settings)
+
+
+def _check_outside(output: Path, model: Path) -> None:
+    """Refuse an output inside the folder of MODEL, which is never changed."""
+    if model.is_dir() and model.resolve() in output.resolve().parents:
+        raise InvalidInput(f"{output} is inside {model}, which stays as it is. Choose an output elsewhere.")
 
 
 def _check_remaining(remaining: Path, data: Path) -> None:

@@ -51,7 +51,7 @@ def inspect(
         "allow_pickle": allow_pickle or None,
     }  # fmt: skip
     screen = common.Screen(json, quiet)
-    if not foreign.is_foreign(model, format):
+    if not foreign.is_foreign(model, format, given):
         foreign.refuse(given, "is for models of other libraries: how its data are read is kept in the model")
         return _own(screen, model, data)
     return _foreign(screen, model, data, given, format, threads)

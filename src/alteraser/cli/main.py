@@ -103,12 +103,13 @@ def _translated(error: BaseException) -> AltEraserError:
     if isinstance(error, TyperException):
         return InvalidInput(_usage(error))
     if isinstance(error, KeyboardInterrupt):
-        return Interrupted("interrupted; nothing was changed")
+        return Interrupted("interrupted; no output is half written, and inputs are as they were")
     if isinstance(error, MemoryError):
         return ResourceLimit("out of memory: fewer factors, fewer threads, or a larger machine")
     if isinstance(error, OSError):
         kind = ResourceLimit if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else InvalidInput
-        return kind(f"{error.filename or 'a file'}: {error.strerror or error}")
+        advice = ". Check the path and its permissions" if error.errno in (errno.EACCES, errno.EPERM) else ""
+        return kind(f"{error.filename or 'a file'}: {error.strerror or error}{advice}")
     traceback.print_exception(error)
     return AltEraserError(f"this is a bug in AltEraser, please report it: {type(error).__name__}: {error}")
 

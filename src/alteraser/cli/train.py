@@ -13,6 +13,7 @@ from alteraser.errors import InvalidInput
 if TYPE_CHECKING:
     from alteraser.erasers import Outcome
     from alteraser.model import Model
+    from alteraser.models import Factors
 
 
 def train(
@@ -132,9 +133,17 @@ def train(
     return common.exit_code(outcome, tolerance)
 
 
+def _empty(factors: Factors) -> bool:
+    """Whether no score is further from 0 than rounding."""
+    return float(abs(factors.users).max() * abs(factors.items).max() * abs(factors.prediction).sum()) < 1e-6
+
+
 def _remarks(model: Model, outcome: Outcome) -> list[tuple[str, str]]:
     """What will matter when this model is to forget."""
     rows = []
+    if _empty(model.factors):
+        return [("note", f"every score is 0: λ = {model.objective.regularization:.3g} outweighs these data; lower "
+                         "--regularization, or give more data")]  # fmt: skip
     if model.objective.regularization == 0:
         rows.append(
             ("note", "the regularization is 0: the solution is not determined, so no certificate can be given; use "

@@ -16,7 +16,7 @@ from alteraser.certificate.limits import DEFAULT, Limits
 from alteraser.erasers.driver import OnPass, Outcome, Settings, run_passes
 from alteraser.errors import Interrupted, InvalidInput, NotFound
 from alteraser.forgetting import _aligned, belongs
-from alteraser.interactions import Interactions, forget_table
+from alteraser.interactions import Interactions, forget_table, nothing_to_forget
 from alteraser.metrics import relative_model_distance
 from alteraser.model import Model, TrainedOn
 from alteraser.models import Factors, Problem, Side
@@ -189,7 +189,7 @@ class Stream:
                 pairs = np.unique(np.stack([u, v]), axis=1)
                 u, v = pairs[0], pairs[1]
         if u.size == 0:
-            raise NotFound("nothing to forget: none of the request is in the data", unmatched=unmatched.num_rows)
+            raise nothing_to_forget(unmatched)
         return self._guarded(lambda: self._take_out(u, v, unmatched))
 
     def give_back(self, data: Interactions | Any) -> Touched:
