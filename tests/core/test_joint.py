@@ -232,6 +232,20 @@ def test_polishing_begins_at_once_with_a_joint_state() -> None:
     assert outcome.converged
 
 
+@pytest.mark.parametrize("tolerance", [1e-3, 0.9, 1e3])
+def test_a_loose_tolerance_still_ends_within_the_limits(tolerance: float) -> None:
+    """It is reached far from the optimum, and polishing has to go all the way."""
+    problem, theta = converged()
+    gone = Problem(
+        problem.objective, problem.interactions.remove(list(range(20)), whole_users=True).remaining, np.float64
+    )
+    for origin, start in ((theta, theta), (None, random_factors(gone))):
+        settings = Settings(JointNewton(), tolerance, 300, limits=Limits())
+        outcome = run_passes(gone, start, settings, scale=1.0, origin=origin)
+        assert outcome.measured is not None
+        assert outcome.measured.holds(Limits())
+
+
 def test_rotations_are_projected_off() -> None:
     rng = np.random.default_rng(0)
     X, D = rng.standard_normal((9, 4)), rng.standard_normal((9, 4))

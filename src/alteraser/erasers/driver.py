@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from alteraser.certificate.limits import Limits
 from alteraser.erasers.anderson import Anderson
 from alteraser.erasers.linesearch import quartic_step
-from alteraser.erasers.polish import Measured, Polisher
+from alteraser.erasers.polish import FAR, Measured, Polisher
 from alteraser.errors import Interrupted, InvalidInput, NumericFailure
 from alteraser.models import Factors, Problem
 from alteraser.solvers import ConjugateGradient, RowSolver
@@ -211,7 +211,7 @@ class _Loop:
         if joint is not None and self.newton is not None:
             self.joint, self.P, self.Q = joint, joint.P, joint.Q
             if settings.limits is not None:
-                self._begin_polishing(self.newton)
+                self._begin_polishing(self.newton, far=FAR)
 
     # -------------------------------------------------------------- the loop
 
@@ -349,11 +349,10 @@ class _Loop:
         if self.reason is None:
             self._look()
 
-    def _begin_polishing(self, newton: JointNewton) -> None:
-        assert self.settings.limits is not None
-        self.polisher = Polisher(
-            self.problem, self.scale, newton, self.settings.threads, self.origin, self.settings.limits
-        )
+    def _begin_polishing(self, newton: JointNewton, *, far: float = np.inf) -> None:
+        limits, threads = self.settings.limits, self.settings.threads
+        assert limits is not None
+        self.polisher = Polisher(self.problem, self.scale, newton, threads, self.origin, limits, far=far)
 
     def _polishing_step(self) -> None:
         """Measure what the limits ask for at the factors as they would be stored; a step nearer if they do not hold."""

@@ -24,7 +24,7 @@ MARGIN = 0.5
 """Share of a limit to come within: the least curvature is estimated from above, and with it what is left unsolved."""
 
 FAR = 5e-3
-"""‖∇L‖_{B⁻¹} / ‖Θ‖_B above which the first look is no look but a refusal: joint steps get there faster."""
+"""‖∇L‖_{B⁻¹} / ‖Θ‖_B above which polishing is not where to begin: joint steps get nearer faster."""
 
 STIFF = 0.1
 """Factored blocks are used again while the factors have moved, in shares of their size, by no more than this times the
@@ -81,12 +81,13 @@ class Polisher:
 
     def __init__(
         self, problem: Problem, scale: float | None, newton: JointNewton, threads: int, origin: Factors | None,
-        limits: Limits,
+        limits: Limits, *, far: float = np.inf,
     ) -> None:  # fmt: skip
+        """``far``: ‖∇L‖_{B⁻¹} / ‖Θ‖_B above which the first look is refused, see ``FAR``."""
         # the working precision would round λ, w₀ and the confidences, and with them move the optimum
         self.problem = replace(problem, dtype=np.float64)
         self.scale, self.newton, self.threads, self.origin = scale, newton, threads, origin
-        self.limits = limits
+        self.limits, self.far = limits, far
         self.least, self.idle = np.inf, 0
         self.smallest = np.inf  # least curvature met
 
@@ -107,7 +108,7 @@ class Polisher:
         gradients = here.user_gradient, here.item_gradient
         scale = self.scale if self.scale is not None else here.theta_norm
         norm = joint.norm(gradients)
-        if norm > FAR * here.theta_norm and self.least == np.inf:
+        if norm > self.far * here.theta_norm and self.least == np.inf:
             return None
         residual = norm / scale if scale > 0 else norm
         P, Q = factors.users.astype(np.float64), factors.items.astype(np.float64)
