@@ -330,6 +330,8 @@ class _Loop:
                 self.promising = estimate * min(0.5, settings.tolerance / self.measured[0])
         objective = self.problem.target_energy + settled.value + self._penalty(self.problem.items.ridge, self.Q)
         forcing = 0.1 * newton.forcing if saddle else newton.forcing
+        if estimate * (self.scale or self.theta_norm) <= newton.slow_below * self.theta_norm:
+            joint.find_slow(newton)
         found = joint.direction(forcing=forcing, products=newton.products)
         if saddle and found.negative is None:
             self.reason = "tolerance"

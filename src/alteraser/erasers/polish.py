@@ -104,6 +104,7 @@ class Polisher:
         """
         if joint.moved > STIFF * min(self.smallest, LEAST):
             joint.settle(move=False)
+            joint.find_slow(self.newton)
         here = evaluate(self.problem, factors, threads=self.threads)
         gradients = here.user_gradient, here.item_gradient
         scale = self.scale if self.scale is not None else here.theta_norm

@@ -55,8 +55,8 @@ def _pack(A, U):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def solve_at(U, o, x, at, d):  # type: ignore[no-untyped-def]
-    """Overwrite x[at : at + d] with A⁻¹ x for the packed factor of A at U[o:]; flat arrays."""
+def half_solve_at(U, o, x, at, d):  # type: ignore[no-untyped-def]
+    """Overwrite x[at : at + d] with L⁻¹ x, A = L Lᵀ, for the packed factor at U[o:]; returns where that ends."""
     for k in range(0, d, PANEL):
         start = k // LANES * LANES
         length = d - start
@@ -66,10 +66,17 @@ def solve_at(U, o, x, at, d):  # type: ignore[no-untyped-def]
         x1 = v0 * U[o + 1] + v1 * U[o + 5]
         x2 = v0 * U[o + 2] + v1 * U[o + 6] + v2 * U[o + 10]
         x3 = v0 * U[o + 3] + v1 * U[o + 7] + v2 * U[o + 11] + v3 * U[o + 15]
-        x[p], x[p + 1], x[p + 2], x[p + 3] = x0, x1, x2, x3
         o += 16
         short_add_four(x, at + start, U, o, o + length, o + 2 * length, o + 3 * length, -x0, -x1, -x2, -x3, length)
+        x[p], x[p + 1], x[p + 2], x[p + 3] = x0, x1, x2, x3
         o += PANEL * length
+    return o
+
+
+@kernel
+def solve_at(U, o, x, at, d):  # type: ignore[no-untyped-def]
+    """Overwrite x[at : at + d] with A⁻¹ x for the packed factor of A at U[o:]; flat arrays."""
+    o = half_solve_at(U, o, x, at, d)
     for k in range(d - PANEL, -1, -PANEL):
         start = k // LANES * LANES
         length = d - start
@@ -82,6 +89,34 @@ def solve_at(U, o, x, at, d):  # type: ignore[no-untyped-def]
         x[p + 1] = v1 * U[o + 5] + v2 * U[o + 6] + v3 * U[o + 7]
         x[p + 2] = v2 * U[o + 10] + v3 * U[o + 11]
         x[p + 3] = v3 * U[o + 15]
+
+
+@kernel
+def product_at(U, o, x, at, out, to, d):  # type: ignore[no-untyped-def]
+    """out[to : to + d] = A x[at : at + d] for the packed factor of A at U[o:]; flat arrays."""
+    one = x.dtype.type(1)
+    for c in range(to, to + d):
+        out[c] = x.dtype.type(0)
+    for k in range(0, d, PANEL):
+        start = k // LANES * LANES
+        length = d - start
+        p, q = at + k, to + k
+        x0, x1, x2, x3 = x[p], x[p + 1], x[p + 2], x[p + 3]
+        d0, d1, d2, d3 = one / U[o], one / U[o + 5], one / U[o + 10], one / U[o + 15]
+        a01, a02, a12 = U[o + 4], U[o + 8], U[o + 9]
+        a03, a13, a23 = U[o + 12], U[o + 13], U[o + 14]
+        o += 16
+        y0, y1, y2, y3 = short_dot_four(x, at + start, U, o, o + length, o + 2 * length, o + 3 * length, length)
+        y0 += d0 * x0 + a01 * x1 + a02 * x2 + a03 * x3
+        y1 += d1 * x1 + a12 * x2 + a13 * x3
+        y2 += d2 * x2 + a23 * x3
+        y3 += d3 * x3
+        out[q] += d0 * y0
+        out[q + 1] += a01 * y0 + d1 * y1
+        out[q + 2] += a02 * y0 + a12 * y1 + d2 * y2
+        out[q + 3] += a03 * y0 + a13 * y1 + a23 * y2 + d3 * y3
+        short_add_four(out, to + start, U, o, o + length, o + 2 * length, o + 3 * length, y0, y1, y2, y3, length)
+        o += PANEL * length
 
 
 @kernel
@@ -157,6 +192,16 @@ def solve_rows(rows, U, right, out):  # type: ignore[no-untyped-def]
         for c in range(at, at + padded):
             result[c] = given[c]
         solve_at(flat, i * U.shape[1], result, at, padded)
+
+
+@kernel
+def product_rows(rows, U, right, out):  # type: ignore[no-untyped-def]
+    """``out[i]`` = A ``right[i]`` with the factors that ``factor_rows`` kept."""
+    flat, result, given = U.reshape(-1), out.reshape(-1), right.reshape(-1)
+    padded = out.shape[1]
+    for n in range(rows.size):
+        i = rows[n]
+        product_at(flat, i * U.shape[1], given, i * padded, result, i * padded, padded)
 
 
 @kernel

@@ -26,11 +26,13 @@ import numpy as np
 import numpy.typing as npt
 from numpy.polynomial import Polynomial
 from scipy.linalg import eigvalsh_tridiagonal
+from scipy.sparse import csr_array
 
 from alteraser.errors import InvalidInput
 from alteraser.models import Problem, Side
 from alteraser.solvers.ah_newton import AHNewton
-from alteraser.solvers.rows import blocks, check, padded, run
+from alteraser.solvers.rows import aligned, aligned_empty, blocks, check, padded, run
+from alteraser.solvers.slow import SlowSpace, slow_space
 
 Array = npt.NDArray[Any]
 Pair = tuple[Array, Array]
@@ -49,6 +51,9 @@ where L bends most, and a step that ends there goes the short way and not the lo
 BENT = 0.3
 """What a step leaves because L is no quadratic, in units of its length, ‖x‖/‖Θ‖, over the least curvature of B⁻¹H."""
 
+SERVED = 12
+"""Iterations of a step after which the slow space is found anew: that costs as much as three or four of them."""
+
 
 @dataclass(frozen=True)
 class JointNewton(AHNewton):
@@ -61,10 +66,19 @@ class JointNewton(AHNewton):
     """Iterations that one step may take."""
     near: float = 0.02
     """Passes come first until ‖∇L‖_{B⁻¹} / ‖Θ‖_B is below this: further away a quadratic model is of little use."""
+    weak: int = 8
+    """Weak directions of the factors, of which the slow space is made; 0: none is used."""
+    discarded: int = 16
+    """Discarded directions in it, see ``alteraser.solvers.slow``."""
+    slow_below: float = 1e-3
+    """‖∇L‖_{B⁻¹} / ‖Θ‖_B from which the slow space is used: further away the residuals say little about the solution,
+    and the gradient along quick directions is what has to go."""
 
     def __post_init__(self) -> None:
         if not (0 < self.forcing < 1 and self.near > 0 and self.products >= 1):
             raise InvalidInput("JointNewton: forcing lies between 0 and 1, near is above 0, products at least 1")
+        if min(self.weak, self.discarded) < 0:
+            raise InvalidInput("JointNewton: weak and discarded are numbers of directions, at least 0")
 
 
 @dataclass(frozen=True)
@@ -121,22 +135,25 @@ class Joint:
         from alteraser.solvers._joint_kernels import packed_size
 
         self.problem, self.P, self.Q, self.threads = problem, P, Q, threads
+        self.slow: SlowSpace | None = None
+        """Used by the preconditioner from when it is set, see ``find_slow``."""
+        self._taken = 0  # iterations of the last step
         width = P.shape[1]
         self._h = np.ones(width, P.dtype)
         self._h[: prediction.size] = prediction
         self._scaled = bool(np.any(prediction != 1))
         self._rotates = bool(np.ptp(prediction) == 0)
-        self._rank = prediction.size
-        self._sides: tuple[Side, Side] = (problem.users, problem.items)
-        self._blocks = [blocks(side, None, width, threads) for side in self._sides]
-        self.factors = factors or [np.empty((x.shape[0], packed_size(width)), P.dtype) for x in (P, Q)]
+        self.rank = prediction.size
+        self.sides: tuple[Side, Side] = (problem.users, problem.items)
+        self._blocks = [blocks(side, None, width, threads) for side in self.sides]
+        self.factors = factors or [aligned_empty((x.shape[0], packed_size(width)), P.dtype) for x in (P, Q)]
         self._gradients = [np.zeros_like(P), np.zeros_like(Q)]
-        self._errors = [np.empty(side.indices.size, P.dtype) for side in self._sides]
+        self.errors = [np.empty(side.indices.size, P.dtype) for side in self.sides]
         self.settled = False
         """True while the factored blocks are those of the current point."""
         self.moved = np.inf
         """By what share of their size P and Q have moved since the blocks were factored, at most."""
-        for side, x in zip(self._sides, (P, Q), strict=True):
+        for side, x in zip(self.sides, (P, Q), strict=True):
             x[side.counts == 0] = 0  # their minimum, whatever the other side is
 
     @staticmethod
@@ -153,6 +170,12 @@ class Joint:
         self.settled, self.moved = True, 0.0
         return Settled(users, items, value)
 
+    def find_slow(self, newton: JointNewton) -> None:
+        """The slow space of this point, after ``settle``; one that still serves stays as it is."""
+        served = self.slow is not None and self._taken <= SERVED
+        if self._rotates and not self._scaled and not served:
+            self.slow = slow_space(self, weak=newton.weak, discarded=newton.discarded, earlier=self.slow)
+
     def factor_again(self, place: int, rows: Array) -> None:
         """Factor the blocks of some users (0) or items (1) as they are here."""
         self._factor(place, move=False, rows=rows)
@@ -163,13 +186,13 @@ class Joint:
         for place, g in enumerate(gradients):
             wide = np.zeros_like(self._gradients[place])
             size = float(np.abs(g).max(initial=0.0)) or 1.0  # a tiny float64 gradient must not underflow in float32
-            wide[:, : self._rank] = g / size
+            wide[:, : self.rank] = g / size
             total += size**2 * _dot(wide, self._solve(place, wide))
         return float(np.sqrt(max(total, 0.0)))
 
     def place(self, users: Array, items: Array) -> None:
         """Go to these factors, (m, d) and (n, d)."""
-        pairs = (self.P[:, : self._rank], users), (self.Q[:, : self._rank], items)
+        pairs = (self.P[:, : self.rank], users), (self.Q[:, : self.rank], items)
         size = float(np.sqrt(sum(np.vdot(new, new) for _, new in pairs)))
         step = float(np.sqrt(sum(float(np.sum(np.square(new - old))) for old, new in pairs)))
         self.moved += step / size if size > 0 else 0.0
@@ -181,8 +204,8 @@ class Joint:
         """A_u⁻¹ g_u / 2 of every user for their float64 gradient (m, d), after ``settle``: p_u − p_u*(Q)."""
         size = float(np.abs(gradient).max(initial=0.0)) or 1.0
         right = np.zeros_like(self._gradients[0])
-        right[:, : self._rank] = gradient * (0.5 / size)
-        return np.asarray(self._solve(0, right)[:, : self._rank].astype(np.float64) * size)
+        right[:, : self.rank] = gradient * (0.5 / size)
+        return np.asarray(self._solve(0, right)[:, : self.rank].astype(np.float64) * size)
 
     def along_itself(self) -> float:
         """gᵀQ with half the items' gradient g, after ``settle``."""
@@ -215,7 +238,7 @@ class Joint:
         size = max(float(np.abs(g).max(initial=0.0)) for g in gradients) or 1.0  # float32 must not underflow
         right = [np.zeros_like(x) for x in self._gradients]
         for wide, g in zip(right, gradients, strict=True):
-            wide[:, : self._rank] = g * (-0.5 / size)
+            wide[:, : self.rank] = g * (-0.5 / size)
         given = self._solve(0, right[0])
 
         def enough(now: _Progress) -> bool:
@@ -231,14 +254,13 @@ class Joint:
         def scaled(pair: Pair | None) -> Pair | None:
             if pair is None:
                 return None
-            users, items = (np.asarray(x[:, : self._rank], dtype=np.float64) * size for x in pair)
+            users, items = (np.asarray(x[:, : self.rank], dtype=np.float64) * size for x in pair)
             return users, items
 
         return replace(found, newton=scaled(found.newton), negative=scaled(found.negative))
 
     def _cross_at_point(self, users: Array) -> Array:
-        for place in (0, 1):
-            self._error(place)
+        self.find_errors()
         return self._cross(1, users)
 
     def _newton(
@@ -247,18 +269,18 @@ class Joint:
     ) -> Direction:  # fmt: skip
         """Solve S x ≈ ``right`` for the items, until ``enough``; with them the users' ``users`` − B_P⁻¹ C x."""
         if users is None:
-            for place in (0, 1):
-                self._error(place)
+            self.find_errors()
         rotations = _Rotations(self.Q) if self._rotates else None
         r = rotations.off(right) if rotations else right
-        z = self._solve(1, r)
-        p, Bp = z, r
+        z, Bz, plain = self._preconditioned(r)
+        p, Bp = z, Bz
         x, Bx = np.zeros_like(r), np.zeros_like(r)
         y_sum = np.zeros_like(self.P) if users is None else users.copy()
-        rz = first = _dot(r, z)
+        rz, first = _dot(r, z), plain
         bent_down = None
         dtype = r.dtype.type
-        steps, turns, gains = [], [], []
+        curvatures = _Curvatures(self.slow)
+        gains: list[float] = []
         now = _Progress()
         while now.products < products and rz > 0.0 and not (now.products and enough(now)):
             y = self._solve(0, self._cross(0, p))  # how the users give way: −y
@@ -275,24 +297,36 @@ class Joint:
             r = r - step * q
             if rotations:
                 r = rotations.off(r)
-            z = self._solve(1, r)
+            z, Bz, plain = self._preconditioned(r)
             rz, before = _dot(r, z), rz
             beta = dtype(rz / before)
-            steps.append(float(step))
-            turns.append(float(beta))
             gains.append(float(step) * before)
-            p, Bp = z + beta * p, r + beta * Bp
-            smallest = _smallest_ritz(steps, turns)
+            smallest = curvatures.met(float(step), float(beta), curvature, p, Bp)
+            p, Bp = aligned(z + beta * p), Bz + beta * Bp
             energy = min(smallest, known) * _dot(x, Bx)
             now = _Progress(
                 products=now.products + 1,
-                fallen=float(np.sqrt(max(rz, 0.0) / first)),
+                fallen=float(np.sqrt(max(plain, 0.0) / first)),
                 length=float(np.sqrt(_dot(x, x) + _dot(y_sum, y_sum))),
                 smallest=smallest,
                 left=float(np.sqrt(sum(gains[-DELAY:]) / energy)) if energy > 0 else np.inf,
             )
         moved = bool(np.any(x)) or bool(np.any(y_sum))
+        self._taken = now.products
         return Direction(self._sliced(y_sum, x) if moved else None, bent_down, now.products, now.smallest, now.left)
+
+    def _preconditioned(self, r: Array) -> tuple[Array, Array, float]:
+        """(M⁻¹r, B_Q M⁻¹r, rᵀB_Q⁻¹r): M⁻¹ is B_Q⁻¹ and what the slow space adds to it."""
+        from alteraser.solvers._joint_kernels import product_rows
+
+        z = self._solve(1, r)
+        plain = _dot(r, z)
+        if self.slow is None:
+            return z, r, plain
+        more = self.slow.correction(r)
+        B_more = aligned_empty(more.shape, more.dtype)
+        run(lambda rows: product_rows(rows, self.factors[1], more, B_more), self._blocks[1], self.threads)
+        return aligned(z + more), r + B_more, plain
 
     def advance(self, direction: Direction) -> float:
         """Go along ``direction`` to where L is least on each of its lines; returns by how much L fell."""
@@ -311,9 +345,7 @@ class Joint:
 
     def along(self, line: Pair) -> Polynomial:
         """L(P + t V, Q + t W) − L(P, Q), exactly: a quartic in t."""
-        return quartic_along(
-            self._sides, (self.P, self.Q), (self._other(0), self._seen(0, line[1])), line, self.threads
-        )
+        return quartic_along(self.sides, (self.P, self.Q), (self._other(0), self._seen(0, line[1])), line, self.threads)
 
     # ------------------------------------------------------------------ pieces
 
@@ -325,22 +357,38 @@ class Joint:
         return x * self._h if self._scaled else x
 
     def _factor(self, place: int, *, move: bool, rows: Array | None = None) -> tuple[float, float]:
-        side, x, Z = self._sides[place], (self.P, self.Q)[place], self._other(place)
+        side, x, Z = self.sides[place], (self.P, self.Q)[place], self._other(place)
         work = self._blocks[place] if rows is None else blocks(side, rows, x.shape[1], self.threads)
         return factor_blocks(
-            side, Z, x, self.factors[place], self._gradients[place], rank=self._rank, move=move, work=work,
+            side, Z, x, self.factors[place], self._gradients[place], rank=self.rank, move=move, work=work,
             threads=self.threads,
         )  # fmt: skip
+
+    def find_errors(self) -> None:
+        """``errors`` of this point: ω s − c y of every interaction, in the order of users and in that of items."""
+        for place in (0, 1):
+            self._error(place)
+
+    def residual_product(self, place: int, X: Array) -> Array:
+        """E X for few columns on the items (0), or Eᵀ X for such on the users (1); E = ½ ∂L/∂ŷ, after ``find_errors``.
+
+        E has w s − c y in observed cells and w⁻ s in missing ones.
+        """
+        side, x, Z = self.sides[place], (self.P, self.Q)[place], self._other(place)
+        E = csr_array((self.errors[place], side.indices, side.indptr), shape=(side.rows, Z.shape[0]))
+        weighted = X * side.other[:, None] if side.other.size else X
+        missing = x.dtype.type(side.missing_weight) * side.own[:, None] * (x @ (Z.T @ weighted))
+        return np.asarray(E @ X + missing)
 
     def _error(self, place: int) -> None:
         from alteraser.solvers._joint_kernels import error_rows
 
-        side, x, Z = self._sides[place], (self.P, self.Q)[place], self._other(place)
+        side, x, Z = self.sides[place], (self.P, self.Q)[place], self._other(place)
         w0 = x.dtype.type(side.missing_weight)
         run(
             lambda rows: error_rows(
                 rows, side.indptr, side.indices, side.confidence, side.target, side.own, side.other, w0, x, Z,
-                self._errors[place],
+                self.errors[place],
             ),
             self._blocks[place], self.threads,
         )  # fmt: skip
@@ -349,15 +397,15 @@ class Joint:
         """C times a direction of the items (0), or Cᵀ times one of the users (1)."""
         from alteraser.solvers._joint_kernels import cross_rows
 
-        side, x, Z = self._sides[place], (self.P, self.Q)[place], self._other(place)
-        W = self._seen(place, direction)
+        side, x, Z = self.sides[place], (self.P, self.Q)[place], self._other(place)
+        W = aligned(self._seen(place, direction))
         w0 = x.dtype.type(side.missing_weight)
         mixed = w0 * ((Z * side.other[:, None] if side.other.size else Z).T @ W)
         mixed = np.ascontiguousarray(mixed + mixed.T)
-        out = np.empty_like(x)
+        out = aligned_empty(x.shape, x.dtype)
         run(
             lambda rows: cross_rows(
-                rows, side.indptr, side.indices, side.confidence, side.own, side.other, w0, self._errors[place],
+                rows, side.indptr, side.indices, side.confidence, side.own, side.other, w0, self.errors[place],
                 x, Z, W, mixed, out,
             ),
             self._blocks[place], self.threads,
@@ -367,7 +415,7 @@ class Joint:
     def _solve(self, place: int, right: Array) -> Array:
         from alteraser.solvers._joint_kernels import solve_rows
 
-        out = np.empty_like(right)
+        out = aligned_empty(right.shape, right.dtype)
         run(lambda rows: solve_rows(rows, self.factors[place], right, out), self._blocks[place], self.threads)
         return out
 
@@ -430,7 +478,7 @@ def quartic_along(sides: tuple[Side, Side], point: Pair, seen: Pair, line: Pair,
     users = sides[0]
     (P, _), (V, W), (Z, dZ) = point, line, seen
     width = lanes(P.dtype.itemsize)
-    wide = [x if x.shape[1] % width == 0 else padded(x) for x in (P, V, Z, dZ)]
+    wide = [aligned(x) if x.shape[1] % width == 0 else padded(x) for x in (P, V, Z, dZ)]
     coefficients = np.zeros((users.rows, 4))
     w0 = P.dtype.type(users.missing_weight)
     run(
@@ -479,6 +527,30 @@ class _Rotations:
     def off(self, direction: Array) -> Array:
         """``direction`` (of the only stacked factors) without its rotation."""
         return np.asarray(direction - self._stacked[0] @ self.of(direction))
+
+
+class _Curvatures:
+    """The least curvature xᵀSx / xᵀB_Qx that conjugate gradients has met, an estimate from above of the least there is.
+
+    With B_Q as the preconditioner, the least Ritz value; a slow space takes the small ones out of the iteration, so
+    then the least of its own and those of the single steps.
+    """
+
+    def __init__(self, slow: SlowSpace | None) -> None:
+        self._steps: list[float] = []
+        self._turns: list[float] = []
+        self._slow = slow is not None
+        positive = slow.values[slow.values > 0] if slow is not None else np.empty(0)
+        self._least = float(positive.min(initial=np.inf))
+
+    def met(self, step: float, turn: float, curvature: float, p: Array, Bp: Array) -> float:
+        """After a step α along p with pᵀSp = ``curvature``, and with the next β."""
+        if self._slow:
+            self._least = min(self._least, curvature / _dot(p, Bp))
+            return self._least
+        self._steps.append(step)
+        self._turns.append(turn)
+        return _smallest_ritz(self._steps, self._turns)
 
 
 def _smallest_ritz(steps: list[float], turns: list[float]) -> float:

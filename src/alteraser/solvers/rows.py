@@ -22,6 +22,7 @@ from alteraser.models.problem import Side
 Array = npt.NDArray[Any]
 
 BLOCKS_PER_WORKER = 12
+LINE = 64  # bytes of a cache line, and of the longest vector
 SMALL = 2_000_000  # multiply-adds below which one call is cheaper than waking workers
 
 
@@ -84,13 +85,32 @@ def default_threads() -> int:
         return os.cpu_count() or 1
 
 
+def aligned_empty(shape: tuple[int, ...], dtype: Any) -> Array:
+    """As ``numpy.empty``, beginning at a whole cache line: a vector that straddles two costs two loads."""
+    itemsize = np.dtype(dtype).itemsize
+    size = int(np.prod(shape)) * itemsize
+    raw = np.empty(size + LINE, np.uint8)
+    start = -raw.ctypes.data % LINE
+    return np.asarray(raw[start : start + size].view(dtype).reshape(shape))
+
+
+def aligned(array: Array) -> Array:
+    """``array`` if it is contiguous and begins at a whole cache line, or a copy that does."""
+    if array.flags.c_contiguous and array.ctypes.data % LINE == 0:
+        return array
+    out = aligned_empty(array.shape, array.dtype)
+    out[...] = array
+    return out
+
+
 def padded(array: Array) -> Array:
-    """A writable copy of ``array`` (rows × d) with zero columns up to a multiple of the vector length."""
+    """A writable, aligned copy of ``array`` (rows × d) with zero columns up to a multiple of the vector length."""
     from alteraser.solvers._tile import lanes
 
     width = lanes(array.dtype.itemsize)
     d = array.shape[1]
-    out = np.zeros((array.shape[0], -(-d // width) * width), array.dtype)
+    out = aligned_empty((array.shape[0], -(-d // width) * width), array.dtype)
+    out[:, d:] = 0
     out[:, :d] = array
     return out
 

@@ -22,8 +22,8 @@ from alteraser.model import Model, TrainedOn
 from alteraser.models import Factors, Problem, Side
 from alteraser.solvers import AHNewton, JointNewton
 from alteraser.solvers.joint import Joint, factor_blocks, room_for
+from alteraser.solvers.rows import aligned_empty, default_threads, padded
 from alteraser.solvers.rows import blocks as split
-from alteraser.solvers.rows import default_threads, padded
 from alteraser.solvers.stationarity import block_solve
 from alteraser.stream.rows import Rows
 
@@ -325,7 +325,7 @@ class Stream:
             return joint.factors[0], joint.factors[1]
         if not room_for(Q.shape[0], Q.shape[1], Q.dtype):
             return None, None
-        side, out = problem.items, np.empty((Q.shape[0], packed_size(Q.shape[1])), Q.dtype)
+        side, out = problem.items, aligned_empty((Q.shape[0], packed_size(Q.shape[1])), Q.dtype)
         factor_blocks(
             side, P, Q, out, np.zeros_like(Q), rank=self._rank, move=False,
             work=split(side, None, Q.shape[1], self.threads), threads=self.threads,
@@ -411,7 +411,7 @@ class Stream:
         blocks = [half.blocks for half in self._halves]
         if blocks[0] is None or blocks[1] is None or not self._uniform:
             return None
-        P, Q = (half.X.copy() for half in self._halves)
+        P, Q = (padded(half.X) for half in self._halves)
         joint = Joint(problem, P, Q, self._prediction, self.threads, [b.copy() for b in blocks if b is not None])
         for place in (0, 1):
             rows = [changed for side, changed, _ in self._earlier if side == place]
