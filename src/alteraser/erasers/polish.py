@@ -26,7 +26,7 @@ MARGIN = 0.5
 FAR = 5e-3
 """‖∇L‖_{B⁻¹} / ‖Θ‖_B above which polishing is not where to begin: joint steps get nearer faster."""
 
-STIFF = 0.1
+STIFF = 0.01
 """Factored blocks are used again while the factors have moved, in shares of their size, by no more than this times the
 least curvature met: the Hessian changes about as much as the factors do, and what that change amounts to against the
 least curvature is what a step with the old blocks leaves."""
@@ -104,7 +104,7 @@ class Polisher:
         """
         if joint.moved > STIFF * min(self.smallest, LEAST):
             joint.settle(move=False)
-            joint.find_slow(self.newton)
+        joint.find_slow(self.newton)
         here = evaluate(self.problem, factors, threads=self.threads)
         gradients = here.user_gradient, here.item_gradient
         scale = self.scale if self.scale is not None else here.theta_norm

@@ -199,6 +199,31 @@ def _scaled(width: Callable[[int], int]) -> Any:
     return scaled
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def fetch(typing_context: Any, Y: Any, at: Any, count: Any) -> Any:
+    """Ask for Y[at : at + count] to be brought near; see the module. It is a hint: nothing is read."""
+    signature = types.void(Y, types.intp, types.intp)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        emit = _Emitter(context, builder, sig.args[0].dtype, lanes)
+        row = emit.data(sig.args[0], args[0], args[1])
+        kinds = [ir.Constant(ir.IntType(32), x) for x in (0, 3, 1)]  # for reading, to stay, data
+        byte = ir.IntType(8).as_pointer()
+        hint = ir.FunctionType(ir.VoidType(), [byte, *(x.type for x in kinds)])
+        function = builder.module.globals.get("llvm.prefetch.p0i8") or ir.Function(
+            builder.module, hint, "llvm.prefetch.p0i8"
+        )
+
+        def body(offset: Any, _: list[Any]) -> list[Any]:
+            builder.call(function, [builder.bitcast(builder.gep(row, [offset]), byte), *kinds])
+            return []
+
+        emit.loop(args[2], [], body)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
 dot_four, short_dot_four = _dot_four(lanes), _dot_four(_short)
 add_four, short_add_four = _add_four(lanes), _add_four(_short)
 scaled, short_scaled = _scaled(lanes), _scaled(_short)

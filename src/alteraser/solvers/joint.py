@@ -51,7 +51,7 @@ where L bends most, and a step that ends there goes the short way and not the lo
 BENT = 0.3
 """What a step leaves because L is no quadratic, in units of its length, ‖x‖/‖Θ‖, over the least curvature of B⁻¹H."""
 
-SERVED = 12
+SERVED = 20
 """Iterations of a step after which the slow space is found anew: that costs as much as three or four of them."""
 
 
@@ -149,6 +149,7 @@ class Joint:
         self.factors = factors or [aligned_empty((x.shape[0], packed_size(width)), P.dtype) for x in (P, Q)]
         self._gradients = [np.zeros_like(P), np.zeros_like(Q)]
         self.errors = [np.empty(side.indices.size, P.dtype) for side in self.sides]
+        self._empty = np.flatnonzero(problem.items.counts == 0)
         self.settled = False
         """True while the factored blocks are those of the current point."""
         self.moved = np.inf
@@ -324,6 +325,7 @@ class Joint:
         if self.slow is None:
             return z, r, plain
         more = self.slow.correction(r)
+        more[self._empty] = 0  # rows that have lost their last interaction since the space was found stay at zero
         B_more = aligned_empty(more.shape, more.dtype)
         run(lambda rows: product_rows(rows, self.factors[1], more, B_more), self._blocks[1], self.threads)
         return aligned(z + more), r + B_more, plain

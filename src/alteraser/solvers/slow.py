@@ -124,10 +124,10 @@ def discarded_directions(joint: Joint, count: int, start: Array | None = None) -
 
     if start is None:
         start = np.random.default_rng(0).standard_normal((joint.Q.shape[0], count)).astype(dtype)
-        start[items.counts == 0] = 0  # rows that stay at zero
         steps = COLD
     else:
         start, steps = start / scales[1], WARM
+    start[items.counts == 0] = 0  # rows that stay at zero
     block = np.linalg.qr(start - kept @ (kept.T @ start))[0]
     basis, images = block, onward(block)
     room = (joint.Q.shape[0] - kept.shape[1]) // count - 1

@@ -8,6 +8,9 @@ import numpy as np
 
 from alteraser.solvers._jit import kernel
 from alteraser.solvers._joint_kernels import solve_at
+from alteraser.solvers._vector import add_four, dot_four, fetch
+
+AHEAD = 12  # interactions between asking for a row and using it: where there are many rows, each comes from memory
 
 
 @kernel
@@ -85,41 +88,39 @@ def put_in(start, stop, limit, indices, confidence, target, stamp, rows, columns
 
 @kernel
 def _times(  # type: ignore[no-untyped-def]
-    i, start, stop, indices, confidence, target, own, other, ridge, w0, Z, G, x, pull, out
+    i, start, stop, indices, confidence, target, own, other, ridge, w0, Z, G, x, at, pull, out
 ):
-    """``out`` = A x − pull · b and bᵀx, with A x = a G x + λρ x + Σ ω (z·x) z and b = Σ c y z; ``pull`` is 0 or 1."""
-    padded = x.size
-    zero = Z.dtype.type(0)
+    """``out`` = A x − pull · b and bᵀx, with A x = a G x + λρ x + Σ ω (z·x) z and b = Σ c y z; ``pull`` is 0 or 1.
+
+    x begins at place ``at`` of a flat array.
+    """
+    padded = out.size
     one = Z.dtype.type(1)
+    none = Z.dtype.type(0)
     a = own[i]
+    theirs, shared = Z.reshape(-1), G.reshape(-1)
     for c in range(padded):
-        out[c] = ridge[i] * x[c]
+        out[c] = ridge[i] * x[at + c]
     for k in range(0, padded, 4):
-        g0, g1, g2, g3 = G[k], G[k + 1], G[k + 2], G[k + 3]
-        x0, x1, x2, x3 = a * x[k], a * x[k + 1], a * x[k + 2], a * x[k + 3]
-        for c in range(padded):
-            out[c] += x0 * g0[c] + x1 * g1[c] + x2 * g2[c] + x3 * g3[c]
+        g = k * padded
+        add_four(
+            out, 0, shared, g, g + padded, g + 2 * padded, g + 3 * padded,
+            a * x[at + k], a * x[at + k + 1], a * x[at + k + 2], a * x[at + k + 3], padded,
+        )  # fmt: skip
     missing = w0 * a
     along = 0.0
-    j, hi = start[i], stop[i]
-    while j < hi:
-        count = min(4, hi - j)  # four at a time share the loads of x and the stores of the sum
-        k0 = indices[j]
-        k1 = indices[j + 1] if count > 1 else k0
-        k2 = indices[j + 2] if count > 2 else k0
-        k3 = indices[j + 3] if count > 3 else k0
-        z0, z1, z2, z3 = Z[k0], Z[k1], Z[k2], Z[k3]
-        s0, s1, s2, s3 = zero, zero, zero, zero
-        for c in range(padded):
-            y = x[c]
-            s0 += y * z0[c]
-            s1 += y * z1[c]
-            s2 += y * z2[c]
-            s3 += y * z3[c]
-        e0, e1, e2, e3 = zero, zero, zero, zero
-        for n in range(count):
-            k = k0 if n == 0 else k1 if n == 1 else k2 if n == 2 else k3
-            s = s0 if n == 0 else s1 if n == 1 else s2 if n == 2 else s3
+    lo, hi = start[i], stop[i]
+    for j in range(lo, hi, 4):
+        last = min(4, hi - j) - 1  # at the end of a row the last one fills up, weighing nothing
+        for ahead in range(j + AHEAD, min(j + AHEAD + 4, hi)):
+            fetch(theirs, indices[ahead] * padded, padded)
+        i0, i1, i2, i3 = indices[j], indices[j + min(1, last)], indices[j + min(2, last)], indices[j + last]
+        z0, z1, z2, z3 = i0 * padded, i1 * padded, i2 * padded, i3 * padded
+        scores = dot_four(x, at, theirs, z0, z1, z2, z3, padded)
+        e0, e1, e2, e3 = none, none, none, none
+        for n in range(last + 1):
+            k = indices[j + n]
+            s = scores[n]
             c_j = Z.dtype.type(confidence[j + n]) if confidence.size else one
             b_j = pull * c_j * (Z.dtype.type(target[j + n]) if target.size else one)
             along += np.float64(b_j) * np.float64(s)
@@ -132,9 +133,7 @@ def _times(  # type: ignore[no-untyped-def]
                 e2 = e
             else:
                 e3 = e
-        for c in range(padded):
-            out[c] += (e0 * z0[c] + e1 * z1[c]) + (e2 * z2[c] + e3 * z3[c])
-        j += count
+        add_four(out, 0, theirs, z0, z1, z2, z3, e0, e1, e2, e3, padded)
     return along
 
 
@@ -155,7 +154,7 @@ def solve_touched(  # type: ignore[no-untyped-def]
     z = np.empty(padded, dtype)
     one = dtype.type(1)
     none = dtype.type(0)
-    flat = U.reshape(-1)
+    flat, mine = U.reshape(-1), X.reshape(-1)
     products = 0
     for n in range(rows.size):
         i = rows[n]
@@ -165,7 +164,7 @@ def solve_touched(  # type: ignore[no-untyped-def]
             for c in range(padded):
                 x[c] = 0
             continue
-        scale = _times(i, start, stop, indices, confidence, target, own, other, ridge, w0, Z, G, x, one, q)
+        scale = _times(i, start, stop, indices, confidence, target, own, other, ridge, w0, Z, G, mine, i * padded, one, q)
         products += 1
         for c in range(padded):
             r[c] = -q[c]
@@ -179,7 +178,7 @@ def solve_touched(  # type: ignore[no-untyped-def]
         for _ in range(steps):
             if not rz > accuracy * max(abs(scale), rz):
                 break
-            _times(i, start, stop, indices, confidence, target, own, other, ridge, w0, Z, G, p, none, q)
+            _times(i, start, stop, indices, confidence, target, own, other, ridge, w0, Z, G, p, 0, none, q)
             products += 1
             bent = 0.0
             for c in range(padded):
@@ -228,6 +227,9 @@ def spread(  # type: ignore[no-untyped-def]
         shared += missing * both * moved
         for j in range(start[i], stop[i]):
             k = indices[j]
+            if j + 2 * AHEAD < stop[i]:
+                fetch(bound, indices[j + 2 * AHEAD], 1)
+                fetch(norms, indices[j + 2 * AHEAD], 1)
             c_j = np.float64(confidence[j]) if confidence.size else 1.0
             y_j = np.float64(target[j]) if target.size else 1.0
             weight = c_j - missing * (np.float64(other[k]) if other.size else 1.0)

@@ -24,13 +24,18 @@ from alteraser.solvers import AHNewton, JointNewton
 from alteraser.solvers.joint import Joint, factor_blocks, room_for
 from alteraser.solvers.rows import aligned_empty, default_threads, padded
 from alteraser.solvers.rows import blocks as split
-from alteraser.solvers.stationarity import block_solve
+from alteraser.solvers.slow import SlowSpace
+from alteraser.solvers.stationarity import block_solve, evaluate
 from alteraser.stream.rows import Rows
 
 Array = npt.NDArray[Any]
 
 STEPS, ACCURACY = 40, 1e-12
 """A touched row is solved until ‖r‖²_{A⁻¹} ≤ ACCURACY · bᵀx: to the rounding of float32."""
+
+
+RESERVE, ROUNDS = 0.5, 2
+"""Share of a tolerance that rows left alone may use up, and turns of both sides between looks at all rows."""
 
 
 @lru_cache(maxsize=1)
@@ -55,6 +60,19 @@ class Touched:
     products: int
     removed: tuple[Array, Array, Array, Array, Array] | None = None
     """(user rows, item rows, c, y, time) of what was removed, for ``Stream.undo``; the stream does not keep it."""
+
+
+@dataclass(frozen=True)
+class Relaxed:
+    """What ``Stream.relax`` did."""
+
+    solved: int
+    """Rows solved, users and items together"""
+    products: int
+    looks: int
+    """How often all gradients were looked at"""
+    residual: float
+    """‖∇L‖_{B⁻¹} over the push of the requests since the last ``polish``"""
 
 
 @dataclass(frozen=True)
@@ -134,6 +152,7 @@ class Stream:
         )
         self._push = 0.0
         self._rest = 0.0
+        self._slow: SlowSpace | None = None
         self._outcome: Outcome | None = None
         self._counted = data.user_counts
         self._earlier: list[tuple[int, Array, Array]] = []  # (side, rows, values) before each solve since a polish
@@ -244,13 +263,34 @@ class Stream:
         """
         if not self._push > 0:
             return self._rest
-        total = 0.0
-        for half in self._halves:
-            least = max(float(np.linalg.eigvalsh(half.gram[: self._rank, : self._rank])[0]), 0.0)
-            weight = half.ridge.astype(np.float64) + half.own * least
-            moved = np.maximum(half.bound + half.shared * half.own * half.norms, 0.0)
-            total += float(np.sum(np.divide(moved**2, weight, out=np.full_like(moved, np.inf), where=weight > 0)))
+        total = sum(float(np.sum(self._shares(place))) for place in (0, 1))
         return self._rest + 2.0 * float(np.sqrt(total)) / self._push
+
+    def relax(self, tolerance: float | None = None, *, max_sweeps: int = 50) -> Relaxed:
+        """Solve rows exactly, always those whose gradient may be largest, until the residual is at most ``tolerance``.
+
+        A row's gradient is bounded by what its neighbors' changes can have done to it; the fewest rows are solved that
+        leave no more than RESERVE of the tolerance to the others, users and items in turn. When the bound holds, or
+        after ROUNDS turns, all gradients are looked at once, exactly, which is what ends it and what later bounds begin
+        from. This is for what a request has done nearby; slow directions, which no row by itself can undo, are left to
+        ``polish``. The default tolerance is the stream's.
+        """
+        goal = self.tolerance if tolerance is None else tolerance
+        solved = products = sweeps = 0
+        residual = self.residual_bound
+        with _pools().limit(limits=1):
+            while sweeps < max_sweeps and residual > goal and self._push > 0:
+                for turn in range(2 * ROUNDS):
+                    place = turn % 2
+                    rows = self._open_rows(place, goal)
+                    if rows.size == 0 and self._open_rows(1 - place, goal).size == 0:
+                        break
+                    if rows.size:
+                        products += self._solve(place, rows)
+                        solved += rows.size
+                sweeps += 1
+                residual = self._look()
+        return Relaxed(solved, products, sweeps, residual)
 
     def polish(self, *, max_passes: int = 200, on_pass: OnPass | None = None) -> Outcome:
         """Carry all requests so far through to the optimum: until the tolerance and the limits hold, or the cap.
@@ -264,9 +304,11 @@ class Stream:
         )  # fmt: skip
         scale = self._push if self._push > 0 else None
         origin = self._origin()
+        joint = self._joint(problem)
         outcome = run_passes(
-            problem, self._factors(), settings, scale=scale, origin=origin, on_pass=on_pass, joint=self._joint(problem)
+            problem, self._factors(), settings, scale=scale, origin=origin, on_pass=on_pass, joint=joint
         )
+        self._slow = joint.slow if joint is not None else None
         self._lay_out(problem.interactions, outcome.factors, problem)
         self._rest = outcome.residual
         self._push, self.requests, self._earlier = 0.0, 0, []
@@ -298,6 +340,36 @@ class Stream:
         )  # fmt: skip
 
     # ------------------------------------------------------------------ pieces
+
+    def _shares(self, place: int) -> npt.NDArray[np.float64]:
+        """Upper bounds of gᵀA⁻¹g of every row, g half its gradient; A ⪰ λρ + a λ_min(G)."""
+        half = self._halves[place]
+        least = max(float(np.linalg.eigvalsh(half.gram[: self._rank, : self._rank])[0]), 0.0)
+        weight = half.ridge.astype(np.float64) + half.own * least
+        moved = np.maximum(half.bound + half.shared * half.own * half.norms, 0.0)
+        return np.divide(moved**2, weight, out=np.full_like(moved, np.inf), where=weight > 0)
+
+    def _open_rows(self, place: int, goal: float) -> Array:
+        """The fewest rows without which the bounds of the others sum up to RESERVE of the tolerance at most."""
+        shares = self._shares(place)
+        order = np.argsort(shares)
+        allowed = 0.5 * (RESERVE * goal * self._push / 2.0) ** 2
+        return np.sort(order[np.searchsorted(np.cumsum(shares[order]), allowed, side="right") :])
+
+    def _look(self) -> float:
+        """The residual, from every row's gradient in float64; bounds begin from these."""
+        problem = Problem(self.model.objective, self.remaining(), np.float64)
+        factors = self._factors()
+        now = evaluate(problem, factors, threads=self.threads)
+        total = 0.0
+        for place, gradient in enumerate((now.user_gradient, now.item_gradient)):
+            half = self._halves[place]
+            rows = np.arange(gradient.shape[0])
+            wide = np.zeros(half.X.shape, self._dtype)
+            wide[:, : self._rank] = gradient / 2.0
+            total += self._decrement(place, rows, wide)
+            half.bound[:] = np.linalg.norm(gradient, axis=1) / 2.0 - half.shared * half.own * half.norms
+        return 2.0 * float(np.sqrt(max(total, 0.0))) / self._push
 
     def _lay_out(self, data: Interactions, factors: Factors, problem: Problem | None = None) -> None:
         """Everything that follows from the model and the data, built anew."""
@@ -418,6 +490,7 @@ class Stream:
             if rows:
                 joint.factor_again(place, np.unique(np.concatenate(rows)))
         before = self._origin()
+        joint.slow = self._slow
         joint.moved = 0.0 if before is None else relative_model_distance(before, self._factors())
         return joint
 
@@ -476,7 +549,7 @@ class Stream:
 
     def _pushed(self, u: Array, v: Array, c: Array, y: Array, sign: float) -> float:
         """‖Δ∇L‖_{B⁻¹} of the pairs leaving or joining, with the blocks as they are kept."""
-        from alteraser.stream._kernels import block_norms, cell_errors
+        from alteraser.stream._kernels import cell_errors
 
         users, items = self._halves
         b = users.other[v] if users.other.size else 1.0
@@ -488,13 +561,19 @@ class Stream:
             distinct, which = np.unique(rows, return_inverse=True)
             change = np.zeros((distinct.size, half.X.shape[1]), self._dtype)
             np.add.at(change, which, (sign * error)[:, None].astype(self._dtype) * other.X[columns])
-            if half.blocks is None:
-                right = change[:, : self._rank].astype(np.float64)
-                few = self._few(place, distinct)
-                total += block_solve(few, other.X, right, few.all_rows, rank=self._rank, threads=1)[0]
-            else:
-                total += block_norms(distinct, half.blocks, change, np.empty(half.X.shape[1], self._dtype))
+            total += self._decrement(place, distinct, change)
         return 2.0 * float(np.sqrt(max(total, 0.0)))
+
+    def _decrement(self, place: int, rows: Array, right: Array) -> float:
+        """Σ rᵀA⁻¹r of some rows' ``right``, with the blocks as they are kept."""
+        from alteraser.stream._kernels import block_norms
+
+        half, other = self._halves[place], self._halves[1 - place]
+        if half.blocks is not None:
+            return float(block_norms(rows, half.blocks, right, np.empty(half.X.shape[1], self._dtype)))
+        few = self._few(place, rows)
+        wide = right[:, : self._rank].astype(np.float64)
+        return float(block_solve(few, other.X, wide, few.all_rows, rank=self._rank, threads=1)[0])
 
     def _few(self, place: int, rows: Array) -> _Few:
         """Rows of one side as they are now."""
