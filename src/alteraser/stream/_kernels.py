@@ -164,7 +164,9 @@ def solve_touched(  # type: ignore[no-untyped-def]
             for c in range(padded):
                 x[c] = 0
             continue
-        scale = _times(i, start, stop, indices, confidence, target, own, other, ridge, w0, Z, G, mine, i * padded, one, q)
+        scale = _times(
+            i, start, stop, indices, confidence, target, own, other, ridge, w0, Z, G, mine, i * padded, one, q
+        )
         products += 1
         for c in range(padded):
             r[c] = -q[c]

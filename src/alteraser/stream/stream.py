@@ -34,8 +34,9 @@ STEPS, ACCURACY = 40, 1e-12
 """A touched row is solved until ‖r‖²_{A⁻¹} ≤ ACCURACY · bᵀx: to the rounding of float32."""
 
 
-RESERVE, ROUNDS = 0.5, 2
-"""Share of a tolerance that rows left alone may use up, and turns of both sides between looks at all rows."""
+RESERVE, ROUNDS, MANY = 0.5, 2, 0.25
+"""Share of a tolerance that rows left alone may use up; turns of both sides between looks at all rows; share of the
+rows above which a look comes first, because the bounds are pessimistic where many changes meet."""
 
 
 @lru_cache(maxsize=1)
@@ -153,6 +154,7 @@ class Stream:
         self._push = 0.0
         self._rest = 0.0
         self._slow: SlowSpace | None = None
+        self._tightness = 1.0  # by what the bounds of gᵀA⁻¹g were too large at the last look
         self._outcome: Outcome | None = None
         self._counted = data.user_counts
         self._earlier: list[tuple[int, Array, Array]] = []  # (side, rows, values) before each solve since a polish
@@ -266,31 +268,32 @@ class Stream:
         total = sum(float(np.sum(self._shares(place))) for place in (0, 1))
         return self._rest + 2.0 * float(np.sqrt(total)) / self._push
 
-    def relax(self, tolerance: float | None = None, *, max_sweeps: int = 50) -> Relaxed:
+    def relax(self, tolerance: float | None = None, *, max_looks: int = 50) -> Relaxed:
         """Solve rows exactly, always those whose gradient may be largest, until the residual is at most ``tolerance``.
 
-        A row's gradient is bounded by what its neighbors' changes can have done to it; the fewest rows are solved that
-        leave no more than RESERVE of the tolerance to the others, users and items in turn. When the bound holds, or
-        after ROUNDS turns, all gradients are looked at once, exactly, which is what ends it and what later bounds begin
-        from. This is for what a request has done nearby; slow directions, which no row by itself can undo, are left to
-        ``polish``. The default tolerance is the stream's.
+        A row's gradient is bounded by what its neighbors' changes can have done to it. The fewest rows are solved that
+        leave no more than RESERVE of the tolerance to the others, users and items in turn. Where the bounds would have
+        many rows solved, or after ROUNDS turns, all gradients are looked at once and exactly; from these the bounds
+        begin again. A look also decides when it ends. This is for what requests have done nearby; slow directions,
+        which no row undoes by itself, are left to ``polish``. The default tolerance is the stream's.
         """
         goal = self.tolerance if tolerance is None else tolerance
-        solved = products = sweeps = 0
+        solved = products = looks = 0
         residual = self.residual_bound
+        many = MANY * sum(half.norms.size for half in self._halves)
+        looked = False
         with _pools().limit(limits=1):
-            while sweeps < max_sweeps and residual > goal and self._push > 0:
+            while looks < max_looks and residual > goal and self._push > 0:
                 for turn in range(2 * ROUNDS):
-                    place = turn % 2
-                    rows = self._open_rows(place, goal)
-                    if rows.size == 0 and self._open_rows(1 - place, goal).size == 0:
+                    rows = self._open_rows(turn % 2, goal)
+                    if rows.size > many and not looked:
                         break
                     if rows.size:
-                        products += self._solve(place, rows)
+                        products += self._solve(turn % 2, rows)
                         solved += rows.size
-                sweeps += 1
-                residual = self._look()
-        return Relaxed(solved, products, sweeps, residual)
+                residual, looked = self._look(), True
+                looks += 1
+        return Relaxed(solved, products, looks, residual)
 
     def polish(self, *, max_passes: int = 200, on_pass: OnPass | None = None) -> Outcome:
         """Carry all requests so far through to the optimum: until the tolerance and the limits hold, or the cap.
@@ -353,7 +356,7 @@ class Stream:
         """The fewest rows without which the bounds of the others sum up to RESERVE of the tolerance at most."""
         shares = self._shares(place)
         order = np.argsort(shares)
-        allowed = 0.5 * (RESERVE * goal * self._push / 2.0) ** 2
+        allowed = 0.5 * (RESERVE * goal * self._push / 2.0) ** 2 / self._tightness
         return np.sort(order[np.searchsorted(np.cumsum(shares[order]), allowed, side="right") :])
 
     def _look(self) -> float:
@@ -369,6 +372,8 @@ class Stream:
             wide[:, : self._rank] = gradient / 2.0
             total += self._decrement(place, rows, wide)
             half.bound[:] = np.linalg.norm(gradient, axis=1) / 2.0 - half.shared * half.own * half.norms
+        bounded = sum(float(np.sum(self._shares(place))) for place in (0, 1))
+        self._tightness = min(max(total / bounded, 1e-3), 1.0) if 0 < bounded < np.inf else 1.0
         return 2.0 * float(np.sqrt(max(total, 0.0))) / self._push
 
     def _lay_out(self, data: Interactions, factors: Factors, problem: Problem | None = None) -> None:
