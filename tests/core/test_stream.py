@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import alteraser as ae
+from alteraser.certificate import Limits
 from alteraser.errors import IntegrityError, InvalidInput, NotFound
 from alteraser.interactions import Interactions
 from alteraser.metrics import relative_model_distance
@@ -100,6 +101,66 @@ def test_bound_holds_whatever_was_done(kind: str) -> None:
     now = evaluate(problem, factors)
     residual = gradient_norm(problem, factors, now.user_gradient, now.item_gradient) / here._push
     assert residual <= here.residual_bound * (1 + 1e-9)
+
+
+def left(here: Stream, kind: str) -> float:
+    """The residual, from scratch."""
+    problem = Problem(model(kind).objective, here.remaining(), np.float64)
+    factors = here.publish().factors
+    now = evaluate(problem, factors)
+    return float(gradient_norm(problem, factors, now.user_gradient, now.item_gradient)) / here._push
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_relaxing_holds_the_tolerance_for_all_rows(kind: str) -> None:
+    here = stream(kind)
+    here.forget(pairs_of(data(kind), np.array([0, 1, 60])))
+    before = left(here, kind)
+    goal = before / 8
+    relaxed = here.relax(goal)
+    now = left(here, kind)
+    assert now <= goal * 1.02 < before
+    assert relaxed.residual == pytest.approx(now, rel=0.02)  # kept blocks are of before the request
+    assert here.residual_bound >= now
+    assert relaxed.solved > 0
+    assert here.polish().converged
+
+
+def test_slow_directions_outlive_an_item_that_loses_its_last_interaction() -> None:
+    here = stream()
+    here.forget([data().users.ids[2].as_py()], whole_users=True)
+    here.polish()
+    kept = here._slow
+    assert kept is not None
+    item = int(np.argmin(np.where(here.remaining().item_counts > 0, here.remaining().item_counts, 10**6)))
+    assert kept.left[item].any()
+    here.forget(items=[data().items.ids[item].as_py()])
+    outcome = here.polish()
+    assert outcome.converged
+    assert outcome.passes < 15
+    assert not outcome.factors.items[item].any()
+    assert outcome.measured is not None
+    assert outcome.measured.holds(Limits())
+
+
+def test_relaxing_leaves_alone_what_no_request_reached() -> None:
+    """Two groups that share nothing, and no missing cells: rows of the other group are never solved."""
+    rng = np.random.default_rng(3)
+    pairs = [(20 * g + int(u), 20 * g + int(v)) for g in (0, 1) for u, v in rng.integers(0, 20, (150, 2))]
+    whole = Interactions.from_pairs(sorted(set(pairs)))
+    table = whole.to_table().append_column("target", [rng.uniform(0.5, 2, len(whole))])
+    table = table.append_column("confidence", [np.ones(len(whole))])
+    explicit = Interactions.from_table(table)
+    trained = ae.ENMF(factors=2, missing_weight=0.0, regularization=0.4, dtype="float64", tolerance=1e-11)
+    here = Stream(trained.fit(explicit), explicit, threads=1)
+    factors = here.publish().factors
+    here.forget([pairs[0]])
+    here.relax(1e-2)
+    now = here.publish().factors
+    users = explicit.users.rows_of(list(range(20, 40)))
+    users = users[users >= 0]
+    assert np.array_equal(now.users[users], factors.users[users])
+    assert not np.array_equal(now.users, factors.users)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -350,7 +350,7 @@ class Stream:
         least = max(float(np.linalg.eigvalsh(half.gram[: self._rank, : self._rank])[0]), 0.0)
         weight = half.ridge.astype(np.float64) + half.own * least
         moved = np.maximum(half.bound + half.shared * half.own * half.norms, 0.0)
-        return np.divide(moved**2, weight, out=np.full_like(moved, np.inf), where=weight > 0)
+        return np.asarray(np.divide(moved**2, weight, out=np.full_like(moved, np.inf), where=weight > 0))
 
     def _open_rows(self, place: int, goal: float) -> Array:
         """The fewest rows without which the bounds of the others sum up to RESERVE of the tolerance at most."""
