@@ -120,9 +120,9 @@ class Stream:
     to the optimum for what remains, by joint Newton steps, until the tolerance and the limits of class C hold.
     ``publish`` gives a model to save.
 
-    Kept between requests, in memory only: factored blocks, Gram matrices and bounds of the rows' gradients. Blocks of
-    touched rows still hold what was erased until the next ``polish``, which factors every block anew; nothing of them
-    is ever written, and all of them follow from the published model and the remaining data.
+    Kept between requests, in memory only: factored blocks, Gram matrices, the slow directions and bounds of the rows'
+    gradients. Blocks and slow directions still reflect what was erased until the next ``polish``, which ends by finding
+    all of them anew from the model and the remaining data alone; nothing of them is ever written.
 
     >>> from alteraser import ENMF, Interactions
     >>> data = Interactions.from_pairs([(u, v) for u in range(6) for v in range(u % 3, 6, 3)])
@@ -311,7 +311,6 @@ class Stream:
         outcome = run_passes(
             problem, self._factors(), settings, scale=scale, origin=origin, on_pass=on_pass, joint=joint
         )
-        self._slow = joint.slow if joint is not None else None
         self._lay_out(problem.interactions, outcome.factors, problem)
         self._rest = outcome.residual
         self._push, self.requests, self._earlier = 0.0, 0, []
@@ -399,6 +398,8 @@ class Stream:
         if Joint.fits(problem, P.shape[1]):
             joint = Joint(problem, P, Q, self._prediction, self.threads)
             joint.settle(move=False)
+            joint.find_slow(JointNewton())
+            self._slow = joint.slow
             return joint.factors[0], joint.factors[1]
         if not room_for(Q.shape[0], Q.shape[1], Q.dtype):
             return None, None
