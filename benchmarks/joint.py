@@ -129,6 +129,7 @@ def _compare(objective: Objective, scene) -> tuple[list[Trail], str]:  # type: i
         follow(Trail("plain passes", False), AHNewton(), 0, original, None),
         follow(Trail("accelerated passes", False), AHNewton(), 6, original, None),
         follow(Trail("joint", False), JointNewton(), 6, original, Limits()),
+        follow(Trail("joint, no slow space", False), JointNewton(weak=0), 6, original, Limits()),
         follow(Trail("retrain, accelerated passes", True), AHNewton(), 6, random, None),
         follow(Trail("retrain, joint", True), JointNewton(), 6, random, Limits()),
     ]
@@ -202,7 +203,7 @@ def _draw(folder: Path, title: str, notes: str, trails: list[Trail]) -> None:
             traces.append({
                 "type": "scatter", "mode": "lines+markers", "name": trail.name, "x": trail.work,
                 "y": [x if x > 0 else None for x in values],
-                "line": {"color": "#5F6B76" if trail.scratch and place == 4 else color, "dash": dash},
+                "line": {"color": "#5F6B76" if place == len(trails) - 1 else color, "dash": dash},
                 "marker": {"symbol": symbol, "size": 6},
             })  # fmt: skip
         layout = layout_of("work, passes of 3 CG steps", label)

@@ -156,6 +156,18 @@ def test_too_small_a_problem_has_none() -> None:
     assert slow_space(state(problem, random_factors(problem, rank=3)), weak=3, discarded=4) is None
 
 
+def test_without_regularization_or_with_equal_directions_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = toy_interactions(40, 30, 0.3)
+    flat = Problem(Objective(missing_weight=0.3, regularization=0.0), data, np.float64)
+    assert slow_space(state(flat, random_factors(flat, rank=3)), weak=2, discarded=4) is None
+    problem = Problem(Objective(missing_weight=0.3, regularization=1.0), data, np.float64)
+    joint = state(problem, random_factors(problem, rank=3))
+    same = np.tile(joint.Q[:, :1] / np.linalg.norm(joint.Q[:, 0]), (1, 4))
+    monkeypatch.setattr("alteraser.solvers.slow.discarded_directions", lambda *_: same)
+    space = slow_space(joint, weak=2, discarded=4)
+    assert space is None or np.all(np.isfinite(space.gain))
+
+
 def test_negative_sizes_are_refused() -> None:
     with pytest.raises(InvalidInput, match="weak and discarded"):
         JointNewton(weak=-1)

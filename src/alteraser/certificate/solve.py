@@ -12,7 +12,7 @@ import numpy.typing as npt
 from alteraser.certificate.plain import Pair
 from alteraser.models import Factors, Problem
 from alteraser.solvers.hessian import Curvature, newton_direction
-from alteraser.solvers.joint import Joint
+from alteraser.solvers.joint import Joint, JointNewton
 from alteraser.solvers.rows import padded
 
 Array = npt.NDArray[Any]
@@ -77,4 +77,5 @@ class Solver:
         P, Q = (padded(np.asarray(x, dtype=dtype)) for x in (self.factors.users, self.factors.items))
         joint = Joint(self.problem, P, Q, self.factors.prediction.astype(dtype), self.threads)
         joint.settle(move=False)
+        joint.find_slow(JointNewton())
         return joint
