@@ -143,6 +143,14 @@ def test_slow_directions_outlive_an_item_that_loses_its_last_interaction() -> No
     assert outcome.measured.holds(Limits())
 
 
+def test_relaxing_without_a_request_does_nothing_and_bad_tolerances_are_refused() -> None:
+    here = stream()
+    assert here.relax(1e-6).solved == 0
+    for bad in (0.0, -1.0, float("nan")):
+        with pytest.raises(InvalidInput, match="above 0"):
+            here.relax(bad)
+
+
 def test_relaxing_leaves_alone_what_no_request_reached() -> None:
     """Two groups that share nothing, and no missing cells: rows of the other group are never solved."""
     rng = np.random.default_rng(3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ from alteraser.solvers.stationarity import block_solve, evaluate
 from alteraser.stream.rows import Rows
 
 Array = npt.NDArray[Any]
+T = TypeVar("T")
 
 STEPS, ACCURACY = 40, 1e-12
 """A touched row is solved until ‖r‖²_{A⁻¹} ≤ ACCURACY · bᵀx: to the rounding of float32."""
@@ -276,24 +277,13 @@ class Stream:
         many rows solved, or after ROUNDS turns, all gradients are looked at once and exactly; from these the bounds
         begin again. A look also decides when it ends. This is for what requests have done nearby; slow directions,
         which no row undoes by itself, are left to ``polish``. The default tolerance is the stream's.
+
+        Raises InvalidInput for a tolerance that is not above 0.
         """
         goal = self.tolerance if tolerance is None else tolerance
-        solved = products = looks = 0
-        residual = self.residual_bound
-        many = MANY * sum(half.norms.size for half in self._halves)
-        looked = False
-        with _pools().limit(limits=1):
-            while looks < max_looks and residual > goal and self._push > 0:
-                for turn in range(2 * ROUNDS):
-                    rows = self._open_rows(turn % 2, goal)
-                    if rows.size > many and not looked:
-                        break
-                    if rows.size:
-                        products += self._solve(turn % 2, rows)
-                        solved += rows.size
-                residual, looked = self._look(), True
-                looks += 1
-        return Relaxed(solved, products, looks, residual)
+        if not (goal > 0 and np.isfinite(goal)):
+            raise InvalidInput(f"relax: tolerance={goal}: expected a number above 0, such as 0.01")
+        return self._guarded(lambda: self._relax(goal, max_looks))
 
     def polish(self, *, max_passes: int = 200, on_pass: OnPass | None = None) -> Outcome:
         """Carry all requests so far through to the optimum: until the tolerance and the limits hold, or the cap.
@@ -342,6 +332,23 @@ class Stream:
         )  # fmt: skip
 
     # ------------------------------------------------------------------ pieces
+
+    def _relax(self, goal: float, max_looks: int) -> Relaxed:
+        solved = products = looks = 0
+        residual = self.residual_bound
+        many = MANY * sum(half.norms.size for half in self._halves)
+        looked = False
+        while looks < max_looks and residual > goal and self._push > 0:
+            for turn in range(2 * ROUNDS):
+                rows = self._open_rows(turn % 2, goal)
+                if rows.size > many and not looked:
+                    break
+                if rows.size:
+                    products += self._solve(turn % 2, rows)
+                    solved += rows.size
+            residual, looked = self._look(), True
+            looks += 1
+        return Relaxed(solved, products, looks, residual)
 
     def _shares(self, place: int) -> npt.NDArray[np.float64]:
         """Upper bounds of gᵀA⁻¹g of every row, g half its gradient; A ⪰ λρ + a λ_min(G)."""
@@ -410,7 +417,7 @@ class Stream:
         )  # fmt: skip
         return None, out  # items have the long rows; a user's is soon solved
 
-    def _guarded(self, work: Callable[[], Touched]) -> Touched:
+    def _guarded(self, work: Callable[[], T]) -> T:
         try:
             with _pools().limit(limits=1):
                 return work()
