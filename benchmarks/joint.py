@@ -132,6 +132,7 @@ def _compare(objective: Objective, scene) -> tuple[list[Trail], str]:  # type: i
         follow(Trail("joint, no slow space", False), JointNewton(weak=0), 6, original, Limits()),
         follow(Trail("retrain, accelerated passes", True), AHNewton(), 6, random, None),
         follow(Trail("retrain, joint", True), JointNewton(), 6, random, Limits()),
+        follow(Trail("retrain, joint, no slow space", True), JointNewton(weak=0), 6, random, Limits()),
     ]
     base = {"influence": 1.0, "rbo": agreement(original)}
     for trail in trails:
@@ -203,7 +204,7 @@ def _draw(folder: Path, title: str, notes: str, trails: list[Trail]) -> None:
             traces.append({
                 "type": "scatter", "mode": "lines+markers", "name": trail.name, "x": trail.work,
                 "y": [x if x > 0 else None for x in values],
-                "line": {"color": "#5F6B76" if place == len(trails) - 1 else color, "dash": dash},
+                "line": {"color": "#5F6B76" if trail.scratch and place > 4 else color, "dash": dash},
                 "marker": {"symbol": symbol, "size": 6},
             })  # fmt: skip
         layout = layout_of("work, passes of 3 CG steps", label)
