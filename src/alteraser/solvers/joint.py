@@ -70,7 +70,7 @@ class JointNewton(AHNewton):
     """Weak directions of the factors, of which the slow space is made; 0: none is used."""
     discarded: int = 16
     """Discarded directions in it, see ``alteraser.solvers.slow``."""
-    slow_below: float = 5e-4
+    slow_below: float = 2e-4
     """‖∇L‖_{B⁻¹} / ‖Θ‖_B from which the slow space is used: further away the residuals say little about the solution,
     and the gradient along quick directions is what has to go."""
 
