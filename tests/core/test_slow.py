@@ -169,5 +169,5 @@ def test_without_regularization_or_with_equal_directions_there_is_none(monkeypat
 
 
 def test_negative_sizes_are_refused() -> None:
-    with pytest.raises(InvalidInput, match="weak and discarded"):
+    with pytest.raises(InvalidInput, match="weak, discarded and memory"):
         JointNewton(weak=-1)

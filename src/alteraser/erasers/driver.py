@@ -20,16 +20,17 @@ from threadpoolctl import threadpool_limits
 from alteraser.certificate.limits import Limits
 from alteraser.erasers.anderson import Anderson
 from alteraser.erasers.linesearch import quartic_step
-from alteraser.erasers.polish import FAR, Measured, Polisher
+from alteraser.erasers.polish import Look, Measured, Polisher
 from alteraser.errors import Interrupted, InvalidInput, NumericFailure
 from alteraser.models import Factors, Problem
-from alteraser.solvers import ConjugateGradient, RowSolver
+from alteraser.solvers import RowSolver
+from alteraser.solvers.descent import Descent
 from alteraser.solvers.joint import Joint, JointNewton
 from alteraser.solvers.rows import default_threads, padded
 from alteraser.solvers.stationarity import evaluate, gradient_norm
 
 Array = npt.NDArray[Any]
-Scope = Literal["touched", "quick", "all", "joint", "polish"]
+Scope = Literal["touched", "all", "joint", "polish"]
 Reason = Literal["tolerance", "passes", "watch", "rounding"]
 
 PATIENCE, STALL = 12, 0.9
@@ -38,12 +39,22 @@ PATIENCE, STALL = 12, 0.9
 SLOW = 0.6
 """Contraction per pass above which joint steps are the faster way: an iteration of theirs costs half of a pass."""
 
+REST = 0.25
+"""Share of the distance that the limits ask for at which joint steps leave the rest to a measurement: one more of them
+costs less than a measurement that fails."""
+
+FINEST = 50.0
+"""Distances below this times the machine epsilon, over ‖Θ‖, are for gradients in float64."""
+
+AGAIN = 4.0
+"""Joint steps go on after a measurement that found the model this many times too far from the optimum."""
+
 WARM = 0.3
 """‖∇L‖_{B⁻¹} / ‖Θ‖_B below which a run from a trained model begins with joint steps. A deletion moves a model less than
 a random start is away from one, so a quadratic model holds from further out than ``JointNewton.near``."""
 
 ROUTE: tuple[tuple[str, frozenset[str]], ...] = (
-    ("passes", frozenset({"touched", "quick", "all"})), ("joint", frozenset({"joint", "polish"})),
+    ("passes", frozenset({"touched", "all"})), ("joint", frozenset({"joint", "polish"})),
 )  # fmt: skip
 
 ROUNDING = 4
@@ -60,14 +71,13 @@ class PassRecord:
     objective: float
     """L after the pass, from the sweep's own sums."""
     residual: float | None
-    """The stopping measure as the pass saw it; exact once the loop ends, an estimate inside. None for ``touched`` and
-    ``quick``."""
+    """The stopping measure as the pass saw it; exact once the loop ends, an estimate inside. None for ``touched``."""
     seconds: float
     rows: int
     extrapolated: bool
     """True when the pass started from an extrapolated point that was accepted."""
     products: int = 0
-    """Products with the reduced Hessian, in a joint step."""
+    """Evaluations of the reduced gradient in a joint step, products with the reduced Hessian in a polishing one."""
     distance: float | None = None
     """Estimated distance to the stationary point over ‖Θ‖_F, before a polishing step."""
 
@@ -197,7 +207,9 @@ class _Loop:
         self.warm = chosen is not None and origin is not None
         self.try_joint = self.warm and self.newton is not None
         self.near = False  # known to be near enough for them
-        self.polisher: Polisher | None = None  # at work once the tolerance is reached, where limits are set
+        self.descent: Descent | None = None  # the way on both sides at once
+        self.polisher: Polisher | None = None  # measures and finishes, where limits are set
+        self.polishing = False
         self.found: Measured | None = None
         self.idle, self.lowest = 0, np.inf  # joint steps that led nowhere, the least residual they saw
         # passes: Anderson's history, and what the safeguard needs
@@ -210,32 +222,30 @@ class _Loop:
         self.promising = settings.tolerance
         if joint is not None and self.newton is not None:
             self.joint, self.P, self.Q = joint, joint.P, joint.Q
-            if settings.limits is not None:
-                self._begin_polishing(self.newton, far=FAR)
+            self._descend(joint, self.newton)
 
     # -------------------------------------------------------------- the loop
 
     def run(self, touched: tuple[Array, Array] | None) -> Outcome:
         settings = self.settings
-        if self.try_joint and self.polisher is None and settings.max_passes > 0:
-            self._quick_pass()
-            self._look()
-        elif touched is not None and settings.max_passes > 0 and self.polisher is None:
+        if touched is not None and settings.max_passes > 0 and not self.try_joint and self.joint is None:
             self._touched_pass(*touched)
             self._look()
         while self.passes < settings.max_passes and self.reason is None:
-            if self.polisher is not None:
+            if self.polishing:
                 self._polishing_step()
+            elif self.descent is not None:
+                self._descent_step(self.descent)
             elif self.joint is not None or self.try_joint:
                 self._joint_step()
             else:
                 self._pass()
-        if self.measured is None and self.joint is not None and self.polisher is None:
+        if self.measured is None and self.joint is not None and not self.polishing:
             self._sweep_users()
         residual, objective = self.measured or self._measure()
         if not (np.isfinite(residual) and np.isfinite(objective)):
             raise NumericFailure("the objective is not finite; raise the regularization, or use dtype float64")
-        if self.trace and self.trace[-1].scope not in ("touched", "quick"):
+        if self.trace and self.trace[-1].scope != "touched":
             self.trace[-1] = PassRecord(**{**vars(self.trace[-1]), "residual": residual, "objective": objective})
         converged = residual <= settings.tolerance
         return Outcome(
@@ -296,8 +306,72 @@ class _Loop:
                 self.plain = self.Q.copy()
                 self.Q[:] = following
 
+    def _descend(self, joint: Joint, newton: JointNewton) -> None:
+        """From here on both sides move at once."""
+        self.descent = Descent(joint, newton)
+        self.theta_norm = self.descent.theta_norm
+
+    def _descent_step(self, descent: Descent) -> None:
+        """One iteration on both sides; or a measurement, once it seems to be there or leads no further."""
+        began = time.perf_counter()
+        if descent.exhausted or (self._estimate(descent) <= self.promising and self._near(descent)):
+            self._arrive(descent)
+            return
+        self.measured = None
+        before = descent.evaluations
+        descent.step()
+        evaluations = descent.evaluations - before
+        rows = self.problem.users.rows + self.problem.items.rows
+        self.products += evaluations
+        self.rows += rows
+        objective = self.problem.target_energy + descent.value
+        self._record("joint", began, objective, self._estimate(descent), False, rows, evaluations)
+        self._look()
+
+    def _estimate(self, descent: Descent) -> float:
+        return 2.0 * float(np.sqrt(descent.decrement)) / (self.scale or self.theta_norm)
+
+    def _near(self, descent: Descent) -> bool:
+        """True when as far as the steps tell, the limits hold."""
+        if self.settings.limits is None:
+            return True
+        size = float(np.sqrt(np.vdot(self.P, self.P) + np.vdot(self.Q, self.Q))) or 1.0
+        within = self._polisher().within(self._factors())
+        return descent.distance <= size * max(REST * within, self._finest())
+
+    def _finest(self) -> float:
+        return FINEST * float(np.finfo(self.problem.dtype).eps)
+
+    def _arrive(self, descent: Descent) -> None:
+        """Where joint steps have led: measure, and say whether that is the end."""
+        settings = self.settings
+        assert self.joint is not None
+        if settings.limits is not None:
+            self.polishing = True
+            return
+        self.joint.settle()
+        self.measured = self._measure()
+        if self.measured[0] <= settings.tolerance:
+            if not (settings.confirm and self._leave_saddle(self.joint)):
+                self.reason = "tolerance"
+                return
+            self.measured = None
+        elif descent.exhausted:
+            self.reason = "rounding"
+            return
+        else:
+            self.promising = self._estimate(descent) * min(0.5, settings.tolerance / self.measured[0])
+        descent.begin()
+
+    def _leave_saddle(self, joint: Joint) -> bool:
+        """Go along a direction in which L bends down; False where none is met, and nothing moves."""
+        assert self.newton is not None
+        found = joint.direction(forcing=0.1 * self.newton.forcing, products=self.newton.products)
+        self.products += found.products
+        return found.negative is not None and joint.advance(found) > 0.0
+
     def _joint_step(self) -> None:
-        """A Newton step on both sides at once; or, where the model is too far from a solution, back to passes."""
+        """The first step on both sides at once, or a Newton step; where the model is too far off, back to passes."""
         began = time.perf_counter()
         settings, newton = self.settings, self.newton
         assert newton is not None
@@ -314,13 +388,16 @@ class _Loop:
         if first and not self.near and estimate * (self.scale or self.theta_norm) > near * self.theta_norm:
             self.joint, self.try_joint = None, False
             return
+        if newton.memory > 0:
+            self._descend(joint, newton)
+            return
         self.measured = None
         saddle = False
         if estimate <= self.promising:
             self.measured = self._measure()
             if self.measured[0] <= settings.tolerance:
                 if settings.limits is not None:
-                    self._begin_polishing(newton)
+                    self.polishing = True
                     return
                 if not settings.confirm:
                     self.reason = "tolerance"
@@ -342,7 +419,7 @@ class _Loop:
         self.idle = self.idle + 1 if estimate > STALL * self.lowest and gained <= self._slack() else 0
         self.lowest = min(self.lowest, estimate)
         if self.idle >= ROUNDING and settings.limits is not None:  # a gradient in float64 sees further
-            self._begin_polishing(newton)
+            self.polishing = True
         elif self.idle >= ROUNDING:
             self.reason = "rounding"
         self._record(
@@ -351,21 +428,21 @@ class _Loop:
         if self.reason is None:
             self._look()
 
-    def _begin_polishing(self, newton: JointNewton, *, far: float = np.inf) -> None:
-        limits, threads = self.settings.limits, self.settings.threads
+    def _polisher(self) -> Polisher:
+        limits, newton = self.settings.limits, self.newton
         assert limits is not None
-        self.polisher = Polisher(self.problem, self.scale, newton, threads, self.origin, limits, far=far)
+        assert newton is not None
+        if self.polisher is None:
+            self.polisher = Polisher(self.problem, self.scale, newton, self.settings.threads, self.origin, limits)
+        return self.polisher
 
     def _polishing_step(self) -> None:
         """Measure what the limits ask for at the factors as they would be stored; a step nearer if they do not hold."""
         began = time.perf_counter()
-        assert self.polisher is not None
         assert self.joint is not None
         assert self.settings.limits is not None
-        here = self.polisher.look(self._factors(), self.joint)
-        if here is None:  # so far off that the users' exact minima are worth more than digits
-            self.polisher = None
-            return
+        polisher = self._polisher()
+        here = polisher.look(self._factors(), self.joint)
         self.found = here.measured
         self.products += here.products
         residual = here.measured.residual
@@ -373,27 +450,29 @@ class _Loop:
         self.measured = residual, here.objective
         if residual <= self.settings.tolerance and here.measured.holds(self.settings.limits):
             self.reason = "tolerance"
-        elif self.polisher.exhausted:
+        elif polisher.exhausted:
             self.reason = "rounding"
         else:
             self.measured = None
             self.joint.place(*here.next)
+            self._resume(here)
         if self.reason is None:
             self._look()
+
+    def _resume(self, here: Look) -> None:
+        """Joint steps again, where a measurement found that there is still a way to go."""
+        descent = self.descent
+        if descent is None or (descent.exhausted and here.measured.valley):
+            return
+        within = max(self._polisher().within(self._factors()), self._finest())
+        if here.measured.valley and here.measured.distance <= AGAIN * within:
+            return
+        descent.begin()
+        self.polishing = False
 
     def _route(self) -> tuple[str, ...]:
         scopes = {record.scope for record in self.trace}
         return tuple(name for name, kinds in ROUTE if scopes & kinds)
-
-    def _quick_pass(self) -> None:
-        """A pass of few CG steps per row: what a deletion pushed hardest goes at a third of an exact pass's cost."""
-        began = time.perf_counter()
-        solver = ConjugateGradient()
-        self._solve("user", None, solver)
-        report = self._solve("item", None, solver)
-        objective = self.problem.target_energy + report.value + self._penalty(self.problem.users.ridge, self.P)
-        rows = self.problem.users.rows + self.problem.items.rows
-        self._record("quick", began, objective, None, False, rows, report.products)
 
     def _touched_pass(self, users: Array, items: Array) -> None:
         began = time.perf_counter()
@@ -419,14 +498,13 @@ class _Loop:
 
     # -------------------------------------------------------------- pieces
 
-    def _solve(self, name: str, rows: Array | None, solver: RowSolver | None = None) -> Any:
+    def _solve(self, name: str, rows: Array | None) -> Any:
         mine, theirs = (self.P, self.Q) if name == "user" else (self.Q, self.P)
         side = self.problem.users if name == "user" else self.problem.items
         if np.any(self.h != 1):
             theirs = theirs.copy()
             theirs[:, : self.rank] *= self.h
-        solver = solver or self.settings.solver
-        report = solver.solve(side, theirs, mine, rows, rank=self.rank, threads=self.settings.threads)
+        report = self.settings.solver.solve(side, theirs, mine, rows, rank=self.rank, threads=self.settings.threads)
         self.rows += report.rows
         self.products += report.products
         return report

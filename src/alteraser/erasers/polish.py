@@ -23,9 +23,6 @@ Array = npt.NDArray[Any]
 MARGIN = 0.5
 """Share of a limit to come within: the least curvature is estimated from above, and with it what is left unsolved."""
 
-FAR = 5e-3
-"""‖∇L‖_{B⁻¹} / ‖Θ‖_B above which polishing is not where to begin: joint steps get nearer faster."""
-
 STIFF = 0.01
 """Factored blocks are used again while the factors have moved, in shares of their size, by no more than this times the
 least curvature met: the Hessian changes about as much as the factors do, and what that change amounts to against the
@@ -81,13 +78,12 @@ class Polisher:
 
     def __init__(
         self, problem: Problem, scale: float | None, newton: JointNewton, threads: int, origin: Factors | None,
-        limits: Limits, *, far: float = np.inf,
+        limits: Limits,
     ) -> None:  # fmt: skip
-        """``far``: ‖∇L‖_{B⁻¹} / ‖Θ‖_B above which the first look is refused, see ``FAR``."""
         # the working precision would round λ, w₀ and the confidences, and with them move the optimum
         self.problem = replace(problem, dtype=np.float64)
         self.scale, self.newton, self.threads, self.origin = scale, newton, threads, origin
-        self.limits, self.far = limits, far
+        self.limits = limits
         self.least, self.idle = np.inf, 0
         self.smallest = np.inf  # least curvature met
 
@@ -96,11 +92,11 @@ class Polisher:
         """True when the last steps led no nearer."""
         return self.idle >= PATIENCE
 
-    def look(self, factors: Factors, joint: Joint) -> Look | None:
+    def look(self, factors: Factors, joint: Joint) -> Look:
         """Measure ``factors``, which are where ``joint`` is, and find the Newton step from there.
 
-        None, before much work, where the first look is from too far away. Where conjugate gradients meets a direction
-        in which L bends down, the step goes along that one too, as far as L falls: so it leaves saddles.
+        Where conjugate gradients meets a direction in which L bends down, the step goes along that one too, as far as L
+        falls: so it leaves saddles.
         """
         if joint.moved > STIFF * min(self.smallest, LEAST):
             joint.settle(move=False)
@@ -109,8 +105,6 @@ class Polisher:
         gradients = here.user_gradient, here.item_gradient
         scale = self.scale if self.scale is not None else here.theta_norm
         norm = joint.norm(gradients)
-        if norm > self.far * here.theta_norm and self.least == np.inf:
-            return None
         residual = norm / scale if scale > 0 else norm
         P, Q = factors.users.astype(np.float64), factors.items.astype(np.float64)
         size = float(np.sqrt(np.vdot(P, P) + np.vdot(Q, Q))) or 1.0
@@ -136,8 +130,12 @@ class Polisher:
         measured = Measured(residual, distance, iota, block, found.smallest, found.negative is None)
         return Look(measured, here.objective, found.products, (P, Q))
 
+    def within(self, factors: Factors) -> float:
+        """The distance from the optimum, as a share of ‖Θ‖_F, that the limits ask for."""
+        size = float(np.sqrt(sum(np.vdot(x, x) for x in (factors.users, factors.items)))) or 1.0
+        return self._within(None if self.origin is None else _distance(self.origin, factors), size)
+
     def _within(self, moved: float | None, size: float) -> float:
-        """The distance, as a share of the size, that the limits ask for."""
         distance = self.limits.distance
         if moved is not None:
             distance = min(distance, max(self.limits.influence * moved / size, STORED))

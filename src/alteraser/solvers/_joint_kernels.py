@@ -10,7 +10,7 @@ import numpy as np
 from alteraser.solvers._dense import cholesky, subtract_product
 from alteraser.solvers._jit import kernel
 from alteraser.solvers._kernels import CHUNK, NOT_FINITE, SINGULAR, SOLVED, _system
-from alteraser.solvers._vector import add_four, dot_four, short_add_four, short_dot_four, short_scaled
+from alteraser.solvers._vector import add_four, dot_four, fetch, short_add_four, short_dot_four, short_scaled
 
 PANEL = 4  # rows of a factor that are used together
 LANES = 8  # rows start at a multiple of it, so that loops over them are whole vectors; both widths of padding have it
@@ -19,6 +19,9 @@ LANES = 8  # rows start at a multiple of it, so that loops over them are whole v
 def packed_size(padded: int) -> int:
     """Numbers that the packed factor of one padded × padded block takes, somewhat over half of its square."""
     return PANEL * sum(PANEL + padded - k // LANES * LANES for k in range(0, padded, PANEL))
+
+
+AHEAD = 12  # interactions between asking for a row and using it: where there are many rows, each comes from memory
 
 
 @kernel
@@ -277,6 +280,96 @@ def cross_rows(  # type: ignore[no-untyped-def]
                 t3 = none
             add_four(result, x, theirs, z0, z1, z2, z3, t0, t1, t2, t3, padded)
             add_four(result, x, moved, z0, z1, z2, z3, e0, e1, e2, e3, padded)
+
+
+@kernel
+def row_product(  # type: ignore[no-untyped-def]
+    i, lo, hi, indices, confidence, target, own, other, ridge, w0, Z, G, x, at, pull, out
+):
+    """``out`` = A x − pull · b and bᵀx, with A x = a G x + λρ x + Σ ω (z·x) z and b = Σ c y z; ``pull`` is 0 or 1.
+
+    For row i, whose interactions are lo to hi; x begins at place ``at`` of a flat array.
+    """
+    padded = out.size
+    one = Z.dtype.type(1)
+    none = Z.dtype.type(0)
+    a = own[i]
+    theirs, shared = Z.reshape(-1), G.reshape(-1)
+    for c in range(padded):
+        out[c] = ridge[i] * x[at + c]
+    for k in range(0, padded, 4):
+        g = k * padded
+        add_four(
+            out, 0, shared, g, g + padded, g + 2 * padded, g + 3 * padded,
+            a * x[at + k], a * x[at + k + 1], a * x[at + k + 2], a * x[at + k + 3], padded,
+        )  # fmt: skip
+    missing = w0 * a
+    along = 0.0
+    for j in range(lo, hi, 4):
+        last = min(4, hi - j) - 1  # at the end of a row the last one fills up, weighing nothing
+        for ahead in range(j + AHEAD, min(j + AHEAD + 4, hi)):
+            fetch(theirs, indices[ahead] * padded, padded)
+        i0, i1, i2, i3 = indices[j], indices[j + min(1, last)], indices[j + min(2, last)], indices[j + last]
+        z0, z1, z2, z3 = i0 * padded, i1 * padded, i2 * padded, i3 * padded
+        scores = dot_four(x, at, theirs, z0, z1, z2, z3, padded)
+        e0, e1, e2, e3 = none, none, none, none
+        for n in range(last + 1):
+            k = indices[j + n]
+            s = scores[n]
+            c_j = Z.dtype.type(confidence[j + n]) if confidence.size else one
+            b_j = pull * c_j * (Z.dtype.type(target[j + n]) if target.size else one)
+            along += np.float64(b_j) * np.float64(s)
+            e = (c_j - (missing * other[k] if other.size else missing)) * s - b_j
+            if n == 0:
+                e0 = e
+            elif n == 1:
+                e1 = e
+            elif n == 2:
+                e2 = e
+            else:
+                e3 = e
+        add_four(out, 0, theirs, z0, z1, z2, z3, e0, e1, e2, e3, padded)
+    return along
+
+
+@kernel
+def approach_rows(  # type: ignore[no-untyped-def]
+    rows, indptr, indices, confidence, target, own, other, ridge, Z, G, w0, U, X, move, g, value, fit
+):
+    """``g[i]`` = A x − b at X[i], ``value`` = l − const and ``fit`` = xᵀA x there; with ``move`` then X[i] −= Ã⁻¹ g.
+
+    Ã is the block whose factor is in U[i], that of an earlier point: near the row's minimum when it was one near by.
+    """
+    padded = X.shape[1]
+    flat, mine = U.reshape(-1), X.reshape(-1)
+    z = np.empty(padded, X.dtype)
+    one = X.dtype.type(1)
+    none = X.dtype.type(0)
+    for n in range(rows.size):
+        i = rows[n]
+        x, gradient = X[i], g[i]
+        value[i] = 0.0
+        fit[i] = 0.0
+        lo, hi = indptr[i], indptr[i + 1]
+        if lo == hi:
+            for c in range(padded):
+                gradient[c] = none
+                if move:
+                    x[c] = none
+            continue
+        pull = row_product(
+            i, lo, hi, indices, confidence, target, own, other, ridge, w0, Z, G, mine, i * padded, one, gradient
+        )
+        along = 0.0
+        for c in range(padded):
+            along += np.float64(x[c]) * np.float64(gradient[c])
+            z[c] = gradient[c]
+        value[i] = along - pull
+        fit[i] = along + pull
+        if move:
+            solve_at(flat, i * U.shape[1], z, 0, padded)
+            for c in range(padded):
+                x[c] -= z[c]
 
 
 @kernel

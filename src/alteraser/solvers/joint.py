@@ -66,19 +66,22 @@ class JointNewton(AHNewton):
     """Iterations that one step may take."""
     near: float = 0.02
     """Passes come first until ‖∇L‖_{B⁻¹} / ‖Θ‖_B is below this: further away a quadratic model is of little use."""
-    weak: int = 8
+    weak: int = 6
     """Weak directions of the factors, of which the slow space is made; 0: none is used."""
-    discarded: int = 16
+    discarded: int = 12
     """Discarded directions in it, see ``alteraser.solvers.slow``."""
-    slow_below: float = 2e-4
+    memory: int = 10
+    """Pairs of steps and gradients kept on the way, see ``alteraser.solvers.descent``; 0: Newton steps instead, each
+    solved to ``forcing``."""
+    slow_below: float = 1e-2
     """‖∇L‖_{B⁻¹} / ‖Θ‖_B from which the slow space is used: further away the residuals say little about the solution,
     and the gradient along quick directions is what has to go."""
 
     def __post_init__(self) -> None:
         if not (0 < self.forcing < 1 and self.near > 0 and self.products >= 1):
             raise InvalidInput("JointNewton: forcing lies between 0 and 1, near is above 0, products at least 1")
-        if min(self.weak, self.discarded) < 0:
-            raise InvalidInput("JointNewton: weak and discarded are numbers of directions, at least 0")
+        if min(self.weak, self.discarded, self.memory) < 0:
+            raise InvalidInput("JointNewton: weak, discarded and memory are numbers of directions, at least 0")
 
 
 @dataclass(frozen=True)
@@ -171,15 +174,56 @@ class Joint:
         self.settled, self.moved = True, 0.0
         return Settled(users, items, value)
 
-    def find_slow(self, newton: JointNewton) -> None:
-        """The slow space of this point, after ``settle``; one that still serves stays as it is."""
-        served = self.slow is not None and self._taken <= SERVED
+    def find_slow(self, newton: JointNewton, *, anew: bool = False) -> None:
+        """The slow space of this point, after ``settle``; one that still serves stays as it is, if not ``anew``."""
+        served = self.slow is not None and self._taken <= SERVED and not anew
         if self._rotates and not self._scaled and not served:
             self.slow = slow_space(self, weak=newton.weak, discarded=newton.discarded, earlier=self.slow)
 
     def factor_again(self, place: int, rows: Array) -> None:
         """Factor the blocks of some users (0) or items (1) as they are here."""
         self._factor(place, move=False, rows=rows)
+
+    def approach(self, place: int, *, move: bool) -> tuple[Array, float, float]:
+        """(half the gradient of a side, Σ l − const, Σ xᵀA x) where it is; with ``move`` then a step x −= A⁻¹g.
+
+        The step is with the blocks as they were last factored, the rest is exact.
+        """
+        from alteraser.solvers._joint_kernels import approach_rows
+
+        side, x, Z = self.sides[place], (self.P, self.Q)[place], aligned(self._other(place))
+        gram = side.gram(Z).astype(x.dtype)
+        gradient = aligned_empty(x.shape, x.dtype)
+        value, fit = np.empty(side.rows), np.empty(side.rows)
+        w0 = x.dtype.type(side.missing_weight)
+        run(
+            lambda rows: approach_rows(
+                rows, side.indptr, side.indices, side.confidence, side.target, side.own, side.other, side.ridge, Z,
+                gram, w0, self.factors[place], x, move, gradient, value, fit,
+            ),
+            self._blocks[place], self.threads,
+        )  # fmt: skip
+        if move:
+            self.settled = False
+        return gradient, float(value.sum()), float(fit.sum())
+
+    def step_items(self) -> None:
+        """Every item to its minimum given P, after ``settle``."""
+        self.Q -= self._solve(1, self._gradients[1])
+        self.settled, self.moved = False, np.inf
+
+    def precondition(self, r: Array) -> Array:
+        """An approximation of S⁻¹ r for r (n, w): B_Q⁻¹ r and what the slow space adds to it."""
+        z = self._solve(1, r)
+        return z if self.slow is None else aligned(z + self._slow_correction(self.slow, r))
+
+    def item_norm(self, r: Array) -> float:
+        """√(rᵀB_Q⁻¹r)"""
+        return float(np.sqrt(max(_dot(r, self._solve(1, r)), 0.0)))
+
+    def off_rotations(self, items: Array) -> Array:
+        """A direction of the items without what would only rotate Q."""
+        return _Rotations(self.Q).off(items) if self._rotates else items
 
     def norm(self, gradients: Pair) -> float:
         """‖g‖_{B⁻¹} of float64 gradients at this point, with the factors of the last ``settle``."""
@@ -324,11 +368,15 @@ class Joint:
         plain = _dot(r, z)
         if self.slow is None:
             return z, r, plain
-        more = self.slow.correction(r)
-        more[self._empty] = 0  # rows that have lost their last interaction since the space was found stay at zero
+        more = self._slow_correction(self.slow, r)
         B_more = aligned_empty(more.shape, more.dtype)
         run(lambda rows: product_rows(rows, self.factors[1], more, B_more), self._blocks[1], self.threads)
         return aligned(z + more), r + B_more, plain
+
+    def _slow_correction(self, slow: SlowSpace, r: Array) -> Array:
+        more = slow.correction(r)
+        more[self._empty] = 0  # rows that have lost their last interaction since the space was found stay at zero
+        return more
 
     def advance(self, direction: Direction) -> float:
         """Go along ``direction`` to where L is least on each of its lines; returns by how much L fell."""

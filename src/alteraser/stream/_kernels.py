@@ -7,10 +7,8 @@ from __future__ import annotations
 import numpy as np
 
 from alteraser.solvers._jit import kernel
-from alteraser.solvers._joint_kernels import solve_at
-from alteraser.solvers._vector import add_four, dot_four, fetch
-
-AHEAD = 12  # interactions between asking for a row and using it: where there are many rows, each comes from memory
+from alteraser.solvers._joint_kernels import AHEAD, row_product, solve_at
+from alteraser.solvers._vector import fetch
 
 
 @kernel
@@ -87,57 +85,6 @@ def put_in(start, stop, limit, indices, confidence, target, stamp, rows, columns
 
 
 @kernel
-def _times(  # type: ignore[no-untyped-def]
-    i, start, stop, indices, confidence, target, own, other, ridge, w0, Z, G, x, at, pull, out
-):
-    """``out`` = A x − pull · b and bᵀx, with A x = a G x + λρ x + Σ ω (z·x) z and b = Σ c y z; ``pull`` is 0 or 1.
-
-    x begins at place ``at`` of a flat array.
-    """
-    padded = out.size
-    one = Z.dtype.type(1)
-    none = Z.dtype.type(0)
-    a = own[i]
-    theirs, shared = Z.reshape(-1), G.reshape(-1)
-    for c in range(padded):
-        out[c] = ridge[i] * x[at + c]
-    for k in range(0, padded, 4):
-        g = k * padded
-        add_four(
-            out, 0, shared, g, g + padded, g + 2 * padded, g + 3 * padded,
-            a * x[at + k], a * x[at + k + 1], a * x[at + k + 2], a * x[at + k + 3], padded,
-        )  # fmt: skip
-    missing = w0 * a
-    along = 0.0
-    lo, hi = start[i], stop[i]
-    for j in range(lo, hi, 4):
-        last = min(4, hi - j) - 1  # at the end of a row the last one fills up, weighing nothing
-        for ahead in range(j + AHEAD, min(j + AHEAD + 4, hi)):
-            fetch(theirs, indices[ahead] * padded, padded)
-        i0, i1, i2, i3 = indices[j], indices[j + min(1, last)], indices[j + min(2, last)], indices[j + last]
-        z0, z1, z2, z3 = i0 * padded, i1 * padded, i2 * padded, i3 * padded
-        scores = dot_four(x, at, theirs, z0, z1, z2, z3, padded)
-        e0, e1, e2, e3 = none, none, none, none
-        for n in range(last + 1):
-            k = indices[j + n]
-            s = scores[n]
-            c_j = Z.dtype.type(confidence[j + n]) if confidence.size else one
-            b_j = pull * c_j * (Z.dtype.type(target[j + n]) if target.size else one)
-            along += np.float64(b_j) * np.float64(s)
-            e = (c_j - (missing * other[k] if other.size else missing)) * s - b_j
-            if n == 0:
-                e0 = e
-            elif n == 1:
-                e1 = e
-            elif n == 2:
-                e2 = e
-            else:
-                e3 = e
-        add_four(out, 0, theirs, z0, z1, z2, z3, e0, e1, e2, e3, padded)
-    return along
-
-
-@kernel
 def solve_touched(  # type: ignore[no-untyped-def]
     rows, start, stop, indices, confidence, target, own, other, ridge, w0, Z, G, U, X, steps, accuracy, decrement
 ):
@@ -164,8 +111,9 @@ def solve_touched(  # type: ignore[no-untyped-def]
             for c in range(padded):
                 x[c] = 0
             continue
-        scale = _times(
-            i, start, stop, indices, confidence, target, own, other, ridge, w0, Z, G, mine, i * padded, one, q
+        lo, hi = start[i], stop[i]
+        scale = row_product(
+            i, lo, hi, indices, confidence, target, own, other, ridge, w0, Z, G, mine, i * padded, one, q
         )
         products += 1
         for c in range(padded):
@@ -180,7 +128,7 @@ def solve_touched(  # type: ignore[no-untyped-def]
         for _ in range(steps):
             if not rz > accuracy * max(abs(scale), rz):
                 break
-            _times(i, start, stop, indices, confidence, target, own, other, ridge, w0, Z, G, p, 0, none, q)
+            row_product(i, lo, hi, indices, confidence, target, own, other, ridge, w0, Z, G, p, 0, none, q)
             products += 1
             bent = 0.0
             for c in range(padded):
