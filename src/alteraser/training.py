@@ -55,7 +55,7 @@ class ENMF(BaseModel):
     """A name in ``alteraser.solvers.SOLVERS``; ``joint``: exact rows first, then Newton on both sides at once."""
     tolerance: float = Field(default=1e-5, ge=0.0, allow_inf_nan=False)
     """Stop when ‖∇L‖_{B⁻¹} / ‖Θ‖_B is at most this; 1e-5 tells single requests from training noise."""
-    max_passes: int = Field(default=500, ge=1)
+    max_passes: int = Field(default=1000, ge=1)
     memory: int = Field(default=6, ge=0)
     """Anderson's memory; 0 for plain passes."""
     confirm: bool = False

@@ -53,7 +53,7 @@ def train(
         float | None,
         typer.Option("--tolerance", help="Relative stationarity to stop at.", show_default="1e-5"),
     ] = None,
-    max_passes: Annotated[int, typer.Option("--max-passes", help="Cap on passes.")] = 500,
+    max_passes: Annotated[int, typer.Option("--max-passes", help="Cap on passes.")] = 1000,
     memory: Annotated[int, typer.Option("--memory", help="Passes that acceleration combines; 0 for plain ones.")] = 6,
     confirm: common.Confirm = False,
     user_column: common.UserColumn = "user_id",

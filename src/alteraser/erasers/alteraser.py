@@ -23,7 +23,7 @@ class AltEraser:
 
     tolerance: float = 1e-3
     """Share of the deletion's push that may stay unresolved."""
-    max_passes: int = 200
+    max_passes: int = 1000
     solver: str | RowSolver = "joint"
     memory: int = 6
     """How many earlier passes the extrapolation combines; 0 for plain passes."""

@@ -20,7 +20,7 @@ class Retrain:
 
     tolerance: float = 1e-3
     """As for AltEraser, relative to the deletion's push."""
-    max_passes: int = 500
+    max_passes: int = 1000
     solver: str | RowSolver = "joint"
     memory: int = 6
     seed: int = 1

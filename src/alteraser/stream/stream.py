@@ -13,7 +13,7 @@ import pyarrow as pa
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from alteraser.certificate.limits import DEFAULT, Limits
-from alteraser.erasers.driver import OnPass, Outcome, Settings, run_passes
+from alteraser.erasers.driver import OnPass, Outcome, Settings, Watch, run_passes
 from alteraser.errors import Interrupted, InvalidInput, NotFound
 from alteraser.forgetting import _aligned, belongs
 from alteraser.interactions import Interactions, forget_table, nothing_to_forget
@@ -30,6 +30,9 @@ from alteraser.stream.rows import Rows
 
 Array = npt.NDArray[Any]
 T = TypeVar("T")
+
+CHANGED = 0.1
+"""Share of its interactions that a row must have lost or gained for its block to be factored again before polishing."""
 
 STEPS, ACCURACY = 40, 1e-12
 """A touched row is solved until ‖r‖²_{A⁻¹} ≤ ACCURACY · bᵀx: to the rounding of float32."""
@@ -103,6 +106,8 @@ class _Half:
     """G = w₀ Zᵀ diag(b) Z of the other side, (w, w)"""
     blocks: Array | None
     """The rows' blocks as last factored, packed; None where there is no room for them"""
+    counted: Array
+    """Interactions of every row when its block was factored"""
     norms: npt.NDArray[np.float64]
     """‖x‖ of every row"""
     bound: npt.NDArray[np.float64]
@@ -285,11 +290,13 @@ class Stream:
             raise InvalidInput(f"relax: tolerance={goal}: expected a number above 0, such as 0.01")
         return self._guarded(lambda: self._relax(goal, max_looks))
 
-    def polish(self, *, max_passes: int = 200, on_pass: OnPass | None = None) -> Outcome:
+    def polish(
+        self, *, max_passes: int = 1000, on_pass: OnPass | None = None, watch: Watch | None = None
+    ) -> Outcome:  # fmt: skip
         """Carry all requests so far through to the optimum: until the tolerance and the limits hold, or the cap.
 
-        The tolerance is relative to the push of all requests since the last ``polish`` together. Raises Interrupted on
-        Ctrl-C; the stream is then as it was before.
+        The tolerance is relative to the push of all requests since the last ``polish`` together. ``watch`` may end it
+        after any pass. Raises Interrupted on Ctrl-C; the stream is then as it was before.
         """
         problem = Problem(self.model.objective, self.remaining(), self._dtype)
         settings = Settings(
@@ -299,7 +306,7 @@ class Stream:
         origin = self._origin()
         joint = self._joint(problem)
         outcome = run_passes(
-            problem, self._factors(), settings, scale=scale, origin=origin, on_pass=on_pass, joint=joint
+            problem, self._factors(), settings, scale=scale, origin=origin, on_pass=on_pass, watch=watch, joint=joint
         )
         self._lay_out(problem.interactions, outcome.factors, problem)
         self._rest = outcome.residual
@@ -393,7 +400,7 @@ class Stream:
         self._halves = tuple(
             _Half(
                 Rows(data, by_item=side.name == "item"), x, side.own, side.other, side.ridge, side.gram(z), kept,
-                np.linalg.norm(x, axis=1).astype(np.float64), np.zeros(side.rows),
+                side.counts, np.linalg.norm(x, axis=1).astype(np.float64), np.zeros(side.rows),
             )
             for side, x, z, kept in zip((problem.users, problem.items), (P, Q), (Q, P), blocks, strict=True)
         )  # fmt: skip
@@ -488,7 +495,7 @@ class Stream:
         return np.asarray(rows.stamp[np.array(places, np.int64)])
 
     def _joint(self, problem: Problem) -> Joint | None:
-        """The joint state here: copies of the kept blocks, those of the rows touched since factored anew.
+        """The joint state here: copies of the kept blocks, those of the rows that changed most factored anew.
 
         The other rows' blocks are of the last ``polish``, not far away. None where there are no blocks, or where the
         weights of all rows have changed.
@@ -498,10 +505,10 @@ class Stream:
             return None
         P, Q = (padded(half.X) for half in self._halves)
         joint = Joint(problem, P, Q, self._prediction, self.threads, [b.copy() for b in blocks if b is not None])
-        for place in (0, 1):
-            rows = [changed for side, changed, _ in self._earlier if side == place]
-            if rows:
-                joint.factor_again(place, np.unique(np.concatenate(rows)))
+        for place, half in enumerate(self._halves):
+            changed = np.abs(half.rows.counts - half.counted) > CHANGED * half.counted
+            if changed.any():
+                joint.factor_again(place, np.flatnonzero(changed))
         before = self._origin()
         joint.slow = self._slow
         joint.moved = 0.0 if before is None else relative_model_distance(before, self._factors())

@@ -46,7 +46,7 @@ class Tuned:
 
 def tune(
     data: Interactions, *, grid: Grid | None = None, out: FilePath | None = None, validation: float = 0.2,
-    seed: int = 0, finalists: int = 4, users: int = 500, tolerance: float = 1e-3, max_passes: int = 60, jobs: int = 1,
+    seed: int = 0, finalists: int = 4, users: int = 500, tolerance: float = 1e-3, max_passes: int = 200, jobs: int = 1,
     threads: int = 0, on_trial: OnTrial | None = None,
 ) -> Tuned:  # fmt: skip
     """Choose d, w₀ and λ for ``data``.
@@ -106,7 +106,7 @@ class _Search:
             self._say(f"two seeds of {trial.point.key}", number, len(chosen))
             try:
                 found = forgettability(
-                    trial.point, self.train, users=users, seed=self.seed + 1, max_passes=500,
+                    trial.point, self.train, users=users, seed=self.seed + 1, max_passes=1000,
                     threads=self.threads * self.jobs,
                 )  # fmt: skip
             except KeyboardInterrupt:
