@@ -173,8 +173,8 @@ def _compare(objective: Objective, scene) -> tuple[list[Trail], str]:  # type: i
     notes = (
         f"{len(scene.polluted):,} interactions, {len(scene.noise):,} to forget, d = {RANK}. The original is {moved:.1e}"
         f" from the retrained model (float64, stationary to {reference.residual:.0e}); a retrain of another seed is"
-        f" {apart:.1e} from it, RBO@10 {agreement(second.factors):.4f}. The original's RBO@10 is {base['rbo']:.4f}. What is kept from"
-        f" training in one row took a work of {built:.0f} and {size / 2**20:.0f} MiB."
+        f" {apart:.1e} from it, RBO@10 {agreement(second.factors):.4f}. The original's RBO@10 is {base['rbo']:.4f}."
+        f" What is kept from training in one row took a work of {built:.0f} and {size / 2**20:.0f} MiB."
     )
     return trails, notes
 

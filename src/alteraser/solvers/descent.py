@@ -40,6 +40,10 @@ fallen to PROGRESS over the last half of these, blocks and slow space are taken 
 IDLE, NEARER, RESOLVED = 8, 0.7, 1e-9
 """IDLE iterations that neither bring ‖g‖²_H to NEARER of its least nor lower φ by RESOLVED of its size are the last."""
 
+
+REACH = 1.0
+"""How far a step may go along a slow direction, in units of its curvature times the size of the factors."""
+
 NOISE = 1e-7
 """Share of φ within which two values of it are the same, as far as single precision can tell."""
 
@@ -110,8 +114,10 @@ class Descent:
         """The direction of the next step, −H g off the rotations, and its slope."""
         joint = self.joint
         self._refresh()
+        slow = None if joint.slow is None else joint.slow.within(self._gradient, REACH * self.theta_norm)
         for _ in range(2):
-            self._direction = joint.off_rotations(-self._secants.apply(self._gradient, joint.precondition))
+            wanted = self._secants.apply(self._gradient, lambda r: joint.precondition(r, slow))
+            self._direction = joint.off_rotations(-wanted)
             self._slope = float(np.vdot(self._gradient, self._direction))
             if self._slope < 0 or not len(self._secants):
                 break

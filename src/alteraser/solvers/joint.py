@@ -212,10 +212,10 @@ class Joint:
         self.Q -= self._solve(1, self._gradients[1])
         self.settled, self.moved = False, np.inf
 
-    def precondition(self, r: Array) -> Array:
-        """An approximation of S⁻¹ r for r (n, w): B_Q⁻¹ r and what the slow space adds to it."""
+    def precondition(self, r: Array, slow: SlowSpace | None) -> Array:
+        """An approximation of S⁻¹ r for r (n, w): B_Q⁻¹ r and what ``slow`` adds to it."""
         z = self._solve(1, r)
-        return z if self.slow is None else aligned(z + self._slow_correction(self.slow, r))
+        return z if slow is None else aligned(z + self._slow_correction(slow, r))
 
     def item_norm(self, r: Array) -> float:
         """√(rᵀB_Q⁻¹r)"""

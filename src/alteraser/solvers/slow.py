@@ -16,7 +16,7 @@ space as w times B_Q (generalized Ritz pairs), the preconditioner is B_Q⁻¹ + 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,16 +56,33 @@ class SlowSpace:
     """(n, l): discarded directions and weak columns of Q, each of unit length"""
     right: Array
     """(w, k): weak directions of the factors, orthonormal"""
+    slow: npt.NDArray[np.float64]
+    """(l k, s): the Ritz vectors W whose value is below SLOW, in these coordinates; WᵀB_QW = I"""
     gain: npt.NDArray[np.float64]
-    """(l k, l k): W (w⁻¹ − 1) Wᵀ in these coordinates"""
+    """(l k, l k): W (w⁻¹ − 1) Wᵀ"""
     values: npt.NDArray[np.float64]
     """Ritz values w of B_Q⁻¹S on the space, ascending"""
     discarded: int
     """How many columns of ``left``, the last ones, are discarded directions"""
 
+    def within(self, gradient: Array, reach: float) -> SlowSpace:
+        """The same space with less gain where a step from ``gradient`` would go further than L is quadratic.
+
+        Along a direction with curvature w that is up to about w of the factors' size, because the curvature changes
+        as they do. The step a / w for a gradient of a becomes a / (w + δ), with the least δ that keeps it within
+        ``reach`` · w, in the norm of B_Q (Levenberg 1944).
+        """
+        w = np.maximum(np.abs(self.values[self.values < SLOW]), FLOOR)
+        along = np.abs(self.slow.T @ self._inside(gradient).ravel().astype(np.float64))
+        w = np.maximum(w, along / (reach * w))
+        return replace(self, gain=(self.slow * (1.0 / np.minimum(w, 1.0) - 1.0)) @ self.slow.T)
+
+    def _inside(self, residual: Array) -> Array:
+        return np.asarray(self.left.T @ residual @ self.right)
+
     def correction(self, residual: Array) -> Array:
         """W (w⁻¹ − 1) Wᵀ r for r (n, w)."""
-        inside = self.left.T @ residual @ self.right
+        inside = self._inside(residual)
         mended = (self.gain @ inside.ravel().astype(np.float64)).reshape(inside.shape)
         return np.asarray(self.left @ mended.astype(residual.dtype) @ self.right.T)
 
@@ -97,7 +114,7 @@ def slow_space(joint: Joint, *, weak: int, discarded: int, earlier: SlowSpace | 
     W, w = rest @ vectors[:, values < SLOW], values[values < SLOW]
     # where L bends down the way out is as long as where it bends up
     gain = (W * (1.0 / np.maximum(np.abs(w), FLOOR) - 1.0)) @ W.T
-    return SlowSpace(left, right, gain, values, count)
+    return SlowSpace(left, right, W, gain, values, count)
 
 
 def weak_directions(P: Array, Q: Array, count: int) -> Array:

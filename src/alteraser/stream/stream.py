@@ -17,7 +17,6 @@ from alteraser.erasers.driver import OnPass, Outcome, Settings, Watch, run_passe
 from alteraser.errors import Interrupted, InvalidInput, NotFound
 from alteraser.forgetting import _aligned, belongs
 from alteraser.interactions import Interactions, forget_table, nothing_to_forget
-from alteraser.metrics import relative_model_distance
 from alteraser.model import Model, TrainedOn
 from alteraser.models import Factors, Problem, Side
 from alteraser.solvers import AHNewton, JointNewton
@@ -509,9 +508,14 @@ class Stream:
             changed = np.abs(half.rows.counts - half.counted) > CHANGED * half.counted
             if changed.any():
                 joint.factor_again(place, np.flatnonzero(changed))
-        before = self._origin()
         joint.slow = self._slow
-        joint.moved = 0.0 if before is None else relative_model_distance(before, self._factors())
+        before, now = self._origin(), self._factors()
+        if before is not None:
+            pairs = (before.users, now.users), (before.items, now.items)
+            moved = sum(float(np.sum(np.square(new - old))) for old, new in pairs)
+            joint.moved = float(np.sqrt(moved / (sum(float(np.vdot(new, new)) for _, new in pairs) or 1.0)))
+        else:
+            joint.moved = 0.0
         return joint
 
     def _origin(self) -> Factors | None:

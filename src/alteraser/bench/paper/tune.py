@@ -70,7 +70,12 @@ def tune(
         for r in RIDGE:
             w0, ridge = w * rule.missing_weight, r * rule.regularization
             recipe = ENMF(
-                factors=factors, missing_weight=w0, regularization=ridge, tolerance=1e-3, max_passes=200, threads=threads
+                factors=factors,
+                missing_weight=w0,
+                regularization=ridge,
+                tolerance=1e-3,
+                max_passes=200,
+                threads=threads,
             )
             model, outcome = recipe.run(scene.after)
             note(
