@@ -171,6 +171,27 @@ def test_relaxing_leaves_alone_what_no_request_reached() -> None:
     assert not np.array_equal(now.users, factors.users)
 
 
+def test_polishing_to_a_tolerance_alone_chooses_rows_by_their_residual() -> None:
+    """Two groups without missing cells: rows of the other group are not open and stay, bit by bit, what they were."""
+    rng = np.random.default_rng(3)
+    pairs = sorted({(20 * g + int(u), 20 * g + int(v)) for g in range(5) for u, v in rng.integers(0, 20, (150, 2))})
+    table = Interactions.from_pairs(pairs).to_table()
+    table = table.append_column("target", [rng.uniform(0.5, 2, len(table))])
+    explicit = Interactions.from_table(table.append_column("confidence", [np.ones(len(table))]))
+    trained = ae.ENMF(factors=2, missing_weight=0.0, regularization=0.4, dtype="float64", tolerance=1e-11)
+    here = Stream(trained.fit(explicit), explicit, threads=1, limits=None, tolerance=1e-2)
+    factors = here.publish().factors
+    here.forget([pairs[0]])
+    outcome = here.polish()
+    assert outcome.converged
+    assert outcome.route == ("rows",)
+    assert outcome.residual <= 1e-2
+    assert outcome.objective == pytest.approx(evaluate(Problem(trained.objective(explicit), here.remaining(),
+        np.float64), here.publish().factors).objective)  # fmt: skip
+    users = explicit.users.rows_of(list(range(20, 100)))
+    np.testing.assert_array_equal(here.publish().factors.users[users[users >= 0]], factors.users[users[users >= 0]])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_polished_is_what_forget_finds(kind: str) -> None:
     here = stream(kind)

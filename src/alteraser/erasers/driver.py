@@ -125,7 +125,7 @@ class Outcome:
     measured: Measured | None = None
     """How near the limits the factors are; None where no limits were set or the tolerance was not reached."""
     route: tuple[str, ...] = ()
-    """What it took, in order: passes, joint, retrain."""
+    """What it took, in order: rows (chosen by their own residual, in a stream), passes, joint, retrain."""
     recipe: dict[str, Any] | None = None
     """How to run it again from its seed; None for a run that started from a model."""
 

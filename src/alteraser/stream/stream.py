@@ -294,19 +294,22 @@ class Stream:
     ) -> Outcome:  # fmt: skip
         """Carry all requests so far through to the optimum: until the tolerance and the limits hold, or the cap.
 
+        With ``limits=None`` only the tolerance is asked for, and rows are chosen by their own residual as in ``relax``
+        while few are open. The limits speak of the distance to the optimum: most of it lies along slow directions, in
+        which every row has a share, so then all rows move together.
+
         The tolerance is relative to the push of all requests since the last ``polish`` together. ``watch`` may end it
-        after any pass. Raises Interrupted on Ctrl-C; the stream is then as it was before.
+        after any pass. Raises Interrupted on Ctrl-C; the stream is then as it was before, but for rows already chosen.
         """
         problem = Problem(self.model.objective, self.remaining(), self._dtype)
-        settings = Settings(
-            JointNewton(), self.tolerance, max_passes, threads=self.threads, limits=self.limits
-        )  # fmt: skip
-        scale = self._push if self._push > 0 else None
-        origin = self._origin()
-        joint = self._joint(problem)
-        outcome = run_passes(
-            problem, self._factors(), settings, scale=scale, origin=origin, on_pass=on_pass, watch=watch, joint=joint
-        )
+        outcome = self._relaxed(problem, max_passes) if self.limits is None and self._push > 0 else None
+        if outcome is None:
+            settings = Settings(JointNewton(), self.tolerance, max_passes, threads=self.threads, limits=self.limits)
+            scale = self._push if self._push > 0 else None
+            outcome = run_passes(
+                problem, self._factors(), settings, scale=scale, origin=self._origin(), on_pass=on_pass, watch=watch,
+                joint=self._joint(problem),
+            )  # fmt: skip
         self._lay_out(problem.interactions, outcome.factors, problem)
         self._rest = outcome.residual
         self._push, self.requests, self._earlier = 0.0, 0, []
@@ -339,7 +342,20 @@ class Stream:
 
     # ------------------------------------------------------------------ pieces
 
-    def _relax(self, goal: float, max_looks: int) -> Relaxed:
+    def _relaxed(self, problem: Problem, max_looks: int) -> Outcome | None:
+        """What solving rows by their own residual arrived at; None where too many are open for that."""
+        done = self._guarded(lambda: self._relax(self.tolerance, max_looks, few=True))
+        if not done.residual <= self.tolerance:
+            return None
+        factors = self._factors()
+        objective = evaluate(replace(problem, dtype=np.float64), factors, threads=self.threads).objective
+        return Outcome(
+            factors, (), objective, done.residual, True, done.looks, done.solved, done.products, 0, "tolerance",
+            route=("rows",),
+        )  # fmt: skip
+
+    def _relax(self, goal: float, max_looks: int, *, few: bool = False) -> Relaxed:
+        """As ``relax``; with ``few`` it ends where a look leaves many rows open."""
         solved = products = looks = 0
         residual = self.residual_bound
         many = MANY * sum(half.norms.size for half in self._halves)
@@ -347,6 +363,8 @@ class Stream:
         while looks < max_looks and residual > goal and self._push > 0:
             for turn in range(2 * ROUNDS):
                 rows = self._open_rows(turn % 2, goal)
+                if rows.size > many and few and looked:
+                    return Relaxed(solved, products, looks, residual)
                 if rows.size > many and not looked:
                     break
                 if rows.size:
