@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 class ENMF(BaseModel):
     """Weighted matrix factorization over all cells (ENMF; Chen et al., TOIS 2020), trained by AH-Newton passes
-    and joint Newton steps.
+    and joint steps.
 
     The objective is that of ``Objective``; ``missing_weight`` and ``regularization`` left at None are taken from
     the data (``alteraser.defaults``).
@@ -59,7 +59,7 @@ class ENMF(BaseModel):
     memory: int = Field(default=6, ge=0)
     """Anderson's memory; 0 for plain passes."""
     confirm: bool = False
-    """At the tolerance, look for negative curvature with joint Newton steps and go on if there is some (costly)."""
+    """At the tolerance, look for negative curvature with joint steps and go on if there is some (costly)."""
     dtype: Literal["float32", "float64"] = "float32"
     seed: int = Field(default=0, ge=0)
     threads: int = Field(default=0, ge=0)

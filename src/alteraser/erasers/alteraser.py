@@ -32,7 +32,7 @@ class AltEraser:
     train_prediction: bool = False
     """Update the prediction vector after each pass (the paper's Φ step); for models that were trained so."""
     confirm: bool = False
-    """At the tolerance, look for negative curvature with joint Newton steps and go on if there is some (costly)."""
+    """At the tolerance, look for negative curvature with joint steps and go on if there is some (costly)."""
     limits: Limits | None = DEFAULT
     """With the solver ``joint``: go on from the tolerance until the model is measured to be this near the optimum for
     the remaining data (class C of a certificate). None: stop at the tolerance."""

@@ -26,7 +26,7 @@ class Retrain:
     seed: int = 1
     train_prediction: bool = False
     confirm: bool = False
-    """At the tolerance, look for negative curvature with joint Newton steps and go on if there is some (costly)."""
+    """At the tolerance, look for negative curvature with joint steps and go on if there is some (costly)."""
     limits: Limits | None = DEFAULT
     """As for AltEraser."""
     name: str = "retrain"

@@ -4,8 +4,8 @@ A Newton step is solved to a tenth and then thrown away with all that its iterat
 asks much the same; and its blocks must be those of the very point, or the reduced Hessian is wrong where it is small.
 Here every iteration moves. It evaluates ∇φ once: the users go to their minimum given Q by one step each with a factored
 block of an earlier point, the items' gradient follows, and the change of the gradient over the step joins the last few
-pairs. That costs less than a product with the reduced Hessian, and the pairs stay true from one stretch of the way to
-the next (Liu & Nocedal, Math. Prog. 1989; preconditioned by alternating passes: De Sterck & Winlaw, Numer. Linear
+pairs. That costs no more than a product with the reduced Hessian, and the pairs stay true from one stretch of the way
+to the next (Liu & Nocedal, Math. Prog. 1989; preconditioned by alternating passes: De Sterck & Winlaw, Numer. Linear
 Algebra Appl. 2015).
 
 H₀ is B_Q⁻¹ and what the slow space adds to it, see ``alteraser.solvers.slow``. Both are of the point where they were

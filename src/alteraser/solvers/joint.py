@@ -1,4 +1,4 @@
-"""Newton on P and Q together, by eliminating P: where alternating passes crawl, the two sides move at once.
+"""P and Q together, by eliminating P: where alternating passes crawl, the two sides move at once.
 
 Given Q, the users' rows have their minimum P*(Q) in closed form, so L is a function of Q alone,
 
@@ -10,6 +10,8 @@ Then −S⁻¹∇φ is found by conjugate gradients preconditioned by B_Q. Becau
 a recurrence, so an iteration costs two products across (C and Cᵀ) and one solve with the factors per row: less than a
 pass of three CG steps, and it takes half the iterations that the whole Hessian with B as its preconditioner would
 (Reid, SIAM J. Numer. Anal. 1972, on matrices of this form). A plain pass is the first of these iterations.
+That is for measuring and for the last steps; the way there is that of ``alteraser.solvers.descent``, which uses the
+same blocks and evaluates ∇φ itself.
 
 L does not change when P and Q are rotated together. Q S for skew-symmetric S are directions without curvature, in which
 rounding gathers, so residuals are projected off them; the projection is a Sylvester equation in d × d.
@@ -57,7 +59,7 @@ SERVED = 20
 
 @dataclass(frozen=True)
 class JointNewton(AHNewton):
-    """``--solver joint``: exact rows while far from a solution, then Newton steps on both sides at once."""
+    """``--solver joint``: exact rows while far from a solution, then steps on both sides at once."""
 
     name: str = "joint"
     forcing: float = 0.1

@@ -122,7 +122,7 @@ class Stream:
     proportional to the interactions of these rows, whatever the size of the catalogue (with uniform weights; others
     are counted anew from all rows). Where the factored blocks of all rows do not fit into memory, those of the items
     are kept, whose rows are long, and the others are solved directly. ``polish`` carries one or many requests through
-    to the optimum for what remains, by joint Newton steps, until the tolerance and the limits of class C hold.
+    to the optimum for what remains, by joint steps, until the tolerance and the limits of class C hold.
     ``publish`` gives a model to save.
 
     Kept between requests, in memory only: factored blocks, Gram matrices, the slow directions and bounds of the rows'
