@@ -171,3 +171,24 @@ def test_without_regularization_or_with_equal_directions_there_is_none(monkeypat
 def test_negative_sizes_are_refused() -> None:
     with pytest.raises(InvalidInput, match="weak, discarded and memory"):
         JointNewton(weak=-1)
+
+
+def test_far_off_a_step_along_a_slow_direction_is_no_longer_than_l_is_quadratic() -> None:
+    """Along each Ritz vector the preconditioned step is Wᵀg / w, or reach · w where that would be further."""
+    problem, theta = trained()
+    joint = state(problem, theta)
+    space = slow_space(joint, weak=3, discarded=8)
+    assert space is not None
+    w = space.values[: space.slow.shape[1]]
+    g = np.random.default_rng(1).standard_normal(joint.Q.shape)
+    g[joint._empty] = 0
+    along = space.slow.T @ (space.left.T @ g @ space.right).ravel()
+    for reach in (1e6, 1.0, 1e-3):
+        near = space.within(g, reach)
+        if reach == 1e6:
+            np.testing.assert_allclose(near.gain, space.gain, rtol=1e-9, atol=1e-9 * np.abs(space.gain).max())
+        z = joint.precondition(g, near)
+        Bz = reduced(joint, z)[0]
+        step = space.slow.T @ (space.left.T @ Bz @ space.right).ravel()
+        allowed = np.maximum(np.minimum(np.abs(along / w), reach * w), np.abs(along))  # never less than B_Q⁻¹ alone
+        np.testing.assert_allclose(np.abs(step), allowed, rtol=1e-5)

@@ -40,7 +40,6 @@ fallen to PROGRESS over the last half of these, blocks and slow space are taken 
 IDLE, NEARER, RESOLVED = 8, 0.7, 1e-9
 """IDLE iterations that neither bring ‖g‖²_H to NEARER of its least nor lower φ by RESOLVED of its size are the last."""
 
-
 REACH = 1.0
 """How far a step may go along a slow direction, in units of its curvature times the size of the factors."""
 

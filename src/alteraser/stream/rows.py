@@ -48,6 +48,10 @@ class Rows:
         """Interactions per row."""
         return np.asarray(self.stop - self.start)
 
+    def sizes(self, rows: Array) -> Array:
+        """Interactions of some rows, without looking at the others: there may be millions."""
+        return np.asarray(self.stop[rows] - self.start[rows])
+
     def of(self, row: int) -> Array:
         """The other side's rows that ``row`` interacted with (a copy)."""
         return np.array(self.indices[self.start[row] : self.stop[row]])

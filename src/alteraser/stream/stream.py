@@ -204,7 +204,7 @@ class Stream:
             unmatched = wanted
         elif items is not None or whole_users:
             half = self._halves[0 if whole_users else 1]
-            unmatched = wanted.filter(pa.array((rows < 0) | (half.rows.counts[rows] == 0)))
+            unmatched = wanted.filter(pa.array((rows < 0) | (half.rows.sizes(rows) == 0)))
         else:
             there = np.zeros(u.size, bool)
             known = rows >= 0
@@ -621,7 +621,7 @@ class Stream:
         """Rows of one side as they are now."""
         half = self._halves[place]
         held = half.rows
-        counts = held.counts[rows]
+        counts = held.sizes(rows)
         places = np.repeat(held.start[rows] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
         confidence, target = (
             x[places].astype(self._dtype) if x.size else np.empty(0, self._dtype)
