@@ -16,9 +16,9 @@ class AltEraser:
     """Alternating second-order passes from the original model.
 
     Starts at Θ_a and goes on until the residual is at most ``tolerance`` or ``max_passes`` are done. With the solver
-    ``joint`` every step after the first sweeps is Newton's on both sides at once (``alteraser.solvers.joint``). With
-    a row solver, such as ``ah-newton``, it updates the users and items that occur in the forget set, then alternates
-    over all rows, accelerated by safeguarded Anderson extrapolation; ``memory=0`` is the paper's method as written.
+    ``joint`` every step moves both sides at once (``alteraser.solvers.descent``). With a row solver, such as
+    ``ah-newton``, it updates the users and items that occur in the forget set, then alternates over all rows,
+    accelerated by safeguarded Anderson extrapolation; ``memory=0`` is the paper's method as written.
     """
 
     tolerance: float = 1e-3

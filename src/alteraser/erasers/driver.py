@@ -37,7 +37,7 @@ PATIENCE, STALL = 12, 0.9
 """PATIENCE passes that do not bring the residual below STALL of what it was are stuck, likely at a saddle."""
 
 SLOW = 0.6
-"""Contraction per pass above which joint steps are the faster way: an iteration of theirs costs half of a pass."""
+"""Contraction per pass above which joint steps are the faster way: an iteration of theirs costs less than a pass."""
 
 REST = 0.25
 """Share of the distance that the limits ask for at which joint steps leave the rest to a measurement: one more of them
@@ -242,6 +242,7 @@ class _Loop:
                 self._pass()
         if self.measured is None and self.joint is not None and not self.polishing:
             self._sweep_users()
+            self.joint.settled = False
         residual, objective = self.measured or self._measure()
         if not (np.isfinite(residual) and np.isfinite(objective)):
             raise NumericFailure("the objective is not finite; raise the regularization, or use dtype float64")
@@ -352,10 +353,16 @@ class _Loop:
         self.joint.settle()
         self.measured = self._measure()
         if self.measured[0] <= settings.tolerance:
+            began = time.perf_counter()
             if not (settings.confirm and self._leave_saddle(self.joint)):
                 self.reason = "tolerance"
                 return
             self.measured = None
+            descent.begin()
+            objective = self.problem.target_energy + descent.value
+            self._record("joint", began, objective, self._estimate(descent), False, 0)
+            self._look()
+            return
         elif descent.exhausted:
             self.reason = "rounding"
             return
@@ -368,7 +375,7 @@ class _Loop:
         assert self.newton is not None
         found = joint.direction(forcing=0.1 * self.newton.forcing, products=self.newton.products)
         self.products += found.products
-        return found.negative is not None and joint.advance(found) > 0.0
+        return found.negative is not None and joint.advance(found) > self._slack()
 
     def _joint_step(self) -> None:
         """The first step on both sides at once, or a Newton step; where the model is too far off, back to passes."""

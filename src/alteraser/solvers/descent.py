@@ -10,8 +10,8 @@ Algebra Appl. 2015).
 
 H₀ is B_Q⁻¹ and what the slow space adds to it, see ``alteraser.solvers.slow``. Both are of the point where they were
 last taken, and are taken anew when progress slows down. A step is taken where the slopes say that φ fell enough and not
-too steeply still (Wolfe); near the optimum differences of φ drown in rounding, and slopes alone decide (Hager & Zhang,
-SIAM J. Optim. 2005).
+too steeply still (Wolfe); near the optimum, where differences of φ drown in rounding, mostly the slopes decide (Hager &
+Zhang, SIAM J. Optim. 2005).
 """
 
 from __future__ import annotations
@@ -37,14 +37,20 @@ GUESS, PATIENCE, PROGRESS = 5, 20, 0.03
 """Iterations before the slow space is found for the first time, and between looks at the progress: unless ‖g‖²_H has
 fallen to PROGRESS over the last half of these, blocks and slow space are taken anew, at the cost of about ten."""
 
-IDLE, NEARER, RESOLVED = 8, 0.7, 1e-9
-"""IDLE iterations that neither bring ‖g‖²_H to NEARER of its least nor lower φ by RESOLVED of its size are the last."""
+IDLE, NEARER = 12, 0.7
+"""IDLE iterations in a row that neither bring ‖g‖²_H to NEARER of its least nor lower the least φ by what can be told
+from rounding are the last. A whole pass that lowers nothing counts as PASS of them."""
+
+PASS = 4
 
 REACH = 1.0
 """How far a step may go along a slow direction, in units of its curvature times the size of the factors."""
 
-NOISE = 1e-7
-"""Share of φ within which two values of it are the same, as far as single precision can tell."""
+NOISE, RESOLVED = (1e-8, 2e-16), (1e-9, 1e-15)
+"""Shares of φ within which a rise may be rounding, and beyond which a fall is none; in float32 and in float64."""
+
+JUMP = 0.1
+"""Share of its size that the model may have been moved by others before blocks and pairs are worth nothing."""
 
 
 class Descent:
@@ -56,7 +62,8 @@ class Descent:
         """True when the working precision leads no further."""
         self.evaluations = 0
         self._secants = Secants(newton.memory, joint.Q.shape, joint.Q.dtype)
-        self._noise = NOISE * float(np.finfo(joint.Q.dtype).eps) / float(np.finfo(np.float32).eps)
+        wide = joint.Q.dtype.itemsize > 4
+        self._noise, self._resolved = NOISE[wide], RESOLVED[wide]
         self._sought = False  # whether the slow space was looked for, if only to find that there is none
         self._age = 0  # iterations since blocks and slow space were taken
         self._course: list[float] = []  # decrements since then
@@ -65,13 +72,17 @@ class Descent:
 
     def begin(self) -> None:
         """Take value and gradient where ``joint`` is; after it was moved by others."""
+        if self.joint.moved > JUMP:
+            self.joint.settle()
+            self._secants.clear()
+            self._age, self._course = 0, []
         self.theta_norm, self.value, self._gradient = self._evaluate()
         self.exhausted, self._idle, self._least, self._lowest = False, 0, np.inf, self.value
         self._aim()
 
     @property
     def decrement(self) -> float:
-        """gᵀH g with half the items' gradient g: at least their Σ gᵀA⁻¹g, since S ⪯ B_Q."""
+        """gᵀH g with half the items' gradient g; about S⁻¹ for H, it is above their Σ gᵀA⁻¹g, since S ⪯ B_Q."""
         return -self._slope
 
     @property
@@ -104,9 +115,12 @@ class Descent:
 
     def _rest(self) -> None:
         """Count iterations that bring nothing."""
-        rests = self.decrement > NEARER * self._least and self.value >= self._lowest - RESOLVED * abs(self.value)
-        self._idle = self._idle + 1 if rests else 0
-        self._least, self._lowest = min(self._least, self.decrement), min(self._lowest, self.value)
+        lower = self.value < self._lowest - self._resolved * abs(self.value)
+        if lower or self.decrement < NEARER * self._least:
+            self._least, self._lowest = min(self._least, self.decrement), min(self._lowest, self.value)
+            self._idle = 0
+        else:
+            self._idle += 1
         self.exhausted = self.exhausted or self._idle >= IDLE
 
     def _aim(self) -> None:
@@ -136,6 +150,7 @@ class Descent:
                 joint.find_slow(newton, anew=True)
                 self._sought = True
             self._age, self._course = 0, []
+            self._least, self._idle = np.inf, 0  # another H
 
     def _near_enough(self) -> bool:
         """True where the gradient is small enough for residuals to say something about the solution."""
@@ -152,7 +167,8 @@ class Descent:
         joint.settle()
         self._age, self._course = 0, []
         _, self.value, self._gradient = self._evaluate()
-        self.exhausted = self.value >= before - RESOLVED * abs(before)
+        if self.value >= before - self._resolved * abs(before):
+            self._idle += PASS
 
     def _along(self, P: Array, Q: Array) -> tuple[float, Array] | None:
         """(value, gradient) after going along the direction from (P, Q); None where no step tried is worth it."""
@@ -160,7 +176,7 @@ class Descent:
         joint = self.joint
         noise = self._noise * abs(self.value)
         t, low, high = 1.0, 0.0, np.inf
-        best = None
+        best, earlier = None, None
         for _ in range(TRIES):
             joint.P[:] = P
             np.multiply(direction, direction.dtype.type(t), out=joint.Q)
@@ -179,8 +195,12 @@ class Descent:
             elif slope_here < STEEP * slope and high == np.inf:
                 low = t
                 t = 2.0 * t
+                earlier = (joint.P.copy(), joint.Q.copy(), value, gradient)
             else:
                 break
+        if best is None and earlier is not None:
+            joint.P[:], joint.Q[:] = earlier[:2]
+            best = earlier[2:]
         return best
 
     def _evaluate(self) -> tuple[float, float, Array]:

@@ -70,7 +70,7 @@ class SlowSpace:
 
         Along a direction with curvature w that is up to about w of the factors' size, because the curvature changes
         as they do. The step a / w for a gradient of a becomes a / (w + δ), with the least δ that keeps it within
-        ``reach`` · w, in the norm of B_Q (Levenberg 1944).
+        ``reach`` · w, in the norm of B_Q (Levenberg 1944), but is no shorter than that of B_Q⁻¹ alone.
         """
         w = np.maximum(np.abs(self.values[self.values < SLOW]), FLOOR)
         along = np.abs(self.slow.T @ self._inside(gradient).ravel().astype(np.float64))

@@ -37,6 +37,9 @@ STEPS, ACCURACY = 40, 1e-12
 """A touched row is solved until ‖r‖²_{A⁻¹} ≤ ACCURACY · bᵀx: to the rounding of float32."""
 
 
+LOOKS = 50
+"""At most so many looks at all rows in one ``relax``."""
+
 RESERVE, ROUNDS, MANY = 0.5, 2, 0.25
 """Share of a tolerance that rows left alone may use up; turns of both sides between looks at all rows; share of the
 rows above which a look comes first, because the bounds are pessimistic where many changes meet."""
@@ -157,7 +160,7 @@ class Stream:
             model.objective.missing_weighting == "uniform" and model.objective.regularization_scaling == "none"
         )
         self._push = 0.0
-        self._rest = 0.0
+        self._rest = np.inf  # ‖∇L‖_{B⁻¹} where bounds began, as far as they do not hold it
         self._slow: SlowSpace | None = None
         self._tightness = 1.0  # by what the bounds of gᵀA⁻¹g were too large at the last look
         self._outcome: Outcome | None = None
@@ -266,14 +269,15 @@ class Stream:
         """An upper bound of the residual, ‖∇L‖_{B⁻¹} / push, from how far rows moved since the last ``polish``.
 
         Every row's gradient is bounded by what its neighbors' changes can have done to it (no row is looked at);
-        B ⪰ λρ + a λ_min(G). Pessimistic: it says when polishing is not needed, not when it is.
+        B ⪰ λρ + a λ_min(G). Pessimistic: it says when polishing is not needed, not when it is. Infinite where there is
+        no room for the users' blocks, before the first look.
         """
         if not self._push > 0:
-            return self._rest
+            return self._outcome.residual if self._outcome is not None else 0.0
         total = sum(float(np.sum(self._shares(place))) for place in (0, 1))
-        return self._rest + 2.0 * float(np.sqrt(total)) / self._push
+        return (self._rest + 2.0 * float(np.sqrt(total))) / self._push
 
-    def relax(self, tolerance: float | None = None, *, max_looks: int = 50) -> Relaxed:
+    def relax(self, tolerance: float | None = None, *, max_looks: int = LOOKS) -> Relaxed:
         """Solve rows exactly, always those whose gradient may be largest, until the residual is at most ``tolerance``.
 
         A row's gradient is bounded by what its neighbors' changes can have done to it. The fewest rows are solved that
@@ -299,7 +303,8 @@ class Stream:
         which every row has a share, so then all rows move together.
 
         The tolerance is relative to the push of all requests since the last ``polish`` together. ``watch`` may end it
-        after any pass. Raises Interrupted on Ctrl-C; the stream is then as it was before, but for rows already chosen.
+        after any pass. Raises Interrupted on Ctrl-C; the stream is then as it was before, unless
+        it was choosing rows: then make a new one from the last model. Neither callback is called while it does.
         """
         problem = Problem(self.model.objective, self.remaining(), self._dtype)
         outcome = self._relaxed(problem, max_passes) if self.limits is None and self._push > 0 else None
@@ -311,7 +316,6 @@ class Stream:
                 joint=self._joint(problem),
             )  # fmt: skip
         self._lay_out(problem.interactions, outcome.factors, problem)
-        self._rest = outcome.residual
         self._push, self.requests, self._earlier = 0.0, 0, []
         self._outcome = outcome
         return outcome
@@ -344,8 +348,8 @@ class Stream:
 
     def _relaxed(self, problem: Problem, max_looks: int) -> Outcome | None:
         """What solving rows by their own residual arrived at; None where too many are open for that."""
-        done = self._guarded(lambda: self._relax(self.tolerance, max_looks, few=True))
-        if not done.residual <= self.tolerance:
+        done = self._guarded(lambda: self._relax(self.tolerance, min(max_looks, LOOKS), few=True))
+        if done.looks == 0 or not done.residual <= self.tolerance:
             return None
         factors = self._factors()
         objective = evaluate(replace(problem, dtype=np.float64), factors, threads=self.threads).objective
@@ -402,6 +406,7 @@ class Stream:
             wide[:, : self._rank] = gradient / 2.0
             total += self._decrement(place, rows, wide)
             half.bound[:] = np.linalg.norm(gradient, axis=1) / 2.0 - half.shared * half.own * half.norms
+        self._rest = 0.0
         bounded = sum(float(np.sum(self._shares(place))) for place in (0, 1))
         self._tightness = min(max(total / bounded, 1e-3), 1.0) if 0 < bounded < np.inf else 1.0
         return 2.0 * float(np.sqrt(max(total, 0.0))) / self._push
@@ -428,10 +433,12 @@ class Stream:
 
         if Joint.fits(problem, P.shape[1]):
             joint = Joint(problem, P, Q, self._prediction, self.threads)
-            joint.settle(move=False)
+            settled = joint.settle(move=False)
+            self._rest = 2.0 * float(np.sqrt(max(settled.users + settled.items, 0.0)))
             joint.find_slow(JointNewton())
             self._slow = joint.slow
             return joint.factors[0], joint.factors[1]
+        self._rest = np.inf
         if not room_for(Q.shape[0], Q.shape[1], Q.dtype):
             return None, None
         side, out = problem.items, aligned_empty((Q.shape[0], packed_size(Q.shape[1])), Q.dtype)

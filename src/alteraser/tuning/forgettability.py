@@ -30,7 +30,7 @@ class Forgettability:
     steps: int
     """Passes and joint steps from a random start to class C"""
     products: int
-    """Iterations of conjugate gradients on the way"""
+    """Evaluations of the gradient and iterations of conjugate gradients on the way"""
     converged: bool
     """Both runs got there"""
 
