@@ -192,6 +192,29 @@ def test_polishing_to_a_tolerance_alone_chooses_rows_by_their_residual() -> None
     np.testing.assert_array_equal(here.publish().factors.users[users[users >= 0]], factors.users[users[users >= 0]])
 
 
+def test_what_training_left_counts_against_the_tolerance() -> None:
+    """A request far from where the model is unfinished moves little, and says nothing of the rest."""
+    rng = np.random.default_rng(5)
+    pairs = [*sorted({(int(u), int(v)) for u, v in rng.integers(0, 20, (150, 2))}), (100, 100)]
+    table = Interactions.from_pairs(pairs).to_table()
+    table = table.append_column("target", [rng.uniform(0.5, 2, len(table))])
+    explicit = Interactions.from_table(table.append_column("confidence", [np.ones(len(table))]))
+    trained = ae.ENMF(factors=2, missing_weight=0.0, regularization=0.5, dtype="float64", tolerance=1e-2).fit(explicit)
+    here = Stream(trained, explicit, threads=1, limits=None, tolerance=1e-3)
+    push = here.forget([(100, 100)]).push
+    problem = Problem(trained.objective, here.remaining(), np.float64)
+    for finished in (False, True):
+        factors = here.publish().factors
+        now = evaluate(problem, factors)
+        left = gradient_norm(problem, factors, now.user_gradient, now.item_gradient) / push
+        assert left > 1e-3 or finished
+        if finished:
+            assert left <= 1e-3 * 1.05
+        else:
+            assert here.residual_bound >= 0.9 * left
+            assert here.polish().converged
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_polished_is_what_forget_finds(kind: str) -> None:
     here = stream(kind)

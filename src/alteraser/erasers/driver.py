@@ -362,13 +362,11 @@ class _Loop:
             objective = self.problem.target_energy + descent.value
             self._record("joint", began, objective, self._estimate(descent), False, 0)
             self._look()
-            return
         elif descent.exhausted:
             self.reason = "rounding"
-            return
         else:
             self.promising = self._estimate(descent) * min(0.5, settings.tolerance / self.measured[0])
-        descent.begin()
+            descent.begin()
 
     def _leave_saddle(self, joint: Joint) -> bool:
         """Go along a direction in which L bends down; False where none is met, and nothing moves."""

@@ -37,11 +37,9 @@ GUESS, PATIENCE, PROGRESS = 5, 20, 0.03
 """Iterations before the slow space is found for the first time, and between looks at the progress: unless ‖g‖²_H has
 fallen to PROGRESS over the last half of these, blocks and slow space are taken anew, at the cost of about ten."""
 
-IDLE, NEARER = 12, 0.7
+IDLE, NEARER, PASS = 12, 0.7, 4
 """IDLE iterations in a row that neither bring ‖g‖²_H to NEARER of its least nor lower the least φ by what can be told
 from rounding are the last. A whole pass that lowers nothing counts as PASS of them."""
-
-PASS = 4
 
 REACH = 1.0
 """How far a step may go along a slow direction, in units of its curvature times the size of the factors."""
