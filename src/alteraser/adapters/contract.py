@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,10 @@ from alteraser.interactions import Interactions
 
 Array = npt.NDArray[Any]
 Rows = npt.NDArray[np.int64]
+
+Method = Literal["replay", "local", "converge", "rows"]
+"""What was done: the same training on what remains; the deletion's effect alone; on to an optimum for what remains; or
+no more than the rows of the deletion (what is erased is absent, its effect on others is not)."""
 
 CONTAINER = "the container"
 NONE = np.empty(0, np.int64)
@@ -164,8 +168,11 @@ class Erased:
     item_biases: Array | None = None
     offset: float | None = None
     further: Mapping[str, Array] = field(default_factory=dict)
+    method: Method = "converge"
     residual: float = 0.0
-    """Share of the push that stays, on the arrays as returned."""
+    """Share of the push that stays, on the arrays as returned. After ``local`` and ``rows`` it is the anchored one,
+    ‖∇L_{D_r}(Θ_u) − ∇L_{D_a}(Θ_a)‖ / push: 1 where nothing was done, 0 where the deletion has had its effect and what
+    training had left is as it was."""
     converged: bool = True
     """True when ``residual`` is within the task's tolerance."""
     passes: int = 0
@@ -207,6 +214,14 @@ class Loss(Protocol):
         """The factors that minimize this loss on ``task.after``, starting from the original's.
 
         Raises NumericFailure for a row without a solution, Interrupted for Ctrl-C; changes nothing of the task.
+        """
+        ...
+
+    def local(self, task: Task) -> Erased:
+        """The original with the deletion's effect, what training had left of its gradient as it was.
+
+        ``method`` of the answer is ``local``, or ``rows`` where no way beyond the rows of the deletion brings a model
+        nearer to its retrain. Raises as ``forget`` does.
         """
         ...
 
