@@ -69,6 +69,12 @@ def fit(side: Side, other: Array, x: Array, *, threads: int = 0) -> float:
 
 def half_gradients(side: Side, other: Array, x: Array, gram: Float64, threads: int) -> tuple[Float64, float]:
     """A x − b of every row (rows, d) and the sum of their shares of the fit; ``gram`` is ``side.gram(other)``."""
+    gradient, loss, _ = row_gradients(side, other, x, gram, threads)
+    return gradient, loss
+
+
+def row_gradients(side: Side, other: Array, x: Array, gram: Float64, threads: int) -> tuple[Float64, float, float]:
+    """As ``half_gradients``, and Σ bᵀx."""
     from alteraser.solvers._kernels import gradient_rows
 
     gradient = np.empty(x.shape)
@@ -81,7 +87,7 @@ def half_gradients(side: Side, other: Array, x: Array, gram: Float64, threads: i
         )  # fmt: skip
 
     run(kernel, blocks(side, None, x.shape[1], threads), threads)
-    return gradient, float(loss.sum())
+    return gradient, float(loss.sum()), float(explained.sum())
 
 
 def _blocks(side: Side) -> Iterator[tuple[int, int]]:
