@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from alteraser.adapters import find
+from alteraser.adapters.choose import Choice, Lists, erase, known_method, lists_between
 from alteraser.adapters.contract import Adapter, Changed, Erased, Foreign, Rows, Sibling, Task
 from alteraser.adapters.data import read_interactions
 from alteraser.adapters.idmaps import map_files, resolved
@@ -52,11 +53,15 @@ class ForeignErasure:
     erased: Erased
     changed: Changed
     removal: Removal
+    choice: Choice
+    """Which way was taken, and why"""
+    lists: Lists | None
+    """How lists of users who asked for nothing changed; None for kinds whose scores are no inner products."""
     siblings: tuple[Sibling, ...]
     """Other files that may still hold the erased data; the scrubbed ones are left out."""
     scrubbed: tuple[Path, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
-    """read, check, solve, write"""
+    """check, solve, compare, write"""
 
 
 def open_foreign(
@@ -83,8 +88,9 @@ def forget_foreign(
     forget_set: Any,
     out: Path,
     *,
+    method: str = "auto",
     whole_users: bool = False,
-    tolerance: float = 1e-2,
+    tolerance: float | None = None,
     max_passes: int = 200,
     unchecked: bool = False,
     scrub: bool = False,
@@ -92,6 +98,7 @@ def forget_foreign(
     threads: int = 0,
     on_pass: OnPass | None = None,
     phase: Phase | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> ForeignErasure:
     """Make a foreign model forget ``forget_set`` and write it to ``out``, in its own format.
 
@@ -99,8 +106,10 @@ def forget_foreign(
         opened: the model and the data it was trained on, from ``open_foreign``; files stay as they are.
         forget_set: (user, item) pairs, a table with user_id and item_id; with ``whole_users`` user ids.
         out: the new file or folder; OutputExists where there is one.
+        method: ``auto``, ``replay``, ``local`` or ``converge``, see ``alteraser.adapters.choose``.
         whole_users: forget everything of the users in ``forget_set``.
-        tolerance: share of the deletion's push that may stay, as in ``AltEraser``.
+        tolerance: share of the deletion's push that may stay; None: 0.01 on the way to an optimum, 0.3 for the effect
+            of the deletion alone.
         max_passes: cap on passes.
         unchecked: go on where the self-check fails.
         scrub: rewrite sibling files that are known, in place.
@@ -108,10 +117,12 @@ def forget_foreign(
         threads: workers; 0 for every processor this process may use.
         on_pass: called with a ``PassRecord`` after each pass.
         phase: wraps the parts of the work called check, solve and write, for progress.
+        warn: told in words what should be known before it is done.
 
     Raises:
         IntegrityError: the self-check failed; NotFound: nothing to forget; NumericFailure: a row has no solution.
     """
+    asked = known_method(method)
     check_output(out)
     foreign, data = opened.foreign, opened.data
     removal = matched(opened, forget_set, whole_users=whole_users)
@@ -121,10 +132,14 @@ def forget_foreign(
         if not unchecked:
             check.require(foreign.path)
     with _timed("solve", phase, seconds):
-        erased = foreign.loss.forget(
-            Task(foreign, data, removal.remaining, removal.removed, tolerance, max_passes, threads, seed, on_pass)
-        )
+        task = Task(
+            foreign, data, removal.remaining, removal.removed, max_passes=max_passes, threads=threads, seed=seed,
+            on_pass=on_pass,
+        )  # fmt: skip
+        erased, choice = erase(asked, task, tolerance, warn or (lambda words: None))
         changed = difference(foreign, erased, removal)
+    with _timed("compare", phase, seconds):
+        lists = lists_between(foreign, erased, removal.remaining, removal.removed) if foreign.loss.ranks else None
     with _timed("write", phase, seconds):
         opened.adapter.write(foreign, changed, out)
         scrubbed: list[Path] = []
@@ -143,7 +158,9 @@ def forget_foreign(
             if not scrubbed:  # no output; but a file that was scrubbed belongs to the new model, which then stays
                 _take_back(out)
             raise
-    return ForeignErasure(foreign, out, check, erased, changed, removal, tuple(siblings), tuple(scrubbed), seconds)
+    return ForeignErasure(
+        foreign, out, check, erased, changed, removal, choice, lists, tuple(siblings), tuple(scrubbed), seconds
+    )
 
 
 def difference(foreign: Foreign, erased: Erased, removal: Removal) -> Changed:

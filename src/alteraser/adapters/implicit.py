@@ -20,6 +20,7 @@ import numpy.typing as npt
 from alteraser.adapters import npz
 from alteraser.adapters.als import ALS
 from alteraser.adapters.contract import Changed, Foreign, Loss, Sibling, settled
+from alteraser.adapters.implicit_trainer import TINY, ImplicitTrainer
 from alteraser.adapters.mapped import check_finite, release
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.siblings import neighbors
@@ -64,7 +65,7 @@ class Implicit:
             path, self.name, kind, users[:, :d], items[:, :d], loss, "implicit",
             user_biases=users[:, d + 1] if kind == "lmf" else None,
             item_biases=items[:, d] if kind in ("bpr", "lmf") else None,
-            hyperparameters=hyper, state=archive,
+            hyperparameters=hyper, trainer=_trainer(kind, hyper, users), state=archive,
         )  # fmt: skip
 
     def write(self, foreign: Foreign, changed: Changed, out: Path) -> None:
@@ -154,9 +155,11 @@ def _loss(path: Path, kind: str, hyper: dict[str, Any], dtype: Any, options: For
     )
     if kind == "als":
         alpha = float(settled("alpha", "--alpha", hyper.get("alpha"), options.alpha, path))
-        leaves, worst = _leaves(bool(hyper.get("use_cg", True)), int(hyper.get("iterations") or 15), dtype)
+        iterative = bool(hyper.get("use_cg", True))
+        leaves, worst = _leaves(iterative, int(hyper.get("iterations") or 15), dtype)
         objective = Objective(missing_weight=1.0, regularization=regularization)
-        return ALS(objective, alpha, exact="item", leaves=leaves, worst=worst)
+        judged = 0.99 if iterative else 1.0
+        return ALS(objective, alpha, exact="item", leaves=leaves, worst=worst, judged=judged, tiny=TINY)
     from alteraser.adapters.row_losses import implicit_bpr, implicit_lmf
 
     if options.alpha is not None:
@@ -166,8 +169,20 @@ def _loss(path: Path, kind: str, hyper: dict[str, Any], dtype: Any, options: For
     return implicit_lmf(regularization, float(hyper["neg_prop"]), int(hyper["factors"]))
 
 
+def _trainer(kind: str, hyper: dict[str, Any], users: Array) -> ImplicitTrainer | None:
+    """The run that made an ALS model, where ``random_state`` was an integer: without it nobody knows the start."""
+    needed = ("random_state", "iterations", "factors", "use_cg")
+    if kind != "als" or any(hyper.get(name) is None for name in needed):
+        return None
+    return ImplicitTrainer(
+        seed=int(hyper["random_state"]), iterations=int(hyper["iterations"]), factors=int(hyper["factors"]),
+        regularization=float(hyper["regularization"]), alpha=float(hyper["alpha"]), dtype=users.dtype.name,
+        cg_steps=int(hyper.get("cg_steps") or 3) if hyper["use_cg"] else None,
+    )  # fmt: skip
+
+
 def _leaves(iterative: bool, iterations: int, dtype: Any) -> tuple[float, float]:
-    """What training leaves in an item's normal equations: typically, and in the worst row.
+    """What training leaves in an item's normal equations: typically, and in nearly all rows.
 
     Read off models of four public data sets, α from 1 to 40 and λ from 0.01 to 10, with some room: three steps of
     conjugate gradients from the row of the iteration before left at most 0.002 and 0.013 after 15 iterations, 0.011

@@ -147,6 +147,10 @@ class Screen:
         """A line for the person at the terminal, in rich's markup."""
         self.stderr.print(text)
 
+    def warn(self, text: str) -> None:
+        """One plain line on stderr, also under ``--quiet``: what must not be missed."""
+        print(printable(text), file=sys.stderr, flush=True)
+
     @contextmanager
     def phase(self, name: str, label: str) -> Iterator[None]:
         """Time a phase under ``seconds[name]``, with a spinner where there is a terminal."""

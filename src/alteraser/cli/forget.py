@@ -119,14 +119,14 @@ def forget(
     }  # fmt: skip
     if foreign.is_foreign(model, format, given):
         foreign.refuse(
-            {"method": None if method == "alteraser" else method, "solver": solver, "memory": memory,
-             "confirm": confirm, "stop_at_tolerance": stop_at_tolerance, "grown": grown},
+            {"solver": solver, "memory": memory, "confirm": confirm, "stop_at_tolerance": stop_at_tolerance,
+             "grown": grown},
             f"means nothing to {model}, a model of another library",
         )  # fmt: skip
         return foreign.forget(
-            screen, model, forget_set, data, out, given, format=format, tolerance=tolerance, max_passes=max_passes,
-            seed=seed, whole_users=whole_users, remaining=remaining, dry_run=dry_run, unchecked=unchecked,
-            scrub=scrub, threads=threads,
+            screen, model, forget_set, data, out, given, format=format, method=method, tolerance=tolerance,
+            max_passes=max_passes, seed=seed, whole_users=whole_users, remaining=remaining, dry_run=dry_run,
+            unchecked=unchecked, scrub=scrub, threads=threads,
         )  # fmt: skip
     foreign.refuse(
         given | {"unchecked": unchecked, "scrub": scrub},

@@ -10,11 +10,11 @@ exactly, these rows would multiply what training had left by A⁻¹ of a matrix 
 exact anchored passes blow up after three to ten, while three steps, which move weak directions as little as the trainer
 did, do not, and bring everybody's lists nearer to a retrain with the same seed. The rows of the deletion come first.
 
-The anchor of a user who lost a share of their data is that of the share that remains, to the fourth power: what training
-had left in a row of which half is gone says little about the row that is left.
+The anchor of a user who lost a share of their data is that of the share that remains, to the fourth power: what
+training had left in a row of which half is gone says little about the row that is left.
 
-Where the anchored residual does not fall (weights over many orders of magnitude), no local way was found that helps; then
-the rows of the deletion alone are changed, by what the same steps do on the remaining data and not on all.
+Where the anchored residual does not fall (weights over many orders of magnitude), no local way was found that helps;
+then the rows of the deletion alone are changed, by what the same steps do on the remaining data and not on all.
 """
 
 from __future__ import annotations
@@ -179,8 +179,10 @@ class _Work:
     # ------------------------------------------------------------------ moving
 
     def _deleted(self, targets: tuple[Array, Array]) -> None:
-        """The rows of the deletion on their anchored systems, in float64 where there is room: there may be hardly any
-        difference between what they were solved for and what they are to solve."""
+        """The rows of the deletion on their anchored systems, in float64 where there is room.
+
+        There may be hardly any difference between what they were solved for and what they are to solve.
+        """
         began = time.perf_counter()
         solver = ConjugateGradient(self.solver.steps)
         for side, x, other, held, rows in (

@@ -1,8 +1,8 @@
 """Conjugate gradients on rows with implicit's own roundings: the same bytes where the same BLAS is there.
 
-implicit 0.7 solves a row by a few steps of conjugate gradients in the factors' precision, with the calls of scipy's BLAS
-one after the other. Nothing but their order decides the roundings, and these decide what a model with large weights is
-like after fifteen iterations (two orders: lists that agree to 0.79). Here the order is taken over (``_ordered``).
+implicit 0.7 solves a row by a few steps of conjugate gradients in the factors' precision, by calls of scipy's BLAS one
+after the other. Nothing but their order decides the roundings, and these decide what a model with large weights is like
+after fifteen iterations (two orders: lists that agree to 0.79). Here the order is taken over (``_ordered``).
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def ordered_steps(
     address = _address("ssymv")
     run(
         lambda rows: ordered_cg_rows(
-            rows, matrix.indptr, matrix.indices, matrix.weight, seen, gram.reshape(-1), address, order, steps, tiny, flat
+            rows, matrix.indptr, matrix.indices, matrix.weight, seen, gram.reshape(-1), address, order, steps, tiny,
+            flat,
         ),
         blocks(matrix, None, d, threads), threads,
     )  # fmt: skip
