@@ -112,7 +112,7 @@ def test_nothing_is_written_where_something_is_wrong(folder: Path) -> None:
     before = digests(folder)
     with pytest.raises(NotFound, match="none of the 1 row"):
         forget(folder, [(39, 24)])
-    with pytest.raises(IntegrityError, match=r"als\.npz was not trained on these data"):
+    with pytest.raises(IntegrityError, match=r"als\.npz does not fit these data"):
         forget(folder, [(1, 4)], options=ForeignOptions(rows_are_ids=True))
     (folder / "new.npz").write_text("mine")
     with pytest.raises(OutputExists):

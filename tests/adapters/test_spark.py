@@ -149,7 +149,7 @@ def test_the_users_solve_their_normal_equations(name: str) -> None:
 def test_a_wrong_guess_is_seen_at_once(name: str, change: dict[str, Any]) -> None:
     opened = open_foreign(SPARK / name, EVENTS, CASES[name].model_copy(update=change))
     check = opened.foreign.loss.check(opened.foreign, opened.data)
-    with pytest.raises(IntegrityError, match=r"was not trained on these data.*median residual"):
+    with pytest.raises(IntegrityError, match=r"does not fit these data.*median residual"):
         check.require(SPARK / name)
 
 

@@ -133,7 +133,7 @@ def test_inspect_knows_models_of_alteraser(run: Run) -> None:
         (FORGET, 2, "--out is missing"),
         (FORGET + " --out data.csv", 4, "data.csv exists already"),
         ("forget als.npz forget.csv --data data.csv --out n.npz", 2, "--users-map, or --rows-are-ids"),
-        ("forget als.npz forget.csv --data data.csv --rows-are-ids --out n.npz", 6, "was not trained on these data"),
+        ("forget als.npz forget.csv --data data.csv --rows-are-ids --out n.npz", 6, "does not fit these data"),
         ("forget none.npz forget.csv --data data.csv --rows-are-ids --out n.npz", 3, "there is no model at none.npz"),
         ("forget none.npz forget.csv --data data.csv --format implicit --out n.npz", 3, "there is no model at"),
         ("forget data.csv forget.csv --data data.csv --out n.npz", 2, "data.csv is neither a model that alteraser"),

@@ -34,6 +34,9 @@ from alteraser.solvers.stationarity import push
 
 Array = npt.NDArray[Any]
 
+EXACTLY = 1e-3
+"""Residual of a row's normal equations below which its trainer is one that solves rows."""
+
 AT_REST = 1e-4
 """Median ‖A x − b‖ / (‖A x‖ + ‖b‖) of either side's rows above which a model is certainly not at rest: what storing in
 float32 leaves is below."""
@@ -85,6 +88,11 @@ class ALS:
         missing = f" + {o.missing_weight:g} Σ_missing (p·q)²" if o.missing_weight else ""
         ridge = " · count" if o.regularization_scaling == "frequency" else ""
         return f"{observed}{missing} + {o.regularization:g}{ridge} (‖p‖² + ‖q‖²)"
+
+    @property
+    def _left_exact(self) -> Literal["user", "item"] | None:
+        """The side whose rows its trainer leaves solved to rounding; None where it stops early, or nobody knows."""
+        return None if self.exact == "either" or self.leaves > EXACTLY else self.exact
 
     @property
     def _confidence(self) -> str:
@@ -216,7 +224,8 @@ class ALS:
         found = forget_filtered(
             self.problem(task.before, dtype), self.problem(task.after, dtype), (foreign.users, foreign.items), P, Q,
             rank=rank, touched=(Erasing.rows(task.removed.user_rows), Erasing.rows(task.removed.indices)),
-            reweighted=task.reweighted, tolerance=task.tolerance, max_passes=min(task.max_passes, LOCAL_PASSES),
+            reweighted=task.reweighted, last="user" if self.exact == "user" else "item", exact=self._left_exact,
+            tolerance=task.tolerance, max_passes=min(task.max_passes, LOCAL_PASSES),
             threads=task.threads, on_pass=task.on_pass,
         )  # fmt: skip
         return Erased(

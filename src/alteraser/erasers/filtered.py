@@ -31,6 +31,7 @@ from alteraser.erasers.driver import OnPass, PassRecord, Scope
 from alteraser.erasers.in_place import ridge_of
 from alteraser.errors import Interrupted, InvalidInput
 from alteraser.models import Problem, Side
+from alteraser.solvers.ah_newton import AHNewton
 from alteraser.solvers.anchors import storing_noise
 from alteraser.solvers.cg import ConjugateGradient
 from alteraser.solvers.residuals import ROWS_AT_A_TIME, half_gradients, row_gradients
@@ -97,6 +98,8 @@ def forget_filtered(
     rank: int,
     touched: tuple[Rows, Rows],
     reweighted: bool = False,
+    exact: Literal["user", "item"] | None = None,
+    last: Literal["user", "item"] = "item",
     steps: int = 3,
     tolerance: float,
     max_passes: int,
@@ -106,14 +109,18 @@ def forget_filtered(
     """Anchored passes in ``P`` (m, w) and ``Q`` (n, w), padded copies of ``original``, (m, d) and (n, d).
 
     ``touched`` = (user rows, item rows) of the forget set; ``reweighted`` says that other rows' weights differ between
-    ``before`` and ``after`` too. ``steps`` are the trainer's. Ends after ``max_passes``, or where a pass no longer does
-    enough. Raises NumericFailure for a row without a solution and Interrupted on Ctrl-C; P and Q are then half changed.
+    ``before`` and ``after`` too. ``last`` is the side that the trainer solves last; ``exact`` is the same where it
+    solves it exactly, and is then left exact. ``steps`` are the trainer's. Ends after ``max_passes``, or where a pass
+    no longer does enough. Raises NumericFailure for a row without a solution and Interrupted on Ctrl-C; P and Q are
+    then half changed.
     """
     if not (tolerance > 0 and np.isfinite(tolerance)):
         raise InvalidInput(f"tolerance={tolerance}: expected a number above 0")
     with threadpool_limits(1):
         try:
-            work = _Work(before, after, original, P, Q, rank, touched, steps, threads or default_threads(), on_pass)
+            work = _Work(
+                before, after, original, P, Q, rank, touched, steps, last, exact, threads or default_threads(), on_pass
+            )
             return work.run(tolerance, max_passes, reweighted)
         except KeyboardInterrupt:
             raise Interrupted("interrupted; nothing was changed") from None
@@ -134,11 +141,13 @@ class _Point:
 class _Work:
     def __init__(
         self, before: Problem, after: Problem, original: tuple[Array, Array], P: Array, Q: Array, rank: int,
-        touched: tuple[Rows, Rows], steps: int, threads: int, on_pass: OnPass | None,
+        touched: tuple[Rows, Rows], steps: int, last: str, exact: str | None, threads: int, on_pass: OnPass | None,
     ) -> None:  # fmt: skip
         self.before, self.after, self.original = before, after, original
         self.P, self.Q, self.rank, self.touched, self.threads, self.on_pass = P, Q, rank, touched, threads, on_pass
         self.solver = ConjugateGradient(steps, small=SETTLED)
+        self.exact = exact
+        self.order = (1, 0) if last == "user" else (0, 1)  # places of the sides in a pass
         self.trace: list[PassRecord] = []
         self.pushed = np.zeros((touched[0].size, rank))  # half of what the deletion changes in their users' gradient
         self.rows = self.products = 0
@@ -160,15 +169,18 @@ class _Work:
                 reason = "tolerance"
                 break
             last = done
+        self._leave_exact()
         residual, objective, noise = self._measured(held, push)
         method: Literal["local", "rows"] = "local"
         if residual > max(WORTH, tolerance) and residual * push > noise:
             method, reason = "rows", "rows"
             self._rows_alone()
+            self._leave_exact()
             residual, objective, noise = self._measured(held, push)
             if residual > 1.0 + SLACK and residual * push > noise:  # the steps move more than the deletion is worth
                 self._begin_again()
                 self._deleted(targets)
+                self._leave_exact()
                 residual, objective, noise = self._measured(held, push)
         return Filtered(
             method, residual, residual <= tolerance or residual * push <= noise, push,
@@ -185,10 +197,9 @@ class _Work:
         """
         began = time.perf_counter()
         solver = ConjugateGradient(self.solver.steps)
-        for side, x, other, held, rows in (
-            (self.after.users, self.P, self.Q, targets[0], self.touched[0]),
-            (self.after.items, self.Q, self.P, targets[1], self.touched[1]),
-        ):
+        for place in self.order:
+            side, x, other = self._side(self.after, place)
+            held, rows = targets[place], self.touched[place]
             if rows.size:
                 some, here = side.take(rows), x[rows].astype(self.kept)
                 theirs = np.ascontiguousarray(other, dtype=self.kept)
@@ -200,10 +211,9 @@ class _Work:
         """Users, then items, on their anchored systems; ‖·‖_{B⁻¹} of the gradient that the steps removed."""
         began = time.perf_counter()
         removed = 0.0
-        for side, x, other, held in (
-            (self.after.users, self.P, self.Q, targets[0]), (self.after.items, self.Q, self.P, targets[1]),
-        ):  # fmt: skip
-            removed += self._count(self.solver, side, other, x, None, held)
+        for place in self.order:
+            side, x, other = self._side(self.after, place)
+            removed += self._count(self.solver, side, other, x, None, targets[place])
         self._record("all", began, self.after.users.rows + self.after.items.rows)
         return 2.0 * float(np.sqrt(max(removed, 0.0)))
 
@@ -225,16 +235,19 @@ class _Work:
         """The rows of the deletion by the difference of the same steps on the remaining data and on all, from Θ_a."""
         began = time.perf_counter()
         P, Q = self._begin_again()
+        first, second = self.order
         users, items = self.touched
-        new, old = (self._steps(problem.users, self.Q, self.P, users) for problem in (self.after, self.before))
+        rows = self.touched[first]
+        starts = [self._steps(problem, first, rows) for problem in (self.after, self.before)]
+        x = (self.P, self.Q)[first]
         ends = []
-        for problem, moved in ((self.after, new), (self.before, old)):
-            self.P[users] = moved
-            ends.append(self._steps(problem.items, self.P, self.Q, items))
-        for x, source, rows, plus, minus, side in (
-            (self.P, P, users, new, old, self.after.users), (self.Q, Q, items, ends[0], ends[1], self.after.items),
-        ):  # fmt: skip
-            x[rows, : self.rank] = source[rows] + (plus - minus)[:, : self.rank]
+        for problem, moved in zip((self.after, self.before), starts, strict=True):
+            x[rows] = moved
+            ends.append(self._steps(problem, second, self.touched[second]))
+        for place, (new, old) in ((first, starts), (second, ends)):
+            side, x, _ = self._side(self.after, place)
+            rows = self.touched[place]
+            x[rows, : self.rank] = (P, Q)[place][rows] + (new - old)[:, : self.rank]
             x[rows[side.counts[rows] == 0]] = 0
         self._record("touched", began, users.size + items.size)
 
@@ -244,12 +257,24 @@ class _Work:
         self.P[:, : self.rank], self.Q[:, : self.rank] = P, Q
         return P, Q
 
-    def _steps(self, side: Side, other: Array, x: Array, rows: Rows) -> Array:
-        """Where the trainer's steps take some rows; ``x`` stays as it is."""
-        moved = x.copy() if rows.size else x
-        if rows.size:
-            self._count(self.solver, side, other, moved, rows, None)
-        return np.array(moved[rows])
+    def _steps(self, problem: Problem, place: int, rows: Rows) -> Array:
+        """Where the trainer's steps on ``problem`` take some rows of a side, which stays as it is."""
+        side, x, other = self._side(problem, place)
+        if not rows.size:
+            return x[rows]
+        moved = x[rows]
+        self._count(self.solver, side.take(rows), other, moved, None, None)
+        return moved
+
+    def _side(self, problem: Problem, place: int) -> tuple[Side, Array, Array]:
+        """(side, its rows, the other side's) for users (0) or items (1)."""
+        return (problem.users, self.P, self.Q) if place == 0 else (problem.items, self.Q, self.P)
+
+    def _leave_exact(self) -> None:
+        """The side that the trainer leaves at its minimum given the other is left there."""
+        if self.exact is not None:
+            side, x, other = self._side(self.after, 0 if self.exact == "user" else 1)
+            self.rows += AHNewton().solve(side, other, x, None, rank=self.rank, threads=self.threads).rows
 
     def _shared(self, held: Array) -> Array:
         """``held`` of the users times the power of the share of their weight that remains."""
@@ -275,18 +300,17 @@ class _Work:
             self.pushed = (here.users - held.users)[self.touched[0]].astype(np.float64)
             return norm, here.fit + ridge_of(self.after, self.P, self.Q)
         total, change = 0.0, 0.0
-        for name, x, other, rows in zip(
-            ("users", "items"), (self.P, self.Q), (self.Q, self.P), self.touched, strict=True
-        ):
+        for place, rows in enumerate(self.touched):
             if not rows.size:
                 continue
-            old, new, here = getattr(self.before, name), getattr(self.after, name).take(rows), x[rows]
-            gram = new.gram(other)
-            now, loss = half_gradients(new, other, here, gram, self.threads)
-            then, known = half_gradients(old.take(rows), other, here, gram, self.threads)
+            (old, _, _), (new, x, other) = self._side(self.before, place), self._side(self.after, place)
+            some, where = new.take(rows), x[rows]
+            gram = some.gram(other)
+            now, loss = half_gradients(some, other, where, gram, self.threads)
+            then, known = half_gradients(old.take(rows), other, where, gram, self.threads)
             right = 2.0 * (now - then)[:, : self.rank]
-            total += block_solve(new, other, right, new.all_rows, rank=self.rank, threads=self.threads)[0]
-            if name == "users":
+            total += block_solve(some, other, right, some.all_rows, rank=self.rank, threads=self.threads)[0]
+            if place == 0:
                 change, self.pushed = loss - known, 0.5 * right
         return float(np.sqrt(total)), held.fit + change + ridge_of(self.after, self.P, self.Q)
 

@@ -23,13 +23,13 @@ from alteraser.solvers._ordered import (
 def ordered_dot(order, x, at, Y, y, d):  # type: ignore[no-untyped-def]
     """x[at : at + d] · Y[y : y + d] as BLAS takes it: whole blocks in float32, the rest one by one in float64."""
     whole = d // BLOCK * BLOCK
-    blocks = np.float32(0)
+    blocks = 0.0
     if whole:
-        blocks = dot_folded(x, at, Y, y, whole) if order == FOLDED else dot_paired(x, at, Y, y, whole)
+        blocks = np.float64(dot_folded(x, at, Y, y, whole) if order == FOLDED else dot_paired(x, at, Y, y, whole))
     rest = np.float64(0)
     for c in range(whole, d):
         rest += np.float64(np.float32(x[at + c] * Y[y + c]))
-    return np.float32(rest + np.float64(blocks))
+    return np.float32(rest + blocks)
 
 
 @exact_order
