@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
+from conftest import tree
 
 import alteraser as ae
 from alteraser.cli.main import COMMANDS
@@ -107,6 +108,32 @@ def test_chain_of_requests_whole_users_and_ids_as_text(run: Run) -> None:
     assert "'no such item' is a string, but the ids here are integers" in err
 
 
+def test_whole_items_by_a_file_of_items_alone_and_by_flag(run: Run, world: Path) -> None:
+    data = ae.Interactions.read(world / "data.csv", ae.load(world / "model").reading)
+    item = data.items.ids[3].as_py()
+    listeners = int(data.item_counts[3])
+    assert listeners
+    Path("items.csv").write_text(f"item_id\n{item}\n999\n")
+    Path("wide.csv").write_text(f"item_id,why\n{item},recalled\n999,\n")
+    for name, flag in (("items.csv", ""), ("wide.csv", " --whole-items")):
+        out = f"m-{name}"
+        code, answer, _ = run(
+            f"forget {{w}}/model {name} --data {{w}}/data.csv --out {out} --remaining r-{name}{flag} --json"
+        )
+        document = json.loads(answer)
+        assert code == 0
+        assert document["interactions_forgotten"] == listeners
+        assert document["unmatched"] == [{"item_id": 999}]
+        assert np.all(ae.load(out).factors.items[3] == 0)
+        assert item not in pacsv.read_csv(f"r-{name}")["item_id"].to_pylist()
+    before = tree(Path.cwd())
+    code, _, err = run("forget {w}/model wide.csv --data {w}/data.csv --out m")
+    assert code == 2
+    assert "pass --whole-items" in err
+    assert "--user-column" not in err  # no such option for a model of ours
+    assert tree(Path.cwd()) == before
+
+
 def test_data_already_purged_and_grown_data(run: Run, world: Path) -> None:
     assert run(FORGET + " --out a --remaining purged.csv -q")[0] == 0
     assert run("forget {w}/model {w}/forget.csv --data purged.csv --out b -q")[0] == 0
@@ -159,7 +186,7 @@ REFUSED: list[tuple[str, int, str]] = [
     ("train {w}/data.csv --regularization -1 --out m", 2, "regularization"),
     ("train {w}/data.csv --solver magic --out m", 2, "solver"),
     ("train {w}/data.csv --user-column usr --out m", 2, "usr"),
-    ("train {w}/data.csv --confidence rating+rating --out m", 2, "confidence 'rating+rating' is neither"),
+    ("train {w}/data.csv --confidence rating+rating --out m", 2, "confidence 'rating+rating' names two columns"),
     ("train {w}/data.csv --threshold 9 --out m", 2, "no interactions"),
     ("train {w}/data.csv --no-such-option --out m", 2, "--no-such-option"),
     ("no-such-command", 2, "no-such-command"),

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from alteraser.adapters import find
 from alteraser.adapters.contract import Adapter, Changed, Erased, Foreign, Rows, Sibling, Task
-from alteraser.adapters.data import read_interactions
+from alteraser.adapters.data import read_interactions, reweighted
 from alteraser.adapters.idmaps import map_files, resolved
 from alteraser.adapters.mapped import changed_rows
 from alteraser.adapters.options import ForeignOptions
@@ -70,12 +70,12 @@ def open_foreign(
     return Opened(adapter, foreign, data, options, source if isinstance(source, Path) else None)
 
 
-def matched(opened: Opened, forget_set: Any, *, whole_users: bool = False) -> Removal:
+def matched(opened: Opened, forget_set: Any, *, whole_users: bool = False, whole_items: bool = False) -> Removal:
     """What forgetting ``forget_set`` would remove. NotFound where nothing of it is in the data."""
-    removal = opened.data.remove(forget_set, whole_users=whole_users)
+    removal = opened.data.remove(forget_set, whole_users=whole_users, whole_items=whole_items)
     if not len(removal.removed):
         raise nothing_to_forget(removal.unmatched)
-    return removal
+    return replace(removal, remaining=reweighted(opened.options, opened.data, removal.remaining))
 
 
 def forget_foreign(
@@ -84,6 +84,7 @@ def forget_foreign(
     out: Path,
     *,
     whole_users: bool = False,
+    whole_items: bool = False,
     tolerance: float = 1e-2,
     max_passes: int = 200,
     unchecked: bool = False,
@@ -97,9 +98,11 @@ def forget_foreign(
 
     Args:
         opened: the model and the data it was trained on, from ``open_foreign``; files stay as they are.
-        forget_set: (user, item) pairs, a table with user_id and item_id; with ``whole_users`` user ids.
+        forget_set: (user, item) pairs, a table with user_id and item_id; with ``whole_users`` user ids,
+            with ``whole_items`` item ids.
         out: the new file or folder; OutputExists where there is one.
         whole_users: forget everything of the users in ``forget_set``.
+        whole_items: forget everything of the items in ``forget_set``.
         tolerance: share of the deletion's push that may stay, as in ``AltEraser``.
         max_passes: cap on passes.
         unchecked: go on where the self-check fails.
@@ -114,7 +117,7 @@ def forget_foreign(
     """
     check_output(out)
     foreign, data = opened.foreign, opened.data
-    removal = matched(opened, forget_set, whole_users=whole_users)
+    removal = matched(opened, forget_set, whole_users=whole_users, whole_items=whole_items)
     seconds: dict[str, float] = {}
     with _timed("check", phase, seconds):
         check = foreign.loss.check(foreign, data, threads=threads)

@@ -35,8 +35,6 @@ def resolved(foreign: Foreign, options: ForeignOptions) -> Foreign:
             f"{foreign.path} has its own id maps; leave --users-map, --items-map and --rows-are-ids out",
             path=str(foreign.path),
         )
-    if any(given) and options.rows_are_ids:
-        raise InvalidInput("--rows-are-ids contradicts --users-map and --items-map: give one or the other")
     maps: list[IdMap] = []
     for side, ids, file, size in zip(("user", "item"), found, given, foreign.shape[:2], strict=True):
         if ids is None and file is not None:

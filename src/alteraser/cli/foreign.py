@@ -161,6 +161,7 @@ def forget(
     max_passes: int | None,
     seed: int | None,
     whole_users: bool,
+    whole_items: bool,
     remaining: Path | None,
     dry_run: bool,
     unchecked: bool,
@@ -176,20 +177,21 @@ def forget(
     warn_of_pickles(screen, given)
     reading = reading_of(options)
     with screen.phase("read", "reading"):
-        wanted = common.read_forget(forget_set, reading, whole_users=whole_users)
+        wanted = common.read_forget(forget_set, reading, whole_users=whole_users, whole_items=whole_items)
         table = common.forget_columns(wanted)
         opened = open_foreign(model, data, options, format=format)
         assert opened.foreign.user_ids is not None
         assert opened.foreign.item_ids is not None
         common.check_ids(forget_set, wanted, opened.foreign.user_ids, opened.foreign.item_ids)
-        removal = matched(opened, table, whole_users=wanted.whole_users)
+        removal = matched(opened, table, whole_users=wanted.whole_users, whole_items=wanted.whole_items)
     if dry_run:
         return report_dry_run(screen, removal, opened.data)
     assert out is not None
     progress = _Progress(screen, tolerance or TOLERANCE)
     with _written(remaining, out, data, removal, reading, table, screen):
         erasure = forget_foreign(
-            opened, table, out, whole_users=wanted.whole_users, tolerance=tolerance or TOLERANCE,
+            opened, table, out, whole_users=wanted.whole_users, whole_items=wanted.whole_items,
+            tolerance=tolerance or TOLERANCE,
             max_passes=max_passes or 200, unchecked=unchecked, scrub=scrub, seed=seed or 0, threads=threads,
             on_pass=progress.on_pass, phase=progress.phase,
         )  # fmt: skip

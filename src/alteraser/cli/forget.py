@@ -22,8 +22,8 @@ DEFAULT_TOLERANCE = 1e-3
 
 def forget(
     model: common.ModelArgument,
-    forget_set: Annotated[Path, typer.Argument(metavar="FORGET", help="Table with user_id and item_id; with user_id "
-                                               "alone, whole users.")],
+    forget_set: Annotated[Path, typer.Argument(metavar="FORGET", help="Table with user_id and item_id; with one of "
+                                               "them alone, whole users or whole items.")],
     data: Annotated[Path, typer.Option("--data", help="The data as trained on, or already without FORGET.")],
     out: Annotated[Path | None, typer.Option("--out", help="The new model directory.", show_default=False)] = None,
     method: Annotated[str, typer.Option("--method", help="alteraser, retrain, warm-start, retrain-adamw, influence or "
@@ -53,6 +53,9 @@ def forget(
     ] = None,
     whole_users: Annotated[
         bool, typer.Option("--whole-users", help="Forget everything of the users in FORGET.")
+    ] = False,
+    whole_items: Annotated[
+        bool, typer.Option("--whole-items", help="Forget everything of the items in FORGET.")
     ] = False,
     grown: Annotated[
         bool, typer.Option("--grown", help="DATA also has interactions added since; learn them along.")
@@ -96,9 +99,10 @@ def forget(
     from alteraser.files import check_output
     from alteraser.forgetting import forget as forget_interactions
     from alteraser.forgetting import match
-    from alteraser.interactions import Interactions
     from alteraser.readers import ReadingOptions
 
+    if whole_users and whole_items:
+        raise InvalidInput("--whole-users contradicts --whole-items: forget one after the other")
     if out is None and not dry_run:
         raise InvalidInput("--out is missing: name the new model directory, or ask for a --dry-run")
     outputs = [path for path in (out, remaining) if path is not None]
@@ -125,8 +129,8 @@ def forget(
         )  # fmt: skip
         return foreign.forget(
             screen, model, forget_set, data, out, given, format=format, tolerance=tolerance, max_passes=max_passes,
-            seed=seed, whole_users=whole_users, remaining=remaining, dry_run=dry_run, unchecked=unchecked,
-            scrub=scrub, threads=threads,
+            seed=seed, whole_users=whole_users, whole_items=whole_items, remaining=remaining, dry_run=dry_run,
+            unchecked=unchecked, scrub=scrub, threads=threads,
         )  # fmt: skip
     foreign.refuse(
         given | {"unchecked": unchecked, "scrub": scrub},
@@ -140,10 +144,12 @@ def forget(
             "confirm": confirm, "limits": STOP if stop_at_tolerance else None,
             "escalate": None if max_passes is None else STOP,
         })  # fmt: skip
-        wanted = common.read_forget(forget_set, reading, whole_users=whole_users)
+        wanted = common.read_forget(
+            forget_set, reading, whole_users=whole_users, whole_items=whole_items, names=common.NOT_ASKED
+        )
         common.check_ids(forget_set, wanted, original.users, original.items)
-        interactions = Interactions.read(data, reading)
-    scope = {"whole_users": wanted.whole_users, "grown": grown}
+        interactions = common.read_as(reading, data)
+    scope = {"whole_users": wanted.whole_users, "whole_items": wanted.whole_items, "grown": grown}
     table = common.forget_columns(wanted)
     if dry_run:
         interactions, removal = match(original, table, interactions, **scope)
