@@ -277,7 +277,7 @@ def _refuse_pickle(path: Path, side: str) -> None:
     if path.suffix.lower() in PICKLES or (len(head) == 2 and head[0] == 0x80 and 2 <= head[1] <= 5):
         raise InvalidInput(
             f"--{side}s-map {path} is a pickle, and maps are not read from pickles: opening one runs it. Where you "
-            "trust the file, write the map once as JSON: json.dump(ids_in_row_order, file), or json.dump({str(id): row for "
-            "id, row in map.items()}, file)",
+            "trust the file, write the map once as JSON: json.dump(ids_in_row_order, file), or "
+            "json.dump({str(id): row for id, row in map.items()}, file)",
             path=str(path),
         )
