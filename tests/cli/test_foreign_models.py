@@ -138,7 +138,7 @@ def test_inspect_knows_models_of_alteraser(run: Run) -> None:
         ("forget none.npz forget.csv --data data.csv --format implicit --out n.npz", 3, "there is no model at"),
         ("forget data.csv forget.csv --data data.csv --out n.npz", 2, "data.csv is neither a model that alteraser"),
         ("forget data.csv forget.csv --data data.csv --format implicit --out n.npz", 6, "damaged or no .npz file"),
-        (FORGET.replace("plays", "1+*plays") + " --out n.npz", 2, "--rating: rating '1+*plays' is neither a column nor"),
+        (FORGET.replace("plays", "1+*plays") + " --out n.npz", 2, "--rating: rating '1+*plays' is neither"),
         ("forget {w}/model {w}/forget.csv --data {w}/data.csv --out n --alpha 1", 2, "--alpha is for models of other"),
         ("forget {w}/model {w}/forget.csv --data {w}/data.csv --out n --scrub", 2, "--scrub is for models of other"),
         (FORGET.replace("forget.csv", "named.csv") + " --out n.npz", 2, "named.csv: user_id: 'ann' is a string"),

@@ -72,6 +72,12 @@ def settings_error(cause: Any) -> InvalidInput:
     return InvalidInput("; ".join(f"--{option}: {reason}" if option else reason for option, reason in named))
 
 
+def check_tolerance(tolerance: float | None) -> None:
+    """InvalidInput for a tolerance that is no number from 0."""
+    if tolerance is not None and not 0 <= tolerance < math.inf:
+        raise InvalidInput(f"--tolerance {tolerance:g}: expected a number from 0, such as 1e-3")
+
+
 def load_model(path: Path) -> Model:
     """The model at ``path``."""
     from alteraser.model import Model

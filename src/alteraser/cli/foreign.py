@@ -169,11 +169,14 @@ def forget(
     threads: int,
 ) -> int:
     """``alteraser forget`` for another library's model; outputs were checked before."""
+    from alteraser.adapters.asked import checked
     from alteraser.adapters.data import reading_of
     from alteraser.adapters.forget import forget_foreign, matched, open_foreign
     from alteraser.cli.forget import report_dry_run
 
     options = options_from(given)
+    common.check_tolerance(tolerance)
+    checked(model, options, format)
     warn_of_pickles(screen, given)
     reading = reading_of(options)
     with screen.phase("read", "reading"):

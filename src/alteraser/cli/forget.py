@@ -136,14 +136,16 @@ def forget(
         given | {"unchecked": unchecked, "scrub": scrub},
         "is for models of other libraries: how its data are read is kept in the model",
     )
+    common.check_tolerance(tolerance)
+    settings = _settings(method, {
+        "solver": solver, "tolerance": tolerance, "max_passes": max_passes, "memory": memory, "seed": seed,
+        "confirm": confirm, "limits": STOP if stop_at_tolerance else None,
+        "escalate": None if max_passes is None else STOP,
+    })  # fmt: skip
     with screen.phase("read", "reading"):
         original = common.load_model(model)
         reading = original.reading or ReadingOptions()
-        eraser = _eraser(method, original, {
-            "solver": solver, "tolerance": tolerance, "max_passes": max_passes, "memory": memory, "seed": seed,
-            "confirm": confirm, "limits": STOP if stop_at_tolerance else None,
-            "escalate": None if max_passes is None else STOP,
-        })  # fmt: skip
+        eraser = _eraser(method, original, settings)
         wanted = common.read_forget(
             forget_set, reading, whole_users=whole_users, whole_items=whole_items, names=common.NOT_ASKED
         )
@@ -165,8 +167,11 @@ def forget(
     return common.exit_code(erasure.outcome, tolerance)
 
 
-def _eraser(method: str, model: Model, given: dict[str, Any]) -> Eraser:
-    """The eraser called ``method`` with the options that were given; InvalidInput for one it does not have."""
+def _settings(method: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Settings of the eraser called ``method`` from the options that were given; InvalidInput for one it does not have.
+
+    Nothing is read for it, so that a mistyped option is told at once.
+    """
     from alteraser.erasers import accepted, eraser
     from alteraser.solvers import row_solver
 
@@ -184,8 +189,16 @@ def _eraser(method: str, model: Model, given: dict[str, Any]) -> Eraser:
             settings[name] = off
     if "solver" in settings and method in ("alteraser", "retrain"):
         row_solver(settings["solver"])
-    if model.trains_prediction and "train_prediction" in known:
-        settings["train_prediction"] = True
+    eraser(method, **settings)  # for what it refuses itself
+    return settings
+
+
+def _eraser(method: str, model: Model, settings: dict[str, Any]) -> Eraser:
+    """The eraser called ``method`` for ``model``."""
+    from alteraser.erasers import accepted, eraser
+
+    if model.trains_prediction and "train_prediction" in accepted(method):
+        settings = settings | {"train_prediction": True}
     return eraser(method, **settings)
 
 

@@ -60,16 +60,16 @@ def inspect(
 def _foreign(
     screen: common.Screen, model: Path, data: Path | None, given: dict[str, Any], format: str | None, threads: int
 ) -> int:
-    from alteraser.adapters import find
+    from alteraser.adapters.asked import checked
     from alteraser.adapters.forget import Opened, found_siblings, open_foreign
     from alteraser.interactions import Interactions
 
     options = foreign.options_from(given)
+    adapter = checked(model, options, format)
     foreign.warn_of_pickles(screen, given)
     check = None
     with screen.phase("read", "reading"):
         if data is None:
-            adapter = find(model, format)
             read = adapter.read(model, options)
             opened = Opened(adapter, read, Interactions.from_pairs([]), options, None)
         else:
