@@ -95,6 +95,51 @@ def test_inspect_tells_what_is_there(run: Run, here: Path) -> None:
         assert words in " ".join(out.split())
 
 
+def test_the_list_of_other_files_ends_after_five_lines(run: Run, here: Path) -> None:
+    for number in range(9):
+        shutil.copyfile("als.npz", f"older-{number}.npz")
+    everything = {Path(each["path"]).name for each in json.loads(run("inspect als.npz --json")[1])["siblings"]}
+    assert len(everything) >= 12
+    for line in ("inspect als.npz", FORGET + " --out {}.npz"):
+        short, long = run(line.format("short"))[1], run(line.format("long") + " --verbose")[1]
+        assert short.count("also look at") == 5
+        assert "more files; --verbose lists them" in " ".join(short.split())
+        assert all(name in long for name in everything)
+        assert "--verbose" not in long
+
+
+def test_factors_that_are_zero_are_said_to_be(run: Run, here: Path) -> None:
+    with np.load("als.npz") as loaded:
+        entries = dict(loaded)
+    np.savez("zero.npz", **entries | {name: entries[name] * 1e-6 for name in ("user_factors", "item_factors")})
+    code, _, err = run(FORGET.replace("als", "zero") + " --out new.npz")
+    assert code == 6
+    assert "zero.npz: the user and item factors are numerically zero: no score is further from 0 than" in err
+    assert "was not trained on these data" not in err
+    assert not Path("new.npz").exists()
+    code, out, _ = run("inspect zero.npz" + ON_DATA + " --json")
+    document = json.loads(out)
+    assert (code, document["numerically_zero"]) == (6, True)
+    assert "numerically zero" in document["self_check"]["hint"]
+    code, out, _ = run("inspect zero.npz")
+    assert code == 0
+    assert "The regularization outweighed the data, or training failed" in " ".join(out.split())
+    assert not json.loads(run("inspect als.npz --json")[1])["numerically_zero"]
+
+
+def test_rows_without_a_rating_are_counted(run: Run, here: Path) -> None:
+    with open("data.csv", "a") as file:
+        file.write("9,3,\n")
+    options = ON_DATA + " --threshold 1 --threshold-column plays"
+    code, out, _ = run("forget als.npz forget.csv" + options + " --out new.npz --remaining rest.csv --json")
+    document = json.loads(out)
+    assert (code, document["rows_without_rating"], document["interactions_before"]) == (0, 1, 261)
+    assert pacsv.read_csv("rest.csv").num_rows == 261  # the row without one is nobody's training data, and stays
+    code, out, _ = run("inspect als.npz" + options)
+    assert code == 0
+    assert "1 rows without a rating: they are not at least the threshold" in " ".join(out.split())
+
+
 def test_inspect_ends_with_6_where_the_data_are_not_the_models(run: Run, here: Path) -> None:
     code, out, _ = run("inspect als.npz --data data.csv --rows-are-ids --json")
     document = json.loads(out)

@@ -82,8 +82,8 @@ def test_whole_users_go_with_everything(pairs: Pairs, users: list[int]) -> None:
 @given(PAIRS, st.lists(st.integers(0, 12), min_size=1, max_size=5))
 def test_whole_items_go_with_everything(pairs: Pairs, items: list[int]) -> None:
     data = Interactions.from_pairs(pairs)
-    for given in (items, pa.table({"item_id": items, "why": items})):
-        removal = data.remove(given, whole_items=True)
+    for named in (items, pa.table({"item_id": items, "why": items})):
+        removal = data.remove(named, whole_items=True)
         assert pairs_of(removal.remaining) == {(u, v) for u, v in pairs if v not in items}
         present = {v for _, v in pairs}
         assert removal.unmatched["item_id"].to_pylist() == [v for v in items if v not in present]

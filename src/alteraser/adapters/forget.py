@@ -20,6 +20,7 @@ from alteraser.adapters.idmaps import map_files, resolved
 from alteraser.adapters.mapped import changed_rows
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.selfcheck import SelfCheck
+from alteraser.adapters.zeros import refuse_zero
 from alteraser.erasers.driver import OnPass
 from alteraser.errors import AltEraserError
 from alteraser.files import check_output
@@ -46,6 +47,8 @@ class ForeignErasure:
 
     foreign: Foreign
     """The original"""
+    data: Interactions
+    """What it was trained on."""
     out: Path
     check: SelfCheck
     """Of the original on its data"""
@@ -121,7 +124,8 @@ def forget_foreign(
     seconds: dict[str, float] = {}
     with _timed("check", phase, seconds):
         check = foreign.loss.check(foreign, data, threads=threads)
-        if not unchecked:
+        if not unchecked and not check.passed:
+            refuse_zero(foreign)
             check.require(foreign.path)
     with _timed("solve", phase, seconds):
         erased = foreign.loss.forget(
@@ -146,7 +150,9 @@ def forget_foreign(
             if not scrubbed:  # no output; but a file that was scrubbed belongs to the new model, which then stays
                 _take_back(out)
             raise
-    return ForeignErasure(foreign, out, check, erased, changed, removal, tuple(siblings), tuple(scrubbed), seconds)
+    return ForeignErasure(
+        foreign, data, out, check, erased, changed, removal, tuple(siblings), tuple(scrubbed), seconds
+    )
 
 
 def difference(foreign: Foreign, erased: Erased, removal: Removal) -> Changed:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; everything else on stderr.")]
 Threads = Annotated[int, typer.Option("--threads", min=0, help="Worker threads; 0 for every processor.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="List all of what is shown the first few of.")]
 DataArgument = Annotated[Path, typer.Argument(help="Interactions: a file, or a folder with interactions.parquet.")]
 DataOption = Annotated[Path, typer.Option("--data", help="Interactions: a file, or a folder.")]
 ModelArgument = Annotated[Path, typer.Argument(help="A model directory.")]

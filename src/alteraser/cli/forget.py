@@ -13,6 +13,7 @@ from alteraser.errors import InvalidInput
 if TYPE_CHECKING:
     from alteraser.erasers import Eraser
     from alteraser.forgetting import Erasure
+    from alteraser.interactions import Interactions
     from alteraser.model import Model
 
 STOP = object()
@@ -84,6 +85,7 @@ def forget(
     unchecked: foreign.Unchecked = False,
     scrub: foreign.Scrub = False,
     threads: common.Threads = 0,
+    verbose: common.Verbose = False,
     quiet: common.Quiet = False,
     json: common.Json = False,
 ) -> int:  # fmt: skip
@@ -130,7 +132,7 @@ def forget(
         return foreign.forget(
             screen, model, forget_set, data, out, given, format=format, tolerance=tolerance, max_passes=max_passes,
             seed=seed, whole_users=whole_users, whole_items=whole_items, remaining=remaining, dry_run=dry_run,
-            unchecked=unchecked, scrub=scrub, threads=threads,
+            unchecked=unchecked, scrub=scrub, verbose=verbose, threads=threads,
         )  # fmt: skip
     foreign.refuse(
         given | {"unchecked": unchecked, "scrub": scrub},
@@ -155,7 +157,7 @@ def forget(
     table = common.forget_columns(wanted)
     if dry_run:
         interactions, removal = match(original, table, interactions, **scope)
-        return report_dry_run(screen, removal, interactions)
+        return report_dry_run(screen, removal, interactions, verbose=verbose)
     with screen.passes("solve", "forgetting", getattr(eraser, "tolerance", DEFAULT_TOLERANCE)) as on_pass:
         erasure = forget_interactions(
             original, table, data=interactions, method=eraser, threads=threads, on_pass=on_pass, **scope
@@ -163,7 +165,7 @@ def forget(
     with screen.phase("write", "writing"):
         assert out is not None
         saved = _write(erasure, out, remaining, data, reading, table)
-    _report(screen, erasure, saved, out, remaining)
+    _report(screen, erasure, saved, out, remaining, interactions, verbose=verbose)
     return common.exit_code(erasure.outcome, tolerance)
 
 
@@ -240,7 +242,7 @@ def _write(
         raise
 
 
-def report_dry_run(screen: common.Screen, removal: Any, interactions: Any) -> int:
+def report_dry_run(screen: common.Screen, removal: Any, interactions: Any, *, verbose: bool = False) -> int:
     """Show what would be forgotten."""
     removed = removal.removed
     users, items = int((removed.user_counts > 0).sum()), int((removed.item_counts > 0).sum())
@@ -248,7 +250,7 @@ def report_dry_run(screen: common.Screen, removal: Any, interactions: Any) -> in
     document = {
         "dry_run": True, "interactions_before": len(interactions), "interactions_forgotten": len(removed),
         "interactions_unmatched": removal.unmatched.num_rows,
-        "unmatched": removal.unmatched.slice(0, LISTED).to_pylist(),
+        "unmatched": removal.unmatched.slice(0, LISTED).to_pylist(), "rows_without_rating": interactions.unrated,
         "users_touched": users, "items_touched": items, "users_erased_whole": emptied,
         "seconds": screen.timing(),
     }  # fmt: skip
@@ -257,14 +259,18 @@ def report_dry_run(screen: common.Screen, removal: Any, interactions: Any) -> in
         [
             ("would forget", f"{len(removed):,} of {len(interactions):,} interactions"),
             ("of", f"{users:,} users ({emptied:,} of them whole) and {items:,} items"),
-            *unmatched_rows(removal.unmatched),
+            *unmatched_rows(removal.unmatched, verbose=verbose),
+            *common.unrated_rows(interactions),
         ],
         "dry run: nothing was written",
     )
     return 0
 
 
-def _report(screen: common.Screen, erasure: Erasure, saved: Model, out: Path, remaining: Path | None) -> None:
+def _report(
+    screen: common.Screen, erasure: Erasure, saved: Model, out: Path, remaining: Path | None, data: Interactions, *,
+    verbose: bool,
+) -> None:  # fmt: skip
     seconds = screen.timing()
     outcome, unmatched = erasure.outcome, erasure.unmatched
     document = {
@@ -275,14 +281,15 @@ def _report(screen: common.Screen, erasure: Erasure, saved: Model, out: Path, re
         "interactions_before": len(erasure.remaining) + len(erasure.removed),
         "interactions_forgotten": len(erasure.removed), "interactions_added": erasure.added,
         "interactions_unmatched": unmatched.num_rows, "unmatched": unmatched.slice(0, LISTED).to_pylist(),
-        "remaining": None if remaining is None else str(remaining),
+        "rows_without_rating": data.unrated, "remaining": None if remaining is None else str(remaining),
         "users": saved.trained_on.users, "items": saved.trained_on.items,
         "trace": [vars(record) for record in erasure.trace],
     }  # fmt: skip
     rows = [
         ("model", str(out)),
         ("forgotten", f"{len(erasure.removed):,} interactions; {len(erasure.remaining):,} remain"),
-        *unmatched_rows(unmatched),
+        *unmatched_rows(unmatched, verbose=verbose),
+        *common.unrated_rows(data),
         ("passes", f"{outcome.passes}, {outcome.rows_updated:,} rows solved"),
         ("residual", f"{outcome.residual:.1e} of the deletion's push"
                      + ("" if outcome.converged else "  (not converged)")),
@@ -318,10 +325,11 @@ def _measured(erasure: Erasure) -> list[tuple[str, str]]:
     return rows
 
 
-def unmatched_rows(table: Any) -> list[tuple[str, str]]:
-    """For people: the rows of FORGET that match nothing, the first few of them."""
+def unmatched_rows(table: Any, *, verbose: bool = False) -> list[tuple[str, str]]:
+    """For people: the rows of FORGET that match nothing, the first few of them, or with ``verbose`` LISTED."""
     if table.num_rows == 0:
         return []
-    first = ", ".join("/".join(str(v) for v in row.values()) for row in table.slice(0, 5).to_pylist())
-    more = " …" if table.num_rows > 5 else ""
+    most = LISTED if verbose else 5
+    first = ", ".join("/".join(str(v) for v in row.values()) for row in table.slice(0, most).to_pylist())
+    more = " …" if table.num_rows > most else ""
     return [("matched nothing", f"{table.num_rows:,} row(s) of FORGET: {first}{more}")]
