@@ -270,7 +270,7 @@ class Screen:
 
         table = Table(title=title or None, show_header=False, box=None, title_justify="left")
         table.add_column(style="dim")
-        table.add_column()
+        table.add_column(overflow="fold")  # a long path is broken, never cut
         from rich.text import Text
 
         for name, value in rows:
