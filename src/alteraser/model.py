@@ -111,6 +111,10 @@ class Model:
         ]
         return self.factors.scores(rows[0], rows[1])
 
+    def rows_of_users(self, users: Any) -> Array:
+        """The row of each of ``users`` (ids), int64 (users,); NotFound for an unknown one."""
+        return self._known(self.users, users, "user")
+
     def recommend(self, users: Any = None, *, k: int = 10, seen: Interactions | None = None) -> Recommendations:
         """The k best items for each of ``users`` (ids; all users for None).
 

@@ -31,6 +31,7 @@ ADAPTERS: dict[str, str] = {
     "arrays": "alteraser.adapters.arrays",
     "cornac": "alteraser.adapters.cornac",
     "implicit": "alteraser.adapters.implicit",
+    "keras": "alteraser.adapters.keras",
     "lightfm": "alteraser.adapters.lightfm",
     "recbole": "alteraser.adapters.recbole",
     "spark": "alteraser.adapters.spark",

@@ -16,11 +16,12 @@ import pyarrow as pa
 from alteraser.adapters import find
 from alteraser.adapters.choose import Choice, Lists, erase, known_method, lists_between
 from alteraser.adapters.contract import Adapter, Changed, Erased, Foreign, Rows, Sibling, Task
-from alteraser.adapters.data import read_interactions
+from alteraser.adapters.data import Weighted, read_interactions, reweighted
 from alteraser.adapters.idmaps import map_files, resolved
 from alteraser.adapters.mapped import changed_rows
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.selfcheck import SelfCheck
+from alteraser.adapters.zeros import refuse_zero
 from alteraser.erasers.driver import OnPass
 from alteraser.errors import AltEraserError
 from alteraser.files import check_output
@@ -47,6 +48,8 @@ class ForeignErasure:
 
     foreign: Foreign
     """The original"""
+    data: Interactions
+    """What it was trained on."""
     out: Path
     check: SelfCheck
     """Of the original on its data"""
@@ -75,12 +78,12 @@ def open_foreign(
     return Opened(adapter, foreign, data, options, source if isinstance(source, Path) else None)
 
 
-def matched(opened: Opened, forget_set: Any, *, whole_users: bool = False) -> Removal:
+def matched(opened: Opened, forget_set: Any, *, whole_users: bool = False, whole_items: bool = False) -> Removal:
     """What forgetting ``forget_set`` would remove. NotFound where nothing of it is in the data."""
-    removal = opened.data.remove(forget_set, whole_users=whole_users)
+    removal = opened.data.remove(forget_set, whole_users=whole_users, whole_items=whole_items)
     if not len(removal.removed):
         raise nothing_to_forget(removal.unmatched)
-    return removal
+    return replace(removal, remaining=reweighted(opened.options, opened.data, removal.remaining))
 
 
 def forget_foreign(
@@ -90,6 +93,7 @@ def forget_foreign(
     *,
     method: str = "auto",
     whole_users: bool = False,
+    whole_items: bool = False,
     tolerance: float | None = None,
     max_passes: int = 200,
     unchecked: bool = False,
@@ -104,10 +108,12 @@ def forget_foreign(
 
     Args:
         opened: the model and the data it was trained on, from ``open_foreign``; files stay as they are.
-        forget_set: (user, item) pairs, a table with user_id and item_id; with ``whole_users`` user ids.
+        forget_set: (user, item) pairs, a table with user_id and item_id; with ``whole_users`` user ids,
+            with ``whole_items`` item ids.
         out: the new file or folder; OutputExists where there is one.
         method: ``auto``, ``replay``, ``local`` or ``converge``, see ``alteraser.adapters.choose``.
         whole_users: forget everything of the users in ``forget_set``.
+        whole_items: forget everything of the items in ``forget_set``.
         tolerance: share of the deletion's push that may stay; None: 0.01 on the way to an optimum, 0.3 for the effect
             of the deletion alone.
         max_passes: cap on passes.
@@ -125,16 +131,17 @@ def forget_foreign(
     asked = known_method(method)
     check_output(out)
     foreign, data = opened.foreign, opened.data
-    removal = matched(opened, forget_set, whole_users=whole_users)
+    removal = matched(opened, forget_set, whole_users=whole_users, whole_items=whole_items)
     seconds: dict[str, float] = {}
     with _timed("check", phase, seconds):
         check = foreign.loss.check(foreign, data, threads=threads)
-        if not unchecked:
+        if not unchecked and not check.passed:
+            refuse_zero(foreign)
             check.require(foreign.path)
     with _timed("solve", phase, seconds):
         task = Task(
             foreign, data, removal.remaining, removal.removed, max_passes=max_passes, threads=threads, seed=seed,
-            on_pass=on_pass,
+            reweighted=isinstance(data, Weighted), on_pass=on_pass,
         )  # fmt: skip
         erased, choice = erase(asked, task, tolerance, warn or (lambda words: None))
         changed = difference(foreign, erased, removal)
@@ -159,7 +166,7 @@ def forget_foreign(
                 _take_back(out)
             raise
     return ForeignErasure(
-        foreign, out, check, erased, changed, removal, choice, lists, tuple(siblings), tuple(scrubbed), seconds
+        foreign, data, out, check, erased, changed, removal, choice, lists, tuple(siblings), tuple(scrubbed), seconds
     )
 
 

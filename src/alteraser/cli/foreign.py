@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from alteraser.adapters.choose import Lists
     from alteraser.adapters.forget import ForeignErasure
 
+SIBLINGS = 5
+"""Files beside a model that are listed without --verbose."""
+
 PANEL = "Models of other libraries"
 
 Format = Annotated[
@@ -160,13 +163,16 @@ def forget(
     max_passes: int | None,
     seed: int | None,
     whole_users: bool,
+    whole_items: bool,
     remaining: Path | None,
     dry_run: bool,
     unchecked: bool,
     scrub: bool,
+    verbose: bool,
     threads: int,
 ) -> int:
     """``alteraser forget`` for another library's model; outputs were checked before."""
+    from alteraser.adapters.asked import checked
     from alteraser.adapters.choose import CONVERGED, known_method
     from alteraser.adapters.data import reading_of
     from alteraser.adapters.forget import forget_foreign, matched, open_foreign
@@ -174,27 +180,30 @@ def forget(
 
     known_method(method)
     options = options_from(given)
+    common.check_tolerance(tolerance)
+    checked(model, options, format)
     warn_of_pickles(screen, given)
     reading = reading_of(options)
     with screen.phase("read", "reading"):
-        wanted = common.read_forget(forget_set, reading, whole_users=whole_users)
+        wanted = common.read_forget(forget_set, reading, whole_users=whole_users, whole_items=whole_items)
         table = common.forget_columns(wanted)
         opened = open_foreign(model, data, options, format=format)
         assert opened.foreign.user_ids is not None
         assert opened.foreign.item_ids is not None
         common.check_ids(forget_set, wanted, opened.foreign.user_ids, opened.foreign.item_ids)
-        removal = matched(opened, table, whole_users=wanted.whole_users)
+        removal = matched(opened, table, whole_users=wanted.whole_users, whole_items=wanted.whole_items)
     if dry_run:
-        return report_dry_run(screen, removal, opened.data)
+        return report_dry_run(screen, removal, opened.data, verbose=verbose)
     assert out is not None
     progress = _Progress(screen, tolerance or CONVERGED)
     with _written(remaining, out, data, removal, reading, table, screen):
         erasure = forget_foreign(
-            opened, table, out, method=method, whole_users=wanted.whole_users, tolerance=tolerance,
+            opened, table, out, method=method, whole_users=wanted.whole_users, whole_items=wanted.whole_items,
+            tolerance=tolerance,
             max_passes=max_passes or 200, unchecked=unchecked, scrub=scrub, seed=seed or 0, threads=threads,
             on_pass=progress.on_pass, phase=progress.phase, warn=lambda words: screen.warn(words),
         )  # fmt: skip
-    _report(screen, erasure, remaining)
+    _report(screen, erasure, remaining, verbose=verbose)
     if erasure.erased.converged:
         return 0
     screen.warn(_not_reached(erasure))
@@ -281,13 +290,14 @@ def warn_of_pickles(screen: common.Screen, given: dict[str, Any]) -> None:
         )
 
 
-def _report(screen: common.Screen, erasure: ForeignErasure, remaining: Path | None) -> None:
+def _report(screen: common.Screen, erasure: ForeignErasure, remaining: Path | None, *, verbose: bool) -> None:
+    from alteraser.adapters.zeros import zero_words
     from alteraser.cli.forget import LISTED, unmatched_rows
     from alteraser.files import sha256_file
 
     erased, changed, removal, foreign = erasure.erased, erasure.changed, erasure.removal, erasure.foreign
     unmatched, seconds = removal.unmatched, screen.timing() | {"check": screen.seconds.get("check", 0.0)}
-    rest = removal.remaining
+    rest, zero = removal.remaining, zero_words(foreign)
     document = {
         "model": str(erasure.out), "format": foreign.format, "kind": foreign.kind,
         "digest": sha256_file(erasure.out) if erasure.out.is_file() else None,
@@ -303,6 +313,7 @@ def _report(screen: common.Screen, erasure: ForeignErasure, remaining: Path | No
         "self_check": erasure.check.to_document(),
         "interactions_before": len(rest) + len(removal.removed), "interactions_forgotten": len(removal.removed),
         "interactions_unmatched": unmatched.num_rows, "unmatched": unmatched.slice(0, LISTED).to_pylist(),
+        "rows_without_rating": erasure.data.unrated, "numerically_zero": zero is not None,
         "users_erased_whole": int(changed.erased_users.size),
         "rows_changed": {"users": int(changed.user_rows.size), "items": int(changed.item_rows.size)},
         "remaining": None if remaining is None else str(remaining),
@@ -315,7 +326,8 @@ def _report(screen: common.Screen, erasure: ForeignErasure, remaining: Path | No
         ("model", f"{erasure.out} ({foreign.format} {foreign.kind})"),
         ("forgotten", f"{len(removal.removed):,} interactions; {len(rest):,} remain; "
                       f"{changed.erased_users.size:,} users erased whole"),
-        *unmatched_rows(unmatched),
+        *unmatched_rows(unmatched, verbose=verbose),
+        *common.unrated_rows(erasure.data),
         ("self-check", check_words(erasure.check)),
         ("method", f"{erased.method}: {erasure.choice.why}"),
         ("class", _level_words(erased)),
@@ -325,8 +337,10 @@ def _report(screen: common.Screen, erasure: ForeignErasure, remaining: Path | No
         *_lists_rows(erasure.lists),
         ("time", common.seconds_text(seconds)),
         *[("scrubbed", str(path)) for path in erasure.scrubbed],
-        *sibling_rows(erasure.siblings),
+        *sibling_rows(erasure.siblings, verbose=verbose),
     ]  # fmt: skip
+    if zero is not None:
+        rows.append(("note", zero))
     if erased.training_floor is not None and erased.training_floor > 1:
         rows.append(
             ("note", f"the original's training had left {erased.training_floor:.1f} times this deletion's push; "
@@ -365,13 +379,17 @@ def sibling_document(sibling: Sibling) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def sibling_rows(siblings: tuple[Sibling, ...]) -> list[tuple[str, str]]:
-    """For people."""
-    return [
+def sibling_rows(siblings: tuple[Sibling, ...], *, verbose: bool = False) -> list[tuple[str, str]]:
+    """For people: the first few, or with ``verbose`` all."""
+    shown = siblings if verbose else siblings[:SIBLINGS]
+    rows = [
         ("also look at", f"{sibling.path}: {sibling.what}"
                          + (" (--scrub rewrites it)" if sibling.scrub is not None else ""))
-        for sibling in siblings
+        for sibling in shown
     ]  # fmt: skip
+    if len(shown) < len(siblings):
+        rows.append(("", f"… and {len(siblings) - len(shown):,} more files; --verbose lists them"))
+    return rows
 
 
 def check_words(check: SelfCheck) -> str:
