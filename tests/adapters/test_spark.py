@@ -436,7 +436,7 @@ def test_forgetting_end_to_end(name: str, tmp_path: Path) -> None:
         (data.users.ids_of([data.user_rows[at]])[0].as_py(), data.items.ids_of([data.indices[at]])[0].as_py())
         for at in rows
     ]  # fmt: skip
-    done = forget_foreign(opened, pairs, tmp_path / "out", tolerance=1e-3, max_passes=500)
+    done = forget_foreign(opened, pairs, tmp_path / "out", method="converge", tolerance=1e-3, max_passes=500)
     assert done.erased.converged
     assert len(done.removal.removed) == len(pairs)
     assert done.changed.erased_users.tolist() == [7]

@@ -423,7 +423,7 @@ FILES = " nowhere.csv --data nowhere.csv --out o"
         ("forget cut.npz" + FILES + " --tolerance -1", "--tolerance -1: expected a number"),
         ("forget cut.npz" + FILES + " --rating ln(x)", "calls 'ln', and there are log, log1p"),
         ("forget cut.npz" + FILES + " --duplicates all", "--duplicates: Input should be"),
-        ("forget cut.npz" + FILES + " --method retrain", "--method means nothing to cut.npz"),
+        ("forget cut.npz" + FILES + " --method retrain", "--method retrain means nothing to a model of another"),
         ("inspect cut.npz --data nowhere.csv --format arrays --loss no", "--loss no: unknown; there are"),
         ("inspect cut.npz --data nowhere.csv --format nope", "--format nope: unknown; there are"),
         ("inspect cut.npz --data nowhere.csv --rating ln(x)", "calls 'ln'"),

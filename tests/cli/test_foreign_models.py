@@ -172,7 +172,7 @@ def test_inspect_knows_models_of_alteraser(run: Run) -> None:
         (FORGET + " --out new.npz --missing-weight 1", 2, "--missing-weight 1.0: als.npz says which loss"),
         (FORGET.replace("plays", "stars") + " --out n.npz", 2, "Say which column it is with --rating NAME, or rename"),
         ("forget saves forget.csv --data data.csv --rating plays --out n.npz", 2, "saves is neither a model that"),
-        (FORGET + " --out new.npz --method retrain", 2, "--method means nothing to als.npz, a model of another"),
+        (FORGET + " --out new.npz --method retrain", 2, "--method retrain means nothing to a model of another library"),
         (FORGET + " --out new.npz --grown", 2, "--grown means nothing to als.npz"),
         (FORGET + " --out new.npz --duplicates most", 2, "--duplicates: Input should be 'refuse'"),
         (FORGET, 2, "--out is missing"),

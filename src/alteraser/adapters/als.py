@@ -23,7 +23,7 @@ from alteraser.adapters.mapped import blocks_of, padded_copy, release
 from alteraser.adapters.selfcheck import Measure, RowFault, SelfCheck
 from alteraser.erasers import AltEraser
 from alteraser.erasers import Task as Erasing
-from alteraser.erasers.filtered import forget_filtered
+from alteraser.erasers.filtered import THOROUGH, forget_filtered
 from alteraser.erasers.in_place import forget_in_place, gradient_norm
 from alteraser.interactions import Interactions
 from alteraser.models import Factors, Objective, Problem
@@ -225,8 +225,8 @@ class ALS:
             self.problem(task.before, dtype), self.problem(task.after, dtype), (foreign.users, foreign.items), P, Q,
             rank=rank, touched=(Erasing.rows(task.removed.user_rows), Erasing.rows(task.removed.indices)),
             reweighted=task.reweighted, last="user" if self.exact == "user" else "item", exact=self._left_exact,
-            tolerance=task.tolerance, max_passes=min(task.max_passes, LOCAL_PASSES),
-            threads=task.threads, on_pass=task.on_pass,
+            tolerance=task.tolerance, threads=task.threads, on_pass=task.on_pass,
+            max_passes=task.max_passes if task.tolerance < THOROUGH else min(task.max_passes, LOCAL_PASSES),
         )  # fmt: skip
         return Erased(
             np.ascontiguousarray(P[:, :rank]), np.ascontiguousarray(Q[:, :rank]), method=found.method,

@@ -55,6 +55,9 @@ SLACK = 0.05
 """How far above the original's, which is 1, the anchored residual of the rows alone may be: along weak directions the
 trainer's steps leave more of a changed row than they found, and still bring it nearer to its retrain."""
 
+THOROUGH = 0.1
+"""Tolerance below which passes go on for as long as each does less than the one before."""
+
 SHARED = 4
 """Power of the remaining share of a user's weight that their anchor is multiplied by."""
 
@@ -165,7 +168,7 @@ class _Work:
         reason, last = "passes", np.inf
         while len(self.trace) < max_passes:
             done = self._pass(targets) / push if push > 0 else 0.0
-            if done <= NEGLIGIBLE * tolerance or done > FADING * last:
+            if done <= NEGLIGIBLE * tolerance or done > (FADING if tolerance >= THOROUGH else 1.0) * last:
                 reason = "tolerance"
                 break
             last = done
@@ -275,6 +278,8 @@ class _Work:
         if self.exact is not None:
             side, x, other = self._side(self.after, 0 if self.exact == "user" else 1)
             self.rows += AHNewton().solve(side, other, x, None, rank=self.rank, threads=self.threads).rows
+            if side.target.size:  # nothing pulls at a row all of whose targets are 0: not even rounding is left of it
+                x[_sums(side, np.abs(side.target), side.all_rows) == 0] = 0
 
     def _shared(self, held: Array) -> Array:
         """``held`` of the users times the power of the share of their weight that remains."""
@@ -370,7 +375,10 @@ def _least_curvature(side: Side, other: Array, rank: int) -> Array:
 
 def _weights(side: Side, rows: Rows) -> Array:
     """Σ c of some rows' interactions."""
-    if not side.confidence.size:
-        return side.counts[rows].astype(np.float64)
-    totals = np.concatenate([[0.0], np.cumsum(side.confidence, dtype=np.float64)])
+    return _sums(side, side.confidence, rows) if side.confidence.size else side.counts[rows].astype(np.float64)
+
+
+def _sums(side: Side, values: Array, rows: Rows) -> Array:
+    """Sums of some rows' ``values`` (|D|,)."""
+    totals = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
     return np.asarray(totals[side.indptr[rows + 1]] - totals[side.indptr[rows]])
