@@ -76,7 +76,7 @@ def test_both_orders_of_sums_are_one_training() -> None:
     few = replace(trainer, iterations=2)
     one, other = (few.run(way, opened().data, threads=1) for way in (FAST, SAME_SUMS))
     for a, b in zip(one, other, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-4)
+        assert np.linalg.norm(a - b) < 1e-2 * np.linalg.norm(b)
 
 
 def test_what_comes_out_is_the_training_on_what_remains(tmp_path: Path) -> None:
