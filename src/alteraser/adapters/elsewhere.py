@@ -38,6 +38,6 @@ GENSIM = (
     "Such a model (item2vec) is not forgotten in here: it has a vector for each item and none for users, whose "
     "histories were its sentences, and skip-grams are trained by sampled steps that end at no optimum to go on from. "
     "Train it again on the histories without what must go (the same seed, one worker and PYTHONHASHSEED give the same "
-    "start); an item that is then below min_count has no vector any more. Delete the old file with its .npy companions: "
-    "a .model also holds the counts of every item"
+    "start); an item that is then below min_count has no vector any more. Delete the old file with its .npy "
+    "companions: a .model also holds the counts of every item"
 )

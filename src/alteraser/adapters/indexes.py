@@ -1,6 +1,6 @@
 """Search indexes beside a model: copies of its vectors that go on serving what the model forgot.
 
-FAISS and hnswlib files say what they are in their first bytes; Annoy's are nodes and nothing else, and are told by name.
+FAISS and hnswlib files say what they are in their first bytes; Annoy's are nodes and nothing else, told by name.
 
     FAISS     four letters (IxFI, IHNf, …), int32 d, int64 vectors, twice 2²⁰; binary ones int32 bits and bytes, vectors
     hnswlib   0, most vectors, vectors, bytes of a point, where its label is, where its vector is (64 bits each)
