@@ -554,10 +554,15 @@ def test_missing_value_columns_are_named():
         (ReadingOptions(threshold=1), "--threshold-column ratings"),
         (ReadingOptions(confidence="1 + 2 * rating"), "--confidence ratings"),
         (ReadingOptions(target="rating"), "--target ratings"),
-        (ReadingOptions(timestamp_column="rating"), "--timestamp-column ratings"),
+        (ReadingOptions(timestamp_column="rating"), "Did you mean 'ratings'. Rename the column"),
     ]:
         with pytest.raises(InvalidInput, match=rf"the table has no column 'rating'.*{flag}"):
             read_table(table, options)
+    names = {"target": "--rating", "threshold_column": None}
+    with pytest.raises(InvalidInput, match="--rating ratings, or rename"):
+        read_table(table, ReadingOptions(target="rating"), names=names)
+    with pytest.raises(InvalidInput, match=r"Did you mean 'ratings'\? Rename the column"):
+        read_table(table, ReadingOptions(threshold=1), names=names)
 
 
 # ---------------------------------------------------------------- what may be opened

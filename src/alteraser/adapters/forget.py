@@ -18,6 +18,7 @@ from alteraser.adapters.choose import Choice, Lists, erase, known_method, lists_
 from alteraser.adapters.contract import Adapter, Changed, Erased, Foreign, Rows, Sibling, Task
 from alteraser.adapters.data import Weighted, read_interactions, reweighted
 from alteraser.adapters.idmaps import map_files, resolved
+from alteraser.adapters.indexes import search_indexes
 from alteraser.adapters.mapped import changed_rows
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.selfcheck import SelfCheck
@@ -200,6 +201,7 @@ def found_siblings(opened: Opened, out: Path | None = None) -> tuple[Sibling, ..
     found = list(map_files(opened.options))
     if opened.source is not None:
         found.append(Sibling(opened.source, "the interactions", "--remaining writes them without what was forgotten"))
+    found.extend(search_indexes(opened.foreign.path))
     found.extend(opened.adapter.siblings(opened.foreign.path))
     best: dict[Path, Sibling] = {}
     for sibling in found:

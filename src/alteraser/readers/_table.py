@@ -23,7 +23,7 @@ _OPTIONS: dict[str, str | None] = {
     "threshold_column": "--threshold-column",
     "confidence": "--confidence",
     "target": "--target",
-    "timestamp_column": "--timestamp-column",
+    "timestamp_column": None,  # no command has an option for it
 }
 
 
