@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from alteraser.cli import common, foreign
-from alteraser.errors import InvalidInput
+from alteraser.errors import InvalidInput, NumericFailure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from alteraser.choosing import Auto, Choice
     from alteraser.erasers import Eraser
     from alteraser.forgetting import Erasure
+    from alteraser.lists import ListsChanged
     from alteraser.model import Model
 
+SHARED = ("auto", "replay", "local", "converge", "alteraser")  # methods that other libraries' models have as well
 STOP = object()
 LISTED = 1000  # unmatched rows listed in the document; all are counted
 DEFAULT_TOLERANCE = 1e-3
@@ -26,14 +32,16 @@ def forget(
                                                "alone, whole users.")],
     data: Annotated[Path, typer.Option("--data", help="The data as trained on, or already without FORGET.")],
     out: Annotated[Path | None, typer.Option("--out", help="The new model directory.", show_default=False)] = None,
-    method: Annotated[str, typer.Option("--method", help="alteraser, retrain, warm-start, retrain-adamw, influence or "
-                                              "global-newton.")] = "alteraser",
+    method: Annotated[str, typer.Option("--method", help="auto: converge for a model at rest, else replay or local. "
+                                              "Also retrain, warm-start, retrain-adamw, influence, global-newton; "
+                                              "alteraser is converge.")] = "auto",
     solver: Annotated[
         str | None, typer.Option("--solver", help="joint (Newton on both sides), ah-newton (exact rows), cg, "
                                  "…; for warm-start and retrain-adamw: adamw, adam or sgd.", show_default="joint"),
     ] = None,
     tolerance: Annotated[
-        float | None, typer.Option("--tolerance", help="Share of the deletion's push that may stay.",
+        float | None, typer.Option("--tolerance", help="Share of the deletion's push that may stay (local: of what it "
+                                   "changed; what training left stays).",
                                    show_default="1e-3"),
     ] = None,
     max_passes: Annotated[
@@ -95,7 +103,7 @@ def forget(
     """
     from alteraser.files import check_output
     from alteraser.forgetting import forget as forget_interactions
-    from alteraser.forgetting import match
+    from alteraser.forgetting import match, plan
     from alteraser.interactions import Interactions
     from alteraser.readers import ReadingOptions
 
@@ -119,8 +127,8 @@ def forget(
     }  # fmt: skip
     if foreign.is_foreign(model, format, given):
         foreign.refuse(
-            {"method": None if method == "alteraser" else method, "solver": solver, "memory": memory,
-             "confirm": confirm, "stop_at_tolerance": stop_at_tolerance, "grown": grown},
+            {"method": None if method in SHARED else method, "solver": solver, "memory": memory, "confirm": confirm,
+             "stop_at_tolerance": stop_at_tolerance, "grown": grown},
             f"means nothing to {model}, a model of another library",
         )  # fmt: skip
         return foreign.forget(
@@ -135,7 +143,7 @@ def forget(
     with screen.phase("read", "reading"):
         original = common.load_model(model)
         reading = original.reading or ReadingOptions()
-        eraser = _eraser(method, original, {
+        eraser = _method(method, original, {
             "solver": solver, "tolerance": tolerance, "max_passes": max_passes, "memory": memory, "seed": seed,
             "confirm": confirm, "limits": STOP if stop_at_tolerance else None,
             "escalate": None if max_passes is None else STOP,
@@ -146,17 +154,72 @@ def forget(
     scope = {"whole_users": wanted.whole_users, "grown": grown}
     table = common.forget_columns(wanted)
     if dry_run:
-        interactions, removal = match(original, table, interactions, **scope)
-        return report_dry_run(screen, removal, interactions)
+        whole, removal = match(original, table, interactions, **scope)
+        planned = plan(original, whole, removal, eraser, threads=threads)
+        return report_dry_run(screen, removal, whole, planned)
     with screen.passes("solve", "forgetting", getattr(eraser, "tolerance", DEFAULT_TOLERANCE)) as on_pass:
         erasure = forget_interactions(
-            original, table, data=interactions, method=eraser, threads=threads, on_pass=on_pass, **scope
-        )
+            original, table, data=interactions, method=eraser, threads=threads, on_pass=on_pass,
+            on_choice=lambda choice, lists: _warn(screen, choice, lists), whole_users=wanted.whole_users, grown=grown,
+        )  # fmt: skip
     with screen.phase("write", "writing"):
         assert out is not None
         saved = _write(erasure, out, remaining, data, reading, table)
-    _report(screen, erasure, saved, out, remaining)
-    return common.exit_code(erasure.outcome, tolerance)
+    _report(screen, erasure, saved, out, remaining, method)
+    return _exit(erasure, tolerance, json)
+
+
+def _exit(erasure: Erasure, tolerance: float | None, json: bool) -> int:
+    """0 where the level that was asked for, or the default one, is reached; else 8 and a line, also under --quiet."""
+    outcome = erasure.outcome
+    reached = erasure.reached(tolerance)
+    if not reached:
+        what = "of the deletion's effect" if outcome.effect is not None else "of the deletion's push"
+        wanted = erasure.tolerance if tolerance is None else tolerance
+        line = f"not reached: {outcome.residual:.1e} {what} is left, asked for {wanted:.1e}; the model was written"
+        if outcome.converged and outcome.effect is None:
+            line = "not reached: class C could not be measured; the model was written"
+        print(line, file=sys.stderr)
+    return 0 if reached else NumericFailure.exit_code
+
+
+def _warn(screen: common.Screen, choice: Choice, lists: Callable[[], ListsChanged]) -> None:
+    """Before going to an optimum that training never reached: that is another training, and moves everybody."""
+    if choice.method != "converge" or choice.at_rest or not choice.effect:
+        return
+    found = lists()
+    left = "L bends down where training ended" if choice.rest is None else (
+        f"training ended {choice.rest:.1e} of the model's size from its optimum"
+    )  # fmt: skip
+    screen.note(
+        f"note: {left}, the deletion's own rows move {choice.effect:.1e}: going there finishes the training. By "
+        f"estimate the top-10 of {found.changed:.0%} of the other users will change (overlap {found.overlap:.2f}); "
+        "--method local changes what the deletion changes"
+    )
+
+
+def _method(method: str, model: Model, given: dict[str, Any]) -> Auto | Eraser:
+    """``auto`` or one of its ways with what they share; options that only going to an optimum has mean that one."""
+    from alteraser.choosing import WAYS, Auto
+
+    only = [
+        name
+        for name in ("solver", "memory", "confirm", "limits")
+        if given[name] is not None and given[name] is not False
+    ]
+    if method in ("auto", "converge") and only:
+        return _eraser("converge", model, given)
+    if method != "auto" and method not in WAYS:
+        return _eraser(method, model, given)
+    names = (*only, *(["seed"] if given["seed"] is not None else []))
+    for name in names:
+        shown = "stop-at-tolerance" if name == "limits" else name
+        raise InvalidInput(f"--{shown} means nothing to --method {method}")
+    if method == "replay" and given["tolerance"] is not None:
+        raise InvalidInput("--tolerance means nothing to --method replay, which stops where the training did")
+    way = None if method == "auto" else next(way for way in WAYS if way == method)
+    tolerance = DEFAULT_TOLERANCE if given["tolerance"] is None else given["tolerance"]
+    return Auto(way, tolerance, given["max_passes"])
 
 
 def _eraser(method: str, model: Model, given: dict[str, Any]) -> Eraser:
@@ -176,7 +239,7 @@ def _eraser(method: str, model: Model, given: dict[str, Any]) -> Eraser:
     for name, off in (("limits", None), ("escalate", False)):
         if settings.get(name) is STOP:
             settings[name] = off
-    if "solver" in settings and method in ("alteraser", "retrain"):
+    if "solver" in settings and method in ("alteraser", "converge", "retrain"):
         row_solver(settings["solver"])
     if model.trains_prediction and "train_prediction" in known:
         settings["train_prediction"] = True
@@ -221,8 +284,8 @@ def _write(
         raise
 
 
-def report_dry_run(screen: common.Screen, removal: Any, interactions: Any) -> int:
-    """Show what would be forgotten."""
+def report_dry_run(screen: common.Screen, removal: Any, interactions: Any, planned: Choice | None = None) -> int:
+    """Show what would be forgotten, and where ``planned`` says it, how and at what cost."""
     removed = removal.removed
     users, items = int((removed.user_counts > 0).sum()), int((removed.item_counts > 0).sum())
     emptied = int(((removal.remaining.user_counts == 0) & (removed.user_counts > 0)).sum())
@@ -231,6 +294,7 @@ def report_dry_run(screen: common.Screen, removal: Any, interactions: Any) -> in
         "interactions_unmatched": removal.unmatched.num_rows,
         "unmatched": removal.unmatched.slice(0, LISTED).to_pylist(),
         "users_touched": users, "items_touched": items, "users_erased_whole": emptied,
+        **({} if planned is None else _chosen(planned)),
         "seconds": screen.timing(),
     }  # fmt: skip
     screen.result(
@@ -239,17 +303,47 @@ def report_dry_run(screen: common.Screen, removal: Any, interactions: Any) -> in
             ("would forget", f"{len(removed):,} of {len(interactions):,} interactions"),
             ("of", f"{users:,} users ({emptied:,} of them whole) and {items:,} items"),
             *unmatched_rows(removal.unmatched),
+            *(
+                []
+                if planned is None
+                else [
+                    ("method", f"{planned.method}: {planned.why}"),
+                    ("would take", _seconds(planned)),
+                ]
+            ),
         ],
         "dry run: nothing was written",
     )
     return 0
 
 
-def _report(screen: common.Screen, erasure: Erasure, saved: Model, out: Path, remaining: Path | None) -> None:
+def _chosen(choice: Choice) -> dict[str, Any]:
+    """What a document says of a choice."""
+    return {
+        "method": choice.method, "why": choice.why, "at_rest": choice.at_rest, "distance_from_rest": choice.rest,
+        "rows_effect": choice.effect, "seconds_predicted": choice.seconds,
+        "refit_seconds_predicted": choice.refit_seconds,
+    }  # fmt: skip
+
+
+def _seconds(choice: Choice) -> str:
+    parts = ["not known beforehand" if choice.seconds is None else f"about {choice.seconds:.2g} s"]
+    if choice.refit_seconds is not None:
+        parts.append(f"training without the data about {choice.refit_seconds:.2g} s")
+    return "; ".join(parts) + " (predicted)"
+
+
+def _report(
+    screen: common.Screen, erasure: Erasure, saved: Model, out: Path, remaining: Path | None, asked: str
+) -> None:
     seconds = screen.timing()
     outcome, unmatched = erasure.outcome, erasure.unmatched
     document = {
-        "model": str(out), "digest": saved.digest, "parent": saved.parent, "method": erasure.method,
+        "model": str(out), "digest": saved.digest, "parent": saved.parent,
+        **({} if erasure.choice is None else _chosen(erasure.choice)),
+        "method": erasure.method, "method_asked": asked, "effect_left": erasure.effect_left,
+        "effect": None if outcome.effect is None else vars(outcome.effect),
+        "lists_changed": None if erasure.lists is None else vars(erasure.lists),
         "solver": saved.training["solver"], **common.work(outcome), "objective_before": erasure.objective_before,
         "class": erasure.kind, "measured": None if outcome.measured is None else vars(outcome.measured),
         "push": erasure.push, "training_floor": erasure.training_floor, "seconds": seconds,
@@ -264,18 +358,29 @@ def _report(screen: common.Screen, erasure: Erasure, saved: Model, out: Path, re
         ("model", str(out)),
         ("forgotten", f"{len(erasure.removed):,} interactions; {len(erasure.remaining):,} remain"),
         *unmatched_rows(unmatched),
+        ("method", erasure.method + (f": {erasure.choice.why}" if erasure.choice is not None else "")),
         ("passes", f"{outcome.passes}, {outcome.rows_updated:,} rows solved"),
-        ("residual", f"{outcome.residual:.1e} of the deletion's push"
+        ("residual", f"{outcome.residual:.1e} "
+                     + ("of the deletion's push" if outcome.effect is None else "of what the deletion changed is left")
                      + ("" if outcome.converged else "  (not converged)")),
         *_measured(erasure),
+        *_lists(erasure),
         ("time", common.seconds_text(seconds)),
     ]  # fmt: skip
-    if erasure.training_floor is not None and erasure.training_floor > 1:
+    if outcome.effect is None and erasure.training_floor is not None and erasure.training_floor > 1:
         rows.append(
             ("note", f"the original's training had left {erasure.training_floor:.1f} times this deletion's push; "
                      "the new model is also better trained than the original was")
         )  # fmt: skip
     screen.result(document, rows)
+
+
+def _lists(erasure: Erasure) -> list[tuple[str, str]]:
+    lists = erasure.lists
+    if lists is None or not lists.users:
+        return []
+    return [("others", f"the top-10 of {lists.changed:.1%} of {lists.users:,} other users changed; overlap "
+                       f"{lists.overlap:.3f}")]  # fmt: skip
 
 
 def _measured(erasure: Erasure) -> list[tuple[str, str]]:
@@ -286,6 +391,17 @@ def _measured(erasure: Erasure) -> list[tuple[str, str]]:
             ("distance", f"about {found.distance:.1e} of the model's size to an optimum for the remaining data"
                          + (f"; class {erasure.kind}, verify recomputes it" if erasure.kind else ""))
         )  # fmt: skip
+    if outcome.effect is not None:
+        left = "" if erasure.effect_left is None else f", about {erasure.effect_left:.1%} of its effect is missing"
+        rows.append(("class", f"{erasure.kind}{left}; verify --before OLD --forgotten FORGET recomputes it"))
+        if outcome.effect.bent:
+            rows.append(
+                (
+                    "note",
+                    "L bends down near the original: it is not near an optimum in that direction, so its "
+                    "weakest directions are left as they were",
+                )
+            )
     if "retrain" in outcome.route:
         rows.append(("note", "passes and joint steps did not get there: retrained from a random start"))
     if erasure.model.objective.regularization == 0:
