@@ -118,7 +118,7 @@ class ENMF(BaseModel):
             "rows_updated": outcome.rows_updated, "objective_before": before, "objective": outcome.objective,
             "residual": outcome.residual, "tolerance": self.tolerance, "converged": outcome.converged,
             "memory": self.memory, "seed": self.seed, "train_prediction": self.train_prediction,
-            "recipe": recipe.model_dump(),
+            "recipe": recipe.model_dump(), "distance": outcome.rest,
         }  # fmt: skip
         model = Model(outcome.factors, objective, data.users, data.items, TrainedOn.of(data), reading, training)
         return model, outcome

@@ -192,7 +192,11 @@ REFUSED: list[tuple[str, int, str]] = [
     ("no-such-command", 2, "no-such-command"),
     (FORGET + " --out {w}/model", 4, "ever overwritten"),
     (FORGET, 2, "--out is missing"),
-    (FORGET + " --method magic --out m", 2, "unknown method 'magic'; there are alteraser, retrain"),
+    (
+        FORGET + " --method magic --out m",
+        2,
+        "unknown method 'magic'; there are auto, replay, local, converge, alteraser, retrain",
+    ),
     (FORGET + " --tolerance -1 --out m", 2, "tolerance"),
     (FORGET + " --out m --remaining m", 2, "same path"),
     (FORGET + " --out {w}/model/new", 2, "model/new is inside {w}/model, which stays as it is"),
