@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 import alteraser
-from alteraser.files import default_cache
 from alteraser.erasers.driver import OnPass
 from alteraser.erasers.recipe import Recipe
 from alteraser.errors import IntegrityError
+from alteraser.files import default_cache
 from alteraser.interactions import Interactions
 from alteraser.model import Model
 from alteraser.models import Problem
