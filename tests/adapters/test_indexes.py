@@ -82,8 +82,8 @@ def test_vectors_of_gensim_are_refused_with_what_to_do(name: str) -> None:
 
 
 def test_an_index_is_no_model(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="FAISS index of 12 vectors .* Forget in the model, then build the index"):
+    with pytest.raises(InvalidInput, match=r"FAISS index of 12 vectors .* Forget in the model, then build the index"):
         find(HERE / "flat.faiss")
     (tmp_path / "m.joblib").write_bytes(b"\x80\x04\x8c\x13joblib.numpy_pickle\x94.")
-    with pytest.raises(InvalidInput, match="was written by joblib.dump"):
+    with pytest.raises(InvalidInput, match=r"was written by joblib\.dump"):
         find(tmp_path / "m.joblib")
