@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,7 @@ def test_nothing_else_is_an_index(tmp_path: Path) -> None:
             assert index_at(path) is None, path
     whole = (HERE / "points.bin").read_bytes()
     for name, content in (("zeros", bytes(200)), ("short", whole[:60]), ("text", b"IxFI says nothing here" * 9),
+                          ("numbers", b"IxFI" + struct.pack("<iq", 8, 50) + bytes(90)),
                           ("other", whole[:32] + b"\1" + whole[33:])):  # fmt: skip
         (tmp_path / name).write_bytes(content)
         assert index_at(tmp_path / name) is None
