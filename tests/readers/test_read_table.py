@@ -507,6 +507,15 @@ def test_what_is_missing_is_not_at_least_the_threshold(missing):
         read_table(table, ReadingOptions(target="rating"))
 
 
+def test_a_confidence_may_be_a_function():
+    table = pa.table({"user_id": [1, 2, 3], "item_id": [1, 2, 3], "n": [0, 4, 50]})
+    for rule, expected in (("1 + log1p(n)", 1 + np.log1p([0, 4, 50])), ("2 * clip(n, 1, 20)", [2, 8, 40])):
+        found = read_table(table, ReadingOptions(confidence=rule))
+        np.testing.assert_allclose(found["confidence"].to_numpy(), expected)
+    with pytest.raises(InvalidInput, match=r"row 1, column 'n': the confidence is -inf \(from n = 0\)"):
+        read_table(table, ReadingOptions(confidence="log(n)"))
+
+
 def test_rows_below_the_threshold_need_no_confidence():
     table = pa.table({"user_id": [1, 2, 3], "item_id": [1, 2, 3], "rating": [0, 4, 5], "w": [1, 2, 0]})
     assert read_table(table.slice(0, 2), ReadingOptions(threshold=1, confidence="rating")).num_rows == 1
