@@ -423,6 +423,16 @@ def test_a_damaged_parquet_file_never_crashes(tmp_path_factory, data):
     assert table.column_names == ["user_id", "item_id"]
 
 
+def test_a_dictionary_without_the_entry_that_is_asked_for():
+    codes = pa.array([0, 2, 1], pa.int32())
+    for entries in (["a", "b"], ["a", "a"]):  # a clean dictionary, and one that is decoded
+        ids = pa.DictionaryArray.from_arrays(codes, pa.array(entries), safe=False)
+        with pytest.raises(
+            InvalidInput, match="row 2, column 'item_id': entry 2 of a dictionary of 2. The file is dam"
+        ):
+            read_table(pa.table({"user_id": [1, 2, 3], "item_id": ids}))
+
+
 def test_a_footer_that_promises_too_much(tmp_path, monkeypatch):
     path = put(tmp_path, "r.parquet", parquet_bytes(ROWS))
     monkeypatch.setattr(parquet_module.os, "sysconf", lambda name: 1)
