@@ -428,7 +428,7 @@ def test_a_dictionary_without_the_entry_that_is_asked_for():
     for entries in (["a", "b"], ["a", "a"]):  # a clean dictionary, and one that is decoded
         ids = pa.DictionaryArray.from_arrays(codes, pa.array(entries), safe=False)
         with pytest.raises(
-            InvalidInput, match="row 2, column 'item_id': entry 2 of a dictionary of 2. The file is dam"
+            InvalidInput, match=r"row 2, column 'item_id': entry 2 of a dictionary of 2. The file is dam"
         ):
             read_table(pa.table({"user_id": [1, 2, 3], "item_id": ids}))
 
