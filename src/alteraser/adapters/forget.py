@@ -48,6 +48,8 @@ class ForeignErasure:
 
     foreign: Foreign
     """The original"""
+    data: Interactions
+    """What it was trained on."""
     out: Path
     check: SelfCheck
     """Of the original on its data"""
@@ -149,7 +151,9 @@ def forget_foreign(
             if not scrubbed:  # no output; but a file that was scrubbed belongs to the new model, which then stays
                 _take_back(out)
             raise
-    return ForeignErasure(foreign, out, check, erased, changed, removal, tuple(siblings), tuple(scrubbed), seconds)
+    return ForeignErasure(
+        foreign, data, out, check, erased, changed, removal, tuple(siblings), tuple(scrubbed), seconds
+    )
 
 
 def difference(foreign: Foreign, erased: Erased, removal: Removal) -> Changed:

@@ -15,7 +15,6 @@ from alteraser.errors import AltEraserError, InvalidInput, NotFound
 if TYPE_CHECKING:
     from alteraser.adapters import ForeignOptions, SelfCheck, Sibling
     from alteraser.adapters.forget import ForeignErasure
-    from alteraser.interactions import Interactions
 
 TOLERANCE = 1e-2
 """Default share of the deletion's push that may stay in other libraries' models, which stop early themselves."""
@@ -203,7 +202,7 @@ def forget(
             max_passes=max_passes or 200, unchecked=unchecked, scrub=scrub, seed=seed or 0, threads=threads,
             on_pass=progress.on_pass, phase=progress.phase,
         )  # fmt: skip
-    _report(screen, erasure, remaining, opened.data, verbose=verbose)
+    _report(screen, erasure, remaining, verbose=verbose)
     return common.exit_code(erasure.erased, tolerance)
 
 
@@ -259,9 +258,7 @@ def warn_of_pickles(screen: common.Screen, given: dict[str, Any]) -> None:
         )
 
 
-def _report(
-    screen: common.Screen, erasure: ForeignErasure, remaining: Path | None, data: Interactions, *, verbose: bool
-) -> None:
+def _report(screen: common.Screen, erasure: ForeignErasure, remaining: Path | None, *, verbose: bool) -> None:
     from alteraser.adapters.zeros import zero_words
     from alteraser.cli.forget import LISTED, unmatched_rows
     from alteraser.files import sha256_file
@@ -281,7 +278,7 @@ def _report(
         "self_check": erasure.check.to_document(),
         "interactions_before": len(rest) + len(removal.removed), "interactions_forgotten": len(removal.removed),
         "interactions_unmatched": unmatched.num_rows, "unmatched": unmatched.slice(0, LISTED).to_pylist(),
-        "rows_without_rating": data.unrated, "numerically_zero": zero is not None,
+        "rows_without_rating": erasure.data.unrated, "numerically_zero": zero is not None,
         "users_erased_whole": int(changed.erased_users.size),
         "rows_changed": {"users": int(changed.user_rows.size), "items": int(changed.item_rows.size)},
         "remaining": None if remaining is None else str(remaining),
@@ -295,7 +292,7 @@ def _report(
         ("forgotten", f"{len(removal.removed):,} interactions; {len(rest):,} remain; "
                       f"{changed.erased_users.size:,} users erased whole"),
         *unmatched_rows(unmatched, verbose=verbose),
-        *common.unrated_rows(data),
+        *common.unrated_rows(erasure.data),
         ("self-check", check_words(erasure.check)),
         ("passes", f"{erased.passes}, {erased.rows_updated:,} rows solved"),
         ("residual", f"{erased.residual:.1e} of the deletion's push"
