@@ -288,7 +288,7 @@ def _aligned(model: Model, data: Interactions, *, grown: bool) -> Interactions:
     if grown:
         users, items = users.extended(data.users.ids), items.extended(data.items.ids)
     table = data.to_table()
-    return Interactions.from_table(table, users=users, items=items)
+    return replace(Interactions.from_table(table, users=users, items=items), unrated=data.unrated)
 
 
 def _completed(model: Model, data: Interactions, forget_set: Any, *, whole_rows: bool) -> Interactions:
