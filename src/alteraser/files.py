@@ -110,6 +110,12 @@ def check_output(path: str | Path) -> None:
         raise InvalidInput(f"{target}: {target.parent} is not a folder. Choose another output.", path=str(target))
 
 
+def default_cache() -> Path:
+    """``$XDG_CACHE_HOME/alteraser``, or ``~/.cache/alteraser``."""
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (Path(root) if root else Path.home() / ".cache") / "alteraser"
+
+
 def sha256_file(path: str | Path) -> str:
     """The sha-256 of a file's bytes, in hexadecimal."""
     try:

@@ -80,6 +80,7 @@ def forget(
     data: Interactions,
     method: str | Eraser = "alteraser",
     whole_users: bool = False,
+    whole_items: bool = False,
     grown: bool = False,
     threads: int = 0,
     on_pass: OnPass | None = None,
@@ -89,10 +90,11 @@ def forget(
     Args:
         model: the original model.
         forget_set: (user, item) pairs, an Arrow-PyCapsule table with user_id and item_id, or Interactions; with
-            ``whole_users`` user ids, of whom everything goes.
+            ``whole_users`` user ids, of whom everything goes; with ``whole_items`` item ids, likewise.
         data: the interactions the model was trained on (checked by digest), or these without the forget set.
         method: ``"alteraser"``, ``"retrain"``, or a configured eraser such as ``AltEraser(tolerance=1e-4)``.
         whole_users: forget everything of the users in ``forget_set``.
+        whole_items: forget everything of the items in ``forget_set``.
         grown: ``data`` also holds interactions that were added since; they are learned along.
         threads: workers; 0 for every processor this process may use.
         on_pass: called with a ``PassRecord`` after each pass.
@@ -110,7 +112,7 @@ def forget(
     (True, 11)
     """
     began = time.perf_counter()
-    data, removal = match(model, forget_set, data, whole_users=whole_users, grown=grown)
+    data, removal = match(model, forget_set, data, whole_users=whole_users, whole_items=whole_items, grown=grown)
     known_before = data.digest == model.trained_on.digest
     original = _fitted(model.factors, data)
     dtype = original.dtype
@@ -157,21 +159,22 @@ def forget(
 
 
 def match(
-    model: Model, forget_set: Any, data: Interactions, *, whole_users: bool = False, grown: bool = False
-) -> tuple[Interactions, Removal]:
+    model: Model, forget_set: Any, data: Interactions, *, whole_users: bool = False, whole_items: bool = False,
+    grown: bool = False,
+) -> tuple[Interactions, Removal]:  # fmt: skip
     """(D_a, what forgetting would remove), after checking that ``data`` belongs to ``model``; nothing is computed.
 
     Raises as ``forget`` does.
     """
     data = _aligned(model, data, grown=grown)
     if data.digest != model.trained_on.digest and not grown:
-        data = _completed(model, data, forget_set, whole_users=whole_users)
+        data = _completed(model, data, forget_set, whole_rows=whole_users or whole_items)
     if grown and len(data) < model.trained_on.interactions:
         raise IntegrityError(
             f"the data have {len(data):,} interactions, the model was trained on "
             f"{model.trained_on.interactions:,}: `grown` allows additions, but some are missing"
         )
-    removal = data.remove(forget_set, whole_users=whole_users)
+    removal = data.remove(forget_set, whole_users=whole_users, whole_items=whole_items)
     if len(removal.removed) == 0:
         raise nothing_to_forget(removal.unmatched)
     return data, removal
@@ -194,9 +197,9 @@ def _aligned(model: Model, data: Interactions, *, grown: bool) -> Interactions:
     return Interactions.from_table(table, users=users, items=items)
 
 
-def _completed(model: Model, data: Interactions, forget_set: Any, *, whole_users: bool) -> Interactions:
+def _completed(model: Model, data: Interactions, forget_set: Any, *, whole_rows: bool) -> Interactions:
     """D_a from D_r and the forget set, when that is what the digest says; else IntegrityError."""
-    if not whole_users and data.confidence is None and data.target is None:
+    if not whole_rows and data.confidence is None and data.target is None:
         from alteraser.interactions import forget_table
 
         table = forget_table(forget_set)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from alteraser.readers import ReadingOptions
 
 Array = npt.NDArray[Any]
+
+UNRATED = b"alteraser.unrated"
+"""In the metadata of a table that was read: how many rows had nothing to hold against the threshold."""
 
 
 @dataclass(frozen=True)
@@ -82,23 +85,27 @@ class Interactions:
     multiplicity: npt.NDArray[np.int64] | None = None
     """How many rows of the source each interaction stands for, where repeated ones were summed; None: one each. Only
     losses that count rows look at it; it is no part of the digest, and ``add`` and ``compact`` leave it out."""
+    unrated: int = 0
+    """Rows of the source that had no rating to hold against a threshold and were dropped; known after reading alone."""
 
     # ------------------------------------------------------------------ construction
 
     @classmethod
     def read(
         cls, source: Any, options: ReadingOptions | None = None, *,
-        users: IdMap | None = None, items: IdMap | None = None, **settings: Any,
+        users: IdMap | None = None, items: IdMap | None = None,
+        option_names: Mapping[str, str | None] | None = None, **settings: Any,
     ) -> Interactions:  # fmt: skip
         """Read a file, a folder or an Arrow-PyCapsule table (pandas, polars, pyarrow); see ``ReadingOptions``.
 
         ``settings`` are the fields of ReadingOptions by name (``threshold=4``). With ``users`` and ``items`` the
-        rows are those of an existing model, and an unknown id is an IntegrityError.
+        rows are those of an existing model, and an unknown id is an IntegrityError. ``option_names`` is for messages:
+        see ``read_table``.
         """
         from alteraser.readers import ReadingOptions, read_table
 
         options = options or ReadingOptions(**settings)
-        table = read_table(source, options)
+        table = read_table(source, options, names=option_names)
         with naming(source):
             return cls.from_table(table, duplicates=options.duplicates, users=users, items=items)
 
@@ -118,11 +125,13 @@ class Interactions:
         def column(name: str, dtype: Any) -> Array | None:
             return table[name].to_numpy().astype(dtype, copy=False) if name in table.column_names else None
 
-        return cls._assemble(
+        found = cls._assemble(
             user_map, item_map, user_rows, item_rows,
             column("confidence", np.float64), column("target", np.float64), column("timestamp", np.int64),
             duplicates,
         )  # fmt: skip
+        unrated = int((table.schema.metadata or {}).get(UNRATED, 0))
+        return replace(found, unrated=unrated) if unrated else found
 
     @classmethod
     def from_pairs(cls, pairs: Iterable[tuple[Any, Any]], *, duplicates: str = "refuse") -> Interactions:
@@ -268,17 +277,23 @@ class Interactions:
             mask &= np.isin(self.indices, self.items.rows_of(items, "items"))
         return self.keep(mask)
 
-    def remove(self, forget: Any, *, whole_users: bool = False) -> Removal:
-        """Take out what ``forget`` names: (user, item) pairs, or with ``whole_users`` everything of its users.
+    def remove(self, forget: Any, *, whole_users: bool = False, whole_items: bool = False) -> Removal:
+        """Take out what ``forget`` names: (user, item) pairs, or with ``whole_users`` everything of its users, or with
+        ``whole_items`` everything of its items.
 
         ``forget`` is an Arrow-PyCapsule table with user_id and item_id, Interactions, or (user, item) tuples (with
-        ``whole_users``: user ids). Every row of it is either matched or listed in ``unmatched``.
+        ``whole_users``: user ids; with ``whole_items``: item ids). Every row of it is either matched or listed in
+        ``unmatched``.
         """
-        table = forget_table(forget, whole_users=whole_users)
-        if whole_users:
-            wanted = self.users.rows_of(table["user_id"], "user_id")
-            gone = np.isin(self.user_rows, wanted[wanted >= 0])
-            counts = np.where(wanted >= 0, self.user_counts[wanted] if self.users.size else 0, 0)
+        table = forget_table(forget, whole_users=whole_users, whole_items=whole_items)
+        if whole_users or whole_items:
+            side, ids, rows, of_row = (
+                ("user_id", self.users, self.user_rows, self.user_counts) if whole_users
+                else ("item_id", self.items, self.indices, self.item_counts)
+            )  # fmt: skip
+            wanted = ids.rows_of(table[side], side)
+            gone = np.isin(rows, wanted[wanted >= 0])
+            counts = np.where(wanted >= 0, of_row[wanted] if ids.size else 0, 0)
             matched = counts > 0
         else:
             places = self.locate(
@@ -388,24 +403,29 @@ def _increasing(keys: Array) -> bool:
     return bool(np.all(keys[1:] > keys[:-1]))
 
 
-def forget_table(forget: Any, *, whole_users: bool = False) -> pa.Table:
-    """``forget`` as an Arrow table with the columns user_id (and item_id unless ``whole_users``)."""
+def forget_table(forget: Any, *, whole_users: bool = False, whole_items: bool = False) -> pa.Table:
+    """``forget`` as an Arrow table with the columns user_id and item_id; with ``whole_users`` or ``whole_items`` one.
+
+    Raises InvalidInput for both at once, and where a column is missing.
+    """
+    if whole_users and whole_items:
+        raise InvalidInput("whole_users and whole_items contradict each other: forget one after the other")
+    needed = ["user_id"] if whole_users else ["item_id"] if whole_items else ["user_id", "item_id"]
     if isinstance(forget, Interactions):
         table = forget.to_table()
     elif isinstance(forget, pa.Table):
         table = forget
     elif hasattr(forget, "__arrow_c_stream__"):
         table = pa.table(forget)
-    elif whole_users:
-        table = pa.table({"user_id": as_id_array(list(forget), "user_id")})
+    elif len(needed) == 1:
+        table = pa.table({needed[0]: as_id_array(list(forget), needed[0])})
     else:
         table = _pairs_table(forget)
-    needed = ["user_id"] if whole_users else ["user_id", "item_id"]
     for name in needed:
         if name not in table.column_names:
             raise InvalidInput(
                 f"the forget set has no column {name!r} (it has {', '.join(table.column_names)}); name it, or ask for "
-                "whole users explicitly"
+                "whole users or whole items explicitly"
             )
     return pa.table({name: as_id_array(table[name], name) for name in needed})
 
@@ -449,7 +469,8 @@ def _settle(
         pair = users.ids_of([user_rows[place]])[0].as_py(), items.ids_of([item_rows[place]])[0].as_py()
         raise InvalidInput(
             f"{int(repeated.sum())} duplicate (user, item) row(s), the first is {pair} at row {place} (from 0): remove "
-            "them, or say what to do with them (--duplicates first, last or sum)",
+            "them, or say what to do with them (duplicates first, last or sum) where a model is trained or another "
+            "library's is read: with the option --duplicates there",
             duplicates=int(repeated.sum()),
         )
     starts = np.flatnonzero(~repeated)

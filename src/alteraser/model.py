@@ -11,17 +11,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from alteraser.errors import InvalidInput, NotFound
+from alteraser.errors import NotFound
 from alteraser.ids import IdMap
 from alteraser.interactions import Interactions
 from alteraser.models import Factors, Objective
+from alteraser.models.ranking import top_lists
 
 if TYPE_CHECKING:
     from alteraser.readers import ReadingOptions
 
 Array = npt.NDArray[Any]
-
-USERS_AT_A_TIME = 1024
 
 
 @dataclass(frozen=True)
@@ -112,6 +111,10 @@ class Model:
         ]
         return self.factors.scores(rows[0], rows[1])
 
+    def rows_of_users(self, users: Any) -> Array:
+        """The row of each of ``users`` (ids), int64 (users,); NotFound for an unknown one."""
+        return self._known(self.users, users, "user")
+
     def recommend(self, users: Any = None, *, k: int = 10, seen: Interactions | None = None) -> Recommendations:
         """The k best items for each of ``users`` (ids; all users for None).
 
@@ -125,22 +128,7 @@ class Model:
 
     def top_items(self, rows: Array, *, k: int, seen: Interactions | None = None) -> tuple[Array, Array]:
         """(item rows, scores), both (users, k), −1 and NaN behind the end of a list; see ``recommend``."""
-        if k < 1:
-            raise InvalidInput(f"k={k}: expected at least 1")
-        Z = self.factors.scaled_items()
-        alive = np.any(Z != 0, axis=1)
-        k = min(k, Z.shape[0])
-        lists = np.full((len(rows), k), -1, np.int64)
-        scores = np.full((len(rows), k), np.nan)
-        for start in range(0, len(rows), USERS_AT_A_TIME):
-            part = rows[start : start + USERS_AT_A_TIME]
-            block = self.factors.users[part] @ Z.T
-            block[:, ~alive] = -np.inf
-            block[~np.any(self.factors.users[part] != 0, axis=1)] = -np.inf
-            if seen is not None:
-                _mask_seen(block, part, seen)
-            _top_k(block, lists[start : start + len(part)], scores[start : start + len(part)])
-        return lists, scores
+        return top_lists(self.factors.users, self.factors.scaled_items(), rows, k=k, seen=seen)
 
     def save(self, path: str | Path) -> Model:
         """Write the model as a new directory, all or nothing; OutputExists if it is there. Returns it, digested."""
@@ -168,25 +156,3 @@ class Model:
                 "who was forgotten whole has none"
             )
         return rows
-
-
-def _mask_seen(block: Array, rows: Array, seen: Interactions) -> None:
-    counts = seen.user_counts[rows]
-    which = np.repeat(np.arange(len(rows)), counts)
-    offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    block[which, seen.indices[np.repeat(seen.indptr[rows], counts) + offsets]] = -np.inf
-
-
-def _top_k(block: Array, lists: Array, scores: Array) -> None:
-    """Fill ``lists`` and ``scores`` with the best k columns of each row; equal scores by column."""
-    k = lists.shape[1]
-    threshold = np.partition(block, block.shape[1] - k, axis=1)[:, block.shape[1] - k]
-    row, column = np.nonzero((block >= threshold[:, None]) & (block > -np.inf))
-    value = block[row, column]
-    order = np.lexsort((column, -value, row))
-    row, column, value = row[order], column[order], value[order]
-    first = np.searchsorted(row, np.arange(block.shape[0]))
-    place = np.arange(row.size) - first[row]
-    best = place < k
-    lists[row[best], place[best]] = column[best]
-    scores[row[best], place[best]] = value[best]

@@ -21,9 +21,9 @@ def remaining_rows(
     """The table at ``source``, all columns, without any row of a (user, item) pair in ``removed``.
 
     Rows below a rating threshold, or duplicates of a pair, go as well when their pair was forgotten: they are data
-    about the same event. So do rows that ``forget_set`` names (user_id and item_id, or user_id alone for whole
-    users) and that no model ever saw, such as a forgotten user's ratings below the threshold. Reading the result
-    with the same options gives exactly the remaining interactions.
+    about the same event. So do rows that ``forget_set`` names (user_id and item_id, or one of them alone for
+    whole users or items) and that no model ever saw, such as a forgotten user's ratings below the threshold. Reading
+    the result with the same options gives exactly the remaining interactions.
     """
     from alteraser.readers import read_rows
 
@@ -38,6 +38,9 @@ def remaining_rows(
 
 def _named(forget_set: pa.Table, removed: Interactions, users: pa.ChunkedArray, items: pa.ChunkedArray) -> np.ndarray:
     """Which of the rows (users[i], items[i]) ``forget_set`` names."""
+    if "user_id" not in forget_set.column_names:
+        known, _ = IdMap.build(convert_ids(forget_set["item_id"].combine_chunks(), removed.items.kind, "item_id"))
+        return known.rows_of(items) >= 0
     known, wanted = IdMap.build(convert_ids(forget_set["user_id"].combine_chunks(), removed.users.kind, "user_id"))
     user_rows = known.rows_of(users)
     if "item_id" not in forget_set.column_names:

@@ -109,7 +109,7 @@ def test_a_single_missing_interaction_is_found_with_its_row(name: str) -> None:
     assert not found.passed
     assert (found.worst[0].side, found.worst[0].row) == ("item", data.indices[100])
     assert "Most rows fit" in found.hint
-    message = rf"als.*\.npz was not trained on these data.* expected at most .*item {data.indices[100]} \("
+    message = rf"als.*\.npz does not fit these data.* expected at most .*item {data.indices[100]} \("
     with pytest.raises(IntegrityError, match=message):
         found.require(foreign.path)
 

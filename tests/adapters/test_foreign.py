@@ -14,9 +14,11 @@ import pytest
 from contract import FIXTURES, digests
 
 from alteraser.adapters import Changed, Erased, ForeignOptions, find
-from alteraser.adapters.forget import ForeignErasure, difference, forget_foreign, open_foreign
+from alteraser.adapters.data import reweighted
+from alteraser.adapters.forget import ForeignErasure, difference, forget_foreign, matched, open_foreign
 from alteraser.adapters.idmaps import read_id_map, scrub_map
 from alteraser.errors import IntegrityError, InvalidInput, NotFound, OutputExists
+from alteraser.interactions import Interactions
 
 IMPLICIT, ARRAYS = FIXTURES / "implicit", FIXTURES / "arrays"
 ROWS = ForeignOptions(rows_are_ids=True, rating="plays")
@@ -112,7 +114,7 @@ def test_nothing_is_written_where_something_is_wrong(folder: Path) -> None:
     before = digests(folder)
     with pytest.raises(NotFound, match="none of the 1 row"):
         forget(folder, [(39, 24)])
-    with pytest.raises(IntegrityError, match=r"als\.npz was not trained on these data"):
+    with pytest.raises(IntegrityError, match=r"als\.npz does not fit these data"):
         forget(folder, [(1, 4)], options=ForeignOptions(rows_are_ids=True))
     (folder / "new.npz").write_text("mine")
     with pytest.raises(OutputExists):
@@ -183,8 +185,8 @@ def test_a_map_in_row_order_keeps_its_rows_when_it_is_scrubbed(folder: Path, suf
 def test_no_map_is_said_with_what_to_do(folder: Path) -> None:
     with pytest.raises(InvalidInput, match=r"does not say which user .* with --users-map, or --rows-are-ids"):
         open_foreign(folder / "als.npz", folder / "data.csv", ForeignOptions())
-    with pytest.raises(InvalidInput, match="--rows-are-ids contradicts"):
-        open_foreign(folder / "als.npz", folder / "data.csv", maps(folder).model_copy(update={"rows_are_ids": True}))
+    with pytest.raises(ValueError, match="--rows-are-ids contradicts --users-map"):
+        ForeignOptions.model_validate(maps(folder).model_dump() | {"rows_are_ids": True})
     with pytest.raises(NotFound, match=r"--users-map .*nowhere\.csv does not exist"):
         open_foreign(folder / "als.npz", folder / "data.csv", ForeignOptions(users_map=folder / "nowhere.csv"))
 
@@ -291,3 +293,89 @@ def test_arrays_do_not_say_what_they_minimize() -> None:
         adapter.read(ARRAYS / "pair.npz", ForeignOptions(loss="nce"))
     with pytest.raises(InvalidInput, match="does not say its regularization: give it with --regularization"):
         adapter.read(ARRAYS / "pair.npz", ForeignOptions(loss="explicit-als"))
+
+
+# ------------------------------------------------------------------ weights that are statistics of the data
+
+
+def counts(folder: Path) -> dict[tuple[int, int], float]:
+    table = pacsv.read_csv(folder / "data.csv").to_pydict()
+    return {(u, v): float(r) for u, v, r in zip(table["user_id"], table["item_id"], table["plays"], strict=True)}
+
+
+def dense_bm25(cells: dict[tuple[int, int], float]) -> np.ndarray:
+    """implicit's bm25_weight(user × item) with its defaults, over all cells."""
+    x = np.zeros((40, 25))
+    for place, value in cells.items():
+        x[place] = value
+    idf = np.log(40) - np.log1p((x > 0).sum(axis=0))
+    norm = 0.2 + 0.8 * x.sum(axis=1) / x.sum(axis=1).mean()
+    return x * 101 / (100 * norm[:, None] + x) * idf
+
+
+def dense(data: Interactions) -> np.ndarray:
+    found = np.zeros(data.shape)
+    assert data.target is not None
+    found[data.user_rows, data.indices] = data.target
+    return found
+
+
+def test_forgetting_weighs_what_remains_anew(folder: Path) -> None:
+    options = ForeignOptions(rows_are_ids=True, rating="bm25(plays)")
+    opened = open_foreign(folder / "als.npz", folder / "data.csv", options)
+    cells = counts(folder)
+    np.testing.assert_allclose(dense(opened.data), dense_bm25(cells), rtol=1e-12)
+    removal = matched(opened, [5], whole_users=True)
+    left = {place: value for place, value in cells.items() if place[0] != 5}
+    np.testing.assert_allclose(dense(removal.remaining), dense_bm25(left), rtol=1e-12)
+    # the very thing that reading the remaining data gives, so that the next request finds its data
+    (folder / "rest.csv").write_text(
+        "user_id,item_id,plays\n" + "".join(f"{u},{v},{r}\n" for (u, v), r in left.items())
+    )
+    again = open_foreign(folder / "als.npz", folder / "rest.csv", options)
+    assert again.data.digest == removal.remaining.digest
+    # and removing in two steps is removing at once
+    twice = reweighted(options, removal.remaining, removal.remaining.remove([6], whole_users=True).remaining)
+    assert twice.digest == matched(opened, [5, 6], whole_users=True).remaining.digest
+    # weights of a row alone stay
+    plain = open_foreign(folder / "als.npz", folder / "data.csv", ROWS.model_copy(update={"rating": "log1p(plays)"}))
+    rest = plain.data.remove([5], whole_users=True).remaining
+    assert reweighted(plain.options, plain.data, rest) is rest
+    np.testing.assert_array_equal(rest.target, np.log1p([left[place] for place in sorted(left)]))
+
+
+def test_rows_of_a_pair_are_summed_before_they_are_weighed(folder: Path) -> None:
+    text = (folder / "data.csv").read_text()
+    (folder / "data.csv").write_text(text + text.split("\n", 1)[1])  # every row twice
+    (folder / "events.csv").write_text("\n".join(line.rsplit(",", 1)[0] for line in text.splitlines()) + "\n")
+    cells = {place: 2 * value for place, value in counts(folder).items()}
+    reading = ROWS.reading.model_copy(update={"duplicates": "sum"})
+    for rating, given in (("bm25(plays)", reading), ("bm25(sum(plays))", ROWS.reading)):
+        options = ForeignOptions(rows_are_ids=True, rating=rating, reading=given)
+        found = open_foreign(folder / "als.npz", folder / "data.csv", options).data
+        np.testing.assert_allclose(dense(found), dense_bm25(cells), rtol=1e-12)
+    options = ForeignOptions(rows_are_ids=True, rating="1 + log1p(sum(plays))")
+    found = open_foreign(folder / "als.npz", folder / "data.csv", options).data
+    np.testing.assert_allclose(found.target, 1 + np.log1p([cells[place] for place in sorted(cells)]))
+    options = ForeignOptions(rows_are_ids=True, rating="bm25(1)")
+    found = open_foreign(folder / "als.npz", folder / "events.csv", options).data
+    np.testing.assert_allclose(dense(found), dense_bm25(dict.fromkeys(cells, 1.0)), rtol=1e-12)
+
+
+def test_a_rule_that_has_no_number_for_a_row_names_it(folder: Path) -> None:
+    (folder / "data.csv").write_text("user_id,item_id,plays\n3,4,2\n3,5,0\n")
+    options = ForeignOptions(rows_are_ids=True, rating="log(plays)")
+    with pytest.raises(InvalidInput, match=r"'log\(plays\)': .* the first from 0 for user 3 and item 5 \(1 in all\)"):
+        open_foreign(folder / "als.npz", folder / "data.csv", options)
+
+
+def test_an_item_forgotten_whole(folder: Path) -> None:
+    erasure = forget(folder, [7, 99], whole_items=True)
+    gone = erasure.removal.removed
+    assert set(gone.indices.tolist()) == {7}
+    assert len(gone) == sum(v == 7 for _, v in counts(folder))
+    assert erasure.removal.unmatched.to_pylist() == [{"item_id": 99}]
+    assert not erasure.erased.items[7].any()
+    (folder / "new.npz").unlink()
+    with pytest.raises(InvalidInput, match="contradict each other"):
+        forget(folder, [7], whole_items=True, whole_users=True)

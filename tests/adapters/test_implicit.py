@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from contract import FIXTURES, AdapterContract
 
 from alteraser.adapters import Foreign, ForeignOptions, implicit
+from alteraser.adapters.forget import forget_foreign, open_foreign
 from alteraser.errors import IntegrityError, InvalidInput, NumericFailure
 
 HERE = FIXTURES / "implicit"
@@ -33,6 +35,66 @@ class TestBPR(ImplicitContract):
 
 class TestLogisticMF(ImplicitContract):
     fixture = HERE / "lmf.npz"
+
+
+class PickledContract(ImplicitContract):
+    options = ForeignOptions(allow_pickle=True)
+
+    def test_is_the_model_of_the_library_s_own_form(self) -> None:
+        pickled, saved = self.read(self.fixture), read(self.fixture.with_suffix(".npz"))
+        np.testing.assert_array_equal(pickled.users, saved.users)
+        np.testing.assert_array_equal(pickled.items, saved.items)
+        assert pickled.loss == saved.loss
+        assert (pickled.kind, pickled.hyperparameters) == (saved.kind, saved.hyperparameters)
+
+    def test_is_read_only_where_pickles_are_allowed(self) -> None:
+        with pytest.raises(InvalidInput, match="only with --allow-pickle"):
+            read(self.fixture)
+
+
+class TestPickledALS(PickledContract):
+    fixture = HERE / "als.pickle"
+
+    def test_what_the_old_factors_gave_goes(self, copy: Path, tmp_path: Path) -> None:
+        foreign = self.read(copy)
+        assert [holding.name for holding in foreign.holds] == ["pickle", "_user_norms, _item_norms"]
+        self.adapter.write(foreign, self.changed(foreign, [2]), tmp_path / "out.pickle")
+        assert [holding.name for holding in self.read(tmp_path / "out.pickle").holds] == ["pickle"]
+
+
+class TestPickledBPR(PickledContract):
+    fixture = HERE / "bpr.pickle"
+
+
+class TestPickledLogisticMF(PickledContract):
+    fixture = HERE / "lmf.pickle"
+
+
+def test_the_library_loads_the_pickle_that_was_written(tmp_path: Path) -> None:
+    pytest.importorskip("implicit")
+    opened = open_foreign(HERE / "als.pickle", HERE / "data.csv", ForeignOptions(
+        allow_pickle=True, rows_are_ids=True, rating="plays"))  # fmt: skip
+    erasure = forget_foreign(opened, [5], tmp_path / "out.pickle", whole_users=True)
+    model = pickle.loads((tmp_path / "out.pickle").read_bytes())
+    np.testing.assert_array_equal(model.user_factors, erasure.erased.users)
+    assert (model.user_factors.dtype, model.alpha, model._item_norms) == (np.float32, 2.0, None)
+    assert not model.user_factors[5].any()
+    items, _ = model.similar_items(3)
+    assert items[0] == 3
+
+
+def test_pickles_of_other_things(tmp_path: Path) -> None:
+    path = tmp_path / "model.pickle"
+    content = (HERE / "als.pickle").read_bytes()
+    wrong = content.replace(b"implicit.cpu.als", b"implicit.ann.als").replace(b"AlternatingLeastSquares", b"A" * 23)
+    for written, message in (
+        (pickle.dumps({"model": 1}), "holds more than a model: pickle the model alone"),
+        (wrong, "is implicit.ann.als.AAAAAA.*ALS, BPR and logistic MF of implicit 0.5 and later"),
+        (content + b"joblib.numpy_pickle", "was written by joblib.dump.*model.save"),
+    ):
+        path.write_bytes(written)
+        with pytest.raises(InvalidInput, match=message):
+            read(path, allow_pickle=True)
 
 
 # ------------------------------------------------------------------ files that are something else

@@ -134,7 +134,7 @@ def test_the_check_tells_its_own_data_from_other_data(name: str) -> None:
     wrong = foreign.loss.check(foreign, other)
     assert not wrong.passed
     assert not wrong.measures[-1].passed, "the regularization that fits is negative"
-    with pytest.raises(IntegrityError, match=r"model was not trained on these data.*regularization is -"):
+    with pytest.raises(IntegrityError, match=r"model does not fit these data.*regularization is -"):
         wrong.require(foreign.path)
 
 

@@ -61,7 +61,7 @@ def test_other_data_are_exit_6_and_leave_nothing(name: str, place: Path, capsys:
     data.write_text("\n".join([header, *text]) + "\n")
     code, answer = run(f"forget {model} forget.csv {options} --out out", capsys)
     assert code == 6
-    assert "was not trained on these data" in str(answer["error"])
+    assert "does not fit these data" in str(answer["error"])
     assert not (place / "out").exists()
 
 

@@ -138,7 +138,7 @@ def test_the_training_data_pass_and_mixed_up_users_do_not(name: str) -> None:
     wrong = Interactions.read(FOLDER / "train.csv", users=mixed, items=foreign.item_ids)
     check = foreign.loss.check(foreign, wrong)
     assert not check.passed
-    with pytest.raises(IntegrityError, match=rf"{name}.pth was not trained on these data.*user \d+"):
+    with pytest.raises(IntegrityError, match=rf"{name}.pth does not fit these data.*user \d+"):
         check.require(foreign.path)
 
 

@@ -52,7 +52,7 @@ def test_is_checked_and_forgotten_in(tmp_path: Path) -> None:
     assert erasure.erased.converged
     assert not ADAPTER.read(tmp_path / "out.pt", WEIGHTED).users[4].any()
     wrong = WEIGHTED.model_copy(update={"missing_weight": 0.7})
-    with pytest.raises(IntegrityError, match=r"checkpoint.pt was not trained on these data"):
+    with pytest.raises(IntegrityError, match=r"checkpoint.pt does not fit these data"):
         forget_foreign(open_foreign(FOLDER / "checkpoint.pt", FOLDER / "train.csv", wrong), [4], tmp_path / "o.pt",
                        whole_users=True)  # fmt: skip
     with pytest.raises(InvalidInput, match=r"--loss, one of"):

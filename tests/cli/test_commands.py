@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
+from conftest import tree
 
 import alteraser as ae
 from alteraser.cli.main import COMMANDS
@@ -107,6 +108,32 @@ def test_chain_of_requests_whole_users_and_ids_as_text(run: Run) -> None:
     assert "'no such item' is a string, but the ids here are integers" in err
 
 
+def test_whole_items_by_a_file_of_items_alone_and_by_flag(run: Run, world: Path) -> None:
+    data = ae.Interactions.read(world / "data.csv", ae.load(world / "model").reading)
+    item = data.items.ids[3].as_py()
+    listeners = int(data.item_counts[3])
+    assert listeners
+    Path("items.csv").write_text(f"item_id\n{item}\n999\n")
+    Path("wide.csv").write_text(f"item_id,why\n{item},recalled\n999,\n")
+    for name, flag in (("items.csv", ""), ("wide.csv", " --whole-items")):
+        out = f"m-{name}"
+        code, answer, _ = run(
+            f"forget {{w}}/model {name} --data {{w}}/data.csv --out {out} --remaining r-{name}{flag} --json"
+        )
+        document = json.loads(answer)
+        assert code == 0
+        assert document["interactions_forgotten"] == listeners
+        assert document["unmatched"] == [{"item_id": 999}]
+        assert np.all(ae.load(out).factors.items[3] == 0)
+        assert item not in pacsv.read_csv(f"r-{name}")["item_id"].to_pylist()
+    before = tree(Path.cwd())
+    code, _, err = run("forget {w}/model wide.csv --data {w}/data.csv --out m")
+    assert code == 2
+    assert "pass --whole-items" in err
+    assert "--user-column" not in err  # no such option for a model of ours
+    assert tree(Path.cwd()) == before
+
+
 def test_data_already_purged_and_grown_data(run: Run, world: Path) -> None:
     assert run(FORGET + " --out a --remaining purged.csv -q")[0] == 0
     assert run("forget {w}/model {w}/forget.csv --data purged.csv --out b -q")[0] == 0
@@ -159,7 +186,7 @@ REFUSED: list[tuple[str, int, str]] = [
     ("train {w}/data.csv --regularization -1 --out m", 2, "regularization"),
     ("train {w}/data.csv --solver magic --out m", 2, "solver"),
     ("train {w}/data.csv --user-column usr --out m", 2, "usr"),
-    ("train {w}/data.csv --confidence rating+rating --out m", 2, "confidence 'rating+rating' is neither"),
+    ("train {w}/data.csv --confidence rating+rating --out m", 2, "confidence 'rating+rating' names two columns"),
     ("train {w}/data.csv --threshold 9 --out m", 2, "no interactions"),
     ("train {w}/data.csv --no-such-option --out m", 2, "--no-such-option"),
     ("no-such-command", 2, "no-such-command"),
@@ -180,7 +207,7 @@ REFUSED: list[tuple[str, int, str]] = [
     ("verify {w}/model --data {w}/nobody.csv", 6, "nobody.csv: 1 user(s) of the data are not in the model"),
     ("verify {w}/model --data {w}/forget.csv", 6, "forget --grown learns them along"),
     ("evaluate {w}/model --test {w}/data.csv --data {w}/data.csv", 2, "every test interaction is in the data as well"),
-    ("recommend {w}/model --user 3 -k 0", 2, "k=0"),
+    ("recommend {w}/model --user 3 -k 0", 2, "Invalid value for '--k'"),
     ("data fetch no-such-set", 3, "no-such-set"),
     ("data split {w}/data.csv --test 2 --out s", 2, "share between 0 and 1"),
     ("data split {w}/nobody.csv --out s", 2, "no user has enough interactions to hold out 20%"),
@@ -370,3 +397,53 @@ def test_public_names_exist_and_the_readme_lists_them() -> None:
     for name in ("Interactions", "ENMF", "Model", "forget", "AltEraser", "Retrain", "evaluate", "compare", "metrics"):
         assert name in ae.__all__
         assert f"`{name}`" in readme
+
+
+# ------------------------------------------------------------------ what is wrong with options is said first
+
+
+FILES = " nowhere.csv --data nowhere.csv --out o"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("forget broken" + FILES + " --method nope", "unknown method 'nope'; there are"),
+        ("forget broken" + FILES + " --solver nope", "unknown solver 'nope'; there are"),
+        ("forget broken" + FILES + " --method influence --memory 3", "--memory means nothing"),
+        ("forget broken" + FILES + " --tolerance -1", "--tolerance -1: expected a number from"),
+        ("forget broken" + FILES + " --alpha 3", "--alpha is for models of other libraries"),
+        ("forget broken" + FILES + " --whole-users --whole-items", "--whole-users contradicts"),
+        ("forget cut.npz" + FILES + " --format nope", "--format nope: unknown; there are"),
+        ("forget cut.npz" + FILES + " --format arrays --loss no", "--loss no: unknown; there"),
+        ("forget cut.npz" + FILES + " --format arrays", "name it with --loss, one of"),
+        ("forget cut.npz" + FILES + " --format arrays --loss svd", "with --regularization"),
+        ("forget cut.npz" + FILES + " --format implicit --loss bpr", "--loss bpr: cut.npz says"),
+        ("forget cut.npz" + FILES + " --format lightfm --alpha 2", "--alpha 2.0: cut.npz says"),
+        ("forget cut.npz" + FILES + " --tolerance -1", "--tolerance -1: expected a number"),
+        ("forget cut.npz" + FILES + " --rating ln(x)", "calls 'ln', and there are log, log1p"),
+        ("forget cut.npz" + FILES + " --duplicates all", "--duplicates: Input should be"),
+        ("forget cut.npz" + FILES + " --method retrain", "--method retrain means nothing to a model of another"),
+        ("inspect cut.npz --data nowhere.csv --format arrays --loss no", "--loss no: unknown; there are"),
+        ("inspect cut.npz --data nowhere.csv --format nope", "--format nope: unknown; there are"),
+        ("inspect cut.npz --data nowhere.csv --rating ln(x)", "calls 'ln'"),
+        ("train nowhere.csv --out o --solver nope", "unknown solver 'nope'"),
+        ("train nowhere.csv --out o --dtype half", "--dtype: Input should be"),
+        ("train nowhere.csv --out o --confidence ln(x)", "calls 'ln'"),
+        ("train nowhere.csv --out o --tolerance -1", "--tolerance: Input should be greater"),
+        ("verify broken --data nowhere.csv --prove-up-to -1", "Invalid value for '--prove-up-to'"),
+        ("compare broken broken --data nowhere.csv --p 2", "--p 2: expected a persistence between 0 and 1"),
+        ("recommend broken --user 1 --k 0", "Invalid value for '--k'"),
+        ("recommend broken --user 1 --all", "name users with --user ID, or ask for --all"),
+        ("recommend {w}/model --user nobody --data nowhere.csv", "users: 'nobody' is a string"),
+        ("evaluate {w}/model --test nowhere.csv --data nowhere.csv --users why.csv", "why.csv has no column"),
+        ("compare {w}/model {w}/model --data nowhere.csv --users why.csv", "why.csv has no column"),
+    ],
+)  # fmt: skip
+def test_an_error_about_options_comes_before_anything_is_read(run: Run, line: str, message: str) -> None:
+    Path("broken").mkdir()
+    Path("broken/model.json").write_text("{")
+    Path("cut.npz").write_bytes(b"PK\x03\x04" + bytes(40))
+    Path("why.csv").write_text("why\n1\n")
+    code, _, err = run(line)
+    assert (code, message in err) == (2, True), err

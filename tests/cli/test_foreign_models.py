@@ -95,6 +95,51 @@ def test_inspect_tells_what_is_there(run: Run, here: Path) -> None:
         assert words in " ".join(out.split())
 
 
+def test_the_list_of_other_files_ends_after_five_lines(run: Run, here: Path) -> None:
+    for number in range(9):
+        shutil.copyfile("als.npz", f"older-{number}.npz")
+    everything = {Path(each["path"]).name for each in json.loads(run("inspect als.npz --json")[1])["siblings"]}
+    assert len(everything) >= 12
+    for line in ("inspect als.npz", FORGET + " --out {}.npz"):
+        short, long = run(line.format("short"))[1], run(line.format("long") + " --verbose")[1]
+        assert short.count("also look at") == 5
+        assert "more files; --verbose lists them" in " ".join(short.split())
+        assert [name for name in everything if name not in "".join(long.split())] == []
+        assert "--verbose" not in long
+
+
+def test_factors_that_are_zero_are_said_to_be(run: Run, here: Path) -> None:
+    with np.load("als.npz") as loaded:
+        entries = dict(loaded)
+    np.savez("zero.npz", **entries | {name: entries[name] * 1e-6 for name in ("user_factors", "item_factors")})
+    code, _, err = run(FORGET.replace("als", "zero") + " --out new.npz")
+    assert code == 6
+    assert "zero.npz: the user and item factors are numerically zero: no score is further from 0 than" in err
+    assert "was not trained on these data" not in err
+    assert not Path("new.npz").exists()
+    code, out, _ = run("inspect zero.npz" + ON_DATA + " --json")
+    document = json.loads(out)
+    assert (code, document["numerically_zero"]) == (6, True)
+    assert "numerically zero" in document["self_check"]["hint"]
+    code, out, _ = run("inspect zero.npz")
+    assert code == 0
+    assert "The regularization outweighed the data, or training failed" in " ".join(out.split())
+    assert not json.loads(run("inspect als.npz --json")[1])["numerically_zero"]
+
+
+def test_rows_without_a_rating_are_counted(run: Run, here: Path) -> None:
+    with open("data.csv", "a") as file:
+        file.write("9,3,\n")
+    options = ON_DATA + " --threshold 1 --threshold-column plays"
+    code, out, _ = run("forget als.npz forget.csv" + options + " --out new.npz --remaining rest.csv --json")
+    document = json.loads(out)
+    assert (code, document["rows_without_rating"], document["interactions_before"]) == (0, 1, 261)
+    assert pacsv.read_csv("rest.csv").num_rows == 261  # the row without one is nobody's training data, and stays
+    code, out, _ = run("inspect als.npz" + options)
+    assert code == 0
+    assert "1 rows without a rating: they are not at least the threshold" in " ".join(out.split())
+
+
 def test_inspect_ends_with_6_where_the_data_are_not_the_models(run: Run, here: Path) -> None:
     code, out, _ = run("inspect als.npz --data data.csv --rows-are-ids --json")
     document = json.loads(out)
@@ -125,23 +170,27 @@ def test_inspect_knows_models_of_alteraser(run: Run) -> None:
         (FORGET + " --out new.npz --format spark-als", 2, "--format spark-als: unknown; there are"),
         (FORGET + " --out new.npz --loss bpr", 2, "--loss bpr: als.npz says which loss it minimized"),
         (FORGET + " --out new.npz --missing-weight 1", 2, "--missing-weight 1.0: als.npz says which loss"),
-        (FORGET.replace("plays", "stars") + " --out n.npz", 2, "Say which column it is with --rating, or rename"),
+        (FORGET.replace("plays", "stars") + " --out n.npz", 2, "Say which column it is with --rating NAME, or rename"),
         ("forget saves forget.csv --data data.csv --rating plays --out n.npz", 2, "saves is neither a model that"),
-        (FORGET + " --out new.npz --method retrain", 2, "--method means nothing to als.npz, a model of another"),
+        (FORGET + " --out new.npz --method retrain", 2, "--method retrain means nothing to a model of another library"),
         (FORGET + " --out new.npz --grown", 2, "--grown means nothing to als.npz"),
         (FORGET + " --out new.npz --duplicates most", 2, "--duplicates: Input should be 'refuse'"),
         (FORGET, 2, "--out is missing"),
         (FORGET + " --out data.csv", 4, "data.csv exists already"),
         ("forget als.npz forget.csv --data data.csv --out n.npz", 2, "--users-map, or --rows-are-ids"),
-        ("forget als.npz forget.csv --data data.csv --rows-are-ids --out n.npz", 6, "was not trained on these data"),
+        ("forget als.npz forget.csv --data data.csv --rows-are-ids --out n.npz", 6, "does not fit these data"),
         ("forget none.npz forget.csv --data data.csv --rows-are-ids --out n.npz", 3, "there is no model at none.npz"),
         ("forget none.npz forget.csv --data data.csv --format implicit --out n.npz", 3, "there is no model at"),
         ("forget data.csv forget.csv --data data.csv --out n.npz", 2, "data.csv is neither a model that alteraser"),
         ("forget data.csv forget.csv --data data.csv --format implicit --out n.npz", 6, "damaged or no .npz file"),
-        (FORGET.replace("plays", "1+plays") + " --out n.npz", 2, "--rating: rating '1+plays' is neither a column nor"),
+        (FORGET.replace("plays", "1+*plays") + " --out n.npz", 2, "--rating: rating '1+*plays' is neither"),
         ("forget {w}/model {w}/forget.csv --data {w}/data.csv --out n --alpha 1", 2, "--alpha is for models of other"),
         ("forget {w}/model {w}/forget.csv --data {w}/data.csv --out n --scrub", 2, "--scrub is for models of other"),
         (FORGET.replace("forget.csv", "named.csv") + " --out n.npz", 2, "named.csv: user_id: 'ann' is a string"),
+        (FORGET.replace("plays", "play") + " --out n.npz", 2, "Say which column it is with --rating plays, or rename"),
+        (FORGET.replace("plays", "sum(plays)") + " --duplicates last --out n.npz", 2, "contradicts --duplicates last"),
+        (FORGET + " --users-map forget.csv --out n.npz", 2, "--rows-are-ids contradicts --users-map"),
+        (FORGET + " --whole-users --whole-items --out n.npz", 2, "--whole-users contradicts --whole-items"),
         ("recommend als.npz --all", 6, "only forget and inspect take models of other libraries"),
         ("inspect {w}/model --rating plays", 2, "--rating is for models of other libraries"),
     ],

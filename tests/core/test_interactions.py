@@ -79,6 +79,20 @@ def test_whole_users_go_with_everything(pairs: Pairs, users: list[int]) -> None:
     assert removal.unmatched["user_id"].to_pylist() == [u for u in users if u not in present]
 
 
+@given(PAIRS, st.lists(st.integers(0, 12), min_size=1, max_size=5))
+def test_whole_items_go_with_everything(pairs: Pairs, items: list[int]) -> None:
+    data = Interactions.from_pairs(pairs)
+    for named in (items, pa.table({"item_id": items, "why": items})):
+        removal = data.remove(named, whole_items=True)
+        assert pairs_of(removal.remaining) == {(u, v) for u, v in pairs if v not in items}
+        present = {v for _, v in pairs}
+        assert removal.unmatched["item_id"].to_pylist() == [v for v in items if v not in present]
+    with pytest.raises(InvalidInput, match="contradict each other"):
+        data.remove(items, whole_items=True, whole_users=True)
+    with pytest.raises(InvalidInput, match="no column 'item_id'"):
+        data.remove(pa.table({"user_id": items}), whole_items=True)
+
+
 @given(PAIRS, PAIRS)
 def test_adding_is_union_and_keeps_rows(pairs: Pairs, more: Pairs) -> None:
     data = Interactions.from_pairs(pairs)

@@ -61,9 +61,27 @@ def test_whole_users_by_flag(tmp_path):
     assert read_forget_table(put(tmp_path, "g.csv", "user_id,why\n7,x\n"), whole_users=True).items is None
 
 
+def test_whole_items_by_their_column_alone_or_by_flag(tmp_path):
+    table = read_forget_table(put(tmp_path, "f.csv", "item_id\nb\na\nb\n"))
+    assert (table.users, table.items.to_pylist(), table.rows) == (None, ["b", "a"], 3)
+    assert table.whole_items
+    assert not table.whole_users
+    path = put(tmp_path, "g.csv", "user_id,item_id\n7,b\n,a\n7,b\n")
+    assert read_forget_table(path, whole_items=True).items.to_pylist() == ["b", "a"]
+    assert read_forget_table(put(tmp_path, "h.csv", "item_id,why\n7,x\n"), whole_items=True).users is None
+    with pytest.raises(InvalidInput, match="contradict"):
+        read_forget_table(path, whole_items=True, whole_users=True)
+    with pytest.raises(InvalidInput, match="no column 'item_id'"):
+        read_forget_table(put(tmp_path, "u.csv", "user_id\n7\n"), whole_items=True)
+    with pytest.raises(InvalidInput, match="no column 'user_id'"):
+        read_forget_table(tmp_path / "f.csv", whole_users=True)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("item_id,why\n1,a\n", r"no column 'user_id'.*pass --whole-items"),
+        ("itemid\n1\n", r"no column 'user_id'"),
         ("user_id,itemid\n1,a\n", r"no column 'item_id'.*Did you mean 'itemid'\?.*pass --whole-users"),
         ("user_id,why\n1,a\n", r"no column 'item_id'.*pass --whole-users"),
         ("user_id,item_id\n1,a\n2,\n", r"f.csv, line 3, column 'item_id': the id is empty"),

@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alteraser.errors import IntegrityError, InvalidInput, NotFound, ResourceLimit
+from alteraser.interactions import Interactions
 from alteraser.readers import FORMATS, ReadingOptions, read_table
 from alteraser.readers import _source as source_module
 from alteraser.readers import parquet as parquet_module
@@ -137,7 +138,7 @@ def test_the_dictionary_shrinks_with_the_threshold(tmp_path):
 def test_a_rating_is_ignored_unless_asked_for(tmp_path):
     path = put(tmp_path, "r.csv", "user_id,item_id,rating\n1,a,\n1,b,nonsense\n")
     assert read_table(path).column_names == ["user_id", "item_id"]
-    with pytest.raises(InvalidInput, match="line 2, column 'rating': '' is not a number"):
+    with pytest.raises(InvalidInput, match="line 3, column 'rating': 'nonsense' is not a number"):
         read_table(path, ReadingOptions(threshold=3))
 
 
@@ -483,9 +484,27 @@ def test_bad_confidences_name_row_and_value(tmp_path, value):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
 def test_bad_targets_and_thresholds(value):
     table = pa.table({"user_id": [1, 2], "item_id": [1, 2], "rating": [1.0, value]})
-    for options in (ReadingOptions(target="rating"), ReadingOptions(threshold=0)):
+    with pytest.raises(InvalidInput, match=r"the table, row 2, column 'rating': .*remove the row"):
+        read_table(table, ReadingOptions(target="rating"))
+    if value == float("inf"):
         with pytest.raises(InvalidInput, match=r"the table, row 2, column 'rating': .*remove the row"):
-            read_table(table, options)
+            read_table(table, ReadingOptions(threshold=0))
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), ""])
+def test_what_is_missing_is_not_at_least_the_threshold(missing):
+    values = ["5", missing, "4", "1", missing] if missing == "" else [5.0, missing, 4.0, 1.0, missing]
+    table = pa.table({"user_id": [1, 2, 3, 4, 5], "item_id": list("abcde"), "rating": values})
+    for options in (ReadingOptions(threshold=4), ReadingOptions(threshold=4, target="rating")):
+        found = read_table(table, options)
+        assert (found["user_id"].to_pylist(), found["item_id"].to_pylist()) == ([1, 3], ["a", "c"])
+        assert Interactions.read(table, options).unrated == 2
+    assert Interactions.read(table.slice(2, 2), ReadingOptions(threshold=4)).unrated == 0
+    bad = table.set_column(2, "rating", [["5", None, "4", "many", ""]])
+    with pytest.raises(InvalidInput, match="row 4, column 'rating': 'many' is not a number"):
+        read_table(bad, ReadingOptions(threshold=4))
+    with pytest.raises(InvalidInput, match="row 2, column 'rating'"):  # without a threshold a number has to be there
+        read_table(table, ReadingOptions(target="rating"))
 
 
 def test_rows_below_the_threshold_need_no_confidence():
@@ -535,10 +554,15 @@ def test_missing_value_columns_are_named():
         (ReadingOptions(threshold=1), "--threshold-column ratings"),
         (ReadingOptions(confidence="1 + 2 * rating"), "--confidence ratings"),
         (ReadingOptions(target="rating"), "--target ratings"),
-        (ReadingOptions(timestamp_column="rating"), "--timestamp-column ratings"),
+        (ReadingOptions(timestamp_column="rating"), "Did you mean 'ratings'. Rename the column"),
     ]:
         with pytest.raises(InvalidInput, match=rf"the table has no column 'rating'.*{flag}"):
             read_table(table, options)
+    names = {"target": "--rating", "threshold_column": None}
+    with pytest.raises(InvalidInput, match="--rating ratings, or rename"):
+        read_table(table, ReadingOptions(target="rating"), names=names)
+    with pytest.raises(InvalidInput, match=r"Did you mean 'ratings'\? Rename the column"):
+        read_table(table, ReadingOptions(threshold=1), names=names)
 
 
 # ---------------------------------------------------------------- what may be opened
@@ -647,7 +671,9 @@ def test_options_survive_json(options):
     ("fields", "message"),
     [
         ({"user_column": "a", "item_column": "a"}, "Name two different columns"),
-        ({"confidence": "1 + x * y"}, "neither a column nor a rule.*Write for example"),
+        ({"confidence": "1 + x * y"}, "names two columns, x and y"),
+        ({"confidence": "1 + x *"}, "neither a column nor a rule.*Write for example"),
+        ({"confidence": "bm25(x)"}, "statistic of all data .bm25., which is for models of other libraries"),
         ({"confidence": " "}, "neither a column nor a rule"),
         ({"threshold": float("nan")}, "finite"),
         ({"duplicates": "maybe"}, "duplicates"),

@@ -31,6 +31,7 @@ ADAPTERS: dict[str, str] = {
     "arrays": "alteraser.adapters.arrays",
     "cornac": "alteraser.adapters.cornac",
     "implicit": "alteraser.adapters.implicit",
+    "keras": "alteraser.adapters.keras",
     "lightfm": "alteraser.adapters.lightfm",
     "recbole": "alteraser.adapters.recbole",
     "spark": "alteraser.adapters.spark",
@@ -65,6 +66,11 @@ def find(path: Path, name: str | None = None) -> Adapter:
             f"{path} could be {' or '.join(each.name for each in known)}: say which it is with --format",
             path=str(path),
         )
+    from alteraser.adapters.elsewhere import known as known_elsewhere
+
+    words = known_elsewhere(path)
+    if words is not None:
+        raise InvalidInput(words, path=str(path))
     raise InvalidInput(
         f"{path} is neither a model that alteraser train wrote nor one of {', '.join(ADAPTERS)}. Check the path, or "
         "name its --format to hear what is missing",

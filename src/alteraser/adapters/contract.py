@@ -31,6 +31,8 @@ Method = Literal["replay", "local", "converge", "rows"]
 """What was done: the same training on what remains; the deletion's effect alone; on to an optimum for what remains; or
 no more than the rows of the deletion (what is erased is absent, its effect on others is not)."""
 
+Level = Literal["A", "L", "D"]
+
 CONTAINER = "the container"
 NONE = np.empty(0, np.int64)
 
@@ -92,6 +94,8 @@ class Foreign:
     item_ids: IdMap | None = None
     ids_from: str | None = None
     """``CONTAINER`` or, in words, where else the maps came from."""
+    trainer: Trainer | None = None
+    """The training run, where the container tells enough of it to repeat it."""
     holds: tuple[Holding, ...] = ()
     """What else in the container carries data."""
     state: Any = None
@@ -155,6 +159,8 @@ class Task:
     """0: every processor this process may use."""
     seed: int = 0
     """For losses whose negatives are drawn."""
+    reweighted: bool = False
+    """r of the remaining interactions differs between ``before`` and ``after``: a statistic of the data, as in bm25."""
     on_pass: OnPass | None = None
 
 
@@ -192,6 +198,15 @@ class Erased:
     """L_{D_r}(Θ_u)"""
     trace: tuple[PassRecord, ...] = ()
 
+    @property
+    def level(self) -> Level | None:
+        """What may be said of it; None where only a residual was measured (on the way to an optimum)."""
+        if self.method == "replay":
+            return "A"
+        if not self.converged or self.method == "rows":
+            return "D"
+        return "L" if self.method == "local" else None
+
 
 class Loss(Protocol):
     """What a trainer minimized: a value object; it is printed by ``inspect``."""
@@ -206,6 +221,11 @@ class Loss(Protocol):
         """One line: the loss, with its hyper-parameters as numbers."""
         ...
 
+    @property
+    def ranks(self) -> bool:
+        """True when scores rank items as the inner products of the embeddings, plus item biases, do."""
+        ...
+
     def check(self, foreign: Foreign, data: Interactions, *, threads: int = 0) -> SelfCheck:
         """Did these factors come from ``data`` (``target`` is r) by minimizing this loss? Never raises for a no."""
         ...
@@ -217,12 +237,41 @@ class Loss(Protocol):
         """
         ...
 
+    def rests(self, task: Task) -> bool:
+        """Is the original at rest: has training left so little that going on to an optimum is no other training?"""
+        ...
+
     def local(self, task: Task) -> Erased:
         """The original with the deletion's effect, what training had left of its gradient as it was.
 
         ``method`` of the answer is ``local``, or ``rows`` where no way beyond the rows of the deletion brings a model
         nearer to its retrain. Raises as ``forget`` does.
         """
+        ...
+
+
+class Trainer(Protocol):
+    """The training run that made a model: everything but the data. It is run again by our kernels."""
+
+    @property
+    def words(self) -> str:
+        """For people: ``15 iterations of 3 conjugate-gradient steps from seed 42``."""
+        ...
+
+    @property
+    def passes(self) -> int:
+        """How many there are in the run."""
+        ...
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """Ways to take its sums, the quickest first. All compute the same but for rounding."""
+        ...
+
+    def run(
+        self, way: str, data: Interactions, *, threads: int = 0, on_pass: OnPass | None = None
+    ) -> tuple[Array, Array]:
+        """The users' and items' embeddings of the same training on ``data`` (``target`` is r), (m, d) and (n, d)."""
         ...
 
 

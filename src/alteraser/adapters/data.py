@@ -1,17 +1,23 @@
 """The interactions a foreign model was trained on, in its rows.
 
 r, the entry of the matrix that the library was given, comes from ``--rating``: a column, or a rule such as
-``1 + 40 * plays`` for callers who weighted before they fitted. Without it r is 1 for every row, and a rating column is
-ignored, as everywhere. ``--threshold`` drops rows first; ``--duplicates sum`` adds the r of repeated pairs, which is
-what building a sparse matrix from them does.
+``1 + 40 * log1p(plays)`` or ``bm25(plays)`` for callers who weighted before they fitted (``readers._rules`` has the
+grammar). Without it r is 1 for every row, and a rating column is ignored, as everywhere. ``--threshold`` drops rows
+first; ``--duplicates sum`` adds the r of repeated pairs, which is what building a sparse matrix from them does.
+
+A weight such as bm25's is a statistic of all data, so the r of D_r are not the r of D_a with some left out: a retrain
+would have weighed what remains anew, and what it weighed would not have counted the forgotten. Forgetting does the same
+(``reweighted``), and the change of everybody's weights is part of what the deletion changes.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from alteraser.adapters.contract import Foreign
@@ -23,43 +29,99 @@ from alteraser.interactions import Interactions, naming
 from alteraser.readers import ReadingOptions
 
 
+@dataclass(frozen=True, eq=False)
+class Weighted(Interactions):
+    """Interactions whose r are a statistic of all of them: a parent that remembers what they were made from."""
+
+    summed: npt.NDArray[np.float64] | None = None
+    """(|D|,) what the statistic was taken of."""
+
+
 def reading_of(options: ForeignOptions) -> ReadingOptions:
     """How DATA is read: the columns of ``options.reading``, with r in place of confidence and target."""
-    from alteraser.readers._options import confidence_rule
+    from alteraser.readers._options import rating_rule
 
-    column = None if options.rating is None else confidence_rule(options.rating).column
-    return options.reading.model_copy(update={"confidence": None, "target": column, "timestamp_column": None})
+    rule = None if options.rating is None else rating_rule(options.rating)
+    return options.reading.model_copy(
+        update={
+            "confidence": None, "target": None if rule is None else rule.column, "timestamp_column": None,
+            "duplicates": "sum" if rule is not None and rule.sums else options.reading.duplicates,
+        }
+    )  # fmt: skip
 
 
 def read_interactions(source: Path | pa.Table, foreign: Foreign, options: ForeignOptions) -> Interactions:
     """DATA in the rows of ``foreign``, whose maps are resolved; r is the ``target``.
 
-    Raises IntegrityError for an id that the model does not know, InvalidInput for ids that are no rows where they are
-    said to be, and what ``read_table`` raises.
+    Where r is a statistic of the data they are ``Weighted``, for ``reweighted``. Raises IntegrityError for an id that
+    the model does not know, InvalidInput for ids that are no rows where they are said to be, and what ``read_table``
+    raises.
     """
     from alteraser.readers import read_table
-    from alteraser.readers._options import confidence_rule
+    from alteraser.readers._options import rating_rule
 
-    try:
-        table = read_table(source, reading_of(options))
-    except InvalidInput as cause:  # the reader knows r as the target
-        raise InvalidInput(cause.message.replace("--target NAME", "--rating"), **cause.details) from cause
+    reading = reading_of(options)
+    table = read_table(source, reading, names={"target": "--rating"})
     assert foreign.user_ids is not None
     assert foreign.item_ids is not None
     for side, ids in (("user", foreign.user_ids), ("item", foreign.item_ids)):
         _require_known(table[f"{side}_id"], ids, side, foreign, str(source) if isinstance(source, Path) else "the data")
     columns = {name: table[name] for name in ("user_id", "item_id")}
     if options.rating is not None:
-        rule = confidence_rule(options.rating)
-        r = rule.intercept + rule.slope * table["target"].to_numpy()
-        if not np.all(np.isfinite(r)):
-            raise InvalidInput(f"--rating {options.rating!r}: gives numbers that are not finite")
+        rule = rating_rule(options.rating)
+        found = np.full(table.num_rows, rule.constant) if rule.column is None else table["target"].to_numpy()
+        r = rule.rows(found)
+        _require_finite(options.rating, r, found, columns)
         columns["confidence"] = pa.array(r)  # the policy for duplicates adds this column's values
     with naming(source):
         data = Interactions.from_table(
-            pa.table(columns), duplicates=options.reading.duplicates, users=foreign.user_ids, items=foreign.item_ids
+            pa.table(columns).replace_schema_metadata(table.schema.metadata), duplicates=reading.duplicates,
+            users=foreign.user_ids, items=foreign.item_ids,
+        )  # fmt: skip
+    if options.rating is None:
+        return replace(data, confidence=None, target=data.confidence)
+    summed = np.ones(len(data)) if data.confidence is None else data.confidence
+    return _with_entries(options.rating, data, summed)
+
+
+def reweighted(options: ForeignOptions, before: Interactions, remaining: Interactions) -> Interactions:
+    """D_r with the r that ``--rating`` gives on D_r alone; ``before`` is D_a as ``read_interactions`` returned it.
+
+    The same interactions, in the same rows, and of the same shape: the number of documents counts the rows of the
+    model, which never change. Where r of an interaction does not depend on others, ``remaining`` as it is.
+
+    Raises InvalidInput where a weight on what remains is no finite number.
+    """
+    if not isinstance(before, Weighted) or before.summed is None or options.rating is None:
+        return remaining
+    places = before.locate(remaining.user_rows, remaining.indices.astype(np.int64))
+    return _with_entries(options.rating, remaining, before.summed[places])
+
+
+def _with_entries(rating: str, data: Interactions, summed: npt.NDArray[np.float64]) -> Interactions:
+    """``data`` with r as its target, from what its rows add up to."""
+    from alteraser.readers._options import rating_rule
+    from alteraser.readers._rules import Matrix
+
+    rule = rating_rule(rating)
+    r = rule.entries(summed, Matrix(data.user_rows, data.indices.astype(np.int64), data.shape))
+    _require_finite(rating, r, summed, {"user_id": data.users.ids_of(data.user_rows) if len(data) else [],
+                                        "item_id": data.items.ids_of(data.indices) if len(data) else []})  # fmt: skip
+    settled: dict[str, Any] = {field.name: getattr(data, field.name) for field in fields(Interactions)}
+    settled |= {"confidence": None, "target": None if np.all(r == 1.0) else r}
+    return Weighted(**settled, summed=summed) if rule.statistic else Interactions(**settled)
+
+
+def _require_finite(rating: str, r: Any, found: Any, ids: Any) -> None:
+    """InvalidInput naming the first interaction whose r is no finite number."""
+    bad = ~np.isfinite(r)
+    if bad.any():
+        at = int(bad.argmax())
+        raise InvalidInput(
+            f"--rating {rating!r}: gives numbers that are not finite, the first from {float(found[at]):g} for user "
+            f"{ids['user_id'][at].as_py()!r} and item {ids['item_id'][at].as_py()!r} ({int(bad.sum()):,} in all). Drop "
+            "such rows with --threshold, or take another rule (log1p where there are zeros)"
         )
-    return replace(data, confidence=None, target=data.confidence)
 
 
 def _require_known(values: pa.ChunkedArray, ids: IdMap, side: str, foreign: Foreign, source: str) -> None:

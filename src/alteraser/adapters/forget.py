@@ -14,12 +14,15 @@ import numpy as np
 import pyarrow as pa
 
 from alteraser.adapters import find
+from alteraser.adapters.choose import Choice, Lists, erase, known_method, lists_between
 from alteraser.adapters.contract import Adapter, Changed, Erased, Foreign, Rows, Sibling, Task
-from alteraser.adapters.data import read_interactions
+from alteraser.adapters.data import Weighted, read_interactions, reweighted
 from alteraser.adapters.idmaps import map_files, resolved
+from alteraser.adapters.indexes import search_indexes
 from alteraser.adapters.mapped import changed_rows
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.selfcheck import SelfCheck
+from alteraser.adapters.zeros import refuse_zero
 from alteraser.erasers.driver import OnPass
 from alteraser.errors import AltEraserError
 from alteraser.files import check_output
@@ -46,17 +49,23 @@ class ForeignErasure:
 
     foreign: Foreign
     """The original"""
+    data: Interactions
+    """What it was trained on."""
     out: Path
     check: SelfCheck
     """Of the original on its data"""
     erased: Erased
     changed: Changed
     removal: Removal
+    choice: Choice
+    """Which way was taken, and why"""
+    lists: Lists | None
+    """How lists of users who asked for nothing changed; None for kinds whose scores are no inner products."""
     siblings: tuple[Sibling, ...]
     """Other files that may still hold the erased data; the scrubbed ones are left out."""
     scrubbed: tuple[Path, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
-    """read, check, solve, write"""
+    """check, solve, compare, write"""
 
 
 def open_foreign(
@@ -70,12 +79,12 @@ def open_foreign(
     return Opened(adapter, foreign, data, options, source if isinstance(source, Path) else None)
 
 
-def matched(opened: Opened, forget_set: Any, *, whole_users: bool = False) -> Removal:
+def matched(opened: Opened, forget_set: Any, *, whole_users: bool = False, whole_items: bool = False) -> Removal:
     """What forgetting ``forget_set`` would remove. NotFound where nothing of it is in the data."""
-    removal = opened.data.remove(forget_set, whole_users=whole_users)
+    removal = opened.data.remove(forget_set, whole_users=whole_users, whole_items=whole_items)
     if not len(removal.removed):
         raise nothing_to_forget(removal.unmatched)
-    return removal
+    return replace(removal, remaining=reweighted(opened.options, opened.data, removal.remaining))
 
 
 def forget_foreign(
@@ -83,8 +92,10 @@ def forget_foreign(
     forget_set: Any,
     out: Path,
     *,
+    method: str = "auto",
     whole_users: bool = False,
-    tolerance: float = 1e-2,
+    whole_items: bool = False,
+    tolerance: float | None = None,
     max_passes: int = 200,
     unchecked: bool = False,
     scrub: bool = False,
@@ -92,15 +103,20 @@ def forget_foreign(
     threads: int = 0,
     on_pass: OnPass | None = None,
     phase: Phase | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> ForeignErasure:
     """Make a foreign model forget ``forget_set`` and write it to ``out``, in its own format.
 
     Args:
         opened: the model and the data it was trained on, from ``open_foreign``; files stay as they are.
-        forget_set: (user, item) pairs, a table with user_id and item_id; with ``whole_users`` user ids.
+        forget_set: (user, item) pairs, a table with user_id and item_id; with ``whole_users`` user ids,
+            with ``whole_items`` item ids.
         out: the new file or folder; OutputExists where there is one.
+        method: ``auto``, ``replay``, ``local`` or ``converge``, see ``alteraser.adapters.choose``.
         whole_users: forget everything of the users in ``forget_set``.
-        tolerance: share of the deletion's push that may stay, as in ``AltEraser``.
+        whole_items: forget everything of the items in ``forget_set``.
+        tolerance: share of the deletion's push that may stay; None: 0.01 on the way to an optimum, 0.3 for the effect
+            of the deletion alone.
         max_passes: cap on passes.
         unchecked: go on where the self-check fails.
         scrub: rewrite sibling files that are known, in place.
@@ -108,23 +124,30 @@ def forget_foreign(
         threads: workers; 0 for every processor this process may use.
         on_pass: called with a ``PassRecord`` after each pass.
         phase: wraps the parts of the work called check, solve and write, for progress.
+        warn: told in words what should be known before it is done.
 
     Raises:
         IntegrityError: the self-check failed; NotFound: nothing to forget; NumericFailure: a row has no solution.
     """
+    asked = known_method(method)
     check_output(out)
     foreign, data = opened.foreign, opened.data
-    removal = matched(opened, forget_set, whole_users=whole_users)
+    removal = matched(opened, forget_set, whole_users=whole_users, whole_items=whole_items)
     seconds: dict[str, float] = {}
     with _timed("check", phase, seconds):
         check = foreign.loss.check(foreign, data, threads=threads)
-        if not unchecked:
+        if not unchecked and not check.passed:
+            refuse_zero(foreign)
             check.require(foreign.path)
     with _timed("solve", phase, seconds):
-        erased = foreign.loss.forget(
-            Task(foreign, data, removal.remaining, removal.removed, tolerance, max_passes, threads, seed, on_pass)
-        )
+        task = Task(
+            foreign, data, removal.remaining, removal.removed, max_passes=max_passes, threads=threads, seed=seed,
+            reweighted=isinstance(data, Weighted), on_pass=on_pass,
+        )  # fmt: skip
+        erased, choice = erase(asked, task, tolerance, warn or (lambda words: None))
         changed = difference(foreign, erased, removal)
+    with _timed("compare", phase, seconds):
+        lists = lists_between(foreign, erased, removal.remaining, removal.removed) if foreign.loss.ranks else None
     with _timed("write", phase, seconds):
         opened.adapter.write(foreign, changed, out)
         scrubbed: list[Path] = []
@@ -143,7 +166,9 @@ def forget_foreign(
             if not scrubbed:  # no output; but a file that was scrubbed belongs to the new model, which then stays
                 _take_back(out)
             raise
-    return ForeignErasure(foreign, out, check, erased, changed, removal, tuple(siblings), tuple(scrubbed), seconds)
+    return ForeignErasure(
+        foreign, data, out, check, erased, changed, removal, choice, lists, tuple(siblings), tuple(scrubbed), seconds
+    )
 
 
 def difference(foreign: Foreign, erased: Erased, removal: Removal) -> Changed:
@@ -176,6 +201,7 @@ def found_siblings(opened: Opened, out: Path | None = None) -> tuple[Sibling, ..
     found = list(map_files(opened.options))
     if opened.source is not None:
         found.append(Sibling(opened.source, "the interactions", "--remaining writes them without what was forgotten"))
+    found.extend(search_indexes(opened.foreign.path))
     found.extend(opened.adapter.siblings(opened.foreign.path))
     best: dict[Path, Sibling] = {}
     for sibling in found:

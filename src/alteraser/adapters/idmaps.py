@@ -6,7 +6,6 @@ row to somebody else.
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from alteraser.adapters import _map_files
 from alteraser.adapters.contract import CONTAINER, Changed, Foreign, Sibling
 from alteraser.adapters.options import ForeignOptions
 from alteraser.errors import InvalidInput, NotFound
@@ -35,8 +35,6 @@ def resolved(foreign: Foreign, options: ForeignOptions) -> Foreign:
             f"{foreign.path} has its own id maps; leave --users-map, --items-map and --rows-are-ids out",
             path=str(foreign.path),
         )
-    if any(given) and options.rows_are_ids:
-        raise InvalidInput("--rows-are-ids contradicts --users-map and --items-map: give one or the other")
     maps: list[IdMap] = []
     for side, ids, file, size in zip(("user", "item"), found, given, foreign.shape[:2], strict=True):
         if ids is None and file is not None:
@@ -55,14 +53,13 @@ def resolved(foreign: Foreign, options: ForeignOptions) -> Foreign:
 
 
 def read_id_map(path: Path, side: str, size: int) -> IdMap:
-    """The map of one side from a table (``row`` and an id column, or ids alone in row order) or a JSON file.
+    """The map of one side from a table, JSON or ``.npy``, in any of the forms of ``_map_files``.
 
-    JSON is a list in row order, null for a row without an id, or an object of id → row. Raises InvalidInput where it
-    does not fit ``size`` rows.
+    Raises InvalidInput where it does not fit ``size`` rows, and as ``_map_files.read``.
     """
     if not path.exists():
         raise NotFound(f"--{side}s-map {path} does not exist; check the path", path=str(path))
-    ids, rows, complete = _from_json(path) if path.suffix.lower() == ".json" else _from_table(path, side)
+    ids, rows, complete = _map_files.read(path, side, size)
     if complete and len(rows) != size:
         raise InvalidInput(
             f"--{side}s-map {path} has {len(rows):,} ids, the model {size:,} {side} rows: it is not this model's map",
@@ -76,9 +73,9 @@ def read_id_map(path: Path, side: str, size: int) -> IdMap:
             path=str(path),
         )
     array = as_id_array(ids, f"{path}")
-    for what, distinct in (("row", len(np.unique(rows))), ("id", len(array.unique()))):
+    for what, distinct in (("a row", len(np.unique(rows))), ("an id", len(array.unique()))):
         if distinct != len(rows):
-            raise InvalidInput(f"--{side}s-map {path} has a {what} twice; a map has each once", path=str(path))
+            raise InvalidInput(f"--{side}s-map {path} has {what} twice; a map has each once", path=str(path))
     order = np.argsort(rows)
     return IdMap(array.take(pa.array(order)), rows[order], size)
 
@@ -88,7 +85,7 @@ def map_files(options: ForeignOptions) -> tuple[Sibling, ...]:
     if options.users_map is None:
         return ()
     path = options.users_map
-    known = path.suffix.lower() in (".json", ".parquet", ".csv", ".tsv")
+    known = _map_files.writable(path)
     advice = "" if known else "take the erased users' ids out, and leave every other row where it is"
     return (Sibling(path, "the map of user ids", advice, scrub_map(path) if known else None),)
 
@@ -101,69 +98,6 @@ def scrub_map(path: Path) -> Any:
         left = foreign.user_ids.without(changed.erased_users)
         if len(left) == len(foreign.user_ids):
             return
-        if path.suffix.lower() == ".json":
-            replace_file(path, _to_json(path, left))
-        else:
-            replace_file(path, _to_table(path, left))
+        replace_file(path, _map_files.write(path, left))
 
     return scrub
-
-
-def _from_json(path: Path) -> tuple[Any, Any, bool]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as cause:
-        raise InvalidInput(f"{path} is not JSON ({cause})", path=str(path)) from cause
-    if isinstance(found, list):
-        named = [(row, name) for row, name in enumerate(found) if name is not None]
-        if not named:
-            raise InvalidInput(f"{path} names no row", path=str(path))
-        if len(named) == len(found):
-            return found, np.arange(len(found)), True
-        return [name for _, name in named], np.array([row for row, _ in named]), False
-    if isinstance(found, dict) and all(isinstance(row, int) and not isinstance(row, bool) for row in found.values()):
-        return list(found), np.array(list(found.values()), np.int64), False
-    raise InvalidInput(
-        f'{path}: expected a list of ids in row order, or an object of id → row, such as {{"ann": 0}}', path=str(path)
-    )
-
-
-def _from_table(path: Path, side: str) -> tuple[Any, Any, bool]:
-    from alteraser.readers import ReadingOptions, read_rows
-
-    table = read_rows(path, ReadingOptions())
-    names = [name for name in table.column_names if name != "row"]
-    name = f"{side}_id" if f"{side}_id" in names else names[0] if len(names) == 1 else None
-    if name is None:
-        raise InvalidInput(
-            f"{path} has the columns {', '.join(table.column_names)}: expected row and {side}_id, or the ids alone in "
-            "row order",
-            path=str(path),
-        )
-    if "row" not in table.column_names:
-        return table[name], np.arange(table.num_rows), True
-    if not pa.types.is_integer(table["row"].type) or table["row"].null_count:
-        raise InvalidInput(f"{path}: column row must hold whole numbers from 0", path=str(path))
-    return table[name], table["row"].to_numpy().astype(np.int64), False
-
-
-def _to_json(path: Path, left: IdMap) -> bytes:
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if isinstance(found, list):
-        kept = set(left.rows.tolist())
-        document: Any = [name if row in kept else None for row, name in enumerate(found)]
-    else:
-        kept = set(left.rows.tolist())
-        document = {name: row for name, row in found.items() if row in kept}
-    return (json.dumps(document, ensure_ascii=False) + "\n").encode("utf-8")
-
-
-def _to_table(path: Path, left: IdMap) -> bytes:
-    import tempfile
-
-    from alteraser.readers import write_rows
-
-    table = pa.table({"row": pa.array(left.rows), "user_id": left.ids})
-    with tempfile.TemporaryDirectory() as folder:
-        write_rows(table, Path(folder) / path.name)
-        return (Path(folder) / path.name).read_bytes()

@@ -1,4 +1,4 @@
-"""implicit's ``.npz`` files (``model.save``): ALS, BPR and logistic MF; CPU and GPU models save alike.
+"""implicit's ``.npz`` files (``model.save``) and pickled models: ALS, BPR and logistic MF; CPU and GPU models alike.
 
     ALS   user_factors (m, d), item_factors (n, d)                 c = α r on observed cells, 1 elsewhere, plain λ
     BPR   (m, d + 1), (n, d + 1)   a user's last column is 1, an item's is its bias
@@ -17,9 +17,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alteraser.adapters import npz
+from alteraser.adapters import _implicit_pickled, npz
+from alteraser.adapters._pickle import protocol_of
+from alteraser.adapters._pickled import first_bytes
 from alteraser.adapters.als import ALS
-from alteraser.adapters.contract import Changed, Foreign, Loss, Sibling, settled
+from alteraser.adapters.contract import Changed, Foreign, Holding, Loss, Sibling, settled
+from alteraser.adapters.implicit_trainer import TINY, ImplicitTrainer
 from alteraser.adapters.mapped import check_finite, release
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.siblings import neighbors
@@ -40,19 +43,24 @@ class Implicit:
     name = "implicit"
 
     def recognizes(self, path: Path) -> bool:
-        """A zip archive of both factor arrays, or of implicit's neighborhood models."""
+        """A zip archive of both factor arrays, or of implicit's neighborhood models; or a pickle of a model."""
+        if _implicit_pickled.recognizes(path):
+            return True
         if npz.is_npz(path, USERS, ITEMS):
             return any(npz.is_npz(path, name) for name in ("use_cg", "verify_negative_samples", "neg_prop"))
         return npz.is_npz(path, "data", "indices", "indptr", "shape", "K")
 
     def read(self, path: Path, options: ForeignOptions) -> Foreign:
         """See ``Adapter.read``."""
-        archive = npz.open_npz(path)
-        kind = _kind(archive)
-        hyper = {
-            name: archive.scalar(name) for name in archive.members if name not in (USERS, ITEMS)
-        }  # fmt: skip
-        users, items = archive.array(USERS), archive.array(ITEMS)
+        holds: tuple[Holding, ...] = ()
+        if protocol_of(first_bytes(path, 2)) is not None:
+            kind, hyper, users, items, holds = _implicit_pickled.read(path, allow=options.allow_pickle)
+            state: Any = _implicit_pickled.Pickled(path)
+        else:
+            archive = state = npz.open_npz(path)
+            kind = _kind(archive)
+            hyper = {name: archive.scalar(name) for name in archive.members if name not in (USERS, ITEMS)}
+            users, items = archive.array(USERS), archive.array(ITEMS)
         _check_shapes(path, kind, users, items, hyper)
         check_finite(path, USERS, users)
         check_finite(path, ITEMS, items)
@@ -64,7 +72,7 @@ class Implicit:
             path, self.name, kind, users[:, :d], items[:, :d], loss, "implicit",
             user_biases=users[:, d + 1] if kind == "lmf" else None,
             item_biases=items[:, d] if kind in ("bpr", "lmf") else None,
-            hyperparameters=hyper, state=archive,
+            hyperparameters=hyper, trainer=_trainer(kind, hyper, users), holds=holds, state=state,
         )  # fmt: skip
 
     def write(self, foreign: Foreign, changed: Changed, out: Path) -> None:
@@ -74,7 +82,10 @@ class Implicit:
             arrays[USERS] = _columns(foreign, changed, "user")
         if changed.items is not None or changed.item_biases is not None:
             arrays[ITEMS] = _columns(foreign, changed, "item")
-        npz.rewrite(foreign.state, arrays, out)
+        if isinstance(foreign.state, npz.Archive):
+            npz.rewrite(foreign.state, arrays, out)
+        else:
+            _implicit_pickled.write(foreign.state, arrays, out)
 
     def siblings(self, path: Path) -> tuple[Sibling, ...]:
         """See ``Adapter.siblings``."""
@@ -154,9 +165,11 @@ def _loss(path: Path, kind: str, hyper: dict[str, Any], dtype: Any, options: For
     )
     if kind == "als":
         alpha = float(settled("alpha", "--alpha", hyper.get("alpha"), options.alpha, path))
-        leaves, worst = _leaves(bool(hyper.get("use_cg", True)), int(hyper.get("iterations") or 15), dtype)
+        iterative = bool(hyper.get("use_cg", True))
+        leaves, worst = _leaves(iterative, int(hyper.get("iterations") or 15), dtype)
         objective = Objective(missing_weight=1.0, regularization=regularization)
-        return ALS(objective, alpha, exact="item", leaves=leaves, worst=worst)
+        judged = 0.99 if iterative else 1.0
+        return ALS(objective, alpha, exact="item", leaves=leaves, worst=worst, judged=judged, tiny=TINY)
     from alteraser.adapters.row_losses import implicit_bpr, implicit_lmf
 
     if options.alpha is not None:
@@ -169,8 +182,20 @@ def _loss(path: Path, kind: str, hyper: dict[str, Any], dtype: Any, options: For
     return implicit_lmf(regularization, float(hyper["neg_prop"]), int(hyper["factors"]))
 
 
+def _trainer(kind: str, hyper: dict[str, Any], users: Array) -> ImplicitTrainer | None:
+    """The run that made an ALS model, where ``random_state`` was an integer: without it nobody knows the start."""
+    needed = ("random_state", "iterations", "factors", "use_cg")
+    if kind != "als" or any(hyper.get(name) is None for name in needed):
+        return None
+    return ImplicitTrainer(
+        seed=int(hyper["random_state"]), iterations=int(hyper["iterations"]), factors=int(hyper["factors"]),
+        regularization=float(hyper["regularization"]), alpha=float(hyper["alpha"]), dtype=users.dtype.name,
+        cg_steps=int(hyper.get("cg_steps") or 3) if hyper["use_cg"] else None,
+    )  # fmt: skip
+
+
 def _leaves(iterative: bool, iterations: int, dtype: Any) -> tuple[float, float]:
-    """What training leaves in an item's normal equations: typically, and in the worst row.
+    """What training leaves in an item's normal equations: typically, and in nearly all rows.
 
     Read off models of four public data sets, α from 1 to 40 and λ from 0.01 to 10, with some room: three steps of
     conjugate gradients from the row of the iteration before left at most 0.002 and 0.013 after 15 iterations, 0.011

@@ -122,7 +122,7 @@ def open_npz(path: Path) -> Archive:
             infos = archive.infolist()
             if len(infos) > MEMBERS:
                 raise InvalidInput(f"{path} has {len(infos):,} members, more than any model's .npz", path=str(path))
-            places = _directory(file, archive.start_dir, len(infos))
+            places = directory_places(file, archive.start_dir, len(infos))
             members = [_member(path, file, info, at) for info, at in zip(infos, places, strict=True)]
     except (zipfile.BadZipFile, struct.error, NotImplementedError) as cause:
         raise IntegrityError(
@@ -174,8 +174,8 @@ def rewrite(archive: Archive, arrays: Mapping[str, Array], out: Path) -> None:
         target.seek(0, os.SEEK_END)
 
 
-def _directory(file: IO[bytes], start: int, count: int) -> list[int]:
-    """Where the entries of the archive's directory begin."""
+def directory_places(file: IO[bytes], start: int, count: int) -> list[int]:
+    """Where the entries of a zip archive's directory begin. Raises BadZipFile."""
     places, at = [], start
     for _ in range(count):
         places.append(at)
@@ -188,16 +188,11 @@ def _directory(file: IO[bytes], start: int, count: int) -> list[int]:
     return places
 
 
-def _member(path: Path, file: IO[bytes], info: zipfile.ZipInfo, directory: int) -> Member:
-    if not info.filename.endswith(".npy"):
-        raise InvalidInput(f"{path}: member {info.filename!r} is no array; this is not an .npz", path=str(path))
-    name = info.filename.removesuffix(".npy")
-    if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size or info.flag_bits & 0x1:
-        raise InvalidInput(
-            f"{path}: member {info.filename!r} is compressed or encrypted and was not unpacked ({info.file_size:,} "
-            "bytes by its own account). Models are stored plainly: save it again with model.save or numpy.savez",
-            path=str(path),
-        )
+def located(path: Path, file: IO[bytes], info: zipfile.ZipInfo, directory: int) -> tuple[int, int, tuple[int, ...]]:
+    """(begin, end, where its checksum is kept) of a stored member, whose entry of the directory is at ``directory``.
+
+    Raises BadZipFile where it is not there, IntegrityError where it ends behind the file.
+    """
     file.seek(info.header_offset)
     local = file.read(30)
     if local[:4] != MAGIC:
@@ -218,6 +213,20 @@ def _member(path: Path, file: IO[bytes], info: zipfile.ZipInfo, directory: int) 
             "damaged or was cut short",
             path=str(path),
         )
+    return payload, end, crc_at
+
+
+def _member(path: Path, file: IO[bytes], info: zipfile.ZipInfo, directory: int) -> Member:
+    if not info.filename.endswith(".npy"):
+        raise InvalidInput(f"{path}: member {info.filename!r} is no array; this is not an .npz", path=str(path))
+    name = info.filename.removesuffix(".npy")
+    if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size or info.flag_bits & 0x1:
+        raise InvalidInput(
+            f"{path}: member {info.filename!r} is compressed or encrypted and was not unpacked ({info.file_size:,} "
+            "bytes by its own account). Models are stored plainly: save it again with model.save or numpy.savez",
+            path=str(path),
+        )
+    payload, end, crc_at = located(path, file, info, directory)
     file.seek(payload)
     head = io.BytesIO(file.read(min(HEADER, info.file_size)))
     shape, fortran, dtype = npy_header(head, f"{path}: {name!r}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from alteraser.readers import ReadingOptions
 
@@ -32,8 +32,9 @@ class ForeignOptions(BaseModel):
     """The ids in the data are the rows: integers from 0. Nothing is assumed without it."""
 
     rating: str | None = None
-    """r, the entry of the matrix that the library was given: a column, or a rule ``"A + B * column"``. None: 1 for
-    every row of the data. What c and y follow from r is the loss's business."""
+    """r, the entry of the matrix that the library was given: a column, or a rule such as ``"1 + 40 * column"``,
+    ``"log1p(column)"`` or ``"bm25(column)"`` (``readers._rules``). None: 1 for every row of the data. What c and y
+    follow from r is the loss's business."""
 
     reading: ReadingOptions = ReadingOptions()
     """Columns, threshold and duplicates of the data. ``sum`` adds r; its confidence and target are not used."""
@@ -59,11 +60,21 @@ class ForeignOptions(BaseModel):
     @field_validator("rating")
     @classmethod
     def _rule(cls, text: str | None) -> str | None:
-        from alteraser.readers._options import confidence_rule
+        from alteraser.readers._options import rating_rule
 
         if text is not None:
-            try:
-                confidence_rule(text)
-            except ValueError as cause:
-                raise ValueError(str(cause).replace("confidence", "rating", 1)) from cause
+            rating_rule(text)
         return text
+
+    @model_validator(mode="after")
+    def _check(self) -> ForeignOptions:
+        from alteraser.readers._options import rating_rule
+
+        if self.rating is not None and rating_rule(self.rating).sums and self.reading.duplicates in ("first", "last"):
+            raise ValueError(
+                f"--rating {self.rating!r} adds up the rows of a pair, which contradicts --duplicates "
+                f"{self.reading.duplicates}: leave that out"
+            )
+        if self.rows_are_ids and (self.users_map is not None or self.items_map is not None):
+            raise ValueError("--rows-are-ids contradicts --users-map and --items-map: give one or the other")
+        return self

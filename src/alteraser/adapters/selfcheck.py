@@ -59,7 +59,7 @@ class SelfCheck:
         )  # fmt: skip
         rows = ", ".join(f"{fault.side} {fault.row} ({fault.value:.2g})" for fault in self.worst[:LISTED])
         raise IntegrityError(
-            f"{path} was not trained on these data with this loss: {failed}."
+            f"{path} does not fit these data with this loss: {failed}."
             + (f" Furthest off are the rows {rows}." if rows else "")
             + (f" {self.hint}" if self.hint else ""),
             path=str(path), measures=[vars(m) for m in self.measures], rows=[vars(f) for f in self.worst],

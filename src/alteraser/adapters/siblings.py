@@ -26,10 +26,10 @@ SUFFIXES = {
     ".npz": "arrays: another version of the model, or a sparse matrix of the interactions",
     ".npy": "an array, perhaps embeddings",
     ".h5": "arrays or a data set",
+    ".keras": "a model of Keras",
+    ".kv": "vectors of gensim",
+    ".model": "a model, perhaps of gensim",
     ".index": "a search index, perhaps over the embeddings",
-    ".faiss": "a search index over embeddings",
-    ".ann": "a search index over embeddings",
-    ".hnsw": "a search index over embeddings",
     ".log": "a log",
 }  # fmt: skip
 

@@ -34,6 +34,7 @@ def forget_module(
     link: Literal["logistic", "squared"] = "logistic",
     method: Eraser | None = None,
     whole_users: bool = False,
+    whole_items: bool = False,
     on_pass: OnPass | None = None,
 ) -> tuple[torch.nn.Module, Outcome]:
     """(a copy of ``module`` that forgot ``forget_set``, the outcome); ``module`` and ``data`` are not changed.
@@ -49,6 +50,7 @@ def forget_module(
         link: ``logistic`` or ``squared`` loss of a cell.
         method: the eraser; None: AltEraser with Hessian-free Newton rows, plain passes.
         whole_users: forget everything of the users in ``forget_set``.
+        whole_items: forget everything of the items in ``forget_set``.
         on_pass: called with a ``PassRecord`` after each pass.
 
     Raises:
@@ -78,7 +80,7 @@ def forget_module(
         raise InvalidInput(
             f"{users} and {items} have {tables[0].shape[1]} and {tables[1].shape[1]} columns: not the same"
         )
-    removal = data.remove(forget_set, whole_users=whole_users)
+    removal = data.remove(forget_set, whole_users=whole_users, whole_items=whole_items)
     if len(removal.removed) == 0:
         raise NotFound("nothing to forget: no row of the forget set is in the data")
     P, Q = (table.detach().cpu().numpy().copy() for table in tables)

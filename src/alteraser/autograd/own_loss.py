@@ -57,6 +57,7 @@ def forget(
     tolerance: float = 1e-2,
     max_evaluations: int = 500,
     whole_users: bool = False,
+    whole_items: bool = False,
 ) -> Forgotten:
     """Make ``module`` forget ``forget_set`` by its own ``loss``; ``module`` and ``interactions`` are not changed.
 
@@ -71,6 +72,7 @@ def forget(
         tolerance: share of the deletion's push that may stay.
         max_evaluations: cap on evaluations of the loss.
         whole_users: forget everything of the users in ``forget_set``; their rows become zero.
+        whole_items: forget everything of the items in ``forget_set``.
 
     Raises:
         InvalidInput: tables that are missing or do not fit, a loss that changes from call to call. NotFound: nothing to
@@ -94,7 +96,7 @@ def forget(
             raise InvalidInput(
                 f"{name} has {table.shape[0]} rows, the data have {rows}: give data in the module's rows"
             )
-    removal = interactions.remove(forget_set, whole_users=whole_users)
+    removal = interactions.remove(forget_set, whole_users=whole_users, whole_items=whole_items)
     if len(removal.removed) == 0:
         raise NotFound("nothing to forget: no row of the forget set is in the data")
     wanted = [parameter.requires_grad for parameter in copy.parameters()]

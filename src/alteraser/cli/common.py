@@ -6,7 +6,7 @@ import json as json_module
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; everything else on stderr.")]
 Threads = Annotated[int, typer.Option("--threads", min=0, help="Worker threads; 0 for every processor.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="List all of what is shown the first few of.")]
 DataArgument = Annotated[Path, typer.Argument(help="Interactions: a file, or a folder with interactions.parquet.")]
 DataOption = Annotated[Path, typer.Option("--data", help="Interactions: a file, or a folder.")]
 ModelArgument = Annotated[Path, typer.Argument(help="A model directory.")]
@@ -72,6 +73,12 @@ def settings_error(cause: Any) -> InvalidInput:
     return InvalidInput("; ".join(f"--{option}: {reason}" if option else reason for option, reason in named))
 
 
+def check_tolerance(tolerance: float | None) -> None:
+    """InvalidInput for a tolerance that is no number from 0."""
+    if tolerance is not None and not 0 <= tolerance < math.inf:
+        raise InvalidInput(f"--tolerance {tolerance:g}: expected a number from 0, such as 1e-3")
+
+
 def load_model(path: Path) -> Model:
     """The model at ``path``."""
     from alteraser.model import Model
@@ -81,50 +88,81 @@ def load_model(path: Path) -> Model:
 
 def read_for(model: Model, source: Path) -> Interactions:
     """Interactions of ``source``, read the way the model's training data were."""
+    return read_as(model.reading or _standard(), source)
+
+
+NOT_ASKED: dict[str, str | None] = dict.fromkeys(
+    ("user_column", "item_column", "threshold_column", "confidence", "target", "timestamp_column")
+)
+"""For messages of commands that read data as they were read in training: no option names a column."""
+
+
+def read_as(
+    reading: ReadingOptions, source: Path, *, users: IdMap | None = None, items: IdMap | None = None
+) -> Interactions:
+    """Interactions of ``source``, read as ``reading`` says and no option of the command can change."""
     from alteraser.interactions import Interactions
 
-    return Interactions.read(source, model.reading)
+    return Interactions.read(source, reading, users=users, items=items, option_names=NOT_ASKED)
+
+
+def _standard() -> ReadingOptions:
+    from alteraser.readers import ReadingOptions
+
+    return ReadingOptions()
 
 
 def read_users(path: Path | None, model: Model) -> Any:
     """The ids in a table's user column, or None."""
     if path is None:
         return None
-    from alteraser.readers import ReadingOptions
-
-    return read_forget(path, model.reading or ReadingOptions(), whole_users=True).users
+    return read_forget(path, model.reading or _standard(), whole_users=True, names=NOT_ASKED).users
 
 
-def read_forget(path: Path, reading: ReadingOptions, *, whole_users: bool) -> ForgetTable:
-    """FORGET, under the training data's column names or else the standard ones, user_id and item_id."""
+def read_forget(
+    path: Path, reading: ReadingOptions, *, whole_users: bool, whole_items: bool = False,
+    names: Mapping[str, str | None] | None = None,
+) -> ForgetTable:  # fmt: skip
+    """FORGET, under the training data's column names or else the standard ones, user_id and item_id.
+
+    ``names``: NOT_ASKED where the command has no option that names a column.
+    """
     from alteraser.readers import ReadingOptions, read_forget_table
 
     try:
-        return read_forget_table(path, reading, whole_users=whole_users)
+        return read_forget_table(path, reading, whole_users=whole_users, whole_items=whole_items, names=names)
     except InvalidInput as own:
         if (reading.user_column, reading.item_column) == ("user_id", "item_id"):
             raise
         try:
-            return read_forget_table(path, ReadingOptions(), whole_users=whole_users)
+            return read_forget_table(
+                path, ReadingOptions(), whole_users=whole_users, whole_items=whole_items, names=names
+            )
         except InvalidInput:
             raise own from None
 
 
 def check_ids(path: Path, wanted: ForgetTable, users: IdMap, items: IdMap) -> None:
     """InvalidInput, naming FORGET, for an id that does not convert to the type of the model's ids."""
-    users.rows_of(wanted.users, f"{path}: user_id")
+    if wanted.users is not None:
+        users.rows_of(wanted.users, f"{path}: user_id")
     if wanted.items is not None:
         items.rows_of(wanted.items, f"{path}: item_id")
 
 
 def forget_columns(wanted: ForgetTable) -> Any:
-    """The Arrow table that ``forget`` takes: user_id, and item_id unless whole users are meant."""
+    """The Arrow table that ``forget`` takes: user_id and item_id, or one of them for whole users or items."""
     import pyarrow as pa
 
-    columns = {"user_id": wanted.users}
-    if wanted.items is not None:
-        columns["item_id"] = wanted.items
-    return pa.table(columns)
+    columns = {"user_id": wanted.users, "item_id": wanted.items}
+    return pa.table({name: ids for name, ids in columns.items() if ids is not None})
+
+
+def unrated_rows(interactions: Interactions) -> list[tuple[str, str]]:
+    """For people: rows of DATA that no threshold could be held against."""
+    if not interactions.unrated:
+        return []
+    return [("left out", f"{interactions.unrated:,} rows without a rating: they are not at least the threshold")]
 
 
 @dataclass
@@ -146,6 +184,10 @@ class Screen:
     def note(self, text: str) -> None:
         """A line for the person at the terminal, in rich's markup."""
         self.stderr.print(text)
+
+    def warn(self, text: str) -> None:
+        """One plain line on stderr, also under ``--quiet``: what must not be missed."""
+        print(printable(text), file=sys.stderr, flush=True)
 
     @contextmanager
     def phase(self, name: str, label: str) -> Iterator[None]:
@@ -232,7 +274,7 @@ class Screen:
 
         table = Table(title=title or None, show_header=False, box=None, title_justify="left")
         table.add_column(style="dim")
-        table.add_column()
+        table.add_column(overflow="fold")  # a long path is broken, never cut
         from rich.text import Text
 
         for name, value in rows:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from alteraser.cli import common
+from alteraser.errors import InvalidInput
 
 
 def compare(
@@ -31,11 +32,13 @@ def compare(
     """
     from alteraser.evaluation import compare as compare_models
 
+    if not 0.0 < p < 1.0:
+        raise InvalidInput(f"--p {p:g}: expected a persistence between 0 and 1, such as 0.9")
     screen = common.Screen(json, quiet)
     with screen.phase("read", "reading"):
         first, second = common.load_model(model), common.load_model(other)
-        masked = common.read_for(first, data)
         chosen = common.read_users(users, first)
+        masked = common.read_for(first, data)
     with screen.phase("solve", "comparing"), common.blas_threads(threads):
         answer = compare_models(first, second, data=masked, users=chosen, p=p)
     rows = [(name, f"{value:.6f}" if name != "users" else f"{value:,}") for name, value in answer.items()]

@@ -31,8 +31,8 @@ def evaluate(
     screen = common.Screen(json, quiet)
     with screen.phase("read", "reading"):
         trained = common.load_model(model)
-        held_out, masked = common.read_for(trained, test), common.read_for(trained, data)
         chosen = common.read_users(users, trained)
+        held_out, masked = common.read_for(trained, test), common.read_for(trained, data)
     with screen.phase("solve", "ranking"), common.blas_threads(threads):
         answer = evaluate_model(trained, held_out, data=masked, users=chosen)
     rows = [(name, f"{value:.4f}" if name != "users" else f"{value:,}") for name, value in answer.items()]

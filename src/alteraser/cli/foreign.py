@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alteraser.cli import common
-from alteraser.errors import AltEraserError, InvalidInput, NotFound
+from alteraser.errors import AltEraserError, InvalidInput, NotFound, NumericFailure
 
 if TYPE_CHECKING:
-    from alteraser.adapters import ForeignOptions, SelfCheck, Sibling
+    from alteraser.adapters import Erased, ForeignOptions, SelfCheck, Sibling
+    from alteraser.adapters.choose import Lists
     from alteraser.adapters.forget import ForeignErasure
 
-TOLERANCE = 1e-2
-"""Default share of the deletion's push that may stay in other libraries' models, which stop early themselves."""
+SIBLINGS = 5
+"""Files beside a model that are listed without --verbose."""
 
 PANEL = "Models of other libraries"
 
@@ -157,44 +158,82 @@ def forget(
     given: dict[str, Any],
     *,
     format: str | None,
+    method: str,
     tolerance: float | None,
     max_passes: int | None,
     seed: int | None,
     whole_users: bool,
+    whole_items: bool,
     remaining: Path | None,
     dry_run: bool,
     unchecked: bool,
     scrub: bool,
+    verbose: bool,
     threads: int,
 ) -> int:
     """``alteraser forget`` for another library's model; outputs were checked before."""
+    from alteraser.adapters.asked import checked
+    from alteraser.adapters.choose import CONVERGED, known_method
     from alteraser.adapters.data import reading_of
     from alteraser.adapters.forget import forget_foreign, matched, open_foreign
     from alteraser.cli.forget import report_dry_run
 
+    known_method(method)
     options = options_from(given)
+    common.check_tolerance(tolerance)
+    checked(model, options, format)
     warn_of_pickles(screen, given)
     reading = reading_of(options)
     with screen.phase("read", "reading"):
-        wanted = common.read_forget(forget_set, reading, whole_users=whole_users)
+        wanted = common.read_forget(forget_set, reading, whole_users=whole_users, whole_items=whole_items)
         table = common.forget_columns(wanted)
         opened = open_foreign(model, data, options, format=format)
         assert opened.foreign.user_ids is not None
         assert opened.foreign.item_ids is not None
         common.check_ids(forget_set, wanted, opened.foreign.user_ids, opened.foreign.item_ids)
-        removal = matched(opened, table, whole_users=wanted.whole_users)
+        removal = matched(opened, table, whole_users=wanted.whole_users, whole_items=wanted.whole_items)
     if dry_run:
-        return report_dry_run(screen, removal, opened.data)
+        return report_dry_run(screen, removal, opened.data, verbose=verbose)
     assert out is not None
-    progress = _Progress(screen, tolerance or TOLERANCE)
+    progress = _Progress(screen, tolerance or CONVERGED)
     with _written(remaining, out, data, removal, reading, table, screen):
         erasure = forget_foreign(
-            opened, table, out, whole_users=wanted.whole_users, tolerance=tolerance or TOLERANCE,
+            opened, table, out, method=method, whole_users=wanted.whole_users, whole_items=wanted.whole_items,
+            tolerance=tolerance,
             max_passes=max_passes or 200, unchecked=unchecked, scrub=scrub, seed=seed or 0, threads=threads,
-            on_pass=progress.on_pass, phase=progress.phase,
+            on_pass=progress.on_pass, phase=progress.phase, warn=lambda words: screen.warn(words),
         )  # fmt: skip
-    _report(screen, erasure, remaining)
-    return common.exit_code(erasure.erased, tolerance)
+    _report(screen, erasure, remaining, verbose=verbose)
+    if erasure.erased.converged:
+        return 0
+    screen.warn(_not_reached(erasure))
+    return NumericFailure.exit_code
+
+
+def _not_reached(erasure: ForeignErasure) -> str:
+    """One line: what was reached, what was not, what to do."""
+    erased = erasure.erased
+    if erased.method == "rows":
+        return (
+            f"class D: {erasure.choice.why}. What is erased is absent, its effect on others is not (anchored residual "
+            f"{erased.residual:.2g}). Retrain without the data, or keep an integer random_state with the model next "
+            "time, so that its training can be repeated"
+        )
+    if erased.method == "local":
+        return (
+            f"class D: {erased.residual:.2g} of the deletion's push is left, more than was asked for. Ask for less "
+            f"(--tolerance {_rounded_up(erased.residual)}) or retrain without the data"
+        )
+    return (
+        f"not converged: {erased.residual:.2g} of the deletion's push is left after {erased.passes} passes. Raise "
+        "--max-passes or --tolerance, or use --method local"
+    )
+
+
+def _rounded_up(value: float) -> str:
+    """``value`` with two digits, not below it."""
+    digits = f"{value:.2g}"
+    return digits if float(digits) >= value else f"{value * 1.05:.2g}"
 
 
 class _Progress:
@@ -211,7 +250,9 @@ class _Progress:
                 self._bar = bar
                 yield
         else:
-            with self.screen.phase(name, {"check": "checking", "write": "writing"}.get(name, name)):
+            with self.screen.phase(
+                name, {"check": "checking", "write": "writing", "compare": "comparing lists"}.get(name, name)
+            ):
                 yield
 
     def on_pass(self, record: Any) -> None:
@@ -249,25 +290,30 @@ def warn_of_pickles(screen: common.Screen, given: dict[str, Any]) -> None:
         )
 
 
-def _report(screen: common.Screen, erasure: ForeignErasure, remaining: Path | None) -> None:
+def _report(screen: common.Screen, erasure: ForeignErasure, remaining: Path | None, *, verbose: bool) -> None:
+    from alteraser.adapters.zeros import zero_words
     from alteraser.cli.forget import LISTED, unmatched_rows
     from alteraser.files import sha256_file
 
     erased, changed, removal, foreign = erasure.erased, erasure.changed, erasure.removal, erasure.foreign
     unmatched, seconds = removal.unmatched, screen.timing() | {"check": screen.seconds.get("check", 0.0)}
-    rest = removal.remaining
+    rest, zero = removal.remaining, zero_words(foreign)
     document = {
         "model": str(erasure.out), "format": foreign.format, "kind": foreign.kind,
         "digest": sha256_file(erasure.out) if erasure.out.is_file() else None,
         "parent": sha256_file(foreign.path) if foreign.path.is_file() else None,
-        "method": "alteraser", "solver": erased.solver, "passes": erased.passes, "products": erased.products,
+        "method": erased.method, "method_asked": erasure.choice.asked, "why": erasure.choice.why,
+        "class": erased.level, "solver": erased.solver, "passes": erased.passes, "products": erased.products,
         "rows_updated": erased.rows_updated, "objective_before": erased.objective_before,
         "objective_after": erased.objective_after, "residual": erased.residual, "converged": erased.converged,
         "reason": erased.reason, "route": list(erased.route), "push": erased.push,
         "training_floor": erased.training_floor, "seconds": seconds, "loss": foreign.loss.formula,
+        "replay": None if erasure.choice.followed is None else vars(erasure.choice.followed),
+        "lists_changed": None if erasure.lists is None else vars(erasure.lists),
         "self_check": erasure.check.to_document(),
         "interactions_before": len(rest) + len(removal.removed), "interactions_forgotten": len(removal.removed),
         "interactions_unmatched": unmatched.num_rows, "unmatched": unmatched.slice(0, LISTED).to_pylist(),
+        "rows_without_rating": erasure.data.unrated, "numerically_zero": zero is not None,
         "users_erased_whole": int(changed.erased_users.size),
         "rows_changed": {"users": int(changed.user_rows.size), "items": int(changed.item_rows.size)},
         "remaining": None if remaining is None else str(remaining),
@@ -280,21 +326,50 @@ def _report(screen: common.Screen, erasure: ForeignErasure, remaining: Path | No
         ("model", f"{erasure.out} ({foreign.format} {foreign.kind})"),
         ("forgotten", f"{len(removal.removed):,} interactions; {len(rest):,} remain; "
                       f"{changed.erased_users.size:,} users erased whole"),
-        *unmatched_rows(unmatched),
+        *unmatched_rows(unmatched, verbose=verbose),
+        *common.unrated_rows(erasure.data),
         ("self-check", check_words(erasure.check)),
+        ("method", f"{erased.method}: {erasure.choice.why}"),
+        ("class", _level_words(erased)),
         ("passes", f"{erased.passes}, {erased.rows_updated:,} rows solved"),
-        ("residual", f"{erased.residual:.1e} of the deletion's push"
-                     + ("" if erased.converged else "  (not converged)")),
+        *([("residual", f"{erased.residual:.1e} of the deletion's push"
+                        + ("" if erased.converged else "  (not converged)"))] if erased.method != "replay" else []),
+        *_lists_rows(erasure.lists),
         ("time", common.seconds_text(seconds)),
         *[("scrubbed", str(path)) for path in erasure.scrubbed],
-        *sibling_rows(erasure.siblings),
+        *sibling_rows(erasure.siblings, verbose=verbose),
     ]  # fmt: skip
+    if zero is not None:
+        rows.append(("note", zero))
     if erased.training_floor is not None and erased.training_floor > 1:
         rows.append(
             ("note", f"the original's training had left {erased.training_floor:.1f} times this deletion's push; "
                      "the new model is also better trained than the original was")
         )  # fmt: skip
     screen.result(document, rows)
+
+
+def _level_words(erased: Erased) -> str:
+    """The class, in the words that may be said of it."""
+    if erased.level == "A":
+        return "A: this model was computed without the data that are gone, by repeating its training"
+    if erased.level == "L":
+        return (
+            f"L: the deletion's effect on a model that is not at rest, to within {erased.residual:.2g} of that effect; "
+            "its distance from an optimum is as before"
+        )
+    if erased.level == "D":
+        return "D: not shown to have forgotten"
+    return "none: near an optimum for the remaining data by its residual, which is no certificate"
+
+
+def _lists_rows(lists: Lists | None) -> list[tuple[str, str]]:
+    if lists is None or not lists.users:
+        return []
+    return [
+        ("other users", f"{lists.changed:.1%} of {lists.users:,} lists of ten changed, {lists.overlap:.1%} of their "
+                        "items are the same")
+    ]  # fmt: skip
 
 
 def sibling_document(sibling: Sibling) -> dict[str, Any]:
@@ -304,13 +379,17 @@ def sibling_document(sibling: Sibling) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def sibling_rows(siblings: tuple[Sibling, ...]) -> list[tuple[str, str]]:
-    """For people."""
-    return [
+def sibling_rows(siblings: tuple[Sibling, ...], *, verbose: bool = False) -> list[tuple[str, str]]:
+    """For people: the first few, or with ``verbose`` all."""
+    shown = siblings if verbose else siblings[:SIBLINGS]
+    rows = [
         ("also look at", f"{sibling.path}: {sibling.what}"
                          + (" (--scrub rewrites it)" if sibling.scrub is not None else ""))
-        for sibling in siblings
+        for sibling in shown
     ]  # fmt: skip
+    if len(shown) < len(siblings):
+        rows.append(("", f"… and {len(siblings) - len(shown):,} more files; --verbose lists them"))
+    return rows
 
 
 def check_words(check: SelfCheck) -> str:

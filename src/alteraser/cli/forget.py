@@ -13,6 +13,7 @@ from alteraser.errors import InvalidInput
 if TYPE_CHECKING:
     from alteraser.erasers import Eraser
     from alteraser.forgetting import Erasure
+    from alteraser.interactions import Interactions
     from alteraser.model import Model
 
 STOP = object()
@@ -22,8 +23,8 @@ DEFAULT_TOLERANCE = 1e-3
 
 def forget(
     model: common.ModelArgument,
-    forget_set: Annotated[Path, typer.Argument(metavar="FORGET", help="Table with user_id and item_id; with user_id "
-                                               "alone, whole users.")],
+    forget_set: Annotated[Path, typer.Argument(metavar="FORGET", help="Table with user_id and item_id; with one of "
+                                               "them alone, whole users or whole items.")],
     data: Annotated[Path, typer.Option("--data", help="The data as trained on, or already without FORGET.")],
     out: Annotated[Path | None, typer.Option("--out", help="The new model directory.", show_default=False)] = None,
     method: Annotated[str, typer.Option("--method", help="alteraser, retrain, warm-start, retrain-adamw, influence or "
@@ -54,6 +55,9 @@ def forget(
     whole_users: Annotated[
         bool, typer.Option("--whole-users", help="Forget everything of the users in FORGET.")
     ] = False,
+    whole_items: Annotated[
+        bool, typer.Option("--whole-items", help="Forget everything of the items in FORGET.")
+    ] = False,
     grown: Annotated[
         bool, typer.Option("--grown", help="DATA also has interactions added since; learn them along.")
     ] = False,
@@ -81,6 +85,7 @@ def forget(
     unchecked: foreign.Unchecked = False,
     scrub: foreign.Scrub = False,
     threads: common.Threads = 0,
+    verbose: common.Verbose = False,
     quiet: common.Quiet = False,
     json: common.Json = False,
 ) -> int:  # fmt: skip
@@ -96,9 +101,10 @@ def forget(
     from alteraser.files import check_output
     from alteraser.forgetting import forget as forget_interactions
     from alteraser.forgetting import match
-    from alteraser.interactions import Interactions
     from alteraser.readers import ReadingOptions
 
+    if whole_users and whole_items:
+        raise InvalidInput("--whole-users contradicts --whole-items: forget one after the other")
     if out is None and not dry_run:
         raise InvalidInput("--out is missing: name the new model directory, or ask for a --dry-run")
     outputs = [path for path in (out, remaining) if path is not None]
@@ -119,35 +125,39 @@ def forget(
     }  # fmt: skip
     if foreign.is_foreign(model, format, given):
         foreign.refuse(
-            {"method": None if method == "alteraser" else method, "solver": solver, "memory": memory,
-             "confirm": confirm, "stop_at_tolerance": stop_at_tolerance, "grown": grown},
+            {"solver": solver, "memory": memory, "confirm": confirm, "stop_at_tolerance": stop_at_tolerance,
+             "grown": grown},
             f"means nothing to {model}, a model of another library",
         )  # fmt: skip
         return foreign.forget(
-            screen, model, forget_set, data, out, given, format=format, tolerance=tolerance, max_passes=max_passes,
-            seed=seed, whole_users=whole_users, remaining=remaining, dry_run=dry_run, unchecked=unchecked,
-            scrub=scrub, threads=threads,
+            screen, model, forget_set, data, out, given, format=format, method=method, tolerance=tolerance,
+            max_passes=max_passes, seed=seed, whole_users=whole_users, whole_items=whole_items, remaining=remaining,
+            dry_run=dry_run, unchecked=unchecked, scrub=scrub, verbose=verbose, threads=threads,
         )  # fmt: skip
     foreign.refuse(
         given | {"unchecked": unchecked, "scrub": scrub},
         "is for models of other libraries: how its data are read is kept in the model",
     )
+    common.check_tolerance(tolerance)
+    settings = _settings(method, {
+        "solver": solver, "tolerance": tolerance, "max_passes": max_passes, "memory": memory, "seed": seed,
+        "confirm": confirm, "limits": STOP if stop_at_tolerance else None,
+        "escalate": None if max_passes is None else STOP,
+    })  # fmt: skip
     with screen.phase("read", "reading"):
         original = common.load_model(model)
         reading = original.reading or ReadingOptions()
-        eraser = _eraser(method, original, {
-            "solver": solver, "tolerance": tolerance, "max_passes": max_passes, "memory": memory, "seed": seed,
-            "confirm": confirm, "limits": STOP if stop_at_tolerance else None,
-            "escalate": None if max_passes is None else STOP,
-        })  # fmt: skip
-        wanted = common.read_forget(forget_set, reading, whole_users=whole_users)
+        eraser = _eraser(method, original, settings)
+        wanted = common.read_forget(
+            forget_set, reading, whole_users=whole_users, whole_items=whole_items, names=common.NOT_ASKED
+        )
         common.check_ids(forget_set, wanted, original.users, original.items)
-        interactions = Interactions.read(data, reading)
-    scope = {"whole_users": wanted.whole_users, "grown": grown}
+        interactions = common.read_as(reading, data)
+    scope = {"whole_users": wanted.whole_users, "whole_items": wanted.whole_items, "grown": grown}
     table = common.forget_columns(wanted)
     if dry_run:
         interactions, removal = match(original, table, interactions, **scope)
-        return report_dry_run(screen, removal, interactions)
+        return report_dry_run(screen, removal, interactions, verbose=verbose)
     with screen.passes("solve", "forgetting", getattr(eraser, "tolerance", DEFAULT_TOLERANCE)) as on_pass:
         erasure = forget_interactions(
             original, table, data=interactions, method=eraser, threads=threads, on_pass=on_pass, **scope
@@ -155,12 +165,15 @@ def forget(
     with screen.phase("write", "writing"):
         assert out is not None
         saved = _write(erasure, out, remaining, data, reading, table)
-    _report(screen, erasure, saved, out, remaining)
+    _report(screen, erasure, saved, out, remaining, interactions, verbose=verbose)
     return common.exit_code(erasure.outcome, tolerance)
 
 
-def _eraser(method: str, model: Model, given: dict[str, Any]) -> Eraser:
-    """The eraser called ``method`` with the options that were given; InvalidInput for one it does not have."""
+def _settings(method: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Settings of the eraser called ``method`` from the options that were given; InvalidInput for one it does not have.
+
+    Nothing is read for it, so that a mistyped option is told at once.
+    """
     from alteraser.erasers import accepted, eraser
     from alteraser.solvers import row_solver
 
@@ -178,8 +191,16 @@ def _eraser(method: str, model: Model, given: dict[str, Any]) -> Eraser:
             settings[name] = off
     if "solver" in settings and method in ("alteraser", "retrain"):
         row_solver(settings["solver"])
-    if model.trains_prediction and "train_prediction" in known:
-        settings["train_prediction"] = True
+    eraser(method, **settings)  # for what it refuses itself
+    return settings
+
+
+def _eraser(method: str, model: Model, settings: dict[str, Any]) -> Eraser:
+    """The eraser called ``method`` for ``model``."""
+    from alteraser.erasers import accepted, eraser
+
+    if model.trains_prediction and "train_prediction" in accepted(method):
+        settings = settings | {"train_prediction": True}
     return eraser(method, **settings)
 
 
@@ -221,7 +242,7 @@ def _write(
         raise
 
 
-def report_dry_run(screen: common.Screen, removal: Any, interactions: Any) -> int:
+def report_dry_run(screen: common.Screen, removal: Any, interactions: Any, *, verbose: bool = False) -> int:
     """Show what would be forgotten."""
     removed = removal.removed
     users, items = int((removed.user_counts > 0).sum()), int((removed.item_counts > 0).sum())
@@ -229,7 +250,7 @@ def report_dry_run(screen: common.Screen, removal: Any, interactions: Any) -> in
     document = {
         "dry_run": True, "interactions_before": len(interactions), "interactions_forgotten": len(removed),
         "interactions_unmatched": removal.unmatched.num_rows,
-        "unmatched": removal.unmatched.slice(0, LISTED).to_pylist(),
+        "unmatched": removal.unmatched.slice(0, LISTED).to_pylist(), "rows_without_rating": interactions.unrated,
         "users_touched": users, "items_touched": items, "users_erased_whole": emptied,
         "seconds": screen.timing(),
     }  # fmt: skip
@@ -238,14 +259,18 @@ def report_dry_run(screen: common.Screen, removal: Any, interactions: Any) -> in
         [
             ("would forget", f"{len(removed):,} of {len(interactions):,} interactions"),
             ("of", f"{users:,} users ({emptied:,} of them whole) and {items:,} items"),
-            *unmatched_rows(removal.unmatched),
+            *unmatched_rows(removal.unmatched, verbose=verbose),
+            *common.unrated_rows(interactions),
         ],
         "dry run: nothing was written",
     )
     return 0
 
 
-def _report(screen: common.Screen, erasure: Erasure, saved: Model, out: Path, remaining: Path | None) -> None:
+def _report(
+    screen: common.Screen, erasure: Erasure, saved: Model, out: Path, remaining: Path | None, data: Interactions, *,
+    verbose: bool,
+) -> None:  # fmt: skip
     seconds = screen.timing()
     outcome, unmatched = erasure.outcome, erasure.unmatched
     document = {
@@ -256,14 +281,15 @@ def _report(screen: common.Screen, erasure: Erasure, saved: Model, out: Path, re
         "interactions_before": len(erasure.remaining) + len(erasure.removed),
         "interactions_forgotten": len(erasure.removed), "interactions_added": erasure.added,
         "interactions_unmatched": unmatched.num_rows, "unmatched": unmatched.slice(0, LISTED).to_pylist(),
-        "remaining": None if remaining is None else str(remaining),
+        "rows_without_rating": data.unrated, "remaining": None if remaining is None else str(remaining),
         "users": saved.trained_on.users, "items": saved.trained_on.items,
         "trace": [vars(record) for record in erasure.trace],
     }  # fmt: skip
     rows = [
         ("model", str(out)),
         ("forgotten", f"{len(erasure.removed):,} interactions; {len(erasure.remaining):,} remain"),
-        *unmatched_rows(unmatched),
+        *unmatched_rows(unmatched, verbose=verbose),
+        *common.unrated_rows(data),
         ("passes", f"{outcome.passes}, {outcome.rows_updated:,} rows solved"),
         ("residual", f"{outcome.residual:.1e} of the deletion's push"
                      + ("" if outcome.converged else "  (not converged)")),
@@ -299,10 +325,11 @@ def _measured(erasure: Erasure) -> list[tuple[str, str]]:
     return rows
 
 
-def unmatched_rows(table: Any) -> list[tuple[str, str]]:
-    """For people: the rows of FORGET that match nothing, the first few of them."""
+def unmatched_rows(table: Any, *, verbose: bool = False) -> list[tuple[str, str]]:
+    """For people: the rows of FORGET that match nothing, the first few of them, or with ``verbose`` LISTED."""
     if table.num_rows == 0:
         return []
-    first = ", ".join("/".join(str(v) for v in row.values()) for row in table.slice(0, 5).to_pylist())
-    more = " …" if table.num_rows > 5 else ""
+    most = LISTED if verbose else 5
+    first = ", ".join("/".join(str(v) for v in row.values()) for row in table.slice(0, most).to_pylist())
+    more = " …" if table.num_rows > most else ""
     return [("matched nothing", f"{table.num_rows:,} row(s) of FORGET: {first}{more}")]

@@ -34,6 +34,7 @@ def inspect(
     implicit: foreign.Feedback = None,
     allow_pickle: foreign.AllowPickle = False,
     threads: common.Threads = 0,
+    verbose: common.Verbose = False,
     quiet: common.Quiet = False,
     json: common.Json = False,
 ) -> int:  # fmt: skip
@@ -54,22 +55,24 @@ def inspect(
     if not foreign.is_foreign(model, format, given):
         foreign.refuse(given, "is for models of other libraries: how its data are read is kept in the model")
         return _own(screen, model, data)
-    return _foreign(screen, model, data, given, format, threads)
+    return _foreign(screen, model, data, given, format, threads, verbose=verbose)
 
 
 def _foreign(
-    screen: common.Screen, model: Path, data: Path | None, given: dict[str, Any], format: str | None, threads: int
-) -> int:
-    from alteraser.adapters import find
+    screen: common.Screen, model: Path, data: Path | None, given: dict[str, Any], format: str | None, threads: int, *,
+    verbose: bool,
+) -> int:  # fmt: skip
+    from alteraser.adapters.asked import checked
     from alteraser.adapters.forget import Opened, found_siblings, open_foreign
+    from alteraser.adapters.zeros import zero_words
     from alteraser.interactions import Interactions
 
     options = foreign.options_from(given)
+    adapter = checked(model, options, format)
     foreign.warn_of_pickles(screen, given)
     check = None
     with screen.phase("read", "reading"):
         if data is None:
-            adapter = find(model, format)
             read = adapter.read(model, options)
             opened = Opened(adapter, read, Interactions.from_pairs([]), options, None)
         else:
@@ -78,7 +81,7 @@ def _foreign(
     if data is not None:
         with screen.phase("check", "checking"):
             check = found.loss.check(found, opened.data, threads=threads)
-    siblings = found_siblings(opened)
+    siblings, zero = found_siblings(opened), zero_words(found)
     m, n, d = found.shape
     document = {
         "model": str(model), "format": found.format, "kind": found.kind, "library": found.library or None,
@@ -88,7 +91,8 @@ def _foreign(
         "loss": {"name": found.loss.name, "formula": found.loss.formula}, "id_maps": found.ids_from,
         "holds": [vars(holding) for holding in found.holds],
         "siblings": [foreign.sibling_document(sibling) for sibling in siblings],
-        "self_check": None if check is None else check.to_document() | {"hint": check.hint},
+        "self_check": None if check is None else check.to_document() | {"hint": zero or check.hint},
+        "numerically_zero": zero is not None, "rows_without_rating": opened.data.unrated,
         "seconds": screen.timing(),
     }  # fmt: skip
     rows = [
@@ -99,8 +103,10 @@ def _foreign(
         ("id maps", found.ids_from or "none in the file: give --users-map and --items-map, or --rows-are-ids"),
         *[("also holds", f"{holding.name}: {holding.what}; {holding.scrubbed}") for holding in found.holds],
         ("self-check", "give --data to make it" if check is None else foreign.check_words(check)),
-        *([] if check is None or check.passed else [("", check.hint), ("furthest off", _worst(check))]),
-        *foreign.sibling_rows(siblings),
+        *([] if check is None or check.passed or zero else [("", check.hint), ("furthest off", _worst(check))]),
+        *([("note", zero)] if zero else []),
+        *common.unrated_rows(opened.data),
+        *foreign.sibling_rows(siblings, verbose=verbose),
     ]
     screen.result(document, rows)
     return 0 if check is None or check.passed else IntegrityError.exit_code

@@ -17,7 +17,7 @@ def recommend(
         list[str] | None, typer.Option("--user", help="A user id; may be repeated.", show_default=False)
     ] = None,
     everybody: Annotated[bool, typer.Option("--all", help="Every user of the model.")] = False,
-    k: Annotated[int, typer.Option("--k", "-k", help="Length of a list.")] = 10,
+    k: Annotated[int, typer.Option("--k", "-k", min=1, help="Length of a list.")] = 10,
     data: Annotated[
         Path | None,
         typer.Option("--data", help="Interactions to leave out of the lists.", show_default=False),
@@ -39,6 +39,8 @@ def recommend(
     screen = common.Screen(json, quiet)
     with screen.phase("read", "reading"):
         trained = common.load_model(model)
+        if user:
+            trained.rows_of_users(user)  # before the data are read
         seen = None if data is None else seen_by(trained, common.read_for(trained, data))
     with screen.phase("solve", "ranking"), common.blas_threads(threads):
         lists = trained.recommend(None if everybody else user, k=k, seen=seen).to_list()

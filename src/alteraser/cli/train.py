@@ -113,7 +113,8 @@ def train(
         "model": str(out), "digest": saved.digest, "method": "train", "solver": solver, **common.work(outcome),
         "objective_before": saved.training["objective_before"], "seconds": seconds, "tolerance": recipe.tolerance,
         "interactions_before": len(interactions), "interactions_forgotten": 0, "interactions_unmatched": 0,
-        "interactions": len(interactions), "users": stats.users, "items": stats.items,
+        "interactions": len(interactions), "rows_without_rating": interactions.unrated, "users": stats.users,
+        "items": stats.items,
         "hyper_parameters": saved.objective.model_dump() | {"factors": factors},
     }  # fmt: skip
     screen.result(
@@ -121,6 +122,7 @@ def train(
         [
             ("model", str(out)),
             ("interactions", f"{len(interactions):,} of {stats.users:,} users and {stats.items:,} items"),
+            *common.unrated_rows(interactions),
             ("hyper-parameters", f"d = {factors}, w0 = {saved.objective.missing_weight:.3g}, "
                                  f"λ = {saved.objective.regularization:.3g}"),
             ("passes", f"{outcome.passes} ({outcome.rejected} extrapolations rejected)"),

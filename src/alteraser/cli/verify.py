@@ -39,7 +39,6 @@ def verify(
 
     Example: alteraser verify model-2 --data remaining.csv --before model
     """
-    from alteraser.interactions import Interactions
     from alteraser.readers import ReadingOptions
     from alteraser.verification import verify as verify_model
 
@@ -48,7 +47,7 @@ def verify(
         loaded = common.load_model(model)
         original = None if before is None else common.load_model(before)
         reading = loaded.reading or ReadingOptions()
-        interactions = Interactions.read(data, reading, users=loaded.users, items=loaded.items)
+        interactions = common.read_as(reading, data, users=loaded.users, items=loaded.items)
     with screen.phase("solve", "measuring"):
         found = verify_model(
             loaded, interactions, before=original, replay=replay, prove_up_to=prove_up_to, threads=threads

@@ -33,7 +33,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol
 
 from alteraser.errors import DependencyMissing, IntegrityError, InvalidInput, NotFound, ResourceLimit
-from alteraser.files import atomic_directory, atomic_write, check_output, sha256_file, writing_errors
+from alteraser.files import (
+    atomic_directory,
+    atomic_write,
+    check_output,
+    default_cache,
+    sha256_file,
+    writing_errors,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -168,12 +175,6 @@ def fetch(
         resumed_at=download.resumed_at,
         downloaded=download.received,
     )
-
-
-def default_cache() -> Path:
-    """``$XDG_CACHE_HOME/alteraser``, or ``~/.cache/alteraser``."""
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "alteraser"
 
 
 # ---------------------------------------------------------------- downloading

@@ -155,6 +155,7 @@ def forget(
     *,
     data: Interactions,
     whole_users: bool = False,
+    whole_items: bool = False,
     how: Alternating | None = None,
     loss: Loss | None = None,
     on_step: Callable[[Step], None] | None = None,
@@ -165,9 +166,11 @@ def forget(
     Args:
         model: a ``NeuralModel``; or a module of this package, whose row i is row i of ``data``; or any other
             ``torch.nn.Module`` that scores two embeddings.
-        forget_set: (user, item) pairs, a table with user_id and item_id, or Interactions; with ``whole_users`` ids.
+        forget_set: (user, item) pairs, a table with user_id and item_id, or Interactions; with ``whole_users``
+            or ``whole_items`` ids.
         data: the interactions the model was trained on; of a ``NeuralModel`` also these without the forget set.
         whole_users: forget everything of the users in ``forget_set``.
+        whole_items: forget everything of the items in ``forget_set``.
         how: passes, solvers, sampling; see ``Alternating``.
         loss: what a module of this package was trained on; a ``NeuralModel`` brings its own.
         on_step: called after every half-pass.
@@ -183,16 +186,18 @@ def forget(
     if isinstance(model, NeuralModel):
         if foreign or loss is not None:
             raise InvalidInput(f"a NeuralModel brings its own loss: leave out {', '.join(foreign) or 'loss'}")
-        data, removal = match(model, forget_set, data, whole_users=whole_users)  # type: ignore[arg-type]
+        data, removal = match(model, forget_set, data, whole_users=whole_users, whole_items=whole_items)  # type: ignore[arg-type]
         module, loss = deepcopy(model.module), model.loss
     elif isinstance(model, Recommender):
         if loss is None or foreign:
             raise InvalidInput("give the loss that the module was trained on (loss=Loss(…)) and nothing about scores")
         _plain(data)
-        removal = data.remove(forget_set, whole_users=whole_users)
+        removal = data.remove(forget_set, whole_users=whole_users, whole_items=whole_items)
         module = deepcopy(model)
     elif isinstance(model, nn.Module):
-        return _foreign(model, forget_set, data, whole_users, began, foreign)
+        return _foreign(
+            model, forget_set, data, {"whole_users": whole_users, "whole_items": whole_items}, began, foreign
+        )
     else:
         raise InvalidInput(f"cannot forget in a {type(model).__name__}: give a NeuralModel or a torch.nn.Module")
     if len(removal.removed) == 0:
@@ -218,15 +223,15 @@ def forget(
 
 
 def _foreign(
-    model: Any, forget_set: Any, data: Interactions, whole_users: bool, began: float, foreign: dict[str, Any]
+    model: Any, forget_set: Any, data: Interactions, whole: dict[str, Any], began: float, foreign: dict[str, Any]
 ) -> NeuralErasure[Any]:
     missing = sorted({"objective", "score"} - foreign.keys())
     if missing:
         raise InvalidInput(
             f"a {type(model).__name__} does not say its {' and '.join(missing)}: give them as to forget_module"
         )
-    module, outcome = forget_module(model, forget_set, data=data, whole_users=whole_users, **foreign)
-    removal = data.remove(forget_set, whole_users=whole_users)
+    module, outcome = forget_module(model, forget_set, data=data, **whole, **foreign)
+    removal = data.remove(forget_set, **whole)
     seconds = time.perf_counter() - began
     return NeuralErasure(module, removal.remaining, removal.removed, removal.unmatched, outcome.trace, None, seconds)
 

@@ -10,7 +10,7 @@ import torch
 
 from alteraser import metrics
 from alteraser.interactions import Interactions
-from alteraser.model import _mask_seen, _top_k
+from alteraser.models.ranking import fill_best, mask_seen
 from alteraser.neural.modules import Recommender
 from alteraser.neural.propagation import Propagation
 
@@ -58,9 +58,9 @@ class Ranker:
             block = self.block(part)
             if seen is not None:
                 masked = block.copy()
-                _mask_seen(masked, part, seen)
+                mask_seen(masked, part, seen)
                 block = np.where(np.isneginf(masked), block, -np.inf) if own else masked
-            _top_k(block, lists[start : start + len(part)], scores[start : start + len(part)])
+            fill_best(block, lists[start : start + len(part)], scores[start : start + len(part)])
         return lists, scores
 
     def accuracy(

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-_NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
-_RULE = re.compile(rf"\s*({_NUMBER})\s*\+\s*({_NUMBER})\s*\*\s*(\S(?:.*\S)?)\s*")
+from alteraser.readers._rules import STATISTICS, Function, Rule, rule
 
 Name = Annotated[str, Field(min_length=1)]
-
-
-class Affine(NamedTuple):
-    """A confidence rule: ``intercept + slope * column``."""
-
-    intercept: float
-    slope: float
-    column: str
 
 
 class ReadingOptions(BaseModel):
@@ -46,7 +36,8 @@ class ReadingOptions(BaseModel):
     """The column that ``threshold`` looks at; not read without a threshold."""
 
     confidence: str | None = None
-    """The weight c of each interaction: a column, or a rule ``"A + B * column"`` with two numbers."""
+    """The weight c of each interaction: a column, or a rule such as ``"1 + 40 * column"`` or ``"1 + log1p(column)"``;
+    see ``_rules``."""
 
     target: Name | None = None
     """The column with the target y of each interaction. None means 1 everywhere."""
@@ -73,24 +64,42 @@ class ReadingOptions(BaseModel):
         if self.threshold is not None:
             names.append(self.threshold_column)
         if self.confidence is not None:
-            names.append(confidence_rule(self.confidence).column)
+            names.append(column_of(self.confidence))
         names += [name for name in (self.target, self.timestamp_column) if name is not None]
         return tuple(dict.fromkeys(names))
 
 
-def confidence_rule(text: str) -> Affine:
-    """Read ``"count"`` or ``"1 + 40 * rating"``.
+def column_of(text: str) -> str:
+    """The column that a rule for confidences names."""
+    found = confidence_rule(text).column
+    assert found is not None  # only statistics go without one
+    return found
+
+
+def confidence_rule(text: str) -> Rule:
+    """Read ``"count"``, ``"1 + 40 * rating"`` or ``"1 + log1p(count)"``: see ``_rules``, of which confidences take the
+    functions of one number. Raises ValueError for anything else.
 
     >>> confidence_rule("1 + 40 * rating")
-    Affine(intercept=1.0, slope=40.0, column='rating')
-    >>> confidence_rule("count")
-    Affine(intercept=0.0, slope=1.0, column='count')
+    Rule(column='rating', constant=1.0, steps=(Affine(intercept=1.0, slope=40.0),))
+    >>> confidence_rule("bm25(count)")
+    Traceback (most recent call last):
+    ValueError: confidence 'bm25(count)' is a statistic of all data (bm25), which is for models of other libraries ...
     """
-    if match := _RULE.fullmatch(text):
-        return Affine(float(match[1]), float(match[2]), match[3])
-    if not text.strip() or re.search(r"[+*]", text):
-        raise ValueError(
-            f"confidence {text!r} is neither a column nor a rule 'A + B * column' with two numbers A and B. "
-            "Write for example 'count' or '1 + 40 * rating'."
-        )
-    return Affine(0.0, 1.0, text)
+    found = rule(text, "confidence")
+    for step in found.steps:
+        if isinstance(step, Function) and step.name in STATISTICS:
+            raise ValueError(
+                f"confidence {text!r} is a statistic of all data ({step.name}), which is for models of other libraries "
+                "and their --rating. Use a column, or functions of one number such as log1p"
+            )
+    return found
+
+
+def rating_rule(text: str) -> Rule:
+    """Read a rule for r, the entries of a matrix: all of ``_rules``. Raises ValueError.
+
+    >>> rating_rule("bm25(plays, 1.2, 0.75)").steps
+    (Function(name='bm25', arguments=(1.2, 0.75)),)
+    """
+    return rule(text, "rating")

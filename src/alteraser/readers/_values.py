@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from alteraser.errors import InvalidInput
-from alteraser.readers._options import Affine
-from alteraser.readers._raw import Where
+from alteraser.readers._raw import Where, is_text
+from alteraser.readers._rules import Rule
 
 Floats = NDArray[np.float64]
 
@@ -34,10 +34,20 @@ def numbers(column: pa.ChunkedArray, name: str, where: Where) -> Floats:
     return values
 
 
-def confidences(values: Floats, rule: Affine, where: Where) -> Floats:
-    """``intercept + slope * values``, every one of them finite and above zero."""
-    with np.errstate(over="ignore"):
-        result = rule.intercept + rule.slope * values if rule != (0.0, 1.0, rule.column) else values
+def numbers_or_nothing(column: pa.ChunkedArray, name: str, where: Where) -> tuple[Floats, NDArray[np.int64]]:
+    """(the values that are there as finite float64, their rows); nulls, NaN and empty text are not there."""
+    missing = pc.is_null(column, nan_is_null=True)
+    if is_text(column.type):
+        missing = pc.or_kleene(missing, pc.equal(column, "")).fill_null(True)
+    rows = np.flatnonzero(~np.asarray(missing.to_numpy(), dtype=bool)).astype(np.int64)
+    if len(rows) == len(column):
+        return numbers(column, name, where), rows
+    return numbers(column.filter(pc.invert(missing)), name, lambda row: where(int(rows[row]))), rows
+
+
+def confidences(values: Floats, rule: Rule, where: Where) -> Floats:
+    """``rule`` of the column's ``values``, every one of them finite and above zero."""
+    result = rule.rows(values)
     bad = ~(np.isfinite(result) & (result > 0))
     if bad.any():
         row = int(bad.argmax())

@@ -29,3 +29,12 @@ def kernel(function: Callable[..., Any]) -> Any:
         return numba.njit(cache=True, **OPTIONS)(function)
     except RuntimeError:
         return numba.njit(cache=False, **OPTIONS)(function)
+
+
+def exact_order(function: Callable[..., Any]) -> Any:
+    """As ``kernel``, for sums whose order and roundings are the point: nothing is fused or reordered but by hand."""
+    options = OPTIONS | {"fastmath": False}
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:
+        return numba.njit(cache=False, **options)(function)

@@ -241,16 +241,19 @@ def cg_rows(  # type: ignore[no-untyped-def]
     d,
     steps,
     small,
+    tiny,
+    anchor,
     X,
     decrement,
     value,
     status,
     products,
 ):
-    """Improve X[i] by at most ``steps`` of conjugate gradients on A x = b, from X[i]; A is never formed.
+    """Improve X[i] by at most ``steps`` of conjugate gradients on A x = b + anchor[i], from X[i]; A is never formed.
 
-    Stops early once |r| <= small * |b|. ``decrement`` is the energy the steps removed, a lower bound of
-    gᵀA⁻¹g; ``value`` = l(x) - const = -(b + r)ᵀx with the final residual r; ``products`` counts A v.
+    ``anchor`` (rows, d) may have length 0: none. Stops early once |r| <= small * |b + anchor| or |r|² <= tiny.
+    ``decrement`` is the energy the steps removed, a lower bound of gᵀA⁻¹g; ``value`` = l(x) - const = -(b + r)ᵀx with
+    the final residual r; ``products`` counts A v.
     """
     padded = Z.shape[1]
     b = np.empty(padded, Z.dtype)
@@ -282,6 +285,9 @@ def cg_rows(  # type: ignore[no-untyped-def]
             pull = (confidence[j] if confidence.size else one) * (target[j] if target.size else one)
             for c in range(padded):
                 b[c] += pull * z[c]
+        if anchor.shape[0]:
+            for c in range(anchor.shape[1]):
+                b[c] += Z.dtype.type(anchor[i, c])
         rr = 0.0
         bb = 0.0
         for c in range(padded):
@@ -292,7 +298,7 @@ def cg_rows(  # type: ignore[no-untyped-def]
         dec = 0.0
         outcome = SOLVED
         for _ in range(steps):
-            if rr <= small * small * bb:
+            if rr <= small * small * bb or rr <= tiny:
                 break
             _product(q, p, lo, hi, indices, confidence, other, Z, G, a, lam, w0)
             products[i] += 1

@@ -1,12 +1,12 @@
 """What training had left in a model's gradient, and how much of a deletion is still to do when that is to stay.
 
 A model that was stopped early is no optimum: its gradient on the data it was trained on is not zero. Forgetting that
-went on to an optimum would be another training. What a deletion has to change is measured against that gradient instead,
+went on to an optimum would be another training. What a deletion has to change is measured against that gradient,
 
     anchored residual = ‖∇L_{D_r}(Θ_u) − ∇L_{D_a}(Θ_a)‖_{B⁻¹} / ‖∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)‖_{B⁻¹}
 
-with B = blockdiag(A_u, A_v) of the remaining data, at Θ_u above and at Θ_a below: 1 at the original, 0 where the deletion
-has had its effect and nothing else has changed. At an optimum Θ_a it is the residual itself.
+with B = blockdiag(A_u, A_v) of the remaining data, at Θ_u above and at Θ_a below: 1 at the original, 0 where the
+deletion has had its effect and nothing else has changed. At an optimum Θ_a it is the residual itself.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def anchored_norm(after: Problem, factors: Factors, held: Anchors, *, threads: i
 def storing_noise(theta_norm: float, dtype: npt.DTypeLike) -> float:
     """What rounding the factors to ``dtype`` may leave of a gradient in the same norm, from ‖Θ‖_B.
 
-    A relative error of ε/2 in every entry moves row x by at most ε/2 ‖x‖, so ∇ = 2 A δ has ‖∇‖_{B⁻¹} ≤ ε ‖Θ‖_B where the
-    rows are not worse conditioned along δ than along themselves; twice that is allowed for.
+    A relative error of ε/2 in every entry moves row x by at most ε/2 ‖x‖, so ∇ = 2 A δ has ‖∇‖_{B⁻¹} ≤ ε ‖Θ‖_B where
+    the rows are not worse conditioned along δ than along themselves; twice that is allowed for.
     """
     eps = STORED if np.dtype(dtype) == np.float32 else float(np.finfo(np.float64).eps)
     return 2.0 * eps * theta_norm

@@ -26,6 +26,8 @@ class ConjugateGradient:
     steps: int = 3
     small: float | None = None
     """None: four times the rounding of the working precision, below which steps only move noise."""
+    tiny: float = 0.0
+    """Steps also end once the row's squared residual is at most this, as a library's trainer may have it."""
     name: str = "cg"
     exact: bool = False
 
@@ -33,8 +35,11 @@ class ConjugateGradient:
         if self.steps < 1:
             raise InvalidInput(f"ConjugateGradient(steps={self.steps}): expected at least 1")
 
-    def solve(self, side: Side, other: Array, x: Array, rows: Array | None, *, rank: int, threads: int) -> RowReport:
-        """Take the steps on ``x[rows]``; see ``RowSolver.solve``."""
+    def solve(
+        self, side: Side, other: Array, x: Array, rows: Array | None, *, rank: int, threads: int,
+        anchor: Array | None = None,
+    ) -> RowReport:  # fmt: skip
+        """Take the steps on ``x[rows]``; see ``RowSolver.solve``. With ``anchor`` (rows, d) on A x = b + anchor."""
         from alteraser.solvers._kernels import cg_rows
 
         dtype = x.dtype
@@ -44,10 +49,13 @@ class ConjugateGradient:
         decrement, value = np.zeros(side.rows), np.zeros(side.rows)
         status, products = np.zeros(side.rows, np.int8), np.zeros(side.rows, np.int64)
 
+        held = np.empty((0, rank)) if anchor is None else anchor
+
         def kernel(block: Array) -> None:
             cg_rows(
                 block, side.indptr, side.indices, side.confidence, side.target, side.own, side.other,
-                side.ridge, other, gram, w0, rank, self.steps, small, x, decrement, value, status, products,
+                side.ridge, other, gram, w0, rank, self.steps, small, self.tiny, held, x,
+                decrement, value, status, products,
             )  # fmt: skip
 
         run(kernel, blocks(side, rows, rank, threads), threads)

@@ -21,8 +21,8 @@ Float64 = npt.NDArray[np.float64]
 ROWS_AT_A_TIME = 1 << 14
 
 
-def row_residuals(side: Side, other: Array, x: Array, *, threads: int = 0) -> Float64:
-    """r_i = ‖A_i x_i − b_i‖ / (‖A_i x_i‖ + ‖b_i‖) of every row, (rows,); 0 where A x = b = 0.
+def row_residuals(side: Side, other: Array, x: Array, *, threads: int = 0, tiny: float = 0.0) -> Float64:
+    """r_i = ‖A_i x_i − b_i‖ / (‖A_i x_i‖ + ‖b_i‖) of every row, (rows,); 0 where ‖A x − b‖² ≤ ``tiny``.
 
     ``x`` (rows, d) are the rows of ``side``, ``other`` (…, d) those of the other one. r lies between 0, solved, and
     1, where one of A x and b is zero or they point in opposite directions.
@@ -35,7 +35,8 @@ def row_residuals(side: Side, other: Array, x: Array, *, threads: int = 0) -> Fl
         half, _ = half_gradients(part, other, rows, gram, threads)
         right, _ = half_gradients(part, other, np.zeros_like(rows), gram, threads)  # −b
         size = np.linalg.norm(half - right, axis=1) + np.linalg.norm(right, axis=1)
-        out[start:stop] = np.linalg.norm(half, axis=1) / np.where(size > 0, size, 1.0)
+        left = np.linalg.norm(half, axis=1)
+        out[start:stop] = np.where(left**2 > tiny, left, 0.0) / np.where(size > 0, size, 1.0)
     return out
 
 
@@ -69,6 +70,12 @@ def fit(side: Side, other: Array, x: Array, *, threads: int = 0) -> float:
 
 def half_gradients(side: Side, other: Array, x: Array, gram: Float64, threads: int) -> tuple[Float64, float]:
     """A x − b of every row (rows, d) and the sum of their shares of the fit; ``gram`` is ``side.gram(other)``."""
+    gradient, loss, _ = row_gradients(side, other, x, gram, threads)
+    return gradient, loss
+
+
+def row_gradients(side: Side, other: Array, x: Array, gram: Float64, threads: int) -> tuple[Float64, float, float]:
+    """As ``half_gradients``, and Σ bᵀx."""
     from alteraser.solvers._kernels import gradient_rows
 
     gradient = np.empty(x.shape)
@@ -81,7 +88,7 @@ def half_gradients(side: Side, other: Array, x: Array, gram: Float64, threads: i
         )  # fmt: skip
 
     run(kernel, blocks(side, None, x.shape[1], threads), threads)
-    return gradient, float(loss.sum())
+    return gradient, float(loss.sum()), float(explained.sum())
 
 
 def _blocks(side: Side) -> Iterator[tuple[int, int]]:

@@ -1,0 +1,156 @@
+"""Which way to forget in somebody else's model, and why: ``--method auto | replay | local | converge``.
+
+at rest                                       →  converge: on to an optimum for what remains is no other training
+the file tells how it was trained, and that
+training, run on all the data, gives the file →  replay: the same training on what remains
+else                                          →  local: only the effect of the deletion
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from alteraser.adapters.contract import Erased, Foreign, Task
+from alteraser.adapters.replay import Followed, followed, replayed
+from alteraser.errors import IntegrityError, InvalidInput
+from alteraser.interactions import Interactions
+from alteraser.models.ranking import top_lists
+
+Asked = Literal["auto", "replay", "local", "converge"]
+
+METHODS: dict[str, Asked] = {
+    "auto": "auto", "replay": "replay", "local": "local", "converge": "converge", "alteraser": "converge",
+}  # fmt: skip
+"""Methods by their names on the command line; ``alteraser`` is another name of ``converge``."""
+
+CONVERGED = 1e-2
+"""Default share of the deletion's push that may stay on the way to an optimum."""
+
+LOCAL = 0.3
+"""Default anchored residual that class L allows: what three conjugate-gradient steps a row leave of a deletion's effect
+lies between 0.01 (weights of 1) and 0.3 (bm25 weights)."""
+
+COMPARED = 500
+"""Other users whose lists are compared before and after, evenly spread."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was asked for, what was done instead of it or as it, and the reason."""
+
+    asked: Asked
+    why: str
+    followed: Followed | None = None
+    """How near the repeated training came to the file, where it was tried."""
+
+
+@dataclass(frozen=True)
+class Lists:
+    """How the top-10 lists of users who asked for nothing differ between two models."""
+
+    users: int
+    """So many were compared."""
+    changed: float
+    """Share of lists in which an item was replaced."""
+    overlap: float
+    """Mean share of items that the two lists have in common."""
+
+
+def known_method(name: str) -> Asked:
+    """The method called ``name``. Raises InvalidInput for one that other libraries' models do not have."""
+    if name not in METHODS:
+        raise InvalidInput(f"--method {name} means nothing to a model of another library: use {', '.join(METHODS)}")
+    return METHODS[name]
+
+
+def erase(asked: Asked, task: Task, tolerance: float | None, warn: Callable[[str], None]) -> tuple[Erased, Choice]:
+    """Forget ``task`` the way that was ``asked`` for, or that fits; ``tolerance`` None: the way's own.
+
+    ``warn`` is told what a user should know before it happens. Raises IntegrityError for a replay that was asked for
+    and does not give the file, and what the loss's ways raise.
+    """
+    loss = task.foreign.loss
+    toward = replace(task, tolerance=CONVERGED if tolerance is None else tolerance)
+    if asked == "converge":
+        if not loss.rests(toward):
+            warn(_other_training(toward))
+        return loss.forget(toward), Choice(asked, "asked for")
+    if asked == "auto" and loss.rests(toward):
+        why = f"training had left less than {toward.tolerance:g} of this deletion's push: the model is at rest"
+        return loss.forget(toward), Choice(asked, why)
+    found: Followed | None = None
+    trainer = task.foreign.trainer
+    if asked == "replay" or (asked == "auto" and trainer is not None):
+        if trainer is None:
+            raise InvalidInput(
+                f"--method replay: {task.foreign.path} does not tell how it was trained (an implicit ALS model does "
+                "where random_state was an integer); use --method local"
+            )
+        found = followed(task.foreign, task.before, threads=task.threads, on_pass=task.on_pass)
+        if found.way is not None:
+            same = "the same bytes" if found.identical else f"lists that agree to {found.overlap:.3f}"
+            why = f"the same training ({trainer.words}), run on all the data, gives the file: {same}"
+            return replayed(task, found.way), Choice(asked, why, found)
+        if asked == "replay":
+            raise IntegrityError(
+                f"--method replay: {trainer.words} on these data gives lists that agree with the file's to "
+                f"{found.overlap:.3f} only: another version, machine or order of sums trained it, or the data, the "
+                "weights or the map differ. Use --method local"
+            )
+    near = replace(task, tolerance=LOCAL if tolerance is None else tolerance)
+    erased = loss.local(near)
+    return erased, Choice(asked, _why_local(asked, erased, found), found)
+
+
+def lists_between(
+    foreign: Foreign, erased: Erased, remaining: Interactions, removed: Interactions, k: int = 10
+) -> Lists:
+    """How much the lists of users without anything in ``removed`` changed, what they have in ``remaining`` left out."""
+    others = np.flatnonzero((remaining.user_counts > 0) & (removed.user_counts == 0))
+    others = others[:: max(1, others.size // COMPARED)]
+    if not others.size:
+        return Lists(0, 0.0, 1.0)
+    before, after = (
+        top_lists(P, Q, others, k=k, seen=remaining, item_biases=biases)[0]
+        for P, Q, biases in (
+            (foreign.users, foreign.items, foreign.item_biases), (erased.users, erased.items, erased.item_biases)
+        )
+    )  # fmt: skip
+    common = ((before[:, :, None] == after[:, None, :]) & (before[:, :, None] >= 0)).any(axis=2).sum(axis=1)
+    sizes = np.maximum((before >= 0).sum(axis=1), 1)
+    overlap = common / sizes
+    return Lists(int(others.size), float(np.mean(overlap < 1.0)), float(np.mean(overlap)))
+
+
+def _why_local(asked: Asked, erased: Erased, found: Followed | None) -> str:
+    if erased.method == "rows":
+        why = (
+            "the model is not at rest and no local way brought it nearer to its retrain: the rows of the deletion alone"
+        )
+    elif asked == "local":
+        why = "asked for"
+    else:
+        why = "the model is not at rest: only the effect of the deletion"
+    if asked == "auto" and found is not None:
+        why += f"; its training, repeated, gives lists that agree to {found.overlap:.3f} only"
+    elif asked == "auto":
+        why += "; the file does not tell how to repeat its training"
+    return why
+
+
+def _other_training(task: Task) -> str:
+    """What going on to an optimum does to everybody, after the first of its passes already."""
+    start = task.foreign.loss.forget(replace(task, max_passes=2, on_pass=None))
+    lists = lists_between(task.foreign, start, task.after, task.removed)
+    share = (
+        "" if math.isnan(lists.changed) else f": after one pass already {lists.changed:.0%} of everybody's lists differ"
+    )
+    return (
+        f"{task.foreign.path} is not at rest, so going on to an optimum is another training{share}. "
+        "--method local changes only what the deletion changes"
+    )

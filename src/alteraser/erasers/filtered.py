@@ -1,0 +1,384 @@
+"""The deletion's effect alone, in models that were stopped early: anchored passes through the trainer's own filter.
+
+A model that fifteen iterations of three conjugate-gradient steps left is no optimum: in directions of little curvature
+its training had hardly begun. What training left there, g = ∇L_{D_a}(Θ_a)/2, is to stay. So every row solves
+
+    A_u p = b_u + g_u          A_u, b_u of the remaining data at the present other side
+
+and only by as many steps of conjugate gradients, from where it is, as the trainer takes (*anchored* passes). Solved
+exactly, these rows would multiply what training had left by A⁻¹ of a matrix that has changed: measured on play counts,
+exact anchored passes blow up after three to ten, while three steps, which move weak directions as little as the trainer
+did, do not, and bring everybody's lists nearer to a retrain with the same seed. The rows of the deletion come first.
+
+The anchor of a user who lost a share of their data is that of the share that remains, to the fourth power: what
+training had left in a row of which half is gone says little about the row that is left.
+
+Where the anchored residual does not fall (weights over many orders of magnitude), no local way was found that helps;
+then the rows of the deletion alone are changed, by what the same steps do on the remaining data and not on all.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from alteraser.erasers.driver import OnPass, PassRecord, Scope
+from alteraser.erasers.in_place import ridge_of
+from alteraser.errors import Interrupted, InvalidInput
+from alteraser.models import Problem, Side
+from alteraser.solvers.ah_newton import AHNewton
+from alteraser.solvers.anchors import storing_noise
+from alteraser.solvers.cg import ConjugateGradient
+from alteraser.solvers.residuals import ROWS_AT_A_TIME, half_gradients, row_gradients
+from alteraser.solvers.rows import default_threads
+from alteraser.solvers.stationarity import block_solve
+
+Array = npt.NDArray[Any]
+Rows = npt.NDArray[np.int64]
+
+SETTLED = 1e-6
+"""‖r‖/‖b‖ of a row that is left alone: steps below that would only move rounding along weak directions."""
+
+FADING = 0.9
+"""A pass that does not do less than this share of what the pass before did is the last but one: what is left then moves
+along directions that the trainer's steps hardly see."""
+
+NEGLIGIBLE = 0.3
+"""Share of the tolerance, in units of the push, that a pass has to do for another one to follow."""
+
+SLACK = 0.05
+"""How far above the original's, which is 1, the anchored residual of the rows alone may be: along weak directions the
+trainer's steps leave more of a changed row than they found, and still bring it nearer to its retrain."""
+
+THOROUGH = 0.1
+"""Tolerance below which passes go on for as long as each does less than the one before."""
+
+SHARED = 4
+"""Power of the remaining share of a user's weight that their anchor is multiplied by."""
+
+WORTH = 0.7
+"""Anchored residual above which passes are thought not to have helped: the rows of the deletion alone are changed."""
+
+ESTIMATED = 0.01
+"""Share of the push up to which rows with little left are counted by a bound instead of being factored."""
+
+HELD_EXACTLY = 256 << 20
+"""Bytes of factors up to which anchors are kept in float64."""
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """What was done to the factors that were given."""
+
+    method: Literal["local", "rows"]
+    residual: float
+    """The anchored residual, on the factors as they are now."""
+    resolved: bool
+    """True when that is within the tolerance, or no more than storing the factors leaves."""
+    push: float
+    objective_before: float
+    """L_{D_r}(Θ_a)"""
+    objective: float
+    passes: int
+    products: int
+    rows_updated: int
+    reason: str
+    trace: tuple[PassRecord, ...]
+
+
+def forget_filtered(
+    before: Problem,
+    after: Problem,
+    original: tuple[Array, Array],
+    P: Array,
+    Q: Array,
+    *,
+    rank: int,
+    touched: tuple[Rows, Rows],
+    reweighted: bool = False,
+    exact: Literal["user", "item"] | None = None,
+    last: Literal["user", "item"] = "item",
+    steps: int = 3,
+    tolerance: float,
+    max_passes: int,
+    threads: int = 0,
+    on_pass: OnPass | None = None,
+) -> Filtered:
+    """Anchored passes in ``P`` (m, w) and ``Q`` (n, w), padded copies of ``original``, (m, d) and (n, d).
+
+    ``touched`` = (user rows, item rows) of the forget set; ``reweighted`` says that other rows' weights differ between
+    ``before`` and ``after`` too. ``last`` is the side that the trainer solves last; ``exact`` is the same where it
+    solves it exactly, and is then left exact. ``steps`` are the trainer's. Ends after ``max_passes``, or where a pass
+    no longer does enough. Raises NumericFailure for a row without a solution and Interrupted on Ctrl-C; P and Q are
+    then half changed.
+    """
+    if not (tolerance > 0 and np.isfinite(tolerance)):
+        raise InvalidInput(f"tolerance={tolerance}: expected a number above 0")
+    with threadpool_limits(1):
+        try:
+            work = _Work(
+                before, after, original, P, Q, rank, touched, steps, last, exact, threads or default_threads(), on_pass
+            )
+            return work.run(tolerance, max_passes, reweighted)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted; nothing was changed") from None
+
+
+@dataclass(frozen=True)
+class _Point:
+    """Half a gradient and what was found beside it."""
+
+    users: Array
+    items: Array
+    fit: float
+    """L without its ridge terms"""
+    theta_norm: float
+    """‖Θ‖_B"""
+
+
+class _Work:
+    def __init__(
+        self, before: Problem, after: Problem, original: tuple[Array, Array], P: Array, Q: Array, rank: int,
+        touched: tuple[Rows, Rows], steps: int, last: str, exact: str | None, threads: int, on_pass: OnPass | None,
+    ) -> None:  # fmt: skip
+        self.before, self.after, self.original = before, after, original
+        self.P, self.Q, self.rank, self.touched, self.threads, self.on_pass = P, Q, rank, touched, threads, on_pass
+        self.solver = ConjugateGradient(steps, small=SETTLED)
+        self.exact = exact
+        self.order = (1, 0) if last == "user" else (0, 1)  # places of the sides in a pass
+        self.trace: list[PassRecord] = []
+        self.pushed = np.zeros((touched[0].size, rank))  # half of what the deletion changes in their users' gradient
+        self.rows = self.products = 0
+        small = P.nbytes + Q.nbytes <= HELD_EXACTLY
+        self.kept: npt.DTypeLike = np.float64 if small else P.dtype
+
+    def run(self, tolerance: float, max_passes: int, reweighted: bool) -> Filtered:
+        held = self._gradient(self.before)
+        push, objective_before = self._push(held, reweighted)
+        for rest, side in ((held.users, self.after.users), (held.items, self.after.items)):
+            rest[side.counts == 0] = 0.0  # their minimum is zero and nothing of them is to stay
+        targets = self._shared(held.users), held.items
+        if max_passes > 0:
+            self._deleted(targets)
+        reason, last = "passes", np.inf
+        while len(self.trace) < max_passes:
+            done = self._pass(targets) / push if push > 0 else 0.0
+            if done <= NEGLIGIBLE * tolerance or done > (FADING if tolerance >= THOROUGH else 1.0) * last:
+                reason = "tolerance"
+                break
+            last = done
+        self._leave_exact()
+        residual, objective, noise = self._measured(held, push)
+        method: Literal["local", "rows"] = "local"
+        if residual > max(WORTH, tolerance) and residual * push > noise:
+            method, reason = "rows", "rows"
+            self._rows_alone()
+            self._leave_exact()
+            residual, objective, noise = self._measured(held, push)
+            if residual > 1.0 + SLACK and residual * push > noise:  # the steps move more than the deletion is worth
+                self._begin_again()
+                self._deleted(targets)
+                self._leave_exact()
+                residual, objective, noise = self._measured(held, push)
+        return Filtered(
+            method, residual, residual <= tolerance or residual * push <= noise, push,
+            objective_before, objective, len(self.trace), self.products, self.rows,
+            reason, tuple(self.trace),
+        )  # fmt: skip
+
+    # ------------------------------------------------------------------ moving
+
+    def _deleted(self, targets: tuple[Array, Array]) -> None:
+        """The rows of the deletion on their anchored systems, in float64 where there is room.
+
+        There may be hardly any difference between what they were solved for and what they are to solve.
+        """
+        began = time.perf_counter()
+        solver = ConjugateGradient(self.solver.steps)
+        for place in self.order:
+            side, x, other = self._side(self.after, place)
+            held, rows = targets[place], self.touched[place]
+            if rows.size:
+                some, here = side.take(rows), x[rows].astype(self.kept)
+                theirs = np.ascontiguousarray(other, dtype=self.kept)
+                self._count(solver, some, theirs, here, None, held[rows])
+                x[rows] = here
+        self._record("touched", began, self.touched[0].size + self.touched[1].size)
+
+    def _pass(self, targets: tuple[Array, Array]) -> float:
+        """Users, then items, on their anchored systems; ‖·‖_{B⁻¹} of the gradient that the steps removed."""
+        began = time.perf_counter()
+        removed = 0.0
+        for place in self.order:
+            side, x, other = self._side(self.after, place)
+            removed += self._count(self.solver, side, other, x, None, targets[place])
+        self._record("all", began, self.after.users.rows + self.after.items.rows)
+        return 2.0 * float(np.sqrt(max(removed, 0.0)))
+
+    def _count(
+        self, solver: ConjugateGradient, side: Side, other: Array, x: Array, rows: Rows | None, held: Array | None
+    ) -> float:
+        report = solver.solve(side, other, x, rows, rank=self.rank, threads=self.threads, anchor=held)
+        self.rows += report.rows
+        self.products += report.products
+        return report.decrement
+
+    def _record(self, scope: Scope, began: float, solved: int) -> None:
+        seconds = time.perf_counter() - began
+        self.trace.append(PassRecord(len(self.trace) + 1, scope, float("nan"), None, seconds, solved, False))
+        if self.on_pass is not None:
+            self.on_pass(self.trace[-1])
+
+    def _rows_alone(self) -> None:
+        """The rows of the deletion by the difference of the same steps on the remaining data and on all, from Θ_a."""
+        began = time.perf_counter()
+        P, Q = self._begin_again()
+        first, second = self.order
+        users, items = self.touched
+        rows = self.touched[first]
+        starts = [self._steps(problem, first, rows) for problem in (self.after, self.before)]
+        x = (self.P, self.Q)[first]
+        ends = []
+        for problem, moved in zip((self.after, self.before), starts, strict=True):
+            x[rows] = moved
+            ends.append(self._steps(problem, second, self.touched[second]))
+        for place, (new, old) in ((first, starts), (second, ends)):
+            side, x, _ = self._side(self.after, place)
+            rows = self.touched[place]
+            x[rows, : self.rank] = (P, Q)[place][rows] + (new - old)[:, : self.rank]
+            x[rows[side.counts[rows] == 0]] = 0
+        self._record("touched", began, users.size + items.size)
+
+    def _begin_again(self) -> tuple[Array, Array]:
+        """Back to the original."""
+        P, Q = (np.asarray(x) for x in self.original)
+        self.P[:, : self.rank], self.Q[:, : self.rank] = P, Q
+        return P, Q
+
+    def _steps(self, problem: Problem, place: int, rows: Rows) -> Array:
+        """Where the trainer's steps on ``problem`` take some rows of a side, which stays as it is."""
+        side, x, other = self._side(problem, place)
+        if not rows.size:
+            return x[rows]
+        moved = x[rows]
+        self._count(self.solver, side.take(rows), other, moved, None, None)
+        return moved
+
+    def _side(self, problem: Problem, place: int) -> tuple[Side, Array, Array]:
+        """(side, its rows, the other side's) for users (0) or items (1)."""
+        return (problem.users, self.P, self.Q) if place == 0 else (problem.items, self.Q, self.P)
+
+    def _leave_exact(self) -> None:
+        """The side that the trainer leaves at its minimum given the other is left there."""
+        if self.exact is not None:
+            side, x, other = self._side(self.after, 0 if self.exact == "user" else 1)
+            self.rows += AHNewton().solve(side, other, x, None, rank=self.rank, threads=self.threads).rows
+            if side.target.size:  # nothing pulls at a row all of whose targets are 0: not even rounding is left of it
+                x[_sums(side, np.abs(side.target), side.all_rows) == 0] = 0
+
+    def _shared(self, held: Array) -> Array:
+        """``held`` of the users times the power of the share of their weight that remains."""
+        users = self.touched[0]
+        share = _weights(self.after.users, users) / np.maximum(_weights(self.before.users, users), 1e-300)
+        size, pushed = np.linalg.norm(held[users], axis=1), np.linalg.norm(self.pushed, axis=1)
+        # never taking away more than the deletion itself pushes: a share of much that training left may be far more
+        least = 1.0 - pushed / np.maximum(size, 1e-300)
+        scaled = held.copy()
+        scaled[users] *= np.maximum(np.minimum(share, 1.0) ** SHARED, least)[:, None]
+        return scaled
+
+    # ------------------------------------------------------------------ measuring
+
+    def _push(self, held: _Point, reweighted: bool) -> tuple[float, float]:
+        """(‖∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)‖_{B⁻¹}, L_{D_r}(Θ_a)) before anything moves.
+
+        The rows of other people and other items do not see the deletion, and so neither does their part of L.
+        """
+        if reweighted:
+            here = self._gradient(self.after)
+            norm = self._norm(here.users - held.users, here.items - held.items, 0.0)
+            self.pushed = (here.users - held.users)[self.touched[0]].astype(np.float64)
+            return norm, here.fit + ridge_of(self.after, self.P, self.Q)
+        total, change = 0.0, 0.0
+        for place, rows in enumerate(self.touched):
+            if not rows.size:
+                continue
+            (old, _, _), (new, x, other) = self._side(self.before, place), self._side(self.after, place)
+            some, where = new.take(rows), x[rows]
+            gram = some.gram(other)
+            now, loss = half_gradients(some, other, where, gram, self.threads)
+            then, known = half_gradients(old.take(rows), other, where, gram, self.threads)
+            right = 2.0 * (now - then)[:, : self.rank]
+            total += block_solve(some, other, right, some.all_rows, rank=self.rank, threads=self.threads)[0]
+            if place == 0:
+                change, self.pushed = loss - known, 0.5 * right
+        return float(np.sqrt(total)), held.fit + change + ridge_of(self.after, self.P, self.Q)
+
+    def _measured(self, held: _Point, push: float) -> tuple[float, float, float]:
+        """(anchored residual, L_{D_r}, what storing leaves of the gradient) where P and Q are."""
+        here = self._gradient(self.after)
+        norm = self._norm(here.users - held.users, here.items - held.items, ESTIMATED * push)
+        noise = storing_noise(here.theta_norm, self.P.dtype)
+        return norm / (push or 1.0), here.fit + ridge_of(self.after, self.P, self.Q), noise
+
+    def _gradient(self, problem: Problem) -> _Point:
+        """Half the gradient on ``problem`` where P and Q are, a block of rows at a time."""
+        arrays, fit, fitted = [], 0.0, 0.0
+        for side, x, other in ((problem.users, self.P, self.Q), (problem.items, self.Q, self.P)):
+            gradient = np.empty((side.rows, self.rank), self.kept)
+            gram, fit = side.gram(other), 0.0
+            for start in range(0, side.rows, ROWS_AT_A_TIME):
+                stop = min(start + ROWS_AT_A_TIME, side.rows)
+                part = side.part(start, stop)
+                half, loss, explained = row_gradients(part, other, x[start:stop], gram, self.threads)
+                gradient[start:stop] = half[:, : self.rank]
+                # xᵀA x = xᵀ(A x − b) + bᵀx
+                fitted += float(np.vdot(half, x[start:stop])) + explained
+                fit += loss
+            arrays.append(gradient)
+        return _Point(arrays[0], arrays[1], fit, float(np.sqrt(max(fitted, 0.0))))
+
+    def _norm(self, users: Array, items: Array, aside: float) -> float:
+        """‖2 (users, items)‖_{B⁻¹} of half a gradient, B of the remaining data where P and Q are; never too small.
+
+        For rows with little of it the largest that gᵀA⁻¹g can be, ‖g‖² over the least eigenvalue of w₀a QᵀQ + λ, stands
+        in for it, as long as that adds no more than ``aside``² to the square.
+        """
+        total = 0.0
+        for side, other, half in ((self.after.users, self.Q, users), (self.after.items, self.P, items)):
+            right = 2.0 * half.astype(np.float64)
+            most = np.einsum("id,id->i", right, right) / _least_curvature(side, other, self.rank)
+            order = np.argsort(most, kind="stable")
+            small = np.searchsorted(np.cumsum(most[order]), 0.5 * aside**2)
+            total += float(most[order[:small]].sum())
+            rows = np.sort(order[small:])
+            total += block_solve(side, other, right, rows, rank=self.rank, threads=self.threads)[0]
+        return float(np.sqrt(max(total, 0.0)))
+
+
+def _least_curvature(side: Side, other: Array, rank: int) -> Array:
+    """A lower bound of the least eigenvalue of every row's A, (rows,): that of its ridge and missing cells.
+
+    Only the ridge counts where a confidence is below its missing weight, as observed cells then take away from those.
+    """
+    heavy = not side.confidence.size or float(side.confidence.min(initial=np.inf)) >= side.missing_weight
+    least = 0.0
+    if heavy and not side.other.size and np.all(side.own == 1):
+        least = max(float(np.linalg.eigvalsh(side.gram(other)[:rank, :rank])[0]), 0.0)
+    return np.maximum(side.ridge.astype(np.float64) + least, 1e-300)
+
+
+def _weights(side: Side, rows: Rows) -> Array:
+    """Σ c of some rows' interactions."""
+    return _sums(side, side.confidence, rows) if side.confidence.size else side.counts[rows].astype(np.float64)
+
+
+def _sums(side: Side, values: Array, rows: Rows) -> Array:
+    """Sums of some rows' ``values`` (|D|,)."""
+    totals = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    return np.asarray(totals[side.indptr[rows + 1]] - totals[side.indptr[rows]])

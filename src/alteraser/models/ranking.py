@@ -1,0 +1,66 @@
+"""The best items for users by the inner products of two embeddings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alteraser.errors import InvalidInput
+from alteraser.interactions import Interactions
+
+Array = npt.NDArray[Any]
+
+USERS_AT_A_TIME = 1024
+
+
+def top_lists(
+    users: Array, items: Array, rows: Array, *, k: int, seen: Interactions | None = None,
+    item_biases: Array | None = None,
+) -> tuple[Array, npt.NDArray[np.float64]]:  # fmt: skip
+    """(item rows, scores) of the ``k`` best items for the users in ``rows``, both (len(rows), k); ties to lower rows.
+
+    Scores are users (m, d) · items (n, d) plus ``item_biases`` (n,). Behind the end of a list stand −1 and NaN. Items
+    in ``seen`` are left out for their user, items with a zero row for everybody; a user with a zero row gets an empty
+    list.
+    """
+    if k < 1:
+        raise InvalidInput(f"k={k}: expected at least 1")
+    alive = np.any(items != 0, axis=1)
+    k = min(k, items.shape[0])
+    lists = np.full((len(rows), k), -1, np.int64)
+    scores = np.full((len(rows), k), np.nan)
+    for start in range(0, len(rows), USERS_AT_A_TIME):
+        part = rows[start : start + USERS_AT_A_TIME]
+        block = users[part] @ items.T
+        if item_biases is not None:
+            block += item_biases
+        block[:, ~alive] = -np.inf
+        block[~np.any(users[part] != 0, axis=1)] = -np.inf
+        if seen is not None:
+            mask_seen(block, part, seen)
+        fill_best(block, lists[start : start + len(part)], scores[start : start + len(part)])
+    return lists, scores
+
+
+def mask_seen(block: Array, rows: Array, seen: Interactions) -> None:
+    counts = seen.user_counts[rows]
+    which = np.repeat(np.arange(len(rows)), counts)
+    offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    block[which, seen.indices[np.repeat(seen.indptr[rows], counts) + offsets]] = -np.inf
+
+
+def fill_best(block: Array, lists: Array, scores: Array) -> None:
+    """Fill ``lists`` and ``scores`` with the best k columns of each row; equal scores by column."""
+    k = lists.shape[1]
+    threshold = np.partition(block, block.shape[1] - k, axis=1)[:, block.shape[1] - k]
+    row, column = np.nonzero((block >= threshold[:, None]) & (block > -np.inf))
+    value = block[row, column]
+    order = np.lexsort((column, -value, row))
+    row, column, value = row[order], column[order], value[order]
+    first = np.searchsorted(row, np.arange(block.shape[0]))
+    place = np.arange(row.size) - first[row]
+    best = place < k
+    lists[row[best], place[best]] = column[best]
+    scores[row[best], place[best]] = value[best]

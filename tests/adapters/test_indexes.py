@@ -1,0 +1,89 @@
+"""Search indexes are known by their first bytes, and word vectors are refused with what to do."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from contract import FIXTURES
+
+from alteraser.adapters import ForeignOptions, find
+from alteraser.adapters.forget import forget_foreign, found_siblings, open_foreign
+from alteraser.adapters.indexes import index_at, search_indexes
+from alteraser.errors import InvalidInput
+
+HERE = FIXTURES / "indexes"
+WORDS = {
+    "flat.faiss": "a FAISS index of 12 vectors of 4 numbers",
+    "named.faiss": "a FAISS index of 12 vectors of 4 numbers",
+    "graph.faiss": "a FAISS index of 12 vectors of 4 numbers",
+    "binary.bin": "a binary FAISS index of 12 vectors",
+    "points.bin": "an hnswlib index of 12 vectors of 4 numbers",
+    "trees.ann": "an Annoy index (by its name)",
+}
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_an_index_is_known_by_its_first_bytes(tmp_path: Path, name: str) -> None:
+    anywhere = tmp_path / ("unnamed" if name != "trees.ann" else name)
+    shutil.copyfile(HERE / name, anywhere)
+    index = index_at(anywhere)
+    assert index is not None
+    assert index.words == WORDS[name]
+
+
+def test_nothing_else_is_an_index(tmp_path: Path) -> None:
+    for path in FIXTURES.rglob("*"):
+        if path.is_file() and path.name not in WORDS:
+            assert index_at(path) is None, path
+    whole = (HERE / "points.bin").read_bytes()
+    for name, content in (("zeros", bytes(200)), ("short", whole[:60]), ("text", b"IxFI says nothing here" * 9),
+                          ("other", whole[:32] + b"\1" + whole[33:])):  # fmt: skip
+        (tmp_path / name).write_bytes(content)
+        assert index_at(tmp_path / name) is None
+    assert index_at(tmp_path / "nowhere") is None
+    (tmp_path / "old.faiss").write_bytes(b"?")
+    found = index_at(tmp_path / "old.faiss")
+    assert found is not None
+    assert found.words == "a FAISS index (by its name)"
+
+
+def test_indexes_beside_any_model_are_named_first(tmp_path: Path) -> None:
+    for name in ("als.npz", "data.csv"):
+        shutil.copyfile(FIXTURES / "implicit" / name, tmp_path / name)
+    for name in WORDS:
+        shutil.copyfile(HERE / name, tmp_path / name)
+    options = ForeignOptions(rows_are_ids=True, rating="plays")
+    opened = open_foreign(tmp_path / "als.npz", tmp_path / "data.csv", options)
+    erasure = forget_foreign(opened, [(1, 4)], tmp_path / "new.npz")
+    named = {sibling.path.name: sibling for sibling in erasure.siblings}
+    assert set(WORDS) <= set(named)
+    for name, words in WORDS.items():
+        assert named[name].what == f"{words}, a copy of vectors"
+        assert "still serves what was erased" in named[name].advice
+    order = [sibling.path.name for sibling in found_siblings(opened)]
+    assert order[0] == "data.csv"
+    assert set(order[1 : 1 + len(WORDS)]) == set(WORDS)
+
+
+def test_indexes_inside_a_folder_that_is_a_model(tmp_path: Path) -> None:
+    model = tmp_path / "pair"
+    shutil.copytree(FIXTURES / "arrays" / "pair", model)
+    shutil.copyfile(HERE / "flat.faiss", model / "inside.faiss")
+    shutil.copyfile(HERE / "flat.faiss", tmp_path / "beside.faiss")
+    assert [sibling.path.name for sibling in search_indexes(model)] == ["beside.faiss", "inside.faiss"]
+
+
+@pytest.mark.parametrize("name", ["words.model", "words.kv", "words.txt", "words.bin"])
+def test_vectors_of_gensim_are_refused_with_what_to_do(name: str) -> None:
+    with pytest.raises(InvalidInput, match=rf"{name} .*item2vec.* is not forgotten in here.*Train it again"):
+        find(HERE / name)
+
+
+def test_an_index_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="FAISS index of 12 vectors .* Forget in the model, then build the index"):
+        find(HERE / "flat.faiss")
+    (tmp_path / "m.joblib").write_bytes(b"\x80\x04\x8c\x13joblib.numpy_pickle\x94.")
+    with pytest.raises(InvalidInput, match="was written by joblib.dump"):
+        find(tmp_path / "m.joblib")

@@ -1,0 +1,193 @@
+"""The deletion's effect alone, by anchored passes: two routes to its residual, fixed points, bounds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from alteraser.erasers.filtered import Filtered, forget_filtered
+from alteraser.errors import Interrupted, InvalidInput
+from alteraser.interactions import Interactions
+from alteraser.models import Factors, Objective, Problem
+from alteraser.solvers import ConjugateGradient
+from alteraser.solvers.rows import padded
+
+Array = npt.NDArray[Any]
+USERS, ITEMS, RANK = 60, 40, 6
+OBJECTIVE = Objective(missing_weight=1.0, regularization=0.1)
+
+
+def interactions(seed: int, spread: float = 1.0) -> Interactions:
+    """Users of three tastes; confidences over e^±spread."""
+    rng = np.random.default_rng(seed)
+    taste = (np.arange(USERS)[:, None] + np.arange(ITEMS)) % 3 == 0
+    users, items = np.nonzero(rng.random((USERS, ITEMS)) < np.where(taste, 0.5, 0.05))
+    data = Interactions.from_pairs(list(zip(users.tolist(), items.tolist(), strict=True)))
+    return replace(data, confidence=2.0 * np.exp(spread * rng.standard_normal(len(data))))
+
+
+def trained(problem: Problem, iterations: int = 8, seed: int = 1) -> Factors:
+    """Stopped early, by three steps a row."""
+    rng = np.random.default_rng(seed)
+    m, n = problem.interactions.shape
+    P, Q = (padded((rng.random((rows, RANK)) * 0.1).astype(problem.dtype)) for rows in (m, n))
+    solver = ConjugateGradient(3)
+    for _ in range(iterations):
+        solver.solve(problem.users, Q, P, None, rank=RANK, threads=1)
+        solver.solve(problem.items, P, Q, None, rank=RANK, threads=1)
+    return Factors(P[:, :RANK].copy(), Q[:, :RANK].copy(), np.ones(RANK, problem.dtype))
+
+
+class Case:
+    """A model stopped early, and some of its data gone."""
+
+    def __init__(self, seed: int, gone: Array | None = None, *, spread: float = 1.0, dtype: Any = np.float64) -> None:
+        self.data = interactions(seed, spread)
+        rng = np.random.default_rng(seed + 100)
+        gone = rng.random(len(self.data)) < 0.03 if gone is None else gone(self.data)
+        self.rest, self.removed = self.data.keep(~gone), self.data.keep(gone)
+        self.before, self.after = (Problem(OBJECTIVE, data, dtype) for data in (self.data, self.rest))
+        self.original = trained(self.before)
+        self.touched = np.unique(self.removed.user_rows), np.unique(self.removed.indices.astype(np.int64))
+
+    def forget(self, **settings: Any) -> tuple[Filtered, Array, Array]:
+        P, Q = padded(self.original.users), padded(self.original.items)
+        given = {"tolerance": 0.3, "max_passes": 15, "threads": 1, "touched": self.touched} | settings
+        pair = self.original.users, self.original.items
+        found = forget_filtered(self.before, self.after, pair, P, Q, rank=RANK, **given)
+        return found, P[:, :RANK], Q[:, :RANK]
+
+
+def dense_gradient(data: Interactions, P: Array, Q: Array) -> tuple[Array, Array, Array, Array]:
+    """Half the gradients, and the rows' systems, from whole matrices of weights and targets."""
+    m, n = data.shape
+    W, Y = np.ones((m, n)), np.zeros((m, n))
+    W[data.user_rows, data.indices] = data.confidence
+    Y[data.user_rows, data.indices] = 1.0
+    E = W * (P @ Q.T - Y)
+    ridge = OBJECTIVE.regularization
+    A = np.einsum("uv,vi,vj->uij", W, Q, Q) + ridge * np.eye(RANK)
+    B = np.einsum("uv,ui,uj->vij", W, P, P) + ridge * np.eye(RANK)
+    return E @ Q + ridge * P, E.T @ P + ridge * Q, A, B
+
+
+def dense_residual(case: Case, P: Array, Q: Array) -> float:
+    """‖∇L_{D_r}(Θ_u) − ∇L_{D_a}(Θ_a)‖ / ‖∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)‖, by NumPy alone."""
+
+    def norm(g: tuple[Array, Array], blocks: tuple[Array, Array]) -> float:
+        return float(
+            np.sqrt(sum(np.sum(x * np.linalg.solve(A, x[..., None])[..., 0]) for x, A in zip(g, blocks, strict=True)))
+        )
+
+    a, b = case.original.users, case.original.items
+    held = list(dense_gradient(case.data, a, b)[:2])
+    first = dense_gradient(case.rest, a, b)
+    push = norm((first[0] - held[0], first[1] - held[1]), first[2:])
+    held[0] = np.where(case.rest.user_counts[:, None] > 0, held[0], 0.0)
+    held[1] = np.where(case.rest.item_counts[:, None] > 0, held[1], 0.0)
+    last = dense_gradient(case.rest, P, Q)
+    return norm((last[0] - held[0], last[1] - held[1]), last[2:]) / push
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_residual_is_what_whole_matrices_say(seed: int) -> None:
+    case = Case(seed)
+    found, P, Q = case.forget()
+    exact = dense_residual(case, P, Q)
+    # rows with little left are counted by a bound from above, worth at most a hundredth of the push on either side
+    assert exact - 1e-9 <= found.residual <= np.hypot(exact, 0.01) + 1e-9
+    assert found.method == "local"
+    assert found.resolved == (found.residual <= 0.3)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_effect_is_nearer_to_the_same_training_without_the_data(seed: int) -> None:
+    case = Case(seed)
+    retrained = trained(case.after)
+    scores = [P @ Q.T for P, Q in ((x.users, x.items) for x in (case.original, retrained))]
+    _, P, Q = case.forget()
+    before, after = (np.linalg.norm(s - scores[1]) for s in (scores[0], P @ Q.T))
+    assert after < before
+    gone = case.removed.user_rows, case.removed.indices
+    assert abs((P @ Q.T)[gone].mean() - scores[1][gone].mean()) < abs((scores[0] - scores[1])[gone].mean())
+
+
+def test_without_a_deletion_nothing_moves() -> None:
+    case = Case(0, lambda data: np.zeros(len(data), bool))
+    found, P, Q = case.forget()
+    assert found.push == 0
+    np.testing.assert_allclose(P, case.original.users, atol=1e-9)
+    np.testing.assert_allclose(Q, case.original.items, atol=1e-9)
+
+
+def test_what_nobody_asked_for_stays_where_training_left_it() -> None:
+    """A deletion that hardly pushes hardly moves anybody, while a plain pass would finish everybody's training."""
+    case = Case(1, lambda data: np.arange(len(data)) == 7)
+    target = np.where(np.arange(len(case.data)) == 7, 1e-3, 1.0)
+    weight = np.where(np.arange(len(case.data)) == 7, 1.0, case.data.confidence)
+    data = replace(case.data, target=target, confidence=weight)
+    case.before, case.after = (Problem(OBJECTIVE, x, np.float64) for x in (data, data.keep(np.arange(len(data)) != 7)))
+    case.original = trained(case.before)
+    _, P, _ = case.forget()
+    plain = padded(case.original.users)
+    ConjugateGradient(3).solve(case.after.users, padded(case.original.items), plain, None, rank=RANK, threads=1)
+    others = np.setdiff1d(np.arange(USERS), case.touched[0])
+    moved, finished = (np.linalg.norm((x - case.original.users)[others]) for x in (P, plain[:, :RANK]))
+    assert 0 < moved < 0.01 * finished
+
+
+def test_users_and_items_of_whom_nothing_remains_are_zero() -> None:
+    case = Case(2, lambda data: (data.user_rows == 5) | (data.indices == 3))
+    found, P, Q = case.forget()
+    assert not P[5].any()
+    assert not Q[3].any()
+    assert found.residual < 0.3
+    assert dense_residual(case, P, Q) == pytest.approx(found.residual, abs=0.01)
+
+
+def test_an_exact_side_is_left_exact() -> None:
+    case = Case(3)
+    _, P, Q = case.forget(exact="item")
+    assert np.abs(dense_gradient(case.rest, P, Q)[1]).max() < 1e-8
+
+
+def test_where_passes_do_not_help_only_the_rows_of_the_deletion_move() -> None:
+    case = Case(4, lambda data: np.arange(len(data)) % 97 == 5, spread=6.0)
+    found, P, Q = case.forget(max_passes=15)
+    assert found.method == "rows"
+    assert not found.resolved
+    for x, old, rows in ((P, case.original.users, case.touched[0]), (Q, case.original.items, case.touched[1])):
+        still = np.setdiff1d(np.arange(len(x)), rows)
+        np.testing.assert_array_equal(x[still], old[still])
+    assert np.any(case.original.users != P)
+
+
+def test_other_weights_of_the_remaining_data_are_pushed_too() -> None:
+    case = Case(0)
+    heavier = replace(case.rest, confidence=case.rest.confidence * 1.1)
+    case.rest, case.after = heavier, Problem(OBJECTIVE, heavier, np.float64)
+    found, P, Q = case.forget(reweighted=True)
+    exact = dense_residual(case, P, Q)
+    assert exact - 1e-9 <= found.residual <= np.hypot(exact, 0.01) + 1e-9
+
+
+def test_single_precision_arrives_at_the_same() -> None:
+    (one, *_), (other, *_) = (Case(1, dtype=dtype).forget() for dtype in (np.float64, np.float32))
+    assert other.residual == pytest.approx(one.residual, rel=0.05)
+    assert other.objective == pytest.approx(one.objective, rel=1e-4)
+
+
+def test_it_says_what_it_was_asked_wrongly_and_that_it_was_interrupted() -> None:
+    case = Case(0)
+    with pytest.raises(InvalidInput, match=r"tolerance=0.0: expected a number above 0"):
+        case.forget(tolerance=0.0)
+
+    def stop(record: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted, match=r"interrupted; nothing was changed"):
+        case.forget(on_pass=stop)
