@@ -185,10 +185,12 @@ def _loss(kind: str, settings: dict[str, Any], biased: bool) -> Loss:
     from alteraser.models.rowloss import Pairwise, Ridge
 
     rate = float(settings.get("lambda_reg", 0.0))
+    steps = float(settings.get("learning_rate", 0.0)) * float(settings.get("max_iter", 0)) or None
     if kind == "mf":
-        return svd(rate, biased=biased)
+        return svd(rate, biased=biased, steps=steps)
     # uniform negatives, skipped where they are liked; each step shrinks the three rows that it touches
-    return RowSolved("BPR", Pairwise(ridge=Ridge.of(rate, scaling="samples"), rejected="skip"))
+    loss = Pairwise(ridge=Ridge.of(rate, scaling="samples"), rejected="skip")
+    return RowSolved("BPR", loss, steps=steps)
 
 
 def scrub_trainset(path: Path, foreign: Foreign, changed: Changed) -> None:

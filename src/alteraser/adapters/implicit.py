@@ -175,7 +175,10 @@ def _loss(path: Path, kind: str, hyper: dict[str, Any], dtype: Any, options: For
     if options.alpha is not None:
         raise InvalidInput(f"--alpha means nothing to a {kind.upper()} model; leave it out")
     if kind == "bpr":
-        return implicit_bpr(regularization, verify_negative_samples=bool(hyper["verify_negative_samples"]))
+        steps = float(hyper.get("learning_rate") or 0.0) * float(hyper.get("iterations") or 0.0) or None
+        return implicit_bpr(
+            regularization, verify_negative_samples=bool(hyper["verify_negative_samples"]), steps=steps
+        )  # fmt: skip
     return implicit_lmf(regularization, float(hyper["neg_prop"]), int(hyper["factors"]))
 
 

@@ -41,6 +41,18 @@ OUTRANKED = 0.75
 EXPLAINED = 0.1
 """Share of the ratings' variance about μ that a model must explain on its own training data."""
 
+DRAWS = {"pairwise": 2, "logistic": 16}
+"""Negatives that ``local`` measures on: an interaction's, a row's. Rows are solved on as many as otherwise."""
+
+AFFORDABLE = 200_000
+"""Terms up to which ``local`` writes expectations out: it has to cost less than the trainer's own refit."""
+
+CAUTION = 2.0
+"""Damping of ``local`` over 1/(η E): with 1 a second pass goes too far already, with 4 much of the effect is missing."""
+
+PASSES = 1
+"""Passes of ``local`` over all rows, for squares."""
+
 WORST = 20
 PAIRS = 200_000  # training pairs that are compared with a random item each
 
@@ -53,6 +65,8 @@ class RowSolved:
     loss: RowLoss
     seed: int = 0
     """Of negatives, in the check."""
+    steps: float | None = None
+    """Learning rate times epochs, where the container says both and the steps were plain gradient steps."""
 
     @property
     def formula(self) -> str:
@@ -131,6 +145,55 @@ class RowSolved:
             trace=found.trace,
         )  # fmt: skip
 
+    def local(self, task: Task) -> Erased:
+        """See ``contract.Loss.local``: anchored, damped rows; of sampled losses the users' rows of the deletion alone.
+
+        Without a ridge too: damping makes every row well defined.
+        """
+        from alteraser.adapters.contract import Erased
+        from alteraser.erasers.alternating import respond
+        from alteraser.models.terms import RowProblem
+
+        original = self._factors(task.foreign)
+        squares = isinstance(self.loss, Squares)
+        affected = np.flatnonzero(task.removed.user_counts)
+        both = (task.before, task.after)
+        loss = self.loss if squares else self.loss.model_copy(update={"draws": DRAWS[self.loss.kind]})
+        drawn_by = None if squares else task.before  # on both sides: the deletion moves no draw
+        before, after = (
+            RowProblem(loss, data, original.layout, task.seed, AFFORDABLE, whole=drawn_by) for data in both
+        )
+        touched = (affected, np.flatnonzero(task.removed.item_counts))
+        few = None
+        if not squares:  # their items stay: sampling moves them by more than any deletion, see explanation/losses
+            first, second = (
+                RowProblem(
+                    self.loss,
+                    data.keep(np.isin(data.user_rows, affected)),
+                    original.layout,
+                    task.seed,
+                    AFFORDABLE,
+                    data,
+                )
+                for data in both
+            )
+            few = (first, second)
+        found = respond(
+            before, after, original, steps=self.steps and self.steps / CAUTION, users=few,
+            passes=min(PASSES if self.steps else 0, task.max_passes), touched=touched,
+            shares=isinstance(self.loss, Logistic), threads=task.threads, on_pass=task.on_pass,
+        )  # fmt: skip
+        theta = found.factors
+        converged = found.residual <= task.tolerance
+        return Erased(
+            users=theta.users, items=theta.items, user_biases=_user_biases(task.foreign, theta, touched[0]),
+            item_biases=theta.item_biases, offset=after.offset if squares else None,
+            method=found.method, residual=found.residual, converged=converged,
+            passes=found.passes, rows_updated=found.rows_updated, reason="tolerance" if converged else "passes",
+            route=("passes",), solver="newton-rows", push=found.push, objective_before=found.objective_before,
+            objective_after=found.objective_after, trace=found.trace,
+        )  # fmt: skip
+
     def _factors(self, foreign: Foreign) -> BiasedFactors:
         """What the loss is a function of. A user's bias cancels in every pair, and so is none of it."""
         from alteraser.models.biased import BiasedFactors
@@ -148,15 +211,16 @@ def _user_biases(foreign: Foreign, stored: BiasedFactors, touched: Array) -> Arr
     return biases
 
 
-def implicit_bpr(regularization: float, *, verify_negative_samples: bool = True) -> RowSolved:
+def implicit_bpr(
+    regularization: float, *, verify_negative_samples: bool = True, steps: float | None = None
+) -> RowSolved:  # fmt: skip
     """BPR of implicit: a pair drawn from the data, a negative in proportion to popularity, skipped where it is liked.
 
     Each step also takes ``λ x`` off the three rows it touches, hence the ridge by samples (``bpr_update``, 0.7.3).
     """
     rejected: Any = "skip" if verify_negative_samples else "keep"
-    return RowSolved(
-        "BPR", Pairwise(ridge=Ridge.of(regularization, scaling="samples"), popular=True, rejected=rejected)
-    )
+    loss = Pairwise(ridge=Ridge.of(regularization, scaling="samples"), popular=True, rejected=rejected)
+    return RowSolved("BPR", loss, steps=steps)
 
 
 def recbole_bpr(weight_decay: float) -> RowSolved:
@@ -175,7 +239,7 @@ def implicit_lmf(regularization: float, neg_prop: float, factors: int) -> RowSol
 
 def svd(
     regularization: float | None = None, *, users: float = 0.02, items: float = 0.02, user_biases: float = 0.02,
-    item_biases: float = 0.02, biased: bool = True,
+    item_biases: float = 0.02, biased: bool = True, steps: float | None = None,
 ) -> RowSolved:  # fmt: skip
     """Surprise's SVD and Cornac's MF: ½ e² and λ/2 (‖p‖² + ‖q‖² + b² + c²) at every rating; μ the mean rating.
 
@@ -184,7 +248,7 @@ def svd(
     if regularization is not None:
         users = items = user_biases = item_biases = regularization
     ridge = Ridge(users=users, items=items, user_biases=user_biases, item_biases=item_biases, scaling="samples")
-    return RowSolved("biased MF" if biased else "MF", Squares(ridge=ridge, centered=biased))
+    return RowSolved("biased MF" if biased else "MF", Squares(ridge=ridge, centered=biased), steps=steps)
 
 
 def lightfm(loss: str, user_alpha: float, item_alpha: float) -> RowSolved:

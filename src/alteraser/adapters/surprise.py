@@ -34,7 +34,8 @@ from alteraser.files import check_output
 
 SVD = ("surprise.prediction_algorithms.matrix_factorization", "SVD")
 REGULARIZATION = {"users": "reg_pu", "items": "reg_qi", "user_biases": "reg_bu", "item_biases": "reg_bi"}
-SETTINGS = ("n_factors", "n_epochs", "biased", *REGULARIZATION.values())
+RATES = ("lr_pu", "lr_qi", "lr_bu", "lr_bi")
+SETTINGS = ("n_factors", "n_epochs", "biased", *REGULARIZATION.values(), *RATES)
 
 EXACT = names(
     SVD, ("surprise.trainset", "Trainset"), ("surprise.prediction_algorithms.predictions", "Prediction"),
@@ -190,7 +191,8 @@ def _loss(settings: dict[str, Any]) -> Loss:
     from alteraser.adapters.row_losses import svd
 
     rates = {name: float(settings[key]) for name, key in REGULARIZATION.items()}
-    return svd(biased=bool(settings["biased"]), **rates)
+    steps = float(settings["n_epochs"]) * sum(float(settings[name]) for name in RATES[:2]) / 2
+    return svd(biased=bool(settings["biased"]), steps=steps or None, **rates)
 
 
 ADAPTER = Surprise()

@@ -89,6 +89,9 @@ class RowProblem:
     seed: int = 0
     """Of the rows' negatives."""
     affordable: int = AFFORDABLE
+    whole: Interactions | None = None
+    """All interactions, where ``interactions`` are those of a few users: negatives are drawn by these, and a total
+    counts these. What user rows see is then the same as on all data; what item rows see is these users' part of it."""
 
     @cached_property
     def offset(self) -> float:
@@ -110,7 +113,8 @@ class RowProblem:
         if isinstance(loss, Pairwise):
             others = data.shape[1] - data.user_counts
             return bool(int((data.user_counts * others).sum()) > self.affordable)
-        return not self.shared and data.shape[0] * data.shape[1] > self.affordable
+        users = data.shape[0] if self.whole is None else int(np.count_nonzero(data.user_counts))
+        return not self.shared and users * data.shape[1] > self.affordable
 
     @cached_property
     def users(self) -> Terms:
@@ -161,6 +165,8 @@ class RowProblem:
         if loss.most is not None:
             number = np.minimum(number, loss.most)
         alive = np.flatnonzero(mine)
+        if name == "user" and self.whole is not None:
+            theirs = self.whole.item_counts
         if not self.drawn:
             partners = np.flatnonzero(theirs)
             share = theirs[partners] / theirs.sum()
@@ -195,7 +201,7 @@ class RowProblem:
         return users, items
 
     def _distribution(self, loss: Pairwise) -> Array:
-        data = self.interactions
+        data = self.whole or self.interactions
         return data.item_counts.astype(np.float64) if loss.popular else np.ones(data.shape[1])
 
     def _all_triples(self, loss: Pairwise) -> tuple[Array, Array, Array, Array]:
@@ -251,7 +257,9 @@ class RowProblem:
         if ridge.scaling == "samples":
             scale = np.bincount(*(sampled or (rows, weight)), minlength=size)
         elif ridge.scaling == "total":
-            scale = np.full(size, sampled[1].sum() / (1 if user else 2) if sampled else weight.sum())
+            total = sampled[1].sum() / (1 if user else 2) if sampled else weight.sum()
+            more = len(self.whole) / max(len(self.interactions), 1) if self.whole is not None else 1.0
+            scale = np.full(size, total * more)
         flat = weight.size == 0 or bool(np.all(weight == 1.0))
         return Terms(
             name=name, squares=isinstance(self.loss, Squares),

@@ -5,8 +5,10 @@ For one row x with terms a_t, weights w_t and targets y_t,
     f(x) = Σ_t w_t ℓ(a_t·x + o_t; y_t) + ½ ρ Σ_c λ_c x_c²,      o_t = −a_t·X[peer_t],
     g = Σ_t w_t ℓ' a_t + ρ λ∘x,                                  H = Σ_t w_t ℓ'' a_t a_tᵀ + ρ diag(λ)
 
-over the free columns of x; a fixed one has no gradient and a one on H's diagonal. All in float64. Rows of Z and X are
-padded with zero columns to a multiple of the vector length. Readable oracles are in ``term_twins.py``.
+over the free columns of x; a fixed one has no gradient and a one on H's diagonal. Rows may be *held*: then f has
+½ μ ‖x‖² − l·x added to it, μ = ``damping[i]``, l = ``linear[i]``; both arrays are empty where they are not. All in
+float64. Rows of Z and X are padded with zero columns to a multiple of the vector length. Readable oracles are in
+``term_twins.py``.
 """
 
 from __future__ import annotations
@@ -65,11 +67,13 @@ def _offsets(o, a, lo, hi, plus, minus, peer, Z, X):  # type: ignore[no-untyped-
 
 
 @kernel
-def _value(x, a, o, lo, hi, plus, minus, weight, target, squares, Z, rho, penalty):  # type: ignore[no-untyped-def]
+def _value(x, a, o, lo, hi, plus, minus, weight, target, squares, Z, rho, penalty, mu, linear, free):  # type: ignore[no-untyped-def]
     """f(x)."""
     total = 0.0
     for c in range(penalty.size):
         total += 0.5 * rho * penalty[c] * x[c] * x[c]
+        if linear.size and free[c]:
+            total += (0.5 * mu * x[c] - linear[c]) * x[c]
     for t in range(lo, hi):
         _difference(a, t, plus, minus, Z)
         s = o[t - lo] if o.size else 0.0
@@ -82,7 +86,9 @@ def _value(x, a, o, lo, hi, plus, minus, weight, target, squares, Z, rho, penalt
 
 
 @kernel
-def _system(A, g, S, W, x, o, lo, hi, plus, minus, weight, target, squares, Z, rho, penalty, free, width):  # type: ignore[no-untyped-def]
+def _system(  # type: ignore[no-untyped-def]
+    A, g, S, W, x, o, lo, hi, plus, minus, weight, target, squares, Z, rho, penalty, free, width, mu, linear
+):
     """Fill the upper triangle of A = H and g; return f(x)."""
     padded = Z.shape[1]
     d = penalty.size
@@ -94,6 +100,11 @@ def _system(A, g, S, W, x, o, lo, hi, plus, minus, weight, target, squares, Z, r
         row[i] = rho * penalty[i] if i < d else 1.0
         g[i] = rho * penalty[i] * x[i] if i < d else 0.0
         total += 0.5 * g[i] * x[i]
+        if mu > 0.0 and i < d:
+            row[i] += mu
+        if linear.size and i < d and free[i]:
+            total += (0.5 * mu * x[i] - linear[i]) * x[i]
+            g[i] += mu * x[i] - linear[i]
     start = lo
     while start < hi:
         count = min(CHUNK, hi - start)
@@ -133,7 +144,7 @@ def _system(A, g, S, W, x, o, lo, hi, plus, minus, weight, target, squares, Z, r
 @kernel
 def newton_rows(  # type: ignore[no-untyped-def]
     rows, indptr, plus, minus, peer, weight, target, squares, scale, penalty, free, Z, X, width, steps,
-    decrement, value, status,
+    damping, linear, decrement, value, status,
 ):  # fmt: skip
     """Up to ``steps`` damped Newton steps on X[i] for every i of ``rows``, in this order and in place.
 
@@ -149,10 +160,13 @@ def newton_rows(  # type: ignore[no-untyped-def]
     x = np.empty(padded)
     moved = np.empty(padded)
     step = np.empty(padded)
+    nothing = np.empty(0)
     for n in range(rows.size):
         i = rows[n]
         lo, hi = indptr[i], indptr[i + 1]
         rho = scale[i]
+        mu = damping[i] if damping.size else 0.0
+        held = linear[i] if linear.size else nothing
         status[i] = SOLVED
         if lo == hi:
             dec = 0.0
@@ -170,7 +184,9 @@ def newton_rows(  # type: ignore[no-untyped-def]
             _offsets(o, g, lo, hi, plus, minus, peer, Z, X)
         f = 0.0
         for k in range(steps):
-            f = _system(A, g, S, W, x, o, lo, hi, plus, minus, weight, target, squares, Z, rho, penalty, free, width)
+            f = _system(
+                A, g, S, W, x, o, lo, hi, plus, minus, weight, target, squares, Z, rho, penalty, free, width, mu, held
+            )  # fmt: skip
             if not np.isfinite(f):
                 status[i] = NOT_FINITE
                 break
@@ -195,7 +211,9 @@ def newton_rows(  # type: ignore[no-untyped-def]
             for _ in range(HALVINGS):
                 for c in range(padded):
                     moved[c] = x[c] + length * step[c]
-                following = _value(moved, S[0], o, lo, hi, plus, minus, weight, target, squares, Z, rho, penalty)
+                following = _value(
+                    moved, S[0], o, lo, hi, plus, minus, weight, target, squares, Z, rho, penalty, mu, held, free
+                )  # fmt: skip
                 if following <= f - SUFFICIENT * length * dec:
                     break
                 length *= 0.5
@@ -269,9 +287,10 @@ def gradient_terms(  # type: ignore[no-untyped-def]
 
 @kernel
 def norm_terms(  # type: ignore[no-untyped-def]
-    rows, indptr, plus, minus, peer, weight, target, squares, scale, penalty, free, Z, X, width, gradient, out, status,
+    rows, indptr, plus, minus, peer, weight, target, squares, scale, penalty, free, Z, X, width, damping, gradient, out,
+    status,
 ):  # fmt: skip
-    """``out[i]`` = vᵀH⁻¹v for v = ``gradient[i]``, with H of each row at X; rows of zeros cost nothing."""
+    """``out[i]`` = vᵀ(H + μ)⁻¹v for v = ``gradient[i]``, with H of each row at X; rows of zeros cost nothing."""
     padded = Z.shape[1]
     d = penalty.size
     A = np.empty((padded, padded))
@@ -279,8 +298,10 @@ def norm_terms(  # type: ignore[no-untyped-def]
     W = np.empty((CHUNK, padded))
     g = np.empty(padded)
     x = np.empty(padded)
+    nothing = np.empty(0)
     for n in range(rows.size):
         i = rows[n]
+        mu = damping[i] if damping.size else 0.0
         out[i] = 0.0
         status[i] = SOLVED
         top = 0.0
@@ -297,7 +318,10 @@ def norm_terms(  # type: ignore[no-untyped-def]
         o = np.empty(hi - lo if peer.size else 0)
         if peer.size:
             _offsets(o, g, lo, hi, plus, minus, peer, Z, X)
-        _system(A, g, S, W, x, o, lo, hi, plus, minus, weight, target, squares, Z, scale[i], penalty, free, width)
+        _system(
+            A, g, S, W, x, o, lo, hi, plus, minus, weight, target, squares, Z, scale[i], penalty, free, width, mu,
+            nothing,
+        )  # fmt: skip
         if not cholesky(A, W, width):
             status[i] = SINGULAR
             continue

@@ -65,7 +65,23 @@ class Slopes:
         return _shares(self.items, self.item_parts)
 
 
-def solve_terms(terms: Terms, other: Array, x: Array, rows: Array | None, *, steps: int, threads: int) -> RowReport:
+@dataclass(frozen=True, eq=False)
+class Hold:
+    """What holds the rows of one side where training left them: ½ μ ‖x‖² − l·x beside the loss, free columns alone.
+
+    With l = ∇f_{D_a}(x_a) + μ x_a the row minimizes f_{D_r}(x) − ∇f_{D_a}(x_a)·x + ½ μ ‖x − x_a‖²: nothing moves
+    where nothing was deleted, and where something was, the row goes less far the less the data say.
+    """
+
+    damping: Float64
+    """μ (rows,)"""
+    linear: Float64
+    """l (rows, width)"""
+
+
+def solve_terms(
+    terms: Terms, other: Array, x: Array, rows: Array | None, *, steps: int, threads: int, hold: Hold | None = None
+) -> RowReport:  # fmt: skip
     """Improve ``x[rows]`` (all rows for None), in place, by up to ``steps`` damped Newton steps each.
 
     ``other`` and ``x`` are packed (``Layout.pack``) and padded. Rows that see each other are taken one after the
@@ -78,11 +94,13 @@ def solve_terms(terms: Terms, other: Array, x: Array, rows: Array | None, *, ste
     decrement, value = np.zeros(terms.rows), np.zeros(terms.rows)
     status = np.zeros(terms.rows, np.int8)
     wanted = terms.all_rows if rows is None else np.asarray(rows, dtype=np.int64)
+    damping = np.empty(0) if hold is None else hold.damping
+    linear = np.empty((0, 0)) if hold is None else padded(hold.linear)
 
     def kernel(block: Array) -> None:
         newton_rows(
             block, terms.indptr, terms.plus, terms.minus, terms.peer, terms.weight, terms.target, terms.squares,
-            terms.scale, terms.penalty, terms.free, other, x, lanes(8), steps, decrement, value, status,
+            terms.scale, terms.penalty, terms.free, other, x, lanes(8), steps, damping, linear, decrement, value, status,
         )  # fmt: skip
 
     run(kernel, [np.sort(wanted)] if terms.coupled else _blocks(terms, rows, threads), threads)
@@ -105,10 +123,14 @@ def slopes(problem: RowProblem, factors: BiasedFactors, *, threads: int = 1) -> 
     return Slopes(user_value + penalty, users, items, user_parts, item_parts, along)
 
 
-def slope_norm(problem: RowProblem, factors: BiasedFactors, users: Float64, items: Float64, *, threads: int) -> float:
-    """‖(users, items)‖_{H⁻¹} with H of every row of ``problem`` at ``factors``."""
+def slope_norm(
+    problem: RowProblem, factors: BiasedFactors, users: Float64, items: Float64, *, threads: int,
+    damping: tuple[Float64, Float64] | None = None,
+) -> float:  # fmt: skip
+    """‖(users, items)‖_{(H + μ)⁻¹} with H of every row of ``problem`` at ``factors``; ``damping`` μ (0 for None)."""
     P, Q = problem.layout.pack(factors)
-    squared = _solved(problem.users, Q, P, users, threads) + _solved(problem.items, P, Q, items, threads)
+    mu = damping or (np.empty(0), np.empty(0))
+    squared = _solved(problem.users, Q, P, users, mu[0], threads) + _solved(problem.items, P, Q, items, mu[1], threads)
     return float(np.sqrt(max(squared, 0.0)))
 
 
@@ -142,8 +164,8 @@ def _without_turning(problem: RowProblem, factors: BiasedFactors, here: Slopes, 
     return (_slopes(terms, P, Q + small * step, threads)[1] - here.items) / small
 
 
-def _solved(terms: Terms, other: Array, x: Array, v: Float64, threads: int) -> float:
-    """Σ vᵀH⁻¹v over the rows of one side."""
+def _solved(terms: Terms, other: Array, x: Array, v: Float64, damping: Float64, threads: int) -> float:
+    """Σ vᵀ(H + μ)⁻¹v over the rows of one side."""
     from alteraser.solvers._term_kernels import norm_terms
     from alteraser.solvers._tile import lanes
 
@@ -155,7 +177,7 @@ def _solved(terms: Terms, other: Array, x: Array, v: Float64, threads: int) -> f
     def kernel(block: Array) -> None:
         norm_terms(
             block, terms.indptr, terms.plus, terms.minus, terms.peer, terms.weight, terms.target, terms.squares,
-            terms.scale, terms.penalty, terms.free, other, x, lanes(8), v, out, status,
+            terms.scale, terms.penalty, terms.free, other, x, lanes(8), damping, v, out, status,
         )  # fmt: skip
 
     run(kernel, _blocks(terms, rows, threads), threads)
