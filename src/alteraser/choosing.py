@@ -136,7 +136,7 @@ def choose(model: Model, task: Task, asked: Way | None = None) -> Choice:
     ways = {
         "converge": CONVERGE * seconds if judged.at_rest else None,
         "local": LOCAL * seconds,
-        "replay": refit,
+        "replay": None if refit is None else refit if remembered(model) else 2.0 * refit,  # the check is a training
     }
     far = "L bends down there" if rest is None else f"training ended {rest:.1e} of the model's size from its optimum"
     if judged.at_rest:

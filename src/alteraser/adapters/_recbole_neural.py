@@ -144,6 +144,12 @@ class Neural:
         furthest = [row for row in np.argsort(-off)[:20] if off[row] > KEPT]
         return SelfCheck((rank, measure), tuple(RowFault("user", int(row), float(off[row])) for row in furthest), HINT)
 
+    ranks = False  # scores are more than the inner products of two tables
+
+    def rests(self, task: Task) -> bool:
+        """False: mini-batches and dropout leave no model of this kind at rest."""
+        return False
+
     def forget(self, task: Task) -> Erased:
         """Anchored Hessian-free Newton, then a pass over all rows if the tolerance does not hold.
 

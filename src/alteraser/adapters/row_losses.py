@@ -145,6 +145,19 @@ class RowSolved:
             trace=found.trace,
         )  # fmt: skip
 
+    ranks = True
+
+    def rests(self, task: Task) -> bool:
+        """True when training has left no more of its gradient than the tolerance allows of the deletion's push."""
+        from alteraser.erasers.alternating import row_push
+        from alteraser.models.terms import RowProblem
+
+        if not self.loss.ridge.positive:
+            return False  # such a loss has no minimum to be at
+        original = self._factors(task.foreign)
+        before, after = (RowProblem(self.loss, data, original.layout, task.seed) for data in (task.before, task.after))
+        return row_push(before, after, original, threads=task.threads).floor <= task.tolerance
+
     def local(self, task: Task) -> Erased:
         """See ``contract.Loss.local``: anchored, damped rows; of sampled losses the users' rows of the deletion alone.
 

@@ -387,9 +387,7 @@ def _report(
         *common.unrated_rows(data),
         ("method", erasure.method + (f": {erasure.choice.why}" if erasure.choice is not None else "")),
         ("passes", f"{outcome.passes}, {outcome.rows_updated:,} rows solved"),
-        ("residual", f"{outcome.residual:.1e} "
-                     + ("of the deletion's push" if outcome.effect is None else "of what the deletion changed is left")
-                     + ("" if outcome.converged else "  (not converged)")),
+        _residual(erasure),
         *_measured(erasure),
         *_lists(erasure),
         ("time", common.seconds_text(seconds)),
@@ -400,6 +398,14 @@ def _report(
                      "the new model is also better trained than the original was")
         )  # fmt: skip
     screen.result(document, rows)
+
+
+def _residual(erasure: Erasure) -> tuple[str, str]:
+    outcome = erasure.outcome
+    if erasure.method == "replay":
+        return "stationarity", f"{outcome.residual:.1e}, as the training would have ended; class A, verify replays it"
+    left = "of the deletion's push" if outcome.effect is None else "of what the deletion changed is left"
+    return "residual", f"{outcome.residual:.1e} {left}" + ("" if outcome.converged else "  (not converged)")
 
 
 def _lists(erasure: Erasure) -> list[tuple[str, str]]:

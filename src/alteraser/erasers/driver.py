@@ -142,8 +142,8 @@ class Outcome:
     rejected: int
     """Extrapolated points that were thrown away."""
     reason: Reason = "passes"
-    """Why it ended: the tolerance, the cap on passes, ``watch``, rounding (the precision holds no more), or bent: a
-    local erasure met a direction in which L bends down, or went as far as the steps near the original lead."""
+    """Why it ended: the tolerance, the cap on passes, ``watch``, rounding (the precision holds no more), or bent (of a
+    local erasure: steps near the original lead no further)."""
     measured: Measured | None = None
     """How near the limits the factors are; None where no limits were set or the tolerance was not reached."""
     route: tuple[str, ...] = ()

@@ -10,9 +10,11 @@ a stationary point of the *anchored* objective L_{D_r}(Θ) − ⟨g, Θ⟩. To f
 
 The rows of the deletion come first, each to its anchored minimum given the others; then Newton steps on both sides, by
 conjugate gradients on the users' Schur complement (``alteraser.solvers.joint``) with blocks factored once and the
-anchored gradient in float64, so that steps refine each other (Wilkinson 1963). The length of the last step says what of
-the effect was still missing before it. Where training had not arrived, L may bend down: then the model ends at what was
-found until there, and in no case where the anchored residual is above that of the rows of the deletion alone.
+anchored gradient in float64, so that steps refine each other (Wilkinson 1963). What the last iterations of the first
+step added says what of the effect may be missing. Where training had not arrived, L may bend down: a step ends where it
+meets that, and where steps lead no further, anchored passes go on for as long as each takes a good share of the
+residual: those that would go far along such a direction no longer do. In no case is the anchored residual above that of
+the rows of the deletion alone.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ Pair = tuple[Float64, Float64]
 Rows = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 PROGRESS = 0.93
-"""A step that leaves more than this share of the anchored residual is the last."""
+"""A step that leaves more than this share of the anchored residual is the last of its kind."""
 
 MARGIN = 0.8
 """Share of the tolerance to come within."""
@@ -150,35 +152,39 @@ class _Run:
         self._record("touched", began, now.objective, residual, touched, 0, None)
         objective, missing = now.objective, np.inf
         reason: Reason = "passes"
+        passing = self.joint is None
         while len(self.trace) < settings.max_passes:
-            if self._enough(residual) and not self.far:
+            if self._enough(residual) and (not self.far or passing):
                 reason = "tolerance"
                 break
             began = time.perf_counter()
-            step, unsolved, products = self._step(gradient, residual)
+            step, unsolved, products = (None, np.inf, 0) if passing else self._step(gradient, residual)
             self.products += products
-            if step is None:
-                reason = "bent"
-                break
-            following = self._gone(step)
+            following = self._passed() if passing else self._gone(step) if step is not None else self.factors
             now = evaluate(self.after, following, threads=self.threads)
-            gradient = self._anchored(now)
+            gradient, before = self._anchored(now), gradient
             reached = self._residual(gradient)
-            if not reached < residual:  # L is no quadratic that far away, or the precision holds no more
-                reason = "bent"
-                break
-            slow = reached > PROGRESS * residual and not self.far
-            self.far = _norm(step) > STALE * _norm((self.factors.users, self.factors.items))
-            self._place(following)
-            missing = unsolved if self.far or len(self.trace) == 1 else max(missing, unsolved)
-            residual, objective = reached, now.objective
             rows = int(sum(np.sum(live) for live in self.live))
             self.rows += rows
-            share = missing / (self._moved() or 1.0)
-            self._record("joint", began, objective, residual, rows, products, share)
-            if slow and not self._enough(residual):
-                reason = "bent"
-                break
+            if reached < residual:  # else L is no quadratic that far away, or the precision holds no more
+                mending = not self.far and not passing
+                missing = max(missing, unsolved) if mending else unsolved
+                self.far = step is not None and _norm(step) > STALE * _norm((self.factors.users, self.factors.items))
+                self._place(following)
+                scope: Scope = "all" if passing else "joint"
+                share = missing / (self._moved() or 1.0)
+                self._record(scope, began, now.objective, reached, rows, products, None if passing else share)
+            else:
+                gradient = before
+            stuck = not reached < residual
+            slow = not reached < PROGRESS * residual and not self.far and not self._enough(reached)
+            if not stuck:
+                residual, objective = reached, now.objective
+            if stuck or slow:
+                if passing:
+                    reason = "bent"
+                    break
+                passing = True
         return self._outcome(objective, residual, missing, reason)
 
     # ------------------------------------------------------------------ pieces
@@ -248,8 +254,7 @@ class _Run:
 
     def _step(self, gradient: Pair, residual: float) -> tuple[Pair | None, float, int]:
         """(step, ‖what it leaves unsolved‖_F, products); None where there is none to be had."""
-        if self.joint is None:
-            return self._pass(gradient)
+        assert self.joint is not None
         settings = self.settings
         aim = AIM * settings.effect
         if self.far:
@@ -265,17 +270,19 @@ class _Run:
             return None, 0.0, found.products
         return found.newton, found.lag * _length(found.newton, self.live), found.products
 
-    def _pass(self, gradient: Pair) -> tuple[Pair, float, int]:
-        """Every row of both sides towards its anchored minimum, half of the way: where blocks have no room."""
-        step = np.zeros_like(gradient[0]), np.zeros_like(gradient[1])
-        h = self.factors.prediction.astype(np.float64)
-        others = self.factors.items * h, self.factors.users * h
-        for side, other, g, out in zip((self.after.users, self.after.items), others, gradient, step, strict=True):
-            block_solve(
-                side, padded(np.asarray(other, dtype=np.float64)), -0.25 * g, side.all_rows, rank=h.size,
-                threads=self.threads, solution=out,
-            )  # fmt: skip
-        return step, float("inf"), 1
+    def _passed(self) -> Factors:
+        """A pass: every user's row to its anchored minimum given the items, then every item's given the users."""
+        P, Q = (x.astype(np.float64) for x in (self.factors.users, self.factors.items))
+        h, dtype = self.factors.prediction.astype(np.float64), self.task.after.dtype
+        sides = (self.after.users, P, Q, self.held.users), (self.after.items, Q, P, self.held.items)
+        for side, x, other, held in sides:
+            live = np.flatnonzero(side.counts)
+            right, moved = np.zeros_like(x), np.zeros_like(x)
+            right[live] = 0.5 * held[live] - half_gradients(side, other * h, x, live, threads=self.threads)
+            seen = padded((other * h).astype(dtype))
+            block_solve(side, seen, right, live, rank=h.size, threads=self.threads, solution=moved)
+            x += moved
+        return self._stored(P, Q)
 
     def _gone(self, step: Pair) -> Factors:
         """The factors a step away, as they would be stored; no further than FAR of the model's size."""
@@ -308,6 +315,10 @@ class _Run:
         if self.on_pass:
             self.on_pass(record)
 
+    def _route(self) -> tuple[str, ...]:
+        scopes = [record.scope for record in self.trace]
+        return ("rows", *(["joint"] if "joint" in scopes else []), *(["passes"] if "all" in scopes else []))
+
     def _outcome(self, objective: float, residual: float, missing: float, reason: Reason) -> Outcome:
         task, moved = self.task, self._moved()
         limit = max(self.settings.tolerance, self.noise)
@@ -324,7 +335,7 @@ class _Run:
         converged = residual <= limit
         return Outcome(
             self.factors, tuple(self.trace), objective, residual, converged, len(self.trace), self.rows, self.products,
-            0, "tolerance" if converged else reason, route=("rows",) if len(self.trace) == 1 else ("rows", "joint"),
+            0, "tolerance" if converged else reason, route=self._route(),
             effect=effect, push=replace(self.push, floor=floor),
         )  # fmt: skip
 
