@@ -116,7 +116,7 @@ def test_factors_that_are_zero_are_said_to_be(run: Run, here: Path) -> None:
     code, _, err = run(FORGET.replace("als", "zero") + " --out new.npz")
     assert code == 6
     assert "zero.npz: the user and item factors are numerically zero: no score is further from 0 than" in err
-    assert "was not trained on these data" not in err
+    assert "these data" not in err
     assert not Path("new.npz").exists()
     code, out, _ = run("inspect zero.npz" + ON_DATA + " --json")
     document = json.loads(out)
