@@ -59,7 +59,7 @@ def test_what_forget_says_is_what_verify_finds(tmp_path: Path) -> None:
     found = files.verify(forgotten=files.gone)
     assert found.level == files.done.erased.level == "L"
     residual = {finding.name: finding.value for finding in found.findings}["anchored residual"]
-    assert residual == pytest.approx(files.done.erased.residual, abs=0.01)
+    assert residual == pytest.approx(files.done.erased.residual, abs=0.03)
     assert "to within" in found.sentence
     assert files.verify(forgotten=files.whole) == found, "all the data from before will do as well"
     assert files.verify(forgotten=files.gone, tolerance=1e-6).level == "D"
