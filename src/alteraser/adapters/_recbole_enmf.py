@@ -45,6 +45,13 @@ LEAVES = 0.2
 hundredths when trained long, a third on other data of the same shape."""
 
 
+AT_REST = 1e-3
+"""The same of a model that has come to rest."""
+
+PASSES = 1
+"""Passes of ``local`` over all rows."""
+
+
 @dataclass(frozen=True)
 class Side:
     """The rows of one side: for row i, A x = b with A = G + Σ_i + ridge; the other side's rows, h multiplied in."""
@@ -75,11 +82,17 @@ class Side:
         A[np.diag_indices_from(A)] += self.positive * self.spread * squares + self.ridge
         return A, z.sum(0) + count * self.pad
 
-    def solve(self, x: Array, rows: Array) -> float:
-        """Put the minimum of each of ``rows`` into ``x``; Σ (A x − b)ᵀ A⁻¹ (A x − b) of what was there before."""
+    def solve(self, x: Array, rows: Array, held: Array | None = None, damping: float = 0.0) -> float:
+        """Put the minimum of each of ``rows`` into ``x``; Σ (A x − b)ᵀ A⁻¹ (A x − b) of what was there before.
+
+        With ``held`` (rows, d) the system is (A + μ) x = b + held, μ = ``damping``.
+        """
         total = 0.0
         for row in rows:
             A, b = self.system(int(row))
+            if held is not None:
+                A[np.diag_indices_from(A)] += damping
+                b = b + held[row]
             try:
                 best = cho_solve(cho_factor(A, check_finite=False), b, check_finite=False)
             except LinAlgError:
@@ -91,6 +104,14 @@ class Side:
             total += float(step @ A @ step)
             x[row] = best
         return total
+
+    def slopes(self, x: Array) -> Array:
+        """A x − b of every row, half the gradient, (rows, d)."""
+        found = np.zeros_like(x)
+        for row in range(x.shape[0]):
+            A, b = self.system(row)
+            found[row] = A @ x[row] - b
+        return found
 
     def residual(self, x: Array) -> Array:
         """(rows,) ‖A x − b‖ / (‖A x‖ + ‖b‖)."""
@@ -187,6 +208,11 @@ class RecBoleENMF:
         return value
 
     # ---------------------------------------------------------------- the contract
+
+    @property
+    def ranks(self) -> bool:
+        """False: h has its part in a score."""
+        return False
 
     def check(self, foreign: Foreign, data: Interactions, *, threads: int = 0) -> SelfCheck:
         """Is the gradient of the rows small against its parts, and do training pairs outrank others?"""
@@ -285,6 +311,74 @@ class RecBoleENMF:
             trace=tuple(trace),
         )  # fmt: skip
 
+    def rests(self, task: Task) -> bool:
+        """True when training has left no more of its gradient than the tolerance allows of the deletion's push."""
+        P, Q = (np.array(x, np.float64) for x in (task.foreign.users, task.foreign.items))
+        with threadpool_limits(1):
+            residuals = self.items(task.before, P, Q).residual(Q)[task.before.item_counts > 0]
+            if residuals.size and float(np.median(residuals)) > AT_REST:
+                return False
+            return self._push(task.before, task.after, P, Q)[1] <= task.tolerance
+
+    def local(self, task: Task) -> Erased:
+        """Anchored rows of the forget set, then of all, damped as far as training went; see ``alternating.respond``."""
+        with threadpool_limits(1):
+            try:
+                return self._response(task)
+            except KeyboardInterrupt:
+                raise Interrupted("interrupted; nothing was changed") from None
+
+    def _response(self, task: Task) -> Erased:
+        after, dtype = task.after, task.foreign.users.dtype
+        P, Q = (np.array(x, np.float64) for x in (task.foreign.users, task.foreign.items))
+        start = (P.copy(), Q.copy())
+        objective = self.objective(after, P, Q)
+        anchors, here = self._slopes(task.before, P, Q), self._slopes(after, P, Q)
+        damping = max(0.0, *(_implied(g, x) for g, x in zip(anchors, start, strict=True)))
+        push = self._distance(after, P, Q, here[0] - anchors[0], here[1] - anchors[1], damping)
+        touched = [np.unique(task.removed.user_rows), np.unique(task.removed.indices).astype(np.int64)]
+        counts = (after.user_counts, after.item_counts)
+        for x, y, anchor, rows, left in zip((P, Q), start, anchors, touched, counts, strict=True):
+            gone = rows[left[rows] == 0]
+            x[gone] = y[gone] = anchor[gone] = 0.0
+        held = [anchor + damping * x for anchor, x in zip(anchors, start, strict=True)]
+        trace: list[PassRecord] = []
+        for number in range(1 + min(PASSES, task.max_passes)):
+            began = time.perf_counter()
+            alive = [np.flatnonzero(count > 0) for count in counts]
+            chosen = alive if number else [np.intersect1d(a, b) for a, b in zip(touched, alive, strict=True)]
+            self.users(after, P, Q).solve(P, chosen[0], held[0], damping)
+            self.items(after, P, Q).solve(Q, chosen[1], held[1], damping)
+            size, seconds = chosen[0].size + chosen[1].size, time.perf_counter() - began
+            trace.append(PassRecord(number, "all" if number else "touched", objective, None, seconds, size, False))
+            if task.on_pass:
+                task.on_pass(trace[-1])
+        users, items = P.astype(dtype), Q.astype(dtype)
+        P, Q = users.astype(np.float64), items.astype(np.float64)
+        slopes = self._slopes(after, P, Q)
+        still = [g - a + damping * (x - y) for g, a, x, y in zip(slopes, anchors, (P, Q), start, strict=True)]
+        residual = self._distance(after, P, Q, still[0], still[1], damping) / (push or 1.0)
+        converged = bool(residual <= task.tolerance)
+        return Erased(
+            users, items, method="local", residual=residual, converged=converged, passes=len(trace),
+            rows_updated=sum(record.rows for record in trace), reason="tolerance" if converged else "passes",
+            route=("passes",), solver="ah-newton", push=push, objective_before=objective,
+            objective_after=self.objective(after, P, Q), trace=tuple(trace),
+        )  # fmt: skip
+
+    def _slopes(self, data: Interactions, P: Array, Q: Array) -> tuple[Array, Array]:
+        return self.users(data, P, Q).slopes(P), self.items(data, P, Q).slopes(Q)
+
+    def _distance(self, data: Interactions, P: Array, Q: Array, users: Array, items: Array, damping: float) -> float:
+        """‖(users, items)‖ in the norm of (A + μ)⁻¹, A of ``data`` at (P, Q)."""
+        total = 0.0
+        for side, gradient in ((self.users(data, P, Q), users), (self.items(data, P, Q), items)):
+            for row in np.flatnonzero(np.any(gradient != 0, axis=1)):
+                A, _ = side.system(int(row))
+                A[np.diag_indices_from(A)] += damping
+                total += float(gradient[row] @ np.linalg.solve(A, gradient[row]))
+        return float(np.sqrt(total))
+
     def _push(self, before: Interactions, after: Interactions, P: Array, Q: Array) -> tuple[float, float]:
         """(‖∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)‖_{B⁻¹}, the training floor ‖∇L_{D_a}(Θ_a)‖_{B⁻¹} over it); B on D_r."""
         push = floor = 0.0
@@ -301,6 +395,12 @@ class RecBoleENMF:
         for x, side in ((P, self.users(data, P, Q)), (Q, self.items(data, P, Q))):
             total += _weighed(x, side, lambda A, b, C, d, row: A @ row - b, side)
         return float(np.sqrt(total))
+
+
+def _implied(gradient: Array, x: Array) -> float:
+    """The ridge that early stopping stands in for: a row that came from zero and stopped has ∇ ≈ −μ x."""
+    square = float(np.vdot(x, x))
+    return -float(np.vdot(gradient, x)) / square if square > 0 else 0.0
 
 
 def _weighed(

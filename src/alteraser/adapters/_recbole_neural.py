@@ -144,24 +144,36 @@ class Neural:
         furthest = [row for row in np.argsort(-off)[:20] if off[row] > KEPT]
         return SelfCheck((rank, measure), tuple(RowFault("user", int(row), float(off[row])) for row in furthest), HINT)
 
-    ranks = False  # scores are more than the inner products of two tables
+    @property
+    def ranks(self) -> bool:
+        """False: the layers and the graph have their part in a score."""
+        return False
 
     def rests(self, task: Task) -> bool:
-        """False: mini-batches and dropout leave no model of this kind at rest."""
+        """False: early stopping ended the training, and a logistic loss without a ridge has no minimum to rest at."""
         return False
+
+    def local(self, task: Task) -> Erased:
+        """The rows of the users who lost something, anchored; everything else stays. Raises as ``forget`` does."""
+        return self._forgotten(task, alone=True)
 
     def forget(self, task: Task) -> Erased:
         """Anchored Hessian-free Newton, then a pass over all rows if the tolerance does not hold.
 
         Raises DependencyMissing without PyTorch.
         """
+        return self._forgotten(task)
+
+    def _forgotten(self, task: Task, *, alone: bool = False) -> Erased:
         require("torch", "torch", f"forgetting in {self.name}")
         from alteraser.adapters._recbole_modules import forget
 
         samples = len(task.before) * (1.0 if self.kind == "lightgcn" else 1.0 + self.negatives)
         ridge = max(samples * self.weight_decay / 2, RIDGE)
         removal = Removal(task.after, task.removed, task.removed.to_table())
-        erased = forget(self.kind, self.layers, self.negatives, ridge, task, removal, min(task.max_passes, PASSES))
+        erased = forget(
+            self.kind, self.layers, self.negatives, ridge, task, removal, min(task.max_passes, PASSES), alone
+        )
         if self.kind != "lightgcn":
             return erased
         users, items = propagated(task.after, erased.users, erased.items, self.layers)

@@ -35,6 +35,12 @@ FITS = 0.2
 """λ may be at most 1 / FITS times the one that fits the factors best. Where λ is right the ratio is 0.7 to 4, the more
 the earlier training stopped; on other users' data it is negative."""
 
+OUTWARD = 0.08
+"""Where weights are large the ridge is next to nothing beside them, and what a trainer leaves of the gradient along
+the factors tells nothing of λ. It is judged against the terms then. LMF with implicit's defaults on play counts and
+ratings, plain, in logarithms and times 40, left −0.25 to 0.06 of them, and 0.11 to 0.37 where users or items had been
+exchanged."""
+
 OUTRANKED = 0.75
 """Of the training pairs, so many must score above a random other item of the same user."""
 
@@ -48,10 +54,14 @@ AFFORDABLE = 200_000
 """Terms up to which ``local`` writes expectations out: it has to cost less than the trainer's own refit."""
 
 CAUTION = 2.0
-"""Damping of ``local`` over 1/(η E): with 1 a second pass goes too far already, with 4 much of the effect is missing."""
+"""Damping of ``local`` over 1/(η E): with 1 a second pass goes too far, with 4 much of the effect is missing."""
 
 PASSES = 1
 """Passes of ``local`` over all rows, for squares."""
+
+SAMPLE = 200
+AT_REST = 0.02
+"""Median gradient share of SAMPLE users' rows above which a model is not at rest: stopped ones have 0.1 and more."""
 
 WORST = 20
 PAIRS = 200_000  # training pairs that are compared with a random item each
@@ -103,7 +113,12 @@ class RowSolved:
             measures.append(Measure("gradient share", share, SHARE, share <= SHARE, meaning))
         if self.loss.ridge.positive:
             meaning = "the regularization that fits the factors best, over the one stated; 1 at a minimum"
-            measures.append(Measure("regularization", fitting, FITS, fitting >= FITS, meaning))
+            heavy = isinstance(self.loss, Logistic) and self.loss.weighted and abs(here.along) <= OUTWARD
+            if not heavy or fitting >= FITS:
+                measures.append(Measure("regularization", fitting, FITS, fitting >= FITS, meaning))
+            else:
+                meaning = "the terms' gradient along the factors over its parts; too small to tell λ by"
+                measures.append(Measure("gradient along the factors", here.along, OUTWARD, True, meaning))
         worst = [
             RowFault(side, int(row), float(shares[row]))
             for side, shares in (("user", here.user_shares), ("item", here.item_shares))
@@ -148,20 +163,33 @@ class RowSolved:
     ranks = True
 
     def rests(self, task: Task) -> bool:
-        """True when training has left no more of its gradient than the tolerance allows of the deletion's push."""
+        """True when training has left no more of its gradient than the tolerance allows of the deletion's push.
+
+        The rows of a few users tell at once of nearly every model that it is not.
+        """
         from alteraser.erasers.alternating import row_push
         from alteraser.models.terms import RowProblem
+        from alteraser.solvers.rows import default_threads
+        from alteraser.solvers.terms import slopes
 
         if not self.loss.ridge.positive:
-            return False  # such a loss has no minimum to be at
-        original = self._factors(task.foreign)
-        before, after = (RowProblem(self.loss, data, original.layout, task.seed) for data in (task.before, task.after))
+            return False
+        original, data = self._factors(task.foreign), task.before
+        before, after = (RowProblem(self.loss, each, original.layout, task.seed) for each in (data, task.after))
+        alive = np.flatnonzero(data.user_counts)
+        few = data.keep(np.isin(data.user_rows, alive[:: max(1, alive.size // SAMPLE)]))
+        affordable = 0 if before.drawn else before.affordable * len(data)  # as all of them are
+        part = RowProblem(self.loss, few, original.layout, task.seed, affordable, data)
+        shares = slopes(part, original, threads=task.threads or default_threads()).user_shares
+        if float(np.median(shares[few.user_counts > 0])) > AT_REST:
+            return False
         return row_push(before, after, original, threads=task.threads).floor <= task.tolerance
 
     def local(self, task: Task) -> Erased:
         """See ``contract.Loss.local``: anchored, damped rows; of sampled losses the users' rows of the deletion alone.
 
-        Without a ridge too: damping makes every row well defined.
+        Without a ridge too: damping makes every row well defined. ``residual`` counts what the damping holds back as
+        done, in the norm of (H + μ)⁻¹, see ``alternating.respond``; where negatives are drawn it is taken on few.
         """
         from alteraser.adapters.contract import Erased
         from alteraser.erasers.alternating import respond

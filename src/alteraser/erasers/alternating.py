@@ -194,8 +194,8 @@ DOUBTFUL = 0.3
 """Residual above which the states before are measured as well, and the best is taken: a row's loss is convex, that of
 both sides is not, and where training had not arrived passes may lead away."""
 
-LEAST = 1e-2
-"""Damping at least, over the mean curvature of an average row, where a loss has no ridge: it makes rows well defined."""
+LEAST = 1e-1
+"""Damping at least, over the mean curvature of an average row, where a loss has no ridge: rows are definite then."""
 
 STOPPED = 4.0
 """Damping over the ridge that early stopping stands in for, where nobody says how far training went: the ridge is that
@@ -249,7 +249,7 @@ def damping_of(
 
 
 def _curvature(terms: Terms, other: Array) -> float:
-    """About the mean of H's diagonal over a side's rows: weight of a row times mean square of the other side's entries."""
+    """About the mean of H's diagonal: weight of an average row times mean square of the other side's entries."""
     weight = float(terms.weight.sum()) if terms.weight.size else float(terms.plus.size)
     mean = (
         weight / max(int(np.count_nonzero(terms.counts)), 1) * float(np.mean(np.square(other))) if other.size else 0.0

@@ -39,6 +39,10 @@ class Slopes:
     """(m, 3): norms of the terms that pull scores up, of those that push them down, and of the ridge."""
     item_parts: Float64
 
+    along: float
+    """Σ_rows ⟨∇ of the terms, x⟩ over Σ_rows ‖x‖ · (norms of the terms' two parts), −1 to 1: at a minimum below 0 by
+    what the ridge pulls; above 0 where the terms would have rows shorter, as on data they were not trained on."""
+
     data_along_ridge: float
     """⟨∇ of the terms, ∇ of the ridge⟩ over ‖∇ of the ridge‖²; −1 at a minimum, 0 without a ridge."""
 
@@ -100,7 +104,8 @@ def solve_terms(
     def kernel(block: Array) -> None:
         newton_rows(
             block, terms.indptr, terms.plus, terms.minus, terms.peer, terms.weight, terms.target, terms.squares,
-            terms.scale, terms.penalty, terms.free, other, x, lanes(8), steps, damping, linear, decrement, value, status,
+            terms.scale, terms.penalty, terms.free, other, x, lanes(8), steps, damping, linear, decrement,
+            value, status,
         )  # fmt: skip
 
     run(kernel, [np.sort(wanted)] if terms.coupled else _blocks(terms, rows, threads), threads)
@@ -113,14 +118,19 @@ def slopes(problem: RowProblem, factors: BiasedFactors, *, threads: int = 1) -> 
     P, Q = problem.layout.pack(factors)
     user_value, users, user_parts = _slopes(problem.users, Q, P, threads)
     _, items, item_parts = _slopes(problem.items, P, Q, threads)
-    penalty = along = squared = 0.0
-    for terms, x, gradient in ((problem.users, P, users), (problem.items, Q, items)):
+    penalty = along = squared = inward = whole = 0.0
+    for terms, x, gradient, parts in (
+        (problem.users, P, users, user_parts), (problem.items, Q, items, item_parts)
+    ):  # fmt: skip
         pull = terms.scale[:, None] * terms.penalty * x
         penalty += ridge(terms, x)
         along += float(np.vdot(gradient - pull, pull))
         squared += float(np.vdot(pull, pull))
+        inward += float(np.vdot(gradient - pull, x))
+        whole += float(parts[:, :2].sum(axis=1) @ np.linalg.norm(x[:, terms.free], axis=1))
     along = along / squared if squared > 0 else 0.0
-    return Slopes(user_value + penalty, users, items, user_parts, item_parts, along)
+    inward = inward / whole if whole > 0 else 0.0
+    return Slopes(user_value + penalty, users, items, user_parts, item_parts, inward, along)
 
 
 def slope_norm(

@@ -1,0 +1,80 @@
+"""Forgetting locally in what real libraries trained, against their own retrains (``make test-interop``, with -s)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import side
+from overlaps import Scene, generated, never_worse
+
+from alteraser.adapters import Foreign, ForeignOptions, Task, cornac, implicit, surprise
+from alteraser.adapters.forget import difference
+from alteraser.ids import IdMap
+from alteraser.interactions import Interactions, Removal
+from alteraser.models.biased import BiasedFactors
+
+pytestmark = pytest.mark.interop
+SCRIPT = Path(__file__).parent / "train_overlaps.py"
+
+CASES = [
+    # library, kind, adapter, file, ratings count, the same seed repeats the same training on other data
+    ("surprise", "svd", surprise.ADAPTER, "svd.pickle", True, True),
+    ("cornac", "mf", cornac.ADAPTER, "mf.pkl", True, True),
+    ("cornac", "bpr", cornac.ADAPTER, "bpr.pkl", False, False),
+    ("implicit", "bpr", implicit.ADAPTER, "bpr.npz", False, False),
+    ("implicit", "lmf", implicit.ADAPTER, "lmf.npz", False, False),
+]
+
+
+def trained(library: str, kind: str, scene: Scene, keep: Any, seed: int, place: Path, name: str) -> Path:
+    """The library's model of the pairs ``keep``."""
+    place.mkdir()
+    np.savez(place / "in.npz", users=scene.users[keep], items=scene.items[keep], ratings=scene.ratings[keep],
+             shape=scene.shape)  # fmt: skip
+    side.run(library, SCRIPT, library, kind, place / "in.npz", place / name, seed)
+    return place / name
+
+
+def scores(model: Any, offset: float, shape: tuple[int, int]) -> Any:
+    """Every score of a ``Foreign`` or of a ``Changed`` over it."""
+    cells = np.repeat(np.arange(shape[0]), shape[1]), np.tile(np.arange(shape[1]), shape[0])
+    theta = BiasedFactors(model.users, model.items, model.user_biases, model.item_biases)
+    return (offset + theta.scores(*cells)).reshape(shape)
+
+
+def interactions(scene: Scene, rated: bool) -> Interactions:
+    """All pairs, ids being rows."""
+    users, items = (IdMap.build(np.arange(size))[0] for size in scene.shape)
+    target = scene.ratings.astype(np.float64) if rated else None
+    return Interactions._assemble(users, items, scene.users, scene.items, None, target, None, "refuse")
+
+
+@pytest.mark.parametrize(("library", "kind", "adapter", "name", "rated", "repeatable"), CASES)
+def test_others_are_as_near_to_the_retrain_as_before(
+    library: str, kind: str, adapter: Any, name: str, rated: bool, repeatable: bool, tmp_path: Path
+) -> None:
+    scene = generated()
+    every = np.ones(len(scene.users), bool)
+    files = {
+        "before": trained(library, kind, scene, every, 1, tmp_path / "before", name),
+        "retrain": trained(library, kind, scene, ~scene.gone, 1, tmp_path / "retrain", name),
+        "other seed": trained(library, kind, scene, ~scene.gone, 2, tmp_path / "other", name),
+    }
+    opened: dict[str, Foreign] = {
+        each: adapter.read(path, ForeignOptions(allow_pickle=True)) for each, path in files.items()
+    }
+    models = {each: scores(foreign, foreign.offset, scene.shape) for each, foreign in opened.items()}
+    foreign, data = opened["before"], interactions(scene, rated)
+    assert foreign.loss.check(foreign, data).passed
+    removal = Removal(data.keep(~scene.gone), data.keep(scene.gone), None)
+    erased = foreign.loss.local(Task(foreign, data, removal.remaining, removal.removed))
+    changed = difference(foreign, erased, removal)
+    out = tmp_path / f"new-{name}"
+    adapter.write(foreign, changed, out)
+    again = adapter.read(out, ForeignOptions(allow_pickle=True))
+    models["after"] = scores(again, again.offset, scene.shape)
+    never_worse(f"{library} {kind}", scene, models, erased.method, repeatable=repeatable)
+    assert not again.users[changed.erased_users].any()
