@@ -216,6 +216,9 @@ class _Run:
                     side, padded(other * h), right, rows, rank=original.rank, threads=self.threads, solution=moved
                 )
                 x[rows] += moved[rows]
+        if np.ptp(h) == 0:  # what these rows did together may be a rotation in part, which is no effect of anything
+            U, _, Vt = np.linalg.svd(P.T @ original.users + Q.T @ original.items)
+            P, Q = P @ (U @ Vt), Q @ (U @ Vt)
         self.factors = self._stored(P, Q)
 
     def _touched(self) -> Rows:
