@@ -129,7 +129,7 @@ def choose(model: Model, task: Task, asked: Way | None = None) -> Choice:
         task.before, task.after, task.original, (task.touched_users, task.touched_items), threads=workers
     ) / size  # fmt: skip
     rest = model.training.get("distance")
-    if rest is None:
+    if rest is None and asked in (None, "converge"):  # the others are done whatever it is
         rest = distance_from_rest(task.before, task.original, threads=workers)[0]
     seconds, refit = _refit_seconds(model, task)  # after the rows' effect, by which the kernels are loaded
     judged = Choice("converge", "", rest, effect, None, refit)

@@ -131,7 +131,7 @@ def _local(
     seen = anchored(model.objective, data, whole, original, model.factors, threads=threads)
     asked = model.training.get("tolerance")
     meaning = "of what the deletion changed in the old model's gradient; what training had left counts as right"
-    if isinstance(asked, int | float) and asked > limit:
+    if isinstance(asked, int | float) and asked != limit:
         limit, meaning = float(asked), f"{meaning}. The limit is what was asked for when it was made"
     passed = seen.residual <= max(limit, seen.stored)
     if limit < seen.residual <= seen.stored:

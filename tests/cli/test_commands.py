@@ -165,8 +165,11 @@ def test_data_already_purged_and_grown_data(run: Run, world: Path) -> None:
     assert ae.load("c").users.rows_of([4000]).tolist() == [60]
 
 
-def test_asked_tolerance_not_reached_is_8_and_written(run: Run) -> None:
-    assert run(FORGET + " --max-passes 1 --out a -q")[0] == 0
+def test_a_level_not_reached_asked_for_or_default_is_8_and_written(run: Run) -> None:
+    code, out, err = run(FORGET + " --max-passes 1 --out a -q")
+    assert (code, out) == (8, "")
+    assert err.startswith("not reached: ")
+    assert ae.load("a").training["converged"] is False
     code, out, _ = run(FORGET + " --max-passes 1 --tolerance 1e-3 --out b --json")
     assert code == 8
     assert json.loads(out)["converged"] is False

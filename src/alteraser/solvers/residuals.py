@@ -42,7 +42,7 @@ def row_residuals(side: Side, other: Array, x: Array, *, threads: int = 0, tiny:
 
 
 def _right_sides(side: Side, other: Array) -> Float64:
-    """b = Σ c y z of every row, (rows, d)."""
+    """B = Σ c y z of every row, (rows, d)."""
     c = side.confidence.astype(np.float64) if side.confidence.size else np.ones(side.indices.size)
     pulls = c * side.target if side.target.size else c
     start, stop = side.indptr[0], side.indptr[-1]  # a part of a side keeps the interactions of all of it
