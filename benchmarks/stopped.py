@@ -4,9 +4,9 @@
 
 Trains implicit's ALS (d = 64, λ = 0.01, 15 iterations of 3 steps) on each SET (a folder with interactions.parquet, or
 ``plays``, generated play counts), with and without the request, and from another seed. Requests: one interaction, one
-user, twenty users, 500 interactions, half of the interactions of twenty users; single ones are means over six. Overlap is
-that of top-10 lists with the same-seed retrain, of others and of who asked. CPU seconds are of check, solve and write,
-kernels loaded, over those of implicit's refit, interleaved, medians.
+user, twenty users, 500 interactions, half of the interactions of twenty users; single ones are means over six. Overlap
+is that of top-10 lists with the same-seed retrain, of others and of who asked. CPU seconds are of check, solve and
+write, kernels loaded, over those of implicit's refit, interleaved, medians.
 """
 
 from __future__ import annotations
@@ -158,6 +158,12 @@ class Scene:
     def score(self, pair: Pair) -> float:
         return float(np.mean(np.einsum("id,id->i", pair[0][self.pairs[0]], pair[1][self.pairs[1]])))
 
+    def measured(self, pair: Pair) -> list[float]:
+        """Others' and the askers' overlap with the retrain, scores of the forgotten, share of others' items changed."""
+        overlaps = [self.overlap(pair, self.retrained, users) for users in (self.others, self.asking)]
+        changed = 1.0 - self.overlap(pair, self.original, self.others)
+        return [*overlaps, self.score(pair), self.score(self.retrained), changed]
+
     def forget(self, method: str, cpu: dict[str, list[float]]) -> tuple[Pair, Any]:
         """(the new factors, the erasure); ``cpu`` gets the seconds of check, solve and write."""
         seconds: dict[str, list[float]] = {}
@@ -207,10 +213,7 @@ def measure(name: str, counts: csr_matrix, how: str, request: str, repeats: int)
                 scene.fit(scene.rest, 1, timing=True)
             refit = median(scene.refit)
             for method, pair in models.items():
-                found.setdefault(method, []).append([
-                    scene.overlap(pair, scene.retrained, scene.others), scene.overlap(pair, scene.retrained, scene.asking),
-                    scene.score(pair), scene.score(scene.retrained), 1 - scene.overlap(pair, scene.original, scene.others),
-                ])  # fmt: skip
+                found.setdefault(method, []).append(scene.measured(pair))
                 if method in cpu:
                     ratios.setdefault(method, []).append(median(cpu[method]) / refit)
     rows = []
@@ -241,8 +244,8 @@ def main() -> None:
                 for row in measure(Path(name).name, counts, how, request, given.repeats)
             ]
             table(
-                ["set", "weights", "request", "model", "others", "asking", "score (retrain)", "lists changed", "CPU / refit",
-                 "class, residual"], rows,
+                ["set", "weights", "request", "model", "others", "asking", "score (retrain)", "items changed",
+                 "CPU / refit", "class, residual"], rows,
             )  # fmt: skip
 
 

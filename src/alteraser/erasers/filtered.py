@@ -219,7 +219,7 @@ class _Work:
         self._record("touched", began, self.touched[0].size + self.touched[1].size)
 
     def _nearby(self, targets: tuple[Array, Array]) -> None:
-        """Passes over the rows of the deletion and those that meet them, where these are few and cost next to nothing."""
+        """Passes over the rows of the deletion and those that meet them, where these are few and cheap."""
         near = tuple(self._meeting(place) for place in (0, 1))
         sides = self.after.users, self.after.items
         met = sum(float(side.counts[rows].sum()) for side, rows in zip(sides, near, strict=True))
