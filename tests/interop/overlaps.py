@@ -80,7 +80,7 @@ def table(name: str, scene: Scene, models: dict[str, Array], method: str) -> dic
 
 
 def never_worse(name: str, scene: Scene, models: dict[str, Array], method: str, *, repeatable: bool) -> None:
-    """Others' lists are as near to the retrain's as before, or as another seed's where a trainer does not repeat itself."""
+    """Others' lists are as near to the retrain's as before, or as another seed's where training is not repeatable."""
     found = table(name, scene, models, method)
     floor = found["before"] if repeatable else min(found["before"], found["other seed"])
     assert found["after"] >= floor - SLACK, (

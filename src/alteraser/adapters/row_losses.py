@@ -124,7 +124,7 @@ class RowSolved:
             for side, shares in (("user", here.user_shares), ("item", here.item_shares))
             for row in np.argsort(-shares, kind="stable")[:WORST] if shares[row] > SHARE
         ]  # fmt: skip
-        hint = "Are these the data, and the ids, that it was trained on?"
+        hint = "Are these the data, and the ids, that it was trained on? Or did training stop after a few epochs?"
         if 0 < fitting < FITS:
             hint += f" A regularization {fitting:.2g} times as large would fit these factors better."
         return SelfCheck(tuple(measures), tuple(sorted(worst, key=lambda fault: -fault.value)[:WORST]), hint)
