@@ -6,6 +6,7 @@ import argparse
 
 import joint
 import kernels
+import local
 import resources
 import scenario
 import stream
@@ -21,7 +22,7 @@ def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="*", help="data sets; generated data without any")
-    parser.add_argument("--only", choices=("kernels", "resources", "scenario", "joint", "stream"))
+    parser.add_argument("--only", choices=("kernels", "resources", "scenario", "joint", "stream", "local"))
     parser.add_argument("--reference-tolerance", type=float, default=1e-7, help="stationarity of the reference retrain")
     parser.add_argument("--tolerances", type=numbers, default=(1e-3, 1e-4), help="residuals to go to: 1e-3,1e-4")
     parser.add_argument("--missing-weight", type=float, help="w0 of `joint` and `stream`; the data's own without it")
@@ -29,6 +30,8 @@ def main() -> None:
     parser.add_argument("--shares", type=numbers, default=(1.0, 1 / 3), help="of lambda, for `joint`: 1,0.3333")
     parser.add_argument("--plots", help="folder for the plots of `joint`")
     parser.add_argument("--requests", type=int, default=1000, help="requests of a stream")
+    parser.add_argument("--generated", type=float, default=2e6, help="interactions of `local` without a folder")
+    parser.add_argument("--no-rest", action="store_true", help="of `local`: leave out the model trained to rest")
     arguments = parser.parse_args()
     folders = arguments.folders or [None]
     print(f"{machine()}\n")
@@ -55,6 +58,9 @@ def main() -> None:
                 folder, missing_weight=arguments.missing_weight, regularization=arguments.regularization,
                 requests=arguments.requests,
             )  # fmt: skip
+    if arguments.only == "local":  # minutes per data set: not among those that run without being asked for
+        for folder in folders:
+            local.run(folder, generated=arguments.generated, rest=not arguments.no_rest)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,10 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from alteraser.certificate.limits import DEFAULT
+from alteraser.choosing import WAYS, Auto, Choice, choose, distance_from_rest, trained
 from alteraser.erasers import Eraser, Outcome, Task, eraser
 from alteraser.erasers.driver import OnPass
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.interactions import Interactions, Removal, nothing_to_forget
+from alteraser.lists import ListsChanged, lists_changed
 from alteraser.model import Model, TrainedOn
 from alteraser.models import Factors, Problem
 
@@ -42,6 +45,12 @@ class Erasure:
     trained far enough to tell this deletion from noise (forgetting then also finishes the training)."""
     added: int = 0
     """Interactions learned along (``grown``)."""
+    asked: str = ""
+    """The method that was asked for; ``method`` is the one that was taken."""
+    choice: Choice | None = None
+    """Why it was taken and what was predicted; None for methods that are not chosen by ``auto``."""
+    lists: ListsChanged | None = None
+    """Top-10 lists of users of whom nothing was forgotten, before and after"""
     seconds: float = 0.0
 
     @property
@@ -56,16 +65,45 @@ class Erasure:
 
     @property
     def kind(self) -> str | None:
-        """The class the eraser measured on its own: C within the limits, A for a retrain, D else; None: not measured.
+        """The class the eraser measured on its own; None: not measured.
+
+        L for the deletion's effect alone within the tolerance, A for a replay or retrain, C within the limits, D else.
 
         ``alteraser.verification.verify`` recomputes it from the files alone, and says which class may be claimed.
         """
+        if self.outcome.effect is not None:
+            return "L" if self.outcome.converged else "D"
         measured = self.outcome.measured
+        if self.method == "replay":
+            return "A"
         if measured is not None and measured.holds(DEFAULT, share=1.0) and measured.residual <= DEFAULT.residual:
             return "C"
         if self.outcome.recipe is not None:
             return "A"
         return None if measured is None else "D"
+
+    @property
+    def tolerance(self) -> float | None:
+        """The tolerance of the method."""
+        found = self.model.training.get("tolerance")
+        return None if found is None else float(found)
+
+    def reached(self, asked_tolerance: float | None = None) -> bool:
+        """Whether the level that was asked for, or the default one, is reached: what exit code 0 says.
+
+        A tolerance that was asked for is a level of its own. Else ``local``, ``replay`` and methods without a class
+        reach theirs by converging, a replay by having run, and the others with any class but D.
+        """
+        if self.method == "replay":
+            return True
+        if asked_tolerance is not None or self.outcome.effect is not None or self.outcome.measured is None:
+            return self.converged
+        return self.kind != "D"
+
+    @property
+    def effect_left(self) -> float | None:
+        """Estimated share of the deletion's effect that is missing, of a local erasure; None for other methods."""
+        return None if self.outcome.effect is None else self.outcome.effect.left
 
     @property
     def trace(self) -> tuple[Any, ...]:
@@ -78,12 +116,13 @@ def forget(
     forget_set: Any,
     *,
     data: Interactions,
-    method: str | Eraser = "alteraser",
+    method: str | Auto | Eraser = "auto",
     whole_users: bool = False,
     whole_items: bool = False,
     grown: bool = False,
     threads: int = 0,
     on_pass: OnPass | None = None,
+    on_choice: Callable[[Choice, Callable[[], ListsChanged]], None] | None = None,
 ) -> Erasure:
     """Make ``model`` forget ``forget_set``; ``model`` and ``data`` are not changed.
 
@@ -92,12 +131,16 @@ def forget(
         forget_set: (user, item) pairs, an Arrow-PyCapsule table with user_id and item_id, or Interactions; with
             ``whole_users`` user ids, of whom everything goes; with ``whole_items`` item ids, likewise.
         data: the interactions the model was trained on (checked by digest), or these without the forget set.
-        method: ``"alteraser"``, ``"retrain"``, or a configured eraser such as ``AltEraser(tolerance=1e-4)``.
+        method: ``"auto"`` or one of the three ways it chooses from, ``"replay"``, ``"local"``, ``"converge"``;
+            ``"retrain"`` or another eraser's name; or a configured one such as ``Auto(tolerance=1e-4)``,
+            ``AltEraser(tolerance=1e-4)``.
         whole_users: forget everything of the users in ``forget_set``.
         whole_items: forget everything of the items in ``forget_set``.
         grown: ``data`` also holds interactions that were added since; they are learned along.
         threads: workers; 0 for every processor this process may use.
         on_pass: called with a ``PassRecord`` after each pass.
+        on_choice: called before anything is computed with what will be done, for ``auto`` and its three ways, and with
+            a function that estimates how many lists of others going to the optimum would change.
 
     Raises:
         NotFound: nothing of the forget set is in the data.
@@ -114,22 +157,19 @@ def forget(
     began = time.perf_counter()
     data, removal = match(model, forget_set, data, whole_users=whole_users, whole_items=whole_items, grown=grown)
     known_before = data.digest == model.trained_on.digest
-    original = _fitted(model.factors, data)
-    dtype = original.dtype
-    task = Task(
-        original=original,
-        before=Problem(model.objective, data, dtype) if known_before else None,
-        after=Problem(model.objective, removal.remaining, dtype),
-        touched_users=Task.rows(
-            np.concatenate([removal.removed.user_rows, np.arange(model.users.size, data.users.size)])
-        ),
-        touched_items=Task.rows(
-            np.concatenate([removal.removed.indices, np.arange(model.items.size, data.items.size)])
-        ),
-        threads=threads,
-    )
-    method = eraser(method, **({"train_prediction": True} if model.trains_prediction else {}))
-    outcome = method.erase(task, on_pass)
+    task = _task(model, data, removal, threads)
+    asked, choice = _name(method), None
+    auto = _auto(method)
+    way: Eraser
+    if auto is not None:
+        choice = choose(model, task, auto.way)
+        if on_choice is not None:
+            on_choice(choice, lambda: _lists_at_rest(model, task, removal))
+        way = auto.eraser(choice, model, task, on_pass)
+    elif not isinstance(method, Auto):
+        way = eraser(method, **({"train_prediction": True} if model.trains_prediction else {}))
+    outcome = way.erase(task, on_pass)
+    start = outcome.push or task.start
     emptied = np.flatnonzero((removal.remaining.user_counts == 0) & (removal.removed.user_counts > 0))
     users, items = data.users.without(emptied), data.items
     remaining = removal.remaining.with_maps(users, items)
@@ -139,23 +179,79 @@ def forget(
         users=users,
         items=items,
         trained_on=TrainedOn.of(remaining),
-        training=_training(method, outcome, len(removal.removed)),
+        training=_training(way, outcome, model, len(removal.removed)),
         parent=model.digest,
         digest=None,
     )
+    known_users = unlearned.factors.users.shape[0] == model.factors.users.shape[0]
+    same_items = unlearned.factors.items.shape[0] == model.factors.items.shape[0]
+    lists = lists_changed(model, unlearned, remaining, removal.removed.user_counts > 0) if (
+        known_users and same_items
+    ) else None  # fmt: skip
     return Erasure(
         model=unlearned,
         remaining=remaining,
         removed=removal.removed,
         unmatched=removal.unmatched,
         outcome=outcome,
-        method=method.name,
-        push=task.push,
-        objective_before=task.start.objective,
-        training_floor=task.start.floor,
+        method=way.name,
+        push=start.norm,
+        objective_before=start.objective,
+        training_floor=start.floor,
+        asked=asked,
+        choice=choice,
+        lists=lists,
         added=0 if known_before else len(data) - model.trained_on.interactions,
         seconds=time.perf_counter() - began,
     )
+
+
+def plan(
+    model: Model, data: Interactions, removal: Removal, method: str | Auto | Eraser, *, threads: int = 0
+) -> Choice | None:
+    """What ``forget`` would do after ``match``, and at what cost; None for methods that ``auto`` never takes."""
+    auto = _auto(method)
+    return None if auto is None else choose(model, _task(model, data, removal, threads), auto.way)
+
+
+def _task(model: Model, data: Interactions, removal: Removal, threads: int) -> Task:
+    original = _fitted(model.factors, data)
+    known = data.digest == model.trained_on.digest
+    return Task(
+        original=original,
+        before=Problem(model.objective, data, original.dtype) if known else None,
+        after=Problem(model.objective, removal.remaining, original.dtype),
+        touched_users=Task.rows(
+            np.concatenate([removal.removed.user_rows, np.arange(model.users.size, data.users.size)])
+        ),
+        touched_items=Task.rows(
+            np.concatenate([removal.removed.indices, np.arange(model.items.size, data.items.size)])
+        ),
+        threads=threads,
+    )
+
+
+def _name(method: str | Auto | Eraser) -> str:
+    if isinstance(method, str):
+        return method
+    return method.way or "auto" if isinstance(method, Auto) else method.name
+
+
+def _auto(method: str | Auto | Eraser) -> Auto | None:
+    """``method`` where it is ``auto`` or one of its ways; None for a method of its own."""
+    if isinstance(method, Auto):
+        return method
+    if method == "auto":
+        return Auto()
+    return next((Auto(way) for way in WAYS if way == method), None)
+
+
+def _lists_at_rest(model: Model, task: Task, removal: Removal) -> ListsChanged:
+    """Estimate: how many lists of others differ where training had led, a Newton step from the original."""
+    assert task.before is not None
+    _, there = distance_from_rest(task.before, task.original, threads=task.workers)
+    asking = removal.removed.user_counts > 0
+    return lists_changed(model, replace(model, factors=there), removal.remaining, asking)
 
 
 def match(
@@ -194,7 +290,7 @@ def _aligned(model: Model, data: Interactions, *, grown: bool) -> Interactions:
     if grown:
         users, items = users.extended(data.users.ids), items.extended(data.items.ids)
     table = data.to_table()
-    return Interactions.from_table(table, users=users, items=items)
+    return replace(Interactions.from_table(table, users=users, items=items), unrated=data.unrated)
 
 
 def _completed(model: Model, data: Interactions, forget_set: Any, *, whole_rows: bool) -> Interactions:
@@ -242,7 +338,7 @@ def _fitted(factors: Factors, data: Interactions) -> Factors:
     return Factors(extended(factors.users, m), extended(factors.items, n), factors.prediction)
 
 
-def _training(method: Eraser, outcome: Outcome, forgotten: int) -> dict[str, Any]:
+def _training(method: Eraser, outcome: Outcome, original: Model, forgotten: int) -> dict[str, Any]:
     solver = getattr(method, "solver", None)
     return {
         "method": method.name,
@@ -260,4 +356,7 @@ def _training(method: Eraser, outcome: Outcome, forgotten: int) -> dict[str, Any
         "interactions_forgotten": forgotten,
         "route": list(outcome.route),
         "recipe": outcome.recipe,
+        "distance": original.training.get("distance") if outcome.effect is not None else outcome.rest,
+        "effect_left": None if outcome.effect is None else outcome.effect.left,
+        "trained": trained(original.training),
     }

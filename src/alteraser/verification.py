@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from alteraser.certificate import Certificate, Check, Limits, certify
+from alteraser.certificate.anchored import anchored
 from alteraser.certificate.certificate import PROVE_UP_TO
 from alteraser.certificate.words import sentence
 from alteraser.erasers.driver import OnPass
-from alteraser.erasers.recipe import Recipe
-from alteraser.errors import IntegrityError, InvalidInput
-from alteraser.forgetting import _aligned, _fitted, belongs
+from alteraser.errors import InvalidInput
+from alteraser.forgetting import _aligned, _completed, _fitted, belongs
 from alteraser.interactions import Interactions
 from alteraser.model import Model
-from alteraser.models import Factors, Problem
+from alteraser.models import Factors
+from alteraser.replaying import recipe_of, runs_again
 from alteraser.solvers.rows import default_threads
+
+UNTOLD = (
+    "made by local: the deletion's effect on a model that is not at rest (L) cannot be told from a model that has not "
+    "forgotten (D) without the original model and what was forgotten; give --before and --forgotten"
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,8 @@ def verify(
     data: Interactions,
     *,
     before: Model | None = None,
-    replay: bool = False,
+    forgotten: Any = None,
+    replay: bool | None = None,
     limits: Limits | None = None,
     prove_up_to: int = PROVE_UP_TO,
     threads: int = 0,
@@ -51,15 +59,21 @@ def verify(
         model: the model to be checked, as loaded from disk.
         data: D_r, all of the interactions the model may still stand for.
         before: the original model: then also what is left of it is measured.
-        replay: train again as the model's record says and compare the bytes (class A).
+        forgotten: what was forgotten: (user, item) pairs, a table of them, or Interactions where the data have
+            confidences or targets; rows that are in ``data`` as well do not count, so all of the data as trained on
+            will do. With it and ``before``, a model that was made by ``local`` is measured for class L.
+        replay: train again as the model's record says and compare the bytes (class A). None: where the model was made
+            by a replay, which is nothing else.
         limits: thresholds; the defaults are those of ``Limits``.
         prove_up_to: (m + n) d up to which the curvature is proved rather than estimated.
         threads: workers; 0 for every processor this process may use.
         on_pass: called after each pass of a replay.
 
     Raises:
-        IntegrityError: ``data`` are not what the model says it stands for.
-        InvalidInput: ``before`` has other factors or ids; NumericFailure: a block is singular.
+        IntegrityError: ``data`` are not what the model says it stands for, or ``data`` and ``forgotten`` together not
+            what ``before`` was trained on.
+        InvalidInput: ``before`` has other factors or ids, or ``forgotten`` is given without it;
+            NumericFailure: a block is singular.
 
     >>> from alteraser import ENMF, Interactions, forget
     >>> data = Interactions.from_pairs([(u, v) for u in range(6) for v in range(u % 3, 6, 3)])
@@ -75,7 +89,18 @@ def verify(
         model.objective, data, model.factors, before=original, limits=limits, prove_up_to=prove_up_to,
         threads=threads or default_threads(),
     )  # fmt: skip
+    local = model.training.get("method") == "local"
+    if forgotten is not None and before is None:
+        raise InvalidInput("--forgotten says what --before was trained on: give the original model as well")
+    if local and before is not None and original is not None and forgotten is not None:
+        whole = _whole(before, model, data, forgotten)
+        limit = (limits or Limits()).residual
+        found = _local(found, model, data, whole, original, limit, threads or default_threads())
+    elif local and not found.passed:
+        found = replace(found, sentence=UNTOLD)
     found = _with_check(found, _absent_rows(model))
+    if replay is None:
+        replay = model.training.get("method") == "replay"
     if replay and replays(model, data, threads=threads, on_pass=on_pass):
         found = replace(found, kind="A", sentence=sentence("A", None, None), why_not_proved=None)
     return Verification(
@@ -89,22 +114,51 @@ def replays(model: Model, data: Interactions, *, threads: int = 0, on_pass: OnPa
 
     Raises InvalidInput for a model that was not trained from a seed: an eraser's result depends on the original.
     """
-    record = model.training.get("recipe")
-    if record is None:
+    recipe = recipe_of(model)
+    if recipe is None:
         raise InvalidInput(
             f"--replay: the model was made by {model.training.get('method', 'an unknown method')!r} from another model "
-            "or without a record; only train and forget --method retrain start from a seed"
+            "or without a record; only train and forget --method replay or retrain start from a seed"
         )
-    try:
-        recipe = Recipe(**record)
-    except (TypeError, ValueError) as cause:
-        raise IntegrityError(f"the model's record of its training cannot be read: {cause}") from cause
-    problem = Problem(model.objective, data, model.factors.dtype)
-    outcome = recipe.run(problem, model.factors.rank, threads=threads or default_threads(), on_pass=on_pass)
-    return all(
-        np.array_equal(a, b) and a.dtype == b.dtype
-        for a, b in zip(vars(outcome.factors).values(), vars(model.factors).values(), strict=True)
-    )
+    return runs_again(model, recipe, data, threads=threads, on_pass=on_pass)
+
+
+def _local(
+    found: Certificate, model: Model, data: Interactions, whole: Interactions, original: Factors, limit: float,
+    threads: int,
+) -> Certificate:  # fmt: skip
+    """Class L, or D, for a model that says it was made by ``local``; any other class it has earned stays."""
+    seen = anchored(model.objective, data, whole, original, model.factors, threads=threads)
+    asked = model.training.get("tolerance")
+    meaning = "of what the deletion changed in the old model's gradient; what training had left counts as right"
+    if isinstance(asked, int | float) and asked != limit:
+        limit, meaning = float(asked), f"{meaning}. The limit is what was asked for when it was made"
+    passed = seen.residual <= max(limit, seen.stored)
+    if limit < seen.residual <= seen.stored:
+        meaning += f"; no more than storing in {model.factors.dtype} leaves"
+    check = Check("anchored", seen.residual, limit, passed, meaning)
+    if found.passed:
+        return replace(found, checks=(*found.checks, check))
+    if not passed:
+        return replace(found, checks=(check,), sentence=sentence("D", None, None))
+    claimed = model.training.get("effect_left")  # by the run that made it; the larger one counts
+    left = max((x for x in (seen.effect_left, claimed) if isinstance(x, int | float)), default=None)
+    return replace(found, checks=(check,), kind="L", sentence=sentence("L", None, left), effect_left=left)
+
+
+def _whole(before: Model, model: Model, data: Interactions, forgotten: Any) -> Interactions:
+    """D_a, in the rows of ``before``, from D_r and what was forgotten; IntegrityError unless its digest says so."""
+    remaining = Interactions.from_table(data.to_table(), users=before.users, items=before.items)
+    if not isinstance(forgotten, Interactions):
+        if data.confidence is not None or data.target is not None:
+            raise InvalidInput(
+                "--forgotten: the data have confidences or targets, so what was forgotten must have these columns too"
+            )
+        return _completed(before, remaining, forgotten, whole_rows=False)
+    gone = Interactions.from_table(forgotten.to_table(), users=before.users, items=before.items)
+    whole = remaining.add(gone.keep(remaining.locate(gone.user_rows, gone.indices) < 0))
+    belongs(before, whole)
+    return whole
 
 
 def _original(before: Model, model: Model, data: Interactions) -> Factors:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,7 @@ def test_nothing_else_is_an_index(tmp_path: Path) -> None:
             assert index_at(path) is None, path
     whole = (HERE / "points.bin").read_bytes()
     for name, content in (("zeros", bytes(200)), ("short", whole[:60]), ("text", b"IxFI says nothing here" * 9),
+                          ("numbers", b"IxFI" + struct.pack("<iq", 8, 50) + bytes(90)),
                           ("other", whole[:32] + b"\1" + whole[33:])):  # fmt: skip
         (tmp_path / name).write_bytes(content)
         assert index_at(tmp_path / name) is None
@@ -82,8 +84,8 @@ def test_vectors_of_gensim_are_refused_with_what_to_do(name: str) -> None:
 
 
 def test_an_index_is_no_model(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="FAISS index of 12 vectors .* Forget in the model, then build the index"):
+    with pytest.raises(InvalidInput, match=r"FAISS index of 12 vectors .* Forget in the model, then build the index"):
         find(HERE / "flat.faiss")
     (tmp_path / "m.joblib").write_bytes(b"\x80\x04\x8c\x13joblib.numpy_pickle\x94.")
-    with pytest.raises(InvalidInput, match="was written by joblib.dump"):
+    with pytest.raises(InvalidInput, match=r"was written by joblib\.dump"):
         find(tmp_path / "m.joblib")

@@ -134,6 +134,23 @@ def test_whole_items_by_a_file_of_items_alone_and_by_flag(run: Run, world: Path)
     assert tree(Path.cwd()) == before
 
 
+def test_rows_without_a_rating_are_below_the_threshold_and_counted(run: Run) -> None:
+    rows = [f"{u},{v},{5 if (u + v) % 3 else ''}" for u in range(12) for v in range(9) if (u * v) % 4 != 1]
+    Path("some.csv").write_text("user_id,item_id,rating\n" + "\n".join(rows) + "\n")
+    missing = sum(row.endswith(",") for row in rows)
+    code, out, _ = run("train some.csv --threshold 4 --factors 2 --out m --json")
+    document = json.loads(out)
+    assert code == 0
+    assert (document["rows_without_rating"], document["interactions"]) == (missing, len(rows) - missing)
+    Path("one.csv").write_text("user_id,item_id\n0,1\n")
+    for more in ("--dry-run", "--out m2 --remaining rest.csv"):
+        code, out, _ = run(f"forget m one.csv --data some.csv --json {more}")
+        assert (code, json.loads(out)["rows_without_rating"]) == (0, missing)
+    assert len(Path("rest.csv").read_text().splitlines()) == len(rows)  # without the one, with the header
+    code, out, _ = run("forget m one.csv --data some.csv --dry-run")
+    assert f"{missing} rows without a rating" in " ".join(out.split())
+
+
 def test_data_already_purged_and_grown_data(run: Run, world: Path) -> None:
     assert run(FORGET + " --out a --remaining purged.csv -q")[0] == 0
     assert run("forget {w}/model {w}/forget.csv --data purged.csv --out b -q")[0] == 0
@@ -148,8 +165,11 @@ def test_data_already_purged_and_grown_data(run: Run, world: Path) -> None:
     assert ae.load("c").users.rows_of([4000]).tolist() == [60]
 
 
-def test_asked_tolerance_not_reached_is_8_and_written(run: Run) -> None:
-    assert run(FORGET + " --max-passes 1 --out a -q")[0] == 0
+def test_a_level_not_reached_asked_for_or_default_is_8_and_written(run: Run) -> None:
+    code, out, err = run(FORGET + " --max-passes 1 --out a -q")
+    assert (code, out) == (8, "")
+    assert err.startswith("not reached: ")
+    assert ae.load("a").training["converged"] is False
     code, out, _ = run(FORGET + " --max-passes 1 --tolerance 1e-3 --out b --json")
     assert code == 8
     assert json.loads(out)["converged"] is False
@@ -192,7 +212,11 @@ REFUSED: list[tuple[str, int, str]] = [
     ("no-such-command", 2, "no-such-command"),
     (FORGET + " --out {w}/model", 4, "ever overwritten"),
     (FORGET, 2, "--out is missing"),
-    (FORGET + " --method magic --out m", 2, "unknown method 'magic'; there are alteraser, retrain"),
+    (
+        FORGET + " --method magic --out m",
+        2,
+        "unknown method 'magic'; there are auto, replay, local, converge, alteraser, retrain",
+    ),
     (FORGET + " --tolerance -1 --out m", 2, "tolerance"),
     (FORGET + " --out m --remaining m", 2, "same path"),
     (FORGET + " --out {w}/model/new", 2, "model/new is inside {w}/model, which stays as it is"),
@@ -436,6 +460,9 @@ FILES = " nowhere.csv --data nowhere.csv --out o"
         ("recommend broken --user 1 --k 0", "Invalid value for '--k'"),
         ("recommend broken --user 1 --all", "name users with --user ID, or ask for --all"),
         ("recommend {w}/model --user nobody --data nowhere.csv", "users: 'nobody' is a string"),
+        ("forget cut.npz" + FILES + " --format implicit --explicit", "--explicit contradicts cut.npz: such models are"),
+        ("forget cut.npz" + FILES + " --format surprise --implicit", "--implicit contradicts cut.npz: such models are"),
+        ("forget cut.npz" + FILES + " --format spark --explicit --alpha 2", "--alpha 2 means nothing with --explicit"),
         ("evaluate {w}/model --test nowhere.csv --data nowhere.csv --users why.csv", "why.csv has no column"),
         ("compare {w}/model {w}/model --data nowhere.csv --users why.csv", "why.csv has no column"),
     ],

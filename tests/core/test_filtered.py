@@ -98,8 +98,8 @@ def test_the_residual_is_what_whole_matrices_say(seed: int) -> None:
     case = Case(seed)
     found, P, Q = case.forget()
     exact = dense_residual(case, P, Q)
-    # rows with little left are counted by a bound from above, worth at most a hundredth of the push on either side
-    assert exact - 1e-9 <= found.residual <= np.hypot(exact, 0.01) + 1e-9
+    # rows with little left are counted by a bound from above, worth at most three hundredths of the push on either side
+    assert exact - 1e-9 <= found.residual <= np.hypot(exact, 0.03) + 1e-9
     assert found.method == "local"
     assert found.resolved == (found.residual <= 0.3)
 
@@ -146,7 +146,7 @@ def test_users_and_items_of_whom_nothing_remains_are_zero() -> None:
     assert not P[5].any()
     assert not Q[3].any()
     assert found.residual < 0.3
-    assert dense_residual(case, P, Q) == pytest.approx(found.residual, abs=0.01)
+    assert dense_residual(case, P, Q) == pytest.approx(found.residual, abs=0.03)
 
 
 def test_an_exact_side_is_left_exact() -> None:
@@ -172,7 +172,7 @@ def test_other_weights_of_the_remaining_data_are_pushed_too() -> None:
     case.rest, case.after = heavier, Problem(OBJECTIVE, heavier, np.float64)
     found, P, Q = case.forget(reweighted=True)
     exact = dense_residual(case, P, Q)
-    assert exact - 1e-9 <= found.residual <= np.hypot(exact, 0.01) + 1e-9
+    assert exact - 1e-9 <= found.residual <= np.hypot(exact, 0.03) + 1e-9
 
 
 def test_single_precision_arrives_at_the_same() -> None:

@@ -237,7 +237,9 @@ def test_nothing_found_and_wrong_data_are_refused(trained: tuple[Interactions, a
         ae.forget(model, [(10**6, 1)], data=data)
     with pytest.raises(IntegrityError, match="not what the model was trained on"):
         ae.forget(model, [(1, 1)], data=data.keep(np.arange(len(data)) > 3))
-    with pytest.raises(InvalidInput, match="unknown method 'magic'; there are alteraser, retrain"):
+    with pytest.raises(
+        InvalidInput, match="unknown method 'magic'; there are auto, replay, local, converge, alteraser, retrain"
+    ):
         ae.forget(model, some(data), data=data, method="magic")
     with pytest.raises(InvalidInput, match="unknown solver 'magic'"):
         ae.forget(model, some(data), data=data, method=AltEraser(solver="magic"))

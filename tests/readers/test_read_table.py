@@ -423,6 +423,16 @@ def test_a_damaged_parquet_file_never_crashes(tmp_path_factory, data):
     assert table.column_names == ["user_id", "item_id"]
 
 
+def test_a_dictionary_without_the_entry_that_is_asked_for():
+    codes = pa.array([0, 2, 1], pa.int32())
+    for entries in (["a", "b"], ["a", "a"]):  # a clean dictionary, and one that is decoded
+        ids = pa.DictionaryArray.from_arrays(codes, pa.array(entries), safe=False)
+        with pytest.raises(
+            InvalidInput, match=r"row 2, column 'item_id': entry 2 of a dictionary of 2. The file is dam"
+        ):
+            read_table(pa.table({"user_id": [1, 2, 3], "item_id": ids}))
+
+
 def test_a_footer_that_promises_too_much(tmp_path, monkeypatch):
     path = put(tmp_path, "r.parquet", parquet_bytes(ROWS))
     monkeypatch.setattr(parquet_module.os, "sysconf", lambda name: 1)
@@ -505,6 +515,15 @@ def test_what_is_missing_is_not_at_least_the_threshold(missing):
         read_table(bad, ReadingOptions(threshold=4))
     with pytest.raises(InvalidInput, match="row 2, column 'rating'"):  # without a threshold a number has to be there
         read_table(table, ReadingOptions(target="rating"))
+
+
+def test_a_confidence_may_be_a_function():
+    table = pa.table({"user_id": [1, 2, 3], "item_id": [1, 2, 3], "n": [0, 4, 50]})
+    for rule, expected in (("1 + log1p(n)", 1 + np.log1p([0, 4, 50])), ("2 * clip(n, 1, 20)", [2, 8, 40])):
+        found = read_table(table, ReadingOptions(confidence=rule))
+        np.testing.assert_allclose(found["confidence"].to_numpy(), expected)
+    with pytest.raises(InvalidInput, match=r"row 1, column 'n': the confidence is -inf \(from n = 0\)"):
+        read_table(table, ReadingOptions(confidence="log(n)"))
 
 
 def test_rows_below_the_threshold_need_no_confidence():

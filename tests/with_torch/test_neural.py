@@ -244,6 +244,14 @@ def test_a_user_forgotten_whole_has_a_zero_row_and_no_id() -> None:
         erasure.model.recommend(erasure.remaining, [user])
 
 
+def test_an_item_forgotten_whole_is_in_nobody_s_remaining_data() -> None:
+    data, model = fitted()
+    item = data.items.ids[2].as_py()
+    erasure = neural.forget(model, [item], data=data, whole_items=True)
+    assert set(erasure.removed.indices.tolist()) == {2}
+    assert not erasure.remaining.item_counts[2]
+
+
 def test_a_foreign_module_goes_its_own_way() -> None:
     class Dot(torch.nn.Module):
         def __init__(self, m: int, n: int) -> None:

@@ -88,6 +88,15 @@ def test_a_user_erased_whole_is_a_zero_row() -> None:
     assert done.module.P.weight[3].any()
 
 
+def test_whole_items_are_those_pairs() -> None:
+    data = toy_interactions(lonely=False)
+    pairs = [(data.users.ids[u].as_py(), data.items.ids[2].as_py()) for u in data.user_rows[data.indices == 2]]
+    module = trained(data)
+    by_item = forget(module, data, [data.items.ids[2].as_py()], loss=own, users="P", items="Q", whole_items=True)
+    by_pairs = forget(module, data, pairs, loss=own, users="P", items="Q")
+    assert torch.equal(by_item.module.Q.weight, by_pairs.module.Q.weight)
+
+
 def test_losses_that_cannot_be_used_are_named() -> None:
     data = toy_interactions(lonely=False)
     pair = data.to_table().slice(0, 1)

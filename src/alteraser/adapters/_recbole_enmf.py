@@ -240,6 +240,12 @@ class RecBoleENMF:
             "Look at the id maps, and whether these are the training interactions alone: RecBole splits what it loads.",
         )  # fmt: skip
 
+    ranks = False  # scores are more than the inner products of two tables
+
+    def rests(self, task: Task) -> bool:
+        """False: mini-batches and dropout leave no model of this kind at rest."""
+        return False
+
     def forget(self, task: Task) -> Erased:
         """Exact row solves over the rows of the forget set, then accelerated passes over all, users first.
 

@@ -94,6 +94,8 @@ class Certificate:
     """L_r(Θ_a)"""
     products: int
     """Iterations of conjugate gradients"""
+    effect_left: float | None = None
+    """Of class L: about the share of the deletion's effect that is missing"""
 
     @property
     def name(self) -> str:

@@ -170,18 +170,39 @@ class Plain:
         """‖q_v − q_v*(P)‖ of every item, (n,)."""
         return self._distances(self._matrix(self._observed[0]).T.tocsr(), self.P * self.h, 1)
 
+    def block_norm(self, gradient: Pair) -> float:
+        """‖g‖_{B⁻¹}: √Σ gᵀA⁻¹g over the rows of both sides, A of each at this point; rows of zeros cost nothing."""
+        weight = self._matrix(self._observed[0])
+        sides = (weight, self.Q * self.h), (weight.T.tocsr(), self.P * self.h)
+        total = 0.0
+        for place, (cells, Z) in enumerate(sides):
+            solved = self._solved(cells, Z, place, gradient[place])
+            total += float(np.sum(np.einsum("id,id->i", solved, gradient[place])))
+        return float(np.sqrt(max(total, 0.0)))
+
+    @property
+    def block_size(self) -> float:
+        """‖Θ‖_B: √Σ xᵀA x over the rows of both sides, by xᵀA x = xᵀ(½ ∂L/∂x) + Σ c y s."""
+        pull = float(np.sum(self._observed[1] * self._cells(((self.P, self.Q * self.h),))))
+        slopes = sum(float(np.vdot(x, g)) for x, g in zip((self.P, self.Q), self.gradient, strict=True))
+        return float(np.sqrt(max(0.5 * slopes + 2.0 * pull, 0.0)))
+
     def _distances(self, weight: Any, Z: Float64, place: int) -> Float64:
+        return np.asarray(np.linalg.norm(self._solved(weight, Z, place, 0.5 * self.gradient[place]), axis=1))
+
+    def _solved(self, weight: Any, Z: Float64, place: int, right: Float64) -> Float64:
+        """A⁻¹ of every row's ``right``; infinite where A is singular."""
         own, other = self._weights[place], self._weights[1 - place]
         gram = self.objective.missing_weight * (Z.T @ (other[:, None] * Z))
-        ridge, gradient = self._ridges[place], self.gradient[place]
-        out = np.zeros(own.size)
+        ridge = self._ridges[place]
+        out = np.zeros(right.shape)
         eye = np.eye(self.h.size)
-        for row in np.flatnonzero(np.any(gradient != 0, axis=1)):
+        for row in np.flatnonzero(np.any(right != 0, axis=1)):
             cells = slice(weight.indptr[row], weight.indptr[row + 1])
             z = Z[weight.indices[cells]]
             A = own[row] * gram + (z.T * weight.data[cells]) @ z + ridge[row] * eye
             try:
-                out[row] = np.linalg.norm(np.linalg.solve(A, 0.5 * gradient[row]))
+                out[row] = np.linalg.solve(A, right[row])
             except np.linalg.LinAlgError:  # no unique optimum: nothing can be said of this row
                 out[row] = np.inf
         return out

@@ -25,7 +25,7 @@ PACKAGES = (
     "typer",
     "rich",
 )
-EXTRAS = {"report": "plotly", "bench": "implicit"}
+EXTRAS = {"report": "plotly", "bench": "implicit", "keras": "h5py"}
 
 
 def doctor(threads: common.Threads = 0, quiet: common.Quiet = False, json: common.Json = False) -> None:

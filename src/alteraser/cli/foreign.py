@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from alteraser.adapters import Erased, ForeignOptions, SelfCheck, Sibling
     from alteraser.adapters.choose import Lists
     from alteraser.adapters.forget import ForeignErasure
+    from alteraser.readers import ReadingOptions
 
 SIBLINGS = 5
 """Files beside a model that are listed without --verbose."""
@@ -234,6 +235,66 @@ def _rounded_up(value: float) -> str:
     """``value`` with two digits, not below it."""
     digits = f"{value:.2g}"
     return digits if float(digits) >= value else f"{value * 1.05:.2g}"
+
+
+def verify(
+    screen: common.Screen, model: Path, data: Path, before: Path | None, forgotten: Path | None, given: dict[str, Any],
+    *, format: str | None, tolerance: float | None, threads: int,
+) -> int:  # fmt: skip
+    """``alteraser verify`` for another library's model."""
+    from alteraser.adapters.asked import checked
+    from alteraser.adapters.choose import LOCAL
+    from alteraser.adapters.data import reading_of
+    from alteraser.adapters.forget import open_foreign
+    from alteraser.adapters.verify import all_data, verify_foreign
+    from alteraser.files import sha256_file
+    from alteraser.readers import read_rows
+
+    if (before is None) != (forgotten is None):
+        raise InvalidInput(
+            "--before and --forgotten belong together: the model from before, and what was forgotten in it"
+        )
+    options = options_from(given)
+    common.check_tolerance(tolerance)
+    checked(model, options, format)
+    warn_of_pickles(screen, given)
+    with screen.phase("read", "reading"):
+        new, old = open_foreign(model, data, options, format=format), None
+        if before is not None and forgotten is not None:
+            reading = reading_of(options)
+            whole = all_data(read_rows(data, reading), read_rows(forgotten, _either(forgotten, reading)), options)
+            old = open_foreign(before, whole, options, format=format)
+    with screen.phase("solve", "measuring"):
+        found = verify_foreign(new, old, tolerance=LOCAL if tolerance is None else tolerance, threads=threads)
+    document = {
+        "model": str(model), "format": new.foreign.format, "kind": new.foreign.kind,
+        "digest": sha256_file(model) if model.is_file() else None, "data_digest": new.data.digest,
+        "before": None if before is None else str(before), "class": found.level, "sentence": found.sentence,
+        "checks": [vars(finding) for finding in found.findings], "loss": new.foreign.loss.formula,
+        "seconds": screen.timing(),
+    }  # fmt: skip
+    rows = [
+        ("model", f"{model} ({new.foreign.format} {new.foreign.kind})"),
+        ("class", f"{found.level}: {found.sentence}"),
+    ]
+    for finding in found.findings:
+        sign = {True: "ok", False: "FAILS", None: "no"}[finding.passed]
+        value = "-" if finding.value is None else f"{finding.value:.3g}"
+        limit = "" if finding.limit is None else f", limit {finding.limit:g}"
+        rows.append((finding.name, f"{value}  ({sign}{limit}) {finding.meaning}"))
+    screen.result(document, rows)
+    return 0 if found.passed else NumericFailure.exit_code
+
+
+def _either(path: Path, reading: ReadingOptions) -> ReadingOptions:
+    """How FORGET is read: by the data's columns, or the standard ones where it has these."""
+    from alteraser.readers import ReadingOptions, read_rows
+
+    try:
+        read_rows(path, reading)
+    except InvalidInput:
+        return ReadingOptions()
+    return reading
 
 
 class _Progress:

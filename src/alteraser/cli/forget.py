@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alteraser.cli import common, foreign
-from alteraser.errors import InvalidInput
+from alteraser.errors import InvalidInput, NumericFailure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from alteraser.choosing import Auto, Choice
     from alteraser.erasers import Eraser
     from alteraser.forgetting import Erasure
     from alteraser.interactions import Interactions
+    from alteraser.lists import ListsChanged
     from alteraser.model import Model
 
 STOP = object()
@@ -27,14 +31,16 @@ def forget(
                                                "them alone, whole users or whole items.")],
     data: Annotated[Path, typer.Option("--data", help="The data as trained on, or already without FORGET.")],
     out: Annotated[Path | None, typer.Option("--out", help="The new model directory.", show_default=False)] = None,
-    method: Annotated[str, typer.Option("--method", help="alteraser, retrain, warm-start, retrain-adamw, influence or "
-                                              "global-newton.")] = "alteraser",
+    method: Annotated[str, typer.Option("--method", help="auto: converge for a model at rest, else replay or local. "
+                                              "Also retrain, warm-start, retrain-adamw, influence, global-newton; "
+                                              "alteraser is converge.")] = "auto",
     solver: Annotated[
         str | None, typer.Option("--solver", help="joint (Newton on both sides), ah-newton (exact rows), cg, "
                                  "…; for warm-start and retrain-adamw: adamw, adam or sgd.", show_default="joint"),
     ] = None,
     tolerance: Annotated[
-        float | None, typer.Option("--tolerance", help="Share of the deletion's push that may stay.",
+        float | None, typer.Option("--tolerance", help="Share of the deletion's push that may stay (local: of what it "
+                                   "changed; what training left stays).",
                                    show_default="1e-3"),
     ] = None,
     max_passes: Annotated[
@@ -98,9 +104,10 @@ def forget(
 
     Example: alteraser forget als.npz forget.csv --data plays.parquet --rating plays --rows-are-ids --out als-2.npz
     """
+    from alteraser.choosing import Auto
     from alteraser.files import check_output
     from alteraser.forgetting import forget as forget_interactions
-    from alteraser.forgetting import match
+    from alteraser.forgetting import match, plan
     from alteraser.readers import ReadingOptions
 
     if whole_users and whole_items:
@@ -139,7 +146,7 @@ def forget(
         "is for models of other libraries: how its data are read is kept in the model",
     )
     common.check_tolerance(tolerance)
-    settings = _settings(method, {
+    asked = _asked(method, {
         "solver": solver, "tolerance": tolerance, "max_passes": max_passes, "memory": memory, "seed": seed,
         "confirm": confirm, "limits": STOP if stop_at_tolerance else None,
         "escalate": None if max_passes is None else STOP,
@@ -147,7 +154,7 @@ def forget(
     with screen.phase("read", "reading"):
         original = common.load_model(model)
         reading = original.reading or ReadingOptions()
-        eraser = _eraser(method, original, settings)
+        eraser = asked if isinstance(asked, Auto) else _eraser(*asked, original)
         wanted = common.read_forget(
             forget_set, reading, whole_users=whole_users, whole_items=whole_items, names=common.NOT_ASKED
         )
@@ -156,17 +163,74 @@ def forget(
     scope = {"whole_users": wanted.whole_users, "whole_items": wanted.whole_items, "grown": grown}
     table = common.forget_columns(wanted)
     if dry_run:
-        interactions, removal = match(original, table, interactions, **scope)
-        return report_dry_run(screen, removal, interactions, verbose=verbose)
+        whole, removal = match(original, table, interactions, **scope)
+        planned = plan(original, whole, removal, eraser, threads=threads)
+        return report_dry_run(screen, removal, whole, planned, verbose=verbose)
     with screen.passes("solve", "forgetting", getattr(eraser, "tolerance", DEFAULT_TOLERANCE)) as on_pass:
         erasure = forget_interactions(
-            original, table, data=interactions, method=eraser, threads=threads, on_pass=on_pass, **scope
-        )
+            original, table, data=interactions, method=eraser, threads=threads, on_pass=on_pass,
+            on_choice=lambda choice, lists: _warn(screen, choice, lists), **scope,
+        )  # fmt: skip
     with screen.phase("write", "writing"):
         assert out is not None
         saved = _write(erasure, out, remaining, data, reading, table)
-    _report(screen, erasure, saved, out, remaining, interactions, verbose=verbose)
-    return common.exit_code(erasure.outcome, tolerance)
+    _report(screen, erasure, saved, out, remaining, method, interactions, verbose=verbose)
+    return _exit(erasure, tolerance, screen)
+
+
+def _exit(erasure: Erasure, tolerance: float | None, screen: common.Screen) -> int:
+    """0 where the level that was asked for, or the default one, is reached; else 8 and a line, also under --quiet."""
+    outcome = erasure.outcome
+    reached = erasure.reached(tolerance)
+    if not reached:
+        what = "of the deletion's effect" if outcome.effect is not None else "of the deletion's push"
+        wanted = erasure.tolerance if tolerance is None else tolerance
+        line = f"not reached: {outcome.residual:.1e} {what} is left, asked for {wanted:.1e}; the model was written"
+        if outcome.converged and outcome.effect is None:
+            line = "not reached: class C could not be measured; the model was written"
+        screen.warn(line)
+    return 0 if reached else NumericFailure.exit_code
+
+
+def _warn(screen: common.Screen, choice: Choice, lists: Callable[[], ListsChanged]) -> None:
+    """Before going to an optimum that training never reached: that is another training, and moves everybody."""
+    if choice.method != "converge" or choice.at_rest or not choice.effect:
+        return
+    found = lists()
+    left = "L bends down where training ended" if choice.rest is None else (
+        f"training ended {choice.rest:.1e} of the model's size from its optimum"
+    )  # fmt: skip
+    screen.note(
+        f"note: {left}, the deletion's own rows move {choice.effect:.1e}: going there finishes the training. By "
+        f"estimate the top-10 of {found.changed:.0%} of the other users will change (overlap {found.overlap:.2f}); "
+        "--method local changes what the deletion changes"
+    )
+
+
+def _asked(method: str, given: dict[str, Any]) -> Auto | tuple[str, dict[str, Any]]:
+    """``auto`` or one of its ways with what they share, or (an eraser's name, its settings); reads nothing.
+
+    Options that only going to an optimum has mean that one.
+    """
+    from alteraser.choosing import WAYS, Auto
+
+    only = [
+        name
+        for name in ("solver", "memory", "confirm", "limits")
+        if given[name] is not None and given[name] is not False
+    ]
+    if method in ("auto", "converge") and only:
+        return "converge", _settings("converge", given)
+    if method != "auto" and method not in WAYS:
+        return method, _settings(method, given)
+    for name in (*only, *(["seed"] if given["seed"] is not None else [])):
+        shown = "stop-at-tolerance" if name == "limits" else name
+        raise InvalidInput(f"--{shown} means nothing to --method {method}")
+    if method == "replay" and given["tolerance"] is not None:
+        raise InvalidInput("--tolerance means nothing to --method replay, which stops where the training did")
+    way = None if method == "auto" else next(way for way in WAYS if way == method)
+    tolerance = DEFAULT_TOLERANCE if given["tolerance"] is None else given["tolerance"]
+    return Auto(way, tolerance, given["max_passes"])
 
 
 def _settings(method: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -189,13 +253,13 @@ def _settings(method: str, given: dict[str, Any]) -> dict[str, Any]:
     for name, off in (("limits", None), ("escalate", False)):
         if settings.get(name) is STOP:
             settings[name] = off
-    if "solver" in settings and method in ("alteraser", "retrain"):
+    if "solver" in settings and method in ("alteraser", "converge", "retrain"):
         row_solver(settings["solver"])
     eraser(method, **settings)  # for what it refuses itself
     return settings
 
 
-def _eraser(method: str, model: Model, settings: dict[str, Any]) -> Eraser:
+def _eraser(method: str, settings: dict[str, Any], model: Model) -> Eraser:
     """The eraser called ``method`` for ``model``."""
     from alteraser.erasers import accepted, eraser
 
@@ -242,8 +306,10 @@ def _write(
         raise
 
 
-def report_dry_run(screen: common.Screen, removal: Any, interactions: Any, *, verbose: bool = False) -> int:
-    """Show what would be forgotten."""
+def report_dry_run(
+    screen: common.Screen, removal: Any, interactions: Any, planned: Choice | None = None, *, verbose: bool = False
+) -> int:
+    """Show what would be forgotten, and where ``planned`` says it, how and at what cost."""
     removed = removal.removed
     users, items = int((removed.user_counts > 0).sum()), int((removed.item_counts > 0).sum())
     emptied = int(((removal.remaining.user_counts == 0) & (removed.user_counts > 0)).sum())
@@ -252,6 +318,7 @@ def report_dry_run(screen: common.Screen, removal: Any, interactions: Any, *, ve
         "interactions_unmatched": removal.unmatched.num_rows,
         "unmatched": removal.unmatched.slice(0, LISTED).to_pylist(), "rows_without_rating": interactions.unrated,
         "users_touched": users, "items_touched": items, "users_erased_whole": emptied,
+        **({} if planned is None else _chosen(planned)),
         "seconds": screen.timing(),
     }  # fmt: skip
     screen.result(
@@ -261,20 +328,48 @@ def report_dry_run(screen: common.Screen, removal: Any, interactions: Any, *, ve
             ("of", f"{users:,} users ({emptied:,} of them whole) and {items:,} items"),
             *unmatched_rows(removal.unmatched, verbose=verbose),
             *common.unrated_rows(interactions),
+            *(
+                []
+                if planned is None
+                else [
+                    ("method", f"{planned.method}: {planned.why}"),
+                    ("would take", _seconds(planned)),
+                ]
+            ),
         ],
         "dry run: nothing was written",
     )
     return 0
 
 
+def _chosen(choice: Choice) -> dict[str, Any]:
+    """What a document says of a choice."""
+    return {
+        "method": choice.method, "why": choice.why, "at_rest": choice.at_rest, "distance_from_rest": choice.rest,
+        "rows_effect": choice.effect, "seconds_predicted": choice.seconds,
+        "refit_seconds_predicted": choice.refit_seconds,
+    }  # fmt: skip
+
+
+def _seconds(choice: Choice) -> str:
+    parts = ["not known beforehand" if choice.seconds is None else f"about {choice.seconds:.2g} s"]
+    if choice.refit_seconds is not None:
+        parts.append(f"training without the data about {choice.refit_seconds:.2g} s")
+    return "; ".join(parts) + " (predicted)"
+
+
 def _report(
-    screen: common.Screen, erasure: Erasure, saved: Model, out: Path, remaining: Path | None, data: Interactions, *,
-    verbose: bool,
+    screen: common.Screen, erasure: Erasure, saved: Model, out: Path, remaining: Path | None, asked: str,
+    data: Interactions, *, verbose: bool,
 ) -> None:  # fmt: skip
     seconds = screen.timing()
     outcome, unmatched = erasure.outcome, erasure.unmatched
     document = {
-        "model": str(out), "digest": saved.digest, "parent": saved.parent, "method": erasure.method,
+        "model": str(out), "digest": saved.digest, "parent": saved.parent,
+        **({} if erasure.choice is None else _chosen(erasure.choice)),
+        "method": erasure.method, "method_asked": asked, "effect_left": erasure.effect_left,
+        "effect": None if outcome.effect is None else vars(outcome.effect),
+        "lists_changed": None if erasure.lists is None else vars(erasure.lists),
         "solver": saved.training["solver"], **common.work(outcome), "objective_before": erasure.objective_before,
         "class": erasure.kind, "measured": None if outcome.measured is None else vars(outcome.measured),
         "push": erasure.push, "training_floor": erasure.training_floor, "seconds": seconds,
@@ -290,18 +385,35 @@ def _report(
         ("forgotten", f"{len(erasure.removed):,} interactions; {len(erasure.remaining):,} remain"),
         *unmatched_rows(unmatched, verbose=verbose),
         *common.unrated_rows(data),
+        ("method", erasure.method + (f": {erasure.choice.why}" if erasure.choice is not None else "")),
         ("passes", f"{outcome.passes}, {outcome.rows_updated:,} rows solved"),
-        ("residual", f"{outcome.residual:.1e} of the deletion's push"
-                     + ("" if outcome.converged else "  (not converged)")),
+        _residual(erasure),
         *_measured(erasure),
+        *_lists(erasure),
         ("time", common.seconds_text(seconds)),
     ]  # fmt: skip
-    if erasure.training_floor is not None and erasure.training_floor > 1:
+    if outcome.effect is None and erasure.training_floor is not None and erasure.training_floor > 1:
         rows.append(
             ("note", f"the original's training had left {erasure.training_floor:.1f} times this deletion's push; "
                      "the new model is also better trained than the original was")
         )  # fmt: skip
     screen.result(document, rows)
+
+
+def _residual(erasure: Erasure) -> tuple[str, str]:
+    outcome = erasure.outcome
+    if erasure.method == "replay":
+        return "stationarity", f"{outcome.residual:.1e}, as the training would have ended; class A, verify replays it"
+    left = "of the deletion's push" if outcome.effect is None else "of what the deletion changed is left"
+    return "residual", f"{outcome.residual:.1e} {left}" + ("" if outcome.converged else "  (not converged)")
+
+
+def _lists(erasure: Erasure) -> list[tuple[str, str]]:
+    lists = erasure.lists
+    if lists is None or not lists.users:
+        return []
+    return [("others", f"the top-10 of {lists.changed:.1%} of {lists.users:,} other users changed; overlap "
+                       f"{lists.overlap:.3f}")]  # fmt: skip
 
 
 def _measured(erasure: Erasure) -> list[tuple[str, str]]:
@@ -312,6 +424,17 @@ def _measured(erasure: Erasure) -> list[tuple[str, str]]:
             ("distance", f"about {found.distance:.1e} of the model's size to an optimum for the remaining data"
                          + (f"; class {erasure.kind}, verify recomputes it" if erasure.kind else ""))
         )  # fmt: skip
+    if outcome.effect is not None:
+        left = "" if erasure.effect_left is None else f", about {erasure.effect_left:.1%} of its effect is missing"
+        rows.append(("class", f"{erasure.kind}{left}; verify --before OLD --forgotten FORGET recomputes it"))
+        if outcome.effect.bent:
+            rows.append(
+                (
+                    "note",
+                    "L bends down near the original: it is not near an optimum in that direction, so its "
+                    "weakest directions are left as they were",
+                )
+            )
     if "retrain" in outcome.route:
         rows.append(("note", "passes and joint steps did not get there: retrained from a random start"))
     if erasure.model.objective.regularization == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from alteraser.erasers import Outcome
     from alteraser.model import Model
     from alteraser.models import Factors
+
+AT_REST = 1e-6  # distance from the optimum over the model's size that --to-rest goes to, that of class C
 
 
 def train(
@@ -55,6 +58,14 @@ def train(
     ] = None,
     max_passes: Annotated[int, typer.Option("--max-passes", help="Cap on passes.")] = 1000,
     memory: Annotated[int, typer.Option("--memory", help="Passes that acceleration combines; 0 for plain ones.")] = 6,
+    to_rest: Annotated[
+        bool,
+        typer.Option(
+            "--to-rest",
+            help="Go on until the model is measured to be at its optimum: what it forgets "
+            "can then be measured to be class C at a small part of this.",
+        ),
+    ] = False,
     confirm: common.Confirm = False,
     user_column: common.UserColumn = "user_id",
     item_column: common.ItemColumn = "item_id",
@@ -91,8 +102,8 @@ def train(
             missing_weighting=missing_weighting, weight_exponent=weight_exponent,
             regularization_scaling=regularization_scaling, scaling_offset=scaling_offset,
             scaling_exponent=scaling_exponent, train_prediction=train_prediction, solver=solver, dtype=dtype, seed=seed,
-            tolerance=1e-5 if tolerance is None else tolerance, max_passes=max_passes, memory=memory, confirm=confirm,
-            threads=threads,
+            tolerance=1e-5 if tolerance is None else tolerance, max_passes=max_passes, memory=memory, to_rest=to_rest,
+            confirm=confirm, threads=threads,
         ))  # fmt: skip
     except ValidationError as cause:
         raise common.settings_error(cause) from cause
@@ -114,7 +125,7 @@ def train(
         "objective_before": saved.training["objective_before"], "seconds": seconds, "tolerance": recipe.tolerance,
         "interactions_before": len(interactions), "interactions_forgotten": 0, "interactions_unmatched": 0,
         "interactions": len(interactions), "rows_without_rating": interactions.unrated, "users": stats.users,
-        "items": stats.items,
+        "items": stats.items, "distance_from_rest": outcome.rest, "to_rest_seconds_predicted": _to_rest(outcome),
         "hyper_parameters": saved.objective.model_dump() | {"factors": factors},
     }  # fmt: skip
     screen.result(
@@ -130,9 +141,38 @@ def train(
             ("stationarity", f"{outcome.residual:.1e}" + ("" if outcome.converged else "  (not converged)")),
             *_remarks(saved, outcome),
             ("time", common.seconds_text(seconds)),
+            *_rest(outcome, seconds["solve"]),
         ],
     )  # fmt: skip
     return common.exit_code(outcome, tolerance)
+
+
+def _to_rest(outcome: Outcome) -> float | None:
+    """Predicted seconds that going on to rest would take, by how the last joint steps got on; None: they do not say."""
+    steps = [record for record in outcome.trace if record.scope == "joint" and record.residual]
+    recent = steps[-max(len(steps) // 2, 2) :]
+    if outcome.rest is None or len(recent) < 5:
+        return None
+    if outcome.rest <= AT_REST:
+        return 0.0
+    fell = math.log(recent[0].residual / recent[-1].residual)  # type: ignore[operator]
+    if not fell > 0:
+        return None
+    more = math.log(outcome.rest / AT_REST) * len(recent) / fell
+    return more * sum(record.seconds for record in recent) / len(recent)
+
+
+def _rest(outcome: Outcome, solved: float) -> list[tuple[str, str]]:
+    """How far from rest it ended, which decides how it can forget."""
+    if outcome.rest is None:
+        return [("rest", "how far from an optimum this ended is not known; --to-rest goes on until it is measured")]
+    far = f"about {outcome.rest:.1e} of the model's size from its optimum"
+    more = _to_rest(outcome)
+    if outcome.rest <= AT_REST or more == 0.0:
+        return [("rest", f"{far}: at rest")]
+    cost = "" if more is None else f", in about {more:.2g} s more ({more / max(solved, 1e-9):.0%} of this training)"
+    return [("rest", f"{far}. Small deletions will be forgotten by their effect alone (class L); --to-rest trains on "
+                     f"until class C is possible{cost}")]  # fmt: skip
 
 
 def _empty(factors: Factors) -> bool:
@@ -155,7 +195,7 @@ def _remarks(model: Model, outcome: Outcome) -> list[tuple[str, str]]:
         rows.append(("note", f"{model.factors.dtype} holds no more digits; --dtype float64 does"))
     elif not outcome.converged:
         rows.append(
-            ("note", "not trained to the end: forgetting will finish the training as well, and its push cannot be told "
-                     "from what training left; raise --max-passes")
+            ("note", "not trained to the end: it can forget by the effect of a deletion alone (local), or by training "
+                     "again without it (replay); raise --max-passes to train on")
         )  # fmt: skip
     return rows

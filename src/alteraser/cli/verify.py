@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import common
-from alteraser.errors import NumericFailure
+from alteraser.cli import common, foreign
+from alteraser.errors import AltEraserError, InvalidInput, NumericFailure
 
 if TYPE_CHECKING:
+    from alteraser.model import Model
+    from alteraser.readers import ReadingOptions
     from alteraser.verification import Verification
 
 
@@ -21,13 +24,40 @@ def verify(
         Path | None,
         typer.Option("--before", help="The original model: also measure what is left of it.", show_default=False),
     ] = None,
+    forgotten: Annotated[
+        Path | None,
+        typer.Option("--forgotten", help="What was forgotten, user_id and item_id (and the confidence or target, where "
+                     "the data have one), or all of the data as trained on: needed for class L.", show_default=False),
+    ] = None,
     replay: Annotated[
-        bool, typer.Option("--replay", help="Train again from the recorded seed and compare the bytes.")
+        bool, typer.Option("--replay", help="Train again from the recorded seed and compare the bytes; a model that "
+                           "was made by a replay is always checked so.")
     ] = False,
     prove_up_to: Annotated[
         int, typer.Option("--prove-up-to", min=0, help="Numbers in the model up to which the curvature is proved, "
                           "not estimated; memory grows with the square.")
     ] = 6000,
+    tolerance: Annotated[
+        float | None,
+        typer.Option("--tolerance", help="Anchored residual that class L allows; of models of other libraries.",
+                     rich_help_panel=foreign.PANEL, show_default="0.3"),
+    ] = None,
+    format: foreign.Format = None,
+    users_map: foreign.UsersMap = None,
+    items_map: foreign.ItemsMap = None,
+    rows_are_ids: foreign.RowsAreIds = False,
+    rating: foreign.Rating = None,
+    user_column: foreign.UserColumn = None,
+    item_column: foreign.ItemColumn = None,
+    threshold: foreign.Threshold = None,
+    threshold_column: foreign.ThresholdColumn = None,
+    duplicates: foreign.Duplicates = None,
+    alpha: foreign.Alpha = None,
+    regularization: foreign.Regularization = None,
+    missing_weight: foreign.MissingWeight = None,
+    loss: foreign.LossName = None,
+    implicit: foreign.Feedback = None,
+    allow_pickle: foreign.AllowPickle = False,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
@@ -35,25 +65,78 @@ def verify(
     """Recompute how far MODEL is from an optimum for the remaining data, and say which class that is.
 
     Uses nothing of the run that made MODEL. Class A: the same bytes come from training without the data that are
-    gone. B: a bound, proved. C: measured. D: not forgotten, exit code 8.
+    gone. B: a bound, proved. C: measured. L: of a model that is not at rest, the deletion's effect and nothing else
+    (needs --before and --forgotten). D: not forgotten, exit code 8.
 
     Example: alteraser verify model-2 --data remaining.csv --before model
+
+    Example: alteraser verify als-2.npz --data rest.csv --rows-are-ids --before als.npz --forgotten gone.csv
     """
     from alteraser.readers import ReadingOptions
     from alteraser.verification import verify as verify_model
 
+    if forgotten is not None and before is None:
+        raise InvalidInput("--forgotten says what --before was trained on: give the original model as well")
     screen = common.Screen(json, quiet)
+    given = {
+        "users_map": users_map, "items_map": items_map, "rows_are_ids": rows_are_ids or None, "rating": rating,
+        "user_column": user_column, "item_column": item_column, "threshold": threshold,
+        "threshold_column": threshold_column, "duplicates": duplicates, "alpha": alpha,
+        "regularization": regularization, "missing_weight": missing_weight, "loss": loss, "implicit": implicit,
+        "allow_pickle": allow_pickle or None,
+    }  # fmt: skip
+    if foreign.is_foreign(model, format, given):
+        foreign.refuse({"replay": replay}, "is not needed: a training that the file tells of is always repeated")
+        return foreign.verify(
+            screen, model, data, before, forgotten, given, format=format, tolerance=tolerance, threads=threads
+        )
+    foreign.refuse(
+        given | {"tolerance": tolerance},
+        "is for models of other libraries: how its data are read, and how far it went, is kept in the model",
+    )
     with screen.phase("read", "reading"):
         loaded = common.load_model(model)
         original = None if before is None else common.load_model(before)
         reading = loaded.reading or ReadingOptions()
         interactions = common.read_as(reading, data, users=loaded.users, items=loaded.items)
+        gone = None if original is None or forgotten is None else _forgotten(forgotten, reading, original)
     with screen.phase("solve", "measuring"):
         found = verify_model(
-            loaded, interactions, before=original, replay=replay, prove_up_to=prove_up_to, threads=threads
+            loaded,
+            interactions,
+            before=original,
+            forgotten=gone,
+            replay=replay or None,
+            prove_up_to=prove_up_to,
+            threads=threads,
         )
     _report(screen, found, model)
     return 0 if found.certificate.passed else NumericFailure.exit_code
+
+
+def _forgotten(path: Path, reading: ReadingOptions, original: Model) -> Any:
+    """The pairs of FORGET, or its interactions where the data are more than pairs."""
+    from alteraser.interactions import Interactions
+
+    if reading.confidence is None and reading.target is None:
+        if reading.threshold is not None:  # rows below it were never in the data
+            with contextlib.suppress(AltEraserError):
+                return Interactions.read(path, reading, users=original.users, items=original.items)
+        wanted = common.read_forget(path, reading, whole_users=False)
+        if wanted.whole_users:
+            raise InvalidInput(
+                f"--forgotten {path}: a list of users does not say which interactions they had; give a table with "
+                "user_id and item_id, or the data as trained on"
+            )
+        common.check_ids(path, wanted, original.users, original.items)
+        return common.forget_columns(wanted)
+    try:
+        return Interactions.read(path, reading, users=original.users, items=original.items)
+    except InvalidInput as cause:
+        raise InvalidInput(
+            f"--forgotten {path}: the data have confidences or targets, so what was forgotten must be read the same "
+            f"way ({cause}); give these columns too, or the data as trained on"
+        ) from cause
 
 
 def _report(screen: common.Screen, found: Verification, model: Path) -> None:

@@ -27,11 +27,11 @@ from alteraser.solvers import RowSolver
 from alteraser.solvers.descent import Descent
 from alteraser.solvers.joint import Joint, JointNewton
 from alteraser.solvers.rows import default_threads, padded
-from alteraser.solvers.stationarity import evaluate, gradient_norm
+from alteraser.solvers.stationarity import Push, evaluate, gradient_norm
 
 Array = npt.NDArray[Any]
 Scope = Literal["touched", "all", "joint", "polish"]
-Reason = Literal["tolerance", "passes", "watch", "rounding"]
+Reason = Literal["tolerance", "passes", "watch", "rounding", "bent"]
 
 PATIENCE, STALL = 12, 0.9
 """PATIENCE passes that do not bring the residual below STALL of what it was are stuck, likely at a saddle."""
@@ -79,7 +79,8 @@ class PassRecord:
     products: int = 0
     """Evaluations of the reduced gradient in a joint step, products with the reduced Hessian in a polishing one."""
     distance: float | None = None
-    """Estimated distance to the stationary point over ‖Θ‖_F, before a polishing step."""
+    """Estimated distance to the stationary point over ‖Θ‖_F, before a polishing step; of a local erasure what of the
+    effect was missing after it."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,26 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Effect:
+    """What a local erasure measured: how much of the deletion's effect the model has, see ``erasers.local``."""
+
+    residual: float
+    """‖∇L_{D_r}(Θ_u) − ∇L_{D_a}(Θ_a)‖_{B⁻¹} over the deletion's push"""
+    rows_alone: float
+    """The same after the rows of the deletion alone, before any other row moved"""
+    left: float | None
+    """Estimated share of the effect that is missing, over the rows that D_r leaves; None: not estimated"""
+    moved: float
+    """‖Θ_u − Θ_a‖_F over these rows"""
+    size: float
+    """‖Θ_a‖_F"""
+    stored: float
+    """The residual that rounding the factors for storage may leave"""
+    bent: bool = False
+    """True where L was found to bend down: the original is not near an optimum in that direction"""
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What the loop arrived at, measured on the factors it returns."""
 
@@ -121,13 +142,20 @@ class Outcome:
     rejected: int
     """Extrapolated points that were thrown away."""
     reason: Reason = "passes"
-    """Why it ended: the tolerance, the cap on passes, ``watch``, or rounding (the precision holds no more)."""
+    """Why it ended: the tolerance, the cap on passes, ``watch``, rounding (the precision holds no more), or bent (of a
+    local erasure: steps near the original lead no further)."""
     measured: Measured | None = None
     """How near the limits the factors are; None where no limits were set or the tolerance was not reached."""
     route: tuple[str, ...] = ()
     """What it took, in order: rows (chosen by their own residual, in a stream), passes, joint, retrain."""
     recipe: dict[str, Any] | None = None
     """How to run it again from its seed; None for a run that started from a model."""
+    effect: Effect | None = None
+    """Of a local erasure; then ``residual`` is the anchored one."""
+    push: Push | None = None
+    """The deletion's push, where the eraser measured it on its way."""
+    rest: float | None = None
+    """Estimated distance from where the run ended to the optimum that it was on its way to, over ‖Θ‖_F."""
 
 
 OnPass = Callable[[PassRecord], None]
@@ -252,8 +280,17 @@ class _Loop:
         return Outcome(
             self._factors(), tuple(self.trace), objective, residual, converged, self.passes, self.rows, self.products,
             self.rejected, "tolerance" if converged and self.reason is None else self.reason or "passes", self.found,
-            self._route(),
+            self._route(), rest=self._rest(),
         )  # fmt: skip
+
+    def _rest(self) -> float | None:
+        """How far it still is to the optimum over ‖Θ‖_F, as the last steps tell; None after passes alone."""
+        if self.found is not None:
+            return self.found.distance
+        if self.descent is None:
+            return None
+        size = float(np.sqrt(np.vdot(self.P, self.P) + np.vdot(self.Q, self.Q)))
+        return self.descent.distance / size if size > 0 else None
 
     def _look(self) -> None:
         if self.watch is not None and self.watch(self.passes, self._factors):

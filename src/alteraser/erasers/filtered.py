@@ -55,6 +55,12 @@ SLACK = 0.05
 """How far above the original's, which is 1, the anchored residual of the rows alone may be: along weak directions the
 trainer's steps leave more of a changed row than they found, and still bring it nearer to its retrain."""
 
+FEW = 0.1
+"""Share of all interactions up to which rows count as few."""
+
+NEARBY = 10
+"""Passes over few rows, at most."""
+
 THOROUGH = 0.1
 """Tolerance below which passes go on for as long as each does less than the one before."""
 
@@ -64,7 +70,7 @@ SHARED = 4
 WORTH = 0.7
 """Anchored residual above which passes are thought not to have helped: the rows of the deletion alone are changed."""
 
-ESTIMATED = 0.01
+ESTIMATED = 0.03
 """Share of the push up to which rows with little left are counted by a bound instead of being factored."""
 
 HELD_EXACTLY = 256 << 20
@@ -165,9 +171,11 @@ class _Work:
         targets = self._shared(held.users), held.items
         if max_passes > 0:
             self._deleted(targets)
+            self._nearby(targets)
         reason, last = "passes", np.inf
-        while len(self.trace) < max_passes:
-            done = self._pass(targets) / push if push > 0 else 0.0
+        near = len(self.trace)  # passes over few rows are not counted against the cap
+        while len(self.trace) - near + 1 < max_passes:
+            done = self._pass("all", targets) / push if push > 0 else 0.0
             if done <= NEGLIGIBLE * tolerance or done > (FADING if tolerance >= THOROUGH else 1.0) * last:
                 reason = "tolerance"
                 break
@@ -210,14 +218,38 @@ class _Work:
                 x[rows] = here
         self._record("touched", began, self.touched[0].size + self.touched[1].size)
 
-    def _pass(self, targets: tuple[Array, Array]) -> float:
-        """Users, then items, on their anchored systems; ‖·‖_{B⁻¹} of the gradient that the steps removed."""
+    def _nearby(self, targets: tuple[Array, Array]) -> None:
+        """Passes over the rows of the deletion and those that meet them, where these are few and cost next to nothing."""
+        near = tuple(self._meeting(place) for place in (0, 1))
+        sides = self.after.users, self.after.items
+        met = sum(float(side.counts[rows].sum()) for side, rows in zip(sides, near, strict=True))
+        if met > FEW * 2.0 * max(float(sides[0].counts.sum()), 1.0):
+            return
+        last = np.inf
+        for _ in range(NEARBY):
+            done = self._pass("touched", targets, (near[0], near[1]))
+            if done > FADING * last:
+                break
+            last = done
+
+    def _meeting(self, place: int) -> Rows:
+        """Rows of a side in the deletion, or with an interaction with a row of the other side that is in it."""
+        side = (self.after.users, self.after.items)[place]
+        touched = np.zeros((self.after.items if place == 0 else self.after.users).rows, bool)
+        touched[self.touched[1 - place]] = True
+        rows = np.repeat(side.all_rows, side.counts)[touched[side.indices]]
+        return np.union1d(rows, self.touched[place]).astype(np.int64)
+
+    def _pass(self, scope: Scope, targets: tuple[Array, Array], rows: tuple[Rows, Rows] | None = None) -> float:
+        """Some or all rows on their anchored systems; ‖·‖_{B⁻¹} of the gradient that the steps removed."""
         began = time.perf_counter()
-        removed = 0.0
+        removed, solved = 0.0, 0
         for place in self.order:
             side, x, other = self._side(self.after, place)
-            removed += self._count(self.solver, side, other, x, None, targets[place])
-        self._record("all", began, self.after.users.rows + self.after.items.rows)
+            some = None if rows is None else rows[place]
+            removed += self._count(self.solver, side, other, x, some, targets[place])
+            solved += side.rows if some is None else some.size
+        self._record(scope, began, solved)
         return 2.0 * float(np.sqrt(max(removed, 0.0)))
 
     def _count(
@@ -346,31 +378,35 @@ class _Work:
     def _norm(self, users: Array, items: Array, aside: float) -> float:
         """‖2 (users, items)‖_{B⁻¹} of half a gradient, B of the remaining data where P and Q are; never too small.
 
-        For rows with little of it the largest that gᵀA⁻¹g can be, ‖g‖² over the least eigenvalue of w₀a QᵀQ + λ, stands
-        in for it, as long as that adds no more than ``aside``² to the square.
+        For rows with little of it gᵀ(w₀a QᵀQ + λ)⁻¹g, which is as large at least, stands in for it, as long as that
+        adds no more than ``aside``² to the square.
         """
         total = 0.0
-        for side, other, half in ((self.after.users, self.Q, users), (self.after.items, self.P, items)):
+        for place, half in enumerate((users, items)):
+            side, _, other = self._side(self.after, place)
             right = 2.0 * half.astype(np.float64)
-            most = np.einsum("id,id->i", right, right) / _least_curvature(side, other, self.rank)
+            most = _most(side, other, right)
             order = np.argsort(most, kind="stable")
             small = np.searchsorted(np.cumsum(most[order]), 0.5 * aside**2)
             total += float(most[order[:small]].sum())
             rows = np.sort(order[small:])
-            total += block_solve(side, other, right, rows, rank=self.rank, threads=self.threads)[0]
+            if rows.size:
+                total += block_solve(side, other, right, rows, rank=self.rank, threads=self.threads)[0]
         return float(np.sqrt(max(total, 0.0)))
 
 
-def _least_curvature(side: Side, other: Array, rank: int) -> Array:
-    """A lower bound of the least eigenvalue of every row's A, (rows,): that of its ridge and missing cells.
+def _most(side: Side, other: Array, right: Array) -> Array:
+    """An upper bound of gᵀA⁻¹g for every row g of ``right`` (rows, d): A without what its observed cells add.
 
-    Only the ridge counts where a confidence is below its missing weight, as observed cells then take away from those.
+    Without the missing cells as well where a confidence is below its missing weight, as observed cells then take away
+    from those, or where weights are not uniform.
     """
     heavy = not side.confidence.size or float(side.confidence.min(initial=np.inf)) >= side.missing_weight
-    least = 0.0
+    values, vectors = np.zeros(right.shape[1]), np.eye(right.shape[1])
     if heavy and not side.other.size and np.all(side.own == 1):
-        least = max(float(np.linalg.eigvalsh(side.gram(other)[:rank, :rank])[0]), 0.0)
-    return np.maximum(side.ridge.astype(np.float64) + least, 1e-300)
+        values, vectors = np.linalg.eigh(side.gram(other)[: right.shape[1], : right.shape[1]])
+    curvatures = side.ridge.astype(np.float64)[:, None] + np.maximum(values, 0.0)
+    return np.asarray(np.einsum("id,id->i", (right @ vectors) ** 2, 1.0 / np.maximum(curvatures, 1e-300)))
 
 
 def _weights(side: Side, rows: Rows) -> Array:

@@ -3,6 +3,7 @@
 - ``rank_biased_overlap``: do two models recommend the same, the top counting most
 - ``recall_at_k``, ``ndcg_at_k``, ``accuracy``: are held-out interactions recommended
 - ``model_distance``, ``relative_model_distance``, ``score_distance``, ``influence_left``: are two models the same
+- ``effect_left``: how much of a deletion's effect is missing in a model that was no optimum before
 - ``re_predict``, ``gap_left``: what is left of the forget set's score and of its loss
 """
 
@@ -14,12 +15,14 @@ from alteraser.metrics.distance import (
     relative_model_distance,
     score_distance,
 )
+from alteraser.metrics.effect import effect_left
 from alteraser.metrics.forgetting import gap_left, re_predict
 from alteraser.metrics.rbo import rank_biased_overlap
 
 __all__ = [
     "FactorsLike",
     "accuracy",
+    "effect_left",
     "gap_left",
     "hits",
     "influence_left",

@@ -17,6 +17,7 @@ CODES = pa.dictionary(pa.int32(), pa.string())
 
 def identifiers(column: pa.ChunkedArray, name: str, where: Where) -> pa.Array:
     """One id column, checked: ``int64``, or ``dictionary(int32, string)``."""
+    _require_codes(column, name, where)
     column = _decoded(column)
     if column.null_count:
         row = pc.index(pc.is_null(column), True).as_py()
@@ -70,6 +71,23 @@ def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if column.type == CODES and all(_is_clean(chunk.dictionary) for chunk in column.chunks):
         return column
     return pa.chunked_array([_decode(chunk) for chunk in column.chunks], _narrow(column.type.value_type))
+
+
+def _require_codes(column: pa.ChunkedArray, name: str, where: Where) -> None:
+    """Refuse codes without an entry of their dictionary: a damaged file has them, and Arrow does not look."""
+    if not pa.types.is_dictionary(column.type):
+        return
+    start = 0
+    for chunk in column.chunks:
+        codes = chunk.indices.fill_null(0).to_numpy(zero_copy_only=False)
+        bad = (codes < 0) | (codes >= max(len(chunk.dictionary), 1))
+        if bad.any():
+            row = int(bad.argmax())
+            raise _refuse(
+                where(start + row), name, f"entry {int(codes[row])} of a dictionary of {len(chunk.dictionary):,}",
+                "The file is damaged: restore it from a copy.",
+            )  # fmt: skip
+        start += len(chunk)
 
 
 def _decode(chunk: pa.DictionaryArray) -> pa.Array:

@@ -53,6 +53,10 @@ where L bends most, and a step that ends there goes the short way and not the lo
 BENT = 0.3
 """What a step leaves because L is no quadratic, in units of its length, ‖x‖/‖Θ‖, over the least curvature of B⁻¹H."""
 
+LAG, LEAST_LAG = 4, 3
+"""The last quarter (one LAG-th) of the iterations, LEAST_LAG at least, shows how far it was before them: where the
+curvature is small and unknown, that is the estimate which needs no bound of it."""
+
 SERVED = 20
 """Iterations of a step after which the slow space is found anew: that costs as much as three or four of them."""
 
@@ -109,6 +113,8 @@ class Direction:
     """The smallest Ritz value that conjugate gradients met: estimates the least eigenvalue of B_Q⁻¹S, from above."""
     left: float = 0.0
     """What of the Newton step is left unsolved, an estimate relative to its own length (in the norm of B_Q)."""
+    lag: float = 0.0
+    """The same from what the last iterations added to it, in the Frobenius norm, without the least curvature."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +131,9 @@ class _Progress:
     left: float = np.inf
     """Estimates ‖x* − x‖_B / ‖x‖_B: the energy ‖x* − x‖²_S of DELAY iterations ago, which is what they have removed and
     a little more (Hestenes & Stiefel 1952; Strakoš & Tichý, ETNA 2002), over the least curvature."""
+    lag: float = np.inf
+    """Σ ‖step‖ of the last LAG-th of the iterations over ‖x‖: bounds how much they changed, which is about how far from
+    the solution x was before them."""
 
 
 class Joint:
@@ -269,8 +278,9 @@ class Joint:
         )
 
     def solve(
-        self, gradients: Pair, *, forcing: float, products: int, within: float = np.inf, known: float = np.inf
-    ) -> Direction:
+        self, gradients: Pair, *, forcing: float, products: int, within: float = np.inf, known: float = np.inf,
+        missing: float | None = None, share: float | None = None,
+    ) -> Direction:  # fmt: skip
         """−H⁻¹∇L/2 for float64 gradients ∇L, (m, d) and (n, d), of both sides at this point; as ``direction``.
 
         The result is in float64 too: for iterative refinement, where the gradient has more digits than the solve.
@@ -279,7 +289,8 @@ class Joint:
         What is left unsolved is estimated by what the last iterations still added, over the least curvature, ``known``
         or met. After ‖r‖_{B⁻¹} has fallen by ``forcing`` it ends when the way to go is, unsolved rest included, within
         the share ``within`` of ‖Θ‖: near enough; or when the rest is less than what the length of the way will leave
-        of a quadratic model.
+        of a quadratic model. With ``missing``, a length in the Frobenius norm, it ends when the last iterations added
+        no more than that instead, with ``share`` no more than this share of the way.
         """
         theta = float(np.sqrt(_dot(self.P, self.P) + _dot(self.Q, self.Q))) or 1.0
         size = max(float(np.abs(g).max(initial=0.0)) for g in gradients) or 1.0  # float32 must not underflow
@@ -291,6 +302,10 @@ class Joint:
         def enough(now: _Progress) -> bool:
             if now.fallen > forcing or now.length == 0.0:
                 return now.fallen == 0.0
+            if share is not None:
+                return now.lag <= share
+            if missing is not None:
+                return now.lag * size * now.length <= missing
             length = size * now.length / theta
             if length <= within:  # maybe there: the rest decides
                 return length * (1.0 + now.left) <= within
@@ -328,6 +343,7 @@ class Joint:
         dtype = r.dtype.type
         curvatures = _Curvatures(self.slow)
         gains: list[float] = []
+        pieces: list[float] = []
         now = _Progress()
         while now.products < products and rz > 0.0 and not (now.products and enough(now)):
             y = self._solve(0, self._cross(0, p))  # how the users give way: −y
@@ -338,6 +354,7 @@ class Joint:
                 bent_down = self._sliced(-y, p)
                 break
             step = dtype(rz / curvature)
+            moved = float(step) * float(np.sqrt(_dot(p, p) + _dot(y, y)))
             x += step * p
             Bx += step * Bp
             y_sum -= step * y
@@ -351,16 +368,22 @@ class Joint:
             smallest = curvatures.met(float(step), float(beta), curvature, p, Bp)
             p, Bp = aligned(z + beta * p), Bz + beta * Bp
             energy = min(smallest, known) * _dot(x, Bx)
+            length = float(np.sqrt(_dot(x, x) + _dot(y_sum, y_sum)))
+            pieces.append(moved)
+            recent = sum(pieces[-max(LEAST_LAG, len(pieces) // LAG) :])
             now = _Progress(
                 products=now.products + 1,
                 fallen=float(np.sqrt(max(plain, 0.0) / first)),
-                length=float(np.sqrt(_dot(x, x) + _dot(y_sum, y_sum))),
+                length=length,
                 smallest=smallest,
                 left=float(np.sqrt(sum(gains[-DELAY:]) / energy)) if energy > 0 else np.inf,
+                lag=recent / length if length > 0 and len(pieces) > LEAST_LAG else np.inf,
             )
-        moved = bool(np.any(x)) or bool(np.any(y_sum))
+        any_step = bool(np.any(x)) or bool(np.any(y_sum))
         self._taken = now.products
-        return Direction(self._sliced(y_sum, x) if moved else None, bent_down, now.products, now.smallest, now.left)
+        return Direction(
+            self._sliced(y_sum, x) if any_step else None, bent_down, now.products, now.smallest, now.left, now.lag
+        )
 
     def _preconditioned(self, r: Array) -> tuple[Array, Array, float]:
         """(M⁻¹r, B_Q M⁻¹r, rᵀB_Q⁻¹r): M⁻¹ is B_Q⁻¹ and what the slow space adds to it."""

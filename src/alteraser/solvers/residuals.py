@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
 from alteraser.models.problem import Side
 from alteraser.solvers.rows import blocks, default_threads, run
@@ -33,11 +34,22 @@ def row_residuals(side: Side, other: Array, x: Array, *, threads: int = 0, tiny:
     for start, stop in _blocks(side):
         part, rows = side.part(start, stop), np.ascontiguousarray(x[start:stop])
         half, _ = half_gradients(part, other, rows, gram, threads)
-        right, _ = half_gradients(part, other, np.zeros_like(rows), gram, threads)  # −b
-        size = np.linalg.norm(half - right, axis=1) + np.linalg.norm(right, axis=1)
+        right = _right_sides(part, other)
+        size = np.linalg.norm(half + right, axis=1) + np.linalg.norm(right, axis=1)
         left = np.linalg.norm(half, axis=1)
         out[start:stop] = np.where(left**2 > tiny, left, 0.0) / np.where(size > 0, size, 1.0)
     return out
+
+
+def _right_sides(side: Side, other: Array) -> Float64:
+    """B = Σ c y z of every row, (rows, d)."""
+    c = side.confidence.astype(np.float64) if side.confidence.size else np.ones(side.indices.size)
+    pulls = c * side.target if side.target.size else c
+    start, stop = side.indptr[0], side.indptr[-1]  # a part of a side keeps the interactions of all of it
+    matrix = csr_array(
+        (pulls[start:stop], side.indices[start:stop], side.indptr - start), shape=(side.rows, len(other))
+    )
+    return np.asarray(matrix @ other.astype(np.float64))
 
 
 def squared_gradient_norm(side: Side, other: Array, x: Array, *, rank: int, threads: int = 0) -> tuple[float, float]:

@@ -109,12 +109,21 @@ def push(before: Problem | None, after: Problem, factors: Factors, *, threads: i
     rest = gradient_norm(before, factors, first.user_gradient, first.item_gradient, threads=threads)
     du, dv = du - first.user_gradient, dv - first.item_gradient
     for difference, a, b in ((du, before.users, after.users), (dv, before.items, after.items)):
-        if not a.other.size and not b.other.size:
-            # rounding in unchanged rows is not a push; the shared Gram term is the same in both
-            same = (a.counts == b.counts) & (a.own == b.own) & (a.ridge == b.ridge)
-            difference[same] = 0.0
+        difference[unchanged(a, b)] = 0.0  # rounding in unchanged rows is not a push
     norm = gradient_norm(after, factors, du, dv, threads=threads)
     return Push(norm, second.objective, rest / norm if norm > 0 else None)
+
+
+def unchanged(before: Side, after: Side) -> npt.NDArray[np.bool_]:
+    """Rows, (rows,), whose sub-problem is the same on D_a and on D_r ⊂ D_a for the same other side."""
+    if before.other.size or after.other.size:  # weights of the other side are in every row's shared term
+        return np.zeros(after.rows, bool)
+    return np.asarray((before.counts == after.counts) & (before.own == after.own) & (before.ridge == after.ridge))
+
+
+def half_gradients(side: Side, other: Array, x: Array, rows: Array, *, threads: int = 0) -> Float64:
+    """A x − b, half the gradient, of some rows alone in float64, (len(rows), d)."""
+    return _half_gradient(side.take(rows), other, np.ascontiguousarray(x[rows]), threads or default_threads())[0]
 
 
 def _half_gradient(side: Side, other: Array, x: Array, threads: int) -> tuple[Float64, float, float]:

@@ -1,0 +1,250 @@
+"""What a file of another library shows of having forgotten, recomputed from the files and the data alone.
+
+    A   the file tells how it was trained, and that training on the remaining data gives its very bytes
+    L   with the file from before and what was forgotten: the anchored residual is within its limit
+    D   neither
+
+Uses nothing of the run that made the file; gradients and norms are taken by NumPy and SciPy, apart from the kernels
+that erase. Only kinds of the ALS family have a residual that can be recomputed so; others end in D, with the reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from scipy.sparse import csr_array
+
+from alteraser.adapters.als import ALS
+from alteraser.adapters.choose import LOCAL
+from alteraser.adapters.contract import Foreign
+from alteraser.adapters.data import reading_of
+from alteraser.adapters.forget import Opened
+from alteraser.adapters.options import ForeignOptions
+from alteraser.adapters.replay import agreement
+from alteraser.errors import IntegrityError, InvalidInput
+from alteraser.models import Problem, Side
+from alteraser.solvers.anchors import storing_noise
+
+Array = npt.NDArray[Any]
+Float64 = npt.NDArray[np.float64]
+Pair = tuple[Float64, Float64]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at; ``passed`` None: for information."""
+
+    name: str
+    value: float | None
+    limit: float | None
+    passed: bool | None
+    meaning: str
+
+
+@dataclass(frozen=True)
+class ForeignVerification:
+    """The class that may be claimed, and what it rests on."""
+
+    level: Literal["A", "L", "D"]
+    sentence: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def passed(self) -> bool:
+        """True for every class but D."""
+        return self.level != "D"
+
+
+def verify_foreign(
+    new: Opened, before: Opened | None = None, *, tolerance: float = LOCAL, threads: int = 0
+) -> ForeignVerification:
+    """Which class the model ``new``, opened with the remaining data, may claim.
+
+    ``before`` is the model it was made from, opened with all the data (``all_data`` puts them together); without it
+    class L cannot be told from D. Raises InvalidInput where the two models have other shapes, IntegrityError where
+    ``before`` does not fit its data or these lack some that remain.
+    """
+    findings = [_absent(new)]
+    if not findings[0].passed:
+        return _verdict("D", "users of whom nothing remains still have a vector", findings)
+    repeated = _repeated(new, threads)
+    findings += repeated
+    if any(finding.passed for finding in repeated):
+        return _verdict("A", "this model was computed without the data that are gone: its training, repeated on what "
+                        "remains, gives the same bytes", findings)  # fmt: skip
+    loss = new.foreign.loss
+    if not isinstance(loss, ALS):
+        return _verdict(
+            "D", f"nothing of {loss.name} can be recomputed from the files but whose rows are zero", findings
+        )
+    if before is None:
+        return _verdict("D", "without the model from before and what was forgotten (--before, --forgotten) class L "
+                        "cannot be told from D", findings)  # fmt: skip
+    _fit(new, before)
+    before.foreign.loss.check(before.foreign, before.data, threads=threads).require(before.foreign.path)
+    residual, noise = _anchored(loss, before, new)
+    meaning = "‖∇L_{D_r}(Θ_u) − ∇L_{D_a}(Θ_a)‖ over the deletion's push: 1 if nothing was done"
+    floor = residual <= noise
+    if floor and residual > tolerance:
+        meaning += "; no more than storing the factors leaves"
+    findings.append(Finding("anchored residual", residual, tolerance, residual <= tolerance or floor, meaning))
+    if findings[-1].passed:
+        return _verdict(
+            "L", f"the deletion's effect on a model that is not at rest, to within {residual:.2g} of that effect; its "
+            "distance from an optimum is as before", findings,
+        )  # fmt: skip
+    return _verdict("D", "more of the deletion's push is left than class L allows", findings)
+
+
+def all_data(remaining: pa.Table, forgotten: pa.Table, options: ForeignOptions) -> pa.Table:
+    """The rows of both, those of ``forgotten`` that remain once: D_a from D_r and what was forgotten, or from all data.
+
+    Raises InvalidInput where ``forgotten`` lacks a column that the data are read by.
+    """
+    reading = reading_of(options)
+    pair = (reading.user_column, reading.item_column)
+    for standard, name in zip(("user_id", "item_id"), pair, strict=True):
+        if name not in forgotten.column_names and standard in forgotten.column_names:
+            forgotten = forgotten.rename_columns({standard: name})
+    needed = [name for name in reading.columns if name in remaining.column_names]
+    missing = [name for name in needed if name not in forgotten.column_names]
+    if missing:
+        raise InvalidInput(
+            f"--forgotten has no column {', '.join(map(repr, missing))}: to recompute what the deletion changed, give "
+            "the forgotten interactions themselves with the columns of the data, or the whole data from before"
+        )
+    remaining = remaining.select(needed)
+    forgotten = forgotten.select(needed).cast(remaining.schema)
+    known = remaining.select(list(pair)).group_by(list(pair)).aggregate([])
+    gone = forgotten.join(known, keys=list(pair), join_type="left anti").select(needed)
+    return pa.concat_tables([remaining, gone.cast(remaining.schema)])
+
+
+def _verdict(level: Literal["A", "L", "D"], words: str, findings: list[Finding]) -> ForeignVerification:
+    sentence = f"not shown to have forgotten: {words}" if level == "D" else words
+    return ForeignVerification(level, sentence, tuple(findings))
+
+
+def _absent(new: Opened) -> Finding:
+    """Rows of users without interactions must hold nothing."""
+    foreign, data = new.foreign, new.data
+    gone = np.flatnonzero(data.user_counts == 0)
+    full = int(np.any(np.asarray(foreign.users)[gone] != 0, axis=1).sum())
+    if not isinstance(foreign.loss, ALS):  # other trainers leave a random start in rows that nobody ever used
+        return Finding(
+            "absent", float(full), None, True, "rows without interactions that are not zero, for information"
+        )
+    return Finding("absent", float(full), 0.0, full == 0, "user rows without interactions that are not zero")
+
+
+def _repeated(new: Opened, threads: int) -> list[Finding]:
+    foreign, found = new.foreign, []
+    for way in foreign.trainer.ways if foreign.trainer is not None else ():
+        assert foreign.trainer is not None
+        users, items = foreign.trainer.run(way, new.data, threads=threads)
+        same = np.array_equal(users, foreign.users) and np.array_equal(items, foreign.items)
+        overlap = 1.0 if same else agreement((users, items), (foreign.users, foreign.items), new.data)
+        meaning = f"overlap of lists with {foreign.trainer.words} on the remaining data ({way})"
+        found.append(
+            Finding("replay", overlap, 1.0, True if same else None, meaning + (": the same bytes" if same else ""))
+        )
+        if same:
+            break
+    return found
+
+
+def _fit(new: Opened, before: Opened) -> None:
+    one, other = new.foreign.shape, before.foreign.shape
+    if one != other:
+        raise InvalidInput(
+            f"--before has {other[0]:,} users, {other[1]:,} items and {other[2]} factors, the model {one[0]:,}, "
+            f"{one[1]:,} and {one[2]}: it is not its original"
+        )
+    lost = new.data.keep(before.data.locate(new.data.user_rows, new.data.indices.astype(np.int64)) < 0)
+    if len(lost):
+        raise IntegrityError(f"{len(lost):,} of the remaining interactions are not in the data from before")
+
+
+# ---------------------------------------------------------------- the residual, by arithmetic of its own
+
+
+def _anchored(loss: ALS, before: Opened, new: Opened) -> tuple[float, float]:
+    """(the anchored residual, what storing the factors may leave of it)."""
+    old, now = (_factors(opened.foreign) for opened in (before, new))
+    whole, rest = (replace(loss).problem(opened.data, np.float64) for opened in (before, new))
+    held, there, here = gradients(whole, *old), gradients(rest, *old), gradients(rest, *now)
+    push = block_norm(rest, (there[0] - held[0], there[1] - held[1]), *old)
+    for anchor, side in zip(held, (rest.users, rest.items), strict=True):
+        anchor[side.counts == 0] = 0.0
+    left = block_norm(rest, (here[0] - held[0], here[1] - held[1]), *now)
+    if push == 0:
+        return (0.0 if left == 0 else float("inf")), 0.0
+    size = np.sqrt(max(sum(_quadratic(rest, *now)), 0.0))
+    return left / push, storing_noise(float(size), new.foreign.users.dtype) / push
+
+
+def gradients(problem: Problem, P: Float64, Q: Float64) -> Pair:
+    """∇L with respect to P (m, d) and Q (n, d), from sparse products."""
+    return _gradient(problem.users, P, Q), _gradient(problem.items, Q, P)
+
+
+def block_norm(problem: Problem, g: Pair, P: Float64, Q: Float64) -> float:
+    """‖g‖_{B⁻¹}, B the rows' systems A, one Cholesky factorization after the other."""
+    total = 0.0
+    for side, x, other in ((problem.users, g[0], Q), (problem.items, g[1], P)):
+        gram = _gram(side, other)
+        for row in np.flatnonzero(np.any(x != 0, axis=1)):
+            A = _system(side, other, gram, int(row))
+            total += float(x[row] @ np.linalg.solve(A, x[row]))
+    return float(np.sqrt(max(total, 0.0)))
+
+
+def _factors(foreign: Foreign) -> Pair:
+    return np.asarray(foreign.users, dtype=np.float64), np.asarray(foreign.items, dtype=np.float64)
+
+
+def _gram(side: Side, other: Float64) -> Float64:
+    weights = side.other.astype(np.float64)[:, None] if side.other.size else 1.0
+    return np.asarray(side.missing_weight * (other.T @ (other * weights)))
+
+
+def _cells(side: Side) -> tuple[Float64, Float64, Float64]:
+    """(c, y, w₀ a b) of every interaction of a side."""
+    c = side.confidence.astype(np.float64) if side.confidence.size else np.ones(side.indices.size)
+    y = side.target.astype(np.float64) if side.target.size else np.ones(side.indices.size)
+    missing = side.missing_weight * np.repeat(side.own.astype(np.float64), side.counts)
+    return c, y, missing * side.other.astype(np.float64)[side.indices] if side.other.size else missing
+
+
+def _gradient(side: Side, x: Float64, other: Float64) -> Float64:
+    c, y, missing = _cells(side)
+    rows = np.repeat(np.arange(side.rows), side.counts)
+    scores = np.einsum("id,id->i", x[rows], other[side.indices])
+    error = csr_array(((c - missing) * scores - c * y, side.indices, side.indptr), shape=(side.rows, len(other)))
+    shared = side.own.astype(np.float64)[:, None] * (x @ _gram(side, other))
+    return np.asarray(2.0 * (error @ other + shared + side.ridge.astype(np.float64)[:, None] * x))
+
+
+def _system(side: Side, other: Float64, gram: Float64, row: int) -> Float64:
+    places = slice(int(side.indptr[row]), int(side.indptr[row + 1]))
+    z = other[side.indices[places]]
+    c = side.confidence[places].astype(np.float64) if side.confidence.size else np.ones(len(z))
+    missing = float(side.missing_weight) * float(side.own[row])
+    weight = c - (missing * side.other[side.indices[places]] if side.other.size else missing)
+    ridge = float(side.ridge[row]) * np.eye(other.shape[1])
+    return np.asarray(float(side.own[row]) * gram + (z.T * weight) @ z + ridge)
+
+
+def _quadratic(problem: Problem, P: Float64, Q: Float64) -> tuple[float, float]:
+    """Σ xᵀA x of both sides."""
+    found = []
+    for side, x, other in ((problem.users, P, Q), (problem.items, Q, P)):
+        c, y, _ = _cells(side)
+        rows = np.repeat(np.arange(side.rows), side.counts)
+        pulled = float(np.sum(c * y * np.einsum("id,id->i", x[rows], other[side.indices])))
+        found.append(0.5 * float(np.vdot(_gradient(side, x, other), x)) + pulled)
+    return found[0], found[1]

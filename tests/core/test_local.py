@@ -1,0 +1,325 @@
+"""Forgetting the effect of a deletion alone: against a dense solution, and what it never does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import OBJECTIVES
+
+import alteraser as ae
+from alteraser.certificate.plain import Plain
+from alteraser.choosing import Auto, choose
+from alteraser.erasers import Local, Task
+from alteraser.errors import IntegrityError, InvalidInput, NumericFailure
+from alteraser.forgetting import match, plan
+from alteraser.interactions import Interactions
+from alteraser.lists import lists_changed
+from alteraser.metrics import effect_left, model_distance
+from alteraser.models import Factors, Problem
+from alteraser.replaying import remember, remembered
+from alteraser.solvers.anchors import anchors
+
+EARLY = {"factors": 3, "missing_weight": 0.2, "regularization": 2.0, "dtype": "float64"}
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+def toy(seed: int = 0) -> Interactions:
+    """Three tastes with noise."""
+    rng = np.random.default_rng(seed)
+    tastes = rng.choice(3, 60, p=[0.5, 0.3, 0.2])[:, None] == rng.choice(3, 40, p=[0.5, 0.3, 0.2])[None, :]
+    u, v = np.nonzero(rng.random((60, 40)) < np.where(tastes, 0.6, 0.08))
+    return Interactions.from_pairs(list(zip(u.tolist(), v.tolist(), strict=True)))
+
+
+def early(data: Interactions, passes: int = 12, **settings: object) -> ae.Model:
+    """A model that was stopped before it came to rest."""
+    recipe = EARLY | {"solver": "ah-newton", "memory": 0, "max_passes": passes, "tolerance": 0.0} | settings
+    return ae.ENMF(**recipe).fit(data)  # type: ignore[arg-type]
+
+
+def task(model: ae.Model, data: Interactions, gone: object, *, whole: bool = False) -> Task:
+    removal = match(model, gone, data, whole_users=whole)[1]
+    dtype = model.factors.dtype
+    return Task(
+        model.factors, Problem(model.objective, data, dtype), Problem(model.objective, removal.remaining, dtype),
+        Task.rows(removal.removed.user_rows), Task.rows(removal.removed.indices),
+    )  # fmt: skip
+
+
+def some(data: Interactions, every: int = 41) -> Interactions:
+    return data.keep(np.arange(len(data)) % every == 0)
+
+
+def dense_anchored(model: ae.Model, whole: Interactions, rest: Interactions) -> Factors:
+    """The anchored stationary point by Newton steps with the dense Hessian, off the rotations, in NumPy alone."""
+    held = Plain(model.objective, whole, model.factors).gradient
+    live = np.concatenate([rest.user_counts > 0, rest.item_counts > 0])
+    m, d = model.factors.users.shape
+    g = np.vstack(held) * live[:, None]
+    theta = np.vstack([model.factors.users, model.factors.items]) * live[:, None]
+    free = np.repeat(live, d)
+    for _ in range(12):
+        plain = Plain(model.objective, rest, Factors(theta[:m], theta[m:], np.ones(d)))
+        residual = (np.vstack(plain.gradient) - g).ravel()[free]
+        H = plain.dense_hessian()[np.ix_(free, free)]
+        values, vectors = np.linalg.eigh(H)
+        bent = np.abs(values) > 1e-6 * values[-1]  # rotations have next to no curvature
+        step = np.zeros(theta.size)
+        step[free] = -(vectors[:, bent] / values[bent]) @ (vectors[:, bent].T @ residual)
+        theta = theta + step.reshape(theta.shape)
+    return Factors(theta[:m], theta[m:], np.ones(d))
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_it_is_the_dense_anchored_stationary_point(whole: bool) -> None:
+    data = toy()
+    model = early(data, 60)
+    gone = [3] if whole else some(data)
+    job = task(model, data, gone, whole=whole)
+    outcome = Local(tolerance=1e-9, effect=1e-6, max_passes=60, products=200).erase(job)
+    assert outcome.converged
+    expected = dense_anchored(model, data, job.after.interactions)
+    moved = model_distance(model.factors, expected)
+    assert model_distance(outcome.factors, expected) < 1e-3 * moved
+
+
+def test_at_an_optimum_it_is_the_effect_on_the_optimum() -> None:
+    data = toy()
+    model = ae.ENMF(**EARLY, tolerance=1e-11, max_passes=3000).fit(data)  # type: ignore[arg-type]
+    erasure = ae.forget(model, some(data), data=data, method=Local(tolerance=1e-8, effect=1e-4, max_passes=40))
+    best = ae.ENMF(**EARLY, tolerance=1e-11, max_passes=3000).fit(erasure.remaining)  # type: ignore[arg-type]
+    assert effect_left(model.factors, erasure.model.factors, model.factors, best.factors) < 1e-3
+
+
+@pytest.mark.parametrize("passes", [2, 4, 8, 15, 40])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_it_is_bounded_and_never_behind_the_rows_alone(passes: int, dtype: str) -> None:
+    data = toy(2)
+    model = early(data, passes, dtype=dtype)
+    erasure = ae.forget(model, [5], data=data, whole_users=True, method="local")
+    effect = erasure.outcome.effect
+    assert effect is not None
+    assert effect.residual <= effect.rows_alone * (1 + 1e-9) + effect.stored
+    assert effect.residual < 1.0
+    assert effect.moved < 0.2 * effect.size
+    assert erasure.kind == ("L" if erasure.converged else "D")
+    assert erasure.reached() == erasure.converged
+    assert erasure.model.factors.dtype == np.dtype(dtype)
+    assert not erasure.model.factors.users[5].any()
+
+
+def test_rows_that_nothing_asks_to_move_stay() -> None:
+    """Two halves of the data that share neither users nor items, without missing cells: of the other half no score
+    changes (all rows may be turned together, which changes none).
+    """
+    rng = np.random.default_rng(1)
+    pairs = [(u, v) for u in range(20) for v in range(12) if (u < 10) == (v < 6) and rng.random() < 0.8]
+    data = Interactions.from_pairs(pairs)
+    model = early(data, 6, missing_weight=0.0, regularization=0.5)
+    gone = [pair for pair in pairs if pair[0] == 2]
+    erasure = ae.forget(model, gone, data=data, method="local")
+    assert erasure.converged
+    before, after = (x.users @ x.items.T for x in (model.factors, erasure.model.factors))
+    assert np.abs(after - before)[10:, 6:].max() < 1e-6
+    assert np.abs(after - before)[:10, :6].max() > 1e-2
+
+
+def test_a_chain_of_two_is_the_deletion_of_both() -> None:
+    data = toy()
+    model = early(data)
+    first, second = some(data, 41), some(data, 67)
+    second = second.remove(first).remaining
+    fine = Local(tolerance=1e-7, effect=1e-4, max_passes=40, products=200)
+    step = ae.forget(model, first, data=data, method=fine)
+    chain = ae.forget(step.model, second, data=step.remaining, method=fine)
+    both = Interactions.from_pairs(
+        [
+            (int(r["user_id"]), int(r["item_id"]))
+            for r in (*first.to_table().to_pylist(), *second.to_table().to_pylist())
+        ]
+    )
+    once = ae.forget(model, both, data=data, method=fine)
+    moved = model_distance(once.model.factors, model.factors)
+    assert model_distance(chain.model.factors, once.model.factors) < 1e-3 * moved
+    assert chain.model.training["distance"] == model.training["distance"]
+
+
+@pytest.mark.parametrize("name", [name for name in OBJECTIVES if name not in ("explicit", "heavy missing")])
+@pytest.mark.parametrize("whole", [False, True])
+def test_what_forget_says_verify_says(name: str, whole: bool) -> None:
+    """Class L of the run and of the certificate, whose arithmetic is its own, for every weighting."""
+    data = toy(4)
+    settings = {k: v for k, v in OBJECTIVES[name].model_dump().items() if k not in ("confidence", "target")}
+    settings["regularization"] *= 2
+    for passes in (3, 25):
+        model = early(data, passes, **settings)
+        for tolerance in (1e-3, 1e-6):
+            gone = [7] if whole else some(data)
+            erasure = ae.forget(model, gone, data=data, whole_users=whole, method=Auto("local", tolerance))
+            found = ae.verify(erasure.model, erasure.remaining, before=model, forgotten=erasure.removed)
+            assert (found.certificate.kind in ("L", "C", "B")) == erasure.reached(), (passes, tolerance)
+            if erasure.reached() and found.certificate.kind == "L":
+                assert found.certificate.checks[0].value == pytest.approx(erasure.residual, rel=0.01)
+            without = ae.verify(erasure.model, erasure.remaining, before=model)
+            if found.certificate.kind == "L":
+                assert without.certificate.kind == "D"
+                assert "cannot be told from" in without.certificate.sentence
+
+
+def test_verify_is_told_what_was_trained_on_and_checks_it() -> None:
+    data = toy()
+    model = early(data)
+    erasure = ae.forget(model, [3], data=data, whole_users=True, method="local")
+    pairs = [(int(r["user_id"]), int(r["item_id"])) for r in erasure.removed.to_table().to_pylist()]
+    for forgotten in (pairs, data, erasure.removed):
+        found = ae.verify(erasure.model, erasure.remaining, before=model, forgotten=forgotten)
+        assert found.certificate.kind == "L"
+    with pytest.raises(IntegrityError, match="not what the model was trained on"):
+        ae.verify(erasure.model, erasure.remaining, before=model, forgotten=pairs[1:])
+    with pytest.raises(InvalidInput, match="give the original model as well"):
+        ae.verify(erasure.model, erasure.remaining, forgotten=pairs)
+
+
+def test_verify_refuses_a_model_that_only_says_it_was_made_by_local() -> None:
+    """The old model, its user's row zeroed, another row moved, or one interaction kept: none of them is class L."""
+    data = toy()
+    model = early(data)
+    erasure = ae.forget(model, [3], data=data, whole_users=True, method="local")
+    users, items = model.factors.users.copy(), model.factors.items
+    users[3] = 0.0
+    other = erasure.model.factors.items.copy()
+    other[4] *= 1.01
+    for factors in (
+        Factors(users, items, model.factors.prediction),
+        replace(erasure.model.factors, items=other),
+    ):
+        found = ae.verify(
+            replace(erasure.model, factors=factors), erasure.remaining, before=model, forgotten=erasure.removed
+        )
+        assert found.certificate.kind == "D"
+
+
+# ------------------------------------------------------------------ which way
+
+
+def test_auto_converges_at_rest_and_stays_local_elsewhere() -> None:
+    data = toy()
+    rested = ae.ENMF(**EARLY, to_rest=True).fit(data)  # type: ignore[arg-type]
+    assert rested.training["distance"] < 1e-6
+    erasure = ae.forget(rested, some(data), data=data)
+    assert (erasure.method, erasure.asked, erasure.kind) == ("converge", "auto", "C")
+    assert erasure.choice is not None
+    assert erasure.choice.at_rest
+    erasure = ae.forget(early(data, 4), some(data), data=data)
+    assert erasure.method == "local"
+    assert erasure.choice is not None
+    assert erasure.choice.why.startswith("not at rest")
+
+
+def test_the_distance_from_rest_is_what_it_is() -> None:
+    """By the last step of training, and measured where there is no such record: against where it leads."""
+    data = toy()
+    best = ae.ENMF(**EARLY, tolerance=1e-12, max_passes=3000).fit(data)  # type: ignore[arg-type]
+    for model in (
+        early(data, 25),
+        ae.ENMF(**EARLY, tolerance=1e-3).fit(data),  # type: ignore[arg-type]
+    ):
+        true = ae.metrics.relative_model_distance(model.factors, best.factors)
+        choice = plan(model, data, match(model, some(data), data)[1], "auto")
+        assert choice is not None
+        assert choice.rest is not None
+        assert 0.3 * true < choice.rest < 3.0 * true
+
+
+def test_a_replay_is_the_training_without_the_data() -> None:
+    data = toy()
+    model = early(data, 5)
+    erasure = ae.forget(model, some(data), data=data, method="replay")
+    again = early(erasure.remaining, 5)
+    assert np.array_equal(erasure.model.factors.items, again.factors.items)
+    assert (erasure.kind, erasure.reached(), erasure.method) == ("A", True, "replay")
+    assert ae.verify(erasure.model, erasure.remaining).certificate.kind == "A"
+    chained = ae.forget(erasure.model, some(erasure.remaining, 31), data=erasure.remaining, method="replay")
+    assert chained.kind == "A"
+
+
+def test_a_replay_is_refused_where_the_training_gives_something_else() -> None:
+    data = toy()
+    model = early(data, 5)
+    other = replace(model, factors=replace(model.factors, items=model.factors.items * (1 + 1e-12)))
+    with pytest.raises(InvalidInput, match="does not give this model's bytes here"):
+        ae.forget(other, some(data), data=data, method="replay")
+    erased = ae.forget(model, some(data), data=data, method="local")
+    with pytest.raises(InvalidInput, match="no training to run again"):
+        ae.forget(erased.model, some(erased.remaining, 31), data=erased.remaining, method="replay")
+
+
+def test_the_check_of_a_replay_is_remembered_by_the_file(tmp_path: object) -> None:
+    data = toy()
+    model = early(data, 5).save(f"{tmp_path}/model")
+    assert remembered(model) is None
+    assert ae.forget(model, some(data), data=data).method == "local"
+    ae.forget(model, some(data), data=data, method="replay")
+    assert remembered(model) is True
+    erasure = ae.forget(model, some(data), data=data)
+    assert (erasure.method, erasure.kind) == ("replay", "A")
+    remember(model, False)
+    with pytest.raises(InvalidInput, match="does not give"):
+        ae.forget(model, some(data), data=data, method="replay")
+
+
+def test_what_local_cannot_do_it_says() -> None:
+    data = toy()
+    model = early(data)
+    more = Interactions.from_pairs([*_pairs(data), (0, 41)])
+    with pytest.raises(InvalidInput, match="local needs the interactions as trained on"):
+        ae.forget(model, some(data), data=more, grown=True, method="local")
+    assert ae.forget(model, some(data), data=more, grown=True).method == "converge"
+    damaged = replace(model, factors=replace(model.factors, users=np.full_like(model.factors.users, np.nan)))
+    with pytest.raises(NumericFailure, match="user row 0 of the original is not finite"):
+        ae.forget(damaged, some(data), data=data, method=Local())
+    for wrong in ({"tolerance": -1.0}, {"effect": 0.0}):
+        with pytest.raises(InvalidInput, match="tolerance is a number"):
+            Local(**wrong)
+    with pytest.raises(InvalidInput, match="at least 1"):
+        Local(max_passes=0)
+
+
+def test_anchors_of_erased_rows_are_zero() -> None:
+    data = toy()
+    model = early(data)
+    job = task(model, data, [3], whole=True)
+    assert job.before is not None
+    held = anchors(job.before, job.after, model.factors)
+    assert not held.users[3].any()
+    assert held.users[2].any()
+
+
+def test_lists_of_others_are_compared_as_sets() -> None:
+    data = toy()
+    model = early(data)
+    turned = replace(model, factors=replace(model.factors, users=-model.factors.users))
+    asking = np.zeros(60, bool)
+    assert lists_changed(model, model, data, asking).changed == 0.0
+    found = lists_changed(model, turned, data, asking)
+    assert found.changed > 0.9
+    assert found.overlap < 0.7
+    assert lists_changed(model, turned, data, np.ones(60, bool)).users == 0
+
+
+def test_choose_warns_only_where_it_can_judge() -> None:
+    data = toy()
+    flat = early(data, 4, regularization=0.0)
+    choice = choose(flat, task(flat, data, some(data)))
+    assert choice.method == "converge"
+    assert "regularization is 0" in choice.why
+
+
+def _pairs(data: Interactions) -> list[tuple[int, int]]:
+    return [(int(r["user_id"]), int(r["item_id"])) for r in data.to_table().to_pylist()]
