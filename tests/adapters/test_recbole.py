@@ -194,6 +194,32 @@ def test_enmf_loss_is_recboles_averaged_over_the_dropout(enmf: tuple[RecBoleENMF
     assert loss.objective(data, P, Q) == pytest.approx(total, rel=1e-10)
 
 
+def test_enmf_forgets_locally_without_finishing_its_training() -> None:
+    foreign = read("ENMF")
+    data = training_data(foreign)
+    gone = np.zeros(len(data), bool)
+    gone[np.flatnonzero(data.user_rows == 4)[:2]] = True
+    task = Task(foreign, data, data.keep(~gone), data.keep(gone))
+    local, converged = foreign.loss.local(task), foreign.loss.forget(task)
+    moved, further = (np.linalg.norm(done.items - foreign.items) for done in (local, converged))
+    assert local.method == "local"
+    assert local.residual < 0.6
+    assert moved < 0.5 * further
+    h = foreign.further["H_i.weight"][0]
+    lost = data.indices[gone]
+    scores = [float(((each.users[4] * h) @ each.items[lost].T).mean()) for each in (foreign, local)]
+    assert scores[1] < scores[0]
+
+
+def test_enmf_moves_nothing_where_nothing_was_deleted() -> None:
+    foreign = read("ENMF")
+    data = training_data(foreign)
+    none = np.zeros(len(data), bool)
+    done = foreign.loss.local(Task(foreign, data, data, data.keep(none)))
+    assert np.allclose(done.users, foreign.users, atol=1e-5)
+    assert np.allclose(done.items, foreign.items, atol=1e-5)
+
+
 def test_forgetting_in_enmf_ends_at_a_minimum_on_the_rest() -> None:
     foreign = read("ENMF")
     data = training_data(foreign)

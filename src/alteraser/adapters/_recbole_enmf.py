@@ -45,9 +45,6 @@ LEAVES = 0.2
 hundredths when trained long, a third on other data of the same shape."""
 
 
-AT_REST = 1e-3
-"""The same of a model that has come to rest."""
-
 PASSES = 1
 """Passes of ``local`` over all rows."""
 
@@ -209,11 +206,6 @@ class RecBoleENMF:
 
     # ---------------------------------------------------------------- the contract
 
-    @property
-    def ranks(self) -> bool:
-        """False: h has its part in a score."""
-        return False
-
     def check(self, foreign: Foreign, data: Interactions, *, threads: int = 0) -> SelfCheck:
         """Is the gradient of the rows small against its parts, and do training pairs outrank others?"""
         P, Q = (np.asarray(x, np.float64) for x in (foreign.users, foreign.items))
@@ -305,15 +297,6 @@ class RecBoleENMF:
             trace=tuple(trace),
         )  # fmt: skip
 
-    def rests(self, task: Task) -> bool:
-        """True when training has left no more of its gradient than the tolerance allows of the deletion's push."""
-        P, Q = (np.array(x, np.float64) for x in (task.foreign.users, task.foreign.items))
-        with threadpool_limits(1):
-            residuals = self.items(task.before, P, Q).residual(Q)[task.before.item_counts > 0]
-            if residuals.size and float(np.median(residuals)) > AT_REST:
-                return False
-            return self._push(task.before, task.after, P, Q)[1] <= task.tolerance
-
     def local(self, task: Task) -> Erased:
         """Anchored rows of the forget set, then of all, damped as far as training went; see ``alternating.respond``."""
         with threadpool_limits(1):
@@ -352,10 +335,9 @@ class RecBoleENMF:
         slopes = self._slopes(after, P, Q)
         still = [g - a + damping * (x - y) for g, a, x, y in zip(slopes, anchors, (P, Q), start, strict=True)]
         residual = self._distance(after, P, Q, still[0], still[1], damping) / (push or 1.0)
-        converged = bool(residual <= task.tolerance)
         return Erased(
-            users, items, method="local", residual=residual, converged=converged, passes=len(trace),
-            rows_updated=sum(record.rows for record in trace), reason="tolerance" if converged else "passes",
+            users, items, method="local", residual=residual, damped=True, converged=False, passes=len(trace),
+            rows_updated=sum(record.rows for record in trace), reason="passes",
             route=("passes",), solver="ah-newton", push=push, objective_before=objective,
             objective_after=self.objective(after, P, Q), trace=tuple(trace),
         )  # fmt: skip

@@ -179,8 +179,11 @@ class Erased:
     """Share of the push that stays, on the arrays as returned. After ``local`` and ``rows`` it is the anchored one,
     ‖∇L_{D_r}(Θ_u) − ∇L_{D_a}(Θ_a)‖ / push: 1 where nothing was done, 0 where the deletion has had its effect and what
     training had left is as it was."""
+    damped: bool = False
+    """``residual`` counts as done what damping holds back: it tells how far the damped rows were solved, and class L
+    cannot be claimed on it."""
     converged: bool = True
-    """True when ``residual`` is within the task's tolerance."""
+    """True when ``residual`` is within the task's tolerance, and is one that a class may rest on."""
     passes: int = 0
     products: int = 0
     rows_updated: int = 0

@@ -124,7 +124,7 @@ class RowSolved:
             for side, shares in (("user", here.user_shares), ("item", here.item_shares))
             for row in np.argsort(-shares, kind="stable")[:WORST] if shares[row] > SHARE
         ]  # fmt: skip
-        hint = "Are these the data, and the ids, that it was trained on?"
+        hint = "Are these the data, and the ids, that it was trained on? Or did training stop after a few epochs?"
         if 0 < fitting < FITS:
             hint += f" A regularization {fitting:.2g} times as large would fit these factors better."
         return SelfCheck(tuple(measures), tuple(sorted(worst, key=lambda fault: -fault.value)[:WORST]), hint)
@@ -225,12 +225,11 @@ class RowSolved:
             shares=isinstance(self.loss, Logistic), threads=task.threads, on_pass=task.on_pass,
         )  # fmt: skip
         theta = found.factors
-        converged = found.residual <= task.tolerance
         return Erased(
             users=theta.users, items=theta.items, user_biases=_user_biases(task.foreign, theta, touched[0]),
             item_biases=theta.item_biases, offset=after.offset if squares else None,
-            method=found.method, residual=found.residual, converged=converged,
-            passes=found.passes, rows_updated=found.rows_updated, reason="tolerance" if converged else "passes",
+            method=found.method, residual=found.residual, damped=True, converged=False,
+            passes=found.passes, rows_updated=found.rows_updated, reason="passes",
             route=("passes",), solver="newton-rows", push=found.push, objective_before=found.objective_before,
             objective_after=found.objective_after, trace=found.trace,
         )  # fmt: skip

@@ -220,6 +220,12 @@ def _not_reached(erasure: ForeignErasure) -> str:
             f"{erased.residual:.2g}). Retrain without the data, or keep an integer random_state with the model next "
             "time, so that its training can be repeated"
         )
+    if erased.method == "local" and erased.damped:
+        return (
+            f"class D: the deletion had its effect, damped as far as the trainer of {erasure.foreign.loss.name} would have "
+            "gone; nothing that can be recomputed from the files tells how much of it. Retrain without the data where "
+            "that has to be shown"
+        )
     if erased.method == "local":
         return (
             f"class D: {erased.residual:.2g} of the deletion's push is left, more than was asked for. Ask for less "

@@ -20,6 +20,7 @@ from alteraser.erasers.anderson import Anderson
 from alteraser.erasers.driver import OnPass, PassRecord, Reason
 from alteraser.errors import Interrupted
 from alteraser.models.biased import BiasedFactors
+from alteraser.models.rowloss import Logistic
 from alteraser.models.terms import RowProblem, Terms
 from alteraser.solvers.rows import RowReport, default_threads, padded
 from alteraser.solvers.terms import TO_THE_END, Hold, Slopes, ridge, slope_norm, slopes, solve_terms, unrest
@@ -197,6 +198,9 @@ both sides is not, and where training had not arrived passes may lead away."""
 LEAST = 1e-1
 """Damping at least, over the mean curvature of an average row, where a loss has no ridge: rows are definite then."""
 
+HEAVY = 1e-3
+"""The same where terms weigh as much as the data say: no step moves a row as far as a play count of thousands asks."""
+
 STOPPED = 4.0
 """Damping over the ridge that early stopping stands in for, where nobody says how far training went: the ridge is that
 of directions in which training arrived, and most of a row's have not."""
@@ -240,7 +244,9 @@ def damping_of(
         left = -float(np.vdot(gradient[:, terms.free], own)) / square if square > 0 else 0.0
         found.append((1.0 / steps if steps else STOPPED * left, _curvature(terms, other)))
     common = max(0.0, *(mu for mu, _ in found))
-    least = 0.0 if before.loss.ridge.positive else LEAST
+    least = LEAST
+    if before.loss.ridge.positive:
+        least = HEAVY if isinstance(before.loss, Logistic) and before.loss.weighted else 0.0
     first, second = (
         np.full(terms.rows, max(common, least * curvature))
         for terms, (_, curvature) in zip((before.users, before.items), found, strict=True)
