@@ -39,7 +39,7 @@ AT_REST = 0.1
 PRODUCTS, LEFT = 30, 0.2
 """Products that measure how far a model is from rest, and the share of that way they may leave open."""
 
-EXACT, STEP, LOCAL, CONVERGE = 4.0, 1.4, 75.0, 90.0
+EXACT, STEP, LOCAL, CONVERGE = 2.7, 1.3, 75.0, 200.0
 """Costs in evaluations of L and its gradient: an exact pass, a joint step; a local erasure, and one that converges from
 rest. Measured on Gowalla and Amazon-Book; the answer calls them predictions."""
 

@@ -222,9 +222,9 @@ def _not_reached(erasure: ForeignErasure) -> str:
         )
     if erased.method == "local" and erased.damped:
         return (
-            f"class D: the deletion had its effect, damped as far as the trainer of {erasure.foreign.loss.name} would have "
-            "gone; nothing that can be recomputed from the files tells how much of it. Retrain without the data where "
-            "that has to be shown"
+            f"class D: the deletion had its effect, damped as far as the trainer of {erasure.foreign.loss.name} would "
+            "have gone; nothing that can be recomputed from the files tells how much of it. Retrain without the data "
+            "where that has to be shown"
         )
     if erased.method == "local":
         return (
