@@ -232,6 +232,12 @@ class RecBoleENMF:
             "Look at the id maps, and whether these are the training interactions alone: RecBole splits what it loads.",
         )  # fmt: skip
 
+    ranks = False  # h has its part in a score
+
+    def rests(self, task: Task) -> bool:
+        """False: training ended by a validation score, after so many steps of Adam."""
+        return False
+
     def forget(self, task: Task) -> Erased:
         """Exact row solves over the rows of the forget set, then accelerated passes over all, users first.
 
