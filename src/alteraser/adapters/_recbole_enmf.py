@@ -303,6 +303,10 @@ class RecBoleENMF:
             trace=tuple(trace),
         )  # fmt: skip
 
+    def pass_seconds(self, foreign: Foreign, data: Interactions, *, threads: int = 0) -> float | None:
+        """None: a row takes as many steps as it needs."""
+        return None
+
     def local(self, task: Task) -> Erased:
         """Anchored rows of the forget set, then of all, damped as far as training went; see ``alternating.respond``."""
         with threadpool_limits(1):

@@ -153,6 +153,10 @@ class Neural:
         """False: early stopping ended the training, and a logistic loss without a ridge has no minimum to rest at."""
         return False
 
+    def pass_seconds(self, foreign: Foreign, data: Interactions, *, threads: int = 0) -> float | None:
+        """None: a row takes as many steps as it needs."""
+        return None
+
     def local(self, task: Task) -> Erased:
         """The rows of the users who lost something, anchored; everything else stays. Raises as ``forget`` does."""
         return self._forgotten(task, alone=True)

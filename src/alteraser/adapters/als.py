@@ -12,6 +12,7 @@ Libraries differ in what c and y are of the matrix entry r that they were given 
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -28,6 +29,7 @@ from alteraser.erasers.in_place import forget_in_place, gradient_norm
 from alteraser.interactions import Interactions
 from alteraser.models import Factors, Objective, Problem
 from alteraser.solvers.ah_newton import AHNewton
+from alteraser.solvers.cg import ConjugateGradient
 from alteraser.solvers.residuals import row_residuals
 from alteraser.solvers.rows import default_threads, padded
 from alteraser.solvers.stationarity import push
@@ -40,6 +42,9 @@ EXACTLY = 1e-3
 AT_REST = 1e-4
 """Median ‖A x − b‖ / (‖A x‖ + ‖b‖) of either side's rows above which a model is certainly not at rest: what storing in
 float32 leaves is below."""
+
+SAMPLE = 16
+"""One row in so many is timed to predict what a pass takes."""
 
 LOCAL_PASSES = 15
 """Cap on anchored passes: as many as libraries train by default."""
@@ -215,6 +220,23 @@ class ALS:
         original = Factors(np.array(foreign.users), np.array(foreign.items), np.ones(foreign.shape[2], before.dtype))
         floor = push(before, after, original, threads=threads).floor
         return floor is not None and floor <= task.tolerance
+
+    def pass_seconds(self, foreign: Foreign, data: Interactions, *, threads: int = 0) -> float | None:
+        """A pass of three conjugate-gradient steps a row, from every SAMPLE-th row of either side."""
+        problem, threads = self.problem(data, foreign.users.dtype), threads or default_threads()
+        solver, total = ConjugateGradient(3), 0.0
+        for side, x, other in (
+            (problem.users, foreign.users, foreign.items), (problem.items, foreign.items, foreign.users),
+        ):  # fmt: skip
+            rows = side.all_rows[::SAMPLE]
+            if not rows.size:
+                continue
+            some, moved, seen = side.take(rows), padded_copy(np.asarray(x)[rows]), padded_copy(other)
+            solver.solve(some, seen, moved, rows[:0], rank=foreign.shape[2], threads=threads)  # kernels are loaded
+            began = time.perf_counter()
+            solver.solve(some, seen, moved, None, rank=foreign.shape[2], threads=threads)
+            total += (time.perf_counter() - began) * side.rows / rows.size
+        return total
 
     def local(self, task: Task) -> Erased:
         """Anchored passes by the steps that its trainer takes; see ``alteraser.erasers.filtered``."""

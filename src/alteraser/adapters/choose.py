@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from alteraser.adapters.contract import Erased, Foreign, Task
-from alteraser.adapters.replay import Followed, followed, replayed
+from alteraser.adapters.replay import Followed, followed, remembered, replayed
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.interactions import Interactions
 from alteraser.models.ranking import top_lists
@@ -35,6 +35,13 @@ LOCAL = 0.3
 """Default anchored residual that class L allows: what three conjugate-gradient steps a row leave of a deletion's effect
 lies between 0.01 (weights of 1) and 0.3 (bm25 weights)."""
 
+USUAL = 15
+"""Passes of a library's training where nothing says how many there were."""
+
+LIBRARY, EFFECT = 2.5, 12.0
+"""Costs in passes of ours, measured with implicit on play counts and Gowalla: a pass of the library's; the effect of a
+deletion, gradients and measurement included."""
+
 COMPARED = 500
 """Other users whose lists are compared before and after, evenly spread."""
 
@@ -47,6 +54,18 @@ class Choice:
     why: str
     followed: Followed | None = None
     """How near the repeated training came to the file, where it was tried."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What would be done, and what it would cost, before anything is."""
+
+    method: Literal["replay", "local", "converge"]
+    why: str
+    seconds: float | None
+    """Predicted for that; None: nothing tells"""
+    refit_seconds: float | None
+    """Predicted for the library's own training on what remains"""
 
 
 @dataclass(frozen=True)
@@ -105,6 +124,34 @@ def erase(asked: Asked, task: Task, tolerance: float | None, warn: Callable[[str
     near = replace(task, tolerance=LOCAL if tolerance is None else tolerance)
     erased = loss.local(near)
     return erased, Choice(asked, _why_local(asked, erased, found), found)
+
+
+def plan(asked: Asked, task: Task) -> Planned:
+    """What ``erase`` would do for ``task`` at the default tolerances, and about what it would cost.
+
+    A replay whose check is not remembered is planned with its check, which may still fail: then ``local`` is done.
+    """
+    foreign, loss = task.foreign, task.foreign.loss
+    one = loss.pass_seconds(foreign, task.before, threads=task.threads)
+    passes = USUAL if foreign.trainer is None else foreign.trainer.passes
+    refit = refit_seconds(task, one)
+    if asked == "converge" or (asked == "auto" and loss.rests(replace(task, tolerance=CONVERGED))):
+        why = "asked for" if asked == "converge" else "training had left little of this deletion's push"
+        return Planned("converge", why, None, refit)
+    if asked != "local" and foreign.trainer is not None:
+        known = remembered(foreign, task.before)
+        if known is None or known.way is not None:
+            runs = passes * (1.0 if known is not None else 2.0)
+            why = f"{foreign.trainer.words}; " + ("checked before" if known else "if its check on all the data passes")
+            return Planned("replay", why, None if one is None else runs * one, refit)
+    why = "asked for" if asked == "local" else "the model is not at rest and its training cannot be repeated"
+    return Planned("local", why, None if one is None else EFFECT * one, refit)
+
+
+def refit_seconds(task: Task, one: float | None) -> float | None:
+    """Predicted for the library's training on what remains, from the seconds of ``one`` pass of ours."""
+    trainer = task.foreign.trainer
+    return None if one is None else LIBRARY * (USUAL if trainer is None else trainer.passes) * one
 
 
 def lists_between(

@@ -244,6 +244,10 @@ class Loss(Protocol):
         """Is the original at rest: has training left so little that going on to an optimum is no other training?"""
         ...
 
+    def pass_seconds(self, foreign: Foreign, data: Interactions, *, threads: int = 0) -> float | None:
+        """About how long a pass over all rows takes here, measured on a few of them; None where nothing tells."""
+        ...
+
     def local(self, task: Task) -> Erased:
         """The original with the deletion's effect, what training had left of its gradient as it was.
 

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from alteraser.adapters import find
-from alteraser.adapters.choose import Choice, Lists, erase, known_method, lists_between
+from alteraser.adapters.choose import Choice, Lists, erase, known_method, lists_between, refit_seconds
 from alteraser.adapters.contract import Adapter, Changed, Erased, Foreign, Rows, Sibling, Task
 from alteraser.adapters.data import Weighted, read_interactions, reweighted
 from alteraser.adapters.idmaps import map_files, resolved
@@ -61,6 +61,8 @@ class ForeignErasure:
     """Which way was taken, and why"""
     lists: Lists | None
     """How lists of users who asked for nothing changed; None for kinds whose scores are no inner products."""
+    refit_seconds: float | None
+    """Predicted for the library's own training on what remains; None where nothing tells"""
     siblings: tuple[Sibling, ...]
     """Other files that may still hold the erased data; the scrubbed ones are left out."""
     scrubbed: tuple[Path, ...] = ()
@@ -140,14 +142,12 @@ def forget_foreign(
             refuse_zero(foreign)
             check.require(foreign.path)
     with _timed("solve", phase, seconds):
-        task = Task(
-            foreign, data, removal.remaining, removal.removed, max_passes=max_passes, threads=threads, seed=seed,
-            reweighted=isinstance(data, Weighted), on_pass=on_pass,
-        )  # fmt: skip
+        task = replace(task_of(opened, removal, threads=threads), max_passes=max_passes, seed=seed, on_pass=on_pass)
         erased, choice = erase(asked, task, tolerance, warn or (lambda words: None))
         changed = difference(foreign, erased, removal)
     with _timed("compare", phase, seconds):
         lists = lists_between(foreign, erased, removal.remaining, removal.removed) if foreign.loss.ranks else None
+        refit = refit_seconds(task, foreign.loss.pass_seconds(foreign, data, threads=threads))
     with _timed("write", phase, seconds):
         opened.adapter.write(foreign, changed, out)
         scrubbed: list[Path] = []
@@ -167,8 +167,28 @@ def forget_foreign(
                 _take_back(out)
             raise
     return ForeignErasure(
-        foreign, data, out, check, erased, changed, removal, choice, lists, tuple(siblings), tuple(scrubbed), seconds
+        foreign,
+        data,
+        out,
+        check,
+        erased,
+        changed,
+        removal,
+        choice,
+        lists,
+        refit,
+        tuple(siblings),
+        tuple(scrubbed),
+        seconds,
     )
+
+
+def task_of(opened: Opened, removal: Removal, *, threads: int = 0) -> Task:
+    """What a loss is asked to do for ``removal``."""
+    weighed_anew = isinstance(opened.data, Weighted)
+    return Task(
+        opened.foreign, opened.data, removal.remaining, removal.removed, threads=threads, reweighted=weighed_anew
+    )  # fmt: skip
 
 
 def difference(foreign: Foreign, erased: Erased, removal: Removal) -> Changed:

@@ -65,6 +65,11 @@ def followed(foreign: Foreign, data: Interactions, *, threads: int = 0, on_pass:
     return best
 
 
+def remembered(foreign: Foreign, data: Interactions) -> Followed | None:
+    """What an earlier check of the same bytes on the same data found; None where there was none."""
+    return None if foreign.trainer is None else _looked_up(_note(foreign, data, foreign.trainer))
+
+
 def replayed(task: Task, way: str) -> Erased:
     """The trainer's run on what remains: computed without what must go."""
     trainer = task.foreign.trainer

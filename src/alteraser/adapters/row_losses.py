@@ -185,6 +185,10 @@ class RowSolved:
             return False
         return row_push(before, after, original, threads=task.threads).floor <= task.tolerance
 
+    def pass_seconds(self, foreign: Foreign, data: Interactions, *, threads: int = 0) -> float | None:
+        """None: a row takes as many steps as it needs."""
+        return None
+
     def local(self, task: Task) -> Erased:
         """See ``contract.Loss.local``: anchored, damped rows; of sampled losses the users' rows of the deletion alone.
 

@@ -174,12 +174,12 @@ def forget(
 ) -> int:
     """``alteraser forget`` for another library's model; outputs were checked before."""
     from alteraser.adapters.asked import checked
-    from alteraser.adapters.choose import CONVERGED, known_method
+    from alteraser.adapters.choose import CONVERGED, known_method, plan
     from alteraser.adapters.data import reading_of
-    from alteraser.adapters.forget import forget_foreign, matched, open_foreign
+    from alteraser.adapters.forget import forget_foreign, matched, open_foreign, task_of
     from alteraser.cli.forget import report_dry_run
 
-    known_method(method)
+    asked = known_method(method)
     options = options_from(given)
     common.check_tolerance(tolerance)
     checked(model, options, format)
@@ -194,7 +194,9 @@ def forget(
         common.check_ids(forget_set, wanted, opened.foreign.user_ids, opened.foreign.item_ids)
         removal = matched(opened, table, whole_users=wanted.whole_users, whole_items=wanted.whole_items)
     if dry_run:
-        return report_dry_run(screen, removal, opened.data, verbose=verbose)
+        with screen.phase("solve", "planning"):
+            planned = plan(asked, task_of(opened, removal, threads=threads))
+        return report_dry_run(screen, removal, opened.data, planned, verbose=verbose)
     assert out is not None
     progress = _Progress(screen, tolerance or CONVERGED)
     with _written(remaining, out, data, removal, reading, table, screen):
@@ -377,6 +379,7 @@ def _report(screen: common.Screen, erasure: ForeignErasure, remaining: Path | No
         "training_floor": erased.training_floor, "seconds": seconds, "loss": foreign.loss.formula,
         "replay": None if erasure.choice.followed is None else vars(erasure.choice.followed),
         "lists_changed": None if erasure.lists is None else vars(erasure.lists),
+        "refit_seconds_predicted": erasure.refit_seconds,
         "self_check": erasure.check.to_document(),
         "interactions_before": len(rest) + len(removal.removed), "interactions_forgotten": len(removal.removed),
         "interactions_unmatched": unmatched.num_rows, "unmatched": unmatched.slice(0, LISTED).to_pylist(),
@@ -402,7 +405,10 @@ def _report(screen: common.Screen, erasure: ForeignErasure, remaining: Path | No
         *([("residual", f"{erased.residual:.1e} of the deletion's push"
                         + ("" if erased.converged else "  (not converged)"))] if erased.method != "replay" else []),
         *_lists_rows(erasure.lists),
-        ("time", common.seconds_text(seconds)),
+        ("time", common.seconds_text(seconds) + (
+            "" if erasure.refit_seconds is None
+            else f"; the library's training without the data about {erasure.refit_seconds:.2g} s (predicted)"
+        )),
         *[("scrubbed", str(path)) for path in erasure.scrubbed],
         *sibling_rows(erasure.siblings, verbose=verbose),
     ]  # fmt: skip

@@ -13,6 +13,7 @@ from alteraser.errors import InvalidInput, NumericFailure
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from alteraser.adapters.choose import Planned
     from alteraser.choosing import Auto, Choice
     from alteraser.erasers import Eraser
     from alteraser.forgetting import Erasure
@@ -307,7 +308,12 @@ def _write(
 
 
 def report_dry_run(
-    screen: common.Screen, removal: Any, interactions: Any, planned: Choice | None = None, *, verbose: bool = False
+    screen: common.Screen,
+    removal: Any,
+    interactions: Any,
+    planned: Choice | Planned | None = None,
+    *,
+    verbose: bool = False,
 ) -> int:
     """Show what would be forgotten, and where ``planned`` says it, how and at what cost."""
     removed = removal.removed
@@ -342,16 +348,20 @@ def report_dry_run(
     return 0
 
 
-def _chosen(choice: Choice) -> dict[str, Any]:
+def _chosen(choice: Choice | Planned) -> dict[str, Any]:
     """What a document says of a choice."""
+    from alteraser.choosing import Choice
+
+    rest = {}
+    if isinstance(choice, Choice):
+        rest = {"at_rest": choice.at_rest, "distance_from_rest": choice.rest, "rows_effect": choice.effect}
     return {
-        "method": choice.method, "why": choice.why, "at_rest": choice.at_rest, "distance_from_rest": choice.rest,
-        "rows_effect": choice.effect, "seconds_predicted": choice.seconds,
+        "method": choice.method, "why": choice.why, **rest, "seconds_predicted": choice.seconds,
         "refit_seconds_predicted": choice.refit_seconds,
     }  # fmt: skip
 
 
-def _seconds(choice: Choice) -> str:
+def _seconds(choice: Choice | Planned) -> str:
     parts = ["not known beforehand" if choice.seconds is None else f"about {choice.seconds:.2g} s"]
     if choice.refit_seconds is not None:
         parts.append(f"training without the data about {choice.refit_seconds:.2g} s")
