@@ -22,7 +22,7 @@ REQUIREMENTS = {
     "surprise": ["scikit-surprise==1.1.5"],
     "cornac": ["cornac==3.0.1"],
     "implicit": ["implicit==0.7.3", "pyarrow==26.0.1"],
-    "spark": ["pyspark==4.3.0"],  # and a JVM, 17 or newer
+    "spark": ["pyspark==4.3.0", "numpy==2.4.6"],  # and a JVM, 17 or newer
     "keras": ["torch==2.13.0", "keras==3.15.1", "h5py==3.16.0"],
     "lenskit": ["torch==2.13.0", "lenskit==2025.8.1", "safetensors==0.8.0"],
 }

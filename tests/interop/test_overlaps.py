@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import side
 from overlaps import Scene, generated, never_worse
 
-from alteraser.adapters import Foreign, ForeignOptions, Task, cornac, implicit, surprise
-from alteraser.adapters.forget import difference
+from alteraser.adapters import Foreign, ForeignOptions, Task, cornac, implicit, spark, surprise
+from alteraser.adapters.forget import difference, forget_foreign, open_foreign
 from alteraser.ids import IdMap
 from alteraser.interactions import Interactions, Removal
 from alteraser.models.biased import BiasedFactors
@@ -24,6 +25,8 @@ CASES = [
     ("surprise", "svd", surprise.ADAPTER, "svd.pickle", True, True),
     ("cornac", "mf", cornac.ADAPTER, "mf.pkl", True, True),
     ("cornac", "bpr", cornac.ADAPTER, "bpr.pkl", False, False),
+    ("implicit", "als", implicit.ADAPTER, "als.npz", False, True),
+    ("implicit", "als-exact", implicit.ADAPTER, "als.npz", False, True),
     ("implicit", "bpr", implicit.ADAPTER, "bpr.npz", False, False),
     ("implicit", "lmf", implicit.ADAPTER, "lmf.npz", False, False),
 ]
@@ -78,3 +81,37 @@ def test_others_are_as_near_to_the_retrain_as_before(
     models["after"] = scores(again, again.offset, scene.shape)
     never_worse(f"{library} {kind}", scene, models, erased.method, repeatable=repeatable)
     assert not again.users[changed.erased_users].any()
+
+
+def dense(foreign: Foreign, shape: tuple[int, int]) -> Any:
+    """Every score of a model whose container knows its ids, which are rows here; 0 where it has none."""
+    tables = []
+    for x, ids, size in ((foreign.users, foreign.user_ids, shape[0]), (foreign.items, foreign.item_ids, shape[1])):
+        assert ids is not None
+        table = np.zeros((size, x.shape[1]))
+        table[ids.ids.to_numpy()] = x[ids.rows]
+        tables.append(table)
+    return tables[0] @ tables[1].T
+
+
+@pytest.mark.parametrize("kind", ["implicit", "explicit"])
+@pytest.mark.parametrize("method", ["local", "auto"])
+def test_spark_too(kind: str, method: str, tmp_path: Path) -> None:
+    """Spark's blocks and its start depend on the data: how much of its training a seed repeats is seen in the table."""
+    scene = generated()
+    every = np.ones(len(scene.users), bool)
+    options = ForeignOptions(implicit=kind == "implicit", alpha=1.0 if kind == "implicit" else None,
+                             regularization=0.1, rating="rating")  # fmt: skip
+    files = {
+        "before": trained("spark", kind, scene, every, 1, tmp_path / "before", "model"),
+        "retrain": trained("spark", kind, scene, ~scene.gone, 1, tmp_path / "retrain", "model"),
+        "other seed": trained("spark", kind, scene, ~scene.gone, 2, tmp_path / "other", "model"),
+    }
+    models = {each: dense(spark.ADAPTER.read(path, options), scene.shape) for each, path in files.items()}
+    rows = pa.table({"user_id": scene.users, "item_id": scene.items, "rating": scene.ratings})
+    opened = open_foreign(files["before"], rows, options)
+    pairs = list(zip(scene.users[scene.gone].tolist(), scene.items[scene.gone].tolist(), strict=True))
+    done = forget_foreign(opened, pairs, tmp_path / "new", method=method)
+    models["after"] = dense(spark.ADAPTER.read(tmp_path / "new", options), scene.shape)
+    print(done.erased.method, done.erased.level, done.erased.residual, done.choice.why, done.seconds)
+    never_worse(f"spark {kind}", scene, models, done.erased.method, repeatable=True)

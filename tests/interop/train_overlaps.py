@@ -44,7 +44,8 @@ def cornac(data: Any, out: str, seed: int, kind: str) -> None:
 
 
 def implicit(data: Any, out: str, seed: int, kind: str) -> None:
-    """BPR or LMF on one thread: more do not repeat themselves."""
+    """ALS; BPR or LMF on one thread: more do not repeat themselves."""
+    from implicit.cpu.als import AlternatingLeastSquares
     from implicit.cpu.bpr import BayesianPersonalizedRanking
     from implicit.cpu.lmf import LogisticMatrixFactorization
     from scipy.sparse import csr_matrix
@@ -52,6 +53,8 @@ def implicit(data: Any, out: str, seed: int, kind: str) -> None:
     options = {"factors": 16, "random_state": seed, "num_threads": 1}
     if kind == "bpr":
         model = BayesianPersonalizedRanking(learning_rate=0.05, **options)
+    elif kind.startswith("als"):
+        model = AlternatingLeastSquares(use_cg=kind == "als", **options)
     else:
         model = LogisticMatrixFactorization(**options)
     ones = np.ones(len(data["users"]), np.float32)
@@ -59,12 +62,26 @@ def implicit(data: Any, out: str, seed: int, kind: str) -> None:
     model.save(out)
 
 
+def spark(data: Any, out: str, seed: int, kind: str) -> None:
+    """ALS of Spark MLlib: ten iterations, as by default."""
+    from pyspark.ml.recommendation import ALS
+    from pyspark.sql import SparkSession
+
+    builder = SparkSession.builder.master("local[1]").config("spark.driver.memory", "1g")
+    builder = builder.config("spark.ui.enabled", "false").config("spark.sql.shuffle.partitions", "4")
+    session = builder.config("spark.driver.bindAddress", "127.0.0.1").getOrCreate()
+    triples = zip(*(data[name].tolist() for name in ("users", "items", "ratings")), strict=True)
+    frame = session.createDataFrame(list(triples), ["user", "item", "rating"]).repartition(2)
+    options = {"userCol": "user", "itemCol": "item", "ratingCol": "rating", "rank": 16, "seed": seed, "regParam": 0.1}
+    ALS(implicitPrefs=kind == "implicit", alpha=1.0, numUserBlocks=2, numItemBlocks=2, **options).fit(frame).save(out)
+
+
 def main(library: str, kind: str, source: str, out: str, seed: str) -> None:
     data = np.load(source)
     if library == "surprise":
         surprise(data, out, int(seed))
     else:
-        {"cornac": cornac, "implicit": implicit}[library](data, out, int(seed), kind)
+        {"cornac": cornac, "implicit": implicit, "spark": spark}[library](data, out, int(seed), kind)
 
 
 if __name__ == "__main__":
