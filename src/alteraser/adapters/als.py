@@ -129,7 +129,7 @@ class ALS:
         median, worst = _quantiles(residuals, self.judged)
         limit = self.leaves if self.worst is None else self.worst
         what = "‖A x − b‖ / (‖A x‖ + ‖b‖) of the normal equations"
-        share = f"{self.judged:.0%} of the {exact} rows' residuals are below"
+        share = f"the residual that {self.judged:.0%} of the {exact} rows are below"
         measures = [
             Measure(f"the {exact} rows' median residual", median, self.leaves, median <= self.leaves, what),
             Measure(

@@ -230,7 +230,7 @@ def _not_reached(erasure: ForeignErasure) -> str:
         )
     if erased.method == "local":
         return (
-            f"class D: {erased.residual:.2g} of the deletion's push is left, more than was asked for. Ask for less "
+            f"class D: {erased.residual:.2g} of the deletion's push is left, more than was asked for. Allow for that "
             f"(--tolerance {_rounded_up(erased.residual)}) or retrain without the data"
         )
     return (
