@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from alteraser.erasers.driver import OnPass, Outcome, PassRecord, Reason, Scope
 from alteraser.erasers.task import Task
 from alteraser.errors import Interrupted, InvalidInput, NumericFailure
-from alteraser.models import Factors, Problem, Side
+from alteraser.models import Factors, Side
 from alteraser.solvers import AHNewton
 from alteraser.solvers.anchors import Anchors, anchored_norm
 from alteraser.solvers.rows import padded
@@ -37,10 +37,10 @@ class AnchoredPasses:
 
         A_u p = b_u + g_u / 2        A_u, b_u of D_r at the present items; likewise for items
 
-    g = ∇L_{D_a}(Θ_a) in every row that D_r does not leave empty, so that a row far from the deletion stays where training
-    left it, and 0 in the others, which become zero. Every row solve lowers L_{D_r}(Θ) − ⟨g, Θ⟩. Where training had not
-    arrived that may bend down without a minimum near by, and passes that went on would leave the original behind for
-    good: they end with the last one that lowered the anchored residual (see ``alteraser.solvers.anchors``).
+    g = ∇L_{D_a}(Θ_a) in every row that D_r does not leave empty, so that a row far from the deletion stays where
+    training left it, and 0 in the others, which become zero. Every row solve lowers L_{D_r}(Θ) − ⟨g, Θ⟩. Where training
+    had not arrived that may bend down without a minimum near by, and passes that went on would leave the original
+    behind for good: they end with the last one that lowered the anchored residual (``alteraser.solvers.anchors``).
     """
 
     max_passes: int = 5
@@ -195,13 +195,15 @@ def _newton(work: _Work, side: Side, x: Float64, other: Float64, held: Float64, 
 def _difference(settings: TwoRuns, work: _Work) -> Outcome:
     task = work.task
     dtype = task.after.dtype
-    start = tuple(padded(np.asarray(x, dtype=dtype)) for x in (task.original.users, task.original.items))
-    runs = [(problem, *(x.copy() for x in start)) for problem in (task.after, work.before)]
-    solver, d = AHNewton(), task.original.rank
-    h = task.original.prediction.astype(dtype)
-    base = [np.asarray(x, dtype=np.float64) for x in (task.original.users, task.original.items)]
+    original = task.original
+    runs = [
+        (problem, padded(original.users.astype(dtype)), padded(original.items.astype(dtype)))
+        for problem in (task.after, work.before)
+    ]
+    solver, d = AHNewton(), original.rank
+    h = original.prediction.astype(dtype)
+    P, Q = base = original.users.astype(np.float64), original.items.astype(np.float64)
     reason: Reason = "passes"
-    P, Q = base
     while reason == "passes" and len(work.trace) < settings.max_passes:
         began = time.perf_counter()
         first = not work.trace
@@ -217,6 +219,6 @@ def _difference(settings: TwoRuns, work: _Work) -> Outcome:
         if work.passed("touched" if first else "all", None, began, P, Q):
             reason = "watch"
     factors = work.factors(P, Q)
-    held = Anchors.of(evaluate(work.before, task.original, threads=task.workers), task.after)
+    held = Anchors.of(evaluate(work.before, original, threads=task.workers), task.after)
     residual = anchored_norm(task.after, factors, held, threads=task.workers) / (task.push or 1.0)
     return work.outcome(factors, residual, settings.tolerance, reason)
