@@ -157,6 +157,7 @@ def _anchored(settings: AnchoredPasses, work: _Work) -> Outcome:
     scale = task.push or 1.0
     began = time.perf_counter()
     P, Q = (np.asarray(x, dtype=np.float64).copy() for x in (task.original.users, task.original.items))
+    P[after.users.counts == 0], Q[after.items.counts == 0] = 0.0, 0.0
     for side, x, other, g, rows in (
         (after.users, P, Q, held.users, task.touched_users), (after.items, Q, P, held.items, task.touched_items)
     ):  # fmt: skip
