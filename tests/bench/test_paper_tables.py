@@ -140,6 +140,21 @@ def test_rows_come_in_the_order_of_the_paper_then_as_they_come() -> None:
     ]  # fmt: skip
 
 
+def test_local_rows_stand_beside_the_passes_they_are_made_of_with_what_only_they_lower() -> None:
+    names = ["two-runs-20", "alteraser", "two-runs", "alteraser-local-20", "alteraser-local", "alteraser-ah-newton"]
+    metrics = {"rbo@10": 0.9, "anchored_residual": 0.125, "influence_left/retrain": 0.75}
+    cells = [cell(name, metrics=metrics) for name in names]
+    (group,) = groups(cells)
+    assert group.methods == [
+        "alteraser-ah-newton", "alteraser-local", "alteraser-local-20", "two-runs", "two-runs-20", "alteraser",
+    ]  # fmt: skip
+    found = table(cells, "Thoroughness")
+    assert str(at(found, "alteraser-local", "anchored residual")) == "0.125"
+    assert str(at(found, "two-runs", "influence left, of the AdamW-retrained model")) == "0.750"
+    assert str(at(found, "two-runs", "influence left")) == "–"
+    assert "Ablations" not in markdown(cells)
+
+
 def test_untimed_cells_have_no_seconds_anywhere() -> None:
     metrics = {"cpu_seconds": 77.5, "wall_seconds": 77.5, "ratio_adamw": 77.5, "ratio_fastest": 77.5, "rbo@10": 0.5}
     trace = [{"pass": 1, "cpu_seconds": 77.5, "metrics": {"residual": 0.1, "rbo@10": 0.5}}]

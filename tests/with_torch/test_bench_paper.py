@@ -71,6 +71,12 @@ def test_every_method_runs_and_every_number_has_its_cell(sets: Path, tmp_path: P
         assert ((name, "ratio_adamw") in values) == method.timed
         assert 0 <= values[name, "ndcg@10"] <= 1
     assert values["converged", "residual"] < 1e-3
+    assert values["original", "influence_left/retrain"] == pytest.approx(1.0)
+    assert ("retrain", "influence_left/retrain") not in values
+    # the originals are far from rest: what the deletion alone changes is undone by the local ways and by no other
+    anchored = {name: values[name, "anchored_residual"] for name in METHODS}
+    assert anchored["alteraser-local-20"] <= anchored["alteraser-local"] < 0.5 * anchored["alteraser-ah-newton"]
+    assert anchored["two-runs"] < 0.5 * anchored["alteraser-ah-newton"]
     text = (out / "report.md").read_text()
     for heading in ("Table 2", "Table 3", "Table 4", "Table 5", "Thoroughness", "How this was made"):
         assert heading in text

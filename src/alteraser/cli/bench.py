@@ -25,7 +25,8 @@ def paper(
         str,
         typer.Option(
             "--methods",
-            help="Names or groups, separated by commas: main, joint, first-order, ablation, influence, solvers, all.",
+            help="Names or groups, separated by commas: main, local, joint, first-order, ablation, influence, solvers, "
+            "all.",
         ),
     ] = "main",
     scenario: Annotated[

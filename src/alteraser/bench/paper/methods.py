@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from alteraser.bench.paper.effect import AnchoredPasses, TwoRuns
 from alteraser.bench.paper.hyperparameters import HyperParameters, Kind
 from alteraser.erasers import AltEraser, Eraser, FirstOrder, GlobalNewton, Influence, Retrain
 from alteraser.errors import InvalidInput
@@ -13,8 +14,8 @@ from alteraser.solvers import RowSolver, row_solver
 from alteraser.solvers.differentiated import Differentiated
 from alteraser.solvers.first_order_rows import FirstOrderRows
 
-Group = Literal["main", "joint", "first-order", "ablation", "influence", "solvers"]
-GROUPS: tuple[Group, ...] = ("main", "joint", "first-order", "ablation", "influence", "solvers")
+Group = Literal["main", "local", "joint", "first-order", "ablation", "influence", "solvers"]
+GROUPS: tuple[Group, ...] = ("main", "local", "joint", "first-order", "ablation", "influence", "solvers")
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,19 @@ METHODS: dict[str, Method] = {
         Method("alteraser-ah-newton", "AltEraser [AH-Newton]", "main", _alternating("ah-newton"), kinds=("enmf",)),
         Method("alteraser-ah-newton-20", "AltEraser [AH-Newton], 20 passes", "main",
                _alternating("ah-newton", max_passes=20), kinds=("enmf",)),
+        Method("alteraser-local", "AltEraser [AH-Newton, local]", "main",
+               lambda hyper, run: AnchoredPasses(max_passes=hyper.passes), kinds=("enmf",)),
+        Method("two-runs", "difference of two runs of AltEraser [AH-Newton]", "main",
+               lambda hyper, run: TwoRuns(max_passes=hyper.passes), kinds=("enmf",)),
         Method("alteraser", "AltEraser, accelerated to residual 1e-3", "main",
                lambda hyper, run: AltEraser(tolerance=1e-3, max_passes=300, solver="ah-newton"), kinds=("enmf",)),
         Method("retrain-fast", "fastest retraining (accelerated AH-Newton)", "main",
                lambda hyper, run: Retrain(tolerance=1e-3, max_passes=300, solver="ah-newton", seed=9000 + run),
                kinds=("enmf",)),
+        Method("alteraser-local-20", "AltEraser [AH-Newton, local], 20 passes", "local",
+               lambda hyper, run: AnchoredPasses(max_passes=20), kinds=("enmf",)),
+        Method("two-runs-20", "difference of two runs, 20 passes", "local",
+               lambda hyper, run: TwoRuns(max_passes=20), kinds=("enmf",)),
         Method("alteraser-joint", "AltEraser [joint], to residual 1e-3", "joint",
                lambda hyper, run: AltEraser(tolerance=1e-3), kinds=("enmf",)),
         Method("retrain-joint", "retraining [joint], to residual 1e-3", "joint",

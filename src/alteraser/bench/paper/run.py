@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from alteraser import metrics
+from alteraser.bench.paper.effect import AnchoredPasses, TwoRuns
 from alteraser.bench.paper.hyperparameters import HyperParameterFile, HyperParameters, Kind
 from alteraser.bench.paper.measure import Lists, Ruler
 from alteraser.bench.paper.methods import METHODS, Method
@@ -28,6 +29,7 @@ from alteraser.errors import InvalidInput, NotFound
 from alteraser.interactions import Interactions
 from alteraser.model import Model
 from alteraser.models import Factors, Problem
+from alteraser.solvers.anchors import Anchors, anchored_norm, anchors
 from alteraser.solvers.rows import default_threads
 from alteraser.solvers.stationarity import evaluate, gradient_norm
 
@@ -214,6 +216,15 @@ class Setting:
         nothing = np.empty(0, np.int64)
         return Task(self.original, self.before, self.after, nothing, nothing, self.threads).push
 
+    @cached_property
+    def _held(self) -> Anchors:
+        return anchors(self.before, self.after, self.original, threads=self.threads)
+
+    def anchored(self, factors: Factors) -> float:
+        """‖∇L_{D_r}(Θ) − ∇L_{D_a}(Θ_a)‖_{B⁻¹} over the push: what of the deletion alone is still to do."""
+        norm = anchored_norm(self.after, factors, self._held, threads=self.threads)
+        return norm / self._push if self._push > 0 else norm
+
     def _metrics(self, factors: Factors, task: Task, method: Method) -> dict[str, float]:
         found = {"re_predict": self.ruler.re_predict(factors), **self.ruler.accuracy(factors)}
         here = evaluate(self.after, factors, threads=self.threads)
@@ -232,6 +243,11 @@ def complete(record: Record, setting: Setting, factors: Factors) -> Record:
     lists = ruler.lists(factors)
     if setting.retrained_lists is not None and name != "retrain":
         found |= ruler.agreement(lists, setting.retrained_lists)
+        retrained = setting.finished("retrain")
+        assert retrained is not None  # its lists are there
+        found["influence_left/retrain"] = metrics.influence_left(factors, retrained, setting.original)
+    if setting.plan.kind == "enmf":
+        found["anchored_residual"] = setting.anchored(factors)
     converged = setting.finished("converged")
     if converged is not None and name != "converged":
         found |= ruler.agreement(lists, ruler.lists(converged), "/converged")
@@ -389,7 +405,7 @@ def _compile(setting: Setting) -> None:
     one = sliver.keep(np.arange(len(sliver)) == 0)
     for eraser in (
         AltEraser(max_passes=2), Retrain(max_passes=2, solver="cg"), AltEraser(max_passes=2, solver="hf-newton"),
-        FirstOrder(max_passes=2),
+        FirstOrder(max_passes=2), AnchoredPasses(max_passes=2), TwoRuns(max_passes=2),
     ):  # fmt: skip
         forget(model, one, data=sliver, method=eraser)
     _compiled = True

@@ -19,7 +19,8 @@ Record = dict[str, Any]
 
 FIRST = (
     "original", "retrain", "retrain-star", "warm-start", "alteraser-adamw", "alteraser-hf-newton",
-    "alteraser-ah-newton", "alteraser-ah-newton-20", "alteraser", "retrain-fast", "converged",
+    "alteraser-ah-newton", "alteraser-ah-newton-20", "alteraser-local", "alteraser-local-20", "two-runs", "two-runs-20",
+    "alteraser", "retrain-fast", "converged",
 )  # fmt: skip
 """The first rows of every table; all other methods follow in the order of ``METHODS``, then as they come."""
 TIMES = frozenset(("cpu_seconds", "wall_seconds", "ratio_adamw", "ratio_fastest"))
@@ -207,10 +208,15 @@ def tables(group: Group) -> list[Table]:
                     "method reached; where it never got there, all of its time (a lower bound: ≥). The paper's seconds "
                     "are wall seconds on its authors' GPUs."),
         _plain(group, "Thoroughness (not in the paper)",
-               (("residual", "residual"), ("influence left", "influence_left"), ("gap left", "gap_left"),
+               (("residual", "residual"), ("anchored residual", "anchored_residual"),
+                ("influence left", "influence_left"),
+                ("influence left, of the AdamW-retrained model", "influence_left/retrain"), ("gap left", "gap_left"),
                 ("RBO@10 to a converged retrain", "rbo@10/converged"),
                 ("RBO@20 to a converged retrain", "rbo@20/converged"),
-                ("RBO@50 to a converged retrain", "rbo@50/converged"))),
+                ("RBO@50 to a converged retrain", "rbo@50/converged")),
+               note="Influence left is against the converged retrain unless said otherwise. The anchored residual is 1 "
+                    "at the original and 0 where the deletion has had its effect and what training had left in the "
+                    "gradient is as it was."),
     ]  # fmt: skip
     return [t for t in [*answer, _ablations(group), _by_pass(group)] if t is not None and t.rows]
 

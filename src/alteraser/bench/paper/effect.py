@@ -1,0 +1,225 @@
+"""Two ways to only a deletion's effect, for originals that AdamW left before they came to rest.
+
+An early-stopped original has a gradient of its own left. The reference of the experiments, the same training on D_r, is
+stopped as early, so going on to an optimum leads away from it. Both methods here leave what training had left:
+
+- anchored passes, where every row has its exact minimum (AH-Newton) of L_{D_r} − ⟨g, Θ⟩, g = ∇L_{D_a}(Θ_a);
+- the difference of two runs, Θ_a + T_r^k(Θ_a) − T_a^k(Θ_a), T a pass of AltEraser on D_r and on D_a: what k passes do
+  because the data are gone, without what they do because training had not arrived.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from alteraser.erasers.driver import OnPass, Outcome, PassRecord, Reason, Scope
+from alteraser.erasers.task import Task
+from alteraser.errors import Interrupted, InvalidInput, NumericFailure
+from alteraser.models import Factors, Side
+from alteraser.solvers import AHNewton
+from alteraser.solvers.anchors import Anchors, anchored_norm
+from alteraser.solvers.rows import padded
+from alteraser.solvers.stationarity import block_solve, evaluate, half_gradients
+
+Float64 = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+Pair = tuple[Float64, Float64]
+
+
+@dataclass(frozen=True)
+class AnchoredPasses:
+    """The rows of the deletion, then passes over all rows, each row to its minimum on the anchored system.
+
+        A_u p = b_u + g_u / 2        A_u, b_u of D_r at the present items; likewise for items
+
+    g = ∇L_{D_a}(Θ_a) in every row that D_r does not leave empty, so that a row far from the deletion stays where
+    training left it, and 0 in the others, which become zero. Every row solve lowers L_{D_r}(Θ) − ⟨g, Θ⟩. Where training
+    had not arrived that may bend down without a minimum near by, and passes that went on would leave the original
+    behind for good: they end with the last one that lowered the anchored residual (``alteraser.solvers.anchors``).
+    """
+
+    max_passes: int = 5
+    """Cap, the pass over the rows of the deletion included."""
+    tolerance: float = 0.0
+    """Anchored residual at which to end."""
+    solver: str = "ah-newton"
+    name: str = "local"
+
+    def __post_init__(self) -> None:
+        _check(self.max_passes)
+
+    def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
+        """See ``Eraser.erase``; ``Outcome.residual`` is the anchored one.
+
+        Raises InvalidInput where D_a is not known, NumericFailure for a row without a solution or a model that is not
+        finite, Interrupted on Ctrl-C.
+        """
+        work = _Work(task, self.name, on_pass)
+        with threadpool_limits(1):
+            try:
+                return _anchored(self, work)
+            except KeyboardInterrupt:
+                raise Interrupted("interrupted; nothing was changed") from None
+
+
+@dataclass(frozen=True)
+class TwoRuns:
+    """Θ_a + T_r^k(Θ_a) − T_a^k(Θ_a): k plain passes by exact rows on D_r less as many on D_a, both from the original.
+
+    T is the paper's: the rows of the deletion first, then all rows. Rows that D_r leaves empty are zero. Twice the cost
+    of the passes alone; at an optimum the second run stands still, and this is AltEraser [AH-Newton].
+    """
+
+    max_passes: int = 5
+    """k"""
+    tolerance: float = 0.0
+    """Anchored residual that counts as converged; the number of passes is fixed."""
+    solver: str = "ah-newton"
+    name: str = "two-runs"
+
+    def __post_init__(self) -> None:
+        _check(self.max_passes)
+
+    def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
+        """See ``Eraser.erase`` and ``AnchoredPasses.erase``."""
+        work = _Work(task, self.name, on_pass)
+        with threadpool_limits(1):
+            try:
+                return _difference(self, work)
+            except KeyboardInterrupt:
+                raise Interrupted("interrupted; nothing was changed") from None
+
+
+def _check(max_passes: int) -> None:
+    if max_passes < 1:
+        raise InvalidInput(f"max_passes={max_passes}: expected at least 1, the rows of the deletion")
+
+
+class _Work:
+    """What both methods share: the problems, what training had left, counting, and looking after each pass."""
+
+    def __init__(self, task: Task, name: str, on_pass: OnPass | None) -> None:
+        if task.before is None:
+            raise InvalidInput(
+                f"{name} needs the interactions as trained on: what training left of its gradient is measured on them"
+            )
+        original = task.original
+        for side, x in (("user", original.users), ("item", original.items)):
+            if not np.all(np.isfinite(x)):
+                row = int(np.flatnonzero(~np.all(np.isfinite(x), axis=1))[0])
+                raise NumericFailure(
+                    f"{side} row {row} of the original is not finite; the model is damaged, restore it"
+                )
+        self.task, self.before, self.on_pass = task, task.before, on_pass
+        self.h = np.asarray(original.prediction, dtype=np.float64)
+        self.trace: list[PassRecord] = []
+        self.rows = 0
+
+    def factors(self, P: Float64, Q: Float64) -> Factors:
+        """As they would be stored: empty rows of D_r zero, in the original's precision."""
+        original, after = self.task.original, self.task.after
+        users, items = P.astype(original.dtype), Q.astype(original.dtype)
+        users[after.users.counts == 0], items[after.items.counts == 0] = 0, 0
+        return Factors(users, items, original.prediction)
+
+    def passed(self, scope: Scope, residual: float | None, began: float, P: Float64, Q: Float64) -> bool:
+        """Note a pass; True when the watcher wants it to be the last."""
+        task, number = self.task, len(self.trace) + 1
+        everything = task.after.users.rows + task.after.items.rows
+        rows = task.touched_users.size + task.touched_items.size if scope == "touched" else everything
+        self.rows += rows
+        record = PassRecord(number, scope, float("nan"), residual, time.perf_counter() - began, rows, False)
+        self.trace.append(record)
+        if self.on_pass is not None:
+            self.on_pass(record)
+        return task.watch is not None and task.watch(number, lambda: self.factors(P, Q))
+
+    def outcome(self, factors: Factors, residual: float, tolerance: float, reason: Reason) -> Outcome:
+        """The end, with L_{D_r} there."""
+        objective = evaluate(self.task.after, factors, threads=self.task.workers).objective
+        if not (np.isfinite(objective) and np.isfinite(residual)):
+            raise NumericFailure("the model is no longer finite; train the original further, or with a larger λ")
+        converged = residual <= tolerance
+        return Outcome(
+            factors, tuple(self.trace), objective, residual, converged, len(self.trace), self.rows, 0, 0,
+            "tolerance" if converged else reason,
+        )  # fmt: skip
+
+
+def _anchored(settings: AnchoredPasses, work: _Work) -> Outcome:
+    task, after = work.task, work.task.after
+    held = Anchors.of(evaluate(work.before, task.original, threads=task.workers), after)
+    scale = task.push or 1.0
+    began = time.perf_counter()
+    P, Q = (np.asarray(x, dtype=np.float64).copy() for x in (task.original.users, task.original.items))
+    P[after.users.counts == 0], Q[after.items.counts == 0] = 0.0, 0.0
+    for side, x, other, g, rows in (
+        (after.users, P, Q, held.users, task.touched_users), (after.items, Q, P, held.items, task.touched_items)
+    ):  # fmt: skip
+        if rows.size:
+            x[rows] += _newton(work, side, x, other, g, rows)[0][rows]
+    # the step of the users that the next pass begins with is what measures this one
+    step, squared = _newton(work, after.users, P, Q, held.users, after.users.all_rows)
+    squared += _newton(work, after.items, Q, P, held.items, after.items.all_rows)[1]
+    residual = 2.0 * float(np.sqrt(squared)) / scale
+    reason: Reason = "watch" if work.passed("touched", residual, began, P, Q) else "passes"
+    while reason == "passes" and len(work.trace) < settings.max_passes and residual > settings.tolerance:
+        began = time.perf_counter()
+        users = P + step
+        items = Q + _newton(work, after.items, Q, users, held.items, after.items.all_rows)[0]
+        step, squared = _newton(work, after.users, users, items, held.users, after.users.all_rows)
+        reached = 2.0 * float(np.sqrt(squared)) / scale  # the items are at their minima given these users
+        if not reached < residual:
+            reason = "bent"
+            break
+        P, Q, residual = users, items, reached
+        if work.passed("all", residual, began, P, Q):
+            reason = "watch"
+    return work.outcome(work.factors(P, Q), residual, settings.tolerance, reason)
+
+
+def _newton(work: _Work, side: Side, x: Float64, other: Float64, held: Float64, rows: Rows) -> tuple[Float64, float]:
+    """(steps (side's rows, d) of ``rows`` to their anchored minima and 0 elsewhere, Σ rᵀA⁻¹r), r = g/2 − (A x − b)."""
+    threads, scaled = work.task.workers, other * work.h
+    right, step = np.zeros_like(x), np.zeros_like(x)
+    right[rows] = 0.5 * held[rows] - half_gradients(side, scaled, x, rows, threads=threads)
+    theirs = padded(scaled.astype(work.task.after.dtype))
+    squared, _ = block_solve(side, theirs, right, rows, rank=work.h.size, threads=threads, solution=step)
+    return step, squared
+
+
+def _difference(settings: TwoRuns, work: _Work) -> Outcome:
+    task = work.task
+    dtype = task.after.dtype
+    original = task.original
+    runs = [
+        (problem, padded(original.users.astype(dtype)), padded(original.items.astype(dtype)))
+        for problem in (task.after, work.before)
+    ]
+    solver, d = AHNewton(), original.rank
+    h = original.prediction.astype(dtype)
+    P, Q = base = original.users.astype(np.float64), original.items.astype(np.float64)
+    reason: Reason = "passes"
+    while reason == "passes" and len(work.trace) < settings.max_passes:
+        began = time.perf_counter()
+        first = not work.trace
+        for problem, p, q in runs:
+            for side, x, other, rows in (
+                (problem.users, p, q, task.touched_users), (problem.items, q, p, task.touched_items)
+            ):  # fmt: skip
+                theirs = other.copy()
+                theirs[:, :d] *= h
+                solver.solve(side, theirs, x, rows if first else None, rank=d, threads=task.workers)
+        (_, p, q), (_, p0, q0) = runs
+        P, Q = base[0] + p[:, :d] - p0[:, :d].astype(np.float64), base[1] + q[:, :d] - q0[:, :d].astype(np.float64)
+        if work.passed("touched" if first else "all", None, began, P, Q):
+            reason = "watch"
+    factors = work.factors(P, Q)
+    held = Anchors.of(evaluate(work.before, original, threads=task.workers), task.after)
+    residual = anchored_norm(task.after, factors, held, threads=task.workers) / (task.push or 1.0)
+    return work.outcome(factors, residual, settings.tolerance, reason)
