@@ -209,7 +209,8 @@ def measure(name: str, counts: csr_matrix, how: str, request: str, repeats: int)
                         continue
                     known = done.choice.followed
                     exact = "" if known is None else " (same bytes)" if known.identical else " (fast)"
-                    words.setdefault(method, set()).add(f"{done.erased.level} {done.erased.residual:.2f}{exact}")
+                    left = "" if method == "replay" else f" {done.erased.residual:.2f}"
+                    words.setdefault(method, set()).add(f"{done.erased.level}{left}{exact}")
                 scene.fit(scene.rest, 1, timing=True)
             refit = median(scene.refit)
             for method, pair in models.items():
@@ -218,7 +219,10 @@ def measure(name: str, counts: csr_matrix, how: str, request: str, repeats: int)
                     ratios.setdefault(method, []).append(median(cpu[method]) / refit)
     rows = []
     for method, values in found.items():
-        others, asking, score, goal, churn = np.nanmean(np.array(values), axis=0)
+        columns = np.array(values, float).T
+        others, asking, score, goal, churn = (  # who was erased whole asks for no list
+            float(column[~np.isnan(column)].mean()) if not np.isnan(column).all() else np.nan for column in columns
+        )
         time_words = f"{median(ratios[method]):.2f}x" if method in ratios else ""
         rows.append([
             name, how, request, method, f"{others:.3f}", f"{asking:.3f}", f"{score:.3f} ({goal:.3f})", f"{churn:.3f}",

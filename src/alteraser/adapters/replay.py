@@ -25,7 +25,7 @@ Array = npt.NDArray[Any]
 FOLLOWED = 0.97
 """Mean overlap@10 of the replayed model's lists with the file's from which on the training counts as repeated."""
 
-ASKED = 2000
+ASKED = 500
 """Users whose lists are compared, evenly spread."""
 
 

@@ -64,6 +64,9 @@ NEARBY = 10
 THOROUGH = 0.1
 """Tolerance below which passes go on for as long as each does less than the one before."""
 
+MORE = 3
+"""Times the trainer's steps that rows of the deletion take: what is gone from them goes at once, not by and by."""
+
 SHARED = 4
 """Power of the remaining share of a user's weight that their anchor is multiplied by."""
 
@@ -180,6 +183,8 @@ class _Work:
                 reason = "tolerance"
                 break
             last = done
+        if max_passes > 0:
+            self._deleted(targets)
         self._leave_exact()
         residual, objective, noise = self._measured(held, push)
         method: Literal["local", "rows"] = "local"
@@ -207,7 +212,7 @@ class _Work:
         There may be hardly any difference between what they were solved for and what they are to solve.
         """
         began = time.perf_counter()
-        solver = ConjugateGradient(self.solver.steps)
+        solver = ConjugateGradient(MORE * self.solver.steps)
         for place in self.order:
             side, x, other = self._side(self.after, place)
             held, rows = targets[place], self.touched[place]
