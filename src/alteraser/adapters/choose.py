@@ -19,6 +19,7 @@ from alteraser.adapters.contract import Erased, Foreign, Task
 from alteraser.adapters.replay import Followed, followed, remembered, replayed
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.interactions import Interactions
+from alteraser.lists import ListsChanged
 from alteraser.models.ranking import top_lists
 
 Asked = Literal["auto", "replay", "local", "converge"]
@@ -66,18 +67,6 @@ class Planned:
     """Predicted for that; None: nothing tells"""
     refit_seconds: float | None
     """Predicted for the library's own training on what remains"""
-
-
-@dataclass(frozen=True)
-class Lists:
-    """How the top-10 lists of users who asked for nothing differ between two models."""
-
-    users: int
-    """So many were compared."""
-    changed: float
-    """Share of lists in which an item was replaced."""
-    overlap: float
-    """Mean share of items that the two lists have in common."""
 
 
 def known_method(name: str) -> Asked:
@@ -156,12 +145,12 @@ def refit_seconds(task: Task, one: float | None) -> float | None:
 
 def lists_between(
     foreign: Foreign, erased: Erased, remaining: Interactions, removed: Interactions, k: int = 10
-) -> Lists:
+) -> ListsChanged:
     """How much the lists of users without anything in ``removed`` changed, what they have in ``remaining`` left out."""
     others = np.flatnonzero((remaining.user_counts > 0) & (removed.user_counts == 0))
     others = others[:: max(1, others.size // COMPARED)]
     if not others.size:
-        return Lists(0, 0.0, 1.0)
+        return ListsChanged(0, 0.0, 1.0)
     before, after = (
         top_lists(P, Q, others, k=k, seen=remaining, item_biases=biases)[0]
         for P, Q, biases in (
@@ -171,7 +160,7 @@ def lists_between(
     common = ((before[:, :, None] == after[:, None, :]) & (before[:, :, None] >= 0)).any(axis=2).sum(axis=1)
     sizes = np.maximum((before >= 0).sum(axis=1), 1)
     overlap = common / sizes
-    return Lists(int(others.size), float(np.mean(overlap < 1.0)), float(np.mean(overlap)))
+    return ListsChanged(int(others.size), float(np.mean(overlap < 1.0)), float(np.mean(overlap)))
 
 
 def _why_local(asked: Asked, erased: Erased, found: Followed | None) -> str:

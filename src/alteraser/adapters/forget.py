@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from alteraser.adapters import find
-from alteraser.adapters.choose import Choice, Lists, erase, known_method, lists_between, refit_seconds
+from alteraser.adapters.choose import Choice, erase, known_method, lists_between, refit_seconds
 from alteraser.adapters.contract import Adapter, Changed, Erased, Foreign, Rows, Sibling, Task
 from alteraser.adapters.data import Weighted, read_interactions, reweighted
 from alteraser.adapters.idmaps import map_files, resolved
@@ -27,6 +27,7 @@ from alteraser.erasers.driver import OnPass
 from alteraser.errors import AltEraserError
 from alteraser.files import check_output
 from alteraser.interactions import Interactions, Removal, nothing_to_forget
+from alteraser.lists import ListsChanged
 
 Phase = Callable[[str], AbstractContextManager[None]]
 
@@ -59,7 +60,7 @@ class ForeignErasure:
     removal: Removal
     choice: Choice
     """Which way was taken, and why"""
-    lists: Lists | None
+    lists: ListsChanged | None
     """How lists of users who asked for nothing changed; None for kinds whose scores are no inner products."""
     refit_seconds: float | None
     """Predicted for the library's own training on what remains; None where nothing tells"""

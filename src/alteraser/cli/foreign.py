@@ -14,8 +14,8 @@ from alteraser.errors import AltEraserError, InvalidInput, NotFound, NumericFail
 
 if TYPE_CHECKING:
     from alteraser.adapters import Erased, ForeignOptions, SelfCheck, Sibling
-    from alteraser.adapters.choose import Lists
     from alteraser.adapters.forget import ForeignErasure
+    from alteraser.lists import ListsChanged
     from alteraser.readers import ReadingOptions
 
 SIBLINGS = 5
@@ -436,7 +436,7 @@ def _level_words(erased: Erased) -> str:
     return "none: near an optimum for the remaining data by its residual, which is no certificate"
 
 
-def _lists_rows(lists: Lists | None) -> list[tuple[str, str]]:
+def _lists_rows(lists: ListsChanged | None) -> list[tuple[str, str]]:
     if lists is None or not lists.users:
         return []
     return [
