@@ -102,7 +102,7 @@ def test_the_check_is_remembered_for_the_same_bytes_and_data_only(tmp_path: Path
     fewer = given.data.keep(np.arange(len(given.data)) > 0)
     assert not followed(given.foreign, fewer, threads=1).remembered
     for note in (tmp_path / "cache" / "alteraser" / "replays").iterdir():
-        note.write_text("{}")  # a note that cannot be read is no note
+        note.write_text('{"way": "nonsense", "overlap": 1.0, "identical": true}')  # what cannot be so is no note
     assert not followed(given.foreign, given.data, threads=1).remembered
 
 
@@ -127,7 +127,7 @@ def test_without_a_seed_there_is_nothing_to_repeat(tmp_path: Path) -> None:
     done = forget_foreign(given, some(given), tmp_path / "out.npz", threads=1)
     assert done.erased.method == "local"
     assert done.erased.level == ("L" if done.erased.residual <= LOCAL else "D")
-    assert done.choice.why.endswith("the file does not tell how to repeat its training")
+    assert done.choice.why.endswith("no training can be repeated from what the file tells")
     with pytest.raises(InvalidInput, match=r"--method replay: .*changed.npz does not tell how it was trained"):
         forget_foreign(given, some(given), tmp_path / "no.npz", method="replay", threads=1)
 

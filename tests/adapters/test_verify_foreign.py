@@ -83,7 +83,7 @@ def test_the_original_has_forgotten_nothing(tmp_path: Path) -> None:
     files = Files(tmp_path, "local", seed=True)
     found = files.verify(files.old, files.gone)
     assert found.level == "D"
-    assert "users of whom nothing remains still have a vector" in found.sentence
+    assert "users or items of whom nothing remains still have a vector" in found.sentence
 
 
 @pytest.mark.parametrize("what", ["a user kept", "an item's old row", "one user's old row", "nothing but the erased"])

@@ -86,11 +86,10 @@ def dense_residual(case: Case, P: Array, Q: Array) -> float:
     a, b = case.original.users, case.original.items
     held = list(dense_gradient(case.data, a, b)[:2])
     first = dense_gradient(case.rest, a, b)
-    push = norm((first[0] - held[0], first[1] - held[1]), first[2:])
-    held[0] = np.where(case.rest.user_counts[:, None] > 0, held[0], 0.0)
-    held[1] = np.where(case.rest.item_counts[:, None] > 0, held[1], 0.0)
     last = dense_gradient(case.rest, P, Q)
-    return norm((last[0] - held[0], last[1] - held[1]), last[2:]) / push
+    left = case.rest.user_counts[:, None] > 0, case.rest.item_counts[:, None] > 0
+    push = norm(tuple((x - y) * alive for x, y, alive in zip(first, held, left, strict=False)), first[2:])
+    return norm(tuple((x - y) * alive for x, y, alive in zip(last, held, left, strict=False)), last[2:]) / push
 
 
 @pytest.mark.parametrize("seed", range(4))

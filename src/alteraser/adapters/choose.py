@@ -95,10 +95,7 @@ def erase(asked: Asked, task: Task, tolerance: float | None, warn: Callable[[str
     trainer = task.foreign.trainer
     if asked == "replay" or (asked == "auto" and trainer is not None):
         if trainer is None:
-            raise InvalidInput(
-                f"--method replay: {task.foreign.path} does not tell how it was trained (an implicit ALS model does "
-                "where random_state was an integer); use --method local"
-            )
+            raise _no_trainer(task)
         found = followed(task.foreign, task.before, threads=task.threads, on_pass=task.on_pass)
         if found.way is not None:
             same = "the same bytes" if found.identical else f"lists that agree to {found.overlap:.3f}"
@@ -127,6 +124,8 @@ def plan(asked: Asked, task: Task) -> Planned:
     if asked == "converge" or (asked == "auto" and loss.rests(replace(task, tolerance=CONVERGED))):
         why = "asked for" if asked == "converge" else "training had left little of this deletion's push"
         return Planned("converge", why, None, refit)
+    if asked == "replay" and foreign.trainer is None:
+        raise _no_trainer(task)
     if asked != "local" and foreign.trainer is not None:
         known = remembered(foreign, task.before)
         if known is None or known.way is not None:
@@ -163,6 +162,13 @@ def lists_between(
     return ListsChanged(int(others.size), float(np.mean(overlap < 1.0)), float(np.mean(overlap)))
 
 
+def _no_trainer(task: Task) -> InvalidInput:
+    return InvalidInput(
+        f"--method replay: {task.foreign.path} does not tell how it was trained (an implicit ALS model does where "
+        "random_state was an integer); use --method local"
+    )
+
+
 def _why_local(asked: Asked, erased: Erased, found: Followed | None) -> str:
     if erased.method == "rows":
         why = (
@@ -175,7 +181,7 @@ def _why_local(asked: Asked, erased: Erased, found: Followed | None) -> str:
     if asked == "auto" and found is not None:
         why += f"; its training, repeated, gives lists that agree to {found.overlap:.3f} only"
     elif asked == "auto":
-        why += "; the file does not tell how to repeat its training"
+        why += "; no training can be repeated from what the file tells"
     return why
 
 

@@ -49,7 +49,7 @@ def followed(foreign: Foreign, data: Interactions, *, threads: int = 0, on_pass:
     if trainer is None:
         return Followed(None, 0.0, False)
     note = _note(foreign, data, trainer)
-    known = _looked_up(note)
+    known = _looked_up(note, trainer)
     if known is not None:
         return known
     best = Followed(None, 0.0, False)
@@ -67,7 +67,8 @@ def followed(foreign: Foreign, data: Interactions, *, threads: int = 0, on_pass:
 
 def remembered(foreign: Foreign, data: Interactions) -> Followed | None:
     """What an earlier check of the same bytes on the same data found; None where there was none."""
-    return None if foreign.trainer is None else _looked_up(_note(foreign, data, foreign.trainer))
+    trainer = foreign.trainer
+    return None if trainer is None else _looked_up(_note(foreign, data, trainer), trainer)
 
 
 def replayed(task: Task, way: str) -> Erased:
@@ -106,18 +107,21 @@ def _note(foreign: Foreign, data: Interactions, trainer: Trainer) -> Path | None
 
     from alteraser import __version__
 
-    parts = (sha256_file(foreign.path), data.digest, trainer.words, __version__)
+    parts = (sha256_file(foreign.path), data.digest, repr(trainer), __version__)
     return default_cache() / "replays" / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:40]}.json"
 
 
-def _looked_up(note: Path | None) -> Followed | None:
+def _looked_up(note: Path | None, trainer: Trainer) -> Followed | None:
     if note is None:
         return None
     try:
         entry = json.loads(note.read_text())
-        return Followed(entry["way"], float(entry["overlap"]), bool(entry["identical"]), True)
+        way, overlap, identical = entry["way"], entry["overlap"], entry["identical"]
     except (OSError, ValueError, KeyError, TypeError):  # not there, or not as it was written: check again
         return None
+    sound = isinstance(overlap, float) and 0.0 <= overlap <= 1.0 and isinstance(identical, bool)
+    fits = way is None or (way in trainer.ways and isinstance(overlap, float) and overlap >= FOLLOWED)
+    return Followed(way, overlap, identical, True) if sound and fits else None
 
 
 def _write_down(note: Path | None, found: Followed) -> None:

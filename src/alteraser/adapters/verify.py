@@ -70,7 +70,7 @@ def verify_foreign(
     """
     findings = [_absent(new)]
     if not findings[0].passed:
-        return _verdict("D", "users of whom nothing remains still have a vector", findings)
+        return _verdict("D", "users or items of whom nothing remains still have a vector", findings)
     repeated = _repeated(new, threads)
     findings += repeated
     if any(finding.passed for finding in repeated):
@@ -130,15 +130,15 @@ def _verdict(level: Literal["A", "L", "D"], words: str, findings: list[Finding])
 
 
 def _absent(new: Opened) -> Finding:
-    """Rows of users without interactions must hold nothing."""
+    """Rows of users and items without interactions must hold nothing."""
     foreign, data = new.foreign, new.data
-    gone = np.flatnonzero(data.user_counts == 0)
-    full = int(np.any(np.asarray(foreign.users)[gone] != 0, axis=1).sum())
+    full = 0
+    for x, counts in ((foreign.users, data.user_counts), (foreign.items, data.item_counts)):
+        full += int(np.any(np.asarray(x)[counts == 0] != 0, axis=1).sum())
+    meaning = "rows without interactions that are not zero"
     if not isinstance(foreign.loss, ALS):  # other trainers leave a random start in rows that nobody ever used
-        return Finding(
-            "absent", float(full), None, True, "rows without interactions that are not zero, for information"
-        )
-    return Finding("absent", float(full), 0.0, full == 0, "user rows without interactions that are not zero")
+        return Finding("absent", float(full), None, True, f"{meaning}, for information")
+    return Finding("absent", float(full), 0.0, full == 0, meaning)
 
 
 def _repeated(new: Opened, threads: int) -> list[Finding]:
@@ -177,9 +177,10 @@ def _anchored(loss: ALS, before: Opened, new: Opened) -> tuple[float, float]:
     old, now = (_factors(opened.foreign) for opened in (before, new))
     whole, rest = (replace(loss).problem(opened.data, np.float64) for opened in (before, new))
     held, there, here = gradients(whole, *old), gradients(rest, *old), gradients(rest, *now)
+    for found in (held, there, here):  # rows left empty are zero whatever else was done, and would hide all of it
+        for gradient, side in zip(found, (rest.users, rest.items), strict=True):
+            gradient[side.counts == 0] = 0.0
     push = block_norm(rest, (there[0] - held[0], there[1] - held[1]), *old)
-    for anchor, side in zip(held, (rest.users, rest.items), strict=True):
-        anchor[side.counts == 0] = 0.0
     left = block_norm(rest, (here[0] - held[0], here[1] - held[1]), *now)
     if push == 0:
         return (0.0 if left == 0 else float("inf")), 0.0

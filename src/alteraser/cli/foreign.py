@@ -207,7 +207,7 @@ def forget(
             on_pass=progress.on_pass, phase=progress.phase, warn=lambda words: screen.warn(words),
         )  # fmt: skip
     _report(screen, erasure, remaining, verbose=verbose)
-    if erasure.erased.converged:
+    if erasure.erased.level != "D":
         return 0
     screen.warn(_not_reached(erasure))
     return NumericFailure.exit_code
@@ -219,8 +219,12 @@ def _not_reached(erasure: ForeignErasure) -> str:
     if erased.method == "rows":
         return (
             f"class D: {erasure.choice.why}. What is erased is absent, its effect on others is not (anchored residual "
-            f"{erased.residual:.2g}). Retrain without the data, or keep an integer random_state with the model next "
-            "time, so that its training can be repeated"
+            f"{erased.residual:.2g}). Retrain without the data"
+            + (
+                ", or keep an integer random_state with the model next time, so that its training can be repeated"
+                if erasure.foreign.kind == "als" and erasure.foreign.trainer is None
+                else ""
+            )
         )
     if erased.method == "local" and erased.damped:
         return (

@@ -334,11 +334,15 @@ class _Work:
     def _push(self, held: _Point, reweighted: bool) -> tuple[float, float]:
         """(‖∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)‖_{B⁻¹}, L_{D_r}(Θ_a)) before anything moves.
 
-        The rows of other people and other items do not see the deletion, and so neither does their part of L.
+        The rows of other people and other items do not see the deletion, and so neither does their part of L. Rows of
+        which nothing remains are left out: they are zero whatever else was done, and would hide all of it.
         """
         if reweighted:
             here = self._gradient(self.after)
-            norm = self._norm(here.users - held.users, here.items - held.items, 0.0)
+            changes = here.users - held.users, here.items - held.items
+            for gradient, side in zip(changes, (self.after.users, self.after.items), strict=True):
+                gradient[side.counts == 0] = 0.0
+            norm = self._norm(*changes, 0.0)
             self.pushed = (here.users - held.users)[self.touched[0]].astype(np.float64)
             return norm, here.fit + ridge_of(self.after, self.P, self.Q)
         total, change = 0.0, 0.0
@@ -351,9 +355,10 @@ class _Work:
             now, loss = half_gradients(some, other, where, gram, self.threads)
             then, known = half_gradients(old.take(rows), other, where, gram, self.threads)
             right = 2.0 * (now - then)[:, : self.rank]
+            right[some.counts == 0] = 0.0
             total += block_solve(some, other, right, some.all_rows, rank=self.rank, threads=self.threads)[0]
             if place == 0:
-                change, self.pushed = loss - known, 0.5 * right
+                change, self.pushed = loss - known, (now - then)[:, : self.rank]
         return float(np.sqrt(total)), held.fit + change + ridge_of(self.after, self.P, self.Q)
 
     def _measured(self, held: _Point, push: float) -> tuple[float, float, float]:
