@@ -86,7 +86,10 @@ def test_the_original_has_forgotten_nothing(tmp_path: Path) -> None:
     assert "users or items of whom nothing remains still have a vector" in found.sentence
 
 
-@pytest.mark.parametrize("what", ["a user kept", "an item's old row", "one user's old row", "nothing but the erased"])
+@pytest.mark.parametrize(
+    "what",
+    ["a user kept", "an item's old row", "one user's old row", "nothing but the erased", "an asking user's old row"],
+)
 def test_what_looks_right_and_is_not(what: str, tmp_path: Path) -> None:
     files = Files(tmp_path, "local")
     old, new = (implicit.ADAPTER.read(path, OPTIONS) for path in (files.old, files.new))
@@ -98,6 +101,9 @@ def test_what_looks_right_and_is_not(what: str, tmp_path: Path) -> None:
         items[touched[0]] = 3 * old.items[touched[0]]
     elif what == "one user's old row":
         users[10] = -old.users[10]
+    elif what == "an asking user's old row":
+        asking = np.setdiff1d(files.gone["user_id"].to_numpy(), [3])
+        users[asking[0]] = old.users[asking[0]]
     else:
         users[:], items[:] = old.users, old.items
         users[3] = 0

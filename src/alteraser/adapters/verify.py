@@ -25,6 +25,7 @@ from alteraser.adapters.data import reading_of
 from alteraser.adapters.forget import Opened
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.replay import agreement
+from alteraser.erasers.filtered import ASKERS, left_of_askers
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.models import Problem, Side
 from alteraser.solvers.anchors import storing_noise
@@ -86,13 +87,15 @@ def verify_foreign(
                         "cannot be told from D", findings)  # fmt: skip
     _fit(new, before)
     before.foreign.loss.check(before.foreign, before.data, threads=threads).require(before.foreign.path)
-    residual, noise = _anchored(loss, before, new)
+    residual, noise, askers = _anchored(loss, before, new)
     meaning = "‖∇L_{D_r}(Θ_u) − ∇L_{D_a}(Θ_a)‖ over the deletion's push: 1 if nothing was done"
     floor = residual <= noise
     if floor and residual > tolerance:
         meaning += "; no more than storing the factors leaves"
     findings.append(Finding("anchored residual", residual, tolerance, residual <= tolerance or floor, meaning))
-    if findings[-1].passed:
+    meaning = "the most that is left of the push in the row of a user who asked: 1 and more where nothing was done"
+    findings.append(Finding("asking users", askers, ASKERS, askers <= ASKERS or floor, meaning))
+    if findings[-1].passed and findings[-2].passed:
         return _verdict(
             "L", f"the deletion's effect on a model that is not at rest, to within {residual:.2g} of that effect; its "
             "distance from an optimum is as before", findings,
@@ -172,8 +175,8 @@ def _fit(new: Opened, before: Opened) -> None:
 # ---------------------------------------------------------------- the residual, by arithmetic of its own
 
 
-def _anchored(loss: ALS, before: Opened, new: Opened) -> tuple[float, float]:
-    """(the anchored residual, what storing the factors may leave of it)."""
+def _anchored(loss: ALS, before: Opened, new: Opened) -> tuple[float, float, float]:
+    """(the anchored residual, what storing the factors may leave of it, what is left in the rows of who asked)."""
     old, now = (_factors(opened.foreign) for opened in (before, new))
     whole, rest = (replace(loss).problem(opened.data, np.float64) for opened in (before, new))
     held, there, here = gradients(whole, *old), gradients(rest, *old), gradients(rest, *now)
@@ -183,9 +186,13 @@ def _anchored(loss: ALS, before: Opened, new: Opened) -> tuple[float, float]:
     push = block_norm(rest, (there[0] - held[0], there[1] - held[1]), *old)
     left = block_norm(rest, (here[0] - held[0], here[1] - held[1]), *now)
     if push == 0:
-        return (0.0 if left == 0 else float("inf")), 0.0
+        return (0.0 if left == 0 else float("inf")), 0.0, 0.0
     size = np.sqrt(max(sum(_quadratic(rest, *now)), 0.0))
-    return left / push, storing_noise(float(size), new.foreign.users.dtype) / push
+    asking = np.flatnonzero((before.data.user_counts > new.data.user_counts) & (new.data.user_counts > 0))
+    pushes = row_norms(rest, there[0] - held[0], asking, old[1])
+    lefts = row_norms(rest, here[0] - held[0], asking, now[1])
+    askers = float(left_of_askers(lefts, pushes).max(initial=0.0))
+    return left / push, storing_noise(float(size), new.foreign.users.dtype) / push, askers
 
 
 def gradients(problem: Problem, P: Float64, Q: Float64) -> Pair:
@@ -202,6 +209,13 @@ def block_norm(problem: Problem, g: Pair, P: Float64, Q: Float64) -> float:
             A = _system(side, other, gram, int(row))
             total += float(x[row] @ np.linalg.solve(A, x[row]))
     return float(np.sqrt(max(total, 0.0)))
+
+
+def row_norms(problem: Problem, g: Float64, rows: Array, Q: Float64) -> Float64:
+    """‖g‖_{A⁻¹} of some users' rows, (len(rows),)."""
+    gram = _gram(problem.users, Q)
+    found = [g[row] @ np.linalg.solve(_system(problem.users, Q, gram, int(row)), g[row]) for row in rows]
+    return np.sqrt(np.maximum(np.array(found, dtype=np.float64), 0.0))
 
 
 def _factors(foreign: Foreign) -> Pair:

@@ -232,6 +232,11 @@ def _not_reached(erasure: ForeignErasure) -> str:
             "have gone; nothing that can be recomputed from the files tells how much of it. Retrain without the data "
             "where that has to be shown"
         )
+    if erased.reason == "askers":
+        return (
+            "class D: the row of a user who asked still holds most of what was to go, although little of the "
+            "deletion's push is left in all. Retrain without the data, or forget fewer users at once"
+        )
     if erased.method == "local":
         return (
             f"class D: {erased.residual:.2g} of the deletion's push is left, more than was asked for. Allow for that "
