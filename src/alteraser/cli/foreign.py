@@ -195,6 +195,9 @@ def forget(
         removal = matched(opened, table, whole_users=wanted.whole_users, whole_items=wanted.whole_items)
     if dry_run:
         with screen.phase("solve", "planning"):
+            found = opened.foreign.loss.check(opened.foreign, opened.data, threads=threads)
+            if not unchecked:
+                found.require(model)
             planned = plan(asked, task_of(opened, removal, threads=threads))
         return report_dry_run(screen, removal, opened.data, planned, verbose=verbose)
     assert out is not None

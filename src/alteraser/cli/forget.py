@@ -187,6 +187,8 @@ def _exit(erasure: Erasure, tolerance: float | None, screen: common.Screen) -> i
         what = "of the deletion's effect" if outcome.effect is not None else "of the deletion's push"
         wanted = erasure.tolerance if tolerance is None else tolerance
         line = f"not reached: {outcome.residual:.1e} {what} is left, asked for {wanted:.1e}; the model was written"
+        if outcome.effect is not None:
+            line += ". Where the model was trained here, --method replay trains it again without the data"
         if outcome.converged and outcome.effect is None:
             line = "not reached: class C could not be measured; the model was written"
         screen.warn(line)
