@@ -84,12 +84,13 @@ def erase(asked: Asked, task: Task, tolerance: float | None, warn: Callable[[str
     """
     loss = task.foreign.loss
     toward = replace(task, tolerance=CONVERGED if tolerance is None else tolerance)
+    resting = replace(task, tolerance=CONVERGED)
     if asked == "converge":
-        if not loss.rests(toward):
+        if not loss.rests(resting):
             warn(_other_training(toward))
         return loss.forget(toward), Choice(asked, "asked for")
-    if asked == "auto" and loss.rests(toward):
-        why = f"training had left less than {toward.tolerance:g} of this deletion's push: the model is at rest"
+    if asked == "auto" and loss.rests(resting):
+        why = f"training had left less than {CONVERGED:g} of this deletion's push: the model is at rest"
         return loss.forget(toward), Choice(asked, why)
     found: Followed | None = None
     trainer = task.foreign.trainer
