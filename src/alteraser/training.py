@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from alteraser.certificate.limits import DEFAULT
 from alteraser.defaults import defaults
@@ -16,6 +16,7 @@ from alteraser.interactions import Interactions
 from alteraser.model import Model, TrainedOn
 from alteraser.models import Factors, Objective, Problem
 from alteraser.models.objective import Scaling, Weighting
+from alteraser.settings import Configured
 from alteraser.solvers import SOLVERS
 from alteraser.solvers.rows import default_threads
 from alteraser.solvers.stationarity import evaluate
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from alteraser.readers import ReadingOptions
 
 
-class ENMF(BaseModel):
+class ENMF(Configured):
     """Weighted matrix factorization over all cells (ENMF; Chen et al., TOIS 2020), trained by AH-Newton passes
     and joint steps.
 
@@ -36,8 +37,6 @@ class ENMF(BaseModel):
     >>> model.recommend([0], k=2).to_list()[0]["items"][0]["item_id"]
     0
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     factors: int = Field(default=64, ge=1, le=4096)
     """d, the length of every embedding."""

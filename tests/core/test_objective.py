@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from conftest import OBJECTIVES, random_factors, toy_interactions
-from pydantic import ValidationError
 
 from alteraser.models import Factors, Objective, Problem
+from alteraser.settings import WrongSetting
 from alteraser.solvers import twins
 from alteraser.solvers.prediction import prediction_step
 from alteraser.solvers.stationarity import evaluate, gradient_norm, push, stationarity
@@ -130,5 +130,5 @@ def test_prediction_step_is_the_minimum_over_h(problem: Problem) -> None:
     ],
 )
 def test_wrong_settings_name_their_key(change: dict[str, object], key: str) -> None:
-    with pytest.raises(ValidationError, match=key):
+    with pytest.raises(WrongSetting, match=key):
         Objective(**({"missing_weight": 0.1, "regularization": 1.0} | change))

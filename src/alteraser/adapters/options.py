@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from alteraser.readers import ReadingOptions
+from alteraser.settings import Configured
 
 
-class ForeignOptions(BaseModel):
+class ForeignOptions(Configured):
     """Id maps, how the data are read, and the hyper-parameters that the container lacks.
 
     An option that says something else than the container is an InvalidInput of the adapter: see
@@ -19,7 +20,7 @@ class ForeignOptions(BaseModel):
     '1 + 40 * plays'
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     users_map: Path | None = None
     """Which user each row is: a table with ``row`` and an id column or ids alone in row order, JSON, or what else the

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from alteraser.settings import Configured
 
 STORED = float(np.finfo(np.float32).eps)
 """Share of ‖Θ‖ that storing a model in float32 may move it by; smaller distances cannot be told from that."""
 
 
-class Limits(BaseModel):
+class Limits(Configured):
     """How near to a stationary point of the remaining data a model must be; all are shares."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     residual: float = Field(default=1e-3, gt=0, lt=1)
     """‖∇L_r(Θ_u)‖ / ‖∇L_r(Θ_a)‖: how much of the deletion's push may stay."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from alteraser.cli import common
+from alteraser.cli import common, completion
 from alteraser.errors import Interrupted, InvalidInput
 
 app = typer.Typer(help="Experiments that compare ways to forget.", no_args_is_help=True)
@@ -25,6 +25,7 @@ def paper(
         str,
         typer.Option(
             "--methods",
+            autocompletion=completion.PAPER_METHODS,
             help="Names or groups, separated by commas: main, local, joint, first-order, ablation, influence, solvers, "
             "all.",
         ),
@@ -33,18 +34,32 @@ def paper(
         str,
         typer.Option(
             "--scenario",
+            autocompletion=completion.SCENARIOS,
             help="noise (injected clicks), true (real ones), one (a single one), users-P% "
             "(half of what P % of the users did); several with commas.",
         ),
     ] = "noise",
     stopping: Annotated[
-        str, typer.Option("--stopping", help="What early stopping looks at: validation, test, or both with a comma.")
+        str,
+        typer.Option(
+            "--stopping",
+            autocompletion=completion.STOPPINGS,
+            help="What early stopping looks at: validation, test, or both with a comma.",
+        ),
     ] = "validation",
     model: Annotated[
-        str, typer.Option("--model", help="enmf or gmf (logistic loss, neural MF's one-layer form).")
+        str,
+        typer.Option(
+            "--model",
+            autocompletion=completion.PAPER_KIND,
+            help="enmf or gmf (logistic loss, neural MF's one-layer form).",
+        ),
     ] = "enmf",
     missing_weighting: Annotated[
-        str, typer.Option("--missing-weighting", help="uniform, popularity or activity.")
+        str,
+        typer.Option(
+            "--missing-weighting", autocompletion=completion.WEIGHTING, help="uniform, popularity or activity."
+        ),
     ] = "uniform",
     datasets: Annotated[
         str | None, typer.Option("--datasets", help="Only these of the folder, with commas.", show_default="all")
@@ -120,7 +135,12 @@ def neural(
     data: DataFolder,
     runs: Annotated[int, typer.Option("--runs", min=1, help="Splits, each with its own seed.")] = 1,
     models: Annotated[
-        str, typer.Option("--models", help="gmf, mlp, neumf, bpr, lightgcn, separated by commas, or all.")
+        str,
+        typer.Option(
+            "--models",
+            autocompletion=completion.NEURAL_KINDS,
+            help="gmf, mlp, neumf, bpr, lightgcn, separated by commas, or all.",
+        ),
     ] = "all",
     methods: Annotated[str, typer.Option("--methods", help="Names separated by commas, or all.")] = "all",
     datasets: Annotated[

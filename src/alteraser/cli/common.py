@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from alteraser.cli import completion
 from alteraser.errors import InvalidInput, ResourceLimit
 
 if TYPE_CHECKING:
@@ -47,30 +48,32 @@ Target = Annotated[str | None, typer.Option("--target", help="Column with the ta
 Confirm = Annotated[
     bool, typer.Option("--confirm", help="At the tolerance, look for a saddle and go on from it (costly).")
 ]
-Duplicates = Annotated[str, typer.Option("--duplicates", help="refuse, first, last or sum.")]
+Duplicates = Annotated[
+    str, typer.Option("--duplicates", autocompletion=completion.DUPLICATES, help="refuse, first, last or sum.")
+]
 
 
 def reading_options(**given: Any) -> ReadingOptions:
     """ReadingOptions from command-line values; InvalidInput names the option."""
-    from pydantic import ValidationError
-
     from alteraser.readers import ReadingOptions
 
-    try:
+    with options_named():
         return ReadingOptions(**given)
-    except ValidationError as cause:
-        first = cause.errors()[0]
-        message = first["msg"].removeprefix("Value error, ")
-        where = "-".join(str(part) for part in first["loc"]).replace("_", "-")
-        raise InvalidInput(f"--{where}: {message}" if where else message) from cause
 
 
-def settings_error(cause: Any) -> InvalidInput:
-    """InvalidInput for a pydantic ValidationError, naming the options."""
-    options = [".".join(str(part) for part in entry["loc"]).replace("_", "-") for entry in cause.errors()]
-    reasons = [entry["msg"].removeprefix("Value error, ") for entry in cause.errors()]
-    named = zip(options, reasons, strict=True)
-    return InvalidInput("; ".join(f"--{option}: {reason}" if option else reason for option, reason in named))
+@contextmanager
+def options_named(renamed: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Errors about settings name the options that set them: ``--`` and the setting, or ``renamed`` of its name."""
+    from alteraser.settings import WrongSetting
+
+    try:
+        yield
+    except WrongSetting as cause:
+        names = [(renamed or {}).get(where[0], where[0]) if where else "" for where, _ in cause.faults]
+        raise InvalidInput("; ".join(
+            f"--{name.replace('_', '-')}: {reason}" if name else reason
+            for name, (_, reason) in zip(names, cause.faults, strict=True)
+        )) from cause  # fmt: skip
 
 
 def check_tolerance(tolerance: float | None) -> None:

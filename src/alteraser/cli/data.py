@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from alteraser.cli import common
+from alteraser.cli import common, completion
 from alteraser.errors import InvalidInput
 
 app = typer.Typer(help="Split, describe, download and generate interactions.", no_args_is_help=True)
@@ -113,7 +113,12 @@ def stats(
 
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="Name of a public data set, such as ml-1m.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", autocompletion=completion.PUBLIC_SET, help="Name of a public data set, such as ml-1m."
+        ),
+    ],
     out: Annotated[Path | None, typer.Option("--out", help="New folder; NAME by default.", show_default=False)] = None,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import common
+from alteraser.cli import common, completion
 from alteraser.errors import AltEraserError, InvalidInput, NotFound, NumericFailure
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ PANEL = "Models of other libraries"
 
 Format = Annotated[
     str | None,
-    typer.Option("--format", help="Whose file MODEL is, where its content does not say.", rich_help_panel=PANEL,
+    typer.Option("--format", autocompletion=completion.FORMAT,
+                 help="Whose file MODEL is, where its content does not say.", rich_help_panel=PANEL,
                  show_default=False),
 ]  # fmt: skip
 UsersMap = Annotated[
@@ -65,7 +66,8 @@ ThresholdColumn = Annotated[
 ]  # fmt: skip
 Duplicates = Annotated[
     str | None,
-    typer.Option("--duplicates", help="refuse, first, last or sum (of r).", rich_help_panel=PANEL,
+    typer.Option("--duplicates", autocompletion=completion.DUPLICATES,
+                 help="refuse, first, last or sum (of r).", rich_help_panel=PANEL,
                  show_default="refuse"),
 ]  # fmt: skip
 Alpha = Annotated[
@@ -83,7 +85,8 @@ MissingWeight = Annotated[
 ]  # fmt: skip
 LossName = Annotated[
     str | None,
-    typer.Option("--loss", help="What was minimized, where MODEL holds only factors.", rich_help_panel=PANEL,
+    typer.Option("--loss", autocompletion=completion.LOSS,
+                 help="What was minimized, where MODEL holds only factors.", rich_help_panel=PANEL,
                  show_default=False),
 ]  # fmt: skip
 Feedback = Annotated[
@@ -138,16 +141,12 @@ def refuse(given: dict[str, Any], why: str) -> None:
 
 def options_from(given: dict[str, Any]) -> ForeignOptions:
     """ForeignOptions from command-line values; InvalidInput names the option."""
-    from pydantic import ValidationError
-
     from alteraser.adapters import ForeignOptions
 
     reading = common.reading_options(**{name: given[name] for name in READING if given.get(name) is not None})
     rest = {name: value for name, value in given.items() if name not in READING and value is not None}
-    try:
+    with common.options_named():
         return ForeignOptions(reading=reading, **rest)
-    except ValidationError as cause:
-        raise common.settings_error(cause) from cause
 
 
 def forget(

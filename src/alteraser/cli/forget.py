@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import common, foreign
+from alteraser.cli import common, completion, foreign
 from alteraser.errors import InvalidInput, NumericFailure
 
 if TYPE_CHECKING:
@@ -32,11 +32,13 @@ def forget(
                                                "them alone, whole users or whole items.")],
     data: Annotated[Path, typer.Option("--data", help="The data as trained on, or already without FORGET.")],
     out: Annotated[Path | None, typer.Option("--out", help="The new model directory.", show_default=False)] = None,
-    method: Annotated[str, typer.Option("--method", help="auto: converge for a model at rest, else replay or local. "
+    method: Annotated[str, typer.Option("--method", autocompletion=completion.METHOD,
+                                        help="auto: converge for a model at rest, else replay or local. "
                                               "Also retrain, warm-start, retrain-adamw, influence, global-newton; "
                                               "alteraser is converge.")] = "auto",
     solver: Annotated[
-        str | None, typer.Option("--solver", help="joint (Newton on both sides), ah-newton (exact rows), cg, "
+        str | None, typer.Option("--solver", autocompletion=completion.SOLVER,
+                                 help="joint (Newton on both sides), ah-newton (exact rows), cg, "
                                  "…; for warm-start and retrain-adamw: adamw, adam or sgd.", show_default="joint"),
     ] = None,
     tolerance: Annotated[

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alteraser.cli import common
+from alteraser.cli import common, completion
 from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ AT_REST = 1e-6  # distance from the optimum over the model's size that --to-rest
 def train(
     data: common.DataArgument,
     out: Annotated[Path, typer.Option("--out", help="The new model directory; never overwritten.")],
-    model: Annotated[str, typer.Option("--model", help="Kind of model: enmf.")] = "enmf",
+    model: Annotated[
+        str, typer.Option("--model", autocompletion=completion.KIND, help="Kind of model: enmf.")
+    ] = "enmf",
     factors: Annotated[int, typer.Option("--factors", help="Length d of the embeddings.")] = 64,
     missing_weight: Annotated[
         float | None,
@@ -32,11 +34,14 @@ def train(
         float | None, typer.Option("--regularization", help="λ.", show_default="from the data")
     ] = None,
     missing_weighting: Annotated[
-        str, typer.Option("--missing-weighting", help="uniform, popularity or activity.")
+        str,
+        typer.Option(
+            "--missing-weighting", autocompletion=completion.WEIGHTING, help="uniform, popularity or activity."
+        ),
     ] = "uniform",
     weight_exponent: Annotated[float, typer.Option("--weight-exponent", help="α of the missing weights.")] = 0.5,
     regularization_scaling: Annotated[
-        str, typer.Option("--regularization-scaling", help="none or frequency.")
+        str, typer.Option("--regularization-scaling", autocompletion=completion.SCALING, help="none or frequency.")
     ] = "none",
     scaling_offset: Annotated[float, typer.Option("--scaling-offset", help="κ of the scaling.")] = 0.0,
     scaling_exponent: Annotated[float, typer.Option("--scaling-exponent", help="ν of the scaling.")] = 1.0,
@@ -47,10 +52,14 @@ def train(
     solver: Annotated[
         str,
         typer.Option(
-            "--solver", help="joint (Newton on both sides at once), ah-newton (exact rows), cg (matrix-free), …"
+            "--solver",
+            autocompletion=completion.SOLVER,
+            help="joint (Newton on both sides at once), ah-newton (exact rows), cg (matrix-free), …",
         ),
     ] = "joint",
-    dtype: Annotated[str, typer.Option("--dtype", help="float32 or float64.")] = "float32",
+    dtype: Annotated[
+        str, typer.Option("--dtype", autocompletion=completion.DTYPE, help="float32 or float64.")
+    ] = "float32",
     seed: Annotated[int, typer.Option("--seed", help="Seed of the random start.")] = 0,
     tolerance: Annotated[
         float | None,
@@ -84,8 +93,6 @@ def train(
 
     Example: alteraser train ratings.csv --threshold 4 --out model
     """
-    from pydantic import ValidationError
-
     from alteraser.files import check_output
     from alteraser.interactions import Interactions
     from alteraser.training import ENMF
@@ -96,7 +103,7 @@ def train(
         user_column=user_column, item_column=item_column, threshold=threshold, threshold_column=threshold_column,
         confidence=confidence, target=target, duplicates=duplicates,
     )  # fmt: skip
-    try:
+    with common.options_named():
         recipe = ENMF.model_validate(dict(
             factors=factors, missing_weight=missing_weight, regularization=regularization,
             missing_weighting=missing_weighting, weight_exponent=weight_exponent,
@@ -105,8 +112,6 @@ def train(
             tolerance=1e-5 if tolerance is None else tolerance, max_passes=max_passes, memory=memory, to_rest=to_rest,
             confirm=confirm, threads=threads,
         ))  # fmt: skip
-    except ValidationError as cause:
-        raise common.settings_error(cause) from cause
     check_output(out)
     screen = common.Screen(json, quiet)
     with screen.phase("read", f"reading {data}"):

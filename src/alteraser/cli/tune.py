@@ -55,21 +55,17 @@ def tune(
 
     Example: alteraser tune ratings.csv --out tuning
     """
-    from pydantic import ValidationError
-
     from alteraser.interactions import Interactions
     from alteraser.tuning import Grid
     from alteraser.tuning import tune as search
 
-    try:
+    with common.options_named({"missing_weights": "missing_weight", "regularizations": "regularization"}):
         grid = Grid(
             factors=tuple(int(x) for x in _numbers("--factors", factors, whole=True)),
             missing_weights=None if missing_weight is None else _numbers("--missing-weight", missing_weight),
             regularizations=None if regularization is None else _numbers("--regularization", regularization),
             refine=refine,
         )
-    except ValidationError as cause:
-        raise common.settings_error(cause) from cause
     if not 0.0 < tolerance < 1.0:
         raise InvalidInput(f"--tolerance {tolerance}: expected a number between 0 and 1, for example 1e-3")
     reading = common.reading_options(

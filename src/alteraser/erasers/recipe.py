@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from alteraser.certificate.limits import Limits
 from alteraser.erasers.driver import OnPass, Outcome, Settings, Watch, run_passes
 from alteraser.models import Factors, Problem
+from alteraser.settings import Configured
 from alteraser.solvers import JointNewton, RowSolver, row_solver
 
 
-class Recipe(BaseModel):
+class Recipe(Configured):
     """Everything besides the data and the objective that decides the bytes of a model trained from a seed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     seed: int = Field(ge=0)
     solver: str

@@ -6,14 +6,16 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from alteraser.settings import Configured
 
 Weighting = Literal["uniform", "popularity", "activity"]
 Scaling = Literal["none", "frequency"]
 Counts = npt.NDArray[np.int64]
 
 
-class Objective(BaseModel):
+class Objective(Configured):
     """Weighted squared error over *all* cells, observed or missing (ENMF; Chen et al., TOIS 2020).
 
         L = Σ_{(u,v)∈D} c_uv (y_uv − ŷ_uv)² + Σ_{(u,v)∉D} w⁻_uv ŷ_uv² + λ (Σ_u ρ_u ‖p_u‖² + Σ_v ρ_v ‖q_v‖²)
@@ -22,8 +24,6 @@ class Objective(BaseModel):
     O((m+n)d² + |D|d) through weighted Gram matrices. Every statistic (a, b, ρ) is counted on the data that
     L is taken on: after forgetting, on the remaining data.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     missing_weight: float = Field(ge=0.0, allow_inf_nan=False)
     """w₀: how much a missing cell counts. 0 makes missing cells leave the sum (explicit feedback)."""

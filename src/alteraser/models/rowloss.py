@@ -16,13 +16,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from alteraser.settings import Configured
 
 Rate = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
-_CONFIG = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+_CONFIG = ConfigDict(use_attribute_docstrings=True)
 
 
-class Ridge(BaseModel):
+class Ridge(Configured):
     """½ Σ_rows ρ (λ ‖x‖² + λ_b b²), with λ of embeddings and biases on either side.
 
     >>> Ridge.of(0.02, scaling="samples").user_biases
@@ -50,7 +52,7 @@ class Ridge(BaseModel):
         return min(self.users, self.items, self.user_biases, self.item_biases) > 0
 
 
-class Squares(BaseModel):
+class Squares(Configured):
     """½ Σ_D (r − μ − s)² over the observed cells: Surprise's SVD, Cornac's MF.
 
     Their steps are ``x += lr (e z − λ x)`` per rating, hence ``scaling="samples"`` and no factor 2 before λ.
@@ -65,7 +67,7 @@ class Squares(BaseModel):
     """μ is the mean of r over the data that the loss is taken on; else 0."""
 
 
-class Logistic(BaseModel):
+class Logistic(Configured):
     """Σ_D c (log(1 + eˢ) − y s) + Σ_rows N Σ_j q_j log(1 + e^{s_j}): logistic MF and LightFM's logistic.
 
     y = 1 where r > 0. q is the distribution that negatives are drawn from: in proportion to a row's number of
@@ -93,7 +95,7 @@ class Logistic(BaseModel):
     """Negatives a row draws, each weighing N / draws, where the expectation is too much work."""
 
 
-class Pairwise(BaseModel):
+class Pairwise(Configured):
     """Σ_{(u,i)∈D} E_j log(1 + e^{−(s_ui − s_uj)}): BPR.
 
     With ``popular`` j is drawn in proportion to its number of interactions (implicit, LightFM), else uniformly

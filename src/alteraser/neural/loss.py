@@ -25,7 +25,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional
@@ -36,6 +36,7 @@ from alteraser.neural.draws import Negatives, hashed
 from alteraser.neural.modules import Recommender
 from alteraser.neural.propagation import Propagation
 from alteraser.neural.rowbatch import FunctionalBatch
+from alteraser.settings import Configured
 
 Array = npt.NDArray[Any]
 SideName = Literal["user", "item"]
@@ -44,10 +45,8 @@ CELLS_AT_A_TIME = 1 << 18
 """Cells of a chunk: small enough for the processor's caches, large enough for torch."""
 
 
-class Loss(BaseModel):
+class Loss(Configured):
     """What a neural recommender is trained on, and forgets by."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     negatives: int = Field(default=4, ge=1)
     """Negatives per interaction while training, drawn anew in every epoch; for pairwise losses their mean counts."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
@@ -22,15 +22,14 @@ from alteraser.neural.draws import Negatives
 from alteraser.neural.loss import Loss
 from alteraser.neural.modules import Recommender
 from alteraser.neural.propagation import Propagation
+from alteraser.settings import Configured
 
 Score = Callable[[Recommender], float]
 """What early stopping looks at; higher is better."""
 
 
-class Training(BaseModel):
+class Training(Configured):
     """How a module is trained."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     learning_rate: float = Field(default=5e-3, gt=0, allow_inf_nan=False)
     batch: int = Field(default=4096, ge=1)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from alteraser.readers._rules import STATISTICS, Function, Rule, rule
+from alteraser.settings import Configured
 
 Name = Annotated[str, Field(min_length=1)]
 
 
-class ReadingOptions(BaseModel):
+class ReadingOptions(Configured):
     """Which columns are read, and how. A ``rating`` column is ignored unless a field here asks for it.
 
     >>> options = ReadingOptions(threshold=4, confidence="1 + 40 * rating")
@@ -21,7 +22,7 @@ class ReadingOptions(BaseModel):
     True
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(allow_inf_nan=False, use_attribute_docstrings=True)
 
     user_column: Name = "user_id"
     """The column that says who; integers or strings."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from alteraser.defaults import defaults
 from alteraser.interactions import Interactions
+from alteraser.settings import Configured
 
 COARSE = (4.0, 2.0, 1.0, 0.5, 0.25)
 """Multiples of the data's default λ, largest first."""
@@ -35,10 +36,8 @@ Path = tuple[Point, ...]
 """Points of one d and w₀ with falling λ: each starts from the solution before."""
 
 
-class Grid(BaseModel):
+class Grid(Configured):
     """Which values are tried. None: around the defaults of the data."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     factors: tuple[int, ...] = Field(default=(32, 64), min_length=1)
     missing_weights: tuple[float, ...] | None = None

@@ -7,20 +7,19 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from alteraser.defaults import defaults
 from alteraser.errors import InvalidInput, NotFound
 from alteraser.interactions import Interactions
 from alteraser.models import Objective
+from alteraser.settings import Configured
 
 Kind = Literal["enmf", "gmf"]
 
 
-class HyperParameters(BaseModel):
+class HyperParameters(Configured):
     """What a run of the experiments needs to know about a data set."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     factors: int = Field(default=64, ge=1)
     missing_weight: float = Field(ge=0.0)
@@ -49,10 +48,8 @@ class HyperParameters(BaseModel):
         )
 
 
-class HyperParameterFile(BaseModel):
+class HyperParameterFile(Configured):
     """The file: one entry per data set and kind of model."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     enmf: dict[str, HyperParameters] = Field(default_factory=dict)
     gmf: dict[str, HyperParameters] = Field(default_factory=dict)
@@ -92,5 +89,5 @@ def load_hyperparameters(path: Path | None = None) -> HyperParameterFile:
         return HyperParameterFile.model_validate(document)
     except OSError as cause:
         raise NotFound(f"{path}: {cause.strerror or cause}") from cause
-    except (ValueError, ValidationError) as cause:
+    except ValueError as cause:
         raise InvalidInput(f"{path} is not a file of hyper-parameters: {cause}") from cause
