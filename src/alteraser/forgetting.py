@@ -181,6 +181,7 @@ def forget(
         trained_on=TrainedOn.of(remaining),
         training=_training(way, outcome, model, len(removal.removed)),
         parent=model.digest,
+        ancestors=model.lineage,
         digest=None,
     )
     known_users = unlearned.factors.users.shape[0] == model.factors.users.shape[0]

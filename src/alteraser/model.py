@@ -93,10 +93,23 @@ class Model:
     digest: str | None = None
     """Digest of the files, once saved or loaded."""
     kind: str = "enmf"
+    ancestors: tuple[str, ...] = ()
+    """Digests of all the models that this one comes from, the nearest first: ``parent``, its parent, and so on."""
 
     def __repr__(self) -> str:
         m, n = self.factors.users.shape[0], self.factors.items.shape[0]
         return f"Model(kind={self.kind!r}, users={m:,}, items={n:,}, factors={self.factors.rank})"
+
+    @property
+    def lineage(self) -> tuple[str, ...]:
+        """The ``ancestors`` of a model made from this one: its own digest, where it has one, and those it comes from.
+
+        >>> from alteraser import ENMF, Interactions
+        >>> model = ENMF(factors=1, regularization=0.1, missing_weight=0.1).fit(Interactions.from_pairs([(0, 0)]))
+        >>> model.lineage                                                # never saved: there is nothing to name
+        ()
+        """
+        return self.ancestors if self.digest is None else (self.digest, *self.ancestors)
 
     @property
     def trains_prediction(self) -> bool:

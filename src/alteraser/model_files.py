@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,15 @@ import pyarrow.parquet as pq
 import alteraser
 from alteraser.errors import IntegrityError, InvalidInput, NotFound, NumericFailure
 from alteraser.files import atomic_directory, sha256_file
-from alteraser.ids import IdMap, id_kind
+from alteraser.ids import IdMap
 from alteraser.model import Model, TrainedOn
 from alteraser.models import Factors, Objective
 from alteraser.readers import ReadingOptions
 
 FORMAT_VERSION = 1
+KIND = "enmf"
+HEX = re.compile("[0-9a-f]{64}")
+"""A SHA-256 as it is written"""
 TENSORS, USERS, ITEMS, MANIFEST = "model.safetensors", "users.parquet", "items.parquet", "model.json"
 
 
@@ -85,6 +89,11 @@ def load_model(path: Path) -> Model:
     from safetensors.numpy import load_file
 
     manifest = read_manifest(path)
+    if manifest["kind"] != KIND:
+        raise IntegrityError(
+            f"{path / MANIFEST} says kind {manifest['kind']!r}, expected {KIND!r}; neural models are read in "
+            "Python, with alteraser.neural.load"
+        )
     for name, expected in manifest["files"].items():
         if not (path / name).is_file():
             raise IntegrityError(f"{path / name} is missing; the model is incomplete, restore it from a copy")
@@ -110,6 +119,7 @@ def load_model(path: Path) -> Model:
             reading=None if manifest["reading"] is None else ReadingOptions(**manifest["reading"]),
             training=manifest["training"],
             parent=manifest["parent"],
+            ancestors=_ancestors(manifest, path / MANIFEST),
             digest=manifest["digest"],
             kind=manifest["kind"],
         )
@@ -119,6 +129,12 @@ def load_model(path: Path) -> Model:
         a.dtype != factors.dtype for a in (factors.items, factors.prediction)
     ):
         raise IntegrityError(f"{path / TENSORS}: expected float32 or float64 throughout, found {factors.dtype}")
+    for key, found in described(model).items():
+        if key in manifest and not _same(manifest[key], found):
+            raise IntegrityError(
+                f"{path / MANIFEST} says {key} {json.dumps(manifest[key])}, the files hold {json.dumps(found)}: it was "
+                "edited; restore the model from a copy"
+            )
     if not all(np.all(np.isfinite(a)) for a in vars(factors).values()):
         raise NumericFailure(f"{path / TENSORS} holds NaN or infinite entries; such a model is not used")
     return model
@@ -134,7 +150,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
             "forget and inspect take models of other libraries"
         )
     try:
-        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"), object_pairs_hook=_once)
         digest = manifest["digest"]
         version = manifest["format_version"]
         found = _digest(manifest)
@@ -142,9 +158,11 @@ def read_manifest(path: Path) -> dict[str, Any]:
         raise IntegrityError(
             f"{path / MANIFEST} cannot be read as a model's manifest ({cause!r}): restore it from a copy"
         ) from cause
-    if not isinstance(version, int) or version > FORMAT_VERSION:
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
+        newer = type(version) is int and version > FORMAT_VERSION
         raise IntegrityError(
-            f"{path / MANIFEST} has format version {version!r}, this AltEraser reads up to {FORMAT_VERSION}: upgrade it"
+            f"{path / MANIFEST} has format version {version!r}, this AltEraser reads up to {FORMAT_VERSION}: "
+            + ("upgrade it" if newer else "there is no such version; restore the model from a copy")
         )
     if found != digest:
         raise IntegrityError(
@@ -157,20 +175,53 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return manifest  # type: ignore[no-any-return]
 
 
-def _manifest(model: Model, files: dict[str, str]) -> dict[str, Any]:
+def _ancestors(manifest: dict[str, Any], path: Path) -> tuple[str, ...]:
+    """The chain of digests; manifests from before it was kept have the parent alone."""
+    parent = manifest["parent"]
+    chain = manifest.get("ancestors", [] if parent is None else [parent])
+    digests = [*chain] if parent is None else [parent, *chain]
+    if not isinstance(chain, list) or not all(isinstance(x, str) and HEX.fullmatch(x) for x in digests):
+        raise IntegrityError(f"{path}: parent and ancestors must be digests of models, 64 hexadecimal digits each")
+    if parent is not None and chain[:1] != [parent]:
+        raise IntegrityError(f"{path}: the first of the ancestors must be the parent, {parent}")
+    return tuple(chain)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object each of whose keys stands there once; ValueError for one that is repeated."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"the key {next(k for i, (k, _) in enumerate(pairs) if k in dict(pairs[:i]))!r} is repeated")
+    return found
+
+
+def _same(said: Any, found: Any) -> bool:
+    """Equal to the letter: in JSON 1, 1.0 and true are three things."""
+    return json.dumps(said, sort_keys=True) == json.dumps(found, sort_keys=True)
+
+
+def described(model: Model) -> dict[str, Any]:
+    """What the manifest says of the other files, as these files have it."""
     m, n = model.factors.users.shape[0], model.factors.items.shape[0]
+    return {
+        "dtype": model.factors.dtype.name,
+        "shape": {"users": m, "items": n, "factors": model.factors.rank},
+        "id_types": {"user_id": model.users.kind, "item_id": model.items.kind},
+    }
+
+
+def _manifest(model: Model, files: dict[str, str]) -> dict[str, Any]:
     manifest: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "kind": model.kind,
         "library_version": alteraser.__version__,
-        "dtype": model.factors.dtype.name,
-        "shape": {"users": m, "items": n, "factors": model.factors.rank},
-        "id_types": {"user_id": model.users.kind, "item_id": model.items.kind},
+        **described(model),
         "objective": model.objective.model_dump(),
         "reading": None if model.reading is None else model.reading.model_dump(),
         "trained_on": asdict(model.trained_on),
         "training": dict(model.training),
         "parent": model.parent,
+        "ancestors": list(model.ancestors),
         "files": files,
     }
     return manifest | {"digest": _digest(manifest)}
@@ -185,9 +236,14 @@ def _digest(manifest: dict[str, Any]) -> str:
 
 def _id_map(path: Path, side: str, size: int) -> IdMap:
     table = pq.read_table(path)
-    rows = table["row"].to_numpy().astype(np.int64)
     ids = table[f"{side}_id"].combine_chunks()
-    id_kind(ids.type)
+    if table["row"].type != pa.int64() or ids.type not in (pa.int64(), pa.string()):
+        raise IntegrityError(
+            f"{path}: expected row int64 and {side}_id int64 or string, found {table['row'].type} and {ids.type}"
+        )
+    if table["row"].null_count:
+        raise IntegrityError(f"{path}: a row is null")
+    rows = table["row"].to_numpy()
     if rows.size and (rows[0] < 0 or rows[-1] >= size or np.any(np.diff(rows) <= 0)):
         raise IntegrityError(f"{path}: rows must increase strictly within 0..{size - 1}")
     if ids.null_count or len(ids.unique()) != len(ids):

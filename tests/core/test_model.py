@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alteraser import ENMF, forget
 from alteraser.errors import IntegrityError, InvalidInput, NotFound, NumericFailure, OutputExists
+from alteraser.files import sha256_file
 from alteraser.interactions import Interactions
 from alteraser.model import Model, TrainedOn
+from alteraser.model_files import ITEMS, MANIFEST, TENSORS, USERS, _digest
 from alteraser.models import Factors, Objective
 
 
@@ -77,8 +84,8 @@ def test_unknown_ids_and_senseless_lengths_are_named() -> None:
 @pytest.mark.parametrize("integers", [True, False])
 def test_saved_models_come_back(tmp_path: Path, dtype: type, integers: bool) -> None:
     model = a_model(integers=integers)
-    model = replace(model, factors=model.factors.astype(dtype), training={"seed": 3}, parent="abc")
-    model = replace(model, users=model.users.without([2]))
+    model = replace(model, factors=model.factors.astype(dtype), training={"seed": 3}, parent="ab" * 32)
+    model = replace(model, users=model.users.without([2]), ancestors=("ab" * 32, "cd" * 32))
     saved = model.save(tmp_path / "m")
     loaded = Model.load(tmp_path / "m")
     for name, value in vars(saved.factors).items():
@@ -86,7 +93,7 @@ def test_saved_models_come_back(tmp_path: Path, dtype: type, integers: bool) -> 
         assert other.dtype == value.dtype
         assert np.array_equal(other, value)
     assert (loaded.users, loaded.items) == (saved.users, saved.items)
-    for name in ("objective", "trained_on", "training", "parent", "digest", "kind"):
+    for name in ("objective", "trained_on", "training", "parent", "ancestors", "digest", "kind"):
         assert getattr(loaded, name) == getattr(saved, name)
     assert loaded.digest == model.save(tmp_path / "again").digest
     with pytest.raises(OutputExists):
@@ -129,3 +136,100 @@ def test_models_that_are_not_finite_are_never_written(tmp_path: Path) -> None:
     with pytest.raises(NumericFailure, match="NaN or infinite"):
         replace(model, factors=broken).save(tmp_path / "m")
     assert not (tmp_path / "m").exists()
+
+
+def edited(folder: Path, change: Callable[[dict[str, Any]], Any] | None = None) -> None:
+    """Change the manifest and make every digest right again, as somebody would who wants it to pass."""
+    manifest = json.loads((folder / MANIFEST).read_text())
+    if change is not None:
+        change(manifest)
+    manifest["files"] = {name: sha256_file(folder / name) for name in (TENSORS, USERS, ITEMS)}
+    manifest["digest"] = _digest(manifest)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+
+
+LIES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "dtype": (lambda m: m.update(dtype="float64"), 'says dtype "float64", the files hold "float32"'),
+    "shape": (lambda m: m["shape"].update(users=8), "says shape .*the files hold"),
+    "a shape of floats": (lambda m: m["shape"].update(users=9.0), "says shape .*the files hold"),
+    "id_types": (lambda m: m["id_types"].update(user_id="string"), "says id_types"),
+    "kind": (lambda m: m.update(kind="gmf"), r"kind 'gmf', expected 'enmf'.*alteraser\.neural\.load"),
+    "no kind": (lambda m: m.update(kind=None), "kind None"),
+    "version 0": (lambda m: m.update(format_version=0), "format version 0.*no such version"),
+    "version true": (lambda m: m.update(format_version=True), "format version True"),
+    "version 1.5": (lambda m: m.update(format_version=1.5), r"format version 1\.5"),
+    "parent": (lambda m: m.update(parent="user 17"), "must be digests"),
+    "ancestors": (lambda m: m.update(ancestors=["user 17"]), "must be digests"),
+    "no list of ancestors": (lambda m: m.update(ancestors="ab" * 32), "must be digests"),
+    "another first ancestor": (
+        lambda m: m.update(parent="ab" * 32, ancestors=["cd" * 32]), "first of the ancestors must be the parent"
+    ),
+    "a further key of the objective": (lambda m: m["objective"].update(note="u17"), "not a model of this format"),
+    "a further key of trained_on": (lambda m: m["trained_on"].update(note="u17"), "not a model of this format"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_manifest_that_contradicts_its_files_or_itself_is_refused(tmp_path: Path, lie: str) -> None:
+    a_model().save(tmp_path / "m")
+    edited(tmp_path / "m")
+    assert Model.load(tmp_path / "m").digest is not None
+    change, message = LIES[lie]
+    edited(tmp_path / "m", change)
+    with pytest.raises(IntegrityError, match=message):
+        Model.load(tmp_path / "m")
+
+
+def test_a_repeated_key_of_the_manifest_is_refused(tmp_path: Path) -> None:
+    a_model().save(tmp_path / "m")
+    text = (tmp_path / "m" / MANIFEST).read_text()
+    (tmp_path / "m" / MANIFEST).write_text(text.replace('"users": 9', '"users": 17, "users": 9', 1))
+    with pytest.raises(IntegrityError, match="the key 'users' is repeated"):
+        Model.load(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("rows", "ids", "message"),
+    [
+        (pa.array([0.0, 1.5]), pa.array([3, 6]), "found double and int64"),
+        (pa.array([0, 1], pa.int32()), pa.array([3, 6]), "found int32"),
+        (pa.array([0, None]), pa.array([3, 6]), "a row is null"),
+        (pa.array([1, 0]), pa.array([3, 6]), "increase strictly"),
+        (pa.array([0, 9]), pa.array([3, 6]), "increase strictly"),
+        (pa.array([0, 1]), pa.array([3, 3]), "distinct"),
+        (pa.array([0, 1]), pa.array([3.5, 6.0]), "found int64 and double"),
+    ],
+)
+def test_rows_and_ids_of_other_types_are_refused(tmp_path: Path, rows: pa.Array, ids: pa.Array, message: str) -> None:
+    a_model().save(tmp_path / "m")
+    pq.write_table(pa.table({"row": rows, "user_id": ids}), tmp_path / "m" / USERS)
+    edited(tmp_path / "m")
+    with pytest.raises(IntegrityError, match=message):
+        Model.load(tmp_path / "m")
+
+
+def test_manifests_from_before_the_chain_was_kept_are_read(tmp_path: Path) -> None:
+    model = replace(a_model(), parent="ab" * 32, ancestors=("ab" * 32,)).save(tmp_path / "m")
+    edited(tmp_path / "m", lambda m: m.pop("ancestors"))
+    assert Model.load(tmp_path / "m").ancestors == model.ancestors
+    edited(tmp_path / "m", lambda m: m.update(parent=None))
+    assert Model.load(tmp_path / "m").ancestors == ()
+
+
+def test_a_chain_of_forgetting_names_every_model_it_comes_from(tmp_path: Path) -> None:
+    pairs = [(u, v) for u in range(9) for v in range(7) if (u + v) % 2 == 0]
+    data = Interactions.from_pairs(pairs)
+    model = ENMF(factors=2, regularization=0.1, missing_weight=0.1, dtype="float64").fit(data).save(tmp_path / "0")
+    chain: list[str | None] = []
+    for step in range(1, 4):
+        chain.insert(0, model.digest)
+        erasure = forget(model, [pairs[step]], data=data)
+        model, data = erasure.model.save(tmp_path / str(step)), erasure.remaining
+        assert list(model.ancestors) == chain
+        assert Model.load(tmp_path / str(step)).ancestors == model.ancestors
+        assert model.parent == chain[0]
+    unsaved = forget(model, [pairs[4]], data=data)
+    once_more = forget(unsaved.model, [pairs[5]], data=unsaved.remaining).model
+    assert once_more.parent is None  # what lies between was never written
+    assert list(once_more.save(tmp_path / "5").ancestors) == [model.digest, *chain]
+    assert Model.load(tmp_path / "5").ancestors == once_more.ancestors
