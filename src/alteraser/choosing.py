@@ -27,6 +27,7 @@ from alteraser.solvers.anchors import rows_effect
 from alteraser.solvers.joint import Joint
 from alteraser.solvers.rows import padded
 from alteraser.solvers.stationarity import evaluate
+from alteraser.tolerances import checked_tolerance
 
 Way = Literal["converge", "replay", "local"]
 
@@ -75,6 +76,9 @@ class Auto:
     """Of ``local`` and ``converge``; a replay stops where the training did."""
     max_passes: int | None = None
     """Cap of ``local`` and ``converge``; None: theirs"""
+
+    def __post_init__(self) -> None:
+        checked_tolerance(self.tolerance)
 
     def eraser(self, choice: Choice, model: Model, task: Task, on_pass: OnPass | None = None) -> Eraser:
         """The eraser that does what was chosen.

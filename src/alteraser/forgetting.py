@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from alteraser.interactions import Interactions, Removal, nothing_to_forget
 from alteraser.lists import ListsChanged, lists_changed
 from alteraser.model import Model, TrainedOn
 from alteraser.models import Factors, Problem
+from alteraser.replaying import remember
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,16 @@ class Erasure:
     def trace(self) -> tuple[Any, ...]:
         """One record per pass."""
         return self.outcome.trace
+
+    def save(self, path: str | Path) -> Model:
+        """``model.save(path)``, and of a replay it is remembered that its training gives these very bytes here.
+
+        The next request to the file then repeats the training as well. Raises OutputExists.
+        """
+        saved = self.model.save(path)
+        if self.method == "replay":
+            remember(saved, True)
+        return saved
 
 
 def forget(

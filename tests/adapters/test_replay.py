@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from alteraser.adapters import ForeignOptions, implicit
@@ -17,6 +18,7 @@ from alteraser.adapters.choose import LOCAL
 from alteraser.adapters.forget import Opened, forget_foreign, matched, open_foreign
 from alteraser.adapters.implicit_trainer import FAST, SAME_SUMS
 from alteraser.adapters.replay import FOLLOWED, followed
+from alteraser.adapters.verify import verify_foreign
 from alteraser.errors import IntegrityError, InvalidInput
 
 FIXTURES = Path(__file__).parent / "fixtures" / "implicit"
@@ -106,6 +108,24 @@ def test_the_check_is_remembered_for_the_same_bytes_and_data_only(tmp_path: Path
     assert not followed(given.foreign, given.data, threads=1).remembered
 
 
+def test_what_a_replay_wrote_is_replayed_again_without_a_check(tmp_path: Path) -> None:
+    first = opened("als_cholesky")
+    rows = pa.table({
+        "user_id": first.data.user_rows, "item_id": first.data.indices, "plays": first.data.target
+    })  # fmt: skip
+    pairs = some(first)
+    forget_foreign(first, pairs[:2], tmp_path / "one.npz", threads=1)
+    gone = set(pairs[:2])
+    kept = [(row["user_id"], row["item_id"]) not in gone for row in rows.to_pylist()]
+    second = open_foreign(tmp_path / "one.npz", rows.filter(pa.array(kept)), OPTIONS)
+    done = forget_foreign(second, pairs[2:], tmp_path / "two.npz", threads=1)
+    assert (done.erased.method, done.erased.level) == ("replay", "A")
+    assert done.choice.followed is not None
+    assert (done.choice.followed.remembered, done.choice.followed.identical) == (True, True)
+    whole = forget_foreign(first, pairs, tmp_path / "both.npz", threads=1)
+    np.testing.assert_array_equal(whole.erased.items, done.erased.items)
+
+
 def test_a_training_that_gives_another_model_is_not_offered(tmp_path: Path) -> None:
     path = without(tmp_path, random_state=np.array(8))
     given = open_foreign(path, FIXTURES / "data.csv", OPTIONS)
@@ -149,6 +169,23 @@ def test_a_model_at_rest_goes_on_to_the_optimum(tmp_path: Path) -> None:
     assert done.erased.method == "converge"
     assert "the model is at rest" in done.choice.why
     assert done.erased.converged
+
+
+def test_a_loose_tolerance_does_not_make_a_model_rest(tmp_path: Path) -> None:
+    """At 0.9 of the push any model would seem to be at an optimum; what is allowed to stay says nothing of that."""
+    given = open_foreign(without(tmp_path, "random_state"), FIXTURES / "data.csv", OPTIONS)
+    done = forget_foreign(given, some(given), tmp_path / "out.npz", tolerance=0.9, threads=1)
+    assert done.erased.method == "local"
+    assert done.choice.why.startswith("the model is not at rest")
+
+
+@pytest.mark.parametrize("tolerance", [0.0, -0.1, 1.5, float("nan"), float("inf")])
+def test_a_tolerance_is_a_share(tolerance: float, tmp_path: Path) -> None:
+    given = opened()
+    with pytest.raises(InvalidInput, match=r"tolerance .*: expected a number above 0 and at most 1"):
+        forget_foreign(given, some(given), tmp_path / "out.npz", tolerance=tolerance)
+    with pytest.raises(InvalidInput, match="expected a number above 0 and at most 1"):
+        verify_foreign(given, tolerance=tolerance)
 
 
 def test_going_on_from_a_model_that_is_not_at_rest_is_warned_of(tmp_path: Path) -> None:

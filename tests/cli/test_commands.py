@@ -372,8 +372,8 @@ def test_interruption_while_solving_leaves_nothing(run: Run, monkeypatch: pytest
 def test_a_real_signal_ends_training_cleanly(tmp_path: Path, number: int) -> None:
     ae.generate_household(seed=0, users=300, items=400).write(tmp_path / "data")
     command = [sys.executable, "-c", "import sys; from alteraser.cli import main; sys.exit(main())", "train"]
-    arguments = [str(tmp_path / "data"), "--out", str(tmp_path / "m"), "--tolerance", "0", "--max-passes", "1000000"]
-    arguments += ["--solver", "ah-newton", "--memory", "0"]  # which would go on for good
+    arguments = [str(tmp_path / "data"), "--out", str(tmp_path / "m"), "--tolerance", "1e-300"]
+    arguments += ["--max-passes", "1000000", "--solver", "ah-newton", "--memory", "0"]  # which would go on for good
     with subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         time.sleep(4)  # far into the work, or still importing on a slow machine: it must not matter
         process.send_signal(number)
@@ -435,7 +435,7 @@ FILES = " nowhere.csv --data nowhere.csv --out o"
         ("forget broken" + FILES + " --method nope", "unknown method 'nope'; there are"),
         ("forget broken" + FILES + " --solver nope", "unknown solver 'nope'; there are"),
         ("forget broken" + FILES + " --method influence --memory 3", "--memory means nothing"),
-        ("forget broken" + FILES + " --tolerance -1", "--tolerance -1: expected a number from"),
+        ("forget broken" + FILES + " --tolerance -1", "--tolerance -1: expected a number above 0 and at most 1"),
         ("forget broken" + FILES + " --alpha 3", "--alpha is for models of other libraries"),
         ("forget broken" + FILES + " --whole-users --whole-items", "--whole-users contradicts"),
         ("forget cut.npz" + FILES + " --format nope", "--format nope: unknown; there are"),
@@ -454,7 +454,12 @@ FILES = " nowhere.csv --data nowhere.csv --out o"
         ("train nowhere.csv --out o --solver nope", "unknown solver 'nope'"),
         ("train nowhere.csv --out o --dtype half", "--dtype: Input should be"),
         ("train nowhere.csv --out o --confidence ln(x)", "calls 'ln'"),
-        ("train nowhere.csv --out o --tolerance -1", "--tolerance: Input should be greater"),
+        ("train nowhere.csv --out o --tolerance -1", "--tolerance -1: expected a number above 0"),
+        ("forget broken" + FILES + " --tolerance 1.01", "--tolerance 1.01: expected a number above 0 and at most 1"),
+        ("forget cut.npz" + FILES + " --tolerance 0", "--tolerance 0: expected a number above 0 and at most 1"),
+        ("verify cut.npz --data nowhere.csv --tolerance nan", "--tolerance nan: expected a number above 0 and at"),
+        ("tune nowhere.csv --tolerance inf", "--tolerance inf: expected a number above 0 and at most 1"),
+        ("demo --out o --tolerance 2", "--tolerance 2: expected a number above 0 and at most 1"),
         ("verify broken --data nowhere.csv --prove-up-to -1", "Invalid value for '--prove-up-to'"),
         ("compare broken broken --data nowhere.csv --p 2", "--p 2: expected a persistence between 0 and 1"),
         ("recommend broken --user 1 --k 0", "Invalid value for '--k'"),

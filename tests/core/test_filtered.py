@@ -182,7 +182,7 @@ def test_single_precision_arrives_at_the_same() -> None:
 
 def test_it_says_what_it_was_asked_wrongly_and_that_it_was_interrupted() -> None:
     case = Case(0)
-    with pytest.raises(InvalidInput, match=r"tolerance=0.0: expected a number above 0"):
+    with pytest.raises(InvalidInput, match=r"tolerance 0: expected a number above 0 and at most 1"):
         case.forget(tolerance=0.0)
 
     def stop(record: Any) -> None:

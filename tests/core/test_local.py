@@ -274,6 +274,25 @@ def test_the_check_of_a_replay_is_remembered_by_the_file(tmp_path: object) -> No
         ae.forget(model, some(data), data=data, method="replay")
 
 
+def test_auto_replays_again_what_a_replay_made(tmp_path: object) -> None:
+    data = toy()
+    model = early(data, 5).save(f"{tmp_path}/model")
+    first = ae.forget(model, some(data), data=data, method="replay")
+    assert remembered(first.save(f"{tmp_path}/first")) is True
+    loaded = ae.load(f"{tmp_path}/first")
+    second = ae.forget(loaded, some(first.remaining, 31), data=first.remaining)
+    assert (second.method, second.asked, second.kind) == ("replay", "auto", "A")
+    assert ae.verify(second.model, second.remaining).certificate.kind == "A"
+    local = ae.forget(model, some(data), data=data, method="local")
+    assert remembered(local.save(f"{tmp_path}/local")) is None
+
+
+@pytest.mark.parametrize("tolerance", [0.0, -1.0, 1.1, float("nan"), float("inf")])
+def test_the_tolerance_of_a_request_is_a_share(tolerance: float) -> None:
+    with pytest.raises(InvalidInput, match="expected a number above 0 and at most 1, such as 1e-3"):
+        Auto(tolerance=tolerance)
+
+
 def test_what_local_cannot_do_it_says() -> None:
     data = toy()
     model = early(data)

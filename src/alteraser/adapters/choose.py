@@ -8,7 +8,6 @@ else                                          →  local: only the effect of the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -190,9 +189,7 @@ def _other_training(task: Task) -> str:
     """What going on to an optimum does to everybody, after the first of its passes already."""
     start = task.foreign.loss.forget(replace(task, max_passes=2, on_pass=None))
     lists = lists_between(task.foreign, start, task.after, task.removed)
-    share = (
-        "" if math.isnan(lists.changed) else f": after one pass already {lists.changed:.0%} of everybody's lists differ"
-    )
+    share = f": after one pass already {lists.changed:.0%} of everybody's lists differ" if lists.users else ""
     return (
         f"{task.foreign.path} is not at rest, so going on to an optimum is another training{share}. "
         "--method local changes only what the deletion changes"

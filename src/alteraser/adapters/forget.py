@@ -21,6 +21,7 @@ from alteraser.adapters.idmaps import map_files, resolved
 from alteraser.adapters.indexes import search_indexes
 from alteraser.adapters.mapped import changed_rows
 from alteraser.adapters.options import ForeignOptions
+from alteraser.adapters.replay import remember_written
 from alteraser.adapters.selfcheck import SelfCheck
 from alteraser.adapters.zeros import refuse_zero
 from alteraser.erasers.driver import OnPass
@@ -28,6 +29,7 @@ from alteraser.errors import AltEraserError
 from alteraser.files import check_output
 from alteraser.interactions import Interactions, Removal, nothing_to_forget
 from alteraser.lists import ListsChanged
+from alteraser.tolerances import checked_tolerance
 
 Phase = Callable[[str], AbstractContextManager[None]]
 
@@ -133,6 +135,8 @@ def forget_foreign(
         IntegrityError: the self-check failed; NotFound: nothing to forget; NumericFailure: a row has no solution.
     """
     asked = known_method(method)
+    if tolerance is not None:
+        checked_tolerance(tolerance)
     check_output(out)
     foreign, data = opened.foreign, opened.data
     removal = matched(opened, forget_set, whole_users=whole_users, whole_items=whole_items)
@@ -145,12 +149,15 @@ def forget_foreign(
     with _timed("solve", phase, seconds):
         task = replace(task_of(opened, removal, threads=threads), max_passes=max_passes, seed=seed, on_pass=on_pass)
         erased, choice = erase(asked, task, tolerance, warn or (lambda words: None))
+        as_run = erased.method == "replay" and not erased.users[removal.remaining.user_counts == 0].any()
         changed = difference(foreign, erased, removal)
     with _timed("compare", phase, seconds):
         lists = lists_between(foreign, erased, removal.remaining, removal.removed) if foreign.loss.ranks else None
         refit = refit_seconds(task, foreign.loss.pass_seconds(foreign, data, threads=threads))
     with _timed("write", phase, seconds):
         opened.adapter.write(foreign, changed, out)
+        if as_run:
+            remember_written(foreign, out, erased.solver, removal.remaining)
         scrubbed: list[Path] = []
         siblings: list[Sibling] = []
         try:

@@ -6,7 +6,7 @@ The check is remembered by the digests of the file and of its data, in the user'
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,16 @@ def remembered(foreign: Foreign, data: Interactions) -> Followed | None:
     """What an earlier check of the same bytes on the same data found; None where there was none."""
     trainer = foreign.trainer
     return None if trainer is None else _looked_up(_note(foreign, data, trainer), trainer)
+
+
+def remember_written(foreign: Foreign, out: Path, way: str, remaining: Interactions) -> None:
+    """Note that the training of ``foreign``, run the same ``way`` on what remains, gives the bytes at ``out``.
+
+    So the next request to that file needs no check.
+    """
+    trainer = foreign.trainer
+    if trainer is not None:
+        _write_down(_note(replace(foreign, path=out), remaining, trainer), Followed(way, 1.0, True))
 
 
 def replayed(task: Task, way: str) -> Erased:

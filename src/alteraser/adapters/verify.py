@@ -29,6 +29,7 @@ from alteraser.erasers.filtered import ASKERS, left_of_askers
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.models import Problem, Side
 from alteraser.solvers.anchors import storing_noise
+from alteraser.tolerances import checked_tolerance
 
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]
@@ -69,6 +70,7 @@ def verify_foreign(
     class L cannot be told from D. Raises InvalidInput where the two models have other shapes, IntegrityError where
     ``before`` does not fit its data or these lack some that remain.
     """
+    checked_tolerance(tolerance)
     findings = [_absent(new)]
     if not findings[0].passed:
         return _verdict("D", "users or items of whom nothing remains still have a vector", findings)

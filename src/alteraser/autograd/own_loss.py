@@ -21,6 +21,7 @@ from torch import Tensor
 from alteraser.autograd.module import _table
 from alteraser.errors import InvalidInput, NotFound, NumericFailure
 from alteraser.interactions import Interactions
+from alteraser.tolerances import checked_tolerance
 
 Loss = Callable[[torch.nn.Module, Tensor, Tensor], Tensor]
 """(module, user rows (N,), item rows (N,)) → its loss on these interactions, a scalar; the same for the same rows."""
@@ -89,6 +90,7 @@ def forget(
     >>> forget(MF(), data, [(0, 0)], loss=squares).converged
     True
     """
+    checked_tolerance(tolerance)
     copy = deepcopy(module)
     tables = [_table(copy, name) for name in (users, items)]
     for table, rows, name in zip(tables, interactions.shape, (users, items), strict=True):

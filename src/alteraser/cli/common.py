@@ -77,9 +77,11 @@ def options_named(renamed: Mapping[str, str] | None = None) -> Iterator[None]:
 
 
 def check_tolerance(tolerance: float | None) -> None:
-    """InvalidInput for a tolerance that is no number from 0."""
-    if tolerance is not None and not 0 <= tolerance < math.inf:
-        raise InvalidInput(f"--tolerance {tolerance:g}: expected a number from 0, such as 1e-3")
+    """InvalidInput for a tolerance that is not above 0 and at most 1."""
+    from alteraser.tolerances import checked_tolerance
+
+    if tolerance is not None:
+        checked_tolerance(tolerance, "--tolerance")
 
 
 def load_model(path: Path) -> Model:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alteraser.cli import common
-from alteraser.errors import DependencyMissing, InvalidInput, NotFound
+from alteraser.errors import DependencyMissing, NotFound
 
 if TYPE_CHECKING:
     from alteraser.demo import Demo
@@ -48,8 +47,7 @@ def demo(
     from alteraser.demo import household_scene, noise_scene, run_demo
     from alteraser.files import check_output
 
-    if not (math.isfinite(tolerance) and tolerance >= 0):
-        raise InvalidInput(f"--tolerance {tolerance}: expected a number of at least 0")
+    common.check_tolerance(tolerance)
     folder = out or _free("demo")
     check_output(folder)
     if importlib.util.find_spec("plotly") is None:

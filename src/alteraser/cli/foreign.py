@@ -240,9 +240,11 @@ def _not_reached(erasure: ForeignErasure) -> str:
             "deletion's push is left in all. Retrain without the data, or forget fewer users at once"
         )
     if erased.method == "local":
+        allow = _rounded_up(erased.residual)
         return (
-            f"class D: {erased.residual:.2g} of the deletion's push is left, more than was asked for. Allow for that "
-            f"(--tolerance {_rounded_up(erased.residual)}) or retrain without the data"
+            f"class D: {erased.residual:.2g} of the deletion's push is left, more than was asked for. "
+            + (f"Allow for that (--tolerance {allow}) or retrain" if float(allow) <= 1 else "Retrain")
+            + " without the data"
         )
     return (
         f"not converged: {erased.residual:.2g} of the deletion's push is left after {erased.passes} passes. Raise "

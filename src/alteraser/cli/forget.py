@@ -299,13 +299,13 @@ def _write(
 ) -> Model:  # fmt: skip
     """Both outputs or neither: the remaining data first, taken back if the model cannot be written."""
     if remaining is None:
-        return erasure.model.save(out)
+        return erasure.save(out)
     from alteraser.readers import write_rows
     from alteraser.remaining import remaining_rows
 
     write_rows(remaining_rows(data, erasure.removed, reading, forget_set), remaining)
     try:
-        return erasure.model.save(out)
+        return erasure.save(out)
     except BaseException:
         remaining.unlink(missing_ok=True)
         raise

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import importlib
 import os
-import signal
 import sys
 import traceback
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import typer
 from typer.exceptions import TyperException
 
-from alteraser.cli import common
+from alteraser.cli import common, interrupts
 from alteraser.errors import AltEraserError, Interrupted, InvalidInput, ResourceLimit
 
 COMMANDS = ("train", "forget", "verify", "recommend", "evaluate", "compare", "tune", "inspect", "demo", "doctor")
@@ -53,9 +52,15 @@ for _name in ("data", "bench"):
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line on ``argv`` (the process's own for None); returns the exit code."""
-    arguments = sys.argv[1:] if argv is None else argv
-    if argv is None:
-        _prepare_process()
+    if argv is not None:
+        return _answered(argv)
+    _prepare_process()
+    code = _answered(sys.argv[1:])
+    interrupts.done(code)
+    return code
+
+
+def _answered(arguments: list[str]) -> int:
     try:
         try:
             code = _run(arguments)
@@ -78,8 +83,7 @@ def main(argv: list[str] | None = None) -> int:
 def _prepare_process() -> None:
     # threads that wait spin by default, which on a shared machine slows the others and is counted as work
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if hasattr(signal, "SIGTERM"):
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that clean-up runs, as for Ctrl-C
+    interrupts.watch()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal without λ gets \u03bb, never a failure after the work is done
             stream.reconfigure(errors="backslashreplace")
@@ -98,12 +102,14 @@ def _run(arguments: list[str]) -> int:
 
 
 def _translated(error: BaseException) -> AltEraserError:
+    if interrupts.seen() and not isinstance(error, Interrupted):  # whatever came of it on its way here
+        return Interrupted(interrupts.MESSAGE)
     if isinstance(error, AltEraserError):
         return error
     if isinstance(error, TyperException):
         return InvalidInput(_usage(error))
     if isinstance(error, KeyboardInterrupt):
-        return Interrupted("interrupted; no output is half written, and inputs are as they were")
+        return Interrupted(interrupts.MESSAGE)
     if isinstance(error, MemoryError):
         return ResourceLimit("out of memory: fewer factors, fewer threads, or a larger machine")
     if isinstance(error, OSError):

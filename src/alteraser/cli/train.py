@@ -97,6 +97,7 @@ def train(
     from alteraser.interactions import Interactions
     from alteraser.training import ENMF
 
+    common.check_tolerance(tolerance)
     if model != "enmf":
         raise InvalidInput(f"--model {model!r}: there is enmf")
     reading = common.reading_options(

@@ -66,8 +66,7 @@ def tune(
             regularizations=None if regularization is None else _numbers("--regularization", regularization),
             refine=refine,
         )
-    if not 0.0 < tolerance < 1.0:
-        raise InvalidInput(f"--tolerance {tolerance}: expected a number between 0 and 1, for example 1e-3")
+    common.check_tolerance(tolerance)
     reading = common.reading_options(
         user_column=user_column, item_column=item_column, threshold=threshold, threshold_column=threshold_column,
         confidence=confidence, target=target, duplicates=duplicates,

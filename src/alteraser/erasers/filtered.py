@@ -29,7 +29,7 @@ from threadpoolctl import threadpool_limits
 
 from alteraser.erasers.driver import OnPass, PassRecord, Scope
 from alteraser.erasers.in_place import ridge_of
-from alteraser.errors import Interrupted, InvalidInput
+from alteraser.errors import Interrupted
 from alteraser.models import Problem, Side
 from alteraser.solvers.ah_newton import AHNewton
 from alteraser.solvers.anchors import storing_noise
@@ -37,6 +37,7 @@ from alteraser.solvers.cg import ConjugateGradient
 from alteraser.solvers.residuals import ROWS_AT_A_TIME, half_gradients, row_gradients
 from alteraser.solvers.rows import default_threads
 from alteraser.solvers.stationarity import block_solve
+from alteraser.tolerances import checked_tolerance
 
 Array = npt.NDArray[Any]
 Rows = npt.NDArray[np.int64]
@@ -136,8 +137,7 @@ def forget_filtered(
     no longer does enough. Raises NumericFailure for a row without a solution and Interrupted on Ctrl-C; P and Q are
     then half changed.
     """
-    if not (tolerance > 0 and np.isfinite(tolerance)):
-        raise InvalidInput(f"tolerance={tolerance}: expected a number above 0")
+    checked_tolerance(tolerance)
     with threadpool_limits(1):
         try:
             work = _Work(

@@ -15,12 +15,13 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from alteraser.erasers.driver import OnPass, PassRecord
-from alteraser.errors import Interrupted, InvalidInput
+from alteraser.errors import Interrupted
 from alteraser.models import Problem, Side
 from alteraser.solvers.ah_newton import AHNewton
 from alteraser.solvers.residuals import fit, half_gradients, squared_gradient_norm
 from alteraser.solvers.rows import default_threads
 from alteraser.solvers.stationarity import block_solve
+from alteraser.tolerances import checked_tolerance
 
 Array = npt.NDArray[Any]
 
@@ -74,8 +75,7 @@ def _passes(
     before: Problem, after: Problem, P: Array, Q: Array, rank: int, touched: tuple[Array, Array], tolerance: float,
     max_passes: int, last: str, threads: int, on_pass: OnPass | None,
 ) -> InPlace:  # fmt: skip
-    if not (tolerance > 0 and np.isfinite(tolerance)):
-        raise InvalidInput(f"tolerance={tolerance}: expected a number above 0")
+    checked_tolerance(tolerance)
     push = push_of(before, after, P, Q, rank=rank, touched=touched, threads=threads)
     rest, _ = gradient_norm(before, P, Q, rank=rank, threads=threads)
     objective_before = fit(after.users, Q, P, threads=threads) + ridge_of(after, P, Q)

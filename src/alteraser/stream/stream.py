@@ -26,6 +26,7 @@ from alteraser.solvers.rows import blocks as split
 from alteraser.solvers.slow import SlowSpace
 from alteraser.solvers.stationarity import block_solve, evaluate
 from alteraser.stream.rows import Rows
+from alteraser.tolerances import checked_tolerance
 
 Array = npt.NDArray[Any]
 T = TypeVar("T")
@@ -146,6 +147,7 @@ class Stream:
         threads: int = 0,
     ) -> None:  # fmt: skip
         """``data`` are the interactions that ``model`` stands for (IntegrityError otherwise)."""
+        checked_tolerance(tolerance)
         data = _aligned(model, data, grown=False)
         belongs(model, data)
         if model.trains_prediction:
@@ -286,11 +288,9 @@ class Stream:
         begin again. A look also decides when it ends. This is for what requests have done nearby; slow directions,
         which no row undoes by itself, are left to ``polish``. The default tolerance is the stream's.
 
-        Raises InvalidInput for a tolerance that is not above 0.
+        Raises InvalidInput for a tolerance that is not above 0 and at most 1.
         """
-        goal = self.tolerance if tolerance is None else tolerance
-        if not (goal > 0 and np.isfinite(goal)):
-            raise InvalidInput(f"relax: tolerance={goal}: expected a number above 0, such as 0.01")
+        goal = checked_tolerance(self.tolerance if tolerance is None else tolerance)
         return self._guarded(lambda: self._relax(goal, max_looks))
 
     def polish(

@@ -16,6 +16,7 @@ from alteraser.errors import Interrupted, InvalidInput
 from alteraser.interactions import Interactions
 from alteraser.models import Factors
 from alteraser.solvers.rows import default_threads
+from alteraser.tolerances import checked_tolerance
 from alteraser.tuning.forgettability import Forgettability, forgettability
 from alteraser.tuning.grid import Grid, Path, Point
 from alteraser.tuning.trial import GROUPS, Folder, Trial, run_trial
@@ -64,6 +65,7 @@ def tune(
         raise InvalidInput("there are no interactions to tune on")
     if jobs < 1 or finalists < 1 or users < 1:
         raise InvalidInput("jobs, finalists and users must be at least 1")
+    checked_tolerance(tolerance)
     train, held = data.split(validation, seed=seed)
     if len(held) == 0:
         raise InvalidInput(

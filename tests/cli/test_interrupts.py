@@ -1,0 +1,80 @@
+"""Ctrl-C at any moment ends the program with 130 and one line, and never with a traceback."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from alteraser.cli import interrupts
+from alteraser.cli.main import main
+
+# interrupts itself when MODULE is about to be imported
+PROGRAM = """
+import os, signal, sys
+module = sys.argv.pop(1)
+class Finder:
+    def find_spec(self, name, *_):
+        if name == module:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+from alteraser.cli import main
+sys.exit(main())
+"""
+
+
+def interrupted(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", PROGRAM, module, *arguments], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("module", ["alteraser.cli.main", "typer", "alteraser.cli.verify", "numpy", "pyarrow"])
+def test_an_interrupt_during_imports_is_told_in_one_line(module: str, tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("user_id,item_id\n1,1\n2,2\n1,2\n")
+    out = tmp_path / "model"
+    done = interrupted(module, "train", str(tmp_path / "data.csv"), "--out", str(out), "--json")
+    assert done.returncode == 130
+    assert done.stderr == f"error: {interrupts.MESSAGE}\n"
+    assert json.loads(done.stdout) == {
+        "error": {"kind": "interrupted", "exit_code": 130, "message": interrupts.MESSAGE, "details": {}}
+    }
+    assert not out.exists()
+
+
+def test_without_json_there_is_no_document() -> None:
+    done = interrupted("typer", "doctor")
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr.count("\n") == 1
+
+
+def test_what_an_interrupt_turned_into_is_still_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An extension that is interrupted while it is loaded fails to import; that is no bug to report."""
+
+    def failing(arguments: list[str]) -> int:
+        monkeypatch.setattr(interrupts, "_first", 1.0)
+        raise ImportError("numpy._core.multiarray failed to import")
+
+    monkeypatch.setattr(sys.modules["alteraser.cli.main"], "_run", failing)
+    assert main(["doctor", "--json"]) == 130
+    out, err = capsys.readouterr()
+    assert json.loads(out)["error"]["kind"] == "interrupted"
+    assert "Traceback" not in err
+
+
+def test_handlers_are_as_they_were_where_somebody_else_has_set_one() -> None:
+    mine = signal.getsignal(signal.SIGINT)
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with interrupts.while_importing():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with interrupts.while_importing():
+            assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, mine)
