@@ -23,9 +23,10 @@ from alteraser.erasers.recipe import Recipe
 from alteraser.model import TrainedOn
 from alteraser.models import Factors, Objective, Problem
 from alteraser.solvers import AHNewton, ConjugateGradient, JointNewton
-from alteraser.solvers.rows import default_threads, padded
+from alteraser.solvers.rows import padded
 from alteraser.solvers.stationarity import evaluate, gradient_norm, push
 from alteraser.stream import Stream
+from alteraser.workers import default_threads
 
 RANK, PATIENCE = 64, 500.0
 """d, and the work after which a method that has not arrived is given up."""

@@ -11,7 +11,8 @@ from threadpoolctl import threadpool_limits
 
 from alteraser.models import Factors, Objective, Problem
 from alteraser.solvers import AHNewton, ConjugateGradient
-from alteraser.solvers.rows import default_threads, padded
+from alteraser.solvers.rows import padded
+from alteraser.workers import default_threads
 
 ALPHA, LAMBDA = 2.0, 30.0
 

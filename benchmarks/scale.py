@@ -51,7 +51,8 @@ from alteraser.model import Model, TrainedOn
 from alteraser.models import Factors, Objective, Problem
 from alteraser.solvers import AHNewton, ConjugateGradient
 from alteraser.solvers.joint import Joint
-from alteraser.solvers.rows import default_threads, padded
+from alteraser.solvers.rows import padded
+from alteraser.workers import default_threads
 from alteraser.solvers.stationarity import evaluate
 from alteraser.stream import Stream
 

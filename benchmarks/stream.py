@@ -17,8 +17,8 @@ from alteraser.erasers.recipe import Recipe
 from alteraser.evaluation import compare
 from alteraser.metrics import relative_model_distance
 from alteraser.models import Problem
-from alteraser.solvers.rows import default_threads
 from alteraser.stream import Stream
+from alteraser.workers import default_threads
 
 SAMPLE = 500
 

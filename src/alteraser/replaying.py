@@ -18,7 +18,7 @@ from alteraser.files import default_cache
 from alteraser.interactions import Interactions
 from alteraser.model import Model
 from alteraser.models import Problem
-from alteraser.solvers.rows import default_threads
+from alteraser.workers import default_threads
 
 
 def recipe_of(model: Model) -> Recipe | None:

@@ -18,8 +18,8 @@ from alteraser.models import Factors, Objective, Problem
 from alteraser.models.objective import Scaling, Weighting
 from alteraser.settings import Configured
 from alteraser.solvers import SOLVERS
-from alteraser.solvers.rows import default_threads
 from alteraser.solvers.stationarity import evaluate
+from alteraser.workers import default_threads
 
 if TYPE_CHECKING:
     from alteraser.readers import ReadingOptions

@@ -18,7 +18,7 @@ from alteraser.interactions import Interactions
 from alteraser.model import Model
 from alteraser.models import Factors
 from alteraser.replaying import recipe_of, runs_again
-from alteraser.solvers.rows import default_threads
+from alteraser.workers import default_threads
 
 UNTOLD = (
     "made by local: the deletion's effect on a model that is not at rest (L) cannot be told from a model that has not "

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from alteraser.errors import NumericFailure
 from alteraser.models import Objective, Problem
 from alteraser.solvers import AHNewton, ConjugateGradient, RowSolver, twins
-from alteraser.solvers.rows import blocks, padded
+from alteraser.solvers.rows import padded
+from alteraser.workers import blocks
 
 TOLERANCE = {np.float32: 2e-4, np.float64: 1e-9}
 

@@ -31,8 +31,9 @@ from alteraser.models import Factors, Objective, Problem
 from alteraser.solvers.ah_newton import AHNewton
 from alteraser.solvers.cg import ConjugateGradient
 from alteraser.solvers.residuals import row_residuals
-from alteraser.solvers.rows import default_threads, padded
+from alteraser.solvers.rows import padded
 from alteraser.solvers.stationarity import push
+from alteraser.workers import default_threads
 
 Array = npt.NDArray[Any]
 

@@ -24,7 +24,8 @@ from alteraser.errors import Interrupted
 from alteraser.interactions import Interactions
 from alteraser.models import Objective, Problem
 from alteraser.solvers import AHNewton, ConjugateGradient
-from alteraser.solvers.rows import default_threads, padded
+from alteraser.solvers.rows import padded
+from alteraser.workers import default_threads
 
 Array = npt.NDArray[Any]
 

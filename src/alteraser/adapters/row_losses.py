@@ -96,8 +96,8 @@ class RowSolved:
     def check(self, foreign: Foreign, data: Interactions, *, threads: int = 0) -> SelfCheck:
         """Is the gradient on ``data`` small against its parts, and do training pairs outrank random ones?"""
         from alteraser.models.terms import RowProblem
-        from alteraser.solvers.rows import default_threads
         from alteraser.solvers.terms import slopes
+        from alteraser.workers import default_threads
 
         factors = self._factors(foreign)
         problem = RowProblem(self.loss, data, factors.layout, self.seed)
@@ -169,8 +169,8 @@ class RowSolved:
         """
         from alteraser.erasers.alternating import row_push
         from alteraser.models.terms import RowProblem
-        from alteraser.solvers.rows import default_threads
         from alteraser.solvers.terms import slopes
+        from alteraser.workers import default_threads
 
         if not self.loss.ridge.positive:
             return False

@@ -18,7 +18,7 @@ from alteraser.errors import InvalidInput
 from alteraser.interactions import Interactions
 from alteraser.metrics import model_distance
 from alteraser.models import Factors, Objective, Problem
-from alteraser.solvers.rows import default_threads
+from alteraser.workers import default_threads
 
 PROVE_UP_TO = 6000
 """(m + n) d up to which μ is proved by a dense factorization: about 0.9 GB and seconds."""

@@ -41,7 +41,7 @@ def doctor(threads: common.Threads = 0, quiet: common.Quiet = False, json: commo
         difference = _kernel_check(threads)
         seconds = time.perf_counter() - began
     from alteraser import __version__
-    from alteraser.solvers.rows import default_threads
+    from alteraser.workers import default_threads
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
     document = {
@@ -79,7 +79,8 @@ def _kernel_check(threads: int) -> float:
     from alteraser.interactions import Interactions
     from alteraser.models import Factors, Objective, Problem
     from alteraser.solvers import AHNewton, twins
-    from alteraser.solvers.rows import default_threads, padded
+    from alteraser.solvers.rows import padded
+    from alteraser.workers import default_threads
 
     rng = np.random.default_rng(0)
     data = Interactions.from_pairs(

@@ -22,8 +22,9 @@ from alteraser.errors import Interrupted
 from alteraser.models.biased import BiasedFactors
 from alteraser.models.rowloss import Logistic
 from alteraser.models.terms import RowProblem, Terms
-from alteraser.solvers.rows import RowReport, default_threads, padded
+from alteraser.solvers.rows import RowReport, padded
 from alteraser.solvers.terms import TO_THE_END, Hold, Slopes, ridge, slope_norm, slopes, solve_terms, unrest
+from alteraser.workers import default_threads
 
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]

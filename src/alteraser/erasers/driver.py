@@ -26,8 +26,9 @@ from alteraser.models import Factors, Problem
 from alteraser.solvers import RowSolver
 from alteraser.solvers.descent import Descent
 from alteraser.solvers.joint import Joint, JointNewton
-from alteraser.solvers.rows import default_threads, padded
+from alteraser.solvers.rows import padded
 from alteraser.solvers.stationarity import Push, evaluate, gradient_norm
+from alteraser.workers import default_threads
 
 Array = npt.NDArray[Any]
 Scope = Literal["touched", "all", "joint", "polish"]

@@ -35,9 +35,9 @@ from alteraser.solvers.ah_newton import AHNewton
 from alteraser.solvers.anchors import storing_noise
 from alteraser.solvers.cg import ConjugateGradient
 from alteraser.solvers.residuals import ROWS_AT_A_TIME, half_gradients, row_gradients
-from alteraser.solvers.rows import default_threads
 from alteraser.solvers.stationarity import block_solve
 from alteraser.tolerances import checked_tolerance
+from alteraser.workers import default_threads
 
 Array = npt.NDArray[Any]
 Rows = npt.NDArray[np.int64]

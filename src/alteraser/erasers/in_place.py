@@ -19,9 +19,9 @@ from alteraser.errors import Interrupted
 from alteraser.models import Problem, Side
 from alteraser.solvers.ah_newton import AHNewton
 from alteraser.solvers.residuals import fit, half_gradients, squared_gradient_norm
-from alteraser.solvers.rows import default_threads
 from alteraser.solvers.stationarity import block_solve
 from alteraser.tolerances import checked_tolerance
+from alteraser.workers import default_threads
 
 Array = npt.NDArray[Any]
 

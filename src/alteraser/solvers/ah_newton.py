@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.models.problem import Side
-from alteraser.solvers.rows import RowReport, blocks, check, run
+from alteraser.solvers.rows import RowReport, check
+from alteraser.workers import blocks, run
 
 Array = npt.NDArray[Any]
 

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.models import Factors, Problem, Side
-from alteraser.solvers.rows import blocks, padded, run
+from alteraser.solvers.rows import padded
 from alteraser.solvers.stationarity import block_solve
+from alteraser.workers import blocks, run
 
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]

@@ -33,8 +33,9 @@ from scipy.sparse import csr_array
 from alteraser.errors import InvalidInput
 from alteraser.models import Problem, Side
 from alteraser.solvers.ah_newton import AHNewton
-from alteraser.solvers.rows import aligned, aligned_empty, blocks, check, padded, run
+from alteraser.solvers.rows import aligned, aligned_empty, check, padded
 from alteraser.solvers.slow import SlowSpace, slow_space
+from alteraser.workers import blocks, run
 
 Array = npt.NDArray[Any]
 Pair = tuple[Array, Array]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alteraser.solvers.rows import blocks, run
+from alteraser.workers import blocks, run
 
 Array = npt.NDArray[Any]
 

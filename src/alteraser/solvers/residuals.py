@@ -13,8 +13,8 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from alteraser.models.problem import Side
-from alteraser.solvers.rows import blocks, default_threads, run
 from alteraser.solvers.stationarity import block_solve
+from alteraser.workers import blocks, default_threads, run
 
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]

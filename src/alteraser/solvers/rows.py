@@ -1,16 +1,8 @@
-"""Running a row kernel over many rows: heavy rows first, blocks handed to whichever worker is free.
-
-Every row's result depends on that row alone, so neither the number of threads nor the order of the blocks
-changes a single bit of it.
-"""
+"""What a row solver is, and the memory its kernels work in; see ``alteraser.workers`` for who works on which rows."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,9 +13,7 @@ from alteraser.models.problem import Side
 
 Array = npt.NDArray[Any]
 
-BLOCKS_PER_WORKER = 12
 LINE = 64  # bytes of a cache line, and of the longest vector
-SMALL = 2_000_000  # multiply-adds below which one call is cheaper than waking workers
 
 
 @dataclass(frozen=True)
@@ -63,28 +53,6 @@ class RowSolver(Protocol):
         ...
 
 
-class Sized(Protocol):
-    """One side of a problem, as far as sharing out its rows goes."""
-
-    @property
-    def all_rows(self) -> Array:
-        """Every row, (rows,) int64."""
-        ...
-
-    @property
-    def counts(self) -> Array:
-        """Terms or interactions of each row, (rows,) int64."""
-        ...
-
-
-def default_threads() -> int:
-    """Processors this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every platform
-        return os.cpu_count() or 1
-
-
 def aligned_empty(shape: tuple[int, ...], dtype: Any) -> Array:
     """As ``numpy.empty``, beginning at a whole cache line: a vector that straddles two costs two loads."""
     itemsize = np.dtype(dtype).itemsize
@@ -113,43 +81,6 @@ def padded(array: Array) -> Array:
     out[:, d:] = 0
     out[:, :d] = array
     return out
-
-
-@lru_cache(maxsize=4)
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="alteraser-rows")
-
-
-def blocks(side: Sized, rows: Array | None, rank: int, threads: int) -> list[Array]:
-    """Split ``rows`` into blocks of about equal work, heaviest rows first (longest processing time rule)."""
-    rows = side.all_rows if rows is None else np.asarray(rows, dtype=np.int64)
-    cost = (side.counts[rows] + rank).astype(np.float64)
-    if threads == 1 or cost.sum() * rank < SMALL or rows.size < 2:
-        return [rows]
-    order = np.argsort(-cost, kind="stable")
-    share = np.cumsum(cost[order]) / cost.sum()
-    count = min(rows.size, threads * BLOCKS_PER_WORKER)
-    cuts = np.searchsorted(share, np.arange(1, count) / count)
-    return [block for block in np.split(rows[order], np.unique(cuts)) if block.size]
-
-
-def run(kernel: Callable[[Array], None], work: Sequence[Array], threads: int) -> None:
-    """Call ``kernel`` on every block; on an interrupt no further block starts and running ones are waited for."""
-    if len(work) == 1:
-        kernel(work[0])
-        return
-    pending: list[Future[None]] = []
-    try:
-        pending.extend(_pool(threads).submit(kernel, block) for block in work)
-        for future in pending:
-            future.result()
-    except BaseException:
-        for future in pending:
-            future.cancel()
-        for future in pending:
-            if not future.cancelled():
-                future.exception()
-        raise
 
 
 def check(side: Side, status: Array) -> None:

@@ -25,7 +25,8 @@ from scipy.linalg import LinAlgError, eigh, qr
 from scipy.sparse import csr_array
 
 from alteraser.models import Side
-from alteraser.solvers.rows import aligned_empty, run
+from alteraser.solvers.rows import aligned_empty
+from alteraser.workers import run
 
 if TYPE_CHECKING:
     from alteraser.solvers.joint import Joint

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.models import Factors, Problem, Side
-from alteraser.solvers.rows import blocks, check, default_threads, padded, run
+from alteraser.solvers.rows import check, padded
+from alteraser.workers import blocks, default_threads, run
 
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]

@@ -16,7 +16,8 @@ import numpy.typing as npt
 from alteraser.errors import NumericFailure
 from alteraser.models.biased import BiasedFactors
 from alteraser.models.terms import RowProblem, Terms
-from alteraser.solvers.rows import RowReport, blocks, padded, run
+from alteraser.solvers.rows import RowReport, padded
+from alteraser.workers import blocks, run
 
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]

@@ -21,12 +21,13 @@ from alteraser.model import Model, TrainedOn
 from alteraser.models import Factors, Problem, Side
 from alteraser.solvers import AHNewton, JointNewton
 from alteraser.solvers.joint import Joint, factor_blocks, room_for
-from alteraser.solvers.rows import aligned_empty, default_threads, padded
-from alteraser.solvers.rows import blocks as split
+from alteraser.solvers.rows import aligned_empty, padded
 from alteraser.solvers.slow import SlowSpace
 from alteraser.solvers.stationarity import block_solve, evaluate
 from alteraser.stream.rows import Rows
 from alteraser.tolerances import checked_tolerance
+from alteraser.workers import blocks as split
+from alteraser.workers import default_threads
 
 Array = npt.NDArray[Any]
 T = TypeVar("T")

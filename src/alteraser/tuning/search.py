@@ -15,11 +15,11 @@ from threadpoolctl import threadpool_limits
 from alteraser.errors import Interrupted, InvalidInput
 from alteraser.interactions import Interactions
 from alteraser.models import Factors
-from alteraser.solvers.rows import default_threads
 from alteraser.tolerances import checked_tolerance
 from alteraser.tuning.forgettability import Forgettability, forgettability
 from alteraser.tuning.grid import Grid, Path, Point
 from alteraser.tuning.trial import GROUPS, Folder, Trial, run_trial
+from alteraser.workers import default_threads
 
 OnTrial = Callable[[str, int, int], None]
 """Called with what is done, how many and of how many."""

@@ -14,7 +14,7 @@ from alteraser.bench.paper.run import Plan, machine
 from alteraser.bench.paper.store import Record
 from alteraser.errors import DependencyMissing
 from alteraser.files import replace_file
-from alteraser.solvers.rows import default_threads
+from alteraser.workers import default_threads
 
 
 def write_report(folder: Path, records: list[Record], plan: Plan) -> dict[str, Path]:

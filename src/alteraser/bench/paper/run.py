@@ -30,8 +30,8 @@ from alteraser.interactions import Interactions
 from alteraser.model import Model
 from alteraser.models import Factors, Problem
 from alteraser.solvers.anchors import Anchors, anchored_norm, anchors
-from alteraser.solvers.rows import default_threads
 from alteraser.solvers.stationarity import evaluate, gradient_norm
+from alteraser.workers import default_threads
 
 
 @dataclass(frozen=True)

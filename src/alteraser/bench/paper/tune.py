@@ -21,8 +21,8 @@ from alteraser.erasers import FirstOrder, Task
 from alteraser.errors import NumericFailure
 from alteraser.interactions import Interactions
 from alteraser.models import Factors, Objective, Problem
-from alteraser.solvers.rows import default_threads
 from alteraser.training import ENMF
+from alteraser.workers import default_threads
 
 MISSING = (0.25, 0.5, 1.0)
 """w₀ as multiples of the default rule's."""
