@@ -19,10 +19,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import logging
 import os
+import re
 import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NoReturn
@@ -81,7 +82,9 @@ def replace_file(path: Path, content: bytes) -> None:
     """Write ``path`` aside, fsync, rename over what is there: a reader sees the old file or the new one."""
     with writing_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".partial")
+        _tell_of_what_is_left(path)
+        temporary = _neighbor(path)
+        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
@@ -92,12 +95,15 @@ def replace_file(path: Path, content: bytes) -> None:
             os.chmod(temporary, 0o666 & ~umask)  # as any other file; temporary ones are private
             os.replace(temporary, path)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
 
 
 def check_output(path: str | Path) -> None:
-    """Refuse an output that exists, or whose folder does not, before any work is done for it."""
+    """Refuse an output that exists, or whose folder does not, before any work is done for it.
+
+    What earlier writers of it left aside is named, once, in a warning of the logger ``alteraser``.
+    """
     target = Path(path)
     if os.path.lexists(target):
         _refuse_existing(target)
@@ -108,6 +114,7 @@ def check_output(path: str | Path) -> None:
         )
     if not target.parent.is_dir():
         raise InvalidInput(f"{target}: {target.parent} is not a folder. Choose another output.", path=str(target))
+    _tell_of_what_is_left(target)
 
 
 def default_cache() -> Path:
@@ -159,6 +166,35 @@ def writing_errors(path: str | Path) -> Iterator[None]:
 
 def _belongs(path: Path, target: Path) -> bool:
     return path in (target, target.parent) or any(".tmp-" in part for part in path.parts)
+
+
+LEFT_BEHIND = re.compile(r"\.(?P<name>.{1,40})\.tmp-[0-9a-z_]{5,12}(?P<suffix>\.\w+)?", re.DOTALL)
+"""Names of what this package writes aside; a run that is killed leaves it there."""
+
+_told: set[Path] = set()
+
+
+def left_behind(target: Path) -> list[Path]:
+    """What earlier writers of ``target`` left aside: runs that were killed, or that are still writing.
+
+    >>> left_behind(Path("no-such-folder/model"))
+    []
+    """
+    try:
+        names = os.listdir(target.parent)
+    except OSError:
+        return []
+    matches = ((name, LEFT_BEHIND.fullmatch(name)) for name in sorted(names))
+    return [target.with_name(name) for name, match in matches if match and match["name"] == target.name[:40]]
+
+
+def _tell_of_what_is_left(target: Path) -> None:
+    for path in left_behind(target):
+        if path not in _told:
+            _told.add(path)
+            logging.getLogger("alteraser").warning(
+                "%s was left by a run that was killed; delete it, unless another run is writing it now", path
+            )
 
 
 def _neighbor(target: Path) -> Path:

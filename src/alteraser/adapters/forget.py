@@ -161,7 +161,7 @@ def forget_foreign(
         scrubbed: list[Path] = []
         siblings: list[Sibling] = []
         try:
-            for sibling in found_siblings(opened, out):
+            for sibling in _map_last(found_siblings(opened, out), opened.options.users_map):
                 if scrub and sibling.scrub is not None:
                     try:
                         sibling.scrub(foreign, changed)
@@ -239,6 +239,11 @@ def found_siblings(opened: Opened, out: Path | None = None) -> tuple[Sibling, ..
     if out is not None:
         best.pop(out.absolute(), None)
     return tuple(best.values())
+
+
+def _map_last(siblings: tuple[Sibling, ...], users_map: Path | None) -> list[Sibling]:
+    """The map of user ids last: a run that is killed before is repeated with it, as without the ids it cannot be."""
+    return sorted(siblings, key=lambda sibling: sibling.path == users_map)
 
 
 def _take_back(out: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from alteraser.adapters.contract import Sibling
+from alteraser.files import LEFT_BEHIND
 
 LISTED = 200
 """Entries of a folder that are looked at."""
@@ -41,6 +42,9 @@ def neighbors(path: Path, known: frozenset[Path] = frozenset()) -> tuple[Sibling
     found = []
     for entry in sorted(path.absolute().parent.iterdir())[:LISTED]:
         words = SUFFIXES.get(entry.suffix.lower())
+        if LEFT_BEHIND.fullmatch(entry.name):
+            found.append(Sibling(entry, "left by a run that was killed, if none is writing it", "delete it then"))
+            continue
         if words is None or entry == path.absolute() or entry in known or not entry.is_file():
             continue
         found.append(Sibling(entry, words, ADVICE))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import common, completion
+from alteraser.cli import again, common, completion
 from alteraser.errors import AltEraserError, InvalidInput, NotFound, NumericFailure
 
 if TYPE_CHECKING:
@@ -350,15 +350,15 @@ def _written(
     if remaining is None:
         yield
         return
-    from alteraser.readers import write_rows
     from alteraser.remaining import remaining_rows
 
     with screen.phase("write", "writing"):
-        write_rows(remaining_rows(data, removal.removed, reading, table), remaining)
+        own = again.written(lambda: remaining_rows(data, removal.removed, reading, table), remaining)
     try:
         yield
     except BaseException as cause:
-        if isinstance(cause, AltEraserError) or not out.exists():  # with such an error, what is there is another's
+        # with an error of ours, the model that is there is another's
+        if own and (isinstance(cause, AltEraserError) or not out.exists()):
             remaining.unlink(missing_ok=True)
         raise
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import common, completion, foreign
+from alteraser.cli import again, common, completion, foreign
 from alteraser.errors import InvalidInput, NumericFailure
 
 if TYPE_CHECKING:
@@ -108,10 +108,10 @@ def forget(
     Example: alteraser forget als.npz forget.csv --data plays.parquet --rating plays --rows-are-ids --out als-2.npz
     """
     from alteraser.choosing import Auto
-    from alteraser.files import check_output
     from alteraser.forgetting import forget as forget_interactions
     from alteraser.forgetting import match, plan
     from alteraser.readers import ReadingOptions
+    from alteraser.remaining import remaining_rows
 
     if whole_users and whole_items:
         raise InvalidInput("--whole-users contradicts --whole-items: forget one after the other")
@@ -120,8 +120,8 @@ def forget(
     outputs = [path for path in (out, remaining) if path is not None]
     if len({path.absolute() for path in outputs}) < len(outputs):
         raise InvalidInput("--out and --remaining name the same path")
+    again.check_outputs(out, remaining, scrub=scrub)
     for path in outputs:
-        check_output(path)
         _check_outside(path, model)
     if remaining is not None:
         _check_remaining(remaining, data)
@@ -169,6 +169,10 @@ def forget(
         whole, removal = match(original, table, interactions, **scope)
         planned = plan(original, whole, removal, eraser, threads=threads)
         return report_dry_run(screen, removal, whole, planned, verbose=verbose)
+    if remaining is not None and again.is_left_over(out, remaining):  # not after the work
+        with screen.phase("read", "comparing with what an earlier run wrote"):
+            _, removal = match(original, table, interactions, **scope)
+            again.check_same(lambda: remaining_rows(data, removal.removed, reading, table), remaining)
     with screen.passes("solve", "forgetting", getattr(eraser, "tolerance", DEFAULT_TOLERANCE)) as on_pass:
         erasure = forget_interactions(
             original, table, data=interactions, method=eraser, threads=threads, on_pass=on_pass,
@@ -300,14 +304,14 @@ def _write(
     """Both outputs or neither: the remaining data first, taken back if the model cannot be written."""
     if remaining is None:
         return erasure.save(out)
-    from alteraser.readers import write_rows
     from alteraser.remaining import remaining_rows
 
-    write_rows(remaining_rows(data, erasure.removed, reading, forget_set), remaining)
+    own = again.written(lambda: remaining_rows(data, erasure.removed, reading, forget_set), remaining)
     try:
         return erasure.save(out)
     except BaseException:
-        remaining.unlink(missing_ok=True)
+        if own:
+            remaining.unlink(missing_ok=True)
         raise
 
 

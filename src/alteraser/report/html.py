@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from alteraser.errors import DependencyMissing, NotFound, OutputExists
+from alteraser.files import replace_file
 from alteraser.report._plots import residual_figure, scores_figure
 from alteraser.report._style import CSS, DRAW
 from alteraser.report.model import ComparisonTable, Curve, ForgettingReport, ListItem, SideBySide
@@ -36,15 +36,7 @@ def write_report(path: str | Path, report: ForgettingReport, *, overwrite: bool 
     if not path.parent.is_dir():
         raise NotFound(f"the folder {path.parent} does not exist; create it first", path=str(path.parent))
     page = render_report(report)
-    aside = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    try:
-        with open(aside, "w", encoding="utf-8", newline="\n") as file:
-            file.write(page)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    replace_file(path, page.encode("utf-8"))
     return path
 
 

@@ -1,0 +1,105 @@
+"""A command given again after a kill goes on from what the kill left, or says what that is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Run, tree
+
+from alteraser import files
+from alteraser.files import atomic_write, left_behind
+
+OURS = "forget {w}/model {w}/forget.csv --data {w}/data.csv --out new --remaining rest"
+FIXTURES = Path(__file__).parent.parent / "adapters" / "fixtures" / "implicit"
+THEIRS = f"forget {FIXTURES}/als.npz forget.csv --data {FIXTURES}/data.csv --rating plays --rows-are-ids --method local"
+
+
+def kill_while(line: str, world: Path, where: str) -> None:
+    """Run ``line`` in a process that dies, as by ``kill -9``, when it calls ``where`` of the module ``files``."""
+    program = (
+        "import os, signal, sys; from alteraser import files; from alteraser.cli.main import main\n"
+        f"files.{where} = lambda *given: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "main(sys.argv[1:])"
+    )
+    words = line.format(w=world).split()
+    died = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, check=False)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+
+
+def test_what_a_kill_between_the_outputs_left_is_taken(run: Run, world: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The remaining data stand, the model's folder is still aside: the same command finishes, and names that folder."""
+    line = OURS + ".csv -q"
+    kill_while(line, world, "_publish_folder")
+    (aside,) = left_behind(Path("new"))
+    before = tree(Path("."))
+    assert "rest.csv" in before
+    code, _, err = run(line)
+    assert code == 0, err
+    assert str(aside) in caplog.text + err
+    assert "delete it" in caplog.text + err
+    after = tree(Path("."))
+    assert {name: after[name] for name in before} == before
+    assert run("verify new --data rest.csv --before {w}/model -q")[0] == 0
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
+def test_every_format_is_recognized(run: Run, suffix: str) -> None:
+    assert run(f"{OURS}{suffix} -q")[0] == 0
+    kept = os.stat(f"rest{suffix}")
+    os.rename("new", "first")
+    assert run(f"{OURS}{suffix} -q")[0] == 0
+    found = os.stat(f"rest{suffix}")
+    assert (found.st_ino, found.st_mtime_ns) == (kept.st_ino, kept.st_mtime_ns)
+    assert tree(Path("new")) == tree(Path("first"))
+
+
+@pytest.mark.parametrize("line", [OURS + ".csv", THEIRS + " --out new --remaining rest.csv"])
+def test_anything_else_in_its_place_is_refused(run: Run, line: str) -> None:
+    Path("forget.csv").write_text("user_id,item_id\n1,4\n")
+    Path("rest.csv").write_text("user_id,item_id,rating\n1,100,3\n")
+    before = tree(Path("."))
+    code, _, err = run(line)
+    assert code == 4
+    assert "rest.csv exists already and is not what this command writes there" in err
+    assert tree(Path(".")) == before
+
+
+def test_other_libraries_models_go_on_too(run: Run, world: Path) -> None:
+    """Their remaining data are written before the work, so that most kills leave them."""
+    Path("forget.csv").write_text("user_id,item_id\n1,4\n")
+    line = THEIRS + " --out new.npz --remaining rest.csv -q"
+    assert run(line)[0] == 0
+    wanted = tree(Path("."))
+    Path("new.npz").unlink()
+    assert run(line)[0] == 0
+    assert tree(Path(".")) == wanted
+    code, _, err = run(line + " --scrub")
+    assert code == 4
+    assert "killed before its --scrub was done" in err
+
+
+def test_a_failure_leaves_what_was_there_before(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(OURS + ".csv -q")[0] == 0
+    os.rename("new", "first")
+    before = tree(Path("."))
+
+    def full(*given: object) -> None:
+        raise OSError(28, "No space left on device", "new")
+
+    monkeypatch.setattr(files, "_publish_folder", full)
+    assert run(OURS + ".csv -q")[0] == 7
+    assert tree(Path(".")) == before
+
+
+def test_only_this_output_s_leftovers_are_named(tmp_path: Path) -> None:
+    for name in (".a.csv.tmp-0123456789ab", ".b.csv.tmp-0123456789ab", ".a.csv.tmp-", "a.csv.tmp-0123456789ab"):
+        (tmp_path / name).write_text("x")
+    assert left_behind(tmp_path / "a.csv") == [tmp_path / ".a.csv.tmp-0123456789ab"]
+    with atomic_write(tmp_path / "c") as file:
+        assert left_behind(tmp_path / "c") == [Path(file.name)]
+    assert left_behind(tmp_path / "c") == []
