@@ -541,8 +541,9 @@ def test_values_of_other_types():
         read_table(table, ReadingOptions(target="s"))
     with pytest.raises(InvalidInput, match=r"row 1, column 'f': 1.5 is not a whole number"):
         read_table(table, ReadingOptions(timestamp_column="f"))
-    with pytest.raises(InvalidInput, match="row 1, column 'd': '2020-01-01' is not a number"):
-        read_table(table, ReadingOptions(timestamp_column="d"))
+    assert read_table(table, ReadingOptions(timestamp_column="d"))["timestamp"].to_pylist() == [1577836800]
+    with pytest.raises(InvalidInput, match="row 1, column 's': 'x' is not a number"):
+        read_table(table, ReadingOptions(timestamp_column="s"))
 
 
 @pytest.mark.parametrize(

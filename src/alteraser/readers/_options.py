@@ -44,7 +44,7 @@ class ReadingOptions(Configured):
     """The column with the target y of each interaction. None means 1 everywhere."""
 
     timestamp_column: Name | None = None
-    """The column that says when; kept as it is, or as epoch seconds where it is a date or a time."""
+    """The column that says when: whole numbers as they are; dates, times and ISO 8601 text as epoch seconds (UTC)."""
 
     duplicates: Literal["refuse", "first", "last", "sum"] = "refuse"
     """What becomes of an interaction that is there twice. Carried along for whoever builds the rows; the

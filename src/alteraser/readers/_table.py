@@ -15,7 +15,8 @@ from alteraser.readers._ids import identifiers, plain, take
 from alteraser.readers._locate import ArrowStream, missing_column, read_raw
 from alteraser.readers._options import ReadingOptions, column_of, confidence_rule
 from alteraser.readers._raw import Raw, Wanted, Where
-from alteraser.readers._values import confidences, numbers, numbers_or_nothing, times
+from alteraser.readers._times import times
+from alteraser.readers._values import confidences, numbers, numbers_or_nothing
 
 _OPTIONS: dict[str, str | None] = {
     "user_column": "--user-column",

@@ -1,4 +1,4 @@
-"""Ratings, confidences, targets and times: one finite number a row."""
+"""Ratings, confidences and targets: one finite number a row."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ Floats = NDArray[np.float64]
 
 def numbers(column: pa.ChunkedArray, name: str, where: Where) -> Floats:
     """A column as finite float64; text is read as numbers."""
-    _refuse_nulls(column, name, where)
+    refuse_nulls(column, name, where)
     kind = column.type
     if pa.types.is_dictionary(kind):
         column = column.cast(kind.value_type)
         kind = column.type
     if pa.types.is_boolean(kind) or pa.types.is_temporal(kind) or pa.types.is_nested(kind):
         if len(column):
-            raise _refuse(where(0), name, column[0].as_py(), f"is of type {kind}, where a number was expected")
+            raise refuse(where(0), name, column[0].as_py(), f"is of type {kind}, where a number was expected")
         return np.zeros(0)
     try:
         values = np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         row = next((i for i, value in enumerate(column.to_pylist()) if not _is_number(value)), 0)
-        raise _refuse(where(row), name, column[row].as_py(), "is not a number") from None
+        raise refuse(where(row), name, column[row].as_py(), "is not a number") from None
     _refuse_first(~np.isfinite(values), values, name, where, "is not a finite number")
     return values
 
@@ -61,33 +61,8 @@ def confidences(values: Floats, rule: Rule, where: Where) -> Floats:
     return result
 
 
-def times(column: pa.ChunkedArray, name: str, where: Where) -> pa.Array:
-    """A column as int64: integers as they are, dates and times as epoch seconds (UTC), rounded down."""
-    _refuse_nulls(column, name, where)
-    kind = column.type
-    if pa.types.is_integer(kind):
-        try:
-            return _array(column.cast(pa.int64()))
-        except pa.ArrowInvalid:
-            row = pc.index(pc.greater(column, pa.scalar(2**63 - 1, pa.uint64())), True).as_py()
-            raise _refuse(where(row), name, column[row].as_py(), "is beyond 64-bit signed integers") from None
-    if pa.types.is_date(kind):
-        days = pc.cast(column, pa.date32()).cast(pa.int32()).cast(pa.int64())
-        return _array(pc.multiply(days, 86_400))
-    if pa.types.is_timestamp(kind):
-        ticks = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[kind.unit]
-        return pa.array(np.asarray(column.cast(pa.int64()).to_numpy()) // ticks)
-    values = numbers(column, name, where)
-    odd = (values != np.floor(values)) | (np.abs(values) > 2.0**53)
-    _refuse_first(odd, values, name, where, "is not a whole number")
-    return pa.array(values.astype(np.int64))
-
-
-def _array(column: pa.ChunkedArray) -> pa.Array:
-    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-
-
-def _refuse_nulls(column: pa.ChunkedArray, name: str, where: Where) -> None:
+def refuse_nulls(column: pa.ChunkedArray, name: str, where: Where) -> None:
+    """InvalidInput that names the first row without a value."""
     if column.null_count:
         row = pc.index(pc.is_null(column), True).as_py()
         raise InvalidInput(
@@ -98,10 +73,11 @@ def _refuse_nulls(column: pa.ChunkedArray, name: str, where: Where) -> None:
 def _refuse_first(bad: NDArray[np.bool_], values: Floats, name: str, where: Where, what: str) -> None:
     if bad.any():
         row = int(bad.argmax())
-        raise _refuse(where(row), name, float(values[row]), what)
+        raise refuse(where(row), name, float(values[row]), what)
 
 
-def _refuse(place: str, name: str, value: object, what: str) -> InvalidInput:
+def refuse(place: str, name: str, value: object, what: str) -> InvalidInput:
+    """The error for a value that is not what was expected."""
     shown = repr(value)[:60]
     return InvalidInput(f"{place}, column {name!r}: {shown} {what}. Correct the value or remove the row.", column=name)
 
