@@ -78,8 +78,11 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
             raise
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Write ``path`` aside, fsync, rename over what is there: a reader sees the old file or the new one."""
+def replace_file(path: Path, content: bytes, *, private: bool = False) -> None:
+    """Write ``path`` aside, fsync, rename over what is there: a reader sees the old file or the new one.
+
+    ``private``: mode 0600, for secrets.
+    """
     with writing_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _tell_of_what_is_left(path)
@@ -90,10 +93,12 @@ def replace_file(path: Path, content: bytes) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)  # as any other file; temporary ones are private
+            if not private:
+                umask = os.umask(0)
+                os.umask(umask)
+                os.chmod(temporary, 0o666 & ~umask)  # as any other file; temporary ones are private
             os.replace(temporary, path)
+            _sync_folder(path.parent)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise

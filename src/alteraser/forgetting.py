@@ -13,14 +13,30 @@ import pyarrow as pa
 
 from alteraser.certificate.limits import DEFAULT
 from alteraser.choosing import WAYS, Auto, Choice, choose, distance_from_rest, trained
+from alteraser.erased import Erased, Returned, admit, erasing
 from alteraser.erasers import Eraser, Outcome, Task, eraser
 from alteraser.erasers.driver import OnPass
 from alteraser.errors import IntegrityError, InvalidInput
-from alteraser.interactions import Interactions, Removal, nothing_to_forget
+from alteraser.interactions import Interactions, Removal, forget_table, nothing_to_forget
 from alteraser.lists import ListsChanged, lists_changed
 from alteraser.model import Model, TrainedOn
 from alteraser.models import Factors, Problem
 from alteraser.replaying import remember
+
+
+@dataclass(frozen=True)
+class Matched:
+    """What a request means on the data of a model; nothing is computed yet."""
+
+    data: Interactions
+    """D_a in the model's rows, with additions where there are some"""
+    removal: Removal
+    items: tuple[int | str, ...] = ()
+    """Items that were to go whole"""
+    joined: tuple[int, int] = (0, 0)
+    """Users and items that the model has no row of"""
+    returned: Returned | None = None
+    """What of the additions was erased before, and is let in again"""
 
 
 @dataclass(frozen=True)
@@ -47,6 +63,10 @@ class Erasure:
     trained far enough to tell this deletion from noise (forgetting then also finishes the training)."""
     added: int = 0
     """Interactions learned along (``grown``)."""
+    joined: tuple[int, int] = (0, 0)
+    """Users and items among them that the original had no row of."""
+    returned: Returned | None = None
+    """What of them was erased before (``readmit``)."""
     asked: str = ""
     """The method that was asked for; ``method`` is the one that was taken."""
     choice: Choice | None = None
@@ -132,6 +152,7 @@ def forget(
     whole_users: bool = False,
     whole_items: bool = False,
     grown: bool = False,
+    readmit: bool = False,
     threads: int = 0,
     on_pass: OnPass | None = None,
     on_choice: Callable[[Choice, Callable[[], ListsChanged]], None] | None = None,
@@ -149,6 +170,7 @@ def forget(
         whole_users: forget everything of the users in ``forget_set``.
         whole_items: forget everything of the items in ``forget_set``.
         grown: ``data`` also holds interactions that were added since; they are learned along.
+        readmit: with ``grown``, also those that were erased from this model before; else they are refused.
         threads: workers; 0 for every processor this process may use.
         on_pass: called with a ``PassRecord`` after each pass.
         on_choice: called before anything is computed with what will be done, for ``auto`` and its three ways, and with
@@ -157,6 +179,7 @@ def forget(
     Raises:
         NotFound: nothing of the forget set is in the data.
         IntegrityError: the data are not those the model was trained on.
+        RefusedByPolicy: with ``grown``, some of the data was erased before; NotFound: the key that tells is missing.
         NumericFailure: a row has no solution; Interrupted: Ctrl-C.
 
     >>> from alteraser import ENMF, Interactions
@@ -167,7 +190,10 @@ def forget(
     (True, 11)
     """
     began = time.perf_counter()
-    data, removal = match(model, forget_set, data, whole_users=whole_users, whole_items=whole_items, grown=grown)
+    found = match(
+        model, forget_set, data, whole_users=whole_users, whole_items=whole_items, grown=grown, readmit=readmit
+    )
+    data, removal = found.data, found.removal
     known_before = data.digest == model.trained_on.digest
     task = _task(model, data, removal, threads)
     asked, choice = _name(method), None
@@ -195,6 +221,7 @@ def forget(
         parent=model.digest,
         ancestors=model.lineage,
         digest=None,
+        erased=_erased(model, found),
     )
     known_users = unlearned.factors.users.shape[0] == model.factors.users.shape[0]
     same_items = unlearned.factors.items.shape[0] == model.factors.items.shape[0]
@@ -215,6 +242,8 @@ def forget(
         choice=choice,
         lists=lists,
         added=0 if known_before else len(data) - model.trained_on.interactions,
+        joined=found.joined,
+        returned=found.returned,
         seconds=time.perf_counter() - began,
     )
 
@@ -269,9 +298,9 @@ def _lists_at_rest(model: Model, task: Task, removal: Removal) -> ListsChanged:
 
 def match(
     model: Model, forget_set: Any, data: Interactions, *, whole_users: bool = False, whole_items: bool = False,
-    grown: bool = False,
-) -> tuple[Interactions, Removal]:  # fmt: skip
-    """(D_a, what forgetting would remove), after checking that ``data`` belongs to ``model``; nothing is computed.
+    grown: bool = False, readmit: bool = False,
+) -> Matched:  # fmt: skip
+    """D_a and what forgetting would remove, after checking that ``data`` belongs to ``model``; nothing is computed.
 
     Raises as ``forget`` does.
     """
@@ -286,7 +315,25 @@ def match(
     removal = data.remove(forget_set, whole_users=whole_users, whole_items=whole_items)
     if len(removal.removed) == 0:
         raise nothing_to_forget(removal.unmatched)
-    return data, removal
+    returned = None
+    if grown:  # what goes again with this request does no harm
+        returned = admit(model.erased, removal.remaining, readmit=readmit, where=model.key_file)
+    joined = data.users.size - model.users.size, data.items.size - model.items.size
+    return Matched(data, removal, items_asked(forget_set, data, whole_items=whole_items), joined, returned)
+
+
+def items_asked(forget_set: Any, data: Interactions, *, whole_items: bool) -> tuple[int | str, ...]:
+    """The ids of the items that a request names whole and ``data`` know, as they are written there."""
+    if not whole_items:
+        return ()
+    rows = data.items.rows_of(forget_table(forget_set, whole_items=True)["item_id"])
+    return tuple(data.items.ids_of(rows[rows >= 0]).to_pylist())
+
+
+def _erased(model: Model, found: Matched) -> Erased:
+    """The record of ``model`` with what this deletion erases, and without what it lets in again."""
+    record = model.erased if found.returned is None else model.erased.without(found.returned)
+    return erasing(record, found.removal.removed, found.removal.remaining, found.items)
 
 
 def belongs(model: Model, data: Interactions) -> None:
@@ -309,8 +356,6 @@ def _aligned(model: Model, data: Interactions, *, grown: bool) -> Interactions:
 def _completed(model: Model, data: Interactions, forget_set: Any, *, whole_rows: bool) -> Interactions:
     """D_a from D_r and the forget set, when that is what the digest says; else IntegrityError."""
     if not whole_rows and data.confidence is None and data.target is None:
-        from alteraser.interactions import forget_table
-
         table = forget_table(forget_set)
         user_rows = model.users.rows_of(table["user_id"], "user_id")
         item_rows = model.items.rows_of(table["item_id"], "item_id")

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from alteraser.erased import Erased
 from alteraser.errors import NotFound
 from alteraser.ids import IdMap
 from alteraser.interactions import Interactions
@@ -95,6 +96,8 @@ class Model:
     kind: str = "enmf"
     ancestors: tuple[str, ...] = ()
     """Digests of all the models that this one comes from, the nearest first: ``parent``, its parent, and so on."""
+    erased: Erased = field(default_factory=Erased)
+    """Whom it has erased, as keyed hashes; ``save`` writes the keys beside it, as ``OUT.key``."""
 
     def __repr__(self) -> str:
         m, n = self.factors.users.shape[0], self.factors.items.shape[0]
@@ -110,6 +113,11 @@ class Model:
         ()
         """
         return self.ancestors if self.digest is None else (self.digest, *self.ancestors)
+
+    @property
+    def key_file(self) -> str:
+        """In words, where the keys of ``erased`` belong."""
+        return "OUT.key beside the folder OUT that forget wrote"
 
     @property
     def trains_prediction(self) -> bool:

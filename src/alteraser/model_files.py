@@ -4,6 +4,9 @@ model.safetensors   user_embeddings m×d, item_embeddings n×d, prediction d
 users.parquet       row (int64), user_id
 items.parquet       row (int64), item_id
 model.json          format_version, kind, objective, trained_on, sha-256 of every other file, its own digest, …
+
+Beside it, where something was erased, OUT.key: the keys of the hashes in model.json that say whom: see
+``alteraser.erased``.
 """
 
 from __future__ import annotations
@@ -20,8 +23,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import alteraser
+from alteraser.erased import Erased, read_keys, written_beside
 from alteraser.errors import IntegrityError, InvalidInput, NotFound, NumericFailure
-from alteraser.files import atomic_directory, sha256_file
+from alteraser.files import atomic_directory, check_output, sha256_file
 from alteraser.ids import IdMap
 from alteraser.model import Model, TrainedOn
 from alteraser.models import Factors, Objective
@@ -35,22 +39,32 @@ TENSORS, USERS, ITEMS, MANIFEST = "model.safetensors", "users.parquet", "items.p
 
 
 def save_model(model: Model, path: Path) -> Model:
-    """Write ``model`` as the new directory ``path``; OutputExists if there is one. Returns it with its digest."""
+    """Write ``model`` as the new directory ``path``; OutputExists if there is one. Returns it with its digest.
+
+    The keys of what it erased are on disk before it is, and are taken back where it cannot be written.
+    """
     if not all(np.all(np.isfinite(a)) for a in vars(model.factors).values()):
         raise NumericFailure("the factors hold NaN or infinite entries; such a model is never written")
-    with atomic_directory(path) as folder:
-        tensors = {
-            "user_embeddings": model.factors.users,
-            "item_embeddings": model.factors.items,
-            "prediction": model.factors.prediction,
-        }
-        _write_tensors(tensors, folder / TENSORS)
-        for name, side, ids in ((USERS, "user", model.users), (ITEMS, "item", model.items)):
-            table = pa.table({"row": pa.array(ids.rows, pa.int64()), f"{side}_id": ids.ids})
-            pq.write_table(table, folder / name, compression="zstd")
-        manifest = _manifest(model, {name: sha256_file(folder / name) for name in (TENSORS, USERS, ITEMS)})
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    check_output(path)
+    with written_beside(path, model.erased), atomic_directory(path) as folder:
+        manifest = _write_folder(model, folder)
     return replace(model, digest=manifest["digest"])
+
+
+def _write_folder(model: Model, folder: Path) -> dict[str, Any]:
+    """Every file of ``model`` in ``folder``; returns the manifest."""
+    tensors = {
+        "user_embeddings": model.factors.users,
+        "item_embeddings": model.factors.items,
+        "prediction": model.factors.prediction,
+    }
+    _write_tensors(tensors, folder / TENSORS)
+    for name, side, ids in ((USERS, "user", model.users), (ITEMS, "item", model.items)):
+        table = pa.table({"row": pa.array(ids.rows, pa.int64()), f"{side}_id": ids.ids})
+        pq.write_table(table, folder / name, compression="zstd")
+    manifest = _manifest(model, {name: sha256_file(folder / name) for name in (TENSORS, USERS, ITEMS)})
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return manifest
 
 
 def _write_tensors(tensors: dict[str, np.ndarray[Any, Any]], path: Path) -> None:
@@ -122,6 +136,7 @@ def load_model(path: Path) -> Model:
             ancestors=_ancestors(manifest, path / MANIFEST),
             digest=manifest["digest"],
             kind=manifest["kind"],
+            erased=Erased.from_document(manifest.get("erased", []), read_keys(path)),
         )
     except (KeyError, TypeError, ValueError, pa.ArrowException, SafetensorError, InvalidInput) as cause:
         raise IntegrityError(f"{path} is not a model of this format: {type(cause).__name__}: {cause}") from cause
@@ -224,6 +239,8 @@ def _manifest(model: Model, files: dict[str, str]) -> dict[str, Any]:
         "ancestors": list(model.ancestors),
         "files": files,
     }
+    if model.erased:
+        manifest["erased"] = model.erased.to_document()
     return manifest | {"digest": _digest(manifest)}
 
 

@@ -24,9 +24,12 @@ from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.replay import remember_written
 from alteraser.adapters.selfcheck import SelfCheck
 from alteraser.adapters.zeros import refuse_zero
+from alteraser.erased import Erased as Record
+from alteraser.erased import Returned, admit, check_beside, erasing, key_path, read_record, written_beside
 from alteraser.erasers.driver import OnPass
 from alteraser.errors import AltEraserError
 from alteraser.files import check_output
+from alteraser.forgetting import items_asked
 from alteraser.interactions import Interactions, Removal, nothing_to_forget
 from alteraser.lists import ListsChanged
 from alteraser.tolerances import checked_tolerance
@@ -71,6 +74,8 @@ class ForeignErasure:
     scrubbed: tuple[Path, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     """check, solve, compare, write"""
+    returned: Returned | None = None
+    """What of the data was erased from this model before, and was let in again."""
 
 
 def open_foreign(
@@ -104,6 +109,7 @@ def forget_foreign(
     max_passes: int = 200,
     unchecked: bool = False,
     scrub: bool = False,
+    readmit: bool = False,
     seed: int = 0,
     threads: int = 0,
     on_pass: OnPass | None = None,
@@ -125,14 +131,18 @@ def forget_foreign(
         max_passes: cap on passes.
         unchecked: go on where the self-check fails.
         scrub: rewrite sibling files that are known, in place.
+        readmit: also learn what the data hold again of what was erased from this model before; else that is refused.
         seed: of negatives, for losses that draw them.
         threads: workers; 0 for every processor this process may use.
         on_pass: called with a ``PassRecord`` after each pass.
         phase: wraps the parts of the work called check, solve and write, for progress.
         warn: told in words what should be known before it is done.
 
+    What was erased is written down as keyed hashes beside ``out``, see ``alteraser.erased``.
+
     Raises:
-        IntegrityError: the self-check failed; NotFound: nothing to forget; NumericFailure: a row has no solution.
+        IntegrityError: the self-check failed; NotFound: nothing to forget; NumericFailure: a row has no solution;
+        RefusedByPolicy: the data hold what was erased before.
     """
     asked = known_method(method)
     if tolerance is not None:
@@ -140,6 +150,9 @@ def forget_foreign(
     check_output(out)
     foreign, data = opened.foreign, opened.data
     removal = matched(opened, forget_set, whole_users=whole_users, whole_items=whole_items)
+    record, returned = admitted(opened, removal, readmit=readmit)
+    record = erasing(record, removal.removed, removal.remaining, items_asked(forget_set, data, whole_items=whole_items))
+    check_beside(out)
     seconds: dict[str, float] = {}
     with _timed("check", phase, seconds):
         check = foreign.loss.check(foreign, data, threads=threads)
@@ -155,25 +168,26 @@ def forget_foreign(
         lists = lists_between(foreign, erased, removal.remaining, removal.removed) if foreign.loss.ranks else None
         refit = refit_seconds(task, foreign.loss.pass_seconds(foreign, data, threads=threads))
     with _timed("write", phase, seconds):
-        opened.adapter.write(foreign, changed, out)
-        if as_run:
-            remember_written(foreign, out, erased.solver, removal.remaining)
         scrubbed: list[Path] = []
         siblings: list[Sibling] = []
-        try:
-            for sibling in _map_last(found_siblings(opened, out), opened.options.users_map):
-                if scrub and sibling.scrub is not None:
-                    try:
-                        sibling.scrub(foreign, changed)
-                        scrubbed.append(sibling.path)
-                    except AltEraserError as cause:  # the model is written; what stays as it was is said
-                        siblings.append(replace(sibling, scrub=None, advice=cause.message))
-                else:
-                    siblings.append(sibling)
-        except BaseException:
-            if not scrubbed:  # no output; but a file that was scrubbed belongs to the new model, which then stays
-                _take_back(out)
-            raise
+        with written_beside(out, record, as_file=True):
+            opened.adapter.write(foreign, changed, out)
+            if as_run:
+                remember_written(foreign, out, erased.solver, removal.remaining)
+            try:
+                for sibling in _map_last(found_siblings(opened, out), opened.options.users_map):
+                    if scrub and sibling.scrub is not None:
+                        try:
+                            sibling.scrub(foreign, changed)
+                            scrubbed.append(sibling.path)
+                        except AltEraserError as cause:  # the model is written; what stays as it was is said
+                            siblings.append(replace(sibling, scrub=None, advice=cause.message))
+                    else:
+                        siblings.append(sibling)
+            except BaseException:
+                if not scrubbed:  # no output; but a file that was scrubbed belongs to the new model, which then stays
+                    _take_back(out)
+                raise
     return ForeignErasure(
         foreign,
         data,
@@ -188,7 +202,19 @@ def forget_foreign(
         tuple(siblings),
         tuple(scrubbed),
         seconds,
+        returned,
     )
+
+
+def admitted(opened: Opened, removal: Removal, *, readmit: bool) -> tuple[Record, Returned]:
+    """The record beside the model, without what of the remaining data is let in again, and what that is.
+
+    Raises as ``alteraser.erased.admit``.
+    """
+    path = opened.foreign.path
+    record = read_record(path)
+    returned = admit(record, removal.remaining, readmit=readmit, where=str(key_path(path)))
+    return record.without(returned), returned
 
 
 def task_of(opened: Opened, removal: Removal, *, threads: int = 0) -> Task:

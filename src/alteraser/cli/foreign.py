@@ -168,6 +168,7 @@ def forget(
     dry_run: bool,
     unchecked: bool,
     scrub: bool,
+    readmit: bool,
     verbose: bool,
     threads: int,
 ) -> int:
@@ -175,7 +176,7 @@ def forget(
     from alteraser.adapters.asked import checked
     from alteraser.adapters.choose import CONVERGED, known_method, plan
     from alteraser.adapters.data import reading_of
-    from alteraser.adapters.forget import forget_foreign, matched, open_foreign, task_of
+    from alteraser.adapters.forget import admitted, forget_foreign, matched, open_foreign, task_of
     from alteraser.cli.forget import report_dry_run
 
     asked = known_method(method)
@@ -192,6 +193,7 @@ def forget(
         assert opened.foreign.item_ids is not None
         common.check_ids(forget_set, wanted, opened.foreign.user_ids, opened.foreign.item_ids)
         removal = matched(opened, table, whole_users=wanted.whole_users, whole_items=wanted.whole_items)
+        admitted(opened, removal, readmit=readmit)
     if dry_run:
         with screen.phase("solve", "planning"):
             found = opened.foreign.loss.check(opened.foreign, opened.data, threads=threads)
@@ -204,8 +206,8 @@ def forget(
     with _written(remaining, out, data, removal, reading, table, screen):
         erasure = forget_foreign(
             opened, table, out, method=method, whole_users=wanted.whole_users, whole_items=wanted.whole_items,
-            tolerance=tolerance,
-            max_passes=max_passes or 200, unchecked=unchecked, scrub=scrub, seed=seed or 0, threads=threads,
+            tolerance=tolerance, max_passes=max_passes or 200, unchecked=unchecked, scrub=scrub, readmit=readmit,
+            seed=seed or 0, threads=threads,
             on_pass=progress.on_pass, phase=progress.phase, warn=lambda words: screen.warn(words),
         )  # fmt: skip
     _report(screen, erasure, remaining, verbose=verbose)
@@ -398,6 +400,7 @@ def _report(screen: common.Screen, erasure: ForeignErasure, remaining: Path | No
         "interactions_unmatched": unmatched.num_rows, "unmatched": unmatched.slice(0, LISTED).to_pylist(),
         "rows_without_rating": erasure.data.unrated, "numerically_zero": zero is not None,
         "users_erased_whole": int(changed.erased_users.size),
+        "interactions_readmitted": 0 if erasure.returned is None else len(erasure.returned),
         "rows_changed": {"users": int(changed.user_rows.size), "items": int(changed.item_rows.size)},
         "remaining": None if remaining is None else str(remaining),
         "users": int((rest.user_counts > 0).sum()), "items": int((rest.item_counts > 0).sum()),
@@ -409,6 +412,8 @@ def _report(screen: common.Screen, erasure: ForeignErasure, remaining: Path | No
         ("model", f"{erasure.out} ({foreign.format} {foreign.kind})"),
         ("forgotten", f"{len(removal.removed):,} interactions; {len(rest):,} remain; "
                       f"{changed.erased_users.size:,} users erased whole"),
+        *([("readmitted", f"{len(erasure.returned):,} interactions that were erased from this model before")]
+          if erasure.returned is not None and len(erasure.returned) else []),
         *unmatched_rows(unmatched, verbose=verbose),
         *common.unrated_rows(erasure.data),
         ("self-check", check_words(erasure.check)),

@@ -70,6 +70,9 @@ def forget(
     grown: Annotated[
         bool, typer.Option("--grown", help="DATA also has interactions added since; learn them along.")
     ] = False,
+    readmit: Annotated[
+        bool, typer.Option("--readmit", help="With --grown: also learn what was erased from MODEL before.")
+    ] = False,
     remaining: Annotated[
         Path | None,
         typer.Option("--remaining", help="Write the remaining data here, every column kept.", show_default=False),
@@ -108,6 +111,7 @@ def forget(
     Example: alteraser forget als.npz forget.csv --data plays.parquet --rating plays --rows-are-ids --out als-2.npz
     """
     from alteraser.choosing import Auto
+    from alteraser.erased import check_beside
     from alteraser.forgetting import forget as forget_interactions
     from alteraser.forgetting import match, plan
     from alteraser.readers import ReadingOptions
@@ -123,6 +127,8 @@ def forget(
     again.check_outputs(out, remaining, scrub=scrub)
     for path in outputs:
         _check_outside(path, model)
+    if out is not None:
+        check_beside(out)
     if remaining is not None:
         _check_remaining(remaining, data)
     screen = common.Screen(json, quiet)
@@ -142,12 +148,14 @@ def forget(
         return foreign.forget(
             screen, model, forget_set, data, out, given, format=format, method=method, tolerance=tolerance,
             max_passes=max_passes, seed=seed, whole_users=whole_users, whole_items=whole_items, remaining=remaining,
-            dry_run=dry_run, unchecked=unchecked, scrub=scrub, verbose=verbose, threads=threads,
+            dry_run=dry_run, unchecked=unchecked, scrub=scrub, readmit=readmit, verbose=verbose, threads=threads,
         )  # fmt: skip
     foreign.refuse(
         given | {"unchecked": unchecked, "scrub": scrub},
         "is for models of other libraries: how its data are read is kept in the model",
     )
+    if readmit and not grown:
+        raise InvalidInput("--readmit is about additions: it goes with --grown")
     common.check_tolerance(tolerance)
     asked = _asked(method, {
         "solver": solver, "tolerance": tolerance, "max_passes": max_passes, "memory": memory, "seed": seed,
@@ -163,15 +171,15 @@ def forget(
         )
         common.check_ids(forget_set, wanted, original.users, original.items)
         interactions = common.read_as(reading, data)
-    scope = {"whole_users": wanted.whole_users, "whole_items": wanted.whole_items, "grown": grown}
+    scope = {"whole_users": wanted.whole_users, "whole_items": wanted.whole_items, "grown": grown, "readmit": readmit}
     table = common.forget_columns(wanted)
     if dry_run:
-        whole, removal = match(original, table, interactions, **scope)
-        planned = plan(original, whole, removal, eraser, threads=threads)
-        return report_dry_run(screen, removal, whole, planned, verbose=verbose)
+        found = match(original, table, interactions, **scope)
+        planned = plan(original, found.data, found.removal, eraser, threads=threads)
+        return report_dry_run(screen, found.removal, found.data, planned, verbose=verbose)
     if remaining is not None and again.is_left_over(out, remaining):  # not after the work
         with screen.phase("read", "comparing with what an earlier run wrote"):
-            _, removal = match(original, table, interactions, **scope)
+            removal = match(original, table, interactions, **scope).removal
             again.check_same(lambda: remaining_rows(data, removal.removed, reading, table), remaining)
     with screen.passes("solve", "forgetting", getattr(eraser, "tolerance", DEFAULT_TOLERANCE)) as on_pass:
         erasure = forget_interactions(
@@ -393,6 +401,8 @@ def _report(
         "push": erasure.push, "training_floor": erasure.training_floor, "seconds": seconds,
         "interactions_before": len(erasure.remaining) + len(erasure.removed),
         "interactions_forgotten": len(erasure.removed), "interactions_added": erasure.added,
+        "users_added": erasure.joined[0], "items_added": erasure.joined[1],
+        "interactions_readmitted": 0 if erasure.returned is None else len(erasure.returned),
         "interactions_unmatched": unmatched.num_rows, "unmatched": unmatched.slice(0, LISTED).to_pylist(),
         "rows_without_rating": data.unrated, "remaining": None if remaining is None else str(remaining),
         "users": saved.trained_on.users, "items": saved.trained_on.items,
@@ -401,6 +411,7 @@ def _report(
     rows = [
         ("model", str(out)),
         ("forgotten", f"{len(erasure.removed):,} interactions; {len(erasure.remaining):,} remain"),
+        *_added(erasure),
         *unmatched_rows(unmatched, verbose=verbose),
         *common.unrated_rows(data),
         ("method", erasure.method + (f": {erasure.choice.why}" if erasure.choice is not None else "")),
@@ -416,6 +427,17 @@ def _report(
                      "the new model is also better trained than the original was")
         )  # fmt: skip
     screen.result(document, rows)
+
+
+def _added(erasure: Erasure) -> list[tuple[str, str]]:
+    """For people: what was learned along."""
+    if not erasure.added:
+        return []
+    users, items = erasure.joined
+    rows = [("added", f"{erasure.added:,} interactions since, of {users:,} new users and {items:,} new items, learned")]
+    if erasure.returned is not None and len(erasure.returned):
+        rows.append(("readmitted", f"{len(erasure.returned):,} interactions that were erased from this model before"))
+    return rows
 
 
 def _residual(erasure: Erasure) -> tuple[str, str]:

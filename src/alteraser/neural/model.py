@@ -186,7 +186,8 @@ def forget(
     if isinstance(model, NeuralModel):
         if foreign or loss is not None:
             raise InvalidInput(f"a NeuralModel brings its own loss: leave out {', '.join(foreign) or 'loss'}")
-        data, removal = match(model, forget_set, data, whole_users=whole_users, whole_items=whole_items)  # type: ignore[arg-type]
+        found = match(model, forget_set, data, whole_users=whole_users, whole_items=whole_items)  # type: ignore[arg-type]
+        data, removal = found.data, found.removal
         module, loss = deepcopy(model.module), model.loss
     elif isinstance(model, Recommender):
         if loss is None or foreign:
