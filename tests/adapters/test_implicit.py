@@ -173,3 +173,28 @@ def test_entries_that_are_not_finite_name_their_row(tmp_path: Path) -> None:
     users[7, 2] = np.nan
     with pytest.raises(NumericFailure, match="row 7 of user_factors"):
         read(saved(tmp_path, user_factors=users))
+
+
+def test_steps_without_the_extension_leave_vectors_in_empty_rows(tmp_path: Path) -> None:
+    """With use_native=False they only shrink what a row began with; the native ones write zeros."""
+    data = HERE / "data.csv"
+    with np.load(HERE / "als.npz") as loaded:
+        arrays = dict(loaded)
+    empty = [int(np.flatnonzero(~arrays[name].any(axis=1))[0]) for name in ("user_factors", "item_factors")]
+    for name, row in zip(("user_factors", "item_factors"), empty, strict=True):
+        arrays[name][row] = 1e-9
+    options = ForeignOptions(rating="plays", rows_are_ids=True)
+    opened = open_foreign(saved(tmp_path, **arrays), data, options)
+    check = opened.foreign.loss.check(opened.foreign, opened.data)
+    assert "rows out of place" in [m.name for m in check.measures if not m.passed]
+    opened = open_foreign(saved(tmp_path, **arrays | {"use_native": np.array(False)}), data, options)
+    assert opened.foreign.loss.check(opened.foreign, opened.data).passed
+    pair = (int(opened.data.user_rows[0]), int(opened.data.indices[0]))
+    forget_foreign(opened, [pair], tmp_path / "new.npz", method="local")
+    with np.load(tmp_path / "new.npz") as new:
+        assert not new["user_factors"][empty[0]].any()
+        assert not new["item_factors"][empty[1]].any()
+    arrays["user_factors"][int(opened.data.user_rows[0])] = 0
+    opened = open_foreign(saved(tmp_path, **arrays | {"use_native": np.array(False)}), data, options)
+    failed = [m for m in opened.foreign.loss.check(opened.foreign, opened.data).measures if not m.passed]
+    assert (failed[-1].name, failed[-1].meaning) == ("rows out of place", "rows that have interactions and no vector")

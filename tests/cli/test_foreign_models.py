@@ -126,6 +126,23 @@ def test_factors_that_are_zero_are_said_to_be(run: Run, here: Path) -> None:
     assert code == 0
     assert "The regularization outweighed the data, or training failed" in " ".join(out.split())
     assert not json.loads(run("inspect als.npz --json")[1])["numerically_zero"]
+    code, _, err = run(FORGET.replace("als", "zero") + " --out new.npz --unchecked -q")
+    assert err.startswith("note: the user and item factors are numerically zero")
+    assert "numerically zero" in run("verify zero.npz" + ON_DATA + " -q")[2]
+
+
+def test_what_is_zero_is_told_by_the_ratings(here: Path) -> None:
+    from alteraser.adapters import ForeignOptions
+    from alteraser.adapters.forget import open_foreign
+    from alteraser.adapters.zeros import zero_words
+
+    rng = np.random.default_rng(0)
+    np.savez("explicit.npz", users=rng.random((40, 3)), items=rng.random((25, 3)))
+    options = ForeignOptions(loss="explicit-als", regularization=1.0, rows_are_ids=True, rating="r")
+    for size, zero in ((1e-8, False), (1.0, False), (1e8, True)):
+        rows = pa.table({"user_id": [1, 2, 3], "item_id": [4, 5, 6], "r": [size, 2 * size, 3 * size]})
+        opened = open_foreign(here / "explicit.npz", rows, options, format="arrays")
+        assert (zero_words(opened.foreign, opened.data) is not None) == zero
 
 
 def test_rows_without_a_rating_are_counted(run: Run, here: Path) -> None:

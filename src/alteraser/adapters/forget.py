@@ -157,7 +157,7 @@ def forget_foreign(
     with _timed("check", phase, seconds):
         check = foreign.loss.check(foreign, data, threads=threads)
         if not unchecked and not check.passed:
-            refuse_zero(foreign)
+            refuse_zero(foreign, data)
             check.require(foreign.path)
     with _timed("solve", phase, seconds):
         task = replace(task_of(opened, removal, threads=threads), max_passes=max_passes, seed=seed, on_pass=on_pass)

@@ -5,8 +5,9 @@
     LMF   (m, d + 2), (n, d + 2)   a user ends in (1, bias), an item in (bias, 1)
 
 ALS fits users first, then items, so the items satisfy their normal equations: to rounding with ``use_cg=False``,
-else to what three steps of conjugate gradients leave. Rows without interactions are zero. There is no id map in the
-file, and nothing in it but the factors that data went into. Facts of release 0.7.3.
+else to what three steps of conjugate gradients leave. Rows without interactions are zero; with ``use_native=False``
+steps of conjugate gradients only shrink them. There is no id map in the file, and nothing in it but the factors that
+data went into. Facts of release 0.7.3.
 """
 
 from __future__ import annotations
@@ -169,7 +170,10 @@ def _loss(path: Path, kind: str, hyper: dict[str, Any], dtype: Any, options: For
         leaves, worst = _leaves(iterative, int(hyper.get("iterations") or 15), dtype)
         objective = Objective(missing_weight=1.0, regularization=regularization)
         judged = 0.99 if iterative else 1.0
-        return ALS(objective, alpha, exact="item", leaves=leaves, worst=worst, judged=judged, tiny=TINY)
+        lingering = iterative and hyper.get("use_native") is False
+        return ALS(
+            objective, alpha, exact="item", leaves=leaves, worst=worst, judged=judged, tiny=TINY, lingering=lingering
+        )  # fmt: skip
     from alteraser.adapters.row_losses import implicit_bpr, implicit_lmf
 
     if options.alpha is not None:

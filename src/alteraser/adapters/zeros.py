@@ -1,4 +1,7 @@
-"""Factors that hold nothing: where λ outweighed the data, or training failed, every row is zero but for rounding."""
+"""Factors that hold nothing: where λ outweighed the data, or training failed, every row is zero but for rounding.
+
+What is next to nothing is told by the data: scores that are fitted to ratings are of their size, others of that of 1.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,11 @@ import numpy as np
 from alteraser.adapters.contract import Array, Foreign
 from alteraser.adapters.mapped import blocks_of, release
 from alteraser.errors import IntegrityError
+from alteraser.interactions import Interactions
+from alteraser.models.rowloss import Squares
 
 ZERO = 1e-6
-"""Scores below this are nobody's preference: they are of the order of 1 in every loss here."""
+"""Scores below this share of what they were fitted to are nobody's preference."""
 
 
 def largest_score(foreign: Foreign) -> float:
@@ -17,12 +22,21 @@ def largest_score(foreign: Foreign) -> float:
     return _largest(foreign.users) * _largest(foreign.items) * foreign.shape[2]
 
 
-def zero_words(foreign: Foreign) -> str | None:
-    """In words, that the embeddings are numerically zero; None where they are not."""
-    most = largest_score(foreign)
-    if most >= ZERO:
+def scale_of(foreign: Foreign, data: Interactions | None) -> float:
+    """What scores are fitted to: the root mean square of r about the constant, where r itself is; else 1."""
+    loss = foreign.loss
+    rated = getattr(loss, "explicit", False) or isinstance(getattr(loss, "loss", None), Squares)
+    if not rated or data is None or data.target is None or not len(data):
+        return 1.0
+    return float(np.sqrt(np.mean((data.target - foreign.offset) ** 2))) or 1.0
+
+
+def zero_words(foreign: Foreign, data: Interactions | None = None) -> str | None:
+    """In words, that the embeddings are numerically zero beside ``data``; None where they are not."""
+    most, zero = largest_score(foreign), ZERO * scale_of(foreign, data)
+    if most >= zero:
         return None
-    sides = [side for side in ("user", "item") if _largest(getattr(foreign, f"{side}s")) ** 2 * foreign.shape[2] < ZERO]
+    sides = [side for side in ("user", "item") if _largest(getattr(foreign, f"{side}s")) ** 2 * foreign.shape[2] < zero]
     whose = " and ".join(sides) or "user and item"
     biased = foreign.user_biases is not None or foreign.item_biases is not None
     return (
@@ -33,9 +47,9 @@ def zero_words(foreign: Foreign) -> str | None:
     )
 
 
-def refuse_zero(foreign: Foreign) -> None:
+def refuse_zero(foreign: Foreign, data: Interactions) -> None:
     """IntegrityError where the embeddings are numerically zero, for models that do not fit their data."""
-    words = zero_words(foreign)
+    words = zero_words(foreign, data)
     if words is not None:
         raise IntegrityError(f"{foreign.path}: {words}", path=str(foreign.path), numerically_zero=True)
 

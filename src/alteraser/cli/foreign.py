@@ -270,6 +270,7 @@ def verify(
     from alteraser.adapters.data import reading_of
     from alteraser.adapters.forget import open_foreign
     from alteraser.adapters.verify import all_data, verify_foreign
+    from alteraser.adapters.zeros import zero_words
     from alteraser.files import sha256_file
     from alteraser.readers import read_rows
 
@@ -289,12 +290,13 @@ def verify(
             old = open_foreign(before, whole, options, format=format)
     with screen.phase("solve", "measuring"):
         found = verify_foreign(new, old, tolerance=LOCAL if tolerance is None else tolerance, threads=threads)
+    zero = zero_words(new.foreign, new.data)
     document = {
         "model": str(model), "format": new.foreign.format, "kind": new.foreign.kind,
         "digest": sha256_file(model) if model.is_file() else None, "data_digest": new.data.digest,
         "before": None if before is None else str(before), "class": found.level, "sentence": found.sentence,
         "checks": [vars(finding) for finding in found.findings], "loss": new.foreign.loss.formula,
-        "seconds": screen.timing(),
+        "numerically_zero": zero is not None, "seconds": screen.timing(),
     }  # fmt: skip
     rows = [
         ("model", f"{model} ({new.foreign.format} {new.foreign.kind})"),
@@ -306,6 +308,8 @@ def verify(
         limit = "" if finding.limit is None else f", limit {finding.limit:g}"
         rows.append((finding.name, f"{value}  ({sign}{limit}) {finding.meaning}"))
     screen.result(document, rows)
+    if zero is not None:
+        screen.warn(f"note: {zero}")
     return 0 if found.passed else NumericFailure.exit_code
 
 
@@ -381,7 +385,7 @@ def _report(screen: common.Screen, erasure: ForeignErasure, remaining: Path | No
 
     erased, changed, removal, foreign = erasure.erased, erasure.changed, erasure.removal, erasure.foreign
     unmatched, seconds = removal.unmatched, screen.timing() | {"check": screen.seconds.get("check", 0.0)}
-    rest, zero = removal.remaining, zero_words(foreign)
+    rest, zero = removal.remaining, zero_words(foreign, erasure.data)
     document = {
         "model": str(erasure.out), "format": foreign.format, "kind": foreign.kind,
         "digest": sha256_file(erasure.out) if erasure.out.is_file() else None,
@@ -430,8 +434,8 @@ def _report(screen: common.Screen, erasure: ForeignErasure, remaining: Path | No
         *[("scrubbed", str(path)) for path in erasure.scrubbed],
         *sibling_rows(erasure.siblings, verbose=verbose),
     ]  # fmt: skip
-    if zero is not None:
-        rows.append(("note", zero))
+    if zero is not None:  # exit 0 says that nothing of anybody is left, which is no merit of what was done
+        screen.warn(f"note: {zero}")
     if erased.training_floor is not None and erased.training_floor > 1:
         rows.append(
             ("note", f"the original's training had left {erased.training_floor:.1f} times this deletion's push; "

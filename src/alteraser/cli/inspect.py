@@ -81,7 +81,7 @@ def _foreign(
     if data is not None:
         with screen.phase("check", "checking"):
             check = found.loss.check(found, opened.data, threads=threads)
-    siblings, zero = found_siblings(opened), zero_words(found)
+    siblings, zero = found_siblings(opened), zero_words(found, None if data is None else opened.data)
     m, n, d = found.shape
     document = {
         "model": str(model), "format": found.format, "kind": found.kind, "library": found.library or None,
