@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from alteraser.erased import Erased
-from alteraser.errors import NotFound
 from alteraser.ids import IdMap
 from alteraser.interactions import Interactions
 from alteraser.models import Factors, Objective
+from alteraser.models.protocol import Recommendations, Recommender, TrainedOn, known_rows
 from alteraser.models.ranking import top_lists
 
 if TYPE_CHECKING:
@@ -23,61 +22,11 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-
-@dataclass(frozen=True)
-class TrainedOn:
-    """Which interactions a model was trained on."""
-
-    digest: str
-    """``Interactions.digest``"""
-    users: int
-    items: int
-    interactions: int
-
-    @classmethod
-    def of(cls, data: Interactions) -> TrainedOn:
-        """The record of ``data``: users and items that occur, and the digest."""
-        users, items = int((data.user_counts > 0).sum()), int((data.item_counts > 0).sum())
-        return cls(data.digest, users, items, len(data))
-
-
-@dataclass(frozen=True)
-class Recommendations:
-    """Top-k lists: ``items[i, :]`` are item rows for ``users[i]``, best first, −1 where a list ends early."""
-
-    model: Model
-    users: Array
-    items: Array
-    scores: Array
-
-    def to_list(self) -> list[dict[str, Any]]:
-        """[{user_id, items: [{item_id, score}]}], external ids."""
-        ids = self.model.users.ids_of(self.users).to_pylist()
-        return [{"user_id": user, "items": self._entries(row)} for row, user in enumerate(ids)]
-
-    def _entries(self, row: int) -> list[dict[str, Any]]:
-        listed = self.items[row] >= 0
-        names = self.model.items.ids_of(self.items[row][listed]).to_pylist()
-        return [
-            {"item_id": name, "score": float(score)}
-            for name, score in zip(names, self.scores[row][listed], strict=True)
-        ]
-
-    def to_table(self) -> pa.Table:
-        """Arrow table user_id, rank (from 1), item_id, score."""
-        place, rank = np.nonzero(self.items >= 0)
-        return pa.table(
-            {
-                "user_id": self.model.users.ids_of(self.users[place]),
-                "rank": pa.array(rank + 1),
-                "item_id": self.model.items.ids_of(self.items[place, rank]),
-                "score": pa.array(self.scores[place, rank]),
-            }
-        )
+__all__ = ["Model", "Recommendations", "TrainedOn"]
 
 
 @dataclass(frozen=True, eq=False)
-class Model:
+class Model(Recommender):
     """Factors with their objective and id maps. Immutable: forgetting returns another one."""
 
     factors: Factors
@@ -104,22 +53,6 @@ class Model:
         return f"Model(kind={self.kind!r}, users={m:,}, items={n:,}, factors={self.factors.rank})"
 
     @property
-    def lineage(self) -> tuple[str, ...]:
-        """The ``ancestors`` of a model made from this one: its own digest, where it has one, and those it comes from.
-
-        >>> from alteraser import ENMF, Interactions
-        >>> model = ENMF(factors=1, regularization=0.1, missing_weight=0.1).fit(Interactions.from_pairs([(0, 0)]))
-        >>> model.lineage                                                # never saved: there is nothing to name
-        ()
-        """
-        return self.ancestors if self.digest is None else (self.digest, *self.ancestors)
-
-    @property
-    def key_file(self) -> str:
-        """In words, where the keys of ``erased`` belong."""
-        return "OUT.key beside the folder OUT that forget wrote"
-
-    @property
     def trains_prediction(self) -> bool:
         """True when the prediction vector h was trained (h ≠ 1)."""
         return bool(np.any(self.factors.prediction != 1))
@@ -127,28 +60,16 @@ class Model:
     def score(self, users: Any, items: Any) -> npt.NDArray[np.float64]:
         """ŷ of the pairs (users[i], items[i]) given as ids; NotFound for an unknown id."""
         rows = [
-            self._known(ids, values, side)
+            known_rows(ids, values, side)
             for ids, values, side in ((self.users, users, "user"), (self.items, items, "item"))
         ]
         return self.factors.scores(rows[0], rows[1])
 
-    def rows_of_users(self, users: Any) -> Array:
-        """The row of each of ``users`` (ids), int64 (users,); NotFound for an unknown one."""
-        return self._known(self.users, users, "user")
-
-    def recommend(self, users: Any = None, *, k: int = 10, seen: Interactions | None = None) -> Recommendations:
-        """The k best items for each of ``users`` (ids; all users for None).
-
-        Items in ``seen`` are left out for their user; items without a single interaction (a zero row) are left
-        out for everybody; a user with a zero row gets an empty list. Ties go to the lower row. Raises NotFound
-        for an unknown user.
-        """
-        rows = self.users.rows if users is None else self._known(self.users, users, "user")
-        items, scores = self.top_items(rows, k=k, seen=seen)
-        return Recommendations(self, rows, items, scores)
-
     def top_items(self, rows: Array, *, k: int, seen: Interactions | None = None) -> tuple[Array, Array]:
-        """(item rows, scores), both (users, k), −1 and NaN behind the end of a list; see ``recommend``."""
+        """(item rows, scores), both (users, k), −1 and NaN behind the end of a list; see ``recommend``.
+
+        An item with a zero row is in nobody's list, and a user with a zero row has an empty one.
+        """
         return top_lists(self.factors.users, self.factors.scaled_items(), rows, k=k, seen=seen)
 
     def save(self, path: str | Path) -> Model:
@@ -163,17 +84,3 @@ class Model:
         from alteraser.model_files import load_model
 
         return load_model(Path(path))
-
-    def _known(self, ids: IdMap, values: Any, side: str) -> Array:
-        if isinstance(values, str | int):
-            values = [values]
-        rows = ids.rows_of(values, f"{side}s")
-        if (rows < 0).any():
-            first = int(np.flatnonzero(rows < 0)[0])
-            unknown = list(values)[first] if not hasattr(values, "to_pylist") else values[first].as_py()
-            raise NotFound(
-                f"{side} {unknown!r} is not in the model ({len(ids):,} {side}s with {ids.kind} ids); "
-                f"{int((rows < 0).sum())} of {len(rows)} given are unknown. Write ids as in the training data; a user "
-                "who was forgotten whole has none"
-            )
-        return rows
