@@ -18,7 +18,7 @@ from alteraser.erasers import Eraser, Outcome, Task, eraser
 from alteraser.erasers.driver import OnPass
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.interactions import Interactions, Removal, forget_table, nothing_to_forget
-from alteraser.lists import ListsChanged, lists_changed
+from alteraser.lists import LENGTH, ListedAgain, ListsChanged, listed_again, lists_changed
 from alteraser.model import Model, TrainedOn
 from alteraser.models import Factors, Problem
 from alteraser.replaying import remember
@@ -73,6 +73,8 @@ class Erasure:
     """Why it was taken and what was predicted; None for methods that are not chosen by ``auto``."""
     lists: ListsChanged | None = None
     """Top-10 lists of users of whom nothing was forgotten, before and after"""
+    again: ListedAgain | None = None
+    """What was forgotten and is in its user's top-10 all the same"""
     seconds: float = 0.0
 
     @property
@@ -241,6 +243,9 @@ def forget(
         asked=asked,
         choice=choice,
         lists=lists,
+        again=listed_again(
+            lambda users: unlearned.top_items(users, k=LENGTH, seen=remaining)[0], remaining, removal.removed
+        ),
         added=0 if known_before else len(data) - model.trained_on.interactions,
         joined=found.joined,
         returned=found.returned,

@@ -1,8 +1,12 @@
-"""How many people see something else after a model has forgotten: top-10 lists of those who asked for nothing."""
+"""What people see after a model has forgotten: how many lists of those who asked for nothing changed, and how much of
+what was forgotten is recommended again to those who asked.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -51,3 +55,46 @@ def lists_changed(
         if longer:
             shares[row] = np.intersect1d(old, new).size / longer
     return ListsChanged(int(others.size), float(np.mean(shares < 1.0)), float(np.mean(shares)))
+
+
+@dataclass(frozen=True)
+class ListedAgain:
+    """What was forgotten and is in its user's list all the same: what remains leads there, as it would after a retrain.
+
+    Forgetting takes an interaction out of a model; it does not keep the item out of anybody's list.
+    """
+
+    users: int
+    """Who were looked at, of those with something forgotten and something left"""
+    interactions: int
+    """Forgotten interactions of theirs with items that the model still recommends to anybody"""
+    listed: int
+    """How many of these have their item in their user's list"""
+
+
+def listed_again(
+    top: Callable[[npt.NDArray[np.int64]], npt.NDArray[Any]], remaining: Interactions, removed: Interactions, *,
+    seed: int = 0,
+) -> ListedAgain:  # fmt: skip
+    """``removed`` held against ``top(users)``, (len(users), k) item rows of the new model's lists, -1 behind their end.
+
+    Of at most 500 users, drawn with ``seed``.
+
+    >>> pairs = [(0, 0), (0, 1), (0, 2), (1, 1)]
+    >>> data = Interactions.from_pairs(pairs)
+    >>> rest, gone = data.remove([(0, 0), (0, 1)]).remaining, data.remove([(0, 2), (1, 1)]).remaining
+    >>> listed_again(lambda users: np.array([[1]] * len(users)), rest, gone)
+    ListedAgain(users=1, interactions=1, listed=1)
+    """
+    m, n = removed.shape
+    users = np.flatnonzero((removed.user_counts > 0) & (remaining.user_counts[:m] > 0))
+    if users.size > USERS:
+        users = np.sort(np.random.default_rng(seed).choice(users, USERS, replace=False))
+    alive = (remaining.item_counts[:n] > 0)[removed.indices]
+    looked = np.isin(removed.user_rows, users) & alive
+    at = np.searchsorted(users, removed.user_rows[looked])
+    listed = 0
+    if at.size:
+        lists = top(users)
+        listed = int((lists[at] == removed.indices[looked][:, None]).any(axis=1).sum())
+    return ListedAgain(int(users.size), int(at.size), listed)

@@ -18,7 +18,7 @@ from alteraser.adapters.contract import Erased, Foreign, Task
 from alteraser.adapters.replay import Followed, followed, remembered, replayed
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.interactions import Interactions
-from alteraser.lists import ListsChanged
+from alteraser.lists import ListedAgain, ListsChanged, listed_again
 from alteraser.models.ranking import top_lists
 
 Asked = Literal["auto", "replay", "local", "converge"]
@@ -160,6 +160,17 @@ def lists_between(
     sizes = np.maximum((before >= 0).sum(axis=1), 1)
     overlap = common / sizes
     return ListsChanged(int(others.size), float(np.mean(overlap < 1.0)), float(np.mean(overlap)))
+
+
+def come_back(erased: Erased, remaining: Interactions, removed: Interactions, k: int = 10) -> ListedAgain:
+    """What of ``removed`` is in its user's list of ``k`` all the same."""
+    return listed_again(
+        lambda users: top_lists(erased.users, erased.items, users, k=k, seen=remaining, item_biases=erased.item_biases)[
+            0
+        ],
+        remaining,
+        removed,
+    )
 
 
 def _no_trainer(task: Task) -> InvalidInput:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from alteraser.adapters import find
-from alteraser.adapters.choose import Choice, erase, known_method, lists_between, refit_seconds
+from alteraser.adapters.choose import Choice, come_back, erase, known_method, lists_between, refit_seconds
 from alteraser.adapters.contract import Adapter, Changed, Erased, Foreign, Rows, Sibling, Task
 from alteraser.adapters.data import Weighted, read_interactions, reweighted
 from alteraser.adapters.idmaps import map_files, resolved
@@ -31,7 +31,7 @@ from alteraser.errors import AltEraserError
 from alteraser.files import check_output
 from alteraser.forgetting import items_asked
 from alteraser.interactions import Interactions, Removal, nothing_to_forget
-from alteraser.lists import ListsChanged
+from alteraser.lists import ListedAgain, ListsChanged
 from alteraser.tolerances import checked_tolerance
 
 Phase = Callable[[str], AbstractContextManager[None]]
@@ -74,6 +74,8 @@ class ForeignErasure:
     scrubbed: tuple[Path, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     """check, solve, compare, write"""
+    again: ListedAgain | None = None
+    """What was forgotten and is in its user's top-10 all the same; None as for ``lists``"""
     returned: Returned | None = None
     """What of the data was erased from this model before, and was let in again."""
 
@@ -166,6 +168,7 @@ def forget_foreign(
         changed = difference(foreign, erased, removal)
     with _timed("compare", phase, seconds):
         lists = lists_between(foreign, erased, removal.remaining, removal.removed) if foreign.loss.ranks else None
+        again = come_back(erased, removal.remaining, removal.removed) if foreign.loss.ranks else None
         refit = refit_seconds(task, foreign.loss.pass_seconds(foreign, data, threads=threads))
     with _timed("write", phase, seconds):
         scrubbed: list[Path] = []
@@ -188,6 +191,7 @@ def forget_foreign(
                 if not scrubbed:  # no output; but a file that was scrubbed belongs to the new model, which then stays
                     _take_back(out)
                 raise
+    siblings.sort(key=lambda sibling: sibling.path != opened.options.users_map)
     return ForeignErasure(
         foreign,
         data,
@@ -202,6 +206,7 @@ def forget_foreign(
         tuple(siblings),
         tuple(scrubbed),
         seconds,
+        again,
         returned,
     )
 
@@ -264,6 +269,10 @@ def found_siblings(opened: Opened, out: Path | None = None) -> tuple[Sibling, ..
             best[place] = sibling
     if out is not None:
         best.pop(out.absolute(), None)
+    if opened.options.items_map is not None:
+        place = opened.options.items_map.absolute()
+        if place in best and best[place].scrub is None:
+            best[place] = replace(best[place], what="the map of item ids", advice="no user's id is in it")
     return tuple(best.values())
 
 

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import again, common, completion
+from alteraser.cli import aftermath, again, common, completion
 from alteraser.errors import AltEraserError, InvalidInput, NotFound, NumericFailure
 
 if TYPE_CHECKING:
     from alteraser.adapters import Erased, ForeignOptions, SelfCheck, Sibling
     from alteraser.adapters.forget import ForeignErasure
-    from alteraser.lists import ListsChanged
     from alteraser.readers import ReadingOptions
 
 SIBLINGS = 5
@@ -210,7 +209,7 @@ def forget(
             seed=seed or 0, threads=threads,
             on_pass=progress.on_pass, phase=progress.phase, warn=lambda words: screen.warn(words),
         )  # fmt: skip
-    _report(screen, erasure, remaining, verbose=verbose)
+    _report(screen, erasure, remaining, _without_ours(erasure.siblings, remaining, forget_set), verbose=verbose)
     if erasure.erased.level != "D":
         return 0
     screen.warn(_not_reached(erasure))
@@ -378,7 +377,22 @@ def warn_of_pickles(screen: common.Screen, given: dict[str, Any]) -> None:
         )
 
 
-def _report(screen: common.Screen, erasure: ForeignErasure, remaining: Path | None, *, verbose: bool) -> None:
+def _without_ours(siblings: tuple[Sibling, ...], remaining: Path | None, forget_set: Path) -> tuple[Sibling, ...]:
+    """``siblings`` without what this command wrote itself, and what FORGET is called by its name."""
+    from dataclasses import replace
+
+    written = None if remaining is None else remaining.absolute()
+    return tuple(
+        replace(sibling, what="FORGET: who asked, and for what") if sibling.path.absolute() == forget_set.absolute()
+        else sibling
+        for sibling in siblings if sibling.path.absolute() != written
+    )  # fmt: skip
+
+
+def _report(
+    screen: common.Screen, erasure: ForeignErasure, remaining: Path | None, siblings: tuple[Sibling, ...], *,
+    verbose: bool,
+) -> None:  # fmt: skip
     from alteraser.adapters.zeros import zero_words
     from alteraser.cli.forget import LISTED, unmatched_rows
     from alteraser.files import sha256_file
@@ -397,7 +411,7 @@ def _report(screen: common.Screen, erasure: ForeignErasure, remaining: Path | No
         "reason": erased.reason, "route": list(erased.route), "push": erased.push,
         "training_floor": erased.training_floor, "seconds": seconds, "loss": foreign.loss.formula,
         "replay": None if erasure.choice.followed is None else vars(erasure.choice.followed),
-        "lists_changed": None if erasure.lists is None else vars(erasure.lists),
+        **aftermath.document(erasure.lists, erasure.again),
         "refit_seconds_predicted": erasure.refit_seconds,
         "self_check": erasure.check.to_document(),
         "interactions_before": len(rest) + len(removal.removed), "interactions_forgotten": len(removal.removed),
@@ -409,7 +423,7 @@ def _report(screen: common.Screen, erasure: ForeignErasure, remaining: Path | No
         "remaining": None if remaining is None else str(remaining),
         "users": int((rest.user_counts > 0).sum()), "items": int((rest.item_counts > 0).sum()),
         "scrubbed": [str(path) for path in erasure.scrubbed],
-        "siblings": [sibling_document(sibling) for sibling in erasure.siblings],
+        "siblings": [sibling_document(sibling) for sibling in siblings],
         "trace": [vars(record) for record in erased.trace],
     }  # fmt: skip
     rows = [
@@ -426,13 +440,10 @@ def _report(screen: common.Screen, erasure: ForeignErasure, remaining: Path | No
         ("passes", f"{erased.passes}, {erased.rows_updated:,} rows solved"),
         *([("residual", f"{erased.residual:.1e} of the deletion's push"
                         + ("" if erased.converged else "  (not converged)"))] if erased.method != "replay" else []),
-        *_lists_rows(erasure.lists),
-        ("time", common.seconds_text(seconds) + (
-            "" if erasure.refit_seconds is None
-            else f"; the library's training without the data about {erasure.refit_seconds:.2g} s (predicted)"
-        )),
+        *aftermath.rows(erasure.lists, erasure.again),
+        aftermath.time(seconds, erasure.refit_seconds),
         *[("scrubbed", str(path)) for path in erasure.scrubbed],
-        *sibling_rows(erasure.siblings, verbose=verbose),
+        *sibling_rows(siblings, verbose=verbose),
     ]  # fmt: skip
     if zero is not None:  # exit 0 says that nothing of anybody is left, which is no merit of what was done
         screen.warn(f"note: {zero}")
@@ -458,15 +469,6 @@ def _level_words(erased: Erased) -> str:
     return "none: near an optimum for the remaining data by its residual, which is no certificate"
 
 
-def _lists_rows(lists: ListsChanged | None) -> list[tuple[str, str]]:
-    if lists is None or not lists.users:
-        return []
-    return [
-        ("other users", f"{lists.changed:.1%} of {lists.users:,} lists of ten changed, {lists.overlap:.1%} of their "
-                        "items are the same")
-    ]  # fmt: skip
-
-
 def sibling_document(sibling: Sibling) -> dict[str, Any]:
     """For JSON."""
     return {
@@ -474,11 +476,17 @@ def sibling_document(sibling: Sibling) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _near(path: Path) -> Path:
+    """``path`` as seen from the working directory, where it is inside it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path
+
+
 def sibling_rows(siblings: tuple[Sibling, ...], *, verbose: bool = False) -> list[tuple[str, str]]:
     """For people: the first few, or with ``verbose`` all."""
     shown = siblings if verbose else siblings[:SIBLINGS]
     rows = [
-        ("also look at", f"{sibling.path}: {sibling.what}"
+        ("also look at", f"{_near(sibling.path)}: {sibling.what}"
                          + (" (--scrub rewrites it)" if sibling.scrub is not None else ""))
         for sibling in shown
     ]  # fmt: skip

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import again, common, completion, foreign
+from alteraser.cli import aftermath, again, common, completion, foreign
 from alteraser.errors import InvalidInput, NumericFailure
 
 if TYPE_CHECKING:
@@ -395,7 +395,7 @@ def _report(
         **({} if erasure.choice is None else _chosen(erasure.choice)),
         "method": erasure.method, "method_asked": asked, "effect_left": erasure.effect_left,
         "effect": None if outcome.effect is None else vars(outcome.effect),
-        "lists_changed": None if erasure.lists is None else vars(erasure.lists),
+        **aftermath.document(erasure.lists, erasure.again),
         "solver": saved.training["solver"], **common.work(outcome), "objective_before": erasure.objective_before,
         "class": erasure.kind, "measured": None if outcome.measured is None else vars(outcome.measured),
         "push": erasure.push, "training_floor": erasure.training_floor, "seconds": seconds,
@@ -418,8 +418,8 @@ def _report(
         ("passes", f"{outcome.passes}, {outcome.rows_updated:,} rows solved"),
         _residual(erasure),
         *_measured(erasure),
-        *_lists(erasure),
-        ("time", common.seconds_text(seconds)),
+        *aftermath.rows(erasure.lists, erasure.again),
+        aftermath.time(seconds, None if erasure.choice is None else erasure.choice.refit_seconds),
     ]  # fmt: skip
     if outcome.effect is None and erasure.training_floor is not None and erasure.training_floor > 1:
         rows.append(
@@ -446,14 +446,6 @@ def _residual(erasure: Erasure) -> tuple[str, str]:
         return "stationarity", f"{outcome.residual:.1e}, as the training would have ended; class A, verify replays it"
     left = "of the deletion's push" if outcome.effect is None else "of what the deletion changed is left"
     return "residual", f"{outcome.residual:.1e} {left}" + ("" if outcome.converged else "  (not converged)")
-
-
-def _lists(erasure: Erasure) -> list[tuple[str, str]]:
-    lists = erasure.lists
-    if lists is None or not lists.users:
-        return []
-    return [("others", f"the top-10 of {lists.changed:.1%} of {lists.users:,} other users changed; overlap "
-                       f"{lists.overlap:.3f}")]  # fmt: skip
 
 
 def _measured(erasure: Erasure) -> list[tuple[str, str]]:

@@ -1,0 +1,40 @@
+"""What ``forget`` says at its end: others' lists, what may come back, what training again would have taken."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from alteraser.cli import common
+
+if TYPE_CHECKING:
+    from alteraser.lists import ListedAgain, ListsChanged
+
+Rows = list[tuple[str, str]]
+
+
+def document(lists: ListsChanged | None, again: ListedAgain | None) -> dict[str, Any]:
+    """Entries of the document."""
+    return {
+        "lists_changed": None if lists is None else vars(lists), "listed_again": None if again is None else vars(again)
+    }  # fmt: skip
+
+
+def rows(lists: ListsChanged | None, again: ListedAgain | None) -> Rows:
+    """Rows of the answer."""
+    found: Rows = []
+    if lists is not None and lists.users:
+        found.append(("others", f"the top-10 of {lists.changed:.1%} of {lists.users:,} other users changed; overlap "
+                                f"{lists.overlap:.3f}"))  # fmt: skip
+    if again is not None and again.interactions:
+        share = "none" if not again.listed else f"{again.listed:,}"
+        found.append(
+            ("may come back", f"{share} of {again.interactions:,} forgotten items are in the top-10 of who asked; "
+                              "forgetting takes clicks out of a model, no item out of a list")
+        )  # fmt: skip
+    return found
+
+
+def time(seconds: dict[str, float], refit: float | None) -> tuple[str, str]:
+    """What it took, beside what training without the data would take."""
+    against = "" if refit is None else f"; training again without the data would take about {refit:.2g} s (predicted)"
+    return "time", common.seconds_text(seconds) + against
