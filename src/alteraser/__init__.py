@@ -23,9 +23,11 @@ _EXPORTS = {
     "AltEraserError": "alteraser.errors",
     "ENMF": "alteraser.training",
     "Erasure": "alteraser.forgetting",
+    "ItemKNN": "alteraser.models.neighbors.item_knn",
     "Interactions": "alteraser.interactions",
     "Model": "alteraser.model",
     "Objective": "alteraser.models",
+    "Popularity": "alteraser.models.popularity",
     "ReadingOptions": "alteraser.readers",
     "Retrain": "alteraser.erasers",
     "evaluate": "alteraser.evaluation",
@@ -53,6 +55,8 @@ if TYPE_CHECKING:
     from alteraser.model import Model as Model
     from alteraser.model_files import load as load
     from alteraser.models import Objective as Objective
+    from alteraser.models.neighbors.item_knn import ItemKNN as ItemKNN
+    from alteraser.models.popularity import Popularity as Popularity
     from alteraser.readers import ReadingOptions as ReadingOptions
     from alteraser.training import ENMF as ENMF
     from alteraser.verification import verify as verify

@@ -81,6 +81,6 @@ class Model(Recommender):
     @classmethod
     def load(cls, path: str | Path) -> Model:
         """Read a model directory, checking every digest; NotFound or IntegrityError."""
-        from alteraser.model_files import load_model
+        from alteraser.model_files import load_factors
 
-        return load_model(Path(path))
+        return load_factors(Path(path))

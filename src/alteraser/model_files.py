@@ -1,9 +1,9 @@
 """What a model is on disk: a directory of safetensors, Parquet and JSON, written all or nothing, digested.
 
-model.safetensors   user_embeddings m×d, item_embeddings n×d, prediction d
+model.safetensors   user_embeddings m×d, item_embeddings n×d, prediction d; or what another kind's state is
 users.parquet       row (int64), user_id
 items.parquet       row (int64), item_id
-model.json          format_version, kind, objective, trained_on, sha-256 of every other file, its own digest, …
+model.json          format_version, kind, objective or settings, trained_on, sha-256 of every other file and itself, …
 
 Beside it, where something was erased, OUT.key: the keys of the hashes in model.json that say whom: see
 ``alteraser.erased``.
@@ -16,7 +16,7 @@ import json
 import re
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -25,10 +25,12 @@ import pyarrow.parquet as pq
 import alteraser
 from alteraser.erased import Erased, read_keys, written_beside
 from alteraser.errors import IntegrityError, InvalidInput, NotFound, NumericFailure
+from alteraser.exact import ExactModel
 from alteraser.files import atomic_directory, check_output, sha256_file
 from alteraser.ids import IdMap
 from alteraser.model import Model, TrainedOn
 from alteraser.models import Factors, Objective
+from alteraser.models.protocol import Recommender
 from alteraser.readers import ReadingOptions
 
 FORMAT_VERSION = 1
@@ -38,26 +40,61 @@ HEX = re.compile("[0-9a-f]{64}")
 TENSORS, USERS, ITEMS, MANIFEST = "model.safetensors", "users.parquet", "items.parquet", "model.json"
 
 
-def save_model(model: Model, path: Path) -> Model:
+M = TypeVar("M", bound=Recommender)
+
+
+class Codec(Protocol):
+    """How one family of kinds is kept in a folder: its tensors, and what the manifest says of it."""
+
+    keys: frozenset[str]
+    """Entries of the manifest that it needs beside those of every kind"""
+
+    def tensors(self, model: Any) -> dict[str, Any]:
+        """Arrays by their name in the file; NumericFailure for a model that is not to be written."""
+        ...
+
+    def entries(self, model: Any) -> dict[str, Any]:
+        """What the manifest says beside what it says of every kind; of ``shape`` and ``dtype`` as the files have it."""
+        ...
+
+    def rows(self, manifest: dict[str, Any], tensors: dict[str, Any]) -> tuple[int, int]:
+        """(m, n), by the tensors as far as they tell."""
+        ...
+
+    def build(self, manifest: dict[str, Any], tensors: dict[str, Any], common: dict[str, Any], path: Path) -> Any:
+        """The model again; IntegrityError, naming ``path``, for tensors that are not those of the kind."""
+        ...
+
+
+def codec(kind: str) -> Codec | None:
+    """The codec of a kind; None for one that is not known."""
+    if kind == KIND:
+        return FactorCodec()
+    from alteraser.models.registry import KINDS
+
+    return ExactCodec() if kind in KINDS else None
+
+
+def save_model(model: M, path: Path) -> M:
     """Write ``model`` as the new directory ``path``; OutputExists if there is one. Returns it with its digest.
 
     The keys of what it erased are on disk before it is, and are taken back where it cannot be written.
     """
-    if not all(np.all(np.isfinite(a)) for a in vars(model.factors).values()):
-        raise NumericFailure("the factors hold NaN or infinite entries; such a model is never written")
+    tensors = _codec_of(model).tensors(model)
     check_output(path)
     with written_beside(path, model.erased), atomic_directory(path) as folder:
-        manifest = _write_folder(model, folder)
-    return replace(model, digest=manifest["digest"])
+        manifest = _write_folder(model, tensors, folder)
+    return replace(model, digest=manifest["digest"])  # type: ignore[type-var]
 
 
-def _write_folder(model: Model, folder: Path) -> dict[str, Any]:
+def _codec_of(model: Recommender) -> Codec:
+    found = codec(model.kind)
+    assert found is not None
+    return found
+
+
+def _write_folder(model: Recommender, tensors: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Every file of ``model`` in ``folder``; returns the manifest."""
-    tensors = {
-        "user_embeddings": model.factors.users,
-        "item_embeddings": model.factors.items,
-        "prediction": model.factors.prediction,
-    }
     _write_tensors(tensors, folder / TENSORS)
     for name, side, ids in ((USERS, "user", model.users), (ITEMS, "item", model.items)):
         table = pa.table({"row": pa.array(ids.rows, pa.int64()), f"{side}_id": ids.ids})
@@ -77,9 +114,8 @@ def _write_tensors(tensors: dict[str, np.ndarray[Any, Any]], path: Path) -> None
     end = 0
     for name, tensor in tensors.items():
         begin, end = end, end + tensor.nbytes
-        header[name] = {
-            "dtype": f"F{8 * tensor.dtype.itemsize}", "shape": tensor.shape, "data_offsets": (begin, end)
-        }  # fmt: skip
+        dtype = f"{tensor.dtype.kind.upper()}{8 * tensor.dtype.itemsize}"
+        header[name] = {"dtype": dtype, "shape": tensor.shape, "data_offsets": (begin, end)}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     with open(path, "xb") as file:
@@ -89,12 +125,12 @@ def _write_tensors(tensors: dict[str, np.ndarray[Any, Any]], path: Path) -> None
             file.write(little.reshape(-1).view(np.uint8).data)
 
 
-def load(path: str | Path) -> Model:
-    """Read a model directory; the same as ``Model.load``."""
+def load(path: str | Path) -> Recommender:
+    """Read a model directory of any kind; see ``load_model``."""
     return load_model(Path(path))
 
 
-def load_model(path: Path) -> Model:
+def load_model(path: Path) -> Recommender:
     """Read and check a model directory.
 
     Raises NotFound when there is none, IntegrityError for a wrong digest, version, shape or id map.
@@ -103,11 +139,7 @@ def load_model(path: Path) -> Model:
     from safetensors.numpy import load_file
 
     manifest = read_manifest(path)
-    if manifest["kind"] != KIND:
-        raise IntegrityError(
-            f"{path / MANIFEST} says kind {manifest['kind']!r}, expected {KIND!r}; neural models are read in "
-            "Python, with alteraser.neural.load"
-        )
+    codec = _known_codec(manifest, path)
     for name, expected in manifest["files"].items():
         if not (path / name).is_file():
             raise IntegrityError(f"{path / name} is missing; the model is incomplete, restore it from a copy")
@@ -119,40 +151,53 @@ def load_model(path: Path) -> Model:
             )
     try:
         tensors = load_file(path / TENSORS)
-        if len(tensors) != 3:
-            raise IntegrityError(f"{path / TENSORS} holds {', '.join(sorted(tensors))}, expected three tensors")
-        factors = Factors(tensors["user_embeddings"], tensors["item_embeddings"], tensors["prediction"])
-        users = _id_map(path / USERS, "user", factors.users.shape[0])
-        items = _id_map(path / ITEMS, "item", factors.items.shape[0])
-        model = Model(
-            factors=factors,
-            objective=Objective(**manifest["objective"]),
-            users=users,
-            items=items,
-            trained_on=TrainedOn(**manifest["trained_on"]),
-            reading=None if manifest["reading"] is None else ReadingOptions(**manifest["reading"]),
-            training=manifest["training"],
-            parent=manifest["parent"],
-            ancestors=_ancestors(manifest, path / MANIFEST),
-            digest=manifest["digest"],
-            kind=manifest["kind"],
-            erased=Erased.from_document(manifest.get("erased", []), read_keys(path)),
-        )
+        m, n = codec.rows(manifest, tensors)
+        common = {
+            "users": _id_map(path / USERS, "user", m),
+            "items": _id_map(path / ITEMS, "item", n),
+            "trained_on": TrainedOn(**manifest["trained_on"]),
+            "reading": None if manifest["reading"] is None else ReadingOptions(**manifest["reading"]),
+            "training": manifest["training"],
+            "parent": manifest["parent"],
+            "ancestors": _ancestors(manifest, path / MANIFEST),
+            "digest": manifest["digest"],
+            "erased": Erased.from_document(manifest.get("erased", []), read_keys(path)),
+        }
+        model: Recommender = codec.build(manifest, tensors, common, path / TENSORS)
     except (KeyError, TypeError, ValueError, pa.ArrowException, SafetensorError, InvalidInput) as cause:
         raise IntegrityError(f"{path} is not a model of this format: {type(cause).__name__}: {cause}") from cause
-    if factors.dtype.name not in ("float32", "float64") or any(
-        a.dtype != factors.dtype for a in (factors.items, factors.prediction)
-    ):
-        raise IntegrityError(f"{path / TENSORS}: expected float32 or float64 throughout, found {factors.dtype}")
     for key, found in described(model).items():
         if key in manifest and not _same(manifest[key], found):
             raise IntegrityError(
                 f"{path / MANIFEST} says {key} {json.dumps(manifest[key])}, the files hold {json.dumps(found)}: it was "
                 "edited; restore the model from a copy"
             )
-    if not all(np.all(np.isfinite(a)) for a in vars(factors).values()):
-        raise NumericFailure(f"{path / TENSORS} holds NaN or infinite entries; such a model is not used")
     return model
+
+
+def load_factors(path: Path) -> Model:
+    """``load_model`` of a kind with factors; IntegrityError for another."""
+    model = load_model(path)
+    if not isinstance(model, Model):
+        raise IntegrityError(f"{path} is a model of kind {model.kind}, expected one with factors ({KIND})")
+    return model
+
+
+def _known_codec(manifest: dict[str, Any], path: Path) -> Codec:
+    """The codec of the manifest's kind; IntegrityError for an unknown kind, or where its entries are missing."""
+    kind = manifest["kind"]
+    found = codec(kind) if isinstance(kind, str) else None
+    if found is None:
+        from alteraser.models.registry import KINDS
+
+        raise IntegrityError(
+            f"{path / MANIFEST} says kind {kind!r}, expected {', '.join((KIND, *KINDS))}; neural models are read in "
+            "Python, with alteraser.neural.load"
+        )
+    missing = found.keys - manifest.keys()
+    if missing:
+        raise IntegrityError(f"{path / MANIFEST} lacks {', '.join(sorted(missing))}")
+    return found
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -183,7 +228,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
         raise IntegrityError(
             f"{path / MANIFEST} does not match its own digest: it was edited or damaged; restore it from a copy"
         )
-    missing = {"files", "objective", "trained_on", "reading", "training", "parent", "kind"} - manifest.keys()
+    missing = {"files", "trained_on", "reading", "training", "parent", "kind"} - manifest.keys()
     files = manifest.get("files")
     if missing or not isinstance(files, dict) or files.keys() != {TENSORS, USERS, ITEMS}:
         raise IntegrityError(f"{path / MANIFEST} lacks {', '.join(sorted(missing)) or 'the digest of a file'}")
@@ -215,23 +260,23 @@ def _same(said: Any, found: Any) -> bool:
     return json.dumps(said, sort_keys=True) == json.dumps(found, sort_keys=True)
 
 
-def described(model: Model) -> dict[str, Any]:
+def described(model: Recommender) -> dict[str, Any]:
     """What the manifest says of the other files, as these files have it."""
-    m, n = model.factors.users.shape[0], model.factors.items.shape[0]
+    entries = _codec_of(model).entries(model)
     return {
-        "dtype": model.factors.dtype.name,
-        "shape": {"users": m, "items": n, "factors": model.factors.rank},
+        "dtype": entries["dtype"],
+        "shape": entries["shape"],
         "id_types": {"user_id": model.users.kind, "item_id": model.items.kind},
     }
 
 
-def _manifest(model: Model, files: dict[str, str]) -> dict[str, Any]:
+def _manifest(model: Recommender, files: dict[str, str]) -> dict[str, Any]:
     manifest: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "kind": model.kind,
         "library_version": alteraser.__version__,
         **described(model),
-        "objective": model.objective.model_dump(),
+        **_codec_of(model).entries(model),
         "reading": None if model.reading is None else model.reading.model_dump(),
         "trained_on": asdict(model.trained_on),
         "training": dict(model.training),
@@ -266,3 +311,88 @@ def _id_map(path: Path, side: str, size: int) -> IdMap:
     if ids.null_count or len(ids.unique()) != len(ids):
         raise IntegrityError(f"{path}: ids must be distinct and not null")
     return IdMap(ids, rows, size)
+
+
+class FactorCodec:
+    """Factors: user_embeddings m×d, item_embeddings n×d, prediction d, and the objective they minimize."""
+
+    keys = frozenset({"objective"})
+
+    def tensors(self, model: Model) -> dict[str, Any]:
+        """The three arrays."""
+        if not all(np.all(np.isfinite(a)) for a in vars(model.factors).values()):
+            raise NumericFailure("the factors hold NaN or infinite entries; such a model is never written")
+        return {
+            "user_embeddings": model.factors.users,
+            "item_embeddings": model.factors.items,
+            "prediction": model.factors.prediction,
+        }
+
+    def entries(self, model: Model) -> dict[str, Any]:
+        """dtype, shape and objective."""
+        m, n = model.factors.users.shape[0], model.factors.items.shape[0]
+        return {
+            "dtype": model.factors.dtype.name,
+            "shape": {"users": m, "items": n, "factors": model.factors.rank},
+            "objective": model.objective.model_dump(),
+        }
+
+    def rows(self, manifest: dict[str, Any], tensors: dict[str, Any]) -> tuple[int, int]:
+        """Those of the embeddings."""
+        return tensors["user_embeddings"].shape[0], tensors["item_embeddings"].shape[0]
+
+    def build(self, manifest: dict[str, Any], tensors: dict[str, Any], common: dict[str, Any], path: Path) -> Model:
+        """See ``Codec``; NumericFailure for entries that are not finite."""
+        if len(tensors) != 3:
+            raise IntegrityError(f"{path} holds {', '.join(sorted(tensors))}, expected three tensors")
+        factors = Factors(tensors["user_embeddings"], tensors["item_embeddings"], tensors["prediction"])
+        if factors.dtype.name not in ("float32", "float64") or any(
+            a.dtype != factors.dtype for a in (factors.items, factors.prediction)
+        ):
+            raise IntegrityError(f"{path}: expected float32 or float64 throughout, found {factors.dtype}")
+        if not all(np.all(np.isfinite(a)) for a in vars(factors).values()):
+            raise NumericFailure(f"{path} holds NaN or infinite entries; such a model is not used")
+        return Model(factors=factors, objective=Objective(**manifest["objective"]), kind=KIND, **common)
+
+
+class ExactCodec:
+    """The state of a kind that forgets exactly, array by array, and its settings."""
+
+    keys = frozenset({"settings", "shape"})
+
+    def tensors(self, model: ExactModel) -> dict[str, Any]:
+        """The state."""
+        return dict(model.state)
+
+    def entries(self, model: ExactModel) -> dict[str, Any]:
+        """Dtype of each array, shape and settings."""
+        m, n = model.shape
+        return {
+            "dtype": {name: array.dtype.name for name, array in sorted(model.state.items())},
+            "shape": {"users": m, "items": n},
+            "settings": model.settings.model_dump(),
+        }
+
+    def rows(self, manifest: dict[str, Any], tensors: dict[str, Any]) -> tuple[int, int]:
+        """As the manifest says: nothing of the state is a person's."""
+        return manifest["shape"]["users"], manifest["shape"]["items"]
+
+    def build(
+        self, manifest: dict[str, Any], tensors: dict[str, Any], common: dict[str, Any], path: Path
+    ) -> ExactModel:
+        """See ``Codec``."""
+        from alteraser.models.registry import KINDS
+
+        settings = KINDS[manifest["kind"]](**manifest["settings"])
+        wanted = settings.shapes(manifest["shape"]["items"])
+        if tensors.keys() != wanted.keys():
+            raise IntegrityError(f"{path} holds {', '.join(sorted(tensors))}, expected {', '.join(sorted(wanted))}")
+        for name, (shape, dtypes) in wanted.items():
+            found = tensors[name]
+            if found.shape != shape or found.dtype.name not in dtypes:
+                raise IntegrityError(
+                    f"{path}: {name} is {found.dtype.name} {found.shape}, expected {' or '.join(dtypes)} {shape}"
+                )
+            if not np.all(np.isfinite(found)):
+                raise NumericFailure(f"{path}: {name} holds NaN or infinite entries; such a model is not used")
+        return ExactModel(settings=settings, state=tensors, **common)

@@ -1,0 +1,97 @@
+"""Models that are counts or closed forms of their data, and forget to the last bit.
+
+>>> from alteraser import Interactions, ItemKNN
+>>> data = Interactions.from_pairs([(u, v) for u in range(6) for v in range(u % 3, 6, 3)])
+>>> model = ItemKNN(neighbors=2).fit(data)
+>>> model.recommend([0], k=1, seen=data.keep(data.indices == 0)).to_list()[0]["items"][0]["item_id"]
+3
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alteraser.erased import Erased
+from alteraser.errors import InvalidInput
+from alteraser.ids import IdMap
+from alteraser.interactions import Interactions
+from alteraser.models.exact_kind import ExactKind
+from alteraser.models.protocol import Recommender, TrainedOn, check_length
+from alteraser.models.ranking import USERS_AT_A_TIME, fill_best, mask_seen
+
+if TYPE_CHECKING:
+    from alteraser.readers import ReadingOptions
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class ExactModel(Recommender):
+    """The state of an exact kind with its settings and id maps. Immutable: forgetting returns another one."""
+
+    settings: ExactKind
+    state: Mapping[str, Array]
+    users: IdMap
+    items: IdMap
+    trained_on: TrainedOn
+    reading: ReadingOptions | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
+    parent: str | None = None
+    digest: str | None = None
+    ancestors: tuple[str, ...] = ()
+    erased: Erased = field(default_factory=Erased)
+
+    def __repr__(self) -> str:
+        m, n = self.shape
+        return f"ExactModel(kind={self.kind!r}, users={m:,}, items={n:,})"
+
+    @property
+    def kind(self) -> str:
+        """The name of its settings in the table of kinds."""
+        return self.settings.name
+
+    def top_items(self, rows: Array, *, k: int, seen: Interactions | None = None) -> tuple[Array, Array]:
+        """(item rows, scores), both (users, k), −1 and NaN behind the end of a list; see ``recommend``.
+
+        ``seen`` is also the history that lists are made from, by a kind that keeps nobody's; InvalidInput where such a
+        kind is not given it.
+        """
+        check_length(k)
+        if self.settings.needs_history and seen is None:
+            raise InvalidInput(
+                f"a model of kind {self.kind} keeps nobody's history, and lists are made from it: give the "
+                "interactions (--data on the command line, seen= in Python)"
+            )
+        k = min(k, self.items.size)
+        lists, scores = np.full((len(rows), k), -1, np.int64), np.full((len(rows), k), np.nan)
+        for start in range(0, len(rows), USERS_AT_A_TIME):
+            part = rows[start : start + USERS_AT_A_TIME]
+            block = self.settings.scores(self.state, part, seen)
+            if seen is not None:
+                mask_seen(block, part, seen)
+            fill_best(block, lists[start : start + len(part)], scores[start : start + len(part)])
+        return lists, scores
+
+    def save(self, path: str | Path) -> ExactModel:
+        """Write the model as a new directory, all or nothing; OutputExists if it is there. Returns it, digested."""
+        from alteraser.model_files import save_model
+
+        return save_model(self, Path(path))
+
+
+def fit(
+    settings: ExactKind, data: Interactions, *, reading: ReadingOptions | None = None, threads: int = 0
+) -> ExactModel:
+    """The model of ``data``; InvalidInput if there are no interactions, or if they have targets, which do not count."""
+    if len(data) == 0:
+        raise InvalidInput("there are no interactions to train on")
+    if data.target is not None:
+        raise InvalidInput(f"{settings.name} has no use for a target: leave it out, or give it as the confidence")
+    state = settings.state(data, threads=threads)
+    return ExactModel(settings, state, data.users, data.items, TrainedOn.of(data), reading, {"method": "train"})

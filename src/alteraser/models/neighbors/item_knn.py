@@ -1,0 +1,87 @@
+"""Item-based nearest neighbors (Sarwar et al., WWW 2001; Deshpande and Karypis, TOIS 2004).
+
+    score(u, v) = Σ_{w in u's history, v among the K nearest of w} x_uw s(w, v)
+
+with x_uw the confidence of the interaction (or 1), and s the similarity of ``similarity``. The model holds, for each
+item, its K nearest and how near they are; nobody's history. So a list needs the interactions of whom it is for, and
+what one person leaves in the model is their share of the similarities of items that they had together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from alteraser.interactions import Interactions, Removal
+from alteraser.models.exact_kind import ExactKind
+from alteraser.models.neighbors import lists, plain
+from alteraser.models.neighbors.similarity import Name, Similarity
+
+Array = npt.NDArray[Any]
+
+
+class ItemKNN(ExactKind):
+    """``neighbors`` (n, K) int32 item rows, the nearest first, −1 behind the last; ``similarities`` (n, K) float64."""
+
+    name: ClassVar[str] = "item-knn"
+    needs_history: ClassVar[bool] = True
+    summary: ClassVar[str] = "the nearest neighbors of each item"
+
+    similarity: Name = "cosine"
+    neighbors: int = Field(default=20, ge=1, le=100_000)
+    """K, how many neighbors of each item are kept"""
+    shrinkage: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    """S, added below the line: what rests on few people counts for less"""
+
+    @property
+    def measure(self) -> Similarity:
+        """The similarity with its shrinkage."""
+        return Similarity(self.similarity, self.shrinkage)
+
+    def state(self, data: Interactions, *, threads: int = 0) -> dict[str, Array]:
+        """{``neighbors``, ``similarities``} of all items."""
+        neighbors, similarities = lists.fit(data, self.measure, self._length(data.shape[1]), threads=threads)
+        return {"neighbors": neighbors, "similarities": similarities}
+
+    def without(self, state: Mapping[str, Array], before: Interactions, removal: Removal, *, threads: int = 0) -> dict[
+        str, Array
+    ]:  # fmt: skip
+        """``state`` of what remains, by the lists alone that the deletion can reach."""
+        neighbors, similarities = lists.without(
+            state["neighbors"], state["similarities"], self.measure, removal.remaining,
+            np.flatnonzero(removal.removed.item_counts), threads=threads,
+        )  # fmt: skip
+        return {"neighbors": neighbors, "similarities": similarities}
+
+    def plain(self, data: Interactions) -> dict[str, Array]:
+        """``state`` by other code, for ``verify``."""
+        neighbors, similarities = plain.lists(data, self.measure, self._length(data.shape[1]))
+        return {"neighbors": neighbors, "similarities": similarities}
+
+    def scores(self, state: Mapping[str, Array], rows: Array, history: Interactions | None) -> Array:
+        """(len(rows), n) float64; −∞ for an item that is among the neighbors of nothing in a user's history."""
+        from scipy.sparse import csr_array
+
+        assert history is not None  # see needs_history
+        n = history.shape[1]
+        neighbors, similarities = state["neighbors"], state["similarities"]
+        held = neighbors >= 0
+        indptr = np.concatenate([[0], np.cumsum(held.sum(1))])
+        alike = csr_array((similarities[held], neighbors[held], indptr), shape=(n, n))
+        weights = np.ones(len(history)) if history.confidence is None else history.confidence
+        mine = csr_array((weights, history.indices, history.indptr), shape=history.shape)[rows]
+        scores: Array = (mine @ alike).toarray()
+        scores[scores <= 0] = -np.inf
+        return scores
+
+    def shapes(self, items: int) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
+        """{name: (shape, dtypes)} of the state of a model with so many item rows."""
+        shape = items, self._length(items)
+        return {"neighbors": (shape, ("int32",)), "similarities": (shape, ("float64",))}
+
+    def _length(self, items: int) -> int:
+        return min(self.neighbors, max(items - 1, 1))

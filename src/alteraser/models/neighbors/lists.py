@@ -1,0 +1,83 @@
+"""Neighbor lists of all items, and what a deletion changes in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alteraser.interactions import Interactions
+from alteraser.models.neighbors.similarity import Similarity
+from alteraser.workers import blocks, default_threads, run
+
+Array = npt.NDArray[Any]
+
+
+class _Work:
+    """Rows and what each costs, for sharing them out: Σ over the people of an item of how much each of them has."""
+
+    def __init__(self, data: Interactions) -> None:
+        self.all_rows = np.arange(data.shape[1])
+        had = np.repeat(data.user_counts, data.user_counts).astype(np.float64)
+        self.counts = np.bincount(data.indices, had, data.shape[1]).astype(np.int64)
+
+
+def fit(data: Interactions, similarity: Similarity, length: int, *, threads: int = 0) -> tuple[Array, Array]:
+    """(neighbors int32, values float64), both (n, K), the nearest first, −1 and 0 behind the last."""
+    n = data.shape[1]
+    neighbors, values = np.full((n, length), -1, np.int32), np.zeros((n, length))
+    _fill(data, similarity, None, neighbors, values, threads or default_threads())
+    return neighbors, values
+
+
+def without(
+    neighbors: Array, values: Array, similarity: Similarity, remaining: Interactions, lost: Array, *, threads: int = 0
+) -> tuple[Array, Array]:
+    """``fit(remaining)`` from the lists of the data before, in every bit; ``lost`` (l,) are the items that lost some.
+
+    The size of an item is in its similarity to each, and what two items share changes only where both lost somebody.
+    So the lists of ``lost`` are made anew, and in everybody else's only the places of ``lost`` change: these are taken
+    out and put in again. That is the new list as long as nothing that is not in it can belong there: what had not made
+    the old list is not before the old list's last. Where the new last one is behind that, the list is made anew as
+    well. If most of the work would be done anyway, everything is made anew.
+    """
+    threads = threads or default_threads()
+    work = _Work(remaining).counts
+    if 2 * work[lost].sum() > work.sum():
+        return fit(remaining, similarity, neighbors.shape[1], threads=threads)
+    from alteraser.models.neighbors import _kernels
+
+    gone = np.zeros(remaining.shape[1], np.bool_)
+    gone[lost] = True
+    last = neighbors[:, -1].copy(), values[:, -1].copy()  # −1 and 0 where a list was not full: then it held everything
+    neighbors, values = neighbors.copy(), values.copy()
+    _kernels.drop(gone, neighbors, values)
+    _kernels.offer(lost, gone, *_arguments(remaining, similarity), neighbors, values)
+    full, new = last[0] >= 0, (neighbors[:, -1], values[:, -1])
+    further = (new[0] < 0) | (new[1] < last[1]) | ((new[1] == last[1]) & (new[0] > last[0]))
+    _fill(remaining, similarity, np.flatnonzero(gone | (full & further)), neighbors, values, threads)
+    return neighbors, values
+
+
+def _fill(
+    data: Interactions, similarity: Similarity, rows: Array | None, neighbors: Array, values: Array, threads: int
+) -> None:
+    """Write the lists of the items ``rows`` (None: all) into ``neighbors`` and ``values``."""
+    from alteraser.models.neighbors import _kernels
+
+    given = _arguments(data, similarity)
+    run(lambda part: _kernels.nearest(part, *given, neighbors, values), blocks(_Work(data), rows, 1, threads), threads)
+
+
+def _arguments(data: Interactions, similarity: Similarity) -> tuple[Any, ...]:
+    """What both kernels take of the data and the similarity."""
+    from alteraser.models.neighbors import _kernels
+
+    view, weights = data.by_item, similarity.weights(data)
+    kind = _kernels.COSINE if similarity.name == "cosine" else _kernels.JACCARD
+    return (
+        view.indptr, view.indices, view.order, data.indptr, data.indices,
+        np.ones(1) if weights is None else weights, weights is not None,
+        similarity.sizes(data), kind, float(similarity.shrinkage),
+    )  # fmt: skip

@@ -1,0 +1,69 @@
+"""Popularity: everybody is shown what most people had.
+
+    score(v) = Σ of the confidences of v's interactions, or how many there are
+
+It is the baseline that every recommender is to beat, and the simplest one that forgets exactly: counts are integers,
+and taking one person's away gives the very counts that counting without them gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from alteraser.interactions import Interactions, Removal
+from alteraser.models.exact_kind import ExactKind
+
+Array = npt.NDArray[Any]
+
+
+class Popularity(ExactKind):
+    """How often each item occurs: ``counts`` (n,), int64, or float64 sums of confidences where the data have some."""
+
+    name: ClassVar[str] = "popularity"
+    needs_history: ClassVar[bool] = False
+    summary: ClassVar[str] = "counts of the interactions of each item"
+
+    def state(self, data: Interactions, *, threads: int = 0) -> dict[str, Array]:
+        """{``counts``}."""
+        if data.confidence is None:
+            return {"counts": data.item_counts.astype(np.int64)}
+        view = data.by_item
+        return {"counts": _sums(data.confidence[view.order], view.indptr)}
+
+    def without(self, state: Mapping[str, Array], before: Interactions, removal: Removal, *, threads: int = 0) -> dict[
+        str, Array
+    ]:  # fmt: skip
+        """``state`` of what remains: counts less those that go; sums of confidences of what loses one, anew."""
+        if before.confidence is None:
+            return {"counts": state["counts"] - removal.removed.item_counts}
+        counts = state["counts"].copy()
+        lost = np.flatnonzero(removal.removed.item_counts)
+        counts[lost] = self.state(removal.remaining)["counts"][lost]
+        return {"counts": counts}
+
+    def plain(self, data: Interactions) -> dict[str, Array]:
+        """``state`` by other code, for ``verify``."""
+        if data.confidence is None:
+            return {"counts": np.bincount(data.indices, minlength=data.shape[1]).astype(np.int64)}
+        return {"counts": np.bincount(data.indices, data.confidence, data.shape[1])}
+
+    def scores(self, state: Mapping[str, Array], rows: Array, history: Interactions | None) -> Array:
+        """(len(rows), n) float64; −∞ for an item that nobody has."""
+        counts = state["counts"].astype(np.float64)
+        return np.tile(np.where(counts > 0, counts, -np.inf), (len(rows), 1))
+
+    def shapes(self, items: int) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
+        """{name: (shape, dtypes)} of the state of a model with so many item rows."""
+        return {"counts": ((items,), ("int64", "float64"))}
+
+
+def _sums(values: Array, indptr: Array) -> Array:
+    out = np.zeros(indptr.size - 1)
+    full = np.flatnonzero(np.diff(indptr))
+    if full.size:
+        out[full] = np.add.reduceat(values, indptr[full])
+    return out
