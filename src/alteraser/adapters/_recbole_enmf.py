@@ -307,6 +307,10 @@ class RecBoleENMF:
         """None: a row takes as many steps as it needs."""
         return None
 
+    def effect_left(self, task: Task, erased: Erased) -> float | None:
+        """None: RecBole's dropout and norms have their part in it."""
+        return None
+
     def local(self, task: Task) -> Erased:
         """Anchored rows of the forget set, then of all, damped as far as training went; see ``alternating.respond``."""
         with threadpool_limits(1):

@@ -157,6 +157,10 @@ class Neural:
         """None: a row takes as many steps as it needs."""
         return None
 
+    def effect_left(self, task: Task, erased: Erased) -> float | None:
+        """None: a network has no Gauss–Newton matrix here."""
+        return None
+
     def local(self, task: Task) -> Erased:
         """The rows of the users who lost something, anchored; everything else stays. Raises as ``forget`` does."""
         return self._forgotten(task, alone=True)

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from alteraser.adapters.contract import Erased, Foreign, Task
 from alteraser.adapters.mapped import blocks_of, padded_copy, release
@@ -30,6 +31,7 @@ from alteraser.interactions import Interactions
 from alteraser.models import Factors, Objective, Problem
 from alteraser.solvers.ah_newton import AHNewton
 from alteraser.solvers.cg import ConjugateGradient
+from alteraser.solvers.missing import effect_left
 from alteraser.solvers.residuals import row_residuals
 from alteraser.solvers.rows import padded
 from alteraser.solvers.stationarity import push
@@ -263,6 +265,21 @@ class ALS:
             rows_updated=found.rows_updated, reason=found.reason, route=(found.method,), solver="cg", push=found.push,
             objective_before=found.objective_before, objective_after=found.objective, trace=found.trace,
         )  # fmt: skip
+
+    def effect_left(self, task: Task, erased: Erased) -> float | None:
+        """See ``Loss.effect_left``; None for factors that fill the memory as well."""
+        foreign, dtype = task.foreign, task.foreign.users.dtype
+        if foreign.nbytes > IN_PLACE:
+            return None
+        original, new = (
+            (padded_copy(users), padded_copy(items))
+            for users, items in ((foreign.users, foreign.items), (erased.users, erased.items))
+        )
+        with threadpool_limits(1):
+            return effect_left(
+                self.problem(task.before, dtype), self.problem(task.after, dtype), original, new,
+                rank=foreign.shape[2], threads=task.threads or default_threads(),
+            )  # fmt: skip
 
     def _last_half_step(self, problem: Problem, P: Array, Q: Array, rank: int, threads: int) -> int:
         """Leave the side that the trainer leaves exact exact, so that the result passes the check of its kind."""

@@ -256,6 +256,13 @@ class Loss(Protocol):
         """
         ...
 
+    def effect_left(self, task: Task, erased: Erased) -> float | None:
+        """Estimated share of the deletion's effect that ``erased``, made by ``local``, lacks; see ``solvers.missing``.
+
+        None for losses that are no least squares, and where there is no telling.
+        """
+        ...
+
 
 class Trainer(Protocol):
     """The training run that made a model: everything but the data. It is run again by our kernels."""

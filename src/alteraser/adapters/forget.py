@@ -67,6 +67,8 @@ class ForeignErasure:
     """Which way was taken, and why"""
     lists: ListsChanged | None
     """How lists of users who asked for nothing changed; None for kinds whose scores are no inner products."""
+    effect_left: float | None
+    """Estimated share of the deletion's effect that is missing after ``local``; None where nothing tells"""
     refit_seconds: float | None
     """Predicted for the library's own training on what remains; None where nothing tells"""
     siblings: tuple[Sibling, ...]
@@ -169,6 +171,7 @@ def forget_foreign(
     with _timed("compare", phase, seconds):
         lists = lists_between(foreign, erased, removal.remaining, removal.removed) if foreign.loss.ranks else None
         again = come_back(erased, removal.remaining, removal.removed) if foreign.loss.ranks else None
+        missing = foreign.loss.effect_left(task, erased) if erased.method in ("local", "rows") else None
         refit = refit_seconds(task, foreign.loss.pass_seconds(foreign, data, threads=threads))
     with _timed("write", phase, seconds):
         scrubbed: list[Path] = []
@@ -202,6 +205,7 @@ def forget_foreign(
         removal,
         choice,
         lists,
+        missing,
         refit,
         tuple(siblings),
         tuple(scrubbed),

@@ -238,6 +238,20 @@ class RowSolved:
             objective_after=found.objective_after, trace=found.trace,
         )  # fmt: skip
 
+    def effect_left(self, task: Task, erased: Erased) -> float | None:
+        """See ``contract.Loss.effect_left``: of squares alone."""
+        from alteraser.models.biased import BiasedFactors
+        from alteraser.models.terms import RowProblem
+        from alteraser.solvers.missing import effect_left_of_squares
+        from alteraser.workers import default_threads
+
+        if not isinstance(self.loss, Squares):
+            return None
+        original = self._factors(task.foreign)
+        new = BiasedFactors(erased.users, erased.items, erased.user_biases, erased.item_biases)
+        before, after = (RowProblem(self.loss, data, original.layout, task.seed) for data in (task.before, task.after))
+        return effect_left_of_squares(before, after, original, new, threads=task.threads or default_threads())
+
     def _factors(self, foreign: Foreign) -> BiasedFactors:
         """What the loss is a function of. A user's bias cancels in every pair, and so is none of it."""
         from alteraser.models.biased import BiasedFactors

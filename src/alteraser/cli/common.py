@@ -163,6 +163,15 @@ def forget_columns(wanted: ForgetTable) -> Any:
     return pa.table({name: ids for name, ids in columns.items() if ids is not None})
 
 
+def effect_rows(left: float | None) -> list[tuple[str, str]]:
+    """For people: what a local erasure is estimated to lack of the deletion's effect."""
+    if left is None:
+        return []
+    if left > 1:
+        return [("effect", f"about {left:.2g} times as much of the deletion's effect is missing as was had (estimate)")]
+    return [("effect", f"about {left:.1%} of the deletion's effect is missing (estimate)")]
+
+
 def unrated_rows(interactions: Interactions) -> list[tuple[str, str]]:
     """For people: rows of DATA that no threshold could be held against."""
     if not interactions.unrated:

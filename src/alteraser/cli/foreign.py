@@ -411,7 +411,7 @@ def _report(
         "reason": erased.reason, "route": list(erased.route), "push": erased.push,
         "training_floor": erased.training_floor, "seconds": seconds, "loss": foreign.loss.formula,
         "replay": None if erasure.choice.followed is None else vars(erasure.choice.followed),
-        **aftermath.document(erasure.lists, erasure.again),
+        "effect_left": erasure.effect_left, **aftermath.document(erasure.lists, erasure.again),
         "refit_seconds_predicted": erasure.refit_seconds,
         "self_check": erasure.check.to_document(),
         "interactions_before": len(rest) + len(removal.removed), "interactions_forgotten": len(removal.removed),
@@ -440,6 +440,7 @@ def _report(
         ("passes", f"{erased.passes}, {erased.rows_updated:,} rows solved"),
         *([("residual", f"{erased.residual:.1e} of the deletion's push"
                         + ("" if erased.converged else "  (not converged)"))] if erased.method != "replay" else []),
+        *common.effect_rows(erasure.effect_left),
         *aftermath.rows(erasure.lists, erasure.again),
         aftermath.time(seconds, erasure.refit_seconds),
         *[("scrubbed", str(path)) for path in erasure.scrubbed],

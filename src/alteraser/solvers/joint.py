@@ -476,8 +476,7 @@ class Joint:
         side, x, Z = self.sides[place], (self.P, self.Q)[place], self._other(place)
         W = aligned(self._seen(place, direction))
         w0 = x.dtype.type(side.missing_weight)
-        mixed = w0 * ((Z * side.other[:, None] if side.other.size else Z).T @ W)
-        mixed = np.ascontiguousarray(mixed + mixed.T)
+        mixed = np.ascontiguousarray(self._mixed(w0 * ((Z * side.other[:, None] if side.other.size else Z).T @ W)))
         out = aligned_empty(x.shape, x.dtype)
         run(
             lambda rows: cross_rows(
@@ -487,6 +486,10 @@ class Joint:
             self._blocks[place], self.threads,
         )  # fmt: skip
         return out
+
+    def _mixed(self, along: Array) -> Array:
+        """M of ``cross_rows`` from w₀ Zᵀ diag(b) W: what missing cells add."""
+        return along + along.T
 
     def _solve(self, place: int, right: Array) -> Array:
         from alteraser.solvers._joint_kernels import solve_rows

@@ -1,0 +1,161 @@
+"""How much of a deletion's effect a model lacks: one Gauss–Newton solve with what is left of the anchored gradient.
+
+    r = ∇L_{D_r}(Θ_u) − ∇L_{D_a}(Θ_a)        x = −G⁻¹ r / 2        effect left = ‖x‖_F / ‖Θ_u − Θ_a‖_F
+
+over the rows that D_r does not leave empty, G the Gauss–Newton part of ½ ∇²L on D_r at Θ_u, users and items together:
+what remains of the curvature without what the errors add to it. Where training had not arrived, L itself may bend down
+and has no such step; G never does where λ > 0. Above 1 the model lacks more of the effect than it has had.
+
+A solve takes PRODUCTS products at most; what its last iterations added tells what it lacks then (``Direction.lag``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+
+from alteraser.models import Problem
+from alteraser.models.biased import BiasedFactors
+from alteraser.models.terms import RowProblem
+from alteraser.solvers.joint import Joint
+from alteraser.solvers.residuals import half_gradients
+from alteraser.solvers.terms import slopes
+
+Array = npt.NDArray[Any]
+Float64 = npt.NDArray[np.float64]
+Pair = tuple[Float64, Float64]
+
+FALLEN, ADDED, PRODUCTS = 0.05, 0.2, 10
+"""A solve ends once ‖r‖_{B⁻¹} has fallen to this share, and its last quarter of iterations added no more than this; or
+after so many products."""
+
+AHEAD = 0.8
+"""What is left unsolved over what the last quarter of iterations added, as in ``erasers.local``."""
+
+CELLS = 1 << 22
+"""Numbers that are gathered at a time."""
+
+MOST = 1 << 28
+"""Interactions times factors up to which a solve is made where products are NumPy's."""
+
+
+class GaussNewton(Joint):
+    """``Joint`` with the Gauss–Newton matrix in place of the Hessian: conjugate gradients never meet a bend."""
+
+    def find_errors(self) -> None:
+        """They add nothing to it."""
+        for errors in self.errors:
+            errors[:] = 0
+
+    def _mixed(self, along: Array) -> Array:
+        return along.T
+
+
+def effect_left(
+    before: Problem, after: Problem, original: tuple[Array, Array], new: tuple[Array, Array], *, rank: int,
+    threads: int,
+) -> float | None:  # fmt: skip
+    """The share that Θ_u = ``new`` lacks of what the deletion does to Θ_a = ``original``, padded (m, w) and (n, w).
+
+    None where nothing moved, or where there is no room for the blocks of both sides. The pairs are not kept: rows of
+    ``new`` without interactions become zero.
+    """
+    P, Q = new
+    if not Joint.fits(after, P.shape[1]):
+        return None
+    live = after.users.counts > 0, after.items.counts > 0
+    moved = _norm([(a - b)[rows] for a, b, rows in zip(new, original, live, strict=True)])
+    if moved == 0:
+        return None
+    left = []
+    for old, now, place, rows in ((before.users, after.users, 0, live[0]), (before.items, after.items, 1, live[1])):
+        there, here = (
+            half_gradients(side, pair[1 - place], pair[place], side.gram(pair[1 - place]), threads)[0]
+            for side, pair in ((old, original), (now, new))
+        )
+        left.append(np.where(rows[:, None], 2.0 * (here - there)[:, :rank], 0.0))
+    joint = GaussNewton(after, P, Q, np.ones(rank, P.dtype), threads)
+    joint.settle(move=False)
+    found = joint.solve((left[0], left[1]), forcing=FALLEN, products=PRODUCTS, share=ADDED)
+    if found.newton is None:
+        return 0.0
+    length = _norm([x[rows] for x, rows in zip(found.newton, live, strict=True)])
+    return length * (1.0 + AHEAD * (found.lag if np.isfinite(found.lag) else 0.0)) / moved
+
+
+def effect_left_of_squares(
+    before: RowProblem, after: RowProblem, original: BiasedFactors, new: BiasedFactors, *, threads: int
+) -> float | None:
+    """The same for ½ Σ_D (r − μ − s)² with biases and a ridge; there L has no factor 2 and neither has x.
+
+    None where nothing moved, without a ridge, and where there is more than MOST to gather.
+    """
+    data = after.interactions
+    width = after.layout.width
+    if not after.loss.ridge.positive or len(data) * width > MOST:
+        return None
+    start, end = after.layout.pack(original), after.layout.pack(new)
+    counts = data.user_counts > 0, data.item_counts > 0
+    live = [rows[:, None] & terms.free for rows, terms in zip(counts, (after.users, after.items), strict=True)]
+    moved = _norm([(b - a) * rows for a, b, rows in zip(start, end, live, strict=True)])
+    if moved == 0:
+        return None
+    there, here = slopes(before, original, threads=threads), slopes(after, new, threads=threads)
+    right = (there.users - here.users) * live[0], (there.items - here.items) * live[1]
+    u, v = data.user_rows, data.indices.astype(np.int64)
+    P, Q = end
+    ridges = tuple(terms.scale[:, None] * terms.penalty for terms in (after.users, after.items))
+
+    def product(x: Pair) -> Pair:
+        t = np.empty(u.size)
+        for at in range(0, u.size, max(CELLS // width, 1)):
+            some = slice(at, at + max(CELLS // width, 1))
+            a, b = u[some], v[some]
+            t[some] = np.einsum("id,id->i", x[0][a], Q[b]) + np.einsum("id,id->i", P[a], x[1][b])
+        T = csr_array((t, data.indices, data.indptr), shape=data.shape)
+        return (T @ Q + ridges[0] * x[0]) * live[0], (T.T @ P + ridges[1] * x[1]) * live[1]
+
+    ones = csr_array((np.ones(u.size), data.indices, data.indptr), shape=data.shape)
+    diagonals = ones @ np.square(Q) + ridges[0], ones.T @ np.square(P) + ridges[1]
+    x, lag = conjugate(product, (np.maximum(diagonals[0], 1e-300), np.maximum(diagonals[1], 1e-300)), right)
+    return _norm(x) * (1.0 + AHEAD * lag) / moved
+
+
+def conjugate(product: Callable[[Pair], Pair], diagonal: Pair, right: Pair) -> tuple[Pair, float]:
+    """(x, what its last quarter of iterations added, over ‖x‖) for G x = ``right``, by conjugate gradients.
+
+    Preconditioned by the ``diagonal`` of G, which is positive definite; ends as the module says.
+    """
+    x = np.zeros_like(right[0]), np.zeros_like(right[1])
+    r = right[0].copy(), right[1].copy()
+    z = r[0] / diagonal[0], r[1] / diagonal[1]
+    p, rz = z, _dot(r, z)
+    first, pieces, lag = rz, list[float](), 0.0
+    for _ in range(PRODUCTS):
+        if not rz > 0.0:
+            break
+        q = product(p)
+        step = rz / _dot(p, q)
+        for a, b, c, d in zip(x, p, r, q, strict=True):
+            a += step * b
+            c -= step * d
+        pieces.append(step * _norm(p))
+        lag = sum(pieces[-max(3, len(pieces) // 4) :]) / _norm(x)
+        z = r[0] / diagonal[0], r[1] / diagonal[1]
+        rz, last = _dot(r, z), rz
+        p = z[0] + (rz / last) * p[0], z[1] + (rz / last) * p[1]
+        if rz <= FALLEN**2 * first and lag <= ADDED:
+            break
+    return x, lag
+
+
+def _dot(one: Pair, other: Pair) -> float:
+    return float(np.vdot(one[0], other[0]) + np.vdot(one[1], other[1]))
+
+
+def _norm(pair: Any) -> float:
+    return float(np.sqrt(sum(float(np.einsum("id,id->", x, x, dtype=np.float64)) for x in pair)))
