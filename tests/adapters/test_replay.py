@@ -253,3 +253,18 @@ def run_failing(capfd: pytest.CaptureFixture[str]) -> Callable[[str], tuple[int,
         return code, capfd.readouterr().err
 
     return run
+
+
+def test_what_is_missing_of_the_effect_is_in_the_answer(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from alteraser.cli.main import main
+
+    assert main(LINE.format(model="seedless.npz", more="--json --method local --tolerance 0.9").split()) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert (found["method"], found["class"]) == ("local", "L")
+    assert 0 < found["effect_left"] < 2
+    (here / "new.npz").unlink()
+    assert main(LINE.format(model="als.npz", more="--json").split()) == 0
+    assert json.loads(capfd.readouterr().out)["effect_left"] is None  # a replay lacks nothing
+    (here / "new.npz").unlink()
+    main(LINE.format(model="seedless.npz", more="--method local --tolerance 1e-3").split())
+    assert "of the deletion's effect is missing" in " ".join(capfd.readouterr().out.split())
