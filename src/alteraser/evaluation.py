@@ -11,15 +11,14 @@ from alteraser import metrics
 from alteraser.errors import IntegrityError, InvalidInput, NotFound
 from alteraser.ids import IdMap
 from alteraser.interactions import Interactions
-from alteraser.model import Model
-from alteraser.models import Factors
+from alteraser.models.protocol import Recommender
 
 Array = npt.NDArray[Any]
 
 DEPTHS = (10, 20, 50)
 
 
-def seen_by(model: Model, data: Interactions) -> Interactions:
+def seen_by(model: Recommender, data: Interactions) -> Interactions:
     """``data`` in the rows of ``model``; interactions of users or items it does not know are left out.
 
     IntegrityError if nothing is left of data that had something.
@@ -38,7 +37,7 @@ def seen_by(model: Model, data: Interactions) -> Interactions:
 
 
 def evaluate(
-    model: Model,
+    model: Recommender,
     test: Interactions,
     *,
     data: Interactions,
@@ -78,14 +77,15 @@ def evaluate(
 
 
 def compare(
-    model: Model, other: Model, *, data: Interactions, users: Any = None, p: float = 0.9,
+    model: Recommender, other: Recommender, *, data: Interactions, users: Any = None, p: float = 0.9,
     depths: tuple[int, ...] = DEPTHS,
 ) -> dict[str, float]:  # fmt: skip
     """How far ``model`` is from ``other``: mean extrapolated RBO@k of top-k lists, and two distances.
 
     Lists are those of the users both know (or of ``users``), items in ``data`` masked for both.
-    ``model_distance`` is ‖Θ − Θ'R‖_F / ‖Θ'‖_F for the best rotation R, ``score_distance`` that of the full score
-    matrices; ``users`` counts the lists. NotFound if no user is known to both.
+    Of two models of a kind also ``model_distance`` and ``score_distance`` (of factors: ‖Θ − Θ'R‖_F / ‖Θ'‖_F for the
+    best rotation R, and that of the full score matrices); ``users`` counts the lists. NotFound if no user is known to
+    both.
     """
     user_rows, other_users = _common(model.users, other.users)
     item_rows, other_items = _common(model.items, other.items)
@@ -113,13 +113,10 @@ def compare(
     answer = {
         f"rbo@{depth}": float(np.mean(metrics.rank_biased_overlap(first, second, p=p, depth=depth))) for depth in depths
     }
-    mine = _rows(model.factors, user_rows, item_rows)
-    theirs = _rows(other.factors, other_users, other_items)
-    return answer | {
-        "score_distance": float(metrics.score_distance(mine, theirs)),
-        "model_distance": float(metrics.relative_model_distance(mine, theirs)),
-        "users": len(list_rows),
-    }
+    if model.kind == other.kind:
+        rows = (user_rows, other_users), (item_rows, other_items)
+        answer |= model.distances(other, *rows, (seen_by(model, data), seen_by(other, data)))
+    return answer | {"users": len(list_rows)}
 
 
 def _common(first: IdMap, second: IdMap) -> tuple[Array, Array]:
@@ -127,7 +124,3 @@ def _common(first: IdMap, second: IdMap) -> tuple[Array, Array]:
     there = second.rows_of(first.ids)
     both = there >= 0
     return first.rows[both], there[both]
-
-
-def _rows(factors: Factors, users: Array, items: Array) -> Factors:
-    return Factors(factors.users[users], factors.items[items], factors.prediction)

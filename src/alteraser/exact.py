@@ -78,6 +78,28 @@ class ExactModel(Recommender):
             fill_best(block, lists[start : start + len(part)], scores[start : start + len(part)])
         return lists, scores
 
+    def distances(
+        self, other: ExactModel, users: tuple[Array, Array], items: tuple[Array, Array],
+        seen: tuple[Interactions, Interactions],
+    ) -> dict[str, float]:  # fmt: skip
+        """‖S − S'‖_F / ‖S'‖_F of the scores (those that are in no list are 0), and the same of the states' matrices."""
+        apart = size = 0.0
+        for start in range(0, users[0].size, USERS_AT_A_TIME):
+            mine, theirs = (
+                _finite(model.settings.scores(model.state, users[side][start : start + USERS_AT_A_TIME], seen[side]))[
+                    :, items[side]
+                ]
+                for side, model in enumerate((self, other))
+            )
+            apart, size = apart + float(((mine - theirs) ** 2).sum()), size + float((theirs**2).sum())
+        first, second = (
+            _of_items(model.settings.matrix(model.state), items[side]) for side, model in enumerate((self, other))
+        )
+        return {
+            "score_distance": _share(np.sqrt(apart), np.sqrt(size)),
+            "model_distance": _share(np.sqrt((first - second).power(2).sum()), np.sqrt(second.power(2).sum())),
+        }
+
     def save(self, path: str | Path) -> ExactModel:
         """Write the model as a new directory, all or nothing; OutputExists if it is there. Returns it, digested."""
         from alteraser.model_files import save_model
@@ -95,3 +117,17 @@ def fit(
         raise InvalidInput(f"{settings.name} has no use for a target: leave it out, or give it as the confidence")
     state = settings.state(data, threads=threads)
     return ExactModel(settings, state, data.users, data.items, TrainedOn.of(data), reading, {"method": "train"})
+
+
+def _finite(scores: Array) -> Array:
+    return np.where(np.isfinite(scores), scores, 0.0)
+
+
+def _of_items(matrix: Any, rows: Array) -> Any:
+    """``matrix`` (n, 1) or (n, n) of some items alone."""
+    chosen = matrix[rows]
+    return chosen if matrix.shape[1] == 1 else chosen[:, rows]
+
+
+def _share(part: float, whole: float) -> float:
+    return float(part / whole) if whole else (0.0 if part == 0 else np.inf)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from alteraser import metrics
 from alteraser.erased import Erased
 from alteraser.ids import IdMap
 from alteraser.interactions import Interactions
@@ -71,6 +72,20 @@ class Model(Recommender):
         An item with a zero row is in nobody's list, and a user with a zero row has an empty one.
         """
         return top_lists(self.factors.users, self.factors.scaled_items(), rows, k=k, seen=seen)
+
+    def distances(
+        self, other: Model, users: tuple[Array, Array], items: tuple[Array, Array],
+        seen: tuple[Interactions, Interactions],
+    ) -> dict[str, float]:  # fmt: skip
+        """Those of the full score matrices and of the factors up to rotation; see ``metrics``."""
+        mine, theirs = (
+            Factors(model.factors.users[users[side]], model.factors.items[items[side]], model.factors.prediction)
+            for side, model in enumerate((self, other))
+        )
+        return {
+            "score_distance": float(metrics.score_distance(mine, theirs)),
+            "model_distance": float(metrics.relative_model_distance(mine, theirs)),
+        }
 
     def save(self, path: str | Path) -> Model:
         """Write the model as a new directory, all or nothing; OutputExists if it is there. Returns it, digested."""

@@ -57,6 +57,10 @@ class ExactKind(Configured, ABC):
     def shapes(self, items: int) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
         """{name: (shape, dtypes it may have)} of the state of a model with so many item rows."""
 
+    @abstractmethod
+    def matrix(self, state: Mapping[str, Array]) -> Any:
+        """What the state says of items, as a sparse array (n, 1) or (n, n), for the distance of two models."""
+
     def fit(self, data: Interactions, *, reading: ReadingOptions | None = None, threads: int = 0) -> ExactModel:
         """The model of ``data``; ``reading`` is kept in it so that later commands read data the same way.
 

@@ -56,6 +56,12 @@ class Popularity(ExactKind):
         counts = state["counts"].astype(np.float64)
         return np.tile(np.where(counts > 0, counts, -np.inf), (len(rows), 1))
 
+    def matrix(self, state: Mapping[str, Array]) -> Any:
+        """The counts, (n, 1)."""
+        from scipy.sparse import csr_array
+
+        return csr_array(state["counts"].astype(np.float64)[:, None])
+
     def shapes(self, items: int) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
         """{name: (shape, dtypes)} of the state of a model with so many item rows."""
         return {"counts": ((items,), ("int64", "float64"))}

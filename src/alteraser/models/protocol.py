@@ -111,6 +111,17 @@ class Recommender(ABC):
     def save(self, path: str | Path) -> Self:
         """Write the model as a new directory, all or nothing; OutputExists if it is there. Returns it, digested."""
 
+    @abstractmethod
+    def distances(
+        self, other: Any, users: tuple[Array, Array], items: tuple[Array, Array],
+        seen: tuple[Interactions, Interactions],
+    ) -> dict[str, float]:  # fmt: skip
+        """``score_distance`` and ``model_distance`` to ``other``, of the same kind, as shares of ``other``'s size.
+
+        ``users`` and ``items`` are the rows (in this one, in the other) that both have ids for; ``seen`` are the
+        interactions that lists are made with, in the rows of either.
+        """
+
     @property
     def shape(self) -> tuple[int, int]:
         """(m, n): rows on either side, empty ones included."""

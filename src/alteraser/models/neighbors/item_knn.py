@@ -67,16 +67,20 @@ class ItemKNN(ExactKind):
         from scipy.sparse import csr_array
 
         assert history is not None  # see needs_history
-        n = history.shape[1]
+        weights = np.ones(len(history)) if history.confidence is None else history.confidence
+        mine = csr_array((weights, history.indices, history.indptr), shape=history.shape)[rows]
+        scores: Array = (mine @ self.matrix(state)).toarray()
+        scores[scores <= 0] = -np.inf
+        return scores
+
+    def matrix(self, state: Mapping[str, Array]) -> Any:
+        """The similarities that are kept, (n, n), item by neighbor."""
+        from scipy.sparse import csr_array
+
         neighbors, similarities = state["neighbors"], state["similarities"]
         held = neighbors >= 0
         indptr = np.concatenate([[0], np.cumsum(held.sum(1))])
-        alike = csr_array((similarities[held], neighbors[held], indptr), shape=(n, n))
-        weights = np.ones(len(history)) if history.confidence is None else history.confidence
-        mine = csr_array((weights, history.indices, history.indptr), shape=history.shape)[rows]
-        scores: Array = (mine @ alike).toarray()
-        scores[scores <= 0] = -np.inf
-        return scores
+        return csr_array((similarities[held], neighbors[held], indptr), shape=(neighbors.shape[0],) * 2)
 
     def shapes(self, items: int) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
         """{name: (shape, dtypes)} of the state of a model with so many item rows."""
