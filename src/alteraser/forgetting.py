@@ -17,11 +17,12 @@ from alteraser.erased import Erased, Returned, admit, erasing
 from alteraser.erasers import Eraser, Outcome, Task, eraser
 from alteraser.erasers.driver import OnPass
 from alteraser.errors import IntegrityError, InvalidInput
-from alteraser.interactions import Interactions, Removal, forget_table, nothing_to_forget
+from alteraser.interactions import Interactions, Removal, accounted, forget_table
 from alteraser.lists import LENGTH, ListedAgain, ListsChanged, listed_again, lists_changed
 from alteraser.model import Model, TrainedOn
 from alteraser.models import Factors, Problem
 from alteraser.replaying import remember
+from alteraser.selection import Near, Selection
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,10 @@ class Erasure:
     """D_f, what was found"""
     unmatched: pa.Table
     """Rows of the forget set that match no interaction; nothing was done for them."""
+    near: tuple[Near, ...]
+    """Ids of ``unmatched`` that the data have but for their form."""
+    below: pa.Table | None
+    """Rows of the forget set that are in the file below the threshold; None: nobody looked."""
     outcome: Outcome
     """Trace, residual, objective, work."""
     method: str
@@ -155,6 +160,7 @@ def forget(
     whole_items: bool = False,
     grown: bool = False,
     readmit: bool = False,
+    strict: bool = False,
     threads: int = 0,
     on_pass: OnPass | None = None,
     on_choice: Callable[[Choice, Callable[[], ListsChanged]], None] | None = None,
@@ -163,8 +169,9 @@ def forget(
 
     Args:
         model: the original model.
-        forget_set: (user, item) pairs, an Arrow-PyCapsule table with user_id and item_id, or Interactions; with
-            ``whole_users`` user ids, of whom everything goes; with ``whole_items`` item ids, likewise.
+        forget_set: a ``Selection``, (user, item) pairs, an Arrow-PyCapsule table with user_id and item_id, or
+            Interactions; with ``whole_users`` user ids, of whom everything goes; with ``whole_items`` item ids,
+            likewise.
         data: the interactions the model was trained on (checked by digest), or these without the forget set.
         method: ``"auto"`` or one of the three ways it chooses from, ``"replay"``, ``"local"``, ``"converge"``;
             ``"retrain"`` or another eraser's name; or a configured one such as ``Auto(tolerance=1e-4)``,
@@ -172,6 +179,7 @@ def forget(
         whole_users: forget everything of the users in ``forget_set``.
         whole_items: forget everything of the items in ``forget_set``.
         grown: ``data`` also holds interactions that were added since; they are learned along.
+        strict: refuse a forget set of which any row matches nothing.
         readmit: with ``grown``, also those that were erased from this model before; else they are refused.
         threads: workers; 0 for every processor this process may use.
         on_pass: called with a ``PassRecord`` after each pass.
@@ -191,10 +199,24 @@ def forget(
     >>> erasure.converged, len(erasure.remaining)
     (True, 11)
     """
-    began = time.perf_counter()
     found = match(
-        model, forget_set, data, whole_users=whole_users, whole_items=whole_items, grown=grown, readmit=readmit
-    )
+        model, forget_set, data, whole_users=whole_users, whole_items=whole_items, grown=grown, readmit=readmit,
+        strict=strict,
+    )  # fmt: skip
+    return unlearn(model, found, method=method, threads=threads, on_pass=on_pass, on_choice=on_choice)
+
+
+def unlearn(
+    model: Model,
+    found: Matched,
+    *,
+    method: str | Auto | Eraser = "auto",
+    threads: int = 0,
+    on_pass: OnPass | None = None,
+    on_choice: Callable[[Choice, Callable[[], ListsChanged]], None] | None = None,
+) -> Erasure:
+    """``forget`` once ``match`` has said what that means."""
+    began = time.perf_counter()
     data, removal = found.data, found.removal
     known_before = data.digest == model.trained_on.digest
     task = _task(model, data, removal, threads)
@@ -210,8 +232,7 @@ def forget(
         way = eraser(method, **({"train_prediction": True} if model.trains_prediction else {}))
     outcome = way.erase(task, on_pass)
     start = outcome.push or task.start
-    emptied = np.flatnonzero((removal.remaining.user_counts == 0) & (removal.removed.user_counts > 0))
-    users, items = data.users.without(emptied), data.items
+    users, items = data.users.without(removal.emptied_users), data.items
     remaining = removal.remaining.with_maps(users, items)
     unlearned = replace(
         model,
@@ -235,6 +256,8 @@ def forget(
         remaining=remaining,
         removed=removal.removed,
         unmatched=removal.unmatched,
+        near=removal.near,
+        below=removal.below,
         outcome=outcome,
         method=way.name,
         push=start.norm,
@@ -303,11 +326,13 @@ def _lists_at_rest(model: Model, task: Task, removal: Removal) -> ListsChanged:
 
 def match(
     model: Model, forget_set: Any, data: Interactions, *, whole_users: bool = False, whole_items: bool = False,
-    grown: bool = False, readmit: bool = False,
+    grown: bool = False, readmit: bool = False, strict: bool = False,
+    below: Callable[[Selection], Any] | None = None,
 ) -> Matched:  # fmt: skip
     """D_a and what forgetting would remove, after checking that ``data`` belongs to ``model``; nothing is computed.
 
-    Raises as ``forget`` does.
+    ``below`` tells which rows of a selection match rows of the file below the threshold, which no model saw. Raises as
+    ``forget`` does.
     """
     data = _aligned(model, data, grown=grown)
     if data.digest != model.trained_on.digest and not grown:
@@ -318,20 +343,20 @@ def match(
             f"{model.trained_on.interactions:,}: `grown` allows additions, but some are missing"
         )
     removal = data.remove(forget_set, whole_users=whole_users, whole_items=whole_items)
-    if len(removal.removed) == 0:
-        raise nothing_to_forget(removal.unmatched)
+    removal = accounted(removal, strict=strict, below=below)
     returned = None
     if grown:  # what goes again with this request does no harm
         returned = admit(model.erased, removal.remaining, readmit=readmit, where=model.key_file)
     joined = data.users.size - model.users.size, data.items.size - model.items.size
-    return Matched(data, removal, items_asked(forget_set, data, whole_items=whole_items), joined, returned)
+    return Matched(data, removal, items_asked(removal), joined, returned)
 
 
-def items_asked(forget_set: Any, data: Interactions, *, whole_items: bool) -> tuple[int | str, ...]:
-    """The ids of the items that a request names whole and ``data`` know, as they are written there."""
-    if not whole_items:
+def items_asked(removal: Removal) -> tuple[int | str, ...]:
+    """The ids of the items that were to go whole, at all times, and are in the data, as they are written there."""
+    selection, data = removal.selection, removal.remaining
+    if selection.kind != "items" or selection.window is not None:
         return ()
-    rows = data.items.rows_of(forget_table(forget_set, whole_items=True)["item_id"])
+    rows = data.items.rows_of(selection.items, "item_id")
     return tuple(data.items.ids_of(rows[rows >= 0]).to_pylist())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,7 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from alteraser.errors import IntegrityError, InvalidInput, NotFound
-from alteraser.ids import IdMap, _encode, as_id_array
+from alteraser.ids import IdMap, _encode
+from alteraser.selection import Near, Selection, near_rows, pairs_table, when
 
 if TYPE_CHECKING:
     from alteraser.readers import ReadingOptions
@@ -43,6 +44,25 @@ class Removal:
     removed: Interactions
     unmatched: pa.Table
     """The rows of the forget table that match no interaction, in its ids."""
+    selection: Selection
+    """What was asked for, its window in the unit of the data's times"""
+    below: pa.Table | None = None
+    """Rows of the forget table that match rows of the file below the threshold alone, which no model saw."""
+
+    @cached_property
+    def emptied_users(self) -> Array:
+        """Rows of the users who are left with nothing, int64, increasing."""
+        return np.flatnonzero((self.removed.user_counts > 0) & (self.remaining.user_counts == 0))
+
+    @cached_property
+    def emptied_items(self) -> Array:
+        """Rows of the items that are left with nothing."""
+        return np.flatnonzero((self.removed.item_counts > 0) & (self.remaining.item_counts == 0))
+
+    @cached_property
+    def near(self) -> tuple[Near, ...]:
+        """Ids of ``unmatched`` that are in the data but for their form; they were not taken."""
+        return near_rows(self.unmatched, self.remaining.users, self.remaining.items)
 
 
 @dataclass(frozen=True)
@@ -136,7 +156,7 @@ class Interactions:
     @classmethod
     def from_pairs(cls, pairs: Iterable[tuple[Any, Any]], *, duplicates: str = "refuse") -> Interactions:
         """From (user, item) tuples."""
-        return cls.from_table(_pairs_table(pairs), duplicates=duplicates)
+        return cls.from_table(pairs_table(pairs), duplicates=duplicates)
 
     @classmethod
     def _assemble(
@@ -281,29 +301,19 @@ class Interactions:
         """Take out what ``forget`` names: (user, item) pairs, or with ``whole_users`` everything of its users, or with
         ``whole_items`` everything of its items.
 
-        ``forget`` is an Arrow-PyCapsule table with user_id and item_id, Interactions, or (user, item) tuples (with
-        ``whole_users``: user ids; with ``whole_items``: item ids). Every row of it is either matched or listed in
-        ``unmatched``.
+        ``forget`` is a ``Selection``, an Arrow-PyCapsule table with user_id and item_id, Interactions, or (user, item)
+        tuples (with ``whole_users``: user ids; with ``whole_items``: item ids). Every row of it is either matched or
+        listed in ``unmatched``. Raises InvalidInput for a window of time where the data have no times, or where
+        interactions were summed from several.
         """
-        table = forget_table(forget, whole_users=whole_users, whole_items=whole_items)
-        if whole_users or whole_items:
-            side, ids, rows, of_row = (
-                ("user_id", self.users, self.user_rows, self.user_counts) if whole_users
-                else ("item_id", self.items, self.indices, self.item_counts)
-            )  # fmt: skip
-            wanted = ids.rows_of(table[side], side)
-            gone = np.isin(rows, wanted[wanted >= 0])
-            counts = np.where(wanted >= 0, of_row[wanted] if ids.size else 0, 0)
-            matched = counts > 0
-        else:
-            places = self.locate(
-                self.users.rows_of(table["user_id"], "user_id"),
-                self.items.rows_of(table["item_id"], "item_id"),
+        selection = Selection.of(forget, whole_users=whole_users, whole_items=whole_items).settled(self.timestamp)
+        if selection.window is not None and self.multiplicity is not None and np.any(self.multiplicity > 1):
+            raise InvalidInput(
+                "interactions were summed from several rows, of which some may lie in the window and others not: a "
+                "part of a sum cannot be forgotten. Name the pairs that are to go"
             )
-            gone = np.zeros(len(self), bool)
-            gone[places[places >= 0]] = True
-            matched = places >= 0
-        return Removal(self.keep(~gone), self.keep(gone), table.filter(pa.array(~matched)))
+        gone, matched = selection.find(self.users, self.items, self.user_rows, self.indices, self.timestamp)
+        return Removal(self.keep(~gone), self.keep(gone), selection.table.filter(pa.array(~matched)), selection)
 
     def add(self, other: Interactions, *, duplicates: str = "refuse") -> Interactions:
         """Both together. Rows of ``self`` stay; users and items only in ``other`` get new rows behind them."""
@@ -387,15 +397,75 @@ def naming(source: Any) -> Iterator[None]:
         raise type(cause)(f"{os.fspath(source)}: {cause.message}", **cause.details) from cause
 
 
-def nothing_to_forget(unmatched: pa.Table) -> NotFound:
-    """The error for a forget set none of whose rows, ``unmatched``, is in the data; it names the first."""
-    if unmatched.num_rows == 0:
+def nothing_to_forget(unmatched: pa.Table, near: tuple[Near, ...] = (), below: int = 0) -> NotFound:
+    """The error for a forget set none of whose rows, ``unmatched``, is in the data; it names the first.
+
+    ``near``: ids that are in the data but for their form. ``below``: rows that only rows below the threshold match.
+    """
+    if unmatched.num_rows == 0 and not below:
         return NotFound("nothing to forget: the forget set has no rows. Check the file.", unmatched=0)
-    first = ", ".join(f"{name} {value!r}" for name, value in unmatched.slice(0, 1).to_pylist()[0].items())
+    words = []
+    if below:
+        words.append(f"{below:,} row(s) of the forget set are in the data below the threshold, which no model saw")
+    if unmatched.num_rows:
+        first = ", ".join(f"{name} {value!r}" for name, value in unmatched.slice(0, 1).to_pylist()[0].items())
+        words.append(
+            f"none of the {unmatched.num_rows:,} row(s) of the forget set is in the data, the first is {first}"
+            + (f"; {near[0].words}, which is not taken for it" if near else "")
+            + ". Write ids as in the data; what was forgotten already is not there any more"
+        )
     return NotFound(
-        f"nothing to forget: none of the {unmatched.num_rows:,} row(s) of the forget set is in the data, the first is "
-        f"{first}. Write ids as in the data; what was forgotten already is not there any more.",
-        unmatched=unmatched.num_rows,
+        f"nothing to forget: {'; '.join(words)}.", unmatched=unmatched.num_rows, near=[vars(each) for each in near]
+    )
+
+
+def accounted(removal: Removal, *, strict: bool = False, below: Callable[[Selection], Array] | None = None) -> Removal:
+    """``removal`` once it is something: its unmatched rows without those that ``below`` finds below the threshold.
+
+    Raises NotFound where nothing is removed, and with ``strict`` where a row matches nothing at all.
+    """
+    unmatched, selection = removal.unmatched, removal.selection
+    if below is not None and unmatched.num_rows:
+        under = np.asarray(below(Selection(*_columns(unmatched), selection.window)))
+        removal = replace(
+            removal, unmatched=unmatched.filter(pa.array(~under)), below=unmatched.filter(pa.array(under))
+        )  # fmt: skip
+        unmatched = removal.unmatched
+    under_threshold = 0 if removal.below is None else removal.below.num_rows
+    if not len(removal.removed):
+        if selection.window is not None and not under_threshold:
+            raise nothing_in_window(selection, removal.remaining)
+        raise nothing_to_forget(unmatched, removal.near, under_threshold)
+    if strict and unmatched.num_rows:
+        first = ", ".join(f"{name} {value!r}" for name, value in unmatched.slice(0, 1).to_pylist()[0].items())
+        near = "".join(f"; {each.words}" for each in removal.near[:3])
+        raise NotFound(
+            f"--strict: {unmatched.num_rows:,} row(s) of the forget set match nothing, the first is {first}{near}. "
+            "Nothing was forgotten; correct or remove them, or leave --strict out",
+            unmatched=unmatched.num_rows, rows=unmatched.slice(0, 1000).to_pylist(),
+            near=[vars(each) for each in removal.near],
+        )  # fmt: skip
+    return removal
+
+
+def _columns(table: pa.Table) -> tuple[pa.Array | None, pa.Array | None]:
+    found = [table[name].combine_chunks() if name in table.column_names else None for name in ("user_id", "item_id")]
+    return found[0], found[1]
+
+
+def nothing_in_window(selection: Selection, data: Interactions) -> NotFound:
+    """The error for a window in which nothing of a selection lies; it says when the data begin and end."""
+    window, times = selection.window, data.timestamp
+    assert window is not None
+    assert times is not None
+    since, until = (None if t is None else when(int(t), times) for t in (window.since, window.until))
+    span = f"the data go from {when(int(times.min()), times)} to {when(int(times.max()), times)}" if len(times) else (
+        "there are no interactions"
+    )  # fmt: skip
+    whose = "no interaction" if selection.kind == "window" else "nothing of the forget set"
+    return NotFound(
+        f"nothing to forget: {whose} lies in the window from {since or 'the beginning'} to {until or 'the end'} "
+        f"(its end excluded); {span}."
     )
 
 
@@ -408,38 +478,7 @@ def forget_table(forget: Any, *, whole_users: bool = False, whole_items: bool = 
 
     Raises InvalidInput for both at once, and where a column is missing.
     """
-    if whole_users and whole_items:
-        raise InvalidInput("whole_users and whole_items contradict each other: forget one after the other")
-    needed = ["user_id"] if whole_users else ["item_id"] if whole_items else ["user_id", "item_id"]
-    if isinstance(forget, Interactions):
-        table = forget.to_table()
-    elif isinstance(forget, pa.Table):
-        table = forget
-    elif hasattr(forget, "__arrow_c_stream__"):
-        table = pa.table(forget)
-    elif len(needed) == 1:
-        table = pa.table({needed[0]: as_id_array(list(forget), needed[0])})
-    else:
-        table = _pairs_table(forget)
-    for name in needed:
-        if name not in table.column_names:
-            raise InvalidInput(
-                f"the forget set has no column {name!r} (it has {', '.join(table.column_names)}); name it, or ask for "
-                "whole users or whole items explicitly"
-            )
-    return pa.table({name: as_id_array(table[name], name) for name in needed})
-
-
-def _pairs_table(pairs: Iterable[tuple[Any, Any]]) -> pa.Table:
-    pairs = list(pairs)
-    if any(len(pair) != 2 for pair in pairs):
-        raise InvalidInput("expected (user, item) pairs")
-    return pa.table(
-        {
-            "user_id": as_id_array([u for u, _ in pairs], "user_id"),
-            "item_id": as_id_array([v for _, v in pairs], "item_id"),
-        }
-    )
+    return Selection.of(forget, whole_users=whole_users, whole_items=whole_items).table
 
 
 def _rows(values: pa.ChunkedArray, known: IdMap | None, side: str) -> tuple[IdMap, Array]:

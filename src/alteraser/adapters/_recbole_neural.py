@@ -23,6 +23,7 @@ from alteraser.adapters.selfcheck import Measure, RowFault, SelfCheck
 from alteraser.errors import InvalidInput
 from alteraser.extras import require
 from alteraser.interactions import Interactions, Removal
+from alteraser.selection import Selection
 
 Array = npt.NDArray[Any]
 
@@ -178,7 +179,7 @@ class Neural:
 
         samples = len(task.before) * (1.0 if self.kind == "lightgcn" else 1.0 + self.negatives)
         ridge = max(samples * self.weight_decay / 2, RIDGE)
-        removal = Removal(task.after, task.removed, task.removed.to_table())
+        removal = Removal(task.after, task.removed, task.removed.to_table().slice(0, 0), Selection.of(task.removed))
         erased = forget(
             self.kind, self.layers, self.negatives, ridge, task, removal, min(task.max_passes, PASSES), alone
         )

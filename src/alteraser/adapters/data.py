@@ -44,7 +44,7 @@ def reading_of(options: ForeignOptions) -> ReadingOptions:
     rule = None if options.rating is None else rating_rule(options.rating)
     return options.reading.model_copy(
         update={
-            "confidence": None, "target": None if rule is None else rule.column, "timestamp_column": None,
+            "confidence": None, "target": None if rule is None else rule.column,
             "duplicates": "sum" if rule is not None and rule.sums else options.reading.duplicates,
         }
     )  # fmt: skip
@@ -61,12 +61,12 @@ def read_interactions(source: Path | pa.Table, foreign: Foreign, options: Foreig
     from alteraser.readers._options import rating_rule
 
     reading = reading_of(options)
-    table = read_table(source, reading, names={"target": "--rating"})
+    table = read_table(source, reading, names={"target": "--rating", "timestamp_column": "--timestamp-column"})
     assert foreign.user_ids is not None
     assert foreign.item_ids is not None
     for side, ids in (("user", foreign.user_ids), ("item", foreign.item_ids)):
         _require_known(table[f"{side}_id"], ids, side, foreign, str(source) if isinstance(source, Path) else "the data")
-    columns = {name: table[name] for name in ("user_id", "item_id")}
+    columns = {name: table[name] for name in ("user_id", "item_id", "timestamp") if name in table.column_names}
     if options.rating is not None:
         rule = rating_rule(options.rating)
         found = np.full(table.num_rows, rule.constant) if rule.column is None else table["target"].to_numpy()

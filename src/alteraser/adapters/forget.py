@@ -30,8 +30,9 @@ from alteraser.erasers.driver import OnPass
 from alteraser.errors import AltEraserError
 from alteraser.files import check_output
 from alteraser.forgetting import items_asked
-from alteraser.interactions import Interactions, Removal, nothing_to_forget
+from alteraser.interactions import Interactions, Removal, accounted
 from alteraser.lists import ListedAgain, ListsChanged
+from alteraser.selection import Selection
 from alteraser.tolerances import checked_tolerance
 
 Phase = Callable[[str], AbstractContextManager[None]]
@@ -93,11 +94,16 @@ def open_foreign(
     return Opened(adapter, foreign, data, options, source if isinstance(source, Path) else None)
 
 
-def matched(opened: Opened, forget_set: Any, *, whole_users: bool = False, whole_items: bool = False) -> Removal:
-    """What forgetting ``forget_set`` would remove. NotFound where nothing of it is in the data."""
+def matched(
+    opened: Opened, forget_set: Any, *, whole_users: bool = False, whole_items: bool = False, strict: bool = False,
+    below: Callable[[Selection], Any] | None = None,
+) -> Removal:  # fmt: skip
+    """What forgetting ``forget_set`` would remove. NotFound where nothing of it is in the data.
+
+    With ``strict`` also where a row of it matches nothing; ``below`` tells which match rows below the threshold.
+    """
     removal = opened.data.remove(forget_set, whole_users=whole_users, whole_items=whole_items)
-    if not len(removal.removed):
-        raise nothing_to_forget(removal.unmatched)
+    removal = accounted(removal, strict=strict, below=below)
     return replace(removal, remaining=reweighted(opened.options, opened.data, removal.remaining))
 
 
@@ -124,8 +130,8 @@ def forget_foreign(
 
     Args:
         opened: the model and the data it was trained on, from ``open_foreign``; files stay as they are.
-        forget_set: (user, item) pairs, a table with user_id and item_id; with ``whole_users`` user ids,
-            with ``whole_items`` item ids.
+        forget_set: a ``Selection``, (user, item) pairs, a table with user_id and item_id; with ``whole_users`` user
+            ids, with ``whole_items`` item ids; or what ``matched`` made of it.
         out: the new file or folder; OutputExists where there is one.
         method: ``auto``, ``replay``, ``local`` or ``converge``, see ``alteraser.adapters.choose``.
         whole_users: forget everything of the users in ``forget_set``.
@@ -153,9 +159,11 @@ def forget_foreign(
         checked_tolerance(tolerance)
     check_output(out)
     foreign, data = opened.foreign, opened.data
-    removal = matched(opened, forget_set, whole_users=whole_users, whole_items=whole_items)
+    removal = forget_set if isinstance(forget_set, Removal) else matched(
+        opened, forget_set, whole_users=whole_users, whole_items=whole_items
+    )  # fmt: skip
     record, returned = admitted(opened, removal, readmit=readmit)
-    record = erasing(record, removal.removed, removal.remaining, items_asked(forget_set, data, whole_items=whole_items))
+    record = erasing(record, removal.removed, removal.remaining, items_asked(removal))
     check_beside(out)
     seconds: dict[str, float] = {}
     with _timed("check", phase, seconds):
@@ -236,7 +244,7 @@ def task_of(opened: Opened, removal: Removal, *, threads: int = 0) -> Task:
 
 def difference(foreign: Foreign, erased: Erased, removal: Removal) -> Changed:
     """What goes back: which rows moved, users of whom nothing remains at zero. Arrays of ``erased`` are changed."""
-    gone = np.flatnonzero((removal.remaining.user_counts == 0) & (removal.removed.user_counts > 0)).astype(np.int64)
+    gone = removal.emptied_users.astype(np.int64)
     erased.users[gone] = 0
     if erased.user_biases is not None:
         erased.user_biases[gone] = 0

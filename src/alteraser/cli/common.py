@@ -103,12 +103,14 @@ NOT_ASKED: dict[str, str | None] = dict.fromkeys(
 
 
 def read_as(
-    reading: ReadingOptions, source: Path, *, users: IdMap | None = None, items: IdMap | None = None
-) -> Interactions:
-    """Interactions of ``source``, read as ``reading`` says and no option of the command can change."""
+    reading: ReadingOptions, source: Path, *, users: IdMap | None = None, items: IdMap | None = None,
+    names: Mapping[str, str | None] | None = None,
+) -> Interactions:  # fmt: skip
+    """Interactions of ``source``, read as ``reading`` says and no option of the command can change but ``names``."""
     from alteraser.interactions import Interactions
 
-    return Interactions.read(source, reading, users=users, items=items, option_names=NOT_ASKED)
+    option_names = NOT_ASKED | dict(names or {})
+    return Interactions.read(source, reading, users=users, items=items, option_names=option_names)
 
 
 def _standard() -> ReadingOptions:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import aftermath, again, common, completion
+from alteraser.cli import aftermath, again, common, completion, selecting
 from alteraser.errors import AltEraserError, InvalidInput, NotFound, NumericFailure
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def options_from(given: dict[str, Any]) -> ForeignOptions:
 def forget(
     screen: common.Screen,
     model: Path,
-    forget_set: Path,
+    forget_set: Path | None,
     data: Path,
     out: Path | None,
     given: dict[str, Any],
@@ -170,6 +170,11 @@ def forget(
     readmit: bool,
     verbose: bool,
     threads: int,
+    users: list[str] | None,
+    since: str | None,
+    until: str | None,
+    timestamp_column: str | None,
+    strict: bool,
 ) -> int:
     """``alteraser forget`` for another library's model; outputs were checked before."""
     from alteraser.adapters.asked import checked
@@ -177,21 +182,27 @@ def forget(
     from alteraser.adapters.data import reading_of
     from alteraser.adapters.forget import admitted, forget_foreign, matched, open_foreign, task_of
     from alteraser.cli.forget import report_dry_run
+    from alteraser.remaining import below_threshold
 
     asked = known_method(method)
     options = options_from(given)
     common.check_tolerance(tolerance)
     checked(model, options, format)
     warn_of_pickles(screen, given)
+    window = since is not None or until is not None
+    timed = selecting.timed(options.reading, timestamp_column, window=window)
+    options = options.model_copy(update={"reading": timed})
     reading = reading_of(options)
     with screen.phase("read", "reading"):
-        wanted = common.read_forget(forget_set, reading, whole_users=whole_users, whole_items=whole_items)
-        table = common.forget_columns(wanted)
+        selection = selecting.selected(
+            forget_set, reading, whole_users=whole_users, whole_items=whole_items, users=users, since=since, until=until
+        )
         opened = open_foreign(model, data, options, format=format)
         assert opened.foreign.user_ids is not None
         assert opened.foreign.item_ids is not None
-        common.check_ids(forget_set, wanted, opened.foreign.user_ids, opened.foreign.item_ids)
-        removal = matched(opened, table, whole_users=wanted.whole_users, whole_items=wanted.whole_items)
+        ids = opened.foreign.user_ids, opened.foreign.item_ids
+        selecting.check_ids(forget_set, selection, *ids)
+        removal = matched(opened, selection, strict=strict, below=below_threshold(data, reading, ids))
         admitted(opened, removal, readmit=readmit)
     if dry_run:
         with screen.phase("solve", "planning"):
@@ -202,11 +213,10 @@ def forget(
         return report_dry_run(screen, removal, opened.data, planned, verbose=verbose)
     assert out is not None
     progress = _Progress(screen, tolerance or CONVERGED)
-    with _written(remaining, out, data, removal, reading, table, screen):
+    with _written(remaining, out, data, removal, reading, screen):
         erasure = forget_foreign(
-            opened, table, out, method=method, whole_users=wanted.whole_users, whole_items=wanted.whole_items,
-            tolerance=tolerance, max_passes=max_passes or 200, unchecked=unchecked, scrub=scrub, readmit=readmit,
-            seed=seed or 0, threads=threads,
+            opened, removal, out, method=method, tolerance=tolerance, max_passes=max_passes or 200,
+            unchecked=unchecked, scrub=scrub, readmit=readmit, seed=seed or 0, threads=threads,
             on_pass=progress.on_pass, phase=progress.phase, warn=lambda words: screen.warn(words),
         )  # fmt: skip
     _report(screen, erasure, remaining, _without_ours(erasure.siblings, remaining, forget_set), verbose=verbose)
@@ -349,7 +359,7 @@ class _Progress:
 
 @contextmanager
 def _written(
-    remaining: Path | None, out: Path, data: Path, removal: Any, reading: Any, table: Any, screen: common.Screen
+    remaining: Path | None, out: Path, data: Path, removal: Any, reading: Any, screen: common.Screen
 ) -> Iterator[None]:
     """Write the remaining data, and take them back if what follows leaves no model at ``out``."""
     if remaining is None:
@@ -358,7 +368,7 @@ def _written(
     from alteraser.remaining import remaining_rows
 
     with screen.phase("write", "writing"):
-        own = again.written(lambda: remaining_rows(data, removal.removed, reading, table), remaining)
+        own = again.written(lambda: remaining_rows(data, removal.removed, reading, removal.selection), remaining)
     try:
         yield
     except BaseException as cause:
@@ -377,13 +387,15 @@ def warn_of_pickles(screen: common.Screen, given: dict[str, Any]) -> None:
         )
 
 
-def _without_ours(siblings: tuple[Sibling, ...], remaining: Path | None, forget_set: Path) -> tuple[Sibling, ...]:
+def _without_ours(
+    siblings: tuple[Sibling, ...], remaining: Path | None, forget_set: Path | None
+) -> tuple[Sibling, ...]:  # fmt: skip
     """``siblings`` without what this command wrote itself, and what FORGET is called by its name."""
     from dataclasses import replace
 
-    written = None if remaining is None else remaining.absolute()
+    written, named = (None if path is None else path.absolute() for path in (remaining, forget_set))
     return tuple(
-        replace(sibling, what="FORGET: who asked, and for what") if sibling.path.absolute() == forget_set.absolute()
+        replace(sibling, what="FORGET: who asked, and for what") if sibling.path.absolute() == named
         else sibling
         for sibling in siblings if sibling.path.absolute() != written
     )  # fmt: skip
@@ -394,11 +406,10 @@ def _report(
     verbose: bool,
 ) -> None:  # fmt: skip
     from alteraser.adapters.zeros import zero_words
-    from alteraser.cli.forget import LISTED, unmatched_rows
     from alteraser.files import sha256_file
 
     erased, changed, removal, foreign = erasure.erased, erasure.changed, erasure.removal, erasure.foreign
-    unmatched, seconds = removal.unmatched, screen.timing() | {"check": screen.seconds.get("check", 0.0)}
+    seconds = screen.timing() | {"check": screen.seconds.get("check", 0.0)}
     rest, zero = removal.remaining, zero_words(foreign, erasure.data)
     document = {
         "model": str(erasure.out), "format": foreign.format, "kind": foreign.kind,
@@ -415,7 +426,7 @@ def _report(
         "refit_seconds_predicted": erasure.refit_seconds,
         "self_check": erasure.check.to_document(),
         "interactions_before": len(rest) + len(removal.removed), "interactions_forgotten": len(removal.removed),
-        "interactions_unmatched": unmatched.num_rows, "unmatched": unmatched.slice(0, LISTED).to_pylist(),
+        **selecting.document(removal),
         "rows_without_rating": erasure.data.unrated, "numerically_zero": zero is not None,
         "users_erased_whole": int(changed.erased_users.size),
         "interactions_readmitted": 0 if erasure.returned is None else len(erasure.returned),
@@ -432,7 +443,7 @@ def _report(
                       f"{changed.erased_users.size:,} users erased whole"),
         *([("readmitted", f"{len(erasure.returned):,} interactions that were erased from this model before")]
           if erasure.returned is not None and len(erasure.returned) else []),
-        *unmatched_rows(unmatched, verbose=verbose),
+        *selecting.rows(removal, remaining, verbose=verbose),
         *common.unrated_rows(erasure.data),
         ("self-check", check_words(erasure.check)),
         ("method", f"{erased.method}: {erasure.choice.why}"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import aftermath, again, common, completion, foreign
+from alteraser.cli import aftermath, again, common, completion, foreign, selecting
 from alteraser.errors import InvalidInput, NumericFailure
 
 if TYPE_CHECKING:
@@ -20,17 +20,16 @@ if TYPE_CHECKING:
     from alteraser.interactions import Interactions
     from alteraser.lists import ListsChanged
     from alteraser.model import Model
+    from alteraser.selection import Selection
 
 STOP = object()
-LISTED = 1000  # unmatched rows listed in the document; all are counted
 DEFAULT_TOLERANCE = 1e-3
 
 
 def forget(
     model: common.ModelArgument,
-    forget_set: Annotated[Path, typer.Argument(metavar="FORGET", help="Table with user_id and item_id; with one of "
-                                               "them alone, whole users or whole items.")],
     data: Annotated[Path, typer.Option("--data", help="The data as trained on, or already without FORGET.")],
+    forget_set: selecting.ForgetArgument = None,
     out: Annotated[Path | None, typer.Option("--out", help="The new model directory.", show_default=False)] = None,
     method: Annotated[str, typer.Option("--method", autocompletion=completion.METHOD,
                                         help="auto: converge for a model at rest, else replay or local. "
@@ -67,6 +66,11 @@ def forget(
     whole_items: Annotated[
         bool, typer.Option("--whole-items", help="Forget everything of the items in FORGET.")
     ] = False,
+    user: selecting.User = None,
+    since: selecting.Since = None,
+    until: selecting.Until = None,
+    timestamp_column: selecting.TimestampColumn = None,
+    strict: selecting.Strict = False,
     grown: Annotated[
         bool, typer.Option("--grown", help="DATA also has interactions added since; learn them along.")
     ] = False,
@@ -112,11 +116,11 @@ def forget(
     """
     from alteraser.choosing import Auto
     from alteraser.erased import check_beside
-    from alteraser.forgetting import forget as forget_interactions
-    from alteraser.forgetting import match, plan
+    from alteraser.forgetting import match, plan, unlearn
     from alteraser.readers import ReadingOptions
-    from alteraser.remaining import remaining_rows
+    from alteraser.remaining import below_threshold, remaining_rows
 
+    selecting.check(forget_set, user, since, until)
     if whole_users and whole_items:
         raise InvalidInput("--whole-users contradicts --whole-items: forget one after the other")
     if out is None and not dry_run:
@@ -149,6 +153,7 @@ def forget(
             screen, model, forget_set, data, out, given, format=format, method=method, tolerance=tolerance,
             max_passes=max_passes, seed=seed, whole_users=whole_users, whole_items=whole_items, remaining=remaining,
             dry_run=dry_run, unchecked=unchecked, scrub=scrub, readmit=readmit, verbose=verbose, threads=threads,
+            users=user, since=since, until=until, timestamp_column=timestamp_column, strict=strict,
         )  # fmt: skip
     foreign.refuse(
         given | {"unchecked": unchecked, "scrub": scrub},
@@ -166,29 +171,32 @@ def forget(
         original = common.load_model(model)
         reading = original.reading or ReadingOptions()
         eraser = asked if isinstance(asked, Auto) else _eraser(*asked, original)
-        wanted = common.read_forget(
-            forget_set, reading, whole_users=whole_users, whole_items=whole_items, names=common.NOT_ASKED
-        )
-        common.check_ids(forget_set, wanted, original.users, original.items)
-        interactions = common.read_as(reading, data)
-    scope = {"whole_users": wanted.whole_users, "whole_items": wanted.whole_items, "grown": grown, "readmit": readmit}
-    table = common.forget_columns(wanted)
+        reading = selecting.timed(reading, timestamp_column, window=since is not None or until is not None)
+        selection = selecting.selected(
+            forget_set, reading, whole_users=whole_users, whole_items=whole_items, users=user, since=since, until=until,
+            names=common.NOT_ASKED,
+        )  # fmt: skip
+        selecting.check_ids(forget_set, selection, original.users, original.items)
+        interactions = common.read_as(reading, data, names={"timestamp_column": "--timestamp-column"})
+        found = match(
+            original, selection, interactions, grown=grown, readmit=readmit, strict=strict,
+            below=below_threshold(data, reading, (original.users, original.items)),
+        )  # fmt: skip
+    removal = found.removal
     if dry_run:
-        found = match(original, table, interactions, **scope)
-        planned = plan(original, found.data, found.removal, eraser, threads=threads)
-        return report_dry_run(screen, found.removal, found.data, planned, verbose=verbose)
+        planned = plan(original, found.data, removal, eraser, threads=threads)
+        return report_dry_run(screen, removal, found.data, planned, verbose=verbose)
     if remaining is not None and again.is_left_over(out, remaining):  # not after the work
         with screen.phase("read", "comparing with what an earlier run wrote"):
-            removal = match(original, table, interactions, **scope).removal
-            again.check_same(lambda: remaining_rows(data, removal.removed, reading, table), remaining)
+            again.check_same(lambda: remaining_rows(data, removal.removed, reading, removal.selection), remaining)
     with screen.passes("solve", "forgetting", getattr(eraser, "tolerance", DEFAULT_TOLERANCE)) as on_pass:
-        erasure = forget_interactions(
-            original, table, data=interactions, method=eraser, threads=threads, on_pass=on_pass,
-            on_choice=lambda choice, lists: _warn(screen, choice, lists), **scope,
+        erasure = unlearn(
+            original, found, method=eraser, threads=threads, on_pass=on_pass,
+            on_choice=lambda choice, lists: _warn(screen, choice, lists),
         )  # fmt: skip
     with screen.phase("write", "writing"):
         assert out is not None
-        saved = _write(erasure, out, remaining, data, reading, table)
+        saved = _write(erasure, out, remaining, data, reading, removal.selection)
     _report(screen, erasure, saved, out, remaining, method, interactions, verbose=verbose)
     return _exit(erasure, tolerance, screen)
 
@@ -307,14 +315,14 @@ def _check_remaining(remaining: Path, data: Path) -> None:
 
 
 def _write(
-    erasure: Erasure, out: Path, remaining: Path | None, data: Path, reading: Any, forget_set: Any
+    erasure: Erasure, out: Path, remaining: Path | None, data: Path, reading: Any, selection: Selection
 ) -> Model:  # fmt: skip
     """Both outputs or neither: the remaining data first, taken back if the model cannot be written."""
     if remaining is None:
         return erasure.save(out)
     from alteraser.remaining import remaining_rows
 
-    own = again.written(lambda: remaining_rows(data, erasure.removed, reading, forget_set), remaining)
+    own = again.written(lambda: remaining_rows(data, erasure.removed, reading, selection), remaining)
     try:
         return erasure.save(out)
     except BaseException:
@@ -334,11 +342,10 @@ def report_dry_run(
     """Show what would be forgotten, and where ``planned`` says it, how and at what cost."""
     removed = removal.removed
     users, items = int((removed.user_counts > 0).sum()), int((removed.item_counts > 0).sum())
-    emptied = int(((removal.remaining.user_counts == 0) & (removed.user_counts > 0)).sum())
+    emptied = len(removal.emptied_users)
     document = {
         "dry_run": True, "interactions_before": len(interactions), "interactions_forgotten": len(removed),
-        "interactions_unmatched": removal.unmatched.num_rows,
-        "unmatched": removal.unmatched.slice(0, LISTED).to_pylist(), "rows_without_rating": interactions.unrated,
+        **selecting.document(removal), "rows_without_rating": interactions.unrated,
         "users_touched": users, "items_touched": items, "users_erased_whole": emptied,
         **({} if planned is None else _chosen(planned)),
         "seconds": screen.timing(),
@@ -348,7 +355,7 @@ def report_dry_run(
         [
             ("would forget", f"{len(removed):,} of {len(interactions):,} interactions"),
             ("of", f"{users:,} users ({emptied:,} of them whole) and {items:,} items"),
-            *unmatched_rows(removal.unmatched, verbose=verbose),
+            *selecting.rows(removal, None, verbose=verbose),
             *common.unrated_rows(interactions),
             *(
                 []
@@ -389,7 +396,7 @@ def _report(
     data: Interactions, *, verbose: bool,
 ) -> None:  # fmt: skip
     seconds = screen.timing()
-    outcome, unmatched = erasure.outcome, erasure.unmatched
+    outcome = erasure.outcome
     document = {
         "model": str(out), "digest": saved.digest, "parent": saved.parent,
         **({} if erasure.choice is None else _chosen(erasure.choice)),
@@ -403,7 +410,7 @@ def _report(
         "interactions_forgotten": len(erasure.removed), "interactions_added": erasure.added,
         "users_added": erasure.joined[0], "items_added": erasure.joined[1],
         "interactions_readmitted": 0 if erasure.returned is None else len(erasure.returned),
-        "interactions_unmatched": unmatched.num_rows, "unmatched": unmatched.slice(0, LISTED).to_pylist(),
+        **selecting.document(erasure),
         "rows_without_rating": data.unrated, "remaining": None if remaining is None else str(remaining),
         "users": saved.trained_on.users, "items": saved.trained_on.items,
         "trace": [vars(record) for record in erasure.trace],
@@ -412,7 +419,7 @@ def _report(
         ("model", str(out)),
         ("forgotten", f"{len(erasure.removed):,} interactions; {len(erasure.remaining):,} remain"),
         *_added(erasure),
-        *unmatched_rows(unmatched, verbose=verbose),
+        *selecting.rows(erasure, remaining, verbose=verbose),
         *common.unrated_rows(data),
         ("method", erasure.method + (f": {erasure.choice.why}" if erasure.choice is not None else "")),
         ("passes", f"{outcome.passes}, {outcome.rows_updated:,} rows solved"),
@@ -478,13 +485,3 @@ def _measured(erasure: Erasure) -> list[tuple[str, str]]:
                      "--regularization, or ask for a larger --tolerance")
         )  # fmt: skip
     return rows
-
-
-def unmatched_rows(table: Any, *, verbose: bool = False) -> list[tuple[str, str]]:
-    """For people: the rows of FORGET that match nothing, the first few of them, or with ``verbose`` LISTED."""
-    if table.num_rows == 0:
-        return []
-    most = LISTED if verbose else 5
-    first = ", ".join("/".join(str(v) for v in row.values()) for row in table.slice(0, most).to_pylist())
-    more = " …" if table.num_rows > most else ""
-    return [("matched nothing", f"{table.num_rows:,} row(s) of FORGET: {first}{more}")]

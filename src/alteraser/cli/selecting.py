@@ -1,0 +1,158 @@
+"""From FORGET and the options beside it to one ``Selection``; what is said of what it did not match."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from alteraser.cli import common
+from alteraser.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from alteraser.ids import IdMap
+    from alteraser.interactions import Removal
+    from alteraser.readers import ReadingOptions
+    from alteraser.selection import Near, Selection
+
+LISTED = 1000
+"""Unmatched rows listed in the document; all are counted."""
+
+STANDARD_TIME = "timestamp"
+"""The column of times where neither the model nor an option says another."""
+
+ForgetArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="[FORGET]", help="Table with user_id and item_id; with one of them alone, whole users or "
+                   "whole items. Not needed with --since, --until.", show_default=False),
+]  # fmt: skip
+Since = Annotated[
+    str | None,
+    typer.Option("--since", metavar="T", help="Only what happened at T or later: ISO 8601 (UTC without an offset), or "
+                 "a number in the unit of the column.", show_default=False),
+]  # fmt: skip
+Until = Annotated[
+    str | None, typer.Option("--until", metavar="T", help="Only what happened before T.", show_default=False)
+]
+TimestampColumn = Annotated[
+    str | None,
+    typer.Option("--timestamp-column", help="Column with the times, for --since and --until.",
+                 show_default="the model's, or timestamp"),
+]  # fmt: skip
+User = Annotated[
+    list[str] | None,
+    typer.Option("--user", help="Only of this user: with items alone in FORGET, or with --since, --until. May be "
+                 "repeated.", show_default=False),
+]  # fmt: skip
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Forget nothing (exit code 3) where a row of FORGET matches nothing.")
+]
+
+
+def timed(reading: ReadingOptions, column: str | None, *, window: bool) -> ReadingOptions:
+    """``reading`` with the times of the data, where a window needs them.
+
+    Raises InvalidInput for a column that nothing looks at.
+    """
+    if not window:
+        if column is not None:
+            raise InvalidInput("--timestamp-column is for --since and --until: give one of them")
+        return reading
+    return reading.model_copy(update={"timestamp_column": column or reading.timestamp_column or STANDARD_TIME})
+
+
+def check(forget_set: Path | None, users: list[str] | None, since: str | None, until: str | None) -> None:
+    """InvalidInput for a request that says nothing, or times that are none; reads nothing."""
+    from alteraser.selection import moment
+
+    moment(since, "--since")
+    moment(until, "--until")
+    if forget_set is None and since is None and until is None:
+        raise InvalidInput(
+            "--user says whose, not what: give FORGET with the items, or a window (--since, --until); to forget all of "
+            "a user, give FORGET with the column user_id alone"
+            if users
+            else "nothing to forget is named: give FORGET, a table with user_id and item_id, or a window of time "
+            "(--since, --until)"
+        )
+
+
+def selected(
+    forget_set: Path | None, reading: ReadingOptions, *, whole_users: bool, whole_items: bool,
+    users: list[str] | None, since: str | None, until: str | None, names: Mapping[str, str | None] | None = None,
+) -> Selection:  # fmt: skip
+    """What is to be forgotten: the table at ``forget_set``, of ``users``, between ``since`` and ``until``.
+
+    Raises InvalidInput for parts that contradict each other, and what reading raises.
+    """
+    from alteraser.selection import Selection, Window
+
+    window = None if since is None and until is None else Window(since, until)
+    if forget_set is None:
+        if whole_users or whole_items:
+            raise InvalidInput("--whole-users and --whole-items are about FORGET: name that table")
+        found = Selection(window=window)
+    else:
+        wanted = common.read_forget(forget_set, reading, whole_users=whole_users, whole_items=whole_items, names=names)
+        found = Selection(wanted.users, wanted.items, window)
+    return found.of_users(users) if users else found
+
+
+def check_ids(source: Path | None, selection: Selection, users: IdMap, items: IdMap) -> None:
+    """InvalidInput, naming FORGET, for an id that does not convert to the type of the model's ids.
+
+    Where the model has the id in another form, that is shown.
+    """
+    from alteraser.selection import near_rows
+
+    for name, ids, asked in (("user_id", users, selection.users), ("item_id", items, selection.items)):
+        if asked is None:
+            continue
+        try:
+            ids.rows_of(asked, f"{source or 'FORGET'}: {name}")
+        except InvalidInput as cause:
+            near = near_rows(selection.table.select([name]), users, items)[:3]
+            words = "".join(f"; {each.words}, which is not taken for it" for each in near)
+            raise InvalidInput(cause.message + words, **cause.details) from cause
+
+
+def document(removal: Removal | Any) -> dict[str, Any]:
+    """What a document says of what was not matched; ``removal`` has ``unmatched``, ``near`` and ``below``."""
+    below = 0 if removal.below is None else removal.below.num_rows
+    return {
+        "interactions_unmatched": removal.unmatched.num_rows,
+        "unmatched": removal.unmatched.slice(0, LISTED).to_pylist(),
+        "near_matches": [vars(each) for each in removal.near], "below_threshold": below,
+    }  # fmt: skip
+
+
+def rows(removal: Removal | Any, remaining: Path | None, *, verbose: bool = False) -> list[tuple[str, str]]:
+    """The same for people."""
+    found = [*unmatched_rows(removal.unmatched, verbose=verbose), *near_rows_words(removal.near, verbose=verbose)]
+    if removal.below is not None and removal.below.num_rows:
+        gone = f"they are left out of {remaining} too" if remaining is not None else "--remaining leaves them out too"
+        found.append(
+            ("no model saw", f"{removal.below.num_rows:,} row(s) of FORGET: in the data below the threshold; {gone}")
+        )
+    return found
+
+
+def unmatched_rows(table: pa.Table, *, verbose: bool = False) -> list[tuple[str, str]]:
+    """For people: the rows of FORGET that match nothing, the first few of them, or with ``verbose`` LISTED."""
+    if table.num_rows == 0:
+        return []
+    most = LISTED if verbose else 5
+    first = ", ".join("/".join(str(v) for v in row.values()) for row in table.slice(0, most).to_pylist())
+    more = " …" if table.num_rows > most else ""
+    return [("matched nothing", f"{table.num_rows:,} row(s) of FORGET: {first}{more}")]
+
+
+def near_rows_words(near: tuple[Near, ...], *, verbose: bool = False) -> list[tuple[str, str]]:
+    """For people: ids that are nearly those of the data."""
+    shown = near if verbose else near[:3]
+    found = [("not taken", each.words) for each in shown]
+    return found + ([("", f"… and {len(near) - len(shown):,} more")] if len(near) > len(shown) else [])
