@@ -19,7 +19,7 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,8 @@ class Erased:
 
     groups: tuple[Group, ...] = ()
     keys: tuple[bytes, ...] = ()
+    spare: bytes | None = field(default=None, compare=False, repr=False)
+    """Taken where a new key is needed; None: a random one"""
 
     def __bool__(self) -> bool:
         return any(group.users or group.items or group.pairs for group in self.groups)
@@ -101,6 +103,16 @@ class Erased:
         """Whether something was erased under a key that is not at hand."""
         at_hand = {fingerprint(key) for key in self.keys}
         return any(group.key not in at_hand for group in self.groups)
+
+    def going_to(self, model: Path) -> Erased:
+        """The record as it goes on in the output ``model``, which is not there yet.
+
+        A key that lies there without a model is taken where a new one is needed: so a command that is given again
+        writes the very same bytes.
+        """
+        found = read_keys(model)
+        used = {group.key for group in self.groups}
+        return replace(self, spare=next((key for key in found if fingerprint(key) not in used), None))
 
     def erasing(
         self, users: Iterable[Id] = (), items: Iterable[Id] = (), pairs: Iterable[tuple[Id, Id]] = ()
@@ -113,7 +125,7 @@ class Erased:
         last = self.groups[-1] if self.groups else None
         groups, keys = self.groups[:-1], self.keys
         if last is None or last.key not in by_print:
-            key = secrets.token_bytes(KEY_BYTES)
+            key = self.spare or secrets.token_bytes(KEY_BYTES)
             groups, keys, last = self.groups, (*keys, key), Group(fingerprint(key))
         else:
             key = by_print[last.key]
@@ -182,7 +194,7 @@ class Erased:
                 {user: known for user, known in pairs.items() if known},
             )  # fmt: skip
 
-        return Erased(tuple(left(group) for group in self.groups), self.keys)
+        return replace(self, groups=tuple(left(group) for group in self.groups))
 
     def to_document(self) -> list[dict[str, Any]]:
         """For a manifest; the keys are no part of it."""

@@ -94,12 +94,18 @@ def test_the_key_is_private_carried_along_and_needed(run: Run) -> None:
 def test_keys_without_their_model_are_kept_and_other_files_never_overwritten(run: Run) -> None:
     Path("two.csv").write_text("user_id\n7\n8\n")
     Path("m1.key").write_text("ab" * 32 + "\n")
-    assert run("forget {w}/model two.csv --data {w}/data.csv --out m1 -q")[0] == 0
-    own, other = Path("m1.key").read_text().split()
-    assert other == "ab" * 32 != own
+    assert run("forget {w}/model two.csv --data {w}/data.csv --out m1 --remaining r1.csv -q")[0] == 0
+    assert Path("m1.key").read_text() == "ab" * 32 + "\n"  # a new key was needed, and this one was to be had
+    first = tree(Path("m1"))
+    shutil.rmtree("m1")
+    assert run("forget {w}/model two.csv --data {w}/data.csv --out m1 --remaining r1.csv -q")[0] == 0
+    assert tree(Path("m1")) == first  # so that a command given again writes the same
     Path("ten.csv").write_text("user_id\n10\n")
-    assert run("forget m1 ten.csv --data {w}/data.csv --grown --readmit --out m2 -q")[0] == 0
-    assert Path("m2.key").read_text().split() == [own]  # what is not this model's is not carried along
+    Path("m2.key").write_text("cd" * 32 + "\n")
+    assert run("forget m1 ten.csv --data r1.csv --out m2 --remaining r2.csv -q")[0] == 0
+    assert Path("m2.key").read_text().split() == ["ab" * 32, "cd" * 32]
+    assert run("forget m2 two.csv --data {w}/data.csv --grown --readmit --out m4 -q")[0] == 0
+    assert Path("m4.key").read_text().split() == ["ab" * 32]  # what is not this model's is not carried along
     Path("m3.key").write_text("my door\n")
     code, _, err = run("forget {w}/model two.csv --data {w}/data.csv --out m3")
     assert code == 4

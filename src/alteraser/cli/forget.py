@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -169,6 +170,8 @@ def forget(
     })  # fmt: skip
     with screen.phase("read", "reading"):
         original = common.load_model(model)
+        if out is not None:
+            original = replace(original, erased=original.erased.going_to(out))
         reading = original.reading or ReadingOptions()
         eraser = asked if isinstance(asked, Auto) else _eraser(*asked, original)
         reading = selecting.timed(reading, timestamp_column, window=since is not None or until is not None)
