@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from alteraser.erasers import filtered
 from alteraser.erasers.filtered import Filtered, forget_filtered
 from alteraser.errors import Interrupted, InvalidInput
 from alteraser.interactions import Interactions
@@ -163,6 +164,33 @@ def test_where_passes_do_not_help_only_the_rows_of_the_deletion_move() -> None:
         still = np.setdiff1d(np.arange(len(x)), rows)
         np.testing.assert_array_equal(x[still], old[still])
     assert np.any(case.original.users != P)
+
+
+@pytest.mark.parametrize(("seed", "method"), [(0, "local"), (4, "local"), (8, "rows"), (19, "rows")])
+def test_of_passes_and_the_rows_alone_the_one_that_leaves_less_is_kept(
+    seed: int, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = Case(seed, spread=4.0)
+    found, P, Q = case.forget()
+    assert (found.method, found.resolved) == (method, False)
+    assert found.residual == pytest.approx(dense_residual(case, P, Q), abs=0.03)
+    monkeypatch.setattr(filtered, "WORTH", 10.0)
+    passes, *_ = case.forget()
+    assert 0.3 < passes.residual < 1.0
+    assert found.residual <= passes.residual
+    assert (found.residual == passes.residual) == (method == "local")
+    # nearer to the same training without the data than the original was
+    retrained = trained(case.after)
+    before, after = (
+        np.linalg.norm(a @ b.T - retrained.users @ retrained.items.T)
+        for a, b in ((case.original.users, case.original.items), (P, Q))
+    )
+    assert after < before
+
+
+def test_within_what_was_allowed_the_rows_alone_are_not_tried() -> None:
+    found, *_ = Case(19, spread=4.0).forget(tolerance=0.8)
+    assert (found.method, found.resolved) == ("local", True)
 
 
 def test_other_weights_of_the_remaining_data_are_pushed_too() -> None:
