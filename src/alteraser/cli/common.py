@@ -222,36 +222,28 @@ class Screen:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
     @contextmanager
-    def passes(self, name: str, label: str, tolerance: float) -> Iterator[Any]:
+    def passes(self, name: str, label: str, tolerance: float, *, beyond: bool = False) -> Iterator[Any]:
         """Time a solve under ``seconds[name]``; yields an ``on_pass`` that drives a progress bar.
 
-        Passes converge roughly geometrically, so progress is measured on the logarithm of the residual.
+        ``beyond``: the solve goes on from the tolerance until a class can be measured. See ``cli.pace``.
         """
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+        from alteraser.cli.pace import Pace, PaceColumn, said
 
         began = time.perf_counter()
+        pace = Pace(tolerance, beyond=beyond)
         bar = Progress(
-            TextColumn(label), BarColumn(), TextColumn("pass {task.fields[number]}  residual {task.fields[residual]}"),
+            TextColumn(label), PaceColumn(pace), TextColumn("{task.fields[what]}  {task.fields[left]}"),
             TimeElapsedColumn(), console=self.stderr, transient=True,
             disable=self.quiet or not self.stderr.is_terminal,
         )  # fmt: skip
         with bar:
-            task = bar.add_task(label, total=1.0, number=0, residual="-")
-            first: list[float] = []
+            task = bar.add_task(label, total=1.0, what="", left="")
 
             def on_pass(record: PassRecord) -> None:
-                if record.residual is None or record.residual <= 0:
-                    bar.update(task, number=record.number)
-                    return
-                first.append(record.residual)
-                span = math.log(max(first[0], tolerance * 1.001)) - math.log(max(tolerance, 1e-16))
-                done = (math.log(first[0]) - math.log(record.residual)) / span
-                bar.update(
-                    task,
-                    completed=min(max(done, 0.0), 1.0),
-                    number=record.number,
-                    residual=f"{record.residual:.1e}",
-                )
+                pace.record(record.residual, time.perf_counter() - began)
+                bar.update(task, **said(record))
 
             yield on_pass
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began

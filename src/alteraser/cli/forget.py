@@ -192,7 +192,8 @@ def forget(
     if remaining is not None and again.is_left_over(out, remaining):  # not after the work
         with screen.phase("read", "comparing with what an earlier run wrote"):
             again.check_same(lambda: remaining_rows(data, removal.removed, reading, removal.selection), remaining)
-    with screen.passes("solve", "forgetting", getattr(eraser, "tolerance", DEFAULT_TOLERANCE)) as on_pass:
+    goal = getattr(eraser, "tolerance", DEFAULT_TOLERANCE)
+    with screen.passes("solve", "forgetting", goal, beyond=not stop_at_tolerance) as on_pass:
         erasure = unlearn(
             original, found, method=eraser, threads=threads, on_pass=on_pass,
             on_choice=lambda choice, lists: _warn(screen, choice, lists),

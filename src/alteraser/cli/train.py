@@ -120,7 +120,7 @@ def train(
     if len(interactions) == 0:
         above = "" if threshold is None else f" at or above the threshold of {threshold:g}"
         raise InvalidInput(f"{data} holds no interactions{above}; there is nothing to train on")
-    with screen.passes("solve", "training", recipe.tolerance) as on_pass:
+    with screen.passes("solve", "training", recipe.tolerance, beyond=recipe.to_rest) as on_pass:
         trained, outcome = recipe.run(interactions, reading=reading, on_pass=on_pass)
     with screen.phase("write", f"writing {out}"):
         saved = trained.save(out)

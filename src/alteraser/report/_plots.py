@@ -16,12 +16,11 @@ from alteraser.report.model import Curve
 Figure = dict[str, Any]
 
 BEFORE, AFTER, RETRAINED = "#D55E00", "#0072B2", "#5F6B76"
-STROKES = (
-    ("#0072B2", "solid", "circle"),
-    ("#AA4499", "dash", "square"),
-    ("#007A5A", "dot", "diamond"),
-    ("#9A6A00", "dashdot", "triangle-up"),
-)
+COLORS = ("#0072B2", "#AA4499", "#007A5A", "#9A6A00", "#D55E00", "#56B4E9", "#1d2733", "#882255")
+DASHES = ("solid", "dash", "dot", "dashdot")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross")
+"""Eight lines have eight colors, and twenty differ in dash or marker without any."""
+
 INK, RULE = "#1d2733", "#e3e7ec"
 BINS = 36
 
@@ -30,16 +29,13 @@ def residual_figure(curves: Sequence[Curve], tolerance: float | None) -> Figure:
     """The residual by pass on a logarithmic axis; values that a logarithm cannot show are left out."""
     traces = []
     for place, curve in enumerate(curves):
-        color, dash, symbol = STROKES[place % len(STROKES)]
         traces.append(
             {
                 "type": "scatter",
-                "mode": "lines+markers",
+                **stroke(place, width=2.5, size=8),
                 "name": escape(curve.name),
                 "x": [_finite(x) for x in curve.x],
                 "y": [float(y) if 0 < y < math.inf else None for y in curve.y],
-                "line": {"color": color, "dash": dash, "width": 2.5},
-                "marker": {"symbol": symbol, "size": 8},
                 "hovertemplate": "pass %{x}: %{y:.2g}<extra>%{fullData.name}</extra>",
             }
         )
@@ -127,6 +123,63 @@ def layout_of(x: str, y: str) -> Figure:
         "yaxis": {**axis, "title": {"text": y, "standoff": 8}, "fixedrange": True},
         "hovermode": "closest",
     }
+
+
+def stroke(place: int, *, width: float = 2.0, size: int = 6) -> Figure:
+    """Color, dash and marker of the line at ``place``, from 0."""
+    color, dash, symbol = (row[place % len(row)] for row in (COLORS, DASHES, SYMBOLS))
+    return {
+        "mode": "lines+markers", "line": {"color": color, "dash": dash, "width": width},
+        "marker": {"symbol": symbol, "size": size, "color": color},
+    }  # fmt: skip
+
+
+def legend_below(layout: Figure, entries: int) -> Figure:
+    """``layout`` with its legend below: many names would push the drawing off a narrow screen from above."""
+    layout["legend"] = {"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"}
+    layout["margin"] |= {"t": 16}
+    layout["height"] = 380 + 22 * entries
+    return layout
+
+
+def share_axis(values: Sequence[float]) -> Figure:
+    """An axis for shares that ends at 1, where the best there is lies: from a little below the least of ``values``.
+
+    Ticks are at steps of 1, 2 or 5 times a power of ten, five at most, each with the digits that it needs.
+
+    >>> share_axis([0.9991, 0.99994])["ticktext"]
+    ['0.9992', '0.9994', '0.9996', '0.9998', '1']
+    """
+    least = min((v for v in values if math.isfinite(v)), default=0.0)
+    span = max(1.0 - least, 1e-6) * 1.08
+    power = 10.0 ** math.floor(math.log10(span / 5))
+    step = next(power * n for n in (1, 2, 5, 10, 20) if span / (power * n) <= 5)
+    low = 1.0 - span
+    digits = max(0, -math.floor(math.log10(step) + 1e-9))
+    ticks = [1.0 - step * n for n in range(int(span / step + 1e-9), -1, -1)]
+    return {
+        "range": [_short(low), 1.0], "autorange": False, "tickmode": "array", "tickvals": [round(t, 12) for t in ticks],
+        "ticktext": ["1" if t == 1.0 else f"{t:.{digits}f}" for t in ticks],
+    }  # fmt: skip
+
+
+def log_axis(values: Sequence[float], *, most: int = 9) -> Figure:
+    """A logarithmic axis with ticks at ``values`` themselves, but for those that would stand in their neighbor's way.
+
+    >>> log_axis([1.0, 2.0, 2.02, 4.0])["ticktext"]
+    ['1', '2', '4']
+    """
+    there = sorted({float(v) for v in values if 0 < v < math.inf})
+    if not there:
+        return {"type": "log"}
+    apart = math.log(there[-1] / there[0]) / most
+    ticks = there[:1]
+    for value in there[1:]:
+        if math.log(value / ticks[-1]) >= apart > 0:
+            ticks.append(value)
+    return {
+        "type": "log", "tickmode": "array", "tickvals": ticks, "ticktext": [f"{t:.3g}" for t in ticks], "tickangle": 0
+    }  # fmt: skip
 
 
 def _finite(value: float) -> float | None:

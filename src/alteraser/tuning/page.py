@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from alteraser.report._plots import STROKES, Figure, layout_of
+from alteraser.report._plots import Figure, layout_of, legend_below, log_axis, share_axis, stroke
 from alteraser.report.html import document, plot_section
 from alteraser.tuning.search import Tuned
 
@@ -30,14 +30,16 @@ def _forgettability(tuned: Tuned) -> Figure:
     traces = []
     for place, finalist in enumerate(tuned.finalists):
         point, found = finalist.trial.point, finalist.forgettability
-        color, _, symbol = STROKES[place % len(STROKES)]
+        look = stroke(place, size=16 if finalist is tuned.chosen else 10)
         traces.append({
             "type": "scatter", "mode": "markers", "x": [found.agreement], "y": [finalist.trial.ndcg],
-            "name": f"d={point.factors}, w0={point.missing_weight:.3g}, λ={point.regularization:.3g}",
-            "error_y": {"type": "data", "array": [finalist.trial.error]},
-            "marker": {"symbol": symbol, "color": color, "size": 16 if finalist is tuned.chosen else 10},
+            "name": f"d={point.factors}, w0={point.missing_weight:.3g}, λ={point.regularization:.3g}"
+                    + (" (chosen)" if finalist is tuned.chosen else ""),
+            "error_y": {"type": "data", "array": [finalist.trial.error], "color": look["line"]["color"]},
+            "marker": look["marker"], "cliponaxis": False,
         })  # fmt: skip
-    layout = layout_of("agreement of two seeds, RBO@10", "NDCG@10")
+    layout = legend_below(layout_of("agreement of two seeds, RBO@10 (1: the same lists)", "NDCG@10"), len(traces))
+    layout["xaxis"] |= share_axis([finalist.forgettability.agreement for finalist in tuned.finalists])
     return {"data": traces, "layout": layout}
 
 
@@ -49,14 +51,12 @@ def _accuracy(tuned: Tuned) -> Figure:
     traces = []
     for place, ((d, weight), values) in enumerate(sorted(lines.items())):
         values.sort()
-        color, dash, symbol = STROKES[place % len(STROKES)]
         traces.append({
-            "type": "scatter", "mode": "lines+markers", "name": f"d={d}, w0={weight:.3g}",
-            "x": [x for x, _ in values], "y": [y for _, y in values], "line": {"color": color, "dash": dash},
-            "marker": {"symbol": symbol, "size": 7},
+            "type": "scatter", "name": f"d={d}, w0={weight:.3g}", "x": [x for x, _ in values],
+            "y": [y for _, y in values], **stroke(place, size=7),
         })  # fmt: skip
-    layout = layout_of("λ", "NDCG@10")
-    layout["xaxis"] |= {"type": "log"}
+    layout = legend_below(layout_of("λ", "NDCG@10"), len(traces))
+    layout["xaxis"] |= log_axis([trial.point.regularization for trial in tuned.trials])
     return {"data": traces, "layout": layout}
 
 

@@ -10,13 +10,8 @@ from typing import Any
 
 from alteraser.bench.paper.methods import METHODS
 from alteraser.bench.paper.tables import Group, Number, Record, Table, about_runs, data_table, groups, tables
-from alteraser.report._plots import AFTER, BEFORE, INK, Figure, layout_of
+from alteraser.report._plots import AFTER, BEFORE, INK, Figure, layout_of, legend_below, share_axis, stroke
 from alteraser.report.html import document, plot_section
-
-COLORS = ("#0072B2", "#D55E00", "#007A5A", "#AA4499", "#9A6A00", "#56B4E9", "#1d2733")
-DASHES = ("solid", "dash", "dot", "dashdot")
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross")
-"""Their lengths share no factor, so that many lines pass before two look alike."""
 
 
 def render_page(cells: Sequence[Record], *, about: dict[str, Any]) -> str:
@@ -98,19 +93,6 @@ def _label(text: str) -> str:
     return "<br>".join(escape(line) for line in textwrap.wrap(text, 26)) or " "
 
 
-def _stroke(place: int) -> dict[str, Any]:
-    line = {"color": COLORS[place % len(COLORS)], "dash": DASHES[place % len(DASHES)], "width": 2}
-    return {"mode": "lines+markers", "line": line, "marker": {"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 6}}
-
-
-def _with_legend_below(layout: Figure, entries: int) -> Figure:
-    """Many names would push the drawing off a narrow screen from above."""
-    layout["legend"] = {"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"}
-    layout["margin"] |= {"t": 16}
-    layout["height"] = 380 + 22 * entries
-    return layout
-
-
 def _bars(group: Group, metric: str, heading: str, text: str, *, also: str | None = None) -> Drawn | None:
     traces: list[Figure] = []
     ratio = metric.startswith("ratio")
@@ -170,16 +152,18 @@ def _lines(group: Group, metric: str, heading: str, *, by: str) -> Drawn | None:
             continue
         traces.append({
             "type": "scatter", "name": escape(cell["label"]), "x": [x for x, _ in points],
-            "y": [y for _, y in points], **_stroke(order[cell["method"]]),
+            "y": [y for _, y in points], **stroke(order[cell["method"]]),
         })  # fmt: skip
         ids.append(cell["cell"])
     if not traces:
         return None
-    layout = _with_legend_below(layout_of("CPU seconds" if timed else "passes or epochs", metric), len(traces))
+    layout = legend_below(layout_of("CPU seconds" if timed else "passes or epochs", metric), len(traces))
     if timed:
         layout["xaxis"] |= {"type": "log"}
     if logarithmic:
         layout["yaxis"] |= {"type": "log", "exponentformat": "power"}
+    elif metric.startswith("rbo"):
+        layout["yaxis"] |= share_axis([y for trace in traces for y in trace["y"]])
     numbers = f"All of them are in results.parquet, from {escape(', '.join(ids))}."
     return heading, f"One run (run {first}).", {"data": traces, "layout": layout}, numbers
 
@@ -215,14 +199,16 @@ def _sweeps(found: Sequence[Group]) -> list[Drawn]:
             traces = [
                 {
                     "type": "scatter", "name": escape(label), "x": [x for x, _ in line],
-                    "y": [n.mean for _, n in line], **_stroke(place),
+                    "y": [n.mean for _, n in line], **stroke(place),
                 }
                 for place, (label, line) in enumerate(lines.items())
             ]  # fmt: skip
-            layout = _with_legend_below(layout_of("share of all interactions that is deleted", heading), len(traces))
+            layout = legend_below(layout_of("share of all interactions that is deleted", heading), len(traces))
             layout["xaxis"] |= {"type": "log"}
             if logarithmic:
                 layout["yaxis"] |= {"type": "log"}
+            elif metric.startswith("rbo"):
+                layout["yaxis"] |= share_axis([y for trace in traces for y in trace["y"]])
             body = "\n".join(
                 f'<tr><th scope="row">{escape(label)}</th><td>{100 * x:.3g} %</td>{_cell(number)}</tr>'
                 for label, line in lines.items() for x, number in line
