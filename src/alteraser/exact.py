@@ -21,7 +21,7 @@ from alteraser.erased import Erased
 from alteraser.errors import InvalidInput
 from alteraser.ids import IdMap
 from alteraser.interactions import Interactions
-from alteraser.models.exact_kind import ExactKind
+from alteraser.models.exact_kind import ExactKind, relative
 from alteraser.models.protocol import Recommender, TrainedOn, check_length
 from alteraser.models.ranking import USERS_AT_A_TIME, fill_best, mask_seen
 
@@ -96,8 +96,10 @@ class ExactModel(Recommender):
             _of_items(model.settings.matrix(model.state), items[side]) for side, model in enumerate((self, other))
         )
         return {
-            "score_distance": _share(np.sqrt(apart), np.sqrt(size)),
-            "model_distance": _share(np.sqrt((first - second).power(2).sum()), np.sqrt(second.power(2).sum())),
+            "score_distance": relative(apart**0.5, size**0.5),
+            "model_distance": relative(
+                float((first - second).power(2).sum()) ** 0.5, float(second.power(2).sum()) ** 0.5
+            ),
         }
 
     def save(self, path: str | Path) -> ExactModel:
@@ -127,7 +129,3 @@ def _of_items(matrix: Any, rows: Array) -> Any:
     """``matrix`` (n, 1) or (n, n) of some items alone."""
     chosen = matrix[rows]
     return chosen if matrix.shape[1] == 1 else chosen[:, rows]
-
-
-def _share(part: float, whole: float) -> float:
-    return float(part / whole) if whole else (0.0 if part == 0 else np.inf)

@@ -12,6 +12,7 @@ from conftest import toy_interactions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alteraser.certificate.exact import certify
 from alteraser.errors import InvalidInput
 from alteraser.exact import ExactModel
 from alteraser.interactions import Interactions
@@ -140,3 +141,56 @@ def test_plain_lists_of_some_items() -> None:
     whole, part = plain.lists(data, Similarity(), 5), plain.lists(data, Similarity(), 5, some)
     for all_rows, few in zip(whole, part, strict=True):
         np.testing.assert_array_equal(all_rows[some], few)
+
+
+# ---------------------------------------------------------------- telling right from wrong
+
+
+@pytest.mark.parametrize("kind", SETTINGS, ids=str)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_true_state_passes(kind: Any, weighted: bool) -> None:
+    data = toy_interactions(60, 40, 0.2, weighted=weighted)
+    found = certify(kind, kind.state(data), data)
+    assert (found.kind, found.passed) == ("A", True)
+    assert found.apart == 0.0 or weighted
+
+
+@pytest.mark.parametrize("kind", SETTINGS, ids=str)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("gone", [0, 57])
+def test_one_retained_interaction_is_found(kind: Any, weighted: bool, gone: int) -> None:
+    data = toy_interactions(20, 12, 0.4, weighted=weighted, lonely=False)
+    without = data.keep(np.arange(len(data)) != gone)
+    state = kind.state(data)
+    if same(state, kind.state(without)):
+        pytest.skip("nothing in the state depends on it")
+    found = certify(kind, state, without)
+    assert (found.kind, found.passed) == ("D", False)
+    assert "not shown to have forgotten" in found.sentence
+
+
+def lists_of(*rows: list[tuple[int, float]]) -> dict[str, Any]:
+    length = 2
+    padded = [row + [(-1, 0.0)] * (length - len(row)) for row in rows]
+    return {
+        "neighbors": np.array([[item for item, _ in row] for row in padded], np.int32),
+        "similarities": np.array([[value for _, value in row] for row in padded]),
+    }
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "apart"),
+    [
+        ([(1, 0.5), (2, 0.4)], [(1, 0.5), (2, 0.4)], 0.0),
+        ([(1, 0.5), (2, 0.4)], [(1, 0.5), (2, 0.3)], 0.1),  # another value
+        ([(1, 0.5), (2, 0.4)], [(1, 0.5), (3, 0.4)], 0.0),  # as near: a tie at the end of a full list
+        ([(1, 0.5), (2, 0.4)], [(1, 0.5), (3, 0.3)], 0.1),  # 2 should have been in the other
+        ([(1, 0.5), (2, 0.4)], [(1, 0.5)], 0.4),  # a list that ends early holds everything
+        ([(2, 0.5), (1, 0.5)], [(1, 0.5), (2, 0.5)], 0.0),
+    ],
+)
+def test_how_far_two_lists_are_apart(one: Any, other: Any, apart: float) -> None:
+    rest: list[list[tuple[int, float]]] = [[], [], []]
+    for first, second in ((one, other), (other, one)):
+        found = ItemKNN(neighbors=2).apart(lists_of(first, *rest), lists_of(second, *rest))
+        assert found == pytest.approx(apart)

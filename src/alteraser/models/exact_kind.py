@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import numpy.typing as npt
 
 from alteraser.interactions import Interactions, Removal
@@ -61,6 +62,20 @@ class ExactKind(Configured, ABC):
     def matrix(self, state: Mapping[str, Array]) -> Any:
         """What the state says of items, as a sparse array (n, 1) or (n, n), for the distance of two models."""
 
+    def apart(self, state: Mapping[str, Array], plain: Mapping[str, Array]) -> float:
+        """How far ``state`` is from ``plain`` of the same data, relative: 0 for the same bytes, ∞ for other lists.
+
+        Here the largest difference of two entries over the largest entry, over all arrays.
+        """
+        found = 0.0
+        for name, wanted in plain.items():
+            have = state[name]
+            if have.shape != wanted.shape:
+                return np.inf
+            size = float(np.abs(wanted).max(initial=0))
+            found = max(found, relative(float(np.abs(have - wanted).max(initial=0)), size))
+        return found
+
     def fit(self, data: Interactions, *, reading: ReadingOptions | None = None, threads: int = 0) -> ExactModel:
         """The model of ``data``; ``reading`` is kept in it so that later commands read data the same way.
 
@@ -69,3 +84,12 @@ class ExactKind(Configured, ABC):
         from alteraser.exact import fit
 
         return fit(self, data, reading=reading, threads=threads)
+
+
+def relative(part: float, whole: float) -> float:
+    """Part / whole; 0/0 is 0.
+
+    >>> relative(1.0, 4.0), relative(0.0, 0.0), relative(1.0, 0.0)
+    (0.25, 0.0, inf)
+    """
+    return part / whole if whole else (0.0 if part == 0 else np.inf)

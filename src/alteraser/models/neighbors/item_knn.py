@@ -10,7 +10,7 @@ what one person leaves in the model is their share of the similarities of items 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -82,6 +82,24 @@ class ItemKNN(ExactKind):
         indptr = np.concatenate([[0], np.cumsum(held.sum(1))])
         return csr_array((similarities[held], neighbors[held], indptr), shape=(neighbors.shape[0],) * 2)
 
+    def apart(self, state: Mapping[str, Array], plain: Mapping[str, Array]) -> float:
+        """The largest difference of similarities in two lists of an item; ∞ where the lists are of other items.
+
+        Sums of confidences are rounded in another order, so that two items that are equally near may change places, or
+        one of them fall off the end: an item that is in one list alone has to be as near as the end of the other.
+        """
+        if any(state[name].shape != wanted.shape for name, wanted in plain.items()):
+            return np.inf
+        if all(np.array_equal(state[name], wanted) for name, wanted in plain.items()):
+            return 0.0
+        mine, theirs = _entries(state), _entries(plain)
+        _, here, there = np.intersect1d(mine.pairs, theirs.pairs, assume_unique=True, return_indices=True)
+        found = float(np.abs(mine.values[here] - theirs.values[there]).max(initial=0.0))
+        for one, other, shared in ((mine, theirs, here), (theirs, mine, there)):
+            alone = np.delete(np.arange(one.pairs.size), shared)
+            found = max(found, float((one.values - other.last[one.rows])[alone].max(initial=0.0)))
+        return found
+
     def shapes(self, items: int) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
         """{name: (shape, dtypes)} of the state of a model with so many item rows."""
         shape = items, self._length(items)
@@ -89,3 +107,19 @@ class ItemKNN(ExactKind):
 
     def _length(self, items: int) -> int:
         return min(self.neighbors, max(items - 1, 1))
+
+
+class _Entries(NamedTuple):
+    """The lists of a state, entry by entry: ``pairs`` row · n + neighbor, and ``last`` (n,), the end of full lists."""
+
+    rows: Array
+    pairs: Array
+    values: Array
+    last: Array
+
+
+def _entries(state: Mapping[str, Array]) -> _Entries:
+    neighbors, similarities = state["neighbors"], state["similarities"]
+    rows, places = np.nonzero(neighbors >= 0)
+    last = np.where(neighbors[:, -1] >= 0, similarities[:, -1], 0.0)
+    return _Entries(rows, rows * neighbors.shape[0] + neighbors[rows, places], similarities[rows, places], last)
