@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pyarrow as pa
@@ -17,12 +17,17 @@ from alteraser.erased import Erased, Returned, admit, erasing
 from alteraser.erasers import Eraser, Outcome, Task, eraser
 from alteraser.erasers.driver import OnPass
 from alteraser.errors import IntegrityError, InvalidInput
+from alteraser.exact import ExactModel
+from alteraser.forgetting_exactly import ExactErasure, forget_exactly
 from alteraser.interactions import Interactions, Removal, accounted, forget_table
 from alteraser.lists import LENGTH, ListedAgain, ListsChanged, listed_again, lists_changed
 from alteraser.model import Model, TrainedOn
 from alteraser.models import Factors, Problem
+from alteraser.models.protocol import Recommender
 from alteraser.replaying import remember
 from alteraser.selection import Near, Selection
+
+OnChoice = Callable[[Choice, Callable[[], ListsChanged]], None]
 
 
 @dataclass(frozen=True)
@@ -150,8 +155,24 @@ class Erasure:
         return saved
 
 
+@overload
 def forget(
-    model: Model,
+    model: ExactModel, forget_set: Any, *, data: Interactions, method: str | Auto | Eraser = "auto",
+    whole_users: bool = False, whole_items: bool = False, grown: bool = False, readmit: bool = False,
+    strict: bool = False, threads: int = 0, on_pass: OnPass | None = None, on_choice: OnChoice | None = None,
+) -> ExactErasure: ...  # fmt: skip
+
+
+@overload
+def forget(
+    model: Model, forget_set: Any, *, data: Interactions, method: str | Auto | Eraser = "auto",
+    whole_users: bool = False, whole_items: bool = False, grown: bool = False, readmit: bool = False,
+    strict: bool = False, threads: int = 0, on_pass: OnPass | None = None, on_choice: OnChoice | None = None,
+) -> Erasure: ...  # fmt: skip
+
+
+def forget(
+    model: Model | ExactModel,
     forget_set: Any,
     *,
     data: Interactions,
@@ -163,19 +184,19 @@ def forget(
     strict: bool = False,
     threads: int = 0,
     on_pass: OnPass | None = None,
-    on_choice: Callable[[Choice, Callable[[], ListsChanged]], None] | None = None,
-) -> Erasure:
+    on_choice: OnChoice | None = None,
+) -> Erasure | ExactErasure:
     """Make ``model`` forget ``forget_set``; ``model`` and ``data`` are not changed.
 
     Args:
-        model: the original model.
+        model: the original model; one of an exact kind gives an ``ExactErasure``.
         forget_set: a ``Selection``, (user, item) pairs, an Arrow-PyCapsule table with user_id and item_id, or
             Interactions; with ``whole_users`` user ids, of whom everything goes; with ``whole_items`` item ids,
             likewise.
         data: the interactions the model was trained on (checked by digest), or these without the forget set.
         method: ``"auto"`` or one of the three ways it chooses from, ``"replay"``, ``"local"``, ``"converge"``;
             ``"retrain"`` or another eraser's name; or a configured one such as ``Auto(tolerance=1e-4)``,
-            ``AltEraser(tolerance=1e-4)``.
+            ``AltEraser(tolerance=1e-4)``. An exact kind has one way, ``"exact"`` or ``"auto"``.
         whole_users: forget everything of the users in ``forget_set``.
         whole_items: forget everything of the items in ``forget_set``.
         grown: ``data`` also holds interactions that were added since; they are learned along.
@@ -206,17 +227,33 @@ def forget(
     return unlearn(model, found, method=method, threads=threads, on_pass=on_pass, on_choice=on_choice)
 
 
+@overload
 def unlearn(
-    model: Model,
+    model: ExactModel, found: Matched, *, method: str | Auto | Eraser = "auto", threads: int = 0,
+    on_pass: OnPass | None = None, on_choice: OnChoice | None = None,
+) -> ExactErasure: ...  # fmt: skip
+
+
+@overload
+def unlearn(
+    model: Model, found: Matched, *, method: str | Auto | Eraser = "auto", threads: int = 0,
+    on_pass: OnPass | None = None, on_choice: OnChoice | None = None,
+) -> Erasure: ...  # fmt: skip
+
+
+def unlearn(
+    model: Model | ExactModel,
     found: Matched,
     *,
     method: str | Auto | Eraser = "auto",
     threads: int = 0,
     on_pass: OnPass | None = None,
-    on_choice: Callable[[Choice, Callable[[], ListsChanged]], None] | None = None,
-) -> Erasure:
+    on_choice: OnChoice | None = None,
+) -> Erasure | ExactErasure:
     """``forget`` once ``match`` has said what that means."""
     began = time.perf_counter()
+    if isinstance(model, ExactModel):
+        return forget_exactly(model, found, _erased(model, found), method=method, threads=threads)
     data, removal = found.data, found.removal
     known_before = data.digest == model.trained_on.digest
     task = _task(model, data, removal, threads)
@@ -325,7 +362,7 @@ def _lists_at_rest(model: Model, task: Task, removal: Removal) -> ListsChanged:
 
 
 def match(
-    model: Model, forget_set: Any, data: Interactions, *, whole_users: bool = False, whole_items: bool = False,
+    model: Recommender, forget_set: Any, data: Interactions, *, whole_users: bool = False, whole_items: bool = False,
     grown: bool = False, readmit: bool = False, strict: bool = False,
     below: Callable[[Selection], Any] | None = None,
 ) -> Matched:  # fmt: skip
@@ -360,19 +397,19 @@ def items_asked(removal: Removal) -> tuple[int | str, ...]:
     return tuple(data.items.ids_of(rows[rows >= 0]).to_pylist())
 
 
-def _erased(model: Model, found: Matched) -> Erased:
+def _erased(model: Recommender, found: Matched) -> Erased:
     """The record of ``model`` with what this deletion erases, and without what it lets in again."""
     record = model.erased if found.returned is None else model.erased.without(found.returned)
     return erasing(record, found.removal.removed, found.removal.remaining, found.items)
 
 
-def belongs(model: Model, data: Interactions) -> None:
+def belongs(model: Recommender, data: Interactions) -> None:
     """IntegrityError, saying what differs, unless ``data`` are the interactions ``model`` stands for."""
     if data.digest != model.trained_on.digest:
         raise IntegrityError(_difference(model, data))
 
 
-def _aligned(model: Model, data: Interactions, *, grown: bool) -> Interactions:
+def _aligned(model: Recommender, data: Interactions, *, grown: bool) -> Interactions:
     """``data`` in the rows of ``model``."""
     if data.users == model.users and data.items == model.items:
         return data
@@ -383,7 +420,7 @@ def _aligned(model: Model, data: Interactions, *, grown: bool) -> Interactions:
     return replace(Interactions.from_table(table, users=users, items=items), unrated=data.unrated)
 
 
-def _completed(model: Model, data: Interactions, forget_set: Any, *, whole_rows: bool) -> Interactions:
+def _completed(model: Recommender, data: Interactions, forget_set: Any, *, whole_rows: bool) -> Interactions:
     """D_a from D_r and the forget set, when that is what the digest says; else IntegrityError."""
     if not whole_rows and data.confidence is None and data.target is None:
         table = forget_table(forget_set)
@@ -399,7 +436,7 @@ def _completed(model: Model, data: Interactions, forget_set: Any, *, whole_rows:
     raise IntegrityError(_difference(model, data))
 
 
-def _difference(model: Model, data: Interactions) -> str:
+def _difference(model: Recommender, data: Interactions) -> str:
     have, want = TrainedOn.of(data), model.trained_on
     parts = [
         f"{name} {getattr(have, name):,} instead of {getattr(want, name):,}"

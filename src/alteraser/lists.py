@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.interactions import Interactions
-from alteraser.model import Model
+from alteraser.models.protocol import Recommender
 
 LENGTH, USERS = 10, 500
 """Items of a list, and users who are looked at: a share of theirs is within 0.02 of everybody's, one standard error."""
@@ -31,7 +31,7 @@ class ListsChanged:
 
 
 def lists_changed(
-    before: Model, after: Model, remaining: Interactions, asking: npt.NDArray[np.bool_], *, seed: int = 0
+    before: Recommender, after: Recommender, remaining: Interactions, asking: npt.NDArray[np.bool_], *, seed: int = 0
 ) -> ListsChanged:
     """Top-10 of both models for users with something in ``remaining`` who are not ``asking`` (m,), what they have
     left out; of at most 500, drawn with ``seed``. Without any such user nothing has changed.

@@ -125,12 +125,12 @@ def _write_tensors(tensors: dict[str, np.ndarray[Any, Any]], path: Path) -> None
             file.write(little.reshape(-1).view(np.uint8).data)
 
 
-def load(path: str | Path) -> Recommender:
+def load(path: str | Path) -> Model | ExactModel:
     """Read a model directory of any kind; see ``load_model``."""
     return load_model(Path(path))
 
 
-def load_model(path: Path) -> Recommender:
+def load_model(path: Path) -> Model | ExactModel:
     """Read and check a model directory.
 
     Raises NotFound when there is none, IntegrityError for a wrong digest, version, shape or id map.
@@ -163,7 +163,7 @@ def load_model(path: Path) -> Recommender:
             "digest": manifest["digest"],
             "erased": Erased.from_document(manifest.get("erased", []), read_keys(path)),
         }
-        model: Recommender = codec.build(manifest, tensors, common, path / TENSORS)
+        model: Model | ExactModel = codec.build(manifest, tensors, common, path / TENSORS)
     except (KeyError, TypeError, ValueError, pa.ArrowException, SafetensorError, InvalidInput) as cause:
         raise IntegrityError(f"{path} is not a model of this format: {type(cause).__name__}: {cause}") from cause
     for key, found in described(model).items():

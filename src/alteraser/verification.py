@@ -10,9 +10,12 @@ import numpy as np
 from alteraser.certificate import Certificate, Check, Limits, certify
 from alteraser.certificate.anchored import anchored
 from alteraser.certificate.certificate import PROVE_UP_TO
+from alteraser.certificate.exact import ExactCertificate
+from alteraser.certificate.exact import certify as certify_exactly
 from alteraser.certificate.words import sentence
 from alteraser.erasers.driver import OnPass
 from alteraser.errors import InvalidInput
+from alteraser.exact import ExactModel
 from alteraser.forgetting import _aligned, _completed, _fitted, belongs
 from alteraser.interactions import Interactions
 from alteraser.model import Model
@@ -30,7 +33,7 @@ UNTOLD = (
 class Verification:
     """A certificate with what it is about."""
 
-    certificate: Certificate
+    certificate: Certificate | ExactCertificate
     model: str | None
     """Digest of the model"""
     data: str
@@ -42,10 +45,10 @@ class Verification:
 
 
 def verify(
-    model: Model,
+    model: Model | ExactModel,
     data: Interactions,
     *,
-    before: Model | None = None,
+    before: Model | ExactModel | None = None,
     forgotten: Any = None,
     replay: bool | None = None,
     limits: Limits | None = None,
@@ -84,6 +87,10 @@ def verify(
     """
     data = _aligned(model, data, grown=False)
     belongs(model, data)
+    if isinstance(model, ExactModel):
+        return _exact(model, data, before)
+    if isinstance(before, ExactModel):
+        raise InvalidInput(f"--before is of kind {before.kind}, the model of kind {model.kind}: it is not its original")
     original = None if before is None else _original(before, model, data)
     found = certify(
         model.objective, data, model.factors, before=original, limits=limits, prove_up_to=prove_up_to,
@@ -106,6 +113,16 @@ def verify(
     return Verification(
         found, model.digest, data.digest, None if before is None else before.digest,
         None if before is None else model.parent == before.digest,
+    )  # fmt: skip
+
+
+def _exact(model: ExactModel, data: Interactions, before: Model | ExactModel | None) -> Verification:
+    """Counted anew by other code: class A or D, whatever the model says of itself."""
+    if before is not None and before.kind != model.kind:
+        raise InvalidInput(f"--before is of kind {before.kind}, the model of kind {model.kind}: it is not its original")
+    return Verification(
+        certify_exactly(model.settings, model.state, data), model.digest, data.digest,
+        None if before is None else before.digest, None if before is None else model.parent == before.digest,
     )  # fmt: skip
 
 

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from alteraser.erasers import PassRecord
+    from alteraser.exact import ExactModel
     from alteraser.ids import IdMap
     from alteraser.interactions import Interactions
     from alteraser.model import Model
+    from alteraser.models.protocol import Recommender
     from alteraser.readers import ForgetTable, ReadingOptions
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; everything else on stderr.")]
@@ -84,14 +86,21 @@ def check_tolerance(tolerance: float | None) -> None:
         checked_tolerance(tolerance, "--tolerance")
 
 
-def load_model(path: Path) -> Model:
-    """The model at ``path``."""
+def load_model(path: Path) -> Model | ExactModel:
+    """The model at ``path``, of any kind."""
+    from alteraser.model_files import load_model as load
+
+    return load(path)
+
+
+def load_factors(path: Path) -> Model:
+    """The model at ``path``; IntegrityError where it has no factors."""
     from alteraser.model import Model
 
     return Model.load(path)
 
 
-def read_for(model: Model, source: Path) -> Interactions:
+def read_for(model: Recommender, source: Path) -> Interactions:
     """Interactions of ``source``, read the way the model's training data were."""
     return read_as(model.reading or _standard(), source)
 
@@ -119,7 +128,7 @@ def _standard() -> ReadingOptions:
     return ReadingOptions()
 
 
-def read_users(path: Path | None, model: Model) -> Any:
+def read_users(path: Path | None, model: Recommender) -> Any:
     """The ids in a table's user column, or None."""
     if path is None:
         return None

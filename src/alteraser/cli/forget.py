@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import aftermath, again, common, completion, foreign, selecting
+from alteraser.cli import aftermath, again, common, completion, exact, foreign, selecting
 from alteraser.errors import InvalidInput, NumericFailure
 
 if TYPE_CHECKING:
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from alteraser.choosing import Auto, Choice
     from alteraser.erasers import Eraser
     from alteraser.forgetting import Erasure
+    from alteraser.forgetting_exactly import ExactErasure
     from alteraser.interactions import Interactions
     from alteraser.lists import ListsChanged
     from alteraser.model import Model
+    from alteraser.models.protocol import Recommender
     from alteraser.selection import Selection
 
 STOP = object()
@@ -117,7 +119,9 @@ def forget(
     """
     from alteraser.choosing import Auto
     from alteraser.erased import check_beside
+    from alteraser.exact import ExactModel
     from alteraser.forgetting import match, plan, unlearn
+    from alteraser.forgetting_exactly import ExactErasure
     from alteraser.readers import ReadingOptions
     from alteraser.remaining import below_threshold, remaining_rows
 
@@ -163,17 +167,23 @@ def forget(
     if readmit and not grown:
         raise InvalidInput("--readmit is about additions: it goes with --grown")
     common.check_tolerance(tolerance)
-    asked = _asked(method, {
+    settings = {
         "solver": solver, "tolerance": tolerance, "max_passes": max_passes, "memory": memory, "seed": seed,
-        "confirm": confirm, "limits": STOP if stop_at_tolerance else None,
-        "escalate": None if max_passes is None else STOP,
-    })  # fmt: skip
+        "confirm": confirm,
+    }  # fmt: skip
+    asked: Any = method
+    if exact.is_exact(model):
+        exact.refuse(model, method, settings | {"stop_at_tolerance": stop_at_tolerance})
+    else:
+        asked = _asked(method, settings | {
+            "limits": STOP if stop_at_tolerance else None, "escalate": None if max_passes is None else STOP
+        })  # fmt: skip
     with screen.phase("read", "reading"):
         original = common.load_model(model)
         if out is not None:
             original = replace(original, erased=original.erased.going_to(out))
         reading = original.reading or ReadingOptions()
-        eraser = asked if isinstance(asked, Auto) else _eraser(*asked, original)
+        eraser = asked if isinstance(asked, Auto) or isinstance(original, ExactModel) else _eraser(*asked, original)
         reading = selecting.timed(reading, timestamp_column, window=since is not None or until is not None)
         selection = selecting.selected(
             forget_set, reading, whole_users=whole_users, whole_items=whole_items, users=user, since=since, until=until,
@@ -187,7 +197,9 @@ def forget(
         )  # fmt: skip
     removal = found.removal
     if dry_run:
-        planned = plan(original, found.data, removal, eraser, threads=threads)
+        planned = None
+        if not isinstance(original, ExactModel):
+            planned = plan(original, found.data, removal, eraser, threads=threads)
         return report_dry_run(screen, removal, found.data, planned, verbose=verbose)
     if remaining is not None and again.is_left_over(out, remaining):  # not after the work
         with screen.phase("read", "comparing with what an earlier run wrote"):
@@ -201,6 +213,8 @@ def forget(
     with screen.phase("write", "writing"):
         assert out is not None
         saved = _write(erasure, out, remaining, data, reading, removal.selection)
+    if isinstance(erasure, ExactErasure):
+        return exact.report(screen, erasure, saved, out, remaining, interactions, verbose=verbose)
     _report(screen, erasure, saved, out, remaining, method, interactions, verbose=verbose)
     return _exit(erasure, tolerance, screen)
 
@@ -319,8 +333,8 @@ def _check_remaining(remaining: Path, data: Path) -> None:
 
 
 def _write(
-    erasure: Erasure, out: Path, remaining: Path | None, data: Path, reading: Any, selection: Selection
-) -> Model:  # fmt: skip
+    erasure: Erasure | ExactErasure, out: Path, remaining: Path | None, data: Path, reading: Any, selection: Selection
+) -> Recommender:  # fmt: skip
     """Both outputs or neither: the remaining data first, taken back if the model cannot be written."""
     if remaining is None:
         return erasure.save(out)
@@ -396,7 +410,7 @@ def _seconds(choice: Choice | Planned) -> str:
 
 
 def _report(
-    screen: common.Screen, erasure: Erasure, saved: Model, out: Path, remaining: Path | None, asked: str,
+    screen: common.Screen, erasure: Erasure, saved: Recommender, out: Path, remaining: Path | None, asked: str,
     data: Interactions, *, verbose: bool,
 ) -> None:  # fmt: skip
     seconds = screen.timing()
@@ -422,7 +436,7 @@ def _report(
     rows = [
         ("model", str(out)),
         ("forgotten", f"{len(erasure.removed):,} interactions; {len(erasure.remaining):,} remain"),
-        *_added(erasure),
+        *added_rows(erasure),
         *selecting.rows(erasure, remaining, verbose=verbose),
         *common.unrated_rows(data),
         ("method", erasure.method + (f": {erasure.choice.why}" if erasure.choice is not None else "")),
@@ -440,7 +454,7 @@ def _report(
     screen.result(document, rows)
 
 
-def _added(erasure: Erasure) -> list[tuple[str, str]]:
+def added_rows(erasure: Erasure | ExactErasure) -> list[tuple[str, str]]:
     """For people: what was learned along."""
     if not erasure.added:
         return []

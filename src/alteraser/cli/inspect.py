@@ -118,6 +118,7 @@ def _worst(check: Any) -> str:
 
 def _own(screen: common.Screen, model: Path, data: Path | None) -> int:
     """The same for a model of ours, whose data are known by their digest."""
+    from alteraser.exact import ExactModel
     from alteraser.forgetting import belongs
 
     with screen.phase("read", "reading"):
@@ -129,11 +130,18 @@ def _own(screen: common.Screen, model: Path, data: Path | None) -> int:
                 belongs(loaded, common.read_for(loaded, data))
             except (IntegrityError, InvalidInput) as cause:
                 fits = cause.message
-    objective = loaded.objective.model_dump(exclude_none=True)
-    m, n, d = loaded.factors.users.shape[0], loaded.factors.items.shape[0], loaded.factors.rank
+    if isinstance(loaded, ExactModel):
+        settings, size = loaded.settings.model_dump(), sum(array.nbytes for array in loaded.state.values())
+        own = {"bytes": size, "arrays": {name: list(array.shape) for name, array in loaded.state.items()}}
+        kept = f"{loaded.settings.summary}, {size / 2**20:,.1f} MiB"
+    else:
+        settings, factors = loaded.objective.model_dump(exclude_none=True), loaded.factors
+        own = {"factors": factors.rank, "dtype": factors.dtype.name, "bytes": factors.nbytes}
+        kept = f"{factors.rank} factors, {factors.dtype}"
+    m, n = loaded.shape
     document = {
-        "model": str(model), "format": "alteraser", "kind": loaded.kind, "users": m, "items": n, "factors": d,
-        "dtype": loaded.factors.dtype.name, "bytes": loaded.factors.nbytes, "hyperparameters": objective,
+        "model": str(model), "format": "alteraser", "kind": loaded.kind, "users": m, "items": n, **own,
+        "hyperparameters": settings,
         "digest": loaded.digest, "parent": loaded.parent, "trained_on": vars(loaded.trained_on),
         "training": dict(loaded.training), "id_maps": "the container", "holds": [], "siblings": [],
         "self_check": None if fits is None else {"passed": not fits, "measures": [], "worst_rows": [], "hint": fits},
@@ -142,8 +150,8 @@ def _own(screen: common.Screen, model: Path, data: Path | None) -> int:
     trained = loaded.trained_on
     rows = [
         ("model", f"{model}: alteraser {loaded.kind}"),
-        ("shape", f"{m:,} users, {n:,} items, {d} factors, {loaded.factors.dtype}"),
-        ("hyper-parameters", ", ".join(f"{name} {value}" for name, value in objective.items())),
+        ("shape", f"{m:,} users, {n:,} items, {kept}"),
+        ("hyper-parameters", ", ".join(f"{name} {value}" for name, value in settings.items()) or "none"),
         ("trained on", f"{trained.interactions:,} interactions of {trained.users:,} users and {trained.items:,} items"),
         ("data", "give --data to compare" if fits is None else fits or "these are the data it stands for"),
     ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alteraser.cli import common, completion
+from alteraser.cli import common, completion, exact
 from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -19,11 +20,20 @@ if TYPE_CHECKING:
 AT_REST = 1e-6  # distance from the optimum over the model's size that --to-rest goes to, that of class C
 
 
+SHARED = frozenset({
+    "data", "out", "model", "user_column", "item_column", "threshold", "threshold_column", "confidence", "target",
+    "duplicates", "threads", "quiet", "json",
+})  # fmt: skip
+"""Parameters that say nothing of what a kind is"""
+
+
 def train(
+    ctx: typer.Context,
     data: common.DataArgument,
     out: Annotated[Path, typer.Option("--out", help="The new model directory; never overwritten.")],
     model: Annotated[
-        str, typer.Option("--model", autocompletion=completion.KIND, help="Kind of model: enmf.")
+        str,
+        typer.Option("--model", autocompletion=completion.KIND, help="enmf, popularity or item-knn."),
     ] = "enmf",
     factors: Annotated[int, typer.Option("--factors", help="Length d of the embeddings.")] = 64,
     missing_weight: Annotated[
@@ -76,6 +86,9 @@ def train(
         ),
     ] = False,
     confirm: common.Confirm = False,
+    similarity: exact.SimilarityName = None,
+    neighbors: exact.Neighbors = None,
+    shrinkage: exact.Shrinkage = None,
     user_column: common.UserColumn = "user_id",
     item_column: common.ItemColumn = "item_id",
     threshold: common.Threshold = None,
@@ -89,21 +102,31 @@ def train(
 ) -> int:
     """Train a model on DATA.
 
-    Passes of exact row solves over users and items, accelerated, until the gradient is small.
+    enmf: passes of exact row solves over users and items, accelerated, until the gradient is small. popularity and
+    item-knn are counted, and forget exactly.
 
     Example: alteraser train ratings.csv --threshold 4 --out model
+
+    Example: alteraser train ratings.csv --model item-knn --similarity cosine --neighbors 20 --out knn
     """
     from alteraser.files import check_output
     from alteraser.interactions import Interactions
+    from alteraser.models.registry import KINDS
     from alteraser.training import ENMF
 
     common.check_tolerance(tolerance)
-    if model != "enmf":
-        raise InvalidInput(f"--model {model!r}: there is enmf")
+    if model not in ("enmf", *KINDS):
+        raise InvalidInput(f"--model {model!r}: there are enmf, {', '.join(KINDS)}")
+    own = {"similarity": similarity, "neighbors": neighbors, "shrinkage": shrinkage}
+    _refuse(ctx, model, own.keys() if model == "enmf" else ctx.params.keys() - SHARED - own.keys())
     reading = common.reading_options(
         user_column=user_column, item_column=item_column, threshold=threshold, threshold_column=threshold_column,
         confidence=confidence, target=target, duplicates=duplicates,
     )  # fmt: skip
+    if model != "enmf":
+        check_output(out)
+        given = {name: value for name, value in own.items() if value is not None}
+        return exact.train(common.Screen(json, quiet), model, data, out, reading, given, threads)
     with common.options_named():
         recipe = ENMF.model_validate(dict(
             factors=factors, missing_weight=missing_weight, regularization=regularization,
@@ -151,6 +174,14 @@ def train(
         ],
     )  # fmt: skip
     return common.exit_code(outcome, tolerance)
+
+
+def _refuse(ctx: typer.Context, kind: str, names: Iterable[str]) -> None:
+    """InvalidInput for the first option of ``names`` that was given: it is a setting of another kind."""
+    for name in sorted(names):
+        source = ctx.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise InvalidInput(f"--{name.replace('_', '-')} means nothing to --model {kind}")
 
 
 def _to_rest(outcome: Outcome) -> float | None:

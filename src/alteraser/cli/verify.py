@@ -12,7 +12,7 @@ from alteraser.cli import common, foreign
 from alteraser.errors import AltEraserError, InvalidInput, NumericFailure
 
 if TYPE_CHECKING:
-    from alteraser.model import Model
+    from alteraser.models.protocol import Recommender
     from alteraser.readers import ReadingOptions
     from alteraser.verification import Verification
 
@@ -114,7 +114,7 @@ def verify(
     return 0 if found.certificate.passed else NumericFailure.exit_code
 
 
-def _forgotten(path: Path, reading: ReadingOptions, original: Model) -> Any:
+def _forgotten(path: Path, reading: ReadingOptions, original: Recommender) -> Any:
     """The pairs of FORGET, or its interactions where the data are more than pairs."""
     from alteraser.interactions import Interactions
 

@@ -1,0 +1,146 @@
+"""What ``train``, ``forget`` and ``verify`` do with kinds that forget exactly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from alteraser.cli import aftermath, common, selecting
+from alteraser.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from alteraser.forgetting_exactly import ExactErasure
+    from alteraser.interactions import Interactions
+    from alteraser.models.protocol import Recommender
+    from alteraser.readers import ReadingOptions
+
+PANEL = "item-knn"
+OWN = ("similarity", "neighbors", "shrinkage")
+"""Options of ``train`` that are settings of some exact kind, under their own names"""
+
+SimilarityName = Annotated[
+    str | None,
+    typer.Option("--similarity", help="cosine or jaccard.", rich_help_panel=PANEL, show_default="cosine"),
+]
+Neighbors = Annotated[
+    int | None,
+    typer.Option("--neighbors", help="K, how many neighbors of each item are kept.", rich_help_panel=PANEL,
+                 show_default="20"),
+]  # fmt: skip
+Shrinkage = Annotated[
+    float | None,
+    typer.Option("--shrinkage", help="Added below the line of a similarity: what rests on few people counts for less.",
+                 rich_help_panel=PANEL, show_default="0"),
+]  # fmt: skip
+
+
+def is_exact(path: Path) -> bool:
+    """Whether ``path`` is a folder of ours that holds an exact kind; told by its manifest, which is checked later."""
+    from alteraser.models.registry import KINDS
+
+    return _kind(path) in KINDS
+
+
+def _kind(path: Path) -> str:
+    try:
+        return str(json.loads((path / "model.json").read_text(encoding="utf-8"))["kind"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
+
+
+def train(
+    screen: common.Screen, kind: str, data: Path, out: Path, reading: ReadingOptions, given: dict[str, Any],
+    threads: int,
+) -> int:  # fmt: skip
+    """Count ``data``; ``given`` are the options of OWN that were given."""
+    from alteraser.interactions import Interactions
+    from alteraser.models.registry import KINDS
+
+    known = KINDS[kind].model_fields
+    for name in given:
+        if name not in known:
+            raise InvalidInput(f"--{name} means nothing to --model {kind}")
+    with common.options_named():
+        settings = KINDS[kind](**given)
+    with screen.phase("read", f"reading {data}"):
+        interactions = Interactions.read(data, reading)
+    if len(interactions) == 0:
+        above = "" if reading.threshold is None else f" at or above the threshold of {reading.threshold:g}"
+        raise InvalidInput(f"{data} holds no interactions{above}; there is nothing to train on")
+    with screen.phase("solve", "counting"):
+        model = settings.fit(interactions, reading=reading, threads=threads)
+    with screen.phase("write", f"writing {out}"):
+        saved = model.save(out)
+    seconds, trained = screen.timing(), saved.trained_on
+    screen.result(
+        {
+            "model": str(out), "digest": saved.digest, "kind": kind, "method": "train", "seconds": seconds,
+            "interactions": trained.interactions, "rows_without_rating": interactions.unrated,
+            "users": trained.users, "items": trained.items, "hyper_parameters": settings.model_dump(),
+        },
+        [
+            ("model", f"{out}: {kind}, {settings.summary}"),
+            ("interactions", f"{trained.interactions:,} of {trained.users:,} users and {trained.items:,} items"),
+            *common.unrated_rows(interactions),
+            *([("settings", settings_text(saved))] if known else []),
+            ("forgets", "exactly: class A, the very numbers that counting the rest gives"),
+            ("time", common.seconds_text(seconds)),
+        ],
+    )  # fmt: skip
+    return 0
+
+
+def report(
+    screen: common.Screen, erasure: ExactErasure, saved: Recommender, out: Path, remaining: Path | None,
+    data: Interactions, *, verbose: bool,
+) -> int:  # fmt: skip
+    """Say what came out; 0, as there is no level beyond."""
+    from alteraser.cli.forget import added_rows
+
+    seconds = screen.timing()
+    document = {
+        "model": str(out), "digest": saved.digest, "parent": saved.parent, "kind": saved.kind,
+        "method": erasure.method, "method_asked": erasure.asked, "class": erasure.kind,
+        "converged": erasure.converged, "residual": erasure.residual,
+        **aftermath.document(erasure.lists, erasure.again), "seconds": seconds,
+        "interactions_before": len(erasure.remaining) + len(erasure.removed),
+        "interactions_forgotten": len(erasure.removed), "interactions_added": erasure.added,
+        "users_added": erasure.joined[0], "items_added": erasure.joined[1],
+        "interactions_readmitted": 0 if erasure.returned is None else len(erasure.returned),
+        **selecting.document(erasure), "rows_without_rating": data.unrated, "remaining": None if remaining is None else str(remaining),
+        "users": saved.trained_on.users, "items": saved.trained_on.items,
+    }  # fmt: skip
+    rows = [
+        ("model", f"{out}: {saved.kind}"),
+        ("forgotten", f"{len(erasure.removed):,} interactions; {len(erasure.remaining):,} remain"),
+        *added_rows(erasure),
+        *selecting.rows(erasure, remaining, verbose=verbose),
+        *common.unrated_rows(data),
+        ("class", f"A: {erasure.model.settings.summary} as counting the remaining data gives them; verify counts anew"),
+        *aftermath.rows(erasure.lists, erasure.again),
+        aftermath.time(seconds, None),
+    ]
+    screen.result(document, rows)
+    return 0
+
+
+def refuse(path: Path, method: str, given: dict[str, Any]) -> None:
+    """InvalidInput for options of models with factors; ``path`` is a model that ``is_exact``."""
+    from alteraser.forgetting_exactly import check_method
+
+    kind = _kind(path)
+    check_method(kind, method)
+    for name, value in given.items():
+        if value is not None and value is not False:
+            raise InvalidInput(
+                f"--{name.replace('_', '-')} means nothing to a model of kind {kind}: it is counted anew"
+            )
+
+
+def settings_text(model: Recommender) -> str:
+    """``similarity cosine, neighbors 20``"""
+    settings = getattr(model, "settings", None)
+    return "" if settings is None else ", ".join(f"{name} {value}" for name, value in settings.model_dump().items())
