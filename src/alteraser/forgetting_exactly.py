@@ -107,7 +107,8 @@ def forget_exactly(
     if unlearned.shape == model.shape:
         lists = lists_changed(model, unlearned, remaining, removal.removed.user_counts > 0)
     return ExactErasure(
-        unlearned, remaining, removal.removed, removal.unmatched, removal.near, removal.below,
+        unlearned, remaining, removal.removed, removal.unmatched,
+        near=removal.near, below=removal.below,
         added=0 if known else len(data) - model.trained_on.interactions, joined=found.joined, returned=found.returned,
         asked=asked, lists=lists,
         again=listed_again(

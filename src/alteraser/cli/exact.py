@@ -110,7 +110,8 @@ def report(
         "interactions_forgotten": len(erasure.removed), "interactions_added": erasure.added,
         "users_added": erasure.joined[0], "items_added": erasure.joined[1],
         "interactions_readmitted": 0 if erasure.returned is None else len(erasure.returned),
-        **selecting.document(erasure), "rows_without_rating": data.unrated, "remaining": None if remaining is None else str(remaining),
+        **selecting.document(erasure),
+        "rows_without_rating": data.unrated, "remaining": None if remaining is None else str(remaining),
         "users": saved.trained_on.users, "items": saved.trained_on.items,
     }  # fmt: skip
     rows = [

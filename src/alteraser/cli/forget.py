@@ -117,11 +117,11 @@ def forget(
 
     Example: alteraser forget als.npz forget.csv --data plays.parquet --rating plays --rows-are-ids --out als-2.npz
     """
-    from alteraser.choosing import Auto
     from alteraser.erased import check_beside
     from alteraser.exact import ExactModel
     from alteraser.forgetting import match, plan, unlearn
     from alteraser.forgetting_exactly import ExactErasure
+    from alteraser.model import Model
     from alteraser.readers import ReadingOptions
     from alteraser.remaining import below_threshold, remaining_rows
 
@@ -183,7 +183,9 @@ def forget(
         if out is not None:
             original = replace(original, erased=original.erased.going_to(out))
         reading = original.reading or ReadingOptions()
-        eraser = asked if isinstance(asked, Auto) or isinstance(original, ExactModel) else _eraser(*asked, original)
+        eraser: Any = asked
+        if isinstance(original, Model) and isinstance(asked, tuple):
+            eraser = _eraser(asked[0], asked[1], original)
         reading = selecting.timed(reading, timestamp_column, window=since is not None or until is not None)
         selection = selecting.selected(
             forget_set, reading, whole_users=whole_users, whole_items=whole_items, users=user, since=since, until=until,
