@@ -9,7 +9,7 @@ import numpy as np
 
 from alteraser.certificate import Certificate, Check, Limits, certify
 from alteraser.certificate.anchored import anchored
-from alteraser.certificate.certificate import PROVE_UP_TO
+from alteraser.certificate.certificate import PROVE_UP_TO, Watch
 from alteraser.certificate.exact import ExactCertificate
 from alteraser.certificate.exact import certify as certify_exactly
 from alteraser.certificate.words import sentence
@@ -55,6 +55,7 @@ def verify(
     prove_up_to: int = PROVE_UP_TO,
     threads: int = 0,
     on_pass: OnPass | None = None,
+    watch: Watch | None = None,
 ) -> Verification:
     """Recompute from the remaining ``data`` alone how far ``model`` is from an optimum for them.
 
@@ -71,6 +72,7 @@ def verify(
         prove_up_to: (m + n) d up to which the curvature is proved rather than estimated.
         threads: workers; 0 for every processor this process may use.
         on_pass: called after each pass of a replay.
+        watch: called with what is being done and the share of all work that is done, an estimate.
 
     Raises:
         IntegrityError: ``data`` are not what the model says it stands for, or ``data`` and ``forgotten`` together not
@@ -94,7 +96,7 @@ def verify(
     original = None if before is None else _original(before, model, data)
     found = certify(
         model.objective, data, model.factors, before=original, limits=limits, prove_up_to=prove_up_to,
-        threads=threads or default_threads(),
+        threads=threads or default_threads(), watch=watch,
     )  # fmt: skip
     local = model.training.get("method") == "local"
     if forgotten is not None and before is None:

@@ -11,6 +11,7 @@ import pytest
 from conftest import OBJECTIVES, random_factors, toy_interactions
 
 from alteraser.certificate import Certificate, Limits, certify
+from alteraser.certificate.compiled import Compiled
 from alteraser.certificate.curvature import estimated, proved
 from alteraser.certificate.plain import Plain, inner, norm
 from alteraser.certificate.rotation import Slice
@@ -83,6 +84,48 @@ def test_block_distances_are_those_to_the_solved_rows(problem: Problem) -> None:
         rows = padded(mine)
         AHNewton().solve(side, padded(theirs), rows, None, rank=theta.rank, threads=1)
         np.testing.assert_allclose(found, np.linalg.norm(rows[:, : theta.rank] - mine, axis=1), atol=1e-9)
+
+
+@pytest.mark.parametrize("trained", [False, True])
+@pytest.mark.parametrize("magnitudes", [False, True])
+def test_compiled_loops_are_their_twins(problem: Problem, trained: bool, magnitudes: bool) -> None:
+    theta = random_factors(problem, trained=trained)
+    plain, line = Plain(problem.objective, problem.interactions, theta, magnitudes), random_pair(theta)
+    quick = Compiled(problem.objective, problem.interactions, theta, magnitudes)
+    close = {"rtol": 1e-11, "atol": 1e-11}
+    np.testing.assert_allclose(stacked(quick.gradient), stacked(plain.gradient), **close)
+    np.testing.assert_allclose(stacked(quick.product(line)), stacked(plain.product(line)), **close)
+    np.testing.assert_allclose(quick.errors, plain.errors, **close)
+    if not magnitudes:
+        np.testing.assert_allclose(quick.user_distances(), plain.user_distances(), **close)
+        np.testing.assert_allclose(quick.item_distances(), plain.item_distances(), **close)
+        assert quick.block_norm(line) == pytest.approx(plain.block_norm(line), rel=1e-11)
+        assert quick.block_size == pytest.approx(plain.block_size, rel=1e-11)
+
+
+def test_kept_factors_solve_the_blocks(problem: Problem) -> None:
+    theta = random_factors(problem)
+    quick, line = Compiled(problem.objective, problem.interactions, theta), random_pair(theta)
+    for dtype, close in ((np.float32, 1e-4), (np.float64, 1e-11)):
+        solver = Solver(quick, Slice(quick.P, quick.Q, True), dtype=dtype)
+        for place in (0, 1):
+            found = solver._solved(place, line[place].astype(dtype))
+            np.testing.assert_allclose(found, quick._solved(place, line[place]), rtol=close, atol=close)
+
+
+def test_a_block_without_an_inverse_is_infinite_and_an_unmoved_one_is_not() -> None:
+    problem = Problem(Objective(missing_weight=0.0, regularization=0.0), toy_interactions(), np.float64)
+    theta = random_factors(problem, 2)
+    counts = problem.interactions.user_counts
+    right = np.ones(theta.users.shape)
+    right[3] = 0.0
+    for plain in (Plain, Compiled):
+        found = plain(problem.objective, problem.interactions, theta)._solved(0, right)
+        alone = (counts == 0) & right.any(axis=1)
+        assert np.isinf(found[alone]).all()
+        assert alone.any()
+        assert not found[3].any()
+        assert np.isfinite(found[counts >= 2]).all()
 
 
 # ------------------------------------------------------------------ the slice
@@ -344,8 +387,10 @@ def test_curvature_is_bounded_below_and_met_from_above(name: str) -> None:
     bound = proved(plain, across)
     assert bound is not None
     assert 0.4 * exact <= bound <= exact
-    guess = estimated(plain, across, Solver(problem, theta, 1), random_pair(theta), rounds=8).value
-    assert exact * (1 - 1e-6) <= guess <= 2 * exact
+    solver = Solver(Compiled(problem.objective, problem.interactions, theta), across)
+    solver.solve(across.project(random_pair(theta)), forcing=0.01)
+    guess = estimated(plain, across, solver).value
+    assert exact * (1 - 1e-6) <= guess <= 1.3 * exact
 
 
 def test_newton_step_solves_on_the_slice() -> None:
@@ -354,12 +399,58 @@ def test_newton_step_solves_on_the_slice() -> None:
     plain = Plain(here.objective, here.remaining, theta)
     across = Slice(plain.P, plain.Q, True)
     line = across.project(random_pair(theta))
-    problem = Problem(here.objective, here.remaining, np.float64)
-    found = Solver(problem, theta, 1).solve(across.project(plain.product(line)), forcing=1e-9)
+    solver = Solver(Compiled(here.objective, here.remaining, theta), across, dtype=np.float64)
+    found = solver.solve(across.project(plain.product(line)), forcing=1e-9)
     assert found.step is not None
     step = across.project(found.step)
     np.testing.assert_allclose(stacked(step), -stacked(line), atol=1e-5)
     assert inner(step, line) < 0
+
+
+def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alteraser.workers.SMALL", 0)
+    here = scene()
+    for proof in (0, 6000):
+        one, four = (
+            certify(here.objective, here.remaining, here.unlearned, before=here.original, prove_up_to=proof, threads=n)
+            for n in (1, 4)
+        )
+        assert one == four
+
+
+def test_little_memory_costs_time_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = scene()
+    whole = here.certify(prove_up_to=0)
+    monkeypatch.setattr("alteraser.certificate.compiled._memory", lambda: 0)
+    monkeypatch.setattr("alteraser.certificate.solve.KEPT_BYTES", 0)
+    lean = here.certify(prove_up_to=0)
+    assert lean.kind == whole.kind == "C"
+    assert lean.curvature == pytest.approx(whole.curvature, rel=0.3)
+    assert here.certify(here.original, prove_up_to=0).kind == "D"
+
+
+def test_confidences_of_many_magnitudes_are_solved_or_a_saddle_is_found() -> None:
+    here = scene()
+    for magnitudes, kind, passes in ((2, "C", 250), (6, "D", 20)):
+        spread = 10.0 ** np.random.default_rng(0).uniform(0, magnitudes, len(here.remaining))
+        weighed = replace(here.remaining, confidence=spread)
+        problem = Problem(here.objective, weighed, np.float64)
+        theta = run_passes(problem, here.unlearned, Settings(JointNewton(), 1e-12, passes)).factors
+        found = certify(here.objective, weighed, theta, prove_up_to=0, threads=1)
+        assert found.kind == kind
+        bends = np.linalg.eigvalsh(Plain(here.objective, weighed, theta).dense_hessian())[0] < -1e-6
+        assert (found.curvature < 0) == bends
+        assert found.products < 100
+
+
+def test_progress_names_what_is_done_and_never_goes_back() -> None:
+    seen: list[tuple[str, float]] = []
+    scene().certify(prove_up_to=0, watch=lambda what, share: seen.append((what, share)))
+    shares = [share for _, share in seen]
+    assert shares == sorted(shares)
+    assert shares[0] == 0.0
+    assert shares[-1] <= 1.0
+    assert {"gradient", "every row's own optimum", "Newton step", "curvature", "rounding"} <= {what for what, _ in seen}
 
 
 # ------------------------------------------------------------------ the theorem and its words

@@ -44,7 +44,7 @@ def early(data: Interactions, passes: int = 12, **settings: object) -> ae.Model:
 
 
 def task(model: ae.Model, data: Interactions, gone: object, *, whole: bool = False) -> Task:
-    removal = match(model, gone, data, whole_users=whole)[1]
+    removal = match(model, gone, data, whole_users=whole).removal
     dtype = model.factors.dtype
     return Task(
         model.factors, Problem(model.objective, data, dtype), Problem(model.objective, removal.remaining, dtype),
@@ -231,7 +231,7 @@ def test_the_distance_from_rest_is_what_it_is() -> None:
         ae.ENMF(**EARLY, tolerance=1e-3).fit(data),  # type: ignore[arg-type]
     ):
         true = ae.metrics.relative_model_distance(model.factors, best.factors)
-        choice = plan(model, data, match(model, some(data), data)[1], "auto")
+        choice = plan(model, data, match(model, some(data), data).removal, "auto")
         assert choice is not None
         assert choice.rest is not None
         assert 0.3 * true < choice.rest < 3.0 * true

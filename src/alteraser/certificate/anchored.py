@@ -11,12 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
+from alteraser.certificate.compiled import Compiled
 from alteraser.certificate.limits import STORED
-from alteraser.certificate.plain import Pair, Plain, norm
+from alteraser.certificate.plain import Pair, norm
+from alteraser.certificate.rotation import Slice
 from alteraser.certificate.solve import Solver
 from alteraser.interactions import Interactions
-from alteraser.models import Factors, Objective, Problem
+from alteraser.models import Factors, Objective
 
 NOTHING = 1e-12
 """Share of the largest entry of a change of the gradient below which an entry is rounding."""
@@ -52,8 +55,18 @@ def anchored(
     threads: int,
 ) -> Anchored:
     """The anchored residual of ``factors`` (Θ_u) for ``original`` (Θ_a), ``remaining`` (D_r) and ``whole`` (D_a)."""
-    before, after = Plain(objective, whole, original), Plain(objective, remaining, original)
-    here = Plain(objective, remaining, factors)
+    with threadpool_limits(1, "blas"):  # our own workers are the parallelism
+        return _anchored(objective, remaining, whole, original, factors, threads)
+
+
+def _anchored(
+    objective: Objective, remaining: Interactions, whole: Interactions, original: Factors, factors: Factors,
+    threads: int,
+) -> Anchored:  # fmt: skip
+    before, after, here = (
+        Compiled(objective, data, point, threads=threads)
+        for data, point in ((whole, original), (remaining, original), (remaining, factors))
+    )
     live = remaining.user_counts > 0, remaining.item_counts > 0
     held = [np.where(rows[:, None], g, 0.0) for rows, g in zip(live, before.gradient, strict=True)]
     change = after.gradient[0] - before.gradient[0], after.gradient[1] - before.gradient[1]
@@ -65,10 +78,11 @@ def anchored(
     eps = STORED if factors.users.dtype == np.float32 else float(np.finfo(np.float64).eps)
     moved_pair = _over(live, (here.P - after.P, here.Q - after.Q))
     moved = norm(moved_pair)
-    solver = Solver(Problem(objective, remaining, np.float64), factors, threads, products=PRODUCTS)
-    found = solver.solve(left, forcing=0.05)
-    known = found.step is not None and found.negative is None and moved > 0
-    effect = norm(_over(live, found.step)) / moved if known and found.step is not None else None
+    across = Slice(here.P, here.Q, bool(np.ptp(here.h) == 0))
+    found = Solver(here, across, products=PRODUCTS).solve(left, forcing=0.05)
+    effect = None
+    if found.step is not None and found.negative is None and moved > 0:
+        effect = norm(_over(live, across.project(found.step))) / moved
     return Anchored(here.block_norm(left) / push, push, 2.0 * eps * here.block_size / push, effect, moved)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-from alteraser.certificate.curvature import Curvature, estimated, proved
+from alteraser.certificate.compiled import Compiled
+from alteraser.certificate.curvature import Curvature, estimated, proved, quotient
 from alteraser.certificate.limits import STORED, Limits, influence
 from alteraser.certificate.plain import Pair, Plain, norm, rounding
 from alteraser.certificate.rotation import Slice
@@ -17,7 +20,7 @@ from alteraser.certificate.words import NAMES, Class, sentence
 from alteraser.errors import InvalidInput
 from alteraser.interactions import Interactions
 from alteraser.metrics import model_distance
-from alteraser.models import Factors, Objective, Problem
+from alteraser.models import Factors, Objective
 from alteraser.workers import default_threads
 
 PROVE_UP_TO = 6000
@@ -28,6 +31,26 @@ UNDETERMINED = (
     "the regularization is 0: any invertible change of the factors leaves L as it is, so there is no optimum to be "
     "near; train with --regularization above 0"
 )
+
+
+WELL_SOLVED, WELL_REFINED, REFINES = 0.1, 1e-3, 0.5
+"""‖∇L + ∇²L x‖ / ‖∇L‖ above which a solve has failed; at which it needs no other; and the share of it that a
+refinement has to leave at most, to be followed by another."""
+
+Watch = Callable[[str, float], None]
+"""Called with what is being done and the share of all work that is done, an estimate."""
+
+
+def _forward(watch: Watch | None) -> Watch:
+    """``watch``, told of shares that never fall: a second solve may have to begin again."""
+    done = [0.0]
+
+    def told(what: str, share: float) -> None:
+        done[0] = max(done[0], float(share))
+        if watch is not None:
+            watch(what, done[0])
+
+    return told
 
 
 @dataclass(frozen=True)
@@ -122,12 +145,14 @@ def certify(
     limits: Limits | None = None,
     prove_up_to: int = PROVE_UP_TO,
     threads: int | None = None,
+    watch: Watch | None = None,
 ) -> Certificate:
     """How far ``factors`` are from a stationary point of ``objective`` on ``data`` (D_r), and the class of that.
 
     Newton–Kantorovich on the directions across rotations (``theorem``), in float64 from the given values, whatever
     trained them. ``before`` is the model that was to forget: with it also what it left behind is measured. The
     curvature is proved while (m + n) d is at most ``prove_up_to``, else estimated, which leaves class C at best.
+    ``watch`` is called now and then with what is being done and the share that is done.
 
     Raises InvalidInput for shapes that do not fit the data, NumericFailure where a block is singular.
     """
@@ -136,37 +161,55 @@ def certify(
     _fits(factors, data, "the model")
     if before is not None:
         _fits(before, data, "the model from before")
-    plain = Plain(objective, data, factors)
-    published = plain
+    # our own workers are the parallelism; BLAS threads would only spin beside them between small products
+    with threadpool_limits(1, "blas"):
+        return _certify(objective, data, factors, before, limits, prove_up_to, threads, _forward(watch))
+
+
+def _certify(
+    objective: Objective, data: Interactions, factors: Factors, before: Factors | None, limits: Limits,
+    prove_up_to: int, threads: int, watch: Watch,
+) -> Certificate:  # fmt: skip
+    def plain_at(point: Factors, *, magnitudes: bool = False) -> Compiled:
+        return Compiled(objective, data, point, magnitudes, threads)
+
+    watch("gradient", 0.0)
+    published = plain = plain_at(factors)
     across, away = Slice(plain.P, plain.Q, bool(np.ptp(plain.h) == 0)).without_unused()
     if away > 0:  # the theorem is about a point whose unused dimensions are zero; the way there is added to its radius
         factors = Factors(across.P, across.Q, plain.h)
-        plain = Plain(objective, data, factors)
+        plain = plain_at(factors)
     gradient = plain.gradient
-    magnitudes = Plain(objective, data, factors, magnitudes=True)
+    magnitudes = plain_at(factors, magnitudes=True)
     gamma = rounding(sum(data.shape) + 2 * factors.rank + 20)
     absolute = norm(magnitudes.gradient)
     slack = gamma * absolute
     size = float(np.sqrt(np.vdot(plain.P, plain.P) + np.vdot(plain.Q, plain.Q)))
-    problem = Problem(objective, data, np.float64)
-    solver = Solver(problem, factors, threads)
-    step, left, products, bent = _newton_step(plain, across, solver, gradient)
-    curvature = _curvature(plain, across, solver, step, bent, prove_up_to)
+    moved = None if before is None else model_distance(before, factors)
+    watch("every row's own optimum", 0.1)
+    blocks = limits.blocks(published.user_distances(), np.linalg.norm(published.P, axis=1))
+    item_blocks = limits.blocks(published.item_distances(), np.linalg.norm(published.Q, axis=1))
+
+    def near_enough(eta: float) -> bool:
+        """A distance of which more digits would change nothing: half of every limit."""
+        near = away + eta <= 0.5 * limits.distance * size
+        return near and (moved is None or influence(away + eta, moved, size) <= 0.5 * limits.influence)
+
+    small = sum(data.shape) * factors.rank <= prove_up_to
+    step, left, products, curvature = _located(plain, across, gradient, small, near_enough, watch)
+    watch("rounding", 0.9)
     extra = gamma * norm(magnitudes.product((np.abs(step[0]), np.abs(step[1])))) + slack
-    trusted = curvature.value if curvature.value > 0 else float("inf")
-    eta = norm(step) + (left + extra) / trusted if curvature.value > 0 else float("inf")
+    eta = norm(step) + (left + extra) / curvature.value if curvature.value > 0 else float("inf")
     sigma = float(np.hypot(np.linalg.norm(plain.P, 2), np.linalg.norm(plain.Q, 2)))
     K = lipschitz(plain.heaviest, float(np.abs(plain.h).max(initial=0.0)), sigma, min(eta, 1e300))
     found = ball(curvature.value, eta, K)
     hindrance = _hindrance(curvature, found.kappa, found.rho, across, plain, prove_up_to)
     proof = hindrance is None and found.rho is not None
     distance = away + (found.rho if proof and found.rho is not None else eta)
-    moved = None if before is None else model_distance(before, factors)
-    old = None if before is None else Plain(objective, data, before)
+    watch("the model from before", 0.95)
+    old = None if before is None else plain_at(before)
     gradient_norm = norm(published.gradient)
     gradient_left = None if old is None else (gradient_norm + slack) / max(norm(old.gradient), 1e-300)
-    blocks = limits.blocks(published.user_distances(), np.linalg.norm(published.P, axis=1))
-    item_blocks = limits.blocks(published.item_distances(), np.linalg.norm(published.Q, axis=1))
     iota = None if moved is None else influence(distance, moved, size)
 
     conditions = [
@@ -199,7 +242,7 @@ def certify(
         gradient_left=gradient_left,
         user_block=blocks,
         item_block=item_blocks,
-        least_ridge=float(min(side.ridge.min(initial=np.inf) for side in (problem.users, problem.items))),
+        least_ridge=float(min(ridge.min(initial=np.inf) for ridge in plain._ridges)),
         curvature=curvature.value,
         curvature_is=curvature.how,
         eta=away + eta,
@@ -220,44 +263,74 @@ def certify(
     )
 
 
-def _newton_step(plain: Plain, across: Slice, solver: Solver, gradient: Pair) -> tuple[Pair, float, int, Pair | None]:
-    """(x ≈ −(∇²L on V)⁻¹ ∇L, ‖∇L + ∇²L x‖ on V, iterations, a direction that bends down if one was met)."""
+def _located(
+    plain: Compiled, across: Slice, gradient: Pair, small: bool, near_enough: Callable[[float], bool], watch: Watch
+) -> tuple[Pair, float, int, Curvature]:
+    """(x ≈ −(∇²L on V)⁻¹ ∇L, ‖∇L + ∇²L x‖ on V, products, the curvature on V).
+
+    In single precision; where that fails, again in double. ``small``: the curvature is to be proved.
+    """
+    products = 0
+    for dtype in (np.float32, np.float64):
+        solver = Solver(
+            plain, across, dtype=dtype,
+            on_iteration=lambda rest: watch("Newton step", 0.3 + 0.3 * min(-np.log10(max(rest, 1e-3)) / 3.0, 1.0)),
+        )  # fmt: skip
+        step, left, bent = _newton_step(plain, across, solver, gradient, 3 if small else 1)
+        solved = bent is None and left <= WELL_SOLVED * norm(gradient)
+        curvature = Curvature(quotient(plain, across, bent), "negative") if bent is not None else None
+        if curvature is None or curvature.value > 0:
+            bound = proved(plain, across) if small else None
+            if bound is not None:
+                curvature = Curvature(bound, "proved")
+            else:
+                solver.on_iteration = lambda rest: watch("curvature", 0.6 + 0.3 * min(1.0 - rest, 1.0))
+                curvature = estimated(plain, across, solver)
+            solver.on_iteration = None
+            while solved and not near_enough(norm(step) + left / max(curvature.value, 1e-300)):
+                before = left
+                step, left, bent = _refined(plain, across, solver, gradient, step, left)
+                if bent is not None or not left < REFINES * before or left <= WELL_REFINED * norm(gradient):
+                    break
+        products += solver.spent
+        if solved or curvature.how == "negative":
+            break
+    assert curvature is not None
+    return step, left, products, curvature
+
+
+def _newton_step(
+    plain: Compiled, across: Slice, solver: Solver, gradient: Pair, rounds: int
+) -> tuple[Pair, float, Pair | None]:
+    """(x, ‖∇L + ∇²L x‖ on V, a direction that bends down if one was met)."""
     x: Pair = (np.zeros_like(plain.P), np.zeros_like(plain.Q))
-    right = across.project(gradient)
-    left, products = norm(right), 0
-    for _ in range(3):  # iterative refinement: the second solve corrects what the first left
-        if not left > 0:
+    left, bent = norm(across.project(gradient)), None
+    for _ in range(rounds):  # iterative refinement: the second solve corrects what the first left
+        before = left
+        x, left, bent = _refined(plain, across, solver, gradient, x, left)
+        if bent is not None or not left < before or left <= WELL_REFINED * norm(gradient):
             break
-        found = solver.solve(right, forcing=0.01)
-        products += found.products
-        if found.negative is not None:
-            return x, left, products, across.project(found.negative)
-        if found.step is None:
-            break
-        change = across.project(found.step)
-        better = x[0] + change[0], x[1] + change[1]
-        product = plain.product(better)
-        rest = across.project((gradient[0] + product[0], gradient[1] + product[1]))
-        if not norm(rest) < left:
-            break
-        x, right, left = better, rest, norm(rest)
-        if left <= 1e-3 * norm(gradient):
-            break
-    return x, left, products, None
+    return x, left, bent
 
 
-def _curvature(
-    plain: Plain, across: Slice, solver: Solver, step: Pair, bent: Pair | None, prove_up_to: int
-) -> Curvature:
-    if bent is not None:
-        product = across.project(plain.product(bent))
-        quotient = float(np.vdot(bent[0], product[0]) + np.vdot(bent[1], product[1])) / norm(bent) ** 2
-        if quotient <= 0:
-            return Curvature(quotient, "negative")
-    small = sum(plain.data.shape) * plain.h.size <= prove_up_to
-    if small and (bound := proved(plain, across)) is not None:
-        return Curvature(bound, "proved")
-    return estimated(plain, across, solver, step)
+def _refined(
+    plain: Compiled, across: Slice, solver: Solver, gradient: Pair, x: Pair, left: float
+) -> tuple[Pair, float, Pair | None]:
+    """``x`` and what one more solve adds to it, if that brings ∇L + ∇²L x down."""
+    right = gradient
+    if any(side.any() for side in x):
+        product = plain.product(x)
+        right = gradient[0] + product[0], gradient[1] + product[1]
+    found = solver.solve(across.project(right), forcing=0.01)
+    if found.negative is not None:
+        return x, left, across.project(found.negative)
+    if found.step is None:
+        return x, left, None
+    change = across.project(found.step)
+    better = x[0] + change[0], x[1] + change[1]
+    product = plain.product(better)
+    rest = norm(across.project((gradient[0] + product[0], gradient[1] + product[1])))
+    return (better, rest, None) if rest < left else (x, left, None)
 
 
 def _hindrance(

@@ -164,19 +164,17 @@ class Plain:
 
     def user_distances(self) -> Float64:
         """‖p_u − p_u*(Q)‖ = ‖A_u⁻¹ ∇_u L‖ / 2 of every user, (m,): how far each is from the optimum given Q."""
-        return self._distances(self._matrix(self._observed[0]), self.Q * self.h, 0)
+        return self._distances(0)
 
     def item_distances(self) -> Float64:
         """‖q_v − q_v*(P)‖ of every item, (n,)."""
-        return self._distances(self._matrix(self._observed[0]).T.tocsr(), self.P * self.h, 1)
+        return self._distances(1)
 
     def block_norm(self, gradient: Pair) -> float:
         """‖g‖_{B⁻¹}: √Σ gᵀA⁻¹g over the rows of both sides, A of each at this point; rows of zeros cost nothing."""
-        weight = self._matrix(self._observed[0])
-        sides = (weight, self.Q * self.h), (weight.T.tocsr(), self.P * self.h)
         total = 0.0
-        for place, (cells, Z) in enumerate(sides):
-            solved = self._solved(cells, Z, place, gradient[place])
+        for place in (0, 1):
+            solved = self._solved(place, gradient[place])
             total += float(np.sum(np.einsum("id,id->i", solved, gradient[place])))
         return float(np.sqrt(max(total, 0.0)))
 
@@ -187,11 +185,14 @@ class Plain:
         slopes = sum(float(np.vdot(x, g)) for x, g in zip((self.P, self.Q), self.gradient, strict=True))
         return float(np.sqrt(max(0.5 * slopes + 2.0 * pull, 0.0)))
 
-    def _distances(self, weight: Any, Z: Float64, place: int) -> Float64:
-        return np.asarray(np.linalg.norm(self._solved(weight, Z, place, 0.5 * self.gradient[place]), axis=1))
+    def _distances(self, place: int) -> Float64:
+        return np.asarray(np.linalg.norm(self._solved(place, 0.5 * self.gradient[place]), axis=1))
 
-    def _solved(self, weight: Any, Z: Float64, place: int, right: Float64) -> Float64:
-        """A⁻¹ of every row's ``right``; infinite where A is singular."""
+    def _solved(self, place: int, right: Float64) -> Float64:
+        """A⁻¹ of every user's (0) or item's (1) ``right``; infinite where A has no inverse."""
+        weight, Z = self._matrix(self._observed[0]), self.Q * self.h
+        if place:
+            weight, Z = weight.T.tocsr(), self.P * self.h
         own, other = self._weights[place], self._weights[1 - place]
         gram = self.objective.missing_weight * (Z.T @ (other[:, None] * Z))
         ridge = self._ridges[place]

@@ -39,28 +39,34 @@ class Slice:
         values, vectors = np.linalg.eigh(self.P.T @ self.P + self.Q.T @ self.Q)
         return np.maximum(values, 0.0), vectors
 
-    @property
+    @cached_property
     def singular_values(self) -> Float64:
         """Of the stacked Θ, increasing, (d,)."""
         return np.asarray(np.linalg.svd(np.linalg.qr(np.vstack([self.P, self.Q]), "r"), compute_uv=False)[::-1])
 
-    @property
+    @cached_property
     def rank(self) -> int:
         """How many dimensions Θ uses."""
         values = self.singular_values
         return int(np.sum(values > COLLAPSED * values[-1])) if values.size else 0
 
     def project(self, direction: Pair) -> Pair:
-        """The part of (A, B) in V: minus Θ S, where G S + S G = ΘᵀD − DᵀΘ and G = ΘᵀΘ."""
+        """The part of (A, B) in V, in the precision it comes in: minus Θ S, where G S + S G = ΘᵀD − DᵀΘ and G = ΘᵀΘ."""
         if not self.rotates:
             return direction
+        dtype = direction[1].dtype
+        P, Q = (self.P, self.Q) if dtype == np.float64 else self._single
+        K = (P.T @ direction[0] + Q.T @ direction[1]).astype(np.float64)
         values, vectors = self._eigen
-        K = self.P.T @ direction[0] + self.Q.T @ direction[1]
         K = vectors.T @ (K - K.T) @ vectors
         sums = values[:, None] + values[None, :]
         usable = sums > COLLAPSED**2 * values[-1]
-        S = vectors @ np.where(usable, K / np.where(usable, sums, 1.0), 0.0) @ vectors.T
-        return direction[0] - self.P @ S, direction[1] - self.Q @ S
+        S = (vectors @ np.where(usable, K / np.where(usable, sums, 1.0), 0.0) @ vectors.T).astype(dtype, copy=False)
+        return direction[0] - P @ S, direction[1] - Q @ S
+
+    @cached_property
+    def _single(self) -> tuple[Any, Any]:
+        return self.P.astype(np.float32), self.Q.astype(np.float32)
 
     @property
     def least(self) -> float:

@@ -273,6 +273,22 @@ class Screen:
             yield lambda what, done, total: bar.update(task, completed=done, total=total, what=what)
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
+    @contextmanager
+    def shares(self, name: str, label: str) -> Iterator[Any]:
+        """Time work under ``seconds[name]``; yields what is called with (what is being done, share done)."""
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        began = time.perf_counter()
+        bar = Progress(
+            TextColumn(label), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[what]}"),
+            console=self.stderr, transient=True, disable=self.quiet or not self.stderr.is_terminal,
+        )  # fmt: skip
+        with bar:
+            task = bar.add_task(label, total=1.0, what="")
+            yield lambda what, share: bar.update(task, completed=share, what=what)
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+
     def timing(self) -> dict[str, float]:
         """{read, solve, write, total} in seconds."""
         known = {name: self.seconds.get(name, 0.0) for name in ("read", "solve", "write")}

@@ -100,7 +100,7 @@ def verify(
         reading = loaded.reading or ReadingOptions()
         interactions = common.read_as(reading, data, users=loaded.users, items=loaded.items)
         gone = None if original is None or forgotten is None else _forgotten(forgotten, reading, original)
-    with screen.phase("solve", "measuring"):
+    with screen.shares("solve", "measuring") as watch:
         found = verify_model(
             loaded,
             interactions,
@@ -109,6 +109,7 @@ def verify(
             replay=replay or None,
             prove_up_to=prove_up_to,
             threads=threads,
+            watch=watch,
         )
     _report(screen, found, model)
     return 0 if found.certificate.passed else NumericFailure.exit_code
