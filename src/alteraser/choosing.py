@@ -105,10 +105,10 @@ def checked_recipe(model: Model, task: Task, on_pass: OnPass | None = None) -> A
             f"replay: the model was made by {model.training.get('method', 'an unknown method')!r} from another model "
             "or without a record, so there is no training to run again; use local"
         )
-    if task.before is None:
-        raise InvalidInput("replay: interactions were added since, so the training cannot be checked; use retrain")
     known = remembered(model)
-    if known is None:
+    if task.before is None and known is None:
+        raise InvalidInput(f"replay: {task.unknown}, so the training cannot be checked; use retrain")
+    if known is None and task.before is not None:
         known = runs_again(model, recipe, task.before.interactions, threads=task.workers, on_pass=on_pass)
         remember(model, known)
     if not known:
@@ -127,7 +127,10 @@ def choose(model: Model, task: Task, asked: Way | None = None) -> Choice:
     size = _size(task.original) or 1.0
     fixed = _no_choice(model, task)
     if fixed is not None or task.before is None:
-        return Choice(asked or "converge", fixed or "", None, 0.0, None, _refit_seconds(model, task)[1])
+        again = task.before is None and recipe_of(model) is not None and bool(remembered(model))
+        return Choice(
+            asked or ("replay" if again else "converge"), fixed or "", None, 0.0, None, _refit_seconds(model, task)[1]
+        )
     workers = task.workers
     effect = rows_effect(
         task.before, task.after, task.original, (task.touched_users, task.touched_items), threads=workers
@@ -187,7 +190,7 @@ def trained(training: Any) -> dict[str, int] | None:
 
 def _no_choice(model: Model, task: Task) -> str | None:
     if task.before is None:
-        return "interactions were added since: what training left is not known"
+        return f"{task.unknown}: what training left is not known"
     if model.objective.regularization == 0:
         return "the regularization is 0: nothing but a gradient can be judged"
     if model.trains_prediction:

@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from alteraser.errors import IntegrityError, NotFound, OutputExists, RefusedByPolicy
 from alteraser.files import replace_file
-from alteraser.interactions import Interactions
+from alteraser.interactions import Interactions, Removal
 
 Rows = npt.NDArray[np.int64]
 Id = int | str
@@ -248,20 +248,19 @@ def admit(record: Erased, data: Interactions, *, readmit: bool, where: str) -> R
     return found
 
 
-def erasing(record: Erased, removed: Interactions, remaining: Interactions, items: Iterable[Id] = ()) -> Erased:
-    """The record after ``removed`` went and ``remaining`` stayed: users left with nothing whole, else their pairs.
+def erasing(record: Erased, removal: Removal, items: Iterable[Id] = ()) -> Erased:
+    """The record after ``removal``: users who are left with nothing whole, of the others the pairs that went.
 
     ``items`` were asked for whole.
     """
-    counts = removed.user_counts
-    gone = np.flatnonzero((counts > 0) & (remaining.user_counts == 0))
-    parted = np.zeros(len(counts), bool)
-    parted[np.flatnonzero((counts > 0) & (remaining.user_counts > 0))] = True
+    removed, remaining = removal.removed, removal.remaining
+    parted = remaining.user_counts[removed.user_rows] > 0
     whole = removed.items.rows_of(list(items)) if items else np.empty(0, np.int64)  # their pairs need no record
-    mask = parted[removed.user_rows] & ~np.isin(removed.indices, whole)
+    mask = parted & ~np.isin(removed.indices, whole)
     users = removed.users.ids_of(removed.user_rows[mask]).to_pylist()
     named = removed.items.ids_of(removed.indices[mask]).to_pylist()
-    return record.erasing(removed.users.ids_of(gone).to_pylist(), items, zip(users, named, strict=True))
+    gone = removed.users.ids_of(removal.emptied_users).to_pylist()
+    return record.erasing(gone, items, zip(users, named, strict=True))
 
 
 # ---------------------------------------------------------------- the files

@@ -19,13 +19,17 @@ from alteraser.erasers.driver import OnPass
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.exact import ExactModel
 from alteraser.forgetting_exactly import ExactErasure, forget_exactly
-from alteraser.interactions import Interactions, Removal, accounted, forget_table
+from alteraser.interactions import Interactions, Removal, accounted
 from alteraser.lists import LENGTH, ListedAgain, ListsChanged, listed_again, lists_changed
 from alteraser.model import Model, TrainedOn
 from alteraser.models import Factors, Problem
 from alteraser.models.protocol import Recommender
 from alteraser.replaying import remember
 from alteraser.selection import Near, Selection
+from alteraser.sums import Missing, missing
+
+ADDED, GONE = "interactions were added since", "some of what is to go was not in the data any more"
+"""Why the interactions that a model was trained on may not be known"""
 
 OnChoice = Callable[[Choice, Callable[[], ListsChanged]], None]
 
@@ -43,6 +47,10 @@ class Matched:
     """Users and items that the model has no row of"""
     returned: Returned | None = None
     """What of the additions was erased before, and is let in again"""
+    added: int = 0
+    """Interactions that were added since"""
+    missing: Missing | None = None
+    """What of the deletion the data did not have any more; None: nothing"""
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,10 @@ class Erasure:
     """Users and items among them that the original had no row of."""
     returned: Returned | None = None
     """What of them was erased before (``readmit``)."""
+    missing: Missing | None = None
+    """What of the deletion the data did not have any more; None: nothing."""
+    forgotten: int = 0
+    """Interactions that went, those that the data did not have any more included; ``removed`` has what is known."""
     asked: str = ""
     """The method that was asked for; ``method`` is the one that was taken."""
     choice: Choice | None = None
@@ -255,8 +267,7 @@ def unlearn(
     if isinstance(model, ExactModel):
         return forget_exactly(model, found, _erased(model, found), method=method, threads=threads)
     data, removal = found.data, found.removal
-    known_before = data.digest == model.trained_on.digest
-    task = _task(model, data, removal, threads)
+    task = _task(model, found, threads)
     asked, choice = _name(method), None
     auto = _auto(method)
     way: Eraser
@@ -277,7 +288,7 @@ def unlearn(
         users=users,
         items=items,
         trained_on=TrainedOn.of(remaining),
-        training=_training(way, outcome, model, len(removal.removed)),
+        training=_training(way, outcome, model, removal.count),
         parent=model.digest,
         ancestors=model.lineage,
         digest=None,
@@ -285,7 +296,7 @@ def unlearn(
     )
     known_users = unlearned.factors.users.shape[0] == model.factors.users.shape[0]
     same_items = unlearned.factors.items.shape[0] == model.factors.items.shape[0]
-    lists = lists_changed(model, unlearned, remaining, removal.removed.user_counts > 0) if (
+    lists = lists_changed(model, unlearned, remaining, asking(removal)) if (
         known_users and same_items
     ) else None  # fmt: skip
     return Erasure(
@@ -306,35 +317,41 @@ def unlearn(
         again=listed_again(
             lambda users: unlearned.top_items(users, k=LENGTH, seen=remaining)[0], remaining, removal.removed
         ),
-        added=0 if known_before else len(data) - model.trained_on.interactions,
+        added=found.added,
         joined=found.joined,
         returned=found.returned,
+        missing=found.missing,
+        forgotten=removal.count,
         seconds=time.perf_counter() - began,
     )
 
 
-def plan(
-    model: Model, data: Interactions, removal: Removal, method: str | Auto | Eraser, *, threads: int = 0
-) -> Choice | None:
-    """What ``forget`` would do after ``match``, and at what cost; None for methods that ``auto`` never takes."""
+def plan(model: Model, found: Matched, method: str | Auto | Eraser, *, threads: int = 0) -> Choice | None:
+    """What ``unlearn`` would do, and at what cost; None for methods that ``auto`` never takes."""
     auto = _auto(method)
-    return None if auto is None else choose(model, _task(model, data, removal, threads), auto.way)
+    return None if auto is None else choose(model, _task(model, found, threads), auto.way)
 
 
-def _task(model: Model, data: Interactions, removal: Removal, threads: int) -> Task:
+def asking(removal: Removal) -> Any:
+    """Which users something goes of, (m,) bool."""
+    flags = np.zeros(removal.remaining.users.size, bool)
+    flags[removal.touched_users] = True
+    return flags
+
+
+def _task(model: Model, found: Matched, threads: int) -> Task:
+    data, removal = found.data, found.removal
     original = _fitted(model.factors, data)
     known = data.digest == model.trained_on.digest
+    joined = [np.arange(old.size, new.size) for old, new in ((model.users, data.users), (model.items, data.items))]
     return Task(
         original=original,
         before=Problem(model.objective, data, original.dtype) if known else None,
         after=Problem(model.objective, removal.remaining, original.dtype),
-        touched_users=Task.rows(
-            np.concatenate([removal.removed.user_rows, np.arange(model.users.size, data.users.size)])
-        ),
-        touched_items=Task.rows(
-            np.concatenate([removal.removed.indices, np.arange(model.items.size, data.items.size)])
-        ),
+        touched_users=Task.rows(np.concatenate([removal.touched_users, joined[0]])),
+        touched_items=Task.rows(np.concatenate([removal.touched_items, joined[1]])),
         threads=threads,
+        unknown=GONE if found.missing is not None else ADDED,
     )
 
 
@@ -357,8 +374,7 @@ def _lists_at_rest(model: Model, task: Task, removal: Removal) -> ListsChanged:
     """Estimate: how many lists of others differ where training had led, a Newton step from the original."""
     assert task.before is not None
     _, there = distance_from_rest(task.before, task.original, threads=task.workers)
-    asking = removal.removed.user_counts > 0
-    return lists_changed(model, replace(model, factors=there), removal.remaining, asking)
+    return lists_changed(model, replace(model, factors=there), removal.remaining, asking(removal))
 
 
 def match(
@@ -371,21 +387,28 @@ def match(
     ``below`` tells which rows of a selection match rows of the file below the threshold, which no model saw. Raises as
     ``forget`` does.
     """
+    selection = Selection.of(forget_set, whole_users=whole_users, whole_items=whole_items)
     data = _aligned(model, data, grown=grown)
-    if data.digest != model.trained_on.digest and not grown:
-        data = _completed(model, data, forget_set, whole_rows=whole_users or whole_items)
+    known = data.digest == model.trained_on.digest
+    gone = None if known or grown else _missing(model, data, selection)
     if grown and len(data) < model.trained_on.interactions:
         raise IntegrityError(
             f"the data have {len(data):,} interactions, the model was trained on "
             f"{model.trained_on.interactions:,}: `grown` allows additions, but some are missing"
         )
-    removal = data.remove(forget_set, whole_users=whole_users, whole_items=whole_items)
+    whole = None if gone is None else _completed(model, data, gone)
+    if whole is not None:
+        data = whole
+    removal = data.remove(selection)
+    if gone is not None and whole is None:
+        removal = _with_missing(removal, gone)
     removal = accounted(removal, strict=strict, below=below)
     returned = None
     if grown:  # what goes again with this request does no harm
         returned = admit(model.erased, removal.remaining, readmit=readmit, where=model.key_file)
     joined = data.users.size - model.users.size, data.items.size - model.items.size
-    return Matched(data, removal, items_asked(removal), joined, returned)
+    added = 0 if known or not grown else len(data) - model.trained_on.interactions
+    return Matched(data, removal, items_asked(removal), joined, returned, added, gone)
 
 
 def items_asked(removal: Removal) -> tuple[int | str, ...]:
@@ -400,7 +423,7 @@ def items_asked(removal: Removal) -> tuple[int | str, ...]:
 def _erased(model: Recommender, found: Matched) -> Erased:
     """The record of ``model`` with what this deletion erases, and without what it lets in again."""
     record = model.erased if found.returned is None else model.erased.without(found.returned)
-    return erasing(record, found.removal.removed, found.removal.remaining, found.items)
+    return erasing(record, found.removal, found.items)
 
 
 def belongs(model: Recommender, data: Interactions) -> None:
@@ -420,20 +443,67 @@ def _aligned(model: Recommender, data: Interactions, *, grown: bool) -> Interact
     return replace(Interactions.from_table(table, users=users, items=items), unrated=data.unrated)
 
 
-def _completed(model: Recommender, data: Interactions, forget_set: Any, *, whole_rows: bool) -> Interactions:
-    """D_a from D_r and the forget set, when that is what the digest says; else IntegrityError."""
-    if not whole_rows and data.confidence is None and data.target is None:
-        table = forget_table(forget_set)
-        user_rows = model.users.rows_of(table["user_id"], "user_id")
-        item_rows = model.items.rows_of(table["item_id"], "item_id")
-        known = (user_rows >= 0) & (item_rows >= 0) & (data.locate(user_rows, item_rows) < 0)
-        keys = np.unique(user_rows[known] * np.int64(max(model.items.size, 1)) + item_rows[known])
-        u = np.concatenate([data.user_rows, keys // max(model.items.size, 1)])
-        v = np.concatenate([data.indices.astype(np.int64), keys % max(model.items.size, 1)])
-        whole = Interactions._assemble(model.users, model.items, u, v, None, None, None, "refuse")
-        if whole.digest == model.trained_on.digest:
-            return whole
+def _missing(model: Recommender, data: Interactions, selection: Selection) -> Missing:
+    """What ``data`` lack of what the model was trained on, all of it named by ``selection``; else IntegrityError.
+
+    A model without sums is held against its digest: then what is missing are the pairs that are asked for.
+    """
+    if model.trained_on.sums is not None:
+        found = missing(model.trained_on.sums, data, selection)
+        if not found.interactions:
+            raise IntegrityError(_difference(model, data))
+        return found
+    if selection.kind == "pairs" and selection.window is None:
+        u, v = model.users.rows_of(selection.users, "user_id"), model.items.rows_of(selection.items, "item_id")
+        known = (u >= 0) & (v >= 0) & (data.locate(u, v) < 0)
+        width = np.int64(max(model.items.size, 1))
+        keys = np.unique(u[known] * width + v[known])
+        found = Missing(len(keys), np.unique(keys // width), np.unique(keys % width), (keys // width, keys % width), 0)
+        if len(keys) and _completed(model, data, found) is not None:
+            return found
     raise IntegrityError(_difference(model, data))
+
+
+def _completed(model: Recommender, data: Interactions, gone: Missing) -> Interactions | None:
+    """D_a, put together from D_r and what is missing; None where that is not known to the last number."""
+    if gone.pairs is None or data.confidence is not None or data.target is not None:
+        return None
+    u = np.concatenate([data.user_rows, gone.pairs[0]])
+    v = np.concatenate([data.indices.astype(np.int64), gone.pairs[1]])
+    whole = Interactions._assemble(model.users, model.items, u, v, None, None, None, "refuse")
+    return whole if whole.digest == model.trained_on.digest else None
+
+
+def _with_missing(removal: Removal, gone: Missing) -> Removal:
+    """``removal`` with what the data did not have any more; rows of the request that are about it are matched."""
+    remaining, removed, vanished = removal.remaining, removal.removed, gone.interactions
+    if gone.pairs is not None:
+        u = np.concatenate([removed.user_rows, gone.pairs[0]])
+        v = np.concatenate([removed.indices.astype(np.int64), gone.pairs[1]])
+        removed = Interactions._assemble(remaining.users, remaining.items, u, v, None, None, None, "refuse")
+        vanished = 0
+    table, kind = removal.unmatched, removal.selection.kind
+    if kind == "pairs" and gone.pairs is not None:
+        rows = remaining.users.rows_of(table["user_id"]), remaining.items.rows_of(table["item_id"])
+        about = removed.locate(*rows) >= 0
+    else:
+        sides = {"user_id": (remaining.users, gone.users), "item_id": (remaining.items, gone.items)}
+        about = np.ones(table.num_rows, bool)
+        for name in table.column_names:
+            ids, lacking = sides[name]
+            about &= np.isin(ids.rows_of(table[name]), lacking)
+    return replace(
+        removal, removed=removed, unmatched=table.filter(pa.array(~about)), absent=(gone.users, gone.items),
+        vanished=vanished,
+    )  # fmt: skip
+
+
+def completed(model: Recommender, data: Interactions, forget_set: Any) -> Interactions:
+    """D_a from D_r and the pairs that were forgotten, where that is what the digest says; else IntegrityError."""
+    found = _completed(model, data, _missing(model, data, Selection.of(forget_set)))
+    if found is None:
+        raise IntegrityError(_difference(model, data))
+    return found
 
 
 def _difference(model: Recommender, data: Interactions) -> str:

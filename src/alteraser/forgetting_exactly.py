@@ -17,6 +17,7 @@ from alteraser.interactions import Interactions
 from alteraser.lists import LENGTH, ListedAgain, ListsChanged, listed_again, lists_changed
 from alteraser.models.protocol import TrainedOn
 from alteraser.selection import Near
+from alteraser.sums import Missing
 
 if TYPE_CHECKING:
     from alteraser.forgetting import Matched
@@ -43,6 +44,10 @@ class ExactErasure:
     """Users and items among them that the original had no row of"""
     returned: Returned | None = None
     """What of them was erased before (``readmit``)"""
+    missing: Missing | None = None
+    """What of the deletion the data did not have any more; None: nothing"""
+    forgotten: int = 0
+    """Interactions that went, those that the data did not have any more included"""
     near: tuple[Near, ...] = ()
     """Ids of the forget set that are nearly those of the data; not taken."""
     below: pa.Table | None = None
@@ -95,21 +100,22 @@ def forget_exactly(
         state = model.settings.without(model.state, data, removal, threads=threads)
     else:
         state = model.settings.state(removal.remaining, threads=threads)
-    emptied = np.flatnonzero((removal.remaining.user_counts == 0) & (removal.removed.user_counts > 0))
-    users = data.users.without(emptied)
+    users = data.users.without(removal.emptied_users)
     remaining = removal.remaining.with_maps(users, data.items)
-    training = {"method": "exact", "interactions_forgotten": len(removal.removed)}
+    training = {"method": "exact", "interactions_forgotten": removal.count}
     unlearned = replace(
         model, state=state, users=users, items=data.items, trained_on=TrainedOn.of(remaining), training=training,
         parent=model.digest, ancestors=model.lineage, digest=None, erased=record,
     )  # fmt: skip
     lists = None
     if unlearned.shape == model.shape:
-        lists = lists_changed(model, unlearned, remaining, removal.removed.user_counts > 0)
+        asking = np.isin(np.arange(users.size), removal.touched_users)
+        lists = lists_changed(model, unlearned, remaining, asking)
     return ExactErasure(
         unlearned, remaining, removal.removed, removal.unmatched,
         near=removal.near, below=removal.below,
-        added=0 if known else len(data) - model.trained_on.interactions, joined=found.joined, returned=found.returned,
+        added=found.added, joined=found.joined, returned=found.returned, missing=found.missing,
+        forgotten=removal.count,
         asked=asked, lists=lists,
         again=listed_again(
             lambda rows: unlearned.top_items(rows, k=LENGTH, seen=remaining)[0], remaining, removal.removed

@@ -48,16 +48,37 @@ class Removal:
     """What was asked for, its window in the unit of the data's times"""
     below: pa.Table | None = None
     """Rows of the forget table that match rows of the file below the threshold alone, which no model saw."""
+    absent: tuple[Array, Array] | None = None
+    """Rows of users and of items of whom something went before, that the data did not have any more."""
+    vanished: int = 0
+    """How many interactions that were, as far as they are not in ``removed``."""
+
+    @cached_property
+    def touched_users(self) -> Array:
+        """Rows of the users of whom something goes, int64, increasing."""
+        found = np.flatnonzero(self.removed.user_counts > 0)
+        return found if self.absent is None else np.union1d(found, self.absent[0])
+
+    @cached_property
+    def touched_items(self) -> Array:
+        """Rows of the items of which something goes."""
+        found = np.flatnonzero(self.removed.item_counts > 0)
+        return found if self.absent is None else np.union1d(found, self.absent[1])
 
     @cached_property
     def emptied_users(self) -> Array:
         """Rows of the users who are left with nothing, int64, increasing."""
-        return np.flatnonzero((self.removed.user_counts > 0) & (self.remaining.user_counts == 0))
+        return np.asarray(self.touched_users[self.remaining.user_counts[self.touched_users] == 0])
 
     @cached_property
     def emptied_items(self) -> Array:
         """Rows of the items that are left with nothing."""
-        return np.flatnonzero((self.removed.item_counts > 0) & (self.remaining.item_counts == 0))
+        return np.asarray(self.touched_items[self.remaining.item_counts[self.touched_items] == 0])
+
+    @property
+    def count(self) -> int:
+        """How many interactions go, those that the data did not have any more included."""
+        return len(self.removed) + self.vanished
 
     @cached_property
     def near(self) -> tuple[Near, ...]:
@@ -432,7 +453,7 @@ def accounted(removal: Removal, *, strict: bool = False, below: Callable[[Select
         )  # fmt: skip
         unmatched = removal.unmatched
     under_threshold = 0 if removal.below is None else removal.below.num_rows
-    if not len(removal.removed):
+    if not removal.count:
         if selection.window is not None and not under_threshold:
             raise nothing_in_window(selection, removal.remaining)
         raise nothing_to_forget(unmatched, removal.near, under_threshold)

@@ -3,6 +3,7 @@
 model.safetensors   user_embeddings m×d, item_embeddings n×d, prediction d; or what another kind's state is
 users.parquet       row (int64), user_id
 items.parquet       row (int64), item_id
+trained_on.parquet  side, row and the sums of its interactions (``alteraser.sums``); older models have none
 model.json          format_version, kind, objective or settings, trained_on, sha-256 of every other file and itself, …
 
 Beside it, where something was erased, OUT.key: the keys of the hashes in model.json that say whom: see
@@ -14,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -32,12 +33,16 @@ from alteraser.model import Model, TrainedOn
 from alteraser.models import Factors, Objective
 from alteraser.models.protocol import Recommender
 from alteraser.readers import ReadingOptions
+from alteraser.sums import Sums
 
 FORMAT_VERSION = 1
 KIND = "enmf"
 HEX = re.compile("[0-9a-f]{64}")
 """A SHA-256 as it is written"""
 TENSORS, USERS, ITEMS, MANIFEST = "model.safetensors", "users.parquet", "items.parquet", "model.json"
+SUMS = "trained_on.parquet"
+FILES, OPTIONAL = frozenset({TENSORS, USERS, ITEMS}), frozenset({SUMS})
+"""Files that a model has, and may have, beside its manifest"""
 
 
 M = TypeVar("M", bound=Recommender)
@@ -99,7 +104,11 @@ def _write_folder(model: Recommender, tensors: dict[str, Any], folder: Path) -> 
     for name, side, ids in ((USERS, "user", model.users), (ITEMS, "item", model.items)):
         table = pa.table({"row": pa.array(ids.rows, pa.int64()), f"{side}_id": ids.ids})
         pq.write_table(table, folder / name, compression="zstd")
-    manifest = _manifest(model, {name: sha256_file(folder / name) for name in (TENSORS, USERS, ITEMS)})
+    names = [TENSORS, USERS, ITEMS]
+    if model.trained_on.sums is not None:
+        pq.write_table(model.trained_on.sums.to_table(), folder / SUMS, compression="zstd")
+        names.append(SUMS)
+    manifest = _manifest(model, {name: sha256_file(folder / name) for name in names})
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return manifest
 
@@ -155,7 +164,9 @@ def load_model(path: Path) -> Model | ExactModel:
         common = {
             "users": _id_map(path / USERS, "user", m),
             "items": _id_map(path / ITEMS, "item", n),
-            "trained_on": TrainedOn(**manifest["trained_on"]),
+            "trained_on": TrainedOn(
+                **manifest["trained_on"], sums=_sums(path / SUMS, (m, n)) if SUMS in manifest["files"] else None
+            ),
             "reading": None if manifest["reading"] is None else ReadingOptions(**manifest["reading"]),
             "training": manifest["training"],
             "parent": manifest["parent"],
@@ -230,7 +241,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
         )
     missing = {"files", "trained_on", "reading", "training", "parent", "kind"} - manifest.keys()
     files = manifest.get("files")
-    if missing or not isinstance(files, dict) or files.keys() != {TENSORS, USERS, ITEMS}:
+    if missing or not isinstance(files, dict) or files.keys() - OPTIONAL != FILES:
         raise IntegrityError(f"{path / MANIFEST} lacks {', '.join(sorted(missing)) or 'the digest of a file'}")
     return manifest  # type: ignore[no-any-return]
 
@@ -278,7 +289,7 @@ def _manifest(model: Recommender, files: dict[str, str]) -> dict[str, Any]:
         **described(model),
         **_codec_of(model).entries(model),
         "reading": None if model.reading is None else model.reading.model_dump(),
-        "trained_on": asdict(model.trained_on),
+        "trained_on": model.trained_on.to_document(),
         "training": dict(model.training),
         "parent": model.parent,
         "ancestors": list(model.ancestors),
@@ -294,6 +305,13 @@ def _digest(manifest: dict[str, Any]) -> str:
     body = {key: value for key, value in manifest.items() if key != "digest"}
     text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def _sums(path: Path, shape: tuple[int, int]) -> Sums:
+    try:
+        return Sums.from_table(pq.read_table(path), shape)
+    except (KeyError, ValueError, TypeError, IndexError) as cause:
+        raise IntegrityError(f"{path} is no table of sums ({cause}); restore the model from a copy") from cause
 
 
 def _id_map(path: Path, side: str, size: int) -> IdMap:

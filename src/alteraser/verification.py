@@ -16,7 +16,7 @@ from alteraser.certificate.words import sentence
 from alteraser.erasers.driver import OnPass
 from alteraser.errors import InvalidInput
 from alteraser.exact import ExactModel
-from alteraser.forgetting import _aligned, _completed, _fitted, belongs
+from alteraser.forgetting import _aligned, _fitted, belongs, completed
 from alteraser.interactions import Interactions
 from alteraser.model import Model
 from alteraser.models import Factors
@@ -173,7 +173,7 @@ def _whole(before: Model, model: Model, data: Interactions, forgotten: Any) -> I
             raise InvalidInput(
                 "--forgotten: the data have confidences or targets, so what was forgotten must have these columns too"
             )
-        return _completed(before, remaining, forgotten, whole_rows=False)
+        return completed(before, remaining, forgotten)
     gone = Interactions.from_table(forgotten.to_table(), users=before.users, items=before.items)
     whole = remaining.add(gone.keep(remaining.locate(gone.user_rows, gone.indices) < 0))
     belongs(before, whole)

@@ -48,7 +48,7 @@ def test_exactly_what_was_erased_is_known_again(
 ) -> None:
     data = Interactions.from_pairs(sorted(pairs))
     removal = data.remove(sorted(gone)) if gone else data.remove([(99, 99)])
-    record = erasing(Erased(), removal.removed, removal.remaining)
+    record = erasing(Erased(), removal)
     now = Interactions.from_pairs(sorted(later))
     found = record.returned(now)
     left = {u for u, _ in pairs - gone}
@@ -67,11 +67,11 @@ def test_exactly_what_was_erased_is_known_again(
 def test_items_that_were_asked_for_whole_stay_away_from_everybody() -> None:
     data = Interactions.from_pairs([(1, "a"), (1, "b"), (2, "b")])
     removal = data.remove(["b"], whole_items=True)
-    record = erasing(Erased(), removal.removed, removal.remaining, ["b"])
+    record = erasing(Erased(), removal, ["b"])
     again = record.returned(Interactions.from_pairs([(1, "a"), (3, "b"), (4, "c")]))
     assert (len(again), again.items, again.users) == (1, 1, 0)
     listened = data.remove([(1, "b"), (2, "b")])  # the item lost everybody, and nobody asked for that
-    record = erasing(Erased(), listened.removed, listened.remaining)
+    record = erasing(Erased(), listened)
     assert not record.returned(Interactions.from_pairs([(3, "b")]))
 
 

@@ -163,7 +163,7 @@ def forget_foreign(
         opened, forget_set, whole_users=whole_users, whole_items=whole_items
     )  # fmt: skip
     record, returned = admitted(opened, removal, readmit=readmit)
-    record = erasing(record.going_to(out), removal.removed, removal.remaining, items_asked(removal))
+    record = erasing(record.going_to(out), removal, items_asked(removal))
     check_beside(out)
     seconds: dict[str, float] = {}
     with _timed("check", phase, seconds):

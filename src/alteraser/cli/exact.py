@@ -106,8 +106,9 @@ def report(
         "method": erasure.method, "method_asked": erasure.asked, "class": erasure.kind,
         "converged": erasure.converged, "residual": erasure.residual,
         **aftermath.document(erasure.lists, erasure.again), "seconds": seconds,
-        "interactions_before": len(erasure.remaining) + len(erasure.removed),
-        "interactions_forgotten": len(erasure.removed), "interactions_added": erasure.added,
+        "interactions_before": len(erasure.remaining) + erasure.forgotten,
+        **selecting.gone_document(erasure.missing),
+        "interactions_forgotten": erasure.forgotten, "interactions_added": erasure.added,
         "users_added": erasure.joined[0], "items_added": erasure.joined[1],
         "interactions_readmitted": 0 if erasure.returned is None else len(erasure.returned),
         **selecting.document(erasure),
@@ -116,7 +117,8 @@ def report(
     }  # fmt: skip
     rows = [
         ("model", f"{out}: {saved.kind}"),
-        ("forgotten", f"{len(erasure.removed):,} interactions; {len(erasure.remaining):,} remain"),
+        ("forgotten", f"{erasure.forgotten:,} interactions; {len(erasure.remaining):,} remain"),
+        *selecting.gone_rows(erasure.missing),
         *added_rows(erasure),
         *selecting.rows(erasure, remaining, verbose=verbose),
         *common.unrated_rows(data),

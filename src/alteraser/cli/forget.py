@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from alteraser.model import Model
     from alteraser.models.protocol import Recommender
     from alteraser.selection import Selection
+    from alteraser.sums import Missing
 
 STOP = object()
 DEFAULT_TOLERANCE = 1e-3
@@ -199,10 +200,8 @@ def forget(
         )  # fmt: skip
     removal = found.removal
     if dry_run:
-        planned = None
-        if not isinstance(original, ExactModel):
-            planned = plan(original, found.data, removal, eraser, threads=threads)
-        return report_dry_run(screen, removal, found.data, planned, verbose=verbose)
+        planned = None if isinstance(original, ExactModel) else plan(original, found, eraser, threads=threads)
+        return report_dry_run(screen, removal, found.data, planned, verbose=verbose, missing=found.missing)
     if remaining is not None and again.is_left_over(out, remaining):  # not after the work
         with screen.phase("read", "comparing with what an earlier run wrote"):
             again.check_same(lambda: remaining_rows(data, removal.removed, reading, removal.selection), remaining)
@@ -358,14 +357,16 @@ def report_dry_run(
     planned: Choice | Planned | None = None,
     *,
     verbose: bool = False,
+    missing: Missing | None = None,
 ) -> int:
     """Show what would be forgotten, and where ``planned`` says it, how and at what cost."""
-    removed = removal.removed
-    users, items = int((removed.user_counts > 0).sum()), int((removed.item_counts > 0).sum())
-    emptied = len(removal.emptied_users)
+    users, items, emptied = (
+        len(rows) for rows in (removal.touched_users, removal.touched_items, removal.emptied_users)
+    )
+    before = len(removal.remaining) + removal.count
     document = {
-        "dry_run": True, "interactions_before": len(interactions), "interactions_forgotten": len(removed),
-        **selecting.document(removal), "rows_without_rating": interactions.unrated,
+        "dry_run": True, "interactions_before": before, "interactions_forgotten": removal.count,
+        **selecting.gone_document(missing), **selecting.document(removal), "rows_without_rating": interactions.unrated,
         "users_touched": users, "items_touched": items, "users_erased_whole": emptied,
         **({} if planned is None else _chosen(planned)),
         "seconds": screen.timing(),
@@ -373,7 +374,8 @@ def report_dry_run(
     screen.result(
         document,
         [
-            ("would forget", f"{len(removed):,} of {len(interactions):,} interactions"),
+            ("would forget", f"{removal.count:,} of {before:,} interactions"),
+            *selecting.gone_rows(missing),
             ("of", f"{users:,} users ({emptied:,} of them whole) and {items:,} items"),
             *selecting.rows(removal, None, verbose=verbose),
             *common.unrated_rows(interactions),
@@ -426,9 +428,9 @@ def _report(
         "solver": saved.training["solver"], **common.work(outcome), "objective_before": erasure.objective_before,
         "class": erasure.kind, "measured": None if outcome.measured is None else vars(outcome.measured),
         "push": erasure.push, "training_floor": erasure.training_floor, "seconds": seconds,
-        "interactions_before": len(erasure.remaining) + len(erasure.removed),
-        "interactions_forgotten": len(erasure.removed), "interactions_added": erasure.added,
-        "users_added": erasure.joined[0], "items_added": erasure.joined[1],
+        "interactions_before": len(erasure.remaining) + erasure.forgotten,
+        **selecting.gone_document(erasure.missing), "interactions_forgotten": erasure.forgotten,
+        "interactions_added": erasure.added, "users_added": erasure.joined[0], "items_added": erasure.joined[1],
         "interactions_readmitted": 0 if erasure.returned is None else len(erasure.returned),
         **selecting.document(erasure),
         "rows_without_rating": data.unrated, "remaining": None if remaining is None else str(remaining),
@@ -437,7 +439,8 @@ def _report(
     }  # fmt: skip
     rows = [
         ("model", str(out)),
-        ("forgotten", f"{len(erasure.removed):,} interactions; {len(erasure.remaining):,} remain"),
+        ("forgotten", f"{erasure.forgotten:,} interactions; {len(erasure.remaining):,} remain"),
+        *selecting.gone_rows(erasure.missing),
         *added_rows(erasure),
         *selecting.rows(erasure, remaining, verbose=verbose),
         *common.unrated_rows(data),

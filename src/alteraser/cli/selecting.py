@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from alteraser.interactions import Removal
     from alteraser.readers import ReadingOptions
     from alteraser.selection import Near, Selection
+    from alteraser.sums import Missing
 
 LISTED = 1000
 """Unmatched rows listed in the document; all are counted."""
@@ -156,3 +157,24 @@ def near_rows_words(near: tuple[Near, ...], *, verbose: bool = False) -> list[tu
     shown = near if verbose else near[:3]
     found = [("not taken", each.words) for each in shown]
     return found + ([("", f"… and {len(near) - len(shown):,} more")] if len(near) > len(shown) else [])
+
+
+def gone_document(missing: Missing | None) -> dict[str, Any]:
+    """What a document says of what DATA did not have any more."""
+    return {
+        "interactions_missing": 0 if missing is None else missing.interactions,
+        "interactions_unchecked": 0 if missing is None else missing.unchecked,
+    }  # fmt: skip
+
+
+def gone_rows(missing: Missing | None) -> list[tuple[str, str]]:
+    """The same for people."""
+    if missing is None:
+        return []
+    rows = [("gone before", f"{missing.interactions:,} of them were not in DATA any more")]
+    if missing.unchecked:
+        rows.append(
+            ("not checked", f"confidences and targets of {missing.unchecked:,} interactions that remain: what is gone "
+                            "of their user and item is needed for it. That they are there was checked")
+        )  # fmt: skip
+    return rows

@@ -104,8 +104,8 @@ class Local:
         """
         if task.before is None:
             raise InvalidInput(
-                "local needs the interactions as trained on: what training left of its gradient is measured on them. "
-                "With interactions added since (grown), use the method converge"
+                "local needs the interactions as trained on: what training left of its gradient is measured on them, "
+                f"and {task.unknown}. Use the method converge"
             )
         with threadpool_limits(1):
             try:

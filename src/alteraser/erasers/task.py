@@ -24,7 +24,7 @@ class Task:
     original: Factors
     """Θ_a"""
     before: Problem | None
-    """L on D_a; None where D_a is not known exactly because interactions were added since"""
+    """L on D_a; None where D_a is not known exactly: ``unknown`` says why"""
     after: Problem
     """L on D_r"""
     touched_users: Array
@@ -34,6 +34,8 @@ class Task:
     """0: every processor this process may use."""
     watch: Watch | None = None
     """Looks at the model after each pass or epoch and may end the run there: early stopping, curves over passes."""
+    unknown: str = "interactions were added since"
+    """Why ``before`` is None, in words"""
 
     @property
     def workers(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,6 +20,7 @@ from alteraser.erased import Erased
 from alteraser.errors import InvalidInput, NotFound
 from alteraser.ids import IdMap
 from alteraser.interactions import Interactions
+from alteraser.sums import Sums
 
 if TYPE_CHECKING:
     from alteraser.readers import ReadingOptions
@@ -36,12 +37,18 @@ class TrainedOn:
     users: int
     items: int
     interactions: int
+    sums: Sums | None = field(default=None, compare=False, repr=False)
+    """A sum per row, by which data are checked that lack some of the interactions; None: none was kept"""
 
     @classmethod
     def of(cls, data: Interactions) -> TrainedOn:
-        """The record of ``data``: users and items that occur, and the digest."""
+        """The record of ``data``: users and items that occur, the digest, and the sums."""
         users, items = int((data.user_counts > 0).sum()), int((data.item_counts > 0).sum())
-        return cls(data.digest, users, items, len(data))
+        return cls(data.digest, users, items, len(data), Sums.of(data))
+
+    def to_document(self) -> dict[str, Any]:
+        """For a manifest; the sums are in a file of their own."""
+        return {"digest": self.digest, "users": self.users, "items": self.items, "interactions": self.interactions}
 
 
 @dataclass(frozen=True)

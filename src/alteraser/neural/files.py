@@ -9,7 +9,7 @@ model.json          format_version, kind, configuration, loss (``objective``), t
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ def save(model: NeuralModel, path: str | Path) -> NeuralModel:
             "configuration": model.module.configuration,
             "objective": model.loss.model_dump(),
             "reading": None,
-            "trained_on": asdict(model.trained_on),
+            "trained_on": model.trained_on.to_document(),
             "training": dict(model.training),
             "parent": model.parent,
             "files": {name: sha256_file(folder / name) for name in (TENSORS, USERS, ITEMS)},
