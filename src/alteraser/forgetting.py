@@ -449,7 +449,10 @@ def _missing(model: Recommender, data: Interactions, selection: Selection) -> Mi
     A model without sums is held against its digest: then what is missing are the pairs that are asked for.
     """
     if model.trained_on.sums is not None:
-        found = missing(model.trained_on.sums, data, selection)
+        try:
+            found = missing(model.trained_on.sums, data, selection)
+        except IntegrityError as cause:
+            raise IntegrityError(_difference(model, data, cause.message), **cause.details) from cause
         if not found.interactions:
             raise IntegrityError(_difference(model, data))
         return found
@@ -506,7 +509,8 @@ def completed(model: Recommender, data: Interactions, forget_set: Any) -> Intera
     return found
 
 
-def _difference(model: Recommender, data: Interactions) -> str:
+def _difference(model: Recommender, data: Interactions, found: str = "") -> str:
+    """What ``data`` have that the model was not trained on, by counts; ``found``: more of it, in words."""
     have, want = TrainedOn.of(data), model.trained_on
     parts = [
         f"{name} {getattr(have, name):,} instead of {getattr(want, name):,}"
@@ -516,7 +520,7 @@ def _difference(model: Recommender, data: Interactions) -> str:
     what = "; ".join(parts) or "the same counts, but other pairs, targets or confidences"
     return (
         f"the data are not what the model was trained on ({what}; digest {have.digest[:12]}…, expected "
-        f"{want.digest[:12]}…). Give the data as trained on, or these without the forget set; if interactions were "
+        f"{want.digest[:12]}…){found and ': ' + found}. Give the data as trained on, or these without the forget set; if interactions were "
         "added since, forget --grown learns them along"
     )
 

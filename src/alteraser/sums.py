@@ -222,10 +222,7 @@ def _taken_apart(
     u, v = candidates[0][places], candidates[1][places]
     rows, lost = ((v, lack[1]), (u, lack[0]))[one]  # the other side has to agree
     if not np.array_equal(np.bincount(rows, minlength=len(lost)), lost):
-        raise IntegrityError(
-            "the data lack interactions that the forget set does not name: give the data as trained on, or these "
-            "without the forget set"
-        )
+        raise IntegrityError("interactions are missing that the forget set does not name")
     return u, v
 
 
@@ -254,12 +251,8 @@ def _told_apart(hashes: list[int], wanted: int, count: int) -> list[int] | None:
 
 def _refuse(rows: npt.NDArray[np.bool_], name: str, what: str) -> None:
     if rows.any():
-        raise IntegrityError(
-            f"the data are not what the model was trained on: {int(rows.sum()):,} {name}(s) have {what}. Give the data "
-            "as trained on, or these without the forget set; if interactions were added since, forget --grown learns "
-            "them along",
-            side=name, rows=int(rows.sum()),
-        )  # fmt: skip
+        count = int(rows.sum())
+        raise IntegrityError(f"{count:,} {name}(s) have {what}", side=name, rows=count)
 
 
 # ---------------------------------------------------------------- hashes
