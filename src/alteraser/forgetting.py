@@ -520,8 +520,8 @@ def _difference(model: Recommender, data: Interactions, found: str = "") -> str:
     what = "; ".join(parts) or "the same counts, but other pairs, targets or confidences"
     return (
         f"the data are not what the model was trained on ({what}; digest {have.digest[:12]}…, expected "
-        f"{want.digest[:12]}…){found and ': ' + found}. Give the data as trained on, or these without the forget set; if interactions were "
-        "added since, forget --grown learns them along"
+        f"{want.digest[:12]}…){found and ': ' + found}. Give the data as trained on, or these without the forget set; "
+        "if interactions were added since, forget --grown learns them along"
     )
 
 
