@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,86 @@ from alteraser.models.protocol import Recommender
 Array = npt.NDArray[Any]
 
 DEPTHS = (10, 20, 50)
+
+TrainingData = Literal["data", "data and test", "other"]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What of a test set an evaluation can and cannot look at, and whether the model has seen it."""
+
+    test_interactions: int
+    test_users_unknown: int
+    """Users with test interactions and no row in the model (nobody like them was in training): left out."""
+
+    test_interactions_of_unknown_users: int
+    """What is left out with them."""
+
+    test_interactions_of_unknown_items: int
+    """Test interactions with items that the model has no row for: they count, and cannot be hit."""
+
+    test_interactions_masked: int
+    """Test interactions that are in the data as well: their items are masked, so they count and cannot be hit."""
+
+    trained_on: TrainingData
+    """What the model's digest says of its training: ``data`` (as it should be), ``data and test`` together (what it
+    ranks it has seen), or ``other`` data."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What makes the figures say something else than they seem to, in words."""
+        said = (
+            (
+                self.trained_on == "data and test",
+                "the model was trained on the test interactions too: this measures what it remembers, not what it "
+                "predicts; train on the data without them",
+            ),
+            (
+                self.trained_on == "other",
+                "the data are not those that the model was trained on (another digest): if it has seen the test "
+                "interactions, these figures are too good",
+            ),
+            (
+                self.test_interactions_masked > 0,
+                f"{self.test_interactions_masked:,} of {self.test_interactions:,} test interactions are in the data as "
+                "well: their items are masked and count as missed; give data without them",
+            ),
+            (
+                self.test_users_unknown > 0,
+                f"{self.test_users_unknown:,} user(s) of the test are not in the model, with "
+                f"{self.test_interactions_of_unknown_users:,} interactions: they are left out",
+            ),
+            (
+                self.test_interactions_of_unknown_items > 0,
+                f"{self.test_interactions_of_unknown_items:,} test interactions are with items that the model does not "
+                "know: they count as missed",
+            ),
+        )
+        return [words for true, words in said if true]
+
+
+def coverage(model: Model, test: Interactions, *, data: Interactions) -> Coverage:
+    """Counts of what `evaluate` leaves out or cannot hit, over all of ``test``; digests compared.
+
+    Whether ``model`` was trained on both together is asked of ``data`` and what ``test`` adds to them.
+    """
+    users = model.users.rows_of(test.users.ids_of(test.user_rows), "user_id")
+    items = model.items.rows_of(test.items.ids_of(test.indices), "item_id")
+    there = test.user_rows[users < 0]
+    places = data.locate(
+        data.users.rows_of(test.users.ids_of(test.user_rows), "user_id"),
+        data.items.rows_of(test.items.ids_of(test.indices), "item_id"),
+    )
+    trained: TrainingData = "other"
+    if model.trained_on.digest == data.digest:
+        trained = "data"
+    elif model.trained_on.interactions == len(data) + int((places < 0).sum()):
+        both = data.add(test, duplicates="first")
+        trained = "data and test" if both.digest == model.trained_on.digest else "other"
+    return Coverage(
+        len(test), len(np.unique(there)), len(there), int(((users >= 0) & (items < 0)).sum()),
+        int(((users >= 0) & (places >= 0)).sum()), trained,
+    )  # fmt: skip
 
 
 def seen_by(model: Recommender, data: Interactions) -> Interactions:

@@ -21,6 +21,7 @@ from alteraser.datasets.public import CATALOG
 from alteraser.erasers import CHOSEN, ERASERS
 from alteraser.models.objective import Scaling, Weighting
 from alteraser.readers import ReadingOptions
+from alteraser.readers._options import Layout
 from alteraser.solvers import SOLVERS
 from alteraser.training import ENMF
 
@@ -33,6 +34,7 @@ from alteraser.training import ENMF
         (completion.FORMAT, ADAPTERS),
         (completion.LOSS, LOSSES),
         (completion.DUPLICATES, get_args(ReadingOptions.model_fields["duplicates"].annotation)),
+        (completion.LAYOUT, get_args(Layout)),
         (completion.WEIGHTING, get_args(Weighting)),
         (completion.SCALING, get_args(Scaling)),
         (completion.DTYPE, get_args(ENMF.model_fields["dtype"].annotation)),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alteraser.errors import IntegrityError, NotFound
-from alteraser.evaluation import compare, evaluate, seen_by
+from alteraser.evaluation import compare, coverage, evaluate, seen_by
 from alteraser.ids import IdMap
 from alteraser.interactions import Interactions
 from alteraser.metrics import rank_biased_overlap
@@ -113,3 +115,35 @@ def test_models_of_other_rows_are_compared_by_id() -> None:
         compare(model, far, data=train)
     with pytest.raises(IntegrityError, match="other ids"):
         seen_by(model, Interactions.from_pairs([(5000, 5000)]))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6))
+def test_what_cannot_be_measured_is_counted(seed: int) -> None:
+    model, train, test = world(seed)
+    rng = np.random.default_rng(seed)
+    known = [(int(u), int(v)) for u, v in zip(test.user_rows, test.indices, strict=True)]
+    again = [(int(u), int(v)) for u, v in zip(train.user_rows, train.indices, strict=True)]
+    seen = [again[i] for i in rng.choice(len(again), 3, replace=False)]
+    strange_users = [(100 + int(rng.integers(3)), i) for i in range(int(rng.integers(0, 4)))]
+    strange_items = [(1, 200 + i) for i in range(int(rng.integers(0, 4)))]
+    found = coverage(model, Interactions.from_pairs([*known, *seen, *strange_users, *strange_items]), data=train)
+    assert found.test_interactions == len(known) + 3 + len(strange_users) + len(strange_items)
+    assert found.test_users_unknown == len({user for user, _ in strange_users})
+    assert found.test_interactions_of_unknown_users == len(strange_users)
+    assert found.test_interactions_of_unknown_items == len(strange_items)
+    assert found.test_interactions_masked == 3
+    assert len(found.warnings) == 1 + bool(strange_users) + bool(strange_items)
+
+
+def test_what_the_model_was_trained_on_is_told_by_digests() -> None:
+    model, train, test = world(4)
+    assert coverage(model, test, data=train).trained_on == "data"
+    assert coverage(model, test, data=train).warnings == []
+    both = replace(model, trained_on=TrainedOn.of(train.add(test)))
+    assert coverage(both, test, data=train).trained_on == "data and test"
+    assert "trained on the test interactions too" in coverage(both, test, data=train).warnings[0]
+    some = test.keep(np.arange(len(test)) % 2 == 0)
+    assert coverage(both, some, data=train).trained_on == "other"
+    assert "another digest" in coverage(both, some, data=train).warnings[0]
+    assert coverage(both, train.add(test), data=train).trained_on == "data and test"

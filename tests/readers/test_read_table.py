@@ -275,9 +275,6 @@ def test_folders_that_hold_nothing_or_too_much(tmp_path):
     put(tmp_path, "b.inter", SAME["r.inter"])
     with pytest.raises(InvalidInput, match=r"a.inter, b.inter.*more than one table. Name the file itself"):
         read_table(tmp_path)
-    (tmp_path / "date=2020").mkdir()
-    with pytest.raises(InvalidInput, match=r"is partitioned \(date=2020/\). Write it without"):
-        read_table(tmp_path)
 
 
 # ---------------------------------------------------------------- refusals
@@ -331,7 +328,11 @@ REFUSED = {
         gzip.compress(b"user_id,item_id\n1,2\n" * 9)[:-9],
         r"truncated or damaged",
     ),
-    "gzipped parquet": ("r.parquet.gz", gzip.compress(parquet_bytes(ROWS)), r"gzipped Parquet.*gunzip"),
+    "gzipped parquet": (
+        "r.parquet.gz",
+        gzip.compress(parquet_bytes(ROWS)),
+        r"Parquet file compressed with gzip.*gunzip",
+    ),
     "no header": ("r.csv", "1,10,5\n2,20,3\n", r"looks like data: add a header line"),
     "bad inter header": (
         "r.inter",
@@ -435,7 +436,7 @@ def test_a_dictionary_without_the_entry_that_is_asked_for():
 
 def test_a_footer_that_promises_too_much(tmp_path, monkeypatch):
     path = put(tmp_path, "r.parquet", parquet_bytes(ROWS))
-    monkeypatch.setattr(parquet_module.os, "sysconf", lambda name: 1)
+    monkeypatch.setattr(parquet_module, "available_memory", lambda: 1)
     with pytest.raises(ResourceLimit, match=r"r.parquet: its footer promises 3 rows.*Split the file"):
         read_table(path)
 
@@ -574,14 +575,14 @@ def test_missing_value_columns_are_named():
         (ReadingOptions(threshold=1), "--threshold-column ratings"),
         (ReadingOptions(confidence="1 + 2 * rating"), "--confidence ratings"),
         (ReadingOptions(target="rating"), "--target ratings"),
-        (ReadingOptions(timestamp_column="rating"), "Did you mean 'ratings'. Rename the column"),
+        (ReadingOptions(timestamp_column="rating"), "Did you mean 'ratings'.*--timestamp-column ratings"),
     ]:
         with pytest.raises(InvalidInput, match=rf"the table has no column 'rating'.*{flag}"):
             read_table(table, options)
     names = {"target": "--rating", "threshold_column": None}
     with pytest.raises(InvalidInput, match="--rating ratings, or rename"):
         read_table(table, ReadingOptions(target="rating"), names=names)
-    with pytest.raises(InvalidInput, match=r"Did you mean 'ratings'\? Rename the column"):
+    with pytest.raises(InvalidInput, match=r"Did you mean 'ratings'\? Rename the column to 'rating'"):
         read_table(table, ReadingOptions(threshold=1), names=names)
 
 

@@ -47,6 +47,30 @@ Confidence = Annotated[
     typer.Option("--confidence", help='Column or rule for c, such as "1 + 40 * rating".', show_default=False),
 ]
 Target = Annotated[str | None, typer.Option("--target", help="Column with the target y.", show_default=False)]
+TimestampColumn = Annotated[
+    str | None,
+    typer.Option("--timestamp-column", help="Column that says when: numbers, dates, times, or ISO 8601 text.",
+                 show_default=False),
+]  # fmt: skip
+Columns = Annotated[
+    str | None,
+    typer.Option("--columns", help="Names of the columns of text without a header, in their order, such as "
+                 "user_id,item_id,rating.", show_default=False),
+]  # fmt: skip
+Separator = Annotated[
+    str | None,
+    typer.Option("--separator", help="What is between the fields of text: ';', '::', tab, space.",
+                 show_default="what its first line is cut by"),
+]  # fmt: skip
+Decimal = Annotated[
+    str | None, typer.Option("--decimal", help="What is before a fraction in text: '.' or ','.", show_default=".")
+]
+Layout = Annotated[
+    str | None,
+    typer.Option("--layout", autocompletion=completion.LAYOUT,
+                 help="Text whose lines are no rows: netflix (an item's 1: and its users below), adjacency (a user and "
+                 "all of its items).", show_default=False),
+]  # fmt: skip
 Confirm = Annotated[
     bool, typer.Option("--confirm", help="At the tolerance, look for a saddle and go on from it (costly).")
 ]
@@ -56,11 +80,14 @@ Duplicates = Annotated[
 
 
 def reading_options(**given: Any) -> ReadingOptions:
-    """ReadingOptions from command-line values; InvalidInput names the option."""
+    """ReadingOptions from command-line values, None for what was not given; InvalidInput names the option."""
     from alteraser.readers import ReadingOptions
 
-    with options_named():
-        return ReadingOptions(**given)
+    if given.get("columns") is not None:
+        given["column_names"] = tuple(name.strip() for name in given["columns"].split(","))
+    known = {name: value for name, value in given.items() if name != "columns" and value is not None}
+    with options_named({"column_names": "columns"}):
+        return ReadingOptions(**known)
 
 
 @contextmanager
@@ -106,7 +133,7 @@ def read_for(model: Recommender, source: Path) -> Interactions:
 
 
 NOT_ASKED: dict[str, str | None] = dict.fromkeys(
-    ("user_column", "item_column", "threshold_column", "confidence", "target", "timestamp_column")
+    ("user_column", "item_column", "threshold_column", "confidence", "target", "timestamp_column", "column_names")
 )
 """For messages of commands that read data as they were read in training: no option names a column."""
 

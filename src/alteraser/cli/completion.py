@@ -49,6 +49,7 @@ SOLVER = among(
 )  # fmt: skip
 FORMAT = among("arrays", "cornac", "implicit", "keras", "lightfm", "recbole", "spark", "surprise", "torch")
 LOSS = among("implicit-als", "lenskit-als", "explicit-als", "weighted-mf", "svd", "bpr")
+LAYOUT = among("netflix", "adjacency")
 DUPLICATES = among("refuse", "first", "last", "sum")
 WEIGHTING = among("uniform", "popularity", "activity")
 SCALING = among("none", "frequency")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from alteraser.cli import common, completion
 from alteraser.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from alteraser.interactions import Interactions
 
 app = typer.Typer(help="Split, describe, download and generate interactions.", no_args_is_help=True)
 
@@ -25,6 +28,10 @@ def split(
     threshold: common.Threshold = None,
     threshold_column: common.ThresholdColumn = "rating",
     duplicates: common.Duplicates = "refuse",
+    columns: common.Columns = None,
+    separator: common.Separator = None,
+    decimal: common.Decimal = None,
+    layout: common.Layout = None,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
@@ -33,24 +40,27 @@ def split(
 
     Example: alteraser data split ratings.csv --test 0.2 --out split
     """
+    import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from alteraser.files import atomic_directory, check_output
     from alteraser.interactions import Interactions
     from alteraser.readers import read_rows
-    from alteraser.readers._values import numbers
+    from alteraser.readers._values import numbers_or_nothing
 
     check_output(out)
     reading = common.reading_options(
         user_column=user_column, item_column=item_column, threshold=threshold, threshold_column=threshold_column,
-        duplicates=duplicates,
+        duplicates=duplicates, columns=columns, separator=separator, decimal=decimal, layout=layout,
     )  # fmt: skip
     screen = common.Screen(json, quiet)
     with screen.phase("read", f"reading {data}"):
         whole, rows = Interactions.read(data, reading), read_rows(data, reading)
     if threshold is not None:
-        ratings = numbers(rows[threshold_column], threshold_column, lambda row: f"{data}, row {row + 1}")
+        ratings, rated = numbers_or_nothing(
+            rows[threshold_column], threshold_column, lambda row: f"{data}, row {row + 1}", reading.decimal
+        )
     train, held_out = whole.split(test, seed=seed)
     if len(held_out) == 0:
         raise InvalidInput(f"{data}: no user has enough interactions to hold out {test:.0%} of them; raise --test")
@@ -60,7 +70,7 @@ def split(
         for name, part in (("train", train), ("test", held_out)):
             mask = part.locate(user_rows, item_rows) >= 0
             if threshold is not None:
-                mask &= ratings >= threshold
+                mask[np.setdiff1d(np.arange(len(mask)), rated[ratings >= threshold])] = False
             pq.write_table(rows.filter(pa.array(mask)), folder / f"{name}.parquet", compression="zstd")
     document = {
         "out": str(out), "train": len(train), "test": len(held_out), "seed": seed, "seconds": screen.timing()
@@ -75,7 +85,12 @@ def stats(
     item_column: common.ItemColumn = "item_id",
     threshold: common.Threshold = None,
     threshold_column: common.ThresholdColumn = "rating",
+    timestamp_column: common.TimestampColumn = None,
     duplicates: common.Duplicates = "refuse",
+    columns: common.Columns = None,
+    separator: common.Separator = None,
+    decimal: common.Decimal = None,
+    layout: common.Layout = None,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
@@ -89,7 +104,8 @@ def stats(
 
     reading = common.reading_options(
         user_column=user_column, item_column=item_column, threshold=threshold, threshold_column=threshold_column,
-        duplicates=duplicates,
+        timestamp_column=timestamp_column, duplicates=duplicates, columns=columns, separator=separator,
+        decimal=decimal, layout=layout,
     )  # fmt: skip
     screen = common.Screen(json, quiet)
     with screen.phase("read", f"reading {data}"):
@@ -97,6 +113,7 @@ def stats(
     found = whole.statistics()
     document = {
         **asdict(found), "digest": whole.digest, "id_types": {"user_id": whole.users.kind, "item_id": whole.items.kind},
+        "timestamps": _period(whole), "rows_without_rating": whole.unrated,
         "defaults": asdict(defaults(whole)) if len(whole) else None, "seconds": screen.timing(),
     }  # fmt: skip
     rows = [
@@ -106,9 +123,18 @@ def stats(
         ("density", f"{found.density:.4%}"),
         ("per user", f"{found.per_user[0]:,} to {found.per_user[2]:,}, mean {found.per_user[1]:.1f}"),
         ("per item", f"{found.per_item[0]:,} to {found.per_item[2]:,}, mean {found.per_item[1]:.1f}"),
+        *([("timestamps", f"{period['first']} to {period['last']}")] if (period := _period(whole)) else []),
+        *common.unrated_rows(whole),
         ("digest", whole.digest),
     ]
     screen.result(document, rows)
+
+
+def _period(data: Interactions) -> dict[str, int] | None:
+    """The first and the last timestamp, where they were read."""
+    if data.timestamp is None or not len(data):
+        return None
+    return {"first": int(data.timestamp.min()), "last": int(data.timestamp.max())}
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -24,8 +25,11 @@ def evaluate(
 ) -> None:
     """Recall@k and NDCG@k on held-out interactions, all items ranked, the items in --data masked.
 
+    Warns where MODEL was not trained on --data, or has seen the test; counts what is left out or cannot be hit.
+
     Example: alteraser evaluate model --test test.parquet --data train.parquet
     """
+    from alteraser.evaluation import coverage
     from alteraser.evaluation import evaluate as evaluate_model
 
     screen = common.Screen(json, quiet)
@@ -35,5 +39,11 @@ def evaluate(
         held_out, masked = common.read_for(trained, test), common.read_for(trained, data)
     with screen.phase("solve", "ranking"), common.blas_threads(threads):
         answer = evaluate_model(trained, held_out, data=masked, users=chosen)
+        covered = coverage(trained, held_out, data=masked)
+    for warning in covered.warnings:
+        screen.warn(f"warning: {warning}")
     rows = [(name, f"{value:.4f}" if name != "users" else f"{value:,}") for name, value in answer.items()]
-    screen.result({"model": str(model), **answer, "seconds": screen.timing()}, rows)
+    document = {
+        "model": str(model), **answer, **asdict(covered), "warnings": covered.warnings, "seconds": screen.timing()
+    }  # fmt: skip
+    screen.result(document, rows)

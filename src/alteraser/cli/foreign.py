@@ -69,6 +69,25 @@ Duplicates = Annotated[
                  help="refuse, first, last or sum (of r).", rich_help_panel=PANEL,
                  show_default="refuse"),
 ]  # fmt: skip
+Columns = Annotated[
+    str | None,
+    typer.Option("--columns", help="Names of the columns of text without a header, in their order.",
+                 rich_help_panel=PANEL, show_default=False),
+]  # fmt: skip
+Separator = Annotated[
+    str | None,
+    typer.Option("--separator", help="What is between the fields of text.", rich_help_panel=PANEL, show_default=False),
+]
+Decimal = Annotated[
+    str | None,
+    typer.Option("--decimal", help="What is before a fraction in text: '.' or ','.", rich_help_panel=PANEL,
+                 show_default="."),
+]  # fmt: skip
+Layout = Annotated[
+    str | None,
+    typer.Option("--layout", autocompletion=completion.LAYOUT, help="Text whose lines are no rows: netflix, adjacency.",
+                 rich_help_panel=PANEL, show_default=False),
+]  # fmt: skip
 Alpha = Annotated[
     float | None,
     typer.Option("--alpha", help="α, where MODEL does not say.", rich_help_panel=PANEL, show_default=False),
@@ -106,7 +125,8 @@ Scrub = Annotated[
                  rich_help_panel=PANEL),
 ]  # fmt: skip
 
-READING = ("user_column", "item_column", "threshold", "threshold_column", "duplicates")
+READING = ("user_column", "item_column", "threshold", "threshold_column", "duplicates", "columns", "separator",
+           "decimal", "layout")  # fmt: skip
 
 
 def is_foreign(model: Path, format: str | None, given: dict[str, Any]) -> bool:

@@ -96,6 +96,10 @@ def forget(
     threshold: foreign.Threshold = None,
     threshold_column: foreign.ThresholdColumn = None,
     duplicates: foreign.Duplicates = None,
+    columns: foreign.Columns = None,
+    separator: foreign.Separator = None,
+    decimal: foreign.Decimal = None,
+    layout: foreign.Layout = None,
     alpha: foreign.Alpha = None,
     regularization: foreign.Regularization = None,
     missing_weight: foreign.MissingWeight = None,
@@ -145,7 +149,8 @@ def forget(
     given = {
         "users_map": users_map, "items_map": items_map, "rows_are_ids": rows_are_ids or None, "rating": rating,
         "user_column": user_column, "item_column": item_column, "threshold": threshold,
-        "threshold_column": threshold_column, "duplicates": duplicates, "alpha": alpha,
+        "threshold_column": threshold_column, "duplicates": duplicates, "columns": columns,
+        "separator": separator, "decimal": decimal, "layout": layout, "alpha": alpha,
         "regularization": regularization, "missing_weight": missing_weight, "loss": loss, "implicit": implicit,
         "allow_pickle": allow_pickle or None,
     }  # fmt: skip
@@ -320,13 +325,12 @@ def _check_outside(output: Path, model: Path) -> None:
 
 def _check_remaining(remaining: Path, data: Path) -> None:
     """Refuse before the work what could only be refused after it."""
-    from alteraser.readers._writing import WRITERS
+    from alteraser.readers._writing import writer_for
 
-    if remaining.suffix.lower() not in WRITERS:
-        raise InvalidInput(
-            f"--remaining {remaining}: the extension {remaining.suffix!r} names no format that is written; use one of "
-            + ", ".join(WRITERS)
-        )
+    try:
+        writer_for(remaining)
+    except InvalidInput as cause:
+        raise InvalidInput(f"--remaining {cause.message}", **cause.details) from cause
     if data.is_dir() and remaining.parent.resolve() == data.resolve() and not (data / "interactions.parquet").exists():
         raise InvalidInput(
             f"--remaining {remaining}: inside {data} it would become a part of the data; put it elsewhere"

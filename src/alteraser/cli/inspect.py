@@ -27,6 +27,10 @@ def inspect(
     threshold: foreign.Threshold = None,
     threshold_column: foreign.ThresholdColumn = None,
     duplicates: foreign.Duplicates = None,
+    columns: foreign.Columns = None,
+    separator: foreign.Separator = None,
+    decimal: foreign.Decimal = None,
+    layout: foreign.Layout = None,
     alpha: foreign.Alpha = None,
     regularization: foreign.Regularization = None,
     missing_weight: foreign.MissingWeight = None,
@@ -47,7 +51,8 @@ def inspect(
     given = {
         "users_map": users_map, "items_map": items_map, "rows_are_ids": rows_are_ids or None, "rating": rating,
         "user_column": user_column, "item_column": item_column, "threshold": threshold,
-        "threshold_column": threshold_column, "duplicates": duplicates, "alpha": alpha,
+        "threshold_column": threshold_column, "duplicates": duplicates, "columns": columns,
+        "separator": separator, "decimal": decimal, "layout": layout, "alpha": alpha,
         "regularization": regularization, "missing_weight": missing_weight, "loss": loss, "implicit": implicit,
         "allow_pickle": allow_pickle or None,
     }  # fmt: skip

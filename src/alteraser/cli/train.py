@@ -96,6 +96,10 @@ def train(
     confidence: common.Confidence = None,
     target: common.Target = None,
     duplicates: common.Duplicates = "refuse",
+    columns: common.Columns = None,
+    separator: common.Separator = None,
+    decimal: common.Decimal = None,
+    layout: common.Layout = None,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
@@ -121,7 +125,8 @@ def train(
     _refuse(ctx, model, own.keys() if model == "enmf" else ctx.params.keys() - SHARED - own.keys())
     reading = common.reading_options(
         user_column=user_column, item_column=item_column, threshold=threshold, threshold_column=threshold_column,
-        confidence=confidence, target=target, duplicates=duplicates,
+        confidence=confidence, target=target, duplicates=duplicates, columns=columns, separator=separator,
+        decimal=decimal, layout=layout,
     )  # fmt: skip
     if model != "enmf":
         check_output(out)

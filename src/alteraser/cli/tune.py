@@ -44,6 +44,10 @@ def tune(
     confidence: common.Confidence = None,
     target: common.Target = None,
     duplicates: common.Duplicates = "refuse",
+    columns: common.Columns = None,
+    separator: common.Separator = None,
+    decimal: common.Decimal = None,
+    layout: common.Layout = None,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
@@ -69,7 +73,8 @@ def tune(
     common.check_tolerance(tolerance)
     reading = common.reading_options(
         user_column=user_column, item_column=item_column, threshold=threshold, threshold_column=threshold_column,
-        confidence=confidence, target=target, duplicates=duplicates,
+        confidence=confidence, target=target, duplicates=duplicates, columns=columns, separator=separator,
+        decimal=decimal, layout=layout,
     )  # fmt: skip
     if out is not None and out.exists() and not (out / "settings.json").exists():
         raise InvalidInput(f"--out {out}: it exists and is not the folder of a search; name a new one")

@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import itertools
 import os
+import shlex
 import stat
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from alteraser.errors import InvalidInput
+from alteraser.readers._folder import Part, key_columns, parts_of
 from alteraser.readers._raw import Format, Raw, Wanted, by_row, is_text
-from alteraser.readers._source import FORMATS_ACCEPTED, Source, damaged, kind_of, regular_file, unchanged
+from alteraser.readers._source import (
+    FORMATS_ACCEPTED,
+    Source,
+    damaged,
+    kind_of,
+    out_of_memory,
+    regular_file,
+    unchanged,
+)
 from alteraser.readers.delimited import DELIMITED
 from alteraser.readers.jsonlines import JSON_LINES
-from alteraser.readers.movielens import RATINGS_DAT, U_DATA
 from alteraser.readers.parquet import PARQUET
 from alteraser.readers.recbole import RECBOLE
 
-FORMATS: tuple[Format, ...] = (PARQUET, JSON_LINES, RECBOLE, RATINGS_DAT, U_DATA, DELIMITED)
+FORMATS: tuple[Format, ...] = (PARQUET, JSON_LINES, RECBOLE, DELIMITED)
 """Every format, in the order in which they are asked whether a file is theirs."""
 
 TABLE = "the table"
@@ -44,9 +55,13 @@ def read_raw(source: str | os.PathLike[str] | ArrowStream, wanted: Wanted) -> Ra
             "Pass a file, a folder, or a pandas, polars or pyarrow table."
         )
     path = Path(source)
-    if stat.S_ISDIR(kind_of(path)):
-        return _join([_read_file(part, wanted) for part in _in_folder(path)], path, wanted)
-    return _read_file(path, wanted)
+    try:
+        if stat.S_ISDIR(kind_of(path)):
+            return _read_folder(path, wanted)
+        form, raw = _read_file(path, wanted)
+        return form.finish(raw, wanted)
+    except MemoryError as error:
+        raise out_of_memory(path) from error
 
 
 def find_format(source: Source) -> Format:
@@ -56,44 +71,81 @@ def find_format(source: Source) -> Format:
     return next(itertools.chain(fitting, named), DELIMITED)
 
 
-def _read_file(path: Path, wanted: Wanted) -> Raw:
+def _read_file(path: Path, wanted: Wanted) -> tuple[Format, Raw]:
     source = regular_file(path)
     with unchanged(path):
         try:
-            return find_format(source).read(source, wanted)
+            form = find_format(source)
+            return form, form.read(source, wanted)
+        except MemoryError:
+            raise
         except pa.ArrowException as error:
             raise damaged(path, error) from error
 
 
-def _in_folder(folder: Path) -> list[Path]:
-    """The files of a folder that hold its interactions."""
-    try:
-        names = sorted(entry for entry in os.listdir(folder) if not entry.startswith((".", "_")))
-    except PermissionError:
-        raise InvalidInput(f"{folder} may not be read. Change its permissions.", path=str(folder)) from None
-    if "interactions.parquet" in names:
-        inner = folder / "interactions.parquet"
-        return _in_folder(inner) if inner.is_dir() else [inner]
-    if partition := next((name for name in names if "=" in name and (folder / name).is_dir()), None):
+def _read_folder(folder: Path, wanted: Wanted) -> Raw:
+    """All parts under each other, with the columns that the names of their folders are."""
+    parts = parts_of(folder, wanted.hints.layout)
+    if len(parts) > 1:
+        parts = [part for part in parts if not _is_blank(part)] or parts[:1]  # some engines write empty ones
+    columns = key_columns(parts)
+    raws, forms = [], []
+    for i, part in enumerate(parts):
+        form, raw = _read_file(part.path, wanted)
+        forms.append(form)
+        raws.append(_with_keys(raw, {name: values[i] for name, values in columns.items()}, wanted))
+    odd = next((i for i, form in enumerate(forms) if form is not forms[0]), None)
+    if odd is not None:
         raise InvalidInput(
-            f"{folder} is partitioned ({partition}/). Write it without partition columns, "
-            "as part-*.parquet files in one folder.",
+            f"{folder}: {parts[odd].path.name} is {forms[odd].name}, {parts[0].path.name} is {forms[0].name}. "
+            "Write all parts in one format.",
             path=str(folder),
         )
-    patterns = [form.folder for form in FORMATS if form.folder]
-    found = {pattern: [folder / name for name in names if Path(name).match(pattern)] for pattern in patterns}
-    found = {pattern: paths for pattern, paths in found.items() if paths}
-    listing = ", ".join(names[:8]) + (", …" if len(names) > 8 else "") if names else "nothing"
-    if not found:
+    if forms[0] is DELIMITED:
+        _require_same_header(raws)
+    return forms[0].finish(_join(raws, folder, wanted), wanted)
+
+
+def _is_blank(part: Part) -> bool:
+    return part.path.suffix not in (".parquet", ".pq") and regular_file(part.path).blank
+
+
+def _with_keys(raw: Raw, keys: Mapping[str, pa.Scalar], wanted: Wanted) -> Raw:
+    """``raw`` with a column for each of ``keys``; one that its file has too must say the same."""
+    table, columns = raw.table, list(raw.columns)
+    for name, value in keys.items():
+        if name in columns:
+            _require_value(raw, name, value)
+            continue
+        columns.append(name)
+        if wanted.columns is None or name in wanted.columns:
+            table = table.append_column(name, pa.repeat(value, table.num_rows))
+    return replace(raw, table=table, columns=columns)
+
+
+def _require_value(raw: Raw, name: str, value: pa.Scalar) -> None:
+    if name not in raw.table.column_names:
+        return
+    text = pc.cast(raw.table[name], pa.string(), safe=False)
+    same = pc.equal(text, str(value.as_py())) if value.is_valid else pc.is_null(text)
+    row = pc.index(same.fill_null(False), False).as_py()
+    if row >= 0:
         raise InvalidInput(
-            f"{folder} holds {listing}, but no interactions.parquet, *.parquet parts, *.inter, ratings.dat "
-            "or u.data. Name the file itself.",
-            path=str(folder),
+            f"{raw.where(row)}: {name!r} is {text[row].as_py()!r}, and {value.as_py()!r} in the name of its folder. "
+            "Rename the folder, or leave the column out of the file.",
+            column=name,
         )
-    (pattern, paths), *others = found.items()
-    if others or (len(paths) > 1 and pattern != PARQUET.folder):
-        raise InvalidInput(f"{folder} holds {listing}: more than one table. Name the file itself.", path=str(folder))
-    return paths
+
+
+def _require_same_header(parts: Sequence[Raw]) -> None:
+    """Text files with other columns are other tables."""
+    for part in parts[1:]:
+        if set(part.columns) != set(parts[0].columns):
+            raise InvalidInput(
+                f"{part.name} has the columns {', '.join(part.columns)}, and {parts[0].name} has "
+                f"{', '.join(parts[0].columns)}: more than one table. Name the file itself.",
+                path=part.name,
+            )
 
 
 def _join(parts: Sequence[Raw], folder: Path, wanted: Wanted) -> Raw:
@@ -104,6 +156,8 @@ def _join(parts: Sequence[Raw], folder: Path, wanted: Wanted) -> Raw:
         _check_alike(name, parts)
     try:
         table = pa.concat_tables([part.table for part in parts], promote_options="permissive")
+    except MemoryError:
+        raise
     except pa.ArrowException as error:
         raise InvalidInput(
             f"{folder}: its parts do not fit together ({error}). Write them with one schema.",
@@ -116,7 +170,7 @@ def _join(parts: Sequence[Raw], folder: Path, wanted: Wanted) -> Raw:
         return parts[part].where(row - starts[part])
 
     columns = list(dict.fromkeys(name for part in parts for name in part.columns))
-    return Raw(table, columns, where, name=str(folder))
+    return Raw(table, columns, where, name=str(folder), guess=parts[0].guess)
 
 
 def _check_alike(name: str, parts: Sequence[Raw]) -> None:
@@ -126,7 +180,7 @@ def _check_alike(name: str, parts: Sequence[Raw]) -> None:
     first: tuple[str, str] | None = None
     for part in parts:
         if name not in part.columns:
-            raise missing_column(part, name)
+            raise missing_column(part, name, of_a_part=True)
         kind = part.table.schema.field(name).type
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind
         words = "strings" if is_text(kind) else "numbers" if pa.types.is_integer(kind) else str(kind)
@@ -139,8 +193,13 @@ def _check_alike(name: str, parts: Sequence[Raw]) -> None:
             )
 
 
-def missing_column(raw: Raw, name: str, option: str | None = None) -> InvalidInput:
-    """The error for a column that is not there: what is, what may have been meant, how to say so."""
+def missing_column(
+    raw: Raw, name: str, option: str | None = None, *, ids: tuple[str, str] | None = None, of_a_part: bool = False
+) -> InvalidInput:
+    """The error for a column that is not there: what is, what may have been meant, how to say so.
+
+    ``option`` is what names the column; ``ids``, the id columns, where there are ``--columns`` and ``--layout``.
+    """
     import difflib
     import re
 
@@ -152,15 +211,34 @@ def missing_column(raw: Raw, name: str, option: str | None = None) -> InvalidInp
     meant = plainly[close[0]] if close else None
     there = ", ".join(raw.columns[:12]) + (", …" if len(raw.columns) > 12 else "")
     words = [f"{raw.name} has no column {name!r}; its columns are: {there or 'none'}."]
-    if any(re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", column) for column in raw.columns):
-        words.append("Its first line looks like data: add a header line with the names of the columns.")
+    if raw.guess:
+        words.append(_without_header(raw, ids))
     if meant:
         words.append(f"Did you mean {meant!r}?")
-    if option:
-        words.append(f"Say which column it is with {option} {meant or 'NAME'}, or rename it.")
-    else:
+    if raw.guess and not meant:
+        pass
+    elif option:
+        words.append(f"Say which column it is with {option} {shlex.quote(meant or 'NAME')}, or rename it.")
+    elif of_a_part:
         words.append("Rename the column, or write all parts with one schema.")
+    else:
+        words.append(f"Rename the column to {name!r}.")
     return InvalidInput(" ".join(words), path=raw.name, column=name)
+
+
+def _without_header(raw: Raw, ids: tuple[str, str] | None) -> str:
+    """What to do with text whose first line is no header."""
+    if ids is None:
+        return "Its first line looks like data: add a header line with the names of the columns."
+    if raw.guess in ("netflix", "adjacency"):
+        kind = {"netflix": "Netflix' blocks", "adjacency": "lists of a user and its items"}[raw.guess]
+        return f"Its lines look like {kind}: pass --layout {raw.guess}, or add a header line if they are rows."
+    more = ["rating", "timestamp", *(f"column{i}" for i in range(5, len(raw.columns) + 1))]
+    names = ",".join([*ids, *more][: max(len(raw.columns), 2)])
+    return (
+        "Its first line looks like data: add a header line with the names of the columns, or name them, in their "
+        f"order, with --columns {shlex.quote(names)}."
+    )
 
 
 def _from_stream(source: ArrowStream, wanted: Wanted) -> Raw:

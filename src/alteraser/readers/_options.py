@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
+from alteraser.readers._hints import Hints
 from alteraser.readers._rules import STATISTICS, Function, Rule, rule
 from alteraser.settings import Configured
 
 Name = Annotated[str, Field(min_length=1)]
+
+_SEPARATORS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";"}
+_NO_SEPARATOR = re.compile(r'[\w"\r\n.#%-]')
+
+
+Layout = Literal["netflix", "adjacency"]
 
 
 class ReadingOptions(Configured):
@@ -46,9 +62,58 @@ class ReadingOptions(Configured):
     timestamp_column: Name | None = None
     """The column that says when: whole numbers as they are; dates, times and ISO 8601 text as epoch seconds (UTC)."""
 
+    column_names: tuple[str, ...] | None = None
+    """The columns of text without a header, in their order; ``""`` for one that is of no interest. A file whose first
+    line names an id column has a header, and says it itself."""
+
+    separator: str | None = None
+    """What is between the fields of text: one character, or one twice (``::``). None: what its header is cut by."""
+
+    decimal: Literal[".", ","] = "."
+    """What is before the fraction of a number that is written as text."""
+
+    layout: Layout | None = None
+    """Text whose lines are no rows. ``netflix``: an item's ``1:`` and below it lines of user, rating and date.
+    ``adjacency``: a user and then all of its items, as in LightGCN's ``train.txt``. Tables are still read as tables."""
+
     duplicates: Literal["refuse", "first", "last", "sum"] = "refuse"
     """What becomes of an interaction that is there twice. Carried along for whoever builds the rows; the
     reader keeps all of them. ``sum`` adds the confidences."""
+
+    @field_validator("column_names")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...] | None, others: ValidationInfo) -> tuple[str, ...] | None:
+        given = [name for name in names or () if name]
+        ids = [others.data[side] for side in ("user_column", "item_column") if side in others.data]
+        for name in ids if names is not None else ():
+            if given.count(name) != 1:
+                raise ValueError(
+                    f"{','.join(given)} names {name!r} {given.count(name)} times, where every column is named in its "
+                    "order, and that of the ids once"
+                )
+        if len(set(given)) < len(given):
+            raise ValueError(f"{','.join(given)} names a column twice")
+        return names
+
+    @field_validator("layout")
+    @classmethod
+    def _has_names(cls, layout: str | None, others: ValidationInfo) -> str | None:
+        if layout is not None and others.data.get("column_names") is not None:
+            raise ValueError(f"the layout {layout} has columns of its own: leave their names out")
+        return layout
+
+    @field_validator("separator")
+    @classmethod
+    def _one_character(cls, text: str | None) -> str | None:
+        text = _SEPARATORS.get(text, text) if text is not None else None
+        if text is None or (
+            len(set(text)) == 1 and len(text) <= 2 and text.isascii() and not _NO_SEPARATOR.search(text)
+        ):
+            return text
+        raise ValueError(
+            f"{text!r} is not one character, or one twice as in ::, that may be between fields. Write for example ';', "
+            "'|', tab or space"
+        )
 
     @model_validator(mode="after")
     def _check(self) -> ReadingOptions:
@@ -57,6 +122,21 @@ class ReadingOptions(Configured):
         if self.confidence is not None:
             confidence_rule(self.confidence)
         return self
+
+    @model_serializer(mode="wrap")
+    def _only_what_was_said(self, standard: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """How text was laid out is written down where it was said, so that records of other data stay as they were."""
+        written: dict[str, Any] = standard(self)
+        for name, default in (("column_names", None), ("separator", None), ("decimal", "."), ("layout", None)):
+            if getattr(self, name) == default:
+                written.pop(name, None)
+        return written
+
+    @property
+    def hints(self) -> Hints:
+        """What is known of text that does not say it itself."""
+        ids = (self.user_column, self.item_column)
+        return Hints(ids, self.column_names, self.separator, self.layout, self.decimal)
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from alteraser.readers._hints import Hints
 from alteraser.readers._source import Head, Source
 
 Where = Callable[[int], str]
@@ -24,6 +25,8 @@ class Wanted:
     ids: frozenset[str]
     """The id columns: text is read as integers or strings, never as fractions."""
 
+    hints: Hints = field(default_factory=Hints)
+
 
 @dataclass(frozen=True)
 class Raw:
@@ -37,6 +40,9 @@ class Raw:
     name: str = field(kw_only=True)
     """The file, for messages."""
 
+    guess: str = ""
+    """What text that names none of the id columns looks like: ``netflix``, ``adjacency``, ``rows``."""
+
 
 @dataclass(frozen=True)
 class Format:
@@ -48,8 +54,8 @@ class Format:
     """Whether the beginning of a file settles it; the suffix is only asked where no format's does."""
 
     read: Callable[[Source, Wanted], Raw]
-    folder: str = ""
-    """The pattern of file names that a folder of this format holds."""
+    finish: Callable[[Raw, Wanted], Raw] = lambda raw, wanted: raw
+    """What is done once all parts of a table are together: text becomes numbers, by what all parts hold."""
 
 
 def is_text(kind: pa.DataType) -> bool:

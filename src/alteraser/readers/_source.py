@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import gzip
+import io
 import os
 import stat
 import zlib
@@ -16,18 +17,18 @@ from typing import IO, Any, cast
 
 import pyarrow as pa
 
-from alteraser.errors import IntegrityError, InvalidInput, NotFound
+from alteraser.errors import IntegrityError, InvalidInput, NotFound, ResourceLimit
 
 BLOCK = 16 << 20
 """Bytes of text parsed at a time; no row may be longer."""
 
 _HEAD = 64 << 10
-_GZIP = b"\x1f\x8b"
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_SUFFIXES = (".gz", ".zst", ".zstd")
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive",
     b"BZh": "compressed with bzip2",
     b"\xfd7zXZ": "compressed with xz",
-    b"\x28\xb5\x2f\xfd": "compressed with zstd",
     b"\x80\x04": "a pickle",
     b"\x80\x05": "a pickle",
     b"\x93NUMPY": "a NumPy array",
@@ -35,7 +36,9 @@ _FOREIGN = {
     b"ARROW1": "an Arrow IPC file",
     b"%PDF": "a PDF",
 }
-FORMATS_ACCEPTED = "Parquet, CSV, TSV, JSON lines, RecBole .inter and MovieLens files are read; text may be gzipped"
+FORMATS_ACCEPTED = (
+    "Parquet, CSV, TSV, JSON, RecBole .inter and MovieLens files are read; text may be compressed with gzip or zstd"
+)
 
 
 @dataclass(frozen=True)
@@ -58,20 +61,35 @@ class Source:
     path: Path
 
     @cached_property
-    def compressed(self) -> bool:
+    def compression(self) -> str | None:
+        """``gzip`` or ``zstd``, by its first bytes."""
         with open(self.path, "rb") as file:
-            return file.read(2) == _GZIP
+            start = file.read(4)
+        return next((name for magic, name in _COMPRESSED.items() if start.startswith(magic)), None)
 
     @cached_property
     def suffix(self) -> str:
-        """The extension in lower case, without ``.gz``."""
-        name = self.path.name.lower()
-        return Path(name.removesuffix(".gz")).suffix
+        """The extension in lower case, without that of a compression."""
+        name = Path(self.path.name.lower())
+        return Path(name.stem).suffix if name.suffix in _SUFFIXES else name.suffix
+
+    @cached_property
+    def _start(self) -> bytes:
+        with self.open() as file:
+            start = file.read(_HEAD)
+            if len(start) == _HEAD and b"\n" not in start and b"\r" not in start:  # a header of many columns
+                start += file.read(BLOCK)
+        return start
+
+    @property
+    def blank(self) -> bool:
+        """Whether nothing is in it but spaces and newlines, as far as one looks."""
+        return not self._start.strip()
 
     @cached_property
     def head(self) -> Head:
-        with self.open() as file:
-            head = Head(file.read(_HEAD))
+        """How it begins; InvalidInput for what is no table."""
+        head = Head(self._start)
         for magic, words in _FOREIGN.items():
             if head.start.startswith(magic):
                 raise InvalidInput(
@@ -86,20 +104,38 @@ class Source:
         return head
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[IO[bytes]]:
-        """The file's bytes, uncompressed."""
+    def open(self, start: int = 0) -> Iterator[IO[bytes]]:
+        """The file's bytes from ``start`` on, uncompressed."""
         try:
-            with gzip.open(self.path) if self.compressed else open(self.path, "rb") as file:
-                yield cast(IO[bytes], file)
+            with _opened(self.path, self.compression) as file:
+                if self.compression is None:
+                    file.seek(start)
+                else:
+                    file.read(start)
+                yield file
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise damaged(self.path, error) from error
 
     @contextlib.contextmanager
-    def open_arrow(self) -> Iterator[Any]:
-        """The same for pyarrow, which decompresses by itself."""
-        stream = pa.input_stream(str(self.path), compression="gzip" if self.compressed else None)
-        with stream:
+    def open_arrow(self, start: int = 0) -> Iterator[Any]:
+        """The same for pyarrow, which would not take the padding behind a compressed stream."""
+        if self.compression is None:
+            with pa.OSFile(str(self.path), "rb") as plain:
+                plain.seek(start)
+                yield plain
+            return
+        with self.open(start) as file, pa.PythonFile(file, mode="r") as stream:
             yield stream
+
+
+@contextlib.contextmanager
+def _opened(path: Path, compression: str | None) -> Iterator[IO[bytes]]:
+    if compression == "zstd":
+        with pa.OSFile(str(path), "rb") as inner, pa.CompressedInputStream(inner, "zstd") as stream:
+            yield cast(IO[bytes], io.BufferedReader(stream))
+        return
+    with gzip.open(path) if compression == "gzip" else open(path, "rb") as file:
+        yield cast(IO[bytes], file)
 
 
 def regular_file(path: Path) -> Source:
@@ -142,6 +178,27 @@ def unchanged(path: Path) -> Iterator[None]:
         raise IntegrityError(
             f"{path} changed while it was read. Run again when whoever writes it is done.", path=str(path)
         )
+
+
+def available_memory() -> int:
+    """Bytes that this process may hold: the machine's, or the limit on its address space."""
+    most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 1 << 40
+    with contextlib.suppress(ImportError, OSError):
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if limit != resource.RLIM_INFINITY:
+            most = min(most, limit)
+    return most
+
+
+def out_of_memory(path: Path) -> ResourceLimit:
+    """The error for a file that memory does not hold."""
+    return ResourceLimit(
+        f"{path} does not fit into the {available_memory() / 2**30:,.1f} GiB of memory that this process may use. "
+        "Raise the limit, use a larger machine, or leave columns and rows out.",
+        path=str(path),
+    )
 
 
 def damaged(path: Path, error: BaseException) -> InvalidInput:

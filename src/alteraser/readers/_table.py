@@ -24,7 +24,8 @@ _OPTIONS: dict[str, str | None] = {
     "threshold_column": "--threshold-column",
     "confidence": "--confidence",
     "target": "--target",
-    "timestamp_column": None,  # no command has an option for it
+    "timestamp_column": "--timestamp-column",
+    "column_names": "--columns",
 }
 
 
@@ -65,7 +66,9 @@ def read_table(
         "item_id": identifiers(table[options.item_column], options.item_column, where),
     }
     if options.threshold is not None:
-        ratings, rated = numbers_or_nothing(table[options.threshold_column], options.threshold_column, where)
+        ratings, rated = numbers_or_nothing(
+            table[options.threshold_column], options.threshold_column, where, options.decimal
+        )
         unrated = table.num_rows - len(rated)
         kept = rated[ratings >= options.threshold]
         if len(kept) < table.num_rows:
@@ -75,10 +78,10 @@ def read_table(
     if options.confidence is not None:
         rule = confidence_rule(options.confidence)
         name = column_of(options.confidence)
-        values = numbers(table[name], name, where)
+        values = numbers(table[name], name, where, options.decimal)
         result["confidence"] = pa.array(confidences(values, rule, where))
     if options.target is not None:
-        result["target"] = pa.array(numbers(table[options.target], options.target, where))
+        result["target"] = pa.array(numbers(table[options.target], options.target, where, options.decimal))
     if options.timestamp_column is not None:
         result["timestamp"] = times(table[options.timestamp_column], options.timestamp_column, where)
     return pa.table(result, metadata={UNRATED: str(unrated)} if unrated else None)
@@ -132,7 +135,7 @@ def read_forget_table(
     options = options or ReadingOptions()
     if whole_users and whole_items:
         raise InvalidInput("whole users and whole items contradict each other: forget one after the other")
-    option = _OPTIONS | dict(names or {})
+    option = dict.fromkeys(_OPTIONS) | dict(names or {})  # what names columns is about the data, not about this file
     raw = read_raw(source, _wanted(options, (options.user_column, options.item_column)))
     if whole_items or (not whole_users and list(raw.columns) == [options.item_column]):
         if options.item_column not in raw.columns:
@@ -163,11 +166,11 @@ def read_rows(source: str | os.PathLike[str] | ArrowStream, options: ReadingOpti
     """
     options = options or ReadingOptions()
     ids = frozenset({options.user_column, options.item_column})
-    return read_raw(source, Wanted(None, ids)).table
+    return read_raw(source, Wanted(None, ids, options.hints)).table
 
 
 def _wanted(options: ReadingOptions, columns: tuple[str, ...]) -> Wanted:
-    return Wanted(frozenset(columns), frozenset({options.user_column, options.item_column}))
+    return Wanted(frozenset(columns), frozenset({options.user_column, options.item_column}), options.hints)
 
 
 def _require(raw: Raw, options: ReadingOptions, names: Mapping[str, str | None]) -> None:
@@ -181,7 +184,8 @@ def _require(raw: Raw, options: ReadingOptions, names: Mapping[str, str | None])
     }
     for key, name in asked.items():
         if name is not None and name not in raw.columns:
-            raise missing_column(raw, name, names[key])
+            ids = options.hints.ids if names["column_names"] else None
+            raise missing_column(raw, name, names[key], ids=ids)
 
 
 def _moved(where: Where, kept: np.ndarray) -> Where:

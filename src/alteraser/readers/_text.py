@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
 from alteraser.errors import InvalidInput, ResourceLimit
 from alteraser.readers._numbers import typed
+from alteraser.readers._opening import BOM, Opening, header_words, is_header
 from alteraser.readers._raw import Raw, Wanted, Where
 from alteraser.readers._source import BLOCK, Source, check_text, damaged
+
+_TOKEN = b"alteraser.token"
+"""In the metadata of a field of text: it is never read as fractions."""
+
+_INTEGER = r"^-?[0-9]+$"
+_WORD = re.compile(r"[^\W\d_][^\W\d]{2,}([ -][^\W\d]+)*")
+_FEW = 100
+"""Of the rows of integers, one in so many at most is a header that was left between them."""
 
 
 @dataclass(frozen=True)
 class Dialect:
     """How the lines of a file are cut into fields."""
 
-    delimiter: str
-    names: tuple[str, ...] | None = None
-    """The columns, where the file has no header. A name of None's place is ``""``: a field always empty."""
-
+    opening: Opening
     quotes: bool = True
     rename: Callable[[str], str] = str
     """From a name in the header to the column's name."""
@@ -35,47 +43,146 @@ class Dialect:
     note: Callable[[str], dict[bytes, bytes]] = lambda header: {}
     """What to remember of a column's header."""
 
+    columns: tuple[str, ...] = field(init=False)
+    """What the fields of a line belong to; between two of ``::`` there is one that is empty."""
+
+    def __post_init__(self) -> None:
+        names = [self.rename(name) for name in self.opening.names]
+        if self.doubled:
+            names = [name for each in names for name in (each, "")][:-1]
+        object.__setattr__(self, "columns", tuple(names))
+
+    @property
+    def delimiter(self) -> str:
+        """What Arrow and Python cut lines by."""
+        return self.opening.separator[0]
+
+    @property
+    def doubled(self) -> bool:
+        """Whether the separator is one character twice."""
+        return len(self.opening.separator) > 1
+
+    @property
+    def fillers(self) -> list[int]:
+        """Fields that are always empty."""
+        return list(range(1, len(self.columns), 2)) if self.doubled else []
+
 
 def read_delimited(source: Source, dialect: Dialect, wanted: Wanted) -> Raw:
-    """Read a file of separated fields: all of it or, at the first malformed line, nothing."""
+    """A file of separated fields as the text that it holds: all of it or, at the first malformed line, nothing."""
     quoted = check_text(source) and dialect.quotes
-    header = list(dialect.names or _header(source, dialect))
-    columns = [dialect.rename(name) for name in header]
-    if quoted:  # Arrow lets a forgotten quote swallow lines; the strict scan does not
-        for _ in _scan(source, dialect, len(header)):
-            pass
+    if quoted:
+        dialect, quoted = _quoting(source, dialect)
+    columns, header = dialect.columns, dialect.opening.names
     keep = [i for i, name in enumerate(columns) if wanted.columns is None or name in wanted.columns]
     _refuse_repeated([columns[i] for i in keep], source, strict=wanted.columns is not None)
-    fillers = [i for i, name in enumerate(columns) if not name and dialect.names]
-    table = _parse(source, dialect, len(header), sorted({*keep, *fillers}), quoted)
-    where = _where(source, dialect, len(header))
-    for i in fillers:
+    table = _parse(source, dialect, sorted({*keep, *dialect.fillers}), quoted)
+    where = _where(source, dialect)
+    for i in dialect.fillers:
         _refuse_filled(table[str(i)], where, dialect)
     arrays, fields = [], []
     for i in keep:
-        if i in fillers:
+        if i in dialect.fillers or (not columns[i] and not dialect.opening.headed):
             continue
-        fractions = columns[i] not in wanted.ids and dialect.fractions(header[i])
-        array, style = typed(table[str(i)], fractions=fractions)
+        spelled = header[i // 2 if dialect.doubled else i]
+        fractions = columns[i] not in wanted.ids and dialect.fractions(spelled) and wanted.hints.decimal == "."
+        notes = dialect.note(spelled) | ({} if fractions else {_TOKEN: b""})
+        arrays.append(table[str(i)])
+        fields.append(pa.field(columns[i], pa.string(), metadata=notes or None))
+    text = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+    raw = Raw(text, [name for name in columns if name], where, name=str(source.path), guess=dialect.opening.guess)
+    _refuse_headers(raw, dialect, wanted)
+    return raw
+
+
+def finish(raw: Raw, wanted: Wanted) -> Raw:
+    """Text as numbers where nothing is lost, by all of a column."""
+    arrays, fields = [], []
+    for column, known in zip(raw.table.columns, raw.table.schema, strict=True):
+        notes = dict(known.metadata or {})
+        if not pa.types.is_string(known.type):  # in the name of a folder, not in the text
+            arrays.append(column)
+            fields.append(known)
+            continue
+        array, style = typed(column, fractions=notes.pop(_TOKEN, None) is None)
         arrays.append(array)
-        fields.append(pa.field(columns[i], array.type, metadata={**dialect.note(header[i]), **style} or None))
-    result = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
-    return Raw(result, [name for name in columns if name], where, name=str(source.path))
+        fields.append(pa.field(known.name, array.type, metadata=notes | style or None))
+    result = replace(raw, table=pa.Table.from_arrays(arrays, schema=pa.schema(fields)))
+    ids = [name for name in wanted.hints.ids if result.table.column_names.count(name) == 1]
+    if len(ids) == 2 and all(pa.types.is_string(result.table.schema.field(name).type) for name in ids):
+        _refuse_words_between_integers(result.table[ids[0]], result.table[ids[1]], raw.where)
+    return result
 
 
-def _parse(source: Source, dialect: Dialect, width: int, keep: list[int], quoted: bool) -> pa.Table:
+# ---------------------------------------------------------------- headers where rows should be
+
+
+def _refuse_headers(raw: Raw, dialect: Dialect, wanted: Wanted) -> None:
+    """Refuse a header among the rows: two files were put together, or rows were expected where it is."""
+    spelled = dict(zip(dialect.columns[:: 2 if dialect.doubled else 1], dialect.opening.cells, strict=True))
+    ids = [name for name in wanted.hints.ids if raw.table.column_names.count(name) == 1]
+    variants = {
+        before + spelling + behind
+        for name in ids
+        for cell in (name, spelled.get(name, name))
+        for spelling in (cell.strip(), f'"{cell.strip()}"')
+        for before in ("", " ", BOM, BOM + " ")
+        for behind in ("", " ")
+    }
+    again = None
+    for name in ids:
+        found = pc.is_in(raw.table[name], value_set=pa.array(sorted(variants)))
+        again = found if again is None else pc.and_(again, found)
+    row = -1 if again is None else pc.index(again, True).as_py()
+    if row < 0 and len(ids) == 2:
+        row = _words(raw.table[ids[0]], raw.table[ids[1]])
+    if row >= 0:
+        cells = ", ".join(str(raw.table[name][row].as_py()) for name in ids)
+        raise InvalidInput(
+            f"{raw.where(row)}: a header ({cells}) where a row was expected. Where files were put together, leave out "
+            "all headers but the first; nothing was read.",
+            path=raw.name,
+        )
+
+
+def _words(users: pa.ChunkedArray, items: pa.ChunkedArray) -> int:
+    """The first row whose ids are what people call such columns; -1: none."""
+    words = pa.array(header_words())
+    both = pc.and_(pc.is_in(users, value_set=words), pc.is_in(items, value_set=words))
+    for row in np.flatnonzero(np.asarray(both.to_numpy(), dtype=bool)):
+        if is_header(users[int(row)].as_py(), items[int(row)].as_py()):
+            return int(row)
+    return -1
+
+
+def _refuse_words_between_integers(users: pa.ChunkedArray, items: pa.ChunkedArray, where: Where) -> None:
+    """Refuse rows of words in both columns where all other rows are integers in both: headers in other words."""
+    if not len(users):
+        return
+    integer = [np.asarray(pc.match_substring_regex(ids, _INTEGER).to_numpy(), dtype=bool) for ids in (users, items)]
+    rows = np.flatnonzero(~integer[0])
+    if not 0 < len(rows) <= max(1, len(users) // _FEW) or len(rows) == len(users) or (integer[0] != integer[1]).any():
+        return
+    row = int(rows[0])
+    cells = users[row].as_py(), items[row].as_py()
+    if all(_WORD.fullmatch(cell) for cell in cells):
+        raise InvalidInput(
+            f"{where(row)}: {cells[0]!r} and {cells[1]!r}, where every other row has integers: it reads like a header. "
+            "Take the line out; nothing was read."
+        )
+
+
+# ---------------------------------------------------------------- rows
+
+
+def _parse(source: Source, dialect: Dialect, keep: list[int], quoted: bool) -> pa.Table:
     """Every column by its position, as the strings it holds."""
-    names = [str(i) for i in range(width)]
+    names = [str(i) for i in range(len(dialect.columns))]
     try:
-        with source.open_arrow() as stream:
+        with source.open_arrow(dialect.opening.start) as stream:
             return pa.csv.read_csv(
                 stream,
-                read_options=pa.csv.ReadOptions(
-                    block_size=BLOCK,
-                    column_names=names,
-                    skip_rows=_blank_lines(source) if dialect.names is None else 0,
-                    skip_rows_after_names=int(dialect.names is None),
-                ),
+                read_options=pa.csv.ReadOptions(block_size=BLOCK, column_names=names),
                 parse_options=pa.csv.ParseOptions(
                     delimiter=dialect.delimiter,
                     quote_char='"' if dialect.quotes else False,
@@ -87,8 +194,10 @@ def _parse(source: Source, dialect: Dialect, width: int, keep: list[int], quoted
                     strings_can_be_null=False,
                 ),
             )
+    except MemoryError:
+        raise
     except (pa.ArrowInvalid, OSError) as error:
-        rows = sum(1 for _ in _scan(source, dialect, width))  # raises, with the line, at the first bad one
+        rows = sum(1 for _ in _scan(source, dialect))  # raises, with the line, at the first bad one
         if not rows:
             return pa.table({str(i): pa.array([], pa.string()) for i in keep})
         if "block" in str(error):
@@ -100,44 +209,49 @@ def _parse(source: Source, dialect: Dialect, width: int, keep: list[int], quoted
         raise damaged(source.path, error) from error
 
 
-def _header(source: Source, dialect: Dialect) -> list[str]:
-    lines = csv.reader(
-        io.StringIO(source.head.start.decode("utf-8-sig", errors="ignore"), newline=""),
-        delimiter=dialect.delimiter,
-        quoting=csv.QUOTE_MINIMAL if dialect.quotes else csv.QUOTE_NONE,
-    )
+def _quoting(source: Source, dialect: Dialect) -> tuple[Dialect, bool]:
+    """How quotes are meant: (the dialect, whether fields may hold newlines).
+
+    Arrow lets a forgotten quote swallow lines; the strict scan does not. Between tabs a quote is a character like any
+    other where every line has all of its fields without that, and fewer rows, or none, come out with it.
+    """
+    plain = replace(dialect, quotes=False)
+    if dialect.delimiter != "\t":
+        for _ in _scan(source, dialect):
+            pass
+        return dialect, True
     try:
-        return next(fields for fields in lines if fields)
-    except (StopIteration, csv.Error) as error:
-        raise damaged(source.path, error) from error
+        lines = sum(1 for _ in _scan(source, plain))
+    except InvalidInput:
+        lines = -1
+    try:
+        rows = sum(1 for _ in _scan(source, dialect))
+    except InvalidInput:
+        if lines < 0:
+            raise
+        return plain, False
+    return (plain, False) if rows < lines else (dialect, True)
 
 
-def _blank_lines(source: Source) -> int:
-    """Blank lines before the header; Arrow would count them as rows to skip."""
-    text = source.head.start.decode("utf-8-sig", errors="ignore")
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    return next((i for i, line in enumerate(lines) if line), 0)
-
-
-def _scan(source: Source, dialect: Dialect, width: int) -> Iterator[int]:
+def _scan(source: Source, dialect: Dialect) -> Iterator[int]:
     """The line on which each row of data begins; slow and strict, for errors and for quotes."""
-    with source.open() as file:
-        text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+    width, first = len(dialect.columns), dialect.opening.line
+    with source.open(dialect.opening.start) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
         rows = csv.reader(
             text,
             delimiter=dialect.delimiter,
             quoting=csv.QUOTE_MINIMAL if dialect.quotes else csv.QUOTE_NONE,
             strict=True,
         )
-        line, header = 1, dialect.names is None
+        line = first
         try:
             for fields in rows:
                 if fields and len(fields) != width:
                     raise _wrong_width(source, dialect, line, width, fields)
-                if fields and not header:
+                if fields:
                     yield line
-                header = header and not fields
-                line = rows.line_num + 1
+                line = rows.line_num + first
         except csv.Error as error:
             if "field limit" in str(error):
                 raise ResourceLimit(
@@ -157,12 +271,10 @@ def _scan(source: Source, dialect: Dialect, width: int) -> Iterator[int]:
 
 
 def _wrong_width(source: Source, dialect: Dialect, line: int, width: int, fields: list[str]) -> InvalidInput:
-    if dialect.names and "" in dialect.names:  # ratings.dat: every second field is the inside of a ::
-        width, found = width // 2 + 1, len(dialect.delimiter.join(fields).split(dialect.delimiter * 2))
-        delimiter = dialect.delimiter * 2
-    else:
-        found, delimiter = len(fields), dialect.delimiter
-    named = {"\t": "tabs", ",": "commas", ";": "semicolons"}.get(delimiter, repr(delimiter))
+    delimiter, found = dialect.opening.separator, len(fields)
+    if dialect.doubled:  # every second field is the inside of a ::
+        width, found = width // 2 + 1, len(dialect.delimiter.join(fields).split(delimiter))
+    named = {"\t": "tabs", ",": "commas", ";": "semicolons", " ": "spaces"}.get(delimiter, repr(delimiter))
     return InvalidInput(
         f"{source.path}, line {line}: {found} {'column' if found == 1 else 'columns'} separated by {named}, "
         f"where {width} were expected. Correct the line, or quote fields that hold the separator; "
@@ -172,9 +284,9 @@ def _wrong_width(source: Source, dialect: Dialect, line: int, width: int, fields
     )
 
 
-def _where(source: Source, dialect: Dialect, width: int) -> Where:
+def _where(source: Source, dialect: Dialect) -> Where:
     def where(row: int) -> str:
-        for i, line in enumerate(_scan(source, dialect, width)):
+        for i, line in enumerate(_scan(source, dialect)):
             if i == row:
                 return f"{source.path}, line {line}"
         return f"{source.path}, row {row + 1}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,8 +16,8 @@ from alteraser.readers._rules import Rule
 Floats = NDArray[np.float64]
 
 
-def numbers(column: pa.ChunkedArray, name: str, where: Where) -> Floats:
-    """A column as finite float64; text is read as numbers."""
+def numbers(column: pa.ChunkedArray, name: str, where: Where, decimal: str = ".") -> Floats:
+    """A column as finite float64; text is read as numbers, with ``decimal`` before their fractions."""
     refuse_nulls(column, name, where)
     kind = column.type
     if pa.types.is_dictionary(kind):
@@ -25,24 +27,41 @@ def numbers(column: pa.ChunkedArray, name: str, where: Where) -> Floats:
         if len(column):
             raise refuse(where(0), name, column[0].as_py(), f"is of type {kind}, where a number was expected")
         return np.zeros(0)
+    if is_text(kind):
+        column = column.cast(pa.string())
+        if decimal == ",":
+            _refuse_points(column, name, where)
+            column = pc.replace_substring(column, ",", ".")
     try:
         values = np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         row = next((i for i, value in enumerate(column.to_pylist()) if not _is_number(value)), 0)
-        raise refuse(where(row), name, column[row].as_py(), "is not a number") from None
+        value = column[row].as_py()
+        comma = isinstance(value, str) and re.fullmatch(r"-?[0-9]+,[0-9]+", value)
+        what = "is not a number; with --decimal , it is" if comma else "is not a number"
+        raise refuse(where(row), name, value, what) from None
     _refuse_first(~np.isfinite(values), values, name, where, "is not a finite number")
     return values
 
 
-def numbers_or_nothing(column: pa.ChunkedArray, name: str, where: Where) -> tuple[Floats, NDArray[np.int64]]:
+def _refuse_points(column: pa.ChunkedArray, name: str, where: Where) -> None:
+    """Where the comma is before a fraction, a point is between thousands, or an error."""
+    row = pc.index(pc.match_substring(column, "."), True).as_py()
+    if row >= 0:
+        raise refuse(where(row), name, column[row].as_py(), "has a point where the decimal sign is a comma")
+
+
+def numbers_or_nothing(
+    column: pa.ChunkedArray, name: str, where: Where, decimal: str = "."
+) -> tuple[Floats, NDArray[np.int64]]:
     """(the values that are there as finite float64, their rows); nulls, NaN and empty text are not there."""
     missing = pc.is_null(column, nan_is_null=True)
     if is_text(column.type):
         missing = pc.or_kleene(missing, pc.equal(column, "")).fill_null(True)
     rows = np.flatnonzero(~np.asarray(missing.to_numpy(), dtype=bool)).astype(np.int64)
     if len(rows) == len(column):
-        return numbers(column, name, where), rows
-    return numbers(column.filter(pc.invert(missing)), name, lambda row: where(int(rows[row]))), rows
+        return numbers(column, name, where, decimal), rows
+    return numbers(column.filter(pc.invert(missing)), name, lambda row: where(int(rows[row])), decimal), rows
 
 
 def confidences(values: Floats, rule: Rule, where: Where) -> Floats:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import gzip
 import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,29 +21,69 @@ from alteraser.readers._numbers import as_text
 from alteraser.readers.recbole import TYPE
 
 _BATCH = 1 << 16
+_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+
+Writer = Callable[[pa.Table, IO[bytes]], None]
 
 
 def write_rows(table: pa.Table, path: str | os.PathLike[str]) -> None:
-    """Write ``table`` as ``.parquet``, ``.csv``, ``.tsv``, ``.jsonl`` or ``.inter``. Never overwrites.
+    """Write ``table`` as ``.parquet``, ``.csv``, ``.tsv``, ``.jsonl`` or ``.inter``, text also compressed (``.csv.gz``,
+    ``.csv.zst``). Never overwrites.
 
     Columns that came from text are written as the text they were. What a format cannot hold is refused.
     """
     target = Path(path)
-    write = WRITERS.get(target.suffix.lower())
-    if write is None:
-        raise InvalidInput(
-            f"{target}: the extension {target.suffix!r} names no format that is written. "
-            f"Use one of {', '.join(WRITERS)}.",
-            path=str(target),
-        )
+    write, compression = writer_for(target)
     with atomic_write(target) as file:
         try:
-            write(table, file)
+            with _compressed(file, compression) as inner:
+                write(table, inner)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError, TypeError, csv.Error) as error:
             raise InvalidInput(
                 f"{target}: a {target.suffix} file cannot hold this table ({error}). Write .parquet instead.",
                 path=str(target),
             ) from error
+
+
+def writer_for(target: Path) -> tuple[Writer, str | None]:
+    """(what writes a file of that name, its compression). Raises InvalidInput for a name that says no format."""
+    name = Path(target.name.lower())
+    compression = _COMPRESSIONS.get(name.suffix)
+    suffix = Path(name.stem).suffix if compression else name.suffix
+    write = WRITERS.get(suffix)
+    if write is None or (compression and suffix == ".parquet"):  # Parquet is compressed inside
+        raise InvalidInput(
+            f"{target}: the extension {''.join(target.suffixes[-2:])!r} names no format that is written. "
+            f"Use one of {', '.join(WRITERS)}, and behind those of text .gz or .zst.",
+            path=str(target),
+        )
+    return write, compression
+
+
+@contextlib.contextmanager
+def _compressed(file: IO[bytes], compression: str | None) -> Iterator[IO[bytes]]:
+    if compression == "gzip":  # the same table gives the same bytes: no name and no time inside
+        with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
+            yield cast(IO[bytes], packed)
+    elif compression == "zstd":
+        with pa.CompressedOutputStream(pa.PythonFile(_Through(file), mode="w"), "zstd") as stream:
+            yield cast(IO[bytes], _Through(stream))
+    else:
+        yield file
+
+
+class _Through(io.RawIOBase):
+    """Writes go through to ``inner``, Python's or Arrow's; who opened that closes it."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._inner.write(data)
+        return len(data)
 
 
 def _write_parquet(table: pa.Table, file: IO[bytes]) -> None:
@@ -122,7 +164,7 @@ def _json_value(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no place in JSON")
 
 
-WRITERS: dict[str, Callable[[pa.Table, IO[bytes]], None]] = {
+WRITERS: dict[str, Writer] = {
     ".parquet": _write_parquet,
     ".csv": _write_csv,
     ".tsv": _write_tsv,

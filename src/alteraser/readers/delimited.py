@@ -1,30 +1,28 @@
-"""CSV and TSV: UTF-8, one header line, fields quoted where they hold the separator, a quote or a newline.
+"""CSV, TSV and their kin: UTF-8, one header line, fields quoted where they hold the separator, a quote or a newline.
 
-The separator is the extension's (``.csv`` a comma, ``.tsv`` a tab) if the header holds it, else the one of
-comma, tab, semicolon and bar that the header holds most of. Blank lines are skipped. A column whose every
-value is a canonical integer becomes int64; every other id column stays strings, exactly as written.
+What separates the fields, where the header is, and what stands for one, is `_opening`'s to find. Blank lines are
+skipped. A column whose every value is a canonical integer becomes int64; every other id column stays strings, exactly
+as written. MovieLens' ``ratings.dat`` and ``u.data`` are told by their lines.
 """
 
 from __future__ import annotations
 
-from alteraser.readers._raw import Format, Raw, Wanted
-from alteraser.readers._source import Source
-from alteraser.readers._text import Dialect, read_delimited
+import pyarrow as pa
 
-_BY_SUFFIX = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+from alteraser.readers._blocks import LAYOUTS
+from alteraser.readers._opening import opening
+from alteraser.readers._raw import Format, Raw, Wanted, by_row
+from alteraser.readers._source import Source
+from alteraser.readers._text import Dialect, finish, read_delimited
 
 
 def _read(source: Source, wanted: Wanted) -> Raw:
-    return read_delimited(source, Dialect(_delimiter(source)), wanted)
+    found = opening(source, wanted.hints, wanted.ids)
+    if found.layout is not None:
+        return LAYOUTS[found.layout](source, found, wanted)
+    if found.guess in LAYOUTS and wanted.columns is not None:  # for the message: there is no column that is asked for
+        return Raw(pa.table({}), found.names, by_row(source.path), name=str(source.path), guess=found.guess)
+    return read_delimited(source, Dialect(found, quotes=found.quotes), wanted)
 
 
-def _delimiter(source: Source) -> str:
-    by_suffix = _BY_SUFFIX.get(source.suffix, ",")
-    header = source.head.line
-    if by_suffix in header:
-        return by_suffix
-    most = max(",\t;|", key=header.count)
-    return most if most in header else by_suffix
-
-
-DELIMITED = Format("CSV or TSV", (".csv", ".tsv", ".tab", ".txt"), lambda head: False, _read)
+DELIMITED = Format("CSV or TSV", (".csv", ".tsv", ".tab", ".txt"), lambda head: False, _read, finish)

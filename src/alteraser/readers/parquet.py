@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-
 import pyarrow as pa
 
 from alteraser.errors import InvalidInput, ResourceLimit
 from alteraser.readers._raw import Format, Raw, Wanted, by_row
-from alteraser.readers._source import Head, Source, damaged
+from alteraser.readers._source import Head, Source, available_memory, damaged, out_of_memory
 
 _MAGIC = b"PAR1"
 _ENCRYPTED = b"PARE"
-_ERRORS = (pa.ArrowException, OSError, MemoryError, OverflowError, UnicodeDecodeError)
+_ERRORS = (pa.ArrowException, OSError, OverflowError, UnicodeDecodeError)
 
 
 def _matches(head: Head) -> bool:
@@ -23,13 +21,19 @@ def _read(source: Source, wanted: Wanted) -> Raw:
     import pyarrow.parquet as pq
 
     path = source.path
-    if source.compressed:
-        raise InvalidInput(f"{path} is a gzipped Parquet file. Unpack it first with gunzip.", path=str(path))
+    if source.compression is not None:
+        tool = {"gzip": "gunzip", "zstd": "unzstd"}[source.compression]
+        raise InvalidInput(
+            f"{path} is a Parquet file compressed with {source.compression}. Unpack it first with {tool}.",
+            path=str(path),
+        )
     if source.head.start.startswith(_ENCRYPTED):
         raise InvalidInput(f"{path} is encrypted. Write it again without encryption.", path=str(path))
     try:
         with pq.ParquetFile(path, memory_map=False) as file:
             schema = file.schema_arrow
+    except MemoryError as error:  # Arrow's is an ArrowException as well
+        raise out_of_memory(path) from error
     except _ERRORS as error:
         raise damaged(path, error) from error
     columns = schema.names
@@ -46,6 +50,8 @@ def _read(source: Source, wanted: Wanted) -> Raw:
         with pq.ParquetFile(path, read_dictionary=codes, memory_map=False) as file:
             _check_size(source, file.metadata.num_rows, len(chosen))
             table = file.read(columns=None if wanted.columns is None else chosen)
+    except MemoryError as error:  # Arrow's is an ArrowException as well
+        raise out_of_memory(path) from error
     except _ERRORS as error:
         raise damaged(path, error) from error
     return Raw(table, columns, by_row(path), name=str(path))
@@ -53,7 +59,7 @@ def _read(source: Source, wanted: Wanted) -> Raw:
 
 def _check_size(source: Source, rows: int, columns: int) -> None:
     """A footer may promise anything; believe only what memory could hold at four bytes a value."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 1 << 40
+    memory = available_memory()
     if rows * max(columns, 1) * 4 > memory:
         raise ResourceLimit(
             f"{source.path}: its footer promises {rows:,} rows, more than {memory / 2**30:,.0f} GiB of "
@@ -66,4 +72,4 @@ def _has_codes(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-PARQUET = Format("Parquet", (".parquet", ".pq"), _matches, _read, folder="*.parquet")
+PARQUET = Format("Parquet", (".parquet", ".pq"), _matches, _read)

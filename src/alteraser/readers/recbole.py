@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 
 from alteraser.errors import InvalidInput
+from alteraser.readers._opening import header_line
 from alteraser.readers._raw import Format, Raw, Wanted
 from alteraser.readers._source import Head, Source
-from alteraser.readers._text import Dialect, read_delimited
+from alteraser.readers._text import Dialect, finish, read_delimited
 
 TYPE = b"recbole_type"
 _CELL = re.compile(r'"?([^\t:"]+):(token|float|token_seq|float_seq)"?')
@@ -32,7 +33,7 @@ def _read(source: Source, wanted: Wanted) -> Raw:
             line=1,
         )
     dialect = Dialect(
-        "\t",
+        header_line(source, "\t"),
         rename=lambda cell: cell.rsplit(":", 1)[0],
         fractions=lambda cell: cell.endswith(":float"),
         note=lambda cell: {TYPE: cell.rsplit(":", 1)[1].encode()},
@@ -40,4 +41,4 @@ def _read(source: Source, wanted: Wanted) -> Raw:
     return read_delimited(source, dialect, wanted)
 
 
-RECBOLE = Format("RecBole .inter", (".inter",), _matches, _read, folder="*.inter")
+RECBOLE = Format("RecBole .inter", (".inter",), _matches, _read, finish)
