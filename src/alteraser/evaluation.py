@@ -75,7 +75,7 @@ class Coverage:
         return [words for true, words in said if true]
 
 
-def coverage(model: Model, test: Interactions, *, data: Interactions) -> Coverage:
+def coverage(model: Recommender, test: Interactions, *, data: Interactions) -> Coverage:
     """Counts of what `evaluate` leaves out or cannot hit, over all of ``test``; digests compared.
 
     Whether ``model`` was trained on both together is asked of ``data`` and what ``test`` adds to them.
