@@ -65,6 +65,36 @@ def test_what_forget_says_is_what_verify_finds(tmp_path: Path) -> None:
     assert files.verify(forgotten=files.gone, tolerance=1e-6).level == "D"
 
 
+@pytest.mark.parametrize(
+    ("source", "seed", "method"),
+    [("als_cholesky", True, "auto"), ("als", False, "auto"), ("als_double", False, "auto"),
+     ("als_cholesky", False, "converge")],
+)  # fmt: skip
+def test_the_class_is_what_verify_finds(source: str, seed: bool, method: str, tmp_path: Path) -> None:
+    files = Files(tmp_path, method, seed=seed, source=source)
+    erased, found = files.done.erased, files.verify(forgotten=files.gone)
+    assert found.level == erased.level
+    assert found.passed == erased.reached
+    if erased.standing is not None:
+        assert (erased.method, found.sentence) == ("converge", erased.standing.sentence)
+        assert files.verify().level == found.level, "an optimum is one without the model from before"
+
+
+def test_going_on_without_arriving_is_no_class(tmp_path: Path) -> None:
+    files = Files(tmp_path, "local", source="als_cholesky")
+    opened = files.opened(files.old, files.whole)
+    done = forget_foreign(
+        opened,
+        [(int(files.gone["user_id"][0].as_py()), int(files.gone["item_id"][0].as_py()))],
+        tmp_path / "few.npz",
+        method="converge",
+        max_passes=4,
+    )
+    assert (done.erased.level, done.erased.reached) == ("D", False)
+    assert done.erased.standing is not None
+    assert done.erased.standing.sentence.startswith("going on to an optimum was another training")
+
+
 def test_without_the_model_from_before_it_cannot_be_told(tmp_path: Path) -> None:
     found = Files(tmp_path, "local").verify()
     assert (found.level, found.passed) == ("D", False)

@@ -23,12 +23,15 @@ from threadpoolctl import threadpool_limits
 from alteraser.adapters.contract import Erased, Foreign, Task
 from alteraser.adapters.mapped import blocks_of, padded_copy, release
 from alteraser.adapters.selfcheck import Measure, RowFault, SelfCheck
+from alteraser.certificate.limits import DEFAULT
 from alteraser.erasers import AltEraser
 from alteraser.erasers import Task as Erasing
+from alteraser.erasers.driver import Outcome, Settings, run_passes
 from alteraser.erasers.filtered import THOROUGH, forget_filtered
 from alteraser.erasers.in_place import forget_in_place, gradient_norm
 from alteraser.interactions import Interactions
 from alteraser.models import Factors, Objective, Problem
+from alteraser.solvers import JointNewton
 from alteraser.solvers.ah_newton import AHNewton
 from alteraser.solvers.cg import ConjugateGradient
 from alteraser.solvers.missing import effect_left
@@ -51,6 +54,9 @@ SAMPLE = 16
 
 LOCAL_PASSES = 15
 """Cap on anchored passes: as many as libraries train by default."""
+
+NEAR = 0.1
+"""What training left of its gradient, over the deletion's push, up to which joint steps go on from a model."""
 
 IN_PLACE = 256 << 20
 """Bytes of factors from which on nothing of their size is kept beside them."""
@@ -196,9 +202,13 @@ class ALS:
             original, before, after, Erasing.rows(task.removed.user_rows), Erasing.rows(task.removed.indices),
             task.threads,
         )  # fmt: skip
-        # libraries' models are seldom trained to the end, and joint steps are of little use that far from it
-        eraser = AltEraser(task.tolerance, task.max_passes, solver="ah-newton")
-        outcome = eraser.erase(erasing, task.on_pass)
+        floor = erasing.start.floor
+        solver, outcome = "joint", None
+        if floor is None or floor > NEAR:  # joint steps are of little use that far from an optimum
+            solver = "ah-newton"
+            outcome = AltEraser(task.tolerance, task.max_passes, solver=solver).erase(erasing, task.on_pass)
+        if outcome is None or outcome.converged:  # near one: as our own models, to a certificate
+            outcome = self._to_rest(task, erasing, outcome)
         threads = task.threads or default_threads()
         P, Q = padded(outcome.factors.users), padded(outcome.factors.items)
         swept = self._last_half_step(after, P, Q, rank, threads)
@@ -207,9 +217,31 @@ class ALS:
         return Erased(
             np.ascontiguousarray(P[:, :rank]), np.ascontiguousarray(Q[:, :rank]), residual=residual,
             converged=residual <= task.tolerance, passes=outcome.passes, products=outcome.products,
-            rows_updated=outcome.rows_updated + swept, reason=outcome.reason, route=outcome.route, solver="ah-newton",
-            push=erasing.push, training_floor=erasing.start.floor, objective_before=erasing.start.objective,
-            objective_after=objective, trace=outcome.trace,
+            rows_updated=outcome.rows_updated + swept, reason=outcome.reason, route=outcome.route,
+            solver=solver, push=erasing.push, training_floor=floor,
+            objective_before=erasing.start.objective, objective_after=objective, trace=outcome.trace,
+        )  # fmt: skip
+
+    def _to_rest(self, task: Task, erasing: Erasing, earlier: Outcome | None) -> Outcome:
+        """Joint steps to the limits of class C, from where ``earlier`` ended or from the original."""
+        tolerance, limits = min(task.tolerance, DEFAULT.residual), DEFAULT
+        done = 0 if earlier is None else earlier.passes
+        if task.max_passes <= done and earlier is not None:
+            return earlier
+        settings = Settings(
+            JointNewton(), tolerance, max(task.max_passes - done, 1), threads=erasing.workers,
+            limits=limits if self.objective.regularization > 0 else None,
+        )  # fmt: skip
+        start = erasing.original if earlier is None else earlier.factors
+        found = run_passes(
+            erasing.after, start, settings, scale=erasing.push, origin=erasing.original, on_pass=task.on_pass
+        )  # fmt: skip
+        if earlier is None:
+            return found
+        return replace(
+            found, passes=done + found.passes, products=earlier.products + found.products,
+            rows_updated=earlier.rows_updated + found.rows_updated, trace=earlier.trace + found.trace,
+            route=(*earlier.route, *found.route),
         )  # fmt: skip
 
     # ------------------------------------------------------------------ only the deletion's effect

@@ -16,6 +16,7 @@ import numpy as np
 
 from alteraser.adapters.contract import Erased, Foreign, Task
 from alteraser.adapters.replay import Followed, followed, remembered, replayed
+from alteraser.adapters.standing import standing
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.interactions import Interactions
 from alteraser.lists import ListedAgain, ListsChanged, listed_again
@@ -87,10 +88,10 @@ def erase(asked: Asked, task: Task, tolerance: float | None, warn: Callable[[str
     if asked == "converge":
         if not loss.rests(resting):
             warn(_other_training(toward))
-        return loss.forget(toward), Choice(asked, "asked for")
+        return _judged(toward), Choice(asked, "asked for")
     if asked == "auto" and loss.rests(resting):
         why = f"training had left less than {CONVERGED:g} of this deletion's push: the model is at rest"
-        return loss.forget(toward), Choice(asked, why)
+        return _judged(toward), Choice(asked, why)
     found: Followed | None = None
     trainer = task.foreign.trainer
     if asked == "replay" or (asked == "auto" and trainer is not None):
@@ -110,6 +111,12 @@ def erase(asked: Asked, task: Task, tolerance: float | None, warn: Callable[[str
     near = replace(task, tolerance=LOCAL if tolerance is None else tolerance)
     erased = loss.local(near)
     return erased, Choice(asked, _why_local(asked, erased, found), found)
+
+
+def _judged(task: Task) -> Erased:
+    """On to an optimum, and what may be said of where that ended."""
+    erased = task.foreign.loss.forget(task)
+    return replace(erased, standing=standing(task, erased.users, erased.items, LOCAL))
 
 
 def plan(asked: Asked, task: Task) -> Planned:

@@ -31,7 +31,7 @@ Method = Literal["replay", "local", "converge", "rows"]
 """What was done: the same training on what remains; the deletion's effect alone; on to an optimum for what remains; or
 no more than the rows of the deletion (what is erased is absent, its effect on others is not)."""
 
-Level = Literal["A", "L", "D"]
+Level = Literal["A", "B", "C", "L", "D"]
 
 CONTAINER = "the container"
 NONE = np.empty(0, np.int64)
@@ -164,6 +164,14 @@ class Task:
     on_pass: OnPass | None = None
 
 
+@dataclass(frozen=True)
+class Standing:
+    """A class, and what may be said of a model of that class."""
+
+    level: Level
+    sentence: str
+
+
 @dataclass(frozen=True, eq=False)
 class Erased:
     """What ``Loss.forget`` arrived at. Arrays as in ``Foreign``, dtype included; None where the kind has none."""
@@ -200,15 +208,22 @@ class Erased:
     objective_after: float | None = None
     """L_{D_r}(Θ_u)"""
     trace: tuple[PassRecord, ...] = ()
+    standing: Standing | None = None
+    """After ``converge``: the class that was measured"""
 
     @property
-    def level(self) -> Level | None:
-        """What may be said of it; None where only a residual was measured (on the way to an optimum)."""
+    def level(self) -> Level:
+        """What may be said of it, which is what ``verify`` says of the file."""
         if self.method == "replay":
             return "A"
-        if not self.converged or self.method == "rows":
-            return "D"
-        return "L" if self.method == "local" else None
+        if self.method == "converge" and self.standing is not None:
+            return self.standing.level
+        return "L" if self.converged and self.method == "local" else "D"
+
+    @property
+    def reached(self) -> bool:
+        """Whether it got where it was to go: a class, and what of the residual was allowed to stay."""
+        return self.level != "D" and (self.method == "replay" or self.converged)
 
 
 class Loss(Protocol):

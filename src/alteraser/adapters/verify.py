@@ -1,6 +1,7 @@
 """What a file of another library shows of having forgotten, recomputed from the files and the data alone.
 
     A   the file tells how it was trained, and that training on the remaining data gives its very bytes
+    B C at an optimum for the remaining data, by the certificate of our own models
     L   with the file from before and what was forgotten: the anchored residual is within its limit
     D   neither
 
@@ -11,7 +12,7 @@ that erase. Only kinds of the ALS family have a residual that can be recomputed 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +21,12 @@ from scipy.sparse import csr_array
 
 from alteraser.adapters.als import ALS
 from alteraser.adapters.choose import LOCAL
-from alteraser.adapters.contract import Foreign
+from alteraser.adapters.contract import Foreign, Level
 from alteraser.adapters.data import reading_of
 from alteraser.adapters.forget import Opened
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.replay import agreement
+from alteraser.adapters.standing import certified
 from alteraser.erasers.filtered import ASKERS, left_of_askers
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.models import Problem, Side
@@ -51,7 +53,7 @@ class Finding:
 class ForeignVerification:
     """The class that may be claimed, and what it rests on."""
 
-    level: Literal["A", "L", "D"]
+    level: Level
     sentence: str
     findings: tuple[Finding, ...]
 
@@ -84,10 +86,19 @@ def verify_foreign(
         return _verdict(
             "D", f"nothing of {loss.name} can be recomputed from the files but whose rows are zero", findings
         )
+    if before is not None:
+        _fit(new, before)
+    original = None if before is None else (before.foreign.users, before.foreign.items)
+    certificate = certified(loss, new.data, (new.foreign.users, new.foreign.items), original, threads=threads)
+    if certificate is not None:
+        for check in certificate.checks:  # no class but B and C asks for all of them
+            sound = True if check.passed else None
+            findings.append(Finding(check.name, check.value, check.limit, sound, check.meaning))
+        if certificate.kind in ("B", "C"):
+            return _verdict("B" if certificate.kind == "B" else "C", certificate.sentence, findings)
     if before is None:
         return _verdict("D", "without the model from before and what was forgotten (--before, --forgotten) class L "
                         "cannot be told from D", findings)  # fmt: skip
-    _fit(new, before)
     before.foreign.loss.check(before.foreign, before.data, threads=threads).require(before.foreign.path)
     residual, noise, askers = _anchored(loss, before, new)
     meaning = "‖∇L_{D_r}(Θ_u) − ∇L_{D_a}(Θ_a)‖ over the deletion's push: 1 if nothing was done"
@@ -129,7 +140,7 @@ def all_data(remaining: pa.Table, forgotten: pa.Table, options: ForeignOptions) 
     return pa.concat_tables([remaining, gone.cast(remaining.schema)])
 
 
-def _verdict(level: Literal["A", "L", "D"], words: str, findings: list[Finding]) -> ForeignVerification:
+def _verdict(level: Level, words: str, findings: list[Finding]) -> ForeignVerification:
     sentence = f"not shown to have forgotten: {words}" if level == "D" else words
     return ForeignVerification(level, sentence, tuple(findings))
 

@@ -240,7 +240,7 @@ def forget(
             on_pass=progress.on_pass, phase=progress.phase, warn=lambda words: screen.warn(words),
         )  # fmt: skip
     _report(screen, erasure, remaining, _without_ours(erasure.siblings, remaining, forget_set), verbose=verbose)
-    if erasure.erased.level != "D":
+    if erasure.erased.reached:
         return 0
     screen.warn(_not_reached(erasure))
     return NumericFailure.exit_code
@@ -277,10 +277,12 @@ def _not_reached(erasure: ForeignErasure) -> str:
             + (f"Allow for that (--tolerance {allow}) or retrain" if float(allow) <= 1 else "Retrain")
             + " without the data"
         )
-    return (
-        f"not converged: {erased.residual:.2g} of the deletion's push is left after {erased.passes} passes. Raise "
-        "--max-passes or --tolerance, or use --method local"
-    )
+    if not erased.converged:
+        return (
+            f"not converged: {erased.residual:.2g} of the deletion's push is left after {erased.passes} passes. Raise "
+            "--max-passes or --tolerance, or use --method local"
+        )
+    return f"class D: {erased.standing.sentence if erased.standing else 'not measured'}. Use --method local or auto"
 
 
 def _rounded_up(value: float) -> str:
@@ -491,14 +493,14 @@ def _level_words(erased: Erased) -> str:
     """The class, in the words that may be said of it."""
     if erased.level == "A":
         return "A: this model was computed without the data that are gone, by repeating its training"
+    if erased.standing is not None:
+        return f"{erased.level}: {erased.standing.sentence}"
     if erased.level == "L":
         return (
             f"L: the deletion's effect on a model that is not at rest, to within {erased.residual:.2g} of that effect; "
             "its distance from an optimum is as before"
         )
-    if erased.level == "D":
-        return "D: not shown to have forgotten"
-    return "none: near an optimum for the remaining data by its residual, which is no certificate"
+    return "D: not shown to have forgotten"
 
 
 def sibling_document(sibling: Sibling) -> dict[str, Any]:

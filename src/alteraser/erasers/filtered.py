@@ -36,6 +36,7 @@ from alteraser.solvers.ah_newton import AHNewton
 from alteraser.solvers.anchors import storing_noise
 from alteraser.solvers.cg import ConjugateGradient
 from alteraser.solvers.residuals import ROWS_AT_A_TIME, half_gradients, row_gradients
+from alteraser.solvers.rows import padded
 from alteraser.solvers.stationarity import block_solve
 from alteraser.tolerances import checked_tolerance
 from alteraser.workers import default_threads
@@ -156,6 +157,32 @@ def forget_filtered(
             raise Interrupted("interrupted; nothing was changed") from None
 
 
+def anchored_residual(
+    before: Problem,
+    after: Problem,
+    original: tuple[Array, Array],
+    new: tuple[Array, Array],
+    *,
+    touched: tuple[Rows, Rows],
+    reweighted: bool = False,
+    threads: int = 0,
+) -> tuple[float, float, bool]:
+    """(the anchored residual, the largest ``left_of_askers``, whether storing leaves as much) of ``new``.
+
+    Arguments as for ``forget_filtered``; nothing is changed.
+    """
+    P, Q = (padded(np.asarray(x)) for x in original)
+    rank = int(original[0].shape[1])
+    with threadpool_limits(1):
+        work = _Work(
+            before, after, original, P, Q, rank, touched, 3, "item", None, threads or default_threads(), None
+        )  # fmt: skip
+        held, push = work.start(reweighted)[:2]
+        P[:, :rank], Q[:, :rank] = new
+        residual, _, noise = work._measured(held, push)
+    return residual, work.askers, residual * push <= noise
+
+
 @dataclass(frozen=True)
 class _Point:
     """Half a gradient and what was found beside it."""
@@ -185,12 +212,17 @@ class _Work:
         small = P.nbytes + Q.nbytes <= HELD_EXACTLY
         self.kept: npt.DTypeLike = np.float64 if small else P.dtype
 
-    def run(self, tolerance: float, max_passes: int, reweighted: bool) -> Filtered:
+    def start(self, reweighted: bool) -> tuple[_Point, float, float]:
+        """(what training left, the push, L_{D_r}(Θ_a)) before anything moves."""
         held = self._gradient(self.before)
         push, objective_before = self._push(held, reweighted)
         self.pushes = self._user_norms(self.pushed)
         for rest, side in ((held.users, self.after.users), (held.items, self.after.items)):
             rest[side.counts == 0] = 0.0  # their minimum is zero and nothing of them is to stay
+        return held, push, objective_before
+
+    def run(self, tolerance: float, max_passes: int, reweighted: bool) -> Filtered:
+        held, push, objective_before = self.start(reweighted)
         targets = self._shared(held.users), held.items
         if max_passes > 0:
             self._deleted(targets)
