@@ -21,6 +21,7 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "AltEraser": "alteraser.erasers",
     "AltEraserError": "alteraser.errors",
+    "EASE": "alteraser.models.linear.ease",
     "ENMF": "alteraser.training",
     "Erasure": "alteraser.forgetting",
     "ItemKNN": "alteraser.models.neighbors.item_knn",
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from alteraser.model import Model as Model
     from alteraser.model_files import load as load
     from alteraser.models import Objective as Objective
+    from alteraser.models.linear.ease import EASE as EASE
     from alteraser.models.neighbors.item_knn import ItemKNN as ItemKNN
     from alteraser.models.popularity import Popularity as Popularity
     from alteraser.readers import ReadingOptions as ReadingOptions

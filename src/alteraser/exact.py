@@ -97,9 +97,7 @@ class ExactModel(Recommender):
         )
         return {
             "score_distance": relative(apart**0.5, size**0.5),
-            "model_distance": relative(
-                float((first - second).power(2).sum()) ** 0.5, float(second.power(2).sum()) ** 0.5
-            ),
+            "model_distance": relative(_norm(first - second), _norm(second)),
         }
 
     def save(self, path: str | Path) -> ExactModel:
@@ -119,6 +117,11 @@ def fit(
         raise InvalidInput(f"{settings.name} has no use for a target: leave it out, or give it as the confidence")
     state = settings.state(data, threads=threads)
     return ExactModel(settings, state, data.users, data.items, TrainedOn.of(data), reading, {"method": "train"})
+
+
+def _norm(matrix: Any) -> float:
+    """‖A‖_F of a dense or sparse array."""
+    return float(np.linalg.norm(getattr(matrix, "data", matrix) if hasattr(matrix, "tocsr") else matrix))
 
 
 def _finite(scores: Array) -> Array:

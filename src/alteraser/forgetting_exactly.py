@@ -90,7 +90,7 @@ def forget_exactly(
 ) -> ExactErasure:
     """``model`` without what ``found`` removes; ``record`` is whom the new model has erased.
 
-    With additions everything is counted anew. Raises InvalidInput for another method, or where targets are given.
+    With additions everything is computed anew. Raises InvalidInput for another method, or where targets are given.
     """
     began = time.perf_counter()
     asked = check_method(model.kind, method)

@@ -15,11 +15,16 @@ import alteraser as ae
 from alteraser import model_files
 from alteraser.errors import IntegrityError
 from alteraser.exact import ExactModel
+from alteraser.models.linear.ease import EASE
 from alteraser.models.neighbors.item_knn import ItemKNN
 from alteraser.models.popularity import Popularity
 from alteraser.readers import ReadingOptions
 
-SETTINGS: list[Any] = [Popularity(), ItemKNN(similarity="jaccard", neighbors=5, shrinkage=1.5)]
+SETTINGS: list[Any] = [
+    Popularity(),
+    EASE(regularization=3.0, dtype="float32"),
+    ItemKNN(similarity="jaccard", neighbors=5, shrinkage=1.5),
+]
 
 
 @pytest.mark.parametrize("kind", SETTINGS, ids=str)
@@ -48,7 +53,7 @@ def edited(path: Path, change: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(kind="ease-of-use"), "kind 'ease-of-use', expected enmf, popularity, item-knn"),
+        (lambda m: m.update(kind="ease-of-use"), "kind 'ease-of-use', expected enmf, popularity, item-knn, ease"),
         (lambda m: m.update(kind="popularity"), "is not a model of this format.*similarity"),
         (lambda m: m.update(kind="enmf"), "lacks objective"),
         (lambda m: m.pop("settings"), "lacks settings"),
@@ -58,7 +63,7 @@ def edited(path: Path, change: Any) -> None:
     ],
 )
 def test_a_manifest_that_contradicts_its_files(change: Any, message: str, tmp_path: Path) -> None:
-    SETTINGS[1].fit(toy_interactions()).save(tmp_path / "model")
+    SETTINGS[2].fit(toy_interactions()).save(tmp_path / "model")
     edited(tmp_path / "model", change)
     with pytest.raises(IntegrityError, match=message):
         ae.load(tmp_path / "model")

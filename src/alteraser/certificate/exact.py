@@ -13,12 +13,9 @@ from alteraser.certificate.words import NAMES, Class, sentence
 from alteraser.interactions import Interactions
 from alteraser.models.exact_kind import ExactKind
 
-ROUNDED = 1e-9
-"""Largest relative difference that sums of confidences in another order may have; counts have none."""
-
 SAME_NUMBERS = (
-    "this model was computed without the data that are gone: counting the remaining data alone, by other code, gives "
-    "the same numbers to rounding"
+    "this model was computed without the data that are gone: the remaining data alone, looked "
+    "at by other code, give the same numbers to rounding"
 )
 
 
@@ -51,11 +48,11 @@ class ExactCertificate:
 
 
 def certify(kind: ExactKind, state: Mapping[str, npt.NDArray[Any]], data: Interactions) -> ExactCertificate:
-    """Count ``data`` anew and compare: class A where the bytes are the same, or with confidences to rounding."""
-    apart = kind.apart(state, kind.plain(data))
-    limit = 0.0 if data.confidence is None else ROUNDED
+    """Count ``data`` anew and compare: class A where the bytes are the same, or to rounding where it is algebra."""
+    apart = kind.apart(state, data)
+    limit = kind.limit(data)
     passed = apart <= limit
-    meaning = f"difference from {kind.summary} counted anew from the remaining data, by other code"
-    check = Check("counted anew", apart, limit, passed, meaning)
+    meaning = f"difference from {kind.summary} that the remaining data give, by other code"
+    check = Check("anew", apart, limit, passed, meaning)
     words = sentence("D", None, None) if not passed else sentence("A", None, None) if apart == 0 else SAME_NUMBERS
     return ExactCertificate("A" if passed else "D", words, (check,), apart)

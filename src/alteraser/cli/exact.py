@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from alteraser.readers import ReadingOptions
 
 PANEL = "item-knn"
-OWN = ("similarity", "neighbors", "shrinkage")
-"""Options of ``train`` that are settings of some exact kind, under their own names"""
-
 SimilarityName = Annotated[
     str | None,
     typer.Option("--similarity", help="cosine or jaccard.", rich_help_panel=PANEL, show_default="cosine"),
@@ -55,14 +52,10 @@ def train(
     screen: common.Screen, kind: str, data: Path, out: Path, reading: ReadingOptions, given: dict[str, Any],
     threads: int,
 ) -> int:  # fmt: skip
-    """Count ``data``; ``given`` are the options of OWN that were given."""
+    """Count ``data``; ``given`` are the settings of the kind that the command line gives."""
     from alteraser.interactions import Interactions
     from alteraser.models.registry import KINDS
 
-    known = KINDS[kind].model_fields
-    for name in given:
-        if name not in known:
-            raise InvalidInput(f"--{name} means nothing to --model {kind}")
     with common.options_named():
         settings = KINDS[kind](**given)
     with screen.phase("read", f"reading {data}"):
@@ -85,8 +78,8 @@ def train(
             ("model", f"{out}: {kind}, {settings.summary}"),
             ("interactions", f"{trained.interactions:,} of {trained.users:,} users and {trained.items:,} items"),
             *common.unrated_rows(interactions),
-            *([("settings", settings_text(saved))] if known else []),
-            ("forgets", "exactly: class A, the very numbers that counting the rest gives"),
+            *([("settings", settings_text(saved))] if KINDS[kind].model_fields else []),
+            ("forgets", "exactly: class A, what training on the rest gives"),
             ("time", common.seconds_text(seconds)),
         ],
     )  # fmt: skip
@@ -122,7 +115,10 @@ def report(
         *added_rows(erasure),
         *selecting.rows(erasure, remaining, verbose=verbose),
         *common.unrated_rows(data),
-        ("class", f"A: {erasure.model.settings.summary} as counting the remaining data gives them; verify counts anew"),
+        (
+            "class",
+            f"A: {erasure.model.settings.summary} as training on the remaining data gives; verify looks by other code",
+        ),
         *aftermath.rows(erasure.lists, erasure.again),
         aftermath.time(seconds, None),
     ]
@@ -138,9 +134,7 @@ def refuse(path: Path, method: str, given: dict[str, Any]) -> None:
     check_method(kind, method)
     for name, value in given.items():
         if value is not None and value is not False:
-            raise InvalidInput(
-                f"--{name.replace('_', '-')} means nothing to a model of kind {kind}: it is counted anew"
-            )
+            raise InvalidInput(f"--{name.replace('_', '-')} means nothing to a model of kind {kind}")
 
 
 def settings_text(model: Recommender) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -33,7 +32,7 @@ def train(
     out: Annotated[Path, typer.Option("--out", help="The new model directory; never overwritten.")],
     model: Annotated[
         str,
-        typer.Option("--model", autocompletion=completion.KIND, help="enmf, popularity or item-knn."),
+        typer.Option("--model", autocompletion=completion.KIND, help="enmf, popularity, item-knn or ease."),
     ] = "enmf",
     factors: Annotated[int, typer.Option("--factors", help="Length d of the embeddings.")] = 64,
     missing_weight: Annotated[
@@ -121,8 +120,7 @@ def train(
     common.check_tolerance(tolerance)
     if model not in ("enmf", *KINDS):
         raise InvalidInput(f"--model {model!r}: there are enmf, {', '.join(KINDS)}")
-    own = {"similarity": similarity, "neighbors": neighbors, "shrinkage": shrinkage}
-    _refuse(ctx, model, own.keys() if model == "enmf" else ctx.params.keys() - SHARED - own.keys())
+    given = _given(ctx, model)
     reading = common.reading_options(
         user_column=user_column, item_column=item_column, threshold=threshold, threshold_column=threshold_column,
         confidence=confidence, target=target, duplicates=duplicates, columns=columns, separator=separator,
@@ -130,7 +128,6 @@ def train(
     )  # fmt: skip
     if model != "enmf":
         check_output(out)
-        given = {name: value for name, value in own.items() if value is not None}
         return exact.train(common.Screen(json, quiet), model, data, out, reading, given, threads)
     with common.options_named():
         recipe = ENMF.model_validate(dict(
@@ -181,12 +178,21 @@ def train(
     return common.exit_code(outcome, tolerance)
 
 
-def _refuse(ctx: typer.Context, kind: str, names: Iterable[str]) -> None:
-    """InvalidInput for the first option of ``names`` that was given: it is a setting of another kind."""
-    for name in sorted(names):
+def _given(ctx: typer.Context, kind: str) -> dict[str, Any]:
+    """The settings of ``kind`` that the command line gives; InvalidInput for one of another kind."""
+    from alteraser.models.registry import KINDS
+    from alteraser.training import ENMF
+
+    known = ENMF.model_fields if kind == "enmf" else KINDS[kind].model_fields
+    found = {}
+    for name, value in ctx.params.items():
         source = ctx.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
+        if name in SHARED or source is None or source.name != "COMMANDLINE":
+            continue
+        if name not in known:
             raise InvalidInput(f"--{name.replace('_', '-')} means nothing to --model {kind}")
+        found[name] = value
+    return found
 
 
 def _to_rest(outcome: Outcome) -> float | None:

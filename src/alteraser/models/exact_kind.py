@@ -19,14 +19,18 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 
+ROUNDED = 1e-9
+"""Largest relative difference that sums of confidences in another order may have; counts have none."""
+
+
 class ExactKind(Configured, ABC):
     """Settings of a recommender that is counts or a closed form of its data.
 
     Its *state* is arrays by name, and forgetting is a function of state and data with
 
-        without(state(D_a), D_a, removal) = state(D_r)      in every bit,
+        without(state(D_a), D_a, removal) = state(D_r)      in every bit, or to rounding where it is algebra,
 
-    the empty rows of people and items who are gone included. ``state`` and ``plain`` are two ways to the same numbers.
+    the empty rows of people and items who are gone included, which are as if they had always been empty.
     """
 
     name: ClassVar[str]
@@ -47,8 +51,15 @@ class ExactKind(Configured, ABC):
         """The state of ``removal.remaining``, from that of ``before``; ``state`` is not changed."""
 
     @abstractmethod
-    def plain(self, data: Interactions) -> dict[str, Array]:
-        """The state once more, by code that shares nothing with ``state``: equal for counts, else to rounding."""
+    def apart(self, state: Mapping[str, Array], data: Interactions) -> float:
+        """How far ``state`` is from that of ``data``, by code that shares nothing with ``state``: 0 for the same bytes.
+
+        ∞ where it is another state altogether.
+        """
+
+    def limit(self, data: Interactions) -> float:
+        """What ``apart`` may be: 0 for counts, rounding where confidences are added up in another order."""
+        return 0.0 if data.confidence is None else ROUNDED
 
     @abstractmethod
     def scores(self, state: Mapping[str, Array], rows: Array, history: Interactions | None) -> Array:
@@ -62,20 +73,6 @@ class ExactKind(Configured, ABC):
     def matrix(self, state: Mapping[str, Array]) -> Any:
         """What the state says of items, as a sparse array (n, 1) or (n, n), for the distance of two models."""
 
-    def apart(self, state: Mapping[str, Array], plain: Mapping[str, Array]) -> float:
-        """How far ``state`` is from ``plain`` of the same data, relative: 0 for the same bytes, ∞ for other lists.
-
-        Here the largest difference of two entries over the largest entry, over all arrays.
-        """
-        found = 0.0
-        for name, wanted in plain.items():
-            have = state[name]
-            if have.shape != wanted.shape:
-                return np.inf
-            size = float(np.abs(wanted).max(initial=0))
-            found = max(found, relative(float(np.abs(have - wanted).max(initial=0)), size))
-        return found
-
     def fit(self, data: Interactions, *, reading: ReadingOptions | None = None, threads: int = 0) -> ExactModel:
         """The model of ``data``; ``reading`` is kept in it so that later commands read data the same way.
 
@@ -84,6 +81,17 @@ class ExactKind(Configured, ABC):
         from alteraser.exact import fit
 
         return fit(self, data, reading=reading, threads=threads)
+
+
+def largest_difference(state: Mapping[str, Array], wanted: Mapping[str, Array]) -> float:
+    """The largest difference of two entries over the largest wanted one, over all arrays; ∞ for other shapes."""
+    found = 0.0
+    for name, target in wanted.items():
+        have = state[name]
+        if have.shape != target.shape:
+            return np.inf
+        found = max(found, relative(float(np.abs(have - target).max(initial=0)), float(np.abs(target).max(initial=0))))
+    return found
 
 
 def relative(part: float, whole: float) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.interactions import Interactions, Removal
-from alteraser.models.exact_kind import ExactKind
+from alteraser.models.exact_kind import ExactKind, largest_difference
 
 Array = npt.NDArray[Any]
 
@@ -45,11 +45,10 @@ class Popularity(ExactKind):
         counts[lost] = self.state(removal.remaining)["counts"][lost]
         return {"counts": counts}
 
-    def plain(self, data: Interactions) -> dict[str, Array]:
-        """``state`` by other code, for ``verify``."""
-        if data.confidence is None:
-            return {"counts": np.bincount(data.indices, minlength=data.shape[1]).astype(np.int64)}
-        return {"counts": np.bincount(data.indices, data.confidence, data.shape[1])}
+    def apart(self, state: Mapping[str, Array], data: Interactions) -> float:
+        """The largest difference from counts by NumPy over the largest count."""
+        weights = data.confidence
+        return largest_difference(state, {"counts": np.bincount(data.indices, weights, data.shape[1])})
 
     def scores(self, state: Mapping[str, Array], rows: Array, history: Interactions | None) -> Array:
         """(len(rows), n) float64; −∞ for an item that nobody has."""

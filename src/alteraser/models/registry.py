@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from alteraser.models.exact_kind import ExactKind
+from alteraser.models.linear.ease import EASE
 from alteraser.models.neighbors.item_knn import ItemKNN
 from alteraser.models.popularity import Popularity
 
-KINDS: dict[str, type[ExactKind]] = {kind.name: kind for kind in (Popularity, ItemKNN)}
+KINDS: dict[str, type[ExactKind]] = {kind.name: kind for kind in (Popularity, ItemKNN, EASE)}
 """Settings of every exact kind by its name."""

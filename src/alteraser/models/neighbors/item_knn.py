@@ -57,11 +57,6 @@ class ItemKNN(ExactKind):
         )  # fmt: skip
         return {"neighbors": neighbors, "similarities": similarities}
 
-    def plain(self, data: Interactions) -> dict[str, Array]:
-        """``state`` by other code, for ``verify``."""
-        neighbors, similarities = plain.lists(data, self.measure, self._length(data.shape[1]))
-        return {"neighbors": neighbors, "similarities": similarities}
-
     def scores(self, state: Mapping[str, Array], rows: Array, history: Interactions | None) -> Array:
         """(len(rows), n) float64; −∞ for an item that is among the neighbors of nothing in a user's history."""
         from scipy.sparse import csr_array
@@ -82,23 +77,10 @@ class ItemKNN(ExactKind):
         indptr = np.concatenate([[0], np.cumsum(held.sum(1))])
         return csr_array((similarities[held], neighbors[held], indptr), shape=(neighbors.shape[0],) * 2)
 
-    def apart(self, state: Mapping[str, Array], plain: Mapping[str, Array]) -> float:
-        """The largest difference of similarities in two lists of an item; ∞ where the lists are of other items.
-
-        Sums of confidences are rounded in another order, so that two items that are equally near may change places, or
-        one of them fall off the end: an item that is in one list alone has to be as near as the end of the other.
-        """
-        if any(state[name].shape != wanted.shape for name, wanted in plain.items()):
-            return np.inf
-        if all(np.array_equal(state[name], wanted) for name, wanted in plain.items()):
-            return 0.0
-        mine, theirs = _entries(state), _entries(plain)
-        _, here, there = np.intersect1d(mine.pairs, theirs.pairs, assume_unique=True, return_indices=True)
-        found = float(np.abs(mine.values[here] - theirs.values[there]).max(initial=0.0))
-        for one, other, shared in ((mine, theirs, here), (theirs, mine, there)):
-            alone = np.delete(np.arange(one.pairs.size), shared)
-            found = max(found, float((one.values - other.last[one.rows])[alone].max(initial=0.0)))
-        return found
+    def apart(self, state: Mapping[str, Array], data: Interactions) -> float:
+        """``lists_apart`` of the lists that SciPy's product gives."""
+        neighbors, similarities = plain.lists(data, self.measure, self._length(data.shape[1]))
+        return lists_apart(state, {"neighbors": neighbors, "similarities": similarities})
 
     def shapes(self, items: int) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
         """{name: (shape, dtypes)} of the state of a model with so many item rows."""
@@ -107,6 +89,25 @@ class ItemKNN(ExactKind):
 
     def _length(self, items: int) -> int:
         return min(self.neighbors, max(items - 1, 1))
+
+
+def lists_apart(state: Mapping[str, Array], wanted: Mapping[str, Array]) -> float:
+    """The largest difference of similarities in two lists of an item; ∞ where the lists are of other items.
+
+    Sums of confidences are rounded in another order, so that two items that are equally near may change places, or
+    one of them fall off the end: an item that is in one list alone has to be as near as the end of the other.
+    """
+    if any(state[name].shape != target.shape for name, target in wanted.items()):
+        return np.inf
+    if all(np.array_equal(state[name], target) for name, target in wanted.items()):
+        return 0.0
+    mine, theirs = _entries(state), _entries(wanted)
+    _, here, there = np.intersect1d(mine.pairs, theirs.pairs, assume_unique=True, return_indices=True)
+    found = float(np.abs(mine.values[here] - theirs.values[there]).max(initial=0.0))
+    for one, other, shared in ((mine, theirs, here), (theirs, mine, there)):
+        alone = np.delete(np.arange(one.pairs.size), shared)
+        found = max(found, float((one.values - other.last[one.rows])[alone].max(initial=0.0)))
+    return found
 
 
 class _Entries(NamedTuple):
