@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-torch test-interop bench bench-scale bench-paper lint docs clean
+.PHONY: demo test test-torch test-interop bench bench-scale bench-paper lint docs dist test-wheel clean
 
 # The main job on generated data; make demo DATA=folder runs the paper's scenario on real data.
 demo: $(VENV)/.report
@@ -45,6 +45,15 @@ docs: $(VENV)/.docs
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
+# The archives that a package index would be given: dist/alteraser-….tar.gz, and the wheel built from it.
+dist: $(VENV)/.dist
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+
+# Both archives are looked through; the wheel is installed and run on Python 3.11 to 3.13, those that are here.
+test-wheel: dist
+	$(BIN)/python tools/check_dist.py dist $(if $(VERSION),--python $(VERSION))
+
 clean:
 	rm -rf $(VENV) .venv-interop docs/_build build dist
 
@@ -54,7 +63,7 @@ $(VENV)/.base: pyproject.toml constraints.txt
 	$(PIP) -e .
 	touch $@
 
-$(VENV)/.report $(VENV)/.test $(VENV)/.bench $(VENV)/.lint $(VENV)/.docs $(VENV)/.torch: $(VENV)/.%: $(VENV)/.base
+$(VENV)/.report $(VENV)/.test $(VENV)/.bench $(VENV)/.lint $(VENV)/.docs $(VENV)/.torch $(VENV)/.dist: $(VENV)/.%: $(VENV)/.base
 	$(PIP) -e ".[$*$(if $(filter test lint,$*),$(COMMA)report)$(if $(filter bench,$*),$(COMMA)report)]"
 	touch $@
 
