@@ -218,7 +218,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     if not (path / MANIFEST).is_file():
         raise IntegrityError(
             f"{path} is not a model of AltEraser: it has no {MANIFEST}. Name a folder that train or forget wrote; only "
-            "forget and inspect take models of other libraries"
+            "forget, verify and inspect take models of other libraries"
         )
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"), object_pairs_hook=_once)

@@ -209,7 +209,7 @@ def test_inspect_knows_models_of_alteraser(run: Run) -> None:
         (FORGET.replace("plays", "sum(plays)") + " --duplicates last --out n.npz", 2, "contradicts --duplicates last"),
         (FORGET + " --users-map forget.csv --out n.npz", 2, "--rows-are-ids contradicts --users-map"),
         (FORGET + " --whole-users --whole-items --out n.npz", 2, "--whole-users contradicts --whole-items"),
-        ("recommend als.npz --all", 6, "only forget and inspect take models of other libraries"),
+        ("recommend als.npz --all", 6, "only forget, verify and inspect take models of other libraries"),
         ("inspect {w}/model --rating plays", 2, "--rating is for models of other libraries"),
     ],
 )  # fmt: skip

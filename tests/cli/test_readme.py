@@ -3,64 +3,21 @@
 from __future__ import annotations
 
 import re
-import shlex
-import subprocess
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from pages import ROOT, blocks, commands, obey
 from scipy.sparse import csr_matrix
 
 import alteraser as ae
 from alteraser.adapters.implicit_trainer import FAST, ImplicitTrainer
-from alteraser.cli.main import main
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 USERS, ITEMS = [*range(1, 60), 77], [661, 1193, *range(2000, 2038)]
-
-
-def blocks(heading: str, language: str = "") -> list[str]:
-    """Code of a section, one text a block."""
-    found: list[str] = []
-    here, inside = False, None
-    for line in README.splitlines():
-        if inside is not None:
-            if line == "```":
-                found += ["\n".join(inside[1:])] if here and inside[0] == language else []
-                inside = None
-            else:
-                inside.append(line)
-        elif line.startswith("```"):
-            inside = [line[3:]]
-        elif line.startswith("#"):
-            here = line.lstrip("# ") == heading
-    assert found, heading
-    return found
-
-
-def commands(text: str) -> Iterator[list[str]]:
-    """The words of every command, lines that end in a backslash joined."""
-    for line in text.replace("\\\n", " ").splitlines():
-        if words := shlex.split(line, comments=True):
-            yield words
-
-
-def obey(text: str) -> list[int]:
-    """Run a block of commands in the working directory; exit codes of those of alteraser."""
-    codes = []
-    for words in commands(text):
-        if words[0] == "alteraser":
-            codes.append(main(words[1:]))
-        elif words[0] == "printf":
-            subprocess.run(["bash", "-c", shlex.join(words[:-2]) + " > " + words[-1]], check=True)
-            assert words[-2] == ">"
-        else:
-            assert words[0] == "pip", words
-    return codes
 
 
 @pytest.fixture
@@ -110,8 +67,8 @@ def the_library_s() -> Any:
 @pytest.mark.parametrize("make", [StandIn, the_library_s])
 def test_the_first_screen(here: pd.DataFrame, make: Any, capsys: pytest.CaptureFixture[str]) -> None:
     heading = "A deletion request for a model that you serve"
-    (python,) = blocks(heading, "python")
-    (shell,) = blocks(heading)
+    (python,) = blocks("README.md", heading, "python")
+    (shell,) = blocks("README.md", heading)
     model = make()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -128,7 +85,7 @@ def test_the_first_screen(here: pd.DataFrame, make: Any, capsys: pytest.CaptureF
 
 
 def test_on_your_data_and_in_python(here: pd.DataFrame, capsys: pytest.CaptureFixture[str]) -> None:
-    mine, compared = blocks("On your data")
+    mine, compared = blocks("README.md", "On your data")
     assert [words[:2] for words in commands(mine)][1:] == [
         ["alteraser", name] for name in ("train", "forget", "verify", "recommend")
     ]
@@ -139,7 +96,7 @@ def test_on_your_data_and_in_python(here: pd.DataFrame, capsys: pytest.CaptureFi
     overlap = float(re.search(r"rbo@10\s+([\d.]+)", capsys.readouterr().out)[1])  # type: ignore[index]
     assert overlap > 0.99
     Path("model-2").rename("model-by-command")
-    (python,) = blocks("In Python", "python")
+    (python,) = blocks("README.md", "In Python", "python")
     exec(python, {})
     remaining = ae.Interactions.read("remaining.csv", threshold=4)
     assert ae.compare(ae.load("model-2"), ae.load("model-by-command"), data=remaining)["rbo@10"] > 0.99

