@@ -29,7 +29,7 @@ FOLDERS = ("src", "tests", "docs", "tools", "benchmarks")
 COMMANDS = (
     "--version",
     "doctor --json",
-    "data generate --users 80 --items 60 --out household --json",
+    "data generate --users 200 --items 200 --out household --json",
     "train household --factors 4 --out model --json",
     "forget model household/forget-child.parquet --data household --out model-2 --remaining rest.parquet --json",
     "verify model-2 --data rest.parquet --before model --json",

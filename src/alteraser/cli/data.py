@@ -179,8 +179,8 @@ def fetch(
 @app.command()
 def generate(
     out: Annotated[Path, typer.Option("--out", help="New folder.")],
-    users: Annotated[int, typer.Option("--users", help="Number of accounts.")] = 2000,
-    items: Annotated[int, typer.Option("--items", help="Number of items.")] = 1500,
+    users: Annotated[int, typer.Option("--users", help="Number of accounts, from 100.")] = 2000,
+    items: Annotated[int, typer.Option("--items", help="Number of items, from 200.")] = 1500,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same data.")] = 0,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
