@@ -20,6 +20,7 @@ from alteraser.cli.main import app
 from alteraser.datasets.public import CATALOG
 from alteraser.erasers import CHOSEN, ERASERS
 from alteraser.models.objective import Scaling, Weighting
+from alteraser.models.registry import KINDS
 from alteraser.readers import ReadingOptions
 from alteraser.readers._options import Layout
 from alteraser.solvers import SOLVERS
@@ -36,6 +37,7 @@ from alteraser.training import ENMF
         (completion.DUPLICATES, get_args(ReadingOptions.model_fields["duplicates"].annotation)),
         (completion.LAYOUT, get_args(Layout)),
         (completion.WEIGHTING, get_args(Weighting)),
+        (completion.KIND, {"enmf", *KINDS}),
         (completion.SCALING, get_args(Scaling)),
         (completion.DTYPE, get_args(ENMF.model_fields["dtype"].annotation)),
         (completion.PUBLIC_SET, CATALOG),

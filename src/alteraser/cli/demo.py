@@ -39,6 +39,8 @@ def demo(
     Without --data a household service is generated, with a child's month of gaming videos on a parent's account.
     With --data the paper's scenario runs on it: false clicks are added for some users, trained in, and forgotten.
 
+    Takes 13 s of processor time on the household; MovieLens-1M takes 53 s.
+
     Example: alteraser demo --data ml-1m
     """
     from rich.markup import escape

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import aftermath, common, selecting
+from alteraser.cli import aftermath, common, completion, selecting
 from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 PANEL = "item-knn"
 SimilarityName = Annotated[
     str | None,
-    typer.Option("--similarity", help="cosine or jaccard.", rich_help_panel=PANEL, show_default="cosine"),
+    typer.Option(
+        "--similarity",
+        autocompletion=completion.SIMILARITY,
+        help="cosine or jaccard.",
+        rich_help_panel=PANEL,
+        show_default="cosine",
+    ),
 ]
 Neighbors = Annotated[
     int | None,
