@@ -29,7 +29,8 @@ def rows(lists: ListsChanged | None, again: ListedAgain | None) -> Rows:
         share = "none" if not again.listed else f"{again.listed:,}"
         found.append(
             ("may come back", f"{share} of {again.interactions:,} forgotten items are in the top-10 of who asked; "
-                              "forgetting takes clicks out of a model, no item out of a list")
+                              "forgetting takes clicks out of a model, no item out of a list; recommend --exclude "
+                              "FORGET keeps them out")
         )  # fmt: skip
     return found
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alteraser.cli import common
+from alteraser.cli import common, selecting
 from alteraser.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from alteraser.models.protocol import Recommender
+    from alteraser.selection import Selection
 
 
 def recommend(
@@ -22,17 +26,25 @@ def recommend(
         Path | None,
         typer.Option("--data", help="Interactions to leave out of the lists.", show_default=False),
     ] = None,
+    exclude: Annotated[
+        Path | None,
+        typer.Option("--exclude", help="Items to leave out for everybody (item_id alone), or for their user (user_id "
+                     "and item_id), such as what was forgotten.", show_default=False),
+    ] = None,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
-) -> None:
+) -> None:  # fmt: skip
     """List the best items for users.
 
-    Items in --data are left out for their user, items without any interaction for everybody.
+    Items in --data are left out for their user, items without any interaction for everybody. What a user had
+    forgotten is not in the data any more, so it may be listed again: --exclude keeps it out.
 
     MovieLens-1M takes 1 s of processor time, 2 with --all.
 
     Example: alteraser recommend model --user 42 --data ratings.csv
+
+    Example: alteraser recommend model-2 --all --data remaining.csv --exclude forget.csv
     """
     from alteraser.evaluation import seen_by
 
@@ -43,9 +55,10 @@ def recommend(
         trained = common.load_model(model)
         if user:
             trained.rows_of_users(user)  # before the data are read
+        left_out = None if exclude is None else excluded(exclude, trained)
         seen = None if data is None else seen_by(trained, common.read_for(trained, data))
     with screen.phase("solve", "ranking"), common.blas_threads(threads):
-        lists = trained.recommend(None if everybody else user, k=k, seen=seen).to_list()
+        lists = trained.recommend(None if everybody else user, k=k, seen=seen, exclude=left_out).to_list()
     if data is None:
         screen.note("without --data, items a user already has are listed too")
     rows = [
@@ -53,3 +66,20 @@ def recommend(
         for entry in lists
     ]
     screen.result({"model": str(model), "k": k, "recommendations": lists, "seconds": screen.timing()}, rows)
+
+
+def excluded(path: Path, model: Recommender) -> Selection:
+    """The table at ``path`` as items, or pairs, that are to be in no list; InvalidInput for one that names no items."""
+    from alteraser.readers import ReadingOptions
+    from alteraser.selection import Selection
+
+    reading = model.reading or ReadingOptions()
+    wanted = common.read_forget(path, reading, whole_users=False, names=common.NOT_ASKED)
+    if wanted.items is None:
+        raise InvalidInput(
+            f"--exclude {path}: whole users name nothing to leave out; give a table with item_id, or with user_id and "
+            "item_id"
+        )
+    found = Selection(wanted.users, wanted.items)
+    selecting.check_ids(path, found, model.users, model.items)
+    return found

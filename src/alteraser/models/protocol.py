@@ -20,6 +20,8 @@ from alteraser.erased import Erased
 from alteraser.errors import InvalidInput, NotFound
 from alteraser.ids import IdMap
 from alteraser.interactions import Interactions
+from alteraser.models.excluding import Excluded
+from alteraser.selection import Selection
 from alteraser.sums import Sums
 
 if TYPE_CHECKING:
@@ -154,14 +156,20 @@ class Recommender(ABC):
         """The row of each of ``users`` (ids), int64 (users,); NotFound for an unknown one."""
         return known_rows(self.users, users, "user")
 
-    def recommend(self, users: Any = None, *, k: int = 10, seen: Interactions | None = None) -> Recommendations:
+    def recommend(
+        self, users: Any = None, *, k: int = 10, seen: Interactions | None = None, exclude: Selection | None = None
+    ) -> Recommendations:
         """The k best items for each of ``users`` (ids; all users for None).
 
-        Items in ``seen`` are left out for their user; items without a single interaction are left out for everybody.
-        Ties go to the lower row. Raises NotFound for an unknown user.
+        Items in ``seen`` are left out for their user; items without a single interaction are left out for everybody;
+        so are those of a selection of items in ``exclude``, or of one of pairs for their user. Ties go to the lower
+        row. Raises NotFound for an unknown user, InvalidInput where ``exclude`` names no items.
         """
         rows = self.users.rows if users is None else self.rows_of_users(users)
-        items, scores = self.top_items(rows, k=k, seen=seen)
+        if exclude is None:
+            items, scores = self.top_items(rows, k=k, seen=seen)
+        else:
+            items, scores = Excluded.of(exclude, self.users, self.items).lists(self.top_items, rows, k, seen)
         return Recommendations(self, rows, items, scores)
 
 

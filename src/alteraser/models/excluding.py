@@ -1,0 +1,67 @@
+"""Lists without some items: for everybody, or each user's own. For any kind, by asking it for longer lists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alteraser.errors import InvalidInput
+from alteraser.ids import IdMap
+from alteraser.selection import Selection
+
+Array = npt.NDArray[Any]
+Lists = tuple[Array, Array]
+
+USERS_AT_A_TIME = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Excluded:
+    """Items that are in nobody's list, and (user, item) rows that are not in that user's."""
+
+    items: Array
+    """Rows, increasing"""
+    keys: Array
+    """user row · width + item row, increasing"""
+    width: int
+    most: int
+    """Most entries of ``keys`` that one user has"""
+
+    @classmethod
+    def of(cls, selection: Selection, users: IdMap, items: IdMap) -> Excluded:
+        """The items of a selection of items, or the pairs of one of pairs; what the model does not know is passed over.
+
+        Raises InvalidInput for whole users, who name no item, and for a window.
+        """
+        if selection.kind not in ("items", "pairs") or selection.window is not None:
+            raise InvalidInput("expected items, or pairs of user and item: whole users name nothing to leave out")
+        width = max(items.size, 1)
+        v = items.rows_of(selection.items, "item_id")
+        if selection.kind == "items":
+            return cls(np.unique(v[v >= 0]), np.empty(0, np.int64), width, 0)
+        u = users.rows_of(selection.users, "user_id")
+        known = (u >= 0) & (v >= 0)
+        keys = np.unique(u[known] * np.int64(width) + v[known])
+        most = int(np.bincount(keys // width).max(initial=0)) if keys.size else 0
+        return cls(np.empty(0, np.int64), keys, width, most)
+
+    def lists(self, top_items: Callable[..., Lists], rows: Array, k: int, seen: Any) -> Lists:
+        """What ``top_items`` gives for ``rows`` with these left out, (users, min(k, items))."""
+        longer = k + len(self.items) + self.most
+        length = min(k, self.width)
+        items, scores = np.full((len(rows), length), -1, np.int64), np.full((len(rows), length), np.nan)
+        for start in range(0, len(rows), USERS_AT_A_TIME):
+            part = rows[start : start + USERS_AT_A_TIME]
+            found, values = top_items(part, k=longer, seen=seen)
+            out = np.isin(found, self.items) | np.isin(part[:, None] * np.int64(self.width) + found, self.keys)
+            out |= found < 0
+            order = np.argsort(out, axis=1, kind="stable")[:, :length]
+            gone = np.take_along_axis(out, order, axis=1)
+            here = slice(start, start + len(part))
+            items[here] = np.where(gone, -1, np.take_along_axis(found, order, axis=1))
+            scores[here] = np.where(gone, np.nan, np.take_along_axis(values, order, axis=1))
+        return items, scores
