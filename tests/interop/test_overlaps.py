@@ -14,7 +14,7 @@ from overlaps import Scene, generated, never_worse
 from alteraser.adapters import Foreign, ForeignOptions, Task, cornac, implicit, spark, surprise
 from alteraser.adapters.forget import difference, forget_foreign, open_foreign
 from alteraser.ids import IdMap
-from alteraser.interactions import Interactions, Removal
+from alteraser.interactions import Interactions
 from alteraser.models.biased import BiasedFactors
 
 pytestmark = pytest.mark.interop
@@ -72,7 +72,7 @@ def test_others_are_as_near_to_the_retrain_as_before(
     models = {each: scores(foreign, foreign.offset, scene.shape) for each, foreign in opened.items()}
     foreign, data = opened["before"], interactions(scene, rated)
     assert foreign.loss.check(foreign, data).passed
-    removal = Removal(data.keep(~scene.gone), data.keep(scene.gone), None)
+    removal = data.remove(list(zip(scene.users[scene.gone].tolist(), scene.items[scene.gone].tolist(), strict=True)))
     erased = foreign.loss.local(Task(foreign, data, removal.remaining, removal.removed))
     changed = difference(foreign, erased, removal)
     out = tmp_path / f"new-{name}"

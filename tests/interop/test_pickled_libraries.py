@@ -16,6 +16,7 @@ import side
 from alteraser.adapters import Changed, Erased, Foreign, ForeignOptions, Task, cornac, recbole, surprise
 from alteraser.adapters._recbole_neural import logits
 from alteraser.interactions import Interactions, Removal
+from alteraser.selection import Selection
 
 pytestmark = pytest.mark.interop
 HERE = Path(__file__).parent
@@ -36,7 +37,7 @@ def forgotten(foreign: Foreign, data: Interactions, user: int) -> tuple[Removal,
     gone = data.user_rows == user
     gone |= (data.user_rows == user + 1) & np.isin(data.indices, data.indices[data.user_rows == user + 1][:2])
     removed = data.keep(gone)
-    removal = Removal(data.keep(~gone), removed, removed.to_table())
+    removal = Removal(data.keep(~gone), removed, removed.to_table().slice(0, 0), Selection.of(removed))
     erased = foreign.loss.forget(Task(foreign, data, removal.remaining, removed, tolerance=0.05, max_passes=100))
     users = np.array(erased.users)
     biases = None if erased.user_biases is None else np.array(erased.user_biases)

@@ -223,6 +223,8 @@ class Screen:
 
     json: bool
     quiet: bool
+    page: Path | None = None
+    """Where the answer is written as a page as well"""
     seconds: dict[str, float] = field(default_factory=dict)
     _began: float = field(default_factory=time.perf_counter)
 
@@ -322,7 +324,11 @@ class Screen:
         return known | {"total": time.perf_counter() - self._began}
 
     def result(self, document: dict[str, Any], rows: list[tuple[str, str]] | None = None, title: str = "") -> None:
-        """Show the result: the document as JSON, or ``rows`` as a two-column table."""
+        """Show the result: the document as JSON, or ``rows`` as a two-column table; and write the ``page``, if any."""
+        if self.page is not None:
+            from alteraser.cli.page import write_page
+
+            write_page(self.page, _plain(document), rows or [])
         if self.json:
             with _stdout_errors():
                 print_document(document)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import aftermath, again, common, completion, exact, foreign, selecting
+from alteraser.cli import aftermath, again, common, completion, exact, foreign, page, selecting
 from alteraser.errors import InvalidInput, NumericFailure
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def forget(
         Path | None,
         typer.Option("--remaining", help="Write the remaining data here, every column kept.", show_default=False),
     ] = None,
+    report: page.Report = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what would be forgotten; write nothing.")] = False,
     format: foreign.Format = None,
     users_map: foreign.UsersMap = None,
@@ -126,6 +127,7 @@ def forget(
     """
     from alteraser.erased import check_beside
     from alteraser.exact import ExactModel
+    from alteraser.files import check_output
     from alteraser.forgetting import match, plan, unlearn
     from alteraser.forgetting_exactly import ExactErasure
     from alteraser.model import Model
@@ -147,7 +149,14 @@ def forget(
         check_beside(out)
     if remaining is not None:
         _check_remaining(remaining, data)
-    screen = common.Screen(json, quiet)
+    if report is not None:
+        if dry_run:
+            raise InvalidInput("--report is about what was done: it does not go with --dry-run")
+        if report.absolute() in {path.absolute() for path in outputs}:
+            raise InvalidInput("--report names the path of another output")
+        check_output(report)
+        _check_outside(report, model)
+    screen = common.Screen(json, quiet, page=report)
     given = {
         "users_map": users_map, "items_map": items_map, "rows_are_ids": rows_are_ids or None, "rating": rating,
         "user_column": user_column, "item_column": item_column, "threshold": threshold,
