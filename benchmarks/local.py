@@ -3,12 +3,17 @@
 A model is trained at the defaults and forgets one user, then ten users, by ``local``. What it should have become is
 found from the original outside the timed part: the optimum that training was on its way to on all data, and from there
 the optimum on the remaining data. Then the same users are forgotten by ``auto`` in a model that was trained to rest.
+
+Training and the optima take most of an hour on a large set, and forgetting seconds. With ``keep`` they are written to a
+folder as soon as they are known, and a later run, or one that was ended, goes on from there; forgetting is timed anew.
 """
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,53 +29,118 @@ from alteraser.models import Factors, Problem
 from alteraser.solvers import JointNewton
 
 REQUESTS = (1, 10)
+HEADER = (
+    "forgotten", "method", "CPU s", "of training", "residual", "effect left", "touched items", "others", "estimated",
+    "class",
+)  # fmt: skip
 
 
-def run(folder: str | None, *, threads: int = 1, rest: bool = True, generated: float = 2e6, seed: int = 5) -> None:
-    """Print the table of one data set, or of ``generated`` interactions without a folder."""
+def run(
+    folder: str | None, *, threads: int = 1, rest: bool = False, effect: bool = True, generated: float = 2e6,
+    seed: int = 5, keep: str | None = None,
+) -> None:  # fmt: skip
+    """Print the table of one data set, or of ``generated`` interactions without a folder, row by row as it goes.
+
+    ``rest`` adds the model trained to rest; without ``effect`` no optimum is looked for, and nothing is said of the
+    effect that is left but what ``local`` estimates.
+    """
     name, data = load(folder) if folder is not None else _generated(int(generated))
     _warm(threads)
     print(f"### {name}: {len(data):,} interactions, {data.shape[0]:,} users, {data.shape[1]:,} items\n", flush=True)
-    model, cost, _ = _train(data, threads, to_rest=False)
-    users = np.random.default_rng(seed).permutation(np.flatnonzero(data.user_counts > 0))[: max(REQUESTS)]
-    whole = _optimum(model, model.factors, data, threads)
-    rows = []
+    with tempfile.TemporaryDirectory() as place:
+        kept = _Kept(Path(keep or place) / name)
+        rows = _stopped_early(data, kept, threads, seed, effect)
+        if rest:
+            rows += _at_rest(data, kept, threads, seed)
+    table(HEADER, rows)
+
+
+class _Kept:
+    """What takes long, in a folder: models with the CPU seconds of their training, optima."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def trained(self, data: Interactions, threads: int, *, to_rest: bool) -> tuple[Model, float]:
+        """(model, CPU seconds of its training)"""
+        path = self.folder / ("rest" if to_rest else "model")
+        cost = path.with_name(f"{path.name}.json")
+        if not cost.exists():
+            began = time.process_time()
+            model, _ = ENMF(factors=64, threads=threads, to_rest=to_rest).run(data)
+            seconds = time.process_time() - began
+            model.save(path)
+            cost.write_text(json.dumps({"cpu_seconds": seconds}))
+        return Model.load(path), float(json.loads(cost.read_text())["cpu_seconds"])
+
+    def factors(self, name: str, find: Callable[[], Factors]) -> Factors:
+        """The optimum called ``name``, from the folder or found."""
+        path = self.folder / f"{name}.npz"
+        if not path.exists():
+            began = time.process_time()
+            found = find()
+            np.savez(path, users=found.users, items=found.items, prediction=found.prediction)
+            print(f"optimum {name}: {time.process_time() - began:.0f} CPU s", flush=True)
+        with np.load(path) as file:
+            return Factors(file["users"], file["items"], file["prediction"])
+
+
+def _stopped_early(data: Interactions, kept: _Kept, threads: int, seed: int, effect: bool) -> list[list[str]]:
+    model, cost = kept.trained(data, threads, to_rest=False)
+    print(
+        f"trained in {cost:.0f} CPU s, {model.training['distance']:.1e} of its size from rest by its own account\n",
+        flush=True,
+    )
+    users, rows = _asking(data, seed), []
     for count in REQUESTS:
         began = time.process_time()
         done = forget(
             model, data.users.ids_of(users[:count]), data=data, whole_users=True, method="local", threads=threads
         )
         seconds = time.process_time() - began
-        best = _optimum(model, whole, done.remaining, threads)
-        asked = done.removed.item_counts > 0
-        touched = np.zeros(data.shape[0], bool), asked
-        others = done.remaining.user_counts > 0, ~asked & (done.remaining.item_counts > 0)
-        left = [
-            effect_left(model.factors, done.model.factors, whole, best, rows=part) for part in (None, touched, others)
-        ]
+        left = ["", "", ""]
+        if effect:
+            remaining = done.remaining
+            whole = kept.factors("all", lambda: _optimum(model, model.factors, data, threads))
+            best = kept.factors(
+                f"without-{count}", lambda whole=whole, rest=remaining: _optimum(model, whole, rest, threads)
+            )
+            asked = done.removed.item_counts > 0
+            touched = np.zeros(data.shape[0], bool), asked
+            others = remaining.user_counts > 0, ~asked & (remaining.item_counts > 0)
+            left = [
+                f"{effect_left(model.factors, done.model.factors, whole, best, rows=part):.3f}"
+                for part in (None, touched, others)
+            ]
         rows.append([
             f"{count} user(s), {len(done.removed):,} interactions", "local", f"{seconds:.1f}", f"{seconds / cost:.3f}",
-            f"{done.residual:.1e}", *(f"{x:.3f}" for x in left), f"{done.effect_left or 0:.3f}", done.kind,
+            f"{done.residual:.1e}", *left, f"{done.effect_left or 0:.3f}", done.kind,
         ])  # fmt: skip
         print(rows[-1], flush=True)
-    print(f"trained in {cost:.0f} CPU s, {model.training['distance']:.1e} of its size from rest by its own account\n")
-    if rest:
-        settled, long, passes = _train(data, threads, to_rest=True)
-        print(f"trained to rest in {long:.0f} CPU s, {passes} passes\n", flush=True)
-        for count in REQUESTS:
-            began = time.process_time()
-            done = forget(settled, data.users.ids_of(users[:count]), data=data, whole_users=True, threads=threads)
-            seconds = time.process_time() - began
-            rows.append([
-                f"{count} user(s) from rest", done.method, f"{seconds:.1f}",
-                f"{seconds / cost:.3f} ({seconds / long:.3f} of to rest)", f"{done.residual:.1e}", "", "", "", "",
-                done.kind,
-            ])  # fmt: skip
-            print(rows[-1], flush=True)
-    table(
-        ["forgotten", "method", "CPU s", "of training", "residual", "effect left", "touched items", "others",
-         "estimated", "class"], rows,
-    )  # fmt: skip
+    return rows
+
+
+def _at_rest(data: Interactions, kept: _Kept, threads: int, seed: int) -> list[list[str]]:
+    _, short = kept.trained(data, threads, to_rest=False)
+    settled, long = kept.trained(data, threads, to_rest=True)
+    print(f"trained to rest in {long:.0f} CPU s\n", flush=True)
+    users, rows = _asking(data, seed), []
+    for count in REQUESTS:
+        began = time.process_time()
+        done = forget(settled, data.users.ids_of(users[:count]), data=data, whole_users=True, threads=threads)
+        seconds = time.process_time() - began
+        rows.append([
+            f"{count} user(s) from rest", done.method, f"{seconds:.1f}",
+            f"{seconds / short:.3f} ({seconds / long:.3f} of to rest)", f"{done.residual:.1e}", "", "", "", "",
+            done.kind,
+        ])  # fmt: skip
+        print(rows[-1], flush=True)
+    return rows
+
+
+def _asking(data: Interactions, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).permutation(np.flatnonzero(data.user_counts > 0))[: max(REQUESTS)]
 
 
 def _generated(interactions: int) -> tuple[str, Interactions]:
@@ -86,12 +156,6 @@ def _warm(threads: int) -> None:
     model = ENMF(factors=64, missing_weight=0.1, regularization=0.5, threads=threads).fit(tiny)
     for method in ("local", "converge"):
         forget(model, [0], data=tiny, whole_users=True, method=method, threads=threads)
-
-
-def _train(data: Interactions, threads: int, *, to_rest: bool) -> tuple[Model, float, int]:
-    began = time.process_time()
-    model, outcome = ENMF(factors=64, threads=threads, to_rest=to_rest).run(data)
-    return model, time.process_time() - began, outcome.passes
 
 
 def _optimum(model: Model, start: Factors, data: Interactions, threads: int) -> Factors:

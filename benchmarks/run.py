@@ -31,7 +31,9 @@ def main() -> None:
     parser.add_argument("--plots", help="folder for the plots of `joint`")
     parser.add_argument("--requests", type=int, default=1000, help="requests of a stream")
     parser.add_argument("--generated", type=float, default=2e6, help="interactions of `local` without a folder")
-    parser.add_argument("--no-rest", action="store_true", help="of `local`: leave out the model trained to rest")
+    parser.add_argument("--rest", action="store_true", help="of `local`: a model trained to rest as well (an hour)")
+    parser.add_argument("--no-effect", action="store_true", help="of `local`: CPU times alone, no optima (minutes)")
+    parser.add_argument("--keep", help="folder of `local` for models and optima: a later run goes on from them")
     arguments = parser.parse_args()
     folders = arguments.folders or [None]
     print(f"{machine()}\n")
@@ -60,7 +62,10 @@ def main() -> None:
             )  # fmt: skip
     if arguments.only == "local":  # minutes per data set: not among those that run without being asked for
         for folder in folders:
-            local.run(folder, generated=arguments.generated, rest=not arguments.no_rest)
+            local.run(
+                folder, generated=arguments.generated, rest=arguments.rest, effect=not arguments.no_effect,
+                keep=arguments.keep,
+            )  # fmt: skip
 
 
 if __name__ == "__main__":
