@@ -21,7 +21,7 @@ leaves less of the anchored gradient.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -32,10 +32,12 @@ from alteraser.erasers.driver import OnPass, PassRecord, Scope
 from alteraser.erasers.in_place import ridge_of
 from alteraser.errors import Interrupted
 from alteraser.models import Problem, Side
+from alteraser.models.problem import Seeing
 from alteraser.solvers.ah_newton import AHNewton
 from alteraser.solvers.anchors import storing_noise
 from alteraser.solvers.cg import ConjugateGradient
 from alteraser.solvers.residuals import ROWS_AT_A_TIME, half_gradients, row_gradients
+from alteraser.solvers.row_norms import RowNorms
 from alteraser.solvers.rows import padded
 from alteraser.solvers.stationarity import block_solve
 from alteraser.tolerances import checked_tolerance
@@ -53,6 +55,11 @@ along directions that the trainer's steps hardly see."""
 
 NEGLIGIBLE = 0.3
 """Share of the tolerance, in units of the push, that a pass has to do for another one to follow."""
+
+SMALL = 2e-3
+"""Share of all interactions up to which a deletion is small. A pass costs the same whatever was deleted, and what it
+would still bring to others is little then: passes end once one does no more than the tolerance, unless the residual
+turns out to be above it."""
 
 SLACK = 0.05
 """How far above the original's, which is 1, the anchored residual of the rows alone may be: along weak directions the
@@ -93,6 +100,10 @@ not lead further away than SLACK allows, or the last."""
 
 ESTIMATED = 0.03
 """Share of the push up to which rows with little left are counted by a bound instead of being factored."""
+
+BOUNDED, HALVED = 0.1, 0.5
+"""Share of the square of the anchored residual that such bounds may be without being small against the push, where
+they decide nothing; rows are factored until the bounds of the rest are HALVED, and then looked at again."""
 
 HELD_EXACTLY = 256 << 20
 """Bytes of factors up to which anchors are kept in float64."""
@@ -179,6 +190,7 @@ def anchored_residual(
         )  # fmt: skip
         held, push = work.start(reweighted)[:2]
         P[:, :rank], Q[:, :rank] = new
+        work.grams.clear()
         residual, _, noise = work._measured(held, push)
     return residual, work.askers, residual * push <= noise
 
@@ -208,7 +220,8 @@ class _Work:
         self.trace: list[PassRecord] = []
         self.pushed = np.zeros((touched[0].size, rank))  # half of what the deletion changes in their users' gradient
         self.pushes, self.askers = np.zeros(touched[0].size), 0.0
-        self.rows = self.products = 0
+        self.grams: dict[int, npt.NDArray[np.float64]] = {}  # of the other side, as users (0) and items (1) see it
+        self.rows = self.products = self.passes = 0
         small = P.nbytes + Q.nbytes <= HELD_EXACTLY
         self.kept: npt.DTypeLike = np.float64 if small else P.dtype
 
@@ -227,20 +240,16 @@ class _Work:
         if max_passes > 0:
             self._deleted(targets)
             self._nearby(targets)
-        reason, last = "passes", np.inf
-        near = len(self.trace)  # passes over few rows are not counted against the cap
-        while len(self.trace) - near + 1 < max_passes:
-            done = self._pass("all", targets) / push if push > 0 else 0.0
-            if done <= NEGLIGIBLE * tolerance or done > (FADING if tolerance >= THOROUGH else 1.0) * last:
-                reason = "tolerance"
-                break
-            last = done
-        if max_passes > 0:
-            self._deleted(targets)
-        self._leave_exact()
-        residual, objective, noise = self._measured(held, push)
+        size = len(self.before.interactions) - len(self.after.interactions)
+        small = size <= SMALL * len(self.before.interactions)
+        reason = self._passes(targets, push, tolerance * (1.0 if small else NEGLIGIBLE), tolerance, max_passes)
+        residual, objective, noise = self._arrived(held, targets, push, tolerance, max_passes)
+        if small and reason == "tolerance" and not (residual <= tolerance and self.askers <= ASKERS):
+            reason = self._passes(targets, push, tolerance * NEGLIGIBLE, tolerance, max_passes)
+            residual, objective, noise = self._arrived(held, targets, push, tolerance, max_passes)
         method: Literal["local", "rows"] = "local"
         if residual > max(WORTH, tolerance) and residual * push > noise:
+            residual, objective, noise = self._measured(held, push)  # without bounds, to compare
             led_away = residual >= 1.0
             if led_away or self.kept == np.float64:  # else there is no room for both, and what has helped stays
                 passes = None if led_away else (self.P.copy(), self.Q.copy())
@@ -255,14 +264,15 @@ class _Work:
                     method, reason = "rows", "rows"
                 else:
                     self.P[:], self.Q[:] = passes
+                    self.grams.clear()
                     residual, objective, noise, self.askers = found
-        small = residual * push <= noise
-        if residual <= tolerance and self.askers > ASKERS and not small:
+        stored = residual * push <= noise
+        if residual <= tolerance and self.askers > ASKERS and not stored:
             reason = "askers"
         return Filtered(
             method=method,
             residual=residual,
-            resolved=small or (residual <= tolerance and self.askers <= ASKERS),
+            resolved=stored or (residual <= tolerance and self.askers <= ASKERS),
             askers=self.askers,
             push=push,
             objective_before=objective_before,
@@ -290,7 +300,8 @@ class _Work:
                 some, here = side.take(rows), x[rows].astype(self.kept)
                 theirs = np.ascontiguousarray(other, dtype=self.kept)
                 self._count(solver, some, theirs, here, None, held[rows])
-                x[rows] = here
+                old, x[rows] = x[rows], here
+                self._changed(place, rows, old)
         self._record("touched", began, self.touched[0].size + self.touched[1].size)
 
     def _nearby(self, targets: tuple[Array, Array]) -> None:
@@ -315,6 +326,28 @@ class _Work:
         rows = np.repeat(side.all_rows, side.counts)[touched[side.indices]]
         return np.union1d(rows, self.touched[place]).astype(np.int64)
 
+    def _passes(
+        self, targets: tuple[Array, Array], push: float, enough: float, tolerance: float, max_passes: int
+    ) -> str:
+        """Passes over all rows until one does no more than ``enough`` of the push, or no less than the one before."""
+        fading, last = FADING if tolerance >= THOROUGH else 1.0, np.inf
+        while self.passes + 1 < max_passes:  # the rows of the deletion are one
+            done = self._pass("all", targets) / push if push > 0 else 0.0
+            self.passes += 1
+            if done <= enough or done > fading * last:
+                return "tolerance"
+            last = done
+        return "passes"
+
+    def _arrived(
+        self, held: _Point, targets: tuple[Array, Array], push: float, tolerance: float, max_passes: int
+    ) -> tuple[float, float, float]:
+        """``_measured`` after the rows of the deletion have had the last word."""
+        if max_passes > 0:
+            self._deleted(targets)
+        self._leave_exact()
+        return self._measured(held, push, tolerance)
+
     def _pass(self, scope: Scope, targets: tuple[Array, Array], rows: tuple[Rows, Rows] | None = None) -> float:
         """Some or all rows on their anchored systems; ‖·‖_{B⁻¹} of the gradient that the steps removed."""
         began = time.perf_counter()
@@ -322,7 +355,9 @@ class _Work:
         for place in self.order:
             side, x, other = self._side(self.after, place)
             some = None if rows is None else rows[place]
+            old = None if some is None else x[some]
             removed += self._count(self.solver, side, other, x, some, targets[place])
+            self._changed(place, some, old)
             solved += side.rows if some is None else some.size
         self._record(scope, began, solved)
         return 2.0 * float(np.sqrt(max(removed, 0.0)))
@@ -356,18 +391,21 @@ class _Work:
         ends = []
         for problem, moved in zip((self.after, self.before), starts, strict=True):
             x[rows] = moved
+            self._changed(first)
             ends.append(self._steps(problem, second, self.touched[second]))
         for place, (new, old) in ((first, starts), (second, ends)):
             side, x, _ = self._side(self.after, place)
             rows = self.touched[place]
             x[rows, : self.rank] = (P, Q)[place][rows] + share * (new - old)[:, : self.rank]
             x[rows[side.counts[rows] == 0]] = 0
+            self._changed(place)
         self._record("touched", began, users.size + items.size)
 
     def _begin_again(self) -> tuple[Array, Array]:
         """Back to the original."""
         P, Q = (np.asarray(x) for x in self.original)
         self.P[:, : self.rank], self.Q[:, : self.rank] = P, Q
+        self.grams.clear()
         return P, Q
 
     def _steps(self, problem: Problem, place: int, rows: Rows) -> Array:
@@ -381,13 +419,29 @@ class _Work:
 
     def _side(self, problem: Problem, place: int) -> tuple[Side, Array, Array]:
         """(side, its rows, the other side's) for users (0) or items (1)."""
-        return (problem.users, self.P, self.Q) if place == 0 else (problem.items, self.Q, self.P)
+        side, x, other = (problem.users, self.P, self.Q) if place == 0 else (problem.items, self.Q, self.P)
+        if side.other.size:  # other weights on either data
+            return side, x, other
+        if place not in self.grams:
+            self.grams[place] = side.gram(other)
+        known = {field.name: getattr(side, field.name) for field in fields(side)}
+        return Seeing(**known, known=self.grams[place]), x, other
+
+    def _changed(self, place: int, rows: Rows | None = None, old: Array | None = None) -> None:
+        """Rows of a side have moved, from ``old`` where that is known, and the Gram matrix of them with them."""
+        viewer = 1 - place
+        if rows is not None and old is not None and viewer in self.grams:
+            new, old = (x.astype(np.float64) for x in ((self.P, self.Q)[place][rows], old))
+            self.grams[viewer] = self.grams[viewer] + self.after.users.missing_weight * (new.T @ new - old.T @ old)
+        else:
+            self.grams.pop(viewer, None)
 
     def _leave_exact(self) -> None:
         """The side that the trainer leaves at its minimum given the other is left there."""
         if self.exact is not None:
             side, x, other = self._side(self.after, 0 if self.exact == "user" else 1)
             self.rows += AHNewton().solve(side, other, x, None, rank=self.rank, threads=self.threads).rows
+            self._changed(0 if self.exact == "user" else 1)
             if side.target.size:  # nothing pulls at a row all of whose targets are 0: not even rounding is left of it
                 x[_sums(side, np.abs(side.target), side.all_rows) == 0] = 0
 
@@ -444,10 +498,11 @@ class _Work:
             block_solve(some, self.Q, right, some.all_rows, rank=self.rank, threads=self.threads, solution=solved)
         return np.asarray(np.sqrt(np.maximum(np.einsum("id,id->i", right, solved), 0.0)))
 
-    def _measured(self, held: _Point, push: float) -> tuple[float, float, float]:
+    def _measured(self, held: _Point, push: float, tolerance: float | None = None) -> tuple[float, float, float]:
         """(anchored residual, L_{D_r}, what storing leaves of the gradient) where P and Q are."""
         here = self._gradient(self.after)
-        norm = self._norm(here.users - held.users, here.items - held.items, ESTIMATED * push)
+        bounded, deciding = (0.0, ()) if tolerance is None else (BOUNDED, (tolerance * push, WORTH * push))
+        norm = self._norm(here.users - held.users, here.items - held.items, ESTIMATED * push, bounded, deciding)
         left = self._user_norms((here.users - held.users)[self.touched[0]])
         self.askers = float(left_of_askers(left, self.pushes).max(initial=0.0))
         noise = storing_noise(here.theta_norm, self.P.dtype)
@@ -470,24 +525,33 @@ class _Work:
             arrays.append(gradient)
         return _Point(arrays[0], arrays[1], fit, float(np.sqrt(max(fitted, 0.0))))
 
-    def _norm(self, users: Array, items: Array, aside: float) -> float:
+    def _norm(
+        self, users: Array, items: Array, aside: float, bounded: float = 0.0, deciding: tuple[float, ...] = ()
+    ) -> float:
         """‖2 (users, items)‖_{B⁻¹} of half a gradient, B of the remaining data where P and Q are; never too small.
 
-        For rows with little of it gᵀ(w₀a QᵀQ + λ)⁻¹g, which is as large at least, stands in for it, as long as that
-        adds no more than ``aside``² to the square.
+        For rows with little of it gᵀ(w₀a QᵀQ + λ)⁻¹g, which is as large at least, stands in for it: as long as that
+        adds no more than ``aside``² to the square, or than ``bounded`` of it and crosses none of ``deciding``.
         """
-        total = 0.0
+        norms = []
         for place, half in enumerate((users, items)):
             side, _, other = self._side(self.after, place)
-            right = 2.0 * half.astype(np.float64)
-            most = _most(side, other, right)
-            order = np.argsort(most, kind="stable")
-            small = np.searchsorted(np.cumsum(most[order]), 0.5 * aside**2)
-            total += float(most[order[:small]].sum())
-            rows = np.sort(order[small:])
-            if rows.size:
-                total += block_solve(side, other, right, rows, rank=self.rank, threads=self.threads)[0]
-        return float(np.sqrt(max(total, 0.0)))
+            norms.append(RowNorms(side, other, half, threads=self.threads))
+        bounds = np.concatenate([side.bounds for side in norms])
+        order = np.argsort(-bounds, kind="stable")
+        rest = np.append(np.cumsum(bounds[order][::-1])[::-1], 0.0)  # of all rows from a place on
+        last = int(np.searchsorted(-rest, -(aside**2)))
+        found, done = 0.0, 0
+        while done < last:
+            stop = min(max(int(np.searchsorted(-rest, -HALVED * rest[done])), done + 1), last)
+            some = order[done:stop]
+            found += norms[0].total(np.sort(some[some < len(users)]))
+            found += norms[1].total(np.sort(some[some >= len(users)]) - len(users))
+            done = stop
+            told = not any(found <= limit**2 < found + rest[done] for limit in deciding)
+            if rest[done] <= bounded * found and told:
+                break
+        return float(np.sqrt(max(found + rest[done], 0.0)))
 
 
 def left_of_askers(left: Array, pushes: Array) -> Array:
@@ -498,20 +562,6 @@ def left_of_askers(left: Array, pushes: Array) -> Array:
     mean = float(np.sqrt(np.mean(pushes[pushes > 0] ** 2))) if np.any(pushes > 0) else 0.0
     scale = np.maximum(pushes, 0.5 * mean)
     return np.asarray(np.where(pushes > 0, left / np.where(scale > 0, scale, 1.0), 0.0))
-
-
-def _most(side: Side, other: Array, right: Array) -> Array:
-    """An upper bound of gᵀA⁻¹g for every row g of ``right`` (rows, d): A without what its observed cells add.
-
-    Without the missing cells as well where a confidence is below its missing weight, as observed cells then take away
-    from those, or where weights are not uniform.
-    """
-    heavy = not side.confidence.size or float(side.confidence.min(initial=np.inf)) >= side.missing_weight
-    values, vectors = np.zeros(right.shape[1]), np.eye(right.shape[1])
-    if heavy and not side.other.size and np.all(side.own == 1):
-        values, vectors = np.linalg.eigh(side.gram(other)[: right.shape[1], : right.shape[1]])
-    curvatures = side.ridge.astype(np.float64)[:, None] + np.maximum(values, 0.0)
-    return np.asarray(np.einsum("id,id->i", (right @ vectors) ** 2, 1.0 / np.maximum(curvatures, 1e-300)))
 
 
 def _weights(side: Side, rows: Rows) -> Array:

@@ -91,6 +91,18 @@ class Side:
 
 
 @dataclass(frozen=True)
+class Seeing(Side):
+    """A side that is asked for the Gram matrix of one and the same ``other`` again and again."""
+
+    known: npt.NDArray[np.float64]
+    """It"""
+
+    def gram(self, other: Array) -> npt.NDArray[np.float64]:
+        """``known``, which the caller keeps true to ``other``."""
+        return self.known
+
+
+@dataclass(frozen=True)
 class Problem:
     """``objective`` taken on ``interactions``, in the working precision ``dtype``."""
 
