@@ -6,15 +6,12 @@ the first without the second; the same command then finds what it would write it
 
 from __future__ import annotations
 
-import filecmp
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from alteraser.errors import OutputExists
-from alteraser.files import check_output, writing_errors
 
 
 def check_outputs(out: Path | None, remaining: Path | None, *, scrub: bool = False) -> None:
@@ -22,6 +19,8 @@ def check_outputs(out: Path | None, remaining: Path | None, *, scrub: bool = Fal
 
     With ``scrub`` the refusal of ``out`` says how a scrub that was cut short is finished.
     """
+    from alteraser.files import check_output
+
     if out is not None:
         try:
             check_output(out)
@@ -49,6 +48,10 @@ def is_left_over(out: Path | None, remaining: Path | None) -> bool:
 
 def check_same(rows: Callable[[], Any], remaining: Path) -> None:
     """OutputExists if ``remaining`` holds other bytes than the table ``rows()`` written there would."""
+    import filecmp
+    import tempfile
+
+    from alteraser.files import writing_errors
     from alteraser.readers import write_rows
 
     with (
