@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -31,7 +32,11 @@ SETTINGS: list[Any] = [
     EASE(regularization=5.0, dtype="float32"),
     *(
         ItemKNN(similarity=name, neighbors=length, shrinkage=shrinkage)
-        for name, length, shrinkage in product(("cosine", "jaccard"), (1, 4, 50), (0.0, 2.5))
+        for name, length, shrinkage in (
+            *product(("cosine", "jaccard"), (1, 4, 50), (0.0, 2.5)),
+            ("tfidf", 4, 0.0),
+            ("bm25", 4, 0.5),
+        )
     ),
 ]
 
@@ -105,6 +110,26 @@ def test_similarities_by_their_definition(name: Any, shrinkage: float) -> None:
         np.testing.assert_allclose(state["similarities"][i][: len(wanted)], [-s for s, _ in wanted], rtol=1e-14)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", ["cosine", "tfidf", "bm25"])
+def test_similarities_are_those_of_implicit(name: Any, weighted: bool) -> None:
+    """Its own lists, which also hold each item itself; equally near ones may be in another order."""
+    implicit = pytest.importorskip("implicit.nearest_neighbours")
+    from scipy.sparse import csr_matrix
+
+    data = toy_interactions(60, 40, 0.2, weighted=weighted, lonely=False)
+    counts = np.ones(len(data)) if data.confidence is None else data.confidence
+    kind = {"cosine": "CosineRecommender", "tfidf": "TFIDFRecommender", "bm25": "BM25Recommender"}[name]
+    theirs = getattr(implicit, kind)(K=40)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs.fit(csr_matrix((counts, data.indices, data.indptr), shape=data.shape), show_progress=False)
+    wanted = theirs.similarity.toarray()
+    np.fill_diagonal(wanted, 0.0)
+    mine = ItemKNN(similarity=name, neighbors=40)
+    np.testing.assert_allclose(mine.matrix(mine.state(data)).toarray(), np.where(wanted > 0, wanted, 0.0), atol=1e-12)
+
+
 def test_threads_change_no_bit() -> None:
     data = toy_interactions(400, 120, 0.2, weighted=True)
     assert same(ItemKNN().state(data, threads=1), ItemKNN().state(data, threads=3))
@@ -144,7 +169,7 @@ def test_neighbors_need_a_history_and_say_so() -> None:
 def test_settings_are_checked(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ItemKNN(**given)
-    with pytest.raises(InvalidInput, match="there are cosine, jaccard"):
+    with pytest.raises(InvalidInput, match="there are cosine, tfidf, bm25, jaccard"):
         Similarity("dice")  # type: ignore[arg-type]
 
 
@@ -165,7 +190,8 @@ def test_the_true_state_passes(kind: Any, weighted: bool) -> None:
     data = toy_interactions(60, 40, 0.2, weighted=weighted)
     found = certify(kind, kind.state(data), data)
     assert (found.kind, found.passed) == ("A", True)
-    assert found.apart == 0.0 or weighted or isinstance(kind, EASE)
+    counted = not weighted and not isinstance(kind, EASE) and getattr(kind, "similarity", "") not in ("tfidf", "bm25")
+    assert found.apart == 0.0 or not counted
 
 
 @pytest.mark.parametrize("kind", SETTINGS, ids=str)

@@ -23,7 +23,7 @@ SimilarityName = Annotated[
     typer.Option(
         "--similarity",
         autocompletion=completion.SIMILARITY,
-        help="cosine or jaccard.",
+        help="cosine, tfidf, bm25 or jaccard.",
         rich_help_panel=PANEL,
         show_default="cosine",
     ),
@@ -37,6 +37,16 @@ Shrinkage = Annotated[
     float | None,
     typer.Option("--shrinkage", help="Added below the line of a similarity: what rests on few people counts for less.",
                  rich_help_panel=PANEL, show_default="0"),
+]  # fmt: skip
+K1 = Annotated[
+    float | None,
+    typer.Option("--k1", help="k of bm25: how fast more of the same stops counting.", rich_help_panel=PANEL,
+                 show_default="1.2"),
+]  # fmt: skip
+B = Annotated[
+    float | None,
+    typer.Option("--b", help="b of bm25: how much the length of an item's history counts.", rich_help_panel=PANEL,
+                 show_default="0.75"),
 ]  # fmt: skip
 
 

@@ -88,6 +88,8 @@ def train(
     similarity: exact.SimilarityName = None,
     neighbors: exact.Neighbors = None,
     shrinkage: exact.Shrinkage = None,
+    k1: exact.K1 = None,
+    b: exact.B = None,
     user_column: common.UserColumn = "user_id",
     item_column: common.ItemColumn = "item_id",
     threshold: common.Threshold = None,

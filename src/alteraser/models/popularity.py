@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.interactions import Interactions, Removal
+from alteraser.models.by_item import item_sums
 from alteraser.models.exact_kind import ExactKind, largest_difference
 
 Array = npt.NDArray[Any]
@@ -31,8 +32,7 @@ class Popularity(ExactKind):
         """{``counts``}."""
         if data.confidence is None:
             return {"counts": data.item_counts.astype(np.int64)}
-        view = data.by_item
-        return {"counts": _sums(data.confidence[view.order], view.indptr)}
+        return {"counts": item_sums(data, data.confidence)}
 
     def without(self, state: Mapping[str, Array], before: Interactions, removal: Removal, *, threads: int = 0) -> dict[
         str, Array
@@ -64,11 +64,3 @@ class Popularity(ExactKind):
     def shapes(self, items: int) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
         """{name: (shape, dtypes)} of the state of a model with so many item rows."""
         return {"counts": ((items,), ("int64", "float64"))}
-
-
-def _sums(values: Array, indptr: Array) -> Array:
-    out = np.zeros(indptr.size - 1)
-    full = np.flatnonzero(np.diff(indptr))
-    if full.size:
-        out[full] = np.add.reduceat(values, indptr[full])
-    return out

@@ -23,6 +23,7 @@ from pydantic import Field
 
 from alteraser.errors import InvalidInput, NumericFailure
 from alteraser.interactions import Interactions, Removal
+from alteraser.models.by_item import ItemWork
 from alteraser.models.exact_kind import ExactKind
 from alteraser.models.linear import packed
 from alteraser.workers import blocks, default_threads, run
@@ -153,7 +154,7 @@ class EASE(ExactKind):
                 part, view.indptr, view.indices, view.order, data.indptr, data.indices, values,
                 data.confidence is not None, c, o, dense,
             ),
-            blocks(_Work(data), None, 1, threads), threads,
+            blocks(ItemWork(data), None, 1, threads), threads,
         )  # fmt: skip
         first, corner = np.arange(c), np.arange(n - c)
         dense[first, first + o] += self.regularization
@@ -203,15 +204,6 @@ class EASE(ExactKind):
                 solved[:, some] = z @ packed.columns(state["inverse"], n, some).T
         x = _rows(data, np.arange(data.shape[0]))
         return np.asarray((x.T @ (x @ solved.T)).T + self.regularization * solved - target)
-
-
-class _Work:
-    """Rows and what each costs, for sharing them out."""
-
-    def __init__(self, data: Interactions) -> None:
-        self.all_rows = np.arange(data.shape[1])
-        had = np.repeat(data.user_counts, data.user_counts).astype(np.float64)
-        self.counts = np.bincount(data.indices, had, data.shape[1]).astype(np.int64) // 2 + data.shape[1]
 
 
 def _rows(data: Interactions, rows: Array) -> Any:

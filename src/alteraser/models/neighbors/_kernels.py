@@ -8,7 +8,7 @@ import numpy as np
 
 from alteraser.jit import exact_order
 
-COSINE, JACCARD = 0, 1
+PRODUCT, JACCARD = 0, 1
 
 
 @exact_order
@@ -45,7 +45,9 @@ def nearest(
             if j == i:
                 continue
             common = shared[j]
-            below = sizes[i] * sizes[j] if kind == COSINE else sizes[i] + sizes[j] - common
+            if not common > 0.0:
+                continue
+            below = sizes[i] * sizes[j] if kind == PRODUCT else sizes[i] + sizes[j] - common
             value = common / (below + shrinkage)
             if held == length:
                 last, worst = neighbors[i, held - 1], values[i, held - 1]
@@ -116,7 +118,9 @@ def offer(
             if gone[j]:
                 continue
             common = shared[j]
-            below = sizes[i] * sizes[j] if kind == COSINE else sizes[i] + sizes[j] - common
+            if not common > 0.0:
+                continue
+            below = sizes[i] * sizes[j] if kind == PRODUCT else sizes[i] + sizes[j] - common
             value = common / (below + shrinkage)
             place = length - 1
             last = neighbors[j, place]

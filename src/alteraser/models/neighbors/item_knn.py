@@ -17,7 +17,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from alteraser.interactions import Interactions, Removal
-from alteraser.models.exact_kind import ExactKind
+from alteraser.models.exact_kind import ROUNDED, ExactKind
 from alteraser.models.neighbors import lists, plain
 from alteraser.models.neighbors.similarity import Name, Similarity
 
@@ -37,10 +37,15 @@ class ItemKNN(ExactKind):
     shrinkage: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     """S, added below the line: what rests on few people counts for less"""
 
+    k1: float = Field(default=1.2, gt=0.0, allow_inf_nan=False)
+    """k of bm25: how fast more of the same stops counting"""
+    b: float = Field(default=0.75, ge=0.0, le=1.0)
+    """b of bm25: how much the length of an item's history counts"""
+
     @property
     def measure(self) -> Similarity:
         """The similarity with its shrinkage."""
-        return Similarity(self.similarity, self.shrinkage)
+        return Similarity(self.similarity, self.shrinkage, self.k1, self.b)
 
     def state(self, data: Interactions, *, threads: int = 0) -> dict[str, Array]:
         """{``neighbors``, ``similarities``} of all items."""
@@ -53,9 +58,13 @@ class ItemKNN(ExactKind):
         """``state`` of what remains, by the lists alone that the deletion can reach."""
         neighbors, similarities = lists.without(
             state["neighbors"], state["similarities"], self.measure, removal.remaining,
-            np.flatnonzero(removal.removed.item_counts), threads=threads,
+            self.measure.changed(before, removal.removed), threads=threads,
         )  # fmt: skip
         return {"neighbors": neighbors, "similarities": similarities}
+
+    def limit(self, data: Interactions) -> float:
+        """0 where weights are 1: then all sums are integers."""
+        return 0.0 if self.measure.weights(data) is None else ROUNDED
 
     def scores(self, state: Mapping[str, Array], rows: Array, history: Interactions | None) -> Array:
         """(len(rows), n) float64; −∞ for an item that is among the neighbors of nothing in a user's history."""

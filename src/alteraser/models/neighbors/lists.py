@@ -8,19 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.interactions import Interactions
+from alteraser.models.by_item import ItemWork
 from alteraser.models.neighbors.similarity import Similarity
 from alteraser.workers import blocks, default_threads, run
 
 Array = npt.NDArray[Any]
-
-
-class _Work:
-    """Rows and what each costs, for sharing them out: Σ over the people of an item of how much each of them has."""
-
-    def __init__(self, data: Interactions) -> None:
-        self.all_rows = np.arange(data.shape[1])
-        had = np.repeat(data.user_counts, data.user_counts).astype(np.float64)
-        self.counts = np.bincount(data.indices, had, data.shape[1]).astype(np.int64)
 
 
 def fit(data: Interactions, similarity: Similarity, length: int, *, threads: int = 0) -> tuple[Array, Array]:
@@ -32,19 +24,26 @@ def fit(data: Interactions, similarity: Similarity, length: int, *, threads: int
 
 
 def without(
-    neighbors: Array, values: Array, similarity: Similarity, remaining: Interactions, lost: Array, *, threads: int = 0
+    neighbors: Array,
+    values: Array,
+    similarity: Similarity,
+    remaining: Interactions,
+    lost: Array | None,
+    *,
+    threads: int = 0,
 ) -> tuple[Array, Array]:
-    """``fit(remaining)`` from the lists of the data before, in every bit; ``lost`` (l,) are the items that lost some.
+    """``fit(remaining)`` from the lists of the data before, in every bit.
 
-    The size of an item is in its similarity to each, and what two items share changes only where both lost somebody.
-    So the lists of ``lost`` are made anew, and in everybody else's only the places of ``lost`` change: these are taken
-    out and put in again. That is the new list as long as nothing that is not in it can belong there: what had not made
-    the old list is not before the old list's last. Where the new last one is behind that, the list is made anew as
-    well. If most of the work would be done anyway, everything is made anew.
+    ``lost`` (l,) are the items whose own numbers changed (``Similarity.changed``), None for all. What two items share,
+    and their sizes, change only where one of them is among these. So the lists of ``lost`` are made anew, and in
+    everybody else's only the places of ``lost`` change: these are taken out and put in again. That is the new list as
+    long as nothing that is not in it can belong there: what had not made the old list is not before the old list's
+    last. Where the new last one is behind that, the list is made anew as well. If most of the work would be done
+    anyway, everything is made anew.
     """
     threads = threads or default_threads()
-    work = _Work(remaining).counts
-    if 2 * work[lost].sum() > work.sum():
+    work = ItemWork(remaining).counts
+    if lost is None or 2 * work[lost].sum() > work.sum():
         return fit(remaining, similarity, neighbors.shape[1], threads=threads)
     from alteraser.models.neighbors import _kernels
 
@@ -67,7 +66,11 @@ def _fill(
     from alteraser.models.neighbors import _kernels
 
     given = _arguments(data, similarity)
-    run(lambda part: _kernels.nearest(part, *given, neighbors, values), blocks(_Work(data), rows, 1, threads), threads)
+    run(
+        lambda part: _kernels.nearest(part, *given, neighbors, values),
+        blocks(ItemWork(data), rows, 1, threads),
+        threads,
+    )
 
 
 def _arguments(data: Interactions, similarity: Similarity) -> tuple[Any, ...]:
@@ -75,7 +78,7 @@ def _arguments(data: Interactions, similarity: Similarity) -> tuple[Any, ...]:
     from alteraser.models.neighbors import _kernels
 
     view, weights = data.by_item, similarity.weights(data)
-    kind = _kernels.COSINE if similarity.name == "cosine" else _kernels.JACCARD
+    kind = _kernels.JACCARD if similarity.name == "jaccard" else _kernels.PRODUCT
     return (
         view.indptr, view.indices, view.order, data.indptr, data.indices,
         np.ones(1) if weights is None else weights, weights is not None,

@@ -1,12 +1,16 @@
 """How alike two items are, from three numbers: what they share, and the size of each.
 
-With x_i the column of item i (m,), holding 1 or a confidence for each of its interactions,
+With x_i the column of item i (m,), holding a weight for each of its interactions (c: 1, or its confidence),
 
-    cosine    s(i, j) = x_iᵀx_j / (‖x_i‖ ‖x_j‖ + shrinkage)                       (Sarwar et al., WWW 2001)
-    jaccard   s(i, j) = |U_i ∩ U_j| / (|U_i| + |U_j| − |U_i ∩ U_j| + shrinkage)   (Jaccard 1901; pairs count as 1)
+    cosine    s(i, j) = x_iᵀx_j / (‖x_i‖ ‖x_j‖ + S),  x_ui = c_ui                  (Sarwar et al., WWW 2001)
+    tfidf     the same with  x_ui = √c_ui log(n / (1 + |D_u|))                     (Salton and Buckley 1988)
+    bm25      s(i, j) = x_iᵀx_j / (1 + S),  x_ui = c_ui (k + 1) / (k l_i + c_ui) · log(n / (1 + |D_u|)),
+              l_i = 1 − b + b Σ_u c_ui / their mean over items                     (Robertson and Zaragoza 2009)
+    jaccard   s(i, j) = |U_i ∩ U_j| / (|U_i| + |U_j| − |U_i ∩ U_j| + S)            (Jaccard 1901; pairs count as 1)
 
-Every number here is a sum of integers where the data have no confidences, so that it does not depend on the order in
-which people came and went. Shrinkage S pulls what rests on few people towards 0.
+which are the definitions of implicit's recommenders of these names, people taking the place of terms and items that of
+documents: who had a lot says less. n counts the rows of items, also of those that nobody has. Shrinkage S pulls what
+rests on few people towards 0. Where the weights are 1, every number is a sum of integers.
 """
 
 from __future__ import annotations
@@ -19,18 +23,21 @@ import numpy.typing as npt
 
 from alteraser.errors import InvalidInput
 from alteraser.interactions import Interactions
+from alteraser.models.by_item import item_sums
 
 Float64 = npt.NDArray[np.float64]
-Name = Literal["cosine", "jaccard"]
-NAMES: tuple[Name, ...] = ("cosine", "jaccard")
+Name = Literal["cosine", "tfidf", "bm25", "jaccard"]
+NAMES: tuple[Name, ...] = ("cosine", "tfidf", "bm25", "jaccard")
 
 
 @dataclass(frozen=True)
 class Similarity:
-    """A similarity and its shrinkage S ≥ 0."""
+    """A similarity, its shrinkage S ≥ 0, and of bm25 k and b."""
 
     name: Name = "cosine"
     shrinkage: float = 0.0
+    k1: float = 1.2
+    b: float = 0.75
 
     def __post_init__(self) -> None:
         if self.name not in NAMES:
@@ -39,33 +46,49 @@ class Similarity:
             raise InvalidInput(f"shrinkage {self.shrinkage:g}: expected a number from 0, such as 10")
 
     def weights(self, data: Interactions) -> Float64 | None:
-        """What an interaction counts for, (|D|,); None: 1 each."""
-        return data.confidence if self.name == "cosine" else None
+        """X of every interaction, (|D|,); None: 1 each."""
+        if self.name in ("cosine", "jaccard"):
+            return data.confidence if self.name == "cosine" else None
+        n = data.shape[1]
+        rare = np.log(n) - np.log1p(data.user_counts.astype(np.float64))
+        rare = np.repeat(rare, data.user_counts)
+        counts = np.ones(len(data)) if data.confidence is None else data.confidence
+        if self.name == "tfidf":
+            return np.asarray(np.sqrt(counts) * rare)
+        lengths = item_sums(data, counts)
+        mean = lengths.mean() or 1.0
+        norm = (1.0 - self.b) + self.b * lengths / mean
+        return np.asarray(counts * (self.k1 + 1.0) / (self.k1 * norm[data.indices] + counts) * rare)
 
     def sizes(self, data: Interactions) -> Float64:
-        """‖x_i‖ for the cosine, |U_i| for Jaccard, (n,)."""
+        """‖x_i‖ of cosines, |U_i| for Jaccard, 1 for bm25, (n,)."""
         if self.name == "jaccard":
             return data.item_counts.astype(np.float64)
+        if self.name == "bm25":
+            return np.ones(data.shape[1])
         weights = self.weights(data)
         if weights is None:
             return np.sqrt(data.item_counts.astype(np.float64))
-        view = data.by_item
-        return np.sqrt(_sums(weights[view.order] ** 2, view.indptr))
+        return np.sqrt(item_sums(data, weights**2))
+
+    def changed(self, before: Interactions, removed: Interactions) -> npt.NDArray[np.int64] | None:
+        """Rows of the items whose own numbers a removal changes; None: of all.
+
+        Those that lose somebody; of tfidf everything that these people had, as how much that is weighs all of it; of
+        bm25 all, as the mean length does.
+        """
+        if self.name == "bm25":
+            return None
+        if self.name == "tfidf":
+            theirs = removed.user_counts[before.user_rows] > 0
+            return np.unique(before.indices[theirs]).astype(np.int64)
+        return np.flatnonzero(removed.item_counts)
 
     def of(self, shared: Any, mine: Any, theirs: Any) -> Any:
-        """s(i, j) of what i and j share and their sizes, elementwise; 0 where they share nothing.
+        """s(i, j) of what i and j share and their sizes, elementwise; 0 where they share nothing, or less.
 
         >>> float(Similarity("jaccard").of(np.array([2.0]), 3.0, 3.0)[0])
         0.5
         """
-        below = mine * theirs if self.name == "cosine" else mine + theirs - shared
+        below = mine + theirs - shared if self.name == "jaccard" else mine * theirs
         return np.divide(shared, below + self.shrinkage, out=np.zeros_like(shared), where=shared > 0)
-
-
-def _sums(values: Float64, indptr: Any) -> Float64:
-    """Σ of each segment, added from left to right in its own segment alone."""
-    out = np.zeros(indptr.size - 1)
-    full = np.flatnonzero(np.diff(indptr))
-    if full.size:
-        out[full] = np.add.reduceat(values, indptr[full])
-    return out
