@@ -287,6 +287,13 @@ def test_an_update_that_would_lose_digits_is_not_made() -> None:
     assert same(state, kind.state(removal.remaining))
 
 
+@pytest.mark.parametrize("kind", SETTINGS, ids=str)
+def test_nothing_to_take_away_changes_nothing(kind: Any) -> None:
+    data = toy_interactions()
+    state = kind.state(data)
+    assert same(kind.without(state, data, data.remove([])), state)
+
+
 def test_many_updates_do_not_drift() -> None:
     data = toy_interactions(80, 30, 0.3, lonely=False)
     kind = EASE(regularization=2.0)

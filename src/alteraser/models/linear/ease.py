@@ -85,6 +85,8 @@ class EASE(ExactKind):
         changed = np.flatnonzero(removal.removed.user_counts)
         kept = changed[removal.remaining.user_counts[changed] > 0]
         n = before.shape[1]
+        if not changed.size:
+            return {name: array.copy() for name, array in state.items()}
         if changed.size + kept.size > CHEAPER * n:
             return self.state(removal.remaining, threads=threads)
         rows = _rows(before, changed), _rows(removal.remaining, kept)
