@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from alteraser.certificate.limits import DEFAULT, Limits
 from alteraser.erasers.driver import OnPass, Outcome, Settings, run_passes
 from alteraser.erasers.retrain import Retrain
 from alteraser.erasers.task import Task
+from alteraser.models import Factors
 from alteraser.solvers import JointNewton, RowSolver, row_solver
+from alteraser.solvers.collapse import collapse
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class AltEraser:
     the remaining data (class C of a certificate). None: stop at the tolerance."""
     escalate: bool = True
     """Where passes and joint steps do not get there, retrain from a random start."""
+    finish: bool = False
+    """With a row solver, whose passes crawl near the end: joint steps from the tolerance on, as far as ``limits``."""
     name: str = "alteraser"
 
     def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
@@ -45,7 +51,7 @@ class AltEraser:
         solver = row_solver(self.solver)
         # without λ any invertible change of the factors leaves L as it is: there is no optimum to be near to
         determined = not self.train_prediction and task.after.objective.regularization > 0
-        limits = self.limits if isinstance(solver, JointNewton) and determined else None
+        limits = self.limits if (isinstance(solver, JointNewton) or self.finish) and determined else None
         settings = Settings(
             solver,
             self.tolerance,
@@ -56,6 +62,8 @@ class AltEraser:
             self.confirm,
             limits,
         )
+        if not _alive(task.original) and collapse(task.after, task.original.prediction) is None:
+            return self._retrained(task, solver, limits, on_pass)  # nothing can be built on zeros: they are a saddle
         touched = (task.touched_users, task.touched_items) if self.touched_first else None
         outcome = run_passes(
             task.after, task.original, settings, scale=task.push, touched=touched, origin=task.original,
@@ -64,7 +72,7 @@ class AltEraser:
         arrived = outcome.measured is not None and limits is not None and outcome.measured.holds(limits)
         if limits is None or not self.escalate or arrived or outcome.reason in ("tolerance", "watch"):
             return outcome
-        again = Retrain(self.tolerance, solver=solver, memory=self.memory, limits=limits).erase(task, on_pass)
+        again = self._retrained(task, solver, limits, on_pass)
         return replace(
             again,
             trace=outcome.trace + again.trace,
@@ -74,3 +82,13 @@ class AltEraser:
             rejected=outcome.rejected + again.rejected,
             route=(*outcome.route, "retrain"),
         )
+
+    def _retrained(
+        self, task: Task, solver: RowSolver, limits: Limits | None, on_pass: OnPass | None
+    ) -> Outcome:  # fmt: skip
+        again = Retrain(self.tolerance, solver=solver, memory=self.memory, limits=limits).erase(task, on_pass)
+        return replace(again, route=(*again.route, "retrain"))
+
+
+def _alive(factors: Factors) -> bool:
+    return bool(np.any(factors.users)) and bool(np.any(factors.items))

@@ -24,6 +24,7 @@ from alteraser.erasers.polish import Look, Measured, Polisher
 from alteraser.errors import Interrupted, InvalidInput, NumericFailure
 from alteraser.models import Factors, Problem
 from alteraser.solvers import RowSolver
+from alteraser.solvers.collapse import collapse
 from alteraser.solvers.descent import Descent
 from alteraser.solvers.joint import Joint, JointNewton
 from alteraser.solvers.rows import padded
@@ -240,6 +241,7 @@ class _Loop:
         self.polisher: Polisher | None = None  # measures and finishes, where limits are set
         self.polishing = False
         self.found: Measured | None = None
+        self.collapsed = False  # λ outweighs the data: the optimum is zero
         self.idle, self.lowest = 0, np.inf  # joint steps that led nowhere, the least residual they saw
         # passes: Anderson's history, and what the safeguard needs
         accelerate = settings.memory > 0 and not settings.train_prediction
@@ -257,7 +259,10 @@ class _Loop:
 
     def run(self, touched: tuple[Array, Array] | None) -> Outcome:
         settings = self.settings
-        if touched is not None and settings.max_passes > 0 and not self.try_joint and self.joint is None:
+        ratio = self._collapse()
+        if ratio is not None and settings.max_passes > 0:
+            self._to_zero(ratio)
+        elif touched is not None and settings.max_passes > 0 and not self.try_joint and self.joint is None:
             self._touched_pass(*touched)
             self._look()
         while self.passes < settings.max_passes and self.reason is None:
@@ -284,8 +289,31 @@ class _Loop:
             self._route(), rest=self._rest(),
         )  # fmt: skip
 
+    def _collapse(self) -> float | None:
+        """λ*/λ where the optimum is known beforehand to be zero, see ``solvers.collapse``."""
+        if self.settings.train_prediction or not isinstance(self.problem, Problem):
+            return None
+        return collapse(self.problem, self.h)
+
+    def _to_zero(self, ratio: float) -> None:
+        """The optimum where the regularization outweighs the data: there passes would only shrink for ever."""
+        began = time.perf_counter()
+        self.P[:], self.Q[:] = 0, 0
+        self.joint = self.descent = None
+        objective = self.problem.target_energy
+        if self.settings.limits is not None:
+            influence = None if self.origin is None else 0.0
+            self.found = Measured(0.0, 0.0, influence, 0.0, 1.0 - ratio**2, True)
+        self.measured, self.reason, self.collapsed = (0.0, objective), "tolerance", True
+        rows = self.problem.users.rows + self.problem.items.rows
+        self.rows += rows
+        self._record("all", began, objective, 0.0, False, rows)
+        self._look()
+
     def _rest(self) -> float | None:
         """How far it still is to the optimum over ‖Θ‖_F, as the last steps tell; None after passes alone."""
+        if self.collapsed:
+            return 0.0
         if self.found is not None:
             return self.found.distance
         if self.descent is None:

@@ -43,6 +43,8 @@ Pair = tuple[Array, Array]
 COLLAPSED = 1e-5
 """Squared singular values below this share of the largest span no rotation that could be told from rounding."""
 
+TINY = float(np.finfo(np.float64).tiny) * 1e8
+"""Squared singular values below this are zero: their reciprocal is out of range."""
 
 DELAY = 3
 """Iterations of conjugate gradients after which it is known how far it was."""
@@ -595,7 +597,8 @@ class _Rotations:
         gram = np.add.reduce([x.astype(np.float64).T @ x.astype(np.float64) for x in stacked])
         values, self._vectors = np.linalg.eigh(gram)
         sums = values[:, None] + values[None, :]
-        self._inverse = np.where(sums > COLLAPSED * values[-1], 1.0 / np.where(sums > 0, sums, 1.0), 0.0)
+        told = sums > max(COLLAPSED * values[-1], TINY)
+        self._inverse = np.where(told, 1.0 / np.where(told, sums, 1.0), 0.0)
 
     def of(self, *direction: Array) -> Array:
         """S (w, w)."""

@@ -14,6 +14,7 @@ from alteraser.models.problem import Side
 Array = npt.NDArray[Any]
 
 LINE = 64  # bytes of a cache line, and of the longest vector
+HEAVY = 1e4  # confidences and targets above this are what a singular row is put down to
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,15 @@ def check(side: Side, status: Array) -> None:
         if status[row] == 1
         else "look for extreme confidences or targets, or use dtype float64"
     )
+    for name, values, what in (
+        ("confidences", side.confidence, "take a rule such as log1p(column) or min(column, 1000) as --confidence"),
+        ("targets", np.abs(side.target), "rescale the column"),
+    ):
+        if values.size and float(values.max()) > HEAVY:
+            remedy = (
+                f"the {name} go up to {float(values.max()):.3g}, beside which nothing else counts; {what}, or use "
+                "--dtype float64"
+            )
     raise NumericFailure(
         f"{failed.size} {side.name} row(s) have no solution; the first is row {row}, whose system is {kind} "
         f"({int(side.counts[row])} interactions): {remedy}",

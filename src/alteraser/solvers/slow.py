@@ -104,6 +104,10 @@ def slow_space(joint: Joint, *, weak: int, discarded: int, earlier: SlowSpace | 
     joint.find_errors()
     columns = joint.Q @ right
     lengths = np.linalg.norm(columns, axis=0)
+    alive = lengths > 0  # the users' side alone may still be on its way to zero
+    right, columns, lengths = right[:, alive], columns[:, alive], lengths[alive]
+    if right.shape[1] == 0:
+        return None
     started = earlier.left[:, -earlier.discarded :] if earlier is not None else None
     left = np.concatenate([columns / lengths, discarded_directions(joint, count, started)], axis=1)
     B, S = galerkin(joint, left, right)
