@@ -146,8 +146,11 @@ def choose(model: Model, task: Task, asked: Way | None = None) -> Choice:
         "replay": None if refit is None else refit if remembered(model) else 2.0 * refit,  # the check is a training
     }
     far = "L bends down there" if rest is None else f"training ended {rest:.1e} of the model's size from its optimum"
-    if judged.at_rest:
+    if len(task.after.interactions) == 0:
         way: Way = "converge"
+        why = "nothing remains: the one optimum is a model of zeros"
+    elif judged.at_rest:
+        way = "converge"
         why = f"at rest: {far}, the deletion's own rows move {effect:.1e}"
     elif recipe_of(model) is not None and remembered(model):
         way, why = "replay", f"not at rest: {far}; its training is known to run again to the same bytes here"

@@ -11,11 +11,12 @@ from typing import Any, overload
 import numpy as np
 import pyarrow as pa
 
-from alteraser.certificate.limits import DEFAULT
+from alteraser.certificate.words import NAMES, Class, sentence
 from alteraser.choosing import WAYS, Auto, Choice, choose, distance_from_rest, trained
 from alteraser.erased import Erased, Returned, admit, erasing
 from alteraser.erasers import Eraser, Outcome, Task, eraser
 from alteraser.erasers.driver import OnPass
+from alteraser.erasers.level import Level, judge
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.exact import ExactModel
 from alteraser.forgetting_exactly import ExactErasure, forget_exactly
@@ -23,6 +24,7 @@ from alteraser.interactions import Interactions, Removal, accounted
 from alteraser.lists import LENGTH, ListedAgain, ListsChanged, listed_again, lists_changed
 from alteraser.model import Model, TrainedOn
 from alteraser.models import Factors, Problem
+from alteraser.models.magnitudes import check_magnitudes
 from alteraser.models.protocol import Recommender
 from alteraser.replaying import remember
 from alteraser.selection import Near, Selection
@@ -32,6 +34,9 @@ ADDED, GONE = "interactions were added since", "some of what is to go was not in
 """Why the interactions that a model was trained on may not be known"""
 
 OnChoice = Callable[[Choice, Callable[[], ListsChanged]], None]
+
+LEAST = Level("D")
+"""Of an erasure that nobody judged."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,8 @@ class Erasure:
     again: ListedAgain | None = None
     """What was forgotten and is in its user's top-10 all the same"""
     seconds: float = 0.0
+    level: Level = LEAST
+    """The class, judged by the conditions that ``verify`` recomputes, and what is missing for a better one"""
 
     @property
     def residual(self) -> float:
@@ -110,23 +117,30 @@ class Erasure:
         return self.outcome.converged
 
     @property
-    def kind(self) -> str | None:
-        """The class the eraser measured on its own; None: not measured.
-
-        L for the deletion's effect alone within the tolerance, A for a replay or retrain, C within the limits, D else.
+    def kind(self) -> Class:
+        """The class, one letter: A for a replay or retrain, C within the limits, L for the deletion's effect alone
+        within the tolerance, D for anything else.
 
         ``alteraser.verification.verify`` recomputes it from the files alone, and says which class may be claimed.
         """
-        if self.outcome.effect is not None:
-            return "L" if self.outcome.converged else "D"
+        return self.level.kind
+
+    @property
+    def class_name(self) -> str:
+        """``replayed``, ``measured``, ``local`` or ``not forgotten``."""
+        return NAMES[self.kind]
+
+    @property
+    def sentence(self) -> str:
+        """The class in words."""
+        if self.kind == "L":
+            return sentence("L", None, self.effect_left)
         measured = self.outcome.measured
-        if self.method == "replay":
-            return "A"
-        if measured is not None and measured.holds(DEFAULT, share=1.0) and measured.residual <= DEFAULT.residual:
-            return "C"
-        if self.outcome.recipe is not None:
-            return "A"
-        return None if measured is None else "D"
+        if self.kind != "C" or measured is None:
+            return sentence(self.kind, None, None)
+        factors = self.model.factors
+        size = float(np.sqrt(sum(np.einsum("id,id->", x, x, dtype=np.float64) for x in (factors.users, factors.items))))
+        return sentence("C", measured.distance * size, measured.distance if size else None)
 
     @property
     def tolerance(self) -> float | None:
@@ -137,14 +151,14 @@ class Erasure:
     def reached(self, asked_tolerance: float | None = None) -> bool:
         """Whether the level that was asked for, or the default one, is reached: what exit code 0 says.
 
-        A tolerance that was asked for is a level of its own. Else ``local``, ``replay`` and methods without a class
-        reach theirs by converging, a replay by having run, and the others with any class but D.
+        Class D never is one. A tolerance that was asked for is a level of its own; a replay reaches its own by having
+        run, a retrain by converging or being class C.
         """
+        if self.kind == "D":
+            return False
         if self.method == "replay":
             return True
-        if asked_tolerance is not None or self.outcome.effect is not None or self.outcome.measured is None:
-            return self.converged
-        return self.kind != "D"
+        return self.converged if asked_tolerance is not None or self.kind == "A" else True
 
     @property
     def effect_left(self) -> float | None:
@@ -279,6 +293,7 @@ def unlearn(
     elif not isinstance(method, Auto):
         way = eraser(method, **({"train_prediction": True} if model.trains_prediction else {}))
     outcome = way.erase(task, on_pass)
+    outcome, level = judge(task, outcome, name=way.name, tolerance=getattr(way, "tolerance", None))
     start = outcome.push or task.start
     users, items = data.users.without(removal.emptied_users), data.items
     remaining = removal.remaining.with_maps(users, items)
@@ -288,7 +303,7 @@ def unlearn(
         users=users,
         items=items,
         trained_on=TrainedOn.of(remaining),
-        training=_training(way, outcome, model, removal.count),
+        training=_training(way, outcome, model, removal.count) | {"class": level.kind},
         parent=model.digest,
         ancestors=model.lineage,
         digest=None,
@@ -317,6 +332,7 @@ def unlearn(
         again=listed_again(
             lambda users: unlearned.top_items(users, k=LENGTH, seen=remaining)[0], remaining, removal.removed
         ),
+        level=level,
         added=found.added,
         joined=found.joined,
         returned=found.returned,
@@ -341,6 +357,7 @@ def asking(removal: Removal) -> Any:
 
 def _task(model: Model, found: Matched, threads: int) -> Task:
     data, removal = found.data, found.removal
+    check_magnitudes(model.objective, data)
     original = _fitted(model.factors, data)
     known = data.digest == model.trained_on.digest
     joined = [np.arange(old.size, new.size) for old, new in ((model.users, data.users), (model.items, data.items))]

@@ -15,6 +15,7 @@ from alteraser.errors import InvalidInput
 from alteraser.interactions import Interactions
 from alteraser.model import Model, TrainedOn
 from alteraser.models import Factors, Objective, Problem
+from alteraser.models.magnitudes import check_magnitudes
 from alteraser.models.objective import Scaling, Weighting
 from alteraser.settings import Configured
 from alteraser.solvers import SOLVERS
@@ -106,6 +107,7 @@ class ENMF(Configured):
         objective = self.objective(data)
         if reading is not None:
             objective = objective.model_copy(update={"confidence": reading.confidence, "target": reading.target})
+        check_magnitudes(objective, data)
         dtype = np.dtype(self.dtype)
         recipe = Recipe(
             seed=self.seed, solver=self.solver, tolerance=self.tolerance, max_passes=self.max_passes,

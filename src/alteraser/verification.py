@@ -67,7 +67,7 @@ def verify(
             confidences or targets; rows that are in ``data`` as well do not count, so all of the data as trained on
             will do. With it and ``before``, a model that was made by ``local`` is measured for class L.
         replay: train again as the model's record says and compare the bytes (class A). None: where the model was made
-            by a replay, which is nothing else.
+            by a replay, which is nothing else, or has a record and no better class.
         limits: thresholds; the defaults are those of ``Limits``.
         prove_up_to: (m + n) d up to which the curvature is proved rather than estimated.
         threads: workers; 0 for every processor this process may use.
@@ -108,8 +108,8 @@ def verify(
     elif local and not found.passed:
         found = replace(found, sentence=UNTOLD)
     found = _with_check(found, _absent_rows(model))
-    if replay is None:
-        replay = model.training.get("method") == "replay"
+    if replay is None:  # nothing else speaks for a replay, nor for a retrain that ended before its optimum
+        replay = model.training.get("method") == "replay" or (not found.passed and recipe_of(model) is not None)
     if replay and replays(model, data, threads=threads, on_pass=on_pass):
         found = replace(found, kind="A", sentence=sentence("A", None, None), why_not_proved=None)
     return Verification(
@@ -146,7 +146,10 @@ def _local(
     found: Certificate, model: Model, data: Interactions, whole: Interactions, original: Factors, limit: float,
     threads: int,
 ) -> Certificate:  # fmt: skip
-    """Class L, or D, for a model that says it was made by ``local``; any other class it has earned stays."""
+    """Class L, or D, for a model that says it was made by ``local``, which is no better than what it was made from.
+
+    A class that it has earned otherwise stays where L does not hold, or where nothing remains.
+    """
     seen = anchored(model.objective, data, whole, original, model.factors, threads=threads)
     asked = model.training.get("tolerance")
     meaning = "of what the deletion changed in the old model's gradient; what training had left counts as right"
@@ -156,7 +159,7 @@ def _local(
     if limit < seen.residual <= seen.stored:
         meaning += f"; no more than storing in {model.factors.dtype} leaves"
     check = Check("anchored", seen.residual, limit, passed, meaning)
-    if found.passed:
+    if found.passed and (not passed or len(data) == 0):
         return replace(found, checks=(*found.checks, check))
     if not passed:
         return replace(found, checks=(check,), sentence=sentence("D", None, None))

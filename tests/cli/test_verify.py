@@ -118,12 +118,13 @@ def test_rows_of_users_who_are_gone_must_be_zero(run: Run) -> None:
 
 
 def test_stop_at_tolerance_stops_there(run: Run) -> None:
-    code, out, _ = run(FORGET + " --stop-at-tolerance --out quick --json")
-    assert code == 0
+    code, out, err = run(FORGET + " --stop-at-tolerance --out quick --json")
+    assert code == 8
     found = json.loads(out)
-    assert found["measured"] is None
-    assert found["class"] is None
+    assert (found["class"], found["converged"]) == ("D", False)
+    assert found["measured"]["distance"] > 1e-6
     assert found["residual"] <= 1e-3
+    assert "Leave out --stop-at-tolerance" in err
     code, _, err = run(FORGET.replace("left", "l") + " --stop-at-tolerance --method influence --out q")
     assert code == 2
     assert "--stop-at-tolerance means nothing" in err
@@ -153,8 +154,8 @@ def test_what_makes_it_hard_is_said_with_what_to_do(run: Run) -> None:
     assert code == 0
     assert "regularization is 0" in " ".join(out.split())
     code, out, _ = run("forget flat {w}/forget.csv --data {w}/data.csv --out f --remaining flat.csv")
-    assert code == 0
-    assert "has no class" in " ".join(out.split())
+    assert code == 8
+    assert "the regularization is 0: any invertible change" in " ".join(out.split())
     code, out, _ = run("verify f --data flat.csv")
     assert code == 8
     assert "there is no optimum to be near" in " ".join(out.split())

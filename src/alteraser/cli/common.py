@@ -420,11 +420,6 @@ def seconds_text(seconds: dict[str, float]) -> str:
     return f"{seconds['total']:.2f} s ({parts})"
 
 
-def exit_code(outcome: Any, asked_tolerance: float | None) -> int:
-    """0; 8 when a tolerance was asked for and not reached (the result is written all the same)."""
-    return 8 if asked_tolerance is not None and not outcome.converged else 0
-
-
 @contextmanager
 def blas_threads(threads: int) -> Iterator[None]:
     """Limit BLAS to ``threads`` (0: leave it as it is)."""

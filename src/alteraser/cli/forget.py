@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +27,19 @@ if TYPE_CHECKING:
     from alteraser.sums import Missing
 
 STOP = object()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What of the command line decides whether its answer is the one that was asked for."""
+
+    tolerance: float | None
+    max_passes: int | None
+    stop_at_tolerance: bool
+    solver: str | None
+    accept: str | None
+
+
 DEFAULT_TOLERANCE = 1e-3
 
 
@@ -60,6 +73,10 @@ def forget(
     stop_at_tolerance: Annotated[
         bool, typer.Option("--stop-at-tolerance", help="Do not go on until the model is measured to be class C.")
     ] = False,
+    accept: Annotated[
+        str | None, typer.Option("--accept", metavar="d", help="d: end with 0 also where the level that was asked for, "
+                                 "or the default one, is not reached; the class stays as it is.", show_default=False),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Seed of a retrain's random start, or of mini-batches.",
                                  show_default="1"),
@@ -137,6 +154,8 @@ def forget(
     selecting.check(forget_set, user, since, until)
     if whole_users and whole_items:
         raise InvalidInput("--whole-users contradicts --whole-items: forget one after the other")
+    if accept not in (None, "d"):
+        raise InvalidInput(f"--accept {accept}: there is d, for a class D that is to end with exit code 0")
     if out is None and not dry_run:
         raise InvalidInput("--out is missing: name the new model directory, or ask for a --dry-run")
     outputs = [path for path in (out, remaining) if path is not None]
@@ -171,12 +190,13 @@ def forget(
              "grown": grown},
             f"means nothing to {model}, a model of another library",
         )  # fmt: skip
-        return foreign.forget(
+        code = foreign.forget(
             screen, model, forget_set, data, out, given, format=format, method=method, tolerance=tolerance,
             max_passes=max_passes, seed=seed, whole_users=whole_users, whole_items=whole_items, remaining=remaining,
             dry_run=dry_run, unchecked=unchecked, scrub=scrub, readmit=readmit, verbose=verbose, threads=threads,
             users=user, since=since, until=until, timestamp_column=timestamp_column, strict=strict,
         )  # fmt: skip
+        return 0 if accept == "d" else code  # what went wrong altogether was raised
     foreign.refuse(
         given | {"unchecked": unchecked, "scrub": scrub},
         "is for models of other libraries: how its data are read is kept in the model",
@@ -184,6 +204,7 @@ def forget(
     if readmit and not grown:
         raise InvalidInput("--readmit is about additions: it goes with --grown")
     common.check_tolerance(tolerance)
+    wished = Asked(tolerance, max_passes, stop_at_tolerance, solver, accept)
     settings = {
         "solver": solver, "tolerance": tolerance, "max_passes": max_passes, "memory": memory, "seed": seed,
         "confirm": confirm,
@@ -232,24 +253,57 @@ def forget(
         saved = _write(erasure, out, remaining, data, reading, removal.selection)
     if isinstance(erasure, ExactErasure):
         return exact.report(screen, erasure, saved, out, remaining, interactions, verbose=verbose)
-    _report(screen, erasure, saved, out, remaining, method, interactions, verbose=verbose)
-    return _exit(erasure, tolerance, screen)
+    _report(screen, erasure, saved, out, remaining, method, interactions, wished, verbose=verbose)
+    return _exit(erasure, wished, screen)
 
 
-def _exit(erasure: Erasure, tolerance: float | None, screen: common.Screen) -> int:
+def _exit(erasure: Erasure, asked: Asked, screen: common.Screen) -> int:
     """0 where the level that was asked for, or the default one, is reached; else 8 and a line, also under --quiet."""
+    if erasure.reached(asked.tolerance):
+        return 0
+    screen.warn(shortfall(erasure, asked))
+    return 0 if asked.accept == "d" else NumericFailure.exit_code
+
+
+def shortfall(erasure: Erasure, asked: Asked) -> str:
+    """One line: what was not reached, what was, and what to do."""
+    outcome, kind = erasure.outcome, erasure.kind
+    what = "of the deletion's effect" if outcome.effect is not None else "of the deletion's push"
+    wanted = erasure.tolerance if asked.tolerance is None else asked.tolerance
+    lacking = [] if outcome.converged or wanted is None else [
+        f"{outcome.residual:.1e} {what} is left, asked for {wanted:.1e}"
+    ]  # fmt: skip
+    if kind == "D" and (outcome.effect is None or not lacking):
+        lacking.append(erasure.level.lacks)
+    reached = f"{'; '.join(lacking)}; the model was written and is class {kind} ({erasure.class_name})"
+    return f"not reached: {reached}. {_remedy(erasure, asked)}"
+
+
+def _remedy(erasure: Erasure, asked: Asked) -> str:
+    """What to do where a level was not reached."""
     outcome = erasure.outcome
-    reached = erasure.reached(tolerance)
-    if not reached:
-        what = "of the deletion's effect" if outcome.effect is not None else "of the deletion's push"
-        wanted = erasure.tolerance if tolerance is None else tolerance
-        line = f"not reached: {outcome.residual:.1e} {what} is left, asked for {wanted:.1e}; the model was written"
-        if outcome.effect is not None:
-            line += ". Where the model was trained here, --method replay trains it again without the data"
-        if outcome.converged and outcome.effect is None:
-            line = "not reached: class C could not be measured; the model was written"
-        screen.warn(line)
-    return 0 if reached else NumericFailure.exit_code
+    if erasure.model.objective.regularization == 0:
+        return "Train with --regularization above 0"
+    if erasure.method not in ("local", "converge", "alteraser", "retrain", "replay"):
+        return f"{erasure.method} is an approximation: use --method converge, or retrain"
+    if outcome.effect is not None:
+        if asked.max_passes is not None and outcome.reason == "passes":
+            return "Raise --max-passes"
+        return (
+            "Where the model was trained here, --method replay trains it again without the data; --method converge "
+            "goes to an optimum"
+        )
+    if asked.max_passes is not None and outcome.reason == "passes":
+        return "Raise --max-passes, or leave it out"
+    if asked.stop_at_tolerance:
+        return "Leave out --stop-at-tolerance"
+    if outcome.reason == "rounding" and str(erasure.model.factors.dtype) == "float32":
+        return "float32 holds no more digits: train with --dtype float64 or more --regularization"
+    if not outcome.converged and asked.tolerance is not None:
+        return "Ask for a larger --tolerance"
+    if asked.solver not in (None, "joint"):
+        return "Use --solver joint, which goes on to the optimum"
+    return "Try --method retrain, or train with more --regularization"
 
 
 def _warn(screen: common.Screen, choice: Choice, lists: Callable[[], ListsChanged]) -> None:
@@ -302,6 +356,8 @@ def _settings(method: str, given: dict[str, Any]) -> dict[str, Any]:
     from alteraser.solvers import row_solver
 
     known = accepted(method)
+    if "finish" in known:  # the default level is class C, whoever solves the rows
+        given = given | {"finish": True}
     settings = {name: value for name, value in given.items() if value is not None and value is not False}
     if "escalate" not in known:  # a cap on passes that was asked for is a cap
         settings.pop("escalate", None)
@@ -430,7 +486,7 @@ def _seconds(choice: Choice | Planned) -> str:
 
 def _report(
     screen: common.Screen, erasure: Erasure, saved: Recommender, out: Path, remaining: Path | None, asked: str,
-    data: Interactions, *, verbose: bool,
+    data: Interactions, wished: Asked, *, verbose: bool,
 ) -> None:  # fmt: skip
     seconds = screen.timing()
     outcome = erasure.outcome
@@ -441,7 +497,8 @@ def _report(
         "effect": None if outcome.effect is None else vars(outcome.effect),
         **aftermath.document(erasure.lists, erasure.again),
         "solver": saved.training["solver"], **common.work(outcome), "objective_before": erasure.objective_before,
-        "class": erasure.kind, "measured": None if outcome.measured is None else vars(outcome.measured),
+        "converged": erasure.reached(wished.tolerance), "class": erasure.kind, "class_name": erasure.class_name,
+        "sentence": erasure.sentence, "measured": None if outcome.measured is None else vars(outcome.measured),
         "push": erasure.push, "training_floor": erasure.training_floor, "seconds": seconds,
         "interactions_before": len(erasure.remaining) + erasure.forgotten,
         **selecting.gone_document(erasure.missing), "interactions_forgotten": erasure.forgotten,
@@ -499,24 +556,24 @@ def _measured(erasure: Erasure) -> list[tuple[str, str]]:
     if found is not None:
         rows.append(
             ("distance", f"about {found.distance:.1e} of the model's size to an optimum for the remaining data"
-                         + (f"; class {erasure.kind}, verify recomputes it" if erasure.kind else ""))
+                         + (f"; class {erasure.kind}, verify recomputes it" if erasure.kind != "D" else ""))
         )  # fmt: skip
-    if outcome.effect is not None:
+    if outcome.effect is not None and erasure.kind in ("L", "D"):
         left = "" if erasure.effect_left is None else f", about {erasure.effect_left:.1%} of its effect is missing"
         rows.append(("class", f"{erasure.kind}{left}; verify --before OLD --forgotten FORGET recomputes it"))
-        if outcome.effect.bent:
-            rows.append(
-                (
-                    "note",
-                    "L bends down near the original: it is not near an optimum in that direction, so its "
-                    "weakest directions are left as they were",
-                )
+    else:
+        rows.append(("class", f"{erasure.kind}: {erasure.class_name}"))
+    rows.append(("", erasure.sentence + (f" ({erasure.level.lacks})" if erasure.level.lacks else "")))
+    if outcome.effect is not None and outcome.effect.bent:
+        rows.append(
+            (
+                "note",
+                "L bends down near the original: it is not near an optimum in that direction, so its "
+                "weakest directions are left as they were",
             )
+        )
     if "retrain" in outcome.route:
         rows.append(("note", "passes and joint steps did not get there: retrained from a random start"))
-    if erasure.model.objective.regularization == 0:
-        rows.append(("note", "the regularization is 0: the solution is not determined, so it ends at the tolerance and "
-                             "has no class"))  # fmt: skip
     if outcome.reason == "rounding" and not outcome.converged:
         rows.append(
             ("note", f"{erasure.model.factors.dtype} holds no more digits: train with --dtype float64 or more "

@@ -13,10 +13,13 @@ from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
     from alteraser.erasers import Outcome
+    from alteraser.interactions import Interactions
     from alteraser.model import Model
     from alteraser.models import Factors
 
 AT_REST = 1e-6  # distance from the optimum over the model's size that --to-rest goes to, that of class C
+
+SENSIBLE = 0.2  # of the λ from which on everything is zero: leaves a model that tells users apart
 
 
 SHARED = frozenset({
@@ -155,12 +158,15 @@ def train(
         saved = trained.save(out)
     seconds = screen.timing()
     stats = interactions.statistics()
+    critical = _critical(saved, interactions)
+    short = shortfall(outcome, recipe.tolerance, recipe.dtype, wide := _wide(interactions))
     document = {
         "model": str(out), "digest": saved.digest, "method": "train", "solver": solver, **common.work(outcome),
         "objective_before": saved.training["objective_before"], "seconds": seconds, "tolerance": recipe.tolerance,
         "interactions_before": len(interactions), "interactions_forgotten": 0, "interactions_unmatched": 0,
         "interactions": len(interactions), "rows_without_rating": interactions.unrated, "users": stats.users,
         "items": stats.items, "distance_from_rest": outcome.rest, "to_rest_seconds_predicted": _to_rest(outcome),
+        "critical_regularization": critical, "not_reached": short, "confidences": wide,
         "hyper_parameters": saved.objective.model_dump() | {"factors": factors},
     }  # fmt: skip
     screen.result(
@@ -174,12 +180,50 @@ def train(
             ("passes", f"{outcome.passes} ({outcome.rejected} extrapolations rejected)"),
             ("objective", f"{outcome.objective:,.2f}"),
             ("stationarity", f"{outcome.residual:.1e}" + ("" if outcome.converged else "  (not converged)")),
-            *_remarks(saved, outcome),
+            *_remarks(saved, outcome, critical),
+            *([("note", wide)] if wide is not None and short is None else []),
             ("time", common.seconds_text(seconds)),
             *_rest(outcome, seconds["solve"]),
+            *([] if short is None else [("not reached", short)]),
         ],
     )  # fmt: skip
-    return common.exit_code(outcome, tolerance)
+    if quiet and short is not None:
+        screen.warn(f"not reached: {short}")
+    return 0
+
+
+def _wide(data: Interactions) -> str | None:
+    """Of confidences over many orders of magnitude: what they do, and what to do about them."""
+    import numpy as np
+
+    from alteraser.models.magnitudes import WIDE, confidence_ratio
+
+    if confidence_ratio(data) < WIDE:
+        return None
+    least, most = float(np.min(data.confidence)), float(np.max(data.confidence))  # type: ignore[arg-type]
+    return (
+        f"the confidences go from {least:.3g} to {most:.3g}; the heaviest bind users and items together so hard that "
+        "steps crawl, in forgetting too: take a rule such as log1p(column) or min(column, 1000) as --confidence"
+    )
+
+
+def shortfall(outcome: Outcome, tolerance: float, dtype: str, wide: str | None = None) -> str | None:
+    """Of a training that ended before its tolerance: how far it got, and what to do; the model is written.
+
+    ``wide`` says why, where that is known.
+    """
+    if outcome.converged:
+        return None
+    far = f"stationarity {outcome.residual:.1e} after {outcome.passes} passes, the tolerance is {tolerance:.1e}"
+    if wide is not None:
+        return f"{far}: {wide}"
+    if outcome.reason == "rounding":
+        more = "--dtype float64 does" if dtype == "float32" else "ask for a larger --tolerance"
+        return f"{far}; {dtype} holds no more digits: {more}"
+    return (
+        f"{far}: not trained to the end; it can forget by the effect of a deletion alone (local), or by training again "
+        "without it (replay); raise --max-passes to train on"
+    )
 
 
 def _given(ctx: typer.Context, kind: str) -> dict[str, Any]:
@@ -232,22 +276,33 @@ def _empty(factors: Factors) -> bool:
     return float(abs(factors.users).max() * abs(factors.items).max() * abs(factors.prediction).sum()) < 1e-6
 
 
-def _remarks(model: Model, outcome: Outcome) -> list[tuple[str, str]]:
+def _critical(model: Model, data: Interactions) -> float | None:
+    """Of a model without scores: the λ below which there are some."""
+    from alteraser.models import Problem
+    from alteraser.solvers.collapse import critical_regularization
+
+    if not _empty(model.factors):
+        return None
+    return critical_regularization(Problem(model.objective, data, model.factors.dtype), model.factors.prediction)
+
+
+def _outweighed(own: float, critical: float | None) -> str:
+    if not critical:
+        return f"every score is 0: there is nothing to learn in these data (λ = {own:.3g}); give more data"
+    return (
+        f"every score is 0: λ = {own:.3g} outweighs these data. From λ = {critical:.3g} on that is the optimum; try "
+        f"--regularization {SENSIBLE * critical:.2g}, or give more data"
+    )
+
+
+def _remarks(model: Model, outcome: Outcome, critical: float | None) -> list[tuple[str, str]]:
     """What will matter when this model is to forget."""
     rows = []
     if _empty(model.factors):
-        return [("note", f"every score is 0: λ = {model.objective.regularization:.3g} outweighs these data; lower "
-                         "--regularization, or give more data")]  # fmt: skip
+        return [("note", _outweighed(model.objective.regularization, critical))]
     if model.objective.regularization == 0:
         rows.append(
             ("note", "the regularization is 0: the solution is not determined, so no certificate can be given; use "
                      "--regularization above 0")
-        )  # fmt: skip
-    if outcome.reason == "rounding":
-        rows.append(("note", f"{model.factors.dtype} holds no more digits; --dtype float64 does"))
-    elif not outcome.converged:
-        rows.append(
-            ("note", "not trained to the end: it can forget by the effect of a deletion alone (local), or by training "
-                     "again without it (replay); raise --max-passes to train on")
         )  # fmt: skip
     return rows

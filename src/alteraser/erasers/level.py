@@ -1,0 +1,170 @@
+"""Which class the result of a run is, judged where it was made: by the conditions that ``verify`` recomputes.
+
+An eraser that goes to the limits of class C has measured how near it is on its way; what others leave is measured here
+by one Newton direction. Clear cases are taken from that. Near a limit, and wherever it costs next to nothing, the
+certificate itself decides, so that what is said here is what ``verify`` will find.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from alteraser.certificate import certify
+from alteraser.certificate.anchored import anchored
+from alteraser.certificate.certificate import UNDETERMINED
+from alteraser.certificate.limits import DEFAULT, STORED
+from alteraser.certificate.plain import Plain, norm
+from alteraser.certificate.words import Class
+from alteraser.erasers.driver import Outcome
+from alteraser.erasers.polish import Measured, Polisher
+from alteraser.erasers.task import Task
+from alteraser.errors import NumericFailure
+from alteraser.models import Factors, Problem
+from alteraser.solvers.joint import Joint, JointNewton
+from alteraser.solvers.rows import padded
+from alteraser.solvers.stationarity import evaluate
+
+CLEAR = 0.6, 3.0
+"""Shares of a limit below which a measurement is clearly within it, and above which it is clearly not."""
+
+SMALL = 50_000
+"""Interactions and rows, times factors, up to which a certificate costs a fraction of a second."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """A class, and what is missing for a better one."""
+
+    kind: Class
+    lacks: str = ""
+    """Of class D: the conditions that do not hold, in words."""
+
+
+def judge(task: Task, outcome: Outcome, *, name: str, tolerance: float | None) -> tuple[Outcome, Level]:
+    """(``outcome`` with how near it is, where that was not measured; its class) for the eraser called ``name``.
+
+    ``tolerance`` is the eraser's. A for what was computed from D_r alone; L and D for the effect of a deletion on a
+    model that is not at rest; C within the limits of a certificate; D for everything else.
+    """
+    if name == "replay":
+        return outcome, Level("A")
+    level: Level
+    if _nothing_left(task, outcome.factors):
+        level = Level("C")
+    elif outcome.effect is not None:
+        level = _local(task, outcome, DEFAULT.residual if tolerance is None else tolerance)
+    else:
+        outcome, level = _optimum(task, outcome)
+    if level.kind == "D" and outcome.recipe is not None:
+        level = replace(level, kind="A")
+    return outcome, level
+
+
+def _nothing_left(task: Task, factors: Factors) -> bool:
+    """Whether there are no interactions any more and the model is zero, the one optimum for λ > 0."""
+    empty = len(task.after.interactions) == 0 and task.after.objective.regularization > 0
+    return empty and not np.any(factors.users) and not np.any(factors.items)
+
+
+def _local(task: Task, outcome: Outcome, tolerance: float) -> Level:
+    """L where the anchored residual is within the tolerance, or what storing leaves."""
+    residual = outcome.residual
+    small = _small(task.after, outcome.factors)
+    if task.before is not None and (small or CLEAR[0] * tolerance < residual <= CLEAR[1] * tolerance):
+        found = anchored(
+            task.after.objective, task.after.interactions, task.before.interactions, task.original, outcome.factors,
+            threads=task.workers,
+        )  # fmt: skip
+        reached, residual = found.residual <= max(tolerance, found.stored), found.residual
+    else:
+        reached = outcome.converged
+    if reached:
+        return Level("L")
+    return Level("D", f"{residual:.1e} of the deletion's effect is left, {tolerance:.1e} may be")
+
+
+def _optimum(task: Task, outcome: Outcome) -> tuple[Outcome, Level]:
+    """C where the conditions of a certificate hold."""
+    problem = task.after
+    if problem.objective.regularization == 0:
+        return outcome, Level("D", UNDETERMINED)
+    try:
+        if outcome.measured is None and Joint.fits(problem, padded(outcome.factors.users[:1]).shape[1]):
+            outcome = replace(outcome, measured=_measured(task, outcome.factors))
+        clearly = None if _small(problem, outcome.factors) else _clearly(task, outcome)
+        if clearly is None:
+            found = certify(
+                problem.objective, problem.interactions, outcome.factors, before=task.original, prove_up_to=0,
+                threads=task.workers,
+            )  # fmt: skip
+            failed = [
+                _words(check.name, check.value, check.limit)
+                for check in found.checks
+                if not check.passed and (check.name == "curvature" or np.isfinite(check.value))
+            ]
+            return outcome, Level("D", "; ".join(failed)) if failed else Level("C")
+    except NumericFailure as cause:
+        return outcome, Level("D", str(cause))
+    return outcome, clearly
+
+
+def _clearly(task: Task, outcome: Outcome) -> Level | None:
+    """The class where it is plain from what was measured; None near a limit."""
+    measured = outcome.measured
+    if measured is None:
+        return None
+    residual = _residual(task, outcome.factors)
+    if measured.holds(DEFAULT, share=CLEAR[0]) and residual <= CLEAR[0]:
+        return Level("C")
+    values = [
+        ("distance", measured.distance, DEFAULT.distance), ("block", measured.block, DEFAULT.block),
+        ("influence", measured.influence or 0.0, DEFAULT.influence),
+        ("residual", residual * DEFAULT.residual, DEFAULT.residual),
+    ]  # fmt: skip
+    failed = [_words(*value) for value in values if value[1] > CLEAR[1] * value[2]]
+    if not measured.valley:
+        failed.insert(0, _words("curvature", 0.0, 0.0))
+    return Level("D", "; ".join(failed)) if failed else None
+
+
+def _words(name: str, value: float, limit: float) -> str:
+    """A condition that does not hold, for people."""
+    if name == "curvature":
+        return "L bends down in some direction there: no optimum"
+    what = {
+        "distance": "{0} of the model's size from an optimum, {1} may be",
+        "block": "a user's row is {0} from its optimum, {1} may be",
+        "influence": "{0} of the way from the old model may be left, {1} is allowed",
+        "residual": "{0} of the old model's gradient is left, {1} may be",
+    }[name]
+    return what.format(f"{value:.1e}", f"{limit:.0e}")
+
+
+def _residual(task: Task, factors: Factors) -> float:
+    """How much of the old model's gradient is left, over the limit; no more than what storing leaves is 0."""
+    problem = replace(task.after, dtype=np.float64)
+    now, then = (evaluate(problem, x, threads=task.workers) for x in (factors, task.original))
+    size = norm((now.user_gradient, now.item_gradient))
+    left = size / max(norm((then.user_gradient, then.item_gradient)), 1e-300) / DEFAULT.residual
+    if left <= CLEAR[0]:
+        return left
+    whole = norm(Plain(problem.objective, problem.interactions, factors, magnitudes=True).gradient)
+    return 0.0 if size <= CLEAR[0] * STORED * whole else left
+
+
+def _measured(task: Task, factors: Factors) -> Measured:
+    """How near ``factors`` are to an optimum for D_r."""
+    problem = task.after
+    dtype: Any = problem.dtype
+    P, Q = (padded(x.astype(dtype)) for x in (factors.users, factors.items))
+    joint = Joint(problem, P, Q, factors.prediction.astype(dtype), task.workers)
+    joint.settle(move=False)
+    polisher = Polisher(problem, task.push, JointNewton(), task.workers, task.original, DEFAULT)
+    return polisher.look(factors, joint).measured
+
+
+def _small(problem: Problem, factors: Factors) -> bool:
+    return (len(problem.interactions) + sum(problem.interactions.shape)) * factors.rank <= SMALL
