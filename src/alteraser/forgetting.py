@@ -136,8 +136,10 @@ class Erasure:
         if self.kind == "L":
             return sentence("L", None, self.effect_left)
         measured = self.outcome.measured
-        if self.kind != "C" or measured is None:
+        if self.kind != "C":
             return sentence(self.kind, None, None)
+        if measured is None:
+            return sentence("C", 0.0, None)  # nothing remains
         factors = self.model.factors
         size = float(np.sqrt(sum(np.einsum("id,id->", x, x, dtype=np.float64) for x in (factors.users, factors.items))))
         return sentence("C", measured.distance * size, measured.distance if size else None)

@@ -61,7 +61,7 @@ OPTIONS = (
 FORGET = ("one", "user", "all")
 
 
-SHARE = int(os.environ.get("ALTERASER_CONTRACT_SHARE", "130"))
+SHARE = int(os.environ.get("ALTERASER_CONTRACT_SHARE", "240"))
 """One in so many combinations is tried; 1 tries all 12,096."""
 
 

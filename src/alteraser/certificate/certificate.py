@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from alteraser.certificate.compiled import Compiled
 from alteraser.certificate.curvature import Curvature, estimated, proved, quotient
 from alteraser.certificate.limits import STORED, Limits, influence
-from alteraser.certificate.plain import Pair, Plain, norm, rounding
+from alteraser.certificate.plain import UNIT, Pair, Plain, norm, rounding
 from alteraser.certificate.rotation import Slice
 from alteraser.certificate.solve import Solver
 from alteraser.certificate.theorem import ball, lipschitz
@@ -200,6 +200,9 @@ def _certify(
     watch("rounding", 0.9)
     extra = gamma * norm(magnitudes.product((np.abs(step[0]), np.abs(step[1])))) + slack
     eta = norm(step) + (left + extra) / curvature.value if curvature.value > 0 else float("inf")
+    nothing = len(data) == 0 and size == 0.0
+    if nothing:  # L is 0 there and nowhere below, whether or not it bends up: scaled by no interactions, λ is 0
+        curvature, eta = Curvature(float(np.nanmax([curvature.value, UNIT])), curvature.how), 0.0
     sigma = float(np.hypot(np.linalg.norm(plain.P, 2), np.linalg.norm(plain.Q, 2)))
     K = lipschitz(plain.heaviest, float(np.abs(plain.h).max(initial=0.0)), sigma, min(eta, 1e300))
     found = ball(curvature.value, eta, K)

@@ -64,9 +64,8 @@ def judge(task: Task, outcome: Outcome, *, name: str, tolerance: float | None) -
 
 
 def _nothing_left(task: Task, factors: Factors) -> bool:
-    """Whether there are no interactions any more and the model is zero, the one optimum for λ > 0."""
-    empty = len(task.after.interactions) == 0 and task.after.objective.regularization > 0
-    return empty and not np.any(factors.users) and not np.any(factors.items)
+    """Whether there are no interactions any more and the model is zero, where L is."""
+    return len(task.after.interactions) == 0 and not np.any(factors.users) and not np.any(factors.items)
 
 
 def _local(task: Task, outcome: Outcome, tolerance: float) -> Level:
