@@ -8,6 +8,7 @@ import json
 import os
 import re
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -705,3 +706,31 @@ def test_options_survive_json(options):
 def test_options_that_are_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         ReadingOptions(**fields)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("log(n)", np.log), ("log1p(n)", np.log1p), ("sqrt(n)", np.sqrt), ("min(n, 3)", lambda x: np.minimum(x, 3)),
+        ("clip(n, 2, 3)", lambda x: np.clip(x, 2, 3)), ("1 + 2 * log1p(n)", lambda x: 1 + 2 * np.log1p(x)),
+    ],
+)  # fmt: skip
+def test_confidence_target_and_rating_take_the_same_rules(
+    rule: str, expected: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    from alteraser.readers._options import rating_rule
+
+    n = np.array([1.5, 2.0, 40.0])
+    table = pa.table({"user_id": [1, 2, 3], "item_id": [1, 2, 3], "n": n})
+    for name in ("confidence", "target"):
+        found = read_table(table, ReadingOptions(**{name: rule}))
+        np.testing.assert_allclose(found[name].to_numpy(), expected(n))
+    np.testing.assert_allclose(rating_rule(rule).rows(n), expected(n))
+
+
+def test_targets_that_are_no_numbers_are_refused_by_row() -> None:
+    table = pa.table({"user_id": [1, 2], "item_id": [1, 2], "n": [1.0, -1.0]})
+    with pytest.raises(InvalidInput, match=r"row 2.*the target is nan \(from n = -1\)"):
+        read_table(table, ReadingOptions(target="log(n)"))
+    with pytest.raises(ValueError, match="target 'bm25\\(n\\)' is a statistic of all data"):
+        ReadingOptions(target="bm25(n)")

@@ -40,11 +40,12 @@ class Weighted(Interactions):
 def reading_of(options: ForeignOptions) -> ReadingOptions:
     """How DATA is read: the columns of ``options.reading``, with r in place of confidence and target."""
     from alteraser.readers._options import rating_rule
+    from alteraser.readers._rules import quoted
 
     rule = None if options.rating is None else rating_rule(options.rating)
     return options.reading.model_copy(
         update={
-            "confidence": None, "target": None if rule is None else rule.column,
+            "confidence": None, "target": None if rule is None or rule.column is None else quoted(rule.column),
             "duplicates": "sum" if rule is not None and rule.sums else options.reading.duplicates,
         }
     )  # fmt: skip

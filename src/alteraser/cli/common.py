@@ -46,7 +46,7 @@ Confidence = Annotated[
     str | None,
     typer.Option("--confidence", help='Column or rule for c, such as "1 + 40 * rating".', show_default=False),
 ]
-Target = Annotated[str | None, typer.Option("--target", help="Column with the target y.", show_default=False)]
+Target = Annotated[str | None, typer.Option("--target", help="Column or rule for the target y.", show_default=False)]
 TimestampColumn = Annotated[
     str | None,
     typer.Option("--timestamp-column", help="Column that says when: numbers, dates, times, or ISO 8601 text.",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import aftermath, again, common, completion, exact, foreign, page, selecting
-from alteraser.errors import InvalidInput, NumericFailure
+from alteraser.cli import aftermath, again, common, completion, exact, foreign, page, selecting, shortfall
+from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,19 +27,6 @@ if TYPE_CHECKING:
     from alteraser.sums import Missing
 
 STOP = object()
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What of the command line decides whether its answer is the one that was asked for."""
-
-    tolerance: float | None
-    max_passes: int | None
-    stop_at_tolerance: bool
-    solver: str | None
-    accept: str | None
-
-
 DEFAULT_TOLERANCE = 1e-3
 
 
@@ -204,7 +191,7 @@ def forget(
     if readmit and not grown:
         raise InvalidInput("--readmit is about additions: it goes with --grown")
     common.check_tolerance(tolerance)
-    wished = Asked(tolerance, max_passes, stop_at_tolerance, solver, accept)
+    wished = shortfall.Asked(tolerance, max_passes, stop_at_tolerance, solver, accept)
     settings = {
         "solver": solver, "tolerance": tolerance, "max_passes": max_passes, "memory": memory, "seed": seed,
         "confirm": confirm,
@@ -254,56 +241,7 @@ def forget(
     if isinstance(erasure, ExactErasure):
         return exact.report(screen, erasure, saved, out, remaining, interactions, verbose=verbose)
     _report(screen, erasure, saved, out, remaining, method, interactions, wished, verbose=verbose)
-    return _exit(erasure, wished, screen)
-
-
-def _exit(erasure: Erasure, asked: Asked, screen: common.Screen) -> int:
-    """0 where the level that was asked for, or the default one, is reached; else 8 and a line, also under --quiet."""
-    if erasure.reached(asked.tolerance):
-        return 0
-    screen.warn(shortfall(erasure, asked))
-    return 0 if asked.accept == "d" else NumericFailure.exit_code
-
-
-def shortfall(erasure: Erasure, asked: Asked) -> str:
-    """One line: what was not reached, what was, and what to do."""
-    outcome, kind = erasure.outcome, erasure.kind
-    what = "of the deletion's effect" if outcome.effect is not None else "of the deletion's push"
-    wanted = erasure.tolerance if asked.tolerance is None else asked.tolerance
-    lacking = [] if outcome.converged or wanted is None else [
-        f"{outcome.residual:.1e} {what} is left, asked for {wanted:.1e}"
-    ]  # fmt: skip
-    if kind == "D" and (outcome.effect is None or not lacking):
-        lacking.append(erasure.level.lacks)
-    reached = f"{'; '.join(lacking)}; the model was written and is class {kind} ({erasure.class_name})"
-    return f"not reached: {reached}. {_remedy(erasure, asked)}"
-
-
-def _remedy(erasure: Erasure, asked: Asked) -> str:
-    """What to do where a level was not reached."""
-    outcome = erasure.outcome
-    if erasure.model.objective.regularization == 0:
-        return "Train with --regularization above 0"
-    if erasure.method not in ("local", "converge", "alteraser", "retrain", "replay"):
-        return f"{erasure.method} is an approximation: use --method converge, or retrain"
-    if outcome.effect is not None:
-        if asked.max_passes is not None and outcome.reason == "passes":
-            return "Raise --max-passes"
-        return (
-            "Where the model was trained here, --method replay trains it again without the data; --method converge "
-            "goes to an optimum"
-        )
-    if asked.max_passes is not None and outcome.reason == "passes":
-        return "Raise --max-passes, or leave it out"
-    if asked.stop_at_tolerance:
-        return "Leave out --stop-at-tolerance"
-    if outcome.reason == "rounding" and str(erasure.model.factors.dtype) == "float32":
-        return "float32 holds no more digits: train with --dtype float64 or more --regularization"
-    if not outcome.converged and asked.tolerance is not None:
-        return "Ask for a larger --tolerance"
-    if asked.solver not in (None, "joint"):
-        return "Use --solver joint, which goes on to the optimum"
-    return "Try --method retrain, or train with more --regularization"
+    return shortfall.exit_code(erasure, wished, screen)
 
 
 def _warn(screen: common.Screen, choice: Choice, lists: Callable[[], ListsChanged]) -> None:
@@ -486,7 +424,7 @@ def _seconds(choice: Choice | Planned) -> str:
 
 def _report(
     screen: common.Screen, erasure: Erasure, saved: Recommender, out: Path, remaining: Path | None, asked: str,
-    data: Interactions, wished: Asked, *, verbose: bool,
+    data: Interactions, wished: shortfall.Asked, *, verbose: bool,
 ) -> None:  # fmt: skip
     seconds = screen.timing()
     outcome = erasure.outcome
@@ -563,7 +501,8 @@ def _measured(erasure: Erasure) -> list[tuple[str, str]]:
         rows.append(("class", f"{erasure.kind}{left}; verify --before OLD --forgotten FORGET recomputes it"))
     else:
         rows.append(("class", f"{erasure.kind}: {erasure.class_name}"))
-    rows.append(("", erasure.sentence + (f" ({erasure.level.lacks})" if erasure.level.lacks else "")))
+    if erasure.kind != "C" or found is None:  # else the distance says it
+        rows.append(("", erasure.sentence + (f" ({erasure.level.lacks})" if erasure.level.lacks else "")))
     if outcome.effect is not None and outcome.effect.bent:
         rows.append(
             (

@@ -159,7 +159,7 @@ def train(
     seconds = screen.timing()
     stats = interactions.statistics()
     critical = _critical(saved, interactions)
-    short = shortfall(outcome, recipe.tolerance, recipe.dtype, wide := _wide(interactions))
+    short = not_reached(outcome, recipe.tolerance, recipe.dtype, wide := _wide(interactions))
     document = {
         "model": str(out), "digest": saved.digest, "method": "train", "solver": solver, **common.work(outcome),
         "objective_before": saved.training["objective_before"], "seconds": seconds, "tolerance": recipe.tolerance,
@@ -207,7 +207,7 @@ def _wide(data: Interactions) -> str | None:
     )
 
 
-def shortfall(outcome: Outcome, tolerance: float, dtype: str, wide: str | None = None) -> str | None:
+def not_reached(outcome: Outcome, tolerance: float, dtype: str, wide: str | None = None) -> str | None:
     """Of a training that ended before its tolerance: how far it got, and what to do; the model is written.
 
     ``wide`` says why, where that is known.

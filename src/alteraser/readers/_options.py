@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from alteraser.readers._hints import Hints
-from alteraser.readers._rules import STATISTICS, Function, Rule, rule
+from alteraser.readers._rules import NUMERIC, STATISTICS, Function, Rule, rule
 from alteraser.settings import Configured
 
 Name = Annotated[str, Field(min_length=1)]
@@ -57,7 +57,7 @@ class ReadingOptions(Configured):
     see ``_rules``."""
 
     target: Name | None = None
-    """The column with the target y of each interaction. None means 1 everywhere."""
+    """The target y of each interaction: a column or a rule, as for ``confidence``. None means 1 everywhere."""
 
     timestamp_column: Name | None = None
     """The column that says when: whole numbers as they are; dates, times and ISO 8601 text as epoch seconds (UTC)."""
@@ -121,6 +121,8 @@ class ReadingOptions(Configured):
             raise ValueError(f"user_column and item_column are both {self.user_column!r}. Name two different columns.")
         if self.confidence is not None:
             confidence_rule(self.confidence)
+        if self.target is not None:
+            target_rule(self.target)
         return self
 
     @model_serializer(mode="wrap")
@@ -146,13 +148,16 @@ class ReadingOptions(Configured):
             names.append(self.threshold_column)
         if self.confidence is not None:
             names.append(column_of(self.confidence))
-        names += [name for name in (self.target, self.timestamp_column) if name is not None]
+        if self.target is not None:
+            names.append(column_of(self.target, "target"))
+        if self.timestamp_column is not None:
+            names.append(self.timestamp_column)
         return tuple(dict.fromkeys(names))
 
 
-def column_of(text: str) -> str:
-    """The column that a rule for confidences names."""
-    found = confidence_rule(text).column
+def column_of(text: str, what: str = "confidence") -> str:
+    """The column that a rule for confidences, or for targets, names."""
+    found = (target_rule if what == "target" else confidence_rule)(text).column
     assert found is not None  # only statistics go without one
     return found
 
@@ -167,11 +172,31 @@ def confidence_rule(text: str) -> Rule:
     Traceback (most recent call last):
     ValueError: confidence 'bm25(count)' is a statistic of all data (bm25), which is for models of other libraries ...
     """
-    found = rule(text, "confidence")
+    return _pointwise(text, "confidence")
+
+
+def target_rule(text: str) -> Rule:
+    """As ``confidence_rule``, for targets, which may be any finite numbers.
+
+    A text that is no rule and calls no function is a column of that name.
+
+    >>> target_rule("log1p(plays)").column, target_rule("score + bonus").column
+    ('plays', 'score + bonus')
+    """
+    try:
+        return _pointwise(text, "target")
+    except ValueError:
+        if any(re.search(rf"\b{name}\s*\(", text) for name in (*NUMERIC, *STATISTICS)):
+            raise
+        return Rule(text, 1.0, ())
+
+
+def _pointwise(text: str, what: str) -> Rule:
+    found = rule(text, what)
     for step in found.steps:
         if isinstance(step, Function) and step.name in STATISTICS:
             raise ValueError(
-                f"confidence {text!r} is a statistic of all data ({step.name}), which is for models of other libraries "
+                f"{what} {text!r} is a statistic of all data ({step.name}), which is for models of other libraries "
                 "and their --rating. Use a column, or functions of one number such as log1p"
             )
     return found

@@ -48,6 +48,15 @@ DEPTH = 20
 _SIGNS = re.compile(r"[+*/(),`]")
 
 
+def quoted(column: str) -> str:
+    """``column`` as a rule that is nothing but this column.
+
+    >>> quoted("plays"), quoted("a + b")
+    ('plays', '`a + b`')
+    """
+    return f"`{column}`" if _SIGNS.search(column) or " -" in column or column.startswith("-") else column
+
+
 class Affine(NamedTuple):
     """A step: ``intercept + slope * x``."""
 

@@ -13,10 +13,10 @@ from alteraser.errors import InvalidInput
 from alteraser.interactions import UNRATED
 from alteraser.readers._ids import identifiers, plain, take
 from alteraser.readers._locate import ArrowStream, missing_column, read_raw
-from alteraser.readers._options import ReadingOptions, column_of, confidence_rule
+from alteraser.readers._options import ReadingOptions, column_of, confidence_rule, target_rule
 from alteraser.readers._raw import Raw, Wanted, Where
 from alteraser.readers._times import times
-from alteraser.readers._values import confidences, numbers, numbers_or_nothing
+from alteraser.readers._values import confidences, numbers, numbers_or_nothing, targets
 
 _OPTIONS: dict[str, str | None] = {
     "user_column": "--user-column",
@@ -81,7 +81,9 @@ def read_table(
         values = numbers(table[name], name, where, options.decimal)
         result["confidence"] = pa.array(confidences(values, rule, where))
     if options.target is not None:
-        result["target"] = pa.array(numbers(table[options.target], options.target, where, options.decimal))
+        name = column_of(options.target, "target")
+        values = numbers(table[name], name, where, options.decimal)
+        result["target"] = pa.array(targets(values, target_rule(options.target), where))
     if options.timestamp_column is not None:
         result["timestamp"] = times(table[options.timestamp_column], options.timestamp_column, where)
     return pa.table(result, metadata={UNRATED: str(unrated)} if unrated else None)
@@ -179,7 +181,7 @@ def _require(raw: Raw, options: ReadingOptions, names: Mapping[str, str | None])
         "item_column": options.item_column,
         "threshold_column": options.threshold_column if options.threshold is not None else None,
         "confidence": column_of(options.confidence) if options.confidence is not None else None,
-        "target": options.target,
+        "target": column_of(options.target, "target") if options.target is not None else None,
         "timestamp_column": options.timestamp_column,
     }
     for key, name in asked.items():

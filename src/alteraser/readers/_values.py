@@ -80,6 +80,20 @@ def confidences(values: Floats, rule: Rule, where: Where) -> Floats:
     return result
 
 
+def targets(values: Floats, rule: Rule, where: Where) -> Floats:
+    """``rule`` of the column's ``values``, every one of them finite."""
+    result = rule.rows(values)
+    bad = ~np.isfinite(result)
+    if bad.any():
+        row = int(bad.argmax())
+        raise InvalidInput(
+            f"{where(row)}, column {rule.column!r}: the target is {result[row]:g} (from {rule.column} = "
+            f"{values[row]:g}), where a finite number was expected. Remove the row or choose another --target rule.",
+            column=rule.column,
+        )
+    return result
+
+
 def refuse_nulls(column: pa.ChunkedArray, name: str, where: Where) -> None:
     """InvalidInput that names the first row without a value."""
     if column.null_count:
