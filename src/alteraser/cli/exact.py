@@ -133,7 +133,7 @@ def report(
         *common.unrated_rows(data),
         (
             "class",
-            f"A: {erasure.model.settings.summary} as training on the remaining data gives; verify looks by other code",
+            f"A: {erasure.model.settings.summary} as the remaining data give; verify looks by other code",
         ),
         *aftermath.rows(erasure.lists, erasure.again),
         aftermath.time(seconds, None),
