@@ -68,6 +68,42 @@ def writable(path: Path) -> bool:
     return path.suffix.lower() in (JSON, *TABLES)
 
 
+def create(path: Path, ids: IdMap, side: str) -> None:
+    """A new file at ``path`` with the map ``ids``: a JSON or .npy list in row order, or a table row, user_id.
+
+    Raises OutputExists, and InvalidInput for a name that says no format, or for .npy where a row has no id.
+    """
+    from alteraser.files import atomic_write
+    from alteraser.readers import write_rows
+
+    check_new(path)
+    suffix = path.suffix.lower()
+    if suffix not in (JSON, NPY):
+        write_rows(pa.table({"row": pa.array(ids.rows), f"{side}_id": ids.ids}), path)
+        return
+    names = dict(zip(ids.rows.tolist(), ids.ids.to_pylist(), strict=True))
+    ordered = [names.get(row) for row in range(ids.size)]
+    with atomic_write(path) as file:
+        if suffix == JSON:
+            file.write((json.dumps(ordered, ensure_ascii=False) + "\n").encode("utf-8"))
+        else:
+            array = np.array(ordered, np.int64 if ids.kind == "int64" else np.str_)
+            np.lib.format.write_array(file, array, allow_pickle=False)
+
+
+def check_new(path: Path) -> None:
+    """Refuse a new map that exists, or whose name says no format, before the work."""
+    from alteraser.files import check_output
+    from alteraser.readers._writing import WRITERS
+
+    check_output(path)
+    if path.suffix.lower() not in (JSON, NPY, *WRITERS):
+        raise InvalidInput(
+            f"{path}: the extension {path.suffix!r} names no form of a map that is written; use {JSON}, {NPY}, "
+            + ", ".join(WRITERS)
+        )
+
+
 def write(path: Path, left: IdMap) -> bytes:
     """The file at ``path`` again with the ids of ``left`` alone; every other row stays where it is."""
     suffix = path.suffix.lower()

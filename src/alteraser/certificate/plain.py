@@ -82,7 +82,7 @@ class Plain:
     def _ridges(self) -> Pair:
         """λρ of users (m,) and items (n,)."""
         m, n = self.data.shape
-        return self.objective.ridge(self.data.user_counts, n), self.objective.ridge(self.data.item_counts, m)
+        return self.objective.user_ridge(self.data.user_counts, n), self.objective.item_ridge(self.data.item_counts, m)
 
     @cached_property
     def _observed(self) -> tuple[Float64, Float64]:

@@ -16,7 +16,19 @@ from typer.exceptions import TyperException
 from alteraser.cli import common, interrupts
 from alteraser.errors import AltEraserError, Interrupted, InvalidInput, ResourceLimit
 
-COMMANDS = ("train", "forget", "verify", "recommend", "evaluate", "compare", "tune", "inspect", "demo", "doctor")
+COMMANDS = (
+    "train",
+    "forget",
+    "verify",
+    "compact",
+    "recommend",
+    "evaluate",
+    "compare",
+    "tune",
+    "inspect",
+    "demo",
+    "doctor",
+)
 """Every command is a module of this package with a function of its name."""
 
 app = typer.Typer(

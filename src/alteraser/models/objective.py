@@ -52,21 +52,39 @@ class Objective(Configured):
     target: str | None = None
     """Column y_uv was read from; None: y = 1."""
 
+    absent_users: int = Field(default=0, ge=0)
+    """Rows of users without interactions that were taken out of a model (``alteraser compact``) and still count: m is
+    the rows there are and these."""
+
+    absent_items: int = Field(default=0, ge=0)
+    """The same for items and n."""
+
     def user_weights(self, user_counts: Counts) -> npt.NDArray[np.float64] | None:
-        """a_u of the missing weights from |D_u| (m,); None when all are 1."""
-        return self._weights(user_counts) if self.missing_weighting == "activity" else None
+        """a_u of the missing weights from |D_u| (rows,); None when all are 1."""
+        return self._weights(user_counts, self.absent_users) if self.missing_weighting == "activity" else None
 
     def item_weights(self, item_counts: Counts) -> npt.NDArray[np.float64] | None:
-        """b_v of the missing weights from |D_v| (n,); None when all are 1."""
-        return self._weights(item_counts) if self.missing_weighting == "popularity" else None
+        """b_v of the missing weights from |D_v| (rows,); None when all are 1."""
+        return self._weights(item_counts, self.absent_items) if self.missing_weighting == "popularity" else None
 
-    def _weights(self, counts: Counts) -> npt.NDArray[np.float64]:
+    def _weights(self, counts: Counts, absent: int) -> npt.NDArray[np.float64]:
         powers = counts.astype(np.float64) ** self.weight_exponent
-        mean = powers.mean() if powers.size else 0.0
+        rows = powers.size + absent
+        mean = (powers.sum() + absent * 0.0**self.weight_exponent) / rows if absent else (
+            powers.mean() if powers.size else 0.0
+        )  # fmt: skip
         return powers / mean if mean > 0 else np.zeros_like(powers)
 
+    def user_ridge(self, user_counts: Counts, items: int) -> npt.NDArray[np.float64]:
+        """λ ρ_u (rows,) from |D_u| and the number of rows of items."""
+        return self.ridge(user_counts, items + self.absent_items)
+
+    def item_ridge(self, item_counts: Counts, users: int) -> npt.NDArray[np.float64]:
+        """λ ρ_v (rows,) from |D_v| and the number of rows of users."""
+        return self.ridge(item_counts, users + self.absent_users)
+
     def ridge(self, counts: Counts, others: int) -> npt.NDArray[np.float64]:
-        """λ ρ of each row from its number of interactions and the number of rows on the other side."""
+        """λ ρ of each row from its number of interactions and m or n of the other side."""
         if self.regularization_scaling == "none":
             return np.full(counts.size, self.regularization)
         frequency = counts.astype(np.float64) + self.scaling_offset * others

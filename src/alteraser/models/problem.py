@@ -133,6 +133,7 @@ class Problem:
             objective.item_weights(data.item_counts),
         ]
         own, other = weights if name == "user" else weights[::-1]
+        ridge = objective.user_ridge if name == "user" else objective.item_ridge
         empty = np.empty(0, self.dtype)
 
         def permuted(values: Array | None) -> Array:
@@ -146,7 +147,7 @@ class Problem:
             target=permuted(data.target),
             own=np.ones(shape[0], self.dtype) if own is None else own.astype(self.dtype),
             other=empty if other is None else other.astype(self.dtype),
-            ridge=objective.ridge(self._frequencies(name, np.diff(indptr)), shape[1]).astype(self.dtype),
+            ridge=ridge(self._frequencies(name, np.diff(indptr)), shape[1]).astype(self.dtype),
             missing_weight=objective.missing_weight,
         )
 

@@ -646,13 +646,14 @@ class Stream:
         counts = [half.rows.counts for half in self._halves]
         m, n = (c.size for c in counts)
         weights = objective.user_weights(counts[0]), objective.item_weights(counts[1])
-        for half, mine, size, own, other in (
-            (self._halves[0], counts[0], n, weights[0], weights[1]),
-            (self._halves[1], counts[1], m, weights[1], weights[0]),
+        ridges = objective.user_ridge(counts[0], n), objective.item_ridge(counts[1], m)
+        for half, mine, ridge, own, other in (
+            (self._halves[0], counts[0], ridges[0], weights[0], weights[1]),
+            (self._halves[1], counts[1], ridges[1], weights[1], weights[0]),
         ):
             half.own = np.ones(mine.size, self._dtype) if own is None else own.astype(self._dtype)
             half.other = np.empty(0, self._dtype) if other is None else other.astype(self._dtype)
-            half.ridge = objective.ridge(mine, size).astype(self._dtype)
+            half.ridge = ridge.astype(self._dtype)
             half.bound[:] = np.inf
         for half, other_half, other in zip(self._halves, self._halves[::-1], weights[::-1], strict=True):
             Z = other_half.X.astype(np.float64)
