@@ -191,7 +191,11 @@ def _original(before: Model, model: Model, data: Interactions) -> Factors:
     rows = model.users.rows_of(before.users.ids, "user_id"), model.items.rows_of(before.items.ids, "item_id")
     for side, mine, theirs in (("user", rows[0], before.users.rows), ("item", rows[1], before.items.rows)):
         if np.any((mine >= 0) & (mine != theirs)):
-            raise InvalidInput(f"--before has other {side} rows than the model: it is not its original")
+            compacted = ". The model was compacted, which moved its rows: compare the one it was made from"
+            raise InvalidInput(
+                f"--before has other {side} rows than the model: it is not its original"
+                + (compacted if model.training.get("compacted") else "")
+            )
     return _fitted(before.factors, data)
 
 

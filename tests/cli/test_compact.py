@@ -48,6 +48,9 @@ def test_our_models(run: Run) -> None:
     code, _, err = run("forget small nine.csv --data {w}/data.csv --grown --out small-3")
     assert code == 5  # erased stays erased
     assert "2 user(s) erased whole" in err
+    code, _, err = run("verify small --data rest.csv --before {w}/model")
+    assert code in (2, 6)
+    assert "compacted" in err or "ancestor" in err
     words = " ".join(run("compact m1 --out other")[1].split())
     assert "cannot be replayed by the trainer" in words
     assert "rows moved" in words

@@ -110,10 +110,10 @@ def _compact_foreign(
     assert original.item_ids is not None
     users, items = rows_left(original)
     m, n, _ = original.shape
-    for side, rows, size in (("user", users, m), ("item", items, n)):
+    for side, option, rows, size in (("user", "--out-users-map", users, m), ("item", "--out-items-map", items, n)):
         if len(rows) < size and maps[side] is None and not path.is_dir():
             raise InvalidInput(
-                f"--out-{side}s-map is missing: {size - len(rows):,} empty {side} rows go and the others move up, so "
+                f"{option} is missing: {size - len(rows):,} empty {side} rows go and the others move up, so "
                 "without it nobody knows whose they are"
             )
     ids = {"user": renumbered(original.user_ids, users), "item": renumbered(original.item_ids, items)}
