@@ -19,10 +19,11 @@ from alteraser.erasers import AltEraser, Eraser, Local
 from alteraser.erasers.driver import OnPass
 from alteraser.erasers.replay import Replay
 from alteraser.erasers.task import Task
-from alteraser.errors import InvalidInput
+from alteraser.errors import DependencyMissing, InvalidInput
 from alteraser.model import Model
 from alteraser.models import Factors, Problem
 from alteraser.replaying import recipe_of, remember, remembered, runs_again
+from alteraser.solvers import row_solver
 from alteraser.solvers.anchors import rows_effect
 from alteraser.solvers.joint import Joint
 from alteraser.solvers.rows import padded
@@ -43,6 +44,10 @@ PRODUCTS, LEFT = 30, 0.2
 EXACT, STEP, LOCAL, CONVERGE = 2.7, 1.3, 75.0, 200.0
 """Costs in evaluations of L and its gradient: an exact pass, a joint step; a local erasure, and one that converges from
 rest. Measured on Gowalla and Amazon-Book; the answer calls them predictions."""
+
+
+PREDICTED = ("joint", "ah-newton")
+"""Solvers of whose passes it is known what they cost."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +157,7 @@ def choose(model: Model, task: Task, asked: Way | None = None) -> Choice:
     elif judged.at_rest:
         way = "converge"
         why = f"at rest: {far}, the deletion's own rows move {effect:.1e}"
-    elif recipe_of(model) is not None and remembered(model):
+    elif _runs_here(model) and remembered(model):
         way, why = "replay", f"not at rest: {far}; its training is known to run again to the same bytes here"
     else:
         way, why = "local", f"not at rest: {far}, the deletion's own rows move {effect:.1e}"
@@ -182,11 +187,27 @@ def distance_from_rest(problem: Problem, factors: Factors, *, threads: int) -> t
     return length / (_size(factors) or 1.0), there
 
 
+def _runs_here(model: Model) -> bool:
+    """Whether the model has a record of its training, and what that needs is installed."""
+    recipe = recipe_of(model)
+    if recipe is None:
+        return False
+    try:
+        row_solver(recipe.solver)
+    except DependencyMissing:
+        return False
+    return True
+
+
 def trained(training: Any) -> dict[str, int] | None:
-    """Work of the training that a model comes from, in passes and products, however often it has forgotten since."""
+    """Work of the training that a model comes from, in passes and products, however often it has forgotten since.
+
+    None where it is not known, and for solvers whose passes are no exact ones: nothing tells what those take.
+    """
     record = training.get("trained")
-    if record is None and training.get("method") in ("train", "retrain", "replay"):
-        record = {name: training.get(name) for name in ("passes", "products")}
+    if training.get("method") in ("train", "retrain", "replay", "retrain-adamw"):  # from the start: its own
+        known = training.get("solver") in PREDICTED
+        record = {name: training.get(name) for name in ("passes", "products")} if known else None
     known = isinstance(record, dict) and all(isinstance(record.get(name), int) for name in ("passes", "products"))
     return record if known else None
 
