@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from pages import blocks, obey
+from pages import ROOT, blocks, obey
 
 import alteraser as ae
 from alteraser.cli.main import main
@@ -58,3 +59,44 @@ def test_choose_hyper_parameters(ratings: pd.DataFrame, capsys: pytest.CaptureFi
     assert Path("tuning/tune.json").exists()
     command = "alteraser train" + printed.partition("next alteraser train")[2]
     assert obey(command) == [0]
+
+
+FIXTURES = ROOT / "tests" / "adapters" / "fixtures"
+PICKLED = "Forget in a pickled model: implicit, Surprise, Cornac, LightFM"
+
+
+@pytest.mark.parametrize(
+    ("page", "heading", "files", "forget", "codes"),
+    [
+        ("keras", "Forget in a Keras model", {"keras/functional.keras": "model.keras", "keras/train.csv": "train.csv"},
+         "train.csv", [0, 0]),
+        ("recbole", "Forget in a RecBole checkpoint",
+         {"recbole/ENMF.pth": "saved/ENMF.pth", "recbole/train.csv": "train.csv",
+          "recbole/toy.inter": "dataset/toy/toy.inter"}, "train.csv", [0, 8]),
+        ("pickled-models", PICKLED, {"surprise/svd.dump": "svd.dump", "surprise/ratings.csv": "ratings.csv"},
+         "ratings.csv", [8]),
+        ("pickled-models", PICKLED, {"cornac/BPR": "BPR", "cornac/ratings.csv": "events.csv"}, "events.csv", [8]),
+        ("pickled-models", PICKLED, {"implicit/als.pickle": "als.pickle", "implicit/data.csv": "plays.csv"},
+         "plays.csv", [0]),
+        ("pickled-models", PICKLED,
+         {"lightfm/model.pickle": "lightfm.pickle", "lightfm/dataset.pickle": "dataset.pickle",
+          "lightfm/interactions.csv": "events.csv"}, "events.csv", [8]),
+        ("pickled-models", "PyTorch", {"torch/state.pt": "state.pt", "torch/train.csv": "train.csv"}, "train.csv", [0]),
+    ],
+)  # fmt: skip
+def test_models_of_other_libraries(
+    page: str, heading: str, files: dict[str, str], forget: str, codes: list[int], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """What the libraries wrote, under the names of the page; of a block with one line for each library, that one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for source, name in files.items():
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        place = FIXTURES / source
+        (shutil.copytree if place.is_dir() else shutil.copyfile)(place, name)
+    pd.read_csv(forget).head(3)[["user_id", "item_id"]].to_csv("forget.csv", index=False)
+    (block,) = blocks(f"docs/how-to/{page}.md", heading, "console")
+    lines = block.replace("\\\n", " ").splitlines()
+    mine = [line for line in lines if Path(line.split()[3]).exists()]
+    assert obey("\n".join(mine)) == codes

@@ -19,8 +19,8 @@ def document(lists: ListsChanged | None, again: ListedAgain | None) -> dict[str,
     }  # fmt: skip
 
 
-def rows(lists: ListsChanged | None, again: ListedAgain | None) -> Rows:
-    """Rows of the answer."""
+def rows(lists: ListsChanged | None, again: ListedAgain | None, *, ours: bool = True) -> Rows:
+    """Rows of the answer; only models of ``ours`` are what ``recommend`` takes."""
     found: Rows = []
     if lists is not None and lists.users:
         found.append(("others", f"the top-10 of {lists.changed:.1%} of {lists.users:,} other users changed; overlap "
@@ -29,8 +29,8 @@ def rows(lists: ListsChanged | None, again: ListedAgain | None) -> Rows:
         share = "none" if not again.listed else f"{again.listed:,}"
         found.append(
             ("may come back", f"{share} of {again.interactions:,} forgotten items are in the top-10 of who asked; "
-                              "forgetting takes clicks out of a model, no item out of a list; recommend --exclude "
-                              "FORGET keeps them out")
+                              "forgetting takes clicks out of a model, no item out of a list"
+                              + ("; recommend --exclude FORGET keeps them out" if ours else ""))
         )  # fmt: skip
     return found
 

@@ -32,9 +32,11 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout;
 Threads = Annotated[int, typer.Option("--threads", min=0, help="Worker threads; 0 for every processor.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="List all of what is shown the first few of.")]
-DataArgument = Annotated[Path, typer.Argument(help="Interactions: a file, or a folder with interactions.parquet.")]
+DataArgument = Annotated[
+    Path, typer.Argument(metavar="DATA", help="Interactions: a file, or a folder with interactions.parquet.")
+]
 DataOption = Annotated[Path, typer.Option("--data", help="Interactions: a file, or a folder.")]
-ModelArgument = Annotated[Path, typer.Argument(help="A model directory.")]
+ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="A model directory.")]
 UserColumn = Annotated[str, typer.Option("--user-column", help="Column with the user ids.")]
 ItemColumn = Annotated[str, typer.Option("--item-column", help="Column with the item ids.")]
 Threshold = Annotated[

@@ -13,7 +13,7 @@ from alteraser.errors import InvalidInput
 
 def compare(
     model: common.ModelArgument,
-    other: Annotated[Path, typer.Argument(help="The model to compare with, such as a retrained one.")],
+    other: Annotated[Path, typer.Argument(metavar="OTHER", help="The model to compare with, such as a retrained one.")],
     data: Annotated[Path, typer.Option("--data", help="Interactions to mask for both: the remaining data.")],
     users: Annotated[
         Path | None,

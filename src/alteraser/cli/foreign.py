@@ -474,7 +474,7 @@ def _report(
         *([("residual", f"{erased.residual:.1e} of the deletion's push"
                         + ("" if erased.converged else "  (not converged)"))] if erased.method != "replay" else []),
         *common.effect_rows(erasure.effect_left),
-        *aftermath.rows(erasure.lists, erasure.again),
+        *aftermath.rows(erasure.lists, erasure.again, ours=False),
         aftermath.time(seconds, erasure.refit_seconds),
         *[("scrubbed", str(path)) for path in erasure.scrubbed],
         *sibling_rows(siblings, verbose=verbose),

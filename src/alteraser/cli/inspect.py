@@ -12,7 +12,7 @@ from alteraser.errors import IntegrityError, InvalidInput
 
 
 def inspect(
-    model: Annotated[Path, typer.Argument(help="Another library's model, or one of alteraser train.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Another library's model, or one of alteraser train.")],
     data: Annotated[
         Path | None,
         typer.Option("--data", help="The data as trained on: also check that they fit.", show_default=False),

@@ -72,6 +72,8 @@ def verify(
     gone. B: a bound, proved. C: measured. L: of a model that is not at rest, the deletion's effect and nothing else
     (needs --before and --forgotten). D: not forgotten, exit code 8.
 
+    MovieLens-1M takes 9 s of processor time; an ALS model of implicit 4 s where its training is repeated, else 34.
+
     Example: alteraser verify model-2 --data remaining.csv --before model
 
     Example: alteraser verify als-2.npz --data rest.csv --rows-are-ids --before als.npz --forgotten gone.csv
