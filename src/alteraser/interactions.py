@@ -453,7 +453,7 @@ def accounted(removal: Removal, *, strict: bool = False, below: Callable[[Select
         )  # fmt: skip
         unmatched = removal.unmatched
     under_threshold = 0 if removal.below is None else removal.below.num_rows
-    if not removal.count:
+    if not removal.count and removal.absent is None:
         if selection.window is not None and not under_threshold:
             raise nothing_in_window(selection, removal.remaining)
         raise nothing_to_forget(unmatched, removal.near, under_threshold)

@@ -196,11 +196,13 @@ class ALS:
             return self._in_place(task)
         dtype = task.foreign.users.dtype
         before, after = self.problem(task.before, dtype), self.problem(task.after, dtype)
+        absent = task.absent or (np.empty(0, np.int64), np.empty(0, np.int64))
         rank = task.foreign.shape[2]
         original = Factors(np.array(task.foreign.users), np.array(task.foreign.items), np.ones(rank, dtype))
         erasing = Erasing(
-            original, before, after, Erasing.rows(task.removed.user_rows), Erasing.rows(task.removed.indices),
-            task.threads,
+            original, before if task.absent is None else None, after,
+            Erasing.rows(np.concatenate([task.removed.user_rows, absent[0]])),
+            Erasing.rows(np.concatenate([task.removed.indices, absent[1]])), task.threads,
         )  # fmt: skip
         floor = erasing.start.floor
         solver, outcome = "joint", None

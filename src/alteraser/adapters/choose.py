@@ -14,8 +14,9 @@ from typing import Literal
 
 import numpy as np
 
+from alteraser.adapters.als import ALS
 from alteraser.adapters.contract import Erased, Foreign, Task
-from alteraser.adapters.replay import Followed, followed, remembered, replayed
+from alteraser.adapters.replay import FOLLOWED, Followed, agreement, followed, remembered, replayed
 from alteraser.adapters.standing import standing
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.interactions import Interactions
@@ -83,6 +84,8 @@ def erase(asked: Asked, task: Task, tolerance: float | None, warn: Callable[[str
     and does not give the file, and what the loss's ways raise.
     """
     loss = task.foreign.loss
+    if task.absent is not None:
+        return _from_what_remains(asked, task, tolerance)
     toward = replace(task, tolerance=CONVERGED if tolerance is None else tolerance)
     resting = replace(task, tolerance=CONVERGED)
     if asked == "converge":
@@ -113,6 +116,41 @@ def erase(asked: Asked, task: Task, tolerance: float | None, warn: Callable[[str
     return erased, Choice(asked, _why_local(asked, erased, found), found)
 
 
+def _from_what_remains(asked: Asked, task: Task, tolerance: float | None) -> tuple[Erased, Choice]:
+    """``erase`` where D_a is not known: the training on D_r, if the lists of everybody else bear it out; else on to an
+    optimum for D_r.
+    """
+    foreign, trainer = task.foreign, task.foreign.trainer
+    why = "what is to go was not in the data any more, and what it was is not known"
+    if asked == "local":
+        raise InvalidInput(
+            f"--method local: {why}, so what it did to the model is not either. Give the data as trained on, FORGET "
+            "with all the columns of the data, or another method"
+        )
+    best = 0.0
+    for way in trainer.ways if trainer is not None and asked != "converge" else ():
+        erased = replayed(task, way)
+        best = max(best, agreement((erased.users, erased.items), (foreign.users, foreign.items), task.after))
+        if best >= FOLLOWED:
+            assert trainer is not None
+            words = f"{why}; its training ({trainer.words}) on what remains gives lists that agree to {best:.3f}"
+            return erased, Choice(asked, words)
+    if asked == "replay":
+        if trainer is None:
+            raise _no_trainer(task)
+        raise IntegrityError(
+            f"--method replay: {trainer.words} on what remains gives lists that agree with the file's to {best:.3f} "
+            "only: another version or machine trained it, or the data, the weights or the map differ"
+        )
+    if not isinstance(foreign.loss, ALS):
+        raise InvalidInput(
+            f"{foreign.path}: {why}, and {foreign.loss.name} cannot be forgotten without it. Give the data as trained "
+            "on, or FORGET with all the columns of the data"
+        )
+    toward = replace(task, tolerance=CONVERGED if tolerance is None else tolerance)
+    return _judged(toward), Choice(asked, f"{why}: on to an optimum for what remains")
+
+
 def _judged(task: Task) -> Erased:
     """On to an optimum, and what may be said of where that ended."""
     erased = task.foreign.loss.forget(task)
@@ -125,9 +163,12 @@ def plan(asked: Asked, task: Task) -> Planned:
     A replay whose check is not remembered is planned with its check, which may still fail: then ``local`` is done.
     """
     foreign, loss = task.foreign, task.foreign.loss
-    one = loss.pass_seconds(foreign, task.before, threads=task.threads)
+    one = loss.pass_seconds(foreign, task.after if task.absent is not None else task.before, threads=task.threads)
     passes = USUAL if foreign.trainer is None else foreign.trainer.passes
     refit = refit_seconds(task, one)
+    if task.absent is not None:
+        way: Literal["replay", "converge"] = "converge" if foreign.trainer is None or asked == "converge" else "replay"
+        return Planned(way, "what is to go was not in the data any more, and what it was is not known", None, refit)
     if asked == "converge" or (asked == "auto" and loss.rests(replace(task, tolerance=CONVERGED))):
         why = "asked for" if asked == "converge" else "training had left little of this deletion's push"
         return Planned("converge", why, None, refit)

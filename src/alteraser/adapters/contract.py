@@ -162,6 +162,9 @@ class Task:
     reweighted: bool = False
     """r of the remaining interactions differs between ``before`` and ``after``: a statistic of the data, as in bm25."""
     on_pass: OnPass | None = None
+    absent: tuple[Rows, Rows] | None = None
+    """Rows of users and items of whom the data lacked everything, when D_a is not known: then ``before`` is no more
+    than what was in the data."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from alteraser.adapters import find
+from alteraser.adapters.als import ALS
 from alteraser.adapters.choose import Choice, come_back, erase, known_method, lists_between, refit_seconds
 from alteraser.adapters.contract import Adapter, Changed, Erased, Foreign, Rows, Sibling, Task
 from alteraser.adapters.data import Weighted, read_interactions, reweighted
@@ -21,13 +22,14 @@ from alteraser.adapters.idmaps import map_files, resolved
 from alteraser.adapters.indexes import search_indexes
 from alteraser.adapters.mapped import changed_rows
 from alteraser.adapters.options import ForeignOptions
+from alteraser.adapters.purged import completed, gone, of_what_remains, with_gone
 from alteraser.adapters.replay import remember_written
 from alteraser.adapters.selfcheck import SelfCheck
 from alteraser.adapters.zeros import refuse_zero
 from alteraser.erased import Erased as Record
 from alteraser.erased import Returned, admit, check_beside, erasing, key_path, read_record, written_beside
 from alteraser.erasers.driver import OnPass
-from alteraser.errors import AltEraserError
+from alteraser.errors import AltEraserError, NotFound
 from alteraser.files import check_output
 from alteraser.forgetting import items_asked
 from alteraser.interactions import Interactions, Removal, accounted
@@ -96,15 +98,48 @@ def open_foreign(
 
 def matched(
     opened: Opened, forget_set: Any, *, whole_users: bool = False, whole_items: bool = False, strict: bool = False,
-    below: Callable[[Selection], Any] | None = None,
+    below: Callable[[Selection], Any] | None = None, absent: tuple[Rows, Rows] | None = None,
 ) -> Removal:  # fmt: skip
     """What forgetting ``forget_set`` would remove. NotFound where nothing of it is in the data.
 
     With ``strict`` also where a row of it matches nothing; ``below`` tells which match rows below the threshold.
+    ``absent`` are users and items who are asked for and of whom everything was deleted from the data before.
     """
     removal = opened.data.remove(forget_set, whole_users=whole_users, whole_items=whole_items)
-    removal = accounted(removal, strict=strict, below=below)
+    if absent is not None:
+        removal = with_gone(removal, *absent)
+    try:
+        removal = accounted(removal, strict=strict, below=below)
+    except NotFound as cause:
+        lacking = gone(opened.foreign, opened.data, removal, purged=True)[2]
+        if lacking is None or not lacking[0].size:
+            raise
+        raise NotFound(
+            f"{cause.message} If DATA lacks them because they were deleted from it before, say so with --purged.",
+            **cause.details,
+        ) from cause
     return replace(removal, remaining=reweighted(opened.options, opened.data, removal.remaining))
+
+
+def looked_for(
+    opened: Opened, selection: Selection, source: Path, forget_set: Path | None, *, purged: bool
+) -> tuple[Opened, tuple[Rows, Rows] | None, int]:
+    """(the model with all its data, where what is missing from them can be put back; else users and items of whom
+    everything is gone; how many interactions were put back).
+
+    ``purged``: pairs that match nothing were deleted from the data before.
+    """
+    removal = opened.data.remove(selection)
+    users, items, pairs = gone(opened.foreign, opened.data, removal, purged=purged)
+    if not users.size and not items.size:
+        return opened, None, 0
+    whole = completed(opened, source, forget_set, pairs)
+    if whole is not None and len(whole.data) > len(opened.data):
+        return whole, None, len(whole.data) - len(opened.data)
+    loss = opened.foreign.loss
+    if len(removal.removed) and not (isinstance(loss, ALS) and not loss.lingering):
+        return opened, None, 0  # such trainers leave vectors in rows that never had anything
+    return opened, (users, items), 0
 
 
 def forget_foreign(
@@ -167,13 +202,17 @@ def forget_foreign(
     check_beside(out)
     seconds: dict[str, float] = {}
     with _timed("check", phase, seconds):
-        check = foreign.loss.check(foreign, data, threads=threads)
+        check = checked_against(foreign, data, removal, threads=threads)
+        borne_out = removal.absent is not None and foreign.trainer is not None  # by a replay, which is compared
         if not unchecked and not check.passed:
             refuse_zero(foreign, data)
-            check.require(foreign.path)
+            if not borne_out:
+                check.require(foreign.path)
     with _timed("solve", phase, seconds):
         task = replace(task_of(opened, removal, threads=threads), max_passes=max_passes, seed=seed, on_pass=on_pass)
         erased, choice = erase(asked, task, tolerance, warn or (lambda words: None))
+        if not unchecked and erased.method != "replay":
+            check.require(foreign.path)
         as_run = erased.method == "replay" and not erased.users[removal.remaining.user_counts == 0].any()
         changed = difference(foreign, erased, removal)
     with _timed("compare", phase, seconds):
@@ -234,11 +273,20 @@ def admitted(opened: Opened, removal: Removal, *, readmit: bool) -> tuple[Record
     return record.without(returned), returned
 
 
+def checked_against(foreign: Foreign, data: Interactions, removal: Removal, *, threads: int = 0) -> SelfCheck:
+    """The self-check; where the data lack what is not known, of the measures that single rows do not decide."""
+    if removal.absent is None:
+        return foreign.loss.check(foreign, data, threads=threads)
+    lost = len(removal.absent[0]) + len(removal.absent[1])
+    return of_what_remains(foreign.loss.check(foreign, data, threads=threads), lost)
+
+
 def task_of(opened: Opened, removal: Removal, *, threads: int = 0) -> Task:
     """What a loss is asked to do for ``removal``."""
     weighed_anew = isinstance(opened.data, Weighted)
     return Task(
-        opened.foreign, opened.data, removal.remaining, removal.removed, threads=threads, reweighted=weighed_anew
+        opened.foreign, opened.data, removal.remaining, removal.removed, threads=threads, reweighted=weighed_anew,
+        absent=removal.absent,
     )  # fmt: skip
 
 

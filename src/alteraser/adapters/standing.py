@@ -62,6 +62,8 @@ def standing(task: Task, users: Array, items: Array, allowed: float) -> Standing
     found = certified(loss, task.after, (users, items), original, threads=task.threads)
     if found is not None and found.kind in ("B", "C"):
         return Standing("B" if found.kind == "B" else "C", found.sentence)
+    if task.absent is not None:
+        return NOWHERE
     dtype = foreign.users.dtype
     residual, askers, small = anchored_residual(
         loss.problem(task.before, dtype), loss.problem(task.after, dtype), original, (users, items),

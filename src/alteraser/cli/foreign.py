@@ -119,6 +119,11 @@ AllowPickle = Annotated[
 Unchecked = Annotated[
     bool, typer.Option("--unchecked", help="Go on although MODEL does not fit DATA.", rich_help_panel=PANEL)
 ]
+Purged = Annotated[
+    bool,
+    typer.Option("--purged", help="Pairs of FORGET that match nothing were deleted from DATA before.",
+                 rich_help_panel=PANEL),
+]  # fmt: skip
 Scrub = Annotated[
     bool,
     typer.Option("--scrub", help="Also rewrite, in place, other files that are known to hold the erased data.",
@@ -195,12 +200,21 @@ def forget(
     until: str | None,
     timestamp_column: str | None,
     strict: bool,
+    purged: bool,
 ) -> int:
     """``alteraser forget`` for another library's model; outputs were checked before."""
     from alteraser.adapters.asked import checked
     from alteraser.adapters.choose import CONVERGED, known_method, plan
     from alteraser.adapters.data import reading_of
-    from alteraser.adapters.forget import admitted, forget_foreign, matched, open_foreign, task_of
+    from alteraser.adapters.forget import (
+        admitted,
+        checked_against,
+        forget_foreign,
+        looked_for,
+        matched,
+        open_foreign,
+        task_of,
+    )
     from alteraser.cli.forget import report_dry_run
     from alteraser.remaining import below_threshold
 
@@ -222,11 +236,12 @@ def forget(
         assert opened.foreign.item_ids is not None
         ids = opened.foreign.user_ids, opened.foreign.item_ids
         selecting.check_ids(forget_set, selection, *ids)
-        removal = matched(opened, selection, strict=strict, below=below_threshold(data, reading, ids))
+        opened, absent, put_back = looked_for(opened, selection, data, forget_set, purged=purged)
+        removal = matched(opened, selection, strict=strict, below=below_threshold(data, reading, ids), absent=absent)
         admitted(opened, removal, readmit=readmit)
     if dry_run:
         with screen.phase("solve", "planning"):
-            found = opened.foreign.loss.check(opened.foreign, opened.data, threads=threads)
+            found = checked_against(opened.foreign, opened.data, removal, threads=threads)
             if not unchecked:
                 found.require(model)
             planned = plan(asked, task_of(opened, removal, threads=threads))
@@ -239,7 +254,10 @@ def forget(
             unchecked=unchecked, scrub=scrub, readmit=readmit, seed=seed or 0, threads=threads,
             on_pass=progress.on_pass, phase=progress.phase, warn=lambda words: screen.warn(words),
         )  # fmt: skip
-    _report(screen, erasure, remaining, _without_ours(erasure.siblings, remaining, forget_set), verbose=verbose)
+    _report(
+        screen, erasure, remaining, _without_ours(erasure.siblings, remaining, forget_set), verbose=verbose,
+        missing=put_back,
+    )  # fmt: skip
     if erasure.erased.reached:
         return 0
     screen.warn(_not_reached(erasure))
@@ -425,7 +443,7 @@ def _without_ours(
 
 def _report(
     screen: common.Screen, erasure: ForeignErasure, remaining: Path | None, siblings: tuple[Sibling, ...], *,
-    verbose: bool,
+    verbose: bool, missing: int = 0,
 ) -> None:  # fmt: skip
     from alteraser.adapters.zeros import zero_words
     from alteraser.files import sha256_file
@@ -447,6 +465,7 @@ def _report(
         "effect_left": erasure.effect_left, **aftermath.document(erasure.lists, erasure.again),
         "refit_seconds_predicted": erasure.refit_seconds,
         "self_check": erasure.check.to_document(),
+        "interactions_missing": missing if removal.absent is None else None,
         "interactions_before": len(rest) + len(removal.removed), "interactions_forgotten": len(removal.removed),
         **selecting.document(removal),
         "rows_without_rating": erasure.data.unrated, "numerically_zero": zero is not None,
@@ -465,6 +484,7 @@ def _report(
                       f"{changed.erased_users.size:,} users erased whole"),
         *([("readmitted", f"{len(erasure.returned):,} interactions that were erased from this model before")]
           if erasure.returned is not None and len(erasure.returned) else []),
+        *_gone_rows(removal, missing),
         *selecting.rows(removal, remaining, verbose=verbose),
         *common.unrated_rows(erasure.data),
         ("self-check", check_words(erasure.check)),
@@ -487,6 +507,18 @@ def _report(
                      "the new model is also better trained than the original was")
         )  # fmt: skip
     screen.result(document, rows)
+
+
+def _gone_rows(removal: Any, missing: int) -> list[tuple[str, str]]:
+    """For people: what DATA did not have any more."""
+    if removal.absent is not None:
+        users, items = (len(rows) for rows in removal.absent)
+        return [("gone before", f"{users:,} users and {items:,} items were not in DATA any more; what they had is not "
+                                "known, and whether more is missing cannot be checked")]  # fmt: skip
+    if missing:
+        return [("gone before", f"{missing:,} interactions of FORGET were not in DATA any more and were put back for "
+                                "the check; whether more is missing cannot be checked")]  # fmt: skip
+    return []
 
 
 def _level_words(erased: Erased) -> str:

@@ -111,6 +111,7 @@ def forget(
     loss: foreign.LossName = None,
     implicit: foreign.Feedback = None,
     allow_pickle: foreign.AllowPickle = False,
+    purged: foreign.Purged = False,
     unchecked: foreign.Unchecked = False,
     scrub: foreign.Scrub = False,
     threads: common.Threads = 0,
@@ -181,11 +182,11 @@ def forget(
             screen, model, forget_set, data, out, given, format=format, method=method, tolerance=tolerance,
             max_passes=max_passes, seed=seed, whole_users=whole_users, whole_items=whole_items, remaining=remaining,
             dry_run=dry_run, unchecked=unchecked, scrub=scrub, readmit=readmit, verbose=verbose, threads=threads,
-            users=user, since=since, until=until, timestamp_column=timestamp_column, strict=strict,
+            users=user, since=since, until=until, timestamp_column=timestamp_column, strict=strict, purged=purged,
         )  # fmt: skip
         return 0 if accept == "d" else code  # what went wrong altogether was raised
     foreign.refuse(
-        given | {"unchecked": unchecked, "scrub": scrub},
+        given | {"unchecked": unchecked, "scrub": scrub, "purged": purged},
         "is for models of other libraries: how its data are read is kept in the model",
     )
     if readmit and not grown:
