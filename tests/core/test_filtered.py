@@ -232,3 +232,18 @@ def test_it_says_what_it_was_asked_wrongly_and_that_it_was_interrupted() -> None
 
     with pytest.raises(Interrupted, match=r"interrupted; nothing was changed"):
         case.forget(on_pass=stop)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_taken_away_of_an_anchor_is_no_more_than_half_of_the_push_in_the_norm_that_judges_it(seed: int) -> None:
+    case = Case(seed, lambda data: (data.user_rows % 7 == 3) & (np.arange(len(data)) % 3 > 0), spread=1.5)
+    P, Q = padded(case.original.users), padded(case.original.items)
+    pair = case.original.users, case.original.items
+    work = filtered._Work(case.before, case.after, pair, P, Q, RANK, case.touched, 3, "item", None, 1, None)
+    held = work.start(False)[0].users
+    taken = held - work._shared(held)
+    A = dense_gradient(case.rest, *pair)[2]
+    users = case.touched[0]
+    sizes = 2.0 * np.sqrt(np.einsum("ui,ui->u", taken, np.linalg.solve(A, taken[..., None])[..., 0]))
+    assert not np.delete(taken, users, axis=0).any()
+    np.testing.assert_array_less(sizes[users], filtered.HALF * work.pushes + 1e-9)

@@ -76,11 +76,11 @@ THOROUGH = 0.1
 
 ASKERS = 0.95
 """Of the deletion's push in the row of a user who asked, so much may be left, or of half of their mean push where
-theirs is less. Where such a row was left as it was it is 1 and more; honest runs stay below but for rare rows (one
-request of 500 interactions in thirty on play counts and Frappe)."""
+theirs is less. Where such a row was left as it was it is 1 and more; honest runs stay below 0.7."""
 
 HALF = 0.5
-"""Share of what the deletion pushes a user's row that may be taken away of their anchor."""
+"""Share of what the deletion pushes a user's row that may be taken away of their anchor, both in the norm of B⁻¹, in
+which the row is judged."""
 
 MORE = 3
 """Times the trainer's steps that rows of the deletion take: what is gone from them goes at once, not by and by."""
@@ -449,7 +449,7 @@ class _Work:
         """``held`` of the users times the power of the share of their weight that remains."""
         users = self.touched[0]
         share = _weights(self.after.users, users) / np.maximum(_weights(self.before.users, users), 1e-300)
-        size, pushed = np.linalg.norm(held[users], axis=1), np.linalg.norm(self.pushed, axis=1)
+        size, pushed = self._user_norms(held[users]), self.pushes
         # never more than half of what the deletion pushes: a share of much that training left may be far more
         least = 1.0 - HALF * pushed / np.maximum(size, 1e-300)
         scaled = held.copy()
