@@ -1,6 +1,7 @@
 """Models that were stopped early: what forgetting does to everybody's lists, beside a retrain with the same seed.
 
     python benchmarks/stopped.py [SET ...] [--weights bm25 ones counts] [--requests 1x 1u 20u 500x 20h] [--repeats 3]
+                                 [--methods local replay]
 
 Trains implicit's ALS (d = 64, λ = 0.01, 15 iterations of 3 steps) on each SET (a folder with interactions.parquet, or
 ``plays``, generated play counts), with and without the request, and from another seed. Requests: one interaction, one
@@ -13,9 +14,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +45,7 @@ SETTINGS = {
     "counts": {"alpha": 40.0, "regularization": 0.01},
 }
 REQUESTS = ("1x", "1u", "20u", "500x", "20h")
+METHODS = ("local", "replay")
 Pair = tuple[np.ndarray, np.ndarray]
 
 
@@ -189,7 +192,9 @@ def _ids(rows: int) -> Any:
     return IdMap(pa.array(np.arange(rows)), np.arange(rows), rows)
 
 
-def measure(name: str, counts: csr_matrix, how: str, request: str, repeats: int) -> list[list[Any]]:
+def measure(
+    name: str, counts: csr_matrix, how: str, request: str, repeats: int, methods: Sequence[str]
+) -> list[list[Any]]:
     """Rows of the table for one set, weighting and request."""
     found: dict[str, list[list[float]]] = {}
     ratios: dict[str, list[float]] = {}
@@ -201,7 +206,7 @@ def measure(name: str, counts: csr_matrix, how: str, request: str, repeats: int)
             cpu: dict[str, list[float]] = {}
             models: dict[str, Pair] = {"original": scene.original, "other seed": scene.other}
             for _ in range(repeats):
-                for method in ("local", "replay"):
+                for method in methods:
                     try:
                         models[method], done = scene.forget(method, cpu)
                     except Exception as cause:
@@ -237,16 +242,16 @@ def main() -> None:
     parser.add_argument("--weights", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
     parser.add_argument("--requests", nargs="+", default=list(REQUESTS), choices=REQUESTS)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     given = parser.parse_args()
     print(machine(), flush=True)
     for name in given.sets:
         counts = read(name)
         for how in given.weights:
-            rows = [
-                row
-                for request in given.requests
-                for row in measure(Path(name).name, counts, how, request, given.repeats)
-            ]
+            rows = []
+            for request in given.requests:
+                rows += measure(Path(name).name, counts, how, request, given.repeats, given.methods)
+                print(rows[-len(given.methods) :], file=sys.stderr, flush=True)
             table(
                 ["set", "weights", "request", "model", "others", "asking", "score (retrain)", "items changed",
                  "CPU / refit", "class, residual"], rows,

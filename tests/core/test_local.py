@@ -12,6 +12,7 @@ import alteraser as ae
 from alteraser.certificate.plain import Plain
 from alteraser.choosing import Auto, choose
 from alteraser.erasers import Local, Task
+from alteraser.erasers.local import _Run
 from alteraser.errors import IntegrityError, InvalidInput, NumericFailure
 from alteraser.forgetting import match, plan
 from alteraser.interactions import Interactions
@@ -20,6 +21,7 @@ from alteraser.metrics import effect_left, model_distance
 from alteraser.models import Factors, Problem
 from alteraser.replaying import remember, remembered
 from alteraser.solvers.anchors import anchors
+from alteraser.solvers.stationarity import evaluate
 
 EARLY = {"factors": 3, "missing_weight": 0.2, "regularization": 2.0, "dtype": "float64"}
 
@@ -342,3 +344,19 @@ def test_choose_warns_only_where_it_can_judge() -> None:
 
 def _pairs(data: Interactions) -> list[tuple[int, int]]:
     return [(int(r["user_id"]), int(r["item_id"])) for r in data.to_table().to_pylist()]
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES.keys())
+def test_the_push_from_the_rows_that_see_the_deletion_is_that_of_all_rows(objective: ae.Objective) -> None:
+    data = toy(2)
+    rest = data.keep((data.user_rows != 7) & (np.arange(len(data)) % 29 != 3))
+    rng = np.random.default_rng(1)
+    factors = Factors(rng.standard_normal((60, 4)), rng.standard_normal((40, 4)), rng.random(4) + 0.5)
+    before, after = Problem(objective, data, np.float64), Problem(objective, rest, np.float64)
+    gone = data.keep((data.user_rows == 7) | (np.arange(len(data)) % 29 == 3))
+    asked = Task(factors, before, after, Task.rows(gone.user_rows), Task.rows(gone.indices), 1)
+    first, second = evaluate(before, factors), evaluate(after, factors)
+    change, value = _Run(Local(), asked, before, None)._change(first)
+    np.testing.assert_allclose(change[0], second.user_gradient - first.user_gradient, atol=1e-9)
+    np.testing.assert_allclose(change[1], second.item_gradient - first.item_gradient, atol=1e-9)
+    assert value == pytest.approx(second.objective, rel=1e-12)

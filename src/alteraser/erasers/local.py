@@ -33,6 +33,7 @@ from alteraser.errors import Interrupted, InvalidInput, NumericFailure
 from alteraser.models import Factors, Problem
 from alteraser.solvers.anchors import Anchors, storing_noise
 from alteraser.solvers.joint import Joint
+from alteraser.solvers.residuals import row_gradients
 from alteraser.solvers.rows import padded
 from alteraser.solvers.stationarity import (
     Evaluation,
@@ -70,6 +71,10 @@ more products would go far along slow ones, whose curvature is not what it will 
 
 STALE = 0.02
 """Blocks are factored again once the model has moved by this share of its size; a step as long is no mending."""
+
+NEAR = 0.8
+"""Share of the tolerance, or of the residual, from which on the residual is measured with blocks of the very point: of
+those at hand, which are of a point within STALE, it is known to a few hundredths."""
 
 FAR = 0.25
 """Share of the model's size beyond which a step is not taken whole: a quadratic says nothing that far away."""
@@ -197,16 +202,11 @@ class _Run:
         """What training left, the push, and the rows of the deletion at their anchored minima."""
         task, original = self.task, self.task.original
         first = evaluate(self.before, original, threads=self.threads)
-        second = evaluate(self.after, original, threads=self.threads)
         self.held = Anchors.of(first, self.after)
-        change = second.user_gradient - first.user_gradient, second.item_gradient - first.item_gradient
-        for difference, a, b in zip(
-            change, (self.before.users, self.before.items), (self.after.users, self.after.items), strict=True
-        ):
-            difference[unchanged(a, b)] = 0.0  # rounding in unchanged rows is no push
+        change, objective = self._change(first)
         norm = gradient_norm(task.after, original, *change, threads=self.threads)
         self.first = first
-        self.push = Push(norm, second.objective, None)
+        self.push = Push(norm, objective, None)
         P, Q = (np.asarray(x, dtype=np.float64).copy() for x in (original.users, original.items))
         P[~self.live[0]], Q[~self.live[1]] = 0.0, 0.0
         h = np.asarray(original.prediction, dtype=np.float64)
@@ -224,6 +224,25 @@ class _Run:
             U, _, Vt = np.linalg.svd(P.T @ original.users + Q.T @ original.items)
             P, Q = P @ (U @ Vt), Q @ (U @ Vt)
         self.factors = self._stored(P, Q)
+
+    def _change(self, first: Evaluation) -> tuple[Pair, float]:
+        """(∇L_{D_r} − ∇L_{D_a}, L_{D_r}) at the original, from the rows alone that see the deletion."""
+        original, h = self.task.original, np.asarray(self.task.original.prediction, dtype=np.float64)
+        change = np.zeros(original.users.shape), np.zeros(original.items.shape)
+        objective = first.objective
+        for place, (a, b) in enumerate(((self.before.users, self.after.users), (self.before.items, self.after.items))):
+            x, other = (original.users, original.items)[:: 1 if place == 0 else -1]
+            rows = np.flatnonzero(~unchanged(a, b))
+            if not rows.size:
+                continue
+            seen, some = other * h, np.ascontiguousarray(x[rows])
+            for sign, side in ((-1.0, a), (1.0, b)):
+                here = side.take(rows)
+                half, loss, _ = row_gradients(here, seen, some, here.gram(seen), self.threads)
+                change[place][rows] += sign * 2.0 * half
+                objective += sign * (loss if place == 0 else 0.0)
+                objective += sign * float(np.dot(here.ridge.astype(np.float64), np.einsum("id,id->i", some, some)))
+        return change, objective
 
     def _touched(self) -> Rows:
         """Rows of the deletion that D_r does not leave empty."""
@@ -329,7 +348,7 @@ class _Run:
     def _outcome(self, objective: float, residual: float, missing: float, reason: Reason) -> Outcome:
         task, moved = self.task, self._moved()
         limit = max(self.settings.tolerance, self.noise)
-        if 0.5 * limit < residual <= 2.0 * limit:  # near it, the blocks of the very point decide
+        if NEAR * limit < residual <= limit / NEAR:  # near it, the blocks of the very point decide
             now = evaluate(self.after, self.factors, threads=self.threads)
             norm = gradient_norm(task.after, self.factors, *self._anchored(now), threads=self.threads)
             residual = norm / (self.push.norm or 1.0)
