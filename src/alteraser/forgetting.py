@@ -415,6 +415,8 @@ def match(
             f"the data have {len(data):,} interactions, the model was trained on "
             f"{model.trained_on.interactions:,}: `grown` allows additions, but some are missing"
         )
+    if grown and not known:
+        _check_grown(model, data, selection)
     whole = None if gone is None else _completed(model, data, gone)
     if whole is not None:
         data = whole
@@ -484,6 +486,27 @@ def _missing(model: Recommender, data: Interactions, selection: Selection) -> Mi
         if len(keys) and _completed(model, data, found) is not None:
             return found
     raise IntegrityError(_difference(model, data))
+
+
+def _check_grown(model: Recommender, data: Interactions, selection: Selection) -> None:
+    """IntegrityError where users have fewer interactions than in training and the request does not name them."""
+    sums = model.trained_on.sums
+    if sums is None:
+        return
+    m = model.users.size
+    fewer = np.zeros(data.users.size, bool)
+    fewer[:m] = data.user_counts[:m] < sums.users.counts
+    if selection.users is not None:
+        rows = data.users.rows_of(selection.users, "user_id")
+        fewer[rows[rows >= 0]] = False
+    elif selection.items is not None:
+        return
+    if fewer.any():
+        first = data.users.ids_of(np.flatnonzero(fewer)[:1])[0].as_py()
+        raise IntegrityError(
+            f"{int(fewer.sum()):,} user(s) have fewer interactions than the model was trained on, the first is "
+            f"{first!r}: `grown` allows additions, but some are missing"
+        )
 
 
 def _completed(model: Recommender, data: Interactions, gone: Missing) -> Interactions | None:

@@ -77,6 +77,16 @@ class Sums:
             _side(hashes[view.order], view.indptr, weighted=weighted),
         )
 
+    def differing(self, other: Sums) -> int:
+        """How many rows of users and items have other sums in ``other``, which is in the same rows."""
+        count = 0
+        for mine, theirs in ((self.users, other.users), (self.items, other.items)):
+            odd = (mine.counts != theirs.counts) | np.any(mine.pairs != theirs.pairs, axis=1)
+            if mine.values is not None and theirs.values is not None:
+                odd |= mine.values != theirs.values
+            count += int(odd.sum())
+        return count
+
     def to_table(self) -> pa.Table:
         """side, row, interactions, pairs and values of every row that has interactions."""
         found = []
@@ -94,6 +104,9 @@ class Sums:
     @classmethod
     def from_table(cls, table: pa.Table, shape: tuple[int, int]) -> Sums:
         """Read again; ValueError or KeyError for a table of another form."""
+        further = set(table.column_names) - {"side", "row", "interactions", "pairs", "values"}
+        if further or not set(table["side"].to_pylist()) <= {"user", "item"}:
+            raise ValueError(f"sums: {', '.join(sorted(further)) or 'another side'} was not expected")
         sides = []
         for name, size in zip(("user", "item"), shape, strict=True):
             own = table.filter(pa.array(np.array(table["side"].to_pylist(), object) == name))

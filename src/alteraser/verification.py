@@ -21,6 +21,7 @@ from alteraser.interactions import Interactions
 from alteraser.model import Model
 from alteraser.models import Factors
 from alteraser.replaying import recipe_of, runs_again
+from alteraser.sums import Sums
 from alteraser.workers import default_threads
 
 UNTOLD = (
@@ -112,6 +113,7 @@ def verify(
         replay = model.training.get("method") == "replay" or (not found.passed and recipe_of(model) is not None)
     if replay and replays(model, data, threads=threads, on_pass=on_pass):
         found = replace(found, kind="A", sentence=sentence("A", None, None), why_not_proved=None)
+    found = _with_check(found, _other_sums(model, data))
     return Verification(
         found, model.digest, data.digest, None if before is None else before.digest,
         None if before is None else model.parent == before.digest,
@@ -207,6 +209,13 @@ def _absent_rows(model: Model) -> Check:
         absent[ids.rows] = False
         full += int(np.sum(np.any(x[absent] != 0, axis=1)))
     return Check("absent", float(full), 0.0, full == 0, "rows without an id that are not zero")
+
+
+def _other_sums(model: Model, data: Interactions) -> Check:
+    """What the model keeps of its data must be that of these data, and of nobody else."""
+    sums = model.trained_on.sums
+    odd = 0 if sums is None else sums.differing(Sums.of(data))
+    return Check("sums", float(odd), 0.0, odd == 0, "rows whose sums are not those of the remaining data")
 
 
 def _with_check(found: Certificate, check: Check) -> Certificate:

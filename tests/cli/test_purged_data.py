@@ -13,6 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Run, tree
 
+from alteraser.files import sha256_file
+from alteraser.model_files import _digest
+
 pytestmark = pytest.mark.usefixtures("inputs_stay_as_they_are")
 
 READ = {
@@ -87,3 +90,41 @@ def test_the_sums_are_of_what_remains(run: Run, world: Path) -> None:
     code, _, err = run("recommend new --user 9 --data {w}/data.csv")
     assert code == 6
     assert "trained_on.parquet" in err
+
+
+def test_sums_of_somebody_else_are_class_d(run: Run) -> None:
+    """A model whose sums still tell of an erased user, its digests made to fit."""
+    Path("f.csv").write_text("user_id\n7\n")
+    assert run("forget {w}/model f.csv --data {w}/data.csv --out new --remaining rest.csv -q")[0] == 0
+    assert run("verify new --data rest.csv -q")[0] == 0
+    manifest = json.loads(Path("new/model.json").read_text())
+    table = pq.read_table("new/trained_on.parquet")
+    row = table.slice(0, 1).set_column(1, "row", pa.array([6], pa.int64()))
+    users = table.filter(pc.equal(table["side"], "user"))
+    parts = [users.filter(pc.less(users["row"], 6)), row, users.filter(pc.greater(users["row"], 6))]
+    pq.write_table(pa.concat_tables([*parts, table.filter(pc.equal(table["side"], "item"))]), "new/trained_on.parquet")
+    manifest["files"]["trained_on.parquet"] = sha256_file("new/trained_on.parquet")
+    manifest["digest"] = _digest(manifest)
+    Path("new/model.json").write_text(json.dumps(manifest))
+    code, out, _ = run("verify new --data rest.csv --json")
+    assert (code, json.loads(out)["class"]) == (8, "D")
+    manifest["files"]["trained_on.parquet"] = "0" * 64
+    pq.write_table(table.append_column("user_id", pa.array(range(table.num_rows))), "new/trained_on.parquet")
+    manifest["files"]["trained_on.parquet"] = sha256_file("new/trained_on.parquet")
+    manifest["digest"] = _digest(manifest)
+    Path("new/model.json").write_text(json.dumps(manifest))
+    assert run("verify new --data rest.csv")[0] == 6
+
+
+def test_grown_data_that_lack_something_are_refused(run: Run, world: Path) -> None:
+    table = pacsv.read_csv(world / "data.csv")
+    mine = [place for place, user in enumerate(table["user_id"].to_pylist()) if user == 20]
+    left = table.take([place for place in range(table.num_rows) if place != mine[0]])
+    more = pa.table({"user_id": [900] * 5, "item_id": [100, 101, 102, 103, 104], "rating": [3] * 5})
+    pacsv.write_csv(pa.concat_tables([left, more]), "grown.csv")
+    Path("f.csv").write_text("user_id\n7\n")
+    code, _, err = run("forget {w}/model f.csv --data grown.csv --grown --out new")
+    assert code == 6
+    assert "1 user(s) have fewer interactions" in err
+    Path("g.csv").write_text("user_id\n20\n")
+    assert run("forget {w}/model g.csv --data grown.csv --grown --out new -q")[0] == 0

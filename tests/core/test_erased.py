@@ -99,3 +99,21 @@ def test_a_record_of_another_form_is_refused(document: object, tmp_path: Path) -
     (tmp_path / "als.npz.erased.json").write_text(json.dumps({"erased": document}))
     with pytest.raises(IntegrityError, match="record of what was erased"):
         read_record(tmp_path / "als.npz")
+
+
+def test_a_stream_remembers_whom_it_erased_and_forgets_that_it_did() -> None:
+    import alteraser as ae
+    from alteraser.stream import Stream
+
+    data = Interactions.from_pairs([(u, v) for u in range(8) for v in range(u % 3, 8, 3)])
+    model = ae.ENMF(factors=2, regularization=0.1, missing_weight=0.1).fit(data)
+    stream = Stream(model, data)
+    stream.forget([3], whole_users=True)
+    stream.forget([(1, 4), (2, 5)])
+    stream.forget(items=[6])
+    stream.give_back([(2, 5)])
+    found = stream.publish().erased.returned(data)
+    again = set(zip(data.user_rows[found.places].tolist(), data.indices[found.places].tolist(), strict=True))
+    assert again == {(u, v) for u, v in zip(data.user_rows.tolist(), data.indices.tolist(), strict=True)
+                     if u == 3 or v == 6 or (u, v) == (1, 4)}  # fmt: skip
+    assert (found.users, found.items) == (1, 1)

@@ -13,12 +13,14 @@ import pyarrow as pa
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from alteraser.certificate.limits import DEFAULT, Limits
+from alteraser.erased import Erased, erasing
 from alteraser.erasers.driver import OnPass, Outcome, Settings, Watch, run_passes
 from alteraser.errors import Interrupted, InvalidInput, NotFound
 from alteraser.forgetting import _aligned, belongs
-from alteraser.interactions import Interactions, forget_table, nothing_to_forget
+from alteraser.interactions import Interactions, Removal, forget_table, nothing_to_forget
 from alteraser.model import Model, TrainedOn
 from alteraser.models import Factors, Problem, Side
+from alteraser.selection import Selection
 from alteraser.solvers import AHNewton, JointNewton
 from alteraser.solvers.joint import Joint, factor_blocks, room_for
 from alteraser.solvers.rows import aligned_empty, padded
@@ -168,6 +170,8 @@ class Stream:
         self._tightness = 1.0  # by what the bounds of gᵀA⁻¹g were too large at the last look
         self._outcome: Outcome | None = None
         self._counted = data.user_counts
+        self._taken: list[tuple[Array, Array]] = []  # rows of what was taken out, some of it given back since
+        self._items_asked: list[Array] = []
         self._earlier: list[tuple[int, Array, Array]] = []  # (side, rows, values) before each solve since a polish
         self._lay_out(data, model.factors)
 
@@ -222,7 +226,11 @@ class Stream:
                 u, v = pairs[0], pairs[1]
         if u.size == 0:
             raise nothing_to_forget(unmatched)
-        return self._guarded(lambda: self._take_out(u, v, unmatched))
+        done = self._guarded(lambda: self._take_out(u, v, unmatched))
+        self._taken.append((u.astype(np.int64), v.astype(np.int64)))
+        if items is not None:
+            self._items_asked.append(rows[rows >= 0])
+        return done
 
     def give_back(self, data: Interactions | Any) -> Touched:
         """Put interactions in ("consent given back"): pairs, a table, or Interactions with confidence and target.
@@ -342,8 +350,22 @@ class Stream:
         remaining = data.with_maps(users, data.items)
         return replace(
             self.model, factors=self._factors(), users=users, trained_on=TrainedOn.of(remaining), training=training,
-            parent=self.model.digest, ancestors=self.model.lineage, digest=None,
+            parent=self.model.digest, ancestors=self.model.lineage, digest=None, erased=self._erased(data),
         )  # fmt: skip
+
+    def _erased(self, data: Interactions) -> Erased:
+        """The model's record with what is gone now, and without what was given back."""
+        record = self.model.erased
+        if record:
+            record = record.without(record.returned(data))
+        empty = np.empty(0, np.int64)
+        u, v = (np.concatenate([empty, *(pair[side] for pair in self._taken)]) for side in (0, 1))
+        out = data.locate(u, v) < 0
+        pairs = np.unique(np.stack([u[out], v[out]]), axis=1)
+        removed = Interactions._assemble(data.users, data.items, pairs[0], pairs[1], None, None, None, "refuse")
+        asked = np.unique(np.concatenate([empty, *self._items_asked]))
+        whole = data.items.ids_of(asked[data.item_counts[asked] == 0]).to_pylist()
+        return erasing(record, Removal(data, removed, removed.to_table().slice(0, 0), Selection.of(removed)), whole)
 
     # ------------------------------------------------------------------ pieces
 
