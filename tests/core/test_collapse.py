@@ -120,3 +120,14 @@ def test_a_retrain_from_collapse_is_the_same_zero() -> None:
     model = ENMF(factors=2, missing_weight=0.1, regularization=50.0).fit(data)
     erasure = forget(model, [(0, int(data.indices[0]))], data=data, method=Retrain())
     assert not np.any(erasure.model.factors.users)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_at_the_critical_lambda_itself_zero_is_still_the_optimum(dtype: str) -> None:
+    data = Interactions.from_pairs([(u, u) for u in range(4)])  # all singular values are 1
+    model = ENMF(factors=2, missing_weight=0.1, regularization=1.0, dtype=dtype).fit(data)
+    assert not np.any(model.factors.users)
+    assert verify(model, data).certificate.passed
+    erasure = forget(model, [(0, 0)], data=data)
+    assert (erasure.kind, erasure.method) == ("C", "converge")
+    assert verify(erasure.model, erasure.remaining, before=model).certificate.passed

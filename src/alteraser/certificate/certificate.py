@@ -20,7 +20,8 @@ from alteraser.certificate.words import NAMES, Class, sentence
 from alteraser.errors import InvalidInput
 from alteraser.interactions import Interactions
 from alteraser.metrics import model_distance
-from alteraser.models import Factors, Objective
+from alteraser.models import Factors, Objective, Problem
+from alteraser.solvers.collapse import collapse
 from alteraser.workers import default_threads
 
 PROVE_UP_TO = 6000
@@ -200,8 +201,8 @@ def _certify(
     watch("rounding", 0.9)
     extra = gamma * norm(magnitudes.product((np.abs(step[0]), np.abs(step[1])))) + slack
     eta = norm(step) + (left + extra) / curvature.value if curvature.value > 0 else float("inf")
-    nothing = len(data) == 0 and size == 0.0
-    if nothing:  # L is 0 there and nowhere below, whether or not it bends up: scaled by no interactions, λ is 0
+    zero = size == 0.0 and (len(data) == 0 or collapse(Problem(objective, data, np.float64), plain.h) is not None)
+    if zero:  # the least of L, whether or not it bends up there: without interactions, or with λ at its critical value
         curvature, eta = Curvature(float(np.nanmax([curvature.value, UNIT])), curvature.how), 0.0
     sigma = float(np.hypot(np.linalg.norm(plain.P, 2), np.linalg.norm(plain.Q, 2)))
     K = lipschitz(plain.heaviest, float(np.abs(plain.h).max(initial=0.0)), sigma, min(eta, 1e300))

@@ -47,9 +47,16 @@ def words(erasure: Erasure, asked: Asked) -> str:
 
 def _remedy(erasure: Erasure, asked: Asked) -> str:
     """What to do where a level was not reached."""
+    from alteraser.models.magnitudes import WIDE, confidence_ratio
+
     outcome = erasure.outcome
     if erasure.model.objective.regularization == 0:
         return "Train with --regularization above 0"
+    if confidence_ratio(erasure.remaining) >= WIDE:
+        return (
+            "The confidences are too far apart for steps to get there: train with a rule such as log1p(column) or "
+            "min(column, 1000) as --confidence, or use --method replay"
+        )
     if erasure.method not in ("local", "converge", "alteraser", "retrain", "replay"):
         return f"{erasure.method} is an approximation: use --method converge, or retrain"
     if outcome.effect is not None:

@@ -123,8 +123,8 @@ def _clearly(task: Task, outcome: Outcome) -> Level | None:
         ("influence", measured.influence or 0.0, DEFAULT.influence),
         ("residual", residual * DEFAULT.residual, DEFAULT.residual),
     ]  # fmt: skip
-    failed = [_words(*value) for value in values if value[1] > CLEAR[1] * value[2]]
-    if not measured.valley:
+    failed = [_words(*value) for value in values if CLEAR[1] * value[2] < value[1] < np.inf]
+    if not measured.valley or not np.isfinite(measured.distance):
         failed.insert(0, _words("curvature", 0.0, 0.0))
     return Level("D", "; ".join(failed)) if failed else None
 
