@@ -221,7 +221,7 @@ def _print(trails: list[Trail]) -> None:
 
 
 def _draw(folder: Path, title: str, notes: str, trails: list[Trail]) -> None:
-    from alteraser.report._plots import STROKES, layout_of
+    from alteraser.report._plots import COLORS, DASHES, SYMBOLS, layout_of
     from alteraser.report.html import document, plot_section
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -231,7 +231,7 @@ def _draw(folder: Path, title: str, notes: str, trails: list[Trail]) -> None:
     ):  # fmt: skip
         traces = []
         for place, trail in enumerate(trails):
-            color, dash, symbol = STROKES[place % len(STROKES)]
+            color, dash, symbol = (kind[place % len(kind)] for kind in (COLORS, DASHES, SYMBOLS))
             values = [1 - x if measure == "rbo" else x for x in getattr(trail, measure)]
             traces.append({
                 "type": "scatter", "mode": "lines+markers", "name": trail.name, "x": trail.work,

@@ -281,14 +281,14 @@ def _roofline(answer: dict, rank: int, peak: tuple[float, float], out: str | Non
     table(["kernel", "GFLOP per CPU s", "of gemm", "GB per CPU s", "of bandwidth", "of the roof"], rows)
     if out is None:
         return
-    from alteraser.report._plots import STROKES, layout_of
+    from alteraser.report._plots import COLORS, SYMBOLS, layout_of
     from alteraser.report.html import document, plot_section
 
     x = np.geomspace(0.05, 500, 60)
     traces = [{"type": "scatter", "mode": "lines", "name": "roof", "x": x.tolist(),
                "y": np.minimum(gemm, x * bandwidth).tolist(), "line": {"color": "#1d2733"}}]  # fmt: skip
     for place, (name, intensity, rate) in enumerate(points):
-        color, _, symbol = STROKES[place % len(STROKES)]
+        color, symbol = (kind[place % len(kind)] for kind in (COLORS, SYMBOLS))
         traces.append({"type": "scatter", "mode": "markers", "name": name, "x": [intensity], "y": [rate],
                        "marker": {"color": color, "symbol": symbol, "size": 12}})  # fmt: skip
     layout = layout_of("FLOP per byte", "GFLOP per CPU second")

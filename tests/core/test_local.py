@@ -233,7 +233,7 @@ def test_the_distance_from_rest_is_what_it_is() -> None:
         ae.ENMF(**EARLY, tolerance=1e-3).fit(data),  # type: ignore[arg-type]
     ):
         true = ae.metrics.relative_model_distance(model.factors, best.factors)
-        choice = plan(model, data, match(model, some(data), data).removal, "auto")
+        choice = plan(model, match(model, some(data), data), "auto")
         assert choice is not None
         assert choice.rest is not None
         assert 0.3 * true < choice.rest < 3.0 * true

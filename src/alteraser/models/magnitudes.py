@@ -26,9 +26,10 @@ def check_magnitudes(objective: Objective, data: Interactions) -> None:
         _check(name.replace("_", " "), getattr(objective, name), "Left out, it is taken from the data")
     if objective.regularization > 0 and objective.regularization_scaling != "none":
         m, n = data.shape
-        for counts, others in ((data.user_counts, n), (data.item_counts, m)):
-            with np.errstate(over="ignore"):
-                largest = float(objective.ridge(counts, others).max(initial=0.0))
+        with np.errstate(over="ignore"):
+            ridges = objective.user_ridge(data.user_counts, n), objective.item_ridge(data.item_counts, m)
+        for ridge in ridges:
+            largest = float(ridge.max(initial=0.0))
             _check("scaled regularization", largest, "Lower the offset κ or the exponent ν of the scaling")
     for name, values in (("confidence", data.confidence), ("target", data.target)):
         if values is None:

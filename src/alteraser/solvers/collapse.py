@@ -70,7 +70,8 @@ def _pulls(problem: Problem) -> Any:
     m, n = data.shape
     counts = problem.frequencies or (data.user_counts, data.item_counts)
     scales = [
-        1.0 / np.sqrt(np.where(rho > 0, rho, np.inf)) for rho in (unit.ridge(counts[0], n), unit.ridge(counts[1], m))
+        1.0 / np.sqrt(np.where(rho > 0, rho, np.inf))
+        for rho in (unit.user_ridge(counts[0], n), unit.item_ridge(counts[1], m))
     ]
     pull = np.ones(len(data)) if data.confidence is None else data.confidence.astype(np.float64)
     if data.target is not None:
