@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from alteraser.errors import InvalidInput
+from alteraser.id_columns import NotAnId, as_written
 
 Rows = npt.NDArray[np.int64]
 IdKind = Literal["int64", "string"]
@@ -24,7 +25,7 @@ def id_kind(dtype: pa.DataType) -> IdKind:
         dtype = dtype.value_type
     if pa.types.is_integer(dtype):
         return "int64"
-    if pa.types.is_string(dtype) or pa.types.is_large_string(dtype):
+    if pa.types.is_string(dtype) or pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype):
         return "string"
     raise InvalidInput(f"ids of type {dtype} are not supported: use integers or strings")
 
@@ -32,7 +33,8 @@ def id_kind(dtype: pa.DataType) -> IdKind:
 def as_id_array(values: Any, what: str = "ids") -> pa.Array:
     """``values`` (Arrow, NumPy, or a Python sequence) as one flat Arrow array of int64 or string.
 
-    Raises InvalidInput for mixed types, nulls, floats and booleans.
+    Columns of Arrow may also be of the types of ``id_columns``. Raises InvalidInput for mixed types, nulls, fractions,
+    and the floats and booleans of Python.
     """
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
@@ -51,6 +53,11 @@ def as_id_array(values: Any, what: str = "ids") -> pa.Array:
                 f"{what} mix types ({cause}); use integers or strings, never both in one column"
             ) from cause
         values = array
+    else:
+        try:
+            values = as_written(values)
+        except NotAnId as cause:
+            raise InvalidInput(f"{what}: entry {cause.row}: {cause.reason}") from cause
     if len(values) == 0 and pa.types.is_null(values.type):
         values = values.cast(pa.int64())
     kind = id_kind(values.type)

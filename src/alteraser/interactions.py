@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,9 @@ Array = npt.NDArray[Any]
 
 UNRATED = b"alteraser.unrated"
 """In the metadata of a table that was read: how many rows had nothing to hold against the threshold."""
+
+CONVERTED = b"alteraser.converted"
+"""The same: as JSON, what the ids of a side were stored as, where that is neither integers nor text."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,8 @@ class Interactions:
     losses that count rows look at it; it is no part of the digest, and ``add`` and ``compact`` leave it out."""
     unrated: int = 0
     """Rows of the source that had no rating to hold against a threshold and were dropped; known after reading alone."""
+    converted: Mapping[str, str] = field(default_factory=dict)
+    """Of ``user_id`` and ``item_id``, what the source stored them as, where that is neither integers nor text."""
 
     # ------------------------------------------------------------------ construction
 
@@ -171,8 +177,11 @@ class Interactions:
             column("confidence", np.float64), column("target", np.float64), column("timestamp", np.int64),
             duplicates,
         )  # fmt: skip
-        unrated = int((table.schema.metadata or {}).get(UNRATED, 0))
-        return replace(found, unrated=unrated) if unrated else found
+        notes = table.schema.metadata or {}
+        if not {UNRATED, CONVERTED} & notes.keys():
+            return found
+        converted = json.loads(notes.get(CONVERTED, b"{}"))
+        return replace(found, unrated=int(notes.get(UNRATED, 0)), converted=converted)
 
     @classmethod
     def from_pairs(cls, pairs: Iterable[tuple[Any, Any]], *, duplicates: str = "refuse") -> Interactions:

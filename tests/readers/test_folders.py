@@ -201,7 +201,7 @@ def test_tables_that_are_more_than_their_files(tmp_path, name, message, inner):
 def test_formats_that_differ_by_content(tmp_path):
     put(tmp_path / "a.csv", FRAME)
     (tmp_path / "b.csv").write_text(json.dumps({"user_id": 1, "item_id": "z", "rating": 1}) + "\n")
-    with pytest.raises(InvalidInput, match=r"b.csv is JSON lines, a.csv is CSV or TSV. Write all parts in one format"):
+    with pytest.raises(InvalidInput, match=r"b.csv is JSON, a.csv is CSV or TSV. Write all parts in one format"):
         read_table(tmp_path)
 
 

@@ -9,6 +9,7 @@ import os
 import re
 import socket
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,24 @@ SAME = {
     '{"user_id":1,"item_id":"b","rating":2,"when":20}\n\n{"user_id":2,"item_id":"a","rating":4.0,"when":30}',
     "r.csv.gz": gzip.compress(b"user_id,item_id,rating,when\n1,a,5,10\n1,b,2,20\n2,a,4,30\n"),
     "r.parquet": parquet_bytes(ROWS),
+    "r.json": '[{"user_id":1,"item_id":"a","rating":5,"when":10},\n {"when":20,"user_id":1.0,"item_id":"b","rating":2},'
+    '{"user_id":2,"item_id":"a","rating":4.0,"when":30}]\n',
+    "bom.json": b'\xef\xbb\xbf [ {"user_id":1,"item_id":"a","rating":5,"when":10},\r\n{"user_id":1,"item_id":"b",'
+    b'"rating":2,"when":20},{"user_id":2,"item_id":"a","rating":4.0,"when":30}]',
+    "padded.csv.gz": gzip.compress(b"user_id,item_id,rating,when\n1,a,5,10\n1,b,2,20\n2,a,4,30\n") + b"\0" * 1000,
+    "members.csv.gz": gzip.compress(b"user_id,item_id,rating,when\n1,a,5,10\n")
+    + gzip.compress(b"1,b,2,20\n2,a,4,30\n"),
+    "r.csv.zst": pa.Codec("zstd").compress(
+        b"user_id,item_id,rating,when\n1,a,5,10\n1,b,2,20\n2,a,4,30\n", asbytes=True
+    ),
+    "r.jsonl.gz": gzip.compress(
+        b'{"user_id":1,"item_id":"a","rating":5,"when":10}\n{"user_id":1,"item_id":"b",'
+        b'"rating":2,"when":20}\n{"user_id":2,"item_id":"a","rating":4.0,"when":30}'
+    )
+    + b"\0" * 9,
+    "decimals.parquet": parquet_bytes({**ROWS, "user_id": [Decimal("1.0"), Decimal("1.0"), Decimal("2.0")]}),
+    "doubles.parquet": parquet_bytes({**ROWS, "user_id": [1.0, 1.0, 2.0]}),
+    "binary.parquet": parquet_bytes({**ROWS, "item_id": [b"a", b"b", b"a"]}),
     "no-suffix": parquet_bytes(ROWS, row_group_size=1),
 }
 
@@ -352,7 +371,39 @@ REFUSED = {
     ),
     "not parquet": ("r.parquet", b"\0" * 40, r"r.parquet is truncated or damaged"),
     "encrypted": ("r.parquet", b"PARE....PARE", r"is encrypted. Write it again without encryption"),
-    "json array": ("r.json", '[{"user_id":1,"item_id":2}]', r"line 1.*one object a line"),
+    "json array, cut": (
+        "r.json",
+        '[{"user_id":1,"item_id":2}',
+        r"r.json is not a JSON array of objects \(.*nothing was",
+    ),
+    "json array, scalar": ("r.json", '[{"user_id":1,"item_id":2}, 7]', r"element 2: a number where an object such as"),
+    "json array, mixed": (
+        "r.json",
+        '[{"user_id":1,"item_id":2},{"item_id":3,"user_id":"1"}]',
+        r"element 2: 'user_id' is a string, but a number at .*element 1. Use one type",
+    ),
+    "json array, twice": ("r.json", '[{"user_id":1,"user_id":1,"item_id":2}]', r"a key is there twice"),
+    "json array, left out": (
+        "r.json",
+        '[{"user_id":1,"item_id":2},{"item_id":2}]',
+        r"element 2, column 'user_id': the id is",
+    ),
+    "json array, too long": (
+        "r.json",
+        '[{"user_id":1,"item_id":2},{"user_id":9223372036854775808,"item_id":2}]',
+        r"element 2, column 'user_id': 9223372036854775808 is beyond 64-bit signed integers. Use strings",
+    ),
+    "json array, nan": ("r.json", '[{"user_id":NaN,"item_id":2}]', r"NaN is no number of JSON"),
+    "json array, fraction": (
+        "r.json",
+        '[{"user_id":1.0,"item_id":2},{"user_id":1.5,"item_id":2}]',
+        r"element 2, column 'user_id': 1.5 is of type double",
+    ),
+    "json, too long": (
+        "r.jsonl",
+        '{"user_id":1,"item_id":2}\n\n{"user_id":18446744073709551616,"item_id":2}\n',
+        r"line 3, column 'user_id': 18446744073709551616 is beyond 64-bit signed integers. Use strings for such ids",
+    ),
     "json, scalar": (
         "r.jsonl",
         '{"user_id":1,"item_id":2}\n7\n',
@@ -444,7 +495,13 @@ def test_a_footer_that_promises_too_much(tmp_path, monkeypatch):
 
 REFUSED_IDS = {
     "null": ([1, None], "row 2, column 'user_id': the id is missing"),
-    "fraction": ([1.0, 2.0], "row 1, column 'user_id': 1.0 is of type double.*Cast it"),
+    "fraction": ([1.0, 2.5], "row 2, column 'user_id': 2.5 is of type double.*before they became fractions"),
+    "nan": ([1.0, float("nan")], r"row 2, column 'user_id': the id is missing \(NaN\). Remove the row"),
+    "infinite": ([1.0, float("inf")], r"row 2, column 'user_id': inf is beyond 2\^53"),
+    "too large a double": ([1.0, 2.0**53 + 2], r"row 2, column 'user_id': 9007199254740994.0 is beyond 2\^53, from wh"),
+    "too large a float": (pa.array([1, 2.0**25], pa.float32()), r"row 2, .*: 33554432.0 is beyond 2\^24"),
+    "decimal fraction": ([Decimal("1.00"), Decimal("2.50")], "row 2, column 'user_id': 2.50 is not a whole number"),
+    "decimal too large": ([Decimal(1), Decimal(2**63)], "row 2, .*: 9223372036854775808 is beyond 64-bit signed"),
     "bool": ([True, False], "row 1, column 'user_id': True is of type bool"),
     "all null": (pa.nulls(2), "row 1, column 'user_id': the id is missing"),
     "uint64": (
@@ -453,7 +510,8 @@ REFUSED_IDS = {
     ),
     "empty": (["a", ""], "row 2, column 'user_id': the id is empty"),
     "date": ([datetime.date(2020, 1, 1)] * 2, "row 1, column 'user_id': .* is of type date32"),
-    "bytes": ([b"a", b"b"], "row 1, column 'user_id': b'a' is of type binary"),
+    "no bytes": ([b"a", b""], "row 2, column 'user_id': the id is empty"),
+    "null decimal": ([Decimal(1), None], "row 2, column 'user_id': the id is missing"),
     "not utf-8": (
         pa.array([b"a", b"\xff"]).view(pa.string()),
         "row 2, column 'user_id': the id is not valid UTF-8",

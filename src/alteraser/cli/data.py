@@ -117,7 +117,7 @@ def stats(
     found = whole.statistics()
     document = {
         **asdict(found), "digest": whole.digest, "id_types": {"user_id": whole.users.kind, "item_id": whole.items.kind},
-        "timestamps": _period(whole), "rows_without_rating": whole.unrated,
+        "converted": dict(whole.converted), "timestamps": _period(whole), "rows_without_rating": whole.unrated,
         "defaults": asdict(defaults(whole)) if len(whole) else None, "seconds": screen.timing(),
     }  # fmt: skip
     rows = [
@@ -128,6 +128,7 @@ def stats(
         ("per user", f"{found.per_user[0]:,} to {found.per_user[2]:,}, mean {found.per_user[1]:.1f}"),
         ("per item", f"{found.per_item[0]:,} to {found.per_item[2]:,}, mean {found.per_item[1]:.1f}"),
         *([("timestamps", f"{period['first']} to {period['last']}")] if (period := _period(whole)) else []),
+        *[(f"{side.removesuffix('_id')} ids", words) for side, words in whole.converted.items()],
         *common.unrated_rows(whole),
         ("digest", whole.digest),
     ]

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from alteraser.errors import InvalidInput
+from alteraser.id_columns import NotAnId, as_written
 from alteraser.readers._raw import Where, is_text
 
 CODES = pa.dictionary(pa.int32(), pa.string())
@@ -19,6 +20,10 @@ def identifiers(column: pa.ChunkedArray, name: str, where: Where) -> pa.Array:
     """One id column, checked: ``int64``, or ``dictionary(int32, string)``."""
     _require_codes(column, name, where)
     column = _decoded(column)
+    try:
+        column = as_written(column)
+    except NotAnId as cause:
+        raise InvalidInput(f"{where(cause.row)}, column {name!r}: {cause.reason}", column=name) from cause
     if column.null_count:
         row = pc.index(pc.is_null(column), True).as_py()
         raise _refuse(where(row), name, "the id is missing", "Remove the row or fill in the id.")
@@ -32,13 +37,11 @@ def identifiers(column: pa.ChunkedArray, name: str, where: Where) -> pa.Array:
             return _checked(_unified(column.cast(pa.string()).dictionary_encode()), name, where)
         except pa.ArrowInvalid as error:
             raise _refuse("the table", name, f"cannot be held as strings ({error})", "Cut the ids.") from error
-    if not len(column) and (pa.types.is_null(kind) or pa.types.is_floating(kind)):
+    if not len(column) and pa.types.is_null(kind):
         return pa.array([], pa.int64())
     value = repr(column[0].as_py())[:40] + " is of type " if len(column) else "the type is "
-    hint = "Cast it to integers or strings first"
-    if pa.types.is_floating(kind):
-        hint += " (pandas turns integers into fractions where some are missing)"
-    raise _refuse(where(0), name, f"{value}{kind}, where an integer or a string was expected", f"{hint}.")
+    hint = "Cast it to integers or strings first."
+    raise _refuse(where(0), name, f"{value}{kind}, where an integer or a string was expected", hint)
 
 
 def take(ids: pa.Array, rows: Any) -> pa.Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,13 +11,15 @@ import numpy as np
 import pyarrow as pa
 
 from alteraser.errors import InvalidInput
-from alteraser.interactions import UNRATED
+from alteraser.id_columns import described
+from alteraser.interactions import CONVERTED, UNRATED
 from alteraser.readers._ids import identifiers, plain, take
 from alteraser.readers._locate import ArrowStream, missing_column, read_raw
 from alteraser.readers._options import ReadingOptions, column_of, confidence_rule, target_rule
 from alteraser.readers._raw import Raw, Wanted, Where
 from alteraser.readers._times import times
 from alteraser.readers._values import confidences, numbers, numbers_or_nothing, targets
+from alteraser.readers._writing import ID
 
 _OPTIONS: dict[str, str | None] = {
     "user_column": "--user-column",
@@ -48,7 +51,8 @@ def read_table(
         ``UNRATED``.
 
         - ``user_id`` and ``item_id``: int64, or ``dictionary(int32, string)`` whose dictionary holds every
-          id that occurs exactly once, in no particular order;
+          id that occurs exactly once, in no particular order; what else they were stored as (``id_columns``) is in
+          the schema's metadata, under ``CONVERTED``;
         - ``confidence`` and ``target`` (float64) and ``timestamp`` (int64) where the options ask for them.
 
     >>> table = read_table(pa.table({"user_id": [1, 1, 2], "item_id": ["a", "b", "a"], "rating": [5, 2, 4]}),
@@ -86,7 +90,15 @@ def read_table(
         result["target"] = pa.array(targets(values, target_rule(options.target), where))
     if options.timestamp_column is not None:
         result["timestamp"] = times(table[options.timestamp_column], options.timestamp_column, where)
-    return pa.table(result, metadata={UNRATED: str(unrated)} if unrated else None)
+    metadata = {UNRATED: str(unrated)} if unrated else {}
+    converted = {
+        side: words
+        for side, name in (("user_id", options.user_column), ("item_id", options.item_column))
+        if (words := described(raw.table.schema.field(name).type)) is not None
+    }
+    if converted:
+        metadata[CONVERTED] = json.dumps(converted)
+    return pa.table(result, metadata=metadata or None)
 
 
 @dataclass(frozen=True)
@@ -168,7 +180,12 @@ def read_rows(source: str | os.PathLike[str] | ArrowStream, options: ReadingOpti
     """
     options = options or ReadingOptions()
     ids = frozenset({options.user_column, options.item_column})
-    return read_raw(source, Wanted(None, ids, options.hints)).table
+    table = read_raw(source, Wanted(None, ids, options.hints)).table
+    for i, field in enumerate(table.schema):
+        if field.name in ids and described(field.type) is not None:
+            marked = field.with_metadata({**(field.metadata or {}), ID: b""})
+            table = table.set_column(i, marked, table.column(i))
+    return table
 
 
 def _wanted(options: ReadingOptions, columns: tuple[str, ...]) -> Wanted:

@@ -9,6 +9,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -17,10 +18,14 @@ import pyarrow.compute as pc
 
 from alteraser.errors import InvalidInput
 from alteraser.files import atomic_write
+from alteraser.id_columns import as_written
 from alteraser.readers._numbers import as_text
 from alteraser.readers.recbole import TYPE
 
 _BATCH = 1 << 16
+ID = b"alteraser.id"
+"""In the metadata of a field: ids that are neither integers nor text."""
+
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
 Writer = Callable[[pa.Table, IO[bytes]], None]
@@ -37,7 +42,7 @@ def write_rows(table: pa.Table, path: str | os.PathLike[str]) -> None:
     with atomic_write(target) as file:
         try:
             with _compressed(file, compression) as inner:
-                write(table, inner)
+                write(table if compression is None and target.suffix.lower() == ".parquet" else _with_ids(table), inner)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError, TypeError, csv.Error) as error:
             raise InvalidInput(
                 f"{target}: a {target.suffix} file cannot hold this table ({error}). Write .parquet instead.",
@@ -70,6 +75,14 @@ def _compressed(file: IO[bytes], compression: str | None) -> Iterator[IO[bytes]]
             yield cast(IO[bytes], _Through(stream))
     else:
         yield file
+
+
+def _with_ids(table: pa.Table) -> pa.Table:
+    """For text: columns of ids as they are read, where they are stored as something else."""
+    for i, field in enumerate(table.schema):
+        if ID in (field.metadata or {}):
+            table = table.set_column(i, field.name, as_written(table.column(i)))
+    return table
 
 
 class _Through(io.RawIOBase):
@@ -132,7 +145,7 @@ def _write_delimited(table: pa.Table, file: IO[bytes], delimiter: str, header: l
 
 
 def _cells(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
-    kind = field.type
+    kind = column.type
     if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         raise InvalidInput(
             f"the column {field.name!r} is of type {kind}, which a text table has no cells for. "
@@ -161,6 +174,8 @@ def _write_jsonl(table: pa.Table, file: IO[bytes]) -> None:
 def _json_value(value: Any) -> Any:
     if hasattr(value, "isoformat"):
         return value.isoformat()
+    if isinstance(value, Decimal):
+        return str(value)
     raise TypeError(f"{type(value).__name__} has no place in JSON")
 
 

@@ -1,6 +1,6 @@
-"""JSON lines: one object a line, the columns are its keys, a missing key is null.
+"""JSON lines: one object a line, the columns are its keys, a missing key is null. Or one array of such objects.
 
-Strings stay strings also where they look like dates. An id must be an integer or a string on every line.
+Strings stay strings also where they look like dates. An id must be an integer or a string on every line; ``1.0`` is 1.
 """
 
 from __future__ import annotations
@@ -20,24 +20,32 @@ from alteraser.readers._source import BLOCK, Head, Source, check_text
 
 DEPTH = 64
 _STRING = re.compile(rb'"(?:[^"\\\n]|\\.)*"')
+_ARRAY = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*(?:\{|\]|$)")
 _OPEN, _CLOSE = [np.frombuffer(marks, np.uint8) for marks in (b"[{", b"]}")]
 
 
 def _matches(head: Head) -> bool:
-    return head.line.lstrip().startswith("{")
+    return head.line.lstrip().startswith("{") or _ARRAY.match(head.start) is not None
 
 
 def _read(source: Source, wanted: Wanted) -> Raw:
     check_text(source)
     _check_depth(source)
+    if _ARRAY.match(source.head.start):
+        return _read_array(source, wanted)
     table = _parse(source, [])
     dates = [field.name for field in table.schema if pa.types.is_temporal(field.type)]
     if dates:
         table = _parse(source, dates)
     columns = table.column_names
+    where = _where(source, table.num_rows)
+    for name in sorted(wanted.ids.intersection(columns)):
+        if pa.types.is_floating(table.schema.field(name).type):  # Arrow made doubles of integers that are too long
+            values = [json.loads(text).get(name) for _, text in _lines(source)]
+            table = table.set_column(columns.index(name), name, pa.chunked_array([_whole(values, name, where)]))
     if wanted.columns is not None:
         table = table.select([name for name in columns if name in wanted.columns])
-    return Raw(table, columns, _where(source, table.num_rows), name=str(source.path))
+    return Raw(table, columns, where, name=str(source.path))
 
 
 def _parse(source: Source, strings: list[str]) -> pa.Table:
@@ -51,6 +59,70 @@ def _parse(source: Source, strings: list[str]) -> pa.Table:
             )
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         _diagnose(source, error)
+
+
+def _read_array(source: Source, wanted: Wanted) -> Raw:
+    """One array of objects. It is held as a whole: for many millions of rows, lines are the better form."""
+    with source.open() as file:
+        text = file.read().decode("utf-8-sig")
+
+    def where(row: int) -> str:
+        return f"{source.path}, element {row + 1}"
+
+    try:
+        rows = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+    except (ValueError, RecursionError) as problem:
+        raise InvalidInput(
+            f"{source.path} is not a JSON array of objects ({problem}). Correct it; nothing was read.",
+            path=str(source.path),
+        ) from problem
+    odd = next((i for i, row in enumerate(rows) if not isinstance(row, dict)), None)
+    if odd is not None:
+        raise InvalidInput(
+            f'{where(odd)}: {_kind(rows[odd])} where an object such as {{"user_id": 1, "item_id": 2}} was expected. '
+            "Correct it; nothing was read.",
+            path=str(source.path),
+        )
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    kept = [name for name in columns if wanted.columns is None or name in wanted.columns]
+    arrays = {name: _column([row.get(name) for row in rows], name, where, wanted) for name in kept}
+    return Raw(pa.table(arrays), columns, where, name=str(source.path))
+
+
+def _column(values: list[Any], name: str, where: Where, wanted: Wanted) -> pa.Array:
+    if name in wanted.ids and all(value is None or type(value) in (int, float) for value in values):
+        return _whole(values, name, where)
+    kinds: dict[str, int] = {}
+    for row, value in enumerate(values):
+        if value is not None:
+            kinds.setdefault(_kind(value), row)
+    if len(kinds) > 1:
+        (first, at), (second, row) = list(kinds.items())[:2]
+        raise InvalidInput(
+            f"{where(row)}: {name!r} is {second}, but {first} at {where(at)}. Use one type in the whole column.",
+            column=name,
+        )
+    if values and all(type(value) in (int, float) for value in values if value is not None):
+        return pa.array(values, None if all(type(value) is not float for value in values) else pa.float64())
+    return pa.array(values)
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _whole(values: list[int | float | None], name: str, where: Where) -> pa.Array:
+    """Ids that are numbers, as int64 where they are whole; else as doubles, of which the border says what is wrong."""
+    found: list[int | float | None] = []
+    for row, value in enumerate(values):
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise InvalidInput(
+                f"{where(row)}, column {name!r}: {value} is beyond 64-bit signed integers. Use strings for such ids.",
+                column=name,
+            )
+        whole = isinstance(value, float) and value.is_integer() and abs(value) <= 2**53
+        found.append(int(value) if whole and value is not None else value)
+    return pa.array(found, pa.float64() if any(isinstance(value, float) for value in found) else pa.int64())
 
 
 def _check_depth(source: Source) -> None:
@@ -80,9 +152,8 @@ def _diagnose(source: Source, error: Exception) -> NoReturn:
         try:
             row = json.loads(text, object_pairs_hook=_once)
         except (ValueError, RecursionError) as problem:
-            hint = " This looks like a JSON array; write one object a line." if text[0] == "[" else ""
             raise InvalidInput(
-                f"{place}: not a JSON object ({problem}).{hint} Correct the line; nothing was read.",
+                f"{place}: not a JSON object ({problem}). Correct the line; nothing was read.",
                 path=str(source.path),
                 line=line,
             ) from error
@@ -138,4 +209,4 @@ def _kind(value: object) -> str:
     return kinds.get(type(value), "null")
 
 
-JSON_LINES = Format("JSON lines", (".jsonl", ".ndjson", ".json"), _matches, _read)
+JSON_LINES = Format("JSON", (".jsonl", ".ndjson", ".json"), _matches, _read)
