@@ -192,6 +192,21 @@ def available_memory() -> int:
     return most
 
 
+def require_room(path: Path) -> None:
+    """Refuse a text that a limit on the address space leaves no room for: Arrow ends the process where it meets one.
+
+    Its bytes are held as they come, as columns and as ids, and some blocks are on the way: what is refused here would
+    end so anyhow.
+    """
+    most = available_memory()
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        held = pages * os.sysconf("SC_PAGE_SIZE")
+        size = path.stat().st_size
+        if held < most < held + 4 * size + 6 * min(size, BLOCK) + 2 * BLOCK:
+            raise out_of_memory(path)
+
+
 def out_of_memory(path: Path) -> ResourceLimit:
     """The error for a file that memory does not hold."""
     return ResourceLimit(
@@ -210,6 +225,7 @@ def damaged(path: Path, error: BaseException) -> InvalidInput:
 
 def check_text(source: Source) -> bool:
     """Refuse bytes that are not UTF-8 text, with their place. Answers whether a quote occurs anywhere."""
+    require_room(source.path)
     decoder = codecs.getincrementaldecoder("utf-8")()
     position, lines, quotes = 0, 0, False
     with source.open() as file:
