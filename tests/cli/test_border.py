@@ -78,6 +78,14 @@ def test_one_set_of_options_reads_the_data_and_all_that_is_made_of_them(run: Run
     assert (code, json.loads(out).get("interactions_forgotten")) == (0, 2), err
 
 
+@pytest.mark.parametrize("kind", ["enmf", "popularity"])
+def test_every_kind_takes_the_options(run: Run, kind: str) -> None:
+    Path("d.csv").write_text("\n".join(PLAIN), encoding="utf-8")
+    small = "--factors 2" if kind == "enmf" else f"--model {kind}"
+    code, _, err = run(f"train d.csv --columns user_id,item_id,rating,when --separator , {small} --out m -q")
+    assert code == 0, err
+
+
 def test_a_file_without_a_header_says_what_to_type(run: Run) -> None:
     Path("d.csv").write_text("\n".join(PLAIN), encoding="utf-8")
     code, _, err = run("data stats d.csv")

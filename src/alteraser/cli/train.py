@@ -24,7 +24,7 @@ SENSIBLE = 0.2  # of the λ from which on everything is zero: leaves a model tha
 
 SHARED = frozenset({
     "data", "out", "model", "user_column", "item_column", "threshold", "threshold_column", "confidence", "target",
-    "duplicates", "threads", "quiet", "json",
+    "duplicates", "columns", "separator", "decimal", "layout", "threads", "quiet", "json",
 })  # fmt: skip
 """Parameters that say nothing of what a kind is"""
 
