@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from alteraser.settings import Configured
 
@@ -58,6 +58,12 @@ class Objective(Configured):
 
     absent_items: int = Field(default=0, ge=0)
     """The same for items and n."""
+
+    @model_serializer(mode="wrap")
+    def _dumped(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the numbers of absent rows where there are none: they belong to compacted models alone."""
+        found: dict[str, Any] = write(self)
+        return {name: value for name, value in found.items() if value or name not in ("absent_users", "absent_items")}
 
     def user_weights(self, user_counts: Counts) -> npt.NDArray[np.float64] | None:
         """a_u of the missing weights from |D_u| (rows,); None when all are 1."""
