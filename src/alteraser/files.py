@@ -85,7 +85,7 @@ def replace_file(path: Path, content: bytes, *, private: bool = False) -> None:
     """
     with writing_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _tell_of_what_is_left(path)
+        tell_of_what_is_left(path)
         temporary = _neighbor(path)
         handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         try:
@@ -119,7 +119,7 @@ def check_output(path: str | Path) -> None:
         )
     if not target.parent.is_dir():
         raise InvalidInput(f"{target}: {target.parent} is not a folder. Choose another output.", path=str(target))
-    _tell_of_what_is_left(target)
+    tell_of_what_is_left(target)
 
 
 def default_cache() -> Path:
@@ -193,7 +193,8 @@ def left_behind(target: Path) -> list[Path]:
     return [target.with_name(name) for name, match in matches if match and match["name"] == target.name[:40]]
 
 
-def _tell_of_what_is_left(target: Path) -> None:
+def tell_of_what_is_left(target: Path) -> None:
+    """Name what ``left_behind`` finds in warnings of the logger ``alteraser``, each once in a process."""
     for path in left_behind(target):
         if path not in _told:
             _told.add(path)

@@ -36,11 +36,15 @@ def test_what_a_kill_between_the_outputs_left_is_taken(run: Run, world: Path, ca
     line = OURS + ".csv -q"
     kill_while(line, world, "_publish_folder")
     (aside,) = left_behind(Path("new"))
+    Path(".rest.csv.tmp-0123456789ab").write_text(
+        "user_id"
+    )  # a kill between the file's name and the end of its old one
     before = tree(Path("."))
     assert "rest.csv" in before
     code, _, err = run(line)
     assert code == 0, err
-    assert str(aside) in caplog.text + err
+    for name in (str(aside), ".rest.csv.tmp-0123456789ab"):
+        assert name in caplog.text + err
     assert "delete it" in caplog.text + err
     after = tree(Path("."))
     assert {name: after[name] for name in before} == before

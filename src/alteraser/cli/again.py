@@ -19,7 +19,7 @@ def check_outputs(out: Path | None, remaining: Path | None, *, scrub: bool = Fal
 
     With ``scrub`` the refusal of ``out`` says how a scrub that was cut short is finished.
     """
-    from alteraser.files import check_output
+    from alteraser.files import check_output, tell_of_what_is_left
 
     if out is not None:
         try:
@@ -31,7 +31,9 @@ def check_outputs(out: Path | None, remaining: Path | None, *, scrub: bool = Fal
                 f"{cause.message} If the run that wrote it was killed before its --scrub was done, remove it and run "
                 "again; --users-map is rewritten last, so where that lacks the erased ids all was done."
             ) from None
-    if remaining is not None and not is_left_over(out, remaining):
+    if remaining is not None and is_left_over(out, remaining):
+        tell_of_what_is_left(remaining)
+    elif remaining is not None:
         check_output(remaining)
 
 
