@@ -490,7 +490,7 @@ class _Work:
 
     def _user_norms(self, half: Array) -> Array:
         """‖2 g‖_{A⁻¹} of half the gradient (k, d) of every user in the deletion; 0 for those who have nothing left."""
-        some = self.after.users.take(self.touched[0])
+        some = self._side(self.after, 0)[0].take(self.touched[0])
         right = 2.0 * half.astype(np.float64)
         right[some.counts == 0] = 0.0
         solved = np.zeros_like(right)
@@ -511,7 +511,8 @@ class _Work:
     def _gradient(self, problem: Problem) -> _Point:
         """Half the gradient on ``problem`` where P and Q are, a block of rows at a time."""
         arrays, fit, fitted = [], 0.0, 0.0
-        for side, x, other in ((problem.users, self.P, self.Q), (problem.items, self.Q, self.P)):
+        for place in (0, 1):
+            side, x, other = self._side(problem, place)
             gradient = np.empty((side.rows, self.rank), self.kept)
             gram, fit = side.gram(other), 0.0
             for start in range(0, side.rows, ROWS_AT_A_TIME):

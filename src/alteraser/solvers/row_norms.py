@@ -29,7 +29,7 @@ class RowNorms:
 
     def __init__(self, side: Side, other: Array, half: Array, *, threads: int) -> None:
         self.side, self.other, self.threads = side, other, threads
-        self.right = 2.0 * half.astype(np.float64)
+        self.right = np.multiply(half, 2.0, dtype=np.float64)
         self.rank = rank = half.shape[1]
         # where a confidence is below its missing weight, observed cells take away from the missing ones
         heavy = not side.confidence.size or float(side.confidence.min(initial=np.inf)) >= side.missing_weight
@@ -45,8 +45,13 @@ class RowNorms:
         if self.shared and (least := float(side.ridge.min(initial=np.inf))) > 0 and np.isfinite(least):
             self._short = side.counts <= SHORT * rank
         self._seen: Float64 | None = None
-        curvatures = side.ridge.astype(np.float64)[:, None] + self._values
-        self.bounds = np.asarray(np.einsum("id,id->i", turned**2, 1.0 / np.maximum(curvatures, 1e-300)))
+        self.bounds: Float64
+        ridge = side.ridge.astype(np.float64)
+        if ridge.size and np.all(ridge == ridge[0]):
+            self.bounds = np.square(turned) @ (1.0 / np.maximum(ridge[0] + self._values, 1e-300))
+        else:
+            curvatures = np.maximum(ridge[:, None] + self._values, 1e-300)
+            self.bounds = np.einsum("id,id->i", np.square(turned), 1.0 / curvatures)
         """(rows,) at least gᵀA⁻¹g"""
 
     def total(self, rows: Array) -> float:
