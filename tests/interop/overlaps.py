@@ -6,6 +6,7 @@ A model is given by its scores, users by items; a list is a user's ten best item
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,27 @@ def generated(seed: int = 0, m: int = 300, n: int = 150, *, whole: int = 3, half
     chosen = rng.choice(m, whole + half, replace=False)
     gone = np.isin(u, chosen[:whole]) | (np.isin(u, chosen[whole:]) & (rng.random(u.size) < 0.5))
     return Scene(u, v, ratings, gone, (m, n))
+
+
+def real(folder: Path, seed: int = 0, *, whole: int = 10, half: int = 10) -> Scene:
+    """The pairs of a set (a folder with interactions.parquet); ten users go whole, ten lose half.
+
+    r is 1 plus the base-2 logarithm of how often a pair occurs, or of its count, at most 5.
+    """
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(folder / "interactions.parquet")
+    u, v = (np.unique(rows[side].to_numpy(), return_inverse=True)[1] for side in ("user_id", "item_id"))
+    m, n = int(u.max()) + 1, int(v.max()) + 1
+    weight = rows["count"].to_numpy().astype(float) if "count" in rows.column_names else np.ones(u.size)
+    keys, place = np.unique(u * n + v, return_inverse=True)
+    count = np.bincount(place, weights=weight)
+    users, items = keys // n, keys % n
+    rng = np.random.default_rng(seed)
+    active = np.flatnonzero(np.bincount(users, minlength=m) >= 5)
+    chosen = rng.choice(active, whole + half, replace=False)
+    gone = np.isin(users, chosen[:whole]) | (np.isin(users, chosen[whole:]) & (rng.random(users.size) < 0.5))
+    return Scene(users, items, np.clip(np.round(1 + np.log2(np.maximum(count, 1))), 1, 5), gone, (m, n))
 
 
 def table(name: str, scene: Scene, models: dict[str, Array], method: str) -> dict[str, float]:

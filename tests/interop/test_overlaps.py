@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import side
-from overlaps import Scene, generated, never_worse
+from overlaps import Scene, generated, never_worse, real
 
-from alteraser.adapters import Foreign, ForeignOptions, Task, cornac, implicit, spark, surprise
+from alteraser.adapters import Foreign, ForeignOptions, Task, arrays, cornac, implicit, recbole, spark, surprise
+from alteraser.adapters._recbole_neural import propagated
 from alteraser.adapters.forget import difference, forget_foreign, open_foreign
 from alteraser.ids import IdMap
 from alteraser.interactions import Interactions
@@ -29,14 +32,28 @@ CASES = [
     ("implicit", "als-exact", implicit.ADAPTER, "als.npz", False, True),
     ("implicit", "bpr", implicit.ADAPTER, "bpr.npz", False, False),
     ("implicit", "lmf", implicit.ADAPTER, "lmf.npz", False, False),
+    ("lenskit", "implicit-mf", arrays.ADAPTER, "als.npz", False, True),
 ]
+
+
+def options_of(library: str) -> ForeignOptions:
+    """What the files do not say themselves."""
+    if library == "lenskit":
+        return ForeignOptions(loss="lenskit-als", alpha=40.0, regularization=0.1)
+    return ForeignOptions(allow_pickle=True)
+
+
+def chosen() -> Scene:
+    """Generated pairs, or those of the folder that ALTERASER_SET names."""
+    folder = os.environ.get("ALTERASER_SET")
+    return generated() if folder is None else real(Path(folder))
 
 
 def trained(library: str, kind: str, scene: Scene, keep: Any, seed: int, place: Path, name: str) -> Path:
     """The library's model of the pairs ``keep``."""
     place.mkdir()
     np.savez(place / "in.npz", users=scene.users[keep], items=scene.items[keep], ratings=scene.ratings[keep],
-             shape=scene.shape)  # fmt: skip
+             shape=scene.shape, every_user=scene.users, every_item=scene.items)  # fmt: skip
     side.run(library, SCRIPT, library, kind, place / "in.npz", place / name, seed)
     return place / name
 
@@ -59,16 +76,14 @@ def interactions(scene: Scene, rated: bool) -> Interactions:
 def test_others_are_as_near_to_the_retrain_as_before(
     library: str, kind: str, adapter: Any, name: str, rated: bool, repeatable: bool, tmp_path: Path
 ) -> None:
-    scene = generated()
+    scene = chosen()
     every = np.ones(len(scene.users), bool)
     files = {
         "before": trained(library, kind, scene, every, 1, tmp_path / "before", name),
         "retrain": trained(library, kind, scene, ~scene.gone, 1, tmp_path / "retrain", name),
         "other seed": trained(library, kind, scene, ~scene.gone, 2, tmp_path / "other", name),
     }
-    opened: dict[str, Foreign] = {
-        each: adapter.read(path, ForeignOptions(allow_pickle=True)) for each, path in files.items()
-    }
+    opened: dict[str, Foreign] = {each: adapter.read(path, options_of(library)) for each, path in files.items()}
     models = {each: scores(foreign, foreign.offset, scene.shape) for each, foreign in opened.items()}
     foreign, data = opened["before"], interactions(scene, rated)
     assert foreign.loss.check(foreign, data).passed
@@ -77,10 +92,44 @@ def test_others_are_as_near_to_the_retrain_as_before(
     changed = difference(foreign, erased, removal)
     out = tmp_path / f"new-{name}"
     adapter.write(foreign, changed, out)
-    again = adapter.read(out, ForeignOptions(allow_pickle=True))
+    again = adapter.read(out, options_of(library))
     models["after"] = scores(again, again.offset, scene.shape)
     never_worse(f"{library} {kind}", scene, models, erased.method, repeatable=repeatable)
     assert not again.users[changed.erased_users].any()
+
+
+@pytest.mark.parametrize("kind", ["BPR", "LightGCN"])
+def test_recbole_too(kind: str, tmp_path: Path) -> None:
+    """RecBole numbers users and items in its own way: everything is compared in its rows."""
+    scene = chosen()
+    every = np.ones(len(scene.users), bool)
+    files = {
+        "before": trained("recbole", kind, scene, every, 1, tmp_path / "before", "model.pth"),
+        "retrain": trained("recbole", kind, scene, ~scene.gone, 1, tmp_path / "retrain", "model.pth"),
+        "other seed": trained("recbole", kind, scene, ~scene.gone, 2, tmp_path / "other", "model.pth"),
+    }
+    with np.load(str(files["before"]) + ".rows.npz") as rows:
+        scene = replace(scene, users=rows["users"][scene.users], items=rows["items"][scene.items])
+    data = interactions(scene, False)
+    removal = data.remove(list(zip(scene.users[scene.gone].tolist(), scene.items[scene.gone].tolist(), strict=True)))
+
+    def scored(foreign: Foreign, seen: Interactions) -> Any:
+        tables = foreign.users, foreign.items
+        P, Q = propagated(seen, *tables, 2) if kind == "LightGCN" else tables
+        return np.asarray(P, np.float64) @ np.asarray(Q, np.float64).T
+
+    opened = {each: recbole.ADAPTER.read(path, ForeignOptions(allow_pickle=True)) for each, path in files.items()}
+    models = {
+        each: scored(foreign, data if each == "before" else removal.remaining) for each, foreign in opened.items()
+    }
+    foreign = opened["before"]
+    assert foreign.loss.check(foreign, data).passed
+    erased = foreign.loss.local(Task(foreign, data, removal.remaining, removal.removed))
+    changed = difference(foreign, erased, removal)
+    recbole.ADAPTER.write(foreign, changed, tmp_path / "new.pth")
+    again = recbole.ADAPTER.read(tmp_path / "new.pth", ForeignOptions(allow_pickle=True))
+    models["after"] = scored(again, removal.remaining)
+    never_worse(f"recbole {kind}", scene, models, erased.method, repeatable=False)
 
 
 def dense(foreign: Foreign, shape: tuple[int, int]) -> Any:

@@ -76,12 +76,81 @@ def spark(data: Any, out: str, seed: int, kind: str) -> None:
     ALS(implicitPrefs=kind == "implicit", alpha=1.0, numUserBlocks=2, numItemBlocks=2, **options).fit(frame).save(out)
 
 
+def lenskit(data: Any, out: str, seed: int, kind: str) -> None:
+    """ImplicitMF with its default weight; users and items who have nothing keep their place, and so the start."""
+    import pandas as pd
+    from lenskit.als import ImplicitMFScorer
+    from lenskit.data import DatasetBuilder
+    from lenskit.training import TrainingOptions
+
+    builder = DatasetBuilder()
+    for name, size in zip(("user", "item"), data["shape"], strict=True):
+        builder.add_entities(name, np.arange(size))
+    pairs = pd.DataFrame({"user_id": data["users"], "item_id": data["items"]})
+    builder.add_interactions("click", pairs, entities=["user", "item"], missing="error", default=True)
+    scorer = ImplicitMFScorer(embedding_size=16, epochs=10, regularization=0.1, weight=40.0)
+    scorer.train(builder.build(), TrainingOptions(rng=seed))
+    tables = []
+    sides = (scorer.users, scorer.user_embeddings), (scorer.items, scorer.item_embeddings)
+    for (vocabulary, x), size in zip(sides, data["shape"], strict=True):
+        table = np.zeros((size, x.shape[1]), np.float32)
+        table[np.asarray(vocabulary.ids())] = np.nan_to_num(np.asarray(x))
+        tables.append(table)
+    np.savez(out, user_embeddings=tables[0], item_embeddings=tables[1])
+
+
+def recbole(data: Any, out: str, seed: int, kind: str) -> None:
+    """BPR or LightGCN. What goes is left out after RecBole has numbered everybody, so rows and starts are the same."""
+    import contextlib
+    import tempfile
+    from pathlib import Path
+
+    from recbole.config import Config
+    from recbole.data import create_dataset, data_preparation
+    from recbole.utils import get_model, get_trainer, init_seed
+
+    epochs = 60 if kind == "BPR" else 30
+    sys.argv = sys.argv[:1]  # RecBole reads it as well
+    settings = {"BPR": {"weight_decay": 1e-4}, "LightGCN": {"n_layers": 2, "reg_weight": 1e-3}}[kind]
+    out = str(Path(out).absolute())
+    with tempfile.TemporaryDirectory() as place, contextlib.chdir(place):
+        Path("toy").mkdir()
+        pairs = zip(data["every_user"].tolist(), data["every_item"].tolist(), strict=True)
+        lines = "".join(f"{user}\t{item}\n" for user, item in pairs)
+        Path("toy/toy.inter").write_text("user_id:token\titem_id:token\n" + lines)
+        config = Config(model=kind, dataset="toy", config_dict={
+            "data_path": "", "checkpoint_dir": "saved", "embedding_size": 16, "epochs": epochs, "use_gpu": False,
+            "seed": seed, "reproducibility": True, "show_progress": False, "eval_step": 0, "stopping_step": 0,
+            "train_batch_size": 512, "learning_rate": 0.01, "load_col": {"inter": ["user_id", "item_id"]},
+            "eval_args": {"split": {"RS": [1.0, 0.0, 0.0]}, "order": "RO", "group_by": None, "mode": "full"},
+            **settings,
+        })  # fmt: skip
+        init_seed(seed, True)
+        dataset = create_dataset(config)
+        rows = [
+            np.array([dataset.token2id(name, str(row)) - 1 for row in range(size)])
+            for name, size in zip(("user_id", "item_id"), data["shape"], strict=True)
+        ]
+        kept = set(zip(rows[0][data["users"]].tolist(), rows[1][data["items"]].tolist(), strict=True))
+        inter = dataset.inter_feat
+        both = zip((inter["user_id"] - 1).tolist(), (inter["item_id"] - 1).tolist(), strict=True)
+        dataset.inter_feat = inter[[pair in kept for pair in both]].reset_index(drop=True)
+        train, _, _ = data_preparation(config, dataset)
+        init_seed(seed, True)
+        model = get_model(kind)(config, train.dataset)
+        trainer = get_trainer(config["MODEL_TYPE"], kind)(config, model)
+        trainer.fit(train, None, saved=False, show_progress=False)
+        trainer._save_checkpoint(epochs - 1, saved_model_file=out)
+    np.savez(out + ".rows.npz", users=rows[0], items=rows[1])
+
+
 def main(library: str, kind: str, source: str, out: str, seed: str) -> None:
     data = np.load(source)
     if library == "surprise":
         surprise(data, out, int(seed))
     else:
-        {"cornac": cornac, "implicit": implicit, "spark": spark}[library](data, out, int(seed), kind)
+        trainers = {"cornac": cornac, "implicit": implicit, "spark": spark, "lenskit": lenskit, "recbole": recbole}
+        trainers[library](data, out, int(seed), kind)
 
 
 if __name__ == "__main__":
