@@ -31,6 +31,8 @@ _EXPORTS = {
     "Popularity": "alteraser.models.popularity",
     "ReadingOptions": "alteraser.readers",
     "Retrain": "alteraser.erasers",
+    "Selection": "alteraser.selection",
+    "Window": "alteraser.selection",
     "evaluate": "alteraser.evaluation",
     "compare": "alteraser.evaluation",
     "forget": "alteraser.forgetting",
@@ -60,6 +62,8 @@ if TYPE_CHECKING:
     from alteraser.models.neighbors.item_knn import ItemKNN as ItemKNN
     from alteraser.models.popularity import Popularity as Popularity
     from alteraser.readers import ReadingOptions as ReadingOptions
+    from alteraser.selection import Selection as Selection
+    from alteraser.selection import Window as Window
     from alteraser.training import ENMF as ENMF
     from alteraser.verification import verify as verify
 

@@ -94,6 +94,8 @@ class Erased:
     keys: tuple[bytes, ...] = ()
     spare: bytes | None = field(default=None, compare=False, repr=False)
     """Taken where a new key is needed; None: a random one"""
+    place: str = field(default="OUT.key beside the model OUT", compare=False, repr=False)
+    """Where the keys belong, for messages"""
 
     def __bool__(self) -> bool:
         return any(group.users or group.items or group.pairs for group in self.groups)
@@ -137,7 +139,7 @@ class Erased:
             last.key, whole, last.items | {_hash(key, ITEM, item) for item in items},
             {user: frozenset(known) for user, known in parts.items() if user not in whole},
         )  # fmt: skip
-        return Erased((*groups, group), keys)
+        return Erased((*groups, group), keys, place=self.place)
 
     def returned(self, data: Interactions) -> Returned:
         """Which of ``data`` were erased before, as far as the keys at hand tell."""
@@ -201,8 +203,8 @@ class Erased:
         return [group.to_document() for group in self.groups]
 
     @classmethod
-    def from_document(cls, document: Any, keys: tuple[bytes, ...] = ()) -> Erased:
-        """Read again; ValueError for anything that ``to_document`` does not write."""
+    def from_document(cls, document: Any, keys: tuple[bytes, ...] = (), model: Path | None = None) -> Erased:
+        """Read again; ValueError for anything that ``to_document`` does not write. ``model`` is where it was read."""
         if not isinstance(document, list):
             raise ValueError("erased: expected a list of groups")
         groups = []
@@ -214,19 +216,20 @@ class Erased:
             pairs = {_hex(user): _hashes(known) for user, known in entry["pairs"].items()}
             groups.append(Group(_hex(entry["key"]), _hashes(entry["users"]), _hashes(entry["items"]), pairs))
         used = {group.key for group in groups}
-        return cls(tuple(groups), tuple(key for key in keys if fingerprint(key) in used))
+        found = cls(tuple(groups), tuple(key for key in keys if fingerprint(key) in used))
+        return found if model is None else replace(found, place=str(key_path(model)))
 
 
-def admit(record: Erased, data: Interactions, *, readmit: bool, where: str) -> Returned:
+def admit(record: Erased, data: Interactions, *, readmit: bool) -> Returned:
     """What of ``data`` was erased before, where ``readmit`` allows it.
 
-    ``where`` names what should hold the key. Raises NotFound where a key is missing, so that nobody can tell;
+    Raises NotFound where a key is missing, so that nobody can tell;
     RefusedByPolicy where something was erased and is not to be let in again.
     """
     if record.locked and not readmit:
         raise NotFound(
-            f"the model has erased users or interactions, and the key by which they are known is not there ({where}): "
-            "whether the data hold them again cannot be told. Put the key beside the model, or pass "
+            "the model has erased users or interactions, and the key by which they are known is not there "
+            f"({record.place}): whether the data hold them again cannot be told. Put the key beside the model, or pass "
             f"{READMIT} to learn whatever the data hold"
         )
     found = record.returned(data)
@@ -330,7 +333,7 @@ def read_record(model: Path) -> Erased:
     path = record_path(model)
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        return Erased.from_document(document["erased"], read_keys(model))
+        return Erased.from_document(document["erased"], read_keys(model), model)
     except FileNotFoundError:
         return Erased()
     except (ValueError, KeyError, TypeError, RecursionError) as cause:

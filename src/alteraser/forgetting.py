@@ -426,7 +426,7 @@ def match(
     removal = accounted(removal, strict=strict, below=below)
     returned = None
     if grown:  # what goes again with this request does no harm
-        returned = admit(model.erased, removal.remaining, readmit=readmit, where=model.key_file)
+        returned = admit(model.erased, removal.remaining, readmit=readmit)
     joined = data.users.size - model.users.size, data.items.size - model.items.size
     added = 0 if known or not grown else len(data) - model.trained_on.interactions
     return Matched(data, removal, items_asked(removal), joined, returned, added, gone)

@@ -172,7 +172,7 @@ def load_model(path: Path) -> Model | ExactModel:
             "parent": manifest["parent"],
             "ancestors": _ancestors(manifest, path / MANIFEST),
             "digest": manifest["digest"],
-            "erased": Erased.from_document(manifest.get("erased", []), read_keys(path)),
+            "erased": Erased.from_document(manifest.get("erased", []), read_keys(path), path),
         }
         model: Model | ExactModel = codec.build(manifest, tensors, common, path / TENSORS)
     except (KeyError, TypeError, ValueError, pa.ArrowException, SafetensorError, InvalidInput) as cause:

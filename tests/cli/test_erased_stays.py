@@ -84,6 +84,7 @@ def test_the_key_is_private_carried_along_and_needed(run: Run) -> None:
     Path("ten.csv").write_text("user_id\n10\n")
     code, _, err = run("forget m2 ten.csv --data r2.csv --grown --out m3")
     assert code == 3
+    assert "(m2.key)" in err
     assert "--readmit" in err
     assert run("forget m2 ten.csv --data r2.csv --out m3 --remaining r3.csv -q")[0] == 0  # no additions, no question
     assert [len(group["users"]) for group in json.loads(Path("m3/model.json").read_text())["erased"]] == [3, 1]

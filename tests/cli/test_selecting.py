@@ -49,6 +49,7 @@ def test_a_window_alone_and_of_the_users_in_forget(run: Run, timed: pa.Table) ->
     window = "--since 2024-01-03 --until 2024-01-06T01:00:00+01:00"
     found = answered(run(f"forget model --data times.csv {window} --out new --remaining rest.csv --json"))
     assert found["interactions_forgotten"] == sum(row["rating"] >= 3 for row in inside)
+    assert (found["unmatched"], found["near_matches"]) == ([], [])
     gone = {(row["user_id"], row["item_id"]) for row in inside}
     assert rows("rest.csv") == {(row["user_id"], row["item_id"]) for row in frame} - gone
     assert run("verify new --data rest.csv -q")[0] == 0

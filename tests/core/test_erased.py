@@ -81,11 +81,11 @@ def test_a_lost_key_locks_what_was_erased_under_it() -> None:
     data = Interactions.from_pairs([(1, 1), (2, 2), (3, 3)])
     assert later.locked
     with pytest.raises(NotFound, match="--readmit"):
-        admit(later, data, readmit=False, where="OUT.key")
-    assert len(admit(later, data, readmit=True, where="OUT.key")) == 1
+        admit(later, data, readmit=False)
+    assert len(admit(later, data, readmit=True)) == 1
     both = Erased(later.groups, later.keys + first.keys)
     with pytest.raises(RefusedByPolicy, match=r"2 of the interactions .* 2 user\(s\) .* --readmit"):
-        admit(both, data, readmit=False, where="OUT.key")
+        admit(both, data, readmit=False)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from alteraser.adapters.replay import remember_written
 from alteraser.adapters.selfcheck import SelfCheck
 from alteraser.adapters.zeros import refuse_zero
 from alteraser.erased import Erased as Record
-from alteraser.erased import Returned, admit, check_beside, erasing, key_path, read_record, written_beside
+from alteraser.erased import Returned, admit, check_beside, erasing, read_record, written_beside
 from alteraser.erasers.driver import OnPass
 from alteraser.errors import AltEraserError, NotFound
 from alteraser.files import check_output
@@ -269,7 +269,7 @@ def admitted(opened: Opened, removal: Removal, *, readmit: bool) -> tuple[Record
     """
     path = opened.foreign.path
     record = read_record(path)
-    returned = admit(record, removal.remaining, readmit=readmit, where=str(key_path(path)))
+    returned = admit(record, removal.remaining, readmit=readmit)
     return record.without(returned), returned
 
 

@@ -126,7 +126,7 @@ def document(removal: Removal | Any) -> dict[str, Any]:
     below = 0 if removal.below is None else removal.below.num_rows
     return {
         "interactions_unmatched": removal.unmatched.num_rows,
-        "unmatched": removal.unmatched.slice(0, LISTED).to_pylist(),
+        "unmatched": removal.unmatched.slice(0, LISTED).to_pylist() if removal.unmatched.num_rows else [],
         "near_matches": [vars(each) for each in removal.near], "below_threshold": below,
     }  # fmt: skip
 

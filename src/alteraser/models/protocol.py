@@ -147,11 +147,6 @@ class Recommender(ABC):
         """
         return self.ancestors if self.digest is None else (self.digest, *self.ancestors)
 
-    @property
-    def key_file(self) -> str:
-        """In words, where the keys of ``erased`` belong."""
-        return "OUT.key beside the folder OUT that forget wrote"
-
     def rows_of_users(self, users: Any) -> Array:
         """The row of each of ``users`` (ids), int64 (users,); NotFound for an unknown one."""
         return known_rows(self.users, users, "user")

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from alteraser.autograd.module import forget_module
-from alteraser.errors import InvalidInput, NotFound
+from alteraser.errors import IntegrityError, InvalidInput, NotFound
 from alteraser.forgetting import belongs, match
 from alteraser.ids import IdMap
 from alteraser.interactions import Interactions
@@ -188,6 +188,11 @@ def forget(
             raise InvalidInput(f"a NeuralModel brings its own loss: leave out {', '.join(foreign) or 'loss'}")
         found = match(model, forget_set, data, whole_users=whole_users, whole_items=whole_items)  # type: ignore[arg-type]
         data, removal = found.data, found.removal
+        if removal.absent is not None:
+            raise IntegrityError(
+                f"{removal.vanished:,} interactions that are to go are not in the data any more, and which they were "
+                "is not known: give the data as trained on"
+            )
         module, loss = deepcopy(model.module), model.loss
     elif isinstance(model, Recommender):
         if loss is None or foreign:
