@@ -101,6 +101,8 @@ def faults_of_wheel(archive: Path) -> list[str]:
                 "Description-Content-Type"):  # fmt: skip
         if not metadata[key]:
             faults.append(f"{archive.name}: the metadata have no {key}")
+    if f"\nversion: {metadata['Version']}\n" not in (ROOT / "CITATION.cff").read_text(encoding="utf-8"):
+        faults.append(f"CITATION.cff names another version than {metadata['Version']}")
     said = {line.rpartition(" ")[2] for line in metadata.get_all("Classifier", []) if "Python :: 3." in line}
     if said != set(VERSIONS):
         faults.append(f"{archive.name}: classifiers say {sorted(said)}, expected {VERSIONS}")

@@ -46,7 +46,7 @@ def compact(
     replayed by the trainer, whose random start has all the rows. MODEL may also be implicit's .npz or plain arrays;
     then --out-users-map and --out-items-map are needed where rows move.
 
-    MovieLens-1M takes less than a second of processor time.
+    MovieLens-1M takes 1 s of processor time.
 
     Example: alteraser compact model-2 --out model-small
 
