@@ -210,3 +210,29 @@ def test_outranking_counts_pairs() -> None:
     theta = BiasedFactors(np.array([[1.0], [0.0]]), np.array([[1.0], [0.0]]))
     values = {outranking(theta, data, seed=seed) for seed in range(20)}
     assert values == {0.5, 0.75, 1.0}  # a random item that was met after all is left out
+
+
+def test_a_user_with_anothers_interactions_is_seen_by_ranks() -> None:
+    """Whole-model statistics hardly move by two users of eighty; the one who fits least tells."""
+    rng = np.random.default_rng(0)
+    taste, genre = rng.integers(0, 4, 80), rng.integers(0, 4, 60)
+    theta = BiasedFactors(np.eye(4)[taste] * 3, np.eye(4)[genre] + 0.1 * rng.standard_normal((60, 4)))
+    u, v = np.nonzero((taste[:, None] == genre) & (rng.random((80, 60)) < 0.8))
+    one, other = np.flatnonzero(taste == 0)[0], np.flatnonzero(taste == 1)[0]
+    swapped = np.where(u == one, other, np.where(u == other, one, u))
+    foreign = Foreign(
+        Path("m.npz"), "implicit", "bpr", theta.users, theta.items, implicit_bpr(0.01), item_biases=np.zeros(60)
+    )
+    found = {}
+    for name, users in (("true", u), ("swapped", swapped)):
+        order = np.lexsort((v, users))
+        found[name] = foreign.loss.check(foreign, interactions(users[order], v[order], shape=(80, 60)))
+        assert found[name].measures[0].passed
+        assert "a few percent of interactions" in found[name].to_document()["does_not_see"]
+    least = {name: next(m for m in check.measures if m.name == "least user") for name, check in found.items()}
+    assert least["true"].passed
+    assert least["true"].value > 0.9
+    assert not least["swapped"].passed
+    assert found["swapped"].worst[0].row in (one, other)
+    with pytest.raises(IntegrityError, match=r"least user is .*, expected at least 0.4 .*Is this user's row"):
+        found["swapped"].require("m.npz")

@@ -44,6 +44,18 @@ exchanged."""
 OUTRANKED = 0.75
 """Of the training pairs, so many must score above a random other item of the same user."""
 
+RANKED, LEAST, PAIRED = 0.9, 0.4, 10
+"""Where the training pairs outrank others by RANKED and more, no user with PAIRED of them is below LEAST: implicit's
+BPR on ML-100K and Frappe, defaults and trained on, had 0.59 to 0.94 for the least of them; where one user in a hundred
+had another's interactions, 0.18 to 0.35."""
+
+LOOKED_AT = 2000
+"""Users whose pairs are looked at one by one, evenly spread."""
+
+BLIND = "a few percent of interactions too many or missing: ranks do not tell them"
+"""Of BPR and logistic losses. With 1 % of random pairs added to or removed from the data the share that outranks moves
+by 0.0005 to 0.005, from 0.91 to 0.99 by how long training went."""
+
 EXPLAINED = 0.1
 """Share of the ratings' variance about μ that a model must explain on its own training data."""
 
@@ -127,7 +139,14 @@ class RowSolved:
         hint = "Are these the data, and the ids, that it was trained on? Or did training stop after a few epochs?"
         if 0 < fitting < FITS:
             hint += f" A regularization {fitting:.2g} times as large would fit these factors better."
-        return SelfCheck(tuple(measures), tuple(sorted(worst, key=lambda fault: -fault.value)[:WORST]), hint)
+        if isinstance(self.loss, Pairwise) and measures[0].value >= RANKED:
+            least, user = least_user(factors, data, seed=self.seed)
+            meaning = "share of their pairs that score above random items, of the user for whom it is least"
+            measures.append(Measure("least user", least, LEAST, least >= LEAST, meaning))
+            if least < LEAST:
+                worst, hint = [RowFault("user", user, least)], "Is this user's row, or are their ids, another's?"
+        blind = "" if isinstance(self.loss, Squares) else BLIND
+        return SelfCheck(tuple(measures), tuple(sorted(worst, key=lambda fault: -fault.value)[:WORST]), hint, blind)
 
     def forget(self, task: Task) -> Erased:
         """See ``contract.Loss.forget``. Raises InvalidInput for a loss without a ridge: its rows have no minimum."""
@@ -368,3 +387,30 @@ def outranking(factors: BiasedFactors, data: Interactions, *, seed: int = 0) -> 
         return 1.0
     difference = factors.scores(users, items) - factors.scores(users, others)
     return float(np.mean((difference > 0) + 0.5 * (difference == 0)))
+
+
+def least_user(factors: BiasedFactors, data: Interactions, *, seed: int = 0, draws: int = 10) -> tuple[float, int]:
+    """(least share over users, that user) of a user's pairs that score above ``draws`` random items each.
+
+    Of users with PAIRED pairs, LOOKED_AT of them at most; items that the user has met are left out; 1 without any.
+    """
+    positive = np.ones(len(data), bool) if data.target is None else data.target > 0
+    counts = np.bincount(data.user_rows[positive], minlength=data.shape[0])
+    chosen = np.flatnonzero(counts >= PAIRED)
+    chosen = chosen[:: max(1, -(-chosen.size // LOOKED_AT))]
+    alive = np.flatnonzero(data.item_counts)
+    if not chosen.size:
+        return 1.0, -1
+    pairs = np.flatnonzero(positive & np.isin(data.user_rows, chosen))
+    users, items = data.user_rows[pairs], data.indices[pairs].astype(np.int64)
+    rng, mine = np.random.default_rng(seed), factors.scores(users, items)
+    above, looked = np.zeros(data.shape[0]), np.zeros(data.shape[0])
+    for _ in range(draws):
+        others = alive[rng.integers(0, alive.size, users.size)]
+        fits = data.locate(users, others) < 0
+        won = mine > factors.scores(users, others)
+        above += np.bincount(users[fits], weights=won[fits], minlength=above.size)
+        looked += np.bincount(users[fits], minlength=above.size)
+    share = np.where(looked > 0, above / np.maximum(looked, 1), 1.0)
+    user = int(np.argmin(share))
+    return float(share[user]), user

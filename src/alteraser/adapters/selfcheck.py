@@ -42,6 +42,8 @@ class SelfCheck:
     """Furthest off first."""
     hint: str = ""
     """What likely is wrong, where it failed."""
+    blind: str = ""
+    """What it does not see, where that is more than a trifle."""
 
     @property
     def passed(self) -> bool:
@@ -71,4 +73,5 @@ class SelfCheck:
             "passed": self.passed,
             "measures": [vars(measure) for measure in self.measures],
             "worst_rows": [vars(fault) for fault in self.worst],
+            "does_not_see": self.blind,
         }

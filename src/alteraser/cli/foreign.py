@@ -564,4 +564,5 @@ def sibling_rows(siblings: tuple[Sibling, ...], *, verbose: bool = False) -> lis
 def check_words(check: SelfCheck) -> str:
     """``passed: the item rows' median residual 1e-05 (limit 0.01); …``."""
     parts = "; ".join(f"{m.name} {m.value:.1e} (limit {m.limit:.1e})" for m in check.measures)
-    return ("passed: " if check.passed else "FAILED: ") + parts
+    blind = f". It does not see {check.blind}" if check.blind else ""
+    return ("passed: " if check.passed else "FAILED: ") + parts + blind
