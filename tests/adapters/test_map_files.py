@@ -117,6 +117,12 @@ def test_objects_that_are_no_maps(tmp_path: Path, document: object, message: str
         read_id_map(tmp_path / "m.json", "user", 4)
 
 
+def test_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.json").write_text('{"ann": 0, "bob": 1, "cat": 2, "dan": 3, "ann": 3}')
+    with pytest.raises(InvalidInput, match="the key 'ann' is there twice"):
+        read_id_map(tmp_path / "m.json", "user", 4)
+
+
 def test_arrays_that_are_no_maps(tmp_path: Path) -> None:
     for name, values, message in (
         (

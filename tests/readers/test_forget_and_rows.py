@@ -238,3 +238,18 @@ def test_writing_is_atomic_and_never_overwrites(tmp_path, monkeypatch):
 
 def _full(descriptor):
     raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_views_are_read_and_written(tmp_path):
+    table = pa.table({"user_id": [1, 2], "item_id": pa.array(["a", "b"], pa.string_view()), "rating": [1, 5],
+                      "title": pa.array(["x", None], pa.string_view())})  # fmt: skip
+    pq.write_table(table, tmp_path / "v.parquet")
+    for source in (table, tmp_path / "v.parquet"):
+        rows = read_rows(source)
+        assert rows.filter(pa.array([False, True])).to_pylist() == [
+            {"user_id": 2, "item_id": "b", "rating": 5, "title": None}
+        ]
+        assert read_table(source, ReadingOptions(threshold=4)).to_pydict() == {"user_id": [2], "item_id": ["b"]}
+    for suffix in ("csv", "jsonl", "parquet"):
+        write_rows(table, tmp_path / f"w.{suffix}")
+        assert read_table(tmp_path / f"w.{suffix}")["item_id"].to_pylist() == ["a", "b"]

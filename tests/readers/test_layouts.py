@@ -52,6 +52,7 @@ HEADED = {
     "mixed newlines.csv": "user_id,item_id\r\n1,a\n1,b\r2,a",
     "long name.csv": '"' + "x" * 70_000 + '",user_id,item_id\n0,1,a\n0,1,b\n0,2,a\n',
     "newline in a name.csv": '"a\nb",user_id,item_id\n0,1,a\n0,1,b\n0,2,a\n',
+    "spaces behind commas.csv": "user_id, item_id, rating\n1, a, 5\n1, b, 2\n2, a, 4\n",
     "tabs in a csv.csv": "user_id\titem_id\n1\ta\n1\tb\n2\ta\n",
     "bar.txt": "user_id||item_id\n1||a\n1||b\n2||a\n",
 }  # fmt: skip
@@ -112,6 +113,18 @@ def test_headers_of_files_that_were_put_together_in_another_order_or_words(tmp_p
     assert pairs(put(tmp_path, "r.csv", "a,b,c\nb,c,a\nc,a,b\n"), user_column="a", item_column="b") == {
         "user_id": ["b", "c"], "item_id": ["c", "a"],
     }  # fmt: skip
+
+
+def test_a_mark_between_files_that_were_put_together(tmp_path):
+    with pytest.raises(InvalidInput, match="line 3: begins with a byte order mark"):
+        pairs(put(tmp_path, "r.csv", "user_id,item_id\n1,2\n\ufeff3,4\n"))
+    with pytest.raises(InvalidInput, match="line 2: begins with a byte order mark"):
+        pairs(put(tmp_path, "r.csv", "1,2\n\ufeff3,4\n"), column_names=("user_id", "item_id"))
+
+
+def test_a_space_of_one_row_is_a_part_of_its_id(tmp_path):
+    assert pairs(put(tmp_path, "r.csv", "user_id, item_id\n1, 2\n1,3\n"))["item_id"] == [" 2", "3"]
+    assert pairs(put(tmp_path, "r.csv", "user_id,item_id\n1, 2\n1, 3\n"))["item_id"] == [" 2", " 3"]
 
 
 def test_a_list_of_users_with_its_header_twice(tmp_path):
@@ -181,12 +194,25 @@ def test_names_that_do_not_fit(tmp_path, text, message):
         pairs(put(tmp_path, "r.csv", text), column_names=("user_id", "item_id"))
 
 
+@pytest.mark.parametrize("row", ["ann,tea,4.5,2005-09-06", "ann,tea,4.5,978300760", "ann,tea,-1,2005-09-06T00:00:00Z"])
+def test_a_header_in_unknown_words_over_numbers(tmp_path, row):
+    names = ("user_id", "item_id", "rating", "when")
+    for header in ("login,drink,stars,day", "login,drink,,day_1"):
+        with pytest.raises(InvalidInput, match=r"line 1 is a header \('login,drink,.*--user-column and --item-column"):
+            pairs(put(tmp_path, "r.csv", f"{header}\n{row}\nbob,jam,{row[8:]}\n"), column_names=names)
+    assert pairs(put(tmp_path, "r.csv", f"{row}\nbob,jam,nan,never\n"), column_names=names)["user_id"] == ["ann", "bob"]
+    first = "ann,tea,none,never\n"
+    with pytest.raises(InvalidInput, match="line 1 is a header"):  # it cannot be told from one
+        pairs(put(tmp_path, "r.csv", f"{first}{row}\n"), column_names=names)
+
+
 def test_what_a_file_without_a_header_may_be_is_said(tmp_path):
     for text, said in (
         ("A1,0001,5.0,10\n", "--columns user_id,item_id,rating,timestamp."),
         ("1:\n7,3,2005-09-06\n", "pass --layout netflix"),
         ("0 5 7 9\n1 5\n", "pass --layout adjacency"),
         ("1,2\n3,4\n", "--columns user_id,item_id."),
+        ("196 242 3 881\n1 2 3 4\n", "--columns user_id,item_id,rating,timestamp."),
     ):
         path = put(tmp_path, "r.txt", text)
         with pytest.raises(InvalidInput, match="no column 'user_id'") as caught:

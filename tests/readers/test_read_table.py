@@ -371,6 +371,14 @@ REFUSED = {
     ),
     "not parquet": ("r.parquet", b"\0" * 40, r"r.parquet is truncated or damaged"),
     "encrypted": ("r.parquet", b"PARE....PARE", r"is encrypted. Write it again without encryption"),
+    "zstd, cut": (
+        "r.csv.zst",
+        pa.Codec("zstd").compress(b"user_id,item_id\n1,2\n" * 999, asbytes=True)[:-5],
+        "damaged",
+    ),
+    "gzip, more": ("r.csv.gz", gzip.compress(b"user_id,item_id\n1,2\n") + b"more", "truncated or damaged"),
+    "sep alone": ("r.csv", "sep=;\n", "r.csv is empty. A table needs"),
+    "json array, surrogate": ("r.json", r'[{"user_id":"\ud800","item_id":2}]', "r.json holds what no column can"),
     "json array, cut": (
         "r.json",
         '[{"user_id":1,"item_id":2}',
@@ -569,6 +577,10 @@ def test_what_is_missing_is_not_at_least_the_threshold(missing):
         found = read_table(table, options)
         assert (found["user_id"].to_pylist(), found["item_id"].to_pylist()) == ([1, 3], ["a", "c"])
         assert Interactions.read(table, options).unrated == 2
+    if missing == "":
+        for kind in (pa.string_view(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())):
+            same = table.set_column(2, "rating", table["rating"].cast(kind))
+            assert Interactions.read(same, ReadingOptions(threshold=4)).unrated == 2
     assert Interactions.read(table.slice(2, 2), ReadingOptions(threshold=4)).unrated == 0
     bad = table.set_column(2, "rating", [["5", None, "4", "many", ""]])
     with pytest.raises(InvalidInput, match="row 4, column 'rating': 'many' is not a number"):

@@ -173,9 +173,18 @@ def _paired(keys: Sequence[Any], values: Sequence[Any], size: int, path: Path) -
 
 def _load_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
     except (ValueError, RecursionError) as cause:
         raise InvalidInput(f"{path} is not JSON ({cause})", path=str(path)) from cause
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; a key that is there twice would silently be one of the two."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return found
 
 
 def _from_json(path: Path, side: str, size: int) -> Found:

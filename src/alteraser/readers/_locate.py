@@ -37,6 +37,8 @@ FORMATS: tuple[Format, ...] = (PARQUET, JSON_LINES, RECBOLE, DELIMITED)
 
 TABLE = "the table"
 
+_VIEWS = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
+
 
 @runtime_checkable
 class ArrowStream(Protocol):
@@ -47,6 +49,14 @@ class ArrowStream(Protocol):
 
 def read_raw(source: str | os.PathLike[str] | ArrowStream, wanted: Wanted) -> Raw:
     """All rows of ``source``, and at least the columns that are wanted and there."""
+    raw = _read(source, wanted)
+    for i, field in enumerate(raw.table.schema):
+        if (plain := _VIEWS.get(field.type)) is not None:  # Arrow can neither take nor filter views
+            raw = replace(raw, table=raw.table.set_column(i, field.with_type(plain), raw.table.column(i).cast(plain)))
+    return raw
+
+
+def _read(source: str | os.PathLike[str] | ArrowStream, wanted: Wanted) -> Raw:
     if isinstance(source, ArrowStream):
         return _from_stream(source, wanted)
     if not isinstance(source, (str, os.PathLike)):

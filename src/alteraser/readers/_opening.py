@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from alteraser.errors import InvalidInput
 from alteraser.readers._hints import Hints
-from alteraser.readers._source import Source, damaged
+from alteraser.readers._source import Source, damaged, empty
 
 BOM = "\ufeff"
 STANDARD = ("user_id", "item_id", "rating", "timestamp")
@@ -23,9 +23,14 @@ STANDARD = ("user_id", "item_id", "rating", "timestamp")
 
 _SEPARATORS = (",", "\t", ";", "|", "::", " ")
 _SUFFIXES = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+_LOOKED_AT = 20
+"""Lines by which a layout is guessed."""
+
 _SEP_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 _COMMENTS = ("#", "%")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?")
+_NAME = re.compile(r"[^\W\d][^\d,;]*[0-9]{0,2}")
+_VALUE = re.compile(r"[+-]?[0-9][0-9.,:TZ+ eE/-]*")
 _USERS = ("user", "userid", "uid", "customer", "customerid", "reviewerid", "profilename", "useridx", "visitorid")
 _ITEMS = ("item", "itemid", "iid", "movie", "movieid", "product", "productid", "asin", "artist", "artistid", "sid",
           "book", "bookid", "isbn", "track", "trackid", "song", "songid", "anime", "animeid", "businessid")  # fmt: skip
@@ -79,19 +84,21 @@ def opening(source: Source, hints: Hints, ids: frozenset[str]) -> Opening:
     lines = list(_lines(source.head.start))
     at, separator = _after_sep(lines)
     hints = hints if separator is None else replace(hints, separator=separator)
+    if not any(line.text.strip() for line in lines[at:]):
+        raise empty(source.path)
     found = _headed(source, lines, at, hints, ids)
     if found is not None:
         return found
     first = _first(lines, at, data=hints.names is not None or hints.layout is not None)
     text = lines[first].text
     if hints.names is not None:
-        return _named(source, lines[first], first + 1, hints)
+        return _named(source, lines[first], first + 1, hints, lines[first + 1 :][:_LOOKED_AT])
     if hints.layout is not None:
         return Opening("\t", (), (), lines[first].start, first + 1, headed=False, layout=hints.layout)
     if hints.separator in (None, "::", "\t") and (known := _movielens(lines[first], first + 1)):
         return known
     cut = hints.separator or _separator(text, source.suffix)
-    return _below(source, lines, first, cut, ids, guess=_guess(text))
+    return _below(source, lines, first, cut, ids, guess=_guess([line.text for line in lines[first:]][:_LOOKED_AT]))
 
 
 def header_line(source: Source, separator: str) -> Opening:
@@ -216,6 +223,8 @@ def _separator(text: str, suffix: str) -> str:
     if counts[usual] > 1:
         return usual
     most = max(counts, key=lambda cut: counts[cut])
+    if counts[most] == 1 and len(text.split()) > 1 and all(_NUMBER.fullmatch(word) for word in text.split()):
+        return " "
     return most if counts[most] > 1 else usual
 
 
@@ -240,7 +249,7 @@ def _below(
 # ---------------------------------------------------------------- without one
 
 
-def _named(source: Source, line: Line, number: int, hints: Hints) -> Opening:
+def _named(source: Source, line: Line, number: int, hints: Hints, below: Sequence[Line]) -> Opening:
     """Rows from the first line on, their columns named by whoever reads them."""
     assert hints.names is not None
     width = len(hints.names)
@@ -251,20 +260,32 @@ def _named(source: Source, line: Line, number: int, hints: Hints) -> Opening:
         counts = ", ".join(f"{len(_cells(line.text, cut))} by {found.get(cut, repr(cut))}" for cut in cuts)
         raise InvalidInput(
             f"{source.path}, line {number}: {width} columns were named, {', '.join(hints.names)}, and the line has "
-            f"{counts}: {line.text[:60]!r}. Name every column in its order, and with --separator what is between them.",
+            f"{counts}: {line.text[:60]!r}. Name every column in its order, and with --separator what is between "
+            "them; or give the file a header line.",
             path=str(source.path),
             line=number,
         )
-    cells = dict(zip(hints.names, _cells(line.text, fitting[0]), strict=True))
-    user, item = (cells.get(name, "") for name in hints.ids)
-    if is_header(user, item):
+    cells = _cells(line.text, fitting[0])
+    known = dict(zip(hints.names, cells, strict=True))
+    user, item = (known.get(name, "") for name in hints.ids)
+    if is_header(user, item) or _only_words(cells, [_cells(each.text, fitting[0]) for each in below], hints):
         raise InvalidInput(
             f"{source.path}, line {number} is a header ({line.text[:60]!r}), where rows were expected because the "
-            f"columns were named. Leave the names out, and say which columns hold the ids.",
+            f"columns were named. Leave the names out, and say which columns hold the ids with --user-column and "
+            "--item-column.",
             path=str(source.path),
             line=number,
         )
     return Opening(fitting[0], hints.names, hints.names, line.start, number, headed=False)
+
+
+def _only_words(cells: Sequence[str], below: Sequence[Sequence[str]], hints: Hints) -> bool:
+    """Whether a column beside the ids has a word in its first line and numbers or times in the next ones."""
+    rows = [row for row in below if len(row) == len(cells)]
+    places = [i for i, name in enumerate(hints.names or ()) if name not in hints.ids]
+    return bool(rows) and any(
+        _NAME.fullmatch(cells[i].strip()) and all(_VALUE.fullmatch(row[i].strip()) for row in rows) for i in places
+    )
 
 
 def _movielens(line: Line, number: int) -> Opening | None:
@@ -286,12 +307,13 @@ def _movielens(line: Line, number: int) -> Opening | None:
     return Opening(separator, tuple(cells), names, line.end, number + 1)
 
 
-def _guess(text: str) -> str:
-    """What a first line that is no header may be."""
+def _guess(texts: Sequence[str]) -> str:
+    """What lines without a header may be, by the first of them."""
+    text = texts[0]
     if re.fullmatch(r"[0-9]+:", text.strip()):
         return "netflix"
-    words = text.split()
-    if len(words) > 1 and all(word.isdigit() for word in words):
-        return "adjacency"
+    words = [line.split() for line in texts if line.strip()]
+    if len({len(each) for each in words}) > 1 and all(word.isdigit() for each in words for word in each):
+        return "adjacency"  # were all as long as the first, they would be rows
     cells = max((_cells(text, cut) for cut in _SEPARATORS), key=len)
     return "rows" if any(_NUMBER.fullmatch(cell.strip()) for cell in cells) else ""

@@ -97,10 +97,7 @@ class Source:
                     path=str(self.path),
                 )
         if not head.start.strip():
-            raise InvalidInput(
-                f"{self.path} is empty. A table needs at least a header with its columns.",
-                path=str(self.path),
-            )
+            raise empty(self.path)
         return head
 
     @contextlib.contextmanager
@@ -113,7 +110,11 @@ class Source:
                 else:
                     file.read(start)
                 yield file
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        except (EOFError, zlib.error) as error:
+            raise damaged(self.path, error) from error
+        except OSError as error:
+            if error.errno is not None:  # the system's, and not what gzip and zstd say of their streams
+                raise
             raise damaged(self.path, error) from error
 
     @contextlib.contextmanager
@@ -214,6 +215,11 @@ def out_of_memory(path: Path) -> ResourceLimit:
         "Raise the limit, use a larger machine, or leave columns and rows out.",
         path=str(path),
     )
+
+
+def empty(path: Path) -> InvalidInput:
+    """The error for a file without a line."""
+    return InvalidInput(f"{path} is empty. A table needs at least a header with its columns.", path=str(path))
 
 
 def damaged(path: Path, error: BaseException) -> InvalidInput:

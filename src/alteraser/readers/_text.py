@@ -87,12 +87,20 @@ def read_delimited(source: Source, dialect: Dialect, wanted: Wanted) -> Raw:
         spelled = header[i // 2 if dialect.doubled else i]
         fractions = columns[i] not in wanted.ids and dialect.fractions(spelled) and wanted.hints.decimal == "."
         notes = dialect.note(spelled) | ({} if fractions else {_TOKEN: b""})
-        arrays.append(table[str(i)])
+        arrays.append(_without_space(table[str(i)], dialect, i))
         fields.append(pa.field(columns[i], pa.string(), metadata=notes or None))
     text = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
     raw = Raw(text, [name for name in columns if name], where, name=str(source.path), guess=dialect.opening.guess)
     _refuse_headers(raw, dialect, wanted)
     return raw
+
+
+def _without_space(column: pa.ChunkedArray, dialect: Dialect, i: int) -> pa.ChunkedArray:
+    """Where the header and every row have a space behind the separator, it belongs to that."""
+    place = i // 2 if dialect.doubled else i
+    if not (dialect.opening.headed and place and dialect.opening.cells[place].startswith(" ") and len(column)):
+        return column
+    return pc.utf8_ltrim(column, " ") if pc.all(pc.starts_with(column, " ")).as_py() else column
 
 
 def finish(raw: Raw, wanted: Wanted) -> Raw:
@@ -136,6 +144,14 @@ def _refuse_headers(raw: Raw, dialect: Dialect, wanted: Wanted) -> None:
     row = -1 if again is None else pc.index(again, True).as_py()
     if row < 0 and len(ids) == 2:
         row = _words(raw.table[ids[0]], raw.table[ids[1]])
+    first = dialect.columns[0]
+    mark = pc.index(pc.starts_with(raw.table[first], BOM), True).as_py() if row < 0 and first in ids else -1
+    if mark >= 0:
+        raise InvalidInput(
+            f"{raw.where(mark)}: begins with a byte order mark, as where files were put together. Take the mark out; "
+            "nothing was read.",
+            path=raw.name,
+        )
     if row >= 0:
         cells = ", ".join(str(raw.table[name][row].as_py()) for name in ids)
         raise InvalidInput(

@@ -55,6 +55,10 @@ def numbers_or_nothing(
     column: pa.ChunkedArray, name: str, where: Where, decimal: str = "."
 ) -> tuple[Floats, NDArray[np.int64]]:
     """(the values that are there as finite float64, their rows); nulls, NaN and empty text are not there."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if is_text(column.type):
+        column = column.cast(pa.string())  # views have few functions
     missing = pc.is_null(column, nan_is_null=True)
     if is_text(column.type):
         missing = pc.or_kleene(missing, pc.equal(column, "")).fill_null(True)

@@ -85,7 +85,12 @@ def _read_array(source: Source, wanted: Wanted) -> Raw:
         )
     columns = list(dict.fromkeys(name for row in rows for name in row))
     kept = [name for name in columns if wanted.columns is None or name in wanted.columns]
-    arrays = {name: _column([row.get(name) for row in rows], name, where, wanted) for name in kept}
+    try:
+        arrays = {name: _column([row.get(name) for row in rows], name, where, wanted) for name in kept}
+    except (UnicodeEncodeError, OverflowError, pa.ArrowInvalid) as problem:  # half a surrogate, 2^64 beside the ids
+        raise InvalidInput(
+            f"{source.path} holds what no column can ({problem}). Correct it; nothing was read."
+        ) from problem
     return Raw(pa.table(arrays), columns, where, name=str(source.path))
 
 
