@@ -87,6 +87,23 @@ def test_other_libraries_models_go_on_too(run: Run, world: Path) -> None:
     assert "killed before its --scrub was done" in err
 
 
+def test_compacting_goes_on_too(run: Run) -> None:
+    Path("gone.csv").write_text("user_id\n3\n")
+    assert run("forget {w}/model gone.csv --data {w}/data.csv --out new -q")[0] == 0
+    line = "compact new --out small --out-users-map users.json -q"
+    assert run(line)[0] == 0
+    wanted = tree(Path("small"))
+    os.rename("small", "first")
+    assert run(line)[0] == 0
+    assert tree(Path("small")) == wanted
+    os.rename("small", "second")
+    Path("users.json").write_text("[]")
+    code, _, err = run(line)
+    assert code == 4
+    assert "users.json exists already and is not what this command writes there" in err
+    assert not Path("small").exists()
+
+
 def test_a_failure_leaves_what_was_there_before(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(OURS + ".csv -q")[0] == 0
     os.rename("new", "first")

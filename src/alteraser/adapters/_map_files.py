@@ -92,11 +92,9 @@ def create(path: Path, ids: IdMap, side: str) -> None:
 
 
 def check_new(path: Path) -> None:
-    """Refuse a new map that exists, or whose name says no format, before the work."""
-    from alteraser.files import check_output
+    """Refuse a new map whose name says no format, before the work."""
     from alteraser.readers._writing import WRITERS
 
-    check_output(path)
     if path.suffix.lower() not in (JSON, NPY, *WRITERS):
         raise InvalidInput(
             f"{path}: the extension {path.suffix!r} names no form of a map that is written; use {JSON}, {NPY}, "

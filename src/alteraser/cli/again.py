@@ -1,7 +1,8 @@
 """A command given again after it was killed: what a kill between two outputs leaves, and how it goes on from there.
 
-``forget`` writes the remaining data first and the model last, each whole or not at all. A kill between the two leaves
-the first without the second; the same command then finds what it would write itself, and goes on.
+``forget`` writes the remaining data first and the model last, ``compact`` the maps first, each whole or not at all. A
+kill between the two leaves the first without the second; the same command then finds what it would write itself, and
+goes on.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def check_outputs(out: Path | None, remaining: Path | None, *, scrub: bool = Fal
 
     With ``scrub`` the refusal of ``out`` says how a scrub that was cut short is finished.
     """
-    from alteraser.files import check_output, tell_of_what_is_left
+    from alteraser.files import check_output
 
     if out is not None:
         try:
@@ -31,52 +32,62 @@ def check_outputs(out: Path | None, remaining: Path | None, *, scrub: bool = Fal
                 f"{cause.message} If the run that wrote it was killed before its --scrub was done, remove it and run "
                 "again; --users-map is rewritten last, so where that lacks the erased ids all was done."
             ) from None
-    if remaining is not None and is_left_over(out, remaining):
-        tell_of_what_is_left(remaining)
-    elif remaining is not None:
-        check_output(remaining)
+    if remaining is not None:
+        check_before(out, remaining)
 
 
-def is_left_over(out: Path | None, remaining: Path | None) -> bool:
-    """Whether ``remaining`` may be what a run left that was killed before it wrote ``out``."""
-    return (
-        remaining is not None
-        and out is not None
-        and remaining.is_file()
-        and not remaining.is_symlink()
-        and not os.path.lexists(out)
-    )
+def check_before(out: Path | None, first: Path) -> None:
+    """Refuse ``first``, which is written before ``out``, where it exists and was not left by a run that was killed."""
+    from alteraser.files import check_output, tell_of_what_is_left
+
+    if is_left_over(out, first):
+        tell_of_what_is_left(first)
+    else:
+        check_output(first)
 
 
-def check_same(rows: Callable[[], Any], remaining: Path) -> None:
-    """OutputExists if ``remaining`` holds other bytes than the table ``rows()`` written there would."""
+def is_left_over(out: Path | None, first: Path) -> bool:
+    """Whether ``first`` may be what a run left that was killed before it wrote ``out``."""
+    return out is not None and first.is_file() and not first.is_symlink() and not os.path.lexists(out)
+
+
+def check_same(write: Callable[[Path], None], output: Path) -> None:
+    """OutputExists if ``output`` holds other bytes than ``write`` puts into a file of that name."""
     import filecmp
     import tempfile
 
     from alteraser.files import writing_errors
-    from alteraser.readers import write_rows
 
     with (
-        writing_errors(remaining),
-        tempfile.TemporaryDirectory(dir=remaining.parent, prefix=f".{remaining.name[:40]}.tmp-") as aside,
+        writing_errors(output),
+        tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name[:40]}.tmp-") as aside,
     ):
-        again = Path(aside, remaining.name)
-        write_rows(rows(), again)
-        if filecmp.cmp(again, remaining, shallow=False):
+        again = Path(aside, output.name)
+        write(again)
+        if filecmp.cmp(again, output, shallow=False):
             return
     raise OutputExists(
-        f"{remaining} exists already and is not what this command writes there, and nothing is ever overwritten. "
+        f"{output} exists already and is not what this command writes there, and nothing is ever overwritten. "
         "Choose another output or remove it first.",
-        path=str(remaining),
+        path=str(output),
     )
 
 
-def written(rows: Callable[[], Any], remaining: Path) -> bool:
-    """Write ``rows()`` to ``remaining``, where that is missing; False if what is there is the very same already."""
-    from alteraser.readers import write_rows
-
-    if remaining.exists():
-        check_same(rows, remaining)
+def written(write: Callable[[Path], None], output: Path) -> bool:
+    """``write`` to ``output``, where that is missing; False if what is there is the very same already."""
+    if output.exists():
+        check_same(write, output)
         return False
-    write_rows(rows(), remaining)
+    write(output)
     return True
+
+
+def table(rows: Callable[[], Any]) -> Callable[[Path], None]:
+    """Writes the table ``rows()`` in the format of the file's extension."""
+
+    def write(path: Path) -> None:
+        from alteraser.readers import write_rows
+
+        write_rows(rows(), path)
+
+    return write

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import common, foreign
+from alteraser.cli import again, common, foreign
 from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def compact(
         raise InvalidInput("--out, --out-users-map and --out-items-map name the same path twice")
     check_output(out)
     for path in outputs[1:]:
+        again.check_before(out, path)
         check_new(path)
     for path in outputs:
         if model.is_dir() and model.resolve() in path.resolve().parents:
@@ -140,8 +141,8 @@ class _written:
 
         try:
             for side, path in self.maps.items():
-                create(path, self.ids[side], side)
-                self.done.append(path)
+                if again.written(lambda new, side=side: create(new, self.ids[side], side), path):  # type: ignore[misc]
+                    self.done.append(path)
         except BaseException:
             self._take_back()
             raise

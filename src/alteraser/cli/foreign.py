@@ -408,7 +408,9 @@ def _written(
     from alteraser.remaining import remaining_rows
 
     with screen.phase("write", "writing"):
-        own = again.written(lambda: remaining_rows(data, removal.removed, reading, removal.selection), remaining)
+        own = again.written(
+            again.table(lambda: remaining_rows(data, removal.removed, reading, removal.selection)), remaining
+        )
     try:
         yield
     except BaseException as cause:

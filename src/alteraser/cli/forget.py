@@ -229,7 +229,9 @@ def forget(
         return report_dry_run(screen, removal, found.data, planned, verbose=verbose, missing=found.missing)
     if remaining is not None and again.is_left_over(out, remaining):  # not after the work
         with screen.phase("read", "comparing with what an earlier run wrote"):
-            again.check_same(lambda: remaining_rows(data, removal.removed, reading, removal.selection), remaining)
+            again.check_same(
+                again.table(lambda: remaining_rows(data, removal.removed, reading, removal.selection)), remaining
+            )
     goal = getattr(eraser, "tolerance", DEFAULT_TOLERANCE)
     with screen.passes("solve", "forgetting", goal, beyond=not stop_at_tolerance) as on_pass:
         erasure = unlearn(
@@ -351,7 +353,7 @@ def _write(
         return erasure.save(out)
     from alteraser.remaining import remaining_rows
 
-    own = again.written(lambda: remaining_rows(data, erasure.removed, reading, selection), remaining)
+    own = again.written(again.table(lambda: remaining_rows(data, erasure.removed, reading, selection)), remaining)
     try:
         return erasure.save(out)
     except BaseException:
