@@ -84,7 +84,10 @@ def test_other_libraries_models_go_on_too(run: Run, world: Path) -> None:
     assert tree(Path(".")) == wanted
     code, _, err = run(line + " --scrub")
     assert code == 4
-    assert "killed before its --scrub was done" in err
+    assert "killed before its --scrub, remove it and run again; --users-map is rewritten last" in err
+    code, _, err = run(line + " --report page.html")
+    assert code == 4
+    assert "killed before its --report, remove it and run again" in err
 
 
 def test_compacting_goes_on_too(run: Run) -> None:

@@ -15,10 +15,10 @@ from typing import Any
 from alteraser.errors import OutputExists
 
 
-def check_outputs(out: Path | None, remaining: Path | None, *, scrub: bool = False) -> None:
+def check_outputs(out: Path | None, remaining: Path | None, *, scrub: bool = False, report: Path | None = None) -> None:
     """Refuse outputs that exist, but for ``remaining`` where ``out`` is missing: ``written`` looks what that is.
 
-    With ``scrub`` the refusal of ``out`` says how a scrub that was cut short is finished.
+    With ``scrub``, or a ``report`` that is not there, the refusal of ``out`` says how what comes after it is finished.
     """
     from alteraser.files import check_output
 
@@ -26,12 +26,15 @@ def check_outputs(out: Path | None, remaining: Path | None, *, scrub: bool = Fal
         try:
             check_output(out)
         except OutputExists as cause:
-            if not scrub:
+            later = [
+                name for name, given in (("--scrub", scrub), ("--report", report and not report.exists())) if given
+            ]
+            if not later:
                 raise
-            raise OutputExists(
-                f"{cause.message} If the run that wrote it was killed before its --scrub was done, remove it and run "
-                "again; --users-map is rewritten last, so where that lacks the erased ids all was done."
-            ) from None
+            words = f" If the run that wrote it was killed before its {' and '.join(later)}, remove it and run again"
+            if scrub:
+                words += "; --users-map is rewritten last, so where that lacks the erased ids all was scrubbed"
+            raise OutputExists(f"{cause.message}{words}.", path=str(out)) from None
     if remaining is not None:
         check_before(out, remaining)
 

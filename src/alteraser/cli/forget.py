@@ -149,7 +149,7 @@ def forget(
     outputs = [path for path in (out, remaining) if path is not None]
     if len({path.absolute() for path in outputs}) < len(outputs):
         raise InvalidInput("--out and --remaining name the same path")
-    again.check_outputs(out, remaining, scrub=scrub)
+    again.check_outputs(out, remaining, scrub=scrub, report=report)
     for path in outputs:
         _check_outside(path, model)
     if out is not None:
