@@ -371,13 +371,18 @@ def test_interruption_while_solving_leaves_nothing(run: Run, monkeypatch: pytest
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_real_signal_ends_training_cleanly(tmp_path: Path, number: int) -> None:
     ae.generate_household(seed=0, users=300, items=400).write(tmp_path / "data")
-    command = [sys.executable, "-c", "import sys; from alteraser.cli import main; sys.exit(main())", "train"]
+    # a shell that runs the tests in the background ignores Ctrl-C for all of them, and an ignored signal stays ignored
+    heeded = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    command = [sys.executable, "-c", heeded + "import sys; from alteraser.cli import main; sys.exit(main())", "train"]
     arguments = [str(tmp_path / "data"), "--out", str(tmp_path / "m"), "--tolerance", "1e-300"]
     arguments += ["--max-passes", "1000000", "--solver", "ah-newton", "--memory", "0"]  # which would go on for good
     with subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         time.sleep(4)  # far into the work, or still importing on a slow machine: it must not matter
         process.send_signal(number)
-        _, err = process.communicate(timeout=60)
+        try:
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130, err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
 
