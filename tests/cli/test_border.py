@@ -175,3 +175,16 @@ def test_what_is_written_compressed_is_compressed(run: Run) -> None:
         assert json.loads(stream.read().split(b"\n")[0]) == {"user_id": 0, "item_id": 0}
     code, _, err = run("forget m f.csv --data d.csv --out n --remaining r.parquet.gz")
     assert (code, "names no format that is written" in err) == (2, True)
+
+
+def test_the_remaining_data_never_become_a_part_of_the_data(run: Run) -> None:
+    table = pa.table({"user_id": [1, 1, 2, 2], "item_id": [1, 2, 1, 3]})
+    Path("d/sub").mkdir(parents=True)
+    pq.write_table(table, "d/part-0.parquet")
+    Path("f.csv").write_text("user_id,item_id\n1,1\n")
+    assert run("train d --factors 2 --out d/m -q")[0] == 0  # a model there is no part of them
+    for place in ("d/rest.parquet", "d/sub/rest.parquet"):
+        code, _, err = run(f"forget d/m f.csv --data d --out n --remaining {place}")
+        assert (code, "would become a part of the data" in err) == (2, True)
+    assert run("forget d/m f.csv --data d --out d/m2 --remaining rest.parquet -q")[0] in (0, 8)
+    assert pq.read_table("rest.parquet").num_rows == 3

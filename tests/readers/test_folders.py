@@ -213,3 +213,12 @@ def test_links(tmp_path):
     os.symlink(tmp_path / "data", tmp_path / "data" / "zz")
     with pytest.raises(InvalidInput, match="zz is a folder that was read already, by a link"):
         read_table(tmp_path / "data")
+
+
+def test_a_model_beside_the_parts_is_no_part(tmp_path):
+    put(tmp_path / "part-0.parquet", FRAME)
+    put(tmp_path / "model" / "users.parquet", pd.DataFrame({"row": [0], "user_id": [1]}))
+    with pytest.raises(InvalidInput, match="no column 'item_id'"):
+        read_table(tmp_path)
+    (tmp_path / "model" / "model.json").write_text("{}")
+    assert found(tmp_path) == ROWS

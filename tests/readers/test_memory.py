@@ -69,11 +69,20 @@ def test_every_format_says_so(tmp_path, monkeypatch, name, content, module, func
 def test_text_that_a_limit_leaves_no_room_for(tmp_path, monkeypatch):
     path = tmp_path / "r.csv"
     path.write_text("user_id,item_id\n1,2\n")
-    monkeypatch.setattr(_source, "available_memory", lambda: 10**12)
+    monkeypatch.setattr(_source, "address_space", lambda: 10**12)
     assert read_table(path).num_rows == 1
-    monkeypatch.setattr(_source, "available_memory", lambda: 1)  # already used up: it is not for us to say
+    monkeypatch.setattr(_source, "address_space", lambda: 1)  # already used up: it is not for us to say
     assert read_table(path).num_rows == 1
     held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    monkeypatch.setattr(_source, "available_memory", lambda: held + (16 << 20))
+    monkeypatch.setattr(_source, "address_space", lambda: held + (16 << 20))
     with pytest.raises(ResourceLimit, match="does not fit"):
         read_table(path)
+
+
+def test_a_container_may_hold_less_than_the_machine(tmp_path, monkeypatch):
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(_source, "_CONTAINERS", (str(limit), str(tmp_path / "nowhere")))
+    whole = _source.available_memory()
+    for text, expected in (("1073741824\n", 2**30), ("max\n", whole)):
+        limit.write_text(text)
+        assert _source.available_memory() == expected

@@ -339,7 +339,9 @@ def _check_remaining(remaining: Path, data: Path) -> None:
         writer_for(remaining)
     except InvalidInput as cause:
         raise InvalidInput(f"--remaining {cause.message}", **cause.details) from cause
-    if data.is_dir() and remaining.parent.resolve() == data.resolve() and not (data / "interactions.parquet").exists():
+    table = data / "interactions.parquet"
+    table = table if table.exists() else data  # all of a folder is its table, but for that
+    if table.is_dir() and table.resolve() in remaining.resolve().parents:
         raise InvalidInput(
             f"--remaining {remaining}: inside {data} it would become a part of the data; put it elsewhere"
         )

@@ -1,7 +1,7 @@
 """Which files of a folder are the parts of its table: all that look like data, or a refusal that says why not.
 
 Parts may lie in subfolders; those named ``key=value`` give their parts a column, as Hive, Spark and pandas write them.
-What begins with ``.`` or ``_`` is no data, and neither are files with other extensions.
+What begins with ``.`` or ``_`` is no data, and neither are files with other extensions or models (``model.json``).
 """
 
 from __future__ import annotations
@@ -108,6 +108,8 @@ def _walk(folder: Path, keys: Keys, seen: set[str]) -> Iterator[Part]:
     for name in _listing(folder):
         path = folder / name
         if path.is_dir():
+            if (path / "model.json").is_file():  # a model of ours, made beside the data
+                continue
             key, equals, value = name.partition("=")
             named = ((unquote(key), None if value == _NULL else unquote(value)),) if equals and key else ()
             yield from _walk(path, keys + named, seen)

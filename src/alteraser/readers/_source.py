@@ -24,6 +24,7 @@ BLOCK = 16 << 20
 
 _HEAD = 64 << 10
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_CONTAINERS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _SUFFIXES = (".gz", ".zst", ".zstd")
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive",
@@ -182,15 +183,23 @@ def unchanged(path: Path) -> Iterator[None]:
 
 
 def available_memory() -> int:
-    """Bytes that this process may hold: the machine's, or the limit on its address space."""
-    most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 1 << 40
+    """Bytes that this process may hold: the machine's, its container's, or the limit on its address space."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else [1 << 40]
+    for path in _CONTAINERS:
+        with contextlib.suppress(OSError, ValueError):  # not there, or "max"
+            limits.append(int(Path(path).read_text(encoding="ascii")))
+    return min(*limits, address_space())
+
+
+def address_space() -> int:
+    """The limit on the addresses of this process, as ``ulimit -v`` sets it, in bytes."""
     with contextlib.suppress(ImportError, OSError):
         import resource
 
         limit, _ = resource.getrlimit(resource.RLIMIT_AS)
         if limit != resource.RLIM_INFINITY:
-            most = min(most, limit)
-    return most
+            return limit
+    return 1 << 62
 
 
 def require_room(path: Path) -> None:
@@ -199,7 +208,7 @@ def require_room(path: Path) -> None:
     Its bytes are held as they come, as columns and as ids, and some blocks are on the way: what is refused here would
     end so anyhow.
     """
-    most = available_memory()
+    most = address_space()
     with contextlib.suppress(OSError, ValueError, IndexError):
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
         held = pages * os.sysconf("SC_PAGE_SIZE")
