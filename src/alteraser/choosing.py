@@ -18,7 +18,7 @@ from alteraser.certificate.limits import DEFAULT
 from alteraser.erasers import AltEraser, Eraser, Local
 from alteraser.erasers.driver import OnPass
 from alteraser.erasers.replay import Replay
-from alteraser.erasers.task import Task
+from alteraser.erasers.task import GONE, Task
 from alteraser.errors import DependencyMissing, InvalidInput
 from alteraser.model import Model
 from alteraser.models import Factors, Problem
@@ -37,6 +37,10 @@ WAYS: tuple[Way, ...] = ("replay", "local", "converge")
 
 AT_REST = 0.1
 """Distance from the optimum, over what the rows of the deletion do alone, up to which a model is at rest."""
+
+NEAR = 1e-4
+"""Distance from the optimum, over the model's size, up to which a model is at rest where the deletion's effect is not
+known: a tenth of what the rows of one user do, where measured."""
 
 PRODUCTS, LEFT = 30, 0.2
 """Products that measure how far a model is from rest, and the share of that way they may leave open."""
@@ -111,6 +115,8 @@ def checked_recipe(model: Model, task: Task, on_pass: OnPass | None = None) -> A
             "or without a record, so there is no training to run again; use local"
         )
     known = remembered(model)
+    if task.unknown == GONE and task.before is None and known is None:
+        return recipe  # whether it gave the file cannot be checked; what it gives on D_r knows nothing of the rest
     if task.before is None and known is None:
         raise InvalidInput(f"replay: {task.unknown}, so the training cannot be checked; use retrain")
     if known is None and task.before is not None:
@@ -132,10 +138,10 @@ def choose(model: Model, task: Task, asked: Way | None = None) -> Choice:
     size = _size(task.original) or 1.0
     fixed = _no_choice(model, task)
     if fixed is not None or task.before is None:
-        again = task.before is None and recipe_of(model) is not None and bool(remembered(model))
-        return Choice(
-            asked or ("replay" if again else "converge"), fixed or "", None, 0.0, None, _refit_seconds(model, task)[1]
-        )
+        way = _without_all_the_data(model, task)
+        if way == "replay":
+            fixed = f"{task.unknown}; the model is not at rest, and its training is run again on what remains"
+        return Choice(asked or way, fixed or "", None, 0.0, None, _refit_seconds(model, task)[1])
     workers = task.workers
     effect = rows_effect(
         task.before, task.after, task.original, (task.touched_users, task.touched_items), threads=workers
@@ -152,7 +158,7 @@ def choose(model: Model, task: Task, asked: Way | None = None) -> Choice:
     }
     far = "L bends down there" if rest is None else f"training ended {rest:.1e} of the model's size from its optimum"
     if len(task.after.interactions) == 0:
-        way: Way = "converge"
+        way = "converge"
         why = "nothing remains: the one optimum is a model of zeros"
     elif judged.at_rest:
         way = "converge"
@@ -163,6 +169,15 @@ def choose(model: Model, task: Task, asked: Way | None = None) -> Choice:
         way, why = "local", f"not at rest: {far}, the deletion's own rows move {effect:.1e}"
     chosen = asked or way
     return replace(judged, method=chosen, why="asked for" if asked else why, seconds=ways[chosen])
+
+
+def _without_all_the_data(model: Model, task: Task) -> Way:
+    """The way where D_a is not known. Of a model that is far from rest, going to the optimum would move everybody."""
+    if task.before is not None or task.unknown != GONE or model.trains_prediction:
+        return "converge"
+    rest = model.training.get("distance")
+    near = isinstance(rest, int | float) and rest <= NEAR
+    return "replay" if not near and _runs_here(model) and remembered(model) is not False else "converge"
 
 
 def distance_from_rest(problem: Problem, factors: Factors, *, threads: int) -> tuple[float | None, Factors]:

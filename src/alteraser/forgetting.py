@@ -17,6 +17,7 @@ from alteraser.erased import Erased, Returned, admit, erasing
 from alteraser.erasers import Eraser, Outcome, Task, eraser
 from alteraser.erasers.driver import OnPass
 from alteraser.erasers.level import Level, judge
+from alteraser.erasers.task import ADDED, GONE
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.exact import ExactModel
 from alteraser.forgetting_exactly import ExactErasure, forget_exactly
@@ -29,9 +30,6 @@ from alteraser.models.protocol import Recommender
 from alteraser.replaying import remember
 from alteraser.selection import Near, Selection
 from alteraser.sums import Missing, missing
-
-ADDED, GONE = "interactions were added since", "some of what is to go was not in the data any more"
-"""Why the interactions that a model was trained on may not be known"""
 
 OnChoice = Callable[[Choice, Callable[[], ListsChanged]], None]
 

@@ -128,3 +128,19 @@ def test_grown_data_that_lack_something_are_refused(run: Run, world: Path) -> No
     assert "1 user(s) have fewer interactions" in err
     Path("g.csv").write_text("user_id\n20\n")
     assert run("forget {w}/model g.csv --data grown.csv --grown --out new -q")[0] == 0
+
+
+def test_a_model_that_is_not_at_rest_is_trained_again(run: Run, world: Path) -> None:
+    """Its confidences are not known any more, so neither is what training had left; its seed is."""
+    command = "train {w}/data.csv --factors 3 --regularization 2 --missing-weight 0.2 --confidence rating --out early"
+    assert run(f"{command} --max-passes 4 -q")[0] == 0
+    table = pacsv.read_csv(world / "data.csv")
+    pacsv.write_csv(table.filter(pc.invert(pc.is_in(table["user_id"], pa.array([7, 8])))), "purged.csv")
+    Path("f.csv").write_text("user_id\n7\n8\n")
+    found = answered(run("forget early f.csv --data purged.csv --out new --json"))
+    assert (found["method"], found["class"]) == ("replay", "A")
+    assert "not in the data any more" in found["why"]
+    assert answered(run("verify new --data purged.csv --json"))["class"] == "A"
+    code, _, err = run("forget early f.csv --data purged.csv --out newer --method local")
+    assert code == 2
+    assert "not in the data any more" in err

@@ -16,6 +16,9 @@ from alteraser.workers import default_threads
 
 Array = npt.NDArray[Any]
 
+ADDED, GONE = "interactions were added since", "some of what is to go was not in the data any more"
+"""Why the interactions that a model was trained on may not be known"""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -34,8 +37,8 @@ class Task:
     """0: every processor this process may use."""
     watch: Watch | None = None
     """Looks at the model after each pass or epoch and may end the run there: early stopping, curves over passes."""
-    unknown: str = "interactions were added since"
-    """Why ``before`` is None, in words"""
+    unknown: str = ADDED
+    """Why ``before`` is None: ``ADDED`` or ``GONE``"""
 
     @property
     def workers(self) -> int:
