@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from alteraser import load
 from alteraser.cli.main import main
 
 Pairs = list[tuple[int, int]]
@@ -224,9 +225,15 @@ def test_train_says_that_it_ended_before_its_tolerance(call: Call) -> None:
 
 
 def test_train_says_that_confidences_are_too_far_apart(call: Call) -> None:
-    file, _ = written("tastes", "decades")
+    file, forgets = written("tastes", "decades")
     found = answers(call, f"train {file} --confidence c --factors 3 --max-passes 30 --out decades --json", 0)
     assert "take a rule such as log1p(column) or min(column, 1000)" in found["confidences"]
+    whole = answers(call, f"train {file} --confidence c --factors 8 --regularization 3 --to-rest --out whole --json", 0)
+    assert whole["converged"]
+    assert load("whole").factors.dtype == np.float64
+    line = f"--data {file} --out gone --remaining gone.csv --json"
+    assert answers(call, f"forget whole {forgets['one']} {line}", 0)["class"] == "C"
+    assert answers(call, "verify gone --data gone.csv --before whole --json", 0)["class"] in "BC"
     found = answers(call, f"train {file} --confidence 1+log1p(c) --factors 3 --out tamed --json", 0)
     assert found["converged"]
     assert found["confidences"] is None

@@ -70,8 +70,14 @@ def train(
         ),
     ] = "joint",
     dtype: Annotated[
-        str, typer.Option("--dtype", autocompletion=completion.DTYPE, help="float32 or float64.")
-    ] = "float32",
+        str | None,
+        typer.Option(
+            "--dtype",
+            autocompletion=completion.DTYPE,
+            help="float32 or float64.",
+            show_default="float32; float64 for confidences over four orders of magnitude",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the random start.")] = 0,
     tolerance: Annotated[
         float | None,
@@ -141,7 +147,8 @@ def train(
             factors=factors, missing_weight=missing_weight, regularization=regularization,
             missing_weighting=missing_weighting, weight_exponent=weight_exponent,
             regularization_scaling=regularization_scaling, scaling_offset=scaling_offset,
-            scaling_exponent=scaling_exponent, train_prediction=train_prediction, solver=solver, dtype=dtype, seed=seed,
+            scaling_exponent=scaling_exponent, train_prediction=train_prediction, solver=solver, seed=seed,
+            dtype=dtype or "float32",
             tolerance=1e-5 if tolerance is None else tolerance, max_passes=max_passes, memory=memory, to_rest=to_rest,
             confirm=confirm, threads=threads,
         ))  # fmt: skip
@@ -152,6 +159,8 @@ def train(
     if len(interactions) == 0:
         above = "" if threshold is None else f" at or above the threshold of {threshold:g}"
         raise InvalidInput(f"{data} holds no interactions{above}; there is nothing to train on")
+    if dtype is None and _wide(interactions) is not None:
+        recipe = recipe.model_copy(update={"dtype": "float64"})
     with screen.passes("solve", "training", recipe.tolerance, beyond=recipe.to_rest) as on_pass:
         trained, outcome = recipe.run(interactions, reading=reading, on_pass=on_pass)
     with screen.phase("write", f"writing {out}"):
@@ -203,7 +212,7 @@ def _wide(data: Interactions) -> str | None:
     least, most = float(np.min(data.confidence)), float(np.max(data.confidence))  # type: ignore[arg-type]
     return (
         f"the confidences go from {least:.3g} to {most:.3g}; the heaviest bind users and items together so hard that "
-        "steps crawl, in forgetting too: take a rule such as log1p(column) or min(column, 1000) as --confidence"
+        "steps may crawl, in forgetting too: take a rule such as log1p(column) or min(column, 1000) as --confidence"
     )
 
 

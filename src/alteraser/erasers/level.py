@@ -23,6 +23,7 @@ from alteraser.erasers.polish import Measured, Polisher
 from alteraser.erasers.task import Task
 from alteraser.errors import NumericFailure
 from alteraser.models import Factors, Problem
+from alteraser.models.magnitudes import WIDE, confidence_ratio
 from alteraser.solvers.joint import Joint, JointNewton
 from alteraser.solvers.rows import padded
 from alteraser.solvers.stationarity import evaluate
@@ -166,4 +167,7 @@ def _measured(task: Task, factors: Factors) -> Measured:
 
 
 def _small(problem: Problem, factors: Factors) -> bool:
+    """Whether the certificate itself is to decide: it costs little, or what was measured may be far off."""
+    if confidence_ratio(problem.interactions) >= WIDE:
+        return True
     return (len(problem.interactions) + sum(problem.interactions.shape)) * factors.rank <= SMALL

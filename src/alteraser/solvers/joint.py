@@ -33,6 +33,7 @@ from scipy.sparse import csr_array
 from alteraser.errors import InvalidInput
 from alteraser.models import Problem, Side
 from alteraser.solvers.ah_newton import AHNewton
+from alteraser.solvers.easing import eased_confidence, is_wide
 from alteraser.solvers.rows import aligned, aligned_empty, check, padded
 from alteraser.solvers.slow import SlowSpace, slow_space
 from alteraser.workers import blocks, run
@@ -154,6 +155,9 @@ class Joint:
         self.problem, self.P, self.Q, self.threads = problem, P, Q, threads
         self.slow: SlowSpace | None = None
         """Used by the preconditioner from when it is set, see ``find_slow``."""
+        self.light: Array | None = None
+        """Packed blocks of the items that precondition in place of their own, where ``eased``; see ``easing``."""
+        self.eased = P.dtype.itemsize > 4 and is_wide(problem.users.confidence)
         self._taken = 0  # iterations of the last step
         width = P.shape[1]
         self._h = np.ones(width, P.dtype)
@@ -185,13 +189,15 @@ class Joint:
         """Factor both sides' blocks and take the items' gradient; first ``move`` every user to the minimum given Q."""
         users, value = self._factor(0, move=move)
         items, _ = self._factor(1, move=False)
+        if self.eased:
+            self._ease()
         self.settled, self.moved = True, 0.0
         return Settled(users, items, value)
 
     def find_slow(self, newton: JointNewton, *, anew: bool = False) -> None:
         """The slow space of this point, after ``settle``; one that still serves stays as it is, if not ``anew``."""
         served = self.slow is not None and self._taken <= SERVED and not anew
-        if self._rotates and not self._scaled and not served:
+        if self._rotates and not self._scaled and not served and not self.eased:
             self.slow = slow_space(self, weak=newton.weak, discarded=newton.discarded, earlier=self.slow)
 
     def factor_again(self, place: int, rows: Array) -> None:
@@ -205,6 +211,10 @@ class Joint:
         """
         from alteraser.solvers._joint_kernels import approach_rows
 
+        if self.eased and place == 0 and move:  # heavy cells turn the blocks faster than steps with old ones can follow
+            self._factor(0, move=True)
+            move = False
+            self.settled = False
         side, x, Z = self.sides[place], (self.P, self.Q)[place], aligned(self._other(place))
         gram = side.gram(Z).astype(x.dtype)
         gradient = aligned_empty(x.shape, x.dtype)
@@ -228,6 +238,8 @@ class Joint:
 
     def precondition(self, r: Array, slow: SlowSpace | None) -> Array:
         """An approximation of S⁻¹ r for r (n, w): B_Q⁻¹ r and what ``slow`` adds to it."""
+        if self.light is not None:
+            return self._solve_light(r)
         z = self._solve(1, r)
         return z if slow is None else aligned(z + self._slow_correction(slow, r))
 
@@ -340,6 +352,7 @@ class Joint:
         z, Bz, plain = self._preconditioned(r)
         p, Bp = z, Bz
         x, Bx = np.zeros_like(r), np.zeros_like(r)
+        Mp, Mx = (p, x) if self.light is None else (r, np.zeros_like(r))  # what the curvature is relative to, if not B
         y_sum = np.zeros_like(self.P) if users is None else users.copy()
         rz, first = _dot(r, z), plain
         bent_down = None
@@ -360,6 +373,8 @@ class Joint:
             moved = float(step) * float(np.sqrt(_dot(p, p) + _dot(y, y)))
             x += step * p
             Bx += step * Bp
+            if self.light is not None:
+                Mx += step * Mp
             y_sum -= step * y
             r = r - step * q
             if rotations:
@@ -370,7 +385,9 @@ class Joint:
             gains.append(float(step) * before)
             smallest = curvatures.met(float(step), float(beta), curvature, p, Bp)
             p, Bp = aligned(z + beta * p), Bz + beta * Bp
-            energy = min(smallest, known) * _dot(x, Bx)
+            if self.light is not None:
+                Mp = r + beta * Mp
+            energy = min(smallest, known) * _dot(x, Bx if self.light is None else Mx)
             length = float(np.sqrt(_dot(x, x) + _dot(y_sum, y_sum)))
             pieces.append(moved)
             recent = sum(pieces[-max(LEAST_LAG, len(pieces) // LAG) :])
@@ -392,6 +409,11 @@ class Joint:
         """(M⁻¹r, B_Q M⁻¹r, rᵀB_Q⁻¹r): M⁻¹ is B_Q⁻¹ and what the slow space adds to it."""
         from alteraser.solvers._joint_kernels import product_rows
 
+        if self.light is not None:
+            z = self._solve_light(r)
+            B_z = aligned_empty(z.shape, z.dtype)
+            run(lambda rows: product_rows(rows, self.factors[1], z, B_z), self._blocks[1], self.threads)
+            return z, B_z, _dot(r, z)
         z = self._solve(1, r)
         plain = _dot(r, z)
         if self.slow is None:
@@ -498,6 +520,25 @@ class Joint:
 
         out = aligned_empty(right.shape, right.dtype)
         run(lambda rows: solve_rows(rows, self.factors[place], right, out), self._blocks[place], self.threads)
+        return out
+
+    def _ease(self) -> None:
+        """Blocks of the items with what their heavy cells weigh once users give way, see ``solvers.easing``."""
+        side, other = self.sides[1], aligned(self._other(1))
+        eased = eased_confidence(self.sides[0], aligned(self._other(0)), self.factors[0])
+        order = self.problem.interactions.by_item.order
+        if self.light is None:
+            self.light = aligned_empty(self.factors[1].shape, self.Q.dtype)
+        factor_blocks(
+            replace(side, confidence=np.ascontiguousarray(eased[order], dtype=self.Q.dtype)), other, self.Q.copy(),
+            self.light, np.zeros_like(self.Q), rank=self.rank, move=False, work=self._blocks[1], threads=self.threads,
+        )  # fmt: skip
+
+    def _solve_light(self, right: Array) -> Array:
+        from alteraser.solvers._joint_kernels import solve_rows
+
+        given, out, light = aligned(right), aligned_empty(right.shape, right.dtype), self.light
+        run(lambda rows: solve_rows(rows, light, given, out), self._blocks[1], self.threads)
         return out
 
     def _sliced(self, V: Array, W: Array) -> Pair:
