@@ -108,7 +108,7 @@ def _write_folder(model: Recommender, tensors: dict[str, Any], folder: Path) -> 
     if model.trained_on.sums is not None:
         pq.write_table(model.trained_on.sums.to_table(), folder / SUMS, compression="zstd")
         names.append(SUMS)
-    manifest = _manifest(model, {name: sha256_file(folder / name) for name in names})
+    manifest = written_manifest(model, {name: sha256_file(folder / name) for name in names})
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return manifest
 
@@ -221,7 +221,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
             "forget, verify and inspect take models of other libraries"
         )
     try:
-        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"), object_pairs_hook=_once)
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"), object_pairs_hook=once)
         digest = manifest["digest"]
         version = manifest["format_version"]
         found = _digest(manifest)
@@ -258,7 +258,7 @@ def _ancestors(manifest: dict[str, Any], path: Path) -> tuple[str, ...]:
     return tuple(chain)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object each of whose keys stands there once; ValueError for one that is repeated."""
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -281,7 +281,13 @@ def described(model: Recommender) -> dict[str, Any]:
     }
 
 
-def _manifest(model: Recommender, files: dict[str, str]) -> dict[str, Any]:
+def tensors_of(model: Recommender) -> dict[str, Any]:
+    """The arrays that ``model`` is kept as, by their names in the file."""
+    return _codec_of(model).tensors(model)
+
+
+def written_manifest(model: Recommender, files: dict[str, str]) -> dict[str, Any]:
+    """The manifest of ``model``; ``files``: the digest of every other file."""
     manifest: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "kind": model.kind,

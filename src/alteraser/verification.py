@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,13 +15,14 @@ from alteraser.certificate.exact import ExactCertificate
 from alteraser.certificate.exact import certify as certify_exactly
 from alteraser.certificate.words import sentence
 from alteraser.erasers.driver import OnPass
-from alteraser.errors import InvalidInput
+from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.exact import ExactModel
 from alteraser.forgetting import _aligned, _fitted, belongs, completed
 from alteraser.interactions import Interactions
 from alteraser.model import Model
 from alteraser.models import Factors
 from alteraser.replaying import recipe_of, runs_again
+from alteraser.strict import SHOWN, named, strangers, unaccounted
 from alteraser.sums import Sums
 from alteraser.workers import default_threads
 
@@ -42,7 +44,7 @@ class Verification:
     before: str | None
     """Digest of the original model; None when it was not given"""
     descends: bool | None
-    """True when the model names the original as its parent"""
+    """True when the original is among the models that this one says it comes from"""
 
 
 def verify(
@@ -51,6 +53,8 @@ def verify(
     *,
     before: Model | ExactModel | None = None,
     forgotten: Any = None,
+    unrelated: bool = False,
+    folder: Path | None = None,
     replay: bool | None = None,
     limits: Limits | None = None,
     prove_up_to: int = PROVE_UP_TO,
@@ -63,10 +67,12 @@ def verify(
     Args:
         model: the model to be checked, as loaded from disk.
         data: D_r, all of the interactions the model may still stand for.
-        before: the original model: then also what is left of it is measured.
+        before: a model that it comes from: then also what is left of that is measured.
         forgotten: what was forgotten: (user, item) pairs, a table of them, or Interactions where the data have
             confidences or targets; rows that are in ``data`` as well do not count, so all of the data as trained on
             will do. With it and ``before``, a model that was made by ``local`` is measured for class L.
+        unrelated: ``before`` need not be one that ``model`` says it comes from.
+        folder: where ``model`` was loaded from: then nothing may lie there that does not belong to it.
         replay: train again as the model's record says and compare the bytes (class A). None: where the model was made
             by a replay, which is nothing else, or has a record and no better class.
         limits: thresholds; the defaults are those of ``Limits``.
@@ -76,8 +82,8 @@ def verify(
         watch: called with what is being done and the share of all work that is done, an estimate.
 
     Raises:
-        IntegrityError: ``data`` are not what the model says it stands for, or ``data`` and ``forgotten`` together not
-            what ``before`` was trained on.
+        IntegrityError: ``data`` are not what the model says it stands for, ``before`` is none of its ancestors, or
+            ``data`` and ``forgotten`` together not what ``before`` was trained on.
         InvalidInput: ``before`` has other factors or ids, or ``forgotten`` is given without it;
             NumericFailure: a block is singular.
 
@@ -90,8 +96,12 @@ def verify(
     """
     data = _aligned(model, data, grown=False)
     belongs(model, data)
+    _counted(model, data)
+    if before is not None:
+        _related(model, before, unrelated=unrelated)
+    beside = [_folder(model, folder), _ids(model, data), _other_sums(model, data)]
     if isinstance(model, ExactModel):
-        return _exact(model, data, before)
+        return _exact(model, data, before, beside)
     if isinstance(before, ExactModel):
         raise InvalidInput(f"--before is of kind {before.kind}, the model of kind {model.kind}: it is not its original")
     original = None if before is None else _original(before, model, data)
@@ -108,25 +118,29 @@ def verify(
         found = _local(found, model, data, whole, original, limit, threads or default_threads())
     elif local and not found.passed:
         found = replace(found, sentence=UNTOLD)
-    found = _with_check(found, _absent_rows(model))
+    if before is not None:
+        beside.append(_same_objective(model, before))
     if replay is None:  # nothing else speaks for a replay, nor for a retrain that ended before its optimum
         replay = model.training.get("method") == "replay" or (not found.passed and recipe_of(model) is not None)
     if replay and replays(model, data, threads=threads, on_pass=on_pass):
         found = replace(found, kind="A", sentence=sentence("A", None, None), why_not_proved=None)
-    found = _with_check(found, _other_sums(model, data))
+    found = _with_checks(found, [_absent_rows(model), *beside])
     return Verification(
         found, model.digest, data.digest, None if before is None else before.digest,
-        None if before is None else model.parent == before.digest,
+        _descends(model, before),
     )  # fmt: skip
 
 
-def _exact(model: ExactModel, data: Interactions, before: Model | ExactModel | None) -> Verification:
+def _exact(
+    model: ExactModel, data: Interactions, before: Model | ExactModel | None, beside: list[Check]
+) -> Verification:
     """Counted anew by other code: class A or D, whatever the model says of itself."""
     if before is not None and before.kind != model.kind:
         raise InvalidInput(f"--before is of kind {before.kind}, the model of kind {model.kind}: it is not its original")
+    found = _with_checks(certify_exactly(model.settings, model.state, data), beside)
     return Verification(
-        certify_exactly(model.settings, model.state, data), model.digest, data.digest,
-        None if before is None else before.digest, None if before is None else model.parent == before.digest,
+        found, model.digest, data.digest,
+        None if before is None else before.digest, _descends(model, before),
     )  # fmt: skip
 
 
@@ -155,9 +169,9 @@ def _local(
     seen = anchored(model.objective, data, whole, original, model.factors, threads=threads)
     asked = model.training.get("tolerance")
     meaning = "of what the deletion changed in the old model's gradient; what training had left counts as right"
-    if isinstance(asked, int | float) and asked != limit:
+    if isinstance(asked, int | float) and 0 < asked <= 1 and asked != limit:  # 1 is what doing nothing leaves
         limit, meaning = float(asked), f"{meaning}. The limit is what was asked for when it was made"
-    passed = seen.residual <= max(limit, seen.stored)
+    passed = seen.residual <= seen.stored or (seen.residual <= limit and seen.residual < 1)
     if limit < seen.residual <= seen.stored:
         meaning += f"; no more than storing in {model.factors.dtype} leaves"
     check = Check("anchored", seen.residual, limit, passed, meaning)
@@ -211,14 +225,87 @@ def _absent_rows(model: Model) -> Check:
     return Check("absent", float(full), 0.0, full == 0, "rows without an id that are not zero")
 
 
-def _other_sums(model: Model, data: Interactions) -> Check:
+def _other_sums(model: Model | ExactModel, data: Interactions) -> Check:
     """What the model keeps of its data must be that of these data, and of nobody else."""
     sums = model.trained_on.sums
     odd = 0 if sums is None else sums.differing(Sums.of(data))
     return Check("sums", float(odd), 0.0, odd == 0, "rows whose sums are not those of the remaining data")
 
 
-def _with_check(found: Certificate, check: Check) -> Certificate:
-    if check.passed:
-        return replace(found, checks=(*found.checks, check))
-    return replace(found, checks=(*found.checks, check), kind="D", sentence=sentence("D", None, None))
+C = TypeVar("C", Certificate, ExactCertificate)
+
+
+def _with_checks(found: C, checks: list[Check]) -> C:
+    """``found`` with some more conditions, each of which it has to keep."""
+    found = replace(found, checks=(*found.checks, *checks))
+    if all(check.passed for check in checks):
+        return found
+    return replace(found, kind="D", sentence=sentence("D", None, None))
+
+
+def _folder(model: Model | ExactModel, folder: Path | None) -> Check:
+    """Nothing lies in the model's folder but what this version writes there."""
+    found = () if folder is None else strangers(folder, model)
+    meaning = "things in the folder that do not belong to a model"
+    if found:
+        meaning += f": {'; '.join(found[:SHOWN])}" + ("; …" if len(found) > SHOWN else "")
+        meaning += ". Move them away; what holds an erased id has not forgotten"
+    return Check("folder", float(len(found)), 0.0, not found, meaning)
+
+
+def _ids(model: Model | ExactModel, data: Interactions) -> Check:
+    """Every user in the map has interactions: who has none left is gone from it."""
+    found = unaccounted(model, data)
+    meaning = "users in the map of whom the remaining data hold nothing" + (f": {named(found)}" if found else "")
+    return Check("ids", float(len(found)), 0.0, not found, meaning)
+
+
+def _counted(model: Model | ExactModel, data: Interactions) -> None:
+    """IntegrityError where what the model says of its data is not so, though the digest is right."""
+    said = model.trained_on
+    have = {
+        "users": int((data.user_counts > 0).sum()), "items": int((data.item_counts > 0).sum()),
+        "interactions": len(data),
+    }  # fmt: skip
+    for name, count in have.items():
+        if getattr(said, name) != count:
+            raise IntegrityError(
+                f"trained_on says {getattr(said, name)!r} {name}, the data of this digest have {count:,}: the manifest "
+                "was edited; restore the model from a copy"
+            )
+
+
+def _related(model: Model | ExactModel, before: Model | ExactModel, *, unrelated: bool) -> None:
+    """IntegrityError unless ``before`` is a model that ``model`` comes from, or is said not to be."""
+    if before is model or (before.digest is not None and before.digest == model.digest):
+        raise IntegrityError("--before is the model itself: give the one from before it forgot")
+    if unrelated or before.digest is None or before.digest in model.ancestors:
+        return
+    known = (
+        f"the nearest of {len(model.ancestors):,} is {model.ancestors[0][:12]}…" if model.ancestors else "it names none"
+    )
+    raise IntegrityError(
+        f"--before ({before.digest[:12]}…) is no ancestor of the model: {known}. Give one that it comes from, or "
+        "--unrelated to compare with another all the same"
+    )
+
+
+def _descends(model: Model | ExactModel, before: Model | ExactModel | None) -> bool | None:
+    if before is None:
+        return None
+    return before.digest is not None and before.digest in model.ancestors
+
+
+def _same_objective(model: Model, before: Model) -> Check:
+    """Forgetting changes what L is taken on, never what L is; compacting only where it keeps m and n."""
+    ours, theirs = model.objective.model_dump(), before.objective.model_dump()
+    for side, now, then in (
+        ("users", model.users.size, before.users.size),
+        ("items", model.items.size, before.items.size),
+    ):
+        taken, earlier = ours.pop(f"absent_{side}", 0), theirs.pop(f"absent_{side}", 0)
+        if taken != earlier:  # rows were taken out, and nothing else
+            ours[f"rows of {side}"], theirs[f"rows of {side}"] = now + taken, then + earlier
+    other = [f"{name} {ours[name]!r}, before {theirs[name]!r}" for name in ours if ours[name] != theirs[name]]
+    meaning = "settings of the objective that are not those of --before" + (f": {'; '.join(other)}" if other else "")
+    return Check("objective", float(len(other)), 0.0, not other, meaning)

@@ -13,14 +13,18 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from conftest import tree
 
 from alteraser.adapters import Adapter, Changed, Foreign, ForeignOptions, find
-from alteraser.errors import AltEraserError, OutputExists
+from alteraser.adapters.data import reading_of
+from alteraser.adapters.forget import Opened, forget_foreign, open_foreign
+from alteraser.adapters.verify import verify_foreign
+from alteraser.errors import AltEraserError, DependencyMissing, IntegrityError, OutputExists
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -167,3 +171,46 @@ class AdapterContract:
                 np.testing.assert_array_equal(a, b)
         assert left.hyperparameters == right.hyperparameters
         assert (left.user_ids, left.item_ids, left.kind) == (right.user_ids, right.item_ids, right.kind)
+
+    def test_verify_takes_what_forget_wrote_and_says_the_same(
+        self, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        foreign = self.read(copy)
+        options = self.options.model_copy(update={"rows_are_ids": foreign.user_ids is None})
+        rng = np.random.default_rng(4)
+        rows = [np.flatnonzero(rng.random(foreign.shape[1]) < 0.2) for _ in range(foreign.shape[0])]
+        pairs = [(u, int(v)) for u, items in enumerate(rows) for v in items]
+        names = [np.arange(size) if ids is None else np.array(ids.ids.to_pylist(), object)[np.argsort(ids.rows)]
+                 for ids, size in zip((foreign.user_ids, foreign.item_ids), foreign.shape, strict=False)]  # fmt: skip
+        known = [np.arange(size) if ids is None else np.sort(ids.rows)
+                 for ids, size in zip((foreign.user_ids, foreign.item_ids), foreign.shape, strict=False)]  # fmt: skip
+        named = [dict(zip(row.tolist(), name.tolist(), strict=True)) for row, name in zip(known, names, strict=True)]
+        table = [(named[0][u], named[1][v]) for u, v in pairs if u in named[0] and v in named[1]]
+        gone = [pair for place, pair in enumerate(table) if pair[0] == table[0][0] or place % 29 == 3]
+
+        def opened(path: Path, rows: list[tuple[Any, Any]]) -> Opened:
+            reading = reading_of(options)
+            columns = {reading.user_column: [u for u, _ in rows], reading.item_column: [v for _, v in rows]}
+            if options.rating is not None:
+                columns[options.rating] = [1.0] * len(rows)
+            return open_foreign(path, pa.table(columns), options, format=self.adapter.name)
+
+        old, out = opened(copy, table), tmp_path / f"out{copy.suffix}"
+        try:
+            erased = forget_foreign(old, gone, out, unchecked=True, threads=1).erased
+        except DependencyMissing as cause:
+            pytest.skip(cause.message)
+        rest = [pair for pair in table if pair not in set(gone)]
+        try:
+            found = verify_foreign(opened(out, rest), old, threads=1)
+        except IntegrityError as cause:  # of data that it was not trained on, where that can be told
+            if "does not fit these data" not in cause.message:
+                raise
+            return
+        assert (found.level, found.passed) == (erased.level, erased.reached), found
+        assert found.findings[0].name == "absent"
+        assert found.findings[0].passed
+        again = verify_foreign(old if not rest else opened(copy, rest), old, threads=1)
+        assert again.level == "D"
+        assert not again.passed

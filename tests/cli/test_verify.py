@@ -72,6 +72,9 @@ def test_other_data_are_refused(run: Run) -> None:
     assert run("verify new --data nothing.csv")[0] == 3
     code, _, err = run("train {w}/data.csv --factors 3 --out narrow -q")
     code, _, err = run("verify new --data left.csv --before narrow")
+    assert code == 6
+    assert "is no ancestor of the model" in err
+    code, _, err = run("verify new --data left.csv --before narrow --unrelated")
     assert code == 2
     assert "3 factors, the model 4" in err
 

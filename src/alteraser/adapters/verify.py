@@ -21,7 +21,7 @@ from scipy.sparse import csr_array
 
 from alteraser.adapters.als import ALS
 from alteraser.adapters.choose import LOCAL
-from alteraser.adapters.contract import Foreign, Level
+from alteraser.adapters.contract import CONTAINER, Foreign, Level
 from alteraser.adapters.data import reading_of
 from alteraser.adapters.forget import Opened
 from alteraser.adapters.options import ForeignOptions
@@ -29,6 +29,8 @@ from alteraser.adapters.replay import agreement
 from alteraser.adapters.standing import certified
 from alteraser.erasers.filtered import ASKERS, left_of_askers
 from alteraser.errors import IntegrityError, InvalidInput
+from alteraser.ids import IdMap
+from alteraser.interactions import Interactions
 from alteraser.models import Problem, Side
 from alteraser.solvers.anchors import storing_noise
 from alteraser.tolerances import checked_tolerance
@@ -73,6 +75,8 @@ def verify_foreign(
     ``before`` does not fit its data or these lack some that remain.
     """
     checked_tolerance(tolerance)
+    if before is not None:
+        new = _in_rows_of(new, before)
     findings = [_absent(new)]
     if not findings[0].passed:
         return _verdict("D", "users or items of whom nothing remains still have a vector", findings)
@@ -171,6 +175,28 @@ def _repeated(new: Opened, threads: int) -> list[Finding]:
         if same:
             break
     return found
+
+
+def _in_rows_of(new: Opened, before: Opened) -> Opened:
+    """``new`` in the rows of ``before``, where its container has ids and leaves out who is gone, as Spark's does."""
+    now, then = new.foreign, before.foreign
+    if now.shape == then.shape or now.shape[2] != then.shape[2] or now.ids_from != CONTAINER:
+        return new
+    maps, factors = [], []
+    for mine, theirs, x in ((now.user_ids, then.user_ids, now.users), (now.item_ids, then.item_ids, now.items)):
+        assert mine is not None
+        assert theirs is not None
+        rows = theirs.rows_of(mine.ids)
+        if (rows < 0).any():
+            return new  # somebody whom the model from before does not know: ``_fit`` says so
+        order = np.argsort(rows)
+        maps.append(IdMap(mine.ids.take(pa.array(order)), rows[order], theirs.size))
+        factors.append(np.zeros((theirs.size, x.shape[1]), x.dtype))
+        factors[-1][rows] = x[mine.rows]
+    foreign = replace(now, users=factors[0], items=factors[1], user_ids=maps[0], item_ids=maps[1])
+    return replace(
+        new, foreign=foreign, data=Interactions.from_table(new.data.to_table(), users=maps[0], items=maps[1])
+    )
 
 
 def _fit(new: Opened, before: Opened) -> None:

@@ -191,10 +191,14 @@ def _certify(
     blocks = limits.blocks(published.user_distances(), np.linalg.norm(published.P, axis=1))
     item_blocks = limits.blocks(published.item_distances(), np.linalg.norm(published.Q, axis=1))
 
-    def near_enough(eta: float) -> bool:
-        """A distance of which more digits would change nothing: half of every limit."""
-        near = away + eta <= 0.5 * limits.distance * size
-        return near and (moved is None or influence(away + eta, moved, size) <= 0.5 * limits.influence)
+    def near_enough(solved: float, left: float) -> bool:
+        """Whether more digits of a distance ``solved``, and at most ``left`` more, would change nothing.
+
+        It is within half of every limit, and on one side of what storing leaves.
+        """
+        eta = away + solved + left
+        near = eta <= 0.5 * limits.distance * size and (eta <= STORED * size or away + solved > STORED * size)
+        return near and (moved is None or influence(eta, moved, size) <= 0.5 * limits.influence)
 
     small = sum(data.shape) * factors.rank <= prove_up_to
     step, left, products, curvature = _located(plain, across, gradient, small, near_enough, watch)
@@ -268,7 +272,12 @@ def _certify(
 
 
 def _located(
-    plain: Compiled, across: Slice, gradient: Pair, small: bool, near_enough: Callable[[float], bool], watch: Watch
+    plain: Compiled,
+    across: Slice,
+    gradient: Pair,
+    small: bool,
+    near_enough: Callable[[float, float], bool],
+    watch: Watch,
 ) -> tuple[Pair, float, int, Curvature]:
     """(x ≈ −(∇²L on V)⁻¹ ∇L, ‖∇L + ∇²L x‖ on V, products, the curvature on V).
 
@@ -291,7 +300,7 @@ def _located(
                 solver.on_iteration = lambda rest: watch("curvature", 0.6 + 0.3 * min(1.0 - rest, 1.0))
                 curvature = estimated(plain, across, solver)
             solver.on_iteration = None
-            while solved and not near_enough(norm(step) + left / max(curvature.value, 1e-300)):
+            while solved and not near_enough(norm(step), left / max(curvature.value, 1e-300)):
                 before = left
                 step, left, bent = _refined(plain, across, solver, gradient, step, left)
                 if bent is not None or not left < REFINES * before or left <= WELL_REFINED * norm(gradient):
