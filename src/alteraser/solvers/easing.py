@@ -44,8 +44,10 @@ def eased_confidence(users: Side, items: Array, factors: Array) -> npt.NDArray[n
     leverage = np.zeros(users.indices.size)
     right = aligned_empty((users.rows, items.shape[1]), items.dtype)
     solved = aligned_empty(right.shape, items.dtype)
+    heaviest_first = np.argsort(-counts, kind="stable")
+    ascending = np.sort(counts)
     for place in range(int(counts.max(initial=0))):  # the place-th interaction of everybody who has so many
-        rows = np.flatnonzero(counts > place)
+        rows = heaviest_first[: counts.size - int(np.searchsorted(ascending, place, side="right"))]
         cells = users.indptr[rows] + place
         right[rows] = items[users.indices[cells]]
         solve_rows(rows, factors, right, solved)
