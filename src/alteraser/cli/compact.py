@@ -36,6 +36,7 @@ def compact(
     missing_weight: foreign.MissingWeight = None,
     loss: foreign.LossName = None,
     implicit: foreign.Feedback = None,
+    threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
 ) -> int:
@@ -71,10 +72,11 @@ def compact(
         "users_map": users_map, "items_map": items_map, "alpha": alpha, "regularization": regularization,
         "missing_weight": missing_weight, "loss": loss, "implicit": implicit,
     }  # fmt: skip
-    if foreign.is_foreign(model, format, given):
-        return _compact_foreign(screen, model, out, maps, given, format)
-    foreign.refuse(given, "is for models of other libraries: this one has its own maps")
-    return _compact_ours(screen, model, out, maps)
+    with common.blas_threads(threads):
+        if foreign.is_foreign(model, format, given):
+            return _compact_foreign(screen, model, out, maps, given, format)
+        foreign.refuse(given, "is for models of other libraries: this one has its own maps")
+        return _compact_ours(screen, model, out, maps)
 
 
 def _compact_ours(screen: common.Screen, path: Path, out: Path, maps: dict[str, Path | None]) -> int:
