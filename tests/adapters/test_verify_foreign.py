@@ -14,6 +14,7 @@ from alteraser.adapters import ForeignOptions, implicit
 from alteraser.adapters.contract import Changed
 from alteraser.adapters.forget import Opened, forget_foreign, open_foreign
 from alteraser.adapters.verify import ForeignVerification, all_data, block_norm, gradients, verify_foreign
+from alteraser.cli.main import main
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.models import Factors
 from alteraser.solvers.stationarity import evaluate, gradient_norm
@@ -177,3 +178,11 @@ def test_its_arithmetic_is_the_kernels_arithmetic(tmp_path: Path) -> None:
     np.testing.assert_allclose(mine[1], known.item_gradient, atol=1e-9)
     norm = gradient_norm(problem, factors, known.user_gradient, known.item_gradient, threads=1)
     assert block_norm(problem, mine, P, Q) == pytest.approx(norm, rel=1e-6)
+
+
+def test_the_model_itself_is_no_model_from_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(FIXTURES / "als.npz", tmp_path / "als.npz")
+    line = f"verify {tmp_path}/als.npz --data {FIXTURES}/data.csv --rating plays --rows-are-ids"
+    code = main([*line.split(), "--before", f"{tmp_path}/./als.npz", "--forgotten", f"{FIXTURES}/data.csv"])
+    assert code == 6
+    assert "--before is the model itself" in capsys.readouterr().err

@@ -240,21 +240,32 @@ def gradients(problem: Problem, P: Float64, Q: Float64) -> Pair:
 
 
 def block_norm(problem: Problem, g: Pair, P: Float64, Q: Float64) -> float:
-    """‖g‖_{B⁻¹}, B the rows' systems A, one Cholesky factorization after the other."""
-    total = 0.0
-    for side, x, other in ((problem.users, g[0], Q), (problem.items, g[1], P)):
-        gram = _gram(side, other)
-        for row in np.flatnonzero(np.any(x != 0, axis=1)):
-            A = _system(side, other, gram, int(row))
-            total += float(x[row] @ np.linalg.solve(A, x[row]))
+    """‖g‖_{B⁻¹}, B the rows' systems A, by the certificate's Cholesky factorizations."""
+    total = sum(
+        float(_squares(side, x, other).sum()) for side, x, other in ((problem.users, g[0], Q), (problem.items, g[1], P))
+    )
     return float(np.sqrt(max(total, 0.0)))
 
 
 def row_norms(problem: Problem, g: Float64, rows: Array, Q: Float64) -> Float64:
     """‖g‖_{A⁻¹} of some users' rows, (len(rows),)."""
-    gram = _gram(problem.users, Q)
-    found = [g[row] @ np.linalg.solve(_system(problem.users, Q, gram, int(row)), g[row]) for row in rows]
-    return np.sqrt(np.maximum(np.array(found, dtype=np.float64), 0.0))
+    chosen = np.zeros_like(g)
+    chosen[rows] = g[rows]
+    return np.sqrt(np.maximum(_squares(problem.users, chosen, Q)[rows], 0.0))
+
+
+def _squares(side: Side, x: Float64, other: Float64) -> Float64:
+    """xᵀA⁻¹x of every row, (rows,); rows of zeros cost nothing."""
+    from alteraser.certificate._kernels import solve_blocks
+
+    c, _, missing = _cells(side)
+    own, ridge = side.own.astype(np.float64), side.ridge.astype(np.float64)
+    solved = np.empty(x.shape)
+    solve_blocks(
+        side.all_rows, side.indptr, side.indices, c - missing, np.ascontiguousarray(other), _gram(side, other), own,
+        ridge, np.ascontiguousarray(x), solved, np.zeros((0, 0), np.float32),
+    )  # fmt: skip
+    return np.asarray(np.einsum("id,id->i", x, solved))
 
 
 def _factors(foreign: Foreign) -> Pair:
@@ -281,16 +292,6 @@ def _gradient(side: Side, x: Float64, other: Float64) -> Float64:
     error = csr_array(((c - missing) * scores - c * y, side.indices, side.indptr), shape=(side.rows, len(other)))
     shared = side.own.astype(np.float64)[:, None] * (x @ _gram(side, other))
     return np.asarray(2.0 * (error @ other + shared + side.ridge.astype(np.float64)[:, None] * x))
-
-
-def _system(side: Side, other: Float64, gram: Float64, row: int) -> Float64:
-    places = slice(int(side.indptr[row]), int(side.indptr[row + 1]))
-    z = other[side.indices[places]]
-    c = side.confidence[places].astype(np.float64) if side.confidence.size else np.ones(len(z))
-    missing = float(side.missing_weight) * float(side.own[row])
-    weight = c - (missing * side.other[side.indices[places]] if side.other.size else missing)
-    ridge = float(side.ridge[row]) * np.eye(other.shape[1])
-    return np.asarray(float(side.own[row]) * gram + (z.T * weight) @ z + ridge)
 
 
 def _quadratic(problem: Problem, P: Float64, Q: Float64) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alteraser.cli import aftermath, again, common, completion, selecting
-from alteraser.errors import AltEraserError, InvalidInput, NotFound, NumericFailure
+from alteraser.errors import AltEraserError, IntegrityError, InvalidInput, NotFound, NumericFailure
 
 if TYPE_CHECKING:
     from alteraser.adapters import Erased, ForeignOptions, SelfCheck, Sibling
@@ -327,6 +327,8 @@ def verify(
         raise InvalidInput(
             "--before and --forgotten belong together: the model from before, and what was forgotten in it"
         )
+    if before is not None and before.resolve() == model.resolve():
+        raise IntegrityError("--before is the model itself: give the one from before it forgot", path=str(before))
     options = options_from(given)
     common.check_tolerance(tolerance)
     checked(model, options, format)
