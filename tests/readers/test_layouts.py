@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alteraser.errors import InvalidInput
-from alteraser.readers import ReadingOptions, read_forget_table, read_rows, read_table
+from alteraser.readers import ReadingOptions, read_forget_table, read_rows, read_table, write_rows
 
 PAIRS = {"user_id": [1, 1, 2], "item_id": ["a", "b", "a"]}
 
@@ -120,6 +120,13 @@ def test_a_mark_between_files_that_were_put_together(tmp_path):
         pairs(put(tmp_path, "r.csv", "user_id,item_id\n1,2\n\ufeff3,4\n"))
     with pytest.raises(InvalidInput, match="line 2: begins with a byte order mark"):
         pairs(put(tmp_path, "r.csv", "1,2\n\ufeff3,4\n"), column_names=("user_id", "item_id"))
+
+
+def test_an_id_may_begin_with_a_mark_in_quotes(tmp_path):
+    table = pa.table({"user_id": ["\ufeffx", "x"], "item_id": ["a", "b"]})
+    for suffix in ("csv", "tsv", "inter", "jsonl", "parquet"):
+        write_rows(table, tmp_path / f"r.{suffix}")
+        assert read_rows(tmp_path / f"r.{suffix}").to_pydict() == table.to_pydict()
 
 
 def test_a_space_of_one_row_is_a_part_of_its_id(tmp_path):
@@ -332,7 +339,9 @@ def test_quotes_between_tabs_are_characters_where_they_close_nothing(tmp_path):
         pairs(put(tmp_path, "bad.tsv", 'user_id\titem_id\n1\t"a\tb"c\n'))
 
 
-cells = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n\t"), min_size=1, max_size=4)
+cells = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n\t\ufeff"), max_size=4).map(
+    lambda cell: cell + "7"
+)
 
 
 @given(st.lists(st.tuples(cells, cells), min_size=1, max_size=4))

@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import io
 import os
+import re
 import stat
 import zlib
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ BLOCK = 16 << 20
 _HEAD = 64 << 10
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _CONTAINERS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_MARKED = re.compile(rb"[\r\n]\xef\xbb\xbf")
 _SUFFIXES = (".gz", ".zst", ".zstd")
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive",
@@ -265,6 +267,17 @@ def check_text(source: Source) -> bool:
     if pending:  # the file ends inside a character
         raise _not_utf8(source, position, lines, b"", -pending)
     return quotes
+
+
+def marked_inside(source: Source) -> bool:
+    """Whether a line but the first begins with a byte order mark outside of quotes: files were put together there."""
+    end = b""
+    with source.open() as file:
+        while chunk := file.read(4 << 20):
+            if _MARKED.search(end + chunk):
+                return True
+            end = chunk[-3:]
+    return False
 
 
 def _not_utf8(source: Source, position: int, lines: int, chunk: bytes, at: int) -> InvalidInput:

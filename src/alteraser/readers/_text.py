@@ -17,7 +17,7 @@ from alteraser.errors import InvalidInput, ResourceLimit
 from alteraser.readers._numbers import typed
 from alteraser.readers._opening import BOM, Opening, header_words, is_header
 from alteraser.readers._raw import Raw, Wanted, Where
-from alteraser.readers._source import BLOCK, Source, check_text, damaged
+from alteraser.readers._source import BLOCK, Source, check_text, damaged, marked_inside
 
 _TOKEN = b"alteraser.token"
 """In the metadata of a field of text: it is never read as fractions."""
@@ -91,7 +91,7 @@ def read_delimited(source: Source, dialect: Dialect, wanted: Wanted) -> Raw:
         fields.append(pa.field(columns[i], pa.string(), metadata=notes or None))
     text = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
     raw = Raw(text, [name for name in columns if name], where, name=str(source.path), guess=dialect.opening.guess)
-    _refuse_headers(raw, dialect, wanted)
+    _refuse_headers(raw, source, dialect, wanted)
     return raw
 
 
@@ -125,7 +125,7 @@ def finish(raw: Raw, wanted: Wanted) -> Raw:
 # ---------------------------------------------------------------- headers where rows should be
 
 
-def _refuse_headers(raw: Raw, dialect: Dialect, wanted: Wanted) -> None:
+def _refuse_headers(raw: Raw, source: Source, dialect: Dialect, wanted: Wanted) -> None:
     """Refuse a header among the rows: two files were put together, or rows were expected where it is."""
     spelled = dict(zip(dialect.columns[:: 2 if dialect.doubled else 1], dialect.opening.cells, strict=True))
     ids = [name for name in wanted.hints.ids if raw.table.column_names.count(name) == 1]
@@ -146,7 +146,7 @@ def _refuse_headers(raw: Raw, dialect: Dialect, wanted: Wanted) -> None:
         row = _words(raw.table[ids[0]], raw.table[ids[1]])
     first = dialect.columns[0]
     mark = pc.index(pc.starts_with(raw.table[first], BOM), True).as_py() if row < 0 and first in ids else -1
-    if mark >= 0:
+    if mark >= 0 and marked_inside(source):
         raise InvalidInput(
             f"{raw.where(mark)}: begins with a byte order mark, as where files were put together. Take the mark out; "
             "nothing was read.",

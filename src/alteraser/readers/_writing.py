@@ -129,12 +129,12 @@ def _write_delimited(table: pa.Table, file: IO[bytes], delimiter: str, header: l
     columns = [_cells(table.column(i), field) for i, field in enumerate(table.schema)]
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
     try:
-        returns = any(map(_has_returns, columns))
+        quoted = any(map(_needs_quotes, columns))
         writer = csv.writer(
             text,
             delimiter=delimiter,
             lineterminator="\n",
-            quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL,
+            quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL,
         )
         writer.writerow(header)
         for start in range(0, table.num_rows, _BATCH):
@@ -159,9 +159,9 @@ def _cells(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
     return pc.cast(column, pa.string())
 
 
-def _has_returns(cells: pa.ChunkedArray) -> bool:
-    """A bare carriage return ends a line for readers; Python before 3.13 does not quote it."""
-    return bool(pc.any(pc.match_substring(cells, "\r")).as_py())
+def _needs_quotes(cells: pa.ChunkedArray) -> bool:
+    """A bare carriage return ends a line for readers, a byte order mark begins a file: Python quotes neither."""
+    return any(bool(pc.any(pc.match_substring(cells, mark)).as_py()) for mark in ("\r", "\ufeff"))
 
 
 def _write_jsonl(table: pa.Table, file: IO[bytes]) -> None:
