@@ -1,0 +1,32 @@
+"""``--help`` of every command says how long it takes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import typer.main
+
+from alteraser.cli.main import COMMANDS, app
+
+EXPERIMENTS = "bench"  # they report the time of every method themselves
+
+
+def commands() -> dict[str, str]:
+    """The help of every command by its words."""
+    whole = typer.main.get_command(app)
+    found = {}
+    for name, command in whole.commands.items():  # type: ignore[attr-defined]
+        inner = getattr(command, "commands", None) or {"": command}
+        found |= {f"{name} {sub}".strip(): str(each.help) for sub, each in inner.items() if name != EXPERIMENTS}
+    return found
+
+
+def test_there_are_all() -> None:
+    assert {*COMMANDS} <= {*commands()}
+
+
+@pytest.mark.parametrize("name", commands())
+def test_the_help_says_how_long_it_takes(name: str) -> None:
+    said = re.search(r"MovieLens-1M takes .*?\d (s|minutes?)\b|Takes .*?\d (s|MB)\b", commands()[name])
+    assert said is not None, commands()[name]
