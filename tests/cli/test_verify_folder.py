@@ -165,6 +165,20 @@ def test_a_field_that_lies_is_exit_6(run: Run, new: Path, how: str) -> None:
     assert words in err
 
 
+@pytest.mark.parametrize("kind", ["popularity", "item-knn"])
+def test_kinds_that_forget_exactly_are_looked_into_as_well(run: Run, kind: str) -> None:
+    assert run(f"train {{w}}/data.csv --model {kind} --out old -q")[0] == 0
+    assert run("forget old {w}/forget.csv --data {w}/data.csv --out exact --remaining left.csv -q")[0] == 0
+    code, out, err = run("verify exact --data left.csv --before old --json")
+    assert code == 0, err
+    assert {"folder", "ids", "sums"} <= {check["name"] for check in json.loads(out)["checks"]}
+    assert run("verify exact --data left.csv --before exact")[0] == 6
+    (Path("exact") / "old.csv").write_text("17")
+    code, out, err = run("verify exact --data left.csv --json")
+    assert code == 8, err
+    assert json.loads(out)["class"] == "D"
+
+
 def test_before_must_be_an_ancestor(run: Run, new: Path) -> None:
     for before in ("first", "{w}/model"):  # the parent, and its parent
         code, out, err = run(f"verify new --data rest.csv --before {before} --json")
