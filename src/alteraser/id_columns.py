@@ -43,7 +43,8 @@ def described(kind: pa.DataType) -> str | None:
         return f"{kind}, as integers"
     if _is_uuid(kind):
         return "UUID, as text"
-    return f"{kind}, as text, or as 0x and hexadecimal digits" if _is_bytes(kind) else None
+    name = "binary" if kind in _VIEWS else kind  # readers make no difference
+    return f"{name}, as text, or as 0x and hexadecimal digits" if _is_bytes(kind) else None
 
 
 def as_written(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
