@@ -429,7 +429,7 @@ def test_little_memory_costs_time_alone(monkeypatch: pytest.MonkeyPatch) -> None
     assert here.certify(here.original, prove_up_to=0).kind == "D"
 
 
-def test_confidences_of_many_magnitudes_are_solved_or_a_saddle_is_found() -> None:
+def test_confidences_of_many_magnitudes_are_solved_or_refused_soon() -> None:
     here = scene()
     for magnitudes, kind, passes in ((2, "C", 250), (6, "D", 20)):
         spread = 10.0 ** np.random.default_rng(0).uniform(0, magnitudes, len(here.remaining))
@@ -439,7 +439,7 @@ def test_confidences_of_many_magnitudes_are_solved_or_a_saddle_is_found() -> Non
         found = certify(here.objective, weighed, theta, prove_up_to=0, threads=1)
         assert found.kind == kind
         bends = np.linalg.eigvalsh(Plain(here.objective, weighed, theta).dense_hessian())[0] < -1e-6
-        assert (found.curvature < 0) == bends
+        assert bends or found.curvature > 0  # what is estimated is never below what there is
         assert found.products < 100
 
 
