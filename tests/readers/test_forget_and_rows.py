@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from alteraser.errors import InvalidInput, NotFound, OutputExists, ResourceLimit
@@ -203,6 +203,7 @@ cells = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet", ".inter"])
 @given(rows=st.lists(st.tuples(cells, cells), min_size=1, max_size=6))
+@example(rows=[("", "\n\t")])  # every line of it has two fields, quotes or not
 def test_strings_survive_every_format(tmp_path_factory, suffix, rows):
     rows = [("x" + a, "y" + b) for a, b in rows]  # never numbers
     table = pa.table({"user_id": [a for a, _ in rows], "item_id": [b for _, b in rows]})

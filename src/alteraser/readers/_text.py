@@ -228,25 +228,25 @@ def _parse(source: Source, dialect: Dialect, keep: list[int], quoted: bool) -> p
 def _quoting(source: Source, dialect: Dialect) -> tuple[Dialect, bool]:
     """How quotes are meant: (the dialect, whether fields may hold newlines).
 
-    Arrow lets a forgotten quote swallow lines; the strict scan does not. Between tabs a quote is a character like any
-    other where every line has all of its fields without that, and fewer rows, or none, come out with it.
+    Arrow lets a forgotten quote swallow lines; the strict scan does not. Between tabs, quotes that do not match are
+    characters like any other, where every line has all of its fields without them.
     """
-    plain = replace(dialect, quotes=False)
-    if dialect.delimiter != "\t":
+    try:
         for _ in _scan(source, dialect):
             pass
-        return dialect, True
-    try:
-        lines = sum(1 for _ in _scan(source, plain))
     except InvalidInput:
-        lines = -1
-    try:
-        rows = sum(1 for _ in _scan(source, dialect))
-    except InvalidInput:
-        if lines < 0:
+        if dialect.delimiter != "\t":
             raise
-        return plain, False
-    return (plain, False) if rows < lines else (dialect, True)
+        plain = replace(dialect, quotes=False)
+        try:
+            for _ in _scan(source, plain):
+                pass
+        except InvalidInput:
+            pass
+        else:
+            return plain, False
+        raise
+    return dialect, True
 
 
 def _scan(source: Source, dialect: Dialect) -> Iterator[int]:
