@@ -116,7 +116,8 @@ def fit(
     if data.target is not None:
         raise InvalidInput(f"{settings.name} has no use for a target: leave it out, or give it as the confidence")
     state = settings.state(data, threads=threads)
-    return ExactModel(settings, state, data.users, data.items, TrainedOn.of(data), reading, {"method": "train"})
+    users = data.users.without(np.flatnonzero(data.user_counts == 0))  # a model names nobody of whom it holds nothing
+    return ExactModel(settings, state, users, data.items, TrainedOn.of(data), reading, {"method": "train"})
 
 
 def _norm(matrix: Any) -> float:

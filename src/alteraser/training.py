@@ -126,5 +126,8 @@ class ENMF(Configured):
             "memory": self.memory, "seed": self.seed, "train_prediction": self.train_prediction,
             "recipe": recipe.model_dump(), "distance": outcome.rest,
         }  # fmt: skip
-        model = Model(outcome.factors, objective, data.users, data.items, TrainedOn.of(data), reading, training)
+        users = data.users.without(
+            np.flatnonzero(data.user_counts == 0)
+        )  # a model names nobody of whom it holds nothing
+        model = Model(outcome.factors, objective, users, data.items, TrainedOn.of(data), reading, training)
         return model, outcome

@@ -35,7 +35,7 @@ def test_written_and_read(kind: Any, weighted: bool, tmp_path: Path) -> None:
     found = ae.load(tmp_path / "model")
     assert isinstance(found, ExactModel)
     assert (found.kind, found.settings, found.digest) == (kind.name, kind, saved.digest)
-    assert found.users == data.users
+    assert found.users == saved.users
     assert found.reading == saved.reading
     assert found.trained_on == saved.trained_on
     for name, array in saved.state.items():

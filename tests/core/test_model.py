@@ -12,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import toy_interactions
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alteraser import ENMF, forget
+from alteraser import ENMF, Popularity, forget
 from alteraser.errors import IntegrityError, InvalidInput, NotFound, NumericFailure, OutputExists
 from alteraser.files import sha256_file
 from alteraser.interactions import Interactions
@@ -233,3 +234,12 @@ def test_a_chain_of_forgetting_names_every_model_it_comes_from(tmp_path: Path) -
     assert once_more.parent is None  # what lies between was never written
     assert list(once_more.save(tmp_path / "5").ancestors) == [model.digest, *chain]
     assert Model.load(tmp_path / "5").ancestors == once_more.ancestors
+
+
+def test_a_trained_model_names_nobody_of_whom_it_holds_nothing() -> None:
+    data = replace(toy_interactions(lonely=True), target=None)
+    assert data.user_counts[0] == 0
+    for fit in (ENMF(factors=2, regularization=0.3).fit, Popularity().fit):
+        model = fit(data.keep(np.ones(len(data), bool)))
+        assert 0 not in model.users.ids.to_pylist()
+        assert model.shape == data.shape

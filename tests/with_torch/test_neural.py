@@ -337,7 +337,7 @@ def test_a_model_comes_back_from_its_folder_and_forgets_alike(kind: str, tmp_pat
 def test_damaged_and_foreign_folders_are_refused(tmp_path: Path) -> None:
     data, model = fitted("mlp")
     model.save(tmp_path / "model")
-    with pytest.raises(IntegrityError, match="expected three tensors"):
+    with pytest.raises(IntegrityError, match="kind 'mlp', expected enmf"):
         alteraser.load(tmp_path / "model")
     alteraser.ENMF(factors=2, max_passes=2).fit(data).save(tmp_path / "enmf")
     with pytest.raises(InvalidInput, match=r"kind 'enmf': read it with alteraser\.load"):
