@@ -114,7 +114,7 @@ def verify_foreign(
     findings.append(Finding("asking users", askers, ASKERS, askers <= ASKERS or floor, meaning))
     if findings[-1].passed and findings[-2].passed:
         return _verdict(
-            "L", f"the deletion's effect on a model that is not at rest, to within {residual:.2g} of that effect; its "
+            "L", f"the deletion's effect on a model that is not at rest, to within {residual:.2g} of its push; its "
             "distance from an optimum is as before", findings,
         )  # fmt: skip
     return _verdict("D", "more of the deletion's push is left than class L allows", findings)

@@ -207,9 +207,8 @@ def effect_rows(left: float | None) -> list[tuple[str, str]]:
     """For people: what a local erasure is estimated to lack of the deletion's effect."""
     if left is None:
         return []
-    if left > 1:
-        return [("effect", f"about {left:.2g} times as much of the deletion's effect is missing as was had (estimate)")]
-    return [("effect", f"about {left:.1%} of the deletion's effect is missing (estimate)")]
+    further = f"{left:.2g} times as far again" if left > 1 else f"{left:.0%} further"
+    return [("effect", f"had training gone on to its end, the deletion would move the model {further} (estimate)")]
 
 
 def unrated_rows(interactions: Interactions) -> list[tuple[str, str]]:

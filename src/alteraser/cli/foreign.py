@@ -533,7 +533,7 @@ def _level_words(erased: Erased) -> str:
         return f"{erased.level}: {erased.standing.sentence}"
     if erased.level == "L":
         return (
-            f"L: the deletion's effect on a model that is not at rest, to within {erased.residual:.2g} of that effect; "
+            f"L: the deletion's effect on a model that is not at rest, to within {erased.residual:.2g} of its push; "
             "its distance from an optimum is as before"
         )
     return "D: not shown to have forgotten"
