@@ -8,6 +8,7 @@ copyright = "2026, The AltEraser authors"
 release = version = installed("alteraser")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+myst_heading_anchors = 2  # links to headings
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "AltEraser"
