@@ -147,3 +147,22 @@ def test_other_containers_say_why_not(run: Run) -> None:
     code, _, _ = run(f"compact {pth} --out new.pth --out-users-map u.json --out-items-map i.json")
     assert code in (2, 6, 9)
     assert tree(Path.cwd()) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("spark/implicit", "a row for each id and none for a user who was erased"),
+        ("torch/state.pt", "in a file of torch more than two tables count on its rows"),
+        ("surprise/svd.dump", "in a file of surprise more than two tables"),
+        ("keras/functional.h5", "in a file of keras more than two tables"),
+    ],
+)
+def test_what_is_not_written_smaller_is_said_before_anything_is_asked(
+    name: str, message: str, run: Run, tmp_path: Path
+) -> None:
+    fixtures = Path(__file__).parents[1] / "adapters" / "fixtures"
+    code, out, err = run(f"compact {fixtures}/{name} --out small")
+    assert (code, out) == (2, "")
+    assert message in err
+    assert list(tmp_path.iterdir()) == []

@@ -25,6 +25,9 @@ from alteraser.ids import IdMap
 Rows = npt.NDArray[np.int64]
 Array = npt.NDArray[Any]
 
+WRITTEN = ("implicit", "arrays")
+"""Formats that are written smaller"""
+
 SEED = "random_state"
 """What implicit's training is repeated from; the smaller model cannot be, so it does not say so"""
 
@@ -97,11 +100,23 @@ def write_compacted(foreign: Foreign, users: Rows, items: Rows, out: Path) -> No
         else:
             _write_safetensors(held, out)
         return
-    raise InvalidInput(
-        f"{foreign.path}: compact writes implicit's .npz and plain arrays (.npy, .npz, .safetensors); in a file of "
-        f"{foreign.format} more than two tables count on its rows. Take the vectors out with that library first",
-        path=str(foreign.path),
-    )
+    check_format(foreign.format, foreign.path)
+    raise InvalidInput(f"{foreign.path}: of {foreign.format}, compact writes .npz files alone", path=str(foreign.path))
+
+
+def check_format(format: str, path: Path) -> None:
+    """InvalidInput for a container that is not written smaller, before anything else is asked about it."""
+    if format == "spark":
+        raise InvalidInput(
+            f"{path}: Spark's files hold a row for each id and none for a user who was erased: there is nothing to "
+            "leave out", path=str(path),
+        )  # fmt: skip
+    if format not in WRITTEN:
+        raise InvalidInput(
+            f"{path}: compact writes implicit's .npz and plain arrays (.npy, .npz, .safetensors); in a file of "
+            f"{format} more than two tables count on its rows. Take the vectors out with that library first",
+            path=str(path),
+        )
 
 
 def _refuse_others(foreign: Foreign, names: set[str]) -> None:

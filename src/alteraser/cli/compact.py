@@ -97,12 +97,13 @@ def _compact_foreign(
     format: str | None,
 ) -> int:  # fmt: skip
     from alteraser.adapters import find
-    from alteraser.adapters.compacting import rows_left, with_ids, write_compacted
+    from alteraser.adapters.compacting import check_format, rows_left, with_ids, write_compacted
     from alteraser.compacting import renumbered
     from alteraser.erased import read_record, written_beside
     from alteraser.files import sha256_file
 
     adapter = find(path, format)
+    check_format(adapter.name, path)
     if adapter.name == "arrays" and given["loss"] is None:  # compacting asks for none, reading for any
         given = given | {"loss": "implicit-als", "alpha": 1.0, "regularization": 0.0}
     options = foreign.options_from(given)
