@@ -276,8 +276,8 @@ def _rest(outcome: Outcome, solved: float) -> list[tuple[str, str]]:
     if outcome.rest <= AT_REST or more == 0.0:
         return [("rest", f"{far}: at rest")]
     cost = "" if more is None else f", in about {more:.2g} s more ({more / max(solved, 1e-9):.0%} of this training)"
-    return [("rest", f"{far}. Small deletions will be forgotten by their effect alone (class L); --to-rest trains on "
-                     f"until class C is possible{cost}")]  # fmt: skip
+    return [("rest", f"{far}. Deletions whose effect is not well above that are forgotten by it alone (class L); "
+                     f"--to-rest trains on until class C is possible{cost}")]  # fmt: skip
 
 
 def _empty(factors: Factors) -> bool:
