@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alteraser.certificate.exact import certify
-from alteraser.errors import InvalidInput
+from alteraser.errors import InvalidInput, NumericFailure
 from alteraser.exact import ExactModel
 from alteraser.interactions import Interactions
 from alteraser.models.linear import packed
@@ -281,7 +281,7 @@ def test_item_weights_by_their_definition(shape: tuple[int, int], weighted: bool
 def test_an_update_that_would_lose_digits_is_not_made() -> None:
     """Nothing but λ stands between what remains and a singular matrix: P is computed anew, to all digits."""
     data = Interactions.from_pairs([(u, v) for u in range(2) for v in range(12)] + [(5, 0)])
-    kind = EASE(regularization=1e-6)
+    kind = EASE(regularization=1e-4)
     removal = data.remove([0, 1], whole_users=True)
     state = kind.without(kind.state(data), data, removal)
     assert same(state, kind.state(removal.remaining))
@@ -303,3 +303,17 @@ def test_many_updates_do_not_drift() -> None:
         state, data = kind.without(state, data, removal), removal.remaining
     assert kind.drifted(state, data) < 1e-12
     assert alike(kind, state, kind.state(data))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_regularization_that_the_digits_do_not_hold_is_refused(dtype: Any) -> None:
+    """Everybody had everything: nothing but λ makes the matrix regular. The λ that is named is enough."""
+    data = Interactions.from_pairs([(u, v) for u in range(9) for v in range(7)])
+    with pytest.raises(NumericFailure, match=r"too little beside these data|is lost beside the counts"):
+        EASE(regularization=1e-12, dtype=dtype).state(data)
+    small = 1e-9 if dtype == "float64" else 1e-5
+    with pytest.raises(NumericFailure, match="From about") as caught:
+        EASE(regularization=small, dtype=dtype).state(data)
+    named = float(str(caught.value).split("From about ")[1].split()[0])
+    kind = EASE(regularization=named, dtype=dtype)
+    assert certify(kind, kind.state(data), data).passed

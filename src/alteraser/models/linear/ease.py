@@ -76,7 +76,15 @@ class EASE(ExactKind):
                     f"definite in {self.dtype}; raise it, or use float64"
                 )
         packed.isolate(matrix, n, np.flatnonzero(data.item_counts == 0), 1.0 / self.regularization)
-        return {"inverse": matrix, "counts": data.item_counts.astype(np.int64)}
+        found = {"inverse": matrix, "counts": data.item_counts.astype(np.int64)}
+        if self.drifted(found, data) > self.drift:
+            squares = len(data) if data.confidence is None else float((data.confidence**2).sum())
+            enough = 10 * float(np.finfo(self.dtype).eps) * squares / self.drift
+            raise NumericFailure(
+                f"--regularization {self.regularization:g} is too little beside these data: {self.dtype} does not hold "
+                f"the digits of the inverse. From about {max(enough, 10 * self.regularization):.1g} on it does"
+            )
+        return found
 
     def without(
         self, state: Mapping[str, Array], before: Interactions, removal: Removal, *, threads: int = 0
