@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 
-from alteraser.datasets import generate_household
-from alteraser.interactions import Interactions
+from alteraser.data.interactions import Interactions
+from alteraser.data.sets import generate_household
 
 
 def load(folder: str | None) -> tuple[str, Interactions]:

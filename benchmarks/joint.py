@@ -16,17 +16,17 @@ import numpy as np
 from common import load, table
 
 from alteraser import ENMF, Model, compare, metrics
-from alteraser.certificate import Limits
-from alteraser.datasets import inject_noise
+from alteraser.data.sets import inject_noise
+from alteraser.engines.session import Stream
 from alteraser.erasers.driver import Settings, Watch, run_passes
 from alteraser.erasers.recipe import Recipe
-from alteraser.model import TrainedOn
+from alteraser.evidence.certificate import Limits
 from alteraser.models import Factors, Objective, Problem
+from alteraser.models.factorization.model import TrainedOn
+from alteraser.runtime.workers import default_threads
 from alteraser.solvers import AHNewton, ConjugateGradient, JointNewton
-from alteraser.solvers.rows import padded
+from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.stationarity import evaluate, gradient_norm, push
-from alteraser.stream import Stream
-from alteraser.workers import default_threads
 
 RANK, PATIENCE = 64, 500.0
 """d, and the work after which a method that has not arrived is given up."""

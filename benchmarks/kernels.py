@@ -10,9 +10,9 @@ from common import interleaved, load, table
 from threadpoolctl import threadpool_limits
 
 from alteraser.models import Factors, Objective, Problem
+from alteraser.runtime.workers import default_threads
 from alteraser.solvers import AHNewton, ConjugateGradient
-from alteraser.solvers.rows import padded
-from alteraser.workers import default_threads
+from alteraser.solvers.rows.protocol import padded
 
 ALPHA, LAMBDA = 2.0, 30.0
 

@@ -21,11 +21,11 @@ from common import load, table
 from scale import generate
 
 from alteraser import ENMF, Interactions, forget
-from alteraser.certificate.limits import DEFAULT
 from alteraser.erasers.driver import Settings, run_passes
+from alteraser.evidence.certificate.limits import DEFAULT
 from alteraser.metrics import effect_left
-from alteraser.model import Model
 from alteraser.models import Factors, Problem
+from alteraser.models.factorization.model import Model
 from alteraser.solvers import JointNewton
 
 REQUESTS = (1, 10)

@@ -13,8 +13,8 @@ from common import table
 
 READ = """
 import json, resource, sys, time
-import alteraser.readers, alteraser.interactions, pyarrow.parquet
-from alteraser.interactions import Interactions
+import alteraser.data.readers, alteraser.data.interactions, pyarrow.parquet
+from alteraser.data.interactions import Interactions
 base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 began = time.process_time()
 data = Interactions.read(sys.argv[1])
@@ -61,7 +61,7 @@ def run(folder: str | None) -> None:
         rows.append((f"read {made:,} rows with string ids from Parquet", f"{read['seconds']:.1f} CPU s", "8"))
         rows.append(("  peak memory of that process", f"{read['peak']:,.0f} MiB", "2,000"))
         if folder is None:
-            from alteraser.datasets import generate_household
+            from alteraser.data.sets import generate_household
 
             folder = str(Path(scratch) / "household")
             generate_household(seed=0).write(Path(folder))

@@ -47,14 +47,14 @@ import json, sys, time
 import numpy as np
 from threadpoolctl import threadpool_limits
 from alteraser import ENMF, Interactions
-from alteraser.model import Model, TrainedOn
+from alteraser.models.factorization.model import Model, TrainedOn
 from alteraser.models import Factors, Objective, Problem
 from alteraser.solvers import AHNewton, ConjugateGradient
 from alteraser.solvers.joint import Joint
-from alteraser.solvers.rows import padded
-from alteraser.workers import default_threads
+from alteraser.solvers.rows.protocol import padded
+from alteraser.runtime.workers import default_threads
 from alteraser.solvers.stationarity import evaluate
-from alteraser.stream import Stream
+from alteraser.engines.session import Stream
 
 folder, rank = sys.argv[1], int(sys.argv[2])
 def status(key):

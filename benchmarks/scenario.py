@@ -10,7 +10,7 @@ import time
 from common import load, table
 
 from alteraser import ENMF, AltEraser, Retrain, compare, evaluate, forget, metrics
-from alteraser.datasets import inject_noise
+from alteraser.data.sets import inject_noise
 
 PASSES = (1, 2, 5, 10, 20)
 RANK = 64

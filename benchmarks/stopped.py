@@ -34,7 +34,7 @@ from scipy.sparse import csr_matrix
 
 from alteraser.adapters import ForeignOptions
 from alteraser.adapters.forget import forget_foreign, open_foreign
-from alteraser.interactions import Interactions
+from alteraser.data.interactions import Interactions
 from alteraser.models.ranking import top_lists
 
 FACTORS, ITERATIONS, SINGLE = 64, 15, 6
@@ -187,7 +187,7 @@ class Scene:
 
 
 def _ids(rows: int) -> Any:
-    from alteraser.ids import IdMap
+    from alteraser.data.ids import IdMap
 
     return IdMap(pa.array(np.arange(rows)), np.arange(rows), rows)
 

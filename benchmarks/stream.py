@@ -12,13 +12,13 @@ import numpy as np
 from common import load, table
 
 from alteraser import ENMF, Interactions, Model
-from alteraser.certificate import Limits
+from alteraser.engines.session import Stream
 from alteraser.erasers.recipe import Recipe
-from alteraser.evaluation import compare
+from alteraser.evidence.certificate import Limits
 from alteraser.metrics import relative_model_distance
 from alteraser.models import Problem
-from alteraser.stream import Stream
-from alteraser.workers import default_threads
+from alteraser.runtime.workers import default_threads
+from alteraser.verbs.evaluate import compare
 
 SAMPLE = 500
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import settings
 
 from alteraser.cli.main import main
-from alteraser.ids import IdMap
-from alteraser.interactions import Interactions
+from alteraser.data.ids import IdMap
+from alteraser.data.interactions import Interactions
 from alteraser.models import Factors, Objective, Problem
 
 collect_ignore_glob = ["adapters/fixtures/*/make_*.py", "interop/read_*.py"]  # run elsewhere, by the real libraries

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from alteraser import files
+from alteraser.data import files
+from alteraser.data.files import atomic_directory, atomic_write, check_output, sha256_file, writing_errors
 from alteraser.errors import InvalidInput, NotFound, OutputExists, ResourceLimit
-from alteraser.files import atomic_directory, atomic_write, check_output, sha256_file, writing_errors
 
 
 def refuse_with(number: int):

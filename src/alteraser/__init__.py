@@ -22,50 +22,50 @@ _EXPORTS = {
     "AltEraser": "alteraser.erasers",
     "AltEraserError": "alteraser.errors",
     "EASE": "alteraser.models.linear.ease",
-    "ENMF": "alteraser.training",
-    "Erasure": "alteraser.forgetting",
+    "ENMF": "alteraser.verbs.train",
+    "Erasure": "alteraser.verbs.forget",
     "ItemKNN": "alteraser.models.neighbors.item_knn",
-    "Interactions": "alteraser.interactions",
-    "Model": "alteraser.model",
+    "Interactions": "alteraser.data.interactions",
+    "Model": "alteraser.models.factorization.model",
     "Objective": "alteraser.models",
-    "Popularity": "alteraser.models.popularity",
-    "ReadingOptions": "alteraser.readers",
+    "Popularity": "alteraser.models.closed_form.popularity",
+    "ReadingOptions": "alteraser.data.readers",
     "Retrain": "alteraser.erasers",
-    "Selection": "alteraser.selection",
-    "Window": "alteraser.selection",
-    "evaluate": "alteraser.evaluation",
-    "compare": "alteraser.evaluation",
-    "forget": "alteraser.forgetting",
-    "generate_household": "alteraser.datasets",
-    "load": "alteraser.model_files",
+    "Selection": "alteraser.data.selection",
+    "Window": "alteraser.data.selection",
+    "evaluate": "alteraser.verbs.evaluate",
+    "compare": "alteraser.verbs.evaluate",
+    "forget": "alteraser.verbs.forget",
+    "generate_household": "alteraser.data.sets",
+    "load": "alteraser.models.folder",
     "metrics": "",
-    "verify": "alteraser.verification",
+    "verify": "alteraser.verbs.verify",
 }
 
 __all__ = ["__version__", *sorted(_EXPORTS)]
 
 if TYPE_CHECKING:
     from alteraser import metrics as metrics
-    from alteraser.datasets import generate_household as generate_household
+    from alteraser.data.interactions import Interactions as Interactions
+    from alteraser.data.readers import ReadingOptions as ReadingOptions
+    from alteraser.data.selection import Selection as Selection
+    from alteraser.data.selection import Window as Window
+    from alteraser.data.sets import generate_household as generate_household
     from alteraser.erasers import AltEraser as AltEraser
     from alteraser.erasers import Retrain as Retrain
     from alteraser.errors import AltEraserError as AltEraserError
-    from alteraser.evaluation import compare as compare
-    from alteraser.evaluation import evaluate as evaluate
-    from alteraser.forgetting import Erasure as Erasure
-    from alteraser.forgetting import forget as forget
-    from alteraser.interactions import Interactions as Interactions
-    from alteraser.model import Model as Model
-    from alteraser.model_files import load as load
     from alteraser.models import Objective as Objective
+    from alteraser.models.closed_form.popularity import Popularity as Popularity
+    from alteraser.models.factorization.model import Model as Model
+    from alteraser.models.folder import load as load
     from alteraser.models.linear.ease import EASE as EASE
     from alteraser.models.neighbors.item_knn import ItemKNN as ItemKNN
-    from alteraser.models.popularity import Popularity as Popularity
-    from alteraser.readers import ReadingOptions as ReadingOptions
-    from alteraser.selection import Selection as Selection
-    from alteraser.selection import Window as Window
-    from alteraser.training import ENMF as ENMF
-    from alteraser.verification import verify as verify
+    from alteraser.verbs.evaluate import compare as compare
+    from alteraser.verbs.evaluate import evaluate as evaluate
+    from alteraser.verbs.forget import Erasure as Erasure
+    from alteraser.verbs.forget import forget as forget
+    from alteraser.verbs.train import ENMF as ENMF
+    from alteraser.verbs.verify import verify as verify
 
 
 def __getattr__(name: str) -> Any:

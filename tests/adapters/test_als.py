@@ -14,8 +14,8 @@ from alteraser.adapters import Foreign, ForeignOptions, Task, als, find
 from alteraser.adapters.als import ALS
 from alteraser.adapters.data import read_interactions
 from alteraser.adapters.idmaps import resolved
+from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError
-from alteraser.interactions import Interactions
 from alteraser.models import Objective
 
 HERE = FIXTURES / "implicit"

@@ -16,9 +16,9 @@ from alteraser.adapters import Changed, Foreign, ForeignOptions
 from alteraser.adapters._pickle import Call, load
 from alteraser.adapters._pickled import array
 from alteraser.adapters.cornac import ADAPTER
+from alteraser.data.ids import IdMap
+from alteraser.data.interactions import Interactions
 from alteraser.errors import InvalidInput
-from alteraser.ids import IdMap
-from alteraser.interactions import Interactions
 
 FOLDER = FIXTURES / "cornac"
 ALLOWED = ForeignOptions(allow_pickle=True)

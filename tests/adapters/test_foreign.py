@@ -17,8 +17,8 @@ from alteraser.adapters import Changed, Erased, ForeignOptions, find
 from alteraser.adapters.data import reweighted
 from alteraser.adapters.forget import ForeignErasure, difference, forget_foreign, matched, open_foreign
 from alteraser.adapters.idmaps import read_id_map, scrub_map
+from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError, InvalidInput, NotFound, OutputExists
-from alteraser.interactions import Interactions
 
 IMPLICIT, ARRAYS = FIXTURES / "implicit", FIXTURES / "arrays"
 ROWS = ForeignOptions(rows_are_ids=True, rating="plays")

@@ -201,6 +201,6 @@ def test_what_tensorflow_saved_is_refused_by_name(tmp_path: Path, name: str) -> 
 
 
 def test_without_h5py_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("alteraser.extras.find_spec", lambda package: None)
+    monkeypatch.setattr("alteraser.runtime.extras.find_spec", lambda package: None)
     with pytest.raises(DependencyMissing, match=r'needs h5py, .*pip install "alteraser\[keras\]"'):
         ADAPTER.read(FOLDER / "functional.keras", WEIGHTED)

@@ -16,8 +16,8 @@ from alteraser.adapters import Changed, Foreign, ForeignOptions
 from alteraser.adapters._pickle import load
 from alteraser.adapters._pickled import array
 from alteraser.adapters.lightfm import ACCUMULATORS, ADAPTER
+from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError, InvalidInput
-from alteraser.interactions import Interactions
 
 FOLDER = FIXTURES / "lightfm"
 ALLOWED = ForeignOptions(allow_pickle=True, users_map=FOLDER / "dataset.pickle")

@@ -11,11 +11,11 @@ from test_losses_of_libraries import KINDS, LIKED, RATED, M, N, foreign_of, trai
 
 from alteraser.adapters.contract import Erased, Foreign, Task
 from alteraser.adapters.row_losses import RowSolved, implicit_bpr, implicit_lmf, recbole_bpr, svd
-from alteraser.interactions import Interactions
-from alteraser.models.biased import BiasedFactors
-from alteraser.models.terms import RowProblem
-from alteraser.solvers.rows import padded
-from alteraser.solvers.terms import Hold, slopes, solve_terms
+from alteraser.data.interactions import Interactions
+from alteraser.models.factorization.biased import BiasedFactors
+from alteraser.models.factorization.terms import RowProblem
+from alteraser.solvers.rows.protocol import padded
+from alteraser.solvers.rows.terms import Hold, slopes, solve_terms
 
 RATE = 0.01
 

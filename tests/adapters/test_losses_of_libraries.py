@@ -20,13 +20,13 @@ from alteraser.adapters.row_losses import (
     recbole_bpr,
     svd,
 )
+from alteraser.data.ids import IdMap
+from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError, InvalidInput
-from alteraser.ids import IdMap
-from alteraser.interactions import Interactions
-from alteraser.models.biased import BiasedFactors
-from alteraser.models.rowloss import Ridge
-from alteraser.models.terms import RowProblem
-from alteraser.solvers.terms import slopes
+from alteraser.models.factorization.biased import BiasedFactors
+from alteraser.models.factorization.rowloss import Ridge
+from alteraser.models.factorization.terms import RowProblem
+from alteraser.solvers.rows.terms import slopes
 
 STEPS = dict(np.load(FIXTURES / "row_losses" / "steps.npz"))
 M, N = len(STEPS["P"]), len(STEPS["Q"])

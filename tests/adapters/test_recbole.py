@@ -19,9 +19,9 @@ from alteraser.adapters._recbole_ids import maps, read_dump
 from alteraser.adapters._recbole_neural import propagated
 from alteraser.adapters._torch_zip import Archive
 from alteraser.adapters.recbole import ADAPTER
+from alteraser.data.ids import IdMap
+from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError, InvalidInput, NotFound
-from alteraser.ids import IdMap
-from alteraser.interactions import Interactions
 
 FOLDER = FIXTURES / "recbole"
 WITH_IDS = ForeignOptions(users_map=FOLDER / "toy.inter")

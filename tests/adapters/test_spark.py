@@ -21,10 +21,10 @@ from alteraser.adapters.contract import CONTAINER, Changed, Foreign
 from alteraser.adapters.forget import forget_foreign, open_foreign
 from alteraser.adapters.spark_loss import spark_als
 from alteraser.cli.main import main
+from alteraser.data.interactions import Interactions
+from alteraser.data.readers import ReadingOptions
 from alteraser.errors import AltEraserError, IntegrityError, InvalidInput
-from alteraser.interactions import Interactions
-from alteraser.readers import ReadingOptions
-from alteraser.solvers import twins
+from alteraser.solvers.kernels import twins
 
 SPARK = FIXTURES / "spark"
 EVENTS = SPARK / "events.parquet"

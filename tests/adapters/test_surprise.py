@@ -13,8 +13,8 @@ from alteraser.adapters import Changed, Foreign, ForeignOptions
 from alteraser.adapters._pickle import load
 from alteraser.adapters._pickled import PICKLE, scalar
 from alteraser.adapters.surprise import ADAPTER
+from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError, InvalidInput
-from alteraser.interactions import Interactions
 
 FOLDER = FIXTURES / "surprise"
 ALLOWED = ForeignOptions(allow_pickle=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import Run, tree
 
-from alteraser import files
-from alteraser.files import atomic_write, left_behind
+from alteraser.data import files
+from alteraser.data.files import atomic_write, left_behind
 
 OURS = "forget {w}/model {w}/forget.csv --data {w}/data.csv --out new --remaining rest"
 FIXTURES = Path(__file__).parent.parent / "adapters" / "fixtures" / "implicit"
@@ -22,7 +22,7 @@ THEIRS = f"forget {FIXTURES}/als.npz forget.csv --data {FIXTURES}/data.csv --rat
 def kill_while(line: str, world: Path, where: str) -> None:
     """Run ``line`` in a process that dies, as by ``kill -9``, when it calls ``where`` of the module ``files``."""
     program = (
-        "import os, signal, sys; from alteraser import files; from alteraser.cli.main import main\n"
+        "import os, signal, sys; from alteraser.data import files; from alteraser.cli.main import main\n"
         f"files.{where} = lambda *given: os.kill(os.getpid(), signal.SIGKILL)\n"
         "main(sys.argv[1:])"
     )

@@ -17,14 +17,14 @@ from alteraser.bench.paper.methods import GROUPS
 from alteraser.bench.paper.scene import Stopping
 from alteraser.cli import completion
 from alteraser.cli.main import app
-from alteraser.datasets.public import CATALOG
+from alteraser.data.readers import ReadingOptions
+from alteraser.data.readers._options import Layout
+from alteraser.data.sets.public import CATALOG
 from alteraser.erasers import CHOSEN, ERASERS
-from alteraser.models.objective import Scaling, Weighting
+from alteraser.models.factorization.objective import Scaling, Weighting
 from alteraser.models.registry import KINDS
-from alteraser.readers import ReadingOptions
-from alteraser.readers._options import Layout
 from alteraser.solvers import SOLVERS
-from alteraser.training import ENMF
+from alteraser.verbs.train import ENMF
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_keys_without_their_model_are_kept_and_other_files_never_overwritten(run
 
 
 def test_a_failed_write_leaves_no_key(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from alteraser import model_files
+    from alteraser.models import folder
 
     seen = []
 
@@ -125,7 +125,7 @@ def test_a_failed_write_leaves_no_key(run: Run, monkeypatch: pytest.MonkeyPatch)
         raise OSError(28, "No space left on device", "m1")
 
     Path("two.csv").write_text("user_id\n7\n8\n")
-    monkeypatch.setattr(model_files, "_write_folder", full)
+    monkeypatch.setattr(folder, "_write_folder", full)
     before = tree(Path.cwd())
     assert run("forget {w}/model two.csv --data {w}/data.csv --out m1")[0] == 7
     assert seen == [True]  # it was on disk before the model

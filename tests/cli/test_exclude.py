@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import alteraser as ae
-from alteraser.ids import IdMap
+from alteraser.data.ids import IdMap
+from alteraser.data.selection import Selection
 from alteraser.models.excluding import Excluded
-from alteraser.selection import Selection
 
 pytestmark = pytest.mark.usefixtures("inputs_stay_as_they_are")
 

@@ -72,8 +72,8 @@ def test_forgets_as_if_it_had_never_been_told(kind: str, models: Path, run: Run,
 
 def test_what_has_not_forgotten_is_refused(kind: str, models: Path, run: Run, tmp_path: Path) -> None:
     """The old numbers under the new model's name, digests in order."""
-    from alteraser.files import sha256_file
-    from alteraser.model_files import TENSORS, _digest
+    from alteraser.data.files import sha256_file
+    from alteraser.models.folder import TENSORS, _digest
 
     document(run, FORGET.format(kind=f"{models}/{kind}"))
     shutil.copy(models / kind / TENSORS, tmp_path / "new" / TENSORS)

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Run, tree
 
-from alteraser.files import sha256_file
-from alteraser.model_files import _digest
+from alteraser.data.files import sha256_file
+from alteraser.models.folder import _digest
 
 pytestmark = pytest.mark.usefixtures("inputs_stay_as_they_are")
 

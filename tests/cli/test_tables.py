@@ -14,10 +14,10 @@ from conftest import Run
 
 import alteraser as ae
 from alteraser import erasers, solvers
+from alteraser.data.interactions import Interactions, Removal
 from alteraser.erasers import AltEraser, entry
-from alteraser.interactions import Interactions, Removal
 from alteraser.models import registry
-from alteraser.models.exact_kind import ExactKind, largest_difference
+from alteraser.models.closed_form.kind import ExactKind, largest_difference
 from alteraser.solvers import AHNewton
 
 
@@ -118,8 +118,8 @@ def test_a_format(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     """A file whose first word is PAIRS."""
     import pyarrow as pa
 
-    from alteraser.readers import _locate
-    from alteraser.readers._raw import Format, Raw, by_row
+    from alteraser.data.readers import _locate
+    from alteraser.data.readers._raw import Format, Raw, by_row
 
     def read(source: Any, wanted: Any) -> Raw:
         words = source.path.read_text().split()[1:]

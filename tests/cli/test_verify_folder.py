@@ -15,8 +15,8 @@ import pytest
 from conftest import Run
 
 import alteraser as ae
-from alteraser.files import sha256_file
-from alteraser.model_files import ITEMS, MANIFEST, SUMS, TENSORS, USERS, _digest
+from alteraser.data.files import sha256_file
+from alteraser.models.folder import ITEMS, MANIFEST, SUMS, TENSORS, USERS, _digest
 
 FORGET = "forget {w}/model {w}/forget.csv --data {w}/data.csv --remaining left.csv"
 

@@ -10,24 +10,24 @@ import numpy as np
 import pytest
 from conftest import OBJECTIVES, random_factors, toy_interactions
 
-from alteraser.certificate import Certificate, Limits, certify
-from alteraser.certificate.compiled import Compiled
-from alteraser.certificate.curvature import estimated, proved
-from alteraser.certificate.plain import Plain, inner, norm
-from alteraser.certificate.rotation import Slice
-from alteraser.certificate.solve import Solver
-from alteraser.certificate.theorem import ball
-from alteraser.certificate.words import sentence
+from alteraser.data.ids import IdMap
+from alteraser.data.interactions import Interactions
 from alteraser.erasers import AltEraser, Task
 from alteraser.erasers.driver import Settings, run_passes
 from alteraser.errors import InvalidInput
-from alteraser.ids import IdMap
-from alteraser.interactions import Interactions
+from alteraser.evidence.certificate import Certificate, Limits, certify
+from alteraser.evidence.certificate.compiled import Compiled
+from alteraser.evidence.certificate.curvature import estimated, proved
+from alteraser.evidence.certificate.plain import Plain, inner, norm
+from alteraser.evidence.certificate.rotation import Slice
+from alteraser.evidence.certificate.solve import Solver
+from alteraser.evidence.certificate.theorem import ball
+from alteraser.evidence.certificate.words import sentence
 from alteraser.metrics import model_distance
 from alteraser.models import Factors, Objective, Problem
-from alteraser.solvers.ah_newton import AHNewton
 from alteraser.solvers.joint import JointNewton
-from alteraser.solvers.rows import padded
+from alteraser.solvers.rows.ah_newton import AHNewton
+from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.stationarity import evaluate
 
 
@@ -408,7 +408,7 @@ def test_newton_step_solves_on_the_slice() -> None:
 
 
 def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("alteraser.workers.SMALL", 0)
+    monkeypatch.setattr("alteraser.runtime.workers.SMALL", 0)
     here = scene()
     for proof in (0, 6000):
         one, four = (
@@ -421,8 +421,8 @@ def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_little_memory_costs_time_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     here = scene()
     whole = here.certify(prove_up_to=0)
-    monkeypatch.setattr("alteraser.certificate.compiled._memory", lambda: 0)
-    monkeypatch.setattr("alteraser.certificate.solve.KEPT_BYTES", 0)
+    monkeypatch.setattr("alteraser.evidence.certificate.compiled._memory", lambda: 0)
+    monkeypatch.setattr("alteraser.evidence.certificate.solve.KEPT_BYTES", 0)
     lean = here.certify(prove_up_to=0)
     assert lean.kind == whole.kind == "C"
     assert lean.curvature == pytest.approx(whole.curvature, rel=0.3)

@@ -11,7 +11,7 @@ from alteraser.erasers import AltEraser, Retrain
 from alteraser.models import Factors, Objective, Problem
 from alteraser.solvers.collapse import collapse, critical_regularization
 from alteraser.solvers.stationarity import evaluate
-from alteraser.verification import verify
+from alteraser.verbs.verify import verify
 
 
 def dense(problem: Problem) -> np.ndarray:

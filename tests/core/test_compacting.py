@@ -10,10 +10,10 @@ import pytest
 from conftest import OBJECTIVES, toy_interactions
 
 import alteraser as ae
-from alteraser.compacting import compact
-from alteraser.interactions import Interactions
+from alteraser.data.interactions import Interactions
 from alteraser.models import Problem
 from alteraser.solvers.stationarity import evaluate
+from alteraser.verbs.compact import compact
 
 SETTINGS = {
     **{name: objective.model_dump(exclude={"confidence", "target"}) for name, objective in OBJECTIVES.items()},

@@ -8,16 +8,16 @@ from conftest import random_factors, toy_interactions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alteraser.certificate import Limits
 from alteraser.erasers import Settings, run_passes
 from alteraser.erasers.driver import _Loop
+from alteraser.evidence.certificate import Limits
+from alteraser.linalg.secants import Secants
 from alteraser.metrics import relative_model_distance
 from alteraser.models import Factors, Objective, Problem
 from alteraser.solvers import JointNewton
 from alteraser.solvers.descent import Descent
 from alteraser.solvers.joint import Joint
-from alteraser.solvers.rows import padded
-from alteraser.solvers.secants import Secants
+from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.stationarity import evaluate
 
 

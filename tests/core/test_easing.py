@@ -7,12 +7,12 @@ import pytest
 from conftest import toy_interactions
 
 from alteraser import ENMF, forget
-from alteraser.interactions import Interactions
+from alteraser.data.interactions import Interactions
 from alteraser.models import Factors, Objective, Problem
 from alteraser.solvers.easing import eased_confidence, is_wide
 from alteraser.solvers.joint import Joint
-from alteraser.solvers.rows import padded
-from alteraser.verification import verify
+from alteraser.solvers.rows.protocol import padded
+from alteraser.verbs.verify import verify
 
 
 def spread(decades: float) -> Interactions:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alteraser.erased import KEY_BYTES, Erased, admit, encode, erasing, fingerprint
+from alteraser.data.erased import KEY_BYTES, Erased, admit, encode, erasing, fingerprint
+from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError, NotFound, RefusedByPolicy
-from alteraser.interactions import Interactions
 
 ids = st.integers(-(2**63), 2**63 - 1) | st.text(min_size=1).filter(lambda text: max(text) < "\ud800")
 
@@ -94,7 +94,7 @@ def test_a_lost_key_locks_what_was_erased_under_it() -> None:
 def test_a_record_of_another_form_is_refused(document: object, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="erased"):
         Erased.from_document(document)
-    from alteraser.erased import read_record
+    from alteraser.data.erased import read_record
 
     (tmp_path / "als.npz.erased.json").write_text(json.dumps({"erased": document}))
     with pytest.raises(IntegrityError, match="record of what was erased"):
@@ -103,7 +103,7 @@ def test_a_record_of_another_form_is_refused(document: object, tmp_path: Path) -
 
 def test_a_stream_remembers_whom_it_erased_and_forgets_that_it_did() -> None:
     import alteraser as ae
-    from alteraser.stream import Stream
+    from alteraser.engines.session import Stream
 
     data = Interactions.from_pairs([(u, v) for u in range(8) for v in range(u % 3, 8, 3)])
     model = ae.ENMF(factors=2, regularization=0.1, missing_weight=0.1).fit(data)

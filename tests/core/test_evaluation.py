@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alteraser.data.ids import IdMap
+from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError, NotFound
-from alteraser.evaluation import compare, coverage, evaluate, seen_by
-from alteraser.ids import IdMap
-from alteraser.interactions import Interactions
 from alteraser.metrics import rank_biased_overlap
-from alteraser.model import Model, TrainedOn
 from alteraser.models import Factors, Objective
+from alteraser.models.factorization.model import Model, TrainedOn
+from alteraser.verbs.evaluate import compare, coverage, evaluate, seen_by
 
 
 def world(seed: int, *, m: int = 12, n: int = 15) -> tuple[Model, Interactions, Interactions]:

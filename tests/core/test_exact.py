@@ -13,16 +13,16 @@ from conftest import toy_interactions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alteraser.certificate.exact import certify
+from alteraser.data.interactions import Interactions
 from alteraser.errors import InvalidInput, NumericFailure
-from alteraser.exact import ExactModel
-from alteraser.interactions import Interactions
+from alteraser.evidence.certificate.exact import certify
+from alteraser.models.closed_form.model import ExactModel
+from alteraser.models.closed_form.popularity import Popularity
 from alteraser.models.linear import packed
 from alteraser.models.linear.ease import EASE
 from alteraser.models.neighbors import plain
 from alteraser.models.neighbors.item_knn import ItemKNN, lists_apart
 from alteraser.models.neighbors.similarity import Similarity
-from alteraser.models.popularity import Popularity
 from alteraser.models.registry import KINDS
 
 SETTINGS: list[Any] = [

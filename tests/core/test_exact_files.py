@@ -12,13 +12,13 @@ import pytest
 from conftest import toy_interactions
 
 import alteraser as ae
-from alteraser import model_files
+from alteraser.data.readers import ReadingOptions
 from alteraser.errors import IntegrityError
-from alteraser.exact import ExactModel
+from alteraser.models import folder
+from alteraser.models.closed_form.model import ExactModel
+from alteraser.models.closed_form.popularity import Popularity
 from alteraser.models.linear.ease import EASE
 from alteraser.models.neighbors.item_knn import ItemKNN
-from alteraser.models.popularity import Popularity
-from alteraser.readers import ReadingOptions
 
 SETTINGS: list[Any] = [
     Popularity(),
@@ -46,7 +46,7 @@ def test_written_and_read(kind: Any, weighted: bool, tmp_path: Path) -> None:
 def edited(path: Path, change: Any) -> None:
     manifest = json.loads((path / "model.json").read_text("utf-8"))
     change(manifest)
-    manifest["digest"] = model_files._digest(manifest)
+    manifest["digest"] = folder._digest(manifest)
     (path / "model.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 

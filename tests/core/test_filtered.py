@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from alteraser.data.interactions import Interactions
 from alteraser.erasers import filtered
 from alteraser.erasers.filtered import Filtered, forget_filtered
 from alteraser.errors import Interrupted, InvalidInput
-from alteraser.interactions import Interactions
 from alteraser.models import Factors, Objective, Problem
 from alteraser.solvers import ConjugateGradient
-from alteraser.solvers.rows import padded
+from alteraser.solvers.rows.protocol import padded
 
 Array = npt.NDArray[Any]
 USERS, ITEMS, RANK = 60, 40, 6

@@ -9,12 +9,12 @@ import pytest
 from conftest import OBJECTIVES
 
 import alteraser as ae
+from alteraser.data.interactions import Interactions
 from alteraser.erasers import AltEraser, PassRecord, Retrain, Settings, run_passes
-from alteraser.erasers.anderson import Anderson
 from alteraser.erasers.driver import _Loop
-from alteraser.erasers.linesearch import quartic_step
 from alteraser.errors import IntegrityError, Interrupted, InvalidInput, NotFound, NumericFailure
-from alteraser.interactions import Interactions
+from alteraser.linalg.anderson import Anderson
+from alteraser.linalg.quartic import quartic_step
 from alteraser.metrics import influence_left, model_distance
 from alteraser.models import Factors, Objective, Problem
 from alteraser.solvers import AHNewton, ConjugateGradient

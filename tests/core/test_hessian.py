@@ -7,8 +7,8 @@ import pytest
 from conftest import OBJECTIVES, random_factors, toy_interactions
 
 from alteraser.models import Factors, Problem
-from alteraser.solvers import twins
 from alteraser.solvers.hessian import Curvature, newton_direction
+from alteraser.solvers.kernels import twins
 from alteraser.solvers.stationarity import evaluate
 
 

@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alteraser.cli.main import main
+from alteraser.data.id_columns import NotAnId, as_written, described
+from alteraser.data.ids import IdMap, as_id_array
+from alteraser.data.interactions import Interactions
+from alteraser.data.readers import read_forget_table, read_rows, write_rows
 from alteraser.errors import InvalidInput
-from alteraser.id_columns import NotAnId, as_written, described
-from alteraser.ids import IdMap, as_id_array
-from alteraser.interactions import Interactions
-from alteraser.readers import read_forget_table, read_rows, write_rows
 
 KINDS = {
     "decimal128": (pa.decimal128(20, 0), [Decimal(7), Decimal(2**53 + 1)], [7, 2**53 + 1]),

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alteraser.data.ids import IdMap, as_id_array, convert_ids, id_kind
 from alteraser.errors import InvalidInput
-from alteraser.ids import IdMap, as_id_array, convert_ids, id_kind
 
 INTEGERS = st.integers(-(2**63), 2**63 - 1) | st.integers(-5, 5)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=5) | st.sampled_from(

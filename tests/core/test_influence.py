@@ -13,8 +13,9 @@ from alteraser.erasers.driver import Settings
 from alteraser.erasers.influence import kronecker_inverse
 from alteraser.errors import Interrupted, InvalidInput, NumericFailure
 from alteraser.models import Factors, Objective, Problem
-from alteraser.solvers import AHNewton, twins
+from alteraser.solvers import AHNewton
 from alteraser.solvers.hessian import Curvature
+from alteraser.solvers.kernels import twins
 from alteraser.solvers.stationarity import evaluate, gradient_norm
 
 

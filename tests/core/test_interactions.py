@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError, InvalidInput
-from alteraser.interactions import Interactions
 
 Pairs = list[tuple[int, int]]
 

@@ -8,15 +8,15 @@ from conftest import OBJECTIVES, random_factors, toy_interactions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alteraser.certificate import Limits
+from alteraser.data.interactions import Interactions
 from alteraser.erasers import Settings, run_passes
 from alteraser.errors import InvalidInput
-from alteraser.interactions import Interactions
+from alteraser.evidence.certificate import Limits
 from alteraser.metrics import relative_model_distance
 from alteraser.models import Factors, Objective, Problem
 from alteraser.solvers import AHNewton, JointNewton
 from alteraser.solvers.joint import Joint, _Rotations
-from alteraser.solvers.rows import padded
+from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.stationarity import evaluate, gradient_norm
 
 

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from alteraser.errors import NumericFailure
 from alteraser.models import Objective, Problem
-from alteraser.solvers import AHNewton, ConjugateGradient, RowSolver, twins
-from alteraser.solvers.rows import padded
-from alteraser.workers import blocks
+from alteraser.runtime.workers import blocks
+from alteraser.solvers import AHNewton, ConjugateGradient, RowSolver
+from alteraser.solvers.kernels import twins
+from alteraser.solvers.rows.protocol import padded
 
 TOLERANCE = {np.float32: 2e-4, np.float64: 1e-9}
 

@@ -9,7 +9,7 @@ from conftest import Run, toy_interactions
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alteraser.lists import listed_again
+from alteraser.verbs.lists import listed_again
 
 
 @given(st.integers(0, 10_000), st.integers(1, 4))

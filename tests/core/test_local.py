@@ -9,19 +9,19 @@ import pytest
 from conftest import OBJECTIVES
 
 import alteraser as ae
-from alteraser.certificate.plain import Plain
-from alteraser.choosing import Auto, choose
+from alteraser.data.interactions import Interactions
 from alteraser.erasers import Local, Task
 from alteraser.erasers.local import _Run
 from alteraser.errors import IntegrityError, InvalidInput, NumericFailure
-from alteraser.forgetting import match, plan
-from alteraser.interactions import Interactions
-from alteraser.lists import lists_changed
+from alteraser.evidence.certificate.plain import Plain
 from alteraser.metrics import effect_left, model_distance
 from alteraser.models import Factors, Problem
-from alteraser.replaying import remember, remembered
 from alteraser.solvers.anchors import anchors
 from alteraser.solvers.stationarity import evaluate
+from alteraser.verbs.choose import Auto, choose
+from alteraser.verbs.forget import match, plan
+from alteraser.verbs.lists import lists_changed
+from alteraser.verbs.replaying import remember, remembered
 
 EARLY = {"factors": 3, "missing_weight": 0.2, "regularization": 2.0, "dtype": "float64"}
 

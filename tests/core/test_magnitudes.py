@@ -8,7 +8,7 @@ import pytest
 
 from alteraser import ENMF, Interactions, forget
 from alteraser.errors import InvalidInput, NumericFailure
-from alteraser.models.magnitudes import LEAST, MOST
+from alteraser.models.factorization.magnitudes import LEAST, MOST
 
 
 def data(**columns: float) -> Interactions:

@@ -9,14 +9,14 @@ import numpy.typing as npt
 import pytest
 from conftest import toy_interactions
 
-from alteraser.interactions import Interactions
+from alteraser.data.interactions import Interactions
 from alteraser.models import Objective, Problem
-from alteraser.models.biased import BiasedFactors
-from alteraser.models.rowloss import Ridge, Squares
-from alteraser.models.terms import RowProblem
+from alteraser.models.factorization.biased import BiasedFactors
+from alteraser.models.factorization.rowloss import Ridge, Squares
+from alteraser.models.factorization.terms import RowProblem
 from alteraser.solvers import missing
 from alteraser.solvers.missing import effect_left, effect_left_of_squares
-from alteraser.solvers.rows import padded
+from alteraser.solvers.rows.protocol import padded
 
 Float64 = npt.NDArray[np.float64]
 D = 3

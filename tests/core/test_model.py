@@ -17,12 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alteraser import ENMF, Popularity, forget
+from alteraser.data.files import sha256_file
+from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError, InvalidInput, NotFound, NumericFailure, OutputExists
-from alteraser.files import sha256_file
-from alteraser.interactions import Interactions
-from alteraser.model import Model, TrainedOn
-from alteraser.model_files import ITEMS, MANIFEST, TENSORS, USERS, _digest
 from alteraser.models import Factors, Objective
+from alteraser.models.factorization.model import Model, TrainedOn
+from alteraser.models.folder import ITEMS, MANIFEST, TENSORS, USERS, _digest
 
 
 def a_model(seed: int = 0, *, integers: bool = True, users: int = 9, items: int = 7) -> Model:

@@ -8,7 +8,7 @@ from conftest import OBJECTIVES, random_factors, toy_interactions
 
 from alteraser.models import Factors, Objective, Problem
 from alteraser.settings import WrongSetting
-from alteraser.solvers import twins
+from alteraser.solvers.kernels import twins
 from alteraser.solvers.prediction import prediction_step
 from alteraser.solvers.stationarity import evaluate, gradient_norm, push, stationarity
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from alteraser.solvers import ordered_cg
-from alteraser.solvers._ordered import FOLDED, PAIRED
-from alteraser.solvers._ordered_kernels import ordered_add, ordered_dot
-from alteraser.solvers.ordered_cg import WeightedRows, order_of, ordered_steps
+from alteraser.linalg.kernels.ordered import FOLDED, PAIRED
+from alteraser.solvers.kernels.ordered_rows import ordered_add, ordered_dot
+from alteraser.solvers.rows import ordered_cg
+from alteraser.solvers.rows.ordered_cg import WeightedRows, order_of, ordered_steps
 
 
 @pytest.mark.parametrize("order", [FOLDED, PAIRED])

@@ -11,16 +11,16 @@ from conftest import toy_interactions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alteraser.data.interactions import Interactions
 from alteraser.erasers.alternating import alternate, row_push
 from alteraser.errors import InvalidInput, NumericFailure
-from alteraser.interactions import Interactions
-from alteraser.models.biased import BiasedFactors
-from alteraser.models.negatives import draw, uniforms
-from alteraser.models.rowloss import Logistic, Pairwise, Ridge, RowLoss, Squares
-from alteraser.models.terms import RowProblem
-from alteraser.solvers import term_twins as twins
-from alteraser.solvers.rows import padded
-from alteraser.solvers.terms import TO_THE_END, slope_norm, slopes, solve_terms, unrest
+from alteraser.models.factorization.biased import BiasedFactors
+from alteraser.models.factorization.negatives import draw, uniforms
+from alteraser.models.factorization.rowloss import Logistic, Pairwise, Ridge, RowLoss, Squares
+from alteraser.models.factorization.terms import RowProblem
+from alteraser.solvers.kernels import term_twins as twins
+from alteraser.solvers.rows.protocol import padded
+from alteraser.solvers.rows.terms import TO_THE_END, slope_norm, slopes, solve_terms, unrest
 
 SAMPLES, ROW, TOTAL = Ridge.of(0.1, scaling="samples"), Ridge.of(0.2), Ridge.of(0.003, scaling="total")
 UNEVEN = Ridge(users=0.1, items=0.2, user_biases=0.3, item_biases=0.4, scaling="samples")

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from alteraser.interactions import Interactions
+from alteraser.data.interactions import Interactions
 from alteraser.models import Objective, Problem
-from alteraser.models.problem import Seeing
+from alteraser.models.factorization.problem import Seeing
 from alteraser.solvers.row_norms import RowNorms
-from alteraser.solvers.rows import padded
+from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.stationarity import block_solve
 
 USERS, ITEMS, RANK = 50, 30, 10

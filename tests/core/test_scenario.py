@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alteraser.datasets import inject_noise
-from alteraser.datasets.scenario import delete_true
+from alteraser.data.interactions import Interactions
+from alteraser.data.sets import inject_noise
+from alteraser.data.sets.scenario import delete_true
 from alteraser.errors import InvalidInput
-from alteraser.interactions import Interactions
 
 
 def data(seed: int = 0) -> Interactions:

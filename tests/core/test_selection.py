@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alteraser.data.ids import IdMap
+from alteraser.data.interactions import Interactions, accounted
+from alteraser.data.selection import Near, Selection, Window, bare, near
 from alteraser.errors import InvalidInput, NotFound
-from alteraser.ids import IdMap
-from alteraser.interactions import Interactions, accounted
-from alteraser.selection import Near, Selection, Window, bare, near
 
 Pairs = set[tuple[int, int]]
 small = st.integers(0, 5)

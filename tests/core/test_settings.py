@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import alteraser as ae
-from alteraser import model_files
 from alteraser.adapters import ForeignOptions
+from alteraser.data.readers import ReadingOptions
 from alteraser.errors import IntegrityError, InvalidInput
-from alteraser.readers import ReadingOptions
+from alteraser.models import folder
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_damaged_manifest_is_told_without_a_web_address(world: Path, tmp_path:
     path = tmp_path / "model" / "model.json"
     manifest = json.loads(path.read_text("utf-8"))
     manifest["objective"]["regularization"] = -1.0
-    manifest["digest"] = model_files._digest(manifest)
+    manifest["digest"] = folder._digest(manifest)
     path.write_text(json.dumps(manifest), encoding="utf-8")
     with pytest.raises(IntegrityError, match="regularization: Input should be greater than or equal to 0") as caught:
         ae.load(tmp_path / "model")

@@ -11,7 +11,7 @@ from alteraser.errors import InvalidInput
 from alteraser.models import Factors, Objective, Problem
 from alteraser.solvers import JointNewton
 from alteraser.solvers.joint import Joint, _Rotations
-from alteraser.solvers.rows import padded
+from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.slow import discarded_directions, galerkin, slow_space, weak_directions
 
 
@@ -24,7 +24,7 @@ def state(problem: Problem, theta: Factors, threads: int = 1) -> Joint:
 
 def reduced(joint: Joint, W: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(B_Q W, S W) by the joint solver's own products."""
-    from alteraser.solvers._joint_kernels import product_rows
+    from alteraser.solvers.kernels.joint import product_rows
 
     W = np.ascontiguousarray(W)
     out = np.empty_like(W)

@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import alteraser as ae
-from alteraser.certificate import Limits
+from alteraser.data.interactions import Interactions
+from alteraser.engines.session import Stream
 from alteraser.errors import IntegrityError, InvalidInput, NotFound
-from alteraser.interactions import Interactions
+from alteraser.evidence.certificate import Limits
 from alteraser.metrics import relative_model_distance
 from alteraser.models import Factors, Problem
-from alteraser.solvers.ah_newton import AHNewton
-from alteraser.solvers.rows import padded
+from alteraser.solvers.rows.ah_newton import AHNewton
+from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.stationarity import evaluate, gradient_norm
-from alteraser.stream import Stream
 
 KINDS = ["uniform", "weighted", "popularity", "frequency"]
 
@@ -70,7 +70,7 @@ def pushed(kind: str) -> float:
 @pytest.mark.parametrize("kind", KINDS)
 def test_touched_rows_are_exact_and_others_stay(kind: str, room: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = {"all": 10**9, "items": sum(data(kind).shape) - 1, "none": 0}[room]  # that have room for their blocks
-    for place in ("solvers.joint", "stream.stream"):
+    for place in ("solvers.joint", "engines.session.stream"):
         monkeypatch.setattr(f"alteraser.{place}.room_for", lambda asked, *_: asked <= rows)
     here = stream(kind)
     gone = pairs_of(data(kind), np.array([3, 4, 50, 111]))

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import alteraser as ae
+from alteraser.data.interactions import Interactions
+from alteraser.data.selection import Selection, Window
+from alteraser.data.sums import Sums, missing
 from alteraser.errors import AltEraserError, IntegrityError, NotFound
-from alteraser.interactions import Interactions
-from alteraser.selection import Selection, Window
-from alteraser.sums import Sums, missing
 
 Pairs = set[tuple[int, int]]
 

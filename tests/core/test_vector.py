@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from numba import TypingError
 from scipy.linalg import cho_factor, cho_solve
 
-from alteraser.solvers._dense import cholesky, subtract_product
-from alteraser.solvers._jit import kernel
-from alteraser.solvers._joint_kernels import _pack, packed_size, solve_at
-from alteraser.solvers._tile import lanes
-from alteraser.solvers._vector import add_four, dot_four, scaled, short_add_four, short_dot_four, short_scaled
+from alteraser.linalg.kernels.dense import cholesky, subtract_product
+from alteraser.linalg.kernels.tile import lanes
+from alteraser.linalg.kernels.vector import add_four, dot_four, scaled, short_add_four, short_dot_four, short_scaled
+from alteraser.runtime.jit import kernel
+from alteraser.solvers.kernels.joint import _pack, packed_size, solve_at
 
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-13}
 

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from alteraser.datasets import household
-from alteraser.datasets._names import CATEGORIES, LEANINGS, title
-from alteraser.datasets.household import HouseholdData, Story, generate_household
+from alteraser.data.sets import household
+from alteraser.data.sets._names import CATEGORIES, LEANINGS, title
+from alteraser.data.sets.household import HouseholdData, Story, generate_household
 from alteraser.errors import InvalidInput, OutputExists
 
 

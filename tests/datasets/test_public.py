@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from alteraser.datasets import public
-from alteraser.datasets.public import CATALOG, FetchResult, default_cache, fetch
+from alteraser.data.sets import public
+from alteraser.data.sets.public import CATALOG, FetchResult, default_cache, fetch
 from alteraser.errors import (
     DependencyMissing,
     IntegrityError,

@@ -16,9 +16,9 @@ from overlaps import Scene, generated, never_worse, real
 from alteraser.adapters import Foreign, ForeignOptions, Task, arrays, cornac, implicit, recbole, spark, surprise
 from alteraser.adapters._recbole_neural import propagated
 from alteraser.adapters.forget import difference, forget_foreign, open_foreign
-from alteraser.ids import IdMap
-from alteraser.interactions import Interactions
-from alteraser.models.biased import BiasedFactors
+from alteraser.data.ids import IdMap
+from alteraser.data.interactions import Interactions
+from alteraser.models.factorization.biased import BiasedFactors
 
 pytestmark = pytest.mark.interop
 SCRIPT = Path(__file__).parent / "train_overlaps.py"

@@ -15,8 +15,8 @@ import side
 
 from alteraser.adapters import Changed, Erased, Foreign, ForeignOptions, Task, cornac, recbole, surprise
 from alteraser.adapters._recbole_neural import logits
-from alteraser.interactions import Interactions, Removal
-from alteraser.selection import Selection
+from alteraser.data.interactions import Interactions, Removal
+from alteraser.data.selection import Selection
 
 pytestmark = pytest.mark.interop
 HERE = Path(__file__).parent

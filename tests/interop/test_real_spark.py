@@ -13,8 +13,8 @@ import side
 
 from alteraser.adapters import ForeignOptions, spark
 from alteraser.adapters.forget import forget_foreign, open_foreign
+from alteraser.data.readers import ReadingOptions
 from alteraser.models import Factors
-from alteraser.readers import ReadingOptions
 from alteraser.solvers.stationarity import evaluate
 
 pytestmark = [

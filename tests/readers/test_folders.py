@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alteraser.data.readers import ReadingOptions, read_rows, read_table
 from alteraser.errors import InvalidInput
-from alteraser.readers import ReadingOptions, read_rows, read_table
 
 ROWS = [(1, "a", 5.0), (1, "b", 2.0), (2, "a", 4.0), (3, "c", 1.0)]
 FRAME = pd.DataFrame(ROWS, columns=["user_id", "item_id", "rating"])

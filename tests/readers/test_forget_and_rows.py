@@ -15,8 +15,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from alteraser.data.readers import ReadingOptions, read_forget_table, read_rows, read_table, write_rows
 from alteraser.errors import InvalidInput, NotFound, OutputExists, ResourceLimit
-from alteraser.readers import ReadingOptions, read_forget_table, read_rows, read_table, write_rows
 
 
 def put(folder: Path, name: str, content: str) -> Path:

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alteraser.data.readers import ReadingOptions, read_forget_table, read_rows, read_table, write_rows
 from alteraser.errors import InvalidInput
-from alteraser.readers import ReadingOptions, read_forget_table, read_rows, read_table, write_rows
 
 PAIRS = {"user_id": [1, 1, 2], "item_id": ["a", "b", "a"]}
 

@@ -15,8 +15,8 @@ import pyarrow.json
 import pyarrow.parquet as pq
 import pytest
 
+from alteraser.data.readers import _source, read_table
 from alteraser.errors import ResourceLimit
-from alteraser.readers import _source, read_table
 
 LIMIT = 800_000_000
 

@@ -21,11 +21,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alteraser.data.interactions import Interactions
+from alteraser.data.readers import FORMATS, ReadingOptions, read_table
+from alteraser.data.readers import _source as source_module
+from alteraser.data.readers import parquet as parquet_module
 from alteraser.errors import IntegrityError, InvalidInput, NotFound, ResourceLimit
-from alteraser.interactions import Interactions
-from alteraser.readers import FORMATS, ReadingOptions, read_table
-from alteraser.readers import _source as source_module
-from alteraser.readers import parquet as parquet_module
 
 CODES = pa.dictionary(pa.int32(), pa.string())
 ROWS = {"user_id": [1, 1, 2], "item_id": ["a", "b", "a"], "rating": [5.0, 2.0, 4.0], "when": [10, 20, 30]}
@@ -700,7 +700,7 @@ def test_a_link_to_a_plain_file_is_read(tmp_path):
 
 def test_a_file_that_changes_while_it_is_read(tmp_path, monkeypatch):
     path = put(tmp_path, "r.csv", SAME["r.csv"])
-    from alteraser.readers import _text
+    from alteraser.data.readers import _text
 
     def grow(source):
         path.write_bytes(path.read_bytes() + b"7,x,1,1\n")
@@ -712,7 +712,7 @@ def test_a_file_that_changes_while_it_is_read(tmp_path, monkeypatch):
 
 
 def test_a_row_longer_than_a_block(tmp_path, monkeypatch):
-    from alteraser.readers import _text, jsonlines
+    from alteraser.data.readers import _text, jsonlines
 
     monkeypatch.setattr(_text, "BLOCK", 64)
     monkeypatch.setattr(jsonlines, "BLOCK", 64)
@@ -788,7 +788,7 @@ def test_options_that_are_refused(fields, message):
 def test_confidence_target_and_rating_take_the_same_rules(
     rule: str, expected: Callable[[np.ndarray], np.ndarray]
 ) -> None:
-    from alteraser.readers._options import rating_rule
+    from alteraser.data.readers._options import rating_rule
 
     n = np.array([1.5, 2.0, 40.0])
     table = pa.table({"user_id": [1, 2, 3], "item_id": [1, 2, 3], "n": n})

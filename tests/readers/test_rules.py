@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alteraser.readers._rules import Affine, Function, Matrix, Rule, rule
+from alteraser.data.readers._rules import Affine, Function, Matrix, Rule, rule
 
 NUMBERS = st.floats(-1e3, 1e3).map(lambda x: round(x, 3))
 X = np.array([0.5, 1.0, 2.0, 40.0])

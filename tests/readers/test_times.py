@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alteraser.data.readers import ReadingOptions, read_table
 from alteraser.errors import InvalidInput
-from alteraser.readers import ReadingOptions, read_table
 
 WHEN = ReadingOptions(timestamp_column="when")
 

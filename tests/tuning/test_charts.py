@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alteraser.report._plots import log_axis, share_axis, stroke
-from alteraser.tuning import Finalist, Point
-from alteraser.tuning.forgettability import Forgettability
-from alteraser.tuning.page import render
-from alteraser.tuning.search import Tuned
-from alteraser.tuning.trial import Trial
+from alteraser.verbs.tune import Finalist, Point
+from alteraser.verbs.tune.forgettability import Forgettability
+from alteraser.verbs.tune.page import render
+from alteraser.verbs.tune.search import Tuned
+from alteraser.verbs.tune.trial import Trial
 
 GRID = [(d, w, ridge) for d in (16, 32) for w in (0.07, 0.12, 0.2, 0.6) for ridge in (2.3, 3.3, 4.7, 6.6, 9.4, 18.7)]
 

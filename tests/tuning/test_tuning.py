@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from conftest import Run
 
-import alteraser.tuning.search as search_module
+import alteraser.verbs.tune.search as search_module
+from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError, Interrupted, InvalidInput
-from alteraser.interactions import Interactions
 from alteraser.models import Factors
-from alteraser.tuning import Finalist, Grid, Point, tune
-from alteraser.tuning.forgettability import Forgettability
-from alteraser.tuning.search import choose
-from alteraser.tuning.trial import Trial, run_trial
+from alteraser.verbs.tune import Finalist, Grid, Point, tune
+from alteraser.verbs.tune.forgettability import Forgettability
+from alteraser.verbs.tune.search import choose
+from alteraser.verbs.tune.trial import Trial, run_trial
 
 GRID = Grid(factors=(2,), missing_weights=(0.1, 0.3), regularizations=(0.2, 1.0, 0.5), refine=False)
 

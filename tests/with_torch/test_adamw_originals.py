@@ -11,13 +11,13 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import alteraser as ae  # noqa: E402
-from alteraser.choosing import Auto, trained  # noqa: E402
 from alteraser.cli.main import main  # noqa: E402
+from alteraser.data.interactions import Interactions  # noqa: E402
 from alteraser.erasers import eraser  # noqa: E402
 from alteraser.errors import DependencyMissing  # noqa: E402
-from alteraser.forgetting import match, plan  # noqa: E402
-from alteraser.interactions import Interactions  # noqa: E402
 from alteraser.solvers import SOLVERS  # noqa: E402
+from alteraser.verbs.choose import Auto, trained  # noqa: E402
+from alteraser.verbs.forget import match, plan  # noqa: E402
 
 pytestmark = pytest.mark.torch
 

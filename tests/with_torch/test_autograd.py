@@ -15,7 +15,7 @@ from alteraser.autograd.cells import ScoredProblem, SquaredCells, SquaredRows, r
 from alteraser.autograd.sparse import Pattern, combine, products  # noqa: E402
 from alteraser.errors import InvalidInput  # noqa: E402
 from alteraser.models import Objective, Problem  # noqa: E402
-from alteraser.solvers import twins  # noqa: E402
+from alteraser.solvers.kernels import twins  # noqa: E402
 from alteraser.solvers.stationarity import evaluate  # noqa: E402
 
 pytestmark = pytest.mark.torch

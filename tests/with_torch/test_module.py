@@ -10,9 +10,9 @@ torch = pytest.importorskip("torch")
 from conftest import toy_interactions  # noqa: E402
 
 from alteraser.autograd.module import forget_module  # noqa: E402
+from alteraser.data.interactions import Interactions  # noqa: E402
 from alteraser.erasers import AltEraser  # noqa: E402
 from alteraser.errors import InvalidInput, NotFound  # noqa: E402
-from alteraser.interactions import Interactions  # noqa: E402
 from alteraser.models import Objective  # noqa: E402
 
 pytestmark = pytest.mark.torch

@@ -16,13 +16,13 @@ from conftest import Run, toy_interactions, tree  # noqa: E402
 
 import alteraser  # noqa: E402
 from alteraser import neural  # noqa: E402
+from alteraser.data.interactions import Interactions  # noqa: E402
 from alteraser.errors import IntegrityError, InvalidInput, NotFound, NumericFailure, OutputExists  # noqa: E402
-from alteraser.interactions import Interactions  # noqa: E402
 from alteraser.models import Objective  # noqa: E402
 from alteraser.neural import KINDS, Alternating, Loss, NeuralModel, SampledLoss, Training  # noqa: E402
 from alteraser.neural.alternation import parameters  # noqa: E402
 from alteraser.neural.ranking import Ranker  # noqa: E402
-from alteraser.solvers.hf_newton import HFNewton  # noqa: E402
+from alteraser.solvers.rows.hf_newton import HFNewton  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -352,7 +352,7 @@ def test_damaged_and_foreign_folders_are_refused(tmp_path: Path) -> None:
     tensors.write_bytes(content)
     manifest = json.loads((tmp_path / "model" / "model.json").read_text())
     manifest["configuration"]["factors"] = 8
-    from alteraser.model_files import _digest
+    from alteraser.models.folder import _digest
 
     manifest["digest"] = _digest(manifest)
     (tmp_path / "model" / "model.json").write_text(json.dumps(manifest))

@@ -13,8 +13,8 @@ torch = pytest.importorskip("torch")
 
 from conftest import toy_interactions  # noqa: E402
 
+from alteraser.data.interactions import Interactions  # noqa: E402
 from alteraser.errors import InvalidInput  # noqa: E402
-from alteraser.interactions import Interactions  # noqa: E402
 from alteraser.neural import KINDS, Loss, Recommender, SampledLoss  # noqa: E402
 from alteraser.neural import draws as drawing  # noqa: E402
 from alteraser.neural.alternation import parameters  # noqa: E402

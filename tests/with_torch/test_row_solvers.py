@@ -13,12 +13,13 @@ from alteraser.autograd.cells import ScoredProblem, rows_of  # noqa: E402
 from alteraser.erasers import Settings, run_passes  # noqa: E402
 from alteraser.errors import InvalidInput  # noqa: E402
 from alteraser.models import Objective, Problem  # noqa: E402
-from alteraser.solvers import SOLVERS, AHNewton, twins  # noqa: E402
-from alteraser.solvers.differentiated import Differentiated, Minimizer  # noqa: E402
-from alteraser.solvers.first_order_rows import FirstOrderRows  # noqa: E402
-from alteraser.solvers.hf_newton import HFNewton  # noqa: E402
-from alteraser.solvers.rows import padded  # noqa: E402
-from alteraser.solvers.scipy_rows import SCIPY, SciPyRows  # noqa: E402
+from alteraser.solvers import SOLVERS, AHNewton  # noqa: E402
+from alteraser.solvers.kernels import twins  # noqa: E402
+from alteraser.solvers.rows.differentiated import Differentiated, Minimizer  # noqa: E402
+from alteraser.solvers.rows.first_order import FirstOrderRows  # noqa: E402
+from alteraser.solvers.rows.hf_newton import HFNewton  # noqa: E402
+from alteraser.solvers.rows.protocol import padded  # noqa: E402
+from alteraser.solvers.rows.scipy_rows import SCIPY, SciPyRows  # noqa: E402
 
 pytestmark = pytest.mark.torch
 

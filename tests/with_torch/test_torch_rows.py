@@ -10,12 +10,13 @@ torch = pytest.importorskip("torch")
 from conftest import random_factors  # noqa: E402
 
 from alteraser import ENMF, Interactions  # noqa: E402
-from alteraser.certificate.plain import Plain  # noqa: E402
 from alteraser.errors import NumericFailure  # noqa: E402
+from alteraser.evidence.certificate.plain import Plain  # noqa: E402
 from alteraser.models import Objective, Problem  # noqa: E402
-from alteraser.solvers import AHNewton, row_solver, torch_rows  # noqa: E402
-from alteraser.solvers.rows import padded  # noqa: E402
-from alteraser.solvers.torch_rows import TorchRows, hessian_product  # noqa: E402
+from alteraser.solvers import AHNewton, row_solver  # noqa: E402
+from alteraser.solvers.rows import torch_rows  # noqa: E402
+from alteraser.solvers.rows.protocol import padded  # noqa: E402
+from alteraser.solvers.rows.torch_rows import TorchRows, hessian_product  # noqa: E402
 
 pytestmark = pytest.mark.torch
 

@@ -22,9 +22,9 @@ import numpy as np
 from alteraser.adapters.contract import Array
 from alteraser.adapters.mapped import BLOCK, blocks_of, map_region
 from alteraser.adapters.npz import directory_places, located
+from alteraser.data.files import atomic_write
 from alteraser.errors import IntegrityError, InvalidInput
-from alteraser.extras import require
-from alteraser.files import atomic_write
+from alteraser.runtime.extras import require
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 ZIP = b"PK\x03\x04"

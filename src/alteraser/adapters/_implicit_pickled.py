@@ -28,8 +28,8 @@ from alteraser.adapters._pickled import (
 )
 from alteraser.adapters._pickling import dump
 from alteraser.adapters.contract import Holding
+from alteraser.data.files import check_output
 from alteraser.errors import IntegrityError, InvalidInput
-from alteraser.files import check_output
 
 Array = npt.NDArray[Any]
 

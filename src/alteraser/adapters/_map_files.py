@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from alteraser.data.ids import IdMap
 from alteraser.errors import IntegrityError, InvalidInput
-from alteraser.ids import IdMap
 
 Rows = npt.NDArray[np.int64]
 
@@ -73,8 +73,8 @@ def create(path: Path, ids: IdMap, side: str) -> None:
 
     Raises OutputExists, and InvalidInput for a name that says no format, or for .npy where a row has no id.
     """
-    from alteraser.files import atomic_write
-    from alteraser.readers import write_rows
+    from alteraser.data.files import atomic_write
+    from alteraser.data.readers import write_rows
 
     check_new(path)
     suffix = path.suffix.lower()
@@ -93,7 +93,7 @@ def create(path: Path, ids: IdMap, side: str) -> None:
 
 def check_new(path: Path) -> None:
     """Refuse a new map whose name says no format, before the work."""
-    from alteraser.readers._writing import WRITERS
+    from alteraser.data.readers._writing import WRITERS
 
     if path.suffix.lower() not in (JSON, NPY, *WRITERS):
         raise InvalidInput(
@@ -270,7 +270,7 @@ def _to_npy(path: Path, left: IdMap) -> bytes:
 
 
 def _from_table(path: Path, side: str, size: int) -> Found:
-    from alteraser.readers import ReadingOptions, read_rows
+    from alteraser.data.readers import ReadingOptions, read_rows
 
     table = read_rows(path, ReadingOptions())
     names, own = table.column_names, f"{side}_id"
@@ -303,7 +303,7 @@ def _with_rows(table: pa.Table, chosen: str, path: Path) -> Found:
 
 
 def _to_table(path: Path, left: IdMap) -> bytes:
-    from alteraser.readers import write_rows
+    from alteraser.data.readers import write_rows
 
     table = pa.table({"row": pa.array(left.rows), "user_id": left.ids})
     with tempfile.TemporaryDirectory() as folder:

@@ -18,9 +18,9 @@ import pyarrow as pa
 
 from alteraser.adapters._pickle import Allowed, Call, Global, load, protocol_of
 from alteraser.adapters.contract import Holding
+from alteraser.data.files import atomic_write
+from alteraser.data.ids import IdMap, as_id_array
 from alteraser.errors import IntegrityError, InvalidInput, NotFound, NumericFailure
-from alteraser.files import atomic_write
-from alteraser.ids import IdMap, as_id_array
 
 Array = npt.NDArray[Any]
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.adapters.selfcheck import Measure, RowFault
-from alteraser.interactions import Interactions
+from alteraser.data.interactions import Interactions
 
 Array = npt.NDArray[Any]
 

@@ -33,10 +33,10 @@ from threadpoolctl import threadpool_limits
 from alteraser.adapters._ranking import outranked
 from alteraser.adapters.contract import Erased, Foreign, Task
 from alteraser.adapters.selfcheck import Measure, RowFault, SelfCheck
-from alteraser.erasers.anderson import Anderson
+from alteraser.data.interactions import Interactions
 from alteraser.erasers.driver import PassRecord
 from alteraser.errors import IntegrityError, Interrupted, InvalidInput, NumericFailure
-from alteraser.interactions import Interactions
+from alteraser.linalg.anderson import Anderson
 
 Array = npt.NDArray[Any]
 

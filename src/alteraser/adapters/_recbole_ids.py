@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from alteraser.adapters._pickle import Call, load, protocol_of
 from alteraser.adapters._pickled import NUMPY, array, scalar
+from alteraser.data.ids import IdMap
 from alteraser.errors import IntegrityError, InvalidInput, NotFound
-from alteraser.ids import IdMap
 
 DUMP = {
     *NUMPY, ("builtins", "slice"), ("logging", "getLogger"), ("pandas._libs.internals", "_unpickle_block"),

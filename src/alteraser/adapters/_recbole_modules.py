@@ -12,7 +12,7 @@ from torch import Tensor
 
 from alteraser.adapters._recbole_neural import halves, join
 from alteraser.adapters.contract import Erased, Task
-from alteraser.interactions import Removal
+from alteraser.data.interactions import Removal
 from alteraser.neural.alternation import Alternating, erase, parameters, residual
 from alteraser.neural.loss import Loss, SampledLoss
 from alteraser.neural.modules import LightGCN, Recommender

@@ -20,10 +20,10 @@ import numpy.typing as npt
 from alteraser.adapters._ranking import outranked
 from alteraser.adapters.contract import Erased, Foreign, Task
 from alteraser.adapters.selfcheck import Measure, RowFault, SelfCheck
+from alteraser.data.interactions import Interactions, Removal
+from alteraser.data.selection import Selection
 from alteraser.errors import InvalidInput
-from alteraser.extras import require
-from alteraser.interactions import Interactions, Removal
-from alteraser.selection import Selection
+from alteraser.runtime.extras import require
 
 Array = npt.NDArray[Any]
 

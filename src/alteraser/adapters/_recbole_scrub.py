@@ -17,8 +17,8 @@ from alteraser.adapters._pickled import array, first_bytes, put_array, scalar
 from alteraser.adapters._pickling import dump
 from alteraser.adapters._recbole_ids import maps, read_dump
 from alteraser.adapters.contract import Changed, Foreign
+from alteraser.data.files import atomic_write, replace_file
 from alteraser.errors import IntegrityError, InvalidInput
-from alteraser.files import atomic_write, replace_file
 
 
 def _removed(foreign: Foreign, changed: Changed) -> set[tuple[str, str]]:

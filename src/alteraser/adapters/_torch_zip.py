@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.adapters._pickle import Allowed, Call, Global, Limits, Persistent, load
+from alteraser.data.files import atomic_write
 from alteraser.errors import IntegrityError, InvalidInput, NotFound
-from alteraser.files import atomic_write
 
 Array = npt.NDArray[Any]
 

@@ -23,22 +23,22 @@ from threadpoolctl import threadpool_limits
 from alteraser.adapters.contract import Erased, Foreign, Task
 from alteraser.adapters.mapped import blocks_of, padded_copy, release
 from alteraser.adapters.selfcheck import Measure, RowFault, SelfCheck
-from alteraser.certificate.limits import DEFAULT
+from alteraser.data.interactions import Interactions
 from alteraser.erasers import AltEraser
 from alteraser.erasers import Task as Erasing
 from alteraser.erasers.driver import Outcome, Settings, run_passes
 from alteraser.erasers.filtered import THOROUGH, forget_filtered
 from alteraser.erasers.in_place import forget_in_place, gradient_norm
-from alteraser.interactions import Interactions
+from alteraser.evidence.certificate.limits import DEFAULT
 from alteraser.models import Factors, Objective, Problem
+from alteraser.runtime.workers import default_threads
 from alteraser.solvers import JointNewton
-from alteraser.solvers.ah_newton import AHNewton
-from alteraser.solvers.cg import ConjugateGradient
 from alteraser.solvers.missing import effect_left
 from alteraser.solvers.residuals import row_residuals
-from alteraser.solvers.rows import padded
+from alteraser.solvers.rows.ah_newton import AHNewton
+from alteraser.solvers.rows.cg import ConjugateGradient
+from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.stationarity import push
-from alteraser.workers import default_threads
 
 Array = npt.NDArray[Any]
 

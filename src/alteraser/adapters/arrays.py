@@ -23,9 +23,9 @@ from alteraser.adapters.losses import named_loss
 from alteraser.adapters.mapped import blocks_of, check_finite, map_region
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.siblings import neighbors
+from alteraser.data.files import atomic_directory, atomic_write
+from alteraser.data.ids import IdMap
 from alteraser.errors import IntegrityError, InvalidInput
-from alteraser.files import atomic_directory, atomic_write
-from alteraser.ids import IdMap
 
 Array = npt.NDArray[Any]
 

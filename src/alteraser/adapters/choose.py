@@ -18,10 +18,10 @@ from alteraser.adapters.als import ALS
 from alteraser.adapters.contract import Erased, Foreign, Task
 from alteraser.adapters.replay import FOLLOWED, Followed, agreement, followed, remembered, replayed
 from alteraser.adapters.standing import standing
+from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError, InvalidInput
-from alteraser.interactions import Interactions
-from alteraser.lists import ListedAgain, ListsChanged, listed_again
 from alteraser.models.ranking import top_lists
+from alteraser.verbs.lists import ListedAgain, ListsChanged, listed_again
 
 Asked = Literal["auto", "replay", "local", "converge"]
 

@@ -17,10 +17,10 @@ from alteraser.adapters.contract import Foreign
 from alteraser.adapters.idmaps import read_id_map
 from alteraser.adapters.implicit import ITEMS, USERS
 from alteraser.adapters.options import ForeignOptions
-from alteraser.compacting import renumbered
+from alteraser.data.files import atomic_directory, atomic_write
+from alteraser.data.ids import IdMap
 from alteraser.errors import InvalidInput, NumericFailure
-from alteraser.files import atomic_directory, atomic_write
-from alteraser.ids import IdMap
+from alteraser.verbs.compact import renumbered
 
 Rows = npt.NDArray[np.int64]
 Array = npt.NDArray[Any]

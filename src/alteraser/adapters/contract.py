@@ -19,10 +19,10 @@ import numpy.typing as npt
 
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.selfcheck import SelfCheck
+from alteraser.data.ids import IdMap
+from alteraser.data.interactions import Interactions
 from alteraser.erasers.driver import OnPass, PassRecord
 from alteraser.errors import InvalidInput
-from alteraser.ids import IdMap
-from alteraser.interactions import Interactions
 
 Array = npt.NDArray[Any]
 Rows = npt.NDArray[np.int64]

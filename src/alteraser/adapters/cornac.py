@@ -32,9 +32,9 @@ from alteraser.adapters._pickled import (
 from alteraser.adapters._pickling import dump
 from alteraser.adapters.contract import CONTAINER, Changed, Foreign, Holding, Loss, Sibling
 from alteraser.adapters.options import ForeignOptions
+from alteraser.data.files import check_output, replace_file
+from alteraser.data.ids import IdMap
 from alteraser.errors import InvalidInput
-from alteraser.files import check_output, replace_file
-from alteraser.ids import IdMap
 
 MF, BPR = ("cornac.models.mf.recom_mf", "MF"), ("cornac.models.bpr.recom_bpr", "BPR")
 KINDS = {MF: "mf", BPR: "bpr"}
@@ -182,7 +182,7 @@ def _holds(attributes: dict[str, Any]) -> tuple[Holding, ...]:
 
 def _loss(kind: str, settings: dict[str, Any], biased: bool) -> Loss:
     from alteraser.adapters.row_losses import RowSolved, svd
-    from alteraser.models.rowloss import Pairwise, Ridge
+    from alteraser.models.factorization.rowloss import Pairwise, Ridge
 
     rate = float(settings.get("lambda_reg", 0.0))
     steps = float(settings.get("learning_rate", 0.0)) * float(settings.get("max_iter", 0)) or None

@@ -23,10 +23,10 @@ import pyarrow as pa
 from alteraser.adapters.contract import Foreign
 from alteraser.adapters.idmaps import ROWS
 from alteraser.adapters.options import ForeignOptions
+from alteraser.data.ids import IdMap
+from alteraser.data.interactions import Interactions, naming
+from alteraser.data.readers import ReadingOptions
 from alteraser.errors import IntegrityError, InvalidInput
-from alteraser.ids import IdMap
-from alteraser.interactions import Interactions, naming
-from alteraser.readers import ReadingOptions
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +39,8 @@ class Weighted(Interactions):
 
 def reading_of(options: ForeignOptions) -> ReadingOptions:
     """How DATA is read: the columns of ``options.reading``, with r in place of confidence and target."""
-    from alteraser.readers._options import rating_rule
-    from alteraser.readers._rules import quoted
+    from alteraser.data.readers._options import rating_rule
+    from alteraser.data.readers._rules import quoted
 
     rule = None if options.rating is None else rating_rule(options.rating)
     return options.reading.model_copy(
@@ -58,8 +58,8 @@ def read_interactions(source: Path | pa.Table, foreign: Foreign, options: Foreig
     the model does not know, InvalidInput for ids that are no rows where they are said to be, and what ``read_table``
     raises.
     """
-    from alteraser.readers import read_table
-    from alteraser.readers._options import rating_rule
+    from alteraser.data.readers import read_table
+    from alteraser.data.readers._options import rating_rule
 
     reading = reading_of(options)
     table = read_table(source, reading, names={"target": "--rating", "timestamp_column": "--timestamp-column"})
@@ -101,8 +101,8 @@ def reweighted(options: ForeignOptions, before: Interactions, remaining: Interac
 
 def _with_entries(rating: str, data: Interactions, summed: npt.NDArray[np.float64]) -> Interactions:
     """``data`` with r as its target, from what its rows add up to."""
-    from alteraser.readers._options import rating_rule
-    from alteraser.readers._rules import Matrix
+    from alteraser.data.readers._options import rating_rule
+    from alteraser.data.readers._rules import Matrix
 
     rule = rating_rule(rating)
     r = rule.entries(summed, Matrix(data.user_rows, data.indices.astype(np.int64), data.shape))

@@ -26,16 +26,16 @@ from alteraser.adapters.purged import completed, gone, of_what_remains, with_gon
 from alteraser.adapters.replay import remember_written
 from alteraser.adapters.selfcheck import SelfCheck
 from alteraser.adapters.zeros import refuse_zero
-from alteraser.erased import Erased as Record
-from alteraser.erased import Returned, admit, check_beside, erasing, read_record, written_beside
+from alteraser.data.erased import Erased as Record
+from alteraser.data.erased import Returned, admit, check_beside, erasing, read_record, written_beside
+from alteraser.data.files import check_output
+from alteraser.data.interactions import Interactions, Removal, accounted
+from alteraser.data.selection import Selection
 from alteraser.erasers.driver import OnPass
 from alteraser.errors import AltEraserError, NotFound
-from alteraser.files import check_output
-from alteraser.forgetting import items_asked
-from alteraser.interactions import Interactions, Removal, accounted
-from alteraser.lists import ListedAgain, ListsChanged
-from alteraser.selection import Selection
 from alteraser.tolerances import checked_tolerance
+from alteraser.verbs.forget import items_asked
+from alteraser.verbs.lists import ListedAgain, ListsChanged
 
 Phase = Callable[[str], AbstractContextManager[None]]
 
@@ -183,7 +183,7 @@ def forget_foreign(
         phase: wraps the parts of the work called check, solve and write, for progress.
         warn: told in words what should be known before it is done.
 
-    What was erased is written down as keyed hashes beside ``out``, see ``alteraser.erased``.
+    What was erased is written down as keyed hashes beside ``out``, see ``alteraser.data.erased``.
 
     Raises:
         IntegrityError: the self-check failed; NotFound: nothing to forget; NumericFailure: a row has no solution;
@@ -265,7 +265,7 @@ def forget_foreign(
 def admitted(opened: Opened, removal: Removal, *, readmit: bool) -> tuple[Record, Returned]:
     """The record beside the model, without what of the remaining data is let in again, and what that is.
 
-    Raises as ``alteraser.erased.admit``.
+    Raises as ``alteraser.data.erased.admit``.
     """
     path = opened.foreign.path
     record = read_record(path)

@@ -16,9 +16,9 @@ import pyarrow as pa
 from alteraser.adapters import _map_files
 from alteraser.adapters.contract import CONTAINER, Changed, Foreign, Sibling
 from alteraser.adapters.options import ForeignOptions
+from alteraser.data.files import replace_file
+from alteraser.data.ids import IdMap, as_id_array
 from alteraser.errors import InvalidInput, NotFound
-from alteraser.files import replace_file
-from alteraser.ids import IdMap, as_id_array
 
 ROWS = "the rows themselves"
 

@@ -19,13 +19,13 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from alteraser.data.interactions import Interactions
 from alteraser.erasers.driver import OnPass, PassRecord
 from alteraser.errors import Interrupted
-from alteraser.interactions import Interactions
 from alteraser.models import Objective, Problem
+from alteraser.runtime.workers import default_threads
 from alteraser.solvers import AHNewton, ConjugateGradient
-from alteraser.solvers.rows import padded
-from alteraser.workers import default_threads
+from alteraser.solvers.rows.protocol import padded
 
 Array = npt.NDArray[Any]
 
@@ -65,7 +65,7 @@ class ImplicitTrainer:
     @property
     def ways(self) -> tuple[str, ...]:
         """``fast`` and, where the roundings can be followed, ``same sums``."""
-        from alteraser.solvers.ordered_cg import order_of
+        from alteraser.solvers.rows.ordered_cg import order_of
 
         follows = self.cg_steps is not None and self.dtype == "float32" and order_of(self.factors) is not None
         return (FAST, SAME_SUMS) if follows else (FAST,)
@@ -116,7 +116,7 @@ class ImplicitTrainer:
         return step
 
     def _ordered(self, data: Interactions, P: Array, Q: Array) -> Any:
-        from alteraser.solvers.ordered_cg import WeightedRows, ordered_steps
+        from alteraser.solvers.rows.ordered_cg import WeightedRows, ordered_steps
 
         assert self.cg_steps is not None
         weight, view, steps = self._weights(data), data.by_item, self.cg_steps

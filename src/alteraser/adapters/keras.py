@@ -29,8 +29,8 @@ from alteraser.adapters.losses import named_loss
 from alteraser.adapters.mapped import check_finite
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.siblings import neighbors
+from alteraser.data.files import check_output
 from alteraser.errors import InvalidInput
-from alteraser.files import check_output
 
 WEIGHTS = "model.weights.h5"
 OPTIMIZERS = ("optimizer", "optimizer_weights")

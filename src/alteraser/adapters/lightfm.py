@@ -31,9 +31,9 @@ from alteraser.adapters._pickled import (
 from alteraser.adapters._pickling import dump
 from alteraser.adapters.contract import Changed, Foreign, Holding, Sibling
 from alteraser.adapters.options import ForeignOptions
+from alteraser.data.files import check_output
+from alteraser.data.ids import IdMap
 from alteraser.errors import IntegrityError, InvalidInput
-from alteraser.files import check_output
-from alteraser.ids import IdMap
 
 MODEL, DATASET = ("lightfm.lightfm", "LightFM"), ("lightfm.data", "Dataset")
 EXACT = names(MODEL, DATASET)

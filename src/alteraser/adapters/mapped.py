@@ -54,7 +54,7 @@ def release(array: Array) -> None:
 
 def padded_copy(array: Array) -> Array:
     """``solvers.rows.padded`` of a mapped array, without ever holding it twice."""
-    from alteraser.solvers._tile import lanes
+    from alteraser.linalg.kernels.tile import lanes
 
     width = lanes(array.dtype.itemsize)
     d = array.shape[1]

@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.adapters.mapped import BLOCK, map_region
+from alteraser.data.files import atomic_write
 from alteraser.errors import IntegrityError, InvalidInput
-from alteraser.files import atomic_write
 
 Array = npt.NDArray[Any]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from alteraser.readers import ReadingOptions
+from alteraser.data.readers import ReadingOptions
 from alteraser.settings import Configured
 
 
@@ -61,7 +61,7 @@ class ForeignOptions(Configured):
     @field_validator("rating")
     @classmethod
     def _rule(cls, text: str | None) -> str | None:
-        from alteraser.readers._options import rating_rule
+        from alteraser.data.readers._options import rating_rule
 
         if text is not None:
             rating_rule(text)
@@ -69,7 +69,7 @@ class ForeignOptions(Configured):
 
     @model_validator(mode="after")
     def _check(self) -> ForeignOptions:
-        from alteraser.readers._options import rating_rule
+        from alteraser.data.readers._options import rating_rule
 
         if self.rating is not None and rating_rule(self.rating).sums and self.reading.duplicates in ("first", "last"):
             raise ValueError(

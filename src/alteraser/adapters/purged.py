@@ -18,8 +18,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from alteraser.adapters.data import read_interactions
+from alteraser.data.interactions import Interactions, Removal
 from alteraser.errors import InvalidInput
-from alteraser.interactions import Interactions, Removal
 
 if TYPE_CHECKING:
     from alteraser.adapters.contract import Foreign
@@ -61,7 +61,7 @@ def gone(foreign: Foreign, data: Interactions, removal: Removal, *, purged: bool
 def completed(opened: Opened, source: Path, forget_set: Path | None, pairs: Pairs | None) -> Opened | None:
     """``opened`` with all the data, what is missing put back; None where nothing tells what it was."""
     from alteraser.adapters.verify import all_data
-    from alteraser.readers import read_rows
+    from alteraser.data.readers import read_rows
 
     data, options = opened.data, opened.options
     if pairs is not None and options.rating is None:

@@ -26,8 +26,8 @@ from alteraser.adapters._torch_state import Moment, moments_of, scrubbed, tensor
 from alteraser.adapters._torch_zip import TENSORS, Archive, Tensor, is_tensor, looks_like
 from alteraser.adapters.contract import Changed, Foreign, Holding, Loss, Sibling
 from alteraser.adapters.options import ForeignOptions
+from alteraser.data.files import check_output
 from alteraser.errors import IntegrityError, InvalidInput, NumericFailure
-from alteraser.files import check_output
 
 Array = npt.NDArray[Any]
 

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.adapters.contract import Erased, Foreign, Task, Trainer
+from alteraser.data.files import default_cache, replace_file, sha256_file
+from alteraser.data.interactions import Interactions
 from alteraser.erasers.driver import OnPass
 from alteraser.errors import AltEraserError
-from alteraser.files import default_cache, replace_file, sha256_file
-from alteraser.interactions import Interactions
 from alteraser.models.ranking import top_lists
 
 Array = npt.NDArray[Any]

@@ -17,13 +17,13 @@ import numpy.typing as npt
 
 from alteraser.adapters.selfcheck import Measure, RowFault, SelfCheck
 from alteraser.errors import InvalidInput
-from alteraser.models.rowloss import Logistic, Pairwise, Ridge, RowLoss, Squares
+from alteraser.models.factorization.rowloss import Logistic, Pairwise, Ridge, RowLoss, Squares
 
 if TYPE_CHECKING:
     from alteraser.adapters.contract import Erased, Foreign, Task
-    from alteraser.interactions import Interactions
-    from alteraser.models.biased import BiasedFactors
-    from alteraser.models.terms import RowProblem
+    from alteraser.data.interactions import Interactions
+    from alteraser.models.factorization.biased import BiasedFactors
+    from alteraser.models.factorization.terms import RowProblem
 
 Array = npt.NDArray[Any]
 
@@ -81,7 +81,7 @@ PAIRS = 200_000  # training pairs that are compared with a random item each
 
 @dataclass(frozen=True)
 class RowSolved:
-    """A loss whose rows are solved by damped Newton; see ``alteraser.models.rowloss``."""
+    """A loss whose rows are solved by damped Newton; see ``alteraser.models.factorization.rowloss``."""
 
     name: str
     loss: RowLoss
@@ -107,9 +107,9 @@ class RowSolved:
 
     def check(self, foreign: Foreign, data: Interactions, *, threads: int = 0) -> SelfCheck:
         """Is the gradient on ``data`` small against its parts, and do training pairs outrank random ones?"""
-        from alteraser.models.terms import RowProblem
-        from alteraser.solvers.terms import slopes
-        from alteraser.workers import default_threads
+        from alteraser.models.factorization.terms import RowProblem
+        from alteraser.runtime.workers import default_threads
+        from alteraser.solvers.rows.terms import slopes
 
         factors = self._factors(foreign)
         problem = RowProblem(self.loss, data, factors.layout, self.seed)
@@ -152,7 +152,7 @@ class RowSolved:
         """See ``contract.Loss.forget``. Raises InvalidInput for a loss without a ridge: its rows have no minimum."""
         from alteraser.adapters.contract import Erased
         from alteraser.erasers.alternating import alternate, measured, row_push
-        from alteraser.models.terms import RowProblem
+        from alteraser.models.factorization.terms import RowProblem
 
         original = self._factors(task.foreign)
         if not self.loss.ridge.positive:
@@ -187,9 +187,9 @@ class RowSolved:
         The rows of a few users tell at once of nearly every model that it is not.
         """
         from alteraser.erasers.alternating import row_push
-        from alteraser.models.terms import RowProblem
-        from alteraser.solvers.terms import slopes
-        from alteraser.workers import default_threads
+        from alteraser.models.factorization.terms import RowProblem
+        from alteraser.runtime.workers import default_threads
+        from alteraser.solvers.rows.terms import slopes
 
         if not self.loss.ridge.positive:
             return False
@@ -216,7 +216,7 @@ class RowSolved:
         """
         from alteraser.adapters.contract import Erased
         from alteraser.erasers.alternating import respond
-        from alteraser.models.terms import RowProblem
+        from alteraser.models.factorization.terms import RowProblem
 
         original = self._factors(task.foreign)
         squares = isinstance(self.loss, Squares)
@@ -259,10 +259,10 @@ class RowSolved:
 
     def effect_left(self, task: Task, erased: Erased) -> float | None:
         """See ``contract.Loss.effect_left``: of squares alone."""
-        from alteraser.models.biased import BiasedFactors
-        from alteraser.models.terms import RowProblem
+        from alteraser.models.factorization.biased import BiasedFactors
+        from alteraser.models.factorization.terms import RowProblem
+        from alteraser.runtime.workers import default_threads
         from alteraser.solvers.missing import effect_left_of_squares
-        from alteraser.workers import default_threads
 
         if not isinstance(self.loss, Squares):
             return None
@@ -273,7 +273,7 @@ class RowSolved:
 
     def _factors(self, foreign: Foreign) -> BiasedFactors:
         """What the loss is a function of. A user's bias cancels in every pair, and so is none of it."""
-        from alteraser.models.biased import BiasedFactors
+        from alteraser.models.factorization.biased import BiasedFactors
 
         mine = None if isinstance(self.loss, Pairwise) else foreign.user_biases
         return BiasedFactors(foreign.users, foreign.items, mine, foreign.item_biases)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from alteraser.adapters.contract import Sibling
-from alteraser.files import LEFT_BEHIND
+from alteraser.data.files import LEFT_BEHIND
 
 LISTED = 200
 """Entries of a folder that are looked at."""

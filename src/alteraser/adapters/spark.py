@@ -23,8 +23,8 @@ from alteraser.adapters import _spark_folder as folder
 from alteraser.adapters.contract import CONTAINER, Changed, Foreign, Holding, Sibling, settled
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.spark_loss import spark_als
+from alteraser.data.ids import IdMap
 from alteraser.errors import AltEraserError, IntegrityError, InvalidInput
-from alteraser.ids import IdMap
 
 Array = npt.NDArray[Any]
 
@@ -117,7 +117,7 @@ class SparkAdapter:
 
     def write(self, foreign: Foreign, changed: Changed, out: Path) -> None:
         """See ``Adapter.write``: parts with a changed row are written again, everything else is copied."""
-        from alteraser.files import atomic_directory
+        from alteraser.data.files import atomic_directory
 
         source, state = foreign.path.resolve(), foreign.state
         if out.resolve().is_relative_to(source):

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from alteraser.adapters.als import ALS
+from alteraser.data.interactions import Interactions
 from alteraser.errors import InvalidInput
-from alteraser.interactions import Interactions
 from alteraser.models import Objective, Problem
 
 LEAVES = 1e-4

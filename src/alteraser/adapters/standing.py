@@ -11,13 +11,13 @@ import numpy as np
 
 from alteraser.adapters.als import ALS, IN_PLACE
 from alteraser.adapters.contract import Array, Standing, Task
-from alteraser.certificate import Certificate, Limits, certify
-from alteraser.certificate.plain import Plain
+from alteraser.data.interactions import Interactions
 from alteraser.erasers.filtered import ASKERS, anchored_residual
 from alteraser.erasers.task import Task as Erasing
-from alteraser.interactions import Interactions
+from alteraser.evidence.certificate import Certificate, Limits, certify
+from alteraser.evidence.certificate.plain import Plain
 from alteraser.models import Factors
-from alteraser.workers import default_threads
+from alteraser.runtime.workers import default_threads
 
 FAR = 1e-3
 """Distance of an item's row from its minimum given the users, over its size, from which no optimum is near."""

@@ -29,8 +29,8 @@ from alteraser.adapters._pickled import (
 from alteraser.adapters._pickling import dump
 from alteraser.adapters.contract import CONTAINER, Changed, Foreign, Holding, Loss, Sibling
 from alteraser.adapters.options import ForeignOptions
+from alteraser.data.files import check_output
 from alteraser.errors import InvalidInput
-from alteraser.files import check_output
 
 SVD = ("surprise.prediction_algorithms.matrix_factorization", "SVD")
 REGULARIZATION = {"users": "reg_pu", "items": "reg_qi", "user_biases": "reg_bu", "item_biases": "reg_bi"}

@@ -22,8 +22,8 @@ from alteraser.adapters.losses import named_loss
 from alteraser.adapters.mapped import check_finite
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.siblings import neighbors
+from alteraser.data.files import check_output
 from alteraser.errors import InvalidInput
-from alteraser.files import check_output
 
 STATES = ("state_dict", "model_state_dict", "model")
 OPTIMIZERS = ("optimizer", "optimizer_state_dict", "optimizer_states")

@@ -27,10 +27,10 @@ from alteraser.adapters.forget import Opened
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.replay import agreement
 from alteraser.adapters.standing import certified
+from alteraser.data.ids import IdMap
+from alteraser.data.interactions import Interactions
 from alteraser.erasers.filtered import ASKERS, left_of_askers
 from alteraser.errors import IntegrityError, InvalidInput
-from alteraser.ids import IdMap
-from alteraser.interactions import Interactions
 from alteraser.models import Problem, Side
 from alteraser.solvers.anchors import storing_noise
 from alteraser.tolerances import checked_tolerance
@@ -256,7 +256,7 @@ def row_norms(problem: Problem, g: Float64, rows: Array, Q: Float64) -> Float64:
 
 def _squares(side: Side, x: Float64, other: Float64) -> Float64:
     """xᵀA⁻¹x of every row, (rows,); rows of zeros cost nothing."""
-    from alteraser.certificate._kernels import solve_blocks
+    from alteraser.evidence.certificate._kernels import solve_blocks
 
     c, _, missing = _cells(side)
     own, ridge = side.own.astype(np.float64), side.ridge.astype(np.float64)

@@ -9,9 +9,9 @@ import numpy as np
 
 from alteraser.adapters.contract import Array, Foreign
 from alteraser.adapters.mapped import blocks_of, release
+from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError
-from alteraser.interactions import Interactions
-from alteraser.models.rowloss import Squares
+from alteraser.models.factorization.rowloss import Squares
 
 ZERO = 1e-6
 """Scores below this share of what they were fitted to are nobody's preference."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings as _warnings
 
-from alteraser.extras import require
+from alteraser.runtime.extras import require
 
 require("torch", "torch", "differentiating a loss")
 import torch as _torch

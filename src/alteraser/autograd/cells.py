@@ -20,8 +20,8 @@ from torch.nn import functional
 
 from alteraser.autograd.rowbatch import RowBatch
 from alteraser.autograd.sparse import Pattern, products
+from alteraser.data.interactions import Interactions
 from alteraser.errors import InvalidInput
-from alteraser.interactions import Interactions
 from alteraser.models import Factors, Objective, Problem, Side
 from alteraser.solvers.stationarity import Evaluation, evaluate, gradient_norm
 

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from alteraser.autograd.cells import ScoredProblem
+from alteraser.data.interactions import Interactions
 from alteraser.erasers import AltEraser, Eraser, Outcome, Task
 from alteraser.erasers.driver import OnPass
 from alteraser.errors import InvalidInput, NotFound
-from alteraser.interactions import Interactions
 from alteraser.models import Factors, Objective
 
 

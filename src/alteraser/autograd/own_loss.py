@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from alteraser.autograd.module import _table
+from alteraser.data.interactions import Interactions
 from alteraser.errors import InvalidInput, NotFound, NumericFailure
-from alteraser.interactions import Interactions
 from alteraser.tolerances import checked_tolerance
 
 Loss = Callable[[torch.nn.Module, Tensor, Tensor], Tensor]

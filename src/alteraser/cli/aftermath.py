@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from alteraser.cli import common
 
 if TYPE_CHECKING:
-    from alteraser.lists import ListedAgain, ListsChanged
+    from alteraser.verbs.lists import ListedAgain, ListsChanged
 
 Rows = list[tuple[str, str]]
 

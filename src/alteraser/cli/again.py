@@ -20,7 +20,7 @@ def check_outputs(out: Path | None, remaining: Path | None, *, scrub: bool = Fal
 
     With ``scrub``, or a ``report`` that is not there, the refusal of ``out`` says how what comes after it is finished.
     """
-    from alteraser.files import check_output
+    from alteraser.data.files import check_output
 
     if out is not None:
         try:
@@ -41,7 +41,7 @@ def check_outputs(out: Path | None, remaining: Path | None, *, scrub: bool = Fal
 
 def check_before(out: Path | None, first: Path) -> None:
     """Refuse ``first``, which is written before ``out``, where it exists and was not left by a run that was killed."""
-    from alteraser.files import check_output, tell_of_what_is_left
+    from alteraser.data.files import check_output, tell_of_what_is_left
 
     if is_left_over(out, first):
         tell_of_what_is_left(first)
@@ -59,7 +59,7 @@ def check_same(write: Callable[[Path], None], output: Path) -> None:
     import filecmp
     import tempfile
 
-    from alteraser.files import writing_errors
+    from alteraser.data.files import writing_errors
 
     with (
         writing_errors(output),
@@ -89,7 +89,7 @@ def table(rows: Callable[[], Any]) -> Callable[[Path], None]:
     """Writes the table ``rows()`` in the format of the file's extension."""
 
     def write(path: Path) -> None:
-        from alteraser.readers import write_rows
+        from alteraser.data.readers import write_rows
 
         write_rows(rows(), path)
 

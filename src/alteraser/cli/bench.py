@@ -167,7 +167,7 @@ def neural(
     """
     from alteraser.bench.neural.methods import KINDS, METHODS, choose
     from alteraser.bench.paper.run import data_folders
-    from alteraser.extras import require
+    from alteraser.runtime.extras import require
 
     kinds = choose(_names(models, "--models"), KINDS, "model")
     chosen = choose(_names(methods, "--methods"), METHODS, "method")
@@ -211,8 +211,8 @@ def tune_paper(
     from alteraser.bench.paper.hyperparameters import HyperParameterFile, load_hyperparameters
     from alteraser.bench.paper.run import data_folders
     from alteraser.bench.paper.tune import dataset_name, tune
-    from alteraser.files import replace_file
-    from alteraser.interactions import Interactions
+    from alteraser.data.files import replace_file
+    from alteraser.data.interactions import Interactions
 
     screen = common.Screen(json, quiet)
     file = load_hyperparameters(out) if out.exists() else HyperParameterFile()

@@ -20,13 +20,13 @@ from alteraser.errors import InvalidInput, ResourceLimit
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from alteraser.data.ids import IdMap
+    from alteraser.data.interactions import Interactions
+    from alteraser.data.readers import ForgetTable, ReadingOptions
     from alteraser.erasers import PassRecord
-    from alteraser.exact import ExactModel
-    from alteraser.ids import IdMap
-    from alteraser.interactions import Interactions
-    from alteraser.model import Model
+    from alteraser.models.closed_form.model import ExactModel
+    from alteraser.models.factorization.model import Model
     from alteraser.models.protocol import Recommender
-    from alteraser.readers import ForgetTable, ReadingOptions
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; everything else on stderr.")]
 Threads = Annotated[int, typer.Option("--threads", min=0, help="Worker threads; 0 for every processor.")]
@@ -83,7 +83,7 @@ Duplicates = Annotated[
 
 def reading_options(**given: Any) -> ReadingOptions:
     """ReadingOptions from command-line values, None for what was not given; InvalidInput names the option."""
-    from alteraser.readers import ReadingOptions
+    from alteraser.data.readers import ReadingOptions
 
     if given.get("columns") is not None:
         given["column_names"] = tuple(name.strip() for name in given["columns"].split(","))
@@ -117,14 +117,14 @@ def check_tolerance(tolerance: float | None) -> None:
 
 def load_model(path: Path) -> Model | ExactModel:
     """The model at ``path``, of any kind."""
-    from alteraser.model_files import load_model as load
+    from alteraser.models.folder import load_model as load
 
     return load(path)
 
 
 def load_factors(path: Path) -> Model:
     """The model at ``path``; IntegrityError where it has no factors."""
-    from alteraser.model import Model
+    from alteraser.models.factorization.model import Model
 
     return Model.load(path)
 
@@ -145,14 +145,14 @@ def read_as(
     names: Mapping[str, str | None] | None = None,
 ) -> Interactions:  # fmt: skip
     """Interactions of ``source``, read as ``reading`` says and no option of the command can change but ``names``."""
-    from alteraser.interactions import Interactions
+    from alteraser.data.interactions import Interactions
 
     option_names = NOT_ASKED | dict(names or {})
     return Interactions.read(source, reading, users=users, items=items, option_names=option_names)
 
 
 def _standard() -> ReadingOptions:
-    from alteraser.readers import ReadingOptions
+    from alteraser.data.readers import ReadingOptions
 
     return ReadingOptions()
 
@@ -172,7 +172,7 @@ def read_forget(
 
     ``names``: NOT_ASKED where the command has no option that names a column.
     """
-    from alteraser.readers import ReadingOptions, read_forget_table
+    from alteraser.data.readers import ReadingOptions, read_forget_table
 
     try:
         return read_forget_table(path, reading, whole_users=whole_users, whole_items=whole_items, names=names)

@@ -11,7 +11,7 @@ from alteraser.cli import again, common, foreign
 from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from alteraser.ids import IdMap
+    from alteraser.data.ids import IdMap
 
 OutUsersMap = Annotated[
     Path | None,
@@ -54,7 +54,7 @@ def compact(
     Example: alteraser compact als-2.npz --users-map users.json --out als-small.npz --out-users-map users-small.json
     """
     from alteraser.adapters._map_files import check_new
-    from alteraser.files import check_output
+    from alteraser.data.files import check_output
 
     outputs = [path for path in (out, out_users_map, out_items_map) if path is not None]
     if len({path.absolute() for path in outputs}) < len(outputs):
@@ -80,7 +80,7 @@ def compact(
 
 
 def _compact_ours(screen: common.Screen, path: Path, out: Path, maps: dict[str, Path | None]) -> int:
-    from alteraser.compacting import compact as compacted
+    from alteraser.verbs.compact import compact as compacted
 
     with screen.phase("read", "reading"):
         original = common.load_model(path)
@@ -98,9 +98,9 @@ def _compact_foreign(
 ) -> int:  # fmt: skip
     from alteraser.adapters import find
     from alteraser.adapters.compacting import check_format, rows_left, with_ids, write_compacted
-    from alteraser.compacting import renumbered
-    from alteraser.erased import read_record, written_beside
-    from alteraser.files import sha256_file
+    from alteraser.data.erased import read_record, written_beside
+    from alteraser.data.files import sha256_file
+    from alteraser.verbs.compact import renumbered
 
     adapter = find(path, format)
     check_format(adapter.name, path)

@@ -32,7 +32,7 @@ def compare(
 
     Example: alteraser compare unlearned retrained --data remaining.parquet --users forget.csv
     """
-    from alteraser.evaluation import compare as compare_models
+    from alteraser.verbs.evaluate import compare as compare_models
 
     if not 0.0 < p < 1.0:
         raise InvalidInput(f"--p {p:g}: expected a persistence between 0 and 1, such as 0.9")

@@ -12,7 +12,7 @@ from alteraser.cli import common, completion
 from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from alteraser.interactions import Interactions
+    from alteraser.data.interactions import Interactions
 
 app = typer.Typer(help="Split, describe, download and generate interactions.", no_args_is_help=True)
 
@@ -46,10 +46,10 @@ def split(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from alteraser.files import atomic_directory, check_output
-    from alteraser.interactions import Interactions
-    from alteraser.readers import read_rows
-    from alteraser.readers._values import numbers_or_nothing
+    from alteraser.data.files import atomic_directory, check_output
+    from alteraser.data.interactions import Interactions
+    from alteraser.data.readers import read_rows
+    from alteraser.data.readers._values import numbers_or_nothing
 
     check_output(out)
     reading = common.reading_options(
@@ -103,8 +103,8 @@ def stats(
 
     Example: alteraser data stats ratings.csv --threshold 4
     """
-    from alteraser.defaults import defaults
-    from alteraser.interactions import Interactions
+    from alteraser.data.interactions import Interactions
+    from alteraser.models.factorization.defaults import defaults
 
     reading = common.reading_options(
         user_column=user_column, item_column=item_column, threshold=threshold, threshold_column=threshold_column,
@@ -165,7 +165,7 @@ def fetch(
     from rich.markup import escape
     from rich.progress import Progress
 
-    from alteraser.datasets.public import fetch as fetch_dataset
+    from alteraser.data.sets.public import fetch as fetch_dataset
 
     screen = common.Screen(json, quiet)
     folder = Path(name) if out is None else out
@@ -193,8 +193,8 @@ def generate(
 
     Example: alteraser data generate --out household
     """
-    from alteraser.datasets import generate_household
-    from alteraser.files import atomic_directory
+    from alteraser.data.files import atomic_directory
+    from alteraser.data.sets import generate_household
 
     screen = common.Screen(json, quiet)
     with screen.phase("write", f"generating {out}"), atomic_directory(out) as folder:

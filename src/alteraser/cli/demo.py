@@ -45,9 +45,9 @@ def demo(
     """
     from rich.markup import escape
 
-    from alteraser.datasets import generate_household
+    from alteraser.data.files import check_output
+    from alteraser.data.sets import generate_household
     from alteraser.demo import household_scene, noise_scene, run_demo
-    from alteraser.files import check_output
 
     common.check_tolerance(tolerance)
     folder = out or _free("demo")
@@ -94,8 +94,8 @@ def _free(name: str) -> Path:
 def _write(shown: Demo, folder: Path, seed: int) -> None:
     import pyarrow.parquet as pq
 
+    from alteraser.data.files import atomic_directory
     from alteraser.demo.tell import report
-    from alteraser.files import atomic_directory
     from alteraser.report import write_report
 
     with atomic_directory(folder) as aside:

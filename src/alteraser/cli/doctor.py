@@ -42,7 +42,7 @@ def doctor(threads: common.Threads = 0, quiet: common.Quiet = False, json: commo
         difference = _kernel_check(threads)
         seconds = time.perf_counter() - began
     from alteraser import __version__
-    from alteraser.workers import default_threads
+    from alteraser.runtime.workers import default_threads
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
     document = {
@@ -77,11 +77,12 @@ def _kernel_check(threads: int) -> float:
     """Largest difference between compiled row solves and dense NumPy ones on a small problem, in float64."""
     import numpy as np
 
-    from alteraser.interactions import Interactions
+    from alteraser.data.interactions import Interactions
     from alteraser.models import Factors, Objective, Problem
-    from alteraser.solvers import AHNewton, twins
-    from alteraser.solvers.rows import padded
-    from alteraser.workers import default_threads
+    from alteraser.runtime.workers import default_threads
+    from alteraser.solvers import AHNewton
+    from alteraser.solvers.kernels import twins
+    from alteraser.solvers.rows.protocol import padded
 
     rng = np.random.default_rng(0)
     data = Interactions.from_pairs(
@@ -97,7 +98,7 @@ def _kernel_check(threads: int) -> float:
 
 def _cache_place() -> str:
     """Where compiled kernels are kept between processes, or why they are not."""
-    from alteraser.solvers._dense import cholesky_solve
+    from alteraser.linalg.kernels.dense import cholesky_solve
 
     path = getattr(getattr(cholesky_solve, "_cache", None), "cache_path", None)
     return str(path) if path else "none: no writable place; kernels are compiled in every process"

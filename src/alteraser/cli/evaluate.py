@@ -30,8 +30,8 @@ def evaluate(
 
     Example: alteraser evaluate model --test test.parquet --data train.parquet
     """
-    from alteraser.evaluation import coverage
-    from alteraser.evaluation import evaluate as evaluate_model
+    from alteraser.verbs.evaluate import coverage
+    from alteraser.verbs.evaluate import evaluate as evaluate_model
 
     screen = common.Screen(json, quiet)
     with screen.phase("read", "reading"):

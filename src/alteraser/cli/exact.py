@@ -12,10 +12,10 @@ from alteraser.cli import aftermath, common, completion, selecting
 from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from alteraser.forgetting_exactly import ExactErasure
-    from alteraser.interactions import Interactions
+    from alteraser.data.interactions import Interactions
+    from alteraser.data.readers import ReadingOptions
     from alteraser.models.protocol import Recommender
-    from alteraser.readers import ReadingOptions
+    from alteraser.verbs.forget_exactly import ExactErasure
 
 PANEL = "item-knn"
 SimilarityName = Annotated[
@@ -69,7 +69,7 @@ def train(
     threads: int,
 ) -> int:  # fmt: skip
     """Count ``data``; ``given`` are the settings of the kind that the command line gives."""
-    from alteraser.interactions import Interactions
+    from alteraser.data.interactions import Interactions
     from alteraser.models.registry import KINDS
 
     with common.options_named():
@@ -144,7 +144,7 @@ def report(
 
 def refuse(path: Path, method: str, given: dict[str, Any]) -> None:
     """InvalidInput for options of models with factors; ``path`` is a model that ``is_exact``."""
-    from alteraser.forgetting_exactly import check_method
+    from alteraser.verbs.forget_exactly import check_method
 
     kind = _kind(path)
     check_method(kind, method)

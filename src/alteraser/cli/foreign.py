@@ -15,7 +15,7 @@ from alteraser.errors import AltEraserError, IntegrityError, InvalidInput, NotFo
 if TYPE_CHECKING:
     from alteraser.adapters import Erased, ForeignOptions, SelfCheck, Sibling
     from alteraser.adapters.forget import ForeignErasure
-    from alteraser.readers import ReadingOptions
+    from alteraser.data.readers import ReadingOptions
 
 SIBLINGS = 5
 """Files beside a model that are listed without --verbose."""
@@ -216,7 +216,7 @@ def forget(
         task_of,
     )
     from alteraser.cli.forget import report_dry_run
-    from alteraser.remaining import below_threshold
+    from alteraser.data.remaining import below_threshold
 
     asked = known_method(method)
     options = options_from(given)
@@ -320,8 +320,8 @@ def verify(
     from alteraser.adapters.forget import open_foreign
     from alteraser.adapters.verify import all_data, verify_foreign
     from alteraser.adapters.zeros import zero_words
-    from alteraser.files import sha256_file
-    from alteraser.readers import read_rows
+    from alteraser.data.files import sha256_file
+    from alteraser.data.readers import read_rows
 
     if (before is None) != (forgotten is None):
         raise InvalidInput(
@@ -366,7 +366,7 @@ def verify(
 
 def _either(path: Path, reading: ReadingOptions) -> ReadingOptions:
     """How FORGET is read: by the data's columns, or the standard ones where it has these."""
-    from alteraser.readers import ReadingOptions, read_rows
+    from alteraser.data.readers import ReadingOptions, read_rows
 
     try:
         read_rows(path, reading)
@@ -407,7 +407,7 @@ def _written(
     if remaining is None:
         yield
         return
-    from alteraser.remaining import remaining_rows
+    from alteraser.data.remaining import remaining_rows
 
     with screen.phase("write", "writing"):
         own = again.written(
@@ -450,7 +450,7 @@ def _report(
     verbose: bool, missing: int = 0,
 ) -> None:  # fmt: skip
     from alteraser.adapters.zeros import zero_words
-    from alteraser.files import sha256_file
+    from alteraser.data.files import sha256_file
 
     erased, changed, removal, foreign = erasure.erased, erasure.changed, erasure.removal, erasure.foreign
     seconds = screen.timing() | {"check": screen.seconds.get("check", 0.0)}

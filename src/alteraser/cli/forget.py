@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from alteraser.adapters.choose import Planned
-    from alteraser.choosing import Auto, Choice
+    from alteraser.data.interactions import Interactions
+    from alteraser.data.selection import Selection
+    from alteraser.data.sums import Missing
     from alteraser.erasers import Eraser
-    from alteraser.forgetting import Erasure
-    from alteraser.forgetting_exactly import ExactErasure
-    from alteraser.interactions import Interactions
-    from alteraser.lists import ListsChanged
-    from alteraser.model import Model
+    from alteraser.models.factorization.model import Model
     from alteraser.models.protocol import Recommender
-    from alteraser.selection import Selection
-    from alteraser.sums import Missing
+    from alteraser.verbs.choose import Auto, Choice
+    from alteraser.verbs.forget import Erasure
+    from alteraser.verbs.forget_exactly import ExactErasure
+    from alteraser.verbs.lists import ListsChanged
 
 STOP = object()
 DEFAULT_TOLERANCE = 1e-3
@@ -130,14 +130,14 @@ def forget(
 
     Example: alteraser forget als.npz forget.csv --data plays.parquet --rating plays --rows-are-ids --out als-2.npz
     """
-    from alteraser.erased import check_beside
-    from alteraser.exact import ExactModel
-    from alteraser.files import check_output
-    from alteraser.forgetting import match, plan, unlearn
-    from alteraser.forgetting_exactly import ExactErasure
-    from alteraser.model import Model
-    from alteraser.readers import ReadingOptions
-    from alteraser.remaining import below_threshold, remaining_rows
+    from alteraser.data.erased import check_beside
+    from alteraser.data.files import check_output
+    from alteraser.data.readers import ReadingOptions
+    from alteraser.data.remaining import below_threshold, remaining_rows
+    from alteraser.models.closed_form.model import ExactModel
+    from alteraser.models.factorization.model import Model
+    from alteraser.verbs.forget import match, plan, unlearn
+    from alteraser.verbs.forget_exactly import ExactErasure
 
     selecting.check(forget_set, user, since, until)
     if whole_users and whole_items:
@@ -267,7 +267,7 @@ def _asked(method: str, given: dict[str, Any]) -> Auto | tuple[str, dict[str, An
 
     Options that only going to an optimum has mean that one.
     """
-    from alteraser.choosing import WAYS, Auto
+    from alteraser.verbs.choose import WAYS, Auto
 
     only = [
         name
@@ -333,7 +333,7 @@ def _check_outside(output: Path, model: Path) -> None:
 
 def _check_remaining(remaining: Path, data: Path) -> None:
     """Refuse before the work what could only be refused after it."""
-    from alteraser.readers._writing import writer_for
+    from alteraser.data.readers._writing import writer_for
 
     try:
         writer_for(remaining)
@@ -353,7 +353,7 @@ def _write(
     """Both outputs or neither: the remaining data first, taken back if the model cannot be written."""
     if remaining is None:
         return erasure.save(out)
-    from alteraser.remaining import remaining_rows
+    from alteraser.data.remaining import remaining_rows
 
     own = again.written(again.table(lambda: remaining_rows(data, erasure.removed, reading, selection)), remaining)
     try:
@@ -409,7 +409,7 @@ def report_dry_run(
 
 def _chosen(choice: Choice | Planned) -> dict[str, Any]:
     """What a document says of a choice."""
-    from alteraser.choosing import Choice
+    from alteraser.verbs.choose import Choice
 
     rest = {}
     if isinstance(choice, Choice):

@@ -72,7 +72,7 @@ def _foreign(
     from alteraser.adapters.asked import checked
     from alteraser.adapters.forget import Opened, found_siblings, open_foreign
     from alteraser.adapters.zeros import zero_words
-    from alteraser.interactions import Interactions
+    from alteraser.data.interactions import Interactions
 
     options = foreign.options_from(given)
     adapter = checked(model, options, format)
@@ -125,8 +125,8 @@ def _worst(check: Any) -> str:
 
 def _own(screen: common.Screen, model: Path, data: Path | None) -> int:
     """The same for a model of ours, whose data are known by their digest."""
-    from alteraser.exact import ExactModel
-    from alteraser.forgetting import belongs
+    from alteraser.models.closed_form.model import ExactModel
+    from alteraser.verbs.forget import belongs
 
     with screen.phase("read", "reading"):
         loaded = common.load_model(model)

@@ -87,7 +87,7 @@ def page(document: dict[str, Any], rows: list[tuple[str, str]]) -> ForgettingRep
 
 
 def _named(level: str | None) -> str:
-    from alteraser.certificate.words import NAMES
+    from alteraser.evidence.certificate.words import NAMES
 
     return "no class was measured" if level is None else next((n for k, n in NAMES.items() if k == level), "")
 

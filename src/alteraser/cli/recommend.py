@@ -11,8 +11,8 @@ from alteraser.cli import common, selecting
 from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from alteraser.data.selection import Selection
     from alteraser.models.protocol import Recommender
-    from alteraser.selection import Selection
 
 
 def recommend(
@@ -46,7 +46,7 @@ def recommend(
 
     Example: alteraser recommend model-2 --all --data remaining.csv --exclude forget.csv
     """
-    from alteraser.evaluation import seen_by
+    from alteraser.verbs.evaluate import seen_by
 
     if bool(user) == everybody:
         raise InvalidInput("name users with --user ID, or ask for --all (one of the two)")
@@ -70,8 +70,8 @@ def recommend(
 
 def excluded(path: Path, model: Recommender) -> Selection:
     """The table at ``path`` as items, or pairs, that are to be in no list; InvalidInput for one that names no items."""
-    from alteraser.readers import ReadingOptions
-    from alteraser.selection import Selection
+    from alteraser.data.readers import ReadingOptions
+    from alteraser.data.selection import Selection
 
     reading = model.reading or ReadingOptions()
     wanted = common.read_forget(path, reading, whole_users=False, names=common.NOT_ASKED)

@@ -14,11 +14,11 @@ from alteraser.errors import InvalidInput
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from alteraser.ids import IdMap
-    from alteraser.interactions import Removal
-    from alteraser.readers import ReadingOptions
-    from alteraser.selection import Near, Selection
-    from alteraser.sums import Missing
+    from alteraser.data.ids import IdMap
+    from alteraser.data.interactions import Removal
+    from alteraser.data.readers import ReadingOptions
+    from alteraser.data.selection import Near, Selection
+    from alteraser.data.sums import Missing
 
 LISTED = 1000
 """Unmatched rows listed in the document; all are counted."""
@@ -68,7 +68,7 @@ def timed(reading: ReadingOptions, column: str | None, *, window: bool) -> Readi
 
 def check(forget_set: Path | None, users: list[str] | None, since: str | None, until: str | None) -> None:
     """InvalidInput for a request that says nothing, or times that are none; reads nothing."""
-    from alteraser.selection import moment
+    from alteraser.data.selection import moment
 
     moment(since, "--since")
     moment(until, "--until")
@@ -90,7 +90,7 @@ def selected(
 
     Raises InvalidInput for parts that contradict each other, and what reading raises.
     """
-    from alteraser.selection import Selection, Window
+    from alteraser.data.selection import Selection, Window
 
     window = None if since is None and until is None else Window(since, until)
     if forget_set is None:
@@ -108,7 +108,7 @@ def check_ids(source: Path | None, selection: Selection, users: IdMap, items: Id
 
     Where the model has the id in another form, that is shown.
     """
-    from alteraser.selection import near_rows
+    from alteraser.data.selection import near_rows
 
     for name, ids, asked in (("user_id", users, selection.users), ("item_id", items, selection.items)):
         if asked is None:

@@ -9,7 +9,7 @@ from alteraser.errors import NumericFailure
 
 if TYPE_CHECKING:
     from alteraser.cli import common
-    from alteraser.forgetting import Erasure
+    from alteraser.verbs.forget import Erasure
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def words(erasure: Erasure, asked: Asked) -> str:
 
 def _remedy(erasure: Erasure, asked: Asked) -> str:
     """What to do where a level was not reached."""
-    from alteraser.models.magnitudes import WIDE, confidence_ratio
+    from alteraser.models.factorization.magnitudes import WIDE, confidence_ratio
 
     outcome = erasure.outcome
     if erasure.model.objective.regularization == 0:

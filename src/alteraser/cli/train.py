@@ -12,10 +12,10 @@ from alteraser.cli import common, completion, exact
 from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from alteraser.data.interactions import Interactions
     from alteraser.erasers import Outcome
-    from alteraser.interactions import Interactions
-    from alteraser.model import Model
     from alteraser.models import Factors
+    from alteraser.models.factorization.model import Model
 
 AT_REST = 1e-6  # distance from the optimum over the model's size that --to-rest goes to, that of class C
 
@@ -125,10 +125,10 @@ def train(
 
     Example: alteraser train ratings.csv --model item-knn --similarity cosine --neighbors 20 --out knn
     """
-    from alteraser.files import check_output
-    from alteraser.interactions import Interactions
+    from alteraser.data.files import check_output
+    from alteraser.data.interactions import Interactions
     from alteraser.models.registry import KINDS
-    from alteraser.training import ENMF
+    from alteraser.verbs.train import ENMF
 
     common.check_tolerance(tolerance)
     if model not in ("enmf", *KINDS):
@@ -205,7 +205,7 @@ def _wide(data: Interactions) -> str | None:
     """Of confidences over many orders of magnitude: what they do, and what to do about them."""
     import numpy as np
 
-    from alteraser.models.magnitudes import WIDE, confidence_ratio
+    from alteraser.models.factorization.magnitudes import WIDE, confidence_ratio
 
     if confidence_ratio(data) < WIDE:
         return None
@@ -238,7 +238,7 @@ def not_reached(outcome: Outcome, tolerance: float, dtype: str, wide: str | None
 def _given(ctx: typer.Context, kind: str) -> dict[str, Any]:
     """The settings of ``kind`` that the command line gives; InvalidInput for one of another kind."""
     from alteraser.models.registry import KINDS
-    from alteraser.training import ENMF
+    from alteraser.verbs.train import ENMF
 
     known = ENMF.model_fields if kind == "enmf" else KINDS[kind].model_fields
     found = {}

@@ -12,7 +12,7 @@ from alteraser.cli import common
 from alteraser.errors import DependencyMissing, InvalidInput
 
 if TYPE_CHECKING:
-    from alteraser.tuning import Tuned
+    from alteraser.verbs.tune import Tuned
 
 
 def tune(
@@ -61,9 +61,9 @@ def tune(
 
     Example: alteraser tune ratings.csv --out tuning
     """
-    from alteraser.interactions import Interactions
-    from alteraser.tuning import Grid
-    from alteraser.tuning import tune as search
+    from alteraser.data.interactions import Interactions
+    from alteraser.verbs.tune import Grid
+    from alteraser.verbs.tune import tune as search
 
     with common.options_named({"missing_weights": "missing_weight", "regularizations": "regularization"}):
         grid = Grid(
@@ -110,12 +110,12 @@ def _numbers(option: str, text: str, *, whole: bool = False) -> tuple[float, ...
 
 
 def _write(tuned: Tuned, out: Path, name: str) -> Path | None:
-    from alteraser.files import replace_file
-    from alteraser.tuning.search import to_document
+    from alteraser.data.files import replace_file
+    from alteraser.verbs.tune.search import to_document
 
     replace_file(out / "tune.json", json_module.dumps(to_document(tuned), indent=1).encode())
     try:
-        from alteraser.tuning.page import render
+        from alteraser.verbs.tune.page import render
 
         page = render(tuned, name)
     except DependencyMissing:
@@ -125,7 +125,7 @@ def _write(tuned: Tuned, out: Path, name: str) -> Path | None:
 
 
 def _report(screen: common.Screen, tuned: Tuned, data: Path, out: Path | None, report: Path | None) -> None:
-    from alteraser.tuning.search import to_document
+    from alteraser.verbs.tune.search import to_document
 
     point = tuned.chosen.trial.point
     command = (

@@ -12,9 +12,9 @@ from alteraser.cli import common, foreign
 from alteraser.errors import AltEraserError, InvalidInput, NumericFailure
 
 if TYPE_CHECKING:
+    from alteraser.data.readers import ReadingOptions
     from alteraser.models.protocol import Recommender
-    from alteraser.readers import ReadingOptions
-    from alteraser.verification import Verification
+    from alteraser.verbs.verify import Verification
 
 
 def verify(
@@ -83,8 +83,8 @@ def verify(
 
     Example: alteraser verify als-2.npz --data rest.csv --rows-are-ids --before als.npz --forgotten gone.csv
     """
-    from alteraser.readers import ReadingOptions
-    from alteraser.verification import verify as verify_model
+    from alteraser.data.readers import ReadingOptions
+    from alteraser.verbs.verify import verify as verify_model
 
     if forgotten is not None and before is None:
         raise InvalidInput("--forgotten says what --before was trained on: give the original model as well")
@@ -132,7 +132,7 @@ def verify(
 
 def _forgotten(path: Path, reading: ReadingOptions, original: Recommender) -> Any:
     """The pairs of FORGET, or its interactions where the data are more than pairs."""
-    from alteraser.interactions import Interactions
+    from alteraser.data.interactions import Interactions
 
     if reading.confidence is None and reading.target is None:
         if reading.threshold is not None:  # rows below it were never in the data

@@ -13,15 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from alteraser import metrics
-from alteraser.datasets import inject_noise
-from alteraser.datasets.household import CHILD_CATEGORY, HouseholdData
+from alteraser.data.interactions import Interactions
+from alteraser.data.sets import inject_noise
+from alteraser.data.sets.household import CHILD_CATEGORY, HouseholdData
 from alteraser.erasers import AltEraser, PassRecord, Retrain
 from alteraser.errors import NotFound
-from alteraser.evaluation import compare, evaluate
-from alteraser.forgetting import Erasure, forget
-from alteraser.interactions import Interactions
-from alteraser.model import Model
-from alteraser.training import ENMF
+from alteraser.models.factorization.model import Model
+from alteraser.verbs.evaluate import compare, evaluate
+from alteraser.verbs.forget import Erasure, forget
+from alteraser.verbs.train import ENMF
 
 OnPass = Callable[[PassRecord], None]
 LIST = 10

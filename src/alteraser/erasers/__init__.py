@@ -50,7 +50,7 @@ ERASERS: dict[str, Entry] = {
 
 
 CHOSEN = ("auto", "replay")
-"""Methods that depend on what the model says of its training; see ``alteraser.choosing``."""
+"""Methods that depend on what the model says of its training; see ``alteraser.verbs.choose``."""
 
 
 def accepted(method: str) -> frozenset[str]:

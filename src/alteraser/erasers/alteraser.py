@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from alteraser.certificate.limits import DEFAULT, Limits
 from alteraser.erasers.driver import OnPass, Outcome, Settings, run_passes
 from alteraser.erasers.retrain import Retrain
 from alteraser.erasers.task import Task
+from alteraser.evidence.certificate.limits import DEFAULT, Limits
 from alteraser.models import Factors
 from alteraser.solvers import JointNewton, RowSolver, row_solver
 from alteraser.solvers.collapse import collapse

@@ -16,15 +16,15 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from alteraser.erasers.anderson import Anderson
 from alteraser.erasers.driver import OnPass, PassRecord, Reason
 from alteraser.errors import Interrupted
-from alteraser.models.biased import BiasedFactors
-from alteraser.models.rowloss import Logistic
-from alteraser.models.terms import RowProblem, Terms
-from alteraser.solvers.rows import RowReport, padded
-from alteraser.solvers.terms import TO_THE_END, Hold, Slopes, ridge, slope_norm, slopes, solve_terms, unrest
-from alteraser.workers import default_threads
+from alteraser.linalg.anderson import Anderson
+from alteraser.models.factorization.biased import BiasedFactors
+from alteraser.models.factorization.rowloss import Logistic
+from alteraser.models.factorization.terms import RowProblem, Terms
+from alteraser.runtime.workers import default_threads
+from alteraser.solvers.rows.protocol import RowReport, padded
+from alteraser.solvers.rows.terms import TO_THE_END, Hold, Slopes, ridge, slope_norm, slopes, solve_terms, unrest
 
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]

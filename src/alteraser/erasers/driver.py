@@ -17,19 +17,19 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from alteraser.certificate.limits import Limits
-from alteraser.erasers.anderson import Anderson
-from alteraser.erasers.linesearch import quartic_step
 from alteraser.erasers.polish import Look, Measured, Polisher
 from alteraser.errors import Interrupted, InvalidInput, NumericFailure
+from alteraser.evidence.certificate.limits import Limits
+from alteraser.linalg.anderson import Anderson
+from alteraser.linalg.quartic import quartic_step
 from alteraser.models import Factors, Problem
+from alteraser.runtime.workers import default_threads
 from alteraser.solvers import RowSolver
 from alteraser.solvers.collapse import collapse
 from alteraser.solvers.descent import Descent
 from alteraser.solvers.joint import Joint, JointNewton
-from alteraser.solvers.rows import padded
+from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.stationarity import Push, evaluate, gradient_norm
-from alteraser.workers import default_threads
 
 Array = npt.NDArray[Any]
 Scope = Literal["touched", "all", "joint", "polish"]

@@ -32,16 +32,16 @@ from alteraser.erasers.driver import OnPass, PassRecord, Scope
 from alteraser.erasers.in_place import ridge_of
 from alteraser.errors import Interrupted
 from alteraser.models import Problem, Side
-from alteraser.models.problem import Seeing
-from alteraser.solvers.ah_newton import AHNewton
+from alteraser.models.factorization.problem import Seeing
+from alteraser.runtime.workers import default_threads
 from alteraser.solvers.anchors import storing_noise
-from alteraser.solvers.cg import ConjugateGradient
 from alteraser.solvers.residuals import ROWS_AT_A_TIME, half_gradients, row_gradients
 from alteraser.solvers.row_norms import RowNorms
-from alteraser.solvers.rows import padded
+from alteraser.solvers.rows.ah_newton import AHNewton
+from alteraser.solvers.rows.cg import ConjugateGradient
+from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.stationarity import block_solve
 from alteraser.tolerances import checked_tolerance
-from alteraser.workers import default_threads
 
 Array = npt.NDArray[Any]
 Rows = npt.NDArray[np.int64]

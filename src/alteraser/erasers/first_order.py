@@ -17,8 +17,8 @@ import numpy as np
 from alteraser.erasers.driver import OnPass, Outcome, PassRecord
 from alteraser.erasers.task import Task
 from alteraser.errors import Interrupted, InvalidInput, NumericFailure
-from alteraser.extras import require
 from alteraser.models import Factors
+from alteraser.runtime.extras import require
 from alteraser.solvers.stationarity import evaluate, gradient_norm
 
 if TYPE_CHECKING:

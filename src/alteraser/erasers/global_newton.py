@@ -15,8 +15,8 @@ import numpy as np
 from alteraser.erasers.driver import OnPass, Outcome, PassRecord
 from alteraser.erasers.task import Task
 from alteraser.errors import Interrupted, NumericFailure
-from alteraser.extras import require
 from alteraser.models import Factors
+from alteraser.runtime.extras import require
 from alteraser.solvers.stationarity import evaluate, gradient_norm
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class GlobalNewton:
         import torch
 
         from alteraser.autograd import RowBatch, cells_of
-        from alteraser.solvers.hf_newton import HFNewton
+        from alteraser.solvers.rows.hf_newton import HFNewton
 
         if torch.get_num_threads() != task.workers:
             torch.set_num_threads(task.workers)

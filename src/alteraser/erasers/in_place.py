@@ -17,11 +17,11 @@ from threadpoolctl import threadpool_limits
 from alteraser.erasers.driver import OnPass, PassRecord
 from alteraser.errors import Interrupted
 from alteraser.models import Problem, Side
-from alteraser.solvers.ah_newton import AHNewton
+from alteraser.runtime.workers import default_threads
 from alteraser.solvers.residuals import fit, half_gradients, squared_gradient_norm
+from alteraser.solvers.rows.ah_newton import AHNewton
 from alteraser.solvers.stationarity import block_solve
 from alteraser.tolerances import checked_tolerance
-from alteraser.workers import default_threads
 
 Array = npt.NDArray[Any]
 

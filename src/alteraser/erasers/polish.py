@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alteraser.certificate.limits import DEFAULT, STORED, Limits, influence
+from alteraser.evidence.certificate.limits import DEFAULT, STORED, Limits, influence
 from alteraser.models import Factors, Problem
 from alteraser.solvers.joint import Joint, JointNewton, lowest, quartic_along
 from alteraser.solvers.stationarity import evaluate

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from alteraser.certificate.limits import Limits
 from alteraser.erasers.driver import OnPass, Outcome, Settings, Watch, run_passes
+from alteraser.evidence.certificate.limits import Limits
 from alteraser.models import Factors, Problem
 from alteraser.settings import Configured
 from alteraser.solvers import JointNewton, RowSolver, row_solver

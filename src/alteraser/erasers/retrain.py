@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from alteraser.certificate.limits import DEFAULT, Limits
 from alteraser.erasers.driver import OnPass, Outcome
 from alteraser.erasers.recipe import Recipe
 from alteraser.erasers.task import Task
+from alteraser.evidence.certificate.limits import DEFAULT, Limits
 from alteraser.solvers import RowSolver, row_solver
 
 

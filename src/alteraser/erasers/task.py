@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from alteraser.erasers.driver import OnPass, Outcome, Watch
 from alteraser.models import Factors, Problem
+from alteraser.runtime.workers import default_threads
 from alteraser.solvers.stationarity import Push, push
-from alteraser.workers import default_threads
 
 Array = npt.NDArray[Any]
 

@@ -1,7 +1,7 @@
 """What is minimized: the objective, its configuration, and the factors it is a function of."""
 
-from alteraser.models.factors import Factors
-from alteraser.models.objective import Objective
-from alteraser.models.problem import Problem, Side
+from alteraser.models.factorization.factors import Factors
+from alteraser.models.factorization.objective import Objective
+from alteraser.models.factorization.problem import Problem, Side
 
 __all__ = ["Factors", "Objective", "Problem", "Side"]

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from alteraser.data.ids import IdMap
+from alteraser.data.selection import Selection
 from alteraser.errors import InvalidInput
-from alteraser.ids import IdMap
-from alteraser.selection import Selection
 
 Array = npt.NDArray[Any]
 Lists = tuple[Array, Array]

@@ -16,16 +16,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from alteraser.erased import Erased
+from alteraser.data.erased import Erased
+from alteraser.data.ids import IdMap
+from alteraser.data.interactions import Interactions
+from alteraser.data.selection import Selection
+from alteraser.data.sums import Sums
 from alteraser.errors import InvalidInput, NotFound
-from alteraser.ids import IdMap
-from alteraser.interactions import Interactions
 from alteraser.models.excluding import Excluded
-from alteraser.selection import Selection
-from alteraser.sums import Sums
 
 if TYPE_CHECKING:
-    from alteraser.readers import ReadingOptions
+    from alteraser.data.readers import ReadingOptions
 
 Array = npt.NDArray[Any]
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from alteraser.data.interactions import Interactions
 from alteraser.errors import InvalidInput
-from alteraser.interactions import Interactions
 
 Array = npt.NDArray[Any]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from alteraser.models.exact_kind import ExactKind
+from alteraser.models.closed_form.kind import ExactKind
+from alteraser.models.closed_form.popularity import Popularity
 from alteraser.models.linear.ease import EASE
 from alteraser.models.neighbors.item_knn import ItemKNN
-from alteraser.models.popularity import Popularity
 
 KINDS: dict[str, type[ExactKind]] = {kind.name: kind for kind in (Popularity, ItemKNN, EASE)}
 """Settings of every exact kind by its name."""

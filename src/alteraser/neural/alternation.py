@@ -28,11 +28,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from alteraser.data.interactions import Interactions, Removal
 from alteraser.errors import InvalidInput, NumericFailure
-from alteraser.interactions import Interactions, Removal
 from alteraser.neural.loss import Gradient, Loss, SampledLoss, SideName, flattened, unflattened
 from alteraser.neural.modules import Recommender
-from alteraser.solvers.hf_newton import HFNewton
+from alteraser.solvers.rows.hf_newton import HFNewton
 
 Array = npt.NDArray[Any]
 

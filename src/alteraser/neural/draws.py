@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alteraser.interactions import Interactions
+from alteraser.data.interactions import Interactions
 
 Array = npt.NDArray[Any]
 

@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 import torch
 
 import alteraser
+from alteraser.data.files import atomic_directory, sha256_file
 from alteraser.errors import IntegrityError, InvalidInput, NumericFailure
-from alteraser.files import atomic_directory, sha256_file
-from alteraser.model import TrainedOn
-from alteraser.model_files import (
+from alteraser.models.factorization.model import TrainedOn
+from alteraser.models.folder import (
     FORMAT_VERSION,
     ITEMS,
     MANIFEST,

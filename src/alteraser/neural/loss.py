@@ -30,8 +30,8 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional
 
+from alteraser.data.interactions import Interactions
 from alteraser.errors import InvalidInput
-from alteraser.interactions import Interactions
 from alteraser.neural.draws import Negatives, hashed
 from alteraser.neural.modules import Recommender
 from alteraser.neural.propagation import Propagation

@@ -15,16 +15,16 @@ import torch
 from torch import nn
 
 from alteraser.autograd.module import forget_module
+from alteraser.data.ids import IdMap
+from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError, InvalidInput, NotFound
-from alteraser.forgetting import belongs, match
-from alteraser.ids import IdMap
-from alteraser.interactions import Interactions
-from alteraser.model import TrainedOn
+from alteraser.models.factorization.model import TrainedOn
 from alteraser.neural.alternation import Alternating, Step, erase
 from alteraser.neural.loss import Loss
 from alteraser.neural.modules import KINDS, Recommender
 from alteraser.neural.ranking import Ranker
 from alteraser.neural.training import Training, train
+from alteraser.verbs.forget import belongs, match
 
 M = TypeVar("M")
 

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alteraser.interactions import Interactions
+from alteraser.data.interactions import Interactions
 
 
 @dataclass(frozen=True)

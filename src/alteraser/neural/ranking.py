@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from alteraser import metrics
-from alteraser.interactions import Interactions
+from alteraser.data.interactions import Interactions
 from alteraser.models.ranking import fill_best, mask_seen
 from alteraser.neural.modules import Recommender
 from alteraser.neural.propagation import Propagation

@@ -16,8 +16,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
+from alteraser.data.interactions import Interactions
 from alteraser.errors import InvalidInput, NumericFailure
-from alteraser.interactions import Interactions
 from alteraser.neural.draws import Negatives
 from alteraser.neural.loss import Loss
 from alteraser.neural.modules import Recommender

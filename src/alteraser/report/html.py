@@ -13,8 +13,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from alteraser.data.files import replace_file
 from alteraser.errors import DependencyMissing, NotFound, OutputExists
-from alteraser.files import replace_file
 from alteraser.report._plots import residual_figure, scores_figure
 from alteraser.report._style import CSS, DRAW
 from alteraser.report.model import ComparisonTable, Curve, ForgettingReport, ListItem, SideBySide

@@ -1,4 +1,4 @@
-"""What updates rows: one file per solver, kernels (``_kernels``) beside their NumPy twins (``twins``)."""
+"""What updates rows: one file per solver, compiled loops in ``kernels``."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections.abc import Callable
 from functools import partial
 
 from alteraser.errors import InvalidInput
-from alteraser.extras import require
-from alteraser.solvers.ah_newton import AHNewton
-from alteraser.solvers.cg import ConjugateGradient
-from alteraser.solvers.differentiated import Differentiated
+from alteraser.runtime.extras import require
 from alteraser.solvers.joint import JointNewton
-from alteraser.solvers.rows import RowReport, RowSolver
+from alteraser.solvers.rows.ah_newton import AHNewton
+from alteraser.solvers.rows.cg import ConjugateGradient
+from alteraser.solvers.rows.differentiated import Differentiated
+from alteraser.solvers.rows.protocol import RowReport, RowSolver
 
 
 def _newton(name: str) -> RowSolver:
     require("torch", "torch", f"solver {name}")
-    from alteraser.solvers.hf_newton import HFNewton
+    from alteraser.solvers.rows.hf_newton import HFNewton
 
     return Differentiated(name, HFNewton("gauss-newton" if name == "gauss-newton" else "hessian"))
 
 
 def _scipy(name: str) -> RowSolver:
     require("torch", "torch", f"solver {name}")
-    from alteraser.solvers.scipy_rows import SciPyRows
+    from alteraser.solvers.rows.scipy_rows import SciPyRows
 
     return Differentiated(name, SciPyRows(name))  # type: ignore[arg-type]
 
@@ -32,14 +32,14 @@ def _first_order(name: str) -> RowSolver:
     require("torch", "torch", f"solver {name}")
     if name == "adahessian":
         require("pytorch_optimizer", "torch", f"solver {name}")
-    from alteraser.solvers.first_order_rows import FirstOrderRows
+    from alteraser.solvers.rows.first_order import FirstOrderRows
 
     return Differentiated(name, FirstOrderRows(name))  # type: ignore[arg-type]
 
 
 def _torch(name: str) -> RowSolver:
     require("torch", "torch", f"solver {name}")
-    from alteraser.solvers.torch_rows import TorchRows
+    from alteraser.solvers.rows.torch_rows import TorchRows
 
     return TorchRows()
 

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alteraser.certificate.limits import STORED
+from alteraser.evidence.certificate.limits import STORED
 from alteraser.models import Factors, Problem
-from alteraser.solvers.rows import padded
+from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.stationarity import Evaluation, block_solve, evaluate, gradient_norm, half_gradients
 
 Array = npt.NDArray[Any]

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from alteraser.linalg.secants import Secants
 from alteraser.solvers.joint import Joint, JointNewton
-from alteraser.solvers.secants import Secants
 
 Array = npt.NDArray[Any]
 

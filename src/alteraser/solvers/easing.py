@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.models import Side
-from alteraser.models.magnitudes import LEAST
-from alteraser.solvers.rows import aligned_empty
+from alteraser.models.factorization.magnitudes import LEAST
+from alteraser.solvers.rows.protocol import aligned_empty
 
 Array = npt.NDArray[Any]
 
@@ -42,7 +42,7 @@ def eased_confidence(users: Side, items: Array, factors: Array) -> npt.NDArray[n
 
     ``items`` (n, w) are padded, as users see them; ``factors`` the packed blocks A of the users.
     """
-    from alteraser.solvers._joint_kernels import solve_rows
+    from alteraser.solvers.kernels.joint import solve_rows
 
     counts = users.counts
     leverage = np.zeros(users.indices.size)

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.models import Factors, Problem, Side
-from alteraser.solvers.rows import padded
+from alteraser.runtime.workers import blocks, run
+from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.stationarity import block_solve
-from alteraser.workers import blocks, run
 
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]
@@ -52,7 +52,7 @@ class Curvature:
         )
 
     def _half(self, side: Side, X: Float64, V: Float64, Z: Float64, W: Float64) -> Float64:
-        from alteraser.solvers._kernels import hessian_rows
+        from alteraser.solvers.kernels.rows import hessian_rows
 
         weighted = Z * side.other.astype(np.float64)[:, None] if side.other.size else Z
         gram, mixed = side.missing_weight * (weighted.T @ Z), side.missing_weight * (weighted.T @ W)

@@ -32,11 +32,11 @@ from scipy.sparse import csr_array
 
 from alteraser.errors import InvalidInput
 from alteraser.models import Problem, Side
-from alteraser.solvers.ah_newton import AHNewton
+from alteraser.runtime.workers import blocks, run
 from alteraser.solvers.easing import eased_confidence, is_wide
-from alteraser.solvers.rows import aligned, aligned_empty, check, padded
+from alteraser.solvers.rows.ah_newton import AHNewton
+from alteraser.solvers.rows.protocol import aligned, aligned_empty, check, padded
 from alteraser.solvers.slow import SlowSpace, slow_space
-from alteraser.workers import blocks, run
 
 Array = npt.NDArray[Any]
 Pair = tuple[Array, Array]
@@ -150,7 +150,7 @@ class Joint:
         self, problem: Problem, P: Array, Q: Array, prediction: Array, threads: int, factors: list[Array] | None = None
     ) -> None:
         """``factors`` are packed blocks of both sides to begin with, of a point not far from this one."""
-        from alteraser.solvers._joint_kernels import packed_size
+        from alteraser.solvers.kernels.joint import packed_size
 
         self.problem, self.P, self.Q, self.threads = problem, P, Q, threads
         self.slow: SlowSpace | None = None
@@ -209,7 +209,7 @@ class Joint:
 
         The step is with the blocks as they were last factored, the rest is exact.
         """
-        from alteraser.solvers._joint_kernels import approach_rows
+        from alteraser.solvers.kernels.joint import approach_rows
 
         if self.eased and place == 0 and move:  # heavy cells turn the blocks faster than steps with old ones can follow
             self._factor(0, move=True)
@@ -407,7 +407,7 @@ class Joint:
 
     def _preconditioned(self, r: Array) -> tuple[Array, Array, float]:
         """(M⁻¹r, B_Q M⁻¹r, rᵀB_Q⁻¹r): M⁻¹ is B_Q⁻¹ and what the slow space adds to it."""
-        from alteraser.solvers._joint_kernels import product_rows
+        from alteraser.solvers.kernels.joint import product_rows
 
         if self.light is not None:
             z = self._solve_light(r)
@@ -481,7 +481,7 @@ class Joint:
         return np.asarray(E @ X + missing)
 
     def _error(self, place: int) -> None:
-        from alteraser.solvers._joint_kernels import error_rows
+        from alteraser.solvers.kernels.joint import error_rows
 
         side, x, Z = self.sides[place], (self.P, self.Q)[place], self._other(place)
         w0 = x.dtype.type(side.missing_weight)
@@ -495,7 +495,7 @@ class Joint:
 
     def _cross(self, place: int, direction: Array) -> Array:
         """C times a direction of the items (0), or Cᵀ times one of the users (1)."""
-        from alteraser.solvers._joint_kernels import cross_rows
+        from alteraser.solvers.kernels.joint import cross_rows
 
         side, x, Z = self.sides[place], (self.P, self.Q)[place], self._other(place)
         W = aligned(self._seen(place, direction))
@@ -516,7 +516,7 @@ class Joint:
         return along + along.T
 
     def _solve(self, place: int, right: Array) -> Array:
-        from alteraser.solvers._joint_kernels import solve_rows
+        from alteraser.solvers.kernels.joint import solve_rows
 
         out = aligned_empty(right.shape, right.dtype)
         run(lambda rows: solve_rows(rows, self.factors[place], right, out), self._blocks[place], self.threads)
@@ -535,7 +535,7 @@ class Joint:
         )  # fmt: skip
 
     def _solve_light(self, right: Array) -> Array:
-        from alteraser.solvers._joint_kernels import solve_rows
+        from alteraser.solvers.kernels.joint import solve_rows
 
         given, out, light = aligned(right), aligned_empty(right.shape, right.dtype), self.light
         run(lambda rows: solve_rows(rows, light, given, out), self._blocks[1], self.threads)
@@ -552,7 +552,7 @@ class Joint:
 
 def room_for(rows: int, width: int, dtype: Any) -> bool:
     """True when the factored blocks of so many rows take no more than a quarter of this machine's memory."""
-    from alteraser.solvers._joint_kernels import packed_size
+    from alteraser.solvers.kernels.joint import packed_size
 
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -570,8 +570,8 @@ def factor_blocks(
     With ``move`` the rows go to their minimum. Returns Σ gᵀA⁻¹g before and Σ (min l − const). NumericFailure for a row
     whose block is singular.
     """
-    from alteraser.solvers._joint_kernels import factor_rows
-    from alteraser.solvers._tile import lanes
+    from alteraser.linalg.kernels.tile import lanes
+    from alteraser.solvers.kernels.joint import factor_rows
 
     dtype = x.dtype
     gram = side.gram(other).astype(dtype)
@@ -594,8 +594,8 @@ def quartic_along(sides: tuple[Side, Side], point: Pair, seen: Pair, line: Pair,
 
     ``point`` = (P, Q), ``line`` = (V, W); ``seen`` = (Q h, W h), the items' side as users see it.
     """
-    from alteraser.solvers._joint_kernels import line_rows
-    from alteraser.solvers._tile import lanes
+    from alteraser.linalg.kernels.tile import lanes
+    from alteraser.solvers.kernels.joint import line_rows
 
     users = sides[0]
     (P, _), (V, W), (Z, dZ) = point, line, seen

@@ -19,11 +19,11 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from alteraser.models import Problem
-from alteraser.models.biased import BiasedFactors
-from alteraser.models.terms import RowProblem
+from alteraser.models.factorization.biased import BiasedFactors
+from alteraser.models.factorization.terms import RowProblem
 from alteraser.solvers.joint import Joint
 from alteraser.solvers.residuals import half_gradients
-from alteraser.solvers.terms import slopes
+from alteraser.solvers.rows.terms import slopes
 
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from alteraser.models.problem import Side
+from alteraser.models.factorization.problem import Side
+from alteraser.runtime.workers import blocks, default_threads, run
 from alteraser.solvers.stationarity import block_solve
-from alteraser.workers import blocks, default_threads, run
 
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]
@@ -88,7 +88,7 @@ def half_gradients(side: Side, other: Array, x: Array, gram: Float64, threads: i
 
 def row_gradients(side: Side, other: Array, x: Array, gram: Float64, threads: int) -> tuple[Float64, float, float]:
     """As ``half_gradients``, and Σ bᵀx."""
-    from alteraser.solvers._kernels import gradient_rows
+    from alteraser.solvers.kernels.rows import gradient_rows
 
     gradient = np.empty(x.shape)
     loss, explained = np.empty(side.rows), np.empty(side.rows)

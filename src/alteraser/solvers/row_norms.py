@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.models import Side
+from alteraser.runtime.workers import blocks, run
 from alteraser.solvers.stationarity import block_solve
-from alteraser.workers import blocks, run
 
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]
@@ -64,7 +64,7 @@ class RowNorms:
         return found + self._of_short(short) if short.size else found
 
     def _of_short(self, rows: Array) -> float:
-        from alteraser.solvers._short_kernels import short_norm_rows
+        from alteraser.solvers.kernels.short import short_norm_rows
 
         side = self.side
         if self._seen is None:

@@ -25,8 +25,8 @@ from scipy.linalg import LinAlgError, eigh, qr
 from scipy.sparse import csr_array
 
 from alteraser.models import Side
-from alteraser.solvers.rows import aligned_empty
-from alteraser.workers import run
+from alteraser.runtime.workers import run
+from alteraser.solvers.rows.protocol import aligned_empty
 
 if TYPE_CHECKING:
     from alteraser.solvers.joint import Joint
@@ -174,7 +174,7 @@ def galerkin(joint: Joint, left: Array, right: Array) -> tuple[npt.NDArray[np.fl
     With F_u = Σ_v ω left_v q_vᵀ over all items, s_u = Σ_v e left_v and p_u = right ᵀ p_u, user u's half-gradient
     changes by p_ui F_ua + s_ua r_i; A_u⁻¹ sits between two such.
     """
-    from alteraser.solvers._slow_kernels import coupled_rows
+    from alteraser.solvers.kernels.slow import coupled_rows
 
     users, items = joint.sides
     P, Q = joint.P, joint.Q

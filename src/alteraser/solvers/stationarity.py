@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.models import Factors, Problem, Side
-from alteraser.solvers.rows import check, padded
-from alteraser.workers import blocks, default_threads, run
+from alteraser.runtime.workers import blocks, default_threads, run
+from alteraser.solvers.rows.protocol import check, padded
 
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]
@@ -128,7 +128,7 @@ def half_gradients(side: Side, other: Array, x: Array, rows: Array, *, threads: 
 
 
 def _half_gradient(side: Side, other: Array, x: Array, threads: int) -> tuple[Float64, float, float]:
-    from alteraser.solvers._kernels import gradient_rows
+    from alteraser.solvers.kernels.rows import gradient_rows
 
     d = x.shape[1]
     other, x = np.ascontiguousarray(other), np.ascontiguousarray(x)
@@ -158,8 +158,8 @@ def block_solve(
 
     The second is only computed when an array for it is given, and is that array. Rows of zeros cost nothing.
     """
-    from alteraser.solvers._kernels import norm_rows
-    from alteraser.solvers._tile import lanes
+    from alteraser.linalg.kernels.tile import lanes
+    from alteraser.solvers.kernels.rows import norm_rows
 
     dtype = other.dtype
     gram = side.gram(other).astype(dtype)

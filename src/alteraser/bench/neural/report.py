@@ -16,7 +16,7 @@ from alteraser.bench.neural.run import OTHERS, Plan
 from alteraser.bench.paper.measure import PERSISTENCE
 from alteraser.bench.paper.run import machine
 from alteraser.bench.paper.store import Record
-from alteraser.files import replace_file
+from alteraser.data.files import replace_file
 
 COLUMNS = (
     ("RBO@10", "rbo@10", 3), ("to Retrain*", "rbo@10/star", 3), ("others", "rbo@10/others", 3),

@@ -20,7 +20,7 @@ from alteraser.bench.paper.run import machine
 from alteraser.bench.paper.scene import build_scene
 from alteraser.bench.paper.store import Key, Record, Store
 from alteraser.bench.paper.watch import Clock
-from alteraser.interactions import Interactions
+from alteraser.data.interactions import Interactions
 from alteraser.neural.alternation import Alternating, erase, residual
 from alteraser.neural.loss import Loss
 from alteraser.neural.modules import KINDS, Recommender

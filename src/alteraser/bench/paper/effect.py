@@ -23,7 +23,7 @@ from alteraser.errors import Interrupted, InvalidInput, NumericFailure
 from alteraser.models import Factors, Side
 from alteraser.solvers import AHNewton
 from alteraser.solvers.anchors import Anchors, anchored_norm
-from alteraser.solvers.rows import padded
+from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.stationarity import block_solve, evaluate, half_gradients
 
 Float64 = npt.NDArray[np.float64]

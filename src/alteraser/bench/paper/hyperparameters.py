@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from alteraser.defaults import defaults
+from alteraser.data.interactions import Interactions
 from alteraser.errors import InvalidInput, NotFound
-from alteraser.interactions import Interactions
 from alteraser.models import Objective
+from alteraser.models.factorization.defaults import defaults
 from alteraser.settings import Configured
 
 Kind = Literal["enmf", "gmf"]

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from alteraser import metrics
 from alteraser.bench.paper.scene import Scene
-from alteraser.interactions import Interactions
-from alteraser.model import Model, TrainedOn
+from alteraser.data.interactions import Interactions
 from alteraser.models import Factors, Objective
+from alteraser.models.factorization.model import Model, TrainedOn
 
 Array = npt.NDArray[Any]
 Metrics = dict[str, float]

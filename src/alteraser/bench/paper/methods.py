@@ -11,8 +11,8 @@ from alteraser.bench.paper.hyperparameters import HyperParameters, Kind
 from alteraser.erasers import AltEraser, Eraser, FirstOrder, GlobalNewton, Influence, Retrain
 from alteraser.errors import InvalidInput
 from alteraser.solvers import RowSolver, row_solver
-from alteraser.solvers.differentiated import Differentiated
-from alteraser.solvers.first_order_rows import FirstOrderRows
+from alteraser.solvers.rows.differentiated import Differentiated
+from alteraser.solvers.rows.first_order import FirstOrderRows
 
 Group = Literal["main", "local", "joint", "first-order", "ablation", "influence", "solvers"]
 GROUPS: tuple[Group, ...] = ("main", "local", "joint", "first-order", "ablation", "influence", "solvers")

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 from alteraser.bench.paper.measure import PERSISTENCE
 from alteraser.bench.paper.run import Plan, machine
 from alteraser.bench.paper.store import Record
+from alteraser.data.files import replace_file
 from alteraser.errors import DependencyMissing
-from alteraser.files import replace_file
-from alteraser.workers import default_threads
+from alteraser.runtime.workers import default_threads
 
 
 def write_report(folder: Path, records: list[Record], plan: Plan) -> dict[str, Path]:

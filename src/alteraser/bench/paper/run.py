@@ -24,14 +24,14 @@ from alteraser.bench.paper.methods import METHODS, Method
 from alteraser.bench.paper.scene import Scene, Stopping, build_scene
 from alteraser.bench.paper.store import Key, Record, Store
 from alteraser.bench.paper.watch import DETAILED, Clock, Watcher
+from alteraser.data.interactions import Interactions
 from alteraser.erasers import AltEraser, Retrain, Task
 from alteraser.errors import InvalidInput, NotFound
-from alteraser.interactions import Interactions
-from alteraser.model import Model
 from alteraser.models import Factors, Problem
+from alteraser.models.factorization.model import Model
+from alteraser.runtime.workers import default_threads
 from alteraser.solvers.anchors import Anchors, anchored_norm, anchors
 from alteraser.solvers.stationarity import evaluate, gradient_norm
-from alteraser.workers import default_threads
 
 
 @dataclass(frozen=True)
@@ -396,8 +396,8 @@ def _compile(setting: Setting) -> None:
     if _compiled:
         return
     from alteraser.erasers import FirstOrder
-    from alteraser.forgetting import forget
-    from alteraser.training import ENMF
+    from alteraser.verbs.forget import forget
+    from alteraser.verbs.train import ENMF
 
     data = setting.scene.before
     sliver = data.keep(np.arange(len(data)) < 200)

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from alteraser.datasets.scenario import delete_true, inject_noise
+from alteraser.data.interactions import Interactions
+from alteraser.data.sets.scenario import delete_true, inject_noise
 from alteraser.errors import InvalidInput
-from alteraser.interactions import Interactions
 
 Array = npt.NDArray[Any]
 Stopping = Literal["validation", "test"]

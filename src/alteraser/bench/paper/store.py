@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load, save
 
+from alteraser.data.files import replace_file
 from alteraser.errors import IntegrityError
-from alteraser.files import replace_file
 from alteraser.models import Factors
 
 Record = dict[str, Any]

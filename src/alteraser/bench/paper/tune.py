@@ -16,13 +16,13 @@ from alteraser.bench.paper.hyperparameters import HyperParameters
 from alteraser.bench.paper.measure import Ruler
 from alteraser.bench.paper.scene import Scene, build_scene
 from alteraser.bench.paper.watch import Clock, Watcher
-from alteraser.defaults import defaults
+from alteraser.data.interactions import Interactions
 from alteraser.erasers import FirstOrder, Task
 from alteraser.errors import NumericFailure
-from alteraser.interactions import Interactions
 from alteraser.models import Factors, Objective, Problem
-from alteraser.training import ENMF
-from alteraser.workers import default_threads
+from alteraser.models.factorization.defaults import defaults
+from alteraser.runtime.workers import default_threads
+from alteraser.verbs.train import ENMF
 
 MISSING = (0.25, 0.5, 1.0)
 """w₀ as multiples of the default rule's."""

@@ -21,12 +21,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from alteraser.data.interactions import Interactions, Removal
 from alteraser.errors import InvalidInput, NumericFailure
-from alteraser.interactions import Interactions, Removal
-from alteraser.models.by_item import ItemWork
-from alteraser.models.exact_kind import ExactKind
+from alteraser.models.closed_form.by_item import ItemWork
+from alteraser.models.closed_form.kind import ExactKind
 from alteraser.models.linear import packed
-from alteraser.workers import blocks, default_threads, run
+from alteraser.runtime.workers import blocks, default_threads, run
 
 Array = npt.NDArray[Any]
 

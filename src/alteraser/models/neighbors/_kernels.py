@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from alteraser.jit import exact_order
+from alteraser.runtime.jit import exact_order
 
 PRODUCT, JACCARD = 0, 1
 

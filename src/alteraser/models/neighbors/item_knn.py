@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from alteraser.interactions import Interactions, Removal
-from alteraser.models.exact_kind import ROUNDED, ExactKind
+from alteraser.data.interactions import Interactions, Removal
+from alteraser.models.closed_form.kind import ROUNDED, ExactKind
 from alteraser.models.neighbors import lists, plain
 from alteraser.models.neighbors.similarity import Name, Similarity
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alteraser.interactions import Interactions
-from alteraser.models.by_item import ItemWork
+from alteraser.data.interactions import Interactions
+from alteraser.models.closed_form.by_item import ItemWork
 from alteraser.models.neighbors.similarity import Similarity
-from alteraser.workers import blocks, default_threads, run
+from alteraser.runtime.workers import blocks, default_threads, run
 
 Array = npt.NDArray[Any]
 

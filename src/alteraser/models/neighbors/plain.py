@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alteraser.interactions import Interactions
+from alteraser.data.interactions import Interactions
 from alteraser.models.neighbors.similarity import Similarity
 
 Array = npt.NDArray[Any]

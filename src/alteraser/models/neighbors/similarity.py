@@ -21,9 +21,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from alteraser.data.interactions import Interactions
 from alteraser.errors import InvalidInput
-from alteraser.interactions import Interactions
-from alteraser.models.by_item import item_sums
+from alteraser.models.closed_form.by_item import item_sums
 
 Float64 = npt.NDArray[np.float64]
 Name = Literal["cosine", "tfidf", "bm25", "jaccard"]

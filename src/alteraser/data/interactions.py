@@ -1,0 +1,580 @@
+"""The data: who interacted with what, ids converted once, rows by user and by item."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from alteraser.data.ids import IdMap, _encode
+from alteraser.data.selection import Near, Selection, near_rows, pairs_table, when
+from alteraser.errors import IntegrityError, InvalidInput, NotFound
+
+if TYPE_CHECKING:
+    from alteraser.data.readers import ReadingOptions
+
+Array = npt.NDArray[Any]
+
+UNRATED = b"alteraser.unrated"
+"""In the metadata of a table that was read: how many rows had nothing to hold against the threshold."""
+
+CONVERTED = b"alteraser.converted"
+"""The same: as JSON, what the ids of a side were stored as, where that is neither integers nor text."""
+
+
+@dataclass(frozen=True)
+class ItemView:
+    """The same interactions with items as rows: ``indices`` are user rows, ``order`` maps to user-major places."""
+
+    indptr: Array
+    indices: Array
+    order: Array
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What ``Interactions.remove`` did: what stays, what left, and what matched nothing."""
+
+    remaining: Interactions
+    removed: Interactions
+    unmatched: pa.Table
+    """The rows of the forget table that match no interaction, in its ids."""
+    selection: Selection
+    """What was asked for, its window in the unit of the data's times"""
+    below: pa.Table | None = None
+    """Rows of the forget table that match rows of the file below the threshold alone, which no model saw."""
+    absent: tuple[Array, Array] | None = None
+    """Rows of users and of items of whom something went before, that the data did not have any more."""
+    vanished: int = 0
+    """How many interactions that were, as far as they are not in ``removed``."""
+
+    @cached_property
+    def touched_users(self) -> Array:
+        """Rows of the users of whom something goes, int64, increasing."""
+        found = np.flatnonzero(self.removed.user_counts > 0)
+        return found if self.absent is None else np.union1d(found, self.absent[0])
+
+    @cached_property
+    def touched_items(self) -> Array:
+        """Rows of the items of which something goes."""
+        found = np.flatnonzero(self.removed.item_counts > 0)
+        return found if self.absent is None else np.union1d(found, self.absent[1])
+
+    @cached_property
+    def emptied_users(self) -> Array:
+        """Rows of the users who are left with nothing, int64, increasing."""
+        return np.asarray(self.touched_users[self.remaining.user_counts[self.touched_users] == 0])
+
+    @cached_property
+    def emptied_items(self) -> Array:
+        """Rows of the items that are left with nothing."""
+        return np.asarray(self.touched_items[self.remaining.item_counts[self.touched_items] == 0])
+
+    @property
+    def count(self) -> int:
+        """How many interactions go, those that the data did not have any more included."""
+        return len(self.removed) + self.vanished
+
+    @cached_property
+    def near(self) -> tuple[Near, ...]:
+        """Ids of ``unmatched`` that are in the data but for their form; they were not taken."""
+        return near_rows(self.unmatched, self.remaining.users, self.remaining.items)
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Size of a data set as in Liu et al., RecSys 2022, Table 2."""
+
+    users: int
+    items: int
+    interactions: int
+    density: float
+    """interactions / (users · items)"""
+    per_user: tuple[int, float, int]
+    """(fewest, mean, most) interactions of a user that has any"""
+    per_item: tuple[int, float, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """Distinct (user, item) pairs in user-major order, with optional confidence, target and timestamp.
+
+    ``indptr`` (m + 1) and ``indices`` (nnz, item rows, increasing within a user) are the user-major CSR;
+    ``by_item`` is the item-major one. Arrays are never changed: operations return new objects that share the
+    id maps, so rows never move.
+
+    >>> data = Interactions.from_pairs([("ann", "tea"), ("bob", "tea"), ("bob", "jam")])
+    >>> data.shape, len(data), data.items.ids.to_pylist()
+    ((2, 2), 3, ['jam', 'tea'])
+    >>> gone = data.remove([("bob", "tea"), ("bob", "rum")])
+    >>> len(gone.remaining), len(gone.removed), gone.unmatched.to_pylist()
+    (2, 1, [{'user_id': 'bob', 'item_id': 'rum'}])
+    """
+
+    users: IdMap
+    items: IdMap
+    indptr: Array
+    indices: Array
+    confidence: npt.NDArray[np.float64] | None = None
+    target: npt.NDArray[np.float64] | None = None
+    timestamp: npt.NDArray[np.int64] | None = None
+    multiplicity: npt.NDArray[np.int64] | None = None
+    """How many rows of the source each interaction stands for, where repeated ones were summed; None: one each. Only
+    losses that count rows look at it; it is no part of the digest, and ``add`` and ``compact`` leave it out."""
+    unrated: int = 0
+    """Rows of the source that had no rating to hold against a threshold and were dropped; known after reading alone."""
+    converted: Mapping[str, str] = field(default_factory=dict)
+    """Of ``user_id`` and ``item_id``, what the source stored them as, where that is neither integers nor text."""
+
+    # ------------------------------------------------------------------ construction
+
+    @classmethod
+    def read(
+        cls, source: Any, options: ReadingOptions | None = None, *,
+        users: IdMap | None = None, items: IdMap | None = None,
+        option_names: Mapping[str, str | None] | None = None, **settings: Any,
+    ) -> Interactions:  # fmt: skip
+        """Read a file, a folder or an Arrow-PyCapsule table (pandas, polars, pyarrow); see ``ReadingOptions``.
+
+        ``settings`` are the fields of ReadingOptions by name (``threshold=4``). With ``users`` and ``items`` the
+        rows are those of an existing model, and an unknown id is an IntegrityError. ``option_names`` is for messages:
+        see ``read_table``.
+        """
+        from alteraser.data.readers import ReadingOptions, read_table
+
+        options = options or ReadingOptions(**settings)
+        table = read_table(source, options, names=option_names)
+        with naming(source):
+            return cls.from_table(table, duplicates=options.duplicates, users=users, items=items)
+
+    @classmethod
+    def from_table(
+        cls,
+        table: pa.Table,
+        *,
+        duplicates: str = "refuse",
+        users: IdMap | None = None,
+        items: IdMap | None = None,
+    ) -> Interactions:
+        """From an Arrow table with ``user_id``, ``item_id`` and optionally confidence, target, timestamp."""
+        user_map, user_rows = _rows(table["user_id"], users, "user")
+        item_map, item_rows = _rows(table["item_id"], items, "item")
+
+        def column(name: str, dtype: Any) -> Array | None:
+            return table[name].to_numpy().astype(dtype, copy=False) if name in table.column_names else None
+
+        found = cls._assemble(
+            user_map, item_map, user_rows, item_rows,
+            column("confidence", np.float64), column("target", np.float64), column("timestamp", np.int64),
+            duplicates,
+        )  # fmt: skip
+        notes = table.schema.metadata or {}
+        if not {UNRATED, CONVERTED} & notes.keys():
+            return found
+        converted = json.loads(notes.get(CONVERTED, b"{}"))
+        return replace(found, unrated=int(notes.get(UNRATED, 0)), converted=converted)
+
+    @classmethod
+    def from_pairs(cls, pairs: Iterable[tuple[Any, Any]], *, duplicates: str = "refuse") -> Interactions:
+        """From (user, item) tuples."""
+        return cls.from_table(pairs_table(pairs), duplicates=duplicates)
+
+    @classmethod
+    def _assemble(
+        cls, users: IdMap, items: IdMap, user_rows: Array, item_rows: Array,
+        confidence: Array | None, target: Array | None, timestamp: Array | None, duplicates: str,
+    ) -> Interactions:  # fmt: skip
+        width = np.int64(max(items.size, 1))
+        keys = user_rows * width + item_rows
+        multiplicity: Array | None = None
+        if confidence is None and target is None and timestamp is None and not _increasing(keys):
+            ordered = np.sort(keys)  # vectorized, and several times faster than the argsort below
+            if _increasing(ordered):
+                keys, user_rows, item_rows = ordered, ordered // width, ordered % width
+        if not _increasing(keys):
+            order = np.argsort(keys, kind="stable")
+            keys = keys[order]
+            repeated = np.concatenate([[False], keys[1:] == keys[:-1]])
+            if repeated.any():
+                if duplicates == "sum":
+                    multiplicity = np.diff(np.flatnonzero(np.append(~repeated, True)))
+                order, confidence = _settle(duplicates, order, repeated, confidence, users, items, user_rows, item_rows)
+            user_rows, item_rows = user_rows[order], item_rows[order]
+            confidence, target, timestamp = (None if a is None else a[order] for a in (confidence, target, timestamp))
+        counts = np.bincount(user_rows, minlength=users.size)
+        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        if confidence is not None and np.all(confidence == 1.0):
+            confidence = None
+        if target is not None and np.all(target == 1.0):
+            target = None
+        return cls(users, items, indptr, item_rows.astype(np.int32), confidence, target, timestamp, multiplicity)
+
+    # ------------------------------------------------------------------ views
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, n): rows on either side, empty ones included."""
+        return self.users.size, self.items.size
+
+    def __len__(self) -> int:
+        return int(self.indices.size)
+
+    def __repr__(self) -> str:
+        m, n = self.shape
+        return f"Interactions(users={m:,}, items={n:,}, interactions={len(self):,})"
+
+    @cached_property
+    def user_counts(self) -> npt.NDArray[np.int64]:
+        """|D_u| (m,)."""
+        return np.diff(self.indptr)
+
+    @cached_property
+    def item_counts(self) -> npt.NDArray[np.int64]:
+        """|D_v| (n,)."""
+        return np.bincount(self.indices, minlength=self.items.size)
+
+    @property
+    def user_rows(self) -> Array:
+        """User row of every interaction (|D|,) int64."""
+        return np.repeat(np.arange(self.users.size, dtype=np.int64), self.user_counts)
+
+    @cached_property
+    def by_item(self) -> ItemView:
+        """Item-major view, computed once."""
+        from scipy.sparse import csr_array
+
+        places = np.arange(len(self), dtype=np.int32 if len(self) < 2**31 else np.int64)
+        flipped = csr_array((places, self.indices, self.indptr), shape=self.shape).tocsc()
+        return ItemView(flipped.indptr.astype(np.int64), flipped.indices.astype(np.int32, copy=False), flipped.data)
+
+    def to_table(self) -> pa.Table:
+        """Arrow table in user-major order, external ids."""
+        columns = {
+            "user_id": self.users.ids_of(self.user_rows),
+            "item_id": self.items.ids_of(self.indices),
+        }
+        for name in ("confidence", "target", "timestamp"):
+            values = getattr(self, name)
+            if values is not None:
+                columns[name] = pa.array(values)
+        return pa.table(columns)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the sorted (user, item, target, confidence), as hex.
+
+        File, order, timestamps and the numbering of rows do not count. The bytes hashed are, for either side,
+        the ids that occur, sorted (int64, or UTF-8 with lengths); then the pairs by their ranks among these;
+        then targets and confidences as float64.
+        """
+        user_rank, user_ids = _present(self.users, self.user_counts)
+        item_rank, item_ids = _present(self.items, self.item_counts)
+        users, items = user_rank[self.user_rows], item_rank[self.indices]
+        order: Any = slice(None)
+        keys = users * np.int64(max(len(item_ids), 1)) + items
+        if keys.size and not np.all(keys[1:] > keys[:-1]):
+            order = np.argsort(keys, kind="stable")
+        sha = hashlib.sha256(b"alteraser-interactions-1\n")
+        for ids in (user_ids, item_ids):
+            _hash_ids(sha, ids)
+        sha.update(np.ascontiguousarray(keys[order], "<i8").tobytes())
+        for values in (self.target, self.confidence):
+            column = np.ones(len(self)) if values is None else values[order]
+            sha.update(np.ascontiguousarray(column, "<f8").tobytes())
+        return sha.hexdigest()
+
+    # ------------------------------------------------------------------ operations
+
+    def locate(self, user_rows: Array, item_rows: Array) -> Array:
+        """Place of every (user row, item row) in the user-major arrays, -1 where it is not an interaction."""
+        width = np.int64(max(self.items.size, 1))
+        known = (user_rows >= 0) & (item_rows >= 0)
+        keys = self.user_rows * width + self.indices
+        wanted = np.where(known, user_rows * width + item_rows, -1)
+        place = np.searchsorted(keys, wanted)
+        hit = known & (place < keys.size)
+        hit[hit] = keys[place[hit]] == wanted[hit]
+        return np.where(hit, place, -1)
+
+    def keep(self, mask: Array) -> Interactions:
+        """The interactions for which ``mask`` (|D|,) is true; same rows."""
+        counts = np.bincount(self.user_rows[mask], minlength=self.users.size)
+        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+        def kept(values: Array | None) -> Any:
+            return None if values is None else values[mask]
+
+        return Interactions(
+            self.users, self.items, indptr, self.indices[mask],
+            kept(self.confidence), kept(self.target), kept(self.timestamp), kept(self.multiplicity),
+        )  # fmt: skip
+
+    def select(self, *, users: Any = None, items: Any = None) -> Interactions:
+        """The interactions of the given users and/or items (ids); same rows."""
+        mask = np.ones(len(self), bool)
+        if users is not None:
+            mask &= np.isin(self.user_rows, self.users.rows_of(users, "users"))
+        if items is not None:
+            mask &= np.isin(self.indices, self.items.rows_of(items, "items"))
+        return self.keep(mask)
+
+    def remove(self, forget: Any, *, whole_users: bool = False, whole_items: bool = False) -> Removal:
+        """Take out what ``forget`` names: (user, item) pairs, or with ``whole_users`` everything of its users, or with
+        ``whole_items`` everything of its items.
+
+        ``forget`` is a ``Selection``, an Arrow-PyCapsule table with user_id and item_id, Interactions, or (user, item)
+        tuples (with ``whole_users``: user ids; with ``whole_items``: item ids). Every row of it is either matched or
+        listed in ``unmatched``. Raises InvalidInput for a window of time where the data have no times, or where
+        interactions were summed from several.
+        """
+        selection = Selection.of(forget, whole_users=whole_users, whole_items=whole_items).settled(self.timestamp)
+        if selection.window is not None and self.multiplicity is not None and np.any(self.multiplicity > 1):
+            raise InvalidInput(
+                "interactions were summed from several rows, of which some may lie in the window and others not: a "
+                "part of a sum cannot be forgotten. Name the pairs that are to go"
+            )
+        gone, matched = selection.find(self.users, self.items, self.user_rows, self.indices, self.timestamp)
+        return Removal(self.keep(~gone), self.keep(gone), selection.table.filter(pa.array(~matched)), selection)
+
+    def add(self, other: Interactions, *, duplicates: str = "refuse") -> Interactions:
+        """Both together. Rows of ``self`` stay; users and items only in ``other`` get new rows behind them."""
+        users, items = self.users.extended(other.users.ids), self.items.extended(other.items.ids)
+        u = np.concatenate([self.user_rows, users.rows_of(other.users.ids_of(other.user_rows))])
+        v = np.concatenate([self.indices.astype(np.int64), items.rows_of(other.items.ids_of(other.indices))])
+
+        def joined(name: str) -> Array | None:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine is None and theirs is None:
+                return None
+            if name == "timestamp" and (mine is None or theirs is None):
+                return None
+            parts = ((mine, len(self)), (theirs, len(other)))
+            return np.concatenate([np.ones(n) if a is None else a for a, n in parts])
+
+        return Interactions._assemble(
+            users, items, u, v, joined("confidence"), joined("target"), joined("timestamp"), duplicates
+        )
+
+    def split(self, test: float = 0.2, *, seed: int = 0) -> tuple[Interactions, Interactions]:
+        """Random per-user split into (train, test): ⌊test · n_u⌋ of the n_u interactions of every user are held out."""
+        if not 0.0 < test < 1.0:
+            raise InvalidInput(f"split(test={test}): expected a share between 0 and 1, for example 0.2")
+        rng = np.random.default_rng(seed)
+        held = np.zeros(len(self), bool)
+        noise = rng.random(len(self))
+        order = np.lexsort((noise, self.user_rows))
+        position = np.arange(len(self)) - np.repeat(self.indptr[:-1], self.user_counts)
+        quota = np.repeat((self.user_counts * test).astype(np.int64), self.user_counts)
+        held[order] = position < quota
+        return self.keep(~held), self.keep(held)
+
+    def k_core(self, k: int) -> Interactions:
+        """Drop users and items with fewer than ``k`` interactions until none is left; rows are renumbered."""
+        if k < 1:
+            raise InvalidInput(f"k_core({k}): expected at least 1")
+        current = self
+        while True:
+            rare_users = (current.user_counts > 0) & (current.user_counts < k)
+            rare_items = (current.item_counts > 0) & (current.item_counts < k)
+            if not rare_users.any() and not rare_items.any():
+                return current.compact()
+            current = current.keep(~(rare_users[current.user_rows] | rare_items[current.indices]))
+
+    def compact(self) -> Interactions:
+        """The same interactions with fresh maps of only the users and items that occur."""
+        return Interactions.from_table(self.to_table())
+
+    def statistics(self) -> Statistics:
+        """Counts of the users and items that occur, and the density."""
+        users = self.user_counts[self.user_counts > 0]
+        items = self.item_counts[self.item_counts > 0]
+        cells = users.size * items.size
+
+        def spread(counts: Array) -> tuple[int, float, int]:
+            return (int(counts.min()), float(counts.mean()), int(counts.max())) if counts.size else (0, 0.0, 0)
+
+        return Statistics(
+            users.size,
+            items.size,
+            len(self),
+            len(self) / cells if cells else 0.0,
+            spread(users),
+            spread(items),
+        )
+
+    def with_maps(self, users: IdMap, items: IdMap) -> Interactions:
+        """The same arrays under other id maps of the same size (used when a user's id is dropped)."""
+        return replace(self, users=users, items=items)
+
+
+@contextmanager
+def naming(source: Any) -> Iterator[None]:
+    """Put the path of ``source``, where it is one, before what is wrong with its rows taken together."""
+    try:
+        yield
+    except (InvalidInput, IntegrityError) as cause:
+        if not isinstance(source, str | os.PathLike):
+            raise
+        raise type(cause)(f"{os.fspath(source)}: {cause.message}", **cause.details) from cause
+
+
+def nothing_to_forget(unmatched: pa.Table, near: tuple[Near, ...] = (), below: int = 0) -> NotFound:
+    """The error for a forget set none of whose rows, ``unmatched``, is in the data; it names the first.
+
+    ``near``: ids that are in the data but for their form. ``below``: rows that only rows below the threshold match.
+    """
+    if unmatched.num_rows == 0 and not below:
+        return NotFound("nothing to forget: the forget set has no rows. Check the file.", unmatched=0)
+    words = []
+    if below:
+        words.append(f"{below:,} row(s) of the forget set are in the data below the threshold, which no model saw")
+    if unmatched.num_rows:
+        first = ", ".join(f"{name} {value!r}" for name, value in unmatched.slice(0, 1).to_pylist()[0].items())
+        words.append(
+            f"none of the {unmatched.num_rows:,} row(s) of the forget set is in the data, the first is {first}"
+            + (f"; {near[0].words}, which is not taken for it" if near else "")
+            + ". Write ids as in the data; what was forgotten already is not there any more"
+        )
+    return NotFound(
+        f"nothing to forget: {'; '.join(words)}.", unmatched=unmatched.num_rows, near=[vars(each) for each in near]
+    )
+
+
+def accounted(removal: Removal, *, strict: bool = False, below: Callable[[Selection], Array] | None = None) -> Removal:
+    """``removal`` once it is something: its unmatched rows without those that ``below`` finds below the threshold.
+
+    Raises NotFound where nothing is removed, and with ``strict`` where a row matches nothing at all.
+    """
+    unmatched, selection = removal.unmatched, removal.selection
+    if below is not None and unmatched.num_rows:
+        under = np.asarray(below(Selection(*_columns(unmatched), selection.window)))
+        removal = replace(
+            removal, unmatched=unmatched.filter(pa.array(~under)), below=unmatched.filter(pa.array(under))
+        )  # fmt: skip
+        unmatched = removal.unmatched
+    under_threshold = 0 if removal.below is None else removal.below.num_rows
+    if not removal.count and removal.absent is None:
+        if selection.window is not None and not under_threshold:
+            raise nothing_in_window(selection, removal.remaining)
+        raise nothing_to_forget(unmatched, removal.near, under_threshold)
+    if strict and unmatched.num_rows:
+        first = ", ".join(f"{name} {value!r}" for name, value in unmatched.slice(0, 1).to_pylist()[0].items())
+        near = "".join(f"; {each.words}" for each in removal.near[:3])
+        raise NotFound(
+            f"--strict: {unmatched.num_rows:,} row(s) of the forget set match nothing, the first is {first}{near}. "
+            "Nothing was forgotten; correct or remove them, or leave --strict out",
+            unmatched=unmatched.num_rows, rows=unmatched.slice(0, 1000).to_pylist(),
+            near=[vars(each) for each in removal.near],
+        )  # fmt: skip
+    return removal
+
+
+def _columns(table: pa.Table) -> tuple[pa.Array | None, pa.Array | None]:
+    found = [table[name].combine_chunks() if name in table.column_names else None for name in ("user_id", "item_id")]
+    return found[0], found[1]
+
+
+def nothing_in_window(selection: Selection, data: Interactions) -> NotFound:
+    """The error for a window in which nothing of a selection lies; it says when the data begin and end."""
+    window, times = selection.window, data.timestamp
+    assert window is not None
+    assert times is not None
+    since, until = (None if t is None else when(int(t), times) for t in (window.since, window.until))
+    span = f"the data go from {when(int(times.min()), times)} to {when(int(times.max()), times)}" if len(times) else (
+        "there are no interactions"
+    )  # fmt: skip
+    whose = "no interaction" if selection.kind == "window" else "nothing of the forget set"
+    return NotFound(
+        f"nothing to forget: {whose} lies in the window from {since or 'the beginning'} to {until or 'the end'} "
+        f"(its end excluded); {span}."
+    )
+
+
+def _increasing(keys: Array) -> bool:
+    return bool(np.all(keys[1:] > keys[:-1]))
+
+
+def forget_table(forget: Any, *, whole_users: bool = False, whole_items: bool = False) -> pa.Table:
+    """``forget`` as an Arrow table with the columns user_id and item_id; with ``whole_users`` or ``whole_items`` one.
+
+    Raises InvalidInput for both at once, and where a column is missing.
+    """
+    return Selection.of(forget, whole_users=whole_users, whole_items=whole_items).table
+
+
+def _rows(values: pa.ChunkedArray, known: IdMap | None, side: str) -> tuple[IdMap, Array]:
+    if known is None:
+        return IdMap.build(values)
+    rows = known.rows_of(values, f"{side}_id")
+    unknown = rows < 0
+    if unknown.any():
+        first = values[int(np.flatnonzero(unknown)[0])].as_py()
+        count = len(_encode(values.filter(pa.array(unknown)))[1])
+        raise IntegrityError(
+            f"{count} {side}(s) of the data are not in the model, the first is {first!r}: this is not the data the "
+            "model was trained on; if interactions were added since, forget --grown learns them along",
+            side=side,
+            unknown=count,
+        )
+    return known, rows
+
+
+def _settle(
+    policy: str, order: Array, repeated: Array, confidence: Array | None,
+    users: IdMap, items: IdMap, user_rows: Array, item_rows: Array,
+) -> tuple[Array, Array | None]:  # fmt: skip
+    """Apply a duplicates policy to the sorted ``order``; ``repeated`` marks every entry equal to its predecessor."""
+    if policy == "refuse":
+        place = int(order[np.flatnonzero(repeated)[0]])
+        pair = users.ids_of([user_rows[place]])[0].as_py(), items.ids_of([item_rows[place]])[0].as_py()
+        raise InvalidInput(
+            f"{int(repeated.sum())} duplicate (user, item) row(s), the first is {pair} at row {place} (from 0): remove "
+            "them, or say what to do with them (duplicates first, last or sum) where a model is trained or another "
+            "library's is read: with the option --duplicates there",
+            duplicates=int(repeated.sum()),
+        )
+    starts = np.flatnonzero(~repeated)
+    if policy == "first":
+        return order[starts], confidence
+    if policy == "last":
+        return order[np.concatenate([starts[1:] - 1, [order.size - 1]])], confidence
+    if policy == "sum":
+        weights = np.ones(order.size) if confidence is None else confidence
+        summed = np.add.reduceat(weights[order], starts)
+        out = np.ones(order.size)
+        out[order[starts]] = summed
+        return order[starts], out
+    raise InvalidInput(f"duplicates={policy!r}: expected refuse, first, last or sum")
+
+
+def _present(ids: IdMap, counts: Array) -> tuple[Array, pa.Array]:
+    """Rank of each row among the occurring ids in sorted order (-1 elsewhere), and those ids sorted."""
+    import pyarrow.compute as pc
+
+    rows = np.flatnonzero(counts)
+    present = ids.ids_of(rows)
+    order = pc.sort_indices(present).to_numpy()
+    rank = np.full(ids.size, -1, np.int64)
+    rank[rows[order]] = np.arange(rows.size)
+    return rank, present.take(pa.array(order))
+
+
+def _hash_ids(sha: Any, ids: pa.Array) -> None:
+    sha.update(f"{ids.type} {len(ids)}\n".encode())
+    if pa.types.is_string(ids.type):
+        import pyarrow.compute as pc
+
+        lengths = pc.binary_length(ids).to_numpy().astype("<i8")
+        sha.update(lengths.tobytes())
+        sha.update("".join(ids.to_pylist()).encode())
+    else:
+        sha.update(np.ascontiguousarray(ids.to_numpy(), "<i8").tobytes())

@@ -1,0 +1,47 @@
+"""Readers: from the files and frames people have to one table of interactions.
+
+    table = read_table("ratings.csv", ReadingOptions(user_column="userId", item_column="movieId"))
+
+The format is told by a file's content, its extension being a hint; a folder is read by what it holds. All or
+nothing is read, and a complaint names the file, the line or row, and what to do. To add a format, write its
+file beside ``parquet.py`` and its name into ``FORMATS`` (``_locate.py``).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from alteraser.data.readers._options import ReadingOptions
+
+if TYPE_CHECKING:
+    from alteraser.data.readers._locate import FORMATS, ArrowStream
+    from alteraser.data.readers._table import ForgetTable, read_forget_table, read_rows, read_table
+    from alteraser.data.readers._writing import write_rows
+
+__all__ = [
+    "FORMATS",
+    "ArrowStream",
+    "ForgetTable",
+    "ReadingOptions",
+    "read_forget_table",
+    "read_rows",
+    "read_table",
+    "write_rows",
+]
+
+_LATE = {
+    "FORMATS": "_locate",
+    "ArrowStream": "_locate",
+    "ForgetTable": "_table",
+    "read_forget_table": "_table",
+    "read_rows": "_table",
+    "read_table": "_table",
+    "write_rows": "_writing",
+}
+
+
+def __getattr__(name: str) -> Any:  # pyarrow is imported by the first call that reads
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LATE[name]}"), name)

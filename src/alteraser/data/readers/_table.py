@@ -1,0 +1,214 @@
+"""``read_table``: from whatever the user has to the columns that the rest of the package works on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from alteraser.data.id_columns import described
+from alteraser.data.interactions import CONVERTED, UNRATED
+from alteraser.data.readers._ids import identifiers, plain, take
+from alteraser.data.readers._locate import ArrowStream, missing_column, read_raw
+from alteraser.data.readers._options import ReadingOptions, column_of, confidence_rule, target_rule
+from alteraser.data.readers._raw import Raw, Wanted, Where
+from alteraser.data.readers._times import times
+from alteraser.data.readers._values import confidences, numbers, numbers_or_nothing, targets
+from alteraser.data.readers._writing import ID
+from alteraser.errors import InvalidInput
+
+_OPTIONS: dict[str, str | None] = {
+    "user_column": "--user-column",
+    "item_column": "--item-column",
+    "threshold_column": "--threshold-column",
+    "confidence": "--confidence",
+    "target": "--target",
+    "timestamp_column": "--timestamp-column",
+    "column_names": "--columns",
+}
+
+
+def read_table(
+    source: str | os.PathLike[str] | ArrowStream,
+    options: ReadingOptions | None = None,
+    *,
+    names: Mapping[str, str | None] | None = None,
+) -> pa.Table:
+    """Read interactions from a file, a folder or a table in memory. ``names`` says which option stands for a field of
+    ``options`` in messages, where it is not the usual one; None: no option does.
+
+    Returns
+    -------
+    pyarrow.Table
+        One row an interaction, in the order of the source, every column in one chunk without nulls:
+
+        Rows below the threshold are dropped, and so are rows without a value to hold against it (null, or the NaN of
+        pandas): what is missing is not at least the threshold. They are counted in the schema's metadata, under
+        ``UNRATED``.
+
+        - ``user_id`` and ``item_id``: int64, or ``dictionary(int32, string)`` whose dictionary holds every
+          id that occurs exactly once, in no particular order; what else they were stored as (``id_columns``) is in
+          the schema's metadata, under ``CONVERTED``;
+        - ``confidence`` and ``target`` (float64) and ``timestamp`` (int64) where the options ask for them.
+
+    >>> table = read_table(pa.table({"user_id": [1, 1, 2], "item_id": ["a", "b", "a"], "rating": [5, 2, 4]}),
+    ...                    ReadingOptions(threshold=4))
+    >>> table.to_pydict()
+    {'user_id': [1, 2], 'item_id': ['a', 'a']}
+    """
+    options = options or ReadingOptions()
+    raw = read_raw(source, _wanted(options, options.columns))
+    unrated = 0
+    _require(raw, options, _OPTIONS | dict(names or {}))
+    table, where = raw.table, raw.where
+    result = {
+        "user_id": identifiers(table[options.user_column], options.user_column, where),
+        "item_id": identifiers(table[options.item_column], options.item_column, where),
+    }
+    if options.threshold is not None:
+        ratings, rated = numbers_or_nothing(
+            table[options.threshold_column], options.threshold_column, where, options.decimal
+        )
+        unrated = table.num_rows - len(rated)
+        kept = rated[ratings >= options.threshold]
+        if len(kept) < table.num_rows:
+            result = {name: take(ids, kept) for name, ids in result.items()}
+            others = [name for name in table.column_names if name not in options.columns[:2]]
+            table, where = table.select(others).take(kept), _moved(raw.where, kept)
+    if options.confidence is not None:
+        rule = confidence_rule(options.confidence)
+        name = column_of(options.confidence)
+        values = numbers(table[name], name, where, options.decimal)
+        result["confidence"] = pa.array(confidences(values, rule, where))
+    if options.target is not None:
+        name = column_of(options.target, "target")
+        values = numbers(table[name], name, where, options.decimal)
+        result["target"] = pa.array(targets(values, target_rule(options.target), where))
+    if options.timestamp_column is not None:
+        result["timestamp"] = times(table[options.timestamp_column], options.timestamp_column, where)
+    metadata = {UNRATED: str(unrated)} if unrated else {}
+    converted = {
+        side: words
+        for side, name in (("user_id", options.user_column), ("item_id", options.item_column))
+        if (words := described(raw.table.schema.field(name).type)) is not None
+    }
+    if converted:
+        metadata[CONVERTED] = json.dumps(converted)
+    return pa.table(result, metadata=metadata or None)
+
+
+@dataclass(frozen=True)
+class ForgetTable:
+    """What is to be forgotten: pairs of user and item, whole users, or whole items."""
+
+    users: pa.Array | None
+    """int64 or string. One entry a row; where ``items`` is None, each user once in order of appearance. None:
+    everything of these items."""
+
+    items: pa.Array | None
+    """The same for items. None: everything of these users."""
+
+    rows: int
+    """Rows in the file."""
+
+    path: str
+    """The file, for messages."""
+
+    @property
+    def whole_users(self) -> bool:
+        """Whether everything of these users is to be forgotten."""
+        return self.items is None
+
+    @property
+    def whole_items(self) -> bool:
+        """Whether everything of these items is to be forgotten."""
+        return self.users is None
+
+
+def read_forget_table(
+    source: str | os.PathLike[str] | ArrowStream,
+    options: ReadingOptions | None = None,
+    *,
+    whole_users: bool = False,
+    whole_items: bool = False,
+    names: Mapping[str, str | None] | None = None,
+) -> ForgetTable:
+    """Read what is to be forgotten; only the two id columns of ``options`` are looked at.
+
+    Whole users are meant only where the user column is the file's one column, or where ``whole_users`` says so; whole
+    items likewise, by the item column and ``whole_items``. Otherwise a missing column or an empty id is refused: a
+    mistyped file never widens an erasure. ``names`` as for ``read_table``.
+
+    >>> read_forget_table(pa.table({"user_id": [7, 7, 3]})).users.to_pylist()
+    [7, 3]
+    """
+    options = options or ReadingOptions()
+    if whole_users and whole_items:
+        raise InvalidInput("whole users and whole items contradict each other: forget one after the other")
+    option = dict.fromkeys(_OPTIONS) | dict(names or {})  # what names columns is about the data, not about this file
+    raw = read_raw(source, _wanted(options, (options.user_column, options.item_column)))
+    if whole_items or (not whole_users and list(raw.columns) == [options.item_column]):
+        if options.item_column not in raw.columns:
+            raise missing_column(raw, options.item_column, option["item_column"])
+        items = identifiers(raw.table[options.item_column], options.item_column, raw.where)
+        return ForgetTable(None, plain(items).unique(), raw.table.num_rows, raw.name)
+    if options.user_column not in raw.columns:
+        error = missing_column(raw, options.user_column, option["user_column"])
+        whole = (
+            " To forget everything of these items, pass --whole-items." if options.item_column in raw.columns else ""
+        )
+        raise InvalidInput(f"{error.message}{whole}", **error.details)
+    users = identifiers(raw.table[options.user_column], options.user_column, raw.where)
+    if whole_users or list(raw.columns) == [options.user_column]:
+        return ForgetTable(plain(users).unique(), None, raw.table.num_rows, raw.name)
+    if options.item_column not in raw.columns:
+        error = missing_column(raw, options.item_column, option["item_column"])
+        raise InvalidInput(f"{error.message} To forget everything of these users, pass --whole-users.", **error.details)
+    items = identifiers(raw.table[options.item_column], options.item_column, raw.where)
+    return ForgetTable(plain(users), plain(items), raw.table.num_rows, raw.name)
+
+
+def read_rows(source: str | os.PathLike[str] | ArrowStream, options: ReadingOptions | None = None) -> pa.Table:
+    """The whole table with every column and type untouched, to write some of its rows elsewhere.
+
+    Rows are those of `read_table` without a threshold, in the same order. Text becomes numbers only where the
+    numbers are written back as the same text; the rest stays strings. ``options`` names the id columns.
+    """
+    options = options or ReadingOptions()
+    ids = frozenset({options.user_column, options.item_column})
+    table = read_raw(source, Wanted(None, ids, options.hints)).table
+    for i, field in enumerate(table.schema):
+        if field.name in ids and described(field.type) is not None:
+            marked = field.with_metadata({**(field.metadata or {}), ID: b""})
+            table = table.set_column(i, marked, table.column(i))
+    return table
+
+
+def _wanted(options: ReadingOptions, columns: tuple[str, ...]) -> Wanted:
+    return Wanted(frozenset(columns), frozenset({options.user_column, options.item_column}), options.hints)
+
+
+def _require(raw: Raw, options: ReadingOptions, names: Mapping[str, str | None]) -> None:
+    asked = {
+        "user_column": options.user_column,
+        "item_column": options.item_column,
+        "threshold_column": options.threshold_column if options.threshold is not None else None,
+        "confidence": column_of(options.confidence) if options.confidence is not None else None,
+        "target": column_of(options.target, "target") if options.target is not None else None,
+        "timestamp_column": options.timestamp_column,
+    }
+    for key, name in asked.items():
+        if name is not None and name not in raw.columns:
+            ids = options.hints.ids if names["column_names"] else None
+            raise missing_column(raw, name, names[key], ids=ids)
+
+
+def _moved(where: Where, kept: np.ndarray) -> Where:
+    return lambda row: where(int(kept[row]))
+
+
+__all__ = ["ForgetTable", "read_forget_table", "read_rows", "read_table"]

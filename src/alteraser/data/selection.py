@@ -1,0 +1,341 @@
+"""What a request means by "this": pairs, whole users, whole items, a window of time, or the first three in a window.
+
+A ``Selection`` is data: it is made at the border (a file, options of a command, Python values), resolved against
+interactions by ``Interactions.remove``, and against rows of the original file by ``remaining_rows``.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from alteraser.data.ids import IdMap, as_id_array, convert_ids
+from alteraser.errors import InvalidInput
+
+Rows = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+"""Ticks a second of the units that whole-numbered times come in"""
+LARGEST = {"s": 10**11, "ms": 10**14, "us": 10**17}
+"""A column whose largest number is below this is taken to be of that unit: seconds up to the year 5138."""
+_NUMBER = re.compile(r"[+-]?\d+")
+_NUMERAL = re.compile(r"([+-]?)0*(\d+)(?:\.0*)?")
+
+
+@dataclass(frozen=True)
+class Window:
+    """A half-open window of time, ``since`` ≤ t < ``until``; None: open on that side.
+
+    >>> window = Window("1970-01-01", "1970-01-02T00:00:00+00:00").settled(np.array([5, 86_399, 86_400]))
+    >>> window, window.mask(np.array([5, 86_399, 86_400])).tolist()
+    (Window(since=0, until=86400), [True, True, False])
+    """
+
+    since: int | str | None = None
+    """A whole number in the unit of the data's times, or ISO 8601; without an offset it is UTC"""
+    until: int | str | None = None
+
+    def __post_init__(self) -> None:
+        if self.since is None and self.until is None:
+            raise InvalidInput("a window of time needs a beginning or an end (--since, --until)")
+        for name in ("since", "until"):
+            moment(getattr(self, name), f"--{name}")
+
+    def settled(self, times: Rows) -> Window:
+        """The window in whole numbers of the unit that ``times`` are in. Raises InvalidInput for an empty one."""
+        unit = unit_of(times)
+        since, until = (_ticks(getattr(self, name), unit, f"--{name}") for name in ("since", "until"))
+        if since is not None and until is not None and since >= until:
+            raise InvalidInput(f"--since {self.since} is not before --until {self.until}: the window holds nothing")
+        return Window(since, until)
+
+    def mask(self, times: Rows) -> Mask:
+        """Which of ``times`` lie in it; it is settled."""
+        inside = np.ones(len(times), bool)
+        if self.since is not None:
+            inside &= times >= int(self.since)
+        if self.until is not None:
+            inside &= times < int(self.until)
+        return inside
+
+
+def unit_of(times: Rows) -> str:
+    """The unit of whole-numbered times by their size: s, ms, us or ns since 1970.
+
+    >>> [unit_of(np.array([t])) for t in (978_300_760, 978_300_760_000, 0)]
+    ['s', 'ms', 's']
+    """
+    largest = int(np.abs(times).max(initial=0))
+    return next((unit for unit, limit in LARGEST.items() if largest < limit), "ns")
+
+
+def when(ticks: int, times: Rows) -> str:
+    """A time in the unit of ``times`` as people read it, in UTC; the number where no calendar has it.
+
+    >>> when(978_300_760, np.array([978_300_760]))
+    '2000-12-31T22:12:40+00:00'
+    """
+    seconds, rest = divmod(ticks, UNITS[unit_of(times)])
+    try:
+        at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    except OverflowError:
+        return str(ticks)
+    return at.isoformat() + (f" ({ticks})" if rest else "")
+
+
+def moment(value: int | str | None, what: str) -> int | datetime | None:
+    """A number as it is, ISO 8601 as a time; InvalidInput, naming ``what``, for anything else."""
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    text = str(value).strip()
+    if _NUMBER.fullmatch(text):
+        return int(text)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(
+            f"{what} {text!r}: expected ISO 8601, such as 2026-03-01 or 2026-03-01T12:00:00+01:00, or a whole number "
+            "in the unit of the data's times"
+        ) from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def _ticks(value: int | str | None, unit: str, what: str) -> int | None:
+    at = moment(value, what)
+    if at is None or isinstance(at, int):
+        return at
+    since_1970 = at - datetime(1970, 1, 1, tzinfo=UTC)
+    micro = (since_1970.days * 86_400 + since_1970.seconds) * 10**6 + since_1970.microseconds
+    ticks, left = divmod(micro * UNITS[unit], 10**6)
+    if left:
+        raise InvalidInput(f"{what} {value}: the times of the data are whole {unit}; give one of these")
+    return ticks
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """What is to be forgotten. Ids are int64 or string, as whoever asks wrote them.
+
+    >>> Selection.of([("ann", "tea")]).kind, Selection.of(["ann"], whole_users=True).kind
+    ('pairs', 'users')
+    >>> Selection(window=Window("2026-01-01")).kind
+    'window'
+    """
+
+    users: pa.Array | None = None
+    """With ``items``: the users of pairs, row by row. Alone: users of whom everything goes."""
+    items: pa.Array | None = None
+    window: Window | None = None
+    """Only what lies in it, of the above or, without them, of everything"""
+
+    def __post_init__(self) -> None:
+        if self.users is not None and self.items is not None and len(self.users) != len(self.items):
+            raise InvalidInput(f"{len(self.users)} users and {len(self.items)} items are no pairs")
+        if self.users is None and self.items is None and self.window is None:
+            raise InvalidInput("nothing is selected: name users, items, pairs of them, or a window of time")
+
+    @classmethod
+    def of(
+        cls, forget: Any, *, whole_users: bool = False, whole_items: bool = False, window: Window | None = None
+    ) -> Selection:
+        """From a table with user_id and item_id, or with one of them where that is said, or from Python values.
+
+        Raises InvalidInput for both at once, and where a column is missing.
+        """
+        if isinstance(forget, Selection):
+            return forget
+        if whole_users and whole_items:
+            raise InvalidInput("whole_users and whole_items contradict each other: forget one after the other")
+        needed = ["user_id"] if whole_users else ["item_id"] if whole_items else ["user_id", "item_id"]
+        table = _table(forget, needed)
+        columns = {name: as_id_array(table[name], name) for name in needed}
+        return cls(columns.get("user_id"), columns.get("item_id"), window)
+
+    @property
+    def kind(self) -> str:
+        """``pairs``, ``users``, ``items`` or ``window``."""
+        if self.users is not None:
+            return "users" if self.items is None else "pairs"
+        return "window" if self.items is None else "items"
+
+    @property
+    def table(self) -> pa.Table:
+        """Its rows, as asked for: user_id and item_id, or one of them; none for a window of everything."""
+        columns = {"user_id": self.users, "item_id": self.items}
+        return pa.table({name: ids for name, ids in columns.items() if ids is not None})
+
+    def of_users(self, users: Sequence[str]) -> Selection:
+        """For ``users`` alone: their pairs with the items, or what of theirs lies in the window.
+
+        Raises InvalidInput where it names users itself.
+        """
+        if self.users is not None:
+            raise InvalidInput("--user contradicts a FORGET with a user column: leave one of them out")
+        named = as_id_array(list(dict.fromkeys(users)), "--user")
+        if self.items is None:
+            return replace(self, users=named)
+        items = self.items.unique()
+        rows, columns = (np.repeat(np.arange(len(named)), len(items)), np.tile(np.arange(len(items)), len(named)))
+        return replace(self, users=named.take(pa.array(rows)), items=items.take(pa.array(columns)))
+
+    def settled(self, times: Rows | None) -> Selection:
+        """With its window in the unit of ``times``. Raises InvalidInput where there is a window and no times."""
+        if self.window is None:
+            return self
+        if times is None:
+            raise InvalidInput("a window of time needs times in the data: name their column with --timestamp-column")
+        return replace(self, window=self.window.settled(times))
+
+    def find(
+        self, users: IdMap, items: IdMap, user_rows: Rows, item_rows: Rows, times: Rows | None = None
+    ) -> tuple[Mask, Mask]:
+        """(which of the interactions it selects, which rows of its ``table`` select any); it is settled.
+
+        ``user_rows`` and ``item_rows`` are rows of the maps, ``times`` as many; an id of another type that does not
+        convert without loss is an InvalidInput.
+        """
+        inside = np.ones(len(user_rows), bool)
+        if self.window is not None:
+            assert times is not None
+            inside = self.window.mask(times)
+        if self.kind == "window":
+            return inside, np.ones(0, bool)
+        if self.kind == "pairs":
+            width = np.int64(max(items.size, 1))
+            keys = np.asarray(user_rows, np.int64) * width + item_rows
+            u, v = users.rows_of(self.users, "user_id"), items.rows_of(self.items, "item_id")
+            wanted = np.where((u >= 0) & (v >= 0), u * width + v, -1)
+            return _found(keys, wanted, inside)
+        ids, rows, asked, side = (
+            (users, user_rows, self.users, "user_id") if self.kind == "users"
+            else (items, item_rows, self.items, "item_id")
+        )  # fmt: skip
+        wanted = ids.rows_of(asked, side)
+        flags = np.zeros(ids.size + 1, bool)
+        flags[wanted] = True
+        flags[-1] = False  # where unknown ones went
+        hit = flags[rows] & inside
+        counts = np.append(np.bincount(np.asarray(rows)[hit], minlength=ids.size), 0)
+        return hit, counts[wanted] > 0
+
+
+def _found(keys: Rows, wanted: Rows, inside: Mask) -> tuple[Mask, Mask]:
+    """Which ``keys`` are ``wanted`` and ``inside``, and which of ``wanted`` are there."""
+    hit = np.zeros(len(keys), bool)
+    if len(keys) == 0:
+        return hit, np.zeros(len(wanted), bool)
+    if np.all(keys[1:] > keys[:-1]):
+        place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        there = (keys[place] == wanted) & inside[place]
+        hit[place[there]] = True
+        return hit, there
+    known = np.unique(wanted[wanted >= 0])
+    if not len(known):
+        return hit, np.zeros(len(wanted), bool)
+    place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+    hit = (known[place] == keys) & inside
+    seen = np.zeros(len(known), bool)
+    seen[place[hit]] = True
+    at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    return hit, (wanted >= 0) & seen[at]
+
+
+# ---------------------------------------------------------------- ids that are nearly there
+
+
+@dataclass(frozen=True)
+class Near:
+    """An id that is not in the data, and one that is and differs in its form alone. It is shown, never taken."""
+
+    side: str
+    """``user_id`` or ``item_id``"""
+    given: int | str
+    known: int | str
+
+    @property
+    def words(self) -> str:
+        """``user_id '0155' is not in the data, '155' is``."""
+        return f"{self.side} {self.given!r} is not in the data, {self.known!r} is"
+
+
+def bare(value: int | str) -> str:
+    """An id without its form: case, spaces around it, Unicode composition, leading zeros, a fraction of zero.
+
+    >>> [bare(value) for value in (3, "3.0", " 003 ", "Cafe\\u0301")]
+    ['3', '3', '3', 'café']
+    """
+    text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(value)).strip().casefold())
+    numeral = _NUMERAL.fullmatch(text)
+    return text if numeral is None else numeral[1].replace("+", "") + numeral[2]
+
+
+def near(given: Iterable[int | str], known: IdMap, side: str, most: int = 1000) -> tuple[Near, ...]:
+    """For ids that ``known`` lacks, ids that it has and that are the same but for their form; ``most`` at most."""
+    wanted: dict[str, int | str] = {}
+    for value in given:
+        wanted.setdefault(bare(value), value)
+    if not wanted:
+        return ()
+    if known.kind == "int64":
+        numerals = {text: value for text, value in wanted.items() if re.fullmatch(r"-?\d{1,18}", text)}
+        rows = known.rows_of(pa.array([int(text) for text in numerals], pa.int64()))
+        found = zip(numerals.values(), (int(text) for text in numerals), rows.tolist(), strict=True)
+        return tuple(Near(side, value, number) for value, number, row in found if row >= 0)[:most]
+    answers = [Near(side, wanted[text], name) for name in known.ids.to_pylist() if (text := bare(name)) in wanted]
+    return tuple(answer for answer in answers if answer.given != answer.known)[:most]
+
+
+def near_rows(table: pa.Table, users: IdMap, items: IdMap) -> tuple[Near, ...]:
+    """``near`` for the ids of a selection's rows that matched nothing."""
+    answers: tuple[Near, ...] = ()
+    for side, ids in (("user_id", users), ("item_id", items)):
+        if side in table.column_names and table.num_rows:
+            asked = as_id_array(table[side], side).unique()
+            if ids.kind == "int64" and pa.types.is_string(asked.type):
+                answers += near(asked.to_pylist(), ids, side)
+                continue
+            unknown = ids.rows_of(convert_ids(asked, ids.kind, side)) < 0
+            answers += near(asked.filter(pa.array(unknown)).to_pylist(), ids, side)
+    return answers
+
+
+def _table(forget: Any, needed: list[str]) -> pa.Table:
+    if hasattr(forget, "to_table"):
+        table = forget.to_table()
+    elif isinstance(forget, pa.Table):
+        table = forget
+    elif hasattr(forget, "__arrow_c_stream__"):
+        table = pa.table(forget)
+    elif len(needed) == 1:
+        table = pa.table({needed[0]: as_id_array(list(forget), needed[0])})
+    else:
+        table = pairs_table(forget)
+    for name in needed:
+        if name not in table.column_names:
+            raise InvalidInput(
+                f"the forget set has no column {name!r} (it has {', '.join(table.column_names)}); name it, or ask for "
+                "whole users or whole items explicitly"
+            )
+    return table
+
+
+def pairs_table(pairs: Iterable[tuple[Any, Any]]) -> pa.Table:
+    """(user, item) tuples as a table; InvalidInput for anything else."""
+    pairs = list(pairs)
+    if any(len(pair) != 2 for pair in pairs):
+        raise InvalidInput("expected (user, item) pairs")
+    return pa.table(
+        {
+            "user_id": as_id_array([u for u, _ in pairs], "user_id"),
+            "item_id": as_id_array([v for _, v in pairs], "item_id"),
+        }
+    )

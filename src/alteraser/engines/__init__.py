@@ -1,0 +1,1 @@
+"""What keeps a model at work: requests one after another in a warm process."""

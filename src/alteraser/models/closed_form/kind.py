@@ -1,0 +1,103 @@
+"""What a recommender that forgets exactly is: settings, and the functions that make arrays of data."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from alteraser.data.interactions import Interactions, Removal
+from alteraser.settings import Configured
+
+if TYPE_CHECKING:
+    from alteraser.data.readers import ReadingOptions
+    from alteraser.models.closed_form.model import ExactModel
+
+Array = npt.NDArray[Any]
+
+
+ROUNDED = 1e-9
+"""Largest relative difference that sums of confidences in another order may have; counts have none."""
+
+
+class ExactKind(Configured, ABC):
+    """Settings of a recommender that is counts or a closed form of its data.
+
+    Its *state* is arrays by name, and forgetting is a function of state and data with
+
+        without(state(D_a), D_a, removal) = state(D_r)      in every bit, or to rounding where it is algebra,
+
+    the empty rows of people and items who are gone included, which are as if they had always been empty.
+    """
+
+    name: ClassVar[str]
+    """Its name on the command line"""
+    needs_history: ClassVar[bool]
+    """Whether a list is made from the interactions of whom it is for, which the state does not have"""
+    summary: ClassVar[str]
+    """What the state is, in a few words"""
+
+    @abstractmethod
+    def state(self, data: Interactions, *, threads: int = 0) -> dict[str, Array]:
+        """The arrays that ``data`` give; ``threads`` workers, 0 for every processor."""
+
+    @abstractmethod
+    def without(
+        self, state: Mapping[str, Array], before: Interactions, removal: Removal, *, threads: int = 0
+    ) -> dict[str, Array]:
+        """The state of ``removal.remaining``, from that of ``before``; ``state`` is not changed."""
+
+    @abstractmethod
+    def apart(self, state: Mapping[str, Array], data: Interactions) -> float:
+        """How far ``state`` is from that of ``data``, by code that shares nothing with ``state``: 0 for the same bytes.
+
+        ∞ where it is another state altogether.
+        """
+
+    def limit(self, data: Interactions) -> float:
+        """What ``apart`` may be: 0 for counts, rounding where confidences are added up in another order."""
+        return 0.0 if data.confidence is None else ROUNDED
+
+    @abstractmethod
+    def scores(self, state: Mapping[str, Array], rows: Array, history: Interactions | None) -> Array:
+        """(len(rows), n) float64, of all items for the users in ``rows``; −∞ for an item that is not to be listed."""
+
+    @abstractmethod
+    def shapes(self, items: int) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
+        """{name: (shape, dtypes it may have)} of the state of a model with so many item rows."""
+
+    @abstractmethod
+    def matrix(self, state: Mapping[str, Array]) -> Any:
+        """What the state says of items, as a sparse array (n, 1) or (n, n), for the distance of two models."""
+
+    def fit(self, data: Interactions, *, reading: ReadingOptions | None = None, threads: int = 0) -> ExactModel:
+        """The model of ``data``; ``reading`` is kept in it so that later commands read data the same way.
+
+        Raises InvalidInput if there are no interactions, or if they have targets.
+        """
+        from alteraser.models.closed_form.model import fit
+
+        return fit(self, data, reading=reading, threads=threads)
+
+
+def largest_difference(state: Mapping[str, Array], wanted: Mapping[str, Array]) -> float:
+    """The largest difference of two entries over the largest wanted one, over all arrays; ∞ for other shapes."""
+    found = 0.0
+    for name, target in wanted.items():
+        have = state[name]
+        if have.shape != target.shape:
+            return np.inf
+        found = max(found, relative(float(np.abs(have - target).max(initial=0)), float(np.abs(target).max(initial=0))))
+    return found
+
+
+def relative(part: float, whole: float) -> float:
+    """Part / whole; 0/0 is 0.
+
+    >>> relative(1.0, 4.0), relative(0.0, 0.0), relative(1.0, 0.0)
+    (0.25, 0.0, inf)
+    """
+    return part / whole if whole else (0.0 if part == 0 else np.inf)

@@ -1,0 +1,135 @@
+"""Models that are counts or closed forms of their data, and forget to the last bit.
+
+>>> from alteraser import Interactions, ItemKNN
+>>> data = Interactions.from_pairs([(u, v) for u in range(6) for v in range(u % 3, 6, 3)])
+>>> model = ItemKNN(neighbors=2).fit(data)
+>>> model.recommend([0], k=1, seen=data.keep(data.indices == 0)).to_list()[0]["items"][0]["item_id"]
+3
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alteraser.data.erased import Erased
+from alteraser.data.ids import IdMap
+from alteraser.data.interactions import Interactions
+from alteraser.errors import InvalidInput
+from alteraser.models.closed_form.kind import ExactKind, relative
+from alteraser.models.protocol import Recommender, TrainedOn, check_length
+from alteraser.models.ranking import USERS_AT_A_TIME, fill_best, mask_seen
+
+if TYPE_CHECKING:
+    from alteraser.data.readers import ReadingOptions
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class ExactModel(Recommender):
+    """The state of an exact kind with its settings and id maps. Immutable: forgetting returns another one."""
+
+    settings: ExactKind
+    state: Mapping[str, Array]
+    users: IdMap
+    items: IdMap
+    trained_on: TrainedOn
+    reading: ReadingOptions | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
+    parent: str | None = None
+    digest: str | None = None
+    ancestors: tuple[str, ...] = ()
+    erased: Erased = field(default_factory=Erased)
+
+    def __repr__(self) -> str:
+        m, n = self.shape
+        return f"ExactModel(kind={self.kind!r}, users={m:,}, items={n:,})"
+
+    @property
+    def kind(self) -> str:
+        """The name of its settings in the table of kinds."""
+        return self.settings.name
+
+    def top_items(self, rows: Array, *, k: int, seen: Interactions | None = None) -> tuple[Array, Array]:
+        """(item rows, scores), both (users, k), −1 and NaN behind the end of a list; see ``recommend``.
+
+        ``seen`` is also the history that lists are made from, by a kind that keeps nobody's; InvalidInput where such a
+        kind is not given it.
+        """
+        check_length(k)
+        if self.settings.needs_history and seen is None:
+            raise InvalidInput(
+                f"a model of kind {self.kind} keeps nobody's history, and lists are made from it: give the "
+                "interactions (--data on the command line, seen= in Python)"
+            )
+        k = min(k, self.items.size)
+        lists, scores = np.full((len(rows), k), -1, np.int64), np.full((len(rows), k), np.nan)
+        for start in range(0, len(rows), USERS_AT_A_TIME):
+            part = rows[start : start + USERS_AT_A_TIME]
+            block = self.settings.scores(self.state, part, seen)
+            if seen is not None:
+                mask_seen(block, part, seen)
+            fill_best(block, lists[start : start + len(part)], scores[start : start + len(part)])
+        return lists, scores
+
+    def distances(
+        self, other: ExactModel, users: tuple[Array, Array], items: tuple[Array, Array],
+        seen: tuple[Interactions, Interactions],
+    ) -> dict[str, float]:  # fmt: skip
+        """‖S − S'‖_F / ‖S'‖_F of the scores (those that are in no list are 0), and the same of the states' matrices."""
+        apart = size = 0.0
+        for start in range(0, users[0].size, USERS_AT_A_TIME):
+            mine, theirs = (
+                _finite(model.settings.scores(model.state, users[side][start : start + USERS_AT_A_TIME], seen[side]))[
+                    :, items[side]
+                ]
+                for side, model in enumerate((self, other))
+            )
+            apart, size = apart + float(((mine - theirs) ** 2).sum()), size + float((theirs**2).sum())
+        first, second = (
+            _of_items(model.settings.matrix(model.state), items[side]) for side, model in enumerate((self, other))
+        )
+        return {
+            "score_distance": relative(apart**0.5, size**0.5),
+            "model_distance": relative(_norm(first - second), _norm(second)),
+        }
+
+    def save(self, path: str | Path) -> ExactModel:
+        """Write the model as a new directory, all or nothing; OutputExists if it is there. Returns it, digested."""
+        from alteraser.models.folder import save_model
+
+        return save_model(self, Path(path))
+
+
+def fit(
+    settings: ExactKind, data: Interactions, *, reading: ReadingOptions | None = None, threads: int = 0
+) -> ExactModel:
+    """The model of ``data``; InvalidInput if there are no interactions, or if they have targets, which do not count."""
+    if len(data) == 0:
+        raise InvalidInput("there are no interactions to train on")
+    if data.target is not None:
+        raise InvalidInput(f"{settings.name} has no use for a target: leave it out, or give it as the confidence")
+    state = settings.state(data, threads=threads)
+    users = data.users.without(np.flatnonzero(data.user_counts == 0))  # a model names nobody of whom it holds nothing
+    return ExactModel(settings, state, users, data.items, TrainedOn.of(data), reading, {"method": "train"})
+
+
+def _norm(matrix: Any) -> float:
+    """‖A‖_F of a dense or sparse array."""
+    return float(np.linalg.norm(getattr(matrix, "data", matrix) if hasattr(matrix, "tocsr") else matrix))
+
+
+def _finite(scores: Array) -> Array:
+    return np.where(np.isfinite(scores), scores, 0.0)
+
+
+def _of_items(matrix: Any, rows: Array) -> Any:
+    """``matrix`` (n, 1) or (n, n) of some items alone."""
+    chosen = matrix[rows]
+    return chosen if matrix.shape[1] == 1 else chosen[:, rows]

@@ -1,0 +1,1 @@
+"""Models of two sides of factors: what is minimized, on which interactions, and the parameters."""

@@ -1,0 +1,1 @@
+"""The machine: compilation, sharing rows out among workers, optional dependencies."""

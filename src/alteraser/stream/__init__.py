@@ -1,5 +1,0 @@
-"""Request after request in one process: ``Stream`` forgets a request at once and polishes many together."""
-
-from alteraser.stream.stream import Stream, Touched
-
-__all__ = ["Stream", "Touched"]

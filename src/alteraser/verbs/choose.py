@@ -1,0 +1,253 @@
+"""``auto``: which way of forgetting fits a model, judged before anything is changed.
+
+A model is *at rest* where the way that training left, ‖Θ*_a − Θ_a‖, is short against what the deletion does to it: then
+going to the optimum is forgetting and nothing else. The first is written down by ``train`` at its end, when its last
+step tells it for nothing; the second is taken to be what the rows of the deletion do alone, which is less than all of
+it. A model without that record is measured: one Newton direction by a few products with the Hessian.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from alteraser.erasers import AltEraser, Eraser, Local
+from alteraser.erasers.driver import OnPass
+from alteraser.erasers.replay import Replay
+from alteraser.erasers.task import GONE, Task
+from alteraser.errors import DependencyMissing, InvalidInput
+from alteraser.evidence.certificate.limits import DEFAULT
+from alteraser.models import Factors, Problem
+from alteraser.models.factorization.model import Model
+from alteraser.solvers import row_solver
+from alteraser.solvers.anchors import rows_effect
+from alteraser.solvers.joint import Joint
+from alteraser.solvers.rows.protocol import padded
+from alteraser.solvers.stationarity import evaluate
+from alteraser.tolerances import checked_tolerance
+from alteraser.verbs.replaying import recipe_of, remember, remembered, runs_again
+
+Way = Literal["converge", "replay", "local"]
+
+WAYS: tuple[Way, ...] = ("replay", "local", "converge")
+"""Methods that differ in what is wanted of a model that is not at rest; ``auto`` takes one of them."""
+
+AT_REST = 0.1
+"""Distance from the optimum, over what the rows of the deletion do alone, up to which a model is at rest."""
+
+NEAR = 1e-4
+"""Distance from the optimum, over the model's size, up to which a model is at rest where the deletion's effect is not
+known: a tenth of what the rows of one user do, where measured."""
+
+PRODUCTS, LEFT = 30, 0.2
+"""Products that measure how far a model is from rest, and the share of that way they may leave open."""
+
+EXACT, STEP, LOCAL, CONVERGE = 2.7, 1.3, 75.0, 200.0
+"""Costs in evaluations of L and its gradient: an exact pass, a joint step; a local erasure, and one that converges from
+rest. Measured on Gowalla and Amazon-Book; the answer calls them predictions."""
+
+
+PREDICTED = ("joint", "ah-newton")
+"""Solvers of whose passes it is known what they cost."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What would be done, why, and what it costs."""
+
+    method: Way
+    why: str
+    rest: float | None
+    """Estimated ‖Θ*_a − Θ_a‖ / ‖Θ_a‖; None: not measured, or L bends down"""
+    effect: float
+    """What the rows of the deletion do alone, over ‖Θ_a‖"""
+    seconds: float | None
+    """Predicted for ``method``"""
+    refit_seconds: float | None
+    """Predicted for training on D_r from the start; None: the model does not say how long its training was"""
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether going to the optimum is forgetting and nothing else."""
+        return self.rest is not None and self.rest <= AT_REST * self.effect
+
+
+@dataclass(frozen=True)
+class Auto:
+    """``--method auto | replay | local | converge`` with the settings that they share; a method of ``forget``."""
+
+    way: Way | None = None
+    """One of the three; None: what ``choose`` says."""
+    tolerance: float = DEFAULT.residual
+    """Of ``local`` and ``converge``; a replay stops where the training did."""
+    max_passes: int | None = None
+    """Cap of ``local`` and ``converge``; None: theirs"""
+
+    def __post_init__(self) -> None:
+        checked_tolerance(self.tolerance)
+
+    def eraser(self, choice: Choice, model: Model, task: Task, on_pass: OnPass | None = None) -> Eraser:
+        """The eraser that does what was chosen.
+
+        A replay is offered once running it on D_a has given the file's bytes, which is checked here if that is not
+        remembered. Raises InvalidInput where there is no record to replay, or other bytes come out.
+        """
+        if choice.method == "local":
+            way = Local(self.tolerance)
+            return way if self.max_passes is None else replace(way, max_passes=self.max_passes)
+        if choice.method == "converge":
+            whole = AltEraser(self.tolerance, name="converge", train_prediction=model.trains_prediction)
+            if self.max_passes is None:
+                return whole
+            return replace(whole, max_passes=self.max_passes, escalate=False)  # a cap that was asked for is a cap
+        return Replay(checked_recipe(model, task, on_pass))
+
+
+def checked_recipe(model: Model, task: Task, on_pass: OnPass | None = None) -> Any:
+    """The model's recipe, once it is known to give the model's bytes on D_a; InvalidInput where it does not."""
+    recipe = recipe_of(model)
+    if recipe is None:
+        raise InvalidInput(
+            f"replay: the model was made by {model.training.get('method', 'an unknown method')!r} from another model "
+            "or without a record, so there is no training to run again; use local"
+        )
+    known = remembered(model)
+    if task.unknown == GONE and task.before is None and known is None:
+        return recipe  # whether it gave the file cannot be checked; what it gives on D_r knows nothing of the rest
+    if task.before is None and known is None:
+        raise InvalidInput(f"replay: {task.unknown}, so the training cannot be checked; use retrain")
+    if known is None and task.before is not None:
+        known = runs_again(model, recipe, task.before.interactions, threads=task.workers, on_pass=on_pass)
+        remember(model, known)
+    if not known:
+        raise InvalidInput(
+            "replay: training on the data as they were does not give this model's bytes here (another version, machine "
+            "or library wrote it), so training without the data that must go would say nothing about it; use local"
+        )
+    return recipe
+
+
+def choose(model: Model, task: Task, asked: Way | None = None) -> Choice:
+    """The way for ``task``; ``asked`` fixes it, and the choice says what would have been the reason.
+
+    Where there is no choice (additions, λ = 0, a trained h) it is ``converge``, as those models were always forgotten.
+    """
+    size = _size(task.original) or 1.0
+    fixed = _no_choice(model, task)
+    if fixed is not None or task.before is None:
+        way = _without_all_the_data(model, task)
+        if way == "replay":
+            fixed = f"{task.unknown}; the model is not at rest, and its training is run again on what remains"
+        return Choice(asked or way, fixed or "", None, 0.0, None, _refit_seconds(model, task)[1])
+    workers = task.workers
+    effect = rows_effect(
+        task.before, task.after, task.original, (task.touched_users, task.touched_items), threads=workers
+    ) / size  # fmt: skip
+    rest = model.training.get("distance")
+    if rest is None and asked in (None, "converge"):  # the others are done whatever it is
+        rest = distance_from_rest(task.before, task.original, threads=workers)[0]
+    seconds, refit = _refit_seconds(model, task)  # after the rows' effect, by which the kernels are loaded
+    judged = Choice("converge", "", rest, effect, None, refit)
+    ways = {
+        "converge": CONVERGE * seconds if judged.at_rest else None,
+        "local": LOCAL * seconds,
+        "replay": None if refit is None else refit if remembered(model) else 2.0 * refit,  # the check is a training
+    }
+    far = "L bends down there" if rest is None else f"training ended {rest:.1e} of the model's size from its optimum"
+    if len(task.after.interactions) == 0:
+        way = "converge"
+        why = "nothing remains: the one optimum is a model of zeros"
+    elif judged.at_rest:
+        way = "converge"
+        why = f"at rest: {far}, the deletion's own rows move {effect:.1e}"
+    elif _runs_here(model) and remembered(model):
+        way, why = "replay", f"not at rest: {far}; its training is known to run again to the same bytes here"
+    else:
+        way, why = "local", f"not at rest: {far}, the deletion's own rows move {effect:.1e}"
+    chosen = asked or way
+    return replace(judged, method=chosen, why="asked for" if asked else why, seconds=ways[chosen])
+
+
+def _without_all_the_data(model: Model, task: Task) -> Way:
+    """The way where D_a is not known. Of a model that is far from rest, going to the optimum would move everybody."""
+    if task.before is not None or task.unknown != GONE or model.trains_prediction:
+        return "converge"
+    rest = model.training.get("distance")
+    near = isinstance(rest, int | float) and rest <= NEAR
+    return "replay" if not near and _runs_here(model) and remembered(model) is not False else "converge"
+
+
+def distance_from_rest(problem: Problem, factors: Factors, *, threads: int) -> tuple[float | None, Factors]:
+    """(‖x‖ / ‖Θ‖ and Θ + x) for x ≈ −(∇²L)⁻¹∇L on ``problem``: how far a model is from the optimum, and where that is.
+
+    An estimate from below by a few products; None where L bends down, where there is no telling.
+    """
+    here = evaluate(replace(problem, dtype=np.float64), factors, threads=threads)
+    P, Q = (padded(x.astype(problem.dtype)) for x in (factors.users, factors.items))
+    if not Joint.fits(problem, P.shape[1]):
+        return None, factors
+    joint = Joint(problem, P, Q, factors.prediction.astype(problem.dtype), threads)
+    joint.settle(move=False)
+    found = joint.solve((here.user_gradient, here.item_gradient), forcing=0.1, products=PRODUCTS, share=LEFT)
+    if found.newton is None:
+        return (None if found.negative is not None else 0.0), factors
+    users, items = factors.users + found.newton[0], factors.items + found.newton[1]
+    there = Factors(users.astype(factors.dtype), items.astype(factors.dtype), factors.prediction)
+    if found.negative is not None:
+        return None, there
+    length = float(np.sqrt(sum(np.vdot(x, x) for x in found.newton)))
+    return length / (_size(factors) or 1.0), there
+
+
+def _runs_here(model: Model) -> bool:
+    """Whether the model has a record of its training, and what that needs is installed."""
+    recipe = recipe_of(model)
+    if recipe is None:
+        return False
+    try:
+        row_solver(recipe.solver)
+    except DependencyMissing:
+        return False
+    return True
+
+
+def trained(training: Any) -> dict[str, int] | None:
+    """Work of the training that a model comes from, in passes and products, however often it has forgotten since.
+
+    None where it is not known, and for solvers whose passes are no exact ones: nothing tells what those take.
+    """
+    record = training.get("trained")
+    if training.get("method") in ("train", "retrain", "replay", "retrain-adamw"):  # from the start: its own
+        known = training.get("solver") in PREDICTED
+        record = {name: training.get(name) for name in ("passes", "products")} if known else None
+    known = isinstance(record, dict) and all(isinstance(record.get(name), int) for name in ("passes", "products"))
+    return record if known else None
+
+
+def _no_choice(model: Model, task: Task) -> str | None:
+    if task.before is None:
+        return f"{task.unknown}: what training left is not known"
+    if model.objective.regularization == 0:
+        return "the regularization is 0: nothing but a gradient can be judged"
+    if model.trains_prediction:
+        return "the prediction vector was trained: it is trained along"
+    return None
+
+
+def _refit_seconds(model: Model, task: Task) -> tuple[float, float | None]:
+    """(seconds of one evaluation on D_r here and now, predicted seconds of training on it)."""
+    began = time.perf_counter()
+    evaluate(task.after, task.original, threads=task.workers)
+    seconds = time.perf_counter() - began
+    record = trained(model.training)
+    if record is None:
+        return seconds, None
+    steps = min(record["products"], record["passes"])
+    return seconds, seconds * (EXACT * (record["passes"] - steps) + STEP * record["products"])
+
+
+def _size(factors: Factors) -> float:
+    return float(np.sqrt(sum(np.einsum("id,id->", x, x, dtype=np.float64) for x in (factors.users, factors.items))))
