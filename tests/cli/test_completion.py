@@ -50,7 +50,7 @@ def test_completions_are_the_values_there_are(complete: completion.Complete, val
 
 
 def options(command: object, path: str = "") -> dict[str, object]:
-    found = {f"{path} {option.opts[0]}".strip(): option for option in getattr(command, "params", [])}
+    found = {f"{path} {option.opts[0]}".strip(): option for option in command.get_params(typer.Context(command))}
     for name, inner in getattr(command, "commands", {}).items():
         found |= options(inner, f"{path} {name}".strip())
     return found

@@ -16,7 +16,9 @@ STYLE = "_style.py"  # CSS has names of that form too
 
 
 def options(command: Any) -> set[str]:
-    found = {option for each in command.params for option in [*each.opts, *each.secondary_opts]}
+    found = {
+        option for each in command.get_params(typer.Context(command)) for option in [*each.opts, *each.secondary_opts]
+    }
     return found.union(*(options(inner) for inner in getattr(command, "commands", {}).values()))
 
 

@@ -1,12 +1,14 @@
 """What the shell completes after an option that takes one of a few values.
 
-The values stand here as words, because the tables that they name import NumPy and compiled kernels, and a shell asks
-at every press of the tabulator; a test holds them against the tables.
+The values stand here as words, because most of the tables that they name import NumPy and compiled kernels, and a
+shell asks at every press of the tabulator; a test holds them against the tables.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+
+from alteraser.models.registry import KINDS
 
 Complete = Callable[[str], list[str]]
 
@@ -54,8 +56,7 @@ DUPLICATES = among("refuse", "first", "last", "sum")
 WEIGHTING = among("uniform", "popularity", "activity")
 SCALING = among("none", "frequency")
 DTYPE = among("float32", "float64")
-KIND = among("enmf", "popularity", "item-knn", "ease")
-SIMILARITY = among("cosine", "tfidf", "bm25", "jaccard")
+KIND = among("enmf", *KINDS)
 PUBLIC_SET = among("ml-100k", "ml-1m", "ml-10m", "ml-20m", "gowalla", "amazon-electronics")
 PAPER_KIND = among("enmf", "gmf")
 PAPER_METHODS = several("main", "local", "joint", "first-order", "ablation", "influence", "solvers", "all")

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from alteraser.cli import aftermath, common, completion, selecting
+from alteraser.cli import aftermath, common, selecting
 from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -16,38 +14,6 @@ if TYPE_CHECKING:
     from alteraser.data.readers import ReadingOptions
     from alteraser.models.protocol import Recommender
     from alteraser.verbs.forget_exactly import ExactErasure
-
-PANEL = "item-knn"
-SimilarityName = Annotated[
-    str | None,
-    typer.Option(
-        "--similarity",
-        autocompletion=completion.SIMILARITY,
-        help="cosine, tfidf, bm25 or jaccard.",
-        rich_help_panel=PANEL,
-        show_default="cosine",
-    ),
-]
-Neighbors = Annotated[
-    int | None,
-    typer.Option("--neighbors", help="K, how many neighbors of each item are kept.", rich_help_panel=PANEL,
-                 show_default="20"),
-]  # fmt: skip
-Shrinkage = Annotated[
-    float | None,
-    typer.Option("--shrinkage", help="Added below the line of a similarity: what rests on few people counts for less.",
-                 rich_help_panel=PANEL, show_default="0"),
-]  # fmt: skip
-K1 = Annotated[
-    float | None,
-    typer.Option("--k1", help="k of bm25: how fast more of the same stops counting.", rich_help_panel=PANEL,
-                 show_default="1.2"),
-]  # fmt: skip
-B = Annotated[
-    float | None,
-    typer.Option("--b", help="b of bm25: how much the length of an item's history counts.", rich_help_panel=PANEL,
-                 show_default="0.75"),
-]  # fmt: skip
 
 
 def is_exact(path: Path) -> bool:
@@ -74,6 +40,7 @@ def train(
 
     with common.options_named():
         settings = KINDS[kind](**given)
+    settings.check_reading(reading)
     with screen.phase("read", f"reading {data}"):
         interactions = Interactions.read(data, reading)
     if len(interactions) == 0:

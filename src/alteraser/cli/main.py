@@ -57,7 +57,7 @@ def _root(
 
 for _name in COMMANDS:
     _module = importlib.import_module(f"alteraser.cli.{_name}")
-    app.command(_name)(getattr(_module, _name))
+    app.command(_name, cls=getattr(_module, "COMMAND", None))(getattr(_module, _name))
 _groups = {name: importlib.import_module(f"alteraser.cli.{name}").app for name in ("data", "bench")}
 for _name, _group in _groups.items():
     app.add_typer(_group, name=_name)

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import common, completion, exact
+from alteraser.cli import common, completion, exact, kind_options
 from alteraser.errors import InvalidInput
+from alteraser.models.registry import KINDS
 
 if TYPE_CHECKING:
     from alteraser.data.interactions import Interactions
     from alteraser.erasers import Outcome
     from alteraser.models import Factors
     from alteraser.models.factorization.model import Model
+
+COMMAND = kind_options.WithKinds
 
 AT_REST = 1e-6  # distance from the optimum over the model's size that --to-rest goes to, that of class C
 
@@ -24,7 +27,7 @@ SENSIBLE = 0.2  # of the λ from which on everything is zero: leaves a model tha
 
 SHARED = frozenset({
     "data", "out", "model", "user_column", "item_column", "threshold", "threshold_column", "confidence", "target",
-    "duplicates", "columns", "separator", "decimal", "layout", "threads", "quiet", "json",
+    "timestamp_column", "duplicates", "columns", "separator", "decimal", "layout", "threads", "quiet", "json",
 })  # fmt: skip
 """Parameters that say nothing of what a kind is"""
 
@@ -35,7 +38,7 @@ def train(
     out: Annotated[Path, typer.Option("--out", help="The new model directory; never overwritten.")],
     model: Annotated[
         str,
-        typer.Option("--model", autocompletion=completion.KIND, help="enmf, popularity, item-knn or ease."),
+        typer.Option("--model", autocompletion=completion.KIND, help=f"{kind_options.listed(['enmf', *KINDS], 'or')}."),
     ] = "enmf",
     factors: Annotated[int, typer.Option("--factors", help="Length d of the embeddings.")] = 64,
     missing_weight: Annotated[
@@ -94,17 +97,13 @@ def train(
         ),
     ] = False,
     confirm: common.Confirm = False,
-    similarity: exact.SimilarityName = None,
-    neighbors: exact.Neighbors = None,
-    shrinkage: exact.Shrinkage = None,
-    k1: exact.K1 = None,
-    b: exact.B = None,
     user_column: common.UserColumn = "user_id",
     item_column: common.ItemColumn = "item_id",
     threshold: common.Threshold = None,
     threshold_column: common.ThresholdColumn = "rating",
     confidence: common.Confidence = None,
     target: common.Target = None,
+    timestamp_column: common.TimestampColumn = None,
     duplicates: common.Duplicates = "refuse",
     columns: common.Columns = None,
     separator: common.Separator = None,
@@ -127,7 +126,6 @@ def train(
     """
     from alteraser.data.files import check_output
     from alteraser.data.interactions import Interactions
-    from alteraser.models.registry import KINDS
     from alteraser.verbs.train import ENMF
 
     common.check_tolerance(tolerance)
@@ -136,8 +134,8 @@ def train(
     given = _given(ctx, model)
     reading = common.reading_options(
         user_column=user_column, item_column=item_column, threshold=threshold, threshold_column=threshold_column,
-        confidence=confidence, target=target, duplicates=duplicates, columns=columns, separator=separator,
-        decimal=decimal, layout=layout,
+        confidence=confidence, target=target, timestamp_column=timestamp_column, duplicates=duplicates,
+        columns=columns, separator=separator, decimal=decimal, layout=layout,
     )  # fmt: skip
     if model != "enmf":
         check_output(out)
@@ -237,12 +235,11 @@ def not_reached(outcome: Outcome, tolerance: float, dtype: str, wide: str | None
 
 def _given(ctx: typer.Context, kind: str) -> dict[str, Any]:
     """The settings of ``kind`` that the command line gives; InvalidInput for one of another kind."""
-    from alteraser.models.registry import KINDS
     from alteraser.verbs.train import ENMF
 
     known = ENMF.model_fields if kind == "enmf" else KINDS[kind].model_fields
     found = {}
-    for name, value in ctx.params.items():
+    for name, value in {**ctx.params, **ctx.meta[kind_options.GIVEN]}.items():
         source = ctx.get_parameter_source(name)
         if name in SHARED or source is None or source.name != "COMMANDLINE":
             continue

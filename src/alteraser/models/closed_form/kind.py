@@ -6,17 +6,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-import numpy.typing as npt
-
-from alteraser.data.interactions import Interactions, Removal
+from alteraser.errors import InvalidInput
+from alteraser.models.closed_form.needs import Need
+from alteraser.runtime.late import late
 from alteraser.settings import Configured
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from alteraser.data.interactions import Interactions, Removal
     from alteraser.data.readers import ReadingOptions
     from alteraser.models.closed_form.model import ExactModel
 
-Array = npt.NDArray[Any]
+    Array = npt.NDArray[Any]
+else:
+    np = late("numpy")
 
 
 ROUNDED = 1e-9
@@ -31,6 +36,9 @@ class ExactKind(Configured, ABC):
         without(state(D_a), D_a, removal) = state(D_r)      in every bit, or to rounding where it is algebra,
 
     the empty rows of people and items who are gone included, which are as if they had always been empty.
+
+    The fields are the options of ``alteraser train``: the name of each, its description, default and bounds. So a
+    module that defines a kind imports what computes late (``alteraser.runtime.late``).
     """
 
     name: ClassVar[str]
@@ -39,6 +47,8 @@ class ExactKind(Configured, ABC):
     """Whether a list is made from the interactions of whom it is for, which the state does not have"""
     summary: ClassVar[str]
     """What the state is, in a few words"""
+    needs: ClassVar[tuple[Need, ...]] = ()
+    """What its data must have beside who and what, whatever the settings"""
 
     @abstractmethod
     def state(self, data: Interactions, *, threads: int = 0) -> dict[str, Array]:
@@ -56,6 +66,22 @@ class ExactKind(Configured, ABC):
 
         ∞ where it is another state altogether.
         """
+
+    def needed(self) -> tuple[Need, ...]:
+        """What the data must have beside who and what: ``needs``, and what these settings ask for."""
+        return self.needs
+
+    def check_reading(self, reading: ReadingOptions) -> None:
+        """InvalidInput, naming the option, where data read so will lack what is needed."""
+        for need in self.needed():
+            if not need.is_read(reading):
+                raise InvalidInput(need.missing(self.name, command_line=True))
+
+    def check_data(self, data: Interactions) -> None:
+        """InvalidInput where ``data`` lack what is needed."""
+        for need in self.needed():
+            if not need.is_in(data):
+                raise InvalidInput(need.missing(self.name, command_line=False))
 
     def limit(self, data: Interactions) -> float:
         """What ``apart`` may be: 0 for counts, rounding where confidences are added up in another order."""

@@ -110,11 +110,16 @@ class ExactModel(Recommender):
 def fit(
     settings: ExactKind, data: Interactions, *, reading: ReadingOptions | None = None, threads: int = 0
 ) -> ExactModel:
-    """The model of ``data``; InvalidInput if there are no interactions, or if they have targets, which do not count."""
+    """The model of ``data``.
+
+    Raises InvalidInput if there are no interactions, if they lack what the kind needs, or have targets, which it does
+    not use.
+    """
     if len(data) == 0:
         raise InvalidInput("there are no interactions to train on")
     if data.target is not None:
         raise InvalidInput(f"{settings.name} has no use for a target: leave it out, or give it as the confidence")
+    settings.check_data(data)
     state = settings.state(data, threads=threads)
     users = data.users.without(np.flatnonzero(data.user_counts == 0))  # a model names nobody of whom it holds nothing
     return ExactModel(settings, state, users, data.items, TrainedOn.of(data), reading, {"method": "train"})

@@ -9,16 +9,22 @@ and taking one person's away gives the very counts that counting without them gi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-import numpy.typing as npt
-
-from alteraser.data.interactions import Interactions, Removal
-from alteraser.models.closed_form.by_item import item_sums
 from alteraser.models.closed_form.kind import ExactKind, largest_difference
+from alteraser.runtime.late import late
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from alteraser.data.interactions import Interactions, Removal
+    from alteraser.models.closed_form import by_item
+
+    Array = npt.NDArray[Any]
+else:
+    np = late("numpy")
+    by_item = late("alteraser.models.closed_form.by_item")
 
 
 class Popularity(ExactKind):
@@ -32,7 +38,7 @@ class Popularity(ExactKind):
         """{``counts``}."""
         if data.confidence is None:
             return {"counts": data.item_counts.astype(np.int64)}
-        return {"counts": item_sums(data, data.confidence)}
+        return {"counts": by_item.item_sums(data, data.confidence)}
 
     def without(self, state: Mapping[str, Array], before: Interactions, removal: Removal, *, threads: int = 0) -> dict[
         str, Array

@@ -15,20 +15,29 @@ added up, or where as many people are concerned that it would cost more, P is co
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
-from alteraser.data.interactions import Interactions, Removal
 from alteraser.errors import InvalidInput, NumericFailure
-from alteraser.models.closed_form.by_item import ItemWork
 from alteraser.models.closed_form.kind import ExactKind
-from alteraser.models.linear import packed
-from alteraser.runtime.workers import blocks, default_threads, run
+from alteraser.runtime.late import late
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from alteraser.data.interactions import Interactions, Removal
+    from alteraser.models.closed_form import by_item
+    from alteraser.models.linear import packed
+    from alteraser.runtime import workers
+
+    Array = npt.NDArray[Any]
+else:
+    np = late("numpy")
+    by_item = late("alteraser.models.closed_form.by_item")
+    packed = late("alteraser.models.linear.packed")
+    workers = late("alteraser.runtime.workers")
 
 LARGEST = 65_535
 """Items beyond which LAPACK's indices do not reach"""
@@ -49,9 +58,11 @@ class EASE(ExactKind):
     needs_history: ClassVar[bool] = True
     summary: ClassVar[str] = "the inverse of what items share"
 
-    regularization: float = Field(default=500.0, gt=0.0, allow_inf_nan=False)
-    """λ, added to the diagonal; more for more interactions of an item"""
-    dtype: Literal["float32", "float64"] = "float64"
+    regularization: float = Field(
+        default=500.0, gt=0.0, allow_inf_nan=False,
+        description="λ, added to the diagonal; more for more interactions of an item",
+    )  # fmt: skip
+    dtype: Literal["float32", "float64"] = Field(default="float64", description="What the inverse is held in")
 
     @property
     def drift(self) -> float:
@@ -67,7 +78,7 @@ class EASE(ExactKind):
         n = data.shape[1]
         if n > LARGEST:
             raise InvalidInput(f"{n:,} items: ease takes up to {LARGEST:,}; keep the most frequent ones")
-        matrix = self._gram(data, threads or default_threads())
+        matrix = self._gram(data, threads or workers.default_threads())
         for step in ("pftrf", "pftri"):
             matrix, failed = packed.lapack(step, self.dtype)(n, matrix, transr="N", uplo="L", overwrite_a=1)
             if failed:
@@ -159,12 +170,12 @@ class EASE(ExactKind):
         matrix = np.empty(packed.size(n), self.dtype)
         dense, view = matrix.reshape(c, r), data.by_item
         values = np.ones(1) if data.confidence is None else data.confidence
-        run(
+        workers.run(
             lambda part: _kernels.gram(
                 part, view.indptr, view.indices, view.order, data.indptr, data.indices, values,
                 data.confidence is not None, c, o, dense,
             ),
-            blocks(ItemWork(data), None, 1, threads), threads,
+            workers.blocks(by_item.ItemWork(data), None, 1, threads), threads,
         )  # fmt: skip
         first, corner = np.arange(c), np.arange(n - c)
         dense[first, first + o] += self.regularization

@@ -10,18 +10,26 @@ what one person leaves in the model is their share of the similarities of items 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
-from alteraser.data.interactions import Interactions, Removal
 from alteraser.models.closed_form.kind import ROUNDED, ExactKind
-from alteraser.models.neighbors import lists, plain
 from alteraser.models.neighbors.similarity import Name, Similarity
+from alteraser.runtime.late import late
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from alteraser.data.interactions import Interactions, Removal
+    from alteraser.models.neighbors import lists, plain
+
+    Array = npt.NDArray[Any]
+else:
+    np = late("numpy")
+    lists = late("alteraser.models.neighbors.lists")
+    plain = late("alteraser.models.neighbors.plain")
 
 
 class ItemKNN(ExactKind):
@@ -31,16 +39,18 @@ class ItemKNN(ExactKind):
     needs_history: ClassVar[bool] = True
     summary: ClassVar[str] = "the nearest neighbors of each item"
 
-    similarity: Name = "cosine"
-    neighbors: int = Field(default=20, ge=1, le=100_000)
-    """K, how many neighbors of each item are kept"""
-    shrinkage: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
-    """S, added below the line: what rests on few people counts for less"""
-
-    k1: float = Field(default=1.2, gt=0.0, allow_inf_nan=False)
-    """k of bm25: how fast more of the same stops counting"""
-    b: float = Field(default=0.75, ge=0.0, le=1.0)
-    """b of bm25: how much the length of an item's history counts"""
+    similarity: Name = Field(default="cosine", description="How alike two items are")
+    neighbors: int = Field(default=20, ge=1, le=100_000, description="K, how many neighbors of each item are kept")
+    shrinkage: float = Field(
+        default=0.0, ge=0.0, allow_inf_nan=False,
+        description="Added below the line of a similarity: what rests on few people counts for less",
+    )  # fmt: skip
+    k1: float = Field(
+        default=1.2, gt=0.0, allow_inf_nan=False, description="k of bm25: how fast more of the same stops counting"
+    )
+    b: float = Field(
+        default=0.75, ge=0.0, le=1.0, description="b of bm25: how much the length of an item's history counts"
+    )
 
     @property
     def measure(self) -> Similarity:

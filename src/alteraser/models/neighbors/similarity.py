@@ -16,16 +16,23 @@ rests on few people towards 0. Where the weights are 1, every number is a sum of
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-import numpy.typing as npt
-
-from alteraser.data.interactions import Interactions
 from alteraser.errors import InvalidInput
-from alteraser.models.closed_form.by_item import item_sums
+from alteraser.runtime.late import late
 
-Float64 = npt.NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from alteraser.data.interactions import Interactions
+    from alteraser.models.closed_form import by_item
+
+    Float64 = npt.NDArray[np.float64]
+else:
+    np = late("numpy")
+    by_item = late("alteraser.models.closed_form.by_item")
+
 Name = Literal["cosine", "tfidf", "bm25", "jaccard"]
 NAMES: tuple[Name, ...] = ("cosine", "tfidf", "bm25", "jaccard")
 
@@ -55,7 +62,7 @@ class Similarity:
         counts = np.ones(len(data)) if data.confidence is None else data.confidence
         if self.name == "tfidf":
             return np.asarray(np.sqrt(counts) * rare)
-        lengths = item_sums(data, counts)
+        lengths = by_item.item_sums(data, counts)
         mean = lengths.mean() or 1.0
         norm = (1.0 - self.b) + self.b * lengths / mean
         return np.asarray(counts * (self.k1 + 1.0) / (self.k1 * norm[data.indices] + counts) * rare)
@@ -69,7 +76,7 @@ class Similarity:
         weights = self.weights(data)
         if weights is None:
             return np.sqrt(data.item_counts.astype(np.float64))
-        return np.sqrt(item_sums(data, weights**2))
+        return np.sqrt(by_item.item_sums(data, weights**2))
 
     def changed(self, before: Interactions, removed: Interactions) -> npt.NDArray[np.int64] | None:
         """Rows of the items whose own numbers a removal changes; None: of all.
