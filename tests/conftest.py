@@ -23,6 +23,10 @@ settings.register_profile("shared-machine", deadline=None)  # speed is the bench
 settings.load_profile("shared-machine")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--freeze", action="store_true", help="Write the tables of tests/cli/frozen from what is there.")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if "interop" not in config.getoption("markexpr", ""):
         for item in items:
