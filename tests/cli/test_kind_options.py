@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any, ClassVar
 
 import pytest
@@ -73,10 +72,7 @@ class Newest(Popularity):
 
 @pytest.fixture
 def newest(monkeypatch: pytest.MonkeyPatch) -> type[ExactKind]:
-    module = ModuleType("alteraser.models.newest")
-    module.Newest = Newest  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setitem(registry._WHERE, "newest", "newest.Newest")
+    monkeypatch.setitem(registry.KINDS, "newest", Newest)
     return Newest
 
 

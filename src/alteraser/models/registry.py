@@ -2,38 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, MutableMapping
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from alteraser.models.closed_form.kind import ExactKind
 
-_WHERE = {
+
+class Kinds(MutableMapping[str, "type[ExactKind]"]):
+    """Settings by name; a class that is given by where it is, under ``alteraser.models``, is imported when asked for.
+
+    So the names are known without importing anything.
+    """
+
+    def __init__(self, where: dict[str, str]) -> None:
+        self._where: dict[str, str | type[ExactKind]] = dict(where)
+
+    def __getitem__(self, name: str) -> type[ExactKind]:
+        found = self._where[name]
+        if isinstance(found, str):
+            module, _, kind = found.rpartition(".")
+            found = self._where[name] = getattr(import_module(f"alteraser.models.{module}"), kind)
+        return found
+
+    def __setitem__(self, name: str, kind: type[ExactKind]) -> None:
+        self._where[name] = kind
+
+    def __delitem__(self, name: str) -> None:
+        del self._where[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._where
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._where)
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+
+KINDS = Kinds({
     "popularity": "closed_form.popularity.Popularity",
     "item-knn": "neighbors.item_knn.ItemKNN",
     "ease": "linear.ease.EASE",
-}
-"""Where the settings of every kind are, under ``alteraser.models``."""
-
-
-class _Kinds(Mapping[str, "type[ExactKind]"]):
-    """Names are known without importing anything; a class is imported when it is asked for."""
-
-    def __getitem__(self, name: str) -> type[ExactKind]:
-        module, _, kind = _WHERE[name].rpartition(".")
-        found: type[ExactKind] = getattr(import_module(f"alteraser.models.{module}"), kind)
-        return found
-
-    def __contains__(self, name: object) -> bool:
-        return name in _WHERE
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(_WHERE)
-
-    def __len__(self) -> int:
-        return len(_WHERE)
-
-
-KINDS: Mapping[str, type[ExactKind]] = _Kinds()
+})  # fmt: skip
 """Settings of every exact kind by its name."""
