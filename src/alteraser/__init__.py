@@ -32,6 +32,7 @@ _EXPORTS = {
     "ReadingOptions": "alteraser.data.readers",
     "Retrain": "alteraser.erasers",
     "Selection": "alteraser.data.selection",
+    "UserKNN": "alteraser.models.neighbors.user_knn",
     "Window": "alteraser.data.selection",
     "evaluate": "alteraser.verbs.evaluate",
     "compare": "alteraser.verbs.evaluate",
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from alteraser.models.folder import load as load
     from alteraser.models.linear.ease import EASE as EASE
     from alteraser.models.neighbors.item_knn import ItemKNN as ItemKNN
+    from alteraser.models.neighbors.user_knn import UserKNN as UserKNN
     from alteraser.verbs.evaluate import compare as compare
     from alteraser.verbs.evaluate import evaluate as evaluate
     from alteraser.verbs.forget import Erasure as Erasure

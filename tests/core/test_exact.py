@@ -22,7 +22,8 @@ from alteraser.models.linear import packed
 from alteraser.models.linear.ease import EASE
 from alteraser.models.neighbors import plain
 from alteraser.models.neighbors.item_knn import ItemKNN, lists_apart
-from alteraser.models.neighbors.similarity import Similarity
+from alteraser.models.neighbors.similarity import NAMES, Similarity
+from alteraser.models.neighbors.user_knn import UserKNN
 from alteraser.models.registry import KINDS
 
 SETTINGS: list[Any] = [
@@ -38,6 +39,7 @@ SETTINGS: list[Any] = [
             ("bm25", 4, 0.5),
         )
     ),
+    *(UserKNN(similarity=name) for name in NAMES),
 ]
 
 

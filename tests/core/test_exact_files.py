@@ -53,7 +53,10 @@ def edited(path: Path, change: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(kind="ease-of-use"), "kind 'ease-of-use', expected enmf, popularity, item-knn, ease"),
+        (
+            lambda m: m.update(kind="ease-of-use"),
+            "kind 'ease-of-use', expected enmf, popularity, item-knn, user-knn, ease",
+        ),
         (lambda m: m.update(kind="popularity"), "is not a model of this format.*similarity"),
         (lambda m: m.update(kind="enmf"), "lacks objective"),
         (lambda m: m.pop("settings"), "lacks settings"),

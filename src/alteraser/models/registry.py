@@ -45,6 +45,7 @@ class Kinds(MutableMapping[str, "type[ExactKind]"]):
 KINDS = Kinds({
     "popularity": "closed_form.popularity.Popularity",
     "item-knn": "neighbors.item_knn.ItemKNN",
+    "user-knn": "neighbors.user_knn.UserKNN",
     "ease": "linear.ease.EASE",
 })  # fmt: skip
 """Settings of every exact kind by its name."""

@@ -101,10 +101,11 @@ def forget_exactly(
     else:
         state = model.settings.state(removal.remaining, threads=threads)
     users = data.users.without(removal.emptied_users)
-    remaining = removal.remaining.with_maps(users, data.items)
+    items = data.items.without(removal.emptied_items)
+    remaining = removal.remaining.with_maps(users, items)
     training = {"method": "exact", "interactions_forgotten": removal.count}
     unlearned = replace(
-        model, state=state, users=users, items=data.items, trained_on=TrainedOn.of(remaining), training=training,
+        model, state=state, users=users, items=items, trained_on=TrainedOn.of(remaining), training=training,
         parent=model.digest, ancestors=model.lineage, digest=None, erased=record,
     )  # fmt: skip
     lists = None

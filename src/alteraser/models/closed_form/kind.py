@@ -87,9 +87,16 @@ class ExactKind(Configured, ABC):
         """What ``apart`` may be: 0 for counts, rounding where confidences are added up in another order."""
         return 0.0 if data.confidence is None else ROUNDED
 
+    def formed(self, state: Mapping[str, Array], history: Interactions | None) -> Any:
+        """What ``scores`` take for ``state``: what has to be made of it once before lists are made; itself."""
+        return state
+
     @abstractmethod
-    def scores(self, state: Mapping[str, Array], rows: Array, history: Interactions | None) -> Array:
-        """(len(rows), n) float64, of all items for the users in ``rows``; −∞ for an item that is not to be listed."""
+    def scores(self, state: Any, rows: Array, history: Interactions | None) -> Array:
+        """(len(rows), n) float64, of all items for the users in ``rows``; −∞ for an item that is not to be listed.
+
+        ``state`` is what ``formed`` made of it.
+        """
 
     @abstractmethod
     def shapes(self, items: int) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:

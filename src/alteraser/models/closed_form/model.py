@@ -70,9 +70,10 @@ class ExactModel(Recommender):
             )
         k = min(k, self.items.size)
         lists, scores = np.full((len(rows), k), -1, np.int64), np.full((len(rows), k), np.nan)
+        formed = self.settings.formed(self.state, seen)
         for start in range(0, len(rows), USERS_AT_A_TIME):
             part = rows[start : start + USERS_AT_A_TIME]
-            block = self.settings.scores(self.state, part, seen)
+            block = self.settings.scores(formed, part, seen)
             if seen is not None:
                 mask_seen(block, part, seen)
             fill_best(block, lists[start : start + len(part)], scores[start : start + len(part)])
@@ -84,9 +85,10 @@ class ExactModel(Recommender):
     ) -> dict[str, float]:  # fmt: skip
         """‖S − S'‖_F / ‖S'‖_F of the scores (those that are in no list are 0), and the same of the states' matrices."""
         apart = size = 0.0
+        formed = [model.settings.formed(model.state, seen[side]) for side, model in enumerate((self, other))]
         for start in range(0, users[0].size, USERS_AT_A_TIME):
             mine, theirs = (
-                _finite(model.settings.scores(model.state, users[side][start : start + USERS_AT_A_TIME], seen[side]))[
+                _finite(model.settings.scores(formed[side], users[side][start : start + USERS_AT_A_TIME], seen[side]))[
                     :, items[side]
                 ]
                 for side, model in enumerate((self, other))
@@ -122,7 +124,8 @@ def fit(
     settings.check_data(data)
     state = settings.state(data, threads=threads)
     users = data.users.without(np.flatnonzero(data.user_counts == 0))  # a model names nobody of whom it holds nothing
-    return ExactModel(settings, state, users, data.items, TrainedOn.of(data), reading, {"method": "train"})
+    items = data.items.without(np.flatnonzero(data.item_counts == 0))
+    return ExactModel(settings, state, users, items, TrainedOn.of(data), reading, {"method": "train"})
 
 
 def _norm(matrix: Any) -> float:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from alteraser.data.interactions import Interactions
 from alteraser.models.closed_form.by_item import ItemWork
-from alteraser.models.neighbors.similarity import Similarity
+from alteraser.models.neighbors.similarity import Similarity, Terms
 from alteraser.runtime.workers import blocks, default_threads, run
 
 Array = npt.NDArray[Any]
@@ -21,6 +21,29 @@ def fit(data: Interactions, similarity: Similarity, length: int, *, threads: int
     neighbors, values = np.full((n, length), -1, np.int32), np.zeros((n, length))
     _fill(data, similarity, None, neighbors, values, threads or default_threads())
     return neighbors, values
+
+
+class Finder:
+    """The lists of a few items at a time; what they need of all data is made once."""
+
+    def __init__(self, data: Interactions, similarity: Similarity, terms: Terms | None = None) -> None:
+        self.items = data.shape[1]
+        self._work = ItemWork(data)
+        self._given = _arguments(data, similarity, terms)
+
+    def lists(self, rows: Array, length: int, *, threads: int = 0) -> tuple[Array, Array]:
+        """Those of the distinct ``rows``, both (len(rows), K); see ``fit``."""
+        from alteraser.models.neighbors import _kernels
+
+        # nothing but the lists of ``rows`` is ever touched of these, and what is not touched takes no memory
+        neighbors, values = np.empty((self.items, length), np.int32), np.empty((self.items, length))
+        workers = threads or default_threads()
+        run(
+            lambda part: _kernels.nearest(part, *self._given, neighbors, values),
+            blocks(self._work, rows, 1, workers),
+            workers,
+        )
+        return neighbors[rows], values[rows]
 
 
 def without(
@@ -73,14 +96,14 @@ def _fill(
     )
 
 
-def _arguments(data: Interactions, similarity: Similarity) -> tuple[Any, ...]:
+def _arguments(data: Interactions, similarity: Similarity, terms: Terms | None = None) -> tuple[Any, ...]:
     """What both kernels take of the data and the similarity."""
     from alteraser.models.neighbors import _kernels
 
-    view, weights = data.by_item, similarity.weights(data)
+    view, weights = data.by_item, similarity.weights(data, terms)
     kind = _kernels.JACCARD if similarity.name == "jaccard" else _kernels.PRODUCT
     return (
         view.indptr, view.indices, view.order, data.indptr, data.indices,
         np.ones(1) if weights is None else weights, weights is not None,
-        similarity.sizes(data), kind, float(similarity.shrinkage),
+        similarity.sizes(data, terms), kind, float(similarity.shrinkage),
     )  # fmt: skip

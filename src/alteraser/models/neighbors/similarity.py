@@ -9,8 +9,9 @@ With x_i the column of item i (m,), holding a weight for each of its interaction
     jaccard   s(i, j) = |U_i ∩ U_j| / (|U_i| + |U_j| − |U_i ∩ U_j| + S)            (Jaccard 1901; pairs count as 1)
 
 which are the definitions of implicit's recommenders of these names, people taking the place of terms and items that of
-documents: who had a lot says less. n counts the rows of items, also of those that nobody has. Shrinkage S pulls what
-rests on few people towards 0. Where the weights are 1, every number is a sum of integers.
+documents: who had a lot says less. n counts the items that somebody has (implicit: the rows of its matrix; ``Terms``).
+Shrinkage S pulls what rests on few people towards 0. Where the weights are 1, every number is a sum of integers. Of
+``transposed`` data the same is said of people: then items are the terms, and what everybody has says less.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from alteraser.data.interactions import Interactions
     from alteraser.models.closed_form import by_item
 
+    Array = npt.NDArray[Any]
     Float64 = npt.NDArray[np.float64]
 else:
     np = late("numpy")
@@ -35,6 +37,25 @@ else:
 
 Name = Literal["cosine", "tfidf", "bm25", "jaccard"]
 NAMES: tuple[Name, ...] = ("cosine", "tfidf", "bm25", "jaccard")
+
+
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """What the similarities with global statistics know of all data."""
+
+    frequency: Array
+    """(m,) int64: in how many documents a term is, |D_u|"""
+    documents: int
+    """n, how many documents there are"""
+    mean_length: float
+    """Σ c / n"""
+
+    @classmethod
+    def of(cls, data: Interactions, documents: int | None = None) -> Terms:
+        """Those of ``data``, people being terms and items documents; ``documents``: n, where it is another one."""
+        length = float(len(data)) if data.confidence is None else float(data.confidence.sum())
+        count = int((data.item_counts > 0).sum()) if documents is None else documents
+        return cls(data.user_counts, count, length / count if count else 0.0)
 
 
 @dataclass(frozen=True)
@@ -52,28 +73,27 @@ class Similarity:
         if not 0 <= self.shrinkage < np.inf:
             raise InvalidInput(f"shrinkage {self.shrinkage:g}: expected a number from 0, such as 10")
 
-    def weights(self, data: Interactions) -> Float64 | None:
-        """X of every interaction, (|D|,); None: 1 each."""
+    def weights(self, data: Interactions, terms: Terms | None = None) -> Float64 | None:
+        """X of every interaction, (|D|,); None: 1 each. ``terms``: statistics other than those of ``data``."""
         if self.name in ("cosine", "jaccard"):
             return data.confidence if self.name == "cosine" else None
-        n = data.shape[1]
-        rare = np.log(n) - np.log1p(data.user_counts.astype(np.float64))
-        rare = np.repeat(rare, data.user_counts)
         counts = np.ones(len(data)) if data.confidence is None else data.confidence
-        if self.name == "tfidf":
+        lengths = by_item.item_sums(data, counts) if self.name == "bm25" else None
+        terms = terms or Terms.of(data)
+        rare = np.log(max(terms.documents, 1)) - np.log1p(terms.frequency.astype(np.float64))
+        rare = np.repeat(rare, data.user_counts)
+        if lengths is None:
             return np.asarray(np.sqrt(counts) * rare)
-        lengths = by_item.item_sums(data, counts)
-        mean = lengths.mean() or 1.0
-        norm = (1.0 - self.b) + self.b * lengths / mean
+        norm = (1.0 - self.b) + self.b * lengths / (terms.mean_length or 1.0)
         return np.asarray(counts * (self.k1 + 1.0) / (self.k1 * norm[data.indices] + counts) * rare)
 
-    def sizes(self, data: Interactions) -> Float64:
+    def sizes(self, data: Interactions, terms: Terms | None = None) -> Float64:
         """‖x_i‖ of cosines, |U_i| for Jaccard, 1 for bm25, (n,)."""
         if self.name == "jaccard":
             return data.item_counts.astype(np.float64)
         if self.name == "bm25":
             return np.ones(data.shape[1])
-        weights = self.weights(data)
+        weights = self.weights(data, terms)
         if weights is None:
             return np.sqrt(data.item_counts.astype(np.float64))
         return np.sqrt(by_item.item_sums(data, weights**2))
@@ -81,10 +101,12 @@ class Similarity:
     def changed(self, before: Interactions, removed: Interactions) -> npt.NDArray[np.int64] | None:
         """Rows of the items whose own numbers a removal changes; None: of all.
 
-        Those that lose somebody; of tfidf everything that these people had, as how much that is weighs all of it; of
-        bm25 all, as the mean length does.
+        Those that lose somebody; of tfidf everything that these people had, as how much that is weighs all of it, and
+        all where an item vanishes, as n weighs everything; of bm25 all, as the mean length does.
         """
         if self.name == "bm25":
+            return None
+        if self.name == "tfidf" and np.any((removed.item_counts > 0) & (removed.item_counts == before.item_counts)):
             return None
         if self.name == "tfidf":
             theirs = removed.user_counts[before.user_rows] > 0
@@ -99,3 +121,12 @@ class Similarity:
         """
         below = mine + theirs - shared if self.name == "jaccard" else mine * theirs
         return np.divide(shared, below + self.shrinkage, out=np.zeros_like(shared), where=shared > 0)
+
+
+def transposed(data: Interactions) -> Interactions:
+    """People as items and items as people; nothing but the ids, the rows and the confidences."""
+    from alteraser.data.interactions import Interactions
+
+    view = data.by_item
+    confidence = None if data.confidence is None else data.confidence[view.order]
+    return Interactions(data.items, data.users, view.indptr, view.indices, confidence)
