@@ -24,11 +24,12 @@ test-interop: $(VENV)/.test
 
 # Ratios against implicit, and the paper's scenario on the folders in BENCH_DATA (generated data without it).
 bench: $(VENV)/.bench
-	$(BIN)/python benchmarks/run.py $(BENCH_DATA)
+	for name in kernels resources; do $(BIN)/alteraser bench $$name $(firstword $(BENCH_DATA)) || exit; done
+	for name in scenario joint stream; do $(BIN)/alteraser bench $$name $(BENCH_DATA) || exit; done
 
 # How time and memory grow, on generated data: make bench-scale SIZES="1 10 100" (millions of interactions) OUT=scale.
 bench-scale: $(VENV)/.bench
-	$(BIN)/python benchmarks/scale.py --sizes $(or $(SIZES),1 10) $(if $(OUT),--out "$(OUT)")
+	$(BIN)/alteraser bench scale --sizes "$(or $(SIZES),1 10)" $(if $(OUT),--out "$(OUT)")
 
 # The paper's experiments: make bench-paper DATA=folder-of-sets [RUNS=5] [OUT=bench-paper] [ARGS="--methods all"].
 bench-paper: $(VENV)/.report $(VENV)/.torch

@@ -25,7 +25,10 @@ ROOT = Path(__file__).parents[1]
 VERSIONS = ("3.11", "3.12", "3.13")
 BESIDE = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "CITATION.cff", "LICENSE", "Makefile",
           "constraints.txt", "pyproject.toml")  # fmt: skip
-FOLDERS = ("src", "tests", "docs", "tools", "benchmarks")
+FOLDERS = ("src", "tests", "docs", "tools")
+IN_WHEEL = ("__init__.py", "common.py")
+"""Of the files that lie directly in bench/: the others measure the program itself, and need the source."""
+BENCH = "alteraser/bench/"
 COMMANDS = (
     "--version",
     "doctor --json",
@@ -34,6 +37,8 @@ COMMANDS = (
     "forget model household/forget-child.parquet --data household --out model-2 --remaining rest.parquet --json",
     "verify model-2 --data rest.parquet --before model --json",
     "recommend model-2 --all --data rest.parquet --json",
+    "bench --help",
+    "bench paper --help",
 )
 
 
@@ -91,6 +96,8 @@ def faults_of_wheel(archive: Path) -> list[str]:
         metadata = Parser().parsestr(file.read(f"{place}/METADATA").decode())
         entries = file.read(f"{place}/entry_points.txt").decode()
     package = {name.removeprefix("src/") for name in tracked("src")}
+    package -= {name for name in package if name.startswith(BENCH) and name.removeprefix(BENCH) not in IN_WHEEL
+                and "/" not in name.removeprefix(BENCH)}  # fmt: skip
     faults = [f"{archive.name} lacks {name}" for name in sorted(package - names)]
     faults += [f"{archive.name} holds {name}" for name in sorted(names - package) if not name.startswith(f"{place}/")]
     if f"{place}/licenses/LICENSE" not in names:
@@ -156,6 +163,9 @@ def faults_of_run(interpreter: Path, wheel: Path) -> list[str]:
                 return [*faults, f"alteraser {line}: exit {done.returncode}: {done.stderr[-1500:]}"]
             if "--json" in line:
                 json.loads(done.stdout)
+        done = call(python, "-m", "alteraser", "bench", "kernels")
+        if done.returncode != 9 or "comes with the source" not in done.stderr:
+            faults.append(f"alteraser bench kernels: exit {done.returncode}: {done.stderr[-1500:]}")
         return faults
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from conftest import Run
 
 
-def test_it_runs_from_generating_to_the_roofline(tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "benchmarks" / "scale.py"), "--sizes", "0.02", "0.04", "--factors", "16"]
-    done = subprocess.run([*command, "--out", str(tmp_path / "out")], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "| CG pass, CPU s |" in done.stdout
-    assert "of the roof" in done.stdout
+def test_it_runs_from_generating_to_the_roofline(run: Run, tmp_path: Path) -> None:
+    code, out, err = run(f"bench scale --sizes 0.02,0.04 --factors 16 --out {tmp_path}/out")
+    assert code == 0, err
+    assert "| CG pass, CPU s |" in out
+    assert "of the roof" in out
     assert (tmp_path / "out" / "scale.json").exists()
     assert "<script>" in (tmp_path / "out" / "roofline.html").read_text()

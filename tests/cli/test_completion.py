@@ -16,6 +16,7 @@ from alteraser.adapters.losses import LOSSES
 from alteraser.bench.paper.methods import GROUPS
 from alteraser.bench.paper.scene import Stopping
 from alteraser.cli import completion
+from alteraser.cli.bench import EXPERIMENTS, experiment
 from alteraser.cli.main import app
 from alteraser.data.readers import ReadingOptions
 from alteraser.data.readers._options import Layout
@@ -61,6 +62,8 @@ def test_every_option_whose_help_lists_its_values_completes_them() -> None:
     closed = {"--method", "--solver", "--format", "--loss", "--duplicates", "--missing-weighting", "--dtype", "--model",
               "--regularization-scaling", "--scenario", "--stopping"}  # fmt: skip
     every = options(typer.main.get_command(app))
+    for name in EXPERIMENTS:
+        every |= options(experiment(name), f"bench {name}")
     named = {name: option for name, option in every.items() if name.split()[-1] in closed}
     assert len(named) > 12
     silent = [name for name, option in named.items() if getattr(option, "_custom_shell_complete", None) is None]

@@ -118,6 +118,10 @@ def scene(folder: Path, world: Path) -> None:
 KINDS = {str: "string", bool: "boolean", int: "number", float: "number", type(None): "null"}
 
 
+INSTALLED = "extras."
+"""A version, or null where the machine does not have it."""
+
+
 def shape(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """(path, JSON type) of everything in a document; entries of a list share the path that ends in ``[]``."""
     if isinstance(value, dict):
@@ -137,7 +141,7 @@ def described(document: dict[str, Any]) -> list[str]:
     found: dict[str, set[str]] = {}
     for path, kind in shape(document):
         if path:
-            found.setdefault(path, set()).add(kind)
+            found.setdefault(path, set()).add("string" if path.startswith(INSTALLED) else kind)
     kinds = {path: " | ".join(sorted(types - {"null"})) or "null" for path, types in found.items()}
     return [f"{path}: {kinds[path]}" for path in sorted(kinds)]
 

@@ -10,6 +10,7 @@ from typing import Any
 import typer.main
 
 import alteraser
+from alteraser.cli.bench import EXPERIMENTS, experiment
 from alteraser.cli.main import app
 
 STYLE = "_style.py"  # CSS has names of that form too
@@ -24,6 +25,7 @@ def options(command: Any) -> set[str]:
 
 def test_every_option_that_is_named_exists() -> None:
     known = options(typer.main.get_command(app)) | {"--help"}
+    known |= {option for name in EXPERIMENTS for option in options(experiment(name))}
     assert "--rating" in known
     unknown = []
     for path in sorted(Path(alteraser.__file__).parent.rglob("*.py")):

@@ -81,6 +81,11 @@ Duplicates = Annotated[
 ]
 
 
+def paragraphs(text: str) -> str:
+    """A docstring's paragraphs as lines of their own, which the terminal wraps as wide as it is."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+
+
 def reading_options(**given: Any) -> ReadingOptions:
     """ReadingOptions from command-line values, None for what was not given; InvalidInput names the option."""
     from alteraser.data.readers import ReadingOptions

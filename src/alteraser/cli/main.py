@@ -63,15 +63,10 @@ for _name, _group in _groups.items():
     app.add_typer(_group, name=_name)
 
 
-def _paragraphs(text: str) -> str:
-    """A docstring's paragraphs as lines of their own, which the terminal wraps as wide as it is."""
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
-
-
 for _commands in (app.registered_commands, *(group.registered_commands for group in _groups.values())):
     for _command in _commands:
         assert _command.callback is not None
-        _command.help = _paragraphs(_command.callback.__doc__ or "")
+        _command.help = common.paragraphs(_command.callback.__doc__ or "")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -75,9 +75,9 @@ METHODS: dict[str, Method] = {
 """In the order they are run: the first two are needed by all others."""
 
 
-def choose(names: list[str], known: dict[str, Any] | tuple[str, ...], what: str) -> tuple[str, ...]:
+def choose(names: tuple[str, ...], known: dict[str, Any] | tuple[str, ...], what: str) -> tuple[str, ...]:
     """``names`` in the order of ``known``, all of them for ``all``. InvalidInput for another name."""
-    if names == ["all"]:
+    if names == ("all",):
         return tuple(known)
     for name in names:
         if name not in known:

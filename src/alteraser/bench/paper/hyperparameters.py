@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field
 
@@ -55,6 +55,15 @@ class HyperParameterFile(Configured):
     gmf: dict[str, HyperParameters] = Field(default_factory=dict)
     factors: int = Field(default=64, ge=1)
     """Of data sets that have no entry."""
+
+    def with_factors(self, factors: int) -> HyperParameterFile:
+        """The same with embeddings of that length everywhere."""
+        of = {"factors": factors}
+        kinds = {
+            kind: {name: entry.model_copy(update=of) for name, entry in getattr(self, kind).items()}
+            for kind in get_args(Kind)
+        }
+        return HyperParameterFile(**kinds, factors=factors)
 
     def of(self, dataset: str, data: Interactions, kind: Kind = "enmf") -> HyperParameters:
         """The entry of ``dataset``, or the defaults for data like these."""

@@ -1,28 +1,73 @@
 """How time and memory grow: generated data at 1, 10 and 100 million interactions, every size in fresh processes.
 
-python benchmarks/scale.py --sizes 1 10 100 --out scale
-
 Users have 20 interactions on average and there are ten times as many users as items, whose popularity falls as a power
 law. Data are generated in parts that fit in memory whatever the size. CPU seconds are of all threads.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
+from functools import partial
 from pathlib import Path
+from typing import Annotated, Any
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from common import machine, table
+import typer
+from threadpoolctl import threadpool_limits
 
+from alteraser import Interactions
+from alteraser.bench.common import clocked, fresh, machine, memory, numbers, table
+from alteraser.engines.session import Stream
+from alteraser.models import Factors, Objective, Problem
+from alteraser.models.factorization.model import Model, TrainedOn
+from alteraser.runtime.workers import Array, default_threads
+from alteraser.solvers import AHNewton, ConjugateGradient
+from alteraser.solvers.joint import Joint
+from alteraser.solvers.rows.protocol import RowSolver, padded
+from alteraser.solvers.stationarity import evaluate
+
+OBJECTIVE = Objective(missing_weight=0.01, regularization=2.0)
 PER_USER, USERS_PER_ITEM, USERS_AT_A_TIME = 20, 10, 200_000
+
+
+def scale(
+    sizes: Annotated[str, typer.Option("--sizes", help="Millions of interactions, with commas or spaces.")] = "1,10",
+    factors: Annotated[int, typer.Option("--factors", min=1, help="Length of the embeddings.")] = 64,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the roofline and the raw answers.")] = None,
+    keep: Annotated[
+        Path | None, typer.Option("--keep", help="Folder that keeps the generated data for the next run.")
+    ] = None,
+) -> int:
+    """How time and memory grow: generated data of several sizes, every size in a fresh process.
+
+    Example: alteraser bench scale --sizes 1,10,100 --out scale
+    """
+    wanted = [int(size * 1e6) for size in numbers(sizes, "--sizes")]
+    print(f"{machine()}\n")
+    with tempfile.TemporaryDirectory() as scratch:
+        answers = [_measure(keep or Path(scratch), size, factors, keep=keep is not None) for size in wanted]
+    _print(answers)
+    peak = roof()
+    _roofline(answers[-1], factors, peak, out)
+    if out is not None:
+        (out / "scale.json").write_text(json.dumps({"answers": answers, "peak": peak}, indent=1))
+    return 0
+
+
+def _measure(root: Path, size: int, rank: int, *, keep: bool) -> dict[str, Any]:
+    folder = root / f"{size}"
+    if not folder.exists():
+        generate(folder, size)
+    answer: dict[str, Any] = fresh(measured, str(folder), str(rank))
+    if not keep:
+        shutil.rmtree(folder)
+    print(f"<!-- {size:,}: {json.dumps(answer)} -->", flush=True)
+    return answer
 
 
 def generate(folder: Path, interactions: int, *, seed: int = 0) -> tuple[int, int]:
@@ -42,108 +87,99 @@ def generate(folder: Path, interactions: int, *, seed: int = 0) -> tuple[int, in
     return users, items
 
 
-CHILD = r"""
-import json, sys, time
-import numpy as np
-from threadpoolctl import threadpool_limits
-from alteraser import ENMF, Interactions
-from alteraser.models.factorization.model import Model, TrainedOn
-from alteraser.models import Factors, Objective, Problem
-from alteraser.solvers import AHNewton, ConjugateGradient
-from alteraser.solvers.joint import Joint
-from alteraser.solvers.rows.protocol import padded
-from alteraser.runtime.workers import default_threads
-from alteraser.solvers.stationarity import evaluate
-from alteraser.engines.session import Stream
+def measured(folder: str, factors: str) -> dict[str, Any]:
+    """Run in a process of its own: seconds and memory of every stage on the data in ``folder``, d = ``factors``."""
+    rank, threads = int(factors), default_threads()
+    with threadpool_limits(1):
+        _warm(rank, threads)
+        answer: dict[str, Any] = {"libraries": memory("VmRSS")}
+        data, answer["read_cpu"], answer["read_wall"] = clocked(lambda: Interactions.read(folder))
+        answer["read_peak"] = memory("VmHWM")
+        answer["interactions"], (answer["users"], answer["items"]) = len(data), data.shape
+        theta = _steps(data, rank, threads, answer)
+        answer["train_peak"] = memory("VmHWM")
+        _requests(Model(theta, OBJECTIVE, data.users, data.items, TrainedOn.of(data)), data, answer)
+        answer["forget_peak"] = memory("VmHWM")
+    return answer
 
-folder, rank = sys.argv[1], int(sys.argv[2])
-def status(key):
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith(key)) * 1024
-def clocked(run):
-    began = time.process_time(), time.perf_counter()
-    value = run()
-    return value, time.process_time() - began[0], time.perf_counter() - began[1]
-tiny = Interactions.from_pairs([(u, v) for u in range(60) for v in range(u % 3, 60, 3)])
-objective = Objective(missing_weight=0.01, regularization=2.0)
-threads = default_threads()
-def passes(problem, P, Q):
+
+def _passes(problem: Problem, P: Array, Q: Array, rank: int, threads: int) -> dict[str, tuple[float, float]]:
+    """(CPU, wall) seconds of the last of a few passes, by row solver."""
     answer = {}
     for name, solver in (("cg", ConjugateGradient(3)), ("exact", AHNewton())):
-        def once():
+
+        def once(solver: RowSolver = solver) -> None:
             solver.solve(problem.users, Q, P, None, rank=rank, threads=threads)
             solver.solve(problem.items, P, Q, None, rank=rank, threads=threads)
+
         answer[name] = [clocked(once)[1:] for _ in range(2 if len(problem.interactions) > 2e7 else 3)][-1]
     return answer
-def warm():
-    problem = Problem(objective, tiny)
+
+
+def _warm(rank: int, threads: int) -> None:
+    """Compile or load every kernel before anything is timed, those of streams without room for blocks too."""
+    tiny = Interactions.from_pairs([(u, v) for u in range(60) for v in range(u % 3, 60, 3)])
+    problem = Problem(OBJECTIVE, tiny)
     theta = Factors.random(*tiny.shape, rank, seed=0)
     P, Q = padded(theta.users), padded(theta.items)
-    passes(problem, P, Q)
+    _passes(problem, P, Q, rank, threads)
     evaluate(problem, theta)
     if Joint.fits(problem, P.shape[1]):
         Joint(problem, P, Q, theta.prediction, threads).settle()
     small = Factors(P[:, :rank], Q[:, :rank], theta.prediction)
-    model = Model(small, objective, tiny.users, tiny.items, TrainedOn.of(tiny))
-    for room in (True, False):
-        if not room:
-            Joint.fits = staticmethod(lambda *_: False)
-        Stream(model, tiny).forget([0], whole_users=True)
-with threadpool_limits(1):
-    fits = Joint.fits
-    warm()
-    Joint.fits = staticmethod(fits)
-    answer = {"libraries": status("VmRSS:")}
-    data, answer["read_cpu"], answer["read_wall"] = clocked(lambda: Interactions.read(folder))
-    answer["read_peak"] = status("VmHWM:")
-    answer["interactions"], (answer["users"], answer["items"]) = len(data), data.shape
-    problem = Problem(objective, data)
+    model = Model(small, OBJECTIVE, tiny.users, tiny.items, TrainedOn.of(tiny))
+    for fits in (Joint.fits, lambda *_: False):
+        with mock.patch.object(Joint, "fits", staticmethod(fits)):
+            Stream(model, tiny).forget([0], whole_users=True)
+
+
+def _steps(data: Interactions, rank: int, threads: int, answer: dict[str, Any]) -> Factors:
+    """Passes, factored blocks, a product with the reduced Hessian, the objective; the factors after them."""
+    problem = Problem(OBJECTIVE, data)
     theta = Factors.random(*data.shape, rank, seed=0)
     P, Q = padded(theta.users), padded(theta.items)
     view = data.by_item
-    arrays = [data.indptr, data.indices, view.indptr, view.indices, view.order, P, Q]
-    answer["held"] = sum(a.nbytes for a in arrays)
-    answer["passes"] = passes(problem, P, Q)
-    answer["pass_peak"] = status("VmHWM:")
+    answer["held"] = sum(a.nbytes for a in (data.indptr, data.indices, view.indptr, view.indices, view.order, P, Q))
+    answer["passes"] = _passes(problem, P, Q, rank, threads)
+    answer["pass_peak"] = memory("VmHWM")
     if Joint.fits(problem, P.shape[1]):
         joint = Joint(problem, P, Q, theta.prediction, threads)
         joint.settle()
         answer["factor"] = clocked(joint.settle)[1:]
-        joint._error(0), joint._error(1)
-        def product():  # an iteration of its conjugate gradients, without the vector sums
+        joint._error(0)
+        joint._error(1)
+
+        def product() -> None:  # an iteration of its conjugate gradients, without the vector sums
             joint._solve(1, joint._cross(1, joint._solve(0, joint._cross(0, Q))))
+
         answer["product"] = min(clocked(product)[1] for _ in range(3))
-        del joint
     theta = Factors(np.ascontiguousarray(P[:, :rank]), np.ascontiguousarray(Q[:, :rank]), theta.prediction)
-    here, *answer["evaluate"] = clocked(lambda: evaluate(problem, theta))
-    del here
-    answer["train_peak"] = status("VmHWM:")
-    model = Model(theta, objective, data.users, data.items, TrainedOn("", *data.shape, len(data)))
-    model = Model(theta, objective, data.users, data.items, TrainedOn.of(data))
-    del problem, P, Q
+    answer["evaluate"] = clocked(lambda: evaluate(problem, theta))[1:]
+    return theta
+
+
+def _requests(model: Model, data: Interactions, answer: dict[str, Any]) -> None:
+    """200 users one by one, then 64 at once, in a warm process."""
     stream, *answer["stream"] = clocked(lambda: Stream(model, data))
-    del model
     answer["blocks_kept"] = [half.blocks is not None for half in stream._halves]
-    rng = np.random.default_rng(3)
-    users = rng.permutation(data.shape[0])[:264]
+    users = np.random.default_rng(3).permutation(data.shape[0])[:264]
+    names = [data.users.ids[int(user)].as_py() for user in users]
+    counts = stream._halves[1].rows.counts
     times, sizes = [], []
-    for user in users[:200]:
-        name = data.users.ids[int(user)].as_py()
-        touched, cpu, _ = clocked(lambda: stream.forget([name], whole_users=True))
+    for name in names[:200]:
+        touched, cpu, _ = clocked(partial(stream.forget, [name], whole_users=True))
         times.append(cpu)
-        counts = stream._halves[1].rows.counts
         sizes.append(int(counts[touched.items].sum()))
-    answer["request"] = {"p50": float(np.percentile(times, 50)), "p99": float(np.percentile(times, 99)),
-                         "interactions": float(np.median(sizes)),
-                         "per_interaction": float(np.sum(times) / np.sum(sizes))}
-    ids = [data.users.ids[int(user)].as_py() for user in users[200:]]
-    answer["batch"] = clocked(lambda: stream.forget(ids, whole_users=True))[1]
-    answer["forget_peak"] = status("VmHWM:")
-print(json.dumps(answer))
-"""
+    answer["request"] = {
+        "p50": float(np.percentile(times, 50)),
+        "p99": float(np.percentile(times, 99)),
+        "interactions": float(np.median(sizes)),
+        "per_interaction": float(np.sum(times) / np.sum(sizes)),
+    }
+    answer["batch"] = clocked(lambda: stream.forget(names[200:], whole_users=True))[1]
 
 
-def roof(rank: int) -> tuple[float, float]:
+def roof() -> tuple[float, float]:
     """(GFLOP/s of float32 gemm, GB/s of a triad) with all threads of this machine, per CPU second of one thread."""
     import time
 
@@ -160,7 +196,7 @@ def roof(rank: int) -> tuple[float, float]:
     return best, moved
 
 
-def work(answer: dict, rank: int) -> dict[str, tuple[float, float, float]]:  # type: ignore[type-arg]
+def work(answer: dict[str, Any], rank: int) -> dict[str, tuple[float, float, float]]:
     """(flops, bytes, CPU seconds) of each kernel over all rows of both sides."""
     D, rows, d = 2 * answer["interactions"], answer["users"] + answer["items"], rank
     gather = D * (4 * d + 4)  # a row of the other side and its index, if nothing of it is in the cache
@@ -191,43 +227,7 @@ def work(answer: dict, rank: int) -> dict[str, tuple[float, float, float]]:  # t
     return work
 
 
-def main() -> None:
-    """Parse the command line and run."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", type=float, nargs="+", default=[1, 10], help="millions of interactions")
-    parser.add_argument("--factors", type=int, default=64)
-    parser.add_argument("--out", help="folder for the roofline plot and the raw answers")
-    parser.add_argument("--keep", help="folder that keeps the generated data for the next run")
-    arguments = parser.parse_args()
-    print(f"{machine()}\n")
-    with tempfile.TemporaryDirectory() as scratch:
-        root = Path(arguments.keep or scratch)
-        answers = [
-            _measure(root, int(size * 1e6), arguments.factors, keep=bool(arguments.keep)) for size in arguments.sizes
-        ]
-    _print(answers)
-    peak = roof(arguments.factors)
-    _roofline(answers[-1], arguments.factors, peak, arguments.out)
-    if arguments.out:
-        (Path(arguments.out) / "scale.json").write_text(json.dumps({"answers": answers, "peak": peak}, indent=1))
-
-
-def _measure(root: Path, size: int, rank: int, *, keep: bool) -> dict:  # type: ignore[type-arg]
-    folder = root / f"{size}"
-    if not folder.exists():
-        generate(folder, size)
-    done = subprocess.run([sys.executable, "-c", CHILD, str(folder), str(rank)], capture_output=True, text=True,
-                          env=os.environ)  # fmt: skip
-    if done.returncode:
-        raise SystemExit(f"{size:,} interactions: {done.stderr[-2000:] or f'ended by signal {-done.returncode}'}")
-    if not keep:
-        shutil.rmtree(folder)
-    answer = json.loads(done.stdout)
-    print(f"<!-- {size:,}: {json.dumps(answer)} -->", flush=True)
-    return answer  # type: ignore[no-any-return]
-
-
-def _print(answers: list[dict]) -> None:  # type: ignore[type-arg]
+def _print(answers: list[dict[str, Any]]) -> None:
     sizes = [a["interactions"] for a in answers]
 
     def slope(values: list[float]) -> str:
@@ -267,7 +267,7 @@ def _print(answers: list[dict]) -> None:  # type: ignore[type-arg]
     table(rows[0], rows[1:])
 
 
-def _roofline(answer: dict, rank: int, peak: tuple[float, float], out: str | None) -> None:  # type: ignore[type-arg]
+def _roofline(answer: dict[str, Any], rank: int, peak: tuple[float, float], out: Path | None) -> None:
     gemm, bandwidth = peak
     rows, points = [], []
     for name, (flops, moved, seconds) in work(answer, rank).items():
@@ -294,10 +294,6 @@ def _roofline(answer: dict, rank: int, peak: tuple[float, float], out: str | Non
     layout = layout_of("FLOP per byte", "GFLOP per CPU second")
     layout["xaxis"] |= {"type": "log"}
     layout["yaxis"] |= {"type": "log"}
-    Path(out).mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     page = document("Roofline", plot_section("Roofline", "", {"data": traces, "layout": layout}, ""))
-    (Path(out) / "roofline.html").write_text(page, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+    (out / "roofline.html").write_text(page, encoding="utf-8")

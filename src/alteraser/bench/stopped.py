@@ -1,8 +1,5 @@
 """Models that were stopped early: what forgetting does to everybody's lists, beside a retrain with the same seed.
 
-    python benchmarks/stopped.py [SET ...] [--weights bm25 ones counts] [--requests 1x 1u 20u 500x 20h] [--repeats 3]
-                                 [--methods local replay]
-
 Trains implicit's ALS (d = 64, λ = 0.01, 15 iterations of 3 steps) on each SET (a folder with interactions.parquet, or
 ``plays``, generated play counts), with and without the request, and from another seed. Requests: one interaction, one
 user, twenty users, 500 interactions, half of the interactions of twenty users; single ones are means over six. Overlap
@@ -12,7 +9,6 @@ write, kernels loaded, over those of implicit's refit, interleaved, medians.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import tempfile
@@ -22,20 +18,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
-
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from common import machine, table
+import typer
 from scipy.sparse import csr_matrix
+from threadpoolctl import threadpool_limits
 
 from alteraser.adapters import ForeignOptions
 from alteraser.adapters.forget import forget_foreign, open_foreign
+from alteraser.bench.common import each, table, words
 from alteraser.data.interactions import Interactions
 from alteraser.models.ranking import top_lists
+from alteraser.runtime.extras import require
 
 FACTORS, ITERATIONS, SINGLE = 64, 15, 6
 OTHERS = 4000  # users whose lists are compared, evenly spread
@@ -46,7 +43,50 @@ SETTINGS = {
 }
 REQUESTS = ("1x", "1u", "20u", "500x", "20h")
 METHODS = ("local", "replay")
+HEADER = (
+    "set", "weights", "request", "model", "others", "asking", "score (retrain)", "items changed", "CPU / refit",
+    "class, residual",
+)  # fmt: skip
 Pair = tuple[np.ndarray, np.ndarray]
+
+
+def stopped(
+    sets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SET]...", help="Folders with interactions.parquet; plays, also without any: generated."
+        ),
+    ] = None,
+    weights: Annotated[
+        str, typer.Option("--weights", help="How interactions are weighed: bm25, ones, counts, with commas.")
+    ] = ",".join(SETTINGS),
+    requests: Annotated[
+        str, typer.Option("--requests", help="What is forgotten: 1x, 1u, 20u, 500x, 20h, with commas.")
+    ] = ",".join(REQUESTS),
+    methods: Annotated[str, typer.Option("--methods", help="local, replay, or both.")] = ",".join(METHODS),
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Timed runs of each.")] = 3,
+) -> int:
+    """Models that were stopped early: what forgetting does to everybody's lists, beside a retrain with the same seed.
+
+    Requests: one interaction (1x), one user (1u), twenty users (20u), 500 interactions (500x), half of the
+    interactions of twenty users (20h); single ones are means over six.
+
+    Example: alteraser bench stopped plays --weights bm25 --repeats 1
+    """
+    require("implicit", "bench", "bench stopped")
+    ways, asked = words(weights, "--weights", [*SETTINGS]), words(requests, "--requests", REQUESTS)
+    chosen = words(methods, "--methods", METHODS)
+    for name in each(sets or ["plays"]):
+        assert name is not None
+        counts = read(name)
+        for how in ways:
+            rows = []
+            for request in asked:
+                with threadpool_limits(1):  # as implicit asks for
+                    rows += _measure(Path(name).name, counts, how, request, repeats, chosen)
+                print(rows[-len(chosen) :], file=sys.stderr, flush=True)
+            table(HEADER, rows)
+    return 0
 
 
 def plays(seed: int = 0, users: int = 1892, items: int = 17632, each: int = 49) -> csr_matrix:
@@ -95,7 +135,8 @@ def requested(counts: csr_matrix, request: str, number: int) -> np.ndarray:
     rng = np.random.default_rng(1000 + number)
     users = counts.tocoo().row
     if request == "1x":
-        return np.arange(counts.nnz) == rng.integers(counts.nnz)
+        one: np.ndarray = np.arange(counts.nnz) == rng.integers(counts.nnz)
+        return one
     if request == "500x":
         return np.isin(np.arange(counts.nnz), rng.choice(counts.nnz, 500, replace=False))
     gone = np.isin(users, rng.choice(counts.shape[0], 1 if request == "1u" else 20, replace=False))
@@ -192,7 +233,7 @@ def _ids(rows: int) -> Any:
     return IdMap(pa.array(np.arange(rows)), np.arange(rows), rows)
 
 
-def measure(
+def _measure(
     name: str, counts: csr_matrix, how: str, request: str, repeats: int, methods: Sequence[str]
 ) -> list[list[Any]]:
     """Rows of the table for one set, weighting and request."""
@@ -234,29 +275,3 @@ def measure(
             time_words, ", ".join(sorted(words.get(method, set()))),
         ])  # fmt: skip
     return rows
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", nargs="*", default=["plays"])
-    parser.add_argument("--weights", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
-    parser.add_argument("--requests", nargs="+", default=list(REQUESTS), choices=REQUESTS)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
-    given = parser.parse_args()
-    print(machine(), flush=True)
-    for name in given.sets:
-        counts = read(name)
-        for how in given.weights:
-            rows = []
-            for request in given.requests:
-                rows += measure(Path(name).name, counts, how, request, given.repeats, given.methods)
-                print(rows[-len(given.methods) :], file=sys.stderr, flush=True)
-            table(
-                ["set", "weights", "request", "model", "others", "asking", "score (retrain)", "items changed",
-                 "CPU / refit", "class, residual"], rows,
-            )  # fmt: skip
-
-
-if __name__ == "__main__":
-    main()

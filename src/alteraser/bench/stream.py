@@ -7,27 +7,42 @@ the items of the request solved exactly), "polish" what brings all requests so f
 from __future__ import annotations
 
 import time
+from typing import Annotated
 
 import numpy as np
-from common import load, table
+import typer
 
 from alteraser import ENMF, Interactions, Model
+from alteraser.bench.common import MissingWeight, Regularization, Sets, each, load, table
 from alteraser.engines.session import Stream
 from alteraser.erasers.recipe import Recipe
 from alteraser.evidence.certificate import Limits
 from alteraser.metrics import relative_model_distance
-from alteraser.models import Problem
+from alteraser.models import Factors, Problem
 from alteraser.runtime.workers import default_threads
 from alteraser.verbs.evaluate import compare
 
 SAMPLE = 500
 
 
-def run(folder: str | None, *, missing_weight: float | None, regularization: float | None, requests: int) -> None:
-    """Print latencies, amortized costs, distances between orders, and agreement with retraining at four checkpoints."""
+def stream(
+    sets: Sets = None,
+    missing_weight: MissingWeight = None,
+    regularization: Regularization = None,
+    requests: Annotated[int, typer.Option("--requests", min=1, help="Requests of one user each.")] = 1000,
+) -> int:
+    """Latencies, amortized costs, distances between orders, and agreement with retraining at four checkpoints.
+
+    Example: alteraser bench stream ml-1m --requests 200
+    """
+    for folder in each(sets):
+        _run(folder, ENMF(missing_weight=missing_weight, regularization=regularization), requests)
+    return 0
+
+
+def _run(folder: str | None, settings: ENMF, requests: int) -> None:
     name, whole = load(folder)
     data = whole.split(0.2, seed=0)[0]
-    settings = ENMF(missing_weight=missing_weight, regularization=regularization)
     began = time.process_time()
     model = settings.fit(data)
     print(f"### Streams: {name}, {len(data):,} interactions, {model.objective.missing_weight=:.3g}, "
@@ -67,8 +82,9 @@ def _latencies(model: Model, data: Interactions, chosen: list[object]) -> None:
     table(["request", "requests", "p50, CPU ms", "p95", "p99", "max", "publishing once"], rows)
 
 
-def _orders(model: Model, data: Interactions, chosen: list[object]) -> dict[str, object]:
-    rows, ends = [], {}
+def _orders(model: Model, data: Interactions, chosen: list[object]) -> dict[str, Factors]:
+    rows: list[list[str]] = []
+    ends: dict[str, Factors] = {}
     sizes = [size for size in (10, 100) if size < len(chosen)]
     for label, size, whole in (
         *((f"batches of {size}", size, False) for size in sizes),
@@ -90,6 +106,7 @@ def _orders(model: Model, data: Interactions, chosen: list[object]) -> dict[str,
             assert outcome.converged, outcome
             if size == 100 and begin + len(batch) in checkpoints:
                 agreements.append(f"{begin + len(batch)}: {_agreement(stream, model):.4f}")
+        assert outcome.measured is not None
         ends[label] = stream.publish().factors
         per = (touching + sum(polishing)) / len(chosen)
         rows.append([
@@ -105,13 +122,13 @@ def _orders(model: Model, data: Interactions, chosen: list[object]) -> dict[str,
     one = Stream(model, data)
     one.polish()
     first = time.process_time() - began
-    rows = []
+    seconds = []
     for user in chosen[:5]:
         one.forget([user], whole_users=True)
         began = time.process_time()
-        outcome = one.polish()
-        rows.append(time.process_time() - began)
-    print(f"One request, then polished: {np.median(rows):.2f} CPU s (median of 5; the very first one, which "
+        one.polish()
+        seconds.append(time.process_time() - began)
+    print(f"One request, then polished: {np.median(seconds):.2f} CPU s (median of 5; the very first one, which "
           f"finishes the training, {first:.2f})\n")  # fmt: skip
     return ends
 

@@ -5,22 +5,32 @@ implicit's loss has c = alpha on observed cells and 1 elsewhere; ours divided by
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import numpy as np
-from common import interleaved, load, table
 from threadpoolctl import threadpool_limits
 
+from alteraser.bench.common import Sets, each, interleaved, load, table
 from alteraser.models import Factors, Objective, Problem
-from alteraser.runtime.workers import default_threads
+from alteraser.runtime.extras import require
+from alteraser.runtime.workers import Array, default_threads
 from alteraser.solvers import AHNewton, ConjugateGradient
-from alteraser.solvers.rows.protocol import padded
+from alteraser.solvers.rows.protocol import RowSolver, padded
 
 ALPHA, LAMBDA = 2.0, 30.0
 
 
-def run(folder: str | None) -> None:
-    """Print CPU ratios of a pass for d = 64 and 128, and of the rows of 64 users alone."""
-    with threadpool_limits(1):  # as either library asks for
-        _run(folder)
+def kernels(sets: Sets = None) -> int:
+    """CPU ratios of a pass for d = 64 and 128, and of the rows of 64 users alone, against implicit.
+
+    Example: alteraser bench kernels ml-1m
+    """
+    require("implicit", "bench", "bench kernels")
+    for folder in each(sets):
+        with threadpool_limits(1):  # as either library asks for
+            _run(folder)
+    return 0
 
 
 def _run(folder: str | None) -> None:
@@ -35,7 +45,8 @@ def _run(folder: str | None) -> None:
     matrix = csr_matrix((np.full(len(data), ALPHA, np.float32), data.indices, data.indptr), shape=data.shape)
     transposed = matrix.T.tocsr()
     print(f"### Kernels: {name}, {len(data):,} interactions, {threads} threads, CPU seconds\n")
-    rows, few = [], []
+    rows: list[tuple[object, ...]] = []
+    few: tuple[object, ...] = ()
     for d in (64, 128):
         theta = Factors.random(*data.shape, d, seed=0)
         theirs = {}
@@ -44,22 +55,22 @@ def _run(folder: str | None) -> None:
             als.user_factors, als.item_factors = theta.users.copy(), theta.items.copy()
             theirs[cg] = als
 
-        def iteration(als: AlternatingLeastSquares) -> None:
+        def iteration(als: Any) -> None:
             solve = als.solver
             solve(matrix, als.user_factors, als.item_factors, als.regularization, num_threads=threads)
             solve(transposed, als.item_factors, als.user_factors, als.regularization, num_threads=threads)
 
-        def sweep(solver, P, Q, rank=d) -> None:  # type: ignore[no-untyped-def]
+        def sweep(solver: RowSolver, P: Array, Q: Array, rank: int = d) -> None:
             solver.solve(problem.users, Q, P, None, rank=rank, threads=threads)
             solver.solve(problem.items, P, Q, None, rank=rank, threads=threads)
 
         state = {s: (padded(theta.users), padded(theta.items)) for s in ("cg", "exact")}
         seconds = interleaved(
             {
-                "our CG": lambda state=state: sweep(ConjugateGradient(), *state["cg"]),
-                "their CG": lambda theirs=theirs: iteration(theirs[True]),
-                "our exact": lambda state=state: sweep(AHNewton(), *state["exact"]),
-                "their exact": lambda theirs=theirs: iteration(theirs[False]),
+                "our CG": partial(sweep, ConjugateGradient(), *state["cg"]),
+                "their CG": partial(iteration, theirs[True]),
+                "our exact": partial(sweep, AHNewton(), *state["exact"]),
+                "their exact": partial(iteration, theirs[False]),
             }
         )
         for kind, goal in (("CG", 1.0 if d == 64 else 0.9), ("exact", 0.2)):
@@ -70,7 +81,7 @@ def _run(folder: str | None) -> None:
     table(("work", "ours", "implicit", "ratio", "goal at most"), [*rows, few])
 
 
-def few_users(problem: Problem, theta: Factors, als, matrix, threads: int):  # type: ignore[no-untyped-def]
+def few_users(problem: Problem, theta: Factors, als: Any, matrix: Any, threads: int) -> tuple[object, ...]:
     """The rows of 64 users alone, the other side's Gram matrix included on both sides."""
     users = np.sort(np.random.default_rng(0).choice(problem.users.rows, 64, replace=False))
     Q, P = padded(theta.items), padded(theta.users)

@@ -11,12 +11,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-from common import load, table
+import typer
 
 from alteraser import ENMF, Model, compare, metrics
+from alteraser.bench.common import MissingWeight, Regularization, Sets, each, load, numbers, table
 from alteraser.data.sets import inject_noise
+from alteraser.data.sets.scenario import NoiseScenario
 from alteraser.engines.session import Stream
 from alteraser.erasers.driver import Settings, Watch, run_passes
 from alteraser.erasers.recipe import Recipe
@@ -25,7 +28,7 @@ from alteraser.models import Factors, Objective, Problem
 from alteraser.models.factorization.model import TrainedOn
 from alteraser.runtime.workers import default_threads
 from alteraser.solvers import AHNewton, ConjugateGradient, JointNewton
-from alteraser.solvers.rows.protocol import padded
+from alteraser.solvers.rows.protocol import RowSolver, padded
 from alteraser.solvers.stationarity import evaluate, gradient_norm, push
 
 RANK, PATIENCE = 64, 500.0
@@ -56,19 +59,32 @@ class Trail:
         return self.work[first] if first < len(values) else None
 
 
-def run(
-    folder: str | None,
-    *,
-    missing_weight: float | None,
-    regularization: float | None,
-    out: str | None,
-    shares: list[float],
-) -> None:
-    """Print the tables of one data set at each share of its regularization; draw them into ``out``."""
+def joint(
+    sets: Sets = None,
+    missing_weight: MissingWeight = None,
+    regularization: Regularization = None,
+    shares: Annotated[str, typer.Option("--shares", help="Of λ, with commas.")] = f"1,{1 / 3}",
+    plots: Annotated[Path | None, typer.Option("--plots", help="Folder for the plots.")] = None,
+) -> int:
+    """Ways to the optimum compared, each from the trained model and from scratch, at each share of λ.
+
+    Example: alteraser bench joint ml-1m --plots plots
+    """
+    for folder in each(sets):
+        _run(
+            folder,
+            ENMF(missing_weight=missing_weight, regularization=regularization),
+            numbers(shares, "--shares"),
+            plots,
+        )
+    return 0
+
+
+def _run(folder: str | None, settings: ENMF, shares: tuple[float, ...], out: Path | None) -> None:
     name, whole = load(folder)
     train, _ = whole.split(0.2, seed=0)
     scene = inject_noise(train, users=64, seed=0)
-    base = ENMF(missing_weight=missing_weight, regularization=regularization).objective(scene.polluted)
+    base = settings.objective(scene.polluted)
     for share in shares:
         objective = base.model_copy(update={"regularization": base.regularization * share})
         trails, notes = _compare(objective, scene)
@@ -76,10 +92,10 @@ def run(
         print(f"### {title}\n\n{notes}\n")
         _print(trails)
         if out is not None:
-            _draw(Path(out), title, notes, trails)
+            _draw(out, title, notes, trails)
 
 
-def _compare(objective: Objective, scene) -> tuple[list[Trail], str]:  # type: ignore[no-untyped-def]
+def _compare(objective: Objective, scene: NoiseScenario) -> tuple[list[Trail], str]:
     threads = default_threads()
     before, after = Problem(objective, scene.polluted), Problem(objective, scene.clean)
     exact = Problem(objective, scene.clean, np.float64)
@@ -101,14 +117,6 @@ def _compare(objective: Objective, scene) -> tuple[list[Trail], str]:  # type: i
 
     scale = push(before, after, original, threads=threads).norm
     start_objective = evaluate(exact, original).objective
-
-    def follow(trail: Trail, solver, memory: int, start: Factors, limits: Limits | None) -> Trail:  # type: ignore[no-untyped-def]
-        settings = Settings(solver, 0.0 if limits is None else 1e-3, 1500, memory, threads, limits=limits)
-
-        def whole(watch: Watch) -> None:
-            run_passes(after, start, settings, scale=scale, origin=original, watch=watch)
-
-        return timed(trail, whole)
 
     def timed(trail: Trail, whole: Callable[[Watch], None]) -> Trail:
         before_and_after = [_pass_cost(after, original, threads)]
@@ -136,6 +144,14 @@ def _compare(objective: Objective, scene) -> tuple[list[Trail], str]:  # type: i
         trail.work = [seconds / unit for seconds in trail.work]
         return trail
 
+    def follow(trail: Trail, solver: RowSolver, memory: int, start: Factors, limits: Limits | None) -> Trail:
+        settings = Settings(solver, 0.0 if limits is None else 1e-3, 1500, memory, threads, limits=limits)
+
+        def whole(watch: Watch) -> None:
+            run_passes(after, start, settings, scale=scale, origin=original, watch=watch)
+
+        return timed(trail, whole)
+
     warm = Model(original, objective, scene.polluted.users, scene.polluted.items, TrainedOn.of(scene.polluted))
     wanted = scene.noise.to_table().select(["user_id", "item_id"])
     compiled = Stream(warm, scene.polluted, threads=threads)
@@ -151,7 +167,8 @@ def _compare(objective: Objective, scene) -> tuple[list[Trail], str]:  # type: i
         stream.polish(watch=watch)
 
     kept = timed(Trail("joint, blocks and slow space kept", False), at_once)
-    random = Factors.random(*scene.clean.shape, RANK, seed=1, dtype=np.float32)
+    rows, columns = scene.clean.shape
+    random = Factors.random(rows, columns, RANK, seed=1, dtype=np.float32)
     trails = [
         follow(Trail("plain passes", False), AHNewton(), 0, original, None),
         follow(Trail("accelerated passes", False), AHNewton(), 6, original, None),

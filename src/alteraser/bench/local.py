@@ -14,13 +14,17 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-from common import load, table
-from scale import generate
+import typer
 
 from alteraser import ENMF, Interactions, forget
+from alteraser.bench.common import Sets, each, load, table
+from alteraser.bench.scale import generate
 from alteraser.erasers.driver import Settings, run_passes
 from alteraser.evidence.certificate.limits import DEFAULT
 from alteraser.metrics import effect_left
@@ -35,23 +39,49 @@ HEADER = (
 )  # fmt: skip
 
 
-def run(
-    folder: str | None, *, threads: int = 1, rest: bool = False, effect: bool = True, generated: float = 2e6,
-    seed: int = 5, keep: str | None = None,
-) -> None:  # fmt: skip
-    """Print the table of one data set, or of ``generated`` interactions without a folder, row by row as it goes.
+def local(
+    sets: Sets = None,
+    generated: Annotated[float, typer.Option("--generated", help="Interactions of the generated set.")] = 2e6,
+    rest: Annotated[bool, typer.Option("--rest", help="A model trained to rest as well (an hour).")] = False,
+    effect: Annotated[
+        bool, typer.Option("--effect/--no-effect", help="Look for the optima that the effect is measured against.")
+    ] = True,
+    keep: Annotated[
+        Path | None, typer.Option("--keep", help="Folder for models and optima: a later run goes on from them.")
+    ] = None,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Worker threads.")] = 1,
+) -> int:
+    """Models that are not at rest: what a local deletion costs beside training, and what of its effect is left out.
 
-    ``rest`` adds the model trained to rest; without ``effect`` no optimum is looked for, and nothing is said of the
-    effect that is left but what ``local`` estimates.
+    Without --effect no optimum is looked for, and nothing is said of the effect that is left but what forget itself
+    estimates: minutes in place of an hour.
+
+    Example: alteraser bench local ml-1m --no-effect
     """
-    name, data = load(folder) if folder is not None else _generated(int(generated))
-    _warm(threads)
+    for folder in each(sets):
+        _run(folder, _Plan(threads, effect, rest), int(generated), keep)
+    return 0
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How the rows of a table are made."""
+
+    threads: int
+    effect: bool
+    rest: bool
+    seed: int = 5
+
+
+def _run(folder: str | None, plan: _Plan, generated: int, keep: Path | None) -> None:
+    name, data = load(folder) if folder is not None else _generated(generated)
+    _warm(plan.threads)
     print(f"### {name}: {len(data):,} interactions, {data.shape[0]:,} users, {data.shape[1]:,} items\n", flush=True)
     with tempfile.TemporaryDirectory() as place:
-        kept = _Kept(Path(keep or place) / name)
-        rows = _stopped_early(data, kept, threads, seed, effect)
-        if rest:
-            rows += _at_rest(data, kept, threads, seed)
+        kept = _Kept((keep or Path(place)) / name)
+        rows = _stopped_early(data, kept, plan)
+        if plan.rest:
+            rows += _at_rest(data, kept, plan)
     table(HEADER, rows)
 
 
@@ -86,26 +116,24 @@ class _Kept:
             return Factors(file["users"], file["items"], file["prediction"])
 
 
-def _stopped_early(data: Interactions, kept: _Kept, threads: int, seed: int, effect: bool) -> list[list[str]]:
-    model, cost = kept.trained(data, threads, to_rest=False)
+def _stopped_early(data: Interactions, kept: _Kept, plan: _Plan) -> list[list[str]]:
+    model, cost = kept.trained(data, plan.threads, to_rest=False)
     print(
         f"trained in {cost:.0f} CPU s, {model.training['distance']:.1e} of its size from rest by its own account\n",
         flush=True,
     )
-    users, rows = _asking(data, seed), []
+    users, rows = _asking(data, plan.seed), []
     for count in REQUESTS:
         began = time.process_time()
         done = forget(
-            model, data.users.ids_of(users[:count]), data=data, whole_users=True, method="local", threads=threads
+            model, data.users.ids_of(users[:count]), data=data, whole_users=True, method="local", threads=plan.threads
         )
         seconds = time.process_time() - began
         left = ["", "", ""]
-        if effect:
+        if plan.effect:
             remaining = done.remaining
-            whole = kept.factors("all", lambda: _optimum(model, model.factors, data, threads))
-            best = kept.factors(
-                f"without-{count}", lambda whole=whole, rest=remaining: _optimum(model, whole, rest, threads)
-            )
+            whole = kept.factors("all", lambda: _optimum(model, model.factors, data, plan.threads))
+            best = kept.factors(f"without-{count}", partial(_optimum, model, whole, remaining, plan.threads))
             asked = done.removed.item_counts > 0
             touched = np.zeros(data.shape[0], bool), asked
             others = remaining.user_counts > 0, ~asked & (remaining.item_counts > 0)
@@ -121,14 +149,14 @@ def _stopped_early(data: Interactions, kept: _Kept, threads: int, seed: int, eff
     return rows
 
 
-def _at_rest(data: Interactions, kept: _Kept, threads: int, seed: int) -> list[list[str]]:
-    _, short = kept.trained(data, threads, to_rest=False)
-    settled, long = kept.trained(data, threads, to_rest=True)
+def _at_rest(data: Interactions, kept: _Kept, plan: _Plan) -> list[list[str]]:
+    _, short = kept.trained(data, plan.threads, to_rest=False)
+    settled, long = kept.trained(data, plan.threads, to_rest=True)
     print(f"trained to rest in {long:.0f} CPU s\n", flush=True)
-    users, rows = _asking(data, seed), []
+    users, rows = _asking(data, plan.seed), []
     for count in REQUESTS:
         began = time.process_time()
-        done = forget(settled, data.users.ids_of(users[:count]), data=data, whole_users=True, threads=threads)
+        done = forget(settled, data.users.ids_of(users[:count]), data=data, whole_users=True, threads=plan.threads)
         seconds = time.process_time() - began
         rows.append([
             f"{count} user(s) from rest", done.method, f"{seconds:.1f}",

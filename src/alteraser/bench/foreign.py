@@ -1,35 +1,53 @@
-"""What forgetting in implicit's files costs, whole command against the erasing itself, and how much memory it takes.
-
-    python benchmarks/foreign.py time ratings.parquet [--regularization 0.01] [--alpha 1] [--exact]
-    python benchmarks/foreign.py memory [--users 900000]
-
-``time`` trains implicit's ALS (d = 64) on the file's pairs, forgets half of the interactions of 64 users with the
-command line, and prints its seconds. ``memory`` makes two random models of the same data, d = 80 and 160, and prints by
-how much the peak grows with the factors.
-"""
+"""What forgetting in implicit's files costs, whole command against the erasing itself, and how much memory it takes."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import typer
+
+from alteraser.bench.common import command as alteraser
+from alteraser.runtime.extras import require
 
 USERS, FACTORS = 64, 64
 
 
-def forget(folder: Path, model: str, *options: str) -> tuple[dict[str, Any], float]:
+def foreign(
+    data: Annotated[Path | None, typer.Argument(metavar="[RATINGS]", help="A Parquet file of pairs.")] = None,
+    regularization: Annotated[float, typer.Option("--regularization", help="λ of the model.")] = 0.01,
+    alpha: Annotated[float, typer.Option("--alpha", help="Confidence of a pair.")] = 1.0,
+    exact: Annotated[bool, typer.Option("--exact", help="Train with use_cg=False.")] = False,
+    users: Annotated[int, typer.Option("--users", min=1, help="Of the generated data.")] = 900_000,
+) -> int:
+    """What forgetting in implicit's files costs: time on RATINGS; without them, memory on generated data.
+
+    With RATINGS implicit's ALS (d = 64) is trained on the pairs, half of the interactions of 64 users are forgotten by
+    the command line, and its seconds are printed. Without, two random models of the same data, d = 80 and 160, are
+    made to forget, and it is printed by how much the peak grows with the factors.
+
+    Example: alteraser bench foreign ratings.parquet --exact
+    """
+    with tempfile.TemporaryDirectory() as name:
+        if data is None:
+            _memory(users, Path(name))
+        else:
+            require("implicit", "bench", "bench foreign")
+            _time(data, Path(name), regularization, alpha, exact)
+    return 0
+
+
+def _forget(folder: Path, model: str, *options: str) -> tuple[dict[str, Any], float]:
     """(the command's document, peak memory in bytes)."""
     command = [
-        str(Path(sys.executable).with_name("alteraser")), "forget", str(folder / model), str(folder / "forget.parquet"),
+        alteraser(), "forget", str(folder / model), str(folder / "forget.parquet"),
         "--data", str(folder / "data.parquet"), "--out", str(folder / f"new-{model}"), "--rows-are-ids", "--json",
         *options,
     ]  # fmt: skip
@@ -41,7 +59,7 @@ def forget(folder: Path, model: str, *options: str) -> tuple[dict[str, Any], flo
     return json.loads(text), usage.ru_maxrss * 1024.0
 
 
-def measure_time(source: Path, folder: Path, regularization: float, alpha: float, exact: bool) -> None:
+def _time(source: Path, folder: Path, regularization: float, alpha: float, exact: bool) -> None:
     from implicit.cpu.als import AlternatingLeastSquares
     from scipy.sparse import csr_matrix
 
@@ -57,7 +75,7 @@ def measure_time(source: Path, folder: Path, regularization: float, alpha: float
     )
     model.fit(csr_matrix((np.ones(users.size, np.float32), (users, items))), show_progress=False)
     model.save(folder / "als.npz")
-    document, _ = forget(folder, "als.npz")
+    document, _ = _forget(folder, "als.npz")
     seconds = document["seconds"]
     print(f"residual {document['residual']:.1e} in {document['passes']} passes; training left "
           f"{document['training_floor']:.2g} of the push")  # fmt: skip
@@ -65,7 +83,7 @@ def measure_time(source: Path, folder: Path, regularization: float, alpha: float
     print(f"whole command / erasing: {seconds['total'] / seconds['solve']:.2f}")
 
 
-def measure_memory(users: int, folder: Path) -> None:
+def _memory(users: int, folder: Path) -> None:
     rng = np.random.default_rng(0)
     items = 50_000
     keys = np.unique(np.repeat(np.arange(users), 2) * items + rng.integers(0, items, 2 * users))
@@ -74,7 +92,7 @@ def measure_memory(users: int, folder: Path) -> None:
     pq.write_table(pairs.slice(0, 20), folder / "forget.parquet")
     found = []
     for d in (80, 160):
-        arrays = {
+        arrays: dict[str, Any] = {
             name: rng.standard_normal((rows, d), dtype=np.float32) * 0.1
             for name, rows in (("user_factors", users), ("item_factors", items))
         }
@@ -82,30 +100,9 @@ def measure_memory(users: int, folder: Path) -> None:
             folder / "als.npz", **arrays, regularization=np.array(10.0), factors=np.array(d), use_cg=np.array(True),
             alpha=np.array(2.0),
         )  # fmt: skip
-        _, peak = forget(folder, "als.npz", "--unchecked", "--max-passes", "2")
+        _, peak = _forget(folder, "als.npz", "--unchecked", "--max-passes", "2")
         (folder / "new-als.npz").unlink()
         found.append((float(sum(array.nbytes for array in arrays.values())), peak))
         print(f"d = {d}: factors {found[-1][0] / 1e6:.0f} MB, peak {peak / 1e6:.0f} MB")
     (small, low), (large, high) = found
     print(f"peak per byte of factors: {(high - low) / (large - small):.2f}")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="what", required=True)
-    timed = commands.add_parser("time")
-    timed.add_argument("data", type=Path)
-    timed.add_argument("--regularization", type=float, default=0.01)
-    timed.add_argument("--alpha", type=float, default=1.0)
-    timed.add_argument("--exact", action="store_true", help="train with use_cg=False")
-    commands.add_parser("memory").add_argument("--users", type=int, default=900_000)
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        if given.what == "time":
-            measure_time(given.data, Path(name), given.regularization, given.alpha, given.exact)
-        else:
-            measure_memory(given.users, Path(name))
-
-
-if __name__ == "__main__":
-    main()
