@@ -21,6 +21,7 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "AltEraser": "alteraser.erasers",
     "AltEraserError": "alteraser.errors",
+    "Cooccurrence": "alteraser.models.neighbors.cooccurrence",
     "EASE": "alteraser.models.linear.ease",
     "ENMF": "alteraser.verbs.train",
     "Erasure": "alteraser.verbs.forget",
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from alteraser.models.factorization.model import Model as Model
     from alteraser.models.folder import load as load
     from alteraser.models.linear.ease import EASE as EASE
+    from alteraser.models.neighbors.cooccurrence import Cooccurrence as Cooccurrence
     from alteraser.models.neighbors.item_knn import ItemKNN as ItemKNN
     from alteraser.models.neighbors.user_knn import UserKNN as UserKNN
     from alteraser.verbs.evaluate import compare as compare

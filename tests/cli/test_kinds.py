@@ -18,10 +18,11 @@ OPTIONS = {
     "popularity": "",
     "item-knn": "--neighbors 7",
     "user-knn": "--neighbors 20 --similarity bm25",
+    "cooccurrence": "--neighbors 7",
     "ease": "--regularization 5",
 }
 
-ROUNDED = {"enmf": 1e-4, "popularity": 0.0, "item-knn": 0.0, "user-knn": 0.0, "ease": 1e-12}
+ROUNDED = {"enmf": 1e-4, "popularity": 0.0, "item-knn": 0.0, "user-knn": 0.0, "cooccurrence": 0.0, "ease": 1e-12}
 """How far the result may be from a retrained model"""
 FORGET = "forget {kind} {{w}}/forget.csv --data {{w}}/data.csv --out new --remaining rest.csv"
 
@@ -139,7 +140,11 @@ def test_nothing_is_written_by_a_dry_run(kind: str, models: Path, run: Run, tmp_
 @pytest.mark.parametrize(
     ("line", "code", "message"),
     [
-        ("train {w}/data.csv --model item-nnn --out x", 2, "there are enmf, popularity, item-knn, user-knn, ease"),
+        (
+            "train {w}/data.csv --model item-nnn --out x",
+            2,
+            "there are enmf, popularity, item-knn, user-knn, cooccurrence, ease",
+        ),
         ("train {w}/data.csv --model item-knn --factors 3 --out x", 2, "--factors means nothing to --model item-knn"),
         ("train {w}/data.csv --neighbors 3 --out x", 2, "--neighbors means nothing to --model enmf"),
         ("train {w}/data.csv --model popularity --shrinkage 1 --out x", 2, "--shrinkage means nothing to --model popu"),

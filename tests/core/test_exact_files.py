@@ -18,11 +18,13 @@ from alteraser.models import folder
 from alteraser.models.closed_form.model import ExactModel
 from alteraser.models.closed_form.popularity import Popularity
 from alteraser.models.linear.ease import EASE
+from alteraser.models.neighbors.cooccurrence import Cooccurrence
 from alteraser.models.neighbors.item_knn import ItemKNN
 
 SETTINGS: list[Any] = [
     Popularity(),
     EASE(regularization=3.0, dtype="float32"),
+    Cooccurrence(),
     ItemKNN(similarity="jaccard", neighbors=5, shrinkage=1.5),
 ]
 
@@ -55,7 +57,7 @@ def edited(path: Path, change: Any) -> None:
     [
         (
             lambda m: m.update(kind="ease-of-use"),
-            "kind 'ease-of-use', expected enmf, popularity, item-knn, user-knn, ease",
+            "kind 'ease-of-use', expected enmf, popularity, item-knn, user-knn, cooccurrence, ease",
         ),
         (lambda m: m.update(kind="popularity"), "is not a model of this format.*similarity"),
         (lambda m: m.update(kind="enmf"), "lacks objective"),
@@ -66,7 +68,7 @@ def edited(path: Path, change: Any) -> None:
     ],
 )
 def test_a_manifest_that_contradicts_its_files(change: Any, message: str, tmp_path: Path) -> None:
-    SETTINGS[2].fit(toy_interactions()).save(tmp_path / "model")
+    SETTINGS[-1].fit(toy_interactions()).save(tmp_path / "model")
     edited(tmp_path / "model", change)
     with pytest.raises(IntegrityError, match=message):
         ae.load(tmp_path / "model")

@@ -405,6 +405,7 @@ class ExactCodec:
         self, manifest: dict[str, Any], tensors: dict[str, Any], common: dict[str, Any], path: Path
     ) -> ExactModel:
         """See ``Codec``."""
+        from alteraser.models.closed_form.kind import fits
         from alteraser.models.registry import KINDS
 
         settings = KINDS[manifest["kind"]](**manifest["settings"])
@@ -413,10 +414,11 @@ class ExactCodec:
             raise IntegrityError(f"{path} holds {', '.join(sorted(tensors))}, expected {', '.join(sorted(wanted))}")
         for name, (shape, dtypes) in wanted.items():
             found = tensors[name]
-            if found.shape != shape or found.dtype.name not in dtypes:
+            if not fits(found.shape, shape) or found.dtype.name not in dtypes:
                 raise IntegrityError(
                     f"{path}: {name} is {found.dtype.name} {found.shape}, expected {' or '.join(dtypes)} {shape}"
                 )
             if not np.all(np.isfinite(found)):
                 raise NumericFailure(f"{path}: {name} holds NaN or infinite entries; such a model is not used")
+        settings.check_state(tensors)
         return ExactModel(settings=settings, state=tensors, **common)

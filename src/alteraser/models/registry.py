@@ -46,6 +46,7 @@ KINDS = Kinds({
     "popularity": "closed_form.popularity.Popularity",
     "item-knn": "neighbors.item_knn.ItemKNN",
     "user-knn": "neighbors.user_knn.UserKNN",
+    "cooccurrence": "neighbors.cooccurrence.Cooccurrence",
     "ease": "linear.ease.EASE",
 })  # fmt: skip
 """Settings of every exact kind by its name."""

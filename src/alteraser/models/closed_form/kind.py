@@ -99,8 +99,12 @@ class ExactKind(Configured, ABC):
         """
 
     @abstractmethod
-    def shapes(self, items: int) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
-        """{name: (shape, dtypes it may have)} of the state of a model with so many item rows."""
+    def shapes(self, items: int) -> dict[str, tuple[tuple[int | None, ...], tuple[str, ...]]]:
+        """{name: (shape, dtypes it may have)} of the state of a model with so many item rows; None: any length."""
+
+    def check_state(self, state: Mapping[str, Array]) -> None:
+        """InvalidInput for arrays of these shapes that are no state of the kind."""
+        return None
 
     @abstractmethod
     def matrix(self, state: Mapping[str, Array]) -> Any:
@@ -125,6 +129,15 @@ def largest_difference(state: Mapping[str, Array], wanted: Mapping[str, Array]) 
             return np.inf
         found = max(found, relative(float(np.abs(have - target).max(initial=0)), float(np.abs(target).max(initial=0))))
     return found
+
+
+def fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    """Whether an array has the shape that is ``wanted``, None being any length.
+
+    >>> fits((3, 7), (3, None)), fits((3,), (3, None))
+    (True, False)
+    """
+    return len(shape) == len(wanted) and all(want in (None, has) for has, want in zip(shape, wanted, strict=True))
 
 
 def relative(part: float, whole: float) -> float:

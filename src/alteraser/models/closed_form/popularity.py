@@ -67,6 +67,6 @@ class Popularity(ExactKind):
 
         return csr_array(state["counts"].astype(np.float64)[:, None])
 
-    def shapes(self, items: int) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
+    def shapes(self, items: int) -> dict[str, tuple[tuple[int | None, ...], tuple[str, ...]]]:
         """{name: (shape, dtypes)} of the state of a model with so many item rows."""
         return {"counts": ((items,), ("int64", "float64"))}

@@ -157,7 +157,7 @@ class EASE(ExactKind):
         np.fill_diagonal(weights, 0.0)
         return weights
 
-    def shapes(self, items: int) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
+    def shapes(self, items: int) -> dict[str, tuple[tuple[int | None, ...], tuple[str, ...]]]:
         """{name: (shape, dtypes)} of the state of a model with so many item rows."""
         return {"inverse": ((packed.size(items),), (self.dtype,)), "counts": ((items,), ("int64",))}
 

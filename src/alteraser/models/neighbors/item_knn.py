@@ -101,7 +101,7 @@ class ItemKNN(ExactKind):
         neighbors, similarities = plain.lists(data, self.measure, self._length(data.shape[1]))
         return lists_apart(state, {"neighbors": neighbors, "similarities": similarities})
 
-    def shapes(self, items: int) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
+    def shapes(self, items: int) -> dict[str, tuple[tuple[int | None, ...], tuple[str, ...]]]:
         """{name: (shape, dtypes)} of the state of a model with so many item rows."""
         shape = items, self._length(items)
         return {"neighbors": (shape, ("int32",)), "similarities": (shape, ("float64",))}

@@ -134,7 +134,7 @@ class UserKNN(ExactKind):
         """0 for counts."""
         return 0.0 if data.confidence is None else ROUNDED
 
-    def shapes(self, items: int) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
+    def shapes(self, items: int) -> dict[str, tuple[tuple[int | None, ...], tuple[str, ...]]]:
         """{name: (shape, dtypes)} of the state of a model with so many item rows."""
         return {
             "frequencies": ((items,), ("int64",)), "people": ((1,), ("int64",)), "length": ((1,), ("float64",))

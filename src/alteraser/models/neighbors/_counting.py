@@ -1,0 +1,87 @@
+"""How many people had two items, and of which items that says most; twins in SciPy are in ``cooccurrence.apart``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from alteraser.runtime.jit import exact_order
+
+
+@exact_order
+def together(
+    rows: Any, begins: Any, item_ptr: Any, item_users: Any, user_ptr: Any, user_items: Any, columns: Any, counts: Any,
+    found: Any,
+) -> None:  # fmt: skip
+    """For each item i in ``rows`` the items j > i that somebody had with it, and how many did.
+
+    They are written, increasing, to ``columns`` and ``counts`` from ``begins`` of i on; ``found`` (n,) says how many.
+    Items increase within a user.
+    """
+    shared = np.zeros(item_ptr.size - 1, np.int32)
+    for i in rows:
+        begin, count = begins[i], 0
+        for p in range(item_ptr[i], item_ptr[i + 1]):
+            u = item_users[p]
+            q = user_ptr[u + 1] - 1
+            while user_items[q] > i:
+                j = user_items[q]
+                if shared[j] == 0:
+                    columns[begin + count] = j
+                    count += 1
+                shared[j] += 1
+                q -= 1
+        mine = columns[begin : begin + count]
+        mine.sort()
+        for t in range(count):
+            counts[begin + t] = shared[mine[t]]
+            shared[mine[t]] = 0
+        found[i] = count
+
+
+@exact_order
+def strongest(
+    rows: Any, starts: Any, columns: Any, counts: Any, frequency: Any, people: int, entropy: Any, ratio: bool,
+    least: int, neighbors: Any, values: Any,
+) -> None:  # fmt: skip
+    """For each item in ``rows`` its K strongest companions, best first, equal ones by row; −1 and 0 behind them.
+
+    ``entropy`` (people + 1,) is x ln x. With ``ratio`` the value is Dunning's log-likelihood ratio, of companions that
+    are met more often than by chance alone, else the count; those of fewer than ``least`` people are left out.
+    """
+    length = neighbors.shape[1]
+    for i in rows:
+        held = 0
+        a = frequency[i]
+        for t in range(starts[i], starts[i + 1]):
+            j, both = columns[t], counts[t]
+            if both < least:
+                continue
+            if ratio:
+                b = frequency[j]
+                if float(both) * people <= float(a) * float(b):
+                    continue
+                cells = entropy[both] + entropy[a - both] + entropy[b - both] + entropy[people - a - b + both]
+                sides = (entropy[a] + entropy[people - a]) + (entropy[b] + entropy[people - b])
+                value = 2.0 * ((cells - sides) + entropy[people])
+                if not value > 0.0:
+                    continue
+            else:
+                value = float(both)
+            if held == length:
+                last, worst = neighbors[i, held - 1], values[i, held - 1]
+                if value < worst or (value == worst and j > last):
+                    continue
+                place = length - 1
+            else:
+                place = held
+                held += 1
+            while place > 0 and (
+                value > values[i, place - 1] or (value == values[i, place - 1] and j < neighbors[i, place - 1])
+            ):
+                neighbors[i, place], values[i, place] = neighbors[i, place - 1], values[i, place - 1]
+                place -= 1
+            neighbors[i, place], values[i, place] = j, value
+        for place in range(held, length):
+            neighbors[i, place], values[i, place] = -1, 0.0
