@@ -28,10 +28,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if "interop" not in config.getoption("markexpr", ""):
-        for item in items:
-            if "interop" in item.keywords:
-                item.add_marker(pytest.mark.skip(reason="asked for by -m interop alone"))
+    for name in ("interop", "faults"):
+        if name not in config.getoption("markexpr", ""):
+            for item in items:
+                if name in item.keywords:
+                    item.add_marker(pytest.mark.skip(reason=f"asked for by -m {name} alone"))
 
 
 def toy_interactions(

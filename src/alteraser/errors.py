@@ -7,6 +7,7 @@ code that the command line ends with and a ``kind`` that scripts can match on.
     ├── InvalidInput            2   malformed or contradictory input
     ├── NotFound                3   a path, user or model that does not exist; nothing to forget
     ├── OutputExists            4   the output is already there
+    ├── Conflict                4   somebody else holds it, or it is past the point where this could be done
     ├── RefusedByPolicy         5
     ├── IntegrityError          6   digests, formats, model and data that do not belong together
     ├── ResourceLimit           7   a full disk, too little memory
@@ -52,6 +53,13 @@ class OutputExists(AltEraserError):
 
     exit_code = 4
     kind = "output_exists"
+
+
+class Conflict(AltEraserError):
+    """Something else stands against it: another process, another answer, a later state."""
+
+    exit_code = 4
+    kind = "conflict"
 
 
 class RefusedByPolicy(AltEraserError):

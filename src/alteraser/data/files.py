@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from alteraser.errors import InvalidInput, NotFound, OutputExists, ResourceLimit
+from alteraser.runtime.durable import point
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -47,6 +48,7 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
             with open(temporary, "x+b") as file:
                 try:
                     yield file
+                    point("fsync", temporary)
                     file.flush()
                     os.fsync(file.fileno())
                     _publish_file(temporary, target)
@@ -66,6 +68,7 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
     check_output(target)
     temporary = _neighbor(target)
     with writing_errors(target):
+        point("write", temporary)
         temporary.mkdir()
         identity = temporary.stat()
         try:
@@ -87,16 +90,19 @@ def replace_file(path: Path, content: bytes, *, private: bool = False) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         tell_of_what_is_left(path)
         temporary = _neighbor(path)
+        point("write", temporary)
         handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
+                point("fsync", temporary)
                 file.flush()
                 os.fsync(file.fileno())
             if not private:
                 umask = os.umask(0)
                 os.umask(umask)
                 os.chmod(temporary, 0o666 & ~umask)  # as any other file; temporary ones are private
+            point("rename", path)
             os.replace(temporary, path)
             _sync_folder(path.parent)
         except BaseException:
@@ -209,6 +215,7 @@ def _neighbor(target: Path) -> Path:
 
 def _publish_file(temporary: Path, target: Path) -> None:
     try:
+        point("link", target)
         os.link(temporary, target)
         return
     except FileExistsError:
@@ -234,6 +241,7 @@ def _publish_folder(temporary: Path, target: Path) -> None:
     if os.path.lexists(target):
         _refuse_existing(target)
     try:
+        point("rename", target)
         os.rename(temporary, target)
     except OSError as error:
         if error.errno in _TAKEN:
@@ -261,6 +269,7 @@ def _sync_tree(folder: Path) -> None:
             path = Path(parent, name)
             if path.is_file() and not path.is_symlink():
                 with open(path, "rb+") as file:
+                    point("fsync", path)
                     os.fsync(file.fileno())
         _sync_folder(Path(parent))
 
@@ -270,6 +279,7 @@ def _sync_folder(folder: Path) -> None:
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
+        point("fsync", folder)
         os.fsync(descriptor)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that cannot sync a folder

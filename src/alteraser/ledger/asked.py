@@ -1,0 +1,222 @@
+"""What somebody asks to be forgotten, from the body of a request: checked once, the same over HTTP, file and command.
+
+    {"users": [1, 2]}    {"items": ["tea"]}    {"pairs": [[1, "tea"]]}    {"user": 1, "since": "2026-03-01", "until": …}
+
+with optional ``regulation`` (gdpr, ccpa), ``due`` (earlier than the regulation's), ``hold``: true, or a list of
+pairs that a legal hold keeps. A field that is not known is refused, and a missing one never means "all".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from alteraser.data.selection import Selection, Window
+from alteraser.data.selection import moment as tick
+from alteraser.errors import InvalidInput, ResourceLimit
+from alteraser.ledger.due import REGULATIONS, moment
+
+IDS = 100_000
+"""Ids, or pairs of them, in a request"""
+LENGTH = 64 * 1024
+"""Bytes of an id"""
+SCOPES = ("users", "items", "pairs", "user")
+FIELDS = frozenset({*SCOPES, "since", "until", "regulation", "due", "hold"})
+
+Id = int | str
+IdType = Literal["int64", "string"]
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What the ids of a state are, and whether its interactions have times."""
+
+    users: IdType
+    items: IdType
+    times: bool
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that can be done."""
+
+    kind: Literal["users", "items", "pairs", "window"]
+    names: tuple[Any, ...]
+    """Distinct ids, or (user, item) pairs, sorted"""
+    since: int | str | None = None
+    until: int | str | None = None
+    kept: tuple[tuple[Id, Id], ...] = ()
+    """Pairs that a legal hold keeps"""
+    held: bool = False
+    regulation: str = "gdpr"
+    due: datetime | None = None
+
+    @property
+    def document(self) -> str:
+        """What is to be forgotten as JSON, the same for the same request: keys sorted, no white space."""
+        body: dict[str, Any] = {"kind": self.kind, "names": self.names}
+        body |= {name: value for name, value in (("since", self.since), ("until", self.until)) if value is not None}
+        body |= {"kept": self.kept} if self.kept else {}
+        return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+    @classmethod
+    def read(cls, document: str) -> Asked:
+        """From ``document``."""
+        body = json.loads(document)
+        names = tuple(tuple(name) if isinstance(name, list) else name for name in body["names"])
+        kept = tuple((user, item) for user, item in body.get("kept", ()))
+        return cls(body["kind"], names, body.get("since"), body.get("until"), kept)
+
+    @property
+    def selection(self) -> Selection:
+        """What ``forget`` understands by it; a hold's pairs are not taken out yet."""
+        if self.kind == "pairs":
+            return Selection.of(self.names)
+        if self.kind == "items":
+            return Selection.of(self.names, whole_items=True)
+        window = None if self.since is None and self.until is None else Window(self.since, self.until)
+        return Selection.of(self.names, whole_users=True, window=window)
+
+
+def asked(body: Any, declared: Declared) -> Asked:
+    """The request in ``body``; InvalidInput or ResourceLimit, whose ``code`` says what is wrong with it.
+
+    >>> asked({"users": [3, 1, 3]}, Declared("int64", "int64", False)).names
+    (1, 3)
+    """
+    if not isinstance(body, Mapping):
+        raise _invalid("body", "expected a JSON object")
+    unknown = sorted(set(body) - FIELDS)
+    if unknown:
+        raise _invalid("unknown_field", f"{len(unknown)} field(s) not known; known are {', '.join(sorted(FIELDS))}")
+    given = [name for name in SCOPES if name in body]
+    if not given:
+        raise _invalid("scope_missing", f"name what is to be forgotten: one of {', '.join(SCOPES)}")
+    if len(given) > 1:
+        raise _invalid("scope_ambiguous", f"{' and '.join(given)} in one request: send one for each")
+    regulation = body.get("regulation", "gdpr")
+    if regulation not in REGULATIONS:
+        raise _invalid("regulation", f"regulation: expected one of {', '.join(REGULATIONS)}")
+    held, kept = _hold(body.get("hold", False), declared)
+    due = _due(body.get("due"))
+    since, until = _window(body, given[0], declared)
+    return Asked(
+        _kind(given[0], since, until),
+        _names(given[0], body[given[0]], declared),
+        since,
+        until,
+        kept,
+        held,
+        regulation,
+        due,
+    )
+
+
+def _kind(scope: str, since: Any, until: Any) -> Any:
+    if scope != "user":
+        return scope
+    return "users" if since is None and until is None else "window"
+
+
+def _names(scope: str, given: Any, declared: Declared) -> tuple[Any, ...]:
+    if scope == "user":
+        return (_id(given, declared.users, "user"),)
+    if not isinstance(given, list):
+        raise _invalid("type", f"{scope}: expected a list")
+    if not given:
+        raise _invalid("scope_empty", f"{scope}: the list is empty; that never means all")
+    if len(given) > IDS:
+        raise ResourceLimit(f"{scope}: {len(given):,} in one request, at most {IDS:,}", code="too_many_ids")
+    if scope == "pairs":
+        return tuple(sorted({_pair(pair, declared) for pair in given}))
+    side = declared.users if scope == "users" else declared.items
+    return tuple(sorted({_id(value, side, scope) for value in given}))
+
+
+def _pair(pair: Any, declared: Declared) -> tuple[Id, Id]:
+    if not isinstance(pair, list) or len(pair) != 2:
+        raise _invalid("type", "pairs: expected [user, item] for each")
+    return _id(pair[0], declared.users, "pairs"), _id(pair[1], declared.items, "pairs")
+
+
+def _id(value: Any, kind: IdType, where: str) -> Id:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise _invalid("type", f"{where}: an id is a {_words(kind)}, found {_kind_of(value)}")
+    if isinstance(value, str) != (kind == "string"):
+        raise _invalid("id_type", f"{where}: the ids here are {_words(kind)}s, found a {_kind_of(value)}")
+    if isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            raise _invalid("number_range", f"{where}: an id beyond 64 bits")
+        return value
+    if value == "*":
+        raise _invalid("wildcard", f"{where}: '*' is no id; there is no way to name all")
+    try:
+        size = len(value.encode("utf-8"))
+    except UnicodeEncodeError:
+        raise _invalid("encoding", f"{where}: an id that is not valid Unicode text") from None
+    if size > LENGTH:
+        raise ResourceLimit(f"{where}: an id of {size:,} bytes, at most {LENGTH:,}", code="string_too_long")
+    return value
+
+
+def _hold(given: Any, declared: Declared) -> tuple[bool, tuple[tuple[Id, Id], ...]]:
+    if isinstance(given, bool):
+        return given, ()
+    if not isinstance(given, list) or not given:
+        raise _invalid("hold", "hold: expected true, false, or a list of [user, item] pairs that are to stay")
+    if len(given) > IDS:
+        raise ResourceLimit(f"hold: {len(given):,} pairs, at most {IDS:,}", code="too_many_ids")
+    return False, tuple(sorted({_pair(pair, declared) for pair in given}))
+
+
+def _due(given: Any) -> datetime | None:
+    if given is None:
+        return None
+    if not isinstance(given, str):
+        raise _invalid("due", "due: expected a date or time as text, such as 2026-03-01")
+    try:
+        return moment(given)
+    except InvalidInput as cause:
+        raise _invalid("due", cause.message) from None
+
+
+def _window(body: Mapping[str, Any], scope: str, declared: Declared) -> tuple[Any, Any]:
+    if "since" not in body and "until" not in body:
+        return None, None
+    if scope != "user":
+        raise _invalid("window", f"since and until go with user, not with {scope}")
+    if not declared.times:
+        raise _invalid("no_times", "the interactions here have no times, so a window of them cannot be found")
+    ends = []
+    for name in ("since", "until"):
+        value = body.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | str)):
+            raise _invalid("window", f"{name}: expected ISO 8601 or a whole number in the unit of the data's times")
+        try:
+            ends.append(tick(value, name))
+        except InvalidInput:
+            raise _invalid(
+                "window", f"{name}: expected ISO 8601 or a whole number in the unit of the data's times"
+            ) from None
+    if ends == [None, None]:
+        raise _invalid("window", "a window needs a beginning or an end")
+    since, until = ends
+    if type(since) is type(until) and since >= until:  # type: ignore[operator]
+        raise _invalid("window", "since is not before until: the window holds nothing")
+    return body.get("since"), body.get("until")
+
+
+def _words(kind: IdType) -> str:
+    return "whole number" if kind == "int64" else "text"
+
+
+def _kind_of(value: Any) -> str:
+    names = {bool: "truth value", int: "whole number", float: "fraction", str: "text", list: "list", dict: "object"}
+    return names.get(type(value), "null")
+
+
+def _invalid(code: str, message: str) -> InvalidInput:
+    return InvalidInput(message, code=code)

@@ -1,0 +1,136 @@
+"""API keys: shown once, kept as digests, with scopes and a limit of writes a minute.
+
+alt_ID_SECRET       ID 16 and SECRET 64 hexadecimal digits; what is stored is SHA-256(SECRET), found by ID
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, select, update
+
+from alteraser.errors import InvalidInput, NotFound
+from alteraser.ledger.due import written
+from alteraser.ledger.schema import keys, writes
+
+SCOPES = (
+    "submit",
+    "verify",
+    "status",
+    "receipt:read",
+    "ingest",
+    "recommend",
+    "model:read",
+    "metrics",
+    "admin",
+)
+"""What a key may do; ``admin`` may do all of it, and make keys"""
+
+WRITES_A_MINUTE = 60
+PREFIX = "alt"
+NOBODY = hashlib.sha256(b"").hexdigest()
+"""Compared with where there is no such key, so that a wrong id takes as long as a wrong secret"""
+
+
+@dataclass(frozen=True)
+class Key:
+    """Who asks."""
+
+    id: str
+    scopes: frozenset[str]
+    rate: int
+    """Writes a minute; 0: any number"""
+
+    def may(self, scope: str) -> bool:
+        """Whether it has ``scope``."""
+        return scope in self.scopes or "admin" in self.scopes
+
+
+def make(
+    connection: Connection,
+    now: datetime,
+    scopes: Iterable[str],
+    *,
+    rate: int = WRITES_A_MINUTE,
+    expires: datetime | None = None,
+) -> str:
+    """A new key, as it is shown this once; InvalidInput for an unknown scope or a negative rate."""
+    wanted = tuple(dict.fromkeys(scopes))
+    unknown = [scope for scope in wanted if scope not in SCOPES]
+    if unknown or not wanted:
+        raise InvalidInput(f"scopes: {', '.join(unknown) or 'none given'}; expected some of {', '.join(SCOPES)}")
+    if rate < 0:
+        raise InvalidInput(f"rate limit {rate}: expected writes a minute, or 0 for any number")
+    name, secret = secrets.token_hex(8), secrets.token_hex(32)
+    connection.execute(
+        keys.insert().values(
+            id=name,
+            digest=_digest(secret),
+            scopes=json.dumps(wanted),
+            rate=rate,
+            made=written(now),
+            expires=None if expires is None else written(expires),
+        )
+    )
+    return f"{PREFIX}_{name}_{secret}"
+
+
+def find(connection: Connection, given: str, now: datetime) -> Key | None:
+    """The key that was ``given``; None for one that is unknown, wrong, expired or revoked: nobody is told which."""
+    parts = given.split("_")
+    name, secret = (parts[1], parts[2]) if len(parts) == 3 and parts[0] == PREFIX else ("", "")
+    row = connection.execute(select(keys).where(keys.c.id == name)).one_or_none()
+    same = hmac.compare_digest(_digest(secret), NOBODY if row is None else row.digest)
+    if row is None or not same or row.revoked is not None or (row.expires is not None and row.expires <= written(now)):
+        return None
+    return Key(row.id, frozenset(json.loads(row.scopes)), row.rate)
+
+
+def revoke(connection: Connection, name: str, now: datetime) -> None:
+    """End a key; NotFound where there is none of that id."""
+    found = connection.execute(
+        update(keys).where(keys.c.id == name, keys.c.revoked.is_(None)).values(revoked=written(now))
+    )
+    if not found.rowcount:
+        raise NotFound(f"there is no key {name!r} that could be revoked")
+
+
+def listed(connection: Connection) -> list[dict[str, object]]:
+    """Every key without what it is."""
+    return [
+        {
+            "id": row.id,
+            "scopes": json.loads(row.scopes),
+            "rate_limit": row.rate,
+            "made": row.made,
+            "expires": row.expires,
+            "revoked": row.revoked,
+        }
+        for row in connection.execute(select(keys).order_by(keys.c.made, keys.c.id))
+    ]
+
+
+def admit_write(connection: Connection, key: Key, now: datetime) -> int:
+    """Count a write of ``key``; returns the seconds to wait where it had its share of this minute, else 0."""
+    if key.rate == 0:
+        return 0
+    minute = int(now.timestamp() // 60)
+    row = connection.execute(select(writes).where(writes.c.key_id == key.id)).one_or_none()
+    count = 1 if row is None or row.minute != minute else row.number + 1
+    if count > key.rate:
+        return max(1, 60 - int(now.timestamp() % 60))
+    if row is None:
+        connection.execute(writes.insert().values(key_id=key.id, minute=minute, number=1))
+    else:
+        connection.execute(update(writes).where(writes.c.key_id == key.id).values(minute=minute, number=count))
+    return 0
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,189 @@
+"""The tables. One tenant per state directory; every identifier of a person lies in ``requests.selection`` alone, and is
+gone from there once the request is done.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import DDL, Column, Connection, Index, Integer, MetaData, Table, Text, UniqueConstraint, event, select
+
+from alteraser.errors import IntegrityError
+
+VERSION = 1
+"""Of the tables; a newer ledger is not touched by an older program"""
+
+tables = MetaData()
+
+
+def _table(name: str, *columns: Column[int] | Column[str] | UniqueConstraint | Index) -> Table:
+    return Table(name, tables, *columns, sqlite_strict=True)
+
+
+meta = _table("meta", Column("name", Text, primary_key=True), Column("value", Text, nullable=False))
+"""schema, and what the state was made from"""
+
+requests = Table(
+    "requests",
+    tables,
+    Column("sequence", Integer, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("state", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("selection", Text),
+    Column("salt", Text, nullable=False),
+    Column("commitment", Text, nullable=False),
+    Column("sameness", Text, nullable=False),
+    Column("regulation", Text, nullable=False),
+    Column("received", Text, nullable=False),
+    Column("verified", Text),
+    Column("due", Text, nullable=False),
+    Column("due_asked", Integer, nullable=False),
+    Column("asserted_by", Text, nullable=False),
+    Column("batch", Integer),
+    Column("attempts", Integer, nullable=False),
+    Column("reason", Text),
+    Column("points_to", Text),
+    Column("counts", Text),
+    Column("version", Text),
+    Column("changed", Text, nullable=False),
+    Index("requests_by_state", "state", "sequence"),
+    Index("requests_by_sameness", "sameness"),
+    Index("requests_by_batch", "batch"),
+    sqlite_strict=True,
+    sqlite_autoincrement=True,
+)
+"""``sequence`` orders them; ``selection`` is JSON, null once it is done"""
+
+events = Table(
+    "events",
+    tables,
+    Column("sequence", Integer, primary_key=True),
+    Column("at", Text, nullable=False),
+    Column("request", Text),
+    Column("batch", Integer),
+    Column("event", Text, nullable=False),
+    Column("detail", Text),
+    Index("events_by_request", "request"),
+    sqlite_strict=True,
+    sqlite_autoincrement=True,
+)
+"""Only ever added to"""
+
+idempotency = _table(
+    "idempotency",
+    Column("key_id", Text, primary_key=True),
+    Column("given", Text, primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("request", Text, nullable=False),
+)
+"""Keyed hashes of what a client called a request and of what it sent"""
+
+batches = _table(
+    "batches",
+    Column("number", Integer, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("floor", Integer, nullable=False),
+    Column("start_version", Text, nullable=False),
+    Column("plan", Text, nullable=False),
+    Column("started", Text, nullable=False),
+    Column("version", Text),
+    Column("certificate", Text),
+    Column("work", Text),
+    Column("published", Text),
+)
+"""Membership is in ``requests.batch``; the rest is the plan, durable before work begins, and what came of it"""
+
+versions = _table(
+    "versions",
+    Column("id", Text, primary_key=True),
+    Column("number", Integer, nullable=False, unique=True),
+    Column("parent", Text),
+    Column("batch", Integer),
+    Column("floor", Integer, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("published", Text, nullable=False),
+    Column("destroyed", Text),
+)
+
+pointer = _table(
+    "pointer",
+    Column("name", Text, primary_key=True),
+    Column("version", Text, nullable=False),
+    Column("floor", Integer, nullable=False),
+)
+"""Which version is served, and the erasure floor: no version below it is ever served again"""
+
+ingests = Table(
+    "ingests",
+    tables,
+    Column("sequence", Integer, primary_key=True),
+    Column("file", Text, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("batch", Integer),
+    sqlite_strict=True,
+    sqlite_autoincrement=True,
+)
+"""Interactions that were added and are not learned yet; ``batch``: the one that learns them"""
+
+leases = _table(
+    "leases",
+    Column("name", Text, primary_key=True),
+    Column("token", Integer, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("until", Text, nullable=False),
+)
+
+keys = _table(
+    "keys",
+    Column("id", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("rate", Integer, nullable=False),
+    Column("expires", Text),
+    Column("revoked", Text),
+    Column("made", Text, nullable=False),
+    Column("used", Text),
+)
+
+writes = _table(
+    "writes",
+    Column("key_id", Text, primary_key=True),
+    Column("minute", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+)
+"""Writes of each key in its last minute"""
+
+receipts = _table(
+    "receipts",
+    Column("leaf", Integer, primary_key=True, autoincrement=False),
+    Column("request", Text, nullable=False, unique=True),
+    Column("hash", Text, nullable=False),
+    Column("envelope", Text, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("checkpoint", Text, nullable=False),
+)
+"""Envelopes in the order of the log; ``size``: leaves of the tree that ``checkpoint`` was signed for"""
+
+for _name in ("events", "receipts"):
+    for _what in ("UPDATE", "DELETE"):
+        _refusal = DDL(  # type: ignore[no-untyped-call]
+            f"CREATE TRIGGER {_name}_no_{_what.lower()} BEFORE {_what} ON {_name} "
+            f"BEGIN SELECT RAISE(ABORT, '{_name} are only ever added to'); END"
+        )
+        event.listen(tables.tables[_name], "after_create", _refusal.execute_if(dialect="sqlite"))
+
+
+def create(connection: Connection) -> None:
+    """All tables, in an empty database."""
+    tables.create_all(connection)
+    connection.execute(meta.insert().values(name="schema", value=str(VERSION)))
+
+
+def check(connection: Connection) -> None:
+    """IntegrityError unless the database has the tables of this version."""
+    found = int(connection.execute(select(meta.c.value).where(meta.c.name == "schema")).scalar_one())
+    if found > VERSION:
+        raise IntegrityError(
+            f"the ledger has schema {found}, this AltEraser knows up to {VERSION}: upgrade it; nothing was written",
+            code="schema_newer",
+        )
