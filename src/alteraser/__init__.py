@@ -34,6 +34,7 @@ _EXPORTS = {
     "Retrain": "alteraser.erasers",
     "Selection": "alteraser.data.selection",
     "UserKNN": "alteraser.models.neighbors.user_knn",
+    "VSKNN": "alteraser.models.sessions.vs_knn",
     "Window": "alteraser.data.selection",
     "evaluate": "alteraser.verbs.evaluate",
     "compare": "alteraser.verbs.evaluate",
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from alteraser.models.neighbors.cooccurrence import Cooccurrence as Cooccurrence
     from alteraser.models.neighbors.item_knn import ItemKNN as ItemKNN
     from alteraser.models.neighbors.user_knn import UserKNN as UserKNN
+    from alteraser.models.sessions.vs_knn import VSKNN as VSKNN
     from alteraser.verbs.evaluate import compare as compare
     from alteraser.verbs.evaluate import evaluate as evaluate
     from alteraser.verbs.forget import Erasure as Erasure

@@ -54,6 +54,27 @@ TimestampColumn = Annotated[
     typer.Option("--timestamp-column", help="Column that says when: numbers, dates, times, or ISO 8601 text.",
                  show_default=False),
 ]  # fmt: skip
+SessionColumn = Annotated[
+    str | None,
+    typer.Option("--session-column", help="Column that says in which session of its user a row was; the user column, "
+                 "where every user is one session.", show_default=False),
+]  # fmt: skip
+SessionGap = Annotated[
+    str | None,
+    typer.Option("--session-gap", metavar="TIME", help="Where no column says it: a time after which whatever comes is "
+                 "another session, such as 30m, 1h, 2d, or a number in the unit of --timestamp-column.",
+                 show_default=False),
+]  # fmt: skip
+BasketColumn = Annotated[
+    str | None,
+    typer.Option("--basket-column", help="Column that says in which basket of its user a row was.",
+                 show_default=False),
+]  # fmt: skip
+PositionColumn = Annotated[
+    str | None,
+    typer.Option("--position-column", help="Column of numbers that orders rows of the same time, or, without times, "
+                 "all of them.", show_default="the order of the rows"),
+]  # fmt: skip
 Columns = Annotated[
     str | None,
     typer.Option("--columns", help="Names of the columns of text without a header, in their order, such as "
@@ -140,7 +161,18 @@ def read_for(model: Recommender, source: Path) -> Interactions:
 
 
 NOT_ASKED: dict[str, str | None] = dict.fromkeys(
-    ("user_column", "item_column", "threshold_column", "confidence", "target", "timestamp_column", "column_names")
+    (
+        "user_column",
+        "item_column",
+        "threshold_column",
+        "confidence",
+        "target",
+        "timestamp_column",
+        "column_names",
+        "session_column",
+        "basket_column",
+        "position_column",
+    )
 )
 """For messages of commands that read data as they were read in training: no option names a column."""
 

@@ -56,6 +56,7 @@ def train(
             "model": str(out), "digest": saved.digest, "kind": kind, "method": "train", "seconds": seconds,
             "interactions": trained.interactions, "rows_without_rating": interactions.unrated,
             "users": trained.users, "items": trained.items, "hyper_parameters": settings.model_dump(),
+            "notes": settings.notes(interactions),
         },
         [
             ("model", f"{out}: {kind}, {settings.summary}"),
@@ -63,6 +64,7 @@ def train(
             *common.unrated_rows(interactions),
             *([("settings", settings_text(saved))] if KINDS[kind].model_fields else []),
             ("forgets", "exactly: class A, what training on the rest gives"),
+            *(("note", note) for note in settings.notes(interactions)),
             ("time", common.seconds_text(seconds)),
         ],
     )  # fmt: skip
@@ -82,7 +84,7 @@ def report(
         "method": erasure.method, "method_asked": erasure.asked, "class": erasure.kind,
         "converged": erasure.converged, "residual": erasure.residual,
         **aftermath.document(erasure.lists, erasure.again), "seconds": seconds,
-        "interactions_before": len(erasure.remaining) + erasure.forgotten,
+        "interactions_before": erasure.remaining.count + erasure.forgotten,
         **selecting.gone_document(erasure.missing),
         "interactions_forgotten": erasure.forgotten, "interactions_added": erasure.added,
         "users_added": erasure.joined[0], "items_added": erasure.joined[1],
@@ -93,7 +95,7 @@ def report(
     }  # fmt: skip
     rows = [
         ("model", f"{out}: {saved.kind}"),
-        ("forgotten", f"{erasure.forgotten:,} interactions; {len(erasure.remaining):,} remain"),
+        ("forgotten", f"{erasure.forgotten:,} interactions; {erasure.remaining.count:,} remain"),
         *selecting.gone_rows(erasure.missing),
         *added_rows(erasure),
         *selecting.rows(erasure, remaining, verbose=verbose),

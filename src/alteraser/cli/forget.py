@@ -78,6 +78,8 @@ def forget(
     since: selecting.Since = None,
     until: selecting.Until = None,
     timestamp_column: selecting.TimestampColumn = None,
+    session: selecting.Session = None,
+    basket: selecting.Basket = None,
     strict: selecting.Strict = False,
     grown: Annotated[
         bool, typer.Option("--grown", help="DATA also has interactions added since; learn them along.")
@@ -139,7 +141,8 @@ def forget(
     from alteraser.verbs.forget import match, plan, unlearn
     from alteraser.verbs.forget_exactly import ExactErasure
 
-    selecting.check(forget_set, user, since, until)
+    groups = selecting.grouped(session, basket)
+    selecting.check(forget_set, user, since, until, groups)
     if whole_users and whole_items:
         raise InvalidInput("--whole-users contradicts --whole-items: forget one after the other")
     if accept not in (None, "d"):
@@ -175,7 +178,7 @@ def forget(
     if foreign.is_foreign(model, format, given):
         foreign.refuse(
             {"solver": solver, "memory": memory, "confirm": confirm, "stop_at_tolerance": stop_at_tolerance,
-             "grown": grown},
+             "grown": grown, "session": session, "basket": basket},
             f"means nothing to {model}, a model of another library",
         )  # fmt: skip
         code = foreign.forget(
@@ -215,7 +218,7 @@ def forget(
         reading = selecting.timed(reading, timestamp_column, window=since is not None or until is not None)
         selection = selecting.selected(
             forget_set, reading, whole_users=whole_users, whole_items=whole_items, users=user, since=since, until=until,
-            names=common.NOT_ASKED,
+            names=common.NOT_ASKED, groups=groups,
         )  # fmt: skip
         selecting.check_ids(forget_set, selection, original.users, original.items)
         interactions = common.read_as(reading, data, names={"timestamp_column": "--timestamp-column"})
@@ -377,7 +380,7 @@ def report_dry_run(
     users, items, emptied = (
         len(rows) for rows in (removal.touched_users, removal.touched_items, removal.emptied_users)
     )
-    before = len(removal.remaining) + removal.count
+    before = removal.remaining.count + removal.count
     document = {
         "dry_run": True, "interactions_before": before, "interactions_forgotten": removal.count,
         **selecting.gone_document(missing), **selecting.document(removal), "rows_without_rating": interactions.unrated,

@@ -49,6 +49,15 @@ User = Annotated[
     typer.Option("--user", help="Only of this user: with items alone in FORGET, or with --since, --until. May be "
                  "repeated.", show_default=False),
 ]  # fmt: skip
+Session = Annotated[
+    list[str] | None,
+    typer.Option("--session", metavar="ID", help="A session, of a model of sessions; with --user of this user alone. "
+                 "May be repeated.", show_default=False),
+]  # fmt: skip
+Basket = Annotated[
+    list[str] | None,
+    typer.Option("--basket", metavar="ID", help="A basket, of a model of baskets; likewise.", show_default=False),
+]  # fmt: skip
 Strict = Annotated[
     bool, typer.Option("--strict", help="Forget nothing (exit code 3) where a row of FORGET matches nothing.")
 ]
@@ -63,16 +72,32 @@ def timed(reading: ReadingOptions, column: str | None, *, window: bool) -> Readi
         if column is not None:
             raise InvalidInput("--timestamp-column is for --since and --until: give one of them")
         return reading
-    return reading.model_copy(update={"timestamp_column": column or reading.timestamp_column or STANDARD_TIME})
+    own = reading.timestamp_column
+    if reading.grouping is not None and own is not None and column not in (None, own):
+        raise InvalidInput(f"--timestamp-column {column}: the times of a model of events are those of {own}")
+    known = reading.ordered_by_time and (own is not None or reading.grouping is None)
+    return reading.model_copy(update={"timestamp_column": column or own or STANDARD_TIME, "ordered_by_time": known})
 
 
-def check(forget_set: Path | None, users: list[str] | None, since: str | None, until: str | None) -> None:
+def grouped(session: list[str] | None, basket: list[str] | None) -> tuple[str, list[str]] | None:
+    """What ``--session`` or ``--basket`` name, and which of them; InvalidInput for both."""
+    if session and basket:
+        raise InvalidInput("--session contradicts --basket: a model is of one of them")
+    return ("session", session) if session else ("basket", basket) if basket else None
+
+
+def check(
+    forget_set: Path | None, users: list[str] | None, since: str | None, until: str | None,
+    groups: tuple[str, list[str]] | None = None,
+) -> None:  # fmt: skip
     """InvalidInput for a request that says nothing, or times that are none; reads nothing."""
     from alteraser.data.selection import moment
 
     moment(since, "--since")
     moment(until, "--until")
-    if forget_set is None and since is None and until is None:
+    if groups is not None and forget_set is not None:
+        raise InvalidInput(f"--{groups[0]} names what FORGET would name: give one of them")
+    if forget_set is None and since is None and until is None and groups is None:
         raise InvalidInput(
             "--user says whose, not what: give FORGET with the items, or a window (--since, --until); to forget all of "
             "a user, give FORGET with the column user_id alone"
@@ -85,21 +110,32 @@ def check(forget_set: Path | None, users: list[str] | None, since: str | None, u
 def selected(
     forget_set: Path | None, reading: ReadingOptions, *, whole_users: bool, whole_items: bool,
     users: list[str] | None, since: str | None, until: str | None, names: Mapping[str, str | None] | None = None,
+    groups: tuple[str, list[str]] | None = None,
 ) -> Selection:  # fmt: skip
-    """What is to be forgotten: the table at ``forget_set``, of ``users``, between ``since`` and ``until``.
+    """What is to be forgotten: the table at ``forget_set``, or ``groups``, of ``users``, between ``since`` and
+    ``until``.
 
     Raises InvalidInput for parts that contradict each other, and what reading raises.
     """
+    from alteraser.data.ids import as_id_array
     from alteraser.data.selection import Selection, Window
+
+    kind = "session" if reading.grouping is None else reading.grouping.name
+    if groups is not None and (reading.group_column is None or groups[0] != kind):
+        raise InvalidInput(
+            f"--{groups[0]}: the data that this model was trained on have no column of {groups[0]}s"
+            + (f"; it is a model of {kind}s" if reading.grouping is not None else "")
+        )
 
     window = None if since is None and until is None else Window(since, until)
     if forget_set is None:
         if whole_users or whole_items:
             raise InvalidInput("--whole-users and --whole-items are about FORGET: name that table")
-        found = Selection(window=window)
+        named = None if groups is None else as_id_array(list(dict.fromkeys(groups[1])), f"--{groups[0]}")
+        found = Selection(window=window, groups=named, group_name=kind)
     else:
         wanted = common.read_forget(forget_set, reading, whole_users=whole_users, whole_items=whole_items, names=names)
-        found = Selection(wanted.users, wanted.items, window)
+        found = Selection(wanted.users, wanted.items, window, wanted.groups, kind)
     return found.of_users(users) if users else found
 
 

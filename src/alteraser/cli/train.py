@@ -27,7 +27,8 @@ SENSIBLE = 0.2  # of the λ from which on everything is zero: leaves a model tha
 
 SHARED = frozenset({
     "data", "out", "model", "user_column", "item_column", "threshold", "threshold_column", "confidence", "target",
-    "timestamp_column", "duplicates", "columns", "separator", "decimal", "layout", "threads", "quiet", "json",
+    "timestamp_column", "session_column", "session_gap", "basket_column", "position_column",
+    "duplicates", "columns", "separator", "decimal", "layout", "threads", "quiet", "json",
 })  # fmt: skip
 """Parameters that say nothing of what a kind is"""
 
@@ -104,6 +105,10 @@ def train(
     confidence: common.Confidence = None,
     target: common.Target = None,
     timestamp_column: common.TimestampColumn = None,
+    session_column: common.SessionColumn = None,
+    session_gap: common.SessionGap = None,
+    basket_column: common.BasketColumn = None,
+    position_column: common.PositionColumn = None,
     duplicates: common.Duplicates = "refuse",
     columns: common.Columns = None,
     separator: common.Separator = None,
@@ -136,6 +141,8 @@ def train(
         user_column=user_column, item_column=item_column, threshold=threshold, threshold_column=threshold_column,
         confidence=confidence, target=target, timestamp_column=timestamp_column, duplicates=duplicates,
         columns=columns, separator=separator, decimal=decimal, layout=layout,
+        session_column=session_column, session_gap=session_gap, basket_column=basket_column,
+        position_column=position_column,
     )  # fmt: skip
     if model != "enmf":
         check_output(out)

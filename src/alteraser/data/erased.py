@@ -258,6 +258,8 @@ def erasing(record: Erased, removal: Removal, items: Iterable[Id] = ()) -> Erase
     """
     removed, remaining = removal.removed, removal.remaining
     parted = remaining.user_counts[removed.user_rows] > 0
+    if removed.events is not None:  # of a pair that stays, some events went
+        parted &= remaining.locate(removed.user_rows, removed.indices.astype(np.int64)) < 0
     whole = removed.items.rows_of(list(items)) if items else np.empty(0, np.int64)  # their pairs need no record
     mask = parted & ~np.isin(removed.indices, whole)
     users = removed.users.ids_of(removed.user_rows[mask]).to_pylist()

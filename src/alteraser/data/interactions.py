@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from alteraser.data.events import Events, Groups
+from alteraser.data.grouping import BASKET, Grouping
 from alteraser.data.ids import IdMap, _encode
 from alteraser.data.selection import Near, Selection, near_rows, pairs_table, when
 from alteraser.errors import IntegrityError, InvalidInput, NotFound
@@ -29,6 +31,9 @@ UNRATED = b"alteraser.unrated"
 
 CONVERTED = b"alteraser.converted"
 """The same: as JSON, what the ids of a side were stored as, where that is neither integers nor text."""
+
+GROUPED = b"alteraser.grouped"
+"""The same: as JSON, the ``Grouping`` of a table whose rows are events in sessions or baskets."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ class Removal:
     @property
     def count(self) -> int:
         """How many interactions go, those that the data did not have any more included."""
-        return len(self.removed) + self.vanished
+        return self.removed.count + self.vanished
 
     @cached_property
     def near(self) -> tuple[Near, ...]:
@@ -134,6 +139,9 @@ class Interactions:
     """Rows of the source that had no rating to hold against a threshold and were dropped; known after reading alone."""
     converted: Mapping[str, str] = field(default_factory=dict)
     """Of ``user_id`` and ``item_id``, what the source stored them as, where that is neither integers nor text."""
+    events: Events | None = None
+    """The rows of the source one by one, in sessions or baskets; None: nobody asked for these. Then the pairs are those
+    that have an event, and ``timestamp`` is when their last one was."""
 
     # ------------------------------------------------------------------ construction
 
@@ -172,12 +180,15 @@ class Interactions:
         def column(name: str, dtype: Any) -> Array | None:
             return table[name].to_numpy().astype(dtype, copy=False) if name in table.column_names else None
 
-        found = cls._assemble(
-            user_map, item_map, user_rows, item_rows,
-            column("confidence", np.float64), column("target", np.float64), column("timestamp", np.int64),
-            duplicates,
-        )  # fmt: skip
         notes = table.schema.metadata or {}
+        if GROUPED in notes:
+            found = cls.of_events(user_map, item_map, _events(table, user_rows, item_rows, column))
+        else:
+            found = cls._assemble(
+                user_map, item_map, user_rows, item_rows,
+                column("confidence", np.float64), column("target", np.float64), column("timestamp", np.int64),
+                duplicates,
+            )  # fmt: skip
         if not {UNRATED, CONVERTED} & notes.keys():
             return found
         converted = json.loads(notes.get(CONVERTED, b"{}"))
@@ -187,6 +198,18 @@ class Interactions:
     def from_pairs(cls, pairs: Iterable[tuple[Any, Any]], *, duplicates: str = "refuse") -> Interactions:
         """From (user, item) tuples."""
         return cls.from_table(pairs_table(pairs), duplicates=duplicates)
+
+    @classmethod
+    def of_events(cls, users: IdMap, items: IdMap, events: Events) -> Interactions:
+        """The events, and the distinct pairs of theirs."""
+        width = np.int64(max(items.size, 1))
+        keys, inverse = np.unique(events.users * width + events.items, return_inverse=True)
+        last = None
+        if events.time is not None:
+            last = np.full(keys.size, np.iinfo(np.int64).min)
+            np.maximum.at(last, inverse, events.time)
+        found = cls._assemble(users, items, keys // width, keys % width, None, None, last, "refuse")
+        return replace(found, events=events)
 
     @classmethod
     def _assemble(
@@ -228,6 +251,11 @@ class Interactions:
     def __len__(self) -> int:
         return int(self.indices.size)
 
+    @property
+    def count(self) -> int:
+        """How many events there are, where there are some; else pairs, ``len`` of it."""
+        return len(self) if self.events is None else len(self.events)
+
     def __repr__(self) -> str:
         m, n = self.shape
         return f"Interactions(users={m:,}, items={n:,}, interactions={len(self):,})"
@@ -257,7 +285,12 @@ class Interactions:
         return ItemView(flipped.indptr.astype(np.int64), flipped.indices.astype(np.int32, copy=False), flipped.data)
 
     def to_table(self) -> pa.Table:
-        """Arrow table in user-major order, external ids."""
+        """Arrow table in user-major order, external ids; of events, which ``from_table`` knows again."""
+        if self.events is not None:
+            events = self.events
+            ids = {"user_id": self.users.ids_of(events.users), "item_id": self.items.ids_of(events.items)}
+            note = {GROUPED: json.dumps(events.grouping.to_document())}
+            return pa.table(ids | events.to_columns(), metadata=note)
         columns = {
             "user_id": self.users.ids_of(self.user_rows),
             "item_id": self.items.ids_of(self.indices),
@@ -274,8 +307,10 @@ class Interactions:
 
         File, order, timestamps and the numbering of rows do not count. The bytes hashed are, for either side,
         the ids that occur, sorted (int64, or UTF-8 with lengths); then the pairs by their ranks among these;
-        then targets and confidences as float64.
+        then targets and confidences as float64. Of events: see ``_events_digest``.
         """
+        if self.events is not None:
+            return _events_digest(self, self.events)
         user_rank, user_ids = _present(self.users, self.user_counts)
         item_rank, item_ids = _present(self.items, self.item_counts)
         users, items = user_rank[self.user_rows], item_rank[self.indices]
@@ -306,7 +341,10 @@ class Interactions:
         return np.where(hit, place, -1)
 
     def keep(self, mask: Array) -> Interactions:
-        """The interactions for which ``mask`` (|D|,) is true; same rows."""
+        """The interactions for which ``mask`` (|D|,) is true; same rows. Of a pair that stays, all events."""
+        if self.events is not None:
+            places = self.locate(self.events.users, self.events.items.astype(np.int64))
+            return self.keep_events(np.asarray(mask, bool)[places])
         counts = np.bincount(self.user_rows[mask], minlength=self.users.size)
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
@@ -317,6 +355,12 @@ class Interactions:
             self.users, self.items, indptr, self.indices[mask],
             kept(self.confidence), kept(self.target), kept(self.timestamp), kept(self.multiplicity),
         )  # fmt: skip
+
+    def keep_events(self, mask: Array) -> Interactions:
+        """The events for which ``mask`` (E,) is true, and the pairs that have one; same rows."""
+        assert self.events is not None
+        kept = self.events.keep(mask)
+        return self if kept is self.events else self.of_events(self.users, self.items, kept)
 
     def select(self, *, users: Any = None, items: Any = None) -> Interactions:
         """The interactions of the given users and/or items (ids); same rows."""
@@ -336,7 +380,16 @@ class Interactions:
         listed in ``unmatched``. Raises InvalidInput for a window of time where the data have no times, or where
         interactions were summed from several.
         """
-        selection = Selection.of(forget, whole_users=whole_users, whole_items=whole_items).settled(self.timestamp)
+        events = self.events
+        times = self.timestamp if events is None else events.time
+        selection = Selection.of(forget, whole_users=whole_users, whole_items=whole_items).settled(times)
+        if events is not None:
+            groups = None if events.groups is None else (events.groups.ids, events.groups.rows)
+            gone, matched = selection.find(
+                self.users, self.items, events.users, events.items.astype(np.int64), times, groups
+            )
+            unmatched = selection.table.filter(pa.array(~matched))
+            return Removal(self.keep_events(~gone), self.keep_events(gone), unmatched, selection)
         if selection.window is not None and self.multiplicity is not None and np.any(self.multiplicity > 1):
             raise InvalidInput(
                 "interactions were summed from several rows, of which some may lie in the window and others not: a "
@@ -346,7 +399,12 @@ class Interactions:
         return Removal(self.keep(~gone), self.keep(gone), selection.table.filter(pa.array(~matched)), selection)
 
     def add(self, other: Interactions, *, duplicates: str = "refuse") -> Interactions:
-        """Both together. Rows of ``self`` stay; users and items only in ``other`` get new rows behind them."""
+        """Both together. Rows of ``self`` stay; users and items only in ``other`` get new rows behind them.
+
+        Of events, those of ``other`` come behind those of ``self`` where no times say the order.
+        """
+        if self.events is not None and other.events is not None:
+            return self._joined(other)
         users, items = self.users.extended(other.users.ids), self.items.extended(other.items.ids)
         u = np.concatenate([self.user_rows, users.rows_of(other.users.ids_of(other.user_rows))])
         v = np.concatenate([self.indices.astype(np.int64), items.rows_of(other.items.ids_of(other.indices))])
@@ -363,6 +421,15 @@ class Interactions:
         return Interactions._assemble(
             users, items, u, v, joined("confidence"), joined("target"), joined("timestamp"), duplicates
         )
+
+    def _joined(self, other: Interactions) -> Interactions:
+        mine, theirs = self.to_table(), other.to_table()
+        shift = pa.array(theirs["position"].to_numpy() + (len(mine) and int(mine["position"].to_numpy().max()) + 1))
+        theirs = theirs.set_column(theirs.column_names.index("position"), "position", shift)
+        names = [name for name in mine.column_names if name in theirs.column_names]
+        users, items = self.users.extended(other.users.ids), self.items.extended(other.items.ids)
+        both = pa.concat_tables([mine.select(names), theirs.select(names)], promote_options="permissive")
+        return Interactions.from_table(both.replace_schema_metadata(mine.schema.metadata), users=users, items=items)
 
     def split(self, test: float = 0.2, *, seed: int = 0) -> tuple[Interactions, Interactions]:
         """Random per-user split into (train, test): ⌊test · n_u⌋ of the n_u interactions of every user are held out."""
@@ -456,7 +523,7 @@ def accounted(removal: Removal, *, strict: bool = False, below: Callable[[Select
     """
     unmatched, selection = removal.unmatched, removal.selection
     if below is not None and unmatched.num_rows:
-        under = np.asarray(below(Selection(*_columns(unmatched), selection.window)))
+        under = np.asarray(below(selection.of_rows(unmatched)))
         removal = replace(
             removal, unmatched=unmatched.filter(pa.array(~under)), below=unmatched.filter(pa.array(under))
         )  # fmt: skip
@@ -478,14 +545,9 @@ def accounted(removal: Removal, *, strict: bool = False, below: Callable[[Select
     return removal
 
 
-def _columns(table: pa.Table) -> tuple[pa.Array | None, pa.Array | None]:
-    found = [table[name].combine_chunks() if name in table.column_names else None for name in ("user_id", "item_id")]
-    return found[0], found[1]
-
-
 def nothing_in_window(selection: Selection, data: Interactions) -> NotFound:
     """The error for a window in which nothing of a selection lies; it says when the data begin and end."""
-    window, times = selection.window, data.timestamp
+    window, times = selection.window, data.timestamp if data.events is None else data.events.time
     assert window is not None
     assert times is not None
     since, until = (None if t is None else when(int(t), times) for t in (window.since, window.until))
@@ -497,6 +559,49 @@ def nothing_in_window(selection: Selection, data: Interactions) -> NotFound:
         f"nothing to forget: {whose} lies in the window from {since or 'the beginning'} to {until or 'the end'} "
         f"(its end excluded); {span}."
     )
+
+
+def _events(table: pa.Table, users: Array, items: Array, column: Callable[[str, Any], Array | None]) -> Events:
+    """The rows of a table that says how they are grouped; InvalidInput where they have confidences or targets."""
+    grouping = Grouping.from_document(json.loads(table.schema.metadata[GROUPED]))
+    for name in ("confidence", "target"):
+        if name in table.column_names:
+            raise InvalidInput(f"{grouping.name}s are of events, which have no {name}: leave it out")
+    groups = Groups(*IdMap.build(table["group"])) if "group" in table.column_names else None
+    position = table["position"].to_numpy() if "position" in table.column_names else None
+    time = column("timestamp", np.int64)
+    return Events.assemble(users, items, grouping, groups=groups, time=time, position=position)
+
+
+def _events_digest(data: Interactions, events: Events) -> str:
+    """SHA-256 over the events, as hex.
+
+    Hashed are, for users, items and the groups that a column says, the ids that occur, sorted; then, user by user,
+    group by group and event by event (in a basket item by item), the ranks of user, item and group's id (or, without
+    a column, its number), and where times say the order the times.
+    """
+    user_rank, user_ids = _present(data.users, data.user_counts)
+    item_rank, item_ids = _present(data.items, data.item_counts)
+    users, items, named = user_rank[events.users], item_rank[events.items], events.numbers
+    sha = hashlib.sha256(f"alteraser-events-1 {events.grouping.name}\n".encode())
+    tables = [user_ids, item_ids]
+    if events.groups is not None:
+        ids = events.groups.ids
+        group_rank, group_ids = _present(ids, np.bincount(events.groups.rows, minlength=ids.size))
+        named = group_rank[events.groups.rows]
+        tables.append(group_ids)
+    inside = [items] if events.grouping.name == BASKET else []
+    order = np.lexsort((*inside, events.numbers, users))  # stable: the order of events within a session is kept
+    named = named[order]
+    if events.groups is None:
+        named = np.cumsum(np.diff(named, prepend=-1) != 0) - 1
+    for table in tables:
+        _hash_ids(sha, table)
+    for values in (users[order], items[order], named):
+        sha.update(np.ascontiguousarray(values, "<i8").tobytes())
+    if events.time is not None and events.grouping.timed:
+        sha.update(np.ascontiguousarray(events.time[order], "<i8").tobytes())
+    return sha.hexdigest()
 
 
 def _increasing(keys: Array) -> bool:

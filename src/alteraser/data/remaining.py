@@ -34,9 +34,10 @@ def remaining_rows(
     user_column, item_column = table[reading.user_column], table[reading.item_column]
     users = removed.users.rows_of(user_column, reading.user_column)
     items = removed.items.rows_of(item_column, reading.item_column)
-    forgotten = removed.locate(users, items) >= 0
+    events = removed.events is not None  # then a pair may stay of which some rows go, and the request says which
+    forgotten = np.zeros(table.num_rows, bool) if events else removed.locate(users, items) >= 0
     if selection is not None:
-        named = _Rows.of(user_column, item_column, removed, times_of(source, reading, selection))
+        named = _Rows.of(table, reading, removed, times_of(source, reading, selection))
         forgotten |= named.find(selection)[0]
     return table if not forgotten.any() else table.filter(pa.array(np.logical_not(forgotten)))
 
@@ -55,9 +56,7 @@ def below_threshold(
 
     def matching(selection: Selection) -> Mask:
         table = read_rows(source, reading)
-        rows = _Rows.of(
-            table[reading.user_column], table[reading.item_column], model_ids, times_of(source, reading, selection)
-        )
+        rows = _Rows.of(table, reading, model_ids, times_of(source, reading, selection))
         return rows.find(selection)[1]
 
     return matching
@@ -84,18 +83,21 @@ class _Rows:
     user_rows: Any
     item_rows: Any
     times: Any
+    groups: tuple[IdMap, Any] | None = None
 
     @classmethod
-    def of(cls, users: pa.ChunkedArray, items: pa.ChunkedArray, known: Any, times: Any) -> _Rows:
+    def of(cls, table: pa.Table, reading: ReadingOptions, known: Any, times: Any) -> _Rows:
+        users, items = table[reading.user_column], table[reading.item_column]
         kinds = (known.users.kind, known.items.kind) if isinstance(known, Interactions) else (
             known[0].kind, known[1].kind
         )  # fmt: skip
         user_map, user_rows = _map(users, kinds[0], "user_id")
         item_map, item_rows = _map(items, kinds[1], "item_id")
-        return cls(user_map, item_map, user_rows, item_rows, times)
+        groups = None if reading.group_column is None else IdMap.build(table[reading.group_column])
+        return cls(user_map, item_map, user_rows, item_rows, times, groups)
 
     def find(self, selection: Selection) -> tuple[Mask, Mask]:
-        return selection.find(self.users, self.items, self.user_rows, self.item_rows, self.times)
+        return selection.find(self.users, self.items, self.user_rows, self.item_rows, self.times, self.groups)
 
 
 def _map(column: pa.ChunkedArray, kind: IdKind, side: str) -> tuple[IdMap, Any]:

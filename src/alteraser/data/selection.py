@@ -1,4 +1,5 @@
-"""What a request means by "this": pairs, whole users, whole items, a window of time, or the first three in a window.
+"""What a request means by "this": pairs, whole users, whole items, sessions or baskets, a window of time, or the
+others in a window.
 
 A ``Selection`` is data: it is made at the border (a file, options of a command, Python values), resolved against
 interactions by ``Interactions.remove``, and against rows of the original file by ``remaining_rows``.
@@ -136,11 +137,18 @@ class Selection:
     items: pa.Array | None = None
     window: Window | None = None
     """Only what lies in it, of the above or, without them, of everything"""
+    groups: pa.Array | None = None
+    """Sessions or baskets, by their ids; with ``users`` and ``items`` row by row those of these"""
+    group_name: str = "session"
+    """What ``groups`` are, for messages: session or basket"""
 
     def __post_init__(self) -> None:
         if self.users is not None and self.items is not None and len(self.users) != len(self.items):
             raise InvalidInput(f"{len(self.users)} users and {len(self.items)} items are no pairs")
-        if self.users is None and self.items is None and self.window is None:
+        others = self.users if self.users is not None else self.items
+        if self.groups is not None and others is not None and len(self.groups) != len(others):
+            raise InvalidInput(f"{len(self.groups)} {self.group_name}s and {len(others)} users or items are no rows")
+        if self.users is None and self.items is None and self.groups is None and self.window is None:
             raise InvalidInput("nothing is selected: name users, items, pairs of them, or a window of time")
 
     @classmethod
@@ -162,7 +170,9 @@ class Selection:
 
     @property
     def kind(self) -> str:
-        """``pairs``, ``users``, ``items`` or ``window``."""
+        """``pairs``, ``users``, ``items``, ``groups`` or ``window``."""
+        if self.groups is not None:
+            return "groups"
         if self.users is not None:
             return "users" if self.items is None else "pairs"
         return "window" if self.items is None else "items"
@@ -170,8 +180,16 @@ class Selection:
     @property
     def table(self) -> pa.Table:
         """Its rows, as asked for: user_id and item_id, or one of them; none for a window of everything."""
-        columns = {"user_id": self.users, "item_id": self.items}
+        columns = {"user_id": self.users, f"{self.group_name}_id": self.groups, "item_id": self.items}
         return pa.table({name: ids for name, ids in columns.items() if ids is not None})
+
+    def of_rows(self, table: pa.Table) -> Selection:
+        """The same of some rows of its ``table``."""
+        users, groups, items = (
+            table[name].combine_chunks() if name in table.column_names else None
+            for name in ("user_id", f"{self.group_name}_id", "item_id")
+        )
+        return replace(self, users=users, items=items, groups=groups)
 
     def of_users(self, users: Sequence[str]) -> Selection:
         """For ``users`` alone: their pairs with the items, or what of theirs lies in the window.
@@ -181,11 +199,18 @@ class Selection:
         if self.users is not None:
             raise InvalidInput("--user contradicts a FORGET with a user column: leave one of them out")
         named = as_id_array(list(dict.fromkeys(users)), "--user")
-        if self.items is None:
+        if self.items is None and self.groups is None:
             return replace(self, users=named)
+        if self.groups is not None:
+            if self.items is not None:
+                raise InvalidInput(f"--user contradicts a FORGET with items and {self.group_name}s: leave one out")
+            asked = self.groups.unique()
+            rows, columns = _product(len(named), len(asked))
+            return replace(self, users=named.take(rows), groups=asked.take(columns))
+        assert self.items is not None
         items = self.items.unique()
-        rows, columns = (np.repeat(np.arange(len(named)), len(items)), np.tile(np.arange(len(items)), len(named)))
-        return replace(self, users=named.take(pa.array(rows)), items=items.take(pa.array(columns)))
+        rows, columns = _product(len(named), len(items))
+        return replace(self, users=named.take(rows), items=items.take(columns))
 
     def settled(self, times: Rows | None) -> Selection:
         """With its window in the unit of ``times``. Raises InvalidInput where there is a window and no times."""
@@ -196,12 +221,13 @@ class Selection:
         return replace(self, window=self.window.settled(times))
 
     def find(
-        self, users: IdMap, items: IdMap, user_rows: Rows, item_rows: Rows, times: Rows | None = None
-    ) -> tuple[Mask, Mask]:
+        self, users: IdMap, items: IdMap, user_rows: Rows, item_rows: Rows, times: Rows | None = None,
+        groups: tuple[IdMap, Rows] | None = None,
+    ) -> tuple[Mask, Mask]:  # fmt: skip
         """(which of the interactions it selects, which rows of its ``table`` select any); it is settled.
 
-        ``user_rows`` and ``item_rows`` are rows of the maps, ``times`` as many; an id of another type that does not
-        convert without loss is an InvalidInput.
+        ``user_rows`` and ``item_rows`` are rows of the maps, ``times`` and the rows of ``groups`` as many; an id of
+        another type that does not convert without loss is an InvalidInput, and so are groups where there are none.
         """
         inside = np.ones(len(user_rows), bool)
         if self.window is not None:
@@ -209,6 +235,8 @@ class Selection:
             inside = self.window.mask(times)
         if self.kind == "window":
             return inside, np.ones(0, bool)
+        if self.kind == "groups":
+            return self._find_groups(users, items, user_rows, item_rows, inside, groups)
         if self.kind == "pairs":
             width = np.int64(max(items.size, 1))
             keys = np.asarray(user_rows, np.int64) * width + item_rows
@@ -226,6 +254,43 @@ class Selection:
         hit = flags[rows] & inside
         counts = np.append(np.bincount(np.asarray(rows)[hit], minlength=ids.size), 0)
         return hit, counts[wanted] > 0
+
+    def _find_groups(
+        self, users: IdMap, items: IdMap, user_rows: Rows, item_rows: Rows, inside: Mask,
+        groups: tuple[IdMap, Rows] | None,
+    ) -> tuple[Mask, Mask]:  # fmt: skip
+        """``find`` of sessions or baskets."""
+        assert self.groups is not None
+        if groups is None:
+            raise InvalidInput(
+                f"the data have no ids of {self.group_name}s, which a gap in time cuts, or nothing: name users and a "
+                "window of time instead"
+            )
+        sides = [(groups[0].rows_of(self.groups, f"{self.group_name}_id"), groups[1], groups[0].size)]
+        if self.users is not None:
+            sides.append((users.rows_of(self.users, "user_id"), user_rows, users.size))
+        if self.items is not None:
+            sides.append((items.rows_of(self.items, "item_id"), item_rows, items.size))
+        asked, have = np.zeros(len(self.groups), np.int64), np.zeros(len(user_rows), np.int64)
+        for wanted, rows, size in sides:
+            asked = np.where((asked < 0) | (wanted < 0), -1, asked * max(size, 1) + wanted)
+            have = have * max(size, 1) + rows
+            distinct, have = np.unique(have, return_inverse=True)  # small numbers again: the next product holds them
+            place = np.minimum(np.searchsorted(distinct, asked), max(distinct.size - 1, 0))
+            there = (asked >= 0) & (distinct.size > 0)
+            there[there] = distinct[place[there]] == asked[there]
+            asked = np.where(there, place, -1)
+        flags, counts = np.zeros(have.max(initial=-1) + 2, bool), np.zeros(have.max(initial=-1) + 2, np.int64)
+        flags[asked] = True
+        flags[-1] = False  # where unknown ones went
+        hit = flags[have] & inside
+        counts[:-1] = np.bincount(have[hit], minlength=counts.size - 1)
+        return hit, counts[asked] > 0
+
+
+def _product(first: int, second: int) -> tuple[pa.Array, pa.Array]:
+    """Places of every pair of one of ``first`` and one of ``second``."""
+    return pa.array(np.repeat(np.arange(first), second)), pa.array(np.tile(np.arange(second), first))
 
 
 def _found(keys: Rows, wanted: Rows, inside: Mask) -> tuple[Mask, Mask]:

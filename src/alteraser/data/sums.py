@@ -24,6 +24,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from alteraser.data.erased import encode
+from alteraser.data.events import Events
 from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions
 from alteraser.data.selection import Selection
@@ -62,7 +63,7 @@ class Sums:
     def of(cls, data: Interactions) -> Sums:
         """The sums of ``data``."""
         lanes = lanes_of(data.users, b"user"), lanes_of(data.items, b"item")
-        weighted = data.confidence is not None or data.target is not None
+        weighted = data.confidence is not None or data.target is not None or data.events is not None
         hashes = np.empty((len(data), LANES + weighted), np.uint64)
         rows = data.user_rows
         for start in range(0, len(data), BLOCK):
@@ -71,6 +72,8 @@ class Sums:
             if weighted:
                 c, y = (_bits(values, part, len(data)) for values in (data.confidence, data.target))
                 hashes[part, LANES] = _mix(hashes[part, 0] + _mix(c) * _FIRST + _mix(y + _SALTS[0]))
+        if data.events is not None:
+            hashes[:, LANES] = _mix(hashes[:, LANES] + _histories(data, data.events))
         view = data.by_item
         return cls(
             _side(hashes, data.indptr, weighted=weighted),
@@ -155,7 +158,7 @@ def missing(sums: Sums, data: Interactions, selection: Selection) -> Missing:
             whole = same & (then.counts > 0)
             if then.values is not None:  # where all that is left is 1, the data say nothing of it
                 other = _plain_values(data, name) if here.values is None else other
-                _refuse(whole & (one != other), name, "other confidences or targets")
+                _refuse(whole & (one != other), name, _others(data))
             else:
                 _refuse(whole & (here.counts > 0), name, "confidences or targets, and the model was trained without")
         lack.append(lost)
@@ -184,8 +187,9 @@ def _candidates(selection: Selection, data: Interactions, lack: list[Rows]) -> t
             rows = ids.rows_of(asked, side)
             flags[rows[rows >= 0]] = True
         named.append(flags)
-    if selection.kind == "window":
-        _refuse(lack[0] > 0, "user", "fewer interactions, and whether these lay in the window is not known")
+    if selection.kind in ("window", "groups"):
+        of_what = "window" if selection.kind == "window" else selection.group_name
+        _refuse(lack[0] > 0, "user", f"fewer interactions, and whether these lay in the {of_what} is not known")
     for name, flags, lost in zip(("user", "item"), named, lack, strict=True):
         if flags is not None:
             _refuse((lost > 0) & ~flags, name, "fewer interactions, and the forget set does not name them")
@@ -260,6 +264,25 @@ def _told_apart(hashes: list[int], wanted: int, count: int) -> list[int] | None:
     left, made_of = reduced(wanted, 0)
     found = [place for place in range(len(hashes)) if made_of >> place & 1]
     return found if left == 0 and len(found) == count else None
+
+
+def _others(data: Interactions) -> str:
+    return "other confidences or targets" if data.events is None else f"other {data.events.grouping.name}s or times"
+
+
+def _histories(data: Interactions, events: Events) -> Bits:
+    """(|D|,): of each pair, the sum over its events of a hash of their group's id and time.
+
+    The order within a group is not in it, which an erased event may change for the others.
+    """
+    hashes = np.zeros(len(events), np.uint64)
+    if events.groups is not None:
+        hashes = lanes_of(events.groups.ids, b"group")[events.groups.rows, 0]
+    if events.time is not None and events.grouping.timed:
+        hashes = hashes + _mix(events.time.astype(np.int64).view(np.uint64) + _SALTS[1]) * _SECOND
+    found = np.zeros(len(data), np.uint64)
+    np.add.at(found, data.locate(events.users, events.items.astype(np.int64)), _mix(hashes + _SALTS[0]))
+    return found
 
 
 def _refuse(rows: npt.NDArray[np.bool_], name: str, what: str) -> None:

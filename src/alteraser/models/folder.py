@@ -420,5 +420,5 @@ class ExactCodec:
                 )
             if not np.all(np.isfinite(found)):
                 raise NumericFailure(f"{path}: {name} holds NaN or infinite entries; such a model is not used")
-        settings.check_state(tensors)
+        settings.check_state(tensors, self.rows(manifest, tensors))
         return ExactModel(settings=settings, state=tensors, **common)

@@ -46,7 +46,7 @@ class TrainedOn:
     def of(cls, data: Interactions) -> TrainedOn:
         """The record of ``data``: users and items that occur, the digest, and the sums."""
         users, items = int((data.user_counts > 0).sum()), int((data.item_counts > 0).sum())
-        return cls(data.digest, users, items, len(data), Sums.of(data))
+        return cls(data.digest, users, items, data.count, Sums.of(data))
 
     def to_document(self) -> dict[str, Any]:
         """For a manifest; the sums are in a file of their own."""

@@ -48,5 +48,6 @@ KINDS = Kinds({
     "user-knn": "neighbors.user_knn.UserKNN",
     "cooccurrence": "neighbors.cooccurrence.Cooccurrence",
     "ease": "linear.ease.EASE",
+    "vs-knn": "sessions.vs_knn.VSKNN",
 })  # fmt: skip
 """Settings of every exact kind by its name."""

@@ -90,7 +90,7 @@ def coverage(model: Recommender, test: Interactions, *, data: Interactions) -> C
     trained: TrainingData = "other"
     if model.trained_on.digest == data.digest:
         trained = "data"
-    elif model.trained_on.interactions == len(data) + int((places < 0).sum()):
+    elif model.trained_on.interactions == data.count + (int((places < 0).sum()) if test.events is None else test.count):
         both = data.add(test, duplicates="first")
         trained = "data and test" if both.digest == model.trained_on.digest else "other"
     return Coverage(
@@ -112,6 +112,8 @@ def seen_by(model: Recommender, data: Interactions) -> Interactions:
     by_row[0][data.users.rows], by_row[1][data.items.rows] = users, items
     u, v = by_row[0][data.user_rows], by_row[1][data.indices]
     known = (u >= 0) & (v >= 0)
+    if data.events is not None:
+        return Interactions.of_events(model.users, model.items, data.events.moved(*by_row))
     if len(data) and not known.any():
         raise IntegrityError("no interaction of the data has both its user and its item in the model: other ids?")
     return Interactions._assemble(model.users, model.items, u[known], v[known], None, None, None, "first")

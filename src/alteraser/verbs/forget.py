@@ -408,9 +408,9 @@ def match(
     data = _aligned(model, data, grown=grown)
     known = data.digest == model.trained_on.digest
     gone = None if known or grown else _missing(model, data, selection)
-    if grown and len(data) < model.trained_on.interactions:
+    if grown and data.count < model.trained_on.interactions:
         raise IntegrityError(
-            f"the data have {len(data):,} interactions, the model was trained on "
+            f"the data have {data.count:,} interactions, the model was trained on "
             f"{model.trained_on.interactions:,}: `grown` allows additions, but some are missing"
         )
     if grown and not known:
@@ -426,7 +426,7 @@ def match(
     if grown:  # what goes again with this request does no harm
         returned = admit(model.erased, removal.remaining, readmit=readmit)
     joined = data.users.size - model.users.size, data.items.size - model.items.size
-    added = 0 if known or not grown else len(data) - model.trained_on.interactions
+    added = 0 if known or not grown else data.count - model.trained_on.interactions
     return Matched(data, removal, items_asked(removal), joined, returned, added, gone)
 
 
@@ -472,10 +472,12 @@ def _missing(model: Recommender, data: Interactions, selection: Selection) -> Mi
             found = missing(model.trained_on.sums, data, selection)
         except IntegrityError as cause:
             raise IntegrityError(_difference(model, data, cause.message), **cause.details) from cause
-        if not found.interactions:
+        if data.events is not None:  # sums count pairs
+            found = replace(found, interactions=model.trained_on.interactions - data.count, pairs=None)
+        if found.interactions <= 0:
             raise IntegrityError(_difference(model, data))
         return found
-    if selection.kind == "pairs" and selection.window is None:
+    if selection.kind == "pairs" and selection.window is None and data.events is None:
         u, v = model.users.rows_of(selection.users, "user_id"), model.items.rows_of(selection.items, "item_id")
         known = (u >= 0) & (v >= 0) & (data.locate(u, v) < 0)
         width = np.int64(max(model.items.size, 1))
@@ -509,7 +511,7 @@ def _check_grown(model: Recommender, data: Interactions, selection: Selection) -
 
 def _completed(model: Recommender, data: Interactions, gone: Missing) -> Interactions | None:
     """D_a, put together from D_r and what is missing; None where that is not known to the last number."""
-    if gone.pairs is None or data.confidence is not None or data.target is not None:
+    if gone.pairs is None or data.confidence is not None or data.target is not None or data.events is not None:
         return None
     u = np.concatenate([data.user_rows, gone.pairs[0]])
     v = np.concatenate([data.indices.astype(np.int64), gone.pairs[1]])

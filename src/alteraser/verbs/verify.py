@@ -267,7 +267,7 @@ def _counted(model: Model | ExactModel, data: Interactions) -> None:
     said = model.trained_on
     have = {
         "users": int((data.user_counts > 0).sum()), "items": int((data.item_counts > 0).sum()),
-        "interactions": len(data),
+        "interactions": data.count,
     }  # fmt: skip
     for name, count in have.items():
         if getattr(said, name) != count:

@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from alteraser.data.grouping import BASKET, SESSION, Grouping, gap_of
 from alteraser.data.readers._hints import Hints
 from alteraser.data.readers._rules import NUMERIC, STATISTICS, Function, Rule, rule
 from alteraser.settings import Configured
@@ -26,6 +27,9 @@ _NO_SEPARATOR = re.compile(r'[\w"\r\n.#%-]')
 
 
 Layout = Literal["netflix", "adjacency"]
+
+GROUPED_BY = ("session_column", "session_gap", "basket_column")
+"""Fields one of which makes rows events"""
 
 
 class ReadingOptions(Configured):
@@ -61,6 +65,24 @@ class ReadingOptions(Configured):
 
     timestamp_column: Name | None = None
     """The column that says when: whole numbers as they are; dates, times and ISO 8601 text as epoch seconds (UTC)."""
+
+    session_column: Name | None = None
+    """The column that says in which session of its user each row was: integers or strings. It may be the user column,
+    where every user is one session. Rows are then events, in order, and the same item may come again."""
+
+    session_gap: Name | None = None
+    """Where no column says it: a time after which whatever comes is another session (or basket), such as ``30m``, or a
+    number in the unit of the times; see ``data.events``."""
+
+    basket_column: Name | None = None
+    """The column that says in which basket of its user each row was; what a basket holds has no order."""
+
+    position_column: Name | None = None
+    """Numbers by which events of the same time, or all of them where no times are read, are ordered. Without it the
+    rows of the source are in order."""
+
+    ordered_by_time: bool = True
+    """Whether times, where they are read, say the order of events: not of a model that was trained without."""
 
     column_names: tuple[str, ...] | None = None
     """The columns of text without a header, in their order; ``""`` for one that is of no interest. A file whose first
@@ -119,17 +141,34 @@ class ReadingOptions(Configured):
     def _check(self) -> ReadingOptions:
         if self.user_column == self.item_column:
             raise ValueError(f"user_column and item_column are both {self.user_column!r}. Name two different columns.")
+        self._check_groups()
         if self.confidence is not None:
             confidence_rule(self.confidence)
         if self.target is not None:
             target_rule(self.target)
         return self
 
+    def _check_groups(self) -> None:
+        said = [name for name in GROUPED_BY if getattr(self, name) is not None]
+        if len(said) > 1:
+            raise ValueError(f"{said[0]} and {said[1]} both say what belongs together: leave one of them out")
+        if self.session_gap is not None:
+            gap_of(self.session_gap)
+            if self.timestamp_column is None:
+                raise ValueError("session_gap is a time between rows: name the column of times, timestamp_column")
+        if self.position_column is not None and not said:
+            raise ValueError("position_column orders sessions or baskets: name their column, or a session_gap")
+        if said and (self.confidence is not None or self.target is not None):
+            raise ValueError(f"{said[0]} is for models of events, which have no confidence and no target: leave it out")
+
     @model_serializer(mode="wrap")
     def _only_what_was_said(self, standard: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """How text was laid out is written down where it was said, so that records of other data stay as they were."""
         written: dict[str, Any] = standard(self)
-        for name, default in (("column_names", None), ("separator", None), ("decimal", "."), ("layout", None)):
+        for name, default in (
+            ("column_names", None), ("separator", None), ("decimal", "."), ("layout", None), ("session_column", None),
+            ("session_gap", None), ("basket_column", None), ("position_column", None), ("ordered_by_time", True),
+        ):  # fmt: skip
             if getattr(self, name) == default:
                 written.pop(name, None)
         return written
@@ -139,6 +178,19 @@ class ReadingOptions(Configured):
         """What is known of text that does not say it itself."""
         ids = (self.user_column, self.item_column)
         return Hints(ids, self.column_names, self.separator, self.layout, self.decimal)
+
+    @property
+    def group_column(self) -> str | None:
+        """The column of sessions or of baskets."""
+        return self.session_column if self.basket_column is None else self.basket_column
+
+    @property
+    def grouping(self) -> Grouping | None:
+        """How rows become sessions or baskets; None where they are pairs."""
+        if self.group_column is None and self.session_gap is None:
+            return None
+        name = SESSION if self.basket_column is None else BASKET
+        return Grouping(name, self.session_gap, self.ordered_by_time)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -152,6 +204,7 @@ class ReadingOptions(Configured):
             names.append(column_of(self.target, "target"))
         if self.timestamp_column is not None:
             names.append(self.timestamp_column)
+        names += [name for name in (self.group_column, self.position_column) if name is not None]
         return tuple(dict.fromkeys(names))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from alteraser.data.id_columns import described
-from alteraser.data.interactions import CONVERTED, UNRATED
+from alteraser.data.interactions import CONVERTED, GROUPED, UNRATED
 from alteraser.data.readers._ids import identifiers, plain, take
 from alteraser.data.readers._locate import ArrowStream, missing_column, read_raw
 from alteraser.data.readers._options import ReadingOptions, column_of, confidence_rule, target_rule
@@ -28,6 +28,9 @@ _OPTIONS: dict[str, str | None] = {
     "confidence": "--confidence",
     "target": "--target",
     "timestamp_column": "--timestamp-column",
+    "session_column": "--session-column",
+    "basket_column": "--basket-column",
+    "position_column": "--position-column",
     "column_names": "--columns",
 }
 
@@ -53,7 +56,9 @@ def read_table(
         - ``user_id`` and ``item_id``: int64, or ``dictionary(int32, string)`` whose dictionary holds every
           id that occurs exactly once, in no particular order; what else they were stored as (``id_columns``) is in
           the schema's metadata, under ``CONVERTED``;
-        - ``confidence`` and ``target`` (float64) and ``timestamp`` (int64) where the options ask for them.
+        - ``confidence`` and ``target`` (float64) and ``timestamp`` (int64) where the options ask for them;
+        - ``group`` (ids of sessions or baskets) and ``position`` (float64) likewise: rows are then events, and how they
+          are grouped is in the schema's metadata, under ``GROUPED``.
 
     >>> table = read_table(pa.table({"user_id": [1, 1, 2], "item_id": ["a", "b", "a"], "rating": [5, 2, 4]}),
     ...                    ReadingOptions(threshold=4))
@@ -77,7 +82,8 @@ def read_table(
         kept = rated[ratings >= options.threshold]
         if len(kept) < table.num_rows:
             result = {name: take(ids, kept) for name, ids in result.items()}
-            others = [name for name in table.column_names if name not in options.columns[:2]]
+            ids = {options.user_column, options.item_column} - {options.group_column}
+            others = [name for name in table.column_names if name not in ids]
             table, where = table.select(others).take(kept), _moved(raw.where, kept)
     if options.confidence is not None:
         rule = confidence_rule(options.confidence)
@@ -90,7 +96,14 @@ def read_table(
         result["target"] = pa.array(targets(values, target_rule(options.target), where))
     if options.timestamp_column is not None:
         result["timestamp"] = times(table[options.timestamp_column], options.timestamp_column, where)
+    if options.group_column is not None:
+        result["group"] = identifiers(table[options.group_column], options.group_column, where)
+    if options.position_column is not None:
+        values = numbers(table[options.position_column], options.position_column, where, options.decimal)
+        result["position"] = pa.array(values)
     metadata = {UNRATED: str(unrated)} if unrated else {}
+    if options.grouping is not None:
+        metadata[GROUPED] = json.dumps(options.grouping.to_document())
     converted = {
         side: words
         for side, name in (("user_id", options.user_column), ("item_id", options.item_column))
@@ -103,7 +116,7 @@ def read_table(
 
 @dataclass(frozen=True)
 class ForgetTable:
-    """What is to be forgotten: pairs of user and item, whole users, or whole items."""
+    """What is to be forgotten: pairs of user and item, whole users, whole items, or sessions or baskets."""
 
     users: pa.Array | None
     """int64 or string. One entry a row; where ``items`` is None, each user once in order of appearance. None:
@@ -118,15 +131,18 @@ class ForgetTable:
     path: str
     """The file, for messages."""
 
+    groups: pa.Array | None = None
+    """Sessions or baskets, where the file has their column: with users and items row by row theirs alone."""
+
     @property
     def whole_users(self) -> bool:
         """Whether everything of these users is to be forgotten."""
-        return self.items is None
+        return self.items is None and self.groups is None
 
     @property
     def whole_items(self) -> bool:
         """Whether everything of these items is to be forgotten."""
-        return self.users is None
+        return self.users is None and self.groups is None
 
 
 def read_forget_table(
@@ -150,7 +166,10 @@ def read_forget_table(
     if whole_users and whole_items:
         raise InvalidInput("whole users and whole items contradict each other: forget one after the other")
     option = dict.fromkeys(_OPTIONS) | dict(names or {})  # what names columns is about the data, not about this file
-    raw = read_raw(source, _wanted(options, (options.user_column, options.item_column)))
+    asked = (options.user_column, options.item_column, options.group_column or options.user_column)
+    raw = read_raw(source, _wanted(options, asked))
+    if not whole_users and not whole_items and _names_groups(raw, options):
+        return _forget_groups(raw, options)
     if whole_items or (not whole_users and list(raw.columns) == [options.item_column]):
         if options.item_column not in raw.columns:
             raise missing_column(raw, options.item_column, option["item_column"])
@@ -172,6 +191,24 @@ def read_forget_table(
     return ForgetTable(plain(users), plain(items), raw.table.num_rows, raw.name)
 
 
+def _names_groups(raw: Raw, options: ReadingOptions) -> bool:
+    """Whether a forget table has the column of sessions or baskets, as something else than that of the users."""
+    return options.group_column in raw.columns and options.group_column not in (
+        options.user_column, options.item_column
+    )  # fmt: skip
+
+
+def _forget_groups(raw: Raw, options: ReadingOptions) -> ForgetTable:
+    columns = {
+        name: plain(identifiers(raw.table[name], name, raw.where)) if name in raw.columns else None
+        for name in (options.user_column, options.item_column, options.group_column)
+        if name is not None
+    }
+    users, items, groups = columns.values()
+    alone = users is None and items is None
+    return ForgetTable(users, items, raw.table.num_rows, raw.name, groups.unique() if alone else groups)  # type: ignore[union-attr]
+
+
 def read_rows(source: str | os.PathLike[str] | ArrowStream, options: ReadingOptions | None = None) -> pa.Table:
     """The whole table with every column and type untouched, to write some of its rows elsewhere.
 
@@ -179,7 +216,7 @@ def read_rows(source: str | os.PathLike[str] | ArrowStream, options: ReadingOpti
     numbers are written back as the same text; the rest stays strings. ``options`` names the id columns.
     """
     options = options or ReadingOptions()
-    ids = frozenset({options.user_column, options.item_column})
+    ids = _ids(options)
     table = read_raw(source, Wanted(None, ids, options.hints)).table
     for i, field in enumerate(table.schema):
         if field.name in ids and described(field.type) is not None:
@@ -189,7 +226,12 @@ def read_rows(source: str | os.PathLike[str] | ArrowStream, options: ReadingOpti
 
 
 def _wanted(options: ReadingOptions, columns: tuple[str, ...]) -> Wanted:
-    return Wanted(frozenset(columns), frozenset({options.user_column, options.item_column}), options.hints)
+    return Wanted(frozenset(columns), _ids(options), options.hints)
+
+
+def _ids(options: ReadingOptions) -> frozenset[str]:
+    """The columns that hold ids."""
+    return frozenset({options.user_column, options.item_column, options.group_column or options.user_column})
 
 
 def _require(raw: Raw, options: ReadingOptions, names: Mapping[str, str | None]) -> None:
@@ -200,6 +242,9 @@ def _require(raw: Raw, options: ReadingOptions, names: Mapping[str, str | None])
         "confidence": column_of(options.confidence) if options.confidence is not None else None,
         "target": column_of(options.target, "target") if options.target is not None else None,
         "timestamp_column": options.timestamp_column,
+        "session_column": options.session_column,
+        "basket_column": options.basket_column,
+        "position_column": options.position_column,
     }
     for key, name in asked.items():
         if name is not None and name not in raw.columns:

@@ -45,6 +45,8 @@ class ExactKind(Configured, ABC):
     """Its name on the command line"""
     needs_history: ClassVar[bool]
     """Whether a list is made from the interactions of whom it is for, which the state does not have"""
+    repeats: ClassVar[bool] = False
+    """Whether a list may hold what its user had: what comes next may be something that was there before"""
     summary: ClassVar[str]
     """What the state is, in a few words"""
     needs: ClassVar[tuple[Need, ...]] = ()
@@ -99,12 +101,15 @@ class ExactKind(Configured, ABC):
         """
 
     @abstractmethod
-    def shapes(self, items: int) -> dict[str, tuple[tuple[int | None, ...], tuple[str, ...]]]:
-        """{name: (shape, dtypes it may have)} of the state of a model with so many item rows; None: any length."""
+    def shapes(self, items: int) -> Mapping[str, tuple[tuple[int | None, ...], tuple[str, ...]]]:
+        """{name: (shape, dtypes it may have)} of the state of a model with so many item rows; None: any number."""
 
-    def check_state(self, state: Mapping[str, Array]) -> None:
-        """InvalidInput for arrays of these shapes that are no state of the kind."""
-        return None
+    def check_state(self, state: Mapping[str, Array], shape: tuple[int, int]) -> None:
+        """ValueError (InvalidInput) for arrays that do not belong together; ``shape``: rows of users and items."""
+
+    def notes(self, data: Interactions) -> list[str]:
+        """What somebody should know who trains it on ``data``."""
+        return []
 
     @abstractmethod
     def matrix(self, state: Mapping[str, Array]) -> Any:
@@ -138,6 +143,11 @@ def fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
     (True, False)
     """
     return len(shape) == len(wanted) and all(want in (None, has) for has, want in zip(shape, wanted, strict=True))
+
+
+def same_arrays(state: Mapping[str, Array], wanted: Mapping[str, Array]) -> float:
+    """0 where all arrays are the same, ∞ where one is not: of states of integers that count nothing."""
+    return 0.0 if all(np.array_equal(state[name], target) for name, target in wanted.items()) else np.inf
 
 
 def relative(part: float, whole: float) -> float:

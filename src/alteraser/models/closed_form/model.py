@@ -74,7 +74,7 @@ class ExactModel(Recommender):
         for start in range(0, len(rows), USERS_AT_A_TIME):
             part = rows[start : start + USERS_AT_A_TIME]
             block = self.settings.scores(formed, part, seen)
-            if seen is not None:
+            if seen is not None and not self.settings.repeats:
                 mask_seen(block, part, seen)
             fill_best(block, lists[start : start + len(part)], scores[start : start + len(part)])
         return lists, scores

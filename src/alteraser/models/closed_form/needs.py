@@ -38,3 +38,4 @@ class Need:
 
 
 TIMES = Need("when it was", "timestamp", ("timestamp_column",))
+SESSIONS = Need("in which session it was", "events", ("session_column", "session_gap"))

@@ -128,7 +128,7 @@ class Cooccurrence(ExactKind):
             "frequencies": ((items,), ("int64",)), "people": ((1,), ("int64",)),
         }  # fmt: skip
 
-    def check_state(self, state: Mapping[str, Array]) -> None:
+    def check_state(self, state: Mapping[str, Array], shape: tuple[int, int]) -> None:
         """InvalidInput where ``starts`` do not cut ``columns`` into rows of items i < j."""
         starts, columns, n = state["starts"], state["columns"], state["frequencies"].size
         whole = starts[0] == 0 and starts[-1] == columns.size == state["counts"].size and np.all(np.diff(starts) >= 0)

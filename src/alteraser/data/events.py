@@ -1,0 +1,178 @@
+"""What happened, one by one: sessions or baskets in their order, beside the distinct pairs of ``Interactions``.
+
+An *event* is a row of the source: somebody had something, in a session or a basket, at a place in its order. The same
+item may come again and again. Events are there only where the reading options ask for sessions or baskets; models of
+pairs never look at them.
+
+Order. Events are ordered by their time, equal times by their position, equal positions by their row in the source;
+what was not read is left out of this. A group (a session, a basket) of a user comes before another one whose first
+event is later. Groups are what a column says (of one user: another user's session of that name is another one), or what
+a gap in time cuts: an event more than the gap after the one before begins a new group. So taking an event away may cut
+a session in two, as it would have been cut had the event never been there. In a basket nothing is before anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from alteraser.data.grouping import BASKET, Grouping, gap_of
+from alteraser.data.ids import IdMap
+from alteraser.data.selection import UNITS, unit_of
+from alteraser.errors import InvalidInput
+
+Rows = npt.NDArray[np.int64]
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """What a column says of the group of each event: ``rows`` (E,) of ``ids``."""
+
+    ids: IdMap
+    rows: Rows
+
+    def taken(self, places: Array) -> Groups:
+        """Those of some events."""
+        return Groups(self.ids, self.rows[places])
+
+
+@dataclass(frozen=True, eq=False)
+class Events:
+    """Events by user, group and place in it; arrays of (E,), never changed.
+
+    >>> events = Events.assemble(np.array([0, 0, 0]), np.array([5, 7, 5]), Grouping(gap="30m"),
+    ...                          time=np.array([0, 4000, 600]))
+    >>> events.items.tolist(), events.numbers.tolist(), events.indptr.tolist()
+    ([5, 5, 7], [0, 0, 1], [0, 2, 3])
+    """
+
+    users: Rows
+    """User rows, increasing"""
+    items: npt.NDArray[np.int32]
+    """Item rows"""
+    numbers: Rows
+    """The group of each event: 0 for the first group of the first user, and so on, without holes"""
+    at: Rows
+    """What the order of events is told by: a later one has a larger number"""
+    time: Rows | None
+    groups: Groups | None
+    """What the column says; None: a gap in time cuts them"""
+    grouping: Grouping
+
+    @classmethod
+    def assemble(
+        cls, users: Rows, items: Rows, grouping: Grouping, *, groups: Groups | None = None,
+        time: Rows | None = None, position: Array | None = None,
+    ) -> Events:  # fmt: skip
+        """From the rows of a source in their order; InvalidInput where nothing says what belongs together."""
+        if groups is None and (grouping.gap is None or time is None or not grouping.timed):
+            raise InvalidInput(f"{grouping.name}s are what a column says, or what a gap between times cuts")
+        keys = [key for key in (position, time if grouping.timed else None) if key is not None]
+        at = np.arange(len(users), dtype=np.int64)
+        if keys:
+            order = np.lexsort(keys)
+            at[order] = np.arange(len(users))
+        return cls._settled(users.astype(np.int64), items.astype(np.int32), at, time, groups, grouping)
+
+    @classmethod
+    def _settled(
+        cls, users: Rows, items: Array, at: Rows, time: Rows | None, groups: Groups | None, grouping: Grouping
+    ) -> Events:
+        order, begins = _by_gap(users, at, time, grouping) if groups is None else _by_column(users, at, groups)
+        numbers = np.cumsum(begins) - 1
+        if grouping.name == BASKET:
+            inside = np.lexsort((at[order], items[order], numbers))
+            order = order[inside]
+        return cls(
+            users[order], items[order], numbers, at[order], None if time is None else time[order],
+            None if groups is None else groups.taken(order), grouping,
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return int(self.users.size)
+
+    def keep(self, mask: Array) -> Events:
+        """The events for which ``mask`` (E,) is true, in groups and an order as if there were no others."""
+        places = np.flatnonzero(mask)
+        if places.size == len(self):
+            return self
+        return self._settled(
+            self.users[places], self.items[places], self.at[places], None if self.time is None else self.time[places],
+            None if self.groups is None else self.groups.taken(places), self.grouping,
+        )  # fmt: skip
+
+    def moved(self, users: Rows, items: Rows) -> Events:
+        """The events under other rows: ``users[u]`` is the row that u has become, −1 for none; likewise items."""
+        u, v = users[self.users], items[self.items]
+        known = np.flatnonzero((u >= 0) & (v >= 0))
+        return self._settled(
+            u[known], v[known].astype(np.int32), self.at[known], None if self.time is None else self.time[known],
+            None if self.groups is None else self.groups.taken(known), self.grouping,
+        )  # fmt: skip
+
+    @cached_property
+    def indptr(self) -> Rows:
+        """Where each group begins, and the number of events."""
+        return np.append(np.flatnonzero(np.diff(self.numbers, prepend=-1)), len(self))
+
+    @cached_property
+    def owners(self) -> Rows:
+        """The user row of each group."""
+        return self.users[self.indptr[:-1]]
+
+    @cached_property
+    def ends(self) -> Rows | None:
+        """The time of the last event of each group; None without times, or where they do not say the order."""
+        if self.time is None or not self.grouping.timed:
+            return None
+        return np.maximum.reduceat(self.time, self.indptr[:-1]) if len(self) else np.empty(0, np.int64)
+
+    @property
+    def ordered_by_time(self) -> bool:
+        """Whether groups of different users have an order."""
+        return self.ends is not None
+
+    def to_columns(self) -> dict[str, pa.Array]:
+        """``group`` and ``timestamp``, as far as they are there, and ``position``, which says the order of all."""
+        found: dict[str, pa.Array] = {"position": pa.array(self.at)}
+        if self.groups is not None:
+            found["group"] = self.groups.ids.ids_of(self.groups.rows)
+        if self.time is not None:
+            found["timestamp"] = pa.array(self.time)
+        return found
+
+
+def _by_gap(users: Rows, at: Rows, time: Rows | None, grouping: Grouping) -> tuple[Rows, Array]:
+    """(order of the events, which of them begin a group)."""
+    assert time is not None
+    order = np.lexsort((at, users))
+    begins = np.diff(users[order], prepend=-1) != 0
+    begins[1:] |= np.diff(time[order]) > _ticks(grouping, time)
+    return order, begins
+
+
+def _ticks(grouping: Grouping, times: Rows) -> int:
+    """The gap in the unit of ``times``."""
+    assert grouping.gap is not None
+    length, seconds = gap_of(grouping.gap)
+    return length * UNITS[unit_of(times)] if seconds else length
+
+
+def _by_column(users: Rows, at: Rows, groups: Groups) -> tuple[Rows, Array]:
+    """The same; the groups of a user by their first event."""
+    keys = users * np.int64(max(groups.ids.size, 1)) + groups.rows
+    order = np.lexsort((at, keys))
+    begins = np.diff(keys[order], prepend=-1) != 0
+    starts = np.flatnonzero(begins)
+    firsts = order[starts]
+    ranks = np.empty(starts.size, np.int64)
+    ranks[np.lexsort((at[firsts], users[firsts]))] = np.arange(starts.size)
+    numbers = ranks[np.cumsum(begins) - 1]
+    order = order[np.argsort(numbers, kind="stable")]
+    return order, np.diff(np.sort(numbers), prepend=-1) != 0

@@ -1,0 +1,96 @@
+"""Whose session is to be continued, and what a deletion leaves of the groups of some users."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from alteraser.data.events import Events
+from alteraser.data.grouping import BASKET
+from alteraser.data.interactions import Interactions
+from alteraser.errors import InvalidInput
+
+Array = npt.NDArray[Any]
+Rows = npt.NDArray[np.int64]
+
+
+class Sets(NamedTuple):
+    """Groups as sets of items, in the order of their users and, of one user, of time."""
+
+    indptr: Rows
+    """(groups + 1,)"""
+    items: npt.NDArray[np.int32]
+    """The distinct items of each group, increasing"""
+    owners: Rows
+    """(groups,) user rows"""
+    ends: Rows
+    """(groups,) the time of the last event of each; empty where times say no order"""
+
+
+def events_of(data: Interactions, kind: str, *, ordered: bool = False) -> Events:
+    """The events of ``data``; InvalidInput, naming ``kind``, for pairs alone, and where they are to be ``ordered`` for
+    baskets.
+    """
+    if data.events is None or (ordered and data.events.grouping.name == BASKET):
+        have = "pairs" if data.events is None else "in baskets, which have no order"
+        raise InvalidInput(
+            f"{kind} is of events in {'sessions' if ordered else 'sessions or baskets'}, and the data are {have}: read "
+            "them with session_column or session_gap (--session-column or --session-gap on the command line)"
+            + ("" if ordered else ", or with basket_column")
+        )
+    return data.events
+
+
+def sets_of(events: Events) -> Sets:
+    """The groups of ``events`` as sets."""
+    order = np.lexsort((events.items, events.numbers))
+    numbers, items = events.numbers[order], events.items[order]
+    first = np.ones(items.size, bool)
+    first[1:] = (numbers[1:] != numbers[:-1]) | (items[1:] != items[:-1])
+    counts = np.bincount(numbers[first], minlength=events.owners.size)
+    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    ends = np.empty(0, np.int64) if events.ends is None else events.ends
+    return Sets(indptr, items[first], events.owners, ends)
+
+
+def last_groups(events: Events, rows: Array) -> Rows:
+    """The number of the last group of each of the users in ``rows``, −1 for one who has none."""
+    last = np.searchsorted(events.owners, rows, side="right") - 1
+    there = last >= 0
+    there[there] = events.owners[last[there]] == np.asarray(rows)[there]
+    return np.where(there, last, -1)
+
+
+def of_users(events: Events, rows: Array) -> Events:
+    """The events of the users in ``rows`` alone."""
+    flags = np.zeros(int(events.users.max(initial=-1)) + 1, bool)
+    flags[rows[rows < flags.size]] = True
+    return events.keep(flags[events.users])
+
+
+def replaced(before: Sets, after: Sets, users: Array) -> Sets:
+    """``before`` with the groups of ``users`` (rows) exchanged for ``after``, which are of these users alone."""
+    flags = np.zeros(max(int(before.owners.max(initial=-1)), int(users.max(initial=-1))) + 1, bool)
+    flags[users] = True
+    kept = np.flatnonzero(~flags[before.owners])
+    owners = np.concatenate([before.owners[kept], after.owners])
+    order = np.argsort(owners, kind="stable")
+    counts = np.concatenate([np.diff(before.indptr)[kept], np.diff(after.indptr)])
+    starts = np.concatenate([before.indptr[kept], before.items.size + after.indptr[:-1]])
+    ends = np.concatenate([before.ends[kept] if before.ends.size else before.ends, after.ends])
+    items = np.concatenate([before.items, after.items])
+    counts, starts = counts[order], starts[order]
+    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return Sets(indptr, items[spans(starts, counts)], owners[order], ends[order] if ends.size else ends)
+
+
+def spans(starts: Array, counts: Array) -> Rows:
+    """start, start + 1, …, start + count − 1 of every span, one behind the other.
+
+    >>> spans(np.array([5, 0]), np.array([2, 3])).tolist()
+    [5, 6, 0, 1, 2]
+    """
+    total = int(counts.sum())
+    return np.repeat(starts - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts) + np.arange(total)
