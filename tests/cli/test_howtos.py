@@ -51,6 +51,27 @@ def test_requests_as_they_come(ratings: pd.DataFrame, capsys: pytest.CaptureFixt
     assert ae.load("model-2").parent == ae.load("model").digest
 
 
+def events(name: str) -> pd.DataFrame:
+    """Users with groups ``s0``, ``s1``, … of items that come again, in the column ``name``."""
+    rng = np.random.default_rng(3)
+    groups = np.repeat(np.arange(160), rng.integers(1, 7, 160))
+    return pd.DataFrame({
+        "user_id": groups % 40, name: [f"{name[0]}{group}" for group in groups],
+        "item_id": (groups % 5) * 6 + rng.integers(0, 8, groups.size),
+        "timestamp": 1_700_000_000 + 4000 * groups + np.arange(groups.size),
+    })  # fmt: skip
+
+
+def test_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    events("session_id").to_csv("clicks.csv", index=False)
+    for heading in ("Train, and continue a session", "Forget"):
+        (block,) = blocks("docs/how-to/sessions.md", heading, "console")
+        assert obey(block) == [0, 0]
+    gone = events("session_id").session_id.isin(["s3", "s4"])
+    assert len(pd.read_csv("rest.csv")) == (~gone).sum()
+
+
 def test_choose_hyper_parameters(ratings: pd.DataFrame, capsys: pytest.CaptureFixture[str]) -> None:
     (asked,) = blocks("docs/how-to/tune.md", "Choose hyper-parameters", "console")
     few = " --factors 3 --missing-weight 0.1 --regularization 1,2 --no-refine --finalists 1"

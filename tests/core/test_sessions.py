@@ -1,0 +1,169 @@
+"""Models of events: what a deletion leaves is the state of what remains; scores are those of loops."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_events import READINGS, request, rows
+
+from alteraser.data.interactions import Interactions
+from alteraser.errors import InvalidInput
+from alteraser.evidence.certificate.exact import certify
+from alteraser.models.registry import KINDS
+from alteraser.models.sessions.vs_knn import VSKNN
+
+KNN: list[Any] = [
+    VSKNN(neighbors=3, sample=4, idf=2.0),
+    *(VSKNN(neighbors=2, sample=50, weighting=one, matching=other)
+      for one, other in product(("same", "linear", "quadratic", "div", "log"), ("linear", "div", "quadratic"))),
+]  # fmt: skip
+SETTINGS = [*KNN]
+SESSIONS = [options for options in READINGS if "basket_column" not in options]
+
+
+def readings(kind: Any) -> list[dict[str, Any]]:
+    return SESSIONS if isinstance(kind, VSKNN) else READINGS
+
+
+def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
+    return first.keys() == second.keys() and all(
+        a.dtype == b.dtype and np.array_equal(a, b) for a, b in ((first[name], second[name]) for name in first)
+    )
+
+
+def test_every_kind_of_events_is_tried() -> None:
+    assert {kind.name for kind in SETTINGS} == {name for name, kind in KINDS.items() if kind.repeats}
+
+
+@settings(max_examples=200)
+@given(kind=st.sampled_from(SETTINGS), data=st.data(), seed=st.integers(0, 10_000))
+def test_taking_away_is_counting_without(kind: Any, data: st.DataObject, seed: int) -> None:
+    """Any data with repeats and ties, any requests one after the other, everything going included."""
+    options = data.draw(st.sampled_from(readings(kind)))
+    now = Interactions.read(rows(data.draw(st.integers(1, 50)), seed), **options)
+    state = kind.state(now)
+    for _ in range(data.draw(st.integers(1, 3))):
+        removal = now.remove(request(data, options))
+        state = kind.without(state, now, removal)
+        assert same(state, kind.state(removal.remaining))
+        assert certify(kind, state, removal.remaining).passed
+        kind.check_state(state, removal.remaining.shape)
+        now = removal.remaining
+
+
+@pytest.mark.parametrize("kind", SETTINGS[:2], ids=str)
+def test_one_retained_event_is_found(kind: Any) -> None:
+    """The state of all data does not pass for that of the data without an event, whichever it is."""
+    for options in readings(kind):
+        whole = Interactions.read(rows(25, 4), **options)
+        state = kind.state(whole)
+        assert certify(kind, state, whole).passed
+        for gone in range(25):
+            rest = whole.keep_events(np.arange(25) != gone)
+            if not same(state, kind.state(rest)):
+                assert not certify(kind, state, rest).passed
+
+
+MUTANTS: dict[str, Callable[[dict[str, Any]], None]] = {
+    "a session kept": lambda state: state.update(owners=np.append(state["owners"], 0)),
+    "a session's time": lambda state: state.update(ends=state["ends"] + (np.arange(state["ends"].size) == 2)),
+    "another owner": lambda state: state["owners"].__setitem__(0, 3),
+    "an item in place of another": lambda state: state["items"].__setitem__(0, (state["items"][0] + 1) % 7),
+    "an index in another order": lambda state: state.update(postings=state["postings"][::-1].copy()),
+    "a stale document frequency": lambda state: state["posting_indptr"].__setitem__(slice(3, None), 0),
+}
+
+
+@pytest.mark.parametrize("mutant", list(MUTANTS))
+def test_mutants_are_refused(mutant: str) -> None:
+    kind = KNN[0]
+    data = Interactions.read(rows(40, 9), session_column="group", timestamp_column="timestamp")
+    state = {name: array.copy() for name, array in kind.state(data).items()}
+    MUTANTS[mutant](state)
+    found = certify(kind, state, data)
+    assert (found.kind, found.passed) == ("D", False)
+
+
+# ---------------------------------------------------------------- vs-knn
+
+
+def by_loops(kind: VSKNN, data: Interactions, session: list[int], owner: int) -> dict[int, float]:
+    """The formulas of the module, one by one."""
+    events = data.events
+    assert events is not None
+    neighbors = []
+    for group, (start, stop) in enumerate(zip(events.indptr[:-1], events.indptr[1:], strict=True)):
+        end = int(events.ends[group]) if events.ends is not None else 0
+        neighbors.append((int(events.owners[group]), end, group, set(events.items[start:stop].tolist())))
+    own = [entry for entry in neighbors if entry[0] == owner and entry[3] == set(session)]
+    steps = {item: len(session) - 1 - place for place, item in enumerate(session)}
+    decays: dict[str, Callable[[float, float], float]] = {
+        "same": lambda t, x: 1.0, "linear": lambda t, x: x, "quadratic": lambda t, x: x * x,
+        "div": lambda t, x: 1 / (t + 1), "log": lambda t, x: 1 / math.log10(t + 1.7),
+    }  # fmt: skip
+    near = []
+    for entry in neighbors:
+        shared = entry[3] & set(session)
+        if shared and not (own and entry == own[-1]):
+            weight = sum(decays[kind.weighting](steps[v], 1 - steps[v] / len(session)) for v in sorted(shared))
+            near.append((weight, min(steps[v] for v in shared), entry))
+    timed = events.ends is not None
+    if timed:
+        near = sorted(near, key=lambda each: (-each[2][1], -each[2][2]))[: kind.sample]
+    near.sort(key=lambda each: (-each[0], *((-each[2][1], -each[2][2]) if timed else (each[2][2],))))
+    scores: dict[int, float] = {}
+    for weight, since, entry in near[: kind.neighbors]:
+        for item in entry[3]:
+            vote = weight * decays[kind.matching](since, max(0, 1 - since / 10))
+            scores[item] = scores.get(item, 0.0) + vote
+    for item in scores:
+        held = sum(item in entry[3] for entry in neighbors)
+        scores[item] *= 1 + kind.idf * math.log(len(neighbors) / held)
+    return {item: score for item, score in scores.items() if score > 0}
+
+
+@settings(max_examples=150)
+@given(kind=st.sampled_from(KNN), options=st.sampled_from(SESSIONS), seed=st.integers(0, 10_000), data=st.data())
+def test_scores_by_their_formulas(kind: VSKNN, options: dict[str, Any], seed: int, data: st.DataObject) -> None:
+    whole = Interactions.read(rows(60, seed), **options)
+    state, n = kind.state(whole), whole.shape[1]
+    session = data.draw(st.lists(st.integers(0, n - 1), min_size=1, max_size=12))
+    owner = data.draw(st.integers(-1, 4))
+    found = kind.continued(state, np.array(session), owner)
+    wanted = by_loops(kind, whole, session, owner)
+    assert {int(item) for item in np.flatnonzero(found > -np.inf)} == wanted.keys()
+    np.testing.assert_allclose([found[item] for item in wanted], list(wanted.values()), rtol=1e-12)
+
+
+def test_lists_continue_the_last_session_of_a_user() -> None:
+    data = Interactions.read(rows(60, 8), session_column="group", timestamp_column="timestamp")
+    kind = VSKNN(neighbors=5)
+    state, events = kind.state(data), data.events
+    assert events is not None
+    scores = kind.scores(state, np.arange(5), data)
+    for user in range(5):
+        group = int(np.flatnonzero(events.owners == user)[-1])
+        session = events.items[events.indptr[group] : events.indptr[group + 1]]
+        np.testing.assert_array_equal(scores[user], kind.continued(state, session, user))
+
+
+def test_without_times_recency_is_off_and_that_is_said() -> None:
+    table = rows(40, 1)
+    (note,) = VSKNN().notes(Interactions.read(table, session_column="group"))
+    assert "recency is off" in note
+    assert not VSKNN().notes(Interactions.read(table, session_column="group", timestamp_column="timestamp"))
+
+
+def test_what_has_no_sessions_is_refused() -> None:
+    table = rows(30, 1)
+    with pytest.raises(InvalidInput, match=r"in which session it was.*session_column= or session_gap="):
+        VSKNN().fit(Interactions.read(table, duplicates="first"))
+    with pytest.raises(InvalidInput, match="baskets, which have no order"):
+        VSKNN().fit(Interactions.read(table, basket_column="group"))
