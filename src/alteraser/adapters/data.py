@@ -27,6 +27,7 @@ from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions, naming
 from alteraser.data.readers import ReadingOptions
 from alteraser.errors import IntegrityError, InvalidInput
+from alteraser.runtime import events
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +80,7 @@ def read_interactions(source: Path | pa.Table, foreign: Foreign, options: Foreig
             pa.table(columns).replace_schema_metadata(table.schema.metadata), duplicates=reading.duplicates,
             users=foreign.user_ids, items=foreign.item_ids,
         )  # fmt: skip
+    events.emit("read", interactions=len(data), users=len(data.users), items=len(data.items))
     if options.rating is None:
         return replace(data, confidence=None, target=data.confidence)
     summed = np.ones(len(data)) if data.confidence is None else data.confidence

@@ -33,6 +33,7 @@ from alteraser.data.interactions import Interactions, Removal, accounted
 from alteraser.data.selection import Selection
 from alteraser.erasers.driver import OnPass
 from alteraser.errors import AltEraserError, NotFound
+from alteraser.runtime import events
 from alteraser.tolerances import checked_tolerance
 from alteraser.verbs.forget import items_asked
 from alteraser.verbs.lists import ListedAgain, ListsChanged
@@ -142,6 +143,7 @@ def looked_for(
     return opened, (users, items), 0
 
 
+@events.verb("forget", "method")
 def forget_foreign(
     opened: Opened,
     forget_set: Any,
@@ -189,7 +191,7 @@ def forget_foreign(
         IntegrityError: the self-check failed; NotFound: nothing to forget; NumericFailure: a row has no solution;
         RefusedByPolicy: the data hold what was erased before.
     """
-    asked = known_method(method)
+    asked, on_pass = known_method(method), events.passes(on_pass)
     if tolerance is not None:
         checked_tolerance(tolerance)
     check_output(out)
@@ -275,10 +277,11 @@ def admitted(opened: Opened, removal: Removal, *, readmit: bool) -> tuple[Record
 
 def checked_against(foreign: Foreign, data: Interactions, removal: Removal, *, threads: int = 0) -> SelfCheck:
     """The self-check; where the data lack what is not known, of the measures that single rows do not decide."""
-    if removal.absent is None:
-        return foreign.loss.check(foreign, data, threads=threads)
-    lost = len(removal.absent[0]) + len(removal.absent[1])
-    return of_what_remains(foreign.loss.check(foreign, data, threads=threads), lost)
+    found = foreign.loss.check(foreign, data, threads=threads)
+    if removal.absent is not None:
+        found = of_what_remains(found, len(removal.absent[0]) + len(removal.absent[1]))
+    events.emit("checked", passed=found.passed, forgotten=removal.count, remaining=len(removal.remaining))
+    return found
 
 
 def task_of(opened: Opened, removal: Removal, *, threads: int = 0) -> Task:

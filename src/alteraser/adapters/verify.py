@@ -32,6 +32,7 @@ from alteraser.data.interactions import Interactions
 from alteraser.erasers.filtered import ASKERS, left_of_askers
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.models import Problem, Side
+from alteraser.runtime import events
 from alteraser.solvers.anchors import storing_noise
 from alteraser.tolerances import checked_tolerance
 
@@ -65,6 +66,7 @@ class ForeignVerification:
         return self.level != "D"
 
 
+@events.verb("verify", "passed", "level")
 def verify_foreign(
     new: Opened, before: Opened | None = None, *, tolerance: float = LOCAL, threads: int = 0
 ) -> ForeignVerification:

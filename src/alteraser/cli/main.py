@@ -7,7 +7,9 @@ import errno
 import importlib
 import os
 import sys
+import time
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 import typer
@@ -15,6 +17,7 @@ from typer.exceptions import TyperException
 
 from alteraser.cli import common, interrupts
 from alteraser.errors import AltEraserError, Interrupted, InvalidInput, ResourceLimit
+from alteraser.runtime import events
 
 COMMANDS = (
     "train",
@@ -51,8 +54,29 @@ def _version(value: bool) -> None:
 @app.callback()
 def _root(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+    log: str = typer.Option(
+        None,
+        "--log",
+        metavar="FILE",
+        envvar="ALTERASER_LOG",
+        show_default="off",
+        help="Add what happens to FILE, a JSON document per line; - or json for stderr. No ids, no paths.",
+    ),
 ) -> None:
-    pass
+    if log:
+        _logs.enter_context(_logged(log))
+
+
+_logs = contextlib.ExitStack()
+"""Closed when a command has answered."""
+
+
+@contextlib.contextmanager
+def _logged(where: str) -> Iterator[None]:
+    with contextlib.ExitStack() as opened:
+        file = sys.stderr if where in ("-", "json") else opened.enter_context(open(where, "a", encoding="utf-8"))
+        opened.enter_context(events.listening(events.json_lines(file)))
+        yield
 
 
 for _name in COMMANDS:
@@ -80,6 +104,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _answered(arguments: list[str]) -> int:
+    began = time.perf_counter()
+    with _logs:
+        code = _code(arguments)
+        events.emit("answered", exit_code=code, seconds=time.perf_counter() - began)
+    return code
+
+
+def _code(arguments: list[str]) -> int:
     try:
         try:
             code = _run(arguments)
@@ -147,6 +179,7 @@ def _usage(error: Any) -> str:
 
 
 def _fail(error: AltEraserError, arguments: list[str]) -> int:
+    events.refused(error)
     if "--json" in arguments:
         common.print_document({"error": {
             "kind": error.kind, "exit_code": error.exit_code, "message": error.message, "details": error.details,

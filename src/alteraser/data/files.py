@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from alteraser.errors import InvalidInput, NotFound, OutputExists, ResourceLimit
+from alteraser.runtime import events
 from alteraser.runtime.durable import point
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -53,6 +54,7 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
                     os.fsync(file.fileno())
                     _publish_file(temporary, target)
                     _sync_folder(target.parent)
+                    events.emit("written", bytes=os.fstat(file.fileno()).st_size)
                 except BaseException:
                     if _is(target, os.fstat(file.fileno())):
                         target.unlink()
@@ -76,6 +78,7 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
             _sync_tree(temporary)
             _publish_folder(temporary, target)
             _sync_folder(target.parent)
+            events.emit("written", bytes=sum(p.stat().st_size for p in target.rglob("*")) if events.heard() else 0)
         except BaseException:
             shutil.rmtree(target if _is(target, identity) else temporary, ignore_errors=True)
             raise

@@ -20,6 +20,7 @@ from alteraser.data.grouping import BASKET, Grouping
 from alteraser.data.ids import IdMap, _encode
 from alteraser.data.selection import Near, Selection, near_rows, pairs_table, when
 from alteraser.errors import IntegrityError, InvalidInput, NotFound
+from alteraser.runtime import events
 
 if TYPE_CHECKING:
     from alteraser.data.readers import ReadingOptions
@@ -162,7 +163,9 @@ class Interactions:
         options = options or ReadingOptions(**settings)
         table = read_table(source, options, names=option_names)
         with naming(source):
-            return cls.from_table(table, duplicates=options.duplicates, users=users, items=items)
+            found = cls.from_table(table, duplicates=options.duplicates, users=users, items=items)
+        events.emit("read", interactions=len(found), users=len(found.users), items=len(found.items))
+        return found
 
     @classmethod
     def from_table(

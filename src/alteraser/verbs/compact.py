@@ -23,6 +23,7 @@ from alteraser.models import Factors
 from alteraser.models.closed_form.model import ExactModel
 from alteraser.models.factorization.model import Model
 from alteraser.models.protocol import Recommender
+from alteraser.runtime import events
 
 Rows = npt.NDArray[np.int64]
 
@@ -39,6 +40,7 @@ class Compacted:
     items: Rows
 
 
+@events.verb("compact")
 def compact(model: Recommender) -> Compacted:
     """``model`` without the rows of users and items of whom nothing is left; ``model`` is not changed.
 

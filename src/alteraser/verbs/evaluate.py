@@ -13,6 +13,7 @@ from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError, InvalidInput, NotFound
 from alteraser.models.protocol import Recommender
+from alteraser.runtime import events
 
 Array = npt.NDArray[Any]
 
@@ -119,6 +120,7 @@ def seen_by(model: Recommender, data: Interactions) -> Interactions:
     return Interactions._assemble(model.users, model.items, u[known], v[known], None, None, None, "first")
 
 
+@events.verb("evaluate")
 def evaluate(
     model: Recommender,
     test: Interactions,
@@ -159,6 +161,7 @@ def evaluate(
     return metrics.accuracy(lists, indptr, item_rows[test.indices[chosen]], depths)
 
 
+@events.verb("compare")
 def compare(
     model: Recommender, other: Recommender, *, data: Interactions, users: Any = None, p: float = 0.9,
     depths: tuple[int, ...] = DEPTHS,

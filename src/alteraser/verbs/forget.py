@@ -26,6 +26,7 @@ from alteraser.models.closed_form.model import ExactModel
 from alteraser.models.factorization.magnitudes import check_magnitudes
 from alteraser.models.factorization.model import Model, TrainedOn
 from alteraser.models.protocol import Recommender
+from alteraser.runtime import events
 from alteraser.verbs.choose import WAYS, Auto, Choice, choose, distance_from_rest, trained
 from alteraser.verbs.forget_exactly import ExactErasure, forget_exactly
 from alteraser.verbs.lists import LENGTH, ListedAgain, ListsChanged, listed_again, lists_changed
@@ -267,6 +268,7 @@ def unlearn(
 ) -> Erasure: ...  # fmt: skip
 
 
+@events.verb("forget", "method", "kind", "residual", "converged", "forgotten")
 def unlearn(
     model: Model | ExactModel,
     found: Matched,
@@ -277,7 +279,7 @@ def unlearn(
     on_choice: OnChoice | None = None,
 ) -> Erasure | ExactErasure:
     """``forget`` once ``match`` has said what that means."""
-    began = time.perf_counter()
+    began, on_pass = time.perf_counter(), events.passes(on_pass)
     if isinstance(model, ExactModel):
         return forget_exactly(model, found, _erased(model, found), method=method, threads=threads)
     data, removal = found.data, found.removal
@@ -426,6 +428,7 @@ def match(
     if grown:  # what goes again with this request does no harm
         returned = admit(model.erased, removal.remaining, readmit=readmit)
     joined = data.users.size - model.users.size, data.items.size - model.items.size
+    events.emit("checked", forgotten=removal.count, remaining=removal.remaining.count, digest_known=known)
     added = 0 if known or not grown else data.count - model.trained_on.interactions
     return Matched(data, removal, items_asked(removal), joined, returned, added, gone)
 

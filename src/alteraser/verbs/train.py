@@ -17,6 +17,7 @@ from alteraser.models.factorization.defaults import defaults
 from alteraser.models.factorization.magnitudes import check_magnitudes
 from alteraser.models.factorization.model import Model, TrainedOn
 from alteraser.models.factorization.objective import Scaling, Weighting
+from alteraser.runtime import events
 from alteraser.runtime.workers import default_threads
 from alteraser.settings import Configured
 from alteraser.solvers import SOLVERS
@@ -98,6 +99,7 @@ class ENMF(Configured):
         """
         return self.run(data, reading=reading, on_pass=on_pass)[0]
 
+    @events.verb("train")
     def run(
         self, data: Interactions, *, reading: ReadingOptions | None = None, on_pass: OnPass | None = None
     ) -> tuple[Model, Outcome]:
@@ -118,7 +120,7 @@ class ENMF(Configured):
         problem = Problem(objective, data, dtype)
         start = Factors.random(*data.shape, self.factors, seed=self.seed, dtype=dtype)
         before = evaluate(problem, start, threads=threads).objective
-        outcome = recipe.run(problem, self.factors, threads=threads, on_pass=on_pass)
+        outcome = recipe.run(problem, self.factors, threads=threads, on_pass=events.passes(on_pass))
         training = {
             "method": "train", "solver": self.solver, "passes": outcome.passes, "products": outcome.products,
             "rows_updated": outcome.rows_updated, "objective_before": before, "objective": outcome.objective,

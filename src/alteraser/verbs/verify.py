@@ -21,6 +21,7 @@ from alteraser.evidence.certificate.words import sentence
 from alteraser.models import Factors
 from alteraser.models.closed_form.model import ExactModel
 from alteraser.models.factorization.model import Model
+from alteraser.runtime import events
 from alteraser.runtime.workers import default_threads
 from alteraser.verbs.forget import _aligned, _fitted, belongs, completed
 from alteraser.verbs.replaying import recipe_of, runs_again
@@ -47,6 +48,7 @@ class Verification:
     """True when the original is among the models that this one says it comes from"""
 
 
+@events.verb("verify", "passed")
 def verify(
     model: Model | ExactModel,
     data: Interactions,

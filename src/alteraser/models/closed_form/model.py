@@ -24,6 +24,7 @@ from alteraser.errors import InvalidInput
 from alteraser.models.closed_form.kind import ExactKind, relative
 from alteraser.models.protocol import Recommender, TrainedOn, check_length
 from alteraser.models.ranking import USERS_AT_A_TIME, fill_best, mask_seen
+from alteraser.runtime import events
 
 if TYPE_CHECKING:
     from alteraser.data.readers import ReadingOptions
@@ -109,6 +110,7 @@ class ExactModel(Recommender):
         return save_model(self, Path(path))
 
 
+@events.verb("train", "kind")
 def fit(
     settings: ExactKind, data: Interactions, *, reading: ReadingOptions | None = None, threads: int = 0
 ) -> ExactModel:

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from alteraser.data.interactions import Interactions
 from alteraser.errors import Interrupted, InvalidInput
 from alteraser.models import Factors
+from alteraser.runtime import events
 from alteraser.runtime.workers import default_threads
 from alteraser.tolerances import checked_tolerance
 from alteraser.verbs.tune.forgettability import Forgettability, forgettability
@@ -45,6 +46,7 @@ class Tuned:
     """Trials that were found finished"""
 
 
+@events.verb("tune", "resumed")
 def tune(
     data: Interactions, *, grid: Grid | None = None, out: FilePath | None = None, validation: float = 0.2,
     seed: int = 0, finalists: int = 4, users: int = 500, tolerance: float = 1e-3, max_passes: int = 200, jobs: int = 1,
