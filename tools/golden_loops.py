@@ -80,8 +80,8 @@ def halves(data: Interactions, every: int = 17) -> tuple[Interactions, tuple[np.
 
 def driver() -> Iterator[tuple[str, Any]]:
     """``run_passes`` from random and trained starts."""
-    from alteraser.evidence.certificate.limits import Limits
     from alteraser.solvers import AHNewton, ConjugateGradient, JointNewton
+    from alteraser.solvers.limits import Limits
 
     solvers = {
         "exact": AHNewton(), "cg": ConjugateGradient(3), "joint": JointNewton(),

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alteraser.erasers import Settings, run_passes
-from alteraser.erasers.driver import _Loop
 from alteraser.evidence.certificate import Limits
 from alteraser.linalg.secants import Secants
 from alteraser.metrics import relative_model_distance
@@ -17,6 +16,8 @@ from alteraser.models import Factors, Objective, Problem
 from alteraser.solvers import JointNewton
 from alteraser.solvers.descent import Descent
 from alteraser.solvers.joint import Joint
+from alteraser.solvers.phases.quasi_newton import QuasiNewton
+from alteraser.solvers.phases.state import FactorState
 from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.stationarity import evaluate
 
@@ -165,12 +166,12 @@ def test_joint_steps_go_on_after_a_measurement_that_found_a_way_to_go(monkeypatc
     )
     asked: list[bool] = []
 
-    def near(loop: _Loop, descent: Descent) -> bool:
+    def near(steps: QuasiNewton, state: FactorState) -> bool:
         asked.append(True)
-        return len(asked) == 1 or really(loop, descent)
+        return len(asked) == 1 or really(steps, state)
 
-    really = _Loop._near
-    monkeypatch.setattr(_Loop, "_near", near)
+    really = QuasiNewton._near
+    monkeypatch.setattr(QuasiNewton, "_near", near)
     settings = Settings(JointNewton(), 0.5, 500, limits=Limits())
     outcome = run_passes(gone, theta, settings, origin=theta, scale=1.0)
     scopes = [record.scope for record in outcome.trace]

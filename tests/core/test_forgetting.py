@@ -11,13 +11,13 @@ from conftest import OBJECTIVES
 import alteraser as ae
 from alteraser.data.interactions import Interactions
 from alteraser.erasers import AltEraser, PassRecord, Retrain, Settings, run_passes
-from alteraser.erasers.driver import _Loop
 from alteraser.errors import IntegrityError, Interrupted, InvalidInput, NotFound, NumericFailure
 from alteraser.linalg.anderson import Anderson
 from alteraser.linalg.quartic import quartic_step
 from alteraser.metrics import influence_left, model_distance
 from alteraser.models import Factors, Objective, Problem
 from alteraser.solvers import AHNewton, ConjugateGradient
+from alteraser.solvers.phases.state import Aim, FactorState
 from alteraser.solvers.stationarity import push, stationarity
 
 RECIPE = {"factors": 3, "missing_weight": 0.2, "regularization": 1.0, "dtype": "float64", "tolerance": 1e-10}
@@ -317,16 +317,16 @@ def test_leaving_a_saddle_goes_much_further_than_a_pass() -> None:
     start = Factors.random(*data.shape, 3, seed=3, dtype=np.float64)
     start.users[:, 2] *= 1e-3
     start.items[:, 2] *= 1e-3
-    loop = _Loop(problem, start, Settings(AHNewton(), 0.0, 100, memory=0), None, None)
+    state = FactorState(problem, start, AHNewton(), Aim(0.0), 1)
     for _ in range(60):
-        loop._sweep_users()
-        loop._sweep_items(0.0, extrapolated=False)
-    loop._sweep_users()
-    before = loop.P.copy(), loop.Q.copy()
-    value = [loop._measure()[1]]
-    loop._sweep_items(0.0, extrapolated=False)
-    loop._sweep_users()
-    value.append(loop._measure()[1])
-    assert loop._escape(*before)
-    value.append(loop._measure()[1])
+        state.sweep_users()
+        state.sweep_items()
+    state.sweep_users()
+    before = state.P.copy(), state.Q.copy()
+    value = [state.measure()[1]]
+    state.sweep_items()
+    state.sweep_users()
+    value.append(state.measure()[1])
+    assert state.escape(*before)
+    value.append(state.measure()[1])
     assert value[0] - value[2] > 10 * (value[0] - value[1]) > 0

@@ -13,7 +13,7 @@ from alteraser import ENMF, Interactions  # noqa: E402
 from alteraser.errors import NumericFailure  # noqa: E402
 from alteraser.evidence.certificate.plain import Plain  # noqa: E402
 from alteraser.models import Objective, Problem  # noqa: E402
-from alteraser.solvers import AHNewton, row_solver  # noqa: E402
+from alteraser.solvers import AHNewton, strategy  # noqa: E402
 from alteraser.solvers.rows import torch_rows  # noqa: E402
 from alteraser.solvers.rows.protocol import padded  # noqa: E402
 from alteraser.solvers.rows.torch_rows import TorchRows, hessian_product  # noqa: E402
@@ -62,7 +62,7 @@ def test_it_trains_like_the_exact_solver() -> None:
     data = Interactions.from_pairs([(u, v) for u in range(12) for v in range(u % 3, 10, 3)])
     settings = {"factors": 2, "missing_weight": 0.2, "regularization": 0.3, "dtype": "float64", "tolerance": 1e-9}
     ours, exact = (ENMF(solver=name, **settings).fit(data) for name in ("torch", "ah-newton"))  # type: ignore[arg-type]
-    assert row_solver("torch").name == "torch"
+    assert strategy("torch").name == "torch"
     np.testing.assert_allclose(
         ours.factors.users @ ours.factors.items.T, exact.factors.users @ exact.factors.items.T, atol=1e-7
     )

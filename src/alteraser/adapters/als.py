@@ -29,10 +29,10 @@ from alteraser.erasers import Task as Erasing
 from alteraser.erasers.driver import Outcome, Settings, run_passes
 from alteraser.erasers.filtered import THOROUGH, forget_filtered
 from alteraser.erasers.in_place import forget_in_place, gradient_norm
-from alteraser.evidence.certificate.limits import DEFAULT
 from alteraser.models import Factors, Objective, Problem
 from alteraser.runtime.workers import default_threads
 from alteraser.solvers import JointNewton
+from alteraser.solvers.limits import DEFAULT
 from alteraser.solvers.missing import effect_left
 from alteraser.solvers.residuals import row_residuals
 from alteraser.solvers.rows.ah_newton import AHNewton

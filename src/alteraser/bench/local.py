@@ -26,11 +26,11 @@ from alteraser import ENMF, Interactions, forget
 from alteraser.bench.common import Sets, each, load, table
 from alteraser.bench.scale import generate
 from alteraser.erasers.driver import Settings, run_passes
-from alteraser.evidence.certificate.limits import DEFAULT
 from alteraser.metrics import effect_left
 from alteraser.models import Factors, Problem
 from alteraser.models.factorization.model import Model
 from alteraser.solvers import JointNewton
+from alteraser.solvers.limits import DEFAULT
 
 REQUESTS = (1, 10)
 HEADER = (

@@ -297,7 +297,7 @@ def _settings(method: str, given: dict[str, Any]) -> dict[str, Any]:
     Nothing is read for it, so that a mistyped option is told at once.
     """
     from alteraser.erasers import accepted, eraser
-    from alteraser.solvers import row_solver
+    from alteraser.solvers import strategy
 
     known = accepted(method)
     if "finish" in known:  # the default level is class C, whoever solves the rows
@@ -314,7 +314,7 @@ def _settings(method: str, given: dict[str, Any]) -> dict[str, Any]:
         if settings.get(name) is STOP:
             settings[name] = off
     if "solver" in settings and method in ("alteraser", "converge", "retrain"):
-        row_solver(settings["solver"])
+        strategy(settings["solver"])
     eraser(method, **settings)  # for what it refuses itself
     return settings
 

@@ -9,10 +9,10 @@ import numpy as np
 from alteraser.erasers.driver import OnPass, Outcome, Settings, run_passes
 from alteraser.erasers.retrain import Retrain
 from alteraser.erasers.task import Task
-from alteraser.evidence.certificate.limits import DEFAULT, Limits
 from alteraser.models import Factors
-from alteraser.solvers import JointNewton, RowSolver, row_solver
+from alteraser.solvers import Solver, Strategy, strategy
 from alteraser.solvers.collapse import collapse
+from alteraser.solvers.limits import DEFAULT, Limits
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class AltEraser:
     tolerance: float = 1e-3
     """Share of the deletion's push that may stay unresolved."""
     max_passes: int = 1000
-    solver: str | RowSolver = "joint"
+    solver: Solver = "joint"
     memory: int = 6
     """How many earlier passes the extrapolation combines; 0 for plain passes."""
     touched_first: bool = True
@@ -48,10 +48,10 @@ class AltEraser:
 
     def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
         """See ``Eraser.erase``."""
-        solver = row_solver(self.solver)
+        solver = strategy(self.solver)
         # without λ any invertible change of the factors leaves L as it is: there is no optimum to be near to
         determined = not self.train_prediction and task.after.objective.regularization > 0
-        limits = self.limits if (isinstance(solver, JointNewton) or self.finish) and determined else None
+        limits = self.limits if (solver.joint is not None or self.finish) and determined else None
         settings = Settings(
             solver,
             self.tolerance,
@@ -84,7 +84,7 @@ class AltEraser:
         )
 
     def _retrained(
-        self, task: Task, solver: RowSolver, limits: Limits | None, on_pass: OnPass | None
+        self, task: Task, solver: Strategy, limits: Limits | None, on_pass: OnPass | None
     ) -> Outcome:  # fmt: skip
         again = Retrain(self.tolerance, solver=solver, memory=self.memory, limits=limits).erase(task, on_pass)
         return replace(again, route=(*again.route, "retrain"))

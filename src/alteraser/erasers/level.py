@@ -13,18 +13,19 @@ from typing import Any
 import numpy as np
 
 from alteraser.erasers.driver import Outcome
-from alteraser.erasers.polish import Measured, Polisher
 from alteraser.erasers.task import Task
 from alteraser.errors import NumericFailure
 from alteraser.evidence.certificate import certify
 from alteraser.evidence.certificate.anchored import anchored
 from alteraser.evidence.certificate.certificate import UNDETERMINED
-from alteraser.evidence.certificate.limits import DEFAULT, STORED
 from alteraser.evidence.certificate.plain import Plain, norm
 from alteraser.evidence.certificate.words import Class
 from alteraser.models import Factors, Problem
 from alteraser.models.factorization.magnitudes import WIDE, confidence_ratio
 from alteraser.solvers.joint import Joint, JointNewton
+from alteraser.solvers.limits import DEFAULT, STORED
+from alteraser.solvers.phases.measured import Measured
+from alteraser.solvers.phases.refine import Polisher
 from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.stationarity import evaluate
 

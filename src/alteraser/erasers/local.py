@@ -29,10 +29,10 @@ from threadpoolctl import threadpool_limits
 from alteraser.erasers.driver import Effect, OnPass, Outcome, PassRecord, Reason, Scope
 from alteraser.erasers.task import Task
 from alteraser.errors import Interrupted, InvalidInput, NumericFailure
-from alteraser.evidence.certificate.limits import DEFAULT
 from alteraser.models import Factors, Problem
 from alteraser.solvers.anchors import Anchors, storing_noise
 from alteraser.solvers.joint import Joint
+from alteraser.solvers.limits import DEFAULT
 from alteraser.solvers.residuals import row_gradients
 from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.stationarity import (

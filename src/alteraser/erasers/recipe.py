@@ -5,10 +5,10 @@ from __future__ import annotations
 from pydantic import Field
 
 from alteraser.erasers.driver import OnPass, Outcome, Settings, Watch, run_passes
-from alteraser.evidence.certificate.limits import Limits
 from alteraser.models import Factors, Problem
 from alteraser.settings import Configured
-from alteraser.solvers import JointNewton, RowSolver, row_solver
+from alteraser.solvers import Solver, strategy
+from alteraser.solvers.limits import Limits
 
 
 class Recipe(Configured):
@@ -26,14 +26,14 @@ class Recipe(Configured):
     """What the residual is relative to; None: ‖Θ‖_B. A retrain beside an eraser stops by the same scale."""
 
     def run(
-        self, problem: Problem, rank: int, *, threads: int, solver: RowSolver | None = None,
+        self, problem: Problem, rank: int, *, threads: int, solver: Solver | None = None,
         on_pass: OnPass | None = None, watch: Watch | None = None,
     ) -> Outcome:  # fmt: skip
         """Train ``rank`` factors on ``problem`` from the seed; ``solver`` replaces the named one by an object."""
-        solver = solver or row_solver(self.solver)
-        joint = isinstance(solver, JointNewton) and not self.train_prediction and problem.objective.regularization > 0
+        chosen = strategy(solver or self.solver)
+        joint = chosen.joint is not None and not self.train_prediction and problem.objective.regularization > 0
         settings = Settings(
-            solver, self.tolerance, self.max_passes, self.memory, threads, self.train_prediction, self.confirm,
+            chosen, self.tolerance, self.max_passes, self.memory, threads, self.train_prediction, self.confirm,
             self.limits if joint else None,
         )  # fmt: skip
         start = Factors.random(*problem.interactions.shape, rank, seed=self.seed, dtype=problem.dtype)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from alteraser.erasers.driver import OnPass, Outcome
 from alteraser.erasers.recipe import Recipe
 from alteraser.erasers.task import Task
-from alteraser.evidence.certificate.limits import DEFAULT, Limits
-from alteraser.solvers import RowSolver, row_solver
+from alteraser.solvers import Solver, strategy
+from alteraser.solvers.limits import DEFAULT, Limits
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Retrain:
     tolerance: float = 1e-3
     """As for AltEraser, relative to the deletion's push."""
     max_passes: int = 1000
-    solver: str | RowSolver = "joint"
+    solver: Solver = "joint"
     memory: int = 6
     seed: int = 1
     train_prediction: bool = False
@@ -41,6 +41,6 @@ class Retrain:
         )  # fmt: skip
         outcome = recipe.run(
             task.after, task.original.rank, threads=task.workers, on_pass=on_pass, watch=task.watch,
-            solver=row_solver(self.solver),
+            solver=strategy(self.solver),
         )  # fmt: skip
         return replace(outcome, recipe=recipe.model_dump() if named else None)

@@ -10,6 +10,7 @@ raises the objective is thrown away and the history with it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -69,3 +70,50 @@ class Anderson:
         scale[scale == 0] = 1.0
         solution = np.linalg.lstsq(normal / np.outer(scale, scale), right / scale, rcond=1e-9)[0]
         return np.asarray(solution / scale)
+
+
+class Safeguarded:
+    """A fixed-point iteration that extrapolates but never for the worse: the one safeguard there is.
+
+    A pass of it has two halves. After the first, which begins at the point, the objective there is known: where it is
+    above the least so far, the point was extrapolated badly; it is put back to the plain image it stands for, and the
+    history goes with it, because what it has learnt was wrong. Both halves change the point in place.
+    """
+
+    def __init__(self, history: Anderson | None, slack: Callable[[float], float]) -> None:
+        """``history`` None: nothing is extrapolated. ``slack``(best): how far above is rounding."""
+        self._history, self._slack = history, slack
+        self._point: Array | None = None  # before the second half
+        self._plain: Array | None = None  # the image, while an extrapolated point stands in for it
+        self.best = np.inf
+        self.rejected = 0
+        """Extrapolated points that were thrown away"""
+
+    @property
+    def extrapolated(self) -> bool:
+        """True while the pass is one from an extrapolated point."""
+        return self._plain is not None
+
+    def extrapolate(self, image: Array) -> None:
+        """Between passes: ``image`` is T of the last point, and becomes the next."""
+        self._plain = None
+        if self._history is None or self._point is None:
+            return
+        following = self._history.extrapolate(self._point, image)
+        if following is not None:
+            self._plain = image.copy()
+            image[:] = following
+
+    def halfway(self, point: Array, value: float, again: Callable[[], float]) -> float:
+        """After the first half: ``value``, or what ``again`` finds after the point has been put back."""
+        if self._history is None:
+            return value
+        if self._plain is not None and not value <= self.best + self._slack(self.best):
+            self.rejected += 1
+            point[:] = self._plain
+            self._plain = None
+            self._history.restart()
+            value = again()
+        self.best = min(self.best, value)
+        self._point = point.copy()
+        return value

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from alteraser.errors import InvalidInput
 from alteraser.runtime.extras import require
 from alteraser.solvers.joint import JointNewton
 from alteraser.solvers.rows.ah_newton import AHNewton
 from alteraser.solvers.rows.cg import ConjugateGradient
 from alteraser.solvers.rows.differentiated import Differentiated
 from alteraser.solvers.rows.protocol import RowReport, RowSolver
+from alteraser.solvers.strategy import Solver, Strategy, strategy
 
 
 def _newton(name: str) -> RowSolver:
@@ -44,7 +44,7 @@ def _torch(name: str) -> RowSolver:
     return TorchRows()
 
 
-SOLVERS: dict[str, Callable[[], RowSolver]] = {
+SOLVERS: dict[str, Callable[[], RowSolver | JointNewton]] = {
     "joint": JointNewton,
     "ah-newton": AHNewton,
     "cg": ConjugateGradient,
@@ -59,13 +59,14 @@ SOLVERS: dict[str, Callable[[], RowSolver]] = {
 """Solvers by the name used on the command line."""
 
 
-def row_solver(solver: str | RowSolver) -> RowSolver:
-    """The solver called ``solver``, or ``solver`` itself. Raises InvalidInput for an unknown name."""
-    if not isinstance(solver, str):
-        return solver
-    if solver not in SOLVERS:
-        raise InvalidInput(f"unknown solver {solver!r}; there are {', '.join(SOLVERS)}")
-    return SOLVERS[solver]()
-
-
-__all__ = ["SOLVERS", "AHNewton", "ConjugateGradient", "JointNewton", "RowReport", "RowSolver", "row_solver"]
+__all__ = [
+    "SOLVERS",
+    "AHNewton",
+    "ConjugateGradient",
+    "JointNewton",
+    "RowReport",
+    "RowSolver",
+    "Solver",
+    "Strategy",
+    "strategy",
+]

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alteraser.evidence.certificate.limits import STORED
 from alteraser.models import Factors, Problem
+from alteraser.solvers.limits import STORED
 from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.stationarity import Evaluation, block_solve, evaluate, gradient_norm, half_gradients
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -66,10 +66,12 @@ SERVED = 20
 
 
 @dataclass(frozen=True)
-class JointNewton(AHNewton):
+class JointNewton:
     """``--solver joint``: exact rows while far from a solution, then steps on both sides at once."""
 
     name: str = "joint"
+    rows: AHNewton = field(default_factory=AHNewton)
+    """What solves rows in the passes before, and at the end"""
     forcing: float = 0.1
     """A step ends once ‖r‖_{B⁻¹} is this share of what it was."""
     products: int = 100

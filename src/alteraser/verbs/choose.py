@@ -19,12 +19,12 @@ from alteraser.erasers.driver import OnPass
 from alteraser.erasers.replay import Replay
 from alteraser.erasers.task import GONE, Task
 from alteraser.errors import DependencyMissing, InvalidInput
-from alteraser.evidence.certificate.limits import DEFAULT
 from alteraser.models import Factors, Problem
 from alteraser.models.factorization.model import Model
-from alteraser.solvers import row_solver
+from alteraser.solvers import strategy
 from alteraser.solvers.anchors import rows_effect
 from alteraser.solvers.joint import Joint
+from alteraser.solvers.limits import DEFAULT
 from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.stationarity import evaluate
 from alteraser.tolerances import checked_tolerance
@@ -208,7 +208,7 @@ def _runs_here(model: Model) -> bool:
     if recipe is None:
         return False
     try:
-        row_solver(recipe.solver)
+        strategy(recipe.solver)
     except DependencyMissing:
         return False
     return True

@@ -11,7 +11,6 @@ from alteraser.data.interactions import Interactions
 from alteraser.erasers.driver import OnPass, Outcome
 from alteraser.erasers.recipe import Recipe
 from alteraser.errors import InvalidInput
-from alteraser.evidence.certificate.limits import DEFAULT
 from alteraser.models import Factors, Objective, Problem
 from alteraser.models.factorization.defaults import defaults
 from alteraser.models.factorization.magnitudes import check_magnitudes
@@ -21,6 +20,7 @@ from alteraser.runtime import events
 from alteraser.runtime.workers import default_threads
 from alteraser.settings import Configured
 from alteraser.solvers import SOLVERS
+from alteraser.solvers.limits import DEFAULT
 from alteraser.solvers.stationarity import evaluate
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from alteraser.bench.paper.effect import AnchoredPasses, TwoRuns
 from alteraser.bench.paper.hyperparameters import HyperParameters, Kind
 from alteraser.erasers import AltEraser, Eraser, FirstOrder, GlobalNewton, Influence, Retrain
 from alteraser.errors import InvalidInput
-from alteraser.solvers import RowSolver, row_solver
+from alteraser.solvers import Solver, strategy
 from alteraser.solvers.rows.differentiated import Differentiated
 from alteraser.solvers.rows.first_order import FirstOrderRows
 
@@ -52,17 +52,17 @@ def _first_order(**more: Any) -> Callable[[HyperParameters, int], Eraser]:
     return build
 
 
-def _alternating(solver: str | RowSolver, **more: Any) -> Callable[[HyperParameters, int], Eraser]:
+def _alternating(solver: Solver, **more: Any) -> Callable[[HyperParameters, int], Eraser]:
     def build(hyper: HyperParameters, run: int) -> Eraser:
         settings: dict[str, Any] = {"memory": 0, "tolerance": 0.0, "max_passes": hyper.passes, **more}
-        return AltEraser(solver=row_solver(solver), **settings)
+        return AltEraser(solver=strategy(solver), **settings)
 
     return build
 
 
 def _cold(solver: str) -> Callable[[HyperParameters, int], Eraser]:
     return lambda hyper, run: Retrain(
-        solver=row_solver(solver), memory=0, tolerance=0.0, max_passes=hyper.passes, seed=1000 + run
+        solver=strategy(solver), memory=0, tolerance=0.0, max_passes=hyper.passes, seed=1000 + run
     )
 
 

@@ -18,13 +18,13 @@ from alteraser.data.selection import Selection
 from alteraser.engines.session.rows import Rows
 from alteraser.erasers.driver import OnPass, Outcome, Settings, Watch, run_passes
 from alteraser.errors import Interrupted, InvalidInput, NotFound
-from alteraser.evidence.certificate.limits import DEFAULT, Limits
 from alteraser.models import Factors, Problem, Side
 from alteraser.models.factorization.model import Model, TrainedOn
 from alteraser.runtime.workers import blocks as split
 from alteraser.runtime.workers import default_threads
 from alteraser.solvers import AHNewton, JointNewton
 from alteraser.solvers.joint import Joint, factor_blocks, room_for
+from alteraser.solvers.limits import DEFAULT, Limits
 from alteraser.solvers.rows.protocol import aligned_empty, padded
 from alteraser.solvers.slow import SlowSpace
 from alteraser.solvers.stationarity import block_solve, evaluate

@@ -9,7 +9,7 @@ D  not forgotten  anything else
 """
 
 from alteraser.evidence.certificate.certificate import Certificate, Check, certify
-from alteraser.evidence.certificate.limits import Limits
 from alteraser.evidence.certificate.words import NAMES
+from alteraser.solvers.limits import Limits
 
 __all__ = ["NAMES", "Certificate", "Check", "Limits", "certify"]

@@ -15,11 +15,11 @@ from threadpoolctl import threadpool_limits
 
 from alteraser.data.interactions import Interactions
 from alteraser.evidence.certificate.compiled import Compiled
-from alteraser.evidence.certificate.limits import STORED
 from alteraser.evidence.certificate.plain import Pair, norm
 from alteraser.evidence.certificate.rotation import Slice
 from alteraser.evidence.certificate.solve import Solver
 from alteraser.models import Factors, Objective
+from alteraser.solvers.limits import STORED
 
 NOTHING = 1e-12
 """Share of the largest entry of a change of the gradient below which an entry is rounding."""

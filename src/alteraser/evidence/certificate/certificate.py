@@ -13,7 +13,6 @@ from alteraser.data.interactions import Interactions
 from alteraser.errors import InvalidInput
 from alteraser.evidence.certificate.compiled import Compiled
 from alteraser.evidence.certificate.curvature import Curvature, estimated, proved, quotient
-from alteraser.evidence.certificate.limits import STORED, Limits, influence
 from alteraser.evidence.certificate.plain import UNIT, Pair, Plain, norm, rounding
 from alteraser.evidence.certificate.rotation import Slice
 from alteraser.evidence.certificate.solve import Solver
@@ -23,6 +22,7 @@ from alteraser.metrics import model_distance
 from alteraser.models import Factors, Objective, Problem
 from alteraser.runtime.workers import default_threads
 from alteraser.solvers.collapse import collapse
+from alteraser.solvers.limits import STORED, Limits, influence
 
 PROVE_UP_TO = 6000
 """(m + n) d up to which μ is proved by a dense factorization: about 0.9 GB and seconds."""

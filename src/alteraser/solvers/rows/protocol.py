@@ -72,13 +72,18 @@ def aligned(array: Array) -> Array:
     return out
 
 
-def padded(array: Array) -> Array:
-    """A writable, aligned copy of ``array`` (rows × d) with zero columns up to a multiple of the vector length."""
+def padded_width(rank: int, dtype: Any) -> int:
+    """``rank`` up to a multiple of the vector length."""
     from alteraser.linalg.kernels.tile import lanes
 
-    width = lanes(array.dtype.itemsize)
+    width = lanes(np.dtype(dtype).itemsize)
+    return -(-rank // width) * width
+
+
+def padded(array: Array) -> Array:
+    """A writable, aligned copy of ``array`` (rows × d) with zero columns up to a multiple of the vector length."""
     d = array.shape[1]
-    out = aligned_empty((array.shape[0], -(-d // width) * width), array.dtype)
+    out = aligned_empty((array.shape[0], padded_width(d, array.dtype)), array.dtype)
     out[:, d:] = 0
     out[:, :d] = array
     return out

@@ -8,10 +8,10 @@ import numpy as np
 
 from alteraser.data.interactions import Interactions
 from alteraser.erasers.driver import Settings, Watch, run_passes
-from alteraser.evidence.certificate.limits import DEFAULT
 from alteraser.metrics import relative_model_distance
 from alteraser.models import Factors, Problem
 from alteraser.solvers import JointNewton
+from alteraser.solvers.limits import DEFAULT
 from alteraser.verbs.evaluate import compare
 from alteraser.verbs.tune.grid import Point
 from alteraser.verbs.tune.trial import as_model, objective_of

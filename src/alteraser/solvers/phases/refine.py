@@ -13,15 +13,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alteraser.evidence.certificate.limits import DEFAULT, STORED, Limits, influence
 from alteraser.models import Factors, Problem
 from alteraser.solvers.joint import Joint, JointNewton, lowest, quartic_along
+from alteraser.solvers.limits import DEFAULT, Limits, influence
+from alteraser.solvers.loop import AGAIN, Decided, Move
+from alteraser.solvers.phases.measured import Measured, distance, distance_asked, within
+from alteraser.solvers.phases.quasi_newton import QuasiNewton, finest
+from alteraser.solvers.phases.state import FactorState
 from alteraser.solvers.stationarity import evaluate
+from alteraser.solvers.trace import PassRecord
 
 Array = npt.NDArray[Any]
-
-MARGIN = 0.5
-"""Share of a limit to come within: the least curvature is estimated from above, and with it what is left unsolved."""
 
 STIFF = 0.01
 """Factored blocks are used again while the factors have moved, in shares of their size, by no more than this times the
@@ -31,36 +33,12 @@ least curvature is what a step with the old blocks leaves."""
 LEAST = 0.01
 """Least curvature of B⁻¹H to reckon with before one is known; what is met on real data is between 0.003 and 0.03."""
 
+AGAIN_BEYOND = 4.0
+"""Joint steps go on after a measurement that found the model this many times too far from the optimum."""
+
 PATIENCE, NEARER, RESOLVED = 3, 0.7, 1e-13
 """PATIENCE steps that neither come to NEARER of the least distance nor lower L by RESOLVED of its scale are the last
 ones: the precision that factors are stored in holds no more."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """How near the stationary point a model is, as the eraser measured it."""
-
-    residual: float
-    """As the run's: ‖∇L‖_{B⁻¹} over its scale."""
-    distance: float
-    """η / ‖Θ‖_F"""
-    influence: float | None
-    """ι; None without an original model"""
-    block: float
-    """max_u ‖p_u − p_u*(Q)‖ / max(‖p_u‖, floor)"""
-    smallest: float
-    """Least eigenvalue met of B_Q⁻¹S, the curvature relative to the blocks; an estimate from above"""
-    valley: bool
-    """False where L was found to bend down"""
-
-    def holds(self, limits: Limits, share: float = MARGIN) -> bool:
-        """True when all of them are within ``share`` of the limits."""
-        return (
-            self.valley
-            and self.distance <= share * limits.distance
-            and self.block <= share * limits.block
-            and (self.influence is None or self.influence <= share * limits.influence)
-        )
 
 
 @dataclass(frozen=True)
@@ -108,15 +86,15 @@ class Polisher:
         residual = norm / scale if scale > 0 else norm
         P, Q = factors.users.astype(np.float64), factors.items.astype(np.float64)
         size = float(np.sqrt(np.vdot(P, P) + np.vdot(Q, Q))) or 1.0
-        moved = None if self.origin is None else _distance(self.origin, factors)
+        moved = None if self.origin is None else distance(self.origin, factors)
         found = joint.solve(
-            gradients, forcing=self.newton.forcing, products=self.newton.products, within=self._within(moved, size),
-            known=self.smallest,
+            gradients, forcing=self.newton.forcing, products=self.newton.products,
+            within=distance_asked(self.limits, moved, size), known=self.smallest,
         )  # fmt: skip
         self.smallest = float(np.nanmin([self.smallest, found.smallest]))
         eta = 0.0 if found.newton is None else float(np.sqrt(sum(np.vdot(x, x) for x in found.newton)))
         eta *= 1.0 + found.left
-        distance, iota = eta / size, None if moved is None else influence(eta, moved, size)
+        away, iota = eta / size, None if moved is None else influence(eta, moved, size)
         distances = np.linalg.norm(joint.block_steps(gradients[0]), axis=1)
         block = DEFAULT.blocks(distances, np.linalg.norm(factors.users, axis=1))
         gained = 0.0
@@ -124,22 +102,11 @@ class Polisher:
             if line is not None:
                 P, Q, fell = self._go(P, Q, factors.prediction, line, reach)
                 gained += fell
-        nearer = distance < NEARER * self.least
+        nearer = away < NEARER * self.least
         self.idle = 0 if nearer or gained > RESOLVED * self.problem.target_energy else self.idle + 1
-        self.least = min(self.least, distance)
-        measured = Measured(residual, distance, iota, block, found.smallest, found.negative is None)
+        self.least = min(self.least, away)
+        measured = Measured(residual, away, iota, block, found.smallest, found.negative is None)
         return Look(measured, here.objective, found.products, (P, Q))
-
-    def within(self, factors: Factors) -> float:
-        """The distance from the optimum, as a share of ‖Θ‖_F, that the limits ask for."""
-        size = float(np.sqrt(sum(np.vdot(x, x) for x in (factors.users, factors.items)))) or 1.0
-        return self._within(None if self.origin is None else _distance(self.origin, factors), size)
-
-    def _within(self, moved: float | None, size: float) -> float:
-        distance = self.limits.distance
-        if moved is not None:
-            distance = min(distance, max(self.limits.influence * moved / size, STORED))
-        return MARGIN * distance
 
     def _go(self, P: Array, Q: Array, h: Array, line: tuple[Array, Array], reach: float) -> tuple[Array, Array, float]:
         """(P, Q) where L is least on the line, in float64, and by how much it fell."""
@@ -150,12 +117,47 @@ class Polisher:
         return P + t * line[0], Q + t * line[1], -float(along(t)) if t else 0.0
 
 
-def _distance(first: Factors, second: Factors) -> float:
-    """min_R ‖Θ − Θ'R‖_F over rotations R, from d × d matrices alone: to half the digits, enough to compare with."""
-    pairs = [
-        (a.astype(np.float64), b.astype(np.float64))
-        for a, b in ((first.users, second.users), (first.items, second.items))
-    ]
-    sizes = sum(float(np.vdot(a, a) + np.vdot(b, b)) for a, b in pairs)
-    shared = np.linalg.svd(sum(a.T @ b for a, b in pairs), compute_uv=False).sum()
-    return float(np.sqrt(max(sizes - 2.0 * float(shared), 0.0)))
+class Refine(Decided):
+    """Measures what the limits ask for at the factors as they would be stored, and steps nearer where they do not hold.
+
+    Signals: ``arrived``; ``exhausted``, steps lead no nearer; ``far``, there is still a way to go for joint steps.
+    """
+
+    def __init__(self, newton: JointNewton, limits: Limits, steps: QuasiNewton) -> None:
+        """``steps`` are those to go back to where it turns out to be far."""
+        self._newton, self._limits, self._steps = newton, limits, steps
+        self._polisher: Polisher | None = None
+
+    def move(self, state: FactorState) -> Move:
+        """One measurement and, where it did not arrive, one step."""
+        joint, aim = state.joint, state.aim
+        assert joint is not None
+        state.owed = False
+        if self._polisher is None:
+            self._polisher = Polisher(state.problem, aim.scale, self._newton, state.threads, aim.origin, self._limits)
+        here = self._polisher.look(state.factors(), joint)
+        found = state.found = here.measured
+        state.rest = found.distance
+        state.work.products += here.products
+        state.measured = found.residual, here.objective
+        record = PassRecord.of(
+            "polish", here.objective, found.residual, 0, products=here.products, distance=found.distance
+        )  # fmt: skip
+        if found.residual <= aim.tolerance and found.holds(self._limits):
+            return Move(record, signal="arrived")
+        if self._polisher.exhausted:
+            return Move(record, signal="exhausted")
+        state.measured = None
+        joint.place(*here.next)
+        if not self._far(state, found):
+            return Move(record, signal=AGAIN)
+        self._steps.again()
+        state.owed = True
+        return Move(record, signal="far")
+
+    def _far(self, state: FactorState, found: Measured) -> bool:
+        """Where joint steps can still do something about what was measured."""
+        if not self._steps.begun or (self._steps.exhausted and found.valley):
+            return False
+        asked = max(within(self._limits, state.factors(), state.aim.origin), finest(state))
+        return not (found.valley and found.distance <= AGAIN_BEYOND * asked)

@@ -1,0 +1,1 @@
+"""Ways of moving, one a file; ``solvers.loop`` runs them by a plan."""

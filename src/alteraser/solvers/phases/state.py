@@ -1,0 +1,216 @@
+"""Where a run on a quadratic row problem is: what its phases share, and the sweeps that they are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alteraser.errors import NumericFailure
+from alteraser.linalg.quartic import quartic_step
+from alteraser.models import Factors, Problem
+from alteraser.solvers.joint import Joint
+from alteraser.solvers.limits import Limits
+from alteraser.solvers.phases.measured import Measured
+from alteraser.solvers.rows.protocol import RowReport, RowSolver, padded
+from alteraser.solvers.stationarity import evaluate, gradient_norm
+
+Array = npt.NDArray[Any]
+
+
+@dataclass
+class Work:
+    """What was done, in a record or beside one."""
+
+    rows: int = 0
+    products: int = 0
+    rejected: int = 0
+    """Extrapolated points that were thrown away"""
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a run is to come to."""
+
+    tolerance: float
+    scale: float | None = None
+    """What the gradient's norm is divided by; None: ‖Θ‖_B"""
+    limits: Limits | None = None
+    """What has to hold beside the tolerance"""
+    origin: Factors | None = None
+    """The model whose influence is to go"""
+
+    @property
+    def warm(self) -> bool:
+        """True for a run that starts from a model, not at random."""
+        return self.origin is not None
+
+
+def refuse_damaged(start: Factors) -> None:
+    """Raise NumericFailure for a start that is not finite."""
+    for side, x in (("user", start.users), ("item", start.items)):
+        if not np.all(np.isfinite(x)):
+            row = int(np.flatnonzero(~np.all(np.isfinite(x), axis=1))[0])
+            raise NumericFailure(f"{side} row {row} of the start is not finite; the model is damaged, restore it")
+
+
+class FactorState:
+    """Factors in working form, ``P`` (m, w) and ``Q`` (n, w) padded and changed in place, and how far they seem to be.
+
+    The pass is one sweep over user rows, then item rows (Liu et al., RecSys 2022, Algorithm 1). After the user sweep of
+    an exact solver P = P*(Q) is the minimum given Q, so passes are a fixed-point iteration Q ← T(Q) on the reduced
+    objective φ(Q) = min_P L(P, Q): that is what extrapolation accelerates, what its safeguard watches, and why the
+    decrement of the item sweep is the residual of the whole point (P*(Q), Q) at no cost.
+    """
+
+    def __init__(self, problem: Problem, start: Factors, rows: RowSolver, aim: Aim, threads: int) -> None:
+        refuse_damaged(start)
+        self.problem, self.solver, self.aim, self.threads = problem, rows, aim, threads
+        self.P, self.Q = padded(start.users.astype(problem.dtype)), padded(start.items.astype(problem.dtype))
+        self.h = start.prediction.astype(problem.dtype)
+        self.joint: Joint | None = None
+        """Factored blocks, from the first joint step on"""
+        self.theta_norm = 1.0
+        """‖Θ‖_B, of the last sweep or step"""
+        self.work = Work()
+        self.measured: tuple[float, float] | None = None
+        """(residual, objective) of the factors as they are, where they have been measured"""
+        self.promising = aim.tolerance
+        """Estimates of the residual up to this are worth a measurement"""
+        self.owed = False
+        """The users' rows are near their minima but not there: a sweep is owed before the factors are handed out"""
+        self.found: Measured | None = None
+        """The last measurement of what the limits ask for"""
+        self.rest: float | None = None
+        """Distance to the optimum over ‖Θ‖_F, where it is known or has been measured"""
+        self._fit = 0.0
+
+    @property
+    def rank(self) -> int:
+        """Number of factors, without padding."""
+        return int(self.h.size)
+
+    def factors(self) -> Factors:
+        """A copy of them, as they would be stored."""
+        d = self.rank
+        return Factors(self.P[:, :d].copy(), self.Q[:, :d].copy(), self.h.copy())
+
+    def finish(self) -> tuple[float, float]:
+        """See ``solvers.loop.State``. Raises NumericFailure where the objective is not finite."""
+        if self.measured is None and self.owed:
+            self.sweep_users()
+            if self.joint is not None:
+                self.joint.settled = False
+        residual, objective = self.measured or self.measure()
+        if not (np.isfinite(residual) and np.isfinite(objective)):
+            raise NumericFailure("the objective is not finite; raise the regularization, or use dtype float64")
+        return residual, objective
+
+    # ------------------------------------------------------------------ sweeps
+
+    def solve(self, name: str, rows: Array | None) -> RowReport:
+        """Some rows of a side, or all, by the row solver."""
+        mine, theirs = (self.P, self.Q) if name == "user" else (self.Q, self.P)
+        side = self.problem.users if name == "user" else self.problem.items
+        if np.any(self.h != 1):
+            theirs = theirs.copy()
+            theirs[:, : self.rank] *= self.h
+        report = self.solver.solve(side, theirs, mine, rows, rank=self.rank, threads=self.threads)
+        self.work.rows += report.rows
+        self.work.products += report.products
+        return report
+
+    def sweep_users(self) -> float:
+        """All users; the reduced objective φ(Q) at the current Q (for inexact rows, L at the current point)."""
+        report = self.solve("user", None)
+        self._fit = -report.value
+        return float(self.problem.target_energy + report.value + penalty(self.problem.items.ridge, self.Q))
+
+    def sweep_items(self) -> tuple[float, float]:
+        """All items; (an estimate of the residual before the sweep, L after it)."""
+        report = self.solve("item", None)
+        self.measured = None
+        self.theta_norm = float(np.sqrt(max(self._fit - report.value, 0.0))) or 1.0
+        objective = self.problem.target_energy + report.value + penalty(self.problem.users.ridge, self.P)
+        return self.estimate(report.decrement), float(objective)
+
+    @property
+    def all_rows(self) -> int:
+        """Users and items."""
+        return self.problem.users.rows + self.problem.items.rows
+
+    # ------------------------------------------------------------------ measures
+
+    @property
+    def scale(self) -> float:
+        """What residuals are relative to."""
+        return self.aim.scale or self.theta_norm
+
+    def estimate(self, decrement: float) -> float:
+        """The residual where Σ gᵀA⁻¹g, g half the gradient, is ``decrement``."""
+        return 2.0 * float(np.sqrt(max(decrement, 0.0))) / self.scale
+
+    def measure(self) -> tuple[float, float]:
+        """(residual, objective) of the factors as they would be stored."""
+        factors = self.factors()
+        here = evaluate(self.problem, factors, threads=self.threads)
+        gradients = here.user_gradient, here.item_gradient
+        if self.joint is not None and self.joint.settled:
+            norm = self.joint.norm(gradients)
+        else:
+            norm = gradient_norm(self.problem, factors, *gradients, threads=self.threads)
+        scale = self.aim.scale if self.aim.scale is not None else here.theta_norm
+        return (norm / scale if scale > 0 else norm), here.objective
+
+    def arrived(self, estimate: float) -> bool:
+        """Measure; True within the tolerance, else the next measurement waits for a smaller estimate than this one."""
+        self.measured = self.measure()
+        if self.measured[0] <= self.aim.tolerance:
+            return True
+        self.promising = estimate * min(0.5, self.aim.tolerance / self.measured[0])
+        return False
+
+    def size(self) -> float:
+        """‖Θ‖_F"""
+        return float(np.sqrt(np.vdot(self.P, self.P) + np.vdot(self.Q, self.Q)))
+
+    def slack(self) -> float:
+        """Rounding of the sums that values of the objective are."""
+        return float(np.finfo(self.problem.dtype).eps) * self.problem.target_energy
+
+    # ------------------------------------------------------------------ beside the passes
+
+    def escape(self, P: Array, Q: Array) -> bool:
+        """Go from (P, Q) through the current point as far as the objective falls; True if that is further."""
+        d = self.rank
+        origin = [x[:, :d].astype(np.float64) for x in (P, Q)]
+        direction = [x[:, :d] - start for x, start in zip((self.P, self.Q), origin, strict=True)]
+        length = float(np.sqrt(sum(np.vdot(x, x) for x in direction)))
+        if length == 0:
+            return False
+        reach = max(1.0, 0.02 * float(np.sqrt(sum(np.vdot(x, x) for x in origin))) / length)
+
+        def point(t: float) -> Factors:
+            users, items = (x + t * step for x, step in zip(origin, direction, strict=True))
+            return Factors(users, items, self.h)
+
+        t = quartic_step(lambda t: evaluate(self.problem, point(t), threads=self.threads).objective, reach)
+        if t <= 1.0:
+            return False
+        best = point(t)
+        self.P[:, :d], self.Q[:, :d] = best.users, best.items
+        return True
+
+    def prediction_step(self) -> None:
+        """The Φ step, see ``solvers.prediction``."""
+        from alteraser.solvers.prediction import prediction_step
+
+        stepped = prediction_step(self.problem, self.factors())
+        self.P[:, : self.rank], self.Q[:, : self.rank], self.h = stepped.users, stepped.items, stepped.prediction
+
+
+def penalty(ridge: Array, x: Array) -> float:
+    """Σ λρ ‖x‖² of one side."""
+    return float(np.dot(ridge.astype(np.float64), np.einsum("id,id->i", x, x, dtype=np.float64)))
