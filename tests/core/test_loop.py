@@ -189,7 +189,7 @@ def test_an_interrupt_anywhere_leaves_the_start_as_it_was(at: int, where: str) -
         return state, Plan("halving", {"halving": Halving(raising=raising)}, {})
 
     listening = {"record": {"on_pass": stop}, "watch": {"watch": stop}}.get(where, {})
-    with pytest.raises(Interrupted, match="^interrupted; nothing was changed$"):
+    with pytest.raises(Interrupted, match=r"^interrupted; nothing was changed$"):
         minimize(begin, Until(0.0, at + 1), **listening)  # type: ignore[arg-type]
     assert start == 16.0
 
@@ -203,16 +203,15 @@ def test_an_extrapolated_point_that_raises_the_objective_is_put_back() -> None:
     wrong = [None, np.array([[90.0]])]
     history.extrapolate = lambda point, image: wrong.pop(0) if wrong else None  # type: ignore[method-assign]
     guard = Safeguarded(history, lambda best: 0.0)
-    x, again = np.array([[16.0]]), 0
-    values = []
+    x, again, values = np.array([[16.0]]), 0, []
+
+    def redone() -> float:
+        nonlocal again
+        again += 1
+        return float(x[0, 0] ** 2)
+
     for _ in range(3):
         guard.extrapolate(x)
-
-        def redone() -> float:
-            nonlocal again
-            again += 1
-            return float(x[0, 0] ** 2)
-
         values.append(guard.halfway(x, float(x[0, 0] ** 2), redone))
         assert not guard.extrapolated
         x /= 2
