@@ -27,8 +27,8 @@ from alteraser.evidence.certificate import Limits
 from alteraser.models import Factors, Objective, Problem
 from alteraser.models.factorization.model import TrainedOn
 from alteraser.runtime.workers import default_threads
-from alteraser.solvers import AHNewton, ConjugateGradient, JointNewton
-from alteraser.solvers.rows.protocol import RowSolver, padded
+from alteraser.solvers import AHNewton, ConjugateGradient, JointNewton, Solver
+from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.stationarity import evaluate, gradient_norm, push
 
 RANK, PATIENCE = 64, 500.0
@@ -144,7 +144,7 @@ def _compare(objective: Objective, scene: NoiseScenario) -> tuple[list[Trail], s
         trail.work = [seconds / unit for seconds in trail.work]
         return trail
 
-    def follow(trail: Trail, solver: RowSolver, memory: int, start: Factors, limits: Limits | None) -> Trail:
+    def follow(trail: Trail, solver: Solver, memory: int, start: Factors, limits: Limits | None) -> Trail:
         settings = Settings(solver, 0.0 if limits is None else 1e-3, 1500, memory, threads, limits=limits)
 
         def whole(watch: Watch) -> None:
