@@ -72,6 +72,17 @@ def test_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(pd.read_csv("rest.csv")) == (~gone).sum()
 
 
+def test_next_baskets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    events("basket_id").to_csv("orders.csv", index=False)
+    (block,) = blocks("docs/how-to/baskets.md", "Train, and fill the next basket", "console")
+    assert obey(block) == [0, 0, 0]
+    (block,) = blocks("docs/how-to/baskets.md", "Forget", "console")
+    assert obey(block) == [0, 0]
+    gone = events("basket_id").basket_id.isin(["b3", "b4"])
+    assert len(pd.read_csv("rest.csv")) == (~gone).sum()
+
+
 def test_choose_hyper_parameters(ratings: pd.DataFrame, capsys: pytest.CaptureFixture[str]) -> None:
     (asked,) = blocks("docs/how-to/tune.md", "Choose hyper-parameters", "console")
     few = " --factors 3 --missing-weight 0.1 --regularization 1,2 --no-refine --finalists 1"

@@ -21,6 +21,8 @@ OPTIONS = {
     "cooccurrence": "--neighbors 7",
     "ease": "--regularization 5",
     "vs-knn": "--session-column user_id",
+    "tifu-knn": "--basket-column rating --neighbors 5",
+    "top-frequency": "--basket-column rating",
 }
 
 ROUNDED = {"enmf": 1e-4, "ease": 1e-12}
@@ -154,6 +156,7 @@ def test_nothing_is_written_by_a_dry_run(kind: str, models: Path, run: Run, tmp_
         ("train {w}/data.csv --model vs-knn --out x", 2, "give --session-column or --session-gap"),
         ("train {w}/data.csv --model vs-knn --session-gap 30m --out x", 2, "name the column of times"),
         ("train {w}/data.csv --model vs-knn --session-column s --out x", 2, "no column 's'"),
+        ("train {w}/data.csv --model tifu-knn --out x", 2, "give --basket-column or --session-gap or --session-column"),
         ("forget {m}/item-knn --session 3 --data {w}/data.csv --out x", 2, "have no column of sessions"),
         ("forget {m}/vs-knn --basket 3 --data {w}/data.csv --out x", 2, "it is a model of sessions"),
         ("forget {m}/vs-knn {w}/forget.csv --session 3 --data {w}/data.csv --out x", 2, "names what FORGET would name"),

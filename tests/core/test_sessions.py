@@ -17,6 +17,8 @@ from alteraser.data.interactions import Interactions
 from alteraser.errors import InvalidInput
 from alteraser.evidence.certificate.exact import certify
 from alteraser.models.registry import KINDS
+from alteraser.models.sessions.tifu_knn import TIFUKNN
+from alteraser.models.sessions.top_frequency import TopFrequency
 from alteraser.models.sessions.vs_knn import VSKNN
 
 KNN: list[Any] = [
@@ -24,7 +26,12 @@ KNN: list[Any] = [
     *(VSKNN(neighbors=2, sample=50, weighting=one, matching=other)
       for one, other in product(("same", "linear", "quadratic", "div", "log"), ("linear", "div", "quadratic"))),
 ]  # fmt: skip
-SETTINGS = [*KNN]
+TIFU: list[Any] = [
+    TIFUKNN(neighbors=2, group_size=2),
+    TIFUKNN(neighbors=50, group_size=3, within_decay=0.5, group_decay=1.0, alpha=0.2),
+    TIFUKNN(neighbors=0, group_size=1, alpha=1.0),
+]
+SETTINGS = [KNN[0], *TIFU, TopFrequency(), *KNN[1:]]
 SESSIONS = [options for options in READINGS if "basket_column" not in options]
 
 
@@ -58,7 +65,7 @@ def test_taking_away_is_counting_without(kind: Any, data: st.DataObject, seed: i
         now = removal.remaining
 
 
-@pytest.mark.parametrize("kind", SETTINGS[:2], ids=str)
+@pytest.mark.parametrize("kind", SETTINGS[:6], ids=str)
 def test_one_retained_event_is_found(kind: Any) -> None:
     """The state of all data does not pass for that of the data without an event, whichever it is."""
     for options in readings(kind):
@@ -159,6 +166,76 @@ def test_without_times_recency_is_off_and_that_is_said() -> None:
     (note,) = VSKNN().notes(Interactions.read(table, session_column="group"))
     assert "recency is off" in note
     assert not VSKNN().notes(Interactions.read(table, session_column="group", timestamp_column="timestamp"))
+
+
+# ---------------------------------------------------------------- next baskets
+
+
+def vectors_by_hand(kind: TIFUKNN, data: Interactions) -> Any:
+    """(m, n) by the formulas, groups counted from the latest basket back."""
+    events = data.events
+    assert events is not None
+    found = np.zeros(data.shape)
+    for user in range(data.shape[0]):
+        baskets = [
+            set(events.items[events.indptr[each] : events.indptr[each + 1]].tolist())
+            for each in np.flatnonzero(events.owners == user)
+        ]
+        groups = []
+        while baskets:
+            groups.insert(0, baskets[-kind.group_size :])
+            baskets = baskets[: -kind.group_size]
+        for g, group in enumerate(groups, 1):
+            for i, basket in enumerate(group, 1):
+                weight = kind.within_decay ** (len(group) - i) / len(group)
+                for item in basket:
+                    found[user, item] += kind.group_decay ** (len(groups) - g) * weight / len(groups)
+    return found
+
+
+@settings(max_examples=100)
+@given(kind=st.sampled_from(TIFU), options=st.sampled_from(READINGS), seed=st.integers(0, 10_000))
+def test_vectors_and_baskets_by_their_formulas(kind: TIFUKNN, options: dict[str, Any], seed: int) -> None:
+    data = Interactions.read(rows(60, seed), **options)
+    state = kind.state(data)
+    wanted = vectors_by_hand(kind, data)
+    np.testing.assert_allclose(state_rows(state), wanted, rtol=1e-13)
+    scores = kind.scores(kind.formed(state, None), np.arange(data.shape[0]), None)
+    for user in range(data.shape[0]):
+        far = ((wanted - wanted[user]) ** 2).sum(axis=1)
+        others = [other for other in np.lexsort((np.arange(far.size), far)).tolist() if other != user]
+        near = others[: kind.neighbors]
+        edge = far[others[kind.neighbors - 1 : kind.neighbors + 1]] if kind.neighbors else np.zeros(0)
+        if edge.size == 2 and np.isclose(*edge, rtol=1e-9):
+            continue  # which of two equally near ones it is rests on rounding
+        total = kind.alpha * wanted[user]
+        if near:
+            total = total + (1 - kind.alpha) * wanted[near].mean(axis=0)
+        np.testing.assert_allclose(np.where(scores[user] == -np.inf, 0.0, scores[user]), total, atol=1e-12)
+
+
+def state_rows(state: dict[str, Any]) -> Any:
+    found = np.zeros((state["indptr"].size - 1, state["holders"].size))
+    users = np.repeat(np.arange(found.shape[0]), np.diff(state["indptr"]))
+    found[users, state["items"]] = state["values"]
+    return found
+
+
+@given(options=st.sampled_from(READINGS), seed=st.integers(0, 10_000))
+def test_frequencies_are_counts_of_baskets(options: dict[str, Any], seed: int) -> None:
+    data = Interactions.read(rows(40, seed), **options)
+    kind, events = TopFrequency(), data.events
+    assert events is not None
+    wanted = np.zeros(data.shape)
+    for number, item in set(zip(events.numbers.tolist(), events.items.tolist(), strict=True)):
+        wanted[events.owners[number], item] += 1
+    state = kind.state(data)
+    np.testing.assert_array_equal(state_rows(state), wanted)
+    scores = kind.scores(state, np.arange(data.shape[0]), None)
+    np.testing.assert_array_equal(np.floor(scores), wanted)
+    for row, counts in zip(scores, wanted, strict=True):
+        order = np.argsort(-row, kind="stable").tolist()
+        assert order == sorted(order, key=lambda item: (-counts[item], -wanted[:, item].sum(), item))
 
 
 def test_what_has_no_sessions_is_refused() -> None:

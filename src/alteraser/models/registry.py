@@ -49,5 +49,7 @@ KINDS = Kinds({
     "cooccurrence": "neighbors.cooccurrence.Cooccurrence",
     "ease": "linear.ease.EASE",
     "vs-knn": "sessions.vs_knn.VSKNN",
+    "tifu-knn": "sessions.tifu_knn.TIFUKNN",
+    "top-frequency": "sessions.top_frequency.TopFrequency",
 })  # fmt: skip
 """Settings of every exact kind by its name."""

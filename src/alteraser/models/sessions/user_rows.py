@@ -1,0 +1,108 @@
+"""A row for each user over the items of their baskets: sums over baskets, and what a deletion leaves of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from alteraser.models.sessions.histories import spans
+
+if TYPE_CHECKING:
+    from alteraser.data.events import Events
+
+Array = npt.NDArray[Any]
+
+
+class UserRows(NamedTuple):
+    """A sparse matrix of users by items, items increasing within a row."""
+
+    indptr: npt.NDArray[np.int64]
+    """(m + 1,)"""
+    items: npt.NDArray[np.int32]
+    values: Array
+
+    @classmethod
+    def of(cls, state: Mapping[str, Array]) -> UserRows:
+        """From a state under these names."""
+        return cls(state["indptr"], state["items"], state["values"])
+
+    def to_state(self, n: int) -> dict[str, Array]:
+        """{``indptr``, ``items``, ``values``} and ``holders`` (n,), how many users have each item."""
+        arrays = {name: np.ascontiguousarray(array) for name, array in self._asdict().items()}
+        return arrays | {"holders": np.bincount(self.items, minlength=n).astype(np.int64)}
+
+    def matrix(self, n: int) -> Any:
+        """As a SciPy array (m, n) of float64."""
+        from scipy.sparse import csr_array
+
+        return csr_array((self.values.astype(np.float64), self.items, self.indptr), (self.indptr.size - 1, n))
+
+
+def summed(events: Events, weights: Array, m: int) -> UserRows:
+    """Σ of ``weights`` (groups,) over the groups of a user that hold an item, however often.
+
+    Each sum depends on its own terms alone, in the order of the groups: so it is the same in every bit whoever else is
+    there.
+    """
+    order = np.lexsort((events.numbers, events.items, events.users))
+    users, items, numbers = events.users[order], events.items[order], events.numbers[order]
+    begins = np.ones(users.size, bool)
+    begins[1:] = (users[1:] != users[:-1]) | (items[1:] != items[:-1])
+    once = begins.copy()
+    once[1:] |= numbers[1:] != numbers[:-1]
+    users, items, numbers, begins = users[once], items[once], numbers[once], begins[once]
+    starts = np.flatnonzero(begins)
+    values = np.add.reduceat(weights[numbers], starts) if starts.size else weights[:0]
+    counts = np.bincount(users[starts], minlength=m)
+    return UserRows(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), items[starts], values)
+
+
+def exchanged(rows: UserRows, fresh: UserRows, users: Array) -> UserRows:
+    """``rows`` with those of ``users`` taken from ``fresh``, which has as many."""
+    flags = np.zeros(rows.indptr.size - 1, bool)
+    flags[users] = True
+    counts = np.where(flags, np.diff(fresh.indptr), np.diff(rows.indptr))
+    starts = np.where(flags, rows.items.size + fresh.indptr[:-1], rows.indptr[:-1])
+    places = spans(starts, counts)
+    return UserRows(
+        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        np.concatenate([rows.items, fresh.items])[places], np.concatenate([rows.values, fresh.values])[places],
+    )  # fmt: skip
+
+
+def check_rows(state: Mapping[str, Array], shape: tuple[int, int]) -> None:
+    """ValueError where the arrays are no matrix of ``shape``."""
+    (m, n), rows = shape, UserRows.of(state)
+    indptr, items = rows.indptr, rows.items
+    rises = indptr.size == m + 1 and indptr[0] == 0 and indptr[-1] == items.size and not np.any(np.diff(indptr) < 0)
+    if not rises or rows.values.size != items.size:
+        raise ValueError(f"indptr must rise from 0 to {items.size} over {m} users")
+    if items.size and not 0 <= items.min() <= items.max() < n:
+        raise ValueError(f"items must be within 0..{n - 1}")
+    if not np.array_equal(state["holders"], np.bincount(items, minlength=n)):
+        raise ValueError("holders must be how many users have each item")
+
+
+def shapes(items: int, dtype: str) -> dict[str, tuple[tuple[int | None, ...], tuple[str, ...]]]:
+    """What ``ExactKind.shapes`` says of a state of rows with ``values`` of ``dtype``."""
+    return {
+        "indptr": ((None,), ("int64",)), "items": ((None,), ("int32",)), "values": ((None,), (dtype,)),
+        "holders": ((items,), ("int64",)),
+    }  # fmt: skip
+
+
+def rows_apart(state: Mapping[str, Array], wanted: Any) -> float:
+    """The largest relative difference of an entry from ``wanted`` (SciPy, (m, n)); ∞ for entries in other places."""
+    wanted = wanted.tocsr()
+    wanted.sum_duplicates()
+    rows = UserRows.of(state)
+    if not np.array_equal(state["holders"], np.diff(wanted.tocsc().indptr)):
+        return np.inf
+    if not np.array_equal(rows.indptr, wanted.indptr) or not np.array_equal(rows.items, wanted.indices):
+        return np.inf
+    apart = np.abs(rows.values - wanted.data)
+    return float(np.max(np.where(apart > 0, apart / np.maximum(np.abs(wanted.data), np.finfo(float).tiny), 0.0),
+                        initial=0.0))  # fmt: skip
