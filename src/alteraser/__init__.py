@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _EXPORTS = {
+    "Age": "alteraser.data.selection",
     "AltEraser": "alteraser.erasers",
     "AltEraserError": "alteraser.errors",
     "Cooccurrence": "alteraser.models.neighbors.cooccurrence",
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from alteraser import metrics as metrics
     from alteraser.data.interactions import Interactions as Interactions
     from alteraser.data.readers import ReadingOptions as ReadingOptions
+    from alteraser.data.selection import Age as Age
     from alteraser.data.selection import Selection as Selection
     from alteraser.data.selection import Window as Window
     from alteraser.data.sets import generate_household as generate_household

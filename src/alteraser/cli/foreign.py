@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from alteraser.adapters import Erased, ForeignOptions, SelfCheck, Sibling
     from alteraser.adapters.forget import ForeignErasure
     from alteraser.data.readers import ReadingOptions
+    from alteraser.data.selection import Age
 
 SIBLINGS = 5
 """Files beside a model that are listed without --verbose."""
@@ -197,7 +198,7 @@ def forget(
     threads: int,
     users: list[str] | None,
     since: str | None,
-    until: str | None,
+    until: str | Age | None,
     timestamp_column: str | None,
     strict: bool,
     purged: bool,

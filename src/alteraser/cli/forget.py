@@ -77,6 +77,8 @@ def forget(
     user: selecting.User = None,
     since: selecting.Since = None,
     until: selecting.Until = None,
+    older_than: selecting.OlderThan = None,
+    as_of: selecting.AsOf = None,
     timestamp_column: selecting.TimestampColumn = None,
     session: selecting.Session = None,
     basket: selecting.Basket = None,
@@ -142,7 +144,8 @@ def forget(
     from alteraser.verbs.forget_exactly import ExactErasure
 
     groups = selecting.grouped(session, basket)
-    selecting.check(forget_set, user, since, until, groups)
+    ends = selecting.ending(until, older_than, as_of)
+    selecting.check(forget_set, user, since, ends, groups)
     if whole_users and whole_items:
         raise InvalidInput("--whole-users contradicts --whole-items: forget one after the other")
     if accept not in (None, "d"):
@@ -185,7 +188,7 @@ def forget(
             screen, model, forget_set, data, out, given, format=format, method=method, tolerance=tolerance,
             max_passes=max_passes, seed=seed, whole_users=whole_users, whole_items=whole_items, remaining=remaining,
             dry_run=dry_run, unchecked=unchecked, scrub=scrub, readmit=readmit, verbose=verbose, threads=threads,
-            users=user, since=since, until=until, timestamp_column=timestamp_column, strict=strict, purged=purged,
+            users=user, since=since, until=ends, timestamp_column=timestamp_column, strict=strict, purged=purged,
         )  # fmt: skip
         return 0 if accept == "d" else code  # what went wrong altogether was raised
     foreign.refuse(
@@ -215,9 +218,9 @@ def forget(
         eraser: Any = asked
         if isinstance(original, Model) and isinstance(asked, tuple):
             eraser = _eraser(asked[0], asked[1], original)
-        reading = selecting.timed(reading, timestamp_column, window=since is not None or until is not None)
+        reading = selecting.timed(reading, timestamp_column, window=since is not None or ends is not None)
         selection = selecting.selected(
-            forget_set, reading, whole_users=whole_users, whole_items=whole_items, users=user, since=since, until=until,
+            forget_set, reading, whole_users=whole_users, whole_items=whole_items, users=user, since=since, until=ends,
             names=common.NOT_ASKED, groups=groups,
         )  # fmt: skip
         selecting.check_ids(forget_set, selection, original.users, original.items)

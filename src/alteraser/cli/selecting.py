@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from alteraser.data.ids import IdMap
     from alteraser.data.interactions import Removal
     from alteraser.data.readers import ReadingOptions
-    from alteraser.data.selection import Near, Selection
+    from alteraser.data.selection import Age, Near, Selection
     from alteraser.data.sums import Missing
 
 LISTED = 1000
@@ -39,9 +39,19 @@ Since = Annotated[
 Until = Annotated[
     str | None, typer.Option("--until", metavar="T", help="Only what happened before T.", show_default=False)
 ]
+OlderThan = Annotated[
+    str | None,
+    typer.Option("--older-than", metavar="SPAN", help="Only what happened longer ago than this: 365d, 12w, 36h, or a "
+                 "number of days, back from the newest time of DATA.", show_default=False),
+]  # fmt: skip
+AsOf = Annotated[
+    str | None,
+    typer.Option("--as-of", metavar="T", help="With --older-than: counted back from T, as in --since, or from now.",
+                 show_default="the newest time"),
+]  # fmt: skip
 TimestampColumn = Annotated[
     str | None,
-    typer.Option("--timestamp-column", help="Column with the times, for --since and --until.",
+    typer.Option("--timestamp-column", help="Column with the times, for --since, --until, --older-than.",
                  show_default="the model's, or timestamp"),
 ]  # fmt: skip
 User = Annotated[
@@ -63,6 +73,19 @@ Strict = Annotated[
 ]
 
 
+def ending(until: str | None, older_than: str | None, as_of: str | None) -> str | Age | None:
+    """Where the window ends; InvalidInput for two ends, and for what is not an age."""
+    from alteraser.data.selection import Age
+
+    if older_than is None:
+        if as_of is not None:
+            raise InvalidInput("--as-of says what --older-than is counted back from: give both")
+        return until
+    if until is not None:
+        raise InvalidInput("--older-than says where the window ends: leave --until out")
+    return Age(older_than, as_of)
+
+
 def timed(reading: ReadingOptions, column: str | None, *, window: bool) -> ReadingOptions:
     """``reading`` with the times of the data, where a window needs them.
 
@@ -70,7 +93,7 @@ def timed(reading: ReadingOptions, column: str | None, *, window: bool) -> Readi
     """
     if not window:
         if column is not None:
-            raise InvalidInput("--timestamp-column is for --since and --until: give one of them")
+            raise InvalidInput("--timestamp-column is for --since and --until, or --older-than: give one of them")
         return reading
     own = reading.timestamp_column
     if reading.grouping is not None and own is not None and column not in (None, own):
@@ -87,14 +110,15 @@ def grouped(session: list[str] | None, basket: list[str] | None) -> tuple[str, l
 
 
 def check(
-    forget_set: Path | None, users: list[str] | None, since: str | None, until: str | None,
+    forget_set: Path | None, users: list[str] | None, since: str | None, until: str | Age | None,
     groups: tuple[str, list[str]] | None = None,
 ) -> None:  # fmt: skip
     """InvalidInput for a request that says nothing, or times that are none; reads nothing."""
-    from alteraser.data.selection import moment
+    from alteraser.data.selection import Age, moment
 
     moment(since, "--since")
-    moment(until, "--until")
+    if not isinstance(until, Age):
+        moment(until, "--until")
     if groups is not None and forget_set is not None:
         raise InvalidInput(f"--{groups[0]} names what FORGET would name: give one of them")
     if forget_set is None and since is None and until is None and groups is None:
@@ -103,13 +127,13 @@ def check(
             "a user, give FORGET with the column user_id alone"
             if users
             else "nothing to forget is named: give FORGET, a table with user_id and item_id, or a window of time "
-            "(--since, --until)"
+            "(--since, --until, --older-than)"
         )
 
 
 def selected(
     forget_set: Path | None, reading: ReadingOptions, *, whole_users: bool, whole_items: bool,
-    users: list[str] | None, since: str | None, until: str | None, names: Mapping[str, str | None] | None = None,
+    users: list[str] | None, since: str | None, until: str | Age | None, names: Mapping[str, str | None] | None = None,
     groups: tuple[str, list[str]] | None = None,
 ) -> Selection:  # fmt: skip
     """What is to be forgotten: the table at ``forget_set``, or ``groups``, of ``users``, between ``since`` and

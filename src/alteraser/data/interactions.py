@@ -553,7 +553,7 @@ def nothing_in_window(selection: Selection, data: Interactions) -> NotFound:
     window, times = selection.window, data.timestamp if data.events is None else data.events.time
     assert window is not None
     assert times is not None
-    since, until = (None if t is None else when(int(t), times) for t in (window.since, window.until))
+    since, until = (when(int(t), times) if isinstance(t, int) else None for t in (window.since, window.until))
     span = f"the data go from {when(int(times.min()), times)} to {when(int(times.max()), times)}" if len(times) else (
         "there are no interactions"
     )  # fmt: skip

@@ -28,8 +28,40 @@ UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 """Ticks a second of the units that whole-numbered times come in"""
 LARGEST = {"s": 10**11, "ms": 10**14, "us": 10**17}
 """A column whose largest number is below this is taken to be of that unit: seconds up to the year 5138."""
+_HOURS = {"h": 1, "d": 24, "w": 7 * 24}
+_SPAN = re.compile(r"(\d+)\s*([hdw]?)")
 _NUMBER = re.compile(r"[+-]?\d+")
 _NUMERAL = re.compile(r"([+-]?)0*(\d+)(?:\.0*)?")
+
+
+@dataclass(frozen=True)
+class Age:
+    """A moment so long before another one: ``"365d"``, ``"12w"``, ``"36h"``, or a number of days.
+
+    >>> Age("1d").ticks(np.array([5, 86_400, 2 * 86_400]))
+    86400
+    """
+
+    span: str
+    as_of: int | str | None = None
+    """What it is counted back from: the newest time of the data, or a moment as in ``Window``, or ``now``"""
+
+    def __post_init__(self) -> None:
+        if _SPAN.fullmatch(self.span.strip()) is None:
+            raise InvalidInput(
+                f"--older-than {self.span!r}: expected a span such as 365d, 12w, 36h, or a number of days"
+            )
+        if self.as_of != "now":
+            moment(self.as_of, "--as-of")
+
+    def ticks(self, times: Rows) -> int:
+        """In whole numbers of the unit that ``times`` are in."""
+        number, letter = _SPAN.fullmatch(self.span.strip()).groups()  # type: ignore[union-attr]
+        unit = unit_of(times)
+        now = datetime.now(UTC).isoformat(timespec="seconds") if self.as_of == "now" else self.as_of
+        end = int(times.max(initial=0)) if now is None else _ticks(now, unit, "--as-of")
+        assert end is not None
+        return end - int(number) * _HOURS[letter or "d"] * 3600 * UNITS[unit]
 
 
 @dataclass(frozen=True)
@@ -43,24 +75,34 @@ class Window:
 
     since: int | str | None = None
     """A whole number in the unit of the data's times, or ISO 8601; without an offset it is UTC"""
-    until: int | str | None = None
+    until: int | str | Age | None = None
 
     def __post_init__(self) -> None:
         if self.since is None and self.until is None:
             raise InvalidInput("a window of time needs a beginning or an end (--since, --until)")
         for name in ("since", "until"):
-            moment(getattr(self, name), f"--{name}")
+            if not isinstance(getattr(self, name), Age):
+                moment(getattr(self, name), f"--{name}")
 
     def settled(self, times: Rows) -> Window:
         """The window in whole numbers of the unit that ``times`` are in. Raises InvalidInput for an empty one."""
         unit = unit_of(times)
-        since, until = (_ticks(getattr(self, name), unit, f"--{name}") for name in ("since", "until"))
+        end = self.until.ticks(times) if isinstance(self.until, Age) else self.until
+        since, until = _ticks(self.since, unit, "--since"), _ticks(end, unit, "--until")
         if since is not None and until is not None and since >= until:
-            raise InvalidInput(f"--since {self.since} is not before --until {self.until}: the window holds nothing")
+            raise InvalidInput(
+                f"--since {self.since} is not before {self._end(until, times)}: the window holds nothing"
+            )
         return Window(since, until)
+
+    def _end(self, until: int, times: Rows) -> str:
+        if isinstance(self.until, Age):
+            return f"--older-than {self.until.span}, which is {when(until, times)}"
+        return f"--until {self.until}"
 
     def mask(self, times: Rows) -> Mask:
         """Which of ``times`` lie in it; it is settled."""
+        assert not isinstance(self.until, Age)
         inside = np.ones(len(times), bool)
         if self.since is not None:
             inside &= times >= int(self.since)

@@ -417,7 +417,8 @@ def match(
         )
     if grown and not known:
         _check_grown(model, data, selection)
-    whole = None if gone is None else _completed(model, data, gone)
+    timed = isinstance(model, ExactModel) and model.settings.needed()  # which is not known of what is missing
+    whole = None if gone is None or timed else _completed(model, data, gone)
     if whole is not None:
         data = whole
     removal = data.remove(selection)

@@ -1,9 +1,13 @@
-"""Popularity: everybody is shown what most people had.
+"""Popularity: everybody is shown what most people had, of late or ever.
 
     score(v) = Σ of the confidences of v's interactions, or how many there are
+    score(v) = Σ_{(u, v)} c_uv 2^(−age / half-life)                            with ``--half-life``, in days
 
 It is the baseline that every recommender is to beat, and the simplest one that forgets exactly: counts are integers,
-and taking one person's away gives the very counts that counting without them gives.
+and taking one person's away gives the very counts that counting without them gives. An age is a number of whole days
+(UTC), back from the newest interaction or from the day ``--as-of`` names; what is later does not count. What is kept
+for ages is how many interactions an item has of each day, so that the day that is counted from moves with the data, and
+the sums are formed when lists are asked for.
 """
 
 from __future__ import annotations
@@ -11,7 +15,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pydantic import Field, field_validator, model_validator
+
+from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.models.closed_form.kind import ExactKind, largest_difference
+from alteraser.models.closed_form.needs import TIMES, Need
 from alteraser.runtime.late import late
 
 if TYPE_CHECKING:
@@ -19,23 +27,54 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from alteraser.data.interactions import Interactions, Removal
-    from alteraser.models.closed_form import by_item
+    from alteraser.models.closed_form import by_day, by_item
 
     Array = npt.NDArray[Any]
 else:
     np = late("numpy")
+    by_day = late("alteraser.models.closed_form.by_day")
     by_item = late("alteraser.models.closed_form.by_item")
 
 
 class Popularity(ExactKind):
-    """How often each item occurs: ``counts`` (n,), int64, or float64 sums of confidences where the data have some."""
+    """``counts`` (n,), int64, or float64 sums of confidences where the data have some.
+
+    With a half-life ``starts`` (n + 1,) int64, ``days`` (z,) int32 and ``counts`` (z,): item by item, the days on which
+    it has any.
+    """
 
     name: ClassVar[str] = "popularity"
     needs_history: ClassVar[bool] = False
     summary: ClassVar[str] = "counts of the interactions of each item"
 
+    half_life: float | None = Field(
+        default=None, gt=0.0, allow_inf_nan=False, description="Days after which an interaction counts for half"
+    )
+    as_of: str | None = Field(
+        default=None, description="With a half-life: the day that ages are counted from, YYYY-MM-DD; else the newest"
+    )
+
+    @field_validator("as_of")
+    @classmethod
+    def _is_a_day(cls, day: str | None) -> str | None:
+        if day is not None:
+            by_day.day_of(day)
+        return day
+
+    @model_validator(mode="after")
+    def _has_ages(self) -> Popularity:
+        if self.as_of is not None and self.half_life is None:
+            raise ValueError("as_of, the day that ages are counted from, goes with a half-life: give half_life as well")
+        return self
+
+    def needed(self) -> tuple[Need, ...]:
+        """Times, for ages."""
+        return () if self.half_life is None else (TIMES,)
+
     def state(self, data: Interactions, *, threads: int = 0) -> dict[str, Array]:
-        """{``counts``}."""
+        """The counts."""
+        if self.half_life is not None:
+            return by_day.cells(data)
         if data.confidence is None:
             return {"counts": data.item_counts.astype(np.int64)}
         return {"counts": by_item.item_sums(data, data.confidence)}
@@ -43,7 +82,18 @@ class Popularity(ExactKind):
     def without(self, state: Mapping[str, Array], before: Interactions, removal: Removal, *, threads: int = 0) -> dict[
         str, Array
     ]:  # fmt: skip
-        """``state`` of what remains: counts less those that go; sums of confidences of what loses one, anew."""
+        """``state`` of what remains: counts less those that go; sums of confidences of what loses one, anew.
+
+        IntegrityError where what goes has other times than it had in training.
+        """
+        if self.half_life is not None:
+            found = by_day.without(state, removal.removed, removal.remaining)
+            if found is None:
+                raise IntegrityError(
+                    "interactions that go are of other days than in training: the times are not those of the data that "
+                    "the model was trained on"
+                )
+            return found
         if before.confidence is None:
             return {"counts": state["counts"] - removal.removed.item_counts}
         counts = state["counts"].copy()
@@ -52,21 +102,46 @@ class Popularity(ExactKind):
         return {"counts": counts}
 
     def apart(self, state: Mapping[str, Array], data: Interactions) -> float:
-        """The largest difference from counts by NumPy over the largest count."""
+        """The largest difference from counts by NumPy over the largest count; ∞ where other days have any."""
         weights = data.confidence
-        return largest_difference(state, {"counts": np.bincount(data.indices, weights, data.shape[1])})
+        if self.half_life is None:
+            return largest_difference(state, {"counts": np.bincount(data.indices, weights, data.shape[1])})
+        return by_day.apart(state, data)
 
-    def scores(self, state: Mapping[str, Array], rows: Array, history: Interactions | None) -> Array:
+    def formed(self, state: Mapping[str, Array], history: Interactions | None) -> Any:
+        """The score of every item, (n,)."""
+        return self._of_items(state)
+
+    def scores(self, state: Any, rows: Array, history: Interactions | None) -> Array:
         """(len(rows), n) float64; −∞ for an item that nobody has."""
-        counts = state["counts"].astype(np.float64)
-        return np.tile(np.where(counts > 0, counts, -np.inf), (len(rows), 1))
+        return np.tile(np.where(state > 0, state, -np.inf), (len(rows), 1))
 
     def matrix(self, state: Mapping[str, Array]) -> Any:
-        """The counts, (n, 1)."""
+        """The scores, (n, 1)."""
         from scipy.sparse import csr_array
 
-        return csr_array(state["counts"].astype(np.float64)[:, None])
+        return csr_array(self._of_items(state)[:, None])
+
+    def _of_items(self, state: Mapping[str, Array]) -> Array:
+        if self.half_life is None:
+            return state["counts"].astype(np.float64)
+        today = None if self.as_of is None else by_day.day_of(self.as_of)
+        return by_day.decayed(state, self.half_life, today)
 
     def shapes(self, items: int) -> dict[str, tuple[tuple[int | None, ...], tuple[str, ...]]]:
         """{name: (shape, dtypes)} of the state of a model with so many item rows."""
-        return {"counts": ((items,), ("int64", "float64"))}
+        if self.half_life is None:
+            return {"counts": ((items,), ("int64", "float64"))}
+        return {
+            "starts": ((items + 1,), ("int64",)), "days": ((None,), ("int32",)),
+            "counts": ((None,), ("int64", "float64")),
+        }  # fmt: skip
+
+    def check_state(self, state: Mapping[str, Array]) -> None:
+        """InvalidInput where ``starts`` do not cut ``days`` into rows."""
+        if self.half_life is not None:
+            starts = state["starts"]
+            if not (starts[0] == 0 and starts[-1] == state["days"].size == state["counts"].size) or np.any(
+                np.diff(starts) < 0
+            ):
+                raise InvalidInput("starts and days are no counts by day")
