@@ -69,7 +69,7 @@ class Popularity(ExactKind):
 
     def needed(self) -> tuple[Need, ...]:
         """Times, for ages."""
-        return () if self.half_life is None else (TIMES,)
+        return self.needs if self.half_life is None else (*self.needs, TIMES)
 
     def state(self, data: Interactions, *, threads: int = 0) -> dict[str, Array]:
         """The counts."""
