@@ -137,7 +137,7 @@ class Popularity(ExactKind):
             "counts": ((None,), ("int64", "float64")),
         }  # fmt: skip
 
-    def check_state(self, state: Mapping[str, Array]) -> None:
+    def check_state(self, state: Mapping[str, Array], shape: tuple[int, int]) -> None:
         """InvalidInput where ``starts`` do not cut ``days`` into rows."""
         if self.half_life is not None:
             starts = state["starts"]
