@@ -79,6 +79,7 @@ LINES = {
     "inspect": "inspect model",
     "inspect, data": "inspect model --data data.csv",
     "inspect item-knn": "inspect knn --data data.csv",
+    "inspect ease": "inspect ease-2",
     "inspect implicit": "inspect als.npz",
     "inspect implicit, data": "inspect als.npz --data plays.csv --rating plays --rows-are-ids",
     "inspect, no model": "inspect data.csv",

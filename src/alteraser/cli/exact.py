@@ -12,6 +12,7 @@ from alteraser.errors import InvalidInput
 if TYPE_CHECKING:
     from alteraser.data.interactions import Interactions
     from alteraser.data.readers import ReadingOptions
+    from alteraser.models.closed_form.model import ExactModel
     from alteraser.models.protocol import Recommender
     from alteraser.verbs.forget_exactly import ExactErasure
 
@@ -91,7 +92,7 @@ def report(
         "interactions_readmitted": 0 if erasure.returned is None else len(erasure.returned),
         **selecting.document(erasure),
         "rows_without_rating": data.unrated, "remaining": None if remaining is None else str(remaining),
-        "users": saved.trained_on.users, "items": saved.trained_on.items,
+        "users": saved.trained_on.users, "items": saved.trained_on.items, "state": told(erasure.model),
     }  # fmt: skip
     rows = [
         ("model", f"{out}: {saved.kind}"),
@@ -104,11 +105,24 @@ def report(
             "class",
             f"A: {erasure.model.settings.summary} as the remaining data give; verify looks by other code",
         ),
+        *told_rows(erasure.model),
         *aftermath.rows(erasure.lists, erasure.again),
         aftermath.time(seconds, None),
     ]
     screen.result(document, rows)
     return 0
+
+
+def told(model: ExactModel) -> dict[str, float]:
+    """What its kind tells of the state, for a document; see ``ExactKind.told``."""
+    return model.settings.told(model.state)
+
+
+def told_rows(model: ExactModel) -> list[tuple[str, str]]:
+    """The same for people."""
+    found = told(model)
+    text = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in found.items())
+    return [("state", text)] if found else []
 
 
 def refuse(path: Path, method: str, given: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from alteraser.cli import common, foreign
+from alteraser.cli import common, exact, foreign
 from alteraser.errors import IntegrityError, InvalidInput
 
 
@@ -140,10 +140,13 @@ def _own(screen: common.Screen, model: Path, data: Path | None) -> int:
     if isinstance(loaded, ExactModel):
         settings, size = loaded.settings.model_dump(), sum(array.nbytes for array in loaded.state.values())
         own = {"bytes": size, "arrays": {name: list(array.shape) for name, array in loaded.state.items()}}
+        own["state"] = exact.told(loaded)
+        told = exact.told_rows(loaded)
         kept = f"{loaded.settings.summary}, {size / 2**20:,.1f} MiB"
     else:
         settings, factors = loaded.objective.model_dump(exclude_none=True), loaded.factors
         own = {"factors": factors.rank, "dtype": factors.dtype.name, "bytes": factors.nbytes}
+        told = []
         kept = f"{factors.rank} factors, {factors.dtype}"
     m, n = loaded.shape
     document = {
@@ -158,6 +161,7 @@ def _own(screen: common.Screen, model: Path, data: Path | None) -> int:
     rows = [
         ("model", f"{model}: alteraser {loaded.kind}"),
         ("shape", f"{m:,} users, {n:,} items, {kept}"),
+        *told,
         ("hyper-parameters", ", ".join(f"{name} {value}" for name, value in settings.items()) or "none"),
         ("trained on", f"{trained.interactions:,} interactions of {trained.users:,} users and {trained.items:,} items"),
         ("data", "give --data to compare" if fits is None else fits or "these are the data it stands for"),

@@ -111,6 +111,10 @@ class ExactKind(Configured, ABC):
         """What somebody should know who trains it on ``data``."""
         return []
 
+    def told(self, state: Mapping[str, Array]) -> dict[str, float]:
+        """What else there is to say of a state, by name: for ``inspect`` and the report of ``forget``."""
+        return {}
+
     @abstractmethod
     def matrix(self, state: Mapping[str, Array]) -> Any:
         """What the state says of items, as a sparse array (n, 1) or (n, n), for the distance of two models."""

@@ -1,15 +1,15 @@
 """EASE, embarrassingly shallow autoencoders (Steck, WWW 2019): the item weights in closed form.
 
-    B = argmin ‖X − XB‖_F² + λ‖B‖_F²  with diag(B) = 0,      P = (XᵀX + λI)⁻¹,      B_ij = −P_ij / P_jj
+    B = argmin ‖X − XB‖_F² + ‖Λ^½ B‖_F²  with diag(B) = 0,      P = (XᵀX + Λ)⁻¹,      B_ij = −P_ij / P_jj
 
-with X (m × n) holding 1 or the confidence of each interaction. A list is the history times B,
-(xB)_j = x_j − (xP)_j/P_jj, so that P is all that is kept, a triangle of it. When rows of X change, XᵀX changes by
-V D Vᵀ, V the old and the new rows of who is concerned and D = diag(−1 for an old, +1 for a new one), and
+with X (m × n) holding 1 or the confidence of each interaction, and Λ = λI. With dropout p it is the denoising form
+(Steck, NeurIPS 2020): what is learned from is X with each entry left out at random, in expectation
 
-    P' = P − W M⁻¹ Wᵀ,      W = PV,      M = D + VᵀW                   (Sherman, Morrison 1950; Woodbury 1950)
+    Λ = diag(λ + δ (XᵀX)_jj),      δ = p / (1 − p)
 
-which with M = QΛQᵀ is two symmetric updates, one for each sign of Λ. Where M is near singular, where rounding has
-added up, or where as many people are concerned that it would cost more, P is computed anew.
+A list is the history times B, (xB)_j = x_j − (xP)_j/P_jj, so that P is all that is kept, a triangle of it. Forgetting
+changes it by the rows of who is concerned (``inverse``), or makes it anew where that is cheaper by ``cost``, where a
+step is near singular, or where rounding has added up.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from alteraser.errors import InvalidInput, NumericFailure
+from alteraser.errors import NumericFailure, ResourceLimit
 from alteraser.models.closed_form.kind import ExactKind
 from alteraser.runtime.late import late
 
@@ -28,31 +28,32 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from alteraser.data.interactions import Interactions, Removal
-    from alteraser.models.closed_form import by_item
-    from alteraser.models.linear import packed
-    from alteraser.runtime import workers
+    from alteraser.models.linear import cost, inverse, packed
+    from alteraser.models.linear.held import Held
+    from alteraser.runtime import memory
 
     Array = npt.NDArray[Any]
 else:
     np = late("numpy")
-    by_item = late("alteraser.models.closed_form.by_item")
+    cost = late("alteraser.models.linear.cost")
+    inverse = late("alteraser.models.linear.inverse")
     packed = late("alteraser.models.linear.packed")
-    workers = late("alteraser.runtime.workers")
+    memory = late("alteraser.runtime.memory")
 
 LARGEST = 65_535
 """Items beyond which LAPACK's indices do not reach"""
+WITHIN = {"float32": (1e-6, 1e-3), "float64": (1e-11, 1e-9)}
+"""What the limit of rounding is at least and at most"""
 PANEL = 512
-"""Columns of P that are unpacked at a time"""
-CHEAPER = 0.35
-"""Share of n in rows of V up to which an update costs less than computing P anew: n² k against n³ and the product."""
-DENSE = 0.02
-"""Share of cells from which a dense product is faster"""
-SINGULAR = 1e-4
-"""Smallest |Λ| (D has ±1) with which an update is made; below it digits are lost."""
+"""Columns of P that are unpacked at a time where lists are made and checked"""
 
 
 class EASE(ExactKind):
-    """``inverse``, the packed lower triangle of P, and ``counts`` (n,) int64, how many interactions an item has."""
+    """The packed lower triangle of P, how many interactions items have, and how far rounding has gone.
+
+    ``inverse`` (n(n + 1)/2,); ``counts`` (n,) int64; ``drift`` (2,) float64: ‖(XᵀX + Λ)Pz − z‖_∞ of a vector z of
+    random signs when P was last changed, and by how many rows it has been changed since it was made anew.
+    """
 
     name: ClassVar[str] = "ease"
     needs_history: ClassVar[bool] = True
@@ -62,83 +63,148 @@ class EASE(ExactKind):
         default=500.0, gt=0.0, allow_inf_nan=False,
         description="λ, added to the diagonal; more for more interactions of an item",
     )  # fmt: skip
+    dropout: float = Field(
+        default=0.0, ge=0.0, lt=1.0, allow_inf_nan=False,
+        description="p, the share of a history that is left out at random in expectation; forgetting is slower with it",
+    )  # fmt: skip
     dtype: Literal["float32", "float64"] = Field(default="float64", description="What the inverse is held in")
 
     @property
-    def drift(self) -> float:
-        """‖(XᵀX + λI)P z − z‖_∞ of a random sign vector z beyond which P is computed anew, and is not accepted."""
-        return 1e-9 if self.dtype == "float64" else 1e-2
+    def share(self) -> float:
+        """δ, how much of (XᵀX)_jj is added to itself."""
+        return float(self.dropout / (1.0 - self.dropout))
 
     def limit(self, data: Interactions) -> float:
-        """``drift``, with room for the largest of n columns."""
-        return 10 * self.drift
+        """Largest |(XᵀX + Λ)P − I| of an inverse that is taken for that of ``data``: below what one interaction does.
+
+        Without an interaction of confidence c with item j, XᵀX is less by at least c² at (j, j), and (XᵀX + Λ)P − I is
+        c² P_jj ≥ c² / (XᵀX + Λ)_jj there. The limit is a quarter of the least of these, within what the digits hold.
+        """
+        diagonal = inverse.squares(data)
+        changed = inverse.values_of(data) ** 2 / (diagonal + self.added(diagonal))[data.indices]
+        lowest, highest = WITHIN[self.dtype]
+        return float(np.clip(changed[changed > 0].min(initial=np.inf) / 4, lowest, highest))
+
+    def drift_limit(self, data: Interactions) -> float:
+        """‖(XᵀX + Λ)P z − z‖_∞ of a random sign vector z beyond which P is made anew, and is not accepted.
+
+        That adds up n entries of (XᵀX + Λ)P − I, so it is their size times √n, of which an eighth is allowed.
+        """
+        return self.limit(data) * max(1.0, float(np.sqrt(data.shape[1])) / 8)
 
     def state(self, data: Interactions, *, threads: int = 0) -> dict[str, Array]:
-        """{``inverse``, ``counts``}; NumericFailure where λ is lost beside the counts."""
+        """{``inverse``, ``counts``, ``drift``}; NumericFailure where λ is lost beside the counts.
+
+        ResourceLimit, before any work, where the memory is not there.
+        """
         n = data.shape[1]
-        if n > LARGEST:
-            raise InvalidInput(f"{n:,} items: ease takes up to {LARGEST:,}; keep the most frequent ones")
-        matrix = self._gram(data, threads or workers.default_threads())
-        for step in ("pftrf", "pftri"):
-            matrix, failed = packed.lapack(step, self.dtype)(n, matrix, transr="N", uplo="L", overwrite_a=1)
-            if failed:
+        self.check_memory(n)
+        matrix = np.empty(packed.size(n), self.dtype)
+        drift = self.make(matrix, data, threads=threads)
+        return {"inverse": matrix, "counts": data.item_counts.astype(np.int64), "drift": np.array([drift, 0.0])}
+
+    def make(self, matrix: Array, data: Interactions, *, threads: int = 0) -> float:
+        """Write P of ``data`` into ``matrix``; its drift. NumericFailure."""
+        n, added = data.shape[1], self.added(inverse.squares(data))
+        with inverse.one_for_each(threads):
+            inverse.gram(data, added, matrix, threads)
+            if not inverse.invert(matrix, n):
                 raise NumericFailure(
                     f"--regularization {self.regularization:g} is lost beside the counts: XᵀX + λI is not positive "
                     f"definite in {self.dtype}; raise it, or use float64"
                 )
         packed.isolate(matrix, n, np.flatnonzero(data.item_counts == 0), 1.0 / self.regularization)
-        found = {"inverse": matrix, "counts": data.item_counts.astype(np.int64)}
-        if self.drifted(found, data) > self.drift:
-            squares = len(data) if data.confidence is None else float((data.confidence**2).sum())
-            enough = 10 * float(np.finfo(self.dtype).eps) * squares / self.drift
+        drift, limit = self.drifted(matrix, data), self.drift_limit(data)
+        if not drift <= limit:
+            enough = 10 * float(np.finfo(self.dtype).eps) * float(inverse.squares(data).sum()) / limit
             raise NumericFailure(
                 f"--regularization {self.regularization:g} is too little beside these data: {self.dtype} does not hold "
                 f"the digits of the inverse. From about {max(enough, 10 * self.regularization):.1g} on it does"
             )
-        return found
+        return drift
 
     def without(
         self, state: Mapping[str, Array], before: Interactions, removal: Removal, *, threads: int = 0
     ) -> dict[str, Array]:
-        """``state`` of what remains to rounding, by an update of rank k or anew."""
+        """``state`` of what remains to rounding, by an update of rank k or anew, whichever ``cost`` says is cheaper."""
         changed = np.flatnonzero(removal.removed.user_counts)
-        kept = changed[removal.remaining.user_counts[changed] > 0]
-        n = before.shape[1]
         if not changed.size:
             return {name: array.copy() for name, array in state.items()}
-        if changed.size + kept.size > CHEAPER * n:
-            return self.state(removal.remaining, threads=threads)
-        rows = _rows(before, changed), _rows(removal.remaining, kept)
-        new = self._updated(state["inverse"], n, rows)
-        if new is None:
-            return self.state(removal.remaining, threads=threads)
-        packed.isolate(new, n, np.flatnonzero(removal.remaining.item_counts == 0), 1.0 / self.regularization)
-        found = {"inverse": new, "counts": state["counts"] - removal.removed.item_counts}
-        if self.drifted(found, removal.remaining) > self.drift:
-            return self.state(removal.remaining, threads=threads)
-        return found
+        remaining = removal.remaining
+        kept = changed[remaining.user_counts[changed] > 0]
+        rows = inverse.cells(before)[changed], inverse.cells(remaining)[kept]
+        squares = inverse.squares(before), inverse.squares(remaining)
+        if self.dearer(rows, squares, remaining):
+            return self.state(remaining, threads=threads)
+        self.check_memory(before.shape[1])
+        held = self.held({name: array.copy() for name, array in state.items()}, before, threads=threads)
+        held.change(*rows, lambda: remaining)
+        return held.state
 
-    def drifted(self, state: Mapping[str, Array], data: Interactions) -> float:
-        """‖(XᵀX + λI)Pz − z‖_∞ for a vector z of signs that the data's size draws."""
-        n = data.shape[1]
-        z = np.random.default_rng(len(data)).choice([-1.0, 1.0], n)
-        return float(np.abs(self._residual(state, data, z[None, :], None)).max(initial=0.0))
+    def held(self, state: dict[str, Array], data: Interactions, *, threads: int = 0) -> Held:
+        """``state`` for a warm process, which changes it where it lies: its arrays are the result's from now on."""
+        from alteraser.models.linear.held import Held
+
+        return Held(self, state, data, threads)
+
+    def dearer(self, rows: tuple[Any, Any], squares: tuple[Array, Array], remaining: Interactions) -> bool:
+        """Whether changing P by ``rows`` (old, new) costs more than making it of what remains."""
+        n, lengths = remaining.shape[1], remaining.user_counts.astype(np.float64)
+        diagonal = int(np.count_nonzero(squares[0] != squares[1])) if self.share else 0
+        change = sum(cost.update(n, part.shape[0], part.nnz) for part in rows) + cost.update(n, diagonal, diagonal)
+        return change > cost.anew(n, float(lengths @ lengths) / 2)
+
+    def added(self, squares: Array) -> Array:
+        """The diagonal of Λ (n,), from that of XᵀX."""
+        return self.regularization + self.share * squares
+
+    def check_memory(self, n: int) -> None:
+        """ResourceLimit where P of n items does not fit, with what would."""
+        free, needed = memory.available(), cost.WORKING * cost.triangle(n, np.dtype(self.dtype).itemsize)
+        if n <= LARGEST and (free is None or needed <= free):
+            return
+        most = LARGEST if free is None else min(LARGEST, cost.fitting(free, np.dtype(self.dtype).itemsize))
+        half = self.dtype == "float64" and n <= LARGEST and free is not None and needed / 2 <= free
+        raise ResourceLimit(
+            f"ease of {n:,} items holds a triangle of n(n + 1)/2 numbers: {memory.text(needed)} in {self.dtype}"
+            + ("" if free is None else f", and {memory.text(free)} are free")
+            + (f". --dtype float32 takes {memory.text(needed / 2)}, which fits" if half else "")
+            + f". The {most:,} most frequent items would fit"
+            + (f", or {n:,} on a machine with {memory.text(needed)} free" if n <= LARGEST else
+               f"; {LARGEST:,} is the most that LAPACK's indices reach"),
+            needed=int(needed), available=free, items_that_fit=most,
+        )  # fmt: skip
+
+    def drifted(self, matrix: Array, data: Interactions) -> float:
+        """‖(XᵀX + Λ)Pz − z‖_∞ for a vector z of signs that the data's size draws."""
+        z = inverse.probe(data.shape[1], len(data))
+        found = inverse.residual(matrix, self.added(inverse.squares(data)), inverse.cells(data), z)
+        return float(np.abs(found).max(initial=0.0))
+
+    def told(self, state: Mapping[str, Array]) -> dict[str, float]:
+        """How far rounding has gone, and by how many rows P was changed since it was made."""
+        drift, rows = state["drift"].tolist()
+        return {"drift": drift, "rows_since_made": int(rows)}
 
     def apart(self, state: Mapping[str, Array], data: Interactions) -> float:
-        """Max |(XᵀX + λI)P − I|, all columns, by SciPy's products; ∞ where the counts are not the data's."""
+        """Max |(XᵀX + Λ)P − I|, all columns, by SciPy's products; ∞ where the counts are not the data's."""
         if not np.array_equal(state["counts"], np.bincount(data.indices, minlength=data.shape[1])):
             return np.inf
-        n, worst = data.shape[1], 0.0
+        n, worst, x = data.shape[1], 0.0, inverse.cells(data)
+        added = self.added(np.asarray((x * x).sum(0)).ravel())
         for start in range(0, n, PANEL):
             wanted = np.arange(start, min(start + PANEL, n))
-            worst = max(worst, float(np.abs(self._residual(state, data, None, wanted)).max(initial=0.0)))
+            columns = packed.columns(state["inverse"], n, wanted).astype(np.float64, copy=False).T
+            left = x.T @ (x @ columns) + added[:, None] * columns
+            left[wanted, np.arange(wanted.size)] -= 1.0
+            worst = max(worst, float(np.abs(left).max(initial=0.0)))
         return worst
 
     def scores(self, state: Mapping[str, Array], rows: Array, history: Interactions | None) -> Array:
         """(len(rows), n) float64; −∞ for an item that nobody has, and for everything where somebody has nothing."""
         assert history is not None  # see needs_history
         n = history.shape[1]
-        mine = _rows(history, rows)
+        mine = inverse.cells(history)[rows]
         scores = np.empty((len(rows), n))
         diagonal = packed.diagonal(state["inverse"], n).astype(np.float64)
         for start in range(0, n, PANEL):
@@ -159,77 +225,7 @@ class EASE(ExactKind):
 
     def shapes(self, items: int) -> dict[str, tuple[tuple[int | None, ...], tuple[str, ...]]]:
         """{name: (shape, dtypes)} of the state of a model with so many item rows."""
-        return {"inverse": ((packed.size(items),), (self.dtype,)), "counts": ((items,), ("int64",))}
-
-    def _gram(self, data: Interactions, threads: int) -> Array:
-        """XᵀX + λI, packed."""
-        from alteraser.models.linear import _kernels
-
-        n = data.shape[1]
-        r, c, o = packed.rectangle(n)
-        matrix = np.empty(packed.size(n), self.dtype)
-        dense, view = matrix.reshape(c, r), data.by_item
-        values = np.ones(1) if data.confidence is None else data.confidence
-        workers.run(
-            lambda part: _kernels.gram(
-                part, view.indptr, view.indices, view.order, data.indptr, data.indices, values,
-                data.confidence is not None, c, o, dense,
-            ),
-            workers.blocks(by_item.ItemWork(data), None, 1, threads), threads,
-        )  # fmt: skip
-        first, corner = np.arange(c), np.arange(n - c)
-        dense[first, first + o] += self.regularization
-        dense[corner + 1 - o, corner] += self.regularization
-        return matrix
-
-    def _updated(self, inverse: Array, n: int, rows: tuple[Any, Any]) -> Array | None:
-        """P' for rows (old, new), each (k, n) sparse; None where digits would be lost."""
-        from scipy.linalg import eigh
-        from scipy.sparse import vstack
-
-        v = vstack(rows, format="csr")
-        signs = np.repeat([-1.0, 1.0], [part.shape[0] for part in rows])
-        w = np.zeros((v.shape[0], n))  # Wᵀ
-        touched = np.unique(v.indices)
-        for start in range(0, touched.size, PANEL):
-            wanted = touched[start : start + PANEL]
-            part = v[:, wanted]
-            part = part.toarray() if part.nnz > DENSE * part.shape[0] * wanted.size else part
-            w += part @ packed.columns(inverse, n, wanted)
-        small = np.asarray(v @ w.T)
-        values, q = eigh((small + small.T) / 2 + np.diag(signs))
-        if np.abs(values).min() < SINGULAR:
-            return None
-        w = (q / np.sqrt(np.abs(values))).T @ w
-        new = inverse.copy()
-        for sign in (-1.0, 1.0):  # P' = P − Σ (1/Λ) …
-            part = np.asfortranarray(w[np.sign(values) == sign].T, self.dtype)
-            if part.shape[1]:
-                new = packed.lapack("sfrk", self.dtype)(
-                    n, part.shape[1], -sign, part, 1.0, new, transr="N", uplo="L", overwrite_c=1
-                )
-        return new
-
-    def _residual(self, state: Mapping[str, Array], data: Interactions, z: Array | None, wanted: Array | None) -> Array:
-        """(XᵀX + λI)P z − z for rows z (k, n), or of the unit vectors ``wanted``; as rows."""
-        n = data.shape[1]
-        if wanted is not None:
-            solved = packed.columns(state["inverse"], n, wanted).astype(np.float64)
-            target = np.zeros_like(solved)
-            target[np.arange(wanted.size), wanted] = 1.0
-        else:
-            assert z is not None
-            target, solved = z, np.empty_like(z)
-            for start in range(0, n, PANEL):
-                some = np.arange(start, min(start + PANEL, n))
-                solved[:, some] = z @ packed.columns(state["inverse"], n, some).T
-        x = _rows(data, np.arange(data.shape[0]))
-        return np.asarray((x.T @ (x @ solved.T)).T + self.regularization * solved - target)
-
-
-def _rows(data: Interactions, rows: Array) -> Any:
-    """Rows of X, (len(rows), n) sparse."""
-    from scipy.sparse import csr_array
-
-    values = np.ones(len(data)) if data.confidence is None else data.confidence
-    return csr_array((values, data.indices, data.indptr), shape=data.shape)[rows]
+        return {
+            "inverse": ((packed.size(items),), (self.dtype,)), "counts": ((items,), ("int64",)),
+            "drift": ((2,), ("float64",)),
+        }  # fmt: skip
