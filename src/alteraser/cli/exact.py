@@ -90,7 +90,7 @@ def report(
         "interactions_forgotten": erasure.forgotten, "interactions_added": erasure.added,
         "users_added": erasure.joined[0], "items_added": erasure.joined[1],
         "interactions_readmitted": 0 if erasure.returned is None else len(erasure.returned),
-        **selecting.document(erasure),
+        **selecting.document(erasure), "scrubbed": erasure.scrubbed.to_document(),
         "rows_without_rating": data.unrated, "remaining": None if remaining is None else str(remaining),
         "users": saved.trained_on.users, "items": saved.trained_on.items, "state": told(erasure.model),
     }  # fmt: skip
@@ -106,6 +106,7 @@ def report(
             f"A: {erasure.model.settings.summary} as the remaining data give; verify looks by other code",
         ),
         *told_rows(erasure.model),
+        *([("scrubbed", words)] if (words := erasure.scrubbed.words) else []),
         *aftermath.rows(erasure.lists, erasure.again),
         aftermath.time(seconds, None),
     ]

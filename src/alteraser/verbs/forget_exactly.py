@@ -16,6 +16,7 @@ from alteraser.data.selection import Near
 from alteraser.data.sums import Missing
 from alteraser.errors import InvalidInput
 from alteraser.models.closed_form.model import ExactModel
+from alteraser.models.closed_form.scrubbed import Scrubbed
 from alteraser.models.protocol import TrainedOn
 from alteraser.verbs.lists import LENGTH, ListedAgain, ListsChanged, listed_again, lists_changed
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 METHODS = ("auto", "exact")
 """Names of the one way that there is"""
+
+
+NOTHING = Scrubbed(0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,8 @@ class ExactErasure:
     """Top-10 lists of users of whom nothing was forgotten, before and after"""
     again: ListedAgain | None = None
     """Which forgotten items are in the lists of who asked"""
+    scrubbed: Scrubbed = NOTHING
+    """What went beside the interactions: names, frequencies, ages, lists"""
     seconds: float = 0.0
 
     method: Literal["exact"] = "exact"
@@ -120,6 +126,10 @@ def forget_exactly(
         asked=asked, lists=lists,
         again=listed_again(
             lambda rows: unlearned.top_items(rows, k=LENGTH, seen=remaining)[0], remaining, removal.removed
+        ),
+        scrubbed=Scrubbed(
+            removal.emptied_users.size, removal.emptied_items.size, removal.touched_items.size,
+            **(model.settings.scrubbed(model.state, state, data, removal) if known else {}),
         ),
         seconds=time.perf_counter() - began,
     )  # fmt: skip

@@ -85,6 +85,12 @@ class ExactKind(Configured, ABC):
             if not need.is_in(data):
                 raise InvalidInput(need.missing(self.name, command_line=False))
 
+    def scrubbed(
+        self, state: Mapping[str, Array], after: Mapping[str, Array], before: Interactions, removal: Removal
+    ) -> dict[str, int]:
+        """What ``without`` took out of ``state`` beside ids and frequencies: fields of ``Scrubbed``."""
+        return {}
+
     def limit(self, data: Interactions) -> float:
         """What ``apart`` may be: 0 for counts, rounding where confidences are added up in another order."""
         return 0.0 if data.confidence is None else ROUNDED

@@ -101,6 +101,12 @@ class Popularity(ExactKind):
         counts[lost] = self.state(removal.remaining)["counts"][lost]
         return {"counts": counts}
 
+    def scrubbed(
+        self, state: Mapping[str, Array], after: Mapping[str, Array], before: Interactions, removal: Removal
+    ) -> dict[str, int]:
+        """Counts of an item's day that something is taken from."""
+        return {} if self.half_life is None else {"days": int(by_day.cells(removal.removed)["days"].size)}
+
     def apart(self, state: Mapping[str, Array], data: Interactions) -> float:
         """The largest difference from counts by NumPy over the largest count; ∞ where other days have any."""
         weights = data.confidence

@@ -73,6 +73,12 @@ class Cooccurrence(ExactKind):
             state["frequencies"] - gone.item_counts, int(state["people"][0]) - emptied,
         )  # fmt: skip
 
+    def scrubbed(
+        self, state: Mapping[str, Array], after: Mapping[str, Array], before: Interactions, removal: Removal
+    ) -> dict[str, int]:
+        """Counts of pairs that are other ones."""
+        return {"pairs": int((self.pairs(state) != self.pairs(after)).nnz)}
+
     def apart(self, state: Mapping[str, Array], data: Interactions) -> float:
         """The largest difference of counts from those of SciPy's product, over the largest; ∞ for other pairs."""
         from scipy.sparse import csr_array, triu

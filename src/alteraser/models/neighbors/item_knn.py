@@ -72,6 +72,20 @@ class ItemKNN(ExactKind):
         )  # fmt: skip
         return {"neighbors": neighbors, "similarities": similarities}
 
+    def scrubbed(
+        self, state: Mapping[str, Array], after: Mapping[str, Array], before: Interactions, removal: Removal
+    ) -> dict[str, int]:
+        """Lists of items that changed, and those of items of which nothing goes."""
+        changed = np.any(
+            (state["neighbors"] != after["neighbors"]) | (state["similarities"] != after["similarities"]), axis=1
+        )
+        lists = int(changed.sum())
+        changed[removal.touched_items] = False
+        return {
+            "neighbor_lists": lists, "neighbor_lists_of_others": int(changed.sum()),
+            "neighbor_lists_looked_at": int(changed.size),
+        }  # fmt: skip
+
     def limit(self, data: Interactions) -> float:
         """0 where weights are 1: then all sums are integers."""
         return 0.0 if self.measure.weights(data) is None else ROUNDED

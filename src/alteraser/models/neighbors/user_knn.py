@@ -35,6 +35,10 @@ else:
     lists = late("alteraser.models.neighbors.lists")
 
 
+SAMPLE = 500
+"""People whose neighbors are looked at for the receipt"""
+
+
 class UserKNN(ExactKind):
     """``frequencies`` (n,) int64, in how many histories an item is; ``people`` (1,) int64; ``length`` (1,), Σ c."""
 
@@ -84,6 +88,27 @@ class UserKNN(ExactKind):
             "people": state["people"] - int(emptied.sum()),
             "length": left,
         }
+
+    def scrubbed(
+        self, state: Mapping[str, Array], after: Mapping[str, Array], before: Interactions, removal: Removal
+    ) -> dict[str, int]:
+        """Of ``SAMPLE`` people who have an item of those of whom something goes, how many had one of these for a
+        neighbor. No list is kept; this is what lists that were handed out held.
+        """
+        asking = np.zeros(before.shape[0], bool)
+        asking[removal.touched_users] = True
+        theirs = np.zeros(before.shape[1], bool)
+        theirs[before.indices[asking[before.user_rows]]] = True
+        meet = np.zeros(before.shape[0], bool)
+        meet[before.user_rows[theirs[before.indices]]] = True
+        others = np.flatnonzero(meet & ~asking)
+        if others.size > SAMPLE:
+            others = np.sort(np.random.default_rng(0).choice(others, SAMPLE, replace=False))
+        held = 0
+        if others.size:
+            neighbors, _ = self.lists(self.formed(state, before), others)
+            held = int(np.any((neighbors >= 0) & asking[neighbors], axis=1).sum())
+        return {"neighbor_lists_of_others": held, "neighbor_lists_looked_at": int(others.size)}
 
     def apart(self, state: Mapping[str, Array], data: Interactions) -> float:
         """The largest relative difference from counts of distinct people, item by item, by NumPy."""
