@@ -319,13 +319,13 @@ def test_leaving_a_saddle_goes_much_further_than_a_pass() -> None:
     start.items[:, 2] *= 1e-3
     state = FactorState(problem, start, AHNewton(), Aim(0.0), 1)
     for _ in range(60):
-        state.sweep_users()
-        state.sweep_items()
-    state.sweep_users()
+        state.first_half()
+        state.second_half()
+    state.first_half()
     before = state.P.copy(), state.Q.copy()
     value = [state.measure()[1]]
-    state.sweep_items()
-    state.sweep_users()
+    state.second_half()
+    state.first_half()
     value.append(state.measure()[1])
     assert state.escape(*before)
     value.append(state.measure()[1])

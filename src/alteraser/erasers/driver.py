@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.errors import InvalidInput
+from alteraser.linalg.anderson import Anderson, Safeguarded
 from alteraser.models import Factors, Problem
 from alteraser.runtime.workers import default_threads
 from alteraser.solvers.collapse import collapse
@@ -141,7 +142,7 @@ def run_passes(
     changed. ``watch`` may end the run after any pass. Raises Interrupted on Ctrl-C and NumericFailure for a row
     without a solution; ``start`` is never changed.
     """
-    aim = Aim(settings.tolerance, scale, settings.limits, origin)
+    aim = Aim(settings.tolerance, scale, settings.limits, origin, settings.train_prediction)
     asked = strategy(settings.solver)
     newton = _both_sides(problem, start, settings, asked.joint)
     steps = None if newton is None else QuasiNewton(newton)
@@ -171,12 +172,8 @@ def _phases(
     steps: QuasiNewton | None, *, near: bool,
 ) -> dict[str, Phase[FactorState]]:  # fmt: skip
     """What a run may be made of; with ``near`` passes make way for joint steps once these are the faster way."""
-    phases: dict[str, Phase[FactorState]] = {
-        "passes": Passes(
-            state, memory=settings.memory, prediction=settings.train_prediction,
-            near=newton.near if near and newton is not None else None,
-        )
-    }  # fmt: skip
+    within = newton.near if near and newton is not None else None
+    phases: dict[str, Phase[FactorState]] = {"passes": Passes(_guard(state, settings), near=within, saddles=True)}
     if not settings.train_prediction and isinstance(state.problem, Problem):
         ratio = collapse(state.problem, state.h)
         if ratio is not None:
@@ -192,6 +189,13 @@ def _phases(
     if settings.limits is not None:
         phases["refine"] = Refine(newton, settings.limits, steps)
     return phases
+
+
+def _guard(state: FactorState, settings: Settings) -> Safeguarded:
+    """Extrapolation of the items, each weighted by about its curvature."""
+    weights = np.asarray(state.problem.items.counts + 1.0, dtype=state.problem.dtype)
+    plain = settings.memory == 0 or settings.train_prediction
+    return Safeguarded(None if plain else Anderson(settings.memory, weights), lambda _: state.slack())
 
 
 def _first(phases: dict[str, Phase[FactorState]], *, warm: bool, begun: bool) -> str:

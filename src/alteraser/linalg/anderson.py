@@ -90,6 +90,11 @@ class Safeguarded:
         """Extrapolated points that were thrown away"""
 
     @property
+    def extrapolates(self) -> bool:
+        """False where there is no history to do it from."""
+        return self._history is not None
+
+    @property
     def extrapolated(self) -> bool:
         """True while the pass is one from an extrapolated point."""
         return self._plain is not None

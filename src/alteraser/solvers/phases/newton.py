@@ -36,7 +36,7 @@ class Newton(Decided):
             if not saddle:
                 return Move(signal="arrived")
         objective = state.problem.target_energy + settled + penalty(state.problem.items.ridge, state.Q)
-        if estimate * state.scale <= newton.slow_below * state.theta_norm:
+        if state.near(estimate, newton.slow_below):
             joint.find_slow(newton)
         found = joint.direction(forcing=(0.1 if saddle else 1.0) * newton.forcing, products=newton.products)
         if saddle and found.negative is None:

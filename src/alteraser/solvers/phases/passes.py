@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from alteraser.linalg.anderson import Anderson, Safeguarded
+from alteraser.linalg.anderson import Safeguarded
 from alteraser.solvers.loop import AGAIN, Move
-from alteraser.solvers.phases.state import FactorState
+from alteraser.solvers.phases.alternation import Alternation
 from alteraser.solvers.trace import PassRecord
 
 Array = npt.NDArray[Any]
@@ -22,56 +21,47 @@ SLOW = 0.6
 
 
 class Passes:
-    """All users, then all items. Signals: ``arrived``; ``slow``, near enough for joint steps and slower than they would
+    """One side, then the other. Signals: ``arrived``; ``slow``, near enough for joint steps and slower than they would
     be; ``stuck``, no nearer for long.
     """
 
-    def __init__(self, state: FactorState, *, memory: int, prediction: bool = False, near: float | None = None) -> None:
-        """``memory`` is Anderson's, 0 for plain passes; with ``prediction`` each ends with the Φ step.
+    def __init__(self, guard: Safeguarded, *, near: float | None = None, saddles: bool = False) -> None:
+        """``guard`` extrapolates or not; with ``saddles`` one is looked for where it refused a point.
 
-        ``near`` is ‖∇L‖_{B⁻¹} / ‖Θ‖_B below which passes may call themselves slow; None: never.
+        ``near`` is how near passes may call themselves slow, see ``Alternation.near``; None: never.
         """
-        weights = np.asarray(state.problem.items.counts + 1.0, dtype=state.problem.dtype)
-        history = Anderson(memory, weights) if memory > 0 and not prediction else None
-        self.guard = Safeguarded(history, lambda _: state.slack())
-        self._prediction, self._near = prediction, near
-        self._last: tuple[Array, Array] | None = None  # (P, Q) before the last item sweep
-        self._keeps = history is not None
+        self._guard, self._near, self._saddles = guard, near, saddles and guard.extrapolates
+        self._last: tuple[Array, Array] | None = None  # (P, Q) before the last second half
         self._estimates: list[float] = []
-        self._estimate = np.inf
 
-    def move(self, state: FactorState) -> Move:
+    def move(self, state: Alternation) -> Move:
         """One pass, from the extrapolated point or, where that was for the worse, from the plain one."""
-        self.guard.extrapolate(state.Q)
-        self.guard.halfway(state.Q, state.sweep_users(), lambda: self._again(state))
-        state.work.rejected = self.guard.rejected
-        self._last = (state.P.copy(), state.Q.copy()) if self._keeps else None
-        self._estimate, objective = state.sweep_items()
-        record = PassRecord.of(
-            "all", objective, self._estimate, state.all_rows, extrapolated=self.guard.extrapolated
-        )  # fmt: skip
-        if self._prediction:
-            state.prediction_step()
-        return Move(record)
+        self._guard.extrapolate(state.Q)
+        self._guard.halfway(state.Q, state.first_half(), lambda: self._again(state))
+        state.work.rejected = self._guard.rejected
+        self._last = (state.P.copy(), state.Q.copy()) if self._saddles else None
+        half = state.second_half()
+        assert half.estimate is not None
+        self._estimates.append(half.estimate)
+        extrapolated = self._guard.extrapolated
+        return Move(PassRecord.of("all", half.objective, half.estimate, half.rows, extrapolated=extrapolated))
 
-    def judge(self, state: FactorState) -> str:
+    def judge(self, state: Alternation) -> str:
         """Measured where it seems to be there; else by how fast it goes."""
-        estimate = self._estimate
+        estimate = self._estimates[-1]
         if estimate <= state.promising:
-            state.sweep_users()  # so that every user's row is its own minimum given the items that are kept
+            state.settle()
             if state.arrived(estimate):
                 return "arrived"
-        self._estimates.append(estimate)
-        near = self._near is not None and estimate * state.scale <= self._near * state.theta_norm
-        if near and slowing(self._estimates):
+        if self._near is not None and state.near(estimate, self._near) and slowing(self._estimates):
             return "slow"
         return "stuck" if stuck(self._estimates) else AGAIN
 
-    def _again(self, state: FactorState) -> float:
-        """The users' half of a pass whose extrapolated point was refused: there may be a saddle near by."""
-        reduced = state.sweep_users()
+    def _again(self, state: Alternation) -> float:
+        """The first half of a pass whose extrapolated point was refused: there may be a saddle near by."""
+        reduced = state.first_half()
         if self._last is not None and state.escape(*self._last):
-            reduced = state.sweep_users()
+            reduced = state.first_half()
         return reduced
 
 

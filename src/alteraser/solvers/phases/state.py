@@ -13,21 +13,12 @@ from alteraser.linalg.quartic import quartic_step
 from alteraser.models import Factors, Problem
 from alteraser.solvers.joint import Joint
 from alteraser.solvers.limits import Limits
+from alteraser.solvers.phases.alternation import Alternation, Half
 from alteraser.solvers.phases.measured import Measured
 from alteraser.solvers.rows.protocol import RowReport, RowSolver, padded
 from alteraser.solvers.stationarity import evaluate, gradient_norm
 
 Array = npt.NDArray[Any]
-
-
-@dataclass
-class Work:
-    """What was done, in a record or beside one."""
-
-    rows: int = 0
-    products: int = 0
-    rejected: int = 0
-    """Extrapolated points that were thrown away"""
 
 
 @dataclass(frozen=True)
@@ -41,6 +32,8 @@ class Aim:
     """What has to hold beside the tolerance"""
     origin: Factors | None = None
     """The model whose influence is to go"""
+    prediction: bool = False
+    """Passes end with the Φ step"""
 
     @property
     def warm(self) -> bool:
@@ -56,31 +49,19 @@ def refuse_damaged(start: Factors) -> None:
             raise NumericFailure(f"{side} row {row} of the start is not finite; the model is damaged, restore it")
 
 
-class FactorState:
-    """Factors in working form, ``P`` (m, w) and ``Q`` (n, w) padded and changed in place, and how far they seem to be.
-
-    The pass is one sweep over user rows, then item rows (Liu et al., RecSys 2022, Algorithm 1). After the user sweep of
-    an exact solver P = P*(Q) is the minimum given Q, so passes are a fixed-point iteration Q ← T(Q) on the reduced
-    objective φ(Q) = min_P L(P, Q): that is what extrapolation accelerates, what its safeguard watches, and why the
-    decrement of the item sweep is the residual of the whole point (P*(Q), Q) at no cost.
-    """
+class FactorState(Alternation):
+    """A run on a problem whose rows are quadratic: users first, ``P`` and ``Q`` padded."""
 
     def __init__(self, problem: Problem, start: Factors, rows: RowSolver, aim: Aim, threads: int) -> None:
         refuse_damaged(start)
+        users, items = padded(start.users.astype(problem.dtype)), padded(start.items.astype(problem.dtype))
+        super().__init__(users, items, aim.tolerance)
         self.problem, self.solver, self.aim, self.threads = problem, rows, aim, threads
-        self.P, self.Q = padded(start.users.astype(problem.dtype)), padded(start.items.astype(problem.dtype))
         self.h = start.prediction.astype(problem.dtype)
         self.joint: Joint | None = None
         """Factored blocks, from the first joint step on"""
         self.theta_norm = 1.0
         """‖Θ‖_B, of the last sweep or step"""
-        self.work = Work()
-        self.measured: tuple[float, float] | None = None
-        """(residual, objective) of the factors as they are, where they have been measured"""
-        self.promising = aim.tolerance
-        """Estimates of the residual up to this are worth a measurement"""
-        self.owed = False
-        """The users' rows are near their minima but not there: a sweep is owed before the factors are handed out"""
         self.found: Measured | None = None
         """The last measurement of what the limits ask for"""
         self.rest: float | None = None
@@ -99,11 +80,7 @@ class FactorState:
 
     def finish(self) -> tuple[float, float]:
         """See ``solvers.loop.State``. Raises NumericFailure where the objective is not finite."""
-        if self.measured is None and self.owed:
-            self.sweep_users()
-            if self.joint is not None:
-                self.joint.settled = False
-        residual, objective = self.measured or self.measure()
+        residual, objective = super().finish()
         if not (np.isfinite(residual) and np.isfinite(objective)):
             raise NumericFailure("the objective is not finite; raise the regularization, or use dtype float64")
         return residual, objective
@@ -122,19 +99,28 @@ class FactorState:
         self.work.products += report.products
         return report
 
-    def sweep_users(self) -> float:
+    def first_half(self) -> float:
         """All users; the reduced objective φ(Q) at the current Q (for inexact rows, L at the current point)."""
         report = self.solve("user", None)
         self._fit = -report.value
         return float(self.problem.target_energy + report.value + penalty(self.problem.items.ridge, self.Q))
 
-    def sweep_items(self) -> tuple[float, float]:
-        """All items; (an estimate of the residual before the sweep, L after it)."""
+    def second_half(self) -> Half:
+        """All items."""
         report = self.solve("item", None)
         self.measured = None
         self.theta_norm = float(np.sqrt(max(self._fit - report.value, 0.0))) or 1.0
         objective = self.problem.target_energy + report.value + penalty(self.problem.users.ridge, self.P)
-        return self.estimate(report.decrement), float(objective)
+        half = Half(self.estimate(report.decrement), float(objective), self.all_rows)
+        if self.aim.prediction:
+            self.prediction_step()
+        return half
+
+    def settle(self) -> None:
+        """All users once more."""
+        self.first_half()
+        if self.joint is not None:
+            self.joint.settled = False
 
     @property
     def all_rows(self) -> int:
@@ -152,6 +138,10 @@ class FactorState:
         """The residual where Σ gᵀA⁻¹g, g half the gradient, is ``decrement``."""
         return 2.0 * float(np.sqrt(max(decrement, 0.0))) / self.scale
 
+    def near(self, estimate: float, within: float) -> bool:
+        """‖∇L‖_{B⁻¹} / ‖Θ‖_B at most ``within``."""
+        return estimate * self.scale <= within * self.theta_norm
+
     def measure(self) -> tuple[float, float]:
         """(residual, objective) of the factors as they would be stored."""
         factors = self.factors()
@@ -163,14 +153,6 @@ class FactorState:
             norm = gradient_norm(self.problem, factors, *gradients, threads=self.threads)
         scale = self.aim.scale if self.aim.scale is not None else here.theta_norm
         return (norm / scale if scale > 0 else norm), here.objective
-
-    def arrived(self, estimate: float) -> bool:
-        """Measure; True within the tolerance, else the next measurement waits for a smaller estimate than this one."""
-        self.measured = self.measure()
-        if self.measured[0] <= self.aim.tolerance:
-            return True
-        self.promising = estimate * min(0.5, self.aim.tolerance / self.measured[0])
-        return False
 
     def size(self) -> float:
         """‖Θ‖_F"""
