@@ -160,7 +160,8 @@ def _exact() -> Any:
 
 def rows() -> Iterator[tuple[str, Any]]:
     """Passes where rows are not quadratic."""
-    from alteraser.erasers.alternating import alternate, respond, row_push
+    from alteraser.erasers.alternating import alternate, row_push
+    from alteraser.erasers.response import respond
     from alteraser.models.factorization.biased import BiasedFactors
     from alteraser.models.factorization.rowloss import Logistic, Pairwise, Ridge, Squares
     from alteraser.models.factorization.terms import RowProblem

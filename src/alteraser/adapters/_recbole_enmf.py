@@ -312,7 +312,7 @@ class RecBoleENMF:
         return None
 
     def local(self, task: Task) -> Erased:
-        """Anchored rows of the forget set, then of all, damped as far as training went; see ``alternating.respond``."""
+        """Anchored rows of the forget set, then of all, damped as far as training went; see ``response.respond``."""
         with threadpool_limits(1):
             try:
                 return self._response(task)

@@ -212,10 +212,10 @@ class RowSolved:
         """See ``contract.Loss.local``: anchored, damped rows; of sampled losses the users' rows of the deletion alone.
 
         Without a ridge too: damping makes every row well defined. ``residual`` counts what the damping holds back as
-        done, in the norm of (H + μ)⁻¹, see ``alternating.respond``; where negatives are drawn it is taken on few.
+        done, in the norm of (H + μ)⁻¹, see ``response.respond``; where negatives are drawn it is taken on few.
         """
         from alteraser.adapters.contract import Erased
-        from alteraser.erasers.alternating import respond
+        from alteraser.erasers.response import respond
         from alteraser.models.factorization.terms import RowProblem
 
         original = self._factors(task.foreign)
