@@ -9,7 +9,7 @@ from alteraser import metrics
 
 
 def test_all_is_what_is_there() -> None:
-    modules = {"accuracy", "distance", "effect", "forgetting", "rbo"}
+    modules = {"accuracy", "distance", "effect", "forgetting", "ranks", "rbo"}
     public = {name for name in vars(metrics) if not name.startswith("_")}
     assert public - (modules - {"accuracy"}) == set(metrics.__all__)
     assert callable(metrics.accuracy)  # the function, not its module

@@ -25,6 +25,9 @@ def evaluate(
 ) -> None:
     """Recall@k and NDCG@k on held-out interactions, all items ranked, the items in --data masked.
 
+    Of a model of sessions: Recall, MRR and NDCG of what comes next, every session of --test revealed event by event; of
+    baskets: Recall, NDCG and the share of users with a hit, of everybody's first basket in --test. Nothing is masked.
+
     Warns where MODEL was not trained on --data, or has seen the test; counts what is left out or cannot be hit.
     MovieLens-1M takes 2 s of processor time.
 
@@ -43,7 +46,7 @@ def evaluate(
         covered = coverage(trained, held_out, data=masked)
     for warning in covered.warnings:
         screen.warn(f"warning: {warning}")
-    rows = [(name, f"{value:.4f}" if name != "users" else f"{value:,}") for name, value in answer.items()]
+    rows = [(name, f"{value:.4f}" if "@" in name else f"{value:,}") for name, value in answer.items()]
     document = {
         "model": str(model), **answer, **asdict(covered), "warnings": covered.warnings, "seconds": screen.timing()
     }  # fmt: skip

@@ -54,8 +54,10 @@ def mask_seen(block: Array, rows: Array, seen: Interactions) -> None:
 def fill_best(block: Array, lists: Array, scores: Array) -> None:
     """Fill ``lists`` and ``scores`` with the best k columns of each row; equal scores by column."""
     k = lists.shape[1]
-    threshold = np.partition(block, block.shape[1] - k, axis=1)[:, block.shape[1] - k]
-    row, column = np.nonzero((block >= threshold[:, None]) & (block > -np.inf))
+    listed = block > -np.inf
+    if 8 * np.count_nonzero(listed) > block.size:  # of few, sorting all of them is less work than finding the best
+        listed &= block >= np.partition(block, block.shape[1] - k, axis=1)[:, block.shape[1] - k, None]
+    row, column = np.nonzero(listed)
     value = block[row, column]
     order = np.lexsort((column, -value, row))
     row, column, value = row[order], column[order], value[order]

@@ -12,8 +12,11 @@ from alteraser import metrics
 from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError, InvalidInput, NotFound
+from alteraser.models.closed_form.kind import Protocol
+from alteraser.models.closed_form.model import ExactModel
 from alteraser.models.protocol import Recommender
 from alteraser.runtime import events
+from alteraser.verbs import protocols
 
 Array = npt.NDArray[Any]
 
@@ -83,7 +86,8 @@ def coverage(model: Recommender, test: Interactions, *, data: Interactions) -> C
     """
     users = model.users.rows_of(test.users.ids_of(test.user_rows), "user_id")
     items = model.items.rows_of(test.items.ids_of(test.indices), "item_id")
-    there = test.user_rows[users < 0]
+    protocol = protocol_of(model)
+    there = test.user_rows[users < 0] if protocol != "sessions" else test.user_rows[:0]  # theirs are continued as well
     places = data.locate(
         data.users.rows_of(test.users.ids_of(test.user_rows), "user_id"),
         data.items.rows_of(test.items.ids_of(test.indices), "item_id"),
@@ -96,7 +100,7 @@ def coverage(model: Recommender, test: Interactions, *, data: Interactions) -> C
         trained = "data and test" if both.digest == model.trained_on.digest else "other"
     return Coverage(
         len(test), len(np.unique(there)), len(there), int(((users >= 0) & (items < 0)).sum()),
-        int(((users >= 0) & (places >= 0)).sum()), trained,
+        int(((users >= 0) & (places >= 0)).sum()) if protocol == "held out" else 0, trained,
     )  # fmt: skip
 
 
@@ -121,20 +125,36 @@ def seen_by(model: Recommender, data: Interactions) -> Interactions:
 
 
 @events.verb("evaluate")
+def protocol_of(model: Recommender) -> Protocol:
+    """How ``model`` is measured."""
+    return model.settings.protocol if isinstance(model, ExactModel) else "held out"
+
+
 def evaluate(
     model: Recommender,
     test: Interactions,
     *,
     data: Interactions,
     users: Any = None,
-    depths: tuple[int, ...] = DEPTHS,
+    depths: tuple[int, ...] | None = None,
 ) -> dict[str, float]:
     """Recall@k and NDCG@k of ``model`` on ``test``, all items ranked, the items in ``data`` masked.
+
+    A kind of sessions or of baskets is measured by the protocol of these, ``reveal`` or ``next_baskets``, and nothing
+    is masked. Depths are 10, 20 and 50 where nothing else is said; of sessions and baskets 10 and 20.
 
     Users without test items, or unknown to the model, are left out; ``users`` (ids) restricts to some. The answer
     holds ``recall@10`` …, ``ndcg@50`` and ``users``, the number averaged over. NotFound if there is none,
     InvalidInput if ``data`` hold the whole of ``test``.
     """
+    protocol = protocol_of(model)
+    if protocol != "held out":
+        assert isinstance(model, ExactModel)
+        least = depths or protocols.DEPTHS
+        if protocol == "sessions":
+            return protocols.reveal(model, test, users=users, depths=least)
+        return protocols.next_baskets(model, test, seen=seen_by(model, data), users=users, depths=least)
+    depths = depths or DEPTHS
     wanted = test.users.rows if users is None else test.users.rows_of(users, "users")
     wanted = np.unique(wanted[wanted >= 0])
     wanted = wanted[test.user_counts[wanted] > 0]

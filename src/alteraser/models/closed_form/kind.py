@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from alteraser.errors import InvalidInput
 from alteraser.models.closed_form.needs import Need
@@ -28,6 +28,9 @@ ROUNDED = 1e-9
 """Largest relative difference that sums of confidences in another order may have; counts have none."""
 
 
+Protocol = Literal["held out", "sessions", "baskets"]
+
+
 class ExactKind(Configured, ABC):
     """Settings of a recommender that is counts or a closed form of its data.
 
@@ -45,6 +48,8 @@ class ExactKind(Configured, ABC):
     """Its name on the command line"""
     needs_history: ClassVar[bool]
     """Whether a list is made from the interactions of whom it is for, which the state does not have"""
+    protocol: ClassVar[Protocol] = "held out"
+    """How it is measured: on interactions that were held out, event by event in sessions, or on the next basket"""
     repeats: ClassVar[bool] = False
     """Whether a list may hold what its user had: what comes next may be something that was there before"""
     summary: ClassVar[str]
@@ -98,6 +103,10 @@ class ExactKind(Configured, ABC):
     def formed(self, state: Mapping[str, Array], history: Interactions | None) -> Any:
         """What ``scores`` take for ``state``: what has to be made of it once before lists are made; itself."""
         return state
+
+    def continued(self, state: Any, session: Array, owner: int = -1) -> Array:
+        """What may come next after ``session``: of kinds that are of sessions, see ``SessionKind``."""
+        raise InvalidInput(f"a model of kind {self.name} continues no session")
 
     @abstractmethod
     def scores(self, state: Any, rows: Array, history: Interactions | None) -> Array:

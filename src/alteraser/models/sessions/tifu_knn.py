@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
-from alteraser.models.closed_form.kind import ROUNDED, ExactKind
+from alteraser.models.closed_form.kind import ROUNDED, ExactKind, Protocol
 from alteraser.models.closed_form.needs import BASKETS, Need
 from alteraser.runtime.late import late
 
@@ -62,6 +62,7 @@ class TIFUKNN(ExactKind):
     name: ClassVar[str] = "tifu-knn"
     needs_history: ClassVar[bool] = False
     repeats: ClassVar[bool] = True
+    protocol: ClassVar[Protocol] = "baskets"
     summary: ClassVar[str] = "a vector of how often and how lately for each user"
     needs: ClassVar[tuple[Need, ...]] = (BASKETS,)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from alteraser.models.closed_form.kind import ExactKind
+from alteraser.models.closed_form.kind import ExactKind, Protocol
 from alteraser.models.closed_form.needs import BASKETS, Need
 from alteraser.runtime.late import late
 
@@ -36,6 +36,7 @@ class TopFrequency(ExactKind):
     name: ClassVar[str] = "top-frequency"
     needs_history: ClassVar[bool] = False
     repeats: ClassVar[bool] = True
+    protocol: ClassVar[Protocol] = "baskets"
     summary: ClassVar[str] = "counts of the baskets in which each user had each item"
     needs: ClassVar[tuple[Need, ...]] = (BASKETS,)
 

@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from alteraser.models.closed_form.kind import ExactKind, same_arrays
-from alteraser.models.closed_form.needs import SESSIONS, Need
+from alteraser.models.closed_form.kind import same_arrays
+from alteraser.models.sessions.kind import SessionKind
 from alteraser.runtime.late import late
 
 if TYPE_CHECKING:
@@ -52,17 +52,13 @@ NO_TIMES = (
 )
 
 
-class VSKNN(ExactKind):
+class VSKNN(SessionKind):
     """``indptr``, ``items``, ``owners``, ``ends``: see ``Sets``; ``posting_indptr`` (n + 1) and ``postings``: the
     sessions of each item, the most recent first, or in their order where no times say it.
     """
 
     name: ClassVar[str] = "vs-knn"
-    needs_history: ClassVar[bool] = True
-    repeats: ClassVar[bool] = True
     summary: ClassVar[str] = "the sessions and an inverted index of them"
-
-    needs: ClassVar[tuple[Need, ...]] = (SESSIONS,)
 
     neighbors: int = Field(default=100, ge=1, le=100_000, description="K, how many of the nearest sessions vote")
     sample: int = Field(
@@ -101,18 +97,7 @@ class VSKNN(ExactKind):
         """0 for the very arrays that sorting the events gives, ∞ for any other."""
         return same_arrays(state, _plain(data, self.name))
 
-    def scores(self, state: Mapping[str, Array], rows: Array, history: Interactions | None) -> Array:
-        """(len(rows), n) float64: what may come next in each user's last session; −∞ for an item without a vote."""
-        assert history is not None  # see needs_history
-        events = histories.events_of(history, self.name)
-        found = np.full((len(rows), state["posting_indptr"].size - 1), -np.inf)
-        for place, (row, group) in enumerate(zip(rows, histories.last_groups(events, rows), strict=True)):
-            if group >= 0:
-                session = events.items[events.indptr[group] : events.indptr[group + 1]]
-                found[place] = self.continued(state, session, int(row))
-        return found
-
-    def continued(self, state: Mapping[str, Array], session: Array, owner: int = -1) -> Array:
+    def continued(self, state: Any, session: Array, owner: int = -1) -> Array:
         """(n,) float64: what may come next after ``session`` (l,), item rows, of the user in row ``owner`` (−1: nobody
         that the model knows); −∞ for an item without a vote.
         """
@@ -129,7 +114,7 @@ class VSKNN(ExactKind):
         np.minimum.at(since, at, np.repeat(steps, counts))
         chosen = self._nearest(state, sessions, near, _itself(state, sessions, items, owner), timed=timed)
         voters = sessions[chosen]
-        lengths = np.diff(state["indptr"])[voters] if voters.size else np.empty(0, np.int64)
+        lengths = state["indptr"][voters + 1] - state["indptr"][voters]
         votes = np.repeat(near[chosen] * self._matches(since[chosen]), lengths)
         found: Array = np.bincount(state["items"][histories.spans(state["indptr"][voters], lengths)], votes, n)
         if self.idf:
