@@ -19,7 +19,6 @@ Adam's path. A model that was stopped early is taken to the minimum along the wa
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,22 +30,17 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from threadpoolctl import threadpool_limits
 
 from alteraser.adapters._ranking import outranked
+from alteraser.adapters._recbole_passes import converge, respond
 from alteraser.adapters.contract import Erased, Foreign, Task
 from alteraser.adapters.selfcheck import Measure, RowFault, SelfCheck
 from alteraser.data.interactions import Interactions
-from alteraser.erasers.driver import PassRecord
-from alteraser.errors import IntegrityError, Interrupted, InvalidInput, NumericFailure
-from alteraser.linalg.anderson import Anderson
+from alteraser.errors import IntegrityError, InvalidInput, NumericFailure
 
 Array = npt.NDArray[Any]
 
 LEAVES = 0.2
 """Median ‖A x − b‖ / (‖A x‖ + ‖b‖) of rows that Adam left: a few
 hundredths when trained long, a third on other data of the same shape."""
-
-
-PASSES = 1
-"""Passes of ``local`` over all rows."""
 
 
 @dataclass(frozen=True)
@@ -244,64 +238,7 @@ class RecBoleENMF:
         The end is the point with the least residual. The loss has soft directions (without a penalty it is the same for
         P c and Q / c), so a model that early stopping ended moves in all its rows on the way to a minimum.
         """
-        with threadpool_limits(1):
-            try:
-                return self._passes(task)
-            except KeyboardInterrupt:
-                raise Interrupted("interrupted; nothing was changed") from None
-
-    def _passes(self, task: Task) -> Erased:
-        before, after, dtype = task.before, task.after, task.foreign.users.dtype
-        P, Q = (np.array(x, np.float64) for x in (task.foreign.users, task.foreign.items))
-        push, floor = self._push(before, after, P, Q)
-        started = self.objective(after, P, Q)
-        trace: list[PassRecord] = []
-        touched = [np.unique(task.removed.user_rows), np.unique(task.removed.indices).astype(np.int64)]
-        every = [np.arange(P.shape[0]), np.arange(Q.shape[0])]
-        updated, lowest, best, reached = 0, np.inf, np.inf, (P, Q)
-        history = Anderson(6, np.ones(Q.shape[0]))
-        plain: Array | None = None  # what an extrapolated Q stands in for
-        for number in range(task.max_passes + 1):
-            began, rows = time.perf_counter(), touched if number == 0 else every
-            self.users(after, P, Q).solve(P, rows[0])
-            value = self.objective(after, P, Q)
-            if plain is not None and not value <= best:
-                Q, plain = plain, None
-                history.restart()
-                self.users(after, P, Q).solve(P, rows[0])
-                value = self.objective(after, P, Q)
-            start, best = Q.copy(), value
-            left = self.items(after, P, Q).solve(Q, rows[1])
-            updated += rows[0].size + rows[1].size
-            residual = None
-            if number and push:  # users are at their minimum, so the items' decrement is the residual of (P, start)
-                residual = float(np.sqrt(left)) / push
-                if residual < lowest:
-                    lowest, reached = residual, (P.copy(), start)
-            trace.append(
-                PassRecord(
-                    number, "all" if number else "touched", value, residual,
-                    time.perf_counter() - began, rows[0].size + rows[1].size, plain is not None,
-                )
-            )  # fmt: skip
-            if task.on_pass:
-                task.on_pass(trace[-1])
-            if not push or lowest <= task.tolerance / 2:  # half, for what rounding to the tables' type adds
-                break
-            following = history.extrapolate(start, Q) if 0 < number < task.max_passes else None
-            if following is not None:
-                Q, plain = following, Q
-        if np.isfinite(lowest):
-            P, Q = reached
-        users, items = P.astype(dtype), Q.astype(dtype)
-        residual = self._norm(after, users.astype(np.float64), items.astype(np.float64)) / (push or 1.0)
-        converged = bool(residual <= task.tolerance)
-        return Erased(
-            users, items, residual=residual, converged=converged, passes=len(trace), rows_updated=updated,
-            reason="tolerance" if converged else "passes", route=("passes",), solver="ah-newton", push=push,
-            training_floor=floor, objective_before=started, objective_after=self.objective(after, P, Q),
-            trace=tuple(trace),
-        )  # fmt: skip
+        return converge(self, task)
 
     def pass_seconds(self, foreign: Foreign, data: Interactions, *, threads: int = 0) -> float | None:
         """None: a row takes as many steps as it needs."""
@@ -313,53 +250,13 @@ class RecBoleENMF:
 
     def local(self, task: Task) -> Erased:
         """Anchored rows of the forget set, then of all, damped as far as training went; see ``response.respond``."""
-        with threadpool_limits(1):
-            try:
-                return self._response(task)
-            except KeyboardInterrupt:
-                raise Interrupted("interrupted; nothing was changed") from None
+        return respond(self, task)
 
-    def _response(self, task: Task) -> Erased:
-        after, dtype = task.after, task.foreign.users.dtype
-        P, Q = (np.array(x, np.float64) for x in (task.foreign.users, task.foreign.items))
-        start = (P.copy(), Q.copy())
-        objective = self.objective(after, P, Q)
-        anchors, here = self._slopes(task.before, P, Q), self._slopes(after, P, Q)
-        damping = max(0.0, *(_implied(g, x) for g, x in zip(anchors, start, strict=True)))
-        push = self._distance(after, P, Q, here[0] - anchors[0], here[1] - anchors[1], damping)
-        touched = [np.unique(task.removed.user_rows), np.unique(task.removed.indices).astype(np.int64)]
-        counts = (after.user_counts, after.item_counts)
-        for x, y, anchor, rows, left in zip((P, Q), start, anchors, touched, counts, strict=True):
-            gone = rows[left[rows] == 0]
-            x[gone] = y[gone] = anchor[gone] = 0.0
-        held = [anchor + damping * x for anchor, x in zip(anchors, start, strict=True)]
-        trace: list[PassRecord] = []
-        for number in range(1 + min(PASSES, task.max_passes)):
-            began = time.perf_counter()
-            alive = [np.flatnonzero(count > 0) for count in counts]
-            chosen = alive if number else [np.intersect1d(a, b) for a, b in zip(touched, alive, strict=True)]
-            self.users(after, P, Q).solve(P, chosen[0], held[0], damping)
-            self.items(after, P, Q).solve(Q, chosen[1], held[1], damping)
-            size, seconds = chosen[0].size + chosen[1].size, time.perf_counter() - began
-            trace.append(PassRecord(number, "all" if number else "touched", objective, None, seconds, size, False))
-            if task.on_pass:
-                task.on_pass(trace[-1])
-        users, items = P.astype(dtype), Q.astype(dtype)
-        P, Q = users.astype(np.float64), items.astype(np.float64)
-        slopes = self._slopes(after, P, Q)
-        still = [g - a + damping * (x - y) for g, a, x, y in zip(slopes, anchors, (P, Q), start, strict=True)]
-        residual = self._distance(after, P, Q, still[0], still[1], damping) / (push or 1.0)
-        return Erased(
-            users, items, method="local", residual=residual, damped=True, converged=False, passes=len(trace),
-            rows_updated=sum(record.rows for record in trace), reason="passes",
-            route=("passes",), solver="ah-newton", push=push, objective_before=objective,
-            objective_after=self.objective(after, P, Q), trace=tuple(trace),
-        )  # fmt: skip
-
-    def _slopes(self, data: Interactions, P: Array, Q: Array) -> tuple[Array, Array]:
+    def slopes(self, data: Interactions, P: Array, Q: Array) -> tuple[Array, Array]:
+        """Half the gradient of either side."""
         return self.users(data, P, Q).slopes(P), self.items(data, P, Q).slopes(Q)
 
-    def _distance(self, data: Interactions, P: Array, Q: Array, users: Array, items: Array, damping: float) -> float:
+    def distance(self, data: Interactions, P: Array, Q: Array, users: Array, items: Array, damping: float) -> float:
         """‖(users, items)‖ in the norm of (A + μ)⁻¹, A of ``data`` at (P, Q)."""
         total = 0.0
         for side, gradient in ((self.users(data, P, Q), users), (self.items(data, P, Q), items)):
@@ -369,7 +266,7 @@ class RecBoleENMF:
                 total += float(gradient[row] @ np.linalg.solve(A, gradient[row]))
         return float(np.sqrt(total))
 
-    def _push(self, before: Interactions, after: Interactions, P: Array, Q: Array) -> tuple[float, float]:
+    def push(self, before: Interactions, after: Interactions, P: Array, Q: Array) -> tuple[float, float]:
         """(‖∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)‖_{B⁻¹}, the training floor ‖∇L_{D_a}(Θ_a)‖_{B⁻¹} over it); B on D_r."""
         push = floor = 0.0
         for x, new, old in (
@@ -380,17 +277,12 @@ class RecBoleENMF:
             floor += _weighed(x, new, lambda A, b, C, d, row: C @ row - d, old)
         return float(np.sqrt(push)), float(np.sqrt(floor / push)) if push else 0.0
 
-    def _norm(self, data: Interactions, P: Array, Q: Array) -> float:
+    def norm(self, data: Interactions, P: Array, Q: Array) -> float:
+        """‖∇L‖_{B⁻¹}"""
         total = 0.0
         for x, side in ((P, self.users(data, P, Q)), (Q, self.items(data, P, Q))):
             total += _weighed(x, side, lambda A, b, C, d, row: A @ row - b, side)
         return float(np.sqrt(total))
-
-
-def _implied(gradient: Array, x: Array) -> float:
-    """The ridge that early stopping stands in for: a row that came from zero and stopped has ∇ ≈ −μ x."""
-    square = float(np.vdot(x, x))
-    return -float(np.vdot(gradient, x)) / square if square > 0 else 0.0
 
 
 def _weighed(

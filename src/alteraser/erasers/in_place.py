@@ -6,21 +6,24 @@ steps, a measured certificate): 1.0 times the factors and the data, where the dr
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
-from alteraser.erasers.driver import OnPass, PassRecord
-from alteraser.errors import Interrupted
+from alteraser.linalg.anderson import Safeguarded
 from alteraser.models import Problem, Side
 from alteraser.runtime.workers import default_threads
+from alteraser.solvers.loop import End, Plan, Until, minimize
+from alteraser.solvers.phases.alternation import Alternation, Half
+from alteraser.solvers.phases.passes import Passes
+from alteraser.solvers.phases.touched import TouchedRows
 from alteraser.solvers.residuals import fit, half_gradients, squared_gradient_norm
 from alteraser.solvers.rows.ah_newton import AHNewton
+from alteraser.solvers.rows.protocol import RowReport
 from alteraser.solvers.stationarity import block_solve
+from alteraser.solvers.trace import OnPass, PassRecord
 from alteraser.tolerances import checked_tolerance
 
 Array = npt.NDArray[Any]
@@ -63,59 +66,83 @@ def forget_in_place(
     ``touched`` = (user rows, item rows) of the forget set. The side called ``last`` is left at its minimum given the
     other. Raises NumericFailure for a row without a solution and Interrupted on Ctrl-C; P and Q are then half changed.
     """
-    threads = threads or default_threads()
-    with threadpool_limits(1):
-        try:
-            return _passes(before, after, P, Q, rank, touched, tolerance, max_passes, last, threads, on_pass)
-        except KeyboardInterrupt:
-            raise Interrupted("interrupted; nothing was changed") from None
-
-
-def _passes(
-    before: Problem, after: Problem, P: Array, Q: Array, rank: int, touched: tuple[Array, Array], tolerance: float,
-    max_passes: int, last: str, threads: int, on_pass: OnPass | None,
-) -> InPlace:  # fmt: skip
     checked_tolerance(tolerance)
-    push = push_of(before, after, P, Q, rank=rank, touched=touched, threads=threads)
-    rest, _ = gradient_norm(before, P, Q, rank=rank, threads=threads)
-    objective_before = fit(after.users, Q, P, threads=threads) + ridge_of(after, P, Q)
-    solver, trace, rows_updated = AHNewton(), list[PassRecord](), 0
+    state = _InPlace(before, after, P, Q, rank, tolerance, last, threads or default_threads())
+    plan = Plan[_InPlace](
+        "touched",
+        {"touched": TouchedRows(*touched), "passes": Passes(Safeguarded(None, lambda _: 0.0))},
+        {
+            ("touched", "done"): "passes",
+            ("passes", "arrived"): End("tolerance"),
+            ("passes", "stuck"): "passes",
+        },
+    )
 
-    def solve(name: str, rows: Array | None = None) -> float:
-        nonlocal rows_updated
-        side, x, other = (after.users, P, Q) if name == "user" else (after.items, Q, P)
-        report = solver.solve(side, other, x, rows, rank=rank, threads=threads)
-        rows_updated += report.rows
-        return report.decrement
+    def begin() -> tuple[_InPlace, Plan[_InPlace]]:
+        state.begin(touched)
+        return state, plan
 
-    def record(scope: Any, began: float, residual: float | None, rows: int) -> None:
-        trace.append(
-            PassRecord(len(trace) + 1, scope, float("nan"), residual, time.perf_counter() - began, rows, False)
-        )
-        if on_pass is not None:
-            on_pass(trace[-1])
-
-    began = time.perf_counter()
-    for name, rows in zip(("user", "item"), touched, strict=True):
-        if rows.size:
-            solve(name, rows)
-    record("touched", began, None, touched[0].size + touched[1].size)
-    first = "user" if last == "item" else "item"
-    residual, reason = np.inf, "passes"
-    while len(trace) < max_passes:
-        began = time.perf_counter()
-        solve(first)
-        # at (x*(z), z) the whole gradient is that of z's rows, and the sweep that removes it has measured it
-        residual = 2.0 * float(np.sqrt(max(solve(last), 0.0))) / (push or 1.0)
-        record("all", began, residual, after.users.rows + after.items.rows)
-        if residual <= MARGIN * tolerance:
-            reason = "tolerance"
-            break
-    norm, objective = gradient_norm(after, P, Q, rank=rank, threads=threads)
+    found = minimize(begin, Until(tolerance, max(max_passes, 1)), on_pass=on_pass)
     return InPlace(
-        norm / (push or 1.0), push, rest / push if push > 0 else None, objective_before, objective, len(trace),
-        rows_updated, reason, tuple(trace),
+        found.residual, state.push, state.floor, state.objective_before, found.objective, len(found.trace),
+        state.work.rows, found.ended or "passes", found.trace,
     )  # fmt: skip
+
+
+class _InPlace(Alternation):
+    """The very factors that were given: nothing of their size is kept beside them, nothing is undone."""
+
+    def __init__(
+        self, before: Problem, after: Problem, P: Array, Q: Array, rank: int, tolerance: float, last: str, threads: int
+    ) -> None:
+        super().__init__(P, Q, tolerance)
+        self.before, self.after, self.rank, self.threads = before, after, rank, threads
+        self.order = ("user", "item") if last == "item" else ("item", "user")
+        self.promising = MARGIN * tolerance
+        self.push, self.objective_before = 0.0, np.nan
+        self.floor: float | None = None
+
+    def begin(self, touched: tuple[Array, Array]) -> None:
+        """What is measured before anything moves."""
+        at = self.P, self.Q
+        self.push = push_of(self.before, self.after, *at, rank=self.rank, touched=touched, threads=self.threads)
+        rest, _ = gradient_norm(self.before, *at, rank=self.rank, threads=self.threads)
+        self.floor = rest / self.push if self.push > 0 else None
+        users = self.after.users
+        self.objective_before = fit(users, self.Q, self.P, threads=self.threads) + ridge_of(self.after, *at)
+
+    def factors(self) -> tuple[Array, Array]:
+        """See ``Alternation``; no copies."""
+        return self.P, self.Q
+
+    def solve(self, name: str, rows: Array | None) -> RowReport:
+        """Rows of a side, or all, exactly."""
+        side, x, other = (self.after.users, self.P, self.Q) if name == "user" else (self.after.items, self.Q, self.P)
+        report = AHNewton().solve(side, other, x, rows, rank=self.rank, threads=self.threads)
+        self.work.rows += report.rows
+        return report
+
+    def first_half(self) -> float:
+        """The side that is not to be last."""
+        return self.solve(self.order[0], None).value
+
+    def second_half(self) -> Half:
+        """The other: at (x*(z), z) the whole gradient is that of z's rows, which its sweep measures."""
+        report = self.solve(self.order[1], None)
+        estimate = 2.0 * float(np.sqrt(max(report.decrement, 0.0))) / (self.push or 1.0)
+        return Half(estimate, float("nan"), self.after.users.rows + self.after.items.rows)
+
+    def settle(self) -> None:
+        """Nothing: the last side stays at its minimum."""
+
+    def arrived(self, estimate: float) -> bool:
+        """True: MARGIN is for what measuring may find."""
+        return True
+
+    def measure(self) -> tuple[float, float]:
+        """See ``Alternation``."""
+        norm, objective = gradient_norm(self.after, self.P, self.Q, rank=self.rank, threads=self.threads)
+        return norm / (self.push or 1.0), objective
 
 
 def push_of(

@@ -128,8 +128,13 @@ class Solution(Generic[T, R]):
     objective: float
     converged: bool
     """The residual is within the tolerance."""
-    reason: Reason
-    """Of the end; ``tolerance`` also where the cap came first and the residual turned out to be within it."""
+    ended: Reason | None
+    """Why it ended by itself or was ended; None: at the cap"""
+
+    @property
+    def reason(self) -> Reason:
+        """``ended``; at the cap ``tolerance`` where the residual turned out to be within it."""
+        return self.ended or ("tolerance" if self.converged else "passes")
 
 
 def minimize(
@@ -164,5 +169,5 @@ def minimize(
                 at = plan.after(here, phase.judge(state))
         residual, objective = state.finish()
         converged = residual <= until.tolerance
-        reason: Reason = at.reason if isinstance(at, End) else "tolerance" if converged else "passes"
-        return Solution(state, tuple(trace.records), residual, objective, converged, reason)
+        ended = at.reason if isinstance(at, End) else None
+        return Solution(state, tuple(trace.records), residual, objective, converged, ended)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from alteraser.solvers.loop import Move
-from alteraser.solvers.phases.state import FactorState
 from alteraser.solvers.trace import PassRecord
 
 Rows = npt.NDArray[Any]
+
+
+class Solves(Protocol):
+    """A state whose rows can be solved a few at a time."""
+
+    def solve(self, name: str, rows: Rows | None) -> Any:
+        """Rows of the ``user`` or ``item`` side, each to its minimum given the other side; all for None."""
+        ...
 
 
 class TouchedRows:
@@ -20,13 +27,13 @@ class TouchedRows:
     def __init__(self, users: Rows, items: Rows) -> None:
         self._users, self._items = np.asarray(users), np.asarray(items)
 
-    def move(self, state: FactorState) -> Move:
+    def move(self, state: Solves) -> Move:
         """Each to its minimum given the others."""
         for name, rows in (("user", self._users), ("item", self._items)):
             if rows.size:
                 state.solve(name, rows)
         return Move(PassRecord.of("touched", float("nan"), None, int(self._users.size + self._items.size)))
 
-    def judge(self, state: FactorState) -> str:
+    def judge(self, state: Solves) -> str:
         """Whatever it has come to."""
         return "done"
