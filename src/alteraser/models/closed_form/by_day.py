@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from alteraser.data.selection import UNITS, unit_of
 from alteraser.models.closed_form.kind import largest_difference
+from alteraser.models.closed_form.live import Had
 
 if TYPE_CHECKING:
     from alteraser.data.interactions import Interactions
@@ -101,6 +102,37 @@ def apart(state: Mapping[str, Array], data: Interactions) -> float:
     if not (np.array_equal(state["starts"], starts) and np.array_equal(state["days"], pairs[1])):
         return np.inf
     return largest_difference({"counts": state["counts"]}, {"counts": counts})
+
+
+class LiveDays:
+    """``cells`` that change person by person, of interactions without confidences."""
+
+    def __init__(self, state: Mapping[str, Array], data: Interactions) -> None:
+        assert data.timestamp is not None
+        self._keys, self._counts = _of(state), state["counts"].copy()
+        self._items, self._unit = state["starts"].size - 1, UNITS[unit_of(data.timestamp)]
+        self._more: dict[int, int] = {}  # days on which an item had nothing when it began
+
+    def change(self, before: Had, after: Had) -> None:
+        """One count for every item, of its day."""
+        for had, by in ((before, -1), (after, 1)):
+            if not had.items.size:
+                continue
+            assert had.times is not None
+            keys = (had.items << _BITS) + had.times // (DAY * self._unit) + (1 << _BITS - 1)
+            places = np.minimum(np.searchsorted(self._keys, keys), self._keys.size - 1)
+            there = self._keys[places] == keys
+            self._counts[places[there]] += by
+            for key in keys[~there].tolist():
+                self._more[key] = self._more.get(key, 0) + by
+
+    def state(self) -> dict[str, Array]:
+        """The cells as they are now."""
+        keys = np.concatenate([self._keys, np.array(list(self._more), np.int64)])
+        counts = np.concatenate([self._counts, np.array(list(self._more.values()), np.int64)])
+        order = np.argsort(keys)
+        keys, counts = keys[order], counts[order]
+        return _state(keys[counts > 0], counts[counts > 0], self._items)
 
 
 def _keys(data: Interactions) -> Array:

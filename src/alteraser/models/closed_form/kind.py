@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from alteraser.data.interactions import Interactions, Removal
     from alteraser.data.readers import ReadingOptions
+    from alteraser.models.closed_form.live import Live
     from alteraser.models.closed_form.model import ExactModel
 
     Array = npt.NDArray[Any]
@@ -95,6 +96,10 @@ class ExactKind(Configured, ABC):
     ) -> dict[str, int]:
         """What ``without`` took out of ``state`` beside ids and frequencies: fields of ``Scrubbed``."""
         return {}
+
+    def live(self, state: Mapping[str, Array], data: Interactions) -> Live | None:
+        """``state`` in a form that changes person by person; None: it is made anew when it is asked for."""
+        return None
 
     def limit(self, data: Interactions) -> float:
         """What ``apart`` may be: 0 for counts, rounding where confidences are added up in another order."""

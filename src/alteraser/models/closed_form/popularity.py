@@ -27,13 +27,15 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from alteraser.data.interactions import Interactions, Removal
-    from alteraser.models.closed_form import by_day, by_item
+    from alteraser.models.closed_form import by_day, by_item, live
+    from alteraser.models.closed_form.live import Live
 
     Array = npt.NDArray[Any]
 else:
     np = late("numpy")
     by_day = late("alteraser.models.closed_form.by_day")
     by_item = late("alteraser.models.closed_form.by_item")
+    live = late("alteraser.models.closed_form.live")
 
 
 class Popularity(ExactKind):
@@ -100,6 +102,14 @@ class Popularity(ExactKind):
         lost = np.flatnonzero(removal.removed.item_counts)
         counts[lost] = self.state(removal.remaining)["counts"][lost]
         return {"counts": counts}
+
+    def live(self, state: Mapping[str, Array], data: Interactions) -> Live | None:
+        """Counts, of interactions without confidences."""
+        if data.confidence is not None:
+            return None
+        if self.half_life is not None:
+            return by_day.LiveDays(state, data)
+        return live.LiveCounts(state["counts"], int((data.user_counts > 0).sum()))
 
     def scrubbed(
         self, state: Mapping[str, Array], after: Mapping[str, Array], before: Interactions, removal: Removal

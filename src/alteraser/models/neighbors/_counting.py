@@ -85,3 +85,64 @@ def strongest(
             neighbors[i, place], values[i, place] = j, value
         for place in range(held, length):
             neighbors[i, place], values[i, place] = -1, 0.0
+
+
+@exact_order
+def similar(
+    rows: Any, starts: Any, columns: Any, counts: Any, sizes: Any, jaccard: bool, shrinkage: float, neighbors: Any,
+    values: Any,
+) -> None:  # fmt: skip
+    """What ``_kernels.nearest`` finds of interactions without weights, from how many people two items share.
+
+    The same operations on the same integers, and so the same bits.
+    """
+    length = neighbors.shape[1]
+    for i in rows:
+        held = 0
+        for t in range(starts[i], starts[i + 1]):
+            j, common = columns[t], float(counts[t])
+            below = sizes[i] + sizes[j] - common if jaccard else sizes[i] * sizes[j]
+            value = common / (below + shrinkage)
+            if held == length:
+                last, worst = neighbors[i, held - 1], values[i, held - 1]
+                if value < worst or (value == worst and j > last):
+                    continue
+                place = length - 1
+            else:
+                place = held
+                held += 1
+            while place > 0 and (
+                value > values[i, place - 1] or (value == values[i, place - 1] and j < neighbors[i, place - 1])
+            ):
+                neighbors[i, place], values[i, place] = neighbors[i, place - 1], values[i, place - 1]
+                place -= 1
+            neighbors[i, place], values[i, place] = j, value
+        for place in range(held, length):
+            neighbors[i, place], values[i, place] = -1, 0.0
+
+
+@exact_order
+def shift(first: Any, second: Any, by: int, starts: Any, columns: Any, counts: Any, missing: Any) -> int:
+    """Add ``by`` to the count of every pair of an item of ``first`` and one of ``second``, which have none in common.
+
+    Where ``second`` is empty, of every two items of ``first``. Pairs that have no place are written to ``missing``,
+    (pairs, 2); returns how many these are.
+    """
+    found = 0
+    for a in range(first.size):
+        for b in range(a + 1 if second.size == 0 else 0, first.size if second.size == 0 else second.size):
+            other = first[b] if second.size == 0 else second[b]
+            i, j = min(first[a], other), max(first[a], other)
+            low, high = starts[i], starts[i + 1]
+            while low < high:
+                middle = (low + high) // 2
+                if columns[middle] < j:
+                    low = middle + 1
+                else:
+                    high = middle
+            if low < starts[i + 1] and columns[low] == j:
+                counts[low] += by
+            else:
+                missing[found, 0], missing[found, 1] = i, j
+                found += 1
+    return found

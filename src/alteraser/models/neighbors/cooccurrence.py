@@ -32,11 +32,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from alteraser.data.interactions import Interactions, Removal
-    from alteraser.models.neighbors import together
+    from alteraser.models.closed_form.live import Live
+    from alteraser.models.neighbors import live, together
 
     Array = npt.NDArray[Any]
 else:
     np = late("numpy")
+    live = late("alteraser.models.neighbors.live")
     together = late("alteraser.models.neighbors.together")
 
 
@@ -72,6 +74,10 @@ class Cooccurrence(ExactKind):
             together.without(self.pairs(state), before, removal.remaining, touched, threads=threads),
             state["frequencies"] - gone.item_counts, int(state["people"][0]) - emptied,
         )  # fmt: skip
+
+    def live(self, state: Mapping[str, Array], data: Interactions) -> Live | None:
+        """The counts themselves."""
+        return live.LivePairs(self.pairs(state), state["frequencies"], int(state["people"][0]), self._kept)
 
     def scrubbed(
         self, state: Mapping[str, Array], after: Mapping[str, Array], before: Interactions, removal: Removal

@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from alteraser.data.interactions import Interactions, Removal
-    from alteraser.models.neighbors import lists, plain
+    from alteraser.models.closed_form.live import Live
+    from alteraser.models.neighbors import lists, live, plain, together
 
     Array = npt.NDArray[Any]
 else:
     np = late("numpy")
     lists = late("alteraser.models.neighbors.lists")
+    live = late("alteraser.models.neighbors.live")
+    together = late("alteraser.models.neighbors.together")
     plain = late("alteraser.models.neighbors.plain")
 
 
@@ -71,6 +74,23 @@ class ItemKNN(ExactKind):
             self.measure.changed(before, removal.removed), threads=threads,
         )  # fmt: skip
         return {"neighbors": neighbors, "similarities": similarities}
+
+    def live(self, state: Mapping[str, Array], data: Interactions) -> Live | None:
+        """How many people had two items, of which the lists are formed; of cosines and Jaccard's, without weights."""
+        measure = self.measure
+        if measure.name not in ("cosine", "jaccard") or measure.weights(data) is not None:
+            return None
+
+        def formed(pairs: Any, frequencies: Array, people: int) -> dict[str, Array]:
+            jaccard, had = measure.name == "jaccard", frequencies.astype(np.float64)
+            neighbors, similarities = together.nearest(
+                pairs, had if jaccard else np.sqrt(had), self._length(had.size), jaccard=jaccard,
+                shrinkage=measure.shrinkage,
+            )  # fmt: skip
+            return {"neighbors": neighbors, "similarities": similarities}
+
+        people = int((data.user_counts > 0).sum())
+        return live.LivePairs(together.counted(data), data.item_counts, people, formed)
 
     def scrubbed(
         self, state: Mapping[str, Array], after: Mapping[str, Array], before: Interactions, removal: Removal

@@ -102,3 +102,23 @@ def entropy(people: int) -> Array:
     """X ln x for x = 0 … ``people``; 0 ln 0 is 0."""
     x = np.arange(people + 1, dtype=np.float64)
     return x * np.log(np.maximum(x, 1.0))
+
+
+def nearest(
+    counts: Any, sizes: Array, length: int, *, jaccard: bool, shrinkage: float, threads: int = 0
+) -> tuple[Array, Array]:
+    """``lists.fit`` of interactions without weights, in every bit, from the pairs that ``counted`` gives."""
+    from alteraser.models.neighbors import _counting
+
+    whole = both_ways(counts)
+    n = sizes.size
+    neighbors, values = np.full((n, length), -1, np.int32), np.zeros((n, length))
+    columns, starts = whole.indices.astype(np.int32, copy=False), whole.indptr.astype(np.int64, copy=False)
+    threads = threads or default_threads()
+    run(
+        lambda rows: _counting.similar(
+            rows, starts, columns, whole.data, sizes, jaccard, float(shrinkage), neighbors, values
+        ),
+        [some for start in range(4 * threads) if (some := np.arange(start, n, 4 * threads)).size], threads,
+    )  # fmt: skip
+    return neighbors, values

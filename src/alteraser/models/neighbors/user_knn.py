@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from alteraser.data.interactions import Interactions, Removal
-    from alteraser.models.neighbors import lists
+    from alteraser.models.closed_form.live import Live
+    from alteraser.models.neighbors import lists, live
 
     Array = npt.NDArray[Any]
 else:
     np = late("numpy")
     lists = late("alteraser.models.neighbors.lists")
+    live = late("alteraser.models.neighbors.live")
 
 
 SAMPLE = 500
@@ -88,6 +90,12 @@ class UserKNN(ExactKind):
             "people": state["people"] - int(emptied.sum()),
             "length": left,
         }
+
+    def live(self, state: Mapping[str, Array], data: Interactions) -> Live | None:
+        """Counts, of interactions without confidences."""
+        if data.confidence is not None:
+            return None
+        return live.LiveFrequencies(state["frequencies"], int(state["people"][0]))
 
     def scrubbed(
         self, state: Mapping[str, Array], after: Mapping[str, Array], before: Interactions, removal: Removal
