@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import importlib
 
+from alteraser.runtime.version import VERSION as __version__
+
 TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
 if TYPE_CHECKING:
     from typing import Any
-
-__version__ = "0.1.0"
 
 _EXPORTS = {
     "Age": "alteraser.data.selection",
@@ -43,7 +43,7 @@ _EXPORTS = {
     "compare": "alteraser.verbs.evaluate",
     "forget": "alteraser.verbs.forget",
     "generate_household": "alteraser.data.sets",
-    "load": "alteraser.models.folder",
+    "load": "alteraser.models.loading",
     "metrics": "",
     "verify": "alteraser.verbs.verify",
 }
@@ -64,8 +64,8 @@ if TYPE_CHECKING:
     from alteraser.models import Objective as Objective
     from alteraser.models.closed_form.popularity import Popularity as Popularity
     from alteraser.models.factorization.model import Model as Model
-    from alteraser.models.folder import load as load
     from alteraser.models.linear.ease import EASE as EASE
+    from alteraser.models.loading import load as load
     from alteraser.models.neighbors.cooccurrence import Cooccurrence as Cooccurrence
     from alteraser.models.neighbors.item_knn import ItemKNN as ItemKNN
     from alteraser.models.neighbors.user_knn import UserKNN as UserKNN

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alteraser.adapters import Changed, ForeignOptions, find
-from alteraser.adapters._map_files import oriented, writable
 from alteraser.adapters.idmaps import map_files, read_id_map, scrub_map
+from alteraser.adapters.map_files import oriented, writable
 from alteraser.data.ids import IdMap
 from alteraser.errors import IntegrityError, InvalidInput
 

@@ -12,8 +12,9 @@ import pytest
 
 from alteraser.adapters import ForeignOptions, implicit
 from alteraser.adapters.contract import Changed
+from alteraser.adapters.data import all_data
 from alteraser.adapters.forget import Opened, forget_foreign, open_foreign
-from alteraser.adapters.verify import ForeignVerification, all_data, block_norm, gradients, verify_foreign
+from alteraser.adapters.verify import ForeignVerification, block_norm, gradients, verify_foreign
 from alteraser.cli.main import main
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.models import Factors

@@ -78,14 +78,14 @@ def test_forgets_as_if_it_had_never_been_told(kind: str, models: Path, run: Run,
 def test_what_has_not_forgotten_is_refused(kind: str, models: Path, run: Run, tmp_path: Path) -> None:
     """The old numbers under the new model's name, digests in order."""
     from alteraser.data.files import sha256_file
-    from alteraser.models.folder import TENSORS, _digest
+    from alteraser.models.folder import TENSORS, digest_of
 
     document(run, FORGET.format(kind=f"{models}/{kind}"))
     shutil.copy(models / kind / TENSORS, tmp_path / "new" / TENSORS)
     path = tmp_path / "new" / "model.json"
     manifest = json.loads(path.read_text("utf-8"))
     manifest["files"][TENSORS] = sha256_file(tmp_path / "new" / TENSORS)
-    manifest["digest"] = _digest(manifest)
+    manifest["digest"] = digest_of(manifest)
     path.write_text(json.dumps(manifest), "utf-8")
     assert document(run, "verify new --data rest.csv", 8)["class"] == "D"
     code, _, err = run("verify new --data {w}/data.csv")

@@ -14,7 +14,7 @@ import pytest
 from conftest import Run, tree
 
 from alteraser.data.files import sha256_file
-from alteraser.models.folder import _digest
+from alteraser.models.folder import digest_of
 
 pytestmark = pytest.mark.usefixtures("inputs_stay_as_they_are")
 
@@ -104,14 +104,14 @@ def test_sums_of_somebody_else_are_class_d(run: Run) -> None:
     parts = [users.filter(pc.less(users["row"], 6)), row, users.filter(pc.greater(users["row"], 6))]
     pq.write_table(pa.concat_tables([*parts, table.filter(pc.equal(table["side"], "item"))]), "new/trained_on.parquet")
     manifest["files"]["trained_on.parquet"] = sha256_file("new/trained_on.parquet")
-    manifest["digest"] = _digest(manifest)
+    manifest["digest"] = digest_of(manifest)
     Path("new/model.json").write_text(json.dumps(manifest))
     code, out, _ = run("verify new --data rest.csv --json")
     assert (code, json.loads(out)["class"]) == (8, "D")
     manifest["files"]["trained_on.parquet"] = "0" * 64
     pq.write_table(table.append_column("user_id", pa.array(range(table.num_rows))), "new/trained_on.parquet")
     manifest["files"]["trained_on.parquet"] = sha256_file("new/trained_on.parquet")
-    manifest["digest"] = _digest(manifest)
+    manifest["digest"] = digest_of(manifest)
     Path("new/model.json").write_text(json.dumps(manifest))
     assert run("verify new --data rest.csv")[0] == 6
 

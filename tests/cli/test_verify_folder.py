@@ -16,7 +16,7 @@ from conftest import Run
 
 import alteraser as ae
 from alteraser.data.files import sha256_file
-from alteraser.models.folder import ITEMS, MANIFEST, SUMS, TENSORS, USERS, _digest
+from alteraser.models.folder import ITEMS, MANIFEST, SUMS, TENSORS, USERS, digest_of
 
 FORGET = "forget {w}/model {w}/forget.csv --data {w}/data.csv --remaining left.csv"
 
@@ -42,7 +42,7 @@ def seal(folder: Path, change: Callable[[dict[str, Any]], Any] = lambda m: None)
     document = manifest(folder)
     change(document)
     document["files"] = {name: sha256_file(folder / name) for name in document["files"]}
-    document["digest"] = _digest(document)
+    document["digest"] = digest_of(document)
     (folder / MANIFEST).write_text(json.dumps(document))
 
 

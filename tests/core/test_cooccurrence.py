@@ -116,7 +116,7 @@ def test_a_file_whose_rows_are_none_is_refused(tmp_path: Path) -> None:
     from safetensors.numpy import load_file, save_file
 
     from alteraser.data.files import sha256_file
-    from alteraser.models.folder import _digest
+    from alteraser.models.folder import digest_of
 
     Cooccurrence().fit(plain(m=40, n=20, seed=5)).save(tmp_path / "model")
     path = tmp_path / "model" / "model.safetensors"
@@ -125,7 +125,7 @@ def test_a_file_whose_rows_are_none_is_refused(tmp_path: Path) -> None:
     save_file(state, path)
     manifest = json.loads((tmp_path / "model" / "model.json").read_text())
     manifest["files"][path.name] = sha256_file(path)
-    manifest["digest"] = _digest(manifest)
+    manifest["digest"] = digest_of(manifest)
     (tmp_path / "model" / "model.json").write_text(json.dumps(manifest))
     with pytest.raises(IntegrityError, match="are no pairs of items"):
         ae.load(tmp_path / "model")

@@ -48,7 +48,7 @@ def test_written_and_read(kind: Any, weighted: bool, tmp_path: Path) -> None:
 def edited(path: Path, change: Any) -> None:
     manifest = json.loads((path / "model.json").read_text("utf-8"))
     change(manifest)
-    manifest["digest"] = folder._digest(manifest)
+    manifest["digest"] = folder.digest_of(manifest)
     (path / "model.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 

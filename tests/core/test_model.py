@@ -22,7 +22,7 @@ from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError, InvalidInput, NotFound, NumericFailure, OutputExists
 from alteraser.models import Factors, Objective
 from alteraser.models.factorization.model import Model, TrainedOn
-from alteraser.models.folder import ITEMS, MANIFEST, TENSORS, USERS, _digest
+from alteraser.models.folder import ITEMS, MANIFEST, TENSORS, USERS, digest_of
 
 
 def a_model(seed: int = 0, *, integers: bool = True, users: int = 9, items: int = 7) -> Model:
@@ -145,7 +145,7 @@ def edited(folder: Path, change: Callable[[dict[str, Any]], Any] | None = None) 
     if change is not None:
         change(manifest)
     manifest["files"] = {name: sha256_file(folder / name) for name in (TENSORS, USERS, ITEMS)}
-    manifest["digest"] = _digest(manifest)
+    manifest["digest"] = digest_of(manifest)
     (folder / MANIFEST).write_text(json.dumps(manifest))
 
 

@@ -44,7 +44,7 @@ def test_a_damaged_manifest_is_told_without_a_web_address(world: Path, tmp_path:
     path = tmp_path / "model" / "model.json"
     manifest = json.loads(path.read_text("utf-8"))
     manifest["objective"]["regularization"] = -1.0
-    manifest["digest"] = folder._digest(manifest)
+    manifest["digest"] = folder.digest_of(manifest)
     path.write_text(json.dumps(manifest), encoding="utf-8")
     with pytest.raises(IntegrityError, match="regularization: Input should be greater than or equal to 0") as caught:
         ae.load(tmp_path / "model")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alteraser.report._plots import log_axis, share_axis, stroke
+from alteraser.report.plots import log_axis, share_axis, stroke
 from alteraser.verbs.tune import Finalist, Point
 from alteraser.verbs.tune.forgettability import Forgettability
 from alteraser.verbs.tune.page import render

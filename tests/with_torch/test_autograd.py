@@ -11,10 +11,10 @@ from conftest import OBJECTIVES, random_factors, toy_interactions  # noqa: E402
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
-from alteraser.autograd.cells import ScoredProblem, SquaredCells, SquaredRows, rows_of  # noqa: E402
-from alteraser.autograd.sparse import Pattern, combine, products  # noqa: E402
 from alteraser.errors import InvalidInput  # noqa: E402
 from alteraser.models import Objective, Problem  # noqa: E402
+from alteraser.solvers.differentiable.cells import ScoredProblem, SquaredCells, SquaredRows, rows_of  # noqa: E402
+from alteraser.solvers.differentiable.sparse import Pattern, combine, products  # noqa: E402
 from alteraser.solvers.kernels import twins  # noqa: E402
 from alteraser.solvers.stationarity import evaluate  # noqa: E402
 

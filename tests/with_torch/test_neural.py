@@ -352,9 +352,9 @@ def test_damaged_and_foreign_folders_are_refused(tmp_path: Path) -> None:
     tensors.write_bytes(content)
     manifest = json.loads((tmp_path / "model" / "model.json").read_text())
     manifest["configuration"]["factors"] = 8
-    from alteraser.models.folder import _digest
+    from alteraser.models.folder import digest_of
 
-    manifest["digest"] = _digest(manifest)
+    manifest["digest"] = digest_of(manifest)
     (tmp_path / "model" / "model.json").write_text(json.dumps(manifest))
     with pytest.raises(IntegrityError, match="is not a model of this format"):
         neural.load(tmp_path / "model")

@@ -9,11 +9,11 @@ torch = pytest.importorskip("torch")
 
 from conftest import OBJECTIVES, random_factors, toy_interactions  # noqa: E402
 
-from alteraser.autograd.cells import ScoredProblem, rows_of  # noqa: E402
 from alteraser.erasers import Settings, run_passes  # noqa: E402
 from alteraser.errors import InvalidInput  # noqa: E402
 from alteraser.models import Objective, Problem  # noqa: E402
 from alteraser.solvers import SOLVERS, AHNewton  # noqa: E402
+from alteraser.solvers.differentiable.cells import ScoredProblem, rows_of  # noqa: E402
 from alteraser.solvers.kernels import twins  # noqa: E402
 from alteraser.solvers.rows.differentiated import Differentiated, Minimizer  # noqa: E402
 from alteraser.solvers.rows.first_order import FirstOrderRows  # noqa: E402

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from alteraser.adapters._recbole_neural import halves, join
+from alteraser.adapters._recbole_layers import halves, join
 from alteraser.adapters.contract import Erased, Task
 from alteraser.data.interactions import Removal
 from alteraser.neural.alternation import Alternating, erase, parameters, residual
@@ -46,7 +46,7 @@ class NCF(Recommender):
         return torch.cat([q[..., :mf], q[..., mf:] @ item], -1)
 
     def join(self, a: Tensor, b: Tensor) -> Tensor:
-        """See ``_recbole_neural.join``."""
+        """See ``_recbole_layers.join``."""
         width = int(self.user_embedding.shape[1])
         mf = width if self.variant == "gmf" else halves(self.fixed, width, self.variant)[3]
         return join(self.variant, a, b, self.fixed, torch.relu, mf)

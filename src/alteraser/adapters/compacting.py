@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from alteraser.adapters import _map_files, npz
+from alteraser.adapters import map_files, npz
 from alteraser.adapters.arrays import GRAM, Container
 from alteraser.adapters.contract import Foreign
 from alteraser.adapters.idmaps import read_id_map
@@ -96,7 +96,7 @@ def write_compacted(foreign: Foreign, users: Rows, items: Rows, out: Path) -> No
                     side = path.stem.removesuffix("s")
                     ids, rows = (foreign.user_ids, users) if side == "user" else (foreign.item_ids, items)
                     assert ids is not None
-                    _map_files.create(folder / path.name, renumbered(ids, rows), side)
+                    map_files.create(folder / path.name, renumbered(ids, rows), side)
         else:
             _write_safetensors(held, out)
         return

@@ -40,8 +40,7 @@ class Weighted(Interactions):
 
 def reading_of(options: ForeignOptions) -> ReadingOptions:
     """How DATA is read: the columns of ``options.reading``, with r in place of confidence and target."""
-    from alteraser.data.readers._options import rating_rule
-    from alteraser.data.readers._rules import quoted
+    from alteraser.data.readers import quoted, rating_rule
 
     rule = None if options.rating is None else rating_rule(options.rating)
     return options.reading.model_copy(
@@ -59,8 +58,7 @@ def read_interactions(source: Path | pa.Table, foreign: Foreign, options: Foreig
     the model does not know, InvalidInput for ids that are no rows where they are said to be, and what ``read_table``
     raises.
     """
-    from alteraser.data.readers import read_table
-    from alteraser.data.readers._options import rating_rule
+    from alteraser.data.readers import rating_rule, read_table
 
     reading = reading_of(options)
     table = read_table(source, reading, names={"target": "--rating", "timestamp_column": "--timestamp-column"})
@@ -87,6 +85,30 @@ def read_interactions(source: Path | pa.Table, foreign: Foreign, options: Foreig
     return _with_entries(options.rating, data, summed)
 
 
+def all_data(remaining: pa.Table, forgotten: pa.Table, options: ForeignOptions) -> pa.Table:
+    """The rows of both, those of ``forgotten`` that remain once: D_a from D_r and what was forgotten, or from all data.
+
+    Raises InvalidInput where ``forgotten`` lacks a column that the data are read by.
+    """
+    reading = reading_of(options)
+    pair = (reading.user_column, reading.item_column)
+    for standard, name in zip(("user_id", "item_id"), pair, strict=True):
+        if name not in forgotten.column_names and standard in forgotten.column_names:
+            forgotten = forgotten.rename_columns({standard: name})
+    needed = [name for name in reading.columns if name in remaining.column_names]
+    missing = [name for name in needed if name not in forgotten.column_names]
+    if missing:
+        raise InvalidInput(
+            f"--forgotten has no column {', '.join(map(repr, missing))}: to recompute what the deletion changed, give "
+            "the forgotten interactions themselves with the columns of the data, or the whole data from before"
+        )
+    remaining = remaining.select(needed)
+    forgotten = forgotten.select(needed).cast(remaining.schema)
+    known = remaining.select(list(pair)).group_by(list(pair)).aggregate([])
+    gone = forgotten.join(known, keys=list(pair), join_type="left anti").select(needed)
+    return pa.concat_tables([remaining, gone.cast(remaining.schema)])
+
+
 def reweighted(options: ForeignOptions, before: Interactions, remaining: Interactions) -> Interactions:
     """D_r with the r that ``--rating`` gives on D_r alone; ``before`` is D_a as ``read_interactions`` returned it.
 
@@ -103,8 +125,7 @@ def reweighted(options: ForeignOptions, before: Interactions, remaining: Interac
 
 def _with_entries(rating: str, data: Interactions, summed: npt.NDArray[np.float64]) -> Interactions:
     """``data`` with r as its target, from what its rows add up to."""
-    from alteraser.data.readers._options import rating_rule
-    from alteraser.data.readers._rules import Matrix
+    from alteraser.data.readers import Matrix, rating_rule
 
     rule = rating_rule(rating)
     r = rule.entries(summed, Matrix(data.user_rows, data.indices.astype(np.int64), data.shape))

@@ -11,17 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from alteraser.adapters import find
 from alteraser.adapters.als import ALS
 from alteraser.adapters.choose import Choice, come_back, erase, known_method, lists_between, refit_seconds
-from alteraser.adapters.contract import Adapter, Changed, Erased, Foreign, Rows, Sibling, Task
-from alteraser.adapters.data import Weighted, read_interactions, reweighted
-from alteraser.adapters.idmaps import map_files, resolved
+from alteraser.adapters.contract import Changed, Erased, Foreign, Rows, Sibling, Task
+from alteraser.adapters.data import Weighted, reweighted
+from alteraser.adapters.idmaps import map_files
 from alteraser.adapters.indexes import search_indexes
 from alteraser.adapters.mapped import changed_rows
-from alteraser.adapters.options import ForeignOptions
+from alteraser.adapters.opened import Opened as Opened
+from alteraser.adapters.opened import open_foreign as open_foreign
 from alteraser.adapters.purged import completed, gone, of_what_remains, with_gone
 from alteraser.adapters.replay import remember_written
 from alteraser.adapters.selfcheck import SelfCheck
@@ -39,18 +38,6 @@ from alteraser.verbs.forget import items_asked
 from alteraser.verbs.lists import ListedAgain, ListsChanged
 
 Phase = Callable[[str], AbstractContextManager[None]]
-
-
-@dataclass(frozen=True, eq=False)
-class Opened:
-    """A foreign model with its data."""
-
-    adapter: Adapter
-    foreign: Foreign
-    data: Interactions
-    options: ForeignOptions
-    source: Path | None
-    """The file of the data, where they came from one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,17 +71,6 @@ class ForeignErasure:
     """What was forgotten and is in its user's top-10 all the same; None as for ``lists``"""
     returned: Returned | None = None
     """What of the data was erased from this model before, and was let in again."""
-
-
-def open_foreign(
-    path: Path, source: Path | pa.Table, options: ForeignOptions | None = None, *, format: str | None = None
-) -> Opened:
-    """The model at ``path`` with the data it was trained on, rows resolved. Raises as ``Adapter.read`` and readers."""
-    options = options or ForeignOptions()
-    adapter = find(path, format)
-    foreign = resolved(adapter.read(path, options), options)
-    data = read_interactions(source, foreign, options)
-    return Opened(adapter, foreign, data, options, source if isinstance(source, Path) else None)
 
 
 def matched(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from alteraser.adapters import _map_files
+from alteraser.adapters import map_files as forms
 from alteraser.adapters.contract import CONTAINER, Changed, Foreign, Sibling
 from alteraser.adapters.options import ForeignOptions
 from alteraser.data.files import replace_file
@@ -53,13 +53,13 @@ def resolved(foreign: Foreign, options: ForeignOptions) -> Foreign:
 
 
 def read_id_map(path: Path, side: str, size: int) -> IdMap:
-    """The map of one side from a table, JSON or ``.npy``, in any of the forms of ``_map_files``.
+    """The map of one side from a table, JSON or ``.npy``, in any of the forms of ``map_files.py``.
 
-    Raises InvalidInput where it does not fit ``size`` rows, and as ``_map_files.read``.
+    Raises InvalidInput where it does not fit ``size`` rows, and as ``map_files.read``.
     """
     if not path.exists():
         raise NotFound(f"--{side}s-map {path} does not exist; check the path", path=str(path))
-    ids, rows, complete = _map_files.read(path, side, size)
+    ids, rows, complete = forms.read(path, side, size)
     if complete and len(rows) != size:
         raise InvalidInput(
             f"--{side}s-map {path} has {len(rows):,} ids, the model {size:,} {side} rows: it is not this model's map",
@@ -85,7 +85,7 @@ def map_files(options: ForeignOptions) -> tuple[Sibling, ...]:
     if options.users_map is None:
         return ()
     path = options.users_map
-    known = _map_files.writable(path)
+    known = forms.writable(path)
     advice = "" if known else "take the erased users' ids out, and leave every other row where it is"
     return (Sibling(path, "the map of user ids", advice, scrub_map(path) if known else None),)
 
@@ -98,6 +98,6 @@ def scrub_map(path: Path) -> Any:
         left = foreign.user_ids.without(changed.erased_users)
         if len(left) == len(foreign.user_ids):
             return
-        replace_file(path, _map_files.write(path, left))
+        replace_file(path, forms.write(path, left))
 
     return scrub

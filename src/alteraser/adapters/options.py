@@ -61,7 +61,7 @@ class ForeignOptions(Configured):
     @field_validator("rating")
     @classmethod
     def _rule(cls, text: str | None) -> str | None:
-        from alteraser.data.readers._options import rating_rule
+        from alteraser.data.readers import rating_rule
 
         if text is not None:
             rating_rule(text)
@@ -69,7 +69,7 @@ class ForeignOptions(Configured):
 
     @model_validator(mode="after")
     def _check(self) -> ForeignOptions:
-        from alteraser.data.readers._options import rating_rule
+        from alteraser.data.readers import rating_rule
 
         if self.rating is not None and rating_rule(self.rating).sums and self.reading.duplicates in ("first", "last"):
             raise ValueError(

@@ -17,13 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from alteraser.adapters.data import read_interactions
+from alteraser.adapters.data import all_data, read_interactions
 from alteraser.data.interactions import Interactions, Removal
 from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
     from alteraser.adapters.contract import Foreign
-    from alteraser.adapters.forget import Opened
+    from alteraser.adapters.opened import Opened
     from alteraser.adapters.selfcheck import SelfCheck
 
 Rows = npt.NDArray[np.int64]
@@ -60,7 +60,6 @@ def gone(foreign: Foreign, data: Interactions, removal: Removal, *, purged: bool
 
 def completed(opened: Opened, source: Path, forget_set: Path | None, pairs: Pairs | None) -> Opened | None:
     """``opened`` with all the data, what is missing put back; None where nothing tells what it was."""
-    from alteraser.adapters.verify import all_data
     from alteraser.data.readers import read_rows
 
     data, options = opened.data, opened.options

@@ -115,9 +115,9 @@ def _note(foreign: Foreign, data: Interactions, trainer: Trainer) -> Path | None
         return None
     import hashlib
 
-    from alteraser import __version__
+    from alteraser.runtime.version import VERSION
 
-    parts = (sha256_file(foreign.path), data.digest, repr(trainer), __version__)
+    parts = (sha256_file(foreign.path), data.digest, repr(trainer), VERSION)
     return default_cache() / "replays" / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:40]}.json"
 
 

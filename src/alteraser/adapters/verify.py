@@ -22,15 +22,14 @@ from scipy.sparse import csr_array
 from alteraser.adapters.als import ALS
 from alteraser.adapters.choose import LOCAL
 from alteraser.adapters.contract import CONTAINER, Foreign, Level
-from alteraser.adapters.data import reading_of
-from alteraser.adapters.forget import Opened
-from alteraser.adapters.options import ForeignOptions
+from alteraser.adapters.opened import Opened
 from alteraser.adapters.replay import agreement
 from alteraser.adapters.standing import certified
 from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions
 from alteraser.erasers.filtered import ASKERS, left_of_askers
 from alteraser.errors import IntegrityError, InvalidInput
+from alteraser.evidence.certificate.compiled import block_solver
 from alteraser.models import Problem, Side
 from alteraser.runtime import events
 from alteraser.solvers.anchors import storing_noise
@@ -120,30 +119,6 @@ def verify_foreign(
             "distance from an optimum is as before", findings,
         )  # fmt: skip
     return _verdict("D", "more of the deletion's push is left than class L allows", findings)
-
-
-def all_data(remaining: pa.Table, forgotten: pa.Table, options: ForeignOptions) -> pa.Table:
-    """The rows of both, those of ``forgotten`` that remain once: D_a from D_r and what was forgotten, or from all data.
-
-    Raises InvalidInput where ``forgotten`` lacks a column that the data are read by.
-    """
-    reading = reading_of(options)
-    pair = (reading.user_column, reading.item_column)
-    for standard, name in zip(("user_id", "item_id"), pair, strict=True):
-        if name not in forgotten.column_names and standard in forgotten.column_names:
-            forgotten = forgotten.rename_columns({standard: name})
-    needed = [name for name in reading.columns if name in remaining.column_names]
-    missing = [name for name in needed if name not in forgotten.column_names]
-    if missing:
-        raise InvalidInput(
-            f"--forgotten has no column {', '.join(map(repr, missing))}: to recompute what the deletion changed, give "
-            "the forgotten interactions themselves with the columns of the data, or the whole data from before"
-        )
-    remaining = remaining.select(needed)
-    forgotten = forgotten.select(needed).cast(remaining.schema)
-    known = remaining.select(list(pair)).group_by(list(pair)).aggregate([])
-    gone = forgotten.join(known, keys=list(pair), join_type="left anti").select(needed)
-    return pa.concat_tables([remaining, gone.cast(remaining.schema)])
 
 
 def _verdict(level: Level, words: str, findings: list[Finding]) -> ForeignVerification:
@@ -258,12 +233,10 @@ def row_norms(problem: Problem, g: Float64, rows: Array, Q: Float64) -> Float64:
 
 def _squares(side: Side, x: Float64, other: Float64) -> Float64:
     """xᵀA⁻¹x of every row, (rows,); rows of zeros cost nothing."""
-    from alteraser.evidence.certificate._kernels import solve_blocks
-
     c, _, missing = _cells(side)
     own, ridge = side.own.astype(np.float64), side.ridge.astype(np.float64)
     solved = np.empty(x.shape)
-    solve_blocks(
+    block_solver()(
         side.all_rows, side.indptr, side.indices, c - missing, np.ascontiguousarray(other), _gram(side, other), own,
         ridge, np.ascontiguousarray(x), solved, np.zeros((0, 0), np.float32),
     )  # fmt: skip

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alteraser.autograd.cells import ScoredProblem
 from alteraser.data.interactions import Interactions
 from alteraser.erasers import AltEraser, Eraser, Outcome, Task
 from alteraser.erasers.driver import OnPass
 from alteraser.errors import InvalidInput, NotFound
 from alteraser.models import Factors, Objective
+from alteraser.solvers.differentiable.cells import ScoredProblem
 
 
 def forget_module(
@@ -70,7 +70,7 @@ def forget_module(
     ('GMF', True)
     """
     copy = deepcopy(module)
-    tables = [_table(copy, name) for name in (users, items)]
+    tables = [table_of(copy, name) for name in (users, items)]
     for table, rows, name in zip(tables, data.shape, (users, items), strict=True):
         if table.shape[0] != rows:
             raise InvalidInput(
@@ -107,7 +107,7 @@ def forget_module(
     return copy, outcome
 
 
-def _table(module: torch.nn.Module, name: str) -> Tensor:
+def table_of(module: torch.nn.Module, name: str) -> Tensor:
     try:
         weight = module.get_submodule(name).weight
     except AttributeError:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from alteraser.autograd.module import _table
+from alteraser.autograd.module import table_of
 from alteraser.data.interactions import Interactions
 from alteraser.errors import InvalidInput, NotFound, NumericFailure
 from alteraser.tolerances import checked_tolerance
@@ -92,7 +92,7 @@ def forget(
     """
     checked_tolerance(tolerance)
     copy = deepcopy(module)
-    tables = [_table(copy, name) for name in (users, items)]
+    tables = [table_of(copy, name) for name in (users, items)]
     for table, rows, name in zip(tables, interactions.shape, (users, items), strict=True):
         if table.shape[0] != rows:
             raise InvalidInput(

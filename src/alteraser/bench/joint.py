@@ -238,8 +238,8 @@ def _print(trails: list[Trail]) -> None:
 
 
 def _draw(folder: Path, title: str, notes: str, trails: list[Trail]) -> None:
-    from alteraser.report._plots import COLORS, DASHES, SYMBOLS, layout_of
     from alteraser.report.html import document, plot_section
+    from alteraser.report.plots import COLORS, DASHES, SYMBOLS, layout_of
 
     folder.mkdir(parents=True, exist_ok=True)
     parts = [f"<header><h1>{title}</h1><p>{notes}</p></header>"]

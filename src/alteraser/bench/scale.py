@@ -281,8 +281,8 @@ def _roofline(answer: dict[str, Any], rank: int, peak: tuple[float, float], out:
     table(["kernel", "GFLOP per CPU s", "of gemm", "GB per CPU s", "of bandwidth", "of the roof"], rows)
     if out is None:
         return
-    from alteraser.report._plots import COLORS, SYMBOLS, layout_of
     from alteraser.report.html import document, plot_section
+    from alteraser.report.plots import COLORS, SYMBOLS, layout_of
 
     x = np.geomspace(0.05, 500, 60)
     traces = [{"type": "scatter", "mode": "lines", "name": "roof", "x": x.tolist(),

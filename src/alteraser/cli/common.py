@@ -143,7 +143,7 @@ def check_tolerance(tolerance: float | None) -> None:
 
 def load_model(path: Path) -> Model | ExactModel:
     """The model at ``path``, of any kind."""
-    from alteraser.models.folder import load_model as load
+    from alteraser.models.loading import load
 
     return load(path)
 

@@ -53,7 +53,7 @@ def compact(
 
     Example: alteraser compact als-2.npz --users-map users.json --out als-small.npz --out-users-map users-small.json
     """
-    from alteraser.adapters._map_files import check_new
+    from alteraser.adapters.map_files import check_new
     from alteraser.data.files import check_output
 
     outputs = [path for path in (out, out_users_map, out_items_map) if path is not None]
@@ -140,7 +140,7 @@ class _written:
         self.done: list[Path] = []
 
     def __enter__(self) -> None:
-        from alteraser.adapters._map_files import create
+        from alteraser.adapters.map_files import create
 
         try:
             for side, path in self.maps.items():

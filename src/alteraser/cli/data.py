@@ -48,8 +48,7 @@ def split(
 
     from alteraser.data.files import atomic_directory, check_output
     from alteraser.data.interactions import Interactions
-    from alteraser.data.readers import read_rows
-    from alteraser.data.readers._values import numbers_or_nothing
+    from alteraser.data.readers import numbers_or_nothing, read_rows
 
     check_output(out)
     reading = common.reading_options(

@@ -41,12 +41,12 @@ def doctor(threads: common.Threads = 0, quiet: common.Quiet = False, json: commo
         began = time.perf_counter()
         difference = _kernel_check(threads)
         seconds = time.perf_counter() - began
-    from alteraser import __version__
+    from alteraser.runtime.version import VERSION
     from alteraser.runtime.workers import default_threads
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
     document = {
-        "alteraser": __version__,
+        "alteraser": VERSION,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "executable": sys.executable,

@@ -317,9 +317,9 @@ def verify(
     """``alteraser verify`` for another library's model."""
     from alteraser.adapters.asked import checked
     from alteraser.adapters.choose import LOCAL
-    from alteraser.adapters.data import reading_of
+    from alteraser.adapters.data import all_data, reading_of
     from alteraser.adapters.forget import open_foreign
-    from alteraser.adapters.verify import all_data, verify_foreign
+    from alteraser.adapters.verify import verify_foreign
     from alteraser.adapters.zeros import zero_words
     from alteraser.data.files import sha256_file
     from alteraser.data.readers import read_rows

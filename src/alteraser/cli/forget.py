@@ -339,7 +339,7 @@ def _check_outside(output: Path, model: Path) -> None:
 
 def _check_remaining(remaining: Path, data: Path) -> None:
     """Refuse before the work what could only be refused after it."""
-    from alteraser.data.readers._writing import writer_for
+    from alteraser.data.readers import writer_for
 
     try:
         writer_for(remaining)

@@ -45,9 +45,9 @@ app = typer.Typer(
 
 def _version(value: bool) -> None:
     if value:
-        from alteraser import __version__
+        from alteraser.runtime.version import VERSION
 
-        print(f"alteraser {__version__}")
+        print(f"alteraser {VERSION}")
         raise typer.Exit
 
 

@@ -118,7 +118,7 @@ class IdMap:
 
         Sorting makes the map, and so the model, independent of the order of the input.
         """
-        codes, distinct = _encode(values)
+        codes, distinct = encoded(values)
         order = pc.sort_indices(distinct).to_numpy()
         rank = np.empty(len(order), np.int64)
         rank[order] = np.arange(len(order))
@@ -130,7 +130,7 @@ class IdMap:
 
         ids are converted to the map's type where nothing is lost ("1" ↔ 1); otherwise InvalidInput.
         """
-        codes, distinct = _encode(values, what)
+        codes, distinct = encoded(values, what)
         converted = convert_ids(distinct, self.kind, what)
         if FEW * len(converted) < len(self.ids) and self._sorted:
             positions = self._bisected(converted)
@@ -167,7 +167,7 @@ class IdMap:
 
     def extended(self, values: Any) -> IdMap:
         """The map with unknown values appended as new rows, in sorted order; known rows do not move."""
-        distinct = convert_ids(_encode(values)[1], self.kind)
+        distinct = convert_ids(encoded(values)[1], self.kind)
         unknown = distinct.filter(pc.invert(pc.is_in(distinct, value_set=self.ids)))
         unknown = unknown.take(pc.sort_indices(unknown))
         rows = np.concatenate([self.rows, self.size + np.arange(len(unknown), dtype=np.int64)])
@@ -199,7 +199,7 @@ def convert_ids(values: pa.Array, kind: IdKind, what: str = "ids") -> pa.Array:
         raise InvalidInput(f"{what}: {cause}; the ids here are 64-bit integers") from cause
 
 
-def _encode(values: Any, what: str = "ids") -> tuple[Rows, pa.Array]:
+def encoded(values: Any, what: str = "ids") -> tuple[Rows, pa.Array]:
     """Codes and the distinct ids they stand for; uses the dictionary where the column has one."""
     if isinstance(values, pa.ChunkedArray | pa.Array) and pa.types.is_dictionary(values.type):
         if isinstance(values, pa.ChunkedArray):

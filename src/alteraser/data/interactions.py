@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from alteraser.data.events import Events, Groups
 from alteraser.data.grouping import BASKET, Grouping
-from alteraser.data.ids import IdMap, _encode
+from alteraser.data.ids import IdMap, encoded
+from alteraser.data.notes import CONVERTED, GROUPED, UNRATED
 from alteraser.data.selection import Near, Selection, near_rows, pairs_table, when
 from alteraser.errors import IntegrityError, InvalidInput, NotFound
 from alteraser.runtime import events
@@ -26,15 +27,6 @@ if TYPE_CHECKING:
     from alteraser.data.readers import ReadingOptions
 
 Array = npt.NDArray[Any]
-
-UNRATED = b"alteraser.unrated"
-"""In the metadata of a table that was read: how many rows had nothing to hold against the threshold."""
-
-CONVERTED = b"alteraser.converted"
-"""The same: as JSON, what the ids of a side were stored as, where that is neither integers nor text."""
-
-GROUPED = b"alteraser.grouped"
-"""The same: as JSON, the ``Grouping`` of a table whose rows are events in sessions or baskets."""
 
 
 @dataclass(frozen=True)
@@ -626,7 +618,7 @@ def _rows(values: pa.ChunkedArray, known: IdMap | None, side: str) -> tuple[IdMa
     unknown = rows < 0
     if unknown.any():
         first = values[int(np.flatnonzero(unknown)[0])].as_py()
-        count = len(_encode(values.filter(pa.array(unknown)))[1])
+        count = len(encoded(values.filter(pa.array(unknown)))[1])
         raise IntegrityError(
             f"{count} {side}(s) of the data are not in the model, the first is {first!r}: this is not the data the "
             "model was trained on; if interactions were added since, forget --grown learns them along",

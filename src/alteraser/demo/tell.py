@@ -127,7 +127,7 @@ def _curve(name: str, trace: tuple[PassRecord, ...]) -> Curve:
 
 
 def _details(demo: Demo) -> list[tuple[str, str]]:
-    from alteraser import __version__
+    from alteraser.runtime.version import VERSION
 
     model = demo.unlearned.model
     objective = model.objective
@@ -137,5 +137,5 @@ def _details(demo: Demo) -> list[tuple[str, str]]:
         ("trained on", f"{len(demo.scene.polluted):,} interactions, stationarity {demo.train_residual:.1e}"),
         ("remaining data", f"{len(demo.unlearned.remaining):,} interactions, digest {model.trained_on.digest}"),
         ("machine", f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}"),
-        ("alteraser", __version__),
+        ("alteraser", VERSION),
     ]  # fmt: skip

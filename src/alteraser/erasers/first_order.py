@@ -24,7 +24,7 @@ from alteraser.solvers.stationarity import evaluate, gradient_norm
 if TYPE_CHECKING:
     import torch
 
-    from alteraser.autograd.cells import Differentiable
+    from alteraser.solvers.differentiable.cells import Differentiable
 
 Optimizer = Literal["adamw", "adam", "sgd"]
 
@@ -69,11 +69,11 @@ class FirstOrder:
 
     def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
         """Epochs on L_{D_r} until the loss, or the watcher of ``task``, sees no progress; see ``Eraser.erase``."""
-        from alteraser.autograd import cells_of
+        from alteraser.solvers.differentiable import cells_of
 
         problem = task.after
         if self.as_recbole:
-            from alteraser.autograd.cells import SquaredCells
+            from alteraser.solvers.differentiable.cells import SquaredCells
 
             cells: Differentiable = SquaredCells(problem, pad=_padding_vector(task.original.rank, self.initial_seed))
         else:

@@ -40,7 +40,7 @@ class GlobalNewton:
         require("torch", "torch", "method global-newton")
         import torch
 
-        from alteraser.autograd import RowBatch, cells_of
+        from alteraser.solvers.differentiable import RowBatch, cells_of
         from alteraser.solvers.rows.hf_newton import HFNewton
 
         if torch.get_num_threads() != task.workers:

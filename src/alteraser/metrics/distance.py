@@ -79,7 +79,7 @@ def relative_model_distance(first: FactorsLike, second: FactorsLike) -> float:
     True
     """
     one, other = _compressed(first, second)
-    return _share(_turned_distance(one, other), _size(other))
+    return share(_turned_distance(one, other), _size(other))
 
 
 def score_distance(first: FactorsLike, second: FactorsLike) -> float:
@@ -109,7 +109,7 @@ def score_distance(first: FactorsLike, second: FactorsLike) -> float:
     """
     one, other = _compressed(first, second)
     scores = other.P @ other.Q.T
-    return _share(float(np.linalg.norm(one.P @ one.Q.T - scores)), float(np.linalg.norm(scores)))
+    return share(float(np.linalg.norm(one.P @ one.Q.T - scores)), float(np.linalg.norm(scores)))
 
 
 def influence_left(unlearned: FactorsLike, retrained: FactorsLike, original: FactorsLike) -> float:
@@ -128,7 +128,7 @@ def influence_left(unlearned: FactorsLike, retrained: FactorsLike, original: Fac
     0.0
     """
     left, whole = (_resolved_distance(model, retrained) for model in (unlearned, original))
-    return _share(left, whole)
+    return share(left, whole)
 
 
 class _Canonical(NamedTuple):
@@ -138,7 +138,7 @@ class _Canonical(NamedTuple):
     Q: Float64
 
 
-def _canonical(model: FactorsLike) -> tuple[Array, Array, Float64, Float64]:
+def canonical(model: FactorsLike) -> tuple[Array, Array, Float64, Float64]:
     """(P, Q, √|h|, √|h| sign(h)): the two vectors make the columns of P and Q those of a model with h = 1."""
     P, Q, h = (np.asarray(array) for array in (model.users, model.items, model.prediction))
     if P.ndim != 2 or Q.ndim != 2 or h.shape != (P.shape[1],) or h.shape != (Q.shape[1],):
@@ -152,8 +152,8 @@ def _canonical(model: FactorsLike) -> tuple[Array, Array, Float64, Float64]:
 
 def _compressed(first: FactorsLike, second: FactorsLike) -> tuple[_Canonical, _Canonical]:
     """Both models, h absorbed, turned within the space of users and of items onto at most 2d rows."""
-    P, Q, left, right = _canonical(first)
-    P2, Q2, left2, right2 = _canonical(second)
+    P, Q, left, right = canonical(first)
+    P2, Q2, left2, right2 = canonical(second)
     if P.shape[0] != P2.shape[0] or Q.shape[0] != Q2.shape[0]:
         raise InvalidInput(
             f"first has {P.shape[0]} × {Q.shape[0]} rows and second {P2.shape[0]} × {Q2.shape[0]}, expected the same "
@@ -202,7 +202,7 @@ def _size(model: _Canonical) -> float:
     return float(np.hypot(np.linalg.norm(model.P), np.linalg.norm(model.Q)))
 
 
-def _share(part: float, whole: float) -> float:
+def share(part: float, whole: float) -> float:
     """The ratio; 0/0 is 0, anything else over 0 infinite."""
     if whole > 0:
         return part / whole

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.errors import InvalidInput
-from alteraser.metrics.distance import FactorsLike, _canonical, _share
+from alteraser.metrics.distance import FactorsLike, canonical, share
 
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]
@@ -64,13 +64,13 @@ def effect_left(
     users, items = rows if rows is not None else (np.any(x != 0, axis=1) for x in rest)
     wanted = end[0][users] - start[0][users], end[1][items] - start[1][items]
     got = after[0][users] - before[0][users], after[1][items] - before[1][items]
-    return _share(_norm((got[0] - wanted[0], got[1] - wanted[1])), _norm(wanted))
+    return share(_norm((got[0] - wanted[0], got[1] - wanted[1])), _norm(wanted))
 
 
 def _same_shapes(*models: FactorsLike) -> list[Pair]:
     found: list[Pair] = []
     for name, model in zip(("original", "unlearned", "optimum_all", "optimum_remaining"), models, strict=True):
-        P, Q, left, right = _canonical(model)
+        P, Q, left, right = canonical(model)
         pair = P * left, Q * right
         if found and (pair[0].shape, pair[1].shape) != (found[0][0].shape, found[0][1].shape):
             raise InvalidInput(

@@ -15,7 +15,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
+from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -23,20 +26,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import alteraser
 from alteraser.data.erased import Erased, read_keys, written_beside
 from alteraser.data.files import atomic_directory, check_output, sha256_file
 from alteraser.data.ids import IdMap
 from alteraser.data.readers import ReadingOptions
 from alteraser.data.sums import Sums
-from alteraser.errors import IntegrityError, InvalidInput, NotFound, NumericFailure
-from alteraser.models import Factors, Objective
-from alteraser.models.closed_form.model import ExactModel
-from alteraser.models.factorization.model import Model, TrainedOn
-from alteraser.models.protocol import Recommender
+from alteraser.errors import IntegrityError, InvalidInput, NotFound
+from alteraser.models.protocol import Recommender, TrainedOn
+from alteraser.runtime.version import VERSION
 
 FORMAT_VERSION = 1
-KIND = "enmf"
 HEX = re.compile("[0-9a-f]{64}")
 """A SHA-256 as it is written"""
 TENSORS, USERS, ITEMS, MANIFEST = "model.safetensors", "users.parquet", "items.parquet", "model.json"
@@ -71,13 +70,17 @@ class Codec(Protocol):
         ...
 
 
+FAMILIES = ("factorization", "closed_form")
+"""Packages of ``alteraser.models`` that keep kinds: each has a module ``codec`` with a table ``CODECS`` by kind."""
+
+
 def codec(kind: str) -> Codec | None:
     """The codec of a kind; None for one that is not known."""
-    if kind == KIND:
-        return FactorCodec()
-    from alteraser.models.registry import KINDS
+    return next((known[kind] for known in _tables() if kind in known), None)
 
-    return ExactCodec() if kind in KINDS else None
+
+def _tables() -> list[Mapping[str, Codec]]:
+    return [import_module(f"alteraser.models.{family}.codec").CODECS for family in FAMILIES]
 
 
 def save_model(model: M, path: Path) -> M:
@@ -100,7 +103,7 @@ def _codec_of(model: Recommender) -> Codec:
 
 def _write_folder(model: Recommender, tensors: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Every file of ``model`` in ``folder``; returns the manifest."""
-    _write_tensors(tensors, folder / TENSORS)
+    write_tensors(tensors, folder / TENSORS)
     for name, side, ids in ((USERS, "user", model.users), (ITEMS, "item", model.items)):
         table = pa.table({"row": pa.array(ids.rows, pa.int64()), f"{side}_id": ids.ids})
         pq.write_table(table, folder / name, compression="zstd")
@@ -113,7 +116,7 @@ def _write_folder(model: Recommender, tensors: dict[str, Any], folder: Path) -> 
     return manifest
 
 
-def _write_tensors(tensors: dict[str, np.ndarray[Any, Any]], path: Path) -> None:
+def write_tensors(tensors: dict[str, np.ndarray[Any, Any]], path: Path) -> None:
     """A safetensors file, straight from the arrays.
 
     The library's ``save_file`` copies every tensor first, gives the file a mode of its own, and hides a full disk
@@ -134,12 +137,7 @@ def _write_tensors(tensors: dict[str, np.ndarray[Any, Any]], path: Path) -> None
             file.write(little.reshape(-1).view(np.uint8).data)
 
 
-def load(path: str | Path) -> Model | ExactModel:
-    """Read a model directory of any kind; see ``load_model``."""
-    return load_model(Path(path))
-
-
-def load_model(path: Path) -> Model | ExactModel:
+def load_model(path: Path) -> Recommender:
     """Read and check a model directory.
 
     Raises NotFound when there is none, IntegrityError for a wrong digest, version, shape or id map.
@@ -162,8 +160,8 @@ def load_model(path: Path) -> Model | ExactModel:
         tensors = load_file(path / TENSORS)
         m, n = codec.rows(manifest, tensors)
         common = {
-            "users": _id_map(path / USERS, "user", m),
-            "items": _id_map(path / ITEMS, "item", n),
+            "users": read_id_map(path / USERS, "user", m),
+            "items": read_id_map(path / ITEMS, "item", n),
             "trained_on": TrainedOn(
                 **manifest["trained_on"], sums=_sums(path / SUMS, (m, n)) if SUMS in manifest["files"] else None
             ),
@@ -174,7 +172,7 @@ def load_model(path: Path) -> Model | ExactModel:
             "digest": manifest["digest"],
             "erased": Erased.from_document(manifest.get("erased", []), read_keys(path), path),
         }
-        model: Model | ExactModel = codec.build(manifest, tensors, common, path / TENSORS)
+        model: Recommender = codec.build(manifest, tensors, common, path / TENSORS)
     except (KeyError, TypeError, ValueError, pa.ArrowException, SafetensorError, InvalidInput) as cause:
         raise IntegrityError(f"{path} is not a model of this format: {type(cause).__name__}: {cause}") from cause
     for key, found in described(model).items():
@@ -186,24 +184,14 @@ def load_model(path: Path) -> Model | ExactModel:
     return model
 
 
-def load_factors(path: Path) -> Model:
-    """``load_model`` of a kind with factors; IntegrityError for another."""
-    model = load_model(path)
-    if not isinstance(model, Model):
-        raise IntegrityError(f"{path} is a model of kind {model.kind}, expected one with factors ({KIND})")
-    return model
-
-
 def _known_codec(manifest: dict[str, Any], path: Path) -> Codec:
     """The codec of the manifest's kind; IntegrityError for an unknown kind, or where its entries are missing."""
     kind = manifest["kind"]
     found = codec(kind) if isinstance(kind, str) else None
     if found is None:
-        from alteraser.models.registry import KINDS
-
         raise IntegrityError(
-            f"{path / MANIFEST} says kind {kind!r}, expected {', '.join((KIND, *KINDS))}; neural models are read in "
-            "Python, with alteraser.neural.load"
+            f"{path / MANIFEST} says kind {kind!r}, expected {', '.join(chain.from_iterable(_tables()))}; neural "
+            "models are read in Python, with alteraser.neural.load"
         )
     missing = found.keys - manifest.keys()
     if missing:
@@ -224,7 +212,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"), object_pairs_hook=once)
         digest = manifest["digest"]
         version = manifest["format_version"]
-        found = _digest(manifest)
+        found = digest_of(manifest)
     except (ValueError, KeyError, TypeError, RecursionError) as cause:
         raise IntegrityError(
             f"{path / MANIFEST} cannot be read as a model's manifest ({cause!r}): restore it from a copy"
@@ -291,7 +279,7 @@ def written_manifest(model: Recommender, files: dict[str, str]) -> dict[str, Any
     manifest: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "kind": model.kind,
-        "library_version": alteraser.__version__,
+        "library_version": VERSION,
         **described(model),
         **_codec_of(model).entries(model),
         "reading": None if model.reading is None else model.reading.model_dump(),
@@ -303,10 +291,10 @@ def written_manifest(model: Recommender, files: dict[str, str]) -> dict[str, Any
     }
     if model.erased:
         manifest["erased"] = model.erased.to_document()
-    return manifest | {"digest": _digest(manifest)}
+    return manifest | {"digest": digest_of(manifest)}
 
 
-def _digest(manifest: dict[str, Any]) -> str:
+def digest_of(manifest: dict[str, Any]) -> str:
     """SHA-256 of the manifest without its own digest, keys sorted, no white space."""
     body = {key: value for key, value in manifest.items() if key != "digest"}
     text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -320,7 +308,8 @@ def _sums(path: Path, shape: tuple[int, int]) -> Sums:
         raise IntegrityError(f"{path} is no table of sums ({cause}); restore the model from a copy") from cause
 
 
-def _id_map(path: Path, side: str, size: int) -> IdMap:
+def read_id_map(path: Path, side: str, size: int) -> IdMap:
+    """Rows and ids of a side of ``size`` rows; IntegrityError for what no model writes."""
     table = pq.read_table(path)
     ids = table[f"{side}_id"].combine_chunks()
     if table["row"].type != pa.int64() or ids.type not in (pa.int64(), pa.string()):
@@ -335,90 +324,3 @@ def _id_map(path: Path, side: str, size: int) -> IdMap:
     if ids.null_count or len(ids.unique()) != len(ids):
         raise IntegrityError(f"{path}: ids must be distinct and not null")
     return IdMap(ids, rows, size)
-
-
-class FactorCodec:
-    """Factors: user_embeddings m×d, item_embeddings n×d, prediction d, and the objective they minimize."""
-
-    keys = frozenset({"objective"})
-
-    def tensors(self, model: Model) -> dict[str, Any]:
-        """The three arrays."""
-        if not all(np.all(np.isfinite(a)) for a in vars(model.factors).values()):
-            raise NumericFailure("the factors hold NaN or infinite entries; such a model is never written")
-        return {
-            "user_embeddings": model.factors.users,
-            "item_embeddings": model.factors.items,
-            "prediction": model.factors.prediction,
-        }
-
-    def entries(self, model: Model) -> dict[str, Any]:
-        """dtype, shape and objective."""
-        m, n = model.factors.users.shape[0], model.factors.items.shape[0]
-        return {
-            "dtype": model.factors.dtype.name,
-            "shape": {"users": m, "items": n, "factors": model.factors.rank},
-            "objective": model.objective.model_dump(),
-        }
-
-    def rows(self, manifest: dict[str, Any], tensors: dict[str, Any]) -> tuple[int, int]:
-        """Those of the embeddings."""
-        return tensors["user_embeddings"].shape[0], tensors["item_embeddings"].shape[0]
-
-    def build(self, manifest: dict[str, Any], tensors: dict[str, Any], common: dict[str, Any], path: Path) -> Model:
-        """See ``Codec``; NumericFailure for entries that are not finite."""
-        if len(tensors) != 3:
-            raise IntegrityError(f"{path} holds {', '.join(sorted(tensors))}, expected three tensors")
-        factors = Factors(tensors["user_embeddings"], tensors["item_embeddings"], tensors["prediction"])
-        if factors.dtype.name not in ("float32", "float64") or any(
-            a.dtype != factors.dtype for a in (factors.items, factors.prediction)
-        ):
-            raise IntegrityError(f"{path}: expected float32 or float64 throughout, found {factors.dtype}")
-        if not all(np.all(np.isfinite(a)) for a in vars(factors).values()):
-            raise NumericFailure(f"{path} holds NaN or infinite entries; such a model is not used")
-        return Model(factors=factors, objective=Objective(**manifest["objective"]), kind=KIND, **common)
-
-
-class ExactCodec:
-    """The state of a kind that forgets exactly, array by array, and its settings."""
-
-    keys = frozenset({"settings", "shape"})
-
-    def tensors(self, model: ExactModel) -> dict[str, Any]:
-        """The state."""
-        return dict(model.state)
-
-    def entries(self, model: ExactModel) -> dict[str, Any]:
-        """Dtype of each array, shape and settings."""
-        m, n = model.shape
-        return {
-            "dtype": {name: array.dtype.name for name, array in sorted(model.state.items())},
-            "shape": {"users": m, "items": n},
-            "settings": model.settings.model_dump(),
-        }
-
-    def rows(self, manifest: dict[str, Any], tensors: dict[str, Any]) -> tuple[int, int]:
-        """As the manifest says: nothing of the state is a person's."""
-        return manifest["shape"]["users"], manifest["shape"]["items"]
-
-    def build(
-        self, manifest: dict[str, Any], tensors: dict[str, Any], common: dict[str, Any], path: Path
-    ) -> ExactModel:
-        """See ``Codec``."""
-        from alteraser.models.closed_form.kind import fits
-        from alteraser.models.registry import KINDS
-
-        settings = KINDS[manifest["kind"]](**manifest["settings"])
-        wanted = settings.shapes(manifest["shape"]["items"])
-        if tensors.keys() != wanted.keys():
-            raise IntegrityError(f"{path} holds {', '.join(sorted(tensors))}, expected {', '.join(sorted(wanted))}")
-        for name, (shape, dtypes) in wanted.items():
-            found = tensors[name]
-            if not fits(found.shape, shape) or found.dtype.name not in dtypes:
-                raise IntegrityError(
-                    f"{path}: {name} is {found.dtype.name} {found.shape}, expected {' or '.join(dtypes)} {shape}"
-                )
-            if not np.all(np.isfinite(found)):
-                raise NumericFailure(f"{path}: {name} holds NaN or infinite entries; such a model is not used")
-        settings.check_state(tensors, self.rows(manifest, tensors))
-        return ExactModel(settings=settings, state=tensors, **common)

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from alteraser.autograd.module import forget_module  # first: it says so where torch is not installed
 from alteraser.neural.alternation import Alternating, Step, erase, residual
-from alteraser.neural.files import load, save
+from alteraser.neural.files import save
+from alteraser.neural.loading import load
 from alteraser.neural.loss import Loss, SampledLoss
 from alteraser.neural.model import NeuralErasure, NeuralModel, fit, forget
 from alteraser.neural.modules import BPRMF, GMF, KINDS, MLP, LightGCN, NeuMF, Recommender

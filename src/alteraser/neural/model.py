@@ -81,7 +81,8 @@ class NeuralModel:
         """Write the model as a new folder of safetensors, Parquet and JSON; OutputExists if it is there."""
         from alteraser.neural.files import save
 
-        return save(self, path)
+        saved: NeuralModel = save(self, path)
+        return saved
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.func import grad, vjp
 
-from alteraser.autograd.rowbatch import Product, RowBatch
+from alteraser.solvers.differentiable.rowbatch import Product, RowBatch
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from typing import Any
 
 from alteraser.data.files import replace_file
 from alteraser.errors import DependencyMissing, NotFound, OutputExists
-from alteraser.report._plots import residual_figure, scores_figure
 from alteraser.report._style import CSS, DRAW
 from alteraser.report.model import ComparisonTable, Curve, ForgettingReport, ListItem, SideBySide
+from alteraser.report.plots import residual_figure, scores_figure
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 

@@ -17,7 +17,7 @@ space as w times B_Q (generalized Ritz pairs), the preconditioner is B_Q⁻¹ + 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,9 +27,6 @@ from scipy.sparse import csr_array
 from alteraser.models import Side
 from alteraser.runtime.workers import run
 from alteraser.solvers.rows.protocol import aligned_empty
-
-if TYPE_CHECKING:
-    from alteraser.solvers.joint import Joint
 
 Array = npt.NDArray[Any]
 
@@ -47,6 +44,25 @@ COLD, WARM = 12, 1
 
 USERS = 4096
 """Users whose half-solves are in memory at a time."""
+
+
+class System(Protocol):
+    """What is asked of the joint system (``joint.Joint``): its point, its factored blocks and its residuals."""
+
+    rank: int
+    threads: int
+    P: Array
+    Q: Array
+    sides: tuple[Side, Side]
+    factors: list[Array]
+    errors: list[Array]
+
+    def find_errors(self) -> None:
+        """Compute ``errors`` at this point."""
+
+    def residual_product(self, place: int, X: Array) -> Array:
+        """E X for columns on the items (0), Eᵀ X for columns on the users (1)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -88,7 +104,7 @@ class SlowSpace:
         return np.asarray(self.left @ mended.astype(residual.dtype) @ self.right.T)
 
 
-def slow_space(joint: Joint, *, weak: int, discarded: int, earlier: SlowSpace | None = None) -> SlowSpace | None:
+def slow_space(joint: System, *, weak: int, discarded: int, earlier: SlowSpace | None = None) -> SlowSpace | None:
     """The slow space where ``joint`` is settled, from ``weak`` weak and ``discarded`` discarded directions.
 
     ``earlier``, a space of a point not far away, saves work. None where there is none to be had: in a small problem,
@@ -130,7 +146,7 @@ def weak_directions(P: Array, Q: Array, count: int) -> Array:
     return np.ascontiguousarray(vectors[:, dead : dead + count], dtype=P.dtype)
 
 
-def discarded_directions(joint: Joint, count: int, start: Array | None = None) -> Array:
+def discarded_directions(joint: System, count: int, start: Array | None = None) -> Array:
     """Right singular vectors of the scaled residuals with the largest singular values, off Q; (n, count), unit columns.
 
     By a block Krylov method (Musco & Musco, NIPS 2015), roughly: the space need not be exact to serve.
@@ -168,7 +184,7 @@ def discarded_directions(joint: Joint, count: int, start: Array | None = None) -
     return np.asarray(found / np.linalg.norm(found, axis=0), dtype=dtype)
 
 
-def galerkin(joint: Joint, left: Array, right: Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def galerkin(joint: System, left: Array, right: Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """(WᵀB_QW, WᵀSW) for the outer products W = (left_a · right_iᵀ)_ai, each (l k, l k).
 
     With F_u = Σ_v ω left_v q_vᵀ over all items, s_u = Σ_v e left_v and p_u = right ᵀ p_u, user u's half-gradient

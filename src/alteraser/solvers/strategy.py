@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from alteraser.errors import InvalidInput
 from alteraser.solvers.joint import JointNewton
 from alteraser.solvers.rows.protocol import RowSolver
+from alteraser.solvers.table import SOLVERS
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,6 @@ def strategy(solver: Solver) -> Strategy:
     if isinstance(solver, Strategy):
         return solver
     if isinstance(solver, str):
-        from alteraser.solvers import SOLVERS
-
         if solver not in SOLVERS:
             raise InvalidInput(f"unknown solver {solver!r}; there are {', '.join(SOLVERS)}")
         return strategy(SOLVERS[solver]())

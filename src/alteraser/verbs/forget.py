@@ -360,7 +360,7 @@ def asking(removal: Removal) -> Any:
 def _task(model: Model, found: Matched, threads: int) -> Task:
     data, removal = found.data, found.removal
     check_magnitudes(model.objective, data)
-    original = _fitted(model.factors, data)
+    original = fitted(model.factors, data)
     known = data.digest == model.trained_on.digest
     joined = [np.arange(old.size, new.size) for old, new in ((model.users, data.users), (model.items, data.items))]
     return Task(
@@ -407,7 +407,7 @@ def match(
     ``forget`` does.
     """
     selection = Selection.of(forget_set, whole_users=whole_users, whole_items=whole_items)
-    data = _aligned(model, data, grown=grown)
+    data = aligned(model, data, grown=grown)
     known = data.digest == model.trained_on.digest
     gone = None if known or grown else _missing(model, data, selection)
     if grown and data.count < model.trained_on.interactions:
@@ -455,7 +455,7 @@ def belongs(model: Recommender, data: Interactions) -> None:
         raise IntegrityError(_difference(model, data))
 
 
-def _aligned(model: Recommender, data: Interactions, *, grown: bool) -> Interactions:
+def aligned(model: Recommender, data: Interactions, *, grown: bool) -> Interactions:
     """``data`` in the rows of ``model``."""
     if data.users == model.users and data.items == model.items:
         return data
@@ -571,7 +571,7 @@ def _difference(model: Recommender, data: Interactions, found: str = "") -> str:
     )
 
 
-def _fitted(factors: Factors, data: Interactions) -> Factors:
+def fitted(factors: Factors, data: Interactions) -> Factors:
     """``factors`` with zero rows for users and items that joined since."""
     m, n = data.shape
     if factors.users.shape[0] > m or factors.items.shape[0] > n:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-import alteraser
 from alteraser.data.files import default_cache
 from alteraser.data.interactions import Interactions
 from alteraser.erasers.driver import OnPass
@@ -18,6 +17,7 @@ from alteraser.erasers.recipe import Recipe
 from alteraser.errors import IntegrityError
 from alteraser.models import Problem
 from alteraser.models.factorization.model import Model
+from alteraser.runtime.version import VERSION
 from alteraser.runtime.workers import default_threads
 
 
@@ -81,4 +81,4 @@ def _place(model: Model) -> Path | None:
 
 def _maker() -> str:
     """What the bytes of a training depend on besides data and recipe."""
-    return f"{alteraser.__version__} {platform.machine()} {platform.python_version()} numpy {np.__version__}"
+    return f"{VERSION} {platform.machine()} {platform.python_version()} numpy {np.__version__}"

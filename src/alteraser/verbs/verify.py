@@ -23,7 +23,7 @@ from alteraser.models.closed_form.model import ExactModel
 from alteraser.models.factorization.model import Model
 from alteraser.runtime import events
 from alteraser.runtime.workers import default_threads
-from alteraser.verbs.forget import _aligned, _fitted, belongs, completed
+from alteraser.verbs.forget import aligned, belongs, completed, fitted
 from alteraser.verbs.replaying import recipe_of, runs_again
 from alteraser.verbs.strict import SHOWN, named, strangers, unaccounted
 
@@ -96,7 +96,7 @@ def verify(
     >>> verify(erasure.model, erasure.remaining, before=model).certificate.name
     'certified'
     """
-    data = _aligned(model, data, grown=False)
+    data = aligned(model, data, grown=False)
     belongs(model, data)
     _counted(model, data)
     if before is not None:
@@ -216,7 +216,7 @@ def _original(before: Model, model: Model, data: Interactions) -> Factors:
                 f"--before has other {side} rows than the model: it is not its original"
                 + (compacted if model.training.get("compacted") else "")
             )
-    return _fitted(before.factors, data)
+    return fitted(before.factors, data)
 
 
 def _absent_rows(model: Model) -> Check:

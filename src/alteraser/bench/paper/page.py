@@ -10,8 +10,8 @@ from typing import Any
 
 from alteraser.bench.paper.methods import METHODS
 from alteraser.bench.paper.tables import Group, Number, Record, Table, about_runs, data_table, groups, tables
-from alteraser.report._plots import AFTER, BEFORE, INK, Figure, layout_of, legend_below, share_axis, stroke
 from alteraser.report.html import document, plot_section
+from alteraser.report.plots import AFTER, BEFORE, INK, Figure, layout_of, legend_below, share_axis, stroke
 
 
 def render_page(cells: Sequence[Record], *, about: dict[str, Any]) -> str:

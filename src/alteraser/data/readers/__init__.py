@@ -12,22 +12,30 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from alteraser.data.readers._options import ReadingOptions
+from alteraser.data.readers._options import ReadingOptions, rating_rule
 
 if TYPE_CHECKING:
     from alteraser.data.readers._locate import FORMATS, ArrowStream
+    from alteraser.data.readers._rules import Matrix, quoted
     from alteraser.data.readers._table import ForgetTable, read_forget_table, read_rows, read_table
-    from alteraser.data.readers._writing import write_rows
+    from alteraser.data.readers._values import numbers_or_nothing
+    from alteraser.data.readers._writing import WRITERS, write_rows, writer_for
 
 __all__ = [
     "FORMATS",
+    "WRITERS",
     "ArrowStream",
     "ForgetTable",
+    "Matrix",
     "ReadingOptions",
+    "numbers_or_nothing",
+    "quoted",
+    "rating_rule",
     "read_forget_table",
     "read_rows",
     "read_table",
     "write_rows",
+    "writer_for",
 ]
 
 _LATE = {
@@ -38,6 +46,11 @@ _LATE = {
     "read_rows": "_table",
     "read_table": "_table",
     "write_rows": "_writing",
+    "WRITERS": "_writing",
+    "writer_for": "_writing",
+    "Matrix": "_rules",
+    "quoted": "_rules",
+    "numbers_or_nothing": "_values",
 }
 
 

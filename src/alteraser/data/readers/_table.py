@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from alteraser.data.id_columns import described
-from alteraser.data.interactions import CONVERTED, GROUPED, UNRATED
+from alteraser.data.notes import CONVERTED, GROUPED, UNRATED
 from alteraser.data.readers._ids import identifiers, plain, take
 from alteraser.data.readers._locate import ArrowStream, missing_column, read_raw
 from alteraser.data.readers._options import ReadingOptions, column_of, confidence_rule, target_rule

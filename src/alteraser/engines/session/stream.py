@@ -29,7 +29,7 @@ from alteraser.solvers.rows.protocol import aligned_empty, padded
 from alteraser.solvers.slow import SlowSpace
 from alteraser.solvers.stationarity import block_solve, evaluate
 from alteraser.tolerances import checked_tolerance
-from alteraser.verbs.forget import _aligned, belongs
+from alteraser.verbs.forget import aligned, belongs
 
 Array = npt.NDArray[Any]
 T = TypeVar("T")
@@ -151,7 +151,7 @@ class Stream:
     ) -> None:  # fmt: skip
         """``data`` are the interactions that ``model`` stands for (IntegrityError otherwise)."""
         checked_tolerance(tolerance)
-        data = _aligned(model, data, grown=False)
+        data = aligned(model, data, grown=False)
         belongs(model, data)
         if model.trains_prediction:
             raise InvalidInput("a stream needs a model whose prediction vector is ones; use forget for this one")

@@ -165,3 +165,10 @@ def _memory() -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # not on every platform
         return 8 << 30
+
+
+def block_solver() -> Any:
+    """``_kernels.solve_blocks``: A⁻¹ of a row's block on one vector, for all rows; compiled on first use."""
+    from alteraser.evidence.certificate._kernels import solve_blocks
+
+    return solve_blocks

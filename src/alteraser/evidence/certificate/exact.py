@@ -11,7 +11,7 @@ import numpy.typing as npt
 from alteraser.data.interactions import Interactions
 from alteraser.evidence.certificate.certificate import Check
 from alteraser.evidence.certificate.words import NAMES, Class, sentence
-from alteraser.models.closed_form.kind import ExactKind
+from alteraser.models.closed_form.rule import Rule
 
 SAME_NUMBERS = (
     "this model was computed without the data that are gone: the remaining data alone, looked "
@@ -27,7 +27,7 @@ class ExactCertificate:
     sentence: str
     checks: tuple[Check, ...]
     apart: float
-    """Relative difference from the state that other code gives; see ``ExactKind.apart``"""
+    """Relative difference from the state that other code gives; see ``Rule.apart``"""
     why_not_proved: str | None = None
 
     @property
@@ -47,7 +47,7 @@ class ExactCertificate:
         }
 
 
-def certify(kind: ExactKind, state: Mapping[str, npt.NDArray[Any]], data: Interactions) -> ExactCertificate:
+def certify(kind: Rule, state: Mapping[str, npt.NDArray[Any]], data: Interactions) -> ExactCertificate:
     """Count ``data`` anew and compare: class A where the bytes are the same, or to rounding where it is algebra."""
     apart = kind.apart(state, data)
     limit = kind.limit(data)

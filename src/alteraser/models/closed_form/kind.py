@@ -1,143 +1,21 @@
-"""What a recommender that forgets exactly is: settings, and the functions that make arrays of data."""
+"""A kind that forgets exactly, as it is met: its rule, and ``fit``."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING
 
-from alteraser.errors import InvalidInput
-from alteraser.models.closed_form.needs import Need
-from alteraser.runtime.late import late
-from alteraser.settings import Configured
+from alteraser.models.closed_form.rule import ROUNDED, Protocol, Rule, fits, largest_difference, relative, same_arrays
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from alteraser.data.interactions import Interactions, Removal
+    from alteraser.data.interactions import Interactions
     from alteraser.data.readers import ReadingOptions
-    from alteraser.models.closed_form.live import Live
     from alteraser.models.closed_form.model import ExactModel
 
-    Array = npt.NDArray[Any]
-else:
-    np = late("numpy")
+__all__ = ["ROUNDED", "ExactKind", "Protocol", "Rule", "fits", "largest_difference", "relative", "same_arrays"]
 
 
-ROUNDED = 1e-9
-"""Largest relative difference that sums of confidences in another order may have; counts have none."""
-
-
-Protocol = Literal["held out", "sessions", "baskets"]
-
-
-class ExactKind(Configured, ABC):
-    """Settings of a recommender that is counts or a closed form of its data.
-
-    Its *state* is arrays by name, and forgetting is a function of state and data with
-
-        without(state(D_a), D_a, removal) = state(D_r)      in every bit, or to rounding where it is algebra,
-
-    the empty rows of people and items who are gone included, which are as if they had always been empty.
-
-    The fields are the options of ``alteraser train``: the name of each, its description, default and bounds. So a
-    module that defines a kind imports what computes late (``alteraser.runtime.late``).
-    """
-
-    name: ClassVar[str]
-    """Its name on the command line"""
-    needs_history: ClassVar[bool]
-    """Whether a list is made from the interactions of whom it is for, which the state does not have"""
-    protocol: ClassVar[Protocol] = "held out"
-    """How it is measured: on interactions that were held out, event by event in sessions, or on the next basket"""
-    repeats: ClassVar[bool] = False
-    """Whether a list may hold what its user had: what comes next may be something that was there before"""
-    summary: ClassVar[str]
-    """What the state is, in a few words"""
-    needs: ClassVar[tuple[Need, ...]] = ()
-    """What its data must have beside who and what, whatever the settings"""
-
-    @abstractmethod
-    def state(self, data: Interactions, *, threads: int = 0) -> dict[str, Array]:
-        """The arrays that ``data`` give; ``threads`` workers, 0 for every processor."""
-
-    @abstractmethod
-    def without(
-        self, state: Mapping[str, Array], before: Interactions, removal: Removal, *, threads: int = 0
-    ) -> dict[str, Array]:
-        """The state of ``removal.remaining``, from that of ``before``; ``state`` is not changed."""
-
-    @abstractmethod
-    def apart(self, state: Mapping[str, Array], data: Interactions) -> float:
-        """How far ``state`` is from that of ``data``, by code that shares nothing with ``state``: 0 for the same bytes.
-
-        ∞ where it is another state altogether.
-        """
-
-    def needed(self) -> tuple[Need, ...]:
-        """What the data must have beside who and what: ``needs``, and what these settings ask for."""
-        return self.needs
-
-    def check_reading(self, reading: ReadingOptions) -> None:
-        """InvalidInput, naming the option, where data read so will lack what is needed."""
-        for need in self.needed():
-            if not need.is_read(reading):
-                raise InvalidInput(need.missing(self.name, command_line=True))
-
-    def check_data(self, data: Interactions) -> None:
-        """InvalidInput where ``data`` lack what is needed."""
-        for need in self.needed():
-            if not need.is_in(data):
-                raise InvalidInput(need.missing(self.name, command_line=False))
-
-    def scrubbed(
-        self, state: Mapping[str, Array], after: Mapping[str, Array], before: Interactions, removal: Removal
-    ) -> dict[str, int]:
-        """What ``without`` took out of ``state`` beside ids and frequencies: fields of ``Scrubbed``."""
-        return {}
-
-    def live(self, state: Mapping[str, Array], data: Interactions) -> Live | None:
-        """``state`` in a form that changes person by person; None: it is made anew when it is asked for."""
-        return None
-
-    def limit(self, data: Interactions) -> float:
-        """What ``apart`` may be: 0 for counts, rounding where confidences are added up in another order."""
-        return 0.0 if data.confidence is None else ROUNDED
-
-    def formed(self, state: Mapping[str, Array], history: Interactions | None) -> Any:
-        """What ``scores`` take for ``state``: what has to be made of it once before lists are made; itself."""
-        return state
-
-    def continued(self, state: Any, session: Array, owner: int = -1) -> Array:
-        """What may come next after ``session``: of kinds that are of sessions, see ``SessionKind``."""
-        raise InvalidInput(f"a model of kind {self.name} continues no session")
-
-    @abstractmethod
-    def scores(self, state: Any, rows: Array, history: Interactions | None) -> Array:
-        """(len(rows), n) float64, of all items for the users in ``rows``; −∞ for an item that is not to be listed.
-
-        ``state`` is what ``formed`` made of it.
-        """
-
-    @abstractmethod
-    def shapes(self, items: int) -> Mapping[str, tuple[tuple[int | None, ...], tuple[str, ...]]]:
-        """{name: (shape, dtypes it may have)} of the state of a model with so many item rows; None: any number."""
-
-    def check_state(self, state: Mapping[str, Array], shape: tuple[int, int]) -> None:
-        """ValueError (InvalidInput) for arrays that do not belong together; ``shape``: rows of users and items."""
-
-    def notes(self, data: Interactions) -> list[str]:
-        """What somebody should know who trains it on ``data``."""
-        return []
-
-    def told(self, state: Mapping[str, Array]) -> dict[str, float]:
-        """What else there is to say of a state, by name: for ``inspect`` and the report of ``forget``."""
-        return {}
-
-    @abstractmethod
-    def matrix(self, state: Mapping[str, Array]) -> Any:
-        """What the state says of items, as a sparse array (n, 1) or (n, n), for the distance of two models."""
+class ExactKind(Rule):
+    """The rule of a kind, from which models are made."""
 
     def fit(self, data: Interactions, *, reading: ReadingOptions | None = None, threads: int = 0) -> ExactModel:
         """The model of ``data``; ``reading`` is kept in it so that later commands read data the same way.
@@ -147,37 +25,3 @@ class ExactKind(Configured, ABC):
         from alteraser.models.closed_form.model import fit
 
         return fit(self, data, reading=reading, threads=threads)
-
-
-def largest_difference(state: Mapping[str, Array], wanted: Mapping[str, Array]) -> float:
-    """The largest difference of two entries over the largest wanted one, over all arrays; ∞ for other shapes."""
-    found = 0.0
-    for name, target in wanted.items():
-        have = state[name]
-        if have.shape != target.shape:
-            return np.inf
-        found = max(found, relative(float(np.abs(have - target).max(initial=0)), float(np.abs(target).max(initial=0))))
-    return found
-
-
-def fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
-    """Whether an array has the shape that is ``wanted``, None being any length.
-
-    >>> fits((3, 7), (3, None)), fits((3,), (3, None))
-    (True, False)
-    """
-    return len(shape) == len(wanted) and all(want in (None, has) for has, want in zip(shape, wanted, strict=True))
-
-
-def same_arrays(state: Mapping[str, Array], wanted: Mapping[str, Array]) -> float:
-    """0 where all arrays are the same, ∞ where one is not: of states of integers that count nothing."""
-    return 0.0 if all(np.array_equal(state[name], target) for name, target in wanted.items()) else np.inf
-
-
-def relative(part: float, whole: float) -> float:
-    """Part / whole; 0/0 is 0.
-
-    >>> relative(1.0, 4.0), relative(0.0, 0.0), relative(1.0, 0.0)
-    (0.25, 0.0, inf)
-    """
-    return part / whole if whole else (0.0 if part == 0 else np.inf)

@@ -21,7 +21,8 @@ from alteraser.data.erased import Erased
 from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions
 from alteraser.errors import InvalidInput
-from alteraser.models.closed_form.kind import ExactKind, relative
+from alteraser.models.closed_form.rule import Rule, relative
+from alteraser.models.folder import save_model
 from alteraser.models.protocol import Recommender, TrainedOn, check_length
 from alteraser.models.ranking import USERS_AT_A_TIME, fill_best, mask_seen
 from alteraser.runtime import events
@@ -36,7 +37,7 @@ Array = npt.NDArray[Any]
 class ExactModel(Recommender):
     """The state of an exact kind with its settings and id maps. Immutable: forgetting returns another one."""
 
-    settings: ExactKind
+    settings: Rule
     state: Mapping[str, Array]
     users: IdMap
     items: IdMap
@@ -105,15 +106,11 @@ class ExactModel(Recommender):
 
     def save(self, path: str | Path) -> ExactModel:
         """Write the model as a new directory, all or nothing; OutputExists if it is there. Returns it, digested."""
-        from alteraser.models.folder import save_model
-
         return save_model(self, Path(path))
 
 
 @events.verb("train", "kind")
-def fit(
-    settings: ExactKind, data: Interactions, *, reading: ReadingOptions | None = None, threads: int = 0
-) -> ExactModel:
+def fit(settings: Rule, data: Interactions, *, reading: ReadingOptions | None = None, threads: int = 0) -> ExactModel:
     """The model of ``data``.
 
     Raises InvalidInput if there are no interactions, if they lack what the kind needs, or have targets, which it does

@@ -14,7 +14,9 @@ from alteraser import metrics
 from alteraser.data.erased import Erased
 from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions
+from alteraser.errors import IntegrityError
 from alteraser.models import Factors, Objective
+from alteraser.models.folder import load_model, save_model
 from alteraser.models.protocol import Recommendations, Recommender, TrainedOn, known_rows
 from alteraser.models.ranking import top_lists
 
@@ -89,13 +91,12 @@ class Model(Recommender):
 
     def save(self, path: str | Path) -> Model:
         """Write the model as a new directory, all or nothing; OutputExists if it is there. Returns it, digested."""
-        from alteraser.models.folder import save_model
-
         return save_model(self, Path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> Model:
         """Read a model directory, checking every digest; NotFound or IntegrityError."""
-        from alteraser.models.folder import load_factors
-
-        return load_factors(Path(path))
+        model = load_model(Path(path))
+        if not isinstance(model, cls):
+            raise IntegrityError(f"{path} is a model of kind {model.kind}, expected one with factors (enmf)")
+        return model

@@ -18,8 +18,8 @@ from alteraser.solvers.rows.protocol import RowReport
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from alteraser.autograd.cells import RowLosses
-    from alteraser.autograd.rowbatch import RowBatch
+    from alteraser.solvers.differentiable.cells import RowLosses
+    from alteraser.solvers.differentiable.rowbatch import RowBatch
 
 Array = npt.NDArray[Any]
 
@@ -55,7 +55,7 @@ class Differentiated:
         """Lower the losses of ``x[rows]``; see ``RowSolver.solve``. The decrement is the loss that was removed."""
         import torch
 
-        from alteraser.autograd.cells import rows_of
+        from alteraser.solvers.differentiable.cells import rows_of
 
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from alteraser.autograd.rowbatch import RowBatch
+    from alteraser.solvers.differentiable.rowbatch import RowBatch
 
 Name = Literal["adamw", "adam", "sgd", "adahessian"]
 

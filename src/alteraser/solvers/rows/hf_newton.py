@@ -20,7 +20,7 @@ from alteraser.solvers.rows.differentiated import Minimized
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from alteraser.autograd.rowbatch import Product, RowBatch
+    from alteraser.solvers.differentiable.rowbatch import Product, RowBatch
 
 SPACING = 1.3
 """CG's iterates are kept at ⌈SPACING^j⌉ products (Martens 2010, §4.6)."""

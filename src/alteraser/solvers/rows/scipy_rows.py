@@ -20,7 +20,7 @@ from alteraser.solvers.rows.differentiated import Minimized
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from alteraser.autograd.rowbatch import RowBatch
+    from alteraser.solvers.differentiable.rowbatch import RowBatch
 
 Vector = npt.NDArray[np.float64]
 Name = Literal["bfgs", "l-bfgs", "nonlinear-cg", "newton-cg", "trust-ncg", "trust-krylov"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-from alteraser.report._plots import Figure, layout_of, legend_below, log_axis, share_axis, stroke
 from alteraser.report.html import document, plot_section
+from alteraser.report.plots import Figure, layout_of, legend_below, log_axis, share_axis, stroke
 from alteraser.verbs.tune.search import Tuned
 
 

@@ -93,7 +93,7 @@ def create(path: Path, ids: IdMap, side: str) -> None:
 
 def check_new(path: Path) -> None:
     """Refuse a new map whose name says no format, before the work."""
-    from alteraser.data.readers._writing import WRITERS
+    from alteraser.data.readers import WRITERS
 
     if path.suffix.lower() not in (JSON, NPY, *WRITERS):
         raise InvalidInput(

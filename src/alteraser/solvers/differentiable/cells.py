@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from alteraser.autograd.rowbatch import RowBatch
-from alteraser.autograd.sparse import Pattern, products
 from alteraser.data.interactions import Interactions
 from alteraser.errors import InvalidInput
 from alteraser.models import Factors, Objective, Problem, Side
+from alteraser.solvers.differentiable.rowbatch import RowBatch
+from alteraser.solvers.differentiable.sparse import Pattern, products
 from alteraser.solvers.stationarity import Evaluation, evaluate, gradient_norm
 
 Array = npt.NDArray[Any]

@@ -1,0 +1,16 @@
+"""Models from their folders, of any kind or of one that has factors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alteraser.models import folder
+from alteraser.models.closed_form.model import ExactModel
+from alteraser.models.factorization.model import Model
+
+
+def load(path: str | Path) -> Model | ExactModel:
+    """Read a model directory of any kind; NotFound where there is none, IntegrityError for one that is damaged."""
+    found = folder.load_model(Path(path))
+    assert isinstance(found, Model | ExactModel)
+    return found
