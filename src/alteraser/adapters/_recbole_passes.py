@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from alteraser.solvers.phases.passes import Passes
 from alteraser.solvers.trace import PassRecord
 
 if TYPE_CHECKING:
-    from alteraser.adapters._recbole_enmf import RecBoleENMF
+    from alteraser.data.interactions import Interactions
 
 Array = npt.NDArray[Any]
 
@@ -23,7 +23,47 @@ PASSES = 1
 """Passes of ``respond`` over all rows."""
 
 
-def converge(loss: RecBoleENMF, task: Task) -> Erased:
+class Rows(Protocol):
+    """One side of the loss, whose rows are solved where they are."""
+
+    def solve(self, x: Array, rows: Array, held: Array | None = None, damping: float = 0.0) -> float:
+        """Every row in ``rows`` of ``x`` to its minimum, in place; how far they were from it."""
+        ...
+
+
+class BlockLoss(Protocol):
+    """What passes need of a loss: the rows of either side, what it is, and how far from still."""
+
+    def users(self, data: Interactions, P: Array, Q: Array) -> Rows:
+        """The users' rows at this point."""
+        ...
+
+    def items(self, data: Interactions, P: Array, Q: Array) -> Rows:
+        """The items' rows at this point."""
+        ...
+
+    def objective(self, data: Interactions, P: Array, Q: Array) -> float:
+        """The loss."""
+        ...
+
+    def slopes(self, data: Interactions, P: Array, Q: Array) -> tuple[Array, Array]:
+        """Its gradients."""
+        ...
+
+    def distance(self, data: Interactions, P: Array, Q: Array, users: Array, items: Array, damping: float) -> float:
+        """The norm of changes of the gradients, each over its row's block."""
+        ...
+
+    def push(self, before: Interactions, after: Interactions, P: Array, Q: Array) -> tuple[float, float]:
+        """(norm of what the deletion changed, norm of what training left)."""
+        ...
+
+    def norm(self, data: Interactions, P: Array, Q: Array) -> float:
+        """The norm of the gradients, each over its row's block."""
+        ...
+
+
+def converge(loss: BlockLoss, task: Task) -> Erased:
     """Exact rows of the forget set, then accelerated passes, to a minimum: the point with the least residual."""
     history = Anderson(6, np.ones(task.foreign.items.shape[0]))
     table: dict[tuple[str, str], str | End] = {
@@ -53,7 +93,7 @@ def converge(loss: RecBoleENMF, task: Task) -> Erased:
 class _Converging(Alternation):
     """Users first, in float64."""
 
-    def __init__(self, loss: RecBoleENMF, task: Task) -> None:
+    def __init__(self, loss: BlockLoss, task: Task) -> None:
         users, items = (np.array(x, np.float64) for x in (task.foreign.users, task.foreign.items))
         super().__init__(users, items, task.tolerance)
         self.loss, self.task = loss, task
@@ -123,7 +163,7 @@ class _Touched:
         return "done" if state.push else "unmoved"
 
 
-def respond(loss: RecBoleENMF, task: Task) -> Erased:
+def respond(loss: BlockLoss, task: Task) -> Erased:
     """Anchored rows of the forget set, then of all, damped as far as training went; see ``erasers.response``."""
     plan: Plan[_Held] = Plan(
         "touched", {"touched": _HeldPass("touched"), "passes": _HeldPass("all")}, {("touched", AGAIN): "passes"}
@@ -144,7 +184,7 @@ def respond(loss: RecBoleENMF, task: Task) -> Erased:
 class _Held:
     """Rows whose gradients stay what training had left of them, but in rows that have nothing left."""
 
-    def __init__(self, loss: RecBoleENMF, task: Task) -> None:
+    def __init__(self, loss: BlockLoss, task: Task) -> None:
         self.loss, self.task, after = loss, task, task.after
         P, Q = self.P, self.Q = tuple(np.array(x, np.float64) for x in (task.foreign.users, task.foreign.items))
         self.start = (P.copy(), Q.copy())

@@ -18,7 +18,7 @@ from alteraser.engines.session.pairs import Entries, Pairs, joined
 from alteraser.errors import InvalidInput, NotFound
 from alteraser.models.closed_form.model import ExactModel
 from alteraser.models.protocol import TrainedOn
-from alteraser.verbs.forget import _aligned, belongs
+from alteraser.verbs.forget import aligned, belongs
 
 Array = npt.NDArray[Any]
 
@@ -68,7 +68,7 @@ class ExactSession:
         """
         if data.events is not None:
             raise InvalidInput(f"{model.kind} is of sessions or baskets: a warm session is of pairs; use forget")
-        data = _aligned(model, data, grown=False)
+        data = aligned(model, data, grown=False)
         belongs(model, data)
         self.model, self.threads, self.requests = model, threads, 0
         self._users, self._items = _Names(model.users), _Names(model.items)
