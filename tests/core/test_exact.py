@@ -21,7 +21,7 @@ from alteraser.models.closed_form.model import ExactModel
 from alteraser.models.closed_form.popularity import Popularity
 from alteraser.models.linear import packed
 from alteraser.models.linear.ease import EASE
-from alteraser.models.neighbors import plain
+from alteraser.models.neighbors import lists, plain
 from alteraser.models.neighbors.cooccurrence import Cooccurrence
 from alteraser.models.neighbors.item_knn import ItemKNN, lists_apart
 from alteraser.models.neighbors.similarity import NAMES, Similarity
@@ -136,9 +136,17 @@ def test_similarities_are_those_of_implicit(name: Any, weighted: bool) -> None:
     np.testing.assert_allclose(mine.matrix(mine.state(data)).toarray(), np.where(wanted > 0, wanted, 0.0), atol=1e-12)
 
 
-def test_threads_change_no_bit() -> None:
-    data = toy_interactions(400, 120, 0.2, weighted=True)
-    assert same(ItemKNN().state(data, threads=1), ItemKNN().state(data, threads=3))
+@pytest.mark.parametrize("name", ["cosine", "tfidf", "bm25", "jaccard"])
+@pytest.mark.parametrize("density", [0.01, 0.2])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_threads_change_no_bit_and_neither_does_the_way(name: Any, density: float, weighted: bool) -> None:
+    """Pairs, each looked at once, by one worker and by three, and a list at a time: few and many in common, ties."""
+    data = toy_interactions(300, 120, density, weighted=weighted)
+    kind = ItemKNN(similarity=name, neighbors=5)
+    one, three = kind.state(data, threads=1), kind.state(data, threads=3)
+    neighbors, similarities = lists.Finder(data, kind.measure).lists(np.arange(120), 5)
+    assert same(one, three)
+    assert same(one, {"neighbors": neighbors, "similarities": similarities})
 
 
 def test_scores_are_votes_of_what_somebody_had() -> None:

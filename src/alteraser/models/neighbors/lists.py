@@ -14,13 +14,44 @@ from alteraser.runtime.workers import blocks, default_threads, run
 
 Array = npt.NDArray[Any]
 
+SHORT = 256
+"""Neighbors up to which lists are made by pairs, where every worker has lists of all items"""
+
 
 def fit(data: Interactions, similarity: Similarity, length: int, *, threads: int = 0) -> tuple[Array, Array]:
     """(neighbors int32, values float64), both (n, K), the nearest first, −1 and 0 behind the last."""
-    n = data.shape[1]
-    neighbors, values = np.full((n, length), -1, np.int32), np.zeros((n, length))
-    _fill(data, similarity, None, neighbors, values, threads or default_threads())
-    return neighbors, values
+    n, threads = data.shape[1], threads or default_threads()
+    if length > SHORT:
+        neighbors, values = _empty(n, length)
+        _fill(data, similarity, None, neighbors, values, threads)
+        return neighbors, values
+    return _all(data, similarity, length, threads)
+
+
+def _all(data: Interactions, similarity: Similarity, length: int, threads: int) -> tuple[Array, Array]:
+    """``fit`` by pairs: every worker has lists of its own, of the items that are its share with all later ones."""
+    from alteraser.models.neighbors import _pairs
+
+    n, work = data.shape[1], ItemWork(data).counts
+    ptr, users, order, user_ptr, items, weights, weighted, *measure = _arguments(data, similarity)
+    if weighted and not weights.min(initial=1.0) > 0:
+        work = np.full(n, n)
+    given = work, ptr, users, order, user_ptr, items.view(np.uint32), weights if weighted else None, *measure
+    shares = [np.argsort(work, kind="stable")[first::threads] for first in range(threads if n >= threads else 1)]
+    made, worst = [_empty(n, length) for _ in shares], np.zeros(n)
+
+    def share(part: Array) -> None:
+        shared = np.zeros(n, np.float64 if weighted else np.int32)
+        _pairs.pairs(shares[part[0]], *given, shared, worst, *made[part[0]])
+
+    run(share, [*np.arange(len(shares))[:, None]], threads)
+    for others in made[1:]:
+        _pairs.merge(*others, worst, *made[0])
+    return made[0]
+
+
+def _empty(n: int, length: int) -> tuple[Array, Array]:
+    return np.full((n, length), -1, np.int32), np.zeros((n, length))
 
 
 class Finder:
