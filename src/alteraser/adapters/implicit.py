@@ -100,8 +100,8 @@ def _kind(archive: npz.Archive) -> str:
     names = archive.members.keys()
     if "K" in names and USERS not in names:
         raise InvalidInput(
-            f"{archive.path} is a neighborhood model of implicit: a table of similarities between items, without "
-            "factors to forget in. Fit it again on the remaining data, which takes seconds"
+            f"{archive.path} is a neighborhood model of implicit: a table of similarities between items, not factors. "
+            "forget and verify take it where no --format is given"
         )
     missing = [name for name in (USERS, ITEMS) if name not in names]
     if missing:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import aftermath, again, common, completion, exact, foreign, page, selecting, shortfall
+from alteraser.cli import aftermath, again, common, completion, exact, foreign, item_tables, page, selecting, shortfall
 from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -178,6 +178,20 @@ def forget(
         "regularization": regularization, "missing_weight": missing_weight, "loss": loss, "implicit": implicit,
         "allow_pickle": allow_pickle or None,
     }  # fmt: skip
+    table = item_tables.recognized(model, format)
+    if table is not None:
+        foreign.refuse(
+            {"solver": solver, "memory": memory, "confirm": confirm, "stop_at_tolerance": stop_at_tolerance,
+             "tolerance": tolerance, "max_passes": max_passes, "seed": seed, "grown": grown, "session": session,
+             "basket": basket, "purged": purged, "scrub": scrub},
+            f"means nothing to {model}, a table of items",
+        )  # fmt: skip
+        return item_tables.forget(
+            screen, table, model, forget_set, data, out, given, method=method, whole_users=whole_users,
+            whole_items=whole_items, users=user, since=since, until=ends, timestamp_column=timestamp_column,
+            strict=strict, remaining=remaining, dry_run=dry_run, unchecked=unchecked, readmit=readmit, verbose=verbose,
+            threads=threads,
+        )  # fmt: skip
     if foreign.is_foreign(model, format, given):
         foreign.refuse(
             {"solver": solver, "memory": memory, "confirm": confirm, "stop_at_tolerance": stop_at_tolerance,

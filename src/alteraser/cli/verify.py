@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import common, foreign
+from alteraser.cli import common, foreign, item_tables
 from alteraser.errors import AltEraserError, InvalidInput, NumericFailure
 
 if TYPE_CHECKING:
@@ -97,6 +97,12 @@ def verify(
         "regularization": regularization, "missing_weight": missing_weight, "loss": loss, "implicit": implicit,
         "allow_pickle": allow_pickle or None,
     }  # fmt: skip
+    table = item_tables.recognized(model, format)
+    if table is not None:
+        foreign.refuse(
+            {"unrelated": unrelated, "replay": replay, "tolerance": tolerance}, f"means nothing to {model}, a table"
+        )
+        return item_tables.verify(screen, table, model, data, before, given)
     if foreign.is_foreign(model, format, given):
         foreign.refuse({"unrelated": unrelated}, "is for models of AltEraser, which name what they come from")
         foreign.refuse({"replay": replay}, "is not needed: a training that the file tells of is always repeated")
