@@ -35,6 +35,7 @@ _EXPORTS = {
     "Retrain": "alteraser.erasers",
     "Selection": "alteraser.data.selection",
     "UserKNN": "alteraser.models.neighbors.user_knn",
+    "SLIST": "alteraser.models.sessions.slist",
     "TIFUKNN": "alteraser.models.sessions.tifu_knn",
     "TopFrequency": "alteraser.models.sessions.top_frequency",
     "VSKNN": "alteraser.models.sessions.vs_knn",
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from alteraser.models.neighbors.cooccurrence import Cooccurrence as Cooccurrence
     from alteraser.models.neighbors.item_knn import ItemKNN as ItemKNN
     from alteraser.models.neighbors.user_knn import UserKNN as UserKNN
+    from alteraser.models.sessions.slist import SLIST as SLIST
     from alteraser.models.sessions.tifu_knn import TIFUKNN as TIFUKNN
     from alteraser.models.sessions.top_frequency import TopFrequency as TopFrequency
     from alteraser.models.sessions.vs_knn import VSKNN as VSKNN

@@ -21,11 +21,12 @@ OPTIONS = {
     "cooccurrence": "--neighbors 7",
     "ease": "--regularization 5",
     "vs-knn": "--session-column user_id",
+    "slist": "--session-column rating --regularization 3",
     "tifu-knn": "--basket-column rating --neighbors 5",
     "top-frequency": "--basket-column rating",
 }
 
-ROUNDED = {"enmf": 1e-4, "ease": 1e-12}
+ROUNDED = {"enmf": 1e-4, "ease": 1e-12, "slist": 1e-12}
 """How far the result may be from a retrained model; the others in no bit"""
 FORGET = "forget {kind} {{w}}/forget.csv --data {{w}}/data.csv --out new --remaining rest.csv"
 

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from test_events import READINGS, request, rows
 
 from alteraser.data.interactions import Interactions
-from alteraser.errors import InvalidInput
+from alteraser.errors import InvalidInput, ResourceLimit
 from alteraser.evidence.certificate.exact import certify
 from alteraser.models.registry import KINDS
+from alteraser.models.sessions.slist import SLIST
 from alteraser.models.sessions.tifu_knn import TIFUKNN
 from alteraser.models.sessions.top_frequency import TopFrequency
 from alteraser.models.sessions.vs_knn import VSKNN
@@ -31,18 +32,38 @@ TIFU: list[Any] = [
     TIFUKNN(neighbors=50, group_size=3, within_decay=0.5, group_decay=1.0, alpha=0.2),
     TIFUKNN(neighbors=0, group_size=1, alpha=1.0),
 ]
-SETTINGS = [KNN[0], *TIFU, TopFrequency(), *KNN[1:]]
+LINEAR: list[Any] = [
+    SLIST(regularization=0.5),
+    SLIST(alpha=1.0, regularization=2.0),
+    SLIST(alpha=0.0, regularization=3.0, train_decay=2.5),
+    SLIST(alpha=0.6, regularization=5.0, most_frequent=4),
+    SLIST(regularization=4.0, dtype="float32"),
+]
+SETTINGS = [KNN[0], *TIFU, TopFrequency(), *LINEAR, *KNN[1:]]
 SESSIONS = [options for options in READINGS if "basket_column" not in options]
 
 
 def readings(kind: Any) -> list[dict[str, Any]]:
-    return SESSIONS if isinstance(kind, VSKNN) else READINGS
+    return SESSIONS if kind.protocol == "sessions" else READINGS
 
 
 def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
     return first.keys() == second.keys() and all(
         a.dtype == b.dtype and np.array_equal(a, b) for a, b in ((first[name], second[name]) for name in first)
     )
+
+
+def alike(kind: Any, first: dict[str, Any], second: dict[str, Any]) -> bool:
+    """The same bytes; of an inverse, the same to rounding."""
+    if not isinstance(kind, SLIST):
+        return same(first, second)
+    rest = [{name: array for name, array in each.items() if name != "inverse"} for each in (first, second)]
+    tolerance = 1e-11 if kind.dtype == "float64" else 1e-4
+    one, other = first["inverse"], second["inverse"]
+    return (
+        same(*rest) and one.shape == other.shape
+        and bool(np.allclose(one, other, rtol=0, atol=tolerance * np.abs(other).max(initial=0)))
+    )  # fmt: skip
 
 
 def test_every_kind_of_events_is_tried() -> None:
@@ -59,13 +80,13 @@ def test_taking_away_is_counting_without(kind: Any, data: st.DataObject, seed: i
     for _ in range(data.draw(st.integers(1, 3))):
         removal = now.remove(request(data, options))
         state = kind.without(state, now, removal)
-        assert same(state, kind.state(removal.remaining))
+        assert alike(kind, state, kind.state(removal.remaining))
         assert certify(kind, state, removal.remaining).passed
         kind.check_state(state, removal.remaining.shape)
         now = removal.remaining
 
 
-@pytest.mark.parametrize("kind", SETTINGS[:6], ids=str)
+@pytest.mark.parametrize("kind", SETTINGS[:9], ids=str)
 def test_one_retained_event_is_found(kind: Any) -> None:
     """The state of all data does not pass for that of the data without an event, whichever it is."""
     for options in readings(kind):
@@ -74,7 +95,7 @@ def test_one_retained_event_is_found(kind: Any) -> None:
         assert certify(kind, state, whole).passed
         for gone in range(25):
             rest = whole.keep_events(np.arange(25) != gone)
-            if not same(state, kind.state(rest)):
+            if not alike(kind, state, kind.state(rest)):
                 assert not certify(kind, state, rest).passed
 
 
@@ -166,6 +187,83 @@ def test_without_times_recency_is_off_and_that_is_said() -> None:
     (note,) = VSKNN().notes(Interactions.read(table, session_column="group"))
     assert "recency is off" in note
     assert not VSKNN().notes(Interactions.read(table, session_column="group", timestamp_column="timestamp"))
+
+
+# ---------------------------------------------------------------- slist
+
+
+def dense_by_hand(kind: SLIST, data: Interactions) -> tuple[Any, Any]:
+    """(A without its λ, C) of the items that are kept, by the formulas."""
+    events = data.events
+    assert events is not None
+    n = data.shape[1]
+    a, c = np.zeros((n, n)), np.zeros((n, n))
+    kept = set(kind.kept(np.bincount(events.items, minlength=n)).tolist())
+    for start, stop in zip(events.indptr[:-1], events.indptr[1:], strict=True):
+        session = [item for item in events.items[start:stop].tolist() if item in kept]
+        x = np.isin(np.arange(n), session).astype(float)
+        a += kind.alpha * np.outer(x, x)
+        c += kind.alpha * np.outer(x, x)
+        for t in range(1, len(session)):
+            z, y = np.zeros(n), np.zeros(n)
+            for i in range(1, t + 1):
+                z[session[i - 1]] = round(2**15 * math.exp(-(t - i) / kind.train_decay)) / 2**15
+            for j in range(len(session), t, -1):
+                y[session[j - 1]] = round(2**15 * math.exp(-(j - t - 1) / kind.train_decay)) / 2**15
+            a += (1 - kind.alpha) * np.outer(z, z)
+            c += (1 - kind.alpha) * np.outer(z, y)
+    rows = np.array(sorted(kept), int)
+    return a[np.ix_(rows, rows)], c[np.ix_(rows, rows)]
+
+
+@settings(max_examples=60)
+@given(kind=st.sampled_from(LINEAR[:4]), seed=st.integers(0, 10_000), data=st.data())
+def test_weights_in_closed_form_by_their_definition(kind: SLIST, seed: int, data: st.DataObject) -> None:
+    whole = Interactions.read(rows(60, seed), session_column="group", timestamp_column="timestamp")
+    a, c = dense_by_hand(kind, whole)
+    kept = kind.kept(np.bincount(whole.events.items, minlength=whole.shape[1]))  # type: ignore[union-attr]
+    inverse = np.linalg.inv(a + kind.regularization * np.eye(kept.size))
+    if kind.alpha == 1.0:
+        weights = -inverse / np.diag(inverse)
+        np.fill_diagonal(weights, 0.0)
+    else:
+        weights = inverse @ c
+    formed = kind.formed(kind.state(whole), None)
+    session = data.draw(st.lists(st.integers(0, whole.shape[1] - 1), min_size=1, max_size=8))
+    known = [item for item in session if item in kept]
+    told = np.zeros(whole.shape[1])
+    for place, item in enumerate(known, 1):
+        told[item] = math.exp(-(len(known) - place) / kind.predict_decay)
+    wanted = np.zeros(whole.shape[1])
+    wanted[kept] = told[kept] @ weights
+    found = kind.continued(formed, np.array(session))
+    listed = found > -np.inf
+    np.testing.assert_allclose(found[listed], wanted[listed], atol=1e-12)
+    assert np.all(wanted[~listed] <= 1e-8 * max(np.abs(wanted).max(), 1e-300))
+
+
+@pytest.mark.parametrize("kind", LINEAR[:4], ids=str)
+def test_a_stale_inverse_is_refused(kind: SLIST) -> None:
+    """The sums are those of what remains, to the last bit; the inverse still knows one session more."""
+    whole = Interactions.read(rows(200, 6), session_column="group", timestamp_column="timestamp")
+    rest = whole.remove([(1, 2)]).remaining
+    mixed = kind.state(rest) | {"inverse": kind.state(whole)["inverse"]}
+    assert certify(kind, kind.state(rest), rest).passed
+    assert not certify(kind, mixed, rest).passed
+
+
+def test_memory_is_predicted_and_what_fits_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    from alteraser.models.sessions import slist
+
+    data = Interactions.read(rows(60, 1), session_column="group")
+    monkeypatch.setattr(slist, "FEWER", 3)
+    monkeypatch.setattr(slist.memory, "available", lambda: 8 * 8)
+    model = SLIST().fit(data)
+    assert model.settings == SLIST(most_frequent=3)
+    assert "3 of 7 items are kept" in model.settings.notes(data)[0]
+    with pytest.raises(ResourceLimit, match=r"--most-frequent 3 would fit, or --dtype float32"):
+        SLIST(most_frequent=5).fit(data)
+    assert SLIST(most_frequent=2).fit(data).settings == SLIST(most_frequent=2)
 
 
 # ---------------------------------------------------------------- next baskets

@@ -56,8 +56,8 @@ def train(
         {
             "model": str(out), "digest": saved.digest, "kind": kind, "method": "train", "seconds": seconds,
             "interactions": trained.interactions, "rows_without_rating": interactions.unrated,
-            "users": trained.users, "items": trained.items, "hyper_parameters": settings.model_dump(),
-            "notes": settings.notes(interactions),
+            "users": trained.users, "items": trained.items, "hyper_parameters": model.settings.model_dump(),
+            "notes": model.settings.notes(interactions),
         },
         [
             ("model", f"{out}: {kind}, {settings.summary}"),
@@ -65,7 +65,7 @@ def train(
             *common.unrated_rows(interactions),
             *([("settings", settings_text(saved))] if KINDS[kind].model_fields else []),
             ("forgets", "exactly: class A, what training on the rest gives"),
-            *(("note", note) for note in settings.notes(interactions)),
+            *(("note", note) for note in model.settings.notes(interactions)),
             ("time", common.seconds_text(seconds)),
         ],
     )  # fmt: skip

@@ -49,6 +49,7 @@ KINDS = Kinds({
     "cooccurrence": "neighbors.cooccurrence.Cooccurrence",
     "ease": "linear.ease.EASE",
     "vs-knn": "sessions.vs_knn.VSKNN",
+    "slist": "sessions.slist.SLIST",
     "tifu-knn": "sessions.tifu_knn.TIFUKNN",
     "top-frequency": "sessions.top_frequency.TopFrequency",
 })  # fmt: skip

@@ -121,6 +121,7 @@ def fit(settings: Rule, data: Interactions, *, reading: ReadingOptions | None = 
     if data.target is not None:
         raise InvalidInput(f"{settings.name} has no use for a target: leave it out, or give it as the confidence")
     settings.check_data(data)
+    settings = settings.settled(data)
     state = settings.state(data, threads=threads)
     users = data.users.without(np.flatnonzero(data.user_counts == 0))  # a model names nobody of whom it holds nothing
     items = data.items.without(np.flatnonzero(data.item_counts == 0))

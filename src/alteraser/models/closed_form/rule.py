@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from alteraser.errors import InvalidInput
 from alteraser.models.closed_form.needs import Need
@@ -125,6 +125,10 @@ class Rule(Configured, ABC):
 
     def check_state(self, state: Mapping[str, Array], shape: tuple[int, int]) -> None:
         """ValueError (InvalidInput) for arrays that do not belong together; ``shape``: rows of users and items."""
+
+    def settled(self, data: Interactions) -> Self:
+        """These settings with what ``data``, or the machine, decide of them; ResourceLimit before any work."""
+        return self
 
     def notes(self, data: Interactions) -> list[str]:
         """What somebody should know who trains it on ``data``."""

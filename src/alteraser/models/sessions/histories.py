@@ -94,3 +94,9 @@ def spans(starts: Array, counts: Array) -> Rows:
     """
     total = int(counts.sum())
     return np.repeat(starts - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts) + np.arange(total)
+
+
+def check_rows(name: str, indptr: Array, rows: int, size: int) -> None:
+    """ValueError unless ``indptr`` cuts ``size`` entries into so many rows."""
+    if indptr.size != rows + 1 or indptr[0] != 0 or indptr[-1] != size or np.any(np.diff(indptr) < 0):
+        raise ValueError(f"{name} must rise from 0 to {size} over {rows} rows")

@@ -159,8 +159,8 @@ class VSKNN(SessionKind):
     def check_state(self, state: Mapping[str, Array], shape: tuple[int, int]) -> None:
         """ValueError where the arrays do not belong together."""
         count = state["owners"].size
-        _check_rows("indptr", state["indptr"], count, state["items"].size)
-        _check_rows("posting_indptr", state["posting_indptr"], shape[1], state["postings"].size)
+        histories.check_rows("indptr", state["indptr"], count, state["items"].size)
+        histories.check_rows("posting_indptr", state["posting_indptr"], shape[1], state["postings"].size)
         for name, most in (("items", shape[1]), ("owners", shape[0]), ("postings", count)):
             if state[name].size and not 0 <= state[name].min() <= state[name].max() < most:
                 raise ValueError(f"{name} must be within 0..{most - 1}")
@@ -236,8 +236,3 @@ def _plain(data: Interactions, kind: str) -> dict[str, Array]:
         "posting_indptr": np.searchsorted(items[order], np.arange(data.shape[1] + 1)),
         "postings": numbers[order].astype(np.int32),
     }
-
-
-def _check_rows(name: str, indptr: Array, rows: int, size: int) -> None:
-    if indptr.size != rows + 1 or indptr[0] != 0 or indptr[-1] != size or np.any(np.diff(indptr) < 0):
-        raise ValueError(f"{name} must rise from 0 to {size} over {rows} rows")

@@ -1,0 +1,298 @@
+"""Linear models of sessions in closed form: SLIS, SLIT, and both together (SLIST: Choi et al., WWW 2021).
+
+Of a session s_1 … s_l, x is 1 at its items. Cut before s_{t + 1}, for t = 1 … l − 1, what was there is z_t and what
+follows y_t:
+
+    z_tv = exp(−(t − i)/δ)      i ≤ t the last place of v          y_tv = exp(−(j − t − 1)/δ)      j > t the first one
+
+    B = argmin α Σ ‖x − xB‖² + (1 − α) Σ_t ‖y_t − z_t B‖² + λ‖B‖_F²  =  P C
+    P = (α Σ xᵀx + (1 − α) Σ_t z_tᵀz_t + λI)⁻¹,      C = α Σ xᵀx + (1 − α) Σ_t z_tᵀy_t
+
+and for α = 1 (SLIS) with diag(B) = 0, B_ij = −P_ij / P_jj, as without that it would say what it is told. α = 0 is SLIT.
+A list is wB, with w_v = exp(−(l − i)/δ') of the session that is to be continued, i the last place of v; what has no
+score above 0 is in none, nor what rounding alone speaks for.
+
+Weights of z and y are multiples of 2⁻¹⁵, so that the sums Σ xᵀx and Σ zᵀy, which are kept, are integers: forgetting
+takes out of them what goes, to the last bit. P is kept as a triangle and changed by the rows x and z_t of the sessions
+that change (``alteraser.models.linear.inverse``), or made anew where that is cheaper, or where digits would be lost.
+
+The authors also weigh sessions by how long ago they were. Such weights are relative to the latest session, which may
+go, and would all change with it; they are left out.
+
+Memory is a triangle of n(n + 1)/2 numbers. ``most_frequent`` keeps so many items, those of the most events (equally
+frequent ones: the lower rows first); the others are as if they were not in the data. Where nothing is said, that is all
+items, or ``FEWER`` where the memory for all is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
+
+from pydantic import Field
+
+from alteraser.errors import NumericFailure, ResourceLimit
+from alteraser.models.sessions.kind import SessionKind
+from alteraser.runtime.late import late
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from alteraser.data.events import Events
+    from alteraser.data.interactions import Interactions, Removal
+    from alteraser.models.linear import cost, inverse, packed
+    from alteraser.models.sessions import histories, prefixes
+    from alteraser.runtime import memory
+
+    Array = npt.NDArray[Any]
+else:
+    np = late("numpy")
+    cost = late("alteraser.models.linear.cost")
+    inverse = late("alteraser.models.linear.inverse")
+    packed = late("alteraser.models.linear.packed")
+    histories = late("alteraser.models.sessions.histories")
+    prefixes = late("alteraser.models.sessions.prefixes")
+    memory = late("alteraser.runtime.memory")
+
+FEWER = 10_000
+"""Items that are kept where the memory for all is not there and nothing else was said"""
+WITHIN = {"float32": (1e-6, 1e-3), "float64": (1e-11, 1e-9)}
+"""What the limit of rounding is at least and at most"""
+PROBES = 8
+"""Vectors of random signs by which P is looked at"""
+NOTHING = {"float32": 1e-4, "float64": 1e-9}
+"""Of the largest score, what may be rounding"""
+
+
+class Formed(NamedTuple):
+    """A state, as lists are made of it."""
+
+    state: Mapping[str, Array]
+    kept: Array
+    """(k,) item rows"""
+    places: Array
+    """(n,) where each item is among those that are kept, −1 for one that is not"""
+    ahead: Any
+    """Cᵀ, sparse"""
+    diagonal: Array
+    """That of P"""
+
+
+class SLIST(SessionKind):
+    """``counts`` (n,) of events; ``inverse``, the triangle of P; Σ xᵀx and Σ zᵀy as sparse integers.
+
+    The latter are ``indptr``, ``items``, ``together`` int64, and ``ahead`` int64 in multiples of 2⁻³⁰, entry by entry.
+    """
+
+    name: ClassVar[str] = "slist"
+    summary: ClassVar[str] = "the inverse of what sessions share, and what follows what in them"
+
+    alpha: float = Field(
+        default=0.2,
+        ge=0.0,
+        le=1.0,
+        description="How much items of a session count, beside what follows: 1 SLIS, 0 SLIT",
+    )
+    regularization: float = Field(default=10.0, gt=0.0, allow_inf_nan=False, description="λ, added to the diagonal")
+    train_decay: float = Field(
+        default=1.0, gt=0.0, description="δ, over how many places what was before and what follows fade in training"
+    )
+    predict_decay: float = Field(
+        default=1.0, gt=0.0, description="Over how many places what was before fades when a session is continued"
+    )
+    most_frequent: int | None = Field(
+        default=None,
+        ge=1,
+        description="Only so many of the most frequent items; all that memory allows where not given",
+    )
+    dtype: Literal["float32", "float64"] = Field(default="float64", description="What the inverse is held in")
+
+    def settled(self, data: Interactions) -> Self:
+        """With ``FEWER`` items where all are more than fit; ResourceLimit where what was asked for does not fit."""
+        items, free = int((data.item_counts > 0).sum()), memory.available()
+        size = np.dtype(self.dtype).itemsize
+        count = min(self.most_frequent or items, items)
+        needed = cost.WORKING * cost.triangle(count, size)
+        if free is None or needed <= free:
+            return self
+        if self.most_frequent is None and cost.WORKING * cost.triangle(min(FEWER, items), size) <= free:
+            return self.model_copy(update={"most_frequent": FEWER})
+        fitting = cost.fitting(free, size)
+        raise ResourceLimit(
+            f"slist of {count:,} items holds {memory.text(needed)} in {self.dtype}, and {memory.text(free)} are free. "
+            f"--most-frequent {fitting} would fit" + (", or --dtype float32" if self.dtype == "float64" else ""),
+            needed=int(needed), available=free, items_that_fit=fitting,
+        )  # fmt: skip
+
+    def notes(self, data: Interactions) -> list[str]:
+        """How many items are left out."""
+        there = int((data.item_counts > 0).sum())
+        if self.most_frequent is None or there <= self.most_frequent:
+            return []
+        return [f"{self.most_frequent:,} of {there:,} items are kept, the most frequent ones (--most-frequent)"]
+
+    def limit(self, data: Interactions) -> float:
+        """Largest |(A P z − z)_j| that is rounding, z of random signs and A = P⁻¹: a quarter of what one session does.
+
+        Without a session of one item j, A_jj is less by α, and the j-th entry is off by about α P_jj ≥ α / A_jj.
+        """
+        events = histories.events_of(data, self.name)
+        return self._limit(self._rows(events, self._counts(events, data.shape[1])).stacked(self.alpha))
+
+    def _limit(self, stacked: Any) -> float:
+        most = float(np.bincount(stacked.indices, stacked.data**2).max(initial=0.0)) + self.regularization
+        return float(np.clip(1.0 / most / 4, *WITHIN[self.dtype]))
+
+    def _counts(self, events: Events, n: int) -> Array:
+        return np.bincount(events.items, minlength=n).astype(np.int64)
+
+    def _rows(self, events: Events, counts: Array) -> prefixes.Rows:
+        return prefixes.of(events, self.kept(counts), counts.size, self.train_decay)
+
+    def kept(self, counts: Array) -> Array:
+        """(k,) the item rows that are kept, increasing, of items with so many events (n,)."""
+        there = np.flatnonzero(counts)
+        if self.most_frequent is None or there.size <= self.most_frequent:
+            return there
+        return np.sort(there[np.lexsort((there, -counts[there]))[: self.most_frequent]])
+
+    def state(self, data: Interactions, *, threads: int = 0) -> dict[str, Array]:
+        """{``counts``, ``inverse``, ``indptr``, ``items``, ``together``, ``ahead``}; NumericFailure, ResourceLimit."""
+        events = histories.events_of(data, self.name, ordered=True)
+        counts = self._counts(events, data.shape[1])
+        rows = self._rows(events, counts)
+        matrix = np.empty(packed.size(rows.width), self.dtype)
+        self._make(matrix, rows.stacked(self.alpha), threads)
+        return {"counts": counts, "inverse": matrix, **prefixes.to_state(rows.together(), rows.ahead())}
+
+    def _make(self, matrix: Array, stacked: Any, threads: int) -> None:
+        k = stacked.shape[1]
+        if not k:
+            return
+        with inverse.one_for_each(threads):
+            inverse.gram(prefixes.as_data(stacked), np.full(k, self.regularization), matrix, threads)
+            if not inverse.invert(matrix, k):
+                raise NumericFailure(
+                    f"--regularization {self.regularization:g} is lost beside the counts in {self.dtype}; raise it, or "
+                    "use float64"
+                )
+
+    def without(self, state: Mapping[str, Array], before: Interactions, removal: Removal, *, threads: int = 0) -> dict[
+        str, Array
+    ]:  # fmt: skip
+        """``state`` of what remains, P to rounding: changed by the sessions that change, or made anew.
+
+        Anew also where other items are the most frequent ones.
+        """
+        if not removal.count:
+            return {name: array.copy() for name, array in state.items()}
+        remaining = removal.remaining
+        events = histories.events_of(remaining, self.name)
+        counts = self._counts(events, remaining.shape[1])
+        kept = self.kept(state["counts"])
+        if not np.array_equal(self.kept(counts), kept):
+            return self.state(remaining, threads=threads)
+        users = removal.touched_users
+        old, new = (
+            prefixes.of(histories.of_users(each, users), kept, counts.size, self.train_decay)
+            for each in (histories.events_of(before, self.name), events)
+        )
+        sums = prefixes.of_state(state, kept.size)
+        together, ahead = sums[0] - old.together() + new.together(), sums[1] - old.ahead() + new.ahead()
+        matrix, whole = state["inverse"].copy(), self._rows(events, counts).stacked(self.alpha)
+        if not self._change(
+            matrix, *prefixes.changed(old.stacked(self.alpha), new.stacked(self.alpha)), whole, threads
+        ):
+            self._make(matrix, whole, threads)
+        return {"counts": counts, "inverse": matrix, **prefixes.to_state(together, ahead)}
+
+    def _change(self, matrix: Array, gone: Any, come: Any, whole: Any, threads: int) -> bool:
+        """Change P in place where that is cheaper than making it of ``whole``; False where it is not, or is not exact.
+
+        After False the matrix is of no use.
+        """
+        k = whole.shape[1]
+        lengths = np.diff(whole.indptr).astype(np.float64)
+        if sum(cost.update(k, part.shape[0], part.nnz) for part in (gone, come)) > cost.anew(k, lengths @ lengths / 2):
+            return False
+        with inverse.one_for_each(threads):
+            return inverse.change(matrix, k, gone, come, threads) and self._off(matrix, whole, 0) <= self._limit(whole)
+
+    def _off(self, matrix: Array, whole: Any, seed: int) -> float:
+        """Max |(A P z − z)_j|, z of random signs."""
+        z = np.random.default_rng(seed).choice([-1.0, 1.0], whole.shape[1])
+        solved = inverse.times_one(matrix, z) if z.size else z
+        found = whole.T @ (whole @ solved) + self.regularization * solved - z
+        return float(np.abs(found).max(initial=0.0))
+
+    def apart(self, state: Mapping[str, Array], data: Interactions) -> float:
+        """How far P is from the inverse that loops over sessions say, by vectors of random signs: max |(A P z − z)_j|.
+
+        ∞ where the sums are not, to the last bit, what these loops add up.
+        """
+        events = histories.events_of(data, self.name)
+        if not np.array_equal(state["counts"], np.bincount(events.items, minlength=data.shape[1])):
+            return np.inf
+        kept = self.kept(state["counts"])
+        shares, pairs = prefixes.by_loops(events, kept, self.train_decay, self.alpha)
+        if pairs != prefixes.entries(state):
+            return np.inf
+        return max(self._off(state["inverse"], shares, seed) for seed in range(PROBES))
+
+    def formed(self, state: Mapping[str, Array], history: Interactions | None) -> Any:
+        """Where items are, and Cᵀ."""
+        kept = self.kept(state["counts"])
+        k = kept.size
+        together, ahead = prefixes.of_state(state, k)
+        both = self.alpha * together.astype(np.float64)
+        both = both + (1.0 - self.alpha) / prefixes.SCALE**2 * ahead.astype(np.float64)
+        places = np.full(state["counts"].size, -1, np.int64)
+        places[kept] = np.arange(k)
+        diagonal = packed.diagonal(state["inverse"], k).astype(np.float64) if k else np.empty(0)
+        return Formed(state, kept, places, both.T.tocsr(), diagonal)
+
+    def continued(self, state: Any, session: Array, owner: int = -1) -> Array:
+        """(n,) float64: what may come next after ``session``; −∞ for an item that nothing speaks for."""
+        found = np.full(state.places.size, -np.inf)
+        known = state.places[np.asarray(session)]
+        known = known[known >= 0]
+        if not known.size:
+            return found
+        items, back = np.unique(known[::-1], return_index=True)
+        weights = np.exp(-back / self.predict_decay)
+        solved = weights @ packed.columns(state.state["inverse"], state.kept.size, items).astype(np.float64)
+        if self.alpha == 1.0:
+            scores = -solved / state.diagonal
+            scores[items] += weights
+        else:
+            scores = state.ahead @ solved
+        least = NOTHING[self.dtype] * np.abs(scores).max(initial=0.0)
+        found[state.kept] = np.where(scores > least, scores, -np.inf)
+        return found
+
+    def matrix(self, state: Mapping[str, Array]) -> Any:
+        """C, (n, n), sparse."""
+        from scipy.sparse import coo_array
+
+        formed = self.formed(state, None)
+        found, n = formed.ahead.T.tocoo(), formed.places.size
+        return coo_array((found.data, (formed.kept[found.row], formed.kept[found.col])), (n, n)).tocsr()
+
+    def shapes(self, items: int) -> Mapping[str, tuple[tuple[int | None, ...], tuple[str, ...]]]:
+        """{name: (shape, dtypes)} of the state of a model with so many item rows; None: any number."""
+        return {
+            "counts": ((items,), ("int64",)), "inverse": ((None,), (self.dtype,)), "indptr": ((None,), ("int64",)),
+            "items": ((None,), ("int32",)), "together": ((None,), ("int64",)), "ahead": ((None,), ("int64",)),
+        }  # fmt: skip
+
+    def check_state(self, state: Mapping[str, Array], shape: tuple[int, int]) -> None:
+        """ValueError where the arrays do not belong together."""
+        k = self.kept(state["counts"]).size
+        if state["inverse"].size != packed.size(k):
+            raise ValueError(f"inverse must be a triangle of {k} items")
+        histories.check_rows("indptr", state["indptr"], k, state["items"].size)
+        if {state[name].size for name in ("together", "ahead")} != {state["items"].size}:
+            raise ValueError("together and ahead must be as long as items")
+        if state["items"].size and not 0 <= state["items"].min() <= state["items"].max() < k:
+            raise ValueError(f"items must be within 0..{k - 1}")
