@@ -19,8 +19,10 @@ import torch
 from torch import Tensor
 
 from alteraser.autograd.module import table_of
-from alteraser.data.interactions import Interactions
+from alteraser.data.interactions import Interactions, Removal
 from alteraser.errors import InvalidInput, NotFound, NumericFailure
+from alteraser.solvers.loop import End, Move, Plan, Until, minimize
+from alteraser.solvers.trace import PassRecord
 from alteraser.tolerances import checked_tolerance
 
 Loss = Callable[[torch.nn.Module, Tensor, Tensor], Tensor]
@@ -105,76 +107,117 @@ def forget(
     copy.requires_grad_(False)
     for table in tables:
         table.requires_grad_(True)
-
-    counted = [0]
-
-    def value(data: Interactions) -> Tensor:
-        counted[0] += 1
-        device = tables[0].device
-        u, v = (torch.from_numpy(np.array(rows, np.int64)).to(device) for rows in (data.user_rows, data.indices))
-        found = loss(copy, u, v)
-        if not torch.isfinite(found):
-            raise NumericFailure(f"the loss is {float(found.detach())}; was the module trained to a finite one?")
-        return found
-
-    def gradient(data: Interactions) -> tuple[float, list[Tensor]]:
-        found = value(data)
-        return float(found.detach()), list(torch.autograd.grad(found, tables))
-
-    before, at_original = gradient(interactions)
-    again, _ = gradient(interactions)
-    if before != again:
-        raise InvalidInput(
-            f"the loss of the same interactions is {before:.9g} and {again:.9g}: draw its negatives and its dropout "
-            "by a fixed seed, or switch them off"
-        )
-    started, pushed = gradient(removal.remaining)
-    push = _norm([new - old for new, old in zip(pushed, at_original, strict=True)])
     touched = (np.unique(removal.removed.user_rows), np.unique(removal.removed.indices))
-    sweeps: tuple[Rows | None, ...] = (touched, None)
-    for sweep in sweeps:
-        _minimize(lambda: value(removal.remaining), tables, sweep, tolerance * push / 2, max_evaluations - counted[0])
+    plan: Plan[_Own] = Plan(
+        "touched", {"touched": _Sweep(touched), "all": _Sweep(None)},
+        {("touched", "done"): "all", ("all", "done"): End("passes")},
+    )  # fmt: skip
+
+    def begin() -> tuple[_Own, Plan[_Own]]:
+        return _Own(copy, tables, loss, interactions, removal, tolerance, max_evaluations), plan
+
+    found = minimize(begin, Until(tolerance, 2), blas=None)
+    state = found.state
     gone = (removal.remaining.user_counts == 0) & (removal.removed.user_counts > 0)
-    ended, left = gradient(removal.remaining)
-    residual = _norm(left) / push if push else 0.0
     with torch.no_grad():
         tables[0][torch.from_numpy(gone).to(tables[0].device)] = 0
     for parameter, required in zip(copy.parameters(), wanted, strict=True):
         parameter.requires_grad_(required)
-    floor = _norm(at_original) / push if push else 0.0
-    return Forgotten(copy, residual, residual <= tolerance, floor, started, ended, counted[0])
-
-
-def _minimize(
-    value: Callable[[], Tensor],
-    tables: list[Tensor],
-    rows: Rows | None,
-    goal: float,
-    evaluations: int,
-) -> None:
-    """L-BFGS on ``rows`` of the tables, all for None, until the gradient's norm is ``goal``, or so many evaluations."""
-    if evaluations < 2:
-        return
-    masks = None
-    if rows is not None:
-        masks = [torch.zeros(len(table), 1, dtype=table.dtype, device=table.device) for table in tables]
-        for mask, chosen in zip(masks, rows, strict=True):
-            mask[torch.from_numpy(np.array(chosen, np.int64)).to(mask.device)] = 1
-    size = float(sum(table.numel() for table in tables)) ** 0.5
-    optimizer = torch.optim.LBFGS(
-        tables, max_iter=20 if masks else evaluations, max_eval=evaluations, history_size=20,
-        line_search_fn="strong_wolfe", tolerance_grad=goal / size, tolerance_change=0.0,
+    return Forgotten(
+        copy, found.residual, found.converged, state.floor, state.started, found.objective, state.evaluations
     )  # fmt: skip
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        found = value()
-        for place, part in enumerate(torch.autograd.grad(found, tables)):
-            tables[place].grad = part if masks is None else part * masks[place]
-        return found.detach()
 
-    optimizer.step(closure)
-    optimizer.zero_grad()
+class _Own:
+    """A module's tables, its loss on what remains, and how often that was asked for."""
+
+    def __init__(
+        self, module: torch.nn.Module, tables: list[Tensor], loss: Loss, interactions: Interactions, removal: Removal,
+        tolerance: float, most: int,
+    ) -> None:  # fmt: skip
+        self.module, self.tables, self.loss, self.most = module, tables, loss, most
+        self.remaining, self.evaluations = removal.remaining, 0
+        before, at_original = self.gradient(interactions)
+        again, _ = self.gradient(interactions)
+        if before != again:
+            raise InvalidInput(
+                f"the loss of the same interactions is {before:.9g} and {again:.9g}: draw its negatives and its "
+                "dropout by a fixed seed, or switch them off"
+            )
+        self.started, pushed = self.gradient(self.remaining)
+        self.push = _norm([new - old for new, old in zip(pushed, at_original, strict=True)])
+        self.floor = _norm(at_original) / self.push if self.push else 0.0
+        self.goal = tolerance * self.push / 2
+
+    def factors(self) -> list[Tensor]:
+        """See ``solvers.loop.State``."""
+        return [table.detach().clone() for table in self.tables]
+
+    def finish(self) -> tuple[float, float]:
+        """See ``solvers.loop.State``."""
+        ended, left = self.gradient(self.remaining)
+        return _norm(left) / self.push if self.push else 0.0, ended
+
+    def value(self, data: Interactions) -> Tensor:
+        """The loss on ``data``. NumericFailure where it is not finite."""
+        self.evaluations += 1
+        device = self.tables[0].device
+        u, v = (torch.from_numpy(np.array(rows, np.int64)).to(device) for rows in (data.user_rows, data.indices))
+        found = self.loss(self.module, u, v)
+        if not torch.isfinite(found):
+            raise NumericFailure(f"the loss is {float(found.detach())}; was the module trained to a finite one?")
+        return found
+
+    def gradient(self, data: Interactions) -> tuple[float, list[Tensor]]:
+        """The loss on ``data`` and its gradient by the tables."""
+        found = self.value(data)
+        return float(found.detach()), list(torch.autograd.grad(found, self.tables))
+
+
+class _Sweep:
+    """L-BFGS on some rows of the tables, on all for None. Signals: ``done``."""
+
+    def __init__(self, rows: Rows | None) -> None:
+        self._rows = rows
+
+    def move(self, state: _Own) -> Move:
+        """Until the gradient is as small as it is to be, or the evaluations are spent."""
+        tables, left = state.tables, state.most - state.evaluations
+        if left < 2:
+            return Move(signal="done")
+        masks = None if self._rows is None else _masks(tables, self._rows)
+        size = float(sum(table.numel() for table in tables)) ** 0.5
+        optimizer = torch.optim.LBFGS(
+            tables, max_iter=20 if masks else left, max_eval=left, history_size=20,
+            line_search_fn="strong_wolfe", tolerance_grad=state.goal / size, tolerance_change=0.0,
+        )  # fmt: skip
+        value = np.nan
+
+        def closure() -> Tensor:
+            nonlocal value
+            optimizer.zero_grad()
+            found = state.value(state.remaining)
+            for place, part in enumerate(torch.autograd.grad(found, tables)):
+                tables[place].grad = part if masks is None else part * masks[place]
+            value = float(found.detach())
+            return found.detach()
+
+        optimizer.step(closure)
+        optimizer.zero_grad()
+        rows = sum(len(table) for table in tables) if self._rows is None else sum(rows.size for rows in self._rows)
+        return Move(PassRecord.of("all" if masks is None else "touched", value, None, rows))
+
+    def judge(self, state: _Own) -> str:
+        """It goes as far as it can at once."""
+        return "done"
+
+
+def _masks(tables: list[Tensor], rows: Rows) -> list[Tensor]:
+    """1 in the chosen rows of each table, 0 in the others."""
+    masks = [torch.zeros(len(table), 1, dtype=table.dtype, device=table.device) for table in tables]
+    for mask, chosen in zip(masks, rows, strict=True):
+        mask[torch.from_numpy(np.array(chosen, np.int64)).to(mask.device)] = 1
+    return masks
 
 
 def _norm(parts: list[Tensor]) -> float:

@@ -7,19 +7,19 @@ fixed point, because the missing cells' weight would not scale with it, and is t
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from alteraser.erasers.driver import OnPass, Outcome, PassRecord
-from alteraser.erasers.task import Task
-from alteraser.errors import Interrupted, InvalidInput, NumericFailure
+from alteraser.erasers.driver import OnPass, Outcome
+from alteraser.erasers.task import Task, measured
+from alteraser.errors import InvalidInput, NumericFailure
 from alteraser.models import Factors
 from alteraser.runtime.extras import require
-from alteraser.solvers.stationarity import evaluate, gradient_norm
+from alteraser.solvers.loop import AGAIN, End, Move, Plan, Until, minimize
+from alteraser.solvers.trace import PassRecord
 
 if TYPE_CHECKING:
     import torch
@@ -82,22 +82,21 @@ class FirstOrder:
         if self.start == "random":
             m, n = problem.interactions.shape
             start = Factors.random(m, n, start.rank, seed=self.initial_seed, dtype=problem.dtype)
-        run = _Run(self, cells, start.astype(problem.dtype), task)
-        try:
-            trace = run.epochs(on_pass)
-        except KeyboardInterrupt:
-            raise Interrupted("interrupted; nothing was changed") from None
-        factors = run.factors()
-        here = evaluate(problem, factors, threads=task.workers)
-        norm = gradient_norm(problem, factors, here.user_gradient, here.item_gradient, threads=task.workers)
-        residual = norm / task.push if task.push > 0 else norm
-        if not np.isfinite(here.objective):
-            raise NumericFailure(f"training diverged with {self.optimizer}: lower the learning rate")
-        m, n = problem.interactions.shape
-        rows = (m + n) * len(trace)
+        plan: Plan[_Training] = Plan(
+            "epochs", {"epochs": _Epochs(self.patience, watched=task.watch is not None)},
+            {("epochs", "flat"): End("passes")},
+        )  # fmt: skip
+
+        def begin() -> tuple[_Training, Plan[_Training]]:
+            return _Training(self, cells, start.astype(problem.dtype), task), plan
+
+        until = Until(self.tolerance, self.max_passes)
+        found = minimize(begin, until, on_pass=on_pass, watch=task.watch, blas=None)
+        epochs, rows = len(found.trace), sum(problem.interactions.shape)
         return Outcome(
-            factors, tuple(trace), here.objective, residual, residual <= self.tolerance, len(trace), rows, 0, 0
-        )
+            found.state.factors(), found.trace, found.objective, found.residual, found.converged, epochs,
+            rows * epochs, 0, 0,
+        )  # fmt: skip
 
 
 def warm_start(**settings: Any) -> FirstOrder:
@@ -119,8 +118,31 @@ def _named(settings: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-class _Run:
-    """Parameters, optimizer and the loop over epochs."""
+class _Epochs:
+    """Signals: ``flat``, the loss makes no progress any more; while somebody watches, that is theirs to say."""
+
+    def __init__(self, patience: int, *, watched: bool) -> None:
+        self._patience, self._watched = patience, watched
+        self._loss = self._best = np.inf
+        self._waited = 0
+
+    def move(self, state: _Training) -> Move:
+        """One epoch."""
+        self._loss = state.epoch()
+        return Move(PassRecord.of("all", self._loss, None, state.rows))
+
+    def judge(self, state: _Training) -> str:
+        """Whether it brought anything."""
+        if self._watched:
+            return AGAIN
+        best = self._best if np.isfinite(self._best) else self._loss
+        self._waited = 0 if self._loss < self._best - FLAT * abs(best) else self._waited + 1
+        self._best = min(self._best, self._loss)
+        return "flat" if self._waited >= self._patience else AGAIN
+
+
+class _Training:
+    """Parameters and optimizer."""
 
     def __init__(self, method: FirstOrder, cells: Differentiable, start: Factors, task: Task) -> None:
         import torch
@@ -132,35 +154,29 @@ class _Run:
             torch.from_numpy(np.array(x)).requires_grad_() for x in (start.users, start.items, start.prediction)
         )
         self.h.requires_grad_(method.train_prediction)
+        self.rows = self.P.shape[0] + self.Q.shape[0]
         self.batches = cells.batches(method.batch_users, method.seed)
         self.order = np.random.default_rng([method.seed, 1])
         self.optimizer = self._optimizer()
+        self._epochs = 0
 
-    def epochs(self, on_pass: OnPass | None) -> list[PassRecord]:
-        method, trace = self.method, []
-        best, waited = np.inf, 0
-        rows = self.P.shape[0] + self.Q.shape[0]
-        for epoch in range(1, method.max_passes + 1):
-            began = time.perf_counter()
-            loss = self._epoch()
-            record = PassRecord(epoch, "all", loss, None, time.perf_counter() - began, rows, False)
-            trace.append(record)
-            if on_pass:
-                on_pass(record)
-            if not np.isfinite(loss):
-                raise NumericFailure(
-                    f"the loss is not finite after {epoch} epochs of {method.optimizer}: lower the learning rate "
-                    f"(it is {method.learning_rate:g})"
-                )
-            if self.task.watch is not None:
-                if self.task.watch(epoch, self.factors):
-                    break
-                continue
-            waited = 0 if loss < best - FLAT * abs(best if np.isfinite(best) else loss) else waited + 1
-            best = min(best, loss)
-            if waited >= method.patience:
-                break
-        return trace
+    def epoch(self) -> float:
+        """The mini-batches once, in a new order; the sum of their losses. NumericFailure where that is not finite."""
+        loss = self._epoch()
+        self._epochs += 1
+        if not np.isfinite(loss):
+            raise NumericFailure(
+                f"the loss is not finite after {self._epochs} epochs of {self.method.optimizer}: lower the learning "
+                f"rate (it is {self.method.learning_rate:g})"
+            )
+        return loss
+
+    def finish(self) -> tuple[float, float]:
+        """See ``solvers.loop.State``."""
+        residual, objective = measured(self.task, self.factors())
+        if not np.isfinite(objective):
+            raise NumericFailure(f"training diverged with {self.method.optimizer}: lower the learning rate")
+        return residual, objective
 
     def _epoch(self) -> float:
         total = 0.0

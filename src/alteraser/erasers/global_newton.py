@@ -6,18 +6,18 @@ the objective on the remaining data; nothing alternates.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alteraser.erasers.driver import OnPass, Outcome, PassRecord
-from alteraser.erasers.task import Task
-from alteraser.errors import Interrupted, NumericFailure
+from alteraser.erasers.driver import OnPass, Outcome
+from alteraser.erasers.task import Task, measured
+from alteraser.errors import NumericFailure
 from alteraser.models import Factors
 from alteraser.runtime.extras import require
-from alteraser.solvers.stationarity import evaluate, gradient_norm
+from alteraser.solvers.loop import AGAIN, Decided, End, Move, Plan, Until, minimize
+from alteraser.solvers.trace import PassRecord
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,63 +38,79 @@ class GlobalNewton:
     def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
         """See ``Eraser.erase``. Stops at the tolerance or at the cap, or where ``task.watch`` says so."""
         require("torch", "torch", "method global-newton")
+        plan: Plan[_Whole] = Plan(
+            "newton",
+            {"newton": _Steps()},
+            {("newton", "arrived"): End("tolerance"), ("newton", "still"): End("passes")},
+        )
+        until = Until(self.tolerance, self.max_passes)
+        found = minimize(lambda: (_Whole(self, task), plan), until, on_pass=on_pass, watch=task.watch, blas=None)
+        steps, rows = len(found.trace), sum(task.after.interactions.shape)
+        return Outcome(
+            found.state.factors(), found.trace, found.objective, found.residual, found.converged, steps,
+            rows * steps, found.state.found.products, 0,
+        )  # fmt: skip
+
+
+class _Whole:
+    """All parameters as one row, and the steps still to be taken from there."""
+
+    def __init__(self, method: GlobalNewton, task: Task) -> None:
         import torch
 
         from alteraser.solvers.differentiable import RowBatch, cells_of
+        from alteraser.solvers.rows.differentiated import Minimized
         from alteraser.solvers.rows.hf_newton import HFNewton
 
         if torch.get_num_threads() != task.workers:
             torch.set_num_threads(task.workers)
-        problem, start = task.after, task.original.astype(task.after.dtype)
+        self.task, self.tolerance = task, method.tolerance
+        start = self._start = task.original.astype(task.after.dtype)
         (m, d), n = start.users.shape, start.items.shape[0]
-        h = torch.from_numpy(start.prediction)
-        cells = cells_of(problem)
+        h, cells = torch.from_numpy(start.prediction), cells_of(task.after)
         batches = cells.batches(0, 0)
 
         def total(outputs: tuple[Tensor, ...], x: Tensor) -> Tensor:
             P, Q = x[0, : m * d].reshape(m, d), x[0, m * d :].reshape(n, d)
             return torch.stack([cells.loss(P, Q, h, batch) for batch in batches]).sum().reshape(1)
 
-        whole = RowBatch(lambda x: (x,), total)
-
-        def factors(x: Tensor) -> Factors:
-            values = x[0].numpy()
-            return Factors(values[: m * d].reshape(m, d).copy(), values[m * d :].reshape(n, d).copy(), start.prediction)
-
-        def measured(found: Factors) -> tuple[float, float]:
-            here = evaluate(problem, found, threads=task.workers)
-            norm = gradient_norm(problem, found, here.user_gradient, here.item_gradient, threads=task.workers)
-            return (norm / task.push if task.push > 0 else norm), here.objective
-
-        trace: list[PassRecord] = []
-        last = time.perf_counter()
-
-        def on_step(x: Tensor) -> bool:
-            nonlocal last
-            now = factors(x)
-            residual, objective = measured(now)
-            record = PassRecord(len(trace) + 1, "all", objective, residual, time.perf_counter() - last, m + n, False)
-            trace.append(record)
-            if on_pass:
-                on_pass(record)
-            stop = residual <= self.tolerance or (task.watch is not None and task.watch(record.number, lambda: now))
-            last = time.perf_counter()
-            return stop
-
         x = torch.from_numpy(np.concatenate([start.users.ravel(), start.items.ravel()]))[None]
-        method = HFNewton(steps=max(self.max_passes, 1), products=self.products, damping=self.damping, small=0.0)
-        products = 0
-        if self.max_passes:
-            try:
-                found = method.minimize(whole, x, on_step=on_step)
-            except KeyboardInterrupt:
-                raise Interrupted("interrupted; nothing was changed") from None
-            x, products = found.x, found.products
-        answer = factors(x)
-        residual, objective = measured(answer)
+        self.found = Minimized(x)
+        solver = HFNewton(
+            steps=max(method.max_passes, 1), products=method.products, damping=method.damping, small=0.0
+        )  # fmt: skip
+        self.steps = solver.walk(RowBatch(lambda x: (x,), total), x)
+        self.measured: tuple[float, float] | None = None
+
+    def factors(self) -> Factors:
+        """See ``solvers.loop.State``."""
+        (m, d), values = self._start.users.shape, self.found.x[0].numpy()
+        users, items = values[: m * d].reshape(m, d), values[m * d :].reshape(-1, d)
+        return Factors(users.copy(), items.copy(), self._start.prediction)
+
+    def measure(self) -> tuple[float, float]:
+        """(residual, objective) where it is."""
+        self.measured = measured(self.task, self.factors())
+        return self.measured
+
+    def finish(self) -> tuple[float, float]:
+        """See ``solvers.loop.State``."""
+        residual, objective = self.measured or self.measure()
         if not np.isfinite(objective):
             raise NumericFailure("the objective is not finite; raise the damping or the regularization")
-        rows = (m + n) * len(trace)
-        return Outcome(
-            answer, tuple(trace), objective, residual, residual <= self.tolerance, len(trace), rows, products, 0
-        )
+        return residual, objective
+
+
+class _Steps(Decided):
+    """Signals: ``arrived``; ``still``, the gradient is zero."""
+
+    def move(self, state: _Whole) -> Move:
+        """One step of Hessian-free Newton, and a measurement."""
+        found = next(state.steps, None)
+        if found is None:
+            return Move(signal="still")
+        state.found = found
+        residual, objective = state.measure()
+        rows = sum(state.task.after.interactions.shape)
+        signal = "arrived" if residual <= state.tolerance else AGAIN
+        return Move(PassRecord.of("all", objective, residual, rows), signal)

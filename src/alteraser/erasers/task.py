@@ -12,7 +12,7 @@ import numpy.typing as npt
 from alteraser.erasers.driver import OnPass, Outcome, Watch
 from alteraser.models import Factors, Problem
 from alteraser.runtime.workers import default_threads
-from alteraser.solvers.stationarity import Push, push
+from alteraser.solvers.stationarity import Push, evaluate, gradient_norm, push
 
 Array = npt.NDArray[Any]
 
@@ -59,6 +59,13 @@ class Task:
     def rows(changed: Array) -> Array:
         """Distinct rows, sorted, int64."""
         return np.unique(np.asarray(changed, dtype=np.int64))
+
+
+def measured(task: Task, factors: Factors) -> tuple[float, float]:
+    """(‖∇L_{D_r}‖_{B⁻¹} over the push, or as it is where the deletion pushes nothing; L_{D_r}) of ``factors``."""
+    here = evaluate(task.after, factors, threads=task.workers)
+    norm = gradient_norm(task.after, factors, here.user_gradient, here.item_gradient, threads=task.workers)
+    return norm / task.push if task.push > 0 else norm, here.objective
 
 
 class Eraser(Protocol):

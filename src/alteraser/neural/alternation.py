@@ -18,10 +18,10 @@ at Θ_a, only curvature. Without the anchor it is the paper's method, on all ter
 
 from __future__ import annotations
 
-import time
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,7 @@ from alteraser.data.interactions import Interactions, Removal
 from alteraser.errors import InvalidInput, NumericFailure
 from alteraser.neural.loss import Gradient, Loss, SampledLoss, SideName, flattened, unflattened
 from alteraser.neural.modules import Recommender
+from alteraser.solvers.loop import Decided, End, Move, Phase, Plan, Until, minimize
 from alteraser.solvers.rows.hf_newton import HFNewton
 
 Array = npt.NDArray[Any]
@@ -73,7 +74,11 @@ class Step:
     products: int
     removed: float
     """How much its rows' (anchored) losses fell."""
-    seconds: float
+    seconds: float = 0.0
+
+    def stamped(self, number: int, seconds: float) -> Step:
+        """With its time; the loop's count of half-passes is not kept."""
+        return replace(self, seconds=seconds)
 
 
 @dataclass
@@ -84,6 +89,8 @@ class Erased:
     push: float
     """‖∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)‖"""
 
+
+Part = SideName | Literal["phi"]
 
 OnStep = Callable[[Step], None]
 
@@ -113,17 +120,53 @@ def erase(
     *, on_step: OnStep | None = None,
 ) -> Erased:  # fmt: skip
     """Make ``module`` forget, in place. NumericFailure where a row ends in a loss that is not finite."""
-    return _Loop(module, before, removal, loss, how or Alternating(), on_step).run()
+    how = how or Alternating()
+
+    def begin() -> tuple[_Erasing, Plan[_Erasing]]:
+        state = _Erasing(module, before, removal, loss, how)
+        asked: dict[Part, bool] = {"user": True, "item": how.items, "phi": how.phi and bool(state.phi)}
+        parts = [part for part, wanted in asked.items() if wanted]
+        phases: dict[str, Phase[_Erasing]] = {part: _Part(part, how.passes) for part in parts}
+        following = dict(zip(parts, [*parts[1:], parts[0]], strict=True))
+        table: dict[tuple[str, str], str | End] = {(part, "done"): following[part] for part in parts}
+        # after the last pass the next part has nothing more to do
+        return state, Plan(parts[0], phases, table | {(part, "over"): End("passes") for part in parts})
+
+    found = minimize(begin, Until(0.0, sys.maxsize), on_pass=on_step, blas=None)
+    state = found.state
+    with torch.no_grad():
+        module.user_embedding.copy_(state.P)
+        module.item_embedding.copy_(state.Q)
+        for name, value in module.phi().items():
+            value.copy_(state.phi[name])
+    return Erased(list(found.trace), state.push)
 
 
-class _Loop:
+class _Part(Decided):
+    """The users, the items, or Φ. Signals: ``done``; ``over`` after as many passes as there are to be."""
+
+    def __init__(self, part: Part, passes: int) -> None:
+        self._part, self._passes = part, passes
+        self._number = 0  # of the pass that comes; 0 is that over the touched rows
+
+    def move(self, state: _Erasing) -> Move:
+        """Its share of a pass; none where there are no rows."""
+        number, self._number = self._number, self._number + 1
+        if number > self._passes:
+            return Move(signal="over")
+        step = state.network(number) if self._part == "phi" else state.rows(number, self._part)
+        return Move(step, signal="done")
+
+
+class _Erasing:
+    """(P, Q, Φ) of a module, the loss of what remains, and the anchor."""
+
     def __init__(
-        self, module: Recommender, before: Interactions, removal: Removal, loss: Loss, how: Alternating,
-        on_step: OnStep | None,
-    ) -> None:  # fmt: skip
+        self, module: Recommender, before: Interactions, removal: Removal, loss: Loss, how: Alternating
+    ) -> None:
         if how.passes < 0 or how.sample < 0:
             raise InvalidInput(f"passes={how.passes}, sample={how.sample}: expected numbers of at least 0")
-        self.module, self.how, self.on_step = module, how, on_step
+        self.how = how
         users, items = np.unique(removal.removed.user_rows), np.unique(removal.removed.indices).astype(np.int64)
         self.touched: dict[SideName, Array] = {"user": users, "item": items}
         m, n = before.shape
@@ -139,30 +182,23 @@ class _Loop:
         old = SampledLoss(module, before, loss, close=users, share=share).gradient(self.P, self.Q, self.phi)
         self.push = self.loss.gradient(self.P, self.Q, self.phi).minus(old).norm
         self.anchor: Gradient | None = old if how.anchored else None
-        self.trace: list[Step] = []
 
-    def run(self) -> Erased:
-        how = self.how
-        for number in range(how.passes + 1):
-            rows = self.everything if number else self.touched
-            self._rows(number, "user", rows["user"], how.rough if number else how.newton)
-            if how.items:
-                self._rows(number, "item", rows["item"], how.rough)
-            if how.phi and self.phi:
-                self._network(number)
-        with torch.no_grad():
-            self.module.user_embedding.copy_(self.P)
-            self.module.item_embedding.copy_(self.Q)
-            for name, value in self.module.phi().items():
-                value.copy_(self.phi[name])
-        return Erased(self.trace, self.push)
+    def factors(self) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """See ``solvers.loop.State``."""
+        return self.P.clone(), self.Q.clone(), {name: value.clone() for name, value in self.phi.items()}
+
+    def finish(self) -> tuple[float, float]:
+        """NaN: ``residual`` costs three gradients of the whole loss, and is for those who ask for it."""
+        return float("nan"), float("nan")
 
     # ------------------------------------------------------------------ parts of a pass
 
-    def _rows(self, number: int, side: SideName, rows: Array, solver: HFNewton) -> None:
+    def rows(self, number: int, side: SideName) -> Step | None:
+        """The touched rows of a side, or from pass 1 on all of them; None where there are none."""
+        rows = (self.everything if number else self.touched)[side]
+        solver = self.how.newton if side == "user" and not number else self.how.rough
         if rows.size == 0:
-            return
-        began = time.perf_counter()
+            return None
         table = self.P if side == "user" else self.Q
         start = table.clone()
         products, removed = 0, 0.0
@@ -186,7 +222,7 @@ class _Loop:
             products, removed = products + found.products, removed + float((first - last).sum())
         if self.loss.pairwise and side == "item" and not together:
             self._together(start, rows)
-        self._record(number, side, rows.size, products, removed, began)
+        return Step(number, side, int(rows.size), products, removed)
 
     def _together(self, start: Tensor, rows: Array) -> None:
         """Items that are compared with each other moved as if the others stood: halve the move until L̃ has fallen."""
@@ -205,8 +241,8 @@ class _Loop:
             value = float(self.loss.total(self.P, Q, self.phi))
         return value if self.anchor is None else value - float((self.anchor.items * Q).double().sum())
 
-    def _network(self, number: int) -> None:
-        began = time.perf_counter()
+    def network(self, number: int) -> Step:
+        """A step in Φ."""
         x = flattened(self.phi)[None]
         anchor = None if self.anchor is None else flattened(self.anchor.phi)
         batch = self.loss.network(self.P, self.Q, self.phi, anchor=anchor)
@@ -214,7 +250,7 @@ class _Loop:
         first, last = batch.values(x), batch.values(found.x)
         self._check(last, "phi", np.zeros(1, np.int64))
         self.phi = unflattened(found.x[0], {name: value.shape for name, value in self.phi.items()})
-        self._record(number, "phi", 1, found.products, float(first - last), began)
+        return Step(number, "phi", 1, found.products, float(first - last))
 
     def _check(self, losses: Tensor, side: str, rows: Array) -> None:
         bad = torch.nonzero(~torch.isfinite(losses)).flatten()
@@ -225,9 +261,3 @@ class _Loop:
                 "regularization or the damping",
                 side=side, row=row,
             )  # fmt: skip
-
-    def _record(self, number: int, part: str, rows: int, products: int, removed: float, began: float) -> None:
-        step = Step(number, part, rows, products, removed, time.perf_counter() - began)
-        self.trace.append(step)
-        if self.on_step:
-            self.on_step(step)

@@ -10,7 +10,7 @@ stopping time and a step length of its own; rows never see each other.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -57,8 +57,15 @@ class HFNewton:
         if self.steps < 1 or self.products < 1 or self.damping < 0 or self.progress < 0:
             raise InvalidInput("HFNewton: steps and products must be at least 1, damping and progress at least 0")
 
-    def minimize(self, batch: RowBatch, x: Tensor, *, on_step: Callable[[Tensor], bool] | None = None) -> Minimized:
-        """See ``Minimizer.minimize``; ``on_step`` sees the rows after each step and may end it there."""
+    def minimize(self, batch: RowBatch, x: Tensor) -> Minimized:
+        """See ``Minimizer.minimize``."""
+        found = Minimized(x.clone())
+        for found in self.walk(batch, x):  # noqa: B007  the last one is the answer
+            pass
+        return found
+
+    def walk(self, batch: RowBatch, x: Tensor) -> Iterator[Minimized]:
+        """The rows after each step, as ``minimize`` takes them; ends early where all of them rest."""
         import torch
 
         x = x.clone()
@@ -89,9 +96,7 @@ class HFNewton:
             # a row whose direction led nowhere forgets it, and damps for its next step
             direction = torch.where((length > 0)[:, None], direction, torch.zeros_like(direction))
             x = x + torch.where(awake, length, torch.zeros_like(length))[:, None] * direction
-            if on_step is not None and on_step(x):
-                break
-        return Minimized(x, count)
+            yield Minimized(x, count)
 
     def _conjugate_gradients(
         self, product: Product, gradient: Tensor, damping: Tensor, start: Tensor, awake: Tensor
