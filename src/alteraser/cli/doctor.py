@@ -41,10 +41,10 @@ def doctor(threads: common.Threads = 0, quiet: common.Quiet = False, json: commo
         began = time.perf_counter()
         difference = _kernel_check(threads)
         seconds = time.perf_counter() - began
+    from alteraser.runtime import memory
     from alteraser.runtime.version import VERSION
     from alteraser.runtime.workers import default_threads
 
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
     document = {
         "alteraser": VERSION,
         "python": platform.python_version(),
@@ -52,7 +52,7 @@ def doctor(threads: common.Threads = 0, quiet: common.Quiet = False, json: commo
         "executable": sys.executable,
         "processors": os.cpu_count(),
         "threads": threads or default_threads(),
-        "memory_bytes": memory,
+        "memory_bytes": memory.physical(),
         "disk_free_bytes": shutil.disk_usage(Path.cwd()).free,
         "packages": {name: _version(name) for name in PACKAGES},
         "extras": {extra: _version(name) for extra, name in EXTRAS.items()},

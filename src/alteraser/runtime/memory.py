@@ -16,6 +16,18 @@ def available() -> int | None:
     return min(found) if found else None
 
 
+def physical() -> int | None:
+    """Bytes that the machine has, whoever uses them; None: not known. The same at every call: what plans go by."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # not on every platform
+        return None
+
+
+USUAL = 8 << 30
+"""Bytes of a machine that does not say"""
+
+
 def text(size: float) -> str:
     """Bytes for people.
 
@@ -32,10 +44,7 @@ def _machine() -> int | None:
                 return int(line.split()[1]) * 1024
     except (OSError, ValueError):
         pass
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):  # not on every platform
-        return None
+    return physical()
 
 
 def _container() -> int | None:

@@ -19,7 +19,6 @@ rounding gathers, so residuals are projected off them; the projection is a Sylve
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -32,6 +31,7 @@ from scipy.sparse import csr_array
 
 from alteraser.errors import InvalidInput
 from alteraser.models import Problem, Side
+from alteraser.runtime import memory
 from alteraser.runtime.workers import blocks, run
 from alteraser.solvers.easing import eased_confidence, is_wide
 from alteraser.solvers.rows.ah_newton import AHNewton
@@ -556,11 +556,8 @@ def room_for(rows: int, width: int, dtype: Any) -> bool:
     """True when the factored blocks of so many rows take no more than a quarter of this machine's memory."""
     from alteraser.solvers.kernels.joint import packed_size
 
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # not on every platform
-        memory = 8 << 30
-    return rows * packed_size(width) * int(np.dtype(dtype).itemsize) <= memory // 4
+    room = (memory.physical() or memory.USUAL) // 4
+    return rows * packed_size(width) * int(np.dtype(dtype).itemsize) <= room
 
 
 def factor_blocks(

@@ -19,6 +19,7 @@ from typing import IO, Any, cast
 import pyarrow as pa
 
 from alteraser.errors import IntegrityError, InvalidInput, NotFound, ResourceLimit
+from alteraser.runtime import memory
 
 BLOCK = 16 << 20
 """Bytes of text parsed at a time; no row may be longer."""
@@ -186,7 +187,7 @@ def unchanged(path: Path) -> Iterator[None]:
 
 def available_memory() -> int:
     """Bytes that this process may hold: the machine's, its container's, or the limit on its address space."""
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else [1 << 40]
+    limits = [memory.physical() or 1 << 40]
     for path in _CONTAINERS:
         with contextlib.suppress(OSError, ValueError):  # not there, or "max"
             limits.append(int(Path(path).read_text(encoding="ascii")))
