@@ -11,6 +11,7 @@ import pytest
 
 from alteraser.data.interactions import Interactions
 from alteraser.erasers import filtered
+from alteraser.erasers.anchored_rows import HALF, AnchoredRows, Trainer
 from alteraser.erasers.filtered import Filtered, forget_filtered
 from alteraser.errors import Interrupted, InvalidInput
 from alteraser.models import Factors, Objective, Problem
@@ -239,11 +240,13 @@ def test_what_is_taken_away_of_an_anchor_is_no_more_than_half_of_the_push_in_the
     case = Case(seed, lambda data: (data.user_rows % 7 == 3) & (np.arange(len(data)) % 3 > 0), spread=1.5)
     P, Q = padded(case.original.users), padded(case.original.items)
     pair = case.original.users, case.original.items
-    work = filtered._Work(case.before, case.after, pair, P, Q, RANK, case.touched, 3, "item", None, 1, None)
-    held = work.start(False)[0].users
-    taken = held - work._shared(held)
+    state = AnchoredRows(
+        case.before, case.after, pair, P, Q, rank=RANK, touched=case.touched, trainer=Trainer(), threads=1
+    )  # fmt: skip
+    state.begin(reweighted=False)
+    taken = state.start.held.users - state.start.targets[0]
     A = dense_gradient(case.rest, *pair)[2]
     users = case.touched[0]
     sizes = 2.0 * np.sqrt(np.einsum("ui,ui->u", taken, np.linalg.solve(A, taken[..., None])[..., 0]))
     assert not np.delete(taken, users, axis=0).any()
-    np.testing.assert_array_less(sizes[users], filtered.HALF * work.pushes + 1e-9)
+    np.testing.assert_array_less(sizes[users], HALF * state.pushes + 1e-9)

@@ -27,7 +27,8 @@ from alteraser.adapters.replay import agreement
 from alteraser.adapters.standing import certified
 from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions
-from alteraser.erasers.filtered import ASKERS, left_of_askers
+from alteraser.erasers.anchored_rows import left_of_askers
+from alteraser.erasers.filtered import ASKERS
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.evidence.certificate.compiled import block_solver
 from alteraser.models import Problem, Side

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Generic, Literal, Protocol, TypeVar
 
 Scope = Literal["touched", "all", "joint", "polish"]
-Reason = Literal["tolerance", "passes", "watch", "rounding", "bent"]
+Reason = Literal["tolerance", "passes", "watch", "rounding", "bent", "rows"]
 
 
 class Stamped(Protocol):
