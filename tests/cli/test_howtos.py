@@ -69,6 +69,9 @@ def test_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for heading, codes in (("Train, and continue a session", [0, 0]), ("Measure", [0]), ("Forget", [0, 0])):
         (block,) = blocks("docs/how-to/sessions.md", heading, "console")
         assert obey(block) == codes
+    (python,) = blocks("docs/how-to/sessions.md", "Request after request", "python")
+    exec(python, {})
+    assert ae.load("clicks-3").trained_on.interactions == (~events("session_id").user_id.isin([7, 8])).sum()
     gone = events("session_id").session_id.isin(["s3", "s4"])
     assert len(pd.read_csv("rest.csv")) == (~gone).sum()
 

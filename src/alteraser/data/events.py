@@ -100,8 +100,10 @@ class Events:
     def keep(self, mask: Array) -> Events:
         """The events for which ``mask`` (E,) is true, in groups and an order as if there were no others."""
         places = np.flatnonzero(mask)
-        if places.size == len(self):
-            return self
+        return self if places.size == len(self) else self.taken(places)
+
+    def taken(self, places: Array) -> Events:
+        """The events at ``places``, each there once, as ``keep``."""
         return self._settled(
             self.users[places], self.items[places], self.at[places], None if self.time is None else self.time[places],
             None if self.groups is None else self.groups.taken(places), self.grouping,

@@ -1,8 +1,9 @@
 """Request after request in one process: a ``Stream`` of factors forgets at once and polishes many together, an
-``ExactSession`` counts.
+``ExactSession`` counts, an ``EventSession`` does so with sessions and baskets.
 """
 
+from alteraser.engines.session.events import EventSession, Gone
 from alteraser.engines.session.exact import Changed, ExactSession
 from alteraser.engines.session.stream import Stream, Touched
 
-__all__ = ["Changed", "ExactSession", "Stream", "Touched"]
+__all__ = ["Changed", "EventSession", "ExactSession", "Gone", "Stream", "Touched"]

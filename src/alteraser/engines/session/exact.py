@@ -67,7 +67,7 @@ class ExactSession:
         IntegrityError for others, InvalidInput for kinds of events, which ``forget`` changes.
         """
         if data.events is not None:
-            raise InvalidInput(f"{model.kind} is of sessions or baskets: a warm session is of pairs; use forget")
+            raise InvalidInput(f"{model.kind} is of sessions or baskets: see EventSession")
         data = aligned(model, data, grown=False)
         belongs(model, data)
         self.model, self.threads, self.requests = model, threads, 0

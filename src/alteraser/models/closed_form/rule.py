@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from alteraser.data.events import Events
     from alteraser.data.interactions import Interactions, Removal
     from alteraser.data.readers import ReadingOptions
     from alteraser.models.closed_form.live import Live
@@ -98,6 +99,16 @@ class Rule(Configured, ABC):
 
     def live(self, state: Mapping[str, Array], data: Interactions) -> Live | None:
         """``state`` in a form that changes person by person; None: it is made anew when it is asked for."""
+        return None
+
+    def part(self, events: Events) -> Any:
+        """Of a kind of events: what the state holds of one user who has these; None where it holds no such part."""
+        return None
+
+    def merged(
+        self, state: Mapping[str, Array], parts: Mapping[int, Any], shape: tuple[int, int]
+    ) -> dict[str, Array] | None:
+        """``state`` with the parts of some users (by row) exchanged; None where it is not made of parts."""
         return None
 
     def limit(self, data: Interactions) -> float:

@@ -86,6 +86,16 @@ def replaced(before: Sets, after: Sets, users: Array) -> Sets:
     return Sets(indptr, items[spans(starts, counts)], owners[order], ends[order] if ends.size else ends)
 
 
+def joined(parts: list[Sets], like: Sets) -> Sets:
+    """Groups of one user after those of another; ``like`` has the types of what may be empty."""
+    counts = np.concatenate([np.empty(0, np.int64), *(np.diff(part.indptr) for part in parts)])
+    items, owners, ends = (
+        np.concatenate([array[:0], *(getattr(part, name) for part in parts)])
+        for name, array in (("items", like.items), ("owners", like.owners), ("ends", like.ends))
+    )
+    return Sets(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), items, owners, ends)
+
+
 def spans(starts: Array, counts: Array) -> Rows:
     """start, start + 1, …, start + count − 1 of every span, one behind the other.
 

@@ -106,6 +106,16 @@ class TIFUKNN(ExactKind):
         fresh = user_rows.summed(events, self.weights(events), m)
         return user_rows.exchanged(user_rows.UserRows.of(state), fresh, users).to_state(n)
 
+    def part(self, events: Events) -> Any:
+        """(items, values) of one user's row."""
+        return user_rows.part(events, self.weights)
+
+    def merged(
+        self, state: Mapping[str, Array], parts: Mapping[int, Any], shape: tuple[int, int]
+    ) -> dict[str, Array] | None:
+        """``state`` with other rows of some users."""
+        return user_rows.merged(state, parts, shape)
+
     def limit(self, data: Interactions) -> float:
         """Rounding: other code adds up in another order."""
         return ROUNDED

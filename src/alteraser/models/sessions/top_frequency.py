@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from alteraser.data.events import Events
     from alteraser.data.interactions import Interactions, Removal
     from alteraser.models.sessions import histories, user_rows
 
@@ -43,8 +44,7 @@ class TopFrequency(ExactKind):
     def state(self, data: Interactions, *, threads: int = 0) -> dict[str, Array]:
         """{``indptr``, ``items``, ``values``, ``holders``}."""
         events = histories.events_of(data, self.name)
-        ones = np.ones(events.owners.size, np.int64)
-        return user_rows.summed(events, ones, data.shape[0]).to_state(data.shape[1])
+        return user_rows.summed(events, _ones(events), data.shape[0]).to_state(data.shape[1])
 
     def without(self, state: Mapping[str, Array], before: Interactions, removal: Removal, *, threads: int = 0) -> dict[
         str, Array
@@ -52,8 +52,18 @@ class TopFrequency(ExactKind):
         """``state`` with the counts of whom something goes made anew."""
         users, (m, n) = removal.touched_users, removal.remaining.shape
         events = histories.of_users(histories.events_of(removal.remaining, self.name), users)
-        fresh = user_rows.summed(events, np.ones(events.owners.size, np.int64), m)
+        fresh = user_rows.summed(events, _ones(events), m)
         return user_rows.exchanged(user_rows.UserRows.of(state), fresh, users).to_state(n)
+
+    def part(self, events: Events) -> Any:
+        """(items, values) of one user's row."""
+        return user_rows.part(events, _ones)
+
+    def merged(
+        self, state: Mapping[str, Array], parts: Mapping[int, Any], shape: tuple[int, int]
+    ) -> dict[str, Array] | None:
+        """``state`` with other rows of some users."""
+        return user_rows.merged(state, parts, shape)
 
     def apart(self, state: Mapping[str, Array], data: Interactions) -> float:
         """The largest relative difference from what SciPy adds up of distinct (basket, item)."""
@@ -85,3 +95,8 @@ class TopFrequency(ExactKind):
     def check_state(self, state: Mapping[str, Array], shape: tuple[int, int]) -> None:
         """ValueError where the arrays are no rows of users."""
         user_rows.check_rows(state, shape)
+
+
+def _ones(events: Events) -> Array:
+    """Every basket counts once."""
+    return np.ones(events.owners.size, np.int64)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -71,6 +72,28 @@ def exchanged(rows: UserRows, fresh: UserRows, users: Array) -> UserRows:
         np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         np.concatenate([rows.items, fresh.items])[places], np.concatenate([rows.values, fresh.values])[places],
     )  # fmt: skip
+
+
+def part(events: Events, weights: Callable[[Events], Array]) -> tuple[Array, Array]:
+    """(items, values) of the one user whose ``events`` these are; ``weights`` of their groups, as for ``summed``."""
+    alone = replace(events, users=np.zeros_like(events.users))  # so that it costs nothing to be in a late row
+    rows = summed(alone, weights(alone), 1)
+    return rows.items, rows.values
+
+
+def merged(state: Mapping[str, Array], parts: Mapping[int, Any], shape: tuple[int, int]) -> dict[str, Array]:
+    """A state with the rows of some users exchanged for ``parts``."""
+    m, n = shape
+    users = np.array(sorted(parts), np.int64)
+    counts = np.zeros(m, np.int64)
+    counts[users] = [parts[user][0].size for user in users.tolist()]
+    rows = UserRows.of(state)
+    fresh = UserRows(
+        np.concatenate([[0], np.cumsum(counts)]),
+        np.concatenate([rows.items[:0], *(parts[user][0] for user in users.tolist())]),
+        np.concatenate([rows.values[:0], *(parts[user][1] for user in users.tolist())]),
+    )
+    return exchanged(rows, fresh, users).to_state(n)
 
 
 def check_rows(state: Mapping[str, Array], shape: tuple[int, int]) -> None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from alteraser.data.events import Events
     from alteraser.data.interactions import Interactions, Removal
     from alteraser.models.sessions import histories
 
@@ -88,6 +89,19 @@ class VSKNN(SessionKind):
         fresh = histories.sets_of(histories.of_users(events, users))
         old = histories.Sets(*(state[name] for name in histories.Sets._fields))
         return _indexed(histories.replaced(old, fresh, users), removal.remaining.shape[1])
+
+    def part(self, events: Events) -> Any:
+        """One user's sessions, as ``Sets``."""
+        return histories.sets_of(events)
+
+    def merged(
+        self, state: Mapping[str, Array], parts: Mapping[int, Any], shape: tuple[int, int]
+    ) -> dict[str, Array] | None:
+        """``state`` with other sessions of some users, and the index of all."""
+        users = np.array(sorted(parts), np.int64)
+        old = histories.Sets(*(state[name] for name in histories.Sets._fields))
+        fresh = histories.joined([parts[user] for user in users.tolist()], old)
+        return _indexed(histories.replaced(old, fresh, users), shape[1])
 
     def notes(self, data: Interactions) -> list[str]:
         """That recency is off, where no times say which sessions are recent."""
