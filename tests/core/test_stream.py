@@ -70,7 +70,7 @@ def pushed(kind: str) -> float:
 @pytest.mark.parametrize("kind", KINDS)
 def test_touched_rows_are_exact_and_others_stay(kind: str, room: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = {"all": 10**9, "items": sum(data(kind).shape) - 1, "none": 0}[room]  # that have room for their blocks
-    for place in ("solvers.joint", "engines.session.stream"):
+    for place in ("solvers.joint", "engines.session.kept"):
         monkeypatch.setattr(f"alteraser.{place}.room_for", lambda asked, *_: asked <= rows)
     here = stream(kind)
     gone = pairs_of(data(kind), np.array([3, 4, 50, 111]))
@@ -99,7 +99,7 @@ def test_bound_holds_whatever_was_done(kind: str) -> None:
     problem = Problem(model(kind).objective, here.remaining(), np.float64)
     factors = here.publish().factors
     now = evaluate(problem, factors)
-    residual = gradient_norm(problem, factors, now.user_gradient, now.item_gradient) / here._push
+    residual = gradient_norm(problem, factors, now.user_gradient, now.item_gradient) / here.kept.push
     assert residual <= here.residual_bound * (1 + 1e-9)
 
 
@@ -108,7 +108,7 @@ def left(here: Stream, kind: str) -> float:
     problem = Problem(model(kind).objective, here.remaining(), np.float64)
     factors = here.publish().factors
     now = evaluate(problem, factors)
-    return float(gradient_norm(problem, factors, now.user_gradient, now.item_gradient)) / here._push
+    return float(gradient_norm(problem, factors, now.user_gradient, now.item_gradient)) / here.kept.push
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -130,7 +130,7 @@ def test_slow_directions_outlive_an_item_that_loses_its_last_interaction() -> No
     here = stream()
     here.forget([data().users.ids[2].as_py()], whole_users=True)
     here.polish()
-    kept = here._slow
+    kept = here.kept.slow
     assert kept is not None
     item = int(np.argmin(np.where(here.remaining().item_counts > 0, here.remaining().item_counts, 10**6)))
     assert kept.left[item].any()
@@ -241,7 +241,7 @@ def test_after_polishing_memory_follows_from_the_published_model() -> None:
     here.polish()
     published = here.publish()
     fresh = Stream(published, here.remaining().with_maps(published.users, published.items), threads=1)
-    for mine, theirs in zip(here._halves, fresh._halves, strict=True):
+    for mine, theirs in zip(here.kept.halves, fresh.kept.halves, strict=True):
         for name, value in vars(mine).items():
             other = getattr(theirs, name)
             if name == "rows":
@@ -250,13 +250,13 @@ def test_after_polishing_memory_follows_from_the_published_model() -> None:
                 )
             else:
                 assert np.array_equal(value, other), name
-    assert not here._earlier
+    assert not here.kept.earlier
 
 
 def test_freed_places_hold_nothing() -> None:
     here = stream("weighted")
     here.forget(pairs_of(data("weighted"), np.arange(0, 120, 3)))
-    for half in here._halves:
+    for half in here.kept.halves:
         rows = half.rows
         held = np.zeros(rows.indices.size, bool)
         for begin, end in zip(rows.start, rows.stop, strict=True):

@@ -160,7 +160,7 @@ def _compare(objective: Objective, scene: NoiseScenario) -> tuple[list[Trail], s
     began = time.process_time()
     stream = Stream(warm, scene.polluted, threads=threads)
     built = (time.process_time() - began) / _pass_cost(after, original, threads)
-    size = sum(half.blocks.nbytes for half in stream._halves if half.blocks is not None)
+    size = sum(half.blocks.nbytes for half in stream.kept.halves if half.blocks is not None)
 
     def at_once(watch: Watch) -> None:
         stream.forget(wanted)

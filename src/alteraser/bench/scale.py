@@ -161,10 +161,10 @@ def _steps(data: Interactions, rank: int, threads: int, answer: dict[str, Any]) 
 def _requests(model: Model, data: Interactions, answer: dict[str, Any]) -> None:
     """200 users one by one, then 64 at once, in a warm process."""
     stream, *answer["stream"] = clocked(lambda: Stream(model, data))
-    answer["blocks_kept"] = [half.blocks is not None for half in stream._halves]
+    answer["blocks_kept"] = [half.blocks is not None for half in stream.kept.halves]
     users = np.random.default_rng(3).permutation(data.shape[0])[:264]
     names = [data.users.ids[int(user)].as_py() for user in users]
-    counts = stream._halves[1].rows.counts
+    counts = stream.kept.halves[1].rows.counts
     times, sizes = [], []
     for name in names[:200]:
         touched, cpu, _ = clocked(partial(stream.forget, [name], whole_users=True))
