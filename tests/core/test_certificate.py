@@ -109,7 +109,7 @@ def test_kept_factors_solve_the_blocks(problem: Problem) -> None:
     for dtype, close in ((np.float32, 1e-4), (np.float64, 1e-11)):
         solver = Solver(quick, Slice(quick.P, quick.Q, True), dtype=dtype)
         for place in (0, 1):
-            found = solver._solved(place, line[place].astype(dtype))
+            found = solver.solved(place, line[place].astype(dtype))
             np.testing.assert_allclose(found, quick._solved(place, line[place]), rtol=close, atol=close)
 
 

@@ -35,6 +35,11 @@ CLEAR = 0.6, 3.0
 SMALL = 50_000
 """Interactions and rows, times factors, up to which a certificate costs a fraction of a second."""
 
+UNSETTLED = (
+    "what is missing of the deletion's effect is not known: steps do not settle in directions in which the old model "
+    "was far from rest"
+)
+
 
 @dataclass(frozen=True)
 class Level:
@@ -57,7 +62,7 @@ def judge(task: Task, outcome: Outcome, *, name: str, tolerance: float | None) -
     if _nothing_left(task, outcome.factors):
         level = Level("C")
     elif outcome.effect is not None:
-        level = _local(task, outcome, DEFAULT.residual if tolerance is None else tolerance)
+        outcome, level = _local(task, outcome, DEFAULT.residual if tolerance is None else tolerance)
     else:
         outcome, level = _optimum(task, outcome)
     if level.kind == "D" and outcome.recipe is not None:
@@ -70,21 +75,33 @@ def _nothing_left(task: Task, factors: Factors) -> bool:
     return len(task.after.interactions) == 0 and not np.any(factors.users) and not np.any(factors.items)
 
 
-def _local(task: Task, outcome: Outcome, tolerance: float) -> Level:
-    """L where the anchored residual is within the tolerance, or what storing leaves."""
-    residual = outcome.residual
+def _local(task: Task, outcome: Outcome, tolerance: float) -> tuple[Outcome, Level]:
+    """L where the anchored residual is within the tolerance, or what storing leaves, and so is what is missing of the
+    effect, which has to be known.
+    """
+    effect, residual = outcome.effect, outcome.residual
+    assert effect is not None
+    reached = residual <= max(tolerance, effect.stored)
     small = _small(task.after, outcome.factors)
     if task.before is not None and (small or CLEAR[0] * tolerance < residual <= CLEAR[1] * tolerance):
         found = anchored(
             task.after.objective, task.after.interactions, task.before.interactions, task.original, outcome.factors,
-            threads=task.workers,
+            threads=task.workers, limit=DEFAULT.effect if small and effect.left is not None else None,
         )  # fmt: skip
         reached, residual = found.residual <= max(tolerance, found.stored), found.residual
-    else:
-        reached = outcome.converged
-    if reached:
-        return Level("L")
-    return Level("D", f"{residual:.1e} of the deletion's effect is left, {tolerance:.1e} may be")
+        if small and effect.left is not None:
+            left = None if found.effect_left is None else max(found.effect_left, effect.left)
+            effect = replace(effect, left=left)
+            outcome = replace(outcome, effect=effect)
+    if not reached:
+        return outcome, Level("D", f"{residual:.1e} of what the deletion changed is left, {tolerance:.1e} may be")
+    if effect.moved == 0.0 or (effect.left is not None and effect.left <= DEFAULT.effect):
+        return outcome, Level("L")
+    if effect.left is not None:
+        return outcome, Level(
+            "D", f"{effect.left:.0%} of the deletion's effect may be missing, {DEFAULT.effect:.0%} may be"
+        )
+    return outcome, Level("D", UNSETTLED)
 
 
 def _optimum(task: Task, outcome: Outcome) -> tuple[Outcome, Level]:

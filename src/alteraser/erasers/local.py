@@ -10,11 +10,18 @@ a stationary point of the *anchored* objective L_{D_r}(Θ) − ⟨g, Θ⟩. To f
 
 The rows of the deletion come first, each to its anchored minimum given the others; then Newton steps on both sides, by
 conjugate gradients on the users' Schur complement (``alteraser.solvers.joint``) with blocks factored once and the
-anchored gradient in float64, so that steps refine each other (Wilkinson 1963). What the last iterations of the first
-step added says what of the effect may be missing. Where training had not arrived, L may bend down: a step ends where it
-meets that, and where steps lead no further, anchored passes go on for as long as each takes a good share of the
-residual: those that would go far along such a direction no longer do. In no case is the anchored residual above that of
-the rows of the deletion alone.
+anchored gradient in float64, so that steps refine each other (Wilkinson 1963).
+
+**What is missing** after a step of length s is what its solve left, estimated from above (``alteraser.linalg.ahead``),
+and what L is no quadratic for. The next step measures both: with ρ = s / s' the share of the one before that it still
+was, what comes after it is about s ρ / (1 − 2 ρ). Newton's method halves its steps on the way to a point where the
+curvature ends (Decker & Kelley, SIAM J. Numer. Anal. 1980): from ρ = 1/2 on nothing is known of where they lead. So at
+least two solves are made, the second in the light of the first, whose directions of least curvature are kept for it.
+
+Where training had not arrived, L may bend down: a step ends where it meets that. From there on, and where steps do not
+shorten, what is missing is not known. Short steps go on then for the residual alone, and where they lead no further,
+anchored passes, for as long as each takes a good share of it. In no case is the anchored residual above that of the
+rows of the deletion alone.
 """
 
 from __future__ import annotations
@@ -31,7 +38,7 @@ from alteraser.erasers.task import Task
 from alteraser.errors import Interrupted, InvalidInput, NumericFailure
 from alteraser.models import Factors, Problem
 from alteraser.solvers.anchors import Anchors, storing_noise
-from alteraser.solvers.joint import Joint
+from alteraser.solvers.joint import Direction, Joint
 from alteraser.solvers.limits import DEFAULT
 from alteraser.solvers.residuals import row_gradients
 from alteraser.solvers.rows.protocol import padded
@@ -53,21 +60,28 @@ PROGRESS = 0.93
 """A step that leaves more than this share of the anchored residual is the last of its kind."""
 
 MARGIN = 0.8
-"""Share of the tolerance to come within."""
+"""Share of the tolerance, and of the effect that may be missing, to come within."""
 
-AIM = 0.8
-"""Share of the effect that may be missing at which a step's own estimate of what it leaves lets it end."""
+BEGUN = 0.15
+"""Share of the first step that may be ahead when it ends: the second, which finds what L is no quadratic for, has to go
+the same directions again."""
 
-AHEAD = 0.8
-"""What a step leaves unsolved over what its last quarter of iterations added: 0.4 to 0.9 where measured, for one user
-and ten of Gowalla and Amazon-Book, more of it the earlier the step ends."""
+SOLVED = 0.5
+"""Share of what may be missing that a later solve may leave."""
+
+TURNING = 0.4
+"""Where two steps in a row are more than this share of the one before, they lead nowhere that more could be said of."""
+
+FEW = 16
+"""Products that a later step may take in any case. One that takes more than the first had learned little from it: the
+directions of least curvature are others a step away, and there will be others again."""
 
 SHALLOW, DEEP = 0.05, 1e-3
 """How far the first step's residual has to fall at least, since L is no quadratic; and any step's at most."""
 
 MEND = 8
-"""Products of the steps that mend what the first one left because L is no quadratic. That lies in quick directions;
-more products would go far along slow ones, whose curvature is not what it will be at rest."""
+"""Products of a step for the residual alone. That lies in quick directions; more products would go far along slow ones,
+of which nothing is known then."""
 
 STALE = 0.02
 """Blocks are factored again once the model has moved by this share of its size; a step as long is no mending."""
@@ -86,12 +100,13 @@ class Local:
 
     tolerance: float = DEFAULT.residual
     """‖∇L_{D_r}(Θ_u) − ∇L_{D_a}(Θ_a)‖_{B⁻¹} over the deletion's push that may stay."""
-    effect: float = 0.05
-    """Share of the deletion's effect, ‖last step‖ / ‖Θ_u − Θ_a‖ over the rows that D_r leaves, that may be missing."""
+    effect: float = DEFAULT.effect
+    """Share of the deletion's effect that may be missing: ‖Θ* − Θ_u‖ over ‖Θ_u − Θ_a‖ in the rows that D_r leaves, Θ*
+    the anchored stationary point; estimated from above."""
     max_passes: int = 12
     """Cap on steps, the rows of the deletion counted as one."""
-    products: int = 50
-    """Iterations of conjugate gradients that the first step may take, which finds the effect; later ones mend it."""
+    products: int = 300
+    """Iterations of conjugate gradients that all steps together may take."""
     solver: str = "joint"
     name: str = "local"
 
@@ -136,9 +151,11 @@ class _Run:
         self.trace: list[PassRecord] = []
         self.rows = self.products = 0
         self.live = self.after.users.counts > 0, self.after.items.counts > 0
-        self.smallest = np.inf
         self.bent, self.mend = False, MEND
-        self.far = True  # the whole of the effect is still to be found, not what nonlinearity left of it
+        self.known = True  # what is missing is found by steps that shorten
+        self.last, self.ratio = 0.0, 0.0  # length of the step before, over that of the one before it
+        self.taken = 0  # products of the first step
+        self.missing = self.here = np.inf  # ‖Θ* − Θ‖_F after the step at hand and before it, estimated
         for side, x in (("user", task.original.users), ("item", task.original.items)):
             if not np.all(np.isfinite(x)):
                 row = int(np.flatnonzero(~np.all(np.isfinite(x), axis=1))[0])
@@ -159,15 +176,16 @@ class _Run:
         touched = sum(rows.size for rows in self._touched())
         self.rows += touched
         self._record("touched", began, now.objective, residual, touched, 0, None)
-        objective, missing = now.objective, np.inf
+        objective = now.objective
         reason: Reason = "passes"
         passing = self.joint is None
+        self.known = not passing
         while len(self.trace) < settings.max_passes:
-            if self._enough(residual) and (not self.far or passing):
+            if self._enough(residual) and not (self.known and self._lacks()):
                 reason = "tolerance"
                 break
             began = time.perf_counter()
-            step, unsolved, products = (None, np.inf, 0) if passing else self._step(gradient, residual)
+            step, products = (None, 0) if passing else self._step(gradient, residual)
             self.products += products
             following = self._passed() if passing else self._gone(step) if step is not None else self.factors
             now = evaluate(self.after, following, threads=self.threads)
@@ -175,26 +193,27 @@ class _Run:
             reached = self._residual(gradient)
             rows = int(sum(np.sum(live) for live in self.live))
             self.rows += rows
-            if reached < residual:  # else L is no quadratic that far away, or the precision holds no more
-                mending = not self.far and not passing
-                missing = max(missing, unsolved) if mending else unsolved
-                self.far = step is not None and _norm(step) > STALE * _norm((self.factors.users, self.factors.items))
+            stuck = not reached < residual  # L is no quadratic that far away, or the precision holds no more
+            slow = not reached < PROGRESS * residual and not self.known and not self._enough(reached)
+            if stuck:
+                gradient = before
+            else:
                 self._place(following)
                 scope: Scope = "all" if passing else "joint"
-                share = missing / (self._moved() or 1.0)
-                self._record(scope, began, now.objective, reached, rows, products, None if passing else share)
-            else:
-                gradient = before
-            stuck = not reached < residual
-            slow = not reached < PROGRESS * residual and not self.far and not self._enough(reached)
-            if not stuck:
+                self._record(scope, began, now.objective, reached, rows, products, None if passing else self._share())
                 residual, objective = reached, now.objective
-            if stuck or slow:
+            if stuck and self._enough(residual):
+                self._stay()
+                reason = "tolerance"
+                break
+            if stuck and self.known:
+                self.known, self.missing = False, np.inf
+            elif stuck or slow:
                 if passing:
                     reason = "bent"
                     break
                 passing = True
-        return self._outcome(objective, residual, missing, reason)
+        return self._outcome(objective, residual, reason)
 
     # ------------------------------------------------------------------ pieces
 
@@ -278,23 +297,55 @@ class _Run:
         """Within the tolerance, or no more than storing leaves; a little less, since blocks are of a point near by."""
         return residual <= MARGIN * max(self.settings.tolerance, self.noise)
 
-    def _step(self, gradient: Pair, residual: float) -> tuple[Pair | None, float, int]:
-        """(step, ‖what it leaves unsolved‖_F, products); None where there is none to be had."""
+    def _share(self) -> float | None:
+        """Estimated share of the effect that is missing, where that is known."""
+        moved = self._moved()
+        return float(self.missing / moved) if moved > 0 and np.isfinite(self.missing) else None
+
+    def _lacks(self) -> bool:
+        """Whether more of the effect may be missing than is allowed."""
+        return not self.missing <= MARGIN * self.settings.effect * self._moved()
+
+    def _step(self, gradient: Pair, residual: float) -> tuple[Pair | None, int]:
+        """(step, products), ``missing`` being what it will leave; None where there is none to be had."""
         assert self.joint is not None
         settings = self.settings
-        aim = AIM * settings.effect
-        if self.far:
-            found = self.joint.solve(gradient, forcing=SHALLOW, products=settings.products, share=aim / AHEAD)
+        tolerance, products = max(settings.tolerance, self.noise), settings.products - self.products
+        allowed = SOLVED * MARGIN * settings.effect * self._moved()
+        self.known = self.known and products > 0
+        if not self.known:
+            forcing = max(0.3 * tolerance / residual, DEEP)
+            found = self.joint.solve(gradient, forcing=forcing, products=self.mend, missing=allowed)
+        elif self.last == 0.0:
+            found = self.joint.solve(
+                gradient, forcing=SHALLOW, products=products, share=BEGUN, missing=allowed, learn=True
+            )
+            self.taken = found.products
         else:
-            forcing = max(0.3 * max(settings.tolerance, self.noise) / residual, DEEP)
-            products = min(self.mend, settings.products)
-            found = self.joint.solve(gradient, forcing=forcing, products=products, missing=aim / AHEAD * self._moved())
-        self.smallest = float(np.nanmin([self.smallest, found.smallest]))
+            forcing = min(max(0.3 * tolerance / residual, DEEP), 0.5)
+            products = min(products, max(self.taken, FEW))
+            found = self.joint.solve(gradient, forcing=forcing, products=products, missing=allowed)
         if found.negative is not None:  # so far, and a product less, L bends up
             self.bent, self.mend = True, max(min(self.mend, found.products - 1), 1)
-        if found.newton is None:
-            return None, 0.0, found.products
-        return found.newton, AHEAD * found.lag * _length(found.newton, self.live), found.products
+            self.known, self.missing = False, np.inf
+        elif self.known:
+            self._judge(found)
+        return found.newton, found.products
+
+    def _judge(self, found: Direction) -> None:
+        """What a step will leave, from its length and that of the one before it."""
+        length = 0.0 if found.newton is None else _length(found.newton, self.live)
+        ratio = length / self.last if self.last > 0 else np.inf if length > 0 else 0.0
+        self.here = length + found.ahead if ratio < TURNING else np.inf
+        self.missing = found.ahead + (length * ratio / (1.0 - 2.0 * ratio) if ratio < 0.5 else np.inf)
+        lost = min(ratio, self.ratio) > TURNING or found.products >= max(self.taken, FEW)
+        if lost and ratio < np.inf and self._lacks():
+            self.known = False
+        self.last, self.ratio = length, ratio if np.isfinite(ratio) else 0.0
+
+    def _stay(self) -> None:
+        """The last step was not taken: what it would have gone is missing too."""
+        self.missing = self.here if self.known else np.inf
 
     def _passed(self) -> Factors:
         """A pass: every user's row to its anchored minimum given the items, then every item's given the users."""
@@ -314,6 +365,8 @@ class _Run:
         """The factors a step away, as they would be stored; no further than FAR of the model's size."""
         size = _norm((self.factors.users, self.factors.items)) or 1.0
         t = min(1.0, FAR * size / (_norm(step) or 1.0))
+        if t < 1.0:
+            self.missing, self.last = np.inf, 0.0
         P, Q = self.factors.users.astype(np.float64) + t * step[0], self.factors.items.astype(np.float64) + t * step[1]
         P[~self.live[0]], Q[~self.live[1]] = 0.0, 0.0
         return self._stored(P, Q)
@@ -345,23 +398,27 @@ class _Run:
         scopes = [record.scope for record in self.trace]
         return ("rows", *(["joint"] if "joint" in scopes else []), *(["passes"] if "all" in scopes else []))
 
-    def _outcome(self, objective: float, residual: float, missing: float, reason: Reason) -> Outcome:
+    def _unreached(self, reason: Reason) -> Reason:
+        """Why the run ended where that was not enough."""
+        return "passes" if reason == "passes" and len(self.trace) >= self.settings.max_passes else "bent"
+
+    def _outcome(self, objective: float, residual: float, reason: Reason) -> Outcome:
         task, moved = self.task, self._moved()
         limit = max(self.settings.tolerance, self.noise)
         if NEAR * limit < residual <= limit / NEAR:  # near it, the blocks of the very point decide
             now = evaluate(self.after, self.factors, threads=self.threads)
             norm = gradient_norm(task.after, self.factors, *self._anchored(now), threads=self.threads)
             residual = norm / (self.push.norm or 1.0)
-        left = float(missing / moved) if moved > 0 and np.isfinite(missing) else None
         size = _norm((task.original.users, task.original.items))
-        effect = Effect(residual, self.rows_alone, left, moved, size, self.noise, self.bent)
+        effect = Effect(residual, self.rows_alone, self._share(), moved, size, self.noise, self.bent)
         floor = None
         if self.joint is not None and self.push.norm > 0:
             floor = self.joint.norm((self.first.user_gradient, self.first.item_gradient)) / self.push.norm
-        converged = residual <= limit
+        found = moved == 0.0 or (effect.left is not None and effect.left <= self.settings.effect)
+        converged = residual <= limit and found
         return Outcome(
             self.factors, tuple(self.trace), objective, residual, converged, len(self.trace), self.rows, self.products,
-            0, "tolerance" if converged else reason, route=self._route(),
+            0, "tolerance" if converged else self._unreached(reason), route=self._route(),
             effect=effect, push=replace(self.push, floor=floor),
         )  # fmt: skip
 

@@ -26,14 +26,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from numpy.polynomial import Polynomial
-from scipy.linalg import eigvalsh_tridiagonal
 from scipy.sparse import csr_array
 
 from alteraser.errors import InvalidInput
+from alteraser.linalg.ahead import Ahead, smallest_ritz
 from alteraser.models import Problem, Side
 from alteraser.runtime import memory
 from alteraser.runtime.workers import blocks, run
 from alteraser.solvers.easing import eased_confidence, is_wide
+from alteraser.solvers.recycled import Lanczos, Recycled
 from alteraser.solvers.rows.ah_newton import AHNewton
 from alteraser.solvers.rows.protocol import aligned, aligned_empty, check, padded
 from alteraser.solvers.slow import SlowSpace, slow_space
@@ -57,9 +58,8 @@ where L bends most, and a step that ends there goes the short way and not the lo
 BENT = 0.3
 """What a step leaves because L is no quadratic, in units of its length, ‖x‖/‖Θ‖, over the least curvature of B⁻¹H."""
 
-LAG, LEAST_LAG = 4, 3
-"""The last quarter (one LAG-th) of the iterations, LEAST_LAG at least, shows how far it was before them: where the
-curvature is small and unknown, that is the estimate which needs no bound of it."""
+KEPT = 24
+"""Directions of least curvature that a solve keeps for the next one."""
 
 SERVED = 20
 """Iterations of a step after which the slow space is found anew: that costs as much as three or four of them."""
@@ -119,8 +119,8 @@ class Direction:
     """The smallest Ritz value that conjugate gradients met: estimates the least eigenvalue of B_Q⁻¹S, from above."""
     left: float = 0.0
     """What of the Newton step is left unsolved, an estimate relative to its own length (in the norm of B_Q)."""
-    lag: float = 0.0
-    """The same from what the last iterations added to it, in the Frobenius norm, without the least curvature."""
+    ahead: float = 0.0
+    """‖x* − x‖_F of both sides, estimated from above, see ``linalg.ahead``"""
 
 
 @dataclass(frozen=True)
@@ -137,9 +137,8 @@ class _Progress:
     left: float = np.inf
     """Estimates ‖x* − x‖_B / ‖x‖_B: the energy ‖x* − x‖²_S of DELAY iterations ago, which is what they have removed and
     a little more (Hestenes & Stiefel 1952; Strakoš & Tichý, ETNA 2002), over the least curvature."""
-    lag: float = np.inf
-    """Σ ‖step‖ of the last LAG-th of the iterations over ‖x‖: bounds how much they changed, which is about how far from
-    the solution x was before them."""
+    ahead: float = np.inf
+    """Estimates ‖x* − x‖, both sides, from above"""
 
 
 class Joint:
@@ -157,6 +156,8 @@ class Joint:
         self.problem, self.P, self.Q, self.threads = problem, P, Q, threads
         self.slow: SlowSpace | None = None
         """Used by the preconditioner from when it is set, see ``find_slow``."""
+        self.recycled: Recycled | None = None
+        """Used in its place where there is none, from when a solve has learned it"""
         self.light: Array | None = None
         """Packed blocks of the items that precondition in place of their own, where ``eased``; see ``easing``."""
         self.eased = P.dtype.itemsize > 4 and is_wide(problem.users.confidence)
@@ -296,7 +297,7 @@ class Joint:
 
     def solve(
         self, gradients: Pair, *, forcing: float, products: int, within: float = np.inf, known: float = np.inf,
-        missing: float | None = None, share: float | None = None,
+        missing: float | None = None, share: float | None = None, learn: bool = False,
     ) -> Direction:  # fmt: skip
         """−H⁻¹∇L/2 for float64 gradients ∇L, (m, d) and (n, d), of both sides at this point; as ``direction``.
 
@@ -306,8 +307,9 @@ class Joint:
         What is left unsolved is estimated by what the last iterations still added, over the least curvature, ``known``
         or met. After ‖r‖_{B⁻¹} has fallen by ``forcing`` it ends when the way to go is, unsolved rest included, within
         the share ``within`` of ‖Θ‖: near enough; or when the rest is less than what the length of the way will leave
-        of a quadratic model. With ``missing``, a length in the Frobenius norm, it ends when the last iterations added
-        no more than that instead, with ``share`` no more than this share of the way.
+        of a quadratic model. With ``missing``, a length in the Frobenius norm, it ends when ``ahead`` is no more than
+        that instead, or than ``share`` of the way. With ``learn`` the directions of least curvature that it met are
+        kept for the next solve.
         """
         theta = float(np.sqrt(_dot(self.P, self.P) + _dot(self.Q, self.Q))) or 1.0
         size = max(float(np.abs(g).max(initial=0.0)) for g in gradients) or 1.0  # float32 must not underflow
@@ -319,16 +321,14 @@ class Joint:
         def enough(now: _Progress) -> bool:
             if now.fallen > forcing or now.length == 0.0:
                 return now.fallen == 0.0
-            if share is not None:
-                return now.lag <= share
-            if missing is not None:
-                return now.lag * size * now.length <= missing
+            if share is not None or missing is not None:
+                return now.ahead * size <= max((share or 0.0) * size * now.length, missing or 0.0)
             length = size * now.length / theta
             if length <= within:  # maybe there: the rest decides
                 return length * (1.0 + now.left) <= within
             return now.left <= max(BENT * length / now.smallest, 0.2 * within / length)
 
-        found = self._newton(right[1] - self._cross_at_point(given), given, enough, products, known)
+        found = self._newton(right[1] - self._cross_at_point(given), given, enough, products, known, learn)
 
         def scaled(pair: Pair | None) -> Pair | None:
             if pair is None:
@@ -336,7 +336,7 @@ class Joint:
             users, items = (np.asarray(x[:, : self.rank], dtype=np.float64) * size for x in pair)
             return users, items
 
-        return replace(found, newton=scaled(found.newton), negative=scaled(found.negative))
+        return replace(found, newton=scaled(found.newton), negative=scaled(found.negative), ahead=found.ahead * size)
 
     def _cross_at_point(self, users: Array) -> Array:
         self.find_errors()
@@ -344,7 +344,7 @@ class Joint:
 
     def _newton(
         self, right: Array, users: Array | None, enough: Callable[[_Progress], bool], products: int,
-        known: float = np.inf,
+        known: float = np.inf, learn: bool = False,
     ) -> Direction:  # fmt: skip
         """Solve S x ≈ ``right`` for the items, until ``enough``; with them the users' ``users`` − B_P⁻¹ C x."""
         if users is None:
@@ -359,9 +359,9 @@ class Joint:
         rz, first = _dot(r, z), plain
         bent_down = None
         dtype = r.dtype.type
-        curvatures = _Curvatures(self.slow)
+        curvatures, ahead, learned = _Curvatures(self._space), self._ahead(), self._lanczos(learn)
+        led: tuple[float, float] | None = None
         gains: list[float] = []
-        pieces: list[float] = []
         now = _Progress()
         while now.products < products and rz > 0.0 and not (now.products and enough(now)):
             y = self._solve(0, self._cross(0, p))  # how the users give way: −y
@@ -372,7 +372,10 @@ class Joint:
                 bent_down = self._sliced(-y, p)
                 break
             step = dtype(rz / curvature)
-            moved = float(step) * float(np.sqrt(_dot(p, p) + _dot(y, y)))
+            if learned is not None:
+                learned.add(z, rz, float(step), led)
+            across = _dot(p, p) + _dot(y, y)
+            ratio = _dot(p, Bp if self.light is None else Mp) / across
             x += step * p
             Bx += step * Bp
             if self.light is not None:
@@ -385,27 +388,44 @@ class Joint:
             rz, before = _dot(r, z), rz
             beta = dtype(rz / before)
             gains.append(float(step) * before)
-            smallest = curvatures.met(float(step), float(beta), curvature, p, Bp)
+            smallest, led = curvatures.met(float(step), float(beta), curvature, p, Bp), (float(step), float(beta))
+            ahead.met(float(step), float(beta), rz, ratio)
             p, Bp = aligned(z + beta * p), Bz + beta * Bp
             if self.light is not None:
                 Mp = r + beta * Mp
             energy = min(smallest, known) * _dot(x, Bx if self.light is None else Mx)
             length = float(np.sqrt(_dot(x, x) + _dot(y_sum, y_sum)))
-            pieces.append(moved)
-            recent = sum(pieces[-max(LEAST_LAG, len(pieces) // LAG) :])
             now = _Progress(
                 products=now.products + 1,
                 fallen=float(np.sqrt(max(plain, 0.0) / first)),
                 length=length,
                 smallest=smallest,
                 left=float(np.sqrt(sum(gains[-DELAY:]) / energy)) if energy > 0 else np.inf,
-                lag=recent / length if length > 0 and len(pieces) > LEAST_LAG else np.inf,
+                ahead=ahead.length,
             )
         any_step = bool(np.any(x)) or bool(np.any(y_sum))
         self._taken = now.products
+        if learned is not None:
+            self.recycled = learned.least(ahead.spectrum)
+        elif self.recycled is not None:
+            self.recycled = self.recycled.at_least(ahead.spectrum)
         return Direction(
-            self._sliced(y_sum, x) if any_step else None, bent_down, now.products, now.smallest, now.left, now.lag
-        )
+            self._sliced(y_sum, x) if any_step else None, bent_down, now.products, now.smallest, now.left,
+            0.0 if rz <= 0.0 else now.ahead,
+        )  # fmt: skip
+
+    def _ahead(self) -> Ahead:
+        """For a solve with the preconditioner at hand."""
+        if self.slow is not None or self.recycled is None or self.light is not None:
+            return Ahead()
+        return Ahead(least=self.recycled.next, curvature=self.recycled.least)
+
+    def _lanczos(self, learn: bool) -> Lanczos | None:
+        """In as much room as the blocks take; not where the preconditioner is another one."""
+        if not learn or self.light is not None or self._space is not None:
+            return None
+        room = sum(x.size for x in self.factors) // max(self.Q.size, 1)
+        return Lanczos(self.Q.shape, self.Q.dtype, room=max(room, 2 * KEPT), keep=KEPT)
 
     def _preconditioned(self, r: Array) -> tuple[Array, Array, float]:
         """(M⁻¹r, B_Q M⁻¹r, rᵀB_Q⁻¹r): M⁻¹ is B_Q⁻¹ and what the slow space adds to it."""
@@ -418,14 +438,18 @@ class Joint:
             return z, B_z, _dot(r, z)
         z = self._solve(1, r)
         plain = _dot(r, z)
-        if self.slow is None:
+        if self._space is None:
             return z, r, plain
-        more = self._slow_correction(self.slow, r)
+        more = self._slow_correction(self._space, r)
         B_more = aligned_empty(more.shape, more.dtype)
         run(lambda rows: product_rows(rows, self.factors[1], more, B_more), self._blocks[1], self.threads)
         return aligned(z + more), r + B_more, plain
 
-    def _slow_correction(self, slow: SlowSpace, r: Array) -> Array:
+    @property
+    def _space(self) -> SlowSpace | Recycled | None:
+        return self.recycled if self.slow is None else self.slow
+
+    def _slow_correction(self, slow: SlowSpace | Recycled, r: Array) -> Array:
         more = slow.correction(r)
         more[self._empty] = 0  # rows that have lost their last interaction since the space was found stay at zero
         return more
@@ -658,7 +682,7 @@ class _Curvatures:
     then the least of its own and those of the single steps.
     """
 
-    def __init__(self, slow: SlowSpace | None) -> None:
+    def __init__(self, slow: SlowSpace | Recycled | None) -> None:
         self._steps: list[float] = []
         self._turns: list[float] = []
         self._slow = slow is not None
@@ -672,18 +696,7 @@ class _Curvatures:
             return self._least
         self._steps.append(step)
         self._turns.append(turn)
-        return _smallest_ritz(self._steps, self._turns)
-
-
-def _smallest_ritz(steps: list[float], turns: list[float]) -> float:
-    """Least eigenvalue of the Lanczos matrix that conjugate gradients with these α and β have built."""
-    if not steps:
-        return float("nan")
-    a, b = np.array(steps), np.array(turns)
-    diagonal = 1.0 / a
-    diagonal[1:] += b[:-1] / a[:-1]
-    off = np.sqrt(b[:-1]) / a[:-1]
-    return float(eigvalsh_tridiagonal(diagonal, off, select="i", select_range=(0, 0))[0])
+        return smallest_ritz(self._steps, self._turns)
 
 
 def lowest(along: Polynomial, reach: float) -> float:

@@ -24,6 +24,8 @@ class Limits(Configured):
     """η / ‖Θ‖_F: estimated (or, when proved, bounded by ρ) distance to the stationary point."""
     block: float = Field(default=1e-6, gt=0, lt=1)
     """‖p_u − p_u*(Q)‖ / max(‖p_u‖, ``block_floor``) of every user."""
+    effect: float = Field(default=0.05, gt=0, lt=1)
+    """Of class L: share of the deletion's effect on a model that is not at rest that may be missing."""
     block_floor: float = Field(default=1e-3, ge=0)
     """Norm below which a user's vector counts as this long."""
 

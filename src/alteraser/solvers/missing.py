@@ -6,7 +6,7 @@ over the rows that D_r does not leave empty, G the Gauss–Newton part of ½ ∇
 what remains of the curvature without what the errors add to it. Where training had not arrived, L itself may bend down
 and has no such step; G never does where λ > 0. Above 1 the model lacks more of the effect than it has had.
 
-A solve takes PRODUCTS products at most; what its last iterations added tells what it lacks then (``Direction.lag``).
+A solve takes PRODUCTS products at most; what it lacks then, estimated from above (``linalg.ahead``), counts as missing.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
+from alteraser.linalg.ahead import Ahead
 from alteraser.models import Problem
 from alteraser.models.factorization.biased import BiasedFactors
 from alteraser.models.factorization.terms import RowProblem
@@ -30,11 +31,8 @@ Float64 = npt.NDArray[np.float64]
 Pair = tuple[Float64, Float64]
 
 FALLEN, ADDED, PRODUCTS = 0.05, 0.2, 10
-"""A solve ends once ‖r‖_{B⁻¹} has fallen to this share, and its last quarter of iterations added no more than this; or
-after so many products."""
-
-AHEAD = 0.8
-"""What is left unsolved over what the last quarter of iterations added, as in ``erasers.local``."""
+"""A solve ends once ‖r‖_{B⁻¹} has fallen to this share, and no more than this share of the way is ahead; or after so
+many products."""
 
 CELLS = 1 << 22
 """Numbers that are gathered at a time."""
@@ -84,7 +82,7 @@ def effect_left(
     if found.newton is None:
         return 0.0
     length = _norm([x[rows] for x, rows in zip(found.newton, live, strict=True)])
-    return length * (1.0 + AHEAD * (found.lag if np.isfinite(found.lag) else 0.0)) / moved
+    return (length + found.ahead) / moved
 
 
 def effect_left_of_squares(
@@ -121,12 +119,12 @@ def effect_left_of_squares(
 
     ones = csr_array((np.ones(u.size), data.indices, data.indptr), shape=data.shape)
     diagonals = ones @ np.square(Q) + ridges[0], ones.T @ np.square(P) + ridges[1]
-    x, lag = conjugate(product, (np.maximum(diagonals[0], 1e-300), np.maximum(diagonals[1], 1e-300)), right)
-    return _norm(x) * (1.0 + AHEAD * lag) / moved
+    x, ahead = conjugate(product, (np.maximum(diagonals[0], 1e-300), np.maximum(diagonals[1], 1e-300)), right)
+    return (_norm(x) + ahead) / moved
 
 
 def conjugate(product: Callable[[Pair], Pair], diagonal: Pair, right: Pair) -> tuple[Pair, float]:
-    """(x, what its last quarter of iterations added, over ‖x‖) for G x = ``right``, by conjugate gradients.
+    """(x, an estimate from above of what it lacks) for G x = ``right``, by conjugate gradients.
 
     Preconditioned by the ``diagonal`` of G, which is positive definite; ends as the module says.
     """
@@ -134,7 +132,7 @@ def conjugate(product: Callable[[Pair], Pair], diagonal: Pair, right: Pair) -> t
     r = right[0].copy(), right[1].copy()
     z = r[0] / diagonal[0], r[1] / diagonal[1]
     p, rz = z, _dot(r, z)
-    first, pieces, lag = rz, list[float](), 0.0
+    first, ahead = rz, Ahead()
     for _ in range(PRODUCTS):
         if not rz > 0.0:
             break
@@ -143,14 +141,14 @@ def conjugate(product: Callable[[Pair], Pair], diagonal: Pair, right: Pair) -> t
         for a, b, c, d in zip(x, p, r, q, strict=True):
             a += step * b
             c -= step * d
-        pieces.append(step * _norm(p))
-        lag = sum(pieces[-max(3, len(pieces) // 4) :]) / _norm(x)
+        ratio = _dot(p, (p[0] * diagonal[0], p[1] * diagonal[1])) / _dot(p, p)
         z = r[0] / diagonal[0], r[1] / diagonal[1]
         rz, last = _dot(r, z), rz
+        ahead.met(step, rz / last, rz, ratio)
         p = z[0] + (rz / last) * p[0], z[1] + (rz / last) * p[1]
-        if rz <= FALLEN**2 * first and lag <= ADDED:
+        if rz <= FALLEN**2 * first and ahead.length <= ADDED * _norm(x):
             break
-    return x, lag
+    return x, ahead.length
 
 
 def _dot(one: Pair, other: Pair) -> float:

@@ -13,7 +13,7 @@ from alteraser.data.sums import Sums
 from alteraser.erasers.driver import OnPass
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.evidence.certificate import Certificate, Check, Limits, certify
-from alteraser.evidence.certificate.anchored import anchored
+from alteraser.evidence.certificate.anchored import Anchored, anchored
 from alteraser.evidence.certificate.certificate import PROVE_UP_TO, Watch
 from alteraser.evidence.certificate.exact import ExactCertificate
 from alteraser.evidence.certificate.exact import certify as certify_exactly
@@ -116,8 +116,7 @@ def verify(
         raise InvalidInput("--forgotten says what --before was trained on: give the original model as well")
     if local and before is not None and original is not None and forgotten is not None:
         whole = _whole(before, model, data, forgotten)
-        limit = (limits or Limits()).residual
-        found = _local(found, model, data, whole, original, limit, threads or default_threads())
+        found = _local(found, model, data, whole, original, limits or Limits(), threads or default_threads())
     elif local and not found.passed:
         found = replace(found, sentence=UNTOLD)
     if before is not None:
@@ -163,15 +162,15 @@ def replays(model: Model, data: Interactions, *, threads: int = 0, on_pass: OnPa
 
 
 def _local(
-    found: Certificate, model: Model, data: Interactions, whole: Interactions, original: Factors, limit: float,
+    found: Certificate, model: Model, data: Interactions, whole: Interactions, original: Factors, limits: Limits,
     threads: int,
 ) -> Certificate:  # fmt: skip
     """Class L, or D, for a model that says it was made by ``local``, which is no better than what it was made from.
 
     A class that it has earned otherwise stays where L does not hold, or where nothing remains.
     """
-    seen = anchored(model.objective, data, whole, original, model.factors, threads=threads)
-    asked = model.training.get("tolerance")
+    seen = anchored(model.objective, data, whole, original, model.factors, threads=threads, limit=limits.effect)
+    asked, limit = model.training.get("tolerance"), limits.residual
     meaning = "of what the deletion changed in the old model's gradient; what training had left counts as right"
     if isinstance(asked, int | float) and 0 < asked <= 1 and asked != limit:  # 1 is what doing nothing leaves
         limit, meaning = float(asked), f"{meaning}. The limit is what was asked for when it was made"
@@ -179,13 +178,28 @@ def _local(
     if limit < seen.residual <= seen.stored:
         meaning += f"; no more than storing in {model.factors.dtype} leaves"
     check = Check("anchored", seen.residual, limit, passed, meaning)
+    left = _effect_left(model, seen)
+    meaning = "of the deletion's effect that may be missing, as estimated here or by the run that made the model"
+    if left is None:
+        meaning += "; not known: L bends down there, or steps did not settle"
+    share = np.inf if left is None else left
+    effect = Check("effect", share, limits.effect, share <= limits.effect, meaning)
+    passed = passed and effect.passed
     if found.passed and (not passed or len(data) == 0):
-        return replace(found, checks=(*found.checks, check))
+        return replace(found, checks=(*found.checks, check, effect))
     if not passed:
-        return replace(found, checks=(check,), sentence=sentence("D", None, None))
-    claimed = model.training.get("effect_left")  # by the run that made it; the larger one counts
-    left = max((x for x in (seen.effect_left, claimed) if isinstance(x, int | float)), default=None)
-    return replace(found, checks=(check,), kind="L", sentence=sentence("L", None, left), effect_left=left)
+        return replace(found, checks=(check, effect), sentence=sentence("D", None, None))
+    return replace(found, checks=(check, effect), kind="L", sentence=sentence("L", None, left), effect_left=left)
+
+
+def _effect_left(model: Model, seen: Anchored) -> float | None:
+    """The larger of what was found and what the run that made the model says; None where one of them is not known."""
+    if seen.moved == 0.0:
+        return 0.0
+    claimed = model.training.get("effect_left")
+    if seen.effect_left is None or isinstance(claimed, bool) or not isinstance(claimed, int | float):
+        return None
+    return max(seen.effect_left, float(claimed))
 
 
 def _whole(before: Model, model: Model, data: Interactions, forgotten: Any) -> Interactions:

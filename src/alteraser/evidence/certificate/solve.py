@@ -67,26 +67,26 @@ class Solver:
         """−(∇²L)⁻¹ ``gradient`` until ‖r‖_{B⁻¹} is ``forcing`` of what it was."""
         size = max(float(np.abs(g).max(initial=0.0)) for g in gradient) or 1.0  # nothing underflows
         users, items = (np.asarray(g * (-0.5 / size), dtype=self.dtype) for g in gradient)
-        right = self._off(items - self._couple(1, self._solved(0, users)))
-        z = self._solved(1, right)
+        right = self.off(items - self.couple(1, self.solved(0, users)))
+        z = self.solved(1, right)
         whole, products = float(np.sqrt(max(_dot(right, z), 0.0))), 1
         if self._items:
             x, r = self._begin(right)
         else:
             x = self._random_way(float(np.sqrt(_dot(z, z))))
-            r, products = right - self._bend(x)[1], 2
+            r, products = right - self.bend(x)[1], 2
         negative: Pair | None = None
         forcing = max(forcing, 4.0 * float(np.finfo(self.dtype).eps))
         while products < self.products:
-            z = self._solved(1, r)
+            z = self.solved(1, r)
             left = float(np.sqrt(max(_dot(r, z), 0.0)))
             whole = whole if whole > 0 else left  # the gradient is zero: then only the random way is solved for
             if self.on_iteration is not None:
                 self.on_iteration(min(float(left / max(whole, 1e-300)), 1.0))
             if not left > forcing * whole:  # also where it is no number
                 break
-            p = self._conjugate(self._off(z))
-            y, Sp = self._bend(p)
+            p = self._conjugate(self.off(z))
+            y, Sp = self.bend(p)
             products += 1
             curvature = _dot(p, Sp)
             if not curvature > 0:
@@ -96,7 +96,7 @@ class Solver:
             x, r = x + t * p, r - t * Sp
             self._keep(y, p, Sp, curvature)
         self.spent += products
-        step = self._solved(0, users - self._couple(0, x)), x
+        step = self.solved(0, users - self.couple(0, x)), x
         wide = self._wide(step[0]) * size, self._wide(step[1]) * size
         return Step(wide if all(np.isfinite(side).all() for side in wide) else None, negative)
 
@@ -124,7 +124,7 @@ class Solver:
         x = np.asarray(np.random.default_rng(1).standard_normal(shape), dtype=self.dtype)
         lengths = np.ones(shape[0])
         for _ in range(INVERSE_ITERATIONS):
-            x = self._solved(place, x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), np.finfo(self.dtype).tiny))
+            x = self.solved(place, x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), np.finfo(self.dtype).tiny))
             lengths = np.linalg.norm(x.astype(np.float64), axis=1)
         pair = np.zeros(self.plain.P.shape), np.zeros(self.plain.Q.shape)
         if not lengths.size or not lengths.max() > 0:
@@ -190,18 +190,18 @@ class Solver:
 
     def _random_way(self, length: float) -> Array:
         way = np.random.default_rng(0).standard_normal(self.plain.Q.shape)
-        x = self._off(np.asarray(way, dtype=self.dtype))
+        x = self.off(np.asarray(way, dtype=self.dtype))
         away = float(np.sqrt(_dot(x, x))) or 1.0
         return np.asarray(x * self.dtype((EXPLORES * length if length > 0 else 1.0) / away))
 
     # ------------------------------------------------------------------ pieces
 
-    def _bend(self, p: Array) -> Pair:
+    def bend(self, p: Array) -> Pair:
         """(−B_P⁻¹ C p, S p): how the users follow a direction of the items, and ½ ∇²L along both for the items."""
-        y = -self._solved(0, self._couple(0, p))
-        return y, self._off(self._couple(1, y, p))
+        y = -self.solved(0, self.couple(0, p))
+        return y, self.off(self.couple(1, y, p))
 
-    def _couple(self, place: int, other: Array, own: Array | None = None) -> Array:
+    def couple(self, place: int, other: Array, own: Array | None = None) -> Array:
         """C times a direction of the items (0), Cᵀ times one of the users (1); with ``own`` plus B times that."""
         from alteraser.evidence.certificate._kernels import curve
 
@@ -222,7 +222,7 @@ class Solver:
         )
         return out
 
-    def _solved(self, place: int, right: Array) -> Array:
+    def solved(self, place: int, right: Array) -> Array:
         """B⁻¹ ``right``; zero where a row's block has no inverse."""
         from alteraser.evidence.certificate._kernels import solve_kept
 
@@ -234,7 +234,7 @@ class Solver:
         self.plain.share_out(lambda rows: solve_kept(rows, kept, right, out), self.plain.parts[place])
         return out
 
-    def _off(self, items: Array) -> Array:
+    def off(self, items: Array) -> Array:
         """A direction of the items without what would only rotate them."""
         return np.asarray(self._turn.project((self._none, items))[1])
 
