@@ -78,6 +78,24 @@ def dense_anchored(model: ae.Model, whole: Interactions, rest: Interactions) -> 
     return Factors(theta[:m], theta[m:], np.ones(d))
 
 
+def dense_way(model: ae.Model, whole: Interactions, rest: Interactions, here: Factors) -> float:
+    """The length of such a step across the rotations: along them nothing changes but the anchor's own view."""
+    theta, d = np.vstack([here.users, here.items]), here.rank
+    live = np.repeat(np.concatenate([rest.user_counts > 0, rest.item_counts > 0]), d)
+    turns = []
+    for i in range(d):
+        for j in range(i):
+            S = np.zeros((d, d))
+            S[i, j], S[j, i] = 1.0, -1.0
+            turns.append((theta @ S).ravel()[live])
+    across = np.linalg.qr(np.array(turns).T, mode="complete")[0][:, len(turns) :]
+    held = np.vstack(Plain(model.objective, whole, model.factors).gradient).ravel()[live]
+    plain = Plain(model.objective, rest, here)
+    residual = across.T @ (np.vstack(plain.gradient).ravel()[live] - held)
+    H = across.T @ plain.dense_hessian()[np.ix_(live, live)] @ across
+    return float(np.linalg.norm(np.linalg.solve(H, residual)))
+
+
 @pytest.mark.parametrize("whole", [False, True])
 def test_it_is_the_dense_anchored_stationary_point(whole: bool) -> None:
     data = toy()
@@ -97,6 +115,54 @@ def test_at_an_optimum_it_is_the_effect_on_the_optimum() -> None:
     erasure = ae.forget(model, some(data), data=data, method=Local(tolerance=1e-8, effect=1e-4, max_passes=40))
     best = ae.ENMF(**EARLY, tolerance=1e-11, max_passes=3000).fit(erasure.remaining)  # type: ignore[arg-type]
     assert effect_left(model.factors, erasure.model.factors, model.factors, best.factors) < 1e-3
+
+
+@pytest.mark.parametrize(("seed", "passes"), [(0, 5), (1, 12), (2, 30), (3, 80)])
+@pytest.mark.parametrize("whole", [False, True])
+def test_no_more_is_missing_than_is_said(seed: int, passes: int, whole: bool) -> None:
+    """Against a Newton step with the dense Hessian, at several stages of training: to a factor of three."""
+    data = toy(seed)
+    model = early(data, passes)
+    job = task(model, data, [seed, seed + 20] if whole else some(data, 23), whole=whole)
+    for tolerance in (1e-3, 0.05):  # the estimate ends the run at the second, since any residual would do
+        outcome = Local(tolerance=tolerance).erase(job)
+        effect = outcome.effect
+        assert effect is not None
+        assert outcome.converged == (outcome.residual <= max(tolerance, effect.stored) and (effect.left or 9) <= 0.05)
+        if effect.left is None:
+            continue
+        lacks = dense_way(model, data, job.after.interactions, outcome.factors)
+        assert lacks <= 3.0 * effect.left * effect.moved + 1e-6 * effect.size
+        if outcome.converged:
+            assert lacks <= 0.15 * effect.moved
+
+
+def test_class_l_is_not_said_of_an_effect_that_is_not_known() -> None:
+    """The residual alone would pass: forget and verify both ask for the effect as well."""
+    data = toy()
+    model = early(data)
+    erasure = ae.forget(model, [3], data=data, whole_users=True, method="local")
+    assert erasure.kind == "L"
+    for claimed, reason in ((0.2, False), (None, True), (True, True)):
+        training = {**erasure.model.training, "effect_left": claimed}
+        found = ae.verify(
+            replace(erasure.model, training=training), erasure.remaining, before=model, forgotten=erasure.removed
+        ).certificate
+        assert found.kind == "D"
+        assert [check.passed for check in found.checks[:2]] == [True, False]
+        assert ("not known" in found.checks[1].meaning) == reason
+
+
+def test_a_run_that_was_cut_short_is_not_class_l() -> None:
+    """One product of conjugate gradients brings the residual down, and tells nothing of how far it was."""
+    data = toy()
+    model = early(data, 30)
+    short = ae.forget(model, some(data), data=data, method=Local(tolerance=0.3, products=1))
+    assert short.residual <= 0.3
+    assert (short.kind, short.reached(), short.converged) == ("D", False, False)
+    assert "what is missing of the deletion's effect is not known" in short.level.lacks
+    found = ae.verify(short.model, short.remaining, before=model, forgotten=short.removed)
+    assert found.certificate.kind == "D"
 
 
 @pytest.mark.parametrize("passes", [2, 4, 8, 15, 40])

@@ -340,7 +340,7 @@ class _Run:
         self.missing = found.ahead + (length * ratio / (1.0 - 2.0 * ratio) if ratio < 0.5 else np.inf)
         lost = min(ratio, self.ratio) > TURNING or found.products >= max(self.taken, FEW)
         if lost and ratio < np.inf and self._lacks():
-            self.known = False
+            self.known, self.missing = False, np.inf
         self.last, self.ratio = length, ratio if np.isfinite(ratio) else 0.0
 
     def _stay(self) -> None:
@@ -410,7 +410,10 @@ class _Run:
             norm = gradient_norm(task.after, self.factors, *self._anchored(now), threads=self.threads)
             residual = norm / (self.push.norm or 1.0)
         size = _norm((task.original.users, task.original.items))
-        effect = Effect(residual, self.rows_alone, self._share(), moved, size, self.noise, self.bent)
+        left = self._share()
+        if left is not None:  # what the solves are kept off, or could not bring down, is missing all the same
+            left = max(left, residual)
+        effect = Effect(residual, self.rows_alone, left, moved, size, self.noise, self.bent)
         floor = None
         if self.joint is not None and self.push.norm > 0:
             floor = self.joint.norm((self.first.user_gradient, self.first.item_gradient)) / self.push.norm

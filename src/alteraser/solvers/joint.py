@@ -425,7 +425,7 @@ class Joint:
         if not learn or self.light is not None or self._space is not None:
             return None
         room = sum(x.size for x in self.factors) // max(self.Q.size, 1)
-        return Lanczos(self.Q.shape, self.Q.dtype, room=max(room, 2 * KEPT), keep=KEPT)
+        return Lanczos(self.Q.shape, self.Q.dtype, room=max(room, 3 * KEPT), keep=KEPT)
 
     def _preconditioned(self, r: Array) -> tuple[Array, Array, float]:
         """(M⁻¹r, B_Q M⁻¹r, rᵀB_Q⁻¹r): M⁻¹ is B_Q⁻¹ and what the slow space adds to it."""

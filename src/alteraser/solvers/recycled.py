@@ -55,8 +55,8 @@ class Lanczos:
     """Collects Lanczos vectors of a run of conjugate gradients in room for ``room``, of which ``keep`` stay."""
 
     def __init__(self, shape: tuple[int, ...], dtype: npt.DTypeLike, *, room: int, keep: int) -> None:
-        if not 0 < keep < room:
-            raise ValueError(f"Lanczos: keep={keep} lies between 0 and room={room}")
+        if not 0 < 2 * keep < room:
+            raise ValueError(f"Lanczos: room={room} is more than twice keep={keep}, which is at least 1")
         self._shape, self._dtype, self._room, self._keep = shape, np.dtype(dtype), room, keep
         self._vectors = np.empty((0, int(np.prod(shape))), self._dtype)
         self._count = 0
@@ -99,10 +99,16 @@ class Lanczos:
         return Recycled(W.reshape(found, *self._shape), values[:found], float(values[0]) * share, after * share)
 
     def _compress(self) -> None:
-        values, vectors = eigh(self._T[: self._count, : self._count])
-        Y = vectors[:, : self._keep]
-        self._vectors[: self._keep] = Y.T.astype(self._dtype) @ self._vectors[: self._count]
+        """To the combinations of least θ, and those from before the last vector: both, so as not to lose their way."""
+        count = self._count
+        T = self._T[:count, :count]
+        found = [eigh(T)[1][:, : self._keep], np.zeros((count, self._keep))]
+        found[1][:-1] = eigh(T[:-1, :-1])[1][:, : self._keep]
+        Y = np.linalg.qr(np.concatenate(found, axis=1))[0]
+        values, vectors = eigh(Y.T @ T @ Y)
+        Y = Y @ vectors
+        self._vectors[: values.size] = Y.T.astype(self._dtype) @ self._vectors[:count]
         self._T[:] = 0.0
-        self._T[np.arange(self._keep), np.arange(self._keep)] = values[: self._keep]
+        self._T[np.arange(values.size), np.arange(values.size)] = values
         self._link = self._link @ Y
-        self._count = self._keep
+        self._count = values.size
