@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-torch test-interop bench bench-scale bench-paper lint docs dist test-wheel clean
+.PHONY: demo test test-torch test-faults test-interop serve bench bench-scale bench-paper lint docs dist test-wheel clean
 
 # The main job on generated data; make demo DATA=folder runs the paper's scenario on real data.
 demo: $(VENV)/.report
@@ -16,6 +16,20 @@ test: $(VENV)/.test
 # What needs PyTorch: differentiated solvers, first-order methods, the paper's experiments on tiny sets.
 test-torch: $(VENV)/.test $(VENV)/.torch
 	$(BIN)/python -m pytest -m torch $(ARGS)
+
+# The forgetting service on generated data, with a console: make serve [PORT=8080]. The key to log in is printed first.
+serve: $(VENV)/.service
+	mkdir -p build/serve
+	test -d build/serve/household || $(BIN)/alteraser data generate --out build/serve/household
+	test -d build/serve/model || $(BIN)/alteraser train build/serve/household --out build/serve/model
+	test -d build/serve/state && echo "key: $$(cat build/serve/state/admin.key)" || \
+	    echo "the key is written to build/serve/state/admin.key"
+	$(BIN)/alteraser serve --state build/serve/state --model build/serve/model --data build/serve/household \
+	    --port $(or $(PORT),8080)
+
+# The service killed at each of its durable operations, and at random moments: half an hour and more.
+test-faults: $(VENV)/.test
+	$(BIN)/python -m pytest tests/ledger tests/service -m faults $(ARGS)
 
 # Real implicit, LensKit, RecBole, Surprise, Cornac and Spark (with a JVM), each in an environment of its own, write models
 # and read back what became of them.
@@ -65,7 +79,7 @@ $(VENV)/.base: pyproject.toml constraints.txt
 	$(PIP) -e .
 	touch $@
 
-$(VENV)/.report $(VENV)/.test $(VENV)/.bench $(VENV)/.lint $(VENV)/.docs $(VENV)/.torch $(VENV)/.dist: $(VENV)/.%: $(VENV)/.base
+$(VENV)/.report $(VENV)/.test $(VENV)/.bench $(VENV)/.lint $(VENV)/.docs $(VENV)/.torch $(VENV)/.dist $(VENV)/.service: $(VENV)/.%: $(VENV)/.base
 	$(PIP) -e ".[$*$(if $(filter test lint,$*),$(COMMA)report)$(if $(filter bench,$*),$(COMMA)report)]"
 	touch $@
 

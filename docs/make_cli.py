@@ -10,9 +10,12 @@ from pathlib import Path
 from alteraser.cli.main import COMMANDS as SINGLE
 
 COMMANDS = (
-    *SINGLE, "data split", "data stats", "data fetch", "data generate", "bench paper", "bench neural",
-    "bench tune-paper",
-)  # fmt: skip
+    *SINGLE,
+    *(f"data {name}" for name in ("split", "stats", "fetch", "generate")),
+    "receipt verify",
+    *(f"key {name}" for name in ("add", "list", "revoke")),
+    *(f"bench {name}" for name in ("paper", "neural", "tune-paper")),
+)
 
 
 def main() -> None:

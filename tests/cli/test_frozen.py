@@ -90,6 +90,14 @@ LINES = {
     "data fetch, unknown": "data fetch no-such-set",
     "demo": "demo --data cut/train.parquet --users 5 --factors 3 --out demo",
     "doctor": "doctor",
+    "serve, no state": "serve --state nowhere --port 0",
+    "serve, half a beginning": "serve --state nowhere --model model",
+    "worker, no state": "worker --state nowhere --once",
+    "receipt verify, nothing there": "receipt verify nothing.json",
+    "receipt verify, no receipt": "receipt verify data.csv",
+    "key add, no state": "key add --state nowhere",
+    "key list, no state": "key list --state nowhere",
+    "key revoke, no state": "key revoke --state nowhere 0123456789abcdef",
 }
 """Every command and what it may end with, one after the other in one folder."""
 

@@ -121,7 +121,11 @@ def by_worker(world: World, number: int):
         done = replace(done, requests=tuple(changed if i == which else r for i, r in enumerate(done.requests)))
     over = to == "done"
     yield now(replace(done, batch=None if over else to, members=frozenset() if over else done.members), sees=to)
-    if to == "checked":  # the check may fail
+    if to == "checked":  # the check may fail, and another method be tried
+        other = replace(world, batch="planned")
+        for which in world.members:
+            other = moved(other, which, "again")
+        yield now(other, sees="planned")
         failed = replace(world, batch=None, members=frozenset())
         for which in world.members:
             last = world.requests[which].attempts >= TRIES

@@ -29,10 +29,15 @@ COMMANDS = (
     "compare",
     "tune",
     "inspect",
+    "serve",
+    "worker",
     "demo",
     "doctor",
 )
 """Every command is a module of this package with a function of its name."""
+
+GROUPS = ("data", "bench", "receipt", "key")
+"""Every group of commands is a module of this package with an ``app``."""
 
 app = typer.Typer(
     name="alteraser",
@@ -82,7 +87,7 @@ def _logged(where: str) -> Iterator[None]:
 for _name in COMMANDS:
     _module = importlib.import_module(f"alteraser.cli.{_name}")
     app.command(_name, cls=getattr(_module, "COMMAND", None))(getattr(_module, _name))
-_groups = {name: importlib.import_module(f"alteraser.cli.{name}").app for name in ("data", "bench")}
+_groups = {name: importlib.import_module(f"alteraser.cli.{name}").app for name in GROUPS}
 for _name, _group in _groups.items():
     app.add_typer(_group, name=_name)
 

@@ -134,7 +134,7 @@ class Erased:
         whole = last.users | {_hash(key, USER, user) for user in users}
         parts = {user: set(known) for user, known in last.pairs.items()}
         for user, item in pairs:
-            parts.setdefault(_hash(key, USER, user), set()).add(_pair_hash(key, encode(user), encode(item)))
+            parts.setdefault(_hash(key, USER, user), set()).add(pair_hash(key, encode(user), encode(item)))
         group = Group(
             last.key, whole, last.items | {_hash(key, ITEM, item) for item in items},
             {user: frozenset(known) for user, known in parts.items() if user not in whole},
@@ -181,7 +181,7 @@ class Erased:
             start, stop = int(data.indptr[row]), int(data.indptr[row + 1])
             first = encode(user)
             for place, item in enumerate(data.items.ids_of(data.indices[start:stop]).to_pylist(), start):
-                digest = _pair_hash(key, first, encode(item))
+                digest = pair_hash(key, first, encode(item))
                 if digest in known:
                     hit[place] = True
                     found.add(digest)
@@ -358,7 +358,8 @@ def _hash(key: bytes, tag: bytes, value: Id) -> str:
     return hmac.digest(key, tag + encode(value), "sha256")[:HASH_BYTES].hex()
 
 
-def _pair_hash(key: bytes, user: bytes, item: bytes) -> str:
+def pair_hash(key: bytes, user: bytes, item: bytes) -> str:
+    """h(pair) of an encoded user and an encoded item, in hexadecimal."""
     return hmac.digest(key, PAIR + len(user).to_bytes(8, "big") + user + item, "sha256")[:HASH_BYTES].hex()
 
 

@@ -84,6 +84,26 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
             raise
 
 
+def publish_directory(temporary: Path, target: Path) -> None:
+    """Sync all that is in the folder ``temporary``, and give it the name ``target``; OutputExists."""
+    with writing_errors(target):
+        _sync_tree(temporary)
+        _publish_folder(temporary, target)
+        _sync_folder(target.parent)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove ``folder`` and all that is in it: its name goes first, so that nobody finds half of it."""
+    if not folder.exists():
+        return
+    aside = _neighbor(folder)
+    point("rename", folder)
+    os.rename(folder, aside)
+    _sync_folder(folder.parent)
+    point("remove", aside)
+    shutil.rmtree(aside)
+
+
 def replace_file(path: Path, content: bytes, *, private: bool = False) -> None:
     """Write ``path`` aside, fsync, rename over what is there: a reader sees the old file or the new one.
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+import numpy as np
+
 from alteraser.data.selection import Selection, Window
-from alteraser.data.selection import moment as tick
 from alteraser.errors import InvalidInput, ResourceLimit
 from alteraser.ledger.due import REGULATIONS, moment
 
@@ -36,7 +37,8 @@ class Declared:
 
     users: IdType
     items: IdType
-    times: bool
+    times: int | None
+    """The largest of the interactions' times, which tells their unit; None: they have none"""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Asked:
 def asked(body: Any, declared: Declared) -> Asked:
     """The request in ``body``; InvalidInput or ResourceLimit, whose ``code`` says what is wrong with it.
 
-    >>> asked({"users": [3, 1, 3]}, Declared("int64", "int64", False)).names
+    >>> asked({"users": [3, 1, 3]}, Declared("int64", "int64", None)).names
     (1, 3)
     """
     if not isinstance(body, Mapping):
@@ -123,7 +125,7 @@ def _kind(scope: str, since: Any, until: Any) -> Any:
 
 def _names(scope: str, given: Any, declared: Declared) -> tuple[Any, ...]:
     if scope == "user":
-        return (_id(given, declared.users, "user"),)
+        return (id_of(given, declared.users, "user"),)
     if not isinstance(given, list):
         raise _invalid("type", f"{scope}: expected a list")
     if not given:
@@ -133,16 +135,17 @@ def _names(scope: str, given: Any, declared: Declared) -> tuple[Any, ...]:
     if scope == "pairs":
         return tuple(sorted({_pair(pair, declared) for pair in given}))
     side = declared.users if scope == "users" else declared.items
-    return tuple(sorted({_id(value, side, scope) for value in given}))
+    return tuple(sorted({id_of(value, side, scope) for value in given}))
 
 
 def _pair(pair: Any, declared: Declared) -> tuple[Id, Id]:
     if not isinstance(pair, list) or len(pair) != 2:
         raise _invalid("type", "pairs: expected [user, item] for each")
-    return _id(pair[0], declared.users, "pairs"), _id(pair[1], declared.items, "pairs")
+    return id_of(pair[0], declared.users, "pairs"), id_of(pair[1], declared.items, "pairs")
 
 
-def _id(value: Any, kind: IdType, where: str) -> Id:
+def id_of(value: Any, kind: IdType, where: str) -> Id:
+    """``value`` as an id of its type; InvalidInput or ResourceLimit. Nothing is converted."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise _invalid("type", f"{where}: an id is a {_words(kind)}, found {_kind_of(value)}")
     if isinstance(value, str) != (kind == "string"):
@@ -188,25 +191,17 @@ def _window(body: Mapping[str, Any], scope: str, declared: Declared) -> tuple[An
         return None, None
     if scope != "user":
         raise _invalid("window", f"since and until go with user, not with {scope}")
-    if not declared.times:
+    if declared.times is None:
         raise _invalid("no_times", "the interactions here have no times, so a window of them cannot be found")
-    ends = []
-    for name in ("since", "until"):
-        value = body.get(name)
+    since, until = body.get("since"), body.get("until")
+    for value in (since, until):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | str)):
-            raise _invalid("window", f"{name}: expected ISO 8601 or a whole number in the unit of the data's times")
-        try:
-            ends.append(tick(value, name))
-        except InvalidInput:
-            raise _invalid(
-                "window", f"{name}: expected ISO 8601 or a whole number in the unit of the data's times"
-            ) from None
-    if ends == [None, None]:
-        raise _invalid("window", "a window needs a beginning or an end")
-    since, until = ends
-    if type(since) is type(until) and since >= until:  # type: ignore[operator]
-        raise _invalid("window", "since is not before until: the window holds nothing")
-    return body.get("since"), body.get("until")
+            raise _invalid("window", "since and until: expected ISO 8601 or a whole number in the data's unit of time")
+    try:
+        Window(since, until).settled(np.array([declared.times]))
+    except InvalidInput as cause:
+        raise _invalid("window", cause.message.replace("--", "")) from None
+    return since, until
 
 
 def _words(kind: IdType) -> str:

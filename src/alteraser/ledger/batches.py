@@ -147,6 +147,49 @@ def advance(connection: Connection, lease: Lease, batch: Batch, to: str, now: da
     return row_of(connection, batch.number)
 
 
+def again(connection: Connection, lease: Lease, batch: Batch, now: datetime) -> Batch:
+    """The check failed and the plan has another method: the batch begins anew with that."""
+    check(connection, lease)
+    states.step(batch.state, "checked")
+    whole = batch.plan | {"attempt": batch.plan.get("attempt", 0) + 1}
+    connection.execute(
+        update(batches)
+        .where(batches.c.number == batch.number)
+        .values(state="planned", version=None, plan=json.dumps(whole, sort_keys=True))
+    )
+    names = connection.execute(select(requests.c.id).where(requests.c.batch == batch.number)).scalars().all()
+    of_requests.happen(connection, names, "again", now, batch=batch.number)
+    return row_of(connection, batch.number)
+
+
+def found(connection: Connection, version: str, counts: Mapping[str, Mapping[str, int]]) -> None:
+    """What was found of each request, and the version that is without it."""
+    for name, each in counts.items():
+        connection.execute(
+            update(requests)
+            .where(requests.c.id == name)
+            .values(counts=json.dumps(each, sort_keys=True), version=version)
+        )
+
+
+def unlearn(connection: Connection, number: int) -> None:
+    """What was added waits for the next batch: this one made no version."""
+    connection.execute(update(ingests).where(ingests.c.batch == number).values(batch=None))
+
+
+def complete(connection: Connection, lease: Lease, batch: Batch, now: datetime) -> Batch:
+    """The end: every request is completed, what it named is gone from the ledger, and the batch is over."""
+    done = advance(connection, lease, batch, "done", now)
+    for happens, matched in (("complete", True), ("find nothing", False)):
+        names = [
+            row.id
+            for row in connection.execute(select(requests).where(requests.c.batch == batch.number)).all()
+            if row.state == states.RECEIPTED and (json.loads(row.counts)["interactions"] > 0) == matched
+        ]
+        of_requests.happen(connection, names, happens, now, batch=batch.number, selection=None)
+    return done
+
+
 def abandon(connection: Connection, lease: Lease, batch: Batch, reason: str, now: datetime) -> None:
     """It did not pass: its requests are queued again, or fail where their tries are used up: duplicates take over."""
     check(connection, lease)

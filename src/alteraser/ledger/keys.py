@@ -27,7 +27,6 @@ SCOPES = (
     "ingest",
     "recommend",
     "model:read",
-    "metrics",
     "admin",
 )
 """What a key may do; ``admin`` may do all of it, and make keys"""

@@ -274,6 +274,13 @@ def earliest_due(connection: Connection) -> str | None:
     return found
 
 
+def at_risk(connection: Connection, now: datetime) -> dict[float, int]:
+    """How many requests are not done after each of the shares ``AT_RISK`` of their period."""
+    query = select(requests.c.received, requests.c.due).where(requests.c.state.not_in(states.FINAL))
+    shares = [elapsed({"received": row.received, "due": row.due}, now) for row in connection.execute(query)]
+    return {limit: sum(share >= limit for share in shares) for limit in AT_RISK}
+
+
 def document(row: Row[Any]) -> dict[str, Any]:
     """A request as it is shown; never what it names."""
     return _document(row._mapping)

@@ -142,7 +142,6 @@ keys = _table(
     Column("expires", Text),
     Column("revoked", Text),
     Column("made", Text, nullable=False),
-    Column("used", Text),
 )
 
 writes = _table(

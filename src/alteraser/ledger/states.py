@@ -75,6 +75,7 @@ TABLE: dict[tuple[str, str], str] = {
     (PUBLISHED, "receipt"): RECEIPTED,
     (RECEIPTED, "complete"): COMPLETED,
     (RECEIPTED, "find nothing"): NOTHING_FOUND,
+    (SCRUBBED, "again"): EXECUTING,
     (EXECUTING, "retry"): QUEUED,
     (SCRUBBED, "retry"): QUEUED,
     (CHECKED, "retry"): QUEUED,

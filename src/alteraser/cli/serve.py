@@ -1,0 +1,80 @@
+"""alteraser serve"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alteraser.cli import common
+from alteraser.errors import InvalidInput
+
+StateOption = Annotated[Path, typer.Option("--state", metavar="DIR", help="The state directory of the service.")]
+
+
+def serve(
+    state: StateOption,
+    model: Annotated[
+        Path | None, typer.Option("--model", metavar="MODEL", help="Begin a new state with this model directory.",
+                                  show_default=False),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="FILE", help="The interactions MODEL was trained on.",
+                                  show_default=False),
+    ] = None,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 for a free one.")] = 8080,
+    no_worker: Annotated[bool, typer.Option("--no-worker", help="Take requests in, leave the work to others.")] = False,
+    rate_limit: Annotated[
+        int, typer.Option("--rate-limit", min=0, help="Writes a minute of the first key, where the state is new; 0 for "
+                          "any number.")
+    ] = 60,
+    threads: common.Threads = 0,
+    json: common.Json = False,
+) -> None:  # fmt: skip
+    """Serve erasure requests over HTTP: taken in durably, done in batches, checked, published, with receipts.
+
+    The first start makes the state directory from MODEL and FILE, and the first key in DIR/admin.key. When it is ready
+    it prints its address. SIGTERM ends it within 10 s, and whatever was under way goes on at the next start.
+
+    Takes about as long to begin as verify takes to read MODEL and FILE: MovieLens-1M takes 11 s.
+
+    Needs the extra service: pip install "alteraser[service]".
+
+    Example: alteraser serve --state state --model model --data ratings.csv
+    """
+    require_service()
+    from alteraser.service.run import serve as run
+    from alteraser.service.state import create, open_state, same_model
+
+    if (model is None) != (data is None):
+        raise InvalidInput("--model and --data go together: the model, and the interactions it was trained on")
+    there = (state / "state.json").exists()
+    if model is not None and data is not None:
+        if there:
+            opened = open_state(state)
+            try:
+                same_model(opened, model)
+            finally:
+                opened.close()
+        else:
+            create(state, model, data, rate=rate_limit)
+
+    def announce(address: str) -> None:
+        if json:
+            common.print_document({"address": address, "state": str(state)})
+        else:
+            print(address)
+        sys.stdout.flush()
+
+    run(state, host=host, port=port, work=not no_worker, threads=threads, announce=announce)
+
+
+def require_service() -> None:
+    """DependencyMissing, naming the extra, unless everything of it is there."""
+    from alteraser.runtime.extras import require
+
+    for package in ("sqlalchemy", "cryptography", "fastapi", "uvicorn", "jinja2"):
+        require(package, "service", "the forgetting service")

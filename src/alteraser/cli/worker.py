@@ -1,0 +1,56 @@
+"""alteraser worker"""
+
+from __future__ import annotations
+
+import signal
+from typing import Annotated, Any
+
+import typer
+
+from alteraser.cli import common
+from alteraser.cli.serve import StateOption, require_service
+
+
+def worker(
+    state: StateOption,
+    once: Annotated[bool, typer.Option("--once", help="Do what is queued, then end.")] = False,
+    threads: common.Threads = 0,
+    json: common.Json = False,
+) -> None:
+    """Work on the requests of a state, apart from the process that serves it (serve --no-worker).
+
+    Only one works at a time: a second one ends with exit code 4, and one that was paused for too long is refused.
+
+    MovieLens-1M takes 40 s a batch.
+
+    Example: alteraser worker --state state --once
+    """
+    require_service()
+    from alteraser.service.state import open_state
+    from alteraser.service.worker import Worker
+
+    opened = open_state(state)
+    try:
+        found = Worker(opened, threads=threads)
+        found.begin()
+
+        def stop(number: int, frame: Any) -> None:
+            found.stop.set()
+            opened.wake.set()
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            if once:
+                batches = 0
+                while found.once():
+                    batches += 1
+                found.end()
+                if json:
+                    common.print_document({"state": str(state), "batches": batches})
+            else:
+                found.run()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    finally:
+        opened.close()

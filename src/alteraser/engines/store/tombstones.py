@@ -1,0 +1,80 @@
+"""Interactions that were erased, as keyed hashes with the time of what was erased.
+
+    h(user, item) = HMAC-SHA256(key, 0x50 ‖ len(e(user)) ‖ e(user) ‖ e(item))[:16]    as in ``alteraser.data.erased``
+
+What comes back is known: the same pair, no later than the interaction that was erased. A later one is a new one, and
+so is everything where the same person does something else. Where the data have no times, no pair comes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from alteraser.data.erased import HASH_BYTES, encode, pair_hash
+from alteraser.data.interactions import Interactions
+
+SCHEMA = pa.schema([("pair", pa.binary(HASH_BYTES)), ("until", pa.int64())])
+
+
+@dataclass(frozen=True)
+class Tombstones:
+    """Hash of a pair → time of the erased interaction; None: at any time."""
+
+    known: Mapping[bytes, int | None] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.known)
+
+    def with_erased(self, key: bytes, removed: Interactions) -> Tombstones:
+        """These and what was ``removed``; of a pair that was erased twice the later time counts."""
+        found = dict(self.known)
+        for pair, time in _hashes(key, removed):
+            before = found.get(pair, time)
+            found[pair] = None if time is None or before is None else max(before, time)
+        return Tombstones(found)
+
+    def returned(self, key: bytes, data: Interactions) -> npt.NDArray[np.bool_]:
+        """Which of ``data`` were erased (|data|,)."""
+        if not self.known:
+            return np.zeros(len(data), bool)
+        return np.fromiter((self._is(pair, time) for pair, time in _hashes(key, data)), bool, len(data))
+
+    def _is(self, pair: bytes, time: int | None) -> bool:
+        if pair not in self.known:
+            return False
+        until = self.known[pair]
+        return until is None or time is None or time <= until
+
+    def write(self, path: Path) -> None:
+        """As Parquet, sorted: the same bytes for the same tombstones."""
+        pairs = sorted(self.known)
+        columns = [pa.array(pairs, SCHEMA.field(0).type), pa.array([self.known[pair] for pair in pairs], pa.int64())]
+        pq.write_table(pa.table(columns, schema=SCHEMA), path, compression="zstd")
+
+    @classmethod
+    def read(cls, path: Path) -> Tombstones:
+        """From ``write``."""
+        table = pq.read_table(path, schema=SCHEMA)
+        return cls(dict(zip(table["pair"].to_pylist(), table["until"].to_pylist(), strict=True)))
+
+
+def _hashes(key: bytes, data: Interactions) -> Iterator[tuple[bytes, int | None]]:
+    items: dict[Any, bytes] = {}
+    times = None if data.timestamp is None else data.timestamp.tolist()
+    place = 0
+    rows = np.flatnonzero(data.user_counts > 0)
+    for row, user in zip(rows.tolist(), data.users.ids_of(rows).to_pylist(), strict=True):
+        start, stop = int(data.indptr[row]), int(data.indptr[row + 1])
+        first = encode(user)
+        for item in data.items.ids_of(data.indices[start:stop]).to_pylist():
+            second = items.setdefault(item, encode(item))
+            yield bytes.fromhex(pair_hash(key, first, second)), None if times is None else times[place]
+            place += 1

@@ -1,0 +1,401 @@
+"""HTTP: requests in, receipts out. Every answer to a write comes after it is durable."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse
+from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+import alteraser
+from alteraser.errors import AltEraserError, DependencyMissing, InvalidInput, NotFound, ResourceLimit
+from alteraser.ledger import keys, log, requests, versions
+from alteraser.ledger.asked import asked
+from alteraser.ledger.due import due, moment, written
+from alteraser.ledger.keys import Key
+from alteraser.service import bodies, console, erasing, metrics, openapi
+from alteraser.service.ingest import from_body, ingest
+from alteraser.service.problems import Problem, answer, problem
+from alteraser.service.serving import Serving
+from alteraser.service.state import State, added_rows
+
+READING = 10.0
+"""Seconds that a body may take to arrive"""
+LONGEST_NAME = 255
+PAGE = 1000
+"""Requests in a page"""
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'",
+}
+
+
+class Denied(AltEraserError):
+    """Without a key that may do it."""
+
+
+class Api:
+    """What the routes share: a state, what it serves, and whether somebody works on it."""
+
+    def __init__(self, state: State, serving: Serving, ready: Callable[[], str | None]) -> None:
+        self.state, self.serving, self.ready = state, serving, ready
+
+    # ------------------------------------------------------------------ who asks
+
+    def key(self, connection: Connection, given: str | None, scope: str) -> Key:
+        """The key in an Authorization header or a cookie, if it may do ``scope``; Denied."""
+        kind, _, text = (given or "").partition(" ")
+        found = keys.find(connection, text.strip() if kind.lower() == "bearer" else "", self.state.clock())
+        if found is None:
+            raise Denied("a valid API key is needed: Authorization: Bearer KEY", code="unauthorized")
+        if not found.may(scope):
+            raise Denied(f"the key may not do this; it needs the scope {scope}", code="scope")
+        return found
+
+    def read(self, given: str | None, scope: str, work: Callable[[Connection, Key], Any]) -> Any:
+        """``work`` in a snapshot, for a key with ``scope``."""
+        with self.state.database.reading() as connection:
+            return work(connection, self.key(connection, given, scope))
+
+    def write(self, given: str | None, scope: str, work: Callable[[Connection, Key], Any]) -> Any:
+        """``work`` in a transaction, durable when this returns, for a key with ``scope`` that has writes left."""
+        if self.state.halted is not None:
+            raise DependencyMissing("the service has stopped taking requests in", code="halted")
+
+        def whole(connection: Connection) -> Any:
+            key = self.key(connection, given, scope)
+            wait = keys.admit_write(connection, key, self.state.clock())
+            if wait:
+                raise ResourceLimit("the key had its writes of this minute", code="rate_limit", retry_after=wait)
+            return work(connection, key)
+
+        try:
+            return self.state.database.together(whole)
+        except OSError as error:  # a disk that does not keep what it is given: nothing more is promised
+            self.state.halted = type(error).__name__
+            raise DependencyMissing("the service has stopped taking requests in", code="halted") from error
+
+    # ------------------------------------------------------------------ what is done
+
+    def submit(self, given: str | None, name: str | None, body: Any) -> tuple[dict[str, Any], bool]:
+        """Take a request in; (its document, whether it was there)."""
+        if not name or len(name) > LONGEST_NAME:
+            raise InvalidInput(
+                f"a write needs the header Idempotency-Key, 1 to {LONGEST_NAME} characters that you choose and "
+                "send again where you had no answer",
+                code="key_required",
+            )
+        wanted = asked(body, self.state.declared)
+        sent = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+
+        def work(connection: Connection, key: Key) -> Any:
+            sender = requests.Sender(key.id, name, sent, key.may("verify"))
+            return requests.submit(connection, wanted, sender, secret=self.state.hashing, now=self.state.clock())
+
+        found: tuple[dict[str, Any], bool] = self.write(given, "submit", work)
+        self.state.wake.set()
+        return found
+
+    def dry_run(self, given: str | None, body: Any) -> dict[str, Any]:
+        """What a request would come to; nothing is taken in."""
+        self.read(given, "submit", lambda connection, key: None)
+        self.read(given, "receipt:read", lambda connection, key: None)
+        wanted = asked(body, self.state.declared)
+        version = self.serving.current()
+        with self.state.database.reading() as connection:
+            waiting = [row.file for row in metrics.waiting(connection)]
+        whole = erasing.learned(version.data, added_rows(self.state, version, waiting))
+        counts = erasing.find(whole, [wanted]).counts[0]
+        now = self.state.clock()
+        end = due(now, wanted.regulation, wanted.due)
+        return {"dry_run": True, "kind": wanted.kind, "counts": counts, "due": written(end), "version": version.id}
+
+    def change(self, given: str | None, scope: str, what: Callable[..., dict[str, Any]], name: str) -> dict[str, Any]:
+        """``what`` happens to a request."""
+        found: dict[str, Any] = self.write(
+            given, scope, lambda connection, key: _shown(what(connection, name, self.state.clock()), key)
+        )
+        self.state.wake.set()
+        return found
+
+    def receipt(self, given: str | None, name: str) -> bytes:
+        """The receipt of a request, or of the one that it repeats; NotFound where there is none yet."""
+
+        def work(connection: Connection, key: Key) -> bytes:
+            row = requests.row_of(connection, name)
+            found = log.receipt(connection, row.points_to or row.id, self.state.signer.public)
+            if found is None:
+                raise NotFound(f"the request is {row.state}: there is no receipt yet", code="no_receipt")
+            return found
+
+        content: bytes = self.read(given, "receipt:read", work)
+        return content
+
+
+def _shown(document: dict[str, Any], key: Key, *, salt: bool = False) -> dict[str, Any]:
+    """``document`` as far as ``key`` may see it: counts tell how much somebody had."""
+    hidden = {"counts"} if not key.may("receipt:read") else set()
+    if not salt:
+        hidden |= {"salt"}
+    return {name: value for name, value in document.items() if name not in hidden}
+
+
+async def content_of(request: Request, limit: int) -> bytes:
+    """The body, as long as it is no longer than ``limit`` and arrives in time."""
+    said = request.headers.get("content-length", "")
+    length = int(said) if said.isdigit() and len(said) < 20 else None
+    if (length or 0) > limit or (length is None and said):
+        raise bodies.too_large(limit, length)
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise InvalidInput("bodies are not compressed here", code="media_type")
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise InvalidInput("expected Content-Type: application/json", code="media_type")
+    found = bytearray()
+
+    async def arrives() -> None:
+        async for part in request.stream():
+            found.extend(part)
+            if len(found) > limit:
+                raise bodies.too_large(limit, length)
+
+    try:
+        await asyncio.wait_for(arrives(), READING)
+    except TimeoutError:
+        raise InvalidInput("the body did not arrive in time", code="timeout", close=True) from None
+    return bytes(found)
+
+
+def make_app(api: Api) -> FastAPI:
+    """The application of ``api``."""
+    app = FastAPI(
+        title="AltEraser", version=alteraser.__version__, docs_url=None, redoc_url=None,
+        description="Erasure requests in, receipts out.",
+    )  # fmt: skip
+    _add_errors(app)
+    _add_requests(app, api)
+    _add_models(app, api)
+    _add_operation(app, api)
+    console.add(app, api)
+    openapi.describe(app)
+    return app
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(AltEraserError)
+    async def ours(request: Request, error: AltEraserError) -> Problem:
+        return problem(error)
+
+    @app.exception_handler(HTTPException)
+    async def theirs(request: Request, error: HTTPException) -> Problem:
+        code = {404: "not_found", 405: "method"}.get(error.status_code, "http")
+        return answer(error.status_code, code, str(error.detail), dict(error.headers or {}))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Problem:
+        where = ", ".join(sorted({str(each["loc"][-1]) for each in error.errors()}))
+        return answer(400, "parameter", f"{where}: not of the right type")
+
+    @app.exception_handler(Exception)
+    async def fault(request: Request, error: Exception) -> Problem:
+        return answer(500, "error", "an error of the service")
+
+    @app.middleware("http")
+    async def headers(request: Request, call_next: Any) -> Response:
+        response: Response = await call_next(request)
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
+
+
+def _add_requests(app: FastAPI, api: Api) -> None:
+    @app.post("/v1/requests", status_code=202, tags=["requests"])
+    async def submit(request: Request, dry_run: bool = False) -> JSONResponse:
+        """Take an erasure request in. 202 once it is durable; 200 where it was there already, and for a dry run."""
+        body = bodies.parse(await content_of(request, bodies.BODY))
+        given = request.headers.get("authorization")
+        if dry_run:
+            return JSONResponse(await run_in_threadpool(api.dry_run, given, body))
+        name = request.headers.get("idempotency-key")
+        document, repeated = await run_in_threadpool(api.submit, given, name, body)
+        place = {"Location": f"/v1/requests/{document['request_id']}"}
+        return JSONResponse(_without_counts(document), 200 if repeated else 202, place)
+
+    @app.get("/v1/requests", tags=["requests"])
+    def listed(request: Request, status: str | None = None, after: int = 0, limit: int = 100) -> Any:
+        """Requests in the order they were received."""
+        if not 1 <= limit <= PAGE or not 0 <= after < 2**62:
+            raise InvalidInput(f"limit: expected 1 to {PAGE}; after: a sequence", code="parameter")
+
+        def work(connection: Connection, key: Key) -> Any:
+            found = requests.listed(connection, state=status, after=after, limit=limit)
+            following = found[-1]["sequence"] if len(found) == limit else None
+            return {"requests": [_shown(each, key) for each in found], "next": following}
+
+        return api.read(request.headers.get("authorization"), "status", work)
+
+    @app.get("/v1/requests/{request_id}", tags=["requests"])
+    def status(request: Request, request_id: str) -> Any:
+        """One request, with what happened to it."""
+
+        def work(connection: Connection, key: Key) -> Any:
+            shown = _shown(requests.document(requests.row_of(connection, request_id)), key)
+            share = requests.elapsed(shown, api.state.clock())
+            return shown | {
+                "period_elapsed": round(max(share, 0.0), 4),
+                "events": requests.history(connection, request_id),
+            }
+
+        return api.read(request.headers.get("authorization"), "status", work)
+
+    @app.delete("/v1/requests/{request_id}", tags=["requests"])
+    def cancel(request: Request, request_id: str) -> Any:
+        """Cancel a request on which no work was begun."""
+        return api.change(request.headers.get("authorization"), "submit", requests.cancel, request_id)
+
+    @app.get("/v1/requests/{request_id}/receipt", tags=["requests"])
+    def receipt(request: Request, request_id: str) -> Response:
+        """The signed receipt, as ``alteraser receipt verify`` takes it."""
+        content = api.receipt(request.headers.get("authorization"), request_id)
+        named = {"Content-Disposition": f'attachment; filename="receipt-{request_id[:12]}.json"'}
+        return Response(content, media_type="application/json", headers=named)
+
+    for name, scope, what, words in (
+        ("verify", "verify", requests.verify, "Vouch for who asked: an unverified request goes into the queue."),
+        ("reject", "verify", requests.reject, "End an unverified request."),
+        ("hold", "admin", requests.hold, "Put a legal hold on a request: nothing is done until it is released."),
+        ("release", "admin", requests.release, "End a legal hold."),
+    ):
+        _add_change(app, api, name, scope, what, words)
+
+
+def _add_change(app: FastAPI, api: Api, name: str, scope: str, what: Callable[..., dict[str, Any]], words: str) -> None:
+    @app.post(f"/v1/requests/{{request_id}}/{name}", tags=["requests"], name=name, description=words)
+    def change(request: Request, request_id: str) -> Any:
+        return api.change(request.headers.get("authorization"), scope, what, request_id)
+
+
+def _without_counts(document: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in document.items() if name != "counts"}
+
+
+def _add_models(app: FastAPI, api: Api) -> None:
+    @app.get("/v1/recommendations/{user:path}", tags=["model"])
+    def recommendations(request: Request, user: str, k: int = 10, scores: bool = False) -> Any:
+        """The best items for a user from the served version. Scores are for the scope admin."""
+        scope = "admin" if scores else "recommend"
+        api.read(request.headers.get("authorization"), scope, lambda connection, key: None)
+        return api.serving.recommend(user, k, scores=scores)
+
+    @app.get("/v1/models", tags=["model"])
+    def models(request: Request) -> Any:
+        """Every version there was, which one is served, and the erasure floor."""
+
+        def work(connection: Connection, key: Key) -> Any:
+            pointer = versions.serving(connection)
+            return {"serving": pointer.version, "floor": pointer.floor, "models": versions.listed(connection)}
+
+        return api.read(request.headers.get("authorization"), "model:read", work)
+
+    @app.post("/v1/models/{version}/activate", tags=["model"])
+    def activate(request: Request, version: str) -> Any:
+        """Serve another version; refused below the erasure floor."""
+
+        def work(connection: Connection, key: Key) -> Any:
+            versions.activate(connection, version, api.state.clock())
+            return {"serving": version}
+
+        return api.write(request.headers.get("authorization"), "admin", work)
+
+    @app.get("/v1/changes", tags=["model"])
+    def changes(request: Request, since: str) -> Any:
+        """Users whose list changed since a version."""
+        api.read(request.headers.get("authorization"), "model:read", lambda connection, key: None)
+        return api.serving.changes(since)
+
+    @app.post("/v1/interactions", status_code=202, tags=["model"])
+    async def interactions(request: Request) -> JSONResponse:
+        """Take new interactions in; they are learned with the next batch. What was erased before is left out."""
+        given = request.headers.get("authorization")
+        await run_in_threadpool(api.read, given, "ingest", lambda connection, key: None)
+        body = bodies.parse(await content_of(request, bodies.BULK))
+
+        def work() -> dict[str, int]:
+            rows = from_body(body, api.state.declared)
+            api.write(given, "ingest", lambda connection, key: None)
+            return ingest(api.state, api.serving.current(), rows)
+
+        return JSONResponse(await run_in_threadpool(work), 202)
+
+
+def _add_operation(app: FastAPI, api: Api) -> None:
+    @app.get("/healthz", tags=["operation"])
+    async def healthz() -> Any:
+        """The process answers."""
+        return {"status": "ok"}
+
+    @app.get("/readyz", tags=["operation"])
+    def readyz() -> Any:
+        """The ledger can be read, and work goes on."""
+        reason = api.ready()
+        with api.state.database.reading() as connection:
+            version = versions.serving(connection).version
+        if reason is not None:
+            return answer(503, "not_ready", reason)
+        return {"status": "ready", "version": version}
+
+    @app.get("/metrics", tags=["operation"], response_class=PlainTextResponse)
+    def prometheus() -> Response:
+        """Figures for Prometheus; none of them is about a person."""
+        with api.state.database.reading() as connection:
+            text = metrics.written(connection, api.state.clock(), halted=api.state.halted is not None)
+        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+
+    @app.get("/v1/keys", tags=["keys"])
+    def listed_keys(request: Request) -> Any:
+        """Keys, without what they are."""
+        given = request.headers.get("authorization")
+        return {"keys": api.read(given, "admin", lambda connection, key: keys.listed(connection))}
+
+    @app.post("/v1/keys", status_code=201, tags=["keys"])
+    async def make_key(request: Request) -> JSONResponse:
+        """A new key, shown this once."""
+        given = request.headers.get("authorization")
+        body = bodies.parse(await content_of(request, bodies.BODY))
+
+        def work(connection: Connection, key: Key) -> dict[str, Any]:
+            made = keys.make(connection, api.state.clock(), **_key_wanted(body))
+            return {"key": made, "id": made.split("_")[1]}
+
+        return JSONResponse(await run_in_threadpool(api.write, given, "admin", work), 201)
+
+    @app.delete("/v1/keys/{key_id}", status_code=204, tags=["keys"])
+    def revoke(request: Request, key_id: str) -> Response:
+        """End a key."""
+        given = request.headers.get("authorization")
+        api.write(given, "admin", lambda connection, key: keys.revoke(connection, key_id, api.state.clock()))
+        return Response(status_code=204)
+
+
+def _key_wanted(body: Any) -> dict[str, Any]:
+    if not isinstance(body, dict) or not {"scopes"} <= body.keys() <= {"scopes", "rate_limit", "expires"}:
+        raise InvalidInput("expected scopes, and rate_limit or expires", code="unknown_field")
+    scopes, rate, expires = body["scopes"], body.get("rate_limit", keys.WRITES_A_MINUTE), body.get("expires")
+    if not isinstance(scopes, list) or not all(isinstance(each, str) for each in scopes):
+        raise InvalidInput("scopes: expected a list of text", code="type")
+    if isinstance(rate, bool) or not isinstance(rate, int) or not 0 <= rate < 2**31:
+        raise InvalidInput("rate_limit: expected writes a minute, or 0 for any number", code="type")
+    if expires is not None and not isinstance(expires, str):
+        raise InvalidInput("expires: expected ISO 8601", code="type")
+    return {"scopes": scopes, "rate": rate, "expires": None if expires is None else moment(expires, "expires")}

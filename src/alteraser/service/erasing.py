@@ -1,0 +1,141 @@
+"""What a batch means on the data, the model without it, and what may be said of that: all that the service knows of
+how forgetting is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from alteraser.data.interactions import Interactions
+from alteraser.data.selection import Selection
+from alteraser.engines.store.version import Content, Version
+from alteraser.errors import Interrupted
+from alteraser.ledger.asked import Asked
+from alteraser.verbs.forget import forget
+from alteraser.verbs.verify import verify
+
+LISTED = 10
+"""Length of the lists that are compared"""
+MOST_SCORES = 2e9
+"""Scores up to which all lists are compared"""
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the requests of a batch come to on the data."""
+
+    gone: Mask
+    """Which interactions go (|D|,)"""
+    counts: list[dict[str, int]]
+    """Of each request: names that it has, those that match, interactions that go, interactions that a hold keeps"""
+
+
+def find(data: Interactions, requests: Sequence[Asked]) -> Found:
+    """Everything that ``requests`` name in ``data``, but for what a legal hold keeps."""
+    gone = np.zeros(len(data), bool)
+    counts, keeps = [], np.zeros(len(data), bool)
+    user_rows = data.user_rows
+    for each in requests:
+        selection = each.selection.settled(data.timestamp)
+        hit, matched = selection.find(data.users, data.items, user_rows, data.indices, data.timestamp)
+        kept = np.zeros(len(data), bool)
+        if each.kept:
+            pairs = Selection.of(each.kept)
+            kept, _ = pairs.find(data.users, data.items, user_rows, data.indices)
+        keeps |= kept & hit
+        gone |= hit
+        counts.append(
+            {
+                "asked": len(each.names),
+                "matched": int(matched.sum()),
+                "absent": len(each.names) - int(matched.sum()),
+                "interactions": int((hit & ~kept).sum()),
+                "held": int((hit & kept).sum()),
+            }
+        )
+    return Found(gone & ~keeps, counts)
+
+
+def learned(data: Interactions, added: Sequence[Interactions]) -> Interactions:
+    """``data`` with what was added, in their rows; what is there already stays as it is."""
+    for each in added:
+        if len(each):
+            data = data.add(each, duplicates="first")
+    return data
+
+
+def erase(
+    start: Version, whole: Interactions, gone: Mask, *, method: str, threads: int, key: bytes, watch: Any = None
+) -> tuple[Content, dict[str, Any]]:
+    """The content of the next version, and how it came about. ``key`` is taken for a first record of who was erased.
+
+    ``watch`` is called now and then and may raise Interrupted.
+    """
+    original: Any = start.model
+    model: Any = replace(original, erased=replace(start.model.erased, spare=key))
+    removed = whole.keep(gone)
+    grown = whole.digest != start.model.trained_on.digest
+    erasure = forget(
+        model, removed, data=whole, method=method, grown=grown, readmit=grown, threads=threads,
+        on_pass=None if watch is None else (lambda record: watch()),
+    )  # fmt: skip
+    changed = _changed(start, erasure.model, erasure.remaining)
+    tombstones = start.content.tombstones.with_erased(key, erasure.removed)
+    training = erasure.model.training
+    work = {
+        "method": str(training.get("method")),
+        "passes": training.get("passes"),
+        "products": training.get("products"),
+        "residual": float(erasure.residual),
+        "interactions_removed": len(erasure.removed),
+        "interactions_added": int(erasure.added),
+        "seconds": float(erasure.seconds),
+    }
+    return Content(erasure.model, erasure.remaining, tombstones, changed), work
+
+
+def certify(start: Version, version: Version, whole: Interactions, *, threads: int) -> dict[str, Any]:
+    """What the independent code says of the bytes that will be served."""
+    model: Any = version.model
+    before: Any = start.model
+    found = verify(
+        model, version.data, before=before, forgotten=whole, folder=version.folder / "model",
+        threads=threads,
+    ).certificate  # fmt: skip
+    return dict(found.to_document())
+
+
+def stopping(stop: Any) -> Any:
+    """A watch that ends the work where ``stop`` is set: it is done again later, from the plan."""
+
+    def watch() -> None:
+        if stop.is_set():
+            raise Interrupted("the service is stopping; the batch is done again when it starts")
+
+    return watch
+
+
+def _changed(start: Version, model: Any, remaining: Interactions) -> pa.Array | None:
+    """Users of both models whose lists differ; None where that would take too long to tell."""
+    before, old = start.model, start.data
+    ids = model.users.ids
+    if len(ids) * (model.items.size + before.items.size) > MOST_SCORES:
+        return None
+    rows = model.users.rows
+    was = before.users.rows_of(ids)
+    known = was >= 0
+    now, _ = model.top_items(rows, k=LISTED, seen=remaining)
+    then, _ = before.top_items(was[known], k=LISTED, seen=old)
+    same = np.zeros(len(ids), bool)
+    width = min(now.shape[1], then.shape[1])
+    if now.shape[1] == then.shape[1]:
+        same[known] = (now[known][:, :width] == then[:, :width]).all(axis=1)
+    return ids.filter(pa.array(~same))

@@ -1,0 +1,115 @@
+"""Interactions that are added: checked like those the model was trained on, and held against what was erased."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from alteraser.data.files import replace_file
+from alteraser.data.interactions import Interactions
+from alteraser.data.selection import UNITS, moment, unit_of
+from alteraser.engines.store.version import Version
+from alteraser.errors import InvalidInput, ResourceLimit
+from alteraser.ledger import ingests
+from alteraser.ledger.asked import Declared, id_of
+from alteraser.service.state import State
+
+ROWS = 100_000
+FIELDS = frozenset({"user", "item", "timestamp", "value"})
+
+
+def from_body(body: Any, declared: Declared) -> list[dict[str, Any]]:
+    """The rows of ``{"interactions": [{"user": …, "item": …, "timestamp"?: …, "value"?: …}]}``; InvalidInput."""
+    if not isinstance(body, dict) or body.keys() != {"interactions"} or not isinstance(body["interactions"], list):
+        raise _invalid("body", 'expected {"interactions": [{"user": …, "item": …}]}')
+    rows = body["interactions"]
+    if not rows:
+        raise _invalid("scope_empty", "interactions: the list is empty")
+    if len(rows) > ROWS:
+        raise ResourceLimit(f"interactions: {len(rows):,} at once, at most {ROWS:,}", code="too_many_rows")
+    for place, row in enumerate(rows):
+        if not isinstance(row, dict) or not {"user", "item"} <= row.keys() <= FIELDS:
+            raise _invalid("unknown_field", f"interactions[{place}]: expected user and item, and timestamp or value")
+        id_of(row["user"], declared.users, f"interactions[{place}].user")
+        id_of(row["item"], declared.items, f"interactions[{place}].item")
+        value = row.get("value", 1)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise _invalid("value", f"interactions[{place}].value: expected a finite number")
+    return rows
+
+
+def ingest(state: State, version: Version, rows: list[dict[str, Any]]) -> dict[str, int]:
+    """Take ``rows`` in, durable when this returns; how many were new, known, erased before, or left out:
+    below the threshold, or repeated.
+    """
+    data = _interactions(state, version, rows)
+    back = version.content.tombstones.returned(state.hashing, data)
+    users = version.model.users.rows_of(data.users.ids_of(data.user_rows))
+    items = version.model.items.rows_of(data.items.ids_of(data.indices))
+    known = version.data.locate(users, items) >= 0
+    new = data.keep(~back & ~known)
+    counts = {
+        "accepted": len(new),
+        "known": int((known & ~back).sum()),
+        "erased_before": int(back.sum()),
+        "left_out": data.unrated,
+    }
+    if len(new):
+        content = io.BytesIO()
+        pq.write_table(new.to_table(), content, compression="zstd")
+        name = f"{hashlib.sha256(content.getvalue()).hexdigest()[:32]}-{int(state.clock().timestamp() * 1e6)}.parquet"
+        replace_file(state.folders.added / name, content.getvalue())
+        state.database.together(lambda connection: ingests.add(connection, name, len(new), state.clock()))
+    return counts
+
+
+def _interactions(state: State, version: Version, rows: list[dict[str, Any]]) -> Interactions:
+    """``rows`` as the interactions of a file would be read; ``unrated``: how many are left out."""
+    reading = state.reading.model_copy(update={"duplicates": "last"})
+    columns: dict[str, Any] = {
+        reading.user_column: [row["user"] for row in rows],
+        reading.item_column: [row["item"] for row in rows],
+    }
+    if reading.timestamp_column is not None:
+        times = version.data.timestamp
+        unit = "s" if times is None else unit_of(times)
+        now = int(state.clock().timestamp() * UNITS[unit])
+        columns[reading.timestamp_column] = [_ticks(row.get("timestamp", now), unit, at) for at, row in enumerate(rows)]
+    for name in reading.columns:
+        if name not in columns:
+            missing = next((place for place, row in enumerate(rows) if "value" not in row), None)
+            if missing is not None:
+                raise _invalid("value", f"interactions[{missing}]: a value is needed here, which stands for {name!r}")
+            columns[name] = [float(row["value"]) for row in rows]
+    found = Interactions.read(pa.table(columns), reading)
+    return _with_count(found, len(rows) - _rows(found))
+
+
+def _ticks(given: Any, unit: str, place: int) -> int:
+    if isinstance(given, bool) or not isinstance(given, int | str):
+        raise _invalid("timestamp", f"interactions[{place}].timestamp: expected ISO 8601 or a whole number")
+    try:
+        at = moment(given, "timestamp")
+    except InvalidInput:
+        raise _invalid("timestamp", f"interactions[{place}].timestamp: expected ISO 8601 or a whole number") from None
+    return at if isinstance(at, int) else int(at.timestamp() * UNITS[unit])  # type: ignore[union-attr]
+
+
+def _rows(data: Interactions) -> int:
+    return len(data) if data.multiplicity is None else int(np.sum(data.multiplicity))
+
+
+def _with_count(data: Interactions, left_out: int) -> Interactions:
+    from dataclasses import replace
+
+    return replace(data, unrated=left_out)
+
+
+def _invalid(code: str, message: str) -> InvalidInput:
+    return InvalidInput(message, code=code)

@@ -1,0 +1,113 @@
+"""What OpenAPI says of bodies and errors, which are read by hand: stricter than a model of them would be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+
+ID = {"oneOf": [{"type": "integer", "format": "int64"}, {"type": "string", "maxLength": 65536}]}
+IDS = {"type": "array", "minItems": 1, "maxItems": 100_000, "items": ID}
+PAIR = {"type": "array", "minItems": 2, "maxItems": 2, "items": ID}
+PAIRS = {"type": "array", "minItems": 1, "maxItems": 100_000, "items": PAIR}
+WHEN = {"oneOf": [{"type": "integer"}, {"type": "string"}]}
+OPTIONS = {
+    "regulation": {"type": "string", "enum": ["gdpr", "ccpa"]},
+    "due": {"type": "string", "description": "ISO 8601; earlier than the regulation's"},
+    "hold": {"oneOf": [{"type": "boolean"}, PAIRS]},
+}
+
+
+def _scope(**fields: Any) -> dict[str, Any]:
+    required = [name for name in fields if name not in ("since", "until")]
+    return {"type": "object", "additionalProperties": False, "required": required, "properties": fields | OPTIONS}
+
+
+BODIES: dict[tuple[str, str], dict[str, Any]] = {
+    ("/v1/requests", "post"): {
+        "oneOf": [
+            _scope(users=IDS),
+            _scope(items=IDS),
+            _scope(pairs=PAIRS),
+            _scope(user=ID, since=WHEN, until=WHEN),
+        ]
+    },
+    ("/v1/interactions", "post"): {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["interactions"],
+        "properties": {
+            "interactions": {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": 100_000,
+                "items": {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "required": ["user", "item"],
+                    "properties": {"user": ID, "item": ID, "timestamp": WHEN, "value": {"type": "number"}},
+                },
+            }
+        },
+    },
+    ("/v1/keys", "post"): {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["scopes"],
+        "properties": {
+            "scopes": {"type": "array", "minItems": 1, "items": {"type": "string"}},
+            "rate_limit": {"type": "integer", "minimum": 0},
+            "expires": {"type": "string"},
+        },
+    },
+}
+"""(path, method) → JSON schema of its body"""
+
+OPEN = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Paths that need no key"""
+
+PROBLEM = {
+    "type": "object",
+    "required": ["type", "title", "status", "code", "detail"],
+    "properties": {name: {"type": "string"} for name in ("type", "title", "code", "detail")}
+    | {"status": {"type": "integer"}},
+}
+IDEMPOTENCY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Needed unless dry_run is set",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
+
+
+def describe(app: FastAPI) -> None:
+    """Have ``/openapi.json`` say what bodies are, that a key is needed, and what errors look like."""
+    made = app.openapi
+
+    def whole() -> dict[str, Any]:
+        if app.openapi_schema:
+            return app.openapi_schema
+        document = made()
+        components = document.setdefault("components", {})
+        components["schemas"] = {"Problem": PROBLEM}
+        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        for path, methods in document["paths"].items():
+            for method, operation in methods.items():
+                _complete(path, method, operation)
+        return document
+
+    app.openapi = whole  # type: ignore[method-assign]
+
+
+def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
+    operation["responses"].pop("422", None)
+    error = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    operation["responses"]["default"] = {"description": "An error, with a stable code", "content": error}
+    if path not in OPEN:
+        operation["security"] = [{"key": []}]
+    body = BODIES.get((path, method))
+    if body is not None:
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+    if (path, method) == ("/v1/requests", "post"):
+        operation.setdefault("parameters", []).append(IDEMPOTENCY)

@@ -1,0 +1,140 @@
+"""One process: HTTP, and unless told otherwise the worker in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from alteraser.errors import Conflict, InvalidInput
+from alteraser.service.app import Api, make_app
+from alteraser.service.serving import Serving
+from alteraser.service.state import State, open_state
+from alteraser.service.worker import Worker
+
+GRACE = 3
+"""Seconds that open connections, and then the worker, have to end"""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server that says when it is ready, and leaves signals to ``serve``."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.should_exit:
+            self._ready()
+
+    def capture_signals(self) -> Any:
+        return nullcontext()
+
+
+def serve(
+    root: Path, *, host: str, port: int, work: bool, threads: int = 0, announce: Callable[[str], None] = print
+) -> None:
+    """Serve the state in ``root`` until SIGTERM or Ctrl-C; ``announce`` is told the address once it is ready.
+
+    Raises Conflict ``locked`` where another process serves it or works on it, InvalidInput for an address that cannot
+    be had.
+    """
+    state = open_state(root)
+    lock = state.folders.lock()
+    try:
+        state.sweep()
+        sock = _listening(host, port)
+        serving = Serving(state)
+        worker = Worker(state, threads=threads, published=serving.install) if work else None
+        if worker is not None:
+            worker.begin()
+        _run(state, serving, worker, sock, announce)
+    finally:
+        state.close()
+        lock.close()
+
+
+def _run(
+    state: State, serving: Serving, worker: Worker | None, sock: socket.socket, announce: Callable[[str], None]
+) -> None:
+    thread = threading.Thread(target=_work, args=(worker,), name="alteraser-worker", daemon=True)
+
+    def ready() -> str | None:
+        if state.halted is not None:
+            return "the disk does not keep what it is given"
+        if worker is not None and not thread.is_alive():
+            return "the worker has stopped"
+        return None
+
+    api = Api(state, serving, ready)
+    config = uvicorn.Config(
+        make_app(api), log_config=None, access_log=False, http="h11", ws="none", lifespan="off",
+        timeout_graceful_shutdown=GRACE, server_header=False,
+    )  # fmt: skip
+    address = sock.getsockname()
+    shown = f"[{address[0]}]" if ":" in address[0] else address[0]
+    server = _Server(config, lambda: announce(f"http://{shown}:{address[1]}"))
+    if worker is not None:
+        thread.start()
+    with _stopping(server):
+        asyncio.run(_served(server, sock))
+    if worker is not None:
+        worker.stop.set()
+        state.wake.set()
+        thread.join(timeout=GRACE)
+        if thread.is_alive():  # in the middle of a batch: it is done again from its plan
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)
+
+
+def _work(worker: Worker | None) -> None:
+    if worker is not None:
+        worker.run()
+
+
+async def _served(server: _Server, sock: socket.socket) -> None:
+    await server.serve(sockets=[sock])
+
+
+@contextmanager
+def _stopping(server: _Server) -> Any:
+    """SIGTERM and Ctrl-C end the service cleanly; the second one at once."""
+
+    def stop(number: int, frame: Any) -> None:
+        if server.should_exit:
+            os.kill(os.getpid(), signal.SIGKILL)
+        server.should_exit = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen(1024)
+        sock.setblocking(False)
+    except OSError as error:
+        kind = Conflict if error.errno == 98 else InvalidInput
+        raise kind(
+            f"{host}:{port} cannot be listened on ({error.strerror}); choose another --host or --port"
+        ) from error
+    return sock

@@ -1,0 +1,241 @@
+"""A state directory, open: its folders, its ledger, its secrets, and what its ids are."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy import func, select
+
+from alteraser.data.files import atomic_directory, replace_file
+from alteraser.data.interactions import Interactions
+from alteraser.data.readers import ReadingOptions
+from alteraser.engines.store import version as versions_on_disk
+from alteraser.engines.store.folders import Folders
+from alteraser.engines.store.tombstones import Tombstones
+from alteraser.engines.store.version import Content, Version
+from alteraser.errors import Conflict, IntegrityError, InvalidInput, RefusedByPolicy
+from alteraser.ledger import ingests, keys, log, versions
+from alteraser.ledger.asked import Declared
+from alteraser.ledger.database import Database
+from alteraser.ledger.envelope import Signer
+from alteraser.ledger.schema import events
+from alteraser.models.closed_form.model import ExactModel
+from alteraser.models.factorization.model import Model
+from alteraser.models.folder import load_model, read_manifest
+from alteraser.models.protocol import Recommender
+from alteraser.verbs.forget import belongs
+
+
+def utc_now() -> datetime:
+    """The time."""
+    return datetime.now(UTC)
+
+
+@dataclass
+class State:
+    """An open state. ``halted`` says why nothing is taken in any more, where the disk can no longer be trusted."""
+
+    folders: Folders
+    database: Database
+    clock: Callable[[], datetime] = utc_now
+    halted: str | None = None
+    wake: threading.Event = field(default_factory=threading.Event)
+    """Set where there is something new to do"""
+
+    @cached_property
+    def signer(self) -> Signer:
+        """Of receipts."""
+        return Signer.load(self.folders.signing_key)
+
+    @cached_property
+    def hashing(self) -> bytes:
+        """The key of tombstones and repeated requests."""
+        return self.folders.secret("hashing")
+
+    @cached_property
+    def salt(self) -> bytes:
+        """The key of the data's root."""
+        return self.folders.secret("salt")
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """``state.json``."""
+        return self.folders.document()
+
+    @cached_property
+    def reading(self) -> ReadingOptions:
+        """How interactions are read that come from outside."""
+        return ReadingOptions(**self.document["reading"])
+
+    @cached_property
+    def declared(self) -> Declared:
+        """What the ids are, from the version that is served when this is first asked."""
+        version = self.load_serving()
+        data = version.data
+        times = None if data.timestamp is None else int(np.abs(data.timestamp).max(initial=0))
+        return Declared(version.model.users.kind, version.model.items.kind, times)
+
+    def load(self, version: str) -> Version:
+        """A version, checked."""
+        return versions_on_disk.load(self.folders.versions / version)
+
+    def load_serving(self) -> Version:
+        """The version that is served."""
+        with self.database.reading() as connection:
+            return self.load(versions.serving(connection).version)
+
+    def export_log(self) -> None:
+        """Write the files of the receipts' log again."""
+        with self.database.reading() as connection:
+            log.export(connection, self.folders.log, self.signer.public)
+
+    def sweep(self) -> None:
+        """Remove what a process that was killed left of interactions that nobody was told were taken in.
+
+        For the one process that takes them in, before it does.
+        """
+        with self.database.reading() as connection:
+            needed = ingests.files_kept(connection)
+        for folder, kept in ((self.folders.added, needed), (self.folders.log, {log.LEAVES, log.HEAD, log.PUBLIC})):
+            for path in sorted(folder.iterdir()):
+                if path.name not in kept:
+                    path.unlink()
+
+    def close(self) -> None:
+        """End all connections."""
+        self.database.close()
+
+
+def create(root: Path, model_path: Path, data_path: Path, *, rate: int = keys.WRITES_A_MINUTE) -> None:
+    """A new state from a model and the interactions it was trained on, whole or not at all.
+
+    Raises OutputExists where ``root`` holds something, IntegrityError where model and data do not belong together.
+    """
+    model = load_model(model_path)
+    if not isinstance(model, Model | ExactModel):
+        raise InvalidInput(f"{model_path}: a model of kind {model.kind} cannot be served yet; forget it with Python")
+    data = read_for(model, data_path)
+    if root.is_dir() and not any(root.iterdir()):
+        root.rmdir()
+    now = utc_now()
+    source, ancestors = model.digest, model.lineage
+    begun = _renewed(model, parent=source, ancestors=ancestors)
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_directory(root) as temporary:
+        temporary.chmod(0o700)
+        folders = Folders(temporary)
+        folders.prepare()
+        signer = Signer.make(folders.signing_key)
+        what = {"batch": 0, "floor": 0, "parent": None}
+        first = versions_on_disk.write(
+            folders.versions, Content(begun, data, Tombstones(), None), what, salt=folders.secret("salt")
+        )
+        database = Database.create(folders.ledger)
+        with database.writing() as connection:
+            versions.first(connection, first.id, summary(first), now)
+            admin = keys.make(connection, now, ["admin"], rate=rate)
+        with database.reading() as connection:
+            log.export(connection, folders.log, signer.public)
+        database.truncate()
+        database.close()
+        replace_file(folders.admin_key, admin.encode() + b"\n", private=True)
+        folders.write_document(os.urandom(16).hex(), source, _reading_of(model, data))
+
+
+def open_state(root: Path, *, clock: Callable[[], datetime] = utc_now) -> State:
+    """The state in ``root``, checked.
+
+    Raises NotFound where there is none, IntegrityError for one that is damaged, RefusedByPolicy ``ledger_behind`` where
+    the ledger is older than the versions beside it.
+    """
+    folders = Folders(root)
+    folders.document()
+    database = Database.open(folders.ledger)
+    try:
+        with database.reading() as connection:
+            last = connection.execute(select(func.coalesce(func.max(events.c.sequence), 0))).scalar_one()
+            serving = versions.serving(connection)
+        behind = {name: floor for name, floor in folders.floors().items() if floor > last}
+        if behind:
+            raise RefusedByPolicy(
+                f"{root}: a version on disk was made after the ledger's last event ({last}): the ledger is an older "
+                "copy, and would serve what was erased since. Restore ledger and versions from the same backup",
+                code="ledger_behind",
+            )
+        if not (folders.versions / serving.version).is_dir():
+            raise IntegrityError(
+                f"{root}: the served version {serving.version[:12]} is missing; restore it", code="data"
+            )
+    except BaseException:
+        database.close()
+        raise
+    return State(folders, database, clock)
+
+
+def same_model(state: State, model_path: Path) -> None:
+    """Conflict unless the state was made from the model at ``model_path``."""
+    given = read_manifest(model_path)["digest"]
+    if given != state.document["model"]:
+        raise Conflict(
+            f"{state.folders.root} was made from another model ({str(state.document['model'])[:12]}), not from "
+            f"{model_path} ({given[:12]}); leave --model out, or choose another --state",
+            code="other_model",
+        )
+
+
+def read_for(model: Recommender, source: Path) -> Interactions:
+    """The interactions that ``model`` was trained on, with their times where the file has a column ``timestamp``."""
+    reading = model.reading or ReadingOptions()
+    data = Interactions.read(source, reading, users=model.users, items=model.items)
+    belongs(model, data)
+    if data.timestamp is None and data.multiplicity is None:
+        timed = reading.model_copy(update={"timestamp_column": "timestamp"})
+        try:
+            found = Interactions.read(source, timed, users=model.users, items=model.items)
+        except (InvalidInput, IntegrityError):
+            return data
+        return found if found.digest == data.digest else data
+    return data
+
+
+def _reading_of(model: Recommender, data: Interactions) -> ReadingOptions:
+    reading = model.reading or ReadingOptions()
+    if data.timestamp is not None and reading.timestamp_column is None:
+        reading = reading.model_copy(update={"timestamp_column": "timestamp"})
+    return reading
+
+
+def _renewed(model: Any, **values: Any) -> Any:
+    from dataclasses import replace
+
+    return replace(model, digest=None, **values)
+
+
+def summary(version: Version) -> dict[str, Any]:
+    """What the ledger keeps of a version."""
+    document = version.document
+    return {"kind": document["kind"], "model": document["model"], "data": document["data"]}
+
+
+def added_rows(state: State, version: Version, files: list[str]) -> list[Interactions]:
+    """Interactions that were added and are not learned yet, without what was erased meanwhile."""
+    found = []
+    for name in files:
+        path = state.folders.added / name
+        try:
+            data = Interactions.from_table(pq.read_table(path))
+        except (OSError, pa.ArrowException) as cause:
+            raise IntegrityError(f"{path} is missing or damaged; restore it from a backup") from cause
+        back = version.content.tombstones.returned(state.hashing, data)
+        found.append(data.keep(~back))
+    return found

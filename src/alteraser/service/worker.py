@@ -1,0 +1,313 @@
+"""The worker: plans a batch, forgets, has it checked, publishes, writes receipts; killed anywhere, it goes on.
+
+    planned ─ erase ─→ scrubbed ─ check ─→ checked ─ publish ─→ published ─ receipts ─→ receipted ─ complete ─→ done
+
+Each arrow ends in one transaction of the ledger. What is done before that is files under names that nobody reads yet,
+and is done again, to the same bytes, where the transaction did not come about.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import func, select
+
+from alteraser.data.files import remove_tree
+from alteraser.engines.store import version as on_disk
+from alteraser.engines.store.version import Version
+from alteraser.errors import (
+    AltEraserError,
+    Conflict,
+    DependencyMissing,
+    Interrupted,
+    ResourceLimit,
+)
+from alteraser.ledger import batches, ingests, leases, log, versions
+from alteraser.ledger.batches import Batch
+from alteraser.ledger.due import written
+from alteraser.ledger.leases import Lease
+from alteraser.ledger.schema import events
+from alteraser.ledger.schema import requests as request_table
+from alteraser.models.factorization.model import Model
+from alteraser.runtime.workers import default_threads
+from alteraser.service import erasing
+from alteraser.service.state import State, added_rows, summary
+from alteraser.service.statements import Publication, statement
+
+NAME = "worker"
+IDLE = 1.0
+"""Seconds between two looks for something to do, where nobody wakes it"""
+AGAIN = 5.0
+"""Seconds until work is tried again that the machine had no room for"""
+
+logger = logging.getLogger("alteraser.service")
+
+
+class Worker:
+    """Does what the ledger says is to be done. ``published`` is told of every version from the moment it is served."""
+
+    def __init__(self, state: State, *, threads: int = 0, published: Callable[[Version], None] | None = None) -> None:
+        self.state, self.threads = state, threads or default_threads()
+        self.stop = threading.Event()
+        self._published = published or (lambda version: None)
+        self._lease: Lease | None = None
+        self._versions: dict[str, Version] = {}
+        self._steps: dict[str, Callable[[Batch], Batch]] = {
+            "planned": self._erase,
+            "scrubbed": self._check,
+            "checked": self._publish,
+            "published": self._receipts,
+            "receipted": self._complete,
+        }
+
+    # ------------------------------------------------------------------ running
+
+    def run(self) -> None:
+        """Work until ``stop`` is set, or another worker takes over. Conflict ``locked`` where one has the state."""
+        if self._lease is None:
+            self.begin()
+        keeper = threading.Thread(target=self._keep, name="alteraser-lease", daemon=True)
+        keeper.start()
+        try:
+            while not self.stop.is_set():
+                self.state.wake.clear()
+                if not self._safely():
+                    self.state.wake.wait(IDLE)
+        finally:
+            self.stop.set()
+            keeper.join(timeout=1)
+            self.end()
+
+    def begin(self) -> None:
+        """Take the lease, and remove what a process that was killed left behind."""
+        with self.state.database.writing() as connection:
+            self._lease = leases.acquire(connection, NAME)
+        with self.state.database.reading() as connection:
+            batch = batches.current(connection)
+            known = {each["version"] for each in versions.listed(connection) if each["destroyed"] is None}
+        if batch is not None and batch.version is not None:
+            known.add(batch.version)
+        for name in sorted(self.state.folders.versions.iterdir()):
+            if name.name not in known:
+                remove_tree(name)
+        self.state.export_log()
+
+    def end(self) -> None:
+        """Give the lease up."""
+        if self._lease is not None:
+            with self.state.database.writing() as connection:
+                leases.release(connection, self._lease)
+
+    def _keep(self) -> None:
+        assert self._lease is not None
+        while not self.stop.wait(leases.SECONDS / 5):
+            try:
+                with self.state.database.writing() as connection:
+                    leases.renew(connection, self._lease)
+            except Conflict:
+                self.stop.set()
+            except AltEraserError as error:  # the database is busy or full: the lease lasts a few tries
+                logger.warning("the lease was not renewed: %s", error.message)
+
+    def _safely(self) -> bool:
+        """``once``, where a failure of one batch is not the end of all; whether there may be more to do at once."""
+        try:
+            return self.once()
+        except Interrupted:
+            return False
+        except Conflict as error:
+            logger.error("stopping: %s", error.message)
+            self.stop.set()
+            return False
+        except (ResourceLimit, DependencyMissing) as error:
+            logger.error("will be tried again: %s", error.message)
+            self.stop.wait(AGAIN)
+            return True
+        except Exception as error:  # a disk that fails, or a fault of ours: no promise can be given any more
+            logger.exception("stopping")
+            self.state.halted = type(error).__name__
+            self.stop.set()
+            return False
+
+    def once(self) -> bool:
+        """Do one batch to its end, the one that is under way first; False where there was nothing to do."""
+        batch = self._current()
+        if batch is None:
+            return False
+        while not batch.over:
+            if self.stop.is_set():
+                return False
+            try:
+                batch = self._steps[batch.state](batch)
+            except (Conflict, Interrupted, ResourceLimit, DependencyMissing):
+                raise
+            except AltEraserError as error:
+                if batch.state not in ("planned", "scrubbed") or error.details.get("code") in ("digest", "data"):
+                    raise
+                logger.error("batch %d: %s", batch.number, error.kind)
+                self._abandon(batch, error.kind)
+                return True
+        return True
+
+    def _current(self) -> Batch | None:
+        with self.state.database.reading() as connection:
+            found = batches.current(connection)
+            waiting = connection.execute(
+                select(request_table.c.attempts)
+                .where(request_table.c.state == "queued")
+                .order_by(request_table.c.sequence)
+                .limit(1)
+            ).scalar_one_or_none()
+        if found is not None or waiting is None:
+            return found
+        serving = self._version(self._serving())
+        methods = ["auto", "retrain"] if isinstance(serving.model, Model) else ["auto"]
+        how = {"methods": methods, "threads": self.threads}
+        with self.state.database.writing() as connection:  # what failed before is tried alone: it may be the only fault
+            most = 1 if waiting else 10_000
+            return batches.plan(connection, self._mine(), self.state.clock(), how, most=most)
+
+    # ------------------------------------------------------------------ steps
+
+    def _erase(self, batch: Batch) -> Batch:
+        start = self._version(batch.start_version)
+        with self.state.database.reading() as connection:
+            members = batches.members(connection, batch.number)
+            files = [row.file for row in ingests.of_batch(connection, batch.number)]
+        whole = erasing.learned(start.data, added_rows(self.state, start, files))
+        found = erasing.find(whole, [member.asked for member in members])
+        counts = {member.id: each for member, each in zip(members, found.counts, strict=True)}
+        if not found.gone.any():
+            return self._advance(batch, "scrubbed", version=start.id, work={"counts": counts, "nothing": True})
+        method = batch.plan["methods"][batch.plan.get("attempt", 0)]
+        content, work = erasing.erase(
+            start,
+            whole,
+            found.gone,
+            method=method,
+            threads=batch.plan["threads"],
+            key=self.state.hashing,
+            watch=erasing.stopping(self.stop),
+        )
+        what = {"batch": batch.number, "floor": batch.floor, "parent": start.id}
+        version = on_disk.write(self.state.folders.versions, content, what, salt=self.state.salt)
+        self._versions[version.id] = version
+        return self._advance(batch, "scrubbed", version=version.id, work=work | {"counts": counts})
+
+    def _check(self, batch: Batch) -> Batch:
+        assert batch.version is not None
+        if batch.version == batch.start_version:
+            return self._advance(batch, "checked", certificate={"class": "none", "sentence": "nothing was found"})
+        start, version = self._version(batch.start_version), self._version(batch.version)
+        with self.state.database.reading() as connection:
+            files = [row.file for row in ingests.of_batch(connection, batch.number)]
+        whole = erasing.learned(start.data, added_rows(self.state, start, files))
+        certificate = erasing.certify(start, version, whole, threads=batch.plan["threads"])
+        if certificate["class"] != "D":
+            return self._advance(batch, "checked", certificate=certificate)
+        logger.error("batch %d: the check failed", batch.number)
+        if batch.plan.get("attempt", 0) + 1 < len(batch.plan["methods"]):
+            with self.state.database.writing() as connection:
+                return batches.again(connection, self._mine(), batch, self.state.clock())
+        self._abandon(batch, "class_d")
+        return replace(batch, state="abandoned")
+
+    def _publish(self, batch: Batch) -> Batch:
+        assert batch.version is not None
+        assert batch.work is not None
+        version = self._version(batch.version)
+        with self.state.database.writing() as connection:
+            now = self.state.clock()
+            versions.publish(connection, version.id, summary(version), batch=batch.number, floor=batch.floor, now=now)
+            batches.found(connection, version.id, batch.work["counts"])
+            if batch.work.get("nothing"):
+                batches.unlearn(connection, batch.number)
+            done = batches.advance(connection, self._mine(), batch, "published", now, published=written(now))
+        self._published(version)
+        return done
+
+    def _receipts(self, batch: Batch) -> Batch:
+        assert batch.version is not None
+        self._destroy(batch)
+        with self.state.database.reading() as connection:
+            rows = connection.execute(
+                select(request_table).where(request_table.c.batch == batch.number).order_by(request_table.c.sequence)
+            ).all()
+            span = connection.execute(
+                select(func.min(events.c.sequence), func.max(events.c.sequence)).where(events.c.batch == batch.number)
+            ).one()
+            destroyed = not versions.outdated(connection)
+            start = versions.row_of(connection, batch.start_version)
+        before = json.loads(start.document)
+        published = Publication(
+            batch,
+            self.state.document["origin"],
+            before,
+            self._version(batch.version).document,
+            batch.version,
+            batch.start_version,
+            destroyed,
+            (span[0], span[1]),
+        )
+        with self.state.database.writing() as connection:
+            now = self.state.clock()
+            statements = [
+                (row.id, statement(dict(row._mapping) | {"counts": json.loads(row.counts)}, published, now))
+                for row in rows
+            ]
+            log.append(connection, statements, self.state.signer, self.state.document["origin"], now)
+            return batches.advance(connection, self._mine(), batch, "receipted", now)
+
+    def _complete(self, batch: Batch) -> Batch:
+        self.state.export_log()
+        with self.state.database.writing() as connection:
+            done = batches.complete(connection, self._mine(), batch, self.state.clock())
+        self.state.database.truncate()
+        return done
+
+    # ------------------------------------------------------------------ parts of steps
+
+    def _destroy(self, batch: Batch) -> None:
+        """Versions below the floor, and files of what was learned, are removed; then it is written down."""
+        with self.state.database.reading() as connection:
+            outdated = versions.outdated(connection)
+            needed = ingests.files_kept(connection)
+            learned = [row.file for row in ingests.of_batch(connection, batch.number)]
+        for name in outdated:
+            self._versions.pop(name, None)
+            remove_tree(self.state.folders.versions / name)
+        for name in learned:
+            if name not in needed:
+                (self.state.folders.added / name).unlink(missing_ok=True)
+        if outdated:
+            with self.state.database.writing() as connection:
+                leases.check(connection, self._mine())
+                for name in outdated:
+                    versions.destroyed(connection, name, self.state.clock())
+
+    def _advance(self, batch: Batch, to: str, **values: Any) -> Batch:
+        with self.state.database.writing() as connection:
+            return batches.advance(connection, self._mine(), batch, to, self.state.clock(), **values)
+
+    def _abandon(self, batch: Batch, reason: str) -> None:
+        with self.state.database.writing() as connection:
+            batches.abandon(connection, self._mine(), batch, reason, self.state.clock())
+
+    def _mine(self) -> Lease:
+        if self._lease is None:
+            raise Conflict("this worker has no lease", code="fenced")
+        return self._lease
+
+    def _serving(self) -> str:
+        with self.state.database.reading() as connection:
+            return str(versions.serving(connection).version)
+
+    def _version(self, name: str) -> Version:
+        if name not in self._versions:
+            self._versions[name] = self.state.load(name)
+        return self._versions[name]

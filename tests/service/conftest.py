@@ -1,0 +1,104 @@
+"""A small state of the service, made once and copied for each test."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pytest
+
+import alteraser as ae
+from alteraser.ledger import requests
+from alteraser.ledger.asked import asked
+from alteraser.service.state import State, create, open_state
+from alteraser.service.worker import Worker
+
+BASE = 7_305_118_246_091_000_000
+"""Ids are long numbers that nothing else is"""
+
+
+def table() -> pa.Table:
+    """60 users and 40 items with times; who likes what is regular, with some noise."""
+    rng = np.random.default_rng(0)
+    likes = (np.arange(60)[:, None] + np.arange(40)) % 3 == 0
+    u, v = np.nonzero(rng.random((60, 40)) < np.where(likes, 0.5, 0.1))
+    return pa.table({"user_id": BASE + u, "item_id": v + 100, "timestamp": 978_300_000 + 37 * np.arange(len(u))})
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """data.csv, a model of each sort, and a state of each."""
+    root = tmp_path_factory.mktemp("service")
+    pacsv.write_csv(table(), root / "data.csv")
+    data = ae.Interactions.read(root / "data.csv")
+    ae.ENMF(factors=3, regularization=0.5, missing_weight=0.1).fit(data).save(root / "enmf")
+    ae.ItemKNN(neighbors=5).fit(data).save(root / "knn")
+    for name in ("enmf", "knn"):
+        create(root / f"state-{name}", root / name, root / "data.csv", rate=0)
+    return root
+
+
+class Service:
+    """A state with a worker that works when it is told to."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.state: State = open_state(root)
+        self.worker = Worker(self.state, threads=1)
+        self.worker.begin()
+
+    def send(self, body: dict, name: str | None = None) -> str:
+        """The id of a request."""
+        text = json.dumps(body, sort_keys=True)
+        sender = requests.Sender("client", name or text, text.encode())
+        with self.state.database.writing() as connection:
+            wanted = asked(body, self.state.declared)
+            found, _ = requests.submit(connection, wanted, sender, secret=self.state.hashing, now=self.state.clock())
+        return str(found["request_id"])
+
+    def work(self) -> None:
+        """Until nothing is left to do."""
+        while self.worker.once():
+            pass
+
+    def shown(self, name: str) -> dict:
+        """A request's document."""
+        with self.state.database.reading() as connection:
+            return requests.document(requests.row_of(connection, name))
+
+    @property
+    def pairs(self) -> set[tuple[int, int]]:
+        """The served interactions."""
+        found = self.state.load_serving().data.to_table()
+        return set(zip(found["user_id"].to_pylist(), found["item_id"].to_pylist(), strict=True))
+
+    def close(self) -> None:
+        self.worker.end()
+        self.state.close()
+
+
+@pytest.fixture
+def service(made: Path, tmp_path: Path) -> Iterator[Callable[[str], Service]]:
+    """A function that opens a fresh copy of a state."""
+    opened: list[Service] = []
+
+    def copy(kind: str = "knn") -> Service:
+        place = tmp_path / f"state-{len(opened)}"
+        shutil.copytree(made / f"state-{kind}", place)
+        opened.append(Service(place))
+        return opened[-1]
+
+    yield copy
+    for each in opened:
+        each.close()
+
+
+def everything() -> dict[tuple[int, int], int]:
+    """(user, item) → time of the original data."""
+    rows = table().to_pylist()
+    return {(row["user_id"], row["item_id"]): row["timestamp"] for row in rows}
