@@ -17,15 +17,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from alteraser.data.interactions import Interactions
-from alteraser.erasers.driver import OnPass, PassRecord
-from alteraser.errors import Interrupted
 from alteraser.models import Objective, Problem
+from alteraser.runtime.interrupt import whole
 from alteraser.runtime.workers import default_threads
 from alteraser.solvers import AHNewton, ConjugateGradient
 from alteraser.solvers.rows.protocol import padded
+from alteraser.solvers.trace import OnPass, PassRecord, Trace
 
 Array = npt.NDArray[Any]
 
@@ -78,16 +77,12 @@ class ImplicitTrainer:
         dtype: Any = np.float32 if self.dtype == "float32" else np.float64
         P, Q = (rng.random((rows, self.factors), dtype=dtype) * START for rows in data.shape)
         step = self._ordered(data, P, Q) if way == SAME_SUMS else self._own(data, P, Q)
-        with threadpool_limits(1):
-            try:
-                for number in range(self.iterations):
-                    began = time.perf_counter()
-                    P, Q = step(threads or default_threads())
-                    if on_pass is not None:
-                        seconds = time.perf_counter() - began
-                        on_pass(PassRecord(number + 1, "all", float("nan"), None, seconds, sum(data.shape), False))
-            except KeyboardInterrupt:
-                raise Interrupted("interrupted; nothing was changed") from None
+        trace = Trace[PassRecord](on_pass)
+        with whole():  # a trainer counts its iterations and looks at nothing: there is no plan and no state to judge
+            for _ in range(self.iterations):
+                began = time.perf_counter()
+                P, Q = step(threads or default_threads())
+                trace.add(PassRecord.of("all", float("nan"), None, sum(data.shape)), began)
         return P[:, : self.factors], Q[:, : self.factors]
 
     def _weights(self, data: Interactions) -> Array:

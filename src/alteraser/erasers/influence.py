@@ -16,14 +16,16 @@ from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
-from alteraser.erasers.driver import OnPass, Outcome, PassRecord
-from alteraser.erasers.task import Task
-from alteraser.errors import Interrupted, InvalidInput, NumericFailure
+from alteraser.erasers.driver import Outcome
+from alteraser.erasers.task import Task, measured
+from alteraser.errors import InvalidInput, NumericFailure
 from alteraser.models import Factors, Problem, Side
+from alteraser.runtime.interrupt import whole
 from alteraser.solvers.hessian import Curvature
-from alteraser.solvers.stationarity import evaluate, gradient_norm
+from alteraser.solvers.phases.state import refuse_damaged
+from alteraser.solvers.stationarity import evaluate
+from alteraser.solvers.trace import OnPass, PassRecord, Trace
 
 Float64 = npt.NDArray[np.float64]
 Pair = tuple[Float64, Float64]
@@ -74,12 +76,9 @@ class Influence:
         Raises InvalidInput where D_a is needed and not known, or h is trained; NumericFailure where the model or the
         step is not finite; Interrupted on Ctrl-C.
         """
-        try:
-            # overflow shows in the answer, which is checked
-            with threadpool_limits(1), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                return self._erase(task, on_pass)
-        except KeyboardInterrupt:
-            raise Interrupted("interrupted; nothing was changed") from None
+        # overflow shows in the answer, which is checked
+        with whole(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return self._erase(task, on_pass)
 
     def _erase(self, task: Task, on_pass: OnPass | None) -> Outcome:
         began = time.perf_counter()
@@ -91,10 +90,7 @@ class Influence:
                 'use Influence(hessian="after", push="gradient")'
             )
         start = task.original.astype(np.float64)
-        for side, x in (("user", start.users), ("item", start.items)):
-            if not np.all(np.isfinite(x)):
-                row = int(np.flatnonzero(~np.all(np.isfinite(x), axis=1))[0])
-                raise NumericFailure(f"{side} row {row} of the start is not finite; the model is damaged, restore it")
+        refuse_damaged(start)
         g = self._gradient(task, start)
         problem = task.before if self.hessian == "before" and task.before is not None else task.after
         step, products = self._apply_inverse(problem, start, g, task.workers)
@@ -102,18 +98,14 @@ class Influence:
         if not (np.all(np.isfinite(factors.users)) and np.all(np.isfinite(factors.items))):
             raise NumericFailure("the influence step is not finite: raise the damping or the regularization")
         factors = factors.astype(task.original.dtype)  # may overflow too: the objective tells
-        here = evaluate(task.after, factors, threads=task.workers)
-        norm = gradient_norm(task.after, factors, here.user_gradient, here.item_gradient, threads=task.workers)
-        residual = norm / task.push if task.push > 0 else norm
-        if not (np.isfinite(residual) and np.isfinite(here.objective)):
+        residual, objective = measured(task, factors)
+        if not (np.isfinite(residual) and np.isfinite(objective)):
             raise NumericFailure("the objective is not finite: raise the damping or the regularization")
         rows = sum(task.after.interactions.shape)
-        record = PassRecord(1, "all", here.objective, residual, time.perf_counter() - began, rows, False)
-        if on_pass:
-            on_pass(record)
+        record = Trace(on_pass).add(PassRecord.of("all", objective, residual, rows), began)
         if task.watch is not None:
             task.watch(1, lambda: factors)
-        return Outcome(factors, (record,), here.objective, residual, residual <= self.tolerance, 1, rows, products, 0)
+        return Outcome(factors, (record,), objective, residual, residual <= self.tolerance, 1, rows, products, 0)
 
     def _gradient(self, task: Task, start: Factors) -> Pair:
         """Half of g."""

@@ -15,16 +15,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
-from alteraser.erasers.driver import OnPass, Outcome, PassRecord, Reason, Scope
+from alteraser.erasers.driver import Outcome
 from alteraser.erasers.task import Task
-from alteraser.errors import Interrupted, InvalidInput, NumericFailure
+from alteraser.errors import InvalidInput, NumericFailure
 from alteraser.models import Factors, Side
+from alteraser.runtime.interrupt import whole
 from alteraser.solvers import AHNewton
 from alteraser.solvers.anchors import Anchors, anchored_norm
+from alteraser.solvers.phases.state import refuse_damaged
 from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.stationarity import block_solve, evaluate, half_gradients
+from alteraser.solvers.trace import OnPass, PassRecord, Reason, Scope, Trace
 
 Float64 = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -60,11 +62,8 @@ class AnchoredPasses:
         finite, Interrupted on Ctrl-C.
         """
         work = _Work(task, self.name, on_pass)
-        with threadpool_limits(1):
-            try:
-                return _anchored(self, work)
-            except KeyboardInterrupt:
-                raise Interrupted("interrupted; nothing was changed") from None
+        with whole():
+            return _anchored(self, work)
 
 
 @dataclass(frozen=True)
@@ -88,11 +87,8 @@ class TwoRuns:
     def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
         """See ``Eraser.erase`` and ``AnchoredPasses.erase``."""
         work = _Work(task, self.name, on_pass)
-        with threadpool_limits(1):
-            try:
-                return _difference(self, work)
-            except KeyboardInterrupt:
-                raise Interrupted("interrupted; nothing was changed") from None
+        with whole():
+            return _difference(self, work)
 
 
 def _check(max_passes: int) -> None:
@@ -109,15 +105,10 @@ class _Work:
                 f"{name} needs the interactions as trained on: what training left of its gradient is measured on them"
             )
         original = task.original
-        for side, x in (("user", original.users), ("item", original.items)):
-            if not np.all(np.isfinite(x)):
-                row = int(np.flatnonzero(~np.all(np.isfinite(x), axis=1))[0])
-                raise NumericFailure(
-                    f"{side} row {row} of the original is not finite; the model is damaged, restore it"
-                )
-        self.task, self.before, self.on_pass = task, task.before, on_pass
+        refuse_damaged(original, "original")
+        self.task, self.before = task, task.before
         self.h = np.asarray(original.prediction, dtype=np.float64)
-        self.trace: list[PassRecord] = []
+        self.trace: Trace[PassRecord] = Trace(on_pass)
         self.rows = 0
 
     def factors(self, P: Float64, Q: Float64) -> Factors:
@@ -129,15 +120,12 @@ class _Work:
 
     def passed(self, scope: Scope, residual: float | None, began: float, P: Float64, Q: Float64) -> bool:
         """Note a pass; True when the watcher wants it to be the last."""
-        task, number = self.task, len(self.trace) + 1
+        task = self.task
         everything = task.after.users.rows + task.after.items.rows
         rows = task.touched_users.size + task.touched_items.size if scope == "touched" else everything
         self.rows += rows
-        record = PassRecord(number, scope, float("nan"), residual, time.perf_counter() - began, rows, False)
-        self.trace.append(record)
-        if self.on_pass is not None:
-            self.on_pass(record)
-        return task.watch is not None and task.watch(number, lambda: self.factors(P, Q))
+        record = self.trace.add(PassRecord.of(scope, float("nan"), residual, rows), began)
+        return task.watch is not None and task.watch(record.number, lambda: self.factors(P, Q))
 
     def outcome(self, factors: Factors, residual: float, tolerance: float, reason: Reason) -> Outcome:
         """The end, with L_{D_r} there."""
@@ -146,7 +134,7 @@ class _Work:
             raise NumericFailure("the model is no longer finite; train the original further, or with a larger λ")
         converged = residual <= tolerance
         return Outcome(
-            factors, tuple(self.trace), objective, residual, converged, len(self.trace), self.rows, 0, 0,
+            factors, tuple(self.trace.records), objective, residual, converged, len(self.trace), self.rows, 0, 0,
             "tolerance" if converged else reason,
         )  # fmt: skip
 

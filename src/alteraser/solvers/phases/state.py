@@ -41,12 +41,12 @@ class Aim:
         return self.origin is not None
 
 
-def refuse_damaged(start: Factors) -> None:
-    """Raise NumericFailure for a start that is not finite."""
+def refuse_damaged(start: Factors, what: str = "start") -> None:
+    """Raise NumericFailure for factors that are not finite; ``what`` they are."""
     for side, x in (("user", start.users), ("item", start.items)):
         if not np.all(np.isfinite(x)):
             row = int(np.flatnonzero(~np.all(np.isfinite(x), axis=1))[0])
-            raise NumericFailure(f"{side} row {row} of the start is not finite; the model is damaged, restore it")
+            raise NumericFailure(f"{side} row {row} of the {what} is not finite; the model is damaged, restore it")
 
 
 class FactorState(Alternation):
