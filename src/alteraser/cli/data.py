@@ -13,6 +13,7 @@ from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
     from alteraser.data.interactions import Interactions
+    from alteraser.data.readers import ReadingOptions
 
 app = typer.Typer(help="Split, describe, download and generate interactions.", no_args_is_help=True)
 
@@ -21,12 +22,19 @@ app = typer.Typer(help="Split, describe, download and generate interactions.", n
 def split(
     data: common.DataArgument,
     out: Annotated[Path, typer.Option("--out", help="New folder for train.parquet and test.parquet.")],
-    test: Annotated[float, typer.Option("--test", help="Share of each user's interactions to hold out.")] = 0.2,
+    test: Annotated[
+        float, typer.Option("--test", help="Share of each user's interactions to hold out; of sessions, see above.")
+    ] = 0.2,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the draw.")] = 0,
     user_column: common.UserColumn = "user_id",
     item_column: common.ItemColumn = "item_id",
     threshold: common.Threshold = None,
     threshold_column: common.ThresholdColumn = "rating",
+    timestamp_column: common.TimestampColumn = None,
+    session_column: common.SessionColumn = None,
+    session_gap: common.SessionGap = None,
+    basket_column: common.BasketColumn = None,
+    position_column: common.PositionColumn = None,
     duplicates: common.Duplicates = "refuse",
     columns: common.Columns = None,
     separator: common.Separator = None,
@@ -37,6 +45,9 @@ def split(
     json: common.Json = False,
 ) -> None:
     """Split DATA at random, per user, into train.parquet and test.parquet; every column is kept.
+
+    Of sessions or baskets, everybody's last one is held out whole; where everybody has one alone, the latest of all
+    sessions, a share of --test.
 
     MovieLens-1M takes 1.4 s of processor time.
 
@@ -54,8 +65,12 @@ def split(
     reading = common.reading_options(
         user_column=user_column, item_column=item_column, threshold=threshold, threshold_column=threshold_column,
         duplicates=duplicates, columns=columns, separator=separator, decimal=decimal, layout=layout,
+        timestamp_column=timestamp_column, session_column=session_column, session_gap=session_gap,
+        basket_column=basket_column, position_column=position_column,
     )  # fmt: skip
     screen = common.Screen(json, quiet)
+    if reading.grouping is not None:
+        return _split_events(screen, data, out, reading, test)
     with screen.phase("read", f"reading {data}"):
         whole, rows = Interactions.read(data, reading), read_rows(data, reading)
     if threshold is not None:
@@ -77,6 +92,40 @@ def split(
         "out": str(out), "train": len(train), "test": len(held_out), "seed": seed, "seconds": screen.timing()
     }  # fmt: skip
     screen.result(document, [("train", f"{len(train):,}"), ("test", f"{len(held_out):,}"), ("folder", str(out))])
+
+
+def _split_events(screen: common.Screen, data: Path, out: Path, reading: ReadingOptions, share: float) -> None:
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from alteraser.data.events import ranks
+    from alteraser.data.files import atomic_directory
+    from alteraser.data.interactions import Interactions
+    from alteraser.data.readers import read_rows, read_table
+
+    if reading.threshold is not None:
+        raise InvalidInput("--threshold: sessions and baskets are split as they are; leave it to train")
+    if not 0.0 < share < 1.0:
+        raise InvalidInput(f"--test {share}: expected a share between 0 and 1, for example 0.2")
+    with screen.phase("read", f"reading {data}"):
+        table, rows = read_table(data, reading), read_rows(data, reading)
+        events = Interactions.from_table(table).events
+        assert events is not None
+        time, position = (
+            table[name].to_numpy() if name in table.column_names else None for name in ("timestamp", "position")
+        )
+        held = np.isin(ranks(table.num_rows, time, position), events.at[events.latest(share)])
+    if not held.any():
+        raise InvalidInput(
+            f"{data}: there are too few {events.grouping.name}s to hold out {share:.0%} of them; raise --test"
+        )
+    with screen.phase("write", f"writing {out}"), atomic_directory(out) as folder:
+        for name, mask in (("train", ~held), ("test", held)):
+            pq.write_table(rows.filter(pa.array(mask)), folder / f"{name}.parquet", compression="zstd")
+    train, test = int((~held).sum()), int(held.sum())
+    document = {"out": str(out), "train": train, "test": test, "seed": None, "seconds": screen.timing()}
+    screen.result(document, [("train", f"{train:,}"), ("test", f"{test:,}"), ("folder", str(out))])
 
 
 @app.command()
@@ -179,23 +228,35 @@ def fetch(
 @app.command()
 def generate(
     out: Annotated[Path, typer.Option("--out", help="New folder.")],
-    users: Annotated[int, typer.Option("--users", help="Number of accounts, from 100.")] = 2000,
-    items: Annotated[int, typer.Option("--items", help="Number of items, from 200.")] = 1500,
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--kind",
+            autocompletion=completion.GENERATED,
+            help="household, sessions (of clicks) or baskets (of a shop).",
+        ),
+    ] = "household",
+    users: Annotated[int, typer.Option("--users", help="Number of accounts, of a household service from 100.")] = 2000,
+    items: Annotated[int, typer.Option("--items", help="Number of items, of a household service from 200.")] = 1500,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same data.")] = 0,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
 ) -> None:
-    """Generate a household service: interactions, named items, and stories worth forgetting.
+    """Generate a household service: interactions, named items, and stories worth forgetting. Or sessions, or baskets.
 
     Takes 1 s for 2,000 accounts.
 
     Example: alteraser data generate --out household
+
+    Example: alteraser data generate --kind sessions --out clicks
     """
     from alteraser.data.files import atomic_directory
     from alteraser.data.sets import generate_household
 
     screen = common.Screen(json, quiet)
+    if kind != "household":
+        return _generate_events(screen, kind, out, users, items, seed)
     with screen.phase("write", f"generating {out}"), atomic_directory(out) as folder:
         made = generate_household(seed=seed, users=users, items=items)
         made.write(folder)
@@ -208,3 +269,22 @@ def generate(
         [("folder", str(out)), ("interactions", f"{made.interactions.num_rows:,}")]
         + [(f"forget-{story.name}.parquet", f"{story.forget.num_rows:,}: {story.title}") for story in made.stories],
     )
+
+
+def _generate_events(screen: common.Screen, kind: str, out: Path, users: int, items: int, seed: int) -> None:
+    import pyarrow.parquet as pq
+
+    from alteraser.data.files import atomic_directory
+    from alteraser.data.sets import generate_baskets, generate_sessions
+
+    makers = {"sessions": generate_sessions, "baskets": generate_baskets}
+    if kind not in makers:
+        raise InvalidInput(f"--kind {kind!r}: there are household, {', '.join(makers)}")
+    with screen.phase("write", f"generating {out}"), atomic_directory(out) as folder:
+        made = makers[kind](seed=seed, users=users, items=items)
+        pq.write_table(made, folder / "interactions.parquet", compression="zstd")
+    document = {
+        "out": str(out), "interactions": made.num_rows, "items": len(made["item_id"].unique()), "seed": seed,
+        "stories": {}, "seconds": screen.timing(),
+    }  # fmt: skip
+    screen.result(document, [("folder", str(out)), ("interactions", f"{made.num_rows:,}")])

@@ -73,11 +73,7 @@ class Events:
         """From the rows of a source in their order; InvalidInput where nothing says what belongs together."""
         if groups is None and (grouping.gap is None or time is None or not grouping.timed):
             raise InvalidInput(f"{grouping.name}s are what a column says, or what a gap between times cuts")
-        keys = [key for key in (position, time if grouping.timed else None) if key is not None]
-        at = np.arange(len(users), dtype=np.int64)
-        if keys:
-            order = np.lexsort(keys)
-            at[order] = np.arange(len(users))
+        at = ranks(len(users), time if grouping.timed else None, position)
         return cls._settled(users.astype(np.int64), items.astype(np.int32), at, time, groups, grouping)
 
     @classmethod
@@ -93,6 +89,17 @@ class Events:
             users[order], items[order], numbers, at[order], None if time is None else time[order],
             None if groups is None else groups.taken(order), grouping,
         )  # fmt: skip
+
+    def latest(self, share: float) -> Array:
+        """(E,): the events of everybody's last group; where nobody has two, of the latest ``share`` of all groups."""
+        last = np.append(np.diff(self.owners) != 0, np.ones(min(self.owners.size, 1), bool))
+        if last.all():
+            key = self.at[self.indptr[:-1]] if self.ends is None else self.ends
+            late = np.lexsort((self.at[self.indptr[:-1]], key))
+            last[late[: late.size - int(share * late.size)]] = False
+        else:  # who has one group alone stays as they are
+            last &= np.bincount(self.owners)[self.owners] > 1
+        return last[self.numbers]
 
     def __len__(self) -> int:
         return int(self.users.size)
@@ -148,6 +155,19 @@ class Events:
         if self.time is not None:
             found["timestamp"] = pa.array(self.time)
         return found
+
+
+def ranks(count: int, time: Rows | None, position: Array | None) -> Rows:
+    """(count,) the place of each row in the order of all: by time, then position, then row, as far as they are there.
+
+    >>> ranks(3, np.array([5, 2, 2]), np.array([0, 9, 1])).tolist()
+    [2, 1, 0]
+    """
+    found = np.arange(count, dtype=np.int64)
+    keys = [key for key in (position, time) if key is not None]
+    if keys:
+        found[np.lexsort(keys)] = np.arange(count)
+    return found
 
 
 def _by_gap(users: Rows, at: Rows, time: Rows | None, grouping: Grouping) -> tuple[Rows, Array]:
