@@ -136,3 +136,19 @@ def test_models_of_other_libraries(
     lines = block.replace("\\\n", " ").splitlines()
     mine = [line for line in lines if Path(line.split()[3]).exists()]
     assert obey("\n".join(mine)) == codes
+
+
+def test_recommenders_that_forget_exactly(ratings: pd.DataFrame, capsys: pytest.CaptureFixture[str]) -> None:
+    ratings[ratings.user_id == 5][["user_id", "item_id"]].head(3).to_csv("forget.csv", index=False)
+    page = "docs/how-to/exact.md"
+    (first,) = blocks(page, "Recommenders that forget exactly", "console")
+    (fading,) = blocks(page, "Popularity that fades, and retention", "console")
+    (lists,) = blocks(page, "Neighbors of people, and items that go together", "console")
+    assert obey(f"{first}\n{fading}\n{lists}") == [0] * 11
+    assert len(pd.read_csv("recent.csv")) == int((ratings.timestamp >= ratings.timestamp.max() - 3600).sum())
+    capsys.readouterr()
+    (python,) = blocks(page, "Requests as they come", "python")
+    exec(python, {})
+    assert int(capsys.readouterr().out.split()[-1]) == len(ratings) + 1
+    grown = ae.Interactions.read("ratings.csv", threshold=4).add(ae.Interactions.from_pairs([(99, 661)]))
+    assert ae.verify(ae.load("together-3"), grown).certificate.kind == "A"

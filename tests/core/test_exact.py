@@ -27,6 +27,7 @@ from alteraser.models.neighbors.item_knn import ItemKNN, lists_apart
 from alteraser.models.neighbors.similarity import NAMES, Similarity
 from alteraser.models.neighbors.user_knn import UserKNN
 from alteraser.models.registry import KINDS
+from alteraser.verbs.forget import forget
 
 SETTINGS: list[Any] = [
     Popularity(),
@@ -331,3 +332,22 @@ def test_a_regularization_that_the_digits_do_not_hold_is_refused(dtype: Any) -> 
     named = float(str(caught.value).split("From about ")[1].split()[0])
     kind = EASE(regularization=named, dtype=dtype)
     assert certify(kind, kind.state(data), data).passed
+
+
+@pytest.mark.parametrize("kind", SETTINGS, ids=str)
+def test_what_joins_makes_the_lists_of_a_new_model(kind: Any) -> None:
+    """New ids stand among the others, not behind them: equally good items are in the order of ids either way."""
+    rng = np.random.default_rng(8)
+    pairs = sorted({(int(u), int(v)) for u, v in rng.integers(0, 12, (60, 2))} - {(3, 0), (3, 5)})
+    early = [(u, v) for u, v in pairs if u % 4 and v % 5]
+    both = Interactions.from_pairs(pairs)
+    model = kind.fit(Interactions.from_pairs(early))
+    erasure = forget(model, early[:4], data=both, grown=True)
+    rest = erasure.remaining
+    assert rest.users.ids.to_pylist() == sorted(rest.users.ids.to_pylist())
+    fresh = kind.fit(both.remove(early[:4]).remaining.compact())
+    again = erasure.model
+    assert again.users == fresh.users
+    assert again.items == fresh.items
+    assert again.recommend(k=6, seen=rest).to_list() == fresh.recommend(k=6, seen=rest).to_list()
+    assert again.trained_on.digest == fresh.trained_on.digest

@@ -26,6 +26,7 @@ EXPERIMENTS = {
     "scenario": ("alteraser.bench.scenario", "The paper's scenario after 1 to 20 passes, and the work to an end."),
     "joint": ("alteraser.bench.joint", "Ways to the optimum: passes, Newton steps, joint steps."),
     "stream": ("alteraser.bench.stream", "Requests one after another in a warm process."),
+    "warm": ("alteraser.bench.warm", "Exact kinds in a warm process: one person, while people grow."),
     "local": ("alteraser.bench.local", "Models that are not at rest: cost and effect of a local deletion."),
     "scale": ("alteraser.bench.scale", "How time and memory grow with the data."),
     "stopped": ("alteraser.bench.stopped", "implicit's models, forgetting beside a retrain with the same seed."),

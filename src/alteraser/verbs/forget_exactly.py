@@ -102,21 +102,25 @@ def forget_exactly(
     asked = check_method(model.kind, method)
     data, removal = found.data, found.removal
     known = data.digest == model.trained_on.digest
-    if known:
-        state = model.settings.without(model.state, data, removal, threads=threads)
+    if any(found.joined):  # equal scores are in the order of ids, so new ones must not stand behind all others
+        remaining = removal.remaining.compact()
+        state = model.settings.state(remaining, threads=threads)
     else:
-        state = model.settings.state(removal.remaining, threads=threads)
-    users = data.users.without(removal.emptied_users)
-    items = data.items.without(removal.emptied_items)
-    remaining = removal.remaining.with_maps(users, items)
+        users, items = data.users.without(removal.emptied_users), data.items.without(removal.emptied_items)
+        remaining = removal.remaining.with_maps(users, items)
+        state = (
+            model.settings.without(model.state, data, removal, threads=threads)
+            if known
+            else model.settings.state(remaining, threads=threads)
+        )
     training = {"method": "exact", "interactions_forgotten": removal.count}
     unlearned = replace(
-        model, state=state, users=users, items=items, trained_on=TrainedOn.of(remaining), training=training,
-        parent=model.digest, ancestors=model.lineage, digest=None, erased=record,
+        model, state=state, users=remaining.users, items=remaining.items, trained_on=TrainedOn.of(remaining),
+        training=training, parent=model.digest, ancestors=model.lineage, digest=None, erased=record,
     )  # fmt: skip
     lists = None
-    if unlearned.shape == model.shape:
-        asking = np.isin(np.arange(users.size), removal.touched_users)
+    if not any(found.joined):
+        asking = np.isin(np.arange(remaining.shape[0]), removal.touched_users)
         lists = lists_changed(model, unlearned, remaining, asking)
     return ExactErasure(
         unlearned, remaining, removal.removed, removal.unmatched,
@@ -125,11 +129,22 @@ def forget_exactly(
         forgotten=removal.count,
         asked=asked, lists=lists,
         again=listed_again(
-            lambda rows: unlearned.top_items(rows, k=LENGTH, seen=remaining)[0], remaining, removal.removed
+            lambda rows: unlearned.top_items(rows, k=LENGTH, seen=remaining)[0], remaining,
+            _in_rows(removal.removed, remaining) if any(found.joined) else removal.removed,
         ),
         scrubbed=Scrubbed(
             removal.emptied_users.size, removal.emptied_items.size, removal.touched_items.size,
             **(model.settings.scrubbed(model.state, state, data, removal) if known else {}),
         ),
         seconds=time.perf_counter() - began,
+    )  # fmt: skip
+
+
+def _in_rows(removed: Interactions, remaining: Interactions) -> Interactions:
+    """The pairs that went, in the rows of what remains, as far as these know them."""
+    u = remaining.users.rows_of(removed.users.ids_of(removed.user_rows))
+    v = remaining.items.rows_of(removed.items.ids_of(removed.indices))
+    known = (u >= 0) & (v >= 0)
+    return Interactions._assemble(
+        remaining.users, remaining.items, u[known], v[known], None, None, None, "first"
     )  # fmt: skip

@@ -1,0 +1,83 @@
+"""Exact kinds in a warm process, on generated data: one person forgotten, while people grow and items do not.
+
+CPU time. A request takes one person out of the counts; ``publish`` forms lists, hashes the data, and is what a model to
+save costs, whatever was asked before it.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from alteraser import Interactions
+from alteraser.bench.common import table
+from alteraser.data.ids import IdMap
+from alteraser.engines.session import ExactSession
+from alteraser.models.closed_form.popularity import Popularity
+from alteraser.models.neighbors.cooccurrence import Cooccurrence
+from alteraser.models.neighbors.item_knn import ItemKNN
+from alteraser.models.neighbors.user_knn import UserKNN
+
+ITEMS, MEAN, FIRST = 2_000, 60, 20
+"""Items, about how many a person has, and requests before those that are timed"""
+KINDS: dict[str, Any] = {
+    "popularity": Popularity(), "popularity, half-life": Popularity(half_life=30.0), "item-knn": ItemKNN(),
+    "user-knn bm25": UserKNN(similarity="bm25"), "cooccurrence": Cooccurrence(),
+}  # fmt: skip
+
+
+def warm(
+    users: Annotated[
+        list[int] | None, typer.Option("--users", min=100, help="How many people; may be repeated.")
+    ] = None,
+    requests: Annotated[int, typer.Option("--requests", min=1, help="People forgotten, one by one.")] = 200,
+) -> int:
+    """What one person costs an exact kind in a warm process, at sizes apart.
+
+    Example: alteraser bench warm --users 3000 --users 300000
+    """
+    for count in users or [3_000, 30_000]:
+        data = generated(count)
+        print(f"### {count:,} people, {ITEMS:,} items, {len(data):,} interactions\n")
+        rows = [_measured(name, kind, data, requests) for name, kind in KINDS.items()]
+        table(["kind", "fit, s", "open, s", "one person p50, ms", "p99, ms", "publish, s"], rows)
+    return 0
+
+
+def generated(users: int, seed: int = 0) -> Interactions:
+    """Popular items and active people, log-normal; times over a year."""
+    rng = np.random.default_rng(seed)
+    weight = np.cumsum(1.0 / np.arange(1, ITEMS + 1) ** 0.7)
+    counts = np.clip(rng.lognormal(np.log(MEAN) - 0.3, 0.8, users), 2, ITEMS // 4).astype(np.int64)
+    people = np.repeat(np.arange(users), counts)
+    items = np.minimum(np.searchsorted(weight / weight[-1], rng.random(people.size)), ITEMS - 1)
+    keys = np.unique(people * ITEMS + items)
+    names, goods = (IdMap.build(np.arange(size))[0] for size in (users, ITEMS))
+    times = rng.integers(0, 365 * 86_400, keys.size) + 10**9
+    indptr = np.searchsorted(keys, np.arange(users + 1) * ITEMS).astype(np.int64)
+    return Interactions(names, goods, indptr, (keys % ITEMS).astype(np.int32), timestamp=times)
+
+
+def _measured(name: str, kind: Any, data: Interactions, requests: int) -> list[str]:
+    spent: dict[str, float] = {}
+
+    def timed(what: str, call: Any) -> Any:
+        began = time.process_time()
+        found = call()
+        spent[what] = time.process_time() - began
+        return found
+
+    model = timed("fit", lambda: kind.fit(data))
+    session = timed("open", lambda: ExactSession(model, data))
+    who = np.random.default_rng(1).choice(data.shape[0], FIRST + requests, replace=False).tolist()
+    each = []
+    for user in who:
+        began = time.process_time()
+        session.forget([user], whole_users=True)
+        each.append(1e3 * (time.process_time() - began))
+    timed("publish", session.publish)
+    p50, p99 = np.quantile(each[FIRST:], [0.5, 0.99])
+    return [name, f"{spent['fit']:.2f}", f"{spent['open']:.2f}", f"{p50:.2f}", f"{p99:.2f}", f"{spent['publish']:.2f}"]
