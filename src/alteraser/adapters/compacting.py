@@ -80,28 +80,33 @@ def write_compacted(foreign: Foreign, users: Rows, items: Rows, out: Path) -> No
         _write_npz(arrays | {USERS: arrays[USERS][users], ITEMS: arrays[ITEMS][items]}, out)
         return
     if foreign.format == "arrays" and isinstance(state, Container):
-        names = dict(zip(state.names, (users, items), strict=True))
-        if state.archive is not None:
-            held = {name: state.archive.array(name) for name in state.archive.members}
-            _write_npz(held | {name: held[name][rows] for name, rows in names.items()}, out)
-            return
-        held = {name: region.array() for name, region in state.regions.items()}
-        _refuse_others(foreign, set(held) - set(names) - set(GRAM))
-        held |= {name: held[name][rows] for name, rows in names.items()}
-        if foreign.path.is_dir():
-            with atomic_directory(out) as folder:
-                for name in state.names:
-                    np.save(folder / f"{name}.npy", held[name])
-                for path in state.maps:
-                    side = path.stem.removesuffix("s")
-                    ids, rows = (foreign.user_ids, users) if side == "user" else (foreign.item_ids, items)
-                    assert ids is not None
-                    map_files.create(folder / path.name, renumbered(ids, rows), side)
-        else:
-            _write_safetensors(held, out)
+        _write_arrays(foreign, state, users, items, out)
         return
     check_format(foreign.format, foreign.path)
     raise InvalidInput(f"{foreign.path}: of {foreign.format}, compact writes .npz files alone", path=str(foreign.path))
+
+
+def _write_arrays(foreign: Foreign, state: Container, users: Rows, items: Rows, out: Path) -> None:
+    """Plain arrays: an archive, a folder with its maps, or a safetensors file."""
+    names = dict(zip(state.names, (users, items), strict=True))
+    if state.archive is not None:
+        held = {name: state.archive.array(name) for name in state.archive.members}
+        _write_npz(held | {name: held[name][rows] for name, rows in names.items()}, out)
+        return
+    held = {name: region.array() for name, region in state.regions.items()}
+    _refuse_others(foreign, set(held) - set(names) - set(GRAM))
+    held |= {name: held[name][rows] for name, rows in names.items()}
+    if not foreign.path.is_dir():
+        _write_safetensors(held, out)
+        return
+    with atomic_directory(out) as folder:
+        for name in state.names:
+            np.save(folder / f"{name}.npy", held[name])
+        for path in state.maps:
+            side = path.stem.removesuffix("s")
+            ids, rows = (foreign.user_ids, users) if side == "user" else (foreign.item_ids, items)
+            assert ids is not None
+            map_files.create(folder / path.name, renumbered(ids, rows), side)
 
 
 def check_format(format: str, path: Path) -> None:

@@ -9,6 +9,7 @@ the library's documentation and its code differ, the code is followed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from alteraser.data.interactions import Interactions
     from alteraser.models.factorization.biased import BiasedFactors
     from alteraser.models.factorization.terms import RowProblem
+    from alteraser.solvers.rows.terms import Slopes
 
 Array = npt.NDArray[Any]
 
@@ -114,23 +116,8 @@ class RowSolved:
         factors = self._factors(foreign)
         problem = RowProblem(self.loss, data, factors.layout, self.seed)
         here = slopes(problem, factors, threads=threads or default_threads())
-        share = here.share
         fitting = here.fitting_ridge
-        measures = [
-            _explained(problem, factors, foreign) if isinstance(self.loss, Squares)
-            else _outranked(problem, factors, self.seed)
-        ]  # fmt: skip
-        if self.loss.ridge.positive or not isinstance(self.loss, Pairwise):  # else the gradient has one part only
-            meaning = "the gradient of the loss over the sum of its parts, both summed over rows; 0 at a minimum"
-            measures.append(Measure("gradient share", share, SHARE, share <= SHARE, meaning))
-        if self.loss.ridge.positive:
-            meaning = "the regularization that fits the factors best, over the one stated; 1 at a minimum"
-            heavy = isinstance(self.loss, Logistic) and self.loss.weighted and abs(here.along) <= OUTWARD
-            if not heavy or fitting >= FITS:
-                measures.append(Measure("regularization", fitting, FITS, fitting >= FITS, meaning))
-            else:
-                meaning = "the terms' gradient along the factors over its parts; too small to tell λ by"
-                measures.append(Measure("gradient along the factors", here.along, OUTWARD, True, meaning))
+        measures = [self._fit(problem, factors, foreign), *self._gradient_measures(here)]
         worst = [
             RowFault(side, int(row), float(shares[row]))
             for side, shares in (("user", here.user_shares), ("item", here.item_shares))
@@ -147,6 +134,28 @@ class RowSolved:
                 worst, hint = [RowFault("user", user, least)], "Is this user's row, or are their ids, another's?"
         blind = "" if isinstance(self.loss, Squares) else BLIND
         return SelfCheck(tuple(measures), tuple(sorted(worst, key=lambda fault: -fault.value)[:WORST]), hint, blind)
+
+    def _fit(self, problem: RowProblem, factors: BiasedFactors, foreign: Foreign) -> Measure:
+        """How well the factors tell the data from what is none."""
+        if isinstance(self.loss, Squares):
+            return _explained(problem, factors, foreign)
+        return _outranked(problem, factors, self.seed)
+
+    def _gradient_measures(self, here: Slopes) -> Iterator[Measure]:
+        """Whether the gradient vanishes, and at which λ it would."""
+        share, fitting = here.share, here.fitting_ridge
+        if self.loss.ridge.positive or not isinstance(self.loss, Pairwise):  # else the gradient has one part only
+            meaning = "the gradient of the loss over the sum of its parts, both summed over rows; 0 at a minimum"
+            yield Measure("gradient share", share, SHARE, share <= SHARE, meaning)
+        if not self.loss.ridge.positive:
+            return
+        heavy = isinstance(self.loss, Logistic) and self.loss.weighted and abs(here.along) <= OUTWARD
+        if not heavy or fitting >= FITS:
+            meaning = "the regularization that fits the factors best, over the one stated; 1 at a minimum"
+            yield Measure("regularization", fitting, FITS, fitting >= FITS, meaning)
+        else:
+            meaning = "the terms' gradient along the factors over its parts; too small to tell λ by"
+            yield Measure("gradient along the factors", here.along, OUTWARD, True, meaning)
 
     def forget(self, task: Task) -> Erased:
         """See ``contract.Loss.forget``. Raises InvalidInput for a loss without a ridge: its rows have no minimum."""

@@ -150,29 +150,32 @@ def _scrub(trainset: dict[str, Any], changed: Changed, mean: float | None) -> No
     users, items = changed.removed
     gone = set(zip(users.tolist(), items.tolist(), strict=True))
     erased = set(changed.erased_users.tolist())
-    dropped = 0
-    for name, other in (("ur", False), ("ir", True)):
-        kept = []
-        for key, pairs in trainset[name].pairs:
-            stay = [
-                pair for pair in pairs
-                if ((pair[0], key) if other else (key, pair[0])) not in gone and (not other or pair[0] not in erased)
-            ]  # fmt: skip
-            dropped += len(pairs) - len(stay) if not other else 0
-            if other or key not in erased:
-                kept.append((key, stay))
-            else:
-                dropped += len(stay)
-        trainset[name].pairs = kept
-    trainset["n_ratings"] = int(scalar(trainset["n_ratings"], "n_ratings")) - dropped
+    by_user, by_item = trainset["ur"], trainset["ir"]
+    before = sum(len(pairs) for _, pairs in by_user.pairs)
+    by_user.pairs = [
+        (user, [pair for pair in pairs if (user, pair[0]) not in gone])
+        for user, pairs in by_user.pairs
+        if user not in erased
+    ]
+    by_item.pairs = [
+        (item, [pair for pair in pairs if (pair[0], item) not in gone and pair[0] not in erased])
+        for item, pairs in by_item.pairs
+    ]
+    after = sum(len(pairs) for _, pairs in by_user.pairs)
+    trainset["n_ratings"] = int(scalar(trainset["n_ratings"], "n_ratings")) - (before - after)
     trainset["_global_mean"] = mean
-    maps = trainset["_raw2inner_id_users"]
-    for raw in [raw for raw, row in maps.items() if row in erased]:
-        del maps[raw]
-    inner = trainset.get("_inner2raw_id_users")
-    if isinstance(inner, dict):
+    _drop_ids(trainset, erased)
+
+
+def _drop_ids(trainset: dict[str, Any], erased: set[int]) -> None:
+    """The erased users' ids, out of the map and out of the one that Surprise makes of it when asked."""
+    rows = trainset["_raw2inner_id_users"]
+    for raw in [raw for raw, row in rows.items() if row in erased]:
+        del rows[raw]
+    names = trainset.get("_inner2raw_id_users")
+    if isinstance(names, dict):
         for row in erased:
-            inner.pop(row, None)
+            names.pop(row, None)
 
 
 def _holds(tree: Any) -> tuple[Holding, ...]:

@@ -105,6 +105,13 @@ def verify_foreign(
     if before is None:
         return _verdict("D", "without the model from before and what was forgotten (--before, --forgotten) class L "
                         "cannot be told from D", findings)  # fmt: skip
+    return _local(loss, new, before, findings, tolerance, threads)
+
+
+def _local(
+    loss: ALS, new: Opened, before: Opened, findings: list[Finding], tolerance: float, threads: int
+) -> ForeignVerification:
+    """Class L or D: how much of the deletion's push is left, of all and in the rows of who asked."""
     before.foreign.loss.check(before.foreign, before.data, threads=threads).require(before.foreign.path)
     residual, noise, askers = _anchored(loss, before, new)
     meaning = "‖∇L_{D_r}(Θ_u) − ∇L_{D_a}(Θ_a)‖ over the deletion's push: 1 if nothing was done"

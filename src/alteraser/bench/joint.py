@@ -227,6 +227,12 @@ def _print(trails: list[Trail]) -> None:
         header,
         [[t.name, *(shown(t.to(*goal)) for goal in GOALS), f"{min(t.residual):.0e}"] for t in trails],
     )
+    _print_ratios(trails)
+    print(flush=True)
+
+
+def _print_ratios(trails: list[Trail]) -> None:
+    """Work of the fastest retraining over ours, by measure."""
     ours = [next(t for t in trails if t.name == name) for name in ("joint", "joint, blocks and slow space kept")]
     for measure, goal in (("gap", 0.01), ("influence", 1e-3), ("residual", 1e-3)):
         mine = [t.to(measure, goal) for t in ours]
@@ -234,7 +240,6 @@ def _print(trails: list[Trail]) -> None:
         if theirs:
             ratios = " and ".join("-" if w is None else f"{min(theirs) / w:.1f}x" for w in mine)
             print(f"Against the fastest retraining to {measure} {goal:g}: {ratios} (kept) less work.")
-    print(flush=True)
 
 
 def _draw(folder: Path, title: str, notes: str, trails: list[Trail]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -227,44 +228,53 @@ def work(answer: dict[str, Any], rank: int) -> dict[str, tuple[float, float, flo
     return work
 
 
+TIMES: dict[str, Callable[[dict[str, Any]], float]] = {
+    "reading, CPU s": lambda a: float(a["read_cpu"]),
+    "CG pass, CPU s": lambda a: float(a["passes"]["cg"][0]),
+    "exact pass, CPU s": lambda a: float(a["passes"]["exact"][0]),
+    "objective and gradient in float64, CPU s": lambda a: float(a["evaluate"][0]),
+    "factored blocks, CPU s": lambda a: float(a.get("factor", [np.nan])[0]),
+    "reduced Hessian product, CPU s": lambda a: float(a.get("product", np.nan)),
+}
+PEAKS = {
+    "peak memory of reading": "read_peak",
+    "of passes": "pass_peak",
+    "of joint steps": "train_peak",
+    "of a stream": "forget_peak",
+}
+REQUESTS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "one user's request, p50 / p99 CPU ms": lambda a: (
+        f"{1e3 * a['request']['p50']:.2f} / {1e3 * a['request']['p99']:.1f}"
+    ),
+    "interactions of the rows it touches, median": lambda a: f"{a['request']['interactions']:,.0f}",
+    "CPU µs per interaction of these rows": lambda a: f"{1e6 * a['request']['per_interaction']:.2f}",
+    "64 users at once, CPU ms": lambda a: f"{1e3 * a['batch']:.0f}",
+    "blocks kept": lambda a: _kept(a["blocks_kept"]),
+}
+
+
 def _print(answers: list[dict[str, Any]]) -> None:
     sizes = [a["interactions"] for a in answers]
+    rows: list[list[str]] = [["users × items", *(f"{a['users']:,} × {a['items']:,}" for a in answers), ""]]
+    for label, of in TIMES.items():
+        values = [of(a) for a in answers]
+        rows.append([label, *("-" if np.isnan(v) else f"{v:.3g}" for v in values), _slope(sizes, values)])
+    for label, key in PEAKS.items():
+        peaks = (f"{a[key] / 2**30:.2f} ({(a[key] - a['libraries']) / a['held']:.1f}x)" for a in answers)
+        rows.append([f"{label}, GiB (x data + factors, beyond the libraries)", *peaks, ""])
+    rows += [[label, *map(of, answers), ""] for label, of in REQUESTS.items()]
+    table(["interactions", *(f"{n:,}" for n in sizes), "exponent"], rows)
 
-    def slope(values: list[float]) -> str:
-        return f"{np.polyfit(np.log(sizes), np.log(values), 1)[0]:.2f}" if len(sizes) > 1 else "-"
 
-    rows: list[list[str]] = [["interactions", *(f"{n:,}" for n in sizes), "exponent"]]
-    rows.append(["users × items", *(f"{a['users']:,} × {a['items']:,}" for a in answers), ""])
-    for label, values in (
-        ("reading, CPU s", [a["read_cpu"] for a in answers]),
-        ("CG pass, CPU s", [a["passes"]["cg"][0] for a in answers]),
-        ("exact pass, CPU s", [a["passes"]["exact"][0] for a in answers]),
-        ("objective and gradient in float64, CPU s", [a["evaluate"][0] for a in answers]),
-        ("factored blocks, CPU s", [a.get("factor", [np.nan])[0] for a in answers]),
-        ("reduced Hessian product, CPU s", [a.get("product", np.nan) for a in answers]),
-    ):
-        known = [v for v in values if np.isfinite(v)]
-        rows.append([label, *(f"{v:.3g}" if np.isfinite(v) else "-" for v in values),
-                     slope(values) if len(known) == len(values) else "-"])  # fmt: skip
-    for label, key in (
-        ("peak memory of reading", "read_peak"), ("of passes", "pass_peak"), ("of joint steps", "train_peak"),
-        ("of a stream", "forget_peak"),
-    ):  # fmt: skip
-        rows.append([
-            f"{label}, GiB (x data + factors, beyond the libraries)",
-            *(f"{a[key] / 2**30:.2f} ({(a[key] - a['libraries']) / a['held']:.1f}x)" for a in answers), "",
-        ])  # fmt: skip
-    spread = [f"{1e3 * a['request']['p50']:.2f} / {1e3 * a['request']['p99']:.1f}" for a in answers]
-    rows.append(["one user's request, p50 / p99 CPU ms", *spread, ""])
-    rows.append(["interactions of the rows it touches, median",
-                 *(f"{a['request']['interactions']:,.0f}" for a in answers), ""])  # fmt: skip
-    rows.append(["CPU µs per interaction of these rows",
-                 *(f"{1e6 * a['request']['per_interaction']:.2f}" for a in answers), ""])  # fmt: skip
-    rows.append(["64 users at once, CPU ms", *(f"{1e3 * a['batch']:.0f}" for a in answers), ""])
-    sides = ("users", "items")
-    kept = [" and ".join(s for s, there in zip(sides, a["blocks_kept"], strict=True) if there) for a in answers]
-    rows.append(["blocks kept", *(names or "none" for names in kept), ""])
-    table(rows[0], rows[1:])
+def _slope(sizes: list[int], values: list[float]) -> str:
+    """The exponent with which values grow; a dash where it cannot be told."""
+    if len(sizes) < 2 or not np.all(np.isfinite(values)):
+        return "-"
+    return f"{np.polyfit(np.log(sizes), np.log(values), 1)[0]:.2f}"
+
+
+def _kept(there: list[bool]) -> str:
+    return " and ".join(side for side, kept in zip(("users", "items"), there, strict=True) if kept) or "none"
 
 
 def _roofline(answer: dict[str, Any], rank: int, peak: tuple[float, float], out: Path | None) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from alteraser.cli import common, exact, foreign
 from alteraser.errors import IntegrityError, InvalidInput
+
+if TYPE_CHECKING:
+    from alteraser.adapters.contract import Foreign
 
 
 def inspect(
@@ -89,26 +92,17 @@ def _foreign(
         with screen.phase("check", "checking"):
             check = found.loss.check(found, opened.data, threads=threads)
     siblings, zero = found_siblings(opened), zero_words(found, None if data is None else opened.data)
-    m, n, d = found.shape
-    document = {
-        "model": str(model), "format": found.format, "kind": found.kind, "library": found.library or None,
-        "users": m, "items": n, "factors": d, "dtype": found.users.dtype.name, "bytes": found.nbytes,
-        "biases": {"users": found.user_biases is not None, "items": found.item_biases is not None},
-        "hyperparameters": dict(found.hyperparameters),
-        "loss": {"name": found.loss.name, "formula": found.loss.formula}, "id_maps": found.ids_from,
-        "holds": [vars(holding) for holding in found.holds],
+    document = _facts(found) | {
+        "model": str(model),
         "siblings": [foreign.sibling_document(sibling) for sibling in siblings],
         "self_check": None if check is None else check.to_document() | {"hint": zero or check.hint},
-        "numerically_zero": zero is not None, "rows_without_rating": opened.data.unrated,
+        "numerically_zero": zero is not None,
+        "rows_without_rating": opened.data.unrated,
         "seconds": screen.timing(),
-    }  # fmt: skip
+    }
     rows = [
         ("model", f"{model}: {found.library or found.format} {found.kind}"),
-        ("shape", f"{m:,} users, {n:,} items, {d} factors, {found.users.dtype}, {found.nbytes / 2**20:,.1f} MiB"),
-        ("loss", found.loss.formula),
-        ("hyper-parameters", ", ".join(f"{name} {value}" for name, value in found.hyperparameters.items())),
-        ("id maps", found.ids_from or "none in the file: give --users-map and --items-map, or --rows-are-ids"),
-        *[("also holds", f"{holding.name}: {holding.what}; {holding.scrubbed}") for holding in found.holds],
+        *_fact_rows(found),
         ("self-check", "give --data to make it" if check is None else foreign.check_words(check)),
         *([] if check is None or check.passed or zero else [("", check.hint), ("furthest off", _worst(check))]),
         *([("note", zero)] if zero else []),
@@ -117,6 +111,31 @@ def _foreign(
     ]
     screen.result(document, rows)
     return 0 if check is None or check.passed else IntegrityError.exit_code
+
+
+def _facts(found: Foreign) -> dict[str, Any]:
+    """What a file holds, for the document."""
+    m, n, d = found.shape
+    return {
+        "format": found.format, "kind": found.kind, "library": found.library or None,
+        "users": m, "items": n, "factors": d, "dtype": found.users.dtype.name, "bytes": found.nbytes,
+        "biases": {"users": found.user_biases is not None, "items": found.item_biases is not None},
+        "hyperparameters": dict(found.hyperparameters),
+        "loss": {"name": found.loss.name, "formula": found.loss.formula}, "id_maps": found.ids_from,
+        "holds": [vars(holding) for holding in found.holds],
+    }  # fmt: skip
+
+
+def _fact_rows(found: Foreign) -> list[tuple[str, str]]:
+    """The same for people."""
+    m, n, d = found.shape
+    return [
+        ("shape", f"{m:,} users, {n:,} items, {d} factors, {found.users.dtype}, {found.nbytes / 2**20:,.1f} MiB"),
+        ("loss", found.loss.formula),
+        ("hyper-parameters", ", ".join(f"{name} {value}" for name, value in found.hyperparameters.items())),
+        ("id maps", found.ids_from or "none in the file: give --users-map and --items-map, or --rows-are-ids"),
+        *[("also holds", f"{holding.name}: {holding.what}; {holding.scrubbed}") for holding in found.holds],
+    ]
 
 
 def _worst(check: Any) -> str:

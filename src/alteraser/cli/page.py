@@ -51,39 +51,44 @@ def page(document: dict[str, Any], rows: list[tuple[str, str]]) -> ForgettingRep
     from alteraser.report import Curve, ForgettingReport
 
     forgotten, level = int(document["interactions_forgotten"]), document.get("class")
-    said = next((value for name, value in rows if name == "class"), "").removeprefix(f"{level}: ")
-    lists, left, seconds = document.get("lists_changed"), document.get("effect_left"), document.get("seconds")
-    figures = [
-        ("Class", level or "none", said or _named(level)),
-        ("Method", str(document["method"]), str(document.get("why") or "asked for")),
-    ]
-    if lists and lists["users"]:
-        figures.append(
-            ("Others' lists changed", f"{lists['changed']:.1%}",
-             f"of the top-10 of {lists['users']:,} users who asked for nothing; {lists['overlap']:.1%} of their items "
-             "are the same")
-        )  # fmt: skip
-    if left is not None:
-        figures.append(
-            ("Effect missing", f"{left:.1%}", "estimated share of what the deletion changes that the model lacks")
-        )
-    if seconds:
-        refit = document.get("refit_seconds_predicted")
-        against = "" if refit is None else f"; training again without the data about {refit:.2g} s (predicted)"
-        figures.append(("Time", f"{seconds['total']:.2g} s", f"from the command to its answer{against}"))
     points = [
-        (float(record["number"]), float(record["residual"]))
-        for record in document.get("trace", ()) if record.get("residual")
-    ]  # fmt: skip
+        (float(each["number"]), float(each["residual"])) for each in document.get("trace", ()) if each.get("residual")
+    ]
     drawn = len(points) > 1 and importlib.util.find_spec("plotly") is not None
     curves = [Curve("residual", [x for x, _ in points], [y for _, y in points])] if drawn else []
     return ForgettingReport(
         title=f"{forgotten:,} interactions forgotten",
         lead=f"{forgotten:,} interactions were forgotten in {Path(str(document['model'])).name} by the method "
-             f"{document['method']}. {_lead(level)}",
-        figures=figures, residual_by_pass=curves, details=rows,
+        f"{document['method']}. {_lead(level)}",
+        figures=_figures(document, next((value for name, value in rows if name == "class"), "")),
+        residual_by_pass=curves,
+        details=rows,
         limits=[*([LIMITS[level]] if level in LIMITS else []), *ALWAYS],
-    )  # fmt: skip
+    )
+
+
+def _figures(document: dict[str, Any], said: str) -> list[tuple[str, str, str]]:
+    """(label, value, what it means) of what matters most; ``said``: the row about the class."""
+    level = document.get("class")
+    lists, left, seconds = document.get("lists_changed"), document.get("effect_left"), document.get("seconds")
+    figures = [
+        ("Class", level or "none", said.removeprefix(f"{level}: ") or _named(level)),
+        ("Method", str(document["method"]), str(document.get("why") or "asked for")),
+    ]
+    if lists and lists["users"]:
+        meaning = (
+            f"of the top-10 of {lists['users']:,} users who asked for nothing; {lists['overlap']:.1%} of their items "
+            "are the same"
+        )
+        figures.append(("Others' lists changed", f"{lists['changed']:.1%}", meaning))
+    if left is not None:
+        meaning = "estimated share of what the deletion changes that the model lacks"
+        figures.append(("Effect missing", f"{left:.1%}", meaning))
+    if seconds:
+        refit = document.get("refit_seconds_predicted")
+        against = "" if refit is None else f"; training again without the data about {refit:.2g} s (predicted)"
+        figures.append(("Time", f"{seconds['total']:.2g} s", f"from the command to its answer{against}"))
+    return figures
 
 
 def _named(level: str | None) -> str:

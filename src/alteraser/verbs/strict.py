@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -119,30 +119,53 @@ def _record(training: Any) -> Iterator[str]:
         yield ""
         return
     for key, value in training.items():
-        if key == "recipe" and value is not None:
-            try:
-                Recipe(**value)
-                fine = value.get("solver") in WORDS
-            except (TypeError, ValueError):
-                fine = False
-        elif key == "trained" and value is not None:
-            fine = (
-                isinstance(value, dict) and value.keys() <= {"passes", "products"} and all(map(_number, value.values()))
-            )
-        elif key == "route":
-            fine = isinstance(value, list) and all(isinstance(word, str) and word in WORDS for word in value)
-        elif key == "class":
-            fine = value is None or (isinstance(value, str) and value in NAMES)
-        elif key in ("method", "solver"):
-            fine = value is None or (isinstance(value, str) and value in WORDS)
-        else:
-            fine = key in NUMBERS and _number(value) if key not in ("recipe", "trained") else True
-        if not fine:
+        fits = ENTRIES.get(key, _number if key in NUMBERS else _nothing)
+        if not fits(value):
             yield f".{key}"
+
+
+def _nothing(value: Any) -> bool:
+    return False
 
 
 def _number(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | float)
+
+
+def _recipe(value: Any) -> bool:
+    try:
+        return value is None or (bool(Recipe(**value)) and value.get("solver") in WORDS)
+    except (TypeError, ValueError):
+        return False
+
+
+def _trained(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return value is None
+    return value.keys() <= {"passes", "products"} and all(map(_number, value.values()))
+
+
+def _word(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and value in WORDS)
+
+
+def _class(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and value in NAMES)
+
+
+def _route(value: Any) -> bool:
+    return isinstance(value, list) and all(word is not None and _word(word) for word in value)
+
+
+ENTRIES: dict[str, Callable[[Any], bool]] = {
+    "recipe": _recipe,
+    "trained": _trained,
+    "route": _route,
+    "class": _class,
+    "method": _word,
+    "solver": _word,
+}
+"""What an entry of the record may be, beside those in ``NUMBERS``."""
 
 
 def _tensors(path: Path, model: Recommender) -> Iterator[str]:
@@ -166,15 +189,8 @@ def _table(path: Path, known: tuple[str, ...]) -> Iterator[str]:
     """Columns, metadata and bytes of a table beside the columns it must have, or may."""
     with pq.ParquetFile(path) as file:
         footer, schema = file.metadata, file.schema_arrow
-        for name in schema.names:
-            if name not in known:
-                yield f"{path.name}: column {name}"
-        metadata = {**(footer.metadata or {}), **(schema.metadata or {})}
-        metadata |= {f"{field.name}.{key.decode(errors='replace')}".encode(): b"" for field in schema
-                     for key in field.metadata or {}}  # fmt: skip
-        for key in metadata:
-            if key != b"ARROW:schema":
-                yield f"{path.name}: metadata {key.decode(errors='replace')}"
+        yield from (f"{path.name}: column {name}" for name in schema.names if name not in known)
+        yield from (f"{path.name}: metadata {key}" for key in _notes(file))
         if not CREATED_BY.fullmatch(footer.created_by or ""):
             yield f"{path.name}: created_by that is no version of its writer"
         columns = [
@@ -187,6 +203,14 @@ def _table(path: Path, known: tuple[str, ...]) -> Iterator[str]:
         for name in ("row", "user_id", "item_id"):
             if name in schema.names:
                 yield from _statistics(file, path.name, name)
+
+
+def _notes(file: pq.ParquetFile) -> Iterator[str]:
+    """Keys of the metadata of a file, of its schema and of its fields, beside the one that Arrow writes."""
+    own = {**(file.metadata.metadata or {}), **(file.schema_arrow.metadata or {})}
+    yield from (key.decode(errors="replace") for key in own if key != b"ARROW:schema")
+    for field in file.schema_arrow:
+        yield from (f"{field.name}.{key.decode(errors='replace')}" for key in field.metadata or {})
 
 
 def _statistics(file: pq.ParquetFile, name: str, column: str) -> Iterator[str]:

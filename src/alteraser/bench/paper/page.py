@@ -93,33 +93,16 @@ def _label(text: str) -> str:
     return "<br>".join(escape(line) for line in textwrap.wrap(text, 26)) or " "
 
 
+NAMED = {"ratio_adamw": "AdamW retraining", "ratio_fastest": "fastest retraining"}
+
+
 def _bars(group: Group, metric: str, heading: str, text: str, *, also: str | None = None) -> Drawn | None:
-    traces: list[Figure] = []
-    ratio = metric.startswith("ratio")
-    shown: dict[str, None] = {}
-    for name, color in ((metric, AFTER), (also, BEFORE)):
-        if name is None:
-            continue
-        numbers = [(m, group.number(m, name)) for m in group.methods]
-        there = [(m, n) for m, n in numbers if isinstance(n, Number) and (n.mean > 0 or not ratio)]
-        if not there:
-            continue
-        shown |= dict.fromkeys(m for m, _ in there)
-        label = {"ratio_adamw": "AdamW retraining", "ratio_fastest": "fastest retraining"}.get(name, "measured here")
-        traces.append({
-            "type": "bar", "orientation": "h", "name": label, "marker": {"color": color},
-            "y": [_label(group.label(m)) for m, _ in there], "x": [n.mean for _, n in there],
-            "error_x": {"type": "data", "array": [n.deviation or 0.0 for _, n in there], "thickness": 1.2},
-        })  # fmt: skip
-        known = [(m, group.published(m, name)) for m in group.methods]
-        known = [(m, value) for m, value in known if value is not None]
-        if known:
-            shown |= dict.fromkeys(m for m, _ in known)
-            traces.append({
-                "type": "scatter", "mode": "markers", "name": "published",
-                "y": [_label(group.label(m)) for m, _ in known], "x": [value for _, value in known],
-                "marker": {"symbol": "diamond", "size": 9, "color": "#ffffff", "line": {"color": INK, "width": 1.5}},
-            })  # fmt: skip
+    """A bar per method with its deviation, published values as diamonds; ``also``: a second metric beside the first."""
+    parts = [_measured(group, metric, AFTER), _published(group, metric)]
+    if also is not None:
+        parts += [_measured(group, also, BEFORE), _published(group, also)]
+    traces = [trace for trace, methods in parts if methods]
+    shown = {method for _, methods in parts for method in methods}
     if not traces:
         return None
     layout = layout_of(heading, "")
@@ -128,9 +111,42 @@ def _bars(group: Group, metric: str, heading: str, text: str, *, also: str | Non
     layout["yaxis"] |= {"tickfont": {"size": 12}}
     # every bar has the same height, so the longest label decides
     layout["height"] = 160 + len(labels) * (10 + 16 * max(1 + label.count("<br>") for label in labels))
-    if ratio:
+    if metric.startswith("ratio"):
         layout["xaxis"] |= {"type": "log"}
     return heading, text, {"data": traces, "layout": layout}, "In the tables below."
+
+
+def _measured(group: Group, metric: str, color: str) -> tuple[Figure, list[str]]:
+    """(bars, the methods that have one): a ratio of nothing cannot be drawn."""
+    numbers = {m: group.number(m, metric) for m in group.methods}
+    there = {m: n for m, n in numbers.items() if isinstance(n, Number) and (n.mean > 0 or metric not in NAMED)}
+    trace = {
+        "type": "bar",
+        "orientation": "h",
+        "name": NAMED.get(metric, "measured here"),
+        "marker": {"color": color},
+        "y": [_label(group.label(m)) for m in there],
+        "x": [n.mean for n in there.values()],
+        "error_x": {"type": "data", "array": [n.deviation or 0.0 for n in there.values()], "thickness": 1.2},
+    }
+    return trace, list(there)
+
+
+def _published(group: Group, metric: str) -> tuple[Figure, list[str]]:
+    """(diamonds, the methods that have one); none where nothing was measured to hold them against."""
+    if not _measured(group, metric, AFTER)[1]:
+        return {}, []
+    found = {m: group.published(m, metric) for m in group.methods}
+    known = {m: value for m, value in found.items() if value is not None}
+    trace = {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "published",
+        "y": [_label(group.label(m)) for m in known],
+        "x": list(known.values()),
+        "marker": {"symbol": "diamond", "size": 9, "color": "#ffffff", "line": {"color": INK, "width": 1.5}},
+    }
+    return trace, list(known)
 
 
 def _lines(group: Group, metric: str, heading: str, *, by: str) -> Drawn | None:
@@ -141,35 +157,54 @@ def _lines(group: Group, metric: str, heading: str, *, by: str) -> Drawn | None:
     traces: list[Figure] = []
     ids = []
     for cell in sorted(group.cells, key=lambda c: order[c["method"]]):
-        method = METHODS.get(cell["method"])
-        if cell["run"] != first or cell["method"] in ("original", "converged", "retrain-star"):
-            continue
-        if (method is not None and method.group not in ("main", "first-order")) or (timed and not cell["timed"]):
+        if cell["run"] != first or not _followed(cell, timed=timed):
             continue
         points = [(e.get(by), e["metrics"].get(metric)) for e in cell["trace"]]
         points = [(x, y) for x, y in points if _drawable(x, timed) and _drawable(y, logarithmic)]
-        if not points:
-            continue
-        traces.append({
-            "type": "scatter", "name": escape(cell["label"]), "x": [x for x, _ in points],
-            "y": [y for _, y in points], **stroke(order[cell["method"]]),
-        })  # fmt: skip
-        ids.append(cell["cell"])
+        if points:
+            traces.append(_line(cell["label"], points, order[cell["method"]]))
+            ids.append(cell["cell"])
     if not traces:
         return None
     layout = legend_below(layout_of("CPU seconds" if timed else "passes or epochs", metric), len(traces))
     if timed:
         layout["xaxis"] |= {"type": "log"}
-    if logarithmic:
-        layout["yaxis"] |= {"type": "log", "exponentformat": "power"}
-    elif metric.startswith("rbo"):
-        layout["yaxis"] |= share_axis([y for trace in traces for y in trace["y"]])
+    layout["yaxis"] |= _axis(metric, traces, logarithmic=logarithmic, exponents=True)
     numbers = f"All of them are in results.parquet, from {escape(', '.join(ids))}."
     return heading, f"One run (run {first}).", {"data": traces, "layout": layout}, numbers
 
 
+def _followed(cell: Record, *, timed: bool) -> bool:
+    """Whether a cell's trace is drawn: of the main methods, against seconds where these were measured undisturbed."""
+    if cell["method"] in ("original", "converged", "retrain-star") or (timed and not cell["timed"]):
+        return False
+    method = METHODS.get(cell["method"])
+    return method is None or method.group in ("main", "first-order")
+
+
+def _line(label: str, points: Sequence[tuple[float, float]], place: int) -> Figure:
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    return {"type": "scatter", "name": escape(label), "x": xs, "y": ys, **stroke(place)}
+
+
+def _axis(metric: str, traces: Sequence[Figure], *, logarithmic: bool, exponents: bool = False) -> Figure:
+    """Of values: logarithmic, or an overlap's, which ends at 1."""
+    if logarithmic:
+        return {"type": "log"} | ({"exponentformat": "power"} if exponents else {})
+    return share_axis([y for trace in traces for y in trace["y"]]) if metric.startswith("rbo") else {}
+
+
 def _drawable(value: Any, logarithmic: bool) -> bool:
     return value is not None and math.isfinite(value) and (value > 0 or not logarithmic)
+
+
+SWEPT = (
+    ("rbo@10/converged", "RBO@10 to a converged retrain"),
+    ("re_predict", "mean score of the forget set"),
+    ("cpu_seconds", "CPU seconds"),
+)
+Lines = dict[str, list[tuple[float, Number]]]
+"""By a method's label: (share of the interactions that was deleted, what was measured)"""
 
 
 def _sweeps(found: Sequence[Group]) -> list[Drawn]:
@@ -178,46 +213,43 @@ def _sweeps(found: Sequence[Group]) -> list[Drawn]:
     for dataset, stopping in dict.fromkeys((group.dataset, group.stopping) for group in found):
         alike = [g for g in found if (g.dataset, g.stopping) == (dataset, stopping)]
         mine = [g for g in alike if g.scenario in ("one", "true") or "%" in g.scenario]
-        if len(mine) < 3:
-            continue
-        for metric, heading in (
-            ("rbo@10/converged", "RBO@10 to a converged retrain"), ("re_predict", "mean score of the forget set"),
-            ("cpu_seconds", "CPU seconds"),
-        ):  # fmt: skip
-            logarithmic = metric == "cpu_seconds"
-            points: dict[str, list[tuple[float, Number]]] = {}
-            for group in mine:
-                shares = [c["settings"].get("forgotten_share") for c in group.cells]
-                share = next((s for s in shares if _drawable(s, True)), None)
-                for method in group.methods:
-                    number = group.number(method, metric)
-                    if share is not None and isinstance(number, Number) and _drawable(number.mean, logarithmic):
-                        points.setdefault(group.label(method), []).append((share, number))
-            lines = {label: sorted(line, key=lambda p: p[0]) for label, line in points.items() if len(line) > 1}
-            if not lines:
-                continue
-            traces = [
-                {
-                    "type": "scatter", "name": escape(label), "x": [x for x, _ in line],
-                    "y": [n.mean for _, n in line], **stroke(place),
-                }
-                for place, (label, line) in enumerate(lines.items())
-            ]  # fmt: skip
-            layout = legend_below(layout_of("share of all interactions that is deleted", heading), len(traces))
-            layout["xaxis"] |= {"type": "log"}
-            if logarithmic:
-                layout["yaxis"] |= {"type": "log"}
-            elif metric.startswith("rbo"):
-                layout["yaxis"] |= share_axis([y for trace in traces for y in trace["y"]])
-            body = "\n".join(
-                f'<tr><th scope="row">{escape(label)}</th><td>{100 * x:.3g} %</td>{_cell(number)}</tr>'
-                for label, line in lines.items() for x, number in line
-            )  # fmt: skip
-            head = f'<tr><th></th><th scope="col">deleted</th><th scope="col">{escape(heading)}</th></tr>'
-            numbers = f'<table class="numbers"><thead>{head}</thead><tbody>\n{body}\n</tbody></table>'
-            title = f"{dataset}: {heading} by size of the forget set"
-            if stopping != "validation":
-                title += f", stopped on the {stopping} part"
-            text = "Each point is one scenario, averaged over its runs."
-            answer.append((title, text, {"data": traces, "layout": layout}, numbers))
+        end = "" if stopping == "validation" else f", stopped on the {stopping} part"
+        for metric, heading in SWEPT if len(mine) >= 3 else ():
+            lines = _by_share(mine, metric)
+            if lines:
+                title = f"{dataset}: {heading} by size of the forget set{end}"
+                answer.append((title, *_swept(lines, metric, heading)))
     return answer
+
+
+def _by_share(groups: Sequence[Group], metric: str) -> Lines:
+    """Of the methods that were measured at more than one share."""
+    points: Lines = {}
+    for group in groups:
+        shares = [c["settings"].get("forgotten_share") for c in group.cells]
+        share = next((s for s in shares if _drawable(s, True)), None)
+        if share is None:
+            continue
+        for method, number in {m: group.number(m, metric) for m in group.methods}.items():
+            if isinstance(number, Number) and _drawable(number.mean, metric == "cpu_seconds"):
+                points.setdefault(group.label(method), []).append((share, number))
+    return {label: sorted(line, key=lambda p: p[0]) for label, line in points.items() if len(line) > 1}
+
+
+def _swept(lines: Lines, metric: str, heading: str) -> tuple[str, Figure, str]:
+    """(text, figure, HTML of the numbers)."""
+    traces = [
+        _line(label, [(x, number.mean) for x, number in line], place)
+        for place, (label, line) in enumerate(lines.items())
+    ]
+    layout = legend_below(layout_of("share of all interactions that is deleted", heading), len(traces))
+    layout["xaxis"] |= {"type": "log"}
+    layout["yaxis"] |= _axis(metric, traces, logarithmic=metric == "cpu_seconds")
+    body = "\n".join(
+        f'<tr><th scope="row">{escape(label)}</th><td>{100 * x:.3g} %</td>{_cell(number)}</tr>'
+        for label, line in lines.items()
+        for x, number in line
+    )
+    head = f'<tr><th></th><th scope="col">deleted</th><th scope="col">{escape(heading)}</th></tr>'
+    numbers = f'<table class="numbers"><thead>{head}</thead><tbody>\n{body}\n</tbody></table>'
+    return "Each point is one scenario, averaged over its runs.", {"data": traces, "layout": layout}, numbers

@@ -336,36 +336,43 @@ def _ablations(group: Group) -> Table | None:
 PASSES = (1, 2, 3, 5, 10, 20)
 
 
+BY_PASS = (("ratio", 1), ("rbo@10", 3), ("re_predict", 3), ("ndcg@10", 4), ("residual", 3))
+
+
 def _by_pass(group: Group) -> Table | None:
     """What a method has reached, and the time ratio, after so many passes."""
     slow = {
-        c["run"]: float(c["metrics"]["cpu_seconds"]) for c in group.cells
+        c["run"]: float(c["metrics"]["cpu_seconds"])
+        for c in group.cells
         if c["method"] == "retrain" and c["timed"] and _known(c["metrics"].get("cpu_seconds"))
-    }  # fmt: skip
-    shown = (("ratio", 1), ("rbo@10", 3), ("re_predict", 3), ("ndcg@10", 4), ("residual", 3))
-    rows: list[tuple[str, tuple[Number | str, ...]]] = []
-    for method in group.methods:
-        if method in ("original", "retrain", "retrain-star", "converged"):
-            continue
-        for number in PASSES:
-            found: dict[str, list[tuple[float, str]]] = {name: [] for name, _ in shown}
-            for cell in group.cells:
-                entry = next((e for e in cell["trace"] if e["pass"] == number), None)
-                if cell["method"] != method or entry is None:
-                    continue
-                values = dict(entry["metrics"])
-                if cell["timed"] and cell["run"] in slow and _known(entry.get("cpu_seconds")):
-                    values["ratio"] = slow[cell["run"]] / max(entry["cpu_seconds"], 1e-9)
-                for name in found:
-                    if _known(values.get(name)):
-                        found[name].append((values[name], cell["cell"]))
-            row = tuple(_number(found[name], digits=digits, runs=group.runs) for name, digits in shown)
-            if any(isinstance(cell, Number) for cell in row):
-                rows.append((f"{group.label(method)}, {number}", row))
+    }
+    methods = [m for m in group.methods if m not in ("original", "retrain", "retrain-star", "converged")]
+    every = {
+        f"{group.label(method)}, {number}": _reached(group, method, number, slow)
+        for method in methods
+        for number in PASSES
+    }
+    rows = [(label, row) for label, row in every.items() if any(isinstance(cell, Number) for cell in row)]
     columns = ("times faster than AdamW retraining", "RBO@10", "re-predict", "NDCG@10", "residual")
     note = "After so many passes or epochs; the paper gives one number per method and no stop rule."
     source = group.source(cell for _, row in rows for cell in row)
     return Table("By pass", columns, tuple(rows), source, note) if rows else None
+
+
+def _reached(group: Group, method: str, number: int, slow: dict[int, float]) -> tuple[Number | str, ...]:
+    """A row of ``_by_pass``: means over the runs whose trace has pass ``number``."""
+    found: dict[str, list[tuple[float, str]]] = {name: [] for name, _ in BY_PASS}
+    for cell in group.cells:
+        entry = next((e for e in cell["trace"] if e["pass"] == number), None)
+        if cell["method"] != method or entry is None:
+            continue
+        values = dict(entry["metrics"])
+        if cell["timed"] and cell["run"] in slow and _known(entry.get("cpu_seconds")):
+            values["ratio"] = slow[cell["run"]] / max(entry["cpu_seconds"], 1e-9)
+        for name in found:
+            if _known(values.get(name)):
+                found[name].append((values[name], cell["cell"]))
+    return tuple(_number(found[name], digits=digits, runs=group.runs) for name, digits in BY_PASS)
 
 
 def _known(value: Any) -> bool:
