@@ -109,9 +109,10 @@ def forget(
         table.requires_grad_(True)
     touched = (np.unique(removal.removed.user_rows), np.unique(removal.removed.indices))
     plan: Plan[_Own] = Plan(
-        "touched", {"touched": _Sweep(touched), "all": _Sweep(None)},
+        "touched",
+        {"touched": _Sweep(touched), "all": _Sweep(None)},
         {("touched", "done"): "all", ("all", "done"): End("passes")},
-    )  # fmt: skip
+    )
 
     def begin() -> tuple[_Own, Plan[_Own]]:
         return _Own(copy, tables, loss, interactions, removal, tolerance, max_evaluations), plan
@@ -125,16 +126,22 @@ def forget(
         parameter.requires_grad_(required)
     return Forgotten(
         copy, found.residual, found.converged, state.floor, state.started, found.objective, state.evaluations
-    )  # fmt: skip
+    )
 
 
 class _Own:
     """A module's tables, its loss on what remains, and how often that was asked for."""
 
     def __init__(
-        self, module: torch.nn.Module, tables: list[Tensor], loss: Loss, interactions: Interactions, removal: Removal,
-        tolerance: float, most: int,
-    ) -> None:  # fmt: skip
+        self,
+        module: torch.nn.Module,
+        tables: list[Tensor],
+        loss: Loss,
+        interactions: Interactions,
+        removal: Removal,
+        tolerance: float,
+        most: int,
+    ) -> None:
         self.module, self.tables, self.loss, self.most = module, tables, loss, most
         self.remaining, self.evaluations = removal.remaining, 0
         before, at_original = self.gradient(interactions)
@@ -188,9 +195,14 @@ class _Sweep:
         masks = None if self._rows is None else _masks(tables, self._rows)
         size = float(sum(table.numel() for table in tables)) ** 0.5
         optimizer = torch.optim.LBFGS(
-            tables, max_iter=20 if masks else left, max_eval=left, history_size=20,
-            line_search_fn="strong_wolfe", tolerance_grad=state.goal / size, tolerance_change=0.0,
-        )  # fmt: skip
+            tables,
+            max_iter=20 if masks else left,
+            max_eval=left,
+            history_size=20,
+            line_search_fn="strong_wolfe",
+            tolerance_grad=state.goal / size,
+            tolerance_change=0.0,
+        )
         value = np.nan
 
         def closure() -> Tensor:

@@ -95,9 +95,12 @@ def fresh(function: Callable[..., Any], *arguments: str, **environment: str) -> 
     module, name = function.__module__, function.__name__
     code = f"import json, sys; from {module} import {name}; print(json.dumps({name}(*sys.argv[1:])))"
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=os.environ | environment,
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
         check=False,
-    )  # fmt: skip
+    )
     if done.returncode:
         raise RuntimeError(f"{name}({', '.join(arguments)}): {done.stderr[-2000:] or f'ended by {-done.returncode}'}")
     return json.loads(done.stdout.splitlines()[-1])

@@ -47,10 +47,18 @@ def foreign(
 def _forget(folder: Path, model: str, *options: str) -> tuple[dict[str, Any], float]:
     """(the command's document, peak memory in bytes)."""
     command = [
-        alteraser(), "forget", str(folder / model), str(folder / "forget.parquet"),
-        "--data", str(folder / "data.parquet"), "--out", str(folder / f"new-{model}"), "--rows-are-ids", "--json",
+        alteraser(),
+        "forget",
+        str(folder / model),
+        str(folder / "forget.parquet"),
+        "--data",
+        str(folder / "data.parquet"),
+        "--out",
+        str(folder / f"new-{model}"),
+        "--rows-are-ids",
+        "--json",
         *options,
-    ]  # fmt: skip
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         text = process.stdout.read()
@@ -77,8 +85,10 @@ def _time(source: Path, folder: Path, regularization: float, alpha: float, exact
     model.save(folder / "als.npz")
     document, _ = _forget(folder, "als.npz")
     seconds = document["seconds"]
-    print(f"residual {document['residual']:.1e} in {document['passes']} passes; training left "
-          f"{document['training_floor']:.2g} of the push")  # fmt: skip
+    print(
+        f"residual {document['residual']:.1e} in {document['passes']} passes; training left "
+        f"{document['training_floor']:.2g} of the push"
+    )
     print(", ".join(f"{name} {value:.2f} s" for name, value in seconds.items()))
     print(f"whole command / erasing: {seconds['total'] / seconds['solve']:.2f}")
 
@@ -97,9 +107,13 @@ def _memory(users: int, folder: Path) -> None:
             for name, rows in (("user_factors", users), ("item_factors", items))
         }
         np.savez(
-            folder / "als.npz", **arrays, regularization=np.array(10.0), factors=np.array(d), use_cg=np.array(True),
+            folder / "als.npz",
+            **arrays,
+            regularization=np.array(10.0),
+            factors=np.array(d),
+            use_cg=np.array(True),
             alpha=np.array(2.0),
-        )  # fmt: skip
+        )
         _, peak = _forget(folder, "als.npz", "--unchecked", "--max-passes", "2")
         (folder / "new-als.npz").unlink()
         found.append((float(sum(array.nbytes for array in arrays.values())), peak))

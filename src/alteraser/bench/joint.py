@@ -249,18 +249,26 @@ def _draw(folder: Path, title: str, notes: str, trails: list[Trail]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     parts = [f"<header><h1>{title}</h1><p>{notes}</p></header>"]
     for measure, label in (
-        ("residual", "residual"), ("influence", "influence left"), ("gap", "gap left"), ("rbo", "1 − RBO@10"),
-    ):  # fmt: skip
+        ("residual", "residual"),
+        ("influence", "influence left"),
+        ("gap", "gap left"),
+        ("rbo", "1 − RBO@10"),
+    ):
         traces = []
         for place, trail in enumerate(trails):
             color, dash, symbol = (kind[place % len(kind)] for kind in (COLORS, DASHES, SYMBOLS))
             values = [1 - x if measure == "rbo" else x for x in getattr(trail, measure)]
-            traces.append({
-                "type": "scatter", "mode": "lines+markers", "name": trail.name, "x": trail.work,
-                "y": [x if x > 0 else None for x in values],
-                "line": {"color": "#5F6B76" if trail.scratch and place > 4 else color, "dash": dash},
-                "marker": {"symbol": symbol, "size": 6},
-            })  # fmt: skip
+            traces.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines+markers",
+                    "name": trail.name,
+                    "x": trail.work,
+                    "y": [x if x > 0 else None for x in values],
+                    "line": {"color": "#5F6B76" if trail.scratch and place > 4 else color, "dash": dash},
+                    "marker": {"symbol": symbol, "size": 6},
+                }
+            )
         layout = layout_of("work, passes of 3 CG steps", label)
         layout["yaxis"] |= {"type": "log", "exponentformat": "power"}
         layout["xaxis"] |= {"range": [0, min(150.0, max(max(t.work) for t in trails))]}

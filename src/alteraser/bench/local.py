@@ -34,9 +34,17 @@ from alteraser.solvers.limits import DEFAULT
 
 REQUESTS = (1, 10)
 HEADER = (
-    "forgotten", "method", "CPU s", "of training", "residual", "effect left", "touched items", "others", "estimated",
+    "forgotten",
+    "method",
+    "CPU s",
+    "of training",
+    "residual",
+    "effect left",
+    "touched items",
+    "others",
+    "estimated",
     "class",
-)  # fmt: skip
+)
 
 
 def local(
@@ -141,10 +149,18 @@ def _stopped_early(data: Interactions, kept: _Kept, plan: _Plan) -> list[list[st
                 f"{effect_left(model.factors, done.model.factors, whole, best, rows=part):.3f}"
                 for part in (None, touched, others)
             ]
-        rows.append([
-            f"{count} user(s), {len(done.removed):,} interactions", "local", f"{seconds:.1f}", f"{seconds / cost:.3f}",
-            f"{done.residual:.1e}", *left, f"{done.effect_left or 0:.3f}", done.kind,
-        ])  # fmt: skip
+        rows.append(
+            [
+                f"{count} user(s), {len(done.removed):,} interactions",
+                "local",
+                f"{seconds:.1f}",
+                f"{seconds / cost:.3f}",
+                f"{done.residual:.1e}",
+                *left,
+                f"{done.effect_left or 0:.3f}",
+                done.kind,
+            ]
+        )
         print(rows[-1], flush=True)
     return rows
 
@@ -158,11 +174,20 @@ def _at_rest(data: Interactions, kept: _Kept, plan: _Plan) -> list[list[str]]:
         began = time.process_time()
         done = forget(settled, data.users.ids_of(users[:count]), data=data, whole_users=True, threads=plan.threads)
         seconds = time.process_time() - began
-        rows.append([
-            f"{count} user(s) from rest", done.method, f"{seconds:.1f}",
-            f"{seconds / short:.3f} ({seconds / long:.3f} of to rest)", f"{done.residual:.1e}", "", "", "", "",
-            done.kind,
-        ])  # fmt: skip
+        rows.append(
+            [
+                f"{count} user(s) from rest",
+                done.method,
+                f"{seconds:.1f}",
+                f"{seconds / short:.3f} ({seconds / long:.3f} of to rest)",
+                f"{done.residual:.1e}",
+                "",
+                "",
+                "",
+                "",
+                done.kind,
+            ]
+        )
         print(rows[-1], flush=True)
     return rows
 

@@ -103,8 +103,12 @@ def _write_big(path: Path, rows: int = 10_000_000) -> int:
     items = pa.array(keys % 200_000).cast(pa.string())
     import pyarrow.compute as pc
 
-    table = pa.table({"user_id": pc.binary_join_element_wise("user", users, "-"),
-                      "item_id": pc.binary_join_element_wise("item", items, "-")})  # fmt: skip
+    table = pa.table(
+        {
+            "user_id": pc.binary_join_element_wise("user", users, "-"),
+            "item_id": pc.binary_join_element_wise("item", items, "-"),
+        }
+    )
     pq.write_table(table, path)
     return int(table.num_rows)
 

@@ -283,11 +283,21 @@ def _roofline(answer: dict[str, Any], rank: int, peak: tuple[float, float], out:
     for name, (flops, moved, seconds) in work(answer, rank).items():
         rate, intensity = flops / seconds / 1e9, flops / moved
         roof_here = min(gemm, intensity * bandwidth)
-        rows.append([name, f"{rate:.1f}", f"{rate / gemm:.0%}", f"{moved / seconds / 1e9:.1f}",
-                     f"{moved / seconds / 1e9 / bandwidth:.0%}", f"{rate / roof_here:.0%}"])  # fmt: skip
+        rows.append(
+            [
+                name,
+                f"{rate:.1f}",
+                f"{rate / gemm:.0%}",
+                f"{moved / seconds / 1e9:.1f}",
+                f"{moved / seconds / 1e9 / bandwidth:.0%}",
+                f"{rate / roof_here:.0%}",
+            ]
+        )
         points.append((name, intensity, rate))
-    print(f"A thread's float32 gemm: {gemm:.0f} GFLOP/s, triad: {bandwidth:.1f} GB/s, at {answer['interactions']:,} "
-          "interactions; bytes count every gathered row as a miss.\n")  # fmt: skip
+    print(
+        f"A thread's float32 gemm: {gemm:.0f} GFLOP/s, triad: {bandwidth:.1f} GB/s, at {answer['interactions']:,} "
+        "interactions; bytes count every gathered row as a miss.\n"
+    )
     table(["kernel", "GFLOP per CPU s", "of gemm", "GB per CPU s", "of bandwidth", "of the roof"], rows)
     if out is None:
         return
@@ -295,12 +305,28 @@ def _roofline(answer: dict[str, Any], rank: int, peak: tuple[float, float], out:
     from alteraser.report.plots import COLORS, SYMBOLS, layout_of
 
     x = np.geomspace(0.05, 500, 60)
-    traces = [{"type": "scatter", "mode": "lines", "name": "roof", "x": x.tolist(),
-               "y": np.minimum(gemm, x * bandwidth).tolist(), "line": {"color": "#1d2733"}}]  # fmt: skip
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "roof",
+            "x": x.tolist(),
+            "y": np.minimum(gemm, x * bandwidth).tolist(),
+            "line": {"color": "#1d2733"},
+        }
+    ]
     for place, (name, intensity, rate) in enumerate(points):
         color, symbol = (kind[place % len(kind)] for kind in (COLORS, SYMBOLS))
-        traces.append({"type": "scatter", "mode": "markers", "name": name, "x": [intensity], "y": [rate],
-                       "marker": {"color": color, "symbol": symbol, "size": 12}})  # fmt: skip
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": name,
+                "x": [intensity],
+                "y": [rate],
+                "marker": {"color": color, "symbol": symbol, "size": 12},
+            }
+        )
     layout = layout_of("FLOP per byte", "GFLOP per CPU second")
     layout["xaxis"] |= {"type": "log"}
     layout["yaxis"] |= {"type": "log"}

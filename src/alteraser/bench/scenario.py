@@ -42,9 +42,14 @@ def _run(folder: str | None, reference_tolerance: float, tolerances: tuple[float
     original, trained = ENMF(factors=RANK).run(scene.polluted)
     w0, ridge = original.objective.missing_weight, original.objective.regularization
     exact = ENMF(
-        factors=RANK, missing_weight=w0, regularization=ridge, dtype="float64", max_passes=2000,
-        tolerance=reference_tolerance, seed=7,
-    )  # fmt: skip
+        factors=RANK,
+        missing_weight=w0,
+        regularization=ridge,
+        dtype="float64",
+        max_passes=2000,
+        tolerance=reference_tolerance,
+        seed=7,
+    )
     reference, goal = exact.run(scene.clean)
     second, _ = exact.model_copy(update={"seed": 8}).run(scene.clean)
     print(

@@ -44,9 +44,17 @@ SETTINGS = {
 REQUESTS = ("1x", "1u", "20u", "500x", "20h")
 METHODS = ("local", "replay")
 HEADER = (
-    "set", "weights", "request", "model", "others", "asking", "score (retrain)", "items changed", "CPU / refit",
+    "set",
+    "weights",
+    "request",
+    "model",
+    "others",
+    "asking",
+    "score (retrain)",
+    "items changed",
+    "CPU / refit",
     "class, residual",
-)  # fmt: skip
+)
 Pair = tuple[np.ndarray, np.ndarray]
 
 
@@ -270,8 +278,18 @@ def _measure(
             float(column[~np.isnan(column)].mean()) if not np.isnan(column).all() else np.nan for column in columns
         )
         time_words = f"{median(ratios[method]):.2f}x" if method in ratios else ""
-        rows.append([
-            name, how, request, method, f"{others:.3f}", f"{asking:.3f}", f"{score:.3f} ({goal:.3f})", f"{churn:.3f}",
-            time_words, ", ".join(sorted(words.get(method, set()))),
-        ])  # fmt: skip
+        rows.append(
+            [
+                name,
+                how,
+                request,
+                method,
+                f"{others:.3f}",
+                f"{asking:.3f}",
+                f"{score:.3f} ({goal:.3f})",
+                f"{churn:.3f}",
+                time_words,
+                ", ".join(sorted(words.get(method, set()))),
+            ]
+        )
     return rows

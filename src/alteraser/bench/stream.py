@@ -45,8 +45,10 @@ def _run(folder: str | None, settings: ENMF, requests: int) -> None:
     data = whole.split(0.2, seed=0)[0]
     began = time.process_time()
     model = settings.fit(data)
-    print(f"### Streams: {name}, {len(data):,} interactions, {model.objective.missing_weight=:.3g}, "
-          f"{model.objective.regularization=:.3g}; training {time.process_time() - began:.1f} CPU s\n")  # fmt: skip
+    print(
+        f"### Streams: {name}, {len(data):,} interactions, {model.objective.missing_weight=:.3g}, "
+        f"{model.objective.regularization=:.3g}; training {time.process_time() - began:.1f} CPU s\n"
+    )
     # numba compiles on the first calls, which would be counted
     warm = Stream(model, data)
     warm.forget([data.users.ids[0].as_py()], whole_users=True)
@@ -55,9 +57,11 @@ def _run(folder: str | None, settings: ENMF, requests: int) -> None:
     chosen = [data.users.ids[int(row)].as_py() for row in users[:requests]]
     _latencies(model, data, chosen)
     ends = _orders(model, data, chosen)
-    print("Relative distance of the final models from that of all requests at once: "
-          + ", ".join(f"{label} {relative_model_distance(end, ends['all at once']):.1e}" for label, end in ends.items())
-          + "\n")  # fmt: skip
+    print(
+        "Relative distance of the final models from that of all requests at once: "
+        + ", ".join(f"{label} {relative_model_distance(end, ends['all at once']):.1e}" for label, end in ends.items())
+        + "\n"
+    )
     _adaptive(model, data, min(200, requests))
 
 
@@ -109,15 +113,29 @@ def _orders(model: Model, data: Interactions, chosen: list[object]) -> dict[str,
         assert outcome.measured is not None
         ends[label] = stream.publish().factors
         per = (touching + sum(polishing)) / len(chosen)
-        rows.append([
-            label, f"{1e3 * touching / len(chosen):.1f}", f"{np.median(polishing):.2f}", f"{max(polishing):.2f}",
-            f"{1e3 * per:.0f}", f"{outcome.measured.distance:.1e}", "; ".join(agreements) or "",
-        ])  # fmt: skip
+        rows.append(
+            [
+                label,
+                f"{1e3 * touching / len(chosen):.1f}",
+                f"{np.median(polishing):.2f}",
+                f"{max(polishing):.2f}",
+                f"{1e3 * per:.0f}",
+                f"{outcome.measured.distance:.1e}",
+                "; ".join(agreements) or "",
+            ]
+        )
     table(
-        ["requests", "at once, CPU ms each", "one polish, CPU s (median)", "(max)", "amortized, CPU ms", "distance",
-         "RBO@10 to a converged retrain"],
+        [
+            "requests",
+            "at once, CPU ms each",
+            "one polish, CPU s (median)",
+            "(max)",
+            "amortized, CPU ms",
+            "distance",
+            "RBO@10 to a converged retrain",
+        ],
         rows,
-    )  # fmt: skip
+    )
     began = time.process_time()
     one = Stream(model, data)
     one.polish()
@@ -128,8 +146,10 @@ def _orders(model: Model, data: Interactions, chosen: list[object]) -> dict[str,
         began = time.process_time()
         one.polish()
         seconds.append(time.process_time() - began)
-    print(f"One request, then polished: {np.median(seconds):.2f} CPU s (median of 5; the very first one, which "
-          f"finishes the training, {first:.2f})\n")  # fmt: skip
+    print(
+        f"One request, then polished: {np.median(seconds):.2f} CPU s (median of 5; the very first one, which "
+        f"finishes the training, {first:.2f})\n"
+    )
     return ends
 
 

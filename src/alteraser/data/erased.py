@@ -65,9 +65,11 @@ class Group:
     def to_document(self) -> dict[str, Any]:
         """For JSON, sorted."""
         return {
-            "key": self.key, "users": sorted(self.users), "items": sorted(self.items),
+            "key": self.key,
+            "users": sorted(self.users),
+            "items": sorted(self.items),
             "pairs": {user: sorted(self.pairs[user]) for user in sorted(self.pairs)},
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True)
@@ -136,9 +138,11 @@ class Erased:
         for user, item in pairs:
             parts.setdefault(_hash(key, USER, user), set()).add(pair_hash(key, encode(user), encode(item)))
         group = Group(
-            last.key, whole, last.items | {_hash(key, ITEM, item) for item in items},
+            last.key,
+            whole,
+            last.items | {_hash(key, ITEM, item) for item in items},
             {user: frozenset(known) for user, known in parts.items() if user not in whole},
-        )  # fmt: skip
+        )
         return Erased((*groups, group), keys, place=self.place)
 
     def returned(self, data: Interactions) -> Returned:
@@ -167,9 +171,12 @@ class Erased:
                 self._mark_pairs(group, key, data, hit, found[2])
         hit |= gone_users[data.user_rows] | gone_items[data.indices]
         return Returned(
-            np.flatnonzero(hit), int(gone_users.sum()), int(gone_items.sum()), frozenset(found[0] | found[1]),
+            np.flatnonzero(hit),
+            int(gone_users.sum()),
+            int(gone_items.sum()),
+            frozenset(found[0] | found[1]),
             frozenset(found[2]),
-        )  # fmt: skip
+        )
 
     @staticmethod
     def _mark_pairs(group: Group, key: bytes, data: Interactions, hit: npt.NDArray[np.bool_], found: set[str]) -> None:
@@ -192,9 +199,11 @@ class Erased:
         def left(group: Group) -> Group:
             pairs = {user: known - returned.pairs for user, known in group.pairs.items()}
             return Group(
-                group.key, group.users - returned.hashes, group.items - returned.hashes,
+                group.key,
+                group.users - returned.hashes,
+                group.items - returned.hashes,
                 {user: known for user, known in pairs.items() if known},
-            )  # fmt: skip
+            )
 
         return replace(self, groups=tuple(left(group) for group in self.groups))
 
@@ -246,8 +255,10 @@ def admit(record: Erased, data: Interactions, *, readmit: bool) -> Returned:
             f"{len(found):,} of the interactions were erased from this model before ({', '.join(parts)}), the first is "
             f"user {user!r}, item {item!r}: learning them would bring them back. Take them out of the data, or pass "
             f"{READMIT} where they are meant to come back",
-            interactions=len(found), users=found.users, items=found.items,
-        )  # fmt: skip
+            interactions=len(found),
+            users=found.users,
+            items=found.items,
+        )
     return found
 
 

@@ -67,9 +67,15 @@ class Events:
 
     @classmethod
     def assemble(
-        cls, users: Rows, items: Rows, grouping: Grouping, *, groups: Groups | None = None,
-        time: Rows | None = None, position: Array | None = None,
-    ) -> Events:  # fmt: skip
+        cls,
+        users: Rows,
+        items: Rows,
+        grouping: Grouping,
+        *,
+        groups: Groups | None = None,
+        time: Rows | None = None,
+        position: Array | None = None,
+    ) -> Events:
         """From the rows of a source in their order; InvalidInput where nothing says what belongs together."""
         if groups is None and (grouping.gap is None or time is None or not grouping.timed):
             raise InvalidInput(f"{grouping.name}s are what a column says, or what a gap between times cuts")
@@ -86,9 +92,14 @@ class Events:
             inside = np.lexsort((at[order], items[order], numbers))
             order = order[inside]
         return cls(
-            users[order], items[order], numbers, at[order], None if time is None else time[order],
-            None if groups is None else groups.taken(order), grouping,
-        )  # fmt: skip
+            users[order],
+            items[order],
+            numbers,
+            at[order],
+            None if time is None else time[order],
+            None if groups is None else groups.taken(order),
+            grouping,
+        )
 
     def latest(self, share: float) -> Array:
         """(E,): the events of everybody's last group; where nobody has two, of the latest ``share`` of all groups."""
@@ -112,18 +123,26 @@ class Events:
     def taken(self, places: Array) -> Events:
         """The events at ``places``, each there once, as ``keep``."""
         return self._settled(
-            self.users[places], self.items[places], self.at[places], None if self.time is None else self.time[places],
-            None if self.groups is None else self.groups.taken(places), self.grouping,
-        )  # fmt: skip
+            self.users[places],
+            self.items[places],
+            self.at[places],
+            None if self.time is None else self.time[places],
+            None if self.groups is None else self.groups.taken(places),
+            self.grouping,
+        )
 
     def moved(self, users: Rows, items: Rows) -> Events:
         """The events under other rows: ``users[u]`` is the row that u has become, −1 for none; likewise items."""
         u, v = users[self.users], items[self.items]
         known = np.flatnonzero((u >= 0) & (v >= 0))
         return self._settled(
-            u[known], v[known].astype(np.int32), self.at[known], None if self.time is None else self.time[known],
-            None if self.groups is None else self.groups.taken(known), self.grouping,
-        )  # fmt: skip
+            u[known],
+            v[known].astype(np.int32),
+            self.at[known],
+            None if self.time is None else self.time[known],
+            None if self.groups is None else self.groups.taken(known),
+            self.grouping,
+        )
 
     @cached_property
     def indptr(self) -> Rows:

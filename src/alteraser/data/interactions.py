@@ -140,10 +140,15 @@ class Interactions:
 
     @classmethod
     def read(
-        cls, source: Any, options: ReadingOptions | None = None, *,
-        users: IdMap | None = None, items: IdMap | None = None,
-        option_names: Mapping[str, str | None] | None = None, **settings: Any,
-    ) -> Interactions:  # fmt: skip
+        cls,
+        source: Any,
+        options: ReadingOptions | None = None,
+        *,
+        users: IdMap | None = None,
+        items: IdMap | None = None,
+        option_names: Mapping[str, str | None] | None = None,
+        **settings: Any,
+    ) -> Interactions:
         """Read a file, a folder or an Arrow-PyCapsule table (pandas, polars, pyarrow); see ``ReadingOptions``.
 
         ``settings`` are the fields of ReadingOptions by name (``threshold=4``). With ``users`` and ``items`` the
@@ -180,10 +185,15 @@ class Interactions:
             found = cls.of_events(user_map, item_map, _events(table, user_rows, item_rows, column))
         else:
             found = cls._assemble(
-                user_map, item_map, user_rows, item_rows,
-                column("confidence", np.float64), column("target", np.float64), column("timestamp", np.int64),
+                user_map,
+                item_map,
+                user_rows,
+                item_rows,
+                column("confidence", np.float64),
+                column("target", np.float64),
+                column("timestamp", np.int64),
                 duplicates,
-            )  # fmt: skip
+            )
         if not {UNRATED, CONVERTED} & notes.keys():
             return found
         converted = json.loads(notes.get(CONVERTED, b"{}"))
@@ -208,9 +218,16 @@ class Interactions:
 
     @classmethod
     def _assemble(
-        cls, users: IdMap, items: IdMap, user_rows: Array, item_rows: Array,
-        confidence: Array | None, target: Array | None, timestamp: Array | None, duplicates: str,
-    ) -> Interactions:  # fmt: skip
+        cls,
+        users: IdMap,
+        items: IdMap,
+        user_rows: Array,
+        item_rows: Array,
+        confidence: Array | None,
+        target: Array | None,
+        timestamp: Array | None,
+        duplicates: str,
+    ) -> Interactions:
         width = np.int64(max(items.size, 1))
         keys = user_rows * width + item_rows
         multiplicity: Array | None = None
@@ -347,9 +364,15 @@ class Interactions:
             return None if values is None else values[mask]
 
         return Interactions(
-            self.users, self.items, indptr, self.indices[mask],
-            kept(self.confidence), kept(self.target), kept(self.timestamp), kept(self.multiplicity),
-        )  # fmt: skip
+            self.users,
+            self.items,
+            indptr,
+            self.indices[mask],
+            kept(self.confidence),
+            kept(self.target),
+            kept(self.timestamp),
+            kept(self.multiplicity),
+        )
 
     def keep_events(self, mask: Array) -> Interactions:
         """The events for which ``mask`` (E,) is true, and the pairs that have one; same rows."""
@@ -521,7 +544,7 @@ def accounted(removal: Removal, *, strict: bool = False, below: Callable[[Select
         under = np.asarray(below(selection.of_rows(unmatched)))
         removal = replace(
             removal, unmatched=unmatched.filter(pa.array(~under)), below=unmatched.filter(pa.array(under))
-        )  # fmt: skip
+        )
         unmatched = removal.unmatched
     under_threshold = 0 if removal.below is None else removal.below.num_rows
     if not removal.count and removal.absent is None:
@@ -534,9 +557,10 @@ def accounted(removal: Removal, *, strict: bool = False, below: Callable[[Select
         raise NotFound(
             f"--strict: {unmatched.num_rows:,} row(s) of the forget set match nothing, the first is {first}{near}. "
             "Nothing was forgotten; correct or remove them, or leave --strict out",
-            unmatched=unmatched.num_rows, rows=unmatched.slice(0, 1000).to_pylist(),
+            unmatched=unmatched.num_rows,
+            rows=unmatched.slice(0, 1000).to_pylist(),
             near=[vars(each) for each in removal.near],
-        )  # fmt: skip
+        )
     return removal
 
 
@@ -546,9 +570,11 @@ def nothing_in_window(selection: Selection, data: Interactions) -> NotFound:
     assert window is not None
     assert times is not None
     since, until = (when(int(t), times) if isinstance(t, int) else None for t in (window.since, window.until))
-    span = f"the data go from {when(int(times.min()), times)} to {when(int(times.max()), times)}" if len(times) else (
-        "there are no interactions"
-    )  # fmt: skip
+    span = (
+        f"the data go from {when(int(times.min()), times)} to {when(int(times.max()), times)}"
+        if len(times)
+        else ("there are no interactions")
+    )
     whose = "no interaction" if selection.kind == "window" else "nothing of the forget set"
     return NotFound(
         f"nothing to forget: {whose} lies in the window from {since or 'the beginning'} to {until or 'the end'} "
@@ -629,9 +655,15 @@ def _rows(values: pa.ChunkedArray, known: IdMap | None, side: str) -> tuple[IdMa
 
 
 def _settle(
-    policy: str, order: Array, repeated: Array, confidence: Array | None,
-    users: IdMap, items: IdMap, user_rows: Array, item_rows: Array,
-) -> tuple[Array, Array | None]:  # fmt: skip
+    policy: str,
+    order: Array,
+    repeated: Array,
+    confidence: Array | None,
+    users: IdMap,
+    items: IdMap,
+    user_rows: Array,
+    item_rows: Array,
+) -> tuple[Array, Array | None]:
     """Apply a duplicates policy to the sorted ``order``; ``repeated`` marks every entry equal to its predecessor."""
     if policy == "refuse":
         place = int(order[np.flatnonzero(repeated)[0]])

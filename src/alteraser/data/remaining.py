@@ -88,9 +88,9 @@ class _Rows:
     @classmethod
     def of(cls, table: pa.Table, reading: ReadingOptions, known: Any, times: Any) -> _Rows:
         users, items = table[reading.user_column], table[reading.item_column]
-        kinds = (known.users.kind, known.items.kind) if isinstance(known, Interactions) else (
-            known[0].kind, known[1].kind
-        )  # fmt: skip
+        kinds = (
+            (known.users.kind, known.items.kind) if isinstance(known, Interactions) else (known[0].kind, known[1].kind)
+        )
         user_map, user_rows = _map(users, kinds[0], "user_id")
         item_map, item_rows = _map(items, kinds[1], "item_id")
         groups = None if reading.group_column is None else IdMap.build(table[reading.group_column])

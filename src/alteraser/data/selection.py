@@ -263,9 +263,14 @@ class Selection:
         return replace(self, window=self.window.settled(times))
 
     def find(
-        self, users: IdMap, items: IdMap, user_rows: Rows, item_rows: Rows, times: Rows | None = None,
+        self,
+        users: IdMap,
+        items: IdMap,
+        user_rows: Rows,
+        item_rows: Rows,
+        times: Rows | None = None,
         groups: tuple[IdMap, Rows] | None = None,
-    ) -> tuple[Mask, Mask]:  # fmt: skip
+    ) -> tuple[Mask, Mask]:
         """(which of the interactions it selects, which rows of its ``table`` select any); it is settled.
 
         ``user_rows`` and ``item_rows`` are rows of the maps, ``times`` and the rows of ``groups`` as many; an id of
@@ -286,9 +291,10 @@ class Selection:
             wanted = np.where((u >= 0) & (v >= 0), u * width + v, -1)
             return _found(keys, wanted, inside)
         ids, rows, asked, side = (
-            (users, user_rows, self.users, "user_id") if self.kind == "users"
+            (users, user_rows, self.users, "user_id")
+            if self.kind == "users"
             else (items, item_rows, self.items, "item_id")
-        )  # fmt: skip
+        )
         wanted = ids.rows_of(asked, side)
         flags = np.zeros(ids.size + 1, bool)
         flags[wanted] = True
@@ -298,9 +304,14 @@ class Selection:
         return hit, counts[wanted] > 0
 
     def _find_groups(
-        self, users: IdMap, items: IdMap, user_rows: Rows, item_rows: Rows, inside: Mask,
+        self,
+        users: IdMap,
+        items: IdMap,
+        user_rows: Rows,
+        item_rows: Rows,
+        inside: Mask,
         groups: tuple[IdMap, Rows] | None,
-    ) -> tuple[Mask, Mask]:  # fmt: skip
+    ) -> tuple[Mask, Mask]:
         """``find`` of sessions or baskets."""
         assert self.groups is not None
         if groups is None:

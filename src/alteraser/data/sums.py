@@ -96,9 +96,11 @@ class Sums:
         for name, side in (("user", self.users), ("item", self.items)):
             rows = np.flatnonzero(side.counts > 0)
             columns = {
-                "side": pa.array([name] * len(rows), pa.string()), "row": pa.array(rows, pa.int64()),
-                "interactions": pa.array(side.counts[rows], pa.int64()), "pairs": _binary(side.pairs[rows]),
-            }  # fmt: skip
+                "side": pa.array([name] * len(rows), pa.string()),
+                "row": pa.array(rows, pa.int64()),
+                "interactions": pa.array(side.counts[rows], pa.int64()),
+                "pairs": _binary(side.pairs[rows]),
+            }
             if side.values is not None:
                 columns["values"] = _binary(side.values[rows][:, None])
             found.append(pa.table(columns))

@@ -143,14 +143,22 @@ def run_demo(
         train_seconds = time.perf_counter() - began
     with enter("forgetting", tolerance) as on_pass:
         unlearned = forget(
-            original, scene.forget, data=scene.polluted, method=AltEraser(tolerance=tolerance), threads=threads,
+            original,
+            scene.forget,
+            data=scene.polluted,
+            method=AltEraser(tolerance=tolerance),
+            threads=threads,
             on_pass=on_pass,
-        )  # fmt: skip
+        )
     with enter("retraining without it", tolerance) as on_pass:
         retrained = forget(
-            original, scene.forget, data=scene.polluted, method=Retrain(tolerance=tolerance, seed=1), threads=threads,
+            original,
+            scene.forget,
+            data=scene.polluted,
+            method=Retrain(tolerance=tolerance, seed=1),
+            threads=threads,
             on_pass=on_pass,
-        )  # fmt: skip
+        )
     plain = None
     if with_plain:
         with enter("plain passes, for comparison", tolerance) as on_pass:
@@ -163,9 +171,14 @@ def run_demo(
 
 
 def _measure(
-    scene: DemoScene, original: Model, unlearned: Erasure, retrained: Erasure, plain: Erasure | None,
-    train_seconds: float, train_residual: float,
-) -> Demo:  # fmt: skip
+    scene: DemoScene,
+    original: Model,
+    unlearned: Erasure,
+    retrained: Erasure,
+    plain: Erasure | None,
+    train_seconds: float,
+    train_residual: float,
+) -> Demo:
     models = (original, unlearned.model, retrained.model)
     remaining = unlearned.remaining
     users = unlearned.removed.users.ids_of(np.unique(unlearned.removed.user_rows))

@@ -89,19 +89,34 @@ def report(demo: Demo, settings: dict[str, str]) -> ForgettingReport:
         lead=lead(demo),
         story=scene.story,
         figures=[
-            ("Agreement with a retrain", f"{demo.agreement[1]['rbo@10']:.3f}",
-             "rank-biased overlap (p = 0.9) of the forgetting accounts' top-10 lists; 1 is identical"),
-            ("Score of the forgotten", f"{demo.re_predict[0]:.2f} → {demo.re_predict[1]:.2f}",
-             f"mean predicted score; the retrained model gives {demo.re_predict[2]:.2f}"),
-            ("Influence left", f"{demo.influence_left:.1%}",
-             "distance of the parameters to the retrained ones, over what it was before forgetting"),
-            ("Time against retraining", f"{speed:.1f}×",
-             "the fastest retraining we have, to the same tolerance, in the same run"),
+            (
+                "Agreement with a retrain",
+                f"{demo.agreement[1]['rbo@10']:.3f}",
+                "rank-biased overlap (p = 0.9) of the forgetting accounts' top-10 lists; 1 is identical",
+            ),
+            (
+                "Score of the forgotten",
+                f"{demo.re_predict[0]:.2f} → {demo.re_predict[1]:.2f}",
+                f"mean predicted score; the retrained model gives {demo.re_predict[2]:.2f}",
+            ),
+            (
+                "Influence left",
+                f"{demo.influence_left:.1%}",
+                "distance of the parameters to the retrained ones, over what it was before forgetting",
+            ),
+            (
+                "Time against retraining",
+                f"{speed:.1f}×",
+                "the fastest retraining we have, to the same tolerance, in the same run",
+            ),
         ],
         rows=ComparisonTable(
-            list(COLUMNS), comparison(demo),
-            notes=[f"Recall and NDCG over {demo.accuracy[1]['users']:,} users with held-out interactions.",
-                   f"RBO over {demo.agreement[1]['users']:,} forgetting accounts."],
+            list(COLUMNS),
+            comparison(demo),
+            notes=[
+                f"Recall and NDCG over {demo.accuracy[1]['users']:,} users with held-out interactions.",
+                f"RBO over {demo.agreement[1]['users']:,} forgetting accounts.",
+            ],
         ),
         residual_by_pass=curves,
         residual_tolerance=float(erased.model.training["tolerance"]),
@@ -118,7 +133,7 @@ def report(demo: Demo, settings: dict[str, str]) -> ForgettingReport:
             "digests above to be able to check.",
             "This is not differential privacy: comparing the models before and after shows what was deleted.",
         ],
-    )  # fmt: skip
+    )
 
 
 def _curve(name: str, trace: tuple[PassRecord, ...]) -> Curve:
@@ -132,10 +147,13 @@ def _details(demo: Demo) -> list[tuple[str, str]]:
     model = demo.unlearned.model
     objective = model.objective
     return [
-        ("model", f"ENMF, d = {model.factors.rank}, w0 = {objective.missing_weight:.3g}, "
-                  f"λ = {objective.regularization:.3g}, {model.factors.dtype.name}"),
+        (
+            "model",
+            f"ENMF, d = {model.factors.rank}, w0 = {objective.missing_weight:.3g}, "
+            f"λ = {objective.regularization:.3g}, {model.factors.dtype.name}",
+        ),
         ("trained on", f"{len(demo.scene.polluted):,} interactions, stationarity {demo.train_residual:.1e}"),
         ("remaining data", f"{len(demo.unlearned.remaining):,} interactions, digest {model.trained_on.digest}"),
         ("machine", f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}"),
         ("alteraser", VERSION),
-    ]  # fmt: skip
+    ]

@@ -298,6 +298,7 @@ def plotly_source() -> str:
     except ImportError as error:
         raise DependencyMissing(
             'the report\'s plots need plotly, which is not installed; run: pip install "alteraser[report]"',
-            package="plotly", extra="report",
-        ) from error  # fmt: skip
+            package="plotly",
+            extra="report",
+        ) from error
     return str(get_plotlyjs())

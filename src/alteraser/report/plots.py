@@ -48,11 +48,17 @@ def residual_figure(curves: Sequence[Curve], tolerance: float | None) -> Figure:
         # An annotation's place on a logarithmic axis is the logarithm; a shape's is the value.
         layout["annotations"] = [
             {
-                "text": f"asked for: {tolerance:g}", "xref": "paper", "x": 1, "xanchor": "right",
-                "yref": "y", "y": math.log10(tolerance), "yanchor": "bottom", "showarrow": False,
+                "text": f"asked for: {tolerance:g}",
+                "xref": "paper",
+                "x": 1,
+                "xanchor": "right",
+                "yref": "y",
+                "y": math.log10(tolerance),
+                "yanchor": "bottom",
+                "showarrow": False,
                 "font": {"size": 13},
             }
-        ]  # fmt: skip
+        ]
     return {"data": traces, "layout": layout}
 
 
@@ -129,9 +135,10 @@ def stroke(place: int, *, width: float = 2.0, size: int = 6) -> Figure:
     """Color, dash and marker of the line at ``place``, from 0."""
     color, dash, symbol = (row[place % len(row)] for row in (COLORS, DASHES, SYMBOLS))
     return {
-        "mode": "lines+markers", "line": {"color": color, "dash": dash, "width": width},
+        "mode": "lines+markers",
+        "line": {"color": color, "dash": dash, "width": width},
         "marker": {"symbol": symbol, "size": size, "color": color},
-    }  # fmt: skip
+    }
 
 
 def legend_below(layout: Figure, entries: int) -> Figure:
@@ -158,9 +165,12 @@ def share_axis(values: Sequence[float]) -> Figure:
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
     ticks = [1.0 - step * n for n in range(int(span / step + 1e-9), -1, -1)]
     return {
-        "range": [_short(low), 1.0], "autorange": False, "tickmode": "array", "tickvals": [round(t, 12) for t in ticks],
+        "range": [_short(low), 1.0],
+        "autorange": False,
+        "tickmode": "array",
+        "tickvals": [round(t, 12) for t in ticks],
         "ticktext": ["1" if t == 1.0 else f"{t:.{digits}f}" for t in ticks],
-    }  # fmt: skip
+    }
 
 
 def log_axis(values: Sequence[float], *, most: int = 9) -> Figure:
@@ -178,8 +188,12 @@ def log_axis(values: Sequence[float], *, most: int = 9) -> Figure:
         if math.log(value / ticks[-1]) >= apart > 0:
             ticks.append(value)
     return {
-        "type": "log", "tickmode": "array", "tickvals": ticks, "ticktext": [f"{t:.3g}" for t in ticks], "tickangle": 0
-    }  # fmt: skip
+        "type": "log",
+        "tickmode": "array",
+        "tickvals": ticks,
+        "ticktext": [f"{t:.3g}" for t in ticks],
+        "tickangle": 0,
+    }
 
 
 def _finite(value: float) -> float | None:

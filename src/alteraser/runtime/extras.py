@@ -12,5 +12,6 @@ def require(package: str, extra: str, what: str) -> None:
     if find_spec(package) is None:
         raise DependencyMissing(
             f'{what} needs {package}, which is not installed; run: pip install "alteraser[{extra}]"',
-            package=package, extra=extra,
-        )  # fmt: skip
+            package=package,
+            extra=extra,
+        )

@@ -66,12 +66,13 @@ METHODS: dict[str, Method] = {
         Method("warm-start", "Warm-Start (AdamW)", "train", start="original", seed=3),
         Method("alteraser", "AltEraser", "erase"),
         Method("alteraser-users", "AltEraser, users only", "erase", erasing={"items": False, "phi": False}),
-        Method("alteraser-phi", "AltEraser, with the Φ step", "erase", erasing={"phi": True},
-               kinds=("gmf", "mlp", "neumf")),
+        Method(
+            "alteraser-phi", "AltEraser, with the Φ step", "erase", erasing={"phi": True}, kinds=("gmf", "mlp", "neumf")
+        ),
         Method("alteraser-pass", "AltEraser, one pass over all rows more", "erase", erasing={"passes": 1}),
         Method("alteraser-plain", "AltEraser, not anchored", "erase", erasing={"anchored": False}),
     )
-}  # fmt: skip
+}
 """In the order they are run: the first two are needed by all others."""
 
 

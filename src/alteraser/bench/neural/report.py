@@ -19,11 +19,18 @@ from alteraser.bench.paper.store import Record
 from alteraser.data.files import replace_file
 
 COLUMNS = (
-    ("RBO@10", "rbo@10", 3), ("to Retrain*", "rbo@10/star", 3), ("others", "rbo@10/others", 3),
-    ("re-predict", "re_predict", 3), ("Recall@10", "recall@10", 4), ("NDCG@10", "ndcg@10", 4),
-    ("NDCG@10, others", "ndcg@10/others", 4), ("residual", "residual", 2), ("CPU s", "cpu_seconds", 2),
-    ("x AdamW retraining", "ratio_adamw", 1), ("x fastest retraining", "ratio_fastest", 1),
-)  # fmt: skip
+    ("RBO@10", "rbo@10", 3),
+    ("to Retrain*", "rbo@10/star", 3),
+    ("others", "rbo@10/others", 3),
+    ("re-predict", "re_predict", 3),
+    ("Recall@10", "recall@10", 4),
+    ("NDCG@10", "ndcg@10", 4),
+    ("NDCG@10, others", "ndcg@10/others", 4),
+    ("residual", "residual", 2),
+    ("CPU s", "cpu_seconds", 2),
+    ("x AdamW retraining", "ratio_adamw", 1),
+    ("x fastest retraining", "ratio_fastest", 1),
+)
 ORDER = ("original", *(name for name in METHODS if name != "original"))
 
 
@@ -34,8 +41,10 @@ def write_report(folder: Path, records: list[Record], plan: Plan) -> dict[str, P
     replace_file(written["markdown"], (markdown(records) + "\n" + "\n".join(lines) + "\n").encode())
     rows = [
         {**{name: record[name] for name in ("dataset", "run", "method")}, "metric": metric, "value": float(value)}
-        for record in records for metric, value in record["metrics"].items() if value is not None
-    ]  # fmt: skip
+        for record in records
+        for metric, value in record["metrics"].items()
+        if value is not None
+    ]
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows), buffer)
     replace_file(written["results"], buffer.getvalue())
@@ -49,14 +58,13 @@ def markdown(records: list[Record]) -> str:
         mine = [record for record in records if record["dataset"] == dataset]
         name, _, kind = dataset.removesuffix("]").partition(" [")
         head = f"### {LABELS[kind]}, {name}\n\n"
-        lines = [
-            "| |" + "|".join(title for title, _, _ in COLUMNS) + "|", "|---|" + "---|" * len(COLUMNS)
-        ]  # fmt: skip
+        lines = ["| |" + "|".join(title for title, _, _ in COLUMNS) + "|", "|---|" + "---|" * len(COLUMNS)]
         for method in ORDER:
             cells = [record for record in mine if record["method"] == method]
             if cells:
-                numbers = [_number([cell["metrics"].get(metric) for cell in cells], digits)
-                           for _, metric, digits in COLUMNS]  # fmt: skip
+                numbers = [
+                    _number([cell["metrics"].get(metric) for cell in cells], digits) for _, metric, digits in COLUMNS
+                ]
                 lines.append(f"| {cells[0]['label'].replace('*', chr(92) + '*')} |" + "|".join(numbers) + "|")
         parts.append(head + "\n".join(lines) + "\n" + _verdict(mine))
     return "\n".join(parts)

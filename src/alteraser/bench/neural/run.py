@@ -158,13 +158,19 @@ class Group:
         record: Record = {
             "cell": str(key),
             **{name: getattr(key, name) for name in ("dataset", "scenario", "stopping", "run", "method")},
-            "label": method.label, "timed": True, "metrics": values, "trace": trace,
+            "label": method.label,
+            "timed": True,
+            "metrics": values,
+            "trace": trace,
             "settings": {
-                **asdict(self.setting), "loss": self.loss.model_dump(), "machine": machine(self.plan.threads),
-                "users": int(self.scene.users.size), "forgotten": len(self.scene.forgotten),
+                **asdict(self.setting),
+                "loss": self.loss.model_dump(),
+                "machine": machine(self.plan.threads),
+                "users": int(self.scene.users.size),
+                "forgotten": len(self.scene.forgotten),
                 "interactions": len(self.scene.before),
             },
-        }  # fmt: skip
+        }
         state = module.state_dict()
         return record, {name: value.numpy() for name, value in state.items()}
 
@@ -173,10 +179,13 @@ class Group:
     ) -> dict[str, Any]:
         setting = self.setting
         training = Training(
-            learning_rate=setting.learning_rate, batch=setting.large_batch if len(data) >= LARGE else setting.batch,
+            learning_rate=setting.learning_rate,
+            batch=setting.large_batch if len(data) >= LARGE else setting.batch,
             max_epochs=min(setting.fast_epochs, setting.max_epochs) if method.fast else setting.max_epochs,
-            patience=setting.patience, one_cycle=method.fast, seed=10 * self.key.run + method.seed,
-        )  # fmt: skip
+            patience=setting.patience,
+            one_cycle=method.fast,
+            seed=10 * self.key.run + method.seed,
+        )
 
         def score(module: Recommender) -> float:
             cpu, wall = clock.read()

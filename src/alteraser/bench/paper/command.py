@@ -145,9 +145,11 @@ def tune_paper(
         with screen.phase("solve", f"tuning {name}"):
             interactions = Interactions.read(folder, duplicates="first")
             best, found = tune(
-                interactions, factors=factors, threads=threads,
+                interactions,
+                factors=factors,
+                threads=threads,
                 on_trial=lambda t: screen.note(f"[dim]{t.stage} {t.setting}: {t.score:.4f} after {t.passes}[/dim]"),
-            )  # fmt: skip
+            )
         screen.note(f"{name}: {best.note}")
         trials[name] = [vars(trial) for trial in found]
         file = file.model_copy(update={"enmf": {**file.enmf, name: best}})

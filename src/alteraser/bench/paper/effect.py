@@ -134,9 +134,17 @@ class _Work:
             raise NumericFailure("the model is no longer finite; train the original further, or with a larger λ")
         converged = residual <= tolerance
         return Outcome(
-            factors, tuple(self.trace.records), objective, residual, converged, len(self.trace), self.rows, 0, 0,
+            factors,
+            tuple(self.trace.records),
+            objective,
+            residual,
+            converged,
+            len(self.trace),
+            self.rows,
+            0,
+            0,
             "tolerance" if converged else reason,
-        )  # fmt: skip
+        )
 
 
 def _anchored(settings: AnchoredPasses, work: _Work) -> Outcome:
@@ -147,8 +155,9 @@ def _anchored(settings: AnchoredPasses, work: _Work) -> Outcome:
     P, Q = (np.asarray(x, dtype=np.float64).copy() for x in (task.original.users, task.original.items))
     P[after.users.counts == 0], Q[after.items.counts == 0] = 0.0, 0.0
     for side, x, other, g, rows in (
-        (after.users, P, Q, held.users, task.touched_users), (after.items, Q, P, held.items, task.touched_items)
-    ):  # fmt: skip
+        (after.users, P, Q, held.users, task.touched_users),
+        (after.items, Q, P, held.items, task.touched_items),
+    ):
         if rows.size:
             x[rows] += _newton(work, side, x, other, g, rows)[0][rows]
     # the step of the users that the next pass begins with is what measures this one
@@ -198,8 +207,9 @@ def _difference(settings: TwoRuns, work: _Work) -> Outcome:
         first = not work.trace
         for problem, p, q in runs:
             for side, x, other, rows in (
-                (problem.users, p, q, task.touched_users), (problem.items, q, p, task.touched_items)
-            ):  # fmt: skip
+                (problem.users, p, q, task.touched_users),
+                (problem.items, q, p, task.touched_items),
+            ):
                 theirs = other.copy()
                 theirs[:, :d] *= h
                 solver.solve(side, theirs, x, rows if first else None, rank=d, threads=task.workers)

@@ -41,9 +41,13 @@ def write_report(folder: Path, records: list[Record], plan: Plan) -> dict[str, P
 def about_run(plan: Plan) -> dict[str, Any]:
     """Machine, versions, command and conventions."""
     options = [
-        f"--runs {plan.runs}", f"--scenario {','.join(plan.scenarios)}", f"--stopping {','.join(plan.stoppings)}",
-        f"--model {plan.kind}", f"--missing-weighting {plan.weighting}", f"--methods {','.join(plan.methods)}",
-    ]  # fmt: skip
+        f"--runs {plan.runs}",
+        f"--scenario {','.join(plan.scenarios)}",
+        f"--stopping {','.join(plan.stoppings)}",
+        f"--model {plan.kind}",
+        f"--missing-weighting {plan.weighting}",
+        f"--methods {','.join(plan.methods)}",
+    ]
     return {
         "command": "alteraser bench paper " + " ".join(options),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

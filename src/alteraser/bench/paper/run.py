@@ -150,9 +150,12 @@ class Setting:
         """Run one method, and measure what it gives."""
         clock = Clock()
         watcher = Watcher(
-            clock, lambda number, factors: self._glance(number, factors, method),
-            self.ruler.stopping_score if method.early else None, self.hyper.patience, self.hyper.evaluate_every,
-        )  # fmt: skip
+            clock,
+            lambda number, factors: self._glance(number, factors, method),
+            self.ruler.stopping_score if method.early else None,
+            self.hyper.patience,
+            self.hyper.evaluate_every,
+        )
         task = self.task(method, watcher)
         eraser = method.build(self.hyper, self.key.run)
         for problem in (task.before, task.after):  # both orientations exist in any deployment; nobody pays for them
@@ -170,12 +173,16 @@ class Setting:
             "timed": timed,
             "settings": self._settings(method, eraser, outcome, watcher),
             "metrics": {
-                "passes": outcome.passes, "products": outcome.products, "best_pass": watcher.best_pass,
-                "cpu_seconds": cpu, "wall_seconds": wall, "evaluation_seconds": clock.watching,
+                "passes": outcome.passes,
+                "products": outcome.products,
+                "best_pass": watcher.best_pass,
+                "cpu_seconds": cpu,
+                "wall_seconds": wall,
+                "evaluation_seconds": clock.watching,
             },
             "trace": watcher.trace,
             "data": self._data(),
-        }  # fmt: skip
+        }
         record["metrics"] |= self._metrics(factors, task, method)
         return record, factors
 
@@ -183,20 +190,27 @@ class Setting:
         plain = {k: v for k, v in vars(eraser).items() if isinstance(v, str | int | float | bool)}
         counts = self.scene.before.user_counts
         return {
-            "hyper_parameters": self.hyper.model_dump(), "eraser": type(eraser).__name__, **plain,
+            "hyper_parameters": self.hyper.model_dump(),
+            "eraser": type(eraser).__name__,
+            **plain,
             "forgotten_share": len(self.scene.forgotten) / len(self.scene.before),
-            "forgetting_users": int(self.scene.users.size), "asked_users": self.plan.users,
+            "forgetting_users": int(self.scene.users.size),
+            "asked_users": self.plan.users,
             "users_with_data": int((counts > 0).sum()),
-            "converged": bool(outcome.converged), "machine": machine(self.threads),
-        }  # fmt: skip
+            "converged": bool(outcome.converged),
+            "machine": machine(self.threads),
+        }
 
     def _data(self) -> dict[str, int]:
         before = self.scene.before
         return {
-            "users": int((before.user_counts > 0).sum()), "items": int((before.item_counts > 0).sum()),
-            "interactions": len(before), "forgotten": len(self.scene.forgotten),
-            "remaining": len(self.scene.after), "test": len(self.scene.test),
-        }  # fmt: skip
+            "users": int((before.user_counts > 0).sum()),
+            "items": int((before.item_counts > 0).sum()),
+            "interactions": len(before),
+            "forgotten": len(self.scene.forgotten),
+            "remaining": len(self.scene.after),
+            "test": len(self.scene.test),
+        }
 
     def _glance(self, number: int, factors: Factors, method: Method) -> dict[str, float]:
         if method.name in ("original", "converged") and number not in DETAILED:
@@ -299,9 +313,13 @@ def run_plan(plan: Plan, store: Store, on_cell: Callable[[Key, float], None] | N
 
 
 def run_group(
-    plan: Plan, store: Store, folder: Path, data: Interactions, keys: list[Key],
+    plan: Plan,
+    store: Store,
+    folder: Path,
+    data: Interactions,
+    keys: list[Key],
     on_cell: Callable[[Key, float], None] | None = None,
-) -> list[Record]:  # fmt: skip
+) -> list[Record]:
     """The cells of one run."""
     setting: Setting | None = None
     records = []
@@ -353,9 +371,11 @@ def _setting(plan: Plan, store: Store, folder: Path, key: Key, data: Interaction
 
 
 def _parallel(
-    plan: Plan, store: Store, groups: dict[tuple[Path, Key], list[Key]],
+    plan: Plan,
+    store: Store,
+    groups: dict[tuple[Path, Key], list[Key]],
     on_cell: Callable[[Key, float], None] | None,
-) -> list[Record]:  # fmt: skip
+) -> list[Record]:
     records: list[Record] = []
     lonely = replace(plan, threads=max(1, (plan.threads or default_threads()) // plan.jobs))
     with ProcessPoolExecutor(plan.jobs, mp_context=get_context("spawn")) as pool:
@@ -404,9 +424,13 @@ def _compile(setting: Setting) -> None:
     model: Model = ENMF(factors=setting.hyper.factors, missing_weight=0.1, regularization=1.0, max_passes=2).fit(sliver)
     one = sliver.keep(np.arange(len(sliver)) == 0)
     for eraser in (
-        AltEraser(max_passes=2), Retrain(max_passes=2, solver="cg"), AltEraser(max_passes=2, solver="hf-newton"),
-        FirstOrder(max_passes=2), AnchoredPasses(max_passes=2), TwoRuns(max_passes=2),
-    ):  # fmt: skip
+        AltEraser(max_passes=2),
+        Retrain(max_passes=2, solver="cg"),
+        AltEraser(max_passes=2, solver="hf-newton"),
+        FirstOrder(max_passes=2),
+        AnchoredPasses(max_passes=2),
+        TwoRuns(max_passes=2),
+    ):
         forget(model, one, data=sliver, method=eraser)
     _compiled = True
 
@@ -421,6 +445,11 @@ def machine(threads: int) -> dict[str, Any]:
             continue
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
-        "processors": default_threads(), "threads": threads, "load": load, "system": platform.system(),
-        "architecture": platform.machine(), "python": platform.python_version(), **versions,
-    }  # fmt: skip
+        "processors": default_threads(),
+        "threads": threads,
+        "load": load,
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "python": platform.python_version(),
+        **versions,
+    }

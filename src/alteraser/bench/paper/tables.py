@@ -18,10 +18,22 @@ from alteraser.bench.paper.published import PUBLISHED, SCENARIO, SIZES
 Record = dict[str, Any]
 
 FIRST = (
-    "original", "retrain", "retrain-star", "warm-start", "alteraser-adamw", "alteraser-hf-newton",
-    "alteraser-ah-newton", "alteraser-ah-newton-20", "alteraser-local", "alteraser-local-20", "two-runs", "two-runs-20",
-    "alteraser", "retrain-fast", "converged",
-)  # fmt: skip
+    "original",
+    "retrain",
+    "retrain-star",
+    "warm-start",
+    "alteraser-adamw",
+    "alteraser-hf-newton",
+    "alteraser-ah-newton",
+    "alteraser-ah-newton-20",
+    "alteraser-local",
+    "alteraser-local-20",
+    "two-runs",
+    "two-runs-20",
+    "alteraser",
+    "retrain-fast",
+    "converged",
+)
 """The first rows of every table; all other methods follow in the order of ``METHODS``, then as they come."""
 TIMES = frozenset(("cpu_seconds", "wall_seconds", "ratio_adamw", "ratio_fastest"))
 """Metrics that count in timed cells only."""
@@ -123,13 +135,12 @@ class Group:
         """Mean and deviation of ``metric``; a dash where no (timed) cell has it."""
         timed = timed or metric in TIMES
         chosen = [
-            c for c in self.cells
+            c
+            for c in self.cells
             if c["method"] == method and _known(c["metrics"].get(metric)) and (c["timed"] or not timed)
-        ]  # fmt: skip
+        ]
         bound = any(c["metrics"].get(f"{metric}_is_bound") for c in chosen)
-        return _number(
-            [(c["metrics"][metric], c["cell"]) for c in chosen], digits=digits, runs=self.runs, bound=bound
-        )  # fmt: skip
+        return _number([(c["metrics"][metric], c["cell"]) for c in chosen], digits=digits, runs=self.runs, bound=bound)
 
     def published(self, method: str, metric: str) -> float | None:
         """The paper's value, which is of injected noise only."""
@@ -166,8 +177,17 @@ def long_table(cells: Sequence[Record]) -> pa.Table:
                 if value is not None:
                     rows.append((*key, entry["pass"], name, float(value), cell["cell"]))
     names = ("dataset", "scenario", "stopping", "run", "method", "pass", "metric", "value", "cell")
-    kinds = (pa.string(), pa.string(), pa.string(), pa.int64(), pa.string(), pa.int64(), pa.string(), pa.float64(),
-             pa.string())  # fmt: skip
+    kinds = (
+        pa.string(),
+        pa.string(),
+        pa.string(),
+        pa.int64(),
+        pa.string(),
+        pa.int64(),
+        pa.string(),
+        pa.float64(),
+        pa.string(),
+    )
     columns = list(zip(*rows, strict=True)) or [()] * len(names)
     return pa.table({n: pa.array(list(c), k) for n, c, k in zip(names, columns, kinds, strict=True)})
 
@@ -189,35 +209,66 @@ def summary(cells: Sequence[Record]) -> list[Summary]:
 def tables(group: Group) -> list[Table]:
     """The paper's Tables 3–5 for one group, and ours: thoroughness, other users, ablations, by pass."""
     answer = [
-        _plain(group, "Consistency (the paper's Table 3)",
-               (("re-predict", "re_predict"), ("RBO@10", "rbo@10"), ("RBO@20", "rbo@20"), ("RBO@50", "rbo@50"),
-                ("RBO@10, training items", "rbo@10/train"), ("RBO@10, other users", "rbo@10/others")),
-               note="RBO against the AdamW-retrained model of the same run, forgetting users' lists of items they have "
-                    f"not seen unless said otherwise; p = {PERSISTENCE:g}."),
-        _plain(group, "Accuracy (the paper's Table 4), forgetting users, test items",
-               tuple((f"{n}@{k}", f"{n.lower()}@{k}") for n in ("Recall", "NDCG") for k in (10, 20, 50)), digits=4),
-        _plain(group, "Accuracy, all other users",
-               tuple((f"{n}@{k}", f"{n.lower()}@{k}/others") for n in ("Recall", "NDCG") for k in (10, 20, 50)),
-               digits=4),
-        _plain(group, "Efficiency (the paper's Table 5)",
-               (("CPU s", "cpu_seconds"), ("wall s", "wall_seconds"), ("passes or epochs", "passes"),
+        _plain(
+            group,
+            "Consistency (the paper's Table 3)",
+            (
+                ("re-predict", "re_predict"),
+                ("RBO@10", "rbo@10"),
+                ("RBO@20", "rbo@20"),
+                ("RBO@50", "rbo@50"),
+                ("RBO@10, training items", "rbo@10/train"),
+                ("RBO@10, other users", "rbo@10/others"),
+            ),
+            note="RBO against the AdamW-retrained model of the same run, forgetting users' lists of items they have "
+            f"not seen unless said otherwise; p = {PERSISTENCE:g}.",
+        ),
+        _plain(
+            group,
+            "Accuracy (the paper's Table 4), forgetting users, test items",
+            tuple((f"{n}@{k}", f"{n.lower()}@{k}") for n in ("Recall", "NDCG") for k in (10, 20, 50)),
+            digits=4,
+        ),
+        _plain(
+            group,
+            "Accuracy, all other users",
+            tuple((f"{n}@{k}", f"{n.lower()}@{k}/others") for n in ("Recall", "NDCG") for k in (10, 20, 50)),
+            digits=4,
+        ),
+        _plain(
+            group,
+            "Efficiency (the paper's Table 5)",
+            (
+                ("CPU s", "cpu_seconds"),
+                ("wall s", "wall_seconds"),
+                ("passes or epochs", "passes"),
                 ("times faster than AdamW retraining", "ratio_adamw"),
-                ("times faster than the fastest retraining to the same gap", "ratio_fastest")),
-               timed=True, digits=2,
-               note="Timed cells only. The last column counts the fastest retraining up to the objective that the "
-                    "method reached; where it never got there, all of its time (a lower bound: ≥). The paper's seconds "
-                    "are wall seconds on its authors' GPUs."),
-        _plain(group, "Thoroughness (not in the paper)",
-               (("residual", "residual"), ("anchored residual", "anchored_residual"),
+                ("times faster than the fastest retraining to the same gap", "ratio_fastest"),
+            ),
+            timed=True,
+            digits=2,
+            note="Timed cells only. The last column counts the fastest retraining up to the objective that the "
+            "method reached; where it never got there, all of its time (a lower bound: ≥). The paper's seconds "
+            "are wall seconds on its authors' GPUs.",
+        ),
+        _plain(
+            group,
+            "Thoroughness (not in the paper)",
+            (
+                ("residual", "residual"),
+                ("anchored residual", "anchored_residual"),
                 ("influence left", "influence_left"),
-                ("influence left, of the AdamW-retrained model", "influence_left/retrain"), ("gap left", "gap_left"),
+                ("influence left, of the AdamW-retrained model", "influence_left/retrain"),
+                ("gap left", "gap_left"),
                 ("RBO@10 to a converged retrain", "rbo@10/converged"),
                 ("RBO@20 to a converged retrain", "rbo@20/converged"),
-                ("RBO@50 to a converged retrain", "rbo@50/converged")),
-               note="Influence left is against the converged retrain unless said otherwise. The anchored residual is 1 "
-                    "at the original and 0 where the deletion has had its effect and what training had left in the "
-                    "gradient is as it was."),
-    ]  # fmt: skip
+                ("RBO@50 to a converged retrain", "rbo@50/converged"),
+            ),
+            note="Influence left is against the converged retrain unless said otherwise. The anchored residual is 1 "
+            "at the original and 0 where the deletion has had its effect and what training had left in the "
+            "gradient is as it was.",
+        ),
+    ]
     return [t for t in [*answer, _ablations(group), _by_pass(group)] if t is not None and t.rows]
 
 
@@ -238,9 +289,15 @@ def data_table(all_groups: Sequence[Group]) -> Table:
         rows.append((f"{group.dataset}, {group.scenario}{stop}", (*counts, *_size(group.dataset))))
         sources.append(group.source(counts))
     columns = (
-        "users", "items", "interactions trained on", "density, %", "to forget", "test",
-        "paper: users × items, interactions", "paper: density, %",
-    )  # fmt: skip
+        "users",
+        "items",
+        "interactions trained on",
+        "density, %",
+        "to forget",
+        "test",
+        "paper: users × items, interactions",
+        "paper: density, %",
+    )
     note = "The paper's numbers are before the split."
     return Table("Data (the paper's Table 2)", columns, tuple(rows), "; ".join(sources), note)
 
@@ -296,9 +353,15 @@ def _text(text: str) -> str:
 
 
 def _plain(
-    group: Group, title: str, metrics: tuple[tuple[str, str], ...], *, digits: int = 3, timed: bool = False,
-    note: str = "", methods: Sequence[str] = (),
-) -> Table:  # fmt: skip
+    group: Group,
+    title: str,
+    metrics: tuple[tuple[str, str], ...],
+    *,
+    digits: int = 3,
+    timed: bool = False,
+    note: str = "",
+    methods: Sequence[str] = (),
+) -> Table:
     """Methods down, metrics across; a published value, where there is one, in a column behind ours."""
     published = [any(group.published(m, name) is not None for m in group.methods) for _, name in metrics]
     columns: list[str] = []
@@ -324,11 +387,15 @@ def _ablations(group: Group) -> Table | None:
         return None
     shown = [m for m in ("alteraser-ah-newton", "alteraser") if m in group.methods] + varied
     metrics = (
-        ("re-predict", "re_predict"), ("RBO@10", "rbo@10"), ("NDCG@10", "ndcg@10"), ("residual", "residual"),
-        ("influence left", "influence_left"), ("CPU s", "cpu_seconds"),
+        ("re-predict", "re_predict"),
+        ("RBO@10", "rbo@10"),
+        ("NDCG@10", "ndcg@10"),
+        ("residual", "residual"),
+        ("influence left", "influence_left"),
+        ("CPU s", "cpu_seconds"),
         ("times faster than AdamW retraining", "ratio_adamw"),
         ("times faster than the fastest retraining to the same gap", "ratio_fastest"),
-    )  # fmt: skip
+    )
     note = "Ablations, influence functions, other optimizers and row solvers; seconds and ratios of timed cells only."
     return _plain(group, "Ablations and variants", metrics, methods=shown, note=note)
 

@@ -80,10 +80,12 @@ def tune(
             model, outcome = recipe.run(scene.after)
             note(
                 Trial(
-                    "objective", {"missing_weight": w0, "regularization": ridge},
-                    score(model.objective, model.factors), outcome.passes,
+                    "objective",
+                    {"missing_weight": w0, "regularization": ridge},
+                    score(model.objective, model.factors),
+                    outcome.passes,
                 )
-            )  # fmt: skip
+            )
     best = max((t for t in trials if t.stage == "objective"), key=lambda t: t.score)
     objective = Objective(missing_weight=best.setting["missing_weight"], regularization=best.setting["regularization"])
     for rate in LEARNING_RATES:

@@ -24,9 +24,16 @@ Keys = tuple[tuple[str, str | None], ...]
 
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 _KINDS = {
-    ".parquet": "Parquet", ".pq": "Parquet", ".csv": "text", ".tsv": "text", ".tab": "text", ".jsonl": "JSON",
-    ".ndjson": "JSON", ".json": "JSON", ".inter": "RecBole",
-}  # fmt: skip
+    ".parquet": "Parquet",
+    ".pq": "Parquet",
+    ".csv": "text",
+    ".tsv": "text",
+    ".tab": "text",
+    ".jsonl": "JSON",
+    ".ndjson": "JSON",
+    ".json": "JSON",
+    ".inter": "RecBole",
+}
 _ALONE = ("ratings.dat", "u.data")
 _BARE = re.compile(r"part-(m-|r-)?[0-9]+|[0-9]{6}_[0-9]+")  # what Hadoop and Hive write
 _NETFLIX = re.compile(r"(combined_data_[0-9]+|mv_[0-9]+)\.txt")

@@ -87,9 +87,11 @@ def _require_codes(column: pa.ChunkedArray, name: str, where: Where) -> None:
         if bad.any():
             row = int(bad.argmax())
             raise _refuse(
-                where(start + row), name, f"entry {int(codes[row])} of a dictionary of {len(chunk.dictionary):,}",
+                where(start + row),
+                name,
+                f"entry {int(codes[row])} of a dictionary of {len(chunk.dictionary):,}",
                 "The file is damaged: restore it from a copy.",
-            )  # fmt: skip
+            )
         start += len(chunk)
 
 

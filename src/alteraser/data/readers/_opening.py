@@ -32,8 +32,29 @@ _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?")
 _NAME = re.compile(r"[^\W\d][^\d,;]*[0-9]{0,2}")
 _VALUE = re.compile(r"[+-]?[0-9][0-9.,:TZ+ eE/-]*")
 _USERS = ("user", "userid", "uid", "customer", "customerid", "reviewerid", "profilename", "useridx", "visitorid")
-_ITEMS = ("item", "itemid", "iid", "movie", "movieid", "product", "productid", "asin", "artist", "artistid", "sid",
-          "book", "bookid", "isbn", "track", "trackid", "song", "songid", "anime", "animeid", "businessid")  # fmt: skip
+_ITEMS = (
+    "item",
+    "itemid",
+    "iid",
+    "movie",
+    "movieid",
+    "product",
+    "productid",
+    "asin",
+    "artist",
+    "artistid",
+    "sid",
+    "book",
+    "bookid",
+    "isbn",
+    "track",
+    "trackid",
+    "song",
+    "songid",
+    "anime",
+    "animeid",
+    "businessid",
+)
 
 
 @dataclass(frozen=True)

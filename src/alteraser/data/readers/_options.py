@@ -166,9 +166,16 @@ class ReadingOptions(Configured):
         """How text was laid out is written down where it was said, so that records of other data stay as they were."""
         written: dict[str, Any] = standard(self)
         for name, default in (
-            ("column_names", None), ("separator", None), ("decimal", "."), ("layout", None), ("session_column", None),
-            ("session_gap", None), ("basket_column", None), ("position_column", None), ("ordered_by_time", True),
-        ):  # fmt: skip
+            ("column_names", None),
+            ("separator", None),
+            ("decimal", "."),
+            ("layout", None),
+            ("session_column", None),
+            ("session_gap", None),
+            ("basket_column", None),
+            ("position_column", None),
+            ("ordered_by_time", True),
+        ):
             if getattr(self, name) == default:
                 written.pop(name, None)
         return written

@@ -93,8 +93,12 @@ NUMERIC: dict[str, tuple[tuple[int, int], Callable[..., Floats]]] = {
 """Functions of one number: the fewest and most further arguments, and what computes them."""
 
 STATISTICS: dict[str, tuple[int, int]] = {
-    "sum": (0, 0), "bm25": (0, 2), "tfidf": (0, 0), "item_bm25": (0, 2), "item_tfidf": (0, 0),
-}  # fmt: skip
+    "sum": (0, 0),
+    "bm25": (0, 2),
+    "tfidf": (0, 0),
+    "item_bm25": (0, 2),
+    "item_tfidf": (0, 0),
+}
 """Functions of the whole matrix: the fewest and most further arguments."""
 
 
@@ -211,9 +215,12 @@ class _Parser:
     def fail(self, why: str = "") -> NoReturn:
         raise ValueError(
             f"{self.what} {self.text!r} "
-            + (why or "is neither a column nor a rule. Write for example 'count', '1 + 40 * count' or "
-               "'1 + 40 * log1p(count)', and a column with such signs in its name in `backticks`")
-        )  # fmt: skip
+            + (
+                why
+                or "is neither a column nor a rule. Write for example 'count', '1 + 40 * count' or "
+                "'1 + 40 * log1p(count)', and a column with such signs in its name in `backticks`"
+            )
+        )
 
     def next(self, *signs: str) -> str | None:
         """The sign that comes next, taken, if it is one of ``signs``."""

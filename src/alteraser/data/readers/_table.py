@@ -194,8 +194,9 @@ def read_forget_table(
 def _names_groups(raw: Raw, options: ReadingOptions) -> bool:
     """Whether a forget table has the column of sessions or baskets, as something else than that of the users."""
     return options.group_column in raw.columns and options.group_column not in (
-        options.user_column, options.item_column
-    )  # fmt: skip
+        options.user_column,
+        options.item_column,
+    )
 
 
 def _forget_groups(raw: Raw, options: ReadingOptions) -> ForgetTable:

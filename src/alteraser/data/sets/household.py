@@ -40,9 +40,12 @@ LEAST_ACTIVITY = 12  # interactions of the quietest account, where the catalog a
 CHILD_CATEGORY = "Gaming videos"
 GIFT_CATEGORIES = ("Building toys", "Perfume", "Jewelry", "Headphones", "Board games")
 PARENT_TASTES = {
-    "Cooking shows": 0.30, "Nature documentaries": 0.25, "Garden tools": 0.25, "Kitchen": 0.12,
+    "Cooking shows": 0.30,
+    "Nature documentaries": 0.25,
+    "Garden tools": 0.25,
+    "Kitchen": 0.12,
     "Period dramas": 0.08,
-}  # fmt: skip
+}
 GIVER_TASTES = {"Crime series": 0.40, "Running gear": 0.35, "Sports highlights": 0.25}
 
 
@@ -84,16 +87,23 @@ class HouseholdData:
         if there:
             raise OutputExists(
                 f"{folder} already holds {', '.join(there)}; nothing is overwritten, choose another folder",
-                path=str(folder), files=there,
-            )  # fmt: skip
+                path=str(folder),
+                files=there,
+            )
         folder.mkdir(parents=True, exist_ok=True)
         for name, table in tables.items():
             pq.write_table(table, folder / name)
         stories = [
-            {"name": story.name, "title": story.title, "text": story.text, "users": list(story.users),
-             "forget": f"forget-{story.name}.parquet", "interactions": story.forget.num_rows}
+            {
+                "name": story.name,
+                "title": story.title,
+                "text": story.text,
+                "users": list(story.users),
+                "forget": f"forget-{story.name}.parquet",
+                "interactions": story.forget.num_rows,
+            }
             for story in self.stories
-        ]  # fmt: skip
+        ]
         (folder / "stories.json").write_text(json.dumps(stories, indent=2) + "\n", encoding="utf-8")
         return folder
 
@@ -375,8 +385,11 @@ def _child(catalog: _Catalog, cast: _Cast, rng: np.random.Generator) -> _Plot:
         f"{counts[0]} gaming videos on the family tablet. The parent cooks, gardens, and watches nature "
         "documentaries; since then the recommendations are about gaming. "
         f"The parent, and {others} other accounts with a month like it, ask that it be forgotten.",
-        cast.parents, user, np.concatenate(chosen), _epoch(7, 1) + day * DAY + second,
-    )  # fmt: skip
+        cast.parents,
+        user,
+        np.concatenate(chosen),
+        _epoch(7, 1) + day * DAY + second,
+    )
 
 
 def _gifts(catalog: _Catalog, cast: _Cast, rng: np.random.Generator) -> _Plot:
@@ -401,8 +414,11 @@ def _gifts(catalog: _Catalog, cast: _Cast, rng: np.random.Generator) -> _Plot:
         f"In December the account looked through {presents} presents for others: {named}. "
         f"None of it says anything about the account's own taste, nor on {len(cast.givers) - 1} further "
         "accounts that went shopping for presents.",
-        cast.givers, users, np.concatenate(item), _epoch(12, 1) + day * DAY + second,
-    )  # fmt: skip
+        cast.givers,
+        users,
+        np.concatenate(item),
+        _epoch(12, 1) + day * DAY + second,
+    )
 
 
 def _ring(catalog: _Catalog, cast: _Cast, clicks: Ints, rng: np.random.Generator) -> _Plot:
@@ -425,8 +441,11 @@ def _ring(catalog: _Catalog, cast: _Cast, clicks: Ints, rng: np.random.Generator
         f"One night in October, {len(cast.ring)} accounts that nobody lives behind, {{account}} among them, "
         "clicked on the same 15 obscure items, to have the shop recommend them, and on a few popular ones "
         "so as not to stand out. Everything these accounts did is to be forgotten.",
-        cast.ring, users, np.concatenate(item), time,
-    )  # fmt: skip
+        cast.ring,
+        users,
+        np.concatenate(item),
+        time,
+    )
 
 
 # --- small helpers ----------------------------------------------------------------------------------------

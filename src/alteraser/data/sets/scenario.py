@@ -56,9 +56,15 @@ def inject_noise(
         items.append(rng.choice(others, count, replace=False))
     user_rows, item_rows = np.concatenate(rows), np.concatenate(items)
     polluted = Interactions._assemble(
-        data.users, data.items, np.concatenate([data.user_rows, user_rows]),
-        np.concatenate([data.indices.astype(np.int64), item_rows]), None, None, None, "refuse",
-    )  # fmt: skip
+        data.users,
+        data.items,
+        np.concatenate([data.user_rows, user_rows]),
+        np.concatenate([data.indices.astype(np.int64), item_rows]),
+        None,
+        None,
+        None,
+        "refuse",
+    )
     noise = Interactions._assemble(data.users, data.items, user_rows, item_rows, None, None, None, "refuse")
     clean = Interactions(data.users, data.items, data.indptr, data.indices)
     return NoiseScenario(polluted, clean, noise, chosen)

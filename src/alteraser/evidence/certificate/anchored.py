@@ -71,9 +71,14 @@ def anchored(
 
 
 def _anchored(
-    objective: Objective, remaining: Interactions, whole: Interactions, original: Factors, factors: Factors,
-    threads: int, limit: float | None,
-) -> Anchored:  # fmt: skip
+    objective: Objective,
+    remaining: Interactions,
+    whole: Interactions,
+    original: Factors,
+    factors: Factors,
+    threads: int,
+    limit: float | None,
+) -> Anchored:
     before, after, here = (
         Compiled(objective, data, point, threads=threads)
         for data, point in ((whole, original), (remaining, original), (remaining, factors))

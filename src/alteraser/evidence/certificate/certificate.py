@@ -168,9 +168,15 @@ def certify(
 
 
 def _certify(
-    objective: Objective, data: Interactions, factors: Factors, before: Factors | None, limits: Limits,
-    prove_up_to: int, threads: int, watch: Watch,
-) -> Certificate:  # fmt: skip
+    objective: Objective,
+    data: Interactions,
+    factors: Factors,
+    before: Factors | None,
+    limits: Limits,
+    prove_up_to: int,
+    threads: int,
+    watch: Watch,
+) -> Certificate:
     def plain_at(point: Factors, *, magnitudes: bool = False) -> Compiled:
         return Compiled(objective, data, point, magnitudes, threads)
 
@@ -222,11 +228,21 @@ def _certify(
 
     conditions = [
         Check("curvature", curvature.value, 0.0, curvature.value > 0, "in a valley of L, not on a saddle"),
-        Check("distance", distance / size if size else distance, limits.distance, distance <= limits.distance * size,
-              "of the model from the stationary point, over its size"),
-        Check("block", blocks, limits.block, blocks <= limits.block,
-              "of every user's vector from the one optimum for their remaining data and the published items"),
-    ]  # fmt: skip
+        Check(
+            "distance",
+            distance / size if size else distance,
+            limits.distance,
+            distance <= limits.distance * size,
+            "of the model from the stationary point, over its size",
+        ),
+        Check(
+            "block",
+            blocks,
+            limits.block,
+            blocks <= limits.block,
+            "of every user's vector from the one optimum for their remaining data and the published items",
+        ),
+    ]
     if iota is not None:
         conditions.append(
             Check("influence", iota, limits.influence, iota <= limits.influence, "left of the way from the old model")
@@ -286,9 +302,11 @@ def _located(
     products = 0
     for dtype in (np.float32, np.float64):
         solver = Solver(
-            plain, across, dtype=dtype,
+            plain,
+            across,
+            dtype=dtype,
             on_iteration=lambda rest: watch("Newton step", 0.3 + 0.3 * min(-np.log10(max(rest, 1e-3)) / 3.0, 1.0)),
-        )  # fmt: skip
+        )
         step, left, bent = _newton_step(plain, across, solver, gradient, 3 if small else 1)
         solved = bent is None and left <= WELL_SOLVED * norm(gradient)
         curvature = Curvature(quotient(plain, across, bent), "negative") if bent is not None else None
@@ -348,7 +366,7 @@ def _refined(
 
 def _hindrance(
     curvature: Curvature, kappa: float, rho: float | None, across: Slice, plain: Plain, prove_up_to: int
-) -> str | None:  # fmt: skip
+) -> str | None:
     """Why this is not class B, in words; None if it is."""
     unknowns = sum(plain.data.shape) * plain.h.size
     if plain.objective.regularization == 0:
