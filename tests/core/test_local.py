@@ -9,6 +9,7 @@ import pytest
 from conftest import OBJECTIVES
 
 import alteraser as ae
+from alteraser.cli.shortfall import Asked, words
 from alteraser.data.interactions import Interactions
 from alteraser.erasers import Local, Task
 from alteraser.erasers.local import _Run
@@ -161,6 +162,9 @@ def test_a_run_that_was_cut_short_is_not_class_l() -> None:
     assert short.residual <= 0.3
     assert (short.kind, short.reached(), short.converged) == ("D", False, False)
     assert "what is missing of the deletion's effect is not known" in short.level.lacks
+    said = words(short, Asked(None, None, False, None, None))
+    assert said.startswith("not reached: what is missing of the deletion's effect is not known")
+    assert "asked for" not in said  # the residual is what was asked for
     found = ae.verify(short.model, short.remaining, before=model, forgotten=short.removed)
     assert found.certificate.kind == "D"
 

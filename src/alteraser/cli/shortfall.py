@@ -34,11 +34,12 @@ def exit_code(erasure: Erasure, asked: Asked, screen: common.Screen) -> int:
 def words(erasure: Erasure, asked: Asked) -> str:
     """One line: what was not reached, what was, and what to do."""
     outcome, kind = erasure.outcome, erasure.kind
-    what = "of the deletion's effect" if outcome.effect is not None else "of the deletion's push"
+    what = "of what the deletion changed" if outcome.effect is not None else "of the deletion's push"
     wanted = erasure.tolerance if asked.tolerance is None else asked.tolerance
-    lacking = [] if outcome.converged or wanted is None else [
-        f"{outcome.residual:.1e} {what} is left, asked for {wanted:.1e}"
-    ]  # fmt: skip
+    within = outcome.converged or wanted is None
+    if outcome.effect is not None and wanted is not None:  # more is asked of it than the residual
+        within = outcome.residual <= max(wanted, outcome.effect.stored)
+    lacking = [] if within else [f"{outcome.residual:.1e} {what} is left, asked for {wanted:.1e}"]
     if kind == "D" and (outcome.effect is None or not lacking):
         lacking.append(erasure.level.lacks)
     reached = f"{'; '.join(lacking)}; the model was written and is class {kind} ({erasure.class_name})"
