@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from alteraser.data.interactions import Interactions
+from alteraser.engines.session import ExactSession
 from alteraser.errors import ResourceLimit
 from alteraser.evidence.certificate.exact import certify
 from alteraser.models.linear import cost, ease, inverse, packed
@@ -173,6 +174,27 @@ def test_rows_since_made_add_up() -> None:
         warm.change(rows_of(data, [user]), rows_of(rest, [user])[:0], lambda rest=rest: rest)
         data = rest
     assert kind.told(warm.state)["rows_since_made"] == 3
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_warm_session_changes_the_inverse_at_once(kind: EASE, lost: bool, monkeypatch: Any) -> None:
+    """People, single interactions, undo; where a step would lose digits, all at once when it is published."""
+    data = toy_interactions(60, 20, 0.3, lonely=False)
+    session = ExactSession(kind.fit(data), data)
+    if lost:
+        monkeypatch.setattr(inverse, "change", lambda *_: False)
+    session.forget([3, 7], whole_users=True)
+    pairs = data.to_table().to_pylist()[:5]
+    undone = session.forget([(row["user_id"], row["item_id"]) for row in pairs])
+    session.undo(undone)
+    monkeypatch.undo()
+    rest = data.keep(~np.isin(data.user_rows, [3, 7]))
+    published = session.publish()
+    close(kind, published.state, rest)
+    assert session._live is None or not lost
+    session.forget(list(range(10, 50)), whole_users=True)
+    close(kind, session.publish().state, rest.keep((rest.user_rows < 10) | (rest.user_rows >= 50)))
 
 
 # ---------------------------------------------------------------- the denoising form

@@ -16,6 +16,7 @@ from alteraser.data.interactions import Interactions, Removal, nothing_to_forget
 from alteraser.data.selection import Selection
 from alteraser.engines.session.pairs import Entries, Pairs, joined
 from alteraser.errors import InvalidInput, NotFound
+from alteraser.models.closed_form.live import Lost
 from alteraser.models.closed_form.model import ExactModel
 from alteraser.models.protocol import TrainedOn
 from alteraser.verbs.forget import aligned, belongs
@@ -47,8 +48,8 @@ class ExactSession:
     """A model of an exact kind with its interactions: opened once, changed request after request, published.
 
     A request costs what the people in it have, whatever the number of others: counts are changed at once. What is
-    formed of them, lists of neighbors above all, is formed by ``publish``. Kinds whose numbers are not counts (with
-    confidences, tfidf, bm25, ease) are changed by ``publish`` alone, all requests together. ``publish`` gives, in every
+    formed of them, lists of neighbors above all, is formed by ``publish``. Of ease the inverse is changed at once. What
+    has confidences, tfidf and bm25 are changed by ``publish`` alone, all requests together. ``publish`` gives, in every
     bit, what ``forget`` and training on the rest give; of algebra, the same to rounding.
 
     >>> from alteraser import Cooccurrence, Interactions
@@ -213,14 +214,17 @@ class ExactSession:
         """``change(user, places)`` for each of ``users``, and what that does to the state."""
         order = np.argsort(users, kind="stable")
         distinct, first = np.unique(users[order], return_index=True)
-        if distinct.size > BULK:
+        if distinct.size > getattr(self._live, "bulk", BULK):
             self._live = None
         done = []
         for user, mine in zip(distinct.tolist(), np.split(order, first[1:]), strict=True):
             before = None if self._live is None else self._pairs.had(user)
             done.append(change(user, mine))
             if self._live is not None and before is not None:
-                self._live.change(before, self._pairs.had(user))
+                try:
+                    self._live.change(before, self._pairs.had(user))
+                except Lost:
+                    self._live = None
         self.requests += 1
         return Entries(*(np.concatenate(columns) for columns in zip(*done, strict=True)))
 

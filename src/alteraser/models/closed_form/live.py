@@ -17,11 +17,18 @@ class Had(NamedTuple):
     times: Array | None
 
 
+class Lost(Exception):
+    """A state in working form cannot follow a change: what it stands for has to be made of the data."""
+
+
 class Live(Protocol):
     """A state of a kind in working form."""
 
     def change(self, before: Had, after: Had) -> None:
-        """Somebody who had ``before`` now has ``after``; rows are those that there were at the beginning."""
+        """Somebody who had ``before`` now has ``after``; rows are those that there were at the beginning.
+
+        ``Lost`` where it cannot follow: from then on it is of no use.
+        """
         ...
 
     def state(self) -> dict[str, Array]:

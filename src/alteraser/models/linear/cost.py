@@ -32,8 +32,8 @@ def update(n: int, rows: int, entries: int) -> float:
 
 
 def slab(n: int, rows: int, entries: int) -> int:
-    """Rows that are taken in one step: their products, and where they are dense themselves, are ≤ 1/12 of P."""
-    return max(32, n // (48 if is_dense(n, rows, entries) else 24))
+    """Rows that are taken in one step: they and their products are ≤ 1/12 of P, from n = 6,000 on; BLAS wants 128."""
+    return max(128, n // (48 if is_dense(n, rows, entries) else 24))
 
 
 def is_dense(n: int, rows: int, entries: int) -> bool:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from alteraser.data.interactions import Interactions, Removal
+    from alteraser.models.closed_form.live import Live
     from alteraser.models.linear import cost, inverse, packed
     from alteraser.models.linear.held import Held
     from alteraser.runtime import memory
@@ -81,9 +82,13 @@ class EASE(ExactKind):
         c² P_jj ≥ c² / (XᵀX + Λ)_jj there. The limit is a quarter of the least of these, within what the digits hold.
         """
         diagonal = inverse.squares(data)
-        changed = inverse.values_of(data) ** 2 / (diagonal + self.added(diagonal))[data.indices]
-        lowest, highest = WITHIN[self.dtype]
-        return float(np.clip(changed[changed > 0].min(initial=np.inf) / 4, lowest, highest))
+        whole = diagonal + self.added(diagonal)
+        if data.confidence is None:
+            least = 1.0 / whole.max(initial=self.regularization)
+        else:
+            changed = data.confidence**2 / whole[data.indices]
+            least = changed[changed > 0].min(initial=np.inf)
+        return float(np.clip(least / 4, *WITHIN[self.dtype]))
 
     def drift_limit(self, data: Interactions) -> float:
         """‖(XᵀX + Λ)P z − z‖_∞ of a random sign vector z beyond which P is made anew, and is not accepted.
@@ -146,6 +151,14 @@ class EASE(ExactKind):
         from alteraser.models.linear.held import Held
 
         return Held(self, state, data, threads)
+
+    def live(self, state: Mapping[str, Array], data: Interactions) -> Live | None:
+        """P for a warm session, where X holds 1."""
+        from alteraser.models.linear.held import LiveInverse
+
+        if data.confidence is not None:
+            return None
+        return LiveInverse(self.held({name: array.copy() for name, array in state.items()}, data, threads=1))
 
     def dearer(self, rows: tuple[Any, Any], squares: tuple[Array, Array], remaining: Interactions) -> bool:
         """Whether changing P by ``rows`` (old, new) costs more than making it of what remains."""

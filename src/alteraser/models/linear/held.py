@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.data.interactions import Interactions
+from alteraser.models.closed_form.live import Had, Lost
 from alteraser.models.linear import cost, inverse, packed
 
 if TYPE_CHECKING:
@@ -57,13 +58,10 @@ class Held:
         touched = np.flatnonzero(gone[0] | come[0])
         if kind.share:
             old, new = (vstack(pair, format="csr") for pair in zip((old, new), diagonal, strict=True))
-        if self._cheaper(old, new):
-            with inverse.one_for_each(self._threads):
-                done = inverse.change(matrix, n, old, new, self._threads)
-            if done:
-                packed.isolate(matrix, n, touched[counts[touched] == 0], 1.0 / kind.regularization)
-                if self._looked(old.shape[0] + new.shape[0]):
-                    return
+        if self._cheaper(old, new) and inverse.change(matrix, n, old, new, self._threads):
+            packed.isolate(matrix, n, touched[counts[touched] == 0], 1.0 / kind.regularization)
+            if self._looked(old.shape[0] + new.shape[0]):
+                return
         data = remaining()
         self.refreshes += 1
         self.state["drift"][:] = kind.make(matrix, data, threads=self._threads), 0.0
@@ -86,6 +84,41 @@ class Held:
         found = float(np.abs(inverse.times_one(self.state["inverse"], wanted) - self._z).max(initial=0.0))
         self.state["drift"][:] = found, self.state["drift"][1] + rows
         return found <= self._limit
+
+
+class LiveInverse:
+    """``Held`` of X that holds 1, person by person; its arrays are its own.
+
+    Where P would have to be made anew it is ``Lost``: then that is done of all that remains, when it is asked for.
+    """
+
+    bulk = 64
+    """People in one request from which on one step for all of them, when it is asked for, is cheaper"""
+
+    def __init__(self, held: Held) -> None:
+        self._held = held
+
+    def change(self, before: Had, after: Had) -> None:
+        """One step for the row that goes, one for the row that comes."""
+        n = self._held.state["counts"].size
+        self._held.change(_row(before.items, n), _row(after.items, n), _lost)
+
+    def state(self) -> dict[str, Array]:
+        """{``inverse``, ``counts``, ``drift``}, copies."""
+        return {name: array.copy() for name, array in self._held.state.items()}
+
+
+def _lost() -> Interactions:
+    raise Lost
+
+
+def _row(items: Array, n: int) -> Any:
+    from scipy.sparse import csr_array
+
+    shape = int(items.size > 0), n
+    return csr_array(
+        (np.ones(items.size), items, np.linspace(0, items.size, shape[0] + 1, dtype=np.int64)), shape=shape
+    )
 
 
 def _sums(rows: Any) -> tuple[Array, Array]:

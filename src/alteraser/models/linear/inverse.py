@@ -108,14 +108,22 @@ def change(inverse: Array, n: int, old: Any, new: Any, threads: int = 0) -> bool
 
     After False ``inverse`` is of no use: it may have taken some of the rows.
     """
-    for rows, sign in ((new, 1.0), (old, -1.0)):
-        few = rows.shape[0] <= FEW
-        slab = 1 if few else cost.slab(n, rows.shape[0], rows.nnz)
-        for start in range(0, rows.shape[0], slab):
-            part = rows[start : start + slab]
-            if not (_step_one(inverse, n, part, sign) if few else _step(inverse, n, part, sign, threads)):
-                return False
-    return True
+    return all(
+        _one_by_one(inverse, n, rows, sign) if rows.shape[0] <= FEW else _together(inverse, n, rows, sign, threads)
+        for rows, sign in ((new, 1.0), (old, -1.0))
+    )
+
+
+def _one_by_one(inverse: Array, n: int, rows: Any, sign: float) -> bool:
+    return all(_step_one(inverse, n, rows[[row]], sign) for row in range(rows.shape[0]))
+
+
+def _together(inverse: Array, n: int, rows: Any, sign: float, threads: int) -> bool:
+    slab = cost.slab(n, rows.shape[0], rows.nnz)
+    with one_for_each(threads):
+        return all(
+            _step(inverse, n, rows[start : start + slab], sign, threads) for start in range(0, rows.shape[0], slab)
+        )
 
 
 def diagonal_rows(before: Array, after: Array, share: float) -> tuple[Any, Any]:
