@@ -157,6 +157,8 @@ def test_nothing_is_written_by_a_dry_run(kind: str, models: Path, run: Run, tmp_
         ("train {w}/data.csv --model vs-knn --out x", 2, "give --session-column or --session-gap"),
         ("train {w}/data.csv --model vs-knn --session-gap 30m --out x", 2, "name the column of times"),
         ("train {w}/data.csv --model vs-knn --session-column s --out x", 2, "no column 's'"),
+        ("train {w}/data.csv --model ease --session-column user_id --out x", 2, "has no sessions: leave --session-col"),
+        ("train {w}/data.csv --basket-column user_id --out x", 2, "--model enmf is of pairs"),
         ("train {w}/data.csv --model tifu-knn --out x", 2, "give --basket-column or --session-gap or --session-column"),
         ("forget {m}/item-knn --session 3 --data {w}/data.csv --out x", 2, "have no column of sessions"),
         ("forget {m}/vs-knn --basket 3 --data {w}/data.csv --out x", 2, "it is a model of sessions"),

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_events import READINGS, request, rows
 
+import alteraser as ae
 from alteraser.data.interactions import Interactions
-from alteraser.errors import InvalidInput, ResourceLimit
+from alteraser.errors import IntegrityError, InvalidInput, ResourceLimit
 from alteraser.evidence.certificate.exact import certify
 from alteraser.models.registry import KINDS
 from alteraser.models.sessions.slist import SLIST
@@ -97,6 +98,44 @@ def test_one_retained_event_is_found(kind: Any) -> None:
             rest = whole.keep_events(np.arange(25) != gone)
             if not alike(kind, state, kind.state(rest)):
                 assert not certify(kind, state, rest).passed
+
+
+@pytest.mark.parametrize("kind", SETTINGS[:6], ids=str)
+def test_compacting_leaves_the_same_model(kind: Any) -> None:
+    """Rows of users who are gone are taken out; the state is that of training without knowing of them."""
+    from alteraser.verbs.compact import compact
+
+    for options in readings(kind):
+        data = Interactions.read(rows(40, 4), **options)
+        erasure = ae.forget(kind.fit(data), [0, 3], data=data, whole_users=True)
+        smaller = compact(erasure.model).model
+        assert smaller.shape == (3, data.shape[1])
+        rest = Interactions.from_table(erasure.remaining.to_table(), users=smaller.users, items=smaller.items)
+        assert alike(kind, dict(smaller.state), kind.state(rest))
+        assert ae.verify(smaller, rest).certificate.kind == "A"
+
+
+def test_kinds_of_pairs_take_no_events() -> None:
+    data = Interactions.read(rows(30, 1), session_column="group")
+    for kind in (ae.Popularity(), ae.EASE(), ae.ENMF()):
+        with pytest.raises(InvalidInput, match="is of pairs of user and item, and has no sessions"):
+            kind.fit(data)
+
+
+@pytest.mark.parametrize("kind", SETTINGS[:6], ids=str)
+@pytest.mark.parametrize("gone", [{"whole_users": True}, {"whole_items": True}])
+def test_data_that_lack_what_goes_already(kind: Any, gone: dict[str, bool]) -> None:
+    """Purged data are known by the model's sums; other rows that lack something are refused."""
+    for options in readings(kind):
+        data = Interactions.read(rows(40, 4), **options)
+        model = kind.fit(data)
+        rest = data.remove([2], **gone).remaining
+        erasure = ae.forget(model, [2], data=rest, **gone)
+        assert erasure.forgotten == data.count - rest.count
+        assert erasure.remaining.count == rest.count
+        assert alike(kind, dict(erasure.model.state), kind.state(rest))
+        with pytest.raises(IntegrityError):
+            ae.forget(model, [2], data=rest.keep_events(np.arange(rest.count) != 1), **gone)
 
 
 MUTANTS: dict[str, Callable[[dict[str, Any]], None]] = {

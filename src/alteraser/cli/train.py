@@ -131,6 +131,7 @@ def train(
     """
     from alteraser.data.files import check_output
     from alteraser.data.interactions import Interactions
+    from alteraser.models.closed_form.rule import of_pairs
     from alteraser.verbs.train import ENMF
 
     common.check_tolerance(tolerance)
@@ -147,6 +148,8 @@ def train(
     if model != "enmf":
         check_output(out)
         return exact.train(common.Screen(json, quiet), model, data, out, reading, given, threads)
+    if reading.grouping is not None:
+        raise InvalidInput(of_pairs("--model enmf", reading.grouping.name))
     with common.options_named():
         recipe = ENMF.model_validate(dict(
             factors=factors, missing_weight=missing_weight, regularization=regularization,

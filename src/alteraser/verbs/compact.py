@@ -65,7 +65,8 @@ def compact(model: Recommender) -> Compacted:
         "training": _training(model.training), "parent": model.digest, "ancestors": model.lineage, "digest": None,
     }  # fmt: skip
     if isinstance(model, ExactModel):
-        return Compacted(replace(model, **common), users, items)
+        state = model.settings.compacted(model.state, users)
+        return Compacted(replace(model, state=state, **common), users, items)
     assert isinstance(model, Model)
     old = model.factors
     objective = model.objective.model_copy(

@@ -12,6 +12,7 @@ from alteraser.erasers.driver import OnPass, Outcome
 from alteraser.erasers.recipe import Recipe
 from alteraser.errors import InvalidInput
 from alteraser.models import Factors, Objective, Problem
+from alteraser.models.closed_form.rule import of_pairs
 from alteraser.models.factorization.defaults import defaults
 from alteraser.models.factorization.magnitudes import check_magnitudes
 from alteraser.models.factorization.model import Model, TrainedOn
@@ -106,6 +107,8 @@ class ENMF(Configured):
         """``fit``, with the driver's outcome (trace, residual, work) beside the model."""
         if len(data) == 0:
             raise InvalidInput("there are no interactions to train on")
+        if data.events is not None:
+            raise InvalidInput(of_pairs("enmf", data.events.grouping.name))
         objective = self.objective(data)
         if reading is not None:
             objective = objective.model_copy(update={"confidence": reading.confidence, "target": reading.target})

@@ -84,12 +84,21 @@ class Rule(Configured, ABC):
         for need in self.needed():
             if not need.is_read(reading):
                 raise InvalidInput(need.missing(self.name, command_line=True))
+        if reading.grouping is not None and not self.of_events():
+            raise InvalidInput(of_pairs(f"--model {self.name}", reading.grouping.name))
 
     def check_data(self, data: Interactions) -> None:
         """InvalidInput where ``data`` lack what is needed."""
         for need in self.needed():
             if not need.is_in(data):
                 raise InvalidInput(need.missing(self.name, command_line=False))
+        if data.events is not None and not self.of_events():
+            raise InvalidInput(of_pairs(self.name, data.events.grouping.name))
+
+    @classmethod
+    def of_events(cls) -> bool:
+        """Whether it is of events in sessions or baskets, not of pairs."""
+        return any(need.attribute == "events" for need in cls.needs)
 
     def scrubbed(
         self, state: Mapping[str, Array], after: Mapping[str, Array], before: Interactions, removal: Removal
@@ -137,6 +146,12 @@ class Rule(Configured, ABC):
     def check_state(self, state: Mapping[str, Array], shape: tuple[int, int]) -> None:
         """ValueError (InvalidInput) for arrays that do not belong together; ``shape``: rows of users and items."""
 
+    def compacted(self, state: Mapping[str, Array], users: Array) -> Mapping[str, Array]:
+        """``state`` when only the rows ``users`` (increasing) are left of users, numbered anew; as it is where it is of
+        items alone.
+        """
+        return state
+
     def settled(self, data: Interactions) -> Self:
         """These settings with what ``data``, or the machine, decide of them; ResourceLimit before any work."""
         return self
@@ -152,6 +167,14 @@ class Rule(Configured, ABC):
     @abstractmethod
     def matrix(self, state: Mapping[str, Array]) -> Any:
         """What the state says of items, as a sparse array (n, 1) or (n, n), for the distance of two models."""
+
+
+def of_pairs(model: str, groups: str) -> str:
+    """What is wrong with events for a model of pairs."""
+    return (
+        f"{model} is of pairs of user and item, and has no {groups}s: leave --{groups}-column and --session-gap out; "
+        "--duplicates says what becomes of pairs that are there again"
+    )
 
 
 def largest_difference(state: Mapping[str, Array], wanted: Mapping[str, Array]) -> float:

@@ -191,6 +191,10 @@ class TIFUKNN(ExactKind):
         """{name: (shape, dtypes)} of the state of a model with so many item rows; None: any number."""
         return user_rows.shapes(items, "float64")
 
+    def compacted(self, state: Mapping[str, Array], users: Array) -> Mapping[str, Array]:
+        """The rows of ``users`` alone; the others are empty."""
+        return {**state, "indptr": np.append(state["indptr"][users], state["items"].size).astype(np.int64)}
+
     def check_state(self, state: Mapping[str, Array], shape: tuple[int, int]) -> None:
         """ValueError where the arrays are no rows of users."""
         user_rows.check_rows(state, shape)

@@ -170,6 +170,10 @@ class VSKNN(SessionKind):
             "postings": ((None,), ("int32",)),
         }  # fmt: skip
 
+    def compacted(self, state: Mapping[str, Array], users: Array) -> Mapping[str, Array]:
+        """The same with the new rows of owners."""
+        return {**state, "owners": np.searchsorted(users, state["owners"]).astype(np.int64)}
+
     def check_state(self, state: Mapping[str, Array], shape: tuple[int, int]) -> None:
         """ValueError where the arrays do not belong together."""
         count = state["owners"].size
