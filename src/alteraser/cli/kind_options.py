@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args, get_origin
 
 import typer
 import typer.main
@@ -29,6 +29,8 @@ class WithKinds(TyperCommand):
     """
 
     _made: list[TyperOption] | None = None
+    lists: ClassVar[bool] = False
+    """Whether an option takes several values, with commas"""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The command's own parameters and, before ``--help``, the settings of kinds."""
@@ -38,7 +40,8 @@ class WithKinds(TyperCommand):
             owners = settings()
             for name in owners.keys() & declared.keys():
                 declared[name].help = f"{declared[name].help} {said(owners[name], apart=True)}"  # type: ignore[attr-defined]
-            self._made = _options({name: has for name, has in owners.items() if name not in declared})
+            own_names = {name: has for name, has in owners.items() if name not in declared}
+            self._made = _options(own_names, lists=self.lists)
         count = len(self.params)
         return [*own[:count], *self._made, *own[count:]]
 
@@ -47,6 +50,12 @@ class WithKinds(TyperCommand):
         names = {option.name for option in self._made or ()}
         ctx.meta[GIVEN] = {name: ctx.params.pop(name) for name in names & ctx.params.keys()}
         return super().invoke(ctx)
+
+
+class WithKindLists(WithKinds):
+    """The same, where every setting takes several values, with commas between them."""
+
+    lists = True
 
 
 def settings() -> dict[str, Owners]:
@@ -105,11 +114,11 @@ def listed(words: list[str] | tuple[str, ...], last: str) -> str:
     return f"{head} {last} {words[-1]}" if head else words[-1]
 
 
-def _options(owners: dict[str, Owners]) -> list[TyperOption]:
+def _options(owners: dict[str, Owners], *, lists: bool = False) -> list[TyperOption]:
     """An option for each name, panel by panel: through a command that takes them all and is never run."""
     panels = {name: ", ".join(kind for kind, _ in has) for name, has in owners.items()}
     parameters = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_annotation(name, has))
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_annotation(name, has, lists))
         for name, has in sorted(owners.items(), key=lambda entry: list(panels.values()).index(panels[entry[0]]))
     ]
 
@@ -122,8 +131,15 @@ def _options(owners: dict[str, Owners]) -> list[TyperOption]:
     return [param for param in typer.main.get_command(app).params if isinstance(param, TyperOption)]
 
 
-def _annotation(name: str, owners: Owners) -> Any:
+def _annotation(name: str, owners: Owners, lists: bool) -> Any:
     chosen = tuple(dict.fromkeys(word for _, info in owners for word in choices(info)))
+    if lists:
+        option = typer.Option(
+            f"--{name.replace('_', '-')}", help=f"Values to try: {said(owners)}", show_default=False,
+            rich_help_panel=", ".join(kind for kind, _ in owners),
+            autocompletion=completion.several(*chosen) if chosen else None,
+        )  # fmt: skip
+        return Annotated[str | None, option]
     words = name.replace("_", "-"), f"no-{name.replace('_', '-')}"
     both = any(info.default is True for _, info in owners)
     option = typer.Option(

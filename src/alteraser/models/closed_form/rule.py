@@ -55,6 +55,8 @@ class Rule(Configured, ABC):
     """Whether a list may hold what its user had: what comes next may be something that was there before"""
     summary: ClassVar[str]
     """What the state is, in a few words"""
+    grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    """Values of settings that ``tune`` tries where no others are given"""
     needs: ClassVar[tuple[Need, ...]] = ()
     """What its data must have beside who and what, whatever the settings"""
 

@@ -57,6 +57,7 @@ class EASE(ExactKind):
     """
 
     name: ClassVar[str] = "ease"
+    grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {"regularization": (50.0, 200.0, 500.0, 1000.0, 2000.0)}
     needs_history: ClassVar[bool] = True
     summary: ClassVar[str] = "the inverse of what items share"
 

@@ -48,6 +48,7 @@ class Cooccurrence(ExactKind):
     """
 
     name: ClassVar[str] = "cooccurrence"
+    grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {"association": ("llr", "count"), "neighbors": (20, 50, 200)}
     needs_history: ClassVar[bool] = True
     summary: ClassVar[str] = "how many people had two items; lists are formed when they are asked for"
 

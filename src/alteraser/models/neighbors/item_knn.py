@@ -39,6 +39,10 @@ class ItemKNN(ExactKind):
     """``neighbors`` (n, K) int32 item rows, the nearest first, −1 behind the last; ``similarities`` (n, K) float64."""
 
     name: ClassVar[str] = "item-knn"
+    grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "similarity": ("cosine", "tfidf", "bm25", "jaccard"),
+        "neighbors": (20, 50, 200),
+    }
     needs_history: ClassVar[bool] = True
     summary: ClassVar[str] = "the nearest neighbors of each item"
 

@@ -45,6 +45,10 @@ class UserKNN(ExactKind):
     """``frequencies`` (n,) int64, in how many histories an item is; ``people`` (1,) int64; ``length`` (1,), Σ c."""
 
     name: ClassVar[str] = "user-knn"
+    grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "similarity": ("cosine", "tfidf", "bm25", "jaccard"),
+        "neighbors": (50, 100, 200),
+    }
     needs_history: ClassVar[bool] = True
     summary: ClassVar[str] = "in how many histories each item is; who is near whom is formed when lists are asked for"
 
