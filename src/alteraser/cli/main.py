@@ -36,7 +36,7 @@ COMMANDS = (
 )
 """Every command is a module of this package with a function of its name."""
 
-GROUPS = ("data", "bench", "receipt", "key")
+GROUPS = ("data", "bench", "request", "receipt", "key")
 """Every group of commands is a module of this package with an ``app``."""
 
 app = typer.Typer(

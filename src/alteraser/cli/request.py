@@ -1,0 +1,199 @@
+"""alteraser request: submit, status, cancel, list, receipt"""
+
+from __future__ import annotations
+
+import json as json_module
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from alteraser.cli import common
+from alteraser.errors import InvalidInput, NotFound
+
+if TYPE_CHECKING:
+    from alteraser.service.client import Client
+
+app = typer.Typer(help="Send requests to a forgetting service, and ask after them.", no_args_is_help=True)
+
+Url = Annotated[str, typer.Option("--url", envvar="ALTERASER_URL", help="Where the service is.")]
+KeyFile = Annotated[
+    Path, typer.Option("--key-file", envvar="ALTERASER_KEY_FILE", help="A file with the API key: DIR/admin.key.")
+]  # fmt: skip
+RequestId = Annotated[str, typer.Argument(metavar="ID", help="The request's id.")]
+HERE = "http://127.0.0.1:8080"
+INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
+
+
+def _client(url: str, key_file: Path) -> Client:
+    from alteraser.runtime.extras import require
+
+    require("httpx", "service", "talking to the service")
+    from alteraser.service.client import Client, read_key
+
+    return Client(url, read_key(key_file))
+
+
+@app.command()
+def submit(
+    key_file: KeyFile,
+    url: Url = HERE,
+    user: Annotated[list[str] | None, typer.Option("--user", help="A user; give it several times.")] = None,
+    item: Annotated[list[str] | None, typer.Option("--item", help="An item; give it several times.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="The request as JSON, as it is sent over HTTP.", show_default=False)
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", help="With one user: only what is not earlier.", show_default=False)
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", help="With one user: only what is earlier.", show_default=False)
+    ] = None,
+    regulation: Annotated[str, typer.Option("--regulation", help="gdpr (a month) or ccpa (45 days).")] = "gdpr",
+    due: Annotated[
+        str | None, typer.Option("--due", help="An earlier day by which it has to be done.", show_default=False)
+    ] = None,
+    hold: Annotated[bool, typer.Option("--hold", help="Take it in under a legal hold: nothing is done yet.")] = False,
+    name: Annotated[
+        str | None, typer.Option("--idempotency-key", help="What you call it: the same again is the same request.",
+                                 show_default="a random one")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would go.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it is done.")] = False,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
+) -> None:  # fmt: skip
+    """Send an erasure request: everything of users, everything of items, or what JSON says.
+
+    Takes under 1 s; with --wait as long as the work.
+
+    Example: alteraser request submit --user 42 --key-file state/admin.key
+    """
+    body = _body(user, item, file, since, until)
+    body |= {"regulation": regulation} if file is None else {}
+    body |= ({"due": due} if due else {}) | ({"hold": True} if hold else {})
+    with _client(url, key_file) as client:
+        if dry_run:
+            document = _as_the_ids_are(body, client.dry_run)
+        else:
+            document = _as_the_ids_are(body, lambda asked: client.submit(asked, name=name))
+            if wait:
+                document = client.wait(document["request_id"])
+    _show(document, quiet, json)
+
+
+def _body(
+    user: list[str] | None, item: list[str] | None, file: Path | None, since: str | None, until: str | None
+) -> dict[str, Any]:
+    if sum(given is not None for given in (user or None, item or None, file)) != 1:
+        raise InvalidInput("give --user, --item or --file, and one of them: a request never means all")
+    if file is not None:
+        try:
+            found = json_module.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise NotFound(f"there is no file {file}; check the path") from None
+        except (ValueError, OSError) as error:
+            raise InvalidInput(f"{file} cannot be read as JSON ({error})") from None
+        if not isinstance(found, dict):
+            raise InvalidInput(f"{file}: expected a JSON object")
+        return found
+    if since is None and until is None:
+        return {"users": user} if user else {"items": item}
+    if user is None or len(user) != 1:
+        raise InvalidInput("--since and --until go with one --user")
+    window = {"since": since, "until": until}
+    return {"user": user[0]} | {
+        name: int(value) if INTEGER.fullmatch(value) else value for name, value in window.items() if value is not None
+    }
+
+
+def _as_the_ids_are(body: dict[str, Any], send: Any) -> dict[str, Any]:
+    """Text of the command line is sent as numbers where all of it is, and as text where the service has text."""
+    numbers = body | {name: _numbers(body[name]) for name in ("users", "items", "user") if name in body}
+    try:
+        return dict(send(numbers))
+    except InvalidInput as error:
+        if error.details.get("code") != "id_type" or numbers == body:
+            raise
+        return dict(send(body))
+
+
+def _numbers(given: Any) -> Any:
+    if isinstance(given, list):
+        found = [_numbers(each) for each in given]
+        return found if all(isinstance(each, int) for each in found) else given
+    return int(given) if isinstance(given, str) and INTEGER.fullmatch(given) else given
+
+
+@app.command()
+def status(
+    request: RequestId, key_file: KeyFile, url: Url = HERE,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it is done.")] = False,
+    quiet: common.Quiet = False, json: common.Json = False,
+) -> None:  # fmt: skip
+    """Show a request. Takes under 1 s.
+
+    Example: alteraser request status 0123… --key-file state/admin.key
+    """
+    with _client(url, key_file) as client:
+        _show(client.wait(request) if wait else client.status(request), quiet, json)
+
+
+@app.command()
+def cancel(
+    request: RequestId, key_file: KeyFile, url: Url = HERE, quiet: common.Quiet = False, json: common.Json = False
+) -> None:
+    """Cancel a request on which no work was begun; exit code 4 afterwards. Takes under 1 s.
+
+    Example: alteraser request cancel 0123… --key-file state/admin.key
+    """
+    with _client(url, key_file) as client:
+        _show(client.cancel(request), quiet, json)
+
+
+@app.command("list")
+def list_requests(
+    key_file: KeyFile, url: Url = HERE,
+    status: Annotated[str | None, typer.Option("--status", help="Only those with it.", show_default=False)] = None,
+    quiet: common.Quiet = False, json: common.Json = False,
+) -> None:  # fmt: skip
+    """List requests in the order they were received. Takes under 1 s.
+
+    Example: alteraser request list --status queued --key-file state/admin.key
+    """
+    with _client(url, key_file) as client:
+        found = client.listed(status=status)
+    rows = [(each["request_id"], f"{each['status']}, {each['kind']}, due {each['due'][:10]}") for each in found]
+    common.Screen(json, quiet).result({"requests": found}, rows or [("requests", "none")])
+
+
+@app.command()
+def receipt(
+    request: RequestId, key_file: KeyFile,
+    out: Annotated[Path, typer.Option("--out", help="New file.")],
+    url: Url = HERE, quiet: common.Quiet = False, json: common.Json = False,
+) -> None:  # fmt: skip
+    """Fetch the receipt of a request that is done. Takes under 1 s.
+
+    Example: alteraser request receipt 0123… --out receipt.json --key-file state/admin.key
+    """
+    from alteraser.data.files import atomic_write
+
+    with _client(url, key_file) as client:
+        content = client.receipt(request)
+    with atomic_write(out) as file:
+        file.write(content)
+    common.Screen(json, quiet).result({"receipt": str(out), "bytes": len(content)}, [("receipt", str(out))])
+
+
+def _show(document: dict[str, Any], quiet: bool, json: bool) -> None:
+    shown = {name: value for name, value in document.items() if name != "events" and value is not None}
+    rows = [(name.replace("_", " "), _words(value)) for name, value in shown.items()]
+    common.Screen(json, quiet).result(document, rows)
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {each:,}" for name, each in value.items())
+    return str(value)
