@@ -14,7 +14,6 @@ from pathlib import Path
 
 KNOWN: frozenset[frozenset[str]] = frozenset(
     {
-        frozenset({"alteraser.models.linear.ease", "alteraser.models.linear.held"}),
         frozenset({"alteraser.verbs.forget", "alteraser.verbs.forget_exactly"}),
         frozenset(
             {"alteraser.cli.exact", "alteraser.cli.foreign", "alteraser.cli.forget", "alteraser.cli.item_tables"}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs
 
 from fastapi import FastAPI, Request, Response
@@ -18,11 +19,29 @@ from alteraser.ledger.keys import Key
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from alteraser.service.app import Api
+    from alteraser.service.state import State
 
 COOKIE = "alteraser_key"
 SHOWN = 50
 """Requests on the first page"""
+
+
+class Api(Protocol):
+    """What the pages ask of the API: what may be read with a key, and receipts."""
+
+    state: State
+
+    def key(self, connection: Connection, given: str | None, scope: str) -> Key:
+        """The key that was ``given``, if it may do ``scope``."""
+        ...
+
+    def read(self, given: str | None, scope: str, work: Callable[[Connection, Key], Any]) -> Any:
+        """``work`` in a snapshot, for a key with ``scope``."""
+        ...
+
+    def receipt(self, given: str | None, name: str) -> bytes:
+        """The receipt of a request."""
+        ...
 
 
 @cache

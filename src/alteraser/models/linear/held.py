@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,30 @@ from alteraser.data.interactions import Interactions
 from alteraser.models.closed_form.live import Had, Lost
 from alteraser.models.linear import cost, inverse, packed
 
-if TYPE_CHECKING:
-    from alteraser.models.linear.ease import EASE
-
 Array = npt.NDArray[Any]
+
+
+class Settings(Protocol):
+    """What is asked of the settings of EASE."""
+
+    regularization: float
+
+    @property
+    def share(self) -> float:
+        """How much of (XᵀX)_jj is added to itself."""
+        ...
+
+    def added(self, squares: Array) -> Array:
+        """The diagonal of Λ (n,), from that of XᵀX."""
+        ...
+
+    def drift_limit(self, data: Interactions) -> float:
+        """The drift beyond which P is made anew."""
+        ...
+
+    def make(self, matrix: Array, data: Interactions, *, threads: int = 0) -> float:
+        """Write P of ``data`` into ``matrix``; its drift."""
+        ...
 
 
 class Held:
@@ -25,7 +45,7 @@ class Held:
     change P((XᵀX + Λ)z) − z is known for one reading of P, without the data: beyond the kind's limit P is made anew.
     """
 
-    def __init__(self, kind: EASE, state: dict[str, Array], data: Interactions, threads: int = 0) -> None:
+    def __init__(self, kind: Settings, state: dict[str, Array], data: Interactions, threads: int = 0) -> None:
         self.state = state
         """{``inverse``, ``counts``, ``drift``}, up to date"""
         self.refreshes = 0
