@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -197,28 +197,19 @@ def _certify(
     blocks = limits.blocks(published.user_distances(), np.linalg.norm(published.P, axis=1))
     item_blocks = limits.blocks(published.item_distances(), np.linalg.norm(published.Q, axis=1))
 
-    def near_enough(solved: float, left: float) -> bool:
-        """Whether more digits of a distance ``solved``, and at most ``left`` more, would change nothing.
-
-        It is within half of every limit, and on one side of what storing leaves.
-        """
-        eta = away + solved + left
-        near = eta <= 0.5 * limits.distance * size and (eta <= STORED * size or away + solved > STORED * size)
-        return near and (moved is None or influence(eta, moved, size) <= 0.5 * limits.influence)
-
+    near_enough = _Near(limits, away, size, moved)
     small = sum(data.shape) * factors.rank <= prove_up_to
     step, left, products, curvature = _located(plain, across, gradient, small, near_enough, watch)
     watch("rounding", 0.9)
     extra = gamma * norm(magnitudes.product((np.abs(step[0]), np.abs(step[1])))) + slack
     eta = norm(step) + (left + extra) / curvature.value if curvature.value > 0 else float("inf")
-    zero = size == 0.0 and (len(data) == 0 or collapse(Problem(objective, data, np.float64), plain.h) is not None)
-    if zero:  # the least of L, whether or not it bends up there: without interactions, or with λ at its critical value
+    if size == 0.0 and _least_at_zero(plain):
         curvature, eta = Curvature(float(np.nanmax([curvature.value, UNIT])), curvature.how), 0.0
     sigma = float(np.hypot(np.linalg.norm(plain.P, 2), np.linalg.norm(plain.Q, 2)))
     K = lipschitz(plain.heaviest, float(np.abs(plain.h).max(initial=0.0)), sigma, min(eta, 1e300))
     found = ball(curvature.value, eta, K)
     hindrance = _hindrance(curvature, found.kappa, found.rho, across, plain, prove_up_to)
-    proof = hindrance is None and found.rho is not None
+    proof = hindrance is None
     distance = away + (found.rho if proof and found.rho is not None else eta)
     watch("the model from before", 0.95)
     old = None if before is None else plain_at(before)
@@ -227,42 +218,18 @@ def _certify(
     iota = None if moved is None else influence(distance, moved, size)
 
     conditions = [
-        Check("curvature", curvature.value, 0.0, curvature.value > 0, "in a valley of L, not on a saddle"),
-        Check(
-            "distance",
-            distance / size if size else distance,
-            limits.distance,
-            distance <= limits.distance * size,
-            "of the model from the stationary point, over its size",
-        ),
-        Check(
-            "block",
-            blocks,
-            limits.block,
-            blocks <= limits.block,
-            "of every user's vector from the one optimum for their remaining data and the published items",
-        ),
+        *_where(limits, curvature, distance, size, blocks),
+        *_after(limits, iota, gradient_left, gradient_norm <= STORED * absolute),
     ]
-    if iota is not None:
-        conditions.append(
-            Check("influence", iota, limits.influence, iota <= limits.influence, "left of the way from the old model")
-        )
-    if gradient_left is not None:
-        small, floor = gradient_left <= limits.residual, gradient_norm <= STORED * absolute
-        meaning = "of the old model's gradient on the remaining data"
-        if floor and not small:  # both are at an optimum: their ratio says nothing
-            meaning += "; no more than storing in float32 leaves"
-        conditions.append(Check("residual", gradient_left, limits.residual, small or floor, meaning))
-    kind: Class = "D" if not all(check.passed for check in conditions) else "B" if proof else "C"
-    shown = distance if kind in ("B", "C") else None
+    kind, said = _verdict(conditions, proof, distance, size)
     return Certificate(
         kind=kind,
-        sentence=sentence(kind, shown, None if shown is None or not size else shown / size),
+        sentence=said,
         checks=tuple(conditions),
         why_not_proved=None if kind == "B" else hindrance,
         gradient=gradient_norm + slack,
         slack=slack,
-        stationarity=gradient_norm / absolute if absolute else 0.0,
+        stationarity=_over(gradient_norm, absolute),
         gradient_left=gradient_left,
         user_block=blocks,
         item_block=item_blocks,
@@ -270,7 +237,7 @@ def _certify(
         curvature=curvature.value,
         curvature_is=curvature.how,
         eta=away + eta,
-        solve_left=left / gradient_norm if gradient_norm else 0.0,
+        solve_left=_over(left, gradient_norm),
         size=size,
         sigma=sigma,
         lipschitz=K,
@@ -285,6 +252,65 @@ def _certify(
         objective_before=None if old is None else _objective(old),
         products=products,
     )
+
+
+@dataclass(frozen=True)
+class _Near:
+    """Whether more digits of a distance would change nothing."""
+
+    limits: Limits
+    away: float
+    size: float
+    moved: float | None
+
+    def __call__(self, solved: float, left: float) -> bool:
+        """Of a distance ``solved``, and at most ``left`` more: within half of every limit, on one side of storing's."""
+        eta = self.away + solved + left
+        stored = STORED * self.size
+        near = eta <= 0.5 * self.limits.distance * self.size and (eta <= stored or self.away + solved > stored)
+        return near and (self.moved is None or influence(eta, self.moved, self.size) <= 0.5 * self.limits.influence)
+
+
+def _least_at_zero(plain: Plain) -> bool:
+    """Zero is the least of L, bent up or not: without interactions, or with λ at its critical value."""
+    data = plain.data
+    return len(data) == 0 or collapse(Problem(plain.objective, data, np.float64), plain.h) is not None
+
+
+def _over(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
+
+
+def _where(limits: Limits, curvature: Curvature, distance: float, size: float, blocks: float) -> list[Check]:
+    """What must hold of the point itself."""
+    away = "of the model from the stationary point, over its size"
+    alone = "of every user's vector from the one optimum for their remaining data and the published items"
+    return [
+        Check("curvature", curvature.value, 0.0, curvature.value > 0, "in a valley of L, not on a saddle"),
+        Check(
+            "distance", distance / size if size else distance, limits.distance, distance <= limits.distance * size, away
+        ),
+        Check("block", blocks, limits.block, blocks <= limits.block, alone),
+    ]
+
+
+def _after(limits: Limits, iota: float | None, gradient_left: float | None, floor: bool) -> Iterator[Check]:
+    """What must hold beside the model from before; ``floor``: the gradient is no more than storing leaves."""
+    if iota is not None:
+        yield Check("influence", iota, limits.influence, iota <= limits.influence, "left of the way from the old model")
+    if gradient_left is not None:
+        small = gradient_left <= limits.residual
+        meaning = "of the old model's gradient on the remaining data"
+        if floor and not small:  # both are at an optimum: their ratio says nothing
+            meaning += "; no more than storing in float32 leaves"
+        yield Check("residual", gradient_left, limits.residual, small or floor, meaning)
+
+
+def _verdict(conditions: list[Check], proof: bool, distance: float, size: float) -> tuple[Class, str]:
+    """(class, its sentence)."""
+    kind: Class = "D" if not all(check.passed for check in conditions) else "B" if proof else "C"
+    shown = distance if kind in ("B", "C") else None
+    return kind, sentence(kind, shown, None if shown is None or not size else shown / size)
 
 
 def _located(
@@ -318,16 +344,32 @@ def _located(
                 solver.on_iteration = lambda rest: watch("curvature", 0.6 + 0.3 * min(1.0 - rest, 1.0))
                 curvature = estimated(plain, across, solver)
             solver.on_iteration = None
-            while solved and not near_enough(norm(step), left / max(curvature.value, 1e-300)):
-                before = left
-                step, left, bent = _refined(plain, across, solver, gradient, step, left)
-                if bent is not None or not left < REFINES * before or left <= WELL_REFINED * norm(gradient):
-                    break
+            if solved:
+                step, left = _near(plain, across, solver, gradient, step, left, curvature.value, near_enough)
         products += solver.spent
         if solved or curvature.how == "negative":
             break
     assert curvature is not None
     return step, left, products, curvature
+
+
+def _near(
+    plain: Compiled,
+    across: Slice,
+    solver: Solver,
+    gradient: Pair,
+    step: Pair,
+    left: float,
+    curvature: float,
+    near_enough: Callable[[float, float], bool],
+) -> tuple[Pair, float]:
+    """(step, what is left) refined until more digits would change nothing, or refining does not help any more."""
+    while not near_enough(norm(step), left / max(curvature, 1e-300)):
+        before = left
+        step, left, bent = _refined(plain, across, solver, gradient, step, left)
+        if bent is not None or not left < REFINES * before or left <= WELL_REFINED * norm(gradient):
+            break
+    return step, left
 
 
 def _newton_step(
