@@ -421,7 +421,7 @@ def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_little_memory_costs_time_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     here = scene()
     whole = here.certify(prove_up_to=0)
-    monkeypatch.setattr("alteraser.evidence.certificate.compiled._memory", lambda: 0)
+    monkeypatch.setattr("alteraser.runtime.memory.planned", lambda: 0)
     monkeypatch.setattr("alteraser.evidence.certificate.solve.KEPT_BYTES", 0)
     lean = here.certify(prove_up_to=0)
     assert lean.kind == whole.kind == "C"

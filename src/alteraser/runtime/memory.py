@@ -24,8 +24,10 @@ def physical() -> int | None:
         return None
 
 
-USUAL = 8 << 30
-"""Bytes of a machine that does not say"""
+def planned() -> int:
+    """``physical``, or 8 GiB of a machine that does not say: what is kept in memory and what is made anew goes by it."""
+    known = physical()
+    return 8 << 30 if known is None else known
 
 
 def text(size: float) -> str:

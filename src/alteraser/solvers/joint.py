@@ -580,7 +580,7 @@ def room_for(rows: int, width: int, dtype: Any) -> bool:
     """True when the factored blocks of so many rows take no more than a quarter of this machine's memory."""
     from alteraser.solvers.kernels.joint import packed_size
 
-    room = (memory.physical() or memory.USUAL) // 4
+    room = memory.planned() // 4
     return rows * packed_size(width) * int(np.dtype(dtype).itemsize) <= room
 
 

@@ -71,7 +71,7 @@ class Compiled(Plain):
         The steps are taken with the factors as they were in double precision. Rows whose A has no inverse are infinite,
         or zero where the gradient is. Where memory is short there are no factors.
         """
-        fits = sum(self.data.shape) * self._packed * 4 <= (memory.physical() or memory.USUAL) // 4
+        fits = sum(self.data.shape) * self._packed * 4 <= memory.planned() // 4
         kept = self._room(np.float32, fits)
         steps = [self._solve_blocks(place, 0.5 * right, kept[place]) for place, right in enumerate(self.gradient)]
         return (steps[0], steps[1]), kept
@@ -80,7 +80,7 @@ class Compiled(Plain):
         """Factors of every A for ``solve_kept``, in ``dtype``; without rows where memory is short."""
         if dtype == np.float32:
             return self.settled[1]
-        fits = sum(self.data.shape) * self._packed * 8 <= (memory.physical() or memory.USUAL) // 4
+        fits = sum(self.data.shape) * self._packed * 8 <= memory.planned() // 4
         kept = self._room(dtype, fits)
         for place, right in enumerate(self.gradient if fits else ()):
             self._solve_blocks(place, right, kept[place])

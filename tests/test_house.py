@@ -1,4 +1,4 @@
-"""The tool that counts circles finds what there is to find."""
+"""The tools that count circles and sizes find what there is to find."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("circles", ROOT / "tools" / "circles.py")
+    return loaded("circles")
+
+
+def loaded(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -55,3 +59,40 @@ def test_another_packages_private_file_is_found(tool: ModuleType, tmp_path: Path
     (root / "room" / "under" / "below.py").write_text("from thing.room._own import x")
     _, private = tool.graph(tool.modules(root))
     assert [line.partition(": ")[2] for line in private] == ["thing.room._own.x is private to thing.room"]
+
+
+LARGE = """
+class Big:
+    def __init__(self, a):
+        {stored}
+
+    def many(self, {taken}):
+        return {chosen}
+"""
+
+
+def test_what_is_over_a_limit_is_named_with_its_size(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = loaded("sizes")
+    text = LARGE.format(
+        stored="; ".join(f"self.a{k} = a" for k in range(19)),
+        taken=", ".join(f"b{k}" for k in range(13)),
+        chosen=" or ".join(f"b{k % 13}" for k in range(16)),
+    )
+    for name in ("file.py", "kernels.py", "cli/command.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    sizes = {"Big attributes": 19, "Big.many complexity": 16, "Big.many parameters": 13}
+    over = {f"file.py:{what}": size for what, size in sizes.items()}
+    over |= {f"cli/command.py:{what}": size for what, size in sizes.items() if "parameters" not in what}
+    monkeypatch.setattr(tool, "OVER", {})
+    assert tool.main([str(tmp_path)]) == 1
+    assert [line.partition(",")[0] for line in capsys.readouterr().out.splitlines()] == [
+        f"{what} {over[what]}" for what in sorted(over)
+    ]
+    monkeypatch.setattr(tool, "OVER", dict(over))
+    assert tool.main([str(tmp_path)]) == 0
+    monkeypatch.setattr(tool, "OVER", {**over, "file.py:gone complexity": 20})
+    assert tool.main([str(tmp_path)]) == 1
+    assert "file.py:gone complexity is within its limit: strike it off OVER" in capsys.readouterr().out
