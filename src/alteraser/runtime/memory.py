@@ -25,7 +25,7 @@ def physical() -> int | None:
 
 
 def planned() -> int:
-    """``physical``, or 8 GiB of a machine that does not say: what is kept in memory and what is made anew goes by it."""
+    """``physical``, or 8 GiB of a machine that does not say: what is kept in memory goes by it."""
     known = physical()
     return 8 << 30 if known is None else known
 
