@@ -12,14 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-KNOWN: frozenset[frozenset[str]] = frozenset(
-    {
-        frozenset({"alteraser.verbs.forget", "alteraser.verbs.forget_exactly"}),
-        frozenset(
-            {"alteraser.cli.exact", "alteraser.cli.foreign", "alteraser.cli.forget", "alteraser.cli.item_tables"}
-        ),
-    }
-)
+KNOWN: frozenset[frozenset[str]] = frozenset({})
 """Circles that are still there; none is added."""
 
 Graph = dict[str, set[str]]

@@ -25,7 +25,7 @@ _EXPORTS = {
     "Cooccurrence": "alteraser.models.neighbors.cooccurrence",
     "EASE": "alteraser.models.linear.ease",
     "ENMF": "alteraser.verbs.train",
-    "Erasure": "alteraser.verbs.forget",
+    "Erasure": "alteraser.verbs.erasure",
     "ItemKNN": "alteraser.models.neighbors.item_knn",
     "Interactions": "alteraser.data.interactions",
     "Model": "alteraser.models.factorization.model",
@@ -74,9 +74,9 @@ if TYPE_CHECKING:
     from alteraser.models.sessions.tifu_knn import TIFUKNN as TIFUKNN
     from alteraser.models.sessions.top_frequency import TopFrequency as TopFrequency
     from alteraser.models.sessions.vs_knn import VSKNN as VSKNN
+    from alteraser.verbs.erasure import Erasure as Erasure
     from alteraser.verbs.evaluate import compare as compare
     from alteraser.verbs.evaluate import evaluate as evaluate
-    from alteraser.verbs.forget import Erasure as Erasure
     from alteraser.verbs.forget import forget as forget
     from alteraser.verbs.train import ENMF as ENMF
     from alteraser.verbs.verify import verify as verify

@@ -198,7 +198,7 @@ class AdapterContract:
 
         old, out = opened(copy, table), tmp_path / f"out{copy.suffix}"
         try:
-            erased = forget_foreign(old, gone, out, unchecked=True, threads=1).erased
+            erased = forget_foreign(old, gone, out, unchecked=True, threads=1).model.erased
         except DependencyMissing as cause:
             pytest.skip(cause.message)
         rest = [pair for pair in table if pair not in set(gone)]

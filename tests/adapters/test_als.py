@@ -12,7 +12,7 @@ from contract import FIXTURES
 
 from alteraser.adapters import Foreign, ForeignOptions, Task, als, find
 from alteraser.adapters.als import ALS
-from alteraser.adapters.data import read_interactions
+from alteraser.adapters.data import read_interactions, sheet_of
 from alteraser.adapters.idmaps import resolved
 from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError
@@ -25,7 +25,7 @@ OPTIONS = ForeignOptions(rows_are_ids=True, rating="plays")
 def opened(name: str, options: ForeignOptions = OPTIONS) -> tuple[Foreign, Interactions]:
     path = HERE / f"{name}.npz"
     foreign = resolved(find(path).read(path, options), options)
-    return foreign, read_interactions(HERE / "data.csv", foreign, options)
+    return foreign, read_interactions(sheet_of(HERE / "data.csv", options), foreign, options)
 
 
 def dense(data: Interactions, loss: ALS) -> tuple[np.ndarray, np.ndarray]:

@@ -15,10 +15,11 @@ from contract import FIXTURES, digests
 
 from alteraser.adapters import Changed, Erased, ForeignOptions, find
 from alteraser.adapters.data import reweighted
-from alteraser.adapters.forget import ForeignErasure, difference, forget_foreign, matched, open_foreign
+from alteraser.adapters.forget import Unlearned, difference, forget_foreign, matched, open_foreign
 from alteraser.adapters.idmaps import read_id_map, scrub_map
 from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError, InvalidInput, NotFound, OutputExists
+from alteraser.verbs.erasure import Erasure
 
 IMPLICIT, ARRAYS = FIXTURES / "implicit", FIXTURES / "arrays"
 ROWS = ForeignOptions(rows_are_ids=True, rating="plays")
@@ -33,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def forget(folder: Path, forget_set: object, **settings: object) -> ForeignErasure:
+def forget(folder: Path, forget_set: object, **settings: object) -> Erasure[Unlearned]:
     options = settings.pop("options", ROWS)
     opened = open_foreign(folder / "als.npz", folder / "data.csv", options)  # type: ignore[arg-type]
     return forget_foreign(opened, forget_set, folder / "new.npz", **settings)  # type: ignore[arg-type]
@@ -45,26 +46,26 @@ def forget(folder: Path, forget_set: object, **settings: object) -> ForeignErasu
 def test_pairs_are_forgotten_and_the_file_is_of_the_same_kind(folder: Path) -> None:
     before = digests(folder)
     erasure = forget(folder, [(1, 4), (3, 99)])
-    assert len(erasure.removal.removed) == 1
-    assert erasure.removal.unmatched.to_pylist() == [{"user_id": 3, "item_id": 99}]
-    assert erasure.check.passed
-    assert erasure.erased.converged
+    assert len(erasure.removed) == 1
+    assert erasure.unmatched.to_pylist() == [{"user_id": 3, "item_id": 99}]
+    assert erasure.model.check.passed
+    assert erasure.model.erased.converged
     with np.load(folder / "als.npz") as old, np.load(folder / "new.npz") as new:
         assert old.files == new.files
         for name in set(old.files) - {"user_factors", "item_factors"}:
             assert old[name] == new[name]
-        np.testing.assert_array_equal(new["user_factors"], erasure.erased.users)
+        np.testing.assert_array_equal(new["user_factors"], erasure.model.erased.users)
         moved = np.flatnonzero((old["user_factors"] != new["user_factors"]).any(axis=1))
-    np.testing.assert_array_equal(erasure.changed.user_rows, moved)
-    assert not erasure.changed.erased_users.size  # user 1 has other interactions
-    assert erasure.erased.users[1].any()
+    np.testing.assert_array_equal(erasure.model.changed.user_rows, moved)
+    assert not erasure.model.changed.erased_users.size  # user 1 has other interactions
+    assert erasure.model.erased.users[1].any()
     after = {name: digest for name, digest in digests(folder).items() if not name.startswith("new.npz")}
     assert after == before
 
 
 def test_a_user_forgotten_whole_is_a_zero_row(folder: Path) -> None:
     erasure = forget(folder, [5], whole_users=True)
-    assert erasure.changed.erased_users.tolist() == [5]
+    assert erasure.model.changed.erased_users.tolist() == [5]
     with np.load(folder / "new.npz") as new:
         assert not new["user_factors"][5].any()
         assert new["user_factors"][4].any()
@@ -91,21 +92,21 @@ def test_forgetting_in_two_steps_is_accepted_by_the_check(folder: Path) -> None:
     rest = table.filter(pa.array(~np.isin(table["user_id"].to_numpy(), [5, 6])))
     pacsv.write_csv(rest, folder / "rest.csv")
     opened = open_foreign(folder / "new.npz", folder / "rest.csv", ROWS)
-    assert forget_foreign(opened, [7], folder / "third.npz", whole_users=True).check.passed
+    assert forget_foreign(opened, [7], folder / "third.npz", whole_users=True).model.check.passed
 
 
 def test_all_of_the_data_can_go(folder: Path) -> None:
     erasure = forget(folder, list(range(40)), whole_users=True)
-    assert not erasure.erased.users.any()
-    assert not erasure.erased.items.any()
+    assert not erasure.model.erased.users.any()
+    assert not erasure.model.erased.items.any()
 
 
 @pytest.mark.parametrize("kind", ["bpr", "lmf"])
 def test_losses_that_are_not_quadratic_too(folder: Path, kind: str) -> None:
     shutil.copyfile(IMPLICIT / f"{kind}.npz", folder / "als.npz")
     erasure = forget(folder, [5], whole_users=True, tolerance=0.2)
-    assert erasure.erased.method == "rows"
-    assert erasure.erased.level == "D"  # absent, which is not forgotten
+    assert erasure.model.erased.method == "rows"
+    assert erasure.model.erased.level == "D"  # absent, which is not forgotten
     again = find(folder / "new.npz").read(folder / "new.npz", ForeignOptions())
     assert again.kind == kind
     assert not again.users[5].any()
@@ -124,7 +125,7 @@ def test_nothing_is_written_where_something_is_wrong(folder: Path) -> None:
     (folder / "new.npz").unlink()
     assert digests(folder) == before
     erasure = forget(folder, [(1, 4)], options=ForeignOptions(rows_are_ids=True), unchecked=True, max_passes=3)
-    assert not erasure.check.passed
+    assert not erasure.model.check.passed
 
 
 # ------------------------------------------------------------------ id maps
@@ -147,7 +148,7 @@ def test_maps_from_files_give_the_same_result_as_rows(folder: Path, tmp_path_fac
     plain = forget(folder, [(1, 4), (7, 1)])
     (folder / "new.npz").unlink()
     named = forget(folder, [("u1", 104), ("u7", 101)], options=maps(folder))
-    np.testing.assert_array_equal(named.erased.users, plain.erased.users)
+    np.testing.assert_array_equal(named.model.erased.users, plain.model.erased.users)
 
 
 def test_a_map_in_any_order_is_read_by_its_rows(folder: Path) -> None:
@@ -159,11 +160,11 @@ def test_a_map_in_any_order_is_read_by_its_rows(folder: Path) -> None:
 def test_scrub_takes_the_erased_users_out_of_the_map_and_rows_do_not_move(folder: Path) -> None:
     options = maps(folder)
     erasure = forget(folder, ["u5"], whole_users=True, options=options)
-    assert [sibling.path.name for sibling in erasure.siblings if sibling.scrub] == ["users.json"]
+    assert [sibling.path.name for sibling in erasure.model.written.siblings if sibling.scrub] == ["users.json"]
     assert "u5" in json.loads((folder / "users.json").read_text())
     (folder / "new.npz").unlink()
     erasure = forget(folder, ["u5"], whole_users=True, options=options, scrub=True)
-    assert [path.name for path in erasure.scrubbed] == ["users.json"]
+    assert [path.name for path in erasure.model.written.scrubbed] == ["users.json"]
     left = json.loads((folder / "users.json").read_text())
     assert "u5" not in left
     assert (left["u4"], left["u6"], len(left)) == (4, 6, 39)
@@ -266,7 +267,7 @@ def test_arrays_are_forgotten_in_by_a_named_loss(name: str, tmp_path: Path) -> N
     out = tmp_path / f"new{Path(name).suffix}"
     erasure = forget_foreign(open_foreign(ARRAYS / name, data, options), [gone], out, whole_users=True)
     again = find(out).read(out, PAIR)
-    np.testing.assert_array_equal(again.items, erasure.erased.items)
+    np.testing.assert_array_equal(again.items, erasure.model.erased.items)
     assert not again.users[5].any()
     if name == "pair":
         assert json.loads((out / "users.json").read_text())[5] is None
@@ -373,11 +374,11 @@ def test_a_rule_that_has_no_number_for_a_row_names_it(folder: Path) -> None:
 
 def test_an_item_forgotten_whole(folder: Path) -> None:
     erasure = forget(folder, [7, 99], whole_items=True)
-    gone = erasure.removal.removed
+    gone = erasure.removed
     assert set(gone.indices.tolist()) == {7}
     assert len(gone) == sum(v == 7 for _, v in counts(folder))
-    assert erasure.removal.unmatched.to_pylist() == [{"item_id": 99}]
-    assert not erasure.erased.items[7].any()
+    assert erasure.unmatched.to_pylist() == [{"item_id": 99}]
+    assert not erasure.model.erased.items[7].any()
     (folder / "new.npz").unlink()
     with pytest.raises(InvalidInput, match="contradict each other"):
         forget(folder, [7], whole_items=True, whole_users=True)

@@ -76,7 +76,7 @@ def test_the_library_loads_the_pickle_that_was_written(tmp_path: Path) -> None:
         allow_pickle=True, rows_are_ids=True, rating="plays"))  # fmt: skip
     erasure = forget_foreign(opened, [5], tmp_path / "out.pickle", whole_users=True)
     model = pickle.loads((tmp_path / "out.pickle").read_bytes())
-    np.testing.assert_array_equal(model.user_factors, erasure.erased.users)
+    np.testing.assert_array_equal(model.user_factors, erasure.model.erased.users)
     assert (model.user_factors.dtype, model.alpha, model._item_norms) == (np.float32, 2.0, None)
     assert not model.user_factors[5].any()
     items, _ = model.similar_items(3)

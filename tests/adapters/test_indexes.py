@@ -59,7 +59,7 @@ def test_indexes_beside_any_model_are_named_first(tmp_path: Path) -> None:
     options = ForeignOptions(rows_are_ids=True, rating="plays")
     opened = open_foreign(tmp_path / "als.npz", tmp_path / "data.csv", options)
     erasure = forget_foreign(opened, [(1, 4)], tmp_path / "new.npz")
-    named = {sibling.path.name: sibling for sibling in erasure.siblings}
+    named = {sibling.path.name: sibling for sibling in erasure.model.written.siblings}
     assert set(WORDS) <= set(named)
     for name, words in WORDS.items():
         assert named[name].what == f"{words}, a copy of vectors"

@@ -83,7 +83,7 @@ class TestKeras2(KerasContract):
 def test_is_checked_and_forgotten_in(tmp_path: Path) -> None:
     opened = open_foreign(FOLDER / "functional.keras", FOLDER / "train.csv", WEIGHTED)
     erasure = forget_foreign(opened, [4], tmp_path / "out.keras", whole_users=True, tolerance=1e-4)
-    assert erasure.erased.converged
+    assert erasure.model.erased.converged
     assert [holding.name for holding in opened.foreign.holds] == ["optimizer"]
     again = ADAPTER.read(tmp_path / "out.keras", WEIGHTED)
     assert not again.users[4].any()

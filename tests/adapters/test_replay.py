@@ -85,12 +85,12 @@ def test_what_comes_out_is_the_training_on_what_remains(tmp_path: Path) -> None:
     given = opened("als_cholesky")
     pairs = some(given)
     done = forget_foreign(given, pairs, tmp_path / "out.npz", threads=1)
-    assert (done.erased.method, done.erased.level, done.choice.asked) == ("replay", "A", "auto")
-    assert "from seed 7), run on all the data, gives the file" in done.choice.why
+    assert (done.model.erased.method, done.model.erased.level, done.way.asked) == ("replay", "A", "auto")
+    assert "from seed 7), run on all the data, gives the file" in done.way.why
     remaining = matched(given, pairs).remaining
     trainer = given.foreign.trainer
     assert trainer is not None
-    users, items = trainer.run(done.erased.solver, remaining, threads=2)
+    users, items = trainer.run(done.model.erased.solver, remaining, threads=2)
     again = implicit.ADAPTER.read(tmp_path / "out.npz", OPTIONS)
     np.testing.assert_array_equal(again.users, users)
     np.testing.assert_array_equal(again.items, items)
@@ -119,21 +119,20 @@ def test_what_a_replay_wrote_is_replayed_again_without_a_check(tmp_path: Path) -
     kept = [(row["user_id"], row["item_id"]) not in gone for row in rows.to_pylist()]
     second = open_foreign(tmp_path / "one.npz", rows.filter(pa.array(kept)), OPTIONS)
     done = forget_foreign(second, pairs[2:], tmp_path / "two.npz", threads=1)
-    assert (done.erased.method, done.erased.level) == ("replay", "A")
-    assert done.choice.followed is not None
-    assert (done.choice.followed.remembered, done.choice.followed.identical) == (True, True)
+    assert (done.model.erased.method, done.model.erased.level) == ("replay", "A")
+    assert done.way.details["replay"]["remembered"]
+    assert done.way.details["replay"]["identical"]
     whole = forget_foreign(first, pairs, tmp_path / "both.npz", threads=1)
-    np.testing.assert_array_equal(whole.erased.items, done.erased.items)
+    np.testing.assert_array_equal(whole.model.erased.items, done.model.erased.items)
 
 
 def test_a_training_that_gives_another_model_is_not_offered(tmp_path: Path) -> None:
     path = without(tmp_path, random_state=np.array(8))
     given = open_foreign(path, FIXTURES / "data.csv", OPTIONS)
     done = forget_foreign(given, some(given), tmp_path / "out.npz", threads=1)
-    assert done.erased.method in ("local", "rows")
-    assert done.choice.followed is not None
-    assert done.choice.followed.way is None
-    assert "its training, repeated, gives lists that agree to" in done.choice.why
+    assert done.model.erased.method in ("local", "rows")
+    assert done.way.details["replay"]["way"] is None
+    assert "its training, repeated, gives lists that agree to" in done.way.why
     with pytest.raises(
         IntegrityError, match=r"--method replay: 30 iterations .* from seed 8 on these data gives lists"
     ):
@@ -145,9 +144,9 @@ def test_without_a_seed_there_is_nothing_to_repeat(tmp_path: Path) -> None:
     given = open_foreign(without(tmp_path, "random_state"), FIXTURES / "data.csv", OPTIONS)
     assert given.foreign.trainer is None
     done = forget_foreign(given, some(given), tmp_path / "out.npz", threads=1)
-    assert done.erased.method == "local"
-    assert done.erased.level == ("L" if done.erased.residual <= LOCAL else "D")
-    assert done.choice.why.endswith("no training can be repeated from what the file tells")
+    assert done.model.erased.method == "local"
+    assert done.model.erased.level == ("L" if done.model.erased.residual <= LOCAL else "D")
+    assert done.way.why.endswith("no training can be repeated from what the file tells")
     with pytest.raises(InvalidInput, match=r"--method replay: .*changed.npz does not tell how it was trained"):
         forget_foreign(given, some(given), tmp_path / "no.npz", method="replay", threads=1)
 
@@ -156,8 +155,8 @@ def test_without_a_seed_there_is_nothing_to_repeat(tmp_path: Path) -> None:
 def test_the_effect_alone_leaves_others_nearly_alone(name: str, tmp_path: Path) -> None:
     given = opened(name)
     done = forget_foreign(given, some(given)[:1], tmp_path / "out.npz", method="local", threads=1)
-    assert done.lists is not None
-    assert done.lists.overlap > 0.9
+    assert done.aftermath.lists is not None
+    assert done.aftermath.lists.overlap > 0.9
     again = open_foreign(tmp_path / "out.npz", FIXTURES / "data.csv", OPTIONS)
     remaining = given.data.remove(some(given)[:1]).remaining
     assert again.foreign.loss.check(again.foreign, remaining, threads=1).passed
@@ -166,17 +165,17 @@ def test_the_effect_alone_leaves_others_nearly_alone(name: str, tmp_path: Path) 
 def test_a_model_at_rest_goes_on_to_the_optimum(tmp_path: Path) -> None:
     given = opened("als_double")  # 500 iterations of exact rows
     done = forget_foreign(given, some(given), tmp_path / "out.npz", threads=1)
-    assert done.erased.method == "converge"
-    assert "the model is at rest" in done.choice.why
-    assert done.erased.converged
+    assert done.model.erased.method == "converge"
+    assert "the model is at rest" in done.way.why
+    assert done.model.erased.converged
 
 
 def test_a_loose_tolerance_does_not_make_a_model_rest(tmp_path: Path) -> None:
     """At 0.9 of the push any model would seem to be at an optimum; what is allowed to stay says nothing of that."""
     given = open_foreign(without(tmp_path, "random_state"), FIXTURES / "data.csv", OPTIONS)
     done = forget_foreign(given, some(given), tmp_path / "out.npz", tolerance=0.9, threads=1)
-    assert done.erased.method == "local"
-    assert done.choice.why.startswith("the model is not at rest")
+    assert done.model.erased.method == "local"
+    assert done.way.why.startswith("the model is not at rest")
 
 
 @pytest.mark.parametrize("tolerance", [0.0, -0.1, 1.5, float("nan"), float("inf")])

@@ -437,9 +437,9 @@ def test_forgetting_end_to_end(name: str, tmp_path: Path) -> None:
         for at in rows
     ]  # fmt: skip
     done = forget_foreign(opened, pairs, tmp_path / "out", method="converge", tolerance=1e-3, max_passes=500)
-    assert done.erased.converged
-    assert len(done.removal.removed) == len(pairs)
-    assert done.changed.erased_users.tolist() == [7]
+    assert done.model.erased.converged
+    assert len(done.removed) == len(pairs)
+    assert done.model.changed.erased_users.tolist() == [7]
     again = read(tmp_path / "out", CASES[name])
     assert again.user_ids is not None
     assert whole not in again.user_ids.ids.to_pylist()
@@ -482,7 +482,7 @@ def test_forgetting_all_of_an_item_takes_its_row(tmp_path: Path) -> None:
     item = data.items.ids_of([2])[0].as_py()
     pairs = [(data.users.ids_of([u])[0].as_py(), item) for u in data.user_rows[data.indices == 2]]
     done = forget_foreign(opened, pairs, tmp_path / "out", max_passes=500)
-    assert np.isfinite(done.erased.residual)
+    assert np.isfinite(done.model.erased.residual)
     again = read(tmp_path / "out", EXPLICIT)
     assert again.item_ids is not None
     assert item not in again.item_ids.ids.to_pylist()
@@ -498,7 +498,7 @@ def test_a_user_with_nothing_positive_left_keeps_a_row_of_zeros(tmp_path: Path) 
     liked = np.flatnonzero((data.user_rows == user) & (data.target > 0))
     pairs = [(data.users.ids_of([user])[0].as_py(), data.items.ids_of([data.indices[at]])[0].as_py()) for at in liked]
     done = forget_foreign(opened, pairs, tmp_path / "out")
-    assert not done.changed.erased_users.size
+    assert not done.model.changed.erased_users.size
     again = read(tmp_path / "out")
     assert again.shape == (24, 14, 3)
     assert not again.users[user].any()

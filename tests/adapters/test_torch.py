@@ -49,7 +49,7 @@ class TestCheckpoint(TorchContract):
 def test_is_checked_and_forgotten_in(tmp_path: Path) -> None:
     opened = open_foreign(FOLDER / "checkpoint.pt", FOLDER / "train.csv", WEIGHTED)
     erasure = forget_foreign(opened, [4], tmp_path / "out.pt", whole_users=True, tolerance=1e-4)
-    assert erasure.erased.converged
+    assert erasure.model.erased.converged
     assert not ADAPTER.read(tmp_path / "out.pt", WEIGHTED).users[4].any()
     wrong = WEIGHTED.model_copy(update={"missing_weight": 0.7})
     with pytest.raises(IntegrityError, match=r"checkpoint.pt does not fit these data"):

@@ -59,9 +59,9 @@ class Files:
 def test_what_forget_says_is_what_verify_finds(tmp_path: Path) -> None:
     files = Files(tmp_path, "local")
     found = files.verify(forgotten=files.gone)
-    assert found.level == files.done.erased.level == "L"
+    assert found.level == files.done.model.erased.level == "L"
     residual = {finding.name: finding.value for finding in found.findings}["anchored residual"]
-    assert residual == pytest.approx(files.done.erased.residual, abs=0.03)
+    assert residual == pytest.approx(files.done.model.erased.residual, abs=0.03)
     assert "to within" in found.sentence
     assert files.verify(forgotten=files.whole) == found, "all the data from before will do as well"
     assert files.verify(forgotten=files.gone, tolerance=1e-6).level == "D"
@@ -74,7 +74,7 @@ def test_what_forget_says_is_what_verify_finds(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_the_class_is_what_verify_finds(source: str, seed: bool, method: str, tmp_path: Path) -> None:
     files = Files(tmp_path, method, seed=seed, source=source)
-    erased, found = files.done.erased, files.verify(forgotten=files.gone)
+    erased, found = files.done.model.erased, files.verify(forgotten=files.gone)
     assert found.level == erased.level
     assert found.passed == erased.reached
     if erased.standing is not None:
@@ -92,9 +92,9 @@ def test_going_on_without_arriving_is_no_class(tmp_path: Path) -> None:
         method="converge",
         max_passes=4,
     )
-    assert (done.erased.level, done.erased.reached) == ("D", False)
-    assert done.erased.standing is not None
-    assert done.erased.standing.sentence.startswith("going on to an optimum was another training")
+    assert (done.model.erased.level, done.model.erased.reached) == ("D", False)
+    assert done.model.erased.standing is not None
+    assert done.model.erased.standing.sentence.startswith("going on to an optimum was another training")
 
 
 def test_without_the_model_from_before_it_cannot_be_told(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_without_the_model_from_before_it_cannot_be_told(tmp_path: Path) -> None
 def test_a_replay_is_verified_by_its_bytes(source: str, tmp_path: Path) -> None:
     files = Files(tmp_path, "replay", seed=True, source=source)
     found = files.verify()
-    assert (found.level, files.done.erased.level) == ("A", "A")
+    assert (found.level, files.done.model.erased.level) == ("A", "A")
     assert "gives the same bytes" in found.sentence
 
 

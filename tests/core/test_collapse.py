@@ -111,8 +111,8 @@ def test_zeros_are_left_where_grown_data_outweigh_lambda() -> None:
     grown = Interactions.from_pairs([(u, v) for u in range(8) for v in range(8)])
     erasure = forget(model, [(1, 1)], data=grown, grown=True)
     assert erasure.kind == "C"
-    assert erasure.outcome.objective < 0.9 * len(erasure.remaining)
-    assert erasure.outcome.route[-1] == "retrain"
+    assert erasure.work.objective_after < 0.9 * len(erasure.remaining)
+    assert erasure.work.route[-1] == "retrain"
 
 
 def test_a_retrain_from_collapse_is_the_same_zero() -> None:

@@ -126,18 +126,18 @@ def test_one_small_deletion_has_a_small_push_and_is_still_forgotten(
     data, model = trained
     one = ae.forget(model, data.keep(np.arange(len(data)) == 5), data=data)
     many = ae.forget(model, some(data), data=data)
-    assert 0 < one.push < many.push
+    assert 0 < one.work.push < many.work.push
     assert one.converged
-    assert one.training_floor is not None
-    assert one.training_floor < 1e-4
+    assert one.work.training_floor is not None
+    assert one.work.training_floor < 1e-4
 
 
 def test_an_untrained_model_has_a_floor_that_is_reported() -> None:
     data = toy()
     model = ae.ENMF(**RECIPE | {"max_passes": 2}).fit(data)
     erasure = ae.forget(model, data.keep(np.arange(len(data)) == 5), data=data)
-    assert erasure.training_floor is not None
-    assert erasure.training_floor > 1
+    assert erasure.work.training_floor is not None
+    assert erasure.work.training_floor > 1
 
 
 def test_objective_falls_from_pass_to_pass(trained: tuple[Interactions, ae.Model]) -> None:
@@ -155,7 +155,7 @@ def test_acceleration_takes_fewer_passes_to_the_same_point(trained: tuple[Intera
     plain, fast = (
         ae.forget(model, some(data), data=data, method=AltEraser(1e-8, 5000, "ah-newton", memory)) for memory in (0, 6)
     )
-    assert fast.outcome.passes < plain.outcome.passes
+    assert fast.work.passes < plain.work.passes
     assert model_distance(plain.model.factors, fast.model.factors) < 1e-5
 
 
@@ -215,7 +215,7 @@ def test_grown_data_is_learned_along(trained: tuple[Interactions, ae.Model]) -> 
     with pytest.raises(IntegrityError, match=r"not in the model.*--grown"):
         ae.forget(model, some(data), data=more)
     erasure = ae.forget(model, some(data), data=more, grown=True, method=AltEraser(tolerance=1e-8, max_passes=2000))
-    assert erasure.added == 3
+    assert erasure.deletion.added == 3
     assert erasure.converged
     assert erasure.model.factors.users.shape[0] == data.shape[0] + 1
     assert np.any(erasure.model.factors.users[-1] != 0)
@@ -229,7 +229,7 @@ def test_trained_prediction_vector_is_supported() -> None:
     assert np.ptp(model.factors.prediction) > 0
     erasure = ae.forget(model, some(data), data=data, method=AltEraser(max_passes=10, train_prediction=True))
     assert np.any(erasure.model.factors.prediction != model.factors.prediction)
-    assert erasure.outcome.objective < erasure.objective_before
+    assert erasure.work.objective_after < erasure.work.objective_before
 
 
 # ------------------------------------------------------------------ refusals and interruption

@@ -9,7 +9,8 @@ import pytest
 from conftest import OBJECTIVES
 
 import alteraser as ae
-from alteraser.cli.shortfall import Asked, words
+from alteraser.cli.forget_options import How
+from alteraser.cli.shortfall import words
 from alteraser.data.interactions import Interactions
 from alteraser.erasers import Local, Task
 from alteraser.erasers.local import _Run
@@ -161,10 +162,10 @@ def test_a_run_that_was_cut_short_is_not_class_l() -> None:
     short = ae.forget(model, some(data), data=data, method=Local(tolerance=0.3, products=1))
     assert short.residual <= 0.3
     assert (short.kind, short.reached(), short.converged) == ("D", False, False)
-    assert "what is missing of the deletion's effect is not known" in short.level.lacks
-    said = words(short, Asked(None, None, False, None, None))
+    said = words(short, How())
     assert said.startswith("not reached: what is missing of the deletion's effect is not known")
     assert "asked for" not in said  # the residual is what was asked for
+    assert "what is missing of the deletion's effect is not known" in short.evidence.lacks
     found = ae.verify(short.model, short.remaining, before=model, forgotten=short.removed)
     assert found.certificate.kind == "D"
 
@@ -175,11 +176,10 @@ def test_it_is_bounded_and_never_behind_the_rows_alone(passes: int, dtype: str) 
     data = toy(2)
     model = early(data, passes, dtype=dtype)
     erasure = ae.forget(model, [5], data=data, whole_users=True, method="local")
-    effect = erasure.outcome.effect
-    assert effect is not None
-    assert effect.residual <= effect.rows_alone * (1 + 1e-9) + effect.stored
-    assert effect.residual < 1.0
-    assert effect.moved < 0.2 * effect.size
+    effect = erasure.details["effect"]
+    assert effect["residual"] <= effect["rows_alone"] * (1 + 1e-9) + effect["stored"]
+    assert effect["residual"] < 1.0
+    assert effect["moved"] < 0.2 * effect["size"]
     assert erasure.kind == ("L" if erasure.converged else "D")
     assert erasure.reached() == erasure.converged
     assert erasure.model.factors.dtype == np.dtype(dtype)
@@ -289,13 +289,11 @@ def test_auto_converges_at_rest_and_stays_local_elsewhere() -> None:
     rested = ae.ENMF(**EARLY, to_rest=True).fit(data)  # type: ignore[arg-type]
     assert rested.training["distance"] < 1e-6
     erasure = ae.forget(rested, some(data), data=data)
-    assert (erasure.method, erasure.asked, erasure.kind) == ("converge", "auto", "C")
-    assert erasure.choice is not None
-    assert erasure.choice.at_rest
+    assert (erasure.method, erasure.way.asked, erasure.kind) == ("converge", "auto", "C")
+    assert erasure.way.details["at_rest"]
     erasure = ae.forget(early(data, 4), some(data), data=data)
     assert erasure.method == "local"
-    assert erasure.choice is not None
-    assert erasure.choice.why.startswith("not at rest")
+    assert str(erasure.way.why).startswith("not at rest")
 
 
 def test_the_distance_from_rest_is_what_it_is() -> None:
@@ -357,7 +355,7 @@ def test_auto_replays_again_what_a_replay_made(tmp_path: object) -> None:
     assert remembered(first.save(f"{tmp_path}/first")) is True
     loaded = ae.load(f"{tmp_path}/first")
     second = ae.forget(loaded, some(first.remaining, 31), data=first.remaining)
-    assert (second.method, second.asked, second.kind) == ("replay", "auto", "A")
+    assert (second.method, second.way.asked, second.kind) == ("replay", "auto", "A")
     assert ae.verify(second.model, second.remaining).certificate.kind == "A"
     local = ae.forget(model, some(data), data=data, method="local")
     assert remembered(local.save(f"{tmp_path}/local")) is None

@@ -142,8 +142,8 @@ def test_purged_data_lead_to_the_same_model(weighted: bool, kind: str, part: str
     left = made(pairs - set(first), weighted=weighted, like=data)
     one = ae.forget(model, asked, data=data, **whole)
     other = ae.forget(model, asked, data=left, **whole)
-    assert other.missing is not None
-    assert other.missing.interactions == len(first)
+    assert other.deletion.missing is not None
+    assert other.deletion.missing.interactions == len(first)
     assert one.forgotten == other.forgotten == len(gone)
     assert other.converged
     assert other.kind == one.kind == "C"

@@ -164,5 +164,5 @@ def test_spark_too(kind: str, method: str, tmp_path: Path) -> None:
     pairs = list(zip(scene.users[scene.gone].tolist(), scene.items[scene.gone].tolist(), strict=True))
     done = forget_foreign(opened, pairs, tmp_path / "new", method=method)
     models["after"] = dense(spark.ADAPTER.read(tmp_path / "new", options), scene.shape)
-    print(done.erased.method, done.erased.level, done.erased.residual, done.choice.why, done.seconds)
-    never_worse(f"spark {kind}", scene, models, done.erased.method, repeatable=True)
+    print(done.model.erased.method, done.model.erased.level, done.model.erased.residual, done.way.why, done.seconds)
+    never_worse(f"spark {kind}", scene, models, done.model.erased.method, repeatable=True)

@@ -30,10 +30,12 @@ def test_keras_loads_what_was_written(trained: Path, tmp_path: Path, name: str) 
     opened = open_foreign(trained / name, trained / "train.csv", WEIGHTED)
     erasure = forget_foreign(opened, [4], out, whole_users=True)
     found = side.answer("keras", HERE / "read_keras.py", out)
-    np.testing.assert_array_equal(np.array(found["users"], "f4"), erasure.erased.users)
-    np.testing.assert_array_equal(np.array(found["items"], "f4"), erasure.erased.items)
+    np.testing.assert_array_equal(np.array(found["users"], "f4"), erasure.model.erased.users)
+    np.testing.assert_array_equal(np.array(found["items"], "f4"), erasure.model.erased.items)
     assert found["scores"][4] == 0
-    np.testing.assert_allclose(found["scores"], erasure.erased.users @ erasure.erased.items[1], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        found["scores"], erasure.model.erased.users @ erasure.model.erased.items[1], rtol=1e-4, atol=1e-6
+    )
     slots = [np.array(each) for each in found["slots"] if len(each) == len(found["users"])]
     if name == "functional.keras":  # the other ways of loading leave the optimizer out
         assert len(slots) == 2

@@ -98,8 +98,8 @@ def test_forgetting_is_where_spark_gets_by_training_anew(forgotten: Any) -> None
     """The loss on what remains, of Spark's retrained model and of ours; from elsewhere it may end no deeper."""
     _, answer, erasures = forgotten
     erasure = erasures["implicit"]
-    remaining = erasure.removal.remaining
-    foreign = erasure.foreign
+    remaining = erasure.remaining
+    foreign = erasure.model.opened.foreign
     problem = foreign.loss.problem(remaining, np.float64)
     P, Q = np.zeros(foreign.users.shape), np.zeros(foreign.items.shape)
     for rows, ids, found in ((P, foreign.user_ids, "users"), (Q, foreign.item_ids, "items")):
@@ -107,7 +107,9 @@ def test_forgetting_is_where_spark_gets_by_training_anew(forgotten: Any) -> None
         rows[ids.rows_of(sorted(theirs))] = [theirs[key] for key in sorted(theirs)]
     d = foreign.shape[2]
     retrained = evaluate(problem, Factors(P, Q, np.ones(d))).objective
-    mine = Factors(*(x.astype(np.float64) for x in (erasure.erased.users, erasure.erased.items)), np.ones(d))
+    mine = Factors(
+        *(x.astype(np.float64) for x in (erasure.model.erased.users, erasure.model.erased.items)), np.ones(d)
+    )
     ours = evaluate(problem, mine)
     assert ours.objective <= retrained * 1.001
     assert not np.any(P[foreign.user_ids.rows_of([WHOLE])])

@@ -54,15 +54,14 @@ def test_auto_takes_the_effect_alone_and_verify_agrees(made: str) -> None:
     model = originals(data)[made]
     data = data if made == "rows" else data.remove(of(data, 7)[:1]).remaining
     erasure = ae.forget(model, of(data, 5), data=data, method=Auto(tolerance=0.05))
-    assert (erasure.method, erasure.asked) == ("local", "auto")
-    assert erasure.choice is not None
-    assert erasure.choice.why.startswith("not at rest")
+    assert (erasure.method, erasure.way.asked) == ("local", "auto")
+    assert str(erasure.way.why).startswith("not at rest")
     assert erasure.kind == ("L" if erasure.converged else "D")
     assert erasure.residual < 0.5
-    assert erasure.lists is not None
+    assert erasure.aftermath.lists is not None
     found = ae.verify(erasure.model, erasure.remaining, before=model, forgotten=of(data, 5)).certificate
     assert found.kind == erasure.kind
-    assert erasure.choice.refit_seconds is None, "nothing tells what AdamW's passes take"
+    assert erasure.way.refit_seconds is None, "nothing tells what AdamW's passes take"
     assert trained(erasure.model.training) is None
 
 

@@ -37,12 +37,12 @@ def test_forgetting_lowers_what_was_forgotten_and_is_served(name: str, tmp_path:
     passes = 0 if name == "LightGCN" else 1
     erasure = forget_foreign(opened, pairs, tmp_path / "out.pth", method="converge", max_passes=passes)
     foreign = recbole.ADAPTER.read(tmp_path / "out.pth", OPTIONS)
-    np.testing.assert_array_equal(foreign.users, erasure.erased.users)
-    np.testing.assert_array_equal(foreign.items, erasure.erased.items)
+    np.testing.assert_array_equal(foreign.users, erasure.model.erased.users)
+    np.testing.assert_array_equal(foreign.items, erasure.model.erased.items)
     before, after = opened.foreign, foreign
-    u, v = erasure.removal.removed.user_rows, erasure.removal.removed.indices
+    u, v = erasure.removed.user_rows, erasure.removed.indices
     if name == "LightGCN":
-        rest = erasure.removal.remaining
+        rest = erasure.remaining
         users, _ = propagated(rest, after.users, after.items, 2)
         np.testing.assert_allclose(after.further["restore_user_e"][1:], users, rtol=1e-5, atol=1e-6)
         old, new = before.further, after.further
@@ -53,5 +53,5 @@ def test_forgetting_lowers_what_was_forgotten_and_is_served(name: str, tmp_path:
         assert after.loss.check(after, rest).passed
     else:
         was, now = (logits(each.kind, each.users[u], each.items[v], each.further) for each in (before, after))
-        assert replace(before, users=after.users).loss.check(after, erasure.removal.remaining).passed
+        assert replace(before, users=after.users).loss.check(after, erasure.remaining).passed
     assert now.mean() < was.mean()

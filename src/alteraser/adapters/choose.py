@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -68,6 +68,10 @@ class Planned:
     """Predicted for that; None: nothing tells"""
     refit_seconds: float | None
     """Predicted for the library's own training on what remains"""
+
+    def details(self) -> dict[str, Any]:
+        """What a document says of it, beside the way and the reason."""
+        return {"seconds_predicted": self.seconds}
 
 
 def known_method(name: str) -> Asked:

@@ -107,6 +107,13 @@ class Foreign:
         return int(self.users.shape[0]), int(self.items.shape[0]), int(self.users.shape[1])
 
     @property
+    def maps(self) -> tuple[IdMap, IdMap]:
+        """The maps of both sides, once they are resolved."""
+        assert self.user_ids is not None
+        assert self.item_ids is not None
+        return self.user_ids, self.item_ids
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the embeddings."""
         return int(self.users.nbytes + self.items.nbytes)

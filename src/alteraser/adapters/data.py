@@ -13,19 +13,18 @@ would have weighed what remains anew, and what it weighed would not have counted
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from alteraser.adapters.contract import Foreign
 from alteraser.adapters.idmaps import ROWS
 from alteraser.adapters.options import ForeignOptions
-from alteraser.data.ids import IdMap
-from alteraser.data.interactions import Interactions, naming
+from alteraser.data.ids import Coded, IdMap
+from alteraser.data.interactions import Interactions
 from alteraser.data.readers import ReadingOptions
+from alteraser.data.sheet import Sheet
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.runtime import events
 
@@ -51,38 +50,41 @@ def reading_of(options: ForeignOptions) -> ReadingOptions:
     )  # fmt: skip
 
 
-def read_interactions(source: Path | pa.Table, foreign: Foreign, options: ForeignOptions) -> Interactions:
-    """DATA in the rows of ``foreign``, whose maps are resolved; r is the ``target``.
+def sheet_of(source: Any, options: ForeignOptions, *, every_column: bool = False) -> Sheet:
+    """DATA, parsed as ``options`` say; ``every_column`` where rows of it are to be written again."""
+    names = {"target": "--rating", "timestamp_column": "--timestamp-column"}
+    return Sheet.read(source, reading_of(options), every_column=every_column, names=names)
+
+
+def read_interactions(
+    sheet: Sheet, known: tuple[IdMap, IdMap], options: ForeignOptions, *, ids_from: str | None = None
+) -> Interactions:
+    """DATA in the rows of the maps ``known``, which come from ``ids_from``; r is the ``target``.
 
     Where r is a statistic of the data they are ``Weighted``, for ``reweighted``. Raises IntegrityError for an id that
-    the model does not know, InvalidInput for ids that are no rows where they are said to be, and what ``read_table``
-    raises.
+    the model does not know, InvalidInput for ids that are no rows where they are said to be.
     """
-    from alteraser.data.readers import rating_rule, read_table
+    from alteraser.data.readers import rating_rule
 
-    reading = reading_of(options)
-    table = read_table(source, reading, names={"target": "--rating", "timestamp_column": "--timestamp-column"})
-    assert foreign.user_ids is not None
-    assert foreign.item_ids is not None
-    for side, ids in (("user", foreign.user_ids), ("item", foreign.item_ids)):
-        _require_known(table[f"{side}_id"], ids, side, foreign, str(source) if isinstance(source, Path) else "the data")
-    columns = {name: table[name] for name in ("user_id", "item_id", "timestamp") if name in table.column_names}
-    if options.rating is not None:
-        rule = rating_rule(options.rating)
-        found = np.full(table.num_rows, rule.constant) if rule.column is None else table["target"].to_numpy()
-        r = rule.rows(found)
-        _require_finite(options.rating, r, found, columns)
-        columns["confidence"] = pa.array(r)  # the policy for duplicates adds this column's values
-    with naming(source):
-        data = Interactions.from_table(
-            pa.table(columns).replace_schema_metadata(table.schema.metadata), duplicates=reading.duplicates,
-            users=foreign.user_ids, items=foreign.item_ids,
-        )  # fmt: skip
-    events.emit("read", interactions=len(data), users=len(data.users), items=len(data.items))
+    for side, column, ids in zip(("user", "item"), sheet.kept, known, strict=True):
+        _require_known(column, ids, side, ids_from, "the data" if sheet.path is None else str(sheet.path))
     if options.rating is None:
+        data = sheet.interactions(known)
+        events.emit("read", interactions=len(data), users=len(data.users), items=len(data.items))
         return replace(data, confidence=None, target=data.confidence)
-    summed = np.ones(len(data)) if data.confidence is None else data.confidence
-    return _with_entries(options.rating, data, summed)
+    rule, columns = rating_rule(options.rating), sheet.settled.columns
+    rows = len(sheet.kept[0].rows)
+    found = np.full(rows, rule.constant) if rule.column is None else columns["target"].to_numpy()
+    r = rule.rows(found)
+    if not np.isfinite(r).all():
+        users, items = sheet.kept
+        _require_finite(options.rating, r, found, {"user_id": users.ids.ids_of(users.rows),
+                                                   "item_id": items.ids.ids_of(items.rows)})  # fmt: skip
+    weighed = {name: column for name, column in columns.items() if name == "timestamp"}
+    weighed["confidence"] = pa.array(r)  # the policy for duplicates adds this column's values
+    data = replace(sheet, settled=replace(sheet.settled, columns=weighed)).interactions(known)
+    events.emit("read", interactions=len(data), users=len(data.users), items=len(data.items))
+    return _with_entries(options.rating, data, np.ones(len(data)) if data.confidence is None else data.confidence)
 
 
 def all_data(remaining: pa.Table, forgotten: pa.Table, options: ForeignOptions) -> pa.Table:
@@ -102,11 +104,17 @@ def all_data(remaining: pa.Table, forgotten: pa.Table, options: ForeignOptions) 
             f"--forgotten has no column {', '.join(map(repr, missing))}: to recompute what the deletion changed, give "
             "the forgotten interactions themselves with the columns of the data, or the whole data from before"
         )
-    remaining = remaining.select(needed)
+    remaining = _decoded(remaining.select(needed))
     forgotten = forgotten.select(needed).cast(remaining.schema)
     known = remaining.select(list(pair)).group_by(list(pair)).aggregate([])
     gone = forgotten.join(known, keys=list(pair), join_type="left anti").select(needed)
     return pa.concat_tables([remaining, gone.cast(remaining.schema)])
+
+
+def _decoded(table: pa.Table) -> pa.Table:
+    """``table`` without dictionaries, on which Arrow does not join."""
+    kinds = [f.with_type(f.type.value_type) if pa.types.is_dictionary(f.type) else f for f in table.schema]
+    return table.cast(pa.schema(kinds))
 
 
 def reweighted(options: ForeignOptions, before: Interactions, remaining: Interactions) -> Interactions:
@@ -148,14 +156,12 @@ def _require_finite(rating: str, r: Any, found: Any, ids: Any) -> None:
         )
 
 
-def _require_known(values: pa.ChunkedArray, ids: IdMap, side: str, foreign: Foreign, source: str) -> None:
-    rows = ids.rows_of(values, f"{side}_id")
-    unknown = np.flatnonzero(rows < 0)
-    if not unknown.size:
+def _require_known(column: Coded, ids: IdMap, side: str, ids_from: str | None, source: str) -> None:
+    strange = column.rows[column.within(ids, f"{side}_id") < 0]
+    if not strange.size:
         return
-    first = values[int(unknown[0])].as_py()
-    count = len(values.filter(pa.array(rows < 0)).unique())
-    if foreign.ids_from == ROWS:
+    first, count = column.ids.ids_of(strange[:1])[0].as_py(), np.unique(strange).size
+    if ids_from == ROWS:
         raise InvalidInput(
             f"{source}: {side}_id {first!r} is no row of the model, which has {ids.size:,} {side} rows (0 … "
             f"{ids.size - 1}); {count:,} ids are out of range. If ids are not rows, give --{side}s-map",

@@ -1,11 +1,11 @@
-"""``forget_foreign``: somebody else's model and its data in; the same kind of file, without what must go, out."""
+"""Forgetting in somebody else's model: the file and its data in; the same kind of file, without what must go, out."""
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 
 from alteraser.adapters.als import ALS
-from alteraser.adapters.choose import Choice, come_back, erase, known_method, lists_between, refit_seconds
+from alteraser.adapters.choose import (
+    Planned,
+    come_back,
+    erase,
+    known_method,
+    lists_between,
+    refit_seconds,
+)
+from alteraser.adapters.choose import plan as planned
 from alteraser.adapters.contract import Changed, Erased, Foreign, Rows, Sibling, Task
 from alteraser.adapters.data import Weighted, reweighted
 from alteraser.adapters.idmaps import map_files
@@ -21,70 +29,163 @@ from alteraser.adapters.indexes import search_indexes
 from alteraser.adapters.mapped import changed_rows
 from alteraser.adapters.opened import Opened as Opened
 from alteraser.adapters.opened import open_foreign as open_foreign
+from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.purged import completed, gone, of_what_remains, with_gone
 from alteraser.adapters.replay import remember_written
 from alteraser.adapters.selfcheck import SelfCheck
-from alteraser.adapters.zeros import refuse_zero
-from alteraser.data.erased import Erased as Record
-from alteraser.data.erased import Returned, admit, check_beside, erasing, read_record, written_beside
+from alteraser.adapters.zeros import refuse_zero, zero_words
+from alteraser.data.deletion import Deletion
+from alteraser.data.erased import admit, check_beside, read_record, written_beside
 from alteraser.data.files import check_output
 from alteraser.data.interactions import Interactions, Removal, accounted
 from alteraser.data.selection import Selection
+from alteraser.data.sheet import Sheet
 from alteraser.erasers.driver import OnPass
-from alteraser.errors import AltEraserError, NotFound
+from alteraser.errors import AltEraserError, InvalidInput, NotFound
+from alteraser.evidence.claims import Certified, Evidence, Local, Measured, Nothing, Replayed, ResidualOnly
 from alteraser.runtime import events
 from alteraser.tolerances import checked_tolerance
-from alteraser.verbs.forget import items_asked
-from alteraser.verbs.lists import ListedAgain, ListsChanged
+from alteraser.verbs.choose import Auto
+from alteraser.verbs.deleting import match
+from alteraser.verbs.erasure import Erasure, Way, Work
+from alteraser.verbs.lists import Aftermath
+from alteraser.verbs.roads import OnChoice, plan, unlearn
 
 Phase = Callable[[str], AbstractContextManager[None]]
 
 
-@dataclass(frozen=True, eq=False)
-class ForeignErasure:
-    """What forgetting in a foreign model did."""
+@dataclass(frozen=True)
+class Settings:
+    """How to forget in somebody else's model; a method of ``forget``."""
 
-    foreign: Foreign
+    method: str = "auto"
+    """``auto``, ``replay``, ``local`` or ``converge``, see ``alteraser.adapters.choose``"""
+    tolerance: float | None = None
+    """Share of the deletion's push that may stay; None: 0.01 on the way to an optimum, 0.3 for the effect of the
+    deletion alone"""
+    max_passes: int = 200
+    seed: int = 0
+    """Of negatives, for losses that draw them"""
+    unchecked: bool = False
+    """Go on where the self-check fails"""
+
+    def __post_init__(self) -> None:
+        known_method(self.method)
+        if self.tolerance is not None:
+            checked_tolerance(self.tolerance)
+
+    @classmethod
+    def of(cls, method: Any) -> Settings:
+        """``method`` by its name, or with settings that this has too, as ``Auto`` does."""
+        if isinstance(method, cls):
+            return method
+        if isinstance(method, Auto):
+            return cls(method.way or "auto", method.tolerance, method.max_passes or cls.max_passes)
+        if not isinstance(method, str):
+            raise InvalidInput(f"{type(method).__name__} means nothing to a model of another library")
+        return cls(method)
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """What ``save`` wrote."""
+
+    path: Path
+    parent: Path
     """The original"""
-    data: Interactions
-    """What it was trained on."""
-    out: Path
+    siblings: tuple[Sibling, ...]
+    """Other files that may still hold the erased data; the scrubbed ones are left out."""
+    scrubbed: tuple[Path, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Unlearned:
+    """What is to go back into a foreign model's container."""
+
+    opened: Opened
+    """The original, and what it was trained on"""
     check: SelfCheck
     """Of the original on its data"""
     erased: Erased
     changed: Changed
-    removal: Removal
-    choice: Choice
-    """Which way was taken, and why"""
-    lists: ListsChanged | None
-    """How lists of users who asked for nothing changed; None for kinds whose scores are no inner products."""
-    effect_left: float | None
-    """Estimated share of the deletion's effect that is missing after ``local``; None where nothing tells"""
-    refit_seconds: float | None
-    """Predicted for the library's own training on what remains; None where nothing tells"""
-    siblings: tuple[Sibling, ...]
-    """Other files that may still hold the erased data; the scrubbed ones are left out."""
-    scrubbed: tuple[Path, ...] = ()
-    seconds: dict[str, float] = field(default_factory=dict)
-    """check, solve, compare, write"""
-    again: ListedAgain | None = None
-    """What was forgotten and is in its user's top-10 all the same; None as for ``lists``"""
-    returned: Returned | None = None
-    """What of the data was erased from this model before, and was let in again."""
+    deletion: Deletion
+    as_run: bool
+    """Whether the container will hold the very numbers of a training on what remains"""
+    written: Written | None = None
+    """Once it was saved"""
+
+    @property
+    def zero(self) -> str | None:
+        """Where the original's factors are numerically zero: that, in words."""
+        return zero_words(self.opened.foreign, self.opened.data)
+
+    def save(self, path: str | Path, *, scrub: bool = False) -> Written:
+        """Write the container again at ``path``, whole or not at all, and beside it whom it has erased.
+
+        ``scrub``: rewrite sibling files that are known, in place. Raises OutputExists.
+        """
+        out, foreign, written = Path(path), self.opened.foreign, Scrubbed()
+        check_output(out)
+        check_beside(out)
+        record = self.deletion.recorded(read_record(foreign.path).going_to(out))
+        with written_beside(out, record, as_file=True):
+            self.opened.adapter.write(foreign, self.changed, out)
+            if self.as_run:
+                remember_written(foreign, out, self.erased.solver, self.deletion.removal.remaining)
+            try:
+                for sibling in _map_last(found_siblings(self.opened, out), self.opened.options.users_map):
+                    written.take(sibling, foreign, self.changed, scrub=scrub)
+            except BaseException:
+                if not written.done:  # no output; but a file that was scrubbed belongs to the new model: it stays
+                    _take_back(out)
+                raise
+        written.left.sort(key=lambda sibling: sibling.path != self.opened.options.users_map)
+        return Written(out, foreign.path, tuple(written.left), tuple(written.done))
 
 
+@dataclass
+class Scrubbed:
+    """Sibling files on their way: rewritten, or left as they are."""
+
+    done: list[Path] = field(default_factory=list)
+    left: list[Sibling] = field(default_factory=list)
+
+    def take(self, sibling: Sibling, foreign: Foreign, changed: Changed, *, scrub: bool) -> None:
+        """Rewrite one where that is known and asked for."""
+        if not scrub or sibling.scrub is None:
+            self.left.append(sibling)
+            return
+        try:
+            sibling.scrub(foreign, changed)
+            self.done.append(sibling.path)
+        except AltEraserError as cause:  # the model is written; what stays as it was is said
+            self.left.append(replace(sibling, scrub=None, advice=cause.message))
+
+
+def opened_at(path: Path, data: Any, *, format: str | None = None, **options: Any) -> tuple[Opened, Interactions]:
+    """The model at ``path`` with its data for ``forget``; ``options`` are the fields of ``ForeignOptions``."""
+    found = open_foreign(path, Path(data) if isinstance(data, str) else data, ForeignOptions(**options), format=format)
+    return found, found.data
+
+
+@match.register(Opened)
 def matched(
-    opened: Opened, forget_set: Any, *, whole_users: bool = False, whole_items: bool = False, strict: bool = False,
-    below: Callable[[Selection], Any] | None = None, absent: tuple[Rows, Rows] | None = None,
-) -> Removal:  # fmt: skip
+    opened: Opened, forget_set: Any, data: Interactions | None = None, *, whole_users: bool = False,
+    whole_items: bool = False, grown: bool = False, readmit: bool = False, strict: bool = False,
+    below: Callable[[Selection], Any] | None = None, lost: Lost | None = None,
+) -> Deletion:  # fmt: skip
     """What forgetting ``forget_set`` would remove. NotFound where nothing of it is in the data.
 
     With ``strict`` also where a row of it matches nothing; ``below`` tells which match rows below the threshold.
-    ``absent`` are users and items who are asked for and of whom everything was deleted from the data before.
+    ``lost``: what ``looked_for`` found to be missing. RefusedByPolicy where the data hold what was erased from this
+    model before, unless ``readmit``.
     """
+    if grown:
+        raise InvalidInput("models of other libraries learn no additions: forget with the data as trained on")
+    lost = lost or Lost()
     removal = opened.data.remove(forget_set, whole_users=whole_users, whole_items=whole_items)
-    if absent is not None:
-        removal = with_gone(removal, *absent)
+    if lost.rows is not None:
+        removal = with_gone(removal, *lost.rows)
     try:
         removal = accounted(removal, strict=strict, below=below)
     except NotFound as cause:
@@ -95,71 +196,62 @@ def matched(
             f"{cause.message} If DATA lacks them because they were deleted from it before, say so with --purged.",
             **cause.details,
         ) from cause
-    return replace(removal, remaining=reweighted(opened.options, opened.data, removal.remaining))
+    removal = replace(removal, remaining=reweighted(opened.options, opened.data, removal.remaining))
+    returned = admit(read_record(opened.foreign.path), removal.remaining, readmit=readmit)
+    return Deletion(opened.data, removal, returned=returned, put_back=lost.put_back)
+
+
+@dataclass(frozen=True, eq=False)
+class Lost:
+    """What of a request the data did not have any more."""
+
+    rows: tuple[Rows, Rows] | None = None
+    """Users and items of whom everything is gone, where what that was is not known"""
+    put_back: int = 0
+    """Interactions that were put back into the data"""
 
 
 def looked_for(
-    opened: Opened, selection: Selection, source: Path, forget_set: Path | None, *, purged: bool
-) -> tuple[Opened, tuple[Rows, Rows] | None, int]:
-    """(the model with all its data, where what is missing from them can be put back; else users and items of whom
-    everything is gone; how many interactions were put back).
+    opened: Opened, selection: Selection, sheet: Sheet, forget_set: Path | None, *, purged: bool
+) -> tuple[Opened, Lost]:
+    """(the model with all its data, where what is missing from them can be put back; what was missing).
 
-    ``purged``: pairs that match nothing were deleted from the data before.
+    ``sheet`` is what the data were read from; ``purged``: pairs that match nothing were deleted from them before.
     """
     removal = opened.data.remove(selection)
     users, items, pairs = gone(opened.foreign, opened.data, removal, purged=purged)
     if not users.size and not items.size:
-        return opened, None, 0
-    whole = completed(opened, source, forget_set, pairs)
+        return opened, Lost()
+    whole = completed(opened, sheet, forget_set, pairs)
     if whole is not None and len(whole.data) > len(opened.data):
-        return whole, None, len(whole.data) - len(opened.data)
+        return whole, Lost(put_back=len(whole.data) - len(opened.data))
     loss = opened.foreign.loss
     if len(removal.removed) and not (isinstance(loss, ALS) and not loss.lingering):
-        return opened, None, 0  # such trainers leave vectors in rows that never had anything
-    return opened, (users, items), 0
+        return opened, Lost()  # such trainers leave vectors in rows that never had anything
+    return opened, Lost((users, items))
 
 
-@events.verb("forget", "method")
 def forget_foreign(
-    opened: Opened,
-    forget_set: Any,
-    out: Path,
-    *,
-    method: str = "auto",
-    whole_users: bool = False,
-    whole_items: bool = False,
-    tolerance: float | None = None,
-    max_passes: int = 200,
-    unchecked: bool = False,
-    scrub: bool = False,
-    readmit: bool = False,
-    seed: int = 0,
-    threads: int = 0,
-    on_pass: OnPass | None = None,
-    phase: Phase | None = None,
-    warn: Callable[[str], None] | None = None,
-) -> ForeignErasure:
-    """Make a foreign model forget ``forget_set`` and write it to ``out``, in its own format.
+    opened: Opened, forget_set: Any, out: Path, *, whole_users: bool = False, whole_items: bool = False,
+    scrub: bool = False, readmit: bool = False, threads: int = 0, on_pass: OnPass | None = None,
+    phase: Phase | None = None, warn: Callable[[str], None] | None = None, **settings: Any,
+) -> Erasure[Unlearned]:  # fmt: skip
+    """Make a foreign model forget ``forget_set`` and write it to ``out``, in its own format: ``model.written``.
 
     Args:
         opened: the model and the data it was trained on, from ``open_foreign``; files stay as they are.
         forget_set: a ``Selection``, (user, item) pairs, a table with user_id and item_id; with ``whole_users`` user
             ids, with ``whole_items`` item ids; or what ``matched`` made of it.
         out: the new file or folder; OutputExists where there is one.
-        method: ``auto``, ``replay``, ``local`` or ``converge``, see ``alteraser.adapters.choose``.
         whole_users: forget everything of the users in ``forget_set``.
         whole_items: forget everything of the items in ``forget_set``.
-        tolerance: share of the deletion's push that may stay; None: 0.01 on the way to an optimum, 0.3 for the effect
-            of the deletion alone.
-        max_passes: cap on passes.
-        unchecked: go on where the self-check fails.
         scrub: rewrite sibling files that are known, in place.
         readmit: also learn what the data hold again of what was erased from this model before; else that is refused.
-        seed: of negatives, for losses that draw them.
         threads: workers; 0 for every processor this process may use.
         on_pass: called with a ``PassRecord`` after each pass.
-        phase: wraps the parts of the work called check, solve and write, for progress.
+        phase: wraps the parts of the work called check, solve, compare and write, for progress.
         warn: told in words what should be known before it is done.
+        settings: the fields of ``Settings``: method, tolerance, max_passes, seed, unchecked.
 
     What was erased is written down as keyed hashes beside ``out``, see ``alteraser.data.erased``.
 
@@ -167,88 +259,96 @@ def forget_foreign(
         IntegrityError: the self-check failed; NotFound: nothing to forget; NumericFailure: a row has no solution;
         RefusedByPolicy: the data hold what was erased before.
     """
-    asked, on_pass = known_method(method), events.passes(on_pass)
-    if tolerance is not None:
-        checked_tolerance(tolerance)
+    asked = Settings(**settings)
     check_output(out)
-    foreign, data = opened.foreign, opened.data
-    removal = forget_set if isinstance(forget_set, Removal) else matched(
-        opened, forget_set, whole_users=whole_users, whole_items=whole_items
+    found = forget_set if isinstance(forget_set, Deletion) else matched(
+        opened, forget_set, whole_users=whole_users, whole_items=whole_items, readmit=readmit
     )  # fmt: skip
-    record, returned = admitted(opened, removal, readmit=readmit)
-    record = erasing(record.going_to(out), removal, items_asked(removal))
     check_beside(out)
-    seconds: dict[str, float] = {}
-    with _timed("check", phase, seconds):
+    erasure = unlearn_foreign(opened, found, method=asked, threads=threads, on_pass=on_pass, phase=phase, warn=warn)
+    with nullcontext() if phase is None else phase("write"):
+        written = erasure.model.save(out, scrub=scrub)
+    return replace(erasure, model=replace(erasure.model, written=written))
+
+
+@unlearn.register(Opened)
+@events.verb("forget", "method", "kind", "residual", "converged", "forgotten")
+def unlearn_foreign(
+    opened: Opened, found: Deletion, *, method: Any = "auto", threads: int = 0, on_pass: OnPass | None = None,
+    on_choice: OnChoice | None = None, phase: Phase | None = None, warn: Callable[[str], None] | None = None,
+) -> Erasure[Unlearned]:  # fmt: skip
+    """``unlearn`` for another library's model; ``phase`` and ``warn`` as for ``forget_foreign``."""
+    began, enter, on_pass = time.perf_counter(), phase or (lambda name: nullcontext()), events.passes(on_pass)
+    asked, foreign, data, removal = Settings.of(method), opened.foreign, opened.data, found.removal
+    with enter("check"):
         check = checked_against(foreign, data, removal, threads=threads)
         borne_out = removal.absent is not None and foreign.trainer is not None  # by a replay, which is compared
-        if not unchecked and not check.passed:
+        if not asked.unchecked and not check.passed:
             refuse_zero(foreign, data)
             if not borne_out:
                 check.require(foreign.path)
-    with _timed("solve", phase, seconds):
-        task = replace(task_of(opened, removal, threads=threads), max_passes=max_passes, seed=seed, on_pass=on_pass)
-        erased, choice = erase(asked, task, tolerance, warn or (lambda words: None))
-        if not unchecked and erased.method != "replay":
+    with enter("solve"):
+        task = replace(
+            task_of(opened, removal, threads=threads), max_passes=asked.max_passes, seed=asked.seed, on_pass=on_pass
+        )
+        erased, choice = erase(known_method(asked.method), task, asked.tolerance, warn or (lambda words: None))
+        if not asked.unchecked and erased.method != "replay":
             check.require(foreign.path)
         as_run = erased.method == "replay" and not erased.users[removal.remaining.user_counts == 0].any()
         changed = difference(foreign, erased, removal)
-    with _timed("compare", phase, seconds):
-        lists = lists_between(foreign, erased, removal.remaining, removal.removed) if foreign.loss.ranks else None
-        again = come_back(erased, removal.remaining, removal.removed) if foreign.loss.ranks else None
-        missing = foreign.loss.effect_left(task, erased) if erased.method in ("local", "rows") else None
+    with enter("compare"):
+        seen = Aftermath(
+            lists_between(foreign, erased, removal.remaining, removal.removed),
+            come_back(erased, removal.remaining, removal.removed),
+        ) if foreign.loss.ranks else Aftermath()  # fmt: skip
+        left = foreign.loss.effect_left(task, erased) if erased.method in ("local", "rows") else None
         refit = refit_seconds(task, foreign.loss.pass_seconds(foreign, data, threads=threads))
-    with _timed("write", phase, seconds):
-        scrubbed: list[Path] = []
-        siblings: list[Sibling] = []
-        with written_beside(out, record, as_file=True):
-            opened.adapter.write(foreign, changed, out)
-            if as_run:
-                remember_written(foreign, out, erased.solver, removal.remaining)
-            try:
-                for sibling in _map_last(found_siblings(opened, out), opened.options.users_map):
-                    if scrub and sibling.scrub is not None:
-                        try:
-                            sibling.scrub(foreign, changed)
-                            scrubbed.append(sibling.path)
-                        except AltEraserError as cause:  # the model is written; what stays as it was is said
-                            siblings.append(replace(sibling, scrub=None, advice=cause.message))
-                    else:
-                        siblings.append(sibling)
-            except BaseException:
-                if not scrubbed:  # no output; but a file that was scrubbed belongs to the new model, which then stays
-                    _take_back(out)
-                raise
-    siblings.sort(key=lambda sibling: sibling.path != opened.options.users_map)
-    return ForeignErasure(
-        foreign,
-        data,
-        out,
-        check,
-        erased,
-        changed,
-        removal,
-        choice,
-        lists,
-        missing,
-        refit,
-        tuple(siblings),
-        tuple(scrubbed),
-        seconds,
-        again,
-        returned,
-    )
+    unlearned = Unlearned(opened, check, erased, changed, found, as_run)
+    followed = None if choice.followed is None else vars(choice.followed)
+    return Erasure(
+        model=unlearned, deletion=found, evidence=evidence_of(erased, left), aftermath=seen,
+        way=Way(
+            erased.method, choice.asked, choice.why, asked.tolerance, binding=True, refit_seconds=refit,
+            details={"replay": followed},
+        ),
+        work=Work(
+            erased.solver, erased.passes, erased.products, erased.rows_updated, erased.residual, erased.converged,
+            erased.reason, erased.route, erased.objective_before, erased.objective_after, erased.push,
+            erased.training_floor, erased.trace,
+        ),
+        details={
+            "format": foreign.format, "kind": foreign.kind, "loss": foreign.loss.formula,
+            "self_check": check.to_document(), "numerically_zero": unlearned.zero is not None,
+            "converged": erased.converged,
+            "rows_changed": {"users": int(changed.user_rows.size), "items": int(changed.item_rows.size)},
+        },
+        seconds=time.perf_counter() - began,
+    )  # fmt: skip
 
 
-def admitted(opened: Opened, removal: Removal, *, readmit: bool) -> tuple[Record, Returned]:
-    """The record beside the model, without what of the remaining data is let in again, and what that is.
+@plan.register(Opened)
+def plan_foreign(opened: Opened, found: Deletion, method: Any = "auto", *, threads: int = 0) -> Planned:
+    """``plan`` for another library's model, after its self-check. Raises IntegrityError where that fails."""
+    asked = Settings.of(method)
+    check = checked_against(opened.foreign, opened.data, found.removal, threads=threads)
+    if not asked.unchecked:
+        check.require(opened.foreign.path)
+    return planned(known_method(asked.method), task_of(opened, found.removal, threads=threads))
 
-    Raises as ``alteraser.data.erased.admit``.
-    """
-    path = opened.foreign.path
-    record = read_record(path)
-    returned = admit(record, removal.remaining, readmit=readmit)
-    return record.without(returned), returned
+
+def evidence_of(erased: Erased, left: float | None) -> Evidence:
+    """What may be said of a foreign model that has forgotten; ``left`` is the share of the effect that is missing."""
+    if erased.level == "A":
+        return Replayed("this model was computed without the data that are gone, by repeating its training", left=left)
+    if erased.standing is not None:
+        claims = {"B": Certified, "C": Measured, "L": Local}
+        return claims.get(erased.level, ResidualOnly)(erased.standing.sentence, left=left)
+    if erased.level == "L":
+        return Local(
+            f"the deletion's effect on a model that is not at rest, to within {erased.residual:.2g} of its push; "
+            "its distance from an optimum is as before", left=left,
+        )  # fmt: skip
+    return Nothing("not shown to have forgotten", left=left)
 
 
 def checked_against(foreign: Foreign, data: Interactions, removal: Removal, *, threads: int = 0) -> SelfCheck:
@@ -322,11 +422,3 @@ def _map_last(siblings: tuple[Sibling, ...], users_map: Path | None) -> list[Sib
 
 def _take_back(out: Path) -> None:
     shutil.rmtree(out) if out.is_dir() else out.unlink(missing_ok=True)
-
-
-@contextmanager
-def _timed(name: str, phase: Phase | None, seconds: dict[str, float]) -> Iterator[None]:
-    began = time.perf_counter()
-    with nullcontext() if phase is None else phase(name):
-        yield
-    seconds[name] = time.perf_counter() - began

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-
-import pyarrow as pa
+from typing import Any
 
 from alteraser.adapters import find
 from alteraser.adapters.contract import Adapter, Foreign
-from alteraser.adapters.data import read_interactions
+from alteraser.adapters.data import read_interactions, sheet_of
 from alteraser.adapters.idmaps import resolved
 from alteraser.adapters.options import ForeignOptions
 from alteraser.data.interactions import Interactions
+from alteraser.data.sheet import Sheet
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +28,24 @@ class Opened:
 
 
 def open_foreign(
-    path: Path, source: Path | pa.Table, options: ForeignOptions | None = None, *, format: str | None = None
+    path: Path, source: Any, options: ForeignOptions | None = None, *, format: str | None = None
 ) -> Opened:
-    """The model at ``path`` with the data it was trained on, rows resolved. Raises as ``Adapter.read`` and readers."""
+    """The model at ``path`` with the data it was trained on, rows resolved. Raises as ``Adapter.read`` and readers.
+
+    ``source`` is a file, a folder, a table, or a ``Sheet`` of one that was read as ``options`` say.
+    """
     options = options or ForeignOptions()
+    adapter, foreign = read_foreign(path, options, format=format)
+    return with_data(adapter, foreign, source if isinstance(source, Sheet) else sheet_of(source, options), options)
+
+
+def read_foreign(path: Path, options: ForeignOptions, *, format: str | None = None) -> tuple[Adapter, Foreign]:
+    """(what knows the file, the model in it with its id maps)."""
     adapter = find(path, format)
-    foreign = resolved(adapter.read(path, options), options)
-    data = read_interactions(source, foreign, options)
-    return Opened(adapter, foreign, data, options, source if isinstance(source, Path) else None)
+    return adapter, resolved(adapter.read(path, options), options)
+
+
+def with_data(adapter: Adapter, foreign: Foreign, sheet: Sheet, options: ForeignOptions) -> Opened:
+    """A model that was read, with its data. Raises as ``read_interactions``."""
+    data = read_interactions(sheet, foreign.maps, options, ids_from=foreign.ids_from)
+    return Opened(adapter, foreign, data, options, sheet.path)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from alteraser.adapters.data import all_data, read_interactions
+from alteraser.adapters.data import all_data, read_interactions, sheet_of
 from alteraser.data.interactions import Interactions, Removal
 from alteraser.errors import InvalidInput
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from alteraser.adapters.contract import Foreign
     from alteraser.adapters.opened import Opened
     from alteraser.adapters.selfcheck import SelfCheck
+    from alteraser.data.sheet import Sheet
 
 Rows = npt.NDArray[np.int64]
 Pairs = tuple[Rows, Rows]
@@ -58,7 +59,7 @@ def gone(foreign: Foreign, data: Interactions, removal: Removal, *, purged: bool
     return (named, empty, None) if side == "user" else (empty, named, None)
 
 
-def completed(opened: Opened, source: Path, forget_set: Path | None, pairs: Pairs | None) -> Opened | None:
+def completed(opened: Opened, sheet: Sheet, forget_set: Path | None, pairs: Pairs | None) -> Opened | None:
     """``opened`` with all the data, what is missing put back; None where nothing tells what it was."""
     from alteraser.data.readers import read_rows
 
@@ -71,10 +72,15 @@ def completed(opened: Opened, source: Path, forget_set: Path | None, pairs: Pair
         return None
     try:
         forgotten = _known(read_rows(forget_set, options.reading), data, opened)
-        table = all_data(read_rows(source, options.reading), forgotten, options)
+        table = all_data(sheet.rows, forgotten, options)
     except (InvalidInput, pa.ArrowException):  # it does not have the columns
         return None
-    return replace(opened, data=read_interactions(table, opened.foreign, options))
+    return replace(
+        opened,
+        data=read_interactions(
+            sheet_of(table, options), opened.foreign.maps, options, ids_from=opened.foreign.ids_from
+        ),
+    )
 
 
 def with_gone(removal: Removal, users: Rows, items: Rows) -> Removal:

@@ -57,10 +57,12 @@ def _run(folder: str | None, reference_tolerance: float, tolerances: tuple[float
         f"w0 = {w0:.3g}, λ = {ridge:.3g}; original trained in {trained.passes} passes to {trained.residual:.0e}\n"
     )
     runs, work = _erasures(original, scene, tolerances)
-    before = runs[0][1].objective_before
+    before = runs[0][1].work.objective_before
     users = scene.clean.users.ids_of(scene.users)
 
-    def measures(model: Model, objective: float) -> tuple[str, ...]:
+    def measures(model: Model, objective: float | None) -> tuple[str, ...]:
+        assert objective is not None
+        assert before is not None
         agree = compare(model, reference, data=scene.clean, users=users)
         return (
             f"{agree['rbo@10']:.4f}",
@@ -71,8 +73,8 @@ def _run(folder: str | None, reference_tolerance: float, tolerances: tuple[float
 
     rows: list[tuple[object, ...]] = [("original", *measures(original, before), 1, "-")]
     for label, done in runs:
-        ended = measures(done.model, done.outcome.objective)
-        rows.append((label, *ended, f"{done.residual:.1e}", done.outcome.passes))
+        ended = measures(done.model, done.work.objective_after)
+        rows.append((label, *ended, f"{done.residual:.1e}", done.work.passes))
     rows.append(("another converged retrain", *measures(second, goal.objective), "-", "-"))
     table(("model", "RBO@10", "influence left", "gap left", "re-predict", "residual", "passes"), rows)
     chosen = next(done.model for label, done in runs if label in work)
@@ -86,7 +88,7 @@ def _run(folder: str | None, reference_tolerance: float, tolerances: tuple[float
 
 def _erasures(
     original: Model, scene: NoiseScenario, tolerances: tuple[float, ...]
-) -> tuple[list[tuple[str, Erasure]], dict[str, float]]:
+) -> tuple[list[tuple[str, Erasure[Model]]], dict[str, float]]:
     """(erasures by their labels, CPU seconds of those that went to a tolerance)."""
     passes = [
         (f"{label}, {count} passes", AltEraser(tolerance=0.0, max_passes=count, memory=memory, solver="ah-newton"))
@@ -98,7 +100,7 @@ def _erasures(
         ends.append((f"to {tolerance:.0e}", AltEraser(tolerance=tolerance, max_passes=500)))
         ends.append((f"retrain to {tolerance:.0e}", Retrain(tolerance=tolerance, max_passes=1000)))
 
-    def erase(method: AltEraser | Retrain) -> Erasure:
+    def erase(method: AltEraser | Retrain) -> Erasure[Model]:
         return forget(original, scene.noise, data=scene.polluted, method=method)
 
     runs, work = [], {}

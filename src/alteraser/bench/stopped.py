@@ -261,10 +261,10 @@ def _measure(
                     except Exception as cause:
                         words.setdefault(method, set()).add(type(cause).__name__)
                         continue
-                    known = done.choice.followed
-                    exact = "" if known is None else " (same bytes)" if known.identical else " (fast)"
-                    left = "" if method == "replay" else f" {done.erased.residual:.2f}"
-                    words.setdefault(method, set()).add(f"{done.erased.level}{left}{exact}")
+                    known = done.way.details["replay"]
+                    exact = "" if known is None else " (same bytes)" if known["identical"] else " (fast)"
+                    left = "" if method == "replay" else f" {done.model.erased.residual:.2f}"
+                    words.setdefault(method, set()).add(f"{done.model.erased.level}{left}{exact}")
                 scene.fit(scene.rest, 1, timing=True)
             refit = median(scene.refit)
             for method, pair in models.items():

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from alteraser.cli import common
 
 if TYPE_CHECKING:
-    from alteraser.verbs.lists import ListedAgain, ListsChanged
+    from alteraser.verbs.lists import Aftermath
 
 Rows = list[tuple[str, str]]
 
 
-def document(lists: ListsChanged | None, again: ListedAgain | None) -> dict[str, Any]:
-    """Entries of the document."""
-    return {
-        "lists_changed": None if lists is None else vars(lists), "listed_again": None if again is None else vars(again)
-    }  # fmt: skip
-
-
-def rows(lists: ListsChanged | None, again: ListedAgain | None, *, ours: bool = True) -> Rows:
+def rows(seen: Aftermath, *, ours: bool = True) -> Rows:
     """Rows of the answer; only models of ``ours`` are what ``recommend`` takes."""
     found: Rows = []
+    lists, again = seen.lists, seen.again
     if lists is not None and lists.users:
         found.append(("others", f"the top-10 of {lists.changed:.1%} of {lists.users:,} other users changed; overlap "
                                 f"{lists.overlap:.3f}"))  # fmt: skip

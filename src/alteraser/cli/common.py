@@ -107,6 +107,16 @@ def paragraphs(text: str) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
+@dataclass(frozen=True)
+class Talk:
+    """With how many workers, and how much is said."""
+
+    threads: Threads = 0
+    verbose: Verbose = False
+    quiet: Quiet = False
+    json: Json = False
+
+
 def reading_options(**given: Any) -> ReadingOptions:
     """ReadingOptions from command-line values, None for what was not given; InvalidInput names the option."""
     from alteraser.data.readers import ReadingOptions
@@ -357,8 +367,9 @@ class Screen:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
     def timing(self) -> dict[str, float]:
-        """{read, solve, write, total} in seconds."""
+        """{read, solve, write, total} in seconds, and check where something was checked."""
         known = {name: self.seconds.get(name, 0.0) for name in ("read", "solve", "write")}
+        known |= {name: self.seconds[name] for name in ("check",) if name in self.seconds}
         return known | {"total": time.perf_counter() - self._began}
 
     def result(self, document: dict[str, Any], rows: list[tuple[str, str]] | None = None, title: str = "") -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import again, common, foreign
+from alteraser.cli import again, common, foreign_options
+from alteraser.cli.options import grouped, only
 from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -23,19 +25,17 @@ OutItemsMap = Annotated[
 ]  # fmt: skip
 
 
+@grouped
 def compact(
     model: common.ModelArgument,
     out: Annotated[Path, typer.Option("--out", help="The new model, of the same kind.")],
     out_users_map: OutUsersMap = None,
     out_items_map: OutItemsMap = None,
-    format: foreign.Format = None,
-    users_map: foreign.UsersMap = None,
-    items_map: foreign.ItemsMap = None,
-    alpha: foreign.Alpha = None,
-    regularization: foreign.Regularization = None,
-    missing_weight: foreign.MissingWeight = None,
-    loss: foreign.LossName = None,
-    implicit: foreign.Feedback = None,
+    *,
+    theirs: Annotated[
+        foreign_options.Reading,
+        only("format", "users_map", "items_map", "alpha", "regularization", "missing_weight", "loss", "implicit"),
+    ],
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
@@ -68,14 +68,10 @@ def compact(
             raise InvalidInput(f"{path} is inside {model}, which stays as it is. Choose an output elsewhere.")
     screen = common.Screen(json, quiet)
     maps = {"user": out_users_map, "item": out_items_map}
-    given = {
-        "users_map": users_map, "items_map": items_map, "alpha": alpha, "regularization": regularization,
-        "missing_weight": missing_weight, "loss": loss, "implicit": implicit,
-    }  # fmt: skip
     with common.blas_threads(threads):
-        if foreign.is_foreign(model, format, given):
-            return _compact_foreign(screen, model, out, maps, given, format)
-        foreign.refuse(given, "is for models of other libraries: this one has its own maps")
+        if foreign_options.is_foreign(model, theirs):
+            return _compact_foreign(screen, model, out, maps, theirs)
+        foreign_options.refuse(theirs.given, "is for models of other libraries: this one has its own maps")
         return _compact_ours(screen, model, out, maps)
 
 
@@ -93,8 +89,8 @@ def _compact_ours(screen: common.Screen, path: Path, out: Path, maps: dict[str, 
 
 
 def _compact_foreign(
-    screen: common.Screen, path: Path, out: Path, maps: dict[str, Path | None], given: dict[str, Any],
-    format: str | None,
+    screen: common.Screen, path: Path, out: Path, maps: dict[str, Path | None],
+    asked: foreign_options.Reading,
 ) -> int:  # fmt: skip
     from alteraser.adapters import find
     from alteraser.adapters.compacting import check_format, rows_left, with_ids, write_compacted
@@ -102,11 +98,11 @@ def _compact_foreign(
     from alteraser.data.files import sha256_file
     from alteraser.verbs.compact import renumbered
 
-    adapter = find(path, format)
+    adapter = find(path, asked.format)
     check_format(adapter.name, path)
-    if adapter.name == "arrays" and given["loss"] is None:  # compacting asks for none, reading for any
-        given = given | {"loss": "implicit-als", "alpha": 1.0, "regularization": 0.0}
-    options = foreign.options_from(given)
+    if adapter.name == "arrays" and asked.loss is None:  # compacting asks for none, reading for any
+        asked = replace(asked, loss="implicit-als", alpha=1.0, regularization=0.0)
+    options = foreign_options.options_from(asked)
     with screen.phase("read", "reading"):
         original = with_ids(adapter.read(path, options), options)
         record = read_record(path)

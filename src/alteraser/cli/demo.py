@@ -123,7 +123,7 @@ def _show(screen: common.Screen, shown: Demo, folder: Path) -> None:
             "accuracy": dict(zip(COLUMNS, shown.accuracy, strict=True)),
             "influence_left": shown.influence_left, "gap_left": shown.gap_left,
             "residual": shown.unlearned.residual, "converged": shown.unlearned.converged,
-            "passes": shown.unlearned.outcome.passes,
+            "passes": shown.unlearned.work.passes,
             "seconds_by_step": {"train": shown.train_seconds, "forget": shown.unlearned.seconds,
                                 "retrain": shown.retrained.seconds},
             "seconds": screen.timing(),

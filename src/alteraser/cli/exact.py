@@ -1,34 +1,17 @@
-"""What ``train``, ``forget`` and ``verify`` do with kinds that forget exactly."""
+"""What ``train`` does with kinds that forget exactly."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alteraser.cli import aftermath, common, selecting
+from alteraser.cli import common
 from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from alteraser.data.interactions import Interactions
     from alteraser.data.readers import ReadingOptions
     from alteraser.models.closed_form.model import ExactModel
     from alteraser.models.protocol import Recommender
-    from alteraser.verbs.forget_exactly import ExactErasure
-
-
-def is_exact(path: Path) -> bool:
-    """Whether ``path`` is a folder of ours that holds an exact kind; told by its manifest, which is checked later."""
-    from alteraser.models.registry import KINDS
-
-    return _kind(path) in KINDS
-
-
-def _kind(path: Path) -> str:
-    try:
-        return str(json.loads((path / "model.json").read_text(encoding="utf-8"))["kind"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return ""
 
 
 def train(
@@ -72,48 +55,6 @@ def train(
     return 0
 
 
-def report(
-    screen: common.Screen, erasure: ExactErasure, saved: Recommender, out: Path, remaining: Path | None,
-    data: Interactions, *, verbose: bool,
-) -> int:  # fmt: skip
-    """Say what came out; 0, as there is no level beyond."""
-    from alteraser.cli.forget import added_rows
-
-    seconds = screen.timing()
-    document = {
-        "model": str(out), "digest": saved.digest, "parent": saved.parent, "kind": saved.kind,
-        "method": erasure.method, "method_asked": erasure.asked, "class": erasure.kind,
-        "converged": erasure.converged, "residual": erasure.residual,
-        **aftermath.document(erasure.lists, erasure.again), "seconds": seconds,
-        "interactions_before": erasure.remaining.count + erasure.forgotten,
-        **selecting.gone_document(erasure.missing),
-        "interactions_forgotten": erasure.forgotten, "interactions_added": erasure.added,
-        "users_added": erasure.joined[0], "items_added": erasure.joined[1],
-        "interactions_readmitted": 0 if erasure.returned is None else len(erasure.returned),
-        **selecting.document(erasure), "scrubbed": erasure.scrubbed.to_document(),
-        "rows_without_rating": data.unrated, "remaining": None if remaining is None else str(remaining),
-        "users": saved.trained_on.users, "items": saved.trained_on.items, "state": told(erasure.model),
-    }  # fmt: skip
-    rows = [
-        ("model", f"{out}: {saved.kind}"),
-        ("forgotten", f"{erasure.forgotten:,} interactions; {erasure.remaining.count:,} remain"),
-        *selecting.gone_rows(erasure.missing),
-        *added_rows(erasure),
-        *selecting.rows(erasure, remaining, verbose=verbose),
-        *common.unrated_rows(data),
-        (
-            "class",
-            f"A: {erasure.model.settings.summary} as the remaining data give; verify looks by other code",
-        ),
-        *told_rows(erasure.model),
-        *([("scrubbed", words)] if (words := erasure.scrubbed.words) else []),
-        *aftermath.rows(erasure.lists, erasure.again),
-        aftermath.time(seconds, None),
-    ]
-    screen.result(document, rows)
-    return 0
-
-
 def told(model: ExactModel) -> dict[str, float]:
     """What its kind tells of the state, for a document; see ``ExactKind.told``."""
     return model.settings.told(model.state)
@@ -124,17 +65,6 @@ def told_rows(model: ExactModel) -> list[tuple[str, str]]:
     found = told(model)
     text = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in found.items())
     return [("state", text)] if found else []
-
-
-def refuse(path: Path, method: str, given: dict[str, Any]) -> None:
-    """InvalidInput for options of models with factors; ``path`` is a model that ``is_exact``."""
-    from alteraser.verbs.forget_exactly import check_method
-
-    kind = _kind(path)
-    check_method(kind, method)
-    for name, value in given.items():
-        if value is not None and value is not False:
-            raise InvalidInput(f"--{name.replace('_', '-')} means nothing to a model of kind {kind}")
 
 
 def settings_text(model: Recommender) -> str:

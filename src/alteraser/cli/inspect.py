@@ -7,43 +7,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import common, exact, foreign
+from alteraser.cli import common, exact, foreign_options
+from alteraser.cli.options import grouped
 from alteraser.errors import IntegrityError, InvalidInput
 
 if TYPE_CHECKING:
     from alteraser.adapters.contract import Foreign
 
 
+@grouped
 def inspect(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Another library's model, or one of alteraser train.")],
     data: Annotated[
         Path | None,
         typer.Option("--data", help="The data as trained on: also check that they fit.", show_default=False),
     ] = None,
-    format: foreign.Format = None,
-    users_map: foreign.UsersMap = None,
-    items_map: foreign.ItemsMap = None,
-    rows_are_ids: foreign.RowsAreIds = False,
-    rating: foreign.Rating = None,
-    user_column: foreign.UserColumn = None,
-    item_column: foreign.ItemColumn = None,
-    threshold: foreign.Threshold = None,
-    threshold_column: foreign.ThresholdColumn = None,
-    duplicates: foreign.Duplicates = None,
-    columns: foreign.Columns = None,
-    separator: foreign.Separator = None,
-    decimal: foreign.Decimal = None,
-    layout: foreign.Layout = None,
-    alpha: foreign.Alpha = None,
-    regularization: foreign.Regularization = None,
-    missing_weight: foreign.MissingWeight = None,
-    loss: foreign.LossName = None,
-    implicit: foreign.Feedback = None,
-    allow_pickle: foreign.AllowPickle = False,
-    threads: common.Threads = 0,
-    verbose: common.Verbose = False,
-    quiet: common.Quiet = False,
-    json: common.Json = False,
+    *,
+    theirs: foreign_options.Reading,
+    talk: common.Talk,
 ) -> int:  # fmt: skip
     """Tell what MODEL is: kind, shapes, hyper-parameters, and what else holds data. Nothing is written.
 
@@ -53,44 +34,38 @@ def inspect(
 
     Example: alteraser inspect model.npz --data plays.parquet --rating plays --rows-are-ids
     """
-    given = {
-        "users_map": users_map, "items_map": items_map, "rows_are_ids": rows_are_ids or None, "rating": rating,
-        "user_column": user_column, "item_column": item_column, "threshold": threshold,
-        "threshold_column": threshold_column, "duplicates": duplicates, "columns": columns,
-        "separator": separator, "decimal": decimal, "layout": layout, "alpha": alpha,
-        "regularization": regularization, "missing_weight": missing_weight, "loss": loss, "implicit": implicit,
-        "allow_pickle": allow_pickle or None,
-    }  # fmt: skip
-    screen = common.Screen(json, quiet)
-    if not foreign.is_foreign(model, format, given):
-        foreign.refuse(given, "is for models of other libraries: how its data are read is kept in the model")
+    screen = common.Screen(talk.json, talk.quiet)
+    if not foreign_options.is_foreign(model, theirs):
+        foreign_options.refuse(
+            theirs.given, "is for models of other libraries: how its data are read is kept in the model"
+        )
         return _own(screen, model, data)
-    return _foreign(screen, model, data, given, format, threads, verbose=verbose)
+    return _foreign(screen, model, data, theirs, talk)
 
 
 def _foreign(
-    screen: common.Screen, model: Path, data: Path | None, given: dict[str, Any], format: str | None, threads: int, *,
-    verbose: bool,
-) -> int:  # fmt: skip
+    screen: common.Screen, model: Path, data: Path | None, asked: foreign_options.Reading, talk: common.Talk
+) -> int:
     from alteraser.adapters.asked import checked
     from alteraser.adapters.forget import Opened, found_siblings, open_foreign
     from alteraser.adapters.zeros import zero_words
+    from alteraser.cli import foreign
     from alteraser.data.interactions import Interactions
 
-    options = foreign.options_from(given)
-    adapter = checked(model, options, format)
-    foreign.warn_of_pickles(screen, given)
+    options = foreign_options.options_from(asked)
+    adapter = checked(model, options, asked.format)
+    foreign_options.warn_of_pickles(screen, asked)
     check = None
     with screen.phase("read", "reading"):
         if data is None:
             read = adapter.read(model, options)
             opened = Opened(adapter, read, Interactions.from_pairs([]), options, None)
         else:
-            opened = open_foreign(model, data, options, format=format)
+            opened = open_foreign(model, data, options, format=asked.format)
     found = opened.foreign
     if data is not None:
         with screen.phase("check", "checking"):
-            check = found.loss.check(found, opened.data, threads=threads)
+            check = found.loss.check(found, opened.data, threads=talk.threads)
     siblings, zero = found_siblings(opened), zero_words(found, None if data is None else opened.data)
     document = _facts(found) | {
         "model": str(model),
@@ -107,7 +82,7 @@ def _foreign(
         *([] if check is None or check.passed or zero else [("", check.hint), ("furthest off", _worst(check))]),
         *([("note", zero)] if zero else []),
         *common.unrated_rows(opened.data),
-        *foreign.sibling_rows(siblings, verbose=verbose),
+        *foreign.sibling_rows(siblings, verbose=talk.verbose),
     ]
     screen.result(document, rows)
     return 0 if check is None or check.passed else IntegrityError.exit_code

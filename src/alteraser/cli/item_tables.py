@@ -5,12 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alteraser.cli import again, common, foreign, selecting
+from alteraser.cli import common
+from alteraser.cli.foreign_options import options_from, refuse
+from alteraser.cli.subject import Rows, Subject
 from alteraser.errors import InvalidInput, NumericFailure
 
 if TYPE_CHECKING:
     from alteraser.adapters.tables import TableAdapter
-    from alteraser.data.selection import Age
+    from alteraser.cli.foreign_options import Reading
+    from alteraser.cli.forget_options import Request
+    from alteraser.data.deletion import Deletion
+    from alteraser.data.selection import Selection
+    from alteraser.data.sheet import Sheet
+    from alteraser.verbs.erasure import Erasure
 
 LEVELS = {
     "A": "the table is what its library makes of these data, to rounding, looked at by other code",
@@ -27,86 +34,109 @@ def recognized(model: Path, format: str | None) -> TableAdapter | None:
     return find_table(model)
 
 
-def forget(
-    screen: common.Screen, adapter: TableAdapter, model: Path, forget_set: Path | None, data: Path, out: Path | None,
-    given: dict[str, Any], *, method: str, whole_users: bool, whole_items: bool, users: list[str] | None,
-    since: str | None, until: str | Age | None, timestamp_column: str | None, strict: bool, remaining: Path | None,
-    dry_run: bool, unchecked: bool, readmit: bool, verbose: bool, threads: int,
-) -> int:  # fmt: skip
-    """``alteraser forget`` for a table of items; outputs were checked before."""
-    from alteraser.adapters.data import reading_of
-    from alteraser.adapters.tables.forget import forget_table, open_table
-    from alteraser.cli.forget import report_dry_run
-    from alteraser.data.interactions import accounted
-    from alteraser.data.remaining import below_threshold, remaining_rows
-    from alteraser.verbs.forget_exactly import check_method
+class ItemTable(Subject):
+    """A table of items in a file of another library."""
 
-    check_method(adapter.name, method)
-    options = foreign.options_from(given)
-    timed = selecting.timed(options.reading, timestamp_column, window=since is not None or until is not None)
-    options = options.model_copy(update={"reading": timed})
-    reading = reading_of(options)
-    with screen.phase("read", "reading"):
-        selection = selecting.selected(
-            forget_set, reading, whole_users=whole_users, whole_items=whole_items, users=users, since=since, until=until
-        )
-        opened = open_table(adapter, model, data, options)
-        ids = opened.data.users, opened.data.items
-        selecting.check_ids(forget_set, selection, *ids)
-        removal = accounted(
-            opened.data.remove(selection), strict=strict, below=below_threshold(data, reading, ids)
+    ours = False
+    names = None
+
+    def __init__(self, asked: Request, screen: common.Screen, adapter: TableAdapter) -> None:
+        super().__init__(asked, screen)
+        self.adapter = adapter
+
+    def check(self) -> None:
+        """The one way, and nothing that is for models with factors."""
+        from alteraser.adapters.data import reading_of
+        from alteraser.verbs.forget_exactly import check_method
+
+        asked, how, wanted, care = self.asked, self.asked.how, self.asked.wanted, self.asked.care
+        refuse(
+            {"solver": how.solver, "memory": how.memory, "confirm": how.confirm,
+             "stop_at_tolerance": how.stop_at_tolerance, "tolerance": how.tolerance, "max_passes": how.max_passes,
+             "seed": how.seed, "grown": wanted.grown, "session": wanted.session, "basket": wanted.basket,
+             "purged": care.purged, "scrub": care.scrub},
+            f"means nothing to {asked.model}, a table of items",
         )  # fmt: skip
-    if dry_run:
-        return report_dry_run(screen, removal, opened.data, None, verbose=verbose)
-    assert out is not None
-    if remaining is not None:
-        with screen.phase("write", "writing"):
-            own = again.written(
-                again.table(lambda: remaining_rows(data, removal.removed, reading, removal.selection)), remaining
-            )
-    try:
-        with screen.phase("solve", "making the table anew"):
-            done = forget_table(opened, removal, out, unchecked=unchecked, readmit=readmit, threads=threads)
-    except BaseException:
-        if remaining is not None and own:
-            remaining.unlink(missing_ok=True)
-        raise
-    seconds = screen.timing()
-    screen.result(
-        {
-            "model": str(out), "format": adapter.name, "kind": done.rule.name, "method": "exact", "class": "A",
-            "interactions_before": len(opened.data), "interactions_forgotten": removal.count,
-            **selecting.document(removal), "users_gone": int(removal.emptied_users.size),
-            "items_gone": int(removal.emptied_items.size), "item_rows_changed": done.changed,
-            "item_rows_of_others_changed": done.of_others, "rule": done.rule.formula,
-            "interactions_readmitted": len(done.returned),
-            "remaining": None if remaining is None else str(remaining), "seconds": seconds,
-        },
-        [
-            ("model", f"{out} ({adapter.name}: {done.rule.name})"),
-            ("made by", done.rule.formula),
-            ("forgotten", f"{removal.count:,} interactions; {len(removal.remaining):,} remain"),
-            *selecting.rows(removal, remaining, verbose=verbose),
+        check_method(self.adapter.name, how.method)
+        options = options_from(asked.theirs)
+        self.options = options.model_copy(update={"reading": wanted.timed(options.reading)})
+        self.reading = reading_of(self.options)
+
+    def open(self) -> None:
+        """With the data, which say who the people are."""
+
+    def check_ids(self, selection: Selection) -> None:
+        """Once the data are there."""
+
+    def sheet(self, *, every_column: bool) -> Sheet:
+        """DATA, as the options say."""
+        from alteraser.adapters.data import sheet_of
+
+        return sheet_of(self.asked.data, self.options, every_column=every_column)
+
+    def match(self, selection: Selection, sheet: Sheet) -> Deletion:
+        """On the data that the table was made of."""
+        from alteraser.adapters.tables.forget import match_table, open_table
+
+        self.opened = open_table(self.adapter, self.asked.model, sheet, self.options)
+        self.ids = self.opened.data.users, self.opened.data.items
+        super().check_ids(selection)
+        return match_table(
+            self.opened, selection, strict=self.asked.wanted.strict, readmit=self.asked.wanted.readmit,
+            below=sheet.below_threshold(self.ids),
+        )  # fmt: skip
+
+    def plan(self, found: Deletion) -> Any:
+        """None: there is one way."""
+        return None
+
+    def forget(self, found: Deletion) -> Erasure[Any]:
+        """Make it anew."""
+        from alteraser.adapters.tables.forget import unlearn_table
+
+        with self.screen.phase("solve", "making the table anew"):
+            return unlearn_table(
+                self.opened, found, method=self.asked.how.method, threads=self.asked.talk.threads,
+                unchecked=self.asked.care.unchecked,
+            )  # fmt: skip
+
+    def identity(self, saved: Path) -> dict[str, Any]:
+        """Digests of the files."""
+        from alteraser.data.files import sha256_file
+
+        return {"digest": sha256_file(saved), "parent": sha256_file(self.asked.model)}
+
+    def title(self, erasure: Erasure[Any]) -> str:
+        """Whose table it is."""
+        return f" ({erasure.details['format']}: {erasure.details['kind']})"
+
+    def standing(self, erasure: Erasure[Any]) -> Rows:
+        """How it is made, class A, and what that changed."""
+        changed, others = erasure.details["item_rows_changed"], erasure.details["item_rows_of_others_changed"]
+        return [
+            ("made by", erasure.details["rule"]),
             ("class", "A: what the library makes of the remaining data; verify looks by other code"),
-            ("rows changed", f"{done.changed:,} of items, {done.of_others:,} of them of items of which nothing went"),
-            ("time", common.seconds_text(seconds)),
-        ],
-    )  # fmt: skip
-    return 0
+            ("rows changed", f"{changed:,} of items, {others:,} of them of items of which nothing went"),
+        ]
+
+    def shortfall(self, erasure: Erasure[Any]) -> str:
+        """There is no level beyond."""
+        raise AssertionError(erasure.kind)
 
 
 def verify(
-    screen: common.Screen, adapter: TableAdapter, model: Path, data: Path, before: Path | None, given: dict[str, Any],
+    screen: common.Screen, adapter: TableAdapter, model: Path, data: Path, before: Path | None, asked: Reading
 ) -> int:  # fmt: skip
     """``alteraser verify`` for a table of items: made anew from ``data`` by other code."""
+    from alteraser.adapters.data import sheet_of
     from alteraser.adapters.tables.forget import open_table
     from alteraser.data.files import sha256_file
 
     if before is not None:
         raise InvalidInput(f"--before means nothing to {model}: the table is made anew from the data alone")
-    options = foreign.options_from(given)
+    options = options_from(asked)
     with screen.phase("read", "reading"):
-        opened = open_table(adapter, model, data, options)
+        opened = open_table(adapter, model, sheet_of(data, options), options)
     with screen.phase("solve", "making the table by other code"):
         rules = adapter.rules(opened.table, options)
         apart = [rule.apart(opened.table.values, opened.data) for rule in rules]

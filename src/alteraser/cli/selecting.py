@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,11 +15,10 @@ from alteraser.errors import InvalidInput
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from alteraser.data.deletion import Deletion
     from alteraser.data.ids import IdMap
-    from alteraser.data.interactions import Removal
     from alteraser.data.readers import ReadingOptions
     from alteraser.data.selection import Age, Near, Selection
-    from alteraser.data.sums import Missing
 
 LISTED = 1000
 """Unmatched rows listed in the document; all are counted."""
@@ -31,136 +31,162 @@ ForgetArgument = Annotated[
     typer.Argument(metavar="[FORGET]", help="Table with user_id and item_id; with one of them alone, whole users or "
                    "whole items. Not needed with --since, --until.", show_default=False),
 ]  # fmt: skip
-Since = Annotated[
-    str | None,
-    typer.Option("--since", metavar="T", help="Only what happened at T or later: ISO 8601 (UTC without an offset), or "
-                 "a number in the unit of the column.", show_default=False),
-]  # fmt: skip
-Until = Annotated[
-    str | None, typer.Option("--until", metavar="T", help="Only what happened before T.", show_default=False)
-]
-OlderThan = Annotated[
-    str | None,
-    typer.Option("--older-than", metavar="SPAN", help="Only what happened longer ago than this: 365d, 12w, 36h, or a "
-                 "number of days, back from the newest time of DATA.", show_default=False),
-]  # fmt: skip
-AsOf = Annotated[
-    str | None,
-    typer.Option("--as-of", metavar="T", help="With --older-than: counted back from T, as in --since, or from now.",
-                 show_default="the newest time"),
-]  # fmt: skip
-TimestampColumn = Annotated[
-    str | None,
-    typer.Option("--timestamp-column", help="Column with the times, for --since, --until, --older-than.",
-                 show_default="the model's, or timestamp"),
-]  # fmt: skip
-User = Annotated[
-    list[str] | None,
-    typer.Option("--user", help="Only of this user: with items alone in FORGET, or with --since, --until. May be "
-                 "repeated.", show_default=False),
-]  # fmt: skip
-Session = Annotated[
-    list[str] | None,
-    typer.Option("--session", metavar="ID", help="A session, of a model of sessions; with --user of this user alone. "
-                 "May be repeated.", show_default=False),
-]  # fmt: skip
-Basket = Annotated[
-    list[str] | None,
-    typer.Option("--basket", metavar="ID", help="A basket, of a model of baskets; likewise.", show_default=False),
-]  # fmt: skip
-Strict = Annotated[
-    bool, typer.Option("--strict", help="Forget nothing (exit code 3) where a row of FORGET matches nothing.")
-]
 
 
-def ending(until: str | None, older_than: str | None, as_of: str | None) -> str | Age | None:
-    """Where the window ends; InvalidInput for two ends, and for what is not an age."""
-    from alteraser.data.selection import Age
+@dataclass(frozen=True)
+class Wanted:
+    """What of FORGET or of the data is to go, and what is learned along."""
 
-    if older_than is None:
-        if as_of is not None:
-            raise InvalidInput("--as-of says what --older-than is counted back from: give both")
-        return until
-    if until is not None:
-        raise InvalidInput("--older-than says where the window ends: leave --until out")
-    return Age(older_than, as_of)
+    whole_users: Annotated[bool, typer.Option("--whole-users", help="Forget everything of the users in FORGET.")] = (
+        False
+    )
+    whole_items: Annotated[bool, typer.Option("--whole-items", help="Forget everything of the items in FORGET.")] = (
+        False
+    )
+    user: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--user",
+            help="Only of this user: with items alone in FORGET, or with --since, --until. May be repeated.",
+            show_default=False,
+        ),
+    ] = None
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since",
+            metavar="T",
+            help="Only what happened at T or later: ISO 8601 (UTC without an offset), "
+            "or a number in the unit of the column.",
+            show_default=False,
+        ),
+    ] = None
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="T", help="Only what happened before T.", show_default=False)
+    ] = None
+    older_than: Annotated[
+        str | None,
+        typer.Option("--older-than", metavar="SPAN", help="Only what happened longer ago than this: 365d, 12w, 36h, or "
+                     "a number of days, back from the newest time of DATA.", show_default=False),
+    ] = None  # fmt: skip
+    as_of: Annotated[
+        str | None,
+        typer.Option("--as-of", metavar="T", help="With --older-than: counted back from T, as in --since, or from now.",
+                     show_default="the newest time"),
+    ] = None  # fmt: skip
+    timestamp_column: Annotated[
+        str | None,
+        typer.Option("--timestamp-column", help="Column with the times, for --since, --until, --older-than.",
+                     show_default="the model's, or timestamp"),
+    ] = None  # fmt: skip
+    session: Annotated[
+        list[str] | None,
+        typer.Option("--session", metavar="ID", help="A session, of a model of sessions; with --user of this user "
+                     "alone. May be repeated.", show_default=False),
+    ] = None  # fmt: skip
+    basket: Annotated[
+        list[str] | None,
+        typer.Option("--basket", metavar="ID", help="A basket, of a model of baskets; likewise.", show_default=False),
+    ] = None  # fmt: skip
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Forget nothing (exit code 3) where a row of FORGET matches nothing.")
+    ] = False
+    grown: Annotated[
+        bool, typer.Option("--grown", help="DATA also has interactions added since; learn them along.")
+    ] = False
+    readmit: Annotated[
+        bool, typer.Option("--readmit", help="With --grown: also learn what was erased from MODEL before.")
+    ] = False  # fmt: skip
+
+    @property
+    def end(self) -> str | Age | None:
+        """Where the window ends; InvalidInput for two ends, and for what is not an age."""
+        from alteraser.data.selection import Age
+
+        if self.older_than is None:
+            if self.as_of is not None:
+                raise InvalidInput("--as-of says what --older-than is counted back from: give both")
+            return self.until
+        if self.until is not None:
+            raise InvalidInput("--older-than says where the window ends: leave --until out")
+        return Age(self.older_than, self.as_of)
+
+    @property
+    def window(self) -> bool:
+        """Whether only some time is meant."""
+        return self.since is not None or self.end is not None
+
+    @property
+    def groups(self) -> tuple[str, list[str]] | None:
+        """What ``--session`` or ``--basket`` name, and which of them; InvalidInput for both."""
+        if self.session and self.basket:
+            raise InvalidInput("--session contradicts --basket: a model is of one of them")
+        return ("session", self.session) if self.session else ("basket", self.basket) if self.basket else None
+
+    def timed(self, reading: ReadingOptions) -> ReadingOptions:
+        """``reading`` with the times of the data, where a window needs them.
+
+        Raises InvalidInput for a column that nothing looks at.
+        """
+        column, own = self.timestamp_column, reading.timestamp_column
+        if not self.window:
+            if column is not None:
+                raise InvalidInput("--timestamp-column is for --since and --until, or --older-than: give one of them")
+            return reading
+        if reading.grouping is not None and own is not None and column not in (None, own):
+            raise InvalidInput(f"--timestamp-column {column}: the times of a model of events are those of {own}")
+        known = reading.ordered_by_time and (own is not None or reading.grouping is None)
+        return reading.model_copy(update={"timestamp_column": column or own or STANDARD_TIME, "ordered_by_time": known})
+
+    def selection(
+        self, forget_set: Path | None, reading: ReadingOptions, names: Mapping[str, str | None] | None = None
+    ) -> Selection:
+        """What is to be forgotten: the table at ``forget_set``, or groups, of ``user``, between ``since`` and the end.
+
+        Raises InvalidInput for parts that contradict each other, and what reading raises.
+        """
+        from alteraser.data.ids import as_id_array
+        from alteraser.data.selection import Selection, Window
+
+        groups, kind = self.groups, "session" if reading.grouping is None else reading.grouping.name
+        if groups is not None and (reading.group_column is None or groups[0] != kind):
+            raise InvalidInput(
+                f"--{groups[0]}: the data that this model was trained on have no column of {groups[0]}s"
+                + (f"; it is a model of {kind}s" if reading.grouping is not None else "")
+            )
+        window = Window(self.since, self.end) if self.window else None
+        if forget_set is None:
+            if self.whole_users or self.whole_items:
+                raise InvalidInput("--whole-users and --whole-items are about FORGET: name that table")
+            named = None if groups is None else as_id_array(list(dict.fromkeys(groups[1])), f"--{groups[0]}")
+            found = Selection(window=window, groups=named, group_name=kind)
+        else:
+            table = common.read_forget(
+                forget_set, reading, whole_users=self.whole_users, whole_items=self.whole_items, names=names
+            )
+            found = Selection(table.users, table.items, window, table.groups, kind)
+        return found.of_users(self.user) if self.user else found
 
 
-def timed(reading: ReadingOptions, column: str | None, *, window: bool) -> ReadingOptions:
-    """``reading`` with the times of the data, where a window needs them.
+def check(forget_set: Path | None, wanted: Wanted) -> None:
+    """InvalidInput for a request that says nothing or contradicts itself, or times that are none; reads nothing."""
+    from alteraser.data.selection import moment
 
-    Raises InvalidInput for a column that nothing looks at.
-    """
-    if not window:
-        if column is not None:
-            raise InvalidInput("--timestamp-column is for --since and --until, or --older-than: give one of them")
-        return reading
-    own = reading.timestamp_column
-    if reading.grouping is not None and own is not None and column not in (None, own):
-        raise InvalidInput(f"--timestamp-column {column}: the times of a model of events are those of {own}")
-    known = reading.ordered_by_time and (own is not None or reading.grouping is None)
-    return reading.model_copy(update={"timestamp_column": column or own or STANDARD_TIME, "ordered_by_time": known})
-
-
-def grouped(session: list[str] | None, basket: list[str] | None) -> tuple[str, list[str]] | None:
-    """What ``--session`` or ``--basket`` name, and which of them; InvalidInput for both."""
-    if session and basket:
-        raise InvalidInput("--session contradicts --basket: a model is of one of them")
-    return ("session", session) if session else ("basket", basket) if basket else None
-
-
-def check(
-    forget_set: Path | None, users: list[str] | None, since: str | None, until: str | Age | None,
-    groups: tuple[str, list[str]] | None = None,
-) -> None:  # fmt: skip
-    """InvalidInput for a request that says nothing, or times that are none; reads nothing."""
-    from alteraser.data.selection import Age, moment
-
-    moment(since, "--since")
-    if not isinstance(until, Age):
-        moment(until, "--until")
+    moment(wanted.since, "--since")
+    moment(wanted.until, "--until")
+    window, groups = wanted.window, wanted.groups
     if groups is not None and forget_set is not None:
         raise InvalidInput(f"--{groups[0]} names what FORGET would name: give one of them")
-    if forget_set is None and since is None and until is None and groups is None:
+    if forget_set is None and not window and groups is None:
         raise InvalidInput(
             "--user says whose, not what: give FORGET with the items, or a window (--since, --until); to forget all of "
             "a user, give FORGET with the column user_id alone"
-            if users
+            if wanted.user
             else "nothing to forget is named: give FORGET, a table with user_id and item_id, or a window of time "
             "(--since, --until, --older-than)"
         )
-
-
-def selected(
-    forget_set: Path | None, reading: ReadingOptions, *, whole_users: bool, whole_items: bool,
-    users: list[str] | None, since: str | None, until: str | Age | None, names: Mapping[str, str | None] | None = None,
-    groups: tuple[str, list[str]] | None = None,
-) -> Selection:  # fmt: skip
-    """What is to be forgotten: the table at ``forget_set``, or ``groups``, of ``users``, between ``since`` and
-    ``until``.
-
-    Raises InvalidInput for parts that contradict each other, and what reading raises.
-    """
-    from alteraser.data.ids import as_id_array
-    from alteraser.data.selection import Selection, Window
-
-    kind = "session" if reading.grouping is None else reading.grouping.name
-    if groups is not None and (reading.group_column is None or groups[0] != kind):
-        raise InvalidInput(
-            f"--{groups[0]}: the data that this model was trained on have no column of {groups[0]}s"
-            + (f"; it is a model of {kind}s" if reading.grouping is not None else "")
-        )
-
-    window = None if since is None and until is None else Window(since, until)
-    if forget_set is None:
-        if whole_users or whole_items:
-            raise InvalidInput("--whole-users and --whole-items are about FORGET: name that table")
-        named = None if groups is None else as_id_array(list(dict.fromkeys(groups[1])), f"--{groups[0]}")
-        found = Selection(window=window, groups=named, group_name=kind)
-    else:
-        wanted = common.read_forget(forget_set, reading, whole_users=whole_users, whole_items=whole_items, names=names)
-        found = Selection(wanted.users, wanted.items, window, wanted.groups, kind)
-    return found.of_users(users) if users else found
+    if wanted.whole_users and wanted.whole_items:
+        raise InvalidInput("--whole-users contradicts --whole-items: forget one after the other")
 
 
 def check_ids(source: Path | None, selection: Selection, users: IdMap, items: IdMap) -> None:
@@ -181,18 +207,21 @@ def check_ids(source: Path | None, selection: Selection, users: IdMap, items: Id
             raise InvalidInput(cause.message + words, **cause.details) from cause
 
 
-def document(removal: Removal | Any) -> dict[str, Any]:
-    """What a document says of what was not matched; ``removal`` has ``unmatched``, ``near`` and ``below``."""
-    below = 0 if removal.below is None else removal.below.num_rows
+def document(found: Deletion) -> dict[str, Any]:
+    """What a document says of what was not matched, and of what DATA did not have any more."""
+    below, gone = 0 if found.below is None else found.below.num_rows, found.missing
+    unknown = gone is None and found.removal.absent is not None
     return {
-        "interactions_unmatched": removal.unmatched.num_rows,
-        "unmatched": removal.unmatched.slice(0, LISTED).to_pylist() if removal.unmatched.num_rows else [],
-        "near_matches": [vars(each) for each in removal.near], "below_threshold": below,
+        "interactions_unmatched": found.unmatched.num_rows,
+        "unmatched": found.unmatched.slice(0, LISTED).to_pylist() if found.unmatched.num_rows else [],
+        "near_matches": [vars(each) for each in found.near], "below_threshold": below,
+        "interactions_missing": None if unknown else found.put_back if gone is None else gone.interactions,
+        "interactions_unchecked": 0 if gone is None else gone.unchecked,
     }  # fmt: skip
 
 
-def rows(removal: Removal | Any, remaining: Path | None, *, verbose: bool = False) -> list[tuple[str, str]]:
-    """The same for people."""
+def rows(removal: Deletion, remaining: Path | None, *, verbose: bool = False) -> list[tuple[str, str]]:
+    """For people: what was not matched."""
     found = [*unmatched_rows(removal.unmatched, verbose=verbose), *near_rows_words(removal.near, verbose=verbose)]
     if removal.below is not None and removal.below.num_rows:
         gone = f"they are left out of {remaining} too" if remaining is not None else "--remaining leaves them out too"
@@ -219,22 +248,33 @@ def near_rows_words(near: tuple[Near, ...], *, verbose: bool = False) -> list[tu
     return found + ([("", f"… and {len(near) - len(shown):,} more")] if len(near) > len(shown) else [])
 
 
-def gone_document(missing: Missing | None) -> dict[str, Any]:
-    """What a document says of what DATA did not have any more."""
-    return {
-        "interactions_missing": 0 if missing is None else missing.interactions,
-        "interactions_unchecked": 0 if missing is None else missing.unchecked,
-    }  # fmt: skip
+def gone_rows(found: Deletion) -> list[tuple[str, str]]:
+    """For people: what DATA did not have any more."""
+    missing, absent = found.missing, found.removal.absent
+    if missing is not None:
+        rows = [("gone before", f"{missing.interactions:,} of them were not in DATA any more")]
+        if missing.unchecked:
+            rows.append(
+                ("not checked", f"confidences and targets of {missing.unchecked:,} interactions that remain: what is "
+                                "gone of their user and item is needed for it. That they are there was checked")
+            )  # fmt: skip
+        return rows
+    if absent is not None:
+        users, items = (len(rows) for rows in absent)
+        return [("gone before", f"{users:,} users and {items:,} items were not in DATA any more; what they had is not "
+                                "known, and whether more is missing cannot be checked")]  # fmt: skip
+    if found.put_back:
+        return [("gone before", f"{found.put_back:,} interactions of FORGET were not in DATA any more and were put "
+                                "back for the check; whether more is missing cannot be checked")]  # fmt: skip
+    return []
 
 
-def gone_rows(missing: Missing | None) -> list[tuple[str, str]]:
-    """The same for people."""
-    if missing is None:
-        return []
-    rows = [("gone before", f"{missing.interactions:,} of them were not in DATA any more")]
-    if missing.unchecked:
-        rows.append(
-            ("not checked", f"confidences and targets of {missing.unchecked:,} interactions that remain: what is gone "
-                            "of their user and item is needed for it. That they are there was checked")
-        )  # fmt: skip
+def added_rows(found: Deletion) -> list[tuple[str, str]]:
+    """For people: what was learned along."""
+    (users, items), rows = found.joined, []
+    if found.added:
+        words = f"{found.added:,} interactions since, of {users:,} new users and {items:,} new items, learned"
+        rows.append(("added", words))
+    if found.returned is not None and len(found.returned):
+        rows.append(("readmitted", f"{len(found.returned):,} interactions that were erased from this model before"))
     return rows

@@ -1,56 +1,34 @@
-"""What ``forget`` ends with: 0 for the level that was asked for, or the default one; else 8 and one line."""
+"""What to say and to advise where a model with factors did not reach the level that was asked for."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from alteraser.errors import NumericFailure
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from alteraser.cli import common
-    from alteraser.verbs.forget import Erasure
+    from alteraser.cli.forget_options import How
+    from alteraser.verbs.erasure import Erasure
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What of the command line decides whether its answer is the one that was asked for."""
-
-    tolerance: float | None
-    max_passes: int | None
-    stop_at_tolerance: bool
-    solver: str | None
-    accept: str | None
-
-
-def exit_code(erasure: Erasure, asked: Asked, screen: common.Screen) -> int:
-    """0 where the level that was asked for, or the default one, is reached; else 8 and a line, also under --quiet."""
-    if erasure.reached(asked.tolerance):
-        return 0
-    screen.warn(words(erasure, asked))
-    return 0 if asked.accept == "d" else NumericFailure.exit_code
-
-
-def words(erasure: Erasure, asked: Asked) -> str:
+def words(erasure: Erasure[Any], asked: How) -> str:
     """One line: what was not reached, what was, and what to do."""
-    outcome, kind = erasure.outcome, erasure.kind
-    what = "of what the deletion changed" if outcome.effect is not None else "of the deletion's push"
-    wanted = erasure.tolerance if asked.tolerance is None else asked.tolerance
-    within = outcome.converged or wanted is None
-    if outcome.effect is not None and wanted is not None:  # more is asked of it than the residual
-        within = outcome.residual <= max(wanted, outcome.effect.stored)
-    lacking = [] if within else [f"{outcome.residual:.1e} {what} is left, asked for {wanted:.1e}"]
-    if kind == "D" and (outcome.effect is None or not lacking):
-        lacking.append(erasure.level.lacks)
+    work, kind, effect = erasure.work, erasure.kind, erasure.details["effect"]
+    what = "of what the deletion changed" if effect is not None else "of the deletion's push"
+    wanted = erasure.way.tolerance if asked.tolerance is None else asked.tolerance
+    within = work.converged or wanted is None
+    if effect is not None and wanted is not None:  # more is asked of it than the residual
+        within = work.residual <= max(wanted, effect["stored"])
+    lacking = [] if within else [f"{work.residual:.1e} {what} is left, asked for {wanted:.1e}"]
+    if kind == "D" and (effect is None or not lacking):
+        lacking.append(erasure.evidence.lacks)
     reached = f"{'; '.join(lacking)}; the model was written and is class {kind} ({erasure.class_name})"
     return f"not reached: {reached}. {_remedy(erasure, asked)}"
 
 
-def _remedy(erasure: Erasure, asked: Asked) -> str:
+def _remedy(erasure: Erasure[Any], asked: How) -> str:
     """What to do where a level was not reached."""
     from alteraser.models.factorization.magnitudes import WIDE, confidence_ratio
 
-    outcome = erasure.outcome
+    work = erasure.work
     if erasure.model.objective.regularization == 0:
         return "Train with --regularization above 0"
     if confidence_ratio(erasure.remaining) >= WIDE:
@@ -60,20 +38,20 @@ def _remedy(erasure: Erasure, asked: Asked) -> str:
         )
     if erasure.method not in ("local", "converge", "alteraser", "retrain", "replay"):
         return f"{erasure.method} is an approximation: use --method converge, or retrain"
-    if outcome.effect is not None:
-        if asked.max_passes is not None and outcome.reason == "passes":
+    if erasure.details["effect"] is not None:
+        if asked.max_passes is not None and work.reason == "passes":
             return "Raise --max-passes"
         return (
             "Where the model was trained here, --method replay trains it again without the data; --method converge "
             "goes to an optimum"
         )
-    if asked.max_passes is not None and outcome.reason == "passes":
+    if asked.max_passes is not None and work.reason == "passes":
         return "Raise --max-passes, or leave it out"
     if asked.stop_at_tolerance:
         return "Leave out --stop-at-tolerance"
-    if outcome.reason == "rounding" and str(erasure.model.factors.dtype) == "float32":
+    if work.reason == "rounding" and str(erasure.model.factors.dtype) == "float32":
         return "float32 holds no more digits: train with --dtype float64 or more --regularization"
-    if not outcome.converged and asked.tolerance is not None:
+    if not work.converged and asked.tolerance is not None:
         return "Ask for a larger --tolerance"
     if asked.solver not in (None, "joint"):
         return "Use --solver joint, which goes on to the optimum"

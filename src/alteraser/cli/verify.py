@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import common, foreign, item_tables
+from alteraser.cli import common, foreign_options, item_tables
+from alteraser.cli.options import grouped
 from alteraser.errors import AltEraserError, InvalidInput, NumericFailure
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from alteraser.verbs.verify import Verification
 
 
+@grouped
 def verify(
     model: common.ModelArgument,
     data: Annotated[Path, typer.Option("--data", help="The remaining data: all that the model may stand for.")],
@@ -43,28 +45,10 @@ def verify(
     tolerance: Annotated[
         float | None,
         typer.Option("--tolerance", help="Anchored residual that class L allows; of models of other libraries.",
-                     rich_help_panel=foreign.PANEL, show_default="0.3"),
+                     rich_help_panel=foreign_options.PANEL, show_default="0.3"),
     ] = None,
-    format: foreign.Format = None,
-    users_map: foreign.UsersMap = None,
-    items_map: foreign.ItemsMap = None,
-    rows_are_ids: foreign.RowsAreIds = False,
-    rating: foreign.Rating = None,
-    user_column: foreign.UserColumn = None,
-    item_column: foreign.ItemColumn = None,
-    threshold: foreign.Threshold = None,
-    threshold_column: foreign.ThresholdColumn = None,
-    duplicates: foreign.Duplicates = None,
-    columns: foreign.Columns = None,
-    separator: foreign.Separator = None,
-    decimal: foreign.Decimal = None,
-    layout: foreign.Layout = None,
-    alpha: foreign.Alpha = None,
-    regularization: foreign.Regularization = None,
-    missing_weight: foreign.MissingWeight = None,
-    loss: foreign.LossName = None,
-    implicit: foreign.Feedback = None,
-    allow_pickle: foreign.AllowPickle = False,
+    *,
+    theirs: foreign_options.Reading,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
@@ -89,28 +73,22 @@ def verify(
     if forgotten is not None and before is None:
         raise InvalidInput("--forgotten says what --before was trained on: give the original model as well")
     screen = common.Screen(json, quiet)
-    given = {
-        "users_map": users_map, "items_map": items_map, "rows_are_ids": rows_are_ids or None, "rating": rating,
-        "user_column": user_column, "item_column": item_column, "threshold": threshold,
-        "threshold_column": threshold_column, "duplicates": duplicates, "columns": columns,
-        "separator": separator, "decimal": decimal, "layout": layout, "alpha": alpha,
-        "regularization": regularization, "missing_weight": missing_weight, "loss": loss, "implicit": implicit,
-        "allow_pickle": allow_pickle or None,
-    }  # fmt: skip
-    table = item_tables.recognized(model, format)
+    table = item_tables.recognized(model, theirs.format)
     if table is not None:
-        foreign.refuse(
+        foreign_options.refuse(
             {"unrelated": unrelated, "replay": replay, "tolerance": tolerance}, f"means nothing to {model}, a table"
         )
-        return item_tables.verify(screen, table, model, data, before, given)
-    if foreign.is_foreign(model, format, given):
-        foreign.refuse({"unrelated": unrelated}, "is for models of AltEraser, which name what they come from")
-        foreign.refuse({"replay": replay}, "is not needed: a training that the file tells of is always repeated")
-        return foreign.verify(
-            screen, model, data, before, forgotten, given, format=format, tolerance=tolerance, threads=threads
+        return item_tables.verify(screen, table, model, data, before, theirs)
+    if foreign_options.is_foreign(model, theirs):
+        foreign_options.refuse({"unrelated": unrelated}, "is for models of AltEraser, which name what they come from")
+        foreign_options.refuse(
+            {"replay": replay}, "is not needed: a training that the file tells of is always repeated"
         )
-    foreign.refuse(
-        given | {"tolerance": tolerance},
+        from alteraser.cli import foreign
+
+        return foreign.verify(screen, model, data, before, forgotten, theirs, tolerance=tolerance, threads=threads)
+    foreign_options.refuse(
+        theirs.given | {"tolerance": tolerance},
         "is for models of other libraries: how its data are read, and how far it went, is kept in the model",
     )
     with screen.phase("read", "reading"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -177,6 +177,44 @@ class IdMap:
         """The map with the ids of ``rows`` dropped; the rows themselves stay, empty."""
         keep = ~np.isin(self.rows, np.asarray(rows, dtype=np.int64))
         return IdMap(self.ids.filter(pa.array(keep)), self.rows[keep], self.size)
+
+
+class Coded(NamedTuple):
+    """A column of ids, converted once: the distinct ones, and the row of each entry in their map.
+
+    >>> column = Coded(*IdMap.build(pa.array(["eve", "ann", "eve"])))
+    >>> column.within(IdMap.build(pa.array(["bob", "eve"]))[0]).tolist(), column.take(np.array([0])).ids.ids.to_pylist()
+    ([1, -1, 1], ['eve'])
+    """
+
+    ids: IdMap
+    rows: Rows
+
+    def take(self, places: Any) -> Coded:
+        """Some entries of the column, and of the ids those that occur in them."""
+        rows = self.rows[places]
+        used = np.zeros(self.ids.size, bool)
+        used[rows] = True
+        if used.all():
+            return Coded(self.ids, rows)
+        ids = self.ids.ids.filter(pa.array(used))
+        return Coded(IdMap(ids, np.arange(len(ids), dtype=np.int64), len(ids)), (np.cumsum(used) - 1)[rows])
+
+    def within(self, known: IdMap, what: str = "ids") -> Rows:
+        """The row of every entry in another map, -1 where that does not have it; every distinct id is looked up once.
+
+        Raises InvalidInput as ``IdMap.rows_of``.
+        """
+        found = known.rows_of(self.ids.ids, what)
+        return found[self.rows] if len(found) else self.rows
+
+    def converted(self, kind: IdKind, what: str = "ids") -> Coded:
+        """The same with ids of another kind; InvalidInput where that would lose something."""
+        ids = convert_ids(self.ids.ids, kind, what)
+        if ids is self.ids.ids:
+            return self
+        built, places = IdMap.build(ids)
+        return Coded(built, places[self.rows])
 
 
 def convert_ids(values: pa.Array, kind: IdKind, what: str = "ids") -> pa.Array:

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from alteraser.data.events import Events, Groups
 from alteraser.data.grouping import BASKET, Grouping
-from alteraser.data.ids import IdMap, encoded
+from alteraser.data.ids import Coded, IdMap
 from alteraser.data.notes import CONVERTED, GROUPED, UNRATED
 from alteraser.data.selection import Near, Selection, near_rows, pairs_table, when
 from alteraser.errors import IntegrityError, InvalidInput, NotFound
@@ -174,15 +174,33 @@ class Interactions:
         items: IdMap | None = None,
     ) -> Interactions:
         """From an Arrow table with ``user_id``, ``item_id`` and optionally confidence, target, timestamp."""
-        user_map, user_rows = _rows(table["user_id"], users, "user")
-        item_map, item_rows = _rows(table["item_id"], items, "item")
+        return cls.from_coded(
+            Coded(*IdMap.build(table["user_id"])), Coded(*IdMap.build(table["item_id"])),
+            {name: table[name] for name in table.column_names if name not in ("user_id", "item_id")},
+            duplicates=duplicates, known=(users, items), notes=table.schema.metadata,
+        )  # fmt: skip
+
+    @classmethod
+    def from_coded(
+        cls, users: Coded, items: Coded, columns: Mapping[str, Any], *, duplicates: str = "refuse",
+        known: tuple[IdMap | None, IdMap | None] | None = None, notes: Mapping[bytes, Any] | None = None,
+    ) -> Interactions:  # fmt: skip
+        """From columns of ids that are converted already, and what else there is of each row.
+
+        ``known`` are the maps of an existing model: an unknown id is an IntegrityError. ``notes`` are those of
+        ``read_table``.
+        """
+        maps = known or (None, None)
+        user_map, user_rows = _rows(users, maps[0], "user")
+        item_map, item_rows = _rows(items, maps[1], "item")
 
         def column(name: str, dtype: Any) -> Array | None:
-            return table[name].to_numpy().astype(dtype, copy=False) if name in table.column_names else None
+            return columns[name].to_numpy().astype(dtype, copy=False) if name in columns else None
 
-        notes = table.schema.metadata or {}
+        notes = notes or {}
         if GROUPED in notes:
-            found = cls.of_events(user_map, item_map, _events(table, user_rows, item_rows, column))
+            grouping = Grouping.from_document(json.loads(notes[GROUPED]))
+            found = cls.of_events(user_map, item_map, _events(grouping, columns, user_rows, item_rows, column))
         else:
             found = cls._assemble(
                 user_map,
@@ -496,6 +514,37 @@ class Interactions:
             spread(items),
         )
 
+    def in_rows_of(self, users: IdMap, items: IdMap) -> Interactions:
+        """The same interactions in the rows of other maps: every id is looked up once, however often it occurs.
+
+        Raises IntegrityError for one that occurs and is not in them.
+        """
+        if self.users == users and self.items == items:
+            return self
+        if self.events is not None:
+            found = Interactions.from_table(self.to_table(), users=users, items=items)
+            return replace(found, unrated=self.unrated, converted=self.converted)
+        u = _moved(self.users, users, self.user_rows, self.user_counts, "user")
+        v = _moved(self.items, items, self.indices, self.item_counts, "item")
+        keys = u * np.int64(max(items.size, 1)) + v
+        order = slice(None) if _increasing(keys) else np.argsort(keys, kind="stable")
+
+        def moved(values: Array | None) -> Any:
+            return None if values is None else values[order]
+
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(u, minlength=users.size))]).astype(np.int64)
+        return replace(
+            self, users=users, items=items, indptr=indptr, indices=v[order].astype(np.int32),
+            confidence=moved(self.confidence), target=moved(self.target), timestamp=moved(self.timestamp),
+            multiplicity=moved(self.multiplicity),
+        )  # fmt: skip
+
+    def as_far_as(self, users: IdMap, items: IdMap) -> Interactions:
+        """The pairs alone, in the rows of other maps, without those that these do not know."""
+        u, v = users.rows_of(self.users.ids_of(self.user_rows)), items.rows_of(self.items.ids_of(self.indices))
+        known = (u >= 0) & (v >= 0)
+        return Interactions._assemble(users, items, u[known], v[known], None, None, None, "first")
+
     def with_maps(self, users: IdMap, items: IdMap) -> Interactions:
         """The same arrays under other id maps of the same size (used when a user's id is dropped)."""
         return replace(self, users=users, items=items)
@@ -582,14 +631,16 @@ def nothing_in_window(selection: Selection, data: Interactions) -> NotFound:
     )
 
 
-def _events(table: pa.Table, users: Array, items: Array, column: Callable[[str, Any], Array | None]) -> Events:
-    """The rows of a table that says how they are grouped; InvalidInput where they have confidences or targets."""
-    grouping = Grouping.from_document(json.loads(table.schema.metadata[GROUPED]))
+def _events(
+    grouping: Grouping, columns: Mapping[str, Any], users: Array, items: Array,
+    column: Callable[[str, Any], Array | None],
+) -> Events:  # fmt: skip
+    """Rows that are grouped; InvalidInput where they have confidences or targets."""
     for name in ("confidence", "target"):
-        if name in table.column_names:
+        if name in columns:
             raise InvalidInput(f"{grouping.name}s are of events, which have no {name}: leave it out")
-    groups = Groups(*IdMap.build(table["group"])) if "group" in table.column_names else None
-    position = table["position"].to_numpy() if "position" in table.column_names else None
+    groups = Groups(*IdMap.build(columns["group"])) if "group" in columns else None
+    position = columns["position"].to_numpy() if "position" in columns else None
     time = column("timestamp", np.int64)
     return Events.assemble(users, items, grouping, groups=groups, time=time, position=position)
 
@@ -637,21 +688,35 @@ def forget_table(forget: Any, *, whole_users: bool = False, whole_items: bool = 
     return Selection.of(forget, whole_users=whole_users, whole_items=whole_items).table
 
 
-def _rows(values: pa.ChunkedArray, known: IdMap | None, side: str) -> tuple[IdMap, Array]:
+def _rows(column: Coded, known: IdMap | None, side: str) -> tuple[IdMap, Array]:
     if known is None:
-        return IdMap.build(values)
-    rows = known.rows_of(values, f"{side}_id")
-    unknown = rows < 0
-    if unknown.any():
-        first = values[int(np.flatnonzero(unknown)[0])].as_py()
-        count = len(encoded(values.filter(pa.array(unknown)))[1])
-        raise IntegrityError(
-            f"{count} {side}(s) of the data are not in the model, the first is {first!r}: this is not the data the "
-            "model was trained on; if interactions were added since, forget --grown learns them along",
-            side=side,
-            unknown=count,
-        )
+        return column
+    rows = column.within(known, f"{side}_id")
+    if (unknown := rows < 0).any():
+        strange = column.rows[unknown]
+        raise _not_in_the_model(side, column.ids.ids_of(strange[:1])[0].as_py(), np.unique(strange).size)
     return known, rows
+
+
+def _moved(mine: IdMap, theirs: IdMap, rows: Array, counts: Array, side: str) -> Array:
+    """Where ``rows`` of the map ``mine`` are in ``theirs``; ``counts`` says which of its rows occur."""
+    present = np.flatnonzero(counts)
+    found = np.full(max(mine.size, 1), -1, np.int64)
+    found[present] = theirs.rows_of(mine.ids_of(present), f"{side}_id")
+    moved = found[rows]
+    if (unknown := moved < 0).any():
+        first = mine.ids_of(rows[unknown][:1])[0].as_py()
+        raise _not_in_the_model(side, first, int(np.unique(rows[unknown]).size))
+    return moved
+
+
+def _not_in_the_model(side: str, first: Any, count: int) -> IntegrityError:
+    return IntegrityError(
+        f"{count} {side}(s) of the data are not in the model, the first is {first!r}: this is not the data the "
+        "model was trained on; if interactions were added since, forget --grown learns them along",
+        side=side,
+        unknown=count,
+    )
 
 
 def _settle(

@@ -19,8 +19,9 @@ from alteraser.data.sets.household import CHILD_CATEGORY, HouseholdData
 from alteraser.erasers import AltEraser, PassRecord, Retrain
 from alteraser.errors import NotFound
 from alteraser.models.factorization.model import Model
+from alteraser.verbs.erasure import Erasure
 from alteraser.verbs.evaluate import compare, evaluate
-from alteraser.verbs.forget import Erasure, forget
+from alteraser.verbs.forget import forget
 from alteraser.verbs.train import ENMF
 
 OnPass = Callable[[PassRecord], None]
@@ -54,9 +55,9 @@ class Demo:
 
     scene: DemoScene
     original: Model
-    unlearned: Erasure
-    retrained: Erasure
-    plain: Erasure | None
+    unlearned: Erasure[Model]
+    retrained: Erasure[Model]
+    plain: Erasure[Model] | None
     """the same passes without acceleration, for the plot"""
     train_seconds: float
     train_residual: float
@@ -163,7 +164,7 @@ def run_demo(
     if with_plain:
         with enter("plain passes, for comparison", tolerance) as on_pass:
             # four products cost about as much as a pass: the same work, spent the paper's way
-            passes = max(unlearned.outcome.passes + unlearned.outcome.products // 4, 2)
+            passes = max(unlearned.work.passes + unlearned.work.products // 4, 2)
             method = AltEraser(tolerance=tolerance, solver="ah-newton", memory=0, max_passes=passes)
             plain = forget(original, scene.forget, data=scene.polluted, method=method, threads=threads, on_pass=on_pass)
     with enter("measuring", tolerance):
@@ -173,9 +174,9 @@ def run_demo(
 def _measure(
     scene: DemoScene,
     original: Model,
-    unlearned: Erasure,
-    retrained: Erasure,
-    plain: Erasure | None,
+    unlearned: Erasure[Model],
+    retrained: Erasure[Model],
+    plain: Erasure[Model] | None,
     train_seconds: float,
     train_residual: float,
 ) -> Demo:
@@ -204,14 +205,17 @@ def _measure(
         accuracy=tuple(evaluate(model, scene.test, data=remaining) for model in models),
         agreement=tuple(compare(model, reference, data=remaining, users=users) for model in models[:2]),
         influence_left=metrics.influence_left(unlearned.model.factors, reference.factors, original.factors),
-        gap_left=_gap(unlearned.outcome.objective, unlearned.objective_before, retrained.outcome.objective),
+        gap_left=_gap(unlearned.work.objective_after, unlearned.work.objective_before, retrained.work.objective_after),
         account=account,
         lists=lists,
     )
 
 
-def _gap(unlearned: float, original: float, retrained: float) -> float:
+def _gap(unlearned: float | None, original: float | None, retrained: float | None) -> float:
     """``gap_left``; NaN where the retrain did not get below the original, which says more about the retrain."""
+    assert unlearned is not None
+    assert original is not None
+    assert retrained is not None
     return metrics.gap_left(unlearned, original, retrained) if original > retrained else float("nan")
 
 

@@ -20,7 +20,7 @@ def comparison(demo: Demo) -> list[tuple[str, list[str]]]:
     agree = demo.agreement
     accuracy = demo.accuracy
     erased, retrained = demo.unlearned, demo.retrained
-    objective = (erased.objective_before, erased.outcome.objective, retrained.outcome.objective)
+    objective = (erased.work.objective_before, erased.work.objective_after, retrained.work.objective_after)
     rows = [
         ("mean score of the forgotten", [f"{value:.3f}" for value in demo.re_predict]),
         ("RBO@10 to the retrained", [*(f"{a['rbo@10']:.3f}" for a in agree), "1.000"]),
@@ -29,7 +29,7 @@ def comparison(demo: Demo) -> list[tuple[str, list[str]]]:
         ("NDCG@10", [f"{a['ndcg@10']:.4f}" for a in accuracy]),
         ("objective on the remaining data", [f"{value:,.1f}" for value in objective]),
         ("share of the push unresolved", ["1", f"{erased.residual:.1e}", f"{retrained.residual:.1e}"]),
-        ("passes", ["-", str(erased.outcome.passes), str(retrained.outcome.passes)]),
+        ("passes", ["-", str(erased.work.passes), str(retrained.work.passes)]),
         (
             "seconds",
             [f"{demo.train_seconds:.2f} (training)", f"{erased.seconds:.2f}", f"{retrained.seconds:.2f}"],

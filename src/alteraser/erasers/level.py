@@ -7,7 +7,7 @@ certificate itself decides, so that what is said here is what ``verify`` will fi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,18 +19,21 @@ from alteraser.evidence.certificate import certify
 from alteraser.evidence.certificate.anchored import anchored
 from alteraser.evidence.certificate.certificate import UNDETERMINED
 from alteraser.evidence.certificate.plain import Plain, norm
-from alteraser.evidence.certificate.words import Class
+from alteraser.evidence.certificate.words import sentence
+from alteraser.evidence.claims import Evidence, Local, Measured, Replayed, ResidualOnly
 from alteraser.models import Factors, Problem
 from alteraser.models.factorization.magnitudes import WIDE, confidence_ratio
 from alteraser.solvers.joint import Joint, JointNewton
 from alteraser.solvers.limits import DEFAULT, STORED
-from alteraser.solvers.phases.measured import Measured
+from alteraser.solvers.phases.measured import Measured as Distance
 from alteraser.solvers.phases.refine import Polisher
 from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.stationarity import evaluate
 
 CLEAR = 0.6, 3.0
 """Shares of a limit below which a measurement is clearly within it, and above which it is clearly not."""
+
+REPLAYED = Replayed(sentence("A", None, None))
 
 SMALL = 50_000
 """Interactions and rows, times factors, up to which a certificate costs a fraction of a second."""
@@ -41,33 +44,24 @@ UNSETTLED = (
 )
 
 
-@dataclass(frozen=True)
-class Level:
-    """A class, and what is missing for a better one."""
-
-    kind: Class
-    lacks: str = ""
-    """Of class D: the conditions that do not hold, in words."""
-
-
-def judge(task: Task, outcome: Outcome, *, name: str, tolerance: float | None) -> tuple[Outcome, Level]:
-    """(``outcome`` with how near it is, where that was not measured; its class) for the eraser called ``name``.
+def judge(task: Task, outcome: Outcome, *, name: str, tolerance: float | None) -> tuple[Outcome, Evidence]:
+    """(``outcome`` with how near it is, where that was not measured; what may be said) for the eraser called ``name``.
 
     ``tolerance`` is the eraser's. A for what was computed from D_r alone; L and D for the effect of a deletion on a
     model that is not at rest; C within the limits of a certificate; D for everything else.
     """
     if name == "replay":
-        return outcome, Level("A")
-    level: Level
+        return outcome, REPLAYED
+    found: Evidence
     if _nothing_left(task, outcome.factors):
-        level = Level("C")
+        found = _measured_within(outcome)
     elif outcome.effect is not None:
-        outcome, level = _local(task, outcome, DEFAULT.residual if tolerance is None else tolerance)
+        outcome, found = _local(task, outcome, DEFAULT.residual if tolerance is None else tolerance)
     else:
-        outcome, level = _optimum(task, outcome)
-    if level.kind == "D" and outcome.recipe is not None:
-        level = replace(level, kind="A")
-    return outcome, level
+        outcome, found = _optimum(task, outcome)
+    if not found.passed and outcome.recipe is not None:
+        return outcome, REPLAYED
+    return outcome, found if outcome.effect is None else replace(found, left=outcome.effect.left)
 
 
 def _nothing_left(task: Task, factors: Factors) -> bool:
@@ -75,7 +69,7 @@ def _nothing_left(task: Task, factors: Factors) -> bool:
     return len(task.after.interactions) == 0 and not np.any(factors.users) and not np.any(factors.items)
 
 
-def _local(task: Task, outcome: Outcome, tolerance: float) -> tuple[Outcome, Level]:
+def _local(task: Task, outcome: Outcome, tolerance: float) -> tuple[Outcome, Evidence]:
     """L where the anchored residual is within the tolerance, or what storing leaves, and so is what is missing of the
     effect, which has to be known.
     """
@@ -94,21 +88,21 @@ def _local(task: Task, outcome: Outcome, tolerance: float) -> tuple[Outcome, Lev
             effect = replace(effect, left=left)
             outcome = replace(outcome, effect=effect)
     if not reached:
-        return outcome, Level("D", f"{residual:.1e} of what the deletion changed is left, {tolerance:.1e} may be")
+        return outcome, _not_shown(f"{residual:.1e} of what the deletion changed is left, {tolerance:.1e} may be")
     if effect.moved == 0.0 or (effect.left is not None and effect.left <= DEFAULT.effect):
-        return outcome, Level("L")
+        return outcome, Local(sentence("L", None, effect.left))
     if effect.left is not None:
-        return outcome, Level(
-            "D", f"{effect.left:.0%} of the deletion's effect may be missing, {DEFAULT.effect:.0%} may be"
+        return outcome, _not_shown(
+            f"{effect.left:.0%} of the deletion's effect may be missing, {DEFAULT.effect:.0%} may be"
         )
-    return outcome, Level("D", UNSETTLED)
+    return outcome, _not_shown(UNSETTLED)
 
 
-def _optimum(task: Task, outcome: Outcome) -> tuple[Outcome, Level]:
+def _optimum(task: Task, outcome: Outcome) -> tuple[Outcome, Evidence]:
     """C where the conditions of a certificate hold."""
     problem = task.after
     if problem.objective.regularization == 0:
-        return outcome, Level("D", UNDETERMINED)
+        return outcome, _not_shown(UNDETERMINED)
     try:
         if outcome.measured is None and Joint.fits(problem, padded(outcome.factors.users[:1]).shape[1]):
             outcome = replace(outcome, measured=_measured(task, outcome.factors))
@@ -123,20 +117,20 @@ def _optimum(task: Task, outcome: Outcome) -> tuple[Outcome, Level]:
                 for check in found.checks
                 if not check.passed and (check.name == "curvature" or np.isfinite(check.value))
             ]
-            return outcome, Level("D", "; ".join(failed)) if failed else Level("C")
+            return outcome, _not_shown("; ".join(failed)) if failed else _measured_within(outcome)
     except NumericFailure as cause:
-        return outcome, Level("D", str(cause))
+        return outcome, _not_shown(str(cause))
     return outcome, clearly
 
 
-def _clearly(task: Task, outcome: Outcome) -> Level | None:
+def _clearly(task: Task, outcome: Outcome) -> Evidence | None:
     """The class where it is plain from what was measured; None near a limit."""
     measured = outcome.measured
     if measured is None:
         return None
     residual = _residual(task, outcome.factors)
     if measured.holds(DEFAULT, share=CLEAR[0]) and residual <= CLEAR[0]:
-        return Level("C")
+        return _measured_within(outcome)
     values = [
         ("distance", measured.distance, DEFAULT.distance), ("block", measured.block, DEFAULT.block),
         ("influence", measured.influence or 0.0, DEFAULT.influence),
@@ -145,7 +139,21 @@ def _clearly(task: Task, outcome: Outcome) -> Level | None:
     failed = [_words(*value) for value in values if CLEAR[1] * value[2] < value[1] < np.inf]
     if not measured.valley or not np.isfinite(measured.distance):
         failed.insert(0, _words("curvature", 0.0, 0.0))
-    return Level("D", "; ".join(failed)) if failed else None
+    return _not_shown("; ".join(failed)) if failed else None
+
+
+def _measured_within(outcome: Outcome) -> Measured:
+    """Class C, at the distance that was measured; at 0 where nothing remains."""
+    if outcome.measured is None:
+        return Measured(sentence("C", 0.0, None))
+    both = (outcome.factors.users, outcome.factors.items)
+    size = float(np.sqrt(sum(np.einsum("id,id->", x, x, dtype=np.float64) for x in both)))
+    distance = outcome.measured.distance
+    return Measured(sentence("C", distance * size, distance if size else None))
+
+
+def _not_shown(lacks: str) -> ResidualOnly:
+    return ResidualOnly(sentence("D", None, None), lacks)
 
 
 def _words(name: str, value: float, limit: float) -> str:
@@ -173,7 +181,7 @@ def _residual(task: Task, factors: Factors) -> float:
     return 0.0 if size <= CLEAR[0] * STORED * whole else left
 
 
-def _measured(task: Task, factors: Factors) -> Measured:
+def _measured(task: Task, factors: Factors) -> Distance:
     """How near ``factors`` are to an optimum for D_r."""
     problem = task.after
     dtype: Any = problem.dtype

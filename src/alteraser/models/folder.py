@@ -137,6 +137,14 @@ def write_tensors(tensors: dict[str, np.ndarray[Any, Any]], path: Path) -> None:
             file.write(little.reshape(-1).view(np.uint8).data)
 
 
+def kind_at(path: Path) -> str:
+    """The kind that the manifest at ``path`` names, which is not checked yet; nothing where there is none."""
+    try:
+        return str(json.loads((path / MANIFEST).read_text(encoding="utf-8"))["kind"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
+
+
 def load_model(path: Path) -> Recommender:
     """Read and check a model directory.
 

@@ -24,7 +24,7 @@ from alteraser.neural.loss import Loss
 from alteraser.neural.modules import KINDS, Recommender
 from alteraser.neural.ranking import Ranker
 from alteraser.neural.training import Training, train
-from alteraser.verbs.forget import belongs, match
+from alteraser.verbs.deleting import belongs, match
 
 M = TypeVar("M")
 
@@ -187,7 +187,7 @@ def forget(
     if isinstance(model, NeuralModel):
         if foreign or loss is not None:
             raise InvalidInput(f"a NeuralModel brings its own loss: leave out {', '.join(foreign) or 'loss'}")
-        found = match(model, forget_set, data, whole_users=whole_users, whole_items=whole_items)  # type: ignore[arg-type]
+        found = match(model, forget_set, data, whole_users=whole_users, whole_items=whole_items)
         data, removal = found.data, found.removal
         if removal.absent is not None:
             raise IntegrityError(

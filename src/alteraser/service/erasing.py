@@ -96,7 +96,7 @@ def erase(
         "products": training.get("products"),
         "residual": float(erasure.residual),
         "interactions_removed": len(erasure.removed),
-        "interactions_added": int(erasure.added),
+        "interactions_added": int(erasure.deletion.added),
         "seconds": float(erasure.seconds),
     }
     return Content(erasure.model, erasure.remaining, tombstones, changed), work

@@ -75,6 +75,13 @@ class Choice:
         """Whether going to the optimum is forgetting and nothing else."""
         return self.rest is not None and self.rest <= AT_REST * self.effect
 
+    def details(self) -> dict[str, Any]:
+        """What a document says of it, beside the way and the reason."""
+        return {
+            "at_rest": self.at_rest, "distance_from_rest": self.rest, "rows_effect": self.effect,
+            "seconds_predicted": self.seconds,
+        }  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Auto:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from alteraser.data.deletion import Deletion
 from alteraser.data.interactions import Interactions
 from alteraser.models.protocol import Recommender
 
@@ -98,3 +99,32 @@ def listed_again(
         lists = top(users)
         listed = int((lists[at] == removed.indices[looked][:, None]).any(axis=1).sum())
     return ListedAgain(int(users.size), int(at.size), listed)
+
+
+@dataclass(frozen=True)
+class Aftermath:
+    """What people see of it; None where scores are no lists."""
+
+    lists: ListsChanged | None = None
+    """Top-10 lists of users of whom nothing was forgotten, before and after"""
+    again: ListedAgain | None = None
+    """What was forgotten and is in its user's top-10 all the same"""
+
+    def document(self) -> dict[str, Any]:
+        """JSON values."""
+        return {
+            "lists_changed": None if self.lists is None else vars(self.lists),
+            "listed_again": None if self.again is None else vars(self.again),
+        }  # fmt: skip
+
+
+def seen_after(before: Recommender, after: Recommender, gone: Deletion) -> Aftermath:
+    """Lists of the others before and after, where rows are the same; what was forgotten and is listed again."""
+    remaining, removed, lists = gone.remaining, gone.removed, None
+    if before.shape == after.shape and not any(gone.joined):
+        lists = lists_changed(before, after, remaining, gone.asking)
+    if gone.left is not None and any(gone.joined):  # in rows of its own
+        removed = removed.as_far_as(remaining.users, remaining.items)
+    return Aftermath(
+        lists, listed_again(lambda users: after.top_items(users, k=LENGTH, seen=remaining)[0], remaining, removed)
+    )

@@ -23,7 +23,8 @@ from alteraser.models.closed_form.model import ExactModel
 from alteraser.models.factorization.model import Model
 from alteraser.runtime import events
 from alteraser.runtime.workers import default_threads
-from alteraser.verbs.forget import aligned, belongs, completed, fitted
+from alteraser.verbs.deleting import aligned, belongs, completed
+from alteraser.verbs.forget_factors import fitted
 from alteraser.verbs.replaying import recipe_of, runs_again
 from alteraser.verbs.strict import SHOWN, named, strangers, unaccounted
 

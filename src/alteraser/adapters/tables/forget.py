@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from alteraser.adapters.data import read_interactions, reading_of
+from alteraser.adapters.data import read_interactions
 from alteraser.adapters.idmaps import ROWS, read_id_map
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.tables.contract import ItemTable, Rule, TableAdapter, fitting
-from alteraser.data.erased import Returned, admit, erasing, read_record, written_beside
+from alteraser.data.deletion import Deletion
+from alteraser.data.erased import admit, read_record, written_beside
 from alteraser.data.files import check_output
 from alteraser.data.ids import IdMap
-from alteraser.data.interactions import Interactions, Removal
-from alteraser.data.readers import read_table
+from alteraser.data.interactions import Interactions, accounted
+from alteraser.data.selection import Selection
+from alteraser.data.sheet import Sheet
+from alteraser.erasers.driver import OnPass
 from alteraser.errors import InvalidInput
-from alteraser.verbs.forget import items_asked
+from alteraser.evidence.claims import Exact
+from alteraser.runtime import events
+from alteraser.verbs.deleting import match
+from alteraser.verbs.erasure import Erasure, Way
+from alteraser.verbs.forget_exactly import check_method
+from alteraser.verbs.roads import Method, OnChoice, unlearn
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,19 +43,27 @@ class Opened:
 
 
 @dataclass(frozen=True, eq=False)
-class TableErasure:
-    """What forgetting in a table did."""
+class Unlearned:
+    """What is to go back into the library's file."""
 
+    opened: Opened
     rule: Rule
-    removal: Removal
-    changed: int
-    """Rows of items whose entries differ"""
-    of_others: int
-    """Those of them of items of which nothing went"""
-    returned: Returned
+    """What makes the table of data"""
+    values: Any
+    """The table that the remaining data give"""
+    deletion: Deletion
+
+    def save(self, path: str | Path) -> Path:
+        """Write the library's file again at ``path``, and beside it whom it has erased. Raises OutputExists."""
+        out = Path(path)
+        check_output(out)
+        record = self.deletion.recorded(read_record(self.opened.table.path).going_to(out))
+        with written_beside(out, record, as_file=True):
+            self.opened.adapter.write(self.opened.table, self.values, out)
+        return out
 
 
-def open_table(adapter: TableAdapter, path: Path, source: Path, options: ForeignOptions) -> Opened:
+def open_table(adapter: TableAdapter, path: Path, sheet: Sheet, options: ForeignOptions) -> Opened:
     """The table at ``path`` with the data it was made of. Raises as ``TableAdapter.read`` and readers do.
 
     Nobody's row is in a table: people are who the data say, items by the file's ids, a map of theirs, or their rows.
@@ -68,34 +85,55 @@ def open_table(adapter: TableAdapter, path: Path, source: Path, options: Foreign
             "training with --items-map, or --rows-are-ids if the data's item ids are rows from 0",
             path=str(path),
         )
-    people = IdMap.build(read_table(source, reading_of(options), names={"target": "--rating"})["user_id"])[0]
-    named: Any = SimpleNamespace(user_ids=people, item_ids=ids, ids_from=words)
-    data = read_interactions(source, named, options)
+    data = read_interactions(sheet, (sheet.kept[0].ids, ids), options, ids_from=words)
     data = replace(data, confidence=data.target, target=None)
     return Opened(adapter, replace(table, item_ids=ids), data, options)
 
 
-def forget_table(
-    opened: Opened, removal: Removal, out: Path, *, unchecked: bool = False, readmit: bool = False, threads: int = 0
-) -> TableErasure:
-    """Make the table anew from what ``removal`` leaves, and write it to ``out``.
+@match.register(Opened)
+def match_table(
+    opened: Opened, forget_set: Any, data: Interactions | None = None, *, whole_users: bool = False,
+    whole_items: bool = False, grown: bool = False, readmit: bool = False, strict: bool = False,
+    below: Callable[[Selection], Any] | None = None,
+) -> Deletion:  # fmt: skip
+    """What a request means on the data of a table. Raises NotFound, RefusedByPolicy."""
+    if grown:
+        raise InvalidInput("models of other libraries learn no additions: forget with the data as trained on")
+    removal = opened.data.remove(forget_set, whole_users=whole_users, whole_items=whole_items)
+    removal = accounted(removal, strict=strict, below=below)
+    returned = admit(read_record(opened.table.path), removal.remaining, readmit=readmit)
+    return Deletion(opened.data, removal, returned=returned)
 
-    Raises IntegrityError where the file is not what its library makes of the data, OutputExists, RefusedByPolicy.
+
+@unlearn.register(Opened)
+@events.verb("forget", "method", "kind", "residual", "converged", "forgotten")
+def unlearn_table(
+    opened: Opened, found: Deletion, *, method: Method = "auto", threads: int = 0, on_pass: OnPass | None = None,
+    on_choice: OnChoice | None = None, unchecked: bool = False,
+) -> Erasure[Unlearned]:  # fmt: skip
+    """Make the table anew from what ``found`` leaves.
+
+    Raises InvalidInput for another method, IntegrityError where the file is not what its library makes of the data.
     """
-    check_output(out)
-    record = read_record(opened.table.path)
-    returned = admit(record, removal.remaining, readmit=readmit)
-    record = erasing(record.without(returned).going_to(out), removal, items_asked(removal))
+    began, asked = time.perf_counter(), check_method(opened.adapter.name, method)
     rule = fitting(
         opened.table, opened.adapter.rules(opened.table, opened.options), opened.data, unchecked=unchecked
     )  # fmt: skip
+    removal = found.removal
     values = rule.table(removal.remaining, threads=threads)
-    with written_beside(out, record, as_file=True):
-        opened.adapter.write(opened.table, values, out)
     changed = _changed(opened.table.values, values, rule.limit)
-    lists = int(changed.sum())
-    changed[removal.touched_items] = False
-    return TableErasure(rule, removal, lists, int(changed.sum()), returned)
+    others = changed.copy()
+    others[removal.touched_items] = False
+    return Erasure(
+        model=Unlearned(opened, rule, values, found), deletion=found, way=Way("exact", asked),
+        evidence=Exact("the table is what its library makes of the remaining data"),
+        details={
+            "format": opened.adapter.name, "kind": rule.name, "rule": rule.formula,
+            "users_gone": int(removal.emptied_users.size), "items_gone": int(removal.emptied_items.size),
+            "item_rows_changed": int(changed.sum()), "item_rows_of_others_changed": int(others.sum()),
+        },
+        seconds=time.perf_counter() - began,
+    )  # fmt: skip
 
 
 def _changed(before: Any, after: Any, limit: float) -> Any:

@@ -16,8 +16,19 @@ from alteraser.data.readers._options import ReadingOptions, rating_rule
 
 if TYPE_CHECKING:
     from alteraser.data.readers._locate import FORMATS, ArrowStream
+    from alteraser.data.readers._raw import Raw
     from alteraser.data.readers._rules import Matrix, quoted
-    from alteraser.data.readers._table import ForgetTable, read_forget_table, read_rows, read_table
+    from alteraser.data.readers._table import (
+        ForgetTable,
+        Settled,
+        as_rows,
+        parse,
+        read_forget_table,
+        read_rows,
+        read_table,
+        settle,
+    )
+    from alteraser.data.readers._times import times
     from alteraser.data.readers._values import numbers_or_nothing
     from alteraser.data.readers._writing import WRITERS, write_rows, writer_for
 
@@ -27,13 +38,19 @@ __all__ = [
     "ArrowStream",
     "ForgetTable",
     "Matrix",
+    "Raw",
     "ReadingOptions",
+    "Settled",
+    "as_rows",
     "numbers_or_nothing",
+    "parse",
     "quoted",
     "rating_rule",
     "read_forget_table",
     "read_rows",
     "read_table",
+    "settle",
+    "times",
     "write_rows",
     "writer_for",
 ]
@@ -51,6 +68,12 @@ _LATE = {
     "Matrix": "_rules",
     "quoted": "_rules",
     "numbers_or_nothing": "_values",
+    "Raw": "_raw",
+    "Settled": "_table",
+    "as_rows": "_table",
+    "parse": "_table",
+    "settle": "_table",
+    "times": "_times",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -66,25 +66,58 @@ def read_table(
     {'user_id': [1, 2], 'item_id': ['a', 'a']}
     """
     options = options or ReadingOptions()
-    raw = read_raw(source, _wanted(options, options.columns))
-    unrated = 0
+    found = settle(parse(source, options, names=names), options)
+    users, items = (ids if found.kept is None else take(ids, found.kept) for ids in found.ids)
+    return pa.table({"user_id": users, "item_id": items, **found.columns}, metadata=found.notes or None)
+
+
+def parse(
+    source: str | os.PathLike[str] | ArrowStream, options: ReadingOptions, *, every_column: bool = False,
+    names: Mapping[str, str | None] | None = None,
+) -> Raw:  # fmt: skip
+    """The rows of ``source`` as they are stored, with the columns that ``options`` name, or with all that there are.
+
+    Raises InvalidInput for a column that is not there or there twice; ``names`` as for ``read_table``.
+    """
+    wanted = _wanted(options, options.columns)
+    raw = read_raw(source, replace(wanted, columns=None) if every_column else wanted)
+    twice = next((name for name in options.columns if list(raw.columns).count(name) > 1), None)
+    if twice is not None:
+        raise InvalidInput(f"{raw.name}: the column {twice!r} is there twice. Rename one of them.", path=raw.name)
     _require(raw, options, _OPTIONS | dict(names or {}))
-    table, where = raw.table, raw.where
-    result = {
-        "user_id": identifiers(table[options.user_column], options.user_column, where),
-        "item_id": identifiers(table[options.item_column], options.item_column, where),
-    }
+    return raw
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """The columns of interactions, checked."""
+
+    ids: tuple[pa.Array, pa.Array]
+    """Users and items of all rows, as ``identifiers`` gives them"""
+    kept: np.ndarray | None
+    """Places of the rows that are interactions; None: all"""
+    columns: dict[str, pa.Array]
+    """Of these rows, what the options ask for of confidence, target and timestamp"""
+    notes: dict[bytes, str]
+    """For the metadata of a table"""
+
+
+def settle(raw: Raw, options: ReadingOptions) -> Settled:
+    """What ``read_table`` says of ``raw``, which has the columns that ``options`` name."""
+    table, where, kept, unrated = raw.table, raw.where, None, 0
+    sides = (options.user_column, options.item_column)
+    users, items = (identifiers(table[name], name, where) for name in sides)
     if options.threshold is not None:
         ratings, rated = numbers_or_nothing(
             table[options.threshold_column], options.threshold_column, where, options.decimal
         )
         unrated = table.num_rows - len(rated)
-        kept = rated[ratings >= options.threshold]
-        if len(kept) < table.num_rows:
-            result = {name: take(ids, kept) for name, ids in result.items()}
-            ids = {options.user_column, options.item_column} - {options.group_column}
-            others = [name for name in table.column_names if name not in ids]
-            table, where = table.select(others).take(kept), _moved(raw.where, kept)
+        above = rated[ratings >= options.threshold]
+        if len(above) < table.num_rows:
+            ids = set(sides) - {options.group_column}
+            others = [name for name in options.columns if name in table.column_names and name not in ids]
+            table, where, kept = table.select(others).take(above), _moved(raw.where, above), above
+    result = {}
     if options.confidence is not None:
         rule = confidence_rule(options.confidence)
         name = column_of(options.confidence)
@@ -101,17 +134,13 @@ def read_table(
     if options.position_column is not None:
         values = numbers(table[options.position_column], options.position_column, where, options.decimal)
         result["position"] = pa.array(values)
-    metadata = {UNRATED: str(unrated)} if unrated else {}
+    notes = {UNRATED: str(unrated)} if unrated else {}
     if options.grouping is not None:
-        metadata[GROUPED] = json.dumps(options.grouping.to_document())
-    converted = {
-        side: words
-        for side, name in (("user_id", options.user_column), ("item_id", options.item_column))
-        if (words := described(raw.table.schema.field(name).type)) is not None
-    }
-    if converted:
-        metadata[CONVERTED] = json.dumps(converted)
-    return pa.table(result, metadata=metadata or None)
+        notes[GROUPED] = json.dumps(options.grouping.to_document())
+    kinds = zip(("user_id", "item_id"), (described(raw.table.schema.field(name).type) for name in sides), strict=True)
+    if converted := {side: words for side, words in kinds if words is not None}:
+        notes[CONVERTED] = json.dumps(converted)
+    return Settled((users, items), kept, result, notes)
 
 
 @dataclass(frozen=True)
@@ -217,10 +246,14 @@ def read_rows(source: str | os.PathLike[str] | ArrowStream, options: ReadingOpti
     numbers are written back as the same text; the rest stays strings. ``options`` names the id columns.
     """
     options = options or ReadingOptions()
-    ids = _ids(options)
-    table = read_raw(source, Wanted(None, ids, options.hints)).table
+    return as_rows(read_raw(source, Wanted(None, _ids(options), options.hints)), options)
+
+
+def as_rows(raw: Raw, options: ReadingOptions) -> pa.Table:
+    """``raw`` as ``read_rows`` gives it: columns of ids that text spells another way are marked."""
+    table = raw.table
     for i, field in enumerate(table.schema):
-        if field.name in ids and described(field.type) is not None:
+        if field.name in _ids(options) and described(field.type) is not None:
             marked = field.with_metadata({**(field.metadata or {}), ID: b""})
             table = table.set_column(i, marked, table.column(i))
     return table

@@ -16,7 +16,7 @@ from alteraser.data.selection import Selection
 from alteraser.errors import InvalidInput, NotFound
 from alteraser.models.closed_form.model import ExactModel
 from alteraser.models.protocol import TrainedOn
-from alteraser.verbs.forget import aligned, belongs
+from alteraser.verbs.deleting import aligned, belongs
 
 Array = npt.NDArray[Any]
 

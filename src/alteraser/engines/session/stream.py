@@ -27,7 +27,7 @@ from alteraser.solvers import JointNewton
 from alteraser.solvers.limits import DEFAULT, Limits
 from alteraser.solvers.stationarity import evaluate
 from alteraser.tolerances import checked_tolerance
-from alteraser.verbs.forget import aligned, belongs
+from alteraser.verbs.deleting import aligned, belongs
 
 Array = npt.NDArray[Any]
 T = TypeVar("T")

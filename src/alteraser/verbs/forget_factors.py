@@ -1,0 +1,167 @@
+"""Forgetting in a model with factors: by the way that was asked for, or the one that fits."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from alteraser.data.deletion import Deletion
+from alteraser.data.interactions import Interactions
+from alteraser.erasers import Eraser, Outcome, Task, eraser
+from alteraser.erasers.driver import OnPass
+from alteraser.erasers.level import judge
+from alteraser.erasers.task import ADDED, GONE
+from alteraser.errors import InvalidInput
+from alteraser.models import Factors, Problem
+from alteraser.models.factorization.magnitudes import check_magnitudes
+from alteraser.models.factorization.model import Model, TrainedOn
+from alteraser.runtime import events
+from alteraser.verbs.choose import WAYS, Auto, Choice, choose, distance_from_rest, trained
+from alteraser.verbs.erasure import Erasure, Way, Work
+from alteraser.verbs.lists import ListsChanged, lists_changed, seen_after
+from alteraser.verbs.replaying import remember
+from alteraser.verbs.roads import Method, OnChoice, plan, unlearn
+
+
+@unlearn.register(Model)
+@events.verb("forget", "method", "kind", "residual", "converged", "forgotten")
+def unlearn_factors(
+    model: Model, found: Deletion, *, method: Method = "auto", threads: int = 0, on_pass: OnPass | None = None,
+    on_choice: OnChoice | None = None,
+) -> Erasure[Model]:  # fmt: skip
+    """``unlearn`` for a model with factors."""
+    began, on_pass = time.perf_counter(), events.passes(on_pass)
+    task = task_of(model, found, threads)
+    way, choice = _way(model, found, task, method, on_pass, on_choice)
+    outcome = way.erase(task, on_pass)
+    outcome, evidence = judge(task, outcome, name=way.name, tolerance=getattr(way, "tolerance", None))
+    start = outcome.push or task.start
+    remaining = found.remaining
+    training = _training(way, outcome, model, found.forgotten) | {"class": evidence.kind}
+    unlearned = replace(
+        model, factors=outcome.factors, users=remaining.users, items=remaining.items,
+        trained_on=TrainedOn.of(remaining), training=training, parent=model.digest, ancestors=model.lineage,
+        digest=None, erased=found.recorded(model.erased),
+    )  # fmt: skip
+    return Erasure(
+        model=unlearned,
+        deletion=found,
+        way=Way(
+            way.name, _name(method), None if choice is None else choice.why, training["tolerance"],
+            refit_seconds=None if choice is None else choice.refit_seconds,
+            details={} if choice is None else choice.details(),
+        ),
+        evidence=evidence,
+        work=Work(
+            training["solver"], outcome.passes, outcome.products, outcome.rows_updated, outcome.residual,
+            outcome.converged, outcome.reason, outcome.route, start.objective, outcome.objective, start.norm,
+            start.floor, outcome.trace,
+        ),
+        aftermath=seen_after(model, unlearned, found),
+        details={
+            "measured": None if outcome.measured is None else vars(outcome.measured),
+            "effect": None if outcome.effect is None else vars(outcome.effect),
+        },
+        on_save=(lambda saved: remember(saved, True)) if way.name == "replay" else None,
+        seconds=time.perf_counter() - began,
+    )  # fmt: skip
+
+
+@plan.register(Model)
+def plan_factors(model: Model, found: Deletion, method: Method = "auto", *, threads: int = 0) -> Choice | None:
+    """``plan`` for a model with factors; None for methods that ``auto`` never takes."""
+    auto = _auto(method)
+    return None if auto is None else choose(model, task_of(model, found, threads), auto.way)
+
+
+def _way(
+    model: Model, found: Deletion, task: Task, method: Method, on_pass: OnPass | None, on_choice: OnChoice | None
+) -> tuple[Eraser, Choice | None]:
+    """(what will do it, why that; None where it is one that ``auto`` never takes)."""
+    auto = _auto(method)
+    if auto is None:
+        assert not isinstance(method, Auto)
+        return eraser(method, **({"train_prediction": True} if model.trains_prediction else {})), None
+    choice = choose(model, task, auto.way)
+    if on_choice is not None:
+        on_choice(choice, lambda: _lists_at_rest(model, task, found))
+    return auto.eraser(choice, model, task, on_pass), choice
+
+
+def task_of(model: Model, found: Deletion, threads: int) -> Task:
+    """What an eraser is given for ``found``."""
+    data, removal = found.data, found.removal
+    check_magnitudes(model.objective, data)
+    original = fitted(model.factors, data)
+    known = data.digest == model.trained_on.digest
+    joined = [np.arange(old.size, new.size) for old, new in ((model.users, data.users), (model.items, data.items))]
+    return Task(
+        original=original,
+        before=Problem(model.objective, data, original.dtype) if known else None,
+        after=Problem(model.objective, removal.remaining, original.dtype),
+        touched_users=Task.rows(np.concatenate([removal.touched_users, joined[0]])),
+        touched_items=Task.rows(np.concatenate([removal.touched_items, joined[1]])),
+        threads=threads,
+        unknown=GONE if found.missing is not None else ADDED,
+    )
+
+
+def _name(method: Method) -> str:
+    if isinstance(method, str):
+        return method
+    return method.way or "auto" if isinstance(method, Auto) else method.name
+
+
+def _auto(method: Method) -> Auto | None:
+    """``method`` where it is ``auto`` or one of its ways; None for a method of its own."""
+    if isinstance(method, Auto):
+        return method
+    if method == "auto":
+        return Auto()
+    return next((Auto(way) for way in WAYS if way == method), None)
+
+
+def _lists_at_rest(model: Model, task: Task, found: Deletion) -> ListsChanged:
+    """Estimate: how many lists of others differ where training had led, a Newton step from the original."""
+    assert task.before is not None
+    _, there = distance_from_rest(task.before, task.original, threads=task.workers)
+    return lists_changed(model, replace(model, factors=there), found.removal.remaining, found.asking)
+
+
+def fitted(factors: Factors, data: Interactions) -> Factors:
+    """``factors`` with zero rows for users and items that joined since."""
+    m, n = data.shape
+    if factors.users.shape[0] > m or factors.items.shape[0] > n:
+        raise InvalidInput("the data have fewer rows than the model; rows never shrink")
+
+    def extended(x: Any, rows: int) -> Any:
+        return x if x.shape[0] == rows else np.vstack([x, np.zeros((rows - x.shape[0], x.shape[1]), x.dtype)])
+
+    return Factors(extended(factors.users, m), extended(factors.items, n), factors.prediction)
+
+
+def _training(method: Eraser, outcome: Outcome, original: Model, forgotten: int) -> dict[str, Any]:
+    solver = getattr(method, "solver", None)
+    return {
+        "method": method.name,
+        "solver": solver if isinstance(solver, str) else getattr(solver, "name", None),
+        "passes": outcome.passes,
+        "products": outcome.products,
+        "rows_updated": outcome.rows_updated,
+        "objective": outcome.objective,
+        "residual": outcome.residual,
+        "tolerance": getattr(method, "tolerance", None),
+        "converged": outcome.converged,
+        "memory": getattr(method, "memory", None),
+        "seed": getattr(method, "seed", None),
+        "train_prediction": getattr(method, "train_prediction", False),
+        "interactions_forgotten": forgotten,
+        "route": list(outcome.route),
+        "recipe": outcome.recipe,
+        "distance": original.training.get("distance") if outcome.effect is not None else outcome.rest,
+        "effect_left": None if outcome.effect is None else outcome.effect.left,
+        "trained": trained(original.training),
+    }
