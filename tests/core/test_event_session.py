@@ -49,6 +49,41 @@ def test_published_is_what_training_on_the_rest_gives(kind: Any, data: st.DataOb
         assert ae.verify(published, now).certificate.kind == "A"
 
 
+@settings(max_examples=60)
+@given(kind=st.sampled_from(LINEAR[:3]), data=st.data(), seed=st.integers(0, 10_000), fold=st.sampled_from([1, 512]))
+def test_corrections_are_applied_before_they_are_published(
+    kind: Any, data: st.DataObject, seed: int, fold: int
+) -> None:
+    """What may come next is, after each request, what training on the rest says; folded in or not."""
+    from alteraser.models.sessions import pending
+
+    whole = Interactions.read(rows(60, seed), session_column="group", timestamp_column="timestamp")
+    session, now = EventSession(kind.fit(whole), whole), whole
+    for _ in range(data.draw(st.integers(1, 3))):
+        removal = now.remove(request(data, {"session_column": "group", "timestamp_column": "timestamp"}))
+        if not removal.count or not removal.remaining.count:
+            continue
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pending, "FOLD", fold)
+            session.forget(removal.selection)
+        now = removal.remaining
+    left = kind.kept(np.bincount(now.events.items, minlength=now.shape[1]))  # type: ignore[union-attr]
+    shown = data.draw(st.lists(st.sampled_from(left.tolist()), min_size=1, max_size=5))
+    wanted = kind.continued(kind.formed(kind.state(now), None), np.array(shown))
+    found = dict(session.continued(whole.items.ids_of(shown), k=99))
+    names = now.items.ids.to_pylist()
+    for item, score in zip(names, wanted, strict=True):
+        assert found.get(item, 0.0) == pytest.approx(max(score, 0.0), abs=1e-9)
+
+
+def test_lists_of_other_kinds_are_formed_by_publish() -> None:
+    whole = Interactions.read(rows(30, 1), session_column="group")
+    with pytest.raises(InvalidInput, match="formed by publish"):
+        EventSession(ae.VSKNN().fit(whole), whole).continued([1])
+    with pytest.raises(NotFound, match="item 99 is not in the model"):
+        EventSession(ae.SLIST().fit(whole), whole).continued([99])
+
+
 def test_the_session_goes_on_and_says_what_it_erased() -> None:
     whole = Interactions.read(rows(60, 1), session_column="group")
     session = EventSession(ae.VSKNN().fit(whole), whole)

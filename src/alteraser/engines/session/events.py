@@ -15,7 +15,7 @@ from alteraser.data.interactions import Interactions, Removal, nothing_to_forget
 from alteraser.data.selection import Selection
 from alteraser.errors import InvalidInput, NotFound
 from alteraser.models.closed_form.model import ExactModel
-from alteraser.models.protocol import TrainedOn
+from alteraser.models.protocol import TrainedOn, known_rows
 from alteraser.verbs.deleting import aligned, belongs
 
 Array = npt.NDArray[Any]
@@ -42,7 +42,8 @@ class EventSession:
     A request costs what the people in it have, whatever the number of others: their part of the state, vectors or
     sessions, is made anew at once. Items, sessions and times are found through indexes that are made when they are
     first asked for. ``publish`` puts the parts together and gives, in every bit, what ``forget`` and training on the
-    rest give. What slist keeps is algebra of all sessions together and is changed there.
+    rest give. What slist keeps is algebra of all sessions together: a request adds a low-rank correction to it, which
+    ``continued`` applies; ``publish`` changes the inverse itself, and decides anew which items are the most frequent.
 
     >>> import pyarrow as pa
     >>> from alteraser import Interactions, TopFrequency
@@ -66,6 +67,8 @@ class EventSession:
         self._there = np.ones(len(self._events), bool)
         self._starts = np.searchsorted(self._events.users, np.arange(data.shape[0] + 1))
         self._parts: dict[int, Any] = {}
+        self.pending = model.settings.pending(dict(model.state))
+        """Of slist: what was changed and is not published"""
         self._indexes: dict[str, tuple[Array, Array]] = {}
 
     @property
@@ -91,6 +94,20 @@ class EventSession:
             raise NotFound("undo: all of it is back already")
         self._set(places, there=True)
         return int(places.size)
+
+    def continued(self, session: Any, *, k: int = 10) -> list[tuple[Any, float]]:
+        """[(item, score)] of the k that may come next after a session of items (ids), by slist as it is now.
+
+        Raises NotFound for an unknown item, InvalidInput for kinds whose lists are formed by ``publish``.
+        """
+        if self.pending is None:
+            raise InvalidInput(f"lists of {self.model.kind} are formed by publish: ask the model that it gives")
+        rows = known_rows(self.data.items, session, "item")
+        scores = self.pending.continued(rows)
+        best = np.lexsort((np.arange(scores.size), -scores))[:k]
+        best = best[scores[best] > -np.inf]
+        names = self.data.items.ids_of(best).to_pylist()
+        return list(zip(names, scores[best].tolist(), strict=True))
 
     def remaining(self) -> Interactions:
         """The events as they are now."""
@@ -118,10 +135,15 @@ class EventSession:
     # ------------------------------------------------------------------ pieces
 
     def _set(self, places: Array, *, there: bool) -> None:
+        rows = np.unique(self._events.users[places]).tolist()
+        before = [] if self.pending is None else [self._of(row) for row in rows]
         self._there[places] = there
         self.requests += 1
-        for row in np.unique(self._events.users[places]).tolist():
-            self._parts[row] = self.model.settings.part(self._of(row))
+        for at, row in enumerate(rows):
+            now = self._of(row)
+            self._parts[row] = self.model.settings.part(now)
+            if self.pending is not None:
+                self.pending.change(before[at], now)
 
     def _of(self, row: int) -> Events:
         """What somebody has now."""

@@ -116,6 +116,10 @@ class Rule(Configured, ABC):
         """Of a kind of events: what the state holds of one user who has these; None where it holds no such part."""
         return None
 
+    def pending(self, state: dict[str, Array]) -> Any:
+        """Of a kind whose state is no parts of users: what is changed by what they had and have; None where it is."""
+        return None
+
     def merged(
         self, state: Mapping[str, Array], parts: Mapping[int, Any], shape: tuple[int, int]
     ) -> dict[str, Array] | None:

@@ -26,7 +26,7 @@ items, or ``FEWER`` where the memory for all is not there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from alteraser.data.interactions import Interactions, Removal
     from alteraser.models.linear import cost, inverse, packed
     from alteraser.models.sessions import histories, prefixes
+    from alteraser.models.sessions.pending import Pending
     from alteraser.runtime import memory
 
     Array = npt.NDArray[Any]
@@ -254,22 +255,41 @@ class SLIST(SessionKind):
 
     def continued(self, state: Any, session: Array, owner: int = -1) -> Array:
         """(n,) float64: what may come next after ``session``; −∞ for an item that nothing speaks for."""
-        found = np.full(state.places.size, -np.inf)
-        known = state.places[np.asarray(session)]
+
+        def solved(items: Array, weights: Array) -> Array:
+            columns = packed.columns(state.state["inverse"], state.kept.size, items)
+            return np.asarray(weights @ columns.astype(np.float64))
+
+        return self.scored(state, session, solved, state.diagonal, [])
+
+    def scored(
+        self, formed: Formed, session: Array, solved: Callable[[Array, Array], Array], diagonal: Array, more: list[Any]
+    ) -> Array:
+        """``continued``, P being what ``solved`` multiplies with, and ``more`` what Cᵀ is changed by."""
+        found = np.full(formed.places.size, -np.inf)
+        known = formed.places[np.asarray(session)]
         known = known[known >= 0]
         if not known.size:
             return found
         items, back = np.unique(known[::-1], return_index=True)
         weights = np.exp(-back / self.predict_decay)
-        solved = weights @ packed.columns(state.state["inverse"], state.kept.size, items).astype(np.float64)
+        told = solved(items, weights)
         if self.alpha == 1.0:
-            scores = -solved / state.diagonal
+            scores = -told / diagonal
             scores[items] += weights
         else:
-            scores = state.ahead @ solved
+            scores = formed.ahead @ told
+            for change in more:
+                scores += change @ told
         least = NOTHING[self.dtype] * np.abs(scores).max(initial=0.0)
-        found[state.kept] = np.where(scores > least, scores, -np.inf)
+        found[formed.kept] = np.where(scores > least, scores, -np.inf)
         return found
+
+    def pending(self, state: dict[str, Array]) -> Pending:
+        """``state`` for a warm process."""
+        from alteraser.models.sessions.pending import Pending
+
+        return Pending(self, state)
 
     def matrix(self, state: Mapping[str, Array]) -> Any:
         """C, (n, n), sparse."""

@@ -1,0 +1,102 @@
+"""P of slist in a warm process: what changes is kept beside it as a low-rank correction, and applied when scoring.
+
+    P_now = P − Yᵀ diag(s) Y,      a step with rows V, s = 1 for rows that join and −1 for rows that go:
+    W = V P_now,   M = I + s W Vᵀ = LLᵀ,   Y grows by L⁻¹W      (Sherman, Morrison 1950; Woodbury 1950)
+
+A step gathers some columns of P and never touches the rest of it; after ``FOLD`` rows, or when asked, all are folded
+into the triangle at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alteraser.data.events import Events
+from alteraser.errors import NumericFailure
+from alteraser.models.linear import inverse, packed
+from alteraser.models.sessions import prefixes
+
+if TYPE_CHECKING:
+    from alteraser.models.sessions.slist import SLIST
+
+Array = npt.NDArray[Any]
+
+FOLD = 512
+"""Rows of a correction from which on it is folded in"""
+
+
+class Pending:
+    """A state of slist, changed by what users had and have. Its items are those that were kept at the beginning."""
+
+    def __init__(self, kind: SLIST, state: dict[str, Array]) -> None:
+        self.kind, self.formed = kind, kind.formed(state, None)
+        self.folded = 0
+        """How often corrections were folded in"""
+        self._matrix, self._own = state["inverse"], False
+        self._y = np.empty((0, self.formed.kept.size), self._matrix.dtype)
+        self._signs = np.empty(0)
+        self._diagonal = self.formed.diagonal.copy()
+        self._ahead: list[Any] = []  # what Cᵀ has to be changed by
+
+    @property
+    def rank(self) -> int:
+        """Rows of the correction that is not folded in."""
+        return int(self._signs.size)
+
+    def change(self, before: Events, after: Events) -> None:
+        """Somebody had ``before`` and has ``after``. NumericFailure where digits would be lost: publish instead."""
+        old, new = (self._rows(events) for events in (before, after))
+        gone, come = prefixes.changed(old.stacked(self.kind.alpha), new.stacked(self.kind.alpha))
+        for rows, sign in ((come, 1.0), (gone, -1.0)):
+            if rows.shape[0]:
+                self._step(rows, sign)
+        if self.kind.alpha < 1.0:
+            self._ahead.append((self._sums(new) - self._sums(old)).T.tocsr())
+        if self.rank >= FOLD:
+            self.fold()
+
+    def fold(self) -> None:
+        """Put the correction into the triangle."""
+        if not self._own:
+            self._matrix, self._own = self._matrix.copy(), True
+        k = self.formed.kept.size
+        for sign in (1.0, -1.0):
+            y = np.asfortranarray(self._y[self._signs == sign].T)
+            if y.shape[1]:
+                routine = packed.lapack("sfrk", self._matrix.dtype)
+                routine(k, y.shape[1], -sign, y, 1.0, self._matrix, transr="N", uplo="L", overwrite_c=1)
+        self._y, self._signs = self._y[:0], self._signs[:0]
+        self.folded += 1
+
+    def continued(self, session: Array) -> Array:
+        """``SLIST.continued`` of the state as it is now."""
+        return self.kind.scored(self.formed, session, self._solved, self._diagonal, self._ahead)
+
+    def _rows(self, events: Events) -> prefixes.Rows:
+        return prefixes.of(events, self.formed.kept, self.formed.places.size, self.kind.train_decay)
+
+    def _sums(self, rows: prefixes.Rows) -> Any:
+        alpha = self.kind.alpha
+        return alpha * rows.together().astype(np.float64) + (1.0 - alpha) / prefixes.SCALE**2 * rows.ahead()
+
+    def _solved(self, items: Array, weights: Array) -> Array:
+        """P times the vector that is ``weights`` at ``items``."""
+        found = weights @ packed.columns(self._matrix, self.formed.kept.size, items).astype(np.float64)
+        return np.asarray(found - ((weights @ self._y[:, items].T) * self._signs) @ self._y)
+
+    def _step(self, rows: Any, sign: float) -> None:
+        from scipy.linalg import solve_triangular
+
+        w = inverse.product(self._matrix, self.formed.kept.size, rows).astype(np.float64)
+        w -= (np.asarray(rows @ self._y.T.astype(np.float64)) * self._signs) @ self._y
+        m = np.eye(rows.shape[0]) + sign * np.asarray((rows @ w.T).T)
+        m = (m + m.T) / 2
+        if np.linalg.eigvalsh(m)[0] < inverse.SINGULAR[self._matrix.dtype.name]:
+            raise NumericFailure("this step would lose digits of the inverse; publish makes it anew")
+        y = solve_triangular(np.linalg.cholesky(m), w, lower=True)
+        self._y = np.concatenate([self._y, y.astype(self._matrix.dtype)])
+        self._signs = np.append(self._signs, np.full(rows.shape[0], sign))
+        self._diagonal -= sign * (y * y).sum(axis=0)
