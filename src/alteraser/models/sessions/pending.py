@@ -83,16 +83,18 @@ class Pending:
         return alpha * rows.together().astype(np.float64) + (1.0 - alpha) / prefixes.SCALE**2 * rows.ahead()
 
     def _solved(self, items: Array, weights: Array) -> Array:
-        """P times the vector that is ``weights`` at ``items``."""
+        """P times the vector, or each of the rows, that is ``weights`` at ``items``."""
         found = weights @ packed.columns(self._matrix, self.formed.kept.size, items).astype(np.float64)
         return np.asarray(found - ((weights @ self._y[:, items].T) * self._signs) @ self._y)
 
     def _step(self, rows: Any, sign: float) -> None:
         from scipy.linalg import solve_triangular
 
-        w = inverse.product(self._matrix, self.formed.kept.size, rows).astype(np.float64)
-        w -= (np.asarray(rows @ self._y.T.astype(np.float64)) * self._signs) @ self._y
-        m = np.eye(rows.shape[0]) + sign * np.asarray((rows @ w.T).T)
+        items, at = np.unique(rows.indices, return_inverse=True)
+        few = np.zeros((rows.shape[0], items.size))
+        few[np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr)), at] = rows.data
+        w = self._solved(items, few)
+        m = np.eye(rows.shape[0]) + sign * w[:, items] @ few.T
         m = (m + m.T) / 2
         if np.linalg.eigvalsh(m)[0] < inverse.SINGULAR[self._matrix.dtype.name]:
             raise NumericFailure("this step would lose digits of the inverse; publish makes it anew")
