@@ -14,12 +14,17 @@ import typer
 
 from alteraser import Interactions
 from alteraser.bench.common import table
+from alteraser.data.events import Events, Groups
+from alteraser.data.grouping import Grouping
 from alteraser.data.ids import IdMap
-from alteraser.engines.session import ExactSession
+from alteraser.engines.session import EventSession, ExactSession
 from alteraser.models.closed_form.popularity import Popularity
 from alteraser.models.neighbors.cooccurrence import Cooccurrence
 from alteraser.models.neighbors.item_knn import ItemKNN
 from alteraser.models.neighbors.user_knn import UserKNN
+from alteraser.models.sessions.tifu_knn import TIFUKNN
+from alteraser.models.sessions.top_frequency import TopFrequency
+from alteraser.models.sessions.vs_knn import VSKNN
 
 ITEMS, MEAN, FIRST = 2_000, 60, 20
 """Items, about how many a person has, and requests before those that are timed"""
@@ -27,6 +32,10 @@ KINDS: dict[str, Any] = {
     "popularity": Popularity(), "popularity, half-life": Popularity(half_life=30.0), "item-knn": ItemKNN(),
     "user-knn bm25": UserKNN(similarity="bm25"), "cooccurrence": Cooccurrence(),
 }  # fmt: skip
+
+OF_EVENTS: dict[str, Any] = {"vs-knn": VSKNN(), "tifu-knn": TIFUKNN(), "top-frequency": TopFrequency()}
+MONTH = 30 * 86_400
+"""What is one session or basket of somebody, in seconds"""
 
 
 def warm(
@@ -43,6 +52,8 @@ def warm(
         data = generated(count)
         print(f"### {count:,} people, {ITEMS:,} items, {len(data):,} interactions\n")
         rows = [_measured(name, kind, data, requests) for name, kind in KINDS.items()]
+        happened = with_events(data)
+        rows += [_measured(name, kind, happened, requests) for name, kind in OF_EVENTS.items()]
         table(["kind", "fit, s", "open, s", "one person p50, ms", "p99, ms", "publish, s"], rows)
     return 0
 
@@ -61,6 +72,17 @@ def generated(users: int, seed: int = 0) -> Interactions:
     return Interactions(names, goods, indptr, (keys % ITEMS).astype(np.int32), timestamp=times)
 
 
+def with_events(data: Interactions) -> Interactions:
+    """The same as events, every fifth of them once more ten days later, in sessions or baskets of a month."""
+    users, items, times = data.user_rows, data.indices.astype(np.int64), data.timestamp
+    assert times is not None
+    users, items = (np.concatenate([rows, rows[::5]]) for rows in (users, items))
+    times = np.concatenate([times, times[::5] + 10 * 86_400])
+    months, rows = IdMap.build(times // MONTH)
+    events = Events.assemble(users, items, Grouping(), groups=Groups(months, rows), time=times)
+    return Interactions.of_events(data.users, data.items, events)
+
+
 def _measured(name: str, kind: Any, data: Interactions, requests: int) -> list[str]:
     spent: dict[str, float] = {}
 
@@ -71,7 +93,8 @@ def _measured(name: str, kind: Any, data: Interactions, requests: int) -> list[s
         return found
 
     model = timed("fit", lambda: kind.fit(data))
-    session = timed("open", lambda: ExactSession(model, data))
+    opened: Any = ExactSession if data.events is None else EventSession
+    session = timed("open", lambda: opened(model, data))
     who = np.random.default_rng(1).choice(data.shape[0], FIRST + requests, replace=False).tolist()
     each = []
     for user in who:
