@@ -169,3 +169,65 @@ def test_who_was_erased_is_refused_again(run: Run, tmp_path: Path) -> None:
     assert run(f"forget b.npy users.csv --data data.csv {more} --out n.npy")[0] == 0
     code, _, err = run(f"forget n.npy next.csv --data data.csv {more} --unchecked --out m.npy")
     assert code == 5, err
+
+
+EASE = Path(__file__).parent / "fixtures" / "recbole_ease"
+
+
+def ease(path: Path) -> tuple[Any, Any]:
+    """(weights, interactions) of a checkpoint, [PAD] included."""
+    from alteraser.adapters._pickled import array
+    from alteraser.adapters._torch_zip import Archive
+    from alteraser.adapters.tables import recbole_ease
+
+    other = Archive(path).description(recbole_ease._allowed)["other_parameter"]
+    return array(other["item_similarity"], "it"), recbole_ease._pairs(other["interaction_matrix"], path).toarray()
+
+
+def test_recbole_there_and_back(run: Run, tmp_path: Path) -> None:
+    """Both tables are those of what is left; the training part is the file's own, DATA has more."""
+    inter = f"--data {EASE}/toy.inter --users-map {EASE}/toy.inter"
+    rows = [line.split("\t") for line in (EASE / "toy.inter").read_text().splitlines()[1:]]
+    order = [list(dict.fromkeys(row[side] for row in rows)) for side in (0, 1)]
+    (tmp_path / "gone.csv").write_text("user_id,item_id\n" + "".join(f"{u},{v}\n" for u, v in rows if u in ("3", "7")))
+    line = f"forget {EASE}/ease.pth gone.csv {inter} --out new.pth --remaining rest.inter --json"
+    code, out, err = run(line)
+    assert code == 0, err
+    assert json.loads(out)["interactions_forgotten"] == sum(u in ("3", "7") for u, _ in rows)
+    _, x = ease(EASE / "ease.pth")
+    left = x.copy()
+    left[[order[0].index(user) + 1 for user in ("3", "7")]] = 0
+    assert left.sum() < x.sum() < len(rows)
+    got, kept = ease(tmp_path / "new.pth")
+    np.testing.assert_array_equal(kept, left)
+    inverse = np.linalg.inv(left.T @ left + 10.0 * np.eye(left.shape[1]))
+    wanted = -inverse / np.diag(inverse)
+    np.fill_diagonal(wanted, 0.0)
+    np.testing.assert_allclose(got, wanted, atol=1e-6)
+    rest = f"--data rest.inter --users-map {EASE}/toy.inter --json"
+    assert run(f"verify new.pth {rest}")[0] == 0
+    code, out, _ = run(f"verify {EASE}/ease.pth {rest}")
+    assert code == 8
+    held = {check["name"]: check["value"] for check in json.loads(out)["checks"]}["held"]
+    assert held == x.sum() - left.sum()
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        ("--data {e}/toy.inter", 2, "give the .inter file as trained on"),
+        ("--data {e}/toy.inter --users-map {e}/toy.inter --regularization 3", 2, "which says reg_weight = 10.0"),
+        ("--data less.inter --users-map {e}/toy.inter", 6, "interactions that are not in the data"),
+        ("--data less.inter --users-map less.inter", 6, "it is not the data set that the model was"),
+    ],
+)
+def test_recbole_and_what_does_not_belong_to_it(
+    options: str, code: int, message: str, run: Run, tmp_path: Path
+) -> None:
+    lines = (EASE / "toy.inter").read_text().splitlines(keepends=True)
+    (tmp_path / "less.inter").write_text("".join([lines[0], *lines[40:]]))
+    (tmp_path / "gone.csv").write_text("user_id\n30\n")
+    line = f"forget {EASE}/ease.pth gone.csv {options} --out new.pth".replace("{e}", str(EASE))
+    found, _, err = run(line)
+    assert (found, message in err) == (code, True), err
+    assert not (tmp_path / "new.pth").exists()

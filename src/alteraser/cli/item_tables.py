@@ -139,23 +139,32 @@ def verify(
         opened = open_table(adapter, model, sheet_of(data, options), options)
     with screen.phase("solve", "making the table by other code"):
         rules = adapter.rules(opened.table, options)
-        apart = [rule.apart(opened.table.values, opened.data) for rule in rules]
+        seen = opened.seen(opened.data)
+        apart = [rule.apart(opened.table.values, seen) for rule in rules]
     nearest = min(range(len(rules)), key=lambda place: apart[place] / rules[place].limit)
     rule, value = rules[nearest], apart[nearest]
-    level = "A" if value <= rule.limit else "D"
+    level = "A" if value <= rule.limit and not opened.beyond else "D"
     meaning = f"largest difference from {rule.formula}, over the largest entry"
     screen.result(
         {
             "model": str(model), "format": adapter.name, "kind": rule.name, "digest": sha256_file(model),
             "data_digest": opened.data.digest, "class": level, "sentence": LEVELS[level],
             "checks": [
-                {"name": "anew", "value": value, "limit": rule.limit, "passed": level == "A", "meaning": meaning}
+                {
+                    "name": "anew", "value": value, "limit": rule.limit, "passed": value <= rule.limit,
+                    "meaning": meaning,
+                },
+                {
+                    "name": "held", "value": opened.beyond, "limit": 0, "passed": not opened.beyond,
+                    "meaning": "interactions that the file holds and the data lack",
+                },
             ],
             "seconds": screen.timing(),
         },
         [
             ("model", f"{model} ({adapter.name}: {rule.name})"), ("class", f"{level}: {LEVELS[level]}"),
-            ("anew", f"{value:.3g}  ({'ok' if level == 'A' else 'FAILS'}, limit {rule.limit:g}) {meaning}"),
+            ("anew", f"{value:.3g}  ({'ok' if value <= rule.limit else 'FAILS'}, limit {rule.limit:g}) {meaning}"),
+            *([("held", f"{opened.beyond:,} interactions that the data lack  (FAILS)")] if opened.beyond else []),
         ],
     )  # fmt: skip
     return 0 if level == "A" else NumericFailure.exit_code

@@ -17,6 +17,7 @@ from alteraser.adapters.tables.contract import ItemTable, Rule, TableAdapter, fi
 
 TABLES: dict[str, str] = {
     "implicit-knn": "alteraser.adapters.tables.implicit_knn",
+    "recbole-ease": "alteraser.adapters.tables.recbole_ease",
     "ease-weights": "alteraser.adapters.tables.ease_weights",
 }
 """Formats by their name, and the module that knows each."""

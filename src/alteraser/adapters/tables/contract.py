@@ -23,6 +23,10 @@ class ItemTable:
     """(n, n), sparse or dense; read-only"""
     item_ids: IdMap | None = None
     """Where the file has them"""
+    user_ids: IdMap | None = None
+    """Where the file holds interactions, and so has rows of people"""
+    pairs: Any = None
+    """(m, n) sparse: the interactions that it holds, which it was made of"""
     state: Any = None
     """Whatever the adapter wants to find again in ``write``"""
 
@@ -76,8 +80,11 @@ class TableAdapter(Protocol):
         """How it may have been made, the likeliest first. InvalidInput for what the file does not say and must be."""
         ...
 
-    def write(self, table: ItemTable, values: Any, out: Path) -> None:
-        """The same kind of file at ``out``, all or nothing, that the library loads."""
+    def write(self, table: ItemTable, values: Any, out: Path, remaining: Interactions) -> None:
+        """The same kind of file at ``out``, all or nothing, that the library loads.
+
+        ``remaining`` is what ``values`` were made of, for files that hold it.
+        """
         ...
 
 

@@ -101,7 +101,7 @@ class EaseWeights:
                 if len(array) != len(values) or len(array.unique()) != len(array):
                     raise InvalidInput(f"{path}: {named[0]} are not the ids of {len(values):,} items", path=str(path))
                 ids = IdMap(array, np.arange(len(array), dtype=np.int64), len(array))
-        return ItemTable(path, self.name, values, ids, (archive, name))
+        return ItemTable(path, self.name, values, ids, state=(archive, name))
 
     def rules(self, table: ItemTable, options: ForeignOptions) -> Sequence[Weights]:
         """The one, with the λ that was given."""
@@ -113,7 +113,7 @@ class EaseWeights:
             )
         return [Weights(options.regularization, table.values.dtype.name)]
 
-    def write(self, table: ItemTable, values: Any, out: Path) -> None:
+    def write(self, table: ItemTable, values: Any, out: Path, remaining: Interactions) -> None:
         """See ``TableAdapter.write``; whatever else is in an ``.npz`` stays."""
         archive, name = table.state
         if archive is not None:

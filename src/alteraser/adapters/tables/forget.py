@@ -23,7 +23,7 @@ from alteraser.data.interactions import Interactions, accounted
 from alteraser.data.selection import Selection
 from alteraser.data.sheet import Sheet
 from alteraser.erasers.driver import OnPass
-from alteraser.errors import InvalidInput
+from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.evidence.claims import Exact
 from alteraser.runtime import events
 from alteraser.verbs.deleting import match
@@ -39,7 +39,23 @@ class Opened:
     adapter: TableAdapter
     table: ItemTable
     data: Interactions
+    """What is given"""
     options: ForeignOptions
+
+    def seen(self, data: Interactions) -> Interactions:
+        """Of ``data``, in the rows of the given, what the file holds, with its numbers; all where it holds none."""
+        pairs = self.table.pairs
+        if pairs is None:
+            return data
+        held = np.repeat(np.arange(pairs.shape[0]), np.diff(pairs.indptr)) * pairs.shape[1] + pairs.indices
+        places = np.searchsorted(held, wanted := data.user_rows * pairs.shape[1] + data.indices)
+        there = np.append(held, -1)[places] == wanted
+        return replace(data, confidence=np.append(pairs.data, 0.0)[places]).keep(there)
+
+    @property
+    def beyond(self) -> int:
+        """How many interactions the file holds that the data lack."""
+        return 0 if self.table.pairs is None else int(self.table.pairs.nnz) - len(self.seen(self.data))
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +75,8 @@ class Unlearned:
         check_output(out)
         record = self.deletion.recorded(read_record(self.opened.table.path).going_to(out))
         with written_beside(out, record, as_file=True):
-            self.opened.adapter.write(self.opened.table, self.values, out)
+            remaining = self.opened.seen(self.deletion.removal.remaining)
+            self.opened.adapter.write(self.opened.table, self.values, out, remaining)
         return out
 
 
@@ -69,6 +86,8 @@ def open_table(adapter: TableAdapter, path: Path, sheet: Sheet, options: Foreign
     Nobody's row is in a table: people are who the data say, items by the file's ids, a map of theirs, or their rows.
     """
     table = adapter.read(path, options)
+    if table.user_ids is not None and table.item_ids is not None:
+        return Opened(adapter, table, _given(sheet, (table.user_ids, table.item_ids), options, "files"), options)
     if options.users_map is not None:
         raise InvalidInput(f"{path} is a table of items: no user has a row in it, leave --users-map out")
     ids, words = table.item_ids, "the file"
@@ -85,9 +104,13 @@ def open_table(adapter: TableAdapter, path: Path, sheet: Sheet, options: Foreign
             "training with --items-map, or --rows-are-ids if the data's item ids are rows from 0",
             path=str(path),
         )
-    data = read_interactions(sheet, (sheet.kept[0].ids, ids), options, ids_from=words)
-    data = replace(data, confidence=data.target, target=None)
+    data = _given(sheet, (sheet.kept[0].ids, ids), options, words)
     return Opened(adapter, replace(table, item_ids=ids), data, options)
+
+
+def _given(sheet: Sheet, ids: tuple[IdMap, IdMap], options: ForeignOptions, words: str) -> Interactions:
+    data = read_interactions(sheet, ids, options, ids_from=words)
+    return replace(data, confidence=data.target, target=None)
 
 
 @match.register(Opened)
@@ -116,11 +139,16 @@ def unlearn_table(
     Raises InvalidInput for another method, IntegrityError where the file is not what its library makes of the data.
     """
     began, asked = time.perf_counter(), check_method(opened.adapter.name, method)
-    rule = fitting(
-        opened.table, opened.adapter.rules(opened.table, opened.options), opened.data, unchecked=unchecked
-    )  # fmt: skip
+    if opened.beyond and not unchecked:
+        raise IntegrityError(
+            f"{opened.table.path} holds {opened.beyond:,} interactions that are not in the data: give all that it was "
+            "trained on, or --unchecked to leave these out of it too",
+            path=str(opened.table.path),
+        )
+    rules = opened.adapter.rules(opened.table, opened.options)
+    rule = fitting(opened.table, rules, opened.seen(opened.data), unchecked=unchecked)
     removal = found.removal
-    values = rule.table(removal.remaining, threads=threads)
+    values = rule.table(opened.seen(removal.remaining), threads=threads)
     changed = _changed(opened.table.values, values, rule.limit)
     others = changed.copy()
     others[removal.touched_items] = False

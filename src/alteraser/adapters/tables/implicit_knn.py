@@ -148,7 +148,7 @@ class ImplicitKNN:
         """All three."""
         return [Neighbors(name, table.state) for name in ("cosine", "tfidf", "bm25")]
 
-    def write(self, table: ItemTable, values: Any, out: Path) -> None:
+    def write(self, table: ItemTable, values: Any, out: Path, remaining: Interactions) -> None:
         """See ``TableAdapter.write``."""
         with atomic_write(out) as file:
             np.savez(
