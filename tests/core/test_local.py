@@ -15,6 +15,7 @@ from alteraser.data.interactions import Interactions
 from alteraser.erasers import Local, Task
 from alteraser.erasers.local import _Run
 from alteraser.errors import IntegrityError, InvalidInput, NumericFailure
+from alteraser.evidence.certificate.anchored import anchored
 from alteraser.evidence.certificate.plain import Plain
 from alteraser.metrics import effect_left, model_distance
 from alteraser.models import Factors, Problem
@@ -137,6 +138,36 @@ def test_no_more_is_missing_than_is_said(seed: int, passes: int, whole: bool) ->
         assert lacks <= 3.0 * effect.left * effect.moved + 1e-6 * effect.size
         if outcome.converged:
             assert lacks <= 0.15 * effect.moved
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_verify_measures_the_dense_way(dtype: str, whole: bool) -> None:
+    data = toy(3)
+    model = early(data, 25, dtype=dtype)
+    erasure = ae.forget(model, [3] if whole else some(data), data=data, whole_users=whole, method="local")
+    assert erasure.kind == "L"
+    found = anchored(
+        model.objective, erasure.remaining, data, model.factors, erasure.model.factors, threads=1, limit=1e-9
+    )
+    assert found.effect_left is not None
+    true = dense_way(model, data, erasure.remaining, erasure.model.factors) / found.moved
+    assert true / 1.1 <= found.effect_left <= 1.5 * true + 1e-5
+    verified = ae.verify(erasure.model, erasure.remaining, before=model, forgotten=erasure.removed)
+    assert verified.certificate.kind == "L"
+    assert verified.certificate.effect_left >= found.effect_left / 1.01
+
+
+def test_a_long_solve_of_verify_stays_off_the_rotations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most dimensions are nearly unused here, and what is no projection makes conjugate gradients diverge."""
+    monkeypatch.setattr("alteraser.evidence.certificate.anchored.FALLEN", 1e-5)
+    monkeypatch.setattr("alteraser.evidence.certificate.anchored.SURE", 1e-3)
+    data = toy(3)
+    model = early(data, 25, factors=16, dtype="float32")
+    erasure = ae.forget(model, [3], data=data, whole_users=True, method="local")
+    assert erasure.kind == "L"
+    found = ae.verify(erasure.model, erasure.remaining, before=model, forgotten=erasure.removed)
+    assert found.certificate.kind == "L"
 
 
 def test_class_l_is_not_said_of_an_effect_that_is_not_known() -> None:

@@ -107,13 +107,19 @@ def _way(solver: Solver, gradient: Pair, length: Callable[[Pair], float], limit:
     """How far a Newton step from ``gradient`` goes, estimated from above; None where L bends down.
 
     Plain conjugate gradients, as ``linalg.ahead`` needs them: from zero, and without what ``Solver.solve`` adds.
+    Residuals are kept off the rotations in double precision: single makes no projection of it where dimensions are
+    nearly unused.
     """
+
+    def off(residual: np.ndarray) -> np.ndarray:
+        return np.asarray(solver.off(residual.astype(np.float64)), dtype=solver.dtype)
+
     size = max(float(np.abs(g).max(initial=0.0)) for g in gradient)
     if size == 0.0:
         return 0.0
     users, items = (np.asarray(g * (-0.5 / size), dtype=solver.dtype) for g in gradient)
     given = solver.solved(0, users)
-    r = solver.off(items - solver.couple(1, given))
+    r = off(items - solver.couple(1, given))
     z = solver.solved(1, r)
     p, Bp, x, follow = z, r, np.zeros_like(r), given
     ahead, rho = Ahead(), _dot(r, z)
@@ -121,17 +127,18 @@ def _way(solver: Solver, gradient: Pair, length: Callable[[Pair], float], limit:
     for _ in range(PRODUCTS):
         if not rho > 0.0:
             break
-        y, Sp = solver.bend(p)
+        y = -solver.solved(0, solver.couple(0, p))
+        Sp = solver.couple(1, y, p)
         curvature = _dot(p, Sp)
         if not curvature > 0.0:
             return None
         step = solver.dtype(rho / curvature)
-        x, follow, r = x + step * p, follow + step * y, r - step * Sp
+        x, follow, r = x + step * p, follow + step * y, off(r - step * Sp)
         ratio = _dot(p, Bp) / (_dot(p, p) + _dot(y, y))
         z = solver.solved(1, r)
         rho, last = _dot(r, z), rho
         ahead.met(float(step), rho / last, rho, ratio)
-        p, Bp = solver.off(z) + solver.dtype(rho / last) * p, r + solver.dtype(rho / last) * Bp
+        p, Bp = z + solver.dtype(rho / last) * p, r + solver.dtype(rho / last) * Bp
         gone, rest = length((follow, x)) * size, ahead.length * size
         enough = gone + rest <= limit or gone - rest > limit or rest <= SURE * gone
         if rho <= FALLEN**2 * first and enough:
