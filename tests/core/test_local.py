@@ -13,7 +13,7 @@ from alteraser.cli.forget_options import How
 from alteraser.cli.shortfall import words
 from alteraser.data.interactions import Interactions
 from alteraser.erasers import Local, Task
-from alteraser.erasers.local import _Run
+from alteraser.erasers.anchored_point import AnchoredPoint
 from alteraser.errors import IntegrityError, InvalidInput, NumericFailure
 from alteraser.evidence.certificate.anchored import anchored
 from alteraser.evidence.certificate.plain import Plain
@@ -459,7 +459,7 @@ def test_the_push_from_the_rows_that_see_the_deletion_is_that_of_all_rows(object
     gone = data.keep((data.user_rows == 7) | (np.arange(len(data)) % 29 == 3))
     asked = Task(factors, before, after, Task.rows(gone.user_rows), Task.rows(gone.indices), 1)
     first, second = evaluate(before, factors), evaluate(after, factors)
-    change, value = _Run(Local(), asked, before, None)._change(first)
+    change, value = AnchoredPoint(asked, before, 1e-3).change(first)
     np.testing.assert_allclose(change[0], second.user_gradient - first.user_gradient, atol=1e-9)
     np.testing.assert_allclose(change[1], second.item_gradient - first.item_gradient, atol=1e-9)
     assert value == pytest.approx(second.objective, rel=1e-12)
