@@ -32,8 +32,6 @@ OVER: dict[str, int] = {
     "cli/forget.py:forget complexity": 37,
     "cli/train.py:train complexity": 16,
     "erasers/filtered.py:forget_filtered parameters": 15,
-    "erasers/local.py:_Run attributes": 25,
-    "erasers/local.py:_Run.run complexity": 23,
     "models/factorization/terms.py:RowProblem._terms complexity": 19,
     "neural/alternation.py:_Erasing.rows complexity": 19,
     "solvers/descent.py:Descent attributes": 19,
