@@ -207,6 +207,7 @@ def rows() -> Iterator[tuple[str, Any]]:
 
 def anchored() -> Iterator[tuple[str, Any]]:
     """Filtered passes, and passes in place."""
+    from alteraser.erasers.anchored_rows import Trainer
     from alteraser.erasers.filtered import anchored_residual, forget_filtered
     from alteraser.erasers.in_place import forget_in_place
     from alteraser.solvers import ConjugateGradient
@@ -230,8 +231,9 @@ def anchored() -> Iterator[tuple[str, Any]]:
         ):  # fmt: skip
             new = padded(pair[0]), padded(pair[1])
             found = forget_filtered(
-                before, after, pair, *new, rank=4, touched=touched, last=last, exact=last if exact else None,
-                tolerance=tolerance, max_passes=cap, threads=1,
+                before, after, pair, *new, touched=touched,
+                trainer=Trainer(last=last, exact=last if exact else None), tolerance=tolerance, max_passes=cap,
+                threads=1,
             )  # fmt: skip
             left = anchored_residual(before, after, pair, (new[0][:, :4], new[1][:, :4]), touched=touched, threads=1)
             yield f"filtered/{label}/{last}/{exact}/{cap}/{tolerance}", [found, new[0], new[1], left]

@@ -60,7 +60,7 @@ class Case:
         P, Q = padded(self.original.users), padded(self.original.items)
         given = {"tolerance": 0.3, "max_passes": 15, "threads": 1, "touched": self.touched} | settings
         pair = self.original.users, self.original.items
-        found = forget_filtered(self.before, self.after, pair, P, Q, rank=RANK, **given)
+        found = forget_filtered(self.before, self.after, pair, P, Q, **given)
         return found, P[:, :RANK], Q[:, :RANK]
 
 
@@ -166,7 +166,7 @@ def test_users_and_items_of_whom_nothing_remains_are_zero() -> None:
 
 def test_an_exact_side_is_left_exact() -> None:
     case = Case(3)
-    _, P, Q = case.forget(exact="item")
+    _, P, Q = case.forget(trainer=Trainer(exact="item"))
     assert np.abs(dense_gradient(case.rest, P, Q)[1]).max() < 1e-8
 
 
@@ -241,7 +241,7 @@ def test_what_is_taken_away_of_an_anchor_is_no_more_than_half_of_the_push_in_the
     P, Q = padded(case.original.users), padded(case.original.items)
     pair = case.original.users, case.original.items
     state = AnchoredRows(
-        case.before, case.after, pair, P, Q, rank=RANK, touched=case.touched, trainer=Trainer(), threads=1
+        case.before, case.after, pair, P, Q, touched=case.touched, trainer=Trainer(), threads=1
     )  # fmt: skip
     state.begin(reweighted=False)
     taken = state.start.held.users - state.start.targets[0]

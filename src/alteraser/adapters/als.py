@@ -26,6 +26,7 @@ from alteraser.adapters.selfcheck import Measure, RowFault, SelfCheck
 from alteraser.data.interactions import Interactions
 from alteraser.erasers import AltEraser
 from alteraser.erasers import Task as Erasing
+from alteraser.erasers.anchored_rows import Trainer
 from alteraser.erasers.driver import Outcome, Settings, run_passes
 from alteraser.erasers.filtered import THOROUGH, forget_filtered
 from alteraser.erasers.in_place import forget_in_place, gradient_norm
@@ -288,8 +289,9 @@ class ALS:
         rank = foreign.shape[2]
         found = forget_filtered(
             self.problem(task.before, dtype), self.problem(task.after, dtype), (foreign.users, foreign.items), P, Q,
-            rank=rank, touched=(Erasing.rows(task.removed.user_rows), Erasing.rows(task.removed.indices)),
-            reweighted=task.reweighted, last="user" if self.exact == "user" else "item", exact=self._left_exact,
+            touched=(Erasing.rows(task.removed.user_rows), Erasing.rows(task.removed.indices)),
+            reweighted=task.reweighted,
+            trainer=Trainer(last="user" if self.exact == "user" else "item", exact=self._left_exact),
             tolerance=task.tolerance, threads=task.threads, on_pass=task.on_pass,
             max_passes=task.max_passes if task.tolerance < THOROUGH else min(task.max_passes, LOCAL_PASSES),
         )  # fmt: skip

@@ -71,6 +71,10 @@ class Trainer:
     """The same where it solves it exactly"""
 
 
+IMPLICIT = Trainer()
+"""As implicit trains by default"""
+
+
 @dataclass(frozen=True)
 class Start:
     """What was measured before anything moved."""
@@ -102,11 +106,12 @@ class AnchoredRows:
     """Factors that are changed in place, row by row, on systems that hold what training had left."""
 
     def __init__(
-        self, before: Problem, after: Problem, original: Pair, P: Array, Q: Array, *, rank: int,
+        self, before: Problem, after: Problem, original: Pair, P: Array, Q: Array, *,
         touched: tuple[Rows, Rows], trainer: Trainer, threads: int,
     ) -> None:  # fmt: skip
         self.before, self.after, self.original = before, after, original
-        self.P, self.Q, self.rank, self.touched, self.threads = P, Q, rank, touched, threads
+        self.P, self.Q, self.rank = P, Q, int(original[0].shape[1])
+        self.touched, self.threads = touched, threads
         self.solver, self.exact = ConjugateGradient(trainer.steps, small=SETTLED), trainer.exact
         self.order = (1, 0) if trainer.last == "user" else (0, 1)  # places of the sides in a pass
         self.pushes = np.zeros(touched[0].size)

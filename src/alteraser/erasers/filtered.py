@@ -26,7 +26,7 @@ from typing import Literal
 
 import numpy as np
 
-from alteraser.erasers.anchored_rows import AnchoredRows, Array, Found, Pair, Rows, Trainer
+from alteraser.erasers.anchored_rows import IMPLICIT, AnchoredRows, Array, Found, Pair, Rows, Trainer
 from alteraser.models import Problem
 from alteraser.runtime.interrupt import whole
 from alteraser.runtime.workers import default_threads
@@ -104,12 +104,9 @@ def forget_filtered(
     P: Array,
     Q: Array,
     *,
-    rank: int,
     touched: tuple[Rows, Rows],
     reweighted: bool = False,
-    exact: Literal["user", "item"] | None = None,
-    last: Literal["user", "item"] = "item",
-    steps: int = 3,
+    trainer: Trainer = IMPLICIT,
     tolerance: float,
     max_passes: int,
     threads: int = 0,
@@ -118,17 +115,16 @@ def forget_filtered(
     """Anchored passes in ``P`` (m, w) and ``Q`` (n, w), padded copies of ``original``, (m, d) and (n, d).
 
     ``touched`` = (user rows, item rows) of the forget set; ``reweighted`` says that other rows' weights differ between
-    ``before`` and ``after`` too. ``last`` is the side that the trainer solves last; ``exact`` is the same where it
-    solves it exactly, and is then left exact. ``steps`` are the trainer's. Ends after ``max_passes``, or where a pass
+    ``before`` and ``after`` too. ``trainer`` says how the model was trained: the side that it solves exactly is left
+    exact. Ends after ``max_passes``, or where a pass
     no longer does enough. Raises NumericFailure for a row without a solution and Interrupted on Ctrl-C; P and Q are
     then half changed.
     """
     checked_tolerance(tolerance)
-    trainer = Trainer(steps, last, exact)
 
     def begin() -> tuple[AnchoredRows, Plan[AnchoredRows]]:
         state = AnchoredRows(
-            before, after, original, P, Q, rank=rank, touched=touched, trainer=trainer,
+            before, after, original, P, Q, touched=touched, trainer=trainer,
             threads=threads or default_threads(),
         )  # fmt: skip
         state.begin(reweighted=reweighted)
@@ -324,7 +320,7 @@ def anchored_residual(
     rank = int(original[0].shape[1])
     with whole():
         state = AnchoredRows(
-            before, after, original, P, Q, rank=rank, touched=touched, trainer=Trainer(),
+            before, after, original, P, Q, touched=touched, trainer=IMPLICIT,
             threads=threads or default_threads(),
         )  # fmt: skip
         state.begin(reweighted=reweighted)

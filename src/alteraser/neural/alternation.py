@@ -32,6 +32,7 @@ from alteraser.data.interactions import Interactions, Removal
 from alteraser.errors import InvalidInput, NumericFailure
 from alteraser.neural.loss import Gradient, Loss, SampledLoss, SideName, flattened, unflattened
 from alteraser.neural.modules import Recommender
+from alteraser.neural.rowbatch import FunctionalBatch
 from alteraser.solvers.loop import Decided, End, Move, Phase, Plan, Until, minimize
 from alteraser.solvers.rows.hf_newton import HFNewton
 
@@ -199,30 +200,53 @@ class _Erasing:
         solver = self.how.newton if side == "user" and not number else self.how.rough
         if rows.size == 0:
             return None
-        table = self.P if side == "user" else self.Q
-        start = table.clone()
+        start = (self.P if side == "user" else self.Q).clone()
+        if self.loss.propagation is not None:
+            products, removed = self._block(side, rows, start)
+            return Step(number, side, int(rows.size), products, removed)
         products, removed = 0, 0.0
-        together = self.loss.propagation is not None
-        entries = None if together else self.loss.users if side == "user" else self.loss.items
-        for chunk in [rows] if entries is None else entries.chunks(rows):
-            places = torch.from_numpy(chunk)
-            anchor = None
-            if self.anchor is not None:
-                anchor = (self.anchor.users if side == "user" else self.anchor.items)[places]
-            tables = (self.P, start) if side == "item" else (start, self.Q)
-            if together:
-                batch = self.loss.block(side, *tables, self.phi, chunk, anchor=anchor)
-            else:
-                batch = self.loss.rows(side, *tables, chunk, anchor=anchor)
-            x = start[places]
-            found = (self.how.block if together else solver).minimize(batch, x.reshape(1, -1) if together else x)
-            first, last = batch.values(x.reshape(found.x.shape)), batch.values(found.x)
-            self._check(last, side, chunk)
-            table[places] = found.x.reshape(x.shape)
-            products, removed = products + found.products, removed + float((first - last).sum())
-        if self.loss.pairwise and side == "item" and not together:
+        for chunk in (self.loss.users if side == "user" else self.loss.items).chunks(rows):
+            batch = self.loss.rows(side, *self._tables(side, start), chunk, anchor=self._anchored(side, chunk))
+            spent, fell = self._solve(side, chunk, start, batch, solver)
+            products, removed = products + spent, removed + fell
+        if self.loss.pairwise and side == "item":
             self._together(start, rows)
         return Step(number, side, int(rows.size), products, removed)
+
+    def _block(self, side: SideName, rows: Array, start: Tensor) -> tuple[int, float]:
+        """Rows that see each other, as one."""
+        anchor = self._anchored(side, rows)
+        batch = self.loss.block(side, *self._tables(side, start), self.phi, rows, anchor=anchor)
+        return self._solve(side, rows, start, batch, self.how.block, together=True)
+
+    def _solve(
+        self,
+        side: SideName,
+        rows: Array,
+        start: Tensor,
+        batch: FunctionalBatch,
+        solver: HFNewton,
+        *,
+        together: bool = False,
+    ) -> tuple[int, float]:
+        """Rows of ``batch`` to where ``solver`` brings them; its products, and by how much their losses fell."""
+        places = torch.from_numpy(rows)
+        x = start[places]
+        found = solver.minimize(batch, x.reshape(1, -1) if together else x)
+        first, last = batch.values(x.reshape(found.x.shape)), batch.values(found.x)
+        self._check(last, side, rows)
+        (self.P if side == "user" else self.Q)[places] = found.x.reshape(x.shape)
+        return found.products, float((first - last).sum())
+
+    def _tables(self, side: SideName, start: Tensor) -> tuple[Tensor, Tensor]:
+        """(P, Q) with the side that moves as it began."""
+        return (self.P, start) if side == "item" else (start, self.Q)
+
+    def _anchored(self, side: SideName, rows: Array) -> Tensor | None:
+        """What some rows are to keep of their gradients."""
+        if self.anchor is None:
+            return None
+        return (self.anchor.users if side == "user" else self.anchor.items)[torch.from_numpy(rows)]
 
     def _together(self, start: Tensor, rows: Array) -> None:
         """Items that are compared with each other moved as if the others stood: halve the move until L̃ has fallen."""
