@@ -14,9 +14,11 @@ from scipy.sparse import csr_array
 from alteraser.data.interactions import Interactions
 from alteraser.engines.session import ExactSession
 from alteraser.errors import ResourceLimit
-from alteraser.evidence.certificate.exact import certify
+from alteraser.evidence.certificate.exact import certify, drawn
 from alteraser.models.linear import cost, ease, inverse, packed
 from alteraser.models.linear.ease import EASE, LARGEST
+from alteraser.models.neighbors import item_knn
+from alteraser.models.neighbors.item_knn import ItemKNN
 from alteraser.runtime import memory
 
 TOLERANCE = {"float64": 1e-11, "float32": 2e-3}
@@ -271,3 +273,42 @@ def test_memory_that_is_left_is_found(tmp_path: Any, monkeypatch: Any) -> None:
 def test_costs_grow_with_the_work_and_the_cheaper_way_is_taken() -> None:
     assert cost.update(3000, 1, 100) < cost.update(3000, 300, 30_000) < cost.update(3000, 3000, 300_000)
     assert cost.update(3000, 300, 30_000) < cost.anew(3000, 1e8) < cost.update(3000, 6000, 600_000)
+
+
+# ---------------------------------------------------------------- a sample of what is large
+
+
+@pytest.mark.parametrize("kind", [*KINDS, ItemKNN(neighbors=3), ItemKNN(similarity="tfidf", neighbors=3)], ids=str)
+def test_of_large_ones_a_sample_is_looked_at_and_that_is_said(kind: Any, monkeypatch: Any) -> None:
+    data = toy_interactions(60, 30, 0.3, lonely=False)
+    state, where = kind.state(data), (ease if isinstance(kind, EASE) else item_knn)
+    everything = kind.apart(state, data)
+    assert kind.apart_in(state, data, np.arange(30)) <= max(everything, kind.limit(data))
+    monkeypatch.setattr(where, "LARGE", 29)
+    monkeypatch.setattr(where, "SAMPLE", 12)
+    found = certify(kind, state, data, "sha256:a")
+    assert found.passed
+    assert "12 of 30 items, which the digests of the model and the data draw" in found.sentence
+    assert "a fault in one of a hundred would be missed with a chance of 9e-01" in found.checks[0].meaning
+    rest = data.keep(data.user_rows != 4)
+    assert not certify(kind, state, rest, "sha256:a").passed
+
+
+def test_the_sample_is_the_digests() -> None:
+    data = toy_interactions(60, 30, 0.3, lonely=False)
+    one = drawn(12, 30, "a", data)
+    np.testing.assert_array_equal(one, drawn(12, 30, "a", data))
+    assert np.unique(one).size == 12
+    assert not np.array_equal(one, drawn(12, 30, "b", data))
+    assert not np.array_equal(one, drawn(12, 30, "a", data.keep(data.user_rows != 4)))
+
+
+def test_one_spoiled_entry_outside_the_sample_is_seen_by_the_random_vector() -> None:
+    data = toy_interactions(60, 30, 0.3, lonely=False)
+    kind = EASE(regularization=3.0)
+    state = kind.state(data)
+    rows = np.arange(5)
+    spoiled = state["inverse"].copy()
+    whole = packed.columns(spoiled, 30, np.arange(30))
+    whole[20, 25] = whole[25, 20] = whole[20, 25] + 1e-4
+    assert kind.apart_in(state | {"inverse": triangle(whole)}, data, rows) > kind.limit(data)

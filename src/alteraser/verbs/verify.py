@@ -141,7 +141,7 @@ def _exact(
     """Counted anew by other code: class A or D, whatever the model says of itself."""
     if before is not None and before.kind != model.kind:
         raise InvalidInput(f"--before is of kind {before.kind}, the model of kind {model.kind}: it is not its original")
-    found = _with_checks(certify_exactly(model.settings, model.state, data), beside)
+    found = _with_checks(certify_exactly(model.settings, model.state, data, model.digest), beside)
     return Verification(
         found, model.digest, data.digest,
         None if before is None else before.digest, _descends(model, before),

@@ -77,6 +77,14 @@ class Rule(Configured, ABC):
         ∞ where it is another state altogether.
         """
 
+    def spot_checks(self, data: Interactions) -> int:
+        """How many items ``verify`` looks at, by ``apart_in``, where all of them would take too long; 0: all."""
+        return 0
+
+    def apart_in(self, state: Mapping[str, Array], data: Interactions, rows: Array) -> float:
+        """``apart`` of the items ``rows`` alone, and of what is quick to see of all."""
+        raise NotImplementedError
+
     def needed(self) -> tuple[Need, ...]:
         """What the data must have beside who and what: ``needs``, and what these settings ask for."""
         return self.needs

@@ -45,6 +45,8 @@ LARGEST = 65_535
 """Items beyond which LAPACK's indices do not reach"""
 WITHIN = {"float32": (1e-6, 1e-3), "float64": (1e-11, 1e-9)}
 """What the limit of rounding is at least and at most"""
+LARGE, SAMPLE = 20_000, 1_024
+"""Items beyond which ``verify`` looks at a sample of columns, and how many that are"""
 PANEL = 512
 """Columns of P that are unpacked at a time where lists are made and checked"""
 
@@ -204,10 +206,32 @@ class EASE(ExactKind):
         """Max |(XᵀX + Λ)P − I|, all columns, by SciPy's products; ∞ where the counts are not the data's."""
         if not np.array_equal(state["counts"], np.bincount(data.indices, minlength=data.shape[1])):
             return np.inf
-        n, worst, x = data.shape[1], 0.0, inverse.cells(data)
-        added = self.added(np.asarray((x * x).sum(0)).ravel())
+        return self._off(state, data, np.arange(data.shape[1]))
+
+    def spot_checks(self, data: Interactions) -> int:
+        """So many columns of P, beyond ``LARGE`` items."""
+        return SAMPLE if data.shape[1] > LARGE else 0
+
+    def apart_in(self, state: Mapping[str, Array], data: Interactions, rows: Array) -> float:
+        """``apart`` of some columns; of all together a product with random signs, over how much of it is allowed."""
+        if not np.array_equal(state["counts"], np.bincount(data.indices, minlength=data.shape[1])):
+            return np.inf
+        n, x = data.shape[1], inverse.cells(data)
+        z, solved = inverse.probe(n, int(rows.sum())), np.empty(n)
         for start in range(0, n, PANEL):
             wanted = np.arange(start, min(start + PANEL, n))
+            solved[wanted] = packed.columns(state["inverse"], n, wanted) @ z
+        added = self.added(np.asarray((x * x).sum(0)).ravel())
+        together = np.abs(x.T @ (x @ solved) + added * solved - z).max(initial=0.0)
+        allowed = self.drift_limit(data) / self.limit(data)
+        return max(self._off(state, data, rows), float(together / allowed))
+
+    def _off(self, state: Mapping[str, Array], data: Interactions, rows: Array) -> float:
+        """Max |(XᵀX + Λ)P − I| of the columns ``rows``."""
+        n, worst, x = data.shape[1], 0.0, inverse.cells(data)
+        added = self.added(np.asarray((x * x).sum(0)).ravel())
+        for start in range(0, rows.size, PANEL):
+            wanted = rows[start : start + PANEL]
             columns = packed.columns(state["inverse"], n, wanted).astype(np.float64, copy=False).T
             left = x.T @ (x @ columns) + added[:, None] * columns
             left[wanted, np.arange(wanted.size)] -= 1.0

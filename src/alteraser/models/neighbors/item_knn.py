@@ -34,6 +34,9 @@ else:
     together = late("alteraser.models.neighbors.together")
     plain = late("alteraser.models.neighbors.plain")
 
+LARGE, SAMPLE = 20_000, 2_048
+"""Items beyond which ``verify`` looks at a sample of lists, and how many that are"""
+
 
 class ItemKNN(ExactKind):
     """``neighbors`` (n, K) int32 item rows, the nearest first, −1 behind the last; ``similarities`` (n, K) float64."""
@@ -139,6 +142,16 @@ class ItemKNN(ExactKind):
         neighbors, similarities = plain.lists(data, self.measure, self._length(data.shape[1]))
         return lists_apart(state, {"neighbors": neighbors, "similarities": similarities})
 
+    def spot_checks(self, data: Interactions) -> int:
+        """So many lists, beyond ``LARGE`` items."""
+        return SAMPLE if data.shape[1] > LARGE else 0
+
+    def apart_in(self, state: Mapping[str, Array], data: Interactions, rows: Array) -> float:
+        """``apart`` of the lists of ``rows``."""
+        neighbors, similarities = plain.lists(data, self.measure, self._length(data.shape[1]), rows)
+        mine = {name: array[rows] for name, array in state.items()}
+        return lists_apart(mine, {"neighbors": neighbors, "similarities": similarities})
+
     def shapes(self, items: int) -> dict[str, tuple[tuple[int | None, ...], tuple[str, ...]]]:
         """{name: (shape, dtypes)} of the state of a model with so many item rows."""
         shape = items, self._length(items)
@@ -168,7 +181,7 @@ def lists_apart(state: Mapping[str, Array], wanted: Mapping[str, Array]) -> floa
 
 
 class _Entries(NamedTuple):
-    """The lists of a state, entry by entry: ``pairs`` row · n + neighbor, and ``last`` (n,), the end of full lists."""
+    """The lists of a state by entries: ``pairs`` row · 2³² + neighbor, and ``last`` (n,), the end of full lists."""
 
     rows: Array
     pairs: Array
@@ -180,4 +193,4 @@ def _entries(state: Mapping[str, Array]) -> _Entries:
     neighbors, similarities = state["neighbors"], state["similarities"]
     rows, places = np.nonzero(neighbors >= 0)
     last = np.where(neighbors[:, -1] >= 0, similarities[:, -1], 0.0)
-    return _Entries(rows, rows * neighbors.shape[0] + neighbors[rows, places], similarities[rows, places], last)
+    return _Entries(rows, (rows << 32) + neighbors[rows, places], similarities[rows, places], last)
