@@ -40,12 +40,16 @@ def recommend(
     Items in --data are left out for their user, items without any interaction for everybody. What a user had
     forgotten is not in the data any more, so it may be listed again: --exclude keeps it out.
 
+    A model of sessions continues each user's last session in --data, one of baskets fills the next basket; what was
+    there before may come again.
+
     MovieLens-1M takes 1 s of processor time, 2 with --all.
 
     Example: alteraser recommend model --user 42 --data ratings.csv
 
     Example: alteraser recommend model-2 --all --data remaining.csv --exclude forget.csv
     """
+    from alteraser.models.closed_form.model import ExactModel
     from alteraser.verbs.evaluate import seen_by
 
     if bool(user) == everybody:
@@ -59,7 +63,7 @@ def recommend(
         seen = None if data is None else seen_by(trained, common.read_for(trained, data))
     with screen.phase("solve", "ranking"), common.blas_threads(threads):
         lists = trained.recommend(None if everybody else user, k=k, seen=seen, exclude=left_out).to_list()
-    if data is None:
+    if data is None and not (isinstance(trained, ExactModel) and trained.settings.repeats):
         screen.note("without --data, items a user already has are listed too")
     rows = [
         (str(entry["user_id"]), ", ".join(f"{i['item_id']} ({i['score']:.3f})" for i in entry["items"]))
