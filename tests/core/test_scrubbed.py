@@ -11,6 +11,7 @@ from conftest import toy_interactions
 
 import alteraser as ae
 from alteraser.models.closed_form.popularity import Popularity
+from alteraser.models.closed_form.scrubbed import Scrubbed
 from alteraser.models.neighbors.cooccurrence import Cooccurrence
 from alteraser.models.neighbors.item_knn import ItemKNN
 from alteraser.models.neighbors.user_knn import UserKNN
@@ -32,7 +33,11 @@ def data() -> ae.Interactions:
 def test_names_and_frequencies(kind: Any, data: ae.Interactions) -> None:
     erasure = ae.forget(kind.fit(data), [3], data=data, whole_users=True)
     had = int(data.user_counts[3])
-    assert (erasure.scrubbed.users, erasure.scrubbed.items, erasure.scrubbed.document_frequencies) == (1, 1, had)
+    assert (
+        erasure.details["scrubbed"]["users"],
+        erasure.details["scrubbed"]["items"],
+        erasure.details["scrubbed"]["document_frequencies"],
+    ) == (1, 1, had)
     assert 5 not in erasure.model.items.ids.to_pylist()
     assert 5 not in erasure.remaining.items.ids.to_pylist()
     assert 3 not in erasure.model.users.ids.to_pylist()
@@ -42,13 +47,15 @@ def test_names_and_frequencies(kind: Any, data: ae.Interactions) -> None:
 def test_ages(data: ae.Interactions) -> None:
     erasure = ae.forget(Popularity(half_life=2).fit(data), [3, 4], data=data, whole_users=True)
     gone = erasure.removed
-    assert erasure.scrubbed.days == len({(v, t) for v, t in zip(gone.indices, gone.timestamp, strict=True)})  # type: ignore[arg-type]
-    assert "counts by day" in erasure.scrubbed.words
+    assert erasure.details["scrubbed"]["days"] == len(
+        {(v, t) for v, t in zip(gone.indices, gone.timestamp, strict=True)}
+    )  # type: ignore[arg-type]
+    assert "counts by day" in Scrubbed(**erasure.details["scrubbed"]).words
 
 
 def test_pairs(data: ae.Interactions) -> None:
     erasure = ae.forget(Cooccurrence().fit(data), [3], data=data, whole_users=True)
-    assert erasure.scrubbed.pairs == int(data.user_counts[3]) * (int(data.user_counts[3]) - 1) // 2
+    assert erasure.details["scrubbed"]["pairs"] == int(data.user_counts[3]) * (int(data.user_counts[3]) - 1) // 2
 
 
 def test_neighbor_lists_of_items(data: ae.Interactions) -> None:
@@ -59,8 +66,8 @@ def test_neighbor_lists_of_items(data: ae.Interactions) -> None:
         if any(model.state[name][i].tolist() != erasure.model.state[name][i].tolist() for name in model.state)
     ]  # fmt: skip
     others = [i for i in rows if i not in data.indices[data.user_rows == 3].tolist()]
-    assert erasure.scrubbed.neighbor_lists == len(rows)
-    assert erasure.scrubbed.neighbor_lists_of_others == len(others)
+    assert erasure.details["scrubbed"]["neighbor_lists"] == len(rows)
+    assert erasure.details["scrubbed"]["neighbor_lists_of_others"] == len(others)
 
 
 def test_neighbor_lists_of_people(data: ae.Interactions) -> None:
@@ -68,6 +75,6 @@ def test_neighbor_lists_of_people(data: ae.Interactions) -> None:
     everybody = model.settings.lists(model.settings.formed(model.state, data), np.arange(30))[0]
     held = [u for u in range(30) if u != 3 and 3 in everybody[u].tolist()]
     erasure = ae.forget(model, [3], data=data, whole_users=True)
-    assert erasure.scrubbed.neighbor_lists_of_others == len(held) > 0
+    assert erasure.details["scrubbed"]["neighbor_lists_of_others"] == len(held) > 0
     after = erasure.model.settings.lists(model.settings.formed(erasure.model.state, erasure.remaining), np.arange(30))
     assert 3 not in after[0]
