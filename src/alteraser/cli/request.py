@@ -89,15 +89,7 @@ def _body(
     if sum(given is not None for given in (user or None, item or None, file)) != 1:
         raise InvalidInput("give --user, --item or --file, and one of them: a request never means all")
     if file is not None:
-        try:
-            found = json_module.loads(file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise NotFound(f"there is no file {file}; check the path") from None
-        except (ValueError, OSError) as error:
-            raise InvalidInput(f"{file} cannot be read as JSON ({error})") from None
-        if not isinstance(found, dict):
-            raise InvalidInput(f"{file}: expected a JSON object")
-        return found
+        return _of_file(file)
     if since is None and until is None:
         return {"users": user} if user else {"items": item}
     if user is None or len(user) != 1:
@@ -106,6 +98,18 @@ def _body(
     return {"user": user[0]} | {
         name: int(value) if INTEGER.fullmatch(value) else value for name, value in window.items() if value is not None
     }
+
+
+def _of_file(file: Path) -> dict[str, Any]:
+    try:
+        found = json_module.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NotFound(f"there is no file {file}; check the path") from None
+    except (ValueError, OSError) as error:
+        raise InvalidInput(f"{file} cannot be read as JSON ({error})") from None
+    if not isinstance(found, dict):
+        raise InvalidInput(f"{file}: expected a JSON object")
+    return found
 
 
 def _as_the_ids_are(body: dict[str, Any], send: Any) -> dict[str, Any]:

@@ -126,10 +126,7 @@ class EaseWeights:
         """(archive, name, array) of the weights at ``path``; None where there are none."""
         if npz.is_npz(path):
             archive = npz.open_npz(path)
-            square = [
-                name for name, member in archive.members.items()
-                if len(member.shape) == 2 and member.shape[0] == member.shape[1] > 1 and member.dtype.kind == "f"
-            ]  # fmt: skip
+            square = [name for name, member in archive.members.items() if _is_square(member.shape, member.dtype)]
             if len(square) != 1:
                 return None
             values = archive.array(square[0])
@@ -141,10 +138,14 @@ class EaseWeights:
                 return None
             file.seek(0)
             shape, fortran, dtype = npz.npy_header(file, str(path))
-            if len(shape) != 2 or shape[0] != shape[1] or shape[0] < 2 or dtype.kind != "f":
+            if not _is_square(shape, dtype):
                 return None
             values = map_region(path, file.tell(), dtype, shape, "F" if fortran else "C")
         return (None, "", values) if not np.diag(values).any() else None
+
+
+def _is_square(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    return len(shape) == 2 and shape[0] == shape[1] > 1 and dtype.kind == "f"
 
 
 ADAPTER = EaseWeights()

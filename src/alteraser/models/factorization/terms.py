@@ -244,22 +244,9 @@ class RowProblem:
         self, name: str, rows: Array, plus: Array, minus: Array, peer: Array, weight: Array, target: Array,
         sampled: tuple[Array, Array] | None = None,
     ) -> Terms:  # fmt: skip
-        ridge, user = self.loss.ridge, name == "user"
+        user = name == "user"
         size = self.interactions.shape[0 if user else 1]
         order = np.argsort(rows, kind="stable")
-        free = self.layout.free[0 if user else 1]
-        penalty = np.where(free, ridge.users if user else ridge.items, 0.0)
-        if user and self.layout.user_bias:
-            penalty[self.layout.rank] = ridge.user_biases
-        if not user and self.layout.item_bias:
-            penalty[-1] = ridge.item_biases
-        scale: Array = np.ones(size)
-        if ridge.scaling == "samples":
-            scale = np.bincount(*(sampled or (rows, weight)), minlength=size)
-        elif ridge.scaling == "total":
-            total = sampled[1].sum() / (1 if user else 2) if sampled else weight.sum()
-            more = len(self.whole) / max(len(self.interactions), 1) if self.whole is not None else 1.0
-            scale = np.full(size, total * more)
         flat = weight.size == 0 or bool(np.all(weight == 1.0))
         return Terms(
             name=name, squares=isinstance(self.loss, Squares),
@@ -269,5 +256,28 @@ class RowProblem:
             peer=peer[order].astype(np.int32) if peer.size else _NONE,
             weight=np.empty(0) if flat else np.ascontiguousarray(weight[order]),
             target=np.ascontiguousarray(target[order]) if target.size else np.empty(0),
-            scale=scale, penalty=penalty, free=free,
+            scale=self._scale(rows, weight, sampled, size, user=user), penalty=self._penalty(user=user),
+            free=self.layout.free[0 if user else 1],
         )  # fmt: skip
+
+    def _penalty(self, *, user: bool) -> Array:
+        """λ of every entry of a row, 0 for those that are held."""
+        ridge = self.loss.ridge
+        found: Array = np.where(self.layout.free[0 if user else 1], ridge.users if user else ridge.items, 0.0)
+        if user and self.layout.user_bias:
+            found[self.layout.rank] = ridge.user_biases
+        if not user and self.layout.item_bias:
+            found[-1] = ridge.item_biases
+        return found
+
+    def _scale(
+        self, rows: Array, weight: Array, sampled: tuple[Array, Array] | None, size: int, *, user: bool
+    ) -> Array:
+        """What λ is multiplied by in every row: 1, the samples of the row, or all samples."""
+        if self.loss.ridge.scaling == "samples":
+            return np.bincount(*(sampled or (rows, weight)), minlength=size)
+        if self.loss.ridge.scaling != "total":
+            return np.ones(size)
+        total = sampled[1].sum() / (1 if user else 2) if sampled else weight.sum()
+        more = len(self.whole) / max(len(self.interactions), 1) if self.whole is not None else 1.0
+        return np.full(size, total * more)
