@@ -2,7 +2,7 @@
 
 A circle is a set of files each of which is reached from each by imports, those inside of functions and those for types
 alone included: none of them can be read, moved or tested without all. Names that begin with ``_`` belong to their
-package. Prints every one; exit code 1 if there is any that ``KNOWN`` does not name, or if one that it names is gone.
+package. Prints every one; exit code 1 if there is any.
 """
 
 from __future__ import annotations
@@ -11,9 +11,6 @@ import ast
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-
-KNOWN: frozenset[frozenset[str]] = frozenset({})
-"""Circles that are still there; none is added."""
 
 Graph = dict[str, set[str]]
 
@@ -86,17 +83,14 @@ def circles(edges: Graph) -> list[frozenset[str]]:
 
 
 def main(arguments: list[str]) -> int:
-    """Print what there is; 1 where it is not what is known."""
+    """Print what there is; 1 where there is something."""
     root = Path(arguments[0]) if arguments else Path(__file__).parents[1] / "src" / "alteraser"
     edges, private = graph(modules(root))
-    found = set(circles(edges))
-    new, gone = found - KNOWN, KNOWN - found
+    found = circles(edges)
     for circle in sorted(found, key=sorted):
-        print(f"circle{' (known)' if circle in KNOWN else ''}: {', '.join(sorted(circle))}")
-    for circle in sorted(gone, key=sorted):
-        print(f"no circle any more, strike it off KNOWN: {', '.join(sorted(circle))}")
+        print(f"circle: {', '.join(sorted(circle))}")
     print(*private, sep="\n" if private else "")
-    return 1 if new or gone or private else 0
+    return 1 if found or private else 0
 
 
 if __name__ == "__main__":

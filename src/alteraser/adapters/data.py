@@ -26,7 +26,6 @@ from alteraser.data.interactions import Interactions
 from alteraser.data.readers import ReadingOptions
 from alteraser.data.sheet import Sheet
 from alteraser.errors import IntegrityError, InvalidInput
-from alteraser.runtime import events
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +69,6 @@ def read_interactions(
         _require_known(column, ids, side, ids_from, "the data" if sheet.path is None else str(sheet.path))
     if options.rating is None:
         data = sheet.interactions(known)
-        events.emit("read", interactions=len(data), users=len(data.users), items=len(data.items))
         return replace(data, confidence=None, target=data.confidence)
     rule, columns = rating_rule(options.rating), sheet.settled.columns
     rows = len(sheet.kept[0].rows)
@@ -83,7 +81,6 @@ def read_interactions(
     weighed = {name: column for name, column in columns.items() if name == "timestamp"}
     weighed["confidence"] = pa.array(r)  # the policy for duplicates adds this column's values
     data = replace(sheet, settled=replace(sheet.settled, columns=weighed)).interactions(known)
-    events.emit("read", interactions=len(data), users=len(data.users), items=len(data.items))
     return _with_entries(options.rating, data, np.ones(len(data)) if data.confidence is None else data.confidence)
 
 

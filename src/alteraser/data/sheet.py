@@ -21,6 +21,7 @@ from alteraser.data.ids import Coded, IdMap
 from alteraser.data.interactions import Interactions, naming
 from alteraser.data.readers import Raw, ReadingOptions, Settled, as_rows, parse, settle, times
 from alteraser.data.selection import Mask, Selection
+from alteraser.runtime import events as happened
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +62,12 @@ class Sheet:
         Raises IntegrityError for an id that the maps do not have.
         """
         with naming(self.source):
-            return Interactions.from_coded(
+            found = Interactions.from_coded(
                 *self.kept, self.settled.columns, duplicates=self.reading.duplicates, known=known,
                 notes=self.settled.notes,
             )  # fmt: skip
+        happened.emit("read", interactions=len(found), users=len(found.users), items=len(found.items))
+        return found
 
     @cached_property
     def rows(self) -> pa.Table:
