@@ -15,7 +15,8 @@ from alteraser.evidence.certificate import Limits
 from alteraser.metrics import relative_model_distance
 from alteraser.models import Factors, Objective, Problem
 from alteraser.solvers import AHNewton, JointNewton
-from alteraser.solvers.joint import Joint, _Rotations
+from alteraser.solvers.joint import Joint
+from alteraser.solvers.rotations import Rotations
 from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.stationarity import evaluate, gradient_norm
 
@@ -74,7 +75,7 @@ def test_the_newton_step_solves_the_reduced_system(problem: Problem, trained: bo
         assert found.newton is not None
         w = found.newton[1][:, :2].ravel()
         # up to rotations, which have little curvature here and none at a stationary point
-        rotations = _Rotations(now.items)
+        rotations = Rotations(now.items)
         rest = rotations.off((S @ w + g).reshape(now.items.shape)) if not trained else S @ w + g
         assert np.linalg.norm(rest) < (0.2 if not trained else 1e-4) * np.linalg.norm(g)
 
@@ -248,12 +249,12 @@ def test_a_loose_tolerance_still_ends_within_the_limits(tolerance: float) -> Non
 def test_rotations_are_projected_off() -> None:
     rng = np.random.default_rng(0)
     X, D = rng.standard_normal((9, 4)), rng.standard_normal((9, 4))
-    off = _Rotations(X).off(D)
+    off = Rotations(X).off(D)
     np.testing.assert_allclose(X.T @ off, (X.T @ off).T, atol=1e-10)
     S = rng.standard_normal((4, 4))
-    np.testing.assert_allclose(_Rotations(X).off(X @ (S - S.T)), 0, atol=1e-10)
+    np.testing.assert_allclose(Rotations(X).off(X @ (S - S.T)), 0, atol=1e-10)
     X[:, 2] = 0  # a collapsed factor
-    assert np.all(np.isfinite(_Rotations(X).off(D)))
+    assert np.all(np.isfinite(Rotations(X).off(D)))
 
 
 def test_threads_do_not_change_a_bit() -> None:

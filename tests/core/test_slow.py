@@ -10,7 +10,8 @@ from alteraser.erasers import Settings, run_passes
 from alteraser.errors import InvalidInput
 from alteraser.models import Factors, Objective, Problem
 from alteraser.solvers import JointNewton
-from alteraser.solvers.joint import Joint, _Rotations
+from alteraser.solvers.joint import Joint
+from alteraser.solvers.rotations import Rotations
 from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.slow import discarded_directions, galerkin, slow_space, weak_directions
 
@@ -90,7 +91,7 @@ def test_the_slowest_directions_lie_in_the_space() -> None:
     """Its Ritz values come near the least eigenvalues of B_Q⁻¹S off the rotations, and never below them."""
     problem, theta = trained()
     joint = state(problem, theta)
-    rotations = _Rotations(joint.Q)
+    rotations = Rotations(joint.Q)
     d, n = joint.rank, joint.Q.shape[0]
     basis = np.eye(n * joint.Q.shape[1]).reshape(-1, n, joint.Q.shape[1])[:, :, :]
     keep = [k for k in range(len(basis)) if basis[k].nonzero()[1][0] < d]

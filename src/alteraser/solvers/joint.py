@@ -19,7 +19,7 @@ rounding gathers, so residuals are projected off them; the projection is a Sylve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,24 +29,21 @@ from numpy.polynomial import Polynomial
 from scipy.sparse import csr_array
 
 from alteraser.errors import InvalidInput
-from alteraser.linalg.ahead import Ahead, smallest_ritz
+from alteraser.linalg.ahead import Ahead
 from alteraser.models import Problem, Side
-from alteraser.runtime import memory
 from alteraser.runtime.workers import blocks, run
+from alteraser.solvers.blocks import factor_blocks, room_for
+from alteraser.solvers.curvatures import Curvatures
 from alteraser.solvers.easing import eased_confidence, is_wide
+from alteraser.solvers.line import lowest, quartic_along
 from alteraser.solvers.recycled import Lanczos, Recycled
+from alteraser.solvers.rotations import Rotations
 from alteraser.solvers.rows.ah_newton import AHNewton
-from alteraser.solvers.rows.protocol import aligned, aligned_empty, check, padded
+from alteraser.solvers.rows.protocol import aligned, aligned_empty
 from alteraser.solvers.slow import SlowSpace, slow_space
 
 Array = npt.NDArray[Any]
 Pair = tuple[Array, Array]
-
-COLLAPSED = 1e-5
-"""Squared singular values below this share of the largest span no rotation that could be told from rounding."""
-
-TINY = float(np.finfo(np.float64).tiny) * 1e8
-"""Squared singular values below this are zero: their reciprocal is out of range."""
 
 DELAY = 3
 """Iterations of conjugate gradients after which it is known how far it was."""
@@ -252,7 +249,7 @@ class Joint:
 
     def off_rotations(self, items: Array) -> Array:
         """A direction of the items without what would only rotate Q."""
-        return _Rotations(self.Q).off(items) if self._rotates else items
+        return Rotations(self.Q).off(items) if self._rotates else items
 
     def norm(self, gradients: Pair) -> float:
         """‖g‖_{B⁻¹} of float64 gradients at this point, with the factors of the last ``settle``."""
@@ -349,7 +346,7 @@ class Joint:
         """Solve S x ≈ ``right`` for the items, until ``enough``; with them the users' ``users`` − B_P⁻¹ C x."""
         if users is None:
             self.find_errors()
-        rotations = _Rotations(self.Q) if self._rotates else None
+        rotations = Rotations(self.Q) if self._rotates else None
         r = rotations.off(right) if rotations else right
         z, Bz, plain = self._preconditioned(r)
         p, Bp = z, Bz
@@ -359,7 +356,7 @@ class Joint:
         rz, first = _dot(r, z), plain
         bent_down = None
         dtype = r.dtype.type
-        curvatures, ahead, learned = _Curvatures(self._space), self._ahead(), self._lanczos(learn)
+        curvatures, ahead, learned = Curvatures(self._space), self._ahead(), self._lanczos(learn)
         led: tuple[float, float] | None = None
         gains: list[float] = []
         now = _Progress()
@@ -571,149 +568,9 @@ class Joint:
         """The same direction without its share of a rotation, which would only lengthen it."""
         if not self._rotates:
             return V, W
-        both = _Rotations(self.P, self.Q)
+        both = Rotations(self.P, self.Q)
         S = both.of(V, W)
         return V - self.P @ S, W - self.Q @ S
-
-
-def room_for(rows: int, width: int, dtype: Any) -> bool:
-    """True when the factored blocks of so many rows take no more than a quarter of this machine's memory."""
-    from alteraser.solvers.kernels.joint import packed_size
-
-    room = memory.planned() // 4
-    return rows * packed_size(width) * int(np.dtype(dtype).itemsize) <= room
-
-
-def factor_blocks(
-    side: Side, other: Array, x: Array, factors: Array, gradients: Array, *, rank: int, move: bool,
-    work: Sequence[Array], threads: int,
-) -> tuple[float, float]:  # fmt: skip
-    """Factor A of the rows in ``work``, packed, into ``factors``; half their gradient goes into ``gradients``.
-
-    With ``move`` the rows go to their minimum. Returns Σ gᵀA⁻¹g before and Σ (min l − const). NumericFailure for a row
-    whose block is singular.
-    """
-    from alteraser.linalg.kernels.tile import lanes
-    from alteraser.solvers.kernels.joint import factor_rows
-
-    dtype = x.dtype
-    gram = side.gram(other).astype(dtype)
-    decrement, value = np.zeros(side.rows), np.zeros(side.rows)
-    status = np.zeros(side.rows, np.int8)
-    run(
-        lambda rows: factor_rows(
-            rows, side.indptr, side.indices, side.confidence, side.target, side.own, side.other, side.ridge,
-            other, gram, dtype.type(side.missing_weight), rank, lanes(dtype.itemsize), x, move, factors, gradients,
-            decrement, value, status,
-        ),
-        work, threads,
-    )  # fmt: skip
-    check(side, status)
-    return float(decrement.sum()), float(value.sum())
-
-
-def quartic_along(sides: tuple[Side, Side], point: Pair, seen: Pair, line: Pair, threads: int) -> Polynomial:
-    """L(P + t V, Q + t W) − L(P, Q) as a polynomial of degree 4 in t, in the precision of the arrays.
-
-    ``point`` = (P, Q), ``line`` = (V, W); ``seen`` = (Q h, W h), the items' side as users see it.
-    """
-    from alteraser.linalg.kernels.tile import lanes
-    from alteraser.solvers.kernels.joint import line_rows
-
-    users = sides[0]
-    (P, _), (V, W), (Z, dZ) = point, line, seen
-    width = lanes(P.dtype.itemsize)
-    wide = [aligned(x) if x.shape[1] % width == 0 else padded(x) for x in (P, V, Z, dZ)]
-    coefficients = np.zeros((users.rows, 4))
-    w0 = P.dtype.type(users.missing_weight)
-    run(
-        lambda rows: line_rows(
-            rows, users.indptr, users.indices, users.confidence, users.target, users.own, users.other, w0,
-            *wide, coefficients,
-        ),
-        blocks(users, None, P.shape[1], threads), threads,
-    )  # fmt: skip
-    total = np.concatenate([[0.0], coefficients.sum(axis=0)])
-    ones = np.ones(1, P.dtype)
-    grams = [
-        _gram_along(x, dx, weights)
-        for x, dx, weights in ((P, V, users.own), (Z, dZ, users.other if users.other.size else ones))
-    ]
-    for i, left in enumerate(grams[0]):
-        for j, right in enumerate(grams[1]):
-            if i + j:
-                total[i + j] += users.missing_weight * float(np.vdot(left, right))
-    for own, x, dx in zip(sides, point, (V, W), strict=True):
-        ridge = own.ridge.astype(np.float64)
-        total[1] += 2.0 * float(ridge @ np.einsum("id,id->i", x, dx, dtype=np.float64))
-        total[2] += float(ridge @ np.einsum("id,id->i", dx, dx, dtype=np.float64))
-    return Polynomial(total)
-
-
-class _Rotations:
-    """Rotation directions X S (S skew) of stacked factors X: their part in a direction D solves
-
-    G S + S G = Xᵀ D − Dᵀ X,     G = XᵀX.
-    """
-
-    def __init__(self, *stacked: Array) -> None:
-        self._stacked = stacked
-        gram = np.add.reduce([x.astype(np.float64).T @ x.astype(np.float64) for x in stacked])
-        values, self._vectors = np.linalg.eigh(gram)
-        sums = values[:, None] + values[None, :]
-        told = sums > max(COLLAPSED * values[-1], TINY)
-        self._inverse = np.where(told, 1.0 / np.where(told, sums, 1.0), 0.0)
-
-    def of(self, *direction: Array) -> Array:
-        """S (w, w)."""
-        K = np.add.reduce([(x.T @ d).astype(np.float64) for x, d in zip(self._stacked, direction, strict=True)])
-        K = self._vectors.T @ (K - K.T) @ self._vectors
-        return np.asarray(self._vectors @ (K * self._inverse) @ self._vectors.T, dtype=direction[0].dtype)
-
-    def off(self, direction: Array) -> Array:
-        """``direction`` (of the only stacked factors) without its rotation."""
-        return np.asarray(direction - self._stacked[0] @ self.of(direction))
-
-
-class _Curvatures:
-    """The least curvature xᵀSx / xᵀB_Qx that conjugate gradients has met, an estimate from above of the least there is.
-
-    With B_Q as the preconditioner, the least Ritz value; a slow space takes the small ones out of the iteration, so
-    then the least of its own and those of the single steps.
-    """
-
-    def __init__(self, slow: SlowSpace | Recycled | None) -> None:
-        self._steps: list[float] = []
-        self._turns: list[float] = []
-        self._slow = slow is not None
-        positive = slow.values[slow.values > 0] if slow is not None else np.empty(0)
-        self._least = float(positive.min(initial=np.inf))
-
-    def met(self, step: float, turn: float, curvature: float, p: Array, Bp: Array) -> float:
-        """After a step α along p with pᵀSp = ``curvature``, and with the next β."""
-        if self._slow:
-            self._least = min(self._least, curvature / _dot(p, Bp))
-            return self._least
-        self._steps.append(step)
-        self._turns.append(turn)
-        return smallest_ritz(self._steps, self._turns)
-
-
-def lowest(along: Polynomial, reach: float) -> float:
-    """The t in (0, reach] where the quartic is least; 0 if it is nowhere below 0."""
-    if not np.all(np.isfinite(along.coef)):
-        return 0.0
-    roots = np.asarray(along.deriv().roots(), dtype=complex)
-    candidates = [float(r.real) for r in roots if abs(r.imag) < 1e-9 * (1 + abs(r)) and 0 < r.real <= reach]
-    best = min(candidates, key=lambda t: float(along(t)), default=0.0)
-    return best if along(best) < 0 else 0.0
-
-
-def _gram_along(x: Array, dx: Array, weights: Array) -> tuple[Array, Array, Array]:
-    """Coefficients of (x + t dx)ᵀ diag(weights) (x + t dx) in t."""
-    weighted, other = x * weights[:, None], dx * weights[:, None]
-    mixed = (weighted.T @ dx).astype(np.float64)
-    return (weighted.T @ x).astype(np.float64), mixed + mixed.T, (other.T @ dx).astype(np.float64)
 
 
 def _dot(a: Array, b: Array) -> float:

@@ -16,7 +16,8 @@ from alteraser.models import Factors, Problem, Side
 from alteraser.models.factorization.model import Model
 from alteraser.runtime.workers import blocks as split
 from alteraser.solvers import AHNewton, JointNewton
-from alteraser.solvers.joint import Joint, factor_blocks, room_for
+from alteraser.solvers.blocks import factor_blocks, room_for
+from alteraser.solvers.joint import Joint
 from alteraser.solvers.rows.protocol import aligned_empty, padded
 from alteraser.solvers.slow import SlowSpace
 from alteraser.solvers.stationarity import block_solve

@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.models import Factors, Problem
-from alteraser.solvers.joint import Joint, JointNewton, lowest, quartic_along
+from alteraser.solvers.joint import Joint, JointNewton
 from alteraser.solvers.limits import DEFAULT, Limits, influence
+from alteraser.solvers.line import lowest, quartic_along
 from alteraser.solvers.loop import AGAIN, Decided, Move
 from alteraser.solvers.phases.measured import Measured, distance, distance_asked, within
 from alteraser.solvers.phases.quasi_newton import QuasiNewton, finest
