@@ -9,7 +9,7 @@ into the triangle at once.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,9 @@ from alteraser.models.linear import inverse, packed
 from alteraser.models.sessions import prefixes
 
 if TYPE_CHECKING:
-    from alteraser.models.sessions.slist import SLIST
+    from collections.abc import Callable, Mapping
+
+    from alteraser.data.interactions import Interactions
 
 Array = npt.NDArray[Any]
 
@@ -28,10 +30,27 @@ FOLD = 512
 """Rows of a correction from which on it is folded in"""
 
 
+class Settings(Protocol):
+    """What is asked of the settings of SLIST."""
+
+    alpha: float
+    train_decay: float
+
+    def formed(self, state: Mapping[str, Array], history: Interactions | None) -> Any:
+        """Where items are, and what P is made of."""
+        ...
+
+    def scored(
+        self, formed: Any, session: Array, solved: Callable[[Array, Array], Array], diagonal: Array, more: list[Any]
+    ) -> Array:
+        """What may come next, P being what ``solved`` multiplies with, and ``more`` what Cᵀ is changed by."""
+        ...
+
+
 class Pending:
     """A state of slist, changed by what users had and have. Its items are those that were kept at the beginning."""
 
-    def __init__(self, kind: SLIST, state: dict[str, Array]) -> None:
+    def __init__(self, kind: Settings, state: dict[str, Array]) -> None:
         self.kind, self.formed = kind, kind.formed(state, None)
         self.folded = 0
         """How often corrections were folded in"""
