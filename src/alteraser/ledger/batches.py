@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from alteraser.ledger import requests as of_requests
 from alteraser.ledger import states, versions
@@ -22,6 +22,8 @@ from alteraser.ledger.due import written
 from alteraser.ledger.leases import Lease, check
 from alteraser.ledger.schema import batches, ingests, requests
 
+MOST = 2_000
+"""Requests of a batch"""
 ATTEMPTS = 3
 """Batches that a request is tried in"""
 
@@ -72,7 +74,7 @@ def row_of(connection: Connection, number: int) -> Batch:
 
 
 def plan(
-    connection: Connection, lease: Lease, now: datetime, how: Mapping[str, Any], *, most: int = 10_000
+    connection: Connection, lease: Lease, now: datetime, how: Mapping[str, Any], *, most: int = MOST
 ) -> Batch | None:
     """A new batch of the first ``most`` requests in the queue, and of all interactions that were added; None: nothing.
 
@@ -164,12 +166,10 @@ def again(connection: Connection, lease: Lease, batch: Batch, now: datetime) -> 
 
 def found(connection: Connection, version: str, counts: Mapping[str, Mapping[str, int]]) -> None:
     """What was found of each request, and the version that is without it."""
-    for name, each in counts.items():
-        connection.execute(
-            update(requests)
-            .where(requests.c.id == name)
-            .values(counts=json.dumps(each, sort_keys=True), version=version)
-        )
+    connection.execute(
+        update(requests).where(requests.c.id == bindparam("name")).values(counts=bindparam("found"), version=version),
+        [{"name": name, "found": json.dumps(each, sort_keys=True)} for name, each in counts.items()],
+    )
 
 
 def unlearn(connection: Connection, number: int) -> None:

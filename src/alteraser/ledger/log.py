@@ -28,11 +28,15 @@ LEAVES, HEAD, PUBLIC = "leaves", "checkpoint.json", "public.key"
 """Files of the log's folder"""
 
 
+def signed(statements: Sequence[tuple[str, dict[str, Any]]], signer: Signer) -> list[tuple[str, dict[str, Any]]]:
+    """(request, statement)s with each statement in its envelope: the slow part, which needs no transaction."""
+    return [(request, signer.sign(STATEMENT, canonical(statement))) for request, statement in statements]
+
+
 def append(
-    connection: Connection, statements: Sequence[tuple[str, dict[str, Any]]], signer: Signer, origin: str, now: datetime
+    connection: Connection, envelopes: Sequence[tuple[str, dict[str, Any]]], signer: Signer, origin: str, now: datetime
 ) -> None:
-    """Sign (request, statement)s, put them at the end of the log, and sign the tree that this makes."""
-    envelopes = [(request, signer.sign(STATEMENT, canonical(statement))) for request, statement in statements]
+    """Put (request, envelope)s at the end of the log, and sign the tree that this makes."""
     before = leaf_hashes(connection)
     leaves = [*before, *(merkle.leaf(decoded(envelope["payload"])) for _, envelope in envelopes)]
     checkpoint = signer.sign(CHECKPOINT, canonical(head(leaves, origin, now)))

@@ -26,6 +26,7 @@ MOST_SCORES = 2e9
 """Scores up to which all lists are compared"""
 
 Mask = npt.NDArray[np.bool_]
+NOWHERE = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -39,29 +40,60 @@ class Found:
 
 
 def find(data: Interactions, requests: Sequence[Asked]) -> Found:
-    """Everything that ``requests`` name in ``data``, but for what a legal hold keeps."""
-    gone = np.zeros(len(data), bool)
-    counts, keeps = [], np.zeros(len(data), bool)
-    user_rows = data.user_rows
+    """Everything that ``requests`` name in ``data``, but for what a legal hold keeps.
+
+    Names are looked up together: a batch costs what it asks for, and one look at the data where it names pairs.
+    """
+    gone, keeps = np.zeros(len(data), bool), np.zeros(len(data), bool)
+    pairs = iter(_places_of_pairs(data, [each.names for each in requests if each.kind == "pairs"]))
+    kept = iter(_places_of_pairs(data, [each.kept for each in requests if each.kept]))
+    counts = []
     for each in requests:
-        selection = each.selection.settled(data.timestamp)
-        hit, matched = selection.find(data.users, data.items, user_rows, data.indices, data.timestamp)
-        kept = np.zeros(len(data), bool)
-        if each.kept:
-            pairs = Selection.of(each.kept)
-            kept, _ = pairs.find(data.users, data.items, user_rows, data.indices)
-        keeps |= kept & hit
-        gone |= hit
+        places = next(pairs) if each.kind == "pairs" else _places(data, each)
+        hit = np.concatenate(places)
+        stays = np.intersect1d(hit, np.concatenate(next(kept))) if each.kept else hit[:0]
+        gone[hit], keeps[stays] = True, True
+        matched = sum(len(found) > 0 for found in places)
         counts.append(
             {
                 "asked": len(each.names),
-                "matched": int(matched.sum()),
-                "absent": len(each.names) - int(matched.sum()),
-                "interactions": int((hit & ~kept).sum()),
-                "held": int((hit & kept).sum()),
+                "matched": matched,
+                "absent": len(each.names) - matched,
+                "interactions": len(hit) - len(stays),
+                "held": len(stays),
             }
         )
     return Found(gone & ~keeps, counts)
+
+
+def _places(data: Interactions, asked: Asked) -> list[Any]:
+    """Of every user or item that is named, where its interactions are."""
+    selection = asked.selection.settled(data.timestamp)
+    if asked.kind == "items":
+        by_item = data.by_item
+        rows = data.items.rows_of(selection.items, "item_id")
+        return [by_item.order[by_item.indptr[row] : by_item.indptr[row + 1]] if row >= 0 else NOWHERE for row in rows]
+    rows = data.users.rows_of(selection.users, "user_id")
+    found = [np.arange(data.indptr[row], data.indptr[row + 1]) if row >= 0 else NOWHERE for row in rows]
+    if selection.window is None:
+        return found
+    assert data.timestamp is not None
+    return [each[selection.window.mask(data.timestamp[each])] for each in found]
+
+
+def _places_of_pairs(data: Interactions, asked: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Of every pair of every request, where it is: one place or none."""
+    table = Selection.of([pair for pairs in asked for pair in pairs]) if asked else None
+    if table is None:
+        return []
+    rows = data.users.rows_of(table.users, "user_id"), data.items.rows_of(table.items, "item_id")
+    places = data.locate(*rows)
+    found, start = [], 0
+    for pairs in asked:
+        mine = places[start : start + len(pairs)]
+        found.append([mine[at : at + 1] if place >= 0 else NOWHERE for at, place in enumerate(mine.tolist())])
+        start += len(pairs)
+    return found
 
 
 def learned(data: Interactions, added: Sequence[Interactions]) -> Interactions:

@@ -79,7 +79,7 @@ def _run(
     api = Api(state, serving, ready)
     config = uvicorn.Config(
         make_app(api), log_config=None, access_log=False, http="h11", ws="none", lifespan="off",
-        timeout_graceful_shutdown=GRACE, server_header=False,
+        timeout_graceful_shutdown=GRACE, timeout_keep_alive=75, server_header=False,
     )  # fmt: skip
     address = sock.getsockname()
     shown = f"[{address[0]}]" if ":" in address[0] else address[0]

@@ -169,7 +169,7 @@ class Worker:
         methods = ["auto", "retrain"] if isinstance(serving.model, Model) else ["auto"]
         how = {"methods": methods, "threads": self.threads}
         with self.state.database.writing() as connection:  # what failed before is tried alone: it may be the only fault
-            most = 1 if waiting else 10_000
+            most = 1 if waiting else batches.MOST
             return batches.plan(connection, self._mine(), self.state.clock(), how, most=most)
 
     # ------------------------------------------------------------------ steps
@@ -254,13 +254,16 @@ class Worker:
             destroyed,
             (span[0], span[1]),
         )
-        with self.state.database.writing() as connection:
-            now = self.state.clock()
-            statements = [
+        now = self.state.clock()
+        envelopes = log.signed(
+            [
                 (row.id, statement(dict(row._mapping) | {"counts": json.loads(row.counts)}, published, now))
                 for row in rows
-            ]
-            log.append(connection, statements, self.state.signer, self.state.document["origin"], now)
+            ],
+            self.state.signer,
+        )
+        with self.state.database.writing() as connection:
+            log.append(connection, envelopes, self.state.signer, self.state.document["origin"], now)
             return batches.advance(connection, self._mine(), batch, "receipted", now)
 
     def _complete(self, batch: Batch) -> Batch:
