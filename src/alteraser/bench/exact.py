@@ -26,7 +26,7 @@ from alteraser.models.registry import KINDS
 
 Array = np.ndarray[Any, Any]
 
-PARTS = ("fit", "share", "requests", "memory", "knn", "kinds", "flat", "accuracy", "beside")
+PARTS = ("fit", "share", "requests", "memory", "knn", "kinds", "accuracy", "beside")
 SHARES = (0.01, 0.05, 0.2)
 SEED = 42
 """That of the random users of CURE4Rec's sets"""
@@ -38,10 +38,8 @@ def exact(
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Rounds, a first one apart.")] = 3,
     requests: Annotated[int, typer.Option("--requests", min=1, help="Users one by one.")] = 1000,
     items: Annotated[int, typer.Option("--items", min=100, help="Items of the part memory, which generates.")] = 8000,
-    users: Annotated[int, typer.Option("--users", min=100, help="Users of the part flat, and 100 times as many.")]
-    = 2000,
 ) -> int:  # fmt: skip
-    """EASE against NumPy, item-kNN against implicit, requests in a warm process, and every kind against a fit anew.
+    """EASE against NumPy, item-kNN against implicit, EASE's requests in a warm process, every kind against a fit anew.
 
     Example: alteraser bench exact ml-1m --only fit,share
     """
@@ -63,8 +61,6 @@ def exact(
     with threadpool_limits(1):
         if "memory" in parts:
             _memory(items)
-        if "flat" in parts:
-            _flat(users)
     return 0
 
 
@@ -256,28 +252,6 @@ def _kinds(data: Interactions) -> None:
         lines.append([name, f"{whole:.3f}", *cells, f"{worst:.1e}" if worst else "0"])
     print("### Every kind: random users at once, over fitting anew; the error is that of the worst column\n")
     table(["kind", "fit, s", "one user", *(f"{share:.0%}" for share in SHARES), "error"], lines)
-
-
-def _flat(users: int) -> None:
-    """One user in a warm session, of generated data of two sizes."""
-    from alteraser.engines.session import ExactSession
-
-    lines = []
-    for name in ("popularity", "item-knn", "user-knn", "cooccurrence"):
-        medians = []
-        for size in (users, 100 * users):
-            data = _generated(size, 2000, 20)
-            session = ExactSession(KINDS[name]().fit(data), data)
-            times = []
-            for user in range(200):
-                _, seconds, _ = clocked(partial(session.forget, [user], whole_users=True))
-                times.append(1000 * seconds)
-            medians.append((np.median(times), np.percentile(times, 99)))
-        lines.append([
-            name, *(f"{p50:.2f} / {p99:.2f}" for p50, p99 in medians), f"{medians[1][0] / medians[0][0]:.2f}"
-        ])  # fmt: skip
-    print("### One user in a warm session, CPU milliseconds, p50 / p99 (goals: 5 ms, and a ratio of 2)\n")
-    table(["kind", f"{users:,} users", f"{100 * users:,} users", "ratio of p50"], lines)
 
 
 def _generated(users: int, items: int, length: int) -> Interactions:

@@ -14,6 +14,8 @@ from alteraser.runtime.workers import blocks, default_threads, run
 
 Array = npt.NDArray[Any]
 
+DEARER = 5
+"""How much more an item costs whose list is made, and put into others', alone than by pairs of all, measured"""
 SHORT = 256
 """Neighbors up to which lists are made by pairs, where every worker has lists of all items"""
 
@@ -97,7 +99,7 @@ def without(
     """
     threads = threads or default_threads()
     work = ItemWork(remaining).counts
-    if lost is None or 2 * work[lost].sum() > work.sum():
+    if lost is None or DEARER * work[lost].sum() > work.sum():
         return fit(remaining, similarity, neighbors.shape[1], threads=threads)
     from alteraser.models.neighbors import _kernels
 
