@@ -61,7 +61,7 @@ class Descent:
         self.evaluations = 0
         self._secants = Secants(newton.memory, joint.Q.shape, joint.Q.dtype)
         wide = joint.Q.dtype.itemsize > 4
-        self._noise, self._resolved = NOISE[wide], RESOLVED[wide]
+        self._digits = NOISE[wide], RESOLVED[wide]
         self._sought = False  # whether the slow space was looked for, if only to find that there is none
         self._age = 0  # iterations since blocks and slow space were taken
         self._course: list[float] = []  # decrements since then
@@ -113,7 +113,7 @@ class Descent:
 
     def _rest(self) -> None:
         """Count iterations that bring nothing."""
-        lower = self.value < self._lowest - self._resolved * abs(self.value)
+        lower = self.value < self._lowest - self._digits[1] * abs(self.value)
         if lower or self.decrement < NEARER * self._least:
             self._least, self._lowest = min(self._least, self.decrement), min(self._lowest, self.value)
             self._idle = 0
@@ -165,14 +165,14 @@ class Descent:
         joint.settle()
         self._age, self._course = 0, []
         _, self.value, self._gradient = self._evaluate()
-        if self.value >= before - self._resolved * abs(before):
+        if self.value >= before - self._digits[1] * abs(before):
             self._idle += PASS
 
     def _along(self, P: Array, Q: Array) -> tuple[float, Array] | None:
         """(value, gradient) after going along the direction from (P, Q); None where no step tried is worth it."""
         direction, slope = self._direction, self._slope
         joint = self.joint
-        noise = self._noise * abs(self.value)
+        noise = self._digits[0] * abs(self.value)
         t, low, high = 1.0, 0.0, np.inf
         best, earlier = None, None
         for _ in range(TRIES):

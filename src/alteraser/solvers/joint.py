@@ -162,10 +162,7 @@ class Joint:
         width = P.shape[1]
         self._h = np.ones(width, P.dtype)
         self._h[: prediction.size] = prediction
-        self._scaled = bool(np.any(prediction != 1))
-        self._rotates = bool(np.ptp(prediction) == 0)
         self.rank = prediction.size
-        self.sides: tuple[Side, Side] = (problem.users, problem.items)
         self._blocks = [blocks(side, None, width, threads) for side in self.sides]
         self.factors = factors or [aligned_empty((x.shape[0], packed_size(width)), P.dtype) for x in (P, Q)]
         self._gradients = [np.zeros_like(P), np.zeros_like(Q)]
@@ -177,6 +174,19 @@ class Joint:
         """By what share of their size P and Q have moved since the blocks were factored, at most."""
         for side, x in zip(self.sides, (P, Q), strict=True):
             x[side.counts == 0] = 0  # their minimum, whatever the other side is
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        """Users and items."""
+        return self.problem.users, self.problem.items
+
+    @property
+    def _scaled(self) -> bool:
+        return bool(np.any(self._h != 1))
+
+    @property
+    def _rotates(self) -> bool:
+        return bool(np.ptp(self._h[: self.rank]) == 0)
 
     @staticmethod
     def fits(problem: Problem, width: int) -> bool:
@@ -288,8 +298,12 @@ class Joint:
 
         Where a direction p with pᵀSp ≤ 0 turns up, it ends there and returns p with what it had.
         """
+        self.find_errors()
         return self._newton(
-            -self._gradients[1], None, lambda now: now.fallen <= forcing and now.left <= SOLVED, products
+            -self._gradients[1],
+            np.zeros_like(self.P),
+            lambda now: now.fallen <= forcing and now.left <= SOLVED,
+            products,
         )
 
     def solve(
@@ -340,19 +354,16 @@ class Joint:
         return self._cross(1, users)
 
     def _newton(
-        self, right: Array, users: Array | None, enough: Callable[[_Progress], bool], products: int,
+        self, right: Array, users: Array, enough: Callable[[_Progress], bool], products: int,
         known: float = np.inf, learn: bool = False,
     ) -> Direction:  # fmt: skip
-        """Solve S x ≈ ``right`` for the items, until ``enough``; with them the users' ``users`` − B_P⁻¹ C x."""
-        if users is None:
-            self.find_errors()
+        """Solve S x ≈ ``right`` for the items, until ``enough``; with them ``users``, which is changed, − B_P⁻¹ C x."""
         rotations = Rotations(self.Q) if self._rotates else None
         r = rotations.off(right) if rotations else right
         z, Bz, plain = self._preconditioned(r)
         p, Bp = z, Bz
-        x, Bx = np.zeros_like(r), np.zeros_like(r)
-        Mp, Mx = (p, x) if self.light is None else (r, np.zeros_like(r))  # what the curvature is relative to, if not B
-        y_sum = np.zeros_like(self.P) if users is None else users.copy()
+        Mp = Bp if self.light is None else r  # M: what curvature is relative to, B or the light blocks
+        x, Mx, y_sum = np.zeros_like(r), np.zeros_like(r), users
         rz, first = _dot(r, z), plain
         bent_down = None
         dtype = r.dtype.type
@@ -372,11 +383,9 @@ class Joint:
             if learned is not None:
                 learned.add(z, rz, float(step), led)
             across = _dot(p, p) + _dot(y, y)
-            ratio = _dot(p, Bp if self.light is None else Mp) / across
+            ratio = _dot(p, Mp) / across
             x += step * p
-            Bx += step * Bp
-            if self.light is not None:
-                Mx += step * Mp
+            Mx += step * Mp
             y_sum -= step * y
             r = r - step * q
             if rotations:
@@ -388,28 +397,31 @@ class Joint:
             smallest, led = curvatures.met(float(step), float(beta), curvature, p, Bp), (float(step), float(beta))
             ahead.met(float(step), float(beta), rz, ratio)
             p, Bp = aligned(z + beta * p), Bz + beta * Bp
-            if self.light is not None:
-                Mp = r + beta * Mp
-            energy = min(smallest, known) * _dot(x, Bx if self.light is None else Mx)
+            Mp = Bp if self.light is None else r + beta * Mp
+            energy = min(smallest, known) * _dot(x, Mx)
             length = float(np.sqrt(_dot(x, x) + _dot(y_sum, y_sum)))
             now = _Progress(
                 products=now.products + 1,
                 fallen=float(np.sqrt(max(plain, 0.0) / first)),
                 length=length,
                 smallest=smallest,
-                left=float(np.sqrt(sum(gains[-DELAY:]) / energy)) if energy > 0 else np.inf,
+                left=_root(sum(gains[-DELAY:]), energy),
                 ahead=ahead.length,
             )
         any_step = bool(np.any(x)) or bool(np.any(y_sum))
         self._taken = now.products
-        if learned is not None:
-            self.recycled = learned.least(ahead.spectrum)
-        elif self.recycled is not None:
-            self.recycled = self.recycled.at_least(ahead.spectrum)
+        self._recycle(learned, ahead)
         return Direction(
             self._sliced(y_sum, x) if any_step else None, bent_down, now.products, now.smallest, now.left,
             0.0 if rz <= 0.0 else now.ahead,
         )  # fmt: skip
+
+    def _recycle(self, learned: Lanczos | None, ahead: Ahead) -> None:
+        """Keep what a solve has learned for the next ones."""
+        if learned is not None:
+            self.recycled = learned.least(ahead.spectrum)
+        elif self.recycled is not None:
+            self.recycled = self.recycled.at_least(ahead.spectrum)
 
     def _ahead(self) -> Ahead:
         """For a solve with the preconditioner at hand."""
@@ -571,6 +583,11 @@ class Joint:
         both = Rotations(self.P, self.Q)
         S = both.of(V, W)
         return V - self.P @ S, W - self.Q @ S
+
+
+def _root(part: float, whole: float) -> float:
+    """√(part / whole); infinite where there is no whole."""
+    return float(np.sqrt(part / whole)) if whole > 0 else np.inf
 
 
 def _dot(a: Array, b: Array) -> float:

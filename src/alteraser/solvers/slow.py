@@ -53,9 +53,13 @@ class System(Protocol):
     threads: int
     P: Array
     Q: Array
-    sides: tuple[Side, Side]
     factors: list[Array]
     errors: list[Array]
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        """Users and items."""
+        ...
 
     def find_errors(self) -> None:
         """Compute ``errors`` at this point."""
