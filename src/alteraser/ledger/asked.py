@@ -39,6 +39,8 @@ class Declared:
     items: IdType
     times: int | None
     """The largest of the interactions' times, which tells their unit; None: they have none"""
+    events: bool = False
+    """Whether the model is of sessions or baskets, where a pair may have happened at several times"""
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,13 @@ def _window(body: Mapping[str, Any], scope: str, declared: Declared) -> tuple[An
         return None, None
     if scope != "user":
         raise _invalid("window", f"since and until go with user, not with {scope}")
+    if declared.events:
+        raise _invalid(
+            "window",
+            "since and until: this model is of sessions or baskets, where a pair may have happened at "
+            "several times; only users, items and pairs are forgotten here. For a window stop the "
+            "service and use alteraser forget",
+        )
     if declared.times is None:
         raise _invalid("no_times", "the interactions here have no times, so a window of them cannot be found")
     since, until = body.get("since"), body.get("until")

@@ -83,7 +83,8 @@ class State:
         version = self.load_serving()
         data = version.data
         times = None if data.timestamp is None else int(np.abs(data.timestamp).max(initial=0))
-        return Declared(version.model.users.kind, version.model.items.kind, times)
+        users, items = version.model.users.kind, version.model.items.kind
+        return Declared(users, items, times, events=data.events is not None)
 
     def load(self, version: str) -> Version:
         """A version, checked."""
