@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from alteraser.cli.main import COMMANDS as SINGLE
+from alteraser.cli.commands import COMMANDS as SINGLE
 
 COMMANDS = (
     *SINGLE,

@@ -20,7 +20,7 @@ import pytest
 from conftest import tree
 
 import alteraser as ae
-from alteraser.cli.main import COMMANDS
+from alteraser.cli.commands import COMMANDS
 
 pytestmark = pytest.mark.usefixtures("inputs_stay_as_they_are")
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 import typer.main
 
-from alteraser.cli.main import COMMANDS, app
+from alteraser.cli.commands import COMMANDS
+from alteraser.cli.main import app
 
 EXPERIMENTS = "bench"  # they report the time of every method themselves
 
@@ -30,3 +33,15 @@ def test_there_are_all() -> None:
 def test_the_help_says_how_long_it_takes(name: str) -> None:
     said = re.search(r"MovieLens-1M takes .*?\d (s|minutes?)\b|Takes .*?\d (s|MB)\b", commands()[name])
     assert said is not None, commands()[name]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_table_says_what_the_help_begins_with(name: str) -> None:
+    assert typer.main.get_command(app).commands[name].help.split("\n\n")[0] == COMMANDS[name]  # type: ignore[attr-defined]
+
+
+def test_a_list_of_commands_imports_none_of_them() -> None:
+    code = "import sys; from alteraser.cli import main; main(['--help']); sys.stderr.write(' '.join(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {f"alteraser.cli.{name}" for name in COMMANDS} & {*found.stderr.split()}
+    assert all(name in found.stdout for name in COMMANDS)

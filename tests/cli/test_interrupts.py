@@ -31,7 +31,7 @@ def interrupted(module: str, *arguments: str) -> subprocess.CompletedProcess[str
     return subprocess.run([sys.executable, "-c", PROGRAM, module, *arguments], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("module", ["alteraser.cli.main", "typer", "alteraser.cli.verify", "numpy", "pyarrow"])
+@pytest.mark.parametrize("module", ["alteraser.cli.main", "typer", "alteraser.cli.train", "numpy", "pyarrow"])
 def test_an_interrupt_during_imports_is_told_in_one_line(module: str, tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text("user_id,item_id\n1,1\n2,2\n1,2\n")
     out = tmp_path / "model"

@@ -50,7 +50,7 @@ class Experiments(typer.core.TyperGroup):
         return name, known if name is None else experiment(name), rest
 
 
-app = typer.Typer(cls=Experiments, help="Experiments that compare ways to forget.", no_args_is_help=True)
+app = typer.Typer(cls=Experiments, no_args_is_help=True)
 
 
 @app.callback()

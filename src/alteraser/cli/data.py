@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from alteraser.data.interactions import Interactions
     from alteraser.data.readers import ReadingOptions
 
-app = typer.Typer(help="Split, describe, download and generate interactions.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.command()

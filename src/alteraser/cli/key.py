@@ -9,7 +9,7 @@ import typer
 from alteraser.cli import common
 from alteraser.cli.serve import StateOption, require_service
 
-app = typer.Typer(help="API keys of the forgetting service.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.command()

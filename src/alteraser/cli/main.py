@@ -1,10 +1,9 @@
-"""The commands in their table, and the border where exceptions become exit codes and JSON error documents."""
+"""The program, and the border where exceptions become exit codes and JSON error documents."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import importlib
 import os
 import sys
 import time
@@ -16,31 +15,13 @@ import typer
 from typer.exceptions import TyperException
 
 from alteraser.cli import common, interrupts
+from alteraser.cli.commands import Commands
 from alteraser.errors import AltEraserError, Interrupted, InvalidInput, ResourceLimit
 from alteraser.runtime import events
 
-COMMANDS = (
-    "train",
-    "forget",
-    "verify",
-    "compact",
-    "recommend",
-    "evaluate",
-    "compare",
-    "tune",
-    "inspect",
-    "serve",
-    "worker",
-    "demo",
-    "doctor",
-)
-"""Every command is a module of this package with a function of its name."""
-
-GROUPS = ("data", "bench", "request", "receipt", "key")
-"""Every group of commands is a module of this package with an ``app``."""
-
 app = typer.Typer(
     name="alteraser",
+    cls=Commands,
     help="Make a trained recommender forget, and measure that it did.",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -82,20 +63,6 @@ def _logged(where: str) -> Iterator[None]:
         file = sys.stderr if where in ("-", "json") else opened.enter_context(open(where, "a", encoding="utf-8"))
         opened.enter_context(events.listening(events.json_lines(file)))
         yield
-
-
-for _name in COMMANDS:
-    _module = importlib.import_module(f"alteraser.cli.{_name}")
-    app.command(_name, cls=getattr(_module, "COMMAND", None))(getattr(_module, _name))
-_groups = {name: importlib.import_module(f"alteraser.cli.{name}").app for name in GROUPS}
-for _name, _group in _groups.items():
-    app.add_typer(_group, name=_name)
-
-
-for _commands in (app.registered_commands, *(group.registered_commands for group in _groups.values())):
-    for _command in _commands:
-        assert _command.callback is not None
-        _command.help = common.paragraphs(_command.callback.__doc__ or "")
 
 
 def main(argv: list[str] | None = None) -> int:

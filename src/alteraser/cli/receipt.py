@@ -10,7 +10,7 @@ import typer
 from alteraser.cli import common
 from alteraser.errors import NotFound
 
-app = typer.Typer(help="Check receipts of the forgetting service.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()

@@ -15,7 +15,7 @@ from alteraser.errors import InvalidInput, NotFound
 if TYPE_CHECKING:
     from alteraser.service.client import Client
 
-app = typer.Typer(help="Send requests to a forgetting service, and ask after them.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 Url = Annotated[str, typer.Option("--url", envvar="ALTERASER_URL", help="Where the service is.")]
 KeyFile = Annotated[
