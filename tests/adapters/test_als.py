@@ -25,7 +25,7 @@ OPTIONS = ForeignOptions(rows_are_ids=True, rating="plays")
 def opened(name: str, options: ForeignOptions = OPTIONS) -> tuple[Foreign, Interactions]:
     path = HERE / f"{name}.npz"
     foreign = resolved(find(path).read(path, options), options)
-    return foreign, read_interactions(sheet_of(HERE / "data.csv", options), foreign, options)
+    return foreign, read_interactions(sheet_of(HERE / "data.csv", options), foreign.maps, options)
 
 
 def dense(data: Interactions, loss: ALS) -> tuple[np.ndarray, np.ndarray]:
