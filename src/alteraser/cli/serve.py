@@ -32,6 +32,7 @@ def serve(
                           "any number.")
     ] = 60,
     threads: common.Threads = 0,
+    quiet: common.Quiet = False,
     json: common.Json = False,
 ) -> None:  # fmt: skip
     """Serve erasure requests over HTTP: taken in durably, done in batches, checked, published, with receipts.
@@ -60,7 +61,8 @@ def serve(
             finally:
                 opened.close()
         else:
-            create(state, model, data, rate=rate_limit)
+            with common.Screen(json, quiet).phase("make", f"making {state} of {model} and {data}"):
+                create(state, model, data, rate=rate_limit)
 
     def announce(address: str) -> None:
         if json:

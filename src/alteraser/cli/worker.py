@@ -15,6 +15,7 @@ def worker(
     state: StateOption,
     once: Annotated[bool, typer.Option("--once", help="Do what is queued, then end.")] = False,
     threads: common.Threads = 0,
+    quiet: common.Quiet = False,
     json: common.Json = False,
 ) -> None:
     """Work on the requests of a state, apart from the process that serves it (serve --no-worker).
@@ -45,8 +46,8 @@ def worker(
                 while found.once():
                     batches += 1
                 found.end()
-                if json:
-                    common.print_document({"state": str(state), "batches": batches})
+                done = {"state": str(state), "batches": batches}
+                common.Screen(json, quiet).result(done, [("batches", f"{batches:,} done")])
             else:
                 found.run()
         finally:
