@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -56,6 +58,18 @@ def test_digest_sees_pairs_and_not_their_order(pairs: Pairs, random) -> None:  #
     # rows that lost everything stay in the maps and do not count
     emptied = Interactions.from_pairs([*pairs, (99, 99)]).remove([(99, 99)]).remaining
     assert emptied.digest == data.digest
+
+
+@pytest.mark.parametrize("groups", [{}, {"session_column": "s"}, {"basket_column": "s"}])
+def test_a_table_without_rows_has_one_digest_whatever_its_ids_were(groups: dict[str, str], tmp_path: Path) -> None:
+    """What is left of integers, of strings, and a file of which only the header is left."""
+    left = set()
+    for ids in ([1, 2], ["a", "b"]):
+        data = Interactions.read(pa.table({"user_id": ids, "item_id": ids, "s": ids}), **groups)
+        left.add(data.remove([(each, each) for each in ids]).remaining.digest)
+    (tmp_path / "left.csv").write_text("user_id,item_id,s\n")
+    left.add(Interactions.read(tmp_path / "left.csv", **groups).digest)
+    assert len(left) == 1
 
 
 @given(PAIRS, PAIRS)

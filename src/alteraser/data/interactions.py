@@ -766,6 +766,8 @@ def _present(ids: IdMap, counts: Array) -> tuple[Array, pa.Array]:
 
 
 def _hash_ids(sha: Any, ids: pa.Array) -> None:
+    if len(ids) == 0:  # text without a row does not say of which type its ids would be
+        ids = pa.array([], pa.int64())
     sha.update(f"{ids.type} {len(ids)}\n".encode())
     if pa.types.is_string(ids.type):
         import pyarrow.compute as pc
