@@ -303,7 +303,7 @@ def test_a_damaged_version_is_never_served(service) -> None:
 
 def test_an_older_ledger_beside_newer_versions_is_refused(service, tmp_path: Path) -> None:
     opened = service("knn")
-    opened.state.database.copy(tmp_path / "old.sqlite")
+    opened.state.database.copy_of(opened.state.folders.ledger, tmp_path / "old.sqlite")
     opened.send({"users": [BASE + 5]})
     opened.work()
     opened.close()

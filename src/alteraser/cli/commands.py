@@ -24,6 +24,9 @@ COMMANDS = {
     "inspect": "Tell what MODEL is: kind, shapes, hyper-parameters, and what else holds data. Nothing is written.",
     "serve": "Serve erasure requests over HTTP: taken in durably, done in batches, checked, published, with receipts.",
     "worker": "Work on the requests of a state, apart from the process that serves it (serve --no-worker).",
+    "ingest": "Add interactions to a state; the model learns them with the next batch of requests.",
+    "backup": "Write a consistent copy of a state into one file, while the service runs.",
+    "restore": "Make a backup a state again, without what was erased since.",
     "demo": "Train, forget, retrain, compare: the main job, with a report to look at.",
     "doctor": "Check the installation: versions, compiled kernels against NumPy, threads, cache, disk.",
 }

@@ -24,7 +24,7 @@ PACKAGES = (
     "typer",
     "rich",
 )
-EXTRAS = {"report": "plotly", "bench": "implicit", "keras": "h5py"}
+EXTRAS = {"report": "plotly", "bench": "implicit", "keras": "h5py", "service": "fastapi"}
 
 
 def doctor(threads: common.Threads = 0, quiet: common.Quiet = False, json: common.Json = False) -> None:

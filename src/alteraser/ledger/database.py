@@ -138,17 +138,26 @@ class Database:
             busy = connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).one()[0]
             return not busy
 
-    def copy(self, target: Path) -> None:
-        """A consistent copy as the new file ``target``, by the database's own means; writers need not stop."""
+    @staticmethod
+    def copy_of(path: Path, target: Path) -> None:
+        """A consistent copy of the database ``path`` as the new file ``target``, by the database's own means: writers
+        need not stop. Raises IntegrityError for one that cannot be read, ResourceLimit for a full disk.
+        """
         import sqlite3
 
-        source = sqlite3.connect(self.path)
-        copy = sqlite3.connect(target)
-        try:
-            source.backup(copy)
-        finally:
-            source.close()
-            copy.close()
+        with _translated(target):
+            point("write", target)
+            target.touch(mode=0o600, exist_ok=False)
+            source, copy = sqlite3.connect(path), sqlite3.connect(target)
+            try:
+                source.backup(copy)
+            except sqlite3.DatabaseError as cause:
+                if "full" in str(cause):
+                    raise ResourceLimit(f"{target}: the disk or quota is full; make room, and run again") from cause
+                raise IntegrityError(f"{path} is damaged ({cause}): take a backup of it", code="ledger") from cause
+            finally:
+                source.close()
+                copy.close()
 
     def close(self) -> None:
         """End all connections."""

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from sqlalchemy import Connection
 
 from alteraser.data.files import replace_file
 from alteraser.data.interactions import Interactions
 from alteraser.data.selection import UNITS, moment, unit_of
 from alteraser.engines.store.version import Version
-from alteraser.errors import InvalidInput, ResourceLimit
+from alteraser.errors import Conflict, InvalidInput, ResourceLimit
 from alteraser.ledger import ingests
 from alteraser.ledger.asked import Declared, id_of
 from alteraser.service.state import State
@@ -45,10 +47,24 @@ def from_body(body: Any, declared: Declared) -> list[dict[str, Any]]:
 
 
 def ingest(state: State, version: Version, rows: list[dict[str, Any]]) -> dict[str, int]:
-    """Take ``rows`` in, durable when this returns; how many were new, known, erased before, or left out:
+    """``take`` the rows of a body."""
+    return take(state, version, _interactions(state, version, rows))
+
+
+def read(state: State, version: Version, path: Path) -> Interactions:
+    """The interactions in a file, in columns as those that the state was made from; InvalidInput for other ids."""
+    found = Interactions.read(path, state.reading.model_copy(update={"duplicates": "last"}))
+    sides = (("users", found.users, version.model.users), ("items", found.items, version.model.items))
+    for side, mine, known in sides:
+        if mine.size and mine.kind != known.kind:
+            raise _invalid("id_type", f"{path}: {side} are of type {mine.kind}, those of the state {known.kind}")
+    return found
+
+
+def take(state: State, version: Version, data: Interactions) -> dict[str, int]:
+    """Take ``data`` in, durable when this returns; how many were new, known, erased before, or left out:
     below the threshold, or repeated.
     """
-    data = _interactions(state, version, rows)
     back = version.content.tombstones.returned(state.hashing, data)
     users = version.model.users.rows_of(data.users.ids_of(data.user_rows))
     items = version.model.items.rows_of(data.items.ids_of(data.indices))
@@ -65,7 +81,13 @@ def ingest(state: State, version: Version, rows: list[dict[str, Any]]) -> dict[s
         pq.write_table(new.to_table(), content, compression="zstd")
         name = f"{hashlib.sha256(content.getvalue()).hexdigest()[:32]}-{int(state.clock().timestamp() * 1e6)}.parquet"
         replace_file(state.folders.added / name, content.getvalue())
-        state.database.together(lambda connection: ingests.add(connection, name, len(new), state.clock()))
+
+        def added(connection: Connection) -> int:
+            if not (state.folders.added / name).exists():  # a service that began meanwhile swept what nobody knew
+                raise Conflict("the service is starting; send the interactions again", code="starting")
+            return ingests.add(connection, name, len(new), state.clock())
+
+        state.database.together(added)
     return counts
 
 

@@ -105,12 +105,12 @@ class State:
 
         For the one process that takes them in, before it does.
         """
-        with self.database.reading() as connection:
+        with self.database.writing() as connection:  # nobody is told of anything meanwhile
             needed = ingests.files_kept(connection)
-        for folder, kept in ((self.folders.added, needed), (self.folders.log, {log.LEAVES, log.HEAD, log.PUBLIC})):
-            for path in sorted(folder.iterdir()):
-                if path.name not in kept:
-                    path.unlink()
+            for folder, kept in ((self.folders.added, needed), (self.folders.log, {log.LEAVES, log.HEAD, log.PUBLIC})):
+                for path in sorted(folder.iterdir()):
+                    if path.name not in kept:
+                        path.unlink()
 
     def close(self) -> None:
         """End all connections."""

@@ -1,0 +1,41 @@
+"""alteraser ingest"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alteraser.cli import common
+from alteraser.cli.serve import StateOption, require_service
+
+
+def ingest(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="New interactions, in columns as the state's data.")],
+    state: StateOption,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
+) -> None:
+    """Add interactions to a state; the model learns them with the next batch of requests.
+
+    What was erased before does not come back: it is left out and counted (erased_before), as are interactions that
+    are there already (known), and those below the threshold or repeated (left_out). The service may run meanwhile.
+
+    Takes about as long as reading FILE and the state's data: 2 s at MovieLens-1M's size.
+
+    Example: alteraser ingest new.csv --state state
+    """
+    require_service()
+    from alteraser.service.ingest import read, take
+    from alteraser.service.state import open_state
+
+    screen = common.Screen(json, quiet)
+    opened = open_state(state)
+    try:
+        with screen.phase("ingest", "reading"):
+            version = opened.load_serving()
+            counts = take(opened, version, read(opened, version, file))
+    finally:
+        opened.close()
+    screen.result({"state": str(state), **counts}, [(name.replace("_", " "), f"{n:,}") for name, n in counts.items()])
