@@ -120,3 +120,25 @@ def test_forgotten_is_as_never_told(kind: str, seed: int, run: Run, tmp_path: Pa
         return
     document(run, f"train {rest} --model {kind} {options} --out trained")
     check_same_lists(kind, run, (new, "trained"), rest)
+
+
+@pytest.mark.parametrize(
+    "how", [f"--session-gap 0 {TIMED}", f"--session-column s {TIMED}", f"--basket-column s {TIMED}"]
+)
+@pytest.mark.parametrize("kind", ["tifu-knn", "top-frequency"])
+def test_the_order_of_rows_is_nothing_to_a_model_of_baskets(kind: str, how: str, run: Run, tmp_path: Path) -> None:
+    """However baskets are told: one digest, and a file in another order is accepted for what it was trained on."""
+    rng = np.random.default_rng(3)
+    table = pa.table({name: rng.integers(0, 4, 40) for name in ("user_id", "item_id", "t")})
+    table = table.append_column("s", table["t"])
+    pacsv.write_csv(table, "data.csv")
+    pacsv.write_csv(table.take(rng.permutation(40)), "turned.csv")
+    trained, turned = (document(run, f"train {d}.csv --model {kind} {how} --out {d}") for d in ("data", "turned"))
+    assert trained["digest"] == turned["digest"]
+    assert document(run, "verify data --data turned.csv")["class"] == "A"
+    document(run, "forget data --since 2 --until 3 --data turned.csv --out new --remaining rest.csv")
+    document(run, "verify new --data rest.csv")
+    if "gap" in how:
+        code, _, err = run("forget data --basket 1 --data data.csv --out x")
+        assert code == 2
+        assert "it is a model of baskets that a gap cuts" in err

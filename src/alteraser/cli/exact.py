@@ -25,6 +25,7 @@ def train(
     with common.options_named():
         settings = KINDS[kind](**given)
     settings.check_reading(reading)
+    reading = settings.reading_of(reading)
     with screen.phase("read", f"reading {data}"):
         interactions = Interactions.read(data, reading)
     if len(interactions) == 0:

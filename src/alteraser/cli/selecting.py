@@ -153,6 +153,7 @@ class Wanted:
             raise InvalidInput(
                 f"--{groups[0]}: the data that this model was trained on have no column of {groups[0]}s"
                 + (f"; it is a model of {kind}s" if reading.grouping is not None else "")
+                + (" that a gap cuts: name users, items or a window of time" if reading.session_gap is not None else "")
             )
         window = Window(self.since, self.end) if self.window else None
         if forget_set is None:

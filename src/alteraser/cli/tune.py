@@ -157,6 +157,7 @@ def _exact(
         points = grid_of(kind, values)
     for point in points:
         point.check_reading(reading)
+    reading = points[0].reading_of(reading)
     if out is not None and out.exists() and not (out / "tune.json").exists():
         raise InvalidInput(f"--out {out}: it exists and is not the folder of a search; name a new one")
     with screen.phase("read", f"reading {data}"):

@@ -77,6 +77,9 @@ class ReadingOptions(Configured):
     basket_column: Name | None = None
     """The column that says in which basket of its user each row was; what a basket holds has no order."""
 
+    baskets: bool = False
+    """Whether what a ``session_gap`` cuts has no order either: baskets, not sessions."""
+
     position_column: Name | None = None
     """Numbers by which events of the same time, or all of them where no times are read, are ordered. Without it the
     rows of the source are in order."""
@@ -173,6 +176,7 @@ class ReadingOptions(Configured):
             ("session_column", None),
             ("session_gap", None),
             ("basket_column", None),
+            ("baskets", False),
             ("position_column", None),
             ("ordered_by_time", True),
         ):
@@ -191,12 +195,18 @@ class ReadingOptions(Configured):
         """The column of sessions or of baskets."""
         return self.session_column if self.basket_column is None else self.basket_column
 
+    def in_baskets(self) -> ReadingOptions:
+        """The same where what belongs together has no order, whether sessions or baskets were named."""
+        if self.session_column is not None:
+            return self.model_copy(update={"session_column": None, "basket_column": self.session_column})
+        return self.model_copy(update={"baskets": self.session_gap is not None})
+
     @property
     def grouping(self) -> Grouping | None:
         """How rows become sessions or baskets; None where they are pairs."""
         if self.group_column is None and self.session_gap is None:
             return None
-        name = SESSION if self.basket_column is None else BASKET
+        name = BASKET if self.baskets or self.basket_column is not None else SESSION
         return Grouping(name, self.session_gap, self.ordered_by_time)
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from alteraser.errors import InvalidInput
-from alteraser.models.closed_form.needs import Need
+from alteraser.models.closed_form.needs import BASKETS, Need
 from alteraser.runtime.late import late
 from alteraser.settings import Configured
 
@@ -96,6 +96,13 @@ class Rule(Configured, ABC):
                 raise InvalidInput(need.missing(self.name, command_line=True))
         if reading.grouping is not None and not self.of_events():
             raise InvalidInput(of_pairs(f"--model {self.name}", reading.grouping.name))
+
+    def reading_of(self, reading: ReadingOptions) -> ReadingOptions:
+        """``reading`` as the kind takes it: what has no order to it is read without one, whatever was named.
+
+        Else the order of a file's rows would be part of what the model is known to be trained on.
+        """
+        return reading.in_baskets() if BASKETS in self.needs else reading
 
     def check_data(self, data: Interactions) -> None:
         """InvalidInput where ``data`` lack what is needed."""
