@@ -277,6 +277,13 @@ def test_every_route_and_every_scope(site: Site) -> None:
         assert [each[0] for each in refused] == [401], "one answer, whatever is wrong with the key"
 
 
+@pytest.mark.parametrize("path", ["/v1/requests", "/v1/requests?dry_run=1", "/v1/interactions", "/v1/keys"])
+def test_who_has_no_key_is_told_so_whatever_is_sent(site: Site, path: str) -> None:
+    for content in (b"", b"{", b"[" * 100, b"{}"):
+        for headers in ({}, {"Content-Type": "application/json"}, {"Idempotency-Key": ""}):
+            assert site.client.post(path, content=content, headers=headers).status_code == 401
+
+
 def test_counts_are_for_those_who_may_read_receipts(site: Site) -> None:
     place = site.post({"users": [BASE + 5]}).headers["location"]
     site.service.work()

@@ -237,8 +237,9 @@ def _add_requests(app: FastAPI, api: Api) -> None:
     @app.post("/v1/requests", status_code=202, tags=["requests"])
     async def submit(request: Request, dry_run: bool = False) -> JSONResponse:
         """Take an erasure request in. 202 once it is durable; 200 where it was there already, and for a dry run."""
-        body = bodies.parse(await content_of(request, bodies.BODY))
         given = request.headers.get("authorization")
+        await run_in_threadpool(api.read, given, "submit", lambda connection, key: None)  # nobody else's body is read
+        body = bodies.parse(await content_of(request, bodies.BODY))
         if dry_run:
             return JSONResponse(await run_in_threadpool(api.dry_run, given, body))
         name = request.headers.get("idempotency-key")
@@ -386,6 +387,7 @@ def _add_operation(app: FastAPI, api: Api) -> None:
     async def make_key(request: Request) -> JSONResponse:
         """A new key, shown this once."""
         given = request.headers.get("authorization")
+        await run_in_threadpool(api.read, given, "admin", lambda connection, key: None)
         body = bodies.parse(await content_of(request, bodies.BODY))
 
         def work(connection: Connection, key: Key) -> dict[str, Any]:
