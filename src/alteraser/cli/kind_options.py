@@ -37,7 +37,7 @@ class WithKinds(TyperCommand):
         own = super().get_params(ctx)
         if self._made is None:
             declared = {param.name: param for param in self.params}
-            owners = settings()
+            owners = settings(events=not self.lists)
             for name in owners.keys() & declared.keys():
                 declared[name].help = f"{declared[name].help} {said(owners[name], apart=True)}"  # type: ignore[attr-defined]
             own_names = {name: has for name, has in owners.items() if name not in declared}
@@ -53,15 +53,21 @@ class WithKinds(TyperCommand):
 
 
 class WithKindLists(WithKinds):
-    """The same, where every setting takes several values, with commas between them."""
+    """The same for kinds of pairs, where every setting takes several values, with commas between them."""
 
     lists = True
 
 
-def settings() -> dict[str, Owners]:
-    """{name: kinds that have it, and what it is to each}, in the order of the table of kinds."""
+def of_pairs() -> list[str]:
+    """The kinds that are of pairs, not of events."""
+    return [kind for kind, options in KINDS.items() if not options.of_events()]
+
+
+def settings(*, events: bool = True) -> dict[str, Owners]:
+    """{name: kinds that have it, and what it is to each}, in the order of the table of kinds; all or of pairs."""
     found: dict[str, Owners] = {}
-    for kind, options in KINDS.items():
+    for kind in KINDS if events else of_pairs():
+        options = KINDS[kind]
         for name, info in options.model_fields.items():
             found.setdefault(name, []).append((kind, info))
     return found

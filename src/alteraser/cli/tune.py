@@ -33,7 +33,7 @@ def tune(
     model: Annotated[
         str,
         typer.Option("--model", autocompletion=completion.KIND,
-                     help=f"{kind_options.listed(['enmf', *KINDS], 'or')}."),
+                     help=f"{kind_options.listed(['enmf', *kind_options.of_pairs()], 'or')}."),
     ] = "enmf",
     out: Annotated[
         Path | None,
@@ -130,7 +130,12 @@ def tune(
 def _given(ctx: typer.Context, kind: str) -> dict[str, str]:
     """The lists of values that the command line gives for settings of ``kind``; InvalidInput for others' options."""
     if kind not in ("enmf", *KINDS):
-        raise InvalidInput(f"--model {kind!r}: there are enmf, {', '.join(KINDS)}")
+        raise InvalidInput(f"--model {kind!r}: there are enmf, {', '.join(kind_options.of_pairs())}")
+    if kind != "enmf" and KINDS[kind].of_events():
+        raise InvalidInput(
+            f"--model {kind}: tune holds out pairs, and it is of events. Hold out last sessions or baskets with "
+            "alteraser data split, train with each setting on the rest, and compare by alteraser evaluate"
+        )
     found = {}
     for name, value in {**ctx.params, **ctx.meta[kind_options.GIVEN]}.items():
         source = ctx.get_parameter_source(name)
@@ -157,7 +162,6 @@ def _exact(
         points = grid_of(kind, values)
     for point in points:
         point.check_reading(reading)
-    reading = points[0].reading_of(reading)
     if out is not None and out.exists() and not (out / "tune.json").exists():
         raise InvalidInput(f"--out {out}: it exists and is not the folder of a search; name a new one")
     with screen.phase("read", f"reading {data}"):
