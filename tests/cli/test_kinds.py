@@ -156,6 +156,11 @@ def test_nothing_is_written_by_a_dry_run(kind: str, models: Path, run: Run, tmp_
         ("train {w}/data.csv --model ease --seed 3 --out x", 2, "--seed means nothing to --model ease"),
         ("train {w}/data.csv --model vs-knn --out x", 2, "give --session-column or --session-gap"),
         ("train {w}/data.csv --model vs-knn --session-gap 30m --out x", 2, "name the column of times"),
+        (
+            "train {w}/data.csv --model vs-knn --session-gap 1x --timestamp-column rating --out x",
+            2,
+            "--session-gap: '1x'",
+        ),
         ("train {w}/data.csv --model vs-knn --session-column s --out x", 2, "no column 's'"),
         ("train {w}/data.csv --model ease --session-column user_id --out x", 2, "has no sessions: leave --session-col"),
         ("train {w}/data.csv --basket-column user_id --out x", 2, "--model enmf is of pairs"),

@@ -140,6 +140,13 @@ class ReadingOptions(Configured):
             "'|', tab or space"
         )
 
+    @field_validator("session_gap")
+    @classmethod
+    def _is_a_time(cls, text: str | None) -> str | None:
+        if text is not None:
+            gap_of(text)
+        return text
+
     @model_validator(mode="after")
     def _check(self) -> ReadingOptions:
         if self.user_column == self.item_column:
@@ -155,10 +162,8 @@ class ReadingOptions(Configured):
         said = [name for name in GROUPED_BY if getattr(self, name) is not None]
         if len(said) > 1:
             raise ValueError(f"{said[0]} and {said[1]} both say what belongs together: leave one of them out")
-        if self.session_gap is not None:
-            gap_of(self.session_gap)
-            if self.timestamp_column is None:
-                raise ValueError("session_gap is a time between rows: name the column of times, timestamp_column")
+        if self.session_gap is not None and self.timestamp_column is None:
+            raise ValueError("session_gap is a time between rows: name the column of times, timestamp_column")
         if self.position_column is not None and not said:
             raise ValueError("position_column orders sessions or baskets: name their column, or a session_gap")
         if said and (self.confidence is not None or self.target is not None):
