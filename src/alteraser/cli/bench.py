@@ -31,6 +31,7 @@ EXPERIMENTS = {
     "scale": ("alteraser.bench.scale", "How time and memory grow with the data."),
     "stopped": ("alteraser.bench.stopped", "implicit's models, forgetting beside a retrain with the same seed."),
     "exact": ("alteraser.bench.exact", "What forgetting costs recommenders that forget exactly."),
+    "serve": ("alteraser.bench.serve", "A service under load: requests offered at a rate, latencies."),
     "foreign": ("alteraser.bench.foreign", "What forgetting in implicit's files costs, in time or in memory."),
 }
 """By name: the module that holds a function of that name, and a line about it."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from alteraser.errors import InvalidInput, NotFound
 from alteraser.ledger.due import written
@@ -35,6 +35,9 @@ WRITES_A_MINUTE = 60
 PREFIX = "alt"
 NOBODY = hashlib.sha256(b"").hexdigest()
 """Compared with where there is no such key, so that a wrong id takes as long as a wrong secret"""
+
+
+_FOUND = select(keys).where(keys.c.id == bindparam("name"))
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def find(connection: Connection, given: str, now: datetime) -> Key | None:
     """The key that was ``given``; None for one that is unknown, wrong, expired or revoked: nobody is told which."""
     parts = given.split("_")
     name, secret = (parts[1], parts[2]) if len(parts) == 3 and parts[0] == PREFIX else ("", "")
-    row = connection.execute(select(keys).where(keys.c.id == name)).one_or_none()
+    row = connection.execute(_FOUND, {"name": name}).one_or_none()
     same = hmac.compare_digest(_digest(secret), NOBODY if row is None else row.digest)
     if row is None or not same or row.revoked is not None or (row.expires is not None and row.expires <= written(now)):
         return None

@@ -55,6 +55,7 @@ def serve(
         state.sweep()
         sock = _listening(host, port)
         serving = Serving(state)
+        _ = state.declared  # reads the version: now, not at the first request
         worker = Worker(state, threads=threads, published=serving.install) if work else None
         if worker is not None:
             worker.begin()

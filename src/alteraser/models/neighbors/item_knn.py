@@ -122,8 +122,11 @@ class ItemKNN(ExactKind):
         from scipy.sparse import csr_array
 
         assert history is not None  # see needs_history
-        weights = np.ones(len(history)) if history.confidence is None else history.confidence
-        mine = csr_array((weights, history.indices, history.indptr), shape=history.shape)[rows]
+        counts = history.user_counts[rows]  # of those asked for alone: a question costs what they have
+        indptr = np.concatenate([[0], np.cumsum(counts)])
+        places = np.arange(indptr[-1]) + np.repeat(history.indptr[rows] - indptr[:-1], counts)
+        weights = np.ones(len(places)) if history.confidence is None else history.confidence[places]
+        mine = csr_array((weights, history.indices[places], indptr), shape=(len(rows), history.shape[1]))
         scores: Array = (mine @ self.matrix(state)).toarray()
         scores[scores <= 0] = -np.inf
         return scores

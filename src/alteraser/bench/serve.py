@@ -1,0 +1,144 @@
+"""A service under load, seen from another process: submissions offered at a rate, lists and lookups beside them.
+
+Threads keep a connection each and send by a timetable: sending number i is due i / rate seconds after the beginning,
+and its latency counts from then, so that a service that stalls is charged for all that waited behind it. The service
+runs as ``alteraser serve`` on generated data, with a key that may write at any rate.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import numpy as np
+import pyarrow.parquet as pq
+import typer
+
+from alteraser.bench.common import table
+from alteraser.bench.warm import generated
+from alteraser.models.neighbors.item_knn import ItemKNN
+
+Made = Callable[[int], tuple[str, str, bytes | None]]
+"""Number of a sending → method, path, body"""
+
+
+def serve(
+    rate: Annotated[int, typer.Option("--rate", min=1, help="Submissions offered a second.")] = 200,
+    seconds: Annotated[float, typer.Option("--seconds", min=1, help="How long.")] = 20.0,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Connections that submit.")] = 16,
+    users: Annotated[int, typer.Option("--users", min=100, help="People in the data.")] = 20_000,
+    reads: Annotated[int, typer.Option("--reads", min=0, help="Lists asked for a second, beside it.")] = 50,
+    worker: Annotated[bool, typer.Option("--worker/--no-worker", help="Whether batches run meanwhile.")] = True,
+) -> int:
+    """Latency and throughput of a service that is sent requests at a rate, from another process.
+
+    Example: alteraser bench serve --rate 200 --seconds 20
+    """
+    data = generated(users)
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place)
+        pq.write_table(data.to_table(), root / "data.parquet")
+        ItemKNN(neighbors=20).fit(data).save(root / "model")
+        process, address = _started(root, worker)
+        try:
+            _measured(root, address, rate, seconds, threads, reads, users)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=60)
+    return 0
+
+
+def _started(root: Path, worker: bool) -> tuple[subprocess.Popen[str], str]:
+    command = [sys.executable, "-m", "alteraser", "serve", "--port", "0", "--rate-limit", "0", "--state"]
+    command += [str(root / "state"), "--model", str(root / "model"), "--data", str(root / "data.parquet")]
+    process = subprocess.Popen(
+        command if worker else [*command, "--no-worker"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert process.stdout is not None
+    return process, process.stdout.readline().strip()
+
+
+def _measured(root: Path, address: str, rate: int, seconds: float, threads: int, reads: int, users: int) -> None:
+    key = (root / "state" / "admin.key").read_text().strip()
+    draw = np.random.default_rng(0)
+    who = draw.permutation(users)
+
+    def submission(number: int) -> tuple[str, str, bytes | None]:
+        return "POST", "/v1/requests", json.dumps({"users": [int(who[number % users])]}).encode()
+
+    def listing(number: int) -> tuple[str, str, bytes | None]:
+        return "GET", f"/v1/recommendations/{who[-1 - number % (users // 2)]}", None
+
+    offered = [("submissions", rate, threads, submission)]
+    if reads:
+        offered.append(("lists", reads, max(threads // 4, 1), listing))
+    loads = [Load(address, key, pace, seconds, made).start(count) for _, pace, count, made in offered]
+    rows = [load.finished(name) for (name, *_), load in zip(offered, loads, strict=True)]
+    table(["what", "offered, 1/s", "answered, 1/s", "statuses", "p50, ms", "p99, ms", "max, ms"], rows)
+    print(f"\nload average {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+
+
+class Load:
+    """Sendings by a timetable, from threads with a connection each."""
+
+    def __init__(self, address: str, key: str, rate: int, seconds: float, made: Made) -> None:
+        self._host = urlsplit(address).netloc
+        self._key, self._rate, self._count, self._made = key, rate, int(rate * seconds), made
+        self._lock, self._next, self._began = threading.Lock(), 0, 0.0
+        self._threads: list[threading.Thread] = []
+        self._ended = 0.0
+        self._found: list[tuple[float, int]] = []
+
+    def start(self, threads: int) -> Load:
+        """Begin, with ``threads`` connections."""
+        self._began = time.perf_counter() + 0.2
+        self._threads = [threading.Thread(target=self._send, daemon=True) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def finished(self, name: str) -> list[str]:
+        """Wait for the end; a row of the table."""
+        for thread in self._threads:
+            thread.join()
+        latencies = 1e3 * np.array([latency for latency, _ in self._found])
+        statuses = sorted({status for _, status in self._found})
+        pace = len(self._found) / (self._ended - self._began)
+        counted = ", ".join(f"{sum(each == status for _, each in self._found)} x {status}" for status in statuses)
+        p50, p99 = np.quantile(latencies, [0.5, 0.99])
+        return [name, f"{self._rate}", f"{pace:.0f}", counted, f"{p50:.1f}", f"{p99:.1f}", f"{latencies.max():.1f}"]
+
+    def _take(self) -> int | None:
+        with self._lock:
+            number, self._next = self._next, self._next + 1
+        return number if number < self._count else None
+
+    def _send(self) -> None:
+        connection = http.client.HTTPConnection(self._host, timeout=60)
+        connection.connect()
+        while (number := self._take()) is not None:
+            due = self._began + number / self._rate
+            time.sleep(max(due - time.perf_counter(), 0.0))
+            method, path, body = self._made(number)
+            headers = {"Authorization": f"Bearer {self._key}"}
+            if body is not None:
+                headers |= {"Content-Type": "application/json", "Idempotency-Key": f"{number}"}
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            answer.read()
+            ended = time.perf_counter()
+            with self._lock:
+                self._found.append((ended - due, answer.status))
+                self._ended = max(self._ended, ended)
+        connection.close()
