@@ -278,12 +278,13 @@ def _rest(outcome: Outcome, solved: float) -> list[tuple[str, str]]:
     """How far from rest it ended, which decides how it can forget."""
     if outcome.rest is None:
         return [("rest", "how far from an optimum this ended is not known; --to-rest goes on until it is measured")]
-    far = f"about {outcome.rest:.1e} of the model's size from its optimum"
+    far = f"{outcome.rest:.1e} of the model's size from its optimum"
     more = _to_rest(outcome)
     if outcome.rest <= AT_REST or more == 0.0:
-        return [("rest", f"{far}: at rest")]
+        return [("rest", f"about {far}: at rest")]
     cost = "" if more is None else f", in about {more:.2g} s more ({more / max(solved, 1e-9):.0%} of this training)"
-    return [("rest", f"{far}. Deletions whose effect is not well above that are forgotten by it alone (class L); "
+    return [("rest", f"at least about {far}. "
+                     "Deletions whose effect is not well above that are forgotten by it alone (class L); "
                      f"--to-rest trains on until class C is possible{cost}")]  # fmt: skip
 
 
