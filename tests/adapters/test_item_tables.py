@@ -231,3 +231,26 @@ def test_recbole_and_what_does_not_belong_to_it(
     found, _, err = run(line)
     assert (found, message in err) == (code, True), err
     assert not (tmp_path / "new.pth").exists()
+
+
+def test_inspect_tells_what_a_table_is_and_checks_it(run: Run, tmp_path: Path) -> None:
+    maps = f"--users-map {EASE}/toy.inter"
+    code, out, err = run(f"inspect {EASE}/ease.pth {maps} --json")
+    assert code == 0, err
+    told = json.loads(out)
+    assert told["kind"] == "table of items"
+    assert told["rule"] is None
+    assert told["interactions_held"] > 0
+    assert told["id_maps"] == "in the file"
+    code, out, err = run(f"inspect {EASE}/ease.pth --data {EASE}/toy.inter {maps} --json")
+    assert code == 0, err
+    assert json.loads(out)["rule"]["name"] == "EASE"
+    x = matrix()
+    write_data(tmp_path / "data.csv", x)
+    np.save("b.npy", weights(x, 3.0))
+    code, out, _ = run("inspect b.npy")
+    assert code == 0
+    assert "not in the file: --items-map, or --rows-are-ids" in out
+    for given, wanted in (("3", 0), ("9", 6)):
+        code, _, err = run(f"inspect b.npy --data data.csv --rows-are-ids --regularization {given}")
+        assert code == wanted, err

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import common, exact, foreign_options
+from alteraser.cli import common, exact, foreign_options, item_tables
 from alteraser.cli.options import grouped
 from alteraser.errors import IntegrityError, InvalidInput
 
@@ -40,6 +40,9 @@ def inspect(
             theirs.given, "is for models of other libraries: how its data are read is kept in the model"
         )
         return _own(screen, model, data)
+    table = item_tables.recognized(model, theirs.format)
+    if table is not None:
+        return item_tables.inspect(screen, table, model, data, theirs)
     return _foreign(screen, model, data, theirs, talk)
 
 

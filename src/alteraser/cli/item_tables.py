@@ -168,3 +168,41 @@ def verify(
         ],
     )  # fmt: skip
     return 0 if level == "A" else NumericFailure.exit_code
+
+
+def inspect(screen: common.Screen, adapter: TableAdapter, model: Path, data: Path | None, asked: Reading) -> int:
+    """``alteraser inspect`` for a table of items; with data, whether its library makes it of them."""
+    from alteraser.adapters.data import sheet_of
+    from alteraser.adapters.tables import fitting
+    from alteraser.adapters.tables.forget import open_table
+
+    options = options_from(asked)
+    rule = None
+    with screen.phase("read", "reading"):
+        if data is None:
+            table = adapter.read(model, options)
+        else:
+            opened = open_table(adapter, model, sheet_of(data, options), options)
+            table = opened.table
+    if data is not None:
+        with screen.phase("check", "checking"):  # the check that forget makes, which says how far off a table is
+            rule = fitting(table, adapter.rules(table, options), opened.seen(opened.data))
+    values, m = table.values, None if table.user_ids is None else table.user_ids.size
+    entries, ids = int(getattr(values, "nnz", values.size)), "none" if table.item_ids is None else "in the file"
+    document = {
+        "model": str(model), "format": adapter.name, "kind": "table of items", "users": m,
+        "items": table.items, "entries": entries, "dtype": str(values.dtype), "id_maps": ids,
+        "interactions_held": None if table.pairs is None else int(table.pairs.nnz),
+        "rule": None if rule is None else {"name": rule.name, "formula": rule.formula},
+        "seconds": screen.timing(),
+    }  # fmt: skip
+    held = [] if table.pairs is None else [("also holds", f"{table.pairs.nnz:,} interactions; made anew")]
+    rows = [
+        ("model", f"{model}: {adapter.name}, a table of items"),
+        ("shape", f"{table.items:,} items, {entries:,} entries, {values.dtype}"),
+        ("item ids", ids if table.item_ids is not None else "not in the file: --items-map, or --rows-are-ids"),
+        *held,
+        ("self-check", "give --data to make it" if rule is None else f"passed: {rule.name}, {rule.formula}"),
+    ]
+    screen.result(document, rows)
+    return 0
