@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from alteraser.errors import Conflict, IntegrityError, NumericFailure, RefusedBy
 from alteraser.ledger import log, receipts, requests, versions
 from alteraser.ledger.canonical import canonical
 from alteraser.service import erasing
+from alteraser.service.faults import Unnamed
 from alteraser.service.ingest import ingest
 from alteraser.service.state import create, open_state, same_model
 from alteraser.service.worker import Worker
@@ -354,3 +356,30 @@ def test_only_one_works(service) -> None:
     other.close()
     with opened.state.database.reading() as connection:
         assert requests.counted(connection)["completed"] == 1
+
+
+def test_a_fault_of_ours_is_logged_by_its_place_and_names_nobody(service, caplog: pytest.LogCaptureFixture) -> None:
+    here = service()
+
+    def fails() -> bool:
+        raise RuntimeError(f"user {BASE + 5} again")
+
+    here.worker.once = fails
+    assert here.worker._safely() is False
+    assert here.worker.stop.is_set()
+    assert here.state.halted == "RuntimeError"
+    assert "stopping: RuntimeError" in caplog.text
+    assert "in fails" in caplog.text, "where it was"
+    assert str(BASE + 5) not in caplog.text
+
+
+def test_a_traceback_of_the_server_names_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("tests.service.unnamed")
+    logger.addFilter(Unnamed())
+    try:
+        raise ValueError(f"user {BASE + 5}")
+    except ValueError:
+        logger.exception("Exception in ASGI application\n")
+    assert "ValueError" in caplog.text
+    assert "test_a_traceback" in caplog.text
+    assert str(BASE + 5) not in caplog.text

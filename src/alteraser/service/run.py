@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -17,6 +18,7 @@ import uvicorn
 
 from alteraser.errors import Conflict, InvalidInput
 from alteraser.service.app import Api, make_app
+from alteraser.service.faults import Unnamed
 from alteraser.service.serving import Serving
 from alteraser.service.state import State, open_state
 from alteraser.service.worker import Worker
@@ -49,6 +51,7 @@ def serve(
     Raises Conflict ``locked`` where another process serves it or works on it, InvalidInput for an address that cannot
     be had.
     """
+    logging.getLogger("uvicorn.error").addFilter(Unnamed())
     state = open_state(root)
     lock = state.folders.lock()
     try:

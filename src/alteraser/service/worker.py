@@ -36,6 +36,7 @@ from alteraser.ledger.schema import requests as request_table
 from alteraser.models.factorization.model import Model
 from alteraser.runtime.workers import default_threads
 from alteraser.service import erasing
+from alteraser.service.faults import told
 from alteraser.service.state import State, added_rows, summary
 from alteraser.service.statements import Publication, statement
 
@@ -129,7 +130,7 @@ class Worker:
             self.stop.wait(AGAIN)
             return True
         except Exception as error:  # a disk that fails, or a fault of ours: no promise can be given any more
-            logger.exception("stopping")
+            logger.error("stopping: %s", told(error))
             self.state.halted = type(error).__name__
             self.stop.set()
             return False
