@@ -1,0 +1,236 @@
+"""Value, gradient and Hessian products of a linear problem, over all cells, through d × d Gram
+matrices.
+
+With X = A E_s and Z = B E_t, a relation's loss is that of matrix factorization at (X ∘ h, Z), and
+its gradient goes back through Aᵀ and Bᵀ. So a gradient costs what those of the relations cost as
+matrix factorization, and the operators' two products. Operators that are one object, or parts of
+one, are applied once for all relations that have them. Everything is accumulated in float64.
+
+Biases are two more columns, of which one is 1: x = (a, bias, 1) and z = (b, 1, bias).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from alteraser.models.factorization.problem import Side
+from alteraser.models.relational import LinearProblem, Operator, Part, Point, Relation
+from alteraser.runtime.workers import blocks, default_threads, run
+
+Float64 = npt.NDArray[np.float64]
+Key = tuple[int, str]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Where a problem is at a point."""
+
+    value: float
+    gradient: Point
+    """∂L, seen like the point"""
+
+
+class Sides:
+    """What relations see of a point: every distinct operator applied once, and the way back."""
+
+    def __init__(self, problem: LinearProblem, point: Point, threads: int) -> None:
+        self._point, self._threads, self._width = point, threads, problem.width
+        self._seen: dict[Key, Float64] = {}
+        self._back: dict[Key, tuple[Operator, Float64]] = {}
+
+    def of(self, operator: Operator, table: str) -> Float64:
+        """A E_table."""
+        whole, rows = _whole(operator)
+        key = id(whole), table
+        if key not in self._seen:
+            self._seen[key] = whole.apply(self._point.tables[table], threads=self._threads)
+        return self._seen[key][rows]
+
+    def add(self, operator: Operator, table: str, gradient: Float64) -> None:
+        """Remember a gradient in A E_table, (rows, width or fewer)."""
+        whole, rows = _whole(operator)
+        key = id(whole), table
+        if key not in self._back:
+            self._back[key] = whole, np.zeros((whole.shape[0], self._width))
+        self._back[key][1][rows, : gradient.shape[1]] += gradient
+
+    def collect(self, into: Point) -> None:
+        """Add Aᵀ of everything remembered to the tables."""
+        for (_, table), (whole, gradient) in self._back.items():
+            into.tables[table][:] += whole.adjoint(gradient, threads=self._threads)
+
+
+def evaluate(problem: LinearProblem, point: Point, *, threads: int | None = None) -> Evaluation:
+    """L and its gradient at ``point``, in float64. O(Σ_r |D_r|d + (rows + columns)d², and the
+    operators).
+    """
+    threads = threads or default_threads()
+    sides, gradient = Sides(problem, point, threads), problem.point(np.zeros(problem.size))
+    value = 0.0
+    for relation in problem.relations:
+        X, Z = _seen(sides, relation, problem.rank)
+        h = point.prediction(relation)
+        scaled = X if h is None else _times(X, h)
+        left, loss = _gradient(relation.sides[0], Z, scaled, threads)
+        right, _ = _gradient(relation.sides[1], scaled, Z, threads)
+        value += relation.weight * loss
+        left *= 2.0 * relation.weight
+        right *= 2.0 * relation.weight
+        if h is not None:
+            assert relation.prediction is not None
+            rank = problem.rank
+            value += relation.prediction * float((h - 1.0) @ (h - 1.0))
+            along = np.einsum("id,id->d", left[:, :rank], X[:, :rank])
+            gradient.predictions[relation.name][:] += along + 2.0 * relation.prediction * (h - 1.0)
+            left = _times(left, h)
+        _return(sides, relation, left, right, problem.rank)
+    sides.collect(gradient)
+    for name, E in point.tables.items():
+        shrunk = problem.ridge[name][:, None] * E
+        value += float(np.vdot(shrunk, E))
+        gradient.tables[name][:] += 2.0 * shrunk
+    return Evaluation(value, gradient)
+
+
+def hessian_product(problem: LinearProblem, point: Point, direction: Point, *, threads: int | None = None) -> Point:
+    """∇²L(point) · direction, seen like a point; about the cost of a gradient and a half."""
+    threads = threads or default_threads()
+    here, along = (Sides(problem, x, threads) for x in (point, direction))
+    out = problem.point(np.zeros(problem.size))
+    rank = problem.rank
+    for relation in problem.relations:
+        X, Z = _seen(here, relation, rank)
+        V, W = _seen(along, relation, rank, constant=0.0)
+        h, dh = point.prediction(relation), direction.prediction(relation)
+        if h is None or dh is None:
+            scaled, dscaled = X, V
+        else:
+            scaled, dscaled = _times(X, h), _times(V, h)
+            dscaled[:, :rank] += X[:, :rank] * dh
+        left = _product(relation.sides[0], scaled, dscaled, Z, W, threads) * (2.0 * relation.weight)
+        right = _product(relation.sides[1], Z, W, scaled, dscaled, threads) * (2.0 * relation.weight)
+        if h is not None and dh is not None:
+            assert relation.prediction is not None
+            first = _gradient(relation.sides[0], Z, scaled, threads)[0] * (2.0 * relation.weight)
+            out.predictions[relation.name][:] += (
+                np.einsum("id,id->d", left[:, :rank], X[:, :rank])
+                + np.einsum("id,id->d", first[:, :rank], V[:, :rank])
+                + 2.0 * relation.prediction * dh
+            )
+            left = _times(left, h)
+            left[:, :rank] += first[:, :rank] * dh
+        _return(along, relation, left, right, rank)
+    along.collect(out)
+    for name, E in direction.tables.items():
+        out.tables[name][:] += 2.0 * problem.ridge[name][:, None] * E
+    return out
+
+
+def scores(problem: LinearProblem, point: Point, relation: Relation, *, threads: int = 1) -> tuple[Float64, Float64]:
+    """(X, Z) such that X Zᵀ are the relation's scores, (rows, k) and (columns, k): h and biases are
+    in them.
+    """
+    X, Z = _seen(Sides(problem, point, threads), relation, problem.rank)
+    h = point.prediction(relation)
+    return (X if h is None else _times(X, h)), Z
+
+
+# ---------------------------------------------------------------------- pieces
+
+
+def _whole(operator: Operator) -> tuple[Operator, slice]:
+    """The operator that is applied, and which rows of it are meant."""
+    if isinstance(operator, Part):
+        whole, rows = _whole(operator.whole)
+        start = (rows.start or 0) + operator.start
+        return whole, slice(start, start + operator.stop - operator.start)
+    return operator, slice(None)
+
+
+def _seen(sides: Sides, relation: Relation, rank: int, constant: float = 1.0) -> tuple[Float64, Float64]:
+    """X and Z of a relation, with the columns of biases where it has them; ``constant`` is 0 in a
+    direction.
+    """
+    X, Z = sides.of(relation.left, relation.source), sides.of(relation.right, relation.target)
+    if relation.biases:
+        left, right = np.full((len(X), rank + 2), constant), np.full((len(Z), rank + 2), constant)
+        left[:, : rank + 1], right[:, :rank], right[:, rank + 1] = X, Z[:, :rank], Z[:, rank]
+        return left, right
+    return np.ascontiguousarray(X[:, :rank]), np.ascontiguousarray(Z[:, :rank])
+
+
+def _return(sides: Sides, relation: Relation, left: Float64, right: Float64, rank: int) -> None:
+    """Remember the gradients in X and Z, which may have columns of biases."""
+    if relation.biases:
+        left, right = left[:, : rank + 1], np.delete(right, rank, axis=1)
+    sides.add(relation.left, relation.source, left)
+    sides.add(relation.right, relation.target, right)
+
+
+def _times(X: Float64, h: Float64) -> Float64:
+    """X ∘ h in the columns that h has; a copy."""
+    found = X.copy()
+    found[:, : h.size] *= h
+    return found
+
+
+def _gradient(side: Side, other: Float64, x: Float64, threads: int) -> tuple[Float64, float]:
+    """Half the gradient of a relation's loss in ``x``, and that loss."""
+    from alteraser.solvers.kernels.rows import gradient_rows
+
+    gradient, loss, fit = np.empty(x.shape), np.empty(side.rows), np.empty(side.rows)
+    gram = side.gram(other)
+
+    def kernel(rows: npt.NDArray[np.int64]) -> None:
+        gradient_rows(
+            rows,
+            side.indptr,
+            side.indices,
+            side.confidence,
+            side.target,
+            side.own,
+            side.other,
+            side.ridge,
+            other,
+            gram,
+            float(side.missing_weight),
+            x,
+            gradient,
+            loss,
+            fit,
+        )
+
+    run(kernel, blocks(side, None, x.shape[1], threads), threads)
+    return gradient, float(loss.sum())
+
+
+def _product(side: Side, X: Float64, V: Float64, Z: Float64, W: Float64, threads: int) -> Float64:
+    """Half the Hessian of a relation's loss times (V, W), the share of this side."""
+    from alteraser.solvers.kernels.rows import hessian_rows
+
+    weighted = Z * side.other[:, None] if side.other.size else Z
+    gram, mixed = side.missing_weight * (weighted.T @ Z), side.missing_weight * (weighted.T @ W)
+    out = (V @ gram + X @ (mixed + mixed.T)) * side.own[:, None]
+
+    def kernel(rows: npt.NDArray[np.int64]) -> None:
+        hessian_rows(
+            rows,
+            side.indptr,
+            side.indices,
+            side.confidence,
+            side.target,
+            side.own,
+            side.other,
+            float(side.missing_weight),
+            X,
+            V,
+            Z,
+            W,
+            out,
+        )
+
+    run(kernel, blocks(side, None, X.shape[1], threads), threads)
+    return out
