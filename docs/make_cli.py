@@ -22,11 +22,22 @@ COMMANDS = (
 def main() -> None:
     """Collect the help of every command, without colors and at a fixed width."""
     command = str(Path(sys.executable).with_name("alteraser"))
-    environment = os.environ | {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100", "TERMINAL_WIDTH": "100"}
-    pages = ["# Commands\n\nThe text of `--help`; this page is written by `python docs/make_cli.py`.\n"]
+    environment = os.environ | {
+        "NO_COLOR": "1",
+        "TERM": "dumb",
+        "COLUMNS": "100",
+        "TERMINAL_WIDTH": "100",
+    }
+    pages = [
+        "# Commands\n\nThe text of `--help`; this page is written by `python docs/make_cli.py`.\n"
+    ]
     for name in COMMANDS:
         answer = subprocess.run(
-            [command, *name.split(), "--help"], check=True, capture_output=True, text=True, env=environment
+            [command, *name.split(), "--help"],
+            check=True,
+            capture_output=True,
+            text=True,
+            env=environment,
         )
         lines = "\n".join(line.rstrip() for line in answer.stdout.strip().splitlines())
         pages.append(f"## alteraser {name}\n\n```text\n{lines}\n```\n")

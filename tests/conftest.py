@@ -17,14 +17,19 @@ from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions
 from alteraser.models import Factors, Objective, Problem
 
-collect_ignore_glob = ["adapters/fixtures/*/make_*.py", "interop/read_*.py"]  # run elsewhere, by the real libraries
+# run elsewhere, by the real libraries
+collect_ignore_glob = ["adapters/fixtures/*/make_*.py", "interop/read_*.py"]
 
 settings.register_profile("shared-machine", deadline=None)  # speed is the benchmarks' business
 settings.load_profile("shared-machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--freeze", action="store_true", help="Write the tables of tests/cli/frozen from what is there.")
+    parser.addoption(
+        "--freeze",
+        action="store_true",
+        help="Write the tables of tests/cli/frozen from what is there.",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -44,7 +49,8 @@ def toy_interactions(
     weighted: bool = False,
     lonely: bool = True,
 ) -> Interactions:
-    """Random pairs; with ``lonely`` the first user and the last item have none but exist as rows."""
+    """Random pairs; with ``lonely`` the first user and the last item have none but exist as
+    rows."""
     rng = np.random.default_rng(seed)
     mask = rng.random((m, n)) < density
     if lonely:
@@ -64,28 +70,36 @@ OBJECTIVES = {
         missing_weight=0.4, regularization=0.5, missing_weighting="activity", weight_exponent=0.8
     ),
     "frequency": Objective(
-        missing_weight=0.1, regularization=0.05, regularization_scaling="frequency", scaling_offset=0.1,
+        missing_weight=0.1,
+        regularization=0.05,
+        regularization_scaling="frequency",
+        scaling_offset=0.1,
         scaling_exponent=0.9,
     ),
     "heavy missing": Objective(missing_weight=1.7, regularization=0.3),  # c < w⁻ is legal
     "explicit": Objective(missing_weight=0.0, regularization=0.6),
-}  # fmt: skip
+}
 
 
-@pytest.fixture(params=[(name, weighted) for name in OBJECTIVES for weighted in (False, True)], ids=str)
+@pytest.fixture(
+    params=[(name, weighted) for name in OBJECTIVES for weighted in (False, True)], ids=str
+)
 def problem(request: pytest.FixtureRequest) -> Problem:
     """Every objective, without and with confidences and targets, in float64."""
     name, weighted = request.param
     return Problem(OBJECTIVES[name], toy_interactions(weighted=weighted), np.float64)
 
 
-def random_factors(problem: Problem, rank: int = 4, *, seed: int = 1, trained: bool = False) -> Factors:
+def random_factors(
+    problem: Problem, rank: int = 4, *, seed: int = 1, trained: bool = False
+) -> Factors:
     """Factors of the problem's shape; ``trained`` gives a prediction vector other than ones."""
     rng = np.random.default_rng(seed)
     m, n = problem.interactions.shape
     h = rng.uniform(0.5, 1.5, rank) if trained else np.ones(rank)
     return Factors(
-        *(rng.standard_normal((size, rank)).astype(problem.dtype) for size in (m, n)), h.astype(problem.dtype)
+        *(rng.standard_normal((size, rank)).astype(problem.dtype) for size in (m, n)),
+        h.astype(problem.dtype),
     )
 
 
@@ -99,19 +113,39 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """data.csv with integer ids and a spare column, a model of it, and a forget set of 30 rows."""
     folder = tmp_path_factory.mktemp("world")
     rng = np.random.default_rng(0)
-    u, v = np.nonzero(rng.random((60, 40)) < np.where((np.arange(60)[:, None] + np.arange(40)) % 3 == 0, 0.5, 0.1))
+    u, v = np.nonzero(
+        rng.random((60, 40)) < np.where((np.arange(60)[:, None] + np.arange(40)) % 3 == 0, 0.5, 0.1)
+    )
     table = pa.table({"user_id": u + 1, "item_id": v + 100, "rating": rng.integers(1, 6, u.size)})
     pacsv.write_csv(table, folder / "data.csv")
-    pacsv.write_csv(table.take(np.arange(30) * 14 + 3).select(["user_id", "item_id"]), folder / "forget.csv")
+    pacsv.write_csv(
+        table.take(np.arange(30) * 14 + 3).select(["user_id", "item_id"]), folder / "forget.csv"
+    )
     (folder / "nobody.csv").write_text("user_id,item_id\n77777,9\n")
     (folder / "header.csv").write_text("user_id,item_id\n")
-    assert main(["train", str(folder / "data.csv"), "--factors", "4", "--out", str(folder / "model"), "-q"]) == 0
+    assert (
+        main(
+            [
+                "train",
+                str(folder / "data.csv"),
+                "--factors",
+                "4",
+                "--out",
+                str(folder / "model"),
+                "-q",
+            ]
+        )
+        == 0
+    )
     return folder
 
 
 @pytest.fixture
-def run(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command in an empty directory, ``{w}`` standing for the world; (exit code, stdout, stderr)."""
+def run(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Run:
+    """Run a command in an empty directory, ``{w}`` standing for the world; (exit code, stdout,
+    stderr)."""
     monkeypatch.chdir(tmp_path)
 
     def call(line: str) -> tuple[int, str, str]:

@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from alteraser.data import files
-from alteraser.data.files import atomic_directory, atomic_write, check_output, sha256_file, writing_errors
+from alteraser.data.files import (
+    atomic_directory,
+    atomic_write,
+    check_output,
+    sha256_file,
+    writing_errors,
+)
 from alteraser.errors import InvalidInput, NotFound, OutputExists, ResourceLimit
 
 
@@ -57,7 +63,10 @@ def test_permissions_follow_the_umask(tmp_path):
 @pytest.mark.parametrize("make", [atomic_write, atomic_directory])
 def test_an_existing_output_is_refused_before_the_block_runs(tmp_path, make):
     (tmp_path / "out").write_bytes(b"old")
-    with pytest.raises(OutputExists, match=r"out exists already.*another output"), make(tmp_path / "out"):
+    with (
+        pytest.raises(OutputExists, match=r"out exists already.*another output"),
+        make(tmp_path / "out"),
+    ):
         pytest.fail("the block ran")
     assert (tmp_path / "out").read_bytes() == b"old"
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
@@ -112,7 +121,9 @@ def test_without_hard_links_the_name_is_claimed(tmp_path, monkeypatch, number):
 def test_a_full_disk_leaves_nothing_and_says_so(tmp_path, monkeypatch, make, call, number):
     monkeypatch.setattr(files.os, call, refuse_with(number))
     with (
-        pytest.raises(ResourceLimit, match=r"out: the disk or quota is full \([\d,]+ MiB free\).*room"),
+        pytest.raises(
+            ResourceLimit, match=r"out: the disk or quota is full \([\d,]+ MiB free\).*room"
+        ),
         make(tmp_path / "out"),
     ):
         pass
@@ -179,13 +190,19 @@ def test_a_forbidden_place_is_an_input_error(tmp_path, monkeypatch):
 
 
 def test_an_impossible_name_is_an_input_error(tmp_path):
-    with pytest.raises(InvalidInput, match="cannot have this name"), atomic_write(tmp_path / ("x" * 300)):
+    with (
+        pytest.raises(InvalidInput, match="cannot have this name"),
+        atomic_write(tmp_path / ("x" * 300)),
+    ):
         pass
     assert os.listdir(tmp_path) == []
 
 
 def test_errors_inside_a_folder_being_built_are_translated(tmp_path):
-    with pytest.raises(ResourceLimit, match="model"), atomic_directory(tmp_path / "model") as folder:
+    with (
+        pytest.raises(ResourceLimit, match="model"),
+        atomic_directory(tmp_path / "model") as folder,
+    ):
         raise OSError(errno.ENOSPC, "full", str(folder / "users.parquet"))
     assert os.listdir(tmp_path) == []
 

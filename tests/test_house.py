@@ -39,7 +39,11 @@ def test_this_package_has_none(tool: ModuleType, capsys: pytest.CaptureFixture[s
 
 @pytest.mark.parametrize(
     "back",
-    ["import thing.a", "def f():\n    from thing import a", "if TYPE_CHECKING:\n    from thing.a import A"],
+    [
+        "import thing.a",
+        "def f():\n    from thing import a",
+        "if TYPE_CHECKING:\n    from thing.a import A",
+    ],
     ids=["at the top", "late", "for types"],
 )
 def test_a_circle_is_found_however_it_is_imported(
@@ -52,13 +56,18 @@ def test_a_circle_is_found_however_it_is_imported(
 
 def test_another_packages_private_file_is_found(tool: ModuleType, tmp_path: Path) -> None:
     root = package(
-        tmp_path, room0a="from thing.room import _own", room0_own="x = 1", door="from thing.room._own import x"
+        tmp_path,
+        room0a="from thing.room import _own",
+        room0_own="x = 1",
+        door="from thing.room._own import x",
     )
     (root / "room" / "__init__.py").write_text("")
     (root / "room" / "under").mkdir()
     (root / "room" / "under" / "below.py").write_text("from thing.room._own import x")
     _, private = tool.graph(tool.modules(root))
-    assert [line.partition(": ")[2] for line in private] == ["thing.room._own.x is private to thing.room"]
+    assert [line.partition(": ")[2] for line in private] == [
+        "thing.room._own.x is private to thing.room"
+    ]
 
 
 LARGE = """
@@ -85,7 +94,9 @@ def test_what_is_over_a_limit_is_named_with_its_size(
         (tmp_path / name).write_text(text)
     sizes = {"Big attributes": 19, "Big.many complexity": 16, "Big.many parameters": 13}
     over = {f"file.py:{what}": size for what, size in sizes.items()}
-    over |= {f"cli/command.py:{what}": size for what, size in sizes.items() if "parameters" not in what}
+    over |= {
+        f"cli/command.py:{what}": size for what, size in sizes.items() if "parameters" not in what
+    }
     monkeypatch.setattr(tool, "OVER", {})
     assert tool.main([str(tmp_path)]) == 1
     assert [line.partition(",")[0] for line in capsys.readouterr().out.splitlines()] == [
@@ -95,4 +106,6 @@ def test_what_is_over_a_limit_is_named_with_its_size(
     assert tool.main([str(tmp_path)]) == 0
     monkeypatch.setattr(tool, "OVER", {**over, "file.py:gone complexity": 20})
     assert tool.main([str(tmp_path)]) == 1
-    assert "file.py:gone complexity is within its limit: strike it off OVER" in capsys.readouterr().out
+    assert (
+        "file.py:gone complexity is within its limit: strike it off OVER" in capsys.readouterr().out
+    )

@@ -1,10 +1,12 @@
 """What is in the archives under dist/, and that the wheel installs and runs where nothing else is.
 
-    make test-wheel                        # builds first; Python 3.11 to 3.13, as far as they are on this machine
+    make test-wheel
+        # builds first; Python 3.11 to 3.13, as far as they are on this machine
     python tools/check_dist.py dist        # of archives that are there
     python tools/check_dist.py dist --python 3.12
 
-Interpreters that are not there are named and skipped; without any, or where anything fails, the exit code is 1.
+Interpreters that are not there are named and skipped; without any, or where anything fails, the
+exit code is 1.
 """
 
 from __future__ import annotations
@@ -23,18 +25,29 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 VERSIONS = ("3.11", "3.12", "3.13")
-BESIDE = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "CITATION.cff", "LICENSE", "Makefile",
-          "constraints.txt", "pyproject.toml")  # fmt: skip
+BESIDE = (
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "CITATION.cff",
+    "LICENSE",
+    "Makefile",
+    "constraints.txt",
+    "pyproject.toml",
+)
 FOLDERS = ("src", "tests", "docs", "tools")
 IN_WHEEL = ("__init__.py", "common.py")
-"""Of the files that lie directly in bench/: the others measure the program itself, and need the source."""
+"""Of the files that lie directly in bench/: the others measure the program itself, and need the
+source."""
 BENCH = "alteraser/bench/"
 COMMANDS = (
     "--version",
     "doctor --json",
     "data generate --users 200 --items 200 --out household --json",
     "train household --factors 4 --out model --json",
-    "forget model household/forget-child.parquet --data household --out model-2 --remaining rest.parquet --json",
+    "forget model household/forget-child.parquet --data household --out model-2 --remaining "
+    "rest.parquet --json",
     "verify model-2 --data rest.parquet --before model --json",
     "recommend model-2 --all --data rest.parquet --json",
     "bench --help",
@@ -44,7 +57,9 @@ COMMANDS = (
 
 def main() -> int:
     """Check both archives, then each interpreter; the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("dist", type=Path)
     parser.add_argument("--python", action="append", choices=VERSIONS)
     given = parser.parse_args()
@@ -68,19 +83,27 @@ def main() -> int:
 
 def tracked(*folders: str) -> set[str]:
     """Files that git knows under ``folders``; what is on disk there, where this is no checkout."""
-    listed = subprocess.run(["git", "ls-files", *folders], cwd=ROOT, capture_output=True, text=True, check=False)
+    listed = subprocess.run(
+        ["git", "ls-files", *folders], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     if listed.returncode == 0:
         return set(listed.stdout.splitlines())
     return {
-        str(path.relative_to(ROOT)) for folder in folders for path in (ROOT / folder).rglob("*")
+        str(path.relative_to(ROOT))
+        for folder in folders
+        for path in (ROOT / folder).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts and "_build" not in path.parts
-    }  # fmt: skip
+    }
 
 
 def faults_of_source(archive: Path) -> list[str]:
-    """The source archive holds what builds, tests and documents it, and nothing that is not in the repository."""
+    """The source archive holds what builds, tests and documents it, and nothing that is not in the
+    repository.
+    """
     with tarfile.open(archive) as file:
-        names = {name.partition("/")[2] for name in file.getnames() if not file.getmember(name).isdir()}
+        names = {
+            name.partition("/")[2] for name in file.getnames() if not file.getmember(name).isdir()
+        }
     wanted = {*BESIDE, *tracked(*FOLDERS)}
     extra = names - wanted - {"PKG-INFO", ".gitignore"}
     return [f"{archive.name} lacks {name}" for name in sorted(wanted - names)] + [
@@ -89,28 +112,53 @@ def faults_of_source(archive: Path) -> list[str]:
 
 
 def faults_of_wheel(archive: Path) -> list[str]:
-    """The wheel holds the package, whole, and nothing else; its metadata say what an index needs."""
+    """The wheel holds the package, whole, and nothing else; its metadata say what an index
+    needs.
+    """
     with zipfile.ZipFile(archive) as file:
         names = set(file.namelist())
         (place,) = {name.split("/")[0] for name in names if ".dist-info/" in name}
         metadata = Parser().parsestr(file.read(f"{place}/METADATA").decode())
         entries = file.read(f"{place}/entry_points.txt").decode()
     package = {name.removeprefix("src/") for name in tracked("src")}
-    package -= {name for name in package if name.startswith(BENCH) and name.removeprefix(BENCH) not in IN_WHEEL
-                and "/" not in name.removeprefix(BENCH)}  # fmt: skip
+    package -= {
+        name
+        for name in package
+        if name.startswith(BENCH)
+        and name.removeprefix(BENCH) not in IN_WHEEL
+        and "/" not in name.removeprefix(BENCH)
+    }
     faults = [f"{archive.name} lacks {name}" for name in sorted(package - names)]
-    faults += [f"{archive.name} holds {name}" for name in sorted(names - package) if not name.startswith(f"{place}/")]
+    faults += [
+        f"{archive.name} holds {name}"
+        for name in sorted(names - package)
+        if not name.startswith(f"{place}/")
+    ]
     if f"{place}/licenses/LICENSE" not in names:
         faults.append(f"{archive.name} lacks its license")
     if "alteraser = alteraser.cli:main" not in entries:
         faults.append(f"{archive.name} has no command")
-    for key in ("Name", "Version", "Summary", "License-Expression", "Requires-Python", "Author", "Keywords",
-                "Description-Content-Type"):  # fmt: skip
+    for key in (
+        "Name",
+        "Version",
+        "Summary",
+        "License-Expression",
+        "Requires-Python",
+        "Author",
+        "Keywords",
+        "Description-Content-Type",
+    ):
         if not metadata[key]:
             faults.append(f"{archive.name}: the metadata have no {key}")
-    if f"\nversion: {metadata['Version']}\n" not in (ROOT / "CITATION.cff").read_text(encoding="utf-8"):
+    if f"\nversion: {metadata['Version']}\n" not in (ROOT / "CITATION.cff").read_text(
+        encoding="utf-8"
+    ):
         faults.append(f"CITATION.cff names another version than {metadata['Version']}")
-    said = {line.rpartition(" ")[2] for line in metadata.get_all("Classifier", []) if "Python :: 3." in line}
+    said = {
+        line.rpartition(" ")[2]
+        for line in metadata.get_all("Classifier", [])
+        if "Python :: 3." in line
+    }
     if said != set(VERSIONS):
         faults.append(f"{archive.name}: classifiers say {sorted(said)}, expected {VERSIONS}")
     return faults
@@ -119,7 +167,11 @@ def faults_of_wheel(archive: Path) -> list[str]:
 def find(version: str) -> Path | None:
     """An interpreter of this very version, on the path or where pyenv keeps them."""
     roots = sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}*"), reverse=True)
-    there = [shutil.which(f"python{version}"), sys.executable, *(str(root / "bin" / "python") for root in roots)]
+    there = [
+        shutil.which(f"python{version}"),
+        sys.executable,
+        *(str(root / "bin" / "python") for root in roots),
+    ]
     for each in there:
         if each is None:
             continue
@@ -139,16 +191,30 @@ def faults_of_run(interpreter: Path, wheel: Path) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         place, here = Path(folder, "venv"), Path(folder, "empty")
         here.mkdir()
-        environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in ("PYTHONPATH", "VIRTUAL_ENV")
+        }
         environment |= {"XDG_CACHE_HOME": str(Path(folder, "cache")), "PYTHONNOUSERSITE": "1"}
         python = str(place / "bin" / "python")
 
         def call(*words: str) -> subprocess.CompletedProcess[str]:
-            return subprocess.run(words, cwd=here, env=environment, capture_output=True, text=True, check=False)
+            return subprocess.run(
+                words, cwd=here, env=environment, capture_output=True, text=True, check=False
+            )
 
         for words in (
             (str(interpreter), "-m", "venv", str(place)),
-            (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(wheel.absolute())),
+            (
+                python,
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                str(wheel.absolute()),
+            ),
             (python, "-m", "pip", "check"),
         ):
             done = call(*words)

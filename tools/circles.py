@@ -1,8 +1,9 @@
-"""Imports that lead back to where they began, and private names of other packages: python tools/circles.py [FOLDER].
+"""Imports that lead back to where they began, and private names of other packages: python
+tools/circles.py [FOLDER].
 
-A circle is a set of files each of which is reached from each by imports, those inside of functions and those for types
-alone included: none of them can be read, moved or tested without all. Names that begin with ``_`` belong to their
-package. Prints every one; exit code 1 if there is any.
+A circle is a set of files each of which is reached from each by imports, those inside of functions
+and those for types alone included: none of them can be read, moved or tested without all. Names
+that begin with ``_`` belong to their package. Prints every one; exit code 1 if there is any.
 """
 
 from __future__ import annotations
@@ -44,14 +45,24 @@ def graph(known: dict[str, Path]) -> tuple[Graph, list[str]]:
             if target in known and target != name:
                 edges[name].add(target)
             home = module if f"{module}.{what}" in known else module.rpartition(".")[0]
-            hidden = [part for part in (*module.split("."), what) if part.startswith("_") and not part.startswith("__")]
-            if module in known and hidden and home != package and not package.startswith(f"{home}."):
+            hidden = [
+                part
+                for part in (*module.split("."), what)
+                if part.startswith("_") and not part.startswith("__")
+            ]
+            if (
+                module in known
+                and hidden
+                and home != package
+                and not package.startswith(f"{home}.")
+            ):
                 private.append(f"{path}:{line}: {module}.{what} is private to {home}")
     return edges, private
 
 
 def circles(edges: Graph) -> list[frozenset[str]]:
-    """Sets of more than one file that reach each other (R. Tarjan, SIAM Journal on Computing, 1972).
+    """Sets of more than one file that reach each other (R. Tarjan, SIAM Journal on Computing,
+    1972).
 
     >>> circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [frozenset({"b", "c"})]
     True

@@ -2,12 +2,14 @@
 
     python tools/golden.py write before.json                 # on the one commit
     python tools/golden.py write after.json                  # on the other
-    python tools/golden.py compare before.json after.json    # exit 1, and every difference, if there is one
+    python tools/golden.py compare before.json after.json
+        # exit 1, and every difference, if there is one
 
-Scenes are generated (m × n with weights or without), and run through the command line in this process: for every
-objective, row type, solver and method the digest of the factors' bytes, the trace (scope and residual of every pass),
-the answer's JSON document without times, paths and digests, and the exit code. Bytes depend on the processor and on
-the versions of NumPy and its BLAS, so files of two machines are not comparable; a move of code must not change one.
+Scenes are generated (m × n with weights or without), and run through the command line in this
+process: for every objective, row type, solver and method the digest of the factors' bytes, the
+trace (scope and residual of every pass), the answer's JSON document without times, paths and
+digests, and the exit code. Bytes depend on the processor and on the versions of NumPy and its BLAS,
+so files of two machines are not comparable; a move of code must not change one.
 """
 
 from __future__ import annotations
@@ -26,16 +28,31 @@ from typing import Any
 import numpy as np
 
 MOVING = {
-    "seconds", "model", "digest", "parent", "other", "remaining", "seconds_predicted", "refit_seconds_predicted",
-    "to_rest_seconds_predicted", "executable", "kernel_cache", "disk_free_bytes", "refit_seconds", "why",
-}  # fmt: skip
-"""Entries of documents that differ from run to run: times, what is predicted from times, paths and file digests."""
+    "seconds",
+    "model",
+    "digest",
+    "parent",
+    "other",
+    "remaining",
+    "seconds_predicted",
+    "refit_seconds_predicted",
+    "to_rest_seconds_predicted",
+    "executable",
+    "kernel_cache",
+    "disk_free_bytes",
+    "refit_seconds",
+    "why",
+}
+"""Entries of documents that differ from run to run: times, what is predicted from times, paths and
+file digests."""
 
 OBJECTIVES = {
     "plain": "--missing-weight 0.3 --regularization 0.7",
     "popularity": "--missing-weight 0.2 --regularization 0.5 --missing-weighting popularity",
-    "activity": "--missing-weight 0.4 --regularization 0.5 --missing-weighting activity --weight-exponent 0.8",
-    "frequency": "--missing-weight 0.1 --regularization 0.05 --regularization-scaling frequency --scaling-offset 0.1",
+    "activity": "--missing-weight 0.4 --regularization 0.5 --missing-weighting activity "
+    "--weight-exponent 0.8",
+    "frequency": "--missing-weight 0.1 --regularization 0.05 --regularization-scaling frequency "
+    "--scaling-offset 0.1",
     "defaults": "",
     "stopped": "--missing-weight 0.3 --regularization 0.7 --max-passes 4",  # far from rest
 }
@@ -59,11 +76,16 @@ def scene(folder: Path, *, weighted: bool) -> None:
     likes = np.where((np.arange(m)[:, None] + np.arange(n)) % 3 == 0, 0.4, 0.08)
     u, v = np.nonzero(rng.random((m, n)) < likes)
     plays = rng.geometric(0.2, u.size)
-    rows = [f"u{a},{b + 100}" + (f",{c}" if weighted else "") for a, b, c in zip(u, v, plays, strict=True)]
+    rows = [
+        f"u{a},{b + 100}" + (f",{c}" if weighted else "")
+        for a, b, c in zip(u, v, plays, strict=True)
+    ]
     head = "user_id,item_id" + (",plays" if weighted else "")
     (folder / "data.csv").write_text("\n".join([head, *rows]) + "\n")
     gone = rng.choice(u.size, u.size // 20, replace=False)
-    (folder / "pairs.csv").write_text("user_id,item_id\n" + "".join(f"u{u[i]},{v[i] + 100}\n" for i in gone))
+    (folder / "pairs.csv").write_text(
+        "user_id,item_id\n" + "".join(f"u{u[i]},{v[i] + 100}\n" for i in gone)
+    )
     (folder / "users.csv").write_text("user_id\nu3\nu40\n")
 
 
@@ -115,23 +137,29 @@ def observations() -> Iterator[tuple[str, Any]]:
                 label = f"{'weighted' if weighted else 'binary'}/{dtype}/{objective}/{solver}"
                 model = folder / f"{objective}-{solver}"
                 code, document = command(
-                    f"train {folder}/data.csv {OBJECTIVES[objective]} {reading} --dtype {dtype} --factors 8 "
-                    f"--solver {solver} --out {model}"
+                    f"train {folder}/data.csv {OBJECTIVES[objective]} {reading} --dtype {dtype} "
+                    f"--factors 8 --solver {solver} --out {model}"
                 )
                 yield f"{label}/train", [code, factors(model), stable(document, name)]
                 methods = (
-                    METHODS if objective == "plain" and solver == "joint" else {"auto": "", "local": METHODS["local"]}
+                    METHODS
+                    if objective == "plain" and solver == "joint"
+                    else {"auto": "", "local": METHODS["local"]}
                 )
                 for method, wanted in itertools.product(methods, ("pairs", "users")):
                     out = folder / f"{objective}-{solver}-{method}-{wanted}"
                     code, document = command(
-                        f"forget {model} {folder}/{wanted}.csv --data {folder}/data.csv --out {out} "
-                        f"--remaining {out}.csv {METHODS[method]}"
+                        f"forget {model} {folder}/{wanted}.csv --data {folder}/data.csv --out "
+                        f"{out} --remaining {out}.csv {METHODS[method]}"
                     )
-                    yield f"{label}/forget/{method}/{wanted}", [code, factors(out), stable(document, name)]
+                    yield (
+                        f"{label}/forget/{method}/{wanted}",
+                        [code, factors(out), stable(document, name)],
+                    )
                     if objective == "plain" and out.exists():
                         code, document = command(
-                            f"verify {out} --data {out}.csv --before {model} --forgotten {folder}/data.csv"
+                            f"verify {out} --data {out}.csv --before {model} --forgotten "
+                            f"{folder}/data.csv"
                         )
                         yield f"{label}/verify/{method}/{wanted}", [code, stable(document, name)]
 

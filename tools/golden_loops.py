@@ -1,11 +1,13 @@
-"""The loops themselves, to the byte, through Python: what ``golden.py`` does not reach from the command line.
+"""The loops themselves, to the byte, through Python: what ``golden.py`` does not reach from the
+command line.
 
     python tools/golden_loops.py write before.json     # and ``after.json`` on the other commit
     python tools/golden.py compare before.json after.json
 
-Runs of the driver under every combination of its settings, watched and capped; passes on losses that are not
-quadratic; passes in place, filtered and RecBole's; a session; with PyTorch also epochs, Newton on the whole model,
-losses of one's own and neural models. Of each: the factors' digest, the trace, and how it ended.
+Runs of the driver under every combination of its settings, watched and capped; passes on losses
+that are not quadratic; passes in place, filtered and RecBole's; a session; with PyTorch also
+epochs, Newton on the whole model, losses of one's own and neural models. Of each: the factors'
+digest, the trace, and how it ended.
 """
 
 from __future__ import annotations
@@ -24,7 +26,17 @@ import numpy as np
 
 from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions
-from alteraser.erasers import AltEraser, FirstOrder, GlobalNewton, Influence, Local, Retrain, Settings, Task, run_passes
+from alteraser.erasers import (
+    AltEraser,
+    FirstOrder,
+    GlobalNewton,
+    Influence,
+    Local,
+    Retrain,
+    Settings,
+    Task,
+    run_passes,
+)
 from alteraser.errors import AltEraserError
 from alteraser.models import Factors, Objective, Problem
 
@@ -40,7 +52,10 @@ TIMES = ("seconds", "predicted")
 def said(value: Any) -> Any:
     """A result as JSON: arrays by their digest, floats to the bit, no times."""
     if isinstance(value, np.ndarray):
-        return f"{value.shape} {value.dtype} {hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()[:16]}"
+        return (
+            f"{value.shape} {value.dtype} "
+            f"{hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()[:16]}"
+        )
     if isinstance(value, float | np.floating):
         return float(value).hex()
     if is_dataclass(value) and not isinstance(value, type):
@@ -61,7 +76,9 @@ def ran(*given: Any, **named: Any) -> Any:
         return str(error)
 
 
-def interactions(m: int = 60, n: int = 40, *, seed: int = 0, weighted: bool = False) -> Interactions:
+def interactions(
+    m: int = 60, n: int = 40, *, seed: int = 0, weighted: bool = False
+) -> Interactions:
     """Three tastes, and noise."""
     rng = np.random.default_rng(seed)
     likes = (np.arange(m)[:, None] + np.arange(n)) % 3 == 0
@@ -71,7 +88,9 @@ def interactions(m: int = 60, n: int = 40, *, seed: int = 0, weighted: bool = Fa
     return Interactions._assemble(*ids, u, v, confidence, None, None, "refuse")
 
 
-def halves(data: Interactions, every: int = 17) -> tuple[Interactions, tuple[np.ndarray, np.ndarray]]:
+def halves(
+    data: Interactions, every: int = 17
+) -> tuple[Interactions, tuple[np.ndarray, np.ndarray]]:
     """What remains of ``data``, and the rows of what does not."""
     gone = np.arange(len(data)) % every == 0
     removed = data.keep(gone)
@@ -84,9 +103,13 @@ def driver() -> Iterator[tuple[str, Any]]:
     from alteraser.solvers.limits import Limits
 
     solvers = {
-        "exact": AHNewton(), "cg": ConjugateGradient(3), "joint": JointNewton(),
-        "newton": JointNewton(memory=0), "eager": JointNewton(near=1e9), "plain": JointNewton(weak=0),
-    }  # fmt: skip
+        "exact": AHNewton(),
+        "cg": ConjugateGradient(3),
+        "joint": JointNewton(),
+        "newton": JointNewton(memory=0),
+        "eager": JointNewton(near=1e9),
+        "plain": JointNewton(weak=0),
+    }
     for (name, objective), dtype in itertools.product(OBJECTIVES.items(), (np.float32, np.float64)):
         data = interactions(weighted=name == "light")
         rest, touched = halves(data)
@@ -95,17 +118,25 @@ def driver() -> Iterator[tuple[str, Any]]:
         original = run_passes(before, random, Settings(JointNewton(), 1e-6, 400)).factors
         for key, solver in solvers.items():
             for label, more in {
-                "loose": {"tolerance": 1e-2}, "tight": {"tolerance": 1e-12, "max_passes": 60},
+                "loose": {"tolerance": 1e-2},
+                "tight": {"tolerance": 1e-12, "max_passes": 60},
                 "unaided": {"tolerance": 1e-5, "memory": 0, "max_passes": 80},
-                "confirmed": {"tolerance": 1e-4, "confirm": True}, "limits": {"tolerance": 1e-3, "limits": Limits()},
+                "confirmed": {"tolerance": 1e-4, "confirm": True},
+                "limits": {"tolerance": 1e-3, "limits": Limits()},
                 "three": {"tolerance": 1e-9, "max_passes": 3, "limits": Limits()},
                 "none": {"tolerance": 1e-3, "max_passes": 0},
                 "prediction": {"tolerance": 1e-3, "train_prediction": True, "max_passes": 25},
-            }.items():  # fmt: skip
+            }.items():
                 settings = Settings(solver, **({"max_passes": 300} | more))
-                yield f"driver/{name}/{dtype.__name__}/{key}/{label}/random", ran(before, random, settings)
+                yield (
+                    f"driver/{name}/{dtype.__name__}/{key}/{label}/random",
+                    ran(before, random, settings),
+                )
                 warm = {"scale": 3.0, "touched": touched, "origin": original}
-                yield f"driver/{name}/{dtype.__name__}/{key}/{label}/warm", ran(after, original, settings, **warm)
+                yield (
+                    f"driver/{name}/{dtype.__name__}/{key}/{label}/warm",
+                    ran(after, original, settings, **warm),
+                )
             seen: list[Any] = []
 
             def watch(number: int, factors: Any, seen: list[Any] = seen) -> bool:
@@ -135,19 +166,27 @@ def erasers() -> Iterator[tuple[str, Any]]:
         rest, touched = halves(data)
         before, after = Problem(objective, data, np.float64), Problem(objective, rest, np.float64)
         original = run_passes(
-            before, Factors.random(*data.shape, 4, seed=1, dtype=np.float64), Settings(_exact(), 1e-7, 40)
+            before,
+            Factors.random(*data.shape, 4, seed=1, dtype=np.float64),
+            Settings(_exact(), 1e-7, 40),
         ).factors
         task = Task(original, before, after, *touched, 1)
         methods: dict[str, Any] = {
-            "converge": AltEraser(), "paper": AltEraser(solver="ah-newton", memory=0, limits=None),
-            "finish": AltEraser(solver="cg", finish=True), "capped": AltEraser(max_passes=2),
-            "local": Local(), "retrain": Retrain(), "influence": Influence(),
-        }  # fmt: skip
+            "converge": AltEraser(),
+            "paper": AltEraser(solver="ah-newton", memory=0, limits=None),
+            "finish": AltEraser(solver="cg", finish=True),
+            "capped": AltEraser(max_passes=2),
+            "local": Local(),
+            "retrain": Retrain(),
+            "influence": Influence(),
+        }
         if find_spec("torch"):
             methods |= {
-                "adamw": FirstOrder(max_passes=12, batch_users=16), "sgd": FirstOrder(optimizer="sgd", start="random"),
-                "global": GlobalNewton(max_passes=3), "global none": GlobalNewton(max_passes=0),
-            }  # fmt: skip
+                "adamw": FirstOrder(max_passes=12, batch_users=16),
+                "sgd": FirstOrder(optimizer="sgd", start="random"),
+                "global": GlobalNewton(max_passes=3),
+                "global none": GlobalNewton(max_passes=0),
+            }
         for key, method in methods.items():
             yield f"erasers/{name}/{key}", method.erase(task)
 
@@ -168,21 +207,27 @@ def rows() -> Iterator[tuple[str, Any]]:
 
     ridge = Ridge.of(0.1, scaling="samples")
     cases = {
-        "svd": (Squares(ridge=ridge), "ratings", True), "logistic": (Logistic(ridge=Ridge.of(0.2)), "signs", True),
+        "svd": (Squares(ridge=ridge), "ratings", True),
+        "logistic": (Logistic(ridge=Ridge.of(0.2)), "signs", True),
         "lmf": (Logistic(ridge=Ridge.of(0.2), negatives=4, most=5, weighted=True), "ratings", True),
         "bpr": (Pairwise(ridge=ridge, popular=True), "ones", False),
-    }  # fmt: skip
+    }
     for name, (loss, what, biased) in cases.items():
         rng = np.random.default_rng(1)
         data = interactions(30, 20, seed=3)
-        target = {"ratings": rng.integers(1, 6, len(data)).astype(float), "signs": rng.choice([-1.0, 1.0], len(data))}
+        target = {
+            "ratings": rng.integers(1, 6, len(data)).astype(float),
+            "signs": rng.choice([-1.0, 1.0], len(data)),
+        }
         data = replace(data, target=target.get(what))
         rest, touched = halves(data)
         m, n = data.shape
         start = BiasedFactors(
-            rng.standard_normal((m, 3)), rng.standard_normal((n, 3)), rng.standard_normal(m) if biased else None,
+            rng.standard_normal((m, 3)),
+            rng.standard_normal((n, 3)),
+            rng.standard_normal(m) if biased else None,
             rng.standard_normal(n),
-        )  # fmt: skip
+        )
         before, after = (RowProblem(loss, each, start.layout) for each in (data, rest))
         trained = alternate(before, start, scale=1.0, tolerance=1e-3, max_passes=30)
         yield f"rows/{name}/train", trained
@@ -190,17 +235,37 @@ def rows() -> Iterator[tuple[str, Any]]:
         yield f"rows/{name}/push", push
         for memory, steps, cap in itertools.product((0, 6), (1, 3), (0, 1, 40)):
             found = alternate(
-                after, trained.factors, scale=push.norm, tolerance=1e-3, max_passes=cap, memory=memory, steps=steps,
+                after,
+                trained.factors,
+                scale=push.norm,
+                tolerance=1e-3,
+                max_passes=cap,
+                memory=memory,
+                steps=steps,
                 touched=touched,
-            )  # fmt: skip
+            )
             yield f"rows/{name}/{memory}/{steps}/{cap}", found
         for stopped, passes, shares in itertools.product((None, 5.0), (0, 3), (False, True)):
             found = respond(
-                before, after, trained.factors, steps=stopped, passes=passes, touched=touched, shares=shares, threads=1
+                before,
+                after,
+                trained.factors,
+                steps=stopped,
+                passes=passes,
+                touched=touched,
+                shares=shares,
+                threads=1,
             )
             yield f"rows/{name}/respond/{stopped}/{passes}/{shares}", found
         alone = respond(
-            before, after, trained.factors, steps=None, passes=2, touched=touched, users=(before, after), threads=1
+            before,
+            after,
+            trained.factors,
+            steps=None,
+            passes=2,
+            touched=touched,
+            users=(before, after),
+            threads=1,
         )
         yield f"rows/{name}/respond/users", alone
 
@@ -228,20 +293,38 @@ def anchored() -> Iterator[tuple[str, Any]]:
         label = f"{spread}/{dtype.__name__}/{seed}"
         for last, exact, cap, tolerance in itertools.product(
             ("user", "item"), (False, True), (0, 1, 15), (1e-3, 0.3)
-        ):  # fmt: skip
+        ):
             new = padded(pair[0]), padded(pair[1])
             found = forget_filtered(
-                before, after, pair, *new, touched=touched,
-                trainer=Trainer(last=last, exact=last if exact else None), tolerance=tolerance, max_passes=cap,
+                before,
+                after,
+                pair,
+                *new,
+                touched=touched,
+                trainer=Trainer(last=last, exact=last if exact else None),
+                tolerance=tolerance,
+                max_passes=cap,
                 threads=1,
-            )  # fmt: skip
-            left = anchored_residual(before, after, pair, (new[0][:, :4], new[1][:, :4]), touched=touched, threads=1)
-            yield f"filtered/{label}/{last}/{exact}/{cap}/{tolerance}", [found, new[0], new[1], left]
+            )
+            left = anchored_residual(
+                before, after, pair, (new[0][:, :4], new[1][:, :4]), touched=touched, threads=1
+            )
+            yield (
+                f"filtered/{label}/{last}/{exact}/{cap}/{tolerance}",
+                [found, new[0], new[1], left],
+            )
             new = padded(pair[0]), padded(pair[1])
             found = forget_in_place(
-                before, after, *new, rank=4, touched=touched, tolerance=tolerance, max_passes=cap * 10, last=last,
+                before,
+                after,
+                *new,
+                rank=4,
+                touched=touched,
+                tolerance=tolerance,
+                max_passes=cap * 10,
+                last=last,
                 threads=1,
-            )  # fmt: skip
+            )
             yield f"in place/{label}/{last}/{exact}/{cap}/{tolerance}", [found, new[0], new[1]]
 
 
@@ -256,7 +339,9 @@ def recbole() -> Iterator[tuple[str, Any]]:
     data = Interactions.read(folder / "train.csv", users=model.user_ids, items=model.item_ids)
     for every, tolerance, cap in itertools.product((7, 50), (1e-2, 1e-5), (0, 3, 150)):
         gone = np.arange(len(data)) % every == 0
-        task = Foreign(model, data, data.keep(~gone), data.keep(gone), tolerance=tolerance, max_passes=cap)
+        task = Foreign(
+            model, data, data.keep(~gone), data.keep(gone), tolerance=tolerance, max_passes=cap
+        )
         yield f"recbole/{every}/{tolerance}/{cap}/forget", model.loss.forget(task)
         yield f"recbole/{every}/{tolerance}/{cap}/local", model.loss.local(task)
 
@@ -269,14 +354,25 @@ def session() -> Iterator[tuple[str, Any]]:
     data = interactions(50, 36, seed=7)
     for kind, limits in itertools.product(("none", "popularity"), (False, True)):
         more: dict[str, Any] = {"missing_weighting": kind} if kind != "none" else {}
-        model = ae.ENMF(factors=3, missing_weight=0.2, regularization=0.25, tolerance=1e-8, **more).fit(data)
-        stream = Stream(model, data, threads=1) if limits else Stream(model, data, threads=1, limits=None)
+        model = ae.ENMF(
+            factors=3, missing_weight=0.2, regularization=0.25, tolerance=1e-8, **more
+        ).fit(data)
+        stream = (
+            Stream(model, data, threads=1)
+            if limits
+            else Stream(model, data, threads=1, limits=None)
+        )
         table = data.to_table()
         for every, relaxed in ((60, 1e-1), (25, 1e-3), (9, None)):
             pairs = table.take(np.arange(0, len(table), every))
             label = f"session/{kind}/{limits}/{every}"
-            done = stream.forget(list(zip(pairs["user_id"].to_pylist(), pairs["item_id"].to_pylist(), strict=True)))
-            yield f"{label}/forget", [done.users, done.items, done.push, done.products, stream.residual_bound]
+            done = stream.forget(
+                list(zip(pairs["user_id"].to_pylist(), pairs["item_id"].to_pylist(), strict=True))
+            )
+            yield (
+                f"{label}/forget",
+                [done.users, done.items, done.push, done.products, stream.residual_bound],
+            )
             if relaxed:
                 yield f"{label}/relax", [stream.relax(relaxed), stream.residual_bound]
             yield f"{label}/polish", stream.polish()
@@ -303,11 +399,22 @@ def torches() -> Iterator[tuple[str, Any]]:
 
     def loss(module: Any, u: Any, v: Any) -> Any:
         P, Q = module.P.weight, module.Q.weight
-        return torch.nn.functional.softplus(-(P[u] * Q[v]).sum(1)).sum() + 0.2 * (P.square().sum() + Q.square().sum())
+        return torch.nn.functional.softplus(-(P[u] * Q[v]).sum(1)).sum() + 0.2 * (
+            P.square().sum() + Q.square().sum()
+        )
 
     pairs = data.to_table().slice(3, 5)
     for tolerance, cap in ((1e-2, 500), (1e-6, 500), (1e-6, 9), (1e-6, 5)):
-        done = forget(Pairs(), data, pairs, loss=loss, users="P", items="Q", tolerance=tolerance, max_evaluations=cap)
+        done = forget(
+            Pairs(),
+            data,
+            pairs,
+            loss=loss,
+            users="P",
+            items="Q",
+            tolerance=tolerance,
+            max_evaluations=cap,
+        )
         tables = [done.module.P.weight.detach().numpy(), done.module.Q.weight.detach().numpy()]
         yield f"own/{tolerance}/{cap}", [done, *tables]
     removal = data.remove(pairs)
@@ -323,7 +430,9 @@ def torches() -> Iterator[tuple[str, Any]]:
 
 def main(arguments: list[str]) -> int:
     """``write FILE [NAME …]``, of some groups of runs or of all."""
-    groups = [driver, erasers, rows, anchored, recbole, session] + ([torches] if find_spec("torch") else [])
+    groups = [driver, erasers, rows, anchored, recbole, session] + (
+        [torches] if find_spec("torch") else []
+    )
     if len(arguments) < 2 or arguments[0] != "write":
         print(__doc__)
         return 2

@@ -1,12 +1,16 @@
 """Functions and classes that are more than a reader can hold: python tools/sizes.py [FOLDER].
 
-    complexity    1 + branches, loops, handlers, conditional expressions, and/or, comprehensions   at most 15
-    parameters    without self                                                                     at most 12
-    attributes    that a class puts into self                                                      at most 18
+    complexity    1 + branches, loops, handlers, conditional expressions, and/or, comprehensions
+        at most 15
+    parameters    without self
+        at most 12
+    attributes    that a class puts into self
+        at most 18
 
-Compiled kernels are left out, whose loops are unrolled by hand and who take arrays and no objects; parsers too, which
-are as complex as what they read; and the options of commands, which are parameters of one function. What is over
-nevertheless stands in ``OVER`` with its size: it may shrink, and nothing is added. Exit code 1 for anything else.
+Compiled kernels are left out, whose loops are unrolled by hand and who take arrays and no objects;
+parsers too, which are as complex as what they read; and the options of commands, which are
+parameters of one function. What is over nevertheless stands in ``OVER`` with its size: it may
+shrink, and nothing is added. Exit code 1 for anything else.
 """
 
 from __future__ import annotations
@@ -54,7 +58,8 @@ class Branches(ast.NodeVisitor):
 def complexity(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """Ways through the body.
 
-    >>> complexity(ast.parse("def f(a, b):\\n    return [x for x in a if x] if a or b else b").body[0])
+    >>> source = "def f(a, b):\\n    return [x for x in a if x] if a or b else b"
+    >>> complexity(ast.parse(source).body[0])
     5
     """
     counter = Branches()
@@ -72,8 +77,18 @@ def parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 def attributes(kind: ast.ClassDef) -> int:
     """How many names its methods assign on ``self``."""
-    stored = (node for node in ast.walk(kind) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store))
-    return len({node.attr for node in stored if isinstance(node.value, ast.Name) and node.value.id == "self"})
+    stored = (
+        node
+        for node in ast.walk(kind)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+    )
+    return len(
+        {
+            node.attr
+            for node in stored
+            if isinstance(node.value, ast.Name) and node.value.id == "self"
+        }
+    )
 
 
 def measured(path: str, tree: ast.AST, within: str = "") -> Iterator[tuple[str, int]]:

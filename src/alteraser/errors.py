@@ -1,13 +1,14 @@
 """Every error AltEraser raises on purpose, in one small tree.
 
-A message names the input, the row or key, what was expected and what to do. Each class carries the exit
-code that the command line ends with and a ``kind`` that scripts can match on.
+A message names the input, the row or key, what was expected and what to do. Each class carries the
+exit code that the command line ends with and a ``kind`` that scripts can match on.
 
     AltEraserError
     ├── InvalidInput            2   malformed or contradictory input
     ├── NotFound                3   a path, user or model that does not exist; nothing to forget
     ├── OutputExists            4   the output is already there
-    ├── Conflict                4   somebody else holds it, or it is past the point where this could be done
+    ├── Conflict                4
+        somebody else holds it, or it is past the point where this could be done
     ├── RefusedByPolicy         5
     ├── IntegrityError          6   digests, formats, model and data that do not belong together
     ├── ResourceLimit           7   a full disk, too little memory
@@ -23,7 +24,9 @@ from typing import Any, ClassVar
 
 
 class AltEraserError(Exception):
-    """Base of the tree. ``details`` is machine-readable and goes into the JSON ``error`` document."""
+    """Base of the tree. ``details`` is machine-readable and goes into the JSON ``error``
+    document.
+    """
 
     exit_code: ClassVar[int] = 1
     kind: ClassVar[str] = "error"

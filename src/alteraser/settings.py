@@ -1,4 +1,5 @@
-"""Typed configuration whose errors are this package's own: they name the setting, what was given and what is expected.
+"""Typed configuration whose errors are this package's own: they name the setting, what was given
+and what is expected.
 
 >>> from pydantic import Field
 >>> class Kernel(Configured):
@@ -23,16 +24,22 @@ LONGEST = 60
 
 
 class WrongSetting(InvalidInput, ValueError):
-    """A setting that does not exist or has a value it cannot have; ``faults`` are (path of names, reason) of each."""
+    """A setting that does not exist or has a value it cannot have; ``faults`` are (path of names,
+    reason) of each.
+    """
 
     def __init__(self, what: str, faults: list[tuple[tuple[str, ...], str]]) -> None:
-        super().__init__(f"{what}: " + "; ".join(": ".join([*[".".join(where)] * bool(where), why])
-                                                 for where, why in faults))  # fmt: skip
+        super().__init__(
+            f"{what}: "
+            + "; ".join(": ".join([*[".".join(where)] * bool(where), why]) for where, why in faults)
+        )
         self.faults = faults
 
 
 class Configured(BaseModel):
-    """A frozen set of settings; unknown names are refused. Wrong ones are a WrongSetting, also from nested sets."""
+    """A frozen set of settings; unknown names are refused. Wrong ones are a WrongSetting, also from
+    nested sets.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -62,7 +69,9 @@ def _told(name: str) -> Iterator[None]:
 
 
 def faults_of(cause: ValidationError) -> list[tuple[tuple[str, ...], str]]:
-    """(path of names, reason) of everything that ``cause`` found, without pydantic's links to its own pages."""
+    """(path of names, reason) of everything that ``cause`` found, without pydantic's links to its
+    own pages.
+    """
     faults = []
     for entry in cause.errors(include_url=False):
         where = tuple(str(part) for part in entry["loc"])

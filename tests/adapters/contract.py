@@ -5,8 +5,9 @@
         fixture = FIXTURES / "implicit" / "als.npz"
         options = ForeignOptions()
 
-A format whose bytes cannot come out the same (``.pth``) overrides ``same_bytes``. ``inputs`` gives other ways of
-looking at what was written, such as the tensors of the auxiliary state, in ``auxiliary``.
+A format whose bytes cannot come out the same (``.pth``) overrides ``same_bytes``. ``inputs`` gives
+other ways of looking at what was written, such as the tensors of the auxiliary state, in
+``auxiliary``.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ class AdapterContract:
         gone = not np.any(foreign.users[row])
         return gone and (foreign.user_biases is None or foreign.user_biases[row] == 0)
 
-    def changed(self, foreign: Foreign, users: list[int], erased: list[int] | None = None) -> Changed:
+    def changed(
+        self, foreign: Foreign, users: list[int], erased: list[int] | None = None
+    ) -> Changed:
         """Some users' rows and item 1 moved, ``erased`` users gone."""
         rng = np.random.default_rng(0)
         erased = erased or []
@@ -77,16 +80,25 @@ class AdapterContract:
         rows = np.array(sorted({*users, *erased}), np.int64)
         pairs = (np.array(erased, np.int64), np.zeros(len(erased), np.int64))
         return Changed(
-            new_users, new_items, user_biases=biases, user_rows=rows, item_rows=np.array([1], np.int64),
-            erased_users=np.array(sorted(erased), np.int64), removed=pairs,
-        )  # fmt: skip
+            new_users,
+            new_items,
+            user_biases=biases,
+            user_rows=rows,
+            item_rows=np.array([1], np.int64),
+            erased_users=np.array(sorted(erased), np.int64),
+            removed=pairs,
+        )
 
     # ------------------------------------------------------------------ the tests
 
     def test_is_recognized_and_nothing_else_is(self, tmp_path: Path) -> None:
         assert self.adapter.recognizes(self.fixture)
         assert find(self.fixture).name == self.adapter.name
-        for name, content in (("empty", b""), ("text", b"hello"), ("zip", b"PK\x03\x04" + bytes(40))):
+        for name, content in (
+            ("empty", b""),
+            ("text", b"hello"),
+            ("zip", b"PK\x03\x04" + bytes(40)),
+        ):
             (tmp_path / name).write_bytes(content)
             assert not self.adapter.recognizes(tmp_path / name)
         assert not self.adapter.recognizes(tmp_path)
@@ -112,7 +124,9 @@ class AdapterContract:
         self.assert_same(self.read(out), self.read(copy))
         assert digests(copy) == before
 
-    def test_only_changed_rows_differ_and_the_input_is_untouched(self, copy: Path, tmp_path: Path) -> None:
+    def test_only_changed_rows_differ_and_the_input_is_untouched(
+        self, copy: Path, tmp_path: Path
+    ) -> None:
         before = digests(copy)
         out = tmp_path / f"out{copy.suffix}"
         foreign = self.read(copy)
@@ -129,14 +143,20 @@ class AdapterContract:
         assert again.user_ids == foreign.user_ids
         assert digests(copy) == before
 
-    def test_a_user_erased_whole_is_absent_and_rows_do_not_move(self, copy: Path, tmp_path: Path) -> None:
+    def test_a_user_erased_whole_is_absent_and_rows_do_not_move(
+        self, copy: Path, tmp_path: Path
+    ) -> None:
         out = tmp_path / f"out{copy.suffix}"
         foreign = self.read(copy)
         self.adapter.write(foreign, self.changed(foreign, [2], erased=[3]), out)
         again = self.read(out)
         assert self.absent(again, 3)
         assert not self.absent(again, 2)
-        if foreign.user_ids is not None and again.user_ids is not None and foreign.ids_from == "the container":
+        if (
+            foreign.user_ids is not None
+            and again.user_ids is not None
+            and foreign.ids_from == "the container"
+        ):
             assert again.user_ids == foreign.user_ids.without([3])
 
     def test_an_existing_output_is_refused(self, copy: Path, tmp_path: Path) -> None:
@@ -148,7 +168,9 @@ class AdapterContract:
 
     def test_a_cut_file_is_an_error_and_nothing_is_written(self, copy: Path) -> None:
         for path in (
-            [copy] if copy.is_file() else sorted(p for p in copy.rglob("*") if p.is_file() and p.stat().st_size > 64)
+            [copy]
+            if copy.is_file()
+            else sorted(p for p in copy.rglob("*") if p.is_file() and p.stat().st_size > 64)
         ):
             whole = path.read_bytes()
             for cut in (len(whole) // 2, len(whole) - 3):
@@ -170,7 +192,11 @@ class AdapterContract:
             if a is not None:
                 np.testing.assert_array_equal(a, b)
         assert left.hyperparameters == right.hyperparameters
-        assert (left.user_ids, left.item_ids, left.kind) == (right.user_ids, right.item_ids, right.kind)
+        assert (left.user_ids, left.item_ids, left.kind) == (
+            right.user_ids,
+            right.item_ids,
+            right.kind,
+        )
 
     def test_verify_takes_what_forget_wrote_and_says_the_same(
         self, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -181,17 +207,31 @@ class AdapterContract:
         rng = np.random.default_rng(4)
         rows = [np.flatnonzero(rng.random(foreign.shape[1]) < 0.2) for _ in range(foreign.shape[0])]
         pairs = [(u, int(v)) for u, items in enumerate(rows) for v in items]
-        names = [np.arange(size) if ids is None else np.array(ids.ids.to_pylist(), object)[np.argsort(ids.rows)]
-                 for ids, size in zip((foreign.user_ids, foreign.item_ids), foreign.shape, strict=False)]  # fmt: skip
-        known = [np.arange(size) if ids is None else np.sort(ids.rows)
-                 for ids, size in zip((foreign.user_ids, foreign.item_ids), foreign.shape, strict=False)]  # fmt: skip
-        named = [dict(zip(row.tolist(), name.tolist(), strict=True)) for row, name in zip(known, names, strict=True)]
+        names = [
+            np.arange(size)
+            if ids is None
+            else np.array(ids.ids.to_pylist(), object)[np.argsort(ids.rows)]
+            for ids, size in zip((foreign.user_ids, foreign.item_ids), foreign.shape, strict=False)
+        ]
+        known = [
+            np.arange(size) if ids is None else np.sort(ids.rows)
+            for ids, size in zip((foreign.user_ids, foreign.item_ids), foreign.shape, strict=False)
+        ]
+        named = [
+            dict(zip(row.tolist(), name.tolist(), strict=True))
+            for row, name in zip(known, names, strict=True)
+        ]
         table = [(named[0][u], named[1][v]) for u, v in pairs if u in named[0] and v in named[1]]
-        gone = [pair for place, pair in enumerate(table) if pair[0] == table[0][0] or place % 29 == 3]
+        gone = [
+            pair for place, pair in enumerate(table) if pair[0] == table[0][0] or place % 29 == 3
+        ]
 
         def opened(path: Path, rows: list[tuple[Any, Any]]) -> Opened:
             reading = reading_of(options)
-            columns = {reading.user_column: [u for u, _ in rows], reading.item_column: [v for _, v in rows]}
+            columns = {
+                reading.user_column: [u for u, _ in rows],
+                reading.item_column: [v for _, v in rows],
+            }
             if options.rating is not None:
                 columns[options.rating] = [1.0] * len(rows)
             return open_foreign(path, pa.table(columns), options, format=self.adapter.name)
@@ -204,7 +244,9 @@ class AdapterContract:
         rest = [pair for pair in table if pair not in set(gone)]
         try:
             found = verify_foreign(opened(out, rest), old, threads=1)
-        except IntegrityError as cause:  # of data that it was not trained on, where that can be told
+        except (
+            IntegrityError
+        ) as cause:  # of data that it was not trained on, where that can be told
             if "does not fit these data" not in cause.message:
                 raise
             return

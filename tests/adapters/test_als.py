@@ -1,4 +1,5 @@
-"""ALS kinds: the losses against dense formulas, the check against wrong data, forgetting against retraining."""
+"""ALS kinds: the losses against dense formulas, the check against wrong data, forgetting against
+retraining."""
 
 from __future__ import annotations
 
@@ -39,7 +40,9 @@ def dense(data: Interactions, loss: ALS) -> tuple[np.ndarray, np.ndarray]:
     return W, Y
 
 
-def gradients(W: np.ndarray, Y: np.ndarray, lam: float, P: np.ndarray, Q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def gradients(
+    W: np.ndarray, Y: np.ndarray, lam: float, P: np.ndarray, Q: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     E = W * (P @ Q.T - Y)
     return 2 * (E @ Q + lam * P), 2 * (E.T @ P + lam * Q)
 
@@ -50,7 +53,10 @@ def brute_loss(W: np.ndarray, Y: np.ndarray, lam: float, P: np.ndarray, Q: np.nd
 
 def half_step(W: np.ndarray, Y: np.ndarray, Z: np.ndarray) -> np.ndarray:
     return np.array(
-        [np.linalg.solve((Z.T * w) @ Z + 0.5 * np.eye(6), Z.T @ (w * y)) for w, y in zip(W, Y, strict=True)]
+        [
+            np.linalg.solve((Z.T * w) @ Z + 0.5 * np.eye(6), Z.T @ (w * y))
+            for w, y in zip(W, Y, strict=True)
+        ]
     )
 
 
@@ -95,9 +101,13 @@ def test_the_check_knows_the_data_from_other_data(name: str) -> None:
     assert "--rating" in found.hint
     rng = np.random.default_rng(1)
     users = rng.permutation(40)
-    table = pa.table({"user_id": users[data.user_rows], "item_id": data.indices, "confidence": data.target})
+    table = pa.table(
+        {"user_id": users[data.user_rows], "item_id": data.indices, "confidence": data.target}
+    )
     mixed = Interactions.from_table(table, users=data.users, items=data.items)
-    assert not foreign.loss.check(foreign, replace(mixed, target=mixed.confidence, confidence=None)).passed
+    assert not foreign.loss.check(
+        foreign, replace(mixed, target=mixed.confidence, confidence=None)
+    ).passed
 
 
 @pytest.mark.parametrize("name", ["als_cholesky", "als_double"])
@@ -109,7 +119,9 @@ def test_a_single_missing_interaction_is_found_with_its_row(name: str) -> None:
     assert not found.passed
     assert (found.worst[0].side, found.worst[0].row) == ("item", data.indices[100])
     assert "Most rows fit" in found.hint
-    message = rf"als.*\.npz does not fit these data.* expected at most .*item {data.indices[100]} \("
+    message = (
+        rf"als.*\.npz does not fit these data.* expected at most .*item {data.indices[100]} \("
+    )
     with pytest.raises(IntegrityError, match=message):
         found.require(foreign.path)
 
@@ -137,33 +149,45 @@ def test_the_residual_of_a_row_is_the_formula() -> None:
     for item in range(25):
         A = (P.T * W[:, item]) @ P + 0.5 * np.eye(6)
         Ax, b = A @ Q[item], P.T @ (W[:, item] * Y[:, item])
-        assert found[item] == pytest.approx(np.linalg.norm(Ax - b) / (np.linalg.norm(Ax) + np.linalg.norm(b)))
+        assert found[item] == pytest.approx(
+            np.linalg.norm(Ax - b) / (np.linalg.norm(Ax) + np.linalg.norm(b))
+        )
 
 
 # ------------------------------------------------------------------ forgetting
 
 
 def half_forgotten(data: Interactions) -> tuple[Interactions, Interactions]:
-    gone = (np.isin(data.user_rows, [3, 7, 21]) & (np.arange(len(data)) % 2 == 0)) | (data.user_rows == 5)
+    gone = (np.isin(data.user_rows, [3, 7, 21]) & (np.arange(len(data)) % 2 == 0)) | (
+        data.user_rows == 5
+    )
     return data.keep(~gone), data.keep(gone)
 
 
 @pytest.mark.parametrize("in_place", [False, True], ids=["accelerated", "in place"])
-def test_what_comes_out_minimizes_the_loss_of_what_remains(in_place: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_comes_out_minimizes_the_loss_of_what_remains(
+    in_place: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if in_place:
         monkeypatch.setattr(als, "IN_PLACE", 0)
     foreign, data = opened("als_double")
     assert isinstance(foreign.loss, ALS)
     remaining, removed = half_forgotten(data)
-    erased = foreign.loss.forget(Task(foreign, data, remaining, removed, tolerance=1e-7, max_passes=5000))
+    erased = foreign.loss.forget(
+        Task(foreign, data, remaining, removed, tolerance=1e-7, max_passes=5000)
+    )
     assert erased.converged
     W, Y = dense(remaining, foreign.loss)
     gu, gv = gradients(W, Y, 0.5, erased.users, erased.items)
     before = np.concatenate(gradients(W, Y, 0.5, foreign.users, foreign.items))
     assert np.linalg.norm(np.concatenate([gu, gv])) < 1e-5 * np.linalg.norm(before)
     assert np.linalg.norm(gv) < 1e-10  # the side that implicit leaves exact
-    assert erased.objective_after == pytest.approx(brute_loss(W, Y, 0.5, erased.users, erased.items))
-    assert erased.objective_before == pytest.approx(brute_loss(W, Y, 0.5, foreign.users, foreign.items))
+    assert erased.objective_after == pytest.approx(
+        brute_loss(W, Y, 0.5, erased.users, erased.items)
+    )
+    assert erased.objective_before == pytest.approx(
+        brute_loss(W, Y, 0.5, foreign.users, foreign.items)
+    )
     assert not np.any(erased.users[5])
     # the same scores as alternating from the very same start, in NumPy
     P, Q = np.array(foreign.users), np.array(foreign.items)
@@ -177,7 +201,9 @@ def test_what_comes_out_minimizes_the_loss_of_what_remains(in_place: bool, monke
 
 
 @pytest.mark.parametrize("name", ["als", "als_cholesky"])
-def test_both_ways_to_forget_agree_on_scale_and_loss(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_ways_to_forget_agree_on_scale_and_loss(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     foreign, data = opened(name)
     remaining, removed = half_forgotten(data)
     task = Task(foreign, data, remaining, removed, tolerance=1e-3)
@@ -192,7 +218,8 @@ def test_both_ways_to_forget_agree_on_scale_and_loss(name: str, monkeypatch: pyt
     assert other.converged
     assert (one.users.dtype, other.users.dtype) == (np.float32, np.float32)
     again = replace(foreign, users=one.users, items=one.items)
-    assert foreign.loss.check(again, remaining).passed  # the result passes the check of its own kind
+    # the result passes the check of its own kind
+    assert foreign.loss.check(again, remaining).passed
     assert not foreign.loss.check(again, data).passed
 
 

@@ -54,7 +54,9 @@ def test_the_training_data_pass_and_mixed_up_users_do_not(name: str) -> None:
     assert foreign.loss.check(foreign, data_of(foreign)).passed
     assert foreign.user_ids is not None
     order = np.random.default_rng(0).permutation(30)
-    mixed = replace(foreign, user_ids=IdMap(foreign.user_ids.ids.take(order), foreign.user_ids.rows, 30))
+    mixed = replace(
+        foreign, user_ids=IdMap(foreign.user_ids.ids.take(order), foreign.user_ids.rows, 30)
+    )
     assert not foreign.loss.check(foreign, data_of(mixed)).passed
 
 
@@ -78,7 +80,9 @@ def test_the_training_set_beside_is_scrubbed(tmp_path: Path) -> None:
     siblings = {sibling.path.name: sibling for sibling in ADAPTER.siblings(foreign.path)}
     assert set(siblings) == {"1.pkl.trainset"}
     data = data_of(foreign)
-    gone = (data.user_rows == 3) | ((data.user_rows == 5) & (data.indices == data.indices[data.user_rows == 5][0]))
+    gone = (data.user_rows == 3) | (
+        (data.user_rows == 5) & (data.indices == data.indices[data.user_rows == 5][0])
+    )
     removed = (data.user_rows[gone], data.indices[gone].astype(np.int64))
     scrub = siblings["1.pkl.trainset"].scrub
     assert scrub is not None
@@ -88,7 +92,9 @@ def test_the_training_set_beside_is_scrubbed(tmp_path: Path) -> None:
     assert isinstance(tree, Call)
     users, items, _ = (array(part, "") for part in tree.attributes["uir_tuple"])
     left = set(zip(users.tolist(), items.tolist(), strict=True))
-    assert left == set(zip(data.user_rows[~gone].tolist(), data.indices[~gone].tolist(), strict=True))
+    assert left == set(
+        zip(data.user_rows[~gone].tolist(), data.indices[~gone].tolist(), strict=True)
+    )
     assert tree.attributes["num_ratings"] == len(left)
     assert tree.attributes["_Dataset__csr_matrix"] is None
     assert foreign.user_ids is not None

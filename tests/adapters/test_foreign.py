@@ -59,7 +59,9 @@ def test_pairs_are_forgotten_and_the_file_is_of_the_same_kind(folder: Path) -> N
     np.testing.assert_array_equal(erasure.model.changed.user_rows, moved)
     assert not erasure.model.changed.erased_users.size  # user 1 has other interactions
     assert erasure.model.erased.users[1].any()
-    after = {name: digest for name, digest in digests(folder).items() if not name.startswith("new.npz")}
+    after = {
+        name: digest for name, digest in digests(folder).items() if not name.startswith("new.npz")
+    }
     assert after == before
 
 
@@ -75,7 +77,9 @@ def test_a_user_forgotten_whole_is_a_zero_row(folder: Path) -> None:
 def test_what_a_loss_leaves_of_an_erased_user_goes(folder: Path) -> None:
     opened = open_foreign(folder / "als.npz", folder / "data.csv", ROWS)
     foreign, removal = opened.foreign, opened.data.remove([5], whole_users=True)
-    left = Erased(foreign.users + 1, np.array(foreign.items), user_biases=np.ones(40), item_biases=np.ones(25))
+    left = Erased(
+        foreign.users + 1, np.array(foreign.items), user_biases=np.ones(40), item_biases=np.ones(25)
+    )
     changed = difference(foreign, left, removal)
     assert changed.users is not None
     assert changed.user_biases is not None
@@ -124,7 +128,9 @@ def test_nothing_is_written_where_something_is_wrong(folder: Path) -> None:
         forget(folder, [(1, 4)])
     (folder / "new.npz").unlink()
     assert digests(folder) == before
-    erasure = forget(folder, [(1, 4)], options=ForeignOptions(rows_are_ids=True), unchecked=True, max_passes=3)
+    erasure = forget(
+        folder, [(1, 4)], options=ForeignOptions(rows_are_ids=True), unchecked=True, max_passes=3
+    )
     assert not erasure.model.check.passed
 
 
@@ -134,17 +140,25 @@ def test_nothing_is_written_where_something_is_wrong(folder: Path) -> None:
 def maps(folder: Path) -> ForeignOptions:
     users = [f"u{row}" for row in range(40)]
     (folder / "users.json").write_text(json.dumps({name: row for row, name in enumerate(users)}))
-    pq.write_table(pa.table({"row": np.arange(25)[::-1], "item_id": np.arange(124, 99, -1)}), folder / "items.parquet")
+    pq.write_table(
+        pa.table({"row": np.arange(25)[::-1], "item_id": np.arange(124, 99, -1)}),
+        folder / "items.parquet",
+    )
     table = pacsv.read_csv(folder / "data.csv")
     named = {
         "user_id": [users[row] for row in table["user_id"].to_pylist()],
-        "item_id": pa.array(table["item_id"].to_numpy() + 100), "plays": table["plays"],
-    }  # fmt: skip
+        "item_id": pa.array(table["item_id"].to_numpy() + 100),
+        "plays": table["plays"],
+    }
     pacsv.write_csv(pa.table(named), folder / "data.csv")
-    return ForeignOptions(rating="plays", users_map=folder / "users.json", items_map=folder / "items.parquet")
+    return ForeignOptions(
+        rating="plays", users_map=folder / "users.json", items_map=folder / "items.parquet"
+    )
 
 
-def test_maps_from_files_give_the_same_result_as_rows(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_maps_from_files_give_the_same_result_as_rows(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     plain = forget(folder, [(1, 4), (7, 1)])
     (folder / "new.npz").unlink()
     named = forget(folder, [("u1", 104), ("u7", 101)], options=maps(folder))
@@ -160,7 +174,9 @@ def test_a_map_in_any_order_is_read_by_its_rows(folder: Path) -> None:
 def test_scrub_takes_the_erased_users_out_of_the_map_and_rows_do_not_move(folder: Path) -> None:
     options = maps(folder)
     erasure = forget(folder, ["u5"], whole_users=True, options=options)
-    assert [sibling.path.name for sibling in erasure.model.written.siblings if sibling.scrub] == ["users.json"]
+    assert [sibling.path.name for sibling in erasure.model.written.siblings if sibling.scrub] == [
+        "users.json"
+    ]
     assert "u5" in json.loads((folder / "users.json").read_text())
     (folder / "new.npz").unlink()
     erasure = forget(folder, ["u5"], whole_users=True, options=options, scrub=True)
@@ -181,17 +197,25 @@ def test_a_map_in_row_order_keeps_its_rows_when_it_is_scrubbed(folder: Path, suf
         write(pa.table({"user_id": names}), path)
     ids = read_id_map(path, "user", 40)
     foreign = open_foreign(folder / "als.npz", folder / "data.csv", ROWS).foreign
-    scrub_map(path)(type(foreign)(**{**vars(foreign), "user_ids": ids}), Changed(erased_users=np.array([3, 39])))
+    scrub_map(path)(
+        type(foreign)(**{**vars(foreign), "user_ids": ids}), Changed(erased_users=np.array([3, 39]))
+    )
     assert read_id_map(path, "user", 40) == ids.without([3, 39])
 
 
 def test_no_map_is_said_with_what_to_do(folder: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"does not say which user .* with --users-map, or --rows-are-ids"):
+    with pytest.raises(
+        InvalidInput, match=r"does not say which user .* with --users-map, or --rows-are-ids"
+    ):
         open_foreign(folder / "als.npz", folder / "data.csv", ForeignOptions())
     with pytest.raises(ValueError, match="--rows-are-ids contradicts --users-map"):
         ForeignOptions.model_validate(maps(folder).model_dump() | {"rows_are_ids": True})
     with pytest.raises(NotFound, match=r"--users-map .*nowhere\.csv does not exist"):
-        open_foreign(folder / "als.npz", folder / "data.csv", ForeignOptions(users_map=folder / "nowhere.csv"))
+        open_foreign(
+            folder / "als.npz",
+            folder / "data.csv",
+            ForeignOptions(users_map=folder / "nowhere.csv"),
+        )
 
 
 @pytest.mark.parametrize(
@@ -205,7 +229,7 @@ def test_no_map_is_said_with_what_to_do(folder: Path) -> None:
         ("[null]", "names no row"),
         ('["a", 1' + ', "x"' * 38 + "]", "mix types"),
     ],
-)  # fmt: skip
+)
 def test_maps_that_do_not_fit(folder: Path, content: str, message: str) -> None:
     (folder / "map.json").write_text(content)
     with pytest.raises(InvalidInput, match=message):
@@ -235,11 +259,17 @@ def test_maps_in_the_container_are_its_own() -> None:
 
 def test_data_with_rows_out_of_range(folder: Path) -> None:
     table = pa.table({"user_id": [1, 40, 41], "item_id": [1, 2, 3], "plays": [1, 1, 1]})
-    with pytest.raises(InvalidInput, match=r"user_id 40 is no row .* 40 user rows \(0 … 39\); 2 ids"):
+    with pytest.raises(
+        InvalidInput, match=r"user_id 40 is no row .* 40 user rows \(0 … 39\); 2 ids"
+    ):
         open_foreign(folder / "als.npz", table, ROWS)
     options = maps(folder)
-    named = pa.table({"user_id": ["u1", "u40", "u41"], "item_id": [101, 102, 103], "plays": [1, 1, 1]})
-    with pytest.raises(IntegrityError, match=r"2 user\(s\) .* not in the model's id map, the first is 'u40'"):
+    named = pa.table(
+        {"user_id": ["u1", "u40", "u41"], "item_id": [101, 102, 103], "plays": [1, 1, 1]}
+    )
+    with pytest.raises(
+        IntegrityError, match=r"2 user\(s\) .* not in the model's id map, the first is 'u40'"
+    ):
         open_foreign(folder / "als.npz", named, options)
 
 
@@ -248,11 +278,18 @@ def test_the_rating_is_a_rule_and_duplicates_add_up(folder: Path) -> None:
     options = ForeignOptions(rows_are_ids=True, rating="1 + 10 * plays")
     with pytest.raises(InvalidInput, match="1 duplicate"):
         open_foreign(folder / "als.npz", table, options)
-    summed = ForeignOptions(rows_are_ids=True, rating="1 + 10 * plays", reading={"duplicates": "sum"})
+    summed = ForeignOptions(
+        rows_are_ids=True, rating="1 + 10 * plays", reading={"duplicates": "sum"}
+    )
     data = open_foreign(folder / "als.npz", table, summed).data
     assert data.target is not None
     assert data.target.tolist() == [52.0, -9.0]
-    assert open_foreign(folder / "als.npz", table.slice(1), ForeignOptions(rows_are_ids=True)).data.target is None
+    assert (
+        open_foreign(
+            folder / "als.npz", table.slice(1), ForeignOptions(rows_are_ids=True)
+        ).data.target
+        is None
+    )
 
 
 # ------------------------------------------------------------------ pairs of arrays
@@ -263,9 +300,15 @@ def test_arrays_are_forgotten_in_by_a_named_loss(name: str, tmp_path: Path) -> N
     options, data = PAIR, ARRAYS / "data.csv"
     gone: object = "u05"
     if name != "pair":
-        options, data, gone = PAIR.model_copy(update={"rows_are_ids": True}), IMPLICIT / "data.csv", 5
+        options, data, gone = (
+            PAIR.model_copy(update={"rows_are_ids": True}),
+            IMPLICIT / "data.csv",
+            5,
+        )
     out = tmp_path / f"new{Path(name).suffix}"
-    erasure = forget_foreign(open_foreign(ARRAYS / name, data, options), [gone], out, whole_users=True)
+    erasure = forget_foreign(
+        open_foreign(ARRAYS / name, data, options), [gone], out, whole_users=True
+    )
     again = find(out).read(out, PAIR)
     np.testing.assert_array_equal(again.items, erasure.model.erased.items)
     assert not again.users[5].any()
@@ -275,7 +318,9 @@ def test_arrays_are_forgotten_in_by_a_named_loss(name: str, tmp_path: Path) -> N
         from safetensors.numpy import load_file
 
         items = again.items.astype(np.float64)
-        np.testing.assert_allclose(load_file(out)["OtOr"], items.T @ items + 0.5 * np.eye(6), rtol=1e-6)
+        np.testing.assert_allclose(
+            load_file(out)["OtOr"], items.T @ items + 0.5 * np.eye(6), rtol=1e-6
+        )
 
 
 def test_lenskits_loss_is_not_implicits() -> None:
@@ -290,20 +335,28 @@ def test_lenskits_loss_is_not_implicits() -> None:
 
 def test_arrays_do_not_say_what_they_minimize() -> None:
     adapter = find(ARRAYS / "pair.npz")
-    with pytest.raises(InvalidInput, match="does not say what they minimize: name it with --loss, one of implicit-als"):
+    with pytest.raises(
+        InvalidInput,
+        match="does not say what they minimize: name it with --loss, one of implicit-als",
+    ):
         adapter.read(ARRAYS / "pair.npz", ForeignOptions())
     with pytest.raises(InvalidInput, match="--loss nce: unknown; there are implicit-als"):
         adapter.read(ARRAYS / "pair.npz", ForeignOptions(loss="nce"))
-    with pytest.raises(InvalidInput, match="does not say its regularization: give it with --regularization"):
+    with pytest.raises(
+        InvalidInput, match="does not say its regularization: give it with --regularization"
+    ):
         adapter.read(ARRAYS / "pair.npz", ForeignOptions(loss="explicit-als"))
 
 
-# ------------------------------------------------------------------ weights that are statistics of the data
+# ---------------------------------------------------------- weights that are statistics of the data
 
 
 def counts(folder: Path) -> dict[tuple[int, int], float]:
     table = pacsv.read_csv(folder / "data.csv").to_pydict()
-    return {(u, v): float(r) for u, v, r in zip(table["user_id"], table["item_id"], table["plays"], strict=True)}
+    return {
+        (u, v): float(r)
+        for u, v, r in zip(table["user_id"], table["item_id"], table["plays"], strict=True)
+    }
 
 
 def dense_bm25(cells: dict[tuple[int, int], float]) -> np.ndarray:
@@ -338,10 +391,14 @@ def test_forgetting_weighs_what_remains_anew(folder: Path) -> None:
     again = open_foreign(folder / "als.npz", folder / "rest.csv", options)
     assert again.data.digest == removal.remaining.digest
     # and removing in two steps is removing at once
-    twice = reweighted(options, removal.remaining, removal.remaining.remove([6], whole_users=True).remaining)
+    twice = reweighted(
+        options, removal.remaining, removal.remaining.remove([6], whole_users=True).remaining
+    )
     assert twice.digest == matched(opened, [5, 6], whole_users=True).remaining.digest
     # weights of a row alone stay
-    plain = open_foreign(folder / "als.npz", folder / "data.csv", ROWS.model_copy(update={"rating": "log1p(plays)"}))
+    plain = open_foreign(
+        folder / "als.npz", folder / "data.csv", ROWS.model_copy(update={"rating": "log1p(plays)"})
+    )
     rest = plain.data.remove([5], whole_users=True).remaining
     assert reweighted(plain.options, plain.data, rest) is rest
     np.testing.assert_array_equal(rest.target, np.log1p([left[place] for place in sorted(left)]))
@@ -350,7 +407,9 @@ def test_forgetting_weighs_what_remains_anew(folder: Path) -> None:
 def test_rows_of_a_pair_are_summed_before_they_are_weighed(folder: Path) -> None:
     text = (folder / "data.csv").read_text()
     (folder / "data.csv").write_text(text + text.split("\n", 1)[1])  # every row twice
-    (folder / "events.csv").write_text("\n".join(line.rsplit(",", 1)[0] for line in text.splitlines()) + "\n")
+    (folder / "events.csv").write_text(
+        "\n".join(line.rsplit(",", 1)[0] for line in text.splitlines()) + "\n"
+    )
     cells = {place: 2 * value for place, value in counts(folder).items()}
     reading = ROWS.reading.model_copy(update={"duplicates": "sum"})
     for rating, given in (("bm25(plays)", reading), ("bm25(sum(plays))", ROWS.reading)):
@@ -359,7 +418,9 @@ def test_rows_of_a_pair_are_summed_before_they_are_weighed(folder: Path) -> None
         np.testing.assert_allclose(dense(found), dense_bm25(cells), rtol=1e-12)
     options = ForeignOptions(rows_are_ids=True, rating="1 + log1p(sum(plays))")
     found = open_foreign(folder / "als.npz", folder / "data.csv", options).data
-    np.testing.assert_allclose(found.target, 1 + np.log1p([cells[place] for place in sorted(cells)]))
+    np.testing.assert_allclose(
+        found.target, 1 + np.log1p([cells[place] for place in sorted(cells)])
+    )
     options = ForeignOptions(rows_are_ids=True, rating="bm25(1)")
     found = open_foreign(folder / "als.npz", folder / "events.csv", options).data
     np.testing.assert_allclose(dense(found), dense_bm25(dict.fromkeys(cells, 1.0)), rtol=1e-12)
@@ -368,7 +429,10 @@ def test_rows_of_a_pair_are_summed_before_they_are_weighed(folder: Path) -> None
 def test_a_rule_that_has_no_number_for_a_row_names_it(folder: Path) -> None:
     (folder / "data.csv").write_text("user_id,item_id,plays\n3,4,2\n3,5,0\n")
     options = ForeignOptions(rows_are_ids=True, rating="log(plays)")
-    with pytest.raises(InvalidInput, match=r"'log\(plays\)': .* the first from 0 for user 3 and item 5 \(1 in all\)"):
+    with pytest.raises(
+        InvalidInput,
+        match=r"'log\(plays\)': .* the first from 0 for user 3 and item 5 \(1 in all\)",
+    ):
         open_foreign(folder / "als.npz", folder / "data.csv", options)
 
 

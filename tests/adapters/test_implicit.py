@@ -72,8 +72,11 @@ class TestPickledLogisticMF(PickledContract):
 
 def test_the_library_loads_the_pickle_that_was_written(tmp_path: Path) -> None:
     pytest.importorskip("implicit")
-    opened = open_foreign(HERE / "als.pickle", HERE / "data.csv", ForeignOptions(
-        allow_pickle=True, rows_are_ids=True, rating="plays"))  # fmt: skip
+    opened = open_foreign(
+        HERE / "als.pickle",
+        HERE / "data.csv",
+        ForeignOptions(allow_pickle=True, rows_are_ids=True, rating="plays"),
+    )
     erasure = forget_foreign(opened, [5], tmp_path / "out.pickle", whole_users=True)
     model = pickle.loads((tmp_path / "out.pickle").read_bytes())
     np.testing.assert_array_equal(model.user_factors, erasure.model.erased.users)
@@ -86,7 +89,9 @@ def test_the_library_loads_the_pickle_that_was_written(tmp_path: Path) -> None:
 def test_pickles_of_other_things(tmp_path: Path) -> None:
     path = tmp_path / "model.pickle"
     content = (HERE / "als.pickle").read_bytes()
-    wrong = content.replace(b"implicit.cpu.als", b"implicit.ann.als").replace(b"AlternatingLeastSquares", b"A" * 23)
+    wrong = content.replace(b"implicit.cpu.als", b"implicit.ann.als").replace(
+        b"AlternatingLeastSquares", b"A" * 23
+    )
     for written, message in (
         (pickle.dumps({"model": 1}), "holds more than a model: pickle the model alone"),
         (wrong, "is implicit.ann.als.AAAAAA.*ALS, BPR and logistic MF of implicit 0.5 and later"),
@@ -118,11 +123,15 @@ def test_hyper_parameters_are_those_of_the_file() -> None:
     assert foreign.hyperparameters["alpha"] == 2.0
     assert foreign.hyperparameters["regularization"] == 0.5
     assert foreign.hyperparameters["use_cg"] is True
-    assert foreign.loss.formula == ("Σ c (y − p·q)², c = 2·|r|, y = [r > 0] + 1 Σ_missing (p·q)² + 0.5 (‖p‖² + ‖q‖²)")
+    assert foreign.loss.formula == (
+        "Σ c (y − p·q)², c = 2·|r|, y = [r > 0] + 1 Σ_missing (p·q)² + 0.5 (‖p‖² + ‖q‖²)"
+    )
 
 
 def test_an_option_that_contradicts_the_file() -> None:
-    with pytest.raises(InvalidInput, match=r"--alpha 40\.0 contradicts .*als\.npz, which says alpha = 2\.0"):
+    with pytest.raises(
+        InvalidInput, match=r"--alpha 40\.0 contradicts .*als\.npz, which says alpha = 2\.0"
+    ):
         read(HERE / "als.npz", alpha=40.0)
     with pytest.raises(InvalidInput, match=r"--regularization 1\.0 contradicts"):
         read(HERE / "bpr.npz", regularization=1.0)
@@ -143,7 +152,12 @@ def test_a_version_that_did_not_store_alpha_needs_it(tmp_path: Path) -> None:
 def test_models_that_are_not_factors(tmp_path: Path) -> None:
     path = tmp_path / "knn.npz"
     np.savez(
-        path, data=np.ones(3), indices=np.zeros(3, "i4"), indptr=np.arange(4), shape=np.array([3, 3]), K=np.array(2)
+        path,
+        data=np.ones(3),
+        indices=np.zeros(3, "i4"),
+        indptr=np.arange(4),
+        shape=np.array([3, 3]),
+        K=np.array(2),
     )
     assert implicit.ADAPTER.recognizes(path)
     with pytest.raises(InvalidInput, match="neighborhood model"):
@@ -155,15 +169,27 @@ def test_models_that_are_not_factors(tmp_path: Path) -> None:
 
 
 def test_shapes_that_do_not_fit(tmp_path: Path) -> None:
-    with pytest.raises(IntegrityError, match=r"of 6 factors has 7: the factors and the item bias\. Biases are missing"):
-        read(saved(tmp_path, "bpr", user_factors=np.ones((40, 6), "f4"), item_factors=np.ones((25, 6), "f4")))
+    with pytest.raises(
+        IntegrityError,
+        match=r"of 6 factors has 7: the factors and the item bias\. Biases are missing",
+    ):
+        read(
+            saved(
+                tmp_path,
+                "bpr",
+                user_factors=np.ones((40, 6), "f4"),
+                item_factors=np.ones((25, 6), "f4"),
+            )
+        )
     with pytest.raises(IntegrityError, match="the same type and number of columns"):
         read(saved(tmp_path, item_factors=np.ones((25, 5), "f4")))
     with pytest.raises(IntegrityError, match="the same type and number of columns"):
         read(saved(tmp_path, item_factors=np.ones((25, 6))))
     with pytest.raises(InvalidInput, match="user_factors is int64 of shape"):
         read(saved(tmp_path, user_factors=np.ones((40, 6), "i8")))
-    with pytest.raises(IntegrityError, match=r"column 6 of user_factors must be 1 throughout in a LMF model"):
+    with pytest.raises(
+        IntegrityError, match=r"column 6 of user_factors must be 1 throughout in a LMF model"
+    ):
         read(saved(tmp_path, "lmf", user_factors=np.zeros((40, 8), "f4")))
 
 
@@ -180,14 +206,19 @@ def test_steps_without_the_extension_leave_vectors_in_empty_rows(tmp_path: Path)
     data = HERE / "data.csv"
     with np.load(HERE / "als.npz") as loaded:
         arrays = dict(loaded)
-    empty = [int(np.flatnonzero(~arrays[name].any(axis=1))[0]) for name in ("user_factors", "item_factors")]
+    empty = [
+        int(np.flatnonzero(~arrays[name].any(axis=1))[0])
+        for name in ("user_factors", "item_factors")
+    ]
     for name, row in zip(("user_factors", "item_factors"), empty, strict=True):
         arrays[name][row] = 1e-9
     options = ForeignOptions(rating="plays", rows_are_ids=True)
     opened = open_foreign(saved(tmp_path, **arrays), data, options)
     check = opened.foreign.loss.check(opened.foreign, opened.data)
     assert "rows out of place" in [m.name for m in check.measures if not m.passed]
-    opened = open_foreign(saved(tmp_path, **arrays | {"use_native": np.array(False)}), data, options)
+    opened = open_foreign(
+        saved(tmp_path, **arrays | {"use_native": np.array(False)}), data, options
+    )
     assert opened.foreign.loss.check(opened.foreign, opened.data).passed
     pair = (int(opened.data.user_rows[0]), int(opened.data.indices[0]))
     forget_foreign(opened, [pair], tmp_path / "new.npz", method="local")
@@ -195,6 +226,13 @@ def test_steps_without_the_extension_leave_vectors_in_empty_rows(tmp_path: Path)
         assert not new["user_factors"][empty[0]].any()
         assert not new["item_factors"][empty[1]].any()
     arrays["user_factors"][int(opened.data.user_rows[0])] = 0
-    opened = open_foreign(saved(tmp_path, **arrays | {"use_native": np.array(False)}), data, options)
-    failed = [m for m in opened.foreign.loss.check(opened.foreign, opened.data).measures if not m.passed]
-    assert (failed[-1].name, failed[-1].meaning) == ("rows out of place", "rows that have interactions and no vector")
+    opened = open_foreign(
+        saved(tmp_path, **arrays | {"use_native": np.array(False)}), data, options
+    )
+    failed = [
+        m for m in opened.foreign.loss.check(opened.foreign, opened.data).measures if not m.passed
+    ]
+    assert (failed[-1].name, failed[-1].meaning) == (
+        "rows out of place",
+        "rows that have interactions and no vector",
+    )

@@ -39,9 +39,13 @@ def test_nothing_else_is_an_index(tmp_path: Path) -> None:
         if path.is_file() and path.name not in WORDS:
             assert index_at(path) is None, path
     whole = (HERE / "points.bin").read_bytes()
-    for name, content in (("zeros", bytes(200)), ("short", whole[:60]), ("text", b"IxFI says nothing here" * 9),
-                          ("numbers", b"IxFI" + struct.pack("<iq", 8, 50) + bytes(90)),
-                          ("other", whole[:32] + b"\1" + whole[33:])):  # fmt: skip
+    for name, content in (
+        ("zeros", bytes(200)),
+        ("short", whole[:60]),
+        ("text", b"IxFI says nothing here" * 9),
+        ("numbers", b"IxFI" + struct.pack("<iq", 8, 50) + bytes(90)),
+        ("other", whole[:32] + b"\1" + whole[33:]),
+    ):
         (tmp_path / name).write_bytes(content)
         assert index_at(tmp_path / name) is None
     assert index_at(tmp_path / "nowhere") is None
@@ -74,17 +78,25 @@ def test_indexes_inside_a_folder_that_is_a_model(tmp_path: Path) -> None:
     shutil.copytree(FIXTURES / "arrays" / "pair", model)
     shutil.copyfile(HERE / "flat.faiss", model / "inside.faiss")
     shutil.copyfile(HERE / "flat.faiss", tmp_path / "beside.faiss")
-    assert [sibling.path.name for sibling in search_indexes(model)] == ["beside.faiss", "inside.faiss"]
+    assert [sibling.path.name for sibling in search_indexes(model)] == [
+        "beside.faiss",
+        "inside.faiss",
+    ]
 
 
 @pytest.mark.parametrize("name", ["words.model", "words.kv", "words.txt", "words.bin"])
 def test_vectors_of_gensim_are_refused_with_what_to_do(name: str) -> None:
-    with pytest.raises(InvalidInput, match=rf"{name} .*item2vec.* is not forgotten in here.*Train it again"):
+    with pytest.raises(
+        InvalidInput, match=rf"{name} .*item2vec.* is not forgotten in here.*Train it again"
+    ):
         find(HERE / name)
 
 
 def test_an_index_is_no_model(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"FAISS index of 12 vectors .* Forget in the model, then build the index"):
+    with pytest.raises(
+        InvalidInput,
+        match=r"FAISS index of 12 vectors .* Forget in the model, then build the index",
+    ):
         find(HERE / "flat.faiss")
     (tmp_path / "m.joblib").write_bytes(b"\x80\x04\x8c\x13joblib.numpy_pickle\x94.")
     with pytest.raises(InvalidInput, match=r"was written by joblib\.dump"):

@@ -1,4 +1,5 @@
-"""Tables of items: implicit's neighborhood models and EASE weights, by the library and by NumPy, there and back."""
+"""Tables of items: implicit's neighborhood models and EASE weights, by the library and by NumPy,
+there and back."""
 
 from __future__ import annotations
 
@@ -15,12 +16,18 @@ from scipy.sparse import csr_matrix
 from alteraser.adapters.tables import find_table
 
 USERS, ITEMS = 60, 25
-RECOMMENDERS = {"cosine": "CosineRecommender", "tfidf": "TFIDFRecommender", "bm25": "BM25Recommender"}
+RECOMMENDERS = {
+    "cosine": "CosineRecommender",
+    "tfidf": "TFIDFRecommender",
+    "bm25": "BM25Recommender",
+}
 
 
 def matrix(weighted: bool = False) -> Any:
     rng = np.random.default_rng(5)
-    x = (rng.random((USERS, ITEMS)) < 0.25) * (rng.integers(1, 6, (USERS, ITEMS)) if weighted else 1)
+    x = (rng.random((USERS, ITEMS)) < 0.25) * (
+        rng.integers(1, 6, (USERS, ITEMS)) if weighted else 1
+    )
     x[:, 7] = 0
     x[3, 7] = 1  # user 3 alone had it
     return x.astype(float)
@@ -50,7 +57,10 @@ def test_implicit_there_and_back(name: str, weighted: bool, run: Run, tmp_path: 
     model.save("knn.npz")
     rating = "--rating plays " if weighted else ""
     (tmp_path / "users.csv").write_text("user_id\n3\n11\n")
-    line = f"forget knn.npz users.csv --data data.csv --rows-are-ids {rating}--out new.npz --remaining rest.csv --json"
+    line = (
+        f"forget knn.npz users.csv --data data.csv --rows-are-ids {rating}--out new.npz "
+        "--remaining rest.csv --json"
+    )
     code, out, err = run(line)
     assert code == 0, err
     document = json.loads(out)
@@ -64,7 +74,8 @@ def test_implicit_there_and_back(name: str, weighted: bool, run: Run, tmp_path: 
     found = type(model).load("new.npz")
     assert found.K == 6
     got = found.similarity.toarray()
-    np.testing.assert_allclose(np.sort(got, 1), np.sort(wanted, 1), atol=1e-12)  # of equally near ones either
+    # of equally near ones either
+    np.testing.assert_allclose(np.sort(got, 1), np.sort(wanted, 1), atol=1e-12)
     both = (got != 0) & (wanted != 0)
     np.testing.assert_allclose(got[both], wanted[both], atol=1e-12)
     assert both.sum() > 0.8 * (wanted != 0).sum()
@@ -98,7 +109,10 @@ def test_ease_weights_there_and_back(form: str, dtype: str, run: Run, tmp_path: 
         np.save(path, np.asfortranarray(b) if form == "npy by columns" else b)
     (tmp_path / "pairs.csv").write_text("user_id,item_id\n3,7\n" + f"5,{np.flatnonzero(x[5])[0]}\n")
     out = "new." + form[:3]
-    line = f"forget {path} pairs.csv --data data.csv {ids}--regularization 3 --out {out} --remaining rest.csv --json"
+    line = (
+        f"forget {path} pairs.csv --data data.csv {ids}--regularization 3 --out {out} "
+        "--remaining rest.csv --json"
+    )
     code, text, err = run(line)
     assert code == 0, err
     assert json.loads(text)["interactions_forgotten"] == 2
@@ -116,21 +130,51 @@ def test_ease_weights_there_and_back(form: str, dtype: str, run: Run, tmp_path: 
 @pytest.mark.parametrize(
     ("line", "code", "message"),
     [
-        ("forget b.npy pairs.csv --data data.csv --rows-are-ids --out n.npy", 2, "but not the λ they were made with"),
-        ("forget b.npy pairs.csv --data data.csv --regularization 3 --out n.npy", 2, "give the map that was used"),
+        (
+            "forget b.npy pairs.csv --data data.csv --rows-are-ids --out n.npy",
+            2,
+            "but not the λ they were made with",
+        ),
+        (
+            "forget b.npy pairs.csv --data data.csv --regularization 3 --out n.npy",
+            2,
+            "give the map that was used",
+        ),
         (
             "forget b.npy pairs.csv --data data.csv --regularization 9 --rows-are-ids --out n.npy",
             6,
             "is not what its library makes of these data: EASE",
         ),
-        ("forget knn.npz pairs.csv --data other.csv --rows-are-ids --out n.npz", 6, "CosineRecommender ("),
-        ("forget knn.npz pairs.csv --data data.csv --rows-are-ids --out n.npz --method local", 2, "exactly in one way"),
-        ("forget knn.npz pairs.csv --data data.csv --rows-are-ids --out n.npz --tolerance 0.1", 2, "a table of items"),
-        ("forget knn.npz nobody.csv --data data.csv --rows-are-ids --out n.npz", 3, "nothing to forget"),
-        ("forget cut.npz pairs.csv --data data.csv --rows-are-ids --out n.npz", 6, "no table of the 6 nearest"),
+        (
+            "forget knn.npz pairs.csv --data other.csv --rows-are-ids --out n.npz",
+            6,
+            "CosineRecommender (",
+        ),
+        (
+            "forget knn.npz pairs.csv --data data.csv --rows-are-ids --out n.npz --method local",
+            2,
+            "exactly in one way",
+        ),
+        (
+            "forget knn.npz pairs.csv --data data.csv --rows-are-ids --out n.npz --tolerance 0.1",
+            2,
+            "a table of items",
+        ),
+        (
+            "forget knn.npz nobody.csv --data data.csv --rows-are-ids --out n.npz",
+            3,
+            "nothing to forget",
+        ),
+        (
+            "forget cut.npz pairs.csv --data data.csv --rows-are-ids --out n.npz",
+            6,
+            "no table of the 6 nearest",
+        ),
     ],
 )
-def test_what_is_wrong_is_said(line: str, code: int, message: str, run: Run, tmp_path: Path) -> None:
+def test_what_is_wrong_is_said(
+    line: str, code: int, message: str, run: Run, tmp_path: Path
+) -> None:
     x = matrix()
     write_data(tmp_path / "data.csv", x)
     write_data(tmp_path / "other.csv", x[:50])
@@ -139,7 +183,9 @@ def test_what_is_wrong_is_said(line: str, code: int, message: str, run: Run, tmp
     np.savez("knn.npz", K=6, shape=s.shape, data=s.data, indptr=s.indptr, indices=s.indices)
     np.savez("cut.npz", K=6, shape=s.shape, data=s.data[:-1], indptr=s.indptr, indices=s.indices)
     (tmp_path / "pairs.csv").write_text("user_id,item_id\n3,7\n")
-    (tmp_path / "nobody.csv").write_text("user_id,item_id\n3,8888\n" if "8888" in line else "user_id\n999\n")
+    (tmp_path / "nobody.csv").write_text(
+        "user_id,item_id\n3,8888\n" if "8888" in line else "user_id\n999\n"
+    )
     before = sorted(path.name for path in tmp_path.iterdir())
     found, _, err = run(f"{line} --remaining rest.csv")
     assert (found, message in err) == (code, True), err
@@ -151,7 +197,9 @@ def test_a_dry_run_and_pairs_of_factors(run: Run, tmp_path: Path) -> None:
     write_data(tmp_path / "data.csv", x)
     np.save("b.npy", weights(x, 3.0))
     (tmp_path / "pairs.csv").write_text("user_id,item_id\n3,7\n")
-    line = "forget b.npy pairs.csv --data data.csv --rows-are-ids --regularization 3 --dry-run --json"
+    line = (
+        "forget b.npy pairs.csv --data data.csv --rows-are-ids --regularization 3 --dry-run --json"
+    )
     code, out, _ = run(line)
     assert (code, json.loads(out)["interactions_forgotten"]) == (0, 1)
     np.savez("als.npz", user_factors=np.ones((4, 4)), item_factors=np.ones((4, 4)))
@@ -181,7 +229,9 @@ def ease(path: Path) -> tuple[Any, Any]:
     from alteraser.adapters.tables import recbole_ease
 
     other = Archive(path).description(recbole_ease._allowed)["other_parameter"]
-    return array(other["item_similarity"], "it"), recbole_ease._pairs(other["interaction_matrix"], path).toarray()
+    return array(other["item_similarity"], "it"), recbole_ease._pairs(
+        other["interaction_matrix"], path
+    ).toarray()
 
 
 def test_recbole_there_and_back(run: Run, tmp_path: Path) -> None:
@@ -189,7 +239,9 @@ def test_recbole_there_and_back(run: Run, tmp_path: Path) -> None:
     inter = f"--data {EASE}/toy.inter --users-map {EASE}/toy.inter"
     rows = [line.split("\t") for line in (EASE / "toy.inter").read_text().splitlines()[1:]]
     order = [list(dict.fromkeys(row[side] for row in rows)) for side in (0, 1)]
-    (tmp_path / "gone.csv").write_text("user_id,item_id\n" + "".join(f"{u},{v}\n" for u, v in rows if u in ("3", "7")))
+    (tmp_path / "gone.csv").write_text(
+        "user_id,item_id\n" + "".join(f"{u},{v}\n" for u, v in rows if u in ("3", "7"))
+    )
     line = f"forget {EASE}/ease.pth gone.csv {inter} --out new.pth --remaining rest.inter --json"
     code, out, err = run(line)
     assert code == 0, err
@@ -216,9 +268,17 @@ def test_recbole_there_and_back(run: Run, tmp_path: Path) -> None:
     ("options", "code", "message"),
     [
         ("--data {e}/toy.inter", 2, "give the .inter file as trained on"),
-        ("--data {e}/toy.inter --users-map {e}/toy.inter --regularization 3", 2, "which says reg_weight = 10.0"),
+        (
+            "--data {e}/toy.inter --users-map {e}/toy.inter --regularization 3",
+            2,
+            "which says reg_weight = 10.0",
+        ),
         ("--data less.inter --users-map {e}/toy.inter", 6, "interactions that are not in the data"),
-        ("--data less.inter --users-map less.inter", 6, "it is not the data set that the model was"),
+        (
+            "--data less.inter --users-map less.inter",
+            6,
+            "it is not the data set that the model was",
+        ),
     ],
 )
 def test_recbole_and_what_does_not_belong_to_it(

@@ -1,4 +1,5 @@
-"""Files that Keras 3.15 wrote on PyTorch (``fixtures/keras/make_keras.py``), read and written without it."""
+"""Files that Keras 3.15 wrote on PyTorch (``fixtures/keras/make_keras.py``), read and written
+without it."""
 
 from __future__ import annotations
 
@@ -18,7 +19,9 @@ from alteraser.errors import DependencyMissing, IntegrityError, InvalidInput
 
 h5py = pytest.importorskip("h5py")
 FOLDER = FIXTURES / "keras"
-WEIGHTED = ForeignOptions(loss="weighted-mf", missing_weight=0.2, regularization=0.3, rows_are_ids=True)
+WEIGHTED = ForeignOptions(
+    loss="weighted-mf", missing_weight=0.2, regularization=0.3, rows_are_ids=True
+)
 
 
 class KerasContract(AdapterContract):
@@ -27,7 +30,9 @@ class KerasContract(AdapterContract):
     shape = (30, 20, 3)
     slots = 4
 
-    def test_slots_begin_again_in_changed_rows_and_nothing_else_moves(self, copy: Path, tmp_path: Path) -> None:
+    def test_slots_begin_again_in_changed_rows_and_nothing_else_moves(
+        self, copy: Path, tmp_path: Path
+    ) -> None:
         foreign = self.read(copy)
         out = tmp_path / f"out{copy.suffix}"
         ADAPTER.write(foreign, self.changed(foreign, [2], erased=[3]), out)
@@ -41,7 +46,9 @@ class KerasContract(AdapterContract):
             np.testing.assert_array_equal(np.delete(after, rows, 0), np.delete(before, rows, 0))
         touched = {*foreign.state.names, *(slot.place.name for slot in foreign.state.slots)}
         for name in foreign.state.file.places.keys() - touched:
-            np.testing.assert_array_equal(foreign.state.file.array(name), again.state.file.array(name))
+            np.testing.assert_array_equal(
+                foreign.state.file.array(name), again.state.file.array(name)
+            )
         assert out.stat().st_size == copy.stat().st_size
 
 
@@ -96,8 +103,13 @@ def test_is_checked_and_forgotten_in(tmp_path: Path) -> None:
         ADAPTER.read(FOLDER / "functional.keras", ForeignOptions())
 
 
-def weights(path: Path, tables: dict[str, tuple[int, ...]], slots: dict[str, tuple[int, ...]] | None = None,
-            optimizer: str = "adam", **storage: object) -> Path:  # fmt: skip
+def weights(
+    path: Path,
+    tables: dict[str, tuple[int, ...]],
+    slots: dict[str, tuple[int, ...]] | None = None,
+    optimizer: str = "adam",
+    **storage: object,
+) -> Path:
     """A .weights.h5 of ones with these shapes."""
     with h5py.File(path, "w") as file:
         for name, shape in tables.items():
@@ -112,10 +124,19 @@ def weights(path: Path, tables: dict[str, tuple[int, ...]], slots: dict[str, tup
 @pytest.mark.parametrize(
     ("tables", "message"),
     [
-        ({"user": (5, 2), "item": (4, 2), "dense": (2, 1)}, "more than two tables of the same width scores by more"),
-        ({"user": (5, 2), "item": (4, 2), "item_bias": (4, 1)}, "'item' in its layer's name, not 2"),
+        (
+            {"user": (5, 2), "item": (4, 2), "dense": (2, 1)},
+            "more than two tables of the same width scores by more",
+        ),
+        (
+            {"user": (5, 2), "item": (4, 2), "item_bias": (4, 1)},
+            "'item' in its layer's name, not 2",
+        ),
         ({"user": (5, 2), "item": (4, 3)}, "more than two tables of the same width"),
-        ({"user": (5, 2), "movie": (4, 2)}, "'item' in its layer's name, not 0. Where names do not say it, save"),
+        (
+            {"user": (5, 2), "movie": (4, 2)},
+            "'item' in its layer's name, not 0. Where names do not say it, save",
+        ),
         ({"user_item": (5, 2)}, "more than two tables of the same width"),
         ({}, "holds no parameters"),
     ],
@@ -131,7 +152,8 @@ def test_models_that_are_not_two_tables_are_refused(
 
 def test_slots_that_shapes_do_not_tell_apart_begin_again_on_both_sides(tmp_path: Path) -> None:
     tables = {"user": (5, 2), "item": (5, 2)}
-    slots = {"2": (5, 2), "3": (5,), "4": (2,), "5": ()}  # of either side; of a row; of nobody; a counter
+    # of either side; of a row; of nobody; a counter
+    slots = {"2": (5, 2), "3": (5,), "4": (2,), "5": ()}
     for optimizer, begin in (("adam", 0.0), ("adagrad", np.float32(0.1))):
         path = weights(tmp_path / f"{optimizer}.h5", tables, slots, optimizer)
         foreign = ADAPTER.read(path, WEIGHTED)
@@ -159,7 +181,9 @@ def test_storage_that_is_not_keras_s_is_refused(tmp_path: Path) -> None:
     ):
         for name in old.namelist():
             new.writestr(name, old.read(name))
-    with pytest.raises(InvalidInput, match=r"model.weights.h5 is compressed or encrypted and was not unpacked"):
+    with pytest.raises(
+        InvalidInput, match=r"model.weights.h5 is compressed or encrypted and was not unpacked"
+    ):
         ADAPTER.read(tmp_path / "packed.keras", WEIGHTED)
 
 
@@ -182,9 +206,17 @@ def test_a_vocabulary_is_named(tmp_path: Path) -> None:
 
 
 def test_a_configuration_that_is_no_such_thing_is_no_name(tmp_path: Path) -> None:
-    with zipfile.ZipFile(FOLDER / "older.keras") as old, zipfile.ZipFile(tmp_path / "m.keras", "w") as new:
+    with (
+        zipfile.ZipFile(FOLDER / "older.keras") as old,
+        zipfile.ZipFile(tmp_path / "m.keras", "w") as new,
+    ):
         for name in old.namelist():
-            new.writestr(name, json.dumps({"config": {"layers": [1]}}) if name == "config.json" else old.read(name))
+            new.writestr(
+                name,
+                json.dumps({"config": {"layers": [1]}})
+                if name == "config.json"
+                else old.read(name),
+            )
     with pytest.raises(InvalidInput, match="'user' in its layer's name, not 0"):
         ADAPTER.read(tmp_path / "m.keras", WEIGHTED)
 

@@ -1,4 +1,5 @@
-"""LightFM's models by their documented layout (``fixtures/lightfm/make_lightfm.py``; LightFM itself does not build)."""
+"""LightFM's models by their documented layout (``fixtures/lightfm/make_lightfm.py``; LightFM itself
+does not build)."""
 
 from __future__ import annotations
 
@@ -49,7 +50,9 @@ def test_accumulators_of_changed_rows_begin_again(tmp_path: Path) -> None:
 
 
 def data_of(foreign: Foreign) -> Interactions:
-    table = pacsv.read_csv(FOLDER / "interactions.csv").rename_columns(["user_id", "item_id", "target"])
+    table = pacsv.read_csv(FOLDER / "interactions.csv").rename_columns(
+        ["user_id", "item_id", "target"]
+    )
     table = table.set_column(2, "target", table["target"].cast(pa.float64()))
     return Interactions.from_table(table, users=foreign.user_ids, items=foreign.item_ids)
 
@@ -66,10 +69,14 @@ def test_the_training_data_pass_and_other_signs_do_not() -> None:
 def test_features_that_are_shared_are_refused(tmp_path: Path) -> None:
     ids = {f"u{row}": row for row in range(30)}, {f"i{row}": row for row in range(20)}
     path = tmp_path / "mapping.pickle"
-    path.write_bytes(pickle.dumps((ids[0], {**ids[0], "country:NL": 30}, ids[1], ids[1]), protocol=4))
+    path.write_bytes(
+        pickle.dumps((ids[0], {**ids[0], "country:NL": 30}, ids[1], ids[1]), protocol=4)
+    )
     with pytest.raises(InvalidInput, match="features that are not users or items"):
         ADAPTER.read(FOLDER / "model.pickle", ForeignOptions(allow_pickle=True, users_map=path))
-    path.write_bytes(pickle.dumps((dict(list(ids[0].items())[:29]),) * 2 + (ids[1],) * 2, protocol=4))
+    path.write_bytes(
+        pickle.dumps((dict(list(ids[0].items())[:29]),) * 2 + (ids[1],) * 2, protocol=4)
+    )
     with pytest.raises(IntegrityError, match="has 29 users, the model 30 rows"):
         ADAPTER.read(FOLDER / "model.pickle", ForeignOptions(allow_pickle=True, users_map=path))
 

@@ -22,13 +22,16 @@ RATE = 0.01
 
 def stopped(
     solved: RowSolved, data: Interactions, user_bias: bool, item_bias: bool, epochs: int = 40
-) -> Foreign:  # fmt: skip
-    """A model some gradient steps from a small random start: not at rest. The same start whatever the data."""
+) -> Foreign:
+    """A model some gradient steps from a small random start: not at rest. The same start whatever
+    the data."""
     rng = np.random.default_rng(5)
     theta = BiasedFactors(
-        0.3 * rng.standard_normal((M, 3)), 0.3 * rng.standard_normal((N, 3)),
-        np.zeros(M) if user_bias else None, np.zeros(N) if item_bias else None,
-    )  # fmt: skip
+        0.3 * rng.standard_normal((M, 3)),
+        0.3 * rng.standard_normal((N, 3)),
+        np.zeros(M) if user_bias else None,
+        np.zeros(N) if item_bias else None,
+    )
     layout = theta.layout
     problem = RowProblem(solved.loss, data, layout)
     for _ in range(epochs):
@@ -86,9 +89,9 @@ def test_squares_come_nearer_to_what_the_same_steps_give_without_the_data() -> N
     rows, columns = np.repeat(np.arange(M), N), np.tile(np.arange(N), M)
 
     def scores(theta: Any, offset: float) -> Any:
-        return offset + BiasedFactors(theta.users, theta.items, theta.user_biases, theta.item_biases).scores(
-            rows, columns
-        )
+        return offset + BiasedFactors(
+            theta.users, theta.items, theta.user_biases, theta.item_biases
+        ).scores(rows, columns)
 
     wanted = scores(retrain, retrain.offset)
     before = np.linalg.norm(scores(foreign, foreign.offset) - wanted)
@@ -99,7 +102,8 @@ def test_squares_come_nearer_to_what_the_same_steps_give_without_the_data() -> N
 
 def test_a_model_at_rest_is_told_and_goes_where_forgetting_goes() -> None:
     foreign, data = trained("svd")
-    foreign = replace(foreign, loss=replace(foreign.loss, steps=1e6))  # trained for so long that nothing is damped
+    # trained for so long that nothing is damped
+    foreign = replace(foreign, loss=replace(foreign.loss, steps=1e6))
     wanted = task(foreign, data, half_of(data, busiest(data)), tolerance=1e-2)
     assert foreign.loss.rests(wanted)
     local, converged = foreign.loss.local(wanted), foreign.loss.forget(wanted)
@@ -119,9 +123,13 @@ def test_a_model_that_was_stopped_is_not_at_rest(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("solved", "data", "item_bias"), [(svd(0.0), RATED, True), (recbole_bpr(0.0), LIKED, False)], ids=["svd", "bpr"]
+    ("solved", "data", "item_bias"),
+    [(svd(0.0), RATED, True), (recbole_bpr(0.0), LIKED, False)],
+    ids=["svd", "bpr"],
 )
-def test_without_a_ridge_rows_are_bounded(solved: RowSolved, data: Interactions, item_bias: bool) -> None:
+def test_without_a_ridge_rows_are_bounded(
+    solved: RowSolved, data: Interactions, item_bias: bool
+) -> None:
     foreign, user = stopped(solved, data, item_bias, item_bias), busiest(data)
     done = foreign.loss.local(task(foreign, data, half_of(data, user)))
     assert np.isfinite(done.users).all()
@@ -156,7 +164,15 @@ def test_a_held_row_minimizes_its_anchored_damped_loss() -> None:
     P, Q = factors.layout.pack(factors)
     mu = np.full(M, 2.5)
     x = padded(P)
-    solve_terms(new.users, padded(Q), x, None, steps=3, threads=1, hold=Hold(mu, (held + 2.5 * P) * new.users.free))
+    solve_terms(
+        new.users,
+        padded(Q),
+        x,
+        None,
+        steps=3,
+        threads=1,
+        hold=Hold(mu, (held + 2.5 * P) * new.users.free),
+    )
     width = P.shape[1]
     found = slopes(new, factors.layout.unpack(x[:, :width], Q)).users
     alive = new.users.counts > 0
@@ -164,13 +180,18 @@ def test_a_held_row_minimizes_its_anchored_damped_loss() -> None:
     assert np.abs(rest[alive]).max() < 1e-9
 
 
-@pytest.mark.parametrize("solved", [implicit_bpr(0.02), implicit_lmf(0.3, 5, 3)], ids=["bpr", "lmf"])
+@pytest.mark.parametrize(
+    "solved", [implicit_bpr(0.02), implicit_lmf(0.3, 5, 3)], ids=["bpr", "lmf"]
+)
 def test_a_few_users_see_of_the_loss_what_they_see_in_all_data(solved: RowSolved) -> None:
     data = LIKED if solved.name == "BPR" else RATED
     biases = (False, True) if solved.name == "BPR" else (True, True)
     theta = stopped(solved, data, *biases)
     factors = BiasedFactors(
-        theta.users, theta.items, None if solved.name == "BPR" else theta.user_biases, theta.item_biases
+        theta.users,
+        theta.items,
+        None if solved.name == "BPR" else theta.user_biases,
+        theta.item_biases,
     )
     some = np.arange(0, M, 3)
     few = data.keep(np.isin(data.user_rows, some))

@@ -1,4 +1,5 @@
-"""The losses of implicit, Surprise, Cornac and LightFM: explained steps, checks that tell, forgetting."""
+"""The losses of implicit, Surprise, Cornac and LightFM: explained steps, checks that tell,
+forgetting."""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ M, N = len(STEPS["P"]), len(STEPS["Q"])
 
 def interactions(u: Any, v: Any, r: Any = None, shape: tuple[int, int] = (M, N)) -> Interactions:
     users, items = (IdMap.build(np.arange(size))[0] for size in shape)
-    return Interactions._assemble(users, items, np.asarray(u), np.asarray(v), None, r, None, "refuse")
+    return Interactions._assemble(
+        users, items, np.asarray(u), np.asarray(v), None, r, None, "refuse"
+    )
 
 
 LIKED = interactions(STEPS["u"], STEPS["v"])
@@ -71,9 +74,15 @@ def test_steps_of_surprise_svd_are_the_gradient() -> None:
 def trained_lmf() -> Foreign:
     users, items = STEPS["lmf_users"], STEPS["lmf_items"]
     return Foreign(
-        Path("lmf.npz"), "implicit", "lmf", users[:, :-2], items[:, :-2], implicit_lmf(0.3, 5, 3),
-        user_biases=users[:, -1], item_biases=items[:, -2],
-    )  # fmt: skip
+        Path("lmf.npz"),
+        "implicit",
+        "lmf",
+        users[:, :-2],
+        items[:, :-2],
+        implicit_lmf(0.3, 5, 3),
+        user_biases=users[:, -1],
+        item_biases=items[:, -2],
+    )
 
 
 def test_trained_lmf_is_at_rest_under_its_loss_and_no_other() -> None:
@@ -92,9 +101,16 @@ def test_trained_lmf_is_at_rest_under_its_loss_and_no_other() -> None:
 
 def foreign_of(loss: RowSolved, theta: BiasedFactors, offset: float = 0.0) -> Foreign:
     return Foreign(
-        Path("model"), "none", "none", theta.users, theta.items, loss, user_biases=theta.user_biases,
-        item_biases=theta.item_biases, offset=offset,
-    )  # fmt: skip
+        Path("model"),
+        "none",
+        "none",
+        theta.users,
+        theta.items,
+        loss,
+        user_biases=theta.user_biases,
+        item_biases=theta.item_biases,
+        offset=offset,
+    )
 
 
 KINDS = {
@@ -102,7 +118,12 @@ KINDS = {
     "bpr": (implicit_bpr(0.02), LIKED, False, True),
     "recbole": (recbole_bpr(1e-3), LIKED, False, False),
     "lightfm": (lightfm("bpr", 1e-3, 2e-3), LIKED, True, True),
-    "logistic": (lightfm("logistic", 1e-3, 2e-3), replace(RATED, target=np.sign(RATED.target - 2.5)), True, True),
+    "logistic": (
+        lightfm("logistic", 1e-3, 2e-3),
+        replace(RATED, target=np.sign(RATED.target - 2.5)),
+        True,
+        True,
+    ),
     "lmf": (implicit_lmf(0.3, 5, 3), RATED, True, True),
 }
 
@@ -114,12 +135,16 @@ def trained(name: str) -> tuple[Foreign, Interactions]:
     solved, data, user_bias, item_bias = KINDS[name]
     rng = np.random.default_rng(3)
     theta = BiasedFactors(
-        rng.standard_normal((M, 3)), rng.standard_normal((N, 3)),
-        rng.standard_normal(M) if user_bias else None, rng.standard_normal(N) if item_bias else None,
-    )  # fmt: skip
+        rng.standard_normal((M, 3)),
+        rng.standard_normal((N, 3)),
+        rng.standard_normal(M) if user_bias else None,
+        rng.standard_normal(N) if item_bias else None,
+    )
     problem = RowProblem(solved.loss, data, theta.layout)
     found = alternate(problem, theta, scale=1.0, tolerance=1e-4, max_passes=300).factors
-    single = BiasedFactors(*(None if a is None else a.astype(np.float32) for a in vars(found).values()))
+    single = BiasedFactors(
+        *(None if a is None else a.astype(np.float32) for a in vars(found).values())
+    )
     return foreign_of(solved, single, problem.offset), data
 
 
@@ -143,7 +168,9 @@ def test_a_wrong_regularization_is_named(name: str) -> None:
     foreign, data = trained(name)
     loss = foreign.loss.loss  # type: ignore[attr-defined]
     ridge = loss.ridge.model_copy(
-        update={k: 10 * getattr(loss.ridge, k) for k in ("users", "items", "user_biases", "item_biases")}
+        update={
+            k: 10 * getattr(loss.ridge, k) for k in ("users", "items", "user_biases", "item_biases")
+        }
     )
     check = RowSolved("x", loss.model_copy(update={"ridge": ridge})).check(foreign, data)
     assert not check.passed
@@ -155,7 +182,9 @@ def test_forgetting(name: str) -> None:
     foreign, data = trained(name)
     if name == "lightfm":
         foreign = replace(foreign, user_biases=np.linspace(1, 2, M, dtype=np.float32))
-    before = [None if a is None else a.copy() for a in (foreign.users, foreign.items, foreign.user_biases)]
+    before = [
+        None if a is None else a.copy() for a in (foreign.users, foreign.items, foreign.user_biases)
+    ]
     gone = (data.user_rows == 2) | (np.arange(len(data)) % 11 == 4)
     after, removed = data.keep(~gone), data.keep(gone)
     erased = foreign.loss.forget(Task(foreign, data, after, removed, tolerance=1e-2, seed=4))
@@ -182,7 +211,9 @@ def test_a_loss_without_a_ridge_is_refused() -> None:
     foreign, data = trained("recbole")
     bare = replace(foreign, loss=recbole_bpr(0.0))
     assert bare.loss.check(bare, data).passed, "it can still be checked"
-    with pytest.raises(InvalidInput, match=r"no minimum that forgetting could go to.*--regularization"):
+    with pytest.raises(
+        InvalidInput, match=r"no minimum that forgetting could go to.*--regularization"
+    ):
         bare.loss.forget(Task(bare, data, data, data))
 
 
@@ -205,7 +236,8 @@ def test_formulas_show_their_numbers(name: str) -> None:
 
 
 def test_outranking_counts_pairs() -> None:
-    """Two users, two items, each met by one: u0 ranks them right, u1 is indifferent: (1 + ½) / 2."""
+    """Two users, two items, each met by one: u0 ranks them right, u1 is indifferent: (1 + ½) /
+    2."""
     data = interactions([0, 1], [0, 1], shape=(2, 2))
     theta = BiasedFactors(np.array([[1.0], [0.0]]), np.array([[1.0], [0.0]]))
     values = {outranking(theta, data, seed=seed) for seed in range(20)}
@@ -216,23 +248,38 @@ def test_a_user_with_anothers_interactions_is_seen_by_ranks() -> None:
     """Whole-model statistics hardly move by two users of eighty; the one who fits least tells."""
     rng = np.random.default_rng(0)
     taste, genre = rng.integers(0, 4, 80), rng.integers(0, 4, 60)
-    theta = BiasedFactors(np.eye(4)[taste] * 3, np.eye(4)[genre] + 0.1 * rng.standard_normal((60, 4)))
+    theta = BiasedFactors(
+        np.eye(4)[taste] * 3, np.eye(4)[genre] + 0.1 * rng.standard_normal((60, 4))
+    )
     u, v = np.nonzero((taste[:, None] == genre) & (rng.random((80, 60)) < 0.8))
     one, other = np.flatnonzero(taste == 0)[0], np.flatnonzero(taste == 1)[0]
     swapped = np.where(u == one, other, np.where(u == other, one, u))
     foreign = Foreign(
-        Path("m.npz"), "implicit", "bpr", theta.users, theta.items, implicit_bpr(0.01), item_biases=np.zeros(60)
+        Path("m.npz"),
+        "implicit",
+        "bpr",
+        theta.users,
+        theta.items,
+        implicit_bpr(0.01),
+        item_biases=np.zeros(60),
     )
     found = {}
     for name, users in (("true", u), ("swapped", swapped)):
         order = np.lexsort((v, users))
-        found[name] = foreign.loss.check(foreign, interactions(users[order], v[order], shape=(80, 60)))
+        found[name] = foreign.loss.check(
+            foreign, interactions(users[order], v[order], shape=(80, 60))
+        )
         assert found[name].measures[0].passed
         assert "a few percent of interactions" in found[name].to_document()["does_not_see"]
-    least = {name: next(m for m in check.measures if m.name == "least user") for name, check in found.items()}
+    least = {
+        name: next(m for m in check.measures if m.name == "least user")
+        for name, check in found.items()
+    }
     assert least["true"].passed
     assert least["true"].value > 0.9
     assert not least["swapped"].passed
     assert found["swapped"].worst[0].row in (one, other)
-    with pytest.raises(IntegrityError, match=r"least user is .*, expected at least 0.4 .*Is this user's row"):
+    with pytest.raises(
+        IntegrityError, match=r"least user is .*, expected at least 0.4 .*Is this user's row"
+    ):
         found["swapped"].require("m.npz")

@@ -41,9 +41,12 @@ def archive(path: Path, members: dict[str, bytes], compression: int = zipfile.ZI
 
 def test_reads_what_numpy_writes(tmp_path: Path) -> None:
     arrays = {
-        "c": np.arange(12.0).reshape(4, 3), "f": np.asfortranarray(np.arange(6, dtype="f4").reshape(2, 3)),
-        "scalar": np.array(7), "text": np.array("float32"), "empty": np.zeros((0, 5)),
-    }  # fmt: skip
+        "c": np.arange(12.0).reshape(4, 3),
+        "f": np.asfortranarray(np.arange(6, dtype="f4").reshape(2, 3)),
+        "scalar": np.array(7),
+        "text": np.array("float32"),
+        "empty": np.zeros((0, 5)),
+    }
     np.savez(tmp_path / "a.npz", **arrays)
     found = npz.open_npz(tmp_path / "a.npz")
     assert set(found.members) == set(arrays)
@@ -66,7 +69,11 @@ def test_large_arrays_stay_in_the_file(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_rewritten_arrays_are_what_numpy_reads_and_other_bytes_stay(tmp_path: Path) -> None:
-    arrays = {"a": np.arange(12.0).reshape(4, 3), "b": np.asfortranarray(np.ones((2, 3))), "n": np.array(3)}
+    arrays = {
+        "a": np.arange(12.0).reshape(4, 3),
+        "b": np.asfortranarray(np.ones((2, 3))),
+        "n": np.array(3),
+    }
     np.savez(tmp_path / "old.npz", **arrays)
     new = {"a": arrays["a"] * -1, "b": np.arange(6.0).reshape(2, 3)}
     npz.rewrite(npz.open_npz(tmp_path / "old.npz"), new, tmp_path / "new.npz")
@@ -75,7 +82,9 @@ def test_rewritten_arrays_are_what_numpy_reads_and_other_bytes_stay(tmp_path: Pa
     with np.load(tmp_path / "new.npz") as loaded:
         for name, array in (arrays | new).items():
             np.testing.assert_array_equal(loaded[name], array)
-    npz.rewrite(npz.open_npz(tmp_path / "new.npz"), arrays | {"n": arrays["n"]}, tmp_path / "back.npz")
+    npz.rewrite(
+        npz.open_npz(tmp_path / "new.npz"), arrays | {"n": arrays["n"]}, tmp_path / "back.npz"
+    )
     assert (tmp_path / "back.npz").read_bytes() == (tmp_path / "old.npz").read_bytes()
 
 
@@ -109,7 +118,9 @@ def test_a_writer_that_could_not_seek_back_is_read_and_rewritten(tmp_path: Path)
 def test_pickles_are_named_and_never_loaded(tmp_path: Path) -> None:
     pickled = npy(np.array([Bomb()], dtype=object), allow_pickle=True)
     path = archive(tmp_path / "a.npz", {"random_state.npy": pickled})
-    with pytest.raises(InvalidInput, match="'random_state' is an array of Python objects, which is a pickle"):
+    with pytest.raises(
+        InvalidInput, match="'random_state' is an array of Python objects, which is a pickle"
+    ):
         npz.open_npz(path)
     raw = archive(tmp_path / "b.npz", {"user_factors.npy": pickle.dumps(Bomb())})
     with pytest.raises(IntegrityError, match=r"no readable \.npy header"):
@@ -120,7 +131,9 @@ def test_pickles_are_named_and_never_loaded(tmp_path: Path) -> None:
 def test_compressed_members_are_not_unpacked(tmp_path: Path) -> None:
     bomb = archive(tmp_path / "a.npz", {"a.npy": npy(np.zeros((1 << 20, 4)))}, zipfile.ZIP_DEFLATED)
     assert bomb.stat().st_size < 1 << 17
-    with pytest.raises(InvalidInput, match=r"'a\.npy' is compressed .* \(33,554,560 bytes .* save it again"):
+    with pytest.raises(
+        InvalidInput, match=r"'a\.npy' is compressed .* \(33,554,560 bytes .* save it again"
+    ):
         npz.open_npz(bomb)
 
 
@@ -132,7 +145,11 @@ def test_many_members_are_refused(tmp_path: Path) -> None:
 def test_shapes_that_lie(tmp_path: Path) -> None:
     honest = npy(np.zeros((4, 3)))
     huge = honest.replace(b"(4, 3)", b"(9**9,")
-    for name, lie in (("a", honest.replace(b"(4, 3)", b"(4, 4)")), ("b", honest[:-8]), ("c", honest + bytes(8))):
+    for name, lie in (
+        ("a", honest.replace(b"(4, 3)", b"(4, 4)")),
+        ("b", honest[:-8]),
+        ("c", honest + bytes(8)),
+    ):
         with pytest.raises(IntegrityError, match="the file is damaged"):
             npz.open_npz(archive(tmp_path / f"{name}.npz", {"a.npy": lie}))
     with pytest.raises(IntegrityError, match=r"no readable \.npy header"):
@@ -149,7 +166,8 @@ def test_members_that_share_a_name_or_bytes(tmp_path: Path) -> None:
     path = archive(tmp_path / "b.npz", {"a.npy": npy(np.zeros(2)), "b.npy": npy(np.zeros(2))})
     raw = bytearray(path.read_bytes())
     second = raw.rindex(b"PK\x01\x02")
-    raw[second + 42 : second + 46] = struct.pack("<I", 0)  # the second entry points at the first member
+    # the second entry points at the first member
+    raw[second + 42 : second + 46] = struct.pack("<I", 0)
     path.write_bytes(raw)
     with pytest.raises(AltEraserError, match=r"b\.npz"):
         npz.open_npz(path)

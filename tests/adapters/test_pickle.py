@@ -1,4 +1,5 @@
-"""The reader that runs nothing: what a pickle may say, and what malicious ones say. Samples are made on the spot."""
+"""The reader that runs nothing: what a pickle may say, and what malicious ones say. Samples are
+made on the spot."""
 
 from __future__ import annotations
 
@@ -39,17 +40,26 @@ def everything(module: str, name: str) -> bool:
 # ---------------------------------------------------------------- plain data
 
 scalars = (
-    st.none() | st.booleans() | st.integers(-(2**200), 2**200) | st.floats(allow_nan=False) | st.text() | st.binary()
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**200), 2**200)
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.binary()
 )
 keys = st.text() | st.integers(-(2**70), 2**70) | st.tuples(st.integers(), st.text())
 values = st.recursive(
     scalars,
     lambda inner: (
-        st.lists(inner) | st.dictionaries(keys, inner) | st.lists(inner).map(tuple) | st.sets(keys)
-        | st.frozensets(keys) | st.binary().map(bytearray)
+        st.lists(inner)
+        | st.dictionaries(keys, inner)
+        | st.lists(inner).map(tuple)
+        | st.sets(keys)
+        | st.frozensets(keys)
+        | st.binary().map(bytearray)
     ),
     max_leaves=30,
-)  # fmt: skip
+)
 
 
 @given(value=values, protocol=st.sampled_from([4, 5]))
@@ -87,7 +97,15 @@ def test_objects_come_back_as_they_were(protocol: int) -> None:
     ordered = collections.OrderedDict(b=1, a=2)
     counts = collections.defaultdict(list, {3: [(1, 2.5)]})
     numbers = np.arange(6, dtype=">f8").reshape(2, 3)
-    thing = [ordered, counts, numbers, np.asfortranarray(numbers), np.float32(2.5), np.array(["é", "ab"]), np.array(3)]
+    thing = [
+        ordered,
+        counts,
+        numbers,
+        np.asfortranarray(numbers),
+        np.float32(2.5),
+        np.array(["é", "ab"]),
+        np.array(3),
+    ]
     tree = load(pickle.dumps(thing, protocol), "it", names())
     for index in (2, 3, 5, 6):
         np.testing.assert_array_equal(array(tree[index], "it"), thing[index])
@@ -114,7 +132,12 @@ def test_damage_is_an_error_of_ours_and_nothing_else(data: st.DataObject) -> Non
 
 
 _SAMPLE = pickle.dumps(
-    {"pu": np.arange(6.0), "ids": collections.OrderedDict(a=0), "x": [(1, 2.0), "text", {5, 6}, 2**70, b"bytes"]}, 4
+    {
+        "pu": np.arange(6.0),
+        "ids": collections.OrderedDict(a=0),
+        "x": [(1, 2.0), "text", {5, 6}, 2**70, b"bytes"],
+    },
+    4,
 )
 
 
@@ -149,7 +172,9 @@ def evil(mark: Path) -> dict[str, bytes]:
         "os.system": pickle.dumps(Runs(os.system, line)),
         "subprocess": pickle.dumps({"algo": Runs(subprocess.check_output, line, None)}, 2),
         "eval": pickle.dumps([Runs(eval, f"open({str(mark)!r}, 'w')")], 5),
-        "hidden in a state": pickle.dumps({"config": {"deep": [Runs(exec, f"open({str(mark)!r}, 'w')")]}}),
+        "hidden in a state": pickle.dumps(
+            {"config": {"deep": [Runs(exec, f"open({str(mark)!r}, 'w')")]}}
+        ),
         "old instance": b"\x80\x02(S'touch x'\nios\nsystem\n.",
         "by extension": b"\x80\x02\x82\x01.",
         "through numpy": b"\x80\x04\x8c\x05numpy\x8c\x14f2py.subprocess.Popen\x93\x8c\x02ls\x85R.",
@@ -190,11 +215,23 @@ def test_every_adapter_refuses_them(evil: dict[str, bytes], mark: Path, tmp_path
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"\x80\x04\x8e" + struct.pack("<Q", 2**60) + b"x.", "1,152,921,504,606,846,976 bytes are announced"),
-        (b"\x80\x04X" + struct.pack("<I", 2**32 - 1) + b"x.", "4,294,967,295 bytes are announced where 2 are left"),
-        (b"\x80\x02\x8b" + struct.pack("<i", 2**30) + b"\x01.", "an integer of 1,073,741,824 bytes"),
+        (
+            b"\x80\x04\x8e" + struct.pack("<Q", 2**60) + b"x.",
+            "1,152,921,504,606,846,976 bytes are announced",
+        ),
+        (
+            b"\x80\x04X" + struct.pack("<I", 2**32 - 1) + b"x.",
+            "4,294,967,295 bytes are announced where 2 are left",
+        ),
+        (
+            b"\x80\x02\x8b" + struct.pack("<i", 2**30) + b"\x01.",
+            "an integer of 1,073,741,824 bytes",
+        ),
         (b"\x80\x02\x8b" + struct.pack("<i", -5) + b"\x01.", "bytes are announced"),
-        (b"\x80\x04Nr\xff\xff\xff\xff" + b"j\xfe\xff\xff\xff.", "memo entry 4294967294 that was never stored"),
+        (
+            b"\x80\x04Nr\xff\xff\xff\xff" + b"j\xfe\xff\xff\xff.",
+            "memo entry 4294967294 that was never stored",
+        ),
         (b"\x80\x04" + b"(" * 5000 + b".", "more than 200 groups inside one another"),
         (b"\x80\x04]" + b"2e.", "the end of a group without its beginning"),
         (b"\x80\x04(0e.", "the end of a group without its beginning"),
@@ -238,7 +275,18 @@ def test_limits() -> None:
 def test_every_instruction_is_known_or_refused() -> None:
     from alteraser.adapters._pickle import _OPERATIONS
 
-    refused = {"INT", "LONG", "FLOAT", "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "PERSID", "INST", "OBJ"}
+    refused = {
+        "INT",
+        "LONG",
+        "FLOAT",
+        "STRING",
+        "BINSTRING",
+        "SHORT_BINSTRING",
+        "UNICODE",
+        "PERSID",
+        "INST",
+        "OBJ",
+    }
     refused |= {"GET", "PUT", "EXT1", "EXT2", "EXT4", "NEXT_BUFFER", "READONLY_BUFFER"}
     known = {pickletools.code2op[chr(code)].name for code in _OPERATIONS} | {"STOP"}
     assert known == {operation.name for operation in pickletools.opcodes} - refused
@@ -267,14 +315,22 @@ def test_arrays_that_lie() -> None:
 
 def test_maps_that_lie() -> None:
     assert id_map([("b", 1), ("a", 0)], 3, "users").ids.to_pylist() == ["a", "b"]
-    for pairs in ([("a", 3)], [("a", -1)], [("a", 0), ("b", 0)], [("a", "0")], [("a", True)], [("a", 0), ("a", 1)]):
+    for pairs in (
+        [("a", 3)],
+        [("a", -1)],
+        [("a", 0), ("b", 0)],
+        [("a", "0")],
+        [("a", True)],
+        [("a", 0), ("a", 1)],
+    ):
         with pytest.raises(IntegrityError, match="users"):
             id_map(pairs, 3, "users")
 
 
 def test_only_constructors_of_plain_data_are_known() -> None:
     assert all(
-        module.split(".")[0] in ("numpy", "collections", "builtins", "__builtin__", "_codecs") for module, _ in NUMPY
+        module.split(".")[0] in ("numpy", "collections", "builtins", "__builtin__", "_codecs")
+        for module, _ in NUMPY
     )
     assert {name for module, name in NUMPY if "builtin" in module} == {"list", "int", "dict"}
     assert not any("." in name for _, name in NUMPY | TENSORS)
@@ -287,7 +343,10 @@ def test_only_constructors_of_plain_data_are_known() -> None:
 
 
 def torch_file(
-    path: Path, description: bytes, storage: bytes = bytes(16), compression: int = zipfile.ZIP_STORED
+    path: Path,
+    description: bytes,
+    storage: bytes = bytes(16),
+    compression: int = zipfile.ZIP_STORED,
 ) -> Path:
     with zipfile.ZipFile(path, "w", compression) as archive:
         archive.writestr("m/data.pkl", description)
@@ -296,12 +355,19 @@ def torch_file(
     return path
 
 
-def tensor(shape: tuple[int, ...], strides: tuple[int, ...], offset: int = 0, kind: str = "FloatStorage") -> bytes:
+def tensor(
+    shape: tuple[int, ...], strides: tuple[int, ...], offset: int = 0, kind: str = "FloatStorage"
+) -> bytes:
     from alteraser.adapters._pickle import Persistent
 
     storage = Persistent(("storage", Global("torch", kind), "0", "cuda:1", 4))
     hooks = Call(Global("collections", "OrderedDict"), ())
-    return dump(Call(Global("torch._utils", "_rebuild_tensor_v2"), (storage, offset, shape, strides, False, hooks)))
+    return dump(
+        Call(
+            Global("torch._utils", "_rebuild_tensor_v2"),
+            (storage, offset, shape, strides, False, hooks),
+        )
+    )
 
 
 def allowed(module: str, name: str) -> bool:
@@ -341,7 +407,9 @@ def test_tensors_that_lie(tmp_path: Path, description: bytes, message: str) -> N
 def test_zip_bombs_and_strangers(tmp_path: Path) -> None:
     bomb = torch_file(tmp_path / "bomb.pth", dump(1), bytes(50 << 20), zipfile.ZIP_DEFLATED)
     assert bomb.stat().st_size < 1 << 20
-    with pytest.raises(IntegrityError, match=r"bomb.pth is damaged or cut short: member .* is compressed"):
+    with pytest.raises(
+        IntegrityError, match=r"bomb.pth is damaged or cut short: member .* is compressed"
+    ):
         Archive(bomb)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:

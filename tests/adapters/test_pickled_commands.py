@@ -15,8 +15,8 @@ COMMANDS = {
     "recbole": "recbole/ENMF.pth --data recbole/train.csv --users-map recbole/toy.inter",
     "surprise": "surprise/svd.dump --data surprise/ratings.csv --rating rating --allow-pickle",
     "cornac": "cornac/BPR/1.pkl --data cornac/ratings.csv --allow-pickle",
-    "lightfm": "lightfm/model.pickle --data lightfm/interactions.csv --rating rating --allow-pickle "
-    "--users-map lightfm/dataset.pickle",
+    "lightfm": "lightfm/model.pickle --data lightfm/interactions.csv --rating rating "
+    "--allow-pickle --users-map lightfm/dataset.pickle",
 }
 
 
@@ -50,14 +50,18 @@ def test_a_user_is_forgotten(name: str, place: Path, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_other_data_are_exit_6_and_leave_nothing(name: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_data_are_exit_6_and_leave_nothing(
+    name: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model, _, options = COMMANDS[name].partition(" ")
     data = place / options.split()[1]
     header, *lines = data.read_text().splitlines()
     users = [line.split(",", 1)[0] for line in lines]
     ids = sorted(set(users))
     moved = dict(zip(ids, ids[7:] + ids[:7], strict=True))
-    text = [f"{moved[user]},{line.split(',', 1)[1]}" for user, line in zip(users, lines, strict=True)]
+    text = [
+        f"{moved[user]},{line.split(',', 1)[1]}" for user, line in zip(users, lines, strict=True)
+    ]
     data.write_text("\n".join([header, *text]) + "\n")
     code, answer = run(f"forget {model} forget.csv {options} --out out", capsys)
     assert code == 6
@@ -78,7 +82,9 @@ def test_what_cannot_be_scrubbed_is_said_and_the_model_is_written(
     assert (place / "recbole/toy.inter").read_bytes() == before
 
 
-def test_a_pickle_is_exit_2_without_consent(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pickle_is_exit_2_without_consent(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name in ("surprise", "cornac", "lightfm"):
         model, _, options = COMMANDS[name].partition(" ")
         line = options.replace(" --allow-pickle", "")

@@ -50,17 +50,28 @@ def factors(path: str) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("model", ["als.npz", "als_cholesky.npz"])
 @pytest.mark.parametrize("what", ["whole user", "pairs"])
-def test_a_table_with_all_columns_gives_the_very_same(run: Run, here: pa.Table, model: str, what: str) -> None:
+def test_a_table_with_all_columns_gives_the_very_same(
+    run: Run, here: pa.Table, model: str, what: str
+) -> None:
     """By two routes: all the data, and what is left of them with the rest in FORGET."""
-    forget, left, flag = ("five.csv", "no-five.csv", "--whole-users") if what == "whole user" else (
-        "pairs.csv", "fewer.csv", "--purged"
-    )  # fmt: skip
+    forget, left, flag = (
+        ("five.csv", "no-five.csv", "--whole-users")
+        if what == "whole user"
+        else ("pairs.csv", "fewer.csv", "--purged")
+    )
     whole = "--whole-users" if what == "whole user" else ""
-    one = run(f"forget {model} {forget} --data data.csv {ON} {whole} --method local --out one.npz --json")
-    two = run(f"forget {model} {forget} --data {left} {ON} {flag} --method local --out two.npz --json")
+    one = run(
+        f"forget {model} {forget} --data data.csv {ON} {whole} --method local --out one.npz --json"
+    )
+    two = run(
+        f"forget {model} {forget} --data {left} {ON} {flag} --method local --out two.npz --json"
+    )
     assert one[0] == two[0]
     first, second = (json.loads(each[1]) for each in (one, two))
-    assert (first["interactions_missing"], second["interactions_missing"]) == (0, first["interactions_forgotten"])
+    assert (first["interactions_missing"], second["interactions_missing"]) == (
+        0,
+        first["interactions_forgotten"],
+    )
     assert first["interactions_forgotten"] == second["interactions_forgotten"]
     for a, b in zip(factors("one.npz"), factors("two.npz"), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -68,13 +79,18 @@ def test_a_table_with_all_columns_gives_the_very_same(run: Run, here: pa.Table, 
 
 @pytest.mark.parametrize("model", ["als.npz", "als_cholesky.npz"])
 def test_whole_users_without_a_word_of_what_they_had(run: Run, here: pa.Table, model: str) -> None:
-    found = answered(run(f"forget {model} user.csv --data no-five.csv {ON} --out new.npz --json"), (0, 8))
+    found = answered(
+        run(f"forget {model} user.csv --data no-five.csv {ON} --out new.npz --json"), (0, 8)
+    )
     assert found["users_erased_whole"] == 1
     assert found["interactions_missing"] is None
     assert found["interactions_unmatched"] == 0
     assert not factors("new.npz")[0][5].any()
     assert found["class"] in ("A", "B", "C"), found["why"]
-    assert answered(run(f"verify new.npz --data no-five.csv {ON} --json"), (0,))["class"] == found["class"]
+    assert (
+        answered(run(f"verify new.npz --data no-five.csv {ON} --json"), (0,))["class"]
+        == found["class"]
+    )
     again = answered(run(f"inspect new.npz --data no-five.csv {ON} --json"))
     assert again["self_check"]["passed"]
     record = json.loads(Path("new.npz.erased.json").read_text())["erased"]
@@ -86,7 +102,11 @@ def test_whole_users_without_a_word_of_what_they_had(run: Run, here: pa.Table, m
 
 def test_what_cannot_be_is_said_and_nothing_written(run: Run, here: pa.Table) -> None:
     for line, code, words in (
-        (f"forget als.npz user.csv --data no-five.csv {ON} --method local --out new.npz", 2, "is not known"),
+        (
+            f"forget als.npz user.csv --data no-five.csv {ON} --method local --out new.npz",
+            2,
+            "is not known",
+        ),
         (f"forget als.npz ids.csv --data fewer.csv {ON} --out new.npz", 3, "--purged"),
         (f"forget als.npz user.csv --data fewer.csv {ON} --alpha 9 --out new.npz", 2, "alpha"),
     ):
@@ -102,7 +122,8 @@ def test_pairs_without_a_rating_are_known(run: Run, here: pa.Table) -> None:
     on = "--rows-are-ids"
     Path("ids.csv").write_text(Path("ids.csv").read_text() + "77,3\n")
     answer = run(
-        f"forget als.npz ids.csv --data fewer.csv {on} --purged --unchecked --method local --out new.npz --json"
+        f"forget als.npz ids.csv --data fewer.csv {on} --purged --unchecked --method local --out "
+        "new.npz --json"
     )
     found = answered(answer, (0, 8))
     assert (found["interactions_missing"], found["interactions_forgotten"]) == (4, 4)

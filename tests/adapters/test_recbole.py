@@ -73,7 +73,11 @@ class RecBoleContract(AdapterContract):
         archive = foreign.state.archive
         tables = {tensor for places in foreign.state.tables for tensor, _ in places}
         tables |= {moment.tensor for moment in foreign.state.moments if moment.side}
-        tables |= {foreign.state.further[name] for name in ("restore_user_e",) if name in foreign.state.further}
+        tables |= {
+            foreign.state.further[name]
+            for name in ("restore_user_e",)
+            if name in foreign.state.further
+        }
         assert moved == {f"{archive.root}/data/{tensor.key}" for tensor in tables}
 
     def test_the_padding_row_stays(self, copy: Path, tmp_path: Path) -> None:
@@ -82,7 +86,9 @@ class RecBoleContract(AdapterContract):
         ADAPTER.write(foreign, self.changed(foreign, list(range(40))), out)
         for places in foreign.state.tables:
             for tensor, _ in places:
-                np.testing.assert_array_equal(Archive(out).array(tensor)[0], Archive(copy).array(tensor)[0])
+                np.testing.assert_array_equal(
+                    Archive(out).array(tensor)[0], Archive(copy).array(tensor)[0]
+                )
 
 
 class TestENMF(RecBoleContract):
@@ -105,22 +111,32 @@ class TestGMF(RecBoleContract):
 class TestLightGCN(RecBoleContract):
     fixture = FOLDER / "LightGCN.pth"
 
-    def changed(self, foreign: Foreign, users: list[int], erased: list[int] | None = None) -> Changed:
+    def changed(
+        self, foreign: Foreign, users: list[int], erased: list[int] | None = None
+    ) -> Changed:
         plain = super().changed(foreign, users, erased)
         return replace(plain, further={name: value + 1 for name, value in foreign.further.items()})
 
-    def test_stale_propagated_embeddings_are_not_left_behind(self, copy: Path, tmp_path: Path) -> None:
+    def test_stale_propagated_embeddings_are_not_left_behind(
+        self, copy: Path, tmp_path: Path
+    ) -> None:
         foreign = self.read(copy)
         with pytest.raises(InvalidInput, match=r"restore_user_e.*last evaluation"):
-            ADAPTER.write(foreign, replace(self.changed(foreign, [2]), further={}), tmp_path / "out.pth")
+            ADAPTER.write(
+                foreign, replace(self.changed(foreign, [2]), further={}), tmp_path / "out.pth"
+            )
         assert not (tmp_path / "out.pth").exists()
 
     def test_propagation_is_that_of_the_library(self) -> None:
         # RecBole kept the propagated embeddings of its last evaluation: two routes to one answer
         foreign = read("LightGCN")
         users, items = propagated(training_data(foreign), foreign.users, foreign.items, 2)
-        np.testing.assert_allclose(users, foreign.further["restore_user_e"][1:], rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(items, foreign.further["restore_item_e"][1:], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            users, foreign.further["restore_user_e"][1:], rtol=1e-5, atol=1e-6
+        )
+        np.testing.assert_allclose(
+            items, foreign.further["restore_item_e"][1:], rtol=1e-5, atol=1e-6
+        )
 
 
 # ---------------------------------------------------------------- self-checks
@@ -149,11 +165,19 @@ def test_the_training_data_pass_and_mixed_up_users_do_not(name: str) -> None:
 def enmf() -> tuple[RecBoleENMF, Foreign, Interactions]:
     foreign = read("ENMF")
     assert isinstance(foreign.loss, RecBoleENMF)
-    loss = replace(foreign.loss, norm_weight=0.3, weight_decay=0.1, batches=3, pad_item=np.array([0.2, -0.1, 0.3, 0.1]))
+    loss = replace(
+        foreign.loss,
+        norm_weight=0.3,
+        weight_decay=0.1,
+        batches=3,
+        pad_item=np.array([0.2, -0.1, 0.3, 0.1]),
+    )
     return loss, foreign, training_data(foreign)
 
 
-def test_enmf_systems_are_half_the_gradient_of_the_loss(enmf: tuple[RecBoleENMF, Foreign, Interactions]) -> None:
+def test_enmf_systems_are_half_the_gradient_of_the_loss(
+    enmf: tuple[RecBoleENMF, Foreign, Interactions],
+) -> None:
     loss, foreign, data = enmf
     P, Q = foreign.users.astype(np.float64), foreign.items.astype(np.float64)
     for x, side in ((P, loss.users(data, P, Q)), (Q, loss.items(data, P, Q))):
@@ -170,8 +194,11 @@ def test_enmf_systems_are_half_the_gradient_of_the_loss(enmf: tuple[RecBoleENMF,
             np.testing.assert_allclose(2 * (A @ x[row] - b), expected, rtol=1e-4, atol=1e-6)
 
 
-def test_enmf_loss_is_recboles_averaged_over_the_dropout(enmf: tuple[RecBoleENMF, Foreign, Interactions]) -> None:
-    # the terms as RecBole adds them up, user by user with histories padded by item 0, over all dropout masks
+def test_enmf_loss_is_recboles_averaged_over_the_dropout(
+    enmf: tuple[RecBoleENMF, Foreign, Interactions],
+) -> None:
+    # the terms as RecBole adds them up, user by user with histories padded by item 0, over all
+    # dropout masks
     loss, foreign, data = enmf
     P, Q = foreign.users.astype(np.float64), foreign.items.astype(np.float64)
     h, w0, r = loss.prediction, loss.missing_weight, loss.dropout
@@ -231,7 +258,9 @@ def test_forgetting_in_enmf_ends_at_a_minimum_on_the_rest() -> None:
     assert erased.residual <= 1e-2
     assert erased.users.dtype == foreign.users.dtype
     assert erased.objective_after < erased.objective_before
-    check = foreign.loss.check(replace(foreign, users=erased.users, items=erased.items), removal.remaining)
+    check = foreign.loss.check(
+        replace(foreign, users=erased.users, items=erased.items), removal.remaining
+    )
     assert check.passed
     assert max(m.value for m in check.measures[:2]) < 1e-2
 
@@ -241,7 +270,9 @@ def test_a_user_without_interactions_becomes_a_zero_row() -> None:
     data = training_data(foreign)
     assert foreign.user_ids is not None
     removal = data.remove([foreign.user_ids.ids[3].as_py()], whole_users=True)
-    erased = foreign.loss.forget(Task(foreign, data, removal.remaining, removal.removed, max_passes=20))
+    erased = foreign.loss.forget(
+        Task(foreign, data, removal.remaining, removal.removed, max_passes=20)
+    )
     assert not erased.users[3].any()
     assert erased.users[2].any()
 
@@ -251,7 +282,9 @@ def test_a_user_without_interactions_becomes_a_zero_row() -> None:
 
 def test_both_sources_of_ids_agree() -> None:
     config = read("ENMF").state.config
-    assert maps(FOLDER / "toy.inter", config, (40, 25)) == maps(FOLDER / "toy-Dataset.pth", config, (40, 25))
+    assert maps(FOLDER / "toy.inter", config, (40, 25)) == maps(
+        FOLDER / "toy-Dataset.pth", config, (40, 25)
+    )
 
 
 def test_a_file_from_which_rows_were_deleted_is_refused(tmp_path: Path) -> None:
@@ -286,9 +319,13 @@ def blocks_of(tree: Call) -> tuple[Call, ...]:
 
 
 def test_options_that_contradict_the_checkpoint_are_refused() -> None:
-    with pytest.raises(InvalidInput, match=r"--missing-weight 0.7 contradicts .*negative_weight = 0.2"):
+    with pytest.raises(
+        InvalidInput, match=r"--missing-weight 0.7 contradicts .*negative_weight = 0.2"
+    ):
         read("ENMF", ForeignOptions(missing_weight=0.7))
-    with pytest.raises(InvalidInput, match=r"--regularization 0.5 contradicts .*weight_decay = 0.01"):
+    with pytest.raises(
+        InvalidInput, match=r"--regularization 0.5 contradicts .*weight_decay = 0.01"
+    ):
         read("BPR", ForeignOptions(regularization=0.5))
     with pytest.raises(InvalidInput, match=r"--explicit contradicts"):
         read("BPR", ForeignOptions(implicit=False))
@@ -305,7 +342,9 @@ def test_siblings_and_their_scrubbing(tmp_path: Path) -> None:
     assert "Delete it" in found["toy-for-BPR-dataloader.pth"].advice
     data = Interactions.read(FOLDER / "toy.inter", users=foreign.user_ids, items=foreign.item_ids)
     gone = data.select(users=["u37"])
-    changed = Changed(erased_users=gone.user_rows[:1], removed=(gone.user_rows, gone.indices.astype(np.int64)))
+    changed = Changed(
+        erased_users=gone.user_rows[:1], removed=(gone.user_rows, gone.indices.astype(np.int64))
+    )
 
     dump, inter = found["toy-Dataset.pth"], found["toy.inter"]
     assert dump.scrub is not None

@@ -66,8 +66,9 @@ def test_a_training_repeated_on_all_the_data_gives_the_file(name: str) -> None:
 def test_the_words_say_what_is_repeated() -> None:
     words = [opened(name).foreign.trainer.words for name in ("als", "als_cholesky")]  # type: ignore[union-attr]
     assert words == [
-        "30 iterations of 3 conjugate-gradient steps a row from seed 7", "15 iterations of exact rows from seed 7"
-    ]  # fmt: skip
+        "30 iterations of 3 conjugate-gradient steps a row from seed 7",
+        "15 iterations of exact rows from seed 7",
+    ]
 
 
 def test_both_orders_of_sums_are_one_training() -> None:
@@ -85,7 +86,11 @@ def test_what_comes_out_is_the_training_on_what_remains(tmp_path: Path) -> None:
     given = opened("als_cholesky")
     pairs = some(given)
     done = forget_foreign(given, pairs, tmp_path / "out.npz", threads=1)
-    assert (done.model.erased.method, done.model.erased.level, done.way.asked) == ("replay", "A", "auto")
+    assert (done.model.erased.method, done.model.erased.level, done.way.asked) == (
+        "replay",
+        "A",
+        "auto",
+    )
     assert "from seed 7), run on all the data, gives the file" in done.way.why
     remaining = matched(given, pairs).remaining
     trainer = given.foreign.trainer
@@ -100,19 +105,24 @@ def test_the_check_is_remembered_for_the_same_bytes_and_data_only(tmp_path: Path
     given = opened()
     first, second = (followed(given.foreign, given.data, threads=1) for _ in range(2))
     assert (first.remembered, second.remembered) == (False, True)
-    assert (first.way, first.overlap, first.identical) == (second.way, second.overlap, second.identical)
+    assert (first.way, first.overlap, first.identical) == (
+        second.way,
+        second.overlap,
+        second.identical,
+    )
     fewer = given.data.keep(np.arange(len(given.data)) > 0)
     assert not followed(given.foreign, fewer, threads=1).remembered
     for note in (tmp_path / "cache" / "alteraser" / "replays").iterdir():
-        note.write_text('{"way": "nonsense", "overlap": 1.0, "identical": true}')  # what cannot be so is no note
+        # what cannot be so is no note
+        note.write_text('{"way": "nonsense", "overlap": 1.0, "identical": true}')
     assert not followed(given.foreign, given.data, threads=1).remembered
 
 
 def test_what_a_replay_wrote_is_replayed_again_without_a_check(tmp_path: Path) -> None:
     first = opened("als_cholesky")
-    rows = pa.table({
-        "user_id": first.data.user_rows, "item_id": first.data.indices, "plays": first.data.target
-    })  # fmt: skip
+    rows = pa.table(
+        {"user_id": first.data.user_rows, "item_id": first.data.indices, "plays": first.data.target}
+    )
     pairs = some(first)
     forget_foreign(first, pairs[:2], tmp_path / "one.npz", threads=1)
     gone = set(pairs[:2])
@@ -134,7 +144,8 @@ def test_a_training_that_gives_another_model_is_not_offered(tmp_path: Path) -> N
     assert done.way.details["replay"]["way"] is None
     assert "its training, repeated, gives lists that agree to" in done.way.why
     with pytest.raises(
-        IntegrityError, match=r"--method replay: 30 iterations .* from seed 8 on these data gives lists"
+        IntegrityError,
+        match=r"--method replay: 30 iterations .* from seed 8 on these data gives lists",
     ):
         forget_foreign(given, some(given), tmp_path / "no.npz", method="replay", threads=1)
     assert not (tmp_path / "no.npz").exists()
@@ -147,7 +158,9 @@ def test_without_a_seed_there_is_nothing_to_repeat(tmp_path: Path) -> None:
     assert done.model.erased.method == "local"
     assert done.model.erased.level == ("L" if done.model.erased.residual <= LOCAL else "D")
     assert done.way.why.endswith("no training can be repeated from what the file tells")
-    with pytest.raises(InvalidInput, match=r"--method replay: .*changed.npz does not tell how it was trained"):
+    with pytest.raises(
+        InvalidInput, match=r"--method replay: .*changed.npz does not tell how it was trained"
+    ):
         forget_foreign(given, some(given), tmp_path / "no.npz", method="replay", threads=1)
 
 
@@ -171,7 +184,8 @@ def test_a_model_at_rest_goes_on_to_the_optimum(tmp_path: Path) -> None:
 
 
 def test_a_loose_tolerance_does_not_make_a_model_rest(tmp_path: Path) -> None:
-    """At 0.9 of the push any model would seem to be at an optimum; what is allowed to stay says nothing of that."""
+    """At 0.9 of the push any model would seem to be at an optimum; what is allowed to stay says
+    nothing of that."""
     given = open_foreign(without(tmp_path, "random_state"), FIXTURES / "data.csv", OPTIONS)
     done = forget_foreign(given, some(given), tmp_path / "out.npz", tolerance=0.9, threads=1)
     assert done.model.erased.method == "local"
@@ -181,7 +195,9 @@ def test_a_loose_tolerance_does_not_make_a_model_rest(tmp_path: Path) -> None:
 @pytest.mark.parametrize("tolerance", [0.0, -0.1, 1.5, float("nan"), float("inf")])
 def test_a_tolerance_is_a_share(tolerance: float, tmp_path: Path) -> None:
     given = opened()
-    with pytest.raises(InvalidInput, match=r"tolerance .*: expected a number above 0 and at most 1"):
+    with pytest.raises(
+        InvalidInput, match=r"tolerance .*: expected a number above 0 and at most 1"
+    ):
         forget_foreign(given, some(given), tmp_path / "out.npz", tolerance=tolerance)
     with pytest.raises(InvalidInput, match="expected a number above 0 and at most 1"):
         verify_foreign(given, tolerance=tolerance)
@@ -190,7 +206,9 @@ def test_a_tolerance_is_a_share(tolerance: float, tmp_path: Path) -> None:
 def test_going_on_from_a_model_that_is_not_at_rest_is_warned_of(tmp_path: Path) -> None:
     said: list[str] = []
     given = opened("als_cholesky")
-    forget_foreign(given, some(given), tmp_path / "out.npz", method="converge", threads=1, warn=said.append)
+    forget_foreign(
+        given, some(given), tmp_path / "out.npz", method="converge", threads=1, warn=said.append
+    )
     assert len(said) == 1
     assert "is another training: after one pass already" in said[0]
     assert said[0].endswith("--method local changes only what the deletion changes")
@@ -208,24 +226,36 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-LINE = "forget {model} forget.csv --data data.csv --rating plays --rows-are-ids --out new.npz {more}"
+LINE = (
+    "forget {model} forget.csv --data data.csv --rating plays --rows-are-ids --out new.npz {more}"
+)
 
 
-def test_the_document_says_what_was_done_and_why(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_document_says_what_was_done_and_why(
+    here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     from alteraser.cli.main import main
 
     assert main(LINE.format(model="als.npz", more="--json").split()) == 0
     document = json.loads(capfd.readouterr().out)
-    assert (document["method"], document["method_asked"], document["class"]) == ("replay", "auto", "A")
+    assert (document["method"], document["method_asked"], document["class"]) == (
+        "replay",
+        "auto",
+        "A",
+    )
     assert document["residual"] is None
     assert document["replay"]["overlap"] >= FOLLOWED
     assert set(document["lists_changed"]) == {"users", "changed", "overlap"}
 
 
-def test_what_was_not_reached_is_said_also_when_quiet(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_was_not_reached_is_said_also_when_quiet(
+    here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     from alteraser.cli.main import main
 
-    line = LINE.format(model="seedless.npz", more="--quiet --method local --tolerance 1e-9 --max-passes 2")
+    line = LINE.format(
+        model="seedless.npz", more="--quiet --method local --tolerance 1e-9 --max-passes 2"
+    )
     assert main(line.split()) == 8
     out, err = capfd.readouterr()
     assert out == ""
@@ -240,7 +270,10 @@ def test_methods_of_other_models_are_named(
 ) -> None:
     code, err = run_failing(LINE.format(model="als.npz", more=f"--method {method}"))
     assert code == 2
-    assert f"--method {method} means nothing to a model of another library: use auto, replay, local, converge" in err
+    assert (
+        f"--method {method} means nothing to a model of another library: use auto, replay, local, "
+        "converge" in err
+    )
 
 
 @pytest.fixture
@@ -254,10 +287,17 @@ def run_failing(capfd: pytest.CaptureFixture[str]) -> Callable[[str], tuple[int,
     return run
 
 
-def test_what_is_missing_of_the_effect_is_in_the_answer(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_is_missing_of_the_effect_is_in_the_answer(
+    here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     from alteraser.cli.main import main
 
-    assert main(LINE.format(model="seedless.npz", more="--json --method local --tolerance 0.9").split()) == 0
+    assert (
+        main(
+            LINE.format(model="seedless.npz", more="--json --method local --tolerance 0.9").split()
+        )
+        == 0
+    )
     found = json.loads(capfd.readouterr().out)
     assert (found["method"], found["class"]) == ("local", "L")
     assert 0 < found["effect_left"] < 2

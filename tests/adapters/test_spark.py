@@ -30,7 +30,9 @@ SPARK = FIXTURES / "spark"
 EVENTS = SPARK / "events.parquet"
 NUMBERS = ReadingOptions(user_column="user", item_column="item")
 NAMES = ReadingOptions(user_column="user_name", item_column="item_name")
-IMPLICIT = ForeignOptions(regularization=0.05, alpha=2.0, implicit=True, rating="plays", reading=NUMBERS)
+IMPLICIT = ForeignOptions(
+    regularization=0.05, alpha=2.0, implicit=True, rating="plays", reading=NUMBERS
+)
 EXPLICIT = ForeignOptions(regularization=0.05, implicit=False, rating="stars", reading=NUMBERS)
 PIPELINE = IMPLICIT.model_copy(update={"reading": NAMES})
 CASES = {"implicit": IMPLICIT, "explicit": EXPLICIT, "pipeline": PIPELINE}
@@ -42,7 +44,9 @@ class SparkContract(AdapterContract):
 
 
 class BareModel(SparkContract):
-    def test_a_user_erased_whole_is_absent_and_rows_do_not_move(self, copy: Path, tmp_path: Path) -> None:
+    def test_a_user_erased_whole_is_absent_and_rows_do_not_move(
+        self, copy: Path, tmp_path: Path
+    ) -> None:
         """Rows are ids here: the erased one has none any more, all others have their own."""
         out = tmp_path / "out"
         foreign = self.read(copy)
@@ -97,9 +101,15 @@ def test_hyperparameters_library_and_ids() -> None:
     foreign = read(SPARK / "implicit")
     assert foreign.library == "Spark 4.3.0"
     assert foreign.hyperparameters == {
-        "rank": 3, "userCol": "user", "itemCol": "item", "blockSize": 4096, "coldStartStrategy": "nan",
-        "regParam": 0.05, "implicitPrefs": True, "alpha": 2.0,
-    }  # fmt: skip
+        "rank": 3,
+        "userCol": "user",
+        "itemCol": "item",
+        "blockSize": 4096,
+        "coldStartStrategy": "nan",
+        "regParam": 0.05,
+        "implicitPrefs": True,
+        "alpha": 2.0,
+    }
     assert foreign.user_ids is not None
     assert foreign.user_ids.ids.to_pylist() == list(range(5, 75, 3))
     assert foreign.item_ids is not None
@@ -154,7 +164,8 @@ def test_a_wrong_guess_is_seen_at_once(name: str, change: dict[str, Any]) -> Non
 
 
 def test_plays_below_zero_are_no_positives_and_do_not_count() -> None:
-    """Two events have r ≤ 0: with them counted in the ridge the rows of these users would be off."""
+    """Two events have r ≤ 0: with them counted in the ridge the rows of these users would be
+    off."""
     opened = open_foreign(SPARK / "implicit", EVENTS, IMPLICIT)
     assert opened.data.target is not None
     assert (opened.data.target <= 0).sum() == 2
@@ -169,7 +180,10 @@ def test_plays_below_zero_are_no_positives_and_do_not_count() -> None:
     [
         ({"regularization": None}, r"does not say its regParam: give it with --regularization"),
         ({"alpha": None}, r"does not say its alpha: give it with --alpha"),
-        ({"implicit": None}, r"does not say its implicitPrefs: give it with --implicit or --explicit"),
+        (
+            {"implicit": None},
+            r"does not say its implicitPrefs: give it with --implicit or --explicit",
+        ),
         ({"implicit": False}, r"--alpha 2 means nothing with --explicit"),
         ({"missing_weight": 0.1}, r"--missing-weight means nothing to a Spark ALSModel"),
         ({"loss": "bpr"}, r"--loss means nothing"),
@@ -212,7 +226,9 @@ def test_factors_that_are_no_folder_of_parts(model: Path) -> None:
 
 def test_mixed_versions(model: Path) -> None:
     edit_metadata(model, sparkVersion="3.5.1")
-    with pytest.raises(IntegrityError, match=r"written by Spark 4\.3\.0, but the metadata by Spark 3\.5\.1"):
+    with pytest.raises(
+        IntegrityError, match=r"written by Spark 4\.3\.0, but the metadata by Spark 3\.5\.1"
+    ):
         read(model)
 
 
@@ -231,7 +247,9 @@ def test_an_id_twice(model: Path) -> None:
         read(model)
 
 
-@pytest.mark.parametrize(("rank", "message"), [(4, "row 0 has 3 factors.*rank 4"), (0, "rank 0"), ("3", "rank '3'")])
+@pytest.mark.parametrize(
+    ("rank", "message"), [(4, "row 0 has 3 factors.*rank 4"), (0, "rank 0"), ("3", "rank '3'")]
+)
 def test_a_rank_that_does_not_fit(model: Path, rank: Any, message: str) -> None:
     edit_metadata(model, rank=rank)
     with pytest.raises(IntegrityError, match=message):
@@ -243,7 +261,9 @@ def test_a_file_that_does_not_fit_its_checksum(model: Path) -> None:
     content = bytearray(path.read_bytes())
     content[60] ^= 1
     path.write_bytes(content)
-    with pytest.raises(IntegrityError, match=r"does not fit its checksum .*\.crc.*Spark would refuse it too"):
+    with pytest.raises(
+        IntegrityError, match=r"does not fit its checksum .*\.crc.*Spark would refuse it too"
+    ):
         read(model)
 
 
@@ -251,7 +271,9 @@ def test_other_columns(model: Path) -> None:
     path = sorted((model / "userFactors").glob("part-*"))[0]
     pq.write_table(pa.table({"id": [1], "features": [[1.0]]}), path)
     path.with_name(f".{path.name}.crc").unlink()
-    with pytest.raises(InvalidInput, match=r"columns id int64, features list.*where an ALSModel has id int32"):
+    with pytest.raises(
+        InvalidInput, match=r"columns id int64, features list.*where an ALSModel has id int32"
+    ):
         read(model)
 
 
@@ -259,9 +281,10 @@ def test_nonnegative_factors(model: Path) -> None:
     foreign = read(model)
     rows = (np.arange(24), np.arange(14))
     spark.ADAPTER.write(
-        foreign, Changed(np.abs(foreign.users), np.abs(foreign.items), user_rows=rows[0], item_rows=rows[1]),
+        foreign,
+        Changed(np.abs(foreign.users), np.abs(foreign.items), user_rows=rows[0], item_rows=rows[1]),
         model.with_name("positive"),
-    )  # fmt: skip
+    )
     with pytest.raises(InvalidInput, match="trained with nonnegative=True"):
         read(model.with_name("positive"))
 
@@ -303,7 +326,9 @@ def test_only_parts_with_a_changed_row_are_written_again(model: Path, tmp_path: 
     users = np.array(foreign.users)
     users[[0, 4]] += 1  # ids 5 and 17: both in the block of ids 1 mod 4
     out = tmp_path / "out"
-    spark.ADAPTER.write(foreign, Changed(users, np.array(foreign.items), user_rows=np.array([0, 4])), out)
+    spark.ADAPTER.write(
+        foreign, Changed(users, np.array(foreign.items), user_rows=np.array([0, 4])), out
+    )
     after = tree(out)
     changed = {name for name in before if before[name] != after.get(name)}
     assert len(changed) == 2
@@ -345,11 +370,17 @@ def test_the_name_of_an_erased_user_leaves_the_indexer(tmp_path: Path) -> None:
     users = np.array(foreign.users)
     users[3] = 0
     out = tmp_path / "out"
-    changed = Changed(users, np.array(foreign.items), user_rows=np.array([3]), erased_users=np.array([3]))
+    changed = Changed(
+        users, np.array(foreign.items), user_rows=np.array([3]), erased_users=np.array([3])
+    )
     spark.ADAPTER.write(foreign, changed, out)
     (data,) = out.glob("stages/0_*/data/*.parquet")
-    assert pq.read_table(data)["labelsArray"].to_pylist() == [[[*names[:3], "__erased_3__", *names[4:]]]]
-    assert not any(names[3].encode() in path.read_bytes() for path in out.rglob("*") if path.is_file())
+    assert pq.read_table(data)["labelsArray"].to_pylist() == [
+        [[*names[:3], "__erased_3__", *names[4:]]]
+    ]
+    assert not any(
+        names[3].encode() in path.read_bytes() for path in out.rglob("*") if path.is_file()
+    )
     again = read(out, PIPELINE)
     assert again.user_ids == foreign.user_ids.without([3])
     assert tree(copy) == tree(SPARK / "pipeline")
@@ -371,7 +402,9 @@ def test_siblings_are_other_models_and_parquet_folders(model: Path) -> None:
 def repeated(rng: np.random.Generator, *, negative: bool = False) -> pa.Table:
     """200 rows over 12 × 8 pairs, so that most pairs occur more than once."""
     r = rng.integers(-1 if negative else 1, 6, 200).astype(float)
-    return pa.table({"user_id": rng.integers(0, 12, 200), "item_id": rng.integers(0, 8, 200), "target": r})
+    return pa.table(
+        {"user_id": rng.integers(0, 12, 200), "item_id": rng.integers(0, 8, 200), "target": r}
+    )
 
 
 @pytest.mark.parametrize("alpha", [None, 2.0])
@@ -379,7 +412,9 @@ def test_repeated_pairs_are_separate_ratings(alpha: float | None) -> None:
     """Merged rows give the system that Spark builds from them one after the other."""
     rng = np.random.default_rng(0)
     table = repeated(rng)
-    merged = Interactions.from_table(table.rename_columns(["user_id", "item_id", "confidence"]), duplicates="sum")
+    merged = Interactions.from_table(
+        table.rename_columns(["user_id", "item_id", "confidence"]), duplicates="sum"
+    )
     merged = replace(merged, confidence=None, target=merged.confidence)
     assert merged.multiplicity is not None
     assert merged.multiplicity.sum() == 200
@@ -397,7 +432,9 @@ def test_repeated_pairs_are_separate_ratings(alpha: float | None) -> None:
 
 def test_repeated_pairs_of_both_signs_are_refused() -> None:
     table = repeated(np.random.default_rng(1), negative=True)
-    merged = Interactions.from_table(table.rename_columns(["user_id", "item_id", "confidence"]), duplicates="sum")
+    merged = Interactions.from_table(
+        table.rename_columns(["user_id", "item_id", "confidence"]), duplicates="sum"
+    )
     merged = replace(merged, confidence=None, target=merged.confidence - 5)
     with pytest.raises(InvalidInput, match=r"occur several times.*which the sum no longer tells"):
         spark_als(0.05, 1.0).problem(merged, np.float64)
@@ -406,7 +443,9 @@ def test_repeated_pairs_of_both_signs_are_refused() -> None:
 # ---------------------------------------------------------------- end to end
 
 
-def reference(u: Any, v: Any, r: Any, items: np.ndarray, alpha: float | None, rows: Any) -> np.ndarray:
+def reference(
+    u: Any, v: Any, r: Any, items: np.ndarray, alpha: float | None, rows: Any
+) -> np.ndarray:
     """Users by the normal equations as Spark states them, one rating after the other."""
     d = items.shape[1]
     out = []
@@ -433,10 +472,15 @@ def test_forgetting_end_to_end(name: str, tmp_path: Path) -> None:
     whole = data.users.ids_of([7])[0].as_py()
     rows = np.flatnonzero((data.user_rows == 7) | (np.arange(len(data)) % 17 == 3))
     pairs = [
-        (data.users.ids_of([data.user_rows[at]])[0].as_py(), data.items.ids_of([data.indices[at]])[0].as_py())
+        (
+            data.users.ids_of([data.user_rows[at]])[0].as_py(),
+            data.items.ids_of([data.indices[at]])[0].as_py(),
+        )
         for at in rows
-    ]  # fmt: skip
-    done = forget_foreign(opened, pairs, tmp_path / "out", method="converge", tolerance=1e-3, max_passes=500)
+    ]
+    done = forget_foreign(
+        opened, pairs, tmp_path / "out", method="converge", tolerance=1e-3, max_passes=500
+    )
     assert done.model.erased.converged
     assert len(done.removed) == len(pairs)
     assert done.model.changed.erased_users.tolist() == [7]
@@ -448,12 +492,15 @@ def test_forgetting_end_to_end(name: str, tmp_path: Path) -> None:
     alpha = CASES[name].alpha
     users = again.users if name == "pipeline" else np.insert(again.users, 7, 0, axis=0)
     r = np.ones(len(remaining)) if remaining.target is None else remaining.target
-    expected = reference(remaining.user_rows, remaining.indices, r, again.items.astype(np.float64), alpha, known)
+    expected = reference(
+        remaining.user_rows, remaining.indices, r, again.items.astype(np.float64), alpha, known
+    )
     np.testing.assert_allclose(users[known], expected, rtol=2e-4, atol=2e-5)
     # and its own data vouch for it: what remains, by the ids that remain
-    table = remaining.to_table().rename_columns({"user_id": "user", "item_id": "item"} | (
-        {"target": CASES[name].rating} if remaining.target is not None else {}
-    ))  # fmt: skip
+    table = remaining.to_table().rename_columns(
+        {"user_id": "user", "item_id": "item"}
+        | ({"target": CASES[name].rating} if remaining.target is not None else {})
+    )
     options = CASES[name].model_copy(update={"reading": NUMBERS})
     reopened = open_foreign(tmp_path / "out", table, options)
     reopened.foreign.loss.check(reopened.foreign, reopened.data).require(tmp_path / "out")
@@ -461,8 +508,14 @@ def test_forgetting_end_to_end(name: str, tmp_path: Path) -> None:
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "forget.csv").write_text("user_name\nuser-06\n")
-    known = "--implicit --regularization 0.05 --rating plays --user-column user_name --item-column item_name"
-    line = f"forget {SPARK}/pipeline {tmp_path}/forget.csv --data {EVENTS} {known} --out {tmp_path}/new --json"
+    known = (
+        "--implicit --regularization 0.05 --rating plays --user-column user_name "
+        "--item-column item_name"
+    )
+    line = (
+        f"forget {SPARK}/pipeline {tmp_path}/forget.csv --data {EVENTS} {known} --out "
+        f"{tmp_path}/new --json"
+    )
     assert main(line.split()) == 2
     assert "give it with --alpha" in capsys.readouterr().out
     assert main([*line.split(), "--alpha", "3"]) == 6
@@ -496,7 +549,10 @@ def test_a_user_with_nothing_positive_left_keeps_a_row_of_zeros(tmp_path: Path) 
     assert data.target is not None
     user = int(data.user_rows[np.flatnonzero(data.target <= 0)[0]])
     liked = np.flatnonzero((data.user_rows == user) & (data.target > 0))
-    pairs = [(data.users.ids_of([user])[0].as_py(), data.items.ids_of([data.indices[at]])[0].as_py()) for at in liked]
+    pairs = [
+        (data.users.ids_of([user])[0].as_py(), data.items.ids_of([data.indices[at]])[0].as_py())
+        for at in liked
+    ]
     done = forget_foreign(opened, pairs, tmp_path / "out")
     assert not done.model.changed.erased_users.size
     again = read(tmp_path / "out")
@@ -516,7 +572,8 @@ def test_interactions_from_a_folder_that_spark_wrote() -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_damage_anywhere_is_an_error_of_ours(name: str, tmp_path: Path) -> None:
-    """One flipped byte in any file is found by its checksum; without checksums it is an error or another number."""
+    """One flipped byte in any file is found by its checksum; without checksums it is an error or
+    another number."""
     copy = Path(shutil.copytree(SPARK / name, tmp_path / name))
     rng = np.random.default_rng(0)
     for path in sorted(path for path in copy.rglob("part-*") if path.is_file()):

@@ -58,7 +58,11 @@ def test_the_dump_is_the_data_it_was_trained_on() -> None:
     stored = {(u, i): r for u, pairs in trainset(foreign.path)["ur"].pairs for i, r in pairs}
     assert data.target is not None
     assert stored == dict(
-        zip(zip(data.user_rows.tolist(), data.indices.tolist(), strict=True), data.target.tolist(), strict=True)
+        zip(
+            zip(data.user_rows.tolist(), data.indices.tolist(), strict=True),
+            data.target.tolist(),
+            strict=True,
+        )
     )
     assert foreign.offset == pytest.approx(data.target.mean())
 
@@ -83,7 +87,13 @@ def test_nothing_forgotten_is_left_in_the_dump(tmp_path: Path) -> None:
     removed = (data.user_rows[gone], data.indices[gone].astype(np.int64))
     users = np.array(foreign.users)
     users[4] = 0
-    changed = Changed(users=users, user_rows=np.array([4, 7]), erased_users=np.array([4]), removed=removed, offset=3.25)
+    changed = Changed(
+        users=users,
+        user_rows=np.array([4, 7]),
+        erased_users=np.array([4]),
+        removed=removed,
+        offset=3.25,
+    )
     ADAPTER.write(foreign, changed, tmp_path / "out.dump")
     assert foreign.user_ids is not None
     name = foreign.user_ids.ids_of([4])[0].as_py()
@@ -93,7 +103,9 @@ def test_nothing_forgotten_is_left_in_the_dump(tmp_path: Path) -> None:
     by_item = {(u, i): r for i, pairs in left["ir"].pairs for u, r in pairs}
     assert data.target is not None
     assert by_user == by_item
-    assert set(by_user) == set(zip(data.user_rows[~gone].tolist(), data.indices[~gone].tolist(), strict=True))
+    assert set(by_user) == set(
+        zip(data.user_rows[~gone].tolist(), data.indices[~gone].tolist(), strict=True)
+    )
     assert left["n_ratings"] == int((~gone).sum()) == before["n_ratings"] - int(gone.sum())
     assert left["_global_mean"] == 3.25
     assert 4 not in dict(left["ur"].pairs)  # Surprise's own absence: an unknown user

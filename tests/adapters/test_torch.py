@@ -1,4 +1,5 @@
-"""State dicts of two tables, as PyTorch 2.13 wrote them (``fixtures/torch/make_torch.py``); no PyTorch here."""
+"""State dicts of two tables, as PyTorch 2.13 wrote them (``fixtures/torch/make_torch.py``); no
+PyTorch here."""
 
 from __future__ import annotations
 
@@ -18,7 +19,9 @@ from alteraser.adapters.torch import ADAPTER
 from alteraser.errors import IntegrityError, InvalidInput
 
 FOLDER = FIXTURES / "torch"
-WEIGHTED = ForeignOptions(loss="weighted-mf", missing_weight=0.2, regularization=0.3, rows_are_ids=True)
+WEIGHTED = ForeignOptions(
+    loss="weighted-mf", missing_weight=0.2, regularization=0.3, rows_are_ids=True
+)
 
 
 class TorchContract(AdapterContract):
@@ -53,8 +56,12 @@ def test_is_checked_and_forgotten_in(tmp_path: Path) -> None:
     assert not ADAPTER.read(tmp_path / "out.pt", WEIGHTED).users[4].any()
     wrong = WEIGHTED.model_copy(update={"missing_weight": 0.7})
     with pytest.raises(IntegrityError, match=r"checkpoint.pt does not fit these data"):
-        forget_foreign(open_foreign(FOLDER / "checkpoint.pt", FOLDER / "train.csv", wrong), [4], tmp_path / "o.pt",
-                       whole_users=True)  # fmt: skip
+        forget_foreign(
+            open_foreign(FOLDER / "checkpoint.pt", FOLDER / "train.csv", wrong),
+            [4],
+            tmp_path / "o.pt",
+            whole_users=True,
+        )
     with pytest.raises(InvalidInput, match=r"--loss, one of"):
         ADAPTER.read(FOLDER / "state.pt", ForeignOptions())
 
@@ -64,8 +71,17 @@ def saved(path: Path, tensors: dict[str, tuple[int, ...]]) -> Path:
     pairs = {}
     for key, (name, shape) in enumerate(tensors.items()):
         strides = tuple(np.cumprod((1, *shape[:0:-1]))[::-1].tolist())
-        storage = Persistent(("storage", Global("torch", "FloatStorage"), str(key), "cpu", int(np.prod(shape))))
-        arguments = (storage, 0, shape, strides, False, Call(Global("collections", "OrderedDict"), ()))
+        storage = Persistent(
+            ("storage", Global("torch", "FloatStorage"), str(key), "cpu", int(np.prod(shape)))
+        )
+        arguments = (
+            storage,
+            0,
+            shape,
+            strides,
+            False,
+            Call(Global("collections", "OrderedDict"), ()),
+        )
         pairs[name] = Call(Global("torch._utils", "_rebuild_tensor_v2"), arguments)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("m/data.pkl", dump(pairs, 2))
@@ -77,7 +93,10 @@ def saved(path: Path, tensors: dict[str, tuple[int, ...]]) -> Path:
 @pytest.mark.parametrize(
     ("tensors", "message"),
     [
-        ({"user.w": (5, 2), "item.w": (4, 2), "head.weight": (1, 2)}, r"more than p·q.*forget_module"),
+        (
+            {"user.w": (5, 2), "item.w": (4, 2), "head.weight": (1, 2)},
+            r"more than p·q.*forget_module",
+        ),
         ({"user.w": (5, 2), "item.w": (4, 3)}, "more than p·q"),
         ({"user.a": (5, 2), "user.b": (5, 2), "item.w": (4, 2)}, "'user' in its name, not 2"),
         ({"user.a": (5, 2), "movies": (4, 2)}, "'item' in its name, not 0"),

@@ -30,18 +30,25 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Files:
-    """A model without a seed (or with one), its data in three tables, and what ``forget`` made of it."""
+    """A model without a seed (or with one), its data in three tables, and what ``forget`` made of
+    it."""
 
-    def __init__(self, folder: Path, method: str, *, seed: bool = False, source: str = "als") -> None:
+    def __init__(
+        self, folder: Path, method: str, *, seed: bool = False, source: str = "als"
+    ) -> None:
         self.folder, self.old, self.new = folder, folder / "old.npz", folder / "new.npz"
         with np.load(FIXTURES / f"{source}.npz") as file:
             arrays = {name: file[name] for name in file.files if seed or name != "random_state"}
         np.savez(self.old, **arrays)
         self.whole = pacsv.read_csv(FIXTURES / "data.csv")
-        gone = np.isin(self.whole["user_id"].to_numpy(), [3]) | (np.arange(len(self.whole)) % 23 == 5)
+        gone = np.isin(self.whole["user_id"].to_numpy(), [3]) | (
+            np.arange(len(self.whole)) % 23 == 5
+        )
         self.gone, self.rest = self.whole.filter(pa.array(gone)), self.whole.filter(pa.array(~gone))
         opened = open_foreign(self.old, self.whole, OPTIONS)
-        pairs = list(zip(self.gone["user_id"].to_pylist(), self.gone["item_id"].to_pylist(), strict=True))
+        pairs = list(
+            zip(self.gone["user_id"].to_pylist(), self.gone["item_id"].to_pylist(), strict=True)
+        )
         self.done = forget_foreign(opened, pairs, self.new, method=method, threads=1)
 
     def opened(self, path: Path, table: pa.Table) -> Opened:
@@ -52,7 +59,11 @@ class Files:
     ) -> ForeignVerification:
         """With the model from before, unless there is no table of what was forgotten."""
         new = self.opened(path or self.new, self.rest)
-        old = None if forgotten is None else self.opened(self.old, all_data(self.rest, forgotten, OPTIONS))
+        old = (
+            None
+            if forgotten is None
+            else self.opened(self.old, all_data(self.rest, forgotten, OPTIONS))
+        )
         return verify_foreign(new, old, threads=1, **settings)
 
 
@@ -69,17 +80,25 @@ def test_what_forget_says_is_what_verify_finds(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("source", "seed", "method"),
-    [("als_cholesky", True, "auto"), ("als", False, "auto"), ("als_double", False, "auto"),
-     ("als_cholesky", False, "converge")],
-)  # fmt: skip
-def test_the_class_is_what_verify_finds(source: str, seed: bool, method: str, tmp_path: Path) -> None:
+    [
+        ("als_cholesky", True, "auto"),
+        ("als", False, "auto"),
+        ("als_double", False, "auto"),
+        ("als_cholesky", False, "converge"),
+    ],
+)
+def test_the_class_is_what_verify_finds(
+    source: str, seed: bool, method: str, tmp_path: Path
+) -> None:
     files = Files(tmp_path, method, seed=seed, source=source)
     erased, found = files.done.model.erased, files.verify(forgotten=files.gone)
     assert found.level == erased.level
     assert found.passed == erased.reached
     if erased.standing is not None:
         assert (erased.method, found.sentence) == ("converge", erased.standing.sentence)
-        assert files.verify().level == found.level, "an optimum is one without the model from before"
+        assert files.verify().level == found.level, (
+            "an optimum is one without the model from before"
+        )
 
 
 def test_going_on_without_arriving_is_no_class(tmp_path: Path) -> None:
@@ -94,7 +113,9 @@ def test_going_on_without_arriving_is_no_class(tmp_path: Path) -> None:
     )
     assert (done.model.erased.level, done.model.erased.reached) == ("D", False)
     assert done.model.erased.standing is not None
-    assert done.model.erased.standing.sentence.startswith("going on to an optimum was another training")
+    assert done.model.erased.standing.sentence.startswith(
+        "going on to an optimum was another training"
+    )
 
 
 def test_without_the_model_from_before_it_cannot_be_told(tmp_path: Path) -> None:
@@ -120,7 +141,13 @@ def test_the_original_has_forgotten_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "what",
-    ["a user kept", "an item's old row", "one user's old row", "nothing but the erased", "an asking user's old row"],
+    [
+        "a user kept",
+        "an item's old row",
+        "one user's old row",
+        "nothing but the erased",
+        "an asking user's old row",
+    ],
 )
 def test_what_looks_right_and_is_not(what: str, tmp_path: Path) -> None:
     files = Files(tmp_path, "local")
@@ -140,30 +167,42 @@ def test_what_looks_right_and_is_not(what: str, tmp_path: Path) -> None:
         users[:], items[:] = old.users, old.items
         users[3] = 0
     rows = np.arange(len(users)), np.arange(len(items))
-    implicit.ADAPTER.write(new, Changed(users, items, user_rows=rows[0], item_rows=rows[1]), tmp_path / "tampered.npz")
+    implicit.ADAPTER.write(
+        new, Changed(users, items, user_rows=rows[0], item_rows=rows[1]), tmp_path / "tampered.npz"
+    )
     assert files.verify(tmp_path / "tampered.npz", files.gone).level == "D"
 
 
 def test_other_data_or_another_model_from_before(tmp_path: Path) -> None:
     files = Files(tmp_path, "local")
     new = files.opened(files.new, files.rest)
-    with pytest.raises(IntegrityError, match=r"of the remaining interactions are not in the data from before"):
+    with pytest.raises(
+        IntegrityError, match=r"of the remaining interactions are not in the data from before"
+    ):
         verify_foreign(new, files.opened(files.old, files.whole.slice(0, 200)))
-    wrong = files.opened(files.old, files.whole.set_column(2, "plays", pa.array(files.whole["plays"].to_numpy() * 7)))
+    wrong = files.opened(
+        files.old, files.whole.set_column(2, "plays", pa.array(files.whole["plays"].to_numpy() * 7))
+    )
     with pytest.raises(IntegrityError, match=r"old.npz does not fit these data"):
         verify_foreign(new, wrong)
     shutil.copyfile(FIXTURES / "als.npz", tmp_path / "small.npz")
     with np.load(tmp_path / "small.npz") as file:
         arrays = dict(file)
-    arrays |= {name: arrays[name][:, :4] for name in ("user_factors", "item_factors")} | {"factors": np.array(4)}
+    arrays |= {name: arrays[name][:, :4] for name in ("user_factors", "item_factors")} | {
+        "factors": np.array(4)
+    }
     np.savez(tmp_path / "small.npz", **arrays)
-    with pytest.raises(InvalidInput, match=r"--before has 40 users, 25 items and 4 factors, the model 40, 25 and 6"):
+    with pytest.raises(
+        InvalidInput, match=r"--before has 40 users, 25 items and 4 factors, the model 40, 25 and 6"
+    ):
         verify_foreign(new, files.opened(tmp_path / "small.npz", files.whole))
 
 
 def test_what_was_forgotten_needs_the_columns_of_the_data(tmp_path: Path) -> None:
     files = Files(tmp_path, "local")
-    with pytest.raises(InvalidInput, match=r"--forgotten has no column 'plays'.*or the whole data from before"):
+    with pytest.raises(
+        InvalidInput, match=r"--forgotten has no column 'plays'.*or the whole data from before"
+    ):
         all_data(files.rest, files.gone.select(["user_id", "item_id"]), OPTIONS)
 
 
@@ -181,9 +220,13 @@ def test_its_arithmetic_is_the_kernels_arithmetic(tmp_path: Path) -> None:
     assert block_norm(problem, mine, P, Q) == pytest.approx(norm, rel=1e-6)
 
 
-def test_the_model_itself_is_no_model_from_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_model_itself_is_no_model_from_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.copy(FIXTURES / "als.npz", tmp_path / "als.npz")
     line = f"verify {tmp_path}/als.npz --data {FIXTURES}/data.csv --rating plays --rows-are-ids"
-    code = main([*line.split(), "--before", f"{tmp_path}/./als.npz", "--forgotten", f"{FIXTURES}/data.csv"])
+    code = main(
+        [*line.split(), "--before", f"{tmp_path}/./als.npz", "--forgotten", f"{FIXTURES}/data.csv"]
+    )
     assert code == 6
     assert "--before is the model itself" in capsys.readouterr().err

@@ -1,4 +1,5 @@
-"""What ``bench exact`` counts: the sets of users, the split, and the two forms of NDCG, by their definitions."""
+"""What ``bench exact`` counts: the sets of users, the split, and the two forms of NDCG, by their
+definitions."""
 
 from __future__ import annotations
 
@@ -30,7 +31,10 @@ def test_of_every_user_four_in_five_are_trained_on() -> None:
     train, test = split(data)
     whole = data.k_core(5).compact()
     np.testing.assert_array_equal(train.user_counts, np.floor(0.8 * whole.user_counts))
-    pairs = [set(map(tuple, part.to_table().to_pandas()[["user_id", "item_id"]].to_numpy())) for part in (train, test)]
+    pairs = [
+        set(map(tuple, part.to_table().to_pandas()[["user_id", "item_id"]].to_numpy()))
+        for part in (train, test)
+    ]
     assert not pairs[0] & pairs[1]
     assert len(pairs[0] | pairs[1]) == len(whole)
 
@@ -44,9 +48,13 @@ def test_lists_are_scored_by_either_formula() -> None:
         ranks = [rank for rank, item in enumerate(lists[user].tolist(), 1) if item in mine]
         gain = sum(1 / log2(rank + 1) for rank in ranks)
         wanted["ndcg"].append(gain / sum(1 / log2(rank + 1) for rank in range(1, len(mine) + 1)))
-        wanted["ndcg_usual"].append(gain / sum(1 / log2(rank + 1) for rank in range(1, min(3, len(mine)) + 1)))
+        wanted["ndcg_usual"].append(
+            gain / sum(1 / log2(rank + 1) for rank in range(1, min(3, len(mine)) + 1))
+        )
         wanted["hr"].append(len(ranks) / len(mine))
-    assert scores_of_lists(lists, test, 3) == pytest.approx({name: np.mean(x) for name, x in wanted.items()})
+    assert scores_of_lists(lists, test, 3) == pytest.approx(
+        {name: np.mean(x) for name, x in wanted.items()}
+    )
     with pytest.raises(InvalidInput, match="nothing to test on"):
         scores_of_lists(lists, test.keep(np.zeros(len(test), bool)), 3)
 

@@ -1,4 +1,5 @@
-"""The table of experiments: every one is there, says what it does, and is imported only when it is asked for."""
+"""The table of experiments: every one is there, says what it does, and is imported only when it is
+asked for."""
 
 from __future__ import annotations
 
@@ -20,9 +21,12 @@ def test_every_experiment_says_how_it_is_called(name: str) -> None:
     assert f"Example: alteraser bench {name}" in command.help
 
 
-def test_one_is_a_file_and_a_line(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_is_a_file_and_a_line(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "made_up.py").write_text(
-        "def made_up(times: int = 2) -> int:\n    '''Say it.'''\n    print('here ' * times)\n    return 0\n"
+        "def made_up(times: int = 2) -> int:\n    '''Say it.'''\n    print('here ' * times)\n    "
+        "return 0\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(bench.EXPERIMENTS, "made-up", ("made_up", "Says it."))
@@ -31,8 +35,12 @@ def test_one_is_a_file_and_a_line(run: Run, tmp_path: Path, monkeypatch: pytest.
     assert "Say it." in run("bench made-up --help")[1]
 
 
-def test_one_that_is_not_installed_is_said_where_to_find(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(bench.EXPERIMENTS, "kernels", ("alteraser.bench.not_in_the_wheel", "Left out."))
+def test_one_that_is_not_installed_is_said_where_to_find(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(
+        bench.EXPERIMENTS, "kernels", ("alteraser.bench.not_in_the_wheel", "Left out.")
+    )
     code, _, err = run("bench kernels")
     assert code == 9
     assert "bench kernels measures AltEraser itself; it comes with the source" in err
@@ -41,9 +49,13 @@ def test_one_that_is_not_installed_is_said_where_to_find(run: Run, monkeypatch: 
 def test_the_list_imports_none_of_them() -> None:
     code = (
         "import sys; from alteraser.cli import main; main(['bench', '--help']); "
-        "sys.exit(any(name.startswith('alteraser.bench.') for name in sys.modules) or 'numpy' in sys.modules)"
+        "sys.exit(any(name.startswith('alteraser.bench.') for name in sys.modules) or 'numpy' in "
+        "sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode
+        == 0
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
-"""Anchored passes and the difference of two runs: only the deletion's effect, on originals that never came to rest."""
+"""Anchored passes and the difference of two runs: only the deletion's effect, on originals that
+never came to rest."""
 
 from __future__ import annotations
 
@@ -19,8 +20,11 @@ from alteraser.solvers.stationarity import evaluate
 METHODS = [AnchoredPasses, TwoRuns]
 
 
-def scene(passes: int, name: str = "uniform", *, rank: int = 4, gone: str = "some", trained: bool = False) -> Task:
-    """A model that ``passes`` passes left, and a deletion: some pairs, all of one user's, or none."""
+def scene(
+    passes: int, name: str = "uniform", *, rank: int = 4, gone: str = "some", trained: bool = False
+) -> Task:
+    """A model that ``passes`` passes left, and a deletion: some pairs, all of one user's, or
+    none."""
     data = toy_interactions(25, 18, 0.4)
     before = Problem(OBJECTIVES[name], data, np.float64)
     start = random_factors(before, rank, trained=trained)
@@ -28,7 +32,11 @@ def scene(passes: int, name: str = "uniform", *, rank: int = 4, gone: str = "som
     original = run_passes(before, start, settings).factors
     users = data.user_rows
     user = int(users[0])
-    drop = {"some": (users % 5 == 1) & (data.indices % 3 == 0), "user": users == user, "none": users < 0}[gone]
+    drop = {
+        "some": (users % 5 == 1) & (data.indices % 3 == 0),
+        "user": users == user,
+        "none": users < 0,
+    }[gone]
     after = Problem(OBJECTIVES[name], data.keep(~drop), np.float64)
     touched = Task.rows(users[drop]), Task.rows(data.indices[drop])
     return Task(original, before, after, *touched, 1)
@@ -57,7 +65,9 @@ def test_anchored_passes_end_where_the_remaining_data_leave_what_training_left(
     np.testing.assert_allclose(gradient(task.after, outcome.factors), wanted, atol=1e-6)
 
 
-def test_the_first_pass_puts_the_rows_of_the_deletion_at_their_anchored_minimum_and_no_other() -> None:
+def test_the_first_pass_puts_the_rows_of_the_deletion_at_their_anchored_minimum_and_no_other() -> (
+    None
+):
     task = scene(3)
     assert task.before is not None
     objective, data = task.after.objective, task.after.interactions
@@ -78,12 +88,15 @@ def test_the_first_pass_puts_the_rows_of_the_deletion_at_their_anchored_minimum_
 
 @pytest.mark.parametrize("eraser", METHODS)
 @pytest.mark.parametrize("passes", [1, 2])
-def test_without_a_deletion_a_model_that_is_not_at_rest_stays_what_it_is(eraser: type, passes: int) -> None:
+def test_without_a_deletion_a_model_that_is_not_at_rest_stays_what_it_is(
+    eraser: type, passes: int
+) -> None:
     task = scene(passes, gone="none")
     outcome = eraser(max_passes=5).erase(task)
     np.testing.assert_allclose(stacked(outcome.factors), stacked(task.original), rtol=0, atol=1e-9)
     plain = AltEraser(solver="ah-newton", memory=0, tolerance=0.0, max_passes=5).erase(task)
-    assert np.abs(stacked(plain.factors) - stacked(task.original)).max() > 1e-2  # which passes alone do not
+    # which passes alone do not
+    assert np.abs(stacked(plain.factors) - stacked(task.original)).max() > 1e-2
 
 
 @pytest.mark.parametrize("eraser", METHODS)
@@ -106,7 +119,9 @@ def test_two_runs_are_the_original_and_the_difference_of_the_papers_passes(k: in
         ends.append(stacked(run_passes(problem, task.original, settings, touched=touched).factors))
     found = TwoRuns(max_passes=k).erase(task)
     assert found.passes == k
-    np.testing.assert_allclose(stacked(found.factors), stacked(task.original) + ends[0] - ends[1], atol=1e-9)
+    np.testing.assert_allclose(
+        stacked(found.factors), stacked(task.original) + ends[0] - ends[1], atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("eraser", METHODS)
@@ -124,7 +139,8 @@ def test_a_user_of_whom_nothing_remains_is_zero(eraser: type) -> None:
 @pytest.mark.parametrize("name", ["uniform", "heavy missing", "popularity"])
 @pytest.mark.parametrize("passes", [0, 1, 4])
 def test_anchored_passes_never_blow_up(name: str, passes: int) -> None:
-    """Far from rest L bends down: exact anchored rows would leave the original for good, and are stopped before."""
+    """Far from rest L bends down: exact anchored rows would leave the original for good, and are
+    stopped before."""
     task = scene(passes, name, rank=8)
     assert task.before is not None
     alone = AnchoredPasses(max_passes=1).erase(task)
@@ -160,9 +176,15 @@ def test_single_precision_stays_single(eraser: type) -> None:
     assert task.before is not None
     original = task.original.astype(np.float32)
     before, after = (replace(p, dtype=np.float32) for p in (task.before, task.after))
-    single = eraser(max_passes=4).erase(replace(task, original=original, before=before, after=after)).factors
+    single = (
+        eraser(max_passes=4)
+        .erase(replace(task, original=original, before=before, after=after))
+        .factors
+    )
     assert single.users.dtype == np.float32
-    np.testing.assert_allclose(stacked(single), stacked(eraser(max_passes=4).erase(task).factors), atol=2e-5)
+    np.testing.assert_allclose(
+        stacked(single), stacked(eraser(max_passes=4).erase(task).factors), atol=2e-5
+    )
 
 
 @pytest.mark.parametrize("eraser", METHODS)

@@ -1,4 +1,5 @@
-"""Finished cells become tables and a page: the right number in the right place, and where it comes from."""
+"""Finished cells become tables and a page: the right number in the right place, and where it comes
+from."""
 
 from __future__ import annotations
 
@@ -15,7 +16,16 @@ import pytest
 
 from alteraser.bench.paper.page import render_page
 from alteraser.bench.paper.published import PUBLISHED, SIZES
-from alteraser.bench.paper.tables import Number, Table, data_table, groups, long_table, markdown, summary, tables
+from alteraser.bench.paper.tables import (
+    Number,
+    Table,
+    data_table,
+    groups,
+    long_table,
+    markdown,
+    summary,
+    tables,
+)
 from alteraser.errors import DependencyMissing
 
 HOSTILE = "</script><b>&\"x'|y"
@@ -23,11 +33,19 @@ HOSTILE = "</script><b>&\"x'|y"
 
 def cell(method: str, run: int = 0, **more: Any) -> dict[str, Any]:
     answer = {
-        "dataset": "ml-1m", "scenario": "noise", "stopping": "validation", "run": run, "method": method,
-        "label": f"label of {method}", "timed": True, "settings": {}, "metrics": {}, "trace": [],
+        "dataset": "ml-1m",
+        "scenario": "noise",
+        "stopping": "validation",
+        "run": run,
+        "method": method,
+        "label": f"label of {method}",
+        "timed": True,
+        "settings": {},
+        "metrics": {},
+        "trace": [],
         "data": {"users": 100, "items": 50, "interactions": 500, "forgotten": 20},
         **more,
-    }  # fmt: skip
+    }
     where = "/".join(answer[name] for name in ("dataset", "scenario", "stopping"))
     return {"cell": f"{where}/run-{answer['run']}/{method}", **answer}
 
@@ -48,12 +66,18 @@ def figures(page: str) -> dict[str, dict[str, Any]]:
     def refuse(name: str) -> None:
         raise AssertionError(name)
 
-    pattern = r'aria-label="(.*?); the numbers follow"></div>\n<script type="application/json">(.*?)</script>'
-    return {k: json.loads(v, parse_constant=refuse) for k, v in re.findall(pattern, page, re.DOTALL)}
+    pattern = (
+        r'aria-label="(.*?); the numbers follow"></div>\n<script '
+        r'type="application/json">(.*?)</script>'
+    )
+    return {
+        k: json.loads(v, parse_constant=refuse) for k, v in re.findall(pattern, page, re.DOTALL)
+    }
 
 
 class Reader(HTMLParser):
-    """Elements that were left open, titles of cells, and everything that is loaded from elsewhere."""
+    """Elements that were left open, titles of cells, and everything that is loaded from
+    elsewhere."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -67,7 +91,9 @@ class Reader(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         found = dict(attrs)
-        self.loaded += [str(found[name]) for name in ("src", "href", "data", "action") if name in found]
+        self.loaded += [
+            str(found[name]) for name in ("src", "href", "data", "action") if name in found
+        ]
         if tag not in ("meta", "br"):
             self.open.append(tag)
         if tag == "td":
@@ -84,7 +110,10 @@ class Reader(HTMLParser):
 
 def test_mean_and_sample_deviation_land_in_the_methods_row() -> None:
     values = [0.10, 0.13, 0.19]
-    cells = [cell("warm-start", run, metrics={"re_predict": v, "ndcg@10": v / 2}) for run, v in enumerate(values)]
+    cells = [
+        cell("warm-start", run, metrics={"re_predict": v, "ndcg@10": v / 2})
+        for run, v in enumerate(values)
+    ]
     cells += [cell("original", run, metrics={"re_predict": 0.5}) for run in range(3)]
     found = at(table(cells, "Consistency"), "warm-start", "re-predict")
     assert isinstance(found, Number)
@@ -97,15 +126,23 @@ def test_mean_and_sample_deviation_land_in_the_methods_row() -> None:
 
 
 def test_the_summary_has_every_metric_once() -> None:
-    cells = [cell("warm-start", run, metrics={"re_predict": run + 1.0, "cpu_seconds": 4.0}) for run in (0, 1)]
-    cells.append(cell("warm-start", 2, metrics={"cpu_seconds": 99.0, "re_predict": None}, timed=False))
+    cells = [
+        cell("warm-start", run, metrics={"re_predict": run + 1.0, "cpu_seconds": 4.0})
+        for run in (0, 1)
+    ]
+    cells.append(
+        cell("warm-start", 2, metrics={"cpu_seconds": 99.0, "re_predict": None}, timed=False)
+    )
     cells.append(cell("warm-start", 0, metrics={"re_predict": 7.0}, scenario="true"))
     found = {(s.scenario, s.method, s.metric): s for s in summary(cells)}
     assert len(found) == len(summary(cells)) == 3
     both = found["noise", "warm-start", "re_predict"]
     assert (both.mean, both.n) == (1.5, 2)
     assert both.deviation == pytest.approx(stdev([1, 2]))
-    assert (found["noise", "warm-start", "cpu_seconds"].mean, found["noise", "warm-start", "cpu_seconds"].n) == (4.0, 2)
+    assert (
+        found["noise", "warm-start", "cpu_seconds"].mean,
+        found["noise", "warm-start", "cpu_seconds"].n,
+    ) == (4.0, 2)
     assert found["true", "warm-start", "re_predict"].deviation is None
 
 
@@ -133,21 +170,49 @@ def test_what_was_not_measured_is_a_dash(nothing: float | None) -> None:
 
 
 def test_rows_come_in_the_order_of_the_paper_then_as_they_come() -> None:
-    names = ["zeta", "alpha", "converged", "influence-kfac", "alteraser", "warm-start", "retrain", "original"]
+    names = [
+        "zeta",
+        "alpha",
+        "converged",
+        "influence-kfac",
+        "alteraser",
+        "warm-start",
+        "retrain",
+        "original",
+    ]
     (group,) = groups([cell(name) for name in names])
     assert group.methods == [
-        "original", "retrain", "warm-start", "alteraser", "converged", "influence-kfac", "zeta", "alpha",
-    ]  # fmt: skip
+        "original",
+        "retrain",
+        "warm-start",
+        "alteraser",
+        "converged",
+        "influence-kfac",
+        "zeta",
+        "alpha",
+    ]
 
 
 def test_local_rows_stand_beside_the_passes_they_are_made_of_with_what_only_they_lower() -> None:
-    names = ["two-runs-20", "alteraser", "two-runs", "alteraser-local-20", "alteraser-local", "alteraser-ah-newton"]
+    names = [
+        "two-runs-20",
+        "alteraser",
+        "two-runs",
+        "alteraser-local-20",
+        "alteraser-local",
+        "alteraser-ah-newton",
+    ]
     metrics = {"rbo@10": 0.9, "anchored_residual": 0.125, "influence_left/retrain": 0.75}
     cells = [cell(name, metrics=metrics) for name in names]
     (group,) = groups(cells)
     assert group.methods == [
-        "alteraser-ah-newton", "alteraser-local", "alteraser-local-20", "two-runs", "two-runs-20", "alteraser",
-    ]  # fmt: skip
+        "alteraser-ah-newton",
+        "alteraser-local",
+        "alteraser-local-20",
+        "two-runs",
+        "two-runs-20",
+        "alteraser",
+    ]
     found = table(cells, "Thoroughness")
     assert str(at(found, "alteraser-local", "anchored residual")) == "0.125"
     assert str(at(found, "two-runs", "influence left, of the AdamW-retrained model")) == "0.750"
@@ -156,9 +221,18 @@ def test_local_rows_stand_beside_the_passes_they_are_made_of_with_what_only_they
 
 
 def test_untimed_cells_have_no_seconds_anywhere() -> None:
-    metrics = {"cpu_seconds": 77.5, "wall_seconds": 77.5, "ratio_adamw": 77.5, "ratio_fastest": 77.5, "rbo@10": 0.5}
+    metrics = {
+        "cpu_seconds": 77.5,
+        "wall_seconds": 77.5,
+        "ratio_adamw": 77.5,
+        "ratio_fastest": 77.5,
+        "rbo@10": 0.5,
+    }
     trace = [{"pass": 1, "cpu_seconds": 77.5, "metrics": {"residual": 0.1, "rbo@10": 0.5}}]
-    untimed = [cell(m, timed=False, metrics=metrics, trace=trace) for m in ("warm-start", "ablation-x", "retrain")]
+    untimed = [
+        cell(m, timed=False, metrics=metrics, trace=trace)
+        for m in ("warm-start", "ablation-x", "retrain")
+    ]
     assert "77.5" not in markdown(untimed)
     assert "Efficiency" not in markdown(untimed)
     drawn = figures(render_page(untimed, about={}))
@@ -172,12 +246,16 @@ def test_both_ratios_stand_side_by_side_and_bounds_are_marked() -> None:
     metrics = {"ratio_adamw": 12.5, "ratio_fastest": 2.0, "ratio_fastest_is_bound": 1.0}
     found = table([cell("alteraser", metrics=metrics)], "Efficiency")
     assert str(at(found, "alteraser", "times faster than AdamW retraining")) == "12.50"
-    assert str(at(found, "alteraser", "times faster than the fastest retraining to the same gap")) == "≥ 2.00"
+    assert (
+        str(at(found, "alteraser", "times faster than the fastest retraining to the same gap"))
+        == "≥ 2.00"
+    )
 
 
 def test_published_numbers_stand_beside_ours_where_there_are_any() -> None:
     cells = [
-        cell(m, metrics={"re_predict": 0.2, "rbo@10": 0.7}) for m in ("original", "alteraser-ah-newton", "alteraser")
+        cell(m, metrics={"re_predict": 0.2, "rbo@10": 0.7})
+        for m in ("original", "alteraser-ah-newton", "alteraser")
     ]
     found = table(cells, "Consistency")
     assert at(found, "alteraser-ah-newton", "re-predict, paper") == "0.139"
@@ -188,7 +266,9 @@ def test_published_numbers_stand_beside_ours_where_there_are_any() -> None:
     assert {trace["name"]: trace["x"] for trace in drawn}["published"] == [0.557, 0.722]
 
 
-@pytest.mark.parametrize("more", [{"scenario": "true"}, {"dataset": "ml-1m [gmf]"}, {"dataset": "mine"}])
+@pytest.mark.parametrize(
+    "more", [{"scenario": "true"}, {"dataset": "ml-1m [gmf]"}, {"dataset": "mine"}]
+)
 def test_published_numbers_stay_away_from_what_they_do_not_describe(more: dict[str, str]) -> None:
     cells = [cell("original", metrics={"re_predict": 0.2}, **more)]
     assert not [column for column in table(cells, "Consistency").columns if "paper" in column]
@@ -198,9 +278,16 @@ def test_published_numbers_stay_away_from_what_they_do_not_describe(more: dict[s
 def test_the_published_numbers_agree_with_each_other() -> None:
     for dataset in SIZES:
         slow = PUBLISHED[dataset, "retrain", "wall_seconds"]
-        for method in ("warm-start", "alteraser-adamw", "alteraser-hf-newton", "alteraser-ah-newton"):
+        for method in (
+            "warm-start",
+            "alteraser-adamw",
+            "alteraser-hf-newton",
+            "alteraser-ah-newton",
+        ):
             ratio = PUBLISHED[dataset, method, "ratio_adamw"]
-            assert slow / PUBLISHED[dataset, method, "wall_seconds"] == pytest.approx(ratio, abs=0.006)
+            assert slow / PUBLISHED[dataset, method, "wall_seconds"] == pytest.approx(
+                ratio, abs=0.006
+            )
     density = {name: 100 * n / (users * items) for name, (users, items, n) in SIZES.items()}
     assert density["ml-1m"] == pytest.approx(4.47, abs=0.005)
     assert density["kuairec"] == pytest.approx(4.70, abs=0.005)
@@ -208,7 +295,11 @@ def test_the_published_numbers_agree_with_each_other() -> None:
 
 def test_data_are_counted_once_per_run() -> None:
     data = {"users": 100, "items": 50, "interactions": 500, "forgotten": 20}
-    cells = [cell(m, run, data={**data, "forgotten": 20 + run}) for run in (0, 2) for m in ("original", "retrain")]
+    cells = [
+        cell(m, run, data={**data, "forgotten": 20 + run})
+        for run in (0, 2)
+        for m in ("original", "retrain")
+    ]
     found = data_table(groups(cells))
     ((label, row),) = found.rows
     assert label == "ml-1m, noise"
@@ -224,10 +315,19 @@ def test_data_are_counted_once_per_run() -> None:
 
 
 def test_every_table_names_its_cells_by_pattern() -> None:
-    cells = [cell(m, run, metrics={"re_predict": 0.2}) for run in range(3) for m in ("retrain", "warm-start")]
+    cells = [
+        cell(m, run, metrics={"re_predict": 0.2})
+        for run in range(3)
+        for m in ("retrain", "warm-start")
+    ]
     cells.append(cell("original", 7, metrics={"ndcg@10": 0.1}))
-    assert table(cells, "Consistency").source == "cells/ml-1m/noise/validation/run-{0..2}/{retrain,warm-start}.json"
-    assert table(cells, "Accuracy (the").source == "cells/ml-1m/noise/validation/run-7/original.json"
+    assert (
+        table(cells, "Consistency").source
+        == "cells/ml-1m/noise/validation/run-{0..2}/{retrain,warm-start}.json"
+    )
+    assert (
+        table(cells, "Accuracy (the").source == "cells/ml-1m/noise/validation/run-7/original.json"
+    )
 
 
 def test_variants_stand_beside_the_method_that_they_vary() -> None:
@@ -235,7 +335,10 @@ def test_variants_stand_beside_the_method_that_they_vary() -> None:
     (group,) = groups(plain)
     assert "Ablations and variants" not in [t.title for t in tables(group)]
     found = table([*plain, cell("ablation-cold-start", metrics={"rbo@10": 0.3})], "Ablations")
-    assert [label for label, _ in found.rows] == ["label of alteraser-ah-newton", "label of ablation-cold-start"]
+    assert [label for label, _ in found.rows] == [
+        "label of alteraser-ah-newton",
+        "label of ablation-cold-start",
+    ]
     assert str(at(found, "ablation-cold-start", "RBO@10")) == "0.300"
 
 
@@ -245,11 +348,19 @@ def test_by_pass_only_the_cells_that_have_the_number_are_named() -> None:
         {"pass": 2, "cpu_seconds": 4.0, "metrics": {}},
     ]
     cells = [
-        cell("retrain", metrics={"cpu_seconds": 20.0}), cell("retrain", 1, metrics={}),
-        cell("warm-start", trace=steps), cell("warm-start", 1, trace=steps),
-    ]  # fmt: skip
+        cell("retrain", metrics={"cpu_seconds": 20.0}),
+        cell("retrain", 1, metrics={}),
+        cell("warm-start", trace=steps),
+        cell("warm-start", 1, trace=steps),
+    ]
     rows = dict(table(cells, "By pass").rows)
-    assert [str(n) for n in rows["label of warm-start, 1"]] == ["10.0 (n = 1)", "0.400 ± 0.000", "–", "–", "–"]
+    assert [str(n) for n in rows["label of warm-start, 1"]] == [
+        "10.0 (n = 1)",
+        "0.400 ± 0.000",
+        "–",
+        "–",
+        "–",
+    ]
     ratio = rows["label of warm-start, 2"][0]
     assert isinstance(ratio, Number)
     assert (ratio.mean, ratio.cells) == (5.0, ("ml-1m/noise/validation/run-0/warm-start",))
@@ -257,8 +368,16 @@ def test_by_pass_only_the_cells_that_have_the_number_are_named() -> None:
 
 def test_the_long_table_has_final_values_and_traces() -> None:
     trace = [{"pass": 1, "cpu_seconds": 2.0, "metrics": {"rbo@10": 0.4, "residual": None}}]
-    found = long_table([cell("warm-start", 3, metrics={"rbo@10": 0.6, "residual": None}, trace=trace)]).to_pylist()
-    key = {"dataset": "ml-1m", "scenario": "noise", "stopping": "validation", "run": 3, "method": "warm-start"}
+    found = long_table(
+        [cell("warm-start", 3, metrics={"rbo@10": 0.6, "residual": None}, trace=trace)]
+    ).to_pylist()
+    key = {
+        "dataset": "ml-1m",
+        "scenario": "noise",
+        "stopping": "validation",
+        "run": 3,
+        "method": "warm-start",
+    }
     end = {"cell": "ml-1m/noise/validation/run-3/warm-start"}
     assert found == [
         {**key, "pass": None, "metric": "rbo@10", "value": 0.6, **end},
@@ -271,18 +390,36 @@ def test_the_long_table_has_final_values_and_traces() -> None:
 
 def full() -> list[dict[str, Any]]:
     trace = [
-        {"pass": n, "cpu_seconds": float(n), "metrics": {"residual": 0.1**n, "rbo@10": math.nan if n == 2 else 0.5}}
+        {
+            "pass": n,
+            "cpu_seconds": float(n),
+            "metrics": {"residual": 0.1**n, "rbo@10": math.nan if n == 2 else 0.5},
+        }
         for n in (1, 2, 3)
     ]
     metrics = {
-        "re_predict": 0.2, "rbo@10": 0.7, "rbo@10/converged": 0.8, "ndcg@10": 0.1, "residual": 0.0, "cpu_seconds": 3.0,
-        "ratio_adamw": 2.0, "ratio_fastest": math.nan,
-    }  # fmt: skip
+        "re_predict": 0.2,
+        "rbo@10": 0.7,
+        "rbo@10/converged": 0.8,
+        "ndcg@10": 0.1,
+        "residual": 0.0,
+        "cpu_seconds": 3.0,
+        "ratio_adamw": 2.0,
+        "ratio_fastest": math.nan,
+    }
     return [
-        cell(m, run, metrics=metrics, trace=trace, settings={"forgotten_share": share}, scenario=scenario)
-        for m in ("original", "retrain", "alteraser") for run in (0, 1)
+        cell(
+            m,
+            run,
+            metrics=metrics,
+            trace=trace,
+            settings={"forgotten_share": share},
+            scenario=scenario,
+        )
+        for m in ("original", "retrain", "alteraser")
+        for run in (0, 1)
         for scenario, share in (("noise", 0.02), ("one", 1e-6), ("true", 0.01), ("users-20%", 0.1))
-    ]  # fmt: skip
+    ]
 
 
 def test_the_page_is_complete_in_itself_and_well_formed() -> None:
@@ -295,7 +432,12 @@ def test_the_page_is_complete_in_itself_and_well_formed() -> None:
     assert "&lt;here&gt;" in page
     assert "p = 0.9" in page
     drawn = figures(page)  # raises for NaN
-    for heading in ("Residual by pass", "RBO@10 by pass", "Residual by CPU time", "Times faster than retraining"):
+    for heading in (
+        "Residual by pass",
+        "RBO@10 by pass",
+        "Residual by CPU time",
+        "Times faster than retraining",
+    ):
         assert heading in drawn
     assert drawn["Residual by pass"]["data"][0]["x"] == [1, 2, 3]
     assert drawn["RBO@10 by pass"]["data"][0]["x"] == [1, 3]
@@ -304,7 +446,9 @@ def test_the_page_is_complete_in_itself_and_well_formed() -> None:
 def test_every_measured_number_of_the_page_names_its_cells() -> None:
     cells = full()
     known = {c["cell"] for c in cells}
-    shown = [(title, text) for title, text in Reader(render_page(cells, about={})).cells if "±" in text]
+    shown = [
+        (title, text) for title, text in Reader(render_page(cells, about={})).cells if "±" in text
+    ]
     assert len(shown) > 50
     for title, _ in shown:
         assert title is not None
@@ -319,8 +463,14 @@ def test_forget_sets_of_several_sizes_are_drawn_against_their_share() -> None:
 
 
 def test_hostile_names_stay_text() -> None:
-    bad = cell(HOSTILE, metrics={"rbo@10": 0.5}, label=HOSTILE, dataset=HOSTILE, scenario=HOSTILE,
-               trace=[{"pass": 1, "cpu_seconds": 1.0, "metrics": {"rbo@10": 0.1}}])  # fmt: skip
+    bad = cell(
+        HOSTILE,
+        metrics={"rbo@10": 0.5},
+        label=HOSTILE,
+        dataset=HOSTILE,
+        scenario=HOSTILE,
+        trace=[{"pass": 1, "cpu_seconds": 1.0, "metrics": {"rbo@10": 0.1}}],
+    )
     page = render_page([bad], about={HOSTILE: HOSTILE})
     reader = Reader(page)
     assert reader.open == []

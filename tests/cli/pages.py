@@ -1,4 +1,5 @@
-"""Pages of the documentation as something to run: their blocks of code, and their commands obeyed in this process."""
+"""Pages of the documentation as something to run: their blocks of code, and their commands obeyed
+in this process."""
 
 from __future__ import annotations
 

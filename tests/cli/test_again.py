@@ -16,14 +16,18 @@ from alteraser.data.files import atomic_write, left_behind
 
 OURS = "forget {w}/model {w}/forget.csv --data {w}/data.csv --out new --remaining rest"
 FIXTURES = Path(__file__).parent.parent / "adapters" / "fixtures" / "implicit"
-THEIRS = f"forget {FIXTURES}/als.npz forget.csv --data {FIXTURES}/data.csv --rating plays --rows-are-ids --method local"
+THEIRS = (
+    f"forget {FIXTURES}/als.npz forget.csv --data {FIXTURES}/data.csv --rating plays "
+    "--rows-are-ids --method local"
+)
 
 
 def kill_while(line: str, world: Path, where: str) -> None:
-    """Run ``line`` in a process that dies, as by ``kill -9``, when it calls ``where`` of the module ``files``."""
+    """Run ``line`` in a process that dies, as by ``kill -9``, when it calls ``where`` of the module
+    ``files``."""
     program = (
-        "import os, signal, sys; from alteraser.data import files; from alteraser.cli.main import main\n"
-        f"files.{where} = lambda *given: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "import os, signal, sys; from alteraser.data import files; from alteraser.cli.main import "
+        f"main\nfiles.{where} = lambda *given: os.kill(os.getpid(), signal.SIGKILL)\n"
         "main(sys.argv[1:])"
     )
     words = line.format(w=world).split()
@@ -31,8 +35,11 @@ def kill_while(line: str, world: Path, where: str) -> None:
     assert died.returncode == -signal.SIGKILL, died.stderr
 
 
-def test_what_a_kill_between_the_outputs_left_is_taken(run: Run, world: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The remaining data stand, the model's folder is still aside: the same command finishes, and names that folder."""
+def test_what_a_kill_between_the_outputs_left_is_taken(
+    run: Run, world: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The remaining data stand, the model's folder is still aside: the same command finishes, and
+    names that folder."""
     line = OURS + ".csv -q"
     kill_while(line, world, "_publish_folder")
     (aside,) = left_behind(Path("new"))
@@ -84,7 +91,9 @@ def test_other_libraries_models_go_on_too(run: Run, world: Path) -> None:
     assert tree(Path(".")) == wanted
     code, _, err = run(line + " --scrub")
     assert code == 4
-    assert "killed before its --scrub, remove it and run again; --users-map is rewritten last" in err
+    assert (
+        "killed before its --scrub, remove it and run again; --users-map is rewritten last" in err
+    )
     code, _, err = run(line + " --report page.html")
     assert code == 4
     assert "killed before its --report, remove it and run again" in err
@@ -121,7 +130,12 @@ def test_a_failure_leaves_what_was_there_before(run: Run, monkeypatch: pytest.Mo
 
 
 def test_only_this_output_s_leftovers_are_named(tmp_path: Path) -> None:
-    for name in (".a.csv.tmp-0123456789ab", ".b.csv.tmp-0123456789ab", ".a.csv.tmp-", "a.csv.tmp-0123456789ab"):
+    for name in (
+        ".a.csv.tmp-0123456789ab",
+        ".b.csv.tmp-0123456789ab",
+        ".a.csv.tmp-",
+        "a.csv.tmp-0123456789ab",
+    ):
         (tmp_path / name).write_text("x")
     assert left_behind(tmp_path / "a.csv") == [tmp_path / ".a.csv.tmp-0123456789ab"]
     with atomic_write(tmp_path / "c") as file:

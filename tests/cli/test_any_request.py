@@ -1,7 +1,8 @@
-"""Any request to any kind that forgets exactly: the model and its lists are those that training on the rest gives.
+"""Any request to any kind that forgets exactly: the model and its lists are those that training on
+the rest gives.
 
-A seeded sample of small data with ties, repeats, users of one event and items of one user; kinds with their options in
-turn, requests in every form, one after the other until nothing may be left.
+A seeded sample of small data with ties, repeats, users of one event and items of one user; kinds
+with their options in turn, requests in every form, one after the other until nothing may be left.
 """
 
 from __future__ import annotations
@@ -21,12 +22,27 @@ from alteraser.models.registry import KINDS
 TIMED = "--timestamp-column t"
 OPTIONS = {
     "popularity": ["--duplicates first", f"--duplicates last --half-life 30 {TIMED}"],
-    "item-knn": ["--duplicates first --neighbors 3", "--duplicates first --neighbors 2 --similarity bm25"],
-    "user-knn": ["--duplicates first --neighbors 3", "--duplicates first --similarity tfidf --shrinkage 2"],
-    "cooccurrence": ["--duplicates first --neighbors 3", "--duplicates first --association count --support 1"],
-    "ease": ["--duplicates first --regularization 2", "--duplicates first --regularization 2 --dropout 0.3"],
+    "item-knn": [
+        "--duplicates first --neighbors 3",
+        "--duplicates first --neighbors 2 --similarity bm25",
+    ],
+    "user-knn": [
+        "--duplicates first --neighbors 3",
+        "--duplicates first --similarity tfidf --shrinkage 2",
+    ],
+    "cooccurrence": [
+        "--duplicates first --neighbors 3",
+        "--duplicates first --association count --support 1",
+    ],
+    "ease": [
+        "--duplicates first --regularization 2",
+        "--duplicates first --regularization 2 --dropout 0.3",
+    ],
     "vs-knn": [f"--session-column s {TIMED} --neighbors 3", f"--session-gap 5s {TIMED} --sample 4"],
-    "slist": ["--session-column s --regularization 2 --most-frequent 4", f"--session-gap 5s {TIMED}"],
+    "slist": [
+        "--session-column s --regularization 2 --most-frequent 4",
+        f"--session-gap 5s {TIMED}",
+    ],
     "tifu-knn": [f"--basket-column s {TIMED} --neighbors 2", f"--session-gap 0 {TIMED}"],
     "top-frequency": ["--basket-column s", f"--session-gap 0 {TIMED}"],
 }
@@ -35,11 +51,17 @@ ROUNDED = {"ease", "slist"}
 
 
 def world_of(rng: np.random.Generator) -> pa.Table:
-    """Up to 30 events of few users and items, ids of either type; times in any order, equal and before 1970."""
+    """Up to 30 events of few users and items, ids of either type; times in any order, equal and
+    before 1970."""
     size = int(rng.integers(1, 30))
-    columns = {name: rng.integers(0, rng.integers(1, 7), size).tolist() for name in ("user_id", "item_id", "s")}
+    columns = {
+        name: rng.integers(0, rng.integers(1, 7), size).tolist()
+        for name in ("user_id", "item_id", "s")
+    }
     if rng.random() < 0.5:
-        columns = {name: [f"{name[0]}{value}" for value in values] for name, values in columns.items()}
+        columns = {
+            name: [f"{name[0]}{value}" for value in values] for name, values in columns.items()
+        }
     return pa.table(columns | {"t": rng.integers(-5, rng.choice([4, 40]), size)})
 
 
@@ -82,7 +104,9 @@ def check_same_lists(kind: str, run: Run, models: tuple[str, str], data: str) ->
         user: [item for item, _ in own] for user, own in expected.items()
     }
     for user, own in found.items():
-        assert [score for _, score in own] == pytest.approx([score for _, score in expected[user]], abs=1e-8)
+        assert [score for _, score in own] == pytest.approx(
+            [score for _, score in expected[user]], abs=1e-8
+        )
 
 
 def document(run: Run, line: str) -> dict[str, Any]:
@@ -107,11 +131,16 @@ def test_forgotten_is_as_never_told(kind: str, seed: int, run: Run, tmp_path: Pa
     while step < 2 and table.num_rows:
         step += 1
         asked = request(rng, table, options)
-        line = f"forget new{step - 1} {asked} --data rest{step - 1}.csv --out new{step} --remaining rest{step}.csv"
+        line = (
+            f"forget new{step - 1} {asked} --data rest{step - 1}.csv --out new{step} "
+            f"--remaining rest{step}.csv"
+        )
         document(run, line)
         table = pacsv.read_csv(f"rest{step}.csv")
     new, rest = f"new{step}", f"rest{step}.csv"
-    found = document(run, f"verify {new} --data {rest} --before new{step - 1} --forgotten rest{step - 1}.csv")
+    found = document(
+        run, f"verify {new} --data {rest} --before new{step - 1} --forgotten rest{step - 1}.csv"
+    )
     assert (found["class"], found["descends"]) == ("A", True)
     assert document(run, f"inspect {new} --data {rest}")["self_check"]["passed"]
     assert run(f"forget {new} {asked} --data {rest} --out again")[0] == 3
@@ -126,17 +155,24 @@ def test_forgotten_is_as_never_told(kind: str, seed: int, run: Run, tmp_path: Pa
     "how", [f"--session-gap 0 {TIMED}", f"--session-column s {TIMED}", f"--basket-column s {TIMED}"]
 )
 @pytest.mark.parametrize("kind", ["tifu-knn", "top-frequency"])
-def test_the_order_of_rows_is_nothing_to_a_model_of_baskets(kind: str, how: str, run: Run, tmp_path: Path) -> None:
-    """However baskets are told: one digest, and a file in another order is accepted for what it was trained on."""
+def test_the_order_of_rows_is_nothing_to_a_model_of_baskets(
+    kind: str, how: str, run: Run, tmp_path: Path
+) -> None:
+    """However baskets are told: one digest, and a file in another order is accepted for what it was
+    trained on."""
     rng = np.random.default_rng(3)
     table = pa.table({name: rng.integers(0, 4, 40) for name in ("user_id", "item_id", "t")})
     table = table.append_column("s", table["t"])
     pacsv.write_csv(table, "data.csv")
     pacsv.write_csv(table.take(rng.permutation(40)), "turned.csv")
-    trained, turned = (document(run, f"train {d}.csv --model {kind} {how} --out {d}") for d in ("data", "turned"))
+    trained, turned = (
+        document(run, f"train {d}.csv --model {kind} {how} --out {d}") for d in ("data", "turned")
+    )
     assert trained["digest"] == turned["digest"]
     assert document(run, "verify data --data turned.csv")["class"] == "A"
-    document(run, "forget data --since 2 --until 3 --data turned.csv --out new --remaining rest.csv")
+    document(
+        run, "forget data --since 2 --until 3 --data turned.csv --out new --remaining rest.csv"
+    )
     document(run, "verify new --data rest.csv")
     if "gap" in how:
         code, _, err = run("forget data --basket 1 --data data.csv --out x")

@@ -25,7 +25,9 @@ def answered(answer: tuple[int, str, str], code: int = 0) -> dict[str, Any]:
 
 def test_our_models(run: Run) -> None:
     Path("two.csv").write_text("user_id\n7\n8\n")
-    assert run("forget {w}/model two.csv --data {w}/data.csv --out m1 --remaining rest.csv -q")[0] == 0
+    assert (
+        run("forget {w}/model two.csv --data {w}/data.csv --out m1 --remaining rest.csv -q")[0] == 0
+    )
     line = "compact m1 --out small --out-users-map users.json --out-items-map items.parquet"
     found = answered(run(f"{line} --json"))
     assert (found["users"], found["users_removed"], found["items_removed"]) == (58, 2, 0)
@@ -39,11 +41,18 @@ def test_our_models(run: Run) -> None:
     assert codes[0][0] == codes[1][0] == 0
     classes = [json.loads(out)["class"] for _, out, _ in codes]
     assert classes[0] == classes[1]
-    lists = [run(f"recommend {name} --user 9 --data rest.csv -k 5 --json")[1] for name in ("m1", "small")]
-    items = [[item["item_id"] for item in json.loads(each)["recommendations"][0]["items"]] for each in lists]
+    lists = [
+        run(f"recommend {name} --user 9 --data rest.csv -k 5 --json")[1] for name in ("m1", "small")
+    ]
+    items = [
+        [item["item_id"] for item in json.loads(each)["recommendations"][0]["items"]]
+        for each in lists
+    ]
     assert items[0] == items[1]
     Path("nine.csv").write_text("user_id\n9\n")
-    assert run("forget small nine.csv --data rest.csv --out small-2 --remaining rest-2.csv -q")[0] == 0
+    assert (
+        run("forget small nine.csv --data rest.csv --out small-2 --remaining rest-2.csv -q")[0] == 0
+    )
     assert run("verify small-2 --data rest-2.csv --before small -q")[0] == 0
     code, _, err = run("forget small nine.csv --data {w}/data.csv --grown --out small-3")
     assert code == 5  # erased stays erased
@@ -82,7 +91,9 @@ def test_implicit_files(run: Run) -> None:
     Path("named.csv").write_text("\n".join([rows[0], *(f"u{row}" for row in rows[1:])]) + "\n")
     on = "--rating plays --users-map users.json --items-map items.json"
     Path("gone.csv").write_text("user_id\nu5\nu6\n")
-    assert run(f"forget als.npz gone.csv --data named.csv {on} --out new.npz --remaining rest.csv -q")[0] in (0, 8)
+    assert run(
+        f"forget als.npz gone.csv --data named.csv {on} --out new.npz --remaining rest.csv -q"
+    )[0] in (0, 8)
     before = tree(Path.cwd())
     code, _, err = run("compact new.npz --users-map users.json --out small.npz")
     assert code == 2
@@ -91,17 +102,27 @@ def test_implicit_files(run: Run) -> None:
     line = "compact new.npz --users-map users.json --items-map items.json --out small.npz"
     found = answered(run(f"{line} --out-users-map u.json --out-items-map i.npy --json"))
     with np.load("new.npz") as old, np.load("small.npz") as new:
-        kept, items = (np.flatnonzero(old[f"{side}_factors"].any(axis=1)).tolist() for side in ("user", "item"))
+        kept, items = (
+            np.flatnonzero(old[f"{side}_factors"].any(axis=1)).tolist() for side in ("user", "item")
+        )
         np.testing.assert_array_equal(new["user_factors"], old["user_factors"][kept])
         np.testing.assert_array_equal(new["item_factors"], old["item_factors"][items])
         assert set(old.files) - set(new.files) <= {"random_state"}
     assert not {5, 6} & set(kept)
-    assert (found["users"], found["items"], found["users_removed"]) == (len(kept), len(items), 40 - len(kept))
+    assert (found["users"], found["items"], found["users_removed"]) == (
+        len(kept),
+        len(items),
+        40 - len(kept),
+    )
     assert json.loads(Path("u.json").read_text()) == [names[row] for row in kept]
     smaller = "--rating plays --users-map u.json --items-map i.npy"
-    assert answered(run(f"inspect small.npz --data rest.csv {smaller} --json"))["self_check"]["passed"]
+    assert answered(run(f"inspect small.npz --data rest.csv {smaller} --json"))["self_check"][
+        "passed"
+    ]
     Path("next.csv").write_text("user_id\nu9\n")
-    assert run(f"forget small.npz next.csv --data rest.csv {smaller} --method local --out next.npz -q")[0] in (0, 8)
+    assert run(
+        f"forget small.npz next.csv --data rest.csv {smaller} --method local --out next.npz -q"
+    )[0] in (0, 8)
     assert Path("small.npz.erased.json").exists()
     assert Path("next.npz.key").read_text() == Path("new.npz.key").read_text()
 
@@ -109,7 +130,10 @@ def test_implicit_files(run: Run) -> None:
 @pytest.mark.parametrize("form", ["npz", "safetensors", "folder"])
 def test_plain_arrays(run: Run, form: str) -> None:
     rng = np.random.default_rng(0)
-    P, Q = rng.standard_normal((8, 3)).astype(np.float32), rng.standard_normal((5, 3)).astype(np.float32)
+    P, Q = (
+        rng.standard_normal((8, 3)).astype(np.float32),
+        rng.standard_normal((5, 3)).astype(np.float32),
+    )
     P[[2, 7]], Q[1] = 0, 0
     tables = {"user_factors": P, "item_factors": Q}
     if form == "npz":
@@ -135,7 +159,9 @@ def test_plain_arrays(run: Run, form: str) -> None:
 
         np.testing.assert_array_equal(load_file(f"new-{name}")["item_factors"], Q[[0, 2, 3, 4]])
     else:
-        np.testing.assert_array_equal(np.load(f"new-{name}/user_factors.npy"), P[[0, 1, 3, 4, 5, 6]])
+        np.testing.assert_array_equal(
+            np.load(f"new-{name}/user_factors.npy"), P[[0, 1, 3, 4, 5, 6]]
+        )
     assert Path("u.csv").read_text().splitlines()[:4] == ["row,user_id", "0,0", "1,1", "2,3"]
 
 

@@ -46,12 +46,17 @@ from alteraser.verbs.train import ENMF
         (completion.STOPPINGS, get_args(Stopping)),
     ],
 )
-def test_completions_are_the_values_there_are(complete: completion.Complete, values: object) -> None:
+def test_completions_are_the_values_there_are(
+    complete: completion.Complete, values: object
+) -> None:
     assert sorted(complete("")) == sorted(values)  # type: ignore[call-overload]
 
 
 def options(command: object, path: str = "") -> dict[str, object]:
-    found = {f"{path} {option.opts[0]}".strip(): option for option in command.get_params(typer.Context(command))}
+    found = {
+        f"{path} {option.opts[0]}".strip(): option
+        for option in command.get_params(typer.Context(command))
+    }
     for name, inner in getattr(command, "commands", {}).items():
         found |= options(inner, f"{path} {name}".strip())
     return found
@@ -59,14 +64,29 @@ def options(command: object, path: str = "") -> dict[str, object]:
 
 def test_every_option_whose_help_lists_its_values_completes_them() -> None:
     """One option for every table, in every command that has it."""
-    closed = {"--method", "--solver", "--format", "--loss", "--duplicates", "--missing-weighting", "--dtype", "--model",
-              "--regularization-scaling", "--scenario", "--stopping"}  # fmt: skip
+    closed = {
+        "--method",
+        "--solver",
+        "--format",
+        "--loss",
+        "--duplicates",
+        "--missing-weighting",
+        "--dtype",
+        "--model",
+        "--regularization-scaling",
+        "--scenario",
+        "--stopping",
+    }
     every = options(typer.main.get_command(app))
     for name in EXPERIMENTS:
         every |= options(experiment(name), f"bench {name}")
     named = {name: option for name, option in every.items() if name.split()[-1] in closed}
     assert len(named) > 12
-    silent = [name for name, option in named.items() if getattr(option, "_custom_shell_complete", None) is None]
+    silent = [
+        name
+        for name, option in named.items()
+        if getattr(option, "_custom_shell_complete", None) is None
+    ]
     assert silent == ["serve --model"], "which is a folder, and completed as one"
 
 
@@ -80,8 +100,14 @@ def test_every_option_whose_help_lists_its_values_completes_them() -> None:
 )
 def test_a_shell_is_told(words: str, expected: set[str], tmp_path: Path) -> None:
     """Asked the way bash does, by the variables that ``alteraser --install-completion`` sets up."""
-    asked = {"_ALTERASER_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
-    program = "import sys; sys.argv[0] = 'alteraser'; from alteraser.cli import main; sys.exit(main())"
+    asked = {
+        "_ALTERASER_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    program = (
+        "import sys; sys.argv[0] = 'alteraser'; from alteraser.cli import main; sys.exit(main())"
+    )
     answer = subprocess.run(
         [sys.executable, "-c", program],
         env=os.environ | asked,

@@ -1,4 +1,5 @@
-"""What was erased does not come back with later data: our models and other libraries' files, chains, lost keys."""
+"""What was erased does not come back with later data: our models and other libraries' files,
+chains, lost keys."""
 
 from __future__ import annotations
 
@@ -23,7 +24,11 @@ Run = Callable[..., tuple[int, str, str]]
 
 def erased_two(run: Run) -> None:
     Path("two.csv").write_text("user_id\n7\n8\n")
-    assert run("forget {w}/model two.csv --data {w}/data.csv --out m1 --remaining r1.csv -q") == (0, "", "")
+    assert run("forget {w}/model two.csv --data {w}/data.csv --out m1 --remaining r1.csv -q") == (
+        0,
+        "",
+        "",
+    )
 
 
 def test_grown_never_learns_erased_users_again(run: Run, world: Path) -> None:
@@ -56,7 +61,9 @@ def test_pairs_and_whole_items_stay_erased_too(run: Run, world: Path) -> None:
     rows = (world / "data.csv").read_text().splitlines()[1:]
     user, item = rows[0].split(",")[:2]
     Path("pair.csv").write_text(f"user_id,item_id\n{user},{item}\n")
-    assert run("forget {w}/model pair.csv --data {w}/data.csv --out m1 --remaining r1.csv -q")[0] == 0
+    assert (
+        run("forget {w}/model pair.csv --data {w}/data.csv --out m1 --remaining r1.csv -q")[0] == 0
+    )
     Path("item.csv").write_text("item_id\n120\n")
     assert run("forget m1 item.csv --data r1.csv --out m2 --remaining r2.csv -q")[0] == 0
     Path("one.csv").write_text("user_id\n9\n")
@@ -86,8 +93,11 @@ def test_the_key_is_private_carried_along_and_needed(run: Run) -> None:
     assert code == 3
     assert "(m2.key)" in err
     assert "--readmit" in err
-    assert run("forget m2 ten.csv --data r2.csv --out m3 --remaining r3.csv -q")[0] == 0  # no additions, no question
-    assert [len(group["users"]) for group in json.loads(Path("m3/model.json").read_text())["erased"]] == [3, 1]
+    # no additions, no question
+    assert run("forget m2 ten.csv --data r2.csv --out m3 --remaining r3.csv -q")[0] == 0
+    assert [
+        len(group["users"]) for group in json.loads(Path("m3/model.json").read_text())["erased"]
+    ] == [3, 1]
     assert run("forget m2 ten.csv --data r2.csv --grown --readmit --out m4 -q")[0] == 0
     assert run("verify m3 --data r3.csv --before m2 -q")[0] == 0
 
@@ -95,18 +105,24 @@ def test_the_key_is_private_carried_along_and_needed(run: Run) -> None:
 def test_keys_without_their_model_are_kept_and_other_files_never_overwritten(run: Run) -> None:
     Path("two.csv").write_text("user_id\n7\n8\n")
     Path("m1.key").write_text("ab" * 32 + "\n")
-    assert run("forget {w}/model two.csv --data {w}/data.csv --out m1 --remaining r1.csv -q")[0] == 0
-    assert Path("m1.key").read_text() == "ab" * 32 + "\n"  # a new key was needed, and this one was to be had
+    assert (
+        run("forget {w}/model two.csv --data {w}/data.csv --out m1 --remaining r1.csv -q")[0] == 0
+    )
+    # a new key was needed, and this one was to be had
+    assert Path("m1.key").read_text() == "ab" * 32 + "\n"
     first = tree(Path("m1"))
     shutil.rmtree("m1")
-    assert run("forget {w}/model two.csv --data {w}/data.csv --out m1 --remaining r1.csv -q")[0] == 0
+    assert (
+        run("forget {w}/model two.csv --data {w}/data.csv --out m1 --remaining r1.csv -q")[0] == 0
+    )
     assert tree(Path("m1")) == first  # so that a command given again writes the same
     Path("ten.csv").write_text("user_id\n10\n")
     Path("m2.key").write_text("cd" * 32 + "\n")
     assert run("forget m1 ten.csv --data r1.csv --out m2 --remaining r2.csv -q")[0] == 0
     assert Path("m2.key").read_text().split() == ["ab" * 32, "cd" * 32]
     assert run("forget m2 two.csv --data {w}/data.csv --grown --readmit --out m4 -q")[0] == 0
-    assert Path("m4.key").read_text().split() == ["ab" * 32]  # what is not this model's is not carried along
+    # what is not this model's is not carried along
+    assert Path("m4.key").read_text().split() == ["ab" * 32]
     Path("m3.key").write_text("my door\n")
     code, _, err = run("forget {w}/model two.csv --data {w}/data.csv --out m3")
     assert code == 4
@@ -156,7 +172,10 @@ def test_files_of_other_libraries_have_their_record_beside_them(run: Run) -> Non
     shutil.copyfile(FIXTURES / "implicit" / "data.csv", "data.csv")
     Path("user.csv").write_text("user_id\n5\n")
     Path("next.csv").write_text("user_id\n6\n")
-    old, new = " --data data.csv --rating plays --rows-are-ids", " --data rest.csv --rating plays --rows-are-ids"
+    old, new = (
+        " --data data.csv --rating plays --rows-are-ids",
+        " --data rest.csv --rating plays --rows-are-ids",
+    )
     assert run("forget als.npz user.csv" + old + " --out new.npz --remaining rest.csv -q")[0] == 0
     assert stat.S_IMODE(os.stat("new.npz.key").st_mode) == 0o600
     assert len(json.loads(Path("new.npz.erased.json").read_text())["erased"][0]["users"]) == 1

@@ -1,4 +1,5 @@
-"""Events: what is told of a command, that nobody is named in it, that nothing is told where nobody listens."""
+"""Events: what is told of a command, that nobody is named in it, that nothing is told where nobody
+listens."""
 
 from __future__ import annotations
 
@@ -28,26 +29,36 @@ def told(path: str = "events.jsonl") -> list[dict[str, Any]]:
 def names(found: list[dict[str, Any]]) -> list[str]:
     """The events in their order, passes once."""
     every = [entry["event"] for entry in found]
-    return [name for place, name in enumerate(every) if name != "pass" or every[place - 1] != "pass"]
+    return [
+        name for place, name in enumerate(every) if name != "pass" or every[place - 1] != "pass"
+    ]
 
 
 @pytest.fixture
 def people(tmp_path: Path) -> tuple[list[str], list[str]]:
-    """Ids that occur nowhere but in the data: 24 users, 18 items; files in a folder with such a name too."""
+    """Ids that occur nowhere but in the data: 24 users, 18 items; files in a folder with such a
+    name too."""
     rng = random.Random(5)
     word = lambda: "".join(rng.choices(string.ascii_lowercase, k=9))  # noqa: E731
     users, items = [word() for _ in range(24)], [word() for _ in range(18)]
     rows = [
-        f"{u},{v}" for i, u in enumerate(users) for j, v in enumerate(items) if (i + j) % 3 == 0 or rng.random() < 0.1
+        f"{u},{v}"
+        for i, u in enumerate(users)
+        for j, v in enumerate(items)
+        if (i + j) % 3 == 0 or rng.random() < 0.1
     ]
     (tmp_path / f"{users[0]}.csv").write_text("user_id,item_id\n" + "\n".join(rows) + "\n")
-    (tmp_path / "gone.csv").write_text("user_id,item_id\n" + "\n".join(rows[3:9]) + "\nnobody,nothing\n")
+    (tmp_path / "gone.csv").write_text(
+        "user_id,item_id\n" + "\n".join(rows[3:9]) + "\nnobody,nothing\n"
+    )
     (tmp_path / "users.csv").write_text(f"user_id\n{users[4]}\n")
     return users, items
 
 
 @pytest.mark.parametrize("kind", ["enmf --factors 3", "item-knn --neighbors 4"])
-def test_a_full_forget_names_nobody(kind: str, people: tuple[list[str], list[str]], run: Run) -> None:
+def test_a_full_forget_names_nobody(
+    kind: str, people: tuple[list[str], list[str]], run: Run
+) -> None:
     users, items = people
     data, log = f"{users[0]}.csv", "--log events.jsonl"
     for line in (
@@ -66,11 +77,15 @@ def test_a_full_forget_names_nobody(kind: str, people: tuple[list[str], list[str
         run(f"{log} {line} --json")
     text = Path("events.jsonl").read_text()
     assert text.count("refused") >= 1
-    assert [word for word in (*users, *items, "nobody", "nothing", ".csv", "/") if word in text] == []
+    assert [
+        word for word in (*users, *items, "nobody", "nothing", ".csv", "/") if word in text
+    ] == []
 
 
 def test_what_is_told_of_forgetting(run: Run) -> None:
-    code, _, _ = run("--log events.jsonl forget {w}/model {w}/forget.csv --data {w}/data.csv --out new --json")
+    code, _, _ = run(
+        "--log events.jsonl forget {w}/model {w}/forget.csv --data {w}/data.csv --out new --json"
+    )
     found = told()
     assert code == 0
     assert names(found) == ["read", "checked", "started", "pass", "finished", "written", "answered"]
@@ -87,18 +102,26 @@ def test_what_is_told_of_forgetting(run: Run) -> None:
 def test_what_is_told_of_another_librarys_file(run: Run) -> None:
     Path("gone.csv").write_text("user_id,item_id\n1,4\n")
     data = f"--data {LIBRARIES}/implicit/data.csv --rating plays --rows-are-ids"
-    code, _, err = run(f"--log events.jsonl forget {LIBRARIES}/implicit/als.npz gone.csv {data} --out new.npz --json")
+    code, _, err = run(
+        f"--log events.jsonl forget {LIBRARIES}/implicit/als.npz gone.csv {data} --out new.npz "
+        "--json"
+    )
     assert code == 0, err
     found = told()
-    assert {"read", "checked", "started", "finished", "written", "answered"} <= {entry["event"] for entry in found}
+    assert {"read", "checked", "started", "finished", "written", "answered"} <= {
+        entry["event"] for entry in found
+    }
     assert next(entry for entry in found if entry["event"] == "checked")["passed"] is True
 
 
 def test_a_refusal_is_told_by_its_kind(run: Run) -> None:
-    code, _, _ = run("--log events.jsonl forget {w}/model {w}/nobody.csv --data {w}/data.csv --out new")
+    code, _, _ = run(
+        "--log events.jsonl forget {w}/model {w}/nobody.csv --data {w}/data.csv --out new"
+    )
     assert [(e["event"], e.get("kind"), e.get("exit_code")) for e in told()][-2:] == [
-        ("refused", "not_found", 3), ("answered", None, 3),
-    ]  # fmt: skip
+        ("refused", "not_found", 3),
+        ("answered", None, 3),
+    ]
     assert code == 3
 
 
@@ -110,8 +133,12 @@ def test_the_environment_asks_for_it_on_stderr(run: Run, monkeypatch: pytest.Mon
     assert '"event": "answered"' in err
 
 
-def test_a_log_that_cannot_be_opened_is_said_before_anything_is_done(run: Run, tmp_path: Path) -> None:
-    code, _, err = run("--log no/such/folder forget {w}/model {w}/forget.csv --data {w}/data.csv --out new")
+def test_a_log_that_cannot_be_opened_is_said_before_anything_is_done(
+    run: Run, tmp_path: Path
+) -> None:
+    code, _, err = run(
+        "--log no/such/folder forget {w}/model {w}/forget.csv --data {w}/data.csv --out new"
+    )
     assert code == 2
     assert "no/such/folder: No such file or directory" in err
     assert list(tmp_path.iterdir()) == []
@@ -130,7 +157,12 @@ def test_nothing_is_told_where_nobody_listens(run: Run, monkeypatch: pytest.Monk
 
 def test_failures_are_told_and_go_on() -> None:
     heard: list[events.Event] = []
-    for cause in (NotFound("of alice"), Interrupted("stopped"), KeyboardInterrupt(), ZeroDivisionError()):
+    for cause in (
+        NotFound("of alice"),
+        Interrupted("stopped"),
+        KeyboardInterrupt(),
+        ZeroDivisionError(),
+    ):
 
         @events.verb("forget")
         def fail(cause: BaseException = cause) -> None:
@@ -138,7 +170,11 @@ def test_failures_are_told_and_go_on() -> None:
 
         with events.listening(heard.append), pytest.raises(type(cause)):
             fail()
-    assert [event.name for event in heard if event.name != "started"] == ["refused", "interrupted", "interrupted"]
+    assert [event.name for event in heard if event.name != "started"] == [
+        "refused",
+        "interrupted",
+        "interrupted",
+    ]
     assert "alice" not in repr(heard)
 
 

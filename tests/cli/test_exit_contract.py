@@ -1,4 +1,5 @@
-"""What ``forget`` says is what ``verify`` finds: exit codes and classes over models, data and options."""
+"""What ``forget`` says is what ``verify`` finds: exit codes and classes over models, data and
+options."""
 
 from __future__ import annotations
 
@@ -29,7 +30,11 @@ def blocks(m: int, n: int, *, seed: int = 0) -> Pairs:
 
 DATA: dict[str, Pairs] = {
     "tastes": blocks(24, 16),
-    "four each": [(u, int(v)) for u in range(20) for v in np.random.default_rng(u).choice(20, 4, replace=False)],
+    "four each": [
+        (u, int(v))
+        for u in range(20)
+        for v in np.random.default_rng(u).choice(20, 4, replace=False)
+    ],
     "one user": [(0, v) for v in range(6)],
     "one item": [(u, 0) for u in range(6)],
     "one cell": [(0, 0)],
@@ -51,14 +56,27 @@ TRAINING = {
     "more factors than items": "--factors 24 --regularization 0.4",
     "collapsed": "--factors 8 --regularization 60",
     "undetermined": "--factors 2 --regularization 0 --missing-weight 0.3",
-    "frequency": "--factors 3 --regularization 0.1 --regularization-scaling frequency --missing-weighting popularity",
+    "frequency": "--factors 3 --regularization 0.1 --regularization-scaling frequency "
+    "--missing-weighting popularity",
 }
 OPTIONS = (
-    "", "--max-passes 2", "--max-passes 1 --tolerance 0.5", "--stop-at-tolerance",
-    "--tolerance 0.9 --stop-at-tolerance", "--tolerance 1e-9", "--method influence", "--method local",
-    "--method local --tolerance 0.7", "--method replay", "--method retrain", "--method retrain --max-passes 2",
-    "--method converge", "--solver ah-newton", "--solver cg --memory 0", "--method converge --max-passes 3",
-)  # fmt: skip
+    "",
+    "--max-passes 2",
+    "--max-passes 1 --tolerance 0.5",
+    "--stop-at-tolerance",
+    "--tolerance 0.9 --stop-at-tolerance",
+    "--tolerance 1e-9",
+    "--method influence",
+    "--method local",
+    "--method local --tolerance 0.7",
+    "--method replay",
+    "--method retrain",
+    "--method retrain --max-passes 2",
+    "--method converge",
+    "--solver ah-newton",
+    "--solver cg --memory 0",
+    "--method converge --max-passes 3",
+)
 FORGET = ("one", "user", "all")
 
 
@@ -104,14 +122,20 @@ def written(name: str, weights: str) -> tuple[str, dict[str, str]]:
     values = WEIGHTS[weights](np.random.default_rng(3), len(DATA[name]))
     rows = [f"{u},{v},{c}" for (u, v), c in zip(DATA[name], values.tolist(), strict=True)]
     user = rows[len(rows) // 2].split(",")[0]
-    parts = {"": rows, "one": rows[:1], "user": [row for row in rows if row.startswith(f"{user},")], "all": rows}
+    parts = {
+        "": rows,
+        "one": rows[:1],
+        "user": [row for row in rows if row.startswith(f"{user},")],
+        "all": rows,
+    }
     for part, lines in parts.items():
         Path(f"{stem}{part}.csv").write_text("user_id,item_id,c\n" + "\n".join(lines) + "\n")
     return f"{stem}.csv", {part: f"{stem}{part}.csv" for part in FORGET}
 
 
 def model_of(call: Call, data: str, weights: str, training: str) -> str | None:
-    """The trained model, from earlier where there is one; None where training says that it cannot be."""
+    """The trained model, from earlier where there is one; None where training says that it cannot
+    be."""
     name = f"{data.removesuffix('.csv')}-{list(TRAINING).index(training)}"
     if not Path(name).exists():
         rule = "--confidence c" if weights else ""
@@ -136,7 +160,10 @@ def test_whatever_forget_ends_with_verify_agrees(
     for name in ("new", "left.csv"):
         shutil.rmtree(name, ignore_errors=True)
         Path(name).unlink(missing_ok=True)
-    answer = call(f"forget {model} {forgets[part]} --data {file} --out new --remaining left.csv --json {options}")
+    answer = call(
+        f"forget {model} {forgets[part]} --data {file} --out new --remaining left.csv --json "
+        f"{options}"
+    )
     code, out, err = answer
     if code == 2:  # a replay of what has no record, and the like
         assert options
@@ -152,11 +179,14 @@ def test_whatever_forget_ends_with_verify_agrees(
     assert found["converged"] == (code == 0)
     warned = [line for line in err.splitlines() if line.startswith("not reached: ")]
     assert len(warned) == (code == 8)
-    checked, out, err = call(f"verify new --data left.csv --before {model} --forgotten {forgets[part]} --json")
+    checked, out, err = call(
+        f"verify new --data left.csv --before {model} --forgotten {forgets[part]} --json"
+    )
     if code == 0:
         assert checked == 0, (found["class"], err, out)
         same = json.loads(out)["class"]
-        assert same == found["class"] or (found["class"], same) == ("C", "B")  # B is a C with a proof
+        # B is a C with a proof
+        assert same == found["class"] or (found["class"], same) == ("C", "B")
 
 
 def answers(call: Call, line: str, code: int) -> dict[str, Any]:
@@ -175,7 +205,10 @@ def test_forgetting_everything_is_class_c(call: Call, training: str, method: str
     for name in ("new", "left.csv"):
         shutil.rmtree(name, ignore_errors=True)
         Path(name).unlink(missing_ok=True)
-    line = f"forget {model} {forgets['all']} --data {file} --out new --remaining left.csv --method {method} --json"
+    line = (
+        f"forget {model} {forgets['all']} --data {file} --out new --remaining left.csv "
+        f"--method {method} --json"
+    )
     assert answers(call, line, 0)["class"] == "C"
     for extra in ("", f"--before {model} --forgotten {forgets['all']}"):
         assert answers(call, f"verify new --data left.csv {extra} --json", 0)["class"] in "BC"
@@ -187,13 +220,22 @@ def test_a_level_not_reached_is_8_in_words_and_accept_d_makes_it_0(call: Call) -
     for place, accept in enumerate(("", " --accept d")):
         line = f"forget {model} {forgets['one']} --data {file} --method influence{accept}"
         found = answers(call, f"{line} --out json{place} --json", 0 if accept else 8)
-        assert (found["class"], found["class_name"], found["converged"]) == ("D", "not forgotten", False)
+        assert (found["class"], found["class_name"], found["converged"]) == (
+            "D",
+            "not forgotten",
+            False,
+        )
         assert found["sentence"].startswith("not shown to have forgotten")
         code, out, err = call(f"{line} --out quiet{place} -q")
         assert (code, out) == (0 if accept else 8, "")
         assert err.startswith("not reached: ")
         assert err.count("\n") == 1
-        for part in ("of the deletion's push is left", "class D", "the model was written", "use --method converge"):
+        for part in (
+            "of the deletion's push is left",
+            "class D",
+            "the model was written",
+            "use --method converge",
+        ):
             assert part in err
         code, out, err = call(f"{line} --out words{place}")
         assert "D: not forgotten" in out
@@ -213,22 +255,36 @@ def test_train_says_that_it_ended_before_its_tolerance(call: Call) -> None:
     assert code == 0
     lines = [row for row in out.splitlines() if row.strip()]
     last = max(place for place, row in enumerate(lines) if row.startswith(" not reached"))
-    assert all(row.startswith("  ") for row in lines[last + 1 :])  # nothing but that row's own text follows
+    # nothing but that row's own text follows
+    assert all(row.startswith("  ") for row in lines[last + 1 :])
     code, out, err = call(f"{line} --out short-3 -q")
     assert (code, out) == (0, "")
     assert err.startswith("not reached: ")
     file, _ = written("tastes", "")
     found = answers(call, f"train {file} --factors 3 --regularization 60 --out zeros --json", 0)
     assert 0 < found["critical_regularization"] < 60
-    assert answers(call, f"train {file} --factors 3 --out more --json --regularization "
-                         f"{0.2 * found['critical_regularization']}", 0)["critical_regularization"] is None  # fmt: skip
+    assert (
+        answers(
+            call,
+            f"train {file} --factors 3 --out more --json --regularization "
+            f"{0.2 * found['critical_regularization']}",
+            0,
+        )["critical_regularization"]
+        is None
+    )
 
 
 def test_train_says_that_confidences_are_too_far_apart(call: Call) -> None:
     file, forgets = written("tastes", "decades")
-    found = answers(call, f"train {file} --confidence c --factors 3 --max-passes 30 --out decades --json", 0)
+    found = answers(
+        call, f"train {file} --confidence c --factors 3 --max-passes 30 --out decades --json", 0
+    )
     assert "take a rule such as log1p(column) or min(column, 1000)" in found["confidences"]
-    whole = answers(call, f"train {file} --confidence c --factors 8 --regularization 3 --to-rest --out whole --json", 0)
+    whole = answers(
+        call,
+        f"train {file} --confidence c --factors 8 --regularization 3 --to-rest --out whole --json",
+        0,
+    )
     assert whole["converged"]
     assert load("whole").factors.dtype == np.float64
     line = f"--data {file} --out gone --remaining gone.csv --json"

@@ -16,18 +16,40 @@ from conftest import Run, tree
 
 FIXTURES = Path(__file__).parent.parent / "adapters" / "fixtures"
 CONTRACT = {
-    "model", "method", "solver", "passes", "products", "rows_updated", "seconds", "objective_before",
-    "objective_after", "residual", "converged", "interactions_before", "interactions_forgotten",
-    "interactions_unmatched", "users", "items", "format", "kind", "self_check", "siblings", "scrubbed",
-    "users_erased_whole", "rows_changed", "digest", "parent",
-}  # fmt: skip
+    "model",
+    "method",
+    "solver",
+    "passes",
+    "products",
+    "rows_updated",
+    "seconds",
+    "objective_before",
+    "objective_after",
+    "residual",
+    "converged",
+    "interactions_before",
+    "interactions_forgotten",
+    "interactions_unmatched",
+    "users",
+    "items",
+    "format",
+    "kind",
+    "self_check",
+    "siblings",
+    "scrubbed",
+    "users_erased_whole",
+    "rows_changed",
+    "digest",
+    "parent",
+}
 ON_DATA = " --data data.csv --rating plays --rows-are-ids"
 FORGET = "forget als.npz forget.csv" + ON_DATA
 
 
 @pytest.fixture
 def here(run: Run) -> Path:
-    """The working directory, with a model, its data and a forget set of two rows, one of them unmatched."""
+    """The working directory, with a model, its data and a forget set of two rows, one of them
+    unmatched."""
     folder = Path.cwd()
     for name in ("als.npz", "als_cholesky.npz", "bpr.npz", "data.csv"):
         shutil.copyfile(FIXTURES / "implicit" / name, folder / name)
@@ -49,7 +71,11 @@ def test_forget_answers_with_the_contract(run: Run, here: Path) -> None:
     assert (document["interactions_forgotten"], document["interactions_unmatched"]) == (1, 1)
     assert document["unmatched"] == [{"user_id": 3, "item_id": 24}]
     assert document["converged"]
-    assert (document["method"], document["method_asked"], document["class"]) == ("local", "local", "L")
+    assert (document["method"], document["method_asked"], document["class"]) == (
+        "local",
+        "local",
+        "L",
+    )
     assert document["residual"] <= 0.3
     assert document["self_check"]["passed"]
     assert "data.csv" in [sibling["path"] for sibling in document["siblings"]]
@@ -65,7 +91,12 @@ def test_forget_answers_with_the_contract(run: Run, here: Path) -> None:
 def test_forget_for_people(run: Run, here: Path) -> None:
     code, out, _ = run("forget als.npz user.csv" + ON_DATA + " --out new.npz")
     assert code == 0
-    for words in ("implicit als", "8 interactions; 253 remain; 1 users erased whole", "passed:", "also look at"):
+    for words in (
+        "implicit als",
+        "8 interactions; 253 remain; 1 users erased whole",
+        "passed:",
+        "also look at",
+    ):
         assert words in " ".join(out.split())
     assert run("forget als.npz user.csv" + ON_DATA + " --out new2.npz -q")[1] == ""
 
@@ -83,23 +114,36 @@ def test_inspect_tells_what_is_there(run: Run, here: Path) -> None:
     code, out, _ = run("inspect als.npz --json")
     document = json.loads(out)
     assert code == 0
-    assert (document["format"], document["kind"], document["dtype"]) == ("implicit", "als", "float32")
+    assert (document["format"], document["kind"], document["dtype"]) == (
+        "implicit",
+        "als",
+        "float32",
+    )
     assert (document["users"], document["items"], document["factors"]) == (40, 25, 6)
     assert document["hyperparameters"]["alpha"] == 2.0
     assert document["loss"]["name"] == "implicit ALS"
     assert document["id_maps"] is None
     assert document["self_check"] is None
-    assert {"bpr.npz", "data.csv"} <= {Path(sibling["path"]).name for sibling in document["siblings"]}
+    assert {"bpr.npz", "data.csv"} <= {
+        Path(sibling["path"]).name for sibling in document["siblings"]
+    }
     code, out, _ = run("inspect bpr.npz")
     assert code == 0
-    for words in ("implicit bpr", "40 users, 25 items, 6 factors", "give --users-map", "give --data to make it"):
+    for words in (
+        "implicit bpr",
+        "40 users, 25 items, 6 factors",
+        "give --users-map",
+        "give --data to make it",
+    ):
         assert words in " ".join(out.split())
 
 
 def test_the_list_of_other_files_ends_after_five_lines(run: Run, here: Path) -> None:
     for number in range(9):
         shutil.copyfile("als.npz", f"older-{number}.npz")
-    everything = {Path(each["path"]).name for each in json.loads(run("inspect als.npz --json")[1])["siblings"]}
+    everything = {
+        Path(each["path"]).name for each in json.loads(run("inspect als.npz --json")[1])["siblings"]
+    }
     assert len(everything) >= 12
     for line in ("inspect als.npz", FORGET + " --out {}.npz"):
         short, long = run(line.format("short"))[1], run(line.format("long") + " --verbose")[1]
@@ -112,10 +156,16 @@ def test_the_list_of_other_files_ends_after_five_lines(run: Run, here: Path) -> 
 def test_factors_that_are_zero_are_said_to_be(run: Run, here: Path) -> None:
     with np.load("als.npz") as loaded:
         entries = dict(loaded)
-    np.savez("zero.npz", **entries | {name: entries[name] * 1e-6 for name in ("user_factors", "item_factors")})
+    np.savez(
+        "zero.npz",
+        **entries | {name: entries[name] * 1e-6 for name in ("user_factors", "item_factors")},
+    )
     code, _, err = run(FORGET.replace("als", "zero") + " --out new.npz")
     assert code == 6
-    assert "zero.npz: the user and item factors are numerically zero: no score is further from 0 than" in err
+    assert (
+        "zero.npz: the user and item factors are numerically zero: no score is further from 0 than"
+        in err
+    )
     assert "these data" not in err
     assert not Path("new.npz").exists()
     code, out, _ = run("inspect zero.npz" + ON_DATA + " --json")
@@ -140,7 +190,9 @@ def test_what_is_zero_is_told_by_the_ratings(here: Path) -> None:
     np.savez("explicit.npz", users=rng.random((40, 3)), items=rng.random((25, 3)))
     options = ForeignOptions(loss="explicit-als", regularization=1.0, rows_are_ids=True, rating="r")
     for size, zero in ((1e-8, False), (1.0, False), (1e8, True)):
-        rows = pa.table({"user_id": [1, 2, 3], "item_id": [4, 5, 6], "r": [size, 2 * size, 3 * size]})
+        rows = pa.table(
+            {"user_id": [1, 2, 3], "item_id": [4, 5, 6], "r": [size, 2 * size, 3 * size]}
+        )
         opened = open_foreign(here / "explicit.npz", rows, options, format="arrays")
         assert (zero_words(opened.foreign, opened.data) is not None) == zero
 
@@ -149,10 +201,13 @@ def test_rows_without_a_rating_are_counted(run: Run, here: Path) -> None:
     with open("data.csv", "a") as file:
         file.write("9,3,\n")
     options = ON_DATA + " --threshold 1 --threshold-column plays"
-    code, out, _ = run("forget als.npz forget.csv" + options + " --out new.npz --remaining rest.csv --json")
+    code, out, _ = run(
+        "forget als.npz forget.csv" + options + " --out new.npz --remaining rest.csv --json"
+    )
     document = json.loads(out)
     assert (code, document["rows_without_rating"], document["interactions_before"]) == (0, 1, 261)
-    assert pacsv.read_csv("rest.csv").num_rows == 261  # the row without one is nobody's training data, and stays
+    # the row without one is nobody's training data, and stays
+    assert pacsv.read_csv("rest.csv").num_rows == 261
     code, out, _ = run("inspect als.npz" + options)
     assert code == 0
     assert "1 rows without a rating: they are not at least the threshold" in " ".join(out.split())
@@ -184,35 +239,119 @@ def test_inspect_knows_models_of_alteraser(run: Run) -> None:
 @pytest.mark.parametrize(
     ("line", "code", "message"),
     [
-        (FORGET + " --out new.npz --alpha 40", 2, "--alpha 40.0 contradicts als.npz, which says alpha = 2.0"),
+        (
+            FORGET + " --out new.npz --alpha 40",
+            2,
+            "--alpha 40.0 contradicts als.npz, which says alpha = 2.0",
+        ),
         (FORGET + " --out new.npz --format spark-als", 2, "--format spark-als: unknown; there are"),
-        (FORGET + " --out new.npz --loss bpr", 2, "--loss bpr: als.npz says which loss it minimized"),
-        (FORGET + " --out new.npz --missing-weight 1", 2, "--missing-weight 1.0: als.npz says which loss"),
-        (FORGET.replace("plays", "stars") + " --out n.npz", 2, "Say which column it is with --rating NAME, or rename"),
-        ("forget saves forget.csv --data data.csv --rating plays --out n.npz", 2, "saves is neither a model that"),
-        (FORGET + " --out new.npz --method retrain", 2, "--method retrain means nothing to a model of another library"),
+        (
+            FORGET + " --out new.npz --loss bpr",
+            2,
+            "--loss bpr: als.npz says which loss it minimized",
+        ),
+        (
+            FORGET + " --out new.npz --missing-weight 1",
+            2,
+            "--missing-weight 1.0: als.npz says which loss",
+        ),
+        (
+            FORGET.replace("plays", "stars") + " --out n.npz",
+            2,
+            "Say which column it is with --rating NAME, or rename",
+        ),
+        (
+            "forget saves forget.csv --data data.csv --rating plays --out n.npz",
+            2,
+            "saves is neither a model that",
+        ),
+        (
+            FORGET + " --out new.npz --method retrain",
+            2,
+            "--method retrain means nothing to a model of another library",
+        ),
         (FORGET + " --out new.npz --grown", 2, "--grown means nothing to als.npz"),
         (FORGET + " --out new.npz --duplicates most", 2, "--duplicates: Input should be 'refuse'"),
         (FORGET, 2, "--out is missing"),
         (FORGET + " --out data.csv", 4, "data.csv exists already"),
-        ("forget als.npz forget.csv --data data.csv --out n.npz", 2, "--users-map, or --rows-are-ids"),
-        ("forget als.npz forget.csv --data data.csv --rows-are-ids --out n.npz", 6, "does not fit these data"),
-        ("forget none.npz forget.csv --data data.csv --rows-are-ids --out n.npz", 3, "there is no model at none.npz"),
-        ("forget none.npz forget.csv --data data.csv --format implicit --out n.npz", 3, "there is no model at"),
-        ("forget data.csv forget.csv --data data.csv --out n.npz", 2, "data.csv is neither a model that alteraser"),
-        ("forget data.csv forget.csv --data data.csv --format implicit --out n.npz", 6, "damaged or no .npz file"),
-        (FORGET.replace("plays", "1+*plays") + " --out n.npz", 2, "--rating: rating '1+*plays' is neither"),
-        ("forget {w}/model {w}/forget.csv --data {w}/data.csv --out n --alpha 1", 2, "--alpha is for models of other"),
-        ("forget {w}/model {w}/forget.csv --data {w}/data.csv --out n --scrub", 2, "--scrub is for models of other"),
-        (FORGET.replace("forget.csv", "named.csv") + " --out n.npz", 2, "named.csv: user_id: 'ann' is a string"),
-        (FORGET.replace("plays", "play") + " --out n.npz", 2, "Say which column it is with --rating plays, or rename"),
-        (FORGET.replace("plays", "sum(plays)") + " --duplicates last --out n.npz", 2, "contradicts --duplicates last"),
-        (FORGET + " --users-map forget.csv --out n.npz", 2, "--rows-are-ids contradicts --users-map"),
-        (FORGET + " --whole-users --whole-items --out n.npz", 2, "--whole-users contradicts --whole-items"),
-        ("recommend als.npz --all", 6, "only forget, verify and inspect take models of other libraries"),
+        (
+            "forget als.npz forget.csv --data data.csv --out n.npz",
+            2,
+            "--users-map, or --rows-are-ids",
+        ),
+        (
+            "forget als.npz forget.csv --data data.csv --rows-are-ids --out n.npz",
+            6,
+            "does not fit these data",
+        ),
+        (
+            "forget none.npz forget.csv --data data.csv --rows-are-ids --out n.npz",
+            3,
+            "there is no model at none.npz",
+        ),
+        (
+            "forget none.npz forget.csv --data data.csv --format implicit --out n.npz",
+            3,
+            "there is no model at",
+        ),
+        (
+            "forget data.csv forget.csv --data data.csv --out n.npz",
+            2,
+            "data.csv is neither a model that alteraser",
+        ),
+        (
+            "forget data.csv forget.csv --data data.csv --format implicit --out n.npz",
+            6,
+            "damaged or no .npz file",
+        ),
+        (
+            FORGET.replace("plays", "1+*plays") + " --out n.npz",
+            2,
+            "--rating: rating '1+*plays' is neither",
+        ),
+        (
+            "forget {w}/model {w}/forget.csv --data {w}/data.csv --out n --alpha 1",
+            2,
+            "--alpha is for models of other",
+        ),
+        (
+            "forget {w}/model {w}/forget.csv --data {w}/data.csv --out n --scrub",
+            2,
+            "--scrub is for models of other",
+        ),
+        (
+            FORGET.replace("forget.csv", "named.csv") + " --out n.npz",
+            2,
+            "named.csv: user_id: 'ann' is a string",
+        ),
+        (
+            FORGET.replace("plays", "play") + " --out n.npz",
+            2,
+            "Say which column it is with --rating plays, or rename",
+        ),
+        (
+            FORGET.replace("plays", "sum(plays)") + " --duplicates last --out n.npz",
+            2,
+            "contradicts --duplicates last",
+        ),
+        (
+            FORGET + " --users-map forget.csv --out n.npz",
+            2,
+            "--rows-are-ids contradicts --users-map",
+        ),
+        (
+            FORGET + " --whole-users --whole-items --out n.npz",
+            2,
+            "--whole-users contradicts --whole-items",
+        ),
+        (
+            "recommend als.npz --all",
+            6,
+            "only forget, verify and inspect take models of other libraries",
+        ),
         ("inspect {w}/model --rating plays", 2, "--rating is for models of other libraries"),
     ],
-)  # fmt: skip
+)
 def test_what_is_refused(run: Run, here: Path, line: str, code: int, message: str) -> None:
     before = tree(here)
     found, out, err = run(line + " --json")
@@ -222,7 +361,9 @@ def test_what_is_refused(run: Run, here: Path, line: str, code: int, message: st
 
 
 def test_a_tolerance_that_was_asked_for_and_not_reached(run: Run, here: Path) -> None:
-    code, out, _ = run(FORGET + " --method local --out new.npz --tolerance 1e-9 --max-passes 2 --json")
+    code, out, _ = run(
+        FORGET + " --method local --out new.npz --tolerance 1e-9 --max-passes 2 --json"
+    )
     assert code == 8
     assert not json.loads(out)["converged"]
     assert Path("new.npz").exists()
@@ -232,12 +373,15 @@ def test_allowing_pickles_is_warned_of(run: Run, here: Path) -> None:
     for line in ("inspect als.npz", FORGET + " --dry-run"):
         assert "pickle" not in run(line)[2]
         assert (
-            "pickles are allowed: they are read here by a reader that runs nothing" in run(line + " --allow-pickle")[2]
+            "pickles are allowed: they are read here by a reader that runs nothing"
+            in run(line + " --allow-pickle")[2]
         )
 
 
 def test_the_check_can_be_overruled(run: Run, here: Path) -> None:
-    code, out, _ = run("forget als.npz forget.csv --data data.csv --rows-are-ids --out new.npz --unchecked --json")
+    code, out, _ = run(
+        "forget als.npz forget.csv --data data.csv --rows-are-ids --out new.npz --unchecked --json"
+    )
     document = json.loads(out)
     assert code == (0 if document["converged"] else 8)
     assert not document["self_check"]["passed"]
@@ -254,7 +398,10 @@ def test_files_made_to_harm(run: Run, here: Path) -> None:
         file.writestr("seed.npy", pickled.getvalue())
     np.savez_compressed("bomb.npz", **entries | {"user_factors": np.zeros((1 << 18, 6), "f4")})
     before = tree(here)
-    for name, message in (("pickle", "which is a pickle, and was not read"), ("bomb", "and was not unpacked")):
+    for name, message in (
+        ("pickle", "which is a pickle, and was not read"),
+        ("bomb", "and was not unpacked"),
+    ):
         code, _, err = run(FORGET.replace("als.npz", f"{name}.npz") + " --out new.npz")
         assert code == 2
         assert message in err
@@ -263,7 +410,9 @@ def test_files_made_to_harm(run: Run, here: Path) -> None:
 
 def test_the_remaining_data_are_taken_back_when_forgetting_fails(run: Run, here: Path) -> None:
     before = tree(here)
-    code, _, _ = run("forget als.npz forget.csv --data data.csv --rows-are-ids --out n.npz --remaining rest.csv")
+    code, _, _ = run(
+        "forget als.npz forget.csv --data data.csv --rows-are-ids --out n.npz --remaining rest.csv"
+    )
     assert code == 6
     assert tree(here) == before
 

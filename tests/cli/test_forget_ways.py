@@ -1,4 +1,5 @@
-"""``forget --method`` and ``verify`` on models that are not at rest: documents, exit codes, lines on stderr."""
+"""``forget --method`` and ``verify`` on models that are not at rest: documents, exit codes, lines
+on stderr."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     u, v = np.nonzero(rng.random((70, 40)) < np.where(tastes, 0.6, 0.1))
     lines = [f"{a},{b}" for a, b in zip(u.tolist(), v.tolist(), strict=True)]
     Path("data.csv").write_text("user_id,item_id\n" + "\n".join(lines) + "\n")
-    Path("five.csv").write_text("user_id,item_id\n" + "\n".join(x for x in lines if x.startswith("5,")) + "\n")
+    Path("five.csv").write_text(
+        "user_id,item_id\n" + "\n".join(x for x in lines if x.startswith("5,")) + "\n"
+    )
 
     def call(arguments: str) -> tuple[int, str, str]:
         code = main(arguments.split())
@@ -81,9 +84,13 @@ def test_verify_tells_l_from_d_with_both_files_alone(run: Run) -> None:
     found = document(run("verify new --data left.csv --json"), 8)
     assert "cannot be told from" in found["sentence"]
     for forgotten in ("five.csv", "data.csv"):
-        found = document(run(f"verify new --data left.csv --before early --forgotten {forgotten} --json"))
+        found = document(
+            run(f"verify new --data left.csv --before early --forgotten {forgotten} --json")
+        )
         assert (found["class"], found["name"]) == ("L", "local")
-        assert found["sentence"].startswith("the deletion's effect on a model that is not at rest, to within about")
+        assert found["sentence"].startswith(
+            "the deletion's effect on a model that is not at rest, to within about"
+        )
     Path("users.csv").write_text("user_id\n5\n")
     code, _, err = run("verify new --data left.csv --before early --forgotten users.csv")
     assert code == 2
@@ -98,7 +105,9 @@ def test_verify_tells_l_from_d_with_both_files_alone(run: Run) -> None:
 
 
 def test_what_is_not_reached_is_said_even_when_quiet(run: Run) -> None:
-    code, out, err = run(f"forget first {FIVE} --out new --remaining left.csv --method local --tolerance 1e-9 -q")
+    code, out, err = run(
+        f"forget first {FIVE} --out new --remaining left.csv --method local --tolerance 1e-9 -q"
+    )
     assert code == 8
     assert out == ""
     assert err.startswith("not reached: ")
@@ -116,7 +125,10 @@ def test_forget_and_verify_agree(run: Run, original: str, method: str, options: 
         assert code == 2
         assert "--tolerance means nothing to --method replay" in err
         return
-    code, out, err = run(f"forget {original} {FIVE} --out new --remaining left.csv --method {method} {options} --json")
+    code, out, err = run(
+        f"forget {original} {FIVE} --out new --remaining left.csv --method {method} {options} "
+        "--json"
+    )
     found = json.loads(out)
     assert (code == 0) == (found["class"] in ("A", "C", "L")), err
     extra = f"--before {original} --forgotten five.csv"
@@ -126,7 +138,9 @@ def test_forget_and_verify_agree(run: Run, original: str, method: str, options: 
 
 
 def test_a_replay_verifies_by_itself(run: Run) -> None:
-    found = document(run(f"forget early {FIVE} --out new --remaining left.csv --method replay --json"))
+    found = document(
+        run(f"forget early {FIVE} --out new --remaining left.csv --method replay --json")
+    )
     assert (found["class"], found["method"]) == ("A", "replay")
     assert document(run("verify new --data left.csv --json"))["class"] == "A"
     assert document(run(f"forget early {FIVE} --dry-run --json"))["method"] == "replay"
@@ -138,7 +152,10 @@ def test_converging_from_afar_warns_before_it_does(run: Run) -> None:
     text = " ".join(err.split())
     assert "going there finishes the training" in text
     assert "% of the other users will change" in text
-    assert "finishes the training" not in run(f"forget rest {FIVE} --out new-2 --method converge --json")[2]
+    assert (
+        "finishes the training"
+        not in run(f"forget rest {FIVE} --out new-2 --method converge --json")[2]
+    )
 
 
 def test_options_of_converge_mean_it(run: Run) -> None:
@@ -150,11 +167,18 @@ def test_options_of_converge_mean_it(run: Run) -> None:
 
 
 def test_train_says_how_far_from_rest_it_ended(run: Run) -> None:
-    code, out, _ = run("train data.csv --out more --factors 4 --missing-weight 0.2 --regularization 2 --tolerance 1e-3")
+    code, out, _ = run(
+        "train data.csv --out more --factors 4 --missing-weight 0.2 --regularization 2 "
+        "--tolerance 1e-3"
+    )
     assert code == 0
     last = " ".join(out.split())
     assert "of the model's size from its optimum" in last or "is not known" in last
-    found = document(run("train data.csv --out rested --to-rest --factors 4 --missing-weight 0.2 --regularization 2 "
-                         "--json"))  # fmt: skip
+    found = document(
+        run(
+            "train data.csv --out rested --to-rest --factors 4 --missing-weight 0.2 "
+            "--regularization 2 --json"
+        )
+    )
     assert found["distance_from_rest"] < 1e-6
     assert found["to_rest_seconds_predicted"] in (0.0, None)

@@ -1,7 +1,9 @@
-"""What other programs hold on to: fields and types of every JSON document, exit codes, public names.
+"""What other programs hold on to: fields and types of every JSON document, exit codes, public
+names.
 
-The tables beside this file, ``frozen/*.txt``, are what a release promises. A change that is meant is written into them
-by ``pytest tests/cli/test_frozen.py --freeze``, read in the diff, and named in the changelog.
+The tables beside this file, ``frozen/*.txt``, are what a release promises. A change that is meant
+is written into them by ``pytest tests/cli/test_frozen.py --freeze``, read in the diff, and named in
+the changelog.
 """
 
 from __future__ import annotations
@@ -44,14 +46,16 @@ LINES = {
     "forget, replay": "forget model forget.csv --data data.csv --method replay --out replayed",
     "forget, retrain": "forget model forget.csv --data data.csv --method retrain --out retrained",
     "forget, influence": "forget rest forget.csv --data data.csv --method influence --out guessed",
-    "forget, not reached": "forget rest forget.csv --data data.csv --method converge --max-passes 1 --out short",
+    "forget, not reached": "forget rest forget.csv --data data.csv --method converge --max-passes "
+    "1 --out short",
     "forget, users": "forget model users.csv --data data.csv --out without --remaining without.csv",
     "forget, some unmatched": "forget model unmatched.csv --data data.csv --out matched",
     "forget, grown": "forget model forget.csv --data grown.csv --grown --out grown",
     "forget, nobody": "forget model nobody.csv --data data.csv --out no",
     "forget, out exists": "forget model forget.csv --data data.csv --out rest",
     "forget, other data": "forget model forget.csv --data grown.csv --out no",
-    "forget popularity": "forget popular forget.csv --data data.csv --out popular-2 --remaining rest-p.csv",
+    "forget popularity": "forget popular forget.csv --data data.csv --out popular-2 --remaining "
+    "rest-p.csv",
     "forget item-knn": "forget knn forget.csv --data data.csv --out knn-2",
     "forget ease": "forget ease forget.csv --data data.csv --out ease-2",
     "forget exactly, dry run": "forget knn forget.csv --data data.csv --dry-run",
@@ -66,8 +70,8 @@ LINES = {
     "verify, other data": "verify model-2 --data data.csv",
     "verify popularity": "verify popular-2 --data rest-p.csv",
     "verify item-knn": "verify knn-2 --data rest-2.csv --before knn --forgotten data.csv",
-    "verify implicit": "verify als-3.npz --before als.npz --data plays-2.csv --forgotten plays.csv --rating plays "
-    "--rows-are-ids",
+    "verify implicit": "verify als-3.npz --before als.npz --data plays-2.csv --forgotten "
+    "plays.csv --rating plays --rows-are-ids",
     "recommend": "recommend model --user 3 --data data.csv",
     "recommend, all": "recommend knn --all --data data.csv -k 3",
     "recommend, nobody": "recommend model --user 999 --data data.csv",
@@ -83,7 +87,8 @@ LINES = {
     "inspect implicit": "inspect als.npz",
     "inspect implicit, data": "inspect als.npz --data plays.csv --rating plays --rows-are-ids",
     "inspect, no model": "inspect data.csv",
-    "tune": "tune data.csv --factors 3 --missing-weight 0.2 --regularization 0.5,2 --no-refine --finalists 2",
+    "tune": "tune data.csv --factors 3 --missing-weight 0.2 --regularization 0.5,2 --no-refine "
+    "--finalists 2",
     "data stats": "data stats data.csv",
     "data split": "data split data.csv --test 0.2 --out cut",
     "data generate": "data generate --users 200 --items 200 --out household",
@@ -140,7 +145,8 @@ INSTALLED = "extras."
 
 
 def shape(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """(path, JSON type) of everything in a document; entries of a list share the path that ends in ``[]``."""
+    """(path, JSON type) of everything in a document; entries of a list share the path that ends in
+    ``[]``."""
     if isinstance(value, dict):
         yield path, "object"
         for name, entry in value.items():
@@ -164,13 +170,19 @@ def described(document: dict[str, Any]) -> list[str]:
 
 
 def beside(fields: list[str], earlier: dict[str, list[str]]) -> list[str]:
-    """``fields``, or what they have more (+) and less (-) than those of the nearest earlier document."""
+    """``fields``, or what they have more (+) and less (-) than those of the nearest earlier
+    document."""
     name = min(earlier, key=lambda each: len(set(earlier[each]) ^ set(fields)), default=None)
     if name is None or len(set(earlier[name]) ^ set(fields)) > len(fields) / 2:
         return [f"    {field}" for field in fields]
     old, new = set(earlier[name]), set(fields)
-    changed = sorted([*((field, "+") for field in new - old), *((field, "-") for field in old - new)])
-    return [f"    as {name!r}" + (", but" if changed else ""), *(f"    {sign} {field}" for field, sign in changed)]
+    changed = sorted(
+        [*((field, "+") for field in new - old), *((field, "-") for field in old - new)]
+    )
+    return [
+        f"    as {name!r}" + (", but" if changed else ""),
+        *(f"    {sign} {field}" for field, sign in changed),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +205,11 @@ def said(world: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, lis
                 code = main([*line.split(), "--json"])
             document = json.loads(out.getvalue()) if out.getvalue().strip() else {}
             fields = described(document)
-            found[name] = [f"{name}: exit {code}", f"  alteraser {line} --json", *beside(fields, earlier)]
+            found[name] = [
+                f"{name}: exit {code}",
+                f"  alteraser {line} --json",
+                *beside(fields, earlier),
+            ]
             earlier[name] = fields
     return found
 
@@ -204,10 +220,14 @@ def hold(name: str, lines: list[str], request: pytest.FixtureRequest) -> None:
     if request.config.getoption("--freeze"):
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     frozen = path.read_text(encoding="utf-8").splitlines()
-    assert lines == frozen, f"{path.name} says otherwise; a change that is meant: pytest {__file__} --freeze"
+    assert lines == frozen, (
+        f"{path.name} says otherwise; a change that is meant: pytest {__file__} --freeze"
+    )
 
 
-def test_every_command_answers_with_these_fields(said: dict[str, list[str]], request: pytest.FixtureRequest) -> None:
+def test_every_command_answers_with_these_fields(
+    said: dict[str, list[str]], request: pytest.FixtureRequest
+) -> None:
     hold("documents", [line for entry in said.values() for line in [*entry, ""]][:-1], request)
 
 
@@ -221,10 +241,18 @@ def test_every_command_is_tried() -> None:
 
 def test_every_error_has_its_exit_code(request: pytest.FixtureRequest) -> None:
     classes = sorted(
-        (each for _, each in inspect.getmembers(errors, inspect.isclass) if issubclass(each, errors.AltEraserError)),
+        (
+            each
+            for _, each in inspect.getmembers(errors, inspect.isclass)
+            if issubclass(each, errors.AltEraserError)
+        ),
         key=lambda each: (each.exit_code, each.__name__),
     )
-    hold("exit_codes", [f"{each.exit_code}  {each.__name__}  {each.kind}" for each in classes], request)
+    hold(
+        "exit_codes",
+        [f"{each.exit_code}  {each.__name__}  {each.kind}" for each in classes],
+        request,
+    )
 
 
 def test_public_names_stay(request: pytest.FixtureRequest) -> None:

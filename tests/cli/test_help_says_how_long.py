@@ -21,7 +21,11 @@ def commands() -> dict[str, str]:
     found = {}
     for name, command in whole.commands.items():  # type: ignore[attr-defined]
         inner = getattr(command, "commands", None) or {"": command}
-        found |= {f"{name} {sub}".strip(): str(each.help) for sub, each in inner.items() if name != EXPERIMENTS}
+        found |= {
+            f"{name} {sub}".strip(): str(each.help)
+            for sub, each in inner.items()
+            if name != EXPERIMENTS
+        }
     return found
 
 
@@ -31,7 +35,9 @@ def test_there_are_all() -> None:
 
 @pytest.mark.parametrize("name", commands())
 def test_the_help_says_how_long_it_takes(name: str) -> None:
-    said = re.search(r"MovieLens-1M takes .*?\d (s|minutes?)\b|Takes .*?\d (s|MB)\b", commands()[name])
+    said = re.search(
+        r"MovieLens-1M takes .*?\d (s|minutes?)\b|Takes .*?\d (s|MB)\b", commands()[name]
+    )
     assert said is not None, commands()[name]
 
 
@@ -41,7 +47,10 @@ def test_the_table_says_what_the_help_begins_with(name: str) -> None:
 
 
 def test_a_list_of_commands_imports_none_of_them() -> None:
-    code = "import sys; from alteraser.cli import main; main(['--help']); sys.stderr.write(' '.join(sys.modules))"
+    code = (
+        "import sys; from alteraser.cli import main; main(['--help']); sys.stderr.write(' "
+        "'.join(sys.modules))"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {f"alteraser.cli.{name}" for name in COMMANDS} & {*found.stderr.split()}
     assert all(name in found.stdout for name in COMMANDS)

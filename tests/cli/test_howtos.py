@@ -16,11 +16,17 @@ from alteraser.cli.main import main
 
 @pytest.fixture
 def ratings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
-    """An empty folder but for ratings.csv, with timestamps, in which users 42 and 7 have items 661 and 1193."""
+    """An empty folder but for ratings.csv, with timestamps, in which users 42 and 7 have items 661
+    and 1193."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(1)
-    u, v = np.nonzero(rng.random((60, 40)) < np.where((np.arange(60)[:, None] + np.arange(40)) % 3 == 0, 0.6, 0.15))
-    drawn = pd.DataFrame({"user_id": u + 1, "item_id": np.take([661, 1193, *range(2000, 2038)], v), "rating": 5})
+    u, v = np.nonzero(
+        rng.random((60, 40))
+        < np.where((np.arange(60)[:, None] + np.arange(40)) % 3 == 0, 0.6, 0.15)
+    )
+    drawn = pd.DataFrame(
+        {"user_id": u + 1, "item_id": np.take([661, 1193, *range(2000, 2038)], v), "rating": 5}
+    )
     told = pd.DataFrame({"user_id": [42, 42, 7, 7], "item_id": [661, 1193, 661, 1193], "rating": 5})
     table = pd.concat([told, drawn]).drop_duplicates(["user_id", "item_id"], ignore_index=True)
     table["timestamp"] = 978_300_000 + 37 * np.arange(len(table))
@@ -40,7 +46,10 @@ def test_one_request_after_the_other(ratings: pd.DataFrame) -> None:
 
 
 def test_requests_as_they_come(ratings: pd.DataFrame, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "ratings.csv", "--threshold", "4", "--factors", "6", "--out", "model", "-q"]) == 0
+    assert (
+        main(["train", "ratings.csv", "--threshold", "4", "--factors", "6", "--out", "model", "-q"])
+        == 0
+    )
     (python,) = blocks("docs/how-to/stream.md", "Requests as they come", "python")
     exec(python, {})
     gone = (ratings.item_id == 661) | ((ratings.user_id == 7) & (ratings.item_id == 1193))
@@ -55,22 +64,32 @@ def events(name: str) -> pd.DataFrame:
     """Users with groups ``s0``, ``s1``, … of items that come again, in the column ``name``."""
     rng = np.random.default_rng(3)
     groups = np.repeat(np.arange(160), rng.integers(1, 7, 160))
-    return pd.DataFrame({
-        "user_id": groups % 40, name: [f"{name[0]}{group}" for group in groups],
-        "item_id": (groups % 5) * 6 + rng.integers(0, 8, groups.size),
-        "timestamp": 1_700_000_000 + 4000 * groups + np.arange(groups.size),
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "user_id": groups % 40,
+            name: [f"{name[0]}{group}" for group in groups],
+            "item_id": (groups % 5) * 6 + rng.integers(0, 8, groups.size),
+            "timestamp": 1_700_000_000 + 4000 * groups + np.arange(groups.size),
+        }
+    )
 
 
 def test_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     events("session_id").to_csv("clicks.csv", index=False)
-    for heading, codes in (("Train, and continue a session", [0, 0]), ("Measure", [0, 0, 0]), ("Forget", [0, 0])):
+    for heading, codes in (
+        ("Train, and continue a session", [0, 0]),
+        ("Measure", [0, 0, 0]),
+        ("Forget", [0, 0]),
+    ):
         (block,) = blocks("docs/how-to/sessions.md", heading, "console")
         assert obey(block) == codes
     (python,) = blocks("docs/how-to/sessions.md", "Request after request", "python")
     exec(python, {})
-    assert ae.load("clicks-3").trained_on.interactions == (~events("session_id").user_id.isin([7, 8])).sum()
+    assert (
+        ae.load("clicks-3").trained_on.interactions
+        == (~events("session_id").user_id.isin([7, 8])).sum()
+    )
     gone = events("session_id").session_id.isin(["s3", "s4"])
     assert len(pd.read_csv("rest.csv")) == (~gone).sum()
 
@@ -104,27 +123,76 @@ PICKLED = "Forget in a pickled model: implicit, Surprise, Cornac, LightFM"
 @pytest.mark.parametrize(
     ("page", "heading", "files", "forget", "codes"),
     [
-        ("keras", "Forget in a Keras model", {"keras/functional.keras": "model.keras", "keras/train.csv": "train.csv"},
-         "train.csv", [0, 0]),
-        ("recbole", "Forget in a RecBole checkpoint",
-         {"recbole/ENMF.pth": "saved/ENMF.pth", "recbole/train.csv": "train.csv",
-          "recbole/toy.inter": "dataset/toy/toy.inter"}, "train.csv", [0, 8]),
-        ("pickled-models", PICKLED, {"surprise/svd.dump": "svd.dump", "surprise/ratings.csv": "ratings.csv"},
-         "ratings.csv", [8]),
-        ("pickled-models", PICKLED, {"cornac/BPR": "BPR", "cornac/ratings.csv": "events.csv"}, "events.csv", [8]),
-        ("pickled-models", PICKLED, {"implicit/als.pickle": "als.pickle", "implicit/data.csv": "plays.csv"},
-         "plays.csv", [0]),
-        ("pickled-models", PICKLED,
-         {"lightfm/model.pickle": "lightfm.pickle", "lightfm/dataset.pickle": "dataset.pickle",
-          "lightfm/interactions.csv": "events.csv"}, "events.csv", [8]),
-        ("pickled-models", "PyTorch", {"torch/state.pt": "state.pt", "torch/train.csv": "train.csv"}, "train.csv", [0]),
+        (
+            "keras",
+            "Forget in a Keras model",
+            {"keras/functional.keras": "model.keras", "keras/train.csv": "train.csv"},
+            "train.csv",
+            [0, 0],
+        ),
+        (
+            "recbole",
+            "Forget in a RecBole checkpoint",
+            {
+                "recbole/ENMF.pth": "saved/ENMF.pth",
+                "recbole/train.csv": "train.csv",
+                "recbole/toy.inter": "dataset/toy/toy.inter",
+            },
+            "train.csv",
+            [0, 8],
+        ),
+        (
+            "pickled-models",
+            PICKLED,
+            {"surprise/svd.dump": "svd.dump", "surprise/ratings.csv": "ratings.csv"},
+            "ratings.csv",
+            [8],
+        ),
+        (
+            "pickled-models",
+            PICKLED,
+            {"cornac/BPR": "BPR", "cornac/ratings.csv": "events.csv"},
+            "events.csv",
+            [8],
+        ),
+        (
+            "pickled-models",
+            PICKLED,
+            {"implicit/als.pickle": "als.pickle", "implicit/data.csv": "plays.csv"},
+            "plays.csv",
+            [0],
+        ),
+        (
+            "pickled-models",
+            PICKLED,
+            {
+                "lightfm/model.pickle": "lightfm.pickle",
+                "lightfm/dataset.pickle": "dataset.pickle",
+                "lightfm/interactions.csv": "events.csv",
+            },
+            "events.csv",
+            [8],
+        ),
+        (
+            "pickled-models",
+            "PyTorch",
+            {"torch/state.pt": "state.pt", "torch/train.csv": "train.csv"},
+            "train.csv",
+            [0],
+        ),
     ],
-)  # fmt: skip
+)
 def test_models_of_other_libraries(
-    page: str, heading: str, files: dict[str, str], forget: str, codes: list[int], tmp_path: Path,
+    page: str,
+    heading: str,
+    files: dict[str, str],
+    forget: str,
+    codes: list[int],
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    """What the libraries wrote, under the names of the page; of a block with one line for each library, that one."""
+) -> None:
+    """What the libraries wrote, under the names of the page; of a block with one line for each
+    library, that one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for source, name in files.items():
@@ -138,17 +206,23 @@ def test_models_of_other_libraries(
     assert obey("\n".join(mine)) == codes
 
 
-def test_recommenders_that_forget_exactly(ratings: pd.DataFrame, capsys: pytest.CaptureFixture[str]) -> None:
+def test_recommenders_that_forget_exactly(
+    ratings: pd.DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
     ratings[ratings.user_id == 5][["user_id", "item_id"]].head(3).to_csv("forget.csv", index=False)
     page = "docs/how-to/exact.md"
     (first,) = blocks(page, "Recommenders that forget exactly", "console")
     (fading,) = blocks(page, "Popularity that fades, and retention", "console")
     (lists,) = blocks(page, "Neighbors of people, and items that go together", "console")
     assert obey(f"{first}\n{fading}\n{lists}") == [0] * 11
-    assert len(pd.read_csv("recent.csv")) == int((ratings.timestamp >= ratings.timestamp.max() - 3600).sum())
+    assert len(pd.read_csv("recent.csv")) == int(
+        (ratings.timestamp >= ratings.timestamp.max() - 3600).sum()
+    )
     capsys.readouterr()
     (python,) = blocks(page, "Requests as they come", "python")
     exec(python, {})
     assert int(capsys.readouterr().out.split()[-1]) == len(ratings) + 1
-    grown = ae.Interactions.read("ratings.csv", threshold=4).add(ae.Interactions.from_pairs([(99, 661)]))
+    grown = ae.Interactions.read("ratings.csv", threshold=4).add(
+        ae.Interactions.from_pairs([(99, 661)])
+    )
     assert ae.verify(ae.load("together-3"), grown).certificate.kind == "A"

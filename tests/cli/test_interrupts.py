@@ -28,10 +28,14 @@ sys.exit(main())
 
 
 def interrupted(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", PROGRAM, module, *arguments], capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, module, *arguments], capture_output=True, text=True
+    )
 
 
-@pytest.mark.parametrize("module", ["alteraser.cli.main", "typer", "alteraser.cli.train", "numpy", "pyarrow"])
+@pytest.mark.parametrize(
+    "module", ["alteraser.cli.main", "typer", "alteraser.cli.train", "numpy", "pyarrow"]
+)
 def test_an_interrupt_during_imports_is_told_in_one_line(module: str, tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text("user_id,item_id\n1,1\n2,2\n1,2\n")
     out = tmp_path / "model"
@@ -39,7 +43,12 @@ def test_an_interrupt_during_imports_is_told_in_one_line(module: str, tmp_path: 
     assert done.returncode == 130
     assert done.stderr == f"error: {interrupts.MESSAGE}\n"
     assert json.loads(done.stdout) == {
-        "error": {"kind": "interrupted", "exit_code": 130, "message": interrupts.MESSAGE, "details": {}}
+        "error": {
+            "kind": "interrupted",
+            "exit_code": 130,
+            "message": interrupts.MESSAGE,
+            "details": {},
+        }
     }
     assert not out.exists()
 
@@ -53,7 +62,8 @@ def test_without_json_there_is_no_document() -> None:
 def test_what_an_interrupt_turned_into_is_still_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An extension that is interrupted while it is loaded fails to import; that is no bug to report."""
+    """An extension that is interrupted while it is loaded fails to import; that is no bug to
+    report."""
 
     def failing(arguments: list[str]) -> int:
         monkeypatch.setattr(interrupts, "_first", 1.0)

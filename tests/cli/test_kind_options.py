@@ -48,11 +48,13 @@ def completed(option: Any) -> list[str]:
 
 
 def test_names_and_settings_are_there_without_what_computes() -> None:
-    """Where this fails, a module of a kind imports it at the top: see ``alteraser.runtime.late``."""
+    """Where this fails, a module of a kind imports it at the top: see
+    ``alteraser.runtime.late``."""
     code = (
         "import sys, alteraser.cli.main as main; from alteraser.models.registry import KINDS;"
         "early = set(sys.modules); [kind.model_fields for kind in KINDS.values()];"
-        "print({'pydantic', 'numpy'} & early, {'numpy', 'pyarrow', 'scipy', 'numba'} & set(sys.modules))"
+        "print({'pydantic', 'numpy'} & early, {'numpy', 'pyarrow', 'scipy', 'numba'} & "
+        "set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout == "set() set()\n"
@@ -85,7 +87,9 @@ def test_one_line_makes_a_kind(run: Run, tmp_path: Path) -> None:
     assert found["slowly"].opts + found["slowly"].secondary_opts == ["--slowly"]
     assert found["whole"].opts + found["whole"].secondary_opts == ["--whole", "--no-whole"]
     assert found["half_life"].show_default == "none"
-    (tmp_path / "data.csv").write_text("user_id,item_id,day\na,x,2020-01-01\na,y,2020-01-02\nb,x,2020-01-03\n")
+    (tmp_path / "data.csv").write_text(
+        "user_id,item_id,day\na,x,2020-01-01\na,y,2020-01-02\nb,x,2020-01-03\n"
+    )
     line = "train data.csv --model newest --half-life 2.5 --slowly --no-whole --neighbors 4"
     code, out, err = run(f"{line} --out m --timestamp-column day --json")
     assert code == 0, err
@@ -93,7 +97,9 @@ def test_one_line_makes_a_kind(run: Run, tmp_path: Path) -> None:
     assert '"slowly": true' in out
     assert '"whole": false' in out
     assert '"neighbors": 4' in out
-    code, _, err = run("train data.csv --model newest --half-life 0 --out no --timestamp-column day")
+    code, _, err = run(
+        "train data.csv --model newest --half-life 0 --out no --timestamp-column day"
+    )
     assert (code, "--half-life: Input should be greater than 0" in err) == (2, True)
 
 
@@ -108,13 +114,16 @@ def test_python_is_told_as_well() -> None:
     from alteraser import Interactions
     from alteraser.errors import InvalidInput
 
-    with pytest.raises(InvalidInput, match=r"newest needs .* when it was: read them with timestamp_column="):
+    with pytest.raises(
+        InvalidInput, match=r"newest needs .* when it was: read them with timestamp_column="
+    ):
         Newest().fit(Interactions.from_pairs([("a", "x")]))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_tune_offers_the_kinds_that_it_can_tune(kind: str, run: Run, tmp_path: Path) -> None:
-    """Others are refused before anything is read, with what to do instead: tune has no option for sessions."""
+    """Others are refused before anything is read, with what to do instead: tune has no option for
+    sessions."""
     command = typer.main.get_command(app).commands["tune"]  # type: ignore[attr-defined]
     params = command.get_params(typer.Context(command))
     offered = " ".join(f"{param.rich_help_panel} {param.help}" for param in params)

@@ -1,4 +1,5 @@
-"""What every kind of recommender does from the command line: one suite, run over the table of kinds."""
+"""What every kind of recommender does from the command line: one suite, run over the table of
+kinds."""
 
 from __future__ import annotations
 
@@ -58,25 +59,37 @@ def test_every_kind_is_tried() -> None:
     assert set(OPTIONS) == {"enmf", *KINDS}
 
 
-def test_forgets_as_if_it_had_never_been_told(kind: str, models: Path, run: Run, tmp_path: Path) -> None:
+def test_forgets_as_if_it_had_never_been_told(
+    kind: str, models: Path, run: Run, tmp_path: Path
+) -> None:
     """The answer, verify's class, and that the lists are those of a model trained on the rest."""
     answer = document(
-        run, f"forget {models}/{kind} {{w}}/forget.csv --data {{w}}/data.csv --out new --remaining rest.csv"
+        run,
+        f"forget {models}/{kind} {{w}}/forget.csv --data {{w}}/data.csv --out new --remaining "
+        "rest.csv",
     )
     assert answer["converged"] is True
     assert answer["interactions_forgotten"] == 30
     assert answer["class"] in ("A", "C")
-    seen = document(run, f"verify new --data rest.csv --before {models}/{kind} --forgotten {{w}}/data.csv")
+    seen = document(
+        run, f"verify new --data rest.csv --before {models}/{kind} --forgotten {{w}}/data.csv"
+    )
     assert seen["class"] == answer["class"] or {seen["class"], answer["class"]} == {"B", "C"}
     assert seen["descends"] is True
-    document(run, f"train rest.csv --model {kind} {OPTIONS[kind]} --out retrained" + " --to-rest" * (kind == "enmf"))
+    document(
+        run,
+        f"train rest.csv --model {kind} {OPTIONS[kind]} --out retrained"
+        + " --to-rest" * (kind == "enmf"),
+    )
     agreed = document(run, "compare new retrained --data rest.csv")
     assert agreed["rbo@10"] == pytest.approx(1.0, abs=1e-9)
     assert agreed["score_distance"] == pytest.approx(0.0, abs=ROUNDED.get(kind, 0.0))
     assert agreed["model_distance"] == pytest.approx(0.0, abs=ROUNDED.get(kind, 0.0))
 
 
-def test_what_has_not_forgotten_is_refused(kind: str, models: Path, run: Run, tmp_path: Path) -> None:
+def test_what_has_not_forgotten_is_refused(
+    kind: str, models: Path, run: Run, tmp_path: Path
+) -> None:
     """The old numbers under the new model's name, digests in order."""
     from alteraser.data.files import sha256_file
     from alteraser.models.folder import TENSORS, digest_of
@@ -95,7 +108,9 @@ def test_what_has_not_forgotten_is_refused(kind: str, models: Path, run: Run, tm
 
 
 def test_recommends_evaluates_and_shows(kind: str, models: Path, run: Run, world: Path) -> None:
-    lists = document(run, f"recommend {models}/{kind} --all --data {{w}}/data.csv -k 5")["recommendations"]
+    lists = document(run, f"recommend {models}/{kind} --all --data {{w}}/data.csv -k 5")[
+        "recommendations"
+    ]
     data = ae.Interactions.read(world / "data.csv")
     had = {(row["user_id"], row["item_id"]) for row in data.to_table().to_pylist()}
     assert isinstance(lists, list)
@@ -114,7 +129,10 @@ def test_recommends_evaluates_and_shows(kind: str, models: Path, run: Run, world
 
 def test_a_user_erased_whole_is_gone(kind: str, models: Path, run: Run, tmp_path: Path) -> None:
     (tmp_path / "users.csv").write_text("user_id\n7\n8\n")
-    document(run, f"forget {models}/{kind} users.csv --data {{w}}/data.csv --out new --remaining rest.csv")
+    document(
+        run,
+        f"forget {models}/{kind} users.csv --data {{w}}/data.csv --out new --remaining rest.csv",
+    )
     code, _, err = run("recommend new --user 7 --data rest.csv")
     assert code == 3
     assert "user '7' is not in the model" in err
@@ -127,18 +145,24 @@ def test_a_user_erased_whole_is_gone(kind: str, models: Path, run: Run, tmp_path
     assert "were erased from this model before" in err
 
 
-def test_what_joined_since_is_learned(kind: str, models: Path, run: Run, world: Path, tmp_path: Path) -> None:
+def test_what_joined_since_is_learned(
+    kind: str, models: Path, run: Run, world: Path, tmp_path: Path
+) -> None:
     text = (world / "data.csv").read_text() + "61,100,5\n61,103,5\n3,999,4\n"
     (tmp_path / "grown.csv").write_text(text)
     answer = document(
-        run, f"forget {models}/{kind} {{w}}/forget.csv --data grown.csv --grown --out new --remaining r.csv"
+        run,
+        f"forget {models}/{kind} {{w}}/forget.csv --data grown.csv --grown --out new --remaining "
+        "r.csv",
     )
     assert (answer["interactions_added"], answer["users_added"], answer["items_added"]) == (3, 1, 1)
     assert document(run, "verify new --data r.csv")["class"] in ("A", "B", "C")
 
 
 def test_nothing_is_written_by_a_dry_run(kind: str, models: Path, run: Run, tmp_path: Path) -> None:
-    answer = document(run, f"forget {models}/{kind} {{w}}/forget.csv --data {{w}}/data.csv --dry-run")
+    answer = document(
+        run, f"forget {models}/{kind} {{w}}/forget.csv --data {{w}}/data.csv --dry-run"
+    )
     assert answer["interactions_forgotten"] == 30
     assert list(tmp_path.iterdir()) == []
 
@@ -147,29 +171,85 @@ def test_nothing_is_written_by_a_dry_run(kind: str, models: Path, run: Run, tmp_
     ("line", "code", "message"),
     [
         ("train {w}/data.csv --model item-nnn --out x", 2, f"there are enmf, {', '.join(KINDS)}"),
-        ("train {w}/data.csv --model item-knn --factors 3 --out x", 2, "--factors means nothing to --model item-knn"),
-        ("train {w}/data.csv --neighbors 3 --out x", 2, "--neighbors means nothing to --model enmf"),
-        ("train {w}/data.csv --model popularity --shrinkage 1 --out x", 2, "--shrinkage means nothing to --model popu"),
-        ("train {w}/data.csv --model item-knn --neighbors 0 --out x", 2, "--neighbors: Input should be greater"),
-        ("train {w}/data.csv --model item-knn --similarity dice --out x", 2, "--similarity: Input should be 'cosine'"),
-        ("train {w}/data.csv --model ease --regularization 0 --out x", 2, "--regularization: Input should be greater"),
-        ("train {w}/data.csv --model ease --seed 3 --out x", 2, "--seed means nothing to --model ease"),
+        (
+            "train {w}/data.csv --model item-knn --factors 3 --out x",
+            2,
+            "--factors means nothing to --model item-knn",
+        ),
+        (
+            "train {w}/data.csv --neighbors 3 --out x",
+            2,
+            "--neighbors means nothing to --model enmf",
+        ),
+        (
+            "train {w}/data.csv --model popularity --shrinkage 1 --out x",
+            2,
+            "--shrinkage means nothing to --model popu",
+        ),
+        (
+            "train {w}/data.csv --model item-knn --neighbors 0 --out x",
+            2,
+            "--neighbors: Input should be greater",
+        ),
+        (
+            "train {w}/data.csv --model item-knn --similarity dice --out x",
+            2,
+            "--similarity: Input should be 'cosine'",
+        ),
+        (
+            "train {w}/data.csv --model ease --regularization 0 --out x",
+            2,
+            "--regularization: Input should be greater",
+        ),
+        (
+            "train {w}/data.csv --model ease --seed 3 --out x",
+            2,
+            "--seed means nothing to --model ease",
+        ),
         ("train {w}/data.csv --model vs-knn --out x", 2, "give --session-column or --session-gap"),
-        ("train {w}/data.csv --model vs-knn --session-gap 30m --out x", 2, "name the column of times"),
+        (
+            "train {w}/data.csv --model vs-knn --session-gap 30m --out x",
+            2,
+            "name the column of times",
+        ),
         (
             "train {w}/data.csv --model vs-knn --session-gap 1x --timestamp-column rating --out x",
             2,
             "--session-gap: '1x'",
         ),
         ("train {w}/data.csv --model vs-knn --session-column s --out x", 2, "no column 's'"),
-        ("train {w}/data.csv --model ease --session-column user_id --out x", 2, "has no sessions: leave --session-col"),
+        (
+            "train {w}/data.csv --model ease --session-column user_id --out x",
+            2,
+            "has no sessions: leave --session-col",
+        ),
         ("train {w}/data.csv --basket-column user_id --out x", 2, "--model enmf is of pairs"),
-        ("train {w}/data.csv --model tifu-knn --out x", 2, "give --basket-column or --session-gap or --session-column"),
-        ("forget {m}/item-knn --session 3 --data {w}/data.csv --out x", 2, "have no column of sessions"),
-        ("forget {m}/vs-knn --basket 3 --data {w}/data.csv --out x", 2, "it is a model of sessions"),
-        ("forget {m}/vs-knn {w}/forget.csv --session 3 --data {w}/data.csv --out x", 2, "names what FORGET would name"),
+        (
+            "train {w}/data.csv --model tifu-knn --out x",
+            2,
+            "give --basket-column or --session-gap or --session-column",
+        ),
+        (
+            "forget {m}/item-knn --session 3 --data {w}/data.csv --out x",
+            2,
+            "have no column of sessions",
+        ),
+        (
+            "forget {m}/vs-knn --basket 3 --data {w}/data.csv --out x",
+            2,
+            "it is a model of sessions",
+        ),
+        (
+            "forget {m}/vs-knn {w}/forget.csv --session 3 --data {w}/data.csv --out x",
+            2,
+            "names what FORGET would name",
+        ),
         ("train {w}/header.csv --model popularity --out x", 2, "holds no interactions"),
-        ("train {w}/data.csv --model popularity --target rating --out x", 2, "has no use for a target"),
+        (
+            "train {w}/data.csv --model popularity --target rating --out x",
+            2,
+            "has no use for a target",
+        ),
         (
             "forget {m}/item-knn {w}/forget.csv --data {w}/data.csv --out x --method local",
             2,
@@ -184,7 +264,9 @@ def test_nothing_is_written_by_a_dry_run(kind: str, models: Path, run: Run, tmp_
         ("recommend {m}/item-knn --user 5", 2, "keeps nobody's history"),
     ],
 )
-def test_what_is_wrong_is_said(line: str, code: int, message: str, models: Path, run: Run, tmp_path: Path) -> None:
+def test_what_is_wrong_is_said(
+    line: str, code: int, message: str, models: Path, run: Run, tmp_path: Path
+) -> None:
     found, out, err = run(line.replace("{m}", str(models)))
     assert (found, out) == (code, "")
     assert message in err

@@ -16,9 +16,11 @@ from alteraser.errors import InvalidInput
 
 NEWEST = datetime(2021, 3, 1, 12, tzinfo=UTC)
 KINDS = {
-    "enmf": "--factors 2 --regularization 0.5 --missing-weight 0.3", "popularity": "--half-life 30",
-    "cooccurrence": "", "item-knn": "",
-}  # fmt: skip
+    "enmf": "--factors 2 --regularization 0.5 --missing-weight 0.3",
+    "popularity": "--half-life 30",
+    "cooccurrence": "",
+    "item-knn": "",
+}
 
 
 @pytest.fixture
@@ -28,7 +30,9 @@ def data(tmp_path: Path) -> Path:
     lines = ["user_id,item_id,at"]
     for u in range(30):
         for v in sorted(rng.choice(12, 6, replace=False).tolist()):
-            lines.append(f"{u},{v},{(NEWEST - timedelta(hours=int(rng.integers(1, 2400)))).isoformat()}")
+            lines.append(
+                f"{u},{v},{(NEWEST - timedelta(hours=int(rng.integers(1, 2400)))).isoformat()}"
+            )
     lines.append(f"99,3,{NEWEST.isoformat()}")
     (tmp_path / "data.csv").write_text("\n".join(lines) + "\n")
     return tmp_path / "data.csv"
@@ -43,7 +47,9 @@ def older(path: Path, cut: datetime) -> int:
 def test_what_is_older_goes(kind: str, run: Run, data: Path) -> None:
     line = f"train data.csv --model {kind} {KINDS[kind]} --timestamp-column at --out old"
     assert run(line)[0] == 0
-    code, out, err = run("forget old --older-than 50d --data data.csv --out new --remaining rest.csv --json")
+    code, out, err = run(
+        "forget old --older-than 50d --data data.csv --out new --remaining rest.csv --json"
+    )
     assert code == 0, err
     gone = older(data, NEWEST - timedelta(days=50))
     assert json.loads(out)["interactions_forgotten"] == gone > 20
@@ -63,7 +69,8 @@ def test_counted_from_another_day(run: Run, data: Path) -> None:
     run("train data.csv --model popularity --out old")
     for as_of, cut in (("2021-02-01", datetime(2021, 1, 22, tzinfo=UTC)), ("now", None)):
         code, out, err = run(
-            f"forget old --older-than 10d --as-of {as_of} --timestamp-column at --data data.csv --dry-run --json"
+            f"forget old --older-than 10d --as-of {as_of} --timestamp-column at --data data.csv "
+            "--dry-run --json"
         )
         assert code == 0, err
         wanted = older(data, datetime.now(UTC) if cut is None else cut)
@@ -74,10 +81,19 @@ def test_counted_from_another_day(run: Run, data: Path) -> None:
     ("options", "message"),
     [
         ("--older-than soon", "--older-than 'soon': expected a span such as 365d"),
-        ("--older-than 3d --until 2020-01-01", "--older-than says where the window ends: leave --until out"),
-        ("--as-of 2020-01-01 --since 2020-01-01", "--as-of says what --older-than is counted back from: give both"),
+        (
+            "--older-than 3d --until 2020-01-01",
+            "--older-than says where the window ends: leave --until out",
+        ),
+        (
+            "--as-of 2020-01-01 --since 2020-01-01",
+            "--as-of says what --older-than is counted back from: give both",
+        ),
         ("--older-than 3d --as-of lately", "--as-of 'lately': expected ISO 8601"),
-        ("--older-than 50d --since 2021-02-01", "is not before --older-than 50d, which is 2021-01-10T12:00:00+00:00"),
+        (
+            "--older-than 50d --since 2021-02-01",
+            "is not before --older-than 50d, which is 2021-01-10T12:00:00+00:00",
+        ),
     ],
 )
 @pytest.mark.usefixtures("data")

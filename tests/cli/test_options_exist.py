@@ -18,7 +18,9 @@ STYLE = "_style.py"  # CSS has names of that form too
 
 def options(command: Any) -> set[str]:
     found = {
-        option for each in command.get_params(typer.Context(command)) for option in [*each.opts, *each.secondary_opts]
+        option
+        for each in command.get_params(typer.Context(command))
+        for option in [*each.opts, *each.secondary_opts]
     }
     return found.union(*(options(inner) for inner in getattr(command, "commands", {}).values()))
 
@@ -30,7 +32,15 @@ def test_every_option_that_is_named_exists() -> None:
     unknown = []
     for path in sorted(Path(alteraser.__file__).parent.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if path.name != STYLE and isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if (
+                path.name != STYLE
+                and isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+            ):
                 named = re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", node.value)
-                unknown += [f"{path.name}, line {node.lineno}: {name}" for name in named if name not in known]
+                unknown += [
+                    f"{path.name}, line {node.lineno}: {name}"
+                    for name in named
+                    if name not in known
+                ]
     assert unknown == []

@@ -14,7 +14,9 @@ from alteraser.cli import common
 from alteraser.cli.pace import Pace
 from alteraser.erasers import PassRecord
 
-steps = st.lists(st.tuples(st.one_of(st.none(), st.floats(1e-12, 1e3)), st.floats(0.01, 50)), max_size=12)
+steps = st.lists(
+    st.tuples(st.one_of(st.none(), st.floats(1e-12, 1e3)), st.floats(0.01, 50)), max_size=12
+)
 
 
 @given(steps, st.booleans(), st.floats(0, 1e-2))
@@ -55,6 +57,10 @@ def test_a_terminal_sees_it_move_within_one_joint_step(monkeypatch: pytest.Monke
         on_pass(PassRecord(1, "all", 1.0, 1.0, 0.1, 5, False))
         on_pass(PassRecord(2, "joint", 1.0, 1e-1, 0.1, 5, False))
         time.sleep(0.6)
-    drawn = [line for line in text.getvalue().replace("\x1b[2K", "\r").split("\r") if "joint step 2" in line]
+    drawn = [
+        line
+        for line in text.getvalue().replace("\x1b[2K", "\r").split("\r")
+        if "joint step 2" in line
+    ]
     assert len({line.split("joint")[0] for line in drawn}) > 1
     assert "residual 1.0e-01" in drawn[-1]

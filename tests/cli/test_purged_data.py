@@ -1,4 +1,5 @@
-"""DATA from which somebody deleted first: whole users, confidences, rows that match nothing, thresholds."""
+"""DATA from which somebody deleted first: whole users, confidences, rows that match nothing,
+thresholds."""
 
 from __future__ import annotations
 
@@ -36,7 +37,10 @@ def answered(answer: tuple[int, str, str], code: int = 0) -> dict[str, Any]:
 @pytest.mark.parametrize("read", READ)
 @pytest.mark.parametrize("kind", ["users", "pairs and more"])
 def test_forgetting_from_purged_data_verifies(run: Run, world: Path, read: str, kind: str) -> None:
-    command = "train {w}/data.csv --factors 3 --regularization 2 --missing-weight 0.2 --to-rest --out model -q"
+    command = (
+        "train {w}/data.csv --factors 3 --regularization 2 --missing-weight 0.2 --to-rest "
+        "--out model -q"
+    )
     assert run(command + READ[read])[0] == 0
     table = pacsv.read_csv(world / "data.csv")
     if kind == "users":
@@ -44,18 +48,34 @@ def test_forgetting_from_purged_data_verifies(run: Run, world: Path, read: str, 
         mask = pc.is_in(table["user_id"], pa.array([7, 8]))
     else:
         some = table.filter(pc.is_in(table["user_id"], pa.array([7, 8, 9]))).slice(0, 5)
-        lines = [f"{u},{v}" for u, v in zip(some["user_id"].to_pylist(), some["item_id"].to_pylist(), strict=True)]
-        Path("f.csv").write_text("user_id,item_id\n" + "\n".join([*lines, "9,99999", "77777,101"]) + "\n")
+        lines = [
+            f"{u},{v}"
+            for u, v in zip(some["user_id"].to_pylist(), some["item_id"].to_pylist(), strict=True)
+        ]
+        Path("f.csv").write_text(
+            "user_id,item_id\n" + "\n".join([*lines, "9,99999", "77777,101"]) + "\n"
+        )
         own = pc.add(pc.multiply(table["user_id"], 1000), table["item_id"])
-        mask = pc.is_in(own, pc.add(pc.multiply(some["user_id"], 1000), some["item_id"]).combine_chunks())
+        mask = pc.is_in(
+            own, pc.add(pc.multiply(some["user_id"], 1000), some["item_id"]).combine_chunks()
+        )
     pacsv.write_csv(table.filter(pc.invert(mask)), "purged.csv")
-    gone = sum(pc.and_(mask, pc.greater_equal(table["rating"], 2 if read == "threshold" else 0)).to_pylist())
-    first = answered(run("forget model f.csv --data {w}/data.csv --out one --remaining rest.csv --json"))
+    gone = sum(
+        pc.and_(
+            mask, pc.greater_equal(table["rating"], 2 if read == "threshold" else 0)
+        ).to_pylist()
+    )
+    first = answered(
+        run("forget model f.csv --data {w}/data.csv --out one --remaining rest.csv --json")
+    )
     second = answered(run("forget model f.csv --data purged.csv --out two --json"))
     assert (first["interactions_missing"], second["interactions_missing"]) == (0, gone)
     for name in ("interactions_forgotten", "class", "interactions_before"):
         assert first[name] == second[name], name
-    assert second["interactions_unmatched"] == first["interactions_unmatched"] + first["below_threshold"]
+    assert (
+        second["interactions_unmatched"]
+        == first["interactions_unmatched"] + first["below_threshold"]
+    )
     assert first["interactions_forgotten"] == gone
     assert run("verify two --data purged.csv -q")[0] == 0
     assert run("verify two --data rest.csv -q")[0] == 0
@@ -65,13 +85,20 @@ def test_forgetting_from_purged_data_verifies(run: Run, world: Path, read: str, 
         words = " ".join(run("forget model f.csv --data purged.csv --out three")[1].split())
         assert f"{gone} of them were not in DATA any more" in words
         assert ("not checked" in words) == (second["interactions_unchecked"] > 0)
-    assert answered(run("forget model f.csv --data purged.csv --dry-run --json"))["interactions_forgotten"] == gone
+    assert (
+        answered(run("forget model f.csv --data purged.csv --dry-run --json"))[
+            "interactions_forgotten"
+        ]
+        == gone
+    )
 
 
 def test_data_that_lack_more_are_refused_and_nothing_is_written(run: Run, world: Path) -> None:
     Path("f.csv").write_text("user_id\n7\n")
     table = pacsv.read_csv(world / "data.csv")
-    pacsv.write_csv(table.filter(pc.invert(pc.is_in(table["user_id"], pa.array([7, 8])))), "purged.csv")
+    pacsv.write_csv(
+        table.filter(pc.invert(pc.is_in(table["user_id"], pa.array([7, 8])))), "purged.csv"
+    )
     before = tree(Path.cwd())
     code, _, err = run("forget {w}/model f.csv --data purged.csv --out new")
     assert code == 6
@@ -82,8 +109,12 @@ def test_data_that_lack_more_are_refused_and_nothing_is_written(run: Run, world:
 def test_the_sums_are_of_what_remains(run: Run, world: Path) -> None:
     Path("f.csv").write_text("user_id\n7\n8\n")
     assert run("forget {w}/model f.csv --data {w}/data.csv --out new -q")[0] == 0
-    old, new = (pq.read_table(folder / "trained_on.parquet") for folder in (world / "model", Path("new")))
-    users = [set(each.filter(pc.equal(each["side"], "user"))["row"].to_pylist()) for each in (old, new)]
+    old, new = (
+        pq.read_table(folder / "trained_on.parquet") for folder in (world / "model", Path("new"))
+    )
+    users = [
+        set(each.filter(pc.equal(each["side"], "user"))["row"].to_pylist()) for each in (old, new)
+    ]
     assert users[0] - users[1] == {6, 7}
     damaged = Path("new/trained_on.parquet")
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
@@ -95,21 +126,28 @@ def test_the_sums_are_of_what_remains(run: Run, world: Path) -> None:
 def test_sums_of_somebody_else_are_class_d(run: Run) -> None:
     """A model whose sums still tell of an erased user, its digests made to fit."""
     Path("f.csv").write_text("user_id\n7\n")
-    assert run("forget {w}/model f.csv --data {w}/data.csv --out new --remaining rest.csv -q")[0] == 0
+    assert (
+        run("forget {w}/model f.csv --data {w}/data.csv --out new --remaining rest.csv -q")[0] == 0
+    )
     assert run("verify new --data rest.csv -q")[0] == 0
     manifest = json.loads(Path("new/model.json").read_text())
     table = pq.read_table("new/trained_on.parquet")
     row = table.slice(0, 1).set_column(1, "row", pa.array([6], pa.int64()))
     users = table.filter(pc.equal(table["side"], "user"))
     parts = [users.filter(pc.less(users["row"], 6)), row, users.filter(pc.greater(users["row"], 6))]
-    pq.write_table(pa.concat_tables([*parts, table.filter(pc.equal(table["side"], "item"))]), "new/trained_on.parquet")
+    pq.write_table(
+        pa.concat_tables([*parts, table.filter(pc.equal(table["side"], "item"))]),
+        "new/trained_on.parquet",
+    )
     manifest["files"]["trained_on.parquet"] = sha256_file("new/trained_on.parquet")
     manifest["digest"] = digest_of(manifest)
     Path("new/model.json").write_text(json.dumps(manifest))
     code, out, _ = run("verify new --data rest.csv --json")
     assert (code, json.loads(out)["class"]) == (8, "D")
     manifest["files"]["trained_on.parquet"] = "0" * 64
-    pq.write_table(table.append_column("user_id", pa.array(range(table.num_rows))), "new/trained_on.parquet")
+    pq.write_table(
+        table.append_column("user_id", pa.array(range(table.num_rows))), "new/trained_on.parquet"
+    )
     manifest["files"]["trained_on.parquet"] = sha256_file("new/trained_on.parquet")
     manifest["digest"] = digest_of(manifest)
     Path("new/model.json").write_text(json.dumps(manifest))
@@ -132,10 +170,15 @@ def test_grown_data_that_lack_something_are_refused(run: Run, world: Path) -> No
 
 def test_a_model_that_is_not_at_rest_is_trained_again(run: Run, world: Path) -> None:
     """Its confidences are not known any more, so neither is what training had left; its seed is."""
-    command = "train {w}/data.csv --factors 3 --regularization 2 --missing-weight 0.2 --confidence rating --out early"
+    command = (
+        "train {w}/data.csv --factors 3 --regularization 2 --missing-weight 0.2 "
+        "--confidence rating --out early"
+    )
     assert run(f"{command} --max-passes 4 -q")[0] == 0
     table = pacsv.read_csv(world / "data.csv")
-    pacsv.write_csv(table.filter(pc.invert(pc.is_in(table["user_id"], pa.array([7, 8])))), "purged.csv")
+    pacsv.write_csv(
+        table.filter(pc.invert(pc.is_in(table["user_id"], pa.array([7, 8])))), "purged.csv"
+    )
     Path("f.csv").write_text("user_id\n7\n8\n")
     found = answered(run("forget early f.csv --data purged.csv --out new --json"))
     assert (found["method"], found["class"]) == ("replay", "A")

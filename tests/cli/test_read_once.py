@@ -1,4 +1,5 @@
-"""DATA are parsed once and each of its id columns is converted once, whatever is asked for of them."""
+"""DATA are parsed once and each of its id columns is converted once, whatever is asked for of
+them."""
 
 from __future__ import annotations
 
@@ -69,12 +70,16 @@ def stored(table: pa.Table, form: str) -> str:
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_a_chained_forget_with_remaining(form: str, run: Run, world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_chained_forget_with_remaining(
+    form: str, run: Run, world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     table = pacsv.read_csv(world / "data.csv")
     data = stored(table, form)
     assert run(f"train {data} --model popularity --threshold 2 --out first -q")[0] == 0
     Path("users.csv").write_text("user_id\n7\n8\n")
-    assert run(f"forget first users.csv --data {data} --out second --remaining left.csv.gz -q")[0] == 0
+    assert (
+        run(f"forget first users.csv --data {data} --out second --remaining left.csv.gz -q")[0] == 0
+    )
     rows = pacsv.read_csv("left.csv.gz").num_rows
     counted = Counted(monkeypatch)
     line = "forget second {w}/forget.csv --data left.csv.gz --out third --remaining rest.csv --json"
@@ -82,39 +87,51 @@ def test_a_chained_forget_with_remaining(form: str, run: Run, world: Path, monke
     assert code == 0, err
     counted.check("left.csv.gz", rows)
     assert json.loads(out)["interactions_forgotten"] > 0
-    gone = {(row["user_id"], row["item_id"]) for row in pacsv.read_csv(world / "forget.csv").to_pylist()}
+    gone = {
+        (row["user_id"], row["item_id"]) for row in pacsv.read_csv(world / "forget.csv").to_pylist()
+    }
     wanted = [
-        row for row in table.to_pylist()
+        row
+        for row in table.to_pylist()
         if row["user_id"] not in (7, 8) and (row["user_id"], row["item_id"]) not in gone
-    ]  # fmt: skip
+    ]
     rest = pacsv.read_csv("rest.csv")
     assert rest.select(table.column_names).to_pylist() == wanted
 
 
 @pytest.mark.parametrize(
-    "asked", ["", "--remaining rest.csv", "--remaining rest.csv --since 50", "--dry-run", "--strict"]
+    "asked",
+    ["", "--remaining rest.csv", "--remaining rest.csv --since 50", "--dry-run", "--strict"],
 )
 @pytest.mark.parametrize("model", ["model", "knn"])
-def test_whatever_is_asked_for(model: str, asked: str, run: Run, world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whatever_is_asked_for(
+    model: str, asked: str, run: Run, world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     table = pacsv.read_csv(world / "data.csv")
     write_rows(table.append_column("timestamp", pa.array(range(table.num_rows))), "timed.csv")
     kind = "--model item-knn" if model == "knn" else "--factors 2 --max-passes 3"
     assert run(f"train timed.csv {kind} --threshold 2 --out {model} -q")[0] == 0
     counted = Counted(monkeypatch)
-    code, _, err = run(f"forget {model} {{w}}/forget.csv --data timed.csv --out new -q --accept d {asked}")
+    code, _, err = run(
+        f"forget {model} {{w}}/forget.csv --data timed.csv --out new -q --accept d {asked}"
+    )
     assert code == 0, err  # also with --strict: rows below the threshold are in the data
     counted.check("timed.csv", table.num_rows)
 
 
 @pytest.mark.parametrize(
-    "asked", ["", "--remaining rest.csv", "--dry-run", "--threshold 2 --threshold-column plays --unchecked"]
+    "asked",
+    ["", "--remaining rest.csv", "--dry-run", "--threshold 2 --threshold-column plays --unchecked"],
 )
 def test_for_another_librarys_model(asked: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("als.npz", "data.csv"):
         shutil.copyfile(FIXTURES / "implicit" / name, name)
     Path("forget.csv").write_text("user_id,item_id\n1,4\n3,24\n")
     counted = Counted(monkeypatch)
-    line = "forget als.npz forget.csv --data data.csv --rating plays --rows-are-ids --method local --accept d -q"
+    line = (
+        "forget als.npz forget.csv --data data.csv --rating plays --rows-are-ids --method "
+        "local --accept d -q"
+    )
     code, _, err = run(f"{line} --out new.npz {asked}")
     assert code == 0, err
     counted.check("data.csv", pacsv.read_csv("data.csv").num_rows)
@@ -130,18 +147,29 @@ def test_a_sheet_is_what_reading_gives(ids_are: str, every_column: bool, tmp_pat
 
     users = [5, 3, 5, 9, 3, 7]
     column = {
-        "integers": pa.array(users), "text": pa.array([f"u{u}" for u in users]),
+        "integers": pa.array(users),
+        "text": pa.array([f"u{u}" for u in users]),
         "a dictionary": pa.array([f"u{u}" for u in users]).dictionary_encode(),
         "decimals": pa.array([Decimal(u) for u in users]),
-    }[ids_are]  # fmt: skip
-    table = pa.table({"user_id": column, "item_id": ["a", "b", "c", "a", "a", "c"], "rating": [5, 1, 4, 1, 3, None]})
+    }[ids_are]
+    table = pa.table(
+        {
+            "user_id": column,
+            "item_id": ["a", "b", "c", "a", "a", "c"],
+            "rating": [5, 1, 4, 1, 3, None],
+        }
+    )
     write_rows(table, tmp_path / "d.parquet")
     reading = ReadingOptions(threshold=3)
     sheet = Sheet.read(tmp_path / "d.parquet", reading, every_column=every_column)
     one, other = sheet.interactions(), Interactions.read(tmp_path / "d.parquet", reading)
     assert one.users == other.users
     assert one.items == other.items
-    assert (one.digest, one.unrated, one.converted) == (other.digest, other.unrated, other.converted)
+    assert (one.digest, one.unrated, one.converted) == (
+        other.digest,
+        other.unrated,
+        other.converted,
+    )
     known = Interactions.from_table(pa.table({"user_id": column, "item_id": table["item_id"]}))
     within = sheet.interactions((known.users, known.items))
     assert within.users is known.users

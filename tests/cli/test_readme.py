@@ -26,7 +26,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     rng = np.random.default_rng(0)
-    likes = rng.random((60, 40)) < np.where((np.arange(60)[:, None] + np.arange(40)) % 3 == 0, 0.6, 0.15)
+    likes = rng.random((60, 40)) < np.where(
+        (np.arange(60)[:, None] + np.arange(40)) % 3 == 0, 0.6, 0.15
+    )
     likes[USERS.index(42), :2] = True
     u, v = np.nonzero(likes)
     table = pd.DataFrame({"user_id": np.take(USERS, u), "item_id": np.take(ITEMS, v), "rating": 5})
@@ -43,29 +45,43 @@ class StandIn:
 
     def fit(self, matrix: Any) -> None:
         entries = matrix.tocoo()
-        table = pd.DataFrame({"user_id": entries.row, "item_id": entries.col, "plays": entries.data})
+        table = pd.DataFrame(
+            {"user_id": entries.row, "item_id": entries.col, "plays": entries.data}
+        )
         data = ae.Interactions.read(table, target="plays")
         trainer = ImplicitTrainer(7, 15, 6, 0.01, 1.0, "float32", 3)
         self.users, self.items = trainer.run(FAST, data, threads=1)
 
     def save(self, path: str) -> None:
         said = {
-            "regularization": 0.01, "factors": 6, "num_threads": 1, "iterations": 15, "use_native": True,
-            "use_cg": True, "cg_steps": 3, "calculate_training_loss": False, "dtype": "float32", "random_state": 7,
+            "regularization": 0.01,
+            "factors": 6,
+            "num_threads": 1,
+            "iterations": 15,
+            "use_native": True,
+            "use_cg": True,
+            "cg_steps": 3,
+            "calculate_training_loss": False,
+            "dtype": "float32",
+            "random_state": 7,
             "alpha": 1.0,
-        }  # fmt: skip
+        }
         np.savez(path, user_factors=self.users, item_factors=self.items, **said)
 
 
 def the_library_s() -> Any:
-    als = pytest.importorskip("implicit.cpu.als", reason="implicit is not installed (pip install 'alteraser[bench]')")
+    als = pytest.importorskip(
+        "implicit.cpu.als", reason="implicit is not installed (pip install 'alteraser[bench]')"
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return als.AlternatingLeastSquares(factors=6, random_state=7, num_threads=1)
 
 
 @pytest.mark.parametrize("make", [StandIn, the_library_s])
-def test_the_first_screen(here: pd.DataFrame, make: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_first_screen(
+    here: pd.DataFrame, make: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     heading = "A deletion request for a model that you serve"
     (python,) = blocks("README.md", heading, "python")
     (shell,) = blocks("README.md", heading)
@@ -74,7 +90,12 @@ def test_the_first_screen(here: pd.DataFrame, make: Any, capsys: pytest.CaptureF
         warnings.simplefilter("ignore")
         exec(python, {"plays": here, "model": model, "csr_matrix": csr_matrix})
     assert obey(shell) == [0, 0, 0]
-    assert " ".join(capsys.readouterr().out.split()).count("class A: this model was computed without the data") == 2
+    assert (
+        " ".join(capsys.readouterr().out.split()).count(
+            "class A: this model was computed without the data"
+        )
+        == 2
+    )
     rest = pd.read_parquet("rest.parquet")
     assert len(rest) == len(here) - (here.user_id == 42).sum()
     with np.load("als-2.npz") as new, np.load("als.npz") as old:
@@ -99,4 +120,6 @@ def test_on_your_data_and_in_python(here: pd.DataFrame, capsys: pytest.CaptureFi
     (python,) = blocks("README.md", "In Python", "python")
     exec(python, {})
     remaining = ae.Interactions.read("remaining.csv", threshold=4)
-    assert ae.compare(ae.load("model-2"), ae.load("model-by-command"), data=remaining)["rbo@10"] > 0.99
+    assert (
+        ae.compare(ae.load("model-2"), ae.load("model-by-command"), data=remaining)["rbo@10"] > 0.99
+    )

@@ -23,7 +23,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     shutil.copyfile(FIXTURES / "data.csv", "plays.csv")
     rows = Path("plays.csv").read_text().splitlines()[1:]
     pairs = [line.split(",")[:2] for line in rows]
-    Path("data.csv").write_text("user_id,item_id\n" + "\n".join(",".join(pair) for pair in pairs) + "\n")
+    Path("data.csv").write_text(
+        "user_id,item_id\n" + "\n".join(",".join(pair) for pair in pairs) + "\n"
+    )
     gone = [",".join(pair) for pair in pairs if pair[0] == pairs[40][0]]
     Path("gone.csv").write_text("user_id,item_id\n" + "\n".join(gone) + "\n")
 
@@ -39,10 +41,15 @@ OWN = "forget own gone.csv --data data.csv --out new"
 OTHERS = "forget als.npz gone.csv --data plays.csv --rating plays --rows-are-ids --out new.npz"
 
 
-@pytest.mark.parametrize(("line", "method"), [(OWN, "local"), (OTHERS, "local"), (OTHERS, "replay")])
+@pytest.mark.parametrize(
+    ("line", "method"), [(OWN, "local"), (OTHERS, "local"), (OTHERS, "replay")]
+)
 def test_the_page_says_what_the_answer_says(run: Run, line: str, method: str) -> None:
     if line == OWN:
-        made = "train data.csv --out own --factors 4 --missing-weight 0.2 --regularization 2 --max-passes 14 -q"
+        made = (
+            "train data.csv --out own --factors 4 --missing-weight 0.2 --regularization 2 "
+            "--max-passes 14 -q"
+        )
         assert run(made)[0] == 0
     code, out, _ = run(f"{line} --method {method} --report page.html --json")
     assert code == 0
@@ -50,7 +57,11 @@ def test_the_page_says_what_the_answer_says(run: Run, line: str, method: str) ->
     level = {"local": "L", "replay": "A"}[method]
     assert found["class"] == level
     changed = f"{found['lists_changed']['changed']:.1%}"
-    for label, value in (("Class", level), ("Method", method), ("Others&#x27; lists changed", changed)):
+    for label, value in (
+        ("Class", level),
+        ("Method", method),
+        ("Others&#x27; lists changed", changed),
+    ):
         assert f'<dt>{label}</dt><dd class="value">{value}</dd>' in page
     assert found["why"] in page
     assert ("Effect missing" in page) == (found["effect_left"] is not None)

@@ -10,8 +10,13 @@ from pathlib import Path
 
 def test_the_module_runs_as_the_command_does(world: Path, tmp_path: Path) -> None:
     def call(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, "-m", "alteraser", *words], capture_output=True, text=True, cwd=tmp_path,
-                              check=False)  # fmt: skip
+        return subprocess.run(
+            [sys.executable, "-m", "alteraser", *words],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            check=False,
+        )
 
     answer = call("data", "stats", str(world / "data.csv"), "--json")
     assert answer.returncode == 0

@@ -1,4 +1,5 @@
-"""Tables that are tables: one line adds a kind, a method, a row solver, a format or an adapter, for every command."""
+"""Tables that are tables: one line adds a kind, a method, a row solver, a format or an adapter, for
+every command."""
 
 from __future__ import annotations
 
@@ -40,11 +41,16 @@ class Newest(ExactKind):
 
     def apart(self, state: Mapping[str, Any], data: Interactions) -> float:
         view = data.by_item
-        last = [max(view.indices[view.indptr[v] : view.indptr[v + 1]], default=-1) for v in range(data.shape[1])]
+        last = [
+            max(view.indices[view.indptr[v] : view.indptr[v + 1]], default=-1)
+            for v in range(data.shape[1])
+        ]
         return largest_difference(state, {"last": np.array(last)})
 
     def scores(self, state: Mapping[str, Any], rows: Any, history: Interactions | None) -> Any:
-        return np.tile(np.where(state["last"] < 0, -np.inf, state["last"].astype(float)), (len(rows), 1))
+        return np.tile(
+            np.where(state["last"] < 0, -np.inf, state["last"].astype(float)), (len(rows), 1)
+        )
 
     def matrix(self, state: Mapping[str, Any]) -> Any:
         return state["last"][:, None].astype(float)
@@ -86,9 +92,14 @@ RAN: list[str] = []
 def test_a_method(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(erasers.ERASERS, "twice", entry(Twice))
     RAN.clear()
-    code, out, _ = run("forget {w}/model {w}/forget.csv --data {w}/data.csv --method twice --memory 3 --out new --json")
+    code, out, _ = run(
+        "forget {w}/model {w}/forget.csv --data {w}/data.csv --method twice --memory 3 --out new "
+        "--json"
+    )
     assert (code, json.loads(out)["method"], RAN) == (0, "twice", ["twice"])
-    code, _, err = run("forget {w}/model {w}/forget.csv --data {w}/data.csv --method twice --seed 3 --out x")
+    code, _, err = run(
+        "forget {w}/model {w}/forget.csv --data {w}/data.csv --method twice --seed 3 --out x"
+    )
     assert code == 2
     assert "--seed means nothing to --method twice" in err
 
@@ -109,7 +120,9 @@ def test_a_row_solver(run: Run, monkeypatch: pytest.MonkeyPatch, world: Path) ->
     code, out, err = run("train {w}/data.csv --factors 4 --solver mine --out old --json")
     assert code == 0, err
     assert json.loads(out)["solver"] == "mine"
-    code, out, err = run("forget old {w}/forget.csv --data {w}/data.csv --solver mine --out new --json")
+    code, out, err = run(
+        "forget old {w}/forget.csv --data {w}/data.csv --solver mine --out new --json"
+    )
     assert code == 0, err
     assert set(RAN) == {"mine"}
 
@@ -160,15 +173,22 @@ def test_an_adapter(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, w
     np.save(folder / "items.npy", model.factors.scaled_items())
     objective = model.objective
     options = (
-        f"--loss weighted-mf --regularization {objective.regularization} --missing-weight {objective.missing_weight} "
+        f"--loss weighted-mf --regularization {objective.regularization} --missing-weight "
+        f"{objective.missing_weight} "
         "--users-map {w}/model/users.parquet --items-map {w}/model/items.parquet"
     )
-    code, out, err = run(f"inspect factors.mine --format mine --data {{w}}/data.csv {options} --json")
+    code, out, err = run(
+        f"inspect factors.mine --format mine --data {{w}}/data.csv {options} --json"
+    )
     assert code == 0, err
     assert json.loads(out)["format"] == "mine"
     code, out, err = run(
-        f"forget factors.mine --format mine {{w}}/forget.csv --data {{w}}/data.csv {options} --out new.mine --json"
+        f"forget factors.mine --format mine {{w}}/forget.csv --data {{w}}/data.csv {options} "
+        "--out new.mine --json"
     )
     assert code == 0, err
     assert json.loads(out)["format"] == "mine"
-    assert sorted(path.name for path in (tmp_path / "new.mine").iterdir()) == ["items.npy", "users.npy"]
+    assert sorted(path.name for path in (tmp_path / "new.mine").iterdir()) == [
+        "items.npy",
+        "users.npy",
+    ]

@@ -29,14 +29,20 @@ def transcript() -> list[tuple[str, str]]:
 def pattern(shown: str) -> re.Pattern[str]:
     """``shown`` with a group for every number and anything for every …"""
     pieces = re.split(rf"({NUMBER}|…)", shown)
-    return re.compile("".join(
-        ".*?" if piece == "…" else f"({NUMBER})" if at % 2 else re.escape(piece) for at, piece in enumerate(pieces)
-    ).replace(r"\ .*?", r"(?: .*?)?").replace(r".*?\ ", r"(?:.*? )?"), re.S)  # fmt: skip
+    return re.compile(
+        "".join(
+            ".*?" if piece == "…" else f"({NUMBER})" if at % 2 else re.escape(piece)
+            for at, piece in enumerate(pieces)
+        )
+        .replace(r"\ .*?", r"(?: .*?)?")
+        .replace(r".*?\ ", r"(?:.*? )?"),
+        re.S,
+    )
 
 
 def agrees(shown: str, printed: str, before: str, after: str) -> bool:
-    """Whether a number is the one that is shown, as far as machines agree: what is counted is, converged scores to 1 %;
-    what is small is small, and how long something took is anybody's."""
+    """Whether a number is the one that is shown, as far as machines agree: what is counted is,
+    converged scores to 1 %; what is small is small, and how long something took is anybody's."""
     one, other = (float(each.replace(",", "")) for each in (shown, printed))
     if "e" in shown or "e" in printed or before.endswith("curvature "):
         return max(one, other) < 1e-5 or 0.1 * other < one < 10 * other
@@ -92,9 +98,13 @@ def test_what_counts_as_the_same(printed: str, same: bool) -> None:
     assert (differences(shown, printed) == []) is same
 
 
-def test_the_python_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_python_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """On fewer people, and with the same end."""
-    monkeypatch.setattr(ae, "generate_household", partial(ae.generate_household, users=250, items=200))
+    monkeypatch.setattr(
+        ae, "generate_household", partial(ae.generate_household, users=250, items=200)
+    )
     (python,) = re.findall(r"^```python\n(.*?)^```", TUTORIAL, re.M | re.S)
     exec(python, {})
     overlap = re.search(r"'rbo@10': ([\d.]+)", capsys.readouterr().out)

@@ -32,7 +32,13 @@ def test_a_default_forget_is_certified_or_measured(run: Run) -> None:
     found = json.loads(out)
     assert found["class"] == "B"
     assert found["descends"] is True
-    assert {check["name"] for check in found["checks"]} >= {"distance", "block", "influence", "residual", "absent"}
+    assert {check["name"] for check in found["checks"]} >= {
+        "distance",
+        "block",
+        "influence",
+        "residual",
+        "absent",
+    }
     assert all(check["passed"] for check in found["checks"])
     code, out, _ = run("verify new --data left.csv --prove-up-to 0")
     assert code == 0
@@ -105,7 +111,9 @@ def test_a_retrained_model_replays_and_an_erased_one_cannot(run: Run) -> None:
 @pytest.mark.usefixtures("forgotten")
 def test_rows_of_users_who_are_gone_must_be_zero(run: Run) -> None:
     Path("whole.csv").write_text("user_id\n7\n")
-    assert run("forget {w}/model whole.csv --data {w}/data.csv --out w --remaining r.csv -q")[0] == 0
+    assert (
+        run("forget {w}/model whole.csv --data {w}/data.csv --out w --remaining r.csv -q")[0] == 0
+    )
     assert run("verify w --data r.csv -q")[0] == 0
     model = ae.load("w")
     gone = sorted(set(range(model.users.size)) - set(model.users.rows.tolist()))
@@ -113,11 +121,17 @@ def test_rows_of_users_who_are_gone_must_be_zero(run: Run) -> None:
     users = model.factors.users.copy()
     users[gone[0]] = 1e-4
     type(model)(
-        **{**vars(model), "factors": Factors(users, model.factors.items, model.factors.prediction), "digest": None}
+        **{
+            **vars(model),
+            "factors": Factors(users, model.factors.items, model.factors.prediction),
+            "digest": None,
+        }
     ).save("x")
     code, out, _ = run("verify x --data r.csv --json")
     assert code == 8
-    assert {check["name"]: check["passed"] for check in json.loads(out)["checks"]}["absent"] is False
+    assert {check["name"]: check["passed"] for check in json.loads(out)["checks"]}[
+        "absent"
+    ] is False
 
 
 def test_stop_at_tolerance_stops_there(run: Run) -> None:
@@ -128,7 +142,9 @@ def test_stop_at_tolerance_stops_there(run: Run) -> None:
     assert found["measured"]["distance"] > 1e-6
     assert found["residual"] <= 1e-3
     assert "Leave out --stop-at-tolerance" in err
-    code, _, err = run(FORGET.replace("left", "l") + " --stop-at-tolerance --method influence --out q")
+    code, _, err = run(
+        FORGET.replace("left", "l") + " --stop-at-tolerance --method influence --out q"
+    )
     assert code == 2
     assert "--stop-at-tolerance means nothing" in err
 
@@ -156,7 +172,9 @@ def test_what_makes_it_hard_is_said_with_what_to_do(run: Run) -> None:
     code, out, _ = run("train {w}/data.csv --factors 3 --regularization 0 --out flat")
     assert code == 0
     assert "regularization is 0" in " ".join(out.split())
-    code, out, _ = run("forget flat {w}/forget.csv --data {w}/data.csv --out f --remaining flat.csv")
+    code, out, _ = run(
+        "forget flat {w}/forget.csv --data {w}/data.csv --out f --remaining flat.csv"
+    )
     assert code == 8
     assert "the regularization is 0: any invertible change" in " ".join(out.split())
     code, out, _ = run("verify f --data flat.csv")
@@ -165,18 +183,25 @@ def test_what_makes_it_hard_is_said_with_what_to_do(run: Run) -> None:
     code, out, _ = run("train {w}/data.csv --factors 3 --max-passes 1 --out short")
     assert code == 0
     assert "not trained to the end" in " ".join(out.split())
-    code, out, _ = run("forget {w}/model {w}/forget.csv --data {w}/data.csv --out tight --tolerance 1e-13")
+    code, out, _ = run(
+        "forget {w}/model {w}/forget.csv --data {w}/data.csv --out tight --tolerance 1e-13"
+    )
     assert code == 8
     assert "float32 holds no more digits: train with --dtype float64" in " ".join(out.split())
     assert "retrained" not in out  # it is at the optimum as far as float32 can tell
-    code, _, err = run("train {w}/data.csv --factors 30 --missing-weight 0 --regularization 0 --out singular")
+    code, _, err = run(
+        "train {w}/data.csv --factors 30 --missing-weight 0 --regularization 0 --out singular"
+    )
     assert code == 8
     assert "is singular" in err
     assert "raise the regularization" in err
 
 
 def test_a_model_that_forgot_everything_is_at_distance_0(run: Run) -> None:
-    assert run("forget {w}/model {w}/data.csv --data {w}/data.csv --out m --remaining r.csv -q")[0] == 0
+    assert (
+        run("forget {w}/model {w}/data.csv --data {w}/data.csv --out m --remaining r.csv -q")[0]
+        == 0
+    )
     code, out, _ = run("verify m --data r.csv --before {w}/model --json")
     assert code == 0
     assert "within about 0 of an optimum for the remaining data" in json.loads(out)["sentence"]

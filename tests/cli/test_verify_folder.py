@@ -1,4 +1,5 @@
-"""alteraser verify looks at the whole folder: what the remaining data do not explain is named, and D or exit 6."""
+"""alteraser verify looks at the whole folder: what the remaining data do not explain is named, and
+D or exit 6."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ def manifest(folder: Path) -> dict[str, Any]:
 
 
 def seal(folder: Path, change: Callable[[dict[str, Any]], Any] = lambda m: None) -> None:
-    """Change the manifest and make every digest right again, as somebody would who wants it to pass."""
+    """Change the manifest and make every digest right again, as somebody would who wants it to
+    pass."""
     document = manifest(folder)
     change(document)
     document["files"] = {name: sha256_file(folder / name) for name in document["files"]}
@@ -56,7 +58,9 @@ def put_back(folder: Path) -> None:
     row = (set(range(table["row"].to_pylist()[-1] + 2)) - set(table["row"].to_pylist())).pop()
     rows, ids = [*table["row"].to_pylist(), row], [*table["user_id"].to_pylist(), gone()]
     order = np.argsort(rows)
-    pq.write_table(pa.table({"row": np.array(rows)[order], "user_id": np.array(ids)[order]}), folder / USERS)
+    pq.write_table(
+        pa.table({"row": np.array(rows)[order], "user_id": np.array(ids)[order]}), folder / USERS
+    )
 
 
 def rewritten(folder: Path, name: str, change: Callable[[pa.Table], pa.Table]) -> None:
@@ -84,7 +88,10 @@ def noted(where: pa.Table) -> pa.Table:
 
 
 HIDDEN: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "an id put back": (put_back, "users in the map of whom the remaining data hold nothing: {gone}"),
+    "an id put back": (
+        put_back,
+        "users in the map of whom the remaining data hold nothing: {gone}",
+    ),
     "a file": (lambda f: (f / "notes.txt").write_text("17"), "file notes.txt"),
     "a hidden file": (lambda f: (f / ".old.npz").write_bytes(b"17"), "file .old.npz"),
     "a folder": (lambda f: (f / "backup").mkdir(), "folder backup"),
@@ -94,30 +101,54 @@ HIDDEN: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda f: seal(f, lambda m: m["training"].update(users=[17])),
         "model.json: key training.users",
     ),
-    "a text in training": (lambda f: seal(f, lambda m: m["training"].update(method="u17")), "key training.method"),
-    "a list in training": (lambda f: seal(f, lambda m: m["training"].update(memory=[17])), "key training.memory"),
-    "a route": (lambda f: seal(f, lambda m: m["training"].update(route=["u17"])), "key training.route"),
-    "a recipe": (lambda f: seal(f, lambda m: m["training"].update(recipe={"u": 17})), "key training.recipe"),
-    "the version": (lambda f: seal(f, lambda m: m.update(library_version="user 17")), "library_version that is none"),
+    "a text in training": (
+        lambda f: seal(f, lambda m: m["training"].update(method="u17")),
+        "key training.method",
+    ),
+    "a list in training": (
+        lambda f: seal(f, lambda m: m["training"].update(memory=[17])),
+        "key training.memory",
+    ),
+    "a route": (
+        lambda f: seal(f, lambda m: m["training"].update(route=["u17"])),
+        "key training.route",
+    ),
+    "a recipe": (
+        lambda f: seal(f, lambda m: m["training"].update(recipe={"u": 17})),
+        "key training.recipe",
+    ),
+    "the version": (
+        lambda f: seal(f, lambda m: m.update(library_version="user 17")),
+        "library_version that is none",
+    ),
     "metadata of tensors": (metadata, "model.safetensors: metadata note"),
     "a column of users": (
         lambda f: rewritten(f, USERS, lambda t: t.append_column("was", pa.array([17] * len(t)))),
         "users.parquet: column was",
     ),
     "a column of items": (
-        lambda f: rewritten(f, ITEMS, lambda t: t.append_column("seen_by", pa.array(["17"] * len(t)))),
+        lambda f: rewritten(
+            f, ITEMS, lambda t: t.append_column("seen_by", pa.array(["17"] * len(t)))
+        ),
         "items.parquet: column seen_by",
     ),
     "metadata of a table": (lambda f: rewritten(f, ITEMS, noted), "items.parquet: metadata note"),
     "bytes of no column": (between, "users.parquet: 7 bytes that belong to no column"),
     "other sums": (
         lambda f: rewritten(
-            f, SUMS, lambda t: t.set_column(2, "interactions", pa.array([n + 1 for n in t["interactions"].to_pylist()]))
+            f,
+            SUMS,
+            lambda t: t.set_column(
+                2, "interactions", pa.array([n + 1 for n in t["interactions"].to_pylist()])
+            ),
         ),
         "rows whose sums are not those of the remaining data",
     ),
     "a link": (
-        lambda f: (shutil.move(f / ITEMS, "elsewhere"), (f / ITEMS).symlink_to(Path("elsewhere").resolve())),
+        lambda f: (
+            shutil.move(f / ITEMS, "elsewhere"),
+            (f / ITEMS).symlink_to(Path("elsewhere").resolve()),
+        ),
         "items.parquet, which is no plain file",
     ),
 }
@@ -138,21 +169,31 @@ def test_whatever_is_hidden_in_the_folder_is_named_and_d(run: Run, new: Path, ho
     assert code == 8, err
     document = json.loads(out)
     assert document["class"] == "D"
-    failed = {check["name"]: check["meaning"] for check in document["checks"] if not check["passed"]}
+    failed = {
+        check["name"]: check["meaning"] for check in document["checks"] if not check["passed"]
+    }
     assert failed.keys() == {{"an id put back": "ids", "other sums": "sums"}.get(how, "folder")}
     assert words.format(gone=gone()) in next(iter(failed.values()))
 
 
 LIES: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "users": (lambda f: seal(f, lambda m: m["trained_on"].update(users=1)), "trained_on says 1 users"),
-    "interactions": (lambda f: seal(f, lambda m: m["trained_on"].update(interactions=0)), "says 0 interactions"),
+    "users": (
+        lambda f: seal(f, lambda m: m["trained_on"].update(users=1)),
+        "trained_on says 1 users",
+    ),
+    "interactions": (
+        lambda f: seal(f, lambda m: m["trained_on"].update(interactions=0)),
+        "says 0 interactions",
+    ),
     "dtype": (lambda f: seal(f, lambda m: m.update(dtype="float64")), "the files hold"),
     "kind": (lambda f: seal(f, lambda m: m.update(kind="popularity")), ""),
     "fractional rows": (
-        lambda f: rewritten(f, USERS, lambda t: t.set_column(0, "row", pa.array(t["row"].to_numpy() + 0.5))),
+        lambda f: rewritten(
+            f, USERS, lambda t: t.set_column(0, "row", pa.array(t["row"].to_numpy() + 0.5))
+        ),
         "found double and int64",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("how", LIES)
@@ -168,7 +209,10 @@ def test_a_field_that_lies_is_exit_6(run: Run, new: Path, how: str) -> None:
 @pytest.mark.parametrize("kind", ["popularity", "item-knn"])
 def test_kinds_that_forget_exactly_are_looked_into_as_well(run: Run, kind: str) -> None:
     assert run(f"train {{w}}/data.csv --model {kind} --out old -q")[0] == 0
-    assert run("forget old {w}/forget.csv --data {w}/data.csv --out exact --remaining left.csv -q")[0] == 0
+    assert (
+        run("forget old {w}/forget.csv --data {w}/data.csv --out exact --remaining left.csv -q")[0]
+        == 0
+    )
     code, out, err = run("verify exact --data left.csv --before old --json")
     assert code == 0, err
     assert {"folder", "ids", "sums"} <= {check["name"] for check in json.loads(out)["checks"]}
@@ -207,12 +251,17 @@ def test_before_must_be_an_ancestor(run: Run, new: Path) -> None:
 
 
 def test_a_changed_objective_is_said_and_d(run: Run, new: Path) -> None:
-    """With λ = 10⁹ nothing is the optimum: a model of zeros, whose objective somebody changed, has measured well."""
+    """With λ = 10⁹ nothing is the optimum: a model of zeros, whose objective somebody changed, has
+    measured well."""
     document = manifest(new)
     model = ae.load(new)
-    zero = type(model.factors)(0 * model.factors.users, 0 * model.factors.items, model.factors.prediction)
+    zero = type(model.factors)(
+        0 * model.factors.users, 0 * model.factors.items, model.factors.prediction
+    )
     objective = model.objective.model_copy(update={"regularization": 1e9})
-    type(model)(**{**vars(model), "factors": zero, "objective": objective, "digest": None}).save("flat")
+    type(model)(**{**vars(model), "factors": zero, "objective": objective, "digest": None}).save(
+        "flat"
+    )
     code, out, err = run("verify flat --data rest.csv --json")
     assert code == 0, err  # by its files alone it is an optimum
     code, out, err = run("verify flat --data rest.csv --before first --json")
@@ -224,20 +273,30 @@ def test_a_changed_objective_is_said_and_d(run: Run, new: Path) -> None:
 
 
 def test_a_tolerance_that_nobody_could_ask_for_makes_no_class_l(run: Run) -> None:
-    assert run("train {w}/data.csv --factors 3 --solver ah-newton --regularization 0.8 --max-passes 14 --out early -q")[
-        0
-    ] in (0, 8)
+    assert run(
+        "train {w}/data.csv --factors 3 --solver ah-newton --regularization 0.8 --max-passes 14 "
+        "--out early -q"
+    )[0] in (0, 8)
     code, _, err = run(
-        "forget early {w}/forget.csv --data {w}/data.csv --method local --out done --remaining left.csv -q"
+        "forget early {w}/forget.csv --data {w}/data.csv --method local --out done --remaining "
+        "left.csv -q"
     )
     assert code == 0, err
-    code, out, _ = run("verify done --data left.csv --before early --forgotten {w}/forget.csv --json")
+    code, out, _ = run(
+        "verify done --data left.csv --before early --forgotten {w}/forget.csv --json"
+    )
     assert json.loads(out)["class"] == "L"
     done, early = ae.load("done"), ae.load("early")
     for tolerance in (1.0, 1e9, True):
-        idle = {**vars(done), "factors": early.factors, "training": {**done.training, "tolerance": tolerance}}
+        idle = {
+            **vars(done),
+            "factors": early.factors,
+            "training": {**done.training, "tolerance": tolerance},
+        }
         shutil.rmtree("idle", ignore_errors=True)
         type(done)(**{**idle, "digest": None}).save("idle")
-        code, out, _ = run("verify idle --data left.csv --before early --forgotten {w}/forget.csv --json")
+        code, out, _ = run(
+            "verify idle --data left.csv --before early --forgotten {w}/forget.csv --json"
+        )
         assert code == 8
         assert json.loads(out)["class"] == "D"

@@ -1,4 +1,5 @@
-"""How far conjugate gradients still has to go, and what it keeps for the next solve: against dense matrices."""
+"""How far conjugate gradients still has to go, and what it keeps for the next solve: against dense
+matrices."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ class System:
 
     @classmethod
     def random(cls, seed: int, size: int, least: float) -> System:
-        """Eigenvalues of B⁻¹S between ``least`` and 1, the smaller the rarer, as those of a factorization are."""
+        """Eigenvalues of B⁻¹S between ``least`` and 1, the smaller the rarer, as those of a
+        factorization are."""
         rng = np.random.default_rng(seed)
         V, _ = np.linalg.qr(rng.standard_normal((size, size)))
         values = least ** (rng.random(size) ** 3)
@@ -36,9 +38,14 @@ class System:
         return cls(S, B, rng.standard_normal(size))
 
     def run(
-        self, ahead: Ahead, *, products: int, start: Float64 | None = None, recycled: Recycled | None = None,
+        self,
+        ahead: Ahead,
+        *,
+        products: int,
+        start: Float64 | None = None,
+        recycled: Recycled | None = None,
         lanczos: Lanczos | None = None,
-    ) -> list[tuple[Float64, float, float]]:  # fmt: skip
+    ) -> list[tuple[Float64, float, float]]:
         """(x, energy ahead, length ahead) after every iteration."""
         x = np.zeros(self.b.size) if start is None else start
         r = self.b - self.S @ x
@@ -73,7 +80,11 @@ class System:
         system = cls.random(seed, size, 0.5)
         V, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((size, size)))
         values = np.concatenate([np.geomspace(1e-4, 1e-2, few), np.linspace(0.2, 1.0, size - few)])
-        return cls(np.sqrt(system.B)[:, None] * ((V * values) @ V.T) * np.sqrt(system.B), system.B, system.b)
+        return cls(
+            np.sqrt(system.B)[:, None] * ((V * values) @ V.T) * np.sqrt(system.B),
+            system.B,
+            system.b,
+        )
 
     @property
     def solution(self) -> Float64:
@@ -96,7 +107,8 @@ def test_below_the_spectrum_it_is_a_bound(seed: int, exponent: float, size: int)
 
 
 def test_where_little_is_said_to_be_ahead_little_is() -> None:
-    """Without knowing anything of the spectrum: to a factor of two, wherever it would end a solve."""
+    """Without knowing anything of the spectrum: to a factor of two, wherever it would end a
+    solve."""
     rng, claims = np.random.default_rng(5), 0
     for seed in range(60):
         system = System.random(seed, int(rng.integers(30, 90)), 10.0 ** rng.uniform(-4.0, -0.5))
@@ -108,7 +120,8 @@ def test_where_little_is_said_to_be_ahead_little_is() -> None:
 
 
 def test_what_the_last_iterations_added_does_not_tell() -> None:
-    """Where there are many small eigenvalues, steps become short long before they come to the least of them."""
+    """Where there are many small eigenvalues, steps become short long before they come to the least
+    of them."""
     values = np.geomspace(1e-5, 1.0, 300)
     b = np.sqrt(values) * np.random.default_rng(3).standard_normal(300)
     system = System(np.diag(values), np.ones(300), b)
@@ -158,7 +171,9 @@ def test_the_next_solve_is_shorter_and_ends_at_the_same() -> None:
     other = System(system.S, system.B, np.random.default_rng(1).standard_normal(150))
 
     def needed(recycled: Recycled | None) -> int:
-        for count, (x, _, _) in enumerate(other.run(Ahead(), products=150, recycled=recycled), start=1):
+        for count, (x, _, _) in enumerate(
+            other.run(Ahead(), products=150, recycled=recycled), start=1
+        ):
             if np.linalg.norm(x - other.solution) < 1e-3 * np.linalg.norm(other.solution):
                 return count
         raise AssertionError("it did not get there")

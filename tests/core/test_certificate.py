@@ -40,7 +40,7 @@ def random_pair(factors: Factors, seed: int = 5) -> tuple[np.ndarray, np.ndarray
     return rng.standard_normal(factors.users.shape), rng.standard_normal(factors.items.shape)
 
 
-# ------------------------------------------------------------------ arithmetic: two routes to every number
+# ----------------------------------------------------------- arithmetic: two routes to every number
 
 
 @pytest.mark.parametrize("trained", [False, True])
@@ -69,8 +69,12 @@ def test_product_dense_hessian_and_differences_agree(problem: Problem, trained: 
 
 def test_magnitudes_bound_their_signed_sums(problem: Problem) -> None:
     theta = random_factors(problem)
-    signed, bound = (Plain(problem.objective, problem.interactions, theta, magnitudes=m) for m in (False, True))
-    assert all(np.all(np.abs(a) <= b + 1e-12) for a, b in zip(signed.gradient, bound.gradient, strict=True))
+    signed, bound = (
+        Plain(problem.objective, problem.interactions, theta, magnitudes=m) for m in (False, True)
+    )
+    assert all(
+        np.all(np.abs(a) <= b + 1e-12) for a, b in zip(signed.gradient, bound.gradient, strict=True)
+    )
     assert np.all(np.abs(signed.dense_hessian()) <= bound.dense_hessian() + 1e-12)
 
 
@@ -83,14 +87,19 @@ def test_block_distances_are_those_to_the_solved_rows(problem: Problem) -> None:
     ):
         rows = padded(mine)
         AHNewton().solve(side, padded(theirs), rows, None, rank=theta.rank, threads=1)
-        np.testing.assert_allclose(found, np.linalg.norm(rows[:, : theta.rank] - mine, axis=1), atol=1e-9)
+        np.testing.assert_allclose(
+            found, np.linalg.norm(rows[:, : theta.rank] - mine, axis=1), atol=1e-9
+        )
 
 
 @pytest.mark.parametrize("trained", [False, True])
 @pytest.mark.parametrize("magnitudes", [False, True])
 def test_compiled_loops_are_their_twins(problem: Problem, trained: bool, magnitudes: bool) -> None:
     theta = random_factors(problem, trained=trained)
-    plain, line = Plain(problem.objective, problem.interactions, theta, magnitudes), random_pair(theta)
+    plain, line = (
+        Plain(problem.objective, problem.interactions, theta, magnitudes),
+        random_pair(theta),
+    )
     quick = Compiled(problem.objective, problem.interactions, theta, magnitudes)
     close = {"rtol": 1e-11, "atol": 1e-11}
     np.testing.assert_allclose(stacked(quick.gradient), stacked(plain.gradient), **close)
@@ -110,11 +119,15 @@ def test_kept_factors_solve_the_blocks(problem: Problem) -> None:
         solver = Solver(quick, Slice(quick.P, quick.Q, True), dtype=dtype)
         for place in (0, 1):
             found = solver.solved(place, line[place].astype(dtype))
-            np.testing.assert_allclose(found, quick._solved(place, line[place]), rtol=close, atol=close)
+            np.testing.assert_allclose(
+                found, quick._solved(place, line[place]), rtol=close, atol=close
+            )
 
 
 def test_a_block_without_an_inverse_is_infinite_and_an_unmoved_one_is_not() -> None:
-    problem = Problem(Objective(missing_weight=0.0, regularization=0.0), toy_interactions(), np.float64)
+    problem = Problem(
+        Objective(missing_weight=0.0, regularization=0.0), toy_interactions(), np.float64
+    )
     theta = random_factors(problem, 2)
     counts = problem.interactions.user_counts
     right = np.ones(theta.users.shape)
@@ -146,7 +159,7 @@ def test_gradient_lies_in_the_slice_and_orbits_do_not(problem: Problem) -> None:
     np.testing.assert_allclose(across.orbit().T @ stacked(line), 0, atol=1e-9)
 
 
-# ------------------------------------------------------------------ a world in which something was forgotten
+# --------------------------------------------------------- a world in which something was forgotten
 
 
 @dataclass(frozen=True)
@@ -158,7 +171,12 @@ class Scene:
     unlearned: Factors
 
     def certify(self, factors: Factors | None = None, **changed: object) -> Certificate:
-        arguments = {"objective": self.objective, "data": self.remaining, "before": self.original, **changed}
+        arguments = {
+            "objective": self.objective,
+            "data": self.remaining,
+            "before": self.original,
+            **changed,
+        }
         return certify(factors=factors or self.unlearned, threads=1, **arguments)  # type: ignore[arg-type]
 
 
@@ -171,7 +189,9 @@ def interactions(mask: np.ndarray) -> Interactions:
 def scene(weighting: str = "uniform") -> Scene:
     rng = np.random.default_rng(3)
     m, n, d = 90, 60, 5
-    taste = rng.standard_normal((m, d)) @ rng.standard_normal((d, n)) + 0.7 * rng.standard_normal((m, n))
+    taste = rng.standard_normal((m, d)) @ rng.standard_normal((d, n)) + 0.7 * rng.standard_normal(
+        (m, n)
+    )
     mask = taste > np.quantile(taste, 0.88)
     gone = mask & (rng.random((m, n)) < 0.05)
     objective = Objective(missing_weight=0.1, regularization=0.4, missing_weighting=weighting)  # type: ignore[arg-type]
@@ -179,7 +199,9 @@ def scene(weighting: str = "uniform") -> Scene:
     start = Factors.random(m, n, d, seed=0, dtype=np.float64)
     original = run_passes(before, start, Settings(JointNewton(), 1e-11, 500)).factors
     users, items = np.nonzero(gone)
-    outcome = AltEraser(1e-9).erase(Task(original, before, after, Task.rows(users), Task.rows(items), 1))
+    outcome = AltEraser(1e-9).erase(
+        Task(original, before, after, Task.rows(users), Task.rows(items), 1)
+    )
     assert outcome.measured is not None
     assert outcome.measured.holds(Limits())
     return Scene(objective, before.interactions, after.interactions, original, outcome.factors)
@@ -190,7 +212,9 @@ def rotated(factors: Factors) -> Factors:
     return Factors(factors.users @ R, factors.items @ R, factors.prediction)
 
 
-def with_row(factors: Factors, other: Factors, *, user: int | None = None, item: int | None = None) -> Factors:
+def with_row(
+    factors: Factors, other: Factors, *, user: int | None = None, item: int | None = None
+) -> Factors:
     users, items = factors.users.copy(), factors.items.copy()
     if user is not None:
         users[user] = other.users[user]
@@ -230,7 +254,8 @@ def a_removed_pair(s: Scene) -> tuple[int, int]:
 
 
 def solved(s: Scene, mask: np.ndarray, objective: Objective | None = None) -> Factors:
-    """The optimum near the unlearned model for other data or another objective, as an eraser gone wrong finds it."""
+    """The optimum near the unlearned model for other data or another objective, as an eraser gone
+    wrong finds it."""
     problem = Problem(objective or s.objective, interactions(mask), np.float64)
     return run_passes(problem, s.unlearned, Settings(JointNewton(), 1e-11, 300)).factors
 
@@ -285,7 +310,9 @@ def half_precision(s: Scene) -> Factors:
 
 
 def wrong_lambda(s: Scene) -> Factors:
-    objective = s.objective.model_copy(update={"regularization": s.objective.regularization * 1.001})
+    objective = s.objective.model_copy(
+        update={"regularization": s.objective.regularization * 1.001}
+    )
     return solved(s, mask_of(s.remaining), objective)
 
 
@@ -309,7 +336,11 @@ MUTANTS: dict[str, Callable[[Scene], Factors]] = {
 @pytest.mark.parametrize("before", [True, False], ids=["with the original", "alone"])
 def test_mutants_are_refused(how: str, proof: bool, before: bool) -> None:
     here = scene()
-    found = here.certify(MUTANTS[how](here), prove_up_to=6000 if proof else 0, before=here.original if before else None)
+    found = here.certify(
+        MUTANTS[how](here),
+        prove_up_to=6000 if proof else 0,
+        before=here.original if before else None,
+    )
     assert found.kind == "D", found
     assert not found.passed
     assert any(not check.passed for check in found.checks)
@@ -327,16 +358,22 @@ def test_stale_popularity_weights_are_refused() -> None:
             return here.data.item_counts
 
     assert kept.sum() == len(here.remaining)
-    stale = Stale(**{name: getattr(here.remaining, name) for name in Interactions.__dataclass_fields__})
+    stale = Stale(
+        **{name: getattr(here.remaining, name) for name in Interactions.__dataclass_fields__}
+    )
     problem = Problem(here.objective, stale, np.float64)
     wrong = run_passes(problem, here.unlearned, Settings(JointNewton(), 1e-11, 300)).factors
-    assert certify(here.objective, stale, wrong, threads=1).kind == "B"  # it is the optimum of what it was given
+    # it is the optimum of what it was given
+    assert certify(here.objective, stale, wrong, threads=1).kind == "B"
     assert here.certify(wrong).kind == "D"
 
 
 def test_saddle_and_zero_model_are_refused() -> None:
     here = scene()
-    zero = Factors(*(np.zeros_like(x) for x in (here.unlearned.users, here.unlearned.items)), here.unlearned.prediction)
+    zero = Factors(
+        *(np.zeros_like(x) for x in (here.unlearned.users, here.unlearned.items)),
+        here.unlearned.prediction,
+    )
     found = here.certify(zero, before=None)
     assert found.kind == "D"  # a stationary point, but not a minimum
     assert found.curvature < 0
@@ -345,9 +382,15 @@ def test_saddle_and_zero_model_are_refused() -> None:
 
 def test_thousand_random_mutants_never_lie_outside_their_bound() -> None:
     problem = Problem(
-        Objective(missing_weight=0.2, regularization=0.3), toy_interactions(12, 9, 0.4, lonely=False), np.float64
+        Objective(missing_weight=0.2, regularization=0.3),
+        toy_interactions(12, 9, 0.4, lonely=False),
+        np.float64,
     )
-    best = run_passes(problem, Factors.random(12, 9, 2, seed=0, dtype=np.float64), Settings(JointNewton(), 1e-13, 300))
+    best = run_passes(
+        problem,
+        Factors.random(12, 9, 2, seed=0, dtype=np.float64),
+        Settings(JointNewton(), 1e-13, 300),
+    )
     truth, rng = best.factors, np.random.default_rng(11)
     size = float(np.hypot(np.linalg.norm(truth.users), np.linalg.norm(truth.items)))
     kinds = set()
@@ -365,7 +408,11 @@ def test_thousand_random_mutants_never_lie_outside_their_bound() -> None:
         if found.kind == "B":
             assert found.rho is not None
             assert distance <= found.rho + 1e-10 * size, (trial, distance, found)
-        strict = certify(problem.objective, problem.interactions, mutant, threads=1) if trial % 10 == 0 else None
+        strict = (
+            certify(problem.objective, problem.interactions, mutant, threads=1)
+            if trial % 10 == 0
+            else None
+        )
         if strict is not None and strict.passed:
             assert distance <= 1.01e-6 * size
     assert {"B", "D"} <= kinds
@@ -376,12 +423,18 @@ def test_thousand_random_mutants_never_lie_outside_their_bound() -> None:
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_curvature_is_bounded_below_and_met_from_above(name: str) -> None:
-    objective = OBJECTIVES[name].model_copy(update={"regularization": 0.3 * OBJECTIVES[name].regularization})
+    objective = OBJECTIVES[name].model_copy(
+        update={"regularization": 0.3 * OBJECTIVES[name].regularization}
+    )
     problem = Problem(objective, toy_interactions(lonely=False), np.float64)
-    theta = run_passes(problem, random_factors(problem, 2), Settings(JointNewton(), 1e-12, 300)).factors
+    theta = run_passes(
+        problem, random_factors(problem, 2), Settings(JointNewton(), 1e-12, 300)
+    ).factors
     plain = Plain(problem.objective, problem.interactions, theta)
     across = Slice(plain.P, plain.Q, True)
-    basis = np.linalg.qr(np.hstack([across.orbit(), np.eye(theta.users.size + theta.items.size)]))[0]
+    basis = np.linalg.qr(np.hstack([across.orbit(), np.eye(theta.users.size + theta.items.size)]))[
+        0
+    ]
     rest = basis[:, across.orbit().shape[1] :]
     exact = float(np.linalg.eigvalsh(rest.T @ plain.dense_hessian() @ rest)[0])
     bound = proved(plain, across)
@@ -412,7 +465,14 @@ def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     here = scene()
     for proof in (0, 6000):
         one, four = (
-            certify(here.objective, here.remaining, here.unlearned, before=here.original, prove_up_to=proof, threads=n)
+            certify(
+                here.objective,
+                here.remaining,
+                here.unlearned,
+                before=here.original,
+                prove_up_to=proof,
+                threads=n,
+            )
             for n in (1, 4)
         )
         assert one == four
@@ -450,7 +510,9 @@ def test_progress_names_what_is_done_and_never_goes_back() -> None:
     assert shares == sorted(shares)
     assert shares[0] == 0.0
     assert shares[-1] <= 1.0
-    assert {"gradient", "every row's own optimum", "Newton step", "curvature", "rounding"} <= {what for what, _ in seen}
+    assert {"gradient", "every row's own optimum", "Newton step", "curvature", "rounding"} <= {
+        what for what, _ in seen
+    }
 
 
 # ------------------------------------------------------------------ the theorem and its words
@@ -494,7 +556,9 @@ def test_unused_dimensions_are_certified_as_zero(stored: type) -> None:
     objective = s.objective.model_copy(update={"regularization": 4.0})
     problem = Problem(objective, s.remaining, np.float64)
     theta = run_passes(problem, s.unlearned, Settings(JointNewton(), 1e-12, 400)).factors
-    tilted = rotated(Factors(theta.users + 1e-11, theta.items - 1e-11, theta.prediction)).astype(stored)
+    tilted = rotated(Factors(theta.users + 1e-11, theta.items - 1e-11, theta.prediction)).astype(
+        stored
+    )
     found = certify(objective, s.remaining, tilted, threads=1)
     assert found.rank < found.factors
     assert found.kind == "B", found
@@ -502,7 +566,12 @@ def test_unused_dimensions_are_certified_as_zero(stored: type) -> None:
     assert model_distance(tilted, theta) <= found.rho + 1e-12
     # an unused dimension that should be used is a saddle
     hollow = Factors(
-        *(np.hstack([x[:, :-1], 0 * x[:, -1:]]) for x in vars(rotated(s.unlearned)).values() if x.ndim == 2), np.ones(5)
+        *(
+            np.hstack([x[:, :-1], 0 * x[:, -1:]])
+            for x in vars(rotated(s.unlearned)).values()
+            if x.ndim == 2
+        ),
+        np.ones(5),
     )
     reduced = run_passes(
         Problem(s.objective, s.remaining, np.float64), hollow, Settings(AHNewton(), 1e-11, 3000, 0)

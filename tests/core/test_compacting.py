@@ -16,16 +16,24 @@ from alteraser.solvers.stationarity import evaluate
 from alteraser.verbs.compact import compact
 
 SETTINGS = {
-    **{name: objective.model_dump(exclude={"confidence", "target"}) for name, objective in OBJECTIVES.items()},
-    "popularity, all alike": {
-        "missing_weight": 0.2, "regularization": 0.5, "missing_weighting": "popularity", "weight_exponent": 0.0,
+    **{
+        name: objective.model_dump(exclude={"confidence", "target"})
+        for name, objective in OBJECTIVES.items()
     },
-}  # fmt: skip
+    "popularity, all alike": {
+        "missing_weight": 0.2,
+        "regularization": 0.5,
+        "missing_weighting": "popularity",
+        "weight_exponent": 0.0,
+    },
+}
 
 
 def loss(model: ae.Model, data: Interactions) -> float:
     mine = Interactions.from_table(data.to_table(), users=model.users, items=model.items)
-    return float(evaluate(Problem(model.objective, mine, np.float64), model.factors, threads=1).objective)
+    return float(
+        evaluate(Problem(model.objective, mine, np.float64), model.factors, threads=1).objective
+    )
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -56,11 +64,15 @@ def test_it_is_the_same_model(name: str, tmp_path: Path) -> None:
     both = [ae.forget(each, [9], data=rest, whole_users=True) for each in (big, again)]
     assert both[0].remaining.digest == both[1].remaining.digest
     assert both[1].kind == "C"
-    assert loss(both[0].model, both[0].remaining) == pytest.approx(loss(both[1].model, both[1].remaining), rel=1e-6)
+    assert loss(both[0].model, both[0].remaining) == pytest.approx(
+        loss(both[1].model, both[1].remaining), rel=1e-6
+    )
     twice = compact(both[1].model).model
     assert isinstance(twice, ae.Model)
     assert twice.objective.absent_users == 4
-    assert loss(twice, both[1].remaining) == pytest.approx(loss(both[1].model, both[1].remaining), rel=1e-12)
+    assert loss(twice, both[1].remaining) == pytest.approx(
+        loss(both[1].model, both[1].remaining), rel=1e-12
+    )
 
 
 def _in_rows(model: ae.Model, data: Interactions) -> Interactions:

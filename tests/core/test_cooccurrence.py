@@ -24,7 +24,12 @@ def plain(**given: Any) -> ae.Interactions:
 
 def ratio(k: int, a: int, b: int, people: int) -> float:
     """2 Σ k ln(k N / (row · column)), cell by cell."""
-    cells = ((k, a, b), (a - k, a, people - b), (b - k, people - a, b), (people - a - b + k, people - a, people - b))
+    cells = (
+        (k, a, b),
+        (a - k, a, people - b),
+        (b - k, people - a, b),
+        (people - a - b + k, people - a, people - b),
+    )
     return 2 * sum(x * log(x * people / (row * column)) for x, row, column in cells if x)
 
 
@@ -55,15 +60,21 @@ def test_lists_by_the_definition(association: Any, support: int) -> None:
             k = int(both[i, j])
             if i == j or k < support or (association == "llr" and k * people <= had[i] * had[j]):
                 continue
-            wanted.append((k if association == "count" else ratio(k, int(had[i]), int(had[j]), people), -j))
+            wanted.append(
+                (k if association == "count" else ratio(k, int(had[i]), int(had[j]), people), -j)
+            )
         wanted = sorted(((round(value, 9), j) for value, j in wanted), reverse=True)[:4]
         assert [-j for _, j in wanted] == [j for j in neighbors[i].tolist() if j >= 0]
-        np.testing.assert_allclose(values[i][: len(wanted)], [value for value, _ in wanted], atol=1e-9)
+        np.testing.assert_allclose(
+            values[i][: len(wanted)], [value for value, _ in wanted], atol=1e-9
+        )
 
 
 def test_the_ratio_of_dunning_on_known_cells() -> None:
     """Of 100 people 10 had one, 20 the other, 8 both; what everybody had says nothing."""
-    pairs = [(u, 0) for u in range(10)] + [(u, 1) for u in range(2, 22)] + [(u, 2) for u in range(100)]
+    pairs = (
+        [(u, 0) for u in range(10)] + [(u, 1) for u in range(2, 22)] + [(u, 2) for u in range(100)]
+    )
     data = ae.Interactions.from_pairs(pairs)
     neighbors, values = Cooccurrence().lists(Cooccurrence().state(data))
     assert neighbors[0].tolist() == [1, -1]
@@ -80,7 +91,11 @@ def test_equally_strong_companions_come_in_the_order_of_their_ids() -> None:
 def test_lists_after_forgetting_are_those_of_a_new_model(association: Any) -> None:
     data = plain(m=40, n=20, seed=5)
     model = Cooccurrence(association=association, neighbors=3).fit(data)
-    pairs = [(row["user_id"], row["item_id"]) for row in data.to_table().to_pylist() if row["item_id"] == 4][:-1]
+    pairs = [
+        (row["user_id"], row["item_id"])
+        for row in data.to_table().to_pylist()
+        if row["item_id"] == 4
+    ][:-1]
     erasure = ae.forget(model, [*pairs, *((3, v) for v in range(20))], data=data)
     rest = erasure.remaining.compact()
     fresh = Cooccurrence(association=association, neighbors=3).fit(rest)
@@ -97,14 +112,24 @@ def mutants(state: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "stale frequency": {**state, "frequencies": state["frequencies"] + (np.arange(20) == 3)},
         "stale number of people": {**state, "people": state["people"] + 1},
         "one retained pair dropped": {
-            **state, "columns": state["columns"][first], "counts": state["counts"][first], "starts": starts
+            **state,
+            "columns": state["columns"][first],
+            "counts": state["counts"][first],
+            "starts": starts,
         },
         "a count not cut back": {**state, "counts": state["counts"] + ~first},
-    }  # fmt: skip
+    }
 
 
-@pytest.mark.parametrize("name", ["stale frequency", "stale number of people", "one retained pair dropped",
-                                  "a count not cut back"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "stale frequency",
+        "stale number of people",
+        "one retained pair dropped",
+        "a count not cut back",
+    ],
+)
 def test_what_is_stale_is_refused(name: str) -> None:
     data = plain(m=40, n=20, seed=5)
     erasure = ae.forget(Cooccurrence().fit(data), [3], data=data, whole_users=True)

@@ -1,4 +1,5 @@
-"""The way to the optimum: pairs against the dense BFGS formula, evaluations against the objective, steps that lower."""
+"""The way to the optimum: pairs against the dense BFGS formula, evaluations against the objective,
+steps that lower."""
 
 from __future__ import annotations
 
@@ -86,7 +87,9 @@ def test_an_evaluation_is_the_gradient_and_the_objective(problem: Problem, train
         found, value, fit = joint.approach(place, move=False)
         np.testing.assert_allclose(found[:, : theta.rank], gradient / 2, atol=1e-9)
         own, other = (problem.users, problem.items)[place], (joint.P, joint.Q)[1 - place]
-        penalty = np.sum((problem.items, problem.users)[place].ridge * np.einsum("id,id->i", other, other))
+        penalty = np.sum(
+            (problem.items, problem.users)[place].ridge * np.einsum("id,id->i", other, other)
+        )
         assert problem.target_energy + value + penalty == pytest.approx(now.objective, rel=1e-9)
         x = (joint.P, joint.Q)[place]
         assert fit == pytest.approx(
@@ -121,19 +124,32 @@ def test_no_step_raises_the_objective(problem: Problem, trained: bool) -> None:
 
 def test_it_ends_where_newton_steps_end() -> None:
     """Two routes to one answer, from one start near it."""
-    problem = Problem(Objective(missing_weight=0.3, regularization=0.8), toy_interactions(90, 70, 0.2), np.float64)
-    near = run_passes(problem, random_factors(problem, rank=6), Settings(JointNewton(), 1e-3, 300)).factors
-    ends = [run_passes(problem, near, Settings(JointNewton(memory=k), 1e-9, 300)) for k in (0, 2, 10)]
+    problem = Problem(
+        Objective(missing_weight=0.3, regularization=0.8), toy_interactions(90, 70, 0.2), np.float64
+    )
+    near = run_passes(
+        problem, random_factors(problem, rank=6), Settings(JointNewton(), 1e-3, 300)
+    ).factors
+    ends = [
+        run_passes(problem, near, Settings(JointNewton(memory=k), 1e-9, 300)) for k in (0, 2, 10)
+    ]
     assert all(end.converged for end in ends)
     for end in ends[1:]:
         assert relative_model_distance(end.factors, ends[0].factors) < 1e-6
 
 
 def test_the_distance_is_about_the_one_to_the_optimum() -> None:
-    problem = Problem(Objective(missing_weight=0.3, regularization=0.8), toy_interactions(90, 70, 0.2), np.float64)
-    theta = run_passes(problem, random_factors(problem, rank=6), Settings(JointNewton(), 1e-11, 500)).factors
+    problem = Problem(
+        Objective(missing_weight=0.3, regularization=0.8), toy_interactions(90, 70, 0.2), np.float64
+    )
+    theta = run_passes(
+        problem, random_factors(problem, rank=6), Settings(JointNewton(), 1e-11, 500)
+    ).factors
     rng = np.random.default_rng(2)
-    off = Factors(*(x + 1e-3 * rng.standard_normal(x.shape) for x in (theta.users, theta.items)), theta.prediction)
+    off = Factors(
+        *(x + 1e-3 * rng.standard_normal(x.shape) for x in (theta.users, theta.items)),
+        theta.prediction,
+    )
     joint = state(problem, off)
     joint.settle(move=False)
     descent = Descent(joint, JointNewton(weak=2, discarded=6, slow_below=1.0))
@@ -147,7 +163,9 @@ def test_the_distance_is_about_the_one_to_the_optimum() -> None:
 
 def test_a_gradient_of_nothing_is_the_end() -> None:
     """At zero there is no way down: it says so rather than dividing by nothing."""
-    problem = Problem(Objective(missing_weight=0.3, regularization=50.0), toy_interactions(), np.float64)
+    problem = Problem(
+        Objective(missing_weight=0.3, regularization=50.0), toy_interactions(), np.float64
+    )
     m, n = problem.interactions.shape
     joint = state(problem, Factors(np.zeros((m, 3)), np.zeros((n, 3)), np.ones(3)))
     joint.settle(move=False)
@@ -157,12 +175,20 @@ def test_a_gradient_of_nothing_is_the_end() -> None:
     assert descent.distance == 0.0
 
 
-def test_joint_steps_go_on_after_a_measurement_that_found_a_way_to_go(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_joint_steps_go_on_after_a_measurement_that_found_a_way_to_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A measurement asked for much too early does not end them."""
-    problem = Problem(Objective(missing_weight=0.3, regularization=0.8), toy_interactions(90, 70, 0.2), np.float64)
-    theta = run_passes(problem, random_factors(problem, rank=6), Settings(JointNewton(), 1e-10, 500)).factors
+    problem = Problem(
+        Objective(missing_weight=0.3, regularization=0.8), toy_interactions(90, 70, 0.2), np.float64
+    )
+    theta = run_passes(
+        problem, random_factors(problem, rank=6), Settings(JointNewton(), 1e-10, 500)
+    ).factors
     gone = Problem(
-        problem.objective, problem.interactions.remove(list(range(12)), whole_users=True).remaining, np.float64
+        problem.objective,
+        problem.interactions.remove(list(range(12)), whole_users=True).remaining,
+        np.float64,
     )
     asked: list[bool] = []
 

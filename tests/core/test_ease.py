@@ -1,4 +1,5 @@
-"""EASE by other routes: the packed triangle, steps in place, the warm state, the denoising form, and what fits."""
+"""EASE by other routes: the packed triangle, steps in place, the warm state, the denoising form,
+and what fits."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ TOLERANCE = {"float64": 1e-11, "float32": 2e-3}
 def triangle(whole: Any) -> Any:
     from scipy.linalg import lapack
 
-    half, _ = (lapack.strttf if whole.dtype == np.float32 else lapack.dtrttf)(whole, transr="N", uplo="L")
+    half, _ = (lapack.strttf if whole.dtype == np.float32 else lapack.dtrttf)(
+        whole, transr="N", uplo="L"
+    )
     return half
 
 
@@ -42,7 +45,9 @@ def sparse(shape: tuple[int, int], density: float, rng: Any) -> Any:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("n", [1, 2, 3, 8, 9, 67, 130])
-def test_products_on_the_triangle_are_those_of_the_whole(n: int, dtype: Any, monkeypatch: Any) -> None:
+def test_products_on_the_triangle_are_those_of_the_whole(
+    n: int, dtype: Any, monkeypatch: Any
+) -> None:
     """One vector, sparse rows in squares, and rows as dense ones, from where the triangle lies."""
     rng = np.random.default_rng(n)
     whole = definite(n, rng, dtype)
@@ -58,14 +63,20 @@ def test_products_on_the_triangle_are_those_of_the_whole(n: int, dtype: Any, mon
         for way in (True, False):
             monkey(cost, "is_dense", lambda *_, way=way: way)
             for threads in (1, 2):
-                np.testing.assert_allclose(inverse.product(half, n, rows, threads), rows @ whole, **close)
+                np.testing.assert_allclose(
+                    inverse.product(half, n, rows, threads), rows @ whole, **close
+                )
 
 
 @settings(max_examples=60)
 @given(
-    n=st.integers(1, 40), gone=st.integers(0, 9), come=st.integers(0, 9), seed=st.integers(0, 9999),
-    dtype=st.sampled_from(["float32", "float64"]), dense=st.booleans(),
-)  # fmt: skip
+    n=st.integers(1, 40),
+    gone=st.integers(0, 9),
+    come=st.integers(0, 9),
+    seed=st.integers(0, 9999),
+    dtype=st.sampled_from(["float32", "float64"]),
+    dense=st.booleans(),
+)
 def test_a_step_in_place_is_the_inverse_of_what_changed(
     n: int, gone: int, come: int, seed: int, dtype: Any, dense: bool
 ) -> None:
@@ -82,9 +93,16 @@ def test_a_step_in_place_is_the_inverse_of_what_changed(
     wanted = np.linalg.inv(rest + (new.T @ new).toarray())
     if done:
         found = packed.columns(half, n, np.arange(n))
-        np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE[dtype] * np.abs(wanted).max() * 10)
+        np.testing.assert_allclose(
+            found, wanted, rtol=0, atol=TOLERANCE[dtype] * np.abs(wanted).max() * 10
+        )
     else:
-        assert np.linalg.eigvalsh(np.eye(gone) - old @ np.linalg.inv(before + (new.T @ new).toarray()) @ old.T)[0] < 0.1
+        assert (
+            np.linalg.eigvalsh(
+                np.eye(gone) - old @ np.linalg.inv(before + (new.T @ new).toarray()) @ old.T
+            )[0]
+            < 0.1
+        )
 
 
 @pytest.mark.parametrize("k", [1, 9])
@@ -98,7 +116,11 @@ def test_a_step_near_singular_is_refused(k: int) -> None:
 
 # ---------------------------------------------------------------- the warm state
 
-KINDS = [EASE(regularization=3.0), EASE(regularization=3.0, dropout=0.4), EASE(regularization=8.0, dtype="float32")]
+KINDS = [
+    EASE(regularization=3.0),
+    EASE(regularization=3.0, dropout=0.4),
+    EASE(regularization=8.0, dtype="float32"),
+]
 
 
 def held(kind: EASE, data: Interactions) -> Any:
@@ -119,13 +141,17 @@ def close(kind: EASE, state: Any, data: Interactions, factor: float = 1.0) -> No
 
 @settings(max_examples=60)
 @given(
-    kind=st.sampled_from(KINDS), seed=st.integers(0, 9999), weighted=st.booleans(), batch=st.sampled_from([1, 3, 9]),
+    kind=st.sampled_from(KINDS),
+    seed=st.integers(0, 9999),
+    weighted=st.booleans(),
+    batch=st.sampled_from([1, 3, 9]),
     cells=st.booleans(),
-)  # fmt: skip
+)
 def test_request_after_request_is_a_fit_of_the_rest(
     kind: EASE, seed: int, weighted: bool, batch: int, cells: bool
 ) -> None:
-    """Whole people and single interactions, in batches; then everything back, which is the first model again."""
+    """Whole people and single interactions, in batches; then everything back, which is the first
+    model again."""
     data = first = toy_interactions(40, 17, 0.3, seed=seed, weighted=weighted, lonely=False)
     warm, rng = held(kind, data), np.random.default_rng(seed)
     for start in range(0, 18, batch):
@@ -148,12 +174,15 @@ def test_everybody_goes() -> None:
     for user in range(9):
         rest = data.keep(data.user_rows > user)
         warm.change(rows_of(data, [user]), rows_of(rest, [user])[:0], lambda rest=rest: rest)
-    np.testing.assert_array_equal(packed.columns(warm.state["inverse"], 6, np.arange(6)), np.eye(6) / 2.0)
+    np.testing.assert_array_equal(
+        packed.columns(warm.state["inverse"], 6, np.arange(6)), np.eye(6) / 2.0
+    )
     assert not warm.state["counts"].any()
 
 
 def test_drift_is_seen_and_made_good() -> None:
-    """A triangle that something spoiled is found at the next request, and made anew of what remains."""
+    """A triangle that something spoiled is found at the next request, and made anew of what
+    remains."""
     data = toy_interactions(60, 20, 0.3, lonely=False)
     kind = EASE(regularization=2.0)
     warm = held(kind, data)
@@ -180,8 +209,11 @@ def test_rows_since_made_add_up() -> None:
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 @pytest.mark.parametrize("lost", [False, True])
-def test_a_warm_session_changes_the_inverse_at_once(kind: EASE, lost: bool, monkeypatch: Any) -> None:
-    """People, single interactions, undo; where a step would lose digits, all at once when it is published."""
+def test_a_warm_session_changes_the_inverse_at_once(
+    kind: EASE, lost: bool, monkeypatch: Any
+) -> None:
+    """People, single interactions, undo; where a step would lose digits, all at once when it is
+    published."""
     data = toy_interactions(60, 20, 0.3, lonely=False)
     session = ExactSession(kind.fit(data), data)
     if lost:
@@ -203,7 +235,8 @@ def test_a_warm_session_changes_the_inverse_at_once(kind: EASE, lost: bool, monk
 
 
 def test_dropout_is_least_squares_of_noisy_histories() -> None:
-    """Its B is where the expected error over all ways to leave entries out has no slope, but for the diagonal."""
+    """Its B is where the expected error over all ways to leave entries out has no slope, but for
+    the diagonal."""
     data = toy_interactions(6, 4, 0.6, lonely=False)
     kind = EASE(regularization=0.9, dropout=0.25)
     weights = kind.matrix(kind.state(data))
@@ -233,8 +266,11 @@ def test_a_diagonal_left_standing_is_found(kind: EASE) -> None:
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("regularization", [1.0, 30.0, 3000.0])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_any_one_interaction_is_above_the_limit(weighted: bool, regularization: float, dtype: Any) -> None:
-    """In either precision, with little and with much regularization; what is true is far below it."""
+def test_any_one_interaction_is_above_the_limit(
+    weighted: bool, regularization: float, dtype: Any
+) -> None:
+    """In either precision, with little and with much regularization; what is true is far below
+    it."""
     data = toy_interactions(20, 8, 0.4, lonely=False, weighted=weighted)
     kind = EASE(regularization=regularization, dtype=dtype)
     state = kind.state(data)
@@ -251,18 +287,27 @@ def test_what_does_not_fit_is_refused_before_any_work(monkeypatch: Any) -> None:
     monkeypatch.setattr(ease.memory, "available", lambda: 8_000_000_000)
     monkeypatch.setattr(np, "empty", lambda *_, **__: pytest.fail("work was begun"))
     EASE(dtype="float32").check_memory(40_000)
-    with pytest.raises(ResourceLimit, match=r"45,000 items .*8\.9 GB in float64, and 8\.0 GB are free. --dtype float32 "
-                       r"takes 4\.5 GB, which fits. The 42,\d+ most frequent items would fit"):  # fmt: skip
+    with pytest.raises(
+        ResourceLimit,
+        match=r"45,000 items .*8\.9 GB in float64, and 8\.0 GB are free. --dtype float32 "
+        r"takes 4\.5 GB, which fits. The 42,\d+ most frequent items would fit",
+    ):
         EASE().check_memory(45_000)
     monkeypatch.setattr(ease.memory, "available", lambda: None)
-    with pytest.raises(ResourceLimit, match=f"{LARGEST:,} most frequent items would fit; {LARGEST:,} is the most"):
+    with pytest.raises(
+        ResourceLimit, match=f"{LARGEST:,} most frequent items would fit; {LARGEST:,} is the most"
+    ):
         EASE().check_memory(LARGEST + 1)
     assert ResourceLimit.exit_code == 7
 
 
 def test_memory_that_is_left_is_found(tmp_path: Any, monkeypatch: Any) -> None:
     assert 0 < (memory.available() or 0) < 1 << 50
-    for name, value in (("max", "5000"), ("current", "3000"), ("stat", "anon 10\ninactive_file 700\n")):
+    for name, value in (
+        ("max", "5000"),
+        ("current", "3000"),
+        ("stat", "anon 10\ninactive_file 700\n"),
+    ):
         (tmp_path / f"memory.{name}").write_text(value)
     monkeypatch.setattr(memory, "CGROUP", tmp_path)
     assert memory.available() == 2700
@@ -271,14 +316,20 @@ def test_memory_that_is_left_is_found(tmp_path: Any, monkeypatch: Any) -> None:
 
 
 def test_costs_grow_with_the_work_and_the_cheaper_way_is_taken() -> None:
-    assert cost.update(3000, 1, 100) < cost.update(3000, 300, 30_000) < cost.update(3000, 3000, 300_000)
+    assert (
+        cost.update(3000, 1, 100)
+        < cost.update(3000, 300, 30_000)
+        < cost.update(3000, 3000, 300_000)
+    )
     assert cost.update(3000, 300, 30_000) < cost.anew(3000, 1e8) < cost.update(3000, 6000, 600_000)
 
 
 # ---------------------------------------------------------------- a sample of what is large
 
 
-@pytest.mark.parametrize("kind", [*KINDS, ItemKNN(neighbors=3), ItemKNN(similarity="tfidf", neighbors=3)], ids=str)
+@pytest.mark.parametrize(
+    "kind", [*KINDS, ItemKNN(neighbors=3), ItemKNN(similarity="tfidf", neighbors=3)], ids=str
+)
 def test_of_large_ones_a_sample_is_looked_at_and_that_is_said(kind: Any, monkeypatch: Any) -> None:
     data = toy_interactions(60, 30, 0.3, lonely=False)
     state, where = kind.state(data), (ease if isinstance(kind, EASE) else item_knn)
@@ -289,7 +340,10 @@ def test_of_large_ones_a_sample_is_looked_at_and_that_is_said(kind: Any, monkeyp
     found = certify(kind, state, data, "sha256:a")
     assert found.passed
     assert "12 of 30 items, which the digests of the model and the data draw" in found.sentence
-    assert "a fault in one of a hundred would be missed with a chance of 9e-01" in found.checks[0].meaning
+    assert (
+        "a fault in one of a hundred would be missed with a chance of 9e-01"
+        in found.checks[0].meaning
+    )
     rest = data.keep(data.user_rows != 4)
     assert not certify(kind, state, rest, "sha256:a").passed
 

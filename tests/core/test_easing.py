@@ -1,4 +1,5 @@
-"""Confidences over many orders of magnitude: what is left of a heavy cell, and that steps get there with it."""
+"""Confidences over many orders of magnitude: what is left of a heavy cell, and that steps get there
+with it."""
 
 from __future__ import annotations
 
@@ -19,7 +20,14 @@ def spread(decades: float) -> Interactions:
     data = toy_interactions(20, 14, 0.5, seed=2, lonely=False)
     c = 10 ** np.random.default_rng(1).uniform(0, decades, len(data))
     return Interactions._assemble(
-        data.users, data.items, data.user_rows, data.indices.astype(np.int64), c, None, None, "refuse"
+        data.users,
+        data.items,
+        data.user_rows,
+        data.indices.astype(np.int64),
+        c,
+        None,
+        None,
+        "refuse",
     )
 
 
@@ -45,11 +53,18 @@ def test_what_is_left_is_what_the_schur_complement_has_on_its_diagonal() -> None
 
 
 def test_only_float64_and_wide_confidences_are_eased() -> None:
-    for decades, dtype, eased in ((6, np.float64, True), (6, np.float32, False), (1, np.float64, False)):
+    for decades, dtype, eased in (
+        (6, np.float64, True),
+        (6, np.float32, False),
+        (1, np.float64, False),
+    ):
         data = spread(decades)
         problem = Problem(Objective(missing_weight=0.3, regularization=0.7), data, dtype)
         start = Factors.random(*data.shape, 2, seed=0, dtype=dtype)
-        assert Joint(problem, padded(start.users), padded(start.items), start.prediction, 1).eased is eased
+        assert (
+            Joint(problem, padded(start.users), padded(start.items), start.prediction, 1).eased
+            is eased
+        )
     assert not is_wide(np.empty(0))
 
 
@@ -59,11 +74,23 @@ def test_six_orders_of_magnitude_are_trained_forgotten_and_verified(outlier: boo
     if outlier:
         c = np.where(np.arange(len(data)) == 3, 1e6, 1.0)
         data = Interactions._assemble(
-            data.users, data.items, data.user_rows, data.indices.astype(np.int64), c, None, None, "refuse"
+            data.users,
+            data.items,
+            data.user_rows,
+            data.indices.astype(np.int64),
+            c,
+            None,
+            None,
+            "refuse",
         )
     model, outcome = ENMF(
-        factors=8, missing_weight=0.3, regularization=3.0, dtype="float64", to_rest=True, tolerance=1e-6
-    ).run(data)  # fmt: skip
+        factors=8,
+        missing_weight=0.3,
+        regularization=3.0,
+        dtype="float64",
+        to_rest=True,
+        tolerance=1e-6,
+    ).run(data)
     assert outcome.converged
     assert outcome.rest is not None
     assert outcome.rest <= 1e-6

@@ -15,7 +15,9 @@ from alteraser.data.erased import KEY_BYTES, Erased, admit, encode, erasing, fin
 from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError, NotFound, RefusedByPolicy
 
-ids = st.integers(-(2**63), 2**63 - 1) | st.text(min_size=1).filter(lambda text: max(text) < "\ud800")
+ids = st.integers(-(2**63), 2**63 - 1) | st.text(min_size=1).filter(
+    lambda text: max(text) < "\ud800"
+)
 
 
 @given(st.lists(ids, unique_by=lambda value: (type(value), value)))
@@ -55,8 +57,11 @@ def test_exactly_what_was_erased_is_known_again(
     whole = {u for u, _ in pairs} - left
     expected = {(u, v) for u, v in later if u in whole or ((u, v) in pairs & gone)}
     rows = found.places
-    again = zip(now.users.ids_of(now.user_rows[rows]).to_pylist(), now.items.ids_of(now.indices[rows]).to_pylist(),
-                strict=True)  # fmt: skip
+    again = zip(
+        now.users.ids_of(now.user_rows[rows]).to_pylist(),
+        now.items.ids_of(now.indices[rows]).to_pylist(),
+        strict=True,
+    )
     assert set(again) == expected
     assert found.users == len({u for u, _ in later} & whole)
     restored = Erased.from_document(json.loads(json.dumps(record.to_document())), record.keys)
@@ -70,7 +75,8 @@ def test_items_that_were_asked_for_whole_stay_away_from_everybody() -> None:
     record = erasing(Erased(), removal, ["b"])
     again = record.returned(Interactions.from_pairs([(1, "a"), (3, "b"), (4, "c")]))
     assert (len(again), again.items, again.users) == (1, 1, 0)
-    listened = data.remove([(1, "b"), (2, "b")])  # the item lost everybody, and nobody asked for that
+    # the item lost everybody, and nobody asked for that
+    listened = data.remove([(1, "b"), (2, "b")])
     record = erasing(Erased(), listened)
     assert not record.returned(Interactions.from_pairs([(3, "b")]))
 
@@ -89,7 +95,8 @@ def test_a_lost_key_locks_what_was_erased_under_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", [{}, [[]], [{"key": "00"}], [{"key": "0" * 32, "users": ["x"], "items": [], "pairs": {}}]]
+    "document",
+    [{}, [[]], [{"key": "00"}], [{"key": "0" * 32, "users": ["x"], "items": [], "pairs": {}}]],
 )
 def test_a_record_of_another_form_is_refused(document: object, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="erased"):
@@ -113,7 +120,12 @@ def test_a_stream_remembers_whom_it_erased_and_forgets_that_it_did() -> None:
     stream.forget(items=[6])
     stream.give_back([(2, 5)])
     found = stream.publish().erased.returned(data)
-    again = set(zip(data.user_rows[found.places].tolist(), data.indices[found.places].tolist(), strict=True))
-    assert again == {(u, v) for u, v in zip(data.user_rows.tolist(), data.indices.tolist(), strict=True)
-                     if u == 3 or v == 6 or (u, v) == (1, 4)}  # fmt: skip
+    again = set(
+        zip(data.user_rows[found.places].tolist(), data.indices[found.places].tolist(), strict=True)
+    )
+    assert again == {
+        (u, v)
+        for u, v in zip(data.user_rows.tolist(), data.indices.tolist(), strict=True)
+        if u == 3 or v == 6 or (u, v) == (1, 4)
+    }
     assert (found.users, found.items) == (1, 1)

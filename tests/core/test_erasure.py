@@ -22,7 +22,8 @@ ROWS: dict[str, Any] = {"rating": "plays", "rows_are_ids": True}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An ALS model of implicit, what it was trained on, and models of ours trained on the same pairs."""
+    """An ALS model of implicit, what it was trained on, and models of ours trained on the same
+    pairs."""
     found = tmp_path_factory.mktemp("verb")
     for name in ("als.npz", "data.csv"):
         shutil.copyfile(FIXTURES / name, found / name)
@@ -37,9 +38,13 @@ def erasures(folder: Path) -> dict[str, ae.Erasure[Any]]:
     """Of every kind, by its path alone."""
     gone = [(1, 4), (3, 24)]
     return {
-        "als.npz": ae.forget(folder / "als.npz", gone, data=folder / "data.csv", method="local", **ROWS),
+        "als.npz": ae.forget(
+            folder / "als.npz", gone, data=folder / "data.csv", method="local", **ROWS
+        ),
         "enmf": ae.forget(str(folder / "enmf"), gone, data=str(folder / "data.csv")),
-        "popularity": ae.forget(folder / "popularity", gone, data=ae.Interactions.read(folder / "data.csv")),
+        "popularity": ae.forget(
+            folder / "popularity", gone, data=ae.Interactions.read(folder / "data.csv")
+        ),
     }
 
 
@@ -63,7 +68,9 @@ def test_every_kind_answers_with_the_same_parts(erasures: dict[str, ae.Erasure[A
     }
 
 
-def test_by_its_path_as_by_itself(erasures: dict[str, ae.Erasure[Any]], folder: Path, tmp_path: Path) -> None:
+def test_by_its_path_as_by_itself(
+    erasures: dict[str, ae.Erasure[Any]], folder: Path, tmp_path: Path
+) -> None:
     from alteraser.adapters import ForeignOptions
     from alteraser.adapters.forget import forget_foreign, open_foreign
 
@@ -75,7 +82,9 @@ def test_by_its_path_as_by_itself(erasures: dict[str, ae.Erasure[Any]], folder: 
     assert written is not None
     saved = erasures["als.npz"].save(tmp_path / "two.npz")
     assert written.path.read_bytes() == saved.path.read_bytes()
-    assert [sibling.path for sibling in written.siblings] == [sibling.path for sibling in saved.siblings]
+    assert [sibling.path for sibling in written.siblings] == [
+        sibling.path for sibling in saved.siblings
+    ]
     with pytest.raises(ae.AltEraserError, match=r"two\.npz exists"):
         erasures["als.npz"].save(tmp_path / "two.npz")
 
@@ -87,7 +96,9 @@ def test_what_means_nothing_is_said(folder: Path) -> None:
     with pytest.raises(InvalidInput, match="no use for rating, rows_are_ids with a Model"):
         ae.forget(folder / "enmf", [(1, 4)], data=data, **ROWS)
     with pytest.raises(InvalidInput, match="Retrain means nothing to a model of another library"):
-        ae.forget(folder / "als.npz", [(1, 4)], data=folder / "data.csv", method=ae.Retrain(), **ROWS)
+        ae.forget(
+            folder / "als.npz", [(1, 4)], data=folder / "data.csv", method=ae.Retrain(), **ROWS
+        )
     with pytest.raises(InvalidInput, match="learn no additions"):
         ae.forget(folder / "als.npz", [(1, 4)], data=folder / "data.csv", grown=True, **ROWS)
 
@@ -104,10 +115,16 @@ def test_rows_of_other_maps_are_looked_up_once(folder: Path) -> None:
     assert np.array_equal(moved.indptr, rest.indptr)
     assert np.array_equal(moved.indices, rest.indices)
     assert moved.digest == rest.digest
-    with pytest.raises(ae.AltEraserError, match=r"2 user\(s\) of the data are not in the model, the first is 1"):
+    with pytest.raises(
+        ae.AltEraserError, match=r"2 user\(s\) of the data are not in the model, the first is 1"
+    ):
         data.in_rows_of(users, items)
 
 
 def test_a_claim_has_its_class_and_its_word() -> None:
-    assert (Replayed("words").kind, Replayed("words").name, Local("words").passed) == ("A", "replayed", True)
+    assert (Replayed("words").kind, Replayed("words").name, Local("words").passed) == (
+        "A",
+        "replayed",
+        True,
+    )
     assert not Evidence("words").passed

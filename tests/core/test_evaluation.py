@@ -22,7 +22,9 @@ def world(seed: int, *, m: int = 12, n: int = 15) -> tuple[Model, Interactions, 
     rng = np.random.default_rng(seed)
     mask = rng.random((m, n)) < 0.5
     mask[:, 0], mask[0] = True, True
-    whole = Interactions.from_pairs([(int(u), int(v)) for u, v in zip(*np.nonzero(mask), strict=True)])
+    whole = Interactions.from_pairs(
+        [(int(u), int(v)) for u, v in zip(*np.nonzero(mask), strict=True)]
+    )
     train, test = whole.split(0.4, seed=seed)
     factors = Factors(rng.standard_normal((m, 3)), rng.standard_normal((n, 3)), np.ones(3))
     objective = Objective(missing_weight=0.1, regularization=0.1)
@@ -82,7 +84,9 @@ def test_comparison_is_the_mean_overlap_of_lists(seed: int) -> None:
     other = world(seed + 1)[0]
     other = Model(other.factors, model.objective, model.users, model.items, model.trained_on)
     overlaps = [
-        rank_biased_overlap(*(np.array([ranked(m, train, u, 10)]) for m in (model, other)), depth=10)[0]
+        rank_biased_overlap(
+            *(np.array([ranked(m, train, u, 10)]) for m in (model, other)), depth=10
+        )[0]
         for u in range(model.users.size)
     ]
     assert compare(model, other, data=train)["rbo@10"] == pytest.approx(np.mean(overlaps))
@@ -91,9 +95,12 @@ def test_comparison_is_the_mean_overlap_of_lists(seed: int) -> None:
     assert same["model_distance"] == pytest.approx(0.0, abs=1e-7)
     R = np.linalg.qr(np.random.default_rng(seed).standard_normal((3, 3)))[0]
     turned = Model(
-        Factors(model.factors.users @ R, model.factors.items @ R, np.ones(3)), model.objective, model.users,
-        model.items, model.trained_on,
-    )  # fmt: skip
+        Factors(model.factors.users @ R, model.factors.items @ R, np.ones(3)),
+        model.objective,
+        model.users,
+        model.items,
+        model.trained_on,
+    )
     again = compare(model, turned, data=train)
     assert again["rbo@10"] == pytest.approx(1.0)
     assert again["score_distance"] < 1e-9
@@ -127,7 +134,9 @@ def test_what_cannot_be_measured_is_counted(seed: int) -> None:
     seen = [again[i] for i in rng.choice(len(again), 3, replace=False)]
     strange_users = [(100 + int(rng.integers(3)), i) for i in range(int(rng.integers(0, 4)))]
     strange_items = [(1, 200 + i) for i in range(int(rng.integers(0, 4)))]
-    found = coverage(model, Interactions.from_pairs([*known, *seen, *strange_users, *strange_items]), data=train)
+    found = coverage(
+        model, Interactions.from_pairs([*known, *seen, *strange_users, *strange_items]), data=train
+    )
     assert found.test_interactions == len(known) + 3 + len(strange_users) + len(strange_items)
     assert found.test_users_unknown == len({user for user, _ in strange_users})
     assert found.test_interactions_of_unknown_users == len(strange_users)

@@ -1,4 +1,5 @@
-"""A warm session of events: after any requests and undoing, what is published is what training on the rest gives."""
+"""A warm session of events: after any requests and undoing, what is published is what training on
+the rest gives."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ KINDS = [KNN[0], TIFU[0], TIFU[1], ae.TopFrequency(), LINEAR[0]]
 
 @settings(max_examples=120)
 @given(kind=st.sampled_from(KINDS), data=st.data(), seed=st.integers(0, 10_000))
-def test_published_is_what_training_on_the_rest_gives(kind: Any, data: st.DataObject, seed: int) -> None:
+def test_published_is_what_training_on_the_rest_gives(
+    kind: Any, data: st.DataObject, seed: int
+) -> None:
     options = data.draw(st.sampled_from(SESSIONS if kind.protocol == "sessions" else READINGS))
     whole = Interactions.read(rows(data.draw(st.integers(5, 50)), seed), **options)
     session, now, done = EventSession(kind.fit(whole), whole), whole, []
@@ -50,17 +53,25 @@ def test_published_is_what_training_on_the_rest_gives(kind: Any, data: st.DataOb
 
 
 @settings(max_examples=60)
-@given(kind=st.sampled_from(LINEAR[:3]), data=st.data(), seed=st.integers(0, 10_000), fold=st.sampled_from([1, 512]))
+@given(
+    kind=st.sampled_from(LINEAR[:3]),
+    data=st.data(),
+    seed=st.integers(0, 10_000),
+    fold=st.sampled_from([1, 512]),
+)
 def test_corrections_are_applied_before_they_are_published(
     kind: Any, data: st.DataObject, seed: int, fold: int
 ) -> None:
-    """What may come next is, after each request, what training on the rest says; folded in or not."""
+    """What may come next is, after each request, what training on the rest says; folded in or
+    not."""
     from alteraser.models.sessions import pending
 
     whole = Interactions.read(rows(60, seed), session_column="group", timestamp_column="timestamp")
     session, now = EventSession(kind.fit(whole), whole), whole
     for _ in range(data.draw(st.integers(1, 3))):
-        removal = now.remove(request(data, {"session_column": "group", "timestamp_column": "timestamp"}))
+        removal = now.remove(
+            request(data, {"session_column": "group", "timestamp_column": "timestamp"})
+        )
         if not removal.count or not removal.remaining.count:
             continue
         with pytest.MonkeyPatch.context() as patch:

@@ -1,4 +1,5 @@
-"""Events: sessions and baskets read, ordered, cut and forgotten as if what went had never been there."""
+"""Events: sessions and baskets read, ordered, cut and forgotten as if what went had never been
+there."""
 
 from __future__ import annotations
 
@@ -32,11 +33,15 @@ READINGS: list[dict[str, Any]] = [
 def rows(count: int, seed: int) -> pa.Table:
     """Few users, items, groups and times, so that everything repeats and ties."""
     rng = np.random.default_rng(seed)
-    return pa.table({
-        "user_id": rng.integers(0, 5, count), "item_id": rng.integers(0, 7, count),
-        "group": [f"g{each}" for each in rng.integers(0, 6, count)], "timestamp": rng.integers(0, 90, count),
-        "place": rng.integers(0, 4, count),
-    })  # fmt: skip
+    return pa.table(
+        {
+            "user_id": rng.integers(0, 5, count),
+            "item_id": rng.integers(0, 7, count),
+            "group": [f"g{each}" for each in rng.integers(0, 6, count)],
+            "timestamp": rng.integers(0, 90, count),
+            "place": rng.integers(0, 4, count),
+        }
+    )
 
 
 def by_hand(table: pa.Table, options: dict[str, Any]) -> list[tuple[int, list[list[int]]]]:
@@ -51,13 +56,17 @@ def by_hand(table: pa.Table, options: dict[str, Any]) -> list[tuple[int, list[li
         last, number = None, 0
         for entry in mine:
             if "session_gap" in options:
-                number += last is not None and entry["timestamp"] - last > int(options["session_gap"])
+                number += last is not None and entry["timestamp"] - last > int(
+                    options["session_gap"]
+                )
                 last, key = entry["timestamp"], number
             else:
                 key = entry[options.get("session_column") or options["basket_column"]]
             groups.setdefault(key, []).append(entry["item_id"])
         lists = list(groups.values())
-        found.append((user, [sorted(each) for each in lists] if "basket_column" in options else lists))
+        found.append(
+            (user, [sorted(each) for each in lists] if "basket_column" in options else lists)
+        )
     return found
 
 
@@ -75,7 +84,9 @@ def told(data: Interactions) -> list[tuple[int, list[list[int]]]]:
 
 @settings(max_examples=150)
 @given(options=st.sampled_from(READINGS), count=st.integers(1, 60), seed=st.integers(0, 10_000))
-def test_groups_and_their_order_are_those_of_loops(options: dict[str, Any], count: int, seed: int) -> None:
+def test_groups_and_their_order_are_those_of_loops(
+    options: dict[str, Any], count: int, seed: int
+) -> None:
     table = rows(count, seed)
     data = Interactions.read(table, **options)
     assert told(data) == by_hand(table, options)
@@ -84,14 +95,26 @@ def test_groups_and_their_order_are_those_of_loops(options: dict[str, Any], coun
     assert len(data) == len(pairs)
 
 
-REQUESTS = ("users", "items", "pairs", "groups", "groups of users", "events", "window", "users in a window", "all")
+REQUESTS = (
+    "users",
+    "items",
+    "pairs",
+    "groups",
+    "groups of users",
+    "events",
+    "window",
+    "users in a window",
+    "all",
+)
 
 
 def request(data: st.DataObject, options: dict[str, Any]) -> Selection:
     """A request for some of what may be there, and what may not."""
     kinds = [kind for kind in REQUESTS if "window" not in kind or "timestamp_column" in options]
     named = options.get("session_column") or options.get("basket_column")
-    kind = data.draw(st.sampled_from(kinds if named == "group" else [kind for kind in kinds if kind != "events"]))
+    kind = data.draw(
+        st.sampled_from(kinds if named == "group" else [kind for kind in kinds if kind != "events"])
+    )
     few = st.lists(st.integers(0, 8), min_size=1, max_size=3)
     users = pa.array(data.draw(few))
     if kind == "users":
@@ -100,8 +123,12 @@ def request(data: st.DataObject, options: dict[str, Any]) -> Selection:
         return Selection(items=users)
     if "window" in kind:
         since = data.draw(st.integers(0, 80))
-        return Selection(users if kind.startswith("users") else None, None, Window(since, since + 30))
-    others = pa.array(data.draw(st.lists(st.integers(0, 8), min_size=len(users), max_size=len(users))))
+        return Selection(
+            users if kind.startswith("users") else None, None, Window(since, since + 30)
+        )
+    others = pa.array(
+        data.draw(st.lists(st.integers(0, 8), min_size=len(users), max_size=len(users)))
+    )
     if kind == "pairs":
         return Selection(users, others)
     if kind == "all":
@@ -130,8 +157,11 @@ def left(table: pa.Table, asked: Selection) -> pa.Table:
 
 @settings(max_examples=300)
 @given(data=st.data(), options=st.sampled_from(READINGS), seed=st.integers(0, 10_000))
-def test_what_remains_is_what_reading_the_rest_gives(data: st.DataObject, options: dict[str, Any], seed: int) -> None:
-    """Any requests, one after the other; the digest, the groups and the sums by which purged data are checked."""
+def test_what_remains_is_what_reading_the_rest_gives(
+    data: st.DataObject, options: dict[str, Any], seed: int
+) -> None:
+    """Any requests, one after the other; the digest, the groups and the sums by which purged data
+    are checked."""
     table = rows(data.draw(st.integers(1, 50)), seed)
     now = Interactions.read(table, **options)
     for _ in range(data.draw(st.integers(1, 3))):
@@ -167,7 +197,9 @@ def test_the_order_counts_in_sessions_and_not_in_baskets() -> None:
     table = pa.table({"user_id": [1, 1], "item_id": [4, 5], "group": [1, 1]})
     turned = table.take([1, 0])
     for column, same in (("session_column", False), ("basket_column", True)):
-        one, other = (Interactions.read(each, **{column: "group"}).digest for each in (table, turned))
+        one, other = (
+            Interactions.read(each, **{column: "group"}).digest for each in (table, turned)
+        )
         assert (one == other) is same
 
 
@@ -175,7 +207,10 @@ def test_the_digest_sees_times_groups_and_repeats() -> None:
     table = rows(30, 3)
     options = {"session_column": "group", "timestamp_column": "timestamp"}
     digests = {Interactions.read(table, **options).digest}
-    for name, value in (("timestamp", pa.array(table["timestamp"].to_numpy() + 1)), ("group", pa.array(["x"] * 30))):
+    for name, value in (
+        ("timestamp", pa.array(table["timestamp"].to_numpy() + 1)),
+        ("group", pa.array(["x"] * 30)),
+    ):
         changed = table.set_column(table.column_names.index(name), name, value)
         digests.add(Interactions.read(changed, **options).digest)
     digests.add(Interactions.read(pa.concat_tables([table, table.slice(4, 1)]), **options).digest)
@@ -186,23 +221,36 @@ def test_the_digest_sees_times_groups_and_repeats() -> None:
 def test_times_that_were_no_part_of_the_training_only_choose() -> None:
     table = rows(40, 5)
     plain = Interactions.read(table, session_column="group")
-    timed = Interactions.read(table, session_column="group", timestamp_column="timestamp", ordered_by_time=False)
+    timed = Interactions.read(
+        table, session_column="group", timestamp_column="timestamp", ordered_by_time=False
+    )
     assert plain.digest == timed.digest
     asked = Selection(window=Window(10, 50))
-    assert timed.remove(asked).remaining.digest == Interactions.read(left(table, asked), session_column="group").digest
+    assert (
+        timed.remove(asked).remaining.digest
+        == Interactions.read(left(table, asked), session_column="group").digest
+    )
 
 
 def test_added_events_come_behind() -> None:
     table = rows(40, 2)
-    for options in ({"session_column": "group"}, {"session_gap": "20", "timestamp_column": "timestamp"}):
-        parts = [Interactions.read(each, **options) for each in (table.slice(0, 25), table.slice(25))]
+    for options in (
+        {"session_column": "group"},
+        {"session_gap": "20", "timestamp_column": "timestamp"},
+    ):
+        parts = [
+            Interactions.read(each, **options) for each in (table.slice(0, 25), table.slice(25))
+        ]
         assert parts[0].add(parts[1]).digest == Interactions.read(table, **options).digest
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"session_column": "a", "basket_column": "b"}, "session_column and basket_column both say"),
+        (
+            {"session_column": "a", "basket_column": "b"},
+            "session_column and basket_column both say",
+        ),
         ({"session_gap": "30m"}, "name the column of times"),
         ({"session_gap": "half an hour", "timestamp_column": "t"}, "is no length of time"),
         ({"position_column": "p"}, "orders sessions or baskets"),

@@ -1,4 +1,5 @@
-"""Recommenders that are counts: taking data away gives, in every bit, what counting without them gives."""
+"""Recommenders that are counts: taking data away gives, in every bit, what counting without them
+gives."""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ SETTINGS: list[Any] = [
 
 def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
     return first.keys() == second.keys() and all(
-        a.dtype == b.dtype and np.array_equal(a, b) for a, b in ((first[name], second[name]) for name in first)
+        a.dtype == b.dtype and np.array_equal(a, b)
+        for a, b in ((first[name], second[name]) for name in first)
     )
 
 
@@ -68,7 +70,9 @@ def alike(kind: Any, first: dict[str, Any], second: dict[str, Any]) -> bool:
 
 
 def test_every_kind_is_tried() -> None:
-    assert {kind.name for kind in SETTINGS} == {name for name, kind in KINDS.items() if not kind.repeats}
+    assert {kind.name for kind in SETTINGS} == {
+        name for name, kind in KINDS.items() if not kind.repeats
+    }
 
 
 @settings(max_examples=300)
@@ -76,10 +80,14 @@ def test_every_kind_is_tried() -> None:
 def test_taking_away_is_counting_without(kind: Any, data: st.DataObject) -> None:
     """Any data, with many ties, any order and batching of requests; rows that vanish included."""
     seed, density = data.draw(st.integers(0, 10_000)), data.draw(st.sampled_from([0.1, 0.3, 0.7]))
-    before = toy_interactions(14, 11, density, seed=seed, weighted=data.draw(st.booleans()), lonely=False)
+    before = toy_interactions(
+        14, 11, density, seed=seed, weighted=data.draw(st.booleans()), lonely=False
+    )
     state = kind.state(before)
     for _ in range(data.draw(st.integers(1, 3))):
-        kept = np.array(data.draw(st.lists(st.booleans(), min_size=len(before), max_size=len(before))), bool)
+        kept = np.array(
+            data.draw(st.lists(st.booleans(), min_size=len(before), max_size=len(before))), bool
+        )
         if data.draw(st.booleans()):  # a small request: most lists only exchange a few places
             kept = np.arange(len(before)) != data.draw(st.integers(0, max(len(before) - 1, 0)))
         removal = before.remove(before.keep(~kept))
@@ -98,7 +106,9 @@ def test_the_state_has_the_shape_that_is_told(kind: Any, weighted: bool) -> None
         assert state[name].dtype.name in dtypes
 
 
-@pytest.mark.parametrize(("name", "shrinkage"), [("cosine", 0.0), ("cosine", 3.0), ("jaccard", 0.0), ("jaccard", 3.0)])
+@pytest.mark.parametrize(
+    ("name", "shrinkage"), [("cosine", 0.0), ("cosine", 3.0), ("jaccard", 0.0), ("jaccard", 3.0)]
+)
 def test_similarities_by_their_definition(name: Any, shrinkage: float) -> None:
     data = toy_interactions(9, 7, 0.5, lonely=False)
     x = np.zeros(data.shape)
@@ -114,34 +124,46 @@ def test_similarities_by_their_definition(name: Any, shrinkage: float) -> None:
                 wanted.append((-both / (below + shrinkage), j))
         wanted.sort()
         assert [j for _, j in wanted] == [j for j in state["neighbors"][i].tolist() if j >= 0]
-        np.testing.assert_allclose(state["similarities"][i][: len(wanted)], [-s for s, _ in wanted], rtol=1e-14)
+        np.testing.assert_allclose(
+            state["similarities"][i][: len(wanted)], [-s for s, _ in wanted], rtol=1e-14
+        )
 
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("name", ["cosine", "tfidf", "bm25"])
 def test_similarities_are_those_of_implicit(name: Any, weighted: bool) -> None:
-    """Its own lists, which also hold each item itself; equally near ones may be in another order."""
+    """Its own lists, which also hold each item itself; equally near ones may be in another
+    order."""
     implicit = pytest.importorskip("implicit.nearest_neighbours")
     from scipy.sparse import csr_matrix
 
     data = toy_interactions(60, 40, 0.2, weighted=weighted, lonely=False)
     counts = np.ones(len(data)) if data.confidence is None else data.confidence
-    kind = {"cosine": "CosineRecommender", "tfidf": "TFIDFRecommender", "bm25": "BM25Recommender"}[name]
+    kind = {"cosine": "CosineRecommender", "tfidf": "TFIDFRecommender", "bm25": "BM25Recommender"}[
+        name
+    ]
     theirs = getattr(implicit, kind)(K=40)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        theirs.fit(csr_matrix((counts, data.indices, data.indptr), shape=data.shape), show_progress=False)
+        theirs.fit(
+            csr_matrix((counts, data.indices, data.indptr), shape=data.shape), show_progress=False
+        )
     wanted = theirs.similarity.toarray()
     np.fill_diagonal(wanted, 0.0)
     mine = ItemKNN(similarity=name, neighbors=40)
-    np.testing.assert_allclose(mine.matrix(mine.state(data)).toarray(), np.where(wanted > 0, wanted, 0.0), atol=1e-12)
+    np.testing.assert_allclose(
+        mine.matrix(mine.state(data)).toarray(), np.where(wanted > 0, wanted, 0.0), atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("name", ["cosine", "tfidf", "bm25", "jaccard"])
 @pytest.mark.parametrize("density", [0.01, 0.2])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_threads_change_no_bit_and_neither_does_the_way(name: Any, density: float, weighted: bool) -> None:
-    """Pairs, each looked at once, by one worker and by three, and a list at a time: few and many in common, ties."""
+def test_threads_change_no_bit_and_neither_does_the_way(
+    name: Any, density: float, weighted: bool
+) -> None:
+    """Pairs, each looked at once, by one worker and by three, and a list at a time: few and many in
+    common, ties."""
     data = toy_interactions(300, 120, density, weighted=weighted)
     kind = ItemKNN(similarity=name, neighbors=5)
     one, three = kind.state(data, threads=1), kind.state(data, threads=3)
@@ -179,7 +201,8 @@ def test_neighbors_need_a_history_and_say_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "message"), [({"neighbors": 0}, "neighbors"), ({"shrinkage": -1.0}, "shrinkage"), ({"k": 3}, "k")]
+    ("given", "message"),
+    [({"neighbors": 0}, "neighbors"), ({"shrinkage": -1.0}, "shrinkage"), ({"k": 3}, "k")],
 )
 def test_settings_are_checked(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -205,7 +228,11 @@ def test_the_true_state_passes(kind: Any, weighted: bool) -> None:
     data = toy_interactions(60, 40, 0.2, weighted=weighted)
     found = certify(kind, kind.state(data), data)
     assert (found.kind, found.passed) == ("A", True)
-    counted = not weighted and not isinstance(kind, EASE) and getattr(kind, "similarity", "") not in ("tfidf", "bm25")
+    counted = (
+        not weighted
+        and not isinstance(kind, EASE)
+        and getattr(kind, "similarity", "") not in ("tfidf", "bm25")
+    )
     assert found.apart == 0.0 or not counted
 
 
@@ -237,7 +264,8 @@ def lists_of(*rows: list[tuple[int, float]]) -> dict[str, Any]:
     [
         ([(1, 0.5), (2, 0.4)], [(1, 0.5), (2, 0.4)], 0.0),
         ([(1, 0.5), (2, 0.4)], [(1, 0.5), (2, 0.3)], 0.1),  # another value
-        ([(1, 0.5), (2, 0.4)], [(1, 0.5), (3, 0.4)], 0.0),  # as near: a tie at the end of a full list
+        # as near: a tie at the end of a full list
+        ([(1, 0.5), (2, 0.4)], [(1, 0.5), (3, 0.4)], 0.0),
         ([(1, 0.5), (2, 0.4)], [(1, 0.5), (3, 0.3)], 0.1),  # 2 should have been in the other
         ([(1, 0.5), (2, 0.4)], [(1, 0.5)], 0.4),  # a list that ends early holds everything
         ([(2, 0.5), (1, 0.5)], [(1, 0.5), (2, 0.5)], 0.0),
@@ -294,7 +322,8 @@ def test_item_weights_by_their_definition(shape: tuple[int, int], weighted: bool
 
 
 def test_an_update_that_would_lose_digits_is_not_made() -> None:
-    """Nothing but λ stands between what remains and a singular matrix: P is computed anew, to all digits."""
+    """Nothing but λ stands between what remains and a singular matrix: P is computed anew, to all
+    digits."""
     data = Interactions.from_pairs([(u, v) for u in range(2) for v in range(12)] + [(5, 0)])
     kind = EASE(regularization=1e-4)
     removal = data.remove([0, 1], whole_users=True)
@@ -322,9 +351,12 @@ def test_many_updates_do_not_drift() -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_regularization_that_the_digits_do_not_hold_is_refused(dtype: Any) -> None:
-    """Everybody had everything: nothing but λ makes the matrix regular. The λ that is named is enough."""
+    """Everybody had everything: nothing but λ makes the matrix regular. The λ that is named is
+    enough."""
     data = Interactions.from_pairs([(u, v) for u in range(9) for v in range(7)])
-    with pytest.raises(NumericFailure, match=r"too little beside these data|is lost beside the counts"):
+    with pytest.raises(
+        NumericFailure, match=r"too little beside these data|is lost beside the counts"
+    ):
         EASE(regularization=1e-12, dtype=dtype).state(data)
     small = 1e-9 if dtype == "float64" else 1e-5
     with pytest.raises(NumericFailure, match="From about") as caught:
@@ -336,7 +368,8 @@ def test_a_regularization_that_the_digits_do_not_hold_is_refused(dtype: Any) -> 
 
 @pytest.mark.parametrize("kind", SETTINGS, ids=str)
 def test_what_joins_makes_the_lists_of_a_new_model(kind: Any) -> None:
-    """New ids stand among the others, not behind them: equally good items are in the order of ids either way."""
+    """New ids stand among the others, not behind them: equally good items are in the order of ids
+    either way."""
     rng = np.random.default_rng(8)
     pairs = sorted({(int(u), int(v)) for u, v in rng.integers(0, 12, (60, 2))} - {(3, 0), (3, 5)})
     early = [(u, v) for u, v in pairs if u % 4 and v % 5]

@@ -33,7 +33,9 @@ SETTINGS: list[Any] = [
 @pytest.mark.parametrize("weighted", [False, True])
 def test_written_and_read(kind: Any, weighted: bool, tmp_path: Path) -> None:
     data = replace(toy_interactions(weighted=weighted), target=None)
-    saved = kind.fit(data, reading=ReadingOptions(confidence="plays" if weighted else None)).save(tmp_path / "model")
+    saved = kind.fit(data, reading=ReadingOptions(confidence="plays" if weighted else None)).save(
+        tmp_path / "model"
+    )
     found = ae.load(tmp_path / "model")
     assert isinstance(found, ExactModel)
     assert (found.kind, found.settings, found.digest) == (kind.name, kind, saved.digest)
@@ -62,7 +64,10 @@ def edited(path: Path, change: Any) -> None:
         (lambda m: m.update(kind="popularity"), "is not a model of this format.*similarity"),
         (lambda m: m.update(kind="enmf"), "lacks objective"),
         (lambda m: m.pop("settings"), "lacks settings"),
-        (lambda m: m["settings"].update(neighbors=3), r"neighbors is int32 \(9, 5\), expected int32 \(9, 3\)"),
+        (
+            lambda m: m["settings"].update(neighbors=3),
+            r"neighbors is int32 \(9, 5\), expected int32 \(9, 3\)",
+        ),
         (lambda m: m["shape"].update(items=8), r"rows must increase strictly|expected int32 \(8"),
         (lambda m: m["dtype"].update(neighbors="int64"), "says dtype"),
     ],

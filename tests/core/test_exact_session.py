@@ -1,4 +1,5 @@
-"""Warm sessions of exact kinds: whatever is asked in whatever order, what is published is training on what is left."""
+"""Warm sessions of exact kinds: whatever is asked in whatever order, what is published is training
+on what is left."""
 
 from __future__ import annotations
 
@@ -26,10 +27,15 @@ from alteraser.models.neighbors.user_knn import UserKNN
 
 DAY = 86_400
 KINDS: list[Any] = [
-    Popularity(), Popularity(half_life=3), Cooccurrence(neighbors=3), ItemKNN(neighbors=3),
-    ItemKNN(similarity="jaccard", neighbors=20, shrinkage=1.5), ItemKNN(similarity="tfidf", neighbors=3),
-    ItemKNN(similarity="bm25", neighbors=3), UserKNN(similarity="bm25"),
-]  # fmt: skip
+    Popularity(),
+    Popularity(half_life=3),
+    Cooccurrence(neighbors=3),
+    ItemKNN(neighbors=3),
+    ItemKNN(similarity="jaccard", neighbors=20, shrinkage=1.5),
+    ItemKNN(similarity="tfidf", neighbors=3),
+    ItemKNN(similarity="bm25", neighbors=3),
+    UserKNN(similarity="bm25"),
+]
 
 
 def base(seed: int = 0, *, weighted: bool = False) -> Interactions:
@@ -49,7 +55,8 @@ def rows(data: Interactions) -> list[tuple[Any, ...]]:
 
 
 def same(kind: Any, session: ExactSession, wanted: Interactions) -> None:
-    """The published state is that of the data in every bit, and its lists are those of a model that is new."""
+    """The published state is that of the data in every bit, and its lists are those of a model that
+    is new."""
     model = session.publish()
     rest = session.remaining()
     assert rows(rest) == rows(wanted)
@@ -75,7 +82,9 @@ def test_any_order_any_batching(kind: Any, data: st.DataObject) -> None:
     done: list[tuple[Changed, dict[tuple[int, int], tuple[Any, ...]]]] = []
     item, user = st.integers(0, 9), st.integers(0, 10)  # some of which are new
     for _ in range(data.draw(st.integers(1, 5))):
-        ask = data.draw(st.sampled_from(["pairs", "users", "items", "window", "add", "undo", "publish"]))
+        ask = data.draw(
+            st.sampled_from(["pairs", "users", "items", "window", "add", "undo", "publish"])
+        )
         before = dict(now)
         try:
             if ask == "pairs":
@@ -99,11 +108,17 @@ def test_any_order_any_batching(kind: Any, data: st.DataObject) -> None:
                 more = some(data.draw(st.lists(st.tuples(user, item), min_size=1, max_size=5)), c)
                 change = session.add(more)
                 weighted = c != 1.0 or any(len(row) == 2 for row in now.values())
-                fresh = {(row["user_id"], row["item_id"]): row["timestamp"] for row in more.to_table().to_pylist()}
-                now = {key: ((row if len(row) == 2 else (1.0, *row)) if weighted else row) for key, row in now.items()}
+                fresh = {
+                    (row["user_id"], row["item_id"]): row["timestamp"]
+                    for row in more.to_table().to_pylist()
+                }
+                now = {
+                    key: ((row if len(row) == 2 else (1.0, *row)) if weighted else row)
+                    for key, row in now.items()
+                }
                 now |= {
                     key: (c, t) if weighted else (t,) for key, t in fresh.items() if key not in now
-                }  # fmt: skip
+                }
             elif ask == "undo" and done:
                 change, back = done.pop()
                 session.undo(change)
@@ -116,7 +131,9 @@ def test_any_order_any_batching(kind: Any, data: st.DataObject) -> None:
             continue
         done.append((change, before))
     wanted = session.remaining()
-    assert {(row[0], row[1]): row[-1] for row in rows(wanted)} == {key: row[-1] for key, row in now.items()}
+    assert {(row[0], row[1]): row[-1] for row in rows(wanted)} == {
+        key: row[-1] for key, row in now.items()
+    }
     assert session.interactions == len(now)
     same(kind, session, wanted)
 
@@ -184,7 +201,9 @@ def test_drift_of_algebra_is_rounding() -> None:
         session.forget([user], whole_users=True)
         session.publish()
     rest = session.remaining()
-    np.testing.assert_allclose(session.publish().state["inverse"], kind.state(rest)["inverse"], atol=1e-12)
+    np.testing.assert_allclose(
+        session.publish().state["inverse"], kind.state(rest)["inverse"], atol=1e-12
+    )
 
 
 def test_older_than_is_counted_from_what_is_there_now() -> None:
@@ -200,7 +219,11 @@ def test_a_window_of_some_people() -> None:
     data = base(5)
     cut = 10**9 + 10 * DAY
     session = ExactSession(Popularity().fit(data), data)
-    session.forget(ae.Selection(users=ae.Selection.of([2, 3], whole_users=True).users, window=Window(until=cut)))
+    session.forget(
+        ae.Selection(
+            users=ae.Selection.of([2, 3], whole_users=True).users, window=Window(until=cut)
+        )
+    )
     gone = (data.timestamp < cut) & np.isin(data.user_rows, [2, 3])  # type: ignore[operator]
     assert rows(session.remaining()) == rows(data.keep(~gone))
 
@@ -221,10 +244,16 @@ def test_the_record_of_who_was_erased(tmp_path: Any) -> None:
     [
         (lambda s: s.forget([(99, 1)]), NotFound, "nothing to forget"),
         (lambda s: s.add(Interactions.from_pairs([(1, 99)])), InvalidInput, "must both have times"),
-        (lambda s: s.add(replace(some([(1, 99)]), target=np.ones(1))), InvalidInput, "no use for a target"),
+        (
+            lambda s: s.add(replace(some([(1, 99)]), target=np.ones(1))),
+            InvalidInput,
+            "no use for a target",
+        ),
     ],
 )
-def test_what_is_wrong_is_said(call: Callable[[ExactSession], Any], error: Any, message: str) -> None:
+def test_what_is_wrong_is_said(
+    call: Callable[[ExactSession], Any], error: Any, message: str
+) -> None:
     data = base(5)
     session = ExactSession(Popularity().fit(data), data)
     with pytest.raises(error, match=message):

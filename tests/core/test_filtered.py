@@ -1,4 +1,5 @@
-"""The deletion's effect alone, by anchored passes: two routes to its residual, fixed points, bounds."""
+"""The deletion's effect alone, by anchored passes: two routes to its residual, fixed points,
+bounds."""
 
 from __future__ import annotations
 
@@ -47,18 +48,30 @@ def trained(problem: Problem, iterations: int = 8, seed: int = 1) -> Factors:
 class Case:
     """A model stopped early, and some of its data gone."""
 
-    def __init__(self, seed: int, gone: Array | None = None, *, spread: float = 1.0, dtype: Any = np.float64) -> None:
+    def __init__(
+        self, seed: int, gone: Array | None = None, *, spread: float = 1.0, dtype: Any = np.float64
+    ) -> None:
         self.data = interactions(seed, spread)
         rng = np.random.default_rng(seed + 100)
         gone = rng.random(len(self.data)) < 0.03 if gone is None else gone(self.data)
         self.rest, self.removed = self.data.keep(~gone), self.data.keep(gone)
-        self.before, self.after = (Problem(OBJECTIVE, data, dtype) for data in (self.data, self.rest))
+        self.before, self.after = (
+            Problem(OBJECTIVE, data, dtype) for data in (self.data, self.rest)
+        )
         self.original = trained(self.before)
-        self.touched = np.unique(self.removed.user_rows), np.unique(self.removed.indices.astype(np.int64))
+        self.touched = (
+            np.unique(self.removed.user_rows),
+            np.unique(self.removed.indices.astype(np.int64)),
+        )
 
     def forget(self, **settings: Any) -> tuple[Filtered, Array, Array]:
         P, Q = padded(self.original.users), padded(self.original.items)
-        given = {"tolerance": 0.3, "max_passes": 15, "threads": 1, "touched": self.touched} | settings
+        given = {
+            "tolerance": 0.3,
+            "max_passes": 15,
+            "threads": 1,
+            "touched": self.touched,
+        } | settings
         pair = self.original.users, self.original.items
         found = forget_filtered(self.before, self.after, pair, P, Q, **given)
         return found, P[:, :RANK], Q[:, :RANK]
@@ -82,7 +95,12 @@ def dense_residual(case: Case, P: Array, Q: Array) -> float:
 
     def norm(g: tuple[Array, Array], blocks: tuple[Array, Array]) -> float:
         return float(
-            np.sqrt(sum(np.sum(x * np.linalg.solve(A, x[..., None])[..., 0]) for x, A in zip(g, blocks, strict=True)))
+            np.sqrt(
+                sum(
+                    np.sum(x * np.linalg.solve(A, x[..., None])[..., 0])
+                    for x, A in zip(g, blocks, strict=True)
+                )
+            )
         )
 
     a, b = case.original.users, case.original.items
@@ -90,12 +108,20 @@ def dense_residual(case: Case, P: Array, Q: Array) -> float:
     first = dense_gradient(case.rest, a, b)
     last = dense_gradient(case.rest, P, Q)
     left = case.rest.user_counts[:, None] > 0, case.rest.item_counts[:, None] > 0
-    push = norm(tuple((x - y) * alive for x, y, alive in zip(first, held, left, strict=False)), first[2:])
-    return norm(tuple((x - y) * alive for x, y, alive in zip(last, held, left, strict=False)), last[2:]) / push
+    push = norm(
+        tuple((x - y) * alive for x, y, alive in zip(first, held, left, strict=False)), first[2:]
+    )
+    return (
+        norm(
+            tuple((x - y) * alive for x, y, alive in zip(last, held, left, strict=False)), last[2:]
+        )
+        / push
+    )
 
 
 def at_most(exact: float) -> float:
-    """Rows with little left are counted by a bound: worth a tenth of the square, or three hundredths of the push."""
+    """Rows with little left are counted by a bound: worth a tenth of the square, or three
+    hundredths of the push."""
     return float(max(np.hypot(exact, 0.03), exact * np.sqrt(1.1)) + 1e-9)
 
 
@@ -128,7 +154,9 @@ def test_the_effect_is_nearer_to_the_same_training_without_the_data(seed: int) -
     before, after = (np.linalg.norm(s - scores[1]) for s in (scores[0], P @ Q.T))
     assert after < before
     gone = case.removed.user_rows, case.removed.indices
-    assert abs((P @ Q.T)[gone].mean() - scores[1][gone].mean()) < abs((scores[0] - scores[1])[gone].mean())
+    assert abs((P @ Q.T)[gone].mean() - scores[1][gone].mean()) < abs(
+        (scores[0] - scores[1])[gone].mean()
+    )
 
 
 def test_without_a_deletion_nothing_moves() -> None:
@@ -140,18 +168,25 @@ def test_without_a_deletion_nothing_moves() -> None:
 
 
 def test_what_nobody_asked_for_stays_where_training_left_it() -> None:
-    """A deletion that hardly pushes hardly moves anybody, while a plain pass would finish everybody's training."""
+    """A deletion that hardly pushes hardly moves anybody, while a plain pass would finish
+    everybody's training."""
     case = Case(1, lambda data: np.arange(len(data)) == 7)
     target = np.where(np.arange(len(case.data)) == 7, 1e-3, 1.0)
     weight = np.where(np.arange(len(case.data)) == 7, 1.0, case.data.confidence)
     data = replace(case.data, target=target, confidence=weight)
-    case.before, case.after = (Problem(OBJECTIVE, x, np.float64) for x in (data, data.keep(np.arange(len(data)) != 7)))
+    case.before, case.after = (
+        Problem(OBJECTIVE, x, np.float64) for x in (data, data.keep(np.arange(len(data)) != 7))
+    )
     case.original = trained(case.before)
     _, P, _ = case.forget()
     plain = padded(case.original.users)
-    ConjugateGradient(3).solve(case.after.users, padded(case.original.items), plain, None, rank=RANK, threads=1)
+    ConjugateGradient(3).solve(
+        case.after.users, padded(case.original.items), plain, None, rank=RANK, threads=1
+    )
     others = np.setdiff1d(np.arange(USERS), case.touched[0])
-    moved, finished = (np.linalg.norm((x - case.original.users)[others]) for x in (P, plain[:, :RANK]))
+    moved, finished = (
+        np.linalg.norm((x - case.original.users)[others]) for x in (P, plain[:, :RANK])
+    )
     assert 0 < moved < 0.01 * finished
 
 
@@ -175,13 +210,18 @@ def test_where_passes_do_not_help_only_the_rows_of_the_deletion_move() -> None:
     found, P, Q = case.forget(max_passes=15)
     assert found.method == "rows"
     assert not found.resolved
-    for x, old, rows in ((P, case.original.users, case.touched[0]), (Q, case.original.items, case.touched[1])):
+    for x, old, rows in (
+        (P, case.original.users, case.touched[0]),
+        (Q, case.original.items, case.touched[1]),
+    ):
         still = np.setdiff1d(np.arange(len(x)), rows)
         np.testing.assert_array_equal(x[still], old[still])
     assert np.any(case.original.users != P)
 
 
-@pytest.mark.parametrize(("seed", "method"), [(0, "local"), (4, "local"), (8, "rows"), (19, "rows")])
+@pytest.mark.parametrize(
+    ("seed", "method"), [(0, "local"), (4, "local"), (8, "rows"), (19, "rows")]
+)
 def test_of_passes_and_the_rows_alone_the_one_that_leaves_less_is_kept(
     seed: int, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,17 +276,23 @@ def test_it_says_what_it_was_asked_wrongly_and_that_it_was_interrupted() -> None
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_what_is_taken_away_of_an_anchor_is_no_more_than_half_of_the_push_in_the_norm_that_judges_it(seed: int) -> None:
-    case = Case(seed, lambda data: (data.user_rows % 7 == 3) & (np.arange(len(data)) % 3 > 0), spread=1.5)
+def test_no_more_than_half_of_the_push_is_taken_away_of_an_anchor_in_the_norm_that_judges_it(
+    seed: int,
+) -> None:
+    case = Case(
+        seed, lambda data: (data.user_rows % 7 == 3) & (np.arange(len(data)) % 3 > 0), spread=1.5
+    )
     P, Q = padded(case.original.users), padded(case.original.items)
     pair = case.original.users, case.original.items
     state = AnchoredRows(
         case.before, case.after, pair, P, Q, touched=case.touched, trainer=Trainer(), threads=1
-    )  # fmt: skip
+    )
     state.begin(reweighted=False)
     taken = state.start.held.users - state.start.targets[0]
     A = dense_gradient(case.rest, *pair)[2]
     users = case.touched[0]
-    sizes = 2.0 * np.sqrt(np.einsum("ui,ui->u", taken, np.linalg.solve(A, taken[..., None])[..., 0]))
+    sizes = 2.0 * np.sqrt(
+        np.einsum("ui,ui->u", taken, np.linalg.solve(A, taken[..., None])[..., 0])
+    )
     assert not np.delete(taken, users, axis=0).any()
     np.testing.assert_array_less(sizes[users], HALF * state.pushes + 1e-9)

@@ -20,13 +20,23 @@ from alteraser.solvers import AHNewton, ConjugateGradient
 from alteraser.solvers.phases.state import Aim, FactorState
 from alteraser.solvers.stationarity import push, stationarity
 
-RECIPE = {"factors": 3, "missing_weight": 0.2, "regularization": 1.0, "dtype": "float64", "tolerance": 1e-10}
+RECIPE = {
+    "factors": 3,
+    "missing_weight": 0.2,
+    "regularization": 1.0,
+    "dtype": "float64",
+    "tolerance": 1e-10,
+}
 
 
 def toy(seed: int = 0) -> Interactions:
-    """Three tastes of different sizes, with noise: well-regularized, so that every start finds the same minimum."""
+    """Three tastes of different sizes, with noise: well-regularized, so that every start finds the
+    same minimum."""
     rng = np.random.default_rng(seed)
-    tastes = rng.choice(3, 60, p=[0.5, 0.3, 0.2])[:, None] == rng.choice(3, 40, p=[0.5, 0.3, 0.2])[None, :]
+    tastes = (
+        rng.choice(3, 60, p=[0.5, 0.3, 0.2])[:, None]
+        == rng.choice(3, 40, p=[0.5, 0.3, 0.2])[None, :]
+    )
     u, v = np.nonzero(rng.random((60, 40)) < np.where(tastes, 0.6, 0.08))
     return Interactions.from_pairs(list(zip(u.tolist(), v.tolist(), strict=True)))
 
@@ -44,9 +54,12 @@ def trained() -> tuple[Interactions, ae.Model]:
 # ------------------------------------------------------------------ two routes to one answer
 
 
-@pytest.mark.parametrize("name", [name for name in OBJECTIVES if name not in ("explicit", "heavy missing")])
+@pytest.mark.parametrize(
+    "name", [name for name in OBJECTIVES if name not in ("explicit", "heavy missing")]
+)
 def test_forgetting_equals_retraining_up_to_rotation(name: str) -> None:
-    """To 1e-10 in float64, from either side, for every weighting: statistics belong to the remaining data."""
+    """To 1e-10 in float64, from either side, for every weighting: statistics belong to the
+    remaining data."""
     data = toy()
     settings = {
         k: v
@@ -54,9 +67,13 @@ def test_forgetting_equals_retraining_up_to_rotation(name: str) -> None:
         if k not in ("confidence", "target", "absent_users", "absent_items")
     }
     settings["regularization"] *= 2
-    model = ae.ENMF(factors=3, dtype="float64", tolerance=1e-11, max_passes=3000, **settings).fit(data)
+    model = ae.ENMF(factors=3, dtype="float64", tolerance=1e-11, max_passes=3000, **settings).fit(
+        data
+    )
     gone = some(data)
-    unlearned = ae.forget(model, gone, data=data, method=AltEraser(tolerance=1e-10, max_passes=3000))
+    unlearned = ae.forget(
+        model, gone, data=data, method=AltEraser(tolerance=1e-10, max_passes=3000)
+    )
     retrained = ae.forget(model, gone, data=data, method=Retrain(tolerance=1e-10, max_passes=3000))
     assert unlearned.converged
     assert retrained.converged
@@ -64,11 +81,19 @@ def test_forgetting_equals_retraining_up_to_rotation(name: str) -> None:
     assert influence_left(unlearned.model.factors, retrained.model.factors, model.factors) < 1e-7
 
 
-def test_forgetting_equals_training_on_the_remaining_data(trained: tuple[Interactions, ae.Model]) -> None:
+def test_forgetting_equals_training_on_the_remaining_data(
+    trained: tuple[Interactions, ae.Model],
+) -> None:
     data, model = trained
-    erasure = ae.forget(model, some(data), data=data, method=AltEraser(tolerance=1e-10, max_passes=2000))
-    fresh = ae.ENMF(**RECIPE | {"seed": 5, "tolerance": 1e-12, "max_passes": 3000}).fit(erasure.remaining)
-    assert model_distance(erasure.model.factors, fresh.factors) < 1e-7 * np.linalg.norm(fresh.factors.users)
+    erasure = ae.forget(
+        model, some(data), data=data, method=AltEraser(tolerance=1e-10, max_passes=2000)
+    )
+    fresh = ae.ENMF(**RECIPE | {"seed": 5, "tolerance": 1e-12, "max_passes": 3000}).fit(
+        erasure.remaining
+    )
+    assert model_distance(erasure.model.factors, fresh.factors) < 1e-7 * np.linalg.norm(
+        fresh.factors.users
+    )
     assert erasure.model.trained_on == fresh.trained_on
 
 
@@ -82,7 +107,9 @@ def test_order_of_requests_does_not_matter_beyond_the_tolerance(
     for order in ((first, second), (second, first)):
         current, remaining = model, data
         for request in order:
-            erasure = ae.forget(current, request, data=remaining, method=AltEraser(tolerance=1e-9, max_passes=2000))
+            erasure = ae.forget(
+                current, request, data=remaining, method=AltEraser(tolerance=1e-9, max_passes=2000)
+            )
             current, remaining = erasure.model, erasure.remaining
         results.append(current)
     assert results[0].trained_on == results[1].trained_on
@@ -98,10 +125,19 @@ def test_order_of_rows_in_the_data_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("solver", ["ah-newton", "cg"])
-def test_both_solvers_reach_the_same_point(trained: tuple[Interactions, ae.Model], solver: str) -> None:
+def test_both_solvers_reach_the_same_point(
+    trained: tuple[Interactions, ae.Model], solver: str
+) -> None:
     data, model = trained
-    erasure = ae.forget(model, some(data), data=data, method=AltEraser(tolerance=1e-8, max_passes=3000, solver=solver))
-    exact = ae.forget(model, some(data), data=data, method=AltEraser(tolerance=1e-9, max_passes=3000))
+    erasure = ae.forget(
+        model,
+        some(data),
+        data=data,
+        method=AltEraser(tolerance=1e-8, max_passes=3000, solver=solver),
+    )
+    exact = ae.forget(
+        model, some(data), data=data, method=AltEraser(tolerance=1e-9, max_passes=3000)
+    )
     assert erasure.converged
     assert model_distance(erasure.model.factors, exact.model.factors) < 1e-5
 
@@ -150,19 +186,27 @@ def test_objective_falls_from_pass_to_pass(trained: tuple[Interactions, ae.Model
     assert all(later <= earlier + 1e-9 for earlier, later in pairwise(objectives))
 
 
-def test_acceleration_takes_fewer_passes_to_the_same_point(trained: tuple[Interactions, ae.Model]) -> None:
+def test_acceleration_takes_fewer_passes_to_the_same_point(
+    trained: tuple[Interactions, ae.Model],
+) -> None:
     data, model = trained
     plain, fast = (
-        ae.forget(model, some(data), data=data, method=AltEraser(1e-8, 5000, "ah-newton", memory)) for memory in (0, 6)
+        ae.forget(model, some(data), data=data, method=AltEraser(1e-8, 5000, "ah-newton", memory))
+        for memory in (0, 6)
     )
     assert fast.work.passes < plain.work.passes
     assert model_distance(plain.model.factors, fast.model.factors) < 1e-5
 
 
-def test_touched_pass_moves_only_rows_of_the_forget_set(trained: tuple[Interactions, ae.Model]) -> None:
+def test_touched_pass_moves_only_rows_of_the_forget_set(
+    trained: tuple[Interactions, ae.Model],
+) -> None:
     data, model = trained
     erasure = ae.forget(
-        model, data.keep(np.arange(len(data)) < 3), data=data, method=AltEraser(max_passes=1, solver="ah-newton")
+        model,
+        data.keep(np.arange(len(data)) < 3),
+        data=data,
+        method=AltEraser(max_passes=1, solver="ah-newton"),
     )
     moved = np.flatnonzero(np.any(erasure.model.factors.users != model.factors.users, axis=1))
     assert moved.tolist() == np.unique(data.user_rows[:3]).tolist()
@@ -186,7 +230,9 @@ def test_a_user_and_an_item_that_lose_everything(trained: tuple[Interactions, ae
     assert 7 not in lists.items
     with pytest.raises(NotFound, match=str(user)):
         erasure.model.recommend([user])
-    assert erasure.model.items.rows_of([item]).tolist() == [7], "an item is not a person: its id stays"
+    assert erasure.model.items.rows_of([item]).tolist() == [7], (
+        "an item is not a person: its id stays"
+    )
 
 
 def test_whole_users_and_everything(trained: tuple[Interactions, ae.Model]) -> None:
@@ -200,7 +246,9 @@ def test_whole_users_and_everything(trained: tuple[Interactions, ae.Model]) -> N
     assert np.all(everything.model.factors.items == 0)
 
 
-def test_data_without_the_forget_set_is_accepted_too(trained: tuple[Interactions, ae.Model]) -> None:
+def test_data_without_the_forget_set_is_accepted_too(
+    trained: tuple[Interactions, ae.Model],
+) -> None:
     data, model = trained
     gone = some(data)
     purged = data.remove(gone).remaining
@@ -214,12 +262,19 @@ def test_grown_data_is_learned_along(trained: tuple[Interactions, ae.Model]) -> 
     more = data.add(Interactions.from_pairs([(1000, 3), (1000, 2000), (5, 2000)]))
     with pytest.raises(IntegrityError, match=r"not in the model.*--grown"):
         ae.forget(model, some(data), data=more)
-    erasure = ae.forget(model, some(data), data=more, grown=True, method=AltEraser(tolerance=1e-8, max_passes=2000))
+    erasure = ae.forget(
+        model, some(data), data=more, grown=True, method=AltEraser(tolerance=1e-8, max_passes=2000)
+    )
     assert erasure.deletion.added == 3
     assert erasure.converged
     assert erasure.model.factors.users.shape[0] == data.shape[0] + 1
     assert np.any(erasure.model.factors.users[-1] != 0)
-    assert stationarity(Problem(model.objective, erasure.remaining, np.float64), erasure.model.factors)[0] < 1e-6
+    assert (
+        stationarity(
+            Problem(model.objective, erasure.remaining, np.float64), erasure.model.factors
+        )[0]
+        < 1e-6
+    )
 
 
 def test_trained_prediction_vector_is_supported() -> None:
@@ -227,7 +282,9 @@ def test_trained_prediction_vector_is_supported() -> None:
     model = ae.ENMF(**RECIPE | {"train_prediction": True, "max_passes": 40}).fit(data)
     assert np.linalg.norm(model.factors.prediction) == pytest.approx(np.sqrt(3))
     assert np.ptp(model.factors.prediction) > 0
-    erasure = ae.forget(model, some(data), data=data, method=AltEraser(max_passes=10, train_prediction=True))
+    erasure = ae.forget(
+        model, some(data), data=data, method=AltEraser(max_passes=10, train_prediction=True)
+    )
     assert np.any(erasure.model.factors.prediction != model.factors.prediction)
     assert erasure.work.objective_after < erasure.work.objective_before
 
@@ -242,7 +299,8 @@ def test_nothing_found_and_wrong_data_are_refused(trained: tuple[Interactions, a
     with pytest.raises(IntegrityError, match="not what the model was trained on"):
         ae.forget(model, [(1, 1)], data=data.keep(np.arange(len(data)) > 3))
     with pytest.raises(
-        InvalidInput, match="unknown method 'magic'; there are auto, replay, local, converge, alteraser, retrain"
+        InvalidInput,
+        match="unknown method 'magic'; there are auto, replay, local, converge, alteraser, retrain",
     ):
         ae.forget(model, some(data), data=data, method="magic")
     with pytest.raises(InvalidInput, match="unknown solver 'magic'"):
@@ -262,7 +320,9 @@ def test_interruption_leaves_everything_as_it_was(trained: tuple[Interactions, a
     np.testing.assert_array_equal(model.factors.users, before)
 
 
-def test_a_model_that_is_not_finite_is_a_numeric_failure(trained: tuple[Interactions, ae.Model]) -> None:
+def test_a_model_that_is_not_finite_is_a_numeric_failure(
+    trained: tuple[Interactions, ae.Model],
+) -> None:
     data, model = trained
     problem = Problem(model.objective, data, np.float64)
     start = model.factors.astype(np.float64)
@@ -271,7 +331,9 @@ def test_a_model_that_is_not_finite_is_a_numeric_failure(trained: tuple[Interact
         run_passes(problem, start, Settings(AHNewton(), 1e-6, 5))
 
 
-@pytest.mark.parametrize("wrong", [{"tolerance": -1.0}, {"tolerance": float("nan")}, {"max_passes": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"tolerance": -1.0}, {"tolerance": float("nan")}, {"max_passes": -1}]
+)
 def test_wrong_settings_of_the_driver(wrong: dict[str, float]) -> None:
     with pytest.raises(InvalidInput):
         Settings(ConjugateGradient(), **({"tolerance": 1e-3, "max_passes": 3} | wrong))
@@ -311,7 +373,8 @@ def test_quartic_step_stays_where_nothing_is_lower() -> None:
 
 
 def test_leaving_a_saddle_goes_much_further_than_a_pass() -> None:
-    """λ just below the value at which the third factor dies: from nearly zero it grows by little in each pass."""
+    """λ just below the value at which the third factor dies: from nearly zero it grows by little in
+    each pass."""
     data = toy()
     problem = Problem(Objective(missing_weight=0.2, regularization=6.0), data, np.float64)
     start = Factors.random(*data.shape, 3, seed=3, dtype=np.float64)

@@ -1,4 +1,5 @@
-"""The joint Hessian against finite differences of the gradient, and what conjugate gradients makes of it."""
+"""The joint Hessian against finite differences of the gradient, and what conjugate gradients makes
+of it."""
 
 from __future__ import annotations
 
@@ -22,10 +23,15 @@ def test_products_are_differences_of_the_gradient(problem: Problem) -> None:
     rng = np.random.default_rng(3)
     V, W = rng.standard_normal(theta.users.shape), rng.standard_normal(theta.items.shape)
     step = 1e-4
-    ends = [halves(problem, Factors(theta.users + t * V, theta.items + t * W, theta.prediction)) for t in (step, -step)]
+    ends = [
+        halves(problem, Factors(theta.users + t * V, theta.items + t * W, theta.prediction))
+        for t in (step, -step)
+    ]
     found = Curvature(problem, theta, 1).hessian((V, W))
     for side in (0, 1):
-        np.testing.assert_allclose(found[side], (ends[0][side] - ends[1][side]) / (2 * step), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(
+            found[side], (ends[0][side] - ends[1][side]) / (2 * step), rtol=1e-5, atol=1e-5
+        )
 
 
 def test_preconditioner_is_the_inverse_of_the_diagonal_blocks(problem: Problem) -> None:
@@ -59,7 +65,9 @@ def test_negative_curvature_is_found_at_a_saddle() -> None:
     m, n = problem.interactions.shape
     rng = np.random.default_rng(0)
     theta = Factors(1e-6 * rng.random((m, 2)), 1e-6 * rng.random((n, 2)), np.ones(2))
-    found = newton_direction(Curvature(problem, theta, 1), halves(problem, theta), products=20, forcing=1e-8)
+    found = newton_direction(
+        Curvature(problem, theta, 1), halves(problem, theta), products=20, forcing=1e-8
+    )
     assert found.negative
     H = Curvature(problem, theta, 1).hessian((found.users, found.items))
     assert np.vdot(found.users, H[0]) + np.vdot(found.items, H[1]) <= 0

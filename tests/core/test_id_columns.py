@@ -28,7 +28,11 @@ KINDS = {
     "double": (pa.float64(), [7.0, -(2.0**53)], [7, -(2**53)]),
     "float": (pa.float32(), [7.0, 2.0**24], [7, 2**24]),
     "half": (pa.float16(), np.array([7, 2048], np.float16), [7, 2048]),
-    "uuid": (pa.uuid(), [b"\x01" * 16, b"\xab" * 16], [str(uuid.UUID(bytes=b * 16)) for b in (b"\x01", b"\xab")]),
+    "uuid": (
+        pa.uuid(),
+        [b"\x01" * 16, b"\xab" * 16],
+        [str(uuid.UUID(bytes=b * 16)) for b in (b"\x01", b"\xab")],
+    ),
     "binary": (pa.binary(), [b"tea", b"\xff\x00"], ["tea", "0xff00"]),
     "large binary": (pa.large_binary(), ["Tee, süß".encode(), b"0xff"], ["Tee, süß", "0x30786666"]),
     "binary view": (pa.binary_view(), [b"a", b"b\n"], ["a", "0x620a"]),
@@ -85,7 +89,11 @@ def test_a_double_is_an_integer_exactly_or_refused(value: float) -> None:
 
 def test_nulls_and_dictionaries() -> None:
     assert as_written(pa.array([1.0, None])).to_pylist() == [1, None]
-    assert as_written(pa.array([b"a", None, b"a"]).dictionary_encode()).to_pylist() == ["a", None, "a"]
+    assert as_written(pa.array([b"a", None, b"a"]).dictionary_encode()).to_pylist() == [
+        "a",
+        None,
+        "a",
+    ]
     with pytest.raises(InvalidInput, match=r"x: entry 1 is null"):
         as_id_array(pa.array([Decimal(1), None]), "x")
     with pytest.raises(InvalidInput, match=r"x: entry 1: 1.5 is of type double"):
@@ -99,7 +107,10 @@ def test_stats_names_what_was_converted(tmp_path: Path, capsys: pytest.CaptureFi
     pq.write_table(pa.table({"user_id": [1.0, 2.0], "item_id": [Decimal(3), Decimal(4)]}), path)
     assert main(["data", "stats", str(path), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["converted"] == {"user_id": "double, as integers", "item_id": "decimal128(1, 0), as integers"}
+    assert document["converted"] == {
+        "user_id": "double, as integers",
+        "item_id": "decimal128(1, 0), as integers",
+    }
     assert document["id_types"] == {"user_id": "int64", "item_id": "int64"}
     assert main(["data", "stats", str(path)]) == 0
     assert "double, as integers" in capsys.readouterr().out

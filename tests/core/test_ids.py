@@ -35,7 +35,11 @@ def test_rows_are_ranks_among_the_sorted_distinct_ids(values: list) -> None:
     expected = in_order(values)
     assert ids.ids.to_pylist() == expected
     assert rows.tolist() == [expected.index(value) for value in values]
-    assert (len(ids), ids.size, ids.rows.tolist()) == (len(expected), len(expected), list(range(len(expected))))
+    assert (len(ids), ids.size, ids.rows.tolist()) == (
+        len(expected),
+        len(expected),
+        list(range(len(expected))),
+    )
 
 
 @given(FULL_LISTS, st.randoms(use_true_random=False))
@@ -50,9 +54,19 @@ def test_every_container_gives_the_same_map(values: list, cut: int) -> None:
     array = pa.array(values)
     chunked = pa.chunked_array([array[:cut], array[cut:]])
     wide = array.cast(pa.large_string()) if pa.types.is_string(array.type) else array
-    containers = [array, chunked, wide, array.dictionary_encode(), chunked.dictionary_encode(), tuple(values)]
-    # two chunks, each with a dictionary of its own, and a slice that does not use all of its dictionary
-    containers.append(pa.chunked_array([part.dictionary_encode() for part in (array[:cut], array[cut:])]))
+    containers = [
+        array,
+        chunked,
+        wide,
+        array.dictionary_encode(),
+        chunked.dictionary_encode(),
+        tuple(values),
+    ]
+    # two chunks, each with a dictionary of its own, and a slice that does not use all of its
+    # dictionary
+    containers.append(
+        pa.chunked_array([part.dictionary_encode() for part in (array[:cut], array[cut:])])
+    )
     containers.append(pa.concat_arrays([array, array]).dictionary_encode()[len(array) :])
     expected, rows = IdMap.build(values)
     for container in containers:
@@ -62,14 +76,18 @@ def test_every_container_gives_the_same_map(values: list, cut: int) -> None:
 
 
 def test_only_ids_of_a_dictionary_that_are_used_get_a_row() -> None:
-    column = pa.DictionaryArray.from_arrays(pa.array([2, 0, 2], pa.int8()), pa.array(["c", "unused", "a"]))
+    column = pa.DictionaryArray.from_arrays(
+        pa.array([2, 0, 2], pa.int8()), pa.array(["c", "unused", "a"])
+    )
     ids, rows = IdMap.build(column)
     assert ids.ids.to_pylist() == ["a", "c"]
     assert rows.tolist() == [0, 1, 0]
 
 
 def test_a_dictionary_that_holds_an_id_twice() -> None:
-    ids, rows = IdMap.build(pa.DictionaryArray.from_arrays(pa.array([0, 1]), pa.array(["ann", "ann"])))
+    ids, rows = IdMap.build(
+        pa.DictionaryArray.from_arrays(pa.array([0, 1]), pa.array(["ann", "ann"]))
+    )
     assert ids.ids.to_pylist() == ["ann"]
     assert rows.tolist() == [0, 0]
 
@@ -110,7 +128,9 @@ def test_a_row_without_an_id_is_named(rows: list[int]) -> None:
 
 
 @given(st.lists(INTEGERS, max_size=10), st.lists(INTEGERS, max_size=10))
-def test_extended_moves_no_row_and_sorts_the_new_ones_behind(old: list[int], new: list[int]) -> None:
+def test_extended_moves_no_row_and_sorts_the_new_ones_behind(
+    old: list[int], new: list[int]
+) -> None:
     before, _ = IdMap.build(old)
     after = before.extended(new)
     assert after.ids.to_pylist() == in_order(old) + in_order(list(set(new) - set(old)))
@@ -119,8 +139,14 @@ def test_extended_moves_no_row_and_sorts_the_new_ones_behind(old: list[int], new
     assert after.extended(new) == after
 
 
-@given(st.lists(TEXT, min_size=1, max_size=10), st.sets(st.integers(-1, 12)), st.lists(TEXT, max_size=5))
-def test_without_keeps_the_rows_and_never_gives_them_out_again(old: list[str], gone: set[int], new: list[str]) -> None:
+@given(
+    st.lists(TEXT, min_size=1, max_size=10),
+    st.sets(st.integers(-1, 12)),
+    st.lists(TEXT, max_size=5),
+)
+def test_without_keeps_the_rows_and_never_gives_them_out_again(
+    old: list[str], gone: set[int], new: list[str]
+) -> None:
     before, _ = IdMap.build(old)
     after = before.without(list(gone))
     kept = {value: row for row, value in enumerate(in_order(old)) if row not in gone}
@@ -173,18 +199,24 @@ def test_text_converts_to_an_integer_exactly_if_that_integer_prints_as_the_text(
             convert_ids(pa.array([text]), "int64")
 
 
-@pytest.mark.parametrize("text", ["01", "+1", "-0", " 1", "1 ", "1\n", "1.0", "1_0", "", "x", "١", "1e3", "\x001"])
+@pytest.mark.parametrize(
+    "text", ["01", "+1", "-0", " 1", "1 ", "1\n", "1.0", "1_0", "", "x", "١", "1e3", "\x001"]
+)
 def test_text_that_would_change_is_refused_by_name(text: str) -> None:
     ids, _ = IdMap.build([1, 10])
     with pytest.raises(InvalidInput) as error:
         ids.rows_of(["1", text, "y"], "users")
-    assert error.value.message.startswith(f"users: {text!r} is a string, but the ids here are integers")
+    assert error.value.message.startswith(
+        f"users: {text!r} is a string, but the ids here are integers"
+    )
     assert "write ids as they were in the training data" in error.value.message
     with pytest.raises(InvalidInput, match="does not convert without loss"):
         ids.extended([text])
 
 
-@pytest.mark.parametrize("text", ["9223372036854775808", "-9223372036854775809", "9" * 19, "9" * 40])
+@pytest.mark.parametrize(
+    "text", ["9223372036854775808", "-9223372036854775809", "9" * 19, "9" * 40]
+)
 def test_text_beyond_64_bits_is_refused_by_name(text: str) -> None:
     with pytest.raises(InvalidInput, match=f"users.*{text}"):
         IdMap.build([1])[0].rows_of([text], "users")
@@ -215,7 +247,10 @@ def test_an_id_among_strings_is_itself_and_nothing_else() -> None:
         ([b"a"], "ids of type binary are not supported"),
         ([(1, 2)], "ids of type list<.*> are not supported"),
         (pa.array([1.5, 2.5]).dictionary_encode(), "items: entry 0: 1.5 is of type double"),
-        (np.array([2**63], np.uint64), "items: .*9223372036854775808.*; ids must fit in 64-bit signed integers"),
+        (
+            np.array([2**63], np.uint64),
+            "items: .*9223372036854775808.*; ids must fit in 64-bit signed integers",
+        ),
     ],
     ids=str,
 )
@@ -262,9 +297,18 @@ def test_no_ids_are_integers_unless_they_say_otherwise() -> None:
 def test_kinds_of_arrow_types() -> None:
     kinds = {id_kind(t) for t in (pa.int8(), pa.uint64(), pa.dictionary(pa.int8(), pa.int32()))}
     assert kinds == {"int64"}
-    kinds = {id_kind(t) for t in (pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.large_string()))}
+    kinds = {
+        id_kind(t)
+        for t in (pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.large_string()))
+    }
     assert kinds == {"string"}
-    for dtype in (pa.float32(), pa.bool_(), pa.binary(), pa.date32(), pa.dictionary(pa.int8(), pa.float64())):
+    for dtype in (
+        pa.float32(),
+        pa.bool_(),
+        pa.binary(),
+        pa.date32(),
+        pa.dictionary(pa.int8(), pa.float64()),
+    ):
         with pytest.raises(InvalidInput, match="use integers or strings"):
             id_kind(dtype)
 

@@ -45,25 +45,37 @@ def moved(task: Task, found: Factors) -> np.ndarray:
 
 
 def task_of(objective: Objective, *, seed: int = 0, passes: int = 5000, share: float = 1.0) -> Task:
-    """One interaction is deleted, or ``share`` of its confidence, from an original of so many passes."""
+    """One interaction is deleted, or ``share`` of its confidence, from an original of so many
+    passes."""
     data = toy_interactions(9, 7, seed=seed)
-    weighted = data.__class__(data.users, data.items, data.indptr, data.indices, confidence=np.ones(len(data)))
+    weighted = data.__class__(
+        data.users, data.items, data.indptr, data.indices, confidence=np.ones(len(data))
+    )
     confidence = np.ones(len(data))
     confidence[4] = 1.0 - share
     if share == 1.0:
         remaining = weighted.keep(np.arange(len(data)) != 4)
     else:
-        remaining = data.__class__(data.users, data.items, data.indptr, data.indices, confidence=confidence)
-    before, after = Problem(objective, weighted, np.float64), Problem(objective, remaining, np.float64)
+        remaining = data.__class__(
+            data.users, data.items, data.indptr, data.indices, confidence=confidence
+        )
+    before, after = (
+        Problem(objective, weighted, np.float64),
+        Problem(objective, remaining, np.float64),
+    )
     start = random_factors(before, 3)
-    start = run_passes(before, start, Settings(AHNewton(), 1e-11, passes, memory=0, threads=1)).factors
+    start = run_passes(
+        before, start, Settings(AHNewton(), 1e-11, passes, memory=0, threads=1)
+    ).factors
     rows = np.array([data.user_rows[4]]), np.array([data.indices[4]])
     return Task(start, before, after, Task.rows(rows[0]), Task.rows(rows[1]), 1)
 
 
 @pytest.mark.parametrize("hessian", ["after", "before"])
 @pytest.mark.parametrize("preconditioned", [True, False])
-def test_conjugate_gradients_and_the_series_are_the_dense_solve(hessian: str, preconditioned: bool) -> None:
+def test_conjugate_gradients_and_the_series_are_the_dense_solve(
+    hessian: str, preconditioned: bool
+) -> None:
     """λ large enough that H is positive definite at the start, which need not be a minimum."""
     objective = Objective(missing_weight=0.2, regularization=30.0)
     task = task_of(objective, passes=0)
@@ -75,27 +87,38 @@ def test_conjugate_gradients_and_the_series_are_the_dense_solve(hessian: str, pr
     step = np.linalg.solve(H + 1e-3 * along * np.eye(len(H)), push)
     expected = np.concatenate([task.original.users.ravel(), task.original.items.ravel()]) - step
     for inverse, steps in (("cg", 500), ("neumann", 3000)):
-        method = Influence(hessian=hessian, inverse=inverse, steps=steps, preconditioned=preconditioned)
+        method = Influence(
+            hessian=hessian, inverse=inverse, steps=steps, preconditioned=preconditioned
+        )
         found = method.erase(task).factors
-        np.testing.assert_allclose(np.concatenate([found.users.ravel(), found.items.ravel()]), expected, atol=1e-6)
+        np.testing.assert_allclose(
+            np.concatenate([found.users.ravel(), found.items.ravel()]), expected, atol=1e-6
+        )
 
 
 @pytest.mark.parametrize("preconditioned", [True, False])
 @pytest.mark.parametrize("damping", [1.0, 100.0])
-def test_damping_beyond_the_blocks_does_not_make_the_series_diverge(damping: float, preconditioned: bool) -> None:
-    """The blocks are damped with H; against blocks of λ alone the damping would be an eigenvalue of any size."""
+def test_damping_beyond_the_blocks_does_not_make_the_series_diverge(
+    damping: float, preconditioned: bool
+) -> None:
+    """The blocks are damped with H; against blocks of λ alone the damping would be an eigenvalue of
+    any size."""
     task = task_of(Objective(missing_weight=0.05, regularization=0.05))
     H, push = dense(task.after, task.original), pushed(task)
     shift = damping * abs(push @ H @ push) / (push @ push)
     expected = np.linalg.solve(H + shift * np.eye(len(H)), push)
     for inverse in ("cg", "neumann"):
-        method = Influence(inverse=inverse, steps=400, damping=damping, preconditioned=preconditioned)
+        method = Influence(
+            inverse=inverse, steps=400, damping=damping, preconditioned=preconditioned
+        )
         np.testing.assert_allclose(moved(task, method.erase(task).factors), expected, atol=1e-7)
 
 
 @pytest.mark.parametrize("preconditioned", [True, False])
 @pytest.mark.parametrize("inverse", ["cg", "neumann"])
-def test_where_the_hessian_bends_down_the_step_stays_short(inverse: str, preconditioned: bool) -> None:
+def test_where_the_hessian_bends_down_the_step_stays_short(
+    inverse: str, preconditioned: bool
+) -> None:
     task = task_of(Objective(missing_weight=0.2, regularization=1.0), passes=0)
     assert np.linalg.eigvalsh(dense(task.after, task.original))[0] < -1
     found = Influence(inverse=inverse, preconditioned=preconditioned, steps=400).erase(task)
@@ -112,7 +135,8 @@ def test_one_product_already_is_a_step(inverse: str) -> None:
 
 
 def test_for_one_interaction_the_stored_hessian_is_nearly_as_good() -> None:
-    """The two steps differ by a share of the step that falls with the share of confidence that is deleted."""
+    """The two steps differ by a share of the step that falls with the share of confidence that is
+    deleted."""
     objective = Objective(missing_weight=0.2, regularization=1.0)
     shares = []
     for share in (0.2, 0.1, 0.05):
@@ -130,7 +154,9 @@ def test_for_one_interaction_the_stored_hessian_is_nearly_as_good() -> None:
 def test_single_precision_gives_the_same_step(inverse: str) -> None:
     task = task_of(Objective(missing_weight=0.2, regularization=1.0))
     problems = [Problem(p.objective, p.interactions, np.float32) for p in (task.before, task.after)]
-    single = Task(task.original.astype(np.float32), *problems, task.touched_users, task.touched_items, 1)
+    single = Task(
+        task.original.astype(np.float32), *problems, task.touched_users, task.touched_items, 1
+    )
     method = Influence(inverse=inverse, damping=1e-2, steps=30)
     ends = method.erase(task), method.erase(single)
     assert ends[1].factors.dtype == np.float32
@@ -163,12 +189,15 @@ def test_kronecker_factors_are_averages_over_every_cell(name: str, side_name: st
 
 
 def test_one_step_is_right_to_second_order() -> None:
-    """Halving what is deleted quarters the distance that the step leaves to the retrained minimum."""
+    """Halving what is deleted quarters the distance that the step leaves to the retrained
+    minimum."""
     objective = Objective(missing_weight=0.2, regularization=1.0)
     errors, moves = [], []
     for share in (0.4, 0.2, 0.1):
         task = task_of(objective, share=share)
-        exact = run_passes(task.after, task.original, Settings(AHNewton(), 1e-11, 5000, memory=0, threads=1)).factors
+        exact = run_passes(
+            task.after, task.original, Settings(AHNewton(), 1e-11, 5000, memory=0, threads=1)
+        ).factors
         found = Influence(steps=300, damping=0.0).erase(task).factors
         cells = np.arange(9).repeat(7), np.tile(np.arange(7), 9)
         errors.append(np.linalg.norm(found.scores(*cells) - exact.scores(*cells)))
@@ -192,7 +221,8 @@ def test_the_outcome_is_measured_on_what_is_returned(inverse: str) -> None:
 
 
 def test_the_whole_gradient_also_finishes_the_training() -> None:
-    """At a point that was not trained to the end, the difference of gradients undoes the deletion alone."""
+    """At a point that was not trained to the end, the difference of gradients undoes the deletion
+    alone."""
     task = task_of(Objective(missing_weight=0.2, regularization=1.0), passes=12)
     difference = Influence(steps=300, damping=0.0).erase(task)
     gradient = Influence(steps=300, damping=0.0, push="gradient").erase(task)
@@ -207,7 +237,9 @@ def test_what_cannot_be_done_is_refused() -> None:
     Influence(push="gradient").erase(unknown)
     trained = Factors(task.original.users, task.original.items, np.array([1.0, 2.0, 1.0]))
     with pytest.raises(InvalidInput, match="h = 1"):
-        Influence().erase(Task(trained, task.before, task.after, task.touched_users, task.touched_items, 1))
+        Influence().erase(
+            Task(trained, task.before, task.after, task.touched_users, task.touched_items, 1)
+        )
     with pytest.raises(InvalidInput, match='push="gradient"'):
         Influence(push="gradient", hessian="before").erase(unknown)
 
@@ -238,7 +270,9 @@ def test_a_damaged_model_and_an_overflow_are_numeric_failures(inverse: str) -> N
         users[3, 0] = value
         broken = Factors(users, task.original.items, task.original.prediction)
         with pytest.raises(NumericFailure):
-            Influence(inverse=inverse).erase(Task(broken, task.before, task.after, *([np.arange(1)] * 2), 1))
+            Influence(inverse=inverse).erase(
+                Task(broken, task.before, task.after, *([np.arange(1)] * 2), 1)
+            )
 
 
 def test_interruption_is_reported_and_nothing_to_forget_changes_nothing() -> None:

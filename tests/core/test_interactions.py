@@ -1,4 +1,5 @@
-"""Interactions against plain sets of pairs: what is kept, what is removed, and what a digest depends on."""
+"""Interactions against plain sets of pairs: what is kept, what is removed, and what a digest
+depends on."""
 
 from __future__ import annotations
 
@@ -15,7 +16,9 @@ from alteraser.errors import IntegrityError, InvalidInput
 
 Pairs = list[tuple[int, int]]
 
-PAIRS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 7)), min_size=1, max_size=40, unique=True)
+PAIRS = st.lists(
+    st.tuples(st.integers(0, 9), st.integers(0, 7)), min_size=1, max_size=40, unique=True
+)
 
 
 def pairs_of(data: Interactions) -> set[tuple[int, int]]:
@@ -35,7 +38,9 @@ def test_pairs_come_back_and_both_orientations_agree(pairs: Pairs) -> None:
         for k in range(view.indptr[item], view.indptr[item + 1])
     }
     assert flipped == set(zip(data.user_rows.tolist(), data.indices.tolist(), strict=True))
-    assert np.array_equal(data.indices[view.order], np.repeat(np.arange(data.items.size), np.diff(view.indptr)))
+    assert np.array_equal(
+        data.indices[view.order], np.repeat(np.arange(data.items.size), np.diff(view.indptr))
+    )
     for row in range(data.users.size):
         own = data.indices[data.indptr[row] : data.indptr[row + 1]]
         assert np.all(np.diff(own) > 0)
@@ -61,7 +66,9 @@ def test_digest_sees_pairs_and_not_their_order(pairs: Pairs, random) -> None:  #
 
 
 @pytest.mark.parametrize("groups", [{}, {"session_column": "s"}, {"basket_column": "s"}])
-def test_a_table_without_rows_has_one_digest_whatever_its_ids_were(groups: dict[str, str], tmp_path: Path) -> None:
+def test_a_table_without_rows_has_one_digest_whatever_its_ids_were(
+    groups: dict[str, str], tmp_path: Path
+) -> None:
     """What is left of integers, of strings, and a file of which only the header is left."""
     left = set()
     for ids in ([1, 2], ["a", "b"]):
@@ -73,7 +80,9 @@ def test_a_table_without_rows_has_one_digest_whatever_its_ids_were(groups: dict[
 
 
 @given(PAIRS, PAIRS)
-def test_removing_is_set_difference_and_lists_what_matched_nothing(pairs: Pairs, gone: Pairs) -> None:
+def test_removing_is_set_difference_and_lists_what_matched_nothing(
+    pairs: Pairs, gone: Pairs
+) -> None:
     data = Interactions.from_pairs(pairs)
     removal = data.remove(gone)
     assert pairs_of(removal.remaining) == set(pairs) - set(gone)
@@ -134,12 +143,18 @@ def test_cores_leave_nobody_with_fewer(pairs: Pairs, k: int) -> None:
     core = Interactions.from_pairs(pairs).k_core(k)
     left = pairs_of(core)
     for place in (0, 1):
-        counts = {key: sum(pair[place] == key for pair in left) for key in {pair[place] for pair in left}}
+        counts = {
+            key: sum(pair[place] == key for pair in left) for key in {pair[place] for pair in left}
+        }
         assert all(count >= k for count in counts.values())
     # the largest such set: greedily dropping in any order ends there
     rest = set(pairs)
     while True:
-        rare = {p for p in rest if sum(q[0] == p[0] for q in rest) < k or sum(q[1] == p[1] for q in rest) < k}
+        rare = {
+            p
+            for p in rest
+            if sum(q[0] == p[0] for q in rest) < k or sum(q[1] == p[1] for q in rest) < k
+        }
         if not rare:
             break
         rest -= rare
@@ -155,14 +170,20 @@ def test_locating_and_selecting() -> None:
     assert len(data.select(users=[99])) == 0
 
 
-@pytest.mark.parametrize(("policy", "confidence"), [("first", [1.0, 4.0]), ("last", [3.0, 4.0]), ("sum", [6.0, 4.0])])
+@pytest.mark.parametrize(
+    ("policy", "confidence"), [("first", [1.0, 4.0]), ("last", [3.0, 4.0]), ("sum", [6.0, 4.0])]
+)
 def test_duplicates_follow_the_policy(policy: str, confidence: list[float]) -> None:
-    table = pa.table({"user_id": [1, 1, 2, 1], "item_id": [8, 8, 8, 8], "confidence": [1.0, 2.0, 4.0, 3.0]})
+    table = pa.table(
+        {"user_id": [1, 1, 2, 1], "item_id": [8, 8, 8, 8], "confidence": [1.0, 2.0, 4.0, 3.0]}
+    )
     data = Interactions.from_table(table, duplicates=policy)
     assert pairs_of(data) == {(1, 8), (2, 8)}
     assert data.confidence is not None
     assert data.confidence.tolist() == confidence
-    with pytest.raises(InvalidInput, match=r"2 duplicate \(user, item\) row\(s\), the first is \(1, 8\)"):
+    with pytest.raises(
+        InvalidInput, match=r"2 duplicate \(user, item\) row\(s\), the first is \(1, 8\)"
+    ):
         Interactions.from_table(table)
     with pytest.raises(InvalidInput, match=r"expected refuse, first, last or sum"):
         Interactions.from_table(table, duplicates="drop")
@@ -171,15 +192,22 @@ def test_duplicates_follow_the_policy(policy: str, confidence: list[float]) -> N
 def test_values_stay_with_their_pairs() -> None:
     rng = np.random.default_rng(0)
     keys = rng.permutation(60)[:40]
-    table = pa.table({
-        "user_id": keys // 10, "item_id": keys % 10, "confidence": keys + 0.5, "target": keys * 0.1,
-        "timestamp": keys * 1000,
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "user_id": keys // 10,
+            "item_id": keys % 10,
+            "confidence": keys + 0.5,
+            "target": keys * 0.1,
+            "timestamp": keys * 1000,
+        }
+    )
     data = Interactions.from_table(table)
     u, v = data.to_table()["user_id"].to_numpy(), data.to_table()["item_id"].to_numpy()
     for values, expected in (
-        (data.confidence, u * 10 + v + 0.5), (data.target, (u * 10 + v) * 0.1), (data.timestamp, (u * 10 + v) * 1000),
-    ):  # fmt: skip
+        (data.confidence, u * 10 + v + 0.5),
+        (data.target, (u * 10 + v) * 0.1),
+        (data.timestamp, (u * 10 + v) * 1000),
+    ):
         assert values is not None
         np.testing.assert_allclose(values, expected)
     kept = data.remove([(int(u[0]), int(v[0]))]).remaining
@@ -197,8 +225,12 @@ def test_what_is_refused_is_named() -> None:
         data.split(1.5)
     with pytest.raises(InvalidInput, match=r"k_core\(0\)"):
         data.k_core(0)
-    with pytest.raises(IntegrityError, match=r"1 user\(s\) of the data are not in the model, the first is 'c'"):
-        Interactions.from_table(pa.table({"user_id": ["a", "c"], "item_id": ["x", "x"]}), users=data.users)
+    with pytest.raises(
+        IntegrityError, match=r"1 user\(s\) of the data are not in the model, the first is 'c'"
+    ):
+        Interactions.from_table(
+            pa.table({"user_id": ["a", "c"], "item_id": ["x", "x"]}), users=data.users
+        )
 
 
 def test_statistics_count_what_occurs() -> None:
@@ -215,8 +247,10 @@ def test_summed_duplicates_keep_their_number() -> None:
     pairs = [("a", "x"), ("b", "x"), ("a", "x"), ("a", "y"), ("a", "x")]
     data = Interactions.from_pairs(pairs, duplicates="sum")
     assert data.to_table().select(["user_id", "item_id"]).to_pylist() == [
-        {"user_id": "a", "item_id": "x"}, {"user_id": "a", "item_id": "y"}, {"user_id": "b", "item_id": "x"},
-    ]  # fmt: skip
+        {"user_id": "a", "item_id": "x"},
+        {"user_id": "a", "item_id": "y"},
+        {"user_id": "b", "item_id": "x"},
+    ]
     assert data.multiplicity is not None
     assert data.multiplicity.tolist() == [3, 1, 1]
     kept = data.remove([("a", "y")]).remaining

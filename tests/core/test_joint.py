@@ -1,4 +1,5 @@
-"""The joint solver against brute force: its reduced Hessian, its line, its steps, and where it ends."""
+"""The joint solver against brute force: its reduced Hessian, its line, its steps, and where it
+ends."""
 
 from __future__ import annotations
 
@@ -37,11 +38,15 @@ def reduced_hessian(problem: Problem, theta: Factors) -> np.ndarray:
     (m, d), n, step = theta.users.shape, theta.items.shape[0], 1e-5
 
     def gradient(x: np.ndarray) -> np.ndarray:
-        at = evaluate(problem, Factors(x[: m * d].reshape(m, d), x[m * d :].reshape(n, d), theta.prediction))
+        at = evaluate(
+            problem, Factors(x[: m * d].reshape(m, d), x[m * d :].reshape(n, d), theta.prediction)
+        )
         return np.concatenate([at.user_gradient.ravel(), at.item_gradient.ravel()]) / 2
 
     x = np.concatenate([theta.users.ravel(), theta.items.ravel()])
-    H = np.array([(gradient(x + step * e) - gradient(x - step * e)) / (2 * step) for e in np.eye(x.size)])
+    H = np.array(
+        [(gradient(x + step * e) - gradient(x - step * e)) / (2 * step) for e in np.eye(x.size)]
+    )
     p, q = slice(0, m * d), slice(m * d, None)
     return H[q, q] - H[q, p] @ np.linalg.solve(H[p, p], H[p, q])
 
@@ -56,7 +61,9 @@ def test_settling_puts_users_at_their_minimum_and_measures_the_items(problem: Pr
     assert 2 * np.sqrt(settled.items) == pytest.approx(
         gradient_norm(problem, now, at.user_gradient, at.item_gradient), rel=1e-9
     )
-    assert joint.norm((at.user_gradient, at.item_gradient)) == pytest.approx(2 * np.sqrt(settled.items), rel=1e-9)
+    assert joint.norm((at.user_gradient, at.item_gradient)) == pytest.approx(
+        2 * np.sqrt(settled.items), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize("trained", [False, True], ids=["h = 1", "h trained"])
@@ -91,8 +98,12 @@ def test_the_line_is_the_objective(problem: Problem) -> None:
     before = evaluate(problem, here(joint, theta)).objective
     for t in (-0.7, 0.3, 1.9):
         d = theta.rank
-        moved = Factors(joint.P[:, :d] + t * V[:, :d], joint.Q[:, :d] + t * W[:, :d], theta.prediction)
-        assert along(t) == pytest.approx(evaluate(problem, moved).objective - before, rel=1e-9, abs=1e-9)
+        moved = Factors(
+            joint.P[:, :d] + t * V[:, :d], joint.Q[:, :d] + t * W[:, :d], theta.prediction
+        )
+        assert along(t) == pytest.approx(
+            evaluate(problem, moved).objective - before, rel=1e-9, abs=1e-9
+        )
 
 
 def test_no_step_raises_the_objective(problem: Problem) -> None:
@@ -110,7 +121,9 @@ def test_no_step_raises_the_objective(problem: Problem) -> None:
 
 def test_it_ends_where_passes_end(problem: Problem) -> None:
     """Two routes to one answer, from one start near it."""
-    start = run_passes(problem, random_factors(problem, rank=2), Settings(AHNewton(), 0.0, 60, 0)).factors
+    start = run_passes(
+        problem, random_factors(problem, rank=2), Settings(AHNewton(), 0.0, 60, 0)
+    ).factors
     joint = run_passes(problem, start, Settings(JointNewton(), 1e-8, 100))
     passes = run_passes(problem, start, Settings(AHNewton(), 1e-8, 20_000, 6))
     assert joint.converged
@@ -120,11 +133,16 @@ def test_it_ends_where_passes_end(problem: Problem) -> None:
 
 
 def test_collapsed_factors_and_saddles_are_no_obstacle() -> None:
-    """From nearly nothing: L bends down, and with this much regularization some factors have to stay at zero."""
-    problem = Problem(Objective(missing_weight=0.3, regularization=2.0), toy_interactions(), np.float64)
+    """From nearly nothing: L bends down, and with this much regularization some factors have to
+    stay at zero."""
+    problem = Problem(
+        Objective(missing_weight=0.3, regularization=2.0), toy_interactions(), np.float64
+    )
     m, n = problem.interactions.shape
     rng = np.random.default_rng(0)
-    start = Factors(1e-3 * rng.standard_normal((m, 4)), 1e-3 * rng.standard_normal((n, 4)), np.ones(4))
+    start = Factors(
+        1e-3 * rng.standard_normal((m, 4)), 1e-3 * rng.standard_normal((n, 4)), np.ones(4)
+    )
     joint = run_passes(problem, start, Settings(JointNewton(near=1e9), 1e-9, 200))
     other = run_passes(problem, random_factors(problem), Settings(AHNewton(), 1e-9, 5000))
     assert joint.converged
@@ -138,22 +156,32 @@ def test_rotating_the_start_rotates_the_end(seed: int) -> None:
     theta = random_factors(problem, rank=3)
     R, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((3, 3)))
     turned = Factors(theta.users @ R, theta.items @ R, theta.prediction)
-    plain, rotated = (run_passes(problem, x, Settings(JointNewton(), 0.0, 8, threads=1)) for x in (theta, turned))
+    plain, rotated = (
+        run_passes(problem, x, Settings(JointNewton(), 0.0, 8, threads=1)) for x in (theta, turned)
+    )
     np.testing.assert_allclose(plain.factors.users @ R, rotated.factors.users, atol=1e-6)
 
 
 def converged(data: Interactions | None = None) -> tuple[Problem, Factors]:
     problem = Problem(
-        Objective(missing_weight=0.3, regularization=1.0), data or toy_interactions(80, 60, 0.2), np.float64
+        Objective(missing_weight=0.3, regularization=1.0),
+        data or toy_interactions(80, 60, 0.2),
+        np.float64,
     )
-    return problem, run_passes(problem, random_factors(problem), Settings(JointNewton(), 1e-10, 500)).factors
+    return problem, run_passes(
+        problem, random_factors(problem), Settings(JointNewton(), 1e-10, 500)
+    ).factors
 
 
 def test_what_is_left_of_a_step_is_estimated() -> None:
-    """However early conjugate gradients ends, the way and its estimated rest cover the whole Newton step."""
+    """However early conjugate gradients ends, the way and its estimated rest cover the whole Newton
+    step."""
     problem, theta = converged()
     rng = np.random.default_rng(4)
-    off = Factors(*(x + 1e-4 * rng.standard_normal(x.shape) for x in (theta.users, theta.items)), theta.prediction)
+    off = Factors(
+        *(x + 1e-4 * rng.standard_normal(x.shape) for x in (theta.users, theta.items)),
+        theta.prediction,
+    )
     joint = Joint(problem, padded(off.users), padded(off.items), off.prediction, 1)
     joint.settle(move=False)
     at = evaluate(problem, off)
@@ -166,7 +194,9 @@ def test_what_is_left_of_a_step_is_estimated() -> None:
         assert found.newton is not None
         rest = float(np.linalg.norm(exact[1] - found.newton[1]))
         assert rest <= 3 * found.left * length  # in another norm, hence the 3
-    loose, tight = (joint.solve(gradients, forcing=0.1, products=500, within=share) for share in (1.0, 1e-12))
+    loose, tight = (
+        joint.solve(gradients, forcing=0.1, products=500, within=share) for share in (1.0, 1e-12)
+    )
     assert loose.products < tight.products
 
 
@@ -176,7 +206,10 @@ def test_blocks_of_a_point_nearby_serve_and_are_factored_again_by_rows() -> None
     joint.settle(move=False)
     assert joint.moved == 0
     rng = np.random.default_rng(4)
-    moved = [x + 1e-4 * rng.standard_normal(x.shape) * np.any(x, axis=1)[:, None] for x in (theta.users, theta.items)]
+    moved = [
+        x + 1e-4 * rng.standard_normal(x.shape) * np.any(x, axis=1)[:, None]
+        for x in (theta.users, theta.items)
+    ]
     joint.place(*moved)
     assert not joint.settled
     assert joint.moved == pytest.approx(
@@ -194,7 +227,9 @@ def test_blocks_of_a_point_nearby_serve_and_are_factored_again_by_rows() -> None
     assert not all(same)
     at = evaluate(problem, Factors(*moved, theta.prediction))
     steps = [
-        j.solve((at.user_gradient, at.item_gradient), forcing=1e-8, products=500, within=1e-12).newton
+        j.solve(
+            (at.user_gradient, at.item_gradient), forcing=1e-8, products=500, within=1e-12
+        ).newton
         for j in (joint, fresh)
     ]
     assert steps[0] is not None
@@ -205,14 +240,24 @@ def test_blocks_of_a_point_nearby_serve_and_are_factored_again_by_rows() -> None
 
 def test_a_trained_model_goes_on_with_joint_steps_and_a_far_one_with_passes() -> None:
     problem, theta = converged()
-    fewer = Problem(problem.objective, problem.interactions.remove([(5, int(problem.interactions.indices[
-        problem.interactions.indptr[5]]))]).remaining, np.float64)  # fmt: skip
+    fewer = Problem(
+        problem.objective,
+        problem.interactions.remove(
+            [(5, int(problem.interactions.indices[problem.interactions.indptr[5]]))]
+        ).remaining,
+        np.float64,
+    )
     limits = Limits()
     near = run_passes(fewer, theta, Settings(JointNewton(), 1e-3, 100, limits=limits), origin=theta)
     assert {record.scope for record in near.trace} == {"joint", "polish"}
     assert near.measured is not None
     assert near.measured.holds(limits)
-    far = run_passes(fewer, random_factors(fewer), Settings(JointNewton(), 1e-3, 300, limits=limits), origin=theta)
+    far = run_passes(
+        fewer,
+        random_factors(fewer),
+        Settings(JointNewton(), 1e-3, 300, limits=limits),
+        origin=theta,
+    )
     assert far.trace[1].scope == "all"
     assert relative_model_distance(far.factors, near.factors) < 1e-5
 
@@ -227,7 +272,9 @@ def test_polishing_begins_at_once_with_a_joint_state() -> None:
     far = random_factors(problem)
     joint = Joint(problem, padded(far.users), padded(far.items), far.prediction, 1)
     joint.settle(move=False)
-    outcome = run_passes(problem, far, Settings(JointNewton(), 1e-3, 300, limits=Limits()), origin=theta, joint=joint)
+    outcome = run_passes(
+        problem, far, Settings(JointNewton(), 1e-3, 300, limits=Limits()), origin=theta, joint=joint
+    )
     assert outcome.trace[0].scope == "joint"  # too far off to measure
     assert outcome.converged
 
@@ -237,7 +284,9 @@ def test_a_loose_tolerance_still_ends_within_the_limits(tolerance: float) -> Non
     """It is reached far from the optimum, and polishing has to go all the way."""
     problem, theta = converged()
     gone = Problem(
-        problem.objective, problem.interactions.remove(list(range(20)), whole_users=True).remaining, np.float64
+        problem.objective,
+        problem.interactions.remove(list(range(20)), whole_users=True).remaining,
+        np.float64,
     )
     for origin, start in ((theta, theta), (None, random_factors(gone))):
         settings = Settings(JointNewton(), tolerance, 300, limits=Limits())
@@ -260,7 +309,9 @@ def test_rotations_are_projected_off() -> None:
 def test_threads_do_not_change_a_bit() -> None:
     problem = Problem(OBJECTIVES["popularity"], toy_interactions(300, 200, 0.2), np.float32)
     theta = random_factors(problem, rank=8)
-    one, two = (run_passes(problem, theta, Settings(JointNewton(), 0.0, 6, threads=k)) for k in (1, 2))
+    one, two = (
+        run_passes(problem, theta, Settings(JointNewton(), 0.0, 6, threads=k)) for k in (1, 2)
+    )
     np.testing.assert_array_equal(one.factors.users, two.factors.users)
 
 
@@ -280,7 +331,9 @@ def test_without_memory_for_the_factors_passes_do_it(monkeypatch: pytest.MonkeyP
     assert {record.scope for record in outcome.trace} == {"all"}
 
 
-@pytest.mark.parametrize("wrong", [{"forcing": 0.0}, {"forcing": 1.0}, {"near": 0.0}, {"products": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"forcing": 0.0}, {"forcing": 1.0}, {"near": 0.0}, {"products": 0}]
+)
 def test_senseless_settings_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(InvalidInput, match="JointNewton"):
         JointNewton(**wrong)

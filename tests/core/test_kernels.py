@@ -18,11 +18,15 @@ from alteraser.solvers.rows.protocol import padded
 TOLERANCE = {np.float32: 2e-4, np.float64: 1e-9}
 
 
-def solved(solver: RowSolver, problem: Problem, rank: int, rows=None, threads: int = 1, side: str = "users"):
+def solved(
+    solver: RowSolver, problem: Problem, rank: int, rows=None, threads: int = 1, side: str = "users"
+):
     theta = random_factors(problem, rank)
     mine, other = (theta.users, theta.items) if side == "users" else (theta.items, theta.users)
     x = padded(mine)
-    report = solver.solve(getattr(problem, side), padded(other), x, rows, rank=rank, threads=threads)
+    report = solver.solve(
+        getattr(problem, side), padded(other), x, rows, rank=rank, threads=threads
+    )
     return theta, mine, other, x, report
 
 
@@ -52,7 +56,9 @@ def test_cg_rows_are_textbook_conjugate_gradients(problem: Problem, side: str, s
 
 
 def test_enough_cg_steps_are_the_exact_step(problem: Problem) -> None:
-    exact, free = (solved(s, problem, 4)[3] for s in (AHNewton(), ConjugateGradient(steps=60, small=1e-14)))
+    exact, free = (
+        solved(s, problem, 4)[3] for s in (AHNewton(), ConjugateGradient(steps=60, small=1e-14))
+    )
     np.testing.assert_allclose(free, exact, rtol=1e-6, atol=1e-8)
 
 
@@ -92,7 +98,9 @@ def test_threads_and_row_order_change_nothing(solver: RowSolver) -> None:
     assert len(blocks(problem.users, None, 32, 4)) > 1, "the case is too small to be split"
     np.testing.assert_array_equal(solved(solver, problem, 32, threads=4)[3], reference)
     shuffled = np.random.default_rng(0).permutation(600)
-    np.testing.assert_array_equal(solved(solver, problem, 32, rows=shuffled, threads=3)[3], reference)
+    np.testing.assert_array_equal(
+        solved(solver, problem, 32, rows=shuffled, threads=3)[3], reference
+    )
 
 
 def test_only_the_given_rows_move(problem: Problem) -> None:
@@ -129,4 +137,6 @@ def test_a_heavy_row_is_the_same_sum() -> None:
     data = toy_interactions(2, 1001, 0.9, lonely=False, weighted=True)
     problem = Problem(OBJECTIVES["uniform"], data, np.float64)
     _, mine, other, x, _ = solved(AHNewton(), problem, 6)
-    np.testing.assert_allclose(x[:, :6], twins.exact_rows(problem.users, other, mine, np.arange(2))[0], rtol=1e-9)
+    np.testing.assert_allclose(
+        x[:, :6], twins.exact_rows(problem.users, other, mine, np.arange(2))[0], rtol=1e-9
+    )

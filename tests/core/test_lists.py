@@ -24,7 +24,7 @@ def test_listed_again_counts_pairs_whose_item_is_in_their_user_s_list(seed: int,
     left = set(pairs) - asked
     counted = [
         (u, v) for u, v in asked if any(a == u for a, _ in left) and any(b == v for _, b in left)
-    ]  # fmt: skip
+    ]
     assert found.interactions == len(counted)
     assert found.listed == sum(v in lists[u] for u, v in counted)
     assert found.users == len({u for u, _ in asked if any(a == u for a, _ in left)})

@@ -37,14 +37,21 @@ def _own_cache(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
 def toy(seed: int = 0) -> Interactions:
     """Three tastes with noise."""
     rng = np.random.default_rng(seed)
-    tastes = rng.choice(3, 60, p=[0.5, 0.3, 0.2])[:, None] == rng.choice(3, 40, p=[0.5, 0.3, 0.2])[None, :]
+    tastes = (
+        rng.choice(3, 60, p=[0.5, 0.3, 0.2])[:, None]
+        == rng.choice(3, 40, p=[0.5, 0.3, 0.2])[None, :]
+    )
     u, v = np.nonzero(rng.random((60, 40)) < np.where(tastes, 0.6, 0.08))
     return Interactions.from_pairs(list(zip(u.tolist(), v.tolist(), strict=True)))
 
 
 def early(data: Interactions, passes: int = 12, **settings: object) -> ae.Model:
     """A model that was stopped before it came to rest."""
-    recipe = EARLY | {"solver": "ah-newton", "memory": 0, "max_passes": passes, "tolerance": 0.0} | settings
+    recipe = (
+        EARLY
+        | {"solver": "ah-newton", "memory": 0, "max_passes": passes, "tolerance": 0.0}
+        | settings
+    )
     return ae.ENMF(**recipe).fit(data)  # type: ignore[arg-type]
 
 
@@ -52,9 +59,12 @@ def task(model: ae.Model, data: Interactions, gone: object, *, whole: bool = Fal
     removal = match(model, gone, data, whole_users=whole).removal
     dtype = model.factors.dtype
     return Task(
-        model.factors, Problem(model.objective, data, dtype), Problem(model.objective, removal.remaining, dtype),
-        Task.rows(removal.removed.user_rows), Task.rows(removal.removed.indices),
-    )  # fmt: skip
+        model.factors,
+        Problem(model.objective, data, dtype),
+        Problem(model.objective, removal.remaining, dtype),
+        Task.rows(removal.removed.user_rows),
+        Task.rows(removal.removed.indices),
+    )
 
 
 def some(data: Interactions, every: int = 41) -> Interactions:
@@ -62,7 +72,8 @@ def some(data: Interactions, every: int = 41) -> Interactions:
 
 
 def dense_anchored(model: ae.Model, whole: Interactions, rest: Interactions) -> Factors:
-    """The anchored stationary point by Newton steps with the dense Hessian, off the rotations, in NumPy alone."""
+    """The anchored stationary point by Newton steps with the dense Hessian, off the rotations, in
+    NumPy alone."""
     held = Plain(model.objective, whole, model.factors).gradient
     live = np.concatenate([rest.user_counts > 0, rest.item_counts > 0])
     m, d = model.factors.users.shape
@@ -82,7 +93,8 @@ def dense_anchored(model: ae.Model, whole: Interactions, rest: Interactions) -> 
 
 
 def dense_way(model: ae.Model, whole: Interactions, rest: Interactions, here: Factors) -> float:
-    """The length of such a step across the rotations: along them nothing changes but the anchor's own view."""
+    """The length of such a step across the rotations: along them nothing changes but the anchor's
+    own view."""
     theta, d = np.vstack([here.users, here.items]), here.rank
     live = np.repeat(np.concatenate([rest.user_counts > 0, rest.item_counts > 0]), d)
     turns = []
@@ -115,7 +127,9 @@ def test_it_is_the_dense_anchored_stationary_point(whole: bool) -> None:
 def test_at_an_optimum_it_is_the_effect_on_the_optimum() -> None:
     data = toy()
     model = ae.ENMF(**EARLY, tolerance=1e-11, max_passes=3000).fit(data)  # type: ignore[arg-type]
-    erasure = ae.forget(model, some(data), data=data, method=Local(tolerance=1e-8, effect=1e-4, max_passes=40))
+    erasure = ae.forget(
+        model, some(data), data=data, method=Local(tolerance=1e-8, effect=1e-4, max_passes=40)
+    )
     best = ae.ENMF(**EARLY, tolerance=1e-11, max_passes=3000).fit(erasure.remaining)  # type: ignore[arg-type]
     assert effect_left(model.factors, erasure.model.factors, model.factors, best.factors) < 1e-3
 
@@ -123,15 +137,19 @@ def test_at_an_optimum_it_is_the_effect_on_the_optimum() -> None:
 @pytest.mark.parametrize(("seed", "passes"), [(0, 5), (1, 12), (2, 30), (3, 80)])
 @pytest.mark.parametrize("whole", [False, True])
 def test_no_more_is_missing_than_is_said(seed: int, passes: int, whole: bool) -> None:
-    """Against a Newton step with the dense Hessian, at several stages of training: to a factor of three."""
+    """Against a Newton step with the dense Hessian, at several stages of training: to a factor of
+    three."""
     data = toy(seed)
     model = early(data, passes)
     job = task(model, data, [seed, seed + 20] if whole else some(data, 23), whole=whole)
-    for tolerance in (1e-3, 0.05):  # the estimate ends the run at the second, since any residual would do
+    # the estimate ends the run at the second, since any residual would do
+    for tolerance in (1e-3, 0.05):
         outcome = Local(tolerance=tolerance).erase(job)
         effect = outcome.effect
         assert effect is not None
-        assert outcome.converged == (outcome.residual <= max(tolerance, effect.stored) and (effect.left or 9) <= 0.05)
+        assert outcome.converged == (
+            outcome.residual <= max(tolerance, effect.stored) and (effect.left or 9) <= 0.05
+        )
         if effect.left is None:
             continue
         lacks = dense_way(model, data, job.after.interactions, outcome.factors)
@@ -145,10 +163,18 @@ def test_no_more_is_missing_than_is_said(seed: int, passes: int, whole: bool) ->
 def test_verify_measures_the_dense_way(dtype: str, whole: bool) -> None:
     data = toy(3)
     model = early(data, 25, dtype=dtype)
-    erasure = ae.forget(model, [3] if whole else some(data), data=data, whole_users=whole, method="local")
+    erasure = ae.forget(
+        model, [3] if whole else some(data), data=data, whole_users=whole, method="local"
+    )
     assert erasure.kind == "L"
     found = anchored(
-        model.objective, erasure.remaining, data, model.factors, erasure.model.factors, threads=1, limit=1e-9
+        model.objective,
+        erasure.remaining,
+        data,
+        model.factors,
+        erasure.model.factors,
+        threads=1,
+        limit=1e-9,
     )
     assert found.effect_left is not None
     true = dense_way(model, data, erasure.remaining, erasure.model.factors) / found.moved
@@ -159,7 +185,8 @@ def test_verify_measures_the_dense_way(dtype: str, whole: bool) -> None:
 
 
 def test_a_long_solve_of_verify_stays_off_the_rotations(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most dimensions are nearly unused here, and what is no projection makes conjugate gradients diverge."""
+    """Most dimensions are nearly unused here, and what is no projection makes conjugate gradients
+    diverge."""
     monkeypatch.setattr("alteraser.evidence.certificate.anchored.FALLEN", 1e-5)
     monkeypatch.setattr("alteraser.evidence.certificate.anchored.SURE", 1e-3)
     data = toy(3)
@@ -179,7 +206,10 @@ def test_class_l_is_not_said_of_an_effect_that_is_not_known() -> None:
     for claimed, reason in ((0.2, False), (None, True), (True, True)):
         training = {**erasure.model.training, "effect_left": claimed}
         found = ae.verify(
-            replace(erasure.model, training=training), erasure.remaining, before=model, forgotten=erasure.removed
+            replace(erasure.model, training=training),
+            erasure.remaining,
+            before=model,
+            forgotten=erasure.removed,
         ).certificate
         assert found.kind == "D"
         assert [check.passed for check in found.checks[:2]] == [True, False]
@@ -187,7 +217,8 @@ def test_class_l_is_not_said_of_an_effect_that_is_not_known() -> None:
 
 
 def test_a_run_that_was_cut_short_is_not_class_l() -> None:
-    """One product of conjugate gradients brings the residual down, and tells nothing of how far it was."""
+    """One product of conjugate gradients brings the residual down, and tells nothing of how far it
+    was."""
     data = toy()
     model = early(data, 30)
     short = ae.forget(model, some(data), data=data, method=Local(tolerance=0.3, products=1))
@@ -218,11 +249,13 @@ def test_it_is_bounded_and_never_behind_the_rows_alone(passes: int, dtype: str) 
 
 
 def test_rows_that_nothing_asks_to_move_stay() -> None:
-    """Two halves of the data that share neither users nor items, without missing cells: of the other half no score
-    changes (all rows may be turned together, which changes none).
+    """Two halves of the data that share neither users nor items, without missing cells: of the
+    other half no score changes (all rows may be turned together, which changes none).
     """
     rng = np.random.default_rng(1)
-    pairs = [(u, v) for u in range(20) for v in range(12) if (u < 10) == (v < 6) and rng.random() < 0.8]
+    pairs = [
+        (u, v) for u in range(20) for v in range(12) if (u < 10) == (v < 6) and rng.random() < 0.8
+    ]
     data = Interactions.from_pairs(pairs)
     model = early(data, 6, missing_weight=0.0, regularization=0.5)
     gone = [pair for pair in pairs if pair[0] == 2]
@@ -253,10 +286,13 @@ def test_a_chain_of_two_is_the_deletion_of_both() -> None:
     assert chain.model.training["distance"] == model.training["distance"]
 
 
-@pytest.mark.parametrize("name", [name for name in OBJECTIVES if name not in ("explicit", "heavy missing")])
+@pytest.mark.parametrize(
+    "name", [name for name in OBJECTIVES if name not in ("explicit", "heavy missing")]
+)
 @pytest.mark.parametrize("whole", [False, True])
 def test_what_forget_says_verify_says(name: str, whole: bool) -> None:
-    """Class L of the run and of the certificate, whose arithmetic is its own, for every weighting."""
+    """Class L of the run and of the certificate, whose arithmetic is its own, for every
+    weighting."""
     data = toy(4)
     settings = {
         k: v
@@ -268,11 +304,20 @@ def test_what_forget_says_verify_says(name: str, whole: bool) -> None:
         model = early(data, passes, **settings)
         for tolerance in (1e-3, 1e-6):
             gone = [7] if whole else some(data)
-            erasure = ae.forget(model, gone, data=data, whole_users=whole, method=Auto("local", tolerance))
-            found = ae.verify(erasure.model, erasure.remaining, before=model, forgotten=erasure.removed)
-            assert (found.certificate.kind in ("L", "C", "B")) == erasure.reached(), (passes, tolerance)
+            erasure = ae.forget(
+                model, gone, data=data, whole_users=whole, method=Auto("local", tolerance)
+            )
+            found = ae.verify(
+                erasure.model, erasure.remaining, before=model, forgotten=erasure.removed
+            )
+            assert (found.certificate.kind in ("L", "C", "B")) == erasure.reached(), (
+                passes,
+                tolerance,
+            )
             if erasure.reached() and found.certificate.kind == "L":
-                assert found.certificate.checks[0].value == pytest.approx(erasure.residual, rel=0.01)
+                assert found.certificate.checks[0].value == pytest.approx(
+                    erasure.residual, rel=0.01
+                )
             without = ae.verify(erasure.model, erasure.remaining, before=model)
             if found.certificate.kind == "L":
                 assert without.certificate.kind == "D"
@@ -294,7 +339,8 @@ def test_verify_is_told_what_was_trained_on_and_checks_it() -> None:
 
 
 def test_verify_refuses_a_model_that_only_says_it_was_made_by_local() -> None:
-    """The old model, its user's row zeroed, another row moved, or one interaction kept: none of them is class L."""
+    """The old model, its user's row zeroed, another row moved, or one interaction kept: none of
+    them is class L."""
     data = toy()
     model = early(data)
     erasure = ae.forget(model, [3], data=data, whole_users=True, method="local")
@@ -307,7 +353,10 @@ def test_verify_refuses_a_model_that_only_says_it_was_made_by_local() -> None:
         replace(erasure.model.factors, items=other),
     ):
         found = ae.verify(
-            replace(erasure.model, factors=factors), erasure.remaining, before=model, forgotten=erasure.removed
+            replace(erasure.model, factors=factors),
+            erasure.remaining,
+            before=model,
+            forgotten=erasure.removed,
         )
         assert found.certificate.kind == "D"
 
@@ -328,7 +377,8 @@ def test_auto_converges_at_rest_and_stays_local_elsewhere() -> None:
 
 
 def test_the_distance_from_rest_is_what_it_is() -> None:
-    """By the last step of training, and measured where there is no such record: against where it leads."""
+    """By the last step of training, and measured where there is no such record: against where it
+    leads."""
     data = toy()
     best = ae.ENMF(**EARLY, tolerance=1e-12, max_passes=3000).fit(data)  # type: ignore[arg-type]
     for model in (
@@ -350,7 +400,9 @@ def test_a_replay_is_the_training_without_the_data() -> None:
     assert np.array_equal(erasure.model.factors.items, again.factors.items)
     assert (erasure.kind, erasure.reached(), erasure.method) == ("A", True, "replay")
     assert ae.verify(erasure.model, erasure.remaining).certificate.kind == "A"
-    chained = ae.forget(erasure.model, some(erasure.remaining, 31), data=erasure.remaining, method="replay")
+    chained = ae.forget(
+        erasure.model, some(erasure.remaining, 31), data=erasure.remaining, method="replay"
+    )
     assert chained.kind == "A"
 
 
@@ -405,7 +457,9 @@ def test_what_local_cannot_do_it_says() -> None:
     with pytest.raises(InvalidInput, match="local needs the interactions as trained on"):
         ae.forget(model, some(data), data=more, grown=True, method="local")
     assert ae.forget(model, some(data), data=more, grown=True).method == "converge"
-    damaged = replace(model, factors=replace(model.factors, users=np.full_like(model.factors.users, np.nan)))
+    damaged = replace(
+        model, factors=replace(model.factors, users=np.full_like(model.factors.users, np.nan))
+    )
     with pytest.raises(NumericFailure, match="user row 0 of the original is not finite"):
         ae.forget(damaged, some(data), data=data, method=Local())
     for wrong in ({"tolerance": -1.0}, {"effect": 0.0}):
@@ -450,11 +504,15 @@ def _pairs(data: Interactions) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES.keys())
-def test_the_push_from_the_rows_that_see_the_deletion_is_that_of_all_rows(objective: ae.Objective) -> None:
+def test_the_push_from_the_rows_that_see_the_deletion_is_that_of_all_rows(
+    objective: ae.Objective,
+) -> None:
     data = toy(2)
     rest = data.keep((data.user_rows != 7) & (np.arange(len(data)) % 29 != 3))
     rng = np.random.default_rng(1)
-    factors = Factors(rng.standard_normal((60, 4)), rng.standard_normal((40, 4)), rng.random(4) + 0.5)
+    factors = Factors(
+        rng.standard_normal((60, 4)), rng.standard_normal((40, 4)), rng.random(4) + 0.5
+    )
     before, after = Problem(objective, data, np.float64), Problem(objective, rest, np.float64)
     gone = data.keep((data.user_rows == 7) | (np.arange(len(data)) % 29 == 3))
     asked = Task(factors, before, after, Task.rows(gone.user_rows), Task.rows(gone.indices), 1)

@@ -1,4 +1,5 @@
-"""The loop on a toy: counting, ends, plans, watchers, interrupts; and the safeguard of extrapolation."""
+"""The loop on a toy: counting, ends, plans, watchers, interrupts; and the safeguard of
+extrapolation."""
 
 from __future__ import annotations
 
@@ -108,9 +109,11 @@ def test_the_first_number_may_be_another() -> None:
 
 
 def test_reasons_of_an_end() -> None:
-    assert run(halving(3.0), Until(0.0, 99)).reason == "tolerance"  # the plan says so, whatever the residual is
+    # the plan says so, whatever the residual is
+    assert run(halving(3.0), Until(0.0, 99)).reason == "tolerance"
     capped = run(halving(), Until(1.0, 4))
-    assert (capped.reason, capped.converged) == ("tolerance", True)  # the cap came first, and it was there
+    # the cap came first, and it was there
+    assert (capped.reason, capped.converged) == ("tolerance", True)
     rounded = Plan("halving", {"halving": Halving(9.0)}, {("halving", "small"): End("rounding")})
     assert run(rounded, Until(99.0, 5)).reason == "rounding"
 
@@ -137,7 +140,9 @@ def test_the_table_says_what_follows_what() -> None:
 def test_going_on_may_lead_elsewhere_too() -> None:
     """``again`` stays, unless the table has another answer to it."""
     plan = Plan(
-        "one", {"one": Halving(), "two": Deciding("end")}, {("one", AGAIN): "two", ("two", "end"): End("tolerance")}
+        "one",
+        {"one": Halving(), "two": Deciding("end")},
+        {("one", AGAIN): "two", ("two", "end"): End("tolerance")},
     )
     assert [record.scope for record in run(plan, Until(0.0, 9)).trace] == ["all", "joint"]
 
@@ -215,13 +220,18 @@ def test_an_extrapolated_point_that_raises_the_objective_is_put_back() -> None:
         values.append(guard.halfway(x, float(x[0, 0] ** 2), redone))
         assert not guard.extrapolated
         x /= 2
-    assert values == [256.0, 64.0, 16.0]  # the third was at 90, and begins at the plain image 4 after all
+    # the third was at 90, and begins at the plain image 4 after all
+    assert values == [256.0, 64.0, 16.0]
     assert (again, guard.rejected) == (1, 1)
     assert guard.best == 16.0
 
 
 def test_a_value_that_is_no_number_is_refused_and_rounding_is_not() -> None:
-    for value, slack, kept in ((float("nan"), 0.0, False), (1.0 + 1e-9, 1e-8, True), (1.0 + 1e-9, 0.0, False)):
+    for value, slack, kept in (
+        (float("nan"), 0.0, False),
+        (1.0 + 1e-9, 1e-8, True),
+        (1.0 + 1e-9, 0.0, False),
+    ):
         history = Anderson(3, np.ones(1))
         history.extrapolate = lambda point, image: image + 1.0  # type: ignore[method-assign]
         guard = Safeguarded(history, lambda best, slack=slack: slack)  # type: ignore[misc]

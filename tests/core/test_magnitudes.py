@@ -1,4 +1,5 @@
-"""Weights, targets and regularizations out of range are refused by name, in training and in forgetting."""
+"""Weights, targets and regularizations out of range are refused by name, in training and in
+forgetting."""
 
 from __future__ import annotations
 
@@ -25,7 +26,9 @@ def data(**columns: float) -> Interactions:
 def test_absurd_numbers_are_named(value: float, dtype: str) -> None:
     settings = {"factors": 2, "dtype": dtype}
     for column in ("confidence", "target"):
-        with pytest.raises(InvalidInput, match=rf"{column} of user u2 and item i2: .* is out of range"):
+        with pytest.raises(
+            InvalidInput, match=rf"{column} of user u2 and item i2: .* is out of range"
+        ):
             ENMF(**settings).fit(data(**{column: value}))
     for name in ("regularization", "missing_weight"):
         with pytest.raises(InvalidInput, match=rf"{name.replace('_', ' ')}: .* is out of range"):

@@ -29,7 +29,9 @@ def _to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(missing, "PRODUCTS", 400)
 
 
-def pair(rng: np.random.Generator, shape: tuple[int, int], scale: float = 0.5) -> tuple[Float64, Float64]:
+def pair(
+    rng: np.random.Generator, shape: tuple[int, int], scale: float = 0.5
+) -> tuple[Float64, Float64]:
     return scale * rng.standard_normal((shape[0], D)), scale * rng.standard_normal((shape[1], D))
 
 
@@ -54,7 +56,9 @@ def test_it_is_the_dense_gauss_newton_step(missing_weight: float) -> None:
     (P0, Q0), change = pair(rng, data.shape), pair(rng, data.shape, 0.05)
     live = rest.user_counts > 0, rest.item_counts > 0
     P, Q = ((x + d) * rows[:, None] for x, d, rows in zip((P0, Q0), change, live, strict=True))
-    found = effect_left(before, after, (padded(P0), padded(Q0)), (padded(P), padded(Q)), rank=D, threads=1)
+    found = effect_left(
+        before, after, (padded(P0), padded(Q0)), (padded(P), padded(Q)), rank=D, threads=1
+    )
 
     def parts(problem: Problem, P: Float64, Q: Float64) -> tuple[Float64, Float64]:
         """(∇L, JᵀWJ + ridge), dense, over (P, Q) row by row."""
@@ -90,7 +94,8 @@ def test_where_the_anchored_gradient_is_gone_nothing_is_missing() -> None:
     problem = Problem(Objective(missing_weight=0.3, regularization=0.2), data, np.float64)
     P, Q = pair(np.random.default_rng(0), data.shape)
     same = [(padded(P.copy()), padded(Q.copy())) for _ in range(2)]
-    assert effect_left(problem, problem, *same, rank=D, threads=1) is None  # nothing moved, nothing to compare with
+    # nothing moved, nothing to compare with
+    assert effect_left(problem, problem, *same, rank=D, threads=1) is None
 
 
 @pytest.mark.parametrize("biased", [True, False])
@@ -106,7 +111,9 @@ def test_squares_have_the_dense_step_as_well(biased: bool) -> None:
         b, c = (scale * rng.standard_normal(size) for size in data.shape)
         if near is not None:
             P, Q = near.users + P, near.items + Q
-            b, c = (x if y is None else x + y for x, y in ((b, near.user_biases), (c, near.item_biases)))
+            b, c = (
+                x if y is None else x + y for x, y in ((b, near.user_biases), (c, near.item_biases))
+            )
         return BiasedFactors(P, Q, b if biased else None, c if biased else None)
 
     original = model(0.5)
@@ -135,7 +142,9 @@ def test_squares_have_the_dense_step_as_well(biased: bool) -> None:
 
     def flat(theta: BiasedFactors) -> Float64:
         biases = (
-            [] if theta.user_biases is None or theta.item_biases is None else [theta.user_biases, theta.item_biases]
+            []
+            if theta.user_biases is None or theta.item_biases is None
+            else [theta.user_biases, theta.item_biases]
         )
         return np.concatenate([theta.users.ravel(), theta.items.ravel(), *biases])
 
@@ -146,7 +155,9 @@ def test_squares_have_the_dense_step_as_well(biased: bool) -> None:
     left = (J1.T @ e1 + l1 * end) - (J0.T @ e0 + l0 * start)
     G = (J1.T @ J1 + np.diag(l1))[np.ix_(alive, alive)]
     x = np.linalg.solve(G, -left[alive])
-    assert found == pytest.approx(np.linalg.norm(x) / np.linalg.norm((end - start)[alive]), rel=1e-4)
+    assert found == pytest.approx(
+        np.linalg.norm(x) / np.linalg.norm((end - start)[alive]), rel=1e-4
+    )
     free = loss.model_copy(update={"ridge": Ridge.of(0.0)})
     problems = [RowProblem(free, each, original.layout, 0) for each in (data, rest)]
     assert effect_left_of_squares(problems[0], problems[1], original, new, threads=1) is None

@@ -28,25 +28,35 @@ from alteraser.models.folder import ITEMS, MANIFEST, TENSORS, USERS, digest_of
 def a_model(seed: int = 0, *, integers: bool = True, users: int = 9, items: int = 7) -> Model:
     rng = np.random.default_rng(seed)
     name = (lambda x: int(x) * 3) if integers else (lambda x: f"n{x}")  # type: ignore[no-any-return]
-    pairs = [(name(u), name(v)) for u in range(users) for v in range(items) if (u + v) % 2 == 0 or u == v]
+    pairs = [
+        (name(u), name(v)) for u in range(users) for v in range(items) if (u + v) % 2 == 0 or u == v
+    ]
     data = Interactions.from_pairs(pairs)
     # few distinct values, so that scores tie
     P, Q = (rng.integers(-1, 2, (size, 2)).astype(np.float32) for size in data.shape)
     objective = Objective(missing_weight=0.1, regularization=0.5)
-    return Model(Factors(P, Q, np.ones(2, np.float32)), objective, data.users, data.items, TrainedOn.of(data))
+    return Model(
+        Factors(P, Q, np.ones(2, np.float32)), objective, data.users, data.items, TrainedOn.of(data)
+    )
 
 
 @given(st.integers(0, 10**6), st.integers(1, 9), st.booleans())
 def test_lists_are_the_best_of_all_scores_ties_by_row(seed: int, k: int, masked: bool) -> None:
     model = a_model(seed)
     seen = Interactions.from_table(
-        Interactions.from_pairs([(0, 0), (0, 3), (6, 6)]).to_table(), users=model.users, items=model.items
+        Interactions.from_pairs([(0, 0), (0, 3), (6, 6)]).to_table(),
+        users=model.users,
+        items=model.items,
     )
     lists, scores = model.top_items(model.users.rows, k=k, seen=seen if masked else None)
     alive = np.any(model.factors.items != 0, axis=1)
     for user in range(model.users.size):
         all_scores = model.factors.users[user] @ model.factors.items.T
-        hidden = set(seen.indices[seen.indptr[user] : seen.indptr[user + 1]].tolist()) if masked else set()
+        hidden = (
+            set(seen.indices[seen.indptr[user] : seen.indptr[user + 1]].tolist())
+            if masked
+            else set()
+        )
         able = [v for v in range(model.items.size) if alive[v] and v not in hidden]
         if not model.factors.users[user].any():
             able = []
@@ -67,13 +77,18 @@ def test_recommendations_in_ids() -> None:
     assert min(table["rank"].to_pylist()) == 1
     np.testing.assert_allclose(
         model.score(["n1", "n2"], ["n0", "n5"]),
-        [model.factors.users[1] @ model.factors.items[0], model.factors.users[2] @ model.factors.items[5]],
+        [
+            model.factors.users[1] @ model.factors.items[0],
+            model.factors.users[2] @ model.factors.items[5],
+        ],
     )
 
 
 def test_unknown_ids_and_senseless_lengths_are_named() -> None:
     model = a_model()
-    with pytest.raises(NotFound, match=r"user 1 is not in the model \(9 users with int64 ids\); 1 of 2 given"):
+    with pytest.raises(
+        NotFound, match=r"user 1 is not in the model \(9 users with int64 ids\); 1 of 2 given"
+    ):
         model.recommend([0, 1])
     with pytest.raises(NotFound, match="item 100 is not in the model"):
         model.score([0], [100])
@@ -85,7 +100,9 @@ def test_unknown_ids_and_senseless_lengths_are_named() -> None:
 @pytest.mark.parametrize("integers", [True, False])
 def test_saved_models_come_back(tmp_path: Path, dtype: type, integers: bool) -> None:
     model = a_model(integers=integers)
-    model = replace(model, factors=model.factors.astype(dtype), training={"seed": 3}, parent="ab" * 32)
+    model = replace(
+        model, factors=model.factors.astype(dtype), training={"seed": 3}, parent="ab" * 32
+    )
     model = replace(model, users=model.users.without([2]), ancestors=("ab" * 32, "cd" * 32))
     saved = model.save(tmp_path / "m")
     loaded = Model.load(tmp_path / "m")
@@ -101,7 +118,9 @@ def test_saved_models_come_back(tmp_path: Path, dtype: type, integers: bool) -> 
         model.save(tmp_path / "m")
 
 
-@pytest.mark.parametrize("file", ["model.safetensors", "users.parquet", "items.parquet", "model.json"])
+@pytest.mark.parametrize(
+    "file", ["model.safetensors", "users.parquet", "items.parquet", "model.json"]
+)
 def test_every_flipped_byte_is_found(tmp_path: Path, file: str) -> None:
     a_model().save(tmp_path / "m")
     path = tmp_path / "m" / file
@@ -140,7 +159,8 @@ def test_models_that_are_not_finite_are_never_written(tmp_path: Path) -> None:
 
 
 def edited(folder: Path, change: Callable[[dict[str, Any]], Any] | None = None) -> None:
-    """Change the manifest and make every digest right again, as somebody would who wants it to pass."""
+    """Change the manifest and make every digest right again, as somebody would who wants it to
+    pass."""
     manifest = json.loads((folder / MANIFEST).read_text())
     if change is not None:
         change(manifest)
@@ -150,11 +170,17 @@ def edited(folder: Path, change: Callable[[dict[str, Any]], Any] | None = None) 
 
 
 LIES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "dtype": (lambda m: m.update(dtype="float64"), 'says dtype "float64", the files hold "float32"'),
+    "dtype": (
+        lambda m: m.update(dtype="float64"),
+        'says dtype "float64", the files hold "float32"',
+    ),
     "shape": (lambda m: m["shape"].update(users=8), "says shape .*the files hold"),
     "a shape of floats": (lambda m: m["shape"].update(users=9.0), "says shape .*the files hold"),
     "id_types": (lambda m: m["id_types"].update(user_id="string"), "says id_types"),
-    "kind": (lambda m: m.update(kind="gmf"), r"kind 'gmf', expected enmf, .*alteraser\.neural\.load"),
+    "kind": (
+        lambda m: m.update(kind="gmf"),
+        r"kind 'gmf', expected enmf, .*alteraser\.neural\.load",
+    ),
     "no kind": (lambda m: m.update(kind=None), "kind None"),
     "version 0": (lambda m: m.update(format_version=0), "format version 0.*no such version"),
     "version true": (lambda m: m.update(format_version=True), "format version True"),
@@ -163,15 +189,24 @@ LIES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "ancestors": (lambda m: m.update(ancestors=["user 17"]), "must be digests"),
     "no list of ancestors": (lambda m: m.update(ancestors="ab" * 32), "must be digests"),
     "another first ancestor": (
-        lambda m: m.update(parent="ab" * 32, ancestors=["cd" * 32]), "first of the ancestors must be the parent"
+        lambda m: m.update(parent="ab" * 32, ancestors=["cd" * 32]),
+        "first of the ancestors must be the parent",
     ),
-    "a further key of the objective": (lambda m: m["objective"].update(note="u17"), "not a model of this format"),
-    "a further key of trained_on": (lambda m: m["trained_on"].update(note="u17"), "not a model of this format"),
-}  # fmt: skip
+    "a further key of the objective": (
+        lambda m: m["objective"].update(note="u17"),
+        "not a model of this format",
+    ),
+    "a further key of trained_on": (
+        lambda m: m["trained_on"].update(note="u17"),
+        "not a model of this format",
+    ),
+}
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_manifest_that_contradicts_its_files_or_itself_is_refused(tmp_path: Path, lie: str) -> None:
+def test_a_manifest_that_contradicts_its_files_or_itself_is_refused(
+    tmp_path: Path, lie: str
+) -> None:
     a_model().save(tmp_path / "m")
     edited(tmp_path / "m")
     assert Model.load(tmp_path / "m").digest is not None
@@ -201,7 +236,9 @@ def test_a_repeated_key_of_the_manifest_is_refused(tmp_path: Path) -> None:
         (pa.array([0, 1]), pa.array([3.5, 6.0]), "found int64 and double"),
     ],
 )
-def test_rows_and_ids_of_other_types_are_refused(tmp_path: Path, rows: pa.Array, ids: pa.Array, message: str) -> None:
+def test_rows_and_ids_of_other_types_are_refused(
+    tmp_path: Path, rows: pa.Array, ids: pa.Array, message: str
+) -> None:
     a_model().save(tmp_path / "m")
     pq.write_table(pa.table({"row": rows, "user_id": ids}), tmp_path / "m" / USERS)
     edited(tmp_path / "m")
@@ -220,7 +257,11 @@ def test_manifests_from_before_the_chain_was_kept_are_read(tmp_path: Path) -> No
 def test_a_chain_of_forgetting_names_every_model_it_comes_from(tmp_path: Path) -> None:
     pairs = [(u, v) for u in range(9) for v in range(7) if (u + v) % 2 == 0]
     data = Interactions.from_pairs(pairs)
-    model = ENMF(factors=2, regularization=0.1, missing_weight=0.1, dtype="float64").fit(data).save(tmp_path / "0")
+    model = (
+        ENMF(factors=2, regularization=0.1, missing_weight=0.1, dtype="float64")
+        .fit(data)
+        .save(tmp_path / "0")
+    )
     chain: list[str | None] = []
     for step in range(1, 4):
         chain.insert(0, model.digest)

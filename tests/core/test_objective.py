@@ -76,7 +76,9 @@ def test_gradient_norm_is_the_dense_formula(problem: Problem) -> None:
     norm = gradient_norm(problem, theta, here.user_gradient, here.item_gradient)
     assert norm**2 == pytest.approx(squared, rel=1e-10)
     assert here.theta_norm**2 == pytest.approx(squared_theta, rel=1e-10)
-    assert stationarity(problem, theta)[0] == pytest.approx(np.sqrt(squared / squared_theta), rel=1e-10)
+    assert stationarity(problem, theta)[0] == pytest.approx(
+        np.sqrt(squared / squared_theta), rel=1e-10
+    )
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -86,7 +88,9 @@ def test_push_is_the_change_of_the_gradient(name: str) -> None:
     before, after = (Problem(OBJECTIVES[name], d, np.float64) for d in (data, kept))
     theta = random_factors(before)
     a, b = evaluate(before, theta), evaluate(after, theta)
-    expected = gradient_norm(after, theta, b.user_gradient - a.user_gradient, b.item_gradient - a.item_gradient)
+    expected = gradient_norm(
+        after, theta, b.user_gradient - a.user_gradient, b.item_gradient - a.item_gradient
+    )
     assert push(before, after, theta).norm == pytest.approx(expected, rel=1e-9)
 
 

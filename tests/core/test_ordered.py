@@ -1,4 +1,5 @@
-"""Sums in another library's order: bit for bit against the BLAS that is here, and what the steps compute."""
+"""Sums in another library's order: bit for bit against the BLAS that is here, and what the steps
+compute."""
 
 from __future__ import annotations
 
@@ -27,7 +28,10 @@ def test_every_order_gives_the_sum(order: int, d: int) -> None:
 def test_a_known_order_is_that_of_the_blas_bit_for_bit(d: int) -> None:
     order = order_of(d)
     if order is None:
-        pytest.skip("this machine's BLAS takes its sums in an order that is not known here; replay then does without")
+        pytest.skip(
+            "this machine's BLAS takes its sums in an order that is not known here; replay then "
+            "does without"
+        )
     sdot = ordered_cg._routine("sdot", 5, True)
     n, one = np.array([d], np.int32), np.array([1], np.int32)
     rng = np.random.default_rng(5)
@@ -48,17 +52,28 @@ def test_the_steps_are_conjugate_gradients(d: int, threads: int) -> None:
     mask[4] = False
     indptr = np.concatenate([[0], np.cumsum(mask.sum(axis=1))]).astype(np.int64)
     indices = np.nonzero(mask)[1].astype(np.int32)
-    weight = (rng.random(indices.size) * 5 * rng.choice([1, 1, 1, -1], indices.size)).astype(np.float32)
+    weight = (rng.random(indices.size) * 5 * rng.choice([1, 1, 1, -1], indices.size)).astype(
+        np.float32
+    )
     Z, X = ((rng.standard_normal((k, d)) * 0.3).astype(np.float32) for k in (columns, rows))
     mine = X.copy()
     ordered_steps(
-        WeightedRows(indptr, indices, weight), Z, mine, regularization=0.5, steps=3, tiny=1e-20, threads=threads
+        WeightedRows(indptr, indices, weight),
+        Z,
+        mine,
+        regularization=0.5,
+        steps=3,
+        tiny=1e-20,
+        threads=threads,
     )
     assert not mine[4].any()
     for i in range(rows):
         if i == 4:
             continue
-        z, c = Z[indices[indptr[i] : indptr[i + 1]]].astype(float), weight[indptr[i] : indptr[i + 1]].astype(float)
+        z, c = (
+            Z[indices[indptr[i] : indptr[i + 1]]].astype(float),
+            weight[indptr[i] : indptr[i + 1]].astype(float),
+        )
         A = Z.astype(float).T @ Z + 0.5 * np.eye(d) + (z.T * (np.abs(c) - 1)) @ z
         x, b = X[i].astype(float), z.T @ np.maximum(c, 0)
         r = b - A @ x
@@ -77,6 +92,11 @@ def test_without_a_known_order_it_is_said(monkeypatch: pytest.MonkeyPatch) -> No
     matrix = WeightedRows(np.array([0, 1]), np.array([0], np.int32), np.ones(1, np.float32))
     with pytest.raises(LookupError, match="order of sums"):
         ordered_steps(
-            matrix, np.ones((1, 4), np.float32), np.ones((1, 4), np.float32), regularization=1.0, steps=1, tiny=0.0,
+            matrix,
+            np.ones((1, 4), np.float32),
+            np.ones((1, 4), np.float32),
+            regularization=1.0,
+            steps=1,
+            tiny=0.0,
             threads=1,
-        )  # fmt: skip
+        )

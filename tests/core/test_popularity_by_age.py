@@ -1,4 +1,5 @@
-"""Popularity that fades: by its definition, whatever the unit of the times; an age from the wrong day is refused."""
+"""Popularity that fades: by its definition, whatever the unit of the times; an age from the wrong
+day is refused."""
 
 from __future__ import annotations
 
@@ -21,7 +22,9 @@ from alteraser.models.closed_form.popularity import Popularity
 START = int(datetime(2020, 5, 17, 21, tzinfo=UTC).timestamp())
 
 
-def timed(seed: int = 0, *, weighted: bool = False, days: int = 40, unit: str = "s", **more: Any) -> ae.Interactions:
+def timed(
+    seed: int = 0, *, weighted: bool = False, days: int = 40, unit: str = "s", **more: Any
+) -> ae.Interactions:
     data = toy_interactions(seed=seed, weighted=weighted, **more)
     rng = np.random.default_rng(seed + 1)
     seconds = START - rng.integers(0, days * 86_400, len(data))
@@ -30,7 +33,9 @@ def timed(seed: int = 0, *, weighted: bool = False, days: int = 40, unit: str = 
 
 def by_hand(data: ae.Interactions, half_life: float, as_of: str | None = None) -> Any:
     ticks = UNITS["ms"] if int(np.abs(data.timestamp).max()) > 10**11 else 1  # type: ignore[arg-type]
-    dates = [(datetime(1970, 1, 1) + timedelta(seconds=int(t) // ticks)).date() for t in data.timestamp]  # type: ignore[union-attr]
+    dates = [
+        (datetime(1970, 1, 1) + timedelta(seconds=int(t) // ticks)).date() for t in data.timestamp
+    ]  # type: ignore[union-attr]
     today = max(dates) if as_of is None else datetime.fromisoformat(as_of).date()
     scores = np.zeros(data.shape[1])
     for place, (v, day) in enumerate(zip(data.indices, dates, strict=True)):
@@ -48,7 +53,9 @@ def test_scores_by_the_definition(weighted: bool, as_of: str | None, unit: str) 
     model = Popularity(half_life=7, as_of=as_of).fit(data)
     scores = model.settings.scores(model.settings.formed(model.state, None), np.arange(2), None)
     wanted = by_hand(data, 7, as_of)
-    np.testing.assert_allclose(scores, np.tile(np.where(wanted > 0, wanted, -np.inf), (2, 1)), rtol=1e-12)
+    np.testing.assert_allclose(
+        scores, np.tile(np.where(wanted > 0, wanted, -np.inf), (2, 1)), rtol=1e-12
+    )
 
 
 def test_days_before_1970_are_days() -> None:
@@ -62,7 +69,9 @@ def test_taking_away_is_counting_without(seed: int, weighted: bool, data: st.Dat
     before = timed(seed, weighted=weighted, days=data.draw(st.sampled_from([2, 30])))
     state = kind.state(before)
     for _ in range(2):
-        kept = np.array(data.draw(st.lists(st.booleans(), min_size=len(before), max_size=len(before))), bool)
+        kept = np.array(
+            data.draw(st.lists(st.booleans(), min_size=len(before), max_size=len(before))), bool
+        )
         removal = before.remove(before.keep(~kept))
         state = kind.without(state, before, removal)
         wanted = kind.state(removal.remaining)
@@ -93,7 +102,9 @@ def mutant(state: dict[str, Any], name: str) -> dict[str, Any]:
     return {**state, "days": state["days"] + np.int32(1)}
 
 
-@pytest.mark.parametrize("name", ["an age counted from the wrong day", "one item a day late", "a stale count"])
+@pytest.mark.parametrize(
+    "name", ["an age counted from the wrong day", "one item a day late", "a stale count"]
+)
 def test_what_is_stale_is_refused(name: str) -> None:
     data = timed()
     erasure = ae.forget(Popularity(half_life=5).fit(data), [3], data=data, whole_users=True)
@@ -132,5 +143,7 @@ def test_settings_are_checked(given: dict[str, Any], message: str) -> None:
 
 
 def test_times_are_needed() -> None:
-    with pytest.raises(InvalidInput, match="popularity needs to know of every interaction when it was"):
+    with pytest.raises(
+        InvalidInput, match="popularity needs to know of every interaction when it was"
+    ):
         Popularity(half_life=3).fit(replace(toy_interactions(), target=None))

@@ -22,7 +22,9 @@ BASKETS: dict[str, Any] = {"basket_column": "group", "timestamp_column": "timest
 def parts(options: dict[str, Any], seed: int) -> tuple[Interactions, pa.Table, Interactions]:
     """Training data and a test, in which there are users and items that the first do not have."""
     train, test = rows(60, seed), rows(40, seed + 1)
-    train = train.filter(pa.array((train["item_id"].to_numpy() != 3) & (train["user_id"].to_numpy() != 2)))
+    train = train.filter(
+        pa.array((train["item_id"].to_numpy() != 3) & (train["user_id"].to_numpy() != 2))
+    )
     return Interactions.read(train, **options), test, Interactions.read(test, **options)
 
 
@@ -39,10 +41,18 @@ def test_sessions_are_revealed_event_by_event(seed: int) -> None:
             for place in range(1, len(group)):
                 shown = [known[item] for item in group[:place] if item in known]
                 scores = (
-                    model.settings.continued(model.state, np.array(shown)) if shown else np.full(len(known), -np.inf)
+                    model.settings.continued(model.state, np.array(shown))
+                    if shown
+                    else np.full(len(known), -np.inf)
                 )
-                ranked = sorted((-score, row) for row, score in enumerate(scores) if score > -np.inf)[:2]
-                ranks = [rank for rank, (_, row) in enumerate(ranked, 1) if row == known.get(group[place])]
+                ranked = sorted(
+                    (-score, row) for row, score in enumerate(scores) if score > -np.inf
+                )[:2]
+                ranks = [
+                    rank
+                    for rank, (_, row) in enumerate(ranked, 1)
+                    if row == known.get(group[place])
+                ]
                 found["recall@2"].append(float(bool(ranks)))
                 found["mrr@2"].append(1 / ranks[0] if ranks else 0.0)
                 found["ndcg@2"].append(1 / math.log2(ranks[0] + 1) if ranks else 0.0)
@@ -80,7 +90,9 @@ def test_some_users_alone() -> None:
     train, _, test = parts(OPTIONS, 0)
     model = ae.VSKNN().fit(train)
     everybody = ae.evaluate(model, test, data=train)
-    one, others = (ae.evaluate(model, test, data=train, users=users) for users in ([1], [0, 2, 3, 4]))
+    one, others = (
+        ae.evaluate(model, test, data=train, users=users) for users in ([1], [0, 2, 3, 4])
+    )
     total = one["predictions"] * one["mrr@20"] + others["predictions"] * others["mrr@20"]
     assert everybody["mrr@20"] == pytest.approx(total / everybody["predictions"])
 
@@ -101,6 +113,8 @@ def test_ranks_of_first_hits() -> None:
     indptr, wanted = np.array([0, 2, 3, 3]), np.array([7, 6, 9])
     for k, first in ((1, 0.0), (2, 0.5), (9, 0.5)):
         np.testing.assert_array_equal(mrr_at_k(lists, indptr, wanted, k), [first, 0.0, np.nan])
-        np.testing.assert_array_equal(hit_ratio_at_k(lists, indptr, wanted, k), [float(first > 0), 0.0, np.nan])
+        np.testing.assert_array_equal(
+            hit_ratio_at_k(lists, indptr, wanted, k), [float(first > 0), 0.0, np.nan]
+        )
     with pytest.raises(InvalidInput, match="k=0"):
         mrr_at_k(lists, indptr, wanted, 0)

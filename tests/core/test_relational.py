@@ -39,10 +39,14 @@ def sparse(rows: int, columns: int, rng: np.random.Generator, density: float = 0
     return csr_array(random_array((rows, columns), density=density, rng=rng, format="csr"))
 
 
-def some_cells(rows: int, columns: int, rng: np.random.Generator, *, weighted: bool = True) -> Cells:
+def some_cells(
+    rows: int, columns: int, rng: np.random.Generator, *, weighted: bool = True
+) -> Cells:
     places = np.flatnonzero(rng.random(rows * columns) < 0.3)
     rng.shuffle(places)
-    extra = (rng.uniform(0.5, 3.0, places.size), rng.normal(1.0, 0.5, places.size)) if weighted else ()
+    extra = (
+        (rng.uniform(0.5, 3.0, places.size), rng.normal(1.0, 0.5, places.size)) if weighted else ()
+    )
     return Cells.at(places // columns, places % columns, (rows, columns), *extra)
 
 
@@ -133,8 +137,12 @@ def everything(relation: Relation) -> tuple[np.ndarray, np.ndarray]:
     for row in range(rows):
         for place in range(relation.cells.indptr[row], relation.cells.indptr[row + 1]):
             column = relation.cells.indices[place]
-            weights[row, column] = relation.cells.confidence[place] if relation.cells.confidence.size else 1.0
-            targets[row, column] = relation.cells.target[place] if relation.cells.target.size else 1.0
+            weights[row, column] = (
+                relation.cells.confidence[place] if relation.cells.confidence.size else 1.0
+            )
+            targets[row, column] = (
+                relation.cells.target[place] if relation.cells.target.size else 1.0
+            )
     return weights, targets
 
 
@@ -151,7 +159,9 @@ def by_brute_force(problem: LinearProblem, point: Point) -> float:
         total += relation.weight * float((weights * (targets - found) ** 2).sum())
         if relation.prediction is not None:
             total += relation.prediction * float(((h - 1) ** 2).sum())
-    return total + sum(float((problem.ridge[name] * (E**2).sum(1)).sum()) for name, E in point.tables.items())
+    return total + sum(
+        float((problem.ridge[name] * (E**2).sum(1)).sum()) for name, E in point.tables.items()
+    )
 
 
 def anywhere(problem: LinearProblem, seed: int = 1) -> Point:
@@ -163,7 +173,9 @@ def anywhere(problem: LinearProblem, seed: int = 1) -> Point:
 def test_value_is_that_of_all_cells(seed: int) -> None:
     problem = a_problem(seed)
     point = anywhere(problem, seed)
-    assert evaluate(problem, point, threads=1).value == pytest.approx(by_brute_force(problem, point), rel=1e-11)
+    assert evaluate(problem, point, threads=1).value == pytest.approx(
+        by_brute_force(problem, point), rel=1e-11
+    )
 
 
 def test_gradient_is_that_of_central_differences() -> None:
@@ -173,7 +185,9 @@ def test_gradient_is_that_of_central_differences() -> None:
     for place in range(problem.size):
         move = np.zeros(problem.size)
         move[place] = step
-        up, down = (by_brute_force(problem, problem.point(point.vector + s * move)) for s in (1, -1))
+        up, down = (
+            by_brute_force(problem, problem.point(point.vector + s * move)) for s in (1, -1)
+        )
         assert gradient[place] == pytest.approx((up - down) / (2 * step), rel=1e-6, abs=1e-5)
 
 
@@ -183,7 +197,9 @@ def test_hessian_is_the_change_of_the_gradient_and_symmetric() -> None:
     product = hessian_product(problem, point, along, threads=1).vector
     step = 1e-5
     up, down = (
-        evaluate(problem, problem.point(point.vector + s * step * along.vector), threads=1).gradient.vector
+        evaluate(
+            problem, problem.point(point.vector + s * step * along.vector), threads=1
+        ).gradient.vector
         for s in (1, -1)
     )
     np.testing.assert_allclose(product, (up - down) / (2 * step), rtol=1e-6, atol=1e-5)
@@ -202,7 +218,9 @@ def test_gradient_and_hessian_are_those_of_autograd() -> None:
         total, d, at = torch.zeros((), dtype=torch.float64), problem.rank, 0
         tables = {}
         for table in problem.tables:
-            tables[table.name] = vector[at : at + table.rows * problem.width].reshape(table.rows, problem.width)
+            tables[table.name] = vector[at : at + table.rows * problem.width].reshape(
+                table.rows, problem.width
+            )
             at += table.rows * problem.width
         for relation in problem.relations:
             X = torch.from_numpy(dense(relation.left)) @ tables[relation.source]
@@ -221,7 +239,9 @@ def test_gradient_and_hessian_are_those_of_autograd() -> None:
         return total
 
     where = torch.from_numpy(point.vector.copy()).requires_grad_()
-    value, product = torch.autograd.functional.hvp(loss, where, torch.from_numpy(along.vector.copy()))
+    value, product = torch.autograd.functional.hvp(
+        loss, where, torch.from_numpy(along.vector.copy())
+    )
     (gradient,) = torch.autograd.grad(loss(where), where)
     found = evaluate(problem, point, threads=1)
     assert found.value == pytest.approx(value.item(), rel=1e-12)
@@ -253,14 +273,20 @@ def test_factorization_is_a_case_of_it(weighting: str) -> None:
         evaluate(linear, point, threads=1),
     )
     assert found.value == pytest.approx(expected.objective, rel=1e-14)
-    np.testing.assert_allclose(found.gradient.tables["user"], expected.user_gradient, rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(found.gradient.tables["item"], expected.item_gradient, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        found.gradient.tables["user"], expected.user_gradient, rtol=1e-12, atol=1e-12
+    )
+    np.testing.assert_allclose(
+        found.gradient.tables["item"], expected.item_gradient, rtol=1e-12, atol=1e-12
+    )
 
 
 def test_threads_change_no_bit() -> None:
     rng = np.random.default_rng(5)
     size = 900
-    walk = Propagation(csr_array(random_array((size, size), density=0.2, rng=rng, format="csr")), layers=2)
+    walk = Propagation(
+        csr_array(random_array((size, size), density=0.2, rng=rng, format="csr")), layers=2
+    )
     E = rng.normal(size=(size, 16))
     np.testing.assert_array_equal(walk.apply(E, threads=1), walk.apply(E, threads=3))
 
@@ -270,7 +296,9 @@ def test_propagation_is_the_mean_of_the_layers_and_its_own_adjoint(layers: int) 
     cells = some_cells(7, 6, np.random.default_rng(0))
     graph = a_graph(cells)
     walk = Propagation(graph, layers)
-    expected = sum(np.linalg.matrix_power(graph.toarray(), k) for k in range(layers + 1)) / (layers + 1)
+    expected = sum(np.linalg.matrix_power(graph.toarray(), k) for k in range(layers + 1)) / (
+        layers + 1
+    )
     np.testing.assert_allclose(dense(walk), expected, atol=1e-14)
     np.testing.assert_allclose(dense(walk), dense(walk).T, atol=1e-14)
 
@@ -307,13 +335,17 @@ def test_an_isolated_node_keeps_its_own_vector_and_no_more() -> None:
 def test_scores_are_what_the_loss_is_of() -> None:
     problem = a_problem()
     point = anywhere(problem)
-    total = sum(float((problem.ridge[name] * (E**2).sum(1)).sum()) for name, E in point.tables.items())
+    total = sum(
+        float((problem.ridge[name] * (E**2).sum(1)).sum()) for name, E in point.tables.items()
+    )
     for relation in problem.relations:
         X, Z = scores(problem, point, relation)
         weights, targets = everything(relation)
         total += relation.weight * float((weights * (targets - X @ Z.T) ** 2).sum())
         if relation.prediction is not None:
-            total += relation.prediction * float(((point.predictions[relation.name] - 1) ** 2).sum())
+            total += relation.prediction * float(
+                ((point.predictions[relation.name] - 1) ** 2).sum()
+            )
     assert total == pytest.approx(evaluate(problem, point).value, rel=1e-11)
 
 

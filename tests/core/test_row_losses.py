@@ -1,4 +1,5 @@
-"""Losses that are sums of terms: against their definitions, finite differences, and dense Newton."""
+"""Losses that are sums of terms: against their definitions, finite differences, and dense
+Newton."""
 
 from __future__ import annotations
 
@@ -22,7 +23,11 @@ from alteraser.solvers.kernels import term_twins as twins
 from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.rows.terms import TO_THE_END, slope_norm, slopes, solve_terms, unrest
 
-SAMPLES, ROW, TOTAL = Ridge.of(0.1, scaling="samples"), Ridge.of(0.2), Ridge.of(0.003, scaling="total")
+SAMPLES, ROW, TOTAL = (
+    Ridge.of(0.1, scaling="samples"),
+    Ridge.of(0.2),
+    Ridge.of(0.003, scaling="total"),
+)
 UNEVEN = Ridge(users=0.1, items=0.2, user_biases=0.3, item_biases=0.4, scaling="samples")
 CASES: dict[str, tuple[RowLoss, str, bool, bool]] = {
     # name: loss, what r is, biases of users, of items
@@ -38,20 +43,29 @@ CASES: dict[str, tuple[RowLoss, str, bool, bool]] = {
 SHARED = [name for name in CASES if name != "lmf"]
 
 
-def interactions(what: str, m: int = 13, n: int = 9, *, seed: int = 0, **more: object) -> Interactions:
+def interactions(
+    what: str, m: int = 13, n: int = 9, *, seed: int = 0, **more: object
+) -> Interactions:
     data = toy_interactions(m, n, seed=seed, **more)  # type: ignore[arg-type]
     rng = np.random.default_rng(seed)
-    r = {"ratings": rng.integers(1, 6, len(data)).astype(float), "signs": rng.choice([-1.0, 1.0], len(data))}.get(what)
+    r = {
+        "ratings": rng.integers(1, 6, len(data)).astype(float),
+        "signs": rng.choice([-1.0, 1.0], len(data)),
+    }.get(what)
     return replace(data, target=r)
 
 
-def factors(data: Interactions, user_bias: bool, item_bias: bool, *, rank: int = 3, seed: int = 1) -> BiasedFactors:
+def factors(
+    data: Interactions, user_bias: bool, item_bias: bool, *, rank: int = 3, seed: int = 1
+) -> BiasedFactors:
     rng = np.random.default_rng(seed)
     m, n = data.shape
     return BiasedFactors(
-        rng.standard_normal((m, rank)), rng.standard_normal((n, rank)),
-        rng.standard_normal(m) if user_bias else None, rng.standard_normal(n) if item_bias else None,
-    )  # fmt: skip
+        rng.standard_normal((m, rank)),
+        rng.standard_normal((n, rank)),
+        rng.standard_normal(m) if user_bias else None,
+        rng.standard_normal(n) if item_bias else None,
+    )
 
 
 def case(name: str, **more: int) -> tuple[RowProblem, BiasedFactors]:
@@ -73,7 +87,9 @@ def sides(problem: RowProblem, theta: BiasedFactors):  # type: ignore[no-untyped
 def test_terms_add_up_to_the_definition(name: str) -> None:
     problem, theta = case(name)
     assert not problem.drawn
-    assert slopes(problem, theta).objective == pytest.approx(twins.objective(problem, theta), rel=1e-12)
+    assert slopes(problem, theta).objective == pytest.approx(
+        twins.objective(problem, theta), rel=1e-12
+    )
 
 
 @pytest.mark.parametrize("drawn", [False, True])
@@ -98,7 +114,9 @@ def test_gradient_by_finite_differences(name: str, drawn: bool) -> None:
                     values.append(slopes(problem, problem.layout.unpack(*both)).objective)
                 else:
                     values.append(twins.row(terms, other, x, row, moved[row])[0])
-            assert gradient[row, column] == pytest.approx((values[0] - values[1]) / (2 * step), rel=1e-6, abs=1e-6)
+            assert gradient[row, column] == pytest.approx(
+                (values[0] - values[1]) / (2 * step), rel=1e-6, abs=1e-6
+            )
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -112,7 +130,9 @@ def test_kernels_are_their_twins(name: str) -> None:
             _, g, H = twins.row(terms, other, x, row, x[row])
             np.testing.assert_allclose(gradient[row, terms.free], g, rtol=1e-10, atol=1e-12)
             squared += g @ np.linalg.solve(H, g) if H.any() else 0.0
-    assert slope_norm(problem, theta, here.users, here.items, threads=1) == pytest.approx(np.sqrt(squared), rel=1e-9)
+    assert slope_norm(problem, theta, here.users, here.items, threads=1) == pytest.approx(
+        np.sqrt(squared), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -127,7 +147,9 @@ def test_a_solved_row_is_its_minimum(name: str) -> None:
             solve_terms(terms, padded(other), solved, wanted, steps=TO_THE_END, threads=1)
             for row in wanted:
                 best = solved[row, : x.shape[1]]
-                np.testing.assert_allclose(best, twins.minimum(terms, other, x, row), rtol=1e-5, atol=1e-6)
+                np.testing.assert_allclose(
+                    best, twins.minimum(terms, other, x, row), rtol=1e-5, atol=1e-6
+                )
                 f, g, _ = twins.row(terms, other, x, row, best)
                 assert np.linalg.norm(g) <= 1e-5 * max(1.0, abs(f))
                 for _ in range(5):
@@ -145,7 +167,9 @@ def test_a_row_far_out_comes_back() -> None:
     solved = padded(x)
     solve_terms(terms, padded(other), solved, None, steps=TO_THE_END, threads=1)
     for row in range(terms.rows):
-        np.testing.assert_allclose(solved[row, : x.shape[1]], twins.minimum(terms, other, x, row), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            solved[row, : x.shape[1]], twins.minimum(terms, other, x, row), rtol=1e-4, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("name", ["svd", "bpr", "lmf"])
@@ -174,7 +198,9 @@ def test_passes_lower_the_loss_and_end_at_rest(name: str) -> None:
     assert all(later <= earlier * (1 + 1e-12) for earlier, later in pairwise(values))
     fast = alternate(problem, theta, scale=1.0, tolerance=1e-4, max_passes=400)
     reached = [record.objective for record in fast.trace]
-    assert all(later <= earlier * (1 + 1e-9) for earlier, later in pairwise(reached)), "the safeguard"
+    assert all(later <= earlier * (1 + 1e-9) for earlier, later in pairwise(reached)), (
+        "the safeguard"
+    )
     assert found.converged or found.passes == 400
     assert fast.converged
     assert fast.passes <= found.passes
@@ -205,12 +231,14 @@ def test_forgetting_ends_where_retraining_from_there_stays(name: str) -> None:
     assert alternate(after, forgotten.factors, **settings).passes == 0
     retrained = alternate(after, theta, **settings)
     assert retrained.converged
-    if problem.shared:  # from elsewhere retraining may end in a valley less deep, in none that is deeper
+    # from elsewhere retraining may end in a valley less deep, in none that is deeper
+    if problem.shared:
         assert forgotten.objective <= retrained.objective * (1 + 1e-4)
 
 
 def test_two_losses_turn_for_ever_and_the_residual_knows() -> None:
-    """Sides that weigh cells differently settle up to a rotation: scores stand still, gradients do not vanish."""
+    """Sides that weigh cells differently settle up to a rotation: scores stand still, gradients do
+    not vanish."""
     problem, theta = case("lmf")
     exact = {"scale": 1.0, "tolerance": 0.0, "steps": TO_THE_END}
     settled = alternate(problem, theta, max_passes=300, **exact).factors
@@ -246,7 +274,9 @@ def test_many_draws_approach_the_expectation(popular: bool, rejected: str) -> No
     loss = Pairwise(ridge=SAMPLES, popular=popular, rejected=rejected, draws=4000)  # type: ignore[arg-type]
     data = interactions("ones")
     theta = factors(data, False, True)
-    exact, drawn = (slopes(RowProblem(loss, data, theta.layout, affordable=a), theta) for a in (10**6, 0))
+    exact, drawn = (
+        slopes(RowProblem(loss, data, theta.layout, affordable=a), theta) for a in (10**6, 0)
+    )
     assert drawn.objective == pytest.approx(exact.objective, rel=0.02)
     np.testing.assert_allclose(drawn.users, exact.users, atol=0.05 * np.abs(exact.users).max())
 
@@ -265,22 +295,34 @@ def test_deleting_one_user_leaves_the_draws_of_the_others() -> None:
 
     def negatives(of: Interactions) -> dict[int, list[int]]:
         terms = RowProblem(loss, of, theta.layout, affordable=0).users
-        return {row: terms.minus[terms.indptr[row] : terms.indptr[row + 1]].tolist() for row in range(terms.rows)}
+        return {
+            row: terms.minus[terms.indptr[row] : terms.indptr[row + 1]].tolist()
+            for row in range(terms.rows)
+        }
 
     before, after = negatives(data), negatives(data.keep(data.user_rows != 5))
     assert after.pop(5) == []
     assert before.pop(5)
     assert after == before
-    met = {row: set(data.indices[data.indptr[row] : data.indptr[row + 1]].tolist()) for row in before}
+    met = {
+        row: set(data.indices[data.indptr[row] : data.indptr[row + 1]].tolist()) for row in before
+    }
     assert not any(met[row] & set(drawn) for row, drawn in before.items())
 
 
 @settings(max_examples=10)
 @given(
-    m=st.integers(1, 8), n=st.integers(1, 8), density=st.floats(0, 1), rank=st.integers(1, 9),
-    name=st.sampled_from(sorted(CASES)), seed=st.integers(0, 100), drawn=st.booleans(),
-)  # fmt: skip
-def test_any_shape(m: int, n: int, density: float, rank: int, name: str, seed: int, drawn: bool) -> None:
+    m=st.integers(1, 8),
+    n=st.integers(1, 8),
+    density=st.floats(0, 1),
+    rank=st.integers(1, 9),
+    name=st.sampled_from(sorted(CASES)),
+    seed=st.integers(0, 100),
+    drawn=st.booleans(),
+)
+def test_any_shape(
+    m: int, n: int, density: float, rank: int, name: str, seed: int, drawn: bool
+) -> None:
     loss, what, user_bias, item_bias = CASES[name]
     data = interactions(what, m, n, seed=seed, density=density, lonely=False)
     theta = factors(data, user_bias, item_bias, rank=rank)
@@ -297,7 +339,9 @@ def test_any_shape(m: int, n: int, density: float, rank: int, name: str, seed: i
 
 def test_a_row_without_a_minimum_is_named() -> None:
     problem, theta = case("bpr uniform")
-    bare = replace(problem, loss=Pairwise(ridge=Ridge.of(0.0)), layout=replace(theta.layout, rank=40))
+    bare = replace(
+        problem, loss=Pairwise(ridge=Ridge.of(0.0)), layout=replace(theta.layout, rank=40)
+    )
     wide = BiasedFactors(np.ones((13, 40)), np.ones((9, 40)))
     with pytest.raises(NumericFailure, match=r"row.*singular.*give a regularization above 0"):
         alternate(bare, wide, scale=1.0, tolerance=1e-3, max_passes=3)
@@ -311,7 +355,8 @@ def test_entries_that_are_not_finite_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("bpr", r"r ≤ 0.*leave these rows out"), ("lmf", r"r < 0.*leave these rows out")]
+    ("name", "message"),
+    [("bpr", r"r ≤ 0.*leave these rows out"), ("lmf", r"r < 0.*leave these rows out")],
 )
 def test_ratings_that_the_loss_has_no_meaning_for(name: str, message: str) -> None:
     problem, theta = case(name)

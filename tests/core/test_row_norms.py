@@ -28,19 +28,27 @@ def problem(seed: int, dtype: Any = np.float64, least: float = 1.0, **objective:
     data = Interactions.from_pairs(sorted(set(everything)))
     data = data.keep(np.isin(data.user_rows * ITEMS + data.indices, users * ITEMS + items))
     data = replace(data, confidence=least + 5.0 * rng.random(len(data)))
-    return Problem(Objective(**({"missing_weight": 1.0, "regularization": 0.1} | objective)), data, dtype)
+    return Problem(
+        Objective(**({"missing_weight": 1.0, "regularization": 0.1} | objective)), data, dtype
+    )
 
 
 @pytest.mark.parametrize("place", [0, 1])
 @pytest.mark.parametrize(
     "given",
     [
-        {}, {"missing_weight": 0.3}, {"regularization_scaling": "frequency", "scaling_offset": 0.1}, {"least": 0.0},
-        {"missing_weighting": "popularity"}, {"missing_weighting": "activity"},
+        {},
+        {"missing_weight": 0.3},
+        {"regularization_scaling": "frequency", "scaling_offset": 0.1},
+        {"least": 0.0},
+        {"missing_weighting": "popularity"},
+        {"missing_weighting": "activity"},
     ],
     ids=str,
-)  # fmt: skip
-def test_norms_are_those_of_dense_blocks_and_bounds_are_above(place: int, given: dict[str, Any]) -> None:
+)
+def test_norms_are_those_of_dense_blocks_and_bounds_are_above(
+    place: int, given: dict[str, Any]
+) -> None:
     made = problem(3, **given)
     rng = np.random.default_rng(5)
     P, Q = rng.standard_normal((USERS, RANK)), rng.standard_normal((ITEMS, RANK))
@@ -53,8 +61,14 @@ def test_norms_are_those_of_dense_blocks_and_bounds_are_above(place: int, given:
         cells = slice(side.indptr[row], side.indptr[row + 1])
         seen = Z[side.indices[cells]]
         missing = side.missing_weight * side.own[row]
-        weights = side.confidence[cells] - missing * (side.other[side.indices[cells]] if side.other.size else 1.0)
-        A = side.own[row] * gram + side.ridge[row] * np.eye(RANK) + (seen * weights[:, None]).T @ seen
+        weights = side.confidence[cells] - missing * (
+            side.other[side.indices[cells]] if side.other.size else 1.0
+        )
+        A = (
+            side.own[row] * gram
+            + side.ridge[row] * np.eye(RANK)
+            + (seen * weights[:, None]).T @ seen
+        )
         g = 2.0 * half[row]
         exact = g @ np.linalg.solve(A, g) if g.any() else 0.0
         assert norms.total(np.array([row])) == pytest.approx(exact, rel=1e-9)
@@ -69,7 +83,9 @@ def test_short_rows_of_single_precision_agree_with_factored_ones() -> None:
     Q = padded(rng.standard_normal((ITEMS, RANK)).astype(np.float32))
     half = rng.standard_normal((USERS, RANK))
     factored = block_solve(made.users, Q, 2.0 * half, made.users.all_rows, rank=RANK, threads=1)[0]
-    assert RowNorms(made.users, Q, half, threads=1).total(made.users.all_rows) == pytest.approx(factored, rel=1e-4)
+    assert RowNorms(made.users, Q, half, threads=1).total(made.users.all_rows) == pytest.approx(
+        factored, rel=1e-4
+    )
 
 
 def test_a_gram_matrix_that_is_known_is_the_one_that_is_used() -> None:

@@ -25,7 +25,9 @@ def keys(interactions: Interactions) -> set[tuple[int, int]]:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 12), st.sampled_from([0.2, 0.5, 1.0]))
-def test_noise_is_new_counted_by_user_and_goes_nowhere_else(seed: int, users: int, share: float) -> None:
+def test_noise_is_new_counted_by_user_and_goes_nowhere_else(
+    seed: int, users: int, share: float
+) -> None:
     clean = data()
     held = clean.keep(np.arange(len(clean)) % 7 == 0)
     scene = inject_noise(clean, users=users, share=share, seed=seed, avoid=held)
@@ -36,7 +38,9 @@ def test_noise_is_new_counted_by_user_and_goes_nowhere_else(seed: int, users: in
     expected = np.zeros(clean.users.size, int)
     expected[scene.users] = (clean.user_counts[scene.users] * share).astype(int)
     room = clean.items.size - clean.user_counts
-    assert np.array_equal(scene.noise.user_counts, np.minimum(expected, np.where(expected > 0, room, 0)))
+    assert np.array_equal(
+        scene.noise.user_counts, np.minimum(expected, np.where(expected > 0, room, 0))
+    )
     assert scene.polluted.remove(scene.noise).remaining.digest == clean.digest
     again = inject_noise(clean, users=users, share=share, seed=seed, avoid=held)
     assert again.noise.digest == scene.noise.digest
@@ -62,7 +66,9 @@ def test_other_seeds_choose_other_users() -> None:
 @pytest.mark.parametrize("scenario", [inject_noise, delete_true])
 def test_too_few_users_are_said(scenario) -> None:  # type: ignore[no-untyped-def]
     few = Interactions.from_pairs([(0, 0), (0, 1), (1, 0)])
-    with pytest.raises(InvalidInput, match="2 users are asked for, 1 have at least two interactions"):
+    with pytest.raises(
+        InvalidInput, match="2 users are asked for, 1 have at least two interactions"
+    ):
         scenario(few, users=2)
     with pytest.raises(InvalidInput, match="0 users are asked for"):
         scenario(few, users=0)

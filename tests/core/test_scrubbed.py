@@ -28,7 +28,9 @@ def data() -> ae.Interactions:
 
 
 @pytest.mark.parametrize(
-    "kind", [Popularity(half_life=2), Cooccurrence(), ItemKNN(neighbors=3), UserKNN(neighbors=3)], ids=str
+    "kind",
+    [Popularity(half_life=2), Cooccurrence(), ItemKNN(neighbors=3), UserKNN(neighbors=3)],
+    ids=str,
 )
 def test_names_and_frequencies(kind: Any, data: ae.Interactions) -> None:
     erasure = ae.forget(kind.fit(data), [3], data=data, whole_users=True)
@@ -55,16 +57,23 @@ def test_ages(data: ae.Interactions) -> None:
 
 def test_pairs(data: ae.Interactions) -> None:
     erasure = ae.forget(Cooccurrence().fit(data), [3], data=data, whole_users=True)
-    assert erasure.details["scrubbed"]["pairs"] == int(data.user_counts[3]) * (int(data.user_counts[3]) - 1) // 2
+    assert (
+        erasure.details["scrubbed"]["pairs"]
+        == int(data.user_counts[3]) * (int(data.user_counts[3]) - 1) // 2
+    )
 
 
 def test_neighbor_lists_of_items(data: ae.Interactions) -> None:
     model = ItemKNN(neighbors=3).fit(data)
     erasure = ae.forget(model, [3], data=data, whole_users=True)
     rows = [
-        i for i in range(12)
-        if any(model.state[name][i].tolist() != erasure.model.state[name][i].tolist() for name in model.state)
-    ]  # fmt: skip
+        i
+        for i in range(12)
+        if any(
+            model.state[name][i].tolist() != erasure.model.state[name][i].tolist()
+            for name in model.state
+        )
+    ]
     others = [i for i in rows if i not in data.indices[data.user_rows == 3].tolist()]
     assert erasure.details["scrubbed"]["neighbor_lists"] == len(rows)
     assert erasure.details["scrubbed"]["neighbor_lists_of_others"] == len(others)
@@ -76,5 +85,7 @@ def test_neighbor_lists_of_people(data: ae.Interactions) -> None:
     held = [u for u in range(30) if u != 3 and 3 in everybody[u].tolist()]
     erasure = ae.forget(model, [3], data=data, whole_users=True)
     assert erasure.details["scrubbed"]["neighbor_lists_of_others"] == len(held) > 0
-    after = erasure.model.settings.lists(model.settings.formed(erasure.model.state, erasure.remaining), np.arange(30))
+    after = erasure.model.settings.lists(
+        model.settings.formed(erasure.model.state, erasure.remaining), np.arange(30)
+    )
     assert 3 not in after[0]

@@ -29,7 +29,9 @@ def made(found: Pairs) -> Interactions:
         "item_id": [v for _, v in ordered],
         "timestamp": [10 * u + v for u, v in ordered],
     }
-    return Interactions.from_table(pa.table({name: pa.array(values, pa.int64()) for name, values in columns.items()}))
+    return Interactions.from_table(
+        pa.table({name: pa.array(values, pa.int64()) for name, values in columns.items()})
+    )
 
 
 def back(data: Interactions) -> Pairs:
@@ -37,31 +39,57 @@ def back(data: Interactions) -> Pairs:
     return set(zip(table["user_id"].to_pylist(), table["item_id"].to_pylist(), strict=True))
 
 
-@given(pairs, pairs, st.sampled_from(["pairs", "users", "items", "window"]), st.booleans(), small, small)
+@given(
+    pairs,
+    pairs,
+    st.sampled_from(["pairs", "users", "items", "window"]),
+    st.booleans(),
+    small,
+    small,
+)
 def test_every_kind_with_and_without_a_window(
     have: Pairs, asked: Pairs, kind: str, windowed: bool, first: int, length: int
 ) -> None:
-    window = Window(since=10 * first, until=10 * (first + length) + 1) if windowed or kind == "window" else None
+    window = (
+        Window(since=10 * first, until=10 * (first + length) + 1)
+        if windowed or kind == "window"
+        else None
+    )
     users, items = [u for u, _ in sorted(asked)], [v for _, v in sorted(asked)]
     selection = Selection(
         pa.array(users, pa.int64()) if kind in ("pairs", "users") else None,
-        pa.array(items, pa.int64()) if kind in ("pairs", "items") else None, window,
-    )  # fmt: skip
+        pa.array(items, pa.int64()) if kind in ("pairs", "items") else None,
+        window,
+    )
     assert selection.kind == kind
 
     def selected(u: int, v: int) -> bool:
         inside = window is None or 10 * first <= 10 * u + v < 10 * (first + length) + 1
-        named = {"pairs": (u, v) in asked, "users": u in users, "items": v in items, "window": True}[kind]
+        named = {
+            "pairs": (u, v) in asked,
+            "users": u in users,
+            "items": v in items,
+            "window": True,
+        }[kind]
         return inside and named
 
     removal = made(have).remove(selection)
     gone = {pair for pair in have if selected(*pair)}
     assert back(removal.removed) == gone
     assert back(removal.remaining) == have - gone
-    matched = {"pairs": gone, "users": {u for u, _ in gone}, "items": {v for _, v in gone}, "window": set()}[kind]
-    rows = [tuple(row.values()) if kind == "pairs" else next(iter(row.values())) for row in selection.table.to_pylist()]
+    matched = {
+        "pairs": gone,
+        "users": {u for u, _ in gone},
+        "items": {v for _, v in gone},
+        "window": set(),
+    }[kind]
+    rows = [
+        tuple(row.values()) if kind == "pairs" else next(iter(row.values()))
+        for row in selection.table.to_pylist()
+    ]
     left = [
-        tuple(row.values()) if kind == "pairs" else next(iter(row.values())) for row in removal.unmatched.to_pylist()
+        tuple(row.values()) if kind == "pairs" else next(iter(row.values()))
+        for row in removal.unmatched.to_pylist()
     ]
     assert left == [row for row in rows if row not in matched]
     ids = removal.remaining.users.ids_of(removal.emptied_users).to_pylist()
@@ -69,11 +97,17 @@ def test_every_kind_with_and_without_a_window(
 
 
 @given(st.lists(st.tuples(small, small)), pairs)
-def test_rows_in_any_order_and_repeated_give_the_same_answer(rows: list[tuple[int, int]], asked: Pairs) -> None:
+def test_rows_in_any_order_and_repeated_give_the_same_answer(
+    rows: list[tuple[int, int]], asked: Pairs
+) -> None:
     """The route that files take, where rows are not sorted, against plain sets."""
     users, items = (IdMap.build(pa.array(range(6), pa.int64()))[0] for _ in range(2))
     u, v = (np.array([row[k] for row in rows], np.int64) for k in (0, 1))
-    hit, matched = Selection.of(sorted(asked)).find(users, items, u, v) if asked else (np.zeros(len(rows), bool), [])
+    hit, matched = (
+        Selection.of(sorted(asked)).find(users, items, u, v)
+        if asked
+        else (np.zeros(len(rows), bool), [])
+    )
     assert hit.tolist() == [row in asked for row in rows]
     assert list(matched) == [pair in rows for pair in sorted(asked)]
 
@@ -83,7 +117,12 @@ def test_iso_times_mean_the_columns_own_unit(unit: str, scale: int) -> None:
     moment = datetime(2024, 2, 29, 12, 30, tzinfo=UTC)
     ticks = int(moment.timestamp()) * scale
     times = np.array([ticks - 1, ticks, ticks + 1])
-    for text in ("2024-02-29T12:30", "2024-02-29T12:30:00Z", "2024-02-29T13:30:00+01:00", str(ticks)):
+    for text in (
+        "2024-02-29T12:30",
+        "2024-02-29T12:30:00Z",
+        "2024-02-29T13:30:00+01:00",
+        str(ticks),
+    ):
         assert Window(since=text).settled(times).mask(times).tolist() == [False, True, True], unit
         assert Window(until=text).settled(times).mask(times).tolist() == [True, False, False]
 
@@ -100,7 +139,9 @@ def test_windows_that_mean_nothing_are_refused() -> None:
         with pytest.raises(InvalidInput, match=words):
             Window(since, until).settled(times)
     data = made({(0, 0)})
-    with pytest.raises(NotFound, match="no interaction lies in the window from 1970-01-01T00:00:50"):
+    with pytest.raises(
+        NotFound, match="no interaction lies in the window from 1970-01-01T00:00:50"
+    ):
         accounted(data.remove(Selection(window=Window(since=50))))
     with pytest.raises(InvalidInput, match="--timestamp-column"):
         Interactions.from_pairs([(0, 0)]).remove(Selection(window=Window(since=50)))
@@ -120,7 +161,9 @@ def test_forms_of_an_id_are_shown_and_never_taken() -> None:
     given = ["0155061222", "3", unicodedata.normalize("NFC", cafe), "ann", "x", "nobody"]
     answers = near(given, known, "user_id")
     assert {each.given for each in answers} == set(given[:-1])
-    assert all(bare(each.given) == bare(each.known) and each.given != each.known for each in answers)
+    assert all(
+        bare(each.given) == bare(each.known) and each.given != each.known for each in answers
+    )
     data = Interactions.from_pairs([(name, "i") for name in known.ids.to_pylist()])
     removal = data.remove(given, whole_users=True)
     assert len(removal.removed) == 0
@@ -128,8 +171,9 @@ def test_forms_of_an_id_are_shown_and_never_taken() -> None:
     numbers, _ = IdMap.build(pa.array([3, 155061222]))
     found = near(["0155061222", "3.0", "-3", " 3", "4"], numbers, "item_id")
     assert [(each.given, each.known) for each in found] in (
-        [("0155061222", 155061222), ("3.0", 3)], [("0155061222", 155061222), (" 3", 3)],
-    )  # fmt: skip
+        [("0155061222", 155061222), ("3.0", 3)],
+        [("0155061222", 155061222), (" 3", 3)],
+    )
     assert Near("item_id", "3.0", 3).words == "item_id '3.0' is not in the data, 3 is"
 
 
@@ -137,7 +181,11 @@ def test_strict_is_about_rows_that_match_nothing_at_all() -> None:
     data = made({(1, 1), (2, 2)})
     with pytest.raises(NotFound, match=r"--strict: 1 row\(s\) .* user_id 3, item_id 1"):
         accounted(data.remove([(1, 1), (3, 1)]), strict=True)
-    under = accounted(data.remove([(1, 1), (3, 1)]), strict=True, below=lambda rest: np.ones(rest.table.num_rows, bool))
+    under = accounted(
+        data.remove([(1, 1), (3, 1)]),
+        strict=True,
+        below=lambda rest: np.ones(rest.table.num_rows, bool),
+    )
     assert under.below is not None
     assert under.below.to_pylist() == [{"user_id": 3, "item_id": 1}]
     assert under.unmatched.num_rows == 0

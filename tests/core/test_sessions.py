@@ -1,4 +1,5 @@
-"""Models of events: what a deletion leaves is the state of what remains; scores are those of loops."""
+"""Models of events: what a deletion leaves is the state of what remains; scores are those of
+loops."""
 
 from __future__ import annotations
 
@@ -25,9 +26,13 @@ from alteraser.models.sessions.vs_knn import VSKNN
 
 KNN: list[Any] = [
     VSKNN(neighbors=3, sample=4, idf=2.0),
-    *(VSKNN(neighbors=2, sample=50, weighting=one, matching=other)
-      for one, other in product(("same", "linear", "quadratic", "div", "log"), ("linear", "div", "quadratic"))),
-]  # fmt: skip
+    *(
+        VSKNN(neighbors=2, sample=50, weighting=one, matching=other)
+        for one, other in product(
+            ("same", "linear", "quadratic", "div", "log"), ("linear", "div", "quadratic")
+        )
+    ),
+]
 TIFU: list[Any] = [
     TIFUKNN(neighbors=2, group_size=2),
     TIFUKNN(neighbors=50, group_size=3, within_decay=0.5, group_decay=1.0, alpha=0.2),
@@ -50,7 +55,8 @@ def readings(kind: Any) -> list[dict[str, Any]]:
 
 def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
     return first.keys() == second.keys() and all(
-        a.dtype == b.dtype and np.array_equal(a, b) for a, b in ((first[name], second[name]) for name in first)
+        a.dtype == b.dtype and np.array_equal(a, b)
+        for a, b in ((first[name], second[name]) for name in first)
     )
 
 
@@ -58,23 +64,30 @@ def alike(kind: Any, first: dict[str, Any], second: dict[str, Any]) -> bool:
     """The same bytes; of an inverse, the same to rounding."""
     if not isinstance(kind, SLIST):
         return same(first, second)
-    rest = [{name: array for name, array in each.items() if name != "inverse"} for each in (first, second)]
+    rest = [
+        {name: array for name, array in each.items() if name != "inverse"}
+        for each in (first, second)
+    ]
     tolerance = 1e-11 if kind.dtype == "float64" else 1e-4
     one, other = first["inverse"], second["inverse"]
     return (
-        same(*rest) and one.shape == other.shape
+        same(*rest)
+        and one.shape == other.shape
         and bool(np.allclose(one, other, rtol=0, atol=tolerance * np.abs(other).max(initial=0)))
-    )  # fmt: skip
+    )
 
 
 def test_every_kind_of_events_is_tried() -> None:
-    assert {kind.name for kind in SETTINGS} == {name for name, kind in KINDS.items() if kind.repeats}
+    assert {kind.name for kind in SETTINGS} == {
+        name for name, kind in KINDS.items() if kind.repeats
+    }
 
 
 @settings(max_examples=200)
 @given(kind=st.sampled_from(SETTINGS), data=st.data(), seed=st.integers(0, 10_000))
 def test_taking_away_is_counting_without(kind: Any, data: st.DataObject, seed: int) -> None:
-    """Any data with repeats and ties, any requests one after the other, everything going included."""
+    """Any data with repeats and ties, any requests one after the other, everything going
+    included."""
     options = data.draw(st.sampled_from(readings(kind)))
     now = Interactions.read(rows(data.draw(st.integers(1, 50)), seed), **options)
     state = kind.state(now)
@@ -89,7 +102,8 @@ def test_taking_away_is_counting_without(kind: Any, data: st.DataObject, seed: i
 
 @pytest.mark.parametrize("kind", SETTINGS[:9], ids=str)
 def test_one_retained_event_is_found(kind: Any) -> None:
-    """The state of all data does not pass for that of the data without an event, whichever it is."""
+    """The state of all data does not pass for that of the data without an event, whichever it
+    is."""
     for options in readings(kind):
         whole = Interactions.read(rows(25, 4), **options)
         state = kind.state(whole)
@@ -102,7 +116,8 @@ def test_one_retained_event_is_found(kind: Any) -> None:
 
 @pytest.mark.parametrize("kind", SETTINGS[:6], ids=str)
 def test_compacting_leaves_the_same_model(kind: Any) -> None:
-    """Rows of users who are gone are taken out; the state is that of training without knowing of them."""
+    """Rows of users who are gone are taken out; the state is that of training without knowing of
+    them."""
     from alteraser.verbs.compact import compact
 
     for options in readings(kind):
@@ -110,7 +125,9 @@ def test_compacting_leaves_the_same_model(kind: Any) -> None:
         erasure = ae.forget(kind.fit(data), [0, 3], data=data, whole_users=True)
         smaller = compact(erasure.model).model
         assert smaller.shape == (3, data.shape[1])
-        rest = Interactions.from_table(erasure.remaining.to_table(), users=smaller.users, items=smaller.items)
+        rest = Interactions.from_table(
+            erasure.remaining.to_table(), users=smaller.users, items=smaller.items
+        )
         assert alike(kind, dict(smaller.state), kind.state(rest))
         assert ae.verify(smaller, rest).certificate.kind == "A"
 
@@ -140,11 +157,19 @@ def test_data_that_lack_what_goes_already(kind: Any, gone: dict[str, bool]) -> N
 
 MUTANTS: dict[str, Callable[[dict[str, Any]], None]] = {
     "a session kept": lambda state: state.update(owners=np.append(state["owners"], 0)),
-    "a session's time": lambda state: state.update(ends=state["ends"] + (np.arange(state["ends"].size) == 2)),
+    "a session's time": lambda state: state.update(
+        ends=state["ends"] + (np.arange(state["ends"].size) == 2)
+    ),
     "another owner": lambda state: state["owners"].__setitem__(0, 3),
-    "an item in place of another": lambda state: state["items"].__setitem__(0, (state["items"][0] + 1) % 7),
-    "an index in another order": lambda state: state.update(postings=state["postings"][::-1].copy()),
-    "a stale document frequency": lambda state: state["posting_indptr"].__setitem__(slice(3, None), 0),
+    "an item in place of another": lambda state: state["items"].__setitem__(
+        0, (state["items"][0] + 1) % 7
+    ),
+    "an index in another order": lambda state: state.update(
+        postings=state["postings"][::-1].copy()
+    ),
+    "a stale document frequency": lambda state: state["posting_indptr"].__setitem__(
+        slice(3, None), 0
+    ),
 }
 
 
@@ -168,23 +193,33 @@ def by_loops(kind: VSKNN, data: Interactions, session: list[int], owner: int) ->
     neighbors = []
     for group, (start, stop) in enumerate(zip(events.indptr[:-1], events.indptr[1:], strict=True)):
         end = int(events.ends[group]) if events.ends is not None else 0
-        neighbors.append((int(events.owners[group]), end, group, set(events.items[start:stop].tolist())))
+        neighbors.append(
+            (int(events.owners[group]), end, group, set(events.items[start:stop].tolist()))
+        )
     own = [entry for entry in neighbors if entry[0] == owner and entry[3] == set(session)]
     steps = {item: len(session) - 1 - place for place, item in enumerate(session)}
     decays: dict[str, Callable[[float, float], float]] = {
-        "same": lambda t, x: 1.0, "linear": lambda t, x: x, "quadratic": lambda t, x: x * x,
-        "div": lambda t, x: 1 / (t + 1), "log": lambda t, x: 1 / math.log10(t + 1.7),
-    }  # fmt: skip
+        "same": lambda t, x: 1.0,
+        "linear": lambda t, x: x,
+        "quadratic": lambda t, x: x * x,
+        "div": lambda t, x: 1 / (t + 1),
+        "log": lambda t, x: 1 / math.log10(t + 1.7),
+    }
     near = []
     for entry in neighbors:
         shared = entry[3] & set(session)
         if shared and not (own and entry == own[-1]):
-            weight = sum(decays[kind.weighting](steps[v], 1 - steps[v] / len(session)) for v in sorted(shared))
+            weight = sum(
+                decays[kind.weighting](steps[v], 1 - steps[v] / len(session))
+                for v in sorted(shared)
+            )
             near.append((weight, min(steps[v] for v in shared), entry))
     timed = events.ends is not None
     if timed:
         near = sorted(near, key=lambda each: (-each[2][1], -each[2][2]))[: kind.sample]
-    near.sort(key=lambda each: (-each[0], *((-each[2][1], -each[2][2]) if timed else (each[2][2],))))
+    near.sort(
+        key=lambda each: (-each[0], *((-each[2][1], -each[2][2]) if timed else (each[2][2],)))
+    )
     scores: dict[int, float] = {}
     for weight, since, entry in near[: kind.neighbors]:
         for item in entry[3]:
@@ -197,8 +232,15 @@ def by_loops(kind: VSKNN, data: Interactions, session: list[int], owner: int) ->
 
 
 @settings(max_examples=150)
-@given(kind=st.sampled_from(KNN), options=st.sampled_from(SESSIONS), seed=st.integers(0, 10_000), data=st.data())
-def test_scores_by_their_formulas(kind: VSKNN, options: dict[str, Any], seed: int, data: st.DataObject) -> None:
+@given(
+    kind=st.sampled_from(KNN),
+    options=st.sampled_from(SESSIONS),
+    seed=st.integers(0, 10_000),
+    data=st.data(),
+)
+def test_scores_by_their_formulas(
+    kind: VSKNN, options: dict[str, Any], seed: int, data: st.DataObject
+) -> None:
     whole = Interactions.read(rows(60, seed), **options)
     state, n = kind.state(whole), whole.shape[1]
     session = data.draw(st.lists(st.integers(0, n - 1), min_size=1, max_size=12))
@@ -225,7 +267,9 @@ def test_without_times_recency_is_off_and_that_is_said() -> None:
     table = rows(40, 1)
     (note,) = VSKNN().notes(Interactions.read(table, session_column="group"))
     assert "recency is off" in note
-    assert not VSKNN().notes(Interactions.read(table, session_column="group", timestamp_column="timestamp"))
+    assert not VSKNN().notes(
+        Interactions.read(table, session_column="group", timestamp_column="timestamp")
+    )
 
 
 # ---------------------------------------------------------------- slist
@@ -257,7 +301,9 @@ def dense_by_hand(kind: SLIST, data: Interactions) -> tuple[Any, Any]:
 
 @settings(max_examples=60)
 @given(kind=st.sampled_from(LINEAR[:4]), seed=st.integers(0, 10_000), data=st.data())
-def test_weights_in_closed_form_by_their_definition(kind: SLIST, seed: int, data: st.DataObject) -> None:
+def test_weights_in_closed_form_by_their_definition(
+    kind: SLIST, seed: int, data: st.DataObject
+) -> None:
     whole = Interactions.read(rows(60, seed), session_column="group", timestamp_column="timestamp")
     a, c = dense_by_hand(kind, whole)
     kept = kind.kept(np.bincount(whole.events.items, minlength=whole.shape[1]))  # type: ignore[union-attr]
@@ -283,7 +329,8 @@ def test_weights_in_closed_form_by_their_definition(kind: SLIST, seed: int, data
 
 @pytest.mark.parametrize("kind", LINEAR[:4], ids=str)
 def test_a_stale_inverse_is_refused(kind: SLIST) -> None:
-    """The sums are those of what remains, to the last bit; the inverse still knows one session more."""
+    """The sums are those of what remains, to the last bit; the inverse still knows one session
+    more."""
     whole = Interactions.read(rows(200, 6), session_column="group", timestamp_column="timestamp")
     rest = whole.remove([(1, 2)]).remaining
     mixed = kind.state(rest) | {"inverse": kind.state(whole)["inverse"]}
@@ -326,13 +373,17 @@ def vectors_by_hand(kind: TIFUKNN, data: Interactions) -> Any:
             for i, basket in enumerate(group, 1):
                 weight = kind.within_decay ** (len(group) - i) / len(group)
                 for item in basket:
-                    found[user, item] += kind.group_decay ** (len(groups) - g) * weight / len(groups)
+                    found[user, item] += (
+                        kind.group_decay ** (len(groups) - g) * weight / len(groups)
+                    )
     return found
 
 
 @settings(max_examples=100)
 @given(kind=st.sampled_from(TIFU), options=st.sampled_from(READINGS), seed=st.integers(0, 10_000))
-def test_vectors_and_baskets_by_their_formulas(kind: TIFUKNN, options: dict[str, Any], seed: int) -> None:
+def test_vectors_and_baskets_by_their_formulas(
+    kind: TIFUKNN, options: dict[str, Any], seed: int
+) -> None:
     data = Interactions.read(rows(60, seed), **options)
     state = kind.state(data)
     wanted = vectors_by_hand(kind, data)
@@ -340,15 +391,21 @@ def test_vectors_and_baskets_by_their_formulas(kind: TIFUKNN, options: dict[str,
     scores = kind.scores(kind.formed(state, None), np.arange(data.shape[0]), None)
     for user in range(data.shape[0]):
         far = ((wanted - wanted[user]) ** 2).sum(axis=1)
-        others = [other for other in np.lexsort((np.arange(far.size), far)).tolist() if other != user]
+        others = [
+            other for other in np.lexsort((np.arange(far.size), far)).tolist() if other != user
+        ]
         near = others[: kind.neighbors]
-        edge = far[others[kind.neighbors - 1 : kind.neighbors + 1]] if kind.neighbors else np.zeros(0)
+        edge = (
+            far[others[kind.neighbors - 1 : kind.neighbors + 1]] if kind.neighbors else np.zeros(0)
+        )
         if edge.size == 2 and np.isclose(*edge, rtol=1e-9):
             continue  # which of two equally near ones it is rests on rounding
         total = kind.alpha * wanted[user]
         if near:
             total = total + (1 - kind.alpha) * wanted[near].mean(axis=0)
-        np.testing.assert_allclose(np.where(scores[user] == -np.inf, 0.0, scores[user]), total, atol=1e-12)
+        np.testing.assert_allclose(
+            np.where(scores[user] == -np.inf, 0.0, scores[user]), total, atol=1e-12
+        )
 
 
 def state_rows(state: dict[str, Any]) -> Any:
@@ -372,12 +429,16 @@ def test_frequencies_are_counts_of_baskets(options: dict[str, Any], seed: int) -
     np.testing.assert_array_equal(np.floor(scores), wanted)
     for row, counts in zip(scores, wanted, strict=True):
         order = np.argsort(-row, kind="stable").tolist()
-        assert order == sorted(order, key=lambda item: (-counts[item], -wanted[:, item].sum(), item))
+        assert order == sorted(
+            order, key=lambda item: (-counts[item], -wanted[:, item].sum(), item)
+        )
 
 
 def test_what_has_no_sessions_is_refused() -> None:
     table = rows(30, 1)
-    with pytest.raises(InvalidInput, match=r"in which session it was.*session_column= or session_gap="):
+    with pytest.raises(
+        InvalidInput, match=r"in which session it was.*session_column= or session_gap="
+    ):
         VSKNN().fit(Interactions.read(table, duplicates="first"))
     with pytest.raises(InvalidInput, match="baskets, which have no order"):
         VSKNN().fit(Interactions.read(table, basket_column="group"))

@@ -19,18 +19,36 @@ from alteraser.models import folder
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: ae.ENMF(factors=0), "ENMF: factors: Input should be greater than or equal to 1, not 0"),
+        (
+            lambda: ae.ENMF(factors=0),
+            "ENMF: factors: Input should be greater than or equal to 1, not 0",
+        ),
         (lambda: ae.ENMF(factor=3), "ENMF: factor: there is no such setting"),
         (lambda: ae.ENMF(solver="x"), "ENMF: solver: unknown solver 'x'; there are joint"),
-        (lambda: ReadingOptions(duplicates="all"), "duplicates: Input should be 'refuse', 'first', 'last' or 'sum'"),
-        (lambda: ForeignOptions(reading={"user_column": ""}), "reading.user_column: String should have at least"),
-        (lambda: ae.Interactions.read("x.csv", thresholds=3), "thresholds: there is no such setting"),
-        (lambda: ae.ENMF.model_validate({"factors": 0}), "ENMF: factors: Input should be greater than or equal"),
-        (lambda: ae.ENMF.model_validate_json('{"seed": -1}'), "ENMF: seed: Input should be greater than or equal"),
+        (
+            lambda: ReadingOptions(duplicates="all"),
+            "duplicates: Input should be 'refuse', 'first', 'last' or 'sum'",
+        ),
+        (
+            lambda: ForeignOptions(reading={"user_column": ""}),
+            "reading.user_column: String should have at least",
+        ),
+        (
+            lambda: ae.Interactions.read("x.csv", thresholds=3),
+            "thresholds: there is no such setting",
+        ),
+        (
+            lambda: ae.ENMF.model_validate({"factors": 0}),
+            "ENMF: factors: Input should be greater than or equal",
+        ),
+        (
+            lambda: ae.ENMF.model_validate_json('{"seed": -1}'),
+            "ENMF: seed: Input should be greater than or equal",
+        ),
         (lambda: ae.ENMF.model_validate_json("{"), "ENMF: Invalid JSON"),
         (lambda: ae.Objective(missing_weight=0.1), "Objective: regularization: is missing"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_setting_is_named_without_a_web_address(make, words: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(InvalidInput) as caught:
         make()
@@ -46,7 +64,9 @@ def test_a_damaged_manifest_is_told_without_a_web_address(world: Path, tmp_path:
     manifest["objective"]["regularization"] = -1.0
     manifest["digest"] = folder.digest_of(manifest)
     path.write_text(json.dumps(manifest), encoding="utf-8")
-    with pytest.raises(IntegrityError, match="regularization: Input should be greater than or equal to 0") as caught:
+    with pytest.raises(
+        IntegrityError, match="regularization: Input should be greater than or equal to 0"
+    ) as caught:
         ae.load(tmp_path / "model")
     assert "http" not in str(caught.value)
 
@@ -56,6 +76,8 @@ def test_every_set_of_settings_is_told_so() -> None:
     plain = []
     for path in sorted(Path(ae.__file__).parent.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "BaseModel" for base in node.bases):
+            if isinstance(node, ast.ClassDef) and any(
+                ast.unparse(base) == "BaseModel" for base in node.bases
+            ):
                 plain.append(f"{path.name}: {node.name}")
     assert plain == ["settings.py: Configured"]

@@ -1,4 +1,5 @@
-"""The slow space against brute force: its Galerkin matrices, its directions, and what it does to a Newton step."""
+"""The slow space against brute force: its Galerkin matrices, its directions, and what it does to a
+Newton step."""
 
 from __future__ import annotations
 
@@ -35,7 +36,9 @@ def reduced(joint: Joint, W: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def trained(rank: int = 6) -> tuple[Problem, Factors]:
     """A solution that has discarded some directions: the data has more than ``rank``."""
-    problem = Problem(Objective(missing_weight=0.3, regularization=0.8), toy_interactions(90, 70, 0.2), np.float64)
+    problem = Problem(
+        Objective(missing_weight=0.3, regularization=0.8), toy_interactions(90, 70, 0.2), np.float64
+    )
     start = random_factors(problem, rank=rank)
     return problem, run_passes(problem, start, Settings(JointNewton(weak=0), 1e-10, 300)).factors
 
@@ -47,10 +50,15 @@ def test_products_with_factored_blocks_undo_solves(problem: Problem) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_the_galerkin_matrices_are_those_of_products_with_each_direction(problem: Problem, threads: int) -> None:
+def test_the_galerkin_matrices_are_those_of_products_with_each_direction(
+    problem: Problem, threads: int
+) -> None:
     joint = state(problem, random_factors(problem), threads)
     rng = np.random.default_rng(1)
-    left, right = rng.standard_normal((joint.Q.shape[0], 3)), padded(rng.standard_normal((joint.rank, 2)).T).T
+    left, right = (
+        rng.standard_normal((joint.Q.shape[0], 3)),
+        padded(rng.standard_normal((joint.rank, 2)).T).T,
+    )
     left[joint.sides[1].counts == 0] = 0
     B, S = galerkin(joint, left, np.ascontiguousarray(right))
     W = [np.outer(left[:, a], right[:, i]) for a in range(3) for i in range(2)]
@@ -66,19 +74,28 @@ def test_residual_products_are_the_gradient(problem: Problem) -> None:
 
     theta = random_factors(problem)
     joint = state(problem, theta)
-    now = Factors(joint.P[:, : joint.rank].copy(), joint.Q[:, : joint.rank].copy(), theta.prediction)
+    now = Factors(
+        joint.P[:, : joint.rank].copy(), joint.Q[:, : joint.rank].copy(), theta.prediction
+    )
     at = evaluate(problem, now)
-    for place, x, z, gradient in ((0, joint.P, joint.Q, at.user_gradient), (1, joint.Q, joint.P, at.item_gradient)):
+    for place, x, z, gradient in (
+        (0, joint.P, joint.Q, at.user_gradient),
+        (1, joint.Q, joint.P, at.item_gradient),
+    ):
         side = joint.sides[place]
         half = joint.residual_product(place, z) + side.ridge[:, None] * x
         alive = side.counts > 0
-        np.testing.assert_allclose(2 * half[alive, : joint.rank], gradient[alive], rtol=1e-8, atol=1e-8)
+        np.testing.assert_allclose(
+            2 * half[alive, : joint.rank], gradient[alive], rtol=1e-8, atol=1e-8
+        )
 
 
 def test_discarded_directions_are_singular_vectors_of_the_residuals() -> None:
     problem, theta = trained()
     joint = state(problem, theta)
-    E = np.column_stack([joint.residual_product(0, e[:, None])[:, 0] for e in np.eye(joint.Q.shape[0])])
+    E = np.column_stack(
+        [joint.residual_product(0, e[:, None])[:, 0] for e in np.eye(joint.Q.shape[0])]
+    )
     kept = np.linalg.qr(joint.Q[:, : joint.rank])[0]
     _, sizes, vectors = np.linalg.svd(E - (E @ kept) @ kept.T)
     found = discarded_directions(joint, 4)
@@ -88,7 +105,8 @@ def test_discarded_directions_are_singular_vectors_of_the_residuals() -> None:
 
 
 def test_the_slowest_directions_lie_in_the_space() -> None:
-    """Its Ritz values come near the least eigenvalues of B_Q⁻¹S off the rotations, and never below them."""
+    """Its Ritz values come near the least eigenvalues of B_Q⁻¹S off the rotations, and never below
+    them."""
     problem, theta = trained()
     joint = state(problem, theta)
     rotations = Rotations(joint.Q)
@@ -114,8 +132,9 @@ def test_it_takes_fewer_products_to_the_same_step() -> None:
     rng = np.random.default_rng(3)
     pushed = Factors(
         theta.users + 1e-3 * rng.standard_normal(theta.users.shape),
-        theta.items + 1e-3 * rng.standard_normal(theta.items.shape), theta.prediction,
-    )  # fmt: skip
+        theta.items + 1e-3 * rng.standard_normal(theta.items.shape),
+        theta.prediction,
+    )
     joint = state(problem, pushed)
     plain = joint.direction(forcing=1e-6, products=500)
     joint.slow = slow_space(joint, weak=4, discarded=8)
@@ -133,7 +152,9 @@ def test_training_ends_in_the_same_model_with_and_without_it(name: str) -> None:
     start = random_factors(problem, rank=3)
     near = run_passes(problem, start, Settings(JointNewton(weak=0), 1e-4, 300)).factors
     ends = [
-        run_passes(problem, near, Settings(JointNewton(weak=weak, discarded=6, slow_below=1.0), 1e-9, 300))
+        run_passes(
+            problem, near, Settings(JointNewton(weak=weak, discarded=6, slow_below=1.0), 1e-9, 300)
+        )
         for weak in (0, 2)
     ]
     assert all(end.converged for end in ends)
@@ -153,11 +174,15 @@ def test_rows_without_interactions_and_collapsed_factors_stay_at_zero() -> None:
 
 
 def test_too_small_a_problem_has_none() -> None:
-    problem = Problem(Objective(missing_weight=0.3, regularization=1.0), toy_interactions(8, 5, 0.5), np.float64)
+    problem = Problem(
+        Objective(missing_weight=0.3, regularization=1.0), toy_interactions(8, 5, 0.5), np.float64
+    )
     assert slow_space(state(problem, random_factors(problem, rank=3)), weak=3, discarded=4) is None
 
 
-def test_without_regularization_or_with_equal_directions_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_regularization_or_with_equal_directions_there_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     data = toy_interactions(40, 30, 0.3)
     flat = Problem(Objective(missing_weight=0.3, regularization=0.0), data, np.float64)
     assert slow_space(state(flat, random_factors(flat, rank=3)), weak=2, discarded=4) is None
@@ -175,7 +200,8 @@ def test_negative_sizes_are_refused() -> None:
 
 
 def test_far_off_a_step_along_a_slow_direction_is_no_longer_than_l_is_quadratic() -> None:
-    """Along each Ritz vector the preconditioned step is Wᵀg / w, or reach · w where that would be further."""
+    """Along each Ritz vector the preconditioned step is Wᵀg / w, or reach · w where that would be
+    further."""
     problem, theta = trained()
     joint = state(problem, theta)
     space = slow_space(joint, weak=3, discarded=8)
@@ -187,9 +213,12 @@ def test_far_off_a_step_along_a_slow_direction_is_no_longer_than_l_is_quadratic(
     for reach in (1e6, 1.0, 1e-3):
         near = space.within(g, reach)
         if reach == 1e6:
-            np.testing.assert_allclose(near.gain, space.gain, rtol=1e-9, atol=1e-9 * np.abs(space.gain).max())
+            np.testing.assert_allclose(
+                near.gain, space.gain, rtol=1e-9, atol=1e-9 * np.abs(space.gain).max()
+            )
         z = joint.precondition(g, near)
         Bz = reduced(joint, z)[0]
         step = space.slow.T @ (space.left.T @ Bz @ space.right).ravel()
-        allowed = np.maximum(np.minimum(np.abs(along / w), reach * w), np.abs(along))  # never less than B_Q⁻¹ alone
+        # never less than B_Q⁻¹ alone
+        allowed = np.maximum(np.minimum(np.abs(along / w), reach * w), np.abs(along))
         np.testing.assert_allclose(np.abs(step), allowed, rtol=1e-5)

@@ -1,4 +1,5 @@
-"""Streams: requests one by one, in batches and at once, given back and undone, end where forgetting ends."""
+"""Streams: requests one by one, in batches and at once, given back and undone, end where forgetting
+ends."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ KINDS = ["uniform", "weighted", "popularity", "frequency"]
 def data(kind: str = "uniform") -> Interactions:
     rng = np.random.default_rng(7)
     m, n, d = 50, 36, 3
-    taste = rng.standard_normal((m, d)) @ rng.standard_normal((d, n)) + 0.8 * rng.standard_normal((m, n))
+    taste = rng.standard_normal((m, d)) @ rng.standard_normal((d, n)) + 0.8 * rng.standard_normal(
+        (m, n)
+    )
     u, v = np.nonzero(taste > np.quantile(taste, 0.85))
     table = ae.Interactions.from_pairs(list(zip(u.tolist(), v.tolist(), strict=True))).to_table()
     table = table.append_column("timestamp", [rng.integers(0, 100, u.size)])
@@ -41,9 +44,19 @@ def data(kind: str = "uniform") -> Interactions:
 def model(kind: str = "uniform") -> ae.Model:
     extra = {
         "popularity": {"missing_weighting": "popularity"},
-        "frequency": {"regularization_scaling": "frequency", "scaling_offset": 0.1, "regularization": 0.03},
+        "frequency": {
+            "regularization_scaling": "frequency",
+            "scaling_offset": 0.1,
+            "regularization": 0.03,
+        },
     }.get(kind, {})
-    settings = {"factors": 3, "missing_weight": 0.2, "regularization": 0.25, "dtype": "float64", "tolerance": 1e-10}
+    settings = {
+        "factors": 3,
+        "missing_weight": 0.2,
+        "regularization": 0.25,
+        "dtype": "float64",
+        "tolerance": 1e-10,
+    }
     return ae.ENMF(**(settings | extra)).fit(data(kind))  # type: ignore[arg-type]
 
 
@@ -68,8 +81,11 @@ def pushed(kind: str) -> float:
 
 @pytest.mark.parametrize("room", ["all", "items", "none"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_touched_rows_are_exact_and_others_stay(kind: str, room: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = {"all": 10**9, "items": sum(data(kind).shape) - 1, "none": 0}[room]  # that have room for their blocks
+def test_touched_rows_are_exact_and_others_stay(
+    kind: str, room: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # that have room for their blocks
+    rows = {"all": 10**9, "items": sum(data(kind).shape) - 1, "none": 0}[room]
     for place in ("solvers.joint", "engines.session.kept"):
         monkeypatch.setattr(f"alteraser.{place}.room_for", lambda asked, *_: asked <= rows)
     here = stream(kind)
@@ -99,7 +115,9 @@ def test_bound_holds_whatever_was_done(kind: str) -> None:
     problem = Problem(model(kind).objective, here.remaining(), np.float64)
     factors = here.publish().factors
     now = evaluate(problem, factors)
-    residual = gradient_norm(problem, factors, now.user_gradient, now.item_gradient) / here.kept.push
+    residual = (
+        gradient_norm(problem, factors, now.user_gradient, now.item_gradient) / here.kept.push
+    )
     assert residual <= here.residual_bound * (1 + 1e-9)
 
 
@@ -108,7 +126,10 @@ def left(here: Stream, kind: str) -> float:
     problem = Problem(model(kind).objective, here.remaining(), np.float64)
     factors = here.publish().factors
     now = evaluate(problem, factors)
-    return float(gradient_norm(problem, factors, now.user_gradient, now.item_gradient)) / here.kept.push
+    return (
+        float(gradient_norm(problem, factors, now.user_gradient, now.item_gradient))
+        / here.kept.push
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -132,7 +153,9 @@ def test_slow_directions_outlive_an_item_that_loses_its_last_interaction() -> No
     here.polish()
     kept = here.kept.slow
     assert kept is not None
-    item = int(np.argmin(np.where(here.remaining().item_counts > 0, here.remaining().item_counts, 10**6)))
+    item = int(
+        np.argmin(np.where(here.remaining().item_counts > 0, here.remaining().item_counts, 10**6))
+    )
     assert kept.left[item].any()
     here.forget(items=[data().items.ids[item].as_py()])
     outcome = here.polish()
@@ -152,14 +175,19 @@ def test_relaxing_without_a_request_does_nothing_and_bad_tolerances_are_refused(
 
 
 def test_relaxing_leaves_alone_what_no_request_reached() -> None:
-    """Two groups that share nothing, and no missing cells: rows of the other group are never solved."""
+    """Two groups that share nothing, and no missing cells: rows of the other group are never
+    solved."""
     rng = np.random.default_rng(3)
-    pairs = [(20 * g + int(u), 20 * g + int(v)) for g in (0, 1) for u, v in rng.integers(0, 20, (150, 2))]
+    pairs = [
+        (20 * g + int(u), 20 * g + int(v)) for g in (0, 1) for u, v in rng.integers(0, 20, (150, 2))
+    ]
     whole = Interactions.from_pairs(sorted(set(pairs)))
     table = whole.to_table().append_column("target", [rng.uniform(0.5, 2, len(whole))])
     table = table.append_column("confidence", [np.ones(len(whole))])
     explicit = Interactions.from_table(table)
-    trained = ae.ENMF(factors=2, missing_weight=0.0, regularization=0.4, dtype="float64", tolerance=1e-11)
+    trained = ae.ENMF(
+        factors=2, missing_weight=0.0, regularization=0.4, dtype="float64", tolerance=1e-11
+    )
     here = Stream(trained.fit(explicit), explicit, threads=1)
     factors = here.publish().factors
     here.forget([pairs[0]])
@@ -172,13 +200,22 @@ def test_relaxing_leaves_alone_what_no_request_reached() -> None:
 
 
 def test_polishing_to_a_tolerance_alone_chooses_rows_by_their_residual() -> None:
-    """Two groups without missing cells: rows of the other group are not open and stay, bit by bit, what they were."""
+    """Two groups without missing cells: rows of the other group are not open and stay, bit by bit,
+    what they were."""
     rng = np.random.default_rng(3)
-    pairs = sorted({(20 * g + int(u), 20 * g + int(v)) for g in range(5) for u, v in rng.integers(0, 20, (150, 2))})
+    pairs = sorted(
+        {
+            (20 * g + int(u), 20 * g + int(v))
+            for g in range(5)
+            for u, v in rng.integers(0, 20, (150, 2))
+        }
+    )
     table = Interactions.from_pairs(pairs).to_table()
     table = table.append_column("target", [rng.uniform(0.5, 2, len(table))])
     explicit = Interactions.from_table(table.append_column("confidence", [np.ones(len(table))]))
-    trained = ae.ENMF(factors=2, missing_weight=0.0, regularization=0.4, dtype="float64", tolerance=1e-11)
+    trained = ae.ENMF(
+        factors=2, missing_weight=0.0, regularization=0.4, dtype="float64", tolerance=1e-11
+    )
     here = Stream(trained.fit(explicit), explicit, threads=1, limits=None, tolerance=1e-2)
     factors = here.publish().factors
     here.forget([pairs[0]])
@@ -186,20 +223,29 @@ def test_polishing_to_a_tolerance_alone_chooses_rows_by_their_residual() -> None
     assert outcome.converged
     assert outcome.route == ("rows",)
     assert outcome.residual <= 1e-2
-    assert outcome.objective == pytest.approx(evaluate(Problem(trained.objective(explicit), here.remaining(),
-        np.float64), here.publish().factors).objective)  # fmt: skip
+    assert outcome.objective == pytest.approx(
+        evaluate(
+            Problem(trained.objective(explicit), here.remaining(), np.float64),
+            here.publish().factors,
+        ).objective
+    )
     users = explicit.users.rows_of(list(range(20, 100)))
-    np.testing.assert_array_equal(here.publish().factors.users[users[users >= 0]], factors.users[users[users >= 0]])
+    np.testing.assert_array_equal(
+        here.publish().factors.users[users[users >= 0]], factors.users[users[users >= 0]]
+    )
 
 
 def test_what_training_left_counts_against_the_tolerance() -> None:
-    """A request far from where the model is unfinished moves little, and says nothing of the rest."""
+    """A request far from where the model is unfinished moves little, and says nothing of the
+    rest."""
     rng = np.random.default_rng(5)
     pairs = [*sorted({(int(u), int(v)) for u, v in rng.integers(0, 20, (150, 2))}), (100, 100)]
     table = Interactions.from_pairs(pairs).to_table()
     table = table.append_column("target", [rng.uniform(0.5, 2, len(table))])
     explicit = Interactions.from_table(table.append_column("confidence", [np.ones(len(table))]))
-    trained = ae.ENMF(factors=2, missing_weight=0.0, regularization=0.5, dtype="float64", tolerance=1e-2).fit(explicit)
+    trained = ae.ENMF(
+        factors=2, missing_weight=0.0, regularization=0.5, dtype="float64", tolerance=1e-2
+    ).fit(explicit)
     here = Stream(trained, explicit, threads=1, limits=None, tolerance=1e-3)
     push = here.forget([(100, 100)]).push
     problem = Problem(trained.objective, here.remaining(), np.float64)
@@ -239,13 +285,16 @@ def test_after_polishing_memory_follows_from_the_published_model() -> None:
     here.forget([data().users.ids[2].as_py(), data().users.ids[9].as_py()], whole_users=True)
     here.polish()
     published = here.publish()
-    fresh = Stream(published, here.remaining().with_maps(published.users, published.items), threads=1)
+    fresh = Stream(
+        published, here.remaining().with_maps(published.users, published.items), threads=1
+    )
     for mine, theirs in zip(here.kept.halves, fresh.kept.halves, strict=True):
         for name, value in vars(mine).items():
             other = getattr(theirs, name)
             if name == "rows":
                 assert all(
-                    np.array_equal(a, b) for a, b in zip(vars(value).values(), vars(other).values(), strict=True)
+                    np.array_equal(a, b)
+                    for a, b in zip(vars(value).values(), vars(other).values(), strict=True)
                 )
             else:
                 assert np.array_equal(value, other), name
@@ -275,7 +324,7 @@ def test_a_user_who_is_gone_has_no_row_and_no_id() -> None:
     assert not published.factors.users[5].any()
 
 
-# ------------------------------------------------------------------ the order of requests does not count
+# ------------------------------------------------------------- the order of requests does not count
 
 
 @pytest.mark.parametrize("size", [1, 4, 20])
@@ -301,11 +350,16 @@ def test_one_by_one_in_batches_and_at_once_end_in_the_same_model(size: int) -> N
 @settings(max_examples=15, deadline=None)
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["pair", "user", "item", "window", "back", "undo"]), st.integers(0, 10**6)),
+        st.tuples(
+            st.sampled_from(["pair", "user", "item", "window", "back", "undo"]),
+            st.integers(0, 10**6),
+        ),
         max_size=8,
     )
 )
-def test_any_mixture_of_requests_ends_at_the_optimum_of_what_remains(steps: list[tuple[str, int]]) -> None:
+def test_any_mixture_of_requests_ends_at_the_optimum_of_what_remains(
+    steps: list[tuple[str, int]],
+) -> None:
     here, known, taken = stream(), data(), []
     for kind, number in steps:
         now = here.remaining()
@@ -313,10 +367,16 @@ def test_any_mixture_of_requests_ends_at_the_optimum_of_what_remains(steps: list
             taken.append(here.forget(pairs_of(now, np.array([number % len(now)]))))
         elif kind == "user":
             present = np.flatnonzero(now.user_counts)
-            taken.append(here.forget([now.users.ids[int(present[number % present.size])].as_py()], whole_users=True))
+            taken.append(
+                here.forget(
+                    [now.users.ids[int(present[number % present.size])].as_py()], whole_users=True
+                )
+            )
         elif kind == "item":
             present = np.flatnonzero(now.item_counts)
-            taken.append(here.forget(items=[now.items.ids[int(present[number % present.size])].as_py()]))
+            taken.append(
+                here.forget(items=[now.items.ids[int(present[number % present.size])].as_py()])
+            )
         elif kind == "window":
             assert now.timestamp is not None
             begin = int(now.timestamp[number % len(now)])
@@ -332,7 +392,9 @@ def test_any_mixture_of_requests_ends_at_the_optimum_of_what_remains(steps: list
     problem = Problem(model().objective, here.remaining(), np.float64)
     factors = here.publish().factors
     fresh = evaluate(problem, factors)
-    assert gradient_norm(problem, factors, fresh.user_gradient, fresh.item_gradient) <= 1e-3 * max(fresh.theta_norm, 1)
+    assert gradient_norm(problem, factors, fresh.user_gradient, fresh.item_gradient) <= 1e-3 * max(
+        fresh.theta_norm, 1
+    )
     assert len(here.remaining()) == len(known) or here.remaining().digest != known.digest
 
 
@@ -364,7 +426,8 @@ def test_rows_grow_beyond_their_room() -> None:
 
 
 def test_adaptive_requests_do_not_drift() -> None:
-    """Always the user whose list changed most: what is left is still the optimum of what remains."""
+    """Always the user whose list changed most: what is left is still the optimum of what
+    remains."""
     here = stream()
     before = here.publish()
     gone: list[int] = []
@@ -407,7 +470,10 @@ def test_what_cannot_be_done_is_said() -> None:
     with pytest.raises(IntegrityError):
         Stream(model(), data().remove(pairs_of(data(), np.array([0]))).remaining)
     trained_h = ae.Model(
-        **{**vars(model()), "factors": Factors(model().factors.users, model().factors.items, np.array([1.0, 1, 2]))}
+        **{
+            **vars(model()),
+            "factors": Factors(model().factors.users, model().factors.items, np.array([1.0, 1, 2])),
+        }
     )
     with pytest.raises(InvalidInput, match="prediction vector"):
         Stream(trained_h, data())

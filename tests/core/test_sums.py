@@ -22,23 +22,31 @@ Pairs = set[tuple[int, int]]
 def made(
     pairs: Pairs, *, weighted: bool = False, like: Interactions | None = None, names: bool = False
 ) -> Interactions:
-    """Interactions of ``pairs``; confidences and targets, where there are some, follow from the pair."""
+    """Interactions of ``pairs``; confidences and targets, where there are some, follow from the
+    pair."""
     ordered = sorted(pairs)
     columns = {"user_id": [u for u, _ in ordered], "item_id": [v for _, v in ordered]}
     table = pa.table({name: pa.array(values, pa.int64()) for name, values in columns.items()})
     if names:
         table = pa.table({name: table[name].cast(pa.string()) for name in table.column_names})
     if weighted:
-        table = table.append_column("confidence", pa.array([1.0 + u + 0.25 * v for u, v in ordered], pa.float64()))
-        table = table.append_column("target", pa.array([float(u - v) for u, v in ordered], pa.float64()))
+        table = table.append_column(
+            "confidence", pa.array([1.0 + u + 0.25 * v for u, v in ordered], pa.float64())
+        )
+        table = table.append_column(
+            "target", pa.array([float(u - v) for u, v in ordered], pa.float64())
+        )
     known = {} if like is None else {"users": like.users, "items": like.items}
     return Interactions.from_table(table, **known)
 
 
 @given(
-    st.sets(st.tuples(st.integers(0, 7), st.integers(0, 6)), min_size=1), st.booleans(), st.booleans(),
-    st.sampled_from(["pairs", "users", "items"]), st.data(),
-)  # fmt: skip
+    st.sets(st.tuples(st.integers(0, 7), st.integers(0, 6)), min_size=1),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from(["pairs", "users", "items"]),
+    st.data(),
+)
 def test_what_is_missing_is_found_whatever_else_is_asked_for(
     pairs: Pairs, weighted: bool, names: bool, kind: str, more: st.DataObject
 ) -> None:
@@ -58,7 +66,10 @@ def test_what_is_missing_is_found_whatever_else_is_asked_for(
     found = missing(Sums.of(data), left, selection)
     assert found.interactions == len(gone)
     assert found.pairs is not None
-    ids = [data.users.ids_of(found.pairs[0]).to_pylist(), data.items.ids_of(found.pairs[1]).to_pylist()]
+    ids = [
+        data.users.ids_of(found.pairs[0]).to_pylist(),
+        data.items.ids_of(found.pairs[1]).to_pylist(),
+    ]
     assert set(zip(*(map(int, each) for each in ids), strict=True)) == gone
     touched = [{pair[side] for pair in gone} for side in (0, 1)]
     assert {int(name) for name in data.users.ids_of(found.users).to_pylist()} == touched[0]
@@ -66,9 +77,14 @@ def test_what_is_missing_is_found_whatever_else_is_asked_for(
     assert found.unchecked == (len(both) if weighted else 0)
 
 
-@given(st.sets(st.tuples(st.integers(0, 7), st.integers(0, 6)), min_size=3), st.booleans(), st.data())
-def test_anything_else_that_differs_is_refused(pairs: Pairs, weighted: bool, more: st.DataObject) -> None:
-    """Another pair lost, a pair more, a pair exchanged, a confidence changed where nothing of the row is gone."""
+@given(
+    st.sets(st.tuples(st.integers(0, 7), st.integers(0, 6)), min_size=3), st.booleans(), st.data()
+)
+def test_anything_else_that_differs_is_refused(
+    pairs: Pairs, weighted: bool, more: st.DataObject
+) -> None:
+    """Another pair lost, a pair more, a pair exchanged, a confidence changed where nothing of the
+    row is gone."""
     data = made(pairs, weighted=weighted)
     gone = {more.draw(st.sampled_from(sorted(pairs)))}
     other = more.draw(st.sampled_from(sorted(pairs - gone)))
@@ -83,8 +99,10 @@ def test_anything_else_that_differs_is_refused(pairs: Pairs, weighted: bool, mor
             missing(sums, made(each, weighted=weighted, like=data), Selection.of(sorted(gone)))
     left = made(pairs - gone, weighted=weighted, like=data)
     ((user, item),) = gone
-    checked = np.flatnonzero((left.users.ids.to_numpy()[left.user_rows] != user) | (
-        left.items.ids.to_numpy()[left.indices] != item))  # fmt: skip
+    checked = np.flatnonzero(
+        (left.users.ids.to_numpy()[left.user_rows] != user)
+        | (left.items.ids.to_numpy()[left.indices] != item)
+    )
     if weighted and len(checked):
         changed = np.array(left.confidence if left.confidence is not None else np.ones(len(left)))
         changed[checked[0]] += 0.5
@@ -98,12 +116,16 @@ def test_sums_are_the_same_by_brute_force_and_in_a_file() -> None:
     one_by_one = [Sums.of(data.keep(np.arange(len(data)) == place)) for place in range(len(data))]
     for side in ("users", "items"):
         for name in ("pairs", "values"):
-            total = np.bitwise_xor.reduce([getattr(getattr(each, side), name) for each in one_by_one])
+            total = np.bitwise_xor.reduce(
+                [getattr(getattr(each, side), name) for each in one_by_one]
+            )
             np.testing.assert_array_equal(getattr(getattr(sums, side), name), total)
     again = Sums.from_table(sums.to_table(), data.shape)
     for side in ("users", "items"):
         for name in ("counts", "pairs", "values"):
-            np.testing.assert_array_equal(getattr(getattr(sums, side), name), getattr(getattr(again, side), name))
+            np.testing.assert_array_equal(
+                getattr(getattr(sums, side), name), getattr(getattr(again, side), name)
+            )
 
 
 def test_many_candidates_of_one_user_are_told_apart_or_left_open() -> None:
@@ -124,7 +146,9 @@ def trained(weighted: bool) -> tuple[ae.Model, Interactions, Pairs]:
     rng = np.random.default_rng(2)
     pairs = set(zip(*(x.tolist() for x in np.nonzero(rng.random((30, 20)) < 0.3)), strict=True))
     data = made(pairs, weighted=weighted)
-    settings = ae.ENMF(factors=3, regularization=1.0, missing_weight=0.2, dtype="float64", to_rest=True)
+    settings = ae.ENMF(
+        factors=3, regularization=1.0, missing_weight=0.2, dtype="float64", to_rest=True
+    )
     return settings.fit(data), data, pairs
 
 

@@ -1,4 +1,5 @@
-"""User-based neighbors: by their definition, ties included, and forgotten with whoever is erased."""
+"""User-based neighbors: by their definition, ties included, and forgotten with whoever is
+erased."""
 
 from __future__ import annotations
 
@@ -56,14 +57,20 @@ def test_lists_by_the_definition(name: Any, shrinkage: float, weighted: bool) ->
         for w in np.lexsort((np.arange(row.size), -row))[:3]:
             near[u, w] = alike[u, w]
     scores = kind.scores(kind.formed(kind.state(data), data), np.arange(11), data)
-    np.testing.assert_allclose(np.where(scores == -np.inf, 0.0, scores), near @ x, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        np.where(scores == -np.inf, 0.0, scores), near @ x, rtol=1e-12, atol=1e-12
+    )
 
 
 def test_equally_near_people_come_in_the_order_of_their_ids() -> None:
     data = ae.Interactions.from_pairs([(u, 0) for u in range(6)] + [(u, 10 + u) for u in range(6)])
     model = ae.UserKNN(neighbors=2).fit(data)
     lists = model.recommend([0, 1, 5], k=9, seen=data).to_list()
-    assert [[item["item_id"] for item in entry["items"]] for entry in lists] == [[11, 12], [10, 12], [10, 11]]
+    assert [[item["item_id"] for item in entry["items"]] for entry in lists] == [
+        [11, 12],
+        [10, 12],
+        [10, 11],
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)

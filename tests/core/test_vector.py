@@ -1,4 +1,5 @@
-"""The vector instructions against the one-line formulas they stand for, and packed factors against SciPy."""
+"""The vector instructions against the one-line formulas they stand for, and packed factors against
+SciPy."""
 
 from __future__ import annotations
 
@@ -11,7 +12,14 @@ from scipy.linalg import cho_factor, cho_solve
 
 from alteraser.linalg.kernels.dense import cholesky, subtract_product
 from alteraser.linalg.kernels.tile import lanes
-from alteraser.linalg.kernels.vector import add_four, dot_four, scaled, short_add_four, short_dot_four, short_scaled
+from alteraser.linalg.kernels.vector import (
+    add_four,
+    dot_four,
+    scaled,
+    short_add_four,
+    short_dot_four,
+    short_scaled,
+)
 from alteraser.runtime.jit import kernel
 from alteraser.solvers.kernels.joint import _pack, packed_size, solve_at
 
@@ -28,9 +36,13 @@ def dots(x, at, Y, places, count, short):  # type: ignore[no-untyped-def]
 @kernel
 def adds(x, at, Y, places, t, count, short):  # type: ignore[no-untyped-def]
     if short:
-        short_add_four(x, at, Y, places[0], places[1], places[2], places[3], t[0], t[1], t[2], t[3], count)
+        short_add_four(
+            x, at, Y, places[0], places[1], places[2], places[3], t[0], t[1], t[2], t[3], count
+        )
     else:
-        add_four(x, at, Y, places[0], places[1], places[2], places[3], t[0], t[1], t[2], t[3], count)
+        add_four(
+            x, at, Y, places[0], places[1], places[2], places[3], t[0], t[1], t[2], t[3], count
+        )
 
 
 @kernel
@@ -48,12 +60,17 @@ def scales(x, at, Y, y, t, count, short):  # type: ignore[no-untyped-def]
 def test_sums_over_rows(dtype: type, short: bool, vectors: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     count = vectors * (8 if short else lanes(np.dtype(dtype).itemsize))
-    x, Y = rng.standard_normal(count + 7).astype(dtype), rng.standard_normal(4 * count + 50).astype(dtype)
+    x, Y = (
+        rng.standard_normal(count + 7).astype(dtype),
+        rng.standard_normal(4 * count + 50).astype(dtype),
+    )
     at, places = 3, rng.integers(0, Y.size - count, 4)
     rows = np.array([Y[p : p + count] for p in places]).reshape(4, count)
     t = rng.standard_normal(4).astype(dtype)
     close = {"rtol": TOLERANCE[dtype], "atol": TOLERANCE[dtype] * 10}
-    np.testing.assert_allclose(dots(x, at, Y, places, count, short), rows @ x[at : at + count], **close)
+    np.testing.assert_allclose(
+        dots(x, at, Y, places, count, short), rows @ x[at : at + count], **close
+    )
     expected = x.copy()
     expected[at : at + count] += t @ rows
     adds(x, at, Y, places, t, count, short)
@@ -77,16 +94,24 @@ def test_a_packed_factor_solves(dtype: type, vectors: int) -> None:
     B = rng.standard_normal((2 * d, d))
     A = (B.T @ B + d * np.eye(d)).astype(dtype)
     x, right = rng.standard_normal((2, d)).astype(dtype)
-    upper = np.where(np.tri(d, k=-1, dtype=bool), np.nan, A)  # what is below the diagonal must not count
+    # what is below the diagonal must not count
+    upper = np.where(np.tri(d, k=-1, dtype=bool), np.nan, A)
     r = right.copy()
     given_upper = upper.copy()
     subtract_product(given_upper, x, r)
-    np.testing.assert_allclose(r, right - A @ x, rtol=1e3 * TOLERANCE[dtype], atol=1e3 * TOLERANCE[dtype])
+    np.testing.assert_allclose(
+        r, right - A @ x, rtol=1e3 * TOLERANCE[dtype], atol=1e3 * TOLERANCE[dtype]
+    )
     U = upper.copy()
     U[np.tri(d, k=-1, dtype=bool)] = 7.0
     assert cholesky(U, np.empty((32, d), dtype), width)
-    np.testing.assert_allclose(np.triu(U).T @ np.triu(U), A, rtol=10 * TOLERANCE[dtype], atol=d * TOLERANCE[dtype])
-    packed, solution = np.full(packed_size(d) + 3, np.nan, dtype), np.concatenate([[0], right, [0]]).astype(dtype)
+    np.testing.assert_allclose(
+        np.triu(U).T @ np.triu(U), A, rtol=10 * TOLERANCE[dtype], atol=d * TOLERANCE[dtype]
+    )
+    packed, solution = (
+        np.full(packed_size(d) + 3, np.nan, dtype),
+        np.concatenate([[0], right, [0]]).astype(dtype),
+    )
     _pack(U, packed)
     assert np.isnan(packed[-3:]).all()
     assert np.isfinite(packed[:-3]).all()

@@ -27,7 +27,9 @@ def pairs(table: pa.Table) -> list[tuple[str, str]]:
 
 
 def category_of(data: HouseholdData) -> dict[str, str]:
-    return dict(zip(data.items["item_id"].to_pylist(), data.items["category"].to_pylist(), strict=True))
+    return dict(
+        zip(data.items["item_id"].to_pylist(), data.items["category"].to_pylist(), strict=True)
+    )
 
 
 def times(data: HouseholdData, story: Story) -> list[datetime]:
@@ -56,7 +58,9 @@ def test_same_seed_same_bytes_other_seed_others(tmp_path):
 
 def test_the_tables_have_the_promised_columns(data):
     text = pa.string()
-    assert data.interactions.schema == pa.schema({"user_id": text, "item_id": text, "timestamp": pa.int64()}.items())
+    assert data.interactions.schema == pa.schema(
+        {"user_id": text, "item_id": text, "timestamp": pa.int64()}.items()
+    )
     assert data.items.schema == pa.schema(
         {"item_id": text, "title": text, "category": text, "department": text}.items()
     )
@@ -92,7 +96,9 @@ def test_categories_are_well_formed():
 def test_order_and_year(data):
     stamps = data.interactions["timestamp"].to_numpy()
     assert (np.diff(stamps) >= 0).all()
-    assert {datetime.fromtimestamp(int(t), UTC).year for t in (stamps[0], stamps[-1])} == {household.YEAR}
+    assert {datetime.fromtimestamp(int(t), UTC).year for t in (stamps[0], stamps[-1])} == {
+        household.YEAR
+    }
 
 
 def test_few_items_have_most_of_the_clicks(data):
@@ -108,10 +114,13 @@ def test_few_accounts_have_most_of_the_activity(data):
 
 
 def test_tastes_hang_together(data):
-    """Toddler cartoons and baby care attract the same accounts; toddler cartoons and camping do not."""
+    """Toddler cartoons and baby care attract the same accounts; toddler cartoons and camping do
+    not."""
     category = category_of(data)
     names = [c.name for c in CATEGORIES]
-    users = {user: row for row, user in enumerate(sorted(set(data.interactions["user_id"].to_pylist())))}
+    users = {
+        user: row for row, user in enumerate(sorted(set(data.interactions["user_id"].to_pylist())))
+    }
     share = np.zeros((len(users), len(names)))
     for user, item in pairs(data.interactions):
         share[users[user], names.index(category[item])] += 1
@@ -174,7 +183,9 @@ def test_the_ring_acts_in_one_night_on_the_same_items_and_does_nothing_else(data
     assert sorted(everything) == sorted(pairs(story.forget))
 
 
-@pytest.mark.parametrize("sizes", [(100, 200, 15), (100, 200, 20), (300, 400, 30), (500, 2000, 100)])
+@pytest.mark.parametrize(
+    "sizes", [(100, 200, 15), (100, 200, 20), (300, 400, 30), (500, 2000, 100)]
+)
 def test_sizes_follow_the_arguments(sizes):
     users, items, mean = sizes
     data = generate_household(users=users, items=items, interactions_per_user=mean)
@@ -223,7 +234,9 @@ def test_what_is_written_can_be_read(tmp_path, data):
     ]
     assert pq.read_table(folder / "interactions.parquet").equals(data.interactions)
     assert pq.read_table(folder / "items.parquet").equals(data.items)
-    for told, story in zip(json.loads((folder / "stories.json").read_text()), data.stories, strict=True):
+    for told, story in zip(
+        json.loads((folder / "stories.json").read_text()), data.stories, strict=True
+    ):
         assert told["text"] == story.text
         assert pq.read_table(folder / told["forget"]).equals(story.forget)
         assert told["interactions"] == story.forget.num_rows

@@ -113,13 +113,15 @@ def zipped(members: dict[str, bytes]) -> bytes:
 ML_1M = {
     "ml-1m/README": b"made up",
     "ml-1m/ratings.dat": b"1::10::5::978300760\n1::20::3::978302109\n2::10::4::978301968\n",
-    "ml-1m/movies.dat": "10::Caf\xe9: the Film (1999)::Comedy|Drama\n20::Other (2000)::War\n".encode("latin-1"),
+    "ml-1m/movies.dat": "10::Caf\xe9: the Film (1999)::Comedy|Drama\n20::Other "
+    "(2000)::War\n".encode("latin-1"),
 }
 
 
 @pytest.fixture
 def one_million(server, monkeypatch):
-    """The server holds a tiny ml-1m whose md5 is the published one; noise makes it long enough to break."""
+    """The server holds a tiny ml-1m whose md5 is the published one; noise makes it long enough to
+    break."""
     serve(server, monkeypatch, "ml-1m", zipped({**ML_1M, "ml-1m/noise": os.urandom(3000)}))
     return server
 
@@ -132,7 +134,9 @@ def serve(server, monkeypatch, name, content, **changes):
 
 
 def get(server, tmp_path, name="ml-1m", out="out", **options) -> FetchResult:
-    return fetch(name, tmp_path / out, base_url=server.url + "/", cache=tmp_path / "cache", **options)
+    return fetch(
+        name, tmp_path / out, base_url=server.url + "/", cache=tmp_path / "cache", **options
+    )
 
 
 def test_a_set_becomes_two_tables(one_million, tmp_path):
@@ -172,7 +176,11 @@ def test_a_broken_download_is_resumed_where_it_broke(one_million, tmp_path):
     result = get(one_million, tmp_path)
     size = len(one_million.content)
     assert one_million.sent == [1000, 500, size - 1500]
-    assert [request.get("Range") for request in one_million.requests] == [None, "bytes=1000-", "bytes=1500-"]
+    assert [request.get("Range") for request in one_million.requests] == [
+        None,
+        "bytes=1000-",
+        "bytes=1500-",
+    ]
     assert one_million.requests[1]["If-Range"] == '"v1"'
     assert result.downloaded == size
     assert (tmp_path / "cache" / "ml-1m-ml-1m.zip").read_bytes() == one_million.content
@@ -180,9 +188,14 @@ def test_a_broken_download_is_resumed_where_it_broke(one_million, tmp_path):
 
 def test_the_next_run_resumes(one_million, tmp_path):
     one_million.break_after = [1000, 0, 0]
-    with pytest.raises(DependencyMissing, match=r"run the same command again to resume at byte 1,000") as caught:
+    with pytest.raises(
+        DependencyMissing, match=r"run the same command again to resume at byte 1,000"
+    ) as caught:
         get(one_million, tmp_path)
-    assert "/mirror/ml-1m.zip could not be downloaded (the connection ended after 1,000 of" in caught.value.message
+    assert (
+        "/mirror/ml-1m.zip could not be downloaded (the connection ended after 1,000 of"
+        in caught.value.message
+    )
     assert "--" not in caught.value.message  # the command has no option for a mirror
     assert not (tmp_path / "out").exists()
     result = get(one_million, tmp_path)
@@ -203,7 +216,10 @@ def test_what_came_before_a_stall_is_kept(one_million, tmp_path, monkeypatch):
 
 
 def test_a_lost_route_is_tried_again(one_million, tmp_path, monkeypatch):
-    read, failures = http.client.HTTPResponse.read1, [OSError(errno.EHOSTUNREACH, "No route to host")]
+    read, failures = (
+        http.client.HTTPResponse.read1,
+        [OSError(errno.EHOSTUNREACH, "No route to host")],
+    )
 
     def lose(response, size):
         if failures:
@@ -219,9 +235,13 @@ def test_a_full_disk_keeps_the_part(one_million, tmp_path):
     def fill(done, total):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(ResourceLimit, match=r"ml-1m.part: the disk or quota is full.*to resume") as caught:
+    with pytest.raises(
+        ResourceLimit, match=r"ml-1m.part: the disk or quota is full.*to resume"
+    ) as caught:
         get(one_million, tmp_path, progress=fill)
-    assert caught.value.details["resume_at"] == (tmp_path / "cache" / "ml-1m.part").stat().st_size > 0
+    assert (
+        caught.value.details["resume_at"] == (tmp_path / "cache" / "ml-1m.part").stat().st_size > 0
+    )
 
 
 def test_an_interrupted_download_is_resumed(one_million, tmp_path):
@@ -290,7 +310,9 @@ def test_without_a_length_the_checksum_decides(one_million, tmp_path):
 
 def test_a_wrong_checksum_is_refused_and_removed(one_million, tmp_path, monkeypatch):
     serve(one_million, monkeypatch, "ml-1m", one_million.content, md5="0" * 32)
-    with pytest.raises(IntegrityError, match=r"ml-1m.zip: its md5 is \w+, but https://grouplens.*publishes 0000"):
+    with pytest.raises(
+        IntegrityError, match=r"ml-1m.zip: its md5 is \w+, but https://grouplens.*publishes 0000"
+    ):
         get(one_million, tmp_path)
     assert os.listdir(tmp_path / "cache") == []
     assert not (tmp_path / "out").exists()
@@ -322,13 +344,18 @@ def test_first_use_is_recorded_and_later_downloads_have_to_match(server, tmp_pat
         "count": [2, 1, 1],
         "timestamp": [1287532527, 1287440263, 1287343565],
     }
-    assert pq.read_table(tmp_path / "out" / "items.parquet")["item_id"].to_pylist() == [22847, 420315]
+    assert pq.read_table(tmp_path / "out" / "items.parquet")["item_id"].to_pylist() == [
+        22847,
+        420315,
+    ]
     assert get(server, tmp_path, "gowalla", out="2").checked == "recorded"
 
     archive = tmp_path / "cache" / "gowalla-loc-gowalla_totalCheckins.txt.gz"
     archive.unlink()
     server.content = gzip.compress(CHECKINS.encode() * 2)
-    with pytest.raises(IntegrityError, match=r"but the first download of gowalla had .*remove the record and run"):
+    with pytest.raises(
+        IntegrityError, match=r"but the first download of gowalla had .*remove the record and run"
+    ):
         get(server, tmp_path, "gowalla", out="3")
     assert not archive.exists()
     (tmp_path / "cache" / "gowalla.sha256.json").write_text("{")
@@ -338,12 +365,16 @@ def test_first_use_is_recorded_and_later_downloads_have_to_match(server, tmp_pat
 
 def test_a_first_download_that_is_not_the_set_is_not_recorded(server, tmp_path):
     server.content = gzip.compress(CHECKINS.encode())[:-9]
-    with pytest.raises(IntegrityError, match=r"does not hold what gowalla should.*Remove it and run again"):
+    with pytest.raises(
+        IntegrityError, match=r"does not hold what gowalla should.*Remove it and run again"
+    ):
         get(server, tmp_path, "gowalla")
     assert not (tmp_path / "cache" / "gowalla.sha256.json").exists()
 
 
-@pytest.mark.parametrize("name", ["../evil", "ml-1m/../../evil", "/etc/evil", "..\\evil", "C:/evil"])
+@pytest.mark.parametrize(
+    "name", ["../evil", "ml-1m/../../evil", "/etc/evil", "..\\evil", "C:/evil"]
+)
 def test_members_that_point_outside_are_refused(server, tmp_path, monkeypatch, name):
     serve(server, monkeypatch, "ml-1m", zipped({**ML_1M, name: b"evil"}))
     with pytest.raises(IntegrityError, match=r"points outside the archive. Nothing was unpacked"):
@@ -392,7 +423,9 @@ def test_errors_of_the_server(one_million, tmp_path):
     one_million.errors = [503]
     assert get(one_million, tmp_path).interactions == 3
     one_million.errors = [404]
-    with pytest.raises(DependencyMissing, match=r"could not be downloaded \(Not Found\).*again to start again"):
+    with pytest.raises(
+        DependencyMissing, match=r"could not be downloaded \(Not Found\).*again to start again"
+    ):
         fetch("ml-1m", tmp_path / "2", base_url=one_million.url, cache=tmp_path / "cache2")
     assert len(one_million.requests) == 3  # a 404 is not tried again
 
@@ -400,13 +433,19 @@ def test_errors_of_the_server(one_million, tmp_path):
 def test_no_network(tmp_path, monkeypatch, server):
     port = server.server_port
     server.server_close()
-    with pytest.raises(DependencyMissing, match=r"could not be downloaded.*Check the network") as caught:
-        fetch("ml-1m", tmp_path / "out", base_url=f"http://127.0.0.1:{port}", cache=tmp_path / "cache")
+    with pytest.raises(
+        DependencyMissing, match=r"could not be downloaded.*Check the network"
+    ) as caught:
+        fetch(
+            "ml-1m", tmp_path / "out", base_url=f"http://127.0.0.1:{port}", cache=tmp_path / "cache"
+        )
     assert caught.value.exit_code == 9
 
 
 def test_unknown_names_and_bad_places(tmp_path):
-    with pytest.raises(NotFound, match=r"no public data set 'ml-2m'. There are: ml-100k, ml-1m, ml-10m"):
+    with pytest.raises(
+        NotFound, match=r"no public data set 'ml-2m'. There are: ml-100k, ml-1m, ml-10m"
+    ):
         fetch("ml-2m", tmp_path / "out")
     (tmp_path / "there").mkdir()
     with pytest.raises(OutputExists, match="there exists already"):
@@ -445,7 +484,10 @@ def test_the_other_movielens_layouts(server, tmp_path, monkeypatch):
         ),
     )
     get(server, tmp_path, "ml-10m", out="b")
-    assert pq.read_table(tmp_path / "b" / "interactions.parquet")["rating"].to_pylist() == [5.0, 3.5]
+    assert pq.read_table(tmp_path / "b" / "interactions.parquet")["rating"].to_pylist() == [
+        5.0,
+        3.5,
+    ]
     assert pq.read_table(tmp_path / "b" / "items.parquet")["title"].to_pylist() == ["Amélie (2001)"]
     serve(
         server,
@@ -455,7 +497,8 @@ def test_the_other_movielens_layouts(server, tmp_path, monkeypatch):
             {
                 "ml-20m/ratings.csv": b"userId,movieId,rating,timestamp\r\n"
                 b"1,2,3.5,1112486027\r\n1,29,4.0,1112484676\r\n",
-                "ml-20m/movies.csv": b'movieId,title,genres\r\n2,"Heat, The (1995)",(no genres listed)\r\n',
+                "ml-20m/movies.csv": b'movieId,title,genres\r\n2,"Heat, The (1995)",(no genres '
+                b"listed)\r\n",
             }
         ),
     )
@@ -472,7 +515,9 @@ def test_the_other_movielens_layouts(server, tmp_path, monkeypatch):
 
 
 def test_amazon_ratings(server, tmp_path):
-    server.content = b"AKM1MP6P0OYPR,0132793040,5.0,1365811200\nA2CX7LUOHB2NDG,0321732944,5.0,1341100800\n"
+    server.content = (
+        b"AKM1MP6P0OYPR,0132793040,5.0,1365811200\nA2CX7LUOHB2NDG,0321732944,5.0,1341100800\n"
+    )
     result = get(server, tmp_path, "amazon-electronics")
     table = pq.read_table(tmp_path / "out" / "interactions.parquet")
     assert table["item_id"].to_pylist() == ["0132793040", "0321732944"]

@@ -18,7 +18,11 @@ from alteraser.errors import InvalidInput
 
 @pytest.mark.parametrize("make", [generate_sessions, generate_baskets])
 def test_everything_follows_from_the_seed(make: Any) -> None:
-    one, same, other = make(3, users=30, items=60), make(3, users=30, items=60), make(4, users=30, items=60)
+    one, same, other = (
+        make(3, users=30, items=60),
+        make(3, users=30, items=60),
+        make(4, users=30, items=60),
+    )
     assert one.equals(same)
     assert not one.equals(other)
     assert np.all(np.diff(one["timestamp"].to_numpy()) >= 0)
@@ -33,10 +37,13 @@ def test_sessions_are_numbered_in_their_order_and_items_come_again() -> None:
         table, session_column="session_id", timestamp_column="timestamp", position_column="position"
     )
     assert data.count > len(data)
-    positions = table.sort_by([("session_id", "ascending"), ("position", "ascending")])["position"].to_numpy()
+    positions = table.sort_by([("session_id", "ascending"), ("position", "ascending")])[
+        "position"
+    ].to_numpy()
     starts = np.flatnonzero(positions == 1)
     assert np.array_equal(
-        positions, np.arange(positions.size) - np.repeat(starts, np.diff([*starts, positions.size])) + 1
+        positions,
+        np.arange(positions.size) - np.repeat(starts, np.diff([*starts, positions.size])) + 1,
     )
 
 
@@ -55,13 +62,17 @@ def test_there_is_something_to_learn(run: Run, tmp_path: Path) -> None:
                 word = name.split()[0]
                 train, test = (f"{kind}-split/{part}.parquet" for part in ("train", "test"))
                 assert run(f"train {train} --model {name} {options} --out {word} -q")[0] == 0
-                found[name] = json.loads(run(f"evaluate {word} --test {test} --data {train} --json")[1])[figure]
+                found[name] = json.loads(
+                    run(f"evaluate {word} --test {test} --data {train} --json")[1]
+                )[figure]
         assert found[model] > 0.2
         assert simple is None or found[model] > 0.9 * found[simple]
 
 
 @pytest.mark.parametrize("options", [{"session_column": "session_id"}, {"session_gap": "30m"}])
-def test_the_last_session_of_everybody_is_held_out(options: dict[str, str], run: Run, tmp_path: Path) -> None:
+def test_the_last_session_of_everybody_is_held_out(
+    options: dict[str, str], run: Run, tmp_path: Path
+) -> None:
     table = generate_sessions(1, users=20, items=60)
     pq.write_table(table, tmp_path / "clicks.parquet")
     words = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in options.items())
@@ -69,7 +80,9 @@ def test_the_last_session_of_everybody_is_held_out(options: dict[str, str], run:
     parts = [pq.read_table(tmp_path / "s" / f"{name}.parquet") for name in ("train", "test")]
     assert sum(part.num_rows for part in parts) == table.num_rows
     whole = Interactions.read(table, **options, timestamp_column="timestamp").events
-    train, test = (Interactions.read(part, **options, timestamp_column="timestamp") for part in parts)
+    train, test = (
+        Interactions.read(part, **options, timestamp_column="timestamp") for part in parts
+    )
     assert whole is not None
     assert test.events is not None
     groups = np.bincount(whole.owners)
@@ -87,7 +100,10 @@ def test_where_everybody_is_one_session_the_latest_are_held_out(run: Run, tmp_pa
     parts = [pq.read_table(tmp_path / "s" / f"{name}.parquet") for name in ("train", "test")]
     counts = [len(part["session_id"].unique()) for part in parts]
     assert counts[1] == int(0.25 * sum(counts))
-    ends = [part.group_by("session_id").aggregate([("timestamp", "max")])["timestamp_max"].to_numpy() for part in parts]
+    ends = [
+        part.group_by("session_id").aggregate([("timestamp", "max")])["timestamp_max"].to_numpy()
+        for part in parts
+    ]
     assert ends[0].max() <= ends[1].min()
     code, _, err = run(f"data split clicks.parquet {options} --test 0.001 --out t")
     assert (code, "too few sessions" in err) == (2, True)

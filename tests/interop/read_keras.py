@@ -1,4 +1,5 @@
-"""Load what is at the path given with Keras, and print its tables and what its optimizer keeps, as JSON."""
+"""Load what is at the path given with Keras, and print its tables and what its optimizer keeps, as
+JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ users, items = model.get_weights()
 slots = [np.asarray(keras.ops.convert_to_numpy(each)) for each in model.optimizer.variables]
 scores = model.predict([np.arange(len(users))[:, None], np.full((len(users), 1), 1)], verbose=0)
 answer = {
-    "users": users.tolist(), "items": items.tolist(), "scores": scores.ravel().tolist(),
+    "users": users.tolist(),
+    "items": items.tolist(),
+    "scores": scores.ravel().tolist(),
     "slots": [each.tolist() for each in slots if each.ndim == 2],
-}  # fmt: skip
+}
 print(json.dumps(answer))

@@ -19,7 +19,9 @@ def main() -> None:
     folder = Path(sys.argv[1])
     frame = pd.read_csv(folder / "data.csv").rename(columns={"plays": "rating"})
     data = from_interactions_df(frame)
-    scorer = ImplicitMFScorer(embedding_size=6, epochs=1, regularization=0.5, weight=2.0, use_ratings=True)
+    scorer = ImplicitMFScorer(
+        embedding_size=6, epochs=1, regularization=0.5, weight=2.0, use_ratings=True
+    )
     scorer.train(data, TrainingOptions(rng=7))
     new = load_file(folder / "new.safetensors")
     scorer.user_embeddings, scorer.item_embeddings = new["user_embeddings"], new["item_embeddings"]
@@ -32,7 +34,9 @@ def main() -> None:
         mine = rest[rest.user_id == user]
         items = data.items.numbers(mine.item_id.to_numpy())
         ratings = (mine.rating.to_numpy() * 2.0).astype(np.float32)
-        fresh = scorer._train_new_row(items.astype(np.int32), ratings, scorer.item_embeddings, scorer._OtOr)
+        fresh = scorer._train_new_row(
+            items.astype(np.int32), ratings, scorer.item_embeddings, scorer._OtOr
+        )
         folded[user] = [fresh.tolist(), scorer.user_embeddings[row].tolist()]
     print(json.dumps({"scores": scores, "folded": folded}))
 

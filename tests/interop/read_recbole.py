@@ -1,4 +1,5 @@
-"""Run beside RecBole: load a checkpoint into its model, score everything, train one more epoch from it."""
+"""Run beside RecBole: load a checkpoint into its model, score everything, train one more epoch from
+it."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ def main(checkpoint: Path, inter: Path) -> None:
     settings = saved["config"].variable_config_dict
     with tempfile.TemporaryDirectory() as place:
         shutil.copytree(
-            inter.absolute().parent, Path(place) / "toy", ignore=lambda _, names: set(names) - {"toy.inter"}
+            inter.absolute().parent,
+            Path(place) / "toy",
+            ignore=lambda _, names: set(names) - {"toy.inter"},
         )
         with contextlib.chdir(place):
             config = Config(model=saved["config"]["model"], dataset="toy", config_dict=settings)
@@ -38,15 +41,23 @@ def main(checkpoint: Path, inter: Path) -> None:
             users = torch.arange(1, dataset.user_num).repeat_interleave(dataset.item_num)
             items = torch.arange(dataset.item_num).repeat(dataset.user_num - 1)
             with torch.no_grad():
-                scores = model.predict({"user_id": users, "item_id": items}).view(dataset.user_num - 1, -1)[:, 1:]
+                scores = model.predict({"user_id": users, "item_id": items}).view(
+                    dataset.user_num - 1, -1
+                )[:, 1:]
             trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
             trainer.resume_checkpoint(str(checkpoint))
             loss = trainer._train_epoch(train, 0)
             ids = dataset.field2id_token
-    print(json.dumps({
-        "scores": scores.tolist(), "users": list(ids["user_id"][1:]), "items": list(ids["item_id"][1:]),
-        "loss": float(loss if not isinstance(loss, tuple) else sum(loss)),
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "scores": scores.tolist(),
+                "users": list(ids["user_id"][1:]),
+                "items": list(ids["item_id"][1:]),
+                "loss": float(loss if not isinstance(loss, tuple) else sum(loss)),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

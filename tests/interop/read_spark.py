@@ -1,8 +1,10 @@
-"""Run by ``test_real_spark.py`` where pyspark is: load models as Spark does, use them, and print what came out.
+"""Run by ``test_real_spark.py`` where pyspark is: load models as Spark does, use them, and print
+what came out.
 
     python read_spark.py FOLDER REMAINING
 
-FOLDER holds ``implicit``, ``explicit``, ``pipeline`` and ``events.parquet``; REMAINING is trained on anew.
+FOLDER holds ``implicit``, ``explicit``, ``pipeline`` and ``events.parquet``; REMAINING is trained
+on anew.
 """
 
 import json
@@ -16,10 +18,13 @@ from pyspark.sql import SparkSession
 
 def main(models: Path, remaining: Path) -> None:
     spark = (
-        SparkSession.builder.master("local[1]").config("spark.driver.memory", "768m")
-        .config("spark.ui.enabled", "false").config("spark.sql.shuffle.partitions", "4")
-        .config("spark.driver.bindAddress", "127.0.0.1").getOrCreate()
-    )  # fmt: skip
+        SparkSession.builder.master("local[1]")
+        .config("spark.driver.memory", "768m")
+        .config("spark.ui.enabled", "false")
+        .config("spark.sql.shuffle.partitions", "4")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .getOrCreate()
+    )
     events = spark.read.parquet((models / "events.parquet").as_uri())
     out = {}
     for name in ("implicit", "explicit"):
@@ -28,21 +33,35 @@ def main(models: Path, remaining: Path) -> None:
         out[name] = {
             "users": {row.id: list(row.features) for row in model.userFactors.collect()},
             "items": {row.id: list(row.features) for row in model.itemFactors.collect()},
-            "scores": [[row.user, row.item, row.prediction] for row in scored if row.prediction == row.prediction],
+            "scores": [
+                [row.user, row.item, row.prediction]
+                for row in scored
+                if row.prediction == row.prediction
+            ],
             "unknown": sorted({row.user for row in scored if row.prediction != row.prediction}),
             "lists": {
-                row.user: [r.item for r in row.recommendations] for row in model.recommendForAllUsers(3).collect()
+                row.user: [r.item for r in row.recommendations]
+                for row in model.recommendForAllUsers(3).collect()
             },
         }
     pipeline = PipelineModel.load((models / "pipeline").as_uri())
     scored = pipeline.transform(events).collect()
     out["pipeline"] = {"scores": [[row.user_name, row.item_name, row.prediction] for row in scored]}
     data = spark.read.parquet(remaining.as_uri())
-    spark.sparkContext.setCheckpointDir(str(models / "checkpoints"))  # else the lineage of 40 passes is too deep
+    # else the lineage of 40 passes is too deep
+    spark.sparkContext.setCheckpointDir(str(models / "checkpoints"))
     als = ALS(
-        rank=3, maxIter=40, regParam=0.05, seed=7, userCol="user", itemCol="item", ratingCol="plays",
-        implicitPrefs=True, alpha=2.0, checkpointInterval=5,
-    )  # fmt: skip
+        rank=3,
+        maxIter=40,
+        regParam=0.05,
+        seed=7,
+        userCol="user",
+        itemCol="item",
+        ratingCol="plays",
+        implicitPrefs=True,
+        alpha=2.0,
+        checkpointInterval=5,
+    )
     retrained = als.fit(data)
     out["retrained"] = {
         "users": {row.id: list(row.features) for row in retrained.userFactors.collect()},

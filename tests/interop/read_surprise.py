@@ -15,11 +15,20 @@ def main(path: str, ratings: str) -> None:
         pairs = [(row["user_id"], row["item_id"]) for row in csv.DictReader(file)]
     found = [algorithm.predict(user, item, clip=False) for user, item in pairs]
     trainset = algorithm.trainset
-    print(json.dumps({
-        "estimates": [each.est for each in found], "ratings": sorted(map(list, trainset.all_ratings())),
-        "known": sorted({trainset.to_raw_uid(u) for u in trainset.all_users() if trainset.knows_user(u)}),
-        "n_ratings": trainset.n_ratings, "mean": trainset.global_mean, "predictions": len(predictions or []),
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "estimates": [each.est for each in found],
+                "ratings": sorted(map(list, trainset.all_ratings())),
+                "known": sorted(
+                    {trainset.to_raw_uid(u) for u in trainset.all_users() if trainset.knows_user(u)}
+                ),
+                "n_ratings": trainset.n_ratings,
+                "mean": trainset.global_mean,
+                "predictions": len(predictions or []),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Side environments: pinned versions of real libraries that cannot live beside us, each made once and kept.
+"""Side environments: pinned versions of real libraries that cannot live beside us, each made once
+and kept.
 
-They are made where ALTERASER_SIDE says (a folder; ``.venv-interop`` in the repository without it). Scripts run in them
-by path, and answer with one line of JSON.
+They are made where ALTERASER_SIDE says (a folder; ``.venv-interop`` in the repository without it).
+Scripts run in them by path, and answer with one line of JSON.
 """
 
 from __future__ import annotations
@@ -17,8 +18,16 @@ ROOT = Path(__file__).parents[2]
 FIXTURES = ROOT / "tests" / "adapters" / "fixtures"
 
 REQUIREMENTS = {
-    # RecBole 1.2.1 needs Python 3.11 and what was current when it was made; its LightGCN needs SciPy before 1.11
-    "recbole": ["torch==2.13.0", "recbole==1.2.1", "numpy<2", "setuptools<81", "scipy<1.11", "pandas<2.3"],
+    # RecBole 1.2.1 needs Python 3.11 and what was current when it was made; its LightGCN needs
+    # SciPy before 1.11
+    "recbole": [
+        "torch==2.13.0",
+        "recbole==1.2.1",
+        "numpy<2",
+        "setuptools<81",
+        "scipy<1.11",
+        "pandas<2.3",
+    ],
     "surprise": ["scikit-surprise==1.1.5"],
     "cornac": ["cornac==3.0.1"],
     "implicit": ["implicit==0.7.3", "pyarrow==26.0.1"],
@@ -35,19 +44,25 @@ def python_of(name: str) -> Path:
     python = place / "bin" / "python"
     if not (place / "ready").exists():
         subprocess.run([PYTHON.get(name, sys.executable), "-m", "venv", str(place)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *REQUIREMENTS[name]], check=True)
+        subprocess.run(
+            [str(python), "-m", "pip", "install", "--quiet", *REQUIREMENTS[name]], check=True
+        )
         (place / "ready").touch()
     return python
 
 
 def run(name: str, script: Path, *arguments: Any) -> None:
     """Run ``script`` in the side environment ``name``."""
-    done = subprocess.run([str(python_of(name)), str(script), *map(str, arguments)], capture_output=True, text=True)
+    done = subprocess.run(
+        [str(python_of(name)), str(script), *map(str, arguments)], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-4000:]
 
 
 def answer(name: str, script: Path, *arguments: Any) -> Any:
     """What ``script`` prints last, as JSON."""
-    done = subprocess.run([str(python_of(name)), str(script), *map(str, arguments)], capture_output=True, text=True)
+    done = subprocess.run(
+        [str(python_of(name)), str(script), *map(str, arguments)], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-4000:]
     return json.loads(done.stdout.strip().splitlines()[-1])

@@ -1,4 +1,5 @@
-"""Real implicit and LensKit write; the command forgets; they read what it wrote (``make test-interop``)."""
+"""Real implicit and LensKit write; the command forgets; they read what it wrote (``make
+test-interop``)."""
 
 from __future__ import annotations
 
@@ -21,9 +22,14 @@ HERE = Path(__file__).parent
 def forget(folder: Path, model: str, options: str, tolerance: str) -> None:
     """User 5 whole and nobody else, by the command line."""
     (folder / "user.csv").write_text("user_id\n5\n")
-    line = f"forget {folder}/{model} {folder}/user.csv --data {folder}/data.csv --rating plays {options}"
+    line = (
+        f"forget {folder}/{model} {folder}/user.csv --data {folder}/data.csv --rating plays "
+        f"{options}"
+    )
     out = f"--out {folder}/new{Path(model).suffix} --remaining {folder}/rest.csv -q"
-    assert main([*line.split(), "--method", "converge", "--tolerance", tolerance, *out.split()]) == 0
+    assert (
+        main([*line.split(), "--method", "converge", "--tolerance", tolerance, *out.split()]) == 0
+    )
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +43,12 @@ def test_the_fixtures_are_what_the_library_writes(written: Path) -> None:
     for path in sorted((side.FIXTURES / "implicit").glob("*.npz")):
         with np.load(path) as kept, np.load(written / path.name) as fresh:
             assert kept.files == fresh.files
-            assert [kept[name].dtype for name in kept.files] == [fresh[name].dtype for name in fresh.files]
-    assert pacsv.read_csv(written / "data.csv").equals(pacsv.read_csv(side.FIXTURES / "implicit" / "data.csv"))
+            assert [kept[name].dtype for name in kept.files] == [
+                fresh[name].dtype for name in fresh.files
+            ]
+    assert pacsv.read_csv(written / "data.csv").equals(
+        pacsv.read_csv(side.FIXTURES / "implicit" / "data.csv")
+    )
 
 
 @pytest.mark.parametrize("name", ["als", "als_cholesky", "als_double", "bpr", "lmf"])
@@ -56,7 +66,9 @@ def test_implicit_reads_and_uses_the_result(written: Path, tmp_path: Path, name:
     assert not users[5, :d].any()
     seen = pacsv.read_csv(tmp_path / "rest.csv")
     for user, items in enumerate(found["recommended"]):
-        assert not set(items) & set(seen["item_id"].filter(np.equal(seen["user_id"], user)).to_pylist())
+        assert not set(items) & set(
+            seen["item_id"].filter(np.equal(seen["user_id"], user)).to_pylist()
+        )
     if kind == "als":
         # the library's own least squares on what remains leaves our rows where they are
         assert max(found["moves"]) < 1e-3
@@ -66,11 +78,17 @@ def test_lenskit_reads_and_uses_the_result(tmp_path: Path) -> None:
     side.run("lenskit", side.FIXTURES / "arrays" / "make_lenskit.py", tmp_path)
     shutil.copyfile(side.FIXTURES / "implicit" / "data.csv", tmp_path / "data.csv")
     maps = f"--users-map {tmp_path}/lenskit_users.json --items-map {tmp_path}/lenskit_items.json"
-    forget(tmp_path, "lenskit.safetensors", f"--loss lenskit-als --alpha 2 --regularization 0.5 {maps}", "1e-4")
+    forget(
+        tmp_path,
+        "lenskit.safetensors",
+        f"--loss lenskit-als --alpha 2 --regularization 0.5 {maps}",
+        "1e-4",
+    )
     found = side.answer("lenskit", HERE / "read_lenskit.py", tmp_path)
     for user, (folded, stored) in found["folded"].items():
         if user == "5":
             assert not np.any(stored)
         else:
-            np.testing.assert_allclose(folded, stored, atol=2e-3)  # its own solve of the user, from what remains
+            # its own solve of the user, from what remains
+            np.testing.assert_allclose(folded, stored, atol=2e-3)
     assert np.allclose(found["scores"]["5"], 0)

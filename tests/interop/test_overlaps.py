@@ -1,4 +1,5 @@
-"""Forgetting locally in what real libraries trained, against their own retrains (``make test-interop``, with -s)."""
+"""Forgetting locally in what real libraries trained, against their own retrains (``make
+test-interop``, with -s)."""
 
 from __future__ import annotations
 
@@ -13,7 +14,17 @@ import pytest
 import side
 from overlaps import Scene, generated, never_worse, real
 
-from alteraser.adapters import Foreign, ForeignOptions, Task, arrays, cornac, implicit, recbole, spark, surprise
+from alteraser.adapters import (
+    Foreign,
+    ForeignOptions,
+    Task,
+    arrays,
+    cornac,
+    implicit,
+    recbole,
+    spark,
+    surprise,
+)
 from alteraser.adapters._recbole_neural import propagated
 from alteraser.adapters.forget import difference, forget_foreign, open_foreign
 from alteraser.data.ids import IdMap
@@ -24,7 +35,8 @@ pytestmark = pytest.mark.interop
 SCRIPT = Path(__file__).parent / "train_overlaps.py"
 
 CASES = [
-    # library, kind, adapter, file, ratings count, the same seed repeats the same training on other data
+    # library, kind, adapter, file, ratings count, the same seed repeats the same training on other
+    # data
     ("surprise", "svd", surprise.ADAPTER, "svd.pickle", True, True),
     ("cornac", "mf", cornac.ADAPTER, "mf.pkl", True, True),
     ("cornac", "bpr", cornac.ADAPTER, "bpr.pkl", False, False),
@@ -49,11 +61,20 @@ def chosen() -> Scene:
     return generated() if folder is None else real(Path(folder))
 
 
-def trained(library: str, kind: str, scene: Scene, keep: Any, seed: int, place: Path, name: str) -> Path:
+def trained(
+    library: str, kind: str, scene: Scene, keep: Any, seed: int, place: Path, name: str
+) -> Path:
     """The library's model of the pairs ``keep``."""
     place.mkdir()
-    np.savez(place / "in.npz", users=scene.users[keep], items=scene.items[keep], ratings=scene.ratings[keep],
-             shape=scene.shape, every_user=scene.users, every_item=scene.items)  # fmt: skip
+    np.savez(
+        place / "in.npz",
+        users=scene.users[keep],
+        items=scene.items[keep],
+        ratings=scene.ratings[keep],
+        shape=scene.shape,
+        every_user=scene.users,
+        every_item=scene.items,
+    )
     side.run(library, SCRIPT, library, kind, place / "in.npz", place / name, seed)
     return place / name
 
@@ -69,7 +90,9 @@ def interactions(scene: Scene, rated: bool) -> Interactions:
     """All pairs, ids being rows."""
     users, items = (IdMap.build(np.arange(size))[0] for size in scene.shape)
     target = scene.ratings.astype(np.float64) if rated else None
-    return Interactions._assemble(users, items, scene.users, scene.items, None, target, None, "refuse")
+    return Interactions._assemble(
+        users, items, scene.users, scene.items, None, target, None, "refuse"
+    )
 
 
 @pytest.mark.parametrize(("library", "kind", "adapter", "name", "rated", "repeatable"), CASES)
@@ -83,11 +106,17 @@ def test_others_are_as_near_to_the_retrain_as_before(
         "retrain": trained(library, kind, scene, ~scene.gone, 1, tmp_path / "retrain", name),
         "other seed": trained(library, kind, scene, ~scene.gone, 2, tmp_path / "other", name),
     }
-    opened: dict[str, Foreign] = {each: adapter.read(path, options_of(library)) for each, path in files.items()}
-    models = {each: scores(foreign, foreign.offset, scene.shape) for each, foreign in opened.items()}
+    opened: dict[str, Foreign] = {
+        each: adapter.read(path, options_of(library)) for each, path in files.items()
+    }
+    models = {
+        each: scores(foreign, foreign.offset, scene.shape) for each, foreign in opened.items()
+    }
     foreign, data = opened["before"], interactions(scene, rated)
     assert foreign.loss.check(foreign, data).passed
-    removal = data.remove(list(zip(scene.users[scene.gone].tolist(), scene.items[scene.gone].tolist(), strict=True)))
+    removal = data.remove(
+        list(zip(scene.users[scene.gone].tolist(), scene.items[scene.gone].tolist(), strict=True))
+    )
     erased = foreign.loss.local(Task(foreign, data, removal.remaining, removal.removed))
     changed = difference(foreign, erased, removal)
     out = tmp_path / f"new-{name}"
@@ -102,27 +131,39 @@ def test_others_are_as_near_to_the_retrain_as_before(
 def test_recbole_too(kind: str, tmp_path: Path) -> None:
     """RecBole numbers users and items in its own way: everything is compared in its rows."""
     if kind == "LightGCN":
-        pytest.importorskip("torch", reason="a graph's scores are differentiated: make test-torch installs it")
+        pytest.importorskip(
+            "torch", reason="a graph's scores are differentiated: make test-torch installs it"
+        )
     scene = chosen()
     every = np.ones(len(scene.users), bool)
     files = {
         "before": trained("recbole", kind, scene, every, 1, tmp_path / "before", "model.pth"),
-        "retrain": trained("recbole", kind, scene, ~scene.gone, 1, tmp_path / "retrain", "model.pth"),
-        "other seed": trained("recbole", kind, scene, ~scene.gone, 2, tmp_path / "other", "model.pth"),
+        "retrain": trained(
+            "recbole", kind, scene, ~scene.gone, 1, tmp_path / "retrain", "model.pth"
+        ),
+        "other seed": trained(
+            "recbole", kind, scene, ~scene.gone, 2, tmp_path / "other", "model.pth"
+        ),
     }
     with np.load(str(files["before"]) + ".rows.npz") as rows:
         scene = replace(scene, users=rows["users"][scene.users], items=rows["items"][scene.items])
     data = interactions(scene, False)
-    removal = data.remove(list(zip(scene.users[scene.gone].tolist(), scene.items[scene.gone].tolist(), strict=True)))
+    removal = data.remove(
+        list(zip(scene.users[scene.gone].tolist(), scene.items[scene.gone].tolist(), strict=True))
+    )
 
     def scored(foreign: Foreign, seen: Interactions) -> Any:
         tables = foreign.users, foreign.items
         P, Q = propagated(seen, *tables, 2) if kind == "LightGCN" else tables
         return np.asarray(P, np.float64) @ np.asarray(Q, np.float64).T
 
-    opened = {each: recbole.ADAPTER.read(path, ForeignOptions(allow_pickle=True)) for each, path in files.items()}
+    opened = {
+        each: recbole.ADAPTER.read(path, ForeignOptions(allow_pickle=True))
+        for each, path in files.items()
+    }
     models = {
-        each: scored(foreign, data if each == "before" else removal.remaining) for each, foreign in opened.items()
+        each: scored(foreign, data if each == "before" else removal.remaining)
+        for each, foreign in opened.items()
     }
     foreign = opened["before"]
     assert foreign.loss.check(foreign, data).passed
@@ -135,9 +176,13 @@ def test_recbole_too(kind: str, tmp_path: Path) -> None:
 
 
 def dense(foreign: Foreign, shape: tuple[int, int]) -> Any:
-    """Every score of a model whose container knows its ids, which are rows here; 0 where it has none."""
+    """Every score of a model whose container knows its ids, which are rows here; 0 where it has
+    none."""
     tables = []
-    for x, ids, size in ((foreign.users, foreign.user_ids, shape[0]), (foreign.items, foreign.item_ids, shape[1])):
+    for x, ids, size in (
+        (foreign.users, foreign.user_ids, shape[0]),
+        (foreign.items, foreign.item_ids, shape[1]),
+    ):
         assert ids is not None
         table = np.zeros((size, x.shape[1]))
         table[ids.ids.to_numpy()] = x[ids.rows]
@@ -148,21 +193,36 @@ def dense(foreign: Foreign, shape: tuple[int, int]) -> Any:
 @pytest.mark.parametrize("kind", ["implicit", "explicit"])
 @pytest.mark.parametrize("method", ["local", "auto"])
 def test_spark_too(kind: str, method: str, tmp_path: Path) -> None:
-    """Spark's blocks and its start depend on the data: how much of its training a seed repeats is seen in the table."""
+    """Spark's blocks and its start depend on the data: how much of its training a seed repeats is
+    seen in the table."""
     scene = generated()
     every = np.ones(len(scene.users), bool)
-    options = ForeignOptions(implicit=kind == "implicit", alpha=1.0 if kind == "implicit" else None,
-                             regularization=0.1, rating="rating")  # fmt: skip
+    options = ForeignOptions(
+        implicit=kind == "implicit",
+        alpha=1.0 if kind == "implicit" else None,
+        regularization=0.1,
+        rating="rating",
+    )
     files = {
         "before": trained("spark", kind, scene, every, 1, tmp_path / "before", "model"),
         "retrain": trained("spark", kind, scene, ~scene.gone, 1, tmp_path / "retrain", "model"),
         "other seed": trained("spark", kind, scene, ~scene.gone, 2, tmp_path / "other", "model"),
     }
-    models = {each: dense(spark.ADAPTER.read(path, options), scene.shape) for each, path in files.items()}
+    models = {
+        each: dense(spark.ADAPTER.read(path, options), scene.shape) for each, path in files.items()
+    }
     rows = pa.table({"user_id": scene.users, "item_id": scene.items, "rating": scene.ratings})
     opened = open_foreign(files["before"], rows, options)
-    pairs = list(zip(scene.users[scene.gone].tolist(), scene.items[scene.gone].tolist(), strict=True))
+    pairs = list(
+        zip(scene.users[scene.gone].tolist(), scene.items[scene.gone].tolist(), strict=True)
+    )
     done = forget_foreign(opened, pairs, tmp_path / "new", method=method)
     models["after"] = dense(spark.ADAPTER.read(tmp_path / "new", options), scene.shape)
-    print(done.model.erased.method, done.model.erased.level, done.model.erased.residual, done.way.why, done.seconds)
+    print(
+        done.model.erased.method,
+        done.model.erased.level,
+        done.model.erased.residual,
+        done.way.why,
+        done.seconds,
+    )
     never_worse(f"spark {kind}", scene, models, done.model.erased.method, repeatable=True)

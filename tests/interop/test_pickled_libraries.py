@@ -1,4 +1,5 @@
-"""Real RecBole, Surprise and Cornac write; we forget; they read what we wrote (``make test-interop``)."""
+"""Real RecBole, Surprise and Cornac write; we forget; they read what we wrote (``make
+test-interop``)."""
 
 from __future__ import annotations
 
@@ -13,7 +14,16 @@ import pyarrow.csv as pacsv
 import pytest
 import side
 
-from alteraser.adapters import Changed, Erased, Foreign, ForeignOptions, Task, cornac, recbole, surprise
+from alteraser.adapters import (
+    Changed,
+    Erased,
+    Foreign,
+    ForeignOptions,
+    Task,
+    cornac,
+    recbole,
+    surprise,
+)
 from alteraser.adapters._recbole_neural import logits
 from alteraser.data.interactions import Interactions, Removal
 from alteraser.data.selection import Selection
@@ -29,26 +39,45 @@ def table(path: Path, foreign: Foreign) -> Interactions:
     columns = {name: found[name] for name in ("user_id", "item_id")}
     if "rating" in found.column_names:
         columns["target"] = found["rating"].cast(pa.float64())
-    return Interactions.from_table(pa.table(columns), users=foreign.user_ids, items=foreign.item_ids)
+    return Interactions.from_table(
+        pa.table(columns), users=foreign.user_ids, items=foreign.item_ids
+    )
 
 
 def forgotten(foreign: Foreign, data: Interactions, user: int) -> tuple[Removal, Erased, Changed]:
     """Forget ``user`` whole and two interactions of another."""
     gone = data.user_rows == user
-    gone |= (data.user_rows == user + 1) & np.isin(data.indices, data.indices[data.user_rows == user + 1][:2])
+    gone |= (data.user_rows == user + 1) & np.isin(
+        data.indices, data.indices[data.user_rows == user + 1][:2]
+    )
     removed = data.keep(gone)
-    removal = Removal(data.keep(~gone), removed, removed.to_table().slice(0, 0), Selection.of(removed))
-    erased = foreign.loss.forget(Task(foreign, data, removal.remaining, removed, tolerance=0.05, max_passes=100))
+    removal = Removal(
+        data.keep(~gone), removed, removed.to_table().slice(0, 0), Selection.of(removed)
+    )
+    erased = foreign.loss.forget(
+        Task(foreign, data, removal.remaining, removed, tolerance=0.05, max_passes=100)
+    )
     users = np.array(erased.users)
     biases = None if erased.user_biases is None else np.array(erased.user_biases)
     users[user] = 0
     if biases is not None:
         biases[user] = 0
-    rows = [np.flatnonzero(np.any(a != b, axis=1)) for a, b in ((users, foreign.users), (erased.items, foreign.items))]
+    rows = [
+        np.flatnonzero(np.any(a != b, axis=1))
+        for a, b in ((users, foreign.users), (erased.items, foreign.items))
+    ]
     changed = Changed(
-        users, erased.items, biases, erased.item_biases, erased.offset, erased.further, rows[0], rows[1],
-        np.array([user]), (removed.user_rows, removed.indices.astype(np.int64)),
-    )  # fmt: skip
+        users,
+        erased.items,
+        biases,
+        erased.item_biases,
+        erased.offset,
+        erased.further,
+        rows[0],
+        rows[1],
+        np.array([user]),
+        (removed.user_rows, removed.indices.astype(np.int64)),
+    )
     return removal, erased, changed
 
 
@@ -81,7 +110,9 @@ def test_recbole_loads_scores_and_trains_on(name: str, trained: Path, tmp_path: 
     if foreign.kind in ("neumf", "gmf"):
         pytest.importorskip("torch")
     removal, erased, changed = forgotten(foreign, data, 3)
-    assert foreign.loss.check(replace(foreign, users=erased.users, items=erased.items), removal.remaining).passed
+    assert foreign.loss.check(
+        replace(foreign, users=erased.users, items=erased.items), removal.remaining
+    ).passed
     out = tmp_path / f"{name}.pth"
     recbole.ADAPTER.write(foreign, changed, out)
     again = recbole.ADAPTER.read(out, options)
@@ -97,10 +128,14 @@ def test_recbole_loads_scores_and_trains_on(name: str, trained: Path, tmp_path: 
 
 
 def test_recbole_takes_a_checkpoint_in_which_nothing_changed(trained: Path, tmp_path: Path) -> None:
-    foreign = recbole.ADAPTER.read(trained / "LightGCN.pth", ForeignOptions(users_map=trained / "toy.inter"))
+    foreign = recbole.ADAPTER.read(
+        trained / "LightGCN.pth", ForeignOptions(users_map=trained / "toy.inter")
+    )
     recbole.ADAPTER.write(foreign, Changed(), tmp_path / "LightGCN.pth")
     assert (tmp_path / "LightGCN.pth").read_bytes() == (trained / "LightGCN.pth").read_bytes()
-    answer = side.answer("recbole", HERE / "read_recbole.py", tmp_path / "LightGCN.pth", trained / "toy.inter")
+    answer = side.answer(
+        "recbole", HERE / "read_recbole.py", tmp_path / "LightGCN.pth", trained / "toy.inter"
+    )
     users, items = (foreign.further[name][1:] for name in ("restore_user_e", "restore_item_e"))
     np.testing.assert_allclose(answer["scores"], users @ items.T, rtol=1e-4, atol=1e-5)
 
@@ -124,7 +159,12 @@ def test_surprise_loads_and_predicts(name: str, tmp_path: Path) -> None:
     assert left.target is not None
     expected = np.einsum("id,id->i", again.users[left.user_rows], again.items[left.indices])
     if again.user_biases is not None and again.item_biases is not None:
-        expected = expected + again.offset + again.user_biases[left.user_rows] + again.item_biases[left.indices]
+        expected = (
+            expected
+            + again.offset
+            + again.user_biases[left.user_rows]
+            + again.item_biases[left.indices]
+        )
     np.testing.assert_allclose(answer["estimates"], expected)
     assert answer["n_ratings"] == len(left)
     triples = zip(left.user_rows.tolist(), left.indices.tolist(), left.target.tolist(), strict=True)
@@ -156,7 +196,9 @@ def test_cornac_loads_scores_and_recommends(name: str, tmp_path: Path) -> None:
     ids = foreign.user_ids.ids.to_pylist()
     answer = side.answer("cornac", HERE / "read_cornac.py", out, ids[4], ids[3])
     again = cornac.ADAPTER.read(out, ALLOWED)
-    expected = again.users @ again.items.T + (again.item_biases if again.item_biases is not None else 0)
+    expected = again.users @ again.items.T + (
+        again.item_biases if again.item_biases is not None else 0
+    )
     if again.user_biases is not None:
         expected = expected + again.offset + again.user_biases[:, None]
     np.testing.assert_allclose(answer["scores"], expected, rtol=1e-4, atol=1e-5)
@@ -165,4 +207,6 @@ def test_cornac_loads_scores_and_recommends(name: str, tmp_path: Path) -> None:
     assert len(answer["recommended"]) == 5
     if name == "BPR":
         left = removal.remaining
-        assert answer["pairs"] == sorted(map(list, zip(left.user_rows.tolist(), left.indices.tolist(), strict=True)))
+        assert answer["pairs"] == sorted(
+            map(list, zip(left.user_rows.tolist(), left.indices.tolist(), strict=True))
+        )

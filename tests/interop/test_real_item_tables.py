@@ -19,10 +19,15 @@ def test_recbole_loads_its_ease(run: Run, tmp_path: Path) -> None:
     (tmp_path / "data" / "toy").mkdir(parents=True)
     (tmp_path / "data" / "toy" / "toy.inter").write_text(inter)
     (tmp_path / "users.csv").write_text("user_id\n3\n11\n")
-    line = f"forget {FILES}/ease.pth users.csv --data {FILES}/toy.inter --users-map {FILES}/toy.inter --out new.pth -q"
+    line = (
+        f"forget {FILES}/ease.pth users.csv --data {FILES}/toy.inter --users-map "
+        f"{FILES}/toy.inter --out new.pth -q"
+    )
     assert run(line)[0] == 0
-    old, new = (answer("recbole", HERE / "read_recbole_ease.py", path, tmp_path / "data")
-                for path in (FILES / "ease.pth", tmp_path / "new.pth"))  # fmt: skip
+    old, new = (
+        answer("recbole", HERE / "read_recbole_ease.py", path, tmp_path / "data")
+        for path in (FILES / "ease.pth", tmp_path / "new.pth")
+    )
     order = list(dict.fromkeys(row.split("\t")[0] for row in inter.splitlines()[1:]))
     gone = [order.index(user) + 1 for user in ("3", "11")]
     before, after = np.array(old["per_user"]), np.array(new["per_user"])

@@ -1,4 +1,5 @@
-"""Real Keras writes; we forget; it loads what we wrote and scores with it (``make test-interop``)."""
+"""Real Keras writes; we forget; it loads what we wrote and scores with it (``make
+test-interop``)."""
 
 from __future__ import annotations
 
@@ -13,7 +14,9 @@ from alteraser.adapters.forget import forget_foreign, open_foreign
 
 pytestmark = pytest.mark.interop
 HERE = Path(__file__).parent
-WEIGHTED = ForeignOptions(loss="weighted-mf", missing_weight=0.2, regularization=0.3, rows_are_ids=True)
+WEIGHTED = ForeignOptions(
+    loss="weighted-mf", missing_weight=0.2, regularization=0.3, rows_are_ids=True
+)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,10 @@ def test_keras_loads_what_was_written(trained: Path, tmp_path: Path, name: str) 
     np.testing.assert_array_equal(np.array(found["items"], "f4"), erasure.model.erased.items)
     assert found["scores"][4] == 0
     np.testing.assert_allclose(
-        found["scores"], erasure.model.erased.users @ erasure.model.erased.items[1], rtol=1e-4, atol=1e-6
+        found["scores"],
+        erasure.model.erased.users @ erasure.model.erased.items[1],
+        rtol=1e-4,
+        atol=1e-6,
     )
     slots = [np.array(each) for each in found["slots"] if len(each) == len(found["users"])]
     if name == "functional.keras":  # the other ways of loading leave the optimizer out

@@ -1,4 +1,5 @@
-"""Real Spark trains; we forget; Spark loads what we wrote, and trains anew on what remains (``make test-interop``)."""
+"""Real Spark trains; we forget; Spark loads what we wrote, and trains anew on what remains (``make
+test-interop``)."""
 
 from __future__ import annotations
 
@@ -19,14 +20,19 @@ from alteraser.solvers.stationarity import evaluate
 
 pytestmark = [
     pytest.mark.interop,
-    pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs a Java runtime, 17 or newer"),
+    pytest.mark.skipif(
+        shutil.which("java") is None, reason="Spark needs a Java runtime, 17 or newer"
+    ),
 ]
 HERE = Path(__file__).parent
 WHOLE, SOME = 26, (5, 11, 14)  # a user who goes whole, and users who lose a row each
 IMPLICIT = ForeignOptions(
-    regularization=0.05, alpha=2.0, implicit=True, rating="plays",
+    regularization=0.05,
+    alpha=2.0,
+    implicit=True,
+    rating="plays",
     reading=ReadingOptions(user_column="user", item_column="item"),
-)  # fmt: skip
+)
 OPTIONS = {
     "implicit": IMPLICIT,
     "explicit": IMPLICIT.model_copy(update={"implicit": False, "alpha": None, "rating": "stars"}),
@@ -37,7 +43,9 @@ OPTIONS = {
 
 
 @pytest.fixture(scope="module")
-def forgotten(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+def forgotten(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, dict[str, Any], dict[str, Any]]:
     """(folder of what we wrote, what Spark says of it, our erasures)"""
     trained, written = tmp_path_factory.mktemp("trained"), tmp_path_factory.mktemp("written")
     side.run("spark", side.FIXTURES / "spark" / "make_spark.py", trained)
@@ -49,7 +57,9 @@ def forgotten(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str,
     erasures = {}
     for name, options in OPTIONS.items():
         opened = open_foreign(trained / name, trained / "events.parquet", options)
-        rows = events.filter(gone).select([options.reading.user_column, options.reading.item_column])
+        rows = events.filter(gone).select(
+            [options.reading.user_column, options.reading.item_column]
+        )
         pairs = rows.rename_columns(["user_id", "item_id"])
         erasures[name] = forget_foreign(
             opened, pairs, written / name, method="converge", tolerance=1e-4, max_passes=500
@@ -65,7 +75,10 @@ def forgotten(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str,
 def test_spark_reads_the_factors_that_we_wrote(name: str, forgotten: Any) -> None:
     written, answer, _ = forgotten
     ours = spark.ADAPTER.read(written / name, OPTIONS[name])
-    for side_name, rows, ids in (("users", ours.users, ours.user_ids), ("items", ours.items, ours.item_ids)):
+    for side_name, rows, ids in (
+        ("users", ours.users, ours.user_ids),
+        ("items", ours.items, ours.item_ids),
+    ):
         theirs = {int(key): values for key, values in answer[name][side_name].items()}
         assert sorted(theirs) == ids.ids.to_pylist()
         np.testing.assert_array_equal([theirs[key] for key in sorted(theirs)], rows)
@@ -95,7 +108,8 @@ def test_a_pipeline_serves_everybody_under_their_own_name(forgotten: Any) -> Non
 
 
 def test_forgetting_is_where_spark_gets_by_training_anew(forgotten: Any) -> None:
-    """The loss on what remains, of Spark's retrained model and of ours; from elsewhere it may end no deeper."""
+    """The loss on what remains, of Spark's retrained model and of ours; from elsewhere it may end
+    no deeper."""
     _, answer, erasures = forgotten
     erasure = erasures["implicit"]
     remaining = erasure.remaining
@@ -108,7 +122,8 @@ def test_forgetting_is_where_spark_gets_by_training_anew(forgotten: Any) -> None
     d = foreign.shape[2]
     retrained = evaluate(problem, Factors(P, Q, np.ones(d))).objective
     mine = Factors(
-        *(x.astype(np.float64) for x in (erasure.model.erased.users, erasure.model.erased.items)), np.ones(d)
+        *(x.astype(np.float64) for x in (erasure.model.erased.users, erasure.model.erased.items)),
+        np.ones(d),
     )
     ours = evaluate(problem, mine)
     assert ours.objective <= retrained * 1.001

@@ -1,4 +1,5 @@
-"""Run beside a library: train on the pairs of IN (users, items, ratings, shape), save the model it makes as OUT."""
+"""Run beside a library: train on the pairs of IN (users, items, ratings, shape), save the model it
+makes as OUT."""
 
 from __future__ import annotations
 
@@ -15,7 +16,9 @@ def surprise(data: Any, out: str, seed: int) -> None:
 
     m, n = (int(size) for size in data["shape"])
     by_user, by_item = defaultdict(list), defaultdict(list)
-    for user, item, r in zip(*(data[name].tolist() for name in ("users", "items", "ratings")), strict=True):
+    for user, item, r in zip(
+        *(data[name].tolist() for name in ("users", "items", "ratings")), strict=True
+    ):
         by_user[user].append((item, r))
         by_item[item].append((user, r))
     ids = [{size: size for size in range(most)} for most in (m, n)]
@@ -58,7 +61,10 @@ def implicit(data: Any, out: str, seed: int, kind: str) -> None:
     else:
         model = LogisticMatrixFactorization(**options)
     ones = np.ones(len(data["users"]), np.float32)
-    model.fit(csr_matrix((ones, (data["users"], data["items"])), tuple(data["shape"])), show_progress=False)
+    model.fit(
+        csr_matrix((ones, (data["users"], data["items"])), tuple(data["shape"])),
+        show_progress=False,
+    )
     model.save(out)
 
 
@@ -68,16 +74,28 @@ def spark(data: Any, out: str, seed: int, kind: str) -> None:
     from pyspark.sql import SparkSession
 
     builder = SparkSession.builder.master("local[1]").config("spark.driver.memory", "1g")
-    builder = builder.config("spark.ui.enabled", "false").config("spark.sql.shuffle.partitions", "4")
+    builder = builder.config("spark.ui.enabled", "false").config(
+        "spark.sql.shuffle.partitions", "4"
+    )
     session = builder.config("spark.driver.bindAddress", "127.0.0.1").getOrCreate()
     triples = zip(*(data[name].tolist() for name in ("users", "items", "ratings")), strict=True)
     frame = session.createDataFrame(list(triples), ["user", "item", "rating"]).repartition(2)
-    options = {"userCol": "user", "itemCol": "item", "ratingCol": "rating", "rank": 16, "seed": seed, "regParam": 0.1}
-    ALS(implicitPrefs=kind == "implicit", alpha=1.0, numUserBlocks=2, numItemBlocks=2, **options).fit(frame).save(out)
+    options = {
+        "userCol": "user",
+        "itemCol": "item",
+        "ratingCol": "rating",
+        "rank": 16,
+        "seed": seed,
+        "regParam": 0.1,
+    }
+    ALS(
+        implicitPrefs=kind == "implicit", alpha=1.0, numUserBlocks=2, numItemBlocks=2, **options
+    ).fit(frame).save(out)
 
 
 def lenskit(data: Any, out: str, seed: int, kind: str) -> None:
-    """ImplicitMF with its default weight; users and items who have nothing keep their place, and so the start."""
+    """ImplicitMF with its default weight; users and items who have nothing keep their place, and so
+    the start."""
     import pandas as pd
     from lenskit.als import ImplicitMFScorer
     from lenskit.data import DatasetBuilder
@@ -87,7 +105,9 @@ def lenskit(data: Any, out: str, seed: int, kind: str) -> None:
     for name, size in zip(("user", "item"), data["shape"], strict=True):
         builder.add_entities(name, np.arange(size))
     pairs = pd.DataFrame({"user_id": data["users"], "item_id": data["items"]})
-    builder.add_interactions("click", pairs, entities=["user", "item"], missing="error", default=True)
+    builder.add_interactions(
+        "click", pairs, entities=["user", "item"], missing="error", default=True
+    )
     scorer = ImplicitMFScorer(embedding_size=16, epochs=10, regularization=0.1, weight=40.0)
     scorer.train(builder.build(), TrainingOptions(rng=seed))
     tables = []
@@ -100,7 +120,8 @@ def lenskit(data: Any, out: str, seed: int, kind: str) -> None:
 
 
 def recbole(data: Any, out: str, seed: int, kind: str) -> None:
-    """BPR or LightGCN. What goes is left out after RecBole has numbered everybody, so rows and starts are the same."""
+    """BPR or LightGCN. What goes is left out after RecBole has numbered everybody, so rows and
+    starts are the same."""
     import contextlib
     import tempfile
     from pathlib import Path
@@ -111,27 +132,50 @@ def recbole(data: Any, out: str, seed: int, kind: str) -> None:
 
     epochs = 60 if kind == "BPR" else 30
     sys.argv = sys.argv[:1]  # RecBole reads it as well
-    settings = {"BPR": {"weight_decay": 1e-4}, "LightGCN": {"n_layers": 2, "reg_weight": 1e-3}}[kind]
+    settings = {"BPR": {"weight_decay": 1e-4}, "LightGCN": {"n_layers": 2, "reg_weight": 1e-3}}[
+        kind
+    ]
     out = str(Path(out).absolute())
     with tempfile.TemporaryDirectory() as place, contextlib.chdir(place):
         Path("toy").mkdir()
         pairs = zip(data["every_user"].tolist(), data["every_item"].tolist(), strict=True)
         lines = "".join(f"{user}\t{item}\n" for user, item in pairs)
         Path("toy/toy.inter").write_text("user_id:token\titem_id:token\n" + lines)
-        config = Config(model=kind, dataset="toy", config_dict={
-            "data_path": "", "checkpoint_dir": "saved", "embedding_size": 16, "epochs": epochs, "use_gpu": False,
-            "seed": seed, "reproducibility": True, "show_progress": False, "eval_step": 0, "stopping_step": 0,
-            "train_batch_size": 512, "learning_rate": 0.01, "load_col": {"inter": ["user_id", "item_id"]},
-            "eval_args": {"split": {"RS": [1.0, 0.0, 0.0]}, "order": "RO", "group_by": None, "mode": "full"},
-            **settings,
-        })  # fmt: skip
+        config = Config(
+            model=kind,
+            dataset="toy",
+            config_dict={
+                "data_path": "",
+                "checkpoint_dir": "saved",
+                "embedding_size": 16,
+                "epochs": epochs,
+                "use_gpu": False,
+                "seed": seed,
+                "reproducibility": True,
+                "show_progress": False,
+                "eval_step": 0,
+                "stopping_step": 0,
+                "train_batch_size": 512,
+                "learning_rate": 0.01,
+                "load_col": {"inter": ["user_id", "item_id"]},
+                "eval_args": {
+                    "split": {"RS": [1.0, 0.0, 0.0]},
+                    "order": "RO",
+                    "group_by": None,
+                    "mode": "full",
+                },
+                **settings,
+            },
+        )
         init_seed(seed, True)
         dataset = create_dataset(config)
         rows = [
             np.array([dataset.token2id(name, str(row)) - 1 for row in range(size)])
             for name, size in zip(("user_id", "item_id"), data["shape"], strict=True)
         ]
-        kept = set(zip(rows[0][data["users"]].tolist(), rows[1][data["items"]].tolist(), strict=True))
+        kept = set(
+            zip(rows[0][data["users"]].tolist(), rows[1][data["items"]].tolist(), strict=True)
+        )
         inter = dataset.inter_feat
         both = zip((inter["user_id"] - 1).tolist(), (inter["item_id"] - 1).tolist(), strict=True)
         dataset.inter_feat = inter[[pair in kept for pair in both]].reset_index(drop=True)
@@ -149,7 +193,13 @@ def main(library: str, kind: str, source: str, out: str, seed: str) -> None:
     if library == "surprise":
         surprise(data, out, int(seed))
     else:
-        trainers = {"cornac": cornac, "implicit": implicit, "spark": spark, "lenskit": lenskit, "recbole": recbole}
+        trainers = {
+            "cornac": cornac,
+            "implicit": implicit,
+            "spark": spark,
+            "lenskit": lenskit,
+            "recbole": recbole,
+        }
         trainers[library](data, out, int(seed), kind)
 
 

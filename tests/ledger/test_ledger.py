@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import IntegrityError as Refused
 
-from alteraser.errors import Conflict, IntegrityError, InvalidInput, NotFound, RefusedByPolicy, ResourceLimit
+from alteraser.errors import (
+    Conflict,
+    IntegrityError,
+    InvalidInput,
+    NotFound,
+    RefusedByPolicy,
+    ResourceLimit,
+)
 from alteraser.ledger import batches, keys, leases, requests, schema, versions
 from alteraser.ledger.asked import Declared, asked
 from alteraser.ledger.database import Database
@@ -31,7 +38,15 @@ def ledger(tmp_path: Path) -> Iterator[Database]:
     found.close()
 
 
-def send(ledger: Database, body: dict, name: str = "a", *, key: str = "k", verifies: bool = True, now: datetime = NOW):
+def send(
+    ledger: Database,
+    body: dict,
+    name: str = "a",
+    *,
+    key: str = "k",
+    verifies: bool = True,
+    now: datetime = NOW,
+):
     sender = requests.Sender(key, name, repr(sorted(body.items())).encode(), verifies)
     with ledger.writing() as connection:
         return requests.submit(connection, asked(body, NUMBERS), sender, secret=SECRET, now=now)
@@ -54,7 +69,9 @@ def run_batch(ledger: Database, number: int = 1) -> None:
         assert batch is not None
         for to in ("scrubbed", "checked"):
             batch = batches.advance(connection, lease, batch, to, NOW)
-        versions.publish(connection, f"v{batch.number}", {}, batch=batch.number, floor=batch.floor, now=NOW)
+        versions.publish(
+            connection, f"v{batch.number}", {}, batch=batch.number, floor=batch.floor, now=NOW
+        )
         for to in ("published", "receipted", "done"):
             batch = batches.advance(connection, lease, batch, to, NOW)
 
@@ -87,7 +104,11 @@ def test_due_dates(ledger: Database) -> None:
 
 def test_a_duplicate_waits_for_its_first_and_takes_its_place(ledger: Database) -> None:
     first, second, third = (send(ledger, {"users": [1]}, name)[0] for name in "abc")
-    assert [each["status"] for each in (first, second, third)] == ["queued", "duplicate_of", "duplicate_of"]
+    assert [each["status"] for each in (first, second, third)] == [
+        "queued",
+        "duplicate_of",
+        "duplicate_of",
+    ]
     assert second["duplicate_of"] == third["duplicate_of"] == first["request_id"]
     act(ledger, requests.cancel, first["request_id"], NOW)
     with ledger.reading() as connection:
@@ -103,7 +124,10 @@ def test_a_duplicate_waits_for_its_first_and_takes_its_place(ledger: Database) -
 @pytest.mark.parametrize("order", ["uvw", "wuv", "vwu", "uuv", "vuw", "wvu"])
 def test_an_unverified_request_never_stands_in_the_way(ledger: Database, order: str) -> None:
     """u: nobody vouches; v: verified; w: nobody vouches, and it is rejected later."""
-    found = [send(ledger, {"users": [1]}, f"{i}", verifies=kind == "v")[0] for i, kind in enumerate(order)]
+    found = [
+        send(ledger, {"users": [1]}, f"{i}", verifies=kind == "v")[0]
+        for i, kind in enumerate(order)
+    ]
     kinds = dict(zip(order, found, strict=True))
     if "w" in kinds:
         act(ledger, requests.reject, kinds["w"]["request_id"], NOW)
@@ -111,7 +135,9 @@ def test_an_unverified_request_never_stands_in_the_way(ledger: Database, order: 
     assert status(ledger, kinds["v"]["request_id"]) == "receipted"
     assert status(ledger, kinds["u"]["request_id"]) == "unverified"
     act(ledger, requests.verify, kinds["u"]["request_id"], NOW)
-    assert status(ledger, kinds["u"]["request_id"]) == "queued", "the first is at work already: this one is done again"
+    assert status(ledger, kinds["u"]["request_id"]) == "queued", (
+        "the first is at work already: this one is done again"
+    )
 
 
 def test_cancel_until_work_begins(ledger: Database) -> None:
@@ -128,18 +154,33 @@ def test_cancel_until_work_begins(ledger: Database) -> None:
 
 
 BAD = [
-    ({}, "scope_missing"), ([], "body"), ({"users": []}, "scope_empty"), ({"users": None}, "type"),
-    ({"users": "1"}, "type"), ({"users": ["1"]}, "id_type"), ({"users": [True]}, "type"), ({"users": [1.0]}, "type"),
-    ({"users": [None]}, "type"), ({"users": [2**63]}, "number_range"), ({"user": [1]}, "type"),
-    ({"users": [1], "items": [2]}, "scope_ambiguous"), ({"users": [1], "user_ids": [2]}, "unknown_field"),
-    ({"pairs": [[1]]}, "type"), ({"pairs": [[1, 2, 3]]}, "type"), ({"pairs": [1]}, "type"),
+    ({}, "scope_missing"),
+    ([], "body"),
+    ({"users": []}, "scope_empty"),
+    ({"users": None}, "type"),
+    ({"users": "1"}, "type"),
+    ({"users": ["1"]}, "id_type"),
+    ({"users": [True]}, "type"),
+    ({"users": [1.0]}, "type"),
+    ({"users": [None]}, "type"),
+    ({"users": [2**63]}, "number_range"),
+    ({"user": [1]}, "type"),
+    ({"users": [1], "items": [2]}, "scope_ambiguous"),
+    ({"users": [1], "user_ids": [2]}, "unknown_field"),
+    ({"pairs": [[1]]}, "type"),
+    ({"pairs": [[1, 2, 3]]}, "type"),
+    ({"pairs": [1]}, "type"),
     ({"user": 1, "since": 5, "until": 5}, "window"),
     ({"user": 1, "since": "2026-02-01", "until": "2026-01-01"}, "window"),
-    ({"user": 1, "since": "soon"}, "window"), ({"user": 1, "since": None}, "window"),
-    ({"users": [1], "since": 5}, "window"), ({"users": [1], "regulation": "hipaa"}, "regulation"),
-    ({"users": [1], "due": "tomorrow"}, "due"), ({"users": [1], "due": 5}, "due"), ({"users": [1], "hold": 1}, "hold"),
+    ({"user": 1, "since": "soon"}, "window"),
+    ({"user": 1, "since": None}, "window"),
+    ({"users": [1], "since": 5}, "window"),
+    ({"users": [1], "regulation": "hipaa"}, "regulation"),
+    ({"users": [1], "due": "tomorrow"}, "due"),
+    ({"users": [1], "due": 5}, "due"),
+    ({"users": [1], "hold": 1}, "hold"),
     ({"users": [1], "hold": []}, "hold"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("body", "code"), BAD, ids=str)
@@ -154,13 +195,18 @@ def test_ids_of_text() -> None:
     names = ["../../x", "'; DROP TABLE requests; --", "=cmd()", "a\x00b", " a", "A", "é", "e\u0301"]
     assert set(asked({"users": names}, text).names) == set(names), "bytes decide"
     for body, code in (
-        ({"users": [1]}, "id_type"), ({"users": ["*"]}, "wildcard"), ({"users": ["\ud800"]}, "encoding"),
+        ({"users": [1]}, "id_type"),
+        ({"users": ["*"]}, "wildcard"),
+        ({"users": ["\ud800"]}, "encoding"),
         ({"user": "a", "since": 1}, "no_times"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(InvalidInput) as caught:
             asked(body, text)
         assert caught.value.details["code"] == code
-    for body, code in (({"users": ["x" * 65537]}, "string_too_long"), ({"users": ["x"] * 100_001}, "too_many_ids")):
+    for body, code in (
+        ({"users": ["x" * 65537]}, "string_too_long"),
+        ({"users": ["x"] * 100_001}, "too_many_ids"),
+    ):
         with pytest.raises(ResourceLimit) as caught:
             asked(body, text)
         assert caught.value.details["code"] == code
@@ -182,7 +228,10 @@ def test_a_batch_is_what_was_queued_and_nothing_else(ledger: Database) -> None:
         assert batches.current(connection) == batch
         with pytest.raises(Conflict, match="planned does not become published"):
             batches.advance(connection, lease, batch, "published", NOW)
-    assert (status(ledger, held["request_id"]), status(ledger, later["request_id"])) == ("held", "queued")
+    assert (status(ledger, held["request_id"]), status(ledger, later["request_id"])) == (
+        "held",
+        "queued",
+    )
 
 
 def test_a_batch_that_fails_is_tried_again_and_then_given_up(ledger: Database) -> None:
@@ -229,7 +278,9 @@ def test_a_lease_ends_with_its_process_and_with_its_time(ledger: Database) -> No
         leases.acquire(connection, "worker", holder="elsewhere:1:1", ticks=lambda: clock[0])
         with pytest.raises(Conflict):
             leases.acquire(connection, "worker", ticks=lambda: clock[0] + leases.SECONDS - 1)
-        assert leases.acquire(connection, "worker", ticks=lambda: clock[0] + leases.SECONDS).token == 3
+        assert (
+            leases.acquire(connection, "worker", ticks=lambda: clock[0] + leases.SECONDS).token == 3
+        )
 
 
 def test_nothing_below_the_floor_is_served_again(ledger: Database) -> None:
@@ -237,7 +288,10 @@ def test_nothing_below_the_floor_is_served_again(ledger: Database) -> None:
         send(ledger, {"users": [number]}, str(number))
         run_batch(ledger)
     for old in ("v0", "v1"):
-        with pytest.raises(RefusedByPolicy, match="bring back") as caught, ledger.writing() as connection:
+        with (
+            pytest.raises(RefusedByPolicy, match="bring back") as caught,
+            ledger.writing() as connection,
+        ):
             versions.activate(connection, old, NOW)
         assert caught.value.details["code"] == "below_floor"
     with ledger.reading() as connection:
@@ -303,7 +357,9 @@ def test_those_who_share_a_transaction_have_their_own_answers(ledger: Database) 
             if number % 7 == 3:
                 requests.row_of(connection, "nothing")
             sender = requests.Sender("k", str(number % 50), str(number % 50).encode())
-            return requests.submit(connection, asked({"users": [number % 50]}, NUMBERS), sender, secret=SECRET, now=NOW)
+            return requests.submit(
+                connection, asked({"users": [number % 50]}, NUMBERS), sender, secret=SECRET, now=NOW
+            )
 
         try:
             taken.append(ledger.together(work))
@@ -319,13 +375,17 @@ def test_those_who_share_a_transaction_have_their_own_answers(ledger: Database) 
     assert len(taken) + len(errors) == 100
     with ledger.reading() as connection:
         assert len(requests.listed(connection)) == len({found["request_id"] for found, _ in taken})
-    assert sum(not repeated for _, repeated in taken) == len({found["request_id"] for found, _ in taken})
+    assert sum(not repeated for _, repeated in taken) == len(
+        {found["request_id"] for found, _ in taken}
+    )
 
 
 def test_what_is_done_is_named_nowhere_any_more(ledger: Database) -> None:
     canary = 7_305_118_246_091_733_127
     found, _ = send(ledger, {"users": [canary, canary - 1]})
-    assert str(canary).encode() in ledger.path.read_bytes() + Path(f"{ledger.path}-wal").read_bytes()
+    assert (
+        str(canary).encode() in ledger.path.read_bytes() + Path(f"{ledger.path}-wal").read_bytes()
+    )
     act(ledger, requests.cancel, found["request_id"], NOW)
     assert ledger.truncate()
     left = b"".join(path.read_bytes() for path in ledger.path.parent.iterdir())

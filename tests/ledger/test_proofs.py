@@ -15,7 +15,11 @@ from alteraser.ledger.canonical import canonical, parsed
 from alteraser.ledger.envelope import Signer, decoded, encoded, opened
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.text() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(-1e15, 1e15),
+    st.none()
+    | st.booleans()
+    | st.text()
+    | st.integers(-(2**53) + 1, 2**53 - 1)
+    | st.floats(-1e15, 1e15),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
@@ -54,7 +58,8 @@ def test_what_has_no_form(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b'{"a": 1}', b'{"b":1,"a":1}', b"1.0", b'{"a":1,"a":1}', b"[", b'"\xff"', b"[" * 9999]
+    "content",
+    [b'{"a": 1}', b'{"b":1,"a":1}', b"1.0", b'{"a":1,"a":1}', b"[", b'"\xff"', b"[" * 9999],
 )
 def test_other_bytes_are_refused(content: bytes) -> None:
     with pytest.raises(IntegrityError, match="it: "):
@@ -88,7 +93,10 @@ def test_proofs_of_every_leaf_and_every_beginning(size: int) -> None:
         for wrong in {0, index - 1, index + 1, size - 1, size} - {index}:
             assert not merkle.includes(leaves[index], wrong, size, proof, root)
         for place in range(len(proof)):
-            for other in ([*proof[:place], LEAVES[-1], *proof[place + 1 :]], proof[:place] + proof[place + 1 :]):
+            for other in (
+                [*proof[:place], LEAVES[-1], *proof[place + 1 :]],
+                proof[:place] + proof[place + 1 :],
+            ):
                 assert not merkle.includes(leaves[index], index, size, other, root)
     for first in range(1, size + 1):
         proof, old = merkle.consistency(first, leaves), merkle.root(leaves[:first])
@@ -103,7 +111,9 @@ def test_proofs_of_every_leaf_and_every_beginning(size: int) -> None:
 def test_an_edited_log_is_no_continuation() -> None:
     old = merkle.root(LEAVES[:20])
     for edited in (LEAVES[:5] + LEAVES[6:40], [*LEAVES[:5], LEAVES[6], LEAVES[5], *LEAVES[7:40]]):
-        assert not merkle.consistent(20, len(edited), old, merkle.root(edited), merkle.consistency(20, edited))
+        assert not merkle.consistent(
+            20, len(edited), old, merkle.root(edited), merkle.consistency(20, edited)
+        )
 
 
 # ---------------------------------------------------------------- signatures

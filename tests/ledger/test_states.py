@@ -1,4 +1,5 @@
-"""Every way that requests, workers and crashes can go, looked at: nothing that must not happen is reached."""
+"""Every way that requests, workers and crashes can go, looked at: nothing that must not happen is
+reached."""
 
 from __future__ import annotations
 
@@ -54,7 +55,10 @@ def succeeded(world: World, gone: int) -> World:
     if not twins:
         return world
     world = moved(world, twins[0], "take over", twin=None)
-    others = [replace(each, twin=twins[0]) if i in twins[1:] else each for i, each in enumerate(world.requests)]
+    others = [
+        replace(each, twin=twins[0]) if i in twins[1:] else each
+        for i, each in enumerate(world.requests)
+    ]
     return replace(world, requests=tuple(others))
 
 
@@ -77,7 +81,10 @@ def by_people(world: World):
 def queue(world: World, which: int) -> World:
     """Requests 0 and 1 ask for the same."""
     world = moved(world, which, "verify", verified=True)
-    first = next((i for i in (0, 1) if i != which and which < 2 and world.requests[i].state == "queued"), None)
+    first = next(
+        (i for i in (0, 1) if i != which and which < 2 and world.requests[i].state == "queued"),
+        None,
+    )
     if first is None:
         return moved(world, which, "queue")
     return moved(world, which, "repeat", twin=first)
@@ -91,7 +98,8 @@ def by_worker(world: World, number: int):
         found[number] = replace(worker, **values)
         return replace(changed, workers=tuple(found))
 
-    yield now(replace(world, token=world.token + 1), token=world.token + 1, sees=world.batch)  # takes the lease
+    # takes the lease
+    yield now(replace(world, token=world.token + 1), token=world.token + 1, sees=world.batch)
     if worker.token != world.token:  # fenced: every transaction checks
         return
     if world.batch is None:
@@ -99,7 +107,9 @@ def by_worker(world: World, number: int):
         if queued:
             planned = replace(world, batch="planned", members=queued)
             for which in queued:
-                planned = moved(planned, which, "start", attempts=world.requests[which].attempts + 1)
+                planned = moved(
+                    planned, which, "start", attempts=world.requests[which].attempts + 1
+                )
             yield now(planned, sees="planned")
         return
     if worker.sees != world.batch:
@@ -118,9 +128,14 @@ def by_worker(world: World, number: int):
             included=request.included or happens == "publish",
             receipts=request.receipts + (happens == "receipt"),
         )
-        done = replace(done, requests=tuple(changed if i == which else r for i, r in enumerate(done.requests)))
+        done = replace(
+            done, requests=tuple(changed if i == which else r for i, r in enumerate(done.requests))
+        )
     over = to == "done"
-    yield now(replace(done, batch=None if over else to, members=frozenset() if over else done.members), sees=to)
+    yield now(
+        replace(done, batch=None if over else to, members=frozenset() if over else done.members),
+        sees=to,
+    )
     if to == "checked":  # the check may fail, and another method be tried
         other = replace(world, batch="planned")
         for which in world.members:
@@ -151,16 +166,23 @@ def ways(world: World):
 
 
 def canonical(world: World) -> World:
-    """What is the same from here on is one: a fenced worker is as good as a new one, and which of them works is
-    nothing to anybody; of a request that has ended no more counts than that ``check`` was told of its end.
+    """What is the same from here on is one: a fenced worker is as good as a new one, and which of
+    them works is nothing to anybody; of a request that has ended no more counts than that ``check``
+    was told of its end.
     """
     fenced = Worker()
     workers = sorted(
-        (replace(each, token=1) if 0 < each.token == world.token else fenced for each in world.workers),
+        (
+            replace(each, token=1) if 0 < each.token == world.token else fenced
+            for each in world.workers
+        ),
         key=lambda each: each.token,
     )
     ended = ("cancelled", "rejected", "failed", "completed", "completed_nothing_found")
-    requests = tuple(Request(each.state, each.verified) if each.state in ended else each for each in world.requests)
+    requests = tuple(
+        Request(each.state, each.verified) if each.state in ended else each
+        for each in world.requests
+    )
     token = max(each.token for each in workers)
     return replace(world, workers=tuple(workers), token=token, requests=requests)
 
@@ -177,12 +199,16 @@ def check(world: World) -> None:
             other = world.requests[request.twin]
             assert other.state != "duplicate_of", "I4: a duplicate points to no duplicate"
             assert other.verified >= request.verified, "I4: at least as verified"
-            assert other.state not in ("cancelled", "failed", "held"), "I4: what is owed is not lost"
+            assert other.state not in ("cancelled", "failed", "held"), (
+                "I4: what is owed is not lost"
+            )
         if request.state == "failed":
             assert request.attempts in (0, TRIES), "I5: failed after the last try alone"
         assert request.receipts <= 1
     if world.batch is None:
-        assert not any(each.state in states.WORKING for each in world.requests), "nobody works on it"
+        assert not any(each.state in states.WORKING for each in world.requests), (
+            "nobody works on it"
+        )
 
 
 @pytest.mark.parametrize("requests", [2, pytest.param(3, marks=pytest.mark.faults)])
@@ -219,7 +245,9 @@ def test_what_the_table_does_not_have_is_refused() -> None:
     for state in states.STATES:
         for what in {happens for _, happens in states.TABLE}:
             if (state, what) not in states.TABLE:
-                with pytest.raises(Conflict, match=f"a request that is {state} cannot be changed by '{what}'"):
+                with pytest.raises(
+                    Conflict, match=f"a request that is {state} cannot be changed by '{what}'"
+                ):
                     states.after(state, what)
     ends = states.FINAL - {"duplicate_of"}
     assert not [pair for pair in states.TABLE if pair[0] in ends], "what has ended stays so"

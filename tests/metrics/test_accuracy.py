@@ -32,7 +32,9 @@ def brute_recall(listed: list[int], wanted: list[int], k: int) -> float:
 def brute_ndcg(listed: list[int], wanted: list[int], k: int) -> float:
     if not wanted:
         return float("nan")
-    gain = sum(1 / log2(rank + 1) for rank, item in enumerate(listed[:k], start=1) if item in set(wanted))
+    gain = sum(
+        1 / log2(rank + 1) for rank, item in enumerate(listed[:k], start=1) if item in set(wanted)
+    )
     return gain / sum(1 / log2(rank + 1) for rank in range(1, min(k, len(wanted)) + 1))
 
 
@@ -40,13 +42,19 @@ def brute_ndcg(listed: list[int], wanted: list[int], k: int) -> float:
 @given(users=USERS, k=K)
 def test_against_sets(users: list[tuple[list[int], list[int]]], k: int) -> None:
     data = arrays(users)
-    np.testing.assert_allclose(recall_at_k(*data, k), [brute_recall(*user, k) for user in users], rtol=1e-13)
-    np.testing.assert_allclose(ndcg_at_k(*data, k), [brute_ndcg(*user, k) for user in users], rtol=1e-13)
+    np.testing.assert_allclose(
+        recall_at_k(*data, k), [brute_recall(*user, k) for user in users], rtol=1e-13
+    )
+    np.testing.assert_allclose(
+        ndcg_at_k(*data, k), [brute_ndcg(*user, k) for user in users], rtol=1e-13
+    )
 
 
 @settings(deadline=None)
 @given(users=USERS, ks=st.lists(K, max_size=3, unique=True))
-def test_means_leave_out_users_without_tests(users: list[tuple[list[int], list[int]]], ks: list[int]) -> None:
+def test_means_leave_out_users_without_tests(
+    users: list[tuple[list[int], list[int]]], ks: list[int]
+) -> None:
     judged = [user for user in users if user[1]]
     answer = accuracy(*arrays(users), ks)
     assert answer.pop("users") == len(judged)
@@ -54,24 +62,38 @@ def test_means_leave_out_users_without_tests(users: list[tuple[list[int], list[i
     assert set(answer) == {f"{name}@{k}" for name in brute for k in ks}
     for key, value in answer.items():
         name, k = key.split("@")
-        expected = np.mean([brute[name](*user, int(k)) for user in judged]) if judged else float("nan")
+        expected = (
+            np.mean([brute[name](*user, int(k)) for user in judged]) if judged else float("nan")
+        )
         assert value == pytest.approx(expected, rel=1e-12, nan_ok=True)
 
 
 def test_default_depths() -> None:
     answer = accuracy(*arrays([([1, 2], [2, 3])]))
-    assert list(answer) == ["recall@10", "recall@20", "recall@50", "ndcg@10", "ndcg@20", "ndcg@50", "users"]
+    assert list(answer) == [
+        "recall@10",
+        "recall@20",
+        "recall@50",
+        "ndcg@10",
+        "ndcg@20",
+        "ndcg@50",
+        "users",
+    ]
 
 
 @settings(deadline=None)
 @given(users=USERS, k=K)
-def test_a_list_of_all_test_items_is_perfect(users: list[tuple[list[int], list[int]]], k: int) -> None:
+def test_a_list_of_all_test_items_is_perfect(
+    users: list[tuple[list[int], list[int]]], k: int
+) -> None:
     perfect = [(wanted[::-1], wanted) for _, wanted in users if wanted]
     if not perfect:
         return
     data = arrays(perfect)
     np.testing.assert_allclose(ndcg_at_k(*data, k), 1.0, rtol=1e-13)
-    np.testing.assert_allclose(recall_at_k(*data, k), [min(k, len(w)) / len(w) for _, w in perfect], rtol=1e-13)
+    np.testing.assert_allclose(
+        recall_at_k(*data, k), [min(k, len(w)) / len(w) for _, w in perfect], rtol=1e-13
+    )
 
 
 def test_a_hit_belongs_to_its_user() -> None:
@@ -98,7 +120,11 @@ def test_no_lists_and_no_tests() -> None:
     assert recall_at_k(*narrow, 3)[0] == ndcg_at_k(*narrow, 3)[0] == 0.0
 
 
-GOOD = {"lists": np.array([[1, 2], [3, -1]]), "test_indptr": np.array([0, 1, 3]), "test_indices": np.array([2, 3, 4])}
+GOOD = {
+    "lists": np.array([[1, 2], [3, -1]]),
+    "test_indptr": np.array([0, 1, 3]),
+    "test_indices": np.array([2, 3, 4]),
+}
 
 
 @pytest.mark.parametrize(
@@ -108,12 +134,24 @@ GOOD = {"lists": np.array([[1, 2], [3, -1]]), "test_indptr": np.array([0, 1, 3])
         ({"k": True}, "k=True, expected a whole number"),
         ({"lists": [1, 2]}, r"lists has shape \(2,\), expected \(users, k\)"),
         ({"lists": [[1, 1], [3, -1]]}, "lists holds item 1 twice for user 0"),
-        ({"test_indptr": [0, 3]}, r"test_indptr has shape \(2,\), expected \(3,\) for 2 lists: pass the tests"),
-        ({"test_indptr": [0, 1, 2]}, r"test_indptr runs from 0 to 2 over test_indices of shape \(3,\).*cut both"),
+        (
+            {"test_indptr": [0, 3]},
+            r"test_indptr has shape \(2,\), expected \(3,\) for 2 lists: pass the tests",
+        ),
+        (
+            {"test_indptr": [0, 1, 2]},
+            r"test_indptr runs from 0 to 2 over test_indices of shape \(3,\).*cut both",
+        ),
         ({"test_indptr": [0, 4, 3]}, "expected it to rise from 0"),
         ({"test_indptr": [1, 1, 3]}, "test_indptr runs from 1 to 3"),
-        ({"test_indices": [2, -1, 4]}, "test_indices holds -1, expected item rows of at least 0: give"),
-        ({"test_indices": [2, 4, 4]}, "test_indices holds item 4 twice for user 1, expected distinct"),
+        (
+            {"test_indices": [2, -1, 4]},
+            "test_indices holds -1, expected item rows of at least 0: give",
+        ),
+        (
+            {"test_indices": [2, 4, 4]},
+            "test_indices holds item 4 twice for user 1, expected distinct",
+        ),
     ],
 )
 @pytest.mark.parametrize("measure", [recall_at_k, ndcg_at_k])

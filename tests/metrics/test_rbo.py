@@ -64,8 +64,8 @@ def test_properties(pairs: list[tuple[list[int], list[int]]], p: float, depth: i
 def test_known_values() -> None:
     # disjoint: every X_d is 0
     assert rank_biased_overlap(np.array([[1, 2]]), np.array([[3, 4]]))[0] == 0.0
-    # s = 2, l = 3, X = 0, 1, 2; p = 1/2: Σ X_d/d p^d = 0 + 1/8 + 1/12, tail 1 · 1/(2 · 3) · 1/8 = 1/48,
-    # last term (1/3 + 1/2) · 1/8 = 5/48: 6/48 + 4/48 + 1/48 + 5/48
+    # s = 2, l = 3, X = 0, 1, 2; p = 1/2: Σ X_d/d p^d = 0 + 1/8 + 1/12, tail 1 · 1/(2 · 3) · 1/8 =
+    # 1/48, last term (1/3 + 1/2) · 1/8 = 5/48: 6/48 + 4/48 + 1/48 + 5/48
     value = rank_biased_overlap(np.array([[5, 6, -1]]), np.array([[6, 7, 5]]), p=0.5)
     assert value[0] == pytest.approx(16 / 48, rel=1e-14)
 
@@ -87,14 +87,18 @@ def test_identical_long_lists_are_exactly_one_whatever_the_padding() -> None:
 def test_empty_lists() -> None:
     a, b = np.array([[-1, -1], [-1, -1], [4, -1]]), np.array([[-1], [3], [-1]])
     np.testing.assert_array_equal(rank_biased_overlap(a, b), [1.0, 0.0, 0.0])
-    np.testing.assert_array_equal(rank_biased_overlap(np.zeros((2, 0), int), np.zeros((2, 0), int)), [1.0, 1.0])
+    np.testing.assert_array_equal(
+        rank_biased_overlap(np.zeros((2, 0), int), np.zeros((2, 0), int)), [1.0, 1.0]
+    )
     assert rank_biased_overlap(np.zeros((0, 3), int), np.zeros((0, 2), int)).shape == (0,)
 
 
 def test_types_of_integers_do_not_matter() -> None:
     a, b = np.array([[2, 1, 0]]), np.array([[1, 2, 9]])
     expected = rank_biased_overlap(a, b)
-    np.testing.assert_array_equal(rank_biased_overlap(a.astype(np.uint16), b.astype(np.int32)), expected)
+    np.testing.assert_array_equal(
+        rank_biased_overlap(a.astype(np.uint16), b.astype(np.int32)), expected
+    )
 
 
 OK = np.array([[1, 2], [3, 4]])
@@ -107,7 +111,10 @@ OK = np.array([[1, 2], [3, 4]])
         ({"b": OK[:1]}, "a has 2 lists and b has 1, expected the same users.*rank both"),
         ({"b": OK * 1.0}, "b holds float64, expected integers: pass the rows"),
         ({"b": [[1, 2], [3, 3]]}, "b holds item 3 twice for user 1, expected distinct items: keep"),
-        ({"a": [[1, 2], [-1, 3]]}, "a has −1 before an item of user 1, expected it behind.*move the padding"),
+        (
+            {"a": [[1, 2], [-1, 3]]},
+            "a has −1 before an item of user 1, expected it behind.*move the padding",
+        ),
         ({"a": [[1, -2], [3, 4]]}, "a holds -2 for user 0, expected item rows or −1: pad"),
         ({"p": 1.0}, "p=1.0, expected a number strictly between 0 and 1"),
         ({"p": 0.0}, "p=0.0, expected"),

@@ -29,7 +29,9 @@ class Triple(NamedTuple):
     chunk=st.integers(1, 9),
     seed=st.integers(0, 1000),
 )
-def test_re_predict_is_the_mean_of_dense_scores(m: int, n: int, d: int, cells: int, chunk: int, seed: int) -> None:
+def test_re_predict_is_the_mean_of_dense_scores(
+    m: int, n: int, d: int, cells: int, chunk: int, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     theta = Triple(*(rng.standard_normal(shape) for shape in ((m, d), (n, d), d)))
     u, v = rng.integers(0, m, cells), rng.integers(0, n, cells)
@@ -52,9 +54,15 @@ CELLS = {"user_rows": np.array([0, 1]), "item_rows": np.array([2, 0])}
     ("change", "words"),
     [
         ({"user_rows": [], "item_rows": []}, "user_rows is empty, expected at least one cell"),
-        ({"user_rows": [0]}, r"user_rows have shape \(1,\) and item_rows \(2,\), expected \(N,\) twice: give"),
+        (
+            {"user_rows": [0]},
+            r"user_rows have shape \(1,\) and item_rows \(2,\), expected \(N,\) twice: give",
+        ),
         ({"user_rows": [[0, 1]], "item_rows": [[0, 1]]}, r"expected \(N,\) twice"),
-        ({"user_rows": [0, 2]}, "user_rows runs from 0 to 2, expected rows 0 to 1 of the model: leave out"),
+        (
+            {"user_rows": [0, 2]},
+            "user_rows runs from 0 to 2, expected rows 0 to 1 of the model: leave out",
+        ),
         ({"item_rows": [0, 3]}, "item_rows runs from 0 to 3, expected rows 0 to 2"),
         ({"item_rows": [-1, 0]}, "item_rows runs from -1 to 0, expected rows 0 to 2"),
         ({"item_rows": [0.0, 1.0]}, "item_rows holds float64, expected integers: translate ids"),
@@ -81,7 +89,10 @@ def test_gap_left_is_the_share_that_was_made_up(best: float, gap: float, share: 
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ((1.0, 2.0, 2.0), "objective_original is 2.0, expected more than objective_retrained, 2.0: retrain"),
+        (
+            (1.0, 2.0, 2.0),
+            "objective_original is 2.0, expected more than objective_retrained, 2.0: retrain",
+        ),
         ((1.0, 2.0, 3.0), "objective_original is 2.0, expected more"),
         ((float("nan"), 2.0, 1.0), "objective_unlearned is nan, expected a finite number"),
         ((1.0, float("inf"), 1.0), "objective_original is inf, expected a finite"),

@@ -35,7 +35,9 @@ def put(path, part: pd.DataFrame) -> None:
 
 def found(folder, **settings):
     table = read_table(folder, ReadingOptions(target="rating", **settings))
-    return sorted(zip(*(table[name].to_pylist() for name in ("user_id", "item_id", "target")), strict=True))
+    return sorted(
+        zip(*(table[name].to_pylist() for name in ("user_id", "item_id", "target")), strict=True)
+    )
 
 
 PLACES = {
@@ -61,8 +63,15 @@ def test_every_part_is_read_wherever_it_is(tmp_path, places, suffix):
     assert read_rows(tmp_path).num_rows == 4
 
 
-@given(st.lists(st.sampled_from(["p{}.parquet", "sub/p{}.parquet", "sub/deep/p{}.parquet", "other/p{}.parquet"]),
-                min_size=1, max_size=5))  # fmt: skip
+@given(
+    st.lists(
+        st.sampled_from(
+            ["p{}.parquet", "sub/p{}.parquet", "sub/deep/p{}.parquet", "other/p{}.parquet"]
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
 def test_no_row_of_any_part_is_lost(tmp_path_factory, places):
     folder = tmp_path_factory.mktemp("f")
     for i, place in enumerate(places):
@@ -70,10 +79,14 @@ def test_no_row_of_any_part_is_lost(tmp_path_factory, places):
     assert read_table(folder).num_rows == 3 * len(places)
 
 
-@pytest.mark.parametrize("values", [(2024, 2025), ("x", "y z"), ("01", "1"), (None, 7), ("a/b", "ä=ö")])
+@pytest.mark.parametrize(
+    "values", [(2024, 2025), ("x", "y z"), ("01", "1"), (None, 7), ("a/b", "ä=ö")]
+)
 def test_names_of_folders_are_a_column(tmp_path, values):
     table = pa.table({"user_id": [1, 2], "item_id": [3, 4], "k": pa.array(values)})
-    ds.write_dataset(table, tmp_path / "d", format="parquet", partitioning=["k"], partitioning_flavor="hive")
+    ds.write_dataset(
+        table, tmp_path / "d", format="parquet", partitioning=["k"], partitioning_flavor="hive"
+    )
     rows = read_rows(tmp_path / "d").sort_by("user_id")
     assert rows["k"].to_pylist() == list(values)
     assert read_table(tmp_path / "d").num_rows == 2
@@ -98,7 +111,8 @@ def test_a_key_that_is_in_the_file_as_well(tmp_path):
     put(tmp_path / "year=2026" / "x.parquet", FRAME[3:].assign(user_id=9, year=2025))
     assert read_table(tmp_path).num_rows == 5
     with pytest.raises(
-        InvalidInput, match=r"x.parquet, row 1: 'year' is '2025', and '?2026'? in the name of its folder"
+        InvalidInput,
+        match=r"x.parquet, row 1: 'year' is '2025', and '?2026'? in the name of its folder",
     ):
         read_table(tmp_path, ReadingOptions(target="year"))
 
@@ -113,7 +127,11 @@ def test_engines_write_folders(tmp_path):
     put(spark / "part-00001-11aa-c000.csv", FRAME[3:])
     (spark / "part-00002-11aa-c000.csv").touch()
     (spark / "._SUCCESS.crc").touch()
-    assert (read_table(tmp_path / "polars").num_rows, found(tmp_path / "pandas"), found(spark)) == (2, ROWS, ROWS)
+    assert (read_table(tmp_path / "polars").num_rows, found(tmp_path / "pandas"), found(spark)) == (
+        2,
+        ROWS,
+        ROWS,
+    )
 
 
 def test_hadoop_writes_no_extension(tmp_path):
@@ -130,7 +148,9 @@ def test_empty_parts_hold_nothing(tmp_path, suffix):
     if suffix == ".csv":
         (tmp_path / "part-2.csv").write_text("user_id,item_id,rating\n")
     assert found(tmp_path) == ROWS
-    (tmp_path / f"part-1{suffix}").write_bytes(gzip.compress(b"\n") if suffix.endswith("gz") else b"")
+    (tmp_path / f"part-1{suffix}").write_bytes(
+        gzip.compress(b"\n") if suffix.endswith("gz") else b""
+    )
     if suffix != ".csv":
         with pytest.raises(InvalidInput, match=r"part-0.* is empty"):
             read_table(tmp_path)
@@ -156,16 +176,27 @@ def test_other_tables_are_not_parts(tmp_path):
     put(tmp_path / "ratings.csv", FRAME)
     assert found(tmp_path) == ROWS
     (tmp_path / "movies.csv").write_text("item_id,title\na,A\n")
-    with pytest.raises(InvalidInput, match=r"ratings.csv has the columns .*movies.csv has .*: more than one table"):
+    with pytest.raises(
+        InvalidInput, match=r"ratings.csv has the columns .*movies.csv has .*: more than one table"
+    ):
         read_table(tmp_path)
     (tmp_path / "movies.csv").unlink()
     (tmp_path / "x.parquet").write_bytes(b"")
-    with pytest.raises(InvalidInput, match=r"holds ratings.csv, x.parquet: more than one table. Name the file itself"):
+    with pytest.raises(
+        InvalidInput,
+        match=r"holds ratings.csv, x.parquet: more than one table. Name the file itself",
+    ):
         read_table(tmp_path)
 
 
-@pytest.mark.parametrize("names", [("train.parquet", "test.parquet"), ("train/p.csv", "validation/p.csv"),
-                                   ("train-00000-of-2.jsonl", "test-00000-of-1.jsonl")])  # fmt: skip
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train.parquet", "test.parquet"),
+        ("train/p.csv", "validation/p.csv"),
+        ("train-00000-of-2.jsonl", "test-00000-of-1.jsonl"),
+    ],
+)
 def test_a_split_is_not_read_as_one_table(tmp_path, names):
     for name in names:
         put(tmp_path / name, FRAME)
@@ -177,7 +208,8 @@ def test_keys_that_differ(tmp_path):
     put(tmp_path / "year=2024" / "x.csv", FRAME)
     put(tmp_path / "x.csv", FRAME)
     with pytest.raises(
-        InvalidInput, match=r"year=2024/x.csv and .*x.csv are not in folders of|x.csv and year=2024/x.csv"
+        InvalidInput,
+        match=r"year=2024/x.csv and .*x.csv are not in folders of|x.csv and year=2024/x.csv",
     ):
         read_table(tmp_path)
 
@@ -201,7 +233,9 @@ def test_tables_that_are_more_than_their_files(tmp_path, name, message, inner):
 def test_formats_that_differ_by_content(tmp_path):
     put(tmp_path / "a.csv", FRAME)
     (tmp_path / "b.csv").write_text(json.dumps({"user_id": 1, "item_id": "z", "rating": 1}) + "\n")
-    with pytest.raises(InvalidInput, match=r"b.csv is JSON, a.csv is CSV or TSV. Write all parts in one format"):
+    with pytest.raises(
+        InvalidInput, match=r"b.csv is JSON, a.csv is CSV or TSV. Write all parts in one format"
+    ):
         read_table(tmp_path)
 
 

@@ -15,7 +15,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from alteraser.data.readers import ReadingOptions, read_forget_table, read_rows, read_table, write_rows
+from alteraser.data.readers import (
+    ReadingOptions,
+    read_forget_table,
+    read_rows,
+    read_table,
+    write_rows,
+)
 from alteraser.errors import InvalidInput, NotFound, OutputExists, ResourceLimit
 
 
@@ -29,7 +35,9 @@ def put(folder: Path, name: str, content: str) -> Path:
 
 
 def test_pairs(tmp_path):
-    table = read_forget_table(put(tmp_path, "f.csv", "rating,item_id,user_id\n,a,1\nx,b,1\n4,a,1\n"))
+    table = read_forget_table(
+        put(tmp_path, "f.csv", "rating,item_id,user_id\n,a,1\nx,b,1\n4,a,1\n")
+    )
     assert table.users.to_pylist() == [1, 1, 1]
     assert table.items.to_pylist() == ["a", "b", "a"]
     assert (table.users.type, table.items.type) == (pa.int64(), pa.string())
@@ -58,7 +66,10 @@ def test_whole_users_by_flag(tmp_path):
     path = put(tmp_path, "f.csv", "user_id,item_id\n7,\n3,a\n7,b\n")
     table = read_forget_table(path, whole_users=True)
     assert (table.users.to_pylist(), table.items, table.rows) == ([7, 3], None, 3)
-    assert read_forget_table(put(tmp_path, "g.csv", "user_id,why\n7,x\n"), whole_users=True).items is None
+    assert (
+        read_forget_table(put(tmp_path, "g.csv", "user_id,why\n7,x\n"), whole_users=True).items
+        is None
+    )
 
 
 def test_whole_items_by_their_column_alone_or_by_flag(tmp_path):
@@ -68,7 +79,10 @@ def test_whole_items_by_their_column_alone_or_by_flag(tmp_path):
     assert not table.whole_users
     path = put(tmp_path, "g.csv", "user_id,item_id\n7,b\n,a\n7,b\n")
     assert read_forget_table(path, whole_items=True).items.to_pylist() == ["b", "a"]
-    assert read_forget_table(put(tmp_path, "h.csv", "item_id,why\n7,x\n"), whole_items=True).users is None
+    assert (
+        read_forget_table(put(tmp_path, "h.csv", "item_id,why\n7,x\n"), whole_items=True).users
+        is None
+    )
     with pytest.raises(InvalidInput, match="contradict"):
         read_forget_table(path, whole_items=True, whole_users=True)
     with pytest.raises(InvalidInput, match="no column 'item_id'"):
@@ -82,12 +96,18 @@ def test_whole_items_by_their_column_alone_or_by_flag(tmp_path):
     [
         ("item_id,why\n1,a\n", r"no column 'user_id'.*pass --whole-items"),
         ("itemid\n1\n", r"no column 'user_id'"),
-        ("user_id,itemid\n1,a\n", r"no column 'item_id'.*Did you mean 'itemid'\?.*pass --whole-users"),
+        (
+            "user_id,itemid\n1,a\n",
+            r"no column 'item_id'.*Did you mean 'itemid'\?.*pass --whole-users",
+        ),
         ("user_id,why\n1,a\n", r"no column 'item_id'.*pass --whole-users"),
         ("user_id,item_id\n1,a\n2,\n", r"f.csv, line 3, column 'item_id': the id is empty"),
         ("user_id,item_id\n1,a\n,b\n", r"f.csv, line 3, column 'user_id': the id is empty"),
         ("user_id\n1,a\n", r"f.csv, line 2: 2 columns separated by commas, where 1 were expected"),
-        ("userid\n1\n", r"no column 'user_id'.*Did you mean 'userid'\? Rename the column to 'user_id'\.$"),
+        (
+            "userid\n1\n",
+            r"no column 'user_id'.*Did you mean 'userid'\? Rename the column to 'user_id'\.$",
+        ),
         ("user_id list\n1 a\n", r"no column 'item_id'.*pass --whole-users"),
         ("1\n2\n", r"no column 'user_id'; its columns are: 1. Its first line looks like data"),
         ('user_id,item_id\n1,"a\n2,b\n', r"line 2: its quotes do not match"),
@@ -101,7 +121,9 @@ def test_a_mistyped_file_never_widens_an_erasure(tmp_path, text, message):
 
 def test_a_null_item_is_refused_in_every_format(tmp_path):
     pq.write_table(pa.table({"user_id": [1, 2], "item_id": [1, None]}), tmp_path / "f.parquet")
-    with pytest.raises(InvalidInput, match=r"f.parquet, row 2, column 'item_id': the id is missing"):
+    with pytest.raises(
+        InvalidInput, match=r"f.parquet, row 2, column 'item_id': the id is missing"
+    ):
         read_forget_table(tmp_path / "f.parquet")
     path = put(tmp_path, "f.jsonl", '{"user_id":1,"item_id":2}\n{"user_id":1,"itemid":3}\n')
     with pytest.raises(InvalidInput, match=r"f.jsonl, line 2, column 'item_id': the id is missing"):
@@ -114,7 +136,11 @@ def test_other_names_and_frames(tmp_path):
     options = ReadingOptions(user_column="who", item_column="what", threshold=4)
     frame = pd.DataFrame({"who": ["a"], "what": [3], "rating": [1]})
     table = read_forget_table(frame, options)
-    assert (table.users.to_pylist(), table.items.to_pylist(), table.path) == (["a"], [3], "the table")
+    assert (table.users.to_pylist(), table.items.to_pylist(), table.path) == (
+        ["a"],
+        [3],
+        "the table",
+    )
     (tmp_path / "parts").mkdir()
     for part in "ab":
         pq.write_table(pa.table({"user_id": [part]}), tmp_path / "parts" / f"{part}.parquet")
@@ -129,14 +155,17 @@ def test_other_names_and_frames(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("r.csv", "user_id,item_id,rating,note,when\n1,007,4.0,,2020-01-01\n2,8,3.5,\"a,\"\"b\"\"\nc\",x\n"),
+        (
+            "r.csv",
+            'user_id,item_id,rating,note,when\n1,007,4.0,,2020-01-01\n2,8,3.5,"a,""b""\nc",x\n',
+        ),
         ("r.csv", "item_id,x\n1,4\n2,3.5\n"),
         ("r.csv", "item_id,x\n1,1e5\n2,nan\n3,-0\n4,0.10\n"),
         ("r.csv", 'only\na\n""\nb\n'),
         ("r.tsv", "user_id\titem_id\n1\t 2\n"),
         ("r.inter", "user_id:token\titem_id:token\trating:float\ttags:token_seq\n1\tx\t4.0\ta b\n"),
     ],
-)  # fmt: skip
+)
 def test_text_comes_back_byte_by_byte(tmp_path, name, text):
     path = put(tmp_path, name, text)
     write_rows(read_rows(path), tmp_path / f"again-{name}")
@@ -158,7 +187,9 @@ TYPED = pa.table(
         "user_id": pa.array([1, 2, 3], pa.int32()),
         "item_id": pa.array(["a", "b", None]).dictionary_encode(),
         "rating": pa.array([4.5, None, 1e300]),
-        "when": pa.array([datetime.datetime(2020, 1, 2, 3), None, None], pa.timestamp("us", tz="UTC")),
+        "when": pa.array(
+            [datetime.datetime(2020, 1, 2, 3), None, None], pa.timestamp("us", tz="UTC")
+        ),
         "genres": [["x"], [], None],
         "blob": [b"\0", b"", None],
     }
@@ -185,13 +216,17 @@ def test_json_lines_keep_values(tmp_path):
     assert again.drop_columns(["when"]).to_pydict() == table.drop_columns(["when"]).to_pydict()
     assert again["when"].to_pylist() == ["2020-01-02T03:00:00+00:00", None, None]
     for column in ([float("nan")], [b"x"]):
-        with pytest.raises(InvalidInput, match=r"n.jsonl: a .jsonl file cannot hold this.*Write .parquet instead"):
+        with pytest.raises(
+            InvalidInput, match=r"n.jsonl: a .jsonl file cannot hold this.*Write .parquet instead"
+        ):
             write_rows(pa.table({"user_id": column}), tmp_path / "n.jsonl")
     assert os.listdir(tmp_path) == ["r.jsonl"]
 
 
 def test_headers_of_inter_files(tmp_path):
-    table = pa.table({"user_id": [1], "item_id": ["x"], "rating": [4.0], "timestamp": [10], "movieId": [3]})
+    table = pa.table(
+        {"user_id": [1], "item_id": ["x"], "rating": [4.0], "timestamp": [10], "movieId": [3]}
+    )
     write_rows(table, tmp_path / "r.inter")
     assert (tmp_path / "r.inter").read_text() == (
         "user_id:token\titem_id:token\trating:float\ttimestamp:float\tmovieId:token\n1\tx\t4\t10\t3\n"
@@ -216,9 +251,13 @@ def test_strings_survive_every_format(tmp_path_factory, suffix, rows):
 def test_what_text_cannot_hold_is_refused(tmp_path):
     for name in ("genres", "blob"):
         for suffix in (".csv", ".inter"):
-            with pytest.raises(InvalidInput, match=rf"column '{name}' is of type .*Write .parquet instead"):
+            with pytest.raises(
+                InvalidInput, match=rf"column '{name}' is of type .*Write .parquet instead"
+            ):
                 write_rows(TYPED.select([name]), tmp_path / f"r{suffix}")
-    with pytest.raises(InvalidInput, match=r"r.xlsx: the extension '.xlsx' names no format.*\.parquet, \.csv"):
+    with pytest.raises(
+        InvalidInput, match=r"r.xlsx: the extension '.xlsx' names no format.*\.parquet, \.csv"
+    ):
         write_rows(TYPED, tmp_path / "r.xlsx")
     assert os.listdir(tmp_path) == []
 
@@ -242,15 +281,24 @@ def _full(descriptor):
 
 
 def test_views_are_read_and_written(tmp_path):
-    table = pa.table({"user_id": [1, 2], "item_id": pa.array(["a", "b"], pa.string_view()), "rating": [1, 5],
-                      "title": pa.array(["x", None], pa.string_view())})  # fmt: skip
+    table = pa.table(
+        {
+            "user_id": [1, 2],
+            "item_id": pa.array(["a", "b"], pa.string_view()),
+            "rating": [1, 5],
+            "title": pa.array(["x", None], pa.string_view()),
+        }
+    )
     pq.write_table(table, tmp_path / "v.parquet")
     for source in (table, tmp_path / "v.parquet"):
         rows = read_rows(source)
         assert rows.filter(pa.array([False, True])).to_pylist() == [
             {"user_id": 2, "item_id": "b", "rating": 5, "title": None}
         ]
-        assert read_table(source, ReadingOptions(threshold=4)).to_pydict() == {"user_id": [2], "item_id": ["b"]}
+        assert read_table(source, ReadingOptions(threshold=4)).to_pydict() == {
+            "user_id": [2],
+            "item_id": ["b"],
+        }
     for suffix in ("csv", "jsonl", "parquet"):
         write_rows(table, tmp_path / f"w.{suffix}")
         assert read_table(tmp_path / f"w.{suffix}")["item_id"].to_pylist() == ["a", "b"]

@@ -1,4 +1,5 @@
-"""Text that does not say what it is in the usual way: headers, none, comments, separators, blocks and lists."""
+"""Text that does not say what it is in the usual way: headers, none, comments, separators, blocks
+and lists."""
 
 from __future__ import annotations
 
@@ -13,7 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alteraser.data.readers import ReadingOptions, read_forget_table, read_rows, read_table, write_rows
+from alteraser.data.readers import (
+    ReadingOptions,
+    read_forget_table,
+    read_rows,
+    read_table,
+    write_rows,
+)
 from alteraser.errors import InvalidInput
 
 PAIRS = {"user_id": [1, 1, 2], "item_id": ["a", "b", "a"]}
@@ -38,11 +45,12 @@ HEADED = {
     "spaces.csv": " user_id , item_id ,rating\n1,a,5\n1,b,2\n2,a,4\n",
     "quoted spaces.csv": '"user_id "," item_id"\n1,a\n1,b\n2,a\n',
     "comma in a name.csv": '"a, b";"user_id";"item_id"\nx;1;a\nx;1;b\nx;2;a\n',
-    "commas in a name.csv": 'stars, of five, or none;user_id;item_id\n5;1;a\n2;1;b\n4;2;a\n',
+    "commas in a name.csv": "stars, of five, or none;user_id;item_id\n5;1;a\n2;1;b\n4;2;a\n",
     "excel.csv": "sep=;\r\nuser_id;item_id\r\n1;a\r\n1;b\r\n2;a\r\n",
     "excel, bom.csv": codecs.BOM_UTF8 + b"sep=;\r\nuser_id;item_id\r\n1;a\r\n1;b\r\n2;a\r\n",
     "excel, quoted.csv": '"sep=|"\nuser_id|item_id\n1|a\n1|b\n2|a\n',
-    "comment.csv": "# exported on Monday, by hand\n\n#\n% and again\nuser_id,item_id\n1,a\n1,b\n2,a\n",
+    "comment.csv": "# exported on Monday, by hand\n\n#\n% and "
+    "again\nuser_id,item_id\n1,a\n1,b\n2,a\n",
     "commented.csv": "# user_id,item_id\n1,a\n1,b\n2,a\n",
     "comment and header.csv": "#user_id,item_id\nuser_id,item_id\n1,a\n1,b\n2,a\n",
     "numbered.csv": "#,user_id,item_id\n0,1,a\n1,1,b\n2,2,a\n",
@@ -55,7 +63,7 @@ HEADED = {
     "spaces behind commas.csv": "user_id, item_id, rating\n1, a, 5\n1, b, 2\n2, a, 4\n",
     "tabs in a csv.csv": "user_id\titem_id\n1\ta\n1\tb\n2\ta\n",
     "bar.txt": "user_id||item_id\n1||a\n1||b\n2||a\n",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", HEADED)
@@ -73,7 +81,9 @@ def test_a_line_behind_any_header_is_named_by_its_number(tmp_path, name):
     cell = content.rindex(b"a")
     path = put(tmp_path, name, content[:cell] + content[cell + 1 :])
     text = content.decode().replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
-    with pytest.raises(InvalidInput, match=f", line {len(text.splitlines())}, column 'item_id': the id is empty"):
+    with pytest.raises(
+        InvalidInput, match=f", line {len(text.splitlines())}, column 'item_id': the id is empty"
+    ):
         pairs(path, separator="||" if name == "bar.txt" else None)
 
 
@@ -96,8 +106,14 @@ def test_a_repeated_header_is_refused_by_its_line(tmp_path, name, ids):
     for again in (header, "\ufeff" + header, header.replace("user_id", " user_id")):
         content = (header + rows + again + rows).encode()
         path = put(tmp_path, name, gzip.compress(content) if name.endswith("gz") else content)
-        for read in (lambda path: read_table(path, ReadingOptions(duplicates="first")), read_forget_table, read_rows):
-            with pytest.raises(InvalidInput, match=rf"{name}, line 4: a header \(.*\) where a row was expected"):
+        for read in (
+            lambda path: read_table(path, ReadingOptions(duplicates="first")),
+            read_forget_table,
+            read_rows,
+        ):
+            with pytest.raises(
+                InvalidInput, match=rf"{name}, line 4: a header \(.*\) where a row was expected"
+            ):
                 read(path)
 
 
@@ -107,12 +123,19 @@ def test_headers_of_files_that_were_put_together_in_another_order_or_words(tmp_p
         for rows in (first, first.replace("1", "u1").replace("3", "u3")):
             with pytest.raises(InvalidInput, match="line 4: a header"):
                 pairs(put(tmp_path, "r.csv", f"{rows}{again}\n5,6\n"))
-    with pytest.raises(InvalidInput, match=r"line 4: 'who' and 'what', where every other row has integers"):
+    with pytest.raises(
+        InvalidInput, match=r"line 4: 'who' and 'what', where every other row has integers"
+    ):
         pairs(put(tmp_path, "r.csv", first + "who,what\n5,6\n"))
-    assert pairs(put(tmp_path, "r.csv", "user_id,item_id\nuser,1\nuser_id,x\nu1,item_id\n"))["item_id"][0] == "1"
-    assert pairs(put(tmp_path, "r.csv", "a,b,c\nb,c,a\nc,a,b\n"), user_column="a", item_column="b") == {
-        "user_id": ["b", "c"], "item_id": ["c", "a"],
-    }  # fmt: skip
+    assert (
+        pairs(put(tmp_path, "r.csv", "user_id,item_id\nuser,1\nuser_id,x\nu1,item_id\n"))[
+            "item_id"
+        ][0]
+        == "1"
+    )
+    assert pairs(
+        put(tmp_path, "r.csv", "a,b,c\nb,c,a\nc,a,b\n"), user_column="a", item_column="b"
+    ) == {"user_id": ["b", "c"], "item_id": ["c", "a"]}
 
 
 def test_a_mark_between_files_that_were_put_together(tmp_path):
@@ -142,9 +165,17 @@ def test_a_list_of_users_with_its_header_twice(tmp_path):
 
 # ---------------------------------------------------------------- no header
 
-NAMED = ReadingOptions(column_names=("user_id", "item_id", "rating", "timestamp"), target="rating",
-                       timestamp_column="timestamp")  # fmt: skip
-ROWS = {"user_id": ["A1", "A2"], "item_id": ["0001", "0002"], "target": [5.0, 3.5], "timestamp": [10, 20]}
+NAMED = ReadingOptions(
+    column_names=("user_id", "item_id", "rating", "timestamp"),
+    target="rating",
+    timestamp_column="timestamp",
+)
+ROWS = {
+    "user_id": ["A1", "A2"],
+    "item_id": ["0001", "0002"],
+    "target": [5.0, 3.5],
+    "timestamp": [10, 20],
+}
 
 
 @pytest.mark.parametrize("cut", [",", "\t", ";", "|", "::", " "])
@@ -154,35 +185,59 @@ def test_rows_without_a_header_under_given_names(tmp_path, cut, said):
     options = NAMED.model_copy(update={"separator": cut if said else None})
     for name in ("r.txt", "r.csv", "r"):
         assert read_table(put(tmp_path, name, text), options).to_pydict() == ROWS
-        assert read_table(put(tmp_path, name, codecs.BOM_UTF8 + text.encode()), options).to_pydict() == ROWS
+        assert (
+            read_table(put(tmp_path, name, codecs.BOM_UTF8 + text.encode()), options).to_pydict()
+            == ROWS
+        )
 
 
 def test_names_win_over_a_known_layout(tmp_path):
     names = ("item_id", "user_id", "rating", "timestamp")
     for text in ("1::2::3::4\n", "1\t2\t3\t4\n"):
-        assert pairs(put(tmp_path, "r.dat", text), column_names=names) == {"user_id": [2], "item_id": [1]}
+        assert pairs(put(tmp_path, "r.dat", text), column_names=names) == {
+            "user_id": [2],
+            "item_id": [1],
+        }
 
 
 def test_check_ins(tmp_path):
     path = put(tmp_path, "totalCheckins.txt", "0\t2010-10-19T23:55:27Z\t30.23\t-97.79\t22847\n")
-    options = ReadingOptions(column_names=("user_id", "when", "", "", "item_id"), timestamp_column="when")
-    assert read_table(path, options).to_pydict() == {"user_id": [0], "item_id": [22847], "timestamp": [1287532527]}
+    options = ReadingOptions(
+        column_names=("user_id", "when", "", "", "item_id"), timestamp_column="when"
+    )
+    assert read_table(path, options).to_pydict() == {
+        "user_id": [0],
+        "item_id": [22847],
+        "timestamp": [1287532527],
+    }
     assert read_rows(path, options).column_names == ["user_id", "when", "item_id"]
 
 
 def test_a_file_with_a_header_says_it_itself(tmp_path):
-    """What is written of the data, and what is to be forgotten of them, is read by the options of the data."""
-    for name, text in {"rest.csv": "user_id,item_id\nA1,0001\n", "rest.tsv": "item_id\tuser_id\n0001\tA1\n",
-                       "rest.jsonl": '{"user_id":"A1","item_id":"0001"}\n'}.items():  # fmt: skip
-        for settings in ({"column_names": ("user_id", "item_id", "rating"), "separator": ";"}, {"layout": "netflix"},
-                         {"layout": "adjacency"}):  # fmt: skip
-            assert pairs(put(tmp_path, name, text), **settings) == {"user_id": ["A1"], "item_id": ["0001"]}
+    """What is written of the data, and what is to be forgotten of them, is read by the options of
+    the data."""
+    for name, text in {
+        "rest.csv": "user_id,item_id\nA1,0001\n",
+        "rest.tsv": "item_id\tuser_id\n0001\tA1\n",
+        "rest.jsonl": '{"user_id":"A1","item_id":"0001"}\n',
+    }.items():
+        for settings in (
+            {"column_names": ("user_id", "item_id", "rating"), "separator": ";"},
+            {"layout": "netflix"},
+            {"layout": "adjacency"},
+        ):
+            assert pairs(put(tmp_path, name, text), **settings) == {
+                "user_id": ["A1"],
+                "item_id": ["0001"],
+            }
 
 
 def test_an_id_may_begin_like_a_comment(tmp_path):
     settings = {"column_names": ("user_id", "item_id")}
     assert pairs(put(tmp_path, "r.csv", "#tag,1\n%x,2\n"), **settings)["user_id"] == ["#tag", "%x"]
-    assert pairs(put(tmp_path, "r.csv", "% bip unweighted\n# \n1 2\n3 4\n"), **settings)["user_id"] == [1, 3]
+    assert pairs(put(tmp_path, "r.csv", "% bip unweighted\n# \n1 2\n3 4\n"), **settings)[
+        "user_id"
+    ] == [1, 3]
 
 
 @pytest.mark.parametrize(
@@ -191,7 +246,11 @@ def test_an_id_may_begin_like_a_comment(tmp_path):
         ("userId,movieId\n1,2\n", r"line 1 is a header \('userId,movieId'\).*Leave the names out"),
         ("\nmovieId,userId\n1,2\n", r"line 2 is a header"),
         ("who,what\n1,2\n3,4\n", r"line 1: 'who' and 'what', where every other row has integers"),
-        ("1,2,3\n", r"line 1: 2 columns were named, user_id, item_id, and the line has 3 by commas, .*--separator"),
+        (
+            "1,2,3\n",
+            r"line 1: 2 columns were named, user_id, item_id, and the line has 3 by commas, "
+            r".*--separator",
+        ),
         ("1,2\n1\n", r"line 2: 1 column separated by commas, where 2 were expected"),
         ("1,2\nuser_id,item_id\n", r"line 2: a header"),
     ],
@@ -201,13 +260,22 @@ def test_names_that_do_not_fit(tmp_path, text, message):
         pairs(put(tmp_path, "r.csv", text), column_names=("user_id", "item_id"))
 
 
-@pytest.mark.parametrize("row", ["ann,tea,4.5,2005-09-06", "ann,tea,4.5,978300760", "ann,tea,-1,2005-09-06T00:00:00Z"])
+@pytest.mark.parametrize(
+    "row", ["ann,tea,4.5,2005-09-06", "ann,tea,4.5,978300760", "ann,tea,-1,2005-09-06T00:00:00Z"]
+)
 def test_a_header_in_unknown_words_over_numbers(tmp_path, row):
     names = ("user_id", "item_id", "rating", "when")
     for header in ("login,drink,stars,day", "login,drink,,day_1"):
-        with pytest.raises(InvalidInput, match=r"line 1 is a header \('login,drink,.*--user-column and --item-column"):
-            pairs(put(tmp_path, "r.csv", f"{header}\n{row}\nbob,jam,{row[8:]}\n"), column_names=names)
-    assert pairs(put(tmp_path, "r.csv", f"{row}\nbob,jam,nan,never\n"), column_names=names)["user_id"] == ["ann", "bob"]
+        with pytest.raises(
+            InvalidInput,
+            match=r"line 1 is a header \('login,drink,.*--user-column and --item-column",
+        ):
+            pairs(
+                put(tmp_path, "r.csv", f"{header}\n{row}\nbob,jam,{row[8:]}\n"), column_names=names
+            )
+    assert pairs(put(tmp_path, "r.csv", f"{row}\nbob,jam,nan,never\n"), column_names=names)[
+        "user_id"
+    ] == ["ann", "bob"]
     first = "ann,tea,none,never\n"
     with pytest.raises(InvalidInput, match="line 1 is a header"):  # it cannot be told from one
         pairs(put(tmp_path, "r.csv", f"{first}{row}\n"), column_names=names)
@@ -227,7 +295,8 @@ def test_what_a_file_without_a_header_may_be_is_said(tmp_path):
         assert said in caught.value.message
         nowhere = dict.fromkeys(("user_column", "column_names"))
         with pytest.raises(
-            InvalidInput, match=r"first line looks like data: add a header line with the names of the c"
+            InvalidInput,
+            match=r"first line looks like data: add a header line with the names of the c",
         ):
             read_table(path, names=nowhere)
 
@@ -237,7 +306,9 @@ def test_suggestions_can_be_pasted(tmp_path, name):
     path = put(tmp_path, "r.tsv", f"{name}\titem_id\n1\t2\n")
     with pytest.raises(InvalidInput) as caught:
         read_table(path, ReadingOptions(user_column=name.upper()))
-    words = shlex.split(caught.value.message.partition("with --user-column ")[2].replace(", or rename it.", ""))
+    words = shlex.split(
+        caught.value.message.partition("with --user-column ")[2].replace(", or rename it.", "")
+    )
     assert words == [name]
 
 
@@ -249,20 +320,33 @@ def test_decimal_commas(tmp_path):
     options = ReadingOptions(target="rating", decimal=",")
     assert read_table(path, options)["target"].to_pylist() == [3.5, 4.0, 0.25]
     assert read_table(path, ReadingOptions(threshold=1, decimal=",")).num_rows == 2
-    assert read_table(path, ReadingOptions(confidence="1 + 2 * rating", decimal=","))["confidence"][0].as_py() == 8.0
+    assert (
+        read_table(path, ReadingOptions(confidence="1 + 2 * rating", decimal=","))["confidence"][
+            0
+        ].as_py()
+        == 8.0
+    )
     assert read_rows(path, options)["rating"].to_pylist() == ["3,5", "4", "0,25"]
-    with pytest.raises(InvalidInput, match=r"line 2, column 'rating': '3,5' is not a number; with --decimal , it is"):
+    with pytest.raises(
+        InvalidInput,
+        match=r"line 2, column 'rating': '3,5' is not a number; with --decimal , it is",
+    ):
         read_table(path, ReadingOptions(target="rating"))
     for value in ("1.234", "1.234,5", "1,234,5"):
         path = put(tmp_path, "r.csv", f"user_id;item_id;rating\n1;2;{value}\n")
-        with pytest.raises(InvalidInput, match=r"line 2, column 'rating'.*(has a point|is not a number)"):
+        with pytest.raises(
+            InvalidInput, match=r"line 2, column 'rating'.*(has a point|is not a number)"
+        ):
             read_table(path, options)
 
 
 # ---------------------------------------------------------------- blocks and lists
 
 netflix = st.lists(
-    st.tuples(st.integers(1, 99), st.lists(st.tuples(st.integers(1, 999), st.integers(1, 5)), max_size=4)), max_size=4
+    st.tuples(
+        st.integers(1, 99), st.lists(st.tuples(st.integers(1, 999), st.integers(1, 5)), max_size=4)
+    ),
+    max_size=4,
 )
 
 
@@ -274,8 +358,14 @@ def test_netflix_blocks(tmp_path_factory, blocks, newline, blank):
         for user, rating in rows:
             lines += [f"{user},{rating},2005-09-06", *([""] if blank else [])]
             expected.append((user, item, rating, 1125964800))
-    path = put(tmp_path_factory.mktemp("n"), "combined_data_1.txt", newline.join([*lines, "1:", "7,5,2005-09-06"]))
-    table = read_table(path, ReadingOptions(layout="netflix", target="rating", timestamp_column="timestamp"))
+    path = put(
+        tmp_path_factory.mktemp("n"),
+        "combined_data_1.txt",
+        newline.join([*lines, "1:", "7,5,2005-09-06"]),
+    )
+    table = read_table(
+        path, ReadingOptions(layout="netflix", target="rating", timestamp_column="timestamp")
+    )
     assert [tuple(row.values()) for row in table.to_pylist()] == [*expected, (7, 1, 5, 1125964800)]
 
 
@@ -289,7 +379,10 @@ def test_a_folder_of_netflix_blocks(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("7,5,2005-09-06\n1:\n", r"line 1: '7,5,2005-09-06', a row before the first item, such as 1:"),
+        (
+            "7,5,2005-09-06\n1:\n",
+            r"line 1: '7,5,2005-09-06', a row before the first item, such as 1:",
+        ),
         ("1:\n\n7,5\n", r"line 3: '7,5', expected user,rating,date"),
         ("1:\n7,5,2005-09-06\n2:x\n", r"line 3: '2:x', expected an item"),
         ("1:\n,5,2005-09-06\n", r"line 2, column 'user_id': the id is empty"),
@@ -321,7 +414,9 @@ def test_adjacency_lists(tmp_path_factory, lists, between, end):
 
 def test_lists_under_the_names_of_the_options(tmp_path):
     path = put(tmp_path, "train.txt", "u1 a b\nu2\n\nu3 c\n")
-    table = read_rows(path, ReadingOptions(layout="adjacency", user_column="who", item_column="what"))
+    table = read_rows(
+        path, ReadingOptions(layout="adjacency", user_column="who", item_column="what")
+    )
     assert table.to_pydict() == {"who": ["u1", "u1", "u3"], "what": ["a", "b", "c"]}
 
 
@@ -329,7 +424,9 @@ def test_lists_under_the_names_of_the_options(tmp_path):
 
 
 def test_quotes_between_tabs_are_characters_where_they_close_nothing(tmp_path):
-    text = 'user_id\titem_id\tname\nu1\ta\t"weird al" yankovic\nu1\tb\t"\nu2\ta\tsay "hi\nu2\tc\t"\n'
+    text = (
+        'user_id\titem_id\tname\nu1\ta\t"weird al" yankovic\nu1\tb\t"\nu2\ta\tsay "hi\nu2\tc\t"\n'
+    )
     path = put(tmp_path, "plays.tsv", text)
     assert pairs(path) == {"user_id": ["u1", "u1", "u2", "u2"], "item_id": ["a", "b", "a", "c"]}
     assert read_rows(path)["name"].to_pylist() == ['"weird al" yankovic', '"', 'say "hi', '"']
@@ -350,7 +447,9 @@ def test_what_csv_writes_between_tabs_is_read_again(tmp_path_factory, rows):
     with open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file, delimiter="\t").writerows([("user_id", "item_id"), *rows])
     found = pairs(path)
-    assert [(str(u), str(v)) for u, v in zip(found["user_id"], found["item_id"], strict=True)] == rows
+    assert [
+        (str(u), str(v)) for u, v in zip(found["user_id"], found["item_id"], strict=True)
+    ] == rows
 
 
 # ---------------------------------------------------------------- the options
@@ -362,10 +461,16 @@ def test_what_csv_writes_between_tabs_is_read_again(tmp_path_factory, rows):
         ({"separator": "abc"}, "'abc' is not one character, or one twice"),
         ({"separator": '"'}, "is not one character"),
         ({"separator": "\n"}, "is not one character"),
-        ({"column_names": ("user_id", "rating")}, "names 'item_id' 0 times, where every column is named in its order"),
+        (
+            {"column_names": ("user_id", "rating")},
+            "names 'item_id' 0 times, where every column is named in its order",
+        ),
         ({"column_names": ("user_id", "item_id", "item_id")}, "names 'item_id' 2 times"),
         ({"column_names": ("user_id", "item_id", "x", "x")}, "names a column twice"),
-        ({"column_names": ("user_id", "item_id"), "layout": "netflix"}, "the layout netflix has columns of its own"),
+        (
+            {"column_names": ("user_id", "item_id"), "layout": "netflix"},
+            "the layout netflix has columns of its own",
+        ),
         ({"layout": "matrix"}, "netflix"),
         ({"decimal": ";"}, "decimal"),
     ],
@@ -376,7 +481,10 @@ def test_settings_that_are_refused(settings, message):
 
 
 def test_only_what_was_said_is_written_down():
-    assert not {"column_names", "separator", "decimal", "layout"} & ReadingOptions().model_dump().keys()
+    assert (
+        not {"column_names", "separator", "decimal", "layout"}
+        & ReadingOptions().model_dump().keys()
+    )
     said = ReadingOptions(column_names=("user_id", "item_id"), separator="tab", decimal=",")
     assert said.separator == "\t"
     assert ReadingOptions.model_validate_json(said.model_dump_json()) == said

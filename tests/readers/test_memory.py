@@ -25,16 +25,22 @@ def stats(path: Path) -> tuple[int, dict]:
     """`data stats` of a process whose address space is limited."""
     code = "import sys; from alteraser.cli import main; sys.exit(main(sys.argv[1:]))"
     answer = subprocess.run(
-        [sys.executable, "-c", code, "data", "stats", str(path), "--json"], capture_output=True, text=True, timeout=120,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT)), check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", code, "data", "stats", str(path), "--json"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT)),
+        check=False,
+    )
     return answer.returncode, json.loads(answer.stdout)["error"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="address spaces are limited here alone")
 def test_a_parquet_file_of_many_rows_under_a_limit(tmp_path):
     path = tmp_path / "r.parquet"
-    part = pa.table({"user_id": np.zeros(10_000_000, np.int64), "item_id": np.zeros(10_000_000, np.int64)})
+    part = pa.table(
+        {"user_id": np.zeros(10_000_000, np.int64), "item_id": np.zeros(10_000_000, np.int64)}
+    )
     with pq.ParquetWriter(path, part.schema) as writer:
         for _ in range(6):
             writer.write_table(part)
@@ -62,7 +68,9 @@ def test_every_format_says_so(tmp_path, monkeypatch, name, content, module, func
     else:
         pq.write_table(pa.table({"user_id": [1], "item_id": [2]}), path)
     monkeypatch.setattr(module, function, fails)
-    with pytest.raises(ResourceLimit, match=rf"{name} does not fit into the .* of memory that this process may use"):
+    with pytest.raises(
+        ResourceLimit, match=rf"{name} does not fit into the .* of memory that this process may use"
+    ):
         read_table(path)
 
 
@@ -71,7 +79,8 @@ def test_text_that_a_limit_leaves_no_room_for(tmp_path, monkeypatch):
     path.write_text("user_id,item_id\n1,2\n")
     monkeypatch.setattr(_source, "address_space", lambda: 10**12)
     assert read_table(path).num_rows == 1
-    monkeypatch.setattr(_source, "address_space", lambda: 1)  # already used up: it is not for us to say
+    # already used up: it is not for us to say
+    monkeypatch.setattr(_source, "address_space", lambda: 1)
     assert read_table(path).num_rows == 1
     held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     monkeypatch.setattr(_source, "address_space", lambda: held + (16 << 20))

@@ -28,7 +28,12 @@ from alteraser.data.readers import parquet as parquet_module
 from alteraser.errors import IntegrityError, InvalidInput, NotFound, ResourceLimit
 
 CODES = pa.dictionary(pa.int32(), pa.string())
-ROWS = {"user_id": [1, 1, 2], "item_id": ["a", "b", "a"], "rating": [5.0, 2.0, 4.0], "when": [10, 20, 30]}
+ROWS = {
+    "user_id": [1, 1, 2],
+    "item_id": ["a", "b", "a"],
+    "rating": [5.0, 2.0, 4.0],
+    "when": [10, 20, 30],
+}
 EVERYTHING = ReadingOptions(confidence="1 + 2 * rating", target="rating", timestamp_column="when")
 EXPECTED = {
     "user_id": [1, 1, 2],
@@ -54,21 +59,25 @@ def parquet_bytes(columns, **options) -> bytes:
 SAME = {
     "r.csv": "user_id,item_id,rating,when\n1,a,5,10\n1,b,2,20\n2,a,4,30\n",
     "bom.csv": b"\xef\xbb\xbfuser_id,item_id,rating,when\r\n1,a,5.0,10\r\n1,b,2.0,20\r\n2,a,4.0,30",
-    "quoted.csv": 'when,"user_id","item_id",title,rating\n10,1,"a","x,\ny",5\n20,1,b,"say ""hi""",2\n30,"2","a",,4',
+    "quoted.csv": 'when,"user_id","item_id",title,rating\n10,1,"a","x,\ny",5\n20,1,b,"say '
+    '""hi""",2\n30,"2","a",,4',
     "semicolon.csv": "user_id;item_id;rating;when\n1;a;5;10\n1;b;2;20\n2;a;4;30\n",
     "blank.csv": "\n\nuser_id,item_id,rating,when\n\n1,a,5,10\n1,b,2,20\n\n2,a,4,30\n\n",
     "r.tsv": "user_id\titem_id\trating\twhen\n1\ta\t5\t10\n1\tb\t2\t20\n2\ta\t4\t30\n",
     "named.txt": "user_id|item_id|rating|when\n1|a|5|10\n1|b|2|20\n2|a|4|30\n",
-    "r.inter": "user_id:token\titem_id:token\trating:float\twhen:float\n1\ta\t5\t10\n1\tb\t2.0\t20\n2\ta\t4\t30\n",
+    "r.inter": "user_id:token\titem_id:token\trating:float\twhen:float\n"
+    "1\ta\t5\t10\n1\tb\t2.0\t20\n2\ta\t4\t30\n",
     "wrong-suffix.csv": '{"user_id":1,"item_id":"a","rating":5,"when":10}\n'
     '{"user_id":1,"item_id":"b","rating":2,"when":20}\n\n{"user_id":2,"item_id":"a","rating":4.0,"when":30}',
     "r.csv.gz": gzip.compress(b"user_id,item_id,rating,when\n1,a,5,10\n1,b,2,20\n2,a,4,30\n"),
     "r.parquet": parquet_bytes(ROWS),
-    "r.json": '[{"user_id":1,"item_id":"a","rating":5,"when":10},\n {"when":20,"user_id":1.0,"item_id":"b","rating":2},'
-    '{"user_id":2,"item_id":"a","rating":4.0,"when":30}]\n',
-    "bom.json": b'\xef\xbb\xbf [ {"user_id":1,"item_id":"a","rating":5,"when":10},\r\n{"user_id":1,"item_id":"b",'
+    "r.json": '[{"user_id":1,"item_id":"a","rating":5,"when":10},\n '
+    '{"when":20,"user_id":1.0,"item_id":"b","rating":2},{"user_id":2,"item_id":"a","rating":4.0,"when":30}]\n',
+    "bom.json": b"\xef\xbb\xbf [ "
+    b'{"user_id":1,"item_id":"a","rating":5,"when":10},\r\n{"user_id":1,"item_id":"b",'
     b'"rating":2,"when":20},{"user_id":2,"item_id":"a","rating":4.0,"when":30}]',
-    "padded.csv.gz": gzip.compress(b"user_id,item_id,rating,when\n1,a,5,10\n1,b,2,20\n2,a,4,30\n") + b"\0" * 1000,
+    "padded.csv.gz": gzip.compress(b"user_id,item_id,rating,when\n1,a,5,10\n1,b,2,20\n2,a,4,30\n")
+    + b"\0" * 1000,
     "members.csv.gz": gzip.compress(b"user_id,item_id,rating,when\n1,a,5,10\n")
     + gzip.compress(b"1,b,2,20\n2,a,4,30\n"),
     "r.csv.zst": pa.Codec("zstd").compress(
@@ -79,7 +88,9 @@ SAME = {
         b'"rating":2,"when":20}\n{"user_id":2,"item_id":"a","rating":4.0,"when":30}'
     )
     + b"\0" * 9,
-    "decimals.parquet": parquet_bytes({**ROWS, "user_id": [Decimal("1.0"), Decimal("1.0"), Decimal("2.0")]}),
+    "decimals.parquet": parquet_bytes(
+        {**ROWS, "user_id": [Decimal("1.0"), Decimal("1.0"), Decimal("2.0")]}
+    ),
     "doubles.parquet": parquet_bytes({**ROWS, "user_id": [1.0, 1.0, 2.0]}),
     "binary.parquet": parquet_bytes({**ROWS, "item_id": [b"a", b"b", b"a"]}),
     "no-suffix": parquet_bytes(ROWS, row_group_size=1),
@@ -136,13 +147,17 @@ def test_a_stream_is_read_once():
 
 @pytest.mark.parametrize("kind", [pa.int8(), pa.uint16(), pa.int32(), pa.int64(), pa.uint64()])
 def test_integer_widths_become_int64(kind):
-    table = read_table(pa.table({"user_id": pa.array([1, 2], kind), "item_id": pa.array([3, 4], kind)}))
+    table = read_table(
+        pa.table({"user_id": pa.array([1, 2], kind), "item_id": pa.array([3, 4], kind)})
+    )
     assert table.schema.types == [pa.int64(), pa.int64()]
     assert table.to_pydict() == {"user_id": [1, 2], "item_id": [3, 4]}
 
 
 def test_dictionaries_hold_each_used_id_once():
-    odd = pa.DictionaryArray.from_arrays(pa.array([0, 2, 1], pa.int8()), pa.array(["x", "y", "x", "unused"]))
+    odd = pa.DictionaryArray.from_arrays(
+        pa.array([0, 2, 1], pa.int8()), pa.array(["x", "y", "x", "unused"])
+    )
     table = read_table(pa.table({"user_id": odd, "item_id": [1, 2, 3]}))
     assert table["user_id"].to_pylist() == ["x", "x", "y"]
     assert sorted(table["user_id"].chunk(0).dictionary.to_pylist()) == ["x", "y"]
@@ -182,7 +197,9 @@ def test_csv_ids_are_integers_only_when_nothing_is_lost(tmp_path_factory, values
     assert [str(value) for value in users.to_pylist()] == values
 
 
-@pytest.mark.parametrize("odd", ["007", "+1", " 1", "0x10", "-0", "1.0", "9223372036854775808", "1e3", "NA"])
+@pytest.mark.parametrize(
+    "odd", ["007", "+1", " 1", "0x10", "-0", "1.0", "9223372036854775808", "1e3", "NA"]
+)
 def test_one_odd_value_keeps_the_column_strings(tmp_path, odd):
     path = put(tmp_path, "r.csv", f"user_id,item_id\n1,1\n{odd},2\n")
     assert read_table(path)["user_id"].to_pylist() == ["1", odd]
@@ -191,7 +208,9 @@ def test_one_odd_value_keeps_the_column_strings(tmp_path, odd):
 def test_strings_that_look_like_numbers_or_dates_stay_strings(tmp_path):
     path = put(tmp_path, "r.jsonl", '{"user_id":"1","item_id":"2020-01-01"}\n')
     assert read_table(path).to_pydict() == {"user_id": ["1"], "item_id": ["2020-01-01"]}
-    assert read_table(pa.table({"user_id": ["1"], "item_id": ["2"]}))["user_id"].to_pylist() == ["1"]
+    assert read_table(pa.table({"user_id": ["1"], "item_id": ["2"]}))["user_id"].to_pylist() == [
+        "1"
+    ]
 
 
 def test_times_become_epoch_seconds():
@@ -218,10 +237,17 @@ def test_a_header_alone_is_an_empty_table(tmp_path):
         ("b.csv", "user_id,item_id,rating\r\n"),
         ("c.inter", "user_id:token\titem_id:token\trating:float\n"),
     ]:
-        table = read_table(put(tmp_path, name, text), ReadingOptions(threshold=1, confidence="rating"))
+        table = read_table(
+            put(tmp_path, name, text), ReadingOptions(threshold=1, confidence="rating")
+        )
         assert table.num_rows == 0
         assert table.column_names == ["user_id", "item_id", "confidence"]
-    assert read_table(pa.table({"user_id": pa.nulls(0), "item_id": pa.array([], pa.string())})).num_rows == 0
+    assert (
+        read_table(
+            pa.table({"user_id": pa.nulls(0), "item_id": pa.array([], pa.string())})
+        ).num_rows
+        == 0
+    )
     assert read_table(pd.DataFrame({"user_id": [], "item_id": []})).num_rows == 0
 
 
@@ -251,14 +277,18 @@ def test_a_folder_of_parts(tmp_path):
             }
         ),
     )
-    with pytest.raises(InvalidInput, match=r"part-00002.parquet, row 1, column 'item_id': the id is empty"):
+    with pytest.raises(
+        InvalidInput, match=r"part-00002.parquet, row 1, column 'item_id': the id is empty"
+    ):
         read_table(tmp_path)
 
 
 def test_parts_of_other_types_are_refused_by_name(tmp_path):
     put(tmp_path, "a.parquet", parquet_bytes({"user_id": [1], "item_id": ["b"]}))
     put(tmp_path, "b.parquet", parquet_bytes({"user_id": ["1"], "item_id": ["b"]}))
-    with pytest.raises(InvalidInput, match=r"b.parquet: the column 'user_id' holds strings, but numbers in .*a.p"):
+    with pytest.raises(
+        InvalidInput, match=r"b.parquet: the column 'user_id' holds strings, but numbers in .*a.p"
+    ):
         read_table(tmp_path)
     put(tmp_path, "b.parquet", parquet_bytes({"user": [1], "item_id": ["b"]}))
     with pytest.raises(InvalidInput, match=r"b.parquet has no column 'user_id'.*one schema"):
@@ -286,14 +316,18 @@ def test_other_folders(tmp_path, name):
 
 
 def test_folders_that_hold_nothing_or_too_much(tmp_path):
-    with pytest.raises(InvalidInput, match=r"holds nothing, but no interactions.parquet.*Name the file itself"):
+    with pytest.raises(
+        InvalidInput, match=r"holds nothing, but no interactions.parquet.*Name the file itself"
+    ):
         read_table(tmp_path)
     put(tmp_path, "readme.md", "x")
     with pytest.raises(InvalidInput, match=r"holds readme.md, but no interactions.parquet"):
         read_table(tmp_path)
     put(tmp_path, "a.inter", SAME["r.inter"])
     put(tmp_path, "b.inter", SAME["r.inter"])
-    with pytest.raises(InvalidInput, match=r"a.inter, b.inter.*more than one table. Name the file itself"):
+    with pytest.raises(
+        InvalidInput, match=r"a.inter, b.inter.*more than one table. Name the file itself"
+    ):
         read_table(tmp_path)
 
 
@@ -310,15 +344,31 @@ REFUSED = {
         'user_id,item_id\n"1","a\nb"\n2,3,4\n',
         r"line 4: 3 columns .* nothing was read",
     ),
-    "ragged, tabs": ("r.tsv", "user_id\titem_id\n1\ta\tb\n", r"line 2: 3 columns separated by tabs"),
-    "ragged, inter": ("r.inter", "user_id:token\titem_id:token\n1\n", r"line 2: 1 column separated by tabs"),
-    "ragged, dat": ("r.dat", "1::2::3::4\n1::2::3\n", r"r.dat, line 2: 3 columns separated by '::', where 4"),
+    "ragged, tabs": (
+        "r.tsv",
+        "user_id\titem_id\n1\ta\tb\n",
+        r"line 2: 3 columns separated by tabs",
+    ),
+    "ragged, inter": (
+        "r.inter",
+        "user_id:token\titem_id:token\n1\n",
+        r"line 2: 1 column separated by tabs",
+    ),
+    "ragged, dat": (
+        "r.dat",
+        "1::2::3::4\n1::2::3\n",
+        r"r.dat, line 2: 3 columns separated by '::', where 4",
+    ),
     "single colons": (
         "r.dat",
         "1::2::3::4\n1:x:2::3::4\n",
         r"r.dat, line 2: fields are separated by single ':'",
     ),
-    "ragged, data": ("u.data", "1\t2\t3\t4\n1\t2\t3\n", r"u.data, line 2: 3 columns separated by tabs"),
+    "ragged, data": (
+        "u.data",
+        "1\t2\t3\t4\n1\t2\t3\n",
+        r"u.data, line 2: 3 columns separated by tabs",
+    ),
     "open quote": (
         "r.csv",
         'user_id,item_id\n1,"a\n2,b\n',
@@ -335,7 +385,11 @@ REFUSED = {
         "user_id:token\titem_id:token\n1\t\n",
         r"line 2, column 'item_id': the id is empty",
     ),
-    "utf-8": ("r.csv", b"user_id,item_id\n1,a\n2,\xff\n", r"line 3: byte 22 is not valid UTF-8.*iconv"),
+    "utf-8": (
+        "r.csv",
+        b"user_id,item_id\n1,a\n2,\xff\n",
+        r"line 3: byte 22 is not valid UTF-8.*iconv",
+    ),
     "utf-8, end": ("r.csv", b"user_id,item_id\n1,\xc3", r"line 2: byte 18 is not valid UTF-8"),
     "utf-16": ("r.csv", "user_id,item_id\n1,a\n".encode("utf-16"), r"line 1: byte \d+ is N"),
     "nul": ("r.csv", b"user_id,item_id\n1,a\0\n", r"line 2: byte 19 is NUL.*Export the file again"),
@@ -376,21 +430,37 @@ REFUSED = {
         pa.Codec("zstd").compress(b"user_id,item_id\n1,2\n" * 999, asbytes=True)[:-5],
         "damaged",
     ),
-    "gzip, more": ("r.csv.gz", gzip.compress(b"user_id,item_id\n1,2\n") + b"more", "truncated or damaged"),
+    "gzip, more": (
+        "r.csv.gz",
+        gzip.compress(b"user_id,item_id\n1,2\n") + b"more",
+        "truncated or damaged",
+    ),
     "sep alone": ("r.csv", "sep=;\n", "r.csv is empty. A table needs"),
-    "json array, surrogate": ("r.json", r'[{"user_id":"\ud800","item_id":2}]', "r.json holds what no column can"),
+    "json array, surrogate": (
+        "r.json",
+        r'[{"user_id":"\ud800","item_id":2}]',
+        "r.json holds what no column can",
+    ),
     "json array, cut": (
         "r.json",
         '[{"user_id":1,"item_id":2}',
         r"r.json is not a JSON array of objects \(.*nothing was",
     ),
-    "json array, scalar": ("r.json", '[{"user_id":1,"item_id":2}, 7]', r"element 2: a number where an object such as"),
+    "json array, scalar": (
+        "r.json",
+        '[{"user_id":1,"item_id":2}, 7]',
+        r"element 2: a number where an object such as",
+    ),
     "json array, mixed": (
         "r.json",
         '[{"user_id":1,"item_id":2},{"item_id":3,"user_id":"1"}]',
         r"element 2: 'user_id' is a string, but a number at .*element 1. Use one type",
     ),
-    "json array, twice": ("r.json", '[{"user_id":1,"user_id":1,"item_id":2}]', r"a key is there twice"),
+    "json array, twice": (
+        "r.json",
+        '[{"user_id":1,"user_id":1,"item_id":2}]',
+        r"a key is there twice",
+    ),
     "json array, left out": (
         "r.json",
         '[{"user_id":1,"item_id":2},{"item_id":2}]',
@@ -399,7 +469,8 @@ REFUSED = {
     "json array, too long": (
         "r.json",
         '[{"user_id":1,"item_id":2},{"user_id":9223372036854775808,"item_id":2}]',
-        r"element 2, column 'user_id': 9223372036854775808 is beyond 64-bit signed integers. Use strings",
+        r"element 2, column 'user_id': 9223372036854775808 is beyond 64-bit signed integers. Use "
+        r"strings",
     ),
     "json array, nan": ("r.json", '[{"user_id":NaN,"item_id":2}]', r"NaN is no number of JSON"),
     "json array, fraction": (
@@ -410,7 +481,8 @@ REFUSED = {
     "json, too long": (
         "r.jsonl",
         '{"user_id":1,"item_id":2}\n\n{"user_id":18446744073709551616,"item_id":2}\n',
-        r"line 3, column 'user_id': 18446744073709551616 is beyond 64-bit signed integers. Use strings for such ids",
+        r"line 3, column 'user_id': 18446744073709551616 is beyond 64-bit signed integers. Use "
+        r"strings for such ids",
     ),
     "json, scalar": (
         "r.jsonl",
@@ -427,7 +499,11 @@ REFUSED = {
         '{"user_id":1,"item_id":2}\n\n{"user_id":"1","item_id":3}\n',
         r"line 3: 'user_id' is a string, but a number on line 1. Use one type",
     ),
-    "json, same key": ("r.jsonl", '{"user_id":1,"user_id":2,"item_id":2}', r"line 1.*a key is there twice"),
+    "json, same key": (
+        "r.jsonl",
+        '{"user_id":1,"user_id":2,"item_id":2}',
+        r"line 1.*a key is there twice",
+    ),
     "json, null": (
         "r.jsonl",
         '{"user_id":1,"item_id":2}\n\n{"user_id":null,"item_id":3}\n',
@@ -467,7 +543,9 @@ def test_malformed_files_are_refused_with_their_place(tmp_path, case):
 @pytest.mark.parametrize("keep", [4, 30, -1, -8, -40])
 def test_truncated_parquet(tmp_path, keep):
     path = put(tmp_path, "r.parquet", parquet_bytes(ROWS)[:keep])
-    with pytest.raises(InvalidInput, match=r"r.parquet is truncated or damaged \(.*\). Copy or write it again"):
+    with pytest.raises(
+        InvalidInput, match=r"r.parquet is truncated or damaged \(.*\). Copy or write it again"
+    ):
         read_table(path)
 
 
@@ -489,7 +567,8 @@ def test_a_dictionary_without_the_entry_that_is_asked_for():
     for entries in (["a", "b"], ["a", "a"]):  # a clean dictionary, and one that is decoded
         ids = pa.DictionaryArray.from_arrays(codes, pa.array(entries), safe=False)
         with pytest.raises(
-            InvalidInput, match=r"row 2, column 'item_id': entry 2 of a dictionary of 2. The file is dam"
+            InvalidInput,
+            match=r"row 2, column 'item_id': entry 2 of a dictionary of 2. The file is dam",
         ):
             read_table(pa.table({"user_id": [1, 2, 3], "item_id": ids}))
 
@@ -497,19 +576,39 @@ def test_a_dictionary_without_the_entry_that_is_asked_for():
 def test_a_footer_that_promises_too_much(tmp_path, monkeypatch):
     path = put(tmp_path, "r.parquet", parquet_bytes(ROWS))
     monkeypatch.setattr(parquet_module, "available_memory", lambda: 1)
-    with pytest.raises(ResourceLimit, match=r"r.parquet: its footer promises 3 rows.*Split the file"):
+    with pytest.raises(
+        ResourceLimit, match=r"r.parquet: its footer promises 3 rows.*Split the file"
+    ):
         read_table(path)
 
 
 REFUSED_IDS = {
     "null": ([1, None], "row 2, column 'user_id': the id is missing"),
-    "fraction": ([1.0, 2.5], "row 2, column 'user_id': 2.5 is of type double.*before they became fractions"),
-    "nan": ([1.0, float("nan")], r"row 2, column 'user_id': the id is missing \(NaN\). Remove the row"),
+    "fraction": (
+        [1.0, 2.5],
+        "row 2, column 'user_id': 2.5 is of type double.*before they became fractions",
+    ),
+    "nan": (
+        [1.0, float("nan")],
+        r"row 2, column 'user_id': the id is missing \(NaN\). Remove the row",
+    ),
     "infinite": ([1.0, float("inf")], r"row 2, column 'user_id': inf is beyond 2\^53"),
-    "too large a double": ([1.0, 2.0**53 + 2], r"row 2, column 'user_id': 9007199254740994.0 is beyond 2\^53, from wh"),
-    "too large a float": (pa.array([1, 2.0**25], pa.float32()), r"row 2, .*: 33554432.0 is beyond 2\^24"),
-    "decimal fraction": ([Decimal("1.00"), Decimal("2.50")], "row 2, column 'user_id': 2.50 is not a whole number"),
-    "decimal too large": ([Decimal(1), Decimal(2**63)], "row 2, .*: 9223372036854775808 is beyond 64-bit signed"),
+    "too large a double": (
+        [1.0, 2.0**53 + 2],
+        r"row 2, column 'user_id': 9007199254740994.0 is beyond 2\^53, from wh",
+    ),
+    "too large a float": (
+        pa.array([1, 2.0**25], pa.float32()),
+        r"row 2, .*: 33554432.0 is beyond 2\^24",
+    ),
+    "decimal fraction": (
+        [Decimal("1.00"), Decimal("2.50")],
+        "row 2, column 'user_id': 2.50 is not a whole number",
+    ),
+    "decimal too large": (
+        [Decimal(1), Decimal(2**63)],
+        "row 2, .*: 9223372036854775808 is beyond 64-bit signed",
+    ),
     "bool": ([True, False], "row 1, column 'user_id': True is of type bool"),
     "all null": (pa.nulls(2), "row 1, column 'user_id': the id is missing"),
     "uint64": (
@@ -539,7 +638,9 @@ def test_ids_that_are_refused(case):
 
 
 def test_mixed_ids_in_pandas_are_refused():
-    with pytest.raises(InvalidInput, match=r"the table could not be turned.*user_id.*Give every column one type"):
+    with pytest.raises(
+        InvalidInput, match=r"the table could not be turned.*user_id.*Give every column one type"
+    ):
         read_table(pd.DataFrame({"user_id": [1, "1"], "item_id": [1, 2]}))
 
 
@@ -565,13 +666,17 @@ def test_bad_targets_and_thresholds(value):
     with pytest.raises(InvalidInput, match=r"the table, row 2, column 'rating': .*remove the row"):
         read_table(table, ReadingOptions(target="rating"))
     if value == float("inf"):
-        with pytest.raises(InvalidInput, match=r"the table, row 2, column 'rating': .*remove the row"):
+        with pytest.raises(
+            InvalidInput, match=r"the table, row 2, column 'rating': .*remove the row"
+        ):
             read_table(table, ReadingOptions(threshold=0))
 
 
 @pytest.mark.parametrize("missing", [None, float("nan"), ""])
 def test_what_is_missing_is_not_at_least_the_threshold(missing):
-    values = ["5", missing, "4", "1", missing] if missing == "" else [5.0, missing, 4.0, 1.0, missing]
+    values = (
+        ["5", missing, "4", "1", missing] if missing == "" else [5.0, missing, 4.0, 1.0, missing]
+    )
     table = pa.table({"user_id": [1, 2, 3, 4, 5], "item_id": list("abcde"), "rating": values})
     for options in (ReadingOptions(threshold=4), ReadingOptions(threshold=4, target="rating")):
         found = read_table(table, options)
@@ -585,35 +690,54 @@ def test_what_is_missing_is_not_at_least_the_threshold(missing):
     bad = table.set_column(2, "rating", [["5", None, "4", "many", ""]])
     with pytest.raises(InvalidInput, match="row 4, column 'rating': 'many' is not a number"):
         read_table(bad, ReadingOptions(threshold=4))
-    with pytest.raises(InvalidInput, match="row 2, column 'rating'"):  # without a threshold a number has to be there
+    # without a threshold a number has to be there
+    with pytest.raises(InvalidInput, match="row 2, column 'rating'"):
         read_table(table, ReadingOptions(target="rating"))
 
 
 def test_a_confidence_may_be_a_function():
     table = pa.table({"user_id": [1, 2, 3], "item_id": [1, 2, 3], "n": [0, 4, 50]})
-    for rule, expected in (("1 + log1p(n)", 1 + np.log1p([0, 4, 50])), ("2 * clip(n, 1, 20)", [2, 8, 40])):
+    for rule, expected in (
+        ("1 + log1p(n)", 1 + np.log1p([0, 4, 50])),
+        ("2 * clip(n, 1, 20)", [2, 8, 40]),
+    ):
         found = read_table(table, ReadingOptions(confidence=rule))
         np.testing.assert_allclose(found["confidence"].to_numpy(), expected)
-    with pytest.raises(InvalidInput, match=r"row 1, column 'n': the confidence is -inf \(from n = 0\)"):
+    with pytest.raises(
+        InvalidInput, match=r"row 1, column 'n': the confidence is -inf \(from n = 0\)"
+    ):
         read_table(table, ReadingOptions(confidence="log(n)"))
 
 
 def test_rows_below_the_threshold_need_no_confidence():
-    table = pa.table({"user_id": [1, 2, 3], "item_id": [1, 2, 3], "rating": [0, 4, 5], "w": [1, 2, 0]})
-    assert read_table(table.slice(0, 2), ReadingOptions(threshold=1, confidence="rating")).num_rows == 1
+    table = pa.table(
+        {"user_id": [1, 2, 3], "item_id": [1, 2, 3], "rating": [0, 4, 5], "w": [1, 2, 0]}
+    )
+    assert (
+        read_table(table.slice(0, 2), ReadingOptions(threshold=1, confidence="rating")).num_rows
+        == 1
+    )
     with pytest.raises(InvalidInput, match="row 3, column 'w': the confidence is 0, where"):
         read_table(table, ReadingOptions(threshold=1, confidence="w"))
 
 
 def test_values_of_other_types():
-    table = pa.table({"user_id": [1], "item_id": [1], "b": [True], "s": ["x"], "f": [1.5], "d": ["2020-01-01"]})
-    with pytest.raises(InvalidInput, match="column 'b': True is of type bool, where a number was expected"):
+    table = pa.table(
+        {"user_id": [1], "item_id": [1], "b": [True], "s": ["x"], "f": [1.5], "d": ["2020-01-01"]}
+    )
+    with pytest.raises(
+        InvalidInput, match="column 'b': True is of type bool, where a number was expected"
+    ):
         read_table(table, ReadingOptions(target="b"))
-    with pytest.raises(InvalidInput, match=r"row 1, column 's': 'x' is not a number. Correct the value"):
+    with pytest.raises(
+        InvalidInput, match=r"row 1, column 's': 'x' is not a number. Correct the value"
+    ):
         read_table(table, ReadingOptions(target="s"))
     with pytest.raises(InvalidInput, match=r"row 1, column 'f': 1.5 is not a whole number"):
         read_table(table, ReadingOptions(timestamp_column="f"))
-    assert read_table(table, ReadingOptions(timestamp_column="d"))["timestamp"].to_pylist() == [1577836800]
+    assert read_table(table, ReadingOptions(timestamp_column="d"))["timestamp"].to_pylist() == [
+        1577836800
+    ]
     with pytest.raises(InvalidInput, match="row 1, column 's': 'x' is not a number"):
         read_table(table, ReadingOptions(timestamp_column="s"))
 
@@ -623,9 +747,13 @@ def test_values_of_other_types():
     [
         (
             "userId,item_id",
-            r"no column 'user_id'.*columns are: userId, item_id. Did you mean 'userId'\?.*--user-column",
+            r"no column 'user_id'.*columns are: userId, item_id. Did you mean "
+            r"'userId'\?.*--user-column",
         ),
-        ("user_id,itemid", r"no column 'item_id'.*Did you mean 'itemid'\? Say which .*--item-column"),
+        (
+            "user_id,itemid",
+            r"no column 'item_id'.*Did you mean 'itemid'\? Say which .*--item-column",
+        ),
         ("user_id,zzz", r"no column 'item_id'.*--item-column NAME, or rename it"),
     ],
 )
@@ -646,14 +774,19 @@ def test_missing_value_columns_are_named():
         (ReadingOptions(threshold=1), "--threshold-column ratings"),
         (ReadingOptions(confidence="1 + 2 * rating"), "--confidence ratings"),
         (ReadingOptions(target="rating"), "--target ratings"),
-        (ReadingOptions(timestamp_column="rating"), "Did you mean 'ratings'.*--timestamp-column ratings"),
+        (
+            ReadingOptions(timestamp_column="rating"),
+            "Did you mean 'ratings'.*--timestamp-column ratings",
+        ),
     ]:
         with pytest.raises(InvalidInput, match=rf"the table has no column 'rating'.*{flag}"):
             read_table(table, options)
     names = {"target": "--rating", "threshold_column": None}
     with pytest.raises(InvalidInput, match="--rating ratings, or rename"):
         read_table(table, ReadingOptions(target="rating"), names=names)
-    with pytest.raises(InvalidInput, match=r"Did you mean 'ratings'\? Rename the column to 'rating'"):
+    with pytest.raises(
+        InvalidInput, match=r"Did you mean 'ratings'\? Rename the column to 'rating'"
+    ):
         read_table(table, ReadingOptions(threshold=1), names=names)
 
 
@@ -671,7 +804,9 @@ def test_paths_that_lead_nowhere(tmp_path):
     for path in ("x" * 300, "a\0b"):
         with pytest.raises(InvalidInput, match="is not a usable path"):
             read_table(tmp_path / path)
-    with pytest.raises(InvalidInput, match=r"int is not a path and has no __arrow_c_stream__. Pass a file"):
+    with pytest.raises(
+        InvalidInput, match=r"int is not a path and has no __arrow_c_stream__. Pass a file"
+    ):
         read_table(7)
 
 
@@ -679,7 +814,9 @@ def test_special_files_are_not_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "pipe")
     for name in ("pipe", "link"):
-        with pytest.raises(InvalidInput, match=rf"{name} is a named pipe, not a plain file, and was not opened"):
+        with pytest.raises(
+            InvalidInput, match=rf"{name} is a named pipe, not a plain file, and was not opened"
+        ):
             read_table(tmp_path / name)
     with pytest.raises(InvalidInput, match="is a character device"):
         read_table("/dev/zero")
@@ -765,7 +902,10 @@ def test_options_survive_json(options):
         ({"user_column": "a", "item_column": "a"}, "Name two different columns"),
         ({"confidence": "1 + x * y"}, "names two columns, x and y"),
         ({"confidence": "1 + x *"}, "neither a column nor a rule.*Write for example"),
-        ({"confidence": "bm25(x)"}, "statistic of all data .bm25., which is for models of other libraries"),
+        (
+            {"confidence": "bm25(x)"},
+            "statistic of all data .bm25., which is for models of other libraries",
+        ),
         ({"confidence": " "}, "neither a column nor a rule"),
         ({"threshold": float("nan")}, "finite"),
         ({"duplicates": "maybe"}, "duplicates"),
@@ -781,10 +921,14 @@ def test_options_that_are_refused(fields, message):
 @pytest.mark.parametrize(
     ("rule", "expected"),
     [
-        ("log(n)", np.log), ("log1p(n)", np.log1p), ("sqrt(n)", np.sqrt), ("min(n, 3)", lambda x: np.minimum(x, 3)),
-        ("clip(n, 2, 3)", lambda x: np.clip(x, 2, 3)), ("1 + 2 * log1p(n)", lambda x: 1 + 2 * np.log1p(x)),
+        ("log(n)", np.log),
+        ("log1p(n)", np.log1p),
+        ("sqrt(n)", np.sqrt),
+        ("min(n, 3)", lambda x: np.minimum(x, 3)),
+        ("clip(n, 2, 3)", lambda x: np.clip(x, 2, 3)),
+        ("1 + 2 * log1p(n)", lambda x: 1 + 2 * np.log1p(x)),
     ],
-)  # fmt: skip
+)
 def test_confidence_target_and_rating_take_the_same_rules(
     rule: str, expected: Callable[[np.ndarray], np.ndarray]
 ) -> None:

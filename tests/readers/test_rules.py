@@ -1,4 +1,5 @@
-"""Rules: what is read from their text, and what they compute, against NumPy and against implicit's own weights."""
+"""Rules: what is read from their text, and what they compute, against NumPy and against implicit's
+own weights."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ def test_what_a_rule_computes(text: str, expected: np.ndarray) -> None:
     found = rule(text)
     assert found.column == "plays"
     np.testing.assert_allclose(found.rows(X), expected, rtol=1e-15)
-    np.testing.assert_array_equal(found.entries(X, Matrix(X, X, (4, 4))), X)  # all of it works on rows
+    # all of it works on rows
+    np.testing.assert_array_equal(found.entries(X, Matrix(X, X, (4, 4))), X)
     assert not found.statistic
 
 
@@ -48,7 +50,9 @@ def test_affine_steps_become_one(a: float, b: float, c: float, d: float) -> None
     np.testing.assert_allclose(found.rows(X), a + b * (c + d * X), rtol=1e-9, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["play count", "play-count", "2019", "plays.sum", "a - b", "größe", "log"])
+@pytest.mark.parametrize(
+    "name", ["play count", "play-count", "2019", "plays.sum", "a - b", "größe", "log"]
+)
 def test_a_text_without_signs_is_a_column(name: str) -> None:
     assert rule(name) == Rule(name)
     assert rule(f"`{name}`") == Rule(name)
@@ -57,7 +61,9 @@ def test_a_text_without_signs_is_a_column(name: str) -> None:
 
 def test_a_name_in_a_rule() -> None:
     assert rule("log(play count)").column == "play count"
-    assert rule("log(play-count - 1)") == Rule("play-count", steps=(Affine(-1.0, 1.0), Function("log")))
+    assert rule("log(play-count - 1)") == Rule(
+        "play-count", steps=(Affine(-1.0, 1.0), Function("log"))
+    )
     assert rule("log(`plays (total)`)").column == "plays (total)"
 
 
@@ -74,9 +80,16 @@ def test_a_name_in_a_rule() -> None:
         ("plays / 0", "divides by zero"),
         ("1 + 2", "names no column"),
         ("log(2)", "names no column"),
-        ("ln(plays)", "calls 'ln', and there are log, log1p, sqrt, min, clip, sum, bm25, tfidf, item_bm25, item_tfidf"),
+        (
+            "ln(plays)",
+            "calls 'ln', and there are log, log1p, sqrt, min, clip, sum, bm25, tfidf, item_bm25, "
+            "item_tfidf",
+        ),
         ("log(plays, 2)", "gives log 1 number"),
-        ("min(plays)", "gives min 0 number.s. behind its first argument, where one number is expected"),
+        (
+            "min(plays)",
+            "gives min 0 number.s. behind its first argument, where one number is expected",
+        ),
         ("bm25(plays, 1, 2, 3)", "where at most two numbers is expected"),
         ("clip(plays, 3, 1)", "clips from 3 up to 1, which is less"),
         ("min(plays, hours)", "gives min something that is no number"),
@@ -111,7 +124,8 @@ def bm25(dense: np.ndarray, k1: float, b: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("text", "k1", "b"), [("bm25(n)", 100, 0.8), ("bm25(n, 1.2)", 1.2, 0.8), ("bm25(n, 1.2, 0)", 1.2, 0)]
+    ("text", "k1", "b"),
+    [("bm25(n)", 100, 0.8), ("bm25(n, 1.2)", 1.2, 0.8), ("bm25(n, 1.2, 0)", 1.2, 0)],
 )
 def test_bm25_by_hand(text: str, k1: float, b: float) -> None:
     places, entries, dense = matrix()
@@ -134,8 +148,12 @@ def test_weights_are_those_of_implicit() -> None:
         ("item_bm25(n)", weights.bm25_weight(given.T).T),
         ("item_tfidf(n)", weights.tfidf_weight(given.T).T),
     ):
-        found = csr_matrix((rule(text).entries(entries, places), (places.users, places.items)), shape=SHAPE)
-        np.testing.assert_array_equal(found.astype(np.float32).toarray(), theirs.astype(np.float32).toarray())
+        found = csr_matrix(
+            (rule(text).entries(entries, places), (places.users, places.items)), shape=SHAPE
+        )
+        np.testing.assert_array_equal(
+            found.astype(np.float32).toarray(), theirs.astype(np.float32).toarray()
+        )
 
 
 def test_rows_before_and_entries_after_the_statistic() -> None:

@@ -18,14 +18,18 @@ WHEN = ReadingOptions(timestamp_column="when")
 def read(texts: list[str], kind: pa.DataType | None = None) -> list[int]:
     rows = list(range(len(texts)))
     when = pa.array(texts, kind or pa.string())
-    return read_table(pa.table({"user_id": rows, "item_id": rows, "when": when}), WHEN)["timestamp"].to_pylist()
+    return read_table(pa.table({"user_id": rows, "item_id": rows, "when": when}), WHEN)[
+        "timestamp"
+    ].to_pylist()
 
 
 moments = st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1))
 zones = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 
 
-@given(st.lists(st.tuples(moments, st.none() | zones, st.sampled_from("T ")), min_size=1, max_size=6))
+@given(
+    st.lists(st.tuples(moments, st.none() | zones, st.sampled_from("T ")), min_size=1, max_size=6)
+)
 def test_iso_text_is_epoch_seconds_rounded_down(cases):
     texts, expected = [], []
     for moment, zone, between in cases:
@@ -37,9 +41,16 @@ def test_iso_text_is_epoch_seconds_rounded_down(cases):
 
 @pytest.mark.parametrize(
     "text",
-    ["2010-10-19T23:55:27Z", "2010-10-19 23:55:27", "2010-10-20T01:55:27+0200", "2010-10-19T23:55:27.999999999z",
-     "2010-10-19 23:55:27 UTC", "2010-10-19T23:55:27,5", "2010-10-20 01:55:27+02"],
-)  # fmt: skip
+    [
+        "2010-10-19T23:55:27Z",
+        "2010-10-19 23:55:27",
+        "2010-10-20T01:55:27+0200",
+        "2010-10-19T23:55:27.999999999z",
+        "2010-10-19 23:55:27 UTC",
+        "2010-10-19T23:55:27,5",
+        "2010-10-20 01:55:27+02",
+    ],
+)
 def test_ways_of_writing_one_moment(text):
     assert read([text]) == [1287532527]
 
@@ -60,7 +71,12 @@ def test_files_of_text_hold_times(tmp_path):
     assert read_table(path, WHEN)["timestamp"].to_pylist() == [1125964800]
 
 
-@pytest.mark.parametrize("odd", ["2010-13-01", "yesterday", "1125964800", "2010-10-19T25:00", "", "2010-02-30"])
+@pytest.mark.parametrize(
+    "odd", ["2010-13-01", "yesterday", "1125964800", "2010-10-19T25:00", "", "2010-02-30"]
+)
 def test_what_is_no_time_is_refused_with_its_row(odd):
-    with pytest.raises(InvalidInput, match=rf"row 3, column 'when': '{odd}' is not a date or time.*2010-10-19T23:55"):
+    with pytest.raises(
+        InvalidInput,
+        match=rf"row 3, column 'when': '{odd}' is not a date or time.*2010-10-19T23:55",
+    ):
         read(["2005-09-06", "2005-09-06T01:00:00Z", odd])

@@ -60,14 +60,20 @@ class Page(HTMLParser):
 @pytest.fixture
 def report() -> ForgettingReport:
     rng = np.random.default_rng(0)
-    game, spade, kettle = ListItem("Kart Pandas", "Gaming", True), ListItem("spade"), ListItem("kettle")
+    game, spade, kettle = (
+        ListItem("Kart Pandas", "Gaming", True),
+        ListItem("spade"),
+        ListItem("kettle"),
+    )
     return ForgettingReport(
         title="A child's month",
         lead="Sixty interactions were forgotten.",
         story="School was out.",
         figures=[("residual", "0.0009", "what is left of the push")],
         rows=ComparisonTable(
-            ["original", "unlearned", "retrained"], [("NDCG@10", ["0.31", "0.30", "0.30"])], ["held out"]
+            ["original", "unlearned", "retrained"],
+            [("NDCG@10", ["0.31", "0.30", "0.30"])],
+            ["held out"],
         ),
         residual_by_pass=[
             Curve("plain", [0, 1, 2], [1.0, 0.1, 0.0]),
@@ -93,9 +99,16 @@ def test_it_parses_and_says_everything(report):
     page = Page(render_report(report))
     said = page.texts()
     for text in (
-        "A child's month", "Sixty interactions", "School was out.", "0.0009", "NDCG@10", "held out",
-        "What acct-1 is recommended", "ah-newton", "It is measured, not proved.",
-    ):  # fmt: skip
+        "A child's month",
+        "Sixty interactions",
+        "School was out.",
+        "0.0009",
+        "NDCG@10",
+        "held out",
+        "What acct-1 is recommended",
+        "ah-newton",
+        "It is measured, not proved.",
+    ):
         assert text in said
     assert [tag for tag, _ in page.tags].count("title") == 1
 
@@ -106,14 +119,18 @@ def test_it_loads_nothing(report):
         assert tag not in ("link", "iframe", "object", "embed", "base")
         for name in ("src", "href", "srcset", "action", "data"):
             assert name not in attributes
-    policies = [a["content"] for _, a in page.tags if a.get("http-equiv") == "Content-Security-Policy"]
+    policies = [
+        a["content"] for _, a in page.tags if a.get("http-equiv") == "Content-Security-Policy"
+    ]
     assert len(policies) == 1
     assert policies[0].startswith("default-src 'none'")
 
 
 def test_plotly_is_there_once_and_only_with_plots(report):
     assert render_report(report).count("Plotly, Inc.") == 1
-    bare = dataclasses.replace(report, residual_by_pass=(), scores_before=(), scores_after=(), scores_retrained=())
+    bare = dataclasses.replace(
+        report, residual_by_pass=(), scores_before=(), scores_after=(), scores_retrained=()
+    )
     assert "<script" not in render_report(bare)
 
 
@@ -172,10 +189,16 @@ def test_flags_and_agreement_are_said_in_words(report):
     cells = [a.get("class") for tag, a in page.tags if tag == "td" and "data-column" in a]
     #        before, after,    retrained
     assert cells == [
-        "flag", "agrees", "agrees",  # spade, spade
-        "", "agrees", "flag",        # kettle is third in the other list; the game is not in it
-        "", "", "agrees",            # the lamp is in neither
-    ]  # fmt: skip
+        "flag",
+        "agrees",
+        "agrees",  # spade, spade
+        "",
+        "agrees",
+        "flag",  # kettle is third in the other list; the game is not in it
+        "",
+        "",
+        "agrees",  # the lamp is in neither
+    ]
     said = page.texts()
     assert said.count("▲ like what was forgotten") == 2
     assert said.count("✓ same in both") == 2

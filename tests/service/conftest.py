@@ -27,7 +27,9 @@ def table() -> pa.Table:
     rng = np.random.default_rng(0)
     likes = (np.arange(60)[:, None] + np.arange(40)) % 3 == 0
     u, v = np.nonzero(rng.random((60, 40)) < np.where(likes, 0.5, 0.1))
-    return pa.table({"user_id": BASE + u, "item_id": v + 100, "timestamp": 978_300_000 + 37 * np.arange(len(u))})
+    return pa.table(
+        {"user_id": BASE + u, "item_id": v + 100, "timestamp": 978_300_000 + 37 * np.arange(len(u))}
+    )
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +60,9 @@ class Service:
         sender = requests.Sender("client", name or text, text.encode())
         with self.state.database.writing() as connection:
             wanted = asked(body, self.state.declared)
-            found, _ = requests.submit(connection, wanted, sender, secret=self.state.hashing, now=self.state.clock())
+            found, _ = requests.submit(
+                connection, wanted, sender, secret=self.state.hashing, now=self.state.clock()
+            )
         return str(found["request_id"])
 
     def work(self) -> None:

@@ -1,9 +1,10 @@
-"""A small full run that is ended, or fails, at its k-th durable operation; run as a program of its own.
+"""A small full run that is ended, or fails, at its k-th durable operation; run as a program of its
+own.
 
     python kills.py STATE WORK KIND FIRST STEP OUT
 
-STATE is a state, copied to WORK for every k. Nothing is computed in this process: each run is a fork of it, so that
-what is imported and compiled is there already.
+STATE is a state, copied to WORK for every k. Nothing is computed in this process: each run is a
+fork of it, so that what is imported and compiled is there already.
 """
 
 from __future__ import annotations
@@ -27,7 +28,12 @@ from alteraser.service.state import open_state
 from alteraser.service.worker import Worker
 
 BASE = 7_305_118_246_091_000_000
-FIRST = [{"users": [BASE + 5]}, {"pairs": [[BASE + 1, 102], [BASE + 9, 103]]}, {"users": [4]}, {"users": [4, BASE + 5]}]
+FIRST = [
+    {"users": [BASE + 5]},
+    {"pairs": [[BASE + 1, 102], [BASE + 9, 103]]},
+    {"users": [4]},
+    {"users": [4, BASE + 5]},
+]
 SECOND = [{"items": [101]}]  # one alone: of two, a kill in between would rightly make two batches
 ADDED = [{"user": 77, "item": 103, "timestamp": 978_400_000}]
 KILL, FAILS = "kill", {"full": errno.ENOSPC, "error": errno.EIO}
@@ -46,7 +52,9 @@ def run(root: Path, told: list[str]) -> None:
             with state.database.writing() as connection:
                 sender = requests.Sender("client", text, text.encode())
                 wanted = asked(body, state.declared)
-                found, _ = requests.submit(connection, wanted, sender, secret=state.hashing, now=state.clock())
+                found, _ = requests.submit(
+                    connection, wanted, sender, secret=state.hashing, now=state.clock()
+                )
             told.append(found["request_id"])
 
     send(FIRST)
@@ -113,10 +121,16 @@ def look(root: Path, acknowledged: Path) -> dict[str, Any]:
         pointer = versions.serving(connection)
         written = {name: log.receipt(connection, name, state.signer.public) for name in found}
     version = state.load(pointer.version)
-    checked = [receipts.check(each, log=log.Log(state.folders.log)) for each in written.values() if each is not None]
+    checked = [
+        receipts.check(each, log=log.Log(state.folders.log))
+        for each in written.values()
+        if each is not None
+    ]
     answer = {
         "missing": sorted(told - found.keys()),
-        "open": [each["status"] for each in found.values() if not each["status"].startswith("completed")],
+        "open": [
+            each["status"] for each in found.values() if not each["status"].startswith("completed")
+        ],
         "requests": len(found),
         "receipts": len(checked),
         "version": version.id,
@@ -157,7 +171,13 @@ def main() -> None:
             began = time.perf_counter()
             _, again = attempt(root, told, KILL, 0)
             seconds = time.perf_counter() - began
-            line = {"at": at, "reached": reached, "status": status, "again": again, "seconds": seconds}
+            line = {
+                "at": at,
+                "reached": reached,
+                "status": status,
+                "again": again,
+                "seconds": seconds,
+            }
             print(json.dumps(line | {"found": look(root, told)}), file=file, flush=True)
 
 

@@ -1,4 +1,5 @@
-"""A backup is the state, whole or refused; and restoring one brings nothing back that was erased since."""
+"""A backup is the state, whole or refused; and restoring one brings nothing back that was erased
+since."""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ def files(root: Path) -> dict[str, bytes]:
     """By name; the ledger's pages are compared by what they hold, elsewhere."""
     found = (path for path in root.rglob("*") if path.is_file())
     skipped = ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm", "serve.lock")
-    return {str(path.relative_to(root)): path.read_bytes() for path in found if path.name not in skipped}
+    return {
+        str(path.relative_to(root)): path.read_bytes() for path in found if path.name not in skipped
+    }
 
 
 def status(root: Path, name: str) -> str:
@@ -52,7 +55,9 @@ def test_round_trip(service: Callable[[str], Service], tmp_path: Path, kind: str
     done = mine.send({"users": [BASE + 5]})
     mine.work()
     waits = mine.send({"users": [BASE + 6]})
-    ingest(mine.state, mine.state.load_serving(), [{"user": 77, "item": 103, "timestamp": 978_400_000}])
+    ingest(
+        mine.state, mine.state.load_serving(), [{"user": 77, "item": 103, "timestamp": 978_400_000}]
+    )
     head = backup(mine.root, tmp_path / "b")
     assert (head["requests"], head["receipts"], head["versions"]) == (2, 1, 1)
     assert (tmp_path / "b").stat().st_mode & 0o777 == 0o600
@@ -72,7 +77,9 @@ def test_round_trip(service: Callable[[str], Service], tmp_path: Path, kind: str
         backup(mine.root, tmp_path / "b")
 
 
-def test_versions_below_the_floor_are_left_out(service: Callable[[str], Service], tmp_path: Path) -> None:
+def test_versions_below_the_floor_are_left_out(
+    service: Callable[[str], Service], tmp_path: Path
+) -> None:
     mine = service("knn")
     mine.send({"users": [BASE + 5]})
     for _ in range(3):  # up to the publication; what is older is still on disk
@@ -90,8 +97,11 @@ def test_versions_below_the_floor_are_left_out(service: Callable[[str], Service]
 
 
 @pytest.mark.parametrize("at", range(2, 40, 3))
-def test_the_service_publishes_meanwhile(service: Callable[[str], Service], tmp_path: Path, at: int) -> None:
-    """A version that the ledger's copy names is destroyed before its turn comes: the backup is of one moment."""
+def test_the_service_publishes_meanwhile(
+    service: Callable[[str], Service], tmp_path: Path, at: int
+) -> None:
+    """A version that the ledger's copy names is destroyed before its turn comes: the backup is of
+    one moment."""
     mine = service("knn")
     mine.send({"users": [BASE + 5]})
     left = iter(range(at, -1, -1))
@@ -126,7 +136,9 @@ def test_a_batch_under_way_goes_on(service: Callable[[str], Service], tmp_path: 
         again.close()
 
 
-def test_what_was_erased_since_is_erased_again(service: Callable[[str], Service], tmp_path: Path) -> None:
+def test_what_was_erased_since_is_erased_again(
+    service: Callable[[str], Service], tmp_path: Path
+) -> None:
     mine = service("knn")
     waited, withdrawn = mine.send({"users": [BASE + 7]}), mine.send({"users": [BASE + 8]})
     backup(mine.root, tmp_path / "b")
@@ -144,10 +156,15 @@ def test_what_was_erased_since_is_erased_again(service: Callable[[str], Service]
     mine.work()
     assert pairs(tmp_path / "whole") == mine.pairs
     assert any(user == BASE + 8 for user, _ in mine.pairs), "what was withdrawn is not done"
-    assert [status(tmp_path / "whole", name) for name in (waited, withdrawn)] == ["completed", "cancelled"]
+    assert [status(tmp_path / "whole", name) for name in (waited, withdrawn)] == [
+        "completed",
+        "cancelled",
+    ]
     state = open_state(tmp_path / "whole")
     with state.database.reading() as connection:
-        assert keys.find(connection, lost, state.clock()) is None, "a key that was revoked since stays so"
+        assert keys.find(connection, lost, state.clock()) is None, (
+            "a key that was revoked since stays so"
+        )
         after = requests.document(requests.row_of(connection, opened))
         assert not ingests.waiting(connection)
     state.close()
@@ -155,12 +172,16 @@ def test_what_was_erased_since_is_erased_again(service: Callable[[str], Service]
 
     part = restore(tmp_path / "b", tmp_path / "part", mine.root / "ledger.sqlite", threads=1)
     assert (part["complete"], sorted(part["send_again"])) == (False, sorted([done, opened]))
-    assert any(user == BASE + 5 for user, _ in pairs(tmp_path / "part")), "nobody knows what it named: it is listed"
+    assert any(user == BASE + 5 for user, _ in pairs(tmp_path / "part")), (
+        "nobody knows what it named: it is listed"
+    )
     counted = restore(tmp_path / "b", tmp_path / "counted", mine.root / "log", threads=1)
     assert (counted["complete"], counted["receipts_after"]) == (False, 3)
 
 
-def test_a_ledger_of_another_state(service: Callable[[str], Service], tmp_path: Path, made: Path) -> None:
+def test_a_ledger_of_another_state(
+    service: Callable[[str], Service], tmp_path: Path, made: Path
+) -> None:
     backup(service("knn").root, tmp_path / "b")
     with pytest.raises(Conflict, match="another state"):
         restore(tmp_path / "b", tmp_path / "new", made / "state-enmf")
@@ -190,12 +211,27 @@ def test_flipped_and_cut(made: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["../evil", "/tmp/evil", "secrets/../../evil", "versions/x/version.json", f"versions/{'a' * 64}/../../../evil",
-     f"versions/{'a' * 64}/.hidden", "evil", "serve.lock", "added/x.parquet", "secrets/other.key", "state.json\n"],
-)  # fmt: skip
-def test_names_that_lead_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    [
+        "../evil",
+        "/tmp/evil",
+        "secrets/../../evil",
+        "versions/x/version.json",
+        f"versions/{'a' * 64}/../../../evil",
+        f"versions/{'a' * 64}/.hidden",
+        "evil",
+        "serve.lock",
+        "added/x.parquet",
+        "secrets/other.key",
+        "state.json\n",
+    ],
+)
+def test_names_that_lead_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     """The digest is right, the name is not: whoever made the file knew how."""
-    monkeypatch.setattr(archive, "_header", lambda each, size: _any_header(each, size, tarfile.REGTYPE))
+    monkeypatch.setattr(
+        archive, "_header", lambda each, size: _any_header(each, size, tarfile.REGTYPE)
+    )
     with open(tmp_path / "b", "wb") as file:
         writer = archive.Writer(file)
         writer.add_bytes(name, b"evil")
@@ -205,8 +241,12 @@ def test_names_that_lead_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
-def test_members_that_are_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: bytes) -> None:
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE]
+)
+def test_members_that_are_no_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: bytes
+) -> None:
     def header(each: str, size: int) -> bytes:
         return _any_header(each, size, tarfile.REGTYPE if each == "digest" else kind)
 
@@ -221,7 +261,12 @@ def test_members_that_are_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def _any_header(name: str, size: int, kind: bytes) -> bytes:
     info = tarfile.TarInfo(name)
-    info.size, info.mode, info.type, info.linkname = size, 0o600, kind, "/etc/passwd" if kind in b"12" else ""
+    info.size, info.mode, info.type, info.linkname = (
+        size,
+        0o600,
+        kind,
+        "/etc/passwd" if kind in b"12" else "",
+    )
     return info.tobuf(tarfile.USTAR_FORMAT)
 
 
@@ -251,15 +296,24 @@ def test_a_full_disk_at_any_operation(made: Path, tmp_path: Path) -> None:
     for at in range(0, count, 7):
         with watched(failing(at)), pytest.raises(ResourceLimit):
             restore(whole, tmp_path / "other")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "new", "state"], "nothing was left"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "new", "state"], (
+        "nothing was left"
+    )
 
 
-def test_commands(service: Callable[[str], Service], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands(
+    service: Callable[[str], Service], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     mine = service("knn")
     mine.send({"pairs": [[BASE + 1, 102]]})
     mine.send({"users": [BASE + 5]})
     mine.work()
-    rows = ["user_id,item_id,timestamp", f"{BASE + 5},103,978300005", f"{BASE + 6},139,978400000", "77,103,978400000"]
+    rows = [
+        "user_id,item_id,timestamp",
+        f"{BASE + 5},103,978300005",
+        f"{BASE + 6},139,978400000",
+        "77,103,978400000",
+    ]
     (tmp_path / "new.csv").write_text("\n".join(rows) + "\n")
     capsys.readouterr()
     erased = sum(user == BASE + 5 and item == 103 for user, item in mine.pairs)
@@ -278,7 +332,8 @@ def test_commands(service: Callable[[str], Service], tmp_path: Path, capsys: pyt
 
 
 def test_a_file_brings_nothing_back(service: Callable[[str], Service], tmp_path: Path) -> None:
-    """The data of the state itself, ingested once more after an erasure: known, or erased, never new."""
+    """The data of the state itself, ingested once more after an erasure: known, or erased, never
+    new."""
     import pyarrow.csv as pacsv
 
     from alteraser.service.ingest import read, take
@@ -292,4 +347,9 @@ def test_a_file_brings_nothing_back(service: Callable[[str], Service], tmp_path:
     pacsv.write_csv(table(), tmp_path / "again.csv")
     version = mine.state.load_serving()
     counts = take(mine.state, version, read(mine.state, version, tmp_path / "again.csv"))
-    assert counts == {"accepted": 0, "known": len(mine.pairs), "erased_before": before - len(mine.pairs), "left_out": 0}
+    assert counts == {
+        "accepted": 0,
+        "known": len(mine.pairs),
+        "erased_before": before - len(mine.pairs),
+        "left_out": 0,
+    }

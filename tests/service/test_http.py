@@ -1,4 +1,5 @@
-"""The HTTP interface: what it takes, what it refuses and how, who may do what, and that nothing is said too much."""
+"""The HTTP interface: what it takes, what it refuses and how, who may do what, and that nothing is
+said too much."""
 
 from __future__ import annotations
 
@@ -33,7 +34,9 @@ class Site:
         found = {"Authorization": f"Bearer {self.admin if key is None else key}", **more}
         return {name.replace("_", "-"): value for name, value in found.items()}
 
-    def post(self, body: object, name: str = "a", key: str | None = None, path: str = "/v1/requests"):
+    def post(
+        self, body: object, name: str = "a", key: str | None = None, path: str = "/v1/requests"
+    ):
         return self.client.post(path, json=body, headers=self.headers(key, Idempotency_Key=name))
 
     def raw(self, content: bytes, path: str = "/v1/requests", **more: str):
@@ -60,7 +63,9 @@ def site(service) -> Iterator[Site]:
     api = Api(opened.state, serving, lambda: opened.state.halted)
     opened.worker._published = serving.install
     sock = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(make_app(api), log_config=None, lifespan="off", http="h11", ws="none"))
+    server = uvicorn.Server(
+        uvicorn.Config(make_app(api), log_config=None, lifespan="off", http="h11", ws="none")
+    )
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[sock])))
     thread.start()
     address = f"http://127.0.0.1:{sock.getsockname()[1]}"
@@ -93,7 +98,9 @@ def test_from_a_request_to_a_receipt(site: Site) -> None:
     assert shown["status"] == "completed"
     assert [each["event"] for each in shown["events"]][-1] == "completed"
     receipt = site.get(f"{place}/receipt")
-    found = receipts.check(receipt.content, request=(document["salt"], f'{{"kind":"users","names":[{BASE + 5}]}}'))
+    found = receipts.check(
+        receipt.content, request=(document["salt"], f'{{"kind":"users","names":[{BASE + 5}]}}')
+    )
     assert found.opened
     assert site.get("/v1/requests").json()["requests"][0]["request_id"] == document["request_id"]
     gone, never = site.get(f"/v1/recommendations/{BASE + 5}"), site.get("/v1/recommendations/1")
@@ -137,22 +144,38 @@ def test_a_dry_run_takes_nothing_in(site: Site) -> None:
     answer = site.post({"users": [BASE + 5, 1]}, path="/v1/requests?dry_run=1")
     mine = len([pair for pair in everything() if pair[0] == BASE + 5])
     assert answer.status_code == 200
-    assert answer.json()["counts"] == {"asked": 2, "matched": 1, "absent": 1, "interactions": mine, "held": 0}
+    assert answer.json()["counts"] == {
+        "asked": 2,
+        "matched": 1,
+        "absent": 1,
+        "interactions": mine,
+        "held": 0,
+    }
     assert site.taken == 0
 
 
 def test_interactions(site: Site) -> None:
-    body = {"interactions": [{"user": 77, "item": 101}, {"user": BASE, "item": 1}, {"user": 77, "item": 101}]}
+    body = {
+        "interactions": [
+            {"user": 77, "item": 101},
+            {"user": BASE, "item": 1},
+            {"user": 77, "item": 101},
+        ]
+    }
     assert site.post(body, path="/v1/interactions").json() == {
-        "accepted": 2, "known": 0, "erased_before": 0, "left_out": 1,
-    }  # fmt: skip
+        "accepted": 2,
+        "known": 0,
+        "erased_before": 0,
+        "left_out": 1,
+    }
     for bad, expected in (
-        ({"interactions": []}, "scope_empty"), ({"rows": []}, "body"),
+        ({"interactions": []}, "scope_empty"),
+        ({"rows": []}, "body"),
         ({"interactions": [{"user": 1}]}, "unknown_field"),
         ({"interactions": [{"user": "1", "item": 2}]}, "id_type"),
         ({"interactions": [{"user": 1, "item": 2, "timestamp": "soon"}]}, "timestamp"),
         ({"interactions": [{"user": 1, "item": 2, "value": True}]}, "value"),
-    ):  # fmt: skip
+    ):
         assert code(site.post(bad, path="/v1/interactions")) == (400, expected)
 
 
@@ -161,7 +184,10 @@ BODIES = [
     (b'{"users": [1, \xff]}', 400, "encoding"),
     (b'{"users": [1], "users": [2]}', 400, "duplicate_key"),
     *[(b'{"users": [%s]}' % number, 400, "number") for number in (b"NaN", b"1e999", b"-Infinity")],
-    *[(b'{"users": [%s]}' % number, 400, "number_range") for number in (b"9" * 5000, b"9" * 19, b"-" + b"9" * 20)],
+    *[
+        (b'{"users": [%s]}' % number, 400, "number_range")
+        for number in (b"9" * 5000, b"9" * 19, b"-" + b"9" * 20)
+    ],
     (b"[" * 100_000, 400, "depth"),
     (b"[" * 40 + b"]" * 40, 400, "depth"),
     (b'{"users": [1]', 400, "json"),
@@ -185,11 +211,17 @@ def test_bodies_that_are_refused(site: Site) -> None:
 
 
 def test_a_request_that_names_a_thousand_million(site: Site) -> None:
-    """Refused by its declared length, before anything is read; and without one, as soon as it is too long."""
+    """Refused by its declared length, before anything is read; and without one, as soon as it is
+    too long."""
 
     def begun(*headers: str) -> socket.socket:
         raw = socket.create_connection(("127.0.0.1", site.client.base_url.port), timeout=20)
-        lines = ("POST /v1/requests HTTP/1.1", "Host: x", f"Authorization: Bearer {site.admin}", *headers)
+        lines = (
+            "POST /v1/requests HTTP/1.1",
+            "Host: x",
+            f"Authorization: Bearer {site.admin}",
+            *headers,
+        )
         raw.sendall("\r\n".join((*lines, "Content-Type: application/json", "", "")).encode())
         return raw
 
@@ -212,7 +244,10 @@ def test_what_a_body_may_come_as(site: Site) -> None:
     assert code(site.raw(b"{}", **{"Content-Type": "text/plain"})) == (415, "media_type")
     assert code(site.raw(b"{}", **{"Content-Encoding": "gzip"})) == (415, "media_type")
     headers = site.headers(Content_Type="application/json")
-    assert code(site.client.post("/v1/requests", content=b'{"users": [1]}', headers=headers)) == (400, "key_required")
+    assert code(site.client.post("/v1/requests", content=b'{"users": [1]}', headers=headers)) == (
+        400,
+        "key_required",
+    )
     assert code(site.client.request("TRACE", "/v1/requests")) == (405, "method")
     assert code(site.get("/v1/nothing")) == (404, "not_found")
     assert code(site.get("/v1/requests?limit=many")) == (400, "parameter")
@@ -244,7 +279,8 @@ NEEDS = {
 
 
 def test_every_route_and_every_scope(site: Site) -> None:
-    """The whole table: a key passes where its scope is the one that is needed, or admin, and nowhere else."""
+    """The whole table: a key passes where its scope is the one that is needed, or admin, and
+    nowhere else."""
     described = site.get("/openapi.json").json()["paths"]
     routes = {
         (method.upper(), path.replace("{request_id}", "{id}"))
@@ -258,14 +294,20 @@ def test_every_route_and_every_scope(site: Site) -> None:
     }
     assert plain - {("GET", path) for path in ("/healthz", "/readyz", "/metrics")} == known
     name = site.post({"users": [BASE + 5], "hold": True}).json()["request_id"]
-    bodies = {"/v1/requests": {"users": [1]}, "/v1/interactions": {"interactions": []}, "/v1/keys": {}}
+    bodies = {
+        "/v1/requests": {"users": [1]},
+        "/v1/interactions": {"interactions": []},
+        "/v1/keys": {},
+    }
     by_scope = {scope: site.key(scope, rate=0) for scope in keys.SCOPES}
     for (method, path), needed in NEEDS.items():
         asked = path.replace("{id}", name if method == "GET" else "none")
         body = bodies.get(path)
 
         def status(key: str | None, method=method, asked=asked, body=body) -> tuple[int, bytes]:
-            headers = {"Idempotency-Key": "x"} | ({} if key is None else {"Authorization": f"Bearer {key}"})
+            headers = {"Idempotency-Key": "x"} | (
+                {} if key is None else {"Authorization": f"Bearer {key}"}
+            )
             answer = site.client.request(method, asked, json=body, headers=headers)
             return answer.status_code, answer.content
 
@@ -277,7 +319,9 @@ def test_every_route_and_every_scope(site: Site) -> None:
         assert [each[0] for each in refused] == [401], "one answer, whatever is wrong with the key"
 
 
-@pytest.mark.parametrize("path", ["/v1/requests", "/v1/requests?dry_run=1", "/v1/interactions", "/v1/keys"])
+@pytest.mark.parametrize(
+    "path", ["/v1/requests", "/v1/requests?dry_run=1", "/v1/interactions", "/v1/keys"]
+)
 def test_who_has_no_key_is_told_so_whatever_is_sent(site: Site, path: str) -> None:
     for content in (b"", b"{", b"[" * 100, b"{}"):
         for headers in ({}, {"Content-Type": "application/json"}, {"Idempotency-Key": ""}):
@@ -359,7 +403,9 @@ def test_a_full_disk_passes(site: Site) -> None:
     assert site.post({"users": [BASE + 5]}).status_code == 202
 
 
-def test_nobody_is_named_in_answers_logs_and_figures(site: Site, caplog: pytest.LogCaptureFixture, monkeypatch) -> None:
+def test_nobody_is_named_in_answers_logs_and_figures(
+    site: Site, caplog: pytest.LogCaptureFixture, monkeypatch
+) -> None:
     from alteraser.errors import NumericFailure
     from alteraser.service import erasing
 

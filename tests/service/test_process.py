@@ -1,4 +1,5 @@
-"""The process itself: it says where it is, stops when it is told to, and goes on where it was killed."""
+"""The process itself: it says where it is, stops when it is told to, and goes on where it was
+killed."""
 
 from __future__ import annotations
 
@@ -66,11 +67,16 @@ def test_begins_serves_stops_and_is_killed(made: Path, tmp_path: Path, start) ->
         assert client.get("/readyz").json()["status"] == "ready"
         body, name = {"users": [BASE + 5]}, {"Idempotency-Key": "a"}
         sent = client.post("/v1/requests", json=body, headers=name).json()["request_id"]
-        for arguments in (["serve", "--port", "0", "--state", str(state)], ["worker", "--state", str(state), "--once"]):
+        for arguments in (
+            ["serve", "--port", "0", "--state", str(state)],
+            ["worker", "--state", str(state), "--once"],
+        ):
             second = subprocess.run([*ALTERASER, *arguments], capture_output=True, text=True)
             assert (second.returncode, second.stdout) == (4, ""), second.stderr
         assert finished(client, sent) == "completed"
-        other = client.post("/v1/requests", json={"users": [BASE + 6]}, headers={"Idempotency-Key": "b"})
+        other = client.post(
+            "/v1/requests", json={"users": [BASE + 6]}, headers={"Idempotency-Key": "b"}
+        )
         assert other.status_code == 202
         os.kill(process.pid, signal.SIGKILL)  # at some moment of the work
         process.wait()
@@ -85,9 +91,13 @@ def test_begins_serves_stops_and_is_killed(made: Path, tmp_path: Path, start) ->
     assert process.wait(timeout=30) == 0
     assert process.stdout is not None
     assert process.stdout.read() == "", "one line, the address"
-    assert time.monotonic() - began < 10  # the contract of a service manager, not a measure of speed
+    # the contract of a service manager, not a measure of speed
+    assert time.monotonic() - began < 10
     wrong = ("--state", str(state), "--model", str(made / "enmf"), "--data", str(made / "data.csv"))
-    assert subprocess.run([*ALTERASER, "serve", "--port", "0", *wrong], capture_output=True).returncode == 4
+    assert (
+        subprocess.run([*ALTERASER, "serve", "--port", "0", *wrong], capture_output=True).returncode
+        == 4
+    )
 
 
 def test_a_worker_of_its_own(made: Path, tmp_path: Path, start) -> None:
@@ -95,10 +105,14 @@ def test_a_worker_of_its_own(made: Path, tmp_path: Path, start) -> None:
     shutil.copytree(made / "state-knn", state)
     process, address = start("--state", str(state), "--no-worker")
     with client_of(state, address) as client:
-        sent = client.post("/v1/requests", json={"users": [BASE + 5]}, headers={"Idempotency-Key": "a"}).json()
+        sent = client.post(
+            "/v1/requests", json={"users": [BASE + 5]}, headers={"Idempotency-Key": "a"}
+        ).json()
         before = client.get(f"/v1/recommendations/{BASE + 6}").json()["version"]
         assert client.get(f"/v1/requests/{sent['request_id']}").json()["status"] == "queued"
-        done = subprocess.run([*ALTERASER, "worker", "--state", str(state), "--once"], capture_output=True, text=True)
+        done = subprocess.run(
+            [*ALTERASER, "worker", "--state", str(state), "--once"], capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stderr
         assert client.get(f"/v1/requests/{sent['request_id']}").json()["status"] == "completed"
         after = client.get(f"/v1/recommendations/{BASE + 6}").json()["version"]

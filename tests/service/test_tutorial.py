@@ -1,4 +1,5 @@
-"""The tutorial of the service runs as it stands, and the commands that talk to the service do what it says."""
+"""The tutorial of the service runs as it stands, and the commands that talk to the service do what
+it says."""
 
 from __future__ import annotations
 
@@ -24,7 +25,11 @@ def block(heading: str) -> list[str]:
 def run(line: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     name, *arguments = shlex.split(line)
     assert name == "alteraser"
-    found = [str(path) for each in arguments for path in (sorted(Path().glob(each)) if "*" in each else [each])]
+    found = [
+        str(path)
+        for each in arguments
+        for path in (sorted(Path().glob(each)) if "*" in each else [each])
+    ]
     capsys.readouterr()
     code = main(found)
     out, err = capsys.readouterr()
@@ -60,7 +65,9 @@ def test_from_a_deletion_request_to_a_receipt(tmp_path: Path, monkeypatch, capsy
         code, out = run(f"alteraser request submit --user a --since 5 --until 4 {key}", capsys)
         assert (code, "not before" in out) == (2, True), out
         assert run(f"alteraser request submit {key}", capsys)[0] == 2
-        held = json.loads(run(f"alteraser request submit --user 9 --hold {key} --json", capsys)[1])["request_id"]
+        held = json.loads(run(f"alteraser request submit --user 9 --hold {key} --json", capsys)[1])[
+            "request_id"
+        ]
         assert "held" in run(f"alteraser request status {held} {key}", capsys)[1].split()
         assert held in run(f"alteraser request list --status held {key}", capsys)[1]
         assert run(f"alteraser request cancel {held} {key}", capsys)[0] == 0

@@ -1,4 +1,5 @@
-"""From a request to a receipt: what is served is what brute force leaves, and the receipt says so and no more."""
+"""From a request to a receipt: what is served is what brute force leaves, and the receipt says so
+and no more."""
 
 from __future__ import annotations
 
@@ -57,19 +58,30 @@ def test_what_is_served_is_what_is_left(service, kind: str, capsys) -> None:
         shown = opened.shown(sent[name])
         assert shown["status"] == ("completed" if hit else "completed_nothing_found"), name
         assert shown["counts"]["interactions"] == len(hit), name
-    left = {pair for pair, t in whole.items() if not any(goes(*pair, t) for _, goes in bodies.values())}
+    left = {
+        pair for pair, t in whole.items() if not any(goes(*pair, t) for _, goes in bodies.values())
+    }
     assert opened.pairs == left
     version = opened.state.load_serving()
     assert version.document["parent"] == before.id
     found = ae.verify(version.model, version.data).certificate
     assert found.kind == ("A" if kind == "knn" else "B")
-    arguments = [str(version.folder / "model"), "--data", str(version.folder / "interactions.parquet"), "-q"]
+    arguments = [
+        str(version.folder / "model"),
+        "--data",
+        str(version.folder / "interactions.parquet"),
+        "-q",
+    ]
     assert main(["verify", *arguments]) == 0, "anybody who has the version can check it"
-    checked = receipts.check(receipt_of(opened, sent["users"]), log=log.Log(opened.state.folders.log))
+    checked = receipts.check(
+        receipt_of(opened, sent["users"]), log=log.Log(opened.state.folders.log)
+    )
     said = checked.predicate
     assert said["certificate"]["class"] == found.kind
     assert said["model"]["after"] == version.model.digest
-    assert said["counts"]["interactions"] == len([pair for pair in whole if pair[0] in (BASE + 5, BASE + 7)])
+    assert said["counts"]["interactions"] == len(
+        [pair for pair in whole if pair[0] in (BASE + 5, BASE + 7)]
+    )
     assert said["model"]["older_versions"] == "destroyed"
     assert [path.name for path in opened.state.folders.versions.iterdir()] == [version.id]
     assert set(said["limits"]) <= receipts.LIMITS.keys()
@@ -87,7 +99,12 @@ def test_erased_ids_are_nowhere(service) -> None:
         if path.is_file():
             content = path.read_bytes()
             for each in (user, BASE + 5_000):
-                forms = (str(each).encode(), each.to_bytes(8, "little"), each.to_bytes(8, "big"), f"{each:x}".encode())
+                forms = (
+                    str(each).encode(),
+                    each.to_bytes(8, "little"),
+                    each.to_bytes(8, "big"),
+                    f"{each:x}".encode(),
+                )
                 assert not any(form in content for form in forms), path.relative_to(opened.root)
     opened.__init__(opened.root)
 
@@ -129,7 +146,12 @@ def test_what_was_erased_does_not_come_back_and_what_is_new_does(service) -> Non
     opened.work()
     rows = [{"user": user, "item": item, "timestamp": time} for (user, item), time in whole.items()]
     counts = ingest(opened.state, opened.state.load_serving(), rows)
-    assert counts == {"accepted": 0, "known": len(whole) - len(gone), "erased_before": len(gone), "left_out": 0}
+    assert counts == {
+        "accepted": 0,
+        "known": len(whole) - len(gone),
+        "erased_before": len(gone),
+        "left_out": 0,
+    }
     item = min(item for user, item in gone if user == BASE + 5)
     later = [
         {"user": BASE + 5, "item": item, "timestamp": 1_700_000_000},
@@ -150,7 +172,11 @@ def test_what_was_erased_does_not_come_back_and_what_is_new_does(service) -> Non
 
 def test_additions_are_learned_by_a_model_with_factors(service) -> None:
     opened, whole = service("enmf"), everything()
-    ingest(opened.state, opened.state.load_serving(), [{"user": 77, "item": 101}, {"user": 77, "item": 555}])
+    ingest(
+        opened.state,
+        opened.state.load_serving(),
+        [{"user": 77, "item": 101}, {"user": 77, "item": 555}],
+    )
     opened.send({"users": [BASE + 5]})
     opened.work()
     assert opened.pairs == {p for p in whole if p[0] != BASE + 5} | {(77, 101), (77, 555)}
@@ -160,7 +186,11 @@ def test_additions_are_learned_by_a_model_with_factors(service) -> None:
 
 def test_an_erasure_reaches_what_is_not_learned_yet(service) -> None:
     opened = service("knn")
-    ingest(opened.state, opened.state.load_serving(), [{"user": 77, "item": 101}, {"user": 78, "item": 101}])
+    ingest(
+        opened.state,
+        opened.state.load_serving(),
+        [{"user": 77, "item": 101}, {"user": 78, "item": 101}],
+    )
     name = opened.send({"users": [77]})
     opened.work()
     assert opened.shown(name)["counts"]["interactions"] == 1
@@ -334,7 +364,11 @@ def test_a_state_is_of_one_model(made: Path, service, tmp_path: Path) -> None:
 
 def test_secrets_are_private(service) -> None:
     opened = service("knn")
-    for path in (opened.state.folders.admin_key, *(opened.root / "secrets").iterdir(), opened.state.folders.ledger):
+    for path in (
+        opened.state.folders.admin_key,
+        *(opened.root / "secrets").iterdir(),
+        opened.state.folders.ledger,
+    ):
         assert path.stat().st_mode & 0o077 == 0, path.name
 
 
@@ -358,7 +392,9 @@ def test_only_one_works(service) -> None:
         assert requests.counted(connection)["completed"] == 1
 
 
-def test_a_fault_of_ours_is_logged_by_its_place_and_names_nobody(service, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_fault_of_ours_is_logged_by_its_place_and_names_nobody(
+    service, caplog: pytest.LogCaptureFixture
+) -> None:
     here = service()
 
     def fails() -> bool:

@@ -16,7 +16,10 @@ from alteraser.verbs.tune.exact import grid_of, tune_exact
 
 
 def test_the_best_of_the_grid(run: Run, world: Path, tmp_path: Path) -> None:
-    line = "tune {w}/data.csv --model item-knn --similarity cosine,bm25 --neighbors 3,9 --seed 4 --out tuned --json"
+    line = (
+        "tune {w}/data.csv --model item-knn --similarity cosine,bm25 --neighbors 3,9 --seed 4 "
+        "--out tuned --json"
+    )
     code, out, err = run(line)
     assert code == 0, err
     document = json.loads(out)
@@ -26,7 +29,9 @@ def test_the_best_of_the_grid(run: Run, world: Path, tmp_path: Path) -> None:
         model = ae.ItemKNN(similarity=name, neighbors=length).fit(train)  # type: ignore[arg-type]
         wanted[name, length] = ae.evaluate(model, held, data=train)["ndcg@10"]
     found = {
-        (trial["settings"]["similarity"], trial["settings"]["neighbors"]): trial["metrics"]["ndcg@10"]
+        (trial["settings"]["similarity"], trial["settings"]["neighbors"]): trial["metrics"][
+            "ndcg@10"
+        ]
         for trial in document["trials"]
     }
     assert found == wanted
@@ -50,12 +55,24 @@ def test_a_grid_is_of_settings_there_are(name: str) -> None:
 def test_what_is_the_case_is_said(run: Run) -> None:
     for line, code, message in (
         ("tune {w}/data.csv --model popularity", 2, "popularity has nothing to choose from"),
-        ("tune {w}/data.csv --model item-knn --neighbors 3,zero", 2, "--neighbors: Input should be a valid integer"),
-        ("tune {w}/data.csv --model item-knn --factors 8", 2, "--factors means nothing to --model item-knn"),
+        (
+            "tune {w}/data.csv --model item-knn --neighbors 3,zero",
+            2,
+            "--neighbors: Input should be a valid integer",
+        ),
+        (
+            "tune {w}/data.csv --model item-knn --factors 8",
+            2,
+            "--factors means nothing to --model item-knn",
+        ),
         ("tune {w}/data.csv --neighbors 8", 2, "--neighbors means nothing to --model enmf"),
         ("tune {w}/data.csv --model item-nnn", 2, "there are enmf, popularity"),
         ("tune nowhere.csv --model popularity --half-life 3,9", 2, "give --timestamp-column"),
-        ("tune {w}/data.csv --model ease --regularization 1,5 --out {w}", 2, "is not the folder of a search"),
+        (
+            "tune {w}/data.csv --model ease --regularization 1,5 --out {w}",
+            2,
+            "is not the folder of a search",
+        ),
     ):
         found, _, err = run(line)
         assert (found, message in err) == (code, True), (line, err)

@@ -1,4 +1,5 @@
-"""Tuning: paths that start where the last ended, searches that go on, and a choice that weighs both sides."""
+"""Tuning: paths that start where the last ended, searches that go on, and a choice that weighs both
+sides."""
 
 from __future__ import annotations
 
@@ -25,8 +26,12 @@ GRID = Grid(factors=(2,), missing_weights=(0.1, 0.3), regularizations=(0.2, 1.0,
 @cache
 def data() -> Interactions:
     rng = np.random.default_rng(1)
-    taste = rng.standard_normal((40, 3)) @ rng.standard_normal((3, 30)) + 0.5 * rng.standard_normal((40, 30))
-    return Interactions.from_pairs([(int(u), int(v)) for u, v in zip(*np.nonzero(taste > 1.0), strict=True)])
+    taste = rng.standard_normal((40, 3)) @ rng.standard_normal((3, 30)) + 0.5 * rng.standard_normal(
+        (40, 30)
+    )
+    return Interactions.from_pairs(
+        [(int(u), int(v)) for u, v in zip(*np.nonzero(taste > 1.0), strict=True)]
+    )
 
 
 def test_paths_fall_in_regularization_and_cover_the_grid() -> None:
@@ -47,7 +52,9 @@ def test_fine_points_are_new_and_around_the_best() -> None:
     points = [point for path in fine for point in path]
     assert points
     assert not known & set(points)
-    assert all(0.3 < p.regularization / 0.5 < 3 and 0.3 < p.missing_weight / 0.1 < 3 for p in points)
+    assert all(
+        0.3 < p.regularization / 0.5 < 3 and 0.3 < p.missing_weight / 0.1 < 3 for p in points
+    )
     assert GRID.fine(best, known) == []
 
 
@@ -60,17 +67,27 @@ def test_a_warm_path_ends_where_cold_starts_do() -> None:
         point = Point(2, 0.3, ridge)
         warm, factors = run_trial(point, train, [held], factors, **exact)  # type: ignore[arg-type]
         colds = [
-            run_trial(point, train, [held], Factors.random(*train.shape, 2, seed=s, dtype=np.float64), **exact)[0]  # type: ignore[arg-type]
+            run_trial(
+                point,
+                train,
+                [held],
+                Factors.random(*train.shape, 2, seed=s, dtype=np.float64),
+                **exact,
+            )[0]  # type: ignore[arg-type]
             for s in range(4)
         ]
         assert warm.converged
         assert any(abs(cold.ndcg - warm.ndcg) < 1e-9 for cold in colds)
 
 
-def test_a_second_search_trains_nothing_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_search_trains_nothing_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = tune(data(), grid=GRID, out=tmp_path / "t", finalists=1, threads=1)
     assert first.resumed == 0
-    monkeypatch.setattr(search_module, "run_trial", lambda *_, **__: pytest.fail("a finished trial was run again"))
+    monkeypatch.setattr(
+        search_module, "run_trial", lambda *_, **__: pytest.fail("a finished trial was run again")
+    )
     second = tune(data(), grid=GRID, out=tmp_path / "t", finalists=1, threads=1)
     assert second.resumed == 6
     assert second.trials == first.trials
@@ -133,7 +150,11 @@ def test_the_best_defined_of_the_accurate_is_chosen() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"jobs": 0}, "at least 1"), ({"finalists": 0}, "at least 1"), ({"validation": 0.01}, "no user has enough")],
+    [
+        ({"jobs": 0}, "at least 1"),
+        ({"finalists": 0}, "at least 1"),
+        ({"validation": 0.01}, "no user has enough"),
+    ],
 )
 def test_senseless_searches_are_refused(settings: dict[str, float], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
@@ -142,7 +163,10 @@ def test_senseless_searches_are_refused(settings: dict[str, float], message: str
 
 # ------------------------------------------------------------------ the command
 
-TUNE = "tune {w}/data.csv --factors 2,3 --missing-weight 0.2 --regularization 0.5,2 --no-refine --finalists 2"
+TUNE = (
+    "tune {w}/data.csv --factors 2,3 --missing-weight 0.2 --regularization 0.5,2 --no-refine "
+    "--finalists 2"
+)
 
 
 def test_the_command_reports_and_goes_on(run: Run) -> None:

@@ -1,4 +1,5 @@
-"""Models that AdamW trained, stopped early as always: ``auto`` and ``local`` take them like any other of ours."""
+"""Models that AdamW trained, stopped early as always: ``auto`` and ``local`` take them like any
+other of ours."""
 
 from __future__ import annotations
 
@@ -44,7 +45,9 @@ def originals(data: Interactions) -> dict[str, ae.Model]:
     """From ``train``'s rows by AdamW, and from whole-model AdamW."""
     rows = ae.ENMF(**SETTINGS, solver="adamw", max_passes=2).fit(data)  # type: ignore[arg-type]
     first = ae.ENMF(**SETTINGS).fit(data)  # type: ignore[arg-type]
-    whole = ae.forget(first, of(data, 7)[:1], data=data, method=eraser("retrain-adamw", max_passes=60))
+    whole = ae.forget(
+        first, of(data, 7)[:1], data=data, method=eraser("retrain-adamw", max_passes=60)
+    )
     return {"rows": rows, "whole": whole.model}
 
 
@@ -59,7 +62,9 @@ def test_auto_takes_the_effect_alone_and_verify_agrees(made: str) -> None:
     assert erasure.kind == ("L" if erasure.converged else "D")
     assert erasure.residual < 0.5
     assert erasure.aftermath.lists is not None
-    found = ae.verify(erasure.model, erasure.remaining, before=model, forgotten=of(data, 5)).certificate
+    found = ae.verify(
+        erasure.model, erasure.remaining, before=model, forgotten=of(data, 5)
+    ).certificate
     assert found.kind == erasure.kind
     assert erasure.way.refit_seconds is None, "nothing tells what AdamW's passes take"
     assert trained(erasure.model.training) is None
@@ -74,7 +79,9 @@ def test_a_training_by_adamw_is_replayed_bit_for_bit() -> None:
     assert ae.verify(erasure.model, erasure.remaining).certificate.kind == "A"
 
 
-def test_a_replay_that_cannot_run_here_is_not_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replay_that_cannot_run_here_is_not_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = toy()
     model = originals(data)["rows"].save(tmp_path / "model")
     ae.forget(model, of(data, 5), data=data, method="replay")
@@ -102,14 +109,28 @@ def test_from_the_command_line(
     pairs = list(zip(data.user_rows.tolist(), data.indices.tolist(), strict=True))
     for name, chosen in (("data.csv", pairs), ("gone.csv", of(data, 5))):
         Path(name).write_text("user_id,item_id\n" + "\n".join(f"{u},{v}" for u, v in chosen) + "\n")
-    train = "train data.csv --out adam --solver adamw --factors 3 --missing-weight 0.2 --regularization 2"
+    train = (
+        "train data.csv --out adam --solver adamw --factors 3 --missing-weight 0.2 "
+        "--regularization 2"
+    )
     assert main(f"{train} --max-passes 5 -q".split()) == 0
     capsys.readouterr()
     for number, method in enumerate(("auto", "local")):
-        line = f"forget adam gone.csv --data data.csv --out new-{number} --remaining left-{number}.csv --json"
+        line = (
+            f"forget adam gone.csv --data data.csv --out new-{number} --remaining "
+            f"left-{number}.csv --json"
+        )
         code = main(f"{line} --method {method} --tolerance 0.3".split())
         found = json.loads(capsys.readouterr().out)
-        assert (code, found["method"], found["class"], found["method_asked"]) == (0, "local", "L", method)
-        line = f"verify new-{number} --data left-{number}.csv --before adam --forgotten gone.csv --json"
+        assert (code, found["method"], found["class"], found["method_asked"]) == (
+            0,
+            "local",
+            "L",
+            method,
+        )
+        line = (
+            f"verify new-{number} --data left-{number}.csv --before adam --forgotten gone.csv "
+            "--json"
+        )
         assert main(line.split()) == 0
         assert json.loads(capsys.readouterr().out)["class"] == "L"

@@ -32,7 +32,10 @@ def test_sparse_operations_are_the_dense_ones(m: int, n: int, d: int, seed: int)
     rng = np.random.default_rng(seed)
     mask = rng.random((m, n)) < 0.4
     pattern = pattern_of(mask)
-    a, b = torch.from_numpy(rng.standard_normal((m, d))), torch.from_numpy(rng.standard_normal((n, d)))
+    a, b = (
+        torch.from_numpy(rng.standard_normal((m, d))),
+        torch.from_numpy(rng.standard_normal((n, d))),
+    )
     dense = (a @ b.T).numpy()
     found = products(a, b, pattern)
     np.testing.assert_allclose(found.numpy(), dense[mask], atol=1e-12)
@@ -57,11 +60,14 @@ def test_sparse_operations_have_first_and_second_derivatives() -> None:
 
 @pytest.mark.parametrize("batch", [0, 4])
 def test_squared_cells_are_the_objective(problem: Problem, batch: int) -> None:
-    """Shares of a partition add up to L, and their gradients to the kernels' gradient, for a trained h too."""
+    """Shares of a partition add up to L, and their gradients to the kernels' gradient, for a
+    trained h too."""
     theta = random_factors(problem, 4, trained=True)
     here = evaluate(problem, theta)
     cells = SquaredCells(problem)
-    P, Q, h = (torch.tensor(x, requires_grad=True) for x in (theta.users, theta.items, theta.prediction))
+    P, Q, h = (
+        torch.tensor(x, requires_grad=True) for x in (theta.users, theta.items, theta.prediction)
+    )
     total = sum(cells.loss(P, Q, h, part) for part in cells.batches(batch, seed=5))
     total.backward()
     assert total.item() == pytest.approx(here.objective, rel=1e-10)
@@ -72,7 +78,9 @@ def test_squared_cells_are_the_objective(problem: Problem, batch: int) -> None:
 def test_scored_cells_with_a_squared_link_are_the_objective_too(problem: Problem) -> None:
     theta = random_factors(problem, 4, trained=True)
     here = evaluate(problem, theta)
-    dense = evaluate(ScoredProblem(problem.objective, problem.interactions, np.float64, link="squared"), theta)
+    dense = evaluate(
+        ScoredProblem(problem.objective, problem.interactions, np.float64, link="squared"), theta
+    )
     assert dense.objective == pytest.approx(here.objective, rel=1e-10)
     np.testing.assert_allclose(dense.user_gradient, here.user_gradient, atol=1e-9)
     np.testing.assert_allclose(dense.item_gradient, here.item_gradient, atol=1e-9)
@@ -98,10 +106,14 @@ def test_row_batches_have_the_gradient_and_the_curvature_of_their_systems(
         A, b = twins.system(side, other, row)
         own = x[row]
         np.testing.assert_allclose(gradient[place], 2 * (A @ own - b), atol=1e-9)
-        np.testing.assert_allclose(product(direction)[place], 2 * A @ direction[place].numpy(), atol=1e-9)
+        np.testing.assert_allclose(
+            product(direction)[place], 2 * A @ direction[place].numpy(), atol=1e-9
+        )
         value += own @ A @ own - 2 * b @ own
         alone = batch.row(place)
-        assert float(alone.values(point[place : place + 1])[0]) == pytest.approx(float(losses[place]), rel=1e-10)
+        assert float(alone.values(point[place : place + 1])[0]) == pytest.approx(
+            float(losses[place]), rel=1e-10
+        )
     np.testing.assert_allclose(gauss_newton(direction), product(direction), atol=1e-9)
     np.testing.assert_allclose(again, gradient, atol=1e-9)
     assert float(losses.sum()) - constant == pytest.approx(value, rel=1e-9, abs=1e-9)
@@ -112,7 +124,11 @@ def test_logistic_rows_are_the_cross_entropy_over_every_cell() -> None:
     data = toy_interactions()
     problem = ScoredProblem(objective, data, np.float64)
     theta = random_factors(Problem(objective, data, np.float64), 3)
-    losses = rows_of(problem.users).batch(torch.from_numpy(theta.items), None).values(torch.from_numpy(theta.users))
+    losses = (
+        rows_of(problem.users)
+        .batch(torch.from_numpy(theta.items), None)
+        .values(torch.from_numpy(theta.users))
+    )
     squared = Problem(objective, data, np.float64)
     for row in range(data.shape[0]):
         own = data.indices[data.indptr[row] : data.indptr[row + 1]]
@@ -123,14 +139,19 @@ def test_logistic_rows_are_the_cross_entropy_over_every_cell() -> None:
             if item in own:
                 expected -= np.log(probability)
             else:
-                expected -= objective.missing_weight * squared.users.other[item] * np.log(1 - probability)
+                expected -= (
+                    objective.missing_weight * squared.users.other[item] * np.log(1 - probability)
+                )
         assert float(losses[row]) == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_module_is_a_score_of_two_embeddings() -> None:
-    """A perceptron of both embeddings: the row's gradient is that of the whole loss, by autograd on everything."""
+    """A perceptron of both embeddings: the row's gradient is that of the whole loss, by autograd on
+    everything."""
     torch.manual_seed(0)
-    layer = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.Tanh(), torch.nn.Linear(5, 1)).double()
+    layer = torch.nn.Sequential(
+        torch.nn.Linear(6, 5), torch.nn.Tanh(), torch.nn.Linear(5, 1)
+    ).double()
 
     def score(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
         p, q = torch.broadcast_tensors(p, q)
@@ -140,14 +161,24 @@ def test_a_module_is_a_score_of_two_embeddings() -> None:
     problem = ScoredProblem(OBJECTIVES["uniform"], data, np.float64, score=score)
     theta = random_factors(Problem(OBJECTIVES["uniform"], data, np.float64), 3)
     here = evaluate(problem, theta)
-    _, users = rows_of(problem.users).batch(torch.from_numpy(theta.items), None).gradient(torch.from_numpy(theta.users))
-    _, items = rows_of(problem.items).batch(torch.from_numpy(theta.users), None).gradient(torch.from_numpy(theta.items))
+    _, users = (
+        rows_of(problem.users)
+        .batch(torch.from_numpy(theta.items), None)
+        .gradient(torch.from_numpy(theta.users))
+    )
+    _, items = (
+        rows_of(problem.items)
+        .batch(torch.from_numpy(theta.users), None)
+        .gradient(torch.from_numpy(theta.items))
+    )
     np.testing.assert_allclose(users, here.user_gradient, atol=1e-9)
     np.testing.assert_allclose(items, here.item_gradient, atol=1e-9)
 
 
 def test_padding_counts_as_positives_only_where_asked() -> None:
-    problem = Problem(Objective(missing_weight=0.2, regularization=0.3), toy_interactions(), np.float64)
+    problem = Problem(
+        Objective(missing_weight=0.2, regularization=0.3), toy_interactions(), np.float64
+    )
     theta = random_factors(problem, 3)
     P, Q, h = (torch.from_numpy(x) for x in (theta.users, theta.items, theta.prediction))
     pad = torch.tensor([0.6, 0.0, 0.8], dtype=torch.float64)
@@ -158,7 +189,9 @@ def test_padding_counts_as_positives_only_where_asked() -> None:
     counts = problem.users.counts
     score = theta.users @ pad.numpy()
     extra = np.sum((counts.max() - counts) * ((1 - 0.2) * score**2 - 2 * score))
-    assert total(SquaredCells(problem, pad=pad)) - total(SquaredCells(problem)) == pytest.approx(extra)
+    assert total(SquaredCells(problem, pad=pad)) - total(SquaredCells(problem)) == pytest.approx(
+        extra
+    )
 
 
 def test_logistic_loss_refuses_targets_outside_its_range() -> None:

@@ -1,4 +1,5 @@
-"""The paper's experiments, whole, on a tiny generated set: every group of methods, going on after a stop, errors."""
+"""The paper's experiments, whole, on a tiny generated set: every group of methods, going on after a
+stop, errors."""
 
 from __future__ import annotations
 
@@ -31,17 +32,37 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
         data = toy_interactions(40 - 10 * seed, 30, 0.3, seed=seed)
         pq.write_table(data.to_table(), folder / name / "interactions.parquet")
     entry = {
-        "factors": 4, "missing_weight": 0.2, "regularization": 0.8, "learning_rate": 0.03, "batch_users": 16,
-        "max_epochs": 12, "patience": 3, "passes": 2,
-    }  # fmt: skip
+        "factors": 4,
+        "missing_weight": 0.2,
+        "regularization": 0.8,
+        "learning_rate": 0.03,
+        "batch_users": 16,
+        "max_epochs": 12,
+        "patience": 3,
+        "passes": 2,
+    }
     document = {kind: {name: entry for name in ("tiny", "tinier")} for kind in ("enmf", "gmf")}
     (folder / "hyper.json").write_text(json.dumps(document))
     return folder
 
 
 def arguments(sets: Path, out: Path, *more: str) -> list[str]:
-    return ["bench", "paper", "--data", str(sets), "--runs", "1", "--users", "6", "--hyper-parameters",
-            str(sets / "hyper.json"), "--out", str(out), "--quiet", *more]  # fmt: skip
+    return [
+        "bench",
+        "paper",
+        "--data",
+        str(sets),
+        "--runs",
+        "1",
+        "--users",
+        "6",
+        "--hyper-parameters",
+        str(sets / "hyper.json"),
+        "--out",
+        str(out),
+        "--quiet",
+        *more,
+    ]
 
 
 def run_line(run: Run, *parts: str) -> tuple[int, str, str]:
@@ -50,9 +71,13 @@ def run_line(run: Run, *parts: str) -> tuple[int, str, str]:
     return code, out, out + err
 
 
-def test_every_method_runs_and_every_number_has_its_cell(sets: Path, tmp_path: Path, run: Run) -> None:
+def test_every_method_runs_and_every_number_has_its_cell(
+    sets: Path, tmp_path: Path, run: Run
+) -> None:
     out = tmp_path / "out"
-    code, printed, error = run_line(run, *arguments(sets, out, "--datasets", "tiny", "--methods", "all", "--json"))
+    code, printed, error = run_line(
+        run, *arguments(sets, out, "--datasets", "tiny", "--methods", "all", "--json")
+    )
     assert code == 0, error
     document = json.loads(printed)
     assert document["cells"] == len(METHODS)
@@ -73,12 +98,24 @@ def test_every_method_runs_and_every_number_has_its_cell(sets: Path, tmp_path: P
     assert values["converged", "residual"] < 1e-3
     assert values["original", "influence_left/retrain"] == pytest.approx(1.0)
     assert ("retrain", "influence_left/retrain") not in values
-    # the originals are far from rest: what the deletion alone changes is undone by the local ways and by no other
+    # the originals are far from rest: what the deletion alone changes is undone by the local ways
+    # and by no other
     anchored = {name: values[name, "anchored_residual"] for name in METHODS}
-    assert anchored["alteraser-local-20"] <= anchored["alteraser-local"] < 0.5 * anchored["alteraser-ah-newton"]
+    assert (
+        anchored["alteraser-local-20"]
+        <= anchored["alteraser-local"]
+        < 0.5 * anchored["alteraser-ah-newton"]
+    )
     assert anchored["two-runs"] < 0.5 * anchored["alteraser-ah-newton"]
     text = (out / "report.md").read_text()
-    for heading in ("Table 2", "Table 3", "Table 4", "Table 5", "Thoroughness", "How this was made"):
+    for heading in (
+        "Table 2",
+        "Table 3",
+        "Table 4",
+        "Table 5",
+        "Thoroughness",
+        "How this was made",
+    ):
         assert heading in text
     assert (out / "report.html").read_text().startswith("<!doctype html>")
 
@@ -87,7 +124,20 @@ def test_gmf_both_ways_of_stopping_and_other_scenarios(sets: Path, tmp_path: Pat
     out = tmp_path / "out"
     more = ("--datasets", "tinier", "--methods", "alteraser-hf-newton,warm-start")
     assert main(arguments(sets, out, *more, "--model", "gmf")) == 0
-    assert main(arguments(sets, out, *more, "--stopping", "validation,test", "--scenario", "true,one,users-20%")) == 0
+    assert (
+        main(
+            arguments(
+                sets,
+                out,
+                *more,
+                "--stopping",
+                "validation,test",
+                "--scenario",
+                "true,one,users-20%",
+            )
+        )
+        == 0
+    )
     cells = Store(out).records()
     assert {(c["dataset"], c["scenario"], c["stopping"]) for c in cells} == {
         ("tinier [gmf]", "noise", "validation"),
@@ -95,7 +145,9 @@ def test_gmf_both_ways_of_stopping_and_other_scenarios(sets: Path, tmp_path: Pat
     }
     forgotten = {c["scenario"]: c["data"]["forgotten"] for c in cells if c["stopping"] == "test"}
     assert forgotten["one"] == 1
-    assert all(c["data"]["interactions"] - c["data"]["forgotten"] == c["data"]["remaining"] for c in cells)
+    assert all(
+        c["data"]["interactions"] - c["data"]["forgotten"] == c["data"]["remaining"] for c in cells
+    )
 
 
 def test_a_stopped_run_goes_on_where_it_was(
@@ -130,9 +182,13 @@ def test_runs_side_by_side_are_not_timed(sets: Path, tmp_path: Path) -> None:
     from alteraser.bench.paper.hyperparameters import load_hyperparameters
 
     plan = Plan(
-        (sets / "tinier",), tuple(m.name for m in choose(["warm-start"])), runs=2, users=6, jobs=2,
+        (sets / "tinier",),
+        tuple(m.name for m in choose(["warm-start"])),
+        runs=2,
+        users=6,
+        jobs=2,
         hyperparameters=load_hyperparameters(sets / "hyper.json"),
-    )  # fmt: skip
+    )
     records = run_plan(plan, Store(tmp_path / "out"))
     assert {r["run"] for r in records} == {0, 1}
     assert not any(r["timed"] for r in records)
@@ -144,7 +200,11 @@ def test_the_same_seed_gives_the_same_cell(sets: Path, tmp_path: Path) -> None:
     found = []
     for name in ("a", "b"):
         assert main(arguments(sets, tmp_path / name, *more)) == 0
-        found.append(Store(tmp_path / name).factors(Key("tinier", "noise", "validation", 0, "alteraser-ah-newton")))
+        found.append(
+            Store(tmp_path / name).factors(
+                Key("tinier", "noise", "validation", 0, "alteraser-ah-newton")
+            )
+        )
     np.testing.assert_array_equal(found[0].users, found[1].users)
 
 
@@ -181,11 +241,15 @@ def test_cells_of_another_experiment_are_not_mixed_in(sets: Path, tmp_path: Path
     assert "give another --out" in error
 
 
-def test_tuning_writes_a_file_that_the_experiments_read(sets: Path, tmp_path: Path, run: Run) -> None:
+def test_tuning_writes_a_file_that_the_experiments_read(
+    sets: Path, tmp_path: Path, run: Run
+) -> None:
     out = tmp_path / "tuned.json"
     out.write_text(json.dumps({"gmf": {"other": {"missing_weight": 0.1, "regularization": 1.0}}}))
     where = ("--data", str(sets / "tinier"), "--out", str(out))
-    code, printed, _ = run_line(run, "bench", "tune-paper", *where, "--factors", "3", "--json", "--quiet")
+    code, printed, _ = run_line(
+        run, "bench", "tune-paper", *where, "--factors", "3", "--json", "--quiet"
+    )
     assert code == 0
     trials = json.loads(printed)["trials"]["tinier"]
     written = json.loads(out.read_text())
@@ -195,4 +259,7 @@ def test_tuning_writes_a_file_that_the_experiments_read(sets: Path, tmp_path: Pa
     assert entry["missing_weight"] == pytest.approx(best["setting"]["missing_weight"], abs=1e-3)
     assert entry["factors"] == 3
     out.write_text("{")
-    assert run_line(run, "bench", "tune-paper", "--data", str(sets / "tinier"), "--out", str(out))[0] == 2
+    assert (
+        run_line(run, "bench", "tune-paper", "--data", str(sets / "tinier"), "--out", str(out))[0]
+        == 2
+    )

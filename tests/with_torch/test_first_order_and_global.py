@@ -1,4 +1,5 @@
-"""Erasers that need torch: first-order training, Newton on the whole model, and the alternation on GMF."""
+"""Erasers that need torch: first-order training, Newton on the whole model, and the alternation on
+GMF."""
 
 from __future__ import annotations
 
@@ -26,18 +27,28 @@ def task_of(kind: str = "squared", *, watch=None) -> Task:
     data = toy_interactions(15, 10, seed=4)
     gone = np.zeros(len(data), bool)
     gone[[3, 4, 9]] = True
-    make = (lambda d: Problem(OBJECTIVE, d, np.float64)) if kind == "squared" else (
-        lambda d: ScoredProblem(LOGISTIC, d, np.float64)
-    )  # fmt: skip
+    make = (
+        (lambda d: Problem(OBJECTIVE, d, np.float64))
+        if kind == "squared"
+        else (lambda d: ScoredProblem(LOGISTIC, d, np.float64))
+    )
     before, after = make(data), make(data.keep(~gone))
     start = random_factors(Problem(OBJECTIVE, data, np.float64), 3)
     nothing = np.empty(0, np.int64)
     solver = "ah-newton" if kind == "squared" else "hf-newton"
-    original = Retrain(tolerance=1e-9, max_passes=3000 if kind == "squared" else 100, memory=0, solver=solver).erase(
-        Task(start, None, before, nothing, nothing, 1)
-    )
+    original = Retrain(
+        tolerance=1e-9, max_passes=3000 if kind == "squared" else 100, memory=0, solver=solver
+    ).erase(Task(start, None, before, nothing, nothing, 1))
     removed = data.keep(gone)
-    return Task(original.factors, before, after, Task.rows(removed.user_rows), Task.rows(removed.indices), 1, watch)
+    return Task(
+        original.factors,
+        before,
+        after,
+        Task.rows(removed.user_rows),
+        Task.rows(removed.indices),
+        1,
+        watch,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +59,18 @@ def task() -> Task:
 @pytest.mark.parametrize("optimizer", ["adamw", "adam"])
 def test_full_batch_first_order_ends_where_second_order_does(task: Task, optimizer: str) -> None:
     exact = AltEraser(tolerance=1e-8, max_passes=3000, memory=0).erase(task)
-    method = FirstOrder(optimizer=optimizer, learning_rate=3e-3, batch_users=0, max_passes=4000, patience=4000)
+    method = FirstOrder(
+        optimizer=optimizer, learning_rate=3e-3, batch_users=0, max_passes=4000, patience=4000
+    )
     found = method.erase(task)
     assert found.objective == pytest.approx(exact.objective, rel=1e-6)
     assert found.residual < 0.05
 
 
 def test_sgd_goes_down(task: Task) -> None:
-    found = FirstOrder(optimizer="sgd", learning_rate=1e-3, batch_users=0, max_passes=50, patience=50).erase(task)
+    found = FirstOrder(
+        optimizer="sgd", learning_rate=1e-3, batch_users=0, max_passes=50, patience=50
+    ).erase(task)
     losses = [record.objective for record in found.trace]
     assert losses == sorted(losses, reverse=True)
     assert found.objective < evaluate(task.after, task.original).objective
@@ -63,7 +78,11 @@ def test_sgd_goes_down(task: Task) -> None:
 
 def test_the_seed_orders_mini_batches_and_the_initial_seed_starts_them(task: Task) -> None:
     def run(**seeds: int) -> np.ndarray:
-        return FirstOrder(start="random", batch_users=4, max_passes=3, **seeds).erase(task).factors.users
+        return (
+            FirstOrder(start="random", batch_users=4, max_passes=3, **seeds)
+            .erase(task)
+            .factors.users
+        )
 
     np.testing.assert_array_equal(run(seed=1, initial_seed=1), run(seed=1, initial_seed=1))
     assert np.any(run(seed=2, initial_seed=1) != run(seed=1, initial_seed=1))
@@ -90,10 +109,14 @@ def test_without_a_watcher_a_flat_loss_ends_it_and_with_one_the_watcher_does(tas
     assert [number for number, _ in seen] == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("method", [AltEraser(memory=0, tolerance=0.0, max_passes=9), GlobalNewton(max_passes=9)])
+@pytest.mark.parametrize(
+    "method", [AltEraser(memory=0, tolerance=0.0, max_passes=9), GlobalNewton(max_passes=9)]
+)
 def test_a_watcher_may_end_every_method(method) -> None:
     numbers = []
-    found = method.erase(task_of(watch=lambda number, factors: numbers.append(number) or number == 2))
+    found = method.erase(
+        task_of(watch=lambda number, factors: numbers.append(number) or number == 2)
+    )
     assert numbers == [1, 2]
     assert found.passes == 2
 
@@ -118,7 +141,9 @@ def test_newton_on_everything_reaches_the_alternations_minimum(task: Task) -> No
 def test_gmf_is_forgotten_by_alternation_by_newton_and_by_first_order_alike() -> None:
     task = task_of("logistic")
     before = evaluate(task.after, task.original).objective
-    alternating = AltEraser(solver="hf-newton", memory=0, tolerance=1e-3, max_passes=300).erase(task)
+    alternating = AltEraser(solver="hf-newton", memory=0, tolerance=1e-3, max_passes=300).erase(
+        task
+    )
     whole = GlobalNewton(max_passes=50, tolerance=1e-5).erase(task)
     slow = FirstOrder(batch_users=0, learning_rate=3e-3, max_passes=2000, patience=2000).erase(task)
     assert np.abs(whole.factors.users).max() > 0.1  # not the collapsed model

@@ -26,8 +26,13 @@ class Perceptron(torch.nn.Module):
     def __init__(self, m: int, n: int, d: int = 3) -> None:
         super().__init__()
         torch.manual_seed(1)
-        self.user_embedding, self.item_embedding = torch.nn.Embedding(m, d), torch.nn.Embedding(n, d)
-        self.layers = torch.nn.Sequential(torch.nn.Linear(2 * d, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+        self.user_embedding, self.item_embedding = (
+            torch.nn.Embedding(m, d),
+            torch.nn.Embedding(n, d),
+        )
+        self.layers = torch.nn.Sequential(
+            torch.nn.Linear(2 * d, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)
+        )
         self.layers[0].weight.requires_grad_(False)
         self.double()
 
@@ -51,8 +56,13 @@ def test_embeddings_move_to_a_lower_loss_on_the_remaining_data_and_nothing_else_
     data = toy_interactions(12, 9)
     module = Perceptron(*data.shape)
     before = {name: value.clone() for name, value in module.state_dict().items()}
-    pairs = [(int(data.users.ids[data.user_rows[k]].as_py()), int(data.items.ids[data.indices[k]].as_py()))
-             for k in (1, 5)]  # fmt: skip
+    pairs = [
+        (
+            int(data.users.ids[data.user_rows[k]].as_py()),
+            int(data.items.ids[data.indices[k]].as_py()),
+        )
+        for k in (1, 5)
+    ]
     remaining = data.remove(pairs).remaining
     found, outcome = forget_module(module, pairs, data=data, objective=OBJECTIVE, score=score)
     assert loss(found, remaining) == pytest.approx(outcome.objective, rel=1e-9)
@@ -61,7 +71,9 @@ def test_embeddings_move_to_a_lower_loss_on_the_remaining_data_and_nothing_else_
         assert torch.equal(value, before[name])
         if "embedding" not in name:
             assert torch.equal(found.state_dict()[name], value)
-    assert [p.requires_grad for p in found.parameters()] == [p.requires_grad for p in module.parameters()]
+    assert [p.requires_grad for p in found.parameters()] == [
+        p.requires_grad for p in module.parameters()
+    ]
 
 
 def test_what_does_not_fit_is_said() -> None:

@@ -47,11 +47,18 @@ def trained(kind: str, data: Interactions, *, seed: int = 3) -> Any:
 
 
 def minimized(module: Any, data: Interactions, close: Any) -> Any:
-    """``module`` at a minimum of the whole loss over both tables, Φ held, by L-BFGS from where it is."""
+    """``module`` at a minimum of the whole loss over both tables, Φ held, by L-BFGS from where it
+    is."""
     whole = SampledLoss(module, data, LOSS, close=close)
     tables = [module.user_embedding, module.item_embedding]
-    solver = torch.optim.LBFGS(tables, max_iter=300, tolerance_grad=1e-8, tolerance_change=0, history_size=30,
-                               line_search_fn="strong_wolfe")  # fmt: skip
+    solver = torch.optim.LBFGS(
+        tables,
+        max_iter=300,
+        tolerance_grad=1e-8,
+        tolerance_change=0,
+        history_size=30,
+        line_search_fn="strong_wolfe",
+    )
     phi = parameters(module)[2]
 
     def closure() -> Any:
@@ -90,19 +97,25 @@ def test_early_stopping_keeps_the_best_epoch() -> None:
         return next(scores)
 
     module = KINDS["gmf"](*data.shape, 4)
-    done = neural.train(module, data, LOSS, QUICK.model_copy(update={"patience": 2, "max_epochs": 9}), score=score)
+    done = neural.train(
+        module, data, LOSS, QUICK.model_copy(update={"patience": 2, "max_epochs": 9}), score=score
+    )
     assert (done.epochs, done.best_epoch) == (5, 2) or (done.epochs, done.best_epoch) == (4, 2)
     assert torch.equal(module.state_dict()["item_embedding"], states[1]["item_embedding"])
 
 
 def test_training_says_what_is_wrong() -> None:
     data = toy_interactions(20, 15)
-    with pytest.raises(InvalidInput, match="the data have 20 users and 15 items, the module has 3 and 3"):
+    with pytest.raises(
+        InvalidInput, match="the data have 20 users and 15 items, the module has 3 and 3"
+    ):
         neural.train(KINDS["gmf"](3, 3, 2), data, LOSS)
     with pytest.raises(InvalidInput, match="hold no interaction"):
         neural.train(KINDS["gmf"](20, 15, 2), data.keep(np.zeros(len(data), bool)), LOSS)
     with pytest.raises(NumericFailure, match="lower the learning rate"):
-        neural.train(KINDS["gmf"](20, 15, 2), data, LOSS, Training(learning_rate=1e30, max_epochs=9))
+        neural.train(
+            KINDS["gmf"](20, 15, 2), data, LOSS, Training(learning_rate=1e30, max_epochs=9)
+        )
     with pytest.raises(InvalidInput, match="unknown model 'svd'"):
         neural.fit("svd", data)
     with pytest.raises(InvalidInput, match="leave out targets"):
@@ -116,7 +129,8 @@ def test_training_says_what_is_wrong() -> None:
 
 @pytest.mark.parametrize("kind", [k for k in KINDS if k != "lightgcn"])
 def test_rows_of_users_arrive_where_training_them_from_scratch_does(kind: str) -> None:
-    """Items and Φ held, not anchored: a row has one minimum, whatever it started from (with ReLUs it falls)."""
+    """Items and Φ held, not anchored: a row has one minimum, whatever it started from (with ReLUs
+    it falls)."""
     data = toy_interactions(14, 11)
     module = trained(kind, data)
     removal = data.remove(some(data, 3, 4, 20))
@@ -138,7 +152,8 @@ def test_rows_of_users_arrive_where_training_them_from_scratch_does(kind: str) -
 
 
 def test_passes_arrive_where_retraining_from_scratch_does() -> None:
-    """GMF, h held: alternation from the old optimum reaches the loss and the scores of a minimum on what remains."""
+    """GMF, h held: alternation from the old optimum reaches the loss and the scores of a minimum on
+    what remains."""
     data = toy_interactions(14, 11)
     removal = data.remove(some(data, 3, 4, 20))
     close = np.unique(removal.removed.user_rows)
@@ -146,14 +161,25 @@ def test_passes_arrive_where_retraining_from_scratch_does() -> None:
     retrained = deepcopy(original)
     with torch.no_grad():
         for table, seed in ((retrained.user_embedding, 1), (retrained.item_embedding, 2)):
-            table.copy_(0.3 * torch.randn(table.shape, generator=torch.Generator().manual_seed(seed)))
+            table.copy_(
+                0.3 * torch.randn(table.shape, generator=torch.Generator().manual_seed(seed))
+            )
     minimized(retrained, removal.remaining, close)
     start, rough = deepcopy(original), HFNewton(steps=2, products=6, damping=1e-3)
-    neural.erase(start, data, removal, LOSS, Alternating(anchored=False, newton=rough, rough=rough, passes=25))
+    neural.erase(
+        start,
+        data,
+        removal,
+        LOSS,
+        Alternating(anchored=False, newton=rough, rough=rough, passes=25),
+    )
     whole = SampledLoss(original, removal.remaining, LOSS, close=close)
     L = [float(whole.total(*parameters(module))) for module in (original, start, retrained)]
     assert L[1] - L[2] < 0.02 * (L[0] - L[2])
-    scores = [Ranker(module, removal.remaining).block(np.arange(14)) for module in (original, start, retrained)]
+    scores = [
+        Ranker(module, removal.remaining).block(np.arange(14))
+        for module in (original, start, retrained)
+    ]
     assert np.abs(scores[1] - scores[2]).max() < 0.2 * np.abs(scores[0] - scores[2]).max()
 
 
@@ -191,7 +217,14 @@ def test_every_half_pass_lowers_its_loss_the_phi_step_too(kind: str, anchored: b
     data = toy_interactions(30, 20)
     module, removal = trained(kind, data), data.remove(some(data, 3, 4, 40))
     steps: list[neural.Step] = []
-    neural.erase(module, data, removal, LOSS, Alternating(anchored=anchored, passes=1, phi=True), on_step=steps.append)
+    neural.erase(
+        module,
+        data,
+        removal,
+        LOSS,
+        Alternating(anchored=anchored, passes=1, phi=True),
+        on_step=steps.append,
+    )
     parts = ["user", "item"] + (["phi"] if kind in ("gmf", "mlp", "neumf") else [])
     assert [step.part for step in steps] == 2 * parts
     assert all(step.removed >= 0 for step in steps)
@@ -205,7 +238,9 @@ def test_items_compared_with_each_other_never_raise_the_whole_loss() -> None:
     values = [float(whole.total(*parameters(module)))]
     for passes in range(4):
         found = deepcopy(module)
-        neural.erase(found, data, removal, LOSS, Alternating(anchored=False, passes=passes, rough=CLOSELY))
+        neural.erase(
+            found, data, removal, LOSS, Alternating(anchored=False, passes=passes, rough=CLOSELY)
+        )
         values.append(float(whole.total(*parameters(found))))
     assert values == sorted(values, reverse=True)
 
@@ -219,13 +254,18 @@ def fitted(kind: str = "gmf", **more: Any) -> tuple[Interactions, NeuralModel]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_forgetting_returns_another_model_and_does_not_depend_on_the_order_of_requests(kind: str) -> None:
+def test_forgetting_returns_another_model_and_does_not_depend_on_the_order_of_requests(
+    kind: str,
+) -> None:
     data, model = fitted(kind)
     before = deepcopy(model.module.state_dict())
     pairs = some(data, 3, 4, 20, 27)
     first = neural.forget(model, pairs, data=data)
-    second = neural.forget(model, pairs[::-1], data=first.remaining)  # what remains is accepted in the place of all
-    assert all(torch.equal(before[name], value) for name, value in model.module.state_dict().items())
+    # what remains is accepted in the place of all
+    second = neural.forget(model, pairs[::-1], data=first.remaining)
+    assert all(
+        torch.equal(before[name], value) for name, value in model.module.state_dict().items()
+    )
     for name, value in first.model.module.state_dict().items():
         assert torch.equal(value, second.model.module.state_dict()[name])
     assert first.model.trained_on.digest == first.remaining.digest
@@ -256,12 +296,19 @@ def test_a_foreign_module_goes_its_own_way() -> None:
     class Dot(torch.nn.Module):
         def __init__(self, m: int, n: int) -> None:
             super().__init__()
-            self.user_embedding, self.item_embedding = torch.nn.Embedding(m, 2), torch.nn.Embedding(n, 2)
+            self.user_embedding, self.item_embedding = (
+                torch.nn.Embedding(m, 2),
+                torch.nn.Embedding(n, 2),
+            )
 
     data = toy_interactions(14, 11)
     objective = Objective(missing_weight=0.2, regularization=0.1)
     erasure = neural.forget(
-        Dot(*data.shape), some(data, 3), data=data, objective=objective, score=lambda _, p, q: (p * q).sum(-1)
+        Dot(*data.shape),
+        some(data, 3),
+        data=data,
+        objective=objective,
+        score=lambda _, p, q: (p * q).sum(-1),
     )
     assert isinstance(erasure.model, Dot)
     assert len(erasure.removed) == 1
@@ -302,7 +349,8 @@ def test_recommendations_leave_out_what_was_seen() -> None:
     assert not seen & set(listed)
     scores = [entry["score"] for entry in answer["items"]]
     assert scores == sorted(scores, reverse=True)
-    with pytest.raises(IntegrityError, match="not what the model was trained on"):  # another graph is another model
+    # another graph is another model
+    with pytest.raises(IntegrityError, match="not what the model was trained on"):
         model.recommend(data.keep(np.arange(len(data)) > 0), [user])
     with pytest.raises(InvalidInput, match="k=0"):
         model.recommend(data, k=0)
@@ -317,12 +365,16 @@ def test_a_model_comes_back_from_its_folder_and_forgets_alike(kind: str, tmp_pat
     saved = model.save(tmp_path / "model")
     files = tree(tmp_path)
     assert set(files) == {
-        f"model/{name}" for name in ("model.json", "model.safetensors", "users.parquet", "items.parquet")
+        f"model/{name}"
+        for name in ("model.json", "model.safetensors", "users.parquet", "items.parquet")
     }
     again = neural.load(tmp_path / "model")
     assert (again.digest, again.loss, again.trained_on, again.users) == (
-        saved.digest, model.loss, model.trained_on, model.users
-    )  # fmt: skip
+        saved.digest,
+        model.loss,
+        model.trained_on,
+        model.users,
+    )
     for name, value in model.module.state_dict().items():
         assert torch.equal(value, again.module.state_dict()[name])
     mine, theirs = (neural.forget(m, some(data, 3, 9), data=data).model for m in (model, again))
@@ -382,7 +434,8 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_bench_runs_goes_on_and_reports(sets: Path, run: Run, tmp_path: Path) -> None:
     line = (
-        f"bench neural --data {sets} --datasets tiny --models gmf,lightgcn --users 5 --max-epochs 2 --factors 4 --out o"
+        f"bench neural --data {sets} --datasets tiny --models gmf,lightgcn --users 5 "
+        "--max-epochs 2 --factors 4 --out o"
     )
     code, out, err = run(line + " --json")
     assert code == 0, err
@@ -412,7 +465,9 @@ def test_the_bench_runs_goes_on_and_reports(sets: Path, run: Run, tmp_path: Path
         ("--datasets none", "--datasets: none not in"),
     ],
 )
-def test_the_bench_names_what_it_does_not_know(sets: Path, run: Run, option: str, message: str) -> None:
+def test_the_bench_names_what_it_does_not_know(
+    sets: Path, run: Run, option: str, message: str
+) -> None:
     code, _, err = run(f"bench neural --data {sets} {option}")
     assert (code, message in err) == (2, True), err
 

@@ -1,4 +1,5 @@
-"""The losses of neural recommenders: drawn reproducibly; rows, blocks and Φ are restrictions of one whole."""
+"""The losses of neural recommenders: drawn reproducibly; rows, blocks and Φ are restrictions of one
+whole."""
 
 from __future__ import annotations
 
@@ -45,13 +46,18 @@ def own(data: Interactions, user: int) -> set[int]:
 
 
 @given(seed=st.integers(0, 50), density=st.floats(0.1, 0.9), many=st.booleans())
-def test_negatives_are_missing_cells_whichever_way_they_are_looked_up(seed: int, density: float, many: bool) -> None:
+def test_negatives_are_missing_cells_whichever_way_they_are_looked_up(
+    seed: int, density: float, many: bool
+) -> None:
     data = toy_interactions(9, 7, density, seed=seed, lonely=False)
     u, v = data.user_rows, data.indices.astype(np.int64)
     found = Negatives(data).draw(u, v, 20 if many else 2, seed=seed)
     for user, row in zip(u, found, strict=True):
         full = len(own(data, user)) == 7
-        assert all((item == -1) if full else (0 <= item < 7 and item not in own(data, user)) for item in row)
+        assert all(
+            (item == -1) if full else (0 <= item < 7 and item not in own(data, user))
+            for item in row
+        )
     limit, drawing.BITMAP = drawing.BITMAP, 0
     try:
         assert np.array_equal(Negatives(data).draw(u, v, found.shape[1], seed=seed), found)
@@ -66,7 +72,9 @@ def test_draws_do_not_depend_on_the_order_of_rows_nor_on_other_users() -> None:
     order = np.random.default_rng(0).permutation(u.size)
     assert np.array_equal(Negatives(data).draw(u[order], v[order], 4, seed=3), found[order])
     alone = data.keep(u == 5)
-    assert np.array_equal(Negatives(alone).draw(alone.user_rows, alone.indices, 4, seed=3), found[u == 5])
+    assert np.array_equal(
+        Negatives(alone).draw(alone.user_rows, alone.indices, 4, seed=3), found[u == 5]
+    )
     twins = Interactions.from_pairs(
         [(user, item) for user in (0, 1) for item in range(10)] + [(2, j) for j in range(10, 40)]
     )
@@ -103,7 +111,11 @@ def brute(module: Recommender, data: Interactions, loss: Loss, close: list[int])
     total += loss.phi_regularization * sum(float((value**2).sum()) for value in phi.values())
     if module.layers:
         P, Q = Propagation(data, module.layers, torch.float64)(P, Q)
-    scores = module(P, Q, torch.arange(data.shape[0])[:, None], torch.arange(data.shape[1])[None]).detach().numpy()
+    scores = (
+        module(P, Q, torch.arange(data.shape[0])[:, None], torch.arange(data.shape[1])[None])
+        .detach()
+        .numpy()
+    )
     negatives = Negatives(data)
     for user, item in zip(data.user_rows, data.indices, strict=True):
         near = user in close
@@ -127,23 +139,31 @@ def test_the_loss_is_what_it_says(kind: str, close: list[int]) -> None:
     data = toy_interactions(10, 8)
     module = module_for(kind, data)
     whole = SampledLoss(module, data, LOSS, close=np.array(close, int))
-    assert float(whole.total(*parameters(module))) == pytest.approx(brute(module, data, LOSS, close), rel=1e-6)
+    assert float(whole.total(*parameters(module))) == pytest.approx(
+        brute(module, data, LOSS, close), rel=1e-6
+    )
 
 
 def full_gradient(whole: SampledLoss, module: Recommender) -> list[Any]:
     P, Q, phi = parameters(module)
     leaves = [x.requires_grad_() for x in (P, Q, *phi.values())]
-    return list(torch.autograd.grad(whole.total(P, Q, dict(zip(phi, leaves[2:], strict=True))), leaves))
+    return list(
+        torch.autograd.grad(whole.total(P, Q, dict(zip(phi, leaves[2:], strict=True))), leaves)
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_gradients_of_the_whole_in_chunks_are_autograds(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gradients_of_the_whole_in_chunks_are_autograds(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = toy_interactions(10, 8)
     module = module_for(kind, data)
     whole = SampledLoss(module, data, LOSS, close=np.array([2, 5]))
     monkeypatch.setattr("alteraser.neural.loss.CELLS_AT_A_TIME", 7)
     found = whole.gradient(*parameters(module))
-    for mine, oracle in zip((found.users, found.items, *found.phi.values()), full_gradient(whole, module), strict=True):
+    for mine, oracle in zip(
+        (found.users, found.items, *found.phi.values()), full_gradient(whole, module), strict=True
+    ):
         assert torch.allclose(mine, oracle, rtol=1e-8, atol=1e-10)
     assert found.value == pytest.approx(float(whole.total(*parameters(module))))
 
@@ -151,7 +171,9 @@ def test_gradients_of_the_whole_in_chunks_are_autograds(kind: str, monkeypatch: 
 def test_a_sample_of_the_others_is_nested_and_scaled() -> None:
     data = toy_interactions(40, 30, lonely=False)
     module = module_for("gmf", data)
-    small, large = (SampledLoss(module, data, LOSS, close=np.array([1]), share=share) for share in (0.3, 0.7))
+    small, large = (
+        SampledLoss(module, data, LOSS, close=np.array([1]), share=share) for share in (0.3, 0.7)
+    )
 
     def pairs(loss: SampledLoss) -> set[tuple[int, int]]:
         chosen = (loss.sign > 0) & (loss.user != 1)
@@ -172,7 +194,8 @@ def test_a_sample_of_the_others_is_nested_and_scaled() -> None:
 @pytest.mark.parametrize("kind", FREE)
 @pytest.mark.parametrize("side", ["user", "item"])
 def test_rows_have_the_gradient_and_the_curvature_of_the_whole(kind: str, side: Any) -> None:
-    """Users 2 and 5 have all their cells and are solved as matrices, the others as lists of terms."""
+    """Users 2 and 5 have all their cells and are solved as matrices, the others as lists of
+    terms."""
     data = toy_interactions(10, 8)
     module = module_for(kind, data)
     whole = SampledLoss(module, data, LOSS, close=np.array([2, 5]))
@@ -187,7 +210,9 @@ def test_rows_have_the_gradient_and_the_curvature_of_the_whole(kind: str, side: 
         assert torch.allclose(gradient, oracle[places], rtol=1e-8, atol=1e-10)
         assert torch.equal(losses, again)
         assert torch.allclose(same, gradient)
-        v = torch.randn(len(rows), 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+        v = torch.randn(
+            len(rows), 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
+        )
         for i, row in enumerate(rows):
 
             def alone(x: Any, row: int = row) -> Any:
@@ -201,7 +226,8 @@ def test_rows_have_the_gradient_and_the_curvature_of_the_whole(kind: str, side: 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("side", ["user", "item"])
 def test_blocks_have_the_gradient_and_the_curvature_of_the_whole(kind: str, side: Any) -> None:
-    """For LightGCN this is the definition of a row's loss: everything that propagates moves along."""
+    """For LightGCN this is the definition of a row's loss: everything that propagates moves
+    along."""
     data = toy_interactions(10, 8)
     module = module_for(kind, data)
     whole = SampledLoss(module, data, LOSS, close=np.array([2]))
@@ -259,7 +285,9 @@ def test_propagation_is_the_formula() -> None:
     hat = A / np.sqrt(np.outer(np.maximum(d, 1), np.maximum(d, 1)))
     E = np.random.default_rng(0).standard_normal((m + n, 3))
     expected = (E + hat @ E + hat @ hat @ E + hat @ hat @ hat @ E) / 4
-    users, items = Propagation(data, 3, torch.float64)(torch.from_numpy(E[:m]), torch.from_numpy(E[m:]))
+    users, items = Propagation(data, 3, torch.float64)(
+        torch.from_numpy(E[:m]), torch.from_numpy(E[m:])
+    )
     assert np.allclose(np.vstack([users, items]), expected)
     tables = [torch.from_numpy(part).requires_grad_() for part in (E[:m, :1], E[m:, :1])]
     spread = Propagation(data, 2, torch.float64)
@@ -280,7 +308,9 @@ def test_deleted_interactions_leave_their_rows_and_nobody_elses(kind: str) -> No
     places = torch.from_numpy(others)
     before, now = (loss.rows("user", P, Q, others).values(P[places]) for loss in (old, new))
     assert torch.equal(before, now)
-    liked = {(int(u), int(v)) for u, v, s in zip(new.user, new.item, new.sign, strict=True) if s > 0}
+    liked = {
+        (int(u), int(v)) for u, v, s in zip(new.user, new.item, new.sign, strict=True) if s > 0
+    }
     assert liked == set(zip(after.user_rows.tolist(), after.indices.tolist(), strict=True))
 
 

@@ -36,7 +36,9 @@ class Pairs(torch.nn.Module):
         P, Q = self.P.weight, self.Q.weight
         scores = P[u] @ Q.T + self.bias
         own = scores.gather(1, v[:, None])
-        return torch.nn.functional.softplus(scores - own).mean(1).sum() + 0.2 * (P.square().sum() + Q.square().sum())
+        return torch.nn.functional.softplus(scores - own).mean(1).sum() + 0.2 * (
+            P.square().sum() + Q.square().sum()
+        )
 
 
 def own(module: Any, u: Any, v: Any) -> Any:
@@ -78,7 +80,9 @@ def test_what_forgetting_reaches_is_what_training_on_the_rest_reaches() -> None:
     assert not torch.allclose(mine, module.P.weight @ module.Q.weight.T, atol=1e-3)
     for name, value in module.state_dict().items():
         assert torch.equal(value, before[name])
-    assert [p.requires_grad for p in done.module.parameters()] == [p.requires_grad for p in module.parameters()]
+    assert [p.requires_grad for p in done.module.parameters()] == [
+        p.requires_grad for p in module.parameters()
+    ]
 
 
 def test_a_user_erased_whole_is_a_zero_row() -> None:
@@ -90,9 +94,14 @@ def test_a_user_erased_whole_is_a_zero_row() -> None:
 
 def test_whole_items_are_those_pairs() -> None:
     data = toy_interactions(lonely=False)
-    pairs = [(data.users.ids[u].as_py(), data.items.ids[2].as_py()) for u in data.user_rows[data.indices == 2]]
+    pairs = [
+        (data.users.ids[u].as_py(), data.items.ids[2].as_py())
+        for u in data.user_rows[data.indices == 2]
+    ]
     module = trained(data)
-    by_item = forget(module, data, [data.items.ids[2].as_py()], loss=own, users="P", items="Q", whole_items=True)
+    by_item = forget(
+        module, data, [data.items.ids[2].as_py()], loss=own, users="P", items="Q", whole_items=True
+    )
     by_pairs = forget(module, data, pairs, loss=own, users="P", items="Q")
     assert torch.equal(by_item.module.Q.weight, by_pairs.module.Q.weight)
 
@@ -101,9 +110,23 @@ def test_losses_that_cannot_be_used_are_named() -> None:
     data = toy_interactions(lonely=False)
     pair = data.to_table().slice(0, 1)
     with pytest.raises(InvalidInput, match=r"same interactions is .* fixed seed"):
-        forget(Pairs(), data, pair, loss=lambda m, u, v: own(m, u, v) * torch.rand(()), users="P", items="Q")
+        forget(
+            Pairs(),
+            data,
+            pair,
+            loss=lambda m, u, v: own(m, u, v) * torch.rand(()),
+            users="P",
+            items="Q",
+        )
     with pytest.raises(NumericFailure, match="the loss is nan"):
-        forget(Pairs(), data, pair, loss=lambda m, u, v: own(m, u, v) * float("nan"), users="P", items="Q")
+        forget(
+            Pairs(),
+            data,
+            pair,
+            loss=lambda m, u, v: own(m, u, v) * float("nan"),
+            users="P",
+            items="Q",
+        )
     with pytest.raises(InvalidInput, match="P has 5 rows, the data have 13"):
         forget(Pairs(5, 9), data, pair, loss=own, users="P", items="Q")
     with pytest.raises(InvalidInput, match="no embedding 'user_embedding'; it has P, Q"):
@@ -120,7 +143,9 @@ def test_the_safe_loader_reads_what_was_written(tmp_path: Path) -> None:
     ADAPTER.write(foreign, Changed(users=users, user_rows=np.array([2])), tmp_path / "out.pt")
     saved = torch.load(tmp_path / "out.pt", weights_only=True)
     np.testing.assert_array_equal(saved["model_state_dict"]["user_embedding.weight"].numpy(), users)
-    np.testing.assert_array_equal(saved["model_state_dict"]["item_embedding.weight"].numpy(), foreign.items)
+    np.testing.assert_array_equal(
+        saved["model_state_dict"]["item_embedding.weight"].numpy(), foreign.items
+    )
     assert not saved["optimizer_state_dict"]["state"][0]["exp_avg"][2].any()
     assert saved["optimizer_state_dict"]["state"][0]["exp_avg"][3].any()
     module = torch.nn.ModuleDict(
@@ -132,8 +157,10 @@ def test_the_safe_loader_reads_what_was_written(tmp_path: Path) -> None:
 
 def test_what_pytorch_saves_now_is_what_the_reader_expects(tmp_path: Path) -> None:
     tensors = {
-        "user.weight": torch.randn(4, 2), "item.weight": torch.randn(2, 3).T,  # a view: strides other than C order
-    }  # fmt: skip
+        # a view: strides other than C order
+        "user.weight": torch.randn(4, 2),
+        "item.weight": torch.randn(2, 3).T,
+    }
     torch.save(tensors, tmp_path / "m.pt")
     options = ForeignOptions(loss="weighted-mf", missing_weight=0.2, regularization=0.3)
     foreign = ADAPTER.read(tmp_path / "m.pt", options)

@@ -26,8 +26,12 @@ def test_the_module_scores_as_numpy_does(name: str) -> None:
     module = NCF(foreign.kind, foreign.users, foreign.items, foreign.further)
     P, Q = module.user_embedding, module.item_embedding
     users, items = torch.arange(40)[:, None], torch.arange(25)[None, :]
-    expected = logits(foreign.kind, foreign.users[:, None, :], foreign.items[None, :, :], foreign.further)
-    np.testing.assert_allclose(module(P, Q, users, items).detach().numpy(), expected, rtol=1e-4, atol=1e-5)
+    expected = logits(
+        foreign.kind, foreign.users[:, None, :], foreign.items[None, :, :], foreign.further
+    )
+    np.testing.assert_allclose(
+        module(P, Q, users, items).detach().numpy(), expected, rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("name", ["NeuMF", "GMF", "LightGCN"])
@@ -35,7 +39,9 @@ def test_forgetting_lowers_what_was_forgotten_and_is_served(name: str, tmp_path:
     opened = open_foreign(FOLDER / f"{name}.pth", FOLDER / "train.csv", OPTIONS)
     pairs = opened.data.to_table().slice(0, 3)
     passes = 0 if name == "LightGCN" else 1
-    erasure = forget_foreign(opened, pairs, tmp_path / "out.pth", method="converge", max_passes=passes)
+    erasure = forget_foreign(
+        opened, pairs, tmp_path / "out.pth", method="converge", max_passes=passes
+    )
     foreign = recbole.ADAPTER.read(tmp_path / "out.pth", OPTIONS)
     np.testing.assert_array_equal(foreign.users, erasure.model.erased.users)
     np.testing.assert_array_equal(foreign.items, erasure.model.erased.items)
@@ -47,11 +53,16 @@ def test_forgetting_lowers_what_was_forgotten_and_is_served(name: str, tmp_path:
         np.testing.assert_allclose(after.further["restore_user_e"][1:], users, rtol=1e-5, atol=1e-6)
         old, new = before.further, after.further
         was, now = (
-            np.einsum("id,id->i", further["restore_user_e"][u + 1], further["restore_item_e"][v + 1])
+            np.einsum(
+                "id,id->i", further["restore_user_e"][u + 1], further["restore_item_e"][v + 1]
+            )
             for further in (old, new)
         )
         assert after.loss.check(after, rest).passed
     else:
-        was, now = (logits(each.kind, each.users[u], each.items[v], each.further) for each in (before, after))
+        was, now = (
+            logits(each.kind, each.users[u], each.items[v], each.further)
+            for each in (before, after)
+        )
         assert replace(before, users=after.users).loss.check(after, erasure.remaining).passed
     assert now.mean() < was.mean()

@@ -1,4 +1,5 @@
-"""One contract for every differentiated row solver, on rows that are quadratic and on rows that are not."""
+"""One contract for every differentiated row solver, on rows that are quadratic and on rows that are
+not."""
 
 from __future__ import annotations
 
@@ -46,7 +47,9 @@ def available(name: str) -> None:
 def build(objective: str, loss: str, *, weighted: bool = False, dtype: type = np.float64):
     data = toy_interactions(7, 6, weighted=weighted)
     squared = Problem(OBJECTIVES[objective], data, dtype)
-    return squared, (squared if loss == "squared" else ScoredProblem(OBJECTIVES[objective], data, dtype))
+    return squared, (
+        squared if loss == "squared" else ScoredProblem(OBJECTIVES[objective], data, dtype)
+    )
 
 
 def batch_of(objective: str, loss: str, rows=None, **more):
@@ -60,14 +63,20 @@ def batch_of(objective: str, loss: str, rows=None, **more):
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("objective", ["uniform", "popularity", "heavy missing"])
 @pytest.mark.parametrize("name", SECOND_ORDER)
-def test_second_order_reaches_the_minimum_of_every_row(name: str, objective: str, loss: str) -> None:
+def test_second_order_reaches_the_minimum_of_every_row(
+    name: str, objective: str, loss: str
+) -> None:
     squared, theta, batch, start = batch_of(objective, loss)
     found = SECOND_ORDER[name].minimize(batch, start)
     gradient = batch.gradient(found.x)[1].abs().max()
     assert float(gradient) < 1e-4 * float(batch.gradient(start)[1].abs().max())
     if loss == "squared":
-        expected, _, _ = twins.exact_rows(squared.users, theta.items, theta.users, np.arange(squared.users.rows))
-    else:  # a strictly convex row has one minimum: the most careful of them is the oracle of the others
+        expected, _, _ = twins.exact_rows(
+            squared.users, theta.items, theta.users, np.arange(squared.users.rows)
+        )
+    else:
+        # a strictly convex row has one minimum: the most careful of them is the oracle of the
+        # others
         expected = SECOND_ORDER["hf-newton"].minimize(batch, start).x.numpy()
     np.testing.assert_allclose(found.x.numpy(), expected, atol=2e-4)
 
@@ -79,9 +88,13 @@ def test_first_order_gets_closer_with_more_steps(name: str, loss: str) -> None:
     _, _, batch, start = batch_of("uniform", loss)
     lowest = batch.values(SECOND_ORDER["hf-newton"].minimize(batch, start).x)
     method = FIRST_ORDER[name]
-    few = FirstOrderRows(method.optimizer, steps=5, learning_rate=method.learning_rate).minimize(batch, start)
+    few = FirstOrderRows(method.optimizer, steps=5, learning_rate=method.learning_rate).minimize(
+        batch, start
+    )
     many = method.minimize(batch, start)
-    begin, after_few, after_many = (float((batch.values(x) - lowest).sum()) for x in (start, few.x, many.x))
+    begin, after_few, after_many = (
+        float((batch.values(x) - lowest).sum()) for x in (start, few.x, many.x)
+    )
     assert after_many < after_few < begin
     assert after_many < 0.05 * begin
 
@@ -116,7 +129,9 @@ def test_a_row_without_interactions_is_pulled_to_zero(name: str) -> None:
     assert float(found.x.norm()) < 0.2 * float(start.norm())
 
 
-@pytest.mark.parametrize("name", [name for name, make in SOLVERS.items() if isinstance(make(), Differentiated)])
+@pytest.mark.parametrize(
+    "name", [name for name, make in SOLVERS.items() if isinstance(make(), Differentiated)]
+)
 @pytest.mark.parametrize("rows_at_a_time", [0, 2])
 def test_only_the_asked_rows_move(name: str, rows_at_a_time: int) -> None:
     available(name)
@@ -144,7 +159,9 @@ def test_passes_with_a_differentiated_solver_reach_what_exact_rows_reach(name: s
     problem = Problem(objective, toy_interactions(), np.float64)
     start = random_factors(problem, 3)
     solver = Differentiated(name, SECOND_ORDER[name])
-    ours, exact = (run_passes(problem, start, Settings(s, 0.0, 4, memory=0)) for s in (solver, AHNewton()))
+    ours, exact = (
+        run_passes(problem, start, Settings(s, 0.0, 4, memory=0)) for s in (solver, AHNewton())
+    )
     assert ours.objective == pytest.approx(exact.objective, rel=1e-8)
     np.testing.assert_allclose(ours.factors.users, exact.factors.users, atol=1e-3)
     assert ours.rows_updated == exact.rows_updated
@@ -166,7 +183,8 @@ def test_damping_makes_newton_safe_where_the_loss_bends_down() -> None:
 
 @pytest.mark.parametrize("start", [30.0, 300.0])
 def test_a_saturated_row_that_hardly_bends_still_moves(start: float) -> None:
-    """log(1 + exp(-a x)) + x²·1e-6: from the wrong side, nothing bends and Newton's step overshoots by far."""
+    """log(1 + exp(-a x)) + x²·1e-6: from the wrong side, nothing bends and Newton's step overshoots
+    by far."""
     from alteraser.autograd import RowBatch
 
     def losses(outputs, x):

@@ -1,4 +1,5 @@
-"""Rows and products by PyTorch against the compiled ones: two routes to one answer, on the CPU backend."""
+"""Rows and products by PyTorch against the compiled ones: two routes to one answer, on the CPU
+backend."""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ def test_rows_are_the_compiled_ones(
         for rows in (None, np.array([1, 4, 5])):
             ours, reference = padded(mine), padded(mine)
             found = solver.solve(side, padded(theirs), ours, rows, rank=theta.rank, threads=1)
-            expected = AHNewton().solve(side, padded(theirs), reference, rows, rank=theta.rank, threads=1)
+            expected = AHNewton().solve(
+                side, padded(theirs), reference, rows, rank=theta.rank, threads=1
+            )
             np.testing.assert_allclose(ours, reference, atol=1e-9)
             assert found.rows == expected.rows
             assert found.decrement == pytest.approx(expected.decrement)
@@ -60,18 +63,30 @@ def test_products_are_the_plain_ones(
 
 def test_it_trains_like_the_exact_solver() -> None:
     data = Interactions.from_pairs([(u, v) for u in range(12) for v in range(u % 3, 10, 3)])
-    settings = {"factors": 2, "missing_weight": 0.2, "regularization": 0.3, "dtype": "float64", "tolerance": 1e-9}
+    settings = {
+        "factors": 2,
+        "missing_weight": 0.2,
+        "regularization": 0.3,
+        "dtype": "float64",
+        "tolerance": 1e-9,
+    }
     ours, exact = (ENMF(solver=name, **settings).fit(data) for name in ("torch", "ah-newton"))  # type: ignore[arg-type]
     assert strategy("torch").name == "torch"
     np.testing.assert_allclose(
-        ours.factors.users @ ours.factors.items.T, exact.factors.users @ exact.factors.items.T, atol=1e-7
+        ours.factors.users @ ours.factors.items.T,
+        exact.factors.users @ exact.factors.items.T,
+        atol=1e-7,
     )
 
 
 def test_a_singular_row_is_named() -> None:
     problem = Problem(
-        Objective(missing_weight=0.0, regularization=0.0), Interactions.from_pairs([(0, 0), (1, 0)]), np.float64
+        Objective(missing_weight=0.0, regularization=0.0),
+        Interactions.from_pairs([(0, 0), (1, 0)]),
+        np.float64,
     )
     theta = random_factors(problem, 3)
     with pytest.raises(NumericFailure, match=r"user row\(s\) have no solution; the first is row 0"):
-        TorchRows("cpu").solve(problem.users, padded(theta.items), padded(theta.users), None, rank=3, threads=1)
+        TorchRows("cpu").solve(
+            problem.users, padded(theta.items), padded(theta.users), None, rank=3, threads=1
+        )

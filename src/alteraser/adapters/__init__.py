@@ -1,10 +1,12 @@
-"""Somebody else's model files: read, checked against their data, forgotten in, written back as they were.
+"""Somebody else's model files: read, checked against their data, forgotten in, written back as they
+were.
 
     adapter = find(path)                            # by content; or adapter_named("implicit")
     foreign = adapter.read(path, ForeignOptions())
 
-To add a format, write its module beside ``implicit.py`` with an object ``ADAPTER`` that has the four methods of
-``Adapter``, and its line into ``ADAPTERS``. Modules are imported when they are asked for.
+To add a format, write its module beside ``implicit.py`` with an object ``ADAPTER`` that has the
+four methods of ``Adapter``, and its line into ``ADAPTERS``. Modules are imported when they are
+asked for.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from alteraser.adapters.contract import (
     Loss,
     Sibling,
     Task,
-)  # fmt: skip
+)
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.selfcheck import SelfCheck
 from alteraser.errors import InvalidInput, NotFound
@@ -52,7 +54,8 @@ def adapter_named(name: str) -> Adapter:
 def find(path: Path, name: str | None = None) -> Adapter:
     """The adapter called ``name``, or the one that recognizes what is at ``path``.
 
-    Raises NotFound where there is nothing, InvalidInput where no adapter or more than one recognizes it.
+    Raises NotFound where there is nothing, InvalidInput where no adapter or more than one
+    recognizes it.
     """
     if not path.exists():
         raise NotFound(f"there is no model at {path}; check the path", path=str(path))
@@ -63,7 +66,8 @@ def find(path: Path, name: str | None = None) -> Adapter:
         return known[0]
     if known:
         raise InvalidInput(
-            f"{path} could be {' or '.join(each.name for each in known)}: say which it is with --format",
+            f"{path} could be {' or '.join(each.name for each in known)}: say which it is with "
+            "--format",
             path=str(path),
         )
     from alteraser.adapters.elsewhere import known as known_elsewhere
@@ -72,8 +76,8 @@ def find(path: Path, name: str | None = None) -> Adapter:
     if words is not None:
         raise InvalidInput(words, path=str(path))
     raise InvalidInput(
-        f"{path} is neither a model that alteraser train wrote nor one of {', '.join(ADAPTERS)}. Check the path, or "
-        "name its --format to hear what is missing",
+        f"{path} is neither a model that alteraser train wrote nor one of {', '.join(ADAPTERS)}. "
+        "Check the path, or name its --format to hear what is missing",
         path=str(path),
     )
 

@@ -1,7 +1,8 @@
 """HDF5 files, alone or stored in a zip archive, whose arrays are read and patched where they lie.
 
-h5py finds the arrays; their numbers are read and written by their place in the file, so that everything else stays byte
-for byte. That takes arrays that are stored in one piece, as Keras stores them: compressed and chunked ones are refused.
+h5py finds the arrays; their numbers are read and written by their place in the file, so that
+everything else stays byte for byte. That takes arrays that are stored in one piece, as Keras stores
+them: compressed and chunked ones are refused.
 """
 
 from __future__ import annotations
@@ -66,7 +67,9 @@ class Hdf5:
         return map_region(self.path, place.offset, place.dtype, place.shape)
 
     def write(self, arrays: Mapping[str, Array], out: Path) -> None:
-        """The same file at ``out`` with the numbers of ``arrays`` in place of theirs; all or nothing."""
+        """The same file at ``out`` with the numbers of ``arrays`` in place of theirs; all or
+        nothing.
+        """
         with atomic_write(out) as target:
             with open(self.path, "rb") as source:
                 shutil.copyfileobj(source, target, BLOCK)
@@ -89,8 +92,8 @@ class Hdf5:
 def open_hdf5(path: Path, member: str) -> Hdf5:
     """The HDF5 file at ``path``, or the member called ``member`` of the zip archive there.
 
-    Raises InvalidInput for arrays that are not stored in one piece, and for a member that is compressed;
-    IntegrityError for a damaged file; DependencyMissing without h5py.
+    Raises InvalidInput for arrays that are not stored in one piece, and for a member that is
+    compressed; IntegrityError for a damaged file; DependencyMissing without h5py.
     """
     require("h5py", "keras", f"reading {path}")
     with open(path, "rb") as file:
@@ -105,7 +108,9 @@ def open_hdf5(path: Path, member: str) -> Hdf5:
     return Hdf5(path, found, attributes, base, end, crc_at, others)
 
 
-def _walk(file: IO[bytes], path: Path, base: int) -> tuple[dict[str, Place], dict[str, dict[str, Any]]]:
+def _walk(
+    file: IO[bytes], path: Path, base: int
+) -> tuple[dict[str, Place], dict[str, dict[str, Any]]]:
     import h5py
 
     found: dict[str, Place] = {}
@@ -114,15 +119,21 @@ def _walk(file: IO[bytes], path: Path, base: int) -> tuple[dict[str, Place], dic
 
     def visit(name: str, node: Any) -> None:
         if len(found) >= MOST:
-            problems.append(InvalidInput(f"{path} has more than {MOST:,} arrays, more than any model", path=str(path)))
+            problems.append(
+                InvalidInput(
+                    f"{path} has more than {MOST:,} arrays, more than any model", path=str(path)
+                )
+            )
         elif isinstance(node, h5py.Dataset):
             if node.dtype.kind not in "fiub":
                 return  # text, such as a compiled configuration
-            if node.size and (node.chunks is not None or node.external or node.id.get_offset() is None):
+            if node.size and (
+                node.chunks is not None or node.external or node.id.get_offset() is None
+            ):
                 problems.append(
                     InvalidInput(
-                        f"{path}: {name!r} is compressed, in chunks or in another file; Keras stores arrays in one "
-                        "piece: save the model or its weights again",
+                        f"{path}: {name!r} is compressed, in chunks or in another file; Keras "
+                        "stores arrays in one piece: save the model or its weights again",
                         path=str(path),
                     )
                 )
@@ -139,15 +150,20 @@ def _walk(file: IO[bytes], path: Path, base: int) -> tuple[dict[str, Place], dic
             size = _size(file)
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as cause:
         raise IntegrityError(
-            f"{path} is damaged or no HDF5 file ({type(cause).__name__}: {cause}); restore it from a copy",
+            f"{path} is damaged or no HDF5 file ({type(cause).__name__}: {cause}); restore it "
+            "from a copy",
             path=str(path),
         ) from cause
     if problems:
         raise problems[0]
     for place in found.values():
-        if place.offset - base + place.dtype.itemsize * int(np.prod(place.shape, dtype=object)) > size:
+        if (
+            place.offset - base + place.dtype.itemsize * int(np.prod(place.shape, dtype=object))
+            > size
+        ):
             raise IntegrityError(
-                f"{path}: {place.name!r} of shape {place.shape} ends behind the file; it is damaged or was cut short",
+                f"{path}: {place.name!r} of shape {place.shape} ends behind the file; it is "
+                "damaged or was cut short",
                 path=str(path),
             )
     return found, attributes
@@ -182,22 +198,23 @@ def _member(path: Path, member: str) -> tuple[int, int, tuple[int, ...], tuple[s
             names = [info.filename for info in infos]
             if names.count(member) != 1:
                 raise InvalidInput(
-                    f"{path} holds {', '.join(names[:8]) or 'nothing'}, and not one {member}; it is no model "
-                    "that Keras saved",
+                    f"{path} holds {', '.join(names[:8]) or 'nothing'}, and not one {member}; it "
+                    "is no model that Keras saved",
                     path=str(path),
                 )
             at = names.index(member)
             places = directory_places(file, archive.start_dir, len(infos))
             if infos[at].compress_type != zipfile.ZIP_STORED or infos[at].flag_bits & 0x1:
                 raise InvalidInput(
-                    f"{path}: {member} is compressed or encrypted and was not unpacked; Keras stores it plainly: save "
-                    "the model again",
+                    f"{path}: {member} is compressed or encrypted and was not unpacked; Keras "
+                    "stores it plainly: save the model again",
                     path=str(path),
                 )
             begin, end, crc_at = located(path, file, infos[at], places[at])
             if _crc(path, begin, end) != infos[at].CRC:
                 raise IntegrityError(
-                    f"{path}: {member} does not match its checksum; the file is damaged, restore it from a copy",
+                    f"{path}: {member} does not match its checksum; the file is damaged, restore "
+                    "it from a copy",
                     path=str(path),
                 )
     except (zipfile.BadZipFile, struct.error, NotImplementedError) as cause:

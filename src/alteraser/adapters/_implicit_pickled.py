@@ -1,8 +1,10 @@
-"""implicit's models as people pickle them: the object, with its arrays and hyper-parameters as attributes.
+"""implicit's models as people pickle them: the object, with its arrays and hyper-parameters as
+attributes.
 
-``model.save`` is the library's own form; ``pickle.dump(model)`` keeps the same attributes, and with them what the model
-worked out when it was asked: norms of the rows (``similar_items``) and Gram matrices (``recalculate_user``). Those are
-the old model's, and go. Facts of release 0.7.3; models that were pickled on a GPU hold NumPy arrays as well.
+``model.save`` is the library's own form; ``pickle.dump(model)`` keeps the same attributes, and with
+them what the model worked out when it was asked: norms of the rows (``similar_items``) and Gram
+matrices (``recalculate_user``). Those are the old model's, and go. Facts of release 0.7.3; models
+that were pickled on a GPU hold NumPy arrays as well.
 """
 
 from __future__ import annotations
@@ -35,10 +37,13 @@ Array = npt.NDArray[Any]
 
 KINDS = {
     (f"implicit.{device}.{kind}", name): kind
-    for kind, name in (("als", "AlternatingLeastSquares"), ("bpr", "BayesianPersonalizedRanking"),
-                       ("lmf", "LogisticMatrixFactorization"))
+    for kind, name in (
+        ("als", "AlternatingLeastSquares"),
+        ("bpr", "BayesianPersonalizedRanking"),
+        ("lmf", "LogisticMatrixFactorization"),
+    )
     for device in ("cpu", "gpu")
-}  # fmt: skip
+}
 CACHES = ("_user_norms", "_item_norms", "_user_norms_host", "_item_norms_host", "_YtY", "_XtX")
 EXACT = names(*KINDS)
 
@@ -58,15 +63,19 @@ def recognizes(path: Path) -> bool:
     )
 
 
-def read(path: Path, *, allow: bool) -> tuple[str, dict[str, Any], Array, Array, tuple[Holding, ...]]:
-    """(kind, hyper-parameters, user factors, item factors, what else is held) of the pickle at ``path``.
+def read(
+    path: Path, *, allow: bool
+) -> tuple[str, dict[str, Any], Array, Array, tuple[Holding, ...]]:
+    """(kind, hyper-parameters, user factors, item factors, what else is held) of the pickle at
+    ``path``.
 
-    Raises InvalidInput for a pickle that was not allowed, and for one that is not such a model alone.
+    Raises InvalidInput for a pickle that was not allowed, and for one that is not such a model
+    alone.
     """
     if b"joblib.numpy_pickle" in first_bytes(path):
         raise InvalidInput(
-            f"{path} was written by joblib.dump, whose arrays lie between a pickle's instructions and are not read. "
-            "Where you trust the file, load it once and write it with model.save",
+            f"{path} was written by joblib.dump, whose arrays lie between a pickle's instructions "
+            "and are not read. Where you trust the file, load it once and write it with model.save",
             path=str(path),
         )
     kind, attributes = _model(read_pickle(path, _readable, allow=allow), path)
@@ -77,8 +86,18 @@ def read(path: Path, *, allow: bool) -> tuple[str, dict[str, Any], Array, Array,
         if plain or (isinstance(value, Call) and value.function.name == "scalar"):
             hyper[name] = scalar(value, name)
     held = [name for name in CACHES if attributes.get(name) is not None]
-    caches = Holding(", ".join(held), "norms and Gram matrices of the old factors", "dropped: implicit works them out")
-    return kind, hyper, arrays["user_factors"], arrays["item_factors"], (PICKLE, *([caches] if held else []))
+    caches = Holding(
+        ", ".join(held),
+        "norms and Gram matrices of the old factors",
+        "dropped: implicit works them out",
+    )
+    return (
+        kind,
+        hyper,
+        arrays["user_factors"],
+        arrays["item_factors"],
+        (PICKLE, *([caches] if held else [])),
+    )
 
 
 def write(state: Pickled, tables: dict[str, Array], out: Path) -> None:
@@ -108,16 +127,20 @@ def _readable(module: str, name: str) -> bool:
 def _model(tree: Any, path: Path) -> tuple[str, dict[str, Any]]:
     if not isinstance(tree, Call):
         raise InvalidInput(
-            f"{path} holds more than a model: pickle the model alone, and its id maps as JSON or a table",
+            f"{path} holds more than a model: pickle the model alone, and its id maps as JSON or "
+            "a table",
             path=str(path),
         )
     kind = KINDS.get((tree.function.module, tree.function.name))
     if kind is None:
         raise InvalidInput(
-            f"{path} is {tree.function}; ALS, BPR and logistic MF of implicit 0.5 and later are known here. Where you "
-            "trust the file, load it with implicit and write the model inside it with model.save",
+            f"{path} is {tree.function}; ALS, BPR and logistic MF of implicit 0.5 and later are "
+            "known here. Where you trust the file, load it with implicit and write the model "
+            "inside it with model.save",
             path=str(path),
         )
     if not isinstance(tree.state, dict):
-        raise IntegrityError(f"{path} was pickled without its attributes; it is damaged", path=str(path))
+        raise IntegrityError(
+            f"{path} was pickled without its attributes; it is damaged", path=str(path)
+        )
     return kind, tree.attributes

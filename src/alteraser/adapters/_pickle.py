@@ -1,18 +1,21 @@
 """Pickles as data: read without running anything, changed, and written again.
 
-A pickle is a program for a small stack machine, and two of its instructions import a name and call it; that is how
-opening somebody's file runs somebody's code. ``load`` is that machine without those two: a name becomes a ``Global``
-(two strings), a call becomes a ``Call`` (what would be called, with what, and the state it would be given). Nothing is
-imported, called or compared, so there is nothing to escape from; what is left to an attacker is size, and that is
-bounded by ``Limits``. Names that a format has no use for are refused while reading, so that a pickle which was made to
-do harm is not passed on in what we write either.
+A pickle is a program for a small stack machine, and two of its instructions import a name and call
+it; that is how opening somebody's file runs somebody's code. ``load`` is that machine without those
+two: a name becomes a ``Global`` (two strings), a call becomes a ``Call`` (what would be called,
+with what, and the state it would be given). Nothing is imported, called or compared, so there is
+nothing to escape from; what is left to an attacker is size, and that is bounded by ``Limits``.
+Names that a format has no use for are refused while reading, so that a pickle which was made to do
+harm is not passed on in what we write either.
 
-``alteraser.adapters._pickling.dump`` writes the tree back. Rebuilding was preferred to patching the bytes in place:
-taking one rating out of a list moves the numbers of every later memo entry, which a patch would have to follow through
-the whole stream. What is loaded from both is equal, sharing between objects included; the bytes need not be.
+``alteraser.adapters._pickling.dump`` writes the tree back. Rebuilding was preferred to patching the
+bytes in place: taking one rating out of a list moves the numbers of every later memo entry, which a
+patch would have to follow through the whole stream. What is loaded from both is equal, sharing
+between objects included; the bytes need not be.
 
-The instruction set is that of protocols 2 to 5 (PEP 307, 3154, 574), as documented in ``pickletools``. Protocols 0
-and 1, the extension registry and out-of-band buffers are refused: none of the libraries here writes them.
+The instruction set is that of protocols 2 to 5 (PEP 307, 3154, 574), as documented in
+``pickletools``. Protocols 0 and 1, the extension registry and out-of-band buffers are refused: none
+of the libraries here writes them.
 """
 
 from __future__ import annotations
@@ -30,7 +33,9 @@ Allowed = Callable[[str, str], bool]
 
 @dataclass(frozen=True)
 class Limits:
-    """How much a pickle may ask for. Its size bounds the memory: no instruction makes more than about 100 bytes."""
+    """How much a pickle may ask for. Its size bounds the memory: no instruction makes more than
+    about 100 bytes.
+    """
 
     bytes: int = 8 << 30
     operations: int = 200_000_000
@@ -53,7 +58,9 @@ class Global:
 
 @dataclass(eq=False)
 class Call:
-    """An object that the pickle would make: ``function(*arguments, **keywords)``, then its state and contents."""
+    """An object that the pickle would make: ``function(*arguments, **keywords)``, then its state
+    and contents.
+    """
 
     function: Global
     arguments: tuple[Any, ...]
@@ -72,7 +79,10 @@ class Call:
     def attributes(self) -> dict[str, Any]:
         """The instance's ``__dict__`` where its state is one; else IntegrityError."""
         if not isinstance(self.state, dict):
-            raise IntegrityError(f"{self.function} was pickled without its attributes; it is not the file it should be")
+            raise IntegrityError(
+                f"{self.function} was pickled without its attributes; it is not the file it "
+                "should be"
+            )
         return self.state
 
 
@@ -150,9 +160,10 @@ class Reader:
             self.fail("a name that is not text")
         if not self.allowed(module, name):
             raise IntegrityError(
-                f"{self.source}: names {module}.{name}, which a file of this format has no use for, at byte "
-                f"{self.at:,}; nothing was run. Do not open it with its library: a pickle runs what it names. If the "
-                "model is your own class, save its tables as .safetensors or .npz instead",
+                f"{self.source}: names {module}.{name}, which a file of this format has no use "
+                f"for, at byte {self.at:,}; nothing was run. Do not open it with its library: a "
+                "pickle runs what it names. If the model is your own class, save its tables as "
+                ".safetensors or .npz instead",
                 path=self.source,
             )
         return self.globals.setdefault((module, name), Global(module, name))
@@ -177,17 +188,23 @@ class Reader:
             self.fail("a value that is missing")
         return self.stack[-1]
 
-    def call(self, function: Any, arguments: Any, keywords: Any = None, *, new: bool = False) -> Call:
+    def call(
+        self, function: Any, arguments: Any, keywords: Any = None, *, new: bool = False
+    ) -> Call:
         if not isinstance(function, Global):
             self.fail("a call of something that is not a name")
         if not isinstance(arguments, tuple):
             self.fail(f"a call of {function} whose arguments are not a tuple")
-        if keywords is not None and not (isinstance(keywords, dict) and all(type(key) is str for key in keywords)):
+        if keywords is not None and not (
+            isinstance(keywords, dict) and all(type(key) is str for key in keywords)
+        ):
             self.fail(f"a call of {function} whose keywords are not text")
         return Call(function, arguments, keywords or None, new)
 
     def key(self, value: Any, depth: int = 0) -> Any:
-        """``value`` if it can be a key without running anything or hashing for ever; else the file is refused."""
+        """``value`` if it can be a key without running anything or hashing for ever; else the file
+        is refused.
+        """
         if type(value) in (str, int, float, bool, bytes, type(None), Call, Global, Persistent):
             return value
         if type(value) is tuple and depth < 3 and len(value) <= 64:
@@ -233,7 +250,8 @@ class Reader:
     def run(self) -> Any:
         if len(self.view) > self.limits.bytes:
             raise ResourceLimit(
-                f"{self.source}: a pickle of {len(self.view):,} bytes; at most {self.limits.bytes:,} are read",
+                f"{self.source}: a pickle of {len(self.view):,} bytes; at most "
+                f"{self.limits.bytes:,} are read",
                 path=self.source,
             )
         view, stack, table = self.view, self.stack, _OPERATIONS
@@ -247,13 +265,15 @@ class Reader:
             operation = table.get(code)
             if operation is None:
                 self.fail(
-                    f"instruction {code:#04x}, which protocols 2 to 5 do not have or none of these libraries writes,"
+                    f"instruction {code:#04x}, which protocols 2 to 5 do not have or none of "
+                    "these libraries writes,"
                 )
             value = operation(self)
             if value is not _NONE:
                 stack.append(value)
         raise ResourceLimit(
-            f"{self.source}: a pickle of more than {self.limits.operations:,} instructions; nothing was run",
+            f"{self.source}: a pickle of more than {self.limits.operations:,} instructions; "
+            "nothing was run",
             path=self.source,
         )
 
@@ -443,10 +463,11 @@ _OPERATIONS: dict[int, Callable[[Reader], Any]] = {
 
 
 def load(data: Any, source: str, allowed: Allowed, limits: Limits | None = None) -> Any:
-    """The tree that the pickle ``data`` (bytes or a buffer) describes; nothing is imported or called.
+    """The tree that the pickle ``data`` (bytes or a buffer) describes; nothing is imported or
+    called.
 
-    Numbers, text, bytes, tuples, lists, dicts and sets are themselves; the rest is ``Global``, ``Call``,
-    ``Persistent``.
+    Numbers, text, bytes, tuples, lists, dicts and sets are themselves; the rest is ``Global``,
+    ``Call``, ``Persistent``.
 
     Raises:
         IntegrityError: damaged, cut short, of another protocol, or a name that ``allowed`` refuses.
@@ -456,7 +477,8 @@ def load(data: Any, source: str, allowed: Allowed, limits: Limits | None = None)
     >>> load(pickle.dumps({"a": [1, (2.5, None)]}), "example", lambda module, name: False)
     {'a': [1, (2.5, None)]}
     >>> import fractions
-    >>> load(pickle.dumps(fractions.Fraction(1, 3)), "example", lambda module, name: module == "fractions")
+    >>> load(pickle.dumps(fractions.Fraction(1, 3)), "example",
+    ...      lambda module, name: module == "fractions")
     Call(fractions.Fraction)
     """
     reader = Reader(data, source, allowed, limits or Limits())

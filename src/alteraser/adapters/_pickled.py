@@ -1,7 +1,9 @@
-"""What libraries put into pickles, read from and put back into the tree of ``_pickle``: files, arrays, scalars, maps.
+"""What libraries put into pickles, read from and put back into the tree of ``_pickle``: files,
+arrays, scalars, maps.
 
-NumPy pickles an array as a call of ``_reconstruct`` with a state (protocols 2 to 4) or of ``_frombuffer`` (protocol 5),
-in either case with a dtype, a shape and the bytes. Only numbers and text are taken: an array of objects is a list.
+NumPy pickles an array as a call of ``_reconstruct`` with a state (protocols 2 to 4) or of
+``_frombuffer`` (protocol 5), in either case with a dtype, a shape and the bytes. Only numbers and
+text are taken: an array of objects is a list.
 """
 
 from __future__ import annotations
@@ -25,22 +27,34 @@ from alteraser.errors import IntegrityError, InvalidInput, NotFound, NumericFail
 Array = npt.NDArray[Any]
 
 NUMPY = {
-    *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
+    *(
+        (f"numpy.{core}.multiarray", name)
+        for core in ("core", "_core")
+        for name in ("_reconstruct", "scalar")
+    ),
     *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
-    ("numpy", "dtype"), ("numpy", "ndarray"), ("_codecs", "encode"),
-    ("numpy.random._pickle", "__randomstate_ctor"), ("numpy.random._pickle", "__bit_generator_ctor"),
-    ("numpy.random._pickle", "__generator_ctor"), ("numpy.random._mt19937", "MT19937"),
-    ("numpy.random._pcg64", "PCG64"), ("numpy.random.bit_generator", "SeedSequence"),
-    ("numpy.random.bit_generator", "__pyx_unpickle_SeedSequence"), ("collections", "OrderedDict"),
+    ("numpy", "dtype"),
+    ("numpy", "ndarray"),
+    ("_codecs", "encode"),
+    ("numpy.random._pickle", "__randomstate_ctor"),
+    ("numpy.random._pickle", "__bit_generator_ctor"),
+    ("numpy.random._pickle", "__generator_ctor"),
+    ("numpy.random._mt19937", "MT19937"),
+    ("numpy.random._pcg64", "PCG64"),
+    ("numpy.random.bit_generator", "SeedSequence"),
+    ("numpy.random.bit_generator", "__pyx_unpickle_SeedSequence"),
+    ("collections", "OrderedDict"),
     *((module, name) for module in ("builtins", "__builtin__") for name in ("list", "int", "dict")),
     ("collections", "defaultdict"),
-}  # fmt: skip
+}
 """Names that arrays, random states and dictionaries need: constructors of plain data."""
 
 PICKLE = Holding(
     "pickle",
-    "a program that whatever opens the file with its own library runs; here it was read as data, and nothing was run",
-    "written again from plain data alone; keep the file only where you trust whoever made the original",
+    "a program that whatever opens the file with its own library runs; here it was read as data, "
+    "and nothing was run",
+    "written again from plain data alone; keep the file only where you trust whoever made the "
+    "original",
 )
 """What every pickled model holds, said wherever one is read."""
 
@@ -68,24 +82,33 @@ def first_bytes(path: Path, count: int = 1 << 16) -> bytes:
 
 
 def mentions(path: Path, *words: bytes) -> bool:
-    """Is this a pickle whose beginning names all of ``words``? For telling formats apart; runs nothing."""
+    """Is this a pickle whose beginning names all of ``words``? For telling formats apart; runs
+    nothing.
+    """
     head = first_bytes(path)
     return protocol_of(head) is not None and all(word in head for word in words)
 
 
 def read_pickle(path: Path, allowed: Allowed, *, allow: bool) -> Any:
-    """The tree in the file at ``path``. Raises InvalidInput unless pickles are allowed, and as ``load`` does."""
+    """The tree in the file at ``path``. Raises InvalidInput unless pickles are allowed, and as
+    ``load`` does.
+    """
     if not path.is_file():
         raise NotFound(f"{path} does not exist or is not a file; check the path", path=str(path))
     if not allow:
         raise InvalidInput(
-            f"{path} is a pickle, and pickles are read only with --allow-pickle. (They are read by a reader of "
-            "AltEraser's that runs nothing of them, but whatever opens the result with its own library does.)",
+            f"{path} is a pickle, and pickles are read only with --allow-pickle. (They are read "
+            "by a reader of AltEraser's that runs nothing of them, but whatever opens the result "
+            "with its own library does.)",
             path=str(path),
         )
     if protocol_of(first_bytes(path, 2)) is None:
-        raise InvalidInput(f"{path} is not a pickle of protocol 2 to 5; check the path and --format", path=str(path))
-    with open(path, "rb") as file:  # mapped, so that one of absurd size is refused before it is read
+        raise InvalidInput(
+            f"{path} is not a pickle of protocol 2 to 5; check the path and --format",
+            path=str(path),
+        )
+    # mapped, so that one of absurd size is refused before it is read
+    with open(path, "rb") as file:
         return load(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), str(path), allowed)
 
 
@@ -99,12 +122,18 @@ def write_pickle(path: Path, content: bytes) -> None:
 
 
 def array(value: Any, what: str) -> Array:
-    """The array that ``value`` stands for, read-only; ``what`` names it. Raises IntegrityError for anything else."""
+    """The array that ``value`` stands for, read-only; ``what`` names it. Raises IntegrityError for
+    anything else.
+    """
     if isinstance(value, Call):
         if value.function.name == "_frombuffer" and len(value.arguments) == 4:
             content, dtype, shape, order = value.arguments
             return _array(content, dtype, shape, order == "F", what)
-        if value.function.name == "_reconstruct" and isinstance(value.state, tuple) and len(value.state) == 5:
+        if (
+            value.function.name == "_reconstruct"
+            and isinstance(value.state, tuple)
+            and len(value.state) == 5
+        ):
             _, shape, dtype, fortran, content = value.state
             if isinstance(content, list):
                 return _of_objects(content, shape, what)
@@ -113,8 +142,13 @@ def array(value: Any, what: str) -> Array:
 
 
 def put_array(value: Call, new: Array) -> None:
-    """Make the pickled array ``value`` hold ``new``: another shape, the dtype that it has, C order."""
-    content, shape = np.ascontiguousarray(new, array(value, "it").dtype).tobytes(), tuple(map(int, new.shape))
+    """Make the pickled array ``value`` hold ``new``: another shape, the dtype that it has, C
+    order.
+    """
+    content, shape = (
+        np.ascontiguousarray(new, array(value, "it").dtype).tobytes(),
+        tuple(map(int, new.shape)),
+    )
     if value.function.name == "_frombuffer":
         buffer, dtype = value.arguments[0], value.arguments[1]
         value.arguments = (type(buffer)(content), dtype, shape, "C")
@@ -130,7 +164,9 @@ def put_array(value: Call, new: Array) -> None:
 
 
 def scalar(value: Any, what: str) -> Any:
-    """A Python number or text from itself or from NumPy's scalar. Raises IntegrityError for anything else."""
+    """A Python number or text from itself or from NumPy's scalar. Raises IntegrityError for
+    anything else.
+    """
     if isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Call) and value.function.name == "scalar" and len(value.arguments) == 2:
@@ -165,11 +201,18 @@ def _of_objects(content: list[Any], shape: Any, what: str) -> Array:
 
 
 def _dtype(value: Any, what: str) -> np.dtype[Any]:
-    """The dtype that a pickled one stands for: its letter and size, its byte order from the state."""
+    """The dtype that a pickled one stands for: its letter and size, its byte order from the
+    state.
+    """
     if isinstance(value, Call) and value.function == Global("numpy", "dtype") and value.arguments:
         letters, state = value.arguments[0], value.state
         order: Any = state[1] if isinstance(state, tuple) and len(state) > 1 else "|"
-        if isinstance(letters, str) and letters[:1] in "biufSU" and letters[1:].isdigit() and order in ("<", ">", "|"):
+        if (
+            isinstance(letters, str)
+            and letters[:1] in "biufSU"
+            and letters[1:].isdigit()
+            and order in ("<", ">", "|")
+        ):
             try:
                 kind = np.dtype(letters)
             except TypeError:
@@ -183,16 +226,25 @@ def _dtype(value: Any, what: str) -> np.dtype[Any]:
 
 
 def id_map(pairs: Iterable[tuple[Any, Any]], size: int, what: str) -> IdMap:
-    """An IdMap of (id, row) pairs, rows within ``size`` and none twice. Raises IntegrityError otherwise."""
+    """An IdMap of (id, row) pairs, rows within ``size`` and none twice. Raises IntegrityError
+    otherwise.
+    """
     found: dict[int, Any] = {}
     for key, row in pairs:
         place, name = scalar(row, what), scalar(key, what)
         if type(place) is not int or not 0 <= place < size or place in found:
-            raise IntegrityError(f"{what}: the id {name!r} has the row {place!r}; expected one of {size:,}, each once")
+            raise IntegrityError(
+                f"{what}: the id {name!r} has the row {place!r}; expected one of {size:,}, each "
+                "once"
+            )
         found[place] = name
     rows = np.array(sorted(found), np.int64)
     try:
-        ids = as_id_array([found[int(row)] for row in rows], what) if rows.size else pa.array([], pa.string())
+        ids = (
+            as_id_array([found[int(row)] for row in rows], what)
+            if rows.size
+            else pa.array([], pa.string())
+        )
     except InvalidInput as cause:
         raise IntegrityError(f"{cause.message}") from cause
     if len(ids.unique()) < len(ids):
@@ -203,21 +255,30 @@ def id_map(pairs: Iterable[tuple[Any, Any]], size: int, what: str) -> IdMap:
 # ---------------------------------------------------------------- models
 
 
-def model_arrays(attributes: dict[str, Any], wanted: dict[str, int], path: Path) -> dict[str, Array]:
-    """The attributes called ``wanted`` (name: dimensions) as arrays. Raises IntegrityError and NumericFailure."""
+def model_arrays(
+    attributes: dict[str, Any], wanted: dict[str, int], path: Path
+) -> dict[str, Array]:
+    """The attributes called ``wanted`` (name: dimensions) as arrays. Raises IntegrityError and
+    NumericFailure.
+    """
     found = {}
     for name, dimensions in wanted.items():
         if attributes.get(name) is None:
-            raise IntegrityError(f"{path} has no {name}: the model was saved before it was fitted", path=str(path))
+            raise IntegrityError(
+                f"{path} has no {name}: the model was saved before it was fitted", path=str(path)
+            )
         values = array(attributes[name], f"{path}: {name}")
         if values.ndim != dimensions or values.dtype.kind != "f":
             raise IntegrityError(
-                f"{path}: {name} is {values.dtype} of shape {values.shape}, expected {dimensions}-dimensional floats",
+                f"{path}: {name} is {values.dtype} of shape {values.shape}, expected "
+                f"{dimensions}-dimensional floats",
                 path=str(path),
             )
         if not np.isfinite(values).all():
             row = int(np.argwhere(~np.isfinite(values))[0][0])
-            raise NumericFailure(f"{path}: {name} is not finite in row {row}; the model is damaged, restore it")
+            raise NumericFailure(
+                f"{path}: {name} is not finite in row {row}; the model is damaged, restore it"
+            )
         found[name] = values
     return found
 
@@ -227,7 +288,9 @@ def same_rows(arrays: dict[str, Array], *groups: tuple[str, ...], path: Path) ->
     for group in groups:
         shapes = {name: arrays[name].shape for name in group if name in arrays}
         if len({shape[0] for shape in shapes.values()}) > 1:
-            raise IntegrityError(f"{path}: {shapes} do not fit together; the file is damaged", path=str(path))
+            raise IntegrityError(
+                f"{path}: {shapes} do not fit together; the file is damaged", path=str(path)
+            )
 
 
 def put_rows(attributes: dict[str, Any], name: str, new: Array | None) -> None:

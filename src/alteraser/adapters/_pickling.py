@@ -1,7 +1,8 @@
 """The way back: a tree of ``alteraser.adapters._pickle`` as a pickle again.
 
-What is loaded from it equals what was read, sharing between objects and cycles included, whoever loads it. Text, bytes
-and names are written once and recalled by what they are, everything else by identity, as the standard pickler does.
+What is loaded from it equals what was read, sharing between objects and cycles included, whoever
+loads it. Text, bytes and names are written once and recalled by what they are, everything else by
+identity, as the standard pickler does.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ class Writer:
         index = self.memo.get(self.key_of(value))
         if index is None:
             return False
-        self.out += struct.pack("<BB", 0x68, index) if index < 256 else struct.pack("<BI", 0x6A, index)
+        self.out += (
+            struct.pack("<BB", 0x68, index) if index < 256 else struct.pack("<BI", 0x6A, index)
+        )
         return True
 
     def remember(self, value: Any) -> None:
@@ -55,7 +58,9 @@ class Writer:
         if self.protocol >= 4:
             self.out.append(0x94)
         else:
-            self.out += struct.pack("<BB", 0x71, index) if index < 256 else struct.pack("<BI", 0x72, index)
+            self.out += (
+                struct.pack("<BB", 0x71, index) if index < 256 else struct.pack("<BI", 0x72, index)
+            )
 
     # ---------------------------------------------------------------- one kind each
 
@@ -211,7 +216,8 @@ _SAVERS: dict[type, Callable[[Writer, Any, int], None]] = {
 def dump(value: Any, protocol: int = 4, *, depth: int = 200) -> bytes:
     """``value``, a tree as ``load`` gives it, as a pickle of ``protocol`` (2 to 5).
 
-    Raises InvalidInput for more than ``depth`` levels of nesting, TypeError for what no ``load`` gives.
+    Raises InvalidInput for more than ``depth`` levels of nesting, TypeError for what no ``load``
+    gives.
 
     >>> import pickle
     >>> pickle.loads(dump({"a": [1, (2.5, None)]}))

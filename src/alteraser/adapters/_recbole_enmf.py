@@ -1,20 +1,25 @@
 """ENMF as RecBole trains it: what its loop minimizes on average, and the rows that minimize it.
 
-RecBole's ENMF (C. Chen et al., TOIS 2020) is the paper's but for four things, all of them in its code and none in its
-documentation; with s_uv = h·(p_u ∘ q_v) an epoch's loss is, on average over the dropout,
+RecBole's ENMF (C. Chen et al., TOIS 2020) is the paper's but for four things, all of them in its
+code and none in its documentation; with s_uv = h·(p_u ∘ q_v) an epoch's loss is, on average over
+the dropout,
 
     L = w₀ Σ_{u, v} s_uv² + Σ_{(u,v)∈D'} [(1 − w₀)(s_uv² + δ Σ_k (h_k p_uk q_vk)²) − 2 s_uv]
         + B (ρ(‖P‖_F + ‖Q‖_F) + ½ω(‖P‖²_F + ‖Q‖²_F))
 
-1. Dropout at rate r scales what is left by 1/(1 − r) and acts on the positive term alone: δ = r/(1 − r) is its mean.
-2. The norms are not squared, and are added to each of an epoch's B batches, like Adam's weight decay ω.
-3. The padding takes part. Row 0 of either table is [PAD]: user 0 has scores with every item, every user has one with
-   item 0, and D' is D with every history filled up to the longest one with item 0.
-4. Row 0 of the users never gets a gradient and stays where it began; row 0 of the items gets only that of the first
-   term, which draws it to zero.
+1. Dropout at rate r scales what is left by 1/(1 − r) and acts on the positive term alone: δ = r/(1
+   − r) is its mean.
+2. The norms are not squared, and are added to each of an epoch's B batches, like Adam's weight
+   decay ω.
+3. The padding takes part. Row 0 of either table is [PAD]: user 0 has scores with every item, every
+   user has one with item 0, and D' is D with every history filled up to the longest one with item
+   0.
+4. Row 0 of the users never gets a gradient and stays where it began; row 0 of the items gets only
+   that of the first term, which draws it to zero.
 
-All of it is quadratic in a row, and is solved as such; both rows 0 and h stay as they are. Not reproduced: the end of
-Adam's path. A model that was stopped early is taken to the minimum along the way, and the push says how far it was.
+All of it is quadratic in a row, and is solved as such; both rows 0 and h stay as they are. Not
+reproduced: the end of Adam's path. A model that was stopped early is taken to the minimum along the
+way, and the push says how far it was.
 """
 
 from __future__ import annotations
@@ -45,7 +50,9 @@ hundredths when trained long, a third on other data of the same shape."""
 
 @dataclass(frozen=True)
 class Side:
-    """The rows of one side: for row i, A x = b with A = G + Σ_i + ridge; the other side's rows, h multiplied in."""
+    """The rows of one side: for row i, A x = b with A = G + Σ_i + ridge; the other side's rows, h
+    multiplied in.
+    """
 
     name: str
     indptr: Array
@@ -73,8 +80,11 @@ class Side:
         A[np.diag_indices_from(A)] += self.positive * self.spread * squares + self.ridge
         return A, z.sum(0) + count * self.pad
 
-    def solve(self, x: Array, rows: Array, held: Array | None = None, damping: float = 0.0) -> float:
-        """Put the minimum of each of ``rows`` into ``x``; Σ (A x − b)ᵀ A⁻¹ (A x − b) of what was there before.
+    def solve(
+        self, x: Array, rows: Array, held: Array | None = None, damping: float = 0.0
+    ) -> float:
+        """Put the minimum of each of ``rows`` into ``x``; Σ (A x − b)ᵀ A⁻¹ (A x − b) of what was
+        there before.
 
         With ``held`` (rows, d) the system is (A + μ) x = b + held, μ = ``damping``.
         """
@@ -88,8 +98,8 @@ class Side:
                 best = cho_solve(cho_factor(A, check_finite=False), b, check_finite=False)
             except LinAlgError:
                 raise NumericFailure(
-                    f"{self.name} row {row}: its system is singular; negative_weight 0 without a regularization has "
-                    "no minimum"
+                    f"{self.name} row {row}: its system is singular; negative_weight 0 without a "
+                    "regularization has no minimum"
                 ) from None
             step = x[row] - best
             total += float(step @ A @ step)
@@ -141,9 +151,16 @@ class RecBoleENMF:
         """One line with the numbers in it."""
         spread = f" + {self.spread:.3g} Σ_k (h p q)_k²" if self.dropout else ""
         norms = f" + {self.batches * self.norm_weight:g} (‖P‖ + ‖Q‖)" if self.norm_weight else ""
-        decay = f" + {self.batches * self.weight_decay / 2:g} (‖P‖² + ‖Q‖²)" if self.weight_decay else ""
+        decay = (
+            f" + {self.batches * self.weight_decay / 2:g} (‖P‖² + ‖Q‖²)"
+            if self.weight_decay
+            else ""
+        )
         w0 = self.missing_weight
-        return f"{w0:g} Σ_all s² + Σ_observed, padding [{1 - w0:g} (s²{spread}) − 2 s]{norms}{decay}, s = h·(p ∘ q)"
+        return (
+            f"{w0:g} Σ_all s² + Σ_observed, padding [{1 - w0:g} (s²{spread}) − 2 "
+            f"s]{norms}{decay}, s = h·(p ∘ q)"
+        )
 
     @property
     def spread(self) -> float:
@@ -161,7 +178,16 @@ class RecBoleENMF:
         gram = self.missing_weight * (Z.T @ Z + np.outer(pad, pad))
         ridge = self._ridge(P, self.pad_user)
         return Side(
-            "user", data.indptr, data.indices, Z, gram, ridge, 1 - self.missing_weight, self.spread, padding, pad
+            "user",
+            data.indptr,
+            data.indices,
+            Z,
+            gram,
+            ridge,
+            1 - self.missing_weight,
+            self.spread,
+            padding,
+            pad,
         )
 
     def items(self, data: Interactions, P: Array, Q: Array) -> Side:
@@ -170,9 +196,17 @@ class RecBoleENMF:
         view = data.by_item
         gram = self.missing_weight * (Y.T @ Y + np.outer(pad, pad))
         return Side(
-            "item", view.indptr, view.indices, Y, gram, self._ridge(Q, self.pad_item), 1 - self.missing_weight,
-            self.spread, np.zeros(Q.shape[0]), np.zeros_like(pad),
-        )  # fmt: skip
+            "item",
+            view.indptr,
+            view.indices,
+            Y,
+            gram,
+            self._ridge(Q, self.pad_item),
+            1 - self.missing_weight,
+            self.spread,
+            np.zeros(Q.shape[0]),
+            np.zeros_like(pad),
+        )
 
     def _ridge(self, x: Array, pad: Array) -> float:
         """The multiple of a row that the penalties' gradient, halved, is: ½B(ρ/‖X‖_F + ω)."""
@@ -188,20 +222,27 @@ class RecBoleENMF:
         all_users, all_items = np.vstack([P, self.pad_user]), np.vstack([Z, pad])
         value = w0 * float(np.sum((all_users.T @ all_users) * (all_items.T @ all_items)))
         padding = self.users(data, P, Q).padding
-        for left, right, weight in ((P[data.user_rows], Z[data.indices], 1.0), (P, pad[None, :], padding)):
+        for left, right, weight in (
+            (P[data.user_rows], Z[data.indices], 1.0),
+            (P, pad[None, :], padding),
+        ):
             parts = left * right
             s = parts.sum(1)
             cells = (1 - w0) * (np.square(s) + self.spread * np.square(parts).sum(1)) - 2 * s
             value += float(np.sum(weight * cells))
         for x, row in ((P, self.pad_user), (Q, self.pad_item)):
             square = float(np.square(x).sum() + np.square(row).sum())
-            value += self.batches * (self.norm_weight * np.sqrt(square) + self.weight_decay * square / 2)
+            value += self.batches * (
+                self.norm_weight * np.sqrt(square) + self.weight_decay * square / 2
+            )
         return value
 
     # ---------------------------------------------------------------- the contract
 
     def check(self, foreign: Foreign, data: Interactions, *, threads: int = 0) -> SelfCheck:
-        """Is the gradient of the rows small against its parts, and do training pairs outrank others?"""
+        """Is the gradient of the rows small against its parts, and do training pairs outrank
+        others?
+        """
         P, Q = (np.asarray(x, np.float64) for x in (foreign.users, foreign.items))
         with threadpool_limits(1):
             found = [
@@ -213,18 +254,26 @@ class RecBoleENMF:
             median = float(np.median(residuals[used])) if used.any() else 0.0
             measures.append(
                 Measure(
-                    f"the {name} rows' median gradient", median, LEAVES, median <= LEAVES,
+                    f"the {name} rows' median gradient",
+                    median,
+                    LEAVES,
+                    median <= LEAVES,
                     "‖A x − b‖ / (‖A x‖ + ‖b‖) of the row's loss",
                 )
-            )  # fmt: skip
-            faults += [RowFault(name, int(row), float(residuals[row])) for row in np.argsort(-residuals)[:10]]
+            )
+            faults += [
+                RowFault(name, int(row), float(residuals[row]))
+                for row in np.argsort(-residuals)[:10]
+            ]
         scores = Q * self.prediction
         rank, _ = outranked(lambda u, v: np.einsum("id,id->i", P[u], scores[v]), data)
         faults.sort(key=lambda fault: -fault.value)
         return SelfCheck(
-            (*measures, rank), tuple(faults),
-            "Look at the id maps, and whether these are the training interactions alone: RecBole splits what it loads.",
-        )  # fmt: skip
+            (*measures, rank),
+            tuple(faults),
+            "Look at the id maps, and whether these are the training interactions alone: RecBole "
+            "splits what it loads.",
+        )
 
     ranks = False  # h has its part in a score
 
@@ -233,14 +282,18 @@ class RecBoleENMF:
         return False
 
     def forget(self, task: Task) -> Erased:
-        """Exact row solves over the rows of the forget set, then accelerated passes over all, users first.
+        """Exact row solves over the rows of the forget set, then accelerated passes over all, users
+        first.
 
-        The end is the point with the least residual. The loss has soft directions (without a penalty it is the same for
-        P c and Q / c), so a model that early stopping ended moves in all its rows on the way to a minimum.
+        The end is the point with the least residual. The loss has soft directions (without a
+        penalty it is the same for P c and Q / c), so a model that early stopping ended moves in all
+        its rows on the way to a minimum.
         """
         return converge(self, task)
 
-    def pass_seconds(self, foreign: Foreign, data: Interactions, *, threads: int = 0) -> float | None:
+    def pass_seconds(
+        self, foreign: Foreign, data: Interactions, *, threads: int = 0
+    ) -> float | None:
         """None: a row takes as many steps as it needs."""
         return None
 
@@ -249,14 +302,18 @@ class RecBoleENMF:
         return None
 
     def local(self, task: Task) -> Erased:
-        """Anchored rows of the forget set, then of all, damped as far as training went; see ``response.respond``."""
+        """Anchored rows of the forget set, then of all, damped as far as training went; see
+        ``response.respond``.
+        """
         return respond(self, task)
 
     def slopes(self, data: Interactions, P: Array, Q: Array) -> tuple[Array, Array]:
         """Half the gradient of either side."""
         return self.users(data, P, Q).slopes(P), self.items(data, P, Q).slopes(Q)
 
-    def distance(self, data: Interactions, P: Array, Q: Array, users: Array, items: Array, damping: float) -> float:
+    def distance(
+        self, data: Interactions, P: Array, Q: Array, users: Array, items: Array, damping: float
+    ) -> float:
         """‖(users, items)‖ in the norm of (A + μ)⁻¹, A of ``data`` at (P, Q)."""
         total = 0.0
         for side, gradient in ((self.users(data, P, Q), users), (self.items(data, P, Q), items)):
@@ -266,8 +323,12 @@ class RecBoleENMF:
                 total += float(gradient[row] @ np.linalg.solve(A, gradient[row]))
         return float(np.sqrt(total))
 
-    def push(self, before: Interactions, after: Interactions, P: Array, Q: Array) -> tuple[float, float]:
-        """(‖∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)‖_{B⁻¹}, the training floor ‖∇L_{D_a}(Θ_a)‖_{B⁻¹} over it); B on D_r."""
+    def push(
+        self, before: Interactions, after: Interactions, P: Array, Q: Array
+    ) -> tuple[float, float]:
+        """(‖∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)‖_{B⁻¹}, the training floor ‖∇L_{D_a}(Θ_a)‖_{B⁻¹} over
+        it); B on D_r.
+        """
         push = floor = 0.0
         for x, new, old in (
             (P, self.users(after, P, Q), self.users(before, P, Q)),
@@ -286,7 +347,10 @@ class RecBoleENMF:
 
 
 def _weighed(
-    x: Array, side: Side, gradient: Callable[[Array, Array, Array, Array, Array], Array], other: Side
+    x: Array,
+    side: Side,
+    gradient: Callable[[Array, Array, Array, Array, Array], Array],
+    other: Side,
 ) -> float:
     """Σ_rows gᵀ A⁻¹ g of half-gradients g, with A from ``side``."""
     total = 0.0
@@ -300,27 +364,40 @@ def _weighed(
 
 
 def enmf(
-    settings: Mapping[str, Any], users: int, further: Mapping[str, Array], pads: Sequence[Array], path: Path
-) -> RecBoleENMF:  # fmt: skip
+    settings: Mapping[str, Any],
+    users: int,
+    further: Mapping[str, Array],
+    pads: Sequence[Array],
+    path: Path,
+) -> RecBoleENMF:
     """The loss of a checkpoint with ``users`` rows, [PAD] included.
 
     Raises InvalidInput for settings that have no minimum or make no sense.
     """
-    w0, dropout = float(settings.get("negative_weight", 0.5)), float(settings.get("dropout_prob", 0.0))
+    w0, dropout = (
+        float(settings.get("negative_weight", 0.5)),
+        float(settings.get("dropout_prob", 0.0)),
+    )
     if not w0 > 0.0 or not 0.0 <= dropout < 1.0:
         raise InvalidInput(
-            f"{path}: negative_weight = {w0} and dropout_prob = {dropout}; expected above 0, and from 0 to below 1",
+            f"{path}: negative_weight = {w0} and dropout_prob = {dropout}; expected above 0, and "
+            "from 0 to below 1",
             path=str(path),
         )
     h = further.get("H_i.weight")
     if h is None or h.shape != (1, pads[0].size):
         raise IntegrityError(
-            f"{path}: H_i.weight has shape {None if h is None else h.shape}, expected (1, {pads[0].size})",
+            f"{path}: H_i.weight has shape {None if h is None else h.shape}, expected (1, "
+            f"{pads[0].size})",
             path=str(path),
         )
     return RecBoleENMF(
-        missing_weight=w0, dropout=dropout, norm_weight=float(settings.get("reg_weight") or 0.0),
+        missing_weight=w0,
+        dropout=dropout,
+        norm_weight=float(settings.get("reg_weight") or 0.0),
         weight_decay=float(settings.get("weight_decay") or 0.0),
         batches=-(-users // max(1, int(settings.get("train_batch_size") or users))),
-        prediction=h[0].astype(np.float64), pad_user=pads[0].astype(np.float64), pad_item=pads[1].astype(np.float64),
-    )  # fmt: skip
+        prediction=h[0].astype(np.float64),
+        pad_user=pads[0].astype(np.float64),
+        pad_item=pads[1].astype(np.float64),
+    )

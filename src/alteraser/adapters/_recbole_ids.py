@@ -1,8 +1,9 @@
 """RecBole's id maps: from the data set it saved, or from the ``.inter`` file by its own rule.
 
-A checkpoint has no ids. RecBole numbers users and items anew whenever it loads a data set: from 1, in the order in
-which they first appear in the file (0 is [PAD]), after filtering. So the map is a function of the file *as trained on*,
-and a file from which rows were deleted gives another one: take the map before deleting.
+A checkpoint has no ids. RecBole numbers users and items anew whenever it loads a data set: from 1,
+in the order in which they first appear in the file (0 is [PAD]), after filtering. So the map is a
+function of the file *as trained on*, and a file from which rows were deleted gives another one:
+take the map before deleting.
 """
 
 from __future__ import annotations
@@ -20,14 +21,40 @@ from alteraser.data.ids import IdMap
 from alteraser.errors import IntegrityError, InvalidInput, NotFound
 
 DUMP = {
-    *NUMPY, ("builtins", "slice"), ("logging", "getLogger"), ("pandas._libs.internals", "_unpickle_block"),
-    ("pandas.core.frame", "DataFrame"), ("pandas.core.indexes.base", "Index"), ("torch", "device"),
-    ("pandas.core.indexes.base", "_new_Index"), ("pandas.core.indexes.range", "RangeIndex"),
-    ("pandas.core.internals.managers", "BlockManager"), ("yaml.loader", "FullLoader"),
-}  # fmt: skip
+    *NUMPY,
+    ("builtins", "slice"),
+    ("logging", "getLogger"),
+    ("pandas._libs.internals", "_unpickle_block"),
+    ("pandas.core.frame", "DataFrame"),
+    ("pandas.core.indexes.base", "Index"),
+    ("torch", "device"),
+    ("pandas.core.indexes.base", "_new_Index"),
+    ("pandas.core.indexes.range", "RangeIndex"),
+    ("pandas.core.internals.managers", "BlockManager"),
+    ("yaml.loader", "FullLoader"),
+}
 
-MISSING = ["", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A",
-           "NA", "NULL", "NaN", "None", "n/a", "nan", "null"]  # fmt: skip
+MISSING = [
+    "",
+    "#N/A",
+    "#N/A N/A",
+    "#NA",
+    "-1.#IND",
+    "-1.#QNAN",
+    "-NaN",
+    "-nan",
+    "1.#IND",
+    "1.#QNAN",
+    "<NA>",
+    "N/A",
+    "NA",
+    "NULL",
+    "NaN",
+    "None",
+    "n/a",
+    "nan",
+    "null",
+]
 """What pandas reads as a missing id; RecBole drops such rows."""
 
 
@@ -40,11 +67,19 @@ def read_dump(path: Path) -> Call:
         raise NotFound(f"{path} does not exist; check the path", path=str(path))
     content = path.read_bytes()
     if protocol_of(content) is None:
-        raise InvalidInput(f"{path} is neither a .inter file nor a data set that RecBole saved", path=str(path))
-    tree = load(content, str(path), lambda module, name: (module, name) in DUMP or recbole_class(module, name))
+        raise InvalidInput(
+            f"{path} is neither a .inter file nor a data set that RecBole saved", path=str(path)
+        )
+    tree = load(
+        content,
+        str(path),
+        lambda module, name: (module, name) in DUMP or recbole_class(module, name),
+    )
     if not isinstance(tree, Call) or not tree.function.module.startswith("recbole.data.dataset"):
         raise InvalidInput(
-            f"{path} is a pickle, but not of a RecBole data set (<dataset>-<Class>.pth); check the path", path=str(path)
+            f"{path} is a pickle, but not of a RecBole data set (<dataset>-<Class>.pth); check "
+            "the path",
+            path=str(path),
         )
     return tree
 
@@ -58,19 +93,30 @@ def recbole_class(module: str, name: str) -> bool:
 def maps(source: Path, config: Mapping[str, Any], sizes: tuple[int, int]) -> tuple[IdMap, IdMap]:
     """Maps of the users and the items, [PAD] left out: row i is RecBole's number i + 1.
 
-    ``source`` is a data set dump or the ``.inter`` file, ``sizes`` the rows that the checkpoint has on either side.
-    Raises IntegrityError where their number differs, InvalidInput for rules that cannot be followed here.
+    ``source`` is a data set dump or the ``.inter`` file, ``sizes`` the rows that the checkpoint has
+    on either side. Raises IntegrityError where their number differs, InvalidInput for rules that
+    cannot be followed here.
     """
-    fields = (str(config.get("USER_ID_FIELD", "user_id")), str(config.get("ITEM_ID_FIELD", "item_id")))
-    found = _of_inter(source, config, fields) if source.suffix == ".inter" else _of_dump(read_dump(source), fields)
+    fields = (
+        str(config.get("USER_ID_FIELD", "user_id")),
+        str(config.get("ITEM_ID_FIELD", "item_id")),
+    )
+    found = (
+        _of_inter(source, config, fields)
+        if source.suffix == ".inter"
+        else _of_dump(read_dump(source), fields)
+    )
     for ids, size, side in zip(found, sizes, ("users", "items"), strict=True):
         if len(ids) != size:
             raise IntegrityError(
-                f"{source} has {len(ids):,} {side}, the checkpoint {size:,}: it is not the data set that the model was "
-                "trained on, or rows were deleted from it since",
+                f"{source} has {len(ids):,} {side}, the checkpoint {size:,}: it is not the data "
+                "set that the model was trained on, or rows were deleted from it since",
                 path=str(source),
             )
-    users, items = (IdMap(pa.array(ids, pa.string()), np.arange(len(ids), dtype=np.int64), len(ids)) for ids in found)
+    users, items = (
+        IdMap(pa.array(ids, pa.string()), np.arange(len(ids), dtype=np.int64), len(ids))
+        for ids in found
+    )
     return users, items
 
 
@@ -82,12 +128,18 @@ def _of_dump(tree: Call, fields: tuple[str, str]) -> tuple[list[str], list[str]]
     found = []
     for field in fields:
         if field not in named:
-            raise InvalidInput(f"the data set dump has no ids of {field!r}; it has {', '.join(named)}")
-        found.append([str(token) for token in array(named[field], f"field2id_token[{field!r}]").tolist()][1:])
+            raise InvalidInput(
+                f"the data set dump has no ids of {field!r}; it has {', '.join(named)}"
+            )
+        found.append(
+            [str(token) for token in array(named[field], f"field2id_token[{field!r}]").tolist()][1:]
+        )
     return found[0], found[1]
 
 
-def _of_inter(path: Path, config: Mapping[str, Any], fields: tuple[str, str]) -> tuple[list[str], list[str]]:
+def _of_inter(
+    path: Path, config: Mapping[str, Any], fields: tuple[str, str]
+) -> tuple[list[str], list[str]]:
     """First appearance after RecBole's filters, as far as they can be followed exactly."""
     import pyarrow.csv as pacsv
 
@@ -98,24 +150,30 @@ def _of_inter(path: Path, config: Mapping[str, Any], fields: tuple[str, str]) ->
     with open(path, encoding="utf-8") as file:
         header = [cell.split(":")[0] for cell in file.readline().rstrip("\r\n").split(separator)]
     if not all(field in header for field in fields):
-        raise InvalidInput(f"{path} has the columns {', '.join(header)}; expected {fields[0]} and {fields[1]}")
+        raise InvalidInput(
+            f"{path} has the columns {', '.join(header)}; expected {fields[0]} and {fields[1]}"
+        )
     try:
         table = pacsv.read_csv(
             path,
             read_options=pacsv.ReadOptions(column_names=header, skip_rows=1),
             parse_options=pacsv.ParseOptions(delimiter=separator, quote_char=False),
             convert_options=pacsv.ConvertOptions(
-                include_columns=list(fields), column_types=dict.fromkeys(fields, pa.string()),
-                null_values=MISSING, strings_can_be_null=True,
+                include_columns=list(fields),
+                column_types=dict.fromkeys(fields, pa.string()),
+                null_values=MISSING,
+                strings_can_be_null=True,
             ),
-        )  # fmt: skip
+        )
     except pa.ArrowInvalid as cause:
         raise InvalidInput(f"{path}: {cause}", path=str(path)) from cause
     table = table.drop_null()
     sides = [table[field].combine_chunks().dictionary_encode() for field in fields]
     least_user, least_item = _least(path, config)
     keep = _core(sides[0].indices.to_numpy(), sides[1].indices.to_numpy(), least_user, least_item)
-    users, items = (side.filter(pa.array(keep)).dictionary_decode().unique().to_pylist() for side in sides)
+    users, items = (
+        side.filter(pa.array(keep)).dictionary_decode().unique().to_pylist() for side in sides
+    )
     return users, items
 
 
@@ -123,17 +181,21 @@ def _followed(path: Path, config: Mapping[str, Any]) -> None:
     """InvalidInput where the map depends on more than the order of the file."""
     columns = config.get("load_col")
     obstacles = {
-        "rm_dup_inter": config.get("rm_dup_inter"), "val_interval": config.get("val_interval"),
+        "rm_dup_inter": config.get("rm_dup_inter"),
+        "val_interval": config.get("val_interval"),
         "benchmark_filename": config.get("benchmark_filename"),
-        "load_col": None if isinstance(columns, dict) and set(columns) <= {"inter"} else columns or "all files",
-        "alias_of_user_id": config.get("alias_of_user_id"), "alias_of_item_id": config.get("alias_of_item_id"),
-    }  # fmt: skip
+        "load_col": None
+        if isinstance(columns, dict) and set(columns) <= {"inter"}
+        else columns or "all files",
+        "alias_of_user_id": config.get("alias_of_user_id"),
+        "alias_of_item_id": config.get("alias_of_item_id"),
+    }
     for name, value in obstacles.items():
         if value:
             raise InvalidInput(
-                f"{path}: the checkpoint's configuration has {name} = {value!r}, by which RecBole numbers users and "
-                "items from more than this file. Name the data set that RecBole saved instead "
-                "(save_dataset: <dataset>-Dataset.pth), or a table of row and id",
+                f"{path}: the checkpoint's configuration has {name} = {value!r}, by which RecBole "
+                "numbers users and items from more than this file. Name the data set that RecBole "
+                "saved instead (save_dataset: <dataset>-Dataset.pth), or a table of row and id",
                 path=str(path),
             )
 
@@ -146,8 +208,8 @@ def _least(path: Path, config: Mapping[str, Any]) -> tuple[int, int]:
         low, _, high = text[1:-1].partition(",")
         if text[:1] != "[" or high != "inf" or not low.isdigit():
             raise InvalidInput(
-                f"{path}: the checkpoint's configuration has {name} = {text!r}; only [k,inf) can be followed here. "
-                "Name the data set that RecBole saved instead",
+                f"{path}: the checkpoint's configuration has {name} = {text!r}; only [k,inf) can "
+                "be followed here. Name the data set that RecBole saved instead",
                 path=str(path),
             )
         found.append(int(low))
@@ -155,12 +217,16 @@ def _least(path: Path, config: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _core(users: Any, items: Any, least_user: int, least_item: int) -> Any:
-    """Mask of the rows that remain when rare users and items are dropped until none is left: one largest set."""
+    """Mask of the rows that remain when rare users and items are dropped until none is left: one
+    largest set.
+    """
     keep = np.ones(users.size, bool)
     while True:
         rare = np.zeros(users.size, bool)
         for codes, least in ((users, least_user), (items, least_item)):
-            rare |= keep & (np.bincount(codes[keep], minlength=codes.max(initial=-1) + 1)[codes] < least)
+            rare |= keep & (
+                np.bincount(codes[keep], minlength=codes.max(initial=-1) + 1)[codes] < least
+            )
         if not rare.any():
             return keep
         keep &= ~rare

@@ -61,7 +61,8 @@ def _fill(module: Recommender, P: Array, Q: Array) -> None:
 def _holding(original: Recommender, task: Task, loss: Loss) -> float:
     """The ridge under which the embeddings neither grow nor shrink: λ = −⟨∇D, Θ⟩ / 2‖Θ‖².
 
-    Early stopping keeps embeddings small as a ridge does; without either, the rows of a logistic loss have no end.
+    Early stopping keeps embeddings small as a ridge does; without either, the rows of a logistic
+    loss have no end.
     """
     P, Q, phi = parameters(original)
     slope = SampledLoss(original, task.before, loss).gradient(P, Q, phi)
@@ -71,13 +72,21 @@ def _holding(original: Recommender, task: Task, loss: Loss) -> float:
 
 
 def forget(
-    kind: str, layers: int, negatives: int, ridge: float, task: Task, removal: Removal, max_passes: int,
+    kind: str,
+    layers: int,
+    negatives: int,
+    ridge: float,
+    task: Task,
+    removal: Removal,
+    max_passes: int,
     alone: bool = False,
-) -> Erased:  # fmt: skip
-    """The tables of ``task``'s model after erasing: the best of 0 to ``max_passes`` passes over all rows.
+) -> Erased:
+    """The tables of ``task``'s model after erasing: the best of 0 to ``max_passes`` passes over all
+    rows.
 
-    ``alone``: only the rows of the users who lost something are solved, and are left as they were where that leads
-    away: the anchored logistic loss of a perceptron need not be bounded along a row.
+    ``alone``: only the rows of the users who lost something are solved, and are left as they were
+    where that leads away: the anchored logistic loss of a perceptron need not be bounded along a
+    row.
     """
     foreign = task.foreign
 
@@ -96,20 +105,36 @@ def forget(
     rows = products = 0
     for passes in range(1 if alone else max_passes + 1):
         unlearned = module()
-        done = erase(unlearned, task.before, removal, loss, Alternating(passes=passes, items=not alone))
+        done = erase(
+            unlearned, task.before, removal, loss, Alternating(passes=passes, items=not alone)
+        )
         rows += sum(step.rows for step in done.trace)
         products += sum(step.products for step in done.trace)
-        found.append((residual(original, unlearned, task.before, removal, loss), unlearned, done.push))
+        found.append(
+            (residual(original, unlearned, task.before, removal, loss), unlearned, done.push)
+        )
         if found[-1][0] <= task.tolerance:
             break
     if alone and not found[0][0] < 1.0:
         found = [(1.0, original, found[0][2])]  # solved they were further off: they stay
         rows = 0
     left, unlearned, push = min(found, key=lambda each: each[0])
-    users, items = (table.detach().numpy().copy() for table in (unlearned.user_embedding, unlearned.item_embedding))
+    users, items = (
+        table.detach().numpy().copy()
+        for table in (unlearned.user_embedding, unlearned.item_embedding)
+    )
     return Erased(
-        users, items, further={}, method="rows" if alone else "converge", residual=left,
-        converged=bool(left <= task.tolerance), passes=len(found), products=products,
-        rows_updated=rows, reason="tolerance" if left <= task.tolerance else "passes",
-        route=("passes",), solver="hf-newton", push=push,
-    )  # fmt: skip
+        users,
+        items,
+        further={},
+        method="rows" if alone else "converge",
+        residual=left,
+        converged=bool(left <= task.tolerance),
+        passes=len(found),
+        products=products,
+        rows_updated=rows,
+        reason="tolerance" if left <= task.tolerance else "passes",
+        route=("passes",),
+        solver="hf-newton",
+        push=push,
+    )

@@ -1,10 +1,11 @@
 """RecBole's NeuMF, its halves GMF and MLP, and LightGCN: what they score, and forgetting in them.
 
-NeuMF and its halves (X. He et al., WWW 2017) are trained by binary cross-entropy on every interaction and
-``sample_num`` uniformly drawn items beside it, LightGCN (X. He et al., SIGIR 2020) by BPR on embeddings propagated over
-the graph of all interactions. They are forgotten in by ``alteraser.neural``: damped Hessian-free Newton on the rows of
-the forget set, anchored, because early stopping ended the training before a minimum. Tables change, layers stay. Of
-RecBole's losses are left out: dropout, and LightGCN's penalty, a norm divided by the size of a batch, in whose place
+NeuMF and its halves (X. He et al., WWW 2017) are trained by binary cross-entropy on every
+interaction and ``sample_num`` uniformly drawn items beside it, LightGCN (X. He et al., SIGIR 2020)
+by BPR on embeddings propagated over the graph of all interactions. They are forgotten in by
+``alteraser.neural``: damped Hessian-free Newton on the rows of the forget set, anchored, because
+early stopping ended the training before a minimum. Tables change, layers stay. Of RecBole's losses
+are left out: dropout, and LightGCN's penalty, a norm divided by the size of a batch, in whose place
 stands a small ridge. Needs PyTorch; reading and checking do not.
 """
 
@@ -32,19 +33,26 @@ KEPT = 1e-3
 """Rounding of float32 propagation is a thousandth of it."""
 
 PASSES = 1
-"""Passes over all rows after that over the rows of the forget set, at most: more were seen to bring nothing."""
+"""Passes over all rows after that over the rows of the forget set, at most: more were seen to bring
+nothing."""
 
 RIDGE = 0.1
-"""λ at least: anchored, it has no slope where forgetting begins, and keeps rows with little data from running away."""
+"""λ at least: anchored, it has no slope where forgetting begins, and keeps rows with little data
+from running away."""
 
-HINT = "Look at the id maps, and whether these are the training interactions alone: RecBole splits what it loads."
+HINT = (
+    "Look at the id maps, and whether these are the training interactions alone: RecBole "
+    "splits what it loads."
+)
 
 
 # ---------------------------------------------------------------- scores
 
 
 def logits(kind: str, P: Array, Q: Array, phi: Mapping[str, Array]) -> Array:
-    """Scores (…) of user rows P (…, d) and item rows Q (…, d), which broadcast; a NeuMF row is GMF's, then MLP's."""
+    """Scores (…) of user rows P (…, d) and item rows Q (…, d), which broadcast; a NeuMF row is
+    GMF's, then MLP's.
+    """
     mf = P.shape[-1]
     if kind != "gmf":
         user, item, bias, mf = halves(phi, P.shape[-1], kind)
@@ -54,11 +62,15 @@ def logits(kind: str, P: Array, Q: Array, phi: Mapping[str, Array]) -> Array:
 
 
 def propagated(data: Interactions, P: Array, Q: Array, layers: int) -> tuple[Array, Array]:
-    """LightGCN's ē of all users and items: (1/(K + 1)) Σ_k (D^-½ A D^-½)^k E on the graph of ``data``, float64."""
+    """LightGCN's ē of all users and items: (1/(K + 1)) Σ_k (D^-½ A D^-½)^k E on the graph of
+    ``data``, float64.
+    """
     from scipy.sparse import csr_array
 
     left, right = ((counts + 1e-7) ** -0.5 for counts in (data.user_counts, data.item_counts))
-    edges = csr_array((left[data.user_rows] * right[data.indices], data.indices, data.indptr), shape=data.shape)
+    edges = csr_array(
+        (left[data.user_rows] * right[data.indices], data.indices, data.indptr), shape=data.shape
+    )
     users, items = P.astype(np.float64), Q.astype(np.float64)
     sums = [users, items]
     for _ in range(layers):
@@ -92,29 +104,42 @@ class Neural:
         """One line with the numbers in it."""
         penalty = f" + {self.weight_decay:g}/2 · samples (‖P‖² + ‖Q‖²)" if self.weight_decay else ""
         if self.kind == "lightgcn":
-            return f"Σ_D E_j log(1 + exp(s_uj − s_uv)){penalty}, s of embeddings propagated {self.layers} times"
+            return (
+                f"Σ_D E_j log(1 + exp(s_uj − s_uv)){penalty}, s of embeddings propagated "
+                f"{self.layers} times"
+            )
         return f"Σ_D [log(1 + exp(−s_uv)) + {self.negatives} E_j log(1 + exp(s_uj))]{penalty}"
 
     def check(self, foreign: Foreign, data: Interactions, *, threads: int = 0) -> SelfCheck:
-        """Do training pairs outrank others? Of LightGCN also: are the embeddings it kept the propagation over ``data``?
+        """Do training pairs outrank others? Of LightGCN also: are the embeddings it kept the
+        propagation over ``data``?
 
-        There, ranks alone tell little: propagation over any data draws a user near the items of these data.
+        There, ranks alone tell little: propagation over any data draws a user near the items of
+        these data.
         """
         P, Q = foreign.users, foreign.items
         if self.kind != "lightgcn":
-            rank, faults = outranked(lambda u, v: logits(self.kind, P[u], Q[v], foreign.further), data)
+            rank, faults = outranked(
+                lambda u, v: logits(self.kind, P[u], Q[v], foreign.further), data
+            )
             return SelfCheck((rank,), faults, HINT)
         users, items = propagated(data, P, Q, self.layers)
         rank, faults = outranked(lambda u, v: np.einsum("id,id->i", users[u], items[v]), data)
         kept = foreign.further.get("restore_user_e")
         if kept is None or kept.shape != (users.shape[0] + 1, users.shape[1]):
             return SelfCheck((rank,), faults, HINT)
-        off = np.linalg.norm(kept[1:] - users, axis=1) / np.maximum(np.linalg.norm(users, axis=1), 1e-12)
+        off = np.linalg.norm(kept[1:] - users, axis=1) / np.maximum(
+            np.linalg.norm(users, axis=1), 1e-12
+        )
         worst = float(off.max(initial=0.0))
         meaning = "‖kept ē_u − ē_u‖ / ‖ē_u‖ of the user furthest off, ē propagated over these data"
         measure = Measure("the kept embeddings' distance", worst, KEPT, worst <= KEPT, meaning)
         furthest = [row for row in np.argsort(-off)[:20] if off[row] > KEPT]
-        return SelfCheck((rank, measure), tuple(RowFault("user", int(row), float(off[row])) for row in furthest), HINT)
+        return SelfCheck(
+            (rank, measure),
+            tuple(RowFault("user", int(row), float(off[row])) for row in furthest),
+            HINT,
+        )
 
     @property
     def ranks(self) -> bool:
@@ -122,10 +147,14 @@ class Neural:
         return False
 
     def rests(self, task: Task) -> bool:
-        """False: early stopping ended the training, and a logistic loss without a ridge has no minimum to rest at."""
+        """False: early stopping ended the training, and a logistic loss without a ridge has no
+        minimum to rest at.
+        """
         return False
 
-    def pass_seconds(self, foreign: Foreign, data: Interactions, *, threads: int = 0) -> float | None:
+    def pass_seconds(
+        self, foreign: Foreign, data: Interactions, *, threads: int = 0
+    ) -> float | None:
         """None: a row takes as many steps as it needs."""
         return None
 
@@ -134,7 +163,9 @@ class Neural:
         return None
 
     def local(self, task: Task) -> Erased:
-        """The rows of the users who lost something, anchored; everything else stays. Raises as ``forget`` does."""
+        """The rows of the users who lost something, anchored; everything else stays. Raises as
+        ``forget`` does.
+        """
         return self._forgotten(task, alone=True)
 
     def forget(self, task: Task) -> Erased:
@@ -150,9 +181,21 @@ class Neural:
 
         samples = len(task.before) * (1.0 if self.kind == "lightgcn" else 1.0 + self.negatives)
         ridge = max(samples * self.weight_decay / 2, RIDGE)
-        removal = Removal(task.after, task.removed, task.removed.to_table().slice(0, 0), Selection.of(task.removed))
+        removal = Removal(
+            task.after,
+            task.removed,
+            task.removed.to_table().slice(0, 0),
+            Selection.of(task.removed),
+        )
         erased = forget(
-            self.kind, self.layers, self.negatives, ridge, task, removal, min(task.max_passes, PASSES), alone
+            self.kind,
+            self.layers,
+            self.negatives,
+            ridge,
+            task,
+            removal,
+            min(task.max_passes, PASSES),
+            alone,
         )
         if self.kind != "lightgcn":
             return erased
@@ -166,10 +209,13 @@ class Neural:
 
 
 def neural(kind: str, settings: Mapping[str, Any], decay: float) -> Neural:
-    """The loss of a checkpoint of this kind. Raises InvalidInput for settings that make no sense."""
+    """The loss of a checkpoint of this kind. Raises InvalidInput for settings that make no
+    sense.
+    """
     negatives, layers = settings.get("negatives_sample_num", 1), settings.get("n_layers", 2)
     if type(negatives) is not int or negatives < 1 or type(layers) is not int or layers < 1:
         raise InvalidInput(
-            f"a checkpoint with sample_num = {negatives!r} and n_layers = {layers!r}; expected from 1 on"
+            f"a checkpoint with sample_num = {negatives!r} and n_layers = {layers!r}; expected "
+            "from 1 on"
         )
     return Neural(kind, negatives, decay, layers if kind == "lightgcn" else 0)

@@ -26,7 +26,9 @@ PASSES = 1
 class Rows(Protocol):
     """One side of the loss, whose rows are solved where they are."""
 
-    def solve(self, x: Array, rows: Array, held: Array | None = None, damping: float = 0.0) -> float:
+    def solve(
+        self, x: Array, rows: Array, held: Array | None = None, damping: float = 0.0
+    ) -> float:
         """Every row in ``rows`` of ``x`` to its minimum, in place; how far they were from it."""
         ...
 
@@ -50,11 +52,15 @@ class BlockLoss(Protocol):
         """Its gradients."""
         ...
 
-    def distance(self, data: Interactions, P: Array, Q: Array, users: Array, items: Array, damping: float) -> float:
+    def distance(
+        self, data: Interactions, P: Array, Q: Array, users: Array, items: Array, damping: float
+    ) -> float:
         """The norm of changes of the gradients, each over its row's block."""
         ...
 
-    def push(self, before: Interactions, after: Interactions, P: Array, Q: Array) -> tuple[float, float]:
+    def push(
+        self, before: Interactions, after: Interactions, P: Array, Q: Array
+    ) -> tuple[float, float]:
         """(norm of what the deletion changed, norm of what training left)."""
         ...
 
@@ -64,7 +70,9 @@ class BlockLoss(Protocol):
 
 
 def converge(loss: BlockLoss, task: Task) -> Erased:
-    """Exact rows of the forget set, then accelerated passes, to a minimum: the point with the least residual."""
+    """Exact rows of the forget set, then accelerated passes, to a minimum: the point with the least
+    residual.
+    """
     history = Anderson(6, np.ones(task.foreign.items.shape[0]))
     table: dict[tuple[str, str], str | End] = {
         ("touched", "unmoved"): End("tolerance"),
@@ -75,19 +83,32 @@ def converge(loss: BlockLoss, task: Task) -> Erased:
 
     def begin() -> tuple[_Converging, Plan[_Converging]]:
         phases: dict[str, Phase[_Converging]] = {
-            "touched": _Touched(), "passes": Passes(Safeguarded(history, lambda _: 0.0))
-        }  # fmt: skip
+            "touched": _Touched(),
+            "passes": Passes(Safeguarded(history, lambda _: 0.0)),
+        }
         return _Converging(loss, task), Plan("touched", phases, table)
 
-    found = minimize(begin, Until(task.tolerance, task.max_passes + 1, first=0), on_pass=task.on_pass)
+    found = minimize(
+        begin, Until(task.tolerance, task.max_passes + 1, first=0), on_pass=task.on_pass
+    )
     state = found.state
     users, items = state.factors()
     return Erased(
-        users, items, residual=found.residual, converged=found.converged, passes=len(found.trace),
-        rows_updated=state.work.rows, reason="tolerance" if found.converged else "passes", route=("passes",),
-        solver="ah-newton", push=state.push, training_floor=state.floor, objective_before=state.started,
-        objective_after=found.objective, trace=found.trace,
-    )  # fmt: skip
+        users,
+        items,
+        residual=found.residual,
+        converged=found.converged,
+        passes=len(found.trace),
+        rows_updated=state.work.rows,
+        reason="tolerance" if found.converged else "passes",
+        route=("passes",),
+        solver="ah-newton",
+        push=state.push,
+        training_floor=state.floor,
+        objective_before=state.started,
+        objective_after=found.objective,
+        trace=found.trace,
+    )
 
 
 class _Converging(Alternation):
@@ -125,7 +146,9 @@ class _Converging(Alternation):
         return self._value
 
     def second_half(self) -> Half:
-        """All items; users are at their minimum, so these items' decrement is the residual of the point before."""
+        """All items; users are at their minimum, so these items' decrement is the residual of the
+        point before.
+        """
         start = self.Q.copy()
         residual = float(np.sqrt(self.items(np.arange(self.Q.shape[0])))) / self.push
         if residual < self._lowest:
@@ -149,7 +172,9 @@ class _Converging(Alternation):
 
 
 class _Touched:
-    """The rows of the deletion alone. Signals: ``done``; ``unmoved``, the deletion pushes nothing."""
+    """The rows of the deletion alone. Signals: ``done``; ``unmoved``, the deletion pushes
+    nothing.
+    """
 
     def move(self, state: _Converging) -> Move:
         """Users, then items."""
@@ -164,43 +189,68 @@ class _Touched:
 
 
 def respond(loss: BlockLoss, task: Task) -> Erased:
-    """Anchored rows of the forget set, then of all, damped as far as training went; see ``erasers.response``."""
+    """Anchored rows of the forget set, then of all, damped as far as training went; see
+    ``erasers.response``.
+    """
     plan: Plan[_Held] = Plan(
-        "touched", {"touched": _HeldPass("touched"), "passes": _HeldPass("all")}, {("touched", AGAIN): "passes"}
+        "touched",
+        {"touched": _HeldPass("touched"), "passes": _HeldPass("all")},
+        {("touched", AGAIN): "passes"},
     )
     found = minimize(
-        lambda: (_Held(loss, task), plan), Until(0.0, 1 + min(PASSES, task.max_passes), first=0), on_pass=task.on_pass
+        lambda: (_Held(loss, task), plan),
+        Until(0.0, 1 + min(PASSES, task.max_passes), first=0),
+        on_pass=task.on_pass,
     )
     state = found.state
     users, items = state.factors()
     return Erased(
-        users, items, method="local", residual=found.residual, damped=True, converged=False, passes=len(found.trace),
-        rows_updated=sum(record.rows for record in found.trace), reason="passes", route=("passes",),
-        solver="ah-newton", push=state.push, objective_before=state.objective, objective_after=found.objective,
+        users,
+        items,
+        method="local",
+        residual=found.residual,
+        damped=True,
+        converged=False,
+        passes=len(found.trace),
+        rows_updated=sum(record.rows for record in found.trace),
+        reason="passes",
+        route=("passes",),
+        solver="ah-newton",
+        push=state.push,
+        objective_before=state.objective,
+        objective_after=found.objective,
         trace=found.trace,
-    )  # fmt: skip
+    )
 
 
 class _Held:
-    """Rows whose gradients stay what training had left of them, but in rows that have nothing left."""
+    """Rows whose gradients stay what training had left of them, but in rows that have nothing
+    left.
+    """
 
     def __init__(self, loss: BlockLoss, task: Task) -> None:
         self.loss, self.task, after = loss, task, task.after
-        P, Q = self.P, self.Q = tuple(np.array(x, np.float64) for x in (task.foreign.users, task.foreign.items))
+        P, Q = self.P, self.Q = tuple(
+            np.array(x, np.float64) for x in (task.foreign.users, task.foreign.items)
+        )
         self.start = (P.copy(), Q.copy())
         self.objective = loss.objective(after, P, Q)
         self.anchors, here = loss.slopes(task.before, P, Q), loss.slopes(after, P, Q)
-        self.damping = max(0.0, *(_implied(g, x) for g, x in zip(self.anchors, self.start, strict=True)))
+        self.damping = max(
+            0.0, *(_implied(g, x) for g, x in zip(self.anchors, self.start, strict=True))
+        )
         change = here[0] - self.anchors[0], here[1] - self.anchors[1]
         self.push = loss.distance(after, P, Q, *change, self.damping)
         self.touched = _touched(task)
         self.counts = (after.user_counts, after.item_counts)
         for x, y, anchor, rows, left in zip(
             (P, Q), self.start, self.anchors, self.touched, self.counts, strict=True
-        ):  # fmt: skip
+        ):
             gone = rows[left[rows] == 0]
             x[gone] = y[gone] = anchor[gone] = 0.0
-        self.held = [anchor + self.damping * x for anchor, x in zip(self.anchors, self.start, strict=True)]
+        self.held = [
+            anchor + self.damping * x for anchor, x in zip(self.anchors, self.start, strict=True)
+        ]
 
     def factors(self) -> tuple[Array, Array]:
         """As the tables hold them."""
@@ -213,9 +263,12 @@ class _Held:
         after, moves = self.task.after, zip((P, Q), self.start, strict=True)
         slopes = self.loss.slopes(after, P, Q)
         still = [
-            g - a + self.damping * (x - y) for g, a, (x, y) in zip(slopes, self.anchors, moves, strict=True)
-        ]  # fmt: skip
-        residual = self.loss.distance(after, P, Q, still[0], still[1], self.damping) / (self.push or 1.0)
+            g - a + self.damping * (x - y)
+            for g, a, (x, y) in zip(slopes, self.anchors, moves, strict=True)
+        ]
+        residual = self.loss.distance(after, P, Q, still[0], still[1], self.damping) / (
+            self.push or 1.0
+        )
         return residual, self.loss.objective(after, P, Q)
 
 
@@ -233,7 +286,9 @@ class _HeldPass:
         loss, after = state.loss, state.task.after
         loss.users(after, state.P, state.Q).solve(state.P, alive[0], state.held[0], state.damping)
         loss.items(after, state.P, state.Q).solve(state.Q, alive[1], state.held[1], state.damping)
-        return Move(PassRecord.of(self._scope, state.objective, None, alive[0].size + alive[1].size), AGAIN)
+        return Move(
+            PassRecord.of(self._scope, state.objective, None, alive[0].size + alive[1].size), AGAIN
+        )
 
     def judge(self, state: _Held) -> str:
         """On, for as many as there are to be."""
@@ -245,6 +300,8 @@ def _touched(task: Task) -> tuple[Array, Array]:
 
 
 def _implied(gradient: Array, x: Array) -> float:
-    """The ridge that early stopping stands in for: a row that came from zero and stopped has ∇ ≈ −μ x."""
+    """The ridge that early stopping stands in for: a row that came from zero and stopped has ∇ ≈ −μ
+    x.
+    """
     square = float(np.vdot(x, x))
     return -float(np.vdot(gradient, x)) / square if square > 0 else 0.0

@@ -1,4 +1,6 @@
-"""State dicts and optimizers in files of ``torch.save``: which tensors there are, and what is kept beside them."""
+"""State dicts and optimizers in files of ``torch.save``: which tensors there are, and what is kept
+beside them.
+"""
 
 from __future__ import annotations
 
@@ -31,21 +33,37 @@ class Moment:
 
 def entries(value: Any) -> list[tuple[Any, Any]]:
     """The pairs of a dict or OrderedDict in a tree; none for anything else."""
-    return value.pairs if isinstance(value, Call) else list(value.items()) if isinstance(value, dict) else []
+    return (
+        value.pairs
+        if isinstance(value, Call)
+        else list(value.items())
+        if isinstance(value, dict)
+        else []
+    )
 
 
 def tensors_of(archive: Archive, state: Any, path: Path) -> dict[str, Tensor]:
     """The tensors of a state dict by name. Raises IntegrityError where there are none."""
-    found = {str(name): archive.located(value, str(name)) for name, value in entries(state) if is_tensor(value)}
+    found = {
+        str(name): archive.located(value, str(name))
+        for name, value in entries(state)
+        if is_tensor(value)
+    }
     if not found:
         raise IntegrityError(f"{path}: its state_dict holds no tensors", path=str(path))
     return found
 
 
 def moments_of(
-    archive: Archive, optimizer: Any, tensors: Mapping[str, Tensor], users: tuple[str, ...], items: tuple[str, ...]
+    archive: Archive,
+    optimizer: Any,
+    tensors: Mapping[str, Tensor],
+    users: tuple[str, ...],
+    items: tuple[str, ...],
 ) -> tuple[Moment, ...]:
-    """What ``optimizer`` keeps; parameter k of it is the k-th of the state dict, if the shapes agree."""
+    """What ``optimizer`` keeps; parameter k of it is the k-th of the state dict, if the shapes
+    agree.
+    """
     names = list(tensors)
     found = []
     for key, kept in entries(dict(entries(optimizer)).get("state")):
@@ -62,7 +80,9 @@ def moments_of(
     return tuple(found)
 
 
-def scrubbed(archive: Archive, moments: tuple[Moment, ...], changed: Changed, *, first: int = 0) -> dict[Tensor, Array]:
+def scrubbed(
+    archive: Archive, moments: tuple[Moment, ...], changed: Changed, *, first: int = 0
+) -> dict[Tensor, Array]:
     """Moments with zeros in the rows that changed, whose numbers in the table begin at ``first``.
 
     Of further parameters that changed, and of parameters that are not known, everything is zero.

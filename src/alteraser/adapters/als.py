@@ -1,8 +1,10 @@
-"""ALS kinds: weighted squared error with a ridge, forgotten by the solvers that are here for their own sake.
+"""ALS kinds: weighted squared error with a ridge, forgotten by the solvers that are here for their
+own sake.
 
     L = Σ_{observed} c (y − p·q)² + w₀ Σ_{missing} (p·q)² + λ (Σ ρ_u ‖p_u‖² + Σ ρ_v ‖q_v‖²)
 
-Libraries differ in what c and y are of the matrix entry r that they were given (Hu, Koren & Volinsky 2008):
+Libraries differ in what c and y are of the matrix entry r that they were given (Hu, Koren &
+Volinsky 2008):
 
     implicit   c = α|r|         y = [r > 0]    w₀ = 1    ρ = 1
     LensKit    c = 1 + α r      y = 1          w₀ = 1    ρ = 1
@@ -47,8 +49,8 @@ EXACTLY = 1e-3
 """Residual of a row's normal equations below which its trainer is one that solves rows."""
 
 AT_REST = 1e-4
-"""Median ‖A x − b‖ / (‖A x‖ + ‖b‖) of either side's rows above which a model is certainly not at rest: what storing in
-float32 leaves is below."""
+"""Median ‖A x − b‖ / (‖A x‖ + ‖b‖) of either side's rows above which a model is certainly not at
+rest: what storing in float32 leaves is below."""
 
 SAMPLE = 16
 """One row in so many is timed to predict what a pass takes."""
@@ -57,7 +59,8 @@ LOCAL_PASSES = 15
 """Cap on anchored passes: as many as libraries train by default."""
 
 NEAR = 0.1
-"""What training left of its gradient, over the deletion's push, up to which joint steps go on from a model."""
+"""What training left of its gradient, over the deletion's push, up to which joint steps go on from
+a model."""
 
 IN_PLACE = 256 << 20
 """Bytes of factors from which on nothing of their size is kept beside them."""
@@ -67,9 +70,9 @@ IN_PLACE = 256 << 20
 class ALS:
     """A weighted squared error that alternating least squares minimizes.
 
-    ``exact`` is the side that its trainer solves last (``either``: nobody knows; the better one is judged), ``leaves``
-    the residual of a row's normal equations that it typically leaves there: rounding for a Cholesky solve, more for a
-    few steps of conjugate gradients.
+    ``exact`` is the side that its trainer solves last (``either``: nobody knows; the better one is
+    judged), ``leaves`` the residual of a row's normal equations that it typically leaves there:
+    rounding for a Cholesky solve, more for a few steps of conjugate gradients.
     """
 
     objective: Objective
@@ -80,13 +83,16 @@ class ALS:
     exact: Literal["user", "item", "either"] = "item"
     leaves: float = 1e-2
     worst: float | None = None
-    """What it leaves in its worst row; None: no more than ``leaves``. A solver that stops early leaves rows unequal."""
+    """What it leaves in its worst row; None: no more than ``leaves``. A solver that stops early
+    leaves rows unequal."""
     name: str = "implicit ALS"
     judged: float = 1.0
-    """Share of the rows that ``worst`` is asked of. Below 1 for solvers that stop early: in rows of few interactions
-    with rows that are nearly zero themselves they leave anything, measured up to 0.99 in 0.7 % of the rows."""
+    """Share of the rows that ``worst`` is asked of. Below 1 for solvers that stop early: in rows of
+    few interactions with rows that are nearly zero themselves they leave anything, measured up to
+    0.99 in 0.7 % of the rows."""
     lingering: bool = False
-    """Its steps shrink rows without interactions from where they began, and so leave a vector that tells nothing."""
+    """Its steps shrink rows without interactions from where they began, and so leave a vector that
+    tells nothing."""
     tiny: float = 0.0
     """Squared residual below which the trainer leaves a row alone: it is as good as solved."""
 
@@ -101,19 +107,27 @@ class ALS:
     def formula(self) -> str:
         """One line with the numbers in it."""
         o = self.objective
-        observed = "Σ (r − p·q)²" if self.explicit else f"Σ c (y − p·q)², c = {self._confidence}, y = [r > 0]"
+        observed = (
+            "Σ (r − p·q)²"
+            if self.explicit
+            else f"Σ c (y − p·q)², c = {self._confidence}, y = [r > 0]"
+        )
         missing = f" + {o.missing_weight:g} Σ_missing (p·q)²" if o.missing_weight else ""
         ridge = " · count" if o.regularization_scaling == "frequency" else ""
         return f"{observed}{missing} + {o.regularization:g}{ridge} (‖p‖² + ‖q‖²)"
 
     @property
     def _left_exact(self) -> Literal["user", "item"] | None:
-        """The side whose rows its trainer leaves solved to rounding; None where it stops early, or nobody knows."""
+        """The side whose rows its trainer leaves solved to rounding; None where it stops early, or
+        nobody knows.
+        """
         return None if self.exact == "either" or self.leaves > EXACTLY else self.exact
 
     @property
     def _confidence(self) -> str:
-        return f"{self.intercept:g} + {self.alpha:g}·|r|" if self.intercept else f"{self.alpha:g}·|r|"
+        return (
+            f"{self.intercept:g} + {self.alpha:g}·|r|" if self.intercept else f"{self.alpha:g}·|r|"
+        )
 
     def weighted(self, data: Interactions) -> Interactions:
         """``data`` with c and y in place of r, which their ``target`` holds."""
@@ -121,7 +135,9 @@ class ALS:
             return replace(data, confidence=None)
         r = np.ones(len(data)) if data.target is None else data.target
         c, y = self.intercept + self.alpha * np.abs(r), (r > 0).astype(np.float64)
-        return replace(data, confidence=None if np.all(c == 1) else c, target=None if np.all(y == 1) else y)
+        return replace(
+            data, confidence=None if np.all(c == 1) else c, target=None if np.all(y == 1) else y
+        )
 
     def problem(self, data: Interactions, dtype: Any) -> Problem:
         """The objective taken on ``data``, whose ``target`` is r."""
@@ -143,27 +159,48 @@ class ALS:
         what = "‖A x − b‖ / (‖A x‖ + ‖b‖) of the normal equations"
         share = f"the residual that {self.judged:.0%} of the {exact} rows are below"
         measures = [
-            Measure(f"the {exact} rows' median residual", median, self.leaves, median <= self.leaves, what),
             Measure(
-                share if self.judged < 1 else f"the largest residual of any {exact} row", worst, limit, worst <= limit,
+                f"the {exact} rows' median residual",
+                median,
+                self.leaves,
+                median <= self.leaves,
                 what,
             ),
-        ]  # fmt: skip
+            Measure(
+                share if self.judged < 1 else f"the largest residual of any {exact} row",
+                worst,
+                limit,
+                worst <= limit,
+                what,
+            ),
+        ]
         faults = []
-        if self.judged < 1:  # single rows are not judged by their residual, so by whether there should be one
+        # single rows are not judged by their residual, so by whether there should be one
+        if self.judged < 1:
             odd = tuple(
                 _out_of_place(x, counts, self.lingering)
-                for x, counts in ((foreign.users, data.user_counts), (foreign.items, data.item_counts))
+                for x, counts in (
+                    (foreign.users, data.user_counts),
+                    (foreign.items, data.item_counts),
+                )
             )
             misplaced = odd[0].size + odd[1].size
             what = "interactions and no vector"
             if not self.lingering:
                 what = f"a vector and no interactions, or {what}"
             measures.append(
-                Measure("rows out of place", float(misplaced), 0.0, misplaced == 0, f"rows that have {what}")
+                Measure(
+                    "rows out of place",
+                    float(misplaced),
+                    0.0,
+                    misplaced == 0,
+                    f"rows that have {what}",
+                )
             )
             faults = [
-                RowFault(side, int(row), 1.0) for side, rows in zip(("user", "item"), odd, strict=True) for row in rows
+                RowFault(side, int(row), 1.0)
+                for side, rows in zip(("user", "item"), odd, strict=True)
+                for row in rows
             ][:20]
         residuals = np.nan_to_num(residuals)
         rows = np.argsort(-residuals, kind="stable")[: min(20, residuals.size)]
@@ -171,13 +208,18 @@ class ALS:
         faults = faults or [RowFault(exact, int(row), float(residuals[row])) for row in listed]
         return SelfCheck(tuple(measures), tuple(faults), self._hint(median <= self.leaves))
 
-    def _residuals(self, problem: Problem, foreign: Foreign, name: str, threads: int) -> npt.NDArray[np.float64]:
+    def _residuals(
+        self, problem: Problem, foreign: Foreign, name: str, threads: int
+    ) -> npt.NDArray[np.float64]:
         users, items = foreign.users, foreign.items
-        side, x, other = (problem.items, items, users) if name == "item" else (problem.users, users, items)
+        side, x, other = (
+            (problem.items, items, users) if name == "item" else (problem.users, users, items)
+        )
         found = row_residuals(side, other, x, threads=threads, tiny=self.tiny)
         release(users)
         release(items)
-        telling = (side.counts > 0) | (found > 0) & (not self.lingering)  # an empty row of zeros says nothing
+        # an empty row of zeros says nothing
+        telling = (side.counts > 0) | (found > 0) & (not self.lingering)
         return np.where(telling, found, np.nan)
 
     def _hint(self, most_fit: bool) -> str:
@@ -185,8 +227,8 @@ class ALS:
             return "Most rows fit; in these, data and model do not belong together."
         supplied = "the rating column" if self.explicit else "the rating (--rating) and alpha"
         return (
-            f"Nearly no row fits: look at {supplied}, the regularization, the id maps and whether these are the data "
-            "as trained on (all of them, before anything was removed)."
+            f"Nearly no row fits: look at {supplied}, the regularization, the id maps and whether "
+            "these are the data as trained on (all of them, before anything was removed)."
         )
 
     # ------------------------------------------------------------------ forgetting
@@ -199,17 +241,24 @@ class ALS:
         before, after = self.problem(task.before, dtype), self.problem(task.after, dtype)
         absent = task.absent or (np.empty(0, np.int64), np.empty(0, np.int64))
         rank = task.foreign.shape[2]
-        original = Factors(np.array(task.foreign.users), np.array(task.foreign.items), np.ones(rank, dtype))
+        original = Factors(
+            np.array(task.foreign.users), np.array(task.foreign.items), np.ones(rank, dtype)
+        )
         erasing = Erasing(
-            original, before if task.absent is None else None, after,
+            original,
+            before if task.absent is None else None,
+            after,
             Erasing.rows(np.concatenate([task.removed.user_rows, absent[0]])),
-            Erasing.rows(np.concatenate([task.removed.indices, absent[1]])), task.threads,
-        )  # fmt: skip
+            Erasing.rows(np.concatenate([task.removed.indices, absent[1]])),
+            task.threads,
+        )
         floor = erasing.start.floor
         solver, outcome = "joint", None
         if floor is None or floor > NEAR:  # joint steps are of little use that far from an optimum
             solver = "ah-newton"
-            outcome = AltEraser(task.tolerance, task.max_passes, solver=solver).erase(erasing, task.on_pass)
+            outcome = AltEraser(task.tolerance, task.max_passes, solver=solver).erase(
+                erasing, task.on_pass
+            )
         if outcome is None or outcome.converged:  # near one: as our own models, to a certificate
             outcome = self._to_rest(task, erasing, outcome)
         threads = task.threads or default_threads()
@@ -218,41 +267,66 @@ class ALS:
         norm, objective = gradient_norm(after, P, Q, rank=rank, threads=threads)
         residual = norm / (erasing.push or 1.0)
         return Erased(
-            np.ascontiguousarray(P[:, :rank]), np.ascontiguousarray(Q[:, :rank]), residual=residual,
-            converged=residual <= task.tolerance, passes=outcome.passes, products=outcome.products,
-            rows_updated=outcome.rows_updated + swept, reason=outcome.reason, route=outcome.route,
-            solver=solver, push=erasing.push, training_floor=floor,
-            objective_before=erasing.start.objective, objective_after=objective, trace=outcome.trace,
-        )  # fmt: skip
+            np.ascontiguousarray(P[:, :rank]),
+            np.ascontiguousarray(Q[:, :rank]),
+            residual=residual,
+            converged=residual <= task.tolerance,
+            passes=outcome.passes,
+            products=outcome.products,
+            rows_updated=outcome.rows_updated + swept,
+            reason=outcome.reason,
+            route=outcome.route,
+            solver=solver,
+            push=erasing.push,
+            training_floor=floor,
+            objective_before=erasing.start.objective,
+            objective_after=objective,
+            trace=outcome.trace,
+        )
 
     def _to_rest(self, task: Task, erasing: Erasing, earlier: Outcome | None) -> Outcome:
-        """Joint steps to the limits of class C, from where ``earlier`` ended or from the original."""
+        """Joint steps to the limits of class C, from where ``earlier`` ended or from the
+        original.
+        """
         tolerance, limits = min(task.tolerance, DEFAULT.residual), DEFAULT
         done = 0 if earlier is None else earlier.passes
         if task.max_passes <= done and earlier is not None:
             return earlier
         settings = Settings(
-            JointNewton(), tolerance, max(task.max_passes - done, 1), threads=erasing.workers,
+            JointNewton(),
+            tolerance,
+            max(task.max_passes - done, 1),
+            threads=erasing.workers,
             limits=limits if self.objective.regularization > 0 else None,
-        )  # fmt: skip
+        )
         start = erasing.original if earlier is None else earlier.factors
         found = run_passes(
-            erasing.after, start, settings, scale=erasing.push, origin=erasing.original, on_pass=task.on_pass
-        )  # fmt: skip
+            erasing.after,
+            start,
+            settings,
+            scale=erasing.push,
+            origin=erasing.original,
+            on_pass=task.on_pass,
+        )
         if earlier is None:
             return found
         return replace(
-            found, passes=done + found.passes, products=earlier.products + found.products,
-            rows_updated=earlier.rows_updated + found.rows_updated, trace=earlier.trace + found.trace,
+            found,
+            passes=done + found.passes,
+            products=earlier.products + found.products,
+            rows_updated=earlier.rows_updated + found.rows_updated,
+            trace=earlier.trace + found.trace,
             route=(*earlier.route, *found.route),
-        )  # fmt: skip
+        )
 
     # ------------------------------------------------------------------ only the deletion's effect
 
     def rests(self, task: Task) -> bool:
-        """True when training has left no more of its gradient than the tolerance allows of the deletion's push.
+        """True when training has left no more of its gradient than the tolerance allows of the
+        deletion's push.
 
-        Rows of conjugate gradients rule that out at once: their relative residuals show how far training went.
+        Rows of conjugate gradients rule that out at once: their relative residuals show how far
+        training went.
         """
         foreign, threads = task.foreign, task.threads or default_threads()
         before = self.problem(task.before, foreign.users.dtype)
@@ -261,46 +335,83 @@ class ALS:
             if _quantiles(residuals)[0] > AT_REST:
                 return False
         after = self.problem(task.after, foreign.users.dtype)
-        original = Factors(np.array(foreign.users), np.array(foreign.items), np.ones(foreign.shape[2], before.dtype))
+        original = Factors(
+            np.array(foreign.users),
+            np.array(foreign.items),
+            np.ones(foreign.shape[2], before.dtype),
+        )
         floor = push(before, after, original, threads=threads).floor
         return floor is not None and floor <= task.tolerance
 
-    def pass_seconds(self, foreign: Foreign, data: Interactions, *, threads: int = 0) -> float | None:
-        """A pass of three conjugate-gradient steps a row, from every SAMPLE-th row of either side."""
+    def pass_seconds(
+        self, foreign: Foreign, data: Interactions, *, threads: int = 0
+    ) -> float | None:
+        """A pass of three conjugate-gradient steps a row, from every SAMPLE-th row of either
+        side.
+        """
         problem, threads = self.problem(data, foreign.users.dtype), threads or default_threads()
         solver, total = ConjugateGradient(3), 0.0
         for side, x, other in (
-            (problem.users, foreign.users, foreign.items), (problem.items, foreign.items, foreign.users),
-        ):  # fmt: skip
+            (problem.users, foreign.users, foreign.items),
+            (problem.items, foreign.items, foreign.users),
+        ):
             rows = side.all_rows[::SAMPLE]
             if not rows.size:
                 continue
-            some, moved, seen = side.take(rows), padded_copy(np.asarray(x)[rows]), padded_copy(other)
-            solver.solve(some, seen, moved, rows[:0], rank=foreign.shape[2], threads=threads)  # kernels are loaded
+            some, moved, seen = (
+                side.take(rows),
+                padded_copy(np.asarray(x)[rows]),
+                padded_copy(other),
+            )
+            # kernels are loaded
+            solver.solve(some, seen, moved, rows[:0], rank=foreign.shape[2], threads=threads)
             began = time.perf_counter()
             solver.solve(some, seen, moved, None, rank=foreign.shape[2], threads=threads)
             total += (time.perf_counter() - began) * side.rows / rows.size
         return total
 
     def local(self, task: Task) -> Erased:
-        """Anchored passes by the steps that its trainer takes; see ``alteraser.erasers.filtered``."""
+        """Anchored passes by the steps that its trainer takes; see
+        ``alteraser.erasers.filtered``.
+        """
         foreign, dtype = task.foreign, task.foreign.users.dtype
         P, Q = padded_copy(foreign.users), padded_copy(foreign.items)
         rank = foreign.shape[2]
         found = forget_filtered(
-            self.problem(task.before, dtype), self.problem(task.after, dtype), (foreign.users, foreign.items), P, Q,
+            self.problem(task.before, dtype),
+            self.problem(task.after, dtype),
+            (foreign.users, foreign.items),
+            P,
+            Q,
             touched=(Erasing.rows(task.removed.user_rows), Erasing.rows(task.removed.indices)),
             reweighted=task.reweighted,
-            trainer=Trainer(last="user" if self.exact == "user" else "item", exact=self._left_exact),
-            tolerance=task.tolerance, threads=task.threads, on_pass=task.on_pass,
-            max_passes=task.max_passes if task.tolerance < THOROUGH else min(task.max_passes, LOCAL_PASSES),
-        )  # fmt: skip
+            trainer=Trainer(
+                last="user" if self.exact == "user" else "item", exact=self._left_exact
+            ),
+            tolerance=task.tolerance,
+            threads=task.threads,
+            on_pass=task.on_pass,
+            max_passes=task.max_passes
+            if task.tolerance < THOROUGH
+            else min(task.max_passes, LOCAL_PASSES),
+        )
         return Erased(
-            np.ascontiguousarray(P[:, :rank]), np.ascontiguousarray(Q[:, :rank]), method=found.method,
-            residual=found.residual, converged=found.resolved, passes=found.passes, products=found.products,
-            rows_updated=found.rows_updated, reason=found.reason, route=(found.method,), solver="cg", push=found.push,
-            objective_before=found.objective_before, objective_after=found.objective, trace=found.trace,
-        )  # fmt: skip
+            np.ascontiguousarray(P[:, :rank]),
+            np.ascontiguousarray(Q[:, :rank]),
+            method=found.method,
+            residual=found.residual,
+            converged=found.resolved,
+            passes=found.passes,
+            products=found.products,
+            rows_updated=found.rows_updated,
+            reason=found.reason,
+            route=(found.method,),
+            solver="cg",
+            push=found.push,
+            objective_before=found.objective_before,
+            objective_after=found.objective,
+            trace=found.trace,
+        )
 
     def effect_left(self, task: Task, erased: Erased) -> float | None:
         """See ``Loss.effect_left``; None for factors that fill the memory as well."""
@@ -313,12 +424,18 @@ class ALS:
         )
         with threadpool_limits(1):
             return effect_left(
-                self.problem(task.before, dtype), self.problem(task.after, dtype), original, new,
-                rank=foreign.shape[2], threads=task.threads or default_threads(),
-            )  # fmt: skip
+                self.problem(task.before, dtype),
+                self.problem(task.after, dtype),
+                original,
+                new,
+                rank=foreign.shape[2],
+                threads=task.threads or default_threads(),
+            )
 
     def _last_half_step(self, problem: Problem, P: Array, Q: Array, rank: int, threads: int) -> int:
-        """Leave the side that the trainer leaves exact exact, so that the result passes the check of its kind."""
+        """Leave the side that the trainer leaves exact exact, so that the result passes the check
+        of its kind.
+        """
         side, x, other = (problem.users, P, Q) if self.exact == "user" else (problem.items, Q, P)
         return AHNewton().solve(side, other, x, None, rank=rank, threads=threads).rows
 
@@ -327,28 +444,49 @@ class ALS:
         P, Q = padded_copy(foreign.users), padded_copy(foreign.items)
         rank = foreign.shape[2]
         found = forget_in_place(
-            self.problem(task.before, dtype), self.problem(task.after, dtype), P, Q, rank=rank,
+            self.problem(task.before, dtype),
+            self.problem(task.after, dtype),
+            P,
+            Q,
+            rank=rank,
             touched=(Erasing.rows(task.removed.user_rows), Erasing.rows(task.removed.indices)),
-            tolerance=task.tolerance, max_passes=task.max_passes,
-            last="user" if self.exact == "user" else "item", threads=task.threads, on_pass=task.on_pass,
-        )  # fmt: skip
+            tolerance=task.tolerance,
+            max_passes=task.max_passes,
+            last="user" if self.exact == "user" else "item",
+            threads=task.threads,
+            on_pass=task.on_pass,
+        )
         return Erased(
-            P[:, :rank], Q[:, :rank], residual=found.residual, converged=found.residual <= task.tolerance,
-            passes=found.passes, rows_updated=found.rows_updated, reason=found.reason, route=("passes",),
-            solver="ah-newton", push=found.push, training_floor=found.training_floor,
-            objective_before=found.objective_before, objective_after=found.objective, trace=found.trace,
-        )  # fmt: skip
+            P[:, :rank],
+            Q[:, :rank],
+            residual=found.residual,
+            converged=found.residual <= task.tolerance,
+            passes=found.passes,
+            rows_updated=found.rows_updated,
+            reason=found.reason,
+            route=("passes",),
+            solver="ah-newton",
+            push=found.push,
+            training_floor=found.training_floor,
+            objective_before=found.objective_before,
+            objective_after=found.objective,
+            trace=found.trace,
+        )
 
 
 def _quantiles(residuals: npt.NDArray[np.float64], judged: float = 1.0) -> tuple[float, float]:
-    """Median, and the largest but for the share that is not ``judged``, of those that are numbers."""
+    """Median, and the largest but for the share that is not ``judged``, of those that are
+    numbers.
+    """
     some = residuals[~np.isnan(residuals)]
     low, high = np.quantile(some, (0.5, judged)) if some.size else (0.0, 0.0)
     return float(low), float(high)
 
 
 def _out_of_place(x: Array, counts: Array, lingering: bool) -> npt.NDArray[np.int64]:
-    """Rows that are zero where there are interactions, or, unless ``lingering``, not zero where there are none."""
+    """Rows that are zero where there are interactions, or, unless ``lingering``, not zero where
+    there are none.
+    """
     found = []
     for start, stop in blocks_of(x):
         odd = np.any(x[start:stop] != 0, axis=1) != (counts[start:stop] > 0)

@@ -1,8 +1,10 @@
-"""Factors and nothing else: a pair of arrays in a ``.safetensors``, an ``.npz``, or a folder of two ``.npy`` files.
+"""Factors and nothing else: a pair of arrays in a ``.safetensors``, an ``.npz``, or a folder of two
+``.npy`` files.
 
-The names of the pair are one of ``PAIRS``. What the factors minimize has to be said (``--loss``). A folder may hold the
-id maps too, as ``users`` and ``items`` with a suffix of ``MAPS``; they are part of the container then. LensKit's
-``get_parameters``, saved as safetensors, is such a pair; a cached Gram matrix beside it is computed again.
+The names of the pair are one of ``PAIRS``. What the factors minimize has to be said (``--loss``). A
+folder may hold the id maps too, as ``users`` and ``items`` with a suffix of ``MAPS``; they are part
+of the container then. LensKit's ``get_parameters``, saved as safetensors, is such a pair; a cached
+Gram matrix beside it is computed again.
 """
 
 from __future__ import annotations
@@ -30,10 +32,13 @@ from alteraser.errors import IntegrityError, InvalidInput
 Array = npt.NDArray[Any]
 
 PAIRS = (
-    ("user_embeddings", "item_embeddings"), ("user_factors", "item_factors"), ("users", "items"),
-    ("user_embedding.weight", "item_embedding.weight"), ("user_embeddings.weight", "item_embeddings.weight"),
+    ("user_embeddings", "item_embeddings"),
+    ("user_factors", "item_factors"),
+    ("users", "items"),
+    ("user_embedding.weight", "item_embedding.weight"),
+    ("user_embeddings.weight", "item_embeddings.weight"),
     ("user_factors.weight", "item_factors.weight"),
-)  # fmt: skip
+)
 """The last three are what PyTorch's state dicts are called, saved as safetensors."""
 
 MAPS = (".parquet", ".json", ".csv")
@@ -100,15 +105,16 @@ class Arrays:
         for name, array in zip(opened.names, arrays, strict=True):
             if array.ndim != 2 or array.dtype not in DTYPES.values():
                 raise InvalidInput(
-                    f"{path}: {name} is {array.dtype} of shape {array.shape}, expected float32 or float64 "
-                    "(rows, factors)",
+                    f"{path}: {name} is {array.dtype} of shape {array.shape}, expected float32 or "
+                    "float64 (rows, factors)",
                     path=str(path),
                 )
         users, items = arrays
         if users.shape[1] != items.shape[1] or users.dtype != items.dtype:
             raise IntegrityError(
-                f"{path}: {opened.names[0]} is {users.dtype} {users.shape}, {opened.names[1]} {items.dtype} "
-                f"{items.shape}; they must have the same type and number of factors, so they are not of one model",
+                f"{path}: {opened.names[0]} is {users.dtype} {users.shape}, {opened.names[1]} "
+                f"{items.dtype} {items.shape}; they must have the same type and number of "
+                "factors, so they are not of one model",
                 path=str(path),
             )
         for name, array in zip(opened.names, arrays, strict=True):
@@ -117,14 +123,23 @@ class Arrays:
         loss = named_loss(path, options, users.shape[1])
         ridge = options.regularization or 0.0
         return Foreign(
-            path, self.name, options.loss or "", users, items, loss,
+            path,
+            self.name,
+            options.loss or "",
+            users,
+            items,
+            loss,
             hyperparameters={
-                name: value for name in ("alpha", "regularization", "missing_weight")
+                name: value
+                for name in ("alpha", "regularization", "missing_weight")
                 if (value := getattr(options, name)) is not None
             },
-            user_ids=maps[0], item_ids=maps[1], ids_from=CONTAINER if all(maps) else None,
-            holds=_holds(opened), state=Container(opened.names, opened.regions, opened.archive, opened.maps, ridge),
-        )  # fmt: skip
+            user_ids=maps[0],
+            item_ids=maps[1],
+            ids_from=CONTAINER if all(maps) else None,
+            holds=_holds(opened),
+            state=Container(opened.names, opened.regions, opened.archive, opened.maps, ridge),
+        )
 
     def write(self, foreign: Foreign, changed: Changed, out: Path) -> None:
         """The same container; a user erased whole is a row of zeros without an id."""
@@ -138,9 +153,13 @@ class Arrays:
             gram = changed.items.astype(np.float64).T @ changed.items.astype(np.float64)
             new |= {
                 name: gram + held.ridge * np.eye(len(gram)) for name in GRAM if name in held.regions
-            }  # fmt: skip
+            }
         if held.archive is not None:
-            npz.rewrite(held.archive, {name: x.astype(foreign.users.dtype, copy=False) for name, x in new.items()}, out)
+            npz.rewrite(
+                held.archive,
+                {name: x.astype(foreign.users.dtype, copy=False) for name, x in new.items()},
+                out,
+            )
         elif foreign.path.is_dir():
             with atomic_directory(out) as folder:
                 for name in held.names:
@@ -181,13 +200,21 @@ def _open(path: Path) -> Container:
                 regions = {name: _npy(file) for name, file in zip(pair, files, strict=True)}
                 maps = [path / f"{side}{suffix}" for side in ("users", "items") for suffix in MAPS]
                 return Container(pair, regions, maps=tuple(file for file in maps if file.is_file()))
-        raise InvalidInput(f"{path}: expected two .npy files, such as {PAIRS[0][0]}.npy and {PAIRS[0][1]}.npy")
+        raise InvalidInput(
+            f"{path}: expected two .npy files, such as {PAIRS[0][0]}.npy and {PAIRS[0][1]}.npy"
+        )
     if path.suffix == ".safetensors":
         header, start = _safetensors_header(path)
         regions = {
-            name: Region(path, start + entry["data_offsets"][0], DTYPES[entry["dtype"]], tuple(entry["shape"]))
-            for name, entry in header.items() if entry["dtype"] in DTYPES
-        }  # fmt: skip
+            name: Region(
+                path,
+                start + entry["data_offsets"][0],
+                DTYPES[entry["dtype"]],
+                tuple(entry["shape"]),
+            )
+            for name, entry in header.items()
+            if entry["dtype"] in DTYPES
+        }
         return Container(_pair(path, set(regions)), regions)
     archive = npz.open_npz(path)
     return Container(_pair(path, set(archive.members)), {}, archive)
@@ -199,7 +226,8 @@ def _pair(path: Path, names: set[str]) -> tuple[str, str]:
             return pair
     wanted = "; or ".join(" and ".join(pair) for pair in PAIRS)
     raise InvalidInput(
-        f"{path} holds {', '.join(sorted(names)) or 'no floating-point arrays'}: expected {wanted}", path=str(path)
+        f"{path} holds {', '.join(sorted(names)) or 'no floating-point arrays'}: expected {wanted}",
+        path=str(path),
     )
 
 
@@ -210,16 +238,22 @@ def _array(opened: Container, name: str) -> Array:
 def _map(opened: Container, side: str, size: int) -> IdMap | None:
     files = [path for path in opened.maps if path.stem == f"{side}s"]
     if len(files) > 1:
-        raise InvalidInput(f"{files[0]} and {files[1]} are both a map of the {side}s; keep one of them")
+        raise InvalidInput(
+            f"{files[0]} and {files[1]} are both a map of the {side}s; keep one of them"
+        )
     return read_id_map(files[0], side, size) if files else None
 
 
 def _holds(opened: Container) -> tuple[Holding, ...]:
-    others = set(opened.regions if opened.archive is None else opened.archive.members) - set(opened.names)
+    others = set(opened.regions if opened.archive is None else opened.archive.members) - set(
+        opened.names
+    )
     return tuple(
         Holding(name, "a cached Gram matrix of the items", "computed again from the new items")
         if name in GRAM and opened.archive is None
-        else Holding(name, "an array of unknown use", "left as it is: look whether data went into it")
+        else Holding(
+            name, "an array of unknown use", "left as it is: look whether data went into it"
+        )
         for name in sorted(others)
     )
 
@@ -229,21 +263,29 @@ def _npy(path: Path) -> Region:
         shape, fortran, dtype = npz.npy_header(file, str(path))
         offset = file.tell()
     if dtype.hasobject:
-        raise InvalidInput(f"{path} is an array of Python objects, which is a pickle, and was not read", path=str(path))
+        raise InvalidInput(
+            f"{path} is an array of Python objects, which is a pickle, and was not read",
+            path=str(path),
+        )
     if fortran and len(shape) > 1:
-        raise InvalidInput(f"{path} is stored by columns: save it again with numpy.ascontiguousarray", path=str(path))
+        raise InvalidInput(
+            f"{path} is stored by columns: save it again with numpy.ascontiguousarray",
+            path=str(path),
+        )
     expected = offset + dtype.itemsize * int(np.prod(shape, dtype=object))
     if path.stat().st_size != expected:
         raise IntegrityError(
-            f"{path} has {path.stat().st_size:,} bytes where shape {shape} of {dtype} needs {expected:,}; it is "
-            "damaged",
+            f"{path} has {path.stat().st_size:,} bytes where shape {shape} of {dtype} needs "
+            f"{expected:,}; it is damaged",
             path=str(path),
         )
     return Region(path, offset, dtype, shape)
 
 
 def _safetensors_header(path: Path) -> tuple[dict[str, Any], int]:
-    """(name → dtype, shape, data_offsets; where the numbers begin), after the library has checked the layout."""
+    """(name → dtype, shape, data_offsets; where the numbers begin), after the library has checked
+    the layout.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -251,7 +293,8 @@ def _safetensors_header(path: Path) -> tuple[dict[str, Any], int]:
             pass
     except (SafetensorError, OSError) as cause:
         raise IntegrityError(
-            f"{path} is damaged or no safetensors file ({cause}); restore it from a copy", path=str(path)
+            f"{path} is damaged or no safetensors file ({cause}); restore it from a copy",
+            path=str(path),
         ) from cause
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")

@@ -1,9 +1,10 @@
-"""Which way to forget in somebody else's model, and why: ``--method auto | replay | local | converge``.
+"""Which way to forget in somebody else's model, and why: ``--method auto | replay | local |
+converge``.
 
-at rest                                       →  converge: on to an optimum for what remains is no other training
-the file tells how it was trained, and that
-training, run on all the data, gives the file →  replay: the same training on what remains
-else                                          →  local: only the effect of the deletion
+at rest                                       →  converge: on to an optimum for what remains is no
+other training the file tells how it was trained, and that training, run on all the data, gives the
+file →  replay: the same training on what remains else                                          →
+local: only the effect of the deletion
 """
 
 from __future__ import annotations
@@ -26,23 +27,27 @@ from alteraser.verbs.lists import ListedAgain, ListsChanged, listed_again
 Asked = Literal["auto", "replay", "local", "converge"]
 
 METHODS: dict[str, Asked] = {
-    "auto": "auto", "replay": "replay", "local": "local", "converge": "converge", "alteraser": "converge",
-}  # fmt: skip
+    "auto": "auto",
+    "replay": "replay",
+    "local": "local",
+    "converge": "converge",
+    "alteraser": "converge",
+}
 """Methods by their names on the command line; ``alteraser`` is another name of ``converge``."""
 
 CONVERGED = 1e-2
 """Default share of the deletion's push that may stay on the way to an optimum."""
 
 LOCAL = 0.3
-"""Default anchored residual that class L allows: what three conjugate-gradient steps a row leave of a deletion's effect
-lies between 0.01 (weights of 1) and 0.3 (bm25 weights)."""
+"""Default anchored residual that class L allows: what three conjugate-gradient steps a row leave of
+a deletion's effect lies between 0.01 (weights of 1) and 0.3 (bm25 weights)."""
 
 USUAL = 15
 """Passes of a library's training where nothing says how many there were."""
 
 LIBRARY, EFFECT = 2.5, 12.0
-"""Costs in passes of ours, measured with implicit on play counts and Gowalla: a pass of the library's; the effect of a
-deletion, gradients and measurement included."""
+"""Costs in passes of ours, measured with implicit on play counts and Gowalla: a pass of the
+library's; the effect of a deletion, gradients and measurement included."""
 
 COMPARED = 500
 """Other users whose lists are compared before and after, evenly spread."""
@@ -75,17 +80,24 @@ class Planned:
 
 
 def known_method(name: str) -> Asked:
-    """The method called ``name``. Raises InvalidInput for one that other libraries' models do not have."""
+    """The method called ``name``. Raises InvalidInput for one that other libraries' models do not
+    have.
+    """
     if name not in METHODS:
-        raise InvalidInput(f"--method {name} means nothing to a model of another library: use {', '.join(METHODS)}")
+        raise InvalidInput(
+            f"--method {name} means nothing to a model of another library: use {', '.join(METHODS)}"
+        )
     return METHODS[name]
 
 
-def erase(asked: Asked, task: Task, tolerance: float | None, warn: Callable[[str], None]) -> tuple[Erased, Choice]:
-    """Forget ``task`` the way that was ``asked`` for, or that fits; ``tolerance`` None: the way's own.
+def erase(
+    asked: Asked, task: Task, tolerance: float | None, warn: Callable[[str], None]
+) -> tuple[Erased, Choice]:
+    """Forget ``task`` the way that was ``asked`` for, or that fits; ``tolerance`` None: the way's
+    own.
 
-    ``warn`` is told what a user should know before it happens. Raises IntegrityError for a replay that was asked for
-    and does not give the file, and what the loss's ways raise.
+    ``warn`` is told what a user should know before it happens. Raises IntegrityError for a replay
+    that was asked for and does not give the file, and what the loss's ways raise.
     """
     loss = task.foreign.loss
     if task.absent is not None:
@@ -97,7 +109,10 @@ def erase(asked: Asked, task: Task, tolerance: float | None, warn: Callable[[str
             warn(_other_training(toward))
         return _judged(toward), Choice(asked, "asked for")
     if asked == "auto" and loss.rests(resting):
-        why = f"training had left less than {CONVERGED:g} of this deletion's push: the model is at rest"
+        why = (
+            f"training had left less than {CONVERGED:g} of this deletion's push: the model is "
+            "at rest"
+        )
         return _judged(toward), Choice(asked, why)
     found: Followed | None = None
     trainer = task.foreign.trainer
@@ -106,14 +121,18 @@ def erase(asked: Asked, task: Task, tolerance: float | None, warn: Callable[[str
             raise _no_trainer(task)
         found = followed(task.foreign, task.before, threads=task.threads, on_pass=task.on_pass)
         if found.way is not None:
-            same = "the same bytes" if found.identical else f"lists that agree to {found.overlap:.3f}"
-            why = f"the same training ({trainer.words}), run on all the data, gives the file: {same}"
+            same = (
+                "the same bytes" if found.identical else f"lists that agree to {found.overlap:.3f}"
+            )
+            why = (
+                f"the same training ({trainer.words}), run on all the data, gives the file: {same}"
+            )
             return replayed(task, found.way), Choice(asked, why, found)
         if asked == "replay":
             raise IntegrityError(
-                f"--method replay: {trainer.words} on these data gives lists that agree with the file's to "
-                f"{found.overlap:.3f} only: another version, machine or order of sums trained it, or the data, the "
-                "weights or the map differ. Use --method local"
+                f"--method replay: {trainer.words} on these data gives lists that agree with the "
+                f"file's to {found.overlap:.3f} only: another version, machine or order of sums "
+                "trained it, or the data, the weights or the map differ. Use --method local"
             )
     near = replace(task, tolerance=LOCAL if tolerance is None else tolerance)
     erased = loss.local(near)
@@ -121,35 +140,42 @@ def erase(asked: Asked, task: Task, tolerance: float | None, warn: Callable[[str
 
 
 def _from_what_remains(asked: Asked, task: Task, tolerance: float | None) -> tuple[Erased, Choice]:
-    """``erase`` where D_a is not known: the training on D_r, if the lists of everybody else bear it out; else on to an
-    optimum for D_r.
+    """``erase`` where D_a is not known: the training on D_r, if the lists of everybody else bear it
+    out; else on to an optimum for D_r.
     """
     foreign, trainer = task.foreign, task.foreign.trainer
     why = "what is to go was not in the data any more, and what it was is not known"
     if asked == "local":
         raise InvalidInput(
-            f"--method local: {why}, so what it did to the model is not either. Give the data as trained on, FORGET "
-            "with all the columns of the data, or another method"
+            f"--method local: {why}, so what it did to the model is not either. Give the data as "
+            "trained on, FORGET with all the columns of the data, or another method"
         )
     best = 0.0
     for way in trainer.ways if trainer is not None and asked != "converge" else ():
         erased = replayed(task, way)
-        best = max(best, agreement((erased.users, erased.items), (foreign.users, foreign.items), task.after))
+        best = max(
+            best,
+            agreement((erased.users, erased.items), (foreign.users, foreign.items), task.after),
+        )
         if best >= FOLLOWED:
             assert trainer is not None
-            words = f"{why}; its training ({trainer.words}) on what remains gives lists that agree to {best:.3f}"
+            words = (
+                f"{why}; its training ({trainer.words}) on what remains gives lists that "
+                f"agree to {best:.3f}"
+            )
             return erased, Choice(asked, words)
     if asked == "replay":
         if trainer is None:
             raise _no_trainer(task)
         raise IntegrityError(
-            f"--method replay: {trainer.words} on what remains gives lists that agree with the file's to {best:.3f} "
-            "only: another version or machine trained it, or the data, the weights or the map differ"
+            f"--method replay: {trainer.words} on what remains gives lists that agree with the "
+            f"file's to {best:.3f} only: another version or machine trained it, or the data, the "
+            "weights or the map differ"
         )
     if not isinstance(foreign.loss, ALS):
         raise InvalidInput(
-            f"{foreign.path}: {why}, and {foreign.loss.name} cannot be forgotten without it. Give the data as trained "
-            "on, or FORGET with all the columns of the data"
+            f"{foreign.path}: {why}, and {foreign.loss.name} cannot be forgotten without it. Give "
+            "the data as trained on, or FORGET with all the columns of the data"
         )
     toward = replace(task, tolerance=CONVERGED if tolerance is None else tolerance)
     return _judged(toward), Choice(asked, f"{why}: on to an optimum for what remains")
@@ -164,17 +190,31 @@ def _judged(task: Task) -> Erased:
 def plan(asked: Asked, task: Task) -> Planned:
     """What ``erase`` would do for ``task`` at the default tolerances, and about what it would cost.
 
-    A replay whose check is not remembered is planned with its check, which may still fail: then ``local`` is done.
+    A replay whose check is not remembered is planned with its check, which may still fail: then
+    ``local`` is done.
     """
     foreign, loss = task.foreign, task.foreign.loss
-    one = loss.pass_seconds(foreign, task.after if task.absent is not None else task.before, threads=task.threads)
+    one = loss.pass_seconds(
+        foreign, task.after if task.absent is not None else task.before, threads=task.threads
+    )
     passes = USUAL if foreign.trainer is None else foreign.trainer.passes
     refit = refit_seconds(task, one)
     if task.absent is not None:
-        way: Literal["replay", "converge"] = "converge" if foreign.trainer is None or asked == "converge" else "replay"
-        return Planned(way, "what is to go was not in the data any more, and what it was is not known", None, refit)
+        way: Literal["replay", "converge"] = (
+            "converge" if foreign.trainer is None or asked == "converge" else "replay"
+        )
+        return Planned(
+            way,
+            "what is to go was not in the data any more, and what it was is not known",
+            None,
+            refit,
+        )
     if asked == "converge" or (asked == "auto" and loss.rests(replace(task, tolerance=CONVERGED))):
-        why = "asked for" if asked == "converge" else "training had left little of this deletion's push"
+        why = (
+            "asked for"
+            if asked == "converge"
+            else "training had left little of this deletion's push"
+        )
         return Planned("converge", why, None, refit)
     if asked == "replay" and foreign.trainer is None:
         raise _no_trainer(task)
@@ -182,14 +222,22 @@ def plan(asked: Asked, task: Task) -> Planned:
         known = remembered(foreign, task.before)
         if known is None or known.way is not None:
             runs = passes * (1.0 if known is not None else 2.0)
-            why = f"{foreign.trainer.words}; " + ("checked before" if known else "if its check on all the data passes")
+            why = f"{foreign.trainer.words}; " + (
+                "checked before" if known else "if its check on all the data passes"
+            )
             return Planned("replay", why, None if one is None else runs * one, refit)
-    why = "asked for" if asked == "local" else "the model is not at rest and its training cannot be repeated"
+    why = (
+        "asked for"
+        if asked == "local"
+        else "the model is not at rest and its training cannot be repeated"
+    )
     return Planned("local", why, None if one is None else EFFECT * one, refit)
 
 
 def refit_seconds(task: Task, one: float | None) -> float | None:
-    """Predicted for the library's training on what remains, from the seconds of ``one`` pass of ours."""
+    """Predicted for the library's training on what remains, from the seconds of ``one`` pass of
+    ours.
+    """
     trainer = task.foreign.trainer
     return None if one is None else LIBRARY * (USUAL if trainer is None else trainer.passes) * one
 
@@ -197,7 +245,9 @@ def refit_seconds(task: Task, one: float | None) -> float | None:
 def lists_between(
     foreign: Foreign, erased: Erased, remaining: Interactions, removed: Interactions, k: int = 10
 ) -> ListsChanged:
-    """How much the lists of users without anything in ``removed`` changed, what they have in ``remaining`` left out."""
+    """How much the lists of users without anything in ``removed`` changed, what they have in
+    ``remaining`` left out.
+    """
     others = np.flatnonzero((remaining.user_counts > 0) & (removed.user_counts == 0))
     others = others[:: max(1, others.size // COMPARED)]
     if not others.size:
@@ -205,21 +255,28 @@ def lists_between(
     before, after = (
         top_lists(P, Q, others, k=k, seen=remaining, item_biases=biases)[0]
         for P, Q, biases in (
-            (foreign.users, foreign.items, foreign.item_biases), (erased.users, erased.items, erased.item_biases)
+            (foreign.users, foreign.items, foreign.item_biases),
+            (erased.users, erased.items, erased.item_biases),
         )
-    )  # fmt: skip
-    common = ((before[:, :, None] == after[:, None, :]) & (before[:, :, None] >= 0)).any(axis=2).sum(axis=1)
+    )
+    common = (
+        ((before[:, :, None] == after[:, None, :]) & (before[:, :, None] >= 0))
+        .any(axis=2)
+        .sum(axis=1)
+    )
     sizes = np.maximum((before >= 0).sum(axis=1), 1)
     overlap = common / sizes
     return ListsChanged(int(others.size), float(np.mean(overlap < 1.0)), float(np.mean(overlap)))
 
 
-def come_back(erased: Erased, remaining: Interactions, removed: Interactions, k: int = 10) -> ListedAgain:
+def come_back(
+    erased: Erased, remaining: Interactions, removed: Interactions, k: int = 10
+) -> ListedAgain:
     """What of ``removed`` is in its user's list of ``k`` all the same."""
     return listed_again(
-        lambda users: top_lists(erased.users, erased.items, users, k=k, seen=remaining, item_biases=erased.item_biases)[
-            0
-        ],
+        lambda users: top_lists(
+            erased.users, erased.items, users, k=k, seen=remaining, item_biases=erased.item_biases
+        )[0],
         remaining,
         removed,
     )
@@ -227,15 +284,16 @@ def come_back(erased: Erased, remaining: Interactions, removed: Interactions, k:
 
 def _no_trainer(task: Task) -> InvalidInput:
     return InvalidInput(
-        f"--method replay: {task.foreign.path} does not tell how it was trained (an implicit ALS model does where "
-        "random_state was an integer); use --method local"
+        f"--method replay: {task.foreign.path} does not tell how it was trained (an implicit ALS "
+        "model does where random_state was an integer); use --method local"
     )
 
 
 def _why_local(asked: Asked, erased: Erased, found: Followed | None) -> str:
     if erased.method == "rows":
         why = (
-            "the model is not at rest and no local way brought it nearer to its retrain: the rows of the deletion alone"
+            "the model is not at rest and no local way brought it nearer to its retrain: the "
+            "rows of the deletion alone"
         )
     elif asked == "local":
         why = "asked for"
@@ -252,8 +310,12 @@ def _other_training(task: Task) -> str:
     """What going on to an optimum does to everybody, after the first of its passes already."""
     start = task.foreign.loss.forget(replace(task, max_passes=2, on_pass=None))
     lists = lists_between(task.foreign, start, task.after, task.removed)
-    share = f": after one pass already {lists.changed:.0%} of everybody's lists differ" if lists.users else ""
+    share = (
+        f": after one pass already {lists.changed:.0%} of everybody's lists differ"
+        if lists.users
+        else ""
+    )
     return (
-        f"{task.foreign.path} is not at rest, so going on to an optimum is another training{share}. "
-        "--method local changes only what the deletion changes"
+        f"{task.foreign.path} is not at rest, so going on to an optimum is another "
+        f"training{share}. --method local changes only what the deletion changes"
     )

@@ -36,9 +36,12 @@ def with_ids(foreign: Foreign, options: ForeignOptions) -> Foreign:
     """``foreign`` with both id maps: the container's, else from the files named, else its rows."""
     maps: list[IdMap] = []
     for side, ids, file, size in zip(
-        ("user", "item"), (foreign.user_ids, foreign.item_ids), (options.users_map, options.items_map),
-        foreign.shape[:2], strict=True,
-    ):  # fmt: skip
+        ("user", "item"),
+        (foreign.user_ids, foreign.item_ids),
+        (options.users_map, options.items_map),
+        foreign.shape[:2],
+        strict=True,
+    ):
         if ids is None and file is not None:
             ids = read_id_map(file, side, size)
         rows = np.arange(size, dtype=np.int64)
@@ -47,7 +50,8 @@ def with_ids(foreign: Foreign, options: ForeignOptions) -> Foreign:
 
 
 def rows_left(foreign: Foreign) -> tuple[Rows, Rows]:
-    """Rows of users and of items that are somebody's: they have an id, where ids are known, and are not zero.
+    """Rows of users and of items that are somebody's: they have an id, where ids are known, and are
+    not zero.
 
     Raises NumericFailure where all rows are zero, as nothing tells then who is gone.
     """
@@ -60,7 +64,9 @@ def rows_left(foreign: Foreign) -> tuple[Rows, Rows]:
         if biases is not None:
             kept |= np.asarray(biases) != 0
         if not kept.any():
-            raise NumericFailure(f"{foreign.path}: all {name} rows are zero, so nothing tells who is gone")
+            raise NumericFailure(
+                f"{foreign.path}: all {name} rows are zero, so nothing tells who is gone"
+            )
         if ids is not None:
             known = np.zeros(len(kept), bool)
             known[ids.rows] = True
@@ -72,7 +78,8 @@ def rows_left(foreign: Foreign) -> tuple[Rows, Rows]:
 def write_compacted(foreign: Foreign, users: Rows, items: Rows, out: Path) -> None:
     """The file at ``out`` with these rows alone, all or nothing.
 
-    Raises InvalidInput for a container whose rows are known to more than its tables (optimizers, trees of objects).
+    Raises InvalidInput for a container whose rows are known to more than its tables (optimizers,
+    trees of objects).
     """
     state = foreign.state
     if foreign.format == "implicit" and isinstance(state, npz.Archive):
@@ -83,7 +90,10 @@ def write_compacted(foreign: Foreign, users: Rows, items: Rows, out: Path) -> No
         _write_arrays(foreign, state, users, items, out)
         return
     check_format(foreign.format, foreign.path)
-    raise InvalidInput(f"{foreign.path}: of {foreign.format}, compact writes .npz files alone", path=str(foreign.path))
+    raise InvalidInput(
+        f"{foreign.path}: of {foreign.format}, compact writes .npz files alone",
+        path=str(foreign.path),
+    )
 
 
 def _write_arrays(foreign: Foreign, state: Container, users: Rows, items: Rows, out: Path) -> None:
@@ -110,16 +120,20 @@ def _write_arrays(foreign: Foreign, state: Container, users: Rows, items: Rows, 
 
 
 def check_format(format: str, path: Path) -> None:
-    """InvalidInput for a container that is not written smaller, before anything else is asked about it."""
+    """InvalidInput for a container that is not written smaller, before anything else is asked about
+    it.
+    """
     if format == "spark":
         raise InvalidInput(
-            f"{path}: Spark's files hold a row for each id and none for a user who was erased: there is nothing to "
-            "leave out", path=str(path),
-        )  # fmt: skip
+            f"{path}: Spark's files hold a row for each id and none for a user who was erased: "
+            "there is nothing to leave out",
+            path=str(path),
+        )
     if format not in WRITTEN:
         raise InvalidInput(
-            f"{path}: compact writes implicit's .npz and plain arrays (.npy, .npz, .safetensors); in a file of "
-            f"{format} more than two tables count on its rows. Take the vectors out with that library first",
+            f"{path}: compact writes implicit's .npz and plain arrays (.npy, .npz, .safetensors); "
+            f"in a file of {format} more than two tables count on its rows. Take the vectors out "
+            "with that library first",
             path=str(path),
         )
 
@@ -127,8 +141,8 @@ def check_format(format: str, path: Path) -> None:
 def _refuse_others(foreign: Foreign, names: set[str]) -> None:
     if names:
         raise InvalidInput(
-            f"{foreign.path} holds {', '.join(sorted(names))} too, and whether rows of these belong to users or items "
-            "is not known: save the two tables alone",
+            f"{foreign.path} holds {', '.join(sorted(names))} too, and whether rows of these "
+            "belong to users or items is not known: save the two tables alone",
             path=str(foreign.path),
         )
 

@@ -2,9 +2,10 @@
 
     read(path)  →  Foreign  →  Loss.check(data)  →  Loss.forget(data)  →  Changed  →  write(out)
 
-A ``Foreign`` is the model as its container holds it: arrays without bias columns, in the container's dtype, possibly
-memory-mapped and never written to. Its ``Loss`` is what the trainer minimized; it knows how to check that the factors
-came from some data, and how to forget. A ``Changed`` is what goes back. Rows never move.
+A ``Foreign`` is the model as its container holds it: arrays without bias columns, in the
+container's dtype, possibly memory-mapped and never written to. Its ``Loss`` is what the trainer
+minimized; it knows how to check that the factors came from some data, and how to forget. A
+``Changed`` is what goes back. Rows never move.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ Array = npt.NDArray[Any]
 Rows = npt.NDArray[np.int64]
 
 Method = Literal["replay", "local", "converge", "rows"]
-"""What was done: the same training on what remains; the deletion's effect alone; on to an optimum for what remains; or
-no more than the rows of the deletion (what is erased is absent, its effect on others is not)."""
+"""What was done: the same training on what remains; the deletion's effect alone; on to an optimum
+for what remains; or no more than the rows of the deletion (what is erased is absent, its effect on
+others is not)."""
 
 Level = Literal["A", "B", "C", "L", "D"]
 
@@ -59,7 +61,8 @@ class Sibling:
     advice: str = ""
     """What to do about it, where ``--scrub`` does not know how."""
     scrub: Callable[[Foreign, Changed], None] | None = None
-    """Rewrites the file in place, all or nothing, without what was erased; None where nobody knows how."""
+    """Rewrites the file in place, all or nothing, without what was erased; None where nobody knows
+    how."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +124,9 @@ class Foreign:
 
 @dataclass(frozen=True, eq=False)
 class Changed:
-    """What goes back into the container; None: as it was. ``Changed()`` writes the same bytes again."""
+    """What goes back into the container; None: as it was. ``Changed()`` writes the same bytes
+    again.
+    """
 
     users: Array | None = None
     """(m, d), like ``Foreign.users``; rows of ``erased_users`` are zero."""
@@ -132,14 +137,15 @@ class Changed:
     further: Mapping[str, Array] = field(default_factory=dict)
     """The parameters of ``Foreign.further`` that differ."""
     user_rows: Rows = field(default_factory=NONE.copy)
-    """Rows whose embedding or bias differs from the original's, increasing: only these need to be written, and
-    auxiliary state of these is stale."""
+    """Rows whose embedding or bias differs from the original's, increasing: only these need to be
+    written, and auxiliary state of these is stale."""
     item_rows: Rows = field(default_factory=NONE.copy)
     erased_users: Rows = field(default_factory=NONE.copy)
-    """Users of whom nothing remains, increasing: they get the container's own form of absence, and lose their id where
-    the container has ids."""
+    """Users of whom nothing remains, increasing: they get the container's own form of absence, and
+    lose their id where the container has ids."""
     removed: tuple[Rows, Rows] = field(default_factory=lambda: (NONE.copy(), NONE.copy()))
-    """(user rows, item rows) of the forgotten interactions, for containers that hold interactions."""
+    """(user rows, item rows) of the forgotten interactions, for containers that hold
+    interactions."""
 
     @property
     def nothing(self) -> bool:
@@ -150,7 +156,9 @@ class Changed:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Forget D_f = D_a \\ D_r. ``target`` of the interactions is r as the data say, None where it is 1 throughout."""
+    """Forget D_f = D_a \\ D_r. ``target`` of the interactions is r as the data say, None where it
+    is 1 throughout.
+    """
 
     foreign: Foreign
     before: Interactions
@@ -167,11 +175,12 @@ class Task:
     seed: int = 0
     """For losses whose negatives are drawn."""
     reweighted: bool = False
-    """r of the remaining interactions differs between ``before`` and ``after``: a statistic of the data, as in bm25."""
+    """r of the remaining interactions differs between ``before`` and ``after``: a statistic of the
+    data, as in bm25."""
     on_pass: OnPass | None = None
     absent: tuple[Rows, Rows] | None = None
-    """Rows of users and items of whom the data lacked everything, when D_a is not known: then ``before`` is no more
-    than what was in the data."""
+    """Rows of users and items of whom the data lacked everything, when D_a is not known: then
+    ``before`` is no more than what was in the data."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +193,9 @@ class Standing:
 
 @dataclass(frozen=True, eq=False)
 class Erased:
-    """What ``Loss.forget`` arrived at. Arrays as in ``Foreign``, dtype included; None where the kind has none."""
+    """What ``Loss.forget`` arrived at. Arrays as in ``Foreign``, dtype included; None where the
+    kind has none.
+    """
 
     users: Array
     items: Array
@@ -194,14 +205,15 @@ class Erased:
     further: Mapping[str, Array] = field(default_factory=dict)
     method: Method = "converge"
     residual: float = 0.0
-    """Share of the push that stays, on the arrays as returned. After ``local`` and ``rows`` it is the anchored one,
-    ‖∇L_{D_r}(Θ_u) − ∇L_{D_a}(Θ_a)‖ / push: 1 where nothing was done, 0 where the deletion has had its effect and what
-    training had left is as it was."""
+    """Share of the push that stays, on the arrays as returned. After ``local`` and ``rows`` it is
+    the anchored one, ‖∇L_{D_r}(Θ_u) − ∇L_{D_a}(Θ_a)‖ / push: 1 where nothing was done, 0 where the
+    deletion has had its effect and what training had left is as it was."""
     damped: bool = False
-    """``residual`` counts as done what damping holds back: it tells how far the damped rows were solved, and class L
-    cannot be claimed on it."""
+    """``residual`` counts as done what damping holds back: it tells how far the damped rows were
+    solved, and class L cannot be claimed on it."""
     converged: bool = True
-    """True when ``residual`` is within the task's tolerance, and is one that a class may rest on."""
+    """True when ``residual`` is within the task's tolerance, and is one that a class may rest
+    on."""
     passes: int = 0
     products: int = 0
     rows_updated: int = 0
@@ -232,7 +244,9 @@ class Erased:
 
     @property
     def reached(self) -> bool:
-        """Whether it got where it was to go: a class, and what of the residual was allowed to stay."""
+        """Whether it got where it was to go: a class, and what of the residual was allowed to
+        stay.
+        """
         return self.level != "D" and (self.method == "replay" or self.converged)
 
 
@@ -251,38 +265,51 @@ class Loss(Protocol):
 
     @property
     def ranks(self) -> bool:
-        """True when scores rank items as the inner products of the embeddings, plus item biases, do."""
+        """True when scores rank items as the inner products of the embeddings, plus item biases,
+        do.
+        """
         ...
 
     def check(self, foreign: Foreign, data: Interactions, *, threads: int = 0) -> SelfCheck:
-        """Did these factors come from ``data`` (``target`` is r) by minimizing this loss? Never raises for a no."""
+        """Did these factors come from ``data`` (``target`` is r) by minimizing this loss? Never
+        raises for a no.
+        """
         ...
 
     def forget(self, task: Task) -> Erased:
         """The factors that minimize this loss on ``task.after``, starting from the original's.
 
-        Raises NumericFailure for a row without a solution, Interrupted for Ctrl-C; changes nothing of the task.
+        Raises NumericFailure for a row without a solution, Interrupted for Ctrl-C; changes nothing
+        of the task.
         """
         ...
 
     def rests(self, task: Task) -> bool:
-        """Is the original at rest: has training left so little that going on to an optimum is no other training?"""
+        """Is the original at rest: has training left so little that going on to an optimum is no
+        other training?
+        """
         ...
 
-    def pass_seconds(self, foreign: Foreign, data: Interactions, *, threads: int = 0) -> float | None:
-        """About how long a pass over all rows takes here, measured on a few of them; None where nothing tells."""
+    def pass_seconds(
+        self, foreign: Foreign, data: Interactions, *, threads: int = 0
+    ) -> float | None:
+        """About how long a pass over all rows takes here, measured on a few of them; None where
+        nothing tells.
+        """
         ...
 
     def local(self, task: Task) -> Erased:
-        """The original with the deletion's effect, what training had left of its gradient as it was.
+        """The original with the deletion's effect, what training had left of its gradient as it
+        was.
 
-        ``method`` of the answer is ``local``, or ``rows`` where no way beyond the rows of the deletion brings a model
-        nearer to its retrain. Raises as ``forget`` does.
+        ``method`` of the answer is ``local``, or ``rows`` where no way beyond the rows of the
+        deletion brings a model nearer to its retrain. Raises as ``forget`` does.
         """
         ...
 
     def effect_left(self, task: Task, erased: Erased) -> float | None:
-        """Estimated share of the deletion's effect that ``erased``, made by ``local``, lacks; see ``solvers.missing``.
+        """Estimated share of the deletion's effect that ``erased``, made by ``local``, lacks; see
+        ``solvers.missing``.
 
         None for losses that are no least squares, and where there is no telling.
         """
@@ -290,7 +317,9 @@ class Loss(Protocol):
 
 
 class Trainer(Protocol):
-    """The training run that made a model: everything but the data. It is run again by our kernels."""
+    """The training run that made a model: everything but the data. It is run again by our
+    kernels.
+    """
 
     @property
     def words(self) -> str:
@@ -310,7 +339,9 @@ class Trainer(Protocol):
     def run(
         self, way: str, data: Interactions, *, threads: int = 0, on_pass: OnPass | None = None
     ) -> tuple[Array, Array]:
-        """The users' and items' embeddings of the same training on ``data`` (``target`` is r), (m, d) and (n, d)."""
+        """The users' and items' embeddings of the same training on ``data`` (``target`` is r), (m,
+        d) and (n, d).
+        """
         ...
 
 
@@ -323,22 +354,27 @@ class Adapter(Protocol):
         ...
 
     def recognizes(self, path: Path) -> bool:
-        """Is this such a file or folder? By a few of its bytes, running nothing and never raising."""
+        """Is this such a file or folder? By a few of its bytes, running nothing and never
+        raising.
+        """
         ...
 
     def read(self, path: Path, options: ForeignOptions) -> Foreign:
         """The model at ``path``.
 
-        Raises InvalidInput for another format or version, for options that contradict the file, for hyper-parameters
-        that neither says, and for a pickle that was not allowed; IntegrityError for a damaged file (shapes that do
-        not fit, sizes that lie); NumericFailure for entries that are not finite.
+        Raises InvalidInput for another format or version, for options that contradict the file, for
+        hyper-parameters that neither says, and for a pickle that was not allowed; IntegrityError
+        for a damaged file (shapes that do not fit, sizes that lie); NumericFailure for entries that
+        are not finite.
         """
         ...
 
     def write(self, foreign: Foreign, changed: Changed, out: Path) -> None:
-        """The container again at ``out`` (which must not exist), with the changed rows and auxiliary state scrubbed.
+        """The container again at ``out`` (which must not exist), with the changed rows and
+        auxiliary state scrubbed.
 
-        All or nothing; ``foreign.path`` is read again and not touched. With ``Changed()`` the same bytes.
+        All or nothing; ``foreign.path`` is read again and not touched. With ``Changed()`` the same
+        bytes.
         """
         ...
 
@@ -356,11 +392,14 @@ def settled(name: str, option: str, found: Any, asked: Any, path: Path, default:
     40.0
     >>> settled("alpha", "--alpha", 1.0, 40.0, Path("m.npz"))
     Traceback (most recent call last):
-    alteraser.errors.InvalidInput: --alpha 40.0 contradicts m.npz, which says alpha = 1.0; leave the option out
+    alteraser.errors.InvalidInput: --alpha 40.0 contradicts m.npz, which says alpha = 1.0;
+    leave the option out
     """
     if found is not None and asked is not None and found != asked:
         raise InvalidInput(
-            f"{option} {asked} contradicts {path}, which says {name} = {found}; leave the option out", path=str(path)
+            f"{option} {asked} contradicts {path}, which says {name} = {found}; leave the option "
+            "out",
+            path=str(path),
         )
     for value in (found, asked, default):
         if value is not None:

@@ -1,8 +1,8 @@
 """Cornac models (``<dir>/<Model>/<time>.pkl``): MF and BPR, pickled with their id maps.
 
-A user erased whole has a zero row; their id leaves ``uid_map``, and something that no id can be takes its place,
-because Cornac also reads positions off the order of that map. The training set that ``save_trainset`` puts beside is a
-sibling that ``--scrub`` knows.
+A user erased whole has a zero row; their id leaves ``uid_map``, and something that no id can be
+takes its place, because Cornac also reads positions off the order of that map. The training set
+that ``save_trainset`` puts beside is a sibling that ``--scrub`` knows.
 """
 
 from __future__ import annotations
@@ -44,8 +44,16 @@ ERASED = "erased"
 
 EXACT = names(MF, BPR)
 TRAINSET = names(DATASET, ("scipy.sparse._csr", "csr_matrix"), ("scipy.sparse._csc", "csc_matrix"))
-DERIVED = ("user_ids", "user_data", "item_data", "chrono_user_data", "chrono_item_data", "csr_matrix", "csc_matrix",
-           "dok_matrix")  # fmt: skip
+DERIVED = (
+    "user_ids",
+    "user_data",
+    "item_data",
+    "chrono_user_data",
+    "chrono_item_data",
+    "csr_matrix",
+    "csc_matrix",
+    "dok_matrix",
+)
 """What a training set works out of its interactions when asked, and keeps."""
 
 
@@ -63,13 +71,25 @@ class Cornac:
         """See ``contract.Adapter.read``."""
         tree = read_pickle(path, _readable, allow=options.allow_pickle)
         kind, attributes = _model(tree, path)
-        settings = {name: scalar(attributes[name], name) for name in SETTINGS if attributes.get(name) is not None}
-        for option, asked in (("--alpha", options.alpha), ("--missing-weight", options.missing_weight),
-                              ("--regularization", options.regularization), ("--loss", options.loss)):  # fmt: skip
+        settings = {
+            name: scalar(attributes[name], name)
+            for name in SETTINGS
+            if attributes.get(name) is not None
+        }
+        for option, asked in (
+            ("--alpha", options.alpha),
+            ("--missing-weight", options.missing_weight),
+            ("--regularization", options.regularization),
+            ("--loss", options.loss),
+        ):
             if asked is not None:
-                raise InvalidInput(f"{option} {asked}: {path} says everything about its loss; leave it out")
+                raise InvalidInput(
+                    f"{option} {asked}: {path} says everything about its loss; leave it out"
+                )
         if options.implicit is not None and options.implicit != (kind == "bpr"):
-            raise InvalidInput(f"{path} is Cornac's {kind.upper()}: leave --implicit and --explicit out")
+            raise InvalidInput(
+                f"{path} is Cornac's {kind.upper()}: leave --implicit and --explicit out"
+            )
         biased = bool(settings.get("use_bias", True))
         wanted = {"u_factors": 2, "i_factors": 2} | ({"i_biases": 1} if biased else {})
         wanted |= {"u_biases": 1} if biased and kind == "mf" else {}
@@ -77,15 +97,22 @@ class Cornac:
         same_rows(arrays, ("u_factors", "u_biases"), ("i_factors", "i_biases"), path=path)
         centered = kind == "mf" and biased
         return Foreign(
-            path=path, format=self.name, kind=kind, users=arrays["u_factors"], items=arrays["i_factors"],
-            loss=_loss(kind, settings, biased), library="Cornac", user_biases=arrays.get("u_biases"),
+            path=path,
+            format=self.name,
+            kind=kind,
+            users=arrays["u_factors"],
+            items=arrays["i_factors"],
+            loss=_loss(kind, settings, biased),
+            library="Cornac",
+            user_biases=arrays.get("u_biases"),
             item_biases=arrays.get("i_biases"),
             offset=float(scalar(attributes["global_mean"], "global_mean")) if centered else 0.0,
             hyperparameters=settings,
             user_ids=_ids(attributes, "uid_map", arrays["u_factors"].shape[0], path),
             item_ids=_ids(attributes, "iid_map", arrays["i_factors"].shape[0], path),
-            ids_from=CONTAINER, holds=_holds(attributes),
-        )  # fmt: skip
+            ids_from=CONTAINER,
+            holds=_holds(attributes),
+        )
 
     def write(self, foreign: Foreign, changed: Changed, out: Path) -> None:
         """See ``contract.Adapter.write``."""
@@ -94,8 +121,12 @@ class Cornac:
         if not changed.nothing:
             tree = load(content, str(foreign.path), EXACT)
             _, attributes = _model(tree, foreign.path)
-            for mine, name in (("users", "u_factors"), ("items", "i_factors"), ("user_biases", "u_biases"),
-                               ("item_biases", "i_biases")):  # fmt: skip
+            for mine, name in (
+                ("users", "u_factors"),
+                ("items", "i_factors"),
+                ("user_biases", "u_biases"),
+                ("item_biases", "i_biases"),
+            ):
                 put_rows(attributes, name, getattr(changed, mine))
             if changed.offset is not None:
                 attributes["global_mean"] = float(changed.offset)
@@ -119,14 +150,18 @@ class Cornac:
                 what = "the training set that was saved with a model"
                 found.append(Sibling(each, what, scrub=partial(scrub_trainset, each)))
             elif self.recognizes(each):
-                found.append(Sibling(each, "another model of Cornac", "Forget in it too, or delete it."))
+                found.append(
+                    Sibling(each, "another model of Cornac", "Forget in it too, or delete it.")
+                )
         return tuple(found)
 
 
 def _readable(module: str, name: str) -> bool:
     """Also Cornac's other models, so that they are refused by name."""
     return EXACT(module, name) or (
-        module.startswith(("cornac.models.", "cornac.data.")) and name.isidentifier() and name[:1].isupper()
+        module.startswith(("cornac.models.", "cornac.data."))
+        and name.isidentifier()
+        and name[:1].isupper()
     )
 
 
@@ -138,7 +173,8 @@ def _model(tree: Any, path: Path) -> tuple[str, dict[str, Any]]:
     if kind is None or (kind == "mf" and attributes.get("backend", "cpu") != "cpu"):
         what = tree.function.name + (" on PyTorch" if kind else "")
         raise InvalidInput(
-            f"{path} is Cornac's {what}; MF (backend cpu) and BPR are known here. Train again without the forget set",
+            f"{path} is Cornac's {what}; MF (backend cpu) and BPR are known here. Train again "
+            "without the forget set",
             path=str(path),
         )
     return kind, attributes
@@ -155,15 +191,24 @@ def _pairs(table: Any, name: str, path: Path) -> list[tuple[Any, Any]]:
 def _ids(attributes: dict[str, Any], name: str, size: int, path: Path) -> IdMap:
     """Ids that have a row; a map may also hold those of a test set."""
     pairs = [
-        (key, scalar(row, name)) for key, row in _pairs(attributes.get(name), name, path) if type(key) is not tuple
+        (key, scalar(row, name))
+        for key, row in _pairs(attributes.get(name), name, path)
+        if type(key) is not tuple
     ]
-    return id_map([(key, row) for key, row in pairs if type(row) is not int or row < size], size, f"{path}: {name}")
+    return id_map(
+        [(key, row) for key, row in pairs if type(row) is not int or row < size],
+        size,
+        f"{path}: {name}",
+    )
 
 
 def _leave(table: Any, changed: Changed) -> None:
     """Put ("erased", row) in place of the ids of erased users."""
     erased = set(changed.erased_users.tolist())
-    pairs = [((ERASED, row) if row in erased else key, row) for key, row in _pairs(table, "uid_map", Path())]
+    pairs = [
+        ((ERASED, row) if row in erased else key, row)
+        for key, row in _pairs(table, "uid_map", Path())
+    ]
     if isinstance(table, Call):
         table.pairs = pairs
     else:
@@ -188,17 +233,22 @@ def _loss(kind: str, settings: dict[str, Any], biased: bool) -> Loss:
     steps = float(settings.get("learning_rate", 0.0)) * float(settings.get("max_iter", 0)) or None
     if kind == "mf":
         return svd(rate, biased=biased, steps=steps)
-    # uniform negatives, skipped where they are liked; each step shrinks the three rows that it touches
+    # uniform negatives, skipped where they are liked; each step shrinks the three rows that it
+    # touches
     loss = Pairwise(ridge=Ridge.of(rate, scaling="samples"), rejected="skip")
     return RowSolved("BPR", loss, steps=steps)
 
 
 def scrub_trainset(path: Path, foreign: Foreign, changed: Changed) -> None:
-    """Take the forgotten interactions and erased users out of the training set at ``path``, in place."""
+    """Take the forgotten interactions and erased users out of the training set at ``path``, in
+    place.
+    """
     content = path.read_bytes()
     tree = load(content, str(path), TRAINSET)
     if not isinstance(tree, Call) or (tree.function.module, tree.function.name) != DATASET:
-        raise InvalidInput(f"{path} is not a plain training set of Cornac; delete it", path=str(path))
+        raise InvalidInput(
+            f"{path} is not a plain training set of Cornac; delete it", path=str(path)
+        )
     attributes = tree.attributes
     triple = [array(part, f"{path}: uir_tuple") for part in attributes["uir_tuple"]]
     users, items = changed.removed

@@ -13,7 +13,9 @@ _WORD2VEC = re.compile(rb"[1-9][0-9]{0,9} [1-9][0-9]{0,4}\r?\n(?=\S)")
 
 
 def known(path: Path) -> str | None:
-    """In words, for the end of a message, what the file at ``path`` is; None where that is not known."""
+    """In words, for the end of a message, what the file at ``path`` is; None where that is not
+    known.
+    """
     if not path.is_file():
         return None
     if mentions(path, b"gensim.models"):
@@ -21,13 +23,15 @@ def known(path: Path) -> str | None:
     index = index_at(path)
     if index is not None:
         return (
-            f"{path} is {index.words}: a copy of a model's vectors. Forget in the model, then build the index again or "
-            "patch the rows that changed (the guide search-indexes in the documentation)"
+            f"{path} is {index.words}: a copy of a model's vectors. Forget in the model, then "
+            "build the index again or patch the rows that changed (the guide search-indexes in "
+            "the documentation)"
         )
     if b"joblib.numpy_pickle" in first_bytes(path):
         return (
-            f"{path} was written by joblib.dump, whose arrays lie between a pickle's instructions and are not read. "
-            "Where you trust the file, load it once and save the model in its library's own way"
+            f"{path} was written by joblib.dump, whose arrays lie between a pickle's instructions "
+            "and are not read. Where you trust the file, load it once and save the model in its "
+            "library's own way"
         )
     if _WORD2VEC.match(first_bytes(path, 64)):
         return f"{path} holds vectors in word2vec's format. {GENSIM}"
@@ -35,9 +39,10 @@ def known(path: Path) -> str | None:
 
 
 GENSIM = (
-    "Such a model (item2vec) is not forgotten in here: it has a vector for each item and none for users, whose "
-    "histories were its sentences, and skip-grams are trained by sampled steps that end at no optimum to go on from. "
-    "Train it again on the histories without what must go (the same seed, one worker and PYTHONHASHSEED give the same "
-    "start); an item that is then below min_count has no vector any more. Delete the old file with its .npy "
-    "companions: a .model also holds the counts of every item"
+    "Such a model (item2vec) is not forgotten in here: it has a vector for each item and none for "
+    "users, whose histories were its sentences, and skip-grams are trained by sampled steps that "
+    "end at no optimum to go on from. Train it again on the histories without what must go (the "
+    "same seed, one worker and PYTHONHASHSEED give the same start); an item that is then below "
+    "min_count has no vector any more. Delete the old file with its .npy companions: a .model "
+    "also holds the counts of every item"
 )

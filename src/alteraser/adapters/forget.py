@@ -1,4 +1,6 @@
-"""Forgetting in somebody else's model: the file and its data in; the same kind of file, without what must go, out."""
+"""Forgetting in somebody else's model: the file and its data in; the same kind of file, without
+what must go, out.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,15 @@ from alteraser.data.selection import Selection
 from alteraser.data.sheet import Sheet
 from alteraser.erasers.driver import OnPass
 from alteraser.errors import AltEraserError, InvalidInput, NotFound
-from alteraser.evidence.claims import Certified, Evidence, Local, Measured, Nothing, Replayed, ResidualOnly
+from alteraser.evidence.claims import (
+    Certified,
+    Evidence,
+    Local,
+    Measured,
+    Nothing,
+    Replayed,
+    ResidualOnly,
+)
 from alteraser.runtime import events
 from alteraser.tolerances import checked_tolerance
 from alteraser.verbs.choose import Auto
@@ -61,8 +71,8 @@ class Settings:
     method: str = "auto"
     """``auto``, ``replay``, ``local`` or ``converge``, see ``alteraser.adapters.choose``"""
     tolerance: float | None = None
-    """Share of the deletion's push that may stay; None: 0.01 on the way to an optimum, 0.3 for the effect of the
-    deletion alone"""
+    """Share of the deletion's push that may stay; None: 0.01 on the way to an optimum, 0.3 for the
+    effect of the deletion alone"""
     max_passes: int = 200
     seed: int = 0
     """Of negatives, for losses that draw them"""
@@ -82,7 +92,9 @@ class Settings:
         if isinstance(method, Auto):
             return cls(method.way or "auto", method.tolerance, method.max_passes or cls.max_passes)
         if not isinstance(method, str):
-            raise InvalidInput(f"{type(method).__name__} means nothing to a model of another library")
+            raise InvalidInput(
+                f"{type(method).__name__} means nothing to a model of another library"
+            )
         return cls(method)
 
 
@@ -120,7 +132,8 @@ class Unlearned:
         return zero_words(self.opened.foreign, self.opened.data)
 
     def save(self, path: str | Path, *, scrub: bool = False) -> Written:
-        """Write the container again at ``path``, whole or not at all, and beside it whom it has erased.
+        """Write the container again at ``path``, whole or not at all, and beside it whom it has
+        erased.
 
         ``scrub``: rewrite sibling files that are known, in place. Raises OutputExists.
         """
@@ -133,10 +146,13 @@ class Unlearned:
             if self.as_run:
                 remember_written(foreign, out, self.erased.solver, self.deletion.removal.remaining)
             try:
-                for sibling in _map_last(found_siblings(self.opened, out), self.opened.options.users_map):
+                for sibling in _map_last(
+                    found_siblings(self.opened, out), self.opened.options.users_map
+                ):
                     written.take(sibling, foreign, self.changed, scrub=scrub)
             except BaseException:
-                if not written.done:  # no output; but a file that was scrubbed belongs to the new model: it stays
+                # no output; but a file that was scrubbed belongs to the new model: it stays
+                if not written.done:
                     _take_back(out)
                 raise
         written.left.sort(key=lambda sibling: sibling.path != self.opened.options.users_map)
@@ -162,26 +178,45 @@ class Scrubbed:
             self.left.append(replace(sibling, scrub=None, advice=cause.message))
 
 
-def opened_at(path: Path, data: Any, *, format: str | None = None, **options: Any) -> tuple[Opened, Interactions]:
-    """The model at ``path`` with its data for ``forget``; ``options`` are the fields of ``ForeignOptions``."""
-    found = open_foreign(path, Path(data) if isinstance(data, str) else data, ForeignOptions(**options), format=format)
+def opened_at(
+    path: Path, data: Any, *, format: str | None = None, **options: Any
+) -> tuple[Opened, Interactions]:
+    """The model at ``path`` with its data for ``forget``; ``options`` are the fields of
+    ``ForeignOptions``.
+    """
+    found = open_foreign(
+        path,
+        Path(data) if isinstance(data, str) else data,
+        ForeignOptions(**options),
+        format=format,
+    )
     return found, found.data
 
 
 @match.register(Opened)
 def matched(
-    opened: Opened, forget_set: Any, data: Interactions | None = None, *, whole_users: bool = False,
-    whole_items: bool = False, grown: bool = False, readmit: bool = False, strict: bool = False,
-    below: Callable[[Selection], Any] | None = None, lost: Lost | None = None,
-) -> Deletion:  # fmt: skip
+    opened: Opened,
+    forget_set: Any,
+    data: Interactions | None = None,
+    *,
+    whole_users: bool = False,
+    whole_items: bool = False,
+    grown: bool = False,
+    readmit: bool = False,
+    strict: bool = False,
+    below: Callable[[Selection], Any] | None = None,
+    lost: Lost | None = None,
+) -> Deletion:
     """What forgetting ``forget_set`` would remove. NotFound where nothing of it is in the data.
 
-    With ``strict`` also where a row of it matches nothing; ``below`` tells which match rows below the threshold.
-    ``lost``: what ``looked_for`` found to be missing. RefusedByPolicy where the data hold what was erased from this
-    model before, unless ``readmit``.
+    With ``strict`` also where a row of it matches nothing; ``below`` tells which match rows below
+    the threshold. ``lost``: what ``looked_for`` found to be missing. RefusedByPolicy where the data
+    hold what was erased from this model before, unless ``readmit``.
     """
     if grown:
-        raise InvalidInput("models of other libraries learn no additions: forget with the data as trained on")
+        raise InvalidInput(
+            "models of other libraries learn no additions: forget with the data as trained on"
+        )
     lost = lost or Lost()
     removal = opened.data.remove(forget_set, whole_users=whole_users, whole_items=whole_items)
     if lost.rows is not None:
@@ -193,7 +228,8 @@ def matched(
         if lacking is None or not lacking[0].size:
             raise
         raise NotFound(
-            f"{cause.message} If DATA lacks them because they were deleted from it before, say so with --purged.",
+            f"{cause.message} If DATA lacks them because they were deleted from it before, say so "
+            "with --purged.",
             **cause.details,
         ) from cause
     removal = replace(removal, remaining=reweighted(opened.options, opened.data, removal.remaining))
@@ -214,9 +250,11 @@ class Lost:
 def looked_for(
     opened: Opened, selection: Selection, sheet: Sheet, forget_set: Path | None, *, purged: bool
 ) -> tuple[Opened, Lost]:
-    """(the model with all its data, where what is missing from them can be put back; what was missing).
+    """(the model with all its data, where what is missing from them can be put back; what was
+    missing).
 
-    ``sheet`` is what the data were read from; ``purged``: pairs that match nothing were deleted from them before.
+    ``sheet`` is what the data were read from; ``purged``: pairs that match nothing were deleted
+    from them before.
     """
     removal = opened.data.remove(selection)
     users, items, pairs = gone(opened.foreign, opened.data, removal, purged=purged)
@@ -232,21 +270,34 @@ def looked_for(
 
 
 def forget_foreign(
-    opened: Opened, forget_set: Any, out: Path, *, whole_users: bool = False, whole_items: bool = False,
-    scrub: bool = False, readmit: bool = False, threads: int = 0, on_pass: OnPass | None = None,
-    phase: Phase | None = None, warn: Callable[[str], None] | None = None, **settings: Any,
-) -> Erasure[Unlearned]:  # fmt: skip
-    """Make a foreign model forget ``forget_set`` and write it to ``out``, in its own format: ``model.written``.
+    opened: Opened,
+    forget_set: Any,
+    out: Path,
+    *,
+    whole_users: bool = False,
+    whole_items: bool = False,
+    scrub: bool = False,
+    readmit: bool = False,
+    threads: int = 0,
+    on_pass: OnPass | None = None,
+    phase: Phase | None = None,
+    warn: Callable[[str], None] | None = None,
+    **settings: Any,
+) -> Erasure[Unlearned]:
+    """Make a foreign model forget ``forget_set`` and write it to ``out``, in its own format:
+    ``model.written``.
 
     Args:
-        opened: the model and the data it was trained on, from ``open_foreign``; files stay as they are.
-        forget_set: a ``Selection``, (user, item) pairs, a table with user_id and item_id; with ``whole_users`` user
-            ids, with ``whole_items`` item ids; or what ``matched`` made of it.
+        opened: the model and the data it was trained on, from ``open_foreign``; files stay as they
+            are.
+        forget_set: a ``Selection``, (user, item) pairs, a table with user_id and item_id; with
+            ``whole_users`` user ids, with ``whole_items`` item ids; or what ``matched`` made of it.
         out: the new file or folder; OutputExists where there is one.
         whole_users: forget everything of the users in ``forget_set``.
         whole_items: forget everything of the items in ``forget_set``.
         scrub: rewrite sibling files that are known, in place.
-        readmit: also learn what the data hold again of what was erased from this model before; else that is refused.
+        readmit: also learn what the data hold again of what was erased from this model before; else
+            that is refused.
         threads: workers; 0 for every processor this process may use.
         on_pass: called with a ``PassRecord`` after each pass.
         phase: wraps the parts of the work called check, solve, compare and write, for progress.
@@ -256,16 +307,23 @@ def forget_foreign(
     What was erased is written down as keyed hashes beside ``out``, see ``alteraser.data.erased``.
 
     Raises:
-        IntegrityError: the self-check failed; NotFound: nothing to forget; NumericFailure: a row has no solution;
+        IntegrityError: the self-check failed; NotFound: nothing to forget; NumericFailure: a row
+            has no solution;
         RefusedByPolicy: the data hold what was erased before.
     """
     asked = Settings(**settings)
     check_output(out)
-    found = forget_set if isinstance(forget_set, Deletion) else matched(
-        opened, forget_set, whole_users=whole_users, whole_items=whole_items, readmit=readmit
-    )  # fmt: skip
+    found = (
+        forget_set
+        if isinstance(forget_set, Deletion)
+        else matched(
+            opened, forget_set, whole_users=whole_users, whole_items=whole_items, readmit=readmit
+        )
+    )
     check_beside(out)
-    erasure = unlearn_foreign(opened, found, method=asked, threads=threads, on_pass=on_pass, phase=phase, warn=warn)
+    erasure = unlearn_foreign(
+        opened, found, method=asked, threads=threads, on_pass=on_pass, phase=phase, warn=warn
+    )
     with nullcontext() if phase is None else phase("write"):
         written = erasure.model.save(out, scrub=scrub)
     return replace(erasure, model=replace(erasure.model, written=written))
@@ -274,61 +332,114 @@ def forget_foreign(
 @unlearn.register(Opened)
 @events.verb("forget", "method", "kind", "residual", "converged", "forgotten")
 def unlearn_foreign(
-    opened: Opened, found: Deletion, *, method: Any = "auto", threads: int = 0, on_pass: OnPass | None = None,
-    on_choice: OnChoice | None = None, phase: Phase | None = None, warn: Callable[[str], None] | None = None,
-) -> Erasure[Unlearned]:  # fmt: skip
+    opened: Opened,
+    found: Deletion,
+    *,
+    method: Any = "auto",
+    threads: int = 0,
+    on_pass: OnPass | None = None,
+    on_choice: OnChoice | None = None,
+    phase: Phase | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> Erasure[Unlearned]:
     """``unlearn`` for another library's model; ``phase`` and ``warn`` as for ``forget_foreign``."""
-    began, enter, on_pass = time.perf_counter(), phase or (lambda name: nullcontext()), events.passes(on_pass)
+    began, enter, on_pass = (
+        time.perf_counter(),
+        phase or (lambda name: nullcontext()),
+        events.passes(on_pass),
+    )
     asked, foreign, data, removal = Settings.of(method), opened.foreign, opened.data, found.removal
     with enter("check"):
         check = checked_against(foreign, data, removal, threads=threads)
-        borne_out = removal.absent is not None and foreign.trainer is not None  # by a replay, which is compared
+        # by a replay, which is compared
+        borne_out = removal.absent is not None and foreign.trainer is not None
         if not asked.unchecked and not check.passed:
             refuse_zero(foreign, data)
             if not borne_out:
                 check.require(foreign.path)
     with enter("solve"):
         task = replace(
-            task_of(opened, removal, threads=threads), max_passes=asked.max_passes, seed=asked.seed, on_pass=on_pass
+            task_of(opened, removal, threads=threads),
+            max_passes=asked.max_passes,
+            seed=asked.seed,
+            on_pass=on_pass,
         )
-        erased, choice = erase(known_method(asked.method), task, asked.tolerance, warn or (lambda words: None))
+        erased, choice = erase(
+            known_method(asked.method), task, asked.tolerance, warn or (lambda words: None)
+        )
         if not asked.unchecked and erased.method != "replay":
             check.require(foreign.path)
-        as_run = erased.method == "replay" and not erased.users[removal.remaining.user_counts == 0].any()
+        as_run = (
+            erased.method == "replay" and not erased.users[removal.remaining.user_counts == 0].any()
+        )
         changed = difference(foreign, erased, removal)
     with enter("compare"):
-        seen = Aftermath(
-            lists_between(foreign, erased, removal.remaining, removal.removed),
-            come_back(erased, removal.remaining, removal.removed),
-        ) if foreign.loss.ranks else Aftermath()  # fmt: skip
-        left = foreign.loss.effect_left(task, erased) if erased.method in ("local", "rows") else None
+        seen = (
+            Aftermath(
+                lists_between(foreign, erased, removal.remaining, removal.removed),
+                come_back(erased, removal.remaining, removal.removed),
+            )
+            if foreign.loss.ranks
+            else Aftermath()
+        )
+        left = (
+            foreign.loss.effect_left(task, erased) if erased.method in ("local", "rows") else None
+        )
         refit = refit_seconds(task, foreign.loss.pass_seconds(foreign, data, threads=threads))
     unlearned = Unlearned(opened, check, erased, changed, found, as_run)
     followed = None if choice.followed is None else vars(choice.followed)
     return Erasure(
-        model=unlearned, deletion=found, evidence=evidence_of(erased, left), aftermath=seen,
+        model=unlearned,
+        deletion=found,
+        evidence=evidence_of(erased, left),
+        aftermath=seen,
         way=Way(
-            erased.method, choice.asked, choice.why, asked.tolerance, binding=True, refit_seconds=refit,
+            erased.method,
+            choice.asked,
+            choice.why,
+            asked.tolerance,
+            binding=True,
+            refit_seconds=refit,
             details={"replay": followed},
         ),
         work=Work(
-            erased.solver, erased.passes, erased.products, erased.rows_updated, erased.residual, erased.converged,
-            erased.reason, erased.route, erased.objective_before, erased.objective_after, erased.push,
-            erased.training_floor, erased.trace,
+            erased.solver,
+            erased.passes,
+            erased.products,
+            erased.rows_updated,
+            erased.residual,
+            erased.converged,
+            erased.reason,
+            erased.route,
+            erased.objective_before,
+            erased.objective_after,
+            erased.push,
+            erased.training_floor,
+            erased.trace,
         ),
         details={
-            "format": foreign.format, "kind": foreign.kind, "loss": foreign.loss.formula,
-            "self_check": check.to_document(), "numerically_zero": unlearned.zero is not None,
+            "format": foreign.format,
+            "kind": foreign.kind,
+            "loss": foreign.loss.formula,
+            "self_check": check.to_document(),
+            "numerically_zero": unlearned.zero is not None,
             "converged": erased.converged,
-            "rows_changed": {"users": int(changed.user_rows.size), "items": int(changed.item_rows.size)},
+            "rows_changed": {
+                "users": int(changed.user_rows.size),
+                "items": int(changed.item_rows.size),
+            },
         },
         seconds=time.perf_counter() - began,
-    )  # fmt: skip
+    )
 
 
 @plan.register(Opened)
-def plan_foreign(opened: Opened, found: Deletion, method: Any = "auto", *, threads: int = 0) -> Planned:
-    """``plan`` for another library's model, after its self-check. Raises IntegrityError where that fails."""
+def plan_foreign(
+    opened: Opened, found: Deletion, method: Any = "auto", *, threads: int = 0
+) -> Planned:
+    """``plan`` for another library's model, after its self-check. Raises IntegrityError where that
+    fails.
+    """
     asked = Settings.of(method)
     check = checked_against(opened.foreign, opened.data, found.removal, threads=threads)
     if not asked.unchecked:
@@ -337,26 +448,38 @@ def plan_foreign(opened: Opened, found: Deletion, method: Any = "auto", *, threa
 
 
 def evidence_of(erased: Erased, left: float | None) -> Evidence:
-    """What may be said of a foreign model that has forgotten; ``left`` is the share of the effect that is missing."""
+    """What may be said of a foreign model that has forgotten; ``left`` is the share of the effect
+    that is missing.
+    """
     if erased.level == "A":
-        return Replayed("this model was computed without the data that are gone, by repeating its training", left=left)
+        return Replayed(
+            "this model was computed without the data that are gone, by repeating its training",
+            left=left,
+        )
     if erased.standing is not None:
         claims = {"B": Certified, "C": Measured, "L": Local}
         return claims.get(erased.level, ResidualOnly)(erased.standing.sentence, left=left)
     if erased.level == "L":
         return Local(
-            f"the deletion's effect on a model that is not at rest, to within {erased.residual:.2g} of its push; "
-            "its distance from an optimum is as before", left=left,
-        )  # fmt: skip
+            "the deletion's effect on a model that is not at rest, to within "
+            f"{erased.residual:.2g} of its push; its distance from an optimum is as before",
+            left=left,
+        )
     return Nothing("not shown to have forgotten", left=left)
 
 
-def checked_against(foreign: Foreign, data: Interactions, removal: Removal, *, threads: int = 0) -> SelfCheck:
-    """The self-check; where the data lack what is not known, of the measures that single rows do not decide."""
+def checked_against(
+    foreign: Foreign, data: Interactions, removal: Removal, *, threads: int = 0
+) -> SelfCheck:
+    """The self-check; where the data lack what is not known, of the measures that single rows do
+    not decide.
+    """
     found = foreign.loss.check(foreign, data, threads=threads)
     if removal.absent is not None:
         found = of_what_remains(found, len(removal.absent[0]) + len(removal.absent[1]))
-    events.emit("checked", passed=found.passed, forgotten=removal.count, remaining=len(removal.remaining))
+    events.emit(
+        "checked", passed=found.passed, forgotten=removal.count, remaining=len(removal.remaining)
+    )
     return found
 
 
@@ -364,13 +487,20 @@ def task_of(opened: Opened, removal: Removal, *, threads: int = 0) -> Task:
     """What a loss is asked to do for ``removal``."""
     weighed_anew = isinstance(opened.data, Weighted)
     return Task(
-        opened.foreign, opened.data, removal.remaining, removal.removed, threads=threads, reweighted=weighed_anew,
+        opened.foreign,
+        opened.data,
+        removal.remaining,
+        removal.removed,
+        threads=threads,
+        reweighted=weighed_anew,
         absent=removal.absent,
-    )  # fmt: skip
+    )
 
 
 def difference(foreign: Foreign, erased: Erased, removal: Removal) -> Changed:
-    """What goes back: which rows moved, users of whom nothing remains at zero. Arrays of ``erased`` are changed."""
+    """What goes back: which rows moved, users of whom nothing remains at zero. Arrays of ``erased``
+    are changed.
+    """
     gone = removal.emptied_users.astype(np.int64)
     erased.users[gone] = 0
     if erased.user_biases is not None:
@@ -380,25 +510,44 @@ def difference(foreign: Foreign, erased: Erased, removal: Removal) -> Changed:
         return np.empty(0, np.int64) if new is None or old is None else changed_rows(new, old)
 
     rows = [
-        np.union1d(moved(getattr(erased, f"{side}s"), getattr(foreign, f"{side}s")),
-                   moved(getattr(erased, f"{side}_biases"), getattr(foreign, f"{side}_biases")))
+        np.union1d(
+            moved(getattr(erased, f"{side}s"), getattr(foreign, f"{side}s")),
+            moved(getattr(erased, f"{side}_biases"), getattr(foreign, f"{side}_biases")),
+        )
         for side in ("user", "item")
-    ]  # fmt: skip
+    ]
     further = {
-        name: array for name, array in erased.further.items() if not np.array_equal(array, foreign.further[name])
+        name: array
+        for name, array in erased.further.items()
+        if not np.array_equal(array, foreign.further[name])
     }
     return Changed(
-        erased.users, erased.items, erased.user_biases, erased.item_biases,
-        None if erased.offset == foreign.offset else erased.offset, further, rows[0], rows[1], gone,
+        erased.users,
+        erased.items,
+        erased.user_biases,
+        erased.item_biases,
+        None if erased.offset == foreign.offset else erased.offset,
+        further,
+        rows[0],
+        rows[1],
+        gone,
         (removal.removed.user_rows, removal.removed.indices.astype(np.int64)),
-    )  # fmt: skip
+    )
 
 
 def found_siblings(opened: Opened, out: Path | None = None) -> tuple[Sibling, ...]:
-    """Files that may hold the data as well: the data itself, map files, and what the adapter finds; each once."""
+    """Files that may hold the data as well: the data itself, map files, and what the adapter finds;
+    each once.
+    """
     found = list(map_files(opened.options))
     if opened.source is not None:
-        found.append(Sibling(opened.source, "the interactions", "--remaining writes them without what was forgotten"))
+        found.append(
+            Sibling(
+                opened.source,
+                "the interactions",
+                "--remaining writes them without what was forgotten",
+            )
+        )
     found.extend(search_indexes(opened.foreign.path))
     found.extend(opened.adapter.siblings(opened.foreign.path))
     best: dict[Path, Sibling] = {}
@@ -411,12 +560,16 @@ def found_siblings(opened: Opened, out: Path | None = None) -> tuple[Sibling, ..
     if opened.options.items_map is not None:
         place = opened.options.items_map.absolute()
         if place in best and best[place].scrub is None:
-            best[place] = replace(best[place], what="the map of item ids", advice="no user's id is in it")
+            best[place] = replace(
+                best[place], what="the map of item ids", advice="no user's id is in it"
+            )
     return tuple(best.values())
 
 
 def _map_last(siblings: tuple[Sibling, ...], users_map: Path | None) -> list[Sibling]:
-    """The map of user ids last: a run that is killed before is repeated with it, as without the ids it cannot be."""
+    """The map of user ids last: a run that is killed before is repeated with it, as without the ids
+    it cannot be.
+    """
     return sorted(siblings, key=lambda sibling: sibling.path == users_map)
 
 

@@ -1,7 +1,8 @@
-"""Which user or item each row is. Most libraries leave that to their callers, so it comes from a file of theirs.
+"""Which user or item each row is. Most libraries leave that to their callers, so it comes from a
+file of theirs.
 
-A map is frozen: it is read, never rebuilt. Rebuilding one from data after rows were deleted would silently give every
-row to somebody else.
+A map is frozen: it is read, never rebuilt. Rebuilding one from data after rows were deleted would
+silently give every row to somebody else.
 """
 
 from __future__ import annotations
@@ -24,27 +25,35 @@ ROWS = "the rows themselves"
 
 
 def resolved(foreign: Foreign, options: ForeignOptions) -> Foreign:
-    """``foreign`` with both id maps: the container's, else from the files named, else its rows where that is said.
+    """``foreign`` with both id maps: the container's, else from the files named, else its rows
+    where that is said.
 
-    Raises InvalidInput where there are none, where options contradict the container, and for maps that do not fit.
+    Raises InvalidInput where there are none, where options contradict the container, and for maps
+    that do not fit.
     """
     given = options.users_map, options.items_map
     found = foreign.user_ids, foreign.item_ids
     if foreign.ids_from == CONTAINER and (any(given) or options.rows_are_ids):
         raise InvalidInput(
-            f"{foreign.path} has its own id maps; leave --users-map, --items-map and --rows-are-ids out",
+            f"{foreign.path} has its own id maps; leave --users-map, --items-map and "
+            "--rows-are-ids out",
             path=str(foreign.path),
         )
     maps: list[IdMap] = []
-    for side, ids, file, size in zip(("user", "item"), found, given, foreign.shape[:2], strict=True):
+    for side, ids, file, size in zip(
+        ("user", "item"), found, given, foreign.shape[:2], strict=True
+    ):
         if ids is None and file is not None:
             ids = read_id_map(file, side, size)
         if ids is None and options.rows_are_ids:
-            ids = IdMap(pa.array(np.arange(size, dtype=np.int64)), np.arange(size, dtype=np.int64), size)
+            ids = IdMap(
+                pa.array(np.arange(size, dtype=np.int64)), np.arange(size, dtype=np.int64), size
+            )
         if ids is None:
             raise InvalidInput(
-                f"{foreign.path} does not say which {side} each of its {size:,} {side} rows is: give the map that was "
-                f"used in training with --{side}s-map, or --rows-are-ids if the data's ids are rows from 0",
+                f"{foreign.path} does not say which {side} each of its {size:,} {side} rows is: "
+                f"give the map that was used in training with --{side}s-map, or --rows-are-ids if "
+                "the data's ids are rows from 0",
                 path=str(foreign.path),
             )
         maps.append(ids)
@@ -62,20 +71,23 @@ def read_id_map(path: Path, side: str, size: int) -> IdMap:
     ids, rows, complete = forms.read(path, side, size)
     if complete and len(rows) != size:
         raise InvalidInput(
-            f"--{side}s-map {path} has {len(rows):,} ids, the model {size:,} {side} rows: it is not this model's map",
+            f"--{side}s-map {path} has {len(rows):,} ids, the model {size:,} {side} rows: it is "
+            "not this model's map",
             path=str(path),
         )
     outside = (rows < 0) | (rows >= size)
     if outside.any():
         raise InvalidInput(
-            f"--{side}s-map {path}: row {int(rows[outside][0])} is not one of the model's {size:,} {side} rows "
-            f"(0 … {size - 1}): it is not this model's map",
+            f"--{side}s-map {path}: row {int(rows[outside][0])} is not one of the model's "
+            f"{size:,} {side} rows (0 … {size - 1}): it is not this model's map",
             path=str(path),
         )
     array = as_id_array(ids, f"{path}")
     for what, distinct in (("a row", len(np.unique(rows))), ("an id", len(array.unique()))):
         if distinct != len(rows):
-            raise InvalidInput(f"--{side}s-map {path} has {what} twice; a map has each once", path=str(path))
+            raise InvalidInput(
+                f"--{side}s-map {path} has {what} twice; a map has each once", path=str(path)
+            )
     order = np.argsort(rows)
     return IdMap(array.take(pa.array(order)), rows[order], size)
 
@@ -86,12 +98,16 @@ def map_files(options: ForeignOptions) -> tuple[Sibling, ...]:
         return ()
     path = options.users_map
     known = forms.writable(path)
-    advice = "" if known else "take the erased users' ids out, and leave every other row where it is"
+    advice = (
+        "" if known else "take the erased users' ids out, and leave every other row where it is"
+    )
     return (Sibling(path, "the map of user ids", advice, scrub_map(path) if known else None),)
 
 
 def scrub_map(path: Path) -> Any:
-    """Rewrites a map of user ids in place without the users who are gone; the others keep their rows."""
+    """Rewrites a map of user ids in place without the users who are gone; the others keep their
+    rows.
+    """
 
     def scrub(foreign: Foreign, changed: Changed) -> None:
         assert foreign.user_ids is not None

@@ -1,13 +1,15 @@
-"""implicit's ``.npz`` files (``model.save``) and pickled models: ALS, BPR and logistic MF; CPU and GPU models alike.
+"""implicit's ``.npz`` files (``model.save``) and pickled models: ALS, BPR and logistic MF; CPU and
+GPU models alike.
 
-    ALS   user_factors (m, d), item_factors (n, d)                 c = α r on observed cells, 1 elsewhere, plain λ
+    ALS   user_factors (m, d), item_factors (n, d)
+        c = α r on observed cells, 1 elsewhere, plain λ
     BPR   (m, d + 1), (n, d + 1)   a user's last column is 1, an item's is its bias
     LMF   (m, d + 2), (n, d + 2)   a user ends in (1, bias), an item in (bias, 1)
 
-ALS fits users first, then items, so the items satisfy their normal equations: to rounding with ``use_cg=False``,
-else to what three steps of conjugate gradients leave. Rows without interactions are zero; with ``use_native=False``
-steps of conjugate gradients only shrink them. There is no id map in the file, and nothing in it but the factors that
-data went into. Facts of release 0.7.3.
+ALS fits users first, then items, so the items satisfy their normal equations: to rounding with
+``use_cg=False``, else to what three steps of conjugate gradients leave. Rows without interactions
+are zero; with ``use_native=False`` steps of conjugate gradients only shrink them. There is no id
+map in the file, and nothing in it but the factors that data went into. Facts of release 0.7.3.
 """
 
 from __future__ import annotations
@@ -44,23 +46,31 @@ class Implicit:
     name = "implicit"
 
     def recognizes(self, path: Path) -> bool:
-        """A zip archive of both factor arrays, or of implicit's neighborhood models; or a pickle of a model."""
+        """A zip archive of both factor arrays, or of implicit's neighborhood models; or a pickle of
+        a model.
+        """
         if _implicit_pickled.recognizes(path):
             return True
         if npz.is_npz(path, USERS, ITEMS):
-            return any(npz.is_npz(path, name) for name in ("use_cg", "verify_negative_samples", "neg_prop"))
+            return any(
+                npz.is_npz(path, name) for name in ("use_cg", "verify_negative_samples", "neg_prop")
+            )
         return npz.is_npz(path, "data", "indices", "indptr", "shape", "K")
 
     def read(self, path: Path, options: ForeignOptions) -> Foreign:
         """See ``Adapter.read``."""
         holds: tuple[Holding, ...] = ()
         if protocol_of(first_bytes(path, 2)) is not None:
-            kind, hyper, users, items, holds = _implicit_pickled.read(path, allow=options.allow_pickle)
+            kind, hyper, users, items, holds = _implicit_pickled.read(
+                path, allow=options.allow_pickle
+            )
             state: Any = _implicit_pickled.Pickled(path)
         else:
             archive = state = npz.open_npz(path)
             kind = _kind(archive)
-            hyper = {name: archive.scalar(name) for name in archive.members if name not in (USERS, ITEMS)}
+            hyper = {
+                name: archive.scalar(name) for name in archive.members if name not in (USERS, ITEMS)
+            }
             users, items = archive.array(USERS), archive.array(ITEMS)
         _check_shapes(path, kind, users, items, hyper)
         check_finite(path, USERS, users)
@@ -70,14 +80,25 @@ class Implicit:
             hyper["alpha"] = loss.alpha
         d = users.shape[1] - EXTRA[kind]
         return Foreign(
-            path, self.name, kind, users[:, :d], items[:, :d], loss, "implicit",
+            path,
+            self.name,
+            kind,
+            users[:, :d],
+            items[:, :d],
+            loss,
+            "implicit",
             user_biases=users[:, d + 1] if kind == "lmf" else None,
             item_biases=items[:, d] if kind in ("bpr", "lmf") else None,
-            hyperparameters=hyper, trainer=_trainer(kind, hyper, users), holds=holds, state=state,
-        )  # fmt: skip
+            hyperparameters=hyper,
+            trainer=_trainer(kind, hyper, users),
+            holds=holds,
+            state=state,
+        )
 
     def write(self, foreign: Foreign, changed: Changed, out: Path) -> None:
-        """The same file with other factors; a user erased whole is a row of zeros (constant columns stay)."""
+        """The same file with other factors; a user erased whole is a row of zeros (constant columns
+        stay).
+        """
         arrays = {}
         if changed.users is not None or changed.user_biases is not None:
             arrays[USERS] = _columns(foreign, changed, "user")
@@ -100,14 +121,14 @@ def _kind(archive: npz.Archive) -> str:
     names = archive.members.keys()
     if "K" in names and USERS not in names:
         raise InvalidInput(
-            f"{archive.path} is a neighborhood model of implicit: a table of similarities between items, not factors. "
-            "forget and verify take it where no --format is given"
+            f"{archive.path} is a neighborhood model of implicit: a table of similarities between "
+            "items, not factors. forget and verify take it where no --format is given"
         )
     missing = [name for name in (USERS, ITEMS) if name not in names]
     if missing:
         raise InvalidInput(
-            f"{archive.path} has no {' and no '.join(missing)} (it has {', '.join(sorted(names)) or 'nothing'}): it is "
-            "not a model that implicit saved"
+            f"{archive.path} has no {' and no '.join(missing)} (it has "
+            f"{', '.join(sorted(names)) or 'nothing'}): it is not a model that implicit saved"
         )
     if "neg_prop" in names:
         return "lmf"
@@ -116,8 +137,9 @@ def _kind(archive: npz.Archive) -> str:
     if {"use_cg", "cg_steps", "alpha"} & names:
         return "als"
     raise InvalidInput(
-        f"{archive.path} does not say which of implicit's models it is (no use_cg, verify_negative_samples or "
-        "neg_prop): another version wrote it. Save its factors with numpy.savez and read them with --format arrays"
+        f"{archive.path} does not say which of implicit's models it is (no use_cg, "
+        "verify_negative_samples or neg_prop): another version wrote it. Save its factors with "
+        "numpy.savez and read them with --format arrays"
     )
 
 
@@ -125,44 +147,64 @@ def _check_shapes(path: Path, kind: str, users: Array, items: Array, hyper: dict
     for name, array in ((USERS, users), (ITEMS, items)):
         if array.ndim != 2 or array.dtype.name not in ("float32", "float64"):
             raise InvalidInput(
-                f"{path}: {name} is {array.dtype} of shape {array.shape}, expected float32 or float64 (rows, factors)"
+                f"{path}: {name} is {array.dtype} of shape {array.shape}, expected float32 or "
+                "float64 (rows, factors)"
             )
     width = users.shape[1]
     if items.shape[1] != width or items.dtype != users.dtype:
         raise IntegrityError(
-            f"{path}: {USERS} is {users.dtype} {users.shape}, {ITEMS} {items.dtype} {items.shape}; they must have the "
-            "same type and number of columns, so they are not of one model"
+            f"{path}: {USERS} is {users.dtype} {users.shape}, {ITEMS} {items.dtype} "
+            f"{items.shape}; they must have the same type and number of columns, so they are not "
+            "of one model"
         )
     expected = hyper.get("factors")
     if expected is not None and width != int(expected) + EXTRA[kind]:
         what = {"als": "", "bpr": " and the item bias", "lmf": " and two biases"}[kind]
         raise IntegrityError(
             f"{path}: {width} columns where a {kind.upper()} model of {expected} factors has "
-            f"{int(expected) + EXTRA[kind]}: the factors{what}. Biases are missing, or the file was put together by "
-            "hand"
+            f"{int(expected) + EXTRA[kind]}: the factors{what}. Biases are missing, or the file "
+            "was put together by hand"
         )
     if width <= EXTRA[kind]:
         raise IntegrityError(f"{path}: {width} columns leave no factors in a {kind.upper()} model")
     d = width - EXTRA[kind]
-    constant = {"als": [], "bpr": [(USERS, users, d)], "lmf": [(USERS, users, d), (ITEMS, items, d + 1)]}[kind]
+    constant = {
+        "als": [],
+        "bpr": [(USERS, users, d)],
+        "lmf": [(USERS, users, d), (ITEMS, items, d + 1)],
+    }[kind]
     for name, array, column in constant:
         wrong = np.flatnonzero(array[:, column] != 1)
         release(array)
         if wrong.size:
             raise IntegrityError(
-                f"{path}: column {column} of {name} must be 1 throughout in a {kind.upper()} model, where it meets the "
-                f"other side's bias; row {int(wrong[0])} has {array[wrong[0], column]:g}"
+                f"{path}: column {column} of {name} must be 1 throughout in a {kind.upper()} "
+                f"model, where it meets the other side's bias; row {int(wrong[0])} has "
+                f"{array[wrong[0], column]:g}"
             )
 
 
-def _loss(path: Path, kind: str, hyper: dict[str, Any], dtype: Any, options: ForeignOptions) -> Loss:
+def _loss(
+    path: Path, kind: str, hyper: dict[str, Any], dtype: Any, options: ForeignOptions
+) -> Loss:
     if options.implicit is False:
-        raise InvalidInput(f"--explicit contradicts {path}: implicit's models are for implicit feedback")
+        raise InvalidInput(
+            f"--explicit contradicts {path}: implicit's models are for implicit feedback"
+        )
     for option, asked in (("--loss", options.loss), ("--missing-weight", options.missing_weight)):
         if asked is not None:
-            raise InvalidInput(f"{option} {asked}: {path} says which loss it minimized; leave it out", path=str(path))
+            raise InvalidInput(
+                f"{option} {asked}: {path} says which loss it minimized; leave it out",
+                path=str(path),
+            )
     regularization = float(
-        settled("regularization", "--regularization", hyper.get("regularization"), options.regularization, path)
+        settled(
+            "regularization",
+            "--regularization",
+            hyper.get("regularization"),
+            options.regularization,
+            path,
+        )
     )
     if kind == "als":
         alpha = float(settled("alpha", "--alpha", hyper.get("alpha"), options.alpha, path))
@@ -172,38 +214,55 @@ def _loss(path: Path, kind: str, hyper: dict[str, Any], dtype: Any, options: For
         judged = 0.99 if iterative else 1.0
         lingering = iterative and hyper.get("use_native") is False
         return ALS(
-            objective, alpha, exact="item", leaves=leaves, worst=worst, judged=judged, tiny=TINY, lingering=lingering
-        )  # fmt: skip
+            objective,
+            alpha,
+            exact="item",
+            leaves=leaves,
+            worst=worst,
+            judged=judged,
+            tiny=TINY,
+            lingering=lingering,
+        )
     from alteraser.adapters.row_losses import implicit_bpr, implicit_lmf
 
     if options.alpha is not None:
         raise InvalidInput(f"--alpha means nothing to a {kind.upper()} model; leave it out")
     if kind == "bpr":
-        steps = float(hyper.get("learning_rate") or 0.0) * float(hyper.get("iterations") or 0.0) or None
+        steps = (
+            float(hyper.get("learning_rate") or 0.0) * float(hyper.get("iterations") or 0.0) or None
+        )
         return implicit_bpr(
-            regularization, verify_negative_samples=bool(hyper["verify_negative_samples"]), steps=steps
-        )  # fmt: skip
+            regularization,
+            verify_negative_samples=bool(hyper["verify_negative_samples"]),
+            steps=steps,
+        )
     return implicit_lmf(regularization, float(hyper["neg_prop"]), int(hyper["factors"]))
 
 
 def _trainer(kind: str, hyper: dict[str, Any], users: Array) -> ImplicitTrainer | None:
-    """The run that made an ALS model, where ``random_state`` was an integer: without it nobody knows the start."""
+    """The run that made an ALS model, where ``random_state`` was an integer: without it nobody
+    knows the start.
+    """
     needed = ("random_state", "iterations", "factors", "use_cg")
     if kind != "als" or any(hyper.get(name) is None for name in needed):
         return None
     return ImplicitTrainer(
-        seed=int(hyper["random_state"]), iterations=int(hyper["iterations"]), factors=int(hyper["factors"]),
-        regularization=float(hyper["regularization"]), alpha=float(hyper["alpha"]), dtype=users.dtype.name,
+        seed=int(hyper["random_state"]),
+        iterations=int(hyper["iterations"]),
+        factors=int(hyper["factors"]),
+        regularization=float(hyper["regularization"]),
+        alpha=float(hyper["alpha"]),
+        dtype=users.dtype.name,
         cg_steps=int(hyper.get("cg_steps") or 3) if hyper["use_cg"] else None,
-    )  # fmt: skip
+    )
 
 
 def _leaves(iterative: bool, iterations: int, dtype: Any) -> tuple[float, float]:
     """What training leaves in an item's normal equations: typically, and in nearly all rows.
 
-    Read off models of four public data sets, α from 1 to 40 and λ from 0.01 to 10, with some room: three steps of
-    conjugate gradients from the row of the iteration before left at most 0.002 and 0.013 after 15 iterations, 0.011
-    and 0.49 after three.
+    Read off models of four public data sets, α from 1 to 40 and λ from 0.01 to 10, with some room:
+    three steps of conjugate gradients from the row of the iteration before left at most 0.002 and
+    0.013 after 15 iterations, 0.011 and 0.49 after three.
     """
     if not iterative:
         rounding = 1e-4 if dtype == np.float32 else 1e-9
@@ -221,6 +280,9 @@ def _columns(foreign: Foreign, changed: Changed, side: str) -> Array:
         return np.asarray(mine, dtype=foreign.users.dtype)
     one, bias = np.ones(len(mine)), np.zeros(0) if biases is None else biases
     last = {
-        ("bpr", "user"): (one,), ("bpr", "item"): (bias,), ("lmf", "user"): (one, bias), ("lmf", "item"): (bias, one)
-    }[foreign.kind, side]  # fmt: skip
+        ("bpr", "user"): (one,),
+        ("bpr", "item"): (bias,),
+        ("lmf", "user"): (one, bias),
+        ("lmf", "item"): (bias, one),
+    }[foreign.kind, side]
     return np.column_stack([mine, *last]).astype(foreign.users.dtype)

@@ -1,12 +1,15 @@
-"""implicit's training of an ALS model, run again: the same start, the same iterations, the same steps.
+"""implicit's training of an ALS model, run again: the same start, the same iterations, the same
+steps.
 
     P, Q ← 0.01 · U(0, 1) from numpy.random.default_rng(seed), users first
-    repeat: every user, then every item, by ``cg_steps`` steps of conjugate gradients from where it is, or exactly
+    repeat: every user, then every item, by ``cg_steps`` steps of conjugate gradients from where it
+        is, or exactly
 
-In exact arithmetic that is the same training; in float32 the order of sums decides how long it is followed. ``fast``
-takes our own kernels: with exact rows the factors agree to about 2e-5, with three steps lists agree to 0.98 (bm25
-weights) or 0.79 (raw counts, α = 40) on generated play counts. ``same sums`` takes the sums in implicit's order
-(``solvers.ordered_cg``) and gave the same bytes on the machine that had trained. Facts of release 0.7.3.
+In exact arithmetic that is the same training; in float32 the order of sums decides how long it is
+followed. ``fast`` takes our own kernels: with exact rows the factors agree to about 2e-5, with
+three steps lists agree to 0.98 (bm25 weights) or 0.79 (raw counts, α = 40) on generated play
+counts. ``same sums`` takes the sums in implicit's order (``solvers.ordered_cg``) and gave the same
+bytes on the machine that had trained. Facts of release 0.7.3.
 """
 
 from __future__ import annotations
@@ -53,7 +56,11 @@ class ImplicitTrainer:
     @property
     def words(self) -> str:
         """For people."""
-        how = "exact rows" if self.cg_steps is None else f"{self.cg_steps} conjugate-gradient steps a row"
+        how = (
+            "exact rows"
+            if self.cg_steps is None
+            else f"{self.cg_steps} conjugate-gradient steps a row"
+        )
         return f"{self.iterations} iterations of {how} from seed {self.seed}"
 
     @property
@@ -66,7 +73,11 @@ class ImplicitTrainer:
         """``fast`` and, where the roundings can be followed, ``same sums``."""
         from alteraser.solvers.rows.ordered_cg import order_of
 
-        follows = self.cg_steps is not None and self.dtype == "float32" and order_of(self.factors) is not None
+        follows = (
+            self.cg_steps is not None
+            and self.dtype == "float32"
+            and order_of(self.factors) is not None
+        )
         return (FAST, SAME_SUMS) if follows else (FAST,)
 
     def run(
@@ -78,7 +89,9 @@ class ImplicitTrainer:
         P, Q = (rng.random((rows, self.factors), dtype=dtype) * START for rows in data.shape)
         step = self._ordered(data, P, Q) if way == SAME_SUMS else self._own(data, P, Q)
         trace = Trace[PassRecord](on_pass)
-        with whole():  # a trainer counts its iterations and looks at nothing: there is no plan and no state to judge
+        # a trainer counts its iterations and looks at nothing: there is no plan and no state to
+        # judge
+        with whole():
             for _ in range(self.iterations):
                 began = time.perf_counter()
                 P, Q = step(threads or default_threads())
@@ -87,7 +100,11 @@ class ImplicitTrainer:
 
     def _weights(self, data: Interactions) -> Array:
         """α r of every interaction in float32, as implicit rounds it."""
-        r = np.ones(len(data), np.float32) if data.target is None else data.target.astype(np.float32)
+        r = (
+            np.ones(len(data), np.float32)
+            if data.target is None
+            else data.target.astype(np.float32)
+        )
         return r if self.alpha == 1.0 else np.asarray(np.float32(self.alpha) * r)
 
     def _own(self, data: Interactions, P: Array, Q: Array) -> Any:
@@ -96,12 +113,18 @@ class ImplicitTrainer:
         weight = self._weights(data).astype(np.float64)
         positive = weight > 0
         weighted = replace(
-            data, confidence=np.abs(weight), target=None if positive.all() else positive.astype(np.float64)
+            data,
+            confidence=np.abs(weight),
+            target=None if positive.all() else positive.astype(np.float64),
         )
         objective = Objective(missing_weight=1.0, regularization=self.regularization)
         problem = Problem(objective, weighted, P.dtype.type)
         users, items = padded(P), padded(Q)
-        solver = AHNewton() if self.cg_steps is None else ConjugateGradient(self.cg_steps, small=0.0, tiny=TINY)
+        solver = (
+            AHNewton()
+            if self.cg_steps is None
+            else ConjugateGradient(self.cg_steps, small=0.0, tiny=TINY)
+        )
 
         def step(threads: int) -> tuple[Array, Array]:
             solver.solve(problem.users, items, users, None, rank=self.factors, threads=threads)
@@ -121,7 +144,13 @@ class ImplicitTrainer:
         def step(threads: int) -> tuple[Array, Array]:
             for matrix, other, x in ((users, Q, P), (items, P, Q)):
                 ordered_steps(
-                    matrix, other, x, regularization=self.regularization, steps=steps, tiny=TINY, threads=threads
+                    matrix,
+                    other,
+                    x,
+                    regularization=self.regularization,
+                    steps=steps,
+                    tiny=TINY,
+                    threads=threads,
                 )
             return P, Q
 

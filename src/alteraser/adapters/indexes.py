@@ -1,9 +1,12 @@
 """Search indexes beside a model: copies of its vectors that go on serving what the model forgot.
 
-FAISS and hnswlib files say what they are in their first bytes; Annoy's are nodes and nothing else, told by name.
+FAISS and hnswlib files say what they are in their first bytes; Annoy's are nodes and nothing else,
+told by name.
 
-    FAISS     four letters (IxFI, IHNf, …), int32 d, int64 vectors, twice 2²⁰; binary ones int32 bits and bytes, vectors
-    hnswlib   0, most vectors, vectors, bytes of a point, where its label is, where its vector is (64 bits each)
+    FAISS     four letters (IxFI, IHNf, …), int32 d, int64 vectors, twice 2²⁰;
+              binary ones int32 bits and bytes, vectors
+    hnswlib   0, most vectors, vectors, bytes of a point, where its label is,
+              where its vector is (64 bits each)
 """
 
 from __future__ import annotations
@@ -18,17 +21,20 @@ from alteraser.adapters.siblings import LISTED
 
 ANNOY = (".ann", ".annoy")
 NAMED = {
-    ".faiss": "a FAISS index", ".hnsw": "an HNSW index", ".nmslib": "an NMSLIB index", ".scann": "a ScaNN index",
+    ".faiss": "a FAISS index",
+    ".hnsw": "an HNSW index",
+    ".nmslib": "an NMSLIB index",
+    ".scann": "a ScaNN index",
     ".usearch": "a USearch index",
-}  # fmt: skip
+}
 """Indexes that are told by their names where their first bytes say nothing."""
 
 HEAD = 128
 _FAISS = re.compile(rb"I[xHwBvSN][A-Za-z0-9]{2}")
 _DUMMY = struct.pack("<qq", 1 << 20, 1 << 20)
 ADVICE = (
-    "it still serves what was erased: build it again from the new model, or patch the rows that changed (the guide "
-    "search-indexes in the documentation)"
+    "it still serves what was erased: build it again from the new model, or patch the rows that "
+    "changed (the guide search-indexes in the documentation)"
 )
 
 
@@ -45,7 +51,9 @@ class Index:
         """``a FAISS index of 50 vectors of 8 numbers``"""
         if self.vectors is None:
             return self.kind
-        return f"{self.kind} of {self.vectors:,} vectors" + (f" of {self.width} numbers" if self.width else "")
+        return f"{self.kind} of {self.vectors:,} vectors" + (
+            f" of {self.width} numbers" if self.width else ""
+        )
 
 
 def index_at(path: Path) -> Index | None:
@@ -83,7 +91,11 @@ def _faiss(head: bytes) -> Index | None:
         return None
     if head[:2] == b"IB":
         bits, size, vectors = struct.unpack("<iiq", head[4:20])
-        return Index("a binary FAISS index", vectors) if 0 < bits == 8 * size and 0 <= vectors < 1 << 40 else None
+        return (
+            Index("a binary FAISS index", vectors)
+            if 0 < bits == 8 * size and 0 <= vectors < 1 << 40
+            else None
+        )
     width, vectors = struct.unpack("<iq", head[4:16])
     sound = 0 < width <= 1 << 20 and 0 <= vectors < 1 << 40 and head[16:32] == _DUMMY
     return Index("a FAISS index", vectors, width) if sound else None
@@ -95,7 +107,13 @@ def _hnswlib(head: bytes) -> Index | None:
     zero, most, vectors, point, label, vector = struct.unpack("<6Q", head[:48])
     upper, lower = struct.unpack("<2Q", head[56:72])
     size = label - vector
-    sound = zero == 0 and 0 < most < 1 << 40 and vectors <= most and label + 8 == point and lower == 2 * upper
+    sound = (
+        zero == 0
+        and 0 < most < 1 << 40
+        and vectors <= most
+        and label + 8 == point
+        and lower == 2 * upper
+    )
     if not sound or not 0 < size < 1 << 22 or size % 4 or vector != 4 * lower + 4:
         return None
     return Index("an hnswlib index", vectors, size // 4)

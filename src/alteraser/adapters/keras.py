@@ -1,13 +1,19 @@
-"""Keras models of two embedding tables: ``.keras``, ``.weights.h5`` and ``.h5`` files, without Keras or TensorFlow.
+"""Keras models of two embedding tables: ``.keras``, ``.weights.h5`` and ``.h5`` files, without
+Keras or TensorFlow.
 
-    .keras         a zip archive of config.json, metadata.json and model.weights.h5 (Keras 3, and 2.12 and later)
-    .weights.h5    <layer>/vars/<k>, the layer's own name in an attribute of <layer>/vars; optimizer/vars/<k>
-    .h5            Keras 2: [model_weights/]<layer>/<layer>/embeddings:0; optimizer_weights/<optimizer>/…
+    .keras
+        a zip archive of config.json, metadata.json and model.weights.h5 (Keras 3, and 2.12 and
+        later)
+    .weights.h5
+        <layer>/vars/<k>, the layer's own name in an attribute of <layer>/vars; optimizer/vars/<k>
+    .h5
+        Keras 2: [model_weights/]<layer>/<layer>/embeddings:0; optimizer_weights/<optimizer>/…
 
-The tables are the two whose names say user and item; what they minimize has to be said (``--loss``). Slots of the
-optimizer are recognized by their names (Keras 2) or shapes (Keras 3) and begin again in changed rows. A model with more
-parameters scores by more than p·q and is refused. SavedModel folders and TensorFlow's checkpoints keep variables in a
-format of TensorFlow's own, and are refused by name. The layout is that of Keras 3.15's ``saving_lib.py`` and
+The tables are the two whose names say user and item; what they minimize has to be said
+(``--loss``). Slots of the optimizer are recognized by their names (Keras 2) or shapes (Keras 3) and
+begin again in changed rows. A model with more parameters scores by more than p·q and is refused.
+SavedModel folders and TensorFlow's checkpoints keep variables in a format of TensorFlow's own, and
+are refused by name. The layout is that of Keras 3.15's ``saving_lib.py`` and
 ``legacy_h5_format.py``; files of it are among the tests.
 """
 
@@ -51,7 +57,8 @@ class Slot:
 
     place: Place
     sides: tuple[str, ...]
-    """Whose rows it has: ``user``, ``item``, both where shapes do not tell; empty where it is nobody's."""
+    """Whose rows it has: ``user``, ``item``, both where shapes do not tell; empty where it is
+    nobody's."""
     begin: float
 
 
@@ -89,13 +96,16 @@ class Keras:
         """See ``contract.Adapter.read``. DependencyMissing without h5py."""
         if _of_tensorflow(path):
             raise InvalidInput(
-                f"{path} was saved by TensorFlow, whose format for variables is not read here. Load it there and save "
-                'its weights as HDF5 (model.save_weights("m.weights.h5")), or the two tables alone: '
-                'numpy.savez("m.npz", user_embeddings=…, item_embeddings=…)',
+                f"{path} was saved by TensorFlow, whose format for variables is not read here. "
+                "Load it there and save "
+                'its weights as HDF5 (model.save_weights("m.weights.h5")), or the two tables '
+                'alone: numpy.savez("m.npz", user_embeddings=…, item_embeddings=…)',
                 path=str(path),
             )
         if not path.is_file():
-            raise InvalidInput(f"{path} is not a file; name the .keras or .h5 itself", path=str(path))
+            raise InvalidInput(
+                f"{path} is not a file; name the .keras or .h5 itself", path=str(path)
+            )
         file = open_hdf5(path, WEIGHTS)
         labels = _labels(file)
         names = _tables(file, labels, path)
@@ -104,14 +114,21 @@ class Keras:
             check_finite(path, name, table)
         slots = _slots(file, tables[0].shape, tables[1].shape)
         return Foreign(
-            path=path, format=self.name, kind=options.loss or "", users=tables[0], items=tables[1],
-            loss=named_loss(path, options, tables[0].shape[1]), library=_library(file),
+            path=path,
+            format=self.name,
+            kind=options.loss or "",
+            users=tables[0],
+            items=tables[1],
+            loss=named_loss(path, options, tables[0].shape[1]),
+            library=_library(file),
             hyperparameters={
-                name: value for name in ("alpha", "regularization", "missing_weight")
+                name: value
+                for name in ("alpha", "regularization", "missing_weight")
                 if (value := getattr(options, name)) is not None
             },
-            holds=_holds(file, slots), state=State(file, names, slots),
-        )  # fmt: skip
+            holds=_holds(file, slots),
+            state=State(file, names, slots),
+        )
 
     def write(self, foreign: Foreign, changed: Changed, out: Path) -> None:
         """See ``contract.Adapter.write``."""
@@ -152,20 +169,30 @@ def _library(file: Hdf5) -> str:
 
 
 def _labels(file: Hdf5) -> dict[str, str]:
-    """What the parameters are called, by their path: the path, and the layer's own name where the file has it."""
+    """What the parameters are called, by their path: the path, and the layer's own name where the
+    file has it.
+    """
     configured = _configured(file)
     found = {}
     for name, place in file.places.items():
         group = name.rpartition("/")[0]
-        own = file.attributes.get(group, {}).get("name") or configured.get(group.removesuffix("/vars"), "")
-        parameter = name.split("/")[0] not in (*OPTIMIZERS, "metrics") and place.shape and place.dtype.kind == "f"
+        own = file.attributes.get(group, {}).get("name") or configured.get(
+            group.removesuffix("/vars"), ""
+        )
+        parameter = (
+            name.split("/")[0] not in (*OPTIMIZERS, "metrics")
+            and place.shape
+            and place.dtype.kind == "f"
+        )
         if parameter and place.dtype.itemsize:
             found[name] = f"{name} {own}".strip()
     return found
 
 
 def _configured(file: Hdf5) -> dict[str, str]:
-    """The names of layers by their place, ``layers/<class>[_<k>]``, which a functional model's configuration tells."""
+    """The names of layers by their place, ``layers/<class>[_<k>]``, which a functional model's
+    configuration tells.
+    """
     if "config.json" not in file.others:
         return {}
     with zipfile.ZipFile(file.path) as archive:
@@ -188,31 +215,41 @@ def _configured(file: Hdf5) -> dict[str, str]:
 
 
 def _tables(file: Hdf5, labels: Mapping[str, str], path: Path) -> tuple[str, str]:
-    """Paths of the users' and the items' table. Raises InvalidInput unless there are these two and nothing else."""
-    listed = ", ".join(f"{label} {file.places[name].shape}" for name, label in labels.items()) or "no parameters"
+    """Paths of the users' and the items' table. Raises InvalidInput unless there are these two and
+    nothing else.
+    """
+    listed = (
+        ", ".join(f"{label} {file.places[name].shape}" for name, label in labels.items())
+        or "no parameters"
+    )
     found = []
     for side in ("user", "item"):
         names = [
-            name for name, label in labels.items()
-            if side in label.lower() and len(file.places[name].shape) == 2
+            name
+            for name, label in labels.items()
+            if side in label.lower()
+            and len(file.places[name].shape) == 2
             and file.places[name].dtype in (np.dtype("<f4"), np.dtype("<f8"))
-        ]  # fmt: skip
+        ]
         if len(names) != 1:
             raise InvalidInput(
-                f"{path} holds {listed}: expected one table of floats with {side!r} in its layer's name, not "
-                f"{len(names)}. Where names do not say it, save the two tables as .npz or .safetensors",
+                f"{path} holds {listed}: expected one table of floats with {side!r} in its "
+                f"layer's name, not {len(names)}. Where names do not say it, save the two tables "
+                "as .npz or .safetensors",
                 path=str(path),
             )
         found.append(names[0])
     user, item = (file.places[name] for name in found)
     if found[0] == found[1] or len(labels) > 2 or user.shape[1] != item.shape[1]:
         raise InvalidInput(
-            f"{path} holds {listed}: a model of more than two tables of the same width scores by more than p·q, and is "
-            "not forgotten in here",
+            f"{path} holds {listed}: a model of more than two tables of the same width scores by "
+            "more than p·q, and is not forgotten in here",
             path=str(path),
         )
     if user.dtype != item.dtype:
-        raise InvalidInput(f"{path} holds {listed} of different types; save both in the same", path=str(path))
+        raise InvalidInput(
+            f"{path} holds {listed} of different types; save both in the same", path=str(path)
+        )
     return found[0], found[1]
 
 
@@ -226,7 +263,11 @@ def _slots(file: Hdf5, users: tuple[int, ...], items: tuple[int, ...]) -> tuple[
         if root not in OPTIMIZERS or not place.shape or place.dtype.kind != "f":
             continue
         by_name = tuple(side for side in ("user", "item") if side in rest.lower())
-        by_rows = tuple(side for side, shape in (("user", users), ("item", items)) if place.shape in (shape, shape[:1]))
+        by_rows = tuple(
+            side
+            for side, shape in (("user", users), ("item", items))
+            if place.shape in (shape, shape[:1])
+        )
         sides = by_name if len(by_name) == 1 and by_name[0] in by_rows else by_rows
         kind = str(file.attributes.get(f"{root}/vars", {}).get("name") or rest).lower()
         begin = next((value for optimizer, value in BEGIN.items() if optimizer in kind), 0.0)
@@ -258,9 +299,12 @@ def _holds(file: Hdf5, slots: tuple[Slot, ...]) -> tuple[Holding, ...]:
     for name in file.others:
         if name not in OURS:
             found.append(
-                Holding(name, "an asset, such as a vocabulary with the ids of all users",
-                        "left as it is: put something that is no id in the place of an erased one")
-            )  # fmt: skip
+                Holding(
+                    name,
+                    "an asset, such as a vocabulary with the ids of all users",
+                    "left as it is: put something that is no id in the place of an erased one",
+                )
+            )
     return tuple(found)
 
 

@@ -1,8 +1,10 @@
-"""LightFM models, pickled by their users (the library has no ``save``), where every user and item is one feature.
+"""LightFM models, pickled by their users (the library has no ``save``), where every user and item
+is one feature.
 
-A LightFM row belongs to a *feature*; it is a user's where user features are the identity, the default. Adagrad's and
-Adadelta's accumulators, which have the tables' shapes, go back in changed rows to what they begin from. LightFM 1.17
-does not build with current tools: what is read here is its documented layout (``lightfm/lightfm.py``).
+A LightFM row belongs to a *feature*; it is a user's where user features are the identity, the
+default. Adagrad's and Adadelta's accumulators, which have the tables' shapes, go back in changed
+rows to what they begin from. LightFM 1.17 does not build with current tools: what is read here is
+its documented layout (``lightfm/lightfm.py``).
 """
 
 from __future__ import annotations
@@ -37,10 +39,23 @@ from alteraser.errors import IntegrityError, InvalidInput
 
 MODEL, DATASET = ("lightfm.lightfm", "LightFM"), ("lightfm.data", "Dataset")
 EXACT = names(MODEL, DATASET)
-SETTINGS = ("no_components", "learning_schedule", "loss", "learning_rate", "user_alpha", "item_alpha", "max_sampled",
-            "k", "n")  # fmt: skip
-TABLES = {"users": "user_embeddings", "items": "item_embeddings", "user_biases": "user_biases",
-          "item_biases": "item_biases"}  # fmt: skip
+SETTINGS = (
+    "no_components",
+    "learning_schedule",
+    "loss",
+    "learning_rate",
+    "user_alpha",
+    "item_alpha",
+    "max_sampled",
+    "k",
+    "n",
+)
+TABLES = {
+    "users": "user_embeddings",
+    "items": "item_embeddings",
+    "user_biases": "user_biases",
+    "item_biases": "item_biases",
+}
 ACCUMULATORS = {
     side: (
         f"{side}_embedding_gradients",
@@ -63,28 +78,58 @@ class LightFM:
         return mentions(path, b"lightfm.lightfm")
 
     def read(self, path: Path, options: ForeignOptions) -> Foreign:
-        """See ``contract.Adapter.read``. Ids: ``--users-map``, the pickled ``Dataset`` or its ``mapping()``."""
+        """See ``contract.Adapter.read``. Ids: ``--users-map``, the pickled ``Dataset`` or its
+        ``mapping()``.
+        """
         attributes = _model(read_pickle(path, EXACT, allow=options.allow_pickle), path)
-        settings = {name: scalar(attributes[name], name) for name in SETTINGS if attributes.get(name) is not None}
-        asked = {"--alpha": options.alpha, "--missing-weight": options.missing_weight, "--loss": options.loss,
-                 "--regularization": options.regularization}  # fmt: skip
+        settings = {
+            name: scalar(attributes[name], name)
+            for name in SETTINGS
+            if attributes.get(name) is not None
+        }
+        asked = {
+            "--alpha": options.alpha,
+            "--missing-weight": options.missing_weight,
+            "--loss": options.loss,
+            "--regularization": options.regularization,
+        }
         for option, value in asked.items():
             if value is not None and not (option == "--loss" and value == settings.get("loss")):
-                raise InvalidInput(f"{option} {value}: {path} says everything about its loss; leave it out")
-        arrays = model_arrays(attributes, {"user_embeddings": 2, "item_embeddings": 2, "user_biases": 1,
-                                           "item_biases": 1}, path)  # fmt: skip
-        same_rows(arrays, ("user_embeddings", "user_biases"), ("item_embeddings", "item_biases"), path=path)
+                raise InvalidInput(
+                    f"{option} {value}: {path} says everything about its loss; leave it out"
+                )
+        arrays = model_arrays(
+            attributes,
+            {"user_embeddings": 2, "item_embeddings": 2, "user_biases": 1, "item_biases": 1},
+            path,
+        )
+        same_rows(
+            arrays,
+            ("user_embeddings", "user_biases"),
+            ("item_embeddings", "item_biases"),
+            path=path,
+        )
         sizes = (arrays["user_embeddings"].shape[0], arrays["item_embeddings"].shape[0])
         user_ids, item_ids, source = self._maps(options, sizes, path)
         from alteraser.adapters.row_losses import lightfm
 
         rates = {name: float(settings.get(name, 0.0)) for name in ("user_alpha", "item_alpha")}
         return Foreign(
-            path=path, format=self.name, kind="lightfm", users=arrays["user_embeddings"],
-            items=arrays["item_embeddings"], loss=lightfm(str(settings.get("loss")), **rates), library="LightFM",
-            user_biases=arrays["user_biases"], item_biases=arrays["item_biases"], hyperparameters=settings,
-            user_ids=user_ids, item_ids=item_ids, ids_from=source, holds=_holds(attributes),
-        )  # fmt: skip
+            path=path,
+            format=self.name,
+            kind="lightfm",
+            users=arrays["user_embeddings"],
+            items=arrays["item_embeddings"],
+            loss=lightfm(str(settings.get("loss")), **rates),
+            library="LightFM",
+            user_biases=arrays["user_biases"],
+            item_biases=arrays["item_biases"],
+            hyperparameters=settings,
+            user_ids=user_ids,
+            item_ids=item_ids,
+            ids_from=source,
+            holds=_holds(attributes),
+        )
 
     def _maps(
         self, options: ForeignOptions, sizes: tuple[int, int], path: Path
@@ -93,13 +138,16 @@ class LightFM:
         if source is None or protocol_of(_head(source)) is None:
             return None, None, None
         if options.items_map not in (None, source):
-            raise InvalidInput(f"{path}: --users-map and --items-map name two files; LightFM's is one for both")
+            raise InvalidInput(
+                f"{path}: --users-map and --items-map name two files; LightFM's is one for both"
+            )
         users, items = _mappings(read_pickle(source, EXACT, allow=options.allow_pickle), source)
         for table, size, side in ((users, sizes[0], "users"), (items, sizes[1], "items")):
             if len(table) != size:
                 raise IntegrityError(
-                    f"{source} has {len(table):,} {side}, the model {size:,} rows: it is another data set, or the "
-                    "model has further features, of which a row belongs to nobody and cannot be forgotten in here",
+                    f"{source} has {len(table):,} {side}, the model {size:,} rows: it is another "
+                    "data set, or the model has further features, of which a row belongs to "
+                    "nobody and cannot be forgotten in here",
                     path=str(source),
                 )
         found = [
@@ -117,8 +165,15 @@ class LightFM:
             attributes = _model(tree, foreign.path)
             for mine, name in TABLES.items():
                 put_rows(attributes, name, getattr(changed, mine))
-            begin = 1.0 if scalar(attributes.get("learning_schedule", "adagrad"), "schedule") == "adagrad" else 0.0
-            rows = {"user": np.union1d(changed.user_rows, changed.erased_users), "item": changed.item_rows}
+            begin = (
+                1.0
+                if scalar(attributes.get("learning_schedule", "adagrad"), "schedule") == "adagrad"
+                else 0.0
+            )
+            rows = {
+                "user": np.union1d(changed.user_rows, changed.erased_users),
+                "item": changed.item_rows,
+            }
             for side, group in ACCUMULATORS.items():
                 for name in group:
                     if isinstance(attributes.get(name), Call):
@@ -133,9 +188,17 @@ class LightFM:
         found = []
         for each in sorted(path.parent.iterdir()):
             if each != path and each.is_file() and mentions(each, b"lightfm.data"):
-                found.append(Sibling(each, "a LightFM data set: the ids of all users", "Make it again, or delete it."))
+                found.append(
+                    Sibling(
+                        each,
+                        "a LightFM data set: the ids of all users",
+                        "Make it again, or delete it.",
+                    )
+                )
             elif each != path and each.is_file() and self.recognizes(each):
-                found.append(Sibling(each, "another LightFM model", "Forget in it too, or delete it."))
+                found.append(
+                    Sibling(each, "another LightFM model", "Forget in it too, or delete it.")
+                )
         return tuple(found)
 
 
@@ -150,36 +213,51 @@ def _head(path: Path) -> bytes:
 def _model(tree: Any, path: Path) -> dict[str, Any]:
     if not isinstance(tree, Call) or (tree.function.module, tree.function.name) != MODEL:
         raise InvalidInput(
-            f"{path} is not a pickled LightFM model alone; pickle the model and its Dataset apart", path=str(path)
+            f"{path} is not a pickled LightFM model alone; pickle the model and its Dataset apart",
+            path=str(path),
         )
     return tree.attributes
 
 
 def _mappings(tree: Any, path: Path) -> tuple[dict[Any, Any], dict[Any, Any]]:
-    """(user ids, item ids) of a Dataset or of its ``mapping()``, where features are the ids themselves."""
+    """(user ids, item ids) of a Dataset or of its ``mapping()``, where features are the ids
+    themselves.
+    """
     if isinstance(tree, tuple) and len(tree) == 4:
         users, user_features, items, item_features = tree
     elif isinstance(tree, Call) and (tree.function.module, tree.function.name) == DATASET:
-        members = ("_user_id_mapping", "_user_feature_mapping", "_item_id_mapping", "_item_feature_mapping")
+        members = (
+            "_user_id_mapping",
+            "_user_feature_mapping",
+            "_item_id_mapping",
+            "_item_feature_mapping",
+        )
         users, user_features, items, item_features = (tree.attributes.get(name) for name in members)
     else:
-        raise InvalidInput(f"{path} is not a pickled LightFM Dataset or its mapping()", path=str(path))
+        raise InvalidInput(
+            f"{path} is not a pickled LightFM Dataset or its mapping()", path=str(path)
+        )
     if not isinstance(users, dict) or not isinstance(items, dict):
         raise InvalidInput(f"{path} has no mappings of users and items", path=str(path))
     if users != user_features or items != item_features:
         raise InvalidInput(
-            f"{path} has features that are not users or items; a row of such a model is shared, and cannot be "
-            "forgotten in here",
+            f"{path} has features that are not users or items; a row of such a model is shared, "
+            "and cannot be forgotten in here",
             path=str(path),
         )
     return users, items
 
 
 def _holds(attributes: dict[str, Any]) -> tuple[Holding, ...]:
-    if not any(isinstance(attributes.get(name), Call) for group in ACCUMULATORS.values() for name in group):
+    if not any(
+        isinstance(attributes.get(name), Call) for group in ACCUMULATORS.values() for name in group
+    ):
         return (PICKLE,)
     what = "sums of squared gradients and steps of every row, which follow its interactions"
-    return (PICKLE, Holding("gradients and momentum", what, "set back to their beginning in changed rows"))
+    return (
+        PICKLE,
+        Holding("gradients and momentum", what, "set back to their beginning in changed rows"),
+    )
 
 
 ADAPTER = LightFM()

@@ -16,11 +16,13 @@ Builder = Callable[[Path, ForeignOptions, int], Loss]
 
 
 def named_loss(path: Path, options: ForeignOptions, factors: int) -> Loss:
-    """The loss that ``options`` name. Raises InvalidInput where none is named, or what it needs is missing."""
+    """The loss that ``options`` name. Raises InvalidInput where none is named, or what it needs is
+    missing.
+    """
     if options.loss is None:
         raise InvalidInput(
-            f"{path} holds factors and does not say what they minimize: name it with --loss, one of "
-            + ", ".join(LOSSES),
+            f"{path} holds factors and does not say what they minimize: name it with --loss, one "
+            "of " + ", ".join(LOSSES),
             path=str(path),
         )
     if options.loss not in LOSSES:
@@ -40,7 +42,9 @@ def _implicit(path: Path, options: ForeignOptions, factors: int) -> Loss:
 
 
 def _lenskit(path: Path, options: ForeignOptions, factors: int) -> Loss:
-    """C = 1 + w r, solved by Cholesky, users before items: LensKit's ImplicitMF (2025.8), w from --alpha."""
+    """C = 1 + w r, solved by Cholesky, users before items: LensKit's ImplicitMF (2025.8), w from
+    --alpha.
+    """
     alpha = float(settled("weight", "--alpha", None, options.alpha, path))
     objective = Objective(missing_weight=1.0, regularization=_regularization(path, options))
     return ALS(objective, alpha, 1.0, exact="item", leaves=1e-3, name="LensKit ImplicitMF")
@@ -54,13 +58,17 @@ def _explicit(path: Path, options: ForeignOptions, factors: int) -> Loss:
 
 def _weighted(path: Path, options: ForeignOptions, factors: int) -> Loss:
     """C = 1 on observed cells, w₀ on missing ones (ENMF; Chen et al., TOIS 2020)."""
-    missing = float(settled("missing weight", "--missing-weight", None, options.missing_weight, path))
+    missing = float(
+        settled("missing weight", "--missing-weight", None, options.missing_weight, path)
+    )
     objective = Objective(missing_weight=missing, regularization=_regularization(path, options))
     return ALS(objective, 0.0, 1.0, exact="either", leaves=3e-3, worst=2e-2, name="weighted MF")
 
 
 def _svd(path: Path, options: ForeignOptions, factors: int) -> Loss:
-    """½ (r − p·q)² and a ridge at every rating, by stochastic gradients: SVD without biases, PMF."""
+    """½ (r − p·q)² and a ridge at every rating, by stochastic gradients: SVD without biases,
+    PMF.
+    """
     from alteraser.adapters.row_losses import svd
 
     return svd(_regularization(path, options), biased=False)

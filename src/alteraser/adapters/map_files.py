@@ -1,13 +1,17 @@
 """The forms in which people keep a map between ids and rows, read and written again.
 
-    [id, id, …]                 JSON or a 1-d .npy: ids in row order; null (in .npy: "") for a row without one
+    [id, id, …]
+        JSON or a 1-d .npy: ids in row order; null (in .npy: "") for a row without one
     {id: row, …}                JSON
-    {row: id, …}                JSON, as ``dict(enumerate(…))`` gives: every row, null for one without an id
+    {row: id, …}
+        JSON, as ``dict(enumerate(…))`` gives: every row, null for one without an id
     row, user_id                a table; or ids alone in row order
-    ,0   ,user_id   user_id,0   a table as pandas writes a Series with its index: whichever of the two is the rows
+    ,0   ,user_id   user_id,0
+        a table as pandas writes a Series with its index: whichever of the two is the rows
 
-``{id: row}`` and ``{row: id}`` look alike where ids are numbers. A pairing is read as the one that it can be; where it
-can be both, and they differ, it is refused: reading the wrong one would give every row to somebody else.
+``{id: row}`` and ``{row: id}`` look alike where ids are numbers. A pairing is read as the one that
+it can be; where it can be both, and they differ, it is refused: reading the wrong one would give
+every row to somebody else.
 """
 
 from __future__ import annotations
@@ -49,8 +53,8 @@ class Found(NamedTuple):
 def read(path: Path, side: str, size: int) -> Found:
     """The map of ``side`` (``user`` or ``item``) in the file at ``path``, for ``size`` rows.
 
-    Raises InvalidInput for a form that is none of the above, for a pairing that can be read both ways, and for a
-    pickle.
+    Raises InvalidInput for a form that is none of the above, for a pairing that can be read both
+    ways, and for a pickle.
     """
     _refuse_pickle(path, side)
     suffix = path.suffix.lower()
@@ -69,9 +73,11 @@ def writable(path: Path) -> bool:
 
 
 def create(path: Path, ids: IdMap, side: str) -> None:
-    """A new file at ``path`` with the map ``ids``: a JSON or .npy list in row order, or a table row, user_id.
+    """A new file at ``path`` with the map ``ids``: a JSON or .npy list in row order, or a table
+    row, user_id.
 
-    Raises OutputExists, and InvalidInput for a name that says no format, or for .npy where a row has no id.
+    Raises OutputExists, and InvalidInput for a name that says no format, or for .npy where a row
+    has no id.
     """
     from alteraser.data.files import atomic_write
     from alteraser.data.readers import write_rows
@@ -97,13 +103,15 @@ def check_new(path: Path) -> None:
 
     if path.suffix.lower() not in (JSON, NPY, *WRITERS):
         raise InvalidInput(
-            f"{path}: the extension {path.suffix!r} names no form of a map that is written; use {JSON}, {NPY}, "
-            + ", ".join(WRITERS)
+            f"{path}: the extension {path.suffix!r} names no form of a map that is written; use "
+            f"{JSON}, {NPY}, " + ", ".join(WRITERS)
         )
 
 
 def write(path: Path, left: IdMap) -> bytes:
-    """The file at ``path`` again with the ids of ``left`` alone; every other row stays where it is."""
+    """The file at ``path`` again with the ids of ``left`` alone; every other row stays where it
+    is.
+    """
     suffix = path.suffix.lower()
     if suffix == JSON:
         return _to_json(path, left)
@@ -113,11 +121,14 @@ def write(path: Path, left: IdMap) -> bytes:
 # ---------------------------------------------------------------- which is the row
 
 
-def oriented(keys: Sequence[Any], values: Sequence[Any], size: int, path: Path) -> Literal["key", "value"]:
+def oriented(
+    keys: Sequence[Any], values: Sequence[Any], size: int, path: Path
+) -> Literal["key", "value"]:
     """Which of a pairing holds the rows.
 
-    Values do where they are distinct rows of 0 … size − 1. Keys do where they are all of these rows and values are
-    something else. Raises InvalidInput where both can be, and differ, and where neither can be.
+    Values do where they are distinct rows of 0 … size − 1. Keys do where they are all of these rows
+    and values are something else. Raises InvalidInput where both can be, and differ, and where
+    neither can be.
     """
     by_value = _rows(values, size)
     by_key = _rows(keys, size)
@@ -126,9 +137,9 @@ def oriented(keys: Sequence[Any], values: Sequence[Any], size: int, path: Path) 
             return "key"
         if {*zip(by_key, by_value, strict=True)} != {*zip(by_value, by_key, strict=True)}:
             raise InvalidInput(
-                f"{path}: keys and values are both rows (0 … {size - 1}), so it can be id → row and row → id, which "
-                "differ. Say which: write a list of ids in row order, as JSON or .npy, or a table with the columns row "
-                "and user_id (item_id)",
+                f"{path}: keys and values are both rows (0 … {size - 1}), so it can be id → row "
+                "and row → id, which differ. Say which: write a list of ids in row order, as JSON "
+                "or .npy, or a table with the columns row and user_id (item_id)",
                 path=str(path),
             )
         return "value"
@@ -136,12 +147,13 @@ def oriented(keys: Sequence[Any], values: Sequence[Any], size: int, path: Path) 
         return "value"  # rows that are out of range or there twice are named by who reads them
     if all(type(key) is int or _ROW.fullmatch(str(key)) for key in keys):
         raise InvalidInput(
-            f"{path} has {len(keys):,} rows, the model {size:,}: an object of row → id has every row from 0, with null "
-            "for one without an id. It is not this model's map",
+            f"{path} has {len(keys):,} rows, the model {size:,}: an object of row → id has every "
+            "row from 0, with null for one without an id. It is not this model's map",
             path=str(path),
         )
     raise InvalidInput(
-        f'{path}: expected a list of ids in row order, or an object of id → row, such as {{"ann": 0}}, or of row → id, '
+        f'{path}: expected a list of ids in row order, or an object of id → row, such as {{"ann": '
+        f"0}}, or of row → id, "
         'such as {"0": "ann"}',
         path=str(path),
     )
@@ -154,16 +166,22 @@ def _rows(names: Sequence[Any], size: int) -> list[int] | None:
         if type(name) is not int and not (isinstance(name, str) and _ROW.fullmatch(name)):
             return None
         found.append(int(name))
-    return found if len(set(found)) == len(found) and all(0 <= row < size for row in found) else None
+    return (
+        found if len(set(found)) == len(found) and all(0 <= row < size for row in found) else None
+    )
 
 
 def _paired(keys: Sequence[Any], values: Sequence[Any], size: int, path: Path) -> Found:
     if oriented(keys, values, size, path) == "value":
         return Found(list(keys), np.array([int(value) for value in values], np.int64), False)
-    named = [(int(key), value) for key, value in zip(keys, values, strict=True) if value is not None]
+    named = [
+        (int(key), value) for key, value in zip(keys, values, strict=True) if value is not None
+    ]
     if not named:
         raise InvalidInput(f"{path} names no row", path=str(path))
-    return Found([value for _, value in named], np.array([row for row, _ in named], np.int64), False)
+    return Found(
+        [value for _, value in named], np.array([row for row, _ in named], np.int64), False
+    )
 
 
 # ---------------------------------------------------------------- JSON
@@ -181,7 +199,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} is there twice")
+        raise ValueError(
+            f"the key {next(name for name in names if names.count(name) > 1)!r} is there twice"
+        )
     return found
 
 
@@ -191,7 +211,9 @@ def _from_json(path: Path, side: str, size: int) -> Found:
         return _in_order(found, path)
     if isinstance(found, dict):
         return _paired(list(found), list(found.values()), size, path)
-    raise InvalidInput(f"{path}: expected a list of {side} ids in row order, or an object", path=str(path))
+    raise InvalidInput(
+        f"{path}: expected a list of {side} ids in row order, or an object", path=str(path)
+    )
 
 
 def _in_order(names: list[Any], path: Path) -> Found:
@@ -226,20 +248,21 @@ def _npy(path: Path) -> npt.NDArray[Any]:
         shape, _, dtype = npy_header(file, str(path))
         if dtype.hasobject:
             raise InvalidInput(
-                f"{path} is an array of Python objects, which is a pickle, and was not read. Save the ids as text or "
-                "whole numbers: numpy.save(path, numpy.array(ids, dtype=str))",
+                f"{path} is an array of Python objects, which is a pickle, and was not read. Save "
+                "the ids as text or whole numbers: numpy.save(path, numpy.array(ids, dtype=str))",
                 path=str(path),
             )
         if len(shape) != 1 or dtype.kind not in "iuUS":
             raise InvalidInput(
-                f"{path} is {dtype} of shape {shape}: expected ids in row order, as whole numbers or text",
+                f"{path} is {dtype} of shape {shape}: expected ids in row order, as whole numbers "
+                "or text",
                 path=str(path),
             )
         content = file.read()
     if len(content) != shape[0] * dtype.itemsize:
         raise IntegrityError(
-            f"{path} has {len(content):,} bytes behind its header where {shape[0]:,} of {dtype} need "
-            f"{shape[0] * dtype.itemsize:,}; it is damaged",
+            f"{path} has {len(content):,} bytes behind its header where {shape[0]:,} of {dtype} "
+            f"need {shape[0] * dtype.itemsize:,}; it is damaged",
             path=str(path),
         )
     return np.frombuffer(content, dtype)
@@ -251,7 +274,9 @@ def _from_npy(path: Path, side: str) -> Found:
         try:
             found = np.char.decode(found, "utf-8")
         except UnicodeDecodeError as cause:
-            raise InvalidInput(f"{path}: {side} ids that are not UTF-8 ({cause.reason})", path=str(path)) from cause
+            raise InvalidInput(
+                f"{path}: {side} ids that are not UTF-8 ({cause.reason})", path=str(path)
+            ) from cause
     if found.dtype.kind == "U":
         return _in_order([name or None for name in found.tolist()], path)
     return Found(found, np.arange(len(found)), True)
@@ -282,13 +307,19 @@ def _from_table(path: Path, side: str, size: int) -> Found:
         if other == own and _rows(table[index].to_pylist(), size) is not None:
             return Found(table[own], table[index].to_numpy().astype(np.int64), True)
         return _paired(table[index].to_pylist(), table[other].to_pylist(), size, path)
-    if "row" not in names and len(names) == 2 and own in names and (other := names[1 - names.index(own)]) in VALUES:
+    if (
+        "row" not in names
+        and len(names) == 2
+        and own in names
+        and (other := names[1 - names.index(own)]) in VALUES
+    ):
         return _paired(table[own].to_pylist(), table[other].to_pylist(), size, path)
     left = [name for name in names if name not in ("row", index)]
     chosen = own if own in left else left[0] if len(left) == 1 else None
     if chosen is None:
         raise InvalidInput(
-            f"{path} has the columns {', '.join(names)}: expected row and {own}, or the ids alone in row order",
+            f"{path} has the columns {', '.join(names)}: expected row and {own}, or the ids alone "
+            "in row order",
             path=str(path),
         )
     if "row" not in names:
@@ -319,8 +350,9 @@ def _refuse_pickle(path: Path, side: str) -> None:
         head = file.read(2)
     if path.suffix.lower() in PICKLES or (len(head) == 2 and head[0] == 0x80 and 2 <= head[1] <= 5):
         raise InvalidInput(
-            f"--{side}s-map {path} is a pickle, and maps are not read from pickles: opening one runs it. Where you "
-            "trust the file, write the map once as JSON: json.dump(ids_in_row_order, file), or "
-            "json.dump({str(id): row for id, row in map.items()}, file)",
+            f"--{side}s-map {path} is a pickle, and maps are not read from pickles: opening one "
+            "runs it. Where you trust the file, write the map once as JSON: "
+            "json.dump(ids_in_row_order, file), or json.dump({str(id): row for id, row in "
+            "map.items()}, file)",
             path=str(path),
         )

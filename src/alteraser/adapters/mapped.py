@@ -22,8 +22,12 @@ MAPPED = 64 << 20
 """Bytes from which on an array stays in its file; smaller ones are copied, which aligns them."""
 
 
-def map_region(path: Path, offset: int, dtype: npt.DTypeLike, shape: tuple[int, ...], order: Any = "C") -> Array:
-    """The array at ``offset`` of a file: a copy, or where it is large a read-only view of the mapped file."""
+def map_region(
+    path: Path, offset: int, dtype: npt.DTypeLike, shape: tuple[int, ...], order: Any = "C"
+) -> Array:
+    """The array at ``offset`` of a file: a copy, or where it is large a read-only view of the
+    mapped file.
+    """
     dtype = np.dtype(dtype)
     count = int(np.prod(shape, dtype=object))
     with open(path, "rb") as file:
@@ -31,7 +35,9 @@ def map_region(path: Path, offset: int, dtype: npt.DTypeLike, shape: tuple[int, 
             file.seek(offset)
             flat = np.frombuffer(bytearray(file.read(count * dtype.itemsize)), dtype, count)
         else:
-            flat = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), dtype, count, offset)
+            flat = np.frombuffer(
+                mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), dtype, count, offset
+            )
     return flat.reshape(shape, order=order)
 
 
@@ -82,8 +88,8 @@ def check_finite(path: Any, name: str, array: Array) -> None:
         bad = ~(good if good.ndim == 1 else good.all(axis=1))
         if bad.any():
             raise NumericFailure(
-                f"{path}: row {start + int(bad.argmax())} of {name} holds NaN or infinite entries; such a model is not "
-                "used",
+                f"{path}: row {start + int(bad.argmax())} of {name} holds NaN or infinite "
+                "entries; such a model is not used",
                 path=str(path),
             )
         release(array)

@@ -1,8 +1,10 @@
-"""NumPy's ``.npz`` without NumPy's loader: arrays mapped where they lie, nothing unpacked, nothing unpickled.
+"""NumPy's ``.npz`` without NumPy's loader: arrays mapped where they lie, nothing unpacked, nothing
+unpickled.
 
-An ``.npz`` is a zip archive of ``.npy`` members, which ``numpy.savez`` stores as they are. Here the archive's directory
-is read, every number in it is held against the file's size, and arrays are views of the mapped file. Compressed
-members are refused (a kilobyte of them can stand for a gigabyte), and so are object arrays (they are pickles).
+An ``.npz`` is a zip archive of ``.npy`` members, which ``numpy.savez`` stores as they are. Here the
+archive's directory is read, every number in it is held against the file's size, and arrays are
+views of the mapped file. Compressed members are refused (a kilobyte of them can stand for a
+gigabyte), and so are object arrays (they are pickles).
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ Array = npt.NDArray[Any]
 
 MAGIC = b"PK\x03\x04"
 MEMBERS, HEADER, SCALARS = 64, 1 << 16, 1 << 16
-"""Most members an archive may have, and most bytes of an ``.npy`` header and of everything that is no table."""
+"""Most members an archive may have, and most bytes of an ``.npy`` header and of everything that is
+no table."""
 
 
 @dataclass(frozen=True)
@@ -67,15 +70,21 @@ class Archive:
         member = self.members[name]
         with open(self.path, "rb") as file:
             self._verify(file, member)
-        return map_region(self.path, member.data, member.dtype, member.shape, "F" if member.fortran else "C")
+        return map_region(
+            self.path, member.data, member.dtype, member.shape, "F" if member.fortran else "C"
+        )
 
     def scalar(self, name: str) -> Any:
-        """A 0-d array as a Python value, None where there is none. Raises InvalidInput where it is no scalar."""
+        """A 0-d array as a Python value, None where there is none. Raises InvalidInput where it is
+        no scalar.
+        """
         member = self.members.get(name)
         if member is None:
             return None
         if member.shape != () or member.end - member.payload > SCALARS:
-            raise InvalidInput(f"{self.path}: {name!r} has shape {member.shape}, expected one value")
+            raise InvalidInput(
+                f"{self.path}: {name!r} has shape {member.shape}, expected one value"
+            )
         return self.array(name).item()
 
     def _verify(self, file: IO[bytes], member: Member) -> None:
@@ -88,8 +97,8 @@ class Archive:
                 break
         if crc != member.crc:
             raise IntegrityError(
-                f"{self.path}: {member.name!r} does not match its checksum; the file is damaged, restore it from a "
-                "copy",
+                f"{self.path}: {member.name!r} does not match its checksum; the file is damaged, "
+                "restore it from a copy",
                 path=str(self.path),
             )
 
@@ -112,8 +121,8 @@ def is_npz(path: Path, *names: str) -> bool:
 def open_npz(path: Path) -> Archive:
     """The archive at ``path``, nothing of it read yet but its directory.
 
-    Raises InvalidInput for what is no ``.npz``, is compressed, encrypted, or holds objects; IntegrityError for one
-    whose sizes do not add up.
+    Raises InvalidInput for what is no ``.npz``, is compressed, encrypted, or holds objects;
+    IntegrityError for one whose sizes do not add up.
     """
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise InvalidInput(f"{path} is not a plain file; name the .npz itself", path=str(path))
@@ -121,9 +130,13 @@ def open_npz(path: Path) -> Archive:
         with zipfile.ZipFile(path) as archive, open(path, "rb") as file:
             infos = archive.infolist()
             if len(infos) > MEMBERS:
-                raise InvalidInput(f"{path} has {len(infos):,} members, more than any model's .npz", path=str(path))
+                raise InvalidInput(
+                    f"{path} has {len(infos):,} members, more than any model's .npz", path=str(path)
+                )
             places = directory_places(file, archive.start_dir, len(infos))
-            members = [_member(path, file, info, at) for info, at in zip(infos, places, strict=True)]
+            members = [
+                _member(path, file, info, at) for info, at in zip(infos, places, strict=True)
+            ]
     except (zipfile.BadZipFile, struct.error, NotImplementedError) as cause:
         raise IntegrityError(
             f"{path} is damaged or no .npz file ({cause}); restore it from a copy", path=str(path)
@@ -133,23 +146,33 @@ def open_npz(path: Path) -> Archive:
 
 
 def npy_header(file: IO[bytes], what: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """(shape, stored by columns, dtype) from the beginning of an ``.npy`` file, read up to its numbers.
+    """(shape, stored by columns, dtype) from the beginning of an ``.npy`` file, read up to its
+    numbers.
 
     Raises IntegrityError naming ``what``.
     """
     try:
         version = np.lib.format.read_magic(file)
-        reader: Any = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}[version[0]]
+        reader: Any = {
+            1: np.lib.format.read_array_header_1_0,
+            2: np.lib.format.read_array_header_2_0,
+        }[version[0]]
         shape, fortran, dtype = reader(file)
-    except Exception as cause:  # a header is a Python literal, and a bad one fails as Python's own parsers do
-        raise IntegrityError(f"{what} has no readable .npy header ({type(cause).__name__}); it is damaged") from cause
+    except (
+        Exception
+    ) as cause:  # a header is a Python literal, and a bad one fails as Python's own parsers do
+        raise IntegrityError(
+            f"{what} has no readable .npy header ({type(cause).__name__}); it is damaged"
+        ) from cause
     return shape, fortran, dtype
 
 
 def rewrite(archive: Archive, arrays: Mapping[str, Array], out: Path) -> None:
-    """The same file at ``out`` with the numbers of ``arrays`` in place of theirs and their checksums; all or nothing.
+    """The same file at ``out`` with the numbers of ``arrays`` in place of theirs and their
+    checksums; all or nothing.
 
-    Arrays must have the shape and dtype of what they replace: nothing moves, every other byte stays.
+    Arrays must have the shape and dtype of what they replace: nothing moves, every other byte
+    stays.
     """
     with atomic_write(out) as target:
         with open(archive.path, "rb") as source:
@@ -158,7 +181,9 @@ def rewrite(archive: Archive, arrays: Mapping[str, Array], out: Path) -> None:
             for name, array in arrays.items():
                 member = archive.members[name]
                 if array.shape != member.shape or array.dtype != member.dtype:
-                    raise ValueError(f"{name}: {array.dtype} {array.shape}, not {member.dtype} {member.shape}")
+                    raise ValueError(
+                        f"{name}: {array.dtype} {array.shape}, not {member.dtype} {member.shape}"
+                    )
                 source.seek(member.payload)
                 crc = zlib.crc32(source.read(member.data - member.payload))
                 target.seek(member.data)
@@ -188,8 +213,11 @@ def directory_places(file: IO[bytes], start: int, count: int) -> list[int]:
     return places
 
 
-def located(path: Path, file: IO[bytes], info: zipfile.ZipInfo, directory: int) -> tuple[int, int, tuple[int, ...]]:
-    """(begin, end, where its checksum is kept) of a stored member, whose entry of the directory is at ``directory``.
+def located(
+    path: Path, file: IO[bytes], info: zipfile.ZipInfo, directory: int
+) -> tuple[int, int, tuple[int, ...]]:
+    """(begin, end, where its checksum is kept) of a stored member, whose entry of the directory is
+    at ``directory``.
 
     Raises BadZipFile where it is not there, IntegrityError where it ends behind the file.
     """
@@ -209,8 +237,8 @@ def located(path: Path, file: IO[bytes], info: zipfile.ZipInfo, directory: int) 
     file.seek(0, os.SEEK_END)
     if end > file.tell():
         raise IntegrityError(
-            f"{path}: member {info.filename!r} claims {info.file_size:,} bytes, the file has {file.tell():,}; it is "
-            "damaged or was cut short",
+            f"{path}: member {info.filename!r} claims {info.file_size:,} bytes, the file has "
+            f"{file.tell():,}; it is damaged or was cut short",
             path=str(path),
         )
     return payload, end, crc_at
@@ -218,12 +246,19 @@ def located(path: Path, file: IO[bytes], info: zipfile.ZipInfo, directory: int) 
 
 def _member(path: Path, file: IO[bytes], info: zipfile.ZipInfo, directory: int) -> Member:
     if not info.filename.endswith(".npy"):
-        raise InvalidInput(f"{path}: member {info.filename!r} is no array; this is not an .npz", path=str(path))
-    name = info.filename.removesuffix(".npy")
-    if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size or info.flag_bits & 0x1:
         raise InvalidInput(
-            f"{path}: member {info.filename!r} is compressed or encrypted and was not unpacked ({info.file_size:,} "
-            "bytes by its own account). Models are stored plainly: save it again with model.save or numpy.savez",
+            f"{path}: member {info.filename!r} is no array; this is not an .npz", path=str(path)
+        )
+    name = info.filename.removesuffix(".npy")
+    if (
+        info.compress_type != zipfile.ZIP_STORED
+        or info.file_size != info.compress_size
+        or info.flag_bits & 0x1
+    ):
+        raise InvalidInput(
+            f"{path}: member {info.filename!r} is compressed or encrypted and was not unpacked "
+            f"({info.file_size:,} bytes by its own account). Models are stored plainly: save it "
+            "again with model.save or numpy.savez",
             path=str(path),
         )
     payload, end, crc_at = located(path, file, info, directory)
@@ -232,14 +267,16 @@ def _member(path: Path, file: IO[bytes], info: zipfile.ZipInfo, directory: int) 
     shape, fortran, dtype = npy_header(head, f"{path}: {name!r}")
     if dtype.hasobject:
         raise InvalidInput(
-            f"{path}: {name!r} is an array of Python objects, which is a pickle, and was not read. implicit cannot "
-            "load such a file either: save the model with an integer random_state",
+            f"{path}: {name!r} is an array of Python objects, which is a pickle, and was not "
+            "read. implicit cannot load such a file either: save the model with an integer "
+            "random_state",
             path=str(path),
         )
     data = payload + head.tell()
     if data + dtype.itemsize * int(np.prod(shape, dtype=object)) != end:
         raise IntegrityError(
-            f"{path}: {name!r} says shape {shape} of {dtype}, but has {end - data:,} bytes; the file is damaged",
+            f"{path}: {name!r} says shape {shape} of {dtype}, but has {end - data:,} bytes; the "
+            "file is damaged",
             path=str(path),
         )
     return Member(name, dtype, shape, fortran, payload, data, end, info.CRC, crc_at)
@@ -248,8 +285,12 @@ def _member(path: Path, file: IO[bytes], info: zipfile.ZipInfo, directory: int) 
 def _check_layout(path: Path, members: list[Member]) -> None:
     """Members that share bytes, or a name, say one thing to one reader and another to the next."""
     if len({member.name for member in members}) < len(members):
-        raise IntegrityError(f"{path} holds an array twice under one name; it is not a file that NumPy wrote")
+        raise IntegrityError(
+            f"{path} holds an array twice under one name; it is not a file that NumPy wrote"
+        )
     ordered = sorted(members, key=lambda member: member.payload)
     for left, right in pairwise(ordered):
         if left.end > right.payload:
-            raise IntegrityError(f"{path}: {left.name!r} and {right.name!r} overlap; it is not a file NumPy wrote")
+            raise IntegrityError(
+                f"{path}: {left.name!r} and {right.name!r} overlap; it is not a file NumPy wrote"
+            )

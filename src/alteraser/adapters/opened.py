@@ -30,16 +30,24 @@ class Opened:
 def open_foreign(
     path: Path, source: Any, options: ForeignOptions | None = None, *, format: str | None = None
 ) -> Opened:
-    """The model at ``path`` with the data it was trained on, rows resolved. Raises as ``Adapter.read`` and readers.
+    """The model at ``path`` with the data it was trained on, rows resolved. Raises as
+    ``Adapter.read`` and readers.
 
     ``source`` is a file, a folder, a table, or a ``Sheet`` of one that was read as ``options`` say.
     """
     options = options or ForeignOptions()
     adapter, foreign = read_foreign(path, options, format=format)
-    return with_data(adapter, foreign, source if isinstance(source, Sheet) else sheet_of(source, options), options)
+    return with_data(
+        adapter,
+        foreign,
+        source if isinstance(source, Sheet) else sheet_of(source, options),
+        options,
+    )
 
 
-def read_foreign(path: Path, options: ForeignOptions, *, format: str | None = None) -> tuple[Adapter, Foreign]:
+def read_foreign(
+    path: Path, options: ForeignOptions, *, format: str | None = None
+) -> tuple[Adapter, Foreign]:
     """(what knows the file, the model in it with its id maps)."""
     adapter = find(path, format)
     return adapter, resolved(adapter.read(path, options), options)

@@ -1,4 +1,6 @@
-"""What a foreign file does not say and its user has to: typed, validated, one place for all formats."""
+"""What a foreign file does not say and its user has to: typed, validated, one place for all
+formats.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,8 @@ class ForeignOptions(Configured):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     users_map: Path | None = None
-    """Which user each row is: a table with ``row`` and an id column or ids alone in row order, JSON, or what else the
-    adapter knows as a source (a data set dump)."""
+    """Which user each row is: a table with ``row`` and an id column or ids alone in row order,
+    JSON, or what else the adapter knows as a source (a data set dump)."""
 
     items_map: Path | None = None
     """The same for items."""
@@ -33,12 +35,13 @@ class ForeignOptions(Configured):
     """The ids in the data are the rows: integers from 0. Nothing is assumed without it."""
 
     rating: str | None = None
-    """r, the entry of the matrix that the library was given: a column, or a rule such as ``"1 + 40 * column"``,
-    ``"log1p(column)"`` or ``"bm25(column)"`` (``readers._rules``). None: 1 for every row of the data. What c and y
-    follow from r is the loss's business."""
+    """r, the entry of the matrix that the library was given: a column, or a rule such as ``"1 +
+    40 * column"``, ``"log1p(column)"`` or ``"bm25(column)"`` (``readers._rules``). None: 1 for
+    every row of the data. What c and y follow from r is the loss's business."""
 
     reading: ReadingOptions = ReadingOptions()
-    """Columns, threshold and duplicates of the data. ``sum`` adds r; its confidence and target are not used."""
+    """Columns, threshold and duplicates of the data. ``sum`` adds r; its confidence and target are
+    not used."""
 
     loss: str | None = None
     """Which loss was minimized, for containers that hold nothing but factors."""
@@ -71,11 +74,17 @@ class ForeignOptions(Configured):
     def _check(self) -> ForeignOptions:
         from alteraser.data.readers import rating_rule
 
-        if self.rating is not None and rating_rule(self.rating).sums and self.reading.duplicates in ("first", "last"):
+        if (
+            self.rating is not None
+            and rating_rule(self.rating).sums
+            and self.reading.duplicates in ("first", "last")
+        ):
             raise ValueError(
-                f"--rating {self.rating!r} adds up the rows of a pair, which contradicts --duplicates "
-                f"{self.reading.duplicates}: leave that out"
+                f"--rating {self.rating!r} adds up the rows of a pair, which contradicts "
+                f"--duplicates {self.reading.duplicates}: leave that out"
             )
         if self.rows_are_ids and (self.users_map is not None or self.items_map is not None):
-            raise ValueError("--rows-are-ids contradicts --users-map and --items-map: give one or the other")
+            raise ValueError(
+                "--rows-are-ids contradicts --users-map and --items-map: give one or the other"
+            )
         return self

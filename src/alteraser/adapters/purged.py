@@ -1,10 +1,11 @@
 """DATA from which somebody deleted first, for models whose files keep nothing of their data.
 
-That a user was deleted whole shows: the model has a vector, and the data nothing. Of somebody who has other
-interactions it does not, so ``--purged`` says it. Where FORGET tells what is gone (the pairs, and the columns that r is
-read from), all the data are put together again, and everything is as if nobody had deleted. Where it does not, what the
-data were is not known: then the training is repeated on what remains, if the file tells how, and compared with the file
-by the lists of everybody else; or the model goes on to an optimum for what remains.
+That a user was deleted whole shows: the model has a vector, and the data nothing. Of somebody who
+has other interactions it does not, so ``--purged`` says it. Where FORGET tells what is gone (the
+pairs, and the columns that r is read from), all the data are put together again, and everything is
+as if nobody had deleted. Where it does not, what the data were is not known: then the training is
+repeated on what remains, if the file tells how, and compared with the file by the lists of
+everybody else; or the model goes on to an optimum for what remains.
 """
 
 from __future__ import annotations
@@ -31,10 +32,14 @@ Rows = npt.NDArray[np.int64]
 Pairs = tuple[Rows, Rows]
 
 
-def gone(foreign: Foreign, data: Interactions, removal: Removal, *, purged: bool) -> tuple[Rows, Rows, Pairs | None]:
-    """(rows of users, rows of items, pairs where these are named) that a request names and the data lack.
+def gone(
+    foreign: Foreign, data: Interactions, removal: Removal, *, purged: bool
+) -> tuple[Rows, Rows, Pairs | None]:
+    """(rows of users, rows of items, pairs where these are named) that a request names and the data
+    lack.
 
-    Users and items that have a vector and no interactions; with ``purged`` every pair that matched nothing.
+    Users and items that have a vector and no interactions; with ``purged`` every pair that matched
+    nothing.
     """
     table, empty = removal.unmatched, np.empty(0, np.int64)
     if removal.selection.window is not None or not table.num_rows:
@@ -46,7 +51,8 @@ def gone(foreign: Foreign, data: Interactions, removal: Removal, *, purged: bool
     lost = {
         side: _with_vector(foreign, side, found) & (counts[found] == 0)
         for side, found, counts in (
-            (side, found, data.user_counts if side == "user" else data.item_counts) for side, found in rows.items()
+            (side, found, data.user_counts if side == "user" else data.item_counts)
+            for side, found in rows.items()
         )
     }
     if len(rows) == 2:
@@ -59,13 +65,20 @@ def gone(foreign: Foreign, data: Interactions, removal: Removal, *, purged: bool
     return (named, empty, None) if side == "user" else (empty, named, None)
 
 
-def completed(opened: Opened, sheet: Sheet, forget_set: Path | None, pairs: Pairs | None) -> Opened | None:
-    """``opened`` with all the data, what is missing put back; None where nothing tells what it was."""
+def completed(
+    opened: Opened, sheet: Sheet, forget_set: Path | None, pairs: Pairs | None
+) -> Opened | None:
+    """``opened`` with all the data, what is missing put back; None where nothing tells what it
+    was.
+    """
     from alteraser.data.readers import read_rows
 
     data, options = opened.data, opened.options
     if pairs is not None and options.rating is None:
-        u, v = np.concatenate([data.user_rows, pairs[0]]), np.concatenate([data.indices.astype(np.int64), pairs[1]])
+        u, v = (
+            np.concatenate([data.user_rows, pairs[0]]),
+            np.concatenate([data.indices.astype(np.int64), pairs[1]]),
+        )
         whole = Interactions._assemble(data.users, data.items, u, v, None, None, None, "refuse")
         return replace(opened, data=whole)
     if forget_set is None or options.rating is None:
@@ -84,21 +97,28 @@ def completed(opened: Opened, sheet: Sheet, forget_set: Path | None, pairs: Pair
 
 
 def with_gone(removal: Removal, users: Rows, items: Rows) -> Removal:
-    """``removal`` with users and items of whom everything was deleted before; the rows about them are matched."""
+    """``removal`` with users and items of whom everything was deleted before; the rows about them
+    are matched.
+    """
     about = np.zeros(removal.unmatched.num_rows, bool)
     for name, ids, lost in (
-        ("user_id", removal.remaining.users, users), ("item_id", removal.remaining.items, items),
-    ):  # fmt: skip
+        ("user_id", removal.remaining.users, users),
+        ("item_id", removal.remaining.items, items),
+    ):
         if name in removal.unmatched.column_names:
             about |= np.isin(ids.rows_of(removal.unmatched[name], name), lost)
-    return replace(removal, absent=(users, items), unmatched=removal.unmatched.filter(pa.array(~about)))
+    return replace(
+        removal, absent=(users, items), unmatched=removal.unmatched.filter(pa.array(~about))
+    )
 
 
 def of_what_remains(found: SelfCheck, lost: int) -> SelfCheck:
-    """A self-check on data that lack everything of ``lost`` rows: the measures that those rows do not decide.
+    """A self-check on data that lack everything of ``lost`` rows: the measures that those rows do
+    not decide.
 
-    Their vectors are still there, and count as those of people who had nothing; what they had is missing from the rows
-    of the other side, of which therefore the usual one is judged and not the worst.
+    Their vectors are still there, and count as those of people who had nothing; what they had is
+    missing from the rows of the other side, of which therefore the usual one is judged and not the
+    worst.
     """
     kept = []
     for measure in found.measures:
@@ -114,8 +134,9 @@ def _known(table: pa.Table, data: Interactions, opened: Opened) -> pa.Table:
     reading = opened.options.reading
     keep = np.ones(table.num_rows, bool)
     for name, standard, ids in (
-        (reading.user_column, "user_id", data.users), (reading.item_column, "item_id", data.items),
-    ):  # fmt: skip
+        (reading.user_column, "user_id", data.users),
+        (reading.item_column, "item_id", data.items),
+    ):
         column = name if name in table.column_names else standard
         if column not in table.column_names:
             raise InvalidInput(f"no column {name}")

@@ -1,11 +1,14 @@
-"""RecBole checkpoints (``saved/<Model>-<time>.pth``), without RecBole, without PyTorch, without running their pickle.
+"""RecBole checkpoints (``saved/<Model>-<time>.pth``), without RecBole, without PyTorch, without
+running their pickle.
 
-A checkpoint is a file of ``torch.save`` whose pickle holds the configuration, the tensors' places and the optimizer.
-PyTorch's own safe loader cannot read it (protocol 4, foreign classes), so opening one in the usual way runs whatever
-is in it. Here the pickle is data, and stays byte for byte as it was; only the bytes of changed tensors are exchanged.
+A checkpoint is a file of ``torch.save`` whose pickle holds the configuration, the tensors' places
+and the optimizer. PyTorch's own safe loader cannot read it (protocol 4, foreign classes), so
+opening one in the usual way runs whatever is in it. Here the pickle is data, and stays byte for
+byte as it was; only the bytes of changed tensors are exchanged.
 
-Row i here is row i + 1 of the tables there: row 0 is [PAD], which nothing changes. Adam's moments of changed rows are
-set to zero, and the embeddings that LightGCN keeps from its last evaluation are replaced.
+Row i here is row i + 1 of the tables there: row 0 is [PAD], which nothing changes. Adam's moments
+of changed rows are set to zero, and the embeddings that LightGCN keeps from its last evaluation are
+replaced.
 """
 
 from __future__ import annotations
@@ -58,7 +61,15 @@ LAYOUTS = {
 }
 """By kind; NeuMF trained with one of its halves alone is GMF or MLP (X. He et al., WWW 2017)."""
 
-EVERYWHERE = ("embedding_size", "learner", "learning_rate", "weight_decay", "train_batch_size", "seed", "epochs")
+EVERYWHERE = (
+    "embedding_size",
+    "learner",
+    "learning_rate",
+    "weight_decay",
+    "train_batch_size",
+    "seed",
+    "epochs",
+)
 
 PROPAGATED = ("restore_user_e", "restore_item_e")
 
@@ -86,24 +97,36 @@ class RecBole:
         return b"recbole.config.configurator" in looks_like(path)
 
     def read(self, path: Path, options: ForeignOptions) -> Foreign:
-        """See ``contract.Adapter.read``. Ids come from ``--users-map``: the ``.inter`` file or RecBole's data set."""
+        """See ``contract.Adapter.read``. Ids come from ``--users-map``: the ``.inter`` file or
+        RecBole's data set.
+        """
         archive = Archive(path)
         tree = archive.description(_allowed)
         if not isinstance(tree, dict) or not isinstance(tree.get("config"), Call):
-            raise InvalidInput(f"{path} is a file of torch.save, but not a RecBole checkpoint", path=str(path))
+            raise InvalidInput(
+                f"{path} is a file of torch.save, but not a RecBole checkpoint", path=str(path)
+            )
         config = _config(tree["config"], path)
         kind, layout = _kind(config, path)
         tensors = tensors_of(archive, tree.get("state_dict"), path)
-        users, items = (_side(archive, tensors, names, path) for names in (layout.users, layout.items))
+        users, items = (
+            _side(archive, tensors, names, path) for names in (layout.users, layout.items)
+        )
         prefixes = tuple(layout.further.split())
-        named = {name: tensor for name, tensor in tensors.items() if prefixes and name.startswith(prefixes)}
+        named = {
+            name: tensor
+            for name, tensor in tensors.items()
+            if prefixes and name.startswith(prefixes)
+        }
         named |= _propagated(archive, tree)
         further = {name: archive.array(tensor) for name, tensor in named.items()}
         pads, tables = tuple(table[0] for table in (users, items)), (users[1:], items[1:])
         for side, table in zip(("user", "item"), tables, strict=True):
             if not np.isfinite(table).all():
                 row = int(np.flatnonzero(~np.isfinite(table).all(axis=1))[0])
-                raise NumericFailure(f"{path}: {side} row {row} is not finite; the model is damaged, restore it")
+                raise NumericFailure(
+                    f"{path}: {side} row {row} is not finite; the model is damaged, restore it"
+                )
         settings = _settings(config, layout, options, path)
         sizes = (tables[0].shape[0], tables[1].shape[0])
         user_ids = item_ids = None
@@ -111,15 +134,26 @@ class RecBole:
         if source is not None:
             user_ids, item_ids = maps(source, config, sizes)
         moments = moments_of(archive, tree.get("optimizer"), tensors, layout.users, layout.items)
-        places = tuple(tuple((tensors[name], tensors[name].shape[1]) for name in names)
-                       for names in (layout.users, layout.items))  # fmt: skip
+        places = tuple(
+            tuple((tensors[name], tensors[name].shape[1]) for name in names)
+            for names in (layout.users, layout.items)
+        )
         return Foreign(
-            path=path, format=self.name, kind=kind, users=tables[0], items=tables[1],
-            loss=_loss(kind, settings, users.shape[0], further, pads, path), library="RecBole", further=further,
-            hyperparameters=settings, user_ids=user_ids, item_ids=item_ids,
-            ids_from=str(source) if source is not None else None, holds=_holds(moments, named),
+            path=path,
+            format=self.name,
+            kind=kind,
+            users=tables[0],
+            items=tables[1],
+            loss=_loss(kind, settings, users.shape[0], further, pads, path),
+            library="RecBole",
+            further=further,
+            hyperparameters=settings,
+            user_ids=user_ids,
+            item_ids=item_ids,
+            ids_from=str(source) if source is not None else None,
+            holds=_holds(moments, named),
             state=State(archive, places, named, moments, config),
-        )  # fmt: skip
+        )
 
     def write(self, foreign: Foreign, changed: Changed, out: Path) -> None:
         """See ``contract.Adapter.write``."""
@@ -134,21 +168,27 @@ class RecBole:
                 table = np.array(state.archive.array(tensor))
                 table[1:] = new[:, start : start + columns]
                 changes[tensor], start = table, start + columns
-        stale = [name for name in PROPAGATED if name in state.further and name not in changed.further]
+        stale = [
+            name for name in PROPAGATED if name in state.further and name not in changed.further
+        ]
         if stale and (changed.users is not None or changed.items is not None):
             raise InvalidInput(
-                f"{foreign.path} keeps propagated embeddings ({', '.join(stale)}) of its last evaluation, which "
-                "RecBole would go on serving; they have to be changed along",
+                f"{foreign.path} keeps propagated embeddings ({', '.join(stale)}) of its last "
+                "evaluation, which RecBole would go on serving; they have to be changed along",
                 path=str(foreign.path),
             )
         for name, value in changed.further.items():
             if name not in state.further:
-                raise InvalidInput(f"{foreign.path} has no parameter {name!r}", path=str(foreign.path))
+                raise InvalidInput(
+                    f"{foreign.path} has no parameter {name!r}", path=str(foreign.path)
+                )
             changes[state.further[name]] = value
         state.archive.write(out, changes | scrubbed(state.archive, state.moments, changed, first=1))
 
     def siblings(self, path: Path) -> tuple[Sibling, ...]:
-        """Data set and loader dumps, ``.inter`` files and other checkpoints in the same folder, and RecBole's logs."""
+        """Data set and loader dumps, ``.inter`` files and other checkpoints in the same folder, and
+        RecBole's logs.
+        """
         from alteraser.adapters._recbole_scrub import scrub_dataset, scrub_inter
 
         found = []
@@ -163,10 +203,20 @@ class RecBole:
                 found.append(Sibling(each, what, scrub=partial(scrub_dataset, each)))
             elif each.name.endswith("-dataloader.pth"):
                 what = "data loaders that RecBole saved: every interaction, three times over"
-                found.append(Sibling(each, what, "Delete it: RecBole makes it again from the remaining interactions."))
+                found.append(
+                    Sibling(
+                        each,
+                        what,
+                        "Delete it: RecBole makes it again from the remaining interactions.",
+                    )
+                )
             elif self.recognizes(each):
                 found.append(Sibling(each, "another checkpoint", "Forget in it too, or delete it."))
-        for folder in (path.parent / "log", path.parent.parent / "log", path.parent.parent / "log_tensorboard"):
+        for folder in (
+            path.parent / "log",
+            path.parent.parent / "log",
+            path.parent.parent / "log_tensorboard",
+        ):
             if folder.is_dir():
                 what = "RecBole's logs: settings, losses and metrics, no interactions"
                 found.append(Sibling(folder, what, "Keep or delete it."))
@@ -190,21 +240,28 @@ def _kind(config: Mapping[str, Any], path: Path) -> tuple[str, Layout]:
     kind = str(model).lower()
     if kind == "neumf":
         halves = (bool(config.get("mf_train", True)), bool(config.get("mlp_train", True)))
-        kind = {(True, True): "neumf", (True, False): "gmf", (False, True): "mlp"}.get(halves, "neumf")
+        kind = {(True, True): "neumf", (True, False): "gmf", (False, True): "mlp"}.get(
+            halves, "neumf"
+        )
     if kind not in LAYOUTS:
         raise InvalidInput(
-            f"{path} is a checkpoint of RecBole's {model}; known here are ENMF, BPR, LightGCN and NeuMF (with its GMF "
-            "and MLP halves). Other models that score by two embeddings: see alteraser.autograd.forget_module",
+            f"{path} is a checkpoint of RecBole's {model}; known here are ENMF, BPR, LightGCN and "
+            "NeuMF (with its GMF and MLP halves). Other models that score by two embeddings: see "
+            "alteraser.autograd.forget_module",
             path=str(path),
         )
     return kind, LAYOUTS[kind]
 
 
-def _side(archive: Archive, tensors: Mapping[str, Tensor], names: tuple[str, ...], path: Path) -> Array:
+def _side(
+    archive: Archive, tensors: Mapping[str, Tensor], names: tuple[str, ...], path: Path
+) -> Array:
     """The tables called ``names``, side by side; a view of the file where it is one table."""
     for name in names:
         if name not in tensors:
-            raise IntegrityError(f"{path} has no {name}; it has {', '.join(tensors)}", path=str(path))
+            raise IntegrityError(
+                f"{path} has no {name}; it has {', '.join(tensors)}", path=str(path)
+            )
     shapes = {name: tensors[name].shape for name in names}
     if not all(len(shape) == 2 and shape[0] > 1 for shape in shapes.values()) or (
         len({shape[0] for shape in shapes.values()}) != 1
@@ -221,36 +278,53 @@ def _side(archive: Archive, tensors: Mapping[str, Tensor], names: tuple[str, ...
 def _propagated(archive: Archive, tree: Mapping[str, Any]) -> dict[str, Tensor]:
     other = tree.get("other_parameter")
     other = other if isinstance(other, dict) else {}
-    return {name: archive.located(other[name], name) for name in PROPAGATED if is_tensor(other.get(name))}
+    return {
+        name: archive.located(other[name], name)
+        for name in PROPAGATED
+        if is_tensor(other.get(name))
+    }
 
 
-def _settings(config: Mapping[str, Any], layout: Layout, options: ForeignOptions, path: Path) -> dict[str, Any]:
+def _settings(
+    config: Mapping[str, Any], layout: Layout, options: ForeignOptions, path: Path
+) -> dict[str, Any]:
     names = (*EVERYWHERE, *layout.settings)
-    settings = {name: config[name] for name in names if isinstance(config.get(name), str | int | float | list)}
+    settings = {
+        name: config[name]
+        for name in names
+        if isinstance(config.get(name), str | int | float | list)
+    }
     sampling = config.get("train_neg_sample_args")
     if isinstance(sampling, dict):
-        settings |= {f"negatives_{k}": sampling[k] for k in ("distribution", "sample_num") if k in sampling}
+        settings |= {
+            f"negatives_{k}": sampling[k] for k in ("distribution", "sample_num") if k in sampling
+        }
     for option, asked in (("--alpha", options.alpha), ("--loss", options.loss)):
         if asked is not None:
-            raise InvalidInput(f"{option} {asked}: {path} says everything about its loss; leave it out", path=str(path))
+            raise InvalidInput(
+                f"{option} {asked}: {path} says everything about its loss; leave it out",
+                path=str(path),
+            )
     found = settings.get("negative_weight")
     if options.missing_weight is not None and options.missing_weight != found:
         raise InvalidInput(
-            f"--missing-weight {options.missing_weight} contradicts {path}, which says negative_weight = {found}; "
-            "leave the option out",
+            f"--missing-weight {options.missing_weight} contradicts {path}, which says "
+            f"negative_weight = {found}; leave the option out",
             path=str(path),
         )
     if options.regularization is not None:
         decay = settings.get("weight_decay") or 0.0
         if decay and decay != options.regularization:
             raise InvalidInput(
-                f"--regularization {options.regularization} contradicts {path}, which says weight_decay = {decay}; "
-                "leave the option out",
+                f"--regularization {options.regularization} contradicts {path}, which says "
+                f"weight_decay = {decay}; leave the option out",
                 path=str(path),
             )
         settings["weight_decay"] = options.regularization
     if options.implicit is False:
-        raise InvalidInput(f"--explicit contradicts {path}: RecBole's general models are implicit", path=str(path))
+        raise InvalidInput(
+            f"--explicit contradicts {path}: RecBole's general models are implicit", path=str(path)
+        )
     return settings
 
 
@@ -261,7 +335,9 @@ def _source(options: ForeignOptions, path: Path) -> Path | None:
     if not ours:
         return None
     if len(set(given)) > 1:
-        raise InvalidInput(f"{path}: --users-map and --items-map name two files; RecBole's is one for both")
+        raise InvalidInput(
+            f"{path}: --users-map and --items-map name two files; RecBole's is one for both"
+        )
     return ours[0]
 
 
@@ -270,17 +346,19 @@ def _holds(moments: tuple[Moment, ...], further: Mapping[str, Tensor]) -> tuple[
     if moments:
         found.append(
             Holding(
-                "optimizer.state", "running averages of the gradients of every row, which follow its interactions",
+                "optimizer.state",
+                "running averages of the gradients of every row, which follow its interactions",
                 "set to zero in the changed rows",
             )
-        )  # fmt: skip
+        )
     if any(name in further for name in PROPAGATED):
         found.append(
             Holding(
-                "other_parameter", "embeddings propagated over the graph of all interactions, as last evaluated",
+                "other_parameter",
+                "embeddings propagated over the graph of all interactions, as last evaluated",
                 "computed again on the remaining graph",
             )
-        )  # fmt: skip
+        )
     return tuple(found)
 
 

@@ -1,6 +1,8 @@
-"""Repeating the training that made a file: first on all the data, to see that it gives the file, then on what remains.
+"""Repeating the training that made a file: first on all the data, to see that it gives the file,
+then on what remains.
 
-The check is remembered by the digests of the file and of its data, in the user's cache folder, and not repeated.
+The check is remembered by the digests of the file and of its data, in the user's cache folder, and
+not repeated.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from alteraser.models.ranking import top_lists
 Array = npt.NDArray[Any]
 
 FOLLOWED = 0.97
-"""Mean overlap@10 of the replayed model's lists with the file's from which on the training counts as repeated."""
+"""Mean overlap@10 of the replayed model's lists with the file's from which on the training counts
+as repeated."""
 
 ASKED = 500
 """Users whose lists are compared, evenly spread."""
@@ -43,7 +46,9 @@ class Followed:
     """Looked up, not computed"""
 
 
-def followed(foreign: Foreign, data: Interactions, *, threads: int = 0, on_pass: OnPass | None = None) -> Followed:
+def followed(
+    foreign: Foreign, data: Interactions, *, threads: int = 0, on_pass: OnPass | None = None
+) -> Followed:
     """Which of the trainer's ways gives the file when it is run on all its ``data``."""
     trainer = foreign.trainer
     if trainer is None:
@@ -56,7 +61,9 @@ def followed(foreign: Foreign, data: Interactions, *, threads: int = 0, on_pass:
     for way in trainer.ways:
         users, items = trainer.run(way, data, threads=threads, on_pass=on_pass)
         identical = np.array_equal(users, foreign.users) and np.array_equal(items, foreign.items)
-        overlap = 1.0 if identical else agreement((users, items), (foreign.users, foreign.items), data)
+        overlap = (
+            1.0 if identical else agreement((users, items), (foreign.users, foreign.items), data)
+        )
         if overlap >= FOLLOWED:
             best = Followed(way, overlap, identical)
             break
@@ -72,7 +79,8 @@ def remembered(foreign: Foreign, data: Interactions) -> Followed | None:
 
 
 def remember_written(foreign: Foreign, out: Path, way: str, remaining: Interactions) -> None:
-    """Note that the training of ``foreign``, run the same ``way`` on what remains, gives the bytes at ``out``.
+    """Note that the training of ``foreign``, run the same ``way`` on what remains, gives the bytes
+    at ``out``.
 
     So the next request to that file needs no check.
     """
@@ -88,13 +96,24 @@ def replayed(task: Task, way: str) -> Erased:
     users, items = trainer.run(way, task.after, threads=task.threads, on_pass=task.on_pass)
     rows = trainer.passes * sum(task.after.shape)
     return Erased(
-        np.ascontiguousarray(users), np.ascontiguousarray(items), method="replay", residual=float("nan"),
-        passes=trainer.passes, rows_updated=rows, reason="passes", route=("replay",), solver=way,
-    )  # fmt: skip
+        np.ascontiguousarray(users),
+        np.ascontiguousarray(items),
+        method="replay",
+        residual=float("nan"),
+        passes=trainer.passes,
+        rows_updated=rows,
+        reason="passes",
+        route=("replay",),
+        solver=way,
+    )
 
 
-def agreement(one: tuple[Array, Array], other: tuple[Array, Array], data: Interactions, k: int = 10) -> float:
-    """Mean share of their first ``k`` items that users' lists have in common, what they have in ``data`` left out."""
+def agreement(
+    one: tuple[Array, Array], other: tuple[Array, Array], data: Interactions, k: int = 10
+) -> float:
+    """Mean share of their first ``k`` items that users' lists have in common, what they have in
+    ``data`` left out.
+    """
     users = np.flatnonzero(data.user_counts > 0)
     users = users[:: max(1, users.size // ASKED)]
     if not users.size:
@@ -110,7 +129,9 @@ def agreement(one: tuple[Array, Array], other: tuple[Array, Array], data: Intera
 
 
 def _note(foreign: Foreign, data: Interactions, trainer: Trainer) -> Path | None:
-    """The file in which the check of these bytes on these data is written down; None where there are no bytes."""
+    """The file in which the check of these bytes on these data is written down; None where there
+    are no bytes.
+    """
     if not foreign.path.is_file():
         return None
     import hashlib
@@ -118,7 +139,11 @@ def _note(foreign: Foreign, data: Interactions, trainer: Trainer) -> Path | None
     from alteraser.runtime.version import VERSION
 
     parts = (sha256_file(foreign.path), data.digest, repr(trainer), VERSION)
-    return default_cache() / "replays" / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:40]}.json"
+    return (
+        default_cache()
+        / "replays"
+        / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:40]}.json"
+    )
 
 
 def _looked_up(note: Path | None, trainer: Trainer) -> Followed | None:
@@ -127,10 +152,17 @@ def _looked_up(note: Path | None, trainer: Trainer) -> Followed | None:
     try:
         entry = json.loads(note.read_text())
         way, overlap, identical = entry["way"], entry["overlap"], entry["identical"]
-    except (OSError, ValueError, KeyError, TypeError):  # not there, or not as it was written: check again
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+    ):  # not there, or not as it was written: check again
         return None
     sound = isinstance(overlap, float) and 0.0 <= overlap <= 1.0 and isinstance(identical, bool)
-    fits = way is None or (way in trainer.ways and isinstance(overlap, float) and overlap >= FOLLOWED)
+    fits = way is None or (
+        way in trainer.ways and isinstance(overlap, float) and overlap >= FOLLOWED
+    )
     return Followed(way, overlap, identical, True) if sound and fits else None
 
 
@@ -140,5 +172,8 @@ def _write_down(note: Path | None, found: Followed) -> None:
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
         replace_file(note, json.dumps(asdict(found)).encode())
-    except (OSError, AltEraserError):  # a cache that cannot be written only costs the check once more
+    except (
+        OSError,
+        AltEraserError,
+    ):  # a cache that cannot be written only costs the check once more
         return

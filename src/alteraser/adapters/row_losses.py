@@ -1,10 +1,13 @@
-"""What implicit's BPR and LMF, LightFM, Surprise's SVD and Cornac's MF minimized, each from its hyper-parameters.
+"""What implicit's BPR and LMF, LightFM, Surprise's SVD and Cornac's MF minimized, each from its
+hyper-parameters.
 
-    loss = svd(regularization=0.02)                 # a contract.Loss: checks itself against data, and forgets
+    loss = svd(regularization=0.02)
+        # a contract.Loss: checks itself against data, and forgets
 
-What a stochastic trainer minimizes is read off its updates: the expectation of a step over the samples it draws. That
-fixes the weight of every pair and, because each step also shrinks the rows it touches, how the ridge is scaled. Where
-the library's documentation and its code differ, the code is followed.
+What a stochastic trainer minimizes is read off its updates: the expectation of a step over the
+samples it draws. That fixes the weight of every pair and, because each step also shrinks the rows
+it touches, how the ridge is scaled. Where the library's documentation and its code differ, the code
+is followed.
 """
 
 from __future__ import annotations
@@ -30,52 +33,56 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 SHARE = 0.85
-"""A gradient larger than this share of its parts is no trace of training. Models that stopped early have 0.1 to 0.65
-(BPR, whose steps stay noisy, the most); BPR on other users' data has 0.98."""
+"""A gradient larger than this share of its parts is no trace of training. Models that stopped early
+have 0.1 to 0.65 (BPR, whose steps stay noisy, the most); BPR on other users' data has 0.98."""
 
 FITS = 0.2
-"""λ may be at most 1 / FITS times the one that fits the factors best. Where λ is right the ratio is 0.7 to 4, the more
-the earlier training stopped; on other users' data it is negative."""
+"""λ may be at most 1 / FITS times the one that fits the factors best. Where λ is right the ratio is
+0.7 to 4, the more the earlier training stopped; on other users' data it is negative."""
 
 OUTWARD = 0.08
-"""Where weights are large the ridge is next to nothing beside them, and what a trainer leaves of the gradient along
-the factors tells nothing of λ. It is judged against the terms then. LMF with implicit's defaults on play counts and
-ratings, plain, in logarithms and times 40, left −0.25 to 0.06 of them, and 0.11 to 0.37 where users or items had been
-exchanged."""
+"""Where weights are large the ridge is next to nothing beside them, and what a trainer leaves of
+the gradient along the factors tells nothing of λ. It is judged against the terms then. LMF with
+implicit's defaults on play counts and ratings, plain, in logarithms and times 40, left −0.25 to
+0.06 of them, and 0.11 to 0.37 where users or items had been exchanged."""
 
 OUTRANKED = 0.75
 """Of the training pairs, so many must score above a random other item of the same user."""
 
 RANKED, LEAST, PAIRED = 0.9, 0.4, 10
-"""Where the training pairs outrank others by RANKED and more, no user with PAIRED of them is below LEAST: implicit's
-BPR on ML-100K and Frappe, defaults and trained on, had 0.59 to 0.94 for the least of them; where one user in a hundred
-had another's interactions, 0.18 to 0.35."""
+"""Where the training pairs outrank others by RANKED and more, no user with PAIRED of them is below
+LEAST: implicit's BPR on ML-100K and Frappe, defaults and trained on, had 0.59 to 0.94 for the least
+of them; where one user in a hundred had another's interactions, 0.18 to 0.35."""
 
 LOOKED_AT = 2000
 """Users whose pairs are looked at one by one, evenly spread."""
 
 BLIND = "a few percent of interactions too many or missing: ranks do not tell them"
-"""Of BPR and logistic losses. With 1 % of random pairs added to or removed from the data the share that outranks moves
-by 0.0005 to 0.005, from 0.91 to 0.99 by how long training went."""
+"""Of BPR and logistic losses. With 1 % of random pairs added to or removed from the data the share
+that outranks moves by 0.0005 to 0.005, from 0.91 to 0.99 by how long training went."""
 
 EXPLAINED = 0.1
 """Share of the ratings' variance about μ that a model must explain on its own training data."""
 
 DRAWS = {"pairwise": 2, "logistic": 16}
-"""Negatives that ``local`` measures on: an interaction's, a row's. Rows are solved on as many as otherwise."""
+"""Negatives that ``local`` measures on: an interaction's, a row's. Rows are solved on as many as
+otherwise."""
 
 AFFORDABLE = 200_000
-"""Terms up to which ``local`` writes expectations out: it has to cost less than the trainer's own refit."""
+"""Terms up to which ``local`` writes expectations out: it has to cost less than the trainer's own
+refit."""
 
 CAUTION = 2.0
-"""Damping of ``local`` over 1/(η E): with 1 a second pass goes too far, with 4 much of the effect is missing."""
+"""Damping of ``local`` over 1/(η E): with 1 a second pass goes too far, with 4 much of the effect
+is missing."""
 
 PASSES = 1
 """Passes of ``local`` over all rows, for squares."""
 
 SAMPLE = 200
 AT_REST = 0.02
-"""Median gradient share of SAMPLE users' rows above which a model is not at rest: stopped ones have 0.1 and more."""
+"""Median gradient share of SAMPLE users' rows above which a model is not at rest: stopped ones have
+0.1 and more."""
 
 WORST = 20
 PAIRS = 200_000  # training pairs that are compared with a random item each
@@ -83,32 +90,45 @@ PAIRS = 200_000  # training pairs that are compared with a random item each
 
 @dataclass(frozen=True)
 class RowSolved:
-    """A loss whose rows are solved by damped Newton; see ``alteraser.models.factorization.rowloss``."""
+    """A loss whose rows are solved by damped Newton; see
+    ``alteraser.models.factorization.rowloss``.
+    """
 
     name: str
     loss: RowLoss
     seed: int = 0
     """Of negatives, in the check."""
     steps: float | None = None
-    """Learning rate times epochs, where the container says both and the steps were plain gradient steps."""
+    """Learning rate times epochs, where the container says both and the steps were plain gradient
+    steps."""
 
     @property
     def formula(self) -> str:
         """The loss with its numbers."""
         loss, ridge = self.loss, self.loss.ridge
-        scaling = {"row": "", "samples": " × samples of the row", "total": " × all samples"}[ridge.scaling]
+        scaling = {"row": "", "samples": " × samples of the row", "total": " × all samples"}[
+            ridge.scaling
+        ]
         rates = sorted({ridge.users, ridge.items, ridge.user_biases, ridge.item_biases})
-        penalty = f"λ/2 ‖Θ‖²{scaling}, λ = {' to '.join(f'{rate:g}' for rate in (rates[0], rates[-1])[: len(rates)])}"
+        penalty = (
+            f"λ/2 ‖Θ‖²{scaling}, λ = "
+            f"{' to '.join(f'{rate:g}' for rate in (rates[0], rates[-1])[: len(rates)])}"
+        )
         if isinstance(loss, Squares):
             return f"½ Σ_D (r − {'μ − ' if loss.centered else ''}s)² + {penalty}"
         if isinstance(loss, Pairwise):
             drawn = "by popularity" if loss.popular else "uniformly"
-            return f"Σ_D E_j log(1 + exp(s_uj − s_ui)) + {penalty}; j drawn {drawn}, positives {loss.rejected}"
+            return (
+                f"Σ_D E_j log(1 + exp(s_uj − s_ui)) + {penalty}; j drawn {drawn}, positives "
+                f"{loss.rejected}"
+            )
         missing = f" + N E_j log(1 + exp(s_j)), N = min({loss.most}, {loss.negatives:g} |D_row|)"
         return f"Σ_D c (log(1 + exp(s)) − y s){missing if loss.negatives else ''} + {penalty}"
 
     def check(self, foreign: Foreign, data: Interactions, *, threads: int = 0) -> SelfCheck:
-        """Is the gradient on ``data`` small against its parts, and do training pairs outrank random ones?"""
+        """Is the gradient on ``data`` small against its parts, and do training pairs outrank random
+        ones?
+        """
         from alteraser.models.factorization.terms import RowProblem
         from alteraser.runtime.workers import default_threads
         from alteraser.solvers.rows.terms import slopes
@@ -121,19 +141,36 @@ class RowSolved:
         worst = [
             RowFault(side, int(row), float(shares[row]))
             for side, shares in (("user", here.user_shares), ("item", here.item_shares))
-            for row in np.argsort(-shares, kind="stable")[:WORST] if shares[row] > SHARE
-        ]  # fmt: skip
-        hint = "Are these the data, and the ids, that it was trained on? Or did training stop after a few epochs?"
+            for row in np.argsort(-shares, kind="stable")[:WORST]
+            if shares[row] > SHARE
+        ]
+        hint = (
+            "Are these the data, and the ids, that it was trained on? Or did training stop "
+            "after a few epochs?"
+        )
         if 0 < fitting < FITS:
-            hint += f" A regularization {fitting:.2g} times as large would fit these factors better."
+            hint += (
+                f" A regularization {fitting:.2g} times as large would fit these factors better."
+            )
         if isinstance(self.loss, Pairwise) and measures[0].value >= RANKED:
             least, user = least_user(factors, data, seed=self.seed)
-            meaning = "share of their pairs that score above random items, of the user for whom it is least"
+            meaning = (
+                "share of their pairs that score above random items, of the user for whom "
+                "it is least"
+            )
             measures.append(Measure("least user", least, LEAST, least >= LEAST, meaning))
             if least < LEAST:
-                worst, hint = [RowFault("user", user, least)], "Is this user's row, or are their ids, another's?"
+                worst, hint = (
+                    [RowFault("user", user, least)],
+                    "Is this user's row, or are their ids, another's?",
+                )
         blind = "" if isinstance(self.loss, Squares) else BLIND
-        return SelfCheck(tuple(measures), tuple(sorted(worst, key=lambda fault: -fault.value)[:WORST]), hint, blind)
+        return SelfCheck(
+            tuple(measures),
+            tuple(sorted(worst, key=lambda fault: -fault.value)[:WORST]),
+            hint,
+            blind,
+        )
 
     def _fit(self, problem: RowProblem, factors: BiasedFactors, foreign: Foreign) -> Measure:
         """How well the factors tell the data from what is none."""
@@ -144,21 +181,31 @@ class RowSolved:
     def _gradient_measures(self, here: Slopes) -> Iterator[Measure]:
         """Whether the gradient vanishes, and at which λ it would."""
         share, fitting = here.share, here.fitting_ridge
-        if self.loss.ridge.positive or not isinstance(self.loss, Pairwise):  # else the gradient has one part only
-            meaning = "the gradient of the loss over the sum of its parts, both summed over rows; 0 at a minimum"
+        # else the gradient has one part only
+        if self.loss.ridge.positive or not isinstance(self.loss, Pairwise):
+            meaning = (
+                "the gradient of the loss over the sum of its parts, both summed over rows; "
+                "0 at a minimum"
+            )
             yield Measure("gradient share", share, SHARE, share <= SHARE, meaning)
         if not self.loss.ridge.positive:
             return
-        heavy = isinstance(self.loss, Logistic) and self.loss.weighted and abs(here.along) <= OUTWARD
+        heavy = (
+            isinstance(self.loss, Logistic) and self.loss.weighted and abs(here.along) <= OUTWARD
+        )
         if not heavy or fitting >= FITS:
-            meaning = "the regularization that fits the factors best, over the one stated; 1 at a minimum"
+            meaning = (
+                "the regularization that fits the factors best, over the one stated; 1 at a minimum"
+            )
             yield Measure("regularization", fitting, FITS, fitting >= FITS, meaning)
         else:
             meaning = "the terms' gradient along the factors over its parts; too small to tell λ by"
             yield Measure("gradient along the factors", here.along, OUTWARD, True, meaning)
 
     def forget(self, task: Task) -> Erased:
-        """See ``contract.Loss.forget``. Raises InvalidInput for a loss without a ridge: its rows have no minimum."""
+        """See ``contract.Loss.forget``. Raises InvalidInput for a loss without a ridge: its rows
+        have no minimum.
+        """
         from alteraser.adapters.contract import Erased
         from alteraser.erasers.alternating import alternate, measured, row_push
         from alteraser.models.factorization.terms import RowProblem
@@ -166,32 +213,56 @@ class RowSolved:
         original = self._factors(task.foreign)
         if not self.loss.ridge.positive:
             raise InvalidInput(
-                f"{task.foreign.path} was trained without regularization, by steps that stopped early: its loss has no "
-                "minimum that forgetting could go to. Name the ridge it is to have with --regularization"
+                f"{task.foreign.path} was trained without regularization, by steps that stopped "
+                "early: its loss has no minimum that forgetting could go to. Name the ridge it is "
+                "to have with --regularization"
             )
-        before, after = (RowProblem(self.loss, data, original.layout, task.seed) for data in (task.before, task.after))
+        before, after = (
+            RowProblem(self.loss, data, original.layout, task.seed)
+            for data in (task.before, task.after)
+        )
         push = row_push(before, after, original, threads=task.threads)
-        touched = (np.flatnonzero(task.removed.user_counts), np.flatnonzero(task.removed.item_counts))
+        touched = (
+            np.flatnonzero(task.removed.user_counts),
+            np.flatnonzero(task.removed.item_counts),
+        )
         found = alternate(
-            after, original, scale=push.norm, tolerance=task.tolerance, max_passes=task.max_passes, touched=touched,
-            threads=task.threads, on_pass=task.on_pass,
-        )  # fmt: skip
+            after,
+            original,
+            scale=push.norm,
+            tolerance=task.tolerance,
+            max_passes=task.max_passes,
+            touched=touched,
+            threads=task.threads,
+            on_pass=task.on_pass,
+        )
         stored = found.factors.like(original)
         residual, objective = measured(after, stored, push.norm, task.threads)
         return Erased(
-            users=stored.users, items=stored.items, user_biases=_user_biases(task.foreign, stored, touched[0]),
+            users=stored.users,
+            items=stored.items,
+            user_biases=_user_biases(task.foreign, stored, touched[0]),
             item_biases=stored.item_biases,
             offset=after.offset if isinstance(self.loss, Squares) else None,
-            residual=residual, converged=residual <= task.tolerance, passes=found.passes,
-            rows_updated=found.rows_updated, reason=found.reason, route=("passes",), solver="newton-rows",
-            push=push.norm, training_floor=push.floor, objective_before=push.objective, objective_after=objective,
+            residual=residual,
+            converged=residual <= task.tolerance,
+            passes=found.passes,
+            rows_updated=found.rows_updated,
+            reason=found.reason,
+            route=("passes",),
+            solver="newton-rows",
+            push=push.norm,
+            training_floor=push.floor,
+            objective_before=push.objective,
+            objective_after=objective,
             trace=found.trace,
-        )  # fmt: skip
+        )
 
     ranks = True
 
     def rests(self, task: Task) -> bool:
-        """True when training has left no more of its gradient than the tolerance allows of the deletion's push.
+        """True when training has left no more of its gradient than the tolerance allows of the
+        deletion's push.
 
         The rows of a few users tell at once of nearly every model that it is not.
         """
@@ -203,7 +274,9 @@ class RowSolved:
         if not self.loss.ridge.positive:
             return False
         original, data = self._factors(task.foreign), task.before
-        before, after = (RowProblem(self.loss, each, original.layout, task.seed) for each in (data, task.after))
+        before, after = (
+            RowProblem(self.loss, each, original.layout, task.seed) for each in (data, task.after)
+        )
         alive = np.flatnonzero(data.user_counts)
         few = data.keep(np.isin(data.user_rows, alive[:: max(1, alive.size // SAMPLE)]))
         affordable = 0 if before.drawn else before.affordable * len(data)  # as all of them are
@@ -213,15 +286,19 @@ class RowSolved:
             return False
         return row_push(before, after, original, threads=task.threads).floor <= task.tolerance
 
-    def pass_seconds(self, foreign: Foreign, data: Interactions, *, threads: int = 0) -> float | None:
+    def pass_seconds(
+        self, foreign: Foreign, data: Interactions, *, threads: int = 0
+    ) -> float | None:
         """None: a row takes as many steps as it needs."""
         return None
 
     def local(self, task: Task) -> Erased:
-        """See ``contract.Loss.local``: anchored, damped rows; of sampled losses the users' rows of the deletion alone.
+        """See ``contract.Loss.local``: anchored, damped rows; of sampled losses the users' rows of
+        the deletion alone.
 
-        Without a ridge too: damping makes every row well defined. ``residual`` counts what the damping holds back as
-        done, in the norm of (H + μ)⁻¹, see ``response.respond``; where negatives are drawn it is taken on few.
+        Without a ridge too: damping makes every row well defined. ``residual`` counts what the
+        damping holds back as done, in the norm of (H + μ)⁻¹, see ``response.respond``; where
+        negatives are drawn it is taken on few.
         """
         from alteraser.adapters.contract import Erased
         from alteraser.erasers.response import respond
@@ -231,14 +308,18 @@ class RowSolved:
         squares = isinstance(self.loss, Squares)
         affected = np.flatnonzero(task.removed.user_counts)
         both = (task.before, task.after)
-        loss = self.loss if squares else self.loss.model_copy(update={"draws": DRAWS[self.loss.kind]})
+        loss = (
+            self.loss if squares else self.loss.model_copy(update={"draws": DRAWS[self.loss.kind]})
+        )
         drawn_by = None if squares else task.before  # on both sides: the deletion moves no draw
         before, after = (
-            RowProblem(loss, data, original.layout, task.seed, AFFORDABLE, whole=drawn_by) for data in both
+            RowProblem(loss, data, original.layout, task.seed, AFFORDABLE, whole=drawn_by)
+            for data in both
         )
         touched = (affected, np.flatnonzero(task.removed.item_counts))
         few = None
-        if not squares:  # their items stay: sampling moves them by more than any deletion, see explanation/losses
+        # their items stay: sampling moves them by more than any deletion, see explanation/losses
+        if not squares:
             first, second = (
                 RowProblem(
                     self.loss,
@@ -252,19 +333,38 @@ class RowSolved:
             )
             few = (first, second)
         found = respond(
-            before, after, original, steps=self.steps and self.steps / CAUTION, users=few,
-            passes=min(PASSES if self.steps else 0, task.max_passes), touched=touched,
-            shares=isinstance(self.loss, Logistic), threads=task.threads, on_pass=task.on_pass,
-        )  # fmt: skip
+            before,
+            after,
+            original,
+            steps=self.steps and self.steps / CAUTION,
+            users=few,
+            passes=min(PASSES if self.steps else 0, task.max_passes),
+            touched=touched,
+            shares=isinstance(self.loss, Logistic),
+            threads=task.threads,
+            on_pass=task.on_pass,
+        )
         theta = found.factors
         return Erased(
-            users=theta.users, items=theta.items, user_biases=_user_biases(task.foreign, theta, touched[0]),
-            item_biases=theta.item_biases, offset=after.offset if squares else None,
-            method=found.method, residual=found.residual, damped=True, converged=False,
-            passes=found.passes, rows_updated=found.rows_updated, reason="passes",
-            route=("passes",), solver="newton-rows", push=found.push, objective_before=found.objective_before,
-            objective_after=found.objective_after, trace=found.trace,
-        )  # fmt: skip
+            users=theta.users,
+            items=theta.items,
+            user_biases=_user_biases(task.foreign, theta, touched[0]),
+            item_biases=theta.item_biases,
+            offset=after.offset if squares else None,
+            method=found.method,
+            residual=found.residual,
+            damped=True,
+            converged=False,
+            passes=found.passes,
+            rows_updated=found.rows_updated,
+            reason="passes",
+            route=("passes",),
+            solver="newton-rows",
+            push=found.push,
+            objective_before=found.objective_before,
+            objective_after=found.objective_after,
+            trace=found.trace,
+        )
 
     def effect_left(self, task: Task, erased: Erased) -> float | None:
         """See ``contract.Loss.effect_left``: of squares alone."""
@@ -277,11 +377,18 @@ class RowSolved:
             return None
         original = self._factors(task.foreign)
         new = BiasedFactors(erased.users, erased.items, erased.user_biases, erased.item_biases)
-        before, after = (RowProblem(self.loss, data, original.layout, task.seed) for data in (task.before, task.after))
-        return effect_left_of_squares(before, after, original, new, threads=task.threads or default_threads())
+        before, after = (
+            RowProblem(self.loss, data, original.layout, task.seed)
+            for data in (task.before, task.after)
+        )
+        return effect_left_of_squares(
+            before, after, original, new, threads=task.threads or default_threads()
+        )
 
     def _factors(self, foreign: Foreign) -> BiasedFactors:
-        """What the loss is a function of. A user's bias cancels in every pair, and so is none of it."""
+        """What the loss is a function of. A user's bias cancels in every pair, and so is none of
+        it.
+        """
         from alteraser.models.factorization.biased import BiasedFactors
 
         mine = None if isinstance(self.loss, Pairwise) else foreign.user_biases
@@ -289,7 +396,9 @@ class RowSolved:
 
 
 def _user_biases(foreign: Foreign, stored: BiasedFactors, touched: Array) -> Array | None:
-    """As solved; where the loss does not know them, as they were, and zero for whoever forgets something."""
+    """As solved; where the loss does not know them, as they were, and zero for whoever forgets
+    something.
+    """
     if stored.user_biases is not None or foreign.user_biases is None:
         return stored.user_biases
     biases = np.array(foreign.user_biases)
@@ -299,65 +408,97 @@ def _user_biases(foreign: Foreign, stored: BiasedFactors, touched: Array) -> Arr
 
 def implicit_bpr(
     regularization: float, *, verify_negative_samples: bool = True, steps: float | None = None
-) -> RowSolved:  # fmt: skip
-    """BPR of implicit: a pair drawn from the data, a negative in proportion to popularity, skipped where it is liked.
+) -> RowSolved:
+    """BPR of implicit: a pair drawn from the data, a negative in proportion to popularity, skipped
+    where it is liked.
 
-    Each step also takes ``λ x`` off the three rows it touches, hence the ridge by samples (``bpr_update``, 0.7.3).
+    Each step also takes ``λ x`` off the three rows it touches, hence the ridge by samples
+    (``bpr_update``, 0.7.3).
     """
     rejected: Any = "skip" if verify_negative_samples else "keep"
-    loss = Pairwise(ridge=Ridge.of(regularization, scaling="samples"), popular=True, rejected=rejected)
+    loss = Pairwise(
+        ridge=Ridge.of(regularization, scaling="samples"), popular=True, rejected=rejected
+    )
     return RowSolved("BPR", loss, steps=steps)
 
 
 def recbole_bpr(weight_decay: float) -> RowSolved:
-    """RecBole's BPR: one uniform negative a pair that the user never met, mean over batches, Adam's weight decay."""
+    """RecBole's BPR: one uniform negative a pair that the user never met, mean over batches, Adam's
+    weight decay.
+    """
     return RowSolved("BPR", Pairwise(ridge=Ridge.of(weight_decay, scaling="total")))
 
 
 def implicit_lmf(regularization: float, neg_prop: float, factors: int) -> RowSolved:
-    """LMF of implicit, logistic MF (Johnson 2014): c = r on what was observed, neg_prop draws an interaction, capped.
+    """LMF of implicit, logistic MF (Johnson 2014): c = r on what was observed, neg_prop draws an
+    interaction, capped.
 
-    The cap is d + 2, see ``Logistic.most`` (``lmf_update``, 0.7.3). Empty rows are zero there, as they are here.
+    The cap is d + 2, see ``Logistic.most`` (``lmf_update``, 0.7.3). Empty rows are zero there, as
+    they are here.
     """
-    loss = Logistic(ridge=Ridge.of(regularization), negatives=neg_prop, most=factors + 2, weighted=True)
+    loss = Logistic(
+        ridge=Ridge.of(regularization), negatives=neg_prop, most=factors + 2, weighted=True
+    )
     return RowSolved("logistic MF", loss)
 
 
 def svd(
-    regularization: float | None = None, *, users: float = 0.02, items: float = 0.02, user_biases: float = 0.02,
-    item_biases: float = 0.02, biased: bool = True, steps: float | None = None,
-) -> RowSolved:  # fmt: skip
-    """Surprise's SVD and Cornac's MF: ½ e² and λ/2 (‖p‖² + ‖q‖² + b² + c²) at every rating; μ the mean rating.
+    regularization: float | None = None,
+    *,
+    users: float = 0.02,
+    items: float = 0.02,
+    user_biases: float = 0.02,
+    item_biases: float = 0.02,
+    biased: bool = True,
+    steps: float | None = None,
+) -> RowSolved:
+    """Surprise's SVD and Cornac's MF: ½ e² and λ/2 (‖p‖² + ‖q‖² + b² + c²) at every rating; μ the
+    mean rating.
 
     Without biases μ = 0 in both. ``regularization`` sets all four rates (Cornac's ``lambda_reg``).
     """
     if regularization is not None:
         users = items = user_biases = item_biases = regularization
-    ridge = Ridge(users=users, items=items, user_biases=user_biases, item_biases=item_biases, scaling="samples")
-    return RowSolved("biased MF" if biased else "MF", Squares(ridge=ridge, centered=biased), steps=steps)
+    ridge = Ridge(
+        users=users,
+        items=items,
+        user_biases=user_biases,
+        item_biases=item_biases,
+        scaling="samples",
+    )
+    return RowSolved(
+        "biased MF" if biased else "MF", Squares(ridge=ridge, centered=biased), steps=steps
+    )
 
 
 def lightfm(loss: str, user_alpha: float, item_alpha: float) -> RowSolved:
     """LightFM with one identity feature a row: ``logistic`` on the observed cells, or ``bpr``.
 
-    Every sample shrinks all rows by α, hence the ridge by all samples. ``warp`` and ``warp-kos`` are refused: the
-    weight of a WARP step is a step function of a rank that was estimated by how many draws it took to find a violating
-    item, so the expected step is the gradient of no function, and a row has no minimum to be put at.
+    Every sample shrinks all rows by α, hence the ridge by all samples. ``warp`` and ``warp-kos``
+    are refused: the weight of a WARP step is a step function of a rank that was estimated by how
+    many draws it took to find a violating item, so the expected step is the gradient of no
+    function, and a row has no minimum to be put at.
 
-    With bpr LightFM moves a user's bias by the size of every step although it cancels in the pair: a trace of how many
-    there were that no score depends on. It is zeroed for users who forget something and left alone for all others.
+    With bpr LightFM moves a user's bias by the size of every step although it cancels in the pair:
+    a trace of how many there were that no score depends on. It is zeroed for users who forget
+    something and left alone for all others.
     """
     ridge = Ridge(
-        users=user_alpha, user_biases=user_alpha, items=item_alpha, item_biases=item_alpha, scaling="total"
-    )  # fmt: skip
+        users=user_alpha,
+        user_biases=user_alpha,
+        items=item_alpha,
+        item_biases=item_alpha,
+        scaling="total",
+    )
     if loss == "logistic":
         return RowSolved("LightFM logistic", Logistic(ridge=ridge))
     if loss == "bpr":
         return RowSolved("LightFM BPR", Pairwise(ridge=ridge, popular=True))
     if loss in ("warp", "warp-kos"):
         raise InvalidInput(
-            f"LightFM's {loss} loss has no row to solve: its steps follow a rank that was estimated by sampling, and "
-            "are the gradient of no function. Retrain without the data, or train with the bpr or logistic loss"
+            f"LightFM's {loss} loss has no row to solve: its steps follow a rank that was "
+            "estimated by sampling, and are the gradient of no function. Retrain without the "
+            "data, or train with the bpr or logistic loss"
         )
     raise InvalidInput(f"LightFM has no loss {loss!r}: expected logistic, bpr, warp or warp-kos")
 
@@ -375,12 +516,16 @@ def _explained(problem: RowProblem, factors: BiasedFactors, foreign: Foreign) ->
 
 def _outranked(problem: RowProblem, factors: BiasedFactors, seed: int) -> Measure:
     value = outranking(factors, problem.interactions, seed=seed)
-    meaning = "share of training pairs that score above a random item which their user has not met; half by chance"
+    meaning = (
+        "share of training pairs that score above a random item which their user has not "
+        "met; half by chance"
+    )
     return Measure("outranked", value, OUTRANKED, value >= OUTRANKED, meaning)
 
 
 def outranking(factors: BiasedFactors, data: Interactions, *, seed: int = 0) -> float:
-    """Share of the positive pairs (u, i) with s_ui > s_uj, j a random item with interactions that u has not met.
+    """Share of the positive pairs (u, i) with s_ui > s_uj, j a random item with interactions that u
+    has not met.
 
     At most PAIRS of them, evenly spread; a tie counts half. 1 where there is nothing to compare.
     """
@@ -398,10 +543,14 @@ def outranking(factors: BiasedFactors, data: Interactions, *, seed: int = 0) -> 
     return float(np.mean((difference > 0) + 0.5 * (difference == 0)))
 
 
-def least_user(factors: BiasedFactors, data: Interactions, *, seed: int = 0, draws: int = 10) -> tuple[float, int]:
-    """(least share over users, that user) of a user's pairs that score above ``draws`` random items each.
+def least_user(
+    factors: BiasedFactors, data: Interactions, *, seed: int = 0, draws: int = 10
+) -> tuple[float, int]:
+    """(least share over users, that user) of a user's pairs that score above ``draws`` random items
+    each.
 
-    Of users with PAIRED pairs, LOOKED_AT of them at most; items that the user has met are left out; 1 without any.
+    Of users with PAIRED pairs, LOOKED_AT of them at most; items that the user has met are left out;
+    1 without any.
     """
     positive = np.ones(len(data), bool) if data.target is None else data.target > 0
     counts = np.bincount(data.user_rows[positive], minlength=data.shape[0])

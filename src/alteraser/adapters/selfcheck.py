@@ -55,17 +55,22 @@ class SelfCheck:
         if self.passed:
             return
         failed = "; ".join(
-            f"{m.name} is {m.value:.2g}, expected {'at least' if m.value < m.limit else 'at most'} {m.limit:.2g} "
-            f"({m.meaning})"
-            for m in self.measures if not m.passed
-        )  # fmt: skip
-        rows = ", ".join(f"{fault.side} {fault.row} ({fault.value:.2g})" for fault in self.worst[:LISTED])
+            f"{m.name} is {m.value:.2g}, expected "
+            f"{'at least' if m.value < m.limit else 'at most'} {m.limit:.2g} ({m.meaning})"
+            for m in self.measures
+            if not m.passed
+        )
+        rows = ", ".join(
+            f"{fault.side} {fault.row} ({fault.value:.2g})" for fault in self.worst[:LISTED]
+        )
         raise IntegrityError(
             f"{path} does not fit these data with this loss: {failed}."
             + (f" Furthest off are the rows {rows}." if rows else "")
             + (f" {self.hint}" if self.hint else ""),
-            path=str(path), measures=[vars(m) for m in self.measures], rows=[vars(f) for f in self.worst],
-        )  # fmt: skip
+            path=str(path),
+            measures=[vars(m) for m in self.measures],
+            rows=[vars(f) for f in self.worst],
+        )
 
     def to_document(self) -> dict[str, Any]:
         """For JSON."""

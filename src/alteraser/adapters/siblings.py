@@ -32,18 +32,27 @@ SUFFIXES = {
     ".model": "a model, perhaps of gensim",
     ".index": "a search index, perhaps over the embeddings",
     ".log": "a log",
-}  # fmt: skip
+}
 
-ADVICE = "look whether it holds the erased data; make it again from the new model or the remaining data, or delete it"
+ADVICE = (
+    "look whether it holds the erased data; make it again from the new model or the "
+    "remaining data, or delete it"
+)
 
 
 def neighbors(path: Path, known: frozenset[Path] = frozenset()) -> tuple[Sibling, ...]:
-    """Files in the folder of ``path`` whose names say that they hold data or models; ``known`` are left out."""
+    """Files in the folder of ``path`` whose names say that they hold data or models; ``known`` are
+    left out.
+    """
     found = []
     for entry in sorted(path.absolute().parent.iterdir())[:LISTED]:
         words = SUFFIXES.get(entry.suffix.lower())
         if LEFT_BEHIND.fullmatch(entry.name):
-            found.append(Sibling(entry, "left by a run that was killed, if none is writing it", "delete it then"))
+            found.append(
+                Sibling(
+                    entry, "left by a run that was killed, if none is writing it", "delete it then"
+                )
+            )
             continue
         if words is None or entry == path.absolute() or entry in known or not entry.is_file():
             continue

@@ -1,12 +1,14 @@
-"""Spark MLlib: ``ALSModel`` folders, alone or as a stage of a ``PipelineModel``, without Spark and without a JVM.
+"""Spark MLlib: ``ALSModel`` folders, alone or as a stage of a ``PipelineModel``, without Spark and
+without a JVM.
 
-A bare model knows its users by integers, and a user it has no row for is unknown to it: Spark then answers NaN or
-drops the row (``coldStartStrategy``). So a user erased whole loses the row. In a pipeline StringIndexer stages turn
-names into those integers, most frequent name first; that order is a function of the data as they were, and fitting it
-again would hand everybody another user's row. Its labels stay where they are, and an erased user's is replaced by one
-that nobody has.
+A bare model knows its users by integers, and a user it has no row for is unknown to it: Spark then
+answers NaN or drops the row (``coldStartStrategy``). So a user erased whole loses the row. In a
+pipeline StringIndexer stages turn names into those integers, most frequent name first; that order
+is a function of the data as they were, and fitting it again would hand everybody another user's
+row. Its labels stay where they are, and an erased user's is replaced by one that nobody has.
 
-Files in which nothing changed are copied byte for byte; of a rewritten one the stale checksum is left out.
+Files in which nothing changed are copied byte for byte; of a rewritten one the stale checksum is
+left out.
 """
 
 from __future__ import annotations
@@ -30,10 +32,13 @@ Array = npt.NDArray[Any]
 
 _ML = "org.apache.spark.ml."
 ALS_MODEL, PIPELINE, INDEXER = (
-    f"{_ML}{name}" for name in ("recommendation.ALSModel", "PipelineModel", "feature.StringIndexerModel")
+    f"{_ML}{name}"
+    for name in ("recommendation.ALSModel", "PipelineModel", "feature.StringIndexerModel")
 )
 _RDD_MODEL = "org.apache.spark.mllib.recommendation.MatrixFactorizationModel"
-_SEARCHES = tuple(f"{_ML}tuning.{name}" for name in ("CrossValidatorModel", "TrainValidationSplitModel"))
+_SEARCHES = tuple(
+    f"{_ML}tuning.{name}" for name in ("CrossValidatorModel", "TrainValidationSplitModel")
+)
 _UNFITTED = (f"{_ML}recommendation.ALS", f"{_ML}Pipeline")
 _OURS = (ALS_MODEL, PIPELINE, _RDD_MODEL, *_SEARCHES, *_UNFITTED)
 
@@ -51,7 +56,9 @@ class Labels:
 
 @dataclass(frozen=True)
 class Side:
-    """One side of the model: its parts, the id of each row of ``Foreign``, and its labels where a pipeline has them."""
+    """One side of the model: its parts, the id of each row of ``Foreign``, and its labels where a
+    pipeline has them.
+    """
 
     table: folder.Table
     ids: npt.NDArray[np.int64]
@@ -76,7 +83,9 @@ class SparkAdapter:
     name: str = "spark"
 
     def recognizes(self, path: Path) -> bool:
-        """A folder with one line of metadata whose class is Spark's ALSModel, or something that holds one."""
+        """A folder with one line of metadata whose class is Spark's ALSModel, or something that
+        holds one.
+        """
         try:
             if not path.is_dir():
                 return False
@@ -90,7 +99,9 @@ class SparkAdapter:
             return False
 
     def read(self, path: Path, options: ForeignOptions) -> Foreign:
-        """See ``Adapter.read``. Needs ``regularization`` and ``implicit``, and ``alpha`` for implicit feedback."""
+        """See ``Adapter.read``. Needs ``regularization`` and ``implicit``, and ``alpha`` for
+        implicit feedback.
+        """
         stages = _opened(path)
         (model, document), indexers = stages
         version = document.get("sparkVersion")
@@ -99,29 +110,49 @@ class SparkAdapter:
         if not isinstance(rank, int) or not 0 < rank < 100_000:
             raise IntegrityError(f"{model}/metadata says rank {rank!r}; restore it", path=str(path))
         users, items = (
-            _side(model, name, folder.read_table(model / f"{name}Factors", rank, version), document, indexers)
+            _side(
+                model,
+                name,
+                folder.read_table(model / f"{name}Factors", rank, version),
+                document,
+                indexers,
+            )
             for name in ("user", "item")
         )
         P, Q = (_rows(side, rank) for side in (users, items))
         _refuse_nonnegative(path, P, Q)
         hyperparameters = _hyperparameters(path, document, options)
         return Foreign(
-            path=path, format=self.name, kind="als", users=P, items=Q,
+            path=path,
+            format=self.name,
+            kind="als",
+            users=P,
+            items=Q,
             loss=spark_als(
-                hyperparameters["regParam"], hyperparameters.get("alpha") if hyperparameters["implicitPrefs"] else None
+                hyperparameters["regParam"],
+                hyperparameters.get("alpha") if hyperparameters["implicitPrefs"] else None,
             ),
-            library=f"Spark {version}" if version else "Spark", hyperparameters=hyperparameters,
-            user_ids=_ids(users), item_ids=_ids(items), ids_from=CONTAINER, holds=_holdings(users),
+            library=f"Spark {version}" if version else "Spark",
+            hyperparameters=hyperparameters,
+            user_ids=_ids(users),
+            item_ids=_ids(items),
+            ids_from=CONTAINER,
+            holds=_holdings(users),
             state=State(users, items),
-        )  # fmt: skip
+        )
 
     def write(self, foreign: Foreign, changed: Changed, out: Path) -> None:
-        """See ``Adapter.write``: parts with a changed row are written again, everything else is copied."""
+        """See ``Adapter.write``: parts with a changed row are written again, everything else is
+        copied.
+        """
         from alteraser.data.files import atomic_directory
 
         source, state = foreign.path.resolve(), foreign.state
         if out.resolve().is_relative_to(source):
-            raise InvalidInput(f"{out} is inside of {foreign.path}, which is not written to. Choose another output.")
+            raise InvalidInput(
+                f"{out} is inside of {foreign.path}, which is not written to. Choose another "
+                "output."
+            )
         rewritten = _rewrites(state.users, changed.users, changed.user_rows, changed.erased_users)
         rewritten |= _rewrites(state.items, changed.items, changed.item_rows, _emptied(changed))
         tombs = _tombstones(state.users, changed.erased_users)
@@ -150,10 +181,15 @@ class SparkAdapter:
                 continue
             if self.recognizes(entry):
                 advice = "Forget in it as well, or delete it once nothing serves it."
-                found.append(Sibling(entry, "another Spark model, perhaps an older version of this one", advice))
+                found.append(
+                    Sibling(
+                        entry, "another Spark model, perhaps an older version of this one", advice
+                    )
+                )
             elif any(entry.glob("part-*.parquet")):
                 advice = (
-                    "If these are interactions, remove the rows where they are kept, or write them with --remaining."
+                    "If these are interactions, remove the rows where they are kept, or "
+                    "write them with --remaining."
                 )
                 found.append(Sibling(entry, "a Parquet folder, perhaps the interactions", advice))
         return tuple(found)
@@ -181,21 +217,34 @@ def _opened(path: Path) -> tuple[Stage, list[Stage]]:
         stages = _stages(path, document)
         models = [stage for stage in stages if stage[1]["class"] == ALS_MODEL]
         if len(models) != 1:
-            raise InvalidInput(f"{path} is a pipeline with {len(models)} ALSModel stages, expected one", path=str(path))
+            raise InvalidInput(
+                f"{path} is a pipeline with {len(models)} ALSModel stages, expected one",
+                path=str(path),
+            )
         return models[0], [stage for stage in stages if stage[1]["class"] == INDEXER]
     if kind in _SEARCHES:
-        what = f"the result of a search over models: name {path / 'bestModel'}, which holds the best one"
+        what = (
+            f"the result of a search over models: name {path / 'bestModel'}, which holds the "
+            "best one"
+        )
     elif kind in _UNFITTED:
-        what = "an estimator that was not fitted: name the folder of the model that its fit returned"
+        what = (
+            "an estimator that was not fitted: name the folder of the model that its fit returned"
+        )
     elif kind == _RDD_MODEL:
-        what = "a model of the older RDD API (mllib), which is not read: train with pyspark.ml.recommendation.ALS"
+        what = (
+            "a model of the older RDD API (mllib), which is not read: train with "
+            "pyspark.ml.recommendation.ALS"
+        )
     else:
         what = f"a {kind.rsplit('.', 1)[-1]}, not an ALSModel"
     raise InvalidInput(f"{path} is {what}", path=str(path))
 
 
 def _stages(path: Path, document: dict[str, Any]) -> list[Stage]:
-    """The stages of a pipeline with their metadata, in order; those of pipelines inside it as well."""
+    """The stages of a pipeline with their metadata, in order; those of pipelines inside it as
+    well.
+    """
     uids = folder.parameter(document, "stageUids")
     if not isinstance(uids, list) or not all(isinstance(uid, str) for uid in uids):
         raise IntegrityError(f"{path}/metadata names no stages; restore it", path=str(path))
@@ -209,11 +258,17 @@ def _stages(path: Path, document: dict[str, Any]) -> list[Stage]:
     return found
 
 
-def _side(model: Path, name: str, table: folder.Table, document: dict[str, Any], indexers: list[Stage]) -> Side:
+def _side(
+    model: Path, name: str, table: folder.Table, document: dict[str, Any], indexers: list[Stage]
+) -> Side:
     column = folder.parameter(document, f"{name}Col")
-    labels = next((found for stage in indexers if (found := _labels_of(stage, column)) is not None), None)
+    labels = next(
+        (found for stage in indexers if (found := _labels_of(stage, column)) is not None), None
+    )
     if table.ids.size and table.ids[0] < 0 and labels is not None:
-        raise IntegrityError(f"{model}/{name}Factors has the id {int(table.ids[0])}, which is no label's index")
+        raise IntegrityError(
+            f"{model}/{name}Factors has the id {int(table.ids[0])}, which is no label's index"
+        )
     if labels is None:
         return Side(table, table.ids, np.ones(table.ids.size, bool), None)
     size = max(len(labels.names), int(table.ids[-1]) + 1 if table.ids.size else 0)
@@ -230,7 +285,9 @@ def _labels_of(stage: Stage, column: Any) -> Labels | None:
         return None
     lists = folder.labels(path)
     if len(lists) != len(outputs):
-        raise IntegrityError(f"{path} has labels for {len(lists)} columns and makes {len(outputs)}; restore it")
+        raise IntegrityError(
+            f"{path} has labels for {len(lists)} columns and makes {len(outputs)}; restore it"
+        )
     at = outputs.index(column)
     return Labels(path, at, tuple(lists[at]))
 
@@ -247,36 +304,53 @@ def _ids(side: Side) -> IdMap:
     import pyarrow as pa
 
     if side.labels is None:
-        return IdMap(pa.array(side.ids, pa.int64()), np.arange(side.ids.size, dtype=np.int64), side.ids.size)
+        return IdMap(
+            pa.array(side.ids, pa.int64()), np.arange(side.ids.size, dtype=np.int64), side.ids.size
+        )
     named = [
-        row for row, name in enumerate(side.labels.names) if side.present[row] and name != _tombstone(row)
-    ]  # fmt: skip
+        row
+        for row, name in enumerate(side.labels.names)
+        if side.present[row] and name != _tombstone(row)
+    ]
     names = pa.array([side.labels.names[row] for row in named], pa.string())
     return IdMap(names, np.array(named, np.int64), side.ids.size)
 
 
-def _hyperparameters(path: Path, document: dict[str, Any], options: ForeignOptions) -> dict[str, Any]:
+def _hyperparameters(
+    path: Path, document: dict[str, Any], options: ForeignOptions
+) -> dict[str, Any]:
     for option, value in (("--loss", options.loss), ("--missing-weight", options.missing_weight)):
         if value is not None:
-            raise InvalidInput(f"{option} means nothing to a Spark ALSModel; leave it out", path=str(path))
+            raise InvalidInput(
+                f"{option} means nothing to a Spark ALSModel; leave it out", path=str(path)
+            )
     implicit = settled("implicitPrefs", "--implicit or --explicit", None, options.implicit, path)
     if not implicit and options.alpha is not None:
-        raise InvalidInput(f"--alpha {options.alpha:g} means nothing with --explicit; leave one of them out")
+        raise InvalidInput(
+            f"--alpha {options.alpha:g} means nothing with --explicit; leave one of them out"
+        )
     names = ("userCol", "itemCol", "blockSize", "coldStartStrategy")
     found = {name: folder.parameter(document, name) for name in names}
     ridge = settled("regParam", "--regularization", None, options.regularization, path)
     supplied = {"regParam": ridge, "implicitPrefs": implicit}
     if implicit:
         supplied["alpha"] = settled("alpha", "--alpha", None, options.alpha, path)
-    return {"rank": document["rank"], **{k: v for k, v in found.items() if v is not None}, **supplied}
+    return {
+        "rank": document["rank"],
+        **{k: v for k, v in found.items() if v is not None},
+        **supplied,
+    }
 
 
 def _refuse_nonnegative(path: Path, P: Array, Q: Array) -> None:
-    """With ``nonnegative=True`` Spark solves other row problems; factors without a single negative number tell."""
+    """With ``nonnegative=True`` Spark solves other row problems; factors without a single negative
+    number tell.
+    """
     if P.shape[1] > 1 and P.size and Q.size and P.min() >= 0 and Q.min() >= 0:
         raise InvalidInput(
-            f"{path} has no negative factor: it was trained with nonnegative=True, whose rows are non-negative least "
-            "squares, and these are not solved here. Train it without, or retrain on the remaining data",
+            f"{path} has no negative factor: it was trained with nonnegative=True, whose rows are "
+            "non-negative least squares, and these are not solved here. Train it without, or "
+            "retrain on the remaining data",
             path=str(path),
         )
 
@@ -288,9 +362,10 @@ def _holdings(users: Side) -> tuple[Holding, ...]:
         Holding(
             f"{users.labels.folder.name}/data",
             "names of users, in the order of how many rows they had when it was fitted",
-            "the name of an erased user is replaced, the order stays: fitting it again would permute all users",
+            "the name of an erased user is replaced, the order stays: fitting it again would "
+            "permute all users",
         ),
-    )  # fmt: skip
+    )
 
 
 # ---------------------------------------------------------------- writing
@@ -304,7 +379,9 @@ class Rewrite:
     what: tuple[Array, Array, Array]
 
 
-def _rewrites(side: Side, rows: Array | None, changed: Array, gone_rows: Array) -> dict[Path, Rewrite]:
+def _rewrites(
+    side: Side, rows: Array | None, changed: Array, gone_rows: Array
+) -> dict[Path, Rewrite]:
     """The parts of ``side`` that hold a changed row or one that goes."""
     if rows is None:
         return {}
@@ -314,15 +391,18 @@ def _rewrites(side: Side, rows: Array | None, changed: Array, gone_rows: Array) 
     factors = np.asarray(rows[kept_rows], np.float32)
     touched = np.union1d(gone, kept)
     return {
-        part.path: Rewrite(part, (gone, kept, factors)) for part in side.table.parts if np.isin(part.ids, touched).any()
-    }  # fmt: skip
+        part.path: Rewrite(part, (gone, kept, factors))
+        for part in side.table.parts
+        if np.isin(part.ids, touched).any()
+    }
 
 
 def _emptied(changed: Changed) -> Array:
-    """Changed items whose row is zero now: none of their interactions remains, or none that is a positive.
+    """Changed items whose row is zero now: none of their interactions remains, or none that is a
+    positive.
 
-    A user of whom only rows with r ≤ 0 remain has a zero row as well, and keeps it, as Spark's own training would have
-    it. An item's would be recommended before all that score below 0.
+    A user of whom only rows with r ≤ 0 remain has a zero row as well, and keeps it, as Spark's own
+    training would have it. An item's would be recommended before all that score below 0.
     """
     if changed.items is None:
         return np.empty(0, np.int64)
@@ -337,11 +417,19 @@ def _tombstones(side: Side, erased: Array) -> dict[Path, list[tuple[int, str]]]:
     if side.labels is None or not erased.size:
         return {}
     indices = [int(side.ids[row]) for row in erased if side.ids[row] < len(side.labels.names)]
-    return {folder.parts(side.labels.folder / "data")[0]: [(index, _tombstone(index)) for index in indices]}
+    return {
+        folder.parts(side.labels.folder / "data")[0]: [
+            (index, _tombstone(index)) for index in indices
+        ]
+    }
 
 
 def _checksum_of(path: Path, rewritten: set[Path]) -> bool:
-    return path.name.startswith(".") and path.suffix == ".crc" and path.with_name(path.name[1:-4]) in rewritten
+    return (
+        path.name.startswith(".")
+        and path.suffix == ".crc"
+        and path.with_name(path.name[1:-4]) in rewritten
+    )
 
 
 ADAPTER = SparkAdapter()

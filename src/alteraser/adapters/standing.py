@@ -1,8 +1,10 @@
-"""What may be said of another library's model that went on to an optimum: what ``verify`` will say of the file.
+"""What may be said of another library's model that went on to an optimum: what ``verify`` will say
+of the file.
 
-B, C  at an optimum for what remains, by the certificate of our own models: the loss of ALS kinds is theirs
-L     the deletion's effect and nothing else: of a model that was at rest this is the same, to its tolerance
-D     neither: the loss is another one, or going on was another training that has not arrived
+B, C  at an optimum for what remains, by the certificate of our own models: the loss of ALS kinds is
+theirs L     the deletion's effect and nothing else: of a model that was at rest this is the same,
+to its tolerance D     neither: the loss is another one, or going on was another training that has
+not arrived
 """
 
 from __future__ import annotations
@@ -20,19 +22,27 @@ from alteraser.models import Factors
 from alteraser.runtime.workers import default_threads
 
 FAR = 1e-3
-"""Distance of an item's row from its minimum given the users, over its size, from which no optimum is near."""
+"""Distance of an item's row from its minimum given the users, over its size, from which no optimum
+is near."""
 
-NOWHERE = Standing("D", "going on to an optimum was another training, and it has not come to rest at one")
+NOWHERE = Standing(
+    "D", "going on to an optimum was another training, and it has not come to rest at one"
+)
 
 
 def certified(
-    loss: ALS, data: Interactions, pair: tuple[Array, Array], before: tuple[Array, Array] | None = None, *,
+    loss: ALS,
+    data: Interactions,
+    pair: tuple[Array, Array],
+    before: tuple[Array, Array] | None = None,
+    *,
     threads: int = 0,
-) -> Certificate | None:  # fmt: skip
-    """The certificate of factors (m, d) and (n, d) on ``data`` (``target`` is r); None where class D is all it can say.
+) -> Certificate | None:
+    """The certificate of factors (m, d) and (n, d) on ``data`` (``target`` is r); None where class
+    D is all it can say.
 
-    That is told by rows first, which are quick to look at. Repeated pairs, which count in the ridge, have none, and
-    factors that fill the memory.
+    That is told by rows first, which are quick to look at. Repeated pairs, which count in the
+    ridge, have none, and factors that fill the memory.
     """
     large = pair[0].nbytes + pair[1].nbytes > IN_PLACE
     if large or data.multiplicity is not None or loss.objective.regularization == 0:
@@ -44,7 +54,9 @@ def certified(
     if not (blocks <= limits.block and items <= FAR):
         return None
     old = None if before is None else _factors(before)
-    return certify(loss.objective, weighted, factors, before=old, threads=threads or default_threads())
+    return certify(
+        loss.objective, weighted, factors, before=old, threads=threads or default_threads()
+    )
 
 
 def standing(task: Task, users: Array, items: Array, allowed: float) -> Standing:
@@ -55,9 +67,10 @@ def standing(task: Task, users: Array, items: Array, allowed: float) -> Standing
     foreign, loss = task.foreign, task.foreign.loss
     if not isinstance(loss, ALS):
         return Standing(
-            "D", f"nearer to an optimum of {loss.name} by its residual, but nothing of that can be recomputed from the "
-            "files except whose rows are zero",
-        )  # fmt: skip
+            "D",
+            f"nearer to an optimum of {loss.name} by its residual, but nothing of that can be "
+            "recomputed from the files except whose rows are zero",
+        )
     original = foreign.users, foreign.items
     found = certified(loss, task.after, (users, items), original, threads=task.threads)
     if found is not None and found.kind in ("B", "C"):
@@ -66,13 +79,19 @@ def standing(task: Task, users: Array, items: Array, allowed: float) -> Standing
         return NOWHERE
     dtype = foreign.users.dtype
     residual, askers, small = anchored_residual(
-        loss.problem(task.before, dtype), loss.problem(task.after, dtype), original, (users, items),
+        loss.problem(task.before, dtype),
+        loss.problem(task.after, dtype),
+        original,
+        (users, items),
         touched=(Erasing.rows(task.removed.user_rows), Erasing.rows(task.removed.indices)),
-        reweighted=task.reweighted, threads=task.threads,
-    )  # fmt: skip
+        reweighted=task.reweighted,
+        threads=task.threads,
+    )
     if small or (residual <= allowed and askers <= ASKERS):
         return Standing(
-            "L", f"the deletion's effect, to within {residual:.2g} of it, on a model that was at rest for this deletion"
+            "L",
+            f"the deletion's effect, to within {residual:.2g} of it, on a model that was at rest "
+            "for this deletion",
         )
     return NOWHERE
 

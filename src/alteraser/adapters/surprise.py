@@ -1,8 +1,10 @@
-"""Surprise dumps: a pickle of {predictions, algo}, of which SVD (with or without biases) has rows to forget in.
+"""Surprise dumps: a pickle of {predictions, algo}, of which SVD (with or without biases) has rows
+to forget in.
 
-The algorithm carries its training set: ``trainset.ur`` and ``ir`` hold every rating twice, and the id maps are there
-too. Forgotten ratings leave both lists, an erased user leaves ``ur`` and the maps (so that Surprise does not know
-them), and predictions, which the old model made, are dropped. Row numbers stay as they are.
+The algorithm carries its training set: ``trainset.ur`` and ``ir`` hold every rating twice, and the
+id maps are there too. Forgotten ratings leave both lists, an erased user leaves ``ur`` and the maps
+(so that Surprise does not know them), and predictions, which the old model made, are dropped. Row
+numbers stay as they are.
 """
 
 from __future__ import annotations
@@ -33,13 +35,20 @@ from alteraser.data.files import check_output
 from alteraser.errors import InvalidInput
 
 SVD = ("surprise.prediction_algorithms.matrix_factorization", "SVD")
-REGULARIZATION = {"users": "reg_pu", "items": "reg_qi", "user_biases": "reg_bu", "item_biases": "reg_bi"}
+REGULARIZATION = {
+    "users": "reg_pu",
+    "items": "reg_qi",
+    "user_biases": "reg_bu",
+    "item_biases": "reg_bi",
+}
 RATES = ("lr_pu", "lr_qi", "lr_bu", "lr_bi")
 SETTINGS = ("n_factors", "n_epochs", "biased", *REGULARIZATION.values(), *RATES)
 
 EXACT = names(
-    SVD, ("surprise.trainset", "Trainset"), ("surprise.prediction_algorithms.predictions", "Prediction"),
-)  # fmt: skip
+    SVD,
+    ("surprise.trainset", "Trainset"),
+    ("surprise.prediction_algorithms.predictions", "Prediction"),
+)
 """What is written again."""
 
 
@@ -63,21 +72,38 @@ class Surprise:
         arrays = model_arrays(attributes, wanted, path)
         same_rows(arrays, ("pu", "bu"), ("qi", "bi"), path=path)
         trainset = _trainset(attributes, path)
-        for option, asked in (("--alpha", options.alpha), ("--missing-weight", options.missing_weight),
-                              ("--regularization", options.regularization), ("--loss", options.loss)):  # fmt: skip
+        for option, asked in (
+            ("--alpha", options.alpha),
+            ("--missing-weight", options.missing_weight),
+            ("--regularization", options.regularization),
+            ("--loss", options.loss),
+        ):
             if asked is not None:
-                raise InvalidInput(f"{option} {asked}: {path} says everything about its loss; leave it out")
+                raise InvalidInput(
+                    f"{option} {asked}: {path} says everything about its loss; leave it out"
+                )
         if options.implicit:
-            raise InvalidInput(f"--implicit contradicts {path}: Surprise's SVD is trained on ratings")
+            raise InvalidInput(
+                f"--implicit contradicts {path}: Surprise's SVD is trained on ratings"
+            )
         m, n = arrays["pu"].shape[0], arrays["qi"].shape[0]
         return Foreign(
-            path=path, format=self.name, kind="svd", users=arrays["pu"], items=arrays["qi"],
-            loss=_loss(settings), library="Surprise", user_biases=arrays.get("bu"), item_biases=arrays.get("bi"),
-            offset=_mean(trainset) if settings["biased"] else 0.0, hyperparameters=settings,
+            path=path,
+            format=self.name,
+            kind="svd",
+            users=arrays["pu"],
+            items=arrays["qi"],
+            loss=_loss(settings),
+            library="Surprise",
+            user_biases=arrays.get("bu"),
+            item_biases=arrays.get("bi"),
+            offset=_mean(trainset) if settings["biased"] else 0.0,
+            hyperparameters=settings,
             user_ids=id_map(trainset["_raw2inner_id_users"].items(), m, f"{path}: users"),
             item_ids=id_map(trainset["_raw2inner_id_items"].items(), n, f"{path}: items"),
-            ids_from=CONTAINER, holds=_holds(tree),
-        )  # fmt: skip
+            ids_from=CONTAINER,
+            holds=_holds(tree),
+        )
 
     def write(self, foreign: Foreign, changed: Changed, out: Path) -> None:
         """See ``contract.Adapter.write``."""
@@ -87,8 +113,11 @@ class Surprise:
             tree = load(content, str(foreign.path), EXACT)
             attributes = _algorithm(tree, foreign.path).attributes
             for name in ("users", "items", "user_biases", "item_biases"):
-                put_rows(attributes, dict(users="pu", items="qi", user_biases="bu", item_biases="bi")[name],
-                         getattr(changed, name))  # fmt: skip
+                put_rows(
+                    attributes,
+                    dict(users="pu", items="qi", user_biases="bu", item_biases="bi")[name],
+                    getattr(changed, name),
+                )
             mean = float(foreign.offset if changed.offset is None else changed.offset)
             biased = foreign.hyperparameters["biased"]
             _scrub(_trainset(attributes, foreign.path), changed, mean if biased else None)
@@ -103,25 +132,36 @@ class Surprise:
         for each in sorted(path.parent.iterdir()):
             if each != path and each.is_file() and self.recognizes(each):
                 found.append(
-                    Sibling(each, "another dump of Surprise, with all its ratings", "Forget in it, or delete it.")
+                    Sibling(
+                        each,
+                        "another dump of Surprise, with all its ratings",
+                        "Forget in it, or delete it.",
+                    )
                 )
         return tuple(found)
 
 
 def _readable(module: str, name: str) -> bool:
     """Also Surprise's other algorithms, so that they are refused by name."""
-    return EXACT(module, name) or (module.startswith("surprise.") and name.isidentifier() and name[:1].isupper())
+    return EXACT(module, name) or (
+        module.startswith("surprise.") and name.isidentifier() and name[:1].isupper()
+    )
 
 
 def _algorithm(tree: Any, path: Path) -> Call:
     algorithm = tree.get("algo") if isinstance(tree, dict) else tree
     if not isinstance(algorithm, Call) or not algorithm.function.module.startswith("surprise."):
-        what = "it holds predictions alone" if isinstance(tree, dict) and tree.get("predictions") else "it holds none"
+        what = (
+            "it holds predictions alone"
+            if isinstance(tree, dict) and tree.get("predictions")
+            else "it holds none"
+        )
         raise InvalidInput(f"{path} is not a dump of a Surprise algorithm ({what})", path=str(path))
     if (algorithm.function.module, algorithm.function.name) != SVD:
         raise InvalidInput(
-            f"{path} is Surprise's {algorithm.function.name}; only SVD has rows to forget in. It holds every "
-            "rating it was trained on: train it again without the forget set, and delete this file",
+            f"{path} is Surprise's {algorithm.function.name}; only SVD has rows to forget in. It "
+            "holds every rating it was trained on: train it again without the forget set, and "
+            "delete this file",
             path=str(path),
         )
     return algorithm
@@ -130,7 +170,9 @@ def _algorithm(tree: Any, path: Path) -> Call:
 def _trainset(attributes: dict[str, Any], path: Path) -> dict[str, Any]:
     trainset = attributes.get("trainset")
     if not isinstance(trainset, Call) or not isinstance(trainset.state, dict):
-        raise InvalidInput(f"{path} was dumped without its training set, and so without ids", path=str(path))
+        raise InvalidInput(
+            f"{path} was dumped without its training set, and so without ids", path=str(path)
+        )
     return trainset.state
 
 
@@ -168,7 +210,9 @@ def _scrub(trainset: dict[str, Any], changed: Changed, mean: float | None) -> No
 
 
 def _drop_ids(trainset: dict[str, Any], erased: set[int]) -> None:
-    """The erased users' ids, out of the map and out of the one that Surprise makes of it when asked."""
+    """The erased users' ids, out of the map and out of the one that Surprise makes of it when
+    asked.
+    """
     rows = trainset["_raw2inner_id_users"]
     for raw in [raw for raw, row in rows.items() if row in erased]:
         del rows[raw]
@@ -186,7 +230,9 @@ def _holds(tree: Any) -> tuple[Holding, ...]:
         Holding("trainset ids", "the ids of all users", "ids of erased users taken out"),
     ]
     if isinstance(tree, dict) and tree.get("predictions"):
-        found.append(Holding("predictions", "true ratings, and what the old model made of them", "dropped"))
+        found.append(
+            Holding("predictions", "true ratings, and what the old model made of them", "dropped")
+        )
     return tuple(found)
 
 

@@ -1,9 +1,11 @@
-"""State dicts that ``torch.save`` wrote (``.pt``, ``.pth``), of models that are two embedding tables; without PyTorch.
+"""State dicts that ``torch.save`` wrote (``.pt``, ``.pth``), of models that are two embedding
+tables; without PyTorch.
 
-The file holds a state dict, or a dictionary with one under ``state_dict``, ``model_state_dict`` or ``model``, and the
-optimizer's beside it. The tables are the two whose names say user and item. What they minimize has to be said
-(``--loss``). A model with more parameters scores by more than p·q: it is forgotten in as a module, by
-``alteraser.autograd.forget_module``; a pickled module (``torch.save(model)``) is refused, whatever its class.
+The file holds a state dict, or a dictionary with one under ``state_dict``, ``model_state_dict`` or
+``model``, and the optimizer's beside it. The tables are the two whose names say user and item. What
+they minimize has to be said (``--loss``). A model with more parameters scores by more than p·q: it
+is forgotten in as a module, by ``alteraser.autograd.forget_module``; a pickled module
+(``torch.save(model)``) is refused, whatever its class.
 """
 
 from __future__ import annotations
@@ -48,14 +50,20 @@ class TorchState:
     def recognizes(self, path: Path) -> bool:
         """A file of torch.save that is not RecBole's and names tensors of a user."""
         head = looks_like(path)
-        return b"_rebuild_tensor_v2" in head and b"user" in head.lower() and b"recbole.config" not in head
+        return (
+            b"_rebuild_tensor_v2" in head
+            and b"user" in head.lower()
+            and b"recbole.config" not in head
+        )
 
     def read(self, path: Path, options: ForeignOptions) -> Foreign:
         """See ``contract.Adapter.read``."""
         archive = Archive(path)
         tree = archive.description(lambda module, name: (module, name) in TENSORS | NUMPY)
         if not isinstance(tree, dict | Call):
-            raise InvalidInput(f"{path} is a file of torch.save, but not of a state dict", path=str(path))
+            raise InvalidInput(
+                f"{path} is a file of torch.save, but not of a state dict", path=str(path)
+            )
         content = dict(entries(tree))
         tensors = tensors_of(archive, _state(tree, content), path)
         names = _tables(tensors, path)
@@ -70,15 +78,23 @@ class TorchState:
         )
         what = "running averages of the gradients of every row, which follow its interactions"
         return Foreign(
-            path=path, format=self.name, kind=options.loss or "", users=tables[0], items=tables[1],
-            loss=named_loss(path, options, tables[0].shape[1]), library="PyTorch",
+            path=path,
+            format=self.name,
+            kind=options.loss or "",
+            users=tables[0],
+            items=tables[1],
+            loss=named_loss(path, options, tables[0].shape[1]),
+            library="PyTorch",
             hyperparameters={
-                name: value for name in ("alpha", "regularization", "missing_weight")
+                name: value
+                for name in ("alpha", "regularization", "missing_weight")
                 if (value := getattr(options, name)) is not None
             },
-            holds=(Holding("optimizer", what, "set to zero in the changed rows"),) if moments else (),
+            holds=(Holding("optimizer", what, "set to zero in the changed rows"),)
+            if moments
+            else (),
             state=State(archive, tensors[names[0]], tensors[names[1]], moments),
-        )  # fmt: skip
+        )
 
     def write(self, foreign: Foreign, changed: Changed, out: Path) -> None:
         """See ``contract.Adapter.write``."""
@@ -102,28 +118,34 @@ def _state(tree: Any, content: Mapping[Any, Any]) -> Any:
 
 
 def _tables(tensors: Mapping[str, Tensor], path: Path) -> tuple[str, str]:
-    """Names of the users' and the items' table. Raises InvalidInput unless there are these two and nothing else."""
+    """Names of the users' and the items' table. Raises InvalidInput unless there are these two and
+    nothing else.
+    """
     listed = ", ".join(f"{name} {tensor.shape}" for name, tensor in tensors.items())
     found = []
     for side in ("user", "item"):
         names = [
-            name for name, tensor in tensors.items()
+            name
+            for name, tensor in tensors.items()
             if side in name.lower() and len(tensor.shape) == 2 and tensor.kind in ("f4", "f8")
-        ]  # fmt: skip
+        ]
         if len(names) != 1:
             raise InvalidInput(
-                f"{path} holds {listed}: expected one table of floats with {side!r} in its name, not {len(names)}",
+                f"{path} holds {listed}: expected one table of floats with {side!r} in its name, "
+                f"not {len(names)}",
                 path=str(path),
             )
         found.append(names[0])
     if len(tensors) > 2 or tensors[found[0]].shape[1] != tensors[found[1]].shape[1]:
         raise InvalidInput(
-            f"{path} holds {listed}: a model of more than two tables of the same width scores by more than p·q. Forget "
-            "in it as a module, with alteraser.autograd.forget_module",
+            f"{path} holds {listed}: a model of more than two tables of the same width scores by "
+            "more than p·q. Forget in it as a module, with alteraser.autograd.forget_module",
             path=str(path),
         )
     if tensors[found[0]].kind != tensors[found[1]].kind:
-        raise InvalidInput(f"{path} holds {listed} of different types; save both in the same", path=str(path))
+        raise InvalidInput(
+            f"{path} holds {listed} of different types; save both in the same", path=str(path)
+        )
     return found[0], found[1]
 
 

@@ -1,8 +1,9 @@
 """Forgetting in a PyTorch recommender by its own loss, whatever it is.
 
-The module names its embedding tables and the loss it was trained on, as a function of interactions. Both tables are
-taken to a minimum of that loss on what remains, first in the rows of the forget set, then in all rows, by L-BFGS with a
-strong Wolfe line search (Liu & Nocedal 1989); everything else in the module stays as it is.
+The module names its embedding tables and the loss it was trained on, as a function of interactions.
+Both tables are taken to a minimum of that loss on what remains, first in the rows of the forget
+set, then in all rows, by L-BFGS with a strong Wolfe line search (Liu & Nocedal 1989); everything
+else in the module stays as it is.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from alteraser.solvers.trace import PassRecord
 from alteraser.tolerances import checked_tolerance
 
 Loss = Callable[[torch.nn.Module, Tensor, Tensor], Tensor]
-"""(module, user rows (N,), item rows (N,)) → its loss on these interactions, a scalar; the same for the same rows."""
+"""(module, user rows (N,), item rows (N,)) → its loss on these interactions, a scalar; the same for
+the same rows."""
 
 Rows = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
@@ -41,7 +43,8 @@ class Forgotten:
     """‖∇L_{D_r}(Θ_u)‖ / ‖∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)‖ over both tables."""
     converged: bool
     training_floor: float
-    """‖∇L_{D_a}(Θ_a)‖ over the same; above 1 training had left more than this deletion brings about."""
+    """‖∇L_{D_a}(Θ_a)‖ over the same; above 1 training had left more than this deletion brings
+    about."""
     loss_before: float
     """L_{D_r}(Θ_a)"""
     loss_after: float
@@ -62,14 +65,16 @@ def forget(
     whole_users: bool = False,
     whole_items: bool = False,
 ) -> Forgotten:
-    """Make ``module`` forget ``forget_set`` by its own ``loss``; ``module`` and ``interactions`` are not changed.
+    """Make ``module`` forget ``forget_set`` by its own ``loss``; ``module`` and ``interactions``
+    are not changed.
 
     Args:
-        module: a recommender with an embedding table per side; row i of a table belongs to row i of ``interactions``.
+        module: a recommender with an embedding table per side; row i of a table belongs to row i of
+            ``interactions``.
         interactions: what it was trained on.
         forget_set: as for ``alteraser.forget``.
-        loss: its loss on some interactions; the regularization belongs to it, and negatives have to be drawn by a fixed
-            seed: called twice with the same rows it must answer the same.
+        loss: its loss on some interactions; the regularization belongs to it, and negatives have to
+            be drawn by a fixed seed: called twice with the same rows it must answer the same.
         users: name of the submodule with the user embeddings; ``items`` likewise.
         items: see ``users``.
         tolerance: share of the deletion's push that may stay.
@@ -78,16 +83,18 @@ def forget(
         whole_items: forget everything of the items in ``forget_set``.
 
     Raises:
-        InvalidInput: tables that are missing or do not fit, a loss that changes from call to call. NotFound: nothing to
-            forget is in the data. NumericFailure: a loss that is not finite.
+        InvalidInput: tables that are missing or do not fit, a loss that changes from call to call.
+            NotFound: nothing to forget is in the data. NumericFailure: a loss that is not finite.
 
     >>> class MF(torch.nn.Module):
     ...     def __init__(self):
     ...         super().__init__()
-    ...         self.user_embedding, self.item_embedding = torch.nn.Embedding(6, 2), torch.nn.Embedding(6, 2)
+    ...         self.user_embedding = torch.nn.Embedding(6, 2)
+    ...         self.item_embedding = torch.nn.Embedding(6, 2)
     >>> def squares(m, u, v):
     ...     P, Q = m.user_embedding.weight, m.item_embedding.weight
-    ...     return ((1 - (P[u] * Q[v]).sum(-1)) ** 2).sum() + 0.1 * (P.square().sum() + Q.square().sum())
+    ...     penalty = 0.1 * (P.square().sum() + Q.square().sum())
+    ...     return ((1 - (P[u] * Q[v]).sum(-1)) ** 2).sum() + penalty
     >>> data = Interactions.from_pairs([(u, v) for u in range(6) for v in range(u % 3, 6, 3)])
     >>> forget(MF(), data, [(0, 0)], loss=squares).converged
     True
@@ -98,7 +105,8 @@ def forget(
     for table, rows, name in zip(tables, interactions.shape, (users, items), strict=True):
         if table.shape[0] != rows:
             raise InvalidInput(
-                f"{name} has {table.shape[0]} rows, the data have {rows}: give data in the module's rows"
+                f"{name} has {table.shape[0]} rows, the data have {rows}: give data in the "
+                "module's rows"
             )
     removal = interactions.remove(forget_set, whole_users=whole_users, whole_items=whole_items)
     if len(removal.removed) == 0:
@@ -125,7 +133,13 @@ def forget(
     for parameter, required in zip(copy.parameters(), wanted, strict=True):
         parameter.requires_grad_(required)
     return Forgotten(
-        copy, found.residual, found.converged, state.floor, state.started, found.objective, state.evaluations
+        copy,
+        found.residual,
+        found.converged,
+        state.floor,
+        state.started,
+        found.objective,
+        state.evaluations,
     )
 
 
@@ -148,8 +162,8 @@ class _Own:
         again, _ = self.gradient(interactions)
         if before != again:
             raise InvalidInput(
-                f"the loss of the same interactions is {before:.9g} and {again:.9g}: draw its negatives and its "
-                "dropout by a fixed seed, or switch them off"
+                f"the loss of the same interactions is {before:.9g} and {again:.9g}: draw its "
+                "negatives and its dropout by a fixed seed, or switch them off"
             )
         self.started, pushed = self.gradient(self.remaining)
         self.push = _norm([new - old for new, old in zip(pushed, at_original, strict=True)])
@@ -169,10 +183,15 @@ class _Own:
         """The loss on ``data``. NumericFailure where it is not finite."""
         self.evaluations += 1
         device = self.tables[0].device
-        u, v = (torch.from_numpy(np.array(rows, np.int64)).to(device) for rows in (data.user_rows, data.indices))
+        u, v = (
+            torch.from_numpy(np.array(rows, np.int64)).to(device)
+            for rows in (data.user_rows, data.indices)
+        )
         found = self.loss(self.module, u, v)
         if not torch.isfinite(found):
-            raise NumericFailure(f"the loss is {float(found.detach())}; was the module trained to a finite one?")
+            raise NumericFailure(
+                f"the loss is {float(found.detach())}; was the module trained to a finite one?"
+            )
         return found
 
     def gradient(self, data: Interactions) -> tuple[float, list[Tensor]]:
@@ -216,7 +235,11 @@ class _Sweep:
 
         optimizer.step(closure)
         optimizer.zero_grad()
-        rows = sum(len(table) for table in tables) if self._rows is None else sum(rows.size for rows in self._rows)
+        rows = (
+            sum(len(table) for table in tables)
+            if self._rows is None
+            else sum(rows.size for rows in self._rows)
+        )
         return Move(PassRecord.of("all" if masks is None else "touched", value, None, rows))
 
     def judge(self, state: _Own) -> str:

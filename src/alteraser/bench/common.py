@@ -1,4 +1,6 @@
-"""What the experiments share: options, data, clocks, interleaved runs, fresh processes, tables in Markdown."""
+"""What the experiments share: options, data, clocks, interleaved runs, fresh processes, tables in
+Markdown.
+"""
 
 from __future__ import annotations
 
@@ -23,22 +25,32 @@ T = TypeVar("T")
 
 Sets = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[SET]...", help="Data sets: files or folders; generated data without any."),
+    typer.Argument(
+        metavar="[SET]...", help="Data sets: files or folders; generated data without any."
+    ),
 ]
-MissingWeight = Annotated[float | None, typer.Option("--missing-weight", help="w0.", show_default="the data's own")]
-Regularization = Annotated[float | None, typer.Option("--regularization", help="λ.", show_default="the data's own")]
+MissingWeight = Annotated[
+    float | None, typer.Option("--missing-weight", help="w0.", show_default="the data's own")
+]
+Regularization = Annotated[
+    float | None, typer.Option("--regularization", help="λ.", show_default="the data's own")
+]
 
 
 def load(folder: str | None) -> tuple[str, Interactions]:
     """(name, interactions) of a folder, or of the generated household without one."""
     if folder is None:
         made = generate_household(seed=0)
-        return "generated household", Interactions.from_table(made.interactions.select(["user_id", "item_id"]))
+        return "generated household", Interactions.from_table(
+            made.interactions.select(["user_id", "item_id"])
+        )
     return Path(folder).name, Interactions.read(folder, duplicates="first")
 
 
 def each(sets: list[str] | None) -> Iterator[str | None]:
-    """The sets that were asked for, or None, which is generated data; says first on which machine."""
+    """The sets that were asked for, or None, which is generated data; says first on which
+    machine.
+    """
     print(f"{machine()}\n", flush=True)
     if sets:
         yield from sets
@@ -59,7 +71,9 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
 
 
 def words(text: str, option: str, known: Sequence[str] = ()) -> tuple[str, ...]:
-    """Words between commas or spaces, each of ``known`` if that is given; InvalidInput names the option."""
+    """Words between commas or spaces, each of ``known`` if that is given; InvalidInput names the
+    option.
+    """
     found = tuple(part for part in re.split(r"[,\s]+", text) if part)
     if not found:
         raise InvalidInput(f"{option} {text!r}: nothing is in it")
@@ -77,7 +91,9 @@ def clocked(run: Callable[[], T]) -> tuple[T, float, float]:
 
 
 def interleaved(runs: dict[str, Callable[[], object]], repeats: int = 5) -> dict[str, float]:
-    """Median CPU seconds of each run, one after the other in every round, a first round thrown away."""
+    """Median CPU seconds of each run, one after the other in every round, a first round thrown
+    away.
+    """
     times: dict[str, list[float]] = {name: [] for name in runs}
     for round_number in range(repeats + 1):
         for name, run in runs.items():
@@ -88,12 +104,15 @@ def interleaved(runs: dict[str, Callable[[], object]], repeats: int = 5) -> dict
 
 
 def fresh(function: Callable[..., Any], *arguments: str, **environment: str) -> Any:
-    """What ``function``, of a module, returns for ``arguments`` in a process of its own: a JSON value.
+    """What ``function``, of a module, returns for ``arguments`` in a process of its own: a JSON
+    value.
 
     RuntimeError with the end of its stderr where the process fails.
     """
     module, name = function.__module__, function.__name__
-    code = f"import json, sys; from {module} import {name}; print(json.dumps({name}(*sys.argv[1:])))"
+    code = (
+        f"import json, sys; from {module} import {name}; print(json.dumps({name}(*sys.argv[1:])))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         capture_output=True,
@@ -102,12 +121,17 @@ def fresh(function: Callable[..., Any], *arguments: str, **environment: str) -> 
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(f"{name}({', '.join(arguments)}): {done.stderr[-2000:] or f'ended by {-done.returncode}'}")
+        raise RuntimeError(
+            f"{name}({', '.join(arguments)}): "
+            f"{done.stderr[-2000:] or f'ended by {-done.returncode}'}"
+        )
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def memory(key: str) -> int:
-    """Bytes of an entry of /proc/self/status: VmRSS, or VmHWM for the peak since ``forget_peak``."""
+    """Bytes of an entry of /proc/self/status: VmRSS, or VmHWM for the peak since
+    ``forget_peak``.
+    """
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) for line in file if line.startswith(f"{key}:")) * 1024
 
@@ -135,6 +159,11 @@ def machine() -> str:
     """One line about the machine and its load."""
     import platform
 
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    processors = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    )
     busy = ", ".join(f"{x:.1f}" for x in os.getloadavg()) if hasattr(os, "getloadavg") else "?"
-    return f"{platform.machine()}, {processors} processors, Python {platform.python_version()}, load {busy}"
+    return (
+        f"{platform.machine()}, {processors} processors, Python {platform.python_version()}, "
+        f"load {busy}"
+    )

@@ -1,4 +1,6 @@
-"""What forgetting in implicit's files costs, whole command against the erasing itself, and how much memory it takes."""
+"""What forgetting in implicit's files costs, whole command against the erasing itself, and how much
+memory it takes.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +23,23 @@ USERS, FACTORS = 64, 64
 
 
 def foreign(
-    data: Annotated[Path | None, typer.Argument(metavar="[RATINGS]", help="A Parquet file of pairs.")] = None,
-    regularization: Annotated[float, typer.Option("--regularization", help="λ of the model.")] = 0.01,
+    data: Annotated[
+        Path | None, typer.Argument(metavar="[RATINGS]", help="A Parquet file of pairs.")
+    ] = None,
+    regularization: Annotated[
+        float, typer.Option("--regularization", help="λ of the model.")
+    ] = 0.01,
     alpha: Annotated[float, typer.Option("--alpha", help="Confidence of a pair.")] = 1.0,
     exact: Annotated[bool, typer.Option("--exact", help="Train with use_cg=False.")] = False,
     users: Annotated[int, typer.Option("--users", min=1, help="Of the generated data.")] = 900_000,
 ) -> int:
-    """What forgetting in implicit's files costs: time on RATINGS; without them, memory on generated data.
+    """What forgetting in implicit's files costs: time on RATINGS; without them, memory on generated
+    data.
 
-    With RATINGS implicit's ALS (d = 64) is trained on the pairs, half of the interactions of 64 users are forgotten by
-    the command line, and its seconds are printed. Without, two random models of the same data, d = 80 and 160, are
-    made to forget, and it is printed by how much the peak grows with the factors.
+    With RATINGS implicit's ALS (d = 64) is trained on the pairs, half of the interactions of 64
+    users are forgotten by the command line, and its seconds are printed. Without, two random models
+    of the same data, d = 80 and 160, are made to forget, and it is printed by how much the peak
+    grows with the factors.
 
     Example: alteraser bench foreign ratings.parquet --exact
     """
@@ -59,7 +67,9 @@ def _forget(folder: Path, model: str, *options: str) -> tuple[dict[str, Any], fl
         "--json",
         *options,
     ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
         assert process.stdout is not None
         text = process.stdout.read()
         _, _, usage = os.wait4(process.pid, 0)
@@ -72,14 +82,22 @@ def _time(source: Path, folder: Path, regularization: float, alpha: float, exact
     from scipy.sparse import csr_matrix
 
     table = pq.read_table(source)
-    users, items = (np.unique(table[name].to_numpy(), return_inverse=True)[1] for name in ("user_id", "item_id"))
+    users, items = (
+        np.unique(table[name].to_numpy(), return_inverse=True)[1] for name in ("user_id", "item_id")
+    )
     pairs = pa.table({"user_id": users, "item_id": items})
     pq.write_table(pairs, folder / "data.parquet")
     rng = np.random.default_rng(0)
-    gone = np.isin(users, rng.choice(users.max() + 1, USERS, replace=False)) & (rng.random(users.size) < 0.5)
+    gone = np.isin(users, rng.choice(users.max() + 1, USERS, replace=False)) & (
+        rng.random(users.size) < 0.5
+    )
     pq.write_table(pairs.filter(pa.array(gone)), folder / "forget.parquet")
     model = AlternatingLeastSquares(
-        factors=FACTORS, regularization=regularization, alpha=alpha, use_cg=not exact, random_state=1
+        factors=FACTORS,
+        regularization=regularization,
+        alpha=alpha,
+        use_cg=not exact,
+        random_state=1,
     )
     model.fit(csr_matrix((np.ones(users.size, np.float32), (users, items))), show_progress=False)
     model.save(folder / "als.npz")

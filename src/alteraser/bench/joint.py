@@ -1,7 +1,9 @@
-"""Ways to the optimum compared: passes, accelerated passes, Newton steps, joint steps, each from Θ_a and from scratch.
+"""Ways to the optimum compared: passes, accelerated passes, Newton steps, joint steps, each from
+Θ_a and from scratch.
 
-Work is CPU time over that of one pass with 3 CG steps per row in the same run, everything included: extrapolation,
-factorization, line search, the measurements that a method needs to stop. What this script measures on top is not.
+Work is CPU time over that of one pass with 3 CG steps per row in the same run, everything included:
+extrapolation, factorization, line search, the measurements that a method needs to stop. What this
+script measures on top is not.
 """
 
 from __future__ import annotations
@@ -34,8 +36,16 @@ from alteraser.solvers.stationarity import evaluate, gradient_norm, push
 RANK, PATIENCE = 64, 500.0
 """d, and the work after which a method that has not arrived is given up."""
 NEWTON = JointNewton(memory=0, slow_below=2e-4)
-"""Each step solved to a tenth by conjugate gradients; the slow space from where it served them best."""
-GOALS = ("influence", 0.05), ("influence", 1e-3), ("rbo", 0.99), ("rbo", 0.999), ("residual", 1e-3), ("gap", 0.01)
+"""Each step solved to a tenth by conjugate gradients; the slow space from where it served them
+best."""
+GOALS = (
+    ("influence", 0.05),
+    ("influence", 1e-3),
+    ("rbo", 0.99),
+    ("rbo", 0.999),
+    ("residual", 1e-3),
+    ("gap", 0.01),
+)
 
 
 @dataclass
@@ -66,7 +76,8 @@ def joint(
     shares: Annotated[str, typer.Option("--shares", help="Of λ, with commas.")] = f"1,{1 / 3}",
     plots: Annotated[Path | None, typer.Option("--plots", help="Folder for the plots.")] = None,
 ) -> int:
-    """Ways to the optimum compared, each from the trained model and from scratch, at each share of λ.
+    """Ways to the optimum compared, each from the trained model and from scratch, at each share of
+    λ.
 
     Example: alteraser bench joint ml-1m --plots plots
     """
@@ -101,7 +112,14 @@ def _compare(objective: Objective, scene: NoiseScenario) -> tuple[list[Trail], s
     exact = Problem(objective, scene.clean, np.float64)
     train = Recipe(seed=0, solver="joint", tolerance=1e-6, max_passes=500, memory=6)
     original = train.run(before, RANK, threads=threads).factors
-    sharp = Recipe(seed=7, solver="joint", tolerance=1e-7, max_passes=1000, memory=6, limits=Limits(distance=1e-8))
+    sharp = Recipe(
+        seed=7,
+        solver="joint",
+        tolerance=1e-7,
+        max_passes=1000,
+        memory=6,
+        limits=Limits(distance=1e-8),
+    )
     reference = sharp.run(exact, RANK, threads=threads)
     second = sharp.model_copy(update={"seed": 8}).run(exact, RANK, threads=threads)
     users = np.unique(scene.noise.user_rows)
@@ -133,7 +151,8 @@ def _compare(objective: Objective, scene: NoiseScenario) -> tuple[list[Trail], s
             trail.influence.append(metrics.influence_left(now, reference.factors, original))
             trail.rbo.append(agreement(now))
             trail.gap.append(
-                (here.objective - reference.objective) / max(start_objective - reference.objective, 1e-300)
+                (here.objective - reference.objective)
+                / max(start_objective - reference.objective, 1e-300)
             )
             clock[0] = time.process_time()
             return spent[0] / before_and_after[0] > PATIENCE
@@ -144,15 +163,25 @@ def _compare(objective: Objective, scene: NoiseScenario) -> tuple[list[Trail], s
         trail.work = [seconds / unit for seconds in trail.work]
         return trail
 
-    def follow(trail: Trail, solver: Solver, memory: int, start: Factors, limits: Limits | None) -> Trail:
-        settings = Settings(solver, 0.0 if limits is None else 1e-3, 1500, memory, threads, limits=limits)
+    def follow(
+        trail: Trail, solver: Solver, memory: int, start: Factors, limits: Limits | None
+    ) -> Trail:
+        settings = Settings(
+            solver, 0.0 if limits is None else 1e-3, 1500, memory, threads, limits=limits
+        )
 
         def whole(watch: Watch) -> None:
             run_passes(after, start, settings, scale=scale, origin=original, watch=watch)
 
         return timed(trail, whole)
 
-    warm = Model(original, objective, scene.polluted.users, scene.polluted.items, TrainedOn.of(scene.polluted))
+    warm = Model(
+        original,
+        objective,
+        scene.polluted.users,
+        scene.polluted.items,
+        TrainedOn.of(scene.polluted),
+    )
     wanted = scene.noise.to_table().select(["user_id", "item_id"])
     compiled = Stream(warm, scene.polluted, threads=threads)
     compiled.forget(wanted)
@@ -178,7 +207,9 @@ def _compare(objective: Objective, scene: NoiseScenario) -> tuple[list[Trail], s
         kept,
         follow(Trail("retrain, accelerated passes", True), AHNewton(), 6, random, None),
         follow(Trail("retrain, joint", True), JointNewton(), 6, random, Limits()),
-        follow(Trail("retrain, joint, no slow space", True), JointNewton(weak=0), 6, random, Limits()),
+        follow(
+            Trail("retrain, joint, no slow space", True), JointNewton(weak=0), 6, random, Limits()
+        ),
         follow(Trail("retrain, Newton steps", True), NEWTON, 6, random, Limits()),
     ]
     base = {"influence": 1.0, "rbo": agreement(original)}
@@ -192,16 +223,19 @@ def _compare(objective: Objective, scene: NoiseScenario) -> tuple[list[Trail], s
     moved = metrics.relative_model_distance(original, reference.factors)
     apart = metrics.relative_model_distance(second.factors, reference.factors)
     notes = (
-        f"{len(scene.polluted):,} interactions, {len(scene.noise):,} to forget, d = {RANK}. The original is {moved:.1e}"
-        f" from the retrained model (float64, stationary to {reference.residual:.0e}); a retrain of another seed is"
-        f" {apart:.1e} from it, RBO@10 {agreement(second.factors):.4f}. The original's RBO@10 is {base['rbo']:.4f}."
-        f" What is kept from training in one row took a work of {built:.0f} and {size / 2**20:.0f} MiB."
+        f"{len(scene.polluted):,} interactions, {len(scene.noise):,} to forget, d = {RANK}. The "
+        f"original is {moved:.1e} from the retrained model (float64, stationary to "
+        f"{reference.residual:.0e}); a retrain of another seed is {apart:.1e} from it, RBO@10 "
+        f"{agreement(second.factors):.4f}. The original's RBO@10 is {base['rbo']:.4f}. What is "
+        f"kept from training in one row took a work of {built:.0f} and {size / 2**20:.0f} MiB."
     )
     return trails, notes
 
 
 def _pass_cost(problem: Problem, factors: Factors, threads: int) -> float:
-    """CPU seconds of a pass with 3 CG steps per row: the median of at least five and of half a second."""
+    """CPU seconds of a pass with 3 CG steps per row: the median of at least five and of half a
+    second.
+    """
     solver, P, Q = ConjugateGradient(3), padded(factors.users), padded(factors.items)
     times: list[float] = []
     while len(times) < 6 or sum(times) < 0.5:
@@ -225,7 +259,10 @@ def _print(trails: list[Trail]) -> None:
 
     table(
         header,
-        [[t.name, *(shown(t.to(*goal)) for goal in GOALS), f"{min(t.residual):.0e}"] for t in trails],
+        [
+            [t.name, *(shown(t.to(*goal)) for goal in GOALS), f"{min(t.residual):.0e}"]
+            for t in trails
+        ],
     )
     _print_ratios(trails)
     print(flush=True)
@@ -233,13 +270,18 @@ def _print(trails: list[Trail]) -> None:
 
 def _print_ratios(trails: list[Trail]) -> None:
     """Work of the fastest retraining over ours, by measure."""
-    ours = [next(t for t in trails if t.name == name) for name in ("joint", "joint, blocks and slow space kept")]
+    ours = [
+        next(t for t in trails if t.name == name)
+        for name in ("joint", "joint, blocks and slow space kept")
+    ]
     for measure, goal in (("gap", 0.01), ("influence", 1e-3), ("residual", 1e-3)):
         mine = [t.to(measure, goal) for t in ours]
         theirs = [w for t in trails if t.scratch and (w := t.to(measure, goal)) is not None]
         if theirs:
             ratios = " and ".join("-" if w is None else f"{min(theirs) / w:.1f}x" for w in mine)
-            print(f"Against the fastest retraining to {measure} {goal:g}: {ratios} (kept) less work.")
+            print(
+                f"Against the fastest retraining to {measure} {goal:g}: {ratios} (kept) less work."
+            )
 
 
 def _draw(folder: Path, title: str, notes: str, trails: list[Trail]) -> None:
@@ -265,7 +307,10 @@ def _draw(folder: Path, title: str, notes: str, trails: list[Trail]) -> None:
                     "name": trail.name,
                     "x": trail.work,
                     "y": [x if x > 0 else None for x in values],
-                    "line": {"color": "#5F6B76" if trail.scratch and place > 4 else color, "dash": dash},
+                    "line": {
+                        "color": "#5F6B76" if trail.scratch and place > 4 else color,
+                        "dash": dash,
+                    },
                     "marker": {"symbol": symbol, "size": 6},
                 }
             )

@@ -1,6 +1,8 @@
-"""A pass of ours against an iteration of implicit (Frederickson), the same data, factors and confidences.
+"""A pass of ours against an iteration of implicit (Frederickson), the same data, factors and
+confidences.
 
-implicit's loss has c = alpha on observed cells and 1 elsewhere; ours divided by alpha has c = 1 and w0 = 1/alpha.
+implicit's loss has c = alpha on observed cells and 1 elsewhere; ours divided by alpha has c = 1 and
+w0 = 1/alpha.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ def _run(folder: str | None) -> None:
     objective = Objective(missing_weight=1 / ALPHA, regularization=LAMBDA / ALPHA)
     problem = Problem(objective, data)
     threads = default_threads()
-    matrix = csr_matrix((np.full(len(data), ALPHA, np.float32), data.indices, data.indptr), shape=data.shape)
+    matrix = csr_matrix(
+        (np.full(len(data), ALPHA, np.float32), data.indices, data.indptr), shape=data.shape
+    )
     transposed = matrix.T.tocsr()
     print(f"### Kernels: {name}, {len(data):,} interactions, {threads} threads, CPU seconds\n")
     rows: list[tuple[object, ...]] = []
@@ -51,14 +55,24 @@ def _run(folder: str | None) -> None:
         theta = Factors.random(*data.shape, d, seed=0)
         theirs = {}
         for cg in (True, False):
-            als = AlternatingLeastSquares(factors=d, regularization=LAMBDA, alpha=1.0, use_cg=cg, num_threads=threads)
+            als = AlternatingLeastSquares(
+                factors=d, regularization=LAMBDA, alpha=1.0, use_cg=cg, num_threads=threads
+            )
             als.user_factors, als.item_factors = theta.users.copy(), theta.items.copy()
             theirs[cg] = als
 
         def iteration(als: Any) -> None:
             solve = als.solver
-            solve(matrix, als.user_factors, als.item_factors, als.regularization, num_threads=threads)
-            solve(transposed, als.item_factors, als.user_factors, als.regularization, num_threads=threads)
+            solve(
+                matrix, als.user_factors, als.item_factors, als.regularization, num_threads=threads
+            )
+            solve(
+                transposed,
+                als.item_factors,
+                als.user_factors,
+                als.regularization,
+                num_threads=threads,
+            )
 
         def sweep(solver: RowSolver, P: Array, Q: Array, rank: int = d) -> None:
             solver.solve(problem.users, Q, P, None, rank=rank, threads=threads)
@@ -75,13 +89,17 @@ def _run(folder: str | None) -> None:
         )
         for kind, goal in (("CG", 1.0 if d == 64 else 0.9), ("exact", 0.2)):
             ours, peer = seconds[f"our {kind}"], seconds[f"their {kind}"]
-            rows.append((f"{kind} pass, d = {d}", f"{ours:.3f}", f"{peer:.3f}", f"{ours / peer:.2f}", goal))
+            rows.append(
+                (f"{kind} pass, d = {d}", f"{ours:.3f}", f"{peer:.3f}", f"{ours / peer:.2f}", goal)
+            )
         if d == 64:
             few = few_users(problem, theta, theirs[False], matrix, threads)
     table(("work", "ours", "implicit", "ratio", "goal at most"), [*rows, few])
 
 
-def few_users(problem: Problem, theta: Factors, als: Any, matrix: Any, threads: int) -> tuple[object, ...]:
+def few_users(
+    problem: Problem, theta: Factors, als: Any, matrix: Any, threads: int
+) -> tuple[object, ...]:
     """The rows of 64 users alone, the other side's Gram matrix included on both sides."""
     users = np.sort(np.random.default_rng(0).choice(problem.users.rows, 64, replace=False))
     Q, P = padded(theta.items), padded(theta.users)
@@ -93,7 +111,9 @@ def few_users(problem: Problem, theta: Factors, als: Any, matrix: Any, threads: 
 
     seconds = interleaved(
         {
-            "ours": lambda: AHNewton().solve(problem.users, Q, P, users, rank=theta.rank, threads=threads),
+            "ours": lambda: AHNewton().solve(
+                problem.users, Q, P, users, rank=theta.rank, threads=threads
+            ),
             "theirs": recalculate,
         },
         repeats=15,

@@ -1,11 +1,14 @@
-"""Forgetting users in models that are not at rest, and in models that are: CPU time against training, effect left.
+"""Forgetting users in models that are not at rest, and in models that are: CPU time against
+training, effect left.
 
-A model is trained at the defaults and forgets one user, then ten users, by ``local``. What it should have become is
-found from the original outside the timed part: the optimum that training was on its way to on all data, and from there
-the optimum on the remaining data. Then the same users are forgotten by ``auto`` in a model that was trained to rest.
+A model is trained at the defaults and forgets one user, then ten users, by ``local``. What it
+should have become is found from the original outside the timed part: the optimum that training was
+on its way to on all data, and from there the optimum on the remaining data. Then the same users are
+forgotten by ``auto`` in a model that was trained to rest.
 
-Training and the optima take most of an hour on a large set, and forgetting seconds. With ``keep`` they are written to a
-folder as soon as they are known, and a later run, or one that was ended, goes on from there; forgetting is timed anew.
+Training and the optima take most of an hour on a large set, and forgetting seconds. With ``keep``
+they are written to a folder as soon as they are known, and a later run, or one that was ended, goes
+on from there; forgetting is timed anew.
 """
 
 from __future__ import annotations
@@ -49,20 +52,29 @@ HEADER = (
 
 def local(
     sets: Sets = None,
-    generated: Annotated[float, typer.Option("--generated", help="Interactions of the generated set.")] = 2e6,
-    rest: Annotated[bool, typer.Option("--rest", help="A model trained to rest as well (an hour).")] = False,
+    generated: Annotated[
+        float, typer.Option("--generated", help="Interactions of the generated set.")
+    ] = 2e6,
+    rest: Annotated[
+        bool, typer.Option("--rest", help="A model trained to rest as well (an hour).")
+    ] = False,
     effect: Annotated[
-        bool, typer.Option("--effect/--no-effect", help="Look for the optima that the effect is measured against.")
+        bool,
+        typer.Option(
+            "--effect/--no-effect", help="Look for the optima that the effect is measured against."
+        ),
     ] = True,
     keep: Annotated[
-        Path | None, typer.Option("--keep", help="Folder for models and optima: a later run goes on from them.")
+        Path | None,
+        typer.Option("--keep", help="Folder for models and optima: a later run goes on from them."),
     ] = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Worker threads.")] = 1,
 ) -> int:
-    """Models that are not at rest: what a local deletion costs beside training, and what of its effect is left out.
+    """Models that are not at rest: what a local deletion costs beside training, and what of its
+    effect is left out.
 
-    Without --effect no optimum is looked for, and nothing is said of the effect that is left but what forget itself
-    estimates: minutes in place of an hour.
+    Without --effect no optimum is looked for, and nothing is said of the effect that is left but
+    what forget itself estimates: minutes in place of an hour.
 
     Example: alteraser bench local ml-1m --no-effect
     """
@@ -84,7 +96,11 @@ class _Plan:
 def _run(folder: str | None, plan: _Plan, generated: int, keep: Path | None) -> None:
     name, data = load(folder) if folder is not None else _generated(generated)
     _warm(plan.threads)
-    print(f"### {name}: {len(data):,} interactions, {data.shape[0]:,} users, {data.shape[1]:,} items\n", flush=True)
+    print(
+        f"### {name}: {len(data):,} interactions, {data.shape[0]:,} users, {data.shape[1]:,} "
+        "items\n",
+        flush=True,
+    )
     with tempfile.TemporaryDirectory() as place:
         kept = _Kept((keep or Path(place)) / name)
         rows = _stopped_early(data, kept, plan)
@@ -127,21 +143,29 @@ class _Kept:
 def _stopped_early(data: Interactions, kept: _Kept, plan: _Plan) -> list[list[str]]:
     model, cost = kept.trained(data, plan.threads, to_rest=False)
     print(
-        f"trained in {cost:.0f} CPU s, {model.training['distance']:.1e} of its size from rest by its own account\n",
+        f"trained in {cost:.0f} CPU s, {model.training['distance']:.1e} of its size from rest by "
+        "its own account\n",
         flush=True,
     )
     users, rows = _asking(data, plan.seed), []
     for count in REQUESTS:
         began = time.process_time()
         done = forget(
-            model, data.users.ids_of(users[:count]), data=data, whole_users=True, method="local", threads=plan.threads
+            model,
+            data.users.ids_of(users[:count]),
+            data=data,
+            whole_users=True,
+            method="local",
+            threads=plan.threads,
         )
         seconds = time.process_time() - began
         left = ["", "", ""]
         if plan.effect:
             remaining = done.remaining
             whole = kept.factors("all", lambda: _optimum(model, model.factors, data, plan.threads))
-            best = kept.factors(f"without-{count}", partial(_optimum, model, whole, remaining, plan.threads))
+            best = kept.factors(
+                f"without-{count}", partial(_optimum, model, whole, remaining, plan.threads)
+            )
             asked = done.removed.item_counts > 0
             touched = np.zeros(data.shape[0], bool), asked
             others = remaining.user_counts > 0, ~asked & (remaining.item_counts > 0)
@@ -172,7 +196,13 @@ def _at_rest(data: Interactions, kept: _Kept, plan: _Plan) -> list[list[str]]:
     users, rows = _asking(data, plan.seed), []
     for count in REQUESTS:
         began = time.process_time()
-        done = forget(settled, data.users.ids_of(users[:count]), data=data, whole_users=True, threads=plan.threads)
+        done = forget(
+            settled,
+            data.users.ids_of(users[:count]),
+            data=data,
+            whole_users=True,
+            threads=plan.threads,
+        )
         seconds = time.process_time() - began
         rows.append(
             [
@@ -193,7 +223,9 @@ def _at_rest(data: Interactions, kept: _Kept, plan: _Plan) -> list[list[str]]:
 
 
 def _asking(data: Interactions, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).permutation(np.flatnonzero(data.user_counts > 0))[: max(REQUESTS)]
+    return np.random.default_rng(seed).permutation(np.flatnonzero(data.user_counts > 0))[
+        : max(REQUESTS)
+    ]
 
 
 def _generated(interactions: int) -> tuple[str, Interactions]:
@@ -214,4 +246,6 @@ def _warm(threads: int) -> None:
 def _optimum(model: Model, start: Factors, data: Interactions, threads: int) -> Factors:
     """Where training leads from ``start``, to a millionth of the model's size."""
     settings = Settings(JointNewton(), 1e-5, 3000, 6, threads, limits=DEFAULT)
-    return run_passes(Problem(model.objective, data, model.factors.dtype), start, settings, origin=start).factors
+    return run_passes(
+        Problem(model.objective, data, model.factors.dtype), start, settings, origin=start
+    ).factors

@@ -1,4 +1,6 @@
-"""What the program takes: reading ten million rows, memory of training, compile time, time to --help."""
+"""What the program takes: reading ten million rows, memory of training, compile time, time to
+--help.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from alteraser.bench.common import Sets, clocked, command, each, forget_peak, fr
 
 
 def resources(sets: Sets = None) -> int:
-    """Reading ten million rows, memory of training, compile time, time to --help; each in a fresh process.
+    """Reading ten million rows, memory of training, compile time, time to --help; each in a fresh
+    process.
 
     Example: alteraser bench resources ml-1m
     """
@@ -21,7 +24,9 @@ def resources(sets: Sets = None) -> int:
 
 
 def reading(path: str) -> dict[str, float]:
-    """Run in a process of its own: CPU seconds of reading ``path``, and peak memory in MiB, whole and on top."""
+    """Run in a process of its own: CPU seconds of reading ``path``, and peak memory in MiB, whole
+    and on top.
+    """
     import pyarrow.parquet  # noqa: F401 - loaded before memory is looked at
 
     from alteraser.data.interactions import Interactions
@@ -30,11 +35,18 @@ def reading(path: str) -> dict[str, float]:
     base = memory("VmHWM")
     data, seconds, _ = clocked(lambda: Interactions.read(path))
     peak = memory("VmHWM")
-    return {"rows": len(data), "seconds": seconds, "peak": peak / 2**20, "beyond": (peak - base) / 2**20}
+    return {
+        "rows": len(data),
+        "seconds": seconds,
+        "peak": peak / 2**20,
+        "beyond": (peak - base) / 2**20,
+    }
 
 
 def training(folder: str) -> dict[str, float]:
-    """Run in a process of its own: memory of training beyond the libraries (MiB), and seconds of compiling."""
+    """Run in a process of its own: memory of training beyond the libraries (MiB), and seconds of
+    compiling.
+    """
     from alteraser import ENMF, Interactions
 
     began = time.process_time()
@@ -64,7 +76,13 @@ def _run(folder: str | None) -> None:
         big = Path(scratch) / "big.parquet"
         made = _write_big(big)
         read = fresh(reading, str(big))
-        rows.append((f"read {made:,} rows with string ids from Parquet", f"{read['seconds']:.1f} CPU s", "8"))
+        rows.append(
+            (
+                f"read {made:,} rows with string ids from Parquet",
+                f"{read['seconds']:.1f} CPU s",
+                "8",
+            )
+        )
         rows.append(("  peak memory of that process", f"{read['peak']:,.0f} MiB", "2,000"))
         if folder is None:
             from alteraser.data.sets import generate_household
@@ -82,7 +100,9 @@ def _run(folder: str | None) -> None:
             "3 x",
         )
     )
-    rows.append(("first use of the kernels: compile", f"{first['compiling']:.1f} CPU s", "reported"))
+    rows.append(
+        ("first use of the kernels: compile", f"{first['compiling']:.1f} CPU s", "reported")
+    )
     rows.append(("  the same from the cache", f"{trained['compiling']:.1f} CPU s", "reported"))
     rows.append(("alteraser --help", f"{_help():.2f} CPU s", "0.5"))
     table(("what", "measured", "goal at most"), rows)

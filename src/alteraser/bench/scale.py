@@ -1,7 +1,9 @@
-"""How time and memory grow: generated data at 1, 10 and 100 million interactions, every size in fresh processes.
+"""How time and memory grow: generated data at 1, 10 and 100 million interactions, every size in
+fresh processes.
 
-Users have 20 interactions on average and there are ten times as many users as items, whose popularity falls as a power
-law. Data are generated in parts that fit in memory whatever the size. CPU seconds are of all threads.
+Users have 20 interactions on average and there are ten times as many users as items, whose
+popularity falls as a power law. Data are generated in parts that fit in memory whatever the size.
+CPU seconds are of all threads.
 """
 
 from __future__ import annotations
@@ -37,11 +39,18 @@ PER_USER, USERS_PER_ITEM, USERS_AT_A_TIME = 20, 10, 200_000
 
 
 def scale(
-    sizes: Annotated[str, typer.Option("--sizes", help="Millions of interactions, with commas or spaces.")] = "1,10",
-    factors: Annotated[int, typer.Option("--factors", min=1, help="Length of the embeddings.")] = 64,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for the roofline and the raw answers.")] = None,
+    sizes: Annotated[
+        str, typer.Option("--sizes", help="Millions of interactions, with commas or spaces.")
+    ] = "1,10",
+    factors: Annotated[
+        int, typer.Option("--factors", min=1, help="Length of the embeddings.")
+    ] = 64,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the roofline and the raw answers.")
+    ] = None,
     keep: Annotated[
-        Path | None, typer.Option("--keep", help="Folder that keeps the generated data for the next run.")
+        Path | None,
+        typer.Option("--keep", help="Folder that keeps the generated data for the next run."),
     ] = None,
 ) -> int:
     """How time and memory grow: generated data of several sizes, every size in a fresh process.
@@ -51,7 +60,9 @@ def scale(
     wanted = [int(size * 1e6) for size in numbers(sizes, "--sizes")]
     print(f"{machine()}\n")
     with tempfile.TemporaryDirectory() as scratch:
-        answers = [_measure(keep or Path(scratch), size, factors, keep=keep is not None) for size in wanted]
+        answers = [
+            _measure(keep or Path(scratch), size, factors, keep=keep is not None) for size in wanted
+        ]
     _print(answers)
     peak = roof()
     _roofline(answers[-1], factors, peak, out)
@@ -89,7 +100,9 @@ def generate(folder: Path, interactions: int, *, seed: int = 0) -> tuple[int, in
 
 
 def measured(folder: str, factors: str) -> dict[str, Any]:
-    """Run in a process of its own: seconds and memory of every stage on the data in ``folder``, d = ``factors``."""
+    """Run in a process of its own: seconds and memory of every stage on the data in ``folder``, d =
+    ``factors``.
+    """
     rank, threads = int(factors), default_threads()
     with threadpool_limits(1):
         _warm(rank, threads)
@@ -104,7 +117,9 @@ def measured(folder: str, factors: str) -> dict[str, Any]:
     return answer
 
 
-def _passes(problem: Problem, P: Array, Q: Array, rank: int, threads: int) -> dict[str, tuple[float, float]]:
+def _passes(
+    problem: Problem, P: Array, Q: Array, rank: int, threads: int
+) -> dict[str, tuple[float, float]]:
     """(CPU, wall) seconds of the last of a few passes, by row solver."""
     answer = {}
     for name, solver in (("cg", ConjugateGradient(3)), ("exact", AHNewton())):
@@ -113,12 +128,16 @@ def _passes(problem: Problem, P: Array, Q: Array, rank: int, threads: int) -> di
             solver.solve(problem.users, Q, P, None, rank=rank, threads=threads)
             solver.solve(problem.items, P, Q, None, rank=rank, threads=threads)
 
-        answer[name] = [clocked(once)[1:] for _ in range(2 if len(problem.interactions) > 2e7 else 3)][-1]
+        answer[name] = [
+            clocked(once)[1:] for _ in range(2 if len(problem.interactions) > 2e7 else 3)
+        ][-1]
     return answer
 
 
 def _warm(rank: int, threads: int) -> None:
-    """Compile or load every kernel before anything is timed, those of streams without room for blocks too."""
+    """Compile or load every kernel before anything is timed, those of streams without room for
+    blocks too.
+    """
     tiny = Interactions.from_pairs([(u, v) for u in range(60) for v in range(u % 3, 60, 3)])
     problem = Problem(OBJECTIVE, tiny)
     theta = Factors.random(*tiny.shape, rank, seed=0)
@@ -135,12 +154,16 @@ def _warm(rank: int, threads: int) -> None:
 
 
 def _steps(data: Interactions, rank: int, threads: int, answer: dict[str, Any]) -> Factors:
-    """Passes, factored blocks, a product with the reduced Hessian, the objective; the factors after them."""
+    """Passes, factored blocks, a product with the reduced Hessian, the objective; the factors after
+    them.
+    """
     problem = Problem(OBJECTIVE, data)
     theta = Factors.random(*data.shape, rank, seed=0)
     P, Q = padded(theta.users), padded(theta.items)
     view = data.by_item
-    answer["held"] = sum(a.nbytes for a in (data.indptr, data.indices, view.indptr, view.indices, view.order, P, Q))
+    answer["held"] = sum(
+        a.nbytes for a in (data.indptr, data.indices, view.indptr, view.indices, view.order, P, Q)
+    )
     answer["passes"] = _passes(problem, P, Q, rank, threads)
     answer["pass_peak"] = memory("VmHWM")
     if Joint.fits(problem, P.shape[1]):
@@ -154,7 +177,9 @@ def _steps(data: Interactions, rank: int, threads: int, answer: dict[str, Any]) 
             joint._solve(1, joint._cross(1, joint._solve(0, joint._cross(0, Q))))
 
         answer["product"] = min(clocked(product)[1] for _ in range(3))
-    theta = Factors(np.ascontiguousarray(P[:, :rank]), np.ascontiguousarray(Q[:, :rank]), theta.prediction)
+    theta = Factors(
+        np.ascontiguousarray(P[:, :rank]), np.ascontiguousarray(Q[:, :rank]), theta.prediction
+    )
     answer["evaluate"] = clocked(lambda: evaluate(problem, theta))[1:]
     return theta
 
@@ -181,7 +206,9 @@ def _requests(model: Model, data: Interactions, answer: dict[str, Any]) -> None:
 
 
 def roof() -> tuple[float, float]:
-    """(GFLOP/s of float32 gemm, GB/s of a triad) with all threads of this machine, per CPU second of one thread."""
+    """(GFLOP/s of float32 gemm, GB/s of a triad) with all threads of this machine, per CPU second
+    of one thread.
+    """
     import time
 
     a = np.ones((2048, 2048), np.float32)
@@ -200,7 +227,8 @@ def roof() -> tuple[float, float]:
 def work(answer: dict[str, Any], rank: int) -> dict[str, tuple[float, float, float]]:
     """(flops, bytes, CPU seconds) of each kernel over all rows of both sides."""
     D, rows, d = 2 * answer["interactions"], answer["users"] + answer["items"], rank
-    gather = D * (4 * d + 4)  # a row of the other side and its index, if nothing of it is in the cache
+    # a row of the other side and its index, if nothing of it is in the cache
+    gather = D * (4 * d + 4)
     work = {
         "exact pass": (
             D * d * (d + 1) + rows * (d**3 / 3 + 4 * d * d),
@@ -247,7 +275,9 @@ REQUESTS: dict[str, Callable[[dict[str, Any]], str]] = {
         f"{1e3 * a['request']['p50']:.2f} / {1e3 * a['request']['p99']:.1f}"
     ),
     "interactions of the rows it touches, median": lambda a: f"{a['request']['interactions']:,.0f}",
-    "CPU µs per interaction of these rows": lambda a: f"{1e6 * a['request']['per_interaction']:.2f}",
+    "CPU µs per interaction of these rows": lambda a: (
+        f"{1e6 * a['request']['per_interaction']:.2f}"
+    ),
     "64 users at once, CPU ms": lambda a: f"{1e3 * a['batch']:.0f}",
     "blocks kept": lambda a: _kept(a["blocks_kept"]),
 }
@@ -255,12 +285,18 @@ REQUESTS: dict[str, Callable[[dict[str, Any]], str]] = {
 
 def _print(answers: list[dict[str, Any]]) -> None:
     sizes = [a["interactions"] for a in answers]
-    rows: list[list[str]] = [["users × items", *(f"{a['users']:,} × {a['items']:,}" for a in answers), ""]]
+    rows: list[list[str]] = [
+        ["users × items", *(f"{a['users']:,} × {a['items']:,}" for a in answers), ""]
+    ]
     for label, of in TIMES.items():
         values = [of(a) for a in answers]
-        rows.append([label, *("-" if np.isnan(v) else f"{v:.3g}" for v in values), _slope(sizes, values)])
+        rows.append(
+            [label, *("-" if np.isnan(v) else f"{v:.3g}" for v in values), _slope(sizes, values)]
+        )
     for label, key in PEAKS.items():
-        peaks = (f"{a[key] / 2**30:.2f} ({(a[key] - a['libraries']) / a['held']:.1f}x)" for a in answers)
+        peaks = (
+            f"{a[key] / 2**30:.2f} ({(a[key] - a['libraries']) / a['held']:.1f}x)" for a in answers
+        )
         rows.append([f"{label}, GiB (x data + factors, beyond the libraries)", *peaks, ""])
     rows += [[label, *map(of, answers), ""] for label, of in REQUESTS.items()]
     table(["interactions", *(f"{n:,}" for n in sizes), "exponent"], rows)
@@ -274,10 +310,15 @@ def _slope(sizes: list[int], values: list[float]) -> str:
 
 
 def _kept(there: list[bool]) -> str:
-    return " and ".join(side for side, kept in zip(("users", "items"), there, strict=True) if kept) or "none"
+    return (
+        " and ".join(side for side, kept in zip(("users", "items"), there, strict=True) if kept)
+        or "none"
+    )
 
 
-def _roofline(answer: dict[str, Any], rank: int, peak: tuple[float, float], out: Path | None) -> None:
+def _roofline(
+    answer: dict[str, Any], rank: int, peak: tuple[float, float], out: Path | None
+) -> None:
     gemm, bandwidth = peak
     rows, points = [], []
     for name, (flops, moved, seconds) in work(answer, rank).items():
@@ -295,10 +336,13 @@ def _roofline(answer: dict[str, Any], rank: int, peak: tuple[float, float], out:
         )
         points.append((name, intensity, rate))
     print(
-        f"A thread's float32 gemm: {gemm:.0f} GFLOP/s, triad: {bandwidth:.1f} GB/s, at {answer['interactions']:,} "
-        "interactions; bytes count every gathered row as a miss.\n"
+        f"A thread's float32 gemm: {gemm:.0f} GFLOP/s, triad: {bandwidth:.1f} GB/s, at "
+        f"{answer['interactions']:,} interactions; bytes count every gathered row as a miss.\n"
     )
-    table(["kernel", "GFLOP per CPU s", "of gemm", "GB per CPU s", "of bandwidth", "of the roof"], rows)
+    table(
+        ["kernel", "GFLOP per CPU s", "of gemm", "GB per CPU s", "of bandwidth", "of the roof"],
+        rows,
+    )
     if out is None:
         return
     from alteraser.report.html import document, plot_section
@@ -331,5 +375,7 @@ def _roofline(answer: dict[str, Any], rank: int, peak: tuple[float, float], out:
     layout["xaxis"] |= {"type": "log"}
     layout["yaxis"] |= {"type": "log"}
     out.mkdir(parents=True, exist_ok=True)
-    page = document("Roofline", plot_section("Roofline", "", {"data": traces, "layout": layout}, ""))
+    page = document(
+        "Roofline", plot_section("Roofline", "", {"data": traces, "layout": layout}, "")
+    )
     (out / "roofline.html").write_text(page, encoding="utf-8")

@@ -1,6 +1,8 @@
-"""The paper's scenario (64 users, injected noise; Liu et al., RecSys 2022, §5) after 1, 2, 5, 10 and 20 passes.
+"""The paper's scenario (64 users, injected noise; Liu et al., RecSys 2022, §5) after 1, 2, 5, 10
+and 20 passes.
 
-The reference is a retrain from another seed, in float64, to a small stationarity: nothing of the original is in it.
+The reference is a retrain from another seed, in float64, to a small stationarity: nothing of the
+original is in it.
 """
 
 from __future__ import annotations
@@ -24,9 +26,12 @@ def scenario(
     reference_tolerance: Annotated[
         float, typer.Option("--reference-tolerance", help="Stationarity of the reference retrain.")
     ] = 1e-7,
-    tolerances: Annotated[str, typer.Option("--tolerances", help="Residuals to go to, with commas.")] = "1e-3,1e-4",
+    tolerances: Annotated[
+        str, typer.Option("--tolerances", help="Residuals to go to, with commas.")
+    ] = "1e-3,1e-4",
 ) -> int:
-    """The paper's scenario after 1 to 20 passes, and the work to a tolerance against retraining to the same.
+    """The paper's scenario after 1 to 20 passes, and the work to a tolerance against retraining to
+    the same.
 
     Example: alteraser bench scenario ml-1m
     """
@@ -53,8 +58,9 @@ def _run(folder: str | None, reference_tolerance: float, tolerances: tuple[float
     reference, goal = exact.run(scene.clean)
     second, _ = exact.model_copy(update={"seed": 8}).run(scene.clean)
     print(
-        f"### {name}: {len(scene.polluted):,} interactions, {len(scene.noise):,} to forget, d = {RANK}, "
-        f"w0 = {w0:.3g}, λ = {ridge:.3g}; original trained in {trained.passes} passes to {trained.residual:.0e}\n"
+        f"### {name}: {len(scene.polluted):,} interactions, {len(scene.noise):,} to forget, d = "
+        f"{RANK}, w0 = {w0:.3g}, λ = {ridge:.3g}; original trained in {trained.passes} passes to "
+        f"{trained.residual:.0e}\n"
     )
     runs, work = _erasures(original, scene, tolerances)
     before = runs[0][1].work.objective_before
@@ -76,13 +82,23 @@ def _run(folder: str | None, reference_tolerance: float, tolerances: tuple[float
         ended = measures(done.model, done.work.objective_after)
         rows.append((label, *ended, f"{done.residual:.1e}", done.work.passes))
     rows.append(("another converged retrain", *measures(second, goal.objective), "-", "-"))
-    table(("model", "RBO@10", "influence left", "gap left", "re-predict", "residual", "passes"), rows)
+    table(
+        ("model", "RBO@10", "influence left", "gap left", "re-predict", "residual", "passes"), rows
+    )
     chosen = next(done.model for label, done in runs if label in work)
-    accuracy = [evaluate(m, test, data=scene.clean)["ndcg@10"] for m in (original, chosen, reference)]
-    print("NDCG@10 of all users: original {:.4f}, unlearned {:.4f}, retrained {:.4f}.".format(*accuracy))
+    accuracy = [
+        evaluate(m, test, data=scene.clean)["ndcg@10"] for m in (original, chosen, reference)
+    ]
+    print(
+        "NDCG@10 of all users: original {:.4f}, unlearned {:.4f}, retrained {:.4f}.".format(
+            *accuracy
+        )
+    )
     for ours in [label for label in work if not label.startswith("retrain")]:
         mine, theirs = work[ours], work[f"retrain {ours}"]
-        print(f"CPU seconds {ours}: {mine:.1f}, retrain {ours}: {theirs:.1f} ({theirs / mine:.1f}x).")
+        print(
+            f"CPU seconds {ours}: {mine:.1f}, retrain {ours}: {theirs:.1f} ({theirs / mine:.1f}x)."
+        )
     print(flush=True)
 
 
@@ -91,7 +107,10 @@ def _erasures(
 ) -> tuple[list[tuple[str, Erasure[Model]]], dict[str, float]]:
     """(erasures by their labels, CPU seconds of those that went to a tolerance)."""
     passes = [
-        (f"{label}, {count} passes", AltEraser(tolerance=0.0, max_passes=count, memory=memory, solver="ah-newton"))
+        (
+            f"{label}, {count} passes",
+            AltEraser(tolerance=0.0, max_passes=count, memory=memory, solver="ah-newton"),
+        )
         for label, memory in (("plain", 0), ("accelerated", 6))
         for count in PASSES
     ]

@@ -1,8 +1,10 @@
-"""A service under load, seen from another process: submissions offered at a rate, lists and lookups beside them.
+"""A service under load, seen from another process: submissions offered at a rate, lists and lookups
+beside them.
 
-Threads keep a connection each and send by a timetable: sending number i is due i / rate seconds after the beginning,
-and its latency counts from then, so that a service that stalls is charged for all that waited behind it. The service
-runs as ``alteraser serve`` on generated data, with a key that may write at any rate.
+Threads keep a connection each and send by a timetable: sending number i is due i / rate seconds
+after the beginning, and its latency counts from then, so that a service that stalls is charged for
+all that waited behind it. The service runs as ``alteraser serve`` on generated data, with a key
+that may write at any rate.
 """
 
 from __future__ import annotations
@@ -38,8 +40,12 @@ def serve(
     seconds: Annotated[float, typer.Option("--seconds", min=1, help="How long.")] = 20.0,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Connections that submit.")] = 16,
     users: Annotated[int, typer.Option("--users", min=100, help="People in the data.")] = 20_000,
-    reads: Annotated[int, typer.Option("--reads", min=0, help="Lists asked for a second, beside it.")] = 50,
-    worker: Annotated[bool, typer.Option("--worker/--no-worker", help="Whether batches run meanwhile.")] = True,
+    reads: Annotated[
+        int, typer.Option("--reads", min=0, help="Lists asked for a second, beside it.")
+    ] = 50,
+    worker: Annotated[
+        bool, typer.Option("--worker/--no-worker", help="Whether batches run meanwhile.")
+    ] = True,
 ) -> int:
     """Latency and throughput of a service that is sent requests at a rate, from another process.
 
@@ -60,16 +66,37 @@ def serve(
 
 
 def _started(root: Path, worker: bool) -> tuple[subprocess.Popen[str], str]:
-    command = [sys.executable, "-m", "alteraser", "serve", "--port", "0", "--rate-limit", "0", "--state"]
-    command += [str(root / "state"), "--model", str(root / "model"), "--data", str(root / "data.parquet")]
+    command = [
+        sys.executable,
+        "-m",
+        "alteraser",
+        "serve",
+        "--port",
+        "0",
+        "--rate-limit",
+        "0",
+        "--state",
+    ]
+    command += [
+        str(root / "state"),
+        "--model",
+        str(root / "model"),
+        "--data",
+        str(root / "data.parquet"),
+    ]
     process = subprocess.Popen(
-        command if worker else [*command, "--no-worker"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command if worker else [*command, "--no-worker"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
     assert process.stdout is not None
     return process, process.stdout.readline().strip()
 
 
-def _measured(root: Path, address: str, rate: int, seconds: float, threads: int, reads: int, users: int) -> None:
+def _measured(
+    root: Path, address: str, rate: int, seconds: float, threads: int, reads: int, users: int
+) -> None:
     key = (root / "state" / "admin.key").read_text().strip()
     draw = np.random.default_rng(0)
     who = draw.permutation(users)
@@ -83,9 +110,13 @@ def _measured(root: Path, address: str, rate: int, seconds: float, threads: int,
     offered = [("submissions", rate, threads, submission)]
     if reads:
         offered.append(("lists", reads, max(threads // 4, 1), listing))
-    loads = [Load(address, key, pace, seconds, made).start(count) for _, pace, count, made in offered]
+    loads = [
+        Load(address, key, pace, seconds, made).start(count) for _, pace, count, made in offered
+    ]
     rows = [load.finished(name) for (name, *_), load in zip(offered, loads, strict=True)]
-    table(["what", "offered, 1/s", "answered, 1/s", "statuses", "p50, ms", "p99, ms", "max, ms"], rows)
+    table(
+        ["what", "offered, 1/s", "answered, 1/s", "statuses", "p50, ms", "p99, ms", "max, ms"], rows
+    )
     print(f"\nload average {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
 
 
@@ -115,9 +146,19 @@ class Load:
         latencies = 1e3 * np.array([latency for latency, _ in self._found])
         statuses = sorted({status for _, status in self._found})
         pace = len(self._found) / (self._ended - self._began)
-        counted = ", ".join(f"{sum(each == status for _, each in self._found)} x {status}" for status in statuses)
+        counted = ", ".join(
+            f"{sum(each == status for _, each in self._found)} x {status}" for status in statuses
+        )
         p50, p99 = np.quantile(latencies, [0.5, 0.99])
-        return [name, f"{self._rate}", f"{pace:.0f}", counted, f"{p50:.1f}", f"{p99:.1f}", f"{latencies.max():.1f}"]
+        return [
+            name,
+            f"{self._rate}",
+            f"{pace:.0f}",
+            counted,
+            f"{p50:.1f}",
+            f"{p99:.1f}",
+            f"{latencies.max():.1f}",
+        ]
 
     def _take(self) -> int | None:
         with self._lock:

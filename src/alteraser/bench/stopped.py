@@ -1,10 +1,12 @@
-"""Models that were stopped early: what forgetting does to everybody's lists, beside a retrain with the same seed.
+"""Models that were stopped early: what forgetting does to everybody's lists, beside a retrain with
+the same seed.
 
-Trains implicit's ALS (d = 64, λ = 0.01, 15 iterations of 3 steps) on each SET (a folder with interactions.parquet, or
-``plays``, generated play counts), with and without the request, and from another seed. Requests: one interaction, one
-user, twenty users, 500 interactions, half of the interactions of twenty users; single ones are means over six. Overlap
-is that of top-10 lists with the same-seed retrain, of others and of who asked. CPU seconds are of check, solve and
-write, kernels loaded, over those of implicit's refit, interleaved, medians.
+Trains implicit's ALS (d = 64, λ = 0.01, 15 iterations of 3 steps) on each SET (a folder with
+interactions.parquet, or ``plays``, generated play counts), with and without the request, and from
+another seed. Requests: one interaction, one user, twenty users, 500 interactions, half of the
+interactions of twenty users; single ones are means over six. Overlap is that of top-10 lists with
+the same-seed retrain, of others and of who asked. CPU seconds are of check, solve and write,
+kernels loaded, over those of implicit's refit, interleaved, medians.
 """
 
 from __future__ import annotations
@@ -62,22 +64,30 @@ def stopped(
     sets: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SET]...", help="Folders with interactions.parquet; plays, also without any: generated."
+            metavar="[SET]...",
+            help="Folders with interactions.parquet; plays, also without any: generated.",
         ),
     ] = None,
     weights: Annotated[
-        str, typer.Option("--weights", help="How interactions are weighed: bm25, ones, counts, with commas.")
+        str,
+        typer.Option(
+            "--weights", help="How interactions are weighed: bm25, ones, counts, with commas."
+        ),
     ] = ",".join(SETTINGS),
     requests: Annotated[
-        str, typer.Option("--requests", help="What is forgotten: 1x, 1u, 20u, 500x, 20h, with commas.")
+        str,
+        typer.Option("--requests", help="What is forgotten: 1x, 1u, 20u, 500x, 20h, with commas."),
     ] = ",".join(REQUESTS),
-    methods: Annotated[str, typer.Option("--methods", help="local, replay, or both.")] = ",".join(METHODS),
+    methods: Annotated[str, typer.Option("--methods", help="local, replay, or both.")] = ",".join(
+        METHODS
+    ),
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Timed runs of each.")] = 3,
 ) -> int:
-    """Models that were stopped early: what forgetting does to everybody's lists, beside a retrain with the same seed.
+    """Models that were stopped early: what forgetting does to everybody's lists, beside a retrain
+    with the same seed.
 
-    Requests: one interaction (1x), one user (1u), twenty users (20u), 500 interactions (500x), half of the
-    interactions of twenty users (20h); single ones are means over six.
+    Requests: one interaction (1x), one user (1u), twenty users (20u), 500 interactions (500x), half
+    of the interactions of twenty users (20h); single ones are means over six.
 
     Example: alteraser bench stopped plays --weights bm25 --repeats 1
     """
@@ -98,7 +108,9 @@ def stopped(
 
 
 def plays(seed: int = 0, users: int = 1892, items: int = 17632, each: int = 49) -> csr_matrix:
-    """Play counts of listeners with a taste for a few of twelve genres: popularity and counts with heavy tails."""
+    """Play counts of listeners with a taste for a few of twelve genres: popularity and counts with
+    heavy tails.
+    """
     rng = np.random.default_rng(seed)
     popular = -0.85 * np.log(np.arange(1, items + 1))
     genres, taste = rng.dirichlet(np.full(12, 0.12), items), rng.dirichlet(np.full(12, 0.15), users)
@@ -119,8 +131,14 @@ def read(name: str) -> csr_matrix:
     if name == "plays":
         return plays()
     rows = pq.read_table(Path(name) / "interactions.parquet")
-    users, items = (np.unique(rows[side].to_numpy(), return_inverse=True)[1] for side in ("user_id", "item_id"))
-    counts = rows["count"].to_numpy().astype(float) if "count" in rows.column_names else np.ones(rows.num_rows)
+    users, items = (
+        np.unique(rows[side].to_numpy(), return_inverse=True)[1] for side in ("user_id", "item_id")
+    )
+    counts = (
+        rows["count"].to_numpy().astype(float)
+        if "count" in rows.column_names
+        else np.ones(rows.num_rows)
+    )
     return csr_matrix((counts, (users, items)))
 
 
@@ -160,7 +178,9 @@ def timed(seconds: list[float]) -> Iterator[None]:
 
 @dataclass
 class Scene:
-    """One model, one request: implicit's own model, its retrain, and its model from another seed."""
+    """One model, one request: implicit's own model, its retrain, and its model from another
+    seed.
+    """
 
     weights: csr_matrix
     how: str
@@ -171,10 +191,16 @@ class Scene:
     def __post_init__(self) -> None:
         coo = self.weights.tocoo()
         self.pairs = coo.row[self.gone].astype(np.int64), coo.col[self.gone].astype(np.int64)
-        self.rest = csr_matrix((coo.data[~self.gone], (coo.row[~self.gone], coo.col[~self.gone])), coo.shape)
+        self.rest = csr_matrix(
+            (coo.data[~self.gone], (coo.row[~self.gone], coo.col[~self.gone])), coo.shape
+        )
         self.rest.sort_indices()
         self.table = pa.table(
-            {"user_id": coo.row.astype(np.int64), "item_id": coo.col.astype(np.int64), "w": coo.data.astype(float)}
+            {
+                "user_id": coo.row.astype(np.int64),
+                "item_id": coo.col.astype(np.int64),
+                "w": coo.data.astype(float),
+            }
         )
         self.original, self.other = self.fit(self.weights, 1), self.fit(self.weights, 2)
         self.retrained = self.fit(self.rest, 1, timing=True)
@@ -190,7 +216,9 @@ class Scene:
     def fit(self, matrix: csr_matrix, seed: int, *, timing: bool = False) -> Pair:
         from implicit.cpu.als import AlternatingLeastSquares
 
-        model = AlternatingLeastSquares(factors=FACTORS, iterations=ITERATIONS, random_state=seed, **SETTINGS[self.how])
+        model = AlternatingLeastSquares(
+            factors=FACTORS, iterations=ITERATIONS, random_state=seed, **SETTINGS[self.how]
+        )
         with timed(self.refit if timing else []):
             model.fit(matrix, show_progress=False)
         if seed == 1 and not timing:
@@ -204,15 +232,23 @@ class Scene:
         if not users.size:
             return float("nan")
         mine, theirs = self.lists(one, users), self.lists(other, users)
-        common = ((mine[:, :, None] == theirs[:, None, :]) & (mine[:, :, None] >= 0)).any(axis=2).sum(axis=1)
+        common = (
+            ((mine[:, :, None] == theirs[:, None, :]) & (mine[:, :, None] >= 0))
+            .any(axis=2)
+            .sum(axis=1)
+        )
         return float(np.mean(common / np.maximum((theirs >= 0).sum(axis=1), 1)))
 
     def score(self, pair: Pair) -> float:
         return float(np.mean(np.einsum("id,id->i", pair[0][self.pairs[0]], pair[1][self.pairs[1]])))
 
     def measured(self, pair: Pair) -> list[float]:
-        """Others' and the askers' overlap with the retrain, scores of the forgotten, share of others' items changed."""
-        overlaps = [self.overlap(pair, self.retrained, users) for users in (self.others, self.asking)]
+        """Others' and the askers' overlap with the retrain, scores of the forgotten, share of
+        others' items changed.
+        """
+        overlaps = [
+            self.overlap(pair, self.retrained, users) for users in (self.others, self.asking)
+        ]
         changed = 1.0 - self.overlap(pair, self.original, self.others)
         return [*overlaps, self.score(pair), self.score(self.retrained), changed]
 
@@ -227,10 +263,14 @@ class Scene:
 
         out = self.folder / f"{method}.npz"
         out.unlink(missing_ok=True)
-        opened = open_foreign(self.folder / "als.npz", self.table, ForeignOptions(rating="w", rows_are_ids=True))
+        opened = open_foreign(
+            self.folder / "als.npz", self.table, ForeignOptions(rating="w", rows_are_ids=True)
+        )
         pairs = list(zip(self.pairs[0].tolist(), self.pairs[1].tolist(), strict=True))
         done = forget_foreign(opened, pairs, out, method=method, phase=phase)
-        cpu.setdefault(method, []).append(sum(sum(seconds[name]) for name in ("check", "solve", "write")))
+        cpu.setdefault(method, []).append(
+            sum(sum(seconds[name]) for name in ("check", "solve", "write"))
+        )
         with np.load(out) as file:
             return (file["user_factors"], file["item_factors"]), done
 
@@ -251,7 +291,9 @@ def _measure(
     for number in range(SINGLE if request in ("1x", "1u") else 1):
         with tempfile.TemporaryDirectory() as folder:
             os.environ["XDG_CACHE_HOME"] = folder  # every replay is checked anew
-            scene = Scene(weighed(counts, how), how, requested(counts, request, number), Path(folder))
+            scene = Scene(
+                weighed(counts, how), how, requested(counts, request, number), Path(folder)
+            )
             cpu: dict[str, list[float]] = {}
             models: dict[str, Pair] = {"original": scene.original, "other seed": scene.other}
             for _ in range(repeats):
@@ -262,7 +304,13 @@ def _measure(
                         words.setdefault(method, set()).add(type(cause).__name__)
                         continue
                     known = done.way.details["replay"]
-                    exact = "" if known is None else " (same bytes)" if known["identical"] else " (fast)"
+                    exact = (
+                        ""
+                        if known is None
+                        else " (same bytes)"
+                        if known["identical"]
+                        else " (fast)"
+                    )
                     left = "" if method == "replay" else f" {done.model.erased.residual:.2f}"
                     words.setdefault(method, set()).add(f"{done.model.erased.level}{left}{exact}")
                 scene.fit(scene.rest, 1, timing=True)
@@ -275,7 +323,8 @@ def _measure(
     for method, values in found.items():
         columns = np.array(values, float).T
         others, asking, score, goal, churn = (  # who was erased whole asks for no list
-            float(column[~np.isnan(column)].mean()) if not np.isnan(column).all() else np.nan for column in columns
+            float(column[~np.isnan(column)].mean()) if not np.isnan(column).all() else np.nan
+            for column in columns
         )
         time_words = f"{median(ratios[method]):.2f}x" if method in ratios else ""
         rows.append(

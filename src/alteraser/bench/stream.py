@@ -1,7 +1,9 @@
-"""Single-user requests in a warm process: latency, what polishing adds, agreement of orders, drift against retraining.
+"""Single-user requests in a warm process: latency, what polishing adds, agreement of orders, drift
+against retraining.
 
-Every request is one user, their whole history or one interaction. "at once" is the request itself (the user's row and
-the items of the request solved exactly), "polish" what brings all requests so far to the optimum for what remains.
+Every request is one user, their whole history or one interaction. "at once" is the request itself
+(the user's row and the items of the request solved exactly), "polish" what brings all requests so
+far to the optimum for what remains.
 """
 
 from __future__ import annotations
@@ -29,9 +31,12 @@ def stream(
     sets: Sets = None,
     missing_weight: MissingWeight = None,
     regularization: Regularization = None,
-    requests: Annotated[int, typer.Option("--requests", min=1, help="Requests of one user each.")] = 1000,
+    requests: Annotated[
+        int, typer.Option("--requests", min=1, help="Requests of one user each.")
+    ] = 1000,
 ) -> int:
-    """Latencies, amortized costs, distances between orders, and agreement with retraining at four checkpoints.
+    """Latencies, amortized costs, distances between orders, and agreement with retraining at four
+    checkpoints.
 
     Example: alteraser bench stream ml-1m --requests 200
     """
@@ -59,7 +64,10 @@ def _run(folder: str | None, settings: ENMF, requests: int) -> None:
     ends = _orders(model, data, chosen)
     print(
         "Relative distance of the final models from that of all requests at once: "
-        + ", ".join(f"{label} {relative_model_distance(end, ends['all at once']):.1e}" for label, end in ends.items())
+        + ", ".join(
+            f"{label} {relative_model_distance(end, ends['all at once']):.1e}"
+            for label, end in ends.items()
+        )
         + "\n"
     )
     _adaptive(model, data, min(200, requests))
@@ -147,8 +155,8 @@ def _orders(model: Model, data: Interactions, chosen: list[object]) -> dict[str,
         one.polish()
         seconds.append(time.process_time() - began)
     print(
-        f"One request, then polished: {np.median(seconds):.2f} CPU s (median of 5; the very first one, which "
-        f"finishes the training, {first:.2f})\n"
+        f"One request, then polished: {np.median(seconds):.2f} CPU s (median of 5; the very first "
+        f"one, which finishes the training, {first:.2f})\n"
     )
     return ends
 
@@ -158,7 +166,9 @@ def _agreement(stream: Stream, model: Model) -> float:
     now, remaining = stream.publish(), stream.remaining()
     remaining = remaining.with_maps(now.users, now.items)
     problem = Problem(model.objective, remaining, np.float32)
-    recipe = Recipe(seed=5, solver="joint", tolerance=1e-5, max_passes=500, memory=6, limits=Limits())
+    recipe = Recipe(
+        seed=5, solver="joint", tolerance=1e-5, max_passes=500, memory=6, limits=Limits()
+    )
     outcome = recipe.run(problem, now.factors.rank, threads=default_threads())
     fresh = Model(outcome.factors, now.objective, now.users, now.items, now.trained_on)
     alive = np.flatnonzero(remaining.user_counts > 0)
@@ -184,4 +194,6 @@ def _adaptive(model: Model, data: Interactions, count: int) -> None:
         if not moved.max() > 0:  # no user's row has moved since: the one nearest to the last
             moved = np.where(alive, after.users @ before.users[target], -np.inf)
         before, target = after, int(np.argmax(moved))
-    print(f"{count} adaptive requests, RBO@10 to a converged retrain: " + "; ".join(agreements) + "\n")
+    print(
+        f"{count} adaptive requests, RBO@10 to a converged retrain: " + "; ".join(agreements) + "\n"
+    )

@@ -1,7 +1,8 @@
-"""Exact kinds in a warm process, on generated data: one person forgotten, while people grow and items do not.
+"""Exact kinds in a warm process, on generated data: one person forgotten, while people grow and
+items do not.
 
-CPU time. A request takes one person out of the counts; ``publish`` forms lists, hashes the data, and is what a model to
-save costs, whatever was asked before it.
+CPU time. A request takes one person out of the counts; ``publish`` forms lists, hashes the data,
+and is what a model to save costs, whatever was asked before it.
 """
 
 from __future__ import annotations
@@ -29,11 +30,18 @@ from alteraser.models.sessions.vs_knn import VSKNN
 ITEMS, MEAN, FIRST = 2_000, 60, 20
 """Items, about how many a person has, and requests before those that are timed"""
 KINDS: dict[str, Any] = {
-    "popularity": Popularity(), "popularity, half-life": Popularity(half_life=30.0), "item-knn": ItemKNN(),
-    "user-knn bm25": UserKNN(similarity="bm25"), "cooccurrence": Cooccurrence(),
-}  # fmt: skip
+    "popularity": Popularity(),
+    "popularity, half-life": Popularity(half_life=30.0),
+    "item-knn": ItemKNN(),
+    "user-knn bm25": UserKNN(similarity="bm25"),
+    "cooccurrence": Cooccurrence(),
+}
 
-OF_EVENTS: dict[str, Any] = {"vs-knn": VSKNN(), "tifu-knn": TIFUKNN(), "top-frequency": TopFrequency()}
+OF_EVENTS: dict[str, Any] = {
+    "vs-knn": VSKNN(),
+    "tifu-knn": TIFUKNN(),
+    "top-frequency": TopFrequency(),
+}
 MONTH = 30 * 86_400
 """What is one session or basket of somebody, in seconds"""
 
@@ -42,7 +50,9 @@ def warm(
     users: Annotated[
         list[int] | None, typer.Option("--users", min=100, help="How many people; may be repeated.")
     ] = None,
-    requests: Annotated[int, typer.Option("--requests", min=1, help="People forgotten, one by one.")] = 200,
+    requests: Annotated[
+        int, typer.Option("--requests", min=1, help="People forgotten, one by one.")
+    ] = 200,
 ) -> int:
     """What one person costs an exact kind in a warm process, at sizes apart.
 
@@ -73,7 +83,9 @@ def generated(users: int, seed: int = 0) -> Interactions:
 
 
 def with_events(data: Interactions) -> Interactions:
-    """The same as events, every fifth of them once more ten days later, in sessions or baskets of a month."""
+    """The same as events, every fifth of them once more ten days later, in sessions or baskets of a
+    month.
+    """
     users, items, times = data.user_rows, data.indices.astype(np.int64), data.timestamp
     assert times is not None
     users, items = (np.concatenate([rows, rows[::5]]) for rows in (users, items))
@@ -103,4 +115,11 @@ def _measured(name: str, kind: Any, data: Interactions, requests: int) -> list[s
         each.append(1e3 * (time.process_time() - began))
     timed("publish", session.publish)
     p50, p99 = np.quantile(each[FIRST:], [0.5, 0.99])
-    return [name, f"{spent['fit']:.2f}", f"{spent['open']:.2f}", f"{p50:.2f}", f"{p99:.2f}", f"{spent['publish']:.2f}"]
+    return [
+        name,
+        f"{spent['fit']:.2f}",
+        f"{spent['open']:.2f}",
+        f"{p50:.2f}",
+        f"{p99:.2f}",
+        f"{spent['publish']:.2f}",
+    ]

@@ -1,8 +1,9 @@
-"""A command given again after it was killed: what a kill between two outputs leaves, and how it goes on from there.
+"""A command given again after it was killed: what a kill between two outputs leaves, and how it
+goes on from there.
 
-``forget`` writes the remaining data first and the model last, ``compact`` the maps first, each whole or not at all. A
-kill between the two leaves the first without the second; the same command then finds what it would write itself, and
-goes on.
+``forget`` writes the remaining data first and the model last, ``compact`` the maps first, each
+whole or not at all. A kill between the two leaves the first without the second; the same command
+then finds what it would write itself, and goes on.
 """
 
 from __future__ import annotations
@@ -15,10 +16,14 @@ from typing import Any
 from alteraser.errors import OutputExists
 
 
-def check_outputs(out: Path | None, remaining: Path | None, *, scrub: bool = False, report: Path | None = None) -> None:
-    """Refuse outputs that exist, but for ``remaining`` where ``out`` is missing: ``written`` looks what that is.
+def check_outputs(
+    out: Path | None, remaining: Path | None, *, scrub: bool = False, report: Path | None = None
+) -> None:
+    """Refuse outputs that exist, but for ``remaining`` where ``out`` is missing: ``written`` looks
+    what that is.
 
-    With ``scrub``, or a ``report`` that is not there, the refusal of ``out`` says how what comes after it is finished.
+    With ``scrub``, or a ``report`` that is not there, the refusal of ``out`` says how what comes
+    after it is finished.
     """
     from alteraser.data.files import check_output
 
@@ -27,20 +32,33 @@ def check_outputs(out: Path | None, remaining: Path | None, *, scrub: bool = Fal
             check_output(out)
         except OutputExists as cause:
             later = [
-                name for name, given in (("--scrub", scrub), ("--report", report and not report.exists())) if given
+                name
+                for name, given in (
+                    ("--scrub", scrub),
+                    ("--report", report and not report.exists()),
+                )
+                if given
             ]
             if not later:
                 raise
-            words = f" If the run that wrote it was killed before its {' and '.join(later)}, remove it and run again"
+            words = (
+                f" If the run that wrote it was killed before its {' and '.join(later)}, "
+                "remove it and run again"
+            )
             if scrub:
-                words += "; --users-map is rewritten last, so where that lacks the erased ids all was scrubbed"
+                words += (
+                    "; --users-map is rewritten last, so where that lacks the erased ids all "
+                    "was scrubbed"
+                )
             raise OutputExists(f"{cause.message}{words}.", path=str(out)) from None
     if remaining is not None:
         check_before(out, remaining)
 
 
 def check_before(out: Path | None, first: Path) -> None:
-    """Refuse ``first``, which is written before ``out``, where it exists and was not left by a run that was killed."""
+    """Refuse ``first``, which is written before ``out``, where it exists and was not left by a run
+    that was killed.
+    """
     from alteraser.data.files import check_output, tell_of_what_is_left
 
     if is_left_over(out, first):
@@ -51,7 +69,9 @@ def check_before(out: Path | None, first: Path) -> None:
 
 def is_left_over(out: Path | None, first: Path) -> bool:
     """Whether ``first`` may be what a run left that was killed before it wrote ``out``."""
-    return out is not None and first.is_file() and not first.is_symlink() and not os.path.lexists(out)
+    return (
+        out is not None and first.is_file() and not first.is_symlink() and not os.path.lexists(out)
+    )
 
 
 def check_same(write: Callable[[Path], None], output: Path) -> None:
@@ -70,14 +90,16 @@ def check_same(write: Callable[[Path], None], output: Path) -> None:
         if filecmp.cmp(again, output, shallow=False):
             return
     raise OutputExists(
-        f"{output} exists already and is not what this command writes there, and nothing is ever overwritten. "
-        "Choose another output or remove it first.",
+        f"{output} exists already and is not what this command writes there, and nothing is ever "
+        "overwritten. Choose another output or remove it first.",
         path=str(output),
     )
 
 
 def written(write: Callable[[Path], None], output: Path) -> bool:
-    """``write`` to ``output``, where that is missing; False if what is there is the very same already."""
+    """``write`` to ``output``, where that is missing; False if what is there is the very same
+    already.
+    """
     if output.exists():
         check_same(write, output)
         return False

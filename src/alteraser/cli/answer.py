@@ -1,4 +1,6 @@
-"""What ``forget`` ends with, for every kind of model: one document, one table of rows, one exit code."""
+"""What ``forget`` ends with, for every kind of model: one document, one table of rows, one exit
+code.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +16,31 @@ if TYPE_CHECKING:
     from alteraser.verbs.erasure import Erasure
 
 
-def answer(screen: common.Screen, asked: Request, subject: Subject, erasure: Erasure[Any], saved: Any) -> int:
-    """Show what came out; 0 where the level that was asked for, or the default one, is reached, else 8 and a line."""
+def answer(
+    screen: common.Screen, asked: Request, subject: Subject, erasure: Erasure[Any], saved: Any
+) -> int:
+    """Show what came out; 0 where the level that was asked for, or the default one, is reached,
+    else 8 and a line.
+    """
     seconds, found, remaining = screen.timing(), erasure.deletion, asked.outputs.remaining
     reached, verbose = erasure.reached(asked.how.tolerance), asked.talk.verbose
     document = erasure.document() | {
-        "model": str(asked.out), **subject.identity(saved), "method_asked": asked.how.method, "seconds": seconds,
-        "converged": erasure.details.get("converged", reached), **selecting.document(found),
+        "model": str(asked.out),
+        **subject.identity(saved),
+        "method_asked": asked.how.method,
+        "seconds": seconds,
+        "converged": erasure.details.get("converged", reached),
+        **selecting.document(found),
         "remaining": None if remaining is None else str(remaining),
-    }  # fmt: skip
+    }
     whole = found.removal.emptied_users.size
     rows = [
         ("model", f"{asked.out}{subject.title(erasure)}"),
-        ("forgotten", f"{erasure.forgotten:,} interactions; {erasure.remaining.count:,} remain"
-                      + (f"; {whole:,} users erased whole" if whole else "")),
+        (
+            "forgotten",
+            f"{erasure.forgotten:,} interactions; {erasure.remaining.count:,} remain"
+            + (f"; {whole:,} users erased whole" if whole else ""),
+        ),
         *selecting.gone_rows(found),
         *selecting.added_rows(found),
         *selecting.rows(found, remaining, verbose=verbose),
@@ -36,13 +49,16 @@ def answer(screen: common.Screen, asked: Request, subject: Subject, erasure: Era
         *aftermath.rows(erasure.aftermath, ours=subject.ours),
         aftermath.time(seconds, erasure.way.refit_seconds),
         *subject.beside(saved),
-    ]  # fmt: skip
+    ]
     floor = erasure.work.training_floor
     if erasure.details.get("effect") is None and floor is not None and floor > 1:
         rows.append(
-            ("note", f"the original's training had left {floor:.1f} times this deletion's push; "
-                     "the new model is also better trained than the original was")
-        )  # fmt: skip
+            (
+                "note",
+                f"the original's training had left {floor:.1f} times this deletion's push; "
+                "the new model is also better trained than the original was",
+            )
+        )
     screen.result(document, rows)
     if reached:
         return 0
@@ -58,11 +74,16 @@ def dry_run(screen: common.Screen, asked: Request, found: Deletion, planned: Any
     )
     before = removal.remaining.count + found.forgotten
     document = {
-        "dry_run": True, "interactions_before": before, "interactions_forgotten": found.forgotten,
-        **selecting.document(found), "rows_without_rating": found.data.unrated,
-        "users_touched": users, "items_touched": items, "users_erased_whole": emptied,
+        "dry_run": True,
+        "interactions_before": before,
+        "interactions_forgotten": found.forgotten,
+        **selecting.document(found),
+        "rows_without_rating": found.data.unrated,
+        "users_touched": users,
+        "items_touched": items,
+        "users_erased_whole": emptied,
         "seconds": screen.timing(),
-    }  # fmt: skip
+    }
     rows = [
         ("would forget", f"{found.forgotten:,} of {before:,} interactions"),
         *selecting.gone_rows(found),
@@ -72,16 +93,20 @@ def dry_run(screen: common.Screen, asked: Request, found: Deletion, planned: Any
     ]
     if planned is not None:
         document |= {
-            "method": planned.method, "why": planned.why, **planned.details(),
+            "method": planned.method,
+            "why": planned.why,
+            **planned.details(),
             "refit_seconds_predicted": planned.refit_seconds,
-        }  # fmt: skip
+        }
         rows += [("method", f"{planned.method}: {planned.why}"), ("would take", _seconds(planned))]
     screen.result(document, rows, "dry run: nothing was written")
     return 0
 
 
 def _seconds(planned: Any) -> str:
-    parts = ["not known beforehand" if planned.seconds is None else f"about {planned.seconds:.2g} s"]
+    parts = [
+        "not known beforehand" if planned.seconds is None else f"about {planned.seconds:.2g} s"
+    ]
     if planned.refit_seconds is not None:
         parts.append(f"training without the data about {planned.refit_seconds:.2g} s")
     return "; ".join(parts) + " (predicted)"

@@ -12,15 +12,18 @@ from alteraser.cli.serve import require_service
 
 
 def backup(
-    state: Annotated[Path, typer.Argument(metavar="DIR", help="The state directory of the service.")],
+    state: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The state directory of the service.")
+    ],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The backup, a new file.")],
     quiet: common.Quiet = False,
     json: common.Json = False,
 ) -> None:
     """Write a consistent copy of a state into one file, while the service runs.
 
-    It holds the ledger, the versions that may be served, interactions that are not learned yet, and all keys: keep it
-    as you keep DIR. What was erased before is not in it; what is erased afterwards is, until the backup is deleted.
+    It holds the ledger, the versions that may be served, interactions that are not learned yet, and
+    all keys: keep it as you keep DIR. What was erased before is not in it; what is erased
+    afterwards is, until the backup is deleted.
 
     Takes as long as copying the files: 2 s at MovieLens-1M's size.
 

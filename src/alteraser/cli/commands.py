@@ -1,4 +1,6 @@
-"""The commands in their table: a command is imported when it is called or asked for its help, and no other one is."""
+"""The commands in their table: a command is imported when it is called or asked for its help, and
+no other one is.
+"""
 
 from __future__ import annotations
 
@@ -15,22 +17,31 @@ from alteraser.cli import common
 COMMANDS = {
     "train": "Train a model on DATA.",
     "forget": "Make MODEL forget FORGET and write the result as a new model.",
-    "verify": "Recompute how far MODEL is from an optimum for the remaining data, and say which class that is.",
+    "verify": "Recompute how far MODEL is from an optimum for the remaining data, and say which "
+    "class that is.",
     "compact": "Write MODEL without the empty rows of users and items that are gone.",
     "recommend": "List the best items for users.",
-    "evaluate": "Recall@k and NDCG@k on held-out interactions, all items ranked, the items in --data masked.",
-    "compare": "How far MODEL is from OTHER: overlap of their lists, distance of their scores and factors.",
-    "tune": "Choose the factors, the missing weight and the regularization for DATA on a validation cut.",
-    "inspect": "Tell what MODEL is: kind, shapes, hyper-parameters, and what else holds data. Nothing is written.",
-    "serve": "Serve erasure requests over HTTP: taken in durably, done in batches, checked, published, with receipts.",
-    "worker": "Work on the requests of a state, apart from the process that serves it (serve --no-worker).",
+    "evaluate": "Recall@k and NDCG@k on held-out interactions, all items ranked, the items in "
+    "--data masked.",
+    "compare": "How far MODEL is from OTHER: overlap of their lists, distance of their scores and "
+    "factors.",
+    "tune": "Choose the factors, the missing weight and the regularization for DATA on a "
+    "validation cut.",
+    "inspect": "Tell what MODEL is: kind, shapes, hyper-parameters, and what else holds data. "
+    "Nothing is written.",
+    "serve": "Serve erasure requests over HTTP: taken in durably, done in batches, checked, "
+    "published, with receipts.",
+    "worker": "Work on the requests of a state, apart from the process that serves it (serve "
+    "--no-worker).",
     "ingest": "Add interactions to a state; the model learns them with the next batch of requests.",
     "backup": "Write a consistent copy of a state into one file, while the service runs.",
     "restore": "Make a backup a state again, without what was erased since.",
     "demo": "Train, forget, retrain, compare: the main job, with a report to look at.",
-    "doctor": "Check the installation: versions, compiled kernels against NumPy, threads, cache, disk.",
+    "doctor": "Check the installation: versions, compiled kernels against NumPy, threads, cache, "
+    "disk.",
 }
-"""Every command is a module of this package with a function of its name, whose docstring begins with the sentence."""
+"""Every command is a module of this package with a function of its name, whose docstring begins
+with the sentence."""
 
 GROUPS = {
     "data": "Split, describe, download and generate interactions.",
@@ -79,7 +90,9 @@ class Commands(TyperGroup):
         return [*self.commands]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """A command, or in a list of them its name and its sentence; None for a name that is none."""
+        """A command, or in a list of them its name and its sentence; None for a name that is
+        none.
+        """
         sentences = COMMANDS | GROUPS
         if self._listing and cmd_name in sentences:
             return TyperCommand(name=cmd_name, help=sentences[cmd_name])

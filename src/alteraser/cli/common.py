@@ -28,12 +28,21 @@ if TYPE_CHECKING:
     from alteraser.models.factorization.model import Model
     from alteraser.models.protocol import Recommender
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; everything else on stderr.")]
-Threads = Annotated[int, typer.Option("--threads", min=0, help="Worker threads; 0 for every processor.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="One JSON document on stdout; everything else on stderr.")
+]
+Threads = Annotated[
+    int, typer.Option("--threads", min=0, help="Worker threads; 0 for every processor.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]
-Verbose = Annotated[bool, typer.Option("--verbose", help="List all of what is shown the first few of.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", help="List all of what is shown the first few of.")
+]
 DataArgument = Annotated[
-    Path, typer.Argument(metavar="DATA", help="Interactions: a file, or a folder with interactions.parquet.")
+    Path,
+    typer.Argument(
+        metavar="DATA", help="Interactions: a file, or a folder with interactions.parquet."
+    ),
 ]
 DataOption = Annotated[Path, typer.Option("--data", help="Interactions: a file, or a folder.")]
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="A model directory.")]
@@ -41,64 +50,110 @@ UserColumn = Annotated[str, typer.Option("--user-column", help="Column with the 
 ItemColumn = Annotated[str, typer.Option("--item-column", help="Column with the item ids.")]
 Threshold = Annotated[
     float | None,
-    typer.Option("--threshold", help="Keep rows whose rating is at least this.", show_default=False),
+    typer.Option(
+        "--threshold", help="Keep rows whose rating is at least this.", show_default=False
+    ),
 ]
-ThresholdColumn = Annotated[str, typer.Option("--threshold-column", help="Column the threshold looks at.")]
+ThresholdColumn = Annotated[
+    str, typer.Option("--threshold-column", help="Column the threshold looks at.")
+]
 Confidence = Annotated[
     str | None,
-    typer.Option("--confidence", help='Column or rule for c, such as "1 + 40 * rating".', show_default=False),
+    typer.Option(
+        "--confidence", help='Column or rule for c, such as "1 + 40 * rating".', show_default=False
+    ),
 ]
-Target = Annotated[str | None, typer.Option("--target", help="Column or rule for the target y.", show_default=False)]
+Target = Annotated[
+    str | None,
+    typer.Option("--target", help="Column or rule for the target y.", show_default=False),
+]
 TimestampColumn = Annotated[
     str | None,
-    typer.Option("--timestamp-column", help="Column that says when: numbers, dates, times, or ISO 8601 text.",
-                 show_default=False),
-]  # fmt: skip
+    typer.Option(
+        "--timestamp-column",
+        help="Column that says when: numbers, dates, times, or ISO 8601 text.",
+        show_default=False,
+    ),
+]
 SessionColumn = Annotated[
     str | None,
-    typer.Option("--session-column", help="Column that says in which session of its user a row was; the user column, "
-                 "where every user is one session.", show_default=False),
-]  # fmt: skip
+    typer.Option(
+        "--session-column",
+        help="Column that says in which session of its user a row was; the user column, "
+        "where every user is one session.",
+        show_default=False,
+    ),
+]
 SessionGap = Annotated[
     str | None,
-    typer.Option("--session-gap", metavar="TIME", help="Where no column says it: a time after which whatever comes is "
-                 "another session, such as 30m, 1h, 2d, or a number in the unit of --timestamp-column.",
-                 show_default=False),
-]  # fmt: skip
+    typer.Option(
+        "--session-gap",
+        metavar="TIME",
+        help="Where no column says it: a time after which whatever comes is "
+        "another session, such as 30m, 1h, 2d, or a number in the unit of --timestamp-column.",
+        show_default=False,
+    ),
+]
 BasketColumn = Annotated[
     str | None,
-    typer.Option("--basket-column", help="Column that says in which basket of its user a row was.",
-                 show_default=False),
-]  # fmt: skip
+    typer.Option(
+        "--basket-column",
+        help="Column that says in which basket of its user a row was.",
+        show_default=False,
+    ),
+]
 PositionColumn = Annotated[
     str | None,
-    typer.Option("--position-column", help="Column of numbers that orders rows of the same time, or, without times, "
-                 "all of them.", show_default="the order of the rows"),
-]  # fmt: skip
+    typer.Option(
+        "--position-column",
+        help="Column of numbers that orders rows of the same time, or, without times, all of them.",
+        show_default="the order of the rows",
+    ),
+]
 Columns = Annotated[
     str | None,
-    typer.Option("--columns", help="Names of the columns of text without a header, in their order, such as "
-                 "user_id,item_id,rating.", show_default=False),
-]  # fmt: skip
+    typer.Option(
+        "--columns",
+        help="Names of the columns of text without a header, in their order, such as "
+        "user_id,item_id,rating.",
+        show_default=False,
+    ),
+]
 Separator = Annotated[
     str | None,
-    typer.Option("--separator", help="What is between the fields of text: ';', '::', tab, space.",
-                 show_default="what its first line is cut by"),
-]  # fmt: skip
+    typer.Option(
+        "--separator",
+        help="What is between the fields of text: ';', '::', tab, space.",
+        show_default="what its first line is cut by",
+    ),
+]
 Decimal = Annotated[
-    str | None, typer.Option("--decimal", help="What is before a fraction in text: '.' or ','.", show_default=".")
+    str | None,
+    typer.Option(
+        "--decimal", help="What is before a fraction in text: '.' or ','.", show_default="."
+    ),
 ]
 Layout = Annotated[
     str | None,
-    typer.Option("--layout", autocompletion=completion.LAYOUT,
-                 help="Text whose lines are no rows: netflix (an item's 1: and its users below), adjacency (a user and "
-                 "all of its items).", show_default=False),
-]  # fmt: skip
+    typer.Option(
+        "--layout",
+        autocompletion=completion.LAYOUT,
+        help="Text whose lines are no rows: netflix (an item's 1: and its users below), adjacency "
+        "(a user and all of its items).",
+        show_default=False,
+    ),
+]
 Confirm = Annotated[
-    bool, typer.Option("--confirm", help="At the tolerance, look for a saddle and go on from it (costly).")
+    bool,
+    typer.Option(
+        "--confirm", help="At the tolerance, look for a saddle and go on from it (costly)."
+    ),
 ]
 Duplicates = Annotated[
-    str, typer.Option("--duplicates", autocompletion=completion.DUPLICATES, help="refuse, first, last or sum.")
+    str,
+    typer.Option(
+        "--duplicates", autocompletion=completion.DUPLICATES, help="refuse, first, last or sum."
+    ),
 ]
 
 
@@ -118,29 +173,39 @@ class Talk:
 
 
 def reading_options(**given: Any) -> ReadingOptions:
-    """ReadingOptions from command-line values, None for what was not given; InvalidInput names the option."""
+    """ReadingOptions from command-line values, None for what was not given; InvalidInput names the
+    option.
+    """
     from alteraser.data.readers import ReadingOptions
 
     if given.get("columns") is not None:
         given["column_names"] = tuple(name.strip() for name in given["columns"].split(","))
-    known = {name: value for name, value in given.items() if name != "columns" and value is not None}
+    known = {
+        name: value for name, value in given.items() if name != "columns" and value is not None
+    }
     with options_named({"column_names": "columns"}):
         return ReadingOptions(**known)
 
 
 @contextmanager
 def options_named(renamed: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Errors about settings name the options that set them: ``--`` and the setting, or ``renamed`` of its name."""
+    """Errors about settings name the options that set them: ``--`` and the setting, or ``renamed``
+    of its name.
+    """
     from alteraser.settings import WrongSetting
 
     try:
         yield
     except WrongSetting as cause:
-        names = [(renamed or {}).get(where[0], where[0]) if where else "" for where, _ in cause.faults]
-        raise InvalidInput("; ".join(
-            f"--{name.replace('_', '-')}: {reason}" if name else reason
-            for name, (_, reason) in zip(names, cause.faults, strict=True)
-        )) from cause  # fmt: skip
+        names = [
+            (renamed or {}).get(where[0], where[0]) if where else "" for where, _ in cause.faults
+        ]
+        raise InvalidInput(
+            "; ".join(
+                f"--{name.replace('_', '-')}: {reason}" if name else reason
+                for name, (_, reason) in zip(names, cause.faults, strict=True)
+            )
+        ) from cause
 
 
 def check_tolerance(tolerance: float | None) -> None:
@@ -184,14 +249,21 @@ NOT_ASKED: dict[str, str | None] = dict.fromkeys(
         "position_column",
     )
 )
-"""For messages of commands that read data as they were read in training: no option names a column."""
+"""For messages of commands that read data as they were read in training: no option names a
+column."""
 
 
 def read_as(
-    reading: ReadingOptions, source: Path, *, users: IdMap | None = None, items: IdMap | None = None,
+    reading: ReadingOptions,
+    source: Path,
+    *,
+    users: IdMap | None = None,
+    items: IdMap | None = None,
     names: Mapping[str, str | None] | None = None,
-) -> Interactions:  # fmt: skip
-    """Interactions of ``source``, read as ``reading`` says and no option of the command can change but ``names``."""
+) -> Interactions:
+    """Interactions of ``source``, read as ``reading`` says and no option of the command can change
+    but ``names``.
+    """
     from alteraser.data.interactions import Interactions
 
     option_names = NOT_ASKED | dict(names or {})
@@ -212,30 +284,43 @@ def read_users(path: Path | None, model: Recommender) -> Any:
 
 
 def read_forget(
-    path: Path, reading: ReadingOptions, *, whole_users: bool, whole_items: bool = False,
+    path: Path,
+    reading: ReadingOptions,
+    *,
+    whole_users: bool,
+    whole_items: bool = False,
     names: Mapping[str, str | None] | None = None,
-) -> ForgetTable:  # fmt: skip
-    """FORGET, under the training data's column names or else the standard ones, user_id and item_id.
+) -> ForgetTable:
+    """FORGET, under the training data's column names or else the standard ones, user_id and
+    item_id.
 
     ``names``: NOT_ASKED where the command has no option that names a column.
     """
     from alteraser.data.readers import ReadingOptions, read_forget_table
 
     try:
-        return read_forget_table(path, reading, whole_users=whole_users, whole_items=whole_items, names=names)
+        return read_forget_table(
+            path, reading, whole_users=whole_users, whole_items=whole_items, names=names
+        )
     except InvalidInput as own:
         if (reading.user_column, reading.item_column) == ("user_id", "item_id"):
             raise
         try:
             return read_forget_table(
-                path, ReadingOptions(), whole_users=whole_users, whole_items=whole_items, names=names
+                path,
+                ReadingOptions(),
+                whole_users=whole_users,
+                whole_items=whole_items,
+                names=names,
             )
         except InvalidInput:
             raise own from None
 
 
 def check_ids(path: Path, wanted: ForgetTable, users: IdMap, items: IdMap) -> None:
-    """InvalidInput, naming FORGET, for an id that does not convert to the type of the model's ids."""
+    """InvalidInput, naming FORGET, for an id that does not convert to the type of the model's
+    ids.
+    """
     if wanted.users is not None:
         users.rows_of(wanted.users, f"{path}: user_id")
     if wanted.items is not None:
@@ -243,7 +328,9 @@ def check_ids(path: Path, wanted: ForgetTable, users: IdMap, items: IdMap) -> No
 
 
 def forget_columns(wanted: ForgetTable) -> Any:
-    """The Arrow table that ``forget`` takes: user_id and item_id, or one of them for whole users or items."""
+    """The Arrow table that ``forget`` takes: user_id and item_id, or one of them for whole users or
+    items.
+    """
     import pyarrow as pa
 
     columns = {"user_id": wanted.users, "item_id": wanted.items}
@@ -255,14 +342,25 @@ def effect_rows(left: float | None) -> list[tuple[str, str]]:
     if left is None:
         return []
     further = f"{left:.2g} times as far again" if left > 1 else f"{left:.0%} further"
-    return [("effect", f"had training gone on to its end, the deletion would move the model {further} (estimate)")]
+    return [
+        (
+            "effect",
+            f"had training gone on to its end, the deletion would move the model {further} "
+            "(estimate)",
+        )
+    ]
 
 
 def unrated_rows(interactions: Interactions) -> list[tuple[str, str]]:
     """For people: rows of DATA that no threshold could be held against."""
     if not interactions.unrated:
         return []
-    return [("left out", f"{interactions.unrated:,} rows without a rating: they are not at least the threshold")]
+    return [
+        (
+            "left out",
+            f"{interactions.unrated:,} rows without a rating: they are not at least the threshold",
+        )
+    ]
 
 
 @dataclass
@@ -308,10 +406,13 @@ class Screen:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
     @contextmanager
-    def passes(self, name: str, label: str, tolerance: float, *, beyond: bool = False) -> Iterator[Any]:
+    def passes(
+        self, name: str, label: str, tolerance: float, *, beyond: bool = False
+    ) -> Iterator[Any]:
         """Time a solve under ``seconds[name]``; yields an ``on_pass`` that drives a progress bar.
 
-        ``beyond``: the solve goes on from the tolerance until a class can be measured. See ``cli.pace``.
+        ``beyond``: the solve goes on from the tolerance until a class can be measured. See
+        ``cli.pace``.
         """
         from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
@@ -320,10 +421,14 @@ class Screen:
         began = time.perf_counter()
         pace = Pace(tolerance, beyond=beyond)
         bar = Progress(
-            TextColumn(label), PaceColumn(pace), TextColumn("{task.fields[what]}  {task.fields[left]}"),
-            TimeElapsedColumn(), console=self.stderr, transient=True,
+            TextColumn(label),
+            PaceColumn(pace),
+            TextColumn("{task.fields[what]}  {task.fields[left]}"),
+            TimeElapsedColumn(),
+            console=self.stderr,
+            transient=True,
             disable=self.quiet or not self.stderr.is_terminal,
-        )  # fmt: skip
+        )
         with bar:
             task = bar.add_task(label, total=1.0, what="", left="")
 
@@ -336,15 +441,21 @@ class Screen:
 
     @contextmanager
     def steps(self, name: str, label: str) -> Iterator[Any]:
-        """Time work in known steps under ``seconds[name]``; yields what is called with (what, done, total)."""
+        """Time work in known steps under ``seconds[name]``; yields what is called with (what, done,
+        total).
+        """
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
         began = time.perf_counter()
         bar = Progress(
-            TextColumn(label), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}  {task.fields[what]}"),
-            TimeElapsedColumn(), console=self.stderr, transient=True,
+            TextColumn(label),
+            BarColumn(),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}  {task.fields[what]}"),
+            TimeElapsedColumn(),
+            console=self.stderr,
+            transient=True,
             disable=self.quiet or not self.stderr.is_terminal,
-        )  # fmt: skip
+        )
         with bar:
             task = bar.add_task(label, total=1.0, what="")
             yield lambda what, done, total: bar.update(task, completed=done, total=total, what=what)
@@ -352,15 +463,30 @@ class Screen:
 
     @contextmanager
     def shares(self, name: str, label: str) -> Iterator[Any]:
-        """Time work under ``seconds[name]``; yields what is called with (what is being done, share done)."""
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        """Time work under ``seconds[name]``; yields what is called with (what is being done, share
+        done).
+        """
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
         began = time.perf_counter()
         bar = Progress(
-            TextColumn(label), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
-            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[what]}"),
-            console=self.stderr, transient=True, disable=self.quiet or not self.stderr.is_terminal,
-        )  # fmt: skip
+            TextColumn(label),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[what]}"),
+            console=self.stderr,
+            transient=True,
+            disable=self.quiet or not self.stderr.is_terminal,
+        )
         with bar:
             task = bar.add_task(label, total=1.0, what="")
             yield lambda what, share: bar.update(task, completed=share, what=what)
@@ -372,8 +498,12 @@ class Screen:
         known |= {name: self.seconds[name] for name in ("check",) if name in self.seconds}
         return known | {"total": time.perf_counter() - self._began}
 
-    def result(self, document: dict[str, Any], rows: list[tuple[str, str]] | None = None, title: str = "") -> None:
-        """Show the result: the document as JSON, or ``rows`` as a two-column table; and write the ``page``, if any."""
+    def result(
+        self, document: dict[str, Any], rows: list[tuple[str, str]] | None = None, title: str = ""
+    ) -> None:
+        """Show the result: the document as JSON, or ``rows`` as a two-column table; and write the
+        ``page``, if any.
+        """
         if self.page is not None:
             from alteraser.cli.page import write_page
 
@@ -409,8 +539,8 @@ def _stdout_errors() -> Iterator[None]:
         raise
     except OSError as error:
         raise ResourceLimit(
-            f"standard output: {error.strerror or error}; the answer is lost, the files that the command wrote are "
-            "complete"
+            f"standard output: {error.strerror or error}; the answer is lost, the files that the "
+            "command wrote are complete"
         ) from error
 
 
@@ -426,14 +556,17 @@ def print_document(document: dict[str, Any]) -> None:
 
 
 def printable(text: str) -> str:
-    r"""``text`` with control and bidirectional characters spelled out: an id or a path is no terminal command.
+    r"""``text`` with control and bidirectional characters spelled out: an id or a path is no
+    terminal command.
 
     >>> print(printable("tea\x1b[2J"))
     tea\x1b[2J
     """
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 def _plain(value: Any) -> Any:

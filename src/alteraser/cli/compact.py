@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 
 OutUsersMap = Annotated[
     Path | None,
-    typer.Option("--out-users-map", help="Write here which user each row of NEW is: .json or .npy (ids in row order), "
-                 "or a table.", show_default=False),
-]  # fmt: skip
+    typer.Option(
+        "--out-users-map",
+        help="Write here which user each row of NEW is: .json or .npy (ids in row order), "
+        "or a table.",
+        show_default=False,
+    ),
+]
 OutItemsMap = Annotated[
     Path | None, typer.Option("--out-items-map", help="The same for items.", show_default=False)
-]  # fmt: skip
+]
 
 
 @grouped
@@ -34,7 +38,16 @@ def compact(
     *,
     theirs: Annotated[
         foreign_options.Reading,
-        only("format", "users_map", "items_map", "alpha", "regularization", "missing_weight", "loss", "implicit"),
+        only(
+            "format",
+            "users_map",
+            "items_map",
+            "alpha",
+            "regularization",
+            "missing_weight",
+            "loss",
+            "implicit",
+        ),
     ],
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
@@ -42,16 +55,18 @@ def compact(
 ) -> int:
     """Write MODEL without the empty rows of users and items that are gone.
 
-    The other rows move up, so NEW comes with maps of its own; rows move in no other command. Loss, class and verify
-    stay as they are: NEW keeps the numbers of users and items that its objective was defined with. It cannot be
-    replayed by the trainer, whose random start has all the rows. MODEL may also be implicit's .npz or plain arrays;
-    then --out-users-map and --out-items-map are needed where rows move.
+    The other rows move up, so NEW comes with maps of its own; rows move in no other command. Loss,
+    class and verify stay as they are: NEW keeps the numbers of users and items that its objective
+    was defined with. It cannot be replayed by the trainer, whose random start has all the rows.
+    MODEL may also be implicit's .npz or plain arrays; then --out-users-map and --out-items-map are
+    needed where rows move.
 
     MovieLens-1M takes 1 s of processor time.
 
     Example: alteraser compact model-2 --out model-small
 
-    Example: alteraser compact als-2.npz --users-map users.json --out als-small.npz --out-users-map users-small.json
+    Example: alteraser compact als-2.npz --users-map users.json --out als-small.npz --out-users-map
+    users-small.json
     """
     from alteraser.adapters.map_files import check_new
     from alteraser.data.files import check_output
@@ -65,33 +80,45 @@ def compact(
         check_new(path)
     for path in outputs:
         if model.is_dir() and model.resolve() in path.resolve().parents:
-            raise InvalidInput(f"{path} is inside {model}, which stays as it is. Choose an output elsewhere.")
+            raise InvalidInput(
+                f"{path} is inside {model}, which stays as it is. Choose an output elsewhere."
+            )
     screen = common.Screen(json, quiet)
     maps = {"user": out_users_map, "item": out_items_map}
     with common.blas_threads(threads):
         if foreign_options.is_foreign(model, theirs):
             return _compact_foreign(screen, model, out, maps, theirs)
-        foreign_options.refuse(theirs.given, "is for models of other libraries: this one has its own maps")
+        foreign_options.refuse(
+            theirs.given, "is for models of other libraries: this one has its own maps"
+        )
         return _compact_ours(screen, model, out, maps)
 
 
-def _compact_ours(screen: common.Screen, path: Path, out: Path, maps: dict[str, Path | None]) -> int:
+def _compact_ours(
+    screen: common.Screen, path: Path, out: Path, maps: dict[str, Path | None]
+) -> int:
     from alteraser.verbs.compact import compact as compacted
 
     with screen.phase("read", "reading"):
         original = common.load_model(path)
     found = compacted(original)
     model = found.model
-    with screen.phase("write", "writing"), _written(maps, {"user": model.users, "item": model.items}):
+    with (
+        screen.phase("write", "writing"),
+        _written(maps, {"user": model.users, "item": model.items}),
+    ):
         saved = model.save(out)
     document = {"digest": saved.digest, "parent": saved.parent, "kind": saved.kind}
     return _report(screen, out, original.shape, model.shape, document)
 
 
 def _compact_foreign(
-    screen: common.Screen, path: Path, out: Path, maps: dict[str, Path | None],
+    screen: common.Screen,
+    path: Path,
+    out: Path,
+    maps: dict[str, Path | None],
     asked: foreign_options.Reading,
-) -> int:  # fmt: skip
+) -> int:
     from alteraser.adapters import find
     from alteraser.adapters.compacting import check_format, rows_left, with_ids, write_compacted
     from alteraser.data.erased import read_record, written_beside
@@ -110,21 +137,31 @@ def _compact_foreign(
     assert original.item_ids is not None
     users, items = rows_left(original)
     m, n, _ = original.shape
-    for side, option, rows, size in (("user", "--out-users-map", users, m), ("item", "--out-items-map", items, n)):
+    for side, option, rows, size in (
+        ("user", "--out-users-map", users, m),
+        ("item", "--out-items-map", items, n),
+    ):
         if len(rows) < size and maps[side] is None and not path.is_dir():
             raise InvalidInput(
-                f"{option} is missing: {size - len(rows):,} empty {side} rows go and the others move up, so "
-                "without it nobody knows whose they are"
+                f"{option} is missing: {size - len(rows):,} empty {side} rows go and the others "
+                "move up, so without it nobody knows whose they are"
             )
-    ids = {"user": renumbered(original.user_ids, users), "item": renumbered(original.item_ids, items)}
+    ids = {
+        "user": renumbered(original.user_ids, users),
+        "item": renumbered(original.item_ids, items),
+    }
     with (
-        screen.phase("write", "writing"), _written(maps, ids), written_beside(out, record, as_file=bool(record))
-    ):  # fmt: skip
+        screen.phase("write", "writing"),
+        _written(maps, ids),
+        written_beside(out, record, as_file=bool(record)),
+    ):
         write_compacted(original, users, items, out)
     document = {
         "digest": sha256_file(out) if out.is_file() else None,
-        "parent": sha256_file(path) if path.is_file() else None, "kind": original.kind, "format": original.format,
-    }  # fmt: skip
+        "parent": sha256_file(path) if path.is_file() else None,
+        "kind": original.kind,
+        "format": original.format,
+    }
     return _report(screen, out, (m, n), (len(users), len(items)), document)
 
 
@@ -156,19 +193,37 @@ class _written:
 
 
 def _report(
-    screen: common.Screen, out: Path, before: tuple[int, int], after: tuple[int, int], document: dict[str, Any]
+    screen: common.Screen,
+    out: Path,
+    before: tuple[int, int],
+    after: tuple[int, int],
+    document: dict[str, Any],
 ) -> int:
     gone = before[0] - after[0], before[1] - after[1]
     screen.result(
         {
-            "model": str(out), **document, "users": after[0], "items": after[1], "users_removed": gone[0],
-            "items_removed": gone[1], "replayable": False, "seconds": screen.timing(),
+            "model": str(out),
+            **document,
+            "users": after[0],
+            "items": after[1],
+            "users_removed": gone[0],
+            "items_removed": gone[1],
+            "replayable": False,
+            "seconds": screen.timing(),
         },
         [
             ("model", str(out)),
-            ("rows", f"{after[0]:,} users and {after[1]:,} items; {gone[0]:,} and {gone[1]:,} empty ones are gone"),
-            ("note", "rows moved: embeddings and maps that were copied from the old model do not fit the new one"),
+            (
+                "rows",
+                f"{after[0]:,} users and {after[1]:,} items; {gone[0]:,} and {gone[1]:,} empty "
+                "ones are gone",
+            ),
+            (
+                "note",
+                "rows moved: embeddings and maps that were copied from the old model do not fit "
+                "the new one",
+            ),
             ("note", "it cannot be replayed by the trainer, whose random start has all the rows"),
         ],
-    )  # fmt: skip
+    )
     return 0

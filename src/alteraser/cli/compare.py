@@ -13,11 +13,18 @@ from alteraser.errors import InvalidInput
 
 def compare(
     model: common.ModelArgument,
-    other: Annotated[Path, typer.Argument(metavar="OTHER", help="The model to compare with, such as a retrained one.")],
-    data: Annotated[Path, typer.Option("--data", help="Interactions to mask for both: the remaining data.")],
+    other: Annotated[
+        Path,
+        typer.Argument(metavar="OTHER", help="The model to compare with, such as a retrained one."),
+    ],
+    data: Annotated[
+        Path, typer.Option("--data", help="Interactions to mask for both: the remaining data.")
+    ],
     users: Annotated[
         Path | None,
-        typer.Option("--users", help="Table with user_id: lists of these alone.", show_default=False),
+        typer.Option(
+            "--users", help="Table with user_id: lists of these alone.", show_default=False
+        ),
     ] = None,
     p: Annotated[float, typer.Option("--p", help="Persistence of the rank-biased overlap.")] = 0.9,
     threads: common.Threads = 0,
@@ -26,7 +33,8 @@ def compare(
 ) -> None:
     """How far MODEL is from OTHER: overlap of their lists, distance of their scores and factors.
 
-    rbo@k is the mean extrapolated rank-biased overlap of top-k lists; the distances are relative to OTHER.
+    rbo@k is the mean extrapolated rank-biased overlap of top-k lists; the distances are relative to
+    OTHER.
 
     MovieLens-1M takes 3 s of processor time.
 
@@ -43,5 +51,11 @@ def compare(
         masked = common.read_for(first, data)
     with screen.phase("solve", "comparing"), common.blas_threads(threads):
         answer = compare_models(first, second, data=masked, users=chosen, p=p)
-    rows = [(name, f"{value:.6f}" if name != "users" else f"{value:,}") for name, value in answer.items()]
-    screen.result({"model": str(model), "other": str(other), "p": p, **answer, "seconds": screen.timing()}, rows)
+    rows = [
+        (name, f"{value:.6f}" if name != "users" else f"{value:,}")
+        for name, value in answer.items()
+    ]
+    screen.result(
+        {"model": str(model), "other": str(other), "p": p, **answer, "seconds": screen.timing()},
+        rows,
+    )

@@ -1,7 +1,7 @@
 """What the shell completes after an option that takes one of a few values.
 
-The values stand here as words, because most of the tables that they name import NumPy and compiled kernels, and a
-shell asks at every press of the tabulator; a test holds them against the tables.
+The values stand here as words, because most of the tables that they name import NumPy and compiled
+kernels, and a shell asks at every press of the tabulator; a test holds them against the tables.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def among(*values: str) -> Complete:
 
 
 def several(*values: str) -> Complete:
-    """The same for lists with commas: the last entry is completed, among those that are not there yet.
+    """The same for lists with commas: the last entry is completed, among those that are not there
+    yet.
 
     >>> several("main", "local")("main,l")
     ['main,local']
@@ -36,20 +37,48 @@ def several(*values: str) -> Complete:
     def complete(incomplete: str) -> list[str]:
         head, comma, last = incomplete.rpartition(",")
         there = head.split(",")
-        return [head + comma + value for value in values if value.startswith(last) and value not in there]
+        return [
+            head + comma + value
+            for value in values
+            if value.startswith(last) and value not in there
+        ]
 
     return complete
 
 
 METHOD = among(
-    "auto", "replay", "local", "converge", "alteraser", "retrain", "warm-start", "retrain-adamw", "influence",
+    "auto",
+    "replay",
+    "local",
+    "converge",
+    "alteraser",
+    "retrain",
+    "warm-start",
+    "retrain-adamw",
+    "influence",
     "global-newton",
-)  # fmt: skip
+)
 SOLVER = among(
-    "joint", "ah-newton", "cg", "torch", "hf-newton", "gauss-newton", "newton-cg", "trust-ncg", "trust-krylov", "bfgs",
-    "l-bfgs", "nonlinear-cg", "adahessian", "adamw", "adam", "sgd",
-)  # fmt: skip
-FORMAT = among("arrays", "cornac", "implicit", "keras", "lightfm", "recbole", "spark", "surprise", "torch")
+    "joint",
+    "ah-newton",
+    "cg",
+    "torch",
+    "hf-newton",
+    "gauss-newton",
+    "newton-cg",
+    "trust-ncg",
+    "trust-krylov",
+    "bfgs",
+    "l-bfgs",
+    "nonlinear-cg",
+    "adahessian",
+    "adamw",
+    "adam",
+    "sgd",
+)
+FORMAT = among(
+    "arrays", "cornac", "implicit", "keras", "lightfm", "recbole", "spark", "surprise", "torch"
+)
 LOSS = among("implicit-als", "lenskit-als", "explicit-als", "weighted-mf", "svd", "bpr")
 LAYOUT = among("netflix", "adjacency")
 DUPLICATES = among("refuse", "first", "last", "sum")
@@ -60,7 +89,9 @@ KIND = among("enmf", *KINDS)
 GENERATED = among("household", "sessions", "baskets")
 PUBLIC_SET = among("ml-100k", "ml-1m", "ml-10m", "ml-20m", "gowalla", "amazon-electronics")
 PAPER_KIND = among("enmf", "gmf")
-PAPER_METHODS = several("main", "local", "joint", "first-order", "ablation", "influence", "solvers", "all")
+PAPER_METHODS = several(
+    "main", "local", "joint", "first-order", "ablation", "influence", "solvers", "all"
+)
 SCENARIOS = several("noise", "true", "one", "users-1%")
 STOPPINGS = several("validation", "test")
 NEURAL_KINDS = several("gmf", "mlp", "neumf", "bpr", "lightgcn", "all")

@@ -21,9 +21,14 @@ app = typer.Typer(no_args_is_help=True)
 @app.command()
 def split(
     data: common.DataArgument,
-    out: Annotated[Path, typer.Option("--out", help="New folder for train.parquet and test.parquet.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="New folder for train.parquet and test.parquet.")
+    ],
     test: Annotated[
-        float, typer.Option("--test", help="Share of each user's interactions to hold out; of sessions, see above.")
+        float,
+        typer.Option(
+            "--test", help="Share of each user's interactions to hold out; of sessions, see above."
+        ),
     ] = 0.2,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the draw.")] = 0,
     user_column: common.UserColumn = "user_id",
@@ -46,8 +51,8 @@ def split(
 ) -> None:
     """Split DATA at random, per user, into train.parquet and test.parquet; every column is kept.
 
-    Of sessions or baskets, everybody's last one is held out whole; where everybody has one alone, the latest of all
-    sessions, a share of --test.
+    Of sessions or baskets, everybody's last one is held out whole; where everybody has one alone,
+    the latest of all sessions, a share of --test.
 
     MovieLens-1M takes 1.4 s of processor time.
 
@@ -63,11 +68,21 @@ def split(
 
     check_output(out)
     reading = common.reading_options(
-        user_column=user_column, item_column=item_column, threshold=threshold, threshold_column=threshold_column,
-        duplicates=duplicates, columns=columns, separator=separator, decimal=decimal, layout=layout,
-        timestamp_column=timestamp_column, session_column=session_column, session_gap=session_gap,
-        basket_column=basket_column, position_column=position_column,
-    )  # fmt: skip
+        user_column=user_column,
+        item_column=item_column,
+        threshold=threshold,
+        threshold_column=threshold_column,
+        duplicates=duplicates,
+        columns=columns,
+        separator=separator,
+        decimal=decimal,
+        layout=layout,
+        timestamp_column=timestamp_column,
+        session_column=session_column,
+        session_gap=session_gap,
+        basket_column=basket_column,
+        position_column=position_column,
+    )
     screen = common.Screen(json, quiet)
     if reading.grouping is not None:
         return _split_events(screen, data, out, reading, test)
@@ -75,11 +90,16 @@ def split(
         whole, rows = Interactions.read(data, reading), read_rows(data, reading)
     if threshold is not None:
         ratings, rated = numbers_or_nothing(
-            rows[threshold_column], threshold_column, lambda row: f"{data}, row {row + 1}", reading.decimal
+            rows[threshold_column],
+            threshold_column,
+            lambda row: f"{data}, row {row + 1}",
+            reading.decimal,
         )
     train, held_out = whole.split(test, seed=seed)
     if len(held_out) == 0:
-        raise InvalidInput(f"{data}: no user has enough interactions to hold out {test:.0%} of them; raise --test")
+        raise InvalidInput(
+            f"{data}: no user has enough interactions to hold out {test:.0%} of them; raise --test"
+        )
     user_rows = whole.users.rows_of(rows[user_column], user_column)
     item_rows = whole.items.rows_of(rows[item_column], item_column)
     with screen.phase("write", f"writing {out}"), atomic_directory(out) as folder:
@@ -87,14 +107,25 @@ def split(
             mask = part.locate(user_rows, item_rows) >= 0
             if threshold is not None:
                 mask[np.setdiff1d(np.arange(len(mask)), rated[ratings >= threshold])] = False
-            pq.write_table(rows.filter(pa.array(mask)), folder / f"{name}.parquet", compression="zstd")
+            pq.write_table(
+                rows.filter(pa.array(mask)), folder / f"{name}.parquet", compression="zstd"
+            )
     document = {
-        "out": str(out), "train": len(train), "test": len(held_out), "seed": seed, "seconds": screen.timing()
-    }  # fmt: skip
-    screen.result(document, [("train", f"{len(train):,}"), ("test", f"{len(held_out):,}"), ("folder", str(out))])
+        "out": str(out),
+        "train": len(train),
+        "test": len(held_out),
+        "seed": seed,
+        "seconds": screen.timing(),
+    }
+    screen.result(
+        document,
+        [("train", f"{len(train):,}"), ("test", f"{len(held_out):,}"), ("folder", str(out))],
+    )
 
 
-def _split_events(screen: common.Screen, data: Path, out: Path, reading: ReadingOptions, share: float) -> None:
+def _split_events(
+    screen: common.Screen, data: Path, out: Path, reading: ReadingOptions, share: float
+) -> None:
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -105,7 +136,9 @@ def _split_events(screen: common.Screen, data: Path, out: Path, reading: Reading
     from alteraser.data.readers import read_rows, read_table
 
     if reading.threshold is not None:
-        raise InvalidInput("--threshold: sessions and baskets are split as they are; leave it to train")
+        raise InvalidInput(
+            "--threshold: sessions and baskets are split as they are; leave it to train"
+        )
     if not 0.0 < share < 1.0:
         raise InvalidInput(f"--test {share}: expected a share between 0 and 1, for example 0.2")
     with screen.phase("read", f"reading {data}"):
@@ -113,18 +146,28 @@ def _split_events(screen: common.Screen, data: Path, out: Path, reading: Reading
         events = Interactions.from_table(table).events
         assert events is not None
         time, position = (
-            table[name].to_numpy() if name in table.column_names else None for name in ("timestamp", "position")
+            table[name].to_numpy() if name in table.column_names else None
+            for name in ("timestamp", "position")
         )
         held = np.isin(ranks(table.num_rows, time, position), events.at[events.latest(share)])
     if not held.any():
         raise InvalidInput(
-            f"{data}: there are too few {events.grouping.name}s to hold out {share:.0%} of them; raise --test"
+            f"{data}: there are too few {events.grouping.name}s to hold out {share:.0%} of them; "
+            "raise --test"
         )
     with screen.phase("write", f"writing {out}"), atomic_directory(out) as folder:
         for name, mask in (("train", ~held), ("test", held)):
-            pq.write_table(rows.filter(pa.array(mask)), folder / f"{name}.parquet", compression="zstd")
+            pq.write_table(
+                rows.filter(pa.array(mask)), folder / f"{name}.parquet", compression="zstd"
+            )
     train, test = int((~held).sum()), int(held.sum())
-    document = {"out": str(out), "train": train, "test": test, "seed": None, "seconds": screen.timing()}
+    document = {
+        "out": str(out),
+        "train": train,
+        "test": test,
+        "seed": None,
+        "seconds": screen.timing(),
+    }
     screen.result(document, [("train", f"{train:,}"), ("test", f"{test:,}"), ("folder", str(out))])
 
 
@@ -145,7 +188,8 @@ def stats(
     quiet: common.Quiet = False,
     json: common.Json = False,
 ) -> None:
-    """Users, items, interactions, density; the digest that models refer to; the default hyper-parameters.
+    """Users, items, interactions, density; the digest that models refer to; the default
+    hyper-parameters.
 
     MovieLens-1M takes 1 s of processor time.
 
@@ -155,27 +199,49 @@ def stats(
     from alteraser.models.factorization.defaults import defaults
 
     reading = common.reading_options(
-        user_column=user_column, item_column=item_column, threshold=threshold, threshold_column=threshold_column,
-        timestamp_column=timestamp_column, duplicates=duplicates, columns=columns, separator=separator,
-        decimal=decimal, layout=layout,
-    )  # fmt: skip
+        user_column=user_column,
+        item_column=item_column,
+        threshold=threshold,
+        threshold_column=threshold_column,
+        timestamp_column=timestamp_column,
+        duplicates=duplicates,
+        columns=columns,
+        separator=separator,
+        decimal=decimal,
+        layout=layout,
+    )
     screen = common.Screen(json, quiet)
     with screen.phase("read", f"reading {data}"):
         whole = Interactions.read(data, reading)
     found = whole.statistics()
     document = {
-        **asdict(found), "digest": whole.digest, "id_types": {"user_id": whole.users.kind, "item_id": whole.items.kind},
-        "converted": dict(whole.converted), "timestamps": _period(whole), "rows_without_rating": whole.unrated,
-        "defaults": asdict(defaults(whole)) if len(whole) else None, "seconds": screen.timing(),
-    }  # fmt: skip
+        **asdict(found),
+        "digest": whole.digest,
+        "id_types": {"user_id": whole.users.kind, "item_id": whole.items.kind},
+        "converted": dict(whole.converted),
+        "timestamps": _period(whole),
+        "rows_without_rating": whole.unrated,
+        "defaults": asdict(defaults(whole)) if len(whole) else None,
+        "seconds": screen.timing(),
+    }
     rows = [
         ("users", f"{found.users:,}"),
         ("items", f"{found.items:,}"),
         ("interactions", f"{found.interactions:,}"),
         ("density", f"{found.density:.4%}"),
-        ("per user", f"{found.per_user[0]:,} to {found.per_user[2]:,}, mean {found.per_user[1]:.1f}"),
-        ("per item", f"{found.per_item[0]:,} to {found.per_item[2]:,}, mean {found.per_item[1]:.1f}"),
-        *([("timestamps", f"{period['first']} to {period['last']}")] if (period := _period(whole)) else []),
+        (
+            "per user",
+            f"{found.per_user[0]:,} to {found.per_user[2]:,}, mean {found.per_user[1]:.1f}",
+        ),
+        (
+            "per item",
+            f"{found.per_item[0]:,} to {found.per_item[2]:,}, mean {found.per_item[1]:.1f}",
+        ),
+        *(
+            [("timestamps", f"{period['first']} to {period['last']}")]
+            if (period := _period(whole))
+            else []
+        ),
         *[(f"{side.removesuffix('_id')} ids", words) for side, words in whole.converted.items()],
         *common.unrated_rows(whole),
         ("digest", whole.digest),
@@ -195,18 +261,22 @@ def fetch(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", autocompletion=completion.PUBLIC_SET, help="Name of a public data set, such as ml-1m."
+            metavar="NAME",
+            autocompletion=completion.PUBLIC_SET,
+            help="Name of a public data set, such as ml-1m.",
         ),
     ],
-    out: Annotated[Path | None, typer.Option("--out", help="New folder; NAME by default.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="New folder; NAME by default.", show_default=False)
+    ] = None,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
 ) -> None:
     """Download a public data set, check it, and write interactions.parquet and items.parquet.
 
-    Takes as long as the download, 6 MB for ml-1m; an interrupted one is resumed. Read the terms: most sets are for
-    research and may not be passed on.
+    Takes as long as the download, 6 MB for ml-1m; an interrupted one is resumed. Read the terms:
+    most sets are for research and may not be passed on.
 
     Example: alteraser data fetch ml-1m
     """
@@ -217,12 +287,21 @@ def fetch(
 
     screen = common.Screen(json, quiet)
     folder = Path(name) if out is None else out
-    with Progress(console=screen.stderr, transient=True, disable=quiet or not screen.stderr.is_terminal) as bar:
+    with Progress(
+        console=screen.stderr, transient=True, disable=quiet or not screen.stderr.is_terminal
+    ) as bar:
         task = bar.add_task(f"downloading {escape(name)}", total=None)
-        result = fetch_dataset(name, folder, progress=lambda done, total: bar.update(task, completed=done, total=total))
+        result = fetch_dataset(
+            name, folder, progress=lambda done, total: bar.update(task, completed=done, total=total)
+        )
     document = {key: str(v) if isinstance(v, Path) else v for key, v in vars(result).items()}
-    screen.result(document, [(key.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
-                             for key, value in document.items()])  # fmt: skip
+    screen.result(
+        document,
+        [
+            (key.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
+            for key, value in document.items()
+        ],
+    )
 
 
 @app.command()
@@ -236,14 +315,19 @@ def generate(
             help="household, sessions (of clicks) or baskets (of a shop).",
         ),
     ] = "household",
-    users: Annotated[int, typer.Option("--users", help="Number of accounts, of a household service from 100.")] = 2000,
-    items: Annotated[int, typer.Option("--items", help="Number of items, of a household service from 200.")] = 1500,
+    users: Annotated[
+        int, typer.Option("--users", help="Number of accounts, of a household service from 100.")
+    ] = 2000,
+    items: Annotated[
+        int, typer.Option("--items", help="Number of items, of a household service from 200.")
+    ] = 1500,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same data.")] = 0,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
 ) -> None:
-    """Generate a household service: interactions, named items, and stories worth forgetting. Or sessions, or baskets.
+    """Generate a household service: interactions, named items, and stories worth forgetting. Or
+    sessions, or baskets.
 
     Takes 1 s for 2,000 accounts.
 
@@ -261,17 +345,26 @@ def generate(
         made = generate_household(seed=seed, users=users, items=items)
         made.write(folder)
     document = {
-        "out": str(out), "interactions": made.interactions.num_rows, "items": made.items.num_rows, "seed": seed,
-        "stories": {story.name: story.forget.num_rows for story in made.stories}, "seconds": screen.timing(),
-    }  # fmt: skip
+        "out": str(out),
+        "interactions": made.interactions.num_rows,
+        "items": made.items.num_rows,
+        "seed": seed,
+        "stories": {story.name: story.forget.num_rows for story in made.stories},
+        "seconds": screen.timing(),
+    }
     screen.result(
         document,
         [("folder", str(out)), ("interactions", f"{made.interactions.num_rows:,}")]
-        + [(f"forget-{story.name}.parquet", f"{story.forget.num_rows:,}: {story.title}") for story in made.stories],
+        + [
+            (f"forget-{story.name}.parquet", f"{story.forget.num_rows:,}: {story.title}")
+            for story in made.stories
+        ],
     )
 
 
-def _generate_events(screen: common.Screen, kind: str, out: Path, users: int, items: int, seed: int) -> None:
+def _generate_events(
+    screen: common.Screen, kind: str, out: Path, users: int, items: int, seed: int
+) -> None:
     import pyarrow.parquet as pq
 
     from alteraser.data.files import atomic_directory
@@ -284,7 +377,11 @@ def _generate_events(screen: common.Screen, kind: str, out: Path, users: int, it
         made = makers[kind](seed=seed, users=users, items=items)
         pq.write_table(made, folder / "interactions.parquet", compression="zstd")
     document = {
-        "out": str(out), "interactions": made.num_rows, "items": len(made["item_id"].unique()), "seed": seed,
-        "stories": {}, "seconds": screen.timing(),
-    }  # fmt: skip
+        "out": str(out),
+        "interactions": made.num_rows,
+        "items": len(made["item_id"].unique()),
+        "seed": seed,
+        "stories": {},
+        "seconds": screen.timing(),
+    }
     screen.result(document, [("folder", str(out)), ("interactions", f"{made.num_rows:,}")])

@@ -20,24 +20,37 @@ if TYPE_CHECKING:
 def demo(
     data: Annotated[
         Path | None,
-        typer.Option("--data", help="Real data instead of the generated household.", show_default=False),
+        typer.Option(
+            "--data", help="Real data instead of the generated household.", show_default=False
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="New folder for models, data and report.html.", show_default="demo"),
+        typer.Option(
+            "--out", help="New folder for models, data and report.html.", show_default="demo"
+        ),
     ] = None,
-    factors: Annotated[int, typer.Option("--factors", min=1, max=4096, help="Length d of the embeddings.")] = 64,
-    tolerance: Annotated[float, typer.Option("--tolerance", help="Share of the push that may stay.")] = 1e-3,
-    users: Annotated[int, typer.Option("--users", help="With --data: users who get false clicks.")] = 64,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the data and of the split.")] = 0,
+    factors: Annotated[
+        int, typer.Option("--factors", min=1, max=4096, help="Length d of the embeddings.")
+    ] = 64,
+    tolerance: Annotated[
+        float, typer.Option("--tolerance", help="Share of the push that may stay.")
+    ] = 1e-3,
+    users: Annotated[
+        int, typer.Option("--users", help="With --data: users who get false clicks.")
+    ] = 64,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Seed of the data and of the split.")
+    ] = 0,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
 ) -> None:
     """Train, forget, retrain, compare: the main job, with a report to look at.
 
-    Without --data a household service is generated, with a child's month of gaming videos on a parent's account.
-    With --data the paper's scenario runs on it: false clicks are added for some users, trained in, and forgotten.
+    Without --data a household service is generated, with a child's month of gaming videos on a
+    parent's account. With --data the paper's scenario runs on it: false clicks are added for some
+    users, trained in, and forgotten.
 
     Takes 13 s of processor time on the household; MovieLens-1M takes 53 s.
 
@@ -60,7 +73,9 @@ def demo(
             scene = household_scene(generate_household(seed=seed), seed=seed)
         else:
             if not data.exists():
-                raise NotFound(f"there is nothing at {data}; give a file or a folder with interactions.parquet")
+                raise NotFound(
+                    f"there is nothing at {data}; give a file or a folder with interactions.parquet"
+                )
             scene = noise_scene(data, users=users, seed=seed)
     removed = scene.forget
     screen.note(f"[bold]{escape(scene.title)}[/]\n{escape(scene.story)}\n")
@@ -102,12 +117,16 @@ def _write(shown: Demo, folder: Path, seed: int) -> None:
         for name, model in zip(("original", "unlearned", "retrained"), shown.models, strict=True):
             model.save(aside / name)
         tables = {
-            "trained-on": shown.scene.polluted, "forget": shown.scene.forget,
-            "remaining": shown.unlearned.remaining, "test": shown.scene.test,
-        }  # fmt: skip
+            "trained-on": shown.scene.polluted,
+            "forget": shown.scene.forget,
+            "remaining": shown.unlearned.remaining,
+            "test": shown.scene.test,
+        }
         for name, interactions in tables.items():
             pq.write_table(interactions.to_table(), aside / f"{name}.parquet", compression="zstd")
-        write_report(aside / "report.html", report(shown, {"command": f"alteraser demo --seed {seed}"}))
+        write_report(
+            aside / "report.html", report(shown, {"command": f"alteraser demo --seed {seed}"})
+        )
 
 
 def _show(screen: common.Screen, shown: Demo, folder: Path) -> None:
@@ -116,18 +135,25 @@ def _show(screen: common.Screen, shown: Demo, folder: Path) -> None:
     rows, lists = comparison(shown), side_by_side(shown)
     if screen.json:
         document = {
-            "out": str(folder), "report": str(folder / "report.html"), "account": shown.account,
+            "out": str(folder),
+            "report": str(folder / "report.html"),
+            "account": shown.account,
             "lists": {name: items for name, items in zip(COLUMNS, shown.lists, strict=True)},
             "re_predict": dict(zip(COLUMNS, shown.re_predict, strict=True)),
             "agreement": dict(zip(COLUMNS, shown.agreement, strict=False)),
             "accuracy": dict(zip(COLUMNS, shown.accuracy, strict=True)),
-            "influence_left": shown.influence_left, "gap_left": shown.gap_left,
-            "residual": shown.unlearned.residual, "converged": shown.unlearned.converged,
+            "influence_left": shown.influence_left,
+            "gap_left": shown.gap_left,
+            "residual": shown.unlearned.residual,
+            "converged": shown.unlearned.converged,
             "passes": shown.unlearned.work.passes,
-            "seconds_by_step": {"train": shown.train_seconds, "forget": shown.unlearned.seconds,
-                                "retrain": shown.retrained.seconds},
+            "seconds_by_step": {
+                "train": shown.train_seconds,
+                "forget": shown.unlearned.seconds,
+                "retrain": shown.retrained.seconds,
+            },
             "seconds": screen.timing(),
-        }  # fmt: skip
+        }
         screen.result(document)
         return
     if screen.quiet:
@@ -157,6 +183,9 @@ def _show(screen: common.Screen, shown: Demo, folder: Path) -> None:
     console.print(escape(lead(shown)))
     console.print(f"\nReport: [bold]{escape(str(folder / 'report.html'))}[/]", soft_wrap=True)
     console.print(
-        escape(f"Try: alteraser recommend {folder}/unlearned --user {shown.account} --data {folder}/remaining.parquet"),
+        escape(
+            f"Try: alteraser recommend {folder}/unlearned --user {shown.account} --data "
+            f"{folder}/remaining.parquet"
+        ),
         soft_wrap=True,
     )

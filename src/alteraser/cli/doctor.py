@@ -27,7 +27,9 @@ PACKAGES = (
 EXTRAS = {"report": "plotly", "bench": "implicit", "keras": "h5py", "service": "fastapi"}
 
 
-def doctor(threads: common.Threads = 0, quiet: common.Quiet = False, json: common.Json = False) -> None:
+def doctor(
+    threads: common.Threads = 0, quiet: common.Quiet = False, json: common.Json = False
+) -> None:
     """Check the installation: versions, compiled kernels against NumPy, threads, cache, disk.
 
     Exit 8 when the kernels and their NumPy twins disagree: do not use this installation then.
@@ -67,14 +69,16 @@ def doctor(threads: common.Threads = 0, quiet: common.Quiet = False, json: commo
     if not json:  # with --json, the error document is the one document and holds the same
         screen.result(document, rows)
     raise NumericFailure(
-        f"the compiled kernels differ from NumPy by {difference:.1e} (expected below 1e-8): this installation "
-        "computes wrong numbers; report it with this output",
+        f"the compiled kernels differ from NumPy by {difference:.1e} (expected below 1e-8): this "
+        "installation computes wrong numbers; report it with this output",
         **document,
     )
 
 
 def _kernel_check(threads: int) -> float:
-    """Largest difference between compiled row solves and dense NumPy ones on a small problem, in float64."""
+    """Largest difference between compiled row solves and dense NumPy ones on a small problem, in
+    float64.
+    """
     import numpy as np
 
     from alteraser.data.interactions import Interactions
@@ -91,8 +95,12 @@ def _kernel_check(threads: int) -> float:
     problem = Problem(Objective(missing_weight=0.1, regularization=1.0), data, np.float64)
     theta = Factors.random(*data.shape, 20, seed=0, dtype=np.float64)
     x = padded(theta.users)
-    AHNewton().solve(problem.users, padded(theta.items), x, None, rank=20, threads=threads or default_threads())
-    expected, _, _ = twins.exact_rows(problem.users, theta.items, theta.users, problem.users.all_rows)
+    AHNewton().solve(
+        problem.users, padded(theta.items), x, None, rank=20, threads=threads or default_threads()
+    )
+    expected, _, _ = twins.exact_rows(
+        problem.users, theta.items, theta.users, problem.users.all_rows
+    )
     return float(np.abs(x[:, :20] - expected).max())
 
 
@@ -115,7 +123,10 @@ def _version(package: str) -> str | None:
 
 def _text(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {entry if entry is not None else '(not installed)'}" for key, entry in value.items())
+        return ", ".join(
+            f"{key} {entry if entry is not None else '(not installed)'}"
+            for key, entry in value.items()
+        )
     if isinstance(value, float):
         return f"{value:.3g}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -14,10 +14,14 @@ from alteraser.cli import common
 def evaluate(
     model: common.ModelArgument,
     test: Annotated[Path, typer.Option("--test", help="Held-out interactions.")],
-    data: Annotated[Path, typer.Option("--data", help="Interactions to mask: what the model was trained on.")],
+    data: Annotated[
+        Path, typer.Option("--data", help="Interactions to mask: what the model was trained on.")
+    ],
     users: Annotated[
         Path | None,
-        typer.Option("--users", help="Table with user_id: average over these alone.", show_default=False),
+        typer.Option(
+            "--users", help="Table with user_id: average over these alone.", show_default=False
+        ),
     ] = None,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
@@ -25,11 +29,12 @@ def evaluate(
 ) -> None:
     """Recall@k and NDCG@k on held-out interactions, all items ranked, the items in --data masked.
 
-    Of a model of sessions: Recall, MRR and NDCG of what comes next, every session of --test revealed event by event; of
-    baskets: Recall, NDCG and the share of users with a hit, of everybody's first basket in --test. Nothing is masked.
+    Of a model of sessions: Recall, MRR and NDCG of what comes next, every session of --test
+    revealed event by event; of baskets: Recall, NDCG and the share of users with a hit, of
+    everybody's first basket in --test. Nothing is masked.
 
-    Warns where MODEL was not trained on --data, or has seen the test; counts what is left out or cannot be hit.
-    MovieLens-1M takes 2 s of processor time.
+    Warns where MODEL was not trained on --data, or has seen the test; counts what is left out or
+    cannot be hit. MovieLens-1M takes 2 s of processor time.
 
     Example: alteraser evaluate model --test test.parquet --data train.parquet
     """
@@ -46,8 +51,14 @@ def evaluate(
         covered = coverage(trained, held_out, data=masked)
     for warning in covered.warnings:
         screen.warn(f"warning: {warning}")
-    rows = [(name, f"{value:.4f}" if "@" in name else f"{value:,}") for name, value in answer.items()]
+    rows = [
+        (name, f"{value:.4f}" if "@" in name else f"{value:,}") for name, value in answer.items()
+    ]
     document = {
-        "model": str(model), **answer, **asdict(covered), "warnings": covered.warnings, "seconds": screen.timing()
-    }  # fmt: skip
+        "model": str(model),
+        **answer,
+        **asdict(covered),
+        "warnings": covered.warnings,
+        "seconds": screen.timing(),
+    }
     screen.result(document, rows)

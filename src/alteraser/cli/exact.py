@@ -15,9 +15,14 @@ if TYPE_CHECKING:
 
 
 def train(
-    screen: common.Screen, kind: str, data: Path, out: Path, reading: ReadingOptions, given: dict[str, Any],
+    screen: common.Screen,
+    kind: str,
+    data: Path,
+    out: Path,
+    reading: ReadingOptions,
+    given: dict[str, Any],
     threads: int,
-) -> int:  # fmt: skip
+) -> int:
     """Count ``data``; ``given`` are the settings of the kind that the command line gives."""
     from alteraser.data.interactions import Interactions
     from alteraser.models.registry import KINDS
@@ -29,7 +34,11 @@ def train(
     with screen.phase("read", f"reading {data}"):
         interactions = Interactions.read(data, reading)
     if len(interactions) == 0:
-        above = "" if reading.threshold is None else f" at or above the threshold of {reading.threshold:g}"
+        above = (
+            ""
+            if reading.threshold is None
+            else f" at or above the threshold of {reading.threshold:g}"
+        )
         raise InvalidInput(f"{data} holds no interactions{above}; there is nothing to train on")
     with screen.phase("solve", "counting"):
         model = settings.fit(interactions, reading=reading, threads=threads)
@@ -38,21 +47,31 @@ def train(
     seconds, trained = screen.timing(), saved.trained_on
     screen.result(
         {
-            "model": str(out), "digest": saved.digest, "kind": kind, "method": "train", "seconds": seconds,
-            "interactions": trained.interactions, "rows_without_rating": interactions.unrated,
-            "users": trained.users, "items": trained.items, "hyper_parameters": model.settings.model_dump(),
+            "model": str(out),
+            "digest": saved.digest,
+            "kind": kind,
+            "method": "train",
+            "seconds": seconds,
+            "interactions": trained.interactions,
+            "rows_without_rating": interactions.unrated,
+            "users": trained.users,
+            "items": trained.items,
+            "hyper_parameters": model.settings.model_dump(),
             "notes": model.settings.notes(interactions),
         },
         [
             ("model", f"{out}: {kind}, {settings.summary}"),
-            ("interactions", f"{trained.interactions:,} of {trained.users:,} users and {trained.items:,} items"),
+            (
+                "interactions",
+                f"{trained.interactions:,} of {trained.users:,} users and {trained.items:,} items",
+            ),
             *common.unrated_rows(interactions),
             *([("settings", settings_text(saved))] if KINDS[kind].model_fields else []),
             ("forgets", "exactly: class A, what training on the rest gives"),
             *(("note", note) for note in model.settings.notes(interactions)),
             ("time", common.seconds_text(seconds)),
         ],
-    )  # fmt: skip
+    )
     return 0
 
 
@@ -71,4 +90,8 @@ def told_rows(model: ExactModel) -> list[tuple[str, str]]:
 def settings_text(model: Recommender) -> str:
     """``similarity cosine, neighbors 20``"""
     settings = getattr(model, "settings", None)
-    return "" if settings is None else ", ".join(f"{name} {value}" for name, value in settings.model_dump().items())
+    return (
+        ""
+        if settings is None
+        else ", ".join(f"{name} {value}" for name, value in settings.model_dump().items())
+    )

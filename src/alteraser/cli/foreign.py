@@ -1,4 +1,6 @@
-"""Model files of other libraries: how they forget, how they are verified, and what is said of files beside them."""
+"""Model files of other libraries: how they forget, how they are verified, and what is said of files
+beside them.
+"""
 
 from __future__ import annotations
 
@@ -46,16 +48,26 @@ class Theirs(Subject):
 
         asked, how = self.asked, self.asked.how
         refuse(
-            {"solver": how.solver, "memory": how.memory, "confirm": how.confirm,
-             "stop_at_tolerance": how.stop_at_tolerance, "grown": asked.wanted.grown,
-             "session": asked.wanted.session, "basket": asked.wanted.basket},
+            {
+                "solver": how.solver,
+                "memory": how.memory,
+                "confirm": how.confirm,
+                "stop_at_tolerance": how.stop_at_tolerance,
+                "grown": asked.wanted.grown,
+                "session": asked.wanted.session,
+                "basket": asked.wanted.basket,
+            },
             f"means nothing to {asked.model}, a model of another library",
-        )  # fmt: skip
+        )
         known_method(how.method)
         options = options_from(asked.theirs)
         common.check_tolerance(how.tolerance)
         self.settings = Settings(
-            how.method, how.tolerance, how.max_passes or Settings.max_passes, how.seed or 0, asked.care.unchecked
+            how.method,
+            how.tolerance,
+            how.max_passes or Settings.max_passes,
+            how.seed or 0,
+            asked.care.unchecked,
         )
         checked(asked.model, options, asked.theirs.format)
         warn_of_pickles(self.screen, asked.theirs)
@@ -66,7 +78,9 @@ class Theirs(Subject):
         """The file, and whose rows those are."""
         from alteraser.adapters.opened import read_foreign
 
-        self.adapter, self.foreign = read_foreign(self.asked.model, self.options, format=self.asked.theirs.format)
+        self.adapter, self.foreign = read_foreign(
+            self.asked.model, self.options, format=self.asked.theirs.format
+        )
         self.ids = self.foreign.maps
 
     def sheet(self, *, every_column: bool) -> Sheet:
@@ -82,18 +96,26 @@ class Theirs(Subject):
 
         asked = self.asked
         opened = with_data(self.adapter, self.foreign, sheet, self.options)
-        self.opened, lost = looked_for(opened, selection, sheet, asked.forget_set, purged=asked.care.purged)
+        self.opened, lost = looked_for(
+            opened, selection, sheet, asked.forget_set, purged=asked.care.purged
+        )
         return matched(
-            self.opened, selection, strict=asked.wanted.strict, below=sheet.below_threshold(self.ids), lost=lost,
+            self.opened,
+            selection,
+            strict=asked.wanted.strict,
+            below=sheet.below_threshold(self.ids),
+            lost=lost,
             readmit=asked.wanted.readmit,
-        )  # fmt: skip
+        )
 
     def plan(self, found: Deletion) -> Any:
         """After the self-check."""
         from alteraser.adapters.forget import plan_foreign
 
         with self.screen.phase("solve", "planning"):
-            return plan_foreign(self.opened, found, method=self.settings, threads=self.asked.talk.threads)
+            return plan_foreign(
+                self.opened, found, method=self.settings, threads=self.asked.talk.threads
+            )
 
     def forget(self, found: Deletion) -> Erasure[Any]:
         """Check, solve, compare."""
@@ -102,15 +124,23 @@ class Theirs(Subject):
 
         progress = _Progress(self.screen, self.asked.how.tolerance or CONVERGED)
         return unlearn_foreign(
-            self.opened, found, method=self.settings, threads=self.asked.talk.threads, on_pass=progress.on_pass,
-            phase=progress.phase, warn=self.screen.warn,
-        )  # fmt: skip
+            self.opened,
+            found,
+            method=self.settings,
+            threads=self.asked.talk.threads,
+            on_pass=progress.on_pass,
+            phase=progress.phase,
+            warn=self.screen.warn,
+        )
 
     def save(self, erasure: Erasure[Any], out: Path) -> Any:
         """The container, and what lies beside it."""
         written = erasure.model.save(out, scrub=self.asked.care.scrub)
         return replace(
-            written, siblings=_without_ours(written.siblings, self.asked.outputs.remaining, self.asked.forget_set)
+            written,
+            siblings=_without_ours(
+                written.siblings, self.asked.outputs.remaining, self.asked.forget_set
+            ),
         )
 
     def identity(self, saved: Written) -> dict[str, Any]:
@@ -122,7 +152,7 @@ class Theirs(Subject):
             "parent": sha256_file(saved.parent) if saved.parent.is_file() else None,
             "scrubbed": [str(path) for path in saved.scrubbed],
             "siblings": [sibling_document(sibling) for sibling in saved.siblings],
-        }  # fmt: skip
+        }
 
     def title(self, erasure: Erasure[Any]) -> str:
         """Whose it is."""
@@ -138,9 +168,12 @@ class Theirs(Subject):
             ("passes", f"{work.passes}, {work.rows_updated:,} rows solved"),
         ]
         if erasure.method != "replay":
-            words = f"{work.residual:.1e} of the deletion's push" + ("" if work.converged else "  (not converged)")
+            words = f"{work.residual:.1e} of the deletion's push" + (
+                "" if work.converged else "  (not converged)"
+            )
             rows.append(("residual", words))
-        if erasure.model.zero is not None:  # exit 0 says that nothing of anybody is left, no merit of what was done
+        # exit 0 says that nothing of anybody is left, no merit of what was done
+        if erasure.model.zero is not None:
             self.screen.warn(f"note: {erasure.model.zero}")
         return [*rows, *common.effect_rows(erasure.effect_left)]
 
@@ -159,38 +192,48 @@ def _not_reached(erasure: Erasure[Unlearned]) -> str:
     erased, foreign = erasure.model.erased, erasure.model.opened.foreign
     if erased.method == "rows":
         return (
-            f"class D: {erasure.way.why}. What is erased is absent, its effect on others is not (anchored residual "
-            f"{erased.residual:.2g}). Retrain without the data"
+            f"class D: {erasure.way.why}. What is erased is absent, its effect on others is not "
+            f"(anchored residual {erased.residual:.2g}). Retrain without the data"
             + (
-                ", or keep an integer random_state with the model next time, so that its training can be repeated"
+                ", or keep an integer random_state with the model next time, so that its training "
+                "can be repeated"
                 if foreign.kind == "als" and foreign.trainer is None
                 else ""
             )
         )
     if erased.method == "local" and erased.damped:
         return (
-            f"class D: the deletion had its effect, damped as far as the trainer of {foreign.loss.name} would "
-            "have gone; nothing that can be recomputed from the files tells how much of it. Retrain without the data "
-            "where that has to be shown"
+            "class D: the deletion had its effect, damped as far as the trainer of "
+            f"{foreign.loss.name} would have gone; nothing that can be recomputed from the files "
+            "tells how much of it. Retrain without the data where that has to be shown"
         )
     if erased.reason == "askers":
         return (
-            "class D: the row of a user who asked still holds most of what was to go, although little of the "
-            "deletion's push is left in all. Retrain without the data, or forget fewer users at once"
+            "class D: the row of a user who asked still holds most of what was to go, although "
+            "little of the deletion's push is left in all. Retrain without the data, or forget "
+            "fewer users at once"
         )
     if erased.method == "local":
         allow = _rounded_up(erased.residual)
         return (
-            f"class D: {erased.residual:.2g} of the deletion's push is left, more than was asked for. "
-            + (f"Allow for that (--tolerance {allow}) or retrain" if float(allow) <= 1 else "Retrain")
+            f"class D: {erased.residual:.2g} of the deletion's push is left, more than was asked "
+            "for. "
+            + (
+                f"Allow for that (--tolerance {allow}) or retrain"
+                if float(allow) <= 1
+                else "Retrain"
+            )
             + " without the data"
         )
     if not erased.converged:
         return (
-            f"not converged: {erased.residual:.2g} of the deletion's push is left after {erased.passes} passes. Raise "
-            "--max-passes or --tolerance, or use --method local"
+            f"not converged: {erased.residual:.2g} of the deletion's push is left after "
+            f"{erased.passes} passes. Raise --max-passes or --tolerance, or use --method local"
         )
-    return f"class D: {erased.standing.sentence if erased.standing else 'not measured'}. Use --method local or auto"
+    return (
+        f"class D: {erased.standing.sentence if erased.standing else 'not measured'}. Use "
+        "--method local or auto"
+    )
 
 
 def _rounded_up(value: float) -> str:
@@ -200,9 +243,16 @@ def _rounded_up(value: float) -> str:
 
 
 def verify(
-    screen: common.Screen, model: Path, data: Path, before: Path | None, forgotten: Path | None, asked: Reading, *,
-    tolerance: float | None, threads: int,
-) -> int:  # fmt: skip
+    screen: common.Screen,
+    model: Path,
+    data: Path,
+    before: Path | None,
+    forgotten: Path | None,
+    asked: Reading,
+    *,
+    tolerance: float | None,
+    threads: int,
+) -> int:
     """``alteraser verify`` for another library's model."""
     from alteraser.adapters.asked import checked
     from alteraser.adapters.choose import LOCAL
@@ -215,10 +265,13 @@ def verify(
 
     if (before is None) != (forgotten is None):
         raise InvalidInput(
-            "--before and --forgotten belong together: the model from before, and what was forgotten in it"
+            "--before and --forgotten belong together: the model from before, and what was "
+            "forgotten in it"
         )
     if before is not None and before.resolve() == model.resolve():
-        raise IntegrityError("--before is the model itself: give the one from before it forgot", path=str(before))
+        raise IntegrityError(
+            "--before is the model itself: give the one from before it forgot", path=str(before)
+        )
     options = options_from(asked)
     common.check_tolerance(tolerance)
     checked(model, options, asked.format)
@@ -231,15 +284,24 @@ def verify(
             whole = all_data(sheet.rows, read_rows(forgotten, _either(forgotten, reading)), options)
             old = open_foreign(before, whole, options, format=asked.format)
     with screen.phase("solve", "measuring"):
-        found = verify_foreign(new, old, tolerance=LOCAL if tolerance is None else tolerance, threads=threads)
+        found = verify_foreign(
+            new, old, tolerance=LOCAL if tolerance is None else tolerance, threads=threads
+        )
     zero = zero_words(new.foreign, new.data)
     document = {
-        "model": str(model), "format": new.foreign.format, "kind": new.foreign.kind,
-        "digest": sha256_file(model) if model.is_file() else None, "data_digest": new.data.digest,
-        "before": None if before is None else str(before), "class": found.level, "sentence": found.sentence,
-        "checks": [vars(finding) for finding in found.findings], "loss": new.foreign.loss.formula,
-        "numerically_zero": zero is not None, "seconds": screen.timing(),
-    }  # fmt: skip
+        "model": str(model),
+        "format": new.foreign.format,
+        "kind": new.foreign.kind,
+        "digest": sha256_file(model) if model.is_file() else None,
+        "data_digest": new.data.digest,
+        "before": None if before is None else str(before),
+        "class": found.level,
+        "sentence": found.sentence,
+        "checks": [vars(finding) for finding in found.findings],
+        "loss": new.foreign.loss.formula,
+        "numerically_zero": zero is not None,
+        "seconds": screen.timing(),
+    }
     rows = [
         ("model", f"{model} ({new.foreign.format} {new.foreign.kind})"),
         ("class", f"{found.level}: {found.sentence}"),
@@ -281,7 +343,10 @@ class _Progress:
                 yield
         else:
             with self.screen.phase(
-                name, {"check": "checking", "write": "writing", "compare": "comparing lists"}.get(name, name)
+                name,
+                {"check": "checking", "write": "writing", "compare": "comparing lists"}.get(
+                    name, name
+                ),
             ):
                 yield
 
@@ -292,21 +357,28 @@ class _Progress:
 
 def _without_ours(
     siblings: tuple[Sibling, ...], remaining: Path | None, forget_set: Path | None
-) -> tuple[Sibling, ...]:  # fmt: skip
-    """``siblings`` without what this command wrote itself, and what FORGET is called by its name."""
+) -> tuple[Sibling, ...]:
+    """``siblings`` without what this command wrote itself, and what FORGET is called by its
+    name.
+    """
     written, named = (None if path is None else path.absolute() for path in (remaining, forget_set))
     return tuple(
-        replace(sibling, what="FORGET: who asked, and for what") if sibling.path.absolute() == named
+        replace(sibling, what="FORGET: who asked, and for what")
+        if sibling.path.absolute() == named
         else sibling
-        for sibling in siblings if sibling.path.absolute() != written
-    )  # fmt: skip
+        for sibling in siblings
+        if sibling.path.absolute() != written
+    )
 
 
 def sibling_document(sibling: Sibling) -> dict[str, Any]:
     """For JSON."""
     return {
-        "path": str(sibling.path), "what": sibling.what, "scrub": sibling.scrub is not None, "advice": sibling.advice
-    }  # fmt: skip
+        "path": str(sibling.path),
+        "what": sibling.what,
+        "scrub": sibling.scrub is not None,
+        "advice": sibling.advice,
+    }
 
 
 def _near(path: Path) -> Path:
@@ -319,10 +391,13 @@ def sibling_rows(siblings: tuple[Sibling, ...], *, verbose: bool = False) -> lis
     """For people: the first few, or with ``verbose`` all."""
     shown = siblings if verbose else siblings[:SIBLINGS]
     rows = [
-        ("also look at", f"{_near(sibling.path)}: {sibling.what}"
-                         + (" (--scrub rewrites it)" if sibling.scrub is not None else ""))
+        (
+            "also look at",
+            f"{_near(sibling.path)}: {sibling.what}"
+            + (" (--scrub rewrites it)" if sibling.scrub is not None else ""),
+        )
         for sibling in shown
-    ]  # fmt: skip
+    ]
     if len(shown) < len(siblings):
         rows.append(("", f"… and {len(siblings) - len(shown):,} more files; --verbose lists them"))
     return rows

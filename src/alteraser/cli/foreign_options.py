@@ -1,4 +1,6 @@
-"""The options for model files of other libraries, and what is said of them before a file is read."""
+"""The options for model files of other libraries, and what is said of them before a file is
+read.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,17 @@ if TYPE_CHECKING:
 
 PANEL = "Models of other libraries"
 
-READING = ("user_column", "item_column", "threshold", "threshold_column", "duplicates", "columns", "separator",
-           "decimal", "layout")  # fmt: skip
+READING = (
+    "user_column",
+    "item_column",
+    "threshold",
+    "threshold_column",
+    "duplicates",
+    "columns",
+    "separator",
+    "decimal",
+    "layout",
+)
 
 
 @dataclass(frozen=True)
@@ -27,103 +38,181 @@ class Reading:
 
     format: Annotated[
         str | None,
-        typer.Option("--format", autocompletion=completion.FORMAT,
-                     help="Whose file MODEL is, where its content does not say.", rich_help_panel=PANEL,
-                     show_default=False),
-    ] = None  # fmt: skip
+        typer.Option(
+            "--format",
+            autocompletion=completion.FORMAT,
+            help="Whose file MODEL is, where its content does not say.",
+            rich_help_panel=PANEL,
+            show_default=False,
+        ),
+    ] = None
     users_map: Annotated[
         Path | None,
-        typer.Option("--users-map", help="Which user each row is: a table (row, user_id), JSON, or RecBole's .inter or "
-                     "data set dump, LightFM's Dataset.", rich_help_panel=PANEL, show_default=False),
-    ] = None  # fmt: skip
+        typer.Option(
+            "--users-map",
+            help="Which user each row is: a table (row, user_id), JSON, or RecBole's .inter or "
+            "data set dump, LightFM's Dataset.",
+            rich_help_panel=PANEL,
+            show_default=False,
+        ),
+    ] = None
     items_map: Annotated[
         Path | None,
-        typer.Option("--items-map", help="The same for items.", rich_help_panel=PANEL, show_default=False),
+        typer.Option(
+            "--items-map", help="The same for items.", rich_help_panel=PANEL, show_default=False
+        ),
     ] = None
     rows_are_ids: Annotated[
-        bool, typer.Option("--rows-are-ids", help="Ids in DATA are MODEL's rows, from 0.", rich_help_panel=PANEL)
+        bool,
+        typer.Option(
+            "--rows-are-ids", help="Ids in DATA are MODEL's rows, from 0.", rich_help_panel=PANEL
+        ),
     ] = False
     rating: Annotated[
         str | None,
-        typer.Option("--rating", help='Column or rule for r, the matrix entries MODEL was trained on, such as "plays" '
-                     'or "1 + 40 * plays"; without it 1.', rich_help_panel=PANEL, show_default=False),
-    ] = None  # fmt: skip
+        typer.Option(
+            "--rating",
+            help='Column or rule for r, the matrix entries MODEL was trained on, such as "plays" '
+            'or "1 + 40 * plays"; without it 1.',
+            rich_help_panel=PANEL,
+            show_default=False,
+        ),
+    ] = None
     user_column: Annotated[
         str | None,
-        typer.Option("--user-column", help="Column with the user ids.", rich_help_panel=PANEL, show_default="user_id"),
+        typer.Option(
+            "--user-column",
+            help="Column with the user ids.",
+            rich_help_panel=PANEL,
+            show_default="user_id",
+        ),
     ] = None
     item_column: Annotated[
         str | None,
-        typer.Option("--item-column", help="Column with the item ids.", rich_help_panel=PANEL, show_default="item_id"),
+        typer.Option(
+            "--item-column",
+            help="Column with the item ids.",
+            rich_help_panel=PANEL,
+            show_default="item_id",
+        ),
     ] = None
     threshold: Annotated[
         float | None,
-        typer.Option("--threshold", help="Keep rows whose rating is at least this.", rich_help_panel=PANEL,
-                     show_default=False),
-    ] = None  # fmt: skip
+        typer.Option(
+            "--threshold",
+            help="Keep rows whose rating is at least this.",
+            rich_help_panel=PANEL,
+            show_default=False,
+        ),
+    ] = None
     threshold_column: Annotated[
         str | None,
-        typer.Option("--threshold-column", help="Column the threshold looks at.", rich_help_panel=PANEL,
-                     show_default="rating"),
-    ] = None  # fmt: skip
+        typer.Option(
+            "--threshold-column",
+            help="Column the threshold looks at.",
+            rich_help_panel=PANEL,
+            show_default="rating",
+        ),
+    ] = None
     duplicates: Annotated[
         str | None,
-        typer.Option("--duplicates", autocompletion=completion.DUPLICATES,
-                     help="refuse, first, last or sum (of r).", rich_help_panel=PANEL,
-                     show_default="refuse"),
-    ] = None  # fmt: skip
+        typer.Option(
+            "--duplicates",
+            autocompletion=completion.DUPLICATES,
+            help="refuse, first, last or sum (of r).",
+            rich_help_panel=PANEL,
+            show_default="refuse",
+        ),
+    ] = None
     columns: Annotated[
         str | None,
-        typer.Option("--columns", help="Names of the columns of text without a header, in their order.",
-                     rich_help_panel=PANEL, show_default=False),
-    ] = None  # fmt: skip
+        typer.Option(
+            "--columns",
+            help="Names of the columns of text without a header, in their order.",
+            rich_help_panel=PANEL,
+            show_default=False,
+        ),
+    ] = None
     separator: Annotated[
         str | None,
         typer.Option(
-            "--separator", help="What is between the fields of text.", rich_help_panel=PANEL, show_default=False
+            "--separator",
+            help="What is between the fields of text.",
+            rich_help_panel=PANEL,
+            show_default=False,
         ),
     ] = None
     decimal: Annotated[
         str | None,
-        typer.Option("--decimal", help="What is before a fraction in text: '.' or ','.", rich_help_panel=PANEL,
-                     show_default="."),
-    ] = None  # fmt: skip
+        typer.Option(
+            "--decimal",
+            help="What is before a fraction in text: '.' or ','.",
+            rich_help_panel=PANEL,
+            show_default=".",
+        ),
+    ] = None
     layout: Annotated[
         str | None,
-        typer.Option("--layout", autocompletion=completion.LAYOUT,
-                     help="Text whose lines are no rows: netflix, adjacency.", rich_help_panel=PANEL,
-                     show_default=False),
-    ] = None  # fmt: skip
+        typer.Option(
+            "--layout",
+            autocompletion=completion.LAYOUT,
+            help="Text whose lines are no rows: netflix, adjacency.",
+            rich_help_panel=PANEL,
+            show_default=False,
+        ),
+    ] = None
     alpha: Annotated[
         float | None,
-        typer.Option("--alpha", help="α, where MODEL does not say.", rich_help_panel=PANEL, show_default=False),
+        typer.Option(
+            "--alpha",
+            help="α, where MODEL does not say.",
+            rich_help_panel=PANEL,
+            show_default=False,
+        ),
     ] = None
     regularization: Annotated[
         float | None,
         typer.Option(
-            "--regularization", help="λ, where MODEL does not say.", rich_help_panel=PANEL, show_default=False
+            "--regularization",
+            help="λ, where MODEL does not say.",
+            rich_help_panel=PANEL,
+            show_default=False,
         ),
     ] = None
     missing_weight: Annotated[
         float | None,
-        typer.Option("--missing-weight", help="w₀, where MODEL holds only factors.", rich_help_panel=PANEL,
-                     show_default=False),
-    ] = None  # fmt: skip
+        typer.Option(
+            "--missing-weight",
+            help="w₀, where MODEL holds only factors.",
+            rich_help_panel=PANEL,
+            show_default=False,
+        ),
+    ] = None
     loss: Annotated[
         str | None,
-        typer.Option("--loss", autocompletion=completion.LOSS,
-                     help="What was minimized, where MODEL holds only factors.", rich_help_panel=PANEL,
-                     show_default=False),
-    ] = None  # fmt: skip
+        typer.Option(
+            "--loss",
+            autocompletion=completion.LOSS,
+            help="What was minimized, where MODEL holds only factors.",
+            rich_help_panel=PANEL,
+            show_default=False,
+        ),
+    ] = None
     implicit: Annotated[
         bool | None,
-        typer.Option("--implicit/--explicit", help="Kind of feedback, where MODEL does not say.", rich_help_panel=PANEL,
-                     show_default=False),
-    ] = None  # fmt: skip
+        typer.Option(
+            "--implicit/--explicit",
+            help="Kind of feedback, where MODEL does not say.",
+            rich_help_panel=PANEL,
+            show_default=False,
+        ),
+    ] = None
     allow_pickle: Annotated[
         bool,
         typer.Option(
-            "--allow-pickle", help="Read a pickle, with a reader that runs nothing of it.", rich_help_panel=PANEL
+            "--allow-pickle",
+            help="Read a pickle, with a reader that runs nothing of it.",
+            rich_help_panel=PANEL,
         ),
     ] = False
 
@@ -131,9 +220,12 @@ class Reading:
     def given(self) -> dict[str, Any]:
         """What was given of all but ``format``, None for the rest."""
         return {
-            field.name: getattr(self, field.name) or None if field.default is False else getattr(self, field.name)
-            for field in fields(self) if field.name != "format"
-        }  # fmt: skip
+            field.name: getattr(self, field.name) or None
+            if field.default is False
+            else getattr(self, field.name)
+            for field in fields(self)
+            if field.name != "format"
+        }
 
 
 @dataclass(frozen=True)
@@ -142,22 +234,31 @@ class Care:
 
     purged: Annotated[
         bool,
-        typer.Option("--purged", help="Pairs of FORGET that match nothing were deleted from DATA before.",
-                     rich_help_panel=PANEL),
-    ] = False  # fmt: skip
+        typer.Option(
+            "--purged",
+            help="Pairs of FORGET that match nothing were deleted from DATA before.",
+            rich_help_panel=PANEL,
+        ),
+    ] = False
     unchecked: Annotated[
-        bool, typer.Option("--unchecked", help="Go on although MODEL does not fit DATA.", rich_help_panel=PANEL)
+        bool,
+        typer.Option(
+            "--unchecked", help="Go on although MODEL does not fit DATA.", rich_help_panel=PANEL
+        ),
     ] = False
     scrub: Annotated[
         bool,
-        typer.Option("--scrub", help="Also rewrite, in place, other files that are known to hold the erased data.",
-                     rich_help_panel=PANEL),
-    ] = False  # fmt: skip
+        typer.Option(
+            "--scrub",
+            help="Also rewrite, in place, other files that are known to hold the erased data.",
+            rich_help_panel=PANEL,
+        ),
+    ] = False
 
 
 def is_foreign(model: Path, asked: Reading) -> bool:
-    """Whether ``model`` is another library's: said so, a plain file, a folder that an adapter recognizes or, with
-    options that are for such models, any that has no model.json.
+    """Whether ``model`` is another library's: said so, a plain file, a folder that an adapter
+    recognizes or, with options that are for such models, any that has no model.json.
 
     Raises NotFound where there is nothing.
     """
@@ -173,7 +274,8 @@ def is_foreign(model: Path, asked: Reading) -> bool:
 
     if any(adapter_named(name).recognizes(model) for name in ADAPTERS):
         return True
-    return any(value is not None for value in asked.given.values())  # meant as one: let it be said which there are
+    # meant as one: let it be said which there are
+    return any(value is not None for value in asked.given.values())
 
 
 def refuse(given: dict[str, Any], why: str) -> None:
@@ -189,8 +291,12 @@ def options_from(asked: Reading) -> ForeignOptions:
     from alteraser.adapters import ForeignOptions
 
     given = asked.given
-    reading = common.reading_options(**{name: given[name] for name in READING if given.get(name) is not None})
-    rest = {name: value for name, value in given.items() if name not in READING and value is not None}
+    reading = common.reading_options(
+        **{name: given[name] for name in READING if given.get(name) is not None}
+    )
+    rest = {
+        name: value for name, value in given.items() if name not in READING and value is not None
+    }
     with common.options_named():
         return ForeignOptions(reading=reading, **rest)
 
@@ -199,6 +305,6 @@ def warn_of_pickles(screen: common.Screen, asked: Reading) -> None:
     """Say what a pickle is to whoever allowed one."""
     if asked.allow_pickle:
         screen.note(
-            "[yellow]pickles are allowed:[/yellow] they are read here by a reader that runs nothing of them; "
-            "whatever else opens such a file runs it"
+            "[yellow]pickles are allowed:[/yellow] they are read here by a reader that runs "
+            "nothing of them; whatever else opens such a file runs it"
         )

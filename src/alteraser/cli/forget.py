@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alteraser.cli import again, answer, common, foreign_options, forget_options, item_tables, selecting
+from alteraser.cli import (
+    again,
+    answer,
+    common,
+    foreign_options,
+    forget_options,
+    item_tables,
+    selecting,
+)
 from alteraser.cli.options import grouped
 from alteraser.errors import AltEraserError
 
@@ -22,9 +30,13 @@ if TYPE_CHECKING:
 @grouped
 def forget(
     model: common.ModelArgument,
-    data: Annotated[Path, typer.Option("--data", help="The data as trained on, or already without FORGET.")],
+    data: Annotated[
+        Path, typer.Option("--data", help="The data as trained on, or already without FORGET.")
+    ],
     forget_set: selecting.ForgetArgument = None,
-    out: Annotated[Path | None, typer.Option("--out", help="The new model directory.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The new model directory.", show_default=False)
+    ] = None,
     *,
     how: forget_options.How,
     wanted: selecting.Wanted,
@@ -35,16 +47,20 @@ def forget(
 ) -> int:
     """Make MODEL forget FORGET and write the result as a new model.
 
-    MODEL and DATA are never changed. Rows of FORGET that match nothing are counted and listed. MODEL may also be
-    another library's file: it is told by its content, checked against DATA, and comes back as the same kind of file.
+    MODEL and DATA are never changed. Rows of FORGET that match nothing are counted and listed.
+    MODEL may also be another library's file: it is told by its content, checked against DATA, and
+    comes back as the same kind of file.
 
     MovieLens-1M takes 8 s of processor time, an ALS model of implicit 5 to 7, a --dry-run 3.
 
     Example: alteraser forget model forget.csv --data ratings.csv --out model-2
 
-    Example: alteraser forget als.npz forget.csv --data plays.parquet --rating plays --rows-are-ids --out als-2.npz
+    Example: alteraser forget als.npz forget.csv --data plays.parquet --rating plays --rows-are-ids
+    --out als-2.npz
     """
-    asked = forget_options.Request(model, data, forget_set, out, how, wanted, outputs, theirs, care, talk)
+    asked = forget_options.Request(
+        model, data, forget_set, out, how, wanted, outputs, theirs, care, talk
+    )
     asked.check()
     screen = common.Screen(talk.json, talk.quiet, page=outputs.report)
     subject = _subject(asked, screen)
@@ -83,21 +99,28 @@ def _subject(asked: forget_options.Request, screen: common.Screen) -> Subject:
     return (Exact if kind_at(asked.model) in KINDS else Factors)(asked, screen)
 
 
-def _write_remaining(asked: forget_options.Request, screen: common.Screen, sheet: Sheet, found: Deletion) -> bool:
+def _write_remaining(
+    asked: forget_options.Request, screen: common.Screen, sheet: Sheet, found: Deletion
+) -> bool:
     """Write the remaining data, where they are asked for; whether this command did.
 
-    What an earlier run wrote that was killed before its model stays where it is the same, and is refused where not.
+    What an earlier run wrote that was killed before its model stays where it is the same, and is
+    refused where not.
     """
     remaining = asked.outputs.remaining
     if remaining is None:
         return False
     with screen.phase("write", "writing"):
-        return again.written(again.table(lambda: sheet.without(found.removed, found.selection)), remaining)
+        return again.written(
+            again.table(lambda: sheet.without(found.removed, found.selection)), remaining
+        )
 
 
 @contextmanager
 def _taken_back_without_model(remaining: Path | None, out: Path) -> Iterator[None]:
-    """Both outputs or neither: ``remaining`` goes again if what follows leaves no model at ``out``."""
+    """Both outputs or neither: ``remaining`` goes again if what follows leaves no model at
+    ``out``.
+    """
     try:
         yield
     except BaseException as cause:

@@ -1,4 +1,6 @@
-"""What the command line asks ``forget`` for, as typed groups of options, and what can be told wrong before any work."""
+"""What the command line asks ``forget`` for, as typed groups of options, and what can be told wrong
+before any work.
+"""
 
 from __future__ import annotations
 
@@ -40,20 +42,30 @@ class How:
         float | None,
         typer.Option(
             "--tolerance",
-            help="Share of the deletion's push that may stay (local: of what it changed; what training left stays).",
+            help="Share of the deletion's push that may stay (local: of what it changed; what "
+            "training left stays).",
             show_default="1e-3",
         ),
     ] = None
     max_passes: Annotated[
-        int | None, typer.Option("--max-passes", min=1, help="Cap on passes.", show_default="the method's")
+        int | None,
+        typer.Option("--max-passes", min=1, help="Cap on passes.", show_default="the method's"),
     ] = None
     memory: Annotated[
         int | None,
-        typer.Option("--memory", min=0, help="Passes that acceleration combines; 0 for plain ones.", show_default="6"),
+        typer.Option(
+            "--memory",
+            min=0,
+            help="Passes that acceleration combines; 0 for plain ones.",
+            show_default="6",
+        ),
     ] = None
     confirm: common.Confirm = False
     stop_at_tolerance: Annotated[
-        bool, typer.Option("--stop-at-tolerance", help="Do not go on until the model is measured to be class C.")
+        bool,
+        typer.Option(
+            "--stop-at-tolerance", help="Do not go on until the model is measured to be class C."
+        ),
     ] = False
     accept: Annotated[
         str | None,
@@ -66,9 +78,14 @@ class How:
         ),
     ] = None
     seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Seed of a retrain's random start, or of mini-batches.",
-                                 show_default="1"),
-    ] = None  # fmt: skip
+        int | None,
+        typer.Option(
+            "--seed",
+            min=0,
+            help="Seed of a retrain's random start, or of mini-batches.",
+            show_default="1",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -77,10 +94,16 @@ class Outputs:
 
     remaining: Annotated[
         Path | None,
-        typer.Option("--remaining", help="Write the remaining data here, every column kept.", show_default=False),
+        typer.Option(
+            "--remaining",
+            help="Write the remaining data here, every column kept.",
+            show_default=False,
+        ),
     ] = None
     report: page.Report = None
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what would be forgotten; write nothing.")] = False
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count what would be forgotten; write nothing.")
+    ] = False
 
 
 @dataclass(frozen=True)
@@ -110,9 +133,14 @@ class Request:
         out, remaining = self.out, self.outputs.remaining
         selecting.check(self.forget_set, self.wanted)
         if self.how.accept not in (None, "d"):
-            raise InvalidInput(f"--accept {self.how.accept}: there is d, for a class D that is to end with exit code 0")
+            raise InvalidInput(
+                f"--accept {self.how.accept}: there is d, for a class D that is to end with exit "
+                "code 0"
+            )
         if out is None and not self.outputs.dry_run:
-            raise InvalidInput("--out is missing: name the new model directory, or ask for a --dry-run")
+            raise InvalidInput(
+                "--out is missing: name the new model directory, or ask for a --dry-run"
+            )
         if len({path.absolute() for path in self.written}) < len(self.written):
             raise InvalidInput("--out and --remaining name the same path")
         again.check_outputs(out, remaining, scrub=self.care.scrub, report=self.outputs.report)
@@ -139,7 +167,9 @@ class Request:
 def _check_outside(output: Path, model: Path) -> None:
     """Refuse an output inside the folder of MODEL, which is never changed."""
     if model.is_dir() and model.resolve() in output.resolve().parents:
-        raise InvalidInput(f"{output} is inside {model}, which stays as it is. Choose an output elsewhere.")
+        raise InvalidInput(
+            f"{output} is inside {model}, which stays as it is. Choose an output elsewhere."
+        )
 
 
 def _check_remaining(remaining: Path, data: Path) -> None:
@@ -154,5 +184,6 @@ def _check_remaining(remaining: Path, data: Path) -> None:
     table = table if table.exists() else data  # all of a folder is its table, but for that
     if table.is_dir() and table.resolve() in remaining.resolve().parents:
         raise InvalidInput(
-            f"--remaining {remaining}: inside {data} it would become a part of the data; put it elsewhere"
+            f"--remaining {remaining}: inside {data} it would become a part of the data; put it "
+            "elsewhere"
         )

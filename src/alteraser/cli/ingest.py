@@ -12,15 +12,19 @@ from alteraser.cli.serve import StateOption, require_service
 
 
 def ingest(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="New interactions, in columns as the state's data.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="New interactions, in columns as the state's data."),
+    ],
     state: StateOption,
     quiet: common.Quiet = False,
     json: common.Json = False,
 ) -> None:
     """Add interactions to a state; the model learns them with the next batch of requests.
 
-    What was erased before does not come back: it is left out and counted (erased_before), as are interactions that
-    are there already (known), and those below the threshold or repeated (left_out). The service may run meanwhile.
+    What was erased before does not come back: it is left out and counted (erased_before), as are
+    interactions that are there already (known), and those below the threshold or repeated
+    (left_out). The service may run meanwhile.
 
     Takes about as long as reading FILE and the state's data: 2 s at MovieLens-1M's size.
 
@@ -38,4 +42,7 @@ def ingest(
             counts = take(opened, version, read(opened, version, file))
     finally:
         opened.close()
-    screen.result({"state": str(state), **counts}, [(name.replace("_", " "), f"{n:,}") for name, n in counts.items()])
+    screen.result(
+        {"state": str(state), **counts},
+        [(name.replace("_", " "), f"{n:,}") for name, n in counts.items()],
+    )

@@ -17,18 +17,25 @@ if TYPE_CHECKING:
 
 @grouped
 def inspect(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Another library's model, or one of alteraser train.")],
+    model: Annotated[
+        Path,
+        typer.Argument(metavar="MODEL", help="Another library's model, or one of alteraser train."),
+    ],
     data: Annotated[
         Path | None,
-        typer.Option("--data", help="The data as trained on: also check that they fit.", show_default=False),
+        typer.Option(
+            "--data", help="The data as trained on: also check that they fit.", show_default=False
+        ),
     ] = None,
     *,
     theirs: foreign_options.Reading,
     talk: common.Talk,
-) -> int:  # fmt: skip
-    """Tell what MODEL is: kind, shapes, hyper-parameters, and what else holds data. Nothing is written.
+) -> int:
+    """Tell what MODEL is: kind, shapes, hyper-parameters, and what else holds data. Nothing is
+    written.
 
-    With --data the self-check is made that forget makes before it changes anything; exit code 6 where it fails.
+    With --data the self-check is made that forget makes before it changes anything; exit code 6
+    where it fails.
 
     MovieLens-1M takes 2 s of processor time with --data, and less without.
 
@@ -37,7 +44,8 @@ def inspect(
     screen = common.Screen(talk.json, talk.quiet)
     if not foreign_options.is_foreign(model, theirs):
         foreign_options.refuse(
-            theirs.given, "is for models of other libraries: how its data are read is kept in the model"
+            theirs.given,
+            "is for models of other libraries: how its data are read is kept in the model",
         )
         return _own(screen, model, data)
     table = item_tables.recognized(model, theirs.format)
@@ -47,7 +55,11 @@ def inspect(
 
 
 def _foreign(
-    screen: common.Screen, model: Path, data: Path | None, asked: foreign_options.Reading, talk: common.Talk
+    screen: common.Screen,
+    model: Path,
+    data: Path | None,
+    asked: foreign_options.Reading,
+    talk: common.Talk,
 ) -> int:
     from alteraser.adapters.asked import checked
     from alteraser.adapters.forget import Opened, found_siblings, open_foreign
@@ -69,7 +81,10 @@ def _foreign(
     if data is not None:
         with screen.phase("check", "checking"):
             check = found.loss.check(found, opened.data, threads=talk.threads)
-    siblings, zero = found_siblings(opened), zero_words(found, None if data is None else opened.data)
+    siblings, zero = (
+        found_siblings(opened),
+        zero_words(found, None if data is None else opened.data),
+    )
     document = _facts(found) | {
         "model": str(model),
         "siblings": [foreign.sibling_document(sibling) for sibling in siblings],
@@ -82,7 +97,11 @@ def _foreign(
         ("model", f"{model}: {found.library or found.format} {found.kind}"),
         *_fact_rows(found),
         ("self-check", "give --data to make it" if check is None else foreign.check_words(check)),
-        *([] if check is None or check.passed or zero else [("", check.hint), ("furthest off", _worst(check))]),
+        *(
+            []
+            if check is None or check.passed or zero
+            else [("", check.hint), ("furthest off", _worst(check))]
+        ),
         *([("note", zero)] if zero else []),
         *common.unrated_rows(opened.data),
         *foreign.sibling_rows(siblings, verbose=talk.verbose),
@@ -95,29 +114,52 @@ def _facts(found: Foreign) -> dict[str, Any]:
     """What a file holds, for the document."""
     m, n, d = found.shape
     return {
-        "format": found.format, "kind": found.kind, "library": found.library or None,
-        "users": m, "items": n, "factors": d, "dtype": found.users.dtype.name, "bytes": found.nbytes,
+        "format": found.format,
+        "kind": found.kind,
+        "library": found.library or None,
+        "users": m,
+        "items": n,
+        "factors": d,
+        "dtype": found.users.dtype.name,
+        "bytes": found.nbytes,
         "biases": {"users": found.user_biases is not None, "items": found.item_biases is not None},
         "hyperparameters": dict(found.hyperparameters),
-        "loss": {"name": found.loss.name, "formula": found.loss.formula}, "id_maps": found.ids_from,
+        "loss": {"name": found.loss.name, "formula": found.loss.formula},
+        "id_maps": found.ids_from,
         "holds": [vars(holding) for holding in found.holds],
-    }  # fmt: skip
+    }
 
 
 def _fact_rows(found: Foreign) -> list[tuple[str, str]]:
     """The same for people."""
     m, n, d = found.shape
     return [
-        ("shape", f"{m:,} users, {n:,} items, {d} factors, {found.users.dtype}, {found.nbytes / 2**20:,.1f} MiB"),
+        (
+            "shape",
+            f"{m:,} users, {n:,} items, {d} factors, {found.users.dtype}, "
+            f"{found.nbytes / 2**20:,.1f} MiB",
+        ),
         ("loss", found.loss.formula),
-        ("hyper-parameters", ", ".join(f"{name} {value}" for name, value in found.hyperparameters.items())),
-        ("id maps", found.ids_from or "none in the file: give --users-map and --items-map, or --rows-are-ids"),
-        *[("also holds", f"{holding.name}: {holding.what}; {holding.scrubbed}") for holding in found.holds],
+        (
+            "hyper-parameters",
+            ", ".join(f"{name} {value}" for name, value in found.hyperparameters.items()),
+        ),
+        (
+            "id maps",
+            found.ids_from
+            or "none in the file: give --users-map and --items-map, or --rows-are-ids",
+        ),
+        *[
+            ("also holds", f"{holding.name}: {holding.what}; {holding.scrubbed}")
+            for holding in found.holds
+        ],
     ]
 
 
 def _worst(check: Any) -> str:
-    return ", ".join(f"{fault.side} row {fault.row} ({fault.value:.2g})" for fault in check.worst[:10])
+    return ", ".join(
+        f"{fault.side} row {fault.row} ({fault.value:.2g})" for fault in check.worst[:10]
+    )
 
 
 def _own(screen: common.Screen, model: Path, data: Path | None) -> int:
@@ -135,8 +177,14 @@ def _own(screen: common.Screen, model: Path, data: Path | None) -> int:
             except (IntegrityError, InvalidInput) as cause:
                 fits = cause.message
     if isinstance(loaded, ExactModel):
-        settings, size = loaded.settings.model_dump(), sum(array.nbytes for array in loaded.state.values())
-        own = {"bytes": size, "arrays": {name: list(array.shape) for name, array in loaded.state.items()}}
+        settings, size = (
+            loaded.settings.model_dump(),
+            sum(array.nbytes for array in loaded.state.values()),
+        )
+        own = {
+            "bytes": size,
+            "arrays": {name: list(array.shape) for name, array in loaded.state.items()},
+        }
         own["state"] = exact.told(loaded)
         told = exact.told_rows(loaded)
         kept = f"{loaded.settings.summary}, {size / 2**20:,.1f} MiB"
@@ -147,21 +195,45 @@ def _own(screen: common.Screen, model: Path, data: Path | None) -> int:
         kept = f"{factors.rank} factors, {factors.dtype}"
     m, n = loaded.shape
     document = {
-        "model": str(model), "format": "alteraser", "kind": loaded.kind, "users": m, "items": n, **own,
+        "model": str(model),
+        "format": "alteraser",
+        "kind": loaded.kind,
+        "users": m,
+        "items": n,
+        **own,
         "hyperparameters": settings,
-        "digest": loaded.digest, "parent": loaded.parent, "trained_on": vars(loaded.trained_on),
-        "training": dict(loaded.training), "id_maps": "the container", "holds": [], "siblings": [],
-        "self_check": None if fits is None else {"passed": not fits, "measures": [], "worst_rows": [], "hint": fits},
+        "digest": loaded.digest,
+        "parent": loaded.parent,
+        "trained_on": vars(loaded.trained_on),
+        "training": dict(loaded.training),
+        "id_maps": "the container",
+        "holds": [],
+        "siblings": [],
+        "self_check": None
+        if fits is None
+        else {"passed": not fits, "measures": [], "worst_rows": [], "hint": fits},
         "seconds": screen.timing(),
-    }  # fmt: skip
+    }
     trained = loaded.trained_on
     rows = [
         ("model", f"{model}: alteraser {loaded.kind}"),
         ("shape", f"{m:,} users, {n:,} items, {kept}"),
         *told,
-        ("hyper-parameters", ", ".join(f"{name} {value}" for name, value in settings.items()) or "none"),
-        ("trained on", f"{trained.interactions:,} interactions of {trained.users:,} users and {trained.items:,} items"),
-        ("data", "give --data to compare" if fits is None else fits or "these are the data it stands for"),
+        (
+            "hyper-parameters",
+            ", ".join(f"{name} {value}" for name, value in settings.items()) or "none",
+        ),
+        (
+            "trained on",
+            f"{trained.interactions:,} interactions of {trained.users:,} users and "
+            f"{trained.items:,} items",
+        ),
+        (
+            "data",
+            "give --data to compare"
+            if fits is None
+            else fits or "these are the data it stands for",
+        ),
     ]
     screen.result(document, rows)
     return IntegrityError.exit_code if fits else 0

@@ -1,7 +1,11 @@
-"""Ctrl-C from the first moment on: one line, a document where ``--json`` asks for it, and exit code 130.
+"""Ctrl-C from the first moment on: one line, a document where ``--json`` asks for it, and exit code
+130.
 
-    while importing   the process ends at once: nothing is open, and an exception would come out of some module's import
-    while working     KeyboardInterrupt, so that clean-up runs; it is remembered, since extensions that were being
+    while importing
+        the process ends at once: nothing is open, and an exception would come out of some module's
+        import
+    while working
+        KeyboardInterrupt, so that clean-up runs; it is remembered, since extensions that were being
                       loaded turn it into an ImportError
     when all is done  the process ends at once with the code of what was done
 
@@ -23,7 +27,8 @@ MESSAGE = "interrupted; no output is half written, and inputs are as they were"
 CODE = 130
 
 AGAIN = 1.0
-"""Seconds in which a second Ctrl-C is the impatience of the first: clean-up is not interrupted by it."""
+"""Seconds in which a second Ctrl-C is the impatience of the first: clean-up is not interrupted by
+it."""
 
 _first: float | None = None
 
@@ -51,7 +56,9 @@ def while_importing() -> Iterator[None]:
 
 
 def watch() -> None:
-    """From now on Ctrl-C and SIGTERM raise KeyboardInterrupt and are remembered; an ignored Ctrl-C stays ignored."""
+    """From now on Ctrl-C and SIGTERM raise KeyboardInterrupt and are remembered; an ignored Ctrl-C
+    stays ignored.
+    """
     global _first
     _first = None
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -81,7 +88,10 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    error = f'{{"error": {{"kind": "interrupted", "exit_code": {CODE}, "message": "{MESSAGE}", "details": {{}}}}}}\n'
+    error = (
+        f'{{"error": {{"kind": "interrupted", "exit_code": {CODE}, "message": "{MESSAGE}", '
+        f'"details": {{}}}}}}\n'
+    )
     with contextlib.suppress(OSError):
         if "--json" in sys.argv:
             os.write(1, error.encode())

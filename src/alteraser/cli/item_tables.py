@@ -1,4 +1,6 @@
-"""What ``forget`` and ``verify`` do with other libraries' tables of items: implicit's neighbors, EASE weights."""
+"""What ``forget`` and ``verify`` do with other libraries' tables of items: implicit's neighbors,
+EASE weights.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,15 @@ if TYPE_CHECKING:
 
 LEVELS = {
     "A": "the table is what its library makes of these data, to rounding, looked at by other code",
-    "D": "the table is not what its library makes of these data: it has not forgotten what is not among them",
+    "D": "the table is not what its library makes of these data: it has not forgotten what is not "
+    "among them",
 }
 
 
 def recognized(model: Path, format: str | None) -> TableAdapter | None:
-    """The adapter of the table at ``model``; None where it is none, or another format is asked for."""
+    """The adapter of the table at ``model``; None where it is none, or another format is asked
+    for.
+    """
     if format is not None or not model.is_file():
         return None
     from alteraser.adapters.tables import find_table
@@ -51,12 +56,22 @@ class ItemTable(Subject):
 
         asked, how, wanted, care = self.asked, self.asked.how, self.asked.wanted, self.asked.care
         refuse(
-            {"solver": how.solver, "memory": how.memory, "confirm": how.confirm,
-             "stop_at_tolerance": how.stop_at_tolerance, "tolerance": how.tolerance, "max_passes": how.max_passes,
-             "seed": how.seed, "grown": wanted.grown, "session": wanted.session, "basket": wanted.basket,
-             "purged": care.purged, "scrub": care.scrub},
+            {
+                "solver": how.solver,
+                "memory": how.memory,
+                "confirm": how.confirm,
+                "stop_at_tolerance": how.stop_at_tolerance,
+                "tolerance": how.tolerance,
+                "max_passes": how.max_passes,
+                "seed": how.seed,
+                "grown": wanted.grown,
+                "session": wanted.session,
+                "basket": wanted.basket,
+                "purged": care.purged,
+                "scrub": care.scrub,
+            },
             f"means nothing to {asked.model}, a table of items",
-        )  # fmt: skip
+        )
         check_method(self.adapter.name, how.method)
         options = options_from(asked.theirs)
         self.options = options.model_copy(update={"reading": wanted.timed(options.reading)})
@@ -82,9 +97,12 @@ class ItemTable(Subject):
         self.ids = self.opened.data.users, self.opened.data.items
         super().check_ids(selection)
         return match_table(
-            self.opened, selection, strict=self.asked.wanted.strict, readmit=self.asked.wanted.readmit,
+            self.opened,
+            selection,
+            strict=self.asked.wanted.strict,
+            readmit=self.asked.wanted.readmit,
             below=sheet.below_threshold(self.ids),
-        )  # fmt: skip
+        )
 
     def plan(self, found: Deletion) -> Any:
         """None: there is one way."""
@@ -96,9 +114,12 @@ class ItemTable(Subject):
 
         with self.screen.phase("solve", "making the table anew"):
             return unlearn_table(
-                self.opened, found, method=self.asked.how.method, threads=self.asked.talk.threads,
+                self.opened,
+                found,
+                method=self.asked.how.method,
+                threads=self.asked.talk.threads,
                 unchecked=self.asked.care.unchecked,
-            )  # fmt: skip
+            )
 
     def identity(self, saved: Path) -> dict[str, Any]:
         """Digests of the files."""
@@ -112,11 +133,20 @@ class ItemTable(Subject):
 
     def standing(self, erasure: Erasure[Any]) -> Rows:
         """How it is made, class A, and what that changed."""
-        changed, others = erasure.details["item_rows_changed"], erasure.details["item_rows_of_others_changed"]
+        changed, others = (
+            erasure.details["item_rows_changed"],
+            erasure.details["item_rows_of_others_changed"],
+        )
         return [
             ("made by", erasure.details["rule"]),
-            ("class", "A: what the library makes of the remaining data; verify looks by other code"),
-            ("rows changed", f"{changed:,} of items, {others:,} of them of items of which nothing went"),
+            (
+                "class",
+                "A: what the library makes of the remaining data; verify looks by other code",
+            ),
+            (
+                "rows changed",
+                f"{changed:,} of items, {others:,} of them of items of which nothing went",
+            ),
         ]
 
     def shortfall(self, erasure: Erasure[Any]) -> str:
@@ -125,15 +155,22 @@ class ItemTable(Subject):
 
 
 def verify(
-    screen: common.Screen, adapter: TableAdapter, model: Path, data: Path, before: Path | None, asked: Reading
-) -> int:  # fmt: skip
+    screen: common.Screen,
+    adapter: TableAdapter,
+    model: Path,
+    data: Path,
+    before: Path | None,
+    asked: Reading,
+) -> int:
     """``alteraser verify`` for a table of items: made anew from ``data`` by other code."""
     from alteraser.adapters.data import sheet_of
     from alteraser.adapters.tables.forget import open_table
     from alteraser.data.files import sha256_file
 
     if before is not None:
-        raise InvalidInput(f"--before means nothing to {model}: the table is made anew from the data alone")
+        raise InvalidInput(
+            f"--before means nothing to {model}: the table is made anew from the data alone"
+        )
     options = options_from(asked)
     with screen.phase("read", "reading"):
         opened = open_table(adapter, model, sheet_of(data, options), options)
@@ -147,31 +184,55 @@ def verify(
     meaning = f"largest difference from {rule.formula}, over the largest entry"
     screen.result(
         {
-            "model": str(model), "format": adapter.name, "kind": rule.name, "digest": sha256_file(model),
-            "data_digest": opened.data.digest, "class": level, "sentence": LEVELS[level],
+            "model": str(model),
+            "format": adapter.name,
+            "kind": rule.name,
+            "digest": sha256_file(model),
+            "data_digest": opened.data.digest,
+            "class": level,
+            "sentence": LEVELS[level],
             "checks": [
                 {
-                    "name": "anew", "value": value, "limit": rule.limit, "passed": value <= rule.limit,
+                    "name": "anew",
+                    "value": value,
+                    "limit": rule.limit,
+                    "passed": value <= rule.limit,
                     "meaning": meaning,
                 },
                 {
-                    "name": "held", "value": opened.beyond, "limit": 0, "passed": not opened.beyond,
+                    "name": "held",
+                    "value": opened.beyond,
+                    "limit": 0,
+                    "passed": not opened.beyond,
                     "meaning": "interactions that the file holds and the data lack",
                 },
             ],
             "seconds": screen.timing(),
         },
         [
-            ("model", f"{model} ({adapter.name}: {rule.name})"), ("class", f"{level}: {LEVELS[level]}"),
-            ("anew", f"{value:.3g}  ({'ok' if value <= rule.limit else 'FAILS'}, limit {rule.limit:g}) {meaning}"),
-            *([("held", f"{opened.beyond:,} interactions that the data lack  (FAILS)")] if opened.beyond else []),
+            ("model", f"{model} ({adapter.name}: {rule.name})"),
+            ("class", f"{level}: {LEVELS[level]}"),
+            (
+                "anew",
+                f"{value:.3g}  ({'ok' if value <= rule.limit else 'FAILS'}, limit {rule.limit:g}) "
+                f"{meaning}",
+            ),
+            *(
+                [("held", f"{opened.beyond:,} interactions that the data lack  (FAILS)")]
+                if opened.beyond
+                else []
+            ),
         ],
-    )  # fmt: skip
+    )
     return 0 if level == "A" else NumericFailure.exit_code
 
 
-def inspect(screen: common.Screen, adapter: TableAdapter, model: Path, data: Path | None, asked: Reading) -> int:
-    """``alteraser inspect`` for a table of items; with data, whether its library makes it of them."""
+def inspect(
+    screen: common.Screen, adapter: TableAdapter, model: Path, data: Path | None, asked: Reading
+) -> int:
+    """``alteraser inspect`` for a table of items; with data, whether its library makes it of
+    them.
+    """
     from alteraser.adapters.data import sheet_of
     from alteraser.adapters.tables import fitting
     from alteraser.adapters.tables.forget import open_table
@@ -185,24 +246,46 @@ def inspect(screen: common.Screen, adapter: TableAdapter, model: Path, data: Pat
             opened = open_table(adapter, model, sheet_of(data, options), options)
             table = opened.table
     if data is not None:
-        with screen.phase("check", "checking"):  # the check that forget makes, which says how far off a table is
+        # the check that forget makes, which says how far off a table is
+        with screen.phase("check", "checking"):
             rule = fitting(table, adapter.rules(table, options), opened.seen(opened.data))
     values, m = table.values, None if table.user_ids is None else table.user_ids.size
-    entries, ids = int(getattr(values, "nnz", values.size)), "none" if table.item_ids is None else "in the file"
+    entries, ids = (
+        int(getattr(values, "nnz", values.size)),
+        "none" if table.item_ids is None else "in the file",
+    )
     document = {
-        "model": str(model), "format": adapter.name, "kind": "table of items", "users": m,
-        "items": table.items, "entries": entries, "dtype": str(values.dtype), "id_maps": ids,
+        "model": str(model),
+        "format": adapter.name,
+        "kind": "table of items",
+        "users": m,
+        "items": table.items,
+        "entries": entries,
+        "dtype": str(values.dtype),
+        "id_maps": ids,
         "interactions_held": None if table.pairs is None else int(table.pairs.nnz),
         "rule": None if rule is None else {"name": rule.name, "formula": rule.formula},
         "seconds": screen.timing(),
-    }  # fmt: skip
-    held = [] if table.pairs is None else [("also holds", f"{table.pairs.nnz:,} interactions; made anew")]
+    }
+    held = (
+        []
+        if table.pairs is None
+        else [("also holds", f"{table.pairs.nnz:,} interactions; made anew")]
+    )
     rows = [
         ("model", f"{model}: {adapter.name}, a table of items"),
         ("shape", f"{table.items:,} items, {entries:,} entries, {values.dtype}"),
-        ("item ids", ids if table.item_ids is not None else "not in the file: --items-map, or --rows-are-ids"),
+        (
+            "item ids",
+            ids
+            if table.item_ids is not None
+            else "not in the file: --items-map, or --rows-are-ids",
+        ),
         *held,
-        ("self-check", "give --data to make it" if rule is None else f"passed: {rule.name}, {rule.formula}"),
+        (
+            "self-check",
+            "give --data to make it" if rule is None else f"passed: {rule.name}, {rule.formula}",
+        ),
     ]
     screen.result(document, rows)
     return 0

@@ -16,15 +16,22 @@ app = typer.Typer(no_args_is_help=True)
 def add(
     state: StateOption,
     scopes: Annotated[
-        str, typer.Option("--scopes", help="What it may do: submit, verify, status, receipt:read, ingest, recommend, "
-                          "model:read, admin.")
+        str,
+        typer.Option(
+            "--scopes",
+            help="What it may do: submit, verify, status, receipt:read, ingest, recommend, "
+            "model:read, admin.",
+        ),
     ] = "submit,verify,status,receipt:read",
-    rate_limit: Annotated[int, typer.Option("--rate-limit", min=0, help="Writes a minute; 0 for any number.")] = 60,
+    rate_limit: Annotated[
+        int, typer.Option("--rate-limit", min=0, help="Writes a minute; 0 for any number.")
+    ] = 60,
     expires: Annotated[
-        str | None, typer.Option("--expires", help="ISO 8601, such as 2027-01-31.", show_default=False)
+        str | None,
+        typer.Option("--expires", help="ISO 8601, such as 2027-01-31.", show_default=False),
     ] = None,
     json: common.Json = False,
-) -> None:  # fmt: skip
+) -> None:
     """Make a key and print it, this once: the state keeps its digest alone.
 
     Requests of a key without the scope verify wait until a key with it vouches for who asked.
@@ -47,7 +54,9 @@ def add(
     finally:
         opened.close()
     if json:
-        common.print_document({"key": made, "id": made.split("_")[1], "scopes": wanted, "rate_limit": rate_limit})
+        common.print_document(
+            {"key": made, "id": made.split("_")[1], "scopes": wanted, "rate_limit": rate_limit}
+        )
     else:
         print(made)
 
@@ -71,10 +80,15 @@ def list_keys(state: StateOption, quiet: common.Quiet = False, json: common.Json
     finally:
         opened.close()
     rows = [
-        (str(key["id"]), f"{', '.join(key['scopes'])}; {key['rate_limit'] or 'any number of'} writes a minute"  # type: ignore[arg-type]
-         + ("; revoked" if key["revoked"] else "") + (f"; until {key['expires']}" if key["expires"] else ""))
+        (
+            str(key["id"]),
+            f"{', '.join(key['scopes'])}; "  # type: ignore[arg-type]
+            f"{key['rate_limit'] or 'any number of'} writes a minute"
+            + ("; revoked" if key["revoked"] else "")
+            + (f"; until {key['expires']}" if key["expires"] else ""),
+        )
         for key in found
-    ]  # fmt: skip
+    ]
     common.Screen(json, quiet).result({"keys": found}, rows)
 
 

@@ -1,4 +1,6 @@
-"""The settings of every kind as options: one for each name, made from the fields when they are first asked for."""
+"""The settings of every kind as options: one for each name, made from the fields when they are
+first asked for.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ GIVEN = "alteraser.kind_options"
 class WithKinds(TyperCommand):
     """A command that takes the settings of all kinds as well, without naming one of them.
 
-    A setting whose name is an option of the command already is that option, and its help names the kinds.
+    A setting whose name is an option of the command already is that option, and its help names the
+    kinds.
     """
 
     _made: list[TyperOption] | None = None
@@ -53,7 +56,9 @@ class WithKinds(TyperCommand):
 
 
 class WithKindLists(WithKinds):
-    """The same for kinds of pairs, where every setting takes several values, with commas between them."""
+    """The same for kinds of pairs, where every setting takes several values, with commas between
+    them.
+    """
 
     lists = True
 
@@ -64,7 +69,9 @@ def of_pairs() -> list[str]:
 
 
 def settings(*, events: bool = True) -> dict[str, Owners]:
-    """{name: kinds that have it, and what it is to each}, in the order of the table of kinds; all or of pairs."""
+    """{name: kinds that have it, and what it is to each}, in the order of the table of kinds; all
+    or of pairs.
+    """
     found: dict[str, Owners] = {}
     for kind in KINDS if events else of_pairs():
         options = KINDS[kind]
@@ -74,7 +81,9 @@ def settings(*, events: bool = True) -> dict[str, Owners]:
 
 
 def said(owners: Owners, *, apart: bool = False) -> str:
-    """What a setting is: once, where it is the same to all of ``owners``; ``apart``: under their names all the same."""
+    """What a setting is: once, where it is the same to all of ``owners``; ``apart``: under their
+    names all the same.
+    """
     words: dict[str, list[str]] = {}
     for kind, info in owners:
         text = info.description or ""
@@ -121,11 +130,20 @@ def listed(words: list[str] | tuple[str, ...], last: str) -> str:
 
 
 def _options(owners: dict[str, Owners], *, lists: bool = False) -> list[TyperOption]:
-    """An option for each name, panel by panel: through a command that takes them all and is never run."""
+    """An option for each name, panel by panel: through a command that takes them all and is never
+    run.
+    """
     panels = {name: ", ".join(kind for kind, _ in has) for name, has in owners.items()}
     parameters = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_annotation(name, has, lists))
-        for name, has in sorted(owners.items(), key=lambda entry: list(panels.values()).index(panels[entry[0]]))
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=_annotation(name, has, lists),
+        )
+        for name, has in sorted(
+            owners.items(), key=lambda entry: list(panels.values()).index(panels[entry[0]])
+        )
     ]
 
     def takes(**given: Any) -> None:
@@ -141,24 +159,30 @@ def _annotation(name: str, owners: Owners, lists: bool) -> Any:
     chosen = tuple(dict.fromkeys(word for _, info in owners for word in choices(info)))
     if lists:
         option = typer.Option(
-            f"--{name.replace('_', '-')}", help=f"Values to try: {said(owners)}", show_default=False,
+            f"--{name.replace('_', '-')}",
+            help=f"Values to try: {said(owners)}",
+            show_default=False,
             rich_help_panel=", ".join(kind for kind, _ in owners),
             autocompletion=completion.several(*chosen) if chosen else None,
-        )  # fmt: skip
+        )
         return Annotated[str | None, option]
     words = name.replace("_", "-"), f"no-{name.replace('_', '-')}"
     both = any(info.default is True for _, info in owners)
     option = typer.Option(
-        "/".join(f"--{word}" for word in words[: 1 + both]), help=said(owners),
+        "/".join(f"--{word}" for word in words[: 1 + both]),
+        help=said(owners),
         rich_help_panel=", ".join(kind for kind, _ in owners),
-        show_default=defaults(owners), autocompletion=completion.among(*chosen) if chosen else None,
-    )  # fmt: skip
+        show_default=defaults(owners),
+        autocompletion=completion.among(*chosen) if chosen else None,
+    )
     types = {_type(info) for _, info in owners}
     return Annotated[(types.pop() if len(types) == 1 else str) | None, option]
 
 
 def _type(info: FieldInfo) -> type:
-    """What the command line makes of a value; everything but numbers and switches is left to the settings as text."""
+    """What the command line makes of a value; everything but numbers and switches is left to the
+    settings as text.
+    """
     plain: tuple[type, ...] = (bool, int, float)
     mentioned = (info.annotation, *get_args(info.annotation))
     return next((one for one in plain if one in mentioned), str)

@@ -39,14 +39,17 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _root(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Show the version."
+    ),
     log: str = typer.Option(
         None,
         "--log",
         metavar="FILE",
         envvar="ALTERASER_LOG",
         show_default="off",
-        help="Add what happens to FILE, a JSON document per line; - or json for stderr. No ids, no paths.",
+        help="Add what happens to FILE, a JSON document per line; - or json for stderr. No ids, "
+        "no paths.",
     ),
 ) -> None:
     if log:
@@ -60,7 +63,11 @@ _logs = contextlib.ExitStack()
 @contextlib.contextmanager
 def _logged(where: str) -> Iterator[None]:
     with contextlib.ExitStack() as opened:
-        file = sys.stderr if where in ("-", "json") else opened.enter_context(open(where, "a", encoding="utf-8"))
+        file = (
+            sys.stderr
+            if where in ("-", "json")
+            else opened.enter_context(open(where, "a", encoding="utf-8"))
+        )
         opened.enter_context(events.listening(events.json_lines(file)))
         yield
 
@@ -104,11 +111,13 @@ def _code(arguments: list[str]) -> int:
 
 
 def _prepare_process() -> None:
-    # threads that wait spin by default, which on a shared machine slows the others and is counted as work
+    # threads that wait spin by default, which on a shared machine slows the others and is counted
+    # as work
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     interrupts.watch()
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a terminal without λ gets \u03bb, never a failure after the work is done
+        # a terminal without λ gets \u03bb, never a failure after the work is done
+        if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 
@@ -125,7 +134,8 @@ def _run(arguments: list[str]) -> int:
 
 
 def _translated(error: BaseException) -> AltEraserError:
-    if interrupts.seen() and not isinstance(error, Interrupted):  # whatever came of it on its way here
+    # whatever came of it on its way here
+    if interrupts.seen() and not isinstance(error, Interrupted):
         return Interrupted(interrupts.MESSAGE)
     if isinstance(error, AltEraserError):
         return error
@@ -136,11 +146,21 @@ def _translated(error: BaseException) -> AltEraserError:
     if isinstance(error, MemoryError):
         return ResourceLimit("out of memory: fewer factors, fewer threads, or a larger machine")
     if isinstance(error, OSError):
-        kind = ResourceLimit if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else InvalidInput
-        advice = ". Check the path and its permissions" if error.errno in (errno.EACCES, errno.EPERM) else ""
+        kind = (
+            ResourceLimit
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+            else InvalidInput
+        )
+        advice = (
+            ". Check the path and its permissions"
+            if error.errno in (errno.EACCES, errno.EPERM)
+            else ""
+        )
         return kind(f"{error.filename or 'a file'}: {error.strerror or error}{advice}")
     traceback.print_exception(error)
-    return AltEraserError(f"this is a bug in AltEraser, please report it: {type(error).__name__}: {error}")
+    return AltEraserError(
+        f"this is a bug in AltEraser, please report it: {type(error).__name__}: {error}"
+    )
 
 
 def _usage(error: Any) -> str:
@@ -153,9 +173,16 @@ def _usage(error: Any) -> str:
 def _fail(error: AltEraserError, arguments: list[str]) -> int:
     events.refused(error)
     if "--json" in arguments:
-        common.print_document({"error": {
-            "kind": error.kind, "exit_code": error.exit_code, "message": error.message, "details": error.details,
-        }})  # fmt: skip
+        common.print_document(
+            {
+                "error": {
+                    "kind": error.kind,
+                    "exit_code": error.exit_code,
+                    "message": error.message,
+                    "details": error.details,
+                }
+            }
+        )
     if error.message:
         _complain(error.message)
     return error.exit_code
@@ -170,6 +197,8 @@ def _complain(message: str) -> None:
 
 
 def _silence_stdout() -> None:
-    """Let what is still buffered go nowhere, so that the interpreter does not fail on it when it ends."""
+    """Let what is still buffered go nowhere, so that the interpreter does not fail on it when it
+    ends.
+    """
     with contextlib.suppress(OSError, AttributeError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

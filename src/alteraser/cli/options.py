@@ -1,4 +1,5 @@
-"""Options from typed settings: a command takes a few groups of settings, the command line sees their fields.
+"""Options from typed settings: a command takes a few groups of settings, the command line sees
+their fields.
 
 @dataclass(frozen=True)
 class Talk:
@@ -23,22 +24,30 @@ class Only(tuple[str, ...]):
 
 
 def only(*names: str) -> Only:
-    """Beside the group in ``Annotated`` where a command takes only the fields with these ``names``."""
+    """Beside the group in ``Annotated`` where a command takes only the fields with these
+    ``names``.
+    """
     return Only(names)
 
 
 def grouped(command: Callable[..., T]) -> Callable[..., T]:
-    """``command`` with the fields of each parameter that is a dataclass in that parameter's place, by their names.
+    """``command`` with the fields of each parameter that is a dataclass in that parameter's place,
+    by their names.
 
-    Annotations, defaults and the order are the fields'; what was given comes back as one object of each.
+    Annotations, defaults and the order are the fields'; what was given comes back as one object of
+    each.
     """
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, tuple[Any, list[str]]] = {}
     parameters = []
     for name, parameter in inspect.signature(command).parameters.items():
-        kind, *notes = get_args(hints[name]) if get_origin(hints[name]) is Annotated else (hints[name],)
+        kind, *notes = (
+            get_args(hints[name]) if get_origin(hints[name]) is Annotated else (hints[name],)
+        )
         if not is_dataclass(kind):
-            parameters.append(parameter.replace(annotation=hints[name], kind=parameter.KEYWORD_ONLY))
+            parameters.append(
+                parameter.replace(annotation=hints[name], kind=parameter.KEYWORD_ONLY)
+            )
             continue
         taken = [field for field in fields(kind) if not notes or field.name in notes[0]]
         groups[name] = kind, [field.name for field in taken]
@@ -46,13 +55,25 @@ def grouped(command: Callable[..., T]) -> Callable[..., T]:
         for field in taken:
             default = inspect.Parameter.empty if field.default is MISSING else field.default
             parameters.append(
-                inspect.Parameter(field.name, parameter.KEYWORD_ONLY, default=default, annotation=inner[field.name])
+                inspect.Parameter(
+                    field.name,
+                    parameter.KEYWORD_ONLY,
+                    default=default,
+                    annotation=inner[field.name],
+                )
             )
 
     def asked(**given: Any) -> T:
-        made = {name: kind(**{field: given.pop(field) for field in names}) for name, (kind, names) in groups.items()}
+        made = {
+            name: kind(**{field: given.pop(field) for field in names})
+            for name, (kind, names) in groups.items()
+        }
         return command(**given, **made)
 
-    asked.__name__, asked.__doc__, asked.__module__ = command.__name__, command.__doc__, command.__module__
+    asked.__name__, asked.__doc__, asked.__module__ = (
+        command.__name__,
+        command.__doc__,
+        command.__module__,
+    )
     asked.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return asked

@@ -1,4 +1,6 @@
-"""Models of AltEraser that forget: those with factors, and those that are counts or closed forms."""
+"""Models of AltEraser that forget: those with factors, and those that are counts or closed
+forms.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ class Ours(Subject):
         """Options for other libraries' files, and what the kind's methods do not have."""
         asked = self.asked
         foreign_options.refuse(
-            asked.theirs.given | {name: getattr(asked.care, name) for name in ("unchecked", "scrub", "purged")},
+            asked.theirs.given
+            | {name: getattr(asked.care, name) for name in ("unchecked", "scrub", "purged")},
             "is for models of other libraries: how its data are read is kept in the model",
         )
         if asked.wanted.readmit and not asked.wanted.grown:
@@ -42,8 +45,9 @@ class Ours(Subject):
         common.check_tolerance(asked.how.tolerance)
         how = asdict(asked.how)
         settings = {
-            name: how[name] for name in ("solver", "tolerance", "max_passes", "memory", "seed", "confirm")
-        }  # fmt: skip
+            name: how[name]
+            for name in ("solver", "tolerance", "max_passes", "memory", "seed", "confirm")
+        }
         self.check_method(settings)
 
     def check_method(self, settings: dict[str, Any]) -> None:
@@ -72,9 +76,14 @@ class Ours(Subject):
 
         wanted = self.asked.wanted
         return match(
-            self.model, selection, sheet.interactions(), grown=wanted.grown, readmit=wanted.readmit,
-            strict=wanted.strict, below=sheet.below_threshold(self.ids),
-        )  # fmt: skip
+            self.model,
+            selection,
+            sheet.interactions(),
+            grown=wanted.grown,
+            readmit=wanted.readmit,
+            strict=wanted.strict,
+            below=sheet.below_threshold(self.ids),
+        )
 
     def plan(self, found: Deletion) -> Any:
         """None: exact kinds have one way."""
@@ -105,7 +114,9 @@ class Exact(Ours):
         from alteraser.verbs.forget import unlearn
 
         with self.screen.phase("solve", "forgetting"):
-            return unlearn(self.model, found, method=self.asked.how.method, threads=self.asked.talk.threads)
+            return unlearn(
+                self.model, found, method=self.asked.how.method, threads=self.asked.talk.threads
+            )
 
     def title(self, erasure: Erasure[Any]) -> str:
         """The kind."""
@@ -136,9 +147,14 @@ class Factors(Ours):
     def check_method(self, settings: dict[str, Any]) -> None:
         """The method and its settings, so that a mistyped option is told at once."""
         how = self.asked.how
-        self.method = _asked(how.method, settings | {
-            "limits": STOP if how.stop_at_tolerance else None, "escalate": None if how.max_passes is None else STOP
-        })  # fmt: skip
+        self.method = _asked(
+            how.method,
+            settings
+            | {
+                "limits": STOP if how.stop_at_tolerance else None,
+                "escalate": None if how.max_passes is None else STOP,
+            },
+        )
 
     def open(self) -> None:
         """The model, and the eraser for it."""
@@ -160,9 +176,13 @@ class Factors(Ours):
         beyond = not self.asked.how.stop_at_tolerance
         with self.screen.passes("solve", "forgetting", goal, beyond=beyond) as on_pass:
             return unlearn(
-                self.model, found, method=self.method, threads=self.asked.talk.threads, on_pass=on_pass,
+                self.model,
+                found,
+                method=self.method,
+                threads=self.asked.talk.threads,
+                on_pass=on_pass,
                 on_choice=lambda choice, lists: _warn(self.screen, choice, lists),
-            )  # fmt: skip
+            )
 
     def standing(self, erasure: Erasure[Any]) -> Rows:
         """Which way, how far it got, and which class that is."""
@@ -180,22 +200,27 @@ class Factors(Ours):
 
 
 def _warn(screen: common.Screen, choice: Choice, lists: Callable[[], ListsChanged]) -> None:
-    """Before going to an optimum that training never reached: that is another training, and moves everybody."""
+    """Before going to an optimum that training never reached: that is another training, and moves
+    everybody.
+    """
     if choice.method != "converge" or choice.at_rest or not choice.effect:
         return
     found = lists()
-    left = "L bends down where training ended" if choice.rest is None else (
-        f"training ended {choice.rest:.1e} of the model's size from its optimum"
-    )  # fmt: skip
+    left = (
+        "L bends down where training ended"
+        if choice.rest is None
+        else (f"training ended {choice.rest:.1e} of the model's size from its optimum")
+    )
     screen.note(
-        f"note: {left}, the deletion's own rows move {choice.effect:.1e}: going there finishes the training. By "
-        f"estimate the top-10 of {found.changed:.0%} of the other users will change (overlap {found.overlap:.2f}); "
-        "--method local changes what the deletion changes"
+        f"note: {left}, the deletion's own rows move {choice.effect:.1e}: going there finishes "
+        f"the training. By estimate the top-10 of {found.changed:.0%} of the other users will "
+        f"change (overlap {found.overlap:.2f}); --method local changes what the deletion changes"
     )
 
 
 def _asked(method: str, given: dict[str, Any]) -> Auto | tuple[str, dict[str, Any]]:
-    """``auto`` or one of its ways with what they share, or (an eraser's name, its settings); reads nothing.
+    """``auto`` or one of its ways with what they share, or (an eraser's name, its settings); reads
+    nothing.
 
     Options that only going to an optimum has mean that one.
     """
@@ -214,14 +239,17 @@ def _asked(method: str, given: dict[str, Any]) -> Auto | tuple[str, dict[str, An
         shown = "stop-at-tolerance" if name == "limits" else name
         raise InvalidInput(f"--{shown} means nothing to --method {method}")
     if method == "replay" and given["tolerance"] is not None:
-        raise InvalidInput("--tolerance means nothing to --method replay, which stops where the training did")
+        raise InvalidInput(
+            "--tolerance means nothing to --method replay, which stops where the training did"
+        )
     way = None if method == "auto" else next(way for way in WAYS if way == method)
     tolerance = DEFAULT_TOLERANCE if given["tolerance"] is None else given["tolerance"]
     return Auto(way, tolerance, given["max_passes"])
 
 
 def _settings(method: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Settings of the eraser called ``method`` from the options that were given; InvalidInput for one it does not have.
+    """Settings of the eraser called ``method`` from the options that were given; InvalidInput for
+    one it does not have.
 
     Nothing is read for it, so that a mistyped option is told at once.
     """
@@ -231,7 +259,9 @@ def _settings(method: str, given: dict[str, Any]) -> dict[str, Any]:
     known = accepted(method)
     if "finish" in known:  # the default level is class C, whoever solves the rows
         given = given | {"finish": True}
-    settings = {name: value for name, value in given.items() if value is not None and value is not False}
+    settings = {
+        name: value for name, value in given.items() if value is not None and value is not False
+    }
     if "escalate" not in known:  # a cap on passes that was asked for is a cap
         settings.pop("escalate", None)
     for name in settings:
@@ -260,9 +290,18 @@ def _eraser(method: str, settings: dict[str, Any], model: Model) -> Eraser:
 def _residual(erasure: Erasure[Any]) -> tuple[str, str]:
     work = erasure.work
     if erasure.method == "replay":
-        return "stationarity", f"{work.residual:.1e}, as the training would have ended; class A, verify replays it"
-    left = "of the deletion's push" if erasure.details["effect"] is None else "of what the deletion changed is left"
-    return "residual", f"{work.residual:.1e} {left}" + ("" if work.converged else "  (not converged)")
+        return (
+            "stationarity",
+            f"{work.residual:.1e}, as the training would have ended; class A, verify replays it",
+        )
+    left = (
+        "of the deletion's push"
+        if erasure.details["effect"] is None
+        else "of what the deletion changed is left"
+    )
+    return "residual", f"{work.residual:.1e} {left}" + (
+        "" if work.converged else "  (not converged)"
+    )
 
 
 def _measured(erasure: Erasure[Any]) -> Rows:
@@ -271,12 +310,22 @@ def _measured(erasure: Erasure[Any]) -> Rows:
     rows = []
     if found is not None:
         rows.append(
-            ("distance", f"about {found['distance']:.1e} of the model's size to an optimum for the remaining data"
-                         + (f"; class {erasure.kind}, verify recomputes it" if erasure.kind != "D" else ""))
-        )  # fmt: skip
+            (
+                "distance",
+                f"about {found['distance']:.1e} of the model's size to an optimum for the "
+                "remaining data"
+                + (f"; class {erasure.kind}, verify recomputes it" if erasure.kind != "D" else ""),
+            )
+        )
     if effect is not None and erasure.kind in ("L", "D"):
-        left = "" if erasure.effect_left is None else f", about {erasure.effect_left:.1%} of its effect is missing"
-        rows.append(("class", f"{erasure.kind}{left}; verify --before OLD --forgotten FORGET recomputes it"))
+        left = (
+            ""
+            if erasure.effect_left is None
+            else f", about {erasure.effect_left:.1%} of its effect is missing"
+        )
+        rows.append(
+            ("class", f"{erasure.kind}{left}; verify --before OLD --forgotten FORGET recomputes it")
+        )
     else:
         rows.append(("class", f"{erasure.kind}: {erasure.class_name}"))
     lacks = erasure.evidence.lacks
@@ -285,8 +334,10 @@ def _measured(erasure: Erasure[Any]) -> Rows:
     notes = {
         "L bends down near the original: it is not near an optimum in that direction, so its "
         "weakest directions are left as they were": effect is not None and effect["bent"],
-        "passes and joint steps did not get there: retrained from a random start": "retrain" in work.route,
+        "passes and joint steps did not get there: retrained from a random start": "retrain"
+        in work.route,
         f"{erasure.model.factors.dtype} holds no more digits: train with --dtype float64 or more "
-        "--regularization, or ask for a larger --tolerance": work.reason == "rounding" and not work.converged,
+        "--regularization, or ask for a larger --tolerance": work.reason == "rounding"
+        and not work.converged,
     }
     return [*rows, *(("note", words) for words, holds in notes.items() if holds)]

@@ -1,7 +1,9 @@
-"""How far a solve is, as a bar shows it: it moves while a step takes long, and is full only when all is done.
+"""How far a solve is, as a bar shows it: it moves while a step takes long, and is full only when
+all is done.
 
-Passes and steps converge roughly geometrically, so what is done is measured on the logarithm of the residual. Between
-two records the bar goes on at the pace so far, ever slower, towards where the next record may put it.
+Passes and steps converge roughly geometrically, so what is done is measured on the logarithm of the
+residual. Between two records the bar goes on at the pace so far, ever slower, towards where the
+next record may put it.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
     from alteraser.erasers import PassRecord
 
 BEYOND = 0.7
-"""Where the bar stands at the tolerance, if the solve goes on from there until a class can be measured."""
+"""Where the bar stands at the tolerance, if the solve goes on from there until a class can be
+measured."""
 
 DECADES = 2.0
 """Decades of the residual below the tolerance in which 1 − 1/e of the rest is done."""
@@ -25,13 +28,20 @@ UNKNOWN = 20.0
 """Seconds that a solve is taken for of which nothing is known."""
 
 SOONEST, CREEP = 1.0, 0.3
-"""Seconds before which records say nothing of the pace; share of it at which the bar goes on where it was ahead."""
+"""Seconds before which records say nothing of the pace; share of it at which the bar goes on where
+it was ahead."""
 
-WORDS = {"touched": "rows of the request", "all": "pass", "joint": "joint step", "polish": "last step"}
+WORDS = {
+    "touched": "rows of the request",
+    "all": "pass",
+    "joint": "joint step",
+    "polish": "last step",
+}
 
 
 class Pace:
-    """Share done of a solve whose residual falls to ``tolerance``, and with ``beyond`` on from there.
+    """Share done of a solve whose residual falls to ``tolerance``, and with ``beyond`` on from
+    there.
 
     >>> pace = Pace(1e-3, beyond=False)
     >>> pace.record(1e-1, 1.0); pace.record(1e-2, 2.0)
@@ -47,17 +57,23 @@ class Pace:
         self._done, self._since, self._shown, self._asked = 0.0, 0.0, 0.0, 0.0
 
     def record(self, residual: float | None, seconds: float) -> None:
-        """A pass ended after ``seconds`` since the beginning with ``residual``; None where it is not known."""
+        """A pass ended after ``seconds`` since the beginning with ``residual``; None where it is
+        not known.
+        """
         if residual is None or not 0 < residual < math.inf:
             return
         self._first = self._first or residual
         self._done, self._since = max(self._done, self._share(residual)), seconds
 
     def at(self, seconds: float) -> float:
-        """Share done ``seconds`` after the beginning, below 1 and never less than was said before."""
+        """Share done ``seconds`` after the beginning, below 1 and never less than was said
+        before.
+        """
         rate = self._done / max(self._since, SOONEST) if self._done > 0 else 1.0 / UNKNOWN
         left = 1.0 - self._done
-        ahead = left * -math.expm1(-rate * max(seconds - self._since, 0.0) / left) if left > 0 else 0.0
+        ahead = (
+            left * -math.expm1(-rate * max(seconds - self._since, 0.0) / left) if left > 0 else 0.0
+        )
         creep = CREEP * (1.0 - self._shown) * -math.expm1(-rate * max(seconds - self._asked, 0.0))
         self._asked = max(self._asked, seconds)
         self._shown = min(max(self._shown + creep, self._done + 0.9 * ahead), 0.999)
@@ -89,5 +105,9 @@ class PaceColumn(BarColumn):
 
 def said(record: PassRecord) -> dict[str, Any]:
     """What stands beside the bar: which pass or step, and how much is left."""
-    left = "" if record.residual is None or not record.residual > 0 else f"residual {record.residual:.1e}"
+    left = (
+        ""
+        if record.residual is None or not record.residual > 0
+        else f"residual {record.residual:.1e}"
+    )
     return {"what": f"{WORDS[record.scope]} {record.number}", "left": left}

@@ -22,20 +22,31 @@ def _group() -> None:
 def verify(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A receipt.")],
     log: Annotated[
-        Path | None, typer.Option("--log", metavar="DIR", help="The folder log of the issuer's state: the receipt must "
-                                  "be in it.", show_default=False),
+        Path | None,
+        typer.Option(
+            "--log",
+            metavar="DIR",
+            help="The folder log of the issuer's state: the receipt must be in it.",
+            show_default=False,
+        ),
     ] = None,
     key: Annotated[
-        Path | None, typer.Option("--key", metavar="FILE", help="The issuer's public key, such as log/public.key.",
-                                  show_default=False),
+        Path | None,
+        typer.Option(
+            "--key",
+            metavar="FILE",
+            help="The issuer's public key, such as log/public.key.",
+            show_default=False,
+        ),
     ] = None,
     quiet: common.Quiet = False,
     json: common.Json = False,
-) -> None:  # fmt: skip
-    """Check a receipt, without a network: its form, signature, and place in the log. Exit code 6 where that fails.
+) -> None:
+    """Check a receipt, without a network: its form, signature, and place in the log. Exit code 6
+    where that fails.
 
-    Without --log or --key it is checked against the key in the file, which shows that the file is whole, not who
-    wrote it.
+    Without --log or --key it is checked against the key in the file, which shows that the file is
+    whole, not who wrote it.
 
     Takes under 1 s.
 
@@ -54,15 +65,32 @@ def verify(
     public = None if key is None else read_public(key)
     found = check(content, log=None if log is None else Log(log), public=public)
     predicate = found.predicate
-    certificate = predicate["certificate"] or {"class": None, "sentence": "nothing was found, nothing was changed"}
+    certificate = predicate["certificate"] or {
+        "class": None,
+        "sentence": "nothing was found, nothing was changed",
+    }
     document: dict[str, Any] = {
-        "receipt": str(file), "valid": True, "key": found.key, "key_trusted": found.trusted, "leaf": found.leaf,
-        "tree_size": found.size, "in_log": log is not None, "statement": found.statement,
-    }  # fmt: skip
+        "receipt": str(file),
+        "valid": True,
+        "key": found.key,
+        "key_trusted": found.trusted,
+        "leaf": found.leaf,
+        "tree_size": found.size,
+        "in_log": log is not None,
+        "statement": found.statement,
+    }
     rows = [
         ("receipt", "in order: form, signature and proof"),
-        ("signed by", found.key + ("" if found.trusted else " (the key in the file: compare it with the issuer's)")),
-        ("log", f"leaf {found.leaf} of {found.size}" + (", found in the log" if log is not None else "")),
+        (
+            "signed by",
+            found.key
+            + ("" if found.trusted else " (the key in the file: compare it with the issuer's)"),
+        ),
+        (
+            "log",
+            f"leaf {found.leaf} of {found.size}"
+            + (", found in the log" if log is not None else ""),
+        ),
         ("request", f"{predicate['request']['id']} ({predicate['request']['kind']})"),
         ("status", predicate["status"]),
         ("interactions", f"{predicate['counts']['interactions']:,} removed"),

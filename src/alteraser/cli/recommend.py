@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def recommend(
     model: common.ModelArgument,
     user: Annotated[
-        list[str] | None, typer.Option("--user", help="A user id; may be repeated.", show_default=False)
+        list[str] | None,
+        typer.Option("--user", help="A user id; may be repeated.", show_default=False),
     ] = None,
     everybody: Annotated[bool, typer.Option("--all", help="Every user of the model.")] = False,
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Length of a list.")] = 10,
@@ -28,20 +29,25 @@ def recommend(
     ] = None,
     exclude: Annotated[
         Path | None,
-        typer.Option("--exclude", help="Items to leave out for everybody (item_id alone), or for their user (user_id "
-                     "and item_id), such as what was forgotten.", show_default=False),
+        typer.Option(
+            "--exclude",
+            help="Items to leave out for everybody (item_id alone), or for their user (user_id "
+            "and item_id), such as what was forgotten.",
+            show_default=False,
+        ),
     ] = None,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
-) -> None:  # fmt: skip
+) -> None:
     """List the best items for users.
 
-    Items in --data are left out for their user, items without any interaction for everybody. What a user had
-    forgotten is not in the data any more, so it may be listed again: --exclude keeps it out.
+    Items in --data are left out for their user, items without any interaction for everybody. What a
+    user had forgotten is not in the data any more, so it may be listed again: --exclude keeps it
+    out.
 
-    A model of sessions continues each user's last session in --data, one of baskets fills the next basket; what was
-    there before may come again.
+    A model of sessions continues each user's last session in --data, one of baskets fills the next
+    basket; what was there before may come again.
 
     MovieLens-1M takes 1 s of processor time, 2 with --all.
 
@@ -62,18 +68,27 @@ def recommend(
         left_out = None if exclude is None else excluded(exclude, trained)
         seen = None if data is None else seen_by(trained, common.read_for(trained, data))
     with screen.phase("solve", "ranking"), common.blas_threads(threads):
-        lists = trained.recommend(None if everybody else user, k=k, seen=seen, exclude=left_out).to_list()
+        lists = trained.recommend(
+            None if everybody else user, k=k, seen=seen, exclude=left_out
+        ).to_list()
     if data is None and not (isinstance(trained, ExactModel) and trained.settings.repeats):
         screen.note("without --data, items a user already has are listed too")
     rows = [
-        (str(entry["user_id"]), ", ".join(f"{i['item_id']} ({i['score']:.3f})" for i in entry["items"]))
+        (
+            str(entry["user_id"]),
+            ", ".join(f"{i['item_id']} ({i['score']:.3f})" for i in entry["items"]),
+        )
         for entry in lists
     ]
-    screen.result({"model": str(model), "k": k, "recommendations": lists, "seconds": screen.timing()}, rows)
+    screen.result(
+        {"model": str(model), "k": k, "recommendations": lists, "seconds": screen.timing()}, rows
+    )
 
 
 def excluded(path: Path, model: Recommender) -> Selection:
-    """The table at ``path`` as items, or pairs, that are to be in no list; InvalidInput for one that names no items."""
+    """The table at ``path`` as items, or pairs, that are to be in no list; InvalidInput for one
+    that names no items.
+    """
     from alteraser.data.readers import ReadingOptions
     from alteraser.data.selection import Selection
 
@@ -81,8 +96,8 @@ def excluded(path: Path, model: Recommender) -> Selection:
     wanted = common.read_forget(path, reading, whole_users=False, names=common.NOT_ASKED)
     if wanted.items is None:
         raise InvalidInput(
-            f"--exclude {path}: whole users name nothing to leave out; give a table with item_id, or with user_id and "
-            "item_id"
+            f"--exclude {path}: whole users name nothing to leave out; give a table with item_id, "
+            "or with user_id and item_id"
         )
     found = Selection(wanted.users, wanted.items)
     selecting.check_ids(path, found, model.users, model.items)

@@ -19,8 +19,11 @@ app = typer.Typer(no_args_is_help=True)
 
 Url = Annotated[str, typer.Option("--url", envvar="ALTERASER_URL", help="Where the service is.")]
 KeyFile = Annotated[
-    Path, typer.Option("--key-file", envvar="ALTERASER_KEY_FILE", help="A file with the API key: DIR/admin.key.")
-]  # fmt: skip
+    Path,
+    typer.Option(
+        "--key-file", envvar="ALTERASER_KEY_FILE", help="A file with the API key: DIR/admin.key."
+    ),
+]
 RequestId = Annotated[str, typer.Argument(metavar="ID", help="The request's id.")]
 HERE = "http://127.0.0.1:8080"
 INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
@@ -39,31 +42,53 @@ def _client(url: str, key_file: Path) -> Client:
 def submit(
     key_file: KeyFile,
     url: Url = HERE,
-    user: Annotated[list[str] | None, typer.Option("--user", help="A user; give it several times.")] = None,
-    item: Annotated[list[str] | None, typer.Option("--item", help="An item; give it several times.")] = None,
+    user: Annotated[
+        list[str] | None, typer.Option("--user", help="A user; give it several times.")
+    ] = None,
+    item: Annotated[
+        list[str] | None, typer.Option("--item", help="An item; give it several times.")
+    ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", help="The request as JSON, as it is sent over HTTP.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--file", help="The request as JSON, as it is sent over HTTP.", show_default=False
+        ),
     ] = None,
     since: Annotated[
-        str | None, typer.Option("--since", help="With one user: only what is not earlier.", show_default=False)
+        str | None,
+        typer.Option(
+            "--since", help="With one user: only what is not earlier.", show_default=False
+        ),
     ] = None,
     until: Annotated[
-        str | None, typer.Option("--until", help="With one user: only what is earlier.", show_default=False)
+        str | None,
+        typer.Option("--until", help="With one user: only what is earlier.", show_default=False),
     ] = None,
-    regulation: Annotated[str, typer.Option("--regulation", help="gdpr (a month) or ccpa (45 days).")] = "gdpr",
+    regulation: Annotated[
+        str, typer.Option("--regulation", help="gdpr (a month) or ccpa (45 days).")
+    ] = "gdpr",
     due: Annotated[
-        str | None, typer.Option("--due", help="An earlier day by which it has to be done.", show_default=False)
+        str | None,
+        typer.Option(
+            "--due", help="An earlier day by which it has to be done.", show_default=False
+        ),
     ] = None,
-    hold: Annotated[bool, typer.Option("--hold", help="Take it in under a legal hold: nothing is done yet.")] = False,
+    hold: Annotated[
+        bool, typer.Option("--hold", help="Take it in under a legal hold: nothing is done yet.")
+    ] = False,
     name: Annotated[
-        str | None, typer.Option("--idempotency-key", help="What you call it: the same again is the same request.",
-                                 show_default="a random one")
+        str | None,
+        typer.Option(
+            "--idempotency-key",
+            help="What you call it: the same again is the same request.",
+            show_default="a random one",
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would go.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until it is done.")] = False,
     quiet: common.Quiet = False,
     json: common.Json = False,
-) -> None:  # fmt: skip
+) -> None:
     """Send an erasure request: everything of users, everything of items, or what JSON says.
 
     Takes under 1 s; with --wait as long as the work.
@@ -84,10 +109,16 @@ def submit(
 
 
 def _body(
-    user: list[str] | None, item: list[str] | None, file: Path | None, since: str | None, until: str | None
+    user: list[str] | None,
+    item: list[str] | None,
+    file: Path | None,
+    since: str | None,
+    until: str | None,
 ) -> dict[str, Any]:
     if sum(given is not None for given in (user or None, item or None, file)) != 1:
-        raise InvalidInput("give --user, --item or --file, and one of them: a request never means all")
+        raise InvalidInput(
+            "give --user, --item or --file, and one of them: a request never means all"
+        )
     if file is not None:
         return _of_file(file)
     if since is None and until is None:
@@ -96,7 +127,9 @@ def _body(
         raise InvalidInput("--since and --until go with one --user")
     window = {"since": since, "until": until}
     return {"user": user[0]} | {
-        name: int(value) if INTEGER.fullmatch(value) else value for name, value in window.items() if value is not None
+        name: int(value) if INTEGER.fullmatch(value) else value
+        for name, value in window.items()
+        if value is not None
     }
 
 
@@ -113,8 +146,12 @@ def _of_file(file: Path) -> dict[str, Any]:
 
 
 def _as_the_ids_are(body: dict[str, Any], send: Any) -> dict[str, Any]:
-    """Text of the command line is sent as numbers where all of it is, and as text where the service has text."""
-    numbers = body | {name: _numbers(body[name]) for name in ("users", "items", "user") if name in body}
+    """Text of the command line is sent as numbers where all of it is, and as text where the service
+    has text.
+    """
+    numbers = body | {
+        name: _numbers(body[name]) for name in ("users", "items", "user") if name in body
+    }
     try:
         return dict(send(numbers))
     except InvalidInput as error:
@@ -132,10 +169,13 @@ def _numbers(given: Any) -> Any:
 
 @app.command()
 def status(
-    request: RequestId, key_file: KeyFile, url: Url = HERE,
+    request: RequestId,
+    key_file: KeyFile,
+    url: Url = HERE,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until it is done.")] = False,
-    quiet: common.Quiet = False, json: common.Json = False,
-) -> None:  # fmt: skip
+    quiet: common.Quiet = False,
+    json: common.Json = False,
+) -> None:
     """Show a request. Takes under 1 s.
 
     Example: alteraser request status 0123… --key-file state/admin.key
@@ -146,7 +186,11 @@ def status(
 
 @app.command()
 def cancel(
-    request: RequestId, key_file: KeyFile, url: Url = HERE, quiet: common.Quiet = False, json: common.Json = False
+    request: RequestId,
+    key_file: KeyFile,
+    url: Url = HERE,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
 ) -> None:
     """Cancel a request on which no work was begun; exit code 4 afterwards. Takes under 1 s.
 
@@ -158,26 +202,36 @@ def cancel(
 
 @app.command("list")
 def list_requests(
-    key_file: KeyFile, url: Url = HERE,
-    status: Annotated[str | None, typer.Option("--status", help="Only those with it.", show_default=False)] = None,
-    quiet: common.Quiet = False, json: common.Json = False,
-) -> None:  # fmt: skip
+    key_file: KeyFile,
+    url: Url = HERE,
+    status: Annotated[
+        str | None, typer.Option("--status", help="Only those with it.", show_default=False)
+    ] = None,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
+) -> None:
     """List requests in the order they were received. Takes under 1 s.
 
     Example: alteraser request list --status queued --key-file state/admin.key
     """
     with _client(url, key_file) as client:
         found = client.listed(status=status)
-    rows = [(each["request_id"], f"{each['status']}, {each['kind']}, due {each['due'][:10]}") for each in found]
+    rows = [
+        (each["request_id"], f"{each['status']}, {each['kind']}, due {each['due'][:10]}")
+        for each in found
+    ]
     common.Screen(json, quiet).result({"requests": found}, rows or [("requests", "none")])
 
 
 @app.command()
 def receipt(
-    request: RequestId, key_file: KeyFile,
+    request: RequestId,
+    key_file: KeyFile,
     out: Annotated[Path, typer.Option("--out", help="New file.")],
-    url: Url = HERE, quiet: common.Quiet = False, json: common.Json = False,
-) -> None:  # fmt: skip
+    url: Url = HERE,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
+) -> None:
     """Fetch the receipt of a request that is done. Takes under 1 s.
 
     Example: alteraser request receipt 0123… --out receipt.json --key-file state/admin.key
@@ -188,11 +242,15 @@ def receipt(
         content = client.receipt(request)
     with atomic_write(out) as file:
         file.write(content)
-    common.Screen(json, quiet).result({"receipt": str(out), "bytes": len(content)}, [("receipt", str(out))])
+    common.Screen(json, quiet).result(
+        {"receipt": str(out), "bytes": len(content)}, [("receipt", str(out))]
+    )
 
 
 def _show(document: dict[str, Any], quiet: bool, json: bool) -> None:
-    shown = {name: value for name, value in document.items() if name != "events" and value is not None}
+    shown = {
+        name: value for name, value in document.items() if name != "events" and value is not None
+    }
     rows = [(name.replace("_", " "), _words(value)) for name, value in shown.items()]
     common.Screen(json, quiet).result(document, rows)
 

@@ -1,4 +1,6 @@
-"""From FORGET and the options beside it to one ``Selection``; what is said of what it did not match."""
+"""From FORGET and the options beside it to one ``Selection``; what is said of what it did not
+match.
+"""
 
 from __future__ import annotations
 
@@ -28,26 +30,31 @@ STANDARD_TIME = "timestamp"
 
 ForgetArgument = Annotated[
     Path | None,
-    typer.Argument(metavar="[FORGET]", help="Table with user_id and item_id; with one of them alone, whole users or "
-                   "whole items. Not needed with --since, --until.", show_default=False),
-]  # fmt: skip
+    typer.Argument(
+        metavar="[FORGET]",
+        help="Table with user_id and item_id; with one of them alone, whole users or "
+        "whole items. Not needed with --since, --until.",
+        show_default=False,
+    ),
+]
 
 
 @dataclass(frozen=True)
 class Wanted:
     """What of FORGET or of the data is to go, and what is learned along."""
 
-    whole_users: Annotated[bool, typer.Option("--whole-users", help="Forget everything of the users in FORGET.")] = (
-        False
-    )
-    whole_items: Annotated[bool, typer.Option("--whole-items", help="Forget everything of the items in FORGET.")] = (
-        False
-    )
+    whole_users: Annotated[
+        bool, typer.Option("--whole-users", help="Forget everything of the users in FORGET.")
+    ] = False
+    whole_items: Annotated[
+        bool, typer.Option("--whole-items", help="Forget everything of the items in FORGET.")
+    ] = False
     user: Annotated[
         list[str] | None,
         typer.Option(
             "--user",
-            help="Only of this user: with items alone in FORGET, or with --since, --until. May be repeated.",
+            help="Only of this user: with items alone in FORGET, or with --since, --until. May be "
+            "repeated.",
             show_default=False,
         ),
     ] = None
@@ -62,41 +69,73 @@ class Wanted:
         ),
     ] = None
     until: Annotated[
-        str | None, typer.Option("--until", metavar="T", help="Only what happened before T.", show_default=False)
+        str | None,
+        typer.Option(
+            "--until", metavar="T", help="Only what happened before T.", show_default=False
+        ),
     ] = None
     older_than: Annotated[
         str | None,
-        typer.Option("--older-than", metavar="SPAN", help="Only what happened longer ago than this: 365d, 12w, 36h, or "
-                     "a number of days, back from the newest time of DATA.", show_default=False),
-    ] = None  # fmt: skip
+        typer.Option(
+            "--older-than",
+            metavar="SPAN",
+            help="Only what happened longer ago than this: 365d, 12w, 36h, or "
+            "a number of days, back from the newest time of DATA.",
+            show_default=False,
+        ),
+    ] = None
     as_of: Annotated[
         str | None,
-        typer.Option("--as-of", metavar="T", help="With --older-than: counted back from T, as in --since, or from now.",
-                     show_default="the newest time"),
-    ] = None  # fmt: skip
+        typer.Option(
+            "--as-of",
+            metavar="T",
+            help="With --older-than: counted back from T, as in --since, or from now.",
+            show_default="the newest time",
+        ),
+    ] = None
     timestamp_column: Annotated[
         str | None,
-        typer.Option("--timestamp-column", help="Column with the times, for --since, --until, --older-than.",
-                     show_default="the model's, or timestamp"),
-    ] = None  # fmt: skip
+        typer.Option(
+            "--timestamp-column",
+            help="Column with the times, for --since, --until, --older-than.",
+            show_default="the model's, or timestamp",
+        ),
+    ] = None
     session: Annotated[
         list[str] | None,
-        typer.Option("--session", metavar="ID", help="A session, of a model of sessions; with --user of this user "
-                     "alone. May be repeated.", show_default=False),
-    ] = None  # fmt: skip
+        typer.Option(
+            "--session",
+            metavar="ID",
+            help="A session, of a model of sessions; with --user of this user "
+            "alone. May be repeated.",
+            show_default=False,
+        ),
+    ] = None
     basket: Annotated[
         list[str] | None,
-        typer.Option("--basket", metavar="ID", help="A basket, of a model of baskets; likewise.", show_default=False),
-    ] = None  # fmt: skip
+        typer.Option(
+            "--basket",
+            metavar="ID",
+            help="A basket, of a model of baskets; likewise.",
+            show_default=False,
+        ),
+    ] = None
     strict: Annotated[
-        bool, typer.Option("--strict", help="Forget nothing (exit code 3) where a row of FORGET matches nothing.")
+        bool,
+        typer.Option(
+            "--strict", help="Forget nothing (exit code 3) where a row of FORGET matches nothing."
+        ),
     ] = False
     grown: Annotated[
-        bool, typer.Option("--grown", help="DATA also has interactions added since; learn them along.")
+        bool,
+        typer.Option("--grown", help="DATA also has interactions added since; learn them along."),
     ] = False
     readmit: Annotated[
-        bool, typer.Option("--readmit", help="With --grown: also learn what was erased from MODEL before.")
-    ] = False  # fmt: skip
+        bool,
+        typer.Option(
+            "--readmit", help="With --grown: also learn what was erased from MODEL before."
+        ),
+    ] = False
 
     @property
     def end(self) -> str | Age | None:
@@ -121,7 +160,13 @@ class Wanted:
         """What ``--session`` or ``--basket`` name, and which of them; InvalidInput for both."""
         if self.session and self.basket:
             raise InvalidInput("--session contradicts --basket: a model is of one of them")
-        return ("session", self.session) if self.session else ("basket", self.basket) if self.basket else None
+        return (
+            ("session", self.session)
+            if self.session
+            else ("basket", self.basket)
+            if self.basket
+            else None
+        )
 
     def timed(self, reading: ReadingOptions) -> ReadingOptions:
         """``reading`` with the times of the data, where a window needs them.
@@ -131,17 +176,28 @@ class Wanted:
         column, own = self.timestamp_column, reading.timestamp_column
         if not self.window:
             if column is not None:
-                raise InvalidInput("--timestamp-column is for --since and --until, or --older-than: give one of them")
+                raise InvalidInput(
+                    "--timestamp-column is for --since and --until, or --older-than: give one of "
+                    "them"
+                )
             return reading
         if reading.grouping is not None and own is not None and column not in (None, own):
-            raise InvalidInput(f"--timestamp-column {column}: the times of a model of events are those of {own}")
+            raise InvalidInput(
+                f"--timestamp-column {column}: the times of a model of events are those of {own}"
+            )
         known = reading.ordered_by_time and (own is not None or reading.grouping is None)
-        return reading.model_copy(update={"timestamp_column": column or own or STANDARD_TIME, "ordered_by_time": known})
+        return reading.model_copy(
+            update={"timestamp_column": column or own or STANDARD_TIME, "ordered_by_time": known}
+        )
 
     def selection(
-        self, forget_set: Path | None, reading: ReadingOptions, names: Mapping[str, str | None] | None = None
+        self,
+        forget_set: Path | None,
+        reading: ReadingOptions,
+        names: Mapping[str, str | None] | None = None,
     ) -> Selection:
-        """What is to be forgotten: the table at ``forget_set``, or groups, of ``user``, between ``since`` and the end.
+        """What is to be forgotten: the table at ``forget_set``, or groups, of ``user``, between
+        ``since`` and the end.
 
         Raises InvalidInput for parts that contradict each other, and what reading raises.
         """
@@ -151,26 +207,43 @@ class Wanted:
         groups, kind = self.groups, "session" if reading.grouping is None else reading.grouping.name
         if groups is not None and (reading.group_column is None or groups[0] != kind):
             raise InvalidInput(
-                f"--{groups[0]}: the data that this model was trained on have no column of {groups[0]}s"
+                f"--{groups[0]}: the data that this model was trained on have no column of "
+                f"{groups[0]}s"
                 + (f"; it is a model of {kind}s" if reading.grouping is not None else "")
-                + (" that a gap cuts: name users, items or a window of time" if reading.session_gap is not None else "")
+                + (
+                    " that a gap cuts: name users, items or a window of time"
+                    if reading.session_gap is not None
+                    else ""
+                )
             )
         window = Window(self.since, self.end) if self.window else None
         if forget_set is None:
             if self.whole_users or self.whole_items:
-                raise InvalidInput("--whole-users and --whole-items are about FORGET: name that table")
-            named = None if groups is None else as_id_array(list(dict.fromkeys(groups[1])), f"--{groups[0]}")
+                raise InvalidInput(
+                    "--whole-users and --whole-items are about FORGET: name that table"
+                )
+            named = (
+                None
+                if groups is None
+                else as_id_array(list(dict.fromkeys(groups[1])), f"--{groups[0]}")
+            )
             found = Selection(window=window, groups=named, group_name=kind)
         else:
             table = common.read_forget(
-                forget_set, reading, whole_users=self.whole_users, whole_items=self.whole_items, names=names
+                forget_set,
+                reading,
+                whole_users=self.whole_users,
+                whole_items=self.whole_items,
+                names=names,
             )
             found = Selection(table.users, table.items, window, table.groups, kind)
         return found.of_users(self.user) if self.user else found
 
 
 def check(forget_set: Path | None, wanted: Wanted) -> None:
-    """InvalidInput for a request that says nothing or contradicts itself, or times that are none; reads nothing."""
+    """InvalidInput for a request that says nothing or contradicts itself, or times that are none;
+    reads nothing.
+    """
     from alteraser.data.selection import moment
 
     moment(wanted.since, "--since")
@@ -180,11 +253,11 @@ def check(forget_set: Path | None, wanted: Wanted) -> None:
         raise InvalidInput(f"--{groups[0]} names what FORGET would name: give one of them")
     if forget_set is None and not window and groups is None:
         raise InvalidInput(
-            "--user says whose, not what: give FORGET with the items, or a window (--since, --until); to forget all of "
-            "a user, give FORGET with the column user_id alone"
+            "--user says whose, not what: give FORGET with the items, or a window (--since, "
+            "--until); to forget all of a user, give FORGET with the column user_id alone"
             if wanted.user
-            else "nothing to forget is named: give FORGET, a table with user_id and item_id, or a window of time "
-            "(--since, --until, --older-than)"
+            else "nothing to forget is named: give FORGET, a table with user_id and item_id, or a "
+            "window of time (--since, --until, --older-than)"
         )
     if wanted.whole_users and wanted.whole_items:
         raise InvalidInput("--whole-users contradicts --whole-items: forget one after the other")
@@ -197,7 +270,10 @@ def check_ids(source: Path | None, selection: Selection, users: IdMap, items: Id
     """
     from alteraser.data.selection import near_rows
 
-    for name, ids, asked in (("user_id", users, selection.users), ("item_id", items, selection.items)):
+    for name, ids, asked in (
+        ("user_id", users, selection.users),
+        ("item_id", items, selection.items),
+    ):
         if asked is None:
             continue
         try:
@@ -214,30 +290,54 @@ def document(found: Deletion) -> dict[str, Any]:
     unknown = gone is None and found.removal.absent is not None
     return {
         "interactions_unmatched": found.unmatched.num_rows,
-        "unmatched": found.unmatched.slice(0, LISTED).to_pylist() if found.unmatched.num_rows else [],
-        "near_matches": [vars(each) for each in found.near], "below_threshold": below,
-        "interactions_missing": None if unknown else found.put_back if gone is None else gone.interactions,
+        "unmatched": found.unmatched.slice(0, LISTED).to_pylist()
+        if found.unmatched.num_rows
+        else [],
+        "near_matches": [vars(each) for each in found.near],
+        "below_threshold": below,
+        "interactions_missing": None
+        if unknown
+        else found.put_back
+        if gone is None
+        else gone.interactions,
         "interactions_unchecked": 0 if gone is None else gone.unchecked,
-    }  # fmt: skip
+    }
 
 
-def rows(removal: Deletion, remaining: Path | None, *, verbose: bool = False) -> list[tuple[str, str]]:
+def rows(
+    removal: Deletion, remaining: Path | None, *, verbose: bool = False
+) -> list[tuple[str, str]]:
     """For people: what was not matched."""
-    found = [*unmatched_rows(removal.unmatched, verbose=verbose), *near_rows_words(removal.near, verbose=verbose)]
+    found = [
+        *unmatched_rows(removal.unmatched, verbose=verbose),
+        *near_rows_words(removal.near, verbose=verbose),
+    ]
     if removal.below is not None and removal.below.num_rows:
-        gone = f"they are left out of {remaining} too" if remaining is not None else "--remaining leaves them out too"
+        gone = (
+            f"they are left out of {remaining} too"
+            if remaining is not None
+            else "--remaining leaves them out too"
+        )
         found.append(
-            ("no model saw", f"{removal.below.num_rows:,} row(s) of FORGET: in the data below the threshold; {gone}")
+            (
+                "no model saw",
+                f"{removal.below.num_rows:,} row(s) of FORGET: in the data below the threshold; "
+                f"{gone}",
+            )
         )
     return found
 
 
 def unmatched_rows(table: pa.Table, *, verbose: bool = False) -> list[tuple[str, str]]:
-    """For people: the rows of FORGET that match nothing, the first few of them, or with ``verbose`` LISTED."""
+    """For people: the rows of FORGET that match nothing, the first few of them, or with ``verbose``
+    LISTED.
+    """
     if table.num_rows == 0:
         return []
     most = LISTED if verbose else 5
-    first = ", ".join("/".join(str(v) for v in row.values()) for row in table.slice(0, most).to_pylist())
+    first = ", ".join(
+        "/".join(str(v) for v in row.values()) for row in table.slice(0, most).to_pylist()
+    )
     more = " …" if table.num_rows > most else ""
     return [("matched nothing", f"{table.num_rows:,} row(s) of FORGET: {first}{more}")]
 
@@ -246,7 +346,9 @@ def near_rows_words(near: tuple[Near, ...], *, verbose: bool = False) -> list[tu
     """For people: ids that are nearly those of the data."""
     shown = near if verbose else near[:3]
     found = [("not taken", each.words) for each in shown]
-    return found + ([("", f"… and {len(near) - len(shown):,} more")] if len(near) > len(shown) else [])
+    return found + (
+        [("", f"… and {len(near) - len(shown):,} more")] if len(near) > len(shown) else []
+    )
 
 
 def gone_rows(found: Deletion) -> list[tuple[str, str]]:
@@ -256,17 +358,31 @@ def gone_rows(found: Deletion) -> list[tuple[str, str]]:
         rows = [("gone before", f"{missing.interactions:,} of them were not in DATA any more")]
         if missing.unchecked:
             rows.append(
-                ("not checked", f"confidences and targets of {missing.unchecked:,} interactions that remain: what is "
-                                "gone of their user and item is needed for it. That they are there was checked")
-            )  # fmt: skip
+                (
+                    "not checked",
+                    f"confidences and targets of {missing.unchecked:,} interactions that remain: "
+                    "what is gone of their user and item is needed for it. That they are there "
+                    "was checked",
+                )
+            )
         return rows
     if absent is not None:
         users, items = (len(rows) for rows in absent)
-        return [("gone before", f"{users:,} users and {items:,} items were not in DATA any more; what they had is not "
-                                "known, and whether more is missing cannot be checked")]  # fmt: skip
+        return [
+            (
+                "gone before",
+                f"{users:,} users and {items:,} items were not in DATA any more; what they had is "
+                "not known, and whether more is missing cannot be checked",
+            )
+        ]
     if found.put_back:
-        return [("gone before", f"{found.put_back:,} interactions of FORGET were not in DATA any more and were put "
-                                "back for the check; whether more is missing cannot be checked")]  # fmt: skip
+        return [
+            (
+                "gone before",
+                f"{found.put_back:,} interactions of FORGET were not in DATA any more and were put "
+                "back for the check; whether more is missing cannot be checked",
+            )
+        ]
     return []
 
 
@@ -274,8 +390,16 @@ def added_rows(found: Deletion) -> list[tuple[str, str]]:
     """For people: what was learned along."""
     (users, items), rows = found.joined, []
     if found.added:
-        words = f"{found.added:,} interactions since, of {users:,} new users and {items:,} new items, learned"
+        words = (
+            f"{found.added:,} interactions since, of {users:,} new users and {items:,} new "
+            "items, learned"
+        )
         rows.append(("added", words))
     if found.returned is not None and len(found.returned):
-        rows.append(("readmitted", f"{len(found.returned):,} interactions that were erased from this model before"))
+        rows.append(
+            (
+                "readmitted",
+                f"{len(found.returned):,} interactions that were erased from this model before",
+            )
+        )
     return rows

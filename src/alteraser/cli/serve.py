@@ -11,34 +11,56 @@ import typer
 from alteraser.cli import common
 from alteraser.errors import InvalidInput
 
-StateOption = Annotated[Path, typer.Option("--state", metavar="DIR", help="The state directory of the service.")]
+StateOption = Annotated[
+    Path, typer.Option("--state", metavar="DIR", help="The state directory of the service.")
+]
 
 
 def serve(
     state: StateOption,
     model: Annotated[
-        Path | None, typer.Option("--model", metavar="MODEL", help="Begin a new state with this model directory.",
-                                  show_default=False),
+        Path | None,
+        typer.Option(
+            "--model",
+            metavar="MODEL",
+            help="Begin a new state with this model directory.",
+            show_default=False,
+        ),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", metavar="FILE", help="The interactions MODEL was trained on.",
-                                  show_default=False),
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="FILE",
+            help="The interactions MODEL was trained on.",
+            show_default=False,
+        ),
     ] = None,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 for a free one.")] = 8080,
-    no_worker: Annotated[bool, typer.Option("--no-worker", help="Take requests in, leave the work to others.")] = False,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port; 0 for a free one.")
+    ] = 8080,
+    no_worker: Annotated[
+        bool, typer.Option("--no-worker", help="Take requests in, leave the work to others.")
+    ] = False,
     rate_limit: Annotated[
-        int, typer.Option("--rate-limit", min=0, help="Writes a minute of the first key, where the state is new; 0 for "
-                          "any number.")
+        int,
+        typer.Option(
+            "--rate-limit",
+            min=0,
+            help="Writes a minute of the first key, where the state is new; 0 for any number.",
+        ),
     ] = 60,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
-) -> None:  # fmt: skip
-    """Serve erasure requests over HTTP: taken in durably, done in batches, checked, published, with receipts.
+) -> None:
+    """Serve erasure requests over HTTP: taken in durably, done in batches, checked, published, with
+    receipts.
 
-    The first start makes the state directory from MODEL and FILE, and the first key in DIR/admin.key. When it is ready
-    it prints its address. SIGTERM ends it within 10 s, and whatever was under way goes on at the next start.
+    The first start makes the state directory from MODEL and FILE, and the first key in
+    DIR/admin.key. When it is ready it prints its address. SIGTERM ends it within 10 s, and whatever
+    was under way goes on at the next start.
 
     Takes about as long to begin as verify takes to read MODEL and FILE: MovieLens-1M takes 11 s.
 
@@ -51,7 +73,9 @@ def serve(
     from alteraser.service.state import create, open_state, same_model
 
     if (model is None) != (data is None):
-        raise InvalidInput("--model and --data go together: the model, and the interactions it was trained on")
+        raise InvalidInput(
+            "--model and --data go together: the model, and the interactions it was trained on"
+        )
     there = (state / "state.json").exists()
     if model is not None and data is not None:
         if there:

@@ -1,4 +1,6 @@
-"""What to say and to advise where a model with factors did not reach the level that was asked for."""
+"""What to say and to advise where a model with factors did not reach the level that was asked
+for.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ def words(erasure: Erasure[Any], asked: How) -> str:
     lacking = [] if within else [f"{work.residual:.1e} {what} is left, asked for {wanted:.1e}"]
     if kind == "D" and (effect is None or not lacking):
         lacking.append(erasure.evidence.lacks)
-    reached = f"{'; '.join(lacking)}; the model was written and is class {kind} ({erasure.class_name})"
+    reached = (
+        f"{'; '.join(lacking)}; the model was written and is class {kind} ({erasure.class_name})"
+    )
     return f"not reached: {reached}. {_remedy(erasure, asked)}"
 
 
@@ -33,8 +37,8 @@ def _remedy(erasure: Erasure[Any], asked: How) -> str:
         return "Train with --regularization above 0"
     if confidence_ratio(erasure.remaining) >= WIDE:
         return (
-            "The confidences are too far apart for steps to get there: train with a rule such as log1p(column) or "
-            "min(column, 1000) as --confidence, or use --method replay"
+            "The confidences are too far apart for steps to get there: train with a rule such as "
+            "log1p(column) or min(column, 1000) as --confidence, or use --method replay"
         )
     if erasure.method not in ("local", "converge", "alteraser", "retrain", "replay"):
         return f"{erasure.method} is an approximation: use --method converge, or retrain"
@@ -42,8 +46,8 @@ def _remedy(erasure: Erasure[Any], asked: How) -> str:
         if asked.max_passes is not None and work.reason == "passes":
             return "Raise --max-passes"
         return (
-            "Where the model was trained here, --method replay trains it again without the data; --method converge "
-            "goes to an optimum"
+            "Where the model was trained here, --method replay trains it again without the data; "
+            "--method converge goes to an optimum"
         )
     if asked.max_passes is not None and work.reason == "passes":
         return "Raise --max-passes, or leave it out"

@@ -1,4 +1,6 @@
-"""A model that a command was given, of whatever kind: how it is opened, forgets, and what is said of it afterwards."""
+"""A model that a command was given, of whatever kind: how it is opened, forgets, and what is said
+of it afterwards.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ class Subject(ABC):
 
     @abstractmethod
     def check(self) -> None:
-        """Raise InvalidInput for options that mean nothing to it; nothing is read but a few bytes."""
+        """Raise InvalidInput for options that mean nothing to it; nothing is read but a few
+        bytes.
+        """
 
     @abstractmethod
     def open(self) -> None:
@@ -70,7 +74,9 @@ class Subject(ABC):
 
     @abstractmethod
     def identity(self, saved: Any) -> dict[str, Any]:
-        """What a document says of what was written: its digest, its parent's, and what else there is."""
+        """What a document says of what was written: its digest, its parent's, and what else there
+        is.
+        """
 
     def title(self, erasure: Erasure[Any]) -> str:
         """What stands behind the path of what was written."""

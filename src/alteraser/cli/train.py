@@ -20,16 +20,38 @@ if TYPE_CHECKING:
 
 COMMAND = kind_options.WithKinds
 
-AT_REST = 1e-6  # distance from the optimum over the model's size that --to-rest goes to, that of class C
+# distance from the optimum over the model's size that --to-rest goes to, that of class C
+AT_REST = 1e-6
 
 SENSIBLE = 0.2  # of the λ from which on everything is zero: leaves a model that tells users apart
 
 
-SHARED = frozenset({
-    "data", "out", "model", "user_column", "item_column", "threshold", "threshold_column", "confidence", "target",
-    "timestamp_column", "session_column", "session_gap", "basket_column", "position_column",
-    "duplicates", "columns", "separator", "decimal", "layout", "threads", "quiet", "json",
-})  # fmt: skip
+SHARED = frozenset(
+    {
+        "data",
+        "out",
+        "model",
+        "user_column",
+        "item_column",
+        "threshold",
+        "threshold_column",
+        "confidence",
+        "target",
+        "timestamp_column",
+        "session_column",
+        "session_gap",
+        "basket_column",
+        "position_column",
+        "duplicates",
+        "columns",
+        "separator",
+        "decimal",
+        "layout",
+        "threads",
+        "quiet",
+        "json",
+    }
+)
 """Parameters that say nothing of what a kind is"""
 
 
@@ -39,7 +61,11 @@ def train(
     out: Annotated[Path, typer.Option("--out", help="The new model directory; never overwritten.")],
     model: Annotated[
         str,
-        typer.Option("--model", autocompletion=completion.KIND, help=f"{kind_options.listed(['enmf', *KINDS], 'or')}."),
+        typer.Option(
+            "--model",
+            autocompletion=completion.KIND,
+            help=f"{kind_options.listed(['enmf', *KINDS], 'or')}.",
+        ),
     ] = "enmf",
     factors: Annotated[int, typer.Option("--factors", help="Length d of the embeddings.")] = 64,
     missing_weight: Annotated[
@@ -52,25 +78,39 @@ def train(
     missing_weighting: Annotated[
         str,
         typer.Option(
-            "--missing-weighting", autocompletion=completion.WEIGHTING, help="uniform, popularity or activity."
+            "--missing-weighting",
+            autocompletion=completion.WEIGHTING,
+            help="uniform, popularity or activity.",
         ),
     ] = "uniform",
-    weight_exponent: Annotated[float, typer.Option("--weight-exponent", help="α of the missing weights.")] = 0.5,
+    weight_exponent: Annotated[
+        float, typer.Option("--weight-exponent", help="α of the missing weights.")
+    ] = 0.5,
     regularization_scaling: Annotated[
-        str, typer.Option("--regularization-scaling", autocompletion=completion.SCALING, help="none or frequency.")
+        str,
+        typer.Option(
+            "--regularization-scaling", autocompletion=completion.SCALING, help="none or frequency."
+        ),
     ] = "none",
-    scaling_offset: Annotated[float, typer.Option("--scaling-offset", help="κ of the scaling.")] = 0.0,
-    scaling_exponent: Annotated[float, typer.Option("--scaling-exponent", help="ν of the scaling.")] = 1.0,
+    scaling_offset: Annotated[
+        float, typer.Option("--scaling-offset", help="κ of the scaling.")
+    ] = 0.0,
+    scaling_exponent: Annotated[
+        float, typer.Option("--scaling-exponent", help="ν of the scaling.")
+    ] = 1.0,
     train_prediction: Annotated[
         bool,
-        typer.Option("--train-prediction", help="Train the prediction vector h as well (slow to converge)."),
+        typer.Option(
+            "--train-prediction", help="Train the prediction vector h as well (slow to converge)."
+        ),
     ] = False,
     solver: Annotated[
         str,
         typer.Option(
             "--solver",
             autocompletion=completion.SOLVER,
-            help="joint (Newton on both sides at once), ah-newton (exact rows), cg (matrix-free), …",
+            help="joint (Newton on both sides at once), ah-newton (exact rows), cg (matrix-free), "
+            "…",
         ),
     ] = "joint",
     dtype: Annotated[
@@ -88,7 +128,9 @@ def train(
         typer.Option("--tolerance", help="Relative stationarity to stop at.", show_default="1e-5"),
     ] = None,
     max_passes: Annotated[int, typer.Option("--max-passes", help="Cap on passes.")] = 1000,
-    memory: Annotated[int, typer.Option("--memory", help="Passes that acceleration combines; 0 for plain ones.")] = 6,
+    memory: Annotated[
+        int, typer.Option("--memory", help="Passes that acceleration combines; 0 for plain ones.")
+    ] = 6,
     to_rest: Annotated[
         bool,
         typer.Option(
@@ -120,14 +162,15 @@ def train(
 ) -> int:
     """Train a model on DATA.
 
-    enmf: passes of exact row solves over users and items, accelerated, until the gradient is small. popularity and
-    item-knn are counted, and forget exactly.
+    enmf: passes of exact row solves over users and items, accelerated, until the gradient is small.
+    popularity and item-knn are counted, and forget exactly.
 
     MovieLens-1M takes 11 s of processor time (13 with --to-rest); two threads share it.
 
     Example: alteraser train ratings.csv --threshold 4 --out model
 
-    Example: alteraser train ratings.csv --model item-knn --similarity cosine --neighbors 20 --out knn
+    Example: alteraser train ratings.csv --model item-knn --similarity cosine --neighbors 20 --out
+    knn
     """
     from alteraser.data.files import check_output
     from alteraser.data.interactions import Interactions
@@ -139,27 +182,51 @@ def train(
         raise InvalidInput(f"--model {model!r}: there are enmf, {', '.join(KINDS)}")
     given = _given(ctx, model)
     reading = common.reading_options(
-        user_column=user_column, item_column=item_column, threshold=threshold, threshold_column=threshold_column,
-        confidence=confidence, target=target, timestamp_column=timestamp_column, duplicates=duplicates,
-        columns=columns, separator=separator, decimal=decimal, layout=layout,
-        session_column=session_column, session_gap=session_gap, basket_column=basket_column,
+        user_column=user_column,
+        item_column=item_column,
+        threshold=threshold,
+        threshold_column=threshold_column,
+        confidence=confidence,
+        target=target,
+        timestamp_column=timestamp_column,
+        duplicates=duplicates,
+        columns=columns,
+        separator=separator,
+        decimal=decimal,
+        layout=layout,
+        session_column=session_column,
+        session_gap=session_gap,
+        basket_column=basket_column,
         position_column=position_column,
-    )  # fmt: skip
+    )
     if model != "enmf":
         check_output(out)
         return exact.train(common.Screen(json, quiet), model, data, out, reading, given, threads)
     if reading.grouping is not None:
         raise InvalidInput(of_pairs("--model enmf", reading.grouping.name))
     with common.options_named():
-        recipe = ENMF.model_validate(dict(
-            factors=factors, missing_weight=missing_weight, regularization=regularization,
-            missing_weighting=missing_weighting, weight_exponent=weight_exponent,
-            regularization_scaling=regularization_scaling, scaling_offset=scaling_offset,
-            scaling_exponent=scaling_exponent, train_prediction=train_prediction, solver=solver, seed=seed,
-            dtype=dtype or "float32",
-            tolerance=1e-5 if tolerance is None else tolerance, max_passes=max_passes, memory=memory, to_rest=to_rest,
-            confirm=confirm, threads=threads,
-        ))  # fmt: skip
+        recipe = ENMF.model_validate(
+            dict(
+                factors=factors,
+                missing_weight=missing_weight,
+                regularization=regularization,
+                missing_weighting=missing_weighting,
+                weight_exponent=weight_exponent,
+                regularization_scaling=regularization_scaling,
+                scaling_offset=scaling_offset,
+                scaling_exponent=scaling_exponent,
+                train_prediction=train_prediction,
+                solver=solver,
+                seed=seed,
+                dtype=dtype or "float32",
+                tolerance=1e-5 if tolerance is None else tolerance,
+                max_passes=max_passes,
+                memory=memory,
+                to_rest=to_rest,
+                confirm=confirm,
+                threads=threads,
+            )
+        )
     check_output(out)
     screen = common.Screen(json, quiet)
     with screen.phase("read", f"reading {data}"):
@@ -178,32 +245,55 @@ def train(
     critical = _critical(saved, interactions)
     short = not_reached(outcome, recipe.tolerance, recipe.dtype, wide := _wide(interactions))
     document = {
-        "model": str(out), "digest": saved.digest, "method": "train", "solver": solver, **common.work(outcome),
-        "objective_before": saved.training["objective_before"], "seconds": seconds, "tolerance": recipe.tolerance,
-        "interactions_before": len(interactions), "interactions_forgotten": 0, "interactions_unmatched": 0,
-        "interactions": len(interactions), "rows_without_rating": interactions.unrated, "users": stats.users,
-        "items": stats.items, "distance_from_rest": outcome.rest, "to_rest_seconds_predicted": _to_rest(outcome),
-        "critical_regularization": critical, "not_reached": short, "confidences": wide,
+        "model": str(out),
+        "digest": saved.digest,
+        "method": "train",
+        "solver": solver,
+        **common.work(outcome),
+        "objective_before": saved.training["objective_before"],
+        "seconds": seconds,
+        "tolerance": recipe.tolerance,
+        "interactions_before": len(interactions),
+        "interactions_forgotten": 0,
+        "interactions_unmatched": 0,
+        "interactions": len(interactions),
+        "rows_without_rating": interactions.unrated,
+        "users": stats.users,
+        "items": stats.items,
+        "distance_from_rest": outcome.rest,
+        "to_rest_seconds_predicted": _to_rest(outcome),
+        "critical_regularization": critical,
+        "not_reached": short,
+        "confidences": wide,
         "hyper_parameters": saved.objective.model_dump() | {"factors": factors},
-    }  # fmt: skip
+    }
     screen.result(
         document,
         [
             ("model", str(out)),
-            ("interactions", f"{len(interactions):,} of {stats.users:,} users and {stats.items:,} items"),
+            (
+                "interactions",
+                f"{len(interactions):,} of {stats.users:,} users and {stats.items:,} items",
+            ),
             *common.unrated_rows(interactions),
-            ("hyper-parameters", f"d = {factors}, w0 = {saved.objective.missing_weight:.3g}, "
-                                 f"λ = {saved.objective.regularization:.3g}"),
+            (
+                "hyper-parameters",
+                f"d = {factors}, w0 = {saved.objective.missing_weight:.3g}, "
+                f"λ = {saved.objective.regularization:.3g}",
+            ),
             ("passes", f"{outcome.passes} ({outcome.rejected} extrapolations rejected)"),
             ("objective", f"{outcome.objective:,.2f}"),
-            ("stationarity", f"{outcome.residual:.1e}" + ("" if outcome.converged else "  (not converged)")),
+            (
+                "stationarity",
+                f"{outcome.residual:.1e}" + ("" if outcome.converged else "  (not converged)"),
+            ),
             *_remarks(saved, outcome, critical),
             *([("note", wide)] if wide is not None and short is None else []),
             ("time", common.seconds_text(seconds)),
             *_rest(outcome, seconds["solve"]),
             *([] if short is None else [("not reached", short)]),
         ],
-    )  # fmt: skip
+    )
     if quiet and short is not None:
         screen.warn(f"not reached: {short}")
     return 0
@@ -219,32 +309,41 @@ def _wide(data: Interactions) -> str | None:
         return None
     least, most = float(np.min(data.confidence)), float(np.max(data.confidence))  # type: ignore[arg-type]
     return (
-        f"the confidences go from {least:.3g} to {most:.3g}; the heaviest bind users and items together so hard that "
-        "steps may crawl, in forgetting too: take a rule such as log1p(column) or min(column, 1000) as --confidence"
+        f"the confidences go from {least:.3g} to {most:.3g}; the heaviest bind users and items "
+        "together so hard that steps may crawl, in forgetting too: take a rule such as "
+        "log1p(column) or min(column, 1000) as --confidence"
     )
 
 
-def not_reached(outcome: Outcome, tolerance: float, dtype: str, wide: str | None = None) -> str | None:
-    """Of a training that ended before its tolerance: how far it got, and what to do; the model is written.
+def not_reached(
+    outcome: Outcome, tolerance: float, dtype: str, wide: str | None = None
+) -> str | None:
+    """Of a training that ended before its tolerance: how far it got, and what to do; the model is
+    written.
 
     ``wide`` says why, where that is known.
     """
     if outcome.converged:
         return None
-    far = f"stationarity {outcome.residual:.1e} after {outcome.passes} passes, the tolerance is {tolerance:.1e}"
+    far = (
+        f"stationarity {outcome.residual:.1e} after {outcome.passes} passes, the tolerance is "
+        f"{tolerance:.1e}"
+    )
     if wide is not None:
         return f"{far}: {wide}"
     if outcome.reason == "rounding":
         more = "--dtype float64 does" if dtype == "float32" else "ask for a larger --tolerance"
         return f"{far}; {dtype} holds no more digits: {more}"
     return (
-        f"{far}: not trained to the end; it can forget by the effect of a deletion alone (local), or by training again "
-        "without it (replay); raise --max-passes to train on"
+        f"{far}: not trained to the end; it can forget by the effect of a deletion alone (local), "
+        "or by training again without it (replay); raise --max-passes to train on"
     )
 
 
 def _given(ctx: typer.Context, kind: str) -> dict[str, Any]:
-    """The settings of ``kind`` that the command line gives; InvalidInput for one of another kind."""
+    """The settings of ``kind`` that the command line gives; InvalidInput for one of another
+    kind.
+    """
     from alteraser.verbs.train import ENMF
 
     known = ENMF.model_fields if kind == "enmf" else KINDS[kind].model_fields
@@ -260,7 +359,9 @@ def _given(ctx: typer.Context, kind: str) -> dict[str, Any]:
 
 
 def _to_rest(outcome: Outcome) -> float | None:
-    """Predicted seconds that going on to rest would take, by how the last joint steps got on; None: they do not say."""
+    """Predicted seconds that going on to rest would take, by how the last joint steps got on; None:
+    they do not say.
+    """
     steps = [record for record in outcome.trace if record.scope == "joint" and record.residual]
     recent = steps[-max(len(steps) // 2, 2) :]
     if outcome.rest is None or len(recent) < 5:
@@ -277,20 +378,38 @@ def _to_rest(outcome: Outcome) -> float | None:
 def _rest(outcome: Outcome, solved: float) -> list[tuple[str, str]]:
     """How far from rest it ended, which decides how it can forget."""
     if outcome.rest is None:
-        return [("rest", "how far from an optimum this ended is not known; --to-rest goes on until it is measured")]
+        return [
+            (
+                "rest",
+                "how far from an optimum this ended is not known; --to-rest goes on until it is "
+                "measured",
+            )
+        ]
     far = f"{outcome.rest:.1e} of the model's size from its optimum"
     more = _to_rest(outcome)
     if outcome.rest <= AT_REST or more == 0.0:
         return [("rest", f"about {far}: at rest")]
-    cost = "" if more is None else f", in about {more:.2g} s more ({more / max(solved, 1e-9):.0%} of this training)"
-    return [("rest", f"at least about {far}. "
-                     "Deletions whose effect is not well above that are forgotten by it alone (class L); "
-                     f"--to-rest trains on until class C is possible{cost}")]  # fmt: skip
+    cost = (
+        ""
+        if more is None
+        else f", in about {more:.2g} s more ({more / max(solved, 1e-9):.0%} of this training)"
+    )
+    return [
+        (
+            "rest",
+            f"at least about {far}. "
+            "Deletions whose effect is not well above that are forgotten by it alone (class L); "
+            f"--to-rest trains on until class C is possible{cost}",
+        )
+    ]
 
 
 def _empty(factors: Factors) -> bool:
     """Whether no score is further from 0 than rounding."""
-    return float(abs(factors.users).max() * abs(factors.items).max() * abs(factors.prediction).sum()) < 1e-6
+    return (
+        float(abs(factors.users).max() * abs(factors.items).max() * abs(factors.prediction).sum())
+        < 1e-6
+    )
 
 
 def _critical(model: Model, data: Interactions) -> float | None:
@@ -300,15 +419,20 @@ def _critical(model: Model, data: Interactions) -> float | None:
 
     if not _empty(model.factors):
         return None
-    return critical_regularization(Problem(model.objective, data, model.factors.dtype), model.factors.prediction)
+    return critical_regularization(
+        Problem(model.objective, data, model.factors.dtype), model.factors.prediction
+    )
 
 
 def _outweighed(own: float, critical: float | None) -> str:
     if not critical:
-        return f"every score is 0: there is nothing to learn in these data (λ = {own:.3g}); give more data"
+        return (
+            f"every score is 0: there is nothing to learn in these data (λ = {own:.3g}); give "
+            "more data"
+        )
     return (
-        f"every score is 0: λ = {own:.3g} outweighs these data. From λ = {critical:.3g} on that is the optimum; try "
-        f"--regularization {SENSIBLE * critical:.2g}, or give more data"
+        f"every score is 0: λ = {own:.3g} outweighs these data. From λ = {critical:.3g} on that "
+        f"is the optimum; try --regularization {SENSIBLE * critical:.2g}, or give more data"
     )
 
 
@@ -319,7 +443,10 @@ def _remarks(model: Model, outcome: Outcome, critical: float | None) -> list[tup
         return [("note", _outweighed(model.objective.regularization, critical))]
     if model.objective.regularization == 0:
         rows.append(
-            ("note", "the regularization is 0: the solution is not determined, so no certificate can be given; use "
-                     "--regularization above 0")
-        )  # fmt: skip
+            (
+                "note",
+                "the regularization is 0: the solution is not determined, so no certificate can "
+                "be given; use --regularization above 0",
+            )
+        )
     return rows

@@ -19,11 +19,30 @@ if TYPE_CHECKING:
 
 COMMAND = kind_options.WithKindLists
 
-GENERAL = frozenset({
-    "data", "out", "model", "validation", "seed", "user_column", "item_column", "threshold", "threshold_column",
-    "confidence", "target", "timestamp_column", "duplicates", "columns", "separator", "decimal", "layout", "threads",
-    "quiet", "json",
-})  # fmt: skip
+GENERAL = frozenset(
+    {
+        "data",
+        "out",
+        "model",
+        "validation",
+        "seed",
+        "user_column",
+        "item_column",
+        "threshold",
+        "threshold_column",
+        "confidence",
+        "target",
+        "timestamp_column",
+        "duplicates",
+        "columns",
+        "separator",
+        "decimal",
+        "layout",
+        "threads",
+        "quiet",
+        "json",
+    }
+)
 """Parameters that every kind takes"""
 
 
@@ -32,29 +51,55 @@ def tune(
     data: common.DataArgument,
     model: Annotated[
         str,
-        typer.Option("--model", autocompletion=completion.KIND,
-                     help=f"{kind_options.listed(['enmf', *kind_options.of_pairs()], 'or')}."),
+        typer.Option(
+            "--model",
+            autocompletion=completion.KIND,
+            help=f"{kind_options.listed(['enmf', *kind_options.of_pairs()], 'or')}.",
+        ),
     ] = "enmf",
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder for finished trials and the report; the same command goes on from it.",
-                     show_default=False),
+        typer.Option(
+            "--out",
+            help="Folder for finished trials and the report; the same command goes on from it.",
+            show_default=False,
+        ),
     ] = None,
     factors: Annotated[str, typer.Option("--factors", help="Values of d to try.")] = "32,64",
     missing_weight: Annotated[
-        str | None, typer.Option("--missing-weight", help="Values of w0.", show_default="around the data's default")
+        str | None,
+        typer.Option(
+            "--missing-weight", help="Values of w0.", show_default="around the data's default"
+        ),
     ] = None,
     regularization: Annotated[
-        str | None, typer.Option("--regularization", help="Values of λ.", show_default="around the data's default")
+        str | None,
+        typer.Option(
+            "--regularization", help="Values of λ.", show_default="around the data's default"
+        ),
     ] = None,
-    refine: Annotated[bool, typer.Option("--refine/--no-refine", help="Add a finer round around the best.")] = True,
-    validation: Annotated[float, typer.Option("--validation", help="Share of every user held out.")] = 0.2,
-    finalists: Annotated[int, typer.Option("--finalists", min=1, help="How many are trained from two seeds.")] = 4,
-    users: Annotated[int, typer.Option("--sample-users", min=1, help="Users whose lists two seeds are compared by.")
-                     ] = 500,
-    tolerance: Annotated[float, typer.Option("--tolerance", help="Relative stationarity of a trial.")] = 1e-3,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the cut and of the starts.")] = 0,
-    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Paths of falling λ that run side by side.")] = 1,
+    refine: Annotated[
+        bool, typer.Option("--refine/--no-refine", help="Add a finer round around the best.")
+    ] = True,
+    validation: Annotated[
+        float, typer.Option("--validation", help="Share of every user held out.")
+    ] = 0.2,
+    finalists: Annotated[
+        int, typer.Option("--finalists", min=1, help="How many are trained from two seeds.")
+    ] = 4,
+    users: Annotated[
+        int,
+        typer.Option("--sample-users", min=1, help="Users whose lists two seeds are compared by."),
+    ] = 500,
+    tolerance: Annotated[
+        float, typer.Option("--tolerance", help="Relative stationarity of a trial.")
+    ] = 1e-3,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Seed of the cut and of the starts.")
+    ] = 0,
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=1, help="Paths of falling λ that run side by side.")
+    ] = 1,
     user_column: common.UserColumn = "user_id",
     item_column: common.ItemColumn = "item_id",
     threshold: common.Threshold = None,
@@ -70,19 +115,21 @@ def tune(
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
-) -> int:  # fmt: skip
+) -> int:
     """Choose the factors, the missing weight and the regularization for DATA on a validation cut.
 
-    Accuracy and forgettability side by side: the finalists are trained from two seeds, and of those within one
-    standard error of the best accuracy the one on which the seeds agree best is chosen.
+    Accuracy and forgettability side by side: the finalists are trained from two seeds, and of those
+    within one standard error of the best accuracy the one on which the seeds agree best is chosen.
 
-    Of kinds that forget exactly every setting of a grid is fitted once, and the best NDCG@10 is chosen.
+    Of kinds that forget exactly every setting of a grid is fitted once, and the best NDCG@10 is
+    chosen.
 
     MovieLens-1M takes 4 minutes of processor time.
 
     Example: alteraser tune ratings.csv --out tuning
 
-    Example: alteraser tune ratings.csv --model item-knn --similarity cosine,bm25 --neighbors 20,50,100
+    Example: alteraser tune ratings.csv --model item-knn --similarity cosine,bm25 --neighbors
+    20,50,100
     """
     from alteraser.data.interactions import Interactions
     from alteraser.verbs.tune import Grid
@@ -91,50 +138,97 @@ def tune(
     given = _given(ctx, model)
     if model != "enmf":
         reading = common.reading_options(
-            user_column=user_column, item_column=item_column, threshold=threshold, threshold_column=threshold_column,
-            confidence=confidence, target=target, timestamp_column=timestamp_column, duplicates=duplicates,
-            columns=columns, separator=separator, decimal=decimal, layout=layout,
-        )  # fmt: skip
+            user_column=user_column,
+            item_column=item_column,
+            threshold=threshold,
+            threshold_column=threshold_column,
+            confidence=confidence,
+            target=target,
+            timestamp_column=timestamp_column,
+            duplicates=duplicates,
+            columns=columns,
+            separator=separator,
+            decimal=decimal,
+            layout=layout,
+        )
         return _exact(
-            common.Screen(json, quiet), model, given, data, reading, out, validation=validation, seed=seed,
+            common.Screen(json, quiet),
+            model,
+            given,
+            data,
+            reading,
+            out,
+            validation=validation,
+            seed=seed,
             threads=threads,
-        )  # fmt: skip
-    with common.options_named({"missing_weights": "missing_weight", "regularizations": "regularization"}):
+        )
+    with common.options_named(
+        {"missing_weights": "missing_weight", "regularizations": "regularization"}
+    ):
         grid = Grid(
             factors=tuple(int(x) for x in _numbers("--factors", factors, whole=True)),
-            missing_weights=None if missing_weight is None else _numbers("--missing-weight", missing_weight),
-            regularizations=None if regularization is None else _numbers("--regularization", regularization),
+            missing_weights=None
+            if missing_weight is None
+            else _numbers("--missing-weight", missing_weight),
+            regularizations=None
+            if regularization is None
+            else _numbers("--regularization", regularization),
             refine=refine,
         )
     common.check_tolerance(tolerance)
     reading = common.reading_options(
-        user_column=user_column, item_column=item_column, threshold=threshold, threshold_column=threshold_column,
-        confidence=confidence, target=target, timestamp_column=timestamp_column, duplicates=duplicates,
-        columns=columns, separator=separator, decimal=decimal, layout=layout,
-    )  # fmt: skip
+        user_column=user_column,
+        item_column=item_column,
+        threshold=threshold,
+        threshold_column=threshold_column,
+        confidence=confidence,
+        target=target,
+        timestamp_column=timestamp_column,
+        duplicates=duplicates,
+        columns=columns,
+        separator=separator,
+        decimal=decimal,
+        layout=layout,
+    )
     if out is not None and out.exists() and not (out / "settings.json").exists():
-        raise InvalidInput(f"--out {out}: it exists and is not the folder of a search; name a new one")
+        raise InvalidInput(
+            f"--out {out}: it exists and is not the folder of a search; name a new one"
+        )
     screen = common.Screen(json, quiet)
     with screen.phase("read", f"reading {data}"):
         interactions = Interactions.read(data, reading)
     with screen.steps("solve", "tuning") as on_trial:
         tuned = search(
-            interactions, grid=grid, out=out, validation=validation, seed=seed, finalists=finalists, users=users,
-            tolerance=tolerance, jobs=jobs, threads=threads, on_trial=on_trial,
-        )  # fmt: skip
+            interactions,
+            grid=grid,
+            out=out,
+            validation=validation,
+            seed=seed,
+            finalists=finalists,
+            users=users,
+            tolerance=tolerance,
+            jobs=jobs,
+            threads=threads,
+            on_trial=on_trial,
+        )
     report = None if out is None else _write(tuned, out, data.name)
     _report(screen, tuned, data, out, report)
     return 0
 
 
 def _given(ctx: typer.Context, kind: str) -> dict[str, str]:
-    """The lists of values that the command line gives for settings of ``kind``; InvalidInput for others' options."""
+    """The lists of values that the command line gives for settings of ``kind``; InvalidInput for
+    others' options.
+    """
     if kind not in ("enmf", *KINDS):
-        raise InvalidInput(f"--model {kind!r}: there are enmf, {', '.join(kind_options.of_pairs())}")
+        raise InvalidInput(
+            f"--model {kind!r}: there are enmf, {', '.join(kind_options.of_pairs())}"
+        )
     if kind != "enmf" and KINDS[kind].of_events():
         raise InvalidInput(
-            f"--model {kind}: tune holds out pairs, and it is of events. Hold out last sessions or baskets with "
-            "alteraser data split, train with each setting on the rest, and compare by alteraser evaluate"
+            f"--model {kind}: tune holds out pairs, and it is of events. Hold out last sessions "
+            "or baskets with alteraser data split, train with each setting on the rest, and "
+            "compare by alteraser evaluate"
         )
     found = {}
     for name, value in {**ctx.params, **ctx.meta[kind_options.GIVEN]}.items():
@@ -149,9 +243,17 @@ def _given(ctx: typer.Context, kind: str) -> dict[str, str]:
 
 
 def _exact(
-    screen: common.Screen, model: str, given: dict[str, str], data: Path, reading: ReadingOptions, out: Path | None, *,
-    validation: float, seed: int, threads: int,
-) -> int:  # fmt: skip
+    screen: common.Screen,
+    model: str,
+    given: dict[str, str],
+    data: Path,
+    reading: ReadingOptions,
+    out: Path | None,
+    *,
+    validation: float,
+    seed: int,
+    threads: int,
+) -> int:
     from alteraser.data.files import replace_file
     from alteraser.data.interactions import Interactions
     from alteraser.verbs.tune.exact import METRIC, grid_of, tune_exact, words
@@ -163,32 +265,44 @@ def _exact(
     for point in points:
         point.check_reading(reading)
     if out is not None and out.exists() and not (out / "tune.json").exists():
-        raise InvalidInput(f"--out {out}: it exists and is not the folder of a search; name a new one")
+        raise InvalidInput(
+            f"--out {out}: it exists and is not the folder of a search; name a new one"
+        )
     with screen.phase("read", f"reading {data}"):
         interactions = Interactions.read(data, reading)
     with screen.steps("solve", "tuning") as on_trial:
         tuned = tune_exact(
-            points, interactions, reading=reading, validation=validation, seed=seed, threads=threads, on_trial=on_trial
-        )  # fmt: skip
+            points,
+            interactions,
+            reading=reading,
+            validation=validation,
+            seed=seed,
+            threads=threads,
+            on_trial=on_trial,
+        )
     document = {
-        "kind": model, "chosen": tuned.chosen.to_document(),
+        "kind": model,
+        "chosen": tuned.chosen.to_document(),
         "trials": [trial.to_document() for trial in tuned.trials],
-    }  # fmt: skip
+    }
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         replace_file(out / "tune.json", json_module.dumps(document, indent=1).encode())
-    rows = [
-        (f"{trial.metrics[METRIC]:.4f}", words(trial.settings)) for trial in tuned.trials[:10]
-    ]  # fmt: skip
+    rows = [(f"{trial.metrics[METRIC]:.4f}", words(trial.settings)) for trial in tuned.trials[:10]]
     options = " ".join(
-        f"--{name.replace('_', '-')} {value}" for name, value in tuned.chosen.settings.model_dump().items()
+        f"--{name.replace('_', '-')} {value}"
+        for name, value in tuned.chosen.settings.model_dump().items()
         if value is not None and not isinstance(value, bool)
-    )  # fmt: skip
+    )
     screen.result(
         {**document, "seconds": screen.timing()},
-        [("NDCG@10", "settings"), *rows, ("train with", f"--model {model} {options}"),
-         ("time", common.seconds_text(screen.timing()))],
-    )  # fmt: skip
+        [
+            ("NDCG@10", "settings"),
+            *rows,
+            ("train with", f"--model {model} {options}"),
+            ("time", common.seconds_text(screen.timing())),
+        ],
+    )
     return 0
 
 
@@ -204,8 +318,8 @@ def _numbers(option: str, text: str, *, whole: bool = False) -> tuple[float, ...
             value = float(int(part)) if whole else float(part)
         except ValueError:
             raise InvalidInput(
-                f"{option} {text!r}: {part.strip()!r} is not a {'whole ' if whole else ''}number; write a list such as "
-                + ("32,64" if whole else "0.1,0.3")
+                f"{option} {text!r}: {part.strip()!r} is not a {'whole ' if whole else ''}number; "
+                "write a list such as " + ("32,64" if whole else "0.1,0.3")
             ) from None
         if not (value >= 1 if whole else 0 < value < float("inf")):
             raise InvalidInput(f"{option} {text!r}: {part.strip()} is not above zero")
@@ -228,28 +342,38 @@ def _write(tuned: Tuned, out: Path, name: str) -> Path | None:
     return out / "report.html"
 
 
-def _report(screen: common.Screen, tuned: Tuned, data: Path, out: Path | None, report: Path | None) -> None:
+def _report(
+    screen: common.Screen, tuned: Tuned, data: Path, out: Path | None, report: Path | None
+) -> None:
     from alteraser.verbs.tune.search import to_document
 
     point = tuned.chosen.trial.point
     command = (
-        f"alteraser train {data} --factors {point.factors} --missing-weight {point.missing_weight:g} "
-        f"--regularization {point.regularization:g} --out model"
+        f"alteraser train {data} --factors {point.factors} --missing-weight "
+        f"{point.missing_weight:g} --regularization {point.regularization:g} --out model"
     )
     rows = [("trials", f"{len(tuned.trials)} ({tuned.resumed} found finished)")]
     for finalist in tuned.finalists:
         setting, found = finalist.trial.point, finalist.forgettability
         mark = " <- chosen" if finalist is tuned.chosen else ""
-        rows.append((
-            f"d={setting.factors} w0={setting.missing_weight:.3g} λ={setting.regularization:.3g}",
-            f"NDCG@10 {finalist.trial.ndcg:.4f} ± {finalist.trial.error:.4f}, two seeds {found.agreement:.4f}, "
-            f"curvature {found.curvature:.2g} (estimate), {found.steps} steps + {found.products} products{mark}",
-        ))  # fmt: skip
+        rows.append(
+            (
+                f"d={setting.factors} w0={setting.missing_weight:.3g} "
+                f"λ={setting.regularization:.3g}",
+                f"NDCG@10 {finalist.trial.ndcg:.4f} ± {finalist.trial.error:.4f}, two seeds "
+                f"{found.agreement:.4f}, curvature {found.curvature:.2g} (estimate), "
+                f"{found.steps} steps + {found.products} products{mark}",
+            )
+        )
     if out is not None and report is None:
         rows.append(("no plot", "plotly is not installed: pip install 'alteraser[report]'"))
     elif report is not None:
         rows.append(("report", str(report)))
     rows.append(("next", command))
-    document = {**to_document(tuned), "command": command, "report": None if report is None else str(report),
-                "seconds": screen.timing()}  # fmt: skip
+    document = {
+        **to_document(tuned),
+        "command": command,
+        "report": None if report is None else str(report),
+        "seconds": screen.timing(),
+    }
     screen.result(document, rows)

@@ -21,82 +21,126 @@ if TYPE_CHECKING:
 @grouped
 def verify(
     model: common.ModelArgument,
-    data: Annotated[Path, typer.Option("--data", help="The remaining data: all that the model may stand for.")],
+    data: Annotated[
+        Path, typer.Option("--data", help="The remaining data: all that the model may stand for.")
+    ],
     before: Annotated[
         Path | None,
-        typer.Option("--before", help="The original model: also measure what is left of it.", show_default=False),
+        typer.Option(
+            "--before",
+            help="The original model: also measure what is left of it.",
+            show_default=False,
+        ),
     ] = None,
     forgotten: Annotated[
         Path | None,
-        typer.Option("--forgotten", help="What was forgotten, user_id and item_id (and the confidence or target, where "
-                     "the data have one), or all of the data as trained on: needed for class L.", show_default=False),
+        typer.Option(
+            "--forgotten",
+            help="What was forgotten, user_id and item_id (and the confidence or target, where "
+            "the data have one), or all of the data as trained on: needed for class L.",
+            show_default=False,
+        ),
     ] = None,
     unrelated: Annotated[
-        bool, typer.Option("--unrelated", help="--before need not be a model that MODEL says it comes from.")
+        bool,
+        typer.Option(
+            "--unrelated", help="--before need not be a model that MODEL says it comes from."
+        ),
     ] = False,
     replay: Annotated[
-        bool, typer.Option("--replay", help="Train again from the recorded seed and compare the bytes; a model that "
-                           "was made by a replay is always checked so.")
+        bool,
+        typer.Option(
+            "--replay",
+            help="Train again from the recorded seed and compare the bytes; a model that "
+            "was made by a replay is always checked so.",
+        ),
     ] = False,
     prove_up_to: Annotated[
-        int, typer.Option("--prove-up-to", min=0, help="Numbers in the model up to which the curvature is proved, "
-                          "not estimated; memory grows with the square.")
+        int,
+        typer.Option(
+            "--prove-up-to",
+            min=0,
+            help="Numbers in the model up to which the curvature is proved, "
+            "not estimated; memory grows with the square.",
+        ),
     ] = 6000,
     tolerance: Annotated[
         float | None,
-        typer.Option("--tolerance", help="Anchored residual that class L allows; of models of other libraries.",
-                     rich_help_panel=foreign_options.PANEL, show_default="0.3"),
+        typer.Option(
+            "--tolerance",
+            help="Anchored residual that class L allows; of models of other libraries.",
+            rich_help_panel=foreign_options.PANEL,
+            show_default="0.3",
+        ),
     ] = None,
     *,
     theirs: foreign_options.Reading,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
-) -> int:  # fmt: skip
-    """Recompute how far MODEL is from an optimum for the remaining data, and say which class that is.
+) -> int:
+    """Recompute how far MODEL is from an optimum for the remaining data, and say which class that
+    is.
 
-    Uses nothing of the run that made MODEL. Class A: the same bytes come from training without the data that are
-    gone. B: a bound, proved. C: measured. L: of a model that is not at rest, the deletion's effect and nothing else
-    (needs --before and --forgotten). D: not forgotten, exit code 8.
+    Uses nothing of the run that made MODEL. Class A: the same bytes come from training without the
+    data that are gone. B: a bound, proved. C: measured. L: of a model that is not at rest, the
+    deletion's effect and nothing else (needs --before and --forgotten). D: not forgotten, exit code
+    8.
 
-    Looks at the whole folder: what the remaining data do not explain, such as a further file, is class D.
+    Looks at the whole folder: what the remaining data do not explain, such as a further file, is
+    class D.
 
-    MovieLens-1M takes 6 s of processor time; an ALS model of implicit 4 s where its training is repeated, else 34.
+    MovieLens-1M takes 6 s of processor time; an ALS model of implicit 4 s where its training is
+    repeated, else 34.
 
     Example: alteraser verify model-2 --data remaining.csv --before model
 
-    Example: alteraser verify als-2.npz --data rest.csv --rows-are-ids --before als.npz --forgotten gone.csv
+    Example: alteraser verify als-2.npz --data rest.csv --rows-are-ids --before als.npz --forgotten
+    gone.csv
     """
     from alteraser.data.readers import ReadingOptions
     from alteraser.verbs.verify import verify as verify_model
 
     if forgotten is not None and before is None:
-        raise InvalidInput("--forgotten says what --before was trained on: give the original model as well")
+        raise InvalidInput(
+            "--forgotten says what --before was trained on: give the original model as well"
+        )
     screen = common.Screen(json, quiet)
     table = item_tables.recognized(model, theirs.format)
     if table is not None:
         foreign_options.refuse(
-            {"unrelated": unrelated, "replay": replay, "tolerance": tolerance}, f"means nothing to {model}, a table"
+            {"unrelated": unrelated, "replay": replay, "tolerance": tolerance},
+            f"means nothing to {model}, a table",
         )
         return item_tables.verify(screen, table, model, data, before, theirs)
     if foreign_options.is_foreign(model, theirs):
-        foreign_options.refuse({"unrelated": unrelated}, "is for models of AltEraser, which name what they come from")
         foreign_options.refuse(
-            {"replay": replay}, "is not needed: a training that the file tells of is always repeated"
+            {"unrelated": unrelated}, "is for models of AltEraser, which name what they come from"
+        )
+        foreign_options.refuse(
+            {"replay": replay},
+            "is not needed: a training that the file tells of is always repeated",
         )
         from alteraser.cli import foreign
 
-        return foreign.verify(screen, model, data, before, forgotten, theirs, tolerance=tolerance, threads=threads)
+        return foreign.verify(
+            screen, model, data, before, forgotten, theirs, tolerance=tolerance, threads=threads
+        )
     foreign_options.refuse(
         theirs.given | {"tolerance": tolerance},
-        "is for models of other libraries: how its data are read, and how far it went, is kept in the model",
+        "is for models of other libraries: how its data are read, and how far it went, is kept in "
+        "the model",
     )
     with screen.phase("read", "reading"):
         loaded = common.load_model(model)
         original = None if before is None else common.load_model(before)
         reading = loaded.reading or ReadingOptions()
         interactions = common.read_as(reading, data, users=loaded.users, items=loaded.items)
-        gone = None if original is None or forgotten is None else _forgotten(forgotten, reading, original)
+        gone = (
+            None
+            if original is None or forgotten is None
+            else _forgotten(forgotten, reading, original)
+        )
     with screen.shares("solve", "measuring") as watch:
         found = verify_model(
             loaded,
@@ -125,8 +169,8 @@ def _forgotten(path: Path, reading: ReadingOptions, original: Recommender) -> An
         wanted = common.read_forget(path, reading, whole_users=False)
         if wanted.whole_users:
             raise InvalidInput(
-                f"--forgotten {path}: a list of users does not say which interactions they had; give a table with "
-                "user_id and item_id, or the data as trained on"
+                f"--forgotten {path}: a list of users does not say which interactions they had; "
+                "give a table with user_id and item_id, or the data as trained on"
             )
         common.check_ids(path, wanted, original.users, original.items)
         return common.forget_columns(wanted)
@@ -134,18 +178,28 @@ def _forgotten(path: Path, reading: ReadingOptions, original: Recommender) -> An
         return Interactions.read(path, reading, users=original.users, items=original.items)
     except InvalidInput as cause:
         raise InvalidInput(
-            f"--forgotten {path}: the data have confidences or targets, so what was forgotten must be read the same "
-            f"way ({cause}); give these columns too, or the data as trained on"
+            f"--forgotten {path}: the data have confidences or targets, so what was forgotten "
+            f"must be read the same way ({cause}); give these columns too, or the data as trained "
+            "on"
         ) from cause
 
 
 def _report(screen: common.Screen, found: Verification, model: Path) -> None:
     certificate = found.certificate
     document = {
-        "model": str(model), "digest": found.model, "data_digest": found.data, "before": found.before,
-        "descends": found.descends, **certificate.to_document(), "seconds": screen.timing(),
-    }  # fmt: skip
-    rows = [("model", str(model)), ("class", f"{certificate.kind}: {certificate.name}"), ("", certificate.sentence)]
+        "model": str(model),
+        "digest": found.model,
+        "data_digest": found.data,
+        "before": found.before,
+        "descends": found.descends,
+        **certificate.to_document(),
+        "seconds": screen.timing(),
+    }
+    rows = [
+        ("model", str(model)),
+        ("class", f"{certificate.kind}: {certificate.name}"),
+        ("", certificate.sentence),
+    ]
     for check in certificate.checks:
         sign = "ok" if check.passed else "FAILS"
         limit = f"> {check.limit:g}" if check.name == "curvature" else f"<= {check.limit:g}"

@@ -20,7 +20,8 @@ def worker(
 ) -> None:
     """Work on the requests of a state, apart from the process that serves it (serve --no-worker).
 
-    Only one works at a time: a second one ends with exit code 4, and one that was paused for too long is refused.
+    Only one works at a time: a second one ends with exit code 4, and one that was paused for too
+    long is refused.
 
     MovieLens-1M takes 40 s a batch.
 

@@ -1,4 +1,6 @@
-"""A request, resolved once against the data of a model: what goes, what matched nothing, who is left with nothing."""
+"""A request, resolved once against the data of a model: what goes, what matched nothing, who is
+left with nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ from alteraser.data.sums import Missing
 
 @dataclass(frozen=True)
 class Deletion:
-    """D_f = D_a \\ D_r in the rows of a model, with what the data had more or less than it was trained on.
+    """D_f = D_a \\ D_r in the rows of a model, with what the data had more or less than it was
+    trained on.
 
     >>> data = Interactions.from_pairs([("ann", "tea"), ("bob", "tea"), ("bob", "jam")])
     >>> gone = Deletion(data, data.remove(["ann"], whole_users=True))
@@ -36,7 +39,8 @@ class Deletion:
     added: int = 0
     """Interactions that were added since"""
     missing: Missing | None = None
-    """What of the deletion the data did not have any more, known by the model's sums; None: nothing"""
+    """What of the deletion the data did not have any more, known by the model's sums; None:
+    nothing"""
     put_back: int = 0
     """Interactions of the request that the data did not have any more, taken from the request"""
     left: Interactions | None = None
@@ -89,7 +93,9 @@ class Deletion:
 
     @cached_property
     def items(self) -> tuple[int | str, ...]:
-        """Ids of the items that were to go whole, at all times, and are in the data, as they are written there."""
+        """Ids of the items that were to go whole, at all times, and are in the data, as they are
+        written there.
+        """
         selection, known = self.selection, self.data.items
         if selection.kind != "items" or selection.window is not None:
             return ()
@@ -97,6 +103,8 @@ class Deletion:
         return tuple(known.ids_of(rows[rows >= 0]).to_pylist())
 
     def recorded(self, record: Erased) -> Erased:
-        """``record`` of whom a model has erased, with what goes now and without what is let in again."""
+        """``record`` of whom a model has erased, with what goes now and without what is let in
+        again.
+        """
         kept = record if self.returned is None else record.without(self.returned)
         return erasing(kept, self.removal, self.items)

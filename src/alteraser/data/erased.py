@@ -1,4 +1,5 @@
-"""Whom a model has erased, as keyed hashes: enough to know them when they come back, nothing to read them from.
+"""Whom a model has erased, as keyed hashes: enough to know them when they come back, nothing to
+read them from.
 
     h(user) = HMAC-SHA256(key, 0x55 ‖ e(user))[:16]
     h(item) = HMAC-SHA256(key, 0x49 ‖ e(item))[:16]
@@ -6,9 +7,10 @@
     e(id)   = 0x69 ‖ 8 bytes, big-endian two's complement    for an integer
               0x73 ‖ UTF-8                                   for a string
 
-HMAC is that of RFC 2104. The key is random and lies beside the model (``OUT.key``), not in it: the model may be given
-away, and without the key the hashes tell nobody's id, not even by trying all of them. Where the key is lost, what was
-erased before stays on record under its fingerprint and cannot be recognized; what is erased afterwards gets a new key.
+HMAC is that of RFC 2104. The key is random and lies beside the model (``OUT.key``), not in it: the
+model may be given away, and without the key the hashes tell nobody's id, not even by trying all of
+them. Where the key is lost, what was erased before stays on record under its fingerprint and cannot
+be recognized; what is erased afterwards gets a new key.
 """
 
 from __future__ import annotations
@@ -74,7 +76,9 @@ class Group:
 
 @dataclass(frozen=True)
 class Returned:
-    """What of some interactions was erased before: places in them, and the hashes by which it was known."""
+    """What of some interactions was erased before: places in them, and the hashes by which it was
+    known.
+    """
 
     places: Rows
     """Of every such interaction, increasing"""
@@ -111,17 +115,23 @@ class Erased:
     def going_to(self, model: Path) -> Erased:
         """The record as it goes on in the output ``model``, which is not there yet.
 
-        A key that lies there without a model is taken where a new one is needed: so a command that is given again
-        writes the very same bytes.
+        A key that lies there without a model is taken where a new one is needed: so a command that
+        is given again writes the very same bytes.
         """
         found = read_keys(model)
         used = {group.key for group in self.groups}
-        return replace(self, spare=next((key for key in found if fingerprint(key) not in used), None))
+        return replace(
+            self, spare=next((key for key in found if fingerprint(key) not in used), None)
+        )
 
     def erasing(
-        self, users: Iterable[Id] = (), items: Iterable[Id] = (), pairs: Iterable[tuple[Id, Id]] = ()
+        self,
+        users: Iterable[Id] = (),
+        items: Iterable[Id] = (),
+        pairs: Iterable[tuple[Id, Id]] = (),
     ) -> Erased:
-        """The record with some more: ``users`` of whom nothing remains, ``items`` that were to go whole, ``pairs``.
+        """The record with some more: ``users`` of whom nothing remains, ``items`` that were to go
+        whole, ``pairs``.
 
         They are written under the last group's key, or under a new one where that is not at hand.
         """
@@ -136,7 +146,9 @@ class Erased:
         whole = last.users | {_hash(key, USER, user) for user in users}
         parts = {user: set(known) for user, known in last.pairs.items()}
         for user, item in pairs:
-            parts.setdefault(_hash(key, USER, user), set()).add(pair_hash(key, encode(user), encode(item)))
+            parts.setdefault(_hash(key, USER, user), set()).add(
+                pair_hash(key, encode(user), encode(item))
+            )
         group = Group(
             last.key,
             whole,
@@ -179,7 +191,9 @@ class Erased:
         )
 
     @staticmethod
-    def _mark_pairs(group: Group, key: bytes, data: Interactions, hit: npt.NDArray[np.bool_], found: set[str]) -> None:
+    def _mark_pairs(
+        group: Group, key: bytes, data: Interactions, hit: npt.NDArray[np.bool_], found: set[str]
+    ) -> None:
         rows = np.flatnonzero(data.user_counts > 0)
         for row, user in zip(rows.tolist(), data.users.ids_of(rows).to_pylist(), strict=True):
             known = group.pairs.get(_hash(key, USER, user))
@@ -187,7 +201,9 @@ class Erased:
                 continue
             start, stop = int(data.indptr[row]), int(data.indptr[row + 1])
             first = encode(user)
-            for place, item in enumerate(data.items.ids_of(data.indices[start:stop]).to_pylist(), start):
+            for place, item in enumerate(
+                data.items.ids_of(data.indices[start:stop]).to_pylist(), start
+            ):
                 digest = pair_hash(key, first, encode(item))
                 if digest in known:
                     hit[place] = True
@@ -212,8 +228,12 @@ class Erased:
         return [group.to_document() for group in self.groups]
 
     @classmethod
-    def from_document(cls, document: Any, keys: tuple[bytes, ...] = (), model: Path | None = None) -> Erased:
-        """Read again; ValueError for anything that ``to_document`` does not write. ``model`` is where it was read."""
+    def from_document(
+        cls, document: Any, keys: tuple[bytes, ...] = (), model: Path | None = None
+    ) -> Erased:
+        """Read again; ValueError for anything that ``to_document`` does not write. ``model`` is
+        where it was read.
+        """
         if not isinstance(document, list):
             raise ValueError("erased: expected a list of groups")
         groups = []
@@ -223,7 +243,9 @@ class Erased:
             if not isinstance(entry["pairs"], dict):
                 raise ValueError("erased: expected pairs by the hash of their user")
             pairs = {_hex(user): _hashes(known) for user, known in entry["pairs"].items()}
-            groups.append(Group(_hex(entry["key"]), _hashes(entry["users"]), _hashes(entry["items"]), pairs))
+            groups.append(
+                Group(_hex(entry["key"]), _hashes(entry["users"]), _hashes(entry["items"]), pairs)
+            )
         used = {group.key for group in groups}
         found = cls(tuple(groups), tuple(key for key in keys if fingerprint(key) in used))
         return found if model is None else replace(found, place=str(key_path(model)))
@@ -237,9 +259,9 @@ def admit(record: Erased, data: Interactions, *, readmit: bool) -> Returned:
     """
     if record.locked and not readmit:
         raise NotFound(
-            "the model has erased users or interactions, and the key by which they are known is not there "
-            f"({record.place}): whether the data hold them again cannot be told. Put the key beside the model, or pass "
-            f"{READMIT} to learn whatever the data hold"
+            "the model has erased users or interactions, and the key by which they are known is "
+            f"not there ({record.place}): whether the data hold them again cannot be told. Put "
+            f"the key beside the model, or pass {READMIT} to learn whatever the data hold"
         )
     found = record.returned(data)
     if len(found) and not readmit:
@@ -252,9 +274,10 @@ def admit(record: Erased, data: Interactions, *, readmit: bool) -> Returned:
         user = data.users.ids_of(data.user_rows[[first]])[0].as_py()
         item = data.items.ids_of(data.indices[[first]])[0].as_py()
         raise RefusedByPolicy(
-            f"{len(found):,} of the interactions were erased from this model before ({', '.join(parts)}), the first is "
-            f"user {user!r}, item {item!r}: learning them would bring them back. Take them out of the data, or pass "
-            f"{READMIT} where they are meant to come back",
+            f"{len(found):,} of the interactions were erased from this model before "
+            f"({', '.join(parts)}), the first is user {user!r}, item {item!r}: learning them "
+            f"would bring them back. Take them out of the data, or pass {READMIT} where they are "
+            "meant to come back",
             interactions=len(found),
             users=found.users,
             items=found.items,
@@ -263,7 +286,8 @@ def admit(record: Erased, data: Interactions, *, readmit: bool) -> Returned:
 
 
 def erasing(record: Erased, removal: Removal, items: Iterable[Id] = ()) -> Erased:
-    """The record after ``removal``: users who are left with nothing whole, of the others the pairs that went.
+    """The record after ``removal``: users who are left with nothing whole, of the others the pairs
+    that went.
 
     ``items`` were asked for whole.
     """
@@ -271,7 +295,8 @@ def erasing(record: Erased, removal: Removal, items: Iterable[Id] = ()) -> Erase
     parted = remaining.user_counts[removed.user_rows] > 0
     if removed.events is not None:  # of a pair that stays, some events went
         parted &= remaining.locate(removed.user_rows, removed.indices.astype(np.int64)) < 0
-    whole = removed.items.rows_of(list(items)) if items else np.empty(0, np.int64)  # their pairs need no record
+    # their pairs need no record
+    whole = removed.items.rows_of(list(items)) if items else np.empty(0, np.int64)
     mask = parted & ~np.isin(removed.indices, whole)
     users = removed.users.ids_of(removed.user_rows[mask]).to_pylist()
     named = removed.items.ids_of(removed.indices[mask]).to_pylist()
@@ -293,7 +318,9 @@ def record_path(model: Path) -> Path:
 
 
 def read_keys(model: Path) -> tuple[bytes, ...]:
-    """The keys beside ``model``; none where the file is not there, may not be read, or holds something else."""
+    """The keys beside ``model``; none where the file is not there, may not be read, or holds
+    something else.
+    """
     try:
         lines = key_path(model).read_text(encoding="ascii").split()
         keys = tuple(bytes.fromhex(line) for line in lines)
@@ -303,22 +330,27 @@ def read_keys(model: Path) -> tuple[bytes, ...]:
 
 
 def check_beside(model: Path) -> None:
-    """Refuse an output ``model`` beside which something else has the name of its key or its record; OutputExists.
+    """Refuse an output ``model`` beside which something else has the name of its key or its record;
+    OutputExists.
 
-    Keys without their model stay in the file, before which ours come: a model that was moved away may need them. A
-    record without its model says nothing about the new one and is replaced.
+    Keys without their model stay in the file, before which ours come: a model that was moved away
+    may need them. A record without its model says nothing about the new one and is replaced.
     """
     key, record = key_path(model), record_path(model)
     if os.path.lexists(key) and not read_keys(model):
-        raise OutputExists(f"{key} is there and holds no keys of AltEraser. Choose another output.", path=str(key))
+        raise OutputExists(
+            f"{key} is there and holds no keys of AltEraser. Choose another output.", path=str(key)
+        )
     if os.path.lexists(record) and not record.is_file():
-        raise OutputExists(f"{record} is there and is no file. Choose another output.", path=str(record))
+        raise OutputExists(
+            f"{record} is there and is no file. Choose another output.", path=str(record)
+        )
 
 
 @contextmanager
 def written_beside(model: Path, record: Erased, *, as_file: bool = False) -> Iterator[None]:
-    """The keys of ``record`` (mode 0600), and with ``as_file`` the record, are on disk before the block writes
-    ``model``; where it ends without one, all is as it was.
+    """The keys of ``record`` (mode 0600), and with ``as_file`` the record, are on disk before the
+    block writes ``model``; where it ends without one, all is as it was.
     """
     check_beside(model)
     key, path = key_path(model), record_path(model)
@@ -342,7 +374,9 @@ def written_beside(model: Path, record: Erased, *, as_file: bool = False) -> Ite
 
 
 def read_record(model: Path) -> Erased:
-    """The record beside another library's ``model``; empty where there is none. IntegrityError for a damaged one."""
+    """The record beside another library's ``model``; empty where there is none. IntegrityError for
+    a damaged one.
+    """
     path = record_path(model)
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -351,8 +385,8 @@ def read_record(model: Path) -> Erased:
         return Erased()
     except (ValueError, KeyError, TypeError, RecursionError) as cause:
         raise IntegrityError(
-            f"{path} cannot be read as a record of what was erased ({cause}); restore it from a copy, or remove it if "
-            "nobody need be kept from coming back",
+            f"{path} cannot be read as a record of what was erased ({cause}); restore it from a "
+            "copy, or remove it if nobody need be kept from coming back",
             path=str(path),
         ) from cause
 
@@ -371,11 +405,17 @@ def _hash(key: bytes, tag: bytes, value: Id) -> str:
 
 def pair_hash(key: bytes, user: bytes, item: bytes) -> str:
     """h(pair) of an encoded user and an encoded item, in hexadecimal."""
-    return hmac.digest(key, PAIR + len(user).to_bytes(8, "big") + user + item, "sha256")[:HASH_BYTES].hex()
+    return hmac.digest(key, PAIR + len(user).to_bytes(8, "big") + user + item, "sha256")[
+        :HASH_BYTES
+    ].hex()
 
 
 def _hex(text: Any) -> str:
-    if not isinstance(text, str) or len(text) != 2 * HASH_BYTES or bytes.fromhex(text).hex() != text:
+    if (
+        not isinstance(text, str)
+        or len(text) != 2 * HASH_BYTES
+        or bytes.fromhex(text).hex() != text
+    ):
         raise ValueError(f"erased: {text!r} is no hash of {HASH_BYTES} bytes in hexadecimal")
     return text
 

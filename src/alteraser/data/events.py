@@ -1,14 +1,16 @@
-"""What happened, one by one: sessions or baskets in their order, beside the distinct pairs of ``Interactions``.
+"""What happened, one by one: sessions or baskets in their order, beside the distinct pairs of
+``Interactions``.
 
-An *event* is a row of the source: somebody had something, in a session or a basket, at a place in its order. The same
-item may come again and again. Events are there only where the reading options ask for sessions or baskets; models of
-pairs never look at them.
+An *event* is a row of the source: somebody had something, in a session or a basket, at a place in
+its order. The same item may come again and again. Events are there only where the reading options
+ask for sessions or baskets; models of pairs never look at them.
 
-Order. Events are ordered by their time, equal times by their position, equal positions by their row in the source;
-what was not read is left out of this. A group (a session, a basket) of a user comes before another one whose first
-event is later. Groups are what a column says (of one user: another user's session of that name is another one), or what
-a gap in time cuts: an event more than the gap after the one before begins a new group. So taking an event away may cut
-a session in two, as it would have been cut had the event never been there. In a basket nothing is before anything.
+Order. Events are ordered by their time, equal times by their position, equal positions by their row
+in the source; what was not read is left out of this. A group (a session, a basket) of a user comes
+before another one whose first event is later. Groups are what a column says (of one user: another
+user's session of that name is another one), or what a gap in time cuts: an event more than the gap
+after the one before begins a new group. So taking an event away may cut a session in two, as it
+would have been cut had the event never been there. In a basket nothing is before anything.
 """
 
 from __future__ import annotations
@@ -76,17 +78,31 @@ class Events:
         time: Rows | None = None,
         position: Array | None = None,
     ) -> Events:
-        """From the rows of a source in their order; InvalidInput where nothing says what belongs together."""
+        """From the rows of a source in their order; InvalidInput where nothing says what belongs
+        together.
+        """
         if groups is None and (grouping.gap is None or time is None or not grouping.timed):
-            raise InvalidInput(f"{grouping.name}s are what a column says, or what a gap between times cuts")
+            raise InvalidInput(
+                f"{grouping.name}s are what a column says, or what a gap between times cuts"
+            )
         at = ranks(len(users), time if grouping.timed else None, position)
-        return cls._settled(users.astype(np.int64), items.astype(np.int32), at, time, groups, grouping)
+        return cls._settled(
+            users.astype(np.int64), items.astype(np.int32), at, time, groups, grouping
+        )
 
     @classmethod
     def _settled(
-        cls, users: Rows, items: Array, at: Rows, time: Rows | None, groups: Groups | None, grouping: Grouping
+        cls,
+        users: Rows,
+        items: Array,
+        at: Rows,
+        time: Rows | None,
+        groups: Groups | None,
+        grouping: Grouping,
     ) -> Events:
-        order, begins = _by_gap(users, at, time, grouping) if groups is None else _by_column(users, at, groups)
+        order, begins = (
+            _by_gap(users, at, time, grouping) if groups is None else _by_column(users, at, groups)
+        )
         numbers = np.cumsum(begins) - 1
         if grouping.name == BASKET:
             inside = np.lexsort((at[order], items[order], numbers))
@@ -102,7 +118,9 @@ class Events:
         )
 
     def latest(self, share: float) -> Array:
-        """(E,): the events of everybody's last group; where nobody has two, of the latest ``share`` of all groups."""
+        """(E,): the events of everybody's last group; where nobody has two, of the latest ``share``
+        of all groups.
+        """
         last = np.append(np.diff(self.owners) != 0, np.ones(min(self.owners.size, 1), bool))
         if last.all():
             key = self.at[self.indptr[:-1]] if self.ends is None else self.ends
@@ -116,7 +134,9 @@ class Events:
         return int(self.users.size)
 
     def keep(self, mask: Array) -> Events:
-        """The events for which ``mask`` (E,) is true, in groups and an order as if there were no others."""
+        """The events for which ``mask`` (E,) is true, in groups and an order as if there were no
+        others.
+        """
         places = np.flatnonzero(mask)
         return self if places.size == len(self) else self.taken(places)
 
@@ -132,7 +152,9 @@ class Events:
         )
 
     def moved(self, users: Rows, items: Rows) -> Events:
-        """The events under other rows: ``users[u]`` is the row that u has become, −1 for none; likewise items."""
+        """The events under other rows: ``users[u]`` is the row that u has become, −1 for none;
+        likewise items.
+        """
         u, v = users[self.users], items[self.items]
         known = np.flatnonzero((u >= 0) & (v >= 0))
         return self._settled(
@@ -156,10 +178,14 @@ class Events:
 
     @cached_property
     def ends(self) -> Rows | None:
-        """The time of the last event of each group; None without times, or where they do not say the order."""
+        """The time of the last event of each group; None without times, or where they do not say
+        the order.
+        """
         if self.time is None or not self.grouping.timed:
             return None
-        return np.maximum.reduceat(self.time, self.indptr[:-1]) if len(self) else np.empty(0, np.int64)
+        return (
+            np.maximum.reduceat(self.time, self.indptr[:-1]) if len(self) else np.empty(0, np.int64)
+        )
 
     @property
     def ordered_by_time(self) -> bool:
@@ -167,7 +193,9 @@ class Events:
         return self.ends is not None
 
     def to_columns(self) -> dict[str, pa.Array]:
-        """``group`` and ``timestamp``, as far as they are there, and ``position``, which says the order of all."""
+        """``group`` and ``timestamp``, as far as they are there, and ``position``, which says the
+        order of all.
+        """
         found: dict[str, pa.Array] = {"position": pa.array(self.at)}
         if self.groups is not None:
             found["group"] = self.groups.ids.ids_of(self.groups.rows)
@@ -177,7 +205,8 @@ class Events:
 
 
 def ranks(count: int, time: Rows | None, position: Array | None) -> Rows:
-    """(count,) the place of each row in the order of all: by time, then position, then row, as far as they are there.
+    """(count,) the place of each row in the order of all: by time, then position, then row, as far
+    as they are there.
 
     >>> ranks(3, np.array([5, 2, 2]), np.array([0, 9, 1])).tolist()
     [2, 1, 0]

@@ -1,17 +1,18 @@
 """Writing so that a reader sees the whole output or none of it.
 
-    with atomic_write("model.json") as file:      # a binary file beside the target, named .model.json.tmp-…
+    with atomic_write("model.json") as file:
+        # a binary file beside the target, named .model.json.tmp-…
         file.write(document)
 
-The bytes go to a temporary neighbor, are fsynced, and only then take the target's name; the folder is
-fsynced last. Whatever ends the block early, Ctrl-C included, removes the temporary file and leaves the target
-as it was.
+The bytes go to a temporary neighbor, are fsynced, and only then take the target's name; the folder
+is fsynced last. Whatever ends the block early, Ctrl-C included, removes the temporary file and
+leaves the target as it was.
 
-Nothing is ever overwritten. An output that exists is refused before the work starts, and once more, without a
-race, when the name is taken: a file gets its name by a hard link, which the kernel refuses where the name is
-in use. On file systems without hard links the name is first claimed by an empty file made with ``O_EXCL``. A
-folder gets its name by a rename, which fails on any folder that holds something; an empty folder that appears
-in the meantime is the one thing it replaces.
+Nothing is ever overwritten. An output that exists is refused before the work starts, and once more,
+without a race, when the name is taken: a file gets its name by a hard link, which the kernel
+refuses where the name is in use. On file systems without hard links the name is first claimed by an
+empty file made with ``O_EXCL``. A folder gets its name by a rename, which fails on any folder that
+holds something; an empty folder that appears in the meantime is the one thing it replaces.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ _UNNAMEABLE = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EINVAL}
 
 @contextlib.contextmanager
 def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
-    """A binary file that becomes ``path`` when the block ends well; its ``name`` is the temporary one."""
+    """A binary file that becomes ``path`` when the block ends well; its ``name`` is the temporary
+    one.
+    """
     target = Path(path)
     check_output(target)
     temporary = _neighbor(target)
@@ -78,14 +81,19 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
             _sync_tree(temporary)
             _publish_folder(temporary, target)
             _sync_folder(target.parent)
-            events.emit("written", bytes=sum(p.stat().st_size for p in target.rglob("*")) if events.heard() else 0)
+            events.emit(
+                "written",
+                bytes=sum(p.stat().st_size for p in target.rglob("*")) if events.heard() else 0,
+            )
         except BaseException:
             shutil.rmtree(target if _is(target, identity) else temporary, ignore_errors=True)
             raise
 
 
 def publish_directory(temporary: Path, target: Path) -> None:
-    """Sync all that is in the folder ``temporary``, and give it the name ``target``; OutputExists."""
+    """Sync all that is in the folder ``temporary``, and give it the name ``target``;
+    OutputExists.
+    """
     with writing_errors(target):
         _sync_tree(temporary)
         _publish_folder(temporary, target)
@@ -93,7 +101,9 @@ def publish_directory(temporary: Path, target: Path) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove ``folder`` and all that is in it: its name goes first, so that nobody finds half of it."""
+    """Remove ``folder`` and all that is in it: its name goes first, so that nobody finds half of
+    it.
+    """
     if not folder.exists():
         return
     aside = _neighbor(folder)
@@ -105,7 +115,8 @@ def remove_tree(folder: Path) -> None:
 
 
 def replace_file(path: Path, content: bytes, *, private: bool = False) -> None:
-    """Write ``path`` aside, fsync, rename over what is there: a reader sees the old file or the new one.
+    """Write ``path`` aside, fsync, rename over what is there: a reader sees the old file or the new
+    one.
 
     ``private``: mode 0600, for secrets.
     """
@@ -143,11 +154,14 @@ def check_output(path: str | Path) -> None:
         _refuse_existing(target)
     if not target.parent.exists():
         raise NotFound(
-            f"{target}: the folder {target.parent} does not exist. Make it first, or choose another output.",
+            f"{target}: the folder {target.parent} does not exist. Make it first, or choose "
+            "another output.",
             path=str(target),
         )
     if not target.parent.is_dir():
-        raise InvalidInput(f"{target}: {target.parent} is not a folder. Choose another output.", path=str(target))
+        raise InvalidInput(
+            f"{target}: {target.parent} is not a folder. Choose another output.", path=str(target)
+        )
     tell_of_what_is_left(target)
 
 
@@ -170,7 +184,8 @@ def sha256_file(path: str | Path) -> str:
 def writing_errors(path: str | Path) -> Iterator[None]:
     """Translate the operating system's refusals to write ``path`` into this package's errors.
 
-    An error that names a file elsewhere belongs to something that was read meanwhile, and passes unchanged.
+    An error that names a file elsewhere belongs to something that was read meanwhile, and passes
+    unchanged.
     """
     target = Path(path)
     try:
@@ -192,7 +207,8 @@ def writing_errors(path: str | Path) -> Iterator[None]:
             ) from error
         if error.errno in _UNNAMEABLE:
             raise InvalidInput(
-                f"{target}: a file cannot have this name ({error.strerror}). Choose another output.",
+                f"{target}: a file cannot have this name ({error.strerror}). Choose another "
+                "output.",
                 path=str(target),
             ) from error
         raise
@@ -209,7 +225,8 @@ _told: set[Path] = set()
 
 
 def left_behind(target: Path) -> list[Path]:
-    """What earlier writers of ``target`` left aside: runs that were killed, or that are still writing.
+    """What earlier writers of ``target`` left aside: runs that were killed, or that are still
+    writing.
 
     >>> left_behind(Path("no-such-folder/model"))
     []
@@ -219,16 +236,24 @@ def left_behind(target: Path) -> list[Path]:
     except OSError:
         return []
     matches = ((name, LEFT_BEHIND.fullmatch(name)) for name in sorted(names))
-    return [target.with_name(name) for name, match in matches if match and match["name"] == target.name[:40]]
+    return [
+        target.with_name(name)
+        for name, match in matches
+        if match and match["name"] == target.name[:40]
+    ]
 
 
 def tell_of_what_is_left(target: Path) -> None:
-    """Name what ``left_behind`` finds in warnings of the logger ``alteraser``, each once in a process."""
+    """Name what ``left_behind`` finds in warnings of the logger ``alteraser``, each once in a
+    process.
+    """
     for path in left_behind(target):
         if path not in _told:
             _told.add(path)
             logging.getLogger("alteraser").warning(
-                "%s was left by a run that was killed; delete it, unless another run is writing it now", path
+                "%s was left by a run that was killed; delete it, unless another run is writing "
+                "it now",
+                path,
             )
 
 
@@ -274,7 +299,8 @@ def _publish_folder(temporary: Path, target: Path) -> None:
 
 def _refuse_existing(target: Path) -> NoReturn:
     raise OutputExists(
-        f"{target} exists already, and nothing is ever overwritten. Choose another output or remove it first.",
+        f"{target} exists already, and nothing is ever overwritten. Choose another output or "
+        "remove it first.",
         path=str(target),
     )
 
@@ -305,7 +331,8 @@ def _sync_folder(folder: Path) -> None:
         point("fsync", folder)
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that cannot sync a folder
+        # file systems that cannot sync a folder
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
     finally:
         os.close(descriptor)

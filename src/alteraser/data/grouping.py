@@ -1,4 +1,6 @@
-"""How rows of a source become sessions or baskets: what a column says, or what a gap in time cuts."""
+"""How rows of a source become sessions or baskets: what a column says, or what a gap in time
+cuts.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def gap_of(text: str) -> tuple[int, bool]:
-    """(a number, whether it is seconds): ``30m`` is 1800 seconds, a bare number is in the unit of the data's times.
+    """(a number, whether it is seconds): ``30m`` is 1800 seconds, a bare number is in the unit of
+    the data's times.
 
     Raises ValueError for anything else.
 
@@ -23,7 +26,8 @@ def gap_of(text: str) -> tuple[int, bool]:
     found = _GAP.fullmatch(text.strip())
     if found is None:
         raise ValueError(
-            f"{text!r} is no length of time. Write for example 30m, 1h, 2d, 45s, or a number in the unit of the times"
+            f"{text!r} is no length of time. Write for example 30m, 1h, 2d, 45s, or a number in "
+            "the unit of the times"
         )
     return int(found[1]) * _SECONDS.get(found[2], 1), found[2] is not None
 
@@ -37,7 +41,8 @@ class Grouping:
     gap: str | None = None
     """What cuts groups where no column says them: see ``gap_of``"""
     timed: bool = True
-    """Whether times, where they were read, say the order: not of a model that was trained without"""
+    """Whether times, where they were read, say the order: not of a model that was trained
+    without"""
 
     def to_document(self) -> dict[str, Any]:
         """As JSON values."""

@@ -1,11 +1,14 @@
-"""Columns of ids that are stored as something else than integers or text, turned into these without a loss.
+"""Columns of ids that are stored as something else than integers or text, turned into these without
+a loss.
 
     DECIMAL, FLOAT, DOUBLE   integers, where the value is one that the type holds exactly
     UUID                     text, 8-4-4-4-12 hexadecimal digits
-    BINARY                   text where the bytes are printable UTF-8, else 0x and hexadecimal digits
+    BINARY
+        text where the bytes are printable UTF-8, else 0x and hexadecimal digits
 
-What a value becomes depends on that value alone, never on the others in its column: an id in a list of what is to be
-forgotten becomes what it became in the data. No two values become one: text that begins with 0x is written as digits.
+What a value becomes depends on that value alone, never on the others in its column: an id in a list
+of what is to be forgotten becomes what it became in the data. No two values become one: text that
+begins with 0x is written as digits.
 """
 
 from __future__ import annotations
@@ -52,7 +55,8 @@ def as_written(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray
 
     Nulls stay. Raises NotAnId for the first value that an integer does not hold.
 
-    >>> as_written(pa.array([1.0, 2.0])).to_pylist(), as_written(pa.array([b"tea", b"\\xff"])).to_pylist()
+    >>> columns = pa.array([1.0, 2.0]), pa.array([b"tea", b"\\xff"])
+    >>> tuple(as_written(column).to_pylist() for column in columns)
     ([1, 2], ['tea', '0xff'])
     """
     kind = column.type
@@ -83,7 +87,9 @@ def _is_bytes(kind: pa.DataType) -> bool:
 
 def _decoded(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-    return pa.chunked_array([chunk.dictionary.take(chunk.indices) for chunk in chunks], column.type.value_type)
+    return pa.chunked_array(
+        [chunk.dictionary.take(chunk.indices) for chunk in chunks], column.type.value_type
+    )
 
 
 def _whole_decimals(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
@@ -92,9 +98,13 @@ def _whole_decimals(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.Chunked
     except pa.ArrowInvalid:
         for row, value in enumerate(column.to_pylist()):
             if value is not None and value != value.to_integral_value():
-                raise NotAnId(row, f"{value} is not a whole number. Use integers or strings for ids.") from None
+                raise NotAnId(
+                    row, f"{value} is not a whole number. Use integers or strings for ids."
+                ) from None
             if value is not None and not -(2**63) <= value < 2**63:
-                raise NotAnId(row, f"{value} is beyond 64-bit signed integers. Use strings for such ids.") from None
+                raise NotAnId(
+                    row, f"{value} is beyond 64-bit signed integers. Use strings for such ids."
+                ) from None
         raise
 
 
@@ -110,13 +120,13 @@ def _whole_floats(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedAr
             reason = "the id is missing (NaN). Remove the row or fill in the id."
         elif value != np.floor(value):
             reason = (
-                f"{value!r} is of type {column.type}, where an integer or a string was expected. Write the ids as they "
-                "were before they became fractions."
+                f"{value!r} is of type {column.type}, where an integer or a string was expected. "
+                "Write the ids as they were before they became fractions."
             )
         else:
             reason = (
-                f"{value!r} is beyond 2^{most.bit_length() - 1}, from where on a {column.type} skips integers. Use "
-                "integers or strings for such ids."
+                f"{value!r} is beyond 2^{most.bit_length() - 1}, from where on a {column.type} "
+                "skips integers. Use integers or strings for such ids."
             )
         raise NotAnId(row, reason)
     return known.cast(pa.int64())

@@ -1,4 +1,6 @@
-"""External ids (what people and requests use) to rows (what arithmetic uses), converted once, at the border."""
+"""External ids (what people and requests use) to rows (what arithmetic uses), converted once, at
+the border.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,11 @@ def id_kind(dtype: pa.DataType) -> IdKind:
         dtype = dtype.value_type
     if pa.types.is_integer(dtype):
         return "int64"
-    if pa.types.is_string(dtype) or pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype):
+    if (
+        pa.types.is_string(dtype)
+        or pa.types.is_large_string(dtype)
+        or pa.types.is_string_view(dtype)
+    ):
         return "string"
     raise InvalidInput(f"ids of type {dtype} are not supported: use integers or strings")
 
@@ -33,8 +39,8 @@ def id_kind(dtype: pa.DataType) -> IdKind:
 def as_id_array(values: Any, what: str = "ids") -> pa.Array:
     """``values`` (Arrow, NumPy, or a Python sequence) as one flat Arrow array of int64 or string.
 
-    Columns of Arrow may also be of the types of ``id_columns``. Raises InvalidInput for mixed types, nulls, fractions,
-    and the floats and booleans of Python.
+    Columns of Arrow may also be of the types of ``id_columns``. Raises InvalidInput for mixed
+    types, nulls, fractions, and the floats and booleans of Python.
     """
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
@@ -45,9 +51,13 @@ def as_id_array(values: Any, what: str = "ids") -> pa.Array:
         try:
             array = pa.array(values)
         except OverflowError as cause:
-            raise InvalidInput(f"{what}: {cause}; ids must fit in 64-bit signed integers") from cause
+            raise InvalidInput(
+                f"{what}: {cause}; ids must fit in 64-bit signed integers"
+            ) from cause
         except UnicodeEncodeError as cause:
-            raise InvalidInput(f"{what}: {cause.object!r} is not valid Unicode text ({cause.reason})") from cause
+            raise InvalidInput(
+                f"{what}: {cause.object!r} is not valid Unicode text ({cause.reason})"
+            ) from cause
         except (pa.ArrowInvalid, pa.ArrowTypeError) as cause:
             raise InvalidInput(
                 f"{what} mix types ({cause}); use integers or strings, never both in one column"
@@ -73,15 +83,16 @@ def as_id_array(values: Any, what: str = "ids") -> pa.Array:
 
 
 FEW = 64
-"""A map this many times as long as a request is searched, not hashed: a request costs what it asks for."""
+"""A map this many times as long as a request is searched, not hashed: a request costs what it asks
+for."""
 
 
 @dataclass(frozen=True, eq=False)
 class IdMap:
     """A frozen map between ids and the rows of one side of a model.
 
-    ``ids[i]`` belongs to row ``rows[i]``; ``rows`` is strictly increasing, ``size`` is the number of rows. A row
-    without an id (a user erased whole) stays, so rows never move.
+    ``ids[i]`` belongs to row ``rows[i]``; ``rows`` is strictly increasing, ``size`` is the number
+    of rows. A row without an id (a user erased whole) stays, so rows never move.
 
     >>> users, rows = IdMap.build(pa.array(["eve", "ann", "eve"]))
     >>> rows.tolist(), users.ids.to_pylist()
@@ -114,7 +125,8 @@ class IdMap:
 
     @classmethod
     def build(cls, values: Any) -> tuple[IdMap, Rows]:
-        """Map of the distinct ``values``, rows in the order of sorted ids, and the row of every value.
+        """Map of the distinct ``values``, rows in the order of sorted ids, and the row of every
+        value.
 
         Sorting makes the map, and so the model, independent of the order of the input.
         """
@@ -135,7 +147,9 @@ class IdMap:
         if FEW * len(converted) < len(self.ids) and self._sorted:
             positions = self._bisected(converted)
         else:
-            positions = pc.index_in(converted, value_set=self.ids).fill_null(-1).to_numpy().astype(np.int64)
+            positions = (
+                pc.index_in(converted, value_set=self.ids).fill_null(-1).to_numpy().astype(np.int64)
+            )
         found = np.where(positions >= 0, self.rows[positions] if len(self.rows) else -1, -1)
         return np.asarray(found[codes] if len(found) else np.empty(0, np.int64))
 
@@ -144,7 +158,9 @@ class IdMap:
         return len(self.ids) < 2 or bool(pc.all(pc.less(self.ids[:-1], self.ids[1:])).as_py())
 
     def _bisected(self, values: pa.Array) -> Rows:
-        """Positions of a few values, -1 where unknown, without the hash table that ``index_in`` builds of all ids."""
+        """Positions of a few values, -1 where unknown, without the hash table that ``index_in``
+        builds of all ids.
+        """
         if self.kind == "int64":
             known, wanted = self.ids.to_numpy(), values.to_numpy()
             at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
@@ -166,7 +182,9 @@ class IdMap:
         return self.ids.take(pa.array(positions))
 
     def extended(self, values: Any) -> IdMap:
-        """The map with unknown values appended as new rows, in sorted order; known rows do not move."""
+        """The map with unknown values appended as new rows, in sorted order; known rows do not
+        move.
+        """
         distinct = convert_ids(encoded(values)[1], self.kind)
         unknown = distinct.filter(pc.invert(pc.is_in(distinct, value_set=self.ids)))
         unknown = unknown.take(pc.sort_indices(unknown))
@@ -183,7 +201,8 @@ class Coded(NamedTuple):
     """A column of ids, converted once: the distinct ones, and the row of each entry in their map.
 
     >>> column = Coded(*IdMap.build(pa.array(["eve", "ann", "eve"])))
-    >>> column.within(IdMap.build(pa.array(["bob", "eve"]))[0]).tolist(), column.take(np.array([0])).ids.ids.to_pylist()
+    >>> others = IdMap.build(pa.array(["bob", "eve"]))[0]
+    >>> column.within(others).tolist(), column.take(np.array([0])).ids.ids.to_pylist()
     ([1, -1, 1], ['eve'])
     """
 
@@ -198,10 +217,13 @@ class Coded(NamedTuple):
         if used.all():
             return Coded(self.ids, rows)
         ids = self.ids.ids.filter(pa.array(used))
-        return Coded(IdMap(ids, np.arange(len(ids), dtype=np.int64), len(ids)), (np.cumsum(used) - 1)[rows])
+        return Coded(
+            IdMap(ids, np.arange(len(ids), dtype=np.int64), len(ids)), (np.cumsum(used) - 1)[rows]
+        )
 
     def within(self, known: IdMap, what: str = "ids") -> Rows:
-        """The row of every entry in another map, -1 where that does not have it; every distinct id is looked up once.
+        """The row of every entry in another map, -1 where that does not have it; every distinct id
+        is looked up once.
 
         Raises InvalidInput as ``IdMap.rows_of``.
         """
@@ -218,7 +240,9 @@ class Coded(NamedTuple):
 
 
 def convert_ids(values: pa.Array, kind: IdKind, what: str = "ids") -> pa.Array:
-    """``values`` as ``kind`` where nothing is lost; InvalidInput names the first id that would be changed."""
+    """``values`` as ``kind`` where nothing is lost; InvalidInput names the first id that would be
+    changed.
+    """
     have = id_kind(values.type)
     if have == kind:
         return values
@@ -228,8 +252,8 @@ def convert_ids(values: pa.Array, kind: IdKind, what: str = "ids") -> pa.Array:
     if not pc.all(canonical, min_count=0).as_py():
         bad = values.filter(pc.invert(canonical))[0].as_py()
         raise InvalidInput(
-            f"{what}: {bad!r} is a string, but the ids here are integers and it does not convert without loss; "
-            "write ids as they were in the training data"
+            f"{what}: {bad!r} is a string, but the ids here are integers and it does not convert "
+            "without loss; write ids as they were in the training data"
         )
     try:
         return values.cast(pa.int64())
@@ -248,7 +272,8 @@ def encoded(values: Any, what: str = "ids") -> tuple[Rows, pa.Array]:
             values = values.dictionary_decode().dictionary_encode()  # a null that no entry uses
         dictionary = as_id_array(values.dictionary, what)
         codes = values.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-        if len(dictionary.unique()) < len(dictionary):  # Arrow allows a dictionary to hold a value twice
+        # Arrow allows a dictionary to hold a value twice
+        if len(dictionary.unique()) < len(dictionary):
             again = dictionary.dictionary_encode()
             codes, dictionary = again.indices.to_numpy().astype(np.int64)[codes], again.dictionary
         used = np.zeros(len(dictionary), bool)

@@ -31,7 +31,9 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class ItemView:
-    """The same interactions with items as rows: ``indices`` are user rows, ``order`` maps to user-major places."""
+    """The same interactions with items as rows: ``indices`` are user rows, ``order`` maps to
+    user-major places.
+    """
 
     indptr: Array
     indices: Array
@@ -49,9 +51,11 @@ class Removal:
     selection: Selection
     """What was asked for, its window in the unit of the data's times"""
     below: pa.Table | None = None
-    """Rows of the forget table that match rows of the file below the threshold alone, which no model saw."""
+    """Rows of the forget table that match rows of the file below the threshold alone, which no
+    model saw."""
     absent: tuple[Array, Array] | None = None
-    """Rows of users and of items of whom something went before, that the data did not have any more."""
+    """Rows of users and of items of whom something went before, that the data did not have any
+    more."""
     vanished: int = 0
     """How many interactions that were, as far as they are not in ``removed``."""
 
@@ -104,11 +108,12 @@ class Statistics:
 
 @dataclass(frozen=True, eq=False)
 class Interactions:
-    """Distinct (user, item) pairs in user-major order, with optional confidence, target and timestamp.
+    """Distinct (user, item) pairs in user-major order, with optional confidence, target and
+    timestamp.
 
-    ``indptr`` (m + 1) and ``indices`` (nnz, item rows, increasing within a user) are the user-major CSR;
-    ``by_item`` is the item-major one. Arrays are never changed: operations return new objects that share the
-    id maps, so rows never move.
+    ``indptr`` (m + 1) and ``indices`` (nnz, item rows, increasing within a user) are the user-major
+    CSR; ``by_item`` is the item-major one. Arrays are never changed: operations return new objects
+    that share the id maps, so rows never move.
 
     >>> data = Interactions.from_pairs([("ann", "tea"), ("bob", "tea"), ("bob", "jam")])
     >>> data.shape, len(data), data.items.ids.to_pylist()
@@ -126,15 +131,18 @@ class Interactions:
     target: npt.NDArray[np.float64] | None = None
     timestamp: npt.NDArray[np.int64] | None = None
     multiplicity: npt.NDArray[np.int64] | None = None
-    """How many rows of the source each interaction stands for, where repeated ones were summed; None: one each. Only
-    losses that count rows look at it; it is no part of the digest, and ``add`` and ``compact`` leave it out."""
+    """How many rows of the source each interaction stands for, where repeated ones were summed;
+    None: one each. Only losses that count rows look at it; it is no part of the digest, and ``add``
+    and ``compact`` leave it out."""
     unrated: int = 0
-    """Rows of the source that had no rating to hold against a threshold and were dropped; known after reading alone."""
+    """Rows of the source that had no rating to hold against a threshold and were dropped; known
+    after reading alone."""
     converted: Mapping[str, str] = field(default_factory=dict)
-    """Of ``user_id`` and ``item_id``, what the source stored them as, where that is neither integers nor text."""
+    """Of ``user_id`` and ``item_id``, what the source stored them as, where that is neither
+    integers nor text."""
     events: Events | None = None
-    """The rows of the source one by one, in sessions or baskets; None: nobody asked for these. Then the pairs are those
-    that have an event, and ``timestamp`` is when their last one was."""
+    """The rows of the source one by one, in sessions or baskets; None: nobody asked for these. Then
+    the pairs are those that have an event, and ``timestamp`` is when their last one was."""
 
     # ------------------------------------------------------------------ construction
 
@@ -149,11 +157,12 @@ class Interactions:
         option_names: Mapping[str, str | None] | None = None,
         **settings: Any,
     ) -> Interactions:
-        """Read a file, a folder or an Arrow-PyCapsule table (pandas, polars, pyarrow); see ``ReadingOptions``.
+        """Read a file, a folder or an Arrow-PyCapsule table (pandas, polars, pyarrow); see
+        ``ReadingOptions``.
 
-        ``settings`` are the fields of ReadingOptions by name (``threshold=4``). With ``users`` and ``items`` the
-        rows are those of an existing model, and an unknown id is an IntegrityError. ``option_names`` is for messages:
-        see ``read_table``.
+        ``settings`` are the fields of ReadingOptions by name (``threshold=4``). With ``users`` and
+        ``items`` the rows are those of an existing model, and an unknown id is an IntegrityError.
+        ``option_names`` is for messages: see ``read_table``.
         """
         from alteraser.data.readers import ReadingOptions, read_table
 
@@ -173,22 +182,37 @@ class Interactions:
         users: IdMap | None = None,
         items: IdMap | None = None,
     ) -> Interactions:
-        """From an Arrow table with ``user_id``, ``item_id`` and optionally confidence, target, timestamp."""
+        """From an Arrow table with ``user_id``, ``item_id`` and optionally confidence, target,
+        timestamp.
+        """
         return cls.from_coded(
-            Coded(*IdMap.build(table["user_id"])), Coded(*IdMap.build(table["item_id"])),
-            {name: table[name] for name in table.column_names if name not in ("user_id", "item_id")},
-            duplicates=duplicates, known=(users, items), notes=table.schema.metadata,
-        )  # fmt: skip
+            Coded(*IdMap.build(table["user_id"])),
+            Coded(*IdMap.build(table["item_id"])),
+            {
+                name: table[name]
+                for name in table.column_names
+                if name not in ("user_id", "item_id")
+            },
+            duplicates=duplicates,
+            known=(users, items),
+            notes=table.schema.metadata,
+        )
 
     @classmethod
     def from_coded(
-        cls, users: Coded, items: Coded, columns: Mapping[str, Any], *, duplicates: str = "refuse",
-        known: tuple[IdMap | None, IdMap | None] | None = None, notes: Mapping[bytes, Any] | None = None,
-    ) -> Interactions:  # fmt: skip
+        cls,
+        users: Coded,
+        items: Coded,
+        columns: Mapping[str, Any],
+        *,
+        duplicates: str = "refuse",
+        known: tuple[IdMap | None, IdMap | None] | None = None,
+        notes: Mapping[bytes, Any] | None = None,
+    ) -> Interactions:
         """From columns of ids that are converted already, and what else there is of each row.
 
-        ``known`` are the maps of an existing model: an unknown id is an IntegrityError. ``notes`` are those of
-        ``read_table``.
+        ``known`` are the maps of an existing model: an unknown id is an IntegrityError. ``notes``
+        are those of ``read_table``.
         """
         maps = known or (None, None)
         user_map, user_rows = _rows(users, maps[0], "user")
@@ -200,7 +224,9 @@ class Interactions:
         notes = notes or {}
         if GROUPED in notes:
             grouping = Grouping.from_document(json.loads(notes[GROUPED]))
-            found = cls.of_events(user_map, item_map, _events(grouping, columns, user_rows, item_rows, column))
+            found = cls.of_events(
+                user_map, item_map, _events(grouping, columns, user_rows, item_rows, column)
+            )
         else:
             found = cls._assemble(
                 user_map,
@@ -218,7 +244,9 @@ class Interactions:
         return replace(found, unrated=int(notes.get(UNRATED, 0)), converted=converted)
 
     @classmethod
-    def from_pairs(cls, pairs: Iterable[tuple[Any, Any]], *, duplicates: str = "refuse") -> Interactions:
+    def from_pairs(
+        cls, pairs: Iterable[tuple[Any, Any]], *, duplicates: str = "refuse"
+    ) -> Interactions:
         """From (user, item) tuples."""
         return cls.from_table(pairs_table(pairs), duplicates=duplicates)
 
@@ -260,16 +288,29 @@ class Interactions:
             if repeated.any():
                 if duplicates == "sum":
                     multiplicity = np.diff(np.flatnonzero(np.append(~repeated, True)))
-                order, confidence = _settle(duplicates, order, repeated, confidence, users, items, user_rows, item_rows)
+                order, confidence = _settle(
+                    duplicates, order, repeated, confidence, users, items, user_rows, item_rows
+                )
             user_rows, item_rows = user_rows[order], item_rows[order]
-            confidence, target, timestamp = (None if a is None else a[order] for a in (confidence, target, timestamp))
+            confidence, target, timestamp = (
+                None if a is None else a[order] for a in (confidence, target, timestamp)
+            )
         counts = np.bincount(user_rows, minlength=users.size)
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         if confidence is not None and np.all(confidence == 1.0):
             confidence = None
         if target is not None and np.all(target == 1.0):
             target = None
-        return cls(users, items, indptr, item_rows.astype(np.int32), confidence, target, timestamp, multiplicity)
+        return cls(
+            users,
+            items,
+            indptr,
+            item_rows.astype(np.int32),
+            confidence,
+            target,
+            timestamp,
+            multiplicity,
+        )
 
     # ------------------------------------------------------------------ views
 
@@ -312,13 +353,22 @@ class Interactions:
 
         places = np.arange(len(self), dtype=np.int32 if len(self) < 2**31 else np.int64)
         flipped = csr_array((places, self.indices, self.indptr), shape=self.shape).tocsc()
-        return ItemView(flipped.indptr.astype(np.int64), flipped.indices.astype(np.int32, copy=False), flipped.data)
+        return ItemView(
+            flipped.indptr.astype(np.int64),
+            flipped.indices.astype(np.int32, copy=False),
+            flipped.data,
+        )
 
     def to_table(self) -> pa.Table:
-        """Arrow table in user-major order, external ids; of events, which ``from_table`` knows again."""
+        """Arrow table in user-major order, external ids; of events, which ``from_table`` knows
+        again.
+        """
         if self.events is not None:
             events = self.events
-            ids = {"user_id": self.users.ids_of(events.users), "item_id": self.items.ids_of(events.items)}
+            ids = {
+                "user_id": self.users.ids_of(events.users),
+                "item_id": self.items.ids_of(events.items),
+            }
             note = {GROUPED: json.dumps(events.grouping.to_document())}
             return pa.table(ids | events.to_columns(), metadata=note)
         columns = {
@@ -335,9 +385,10 @@ class Interactions:
     def digest(self) -> str:
         """SHA-256 over the sorted (user, item, target, confidence), as hex.
 
-        File, order, timestamps and the numbering of rows do not count. The bytes hashed are, for either side,
-        the ids that occur, sorted (int64, or UTF-8 with lengths); then the pairs by their ranks among these;
-        then targets and confidences as float64. Of events: see ``_events_digest``.
+        File, order, timestamps and the numbering of rows do not count. The bytes hashed are, for
+        either side, the ids that occur, sorted (int64, or UTF-8 with lengths); then the pairs by
+        their ranks among these; then targets and confidences as float64. Of events: see
+        ``_events_digest``.
         """
         if self.events is not None:
             return _events_digest(self, self.events)
@@ -360,7 +411,9 @@ class Interactions:
     # ------------------------------------------------------------------ operations
 
     def locate(self, user_rows: Array, item_rows: Array) -> Array:
-        """Place of every (user row, item row) in the user-major arrays, -1 where it is not an interaction."""
+        """Place of every (user row, item row) in the user-major arrays, -1 where it is not an
+        interaction.
+        """
         width = np.int64(max(self.items.size, 1))
         known = (user_rows >= 0) & (item_rows >= 0)
         keys = self.user_rows * width + self.indices
@@ -371,7 +424,9 @@ class Interactions:
         return np.where(hit, place, -1)
 
     def keep(self, mask: Array) -> Interactions:
-        """The interactions for which ``mask`` (|D|,) is true; same rows. Of a pair that stays, all events."""
+        """The interactions for which ``mask`` (|D|,) is true; same rows. Of a pair that stays, all
+        events.
+        """
         if self.events is not None:
             places = self.locate(self.events.users, self.events.items.astype(np.int64))
             return self.keep_events(np.asarray(mask, bool)[places])
@@ -407,18 +462,23 @@ class Interactions:
             mask &= np.isin(self.indices, self.items.rows_of(items, "items"))
         return self.keep(mask)
 
-    def remove(self, forget: Any, *, whole_users: bool = False, whole_items: bool = False) -> Removal:
-        """Take out what ``forget`` names: (user, item) pairs, or with ``whole_users`` everything of its users, or with
-        ``whole_items`` everything of its items.
+    def remove(
+        self, forget: Any, *, whole_users: bool = False, whole_items: bool = False
+    ) -> Removal:
+        """Take out what ``forget`` names: (user, item) pairs, or with ``whole_users`` everything of
+        its users, or with ``whole_items`` everything of its items.
 
-        ``forget`` is a ``Selection``, an Arrow-PyCapsule table with user_id and item_id, Interactions, or (user, item)
-        tuples (with ``whole_users``: user ids; with ``whole_items``: item ids). Every row of it is either matched or
-        listed in ``unmatched``. Raises InvalidInput for a window of time where the data have no times, or where
-        interactions were summed from several.
+        ``forget`` is a ``Selection``, an Arrow-PyCapsule table with user_id and item_id,
+        Interactions, or (user, item) tuples (with ``whole_users``: user ids; with ``whole_items``:
+        item ids). Every row of it is either matched or listed in ``unmatched``. Raises InvalidInput
+        for a window of time where the data have no times, or where interactions were summed from
+        several.
         """
         events = self.events
         times = self.timestamp if events is None else events.time
-        selection = Selection.of(forget, whole_users=whole_users, whole_items=whole_items).settled(times)
+        selection = Selection.of(forget, whole_users=whole_users, whole_items=whole_items).settled(
+            times
+        )
         if events is not None:
             groups = None if events.groups is None else (events.groups.ids, events.groups.rows)
             gone, matched = selection.find(
@@ -426,16 +486,25 @@ class Interactions:
             )
             unmatched = selection.table.filter(pa.array(~matched))
             return Removal(self.keep_events(~gone), self.keep_events(gone), unmatched, selection)
-        if selection.window is not None and self.multiplicity is not None and np.any(self.multiplicity > 1):
+        if (
+            selection.window is not None
+            and self.multiplicity is not None
+            and np.any(self.multiplicity > 1)
+        ):
             raise InvalidInput(
-                "interactions were summed from several rows, of which some may lie in the window and others not: a "
-                "part of a sum cannot be forgotten. Name the pairs that are to go"
+                "interactions were summed from several rows, of which some may lie in the window "
+                "and others not: a part of a sum cannot be forgotten. Name the pairs that are to go"
             )
-        gone, matched = selection.find(self.users, self.items, self.user_rows, self.indices, self.timestamp)
-        return Removal(self.keep(~gone), self.keep(gone), selection.table.filter(pa.array(~matched)), selection)
+        gone, matched = selection.find(
+            self.users, self.items, self.user_rows, self.indices, self.timestamp
+        )
+        return Removal(
+            self.keep(~gone), self.keep(gone), selection.table.filter(pa.array(~matched)), selection
+        )
 
     def add(self, other: Interactions, *, duplicates: str = "refuse") -> Interactions:
-        """Both together. Rows of ``self`` stay; users and items only in ``other`` get new rows behind them.
+        """Both together. Rows of ``self`` stay; users and items only in ``other`` get new rows
+        behind them.
 
         Of events, those of ``other`` come behind those of ``self`` where no times say the order.
         """
@@ -443,7 +512,9 @@ class Interactions:
             return self._joined(other)
         users, items = self.users.extended(other.users.ids), self.items.extended(other.items.ids)
         u = np.concatenate([self.user_rows, users.rows_of(other.users.ids_of(other.user_rows))])
-        v = np.concatenate([self.indices.astype(np.int64), items.rows_of(other.items.ids_of(other.indices))])
+        v = np.concatenate(
+            [self.indices.astype(np.int64), items.rows_of(other.items.ids_of(other.indices))]
+        )
 
         def joined(name: str) -> Array | None:
             mine, theirs = getattr(self, name), getattr(other, name)
@@ -455,22 +526,40 @@ class Interactions:
             return np.concatenate([np.ones(n) if a is None else a for a, n in parts])
 
         return Interactions._assemble(
-            users, items, u, v, joined("confidence"), joined("target"), joined("timestamp"), duplicates
+            users,
+            items,
+            u,
+            v,
+            joined("confidence"),
+            joined("target"),
+            joined("timestamp"),
+            duplicates,
         )
 
     def _joined(self, other: Interactions) -> Interactions:
         mine, theirs = self.to_table(), other.to_table()
-        shift = pa.array(theirs["position"].to_numpy() + (len(mine) and int(mine["position"].to_numpy().max()) + 1))
+        shift = pa.array(
+            theirs["position"].to_numpy()
+            + (len(mine) and int(mine["position"].to_numpy().max()) + 1)
+        )
         theirs = theirs.set_column(theirs.column_names.index("position"), "position", shift)
         names = [name for name in mine.column_names if name in theirs.column_names]
         users, items = self.users.extended(other.users.ids), self.items.extended(other.items.ids)
-        both = pa.concat_tables([mine.select(names), theirs.select(names)], promote_options="permissive")
-        return Interactions.from_table(both.replace_schema_metadata(mine.schema.metadata), users=users, items=items)
+        both = pa.concat_tables(
+            [mine.select(names), theirs.select(names)], promote_options="permissive"
+        )
+        return Interactions.from_table(
+            both.replace_schema_metadata(mine.schema.metadata), users=users, items=items
+        )
 
     def split(self, test: float = 0.2, *, seed: int = 0) -> tuple[Interactions, Interactions]:
-        """Random per-user split into (train, test): ⌊test · n_u⌋ of the n_u interactions of every user are held out."""
+        """Random per-user split into (train, test): ⌊test · n_u⌋ of the n_u interactions of every
+        user are held out.
+        """
         if not 0.0 < test < 1.0:
-            raise InvalidInput(f"split(test={test}): expected a share between 0 and 1, for example 0.2")
+            raise InvalidInput(
+                f"split(test={test}): expected a share between 0 and 1, for example 0.2"
+            )
         rng = np.random.default_rng(seed)
         held = np.zeros(len(self), bool)
         noise = rng.random(len(self))
@@ -481,7 +570,9 @@ class Interactions:
         return self.keep(~held), self.keep(held)
 
     def k_core(self, k: int) -> Interactions:
-        """Drop users and items with fewer than ``k`` interactions until none is left; rows are renumbered."""
+        """Drop users and items with fewer than ``k`` interactions until none is left; rows are
+        renumbered.
+        """
         if k < 1:
             raise InvalidInput(f"k_core({k}): expected at least 1")
         current = self
@@ -503,7 +594,11 @@ class Interactions:
         cells = users.size * items.size
 
         def spread(counts: Array) -> tuple[int, float, int]:
-            return (int(counts.min()), float(counts.mean()), int(counts.max())) if counts.size else (0, 0.0, 0)
+            return (
+                (int(counts.min()), float(counts.mean()), int(counts.max()))
+                if counts.size
+                else (0, 0.0, 0)
+            )
 
         return Statistics(
             users.size,
@@ -515,7 +610,8 @@ class Interactions:
         )
 
     def in_rows_of(self, users: IdMap, items: IdMap) -> Interactions:
-        """The same interactions in the rows of other maps: every id is looked up once, however often it occurs.
+        """The same interactions in the rows of other maps: every id is looked up once, however
+        often it occurs.
 
         Raises IntegrityError for one that occurs and is not in them.
         """
@@ -532,27 +628,42 @@ class Interactions:
         def moved(values: Array | None) -> Any:
             return None if values is None else values[order]
 
-        indptr = np.concatenate([[0], np.cumsum(np.bincount(u, minlength=users.size))]).astype(np.int64)
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(u, minlength=users.size))]).astype(
+            np.int64
+        )
         return replace(
-            self, users=users, items=items, indptr=indptr, indices=v[order].astype(np.int32),
-            confidence=moved(self.confidence), target=moved(self.target), timestamp=moved(self.timestamp),
+            self,
+            users=users,
+            items=items,
+            indptr=indptr,
+            indices=v[order].astype(np.int32),
+            confidence=moved(self.confidence),
+            target=moved(self.target),
+            timestamp=moved(self.timestamp),
             multiplicity=moved(self.multiplicity),
-        )  # fmt: skip
+        )
 
     def as_far_as(self, users: IdMap, items: IdMap) -> Interactions:
         """The pairs alone, in the rows of other maps, without those that these do not know."""
-        u, v = users.rows_of(self.users.ids_of(self.user_rows)), items.rows_of(self.items.ids_of(self.indices))
+        u, v = (
+            users.rows_of(self.users.ids_of(self.user_rows)),
+            items.rows_of(self.items.ids_of(self.indices)),
+        )
         known = (u >= 0) & (v >= 0)
         return Interactions._assemble(users, items, u[known], v[known], None, None, None, "first")
 
     def with_maps(self, users: IdMap, items: IdMap) -> Interactions:
-        """The same arrays under other id maps of the same size (used when a user's id is dropped)."""
+        """The same arrays under other id maps of the same size (used when a user's id is
+        dropped).
+        """
         return replace(self, users=users, items=items)
 
 
 @contextmanager
 def naming(source: Any) -> Iterator[None]:
-    """Put the path of ``source``, where it is one, before what is wrong with its rows taken together."""
+    """Put the path of ``source``, where it is one, before what is wrong with its rows taken
+    together.
+    """
     try:
         yield
     except (InvalidInput, IntegrityError) as cause:
@@ -562,37 +673,55 @@ def naming(source: Any) -> Iterator[None]:
 
 
 def nothing_to_forget(unmatched: pa.Table, near: tuple[Near, ...] = (), below: int = 0) -> NotFound:
-    """The error for a forget set none of whose rows, ``unmatched``, is in the data; it names the first.
+    """The error for a forget set none of whose rows, ``unmatched``, is in the data; it names the
+    first.
 
-    ``near``: ids that are in the data but for their form. ``below``: rows that only rows below the threshold match.
+    ``near``: ids that are in the data but for their form. ``below``: rows that only rows below the
+    threshold match.
     """
     if unmatched.num_rows == 0 and not below:
-        return NotFound("nothing to forget: the forget set has no rows. Check the file.", unmatched=0)
+        return NotFound(
+            "nothing to forget: the forget set has no rows. Check the file.", unmatched=0
+        )
     words = []
     if below:
-        words.append(f"{below:,} row(s) of the forget set are in the data below the threshold, which no model saw")
-    if unmatched.num_rows:
-        first = ", ".join(f"{name} {value!r}" for name, value in unmatched.slice(0, 1).to_pylist()[0].items())
         words.append(
-            f"none of the {unmatched.num_rows:,} row(s) of the forget set is in the data, the first is {first}"
+            f"{below:,} row(s) of the forget set are in the data below the threshold, which no "
+            "model saw"
+        )
+    if unmatched.num_rows:
+        first = ", ".join(
+            f"{name} {value!r}" for name, value in unmatched.slice(0, 1).to_pylist()[0].items()
+        )
+        words.append(
+            f"none of the {unmatched.num_rows:,} row(s) of the forget set is in the data, the "
+            f"first is {first}"
             + (f"; {near[0].words}, which is not taken for it" if near else "")
             + ". Write ids as in the data; what was forgotten already is not there any more"
         )
     return NotFound(
-        f"nothing to forget: {'; '.join(words)}.", unmatched=unmatched.num_rows, near=[vars(each) for each in near]
+        f"nothing to forget: {'; '.join(words)}.",
+        unmatched=unmatched.num_rows,
+        near=[vars(each) for each in near],
     )
 
 
-def accounted(removal: Removal, *, strict: bool = False, below: Callable[[Selection], Array] | None = None) -> Removal:
-    """``removal`` once it is something: its unmatched rows without those that ``below`` finds below the threshold.
+def accounted(
+    removal: Removal, *, strict: bool = False, below: Callable[[Selection], Array] | None = None
+) -> Removal:
+    """``removal`` once it is something: its unmatched rows without those that ``below`` finds below
+    the threshold.
 
-    Raises NotFound where nothing is removed, and with ``strict`` where a row matches nothing at all.
+    Raises NotFound where nothing is removed, and with ``strict`` where a row matches nothing at
+    all.
     """
     unmatched, selection = removal.unmatched, removal.selection
     if below is not None and unmatched.num_rows:
         under = np.asarray(below(selection.of_rows(unmatched)))
         removal = replace(
-            removal, unmatched=unmatched.filter(pa.array(~under)), below=unmatched.filter(pa.array(under))
+            removal,
+            unmatched=unmatched.filter(pa.array(~under)),
+            below=unmatched.filter(pa.array(under)),
         )
         unmatched = removal.unmatched
     under_threshold = 0 if removal.below is None else removal.below.num_rows
@@ -601,11 +730,14 @@ def accounted(removal: Removal, *, strict: bool = False, below: Callable[[Select
             raise nothing_in_window(selection, removal.remaining)
         raise nothing_to_forget(unmatched, removal.near, under_threshold)
     if strict and unmatched.num_rows:
-        first = ", ".join(f"{name} {value!r}" for name, value in unmatched.slice(0, 1).to_pylist()[0].items())
+        first = ", ".join(
+            f"{name} {value!r}" for name, value in unmatched.slice(0, 1).to_pylist()[0].items()
+        )
         near = "".join(f"; {each.words}" for each in removal.near[:3])
         raise NotFound(
-            f"--strict: {unmatched.num_rows:,} row(s) of the forget set match nothing, the first is {first}{near}. "
-            "Nothing was forgotten; correct or remove them, or leave --strict out",
+            f"--strict: {unmatched.num_rows:,} row(s) of the forget set match nothing, the first "
+            f"is {first}{near}. Nothing was forgotten; correct or remove them, or leave --strict "
+            "out",
             unmatched=unmatched.num_rows,
             rows=unmatched.slice(0, 1000).to_pylist(),
             near=[vars(each) for each in removal.near],
@@ -614,11 +746,15 @@ def accounted(removal: Removal, *, strict: bool = False, below: Callable[[Select
 
 
 def nothing_in_window(selection: Selection, data: Interactions) -> NotFound:
-    """The error for a window in which nothing of a selection lies; it says when the data begin and end."""
+    """The error for a window in which nothing of a selection lies; it says when the data begin and
+    end.
+    """
     window, times = selection.window, data.timestamp if data.events is None else data.events.time
     assert window is not None
     assert times is not None
-    since, until = (when(int(t), times) if isinstance(t, int) else None for t in (window.since, window.until))
+    since, until = (
+        when(int(t), times) if isinstance(t, int) else None for t in (window.since, window.until)
+    )
     span = (
         f"the data go from {when(int(times.min()), times)} to {when(int(times.max()), times)}"
         if len(times)
@@ -626,19 +762,24 @@ def nothing_in_window(selection: Selection, data: Interactions) -> NotFound:
     )
     whose = "no interaction" if selection.kind == "window" else "nothing of the forget set"
     return NotFound(
-        f"nothing to forget: {whose} lies in the window from {since or 'the beginning'} to {until or 'the end'} "
-        f"(its end excluded); {span}."
+        f"nothing to forget: {whose} lies in the window from {since or 'the beginning'} to "
+        f"{until or 'the end'} (its end excluded); {span}."
     )
 
 
 def _events(
-    grouping: Grouping, columns: Mapping[str, Any], users: Array, items: Array,
+    grouping: Grouping,
+    columns: Mapping[str, Any],
+    users: Array,
+    items: Array,
     column: Callable[[str, Any], Array | None],
-) -> Events:  # fmt: skip
+) -> Events:
     """Rows that are grouped; InvalidInput where they have confidences or targets."""
     for name in ("confidence", "target"):
         if name in columns:
-            raise InvalidInput(f"{grouping.name}s are of events, which have no {name}: leave it out")
+            raise InvalidInput(
+                f"{grouping.name}s are of events, which have no {name}: leave it out"
+            )
     groups = Groups(*IdMap.build(columns["group"])) if "group" in columns else None
     position = columns["position"].to_numpy() if "position" in columns else None
     time = column("timestamp", np.int64)
@@ -648,9 +789,10 @@ def _events(
 def _events_digest(data: Interactions, events: Events) -> str:
     """SHA-256 over the events, as hex.
 
-    Hashed are, for users, items and the groups that a column says, the ids that occur, sorted; then, user by user,
-    group by group and event by event (in a basket item by item), the ranks of user, item and group's id (or, without
-    a column, its number), and where times say the order the times.
+    Hashed are, for users, items and the groups that a column says, the ids that occur, sorted;
+    then, user by user, group by group and event by event (in a basket item by item), the ranks of
+    user, item and group's id (or, without a column, its number), and where times say the order the
+    times.
     """
     user_rank, user_ids = _present(data.users, data.user_counts)
     item_rank, item_ids = _present(data.items, data.item_counts)
@@ -663,7 +805,8 @@ def _events_digest(data: Interactions, events: Events) -> str:
         named = group_rank[events.groups.rows]
         tables.append(group_ids)
     inside = [items] if events.grouping.name == BASKET else []
-    order = np.lexsort((*inside, events.numbers, users))  # stable: the order of events within a session is kept
+    # stable: the order of events within a session is kept
+    order = np.lexsort((*inside, events.numbers, users))
     named = named[order]
     if events.groups is None:
         named = np.cumsum(np.diff(named, prepend=-1) != 0) - 1
@@ -681,7 +824,8 @@ def _increasing(keys: Array) -> bool:
 
 
 def forget_table(forget: Any, *, whole_users: bool = False, whole_items: bool = False) -> pa.Table:
-    """``forget`` as an Arrow table with the columns user_id and item_id; with ``whole_users`` or ``whole_items`` one.
+    """``forget`` as an Arrow table with the columns user_id and item_id; with ``whole_users`` or
+    ``whole_items`` one.
 
     Raises InvalidInput for both at once, and where a column is missing.
     """
@@ -694,12 +838,16 @@ def _rows(column: Coded, known: IdMap | None, side: str) -> tuple[IdMap, Array]:
     rows = column.within(known, f"{side}_id")
     if (unknown := rows < 0).any():
         strange = column.rows[unknown]
-        raise _not_in_the_model(side, column.ids.ids_of(strange[:1])[0].as_py(), np.unique(strange).size)
+        raise _not_in_the_model(
+            side, column.ids.ids_of(strange[:1])[0].as_py(), np.unique(strange).size
+        )
     return known, rows
 
 
 def _moved(mine: IdMap, theirs: IdMap, rows: Array, counts: Array, side: str) -> Array:
-    """Where ``rows`` of the map ``mine`` are in ``theirs``; ``counts`` says which of its rows occur."""
+    """Where ``rows`` of the map ``mine`` are in ``theirs``; ``counts`` says which of its rows
+    occur.
+    """
     present = np.flatnonzero(counts)
     found = np.full(max(mine.size, 1), -1, np.int64)
     found[present] = theirs.rows_of(mine.ids_of(present), f"{side}_id")
@@ -712,8 +860,9 @@ def _moved(mine: IdMap, theirs: IdMap, rows: Array, counts: Array, side: str) ->
 
 def _not_in_the_model(side: str, first: Any, count: int) -> IntegrityError:
     return IntegrityError(
-        f"{count} {side}(s) of the data are not in the model, the first is {first!r}: this is not the data the "
-        "model was trained on; if interactions were added since, forget --grown learns them along",
+        f"{count} {side}(s) of the data are not in the model, the first is {first!r}: this is not "
+        "the data the model was trained on; if interactions were added since, forget --grown "
+        "learns them along",
         side=side,
         unknown=count,
     )
@@ -729,14 +878,20 @@ def _settle(
     user_rows: Array,
     item_rows: Array,
 ) -> tuple[Array, Array | None]:
-    """Apply a duplicates policy to the sorted ``order``; ``repeated`` marks every entry equal to its predecessor."""
+    """Apply a duplicates policy to the sorted ``order``; ``repeated`` marks every entry equal to
+    its predecessor.
+    """
     if policy == "refuse":
         place = int(order[np.flatnonzero(repeated)[0]])
-        pair = users.ids_of([user_rows[place]])[0].as_py(), items.ids_of([item_rows[place]])[0].as_py()
+        pair = (
+            users.ids_of([user_rows[place]])[0].as_py(),
+            items.ids_of([item_rows[place]])[0].as_py(),
+        )
         raise InvalidInput(
-            f"{int(repeated.sum())} duplicate (user, item) row(s), the first is {pair} at row {place} (from 0): remove "
-            "them, or say what to do with them (duplicates first, last or sum) where a model is trained or another "
-            "library's is read: with the option --duplicates there",
+            f"{int(repeated.sum())} duplicate (user, item) row(s), the first is {pair} at row "
+            f"{place} (from 0): remove them, or say what to do with them (duplicates first, last "
+            "or sum) where a model is trained or another library's is read: with the option "
+            "--duplicates there",
             duplicates=int(repeated.sum()),
         )
     starts = np.flatnonzero(~repeated)
@@ -754,7 +909,9 @@ def _settle(
 
 
 def _present(ids: IdMap, counts: Array) -> tuple[Array, pa.Array]:
-    """Rank of each row among the occurring ids in sorted order (-1 elsewhere), and those ids sorted."""
+    """Rank of each row among the occurring ids in sorted order (-1 elsewhere), and those ids
+    sorted.
+    """
     import pyarrow.compute as pc
 
     rows = np.flatnonzero(counts)

@@ -1,8 +1,9 @@
-"""What a request means by "this": pairs, whole users, whole items, sessions or baskets, a window of time, or the
-others in a window.
+"""What a request means by "this": pairs, whole users, whole items, sessions or baskets, a window of
+time, or the others in a window.
 
-A ``Selection`` is data: it is made at the border (a file, options of a command, Python values), resolved against
-interactions by ``Interactions.remove``, and against rows of the original file by ``remaining_rows``.
+A ``Selection`` is data: it is made at the border (a file, options of a command, Python values),
+resolved against interactions by ``Interactions.remove``, and against rows of the original file by
+``remaining_rows``.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ Mask = npt.NDArray[np.bool_]
 UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 """Ticks a second of the units that whole-numbered times come in"""
 LARGEST = {"s": 10**11, "ms": 10**14, "us": 10**17}
-"""A column whose largest number is below this is taken to be of that unit: seconds up to the year 5138."""
+"""A column whose largest number is below this is taken to be of that unit: seconds up to the year
+5138."""
 _HOURS = {"h": 1, "d": 24, "w": 7 * 24}
 _SPAN = re.compile(r"(\d+)\s*([hdw]?)")
 _NUMBER = re.compile(r"[+-]?\d+")
@@ -44,12 +46,14 @@ class Age:
 
     span: str
     as_of: int | str | None = None
-    """What it is counted back from: the newest time of the data, or a moment as in ``Window``, or ``now``"""
+    """What it is counted back from: the newest time of the data, or a moment as in ``Window``, or
+    ``now``"""
 
     def __post_init__(self) -> None:
         if _SPAN.fullmatch(self.span.strip()) is None:
             raise InvalidInput(
-                f"--older-than {self.span!r}: expected a span such as 365d, 12w, 36h, or a number of days"
+                f"--older-than {self.span!r}: expected a span such as 365d, 12w, 36h, or a number "
+                "of days"
             )
         if self.as_of != "now":
             moment(self.as_of, "--as-of")
@@ -68,7 +72,8 @@ class Age:
 class Window:
     """A half-open window of time, ``since`` ≤ t < ``until``; None: open on that side.
 
-    >>> window = Window("1970-01-01", "1970-01-02T00:00:00+00:00").settled(np.array([5, 86_399, 86_400]))
+    >>> times = np.array([5, 86_399, 86_400])
+    >>> window = Window("1970-01-01", "1970-01-02T00:00:00+00:00").settled(times)
     >>> window, window.mask(np.array([5, 86_399, 86_400])).tolist()
     (Window(since=0, until=86400), [True, True, False])
     """
@@ -85,13 +90,16 @@ class Window:
                 moment(getattr(self, name), f"--{name}")
 
     def settled(self, times: Rows) -> Window:
-        """The window in whole numbers of the unit that ``times`` are in. Raises InvalidInput for an empty one."""
+        """The window in whole numbers of the unit that ``times`` are in. Raises InvalidInput for an
+        empty one.
+        """
         unit = unit_of(times)
         end = self.until.ticks(times) if isinstance(self.until, Age) else self.until
         since, until = _ticks(self.since, unit, "--since"), _ticks(end, unit, "--until")
         if since is not None and until is not None and since >= until:
             raise InvalidInput(
-                f"--since {self.since} is not before {self._end(until, times)}: the window holds nothing"
+                f"--since {self.since} is not before {self._end(until, times)}: the window holds "
+                "nothing"
             )
         return Window(since, until)
 
@@ -122,7 +130,8 @@ def unit_of(times: Rows) -> str:
 
 
 def when(ticks: int, times: Rows) -> str:
-    """A time in the unit of ``times`` as people read it, in UTC; the number where no calendar has it.
+    """A time in the unit of ``times`` as people read it, in UTC; the number where no calendar has
+    it.
 
     >>> when(978_300_760, np.array([978_300_760]))
     '2000-12-31T22:12:40+00:00'
@@ -146,8 +155,8 @@ def moment(value: int | str | None, what: str) -> int | datetime | None:
         found = datetime.fromisoformat(text)
     except ValueError:
         raise InvalidInput(
-            f"{what} {text!r}: expected ISO 8601, such as 2026-03-01 or 2026-03-01T12:00:00+01:00, or a whole number "
-            "in the unit of the data's times"
+            f"{what} {text!r}: expected ISO 8601, such as 2026-03-01 or "
+            "2026-03-01T12:00:00+01:00, or a whole number in the unit of the data's times"
         ) from None
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
@@ -160,7 +169,9 @@ def _ticks(value: int | str | None, unit: str, what: str) -> int | None:
     micro = (since_1970.days * 86_400 + since_1970.seconds) * 10**6 + since_1970.microseconds
     ticks, left = divmod(micro * UNITS[unit], 10**6)
     if left:
-        raise InvalidInput(f"{what} {value}: the times of the data are whole {unit}; give one of these")
+        raise InvalidInput(
+            f"{what} {value}: the times of the data are whole {unit}; give one of these"
+        )
     return ticks
 
 
@@ -189,23 +200,43 @@ class Selection:
             raise InvalidInput(f"{len(self.users)} users and {len(self.items)} items are no pairs")
         others = self.users if self.users is not None else self.items
         if self.groups is not None and others is not None and len(self.groups) != len(others):
-            raise InvalidInput(f"{len(self.groups)} {self.group_name}s and {len(others)} users or items are no rows")
-        if self.users is None and self.items is None and self.groups is None and self.window is None:
-            raise InvalidInput("nothing is selected: name users, items, pairs of them, or a window of time")
+            raise InvalidInput(
+                f"{len(self.groups)} {self.group_name}s and {len(others)} users or items are no "
+                "rows"
+            )
+        if (
+            self.users is None
+            and self.items is None
+            and self.groups is None
+            and self.window is None
+        ):
+            raise InvalidInput(
+                "nothing is selected: name users, items, pairs of them, or a window of time"
+            )
 
     @classmethod
     def of(
-        cls, forget: Any, *, whole_users: bool = False, whole_items: bool = False, window: Window | None = None
+        cls,
+        forget: Any,
+        *,
+        whole_users: bool = False,
+        whole_items: bool = False,
+        window: Window | None = None,
     ) -> Selection:
-        """From a table with user_id and item_id, or with one of them where that is said, or from Python values.
+        """From a table with user_id and item_id, or with one of them where that is said, or from
+        Python values.
 
         Raises InvalidInput for both at once, and where a column is missing.
         """
         if isinstance(forget, Selection):
             return forget
         if whole_users and whole_items:
-            raise InvalidInput("whole_users and whole_items contradict each other: forget one after the other")
-        needed = ["user_id"] if whole_users else ["item_id"] if whole_items else ["user_id", "item_id"]
+            raise InvalidInput(
+                "whole_users and whole_items contradict each other: forget one after the other"
+            )
+        needed = (
+            ["user_id"] if whole_users else ["item_id"] if whole_items else ["user_id", "item_id"]
+        )
         table = _table(forget, needed)
         columns = {name: as_id_array(table[name], name) for name in needed}
         return cls(columns.get("user_id"), columns.get("item_id"), window)
@@ -221,8 +252,14 @@ class Selection:
 
     @property
     def table(self) -> pa.Table:
-        """Its rows, as asked for: user_id and item_id, or one of them; none for a window of everything."""
-        columns = {"user_id": self.users, f"{self.group_name}_id": self.groups, "item_id": self.items}
+        """Its rows, as asked for: user_id and item_id, or one of them; none for a window of
+        everything.
+        """
+        columns = {
+            "user_id": self.users,
+            f"{self.group_name}_id": self.groups,
+            "item_id": self.items,
+        }
         return pa.table({name: ids for name, ids in columns.items() if ids is not None})
 
     def of_rows(self, table: pa.Table) -> Selection:
@@ -239,13 +276,17 @@ class Selection:
         Raises InvalidInput where it names users itself.
         """
         if self.users is not None:
-            raise InvalidInput("--user contradicts a FORGET with a user column: leave one of them out")
+            raise InvalidInput(
+                "--user contradicts a FORGET with a user column: leave one of them out"
+            )
         named = as_id_array(list(dict.fromkeys(users)), "--user")
         if self.items is None and self.groups is None:
             return replace(self, users=named)
         if self.groups is not None:
             if self.items is not None:
-                raise InvalidInput(f"--user contradicts a FORGET with items and {self.group_name}s: leave one out")
+                raise InvalidInput(
+                    f"--user contradicts a FORGET with items and {self.group_name}s: leave one out"
+                )
             asked = self.groups.unique()
             rows, columns = _product(len(named), len(asked))
             return replace(self, users=named.take(rows), groups=asked.take(columns))
@@ -255,11 +296,16 @@ class Selection:
         return replace(self, users=named.take(rows), items=items.take(columns))
 
     def settled(self, times: Rows | None) -> Selection:
-        """With its window in the unit of ``times``. Raises InvalidInput where there is a window and no times."""
+        """With its window in the unit of ``times``. Raises InvalidInput where there is a window and
+        no times.
+        """
         if self.window is None:
             return self
         if times is None:
-            raise InvalidInput("a window of time needs times in the data: name their column with --timestamp-column")
+            raise InvalidInput(
+                "a window of time needs times in the data: name their column with "
+                "--timestamp-column"
+            )
         return replace(self, window=self.window.settled(times))
 
     def find(
@@ -271,10 +317,12 @@ class Selection:
         times: Rows | None = None,
         groups: tuple[IdMap, Rows] | None = None,
     ) -> tuple[Mask, Mask]:
-        """(which of the interactions it selects, which rows of its ``table`` select any); it is settled.
+        """(which of the interactions it selects, which rows of its ``table`` select any); it is
+        settled.
 
-        ``user_rows`` and ``item_rows`` are rows of the maps, ``times`` and the rows of ``groups`` as many; an id of
-        another type that does not convert without loss is an InvalidInput, and so are groups where there are none.
+        ``user_rows`` and ``item_rows`` are rows of the maps, ``times`` and the rows of ``groups``
+        as many; an id of another type that does not convert without loss is an InvalidInput, and so
+        are groups where there are none.
         """
         inside = np.ones(len(user_rows), bool)
         if self.window is not None:
@@ -316,10 +364,12 @@ class Selection:
         assert self.groups is not None
         if groups is None:
             raise InvalidInput(
-                f"the data have no ids of {self.group_name}s, which a gap in time cuts, or nothing: name users and a "
-                "window of time instead"
+                f"the data have no ids of {self.group_name}s, which a gap in time cuts, or "
+                "nothing: name users and a window of time instead"
             )
-        sides = [(groups[0].rows_of(self.groups, f"{self.group_name}_id"), groups[1], groups[0].size)]
+        sides = [
+            (groups[0].rows_of(self.groups, f"{self.group_name}_id"), groups[1], groups[0].size)
+        ]
         if self.users is not None:
             sides.append((users.rows_of(self.users, "user_id"), user_rows, users.size))
         if self.items is not None:
@@ -328,12 +378,16 @@ class Selection:
         for wanted, rows, size in sides:
             asked = np.where((asked < 0) | (wanted < 0), -1, asked * max(size, 1) + wanted)
             have = have * max(size, 1) + rows
-            distinct, have = np.unique(have, return_inverse=True)  # small numbers again: the next product holds them
+            # small numbers again: the next product holds them
+            distinct, have = np.unique(have, return_inverse=True)
             place = np.minimum(np.searchsorted(distinct, asked), max(distinct.size - 1, 0))
             there = (asked >= 0) & (distinct.size > 0)
             there[there] = distinct[place[there]] == asked[there]
             asked = np.where(there, place, -1)
-        flags, counts = np.zeros(have.max(initial=-1) + 2, bool), np.zeros(have.max(initial=-1) + 2, np.int64)
+        flags, counts = (
+            np.zeros(have.max(initial=-1) + 2, bool),
+            np.zeros(have.max(initial=-1) + 2, np.int64),
+        )
         flags[asked] = True
         flags[-1] = False  # where unknown ones went
         hit = flags[have] & inside
@@ -343,7 +397,9 @@ class Selection:
 
 def _product(first: int, second: int) -> tuple[pa.Array, pa.Array]:
     """Places of every pair of one of ``first`` and one of ``second``."""
-    return pa.array(np.repeat(np.arange(first), second)), pa.array(np.tile(np.arange(second), first))
+    return pa.array(np.repeat(np.arange(first), second)), pa.array(
+        np.tile(np.arange(second), first)
+    )
 
 
 def _found(keys: Rows, wanted: Rows, inside: Mask) -> tuple[Mask, Mask]:
@@ -372,7 +428,9 @@ def _found(keys: Rows, wanted: Rows, inside: Mask) -> tuple[Mask, Mask]:
 
 @dataclass(frozen=True)
 class Near:
-    """An id that is not in the data, and one that is and differs in its form alone. It is shown, never taken."""
+    """An id that is not in the data, and one that is and differs in its form alone. It is shown,
+    never taken.
+    """
 
     side: str
     """``user_id`` or ``item_id``"""
@@ -386,7 +444,8 @@ class Near:
 
 
 def bare(value: int | str) -> str:
-    """An id without its form: case, spaces around it, Unicode composition, leading zeros, a fraction of zero.
+    """An id without its form: case, spaces around it, Unicode composition, leading zeros, a
+    fraction of zero.
 
     >>> [bare(value) for value in (3, "3.0", " 003 ", "Cafe\\u0301")]
     ['3', '3', '3', 'café']
@@ -397,18 +456,26 @@ def bare(value: int | str) -> str:
 
 
 def near(given: Iterable[int | str], known: IdMap, side: str, most: int = 1000) -> tuple[Near, ...]:
-    """For ids that ``known`` lacks, ids that it has and that are the same but for their form; ``most`` at most."""
+    """For ids that ``known`` lacks, ids that it has and that are the same but for their form;
+    ``most`` at most.
+    """
     wanted: dict[str, int | str] = {}
     for value in given:
         wanted.setdefault(bare(value), value)
     if not wanted:
         return ()
     if known.kind == "int64":
-        numerals = {text: value for text, value in wanted.items() if re.fullmatch(r"-?\d{1,18}", text)}
+        numerals = {
+            text: value for text, value in wanted.items() if re.fullmatch(r"-?\d{1,18}", text)
+        }
         rows = known.rows_of(pa.array([int(text) for text in numerals], pa.int64()))
         found = zip(numerals.values(), (int(text) for text in numerals), rows.tolist(), strict=True)
         return tuple(Near(side, value, number) for value, number, row in found if row >= 0)[:most]
-    answers = [Near(side, wanted[text], name) for name in known.ids.to_pylist() if (text := bare(name)) in wanted]
+    answers = [
+        Near(side, wanted[text], name)
+        for name in known.ids.to_pylist()
+        if (text := bare(name)) in wanted
+    ]
     return tuple(answer for answer in answers if answer.given != answer.known)[:most]
 
 
@@ -440,8 +507,8 @@ def _table(forget: Any, needed: list[str]) -> pa.Table:
     for name in needed:
         if name not in table.column_names:
             raise InvalidInput(
-                f"the forget set has no column {name!r} (it has {', '.join(table.column_names)}); name it, or ask for "
-                "whole users or whole items explicitly"
+                f"the forget set has no column {name!r} (it has {', '.join(table.column_names)}); "
+                "name it, or ask for whole users or whole items explicitly"
             )
     return table
 

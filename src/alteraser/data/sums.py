@@ -1,4 +1,5 @@
-"""What a model keeps of its data so that data from which something is gone already can be checked: a sum per row.
+"""What a model keeps of its data so that data from which something is gone already can be checked:
+a sum per row.
 
 For each user and each item
 
@@ -6,11 +7,13 @@ For each user and each item
     s    XOR of h(user, item) over them, 128 bits
     t    XOR of g(h, confidence, target), 64 bits; only where the data have confidences or targets
 
-h and g are mixed from the ids and the numbers (the finalizer of Steele et al., OOPSLA 2014; strings by BLAKE2b): they
-tell accidents apart, not forgeries, for which there is the digest of all interactions. A sum can be taken apart. With
-D_r at hand, n − n' of a row is how many interactions are missing, s ⊕ s' the XOR of their hashes, and which of some
-candidates they are follows by elimination over GF(2), as long as there are fewer candidates than bits. A row of which
-nothing is missing must have the same n, s and t, so what remains is checked whatever was in the part that is gone.
+h and g are mixed from the ids and the numbers (the finalizer of Steele et al., OOPSLA 2014; strings
+by BLAKE2b): they tell accidents apart, not forgeries, for which there is the digest of all
+interactions. A sum can be taken apart. With D_r at hand, n − n' of a row is how many interactions
+are missing, s ⊕ s' the XOR of their hashes, and which of some candidates they are follows by
+elimination over GF(2), as long as there are fewer candidates than bits. A row of which nothing is
+missing must have the same n, s and t, so what remains is checked whatever was in the part that is
+gone.
 """
 
 from __future__ import annotations
@@ -81,7 +84,9 @@ class Sums:
         )
 
     def differing(self, other: Sums) -> int:
-        """How many rows of users and items have other sums in ``other``, which is in the same rows."""
+        """How many rows of users and items have other sums in ``other``, which is in the same
+        rows.
+        """
         count = 0
         for mine, theirs in ((self.users, other.users), (self.items, other.items)):
             odd = (mine.counts != theirs.counts) | np.any(mine.pairs != theirs.pairs, axis=1)
@@ -111,13 +116,17 @@ class Sums:
         """Read again; ValueError or KeyError for a table of another form."""
         further = set(table.column_names) - {"side", "row", "interactions", "pairs", "values"}
         if further or not set(table["side"].to_pylist()) <= {"user", "item"}:
-            raise ValueError(f"sums: {', '.join(sorted(further)) or 'another side'} was not expected")
+            raise ValueError(
+                f"sums: {', '.join(sorted(further)) or 'another side'} was not expected"
+            )
         sides = []
         for name, size in zip(("user", "item"), shape, strict=True):
             own = table.filter(pa.array(np.array(table["side"].to_pylist(), object) == name))
             rows = own["row"].to_numpy()
             if rows.size and (rows[0] < 0 or rows[-1] >= size or np.any(np.diff(rows) <= 0)):
-                raise ValueError(f"sums: rows of {name}s must increase strictly within 0..{size - 1}")
+                raise ValueError(
+                    f"sums: rows of {name}s must increase strictly within 0..{size - 1}"
+                )
             counts, pairs = np.zeros(size, np.int64), np.zeros((size, LANES), np.uint64)
             counts[rows] = own["interactions"].to_numpy()
             pairs[rows] = _unbinary(own["pairs"], LANES)
@@ -144,7 +153,8 @@ class Missing:
 
 
 def missing(sums: Sums, data: Interactions, selection: Selection) -> Missing:
-    """What ``data``, in the rows of ``sums``, lack of what these were taken of, all of it named by ``selection``.
+    """What ``data``, in the rows of ``sums``, lack of what these were taken of, all of it named by
+    ``selection``.
 
     Raises IntegrityError, saying what, where anything else differs.
     """
@@ -156,13 +166,20 @@ def missing(sums: Sums, data: Interactions, selection: Selection) -> Missing:
         same = lost == 0
         _refuse(same & np.any(then.pairs != here.pairs, axis=1), name, "other interactions")
         if then.values is not None or here.values is not None:
-            one, other = (np.zeros_like(x.counts, np.uint64) if x.values is None else x.values for x in (then, here))
+            one, other = (
+                np.zeros_like(x.counts, np.uint64) if x.values is None else x.values
+                for x in (then, here)
+            )
             whole = same & (then.counts > 0)
             if then.values is not None:  # where all that is left is 1, the data say nothing of it
                 other = _plain_values(data, name) if here.values is None else other
                 _refuse(whole & (one != other), name, _others(data))
             else:
-                _refuse(whole & (here.counts > 0), name, "confidences or targets, and the model was trained without")
+                _refuse(
+                    whole & (here.counts > 0),
+                    name,
+                    "confidences or targets, and the model was trained without",
+                )
         lack.append(lost)
     users, items = (np.flatnonzero(lost > 0) for lost in lack)
     candidates = _candidates(selection, data, lack)
@@ -176,13 +193,19 @@ def missing(sums: Sums, data: Interactions, selection: Selection) -> Missing:
 # ---------------------------------------------------------------- which are missing
 
 
-def _candidates(selection: Selection, data: Interactions, lack: list[Rows]) -> tuple[Rows, Rows] | None:
-    """Pairs that may be missing, by the request and by the rows that lack some; None: too many to be told.
+def _candidates(
+    selection: Selection, data: Interactions, lack: list[Rows]
+) -> tuple[Rows, Rows] | None:
+    """Pairs that may be missing, by the request and by the rows that lack some; None: too many to
+    be told.
 
     Raises IntegrityError where a row lacks some that the request does not name.
     """
     named: list[npt.NDArray[np.bool_] | None] = []
-    for ids, asked, side in ((data.users, selection.users, "user_id"), (data.items, selection.items, "item_id")):
+    for ids, asked, side in (
+        (data.users, selection.users, "user_id"),
+        (data.items, selection.items, "item_id"),
+    ):
         flags = None
         if asked is not None:
             flags = np.zeros(ids.size, bool)
@@ -191,12 +214,23 @@ def _candidates(selection: Selection, data: Interactions, lack: list[Rows]) -> t
         named.append(flags)
     if selection.kind in ("window", "groups"):
         of_what = "window" if selection.kind == "window" else selection.group_name
-        _refuse(lack[0] > 0, "user", f"fewer interactions, and whether these lay in the {of_what} is not known")
+        _refuse(
+            lack[0] > 0,
+            "user",
+            f"fewer interactions, and whether these lay in the {of_what} is not known",
+        )
     for name, flags, lost in zip(("user", "item"), named, lack, strict=True):
         if flags is not None:
-            _refuse((lost > 0) & ~flags, name, "fewer interactions, and the forget set does not name them")
+            _refuse(
+                (lost > 0) & ~flags,
+                name,
+                "fewer interactions, and the forget set does not name them",
+            )
     if selection.kind == "pairs":
-        u, v = data.users.rows_of(selection.users, "user_id"), data.items.rows_of(selection.items, "item_id")
+        u, v = (
+            data.users.rows_of(selection.users, "user_id"),
+            data.items.rows_of(selection.items, "item_id"),
+        )
         known = (u >= 0) & (v >= 0)
         width = np.int64(max(data.items.size, 1))
         keys = np.unique(u[known] * width + v[known])
@@ -214,9 +248,16 @@ def _candidates(selection: Selection, data: Interactions, lack: list[Rows]) -> t
 def _taken_apart(
     sums: Sums, now: Sums, data: Interactions, lack: list[Rows], candidates: tuple[Rows, Rows]
 ) -> tuple[Rows, Rows] | None:
-    """Which of the candidates are missing; None where that cannot be told. Works on the side with fewer a row."""
-    hashes = pair_hashes((lanes_of(data.users, b"user"), lanes_of(data.items, b"item")), *candidates)
-    least = [np.bincount(rows, minlength=len(lost)).max(initial=0) for rows, lost in zip(candidates, lack, strict=True)]
+    """Which of the candidates are missing; None where that cannot be told. Works on the side with
+    fewer a row.
+    """
+    hashes = pair_hashes(
+        (lanes_of(data.users, b"user"), lanes_of(data.items, b"item")), *candidates
+    )
+    least = [
+        np.bincount(rows, minlength=len(lost)).max(initial=0)
+        for rows, lost in zip(candidates, lack, strict=True)
+    ]
     one = int(np.argmin(least))
     name, then, here = (("user", sums.users, now.users), ("item", sums.items, now.items))[one]
     keys, wanted = candidates[one], then.pairs ^ here.pairs
@@ -234,7 +275,11 @@ def _taken_apart(
                 return None
         found = _told_apart(_integers(hashes[places]), _integers(wanted[[row]])[0], count)
         if found is None:
-            _refuse(np.arange(len(lack[one])) == row, name, "other interactions than without what the forget set names")
+            _refuse(
+                np.arange(len(lack[one])) == row,
+                name,
+                "other interactions than without what the forget set names",
+            )
             return None
         chosen.append(places[found])
     places = np.concatenate(chosen) if chosen else np.empty(0, np.int64)
@@ -246,7 +291,9 @@ def _taken_apart(
 
 
 def _told_apart(hashes: list[int], wanted: int, count: int) -> list[int] | None:
-    """The ``count`` places of ``hashes`` whose XOR is ``wanted``; None where there are none such."""
+    """The ``count`` places of ``hashes`` whose XOR is ``wanted``; None where there are none
+    such.
+    """
     if count == len(hashes):
         total = 0
         for each in hashes:
@@ -269,7 +316,11 @@ def _told_apart(hashes: list[int], wanted: int, count: int) -> list[int] | None:
 
 
 def _others(data: Interactions) -> str:
-    return "other confidences or targets" if data.events is None else f"other {data.events.grouping.name}s or times"
+    return (
+        "other confidences or targets"
+        if data.events is None
+        else f"other {data.events.grouping.name}s or times"
+    )
 
 
 def _histories(data: Interactions, events: Events) -> Bits:
@@ -283,7 +334,9 @@ def _histories(data: Interactions, events: Events) -> Bits:
     if events.time is not None and events.grouping.timed:
         hashes = hashes + _mix(events.time.astype(np.int64).view(np.uint64) + _SALTS[1]) * _SECOND
     found = np.zeros(len(data), np.uint64)
-    np.add.at(found, data.locate(events.users, events.items.astype(np.int64)), _mix(hashes + _SALTS[0]))
+    np.add.at(
+        found, data.locate(events.users, events.items.astype(np.int64)), _mix(hashes + _SALTS[0])
+    )
     return found
 
 
@@ -300,12 +353,19 @@ def lanes_of(ids: IdMap, side: bytes) -> Bits:
     """(rows, 2): 128 bits of every id, 0 for a row without one."""
     found = np.zeros((ids.size, LANES), np.uint64)
     if ids.kind == "int64":
-        numbers = np.ascontiguousarray(ids.ids.to_numpy(zero_copy_only=False)).astype(np.int64).view(np.uint64)
-        salt = np.frombuffer(hashlib.blake2b(side, digest_size=8 * LANES).digest(), "<u8").astype(np.uint64)
+        numbers = (
+            np.ascontiguousarray(ids.ids.to_numpy(zero_copy_only=False))
+            .astype(np.int64)
+            .view(np.uint64)
+        )
+        salt = np.frombuffer(hashlib.blake2b(side, digest_size=8 * LANES).digest(), "<u8").astype(
+            np.uint64
+        )
         found[ids.rows] = _mix(_mix(numbers[:, None] + salt) ^ _SALTS)
     elif len(ids):
         joined = b"".join(
-            hashlib.blake2b(encode(name), digest_size=8 * LANES, person=side).digest() for name in ids.ids.to_pylist()
+            hashlib.blake2b(encode(name), digest_size=8 * LANES, person=side).digest()
+            for name in ids.ids.to_pylist()
         )
         found[ids.rows] = np.frombuffer(joined, "<u8").reshape(-1, LANES)
     return found
@@ -332,7 +392,9 @@ def _side(hashes: Bits, indptr: Rows, *, weighted: bool) -> Side:
 
 
 def _plain_values(data: Interactions, name: str) -> Bits:
-    """T of a side of data whose confidences and targets are all 1, as data that have some would give it."""
+    """T of a side of data whose confidences and targets are all 1, as data that have some would
+    give it.
+    """
     found = Sums.of(replace(data, confidence=np.ones(len(data))))
     values = (found.users if name == "user" else found.items).values
     assert values is not None

@@ -1,4 +1,6 @@
-"""What the demonstration computes: one scene (data, forget set, titles), three models, and measures of each."""
+"""What the demonstration computes: one scene (data, forget set, titles), three models, and measures
+of each.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,8 @@ class Demo:
     """original, unlearned, retrained"""
     accuracy: tuple[dict[str, float], ...]
     agreement: tuple[dict[str, float], ...]
-    """``compare`` of original and unlearned with the retrained model, lists of the forgetting users"""
+    """``compare`` of original and unlearned with the retrained model, lists of the forgetting
+    users"""
     influence_left: float
     gap_left: float
     account: Any
@@ -79,13 +82,18 @@ class Demo:
 
 
 def household_scene(made: HouseholdData, *, seed: int = 0) -> DemoScene:
-    """A child's month of gaming videos on a parent's account; a fifth of everything else is held out."""
+    """A child's month of gaming videos on a parent's account; a fifth of everything else is held
+    out.
+    """
     story = made.story("child")
     everything = Interactions.from_table(made.interactions.select(["user_id", "item_id"]))
     removal = everything.remove(story.forget)
     train, test = removal.remaining.split(0.2, seed=seed)
     items = made.items.to_pydict()
-    titles = {i: (t, c) for i, t, c in zip(items["item_id"], items["title"], items["category"], strict=True)}
+    titles = {
+        i: (t, c)
+        for i, t, c in zip(items["item_id"], items["title"], items["category"], strict=True)
+    }
     return DemoScene(
         title=story.title,
         story=story.text,
@@ -100,16 +108,19 @@ def household_scene(made: HouseholdData, *, seed: int = 0) -> DemoScene:
 
 
 def noise_scene(folder: Path, *, users: int = 64, seed: int = 0) -> DemoScene:
-    """The paper's scenario on real data: false clicks injected into some histories, then deleted (Liu et al. 2022)."""
+    """The paper's scenario on real data: false clicks injected into some histories, then deleted
+    (Liu et al. 2022).
+    """
     data = Interactions.read(folder, duplicates="first")
     train, test = data.split(0.2, seed=seed)
     scenario = inject_noise(train, users=users, seed=seed)
     return DemoScene(
         title=f"False clicks in {users} histories",
         story=(
-            f"{len(data):,} real interactions were read from {folder.name}. For {users} random users, half as many "
-            "false clicks as they have real ones were added before training: a shared screen, a bot, a slip. Now they "
-            "must go, and the model must become what it would have been without them."
+            f"{len(data):,} real interactions were read from {folder.name}. For {users} random "
+            "users, half as many false clicks as they have real ones were added before training: "
+            "a shared screen, a bot, a slip. Now they must go, and the model must become what it "
+            "would have been without them."
         ),
         polluted=scenario.polluted,
         forget=scenario.noise,
@@ -129,10 +140,11 @@ def run_demo(
     with_plain: bool = True,
     stage: Callable[[str, float], Any] | None = None,
 ) -> Demo:
-    """Train on ``scene.polluted``, forget ``scene.forget``, retrain from another seed, and measure all three.
+    """Train on ``scene.polluted``, forget ``scene.forget``, retrain from another seed, and measure
+    all three.
 
-    ``stage(label, tolerance)`` is called before each long step and returns a context manager that yields an
-    ``on_pass``.
+    ``stage(label, tolerance)`` is called before each long step and returns a context manager that
+    yields an ``on_pass``.
     """
     from contextlib import nullcontext
 
@@ -140,7 +152,9 @@ def run_demo(
     _compile(scene.polluted)
     with enter("training the original", 1e-5) as on_pass:
         began = time.perf_counter()
-        original, outcome = ENMF(factors=factors, threads=threads).run(scene.polluted, on_pass=on_pass)
+        original, outcome = ENMF(factors=factors, threads=threads).run(
+            scene.polluted, on_pass=on_pass
+        )
         train_seconds = time.perf_counter() - began
     with enter("forgetting", tolerance) as on_pass:
         unlearned = forget(
@@ -166,9 +180,18 @@ def run_demo(
             # four products cost about as much as a pass: the same work, spent the paper's way
             passes = max(unlearned.work.passes + unlearned.work.products // 4, 2)
             method = AltEraser(tolerance=tolerance, solver="ah-newton", memory=0, max_passes=passes)
-            plain = forget(original, scene.forget, data=scene.polluted, method=method, threads=threads, on_pass=on_pass)
+            plain = forget(
+                original,
+                scene.forget,
+                data=scene.polluted,
+                method=method,
+                threads=threads,
+                on_pass=on_pass,
+            )
     with enter("measuring", tolerance):
-        return _measure(scene, original, unlearned, retrained, plain, train_seconds, outcome.residual)
+        return _measure(
+            scene, original, unlearned, retrained, plain, train_seconds, outcome.residual
+        )
 
 
 def _measure(
@@ -190,7 +213,10 @@ def _measure(
     if account is None:
         account = _most_changed(original, reference, remaining, users)
     lists = tuple(
-        [entry["item_id"] for entry in model.recommend([account], k=LIST, seen=remaining).to_list()[0]["items"]]
+        [
+            entry["item_id"]
+            for entry in model.recommend([account], k=LIST, seen=remaining).to_list()[0]["items"]
+        ]
         for model in models
     )
     return Demo(
@@ -203,23 +229,37 @@ def _measure(
         train_residual=train_residual,
         re_predict=tuple(metrics.re_predict(model.factors, *cells) for model in models),  # type: ignore[arg-type]
         accuracy=tuple(evaluate(model, scene.test, data=remaining) for model in models),
-        agreement=tuple(compare(model, reference, data=remaining, users=users) for model in models[:2]),
-        influence_left=metrics.influence_left(unlearned.model.factors, reference.factors, original.factors),
-        gap_left=_gap(unlearned.work.objective_after, unlearned.work.objective_before, retrained.work.objective_after),
+        agreement=tuple(
+            compare(model, reference, data=remaining, users=users) for model in models[:2]
+        ),
+        influence_left=metrics.influence_left(
+            unlearned.model.factors, reference.factors, original.factors
+        ),
+        gap_left=_gap(
+            unlearned.work.objective_after,
+            unlearned.work.objective_before,
+            retrained.work.objective_after,
+        ),
         account=account,
         lists=lists,
     )
 
 
 def _gap(unlearned: float | None, original: float | None, retrained: float | None) -> float:
-    """``gap_left``; NaN where the retrain did not get below the original, which says more about the retrain."""
+    """``gap_left``; NaN where the retrain did not get below the original, which says more about the
+    retrain.
+    """
     assert unlearned is not None
     assert original is not None
     assert retrained is not None
-    return metrics.gap_left(unlearned, original, retrained) if original > retrained else float("nan")
+    return (
+        metrics.gap_left(unlearned, original, retrained) if original > retrained else float("nan")
+    )
 
 
-def _most_changed(original: Model, reference: Model, remaining: Interactions, users: pa.Array) -> Any:
+def _most_changed(
+    original: Model, reference: Model, remaining: Interactions, users: pa.Array
+) -> Any:
     rows = original.users.rows_of(users)
     first, _ = original.top_items(rows, k=LIST, seen=remaining)
     second, _ = reference.top_items(rows, k=LIST, seen=remaining)
@@ -227,11 +267,18 @@ def _most_changed(original: Model, reference: Model, remaining: Interactions, us
 
 
 def _compile(data: Interactions) -> None:
-    """Compile (or load) the kernels on a sliver of the data, so that no measured time contains it."""
+    """Compile (or load) the kernels on a sliver of the data, so that no measured time contains
+    it.
+    """
     rows = np.arange(len(data)) < 2000
     sliver = data.keep(rows)
     model = ENMF(factors=4, max_passes=30).fit(sliver)
-    forget(model, sliver.keep(np.arange(len(sliver)) == 0), data=sliver, method=AltEraser(max_passes=30))
+    forget(
+        model,
+        sliver.keep(np.arange(len(sliver)) == 0),
+        data=sliver,
+        method=AltEraser(max_passes=30),
+    )
 
 
 def _titles(folder: Path) -> dict[Any, tuple[str, str]]:
@@ -242,8 +289,12 @@ def _titles(folder: Path) -> dict[Any, tuple[str, str]]:
     table = pq.read_table(path)
     if "item_id" not in table.column_names:
         raise NotFound(f"{path} has no column item_id (it has {', '.join(table.column_names)})")
-    names = next((table[c] for c in ("title", "name", "asin") if c in table.column_names), table["item_id"])
-    groups = next((table[c] for c in ("category", "genres", "categories") if c in table.column_names), None)
+    names = next(
+        (table[c] for c in ("title", "name", "asin") if c in table.column_names), table["item_id"]
+    )
+    groups = next(
+        (table[c] for c in ("category", "genres", "categories") if c in table.column_names), None
+    )
 
     def text(value: Any) -> str:
         return ", ".join(str(v) for v in value) if isinstance(value, list) else str(value or "")

@@ -20,19 +20,33 @@ def comparison(demo: Demo) -> list[tuple[str, list[str]]]:
     agree = demo.agreement
     accuracy = demo.accuracy
     erased, retrained = demo.unlearned, demo.retrained
-    objective = (erased.work.objective_before, erased.work.objective_after, retrained.work.objective_after)
+    objective = (
+        erased.work.objective_before,
+        erased.work.objective_after,
+        retrained.work.objective_after,
+    )
     rows = [
         ("mean score of the forgotten", [f"{value:.3f}" for value in demo.re_predict]),
         ("RBO@10 to the retrained", [*(f"{a['rbo@10']:.3f}" for a in agree), "1.000"]),
-        ("distance of all scores to the retrained", [*(f"{a['score_distance']:.4f}" for a in agree), "0"]),
+        (
+            "distance of all scores to the retrained",
+            [*(f"{a['score_distance']:.4f}" for a in agree), "0"],
+        ),
         ("Recall@10", [f"{a['recall@10']:.4f}" for a in accuracy]),
         ("NDCG@10", [f"{a['ndcg@10']:.4f}" for a in accuracy]),
         ("objective on the remaining data", [f"{value:,.1f}" for value in objective]),
-        ("share of the push unresolved", ["1", f"{erased.residual:.1e}", f"{retrained.residual:.1e}"]),
+        (
+            "share of the push unresolved",
+            ["1", f"{erased.residual:.1e}", f"{retrained.residual:.1e}"],
+        ),
         ("passes", ["-", str(erased.work.passes), str(retrained.work.passes)]),
         (
             "seconds",
-            [f"{demo.train_seconds:.2f} (training)", f"{erased.seconds:.2f}", f"{retrained.seconds:.2f}"],
+            [
+                f"{demo.train_seconds:.2f} (training)",
+                f"{erased.seconds:.2f}",
+                f"{retrained.seconds:.2f}",
+            ],
         ),
         ("times faster than this retrain", ["", f"{retrained.seconds / erased.seconds:.1f}", "1"]),
     ]
@@ -44,10 +58,12 @@ def lead(demo: Demo) -> str:
     removed = demo.unlearned.removed
     users = int((removed.user_counts > 0).sum())
     return (
-        f"{len(removed):,} interactions of {users:,} accounts were forgotten in {demo.unlearned.seconds:.1f} seconds. "
-        f"The top-10 lists of these accounts now agree with a model retrained from scratch without them to "
-        f"{demo.agreement[1]['rbo@10']:.3f} (before: {demo.agreement[0]['rbo@10']:.3f}; 1 is identical), and "
-        f"{demo.influence_left:.1%} of the forgotten interactions' influence on the parameters is left."
+        f"{len(removed):,} interactions of {users:,} accounts were forgotten in "
+        f"{demo.unlearned.seconds:.1f} seconds. The top-10 lists of these accounts now agree with "
+        f"a model retrained from scratch without them to {demo.agreement[1]['rbo@10']:.3f} "
+        f"(before: {demo.agreement[0]['rbo@10']:.3f}; 1 is identical), and "
+        f"{demo.influence_left:.1%} of the forgotten interactions' influence on the parameters is "
+        "left."
     )
 
 
@@ -60,7 +76,11 @@ def side_by_side(demo: Demo) -> list[list[tuple[str, str, bool]]]:
         if place >= len(items):
             return "", "", False
         title, category = scene.titles.get(items[place], (str(items[place]), ""))
-        return title, category, scene.flagged_category is not None and category == scene.flagged_category
+        return (
+            title,
+            category,
+            scene.flagged_category is not None and category == scene.flagged_category,
+        )
 
     return [[entry(items, place) for items in demo.lists] for place in range(longest)]
 
@@ -81,7 +101,8 @@ def report(demo: Demo, settings: dict[str, str]) -> ForgettingReport:
         columns=["before", "after forgetting", "retrained without it"],
         rows=[[ListItem(*cell) for cell in row] for row in side_by_side(demo)],
         flagged=scene.flagged_words or "like what was forgotten",
-        text="Its ten best recommendations by each model. Items in the remaining data are left out for all three.",
+        text="Its ten best recommendations by each model. Items in the remaining data are left "
+        "out for all three.",
     )
     speed = demo.retrained.seconds / erased.seconds
     return ForgettingReport(
@@ -92,7 +113,8 @@ def report(demo: Demo, settings: dict[str, str]) -> ForgettingReport:
             (
                 "Agreement with a retrain",
                 f"{demo.agreement[1]['rbo@10']:.3f}",
-                "rank-biased overlap (p = 0.9) of the forgetting accounts' top-10 lists; 1 is identical",
+                "rank-biased overlap (p = 0.9) of the forgetting accounts' top-10 lists; 1 is "
+                "identical",
             ),
             (
                 "Score of the forgotten",
@@ -102,7 +124,8 @@ def report(demo: Demo, settings: dict[str, str]) -> ForgettingReport:
             (
                 "Influence left",
                 f"{demo.influence_left:.1%}",
-                "distance of the parameters to the retrained ones, over what it was before forgetting",
+                "distance of the parameters to the retrained ones, over what it was before "
+                "forgetting",
             ),
             (
                 "Time against retraining",
@@ -114,7 +137,8 @@ def report(demo: Demo, settings: dict[str, str]) -> ForgettingReport:
             list(COLUMNS),
             comparison(demo),
             notes=[
-                f"Recall and NDCG over {demo.accuracy[1]['users']:,} users with held-out interactions.",
+                f"Recall and NDCG over {demo.accuracy[1]['users']:,} users with held-out "
+                "interactions.",
                 f"RBO over {demo.agreement[1]['users']:,} forgetting accounts.",
             ],
         ),
@@ -126,12 +150,15 @@ def report(demo: Demo, settings: dict[str, str]) -> ForgettingReport:
         lists=[lists],
         details=[*settings.items(), *_details(demo)],
         limits=[
-            "Measured, not proved: the figures compare with one retraining from another random start.",
-            "The residual is the share of the deletion's push on the gradient that is still unresolved. It is a "
-            "stopping rule; what is left of the influence on parameters is larger, and stated above.",
-            "Nobody can tell from the model alone whether something was forgotten; keep the remaining data and the "
-            "digests above to be able to check.",
-            "This is not differential privacy: comparing the models before and after shows what was deleted.",
+            "Measured, not proved: the figures compare with one retraining from another random "
+            "start.",
+            "The residual is the share of the deletion's push on the gradient that is still "
+            "unresolved. It is a stopping rule; what is left of the influence on parameters is "
+            "larger, and stated above.",
+            "Nobody can tell from the model alone whether something was forgotten; keep the "
+            "remaining data and the digests above to be able to check.",
+            "This is not differential privacy: comparing the models before and after shows what "
+            "was deleted.",
         ],
     )
 
@@ -152,8 +179,18 @@ def _details(demo: Demo) -> list[tuple[str, str]]:
             f"ENMF, d = {model.factors.rank}, w0 = {objective.missing_weight:.3g}, "
             f"λ = {objective.regularization:.3g}, {model.factors.dtype.name}",
         ),
-        ("trained on", f"{len(demo.scene.polluted):,} interactions, stationarity {demo.train_residual:.1e}"),
-        ("remaining data", f"{len(demo.unlearned.remaining):,} interactions, digest {model.trained_on.digest}"),
-        ("machine", f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}"),
+        (
+            "trained on",
+            f"{len(demo.scene.polluted):,} interactions, stationarity {demo.train_residual:.1e}",
+        ),
+        (
+            "remaining data",
+            f"{len(demo.unlearned.remaining):,} interactions, digest {model.trained_on.digest}",
+        ),
+        (
+            "machine",
+            f"{platform.machine()}, {os.cpu_count()} processors, Python "
+            f"{platform.python_version()}",
+        ),
         ("alteraser", VERSION),
     ]

@@ -27,8 +27,15 @@ class Entry:
     """Names of the settings it takes"""
 
 
-def entry(kind: type, *, make: Callable[..., Eraser] | None = None, fixed: tuple[str, ...] = (), **named: str) -> Entry:
-    """The line of a dataclass of settings: all of its fields can be set but its name and those ``fixed`` or ``named``.
+def entry(
+    kind: type,
+    *,
+    make: Callable[..., Eraser] | None = None,
+    fixed: tuple[str, ...] = (),
+    **named: str,
+) -> Entry:
+    """The line of a dataclass of settings: all of its fields can be set but its name and those
+    ``fixed`` or ``named``.
 
     ``make``: what makes one, where that is not the class itself with ``named``.
     """
@@ -54,12 +61,16 @@ CHOSEN = ("auto", "replay")
 
 
 def accepted(method: str) -> frozenset[str]:
-    """Names of the settings that the eraser called ``method`` takes. Raises InvalidInput if unknown."""
+    """Names of the settings that the eraser called ``method`` takes. Raises InvalidInput if
+    unknown.
+    """
     return _entry(method).settings
 
 
 def eraser(method: str | Eraser, **settings: object) -> Eraser:
-    """The eraser called ``method`` with ``settings``, or ``method`` itself. Raises InvalidInput if unknown."""
+    """The eraser called ``method`` with ``settings``, or ``method`` itself. Raises InvalidInput if
+    unknown.
+    """
     if not isinstance(method, str):
         return method
     return _entry(method).make(**settings)

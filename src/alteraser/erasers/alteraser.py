@@ -1,4 +1,6 @@
-"""AltEraser (Liu et al., RecSys 2022, Algorithm 1): warm start, the touched rows, then passes over all rows."""
+"""AltEraser (Liu et al., RecSys 2022, Algorithm 1): warm start, the touched rows, then passes over
+all rows.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,11 @@ from alteraser.solvers.limits import DEFAULT, Limits
 class AltEraser:
     """Alternating second-order passes from the original model.
 
-    Starts at Θ_a and goes on until the residual is at most ``tolerance`` or ``max_passes`` are done. With the solver
-    ``joint`` every step moves both sides at once (``alteraser.solvers.descent``). With a row solver, such as
-    ``ah-newton``, it updates the users and items that occur in the forget set, then alternates over all rows,
-    accelerated by safeguarded Anderson extrapolation; ``memory=0`` is the paper's method as written.
+    Starts at Θ_a and goes on until the residual is at most ``tolerance`` or ``max_passes`` are
+    done. With the solver ``joint`` every step moves both sides at once
+    (``alteraser.solvers.descent``). With a row solver, such as ``ah-newton``, it updates the users
+    and items that occur in the forget set, then alternates over all rows, accelerated by
+    safeguarded Anderson extrapolation; ``memory=0`` is the paper's method as written.
     """
 
     tolerance: float = 1e-3
@@ -32,24 +35,30 @@ class AltEraser:
     memory: int = 6
     """How many earlier passes the extrapolation combines; 0 for plain passes."""
     touched_first: bool = True
-    """The paper's first pass over the rows of the forget set alone (joint steps have no use for it)."""
+    """The paper's first pass over the rows of the forget set alone (joint steps have no use for
+    it)."""
     train_prediction: bool = False
-    """Update the prediction vector after each pass (the paper's Φ step); for models that were trained so."""
+    """Update the prediction vector after each pass (the paper's Φ step); for models that were
+    trained so."""
     confirm: bool = False
-    """At the tolerance, look for negative curvature with joint steps and go on if there is some (costly)."""
+    """At the tolerance, look for negative curvature with joint steps and go on if there is some
+    (costly)."""
     limits: Limits | None = DEFAULT
-    """With the solver ``joint``: go on from the tolerance until the model is measured to be this near the optimum for
-    the remaining data (class C of a certificate). None: stop at the tolerance."""
+    """With the solver ``joint``: go on from the tolerance until the model is measured to be this
+    near the optimum for the remaining data (class C of a certificate). None: stop at the
+    tolerance."""
     escalate: bool = True
     """Where passes and joint steps do not get there, retrain from a random start."""
     finish: bool = False
-    """With a row solver, whose passes crawl near the end: joint steps from the tolerance on, as far as ``limits``."""
+    """With a row solver, whose passes crawl near the end: joint steps from the tolerance on, as far
+    as ``limits``."""
     name: str = "alteraser"
 
     def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
         """See ``Eraser.erase``."""
         solver = strategy(self.solver)
-        # without λ any invertible change of the factors leaves L as it is: there is no optimum to be near to
+        # without λ any invertible change of the factors leaves L as it is: there is no optimum to
+        # be near to
         determined = not self.train_prediction and task.after.objective.regularization > 0
         limits = self.limits if (solver.joint is not None or self.finish) and determined else None
         settings = Settings(
@@ -63,14 +72,28 @@ class AltEraser:
             limits,
         )
         if not _alive(task.original) and collapse(task.after, task.original.prediction) is None:
-            return self._retrained(task, solver, limits, on_pass)  # nothing can be built on zeros: they are a saddle
+            # nothing can be built on zeros: they are a saddle
+            return self._retrained(task, solver, limits, on_pass)
         touched = (task.touched_users, task.touched_items) if self.touched_first else None
         outcome = run_passes(
-            task.after, task.original, settings, scale=task.push, touched=touched, origin=task.original,
-            on_pass=on_pass, watch=task.watch,
-        )  # fmt: skip
-        arrived = outcome.measured is not None and limits is not None and outcome.measured.holds(limits)
-        if limits is None or not self.escalate or arrived or outcome.reason in ("tolerance", "watch"):
+            task.after,
+            task.original,
+            settings,
+            scale=task.push,
+            touched=touched,
+            origin=task.original,
+            on_pass=on_pass,
+            watch=task.watch,
+        )
+        arrived = (
+            outcome.measured is not None and limits is not None and outcome.measured.holds(limits)
+        )
+        if (
+            limits is None
+            or not self.escalate
+            or arrived
+            or outcome.reason in ("tolerance", "watch")
+        ):
             return outcome
         again = self._retrained(task, solver, limits, on_pass)
         return replace(
@@ -85,8 +108,10 @@ class AltEraser:
 
     def _retrained(
         self, task: Task, solver: Strategy, limits: Limits | None, on_pass: OnPass | None
-    ) -> Outcome:  # fmt: skip
-        again = Retrain(self.tolerance, solver=solver, memory=self.memory, limits=limits).erase(task, on_pass)
+    ) -> Outcome:
+        again = Retrain(self.tolerance, solver=solver, memory=self.memory, limits=limits).erase(
+            task, on_pass
+        )
         return replace(again, route=(*again.route, "retrain"))
 
 

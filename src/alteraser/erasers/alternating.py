@@ -1,9 +1,10 @@
 """Passes for losses whose rows are not quadratic: BPR, logistic, biased squares.
 
-The same method as ``driver`` (Liu et al., RecSys 2022, Algorithm 1): the touched rows first, then users and items in
-turn, extrapolated, until the residual is within the tolerance. It is a state of its own because nothing that makes the
-other one fast holds here: no Gram matrix stands for the missing cells, a row is several Newton steps, items of BPR see
-each other, and the two sides of a logistic model may have no loss in common.
+The same method as ``driver`` (Liu et al., RecSys 2022, Algorithm 1): the touched rows first, then
+users and items in turn, extrapolated, until the residual is within the tolerance. It is a state of
+its own because nothing that makes the other one fast holds here: no Gram matrix stands for the
+missing cells, a row is several Newton steps, items of BPR see each other, and the two sides of a
+logistic model may have no loss in common.
 """
 
 from __future__ import annotations
@@ -34,14 +35,17 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class RowPush:
-    """What a deletion does to a model's gradient, before anything is updated; see ``stationarity.Push``."""
+    """What a deletion does to a model's gradient, before anything is updated; see
+    ``stationarity.Push``.
+    """
 
     norm: float
     """‖∇L_after(Θ) − ∇L_before(Θ)‖_{H⁻¹}, H of ``after``"""
     objective: float
     """L_after(Θ)"""
     floor: float
-    """‖∇L_before(Θ)‖_{H⁻¹} / norm: what training left; above 1 for most models that stopped early."""
+    """‖∇L_before(Θ)‖_{H⁻¹} / norm: what training left; above 1 for most models that stopped
+    early."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +63,17 @@ class Alternated:
     reason: Reason
 
 
-def row_push(before: RowProblem, after: RowProblem, factors: BiasedFactors, *, threads: int = 0) -> RowPush:
-    """How hard a deletion pushes the model (Liu et al., RecSys 2022, Eq. 6); both problems of one seed."""
+def row_push(
+    before: RowProblem, after: RowProblem, factors: BiasedFactors, *, threads: int = 0
+) -> RowPush:
+    """How hard a deletion pushes the model (Liu et al., RecSys 2022, Eq. 6); both problems of one
+    seed.
+    """
     threads = threads or default_threads()
     first, second = (slopes(problem, factors, threads=threads) for problem in (before, after))
-    norm = slope_norm(after, factors, second.users - first.users, second.items - first.items, threads=threads)
+    norm = slope_norm(
+        after, factors, second.users - first.users, second.items - first.items, threads=threads
+    )
     rest = unrest(before, factors, first, threads=threads)
     return RowPush(norm, second.objective, rest / norm if norm > 0 else 0.0)
 
@@ -81,14 +91,16 @@ def alternate(
     threads: int = 0,
     on_pass: OnPass | None = None,
 ) -> Alternated:
-    """Passes from ``start`` until ‖∇L‖_{H⁻¹} ≤ tolerance · scale, or the cap; ``start`` is never changed.
+    """Passes from ``start`` until ‖∇L‖_{H⁻¹} ≤ tolerance · scale, or the cap; ``start`` is never
+    changed.
 
-    ``touched`` = (user rows, item rows) are updated alone first; ``steps`` bounds the Newton steps of a row in one
-    sweep, but for the last one; ``memory`` is Anderson's, 0 for plain passes. Raises
-    NumericFailure for a row without a solution and Interrupted on Ctrl-C.
+    ``touched`` = (user rows, item rows) are updated alone first; ``steps`` bounds the Newton steps
+    of a row in one sweep, but for the last one; ``memory`` is Anderson's, 0 for plain passes.
+    Raises NumericFailure for a row without a solution and Interrupted on Ctrl-C.
     """
     until = Until(tolerance, max_passes)
-    # where the sides have no common loss there is nothing that tells a good extrapolation from a bad one
+    # where the sides have no common loss there is nothing that tells a good extrapolation from a
+    # bad one
     history = Anderson(memory, problem.items.counts + 1.0) if memory and problem.shared else None
     passes = Passes(Safeguarded(history, lambda best: ROUNDING * abs(best)))
 
@@ -102,9 +114,15 @@ def alternate(
 
     found = minimize(begin, until, on_pass=on_pass)
     return Alternated(
-        found.state.factors(), found.trace, found.objective, found.residual, found.converged, len(found.trace),
-        found.state.work.rows, "tolerance" if found.converged else "passes",
-    )  # fmt: skip
+        found.state.factors(),
+        found.trace,
+        found.objective,
+        found.residual,
+        found.converged,
+        len(found.trace),
+        found.state.work.rows,
+        "tolerance" if found.converged else "passes",
+    )
 
 
 TABLE: dict[tuple[str, str], str | End] = {
@@ -121,14 +139,21 @@ class RowState(Alternation):
     """A run on a problem of terms: every sweep is a few Newton steps a row."""
 
     def __init__(
-        self, problem: RowProblem, start: BiasedFactors, scale: float, tolerance: float, steps: int, threads: int
+        self,
+        problem: RowProblem,
+        start: BiasedFactors,
+        scale: float,
+        tolerance: float,
+        steps: int,
+        threads: int,
     ) -> None:
         start.check_finite()
         users, items = problem.layout.pack(start)
         super().__init__(padded(users), padded(items), tolerance)
         self.problem, self.scale, self.steps, self.threads = problem, scale or 1.0, steps, threads
         self.promising = tolerance if problem.shared else np.inf
-        self._reached, self._counted = np.nan, 0  # L after the last first half; rows that records tell of
+        # L after the last first half; rows that records tell of
+        self._reached, self._counted = np.nan, 0
 
     def factors(self) -> BiasedFactors:
         """See ``Alternation``."""
@@ -153,7 +178,9 @@ class RowState(Alternation):
         """Items."""
         report = self.sweep("item")
         self.measured, self.owed = None, True
-        return Half(float(np.sqrt(max(report.decrement, 0.0))) / self.scale, self._reached, self.solved())
+        return Half(
+            float(np.sqrt(max(report.decrement, 0.0))) / self.scale, self._reached, self.solved()
+        )
 
     def settle(self) -> None:
         """Users once more, with as many Newton steps as they take."""
@@ -166,7 +193,9 @@ class RowState(Alternation):
         return measured(self.problem, self.factors(), self.scale, self.threads)
 
     def arrived(self, estimate: float) -> bool:
-        """See ``Alternation``; where the sides have no common loss no estimate says anything: measured every time."""
+        """See ``Alternation``; where the sides have no common loss no estimate says anything:
+        measured every time.
+        """
         there = super().arrived(estimate)
         self.promising = self.promising if self.problem.shared else np.inf
         return there
@@ -187,7 +216,9 @@ class Look(Decided):
 
 
 class TouchedRows(Decided):
-    """The rows of the deletion alone, users first, and then a measurement. Signals: ``arrived``, ``open``."""
+    """The rows of the deletion alone, users first, and then a measurement. Signals: ``arrived``,
+    ``open``.
+    """
 
     def __init__(self, users: Array, items: Array) -> None:
         self._users, self._items = users, items
@@ -202,7 +233,9 @@ class TouchedRows(Decided):
         return Move(PassRecord.of("touched", objective, residual, state.solved()), signal)
 
 
-def measured(problem: RowProblem, factors: BiasedFactors, scale: float, threads: int = 0) -> tuple[float, float]:
+def measured(
+    problem: RowProblem, factors: BiasedFactors, scale: float, threads: int = 0
+) -> tuple[float, float]:
     """(‖∇L‖_{H⁻¹} / scale, L) of ``factors`` as they are stored."""
     threads = threads or default_threads()
     here = slopes(problem, factors, threads=threads)

@@ -1,4 +1,6 @@
-"""The point of an anchored erasure: factors, the gradient that is left there, and how it is moved; see ``local``."""
+"""The point of an anchored erasure: factors, the gradient that is left there, and how it is moved;
+see ``local``.
+"""
 
 from __future__ import annotations
 
@@ -33,15 +35,19 @@ MARGIN = 0.8
 """Share of the tolerance, and of the effect that may be missing, to come within."""
 
 STALE = 0.02
-"""Blocks are factored again once the model has moved by this share of its size; a step as long is no mending."""
+"""Blocks are factored again once the model has moved by this share of its size; a step as long is
+no mending."""
 
 NEAR = 0.8
-"""Share of the tolerance, or of the residual, from which on the residual is measured with blocks of the very point: of
-those at hand, which are of a point within STALE, it is known to a few hundredths."""
+"""Share of the tolerance, or of the residual, from which on the residual is measured with blocks of
+the very point: of those at hand, which are of a point within STALE, it is known to a few
+hundredths."""
 
 
 class AnchoredPoint:
-    """Where an erasure is. ``at`` are its factors as they would be stored; gradients are float64 at exactly these."""
+    """Where an erasure is. ``at`` are its factors as they would be stored; gradients are float64 at
+    exactly these.
+    """
 
     joint: Joint | None = None
     """Blocks of both sides; None where there is no room for them"""
@@ -56,8 +62,11 @@ class AnchoredPoint:
         original = task.original
         refuse_damaged(original, "original")
         self.task, self.tolerance = task, tolerance
-        # the working precision would round λ, w₀ and the confidences, and with them what is asked for
-        self.before, self.after = (replace(problem, dtype=np.float64) for problem in (before, task.after))
+        # the working precision would round λ, w₀ and the confidences, and with them what is asked
+        # for
+        self.before, self.after = (
+            replace(problem, dtype=np.float64) for problem in (before, task.after)
+        )
         self.live = self.after.users.counts > 0, self.after.items.counts > 0
         self.work = Work()
         self.missing = np.inf
@@ -102,12 +111,15 @@ class AnchoredPoint:
         return float(self.missing / moved) if moved > 0 and np.isfinite(self.missing) else None
 
     def reach(self, following: Factors) -> float:
-        """Go to ``following`` if the residual is less there, else stay; the residual that it has."""
+        """Go to ``following`` if the residual is less there, else stay; the residual that it
+        has.
+        """
         now = evaluate(self.after, following, threads=self.threads)
         gradient = self._anchored(now)
         reached = self._residual(gradient)
         self.work.rows += self.rows
-        if reached < self.residual:  # else L is no quadratic that far away, or the precision holds no more
+        # else L is no quadratic that far away, or the precision holds no more
+        if reached < self.residual:
             self._place(following)
             self.gradient, self.residual, self.objective = gradient, reached, now.objective
         return reached
@@ -122,7 +134,9 @@ class AnchoredPoint:
         residual, limit = self.residual, self.limit
         if NEAR * limit < residual <= limit / NEAR:  # near it, the blocks of the very point decide
             now = evaluate(self.after, self.at, threads=self.threads)
-            norm = gradient_norm(self.task.after, self.at, *self._anchored(now), threads=self.threads)
+            norm = gradient_norm(
+                self.task.after, self.at, *self._anchored(now), threads=self.threads
+            )
             residual = norm / (self.push.norm or 1.0)
         return residual, self.objective
 
@@ -130,7 +144,9 @@ class AnchoredPoint:
         """What training left, over the push."""
         if self.joint is None or not self.push.norm > 0:
             return None
-        return self.joint.norm((self.first.user_gradient, self.first.item_gradient)) / self.push.norm
+        return (
+            self.joint.norm((self.first.user_gradient, self.first.item_gradient)) / self.push.norm
+        )
 
     # ------------------------------------------------------------------ moving
 
@@ -144,13 +160,22 @@ class AnchoredPoint:
         for (side, x, other, held), rows in zip(sides, self.touched(), strict=True):
             if rows.size:
                 right = np.zeros_like(x)
-                right[rows] = 0.5 * held[rows] - half_gradients(side, other * h, x, rows, threads=self.threads)
+                right[rows] = 0.5 * held[rows] - half_gradients(
+                    side, other * h, x, rows, threads=self.threads
+                )
                 moved = np.zeros_like(x)
                 block_solve(
-                    side, padded(other * h), right, rows, rank=original.rank, threads=self.threads, solution=moved
+                    side,
+                    padded(other * h),
+                    right,
+                    rows,
+                    rank=original.rank,
+                    threads=self.threads,
+                    solution=moved,
                 )
                 x[rows] += moved[rows]
-        if np.ptp(h) == 0:  # what these rows did together may be a rotation in part, which is no effect of anything
+        # what these rows did together may be a rotation in part, which is no effect of anything
+        if np.ptp(h) == 0:
             U, _, Vt = np.linalg.svd(P.T @ original.users + Q.T @ original.items)
             P, Q = P @ (U @ Vt), Q @ (U @ Vt)
         self.at = self.stored(P, Q)
@@ -164,14 +189,18 @@ class AnchoredPoint:
         return count
 
     def passed(self) -> Factors:
-        """A pass: every user's row to its anchored minimum given the items, then every item's given the users."""
+        """A pass: every user's row to its anchored minimum given the items, then every item's given
+        the users.
+        """
         P, Q = (x.astype(np.float64) for x in (self.at.users, self.at.items))
         h, dtype = self.at.prediction.astype(np.float64), self.task.after.dtype
         sides = (self.after.users, P, Q, self.held.users), (self.after.items, Q, P, self.held.items)
         for side, x, other, held in sides:
             live = np.flatnonzero(side.counts)
             right, moved = np.zeros_like(x), np.zeros_like(x)
-            right[live] = 0.5 * held[live] - half_gradients(side, other * h, x, live, threads=self.threads)
+            right[live] = 0.5 * held[live] - half_gradients(
+                side, other * h, x, live, threads=self.threads
+            )
             seen = padded((other * h).astype(dtype))
             block_solve(side, seen, right, live, rank=h.size, threads=self.threads, solution=moved)
             x += moved
@@ -193,11 +222,18 @@ class AnchoredPoint:
     # ------------------------------------------------------------------ measuring
 
     def change(self, first: Evaluation) -> tuple[Pair, float]:
-        """(∇L_{D_r} − ∇L_{D_a}, L_{D_r}) at the original, from the rows alone that see the deletion."""
-        original, h = self.task.original, np.asarray(self.task.original.prediction, dtype=np.float64)
+        """(∇L_{D_r} − ∇L_{D_a}, L_{D_r}) at the original, from the rows alone that see the
+        deletion.
+        """
+        original, h = (
+            self.task.original,
+            np.asarray(self.task.original.prediction, dtype=np.float64),
+        )
         change = np.zeros(original.users.shape), np.zeros(original.items.shape)
         objective = first.objective
-        for place, (a, b) in enumerate(((self.before.users, self.after.users), (self.before.items, self.after.items))):
+        for place, (a, b) in enumerate(
+            ((self.before.users, self.after.users), (self.before.items, self.after.items))
+        ):
             x, other = (original.users, original.items)[:: 1 if place == 0 else -1]
             rows = np.flatnonzero(~unchanged(a, b))
             if not rows.size:
@@ -208,7 +244,9 @@ class AnchoredPoint:
                 half, loss, _ = row_gradients(here, seen, some, here.gram(seen), self.threads)
                 change[place][rows] += sign * 2.0 * half
                 objective += sign * (loss if place == 0 else 0.0)
-                objective += sign * float(np.dot(here.ridge.astype(np.float64), np.einsum("id,id->i", some, some)))
+                objective += sign * float(
+                    np.dot(here.ridge.astype(np.float64), np.einsum("id,id->i", some, some))
+                )
         return change, objective
 
     def touched(self) -> Rows:

@@ -1,4 +1,6 @@
-"""Rows on systems that hold what training had left of their gradients: solved, and measured; see ``filtered``."""
+"""Rows on systems that hold what training had left of their gradients: solved, and measured; see
+``filtered``.
+"""
 
 from __future__ import annotations
 
@@ -24,24 +26,28 @@ Rows = npt.NDArray[np.int64]
 Pair = tuple[Array, Array]
 
 SETTLED = 1e-6
-"""‖r‖/‖b‖ of a row that is left alone: steps below that would only move rounding along weak directions."""
+"""‖r‖/‖b‖ of a row that is left alone: steps below that would only move rounding along weak
+directions."""
 
 MORE = 3
-"""Times the trainer's steps that rows of the deletion take: what is gone from them goes at once, not by and by."""
+"""Times the trainer's steps that rows of the deletion take: what is gone from them goes at once,
+not by and by."""
 
 HALF = 0.5
-"""Share of what the deletion pushes a user's row that may be taken away of their anchor, both in the norm of B⁻¹, in
-which the row is judged."""
+"""Share of what the deletion pushes a user's row that may be taken away of their anchor, both in
+the norm of B⁻¹, in which the row is judged."""
 
 SHARED = 4
 """Power of the remaining share of a user's weight that their anchor is multiplied by."""
 
 ESTIMATED = 0.03
-"""Share of the push up to which rows with little left are counted by a bound instead of being factored."""
+"""Share of the push up to which rows with little left are counted by a bound instead of being
+factored."""
 
 BOUNDED, HALVED = 0.1, 0.5
-"""Share of the square of the anchored residual that such bounds may be without being small against the push, where
-they decide nothing; rows are factored until the bounds of the rest are HALVED, and then looked at again."""
+"""Share of the square of the anchored residual that such bounds may be without being small against
+the push, where they decide nothing; rows are factored until the bounds of the rest are HALVED, and
+then looked at again."""
 
 HELD_EXACTLY = 256 << 20
 """Bytes of factors up to which anchors are kept in float64."""
@@ -103,12 +109,22 @@ class Found:
 
 
 class AnchoredRows:
-    """Factors that are changed in place, row by row, on systems that hold what training had left."""
+    """Factors that are changed in place, row by row, on systems that hold what training had
+    left.
+    """
 
     def __init__(
-        self, before: Problem, after: Problem, original: Pair, P: Array, Q: Array, *,
-        touched: tuple[Rows, Rows], trainer: Trainer, threads: int,
-    ) -> None:  # fmt: skip
+        self,
+        before: Problem,
+        after: Problem,
+        original: Pair,
+        P: Array,
+        Q: Array,
+        *,
+        touched: tuple[Rows, Rows],
+        trainer: Trainer,
+        threads: int,
+    ) -> None:
         self.before, self.after, self.original = before, after, original
         self.P, self.Q, self.rank = P, Q, int(original[0].shape[1])
         self.touched, self.threads = touched, threads
@@ -116,7 +132,8 @@ class AnchoredRows:
         self.order = (1, 0) if trainer.last == "user" else (0, 1)  # places of the sides in a pass
         self.pushes = np.zeros(touched[0].size)
         """How hard the deletion pushes every user in it"""
-        self.grams: dict[int, npt.NDArray[np.float64]] = {}  # of the other side, as users (0) and items (1) see it
+        # of the other side, as users (0) and items (1) see it
+        self.grams: dict[int, npt.NDArray[np.float64]] = {}
         self.work = Work()
         small = P.nbytes + Q.nbytes <= HELD_EXACTLY
         self.kept: npt.DTypeLike = np.float64 if small else P.dtype
@@ -145,8 +162,8 @@ class AnchoredRows:
     def deleted(self) -> int:
         """The rows of the deletion on their anchored systems, in float64 where there is room.
 
-        There may be hardly any difference between what they were solved for and what they are to solve. Returns how
-        many they are.
+        There may be hardly any difference between what they were solved for and what they are to
+        solve. Returns how many they are.
         """
         solver = ConjugateGradient(MORE * self.solver.steps)
         for place in self.order:
@@ -161,7 +178,9 @@ class AnchoredRows:
         return self.touched[0].size + self.touched[1].size
 
     def meeting(self, place: int) -> Rows:
-        """Rows of a side in the deletion, or with an interaction with a row of the other side that is in it."""
+        """Rows of a side in the deletion, or with an interaction with a row of the other side that
+        is in it.
+        """
         side = (self.after.users, self.after.items)[place]
         touched = np.zeros((self.after.items if place == 0 else self.after.users).rows, bool)
         touched[self.touched[1 - place]] = True
@@ -169,7 +188,9 @@ class AnchoredRows:
         return np.union1d(rows, self.touched[place]).astype(np.int64)
 
     def sweep(self, rows: tuple[Rows, Rows] | None = None) -> tuple[float, int]:
-        """Some or all rows on their anchored systems; (‖·‖_{B⁻¹} of the gradient that the steps removed, rows)."""
+        """Some or all rows on their anchored systems; (‖·‖_{B⁻¹} of the gradient that the steps
+        removed, rows).
+        """
         removed, solved = 0.0, 0
         for place in self.order:
             side, x, other = self._side(self.after, place)
@@ -181,15 +202,24 @@ class AnchoredRows:
         return 2.0 * float(np.sqrt(max(removed, 0.0))), int(solved)
 
     def _count(
-        self, solver: ConjugateGradient, side: Side, other: Array, x: Array, rows: Rows | None, held: Array | None
+        self,
+        solver: ConjugateGradient,
+        side: Side,
+        other: Array,
+        x: Array,
+        rows: Rows | None,
+        held: Array | None,
     ) -> float:
-        report = solver.solve(side, other, x, rows, rank=self.rank, threads=self.threads, anchor=held)
+        report = solver.solve(
+            side, other, x, rows, rank=self.rank, threads=self.threads, anchor=held
+        )
         self.work.rows += report.rows
         self.work.products += report.products
         return report.decrement
 
     def rows_alone(self, share: float) -> None:
-        """The rows of the deletion, a ``share`` of the difference of the same steps on the remaining data and on all.
+        """The rows of the deletion, a ``share`` of the difference of the same steps on the
+        remaining data and on all.
 
         From Θ_a; rows of whom nothing remains become zero.
         """
@@ -218,7 +248,9 @@ class AnchoredRows:
         return P, Q
 
     def _steps(self, problem: Problem, place: int, rows: Rows) -> Array:
-        """Where the trainer's steps on ``problem`` take some rows of a side, which stays as it is."""
+        """Where the trainer's steps on ``problem`` take some rows of a side, which stays as it
+        is.
+        """
         side, x, other = self._side(problem, place)
         if not rows.size:
             return x[rows]
@@ -228,7 +260,9 @@ class AnchoredRows:
 
     def _side(self, problem: Problem, place: int) -> tuple[Side, Array, Array]:
         """(side, its rows, the other side's) for users (0) or items (1)."""
-        side, x, other = (problem.users, self.P, self.Q) if place == 0 else (problem.items, self.Q, self.P)
+        side, x, other = (
+            (problem.users, self.P, self.Q) if place == 0 else (problem.items, self.Q, self.P)
+        )
         if side.other.size:  # other weights on either data
             return side, x, other
         if place not in self.grams:
@@ -237,11 +271,15 @@ class AnchoredRows:
         return Seeing(**known, known=self.grams[place]), x, other
 
     def _changed(self, place: int, rows: Rows | None = None, old: Array | None = None) -> None:
-        """Rows of a side have moved, from ``old`` where that is known, and the Gram matrix of them with them."""
+        """Rows of a side have moved, from ``old`` where that is known, and the Gram matrix of them
+        with them.
+        """
         viewer = 1 - place
         if rows is not None and old is not None and viewer in self.grams:
             new, old = (x.astype(np.float64) for x in ((self.P, self.Q)[place][rows], old))
-            self.grams[viewer] = self.grams[viewer] + self.after.users.missing_weight * (new.T @ new - old.T @ old)
+            self.grams[viewer] = self.grams[viewer] + self.after.users.missing_weight * (
+                new.T @ new - old.T @ old
+            )
         else:
             self.grams.pop(viewer, None)
 
@@ -249,17 +287,23 @@ class AnchoredRows:
         """The side that the trainer leaves at its minimum given the other is left there."""
         if self.exact is not None:
             side, x, other = self._side(self.after, 0 if self.exact == "user" else 1)
-            self.work.rows += AHNewton().solve(side, other, x, None, rank=self.rank, threads=self.threads).rows
+            self.work.rows += (
+                AHNewton().solve(side, other, x, None, rank=self.rank, threads=self.threads).rows
+            )
             self._changed(0 if self.exact == "user" else 1)
-            if side.target.size:  # nothing pulls at a row all of whose targets are 0: not even rounding is left of it
+            # nothing pulls at a row all of whose targets are 0: not even rounding is left of it
+            if side.target.size:
                 x[_sums(side, np.abs(side.target), side.all_rows) == 0] = 0
 
     def shared(self, held: Array) -> Array:
         """``held`` of the users times the power of the share of their weight that remains."""
         users = self.touched[0]
-        share = _weights(self.after.users, users) / np.maximum(_weights(self.before.users, users), 1e-300)
+        share = _weights(self.after.users, users) / np.maximum(
+            _weights(self.before.users, users), 1e-300
+        )
         size, pushed = self._user_norms(held[users]), self.pushes
-        # never more than half of what the deletion pushes: a share of much that training left may be far more
+        # never more than half of what the deletion pushes: a share of much that training left may
+        # be far more
         least = 1.0 - HALF * pushed / np.maximum(size, 1e-300)
         scaled = held.copy()
         scaled[users] *= np.maximum(np.minimum(share, 1.0) ** SHARED, least)[:, None]
@@ -268,10 +312,12 @@ class AnchoredRows:
     # ------------------------------------------------------------------ measuring
 
     def _push(self, held: _Point, reweighted: bool) -> tuple[float, float, Array]:
-        """(‖∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)‖_{B⁻¹}, L_{D_r}(Θ_a), half the change of their users' gradient) at first.
+        """(‖∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)‖_{B⁻¹}, L_{D_r}(Θ_a), half the change of their users'
+        gradient) at first.
 
-        The rows of other people and other items do not see the deletion, and so neither does their part of L. Rows of
-        which nothing remains are left out: they are zero whatever else was done, and would hide all of it.
+        The rows of other people and other items do not see the deletion, and so neither does their
+        part of L. Rows of which nothing remains are left out: they are zero whatever else was done,
+        and would hide all of it.
         """
         if reweighted:
             here = self._gradient(self.after)
@@ -285,34 +331,57 @@ class AnchoredRows:
         for place, rows in enumerate(self.touched):
             if not rows.size:
                 continue
-            (old, _, _), (new, x, other) = self._side(self.before, place), self._side(self.after, place)
+            (old, _, _), (new, x, other) = (
+                self._side(self.before, place),
+                self._side(self.after, place),
+            )
             some, where = new.take(rows), x[rows]
             gram = some.gram(other)
             now, loss = half_gradients(some, other, where, gram, self.threads)
             then, known = half_gradients(old.take(rows), other, where, gram, self.threads)
             right = 2.0 * (now - then)[:, : self.rank]
             right[some.counts == 0] = 0.0
-            total += block_solve(some, other, right, some.all_rows, rank=self.rank, threads=self.threads)[0]
+            total += block_solve(
+                some, other, right, some.all_rows, rank=self.rank, threads=self.threads
+            )[0]
             if place == 0:
                 change, pushed = loss - known, (now - then)[:, : self.rank]
-        return float(np.sqrt(total)), held.fit + change + ridge_of(self.after, self.P, self.Q), pushed
+        return (
+            float(np.sqrt(total)),
+            held.fit + change + ridge_of(self.after, self.P, self.Q),
+            pushed,
+        )
 
     def _user_norms(self, half: Array) -> Array:
-        """‖2 g‖_{A⁻¹} of half the gradient (k, d) of every user in the deletion; 0 for those who have nothing left."""
+        """‖2 g‖_{A⁻¹} of half the gradient (k, d) of every user in the deletion; 0 for those who
+        have nothing left.
+        """
         some = self._side(self.after, 0)[0].take(self.touched[0])
         right = 2.0 * half.astype(np.float64)
         right[some.counts == 0] = 0.0
         solved = np.zeros_like(right)
         if len(right):
-            block_solve(some, self.Q, right, some.all_rows, rank=self.rank, threads=self.threads, solution=solved)
+            block_solve(
+                some,
+                self.Q,
+                right,
+                some.all_rows,
+                rank=self.rank,
+                threads=self.threads,
+                solution=solved,
+            )
         return np.asarray(np.sqrt(np.maximum(np.einsum("id,id->i", right, solved), 0.0)))
 
     def measure(self, *decisive: float) -> Found:
-        """What is left where P and Q are; no more exactly than to tell on which side of ``decisive`` that is."""
+        """What is left where P and Q are; no more exactly than to tell on which side of
+        ``decisive`` that is.
+        """
         held, push = self.start.held, self.start.push
         here = self._gradient(self.after)
         bounded, deciding = BOUNDED if decisive else 0.0, tuple(share * push for share in decisive)
-        norm = self._norm(here.users - held.users, here.items - held.items, ESTIMATED * push, bounded, deciding)
+        norm = self._norm(
+            here.users - held.users, here.items - held.items, ESTIMATED * push, bounded, deciding
+        )
         left = self._user_norms((here.users - held.users)[self.touched[0]])
         askers = float(left_of_askers(left, self.pushes).max(initial=0.0))
         objective = here.fit + ridge_of(self.after, self.P, self.Q)
@@ -331,7 +400,9 @@ class AnchoredRows:
             for start in range(0, side.rows, ROWS_AT_A_TIME):
                 stop = min(start + ROWS_AT_A_TIME, side.rows)
                 part = side.part(start, stop)
-                half, loss, explained = row_gradients(part, other, x[start:stop], gram, self.threads)
+                half, loss, explained = row_gradients(
+                    part, other, x[start:stop], gram, self.threads
+                )
                 gradient[start:stop] = half[:, : self.rank]
                 # xᵀA x = xᵀ(A x − b) + bᵀx
                 fitted += float(np.vdot(half, x[start:stop])) + explained
@@ -340,12 +411,19 @@ class AnchoredRows:
         return _Point(arrays[0], arrays[1], fit, float(np.sqrt(max(fitted, 0.0))))
 
     def _norm(
-        self, users: Array, items: Array, aside: float, bounded: float = 0.0, deciding: tuple[float, ...] = ()
+        self,
+        users: Array,
+        items: Array,
+        aside: float,
+        bounded: float = 0.0,
+        deciding: tuple[float, ...] = (),
     ) -> float:
-        """‖2 (users, items)‖_{B⁻¹} of half a gradient, B of the remaining data where P and Q are; never too small.
+        """‖2 (users, items)‖_{B⁻¹} of half a gradient, B of the remaining data where P and Q are;
+        never too small.
 
-        For rows with little of it gᵀ(w₀a QᵀQ + λ)⁻¹g, which is as large at least, stands in for it: as long as that
-        adds no more than ``aside``² to the square, or than ``bounded`` of it and crosses none of ``deciding``.
+        For rows with little of it gᵀ(w₀a QᵀQ + λ)⁻¹g, which is as large at least, stands in for it:
+        as long as that adds no more than ``aside``² to the square, or than ``bounded`` of it and
+        crosses none of ``deciding``.
         """
         norms = []
         for place, half in enumerate((users, items)):
@@ -369,9 +447,11 @@ class AnchoredRows:
 
 
 def left_of_askers(left: Array, pushes: Array) -> Array:
-    """What is left of the push in every asking user's row, over that push, or half of its root mean square if more.
+    """What is left of the push in every asking user's row, over that push, or half of its root mean
+    square if more.
 
-    Both (k,) norms; a row that the deletion hardly pushes is moved by more than that when others forget.
+    Both (k,) norms; a row that the deletion hardly pushes is moved by more than that when others
+    forget.
     """
     mean = float(np.sqrt(np.mean(pushes[pushes > 0] ** 2))) if np.any(pushes > 0) else 0.0
     scale = np.maximum(pushes, 0.5 * mean)
@@ -380,7 +460,11 @@ def left_of_askers(left: Array, pushes: Array) -> Array:
 
 def _weights(side: Side, rows: Rows) -> Array:
     """Σ c of some rows' interactions."""
-    return _sums(side, side.confidence, rows) if side.confidence.size else side.counts[rows].astype(np.float64)
+    return (
+        _sums(side, side.confidence, rows)
+        if side.confidence.size
+        else side.counts[rows].astype(np.float64)
+    )
 
 
 def _sums(side: Side, values: Array, rows: Rows) -> Array:

@@ -1,8 +1,9 @@
 """Training and erasing of quadratic objectives: which phases a run is made of, and its outcome.
 
-The phases are those of ``solvers.phases``, the loop is ``solvers.loop``; here is the table that makes an algorithm of
-them. With a row solver alone a run is passes, after the rows of the deletion; joint steps are the way where they were
-asked for, or on from where passes are stuck; where limits are set it ends with refinement.
+The phases are those of ``solvers.phases``, the loop is ``solvers.loop``; here is the table that
+makes an algorithm of them. With a row solver alone a run is passes, after the rows of the deletion;
+joint steps are the way where they were asked for, or on from where passes are stuck; where limits
+are set it ends with refinement.
 """
 
 from __future__ import annotations
@@ -37,14 +38,24 @@ from alteraser.solvers.strategy import Solver, strategy
 from alteraser.solvers.trace import OnPass, PassRecord, Reason, Scope
 
 __all__ = [
-    "ROUTE", "Effect", "OnPass", "Outcome", "PassRecord", "Reason", "Scope", "Settings", "Watch", "run_passes",
-]  # fmt: skip
+    "ROUTE",
+    "Effect",
+    "OnPass",
+    "Outcome",
+    "PassRecord",
+    "Reason",
+    "Scope",
+    "Settings",
+    "Watch",
+    "run_passes",
+]
 
 Array = npt.NDArray[Any]
 
 ROUTE: tuple[tuple[str, frozenset[str]], ...] = (
-    ("passes", frozenset({"touched", "all"})), ("joint", frozenset({"joint", "polish"})),
-)  # fmt: skip
+    ("passes", frozenset({"touched", "all"})),
+    ("joint", frozenset({"joint", "polish"})),
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +70,8 @@ class Settings:
     threads: int = field(default_factory=default_threads)
     train_prediction: bool = False
     confirm: bool = False
-    """Where the tolerance is reached, look for negative curvature before believing it, and go on from a saddle."""
+    """Where the tolerance is reached, look for negative curvature before believing it, and go on
+    from a saddle."""
     limits: Limits | None = None
     """Go on from the tolerance until these hold as well, by joint steps with a float64 gradient."""
 
@@ -72,14 +84,17 @@ class Settings:
 
 @dataclass(frozen=True)
 class Effect:
-    """What a local erasure measured: how much of the deletion's effect the model has, see ``erasers.local``."""
+    """What a local erasure measured: how much of the deletion's effect the model has, see
+    ``erasers.local``.
+    """
 
     residual: float
     """‖∇L_{D_r}(Θ_u) − ∇L_{D_a}(Θ_a)‖_{B⁻¹} over the deletion's push"""
     rows_alone: float
     """The same after the rows of the deletion alone, before any other row moved"""
     left: float | None
-    """Estimated share of the effect that is missing, over the rows that D_r leaves; None: not estimated"""
+    """Estimated share of the effect that is missing, over the rows that D_r leaves; None: not
+    estimated"""
     moved: float
     """‖Θ_u − Θ_a‖_F over these rows"""
     size: float
@@ -106,12 +121,14 @@ class Outcome:
     rejected: int
     """Extrapolated points that were thrown away."""
     reason: Reason = "passes"
-    """Why it ended: the tolerance, the cap on passes, ``watch``, rounding (the precision holds no more), or bent (of a
-    local erasure: steps near the original lead no further)."""
+    """Why it ended: the tolerance, the cap on passes, ``watch``, rounding (the precision holds no
+    more), or bent (of a local erasure: steps near the original lead no further)."""
     measured: Measured | None = None
-    """How near the limits the factors are; None where no limits were set or the tolerance was not reached."""
+    """How near the limits the factors are; None where no limits were set or the tolerance was not
+    reached."""
     route: tuple[str, ...] = ()
-    """What it took, in order: rows (chosen by their own residual, in a stream), passes, joint, retrain."""
+    """What it took, in order: rows (chosen by their own residual, in a stream), passes, joint,
+    retrain."""
     recipe: dict[str, Any] | None = None
     """How to run it again from its seed; None for a run that started from a model."""
     effect: Effect | None = None
@@ -119,7 +136,8 @@ class Outcome:
     push: Push | None = None
     """The deletion's push, where the eraser measured it on its way."""
     rest: float | None = None
-    """Estimated distance from where the run ended to the optimum that it was on its way to, over ‖Θ‖_F."""
+    """Estimated distance from where the run ended to the optimum that it was on its way to, over
+    ‖Θ‖_F."""
 
 
 def run_passes(
@@ -134,13 +152,15 @@ def run_passes(
     watch: Watch | None = None,
     joint: Joint | None = None,
 ) -> Outcome:
-    """Run passes on ``problem`` from ``start`` until the residual is at most the tolerance, or the cap.
+    """Run passes on ``problem`` from ``start`` until the residual is at most the tolerance, or the
+    cap.
 
-    ``scale`` divides the gradient's norm; None takes ‖Θ‖_B. ``touched`` = (user rows, item rows) adds the paper's
-    first pass over these alone. ``origin`` is the model whose influence is to go: the run is then warm, and a joint
-    solver begins with joint steps. ``joint`` is a joint state at ``start`` with factored blocks, to go on with; it is
-    changed. ``watch`` may end the run after any pass. Raises Interrupted on Ctrl-C and NumericFailure for a row
-    without a solution; ``start`` is never changed.
+    ``scale`` divides the gradient's norm; None takes ‖Θ‖_B. ``touched`` = (user rows, item rows)
+    adds the paper's first pass over these alone. ``origin`` is the model whose influence is to go:
+    the run is then warm, and a joint solver begins with joint steps. ``joint`` is a joint state at
+    ``start`` with factored blocks, to go on with; it is changed. ``watch`` may end the run after
+    any pass. Raises Interrupted on Ctrl-C and NumericFailure for a row without a solution;
+    ``start`` is never changed.
     """
     aim = Aim(settings.tolerance, scale, settings.limits, origin, settings.train_prediction)
     asked = strategy(settings.solver)
@@ -160,20 +180,37 @@ def run_passes(
     return _outcome(minimize(begin, until, on_pass=on_pass, watch=watch), steps)
 
 
-def _both_sides(problem: Problem, start: Factors, settings: Settings, asked: JointNewton | None) -> JointNewton | None:
-    """Joint steps: asked for, or the way on from where passes are stuck; None where they are neither or do not fit."""
+def _both_sides(
+    problem: Problem, start: Factors, settings: Settings, asked: JointNewton | None
+) -> JointNewton | None:
+    """Joint steps: asked for, or the way on from where passes are stuck; None where they are
+    neither or do not fit.
+    """
     if settings.train_prediction or not (asked or settings.memory > 0):
         return None
-    return (asked or JointNewton()) if Joint.fits(problem, padded_width(start.rank, problem.dtype)) else None
+    return (
+        (asked or JointNewton())
+        if Joint.fits(problem, padded_width(start.rank, problem.dtype))
+        else None
+    )
 
 
 def _phases(
-    state: FactorState, settings: Settings, touched: tuple[Array, Array] | None, newton: JointNewton | None,
-    steps: QuasiNewton | None, *, near: bool,
-) -> dict[str, Phase[FactorState]]:  # fmt: skip
-    """What a run may be made of; with ``near`` passes make way for joint steps once these are the faster way."""
+    state: FactorState,
+    settings: Settings,
+    touched: tuple[Array, Array] | None,
+    newton: JointNewton | None,
+    steps: QuasiNewton | None,
+    *,
+    near: bool,
+) -> dict[str, Phase[FactorState]]:
+    """What a run may be made of; with ``near`` passes make way for joint steps once these are the
+    faster way.
+    """
     within = newton.near if near and newton is not None else None
-    phases: dict[str, Phase[FactorState]] = {"passes": Passes(_guard(state, settings), near=within, saddles=True)}
+    phases: dict[str, Phase[FactorState]] = {
+        "passes": Passes(_guard(state, settings), near=within, saddles=True)
+    }
     if not settings.train_prediction and isinstance(state.problem, Problem):
         ratio = collapse(state.problem, state.h)
         if ratio is not None:
@@ -195,11 +232,15 @@ def _guard(state: FactorState, settings: Settings) -> Safeguarded:
     """Extrapolation of the items, each weighted by about its curvature."""
     weights = np.asarray(state.problem.items.counts + 1.0, dtype=state.problem.dtype)
     plain = settings.memory == 0 or settings.train_prediction
-    return Safeguarded(None if plain else Anderson(settings.memory, weights), lambda _: state.slack())
+    return Safeguarded(
+        None if plain else Anderson(settings.memory, weights), lambda _: state.slack()
+    )
 
 
 def _first(phases: dict[str, Phase[FactorState]], *, warm: bool, begun: bool) -> str:
-    """Which of them comes first: ``warm`` from a trained model by joint steps, ``begun`` from blocks that are there."""
+    """Which of them comes first: ``warm`` from a trained model by joint steps, ``begun`` from
+    blocks that are there.
+    """
     if "collapse" in phases:
         return "collapse"
     if begun:
@@ -211,7 +252,7 @@ def _first(phases: dict[str, Phase[FactorState]], *, warm: bool, begun: bool) ->
 
 def _table(
     phases: dict[str, Phase[FactorState]], settings: Settings, newton: JointNewton | None
-) -> dict[tuple[str, str], str | End]:  # fmt: skip
+) -> dict[tuple[str, str], str | End]:
     """What follows what."""
     there, spent = End("tolerance"), End("rounding")
     approach = "passes" if newton is None else "approach"
@@ -237,7 +278,11 @@ def _table(
         ("refine", "arrived"): there,
         ("refine", "exhausted"): spent,
     }
-    return {(phase, signal): following for (phase, signal), following in table.items() if phase in phases}
+    return {
+        (phase, signal): following
+        for (phase, signal), following in table.items()
+        if phase in phases
+    }
 
 
 def _outcome(solution: Solution[FactorState, PassRecord], steps: QuasiNewton | None) -> Outcome:
@@ -248,7 +293,17 @@ def _outcome(solution: Solution[FactorState, PassRecord], steps: QuasiNewton | N
     scopes = {record.scope for record in trace}
     rest = steps.left(state) if state.rest is None and steps is not None else state.rest
     return Outcome(
-        state.factors(), trace, solution.objective, solution.residual, solution.converged, len(trace),
-        state.work.rows, state.work.products, state.work.rejected, solution.reason, state.found,
-        tuple(name for name, kinds in ROUTE if scopes & kinds), rest=rest,
-    )  # fmt: skip
+        state.factors(),
+        trace,
+        solution.objective,
+        solution.residual,
+        solution.converged,
+        len(trace),
+        state.work.rows,
+        state.work.products,
+        state.work.rejected,
+        solution.reason,
+        state.found,
+        tuple(name for name, kinds in ROUTE if scopes & kinds),
+        rest=rest,
+    )

@@ -1,21 +1,24 @@
-"""The deletion's effect alone, in models that were stopped early: anchored passes through the trainer's own filter.
+"""The deletion's effect alone, in models that were stopped early: anchored passes through the
+trainer's own filter.
 
-A model that fifteen iterations of three conjugate-gradient steps left is no optimum: in directions of little curvature
-its training had hardly begun. What training left there, g = ∇L_{D_a}(Θ_a)/2, is to stay. So every row solves
+A model that fifteen iterations of three conjugate-gradient steps left is no optimum: in directions
+of little curvature its training had hardly begun. What training left there, g = ∇L_{D_a}(Θ_a)/2, is
+to stay. So every row solves
 
     A_u p = b_u + g_u          A_u, b_u of the remaining data at the present other side
 
-and only by as many steps of conjugate gradients, from where it is, as the trainer takes (*anchored* passes). Solved
-exactly, these rows would multiply what training had left by A⁻¹ of a matrix that has changed: measured on play counts,
-exact anchored passes blow up after three to ten, while three steps, which move weak directions as little as the trainer
-did, do not, and bring everybody's lists nearer to a retrain with the same seed. The rows of the deletion come first.
+and only by as many steps of conjugate gradients, from where it is, as the trainer takes (*anchored*
+passes). Solved exactly, these rows would multiply what training had left by A⁻¹ of a matrix that
+has changed: measured on play counts, exact anchored passes blow up after three to ten, while three
+steps, which move weak directions as little as the trainer did, do not, and bring everybody's lists
+nearer to a retrain with the same seed. The rows of the deletion come first.
 
-The anchor of a user who lost a share of their data is that of the share that remains, to the fourth power: what
-training had left in a row of which half is gone says little about the row that is left.
+The anchor of a user who lost a share of their data is that of the share that remains, to the fourth
+power: what training had left in a row of which half is gone says little about the row that is left.
 
-Where the anchored residual does not fall (weights over many orders of magnitude), passes lead away from the retrain;
-then the rows of the deletion alone are changed, by what the same steps do on the remaining data and not on all, if that
-leaves less of the anchored gradient.
+Where the anchored residual does not fall (weights over many orders of magnitude), passes lead away
+from the retrain; then the rows of the deletion alone are changed, by what the same steps do on the
+remaining data and not on all, if that leaves less of the anchored gradient.
 """
 
 from __future__ import annotations
@@ -26,7 +29,15 @@ from typing import Literal
 
 import numpy as np
 
-from alteraser.erasers.anchored_rows import IMPLICIT, AnchoredRows, Array, Found, Pair, Rows, Trainer
+from alteraser.erasers.anchored_rows import (
+    IMPLICIT,
+    AnchoredRows,
+    Array,
+    Found,
+    Pair,
+    Rows,
+    Trainer,
+)
 from alteraser.models import Problem
 from alteraser.runtime.interrupt import whole
 from alteraser.runtime.workers import default_threads
@@ -36,20 +47,21 @@ from alteraser.solvers.trace import OnPass, PassRecord, Scope
 from alteraser.tolerances import checked_tolerance
 
 FADING = 0.9
-"""A pass that does not do less than this share of what the pass before did is the last but one: what is left then moves
-along directions that the trainer's steps hardly see."""
+"""A pass that does not do less than this share of what the pass before did is the last but one:
+what is left then moves along directions that the trainer's steps hardly see."""
 
 NEGLIGIBLE = 0.3
 """Share of the tolerance, in units of the push, that a pass has to do for another one to follow."""
 
 SMALL = 2e-3
-"""Share of all interactions up to which a deletion is small. A pass costs the same whatever was deleted, and what it
-would still bring to others is little then: passes end once one does no more than the tolerance, unless the residual
-turns out to be above it."""
+"""Share of all interactions up to which a deletion is small. A pass costs the same whatever was
+deleted, and what it would still bring to others is little then: passes end once one does no more
+than the tolerance, unless the residual turns out to be above it."""
 
 SLACK = 0.05
-"""How far above the original's, which is 1, the anchored residual of the rows alone may be: along weak directions the
-trainer's steps leave more of a changed row than they found, and still bring it nearer to its retrain."""
+"""How far above the original's, which is 1, the anchored residual of the rows alone may be: along
+weak directions the trainer's steps leave more of a changed row than they found, and still bring it
+nearer to its retrain."""
 
 FEW = 0.1
 """Share of all interactions up to which rows count as few."""
@@ -61,18 +73,19 @@ THOROUGH = 0.1
 """Tolerance below which passes go on for as long as each does less than the one before."""
 
 ASKERS = 0.95
-"""Of the deletion's push in the row of a user who asked, so much may be left, or of half of their mean push where
-theirs is less. Where such a row was left as it was it is 1 and more; honest runs stay below 0.7."""
+"""Of the deletion's push in the row of a user who asked, so much may be left, or of half of their
+mean push where theirs is less. Where such a row was left as it was it is 1 and more; honest runs
+stay below 0.7."""
 
 WORTH = 0.3
-"""Anchored residual above which it is asked whether passes have helped: of them and of the rows of the deletion alone,
-what leaves less is kept. On play counts and Frappe, weights of ten kinds, passes left 0.05 to 0.25 and brought others'
-lists nearer to the retrain than the rows alone did, or 1.1 to 4.8 and led away from it, where the rows alone never
-did."""
+"""Anchored residual above which it is asked whether passes have helped: of them and of the rows of
+the deletion alone, what leaves less is kept. On play counts and Frappe, weights of ten kinds,
+passes left 0.05 to 0.25 and brought others' lists nearer to the retrain than the rows alone did, or
+1.1 to 4.8 and led away from it, where the rows alone never did."""
 
 SHARES = (1.0, 0.5, 0.25)
-"""Of what the deletion makes of the trainer's steps, so much is taken in the rows of the deletion: the first that does
-not lead further away than SLACK allows, or the last."""
+"""Of what the deletion makes of the trainer's steps, so much is taken in the rows of the deletion:
+the first that does not lead further away than SLACK allows, or the last."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +96,8 @@ class Filtered:
     residual: float
     """The anchored residual, on the factors as they are now."""
     resolved: bool
-    """True when that is within the tolerance, or no more than storing the factors leaves, and ``askers`` is too."""
+    """True when that is within the tolerance, or no more than storing the factors leaves, and
+    ``askers`` is too."""
     askers: float
     """The largest ``left_of_askers`` of a user in the deletion who has something left."""
     push: float
@@ -112,21 +126,28 @@ def forget_filtered(
     threads: int = 0,
     on_pass: OnPass | None = None,
 ) -> Filtered:
-    """Anchored passes in ``P`` (m, w) and ``Q`` (n, w), padded copies of ``original``, (m, d) and (n, d).
+    """Anchored passes in ``P`` (m, w) and ``Q`` (n, w), padded copies of ``original``, (m, d) and
+    (n, d).
 
-    ``touched`` = (user rows, item rows) of the forget set; ``reweighted`` says that other rows' weights differ between
-    ``before`` and ``after`` too. ``trainer`` says how the model was trained: the side that it solves exactly is left
-    exact. Ends after ``max_passes``, or where a pass
-    no longer does enough. Raises NumericFailure for a row without a solution and Interrupted on Ctrl-C; P and Q are
-    then half changed.
+    ``touched`` = (user rows, item rows) of the forget set; ``reweighted`` says that other rows'
+    weights differ between ``before`` and ``after`` too. ``trainer`` says how the model was trained:
+    the side that it solves exactly is left exact. Ends after ``max_passes``, or where a pass no
+    longer does enough. Raises NumericFailure for a row without a solution and Interrupted on
+    Ctrl-C; P and Q are then half changed.
     """
     checked_tolerance(tolerance)
 
     def begin() -> tuple[AnchoredRows, Plan[AnchoredRows]]:
         state = AnchoredRows(
-            before, after, original, P, Q, touched=touched, trainer=trainer,
+            before,
+            after,
+            original,
+            P,
+            Q,
+            touched=touched,
+            trainer=trainer,
             threads=threads or default_threads(),
-        )  # fmt: skip
+        )
         state.begin(reweighted=reweighted)
         return state, _plan(state, tolerance, max_passes)
 
@@ -136,10 +157,19 @@ def forget_filtered(
     method: Literal["local", "rows"] = "rows" if found.ended == "rows" else "local"
     reason = "askers" if small and here.askers > ASKERS and not here.stored else found.reason
     return Filtered(
-        method, here.residual, here.stored or (small and here.askers <= ASKERS), here.askers, state.start.push,
-        state.start.objective, here.objective, len(found.trace), state.work.products, state.work.rows,
-        reason, found.trace,
-    )  # fmt: skip
+        method,
+        here.residual,
+        here.stored or (small and here.askers <= ASKERS),
+        here.askers,
+        state.start.push,
+        state.start.objective,
+        here.objective,
+        len(found.trace),
+        state.work.products,
+        state.work.rows,
+        reason,
+        found.trace,
+    )
 
 
 def _plan(state: AnchoredRows, tolerance: float, max_passes: int) -> Plan[AnchoredRows]:
@@ -192,7 +222,9 @@ class Deleted:
 
 
 class Nearby:
-    """The rows of the deletion and those that meet them, where these are few and cheap. Signals: ``done``."""
+    """The rows of the deletion and those that meet them, where these are few and cheap. Signals:
+    ``done``.
+    """
 
     def __init__(self) -> None:
         self._near: tuple[Rows, Rows] | None = None
@@ -221,10 +253,16 @@ class Nearby:
 
 
 class Passes:
-    """All rows. Signals: ``enough``, a pass did little or no less than the one before; ``spent``, no more may be."""
+    """All rows. Signals: ``enough``, a pass did little or no less than the one before; ``spent``,
+    no more may be.
+    """
 
-    def __init__(self, enough: float, tolerance: float, most: int, earlier: Passes | None = None) -> None:
-        """``enough`` is a share of the push; ``most`` passes may be, those of ``earlier`` among them."""
+    def __init__(
+        self, enough: float, tolerance: float, most: int, earlier: Passes | None = None
+    ) -> None:
+        """``enough`` is a share of the push; ``most`` passes may be, those of ``earlier`` among
+        them.
+        """
         self._enough, self._most, self._earlier = enough, most, earlier
         self._fading = FADING if tolerance >= THOROUGH else 1.0
         self._last = self._removed = np.inf
@@ -242,12 +280,17 @@ class Passes:
 
     def judge(self, state: AnchoredRows) -> str:
         """By what it did."""
-        return "enough" if self._removed <= self._enough or self._removed > self._fading * self._last else AGAIN
+        return (
+            "enough"
+            if self._removed <= self._enough or self._removed > self._fading * self._last
+            else AGAIN
+        )
 
 
 class LastWord(Decided):
-    """The rows of the deletion once more, and a measurement. Signals: ``there``; ``doubtful``, passes may have led
-    away; with ``further``, ``open`` where more of them could still do something.
+    """The rows of the deletion once more, and a measurement. Signals: ``there``; ``doubtful``,
+    passes may have led away; with ``further``, ``open`` where more of them could still do
+    something.
     """
 
     def __init__(self, tolerance: float, *, moves: bool, further: bool = False) -> None:
@@ -266,8 +309,8 @@ class LastWord(Decided):
 
 
 class RowsAlone(Decided):
-    """The rows of the deletion alone from the original, in place of passes that led away. Signals: ``taken``, that
-    leaves less; ``kept``, it does not, and what passes have come to is there again.
+    """The rows of the deletion alone from the original, in place of passes that led away. Signals:
+    ``taken``, that leaves less; ``kept``, it does not, and what passes have come to is there again.
     """
 
     def __init__(self) -> None:
@@ -279,7 +322,8 @@ class RowsAlone(Decided):
         if self._before is None:
             found = state.measure()  # without bounds, to compare
             led_away = found.residual >= 1.0
-            if not led_away and state.kept != np.float64:  # no room for both, and what has helped stays
+            # no room for both, and what has helped stays
+            if not led_away and state.kept != np.float64:
                 return Move(signal="kept")
             self._before = None if led_away else (state.P.copy(), state.Q.copy()), found
         share = next(self._shares)
@@ -312,7 +356,8 @@ def anchored_residual(
     reweighted: bool = False,
     threads: int = 0,
 ) -> tuple[float, float, bool]:
-    """(the anchored residual, the largest ``left_of_askers``, whether storing leaves as much) of ``new``.
+    """(the anchored residual, the largest ``left_of_askers``, whether storing leaves as much) of
+    ``new``.
 
     Arguments as for ``forget_filtered``; nothing is changed.
     """
@@ -320,9 +365,15 @@ def anchored_residual(
     rank = int(original[0].shape[1])
     with whole():
         state = AnchoredRows(
-            before, after, original, P, Q, touched=touched, trainer=IMPLICIT,
+            before,
+            after,
+            original,
+            P,
+            Q,
+            touched=touched,
+            trainer=IMPLICIT,
             threads=threads or default_threads(),
-        )  # fmt: skip
+        )
         state.begin(reweighted=reweighted)
         P[:, :rank], Q[:, :rank] = new
         state.grams.clear()

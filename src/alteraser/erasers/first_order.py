@@ -1,8 +1,10 @@
-"""First-order training and fine-tuning: the paper's Original, Retrain, Retrain* and Warm-Start (Liu et al. 2022, §4.1).
+"""First-order training and fine-tuning: the paper's Original, Retrain, Retrain* and Warm-Start (Liu
+et al. 2022, §4.1).
 
-AdamW (Loshchilov & Hutter, ICLR 2019) on the same objective as every other method, all missing cells included, in
-mini-batches of users. The penalty λ is part of the loss and the decoupled decay is 0: decoupled decay has another
-fixed point, because the missing cells' weight would not scale with it, and is therefore a variant with its own name.
+AdamW (Loshchilov & Hutter, ICLR 2019) on the same objective as every other method, all missing
+cells included, in mini-batches of users. The penalty λ is part of the loss and the decoupled decay
+is 0: decoupled decay has another fixed point, because the missing cells' weight would not scale
+with it, and is therefore a variant with its own name.
 """
 
 from __future__ import annotations
@@ -34,13 +36,16 @@ FLAT = 1e-4
 
 @dataclass(frozen=True)
 class FirstOrder:
-    """Epochs over mini-batches of users, from the original model (warm start) or from a random one (retraining)."""
+    """Epochs over mini-batches of users, from the original model (warm start) or from a random one
+    (retraining).
+    """
 
     start: Literal["original", "random"] = "original"
     optimizer: Optimizer = "adamw"
     learning_rate: float = 0.01
     batch_users: int = 2048
-    """Users per mini-batch, 0 for all at once. The partition is drawn once, its order anew in every epoch."""
+    """Users per mini-batch, 0 for all at once. The partition is drawn once, its order anew in every
+    epoch."""
     max_passes: int = 1000
     """Cap on epochs."""
     patience: int = 10
@@ -55,27 +60,38 @@ class FirstOrder:
     """Of the random start."""
     train_prediction: bool = False
     as_recbole: bool = False
-    """The loss with RecBole's padding counted as positives, to see what it does; never a good idea."""
+    """The loss with RecBole's padding counted as positives, to see what it does; never a good
+    idea."""
     solver: str = "adamw"
     name: str = "warm-start"
 
     def __post_init__(self) -> None:
-        if not self.learning_rate > 0 or self.batch_users < 0 or self.max_passes < 0 or self.patience < 1:
+        if (
+            not self.learning_rate > 0
+            or self.batch_users < 0
+            or self.max_passes < 0
+            or self.patience < 1
+        ):
             raise InvalidInput(
-                "FirstOrder: learning_rate must be above 0, patience at least 1, batch_users and max_passes at least 0"
+                "FirstOrder: learning_rate must be above 0, patience at least 1, batch_users and "
+                "max_passes at least 0"
             )
         if self.optimizer not in ("adamw", "adam", "sgd"):
             raise InvalidInput(f"unknown optimizer {self.optimizer!r}; there are adamw, adam, sgd")
 
     def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
-        """Epochs on L_{D_r} until the loss, or the watcher of ``task``, sees no progress; see ``Eraser.erase``."""
+        """Epochs on L_{D_r} until the loss, or the watcher of ``task``, sees no progress; see
+        ``Eraser.erase``.
+        """
         from alteraser.solvers.differentiable import cells_of
 
         problem = task.after
         if self.as_recbole:
             from alteraser.solvers.differentiable.cells import SquaredCells
 
-            cells: Differentiable = SquaredCells(problem, pad=_padding_vector(task.original.rank, self.initial_seed))
+            cells: Differentiable = SquaredCells(
+                problem, pad=_padding_vector(task.original.rank, self.initial_seed)
+            )
         else:
             cells = cells_of(problem)
         start = task.original
@@ -83,9 +99,10 @@ class FirstOrder:
             m, n = problem.interactions.shape
             start = Factors.random(m, n, start.rank, seed=self.initial_seed, dtype=problem.dtype)
         plan: Plan[_Training] = Plan(
-            "epochs", {"epochs": _Epochs(self.patience, watched=task.watch is not None)},
+            "epochs",
+            {"epochs": _Epochs(self.patience, watched=task.watch is not None)},
             {("epochs", "flat"): End("passes")},
-        )  # fmt: skip
+        )
 
         def begin() -> tuple[_Training, Plan[_Training]]:
             return _Training(self, cells, start.astype(problem.dtype), task), plan
@@ -94,9 +111,16 @@ class FirstOrder:
         found = minimize(begin, until, on_pass=on_pass, watch=task.watch, blas=None)
         epochs, rows = len(found.trace), sum(problem.interactions.shape)
         return Outcome(
-            found.state.factors(), found.trace, found.objective, found.residual, found.converged, epochs,
-            rows * epochs, 0, 0,
-        )  # fmt: skip
+            found.state.factors(),
+            found.trace,
+            found.objective,
+            found.residual,
+            found.converged,
+            epochs,
+            rows * epochs,
+            0,
+            0,
+        )
 
 
 def warm_start(**settings: Any) -> FirstOrder:
@@ -119,7 +143,9 @@ def _named(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Epochs:
-    """Signals: ``flat``, the loss makes no progress any more; while somebody watches, that is theirs to say."""
+    """Signals: ``flat``, the loss makes no progress any more; while somebody watches, that is
+    theirs to say.
+    """
 
     def __init__(self, patience: int, *, watched: bool) -> None:
         self._patience, self._watched = patience, watched
@@ -144,14 +170,17 @@ class _Epochs:
 class _Training:
     """Parameters and optimizer."""
 
-    def __init__(self, method: FirstOrder, cells: Differentiable, start: Factors, task: Task) -> None:
+    def __init__(
+        self, method: FirstOrder, cells: Differentiable, start: Factors, task: Task
+    ) -> None:
         import torch
 
         if torch.get_num_threads() != task.workers:
             torch.set_num_threads(task.workers)
         self.method, self.cells, self.task = method, cells, task
         self.P, self.Q, self.h = (
-            torch.from_numpy(np.array(x)).requires_grad_() for x in (start.users, start.items, start.prediction)
+            torch.from_numpy(np.array(x)).requires_grad_()
+            for x in (start.users, start.items, start.prediction)
         )
         self.h.requires_grad_(method.train_prediction)
         self.rows = self.P.shape[0] + self.Q.shape[0]
@@ -161,13 +190,15 @@ class _Training:
         self._epochs = 0
 
     def epoch(self) -> float:
-        """The mini-batches once, in a new order; the sum of their losses. NumericFailure where that is not finite."""
+        """The mini-batches once, in a new order; the sum of their losses. NumericFailure where that
+        is not finite.
+        """
         loss = self._epoch()
         self._epochs += 1
         if not np.isfinite(loss):
             raise NumericFailure(
-                f"the loss is not finite after {self._epochs} epochs of {self.method.optimizer}: lower the learning "
-                f"rate (it is {self.method.learning_rate:g})"
+                f"the loss is not finite after {self._epochs} epochs of {self.method.optimizer}: "
+                f"lower the learning rate (it is {self.method.learning_rate:g})"
             )
         return loss
 
@@ -175,7 +206,9 @@ class _Training:
         """See ``solvers.loop.State``."""
         residual, objective = measured(self.task, self.factors())
         if not np.isfinite(objective):
-            raise NumericFailure(f"training diverged with {self.method.optimizer}: lower the learning rate")
+            raise NumericFailure(
+                f"training diverged with {self.method.optimizer}: lower the learning rate"
+            )
         return residual, objective
 
     def _epoch(self) -> float:

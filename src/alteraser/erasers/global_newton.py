@@ -1,7 +1,8 @@
-"""Hessian-free Newton on the whole model at once: the "global" second order that the paper calls infeasible (§4.2).
+"""Hessian-free Newton on the whole model at once: the "global" second order that the paper calls
+infeasible (§4.2).
 
-The same solver as for rows, given one row that holds every parameter. It starts at the original model and minimizes
-the objective on the remaining data; nothing alternates.
+The same solver as for rows, given one row that holds every parameter. It starts at the original
+model and minimizes the objective on the remaining data; nothing alternates.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ class GlobalNewton:
     name: str = "global-newton"
 
     def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
-        """See ``Eraser.erase``. Stops at the tolerance or at the cap, or where ``task.watch`` says so."""
+        """See ``Eraser.erase``. Stops at the tolerance or at the cap, or where ``task.watch`` says
+        so.
+        """
         require("torch", "torch", "method global-newton")
         plan: Plan[_Whole] = Plan(
             "newton",
@@ -44,12 +47,21 @@ class GlobalNewton:
             {("newton", "arrived"): End("tolerance"), ("newton", "still"): End("passes")},
         )
         until = Until(self.tolerance, self.max_passes)
-        found = minimize(lambda: (_Whole(self, task), plan), until, on_pass=on_pass, watch=task.watch, blas=None)
+        found = minimize(
+            lambda: (_Whole(self, task), plan), until, on_pass=on_pass, watch=task.watch, blas=None
+        )
         steps, rows = len(found.trace), sum(task.after.interactions.shape)
         return Outcome(
-            found.state.factors(), found.trace, found.objective, found.residual, found.converged, steps,
-            rows * steps, found.state.found.products, 0,
-        )  # fmt: skip
+            found.state.factors(),
+            found.trace,
+            found.objective,
+            found.residual,
+            found.converged,
+            steps,
+            rows * steps,
+            found.state.found.products,
+            0,
+        )
 
 
 class _Whole:
@@ -77,8 +89,11 @@ class _Whole:
         x = torch.from_numpy(np.concatenate([start.users.ravel(), start.items.ravel()]))[None]
         self.found = Minimized(x)
         solver = HFNewton(
-            steps=max(method.max_passes, 1), products=method.products, damping=method.damping, small=0.0
-        )  # fmt: skip
+            steps=max(method.max_passes, 1),
+            products=method.products,
+            damping=method.damping,
+            small=0.0,
+        )
         self.steps = solver.walk(RowBatch(lambda x: (x,), total), x)
         self.measured: tuple[float, float] | None = None
 
@@ -97,7 +112,9 @@ class _Whole:
         """See ``solvers.loop.State``."""
         residual, objective = self.measured or self.measure()
         if not np.isfinite(objective):
-            raise NumericFailure("the objective is not finite; raise the damping or the regularization")
+            raise NumericFailure(
+                "the objective is not finite; raise the damping or the regularization"
+            )
         return residual, objective
 
 

@@ -1,10 +1,12 @@
-"""Influence-function removal: one step on the whole model (Liu et al., RecSys 2022, §4.2; Koh & Liang, ICML 2017).
+"""Influence-function removal: one step on the whole model (Liu et al., RecSys 2022, §4.2; Koh &
+Liang, ICML 2017).
 
     Θ_u = Θ_a − H⁻¹ g,      g = ∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)
 
-g is the push of the deletion (Eq. 6, and exact where a deleted cell stays in the sum as a missing one). H is the
-Hessian of L over P and Q together, on D_a (it could have been stored before the request came) or on D_r. It is never
-formed; its inverse is applied by conjugate gradients, by a Neumann series, or replaced by a Kronecker-factored one.
+g is the push of the deletion (Eq. 6, and exact where a deleted cell stays in the sum as a missing
+one). H is the Hessian of L over P and Q together, on D_a (it could have been stored before the
+request came) or on D_r. It is never formed; its inverse is applied by conjugate gradients, by a
+Neumann series, or replaced by a Kronecker-factored one.
 """
 
 from __future__ import annotations
@@ -40,22 +42,28 @@ POWER_ITERATIONS = 30
 
 @dataclass(frozen=True)
 class Influence:
-    """One step Θ_a − H⁻¹ g on P and Q together; nothing is iterated over data but the products with H."""
+    """One step Θ_a − H⁻¹ g on P and Q together; nothing is iterated over data but the products with
+    H.
+    """
 
     hessian: When = "after"
     """H of L on D_r, or on D_a: the one that can be prepared before anybody asks."""
     inverse: Inverse = "cg"
-    """``cg``: conjugate gradients. ``neumann``: Σ_k (I − H/σ)^k g/σ, truncated (Agarwal et al., JMLR 2017).
-    ``kfac``: Kronecker-factored blocks (Martens & Grosse, ICML 2015), stored in O(m + n + d²)."""
+    """``cg``: conjugate gradients. ``neumann``: Σ_k (I − H/σ)^k g/σ, truncated (Agarwal et al.,
+    JMLR 2017). ``kfac``: Kronecker-factored blocks (Martens & Grosse, ICML 2015), stored in O(m +
+    n + d²)."""
     steps: int = 60
-    """Products with H that CG, or terms that the series, may take; what scales the damping or σ comes on top."""
+    """Products with H that CG, or terms that the series, may take; what scales the damping or σ
+    comes on top."""
     damping: float = 1e-3
-    """Added to H, relative to the curvature along g; H has none along rotations and may bend down elsewhere, where
-    CG and the series stop with what they found until then. For ``kfac`` it is relative to the shared factor."""
+    """Added to H, relative to the curvature along g; H has none along rotations and may bend down
+    elsewhere, where CG and the series stop with what they found until then. For ``kfac`` it is
+    relative to the shared factor."""
     preconditioned: bool = True
     """CG and the series with the block diagonal of H, the rows' own systems (damped as H is)."""
     push: PushKind = "difference"
-    """``difference``: g as above. ``gradient``: ∇L_{D_r}(Θ_a), which also finishes what training left."""
+    """``difference``: g as above. ``gradient``: ∇L_{D_r}(Θ_a), which also finishes what training
+    left."""
     tolerance: float = 1e-3
     """What residual counts as converged."""
     solver: str = "influence"
@@ -64,17 +72,22 @@ class Influence:
     def __post_init__(self) -> None:
         for field, known in (("hessian", When), ("inverse", Inverse), ("push", PushKind)):
             if (value := getattr(self, field)) not in get_args(known):
-                raise InvalidInput(f"Influence: unknown {field} {value!r}; there are {', '.join(get_args(known))}")
+                raise InvalidInput(
+                    f"Influence: unknown {field} {value!r}; there are {', '.join(get_args(known))}"
+                )
         if self.steps < 1 or self.steps != int(self.steps) or not 0 <= self.damping < np.inf:
-            raise InvalidInput("Influence: steps must be a whole number of at least 1, damping a number of at least 0")
+            raise InvalidInput(
+                "Influence: steps must be a whole number of at least 1, damping a number of at "
+                "least 0"
+            )
         if not 0 <= self.tolerance < np.inf:
             raise InvalidInput(f"tolerance={self.tolerance}: expected a number of at least 0")
 
     def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
         """See ``Eraser.erase``: one step, one record, factors in the original's precision.
 
-        Raises InvalidInput where D_a is needed and not known, or h is trained; NumericFailure where the model or the
-        step is not finite; Interrupted on Ctrl-C.
+        Raises InvalidInput where D_a is needed and not known, or h is trained; NumericFailure where
+        the model or the step is not finite; Interrupted on Ctrl-C.
         """
         # overflow shows in the answer, which is checked
         with whole(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -86,26 +99,43 @@ class Influence:
             raise InvalidInput("influence needs h = 1; this model has a trained prediction vector")
         if task.before is None and (self.hessian == "before" or self.push == "difference"):
             raise InvalidInput(
-                "the data before the deletion are not known exactly (interactions were added since): "
+                "the data before the deletion are not known exactly (interactions were added "
+                "since): "
                 'use Influence(hessian="after", push="gradient")'
             )
         start = task.original.astype(np.float64)
         refuse_damaged(start)
         g = self._gradient(task, start)
-        problem = task.before if self.hessian == "before" and task.before is not None else task.after
+        problem = (
+            task.before if self.hessian == "before" and task.before is not None else task.after
+        )
         step, products = self._apply_inverse(problem, start, g, task.workers)
         factors = Factors(start.users - step[0], start.items - step[1], start.prediction)
         if not (np.all(np.isfinite(factors.users)) and np.all(np.isfinite(factors.items))):
-            raise NumericFailure("the influence step is not finite: raise the damping or the regularization")
+            raise NumericFailure(
+                "the influence step is not finite: raise the damping or the regularization"
+            )
         factors = factors.astype(task.original.dtype)  # may overflow too: the objective tells
         residual, objective = measured(task, factors)
         if not (np.isfinite(residual) and np.isfinite(objective)):
-            raise NumericFailure("the objective is not finite: raise the damping or the regularization")
+            raise NumericFailure(
+                "the objective is not finite: raise the damping or the regularization"
+            )
         rows = sum(task.after.interactions.shape)
         record = Trace(on_pass).add(PassRecord.of("all", objective, residual, rows), began)
         if task.watch is not None:
             task.watch(1, lambda: factors)
-        return Outcome(factors, (record,), objective, residual, residual <= self.tolerance, 1, rows, products, 0)
+        return Outcome(
+            factors,
+            (record,),
+            objective,
+            residual,
+            residual <= self.tolerance,
+            1,
+            rows,
+            products,
+            0,
+        )
 
     def _gradient(self, task: Task, start: Factors) -> Pair:
         """Half of g."""
@@ -116,7 +146,9 @@ class Influence:
             g = g[0] - before.user_gradient, g[1] - before.item_gradient
         return g[0] / 2, g[1] / 2
 
-    def _apply_inverse(self, problem: Problem, start: Factors, g: Pair, threads: int) -> tuple[Pair, int]:
+    def _apply_inverse(
+        self, problem: Problem, start: Factors, g: Pair, threads: int
+    ) -> tuple[Pair, int]:
         size = _dot(g, g)
         if size == 0:
             return g, 0
@@ -130,8 +162,12 @@ class Influence:
         step, products = solve(curvature.hessian, precondition, g)
         return step, 1 + products
 
-    def _conjugate_gradients(self, product: Apply, precondition: Apply, g: Pair) -> tuple[Pair, int]:
-        """H⁻¹ g and the products it took; where H bends down along a search direction, what was found until then."""
+    def _conjugate_gradients(
+        self, product: Apply, precondition: Apply, g: Pair
+    ) -> tuple[Pair, int]:
+        """H⁻¹ g and the products it took; where H bends down along a search direction, what was
+        found until then.
+        """
         x: Pair = (np.zeros_like(g[0]), np.zeros_like(g[1]))
         r = g
         z = precondition(r)
@@ -154,11 +190,13 @@ class Influence:
         return x, count
 
     def _series(self, product: Apply, precondition: Apply, g: Pair) -> tuple[Pair, int]:
-        """Terms of Σ (I − B⁻¹H/σ)^k B⁻¹g/σ, summed by Horner's rule x ← x + B⁻¹(g − Hx)/σ, and the products.
+        """Terms of Σ (I − B⁻¹H/σ)^k B⁻¹g/σ, summed by Horner's rule x ← x + B⁻¹(g − Hx)/σ, and the
+        products.
 
-        With the two-block diagonal B no eigenvalue of B⁻¹H is above 2 where H is not negative; without, σ is a power
-        iteration's. There ‖g − Hx‖_{B⁻¹} falls with every term. Where it rises H bends down, the series has no sum,
-        and the terms until then (the first at least) are the answer.
+        With the two-block diagonal B no eigenvalue of B⁻¹H is above 2 where H is not negative;
+        without, σ is a power iteration's. There ‖g − Hx‖_{B⁻¹} falls with every term. Where it
+        rises H bends down, the series has no sum, and the terms until then (the first at least) are
+        the answer.
         """
         scale, spent = 2.1, 0
         if not self.preconditioned:
@@ -194,9 +232,10 @@ class _Damped(Problem):
 def kronecker_inverse(side: Side, other: Float64, right: Float64, damping: float) -> Float64:
     """F⁻¹ · right for one embedding table, F = diag(κ) ⊗ S + ridge, (rows, d).
 
-    The exact block of row i is A_i = Σ_cells w z zᵀ + ridge_i I. K-FAC takes the expectation of a product for the
-    product of expectations: with one-hot inputs the input factor is diagonal, κ_i = Σ_cells w_ij (observed c, missing
-    w₀ a_i b_j), and S = Σ_ij w_ij z_j z_jᵀ / Σ_ij w_ij is what all rows share. ``damping`` is relative to tr(S)/d.
+    The exact block of row i is A_i = Σ_cells w z zᵀ + ridge_i I. K-FAC takes the expectation of a
+    product for the product of expectations: with one-hot inputs the input factor is diagonal, κ_i =
+    Σ_cells w_ij (observed c, missing w₀ a_i b_j), and S = Σ_ij w_ij z_j z_jᵀ / Σ_ij w_ij is what
+    all rows share. ``damping`` is relative to tr(S)/d.
     """
     z = other.astype(np.float64)
     b = side.other.astype(np.float64) if side.other.size else np.ones(len(z))
@@ -211,7 +250,9 @@ def kronecker_inverse(side: Side, other: Float64, right: Float64, damping: float
     values, vectors = np.linalg.eigh(shared)
     level = damping * float(np.trace(shared)) / len(values)
     scales = np.maximum(kappa, 0.0)[:, None] * (np.maximum(values, 0.0) + level)[None, :]
-    answer: Float64 = ((right @ vectors) / (scales + side.ridge.astype(np.float64)[:, None])) @ vectors.T
+    answer: Float64 = (
+        (right @ vectors) / (scales + side.ridge.astype(np.float64)[:, None])
+    ) @ vectors.T
     return answer
 
 

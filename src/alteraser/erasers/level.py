@@ -1,8 +1,10 @@
-"""Which class the result of a run is, judged where it was made: by the conditions that ``verify`` recomputes.
+"""Which class the result of a run is, judged where it was made: by the conditions that ``verify``
+recomputes.
 
-An eraser that goes to the limits of class C has measured how near it is on its way; what others leave is measured here
-by one Newton direction. Clear cases are taken from that. Near a limit, and wherever it costs next to nothing, the
-certificate itself decides, so that what is said here is what ``verify`` will find.
+An eraser that goes to the limits of class C has measured how near it is on its way; what others
+leave is measured here by one Newton direction. Clear cases are taken from that. Near a limit, and
+wherever it costs next to nothing, the certificate itself decides, so that what is said here is what
+``verify`` will find.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.stationarity import evaluate
 
 CLEAR = 0.6, 3.0
-"""Shares of a limit below which a measurement is clearly within it, and above which it is clearly not."""
+"""Shares of a limit below which a measurement is clearly within it, and above which it is clearly
+not."""
 
 REPLAYED = Replayed(sentence("A", None, None))
 
@@ -39,16 +42,20 @@ SMALL = 50_000
 """Interactions and rows, times factors, up to which a certificate costs a fraction of a second."""
 
 UNSETTLED = (
-    "what is missing of the deletion's effect is not known: steps do not settle in directions in which the old model "
-    "was far from rest"
+    "what is missing of the deletion's effect is not known: steps do not settle in directions in "
+    "which the old model was far from rest"
 )
 
 
-def judge(task: Task, outcome: Outcome, *, name: str, tolerance: float | None) -> tuple[Outcome, Evidence]:
-    """(``outcome`` with how near it is, where that was not measured; what may be said) for the eraser called ``name``.
+def judge(
+    task: Task, outcome: Outcome, *, name: str, tolerance: float | None
+) -> tuple[Outcome, Evidence]:
+    """(``outcome`` with how near it is, where that was not measured; what may be said) for the
+    eraser called ``name``.
 
-    ``tolerance`` is the eraser's. A for what was computed from D_r alone; L and D for the effect of a deletion on a
-    model that is not at rest; C within the limits of a certificate; D for everything else.
+    ``tolerance`` is the eraser's. A for what was computed from D_r alone; L and D for the effect of
+    a deletion on a model that is not at rest; C within the limits of a certificate; D for
+    everything else.
     """
     if name == "replay":
         return outcome, REPLAYED
@@ -66,34 +73,48 @@ def judge(task: Task, outcome: Outcome, *, name: str, tolerance: float | None) -
 
 def _nothing_left(task: Task, factors: Factors) -> bool:
     """Whether there are no interactions any more and the model is zero, where L is."""
-    return len(task.after.interactions) == 0 and not np.any(factors.users) and not np.any(factors.items)
+    return (
+        len(task.after.interactions) == 0
+        and not np.any(factors.users)
+        and not np.any(factors.items)
+    )
 
 
 def _local(task: Task, outcome: Outcome, tolerance: float) -> tuple[Outcome, Evidence]:
-    """L where the anchored residual is within the tolerance, or what storing leaves, and so is what is missing of the
-    effect, which has to be known.
+    """L where the anchored residual is within the tolerance, or what storing leaves, and so is what
+    is missing of the effect, which has to be known.
     """
     effect, residual = outcome.effect, outcome.residual
     assert effect is not None
     reached = residual <= max(tolerance, effect.stored)
     small = _small(task.after, outcome.factors)
-    if task.before is not None and (small or CLEAR[0] * tolerance < residual <= CLEAR[1] * tolerance):
+    if task.before is not None and (
+        small or CLEAR[0] * tolerance < residual <= CLEAR[1] * tolerance
+    ):
         found = anchored(
-            task.after.objective, task.after.interactions, task.before.interactions, task.original, outcome.factors,
-            threads=task.workers, limit=DEFAULT.effect if small and effect.left is not None else None,
-        )  # fmt: skip
+            task.after.objective,
+            task.after.interactions,
+            task.before.interactions,
+            task.original,
+            outcome.factors,
+            threads=task.workers,
+            limit=DEFAULT.effect if small and effect.left is not None else None,
+        )
         reached, residual = found.residual <= max(tolerance, found.stored), found.residual
         if small and effect.left is not None:
             left = None if found.effect_left is None else max(found.effect_left, effect.left)
             effect = replace(effect, left=left)
             outcome = replace(outcome, effect=effect)
     if not reached:
-        return outcome, _not_shown(f"{residual:.1e} of what the deletion changed is left, {tolerance:.1e} may be")
+        return outcome, _not_shown(
+            f"{residual:.1e} of what the deletion changed is left, {tolerance:.1e} may be"
+        )
     if effect.moved == 0.0 or (effect.left is not None and effect.left <= DEFAULT.effect):
         return outcome, Local(sentence("L", None, effect.left))
     if effect.left is not None:
         return outcome, _not_shown(
-            f"{effect.left:.0%} of the deletion's effect may be missing, {DEFAULT.effect:.0%} may be"
+            f"{effect.left:.0%} of the deletion's effect may be missing, {DEFAULT.effect:.0%} may "
+            "be"
         )
     return outcome, _not_shown(UNSETTLED)
 
@@ -104,14 +125,20 @@ def _optimum(task: Task, outcome: Outcome) -> tuple[Outcome, Evidence]:
     if problem.objective.regularization == 0:
         return outcome, _not_shown(UNDETERMINED)
     try:
-        if outcome.measured is None and Joint.fits(problem, padded(outcome.factors.users[:1]).shape[1]):
+        if outcome.measured is None and Joint.fits(
+            problem, padded(outcome.factors.users[:1]).shape[1]
+        ):
             outcome = replace(outcome, measured=_measured(task, outcome.factors))
         clearly = None if _small(problem, outcome.factors) else _clearly(task, outcome)
         if clearly is None:
             found = certify(
-                problem.objective, problem.interactions, outcome.factors, before=task.original, prove_up_to=0,
+                problem.objective,
+                problem.interactions,
+                outcome.factors,
+                before=task.original,
+                prove_up_to=0,
                 threads=task.workers,
-            )  # fmt: skip
+            )
             failed = [
                 _words(check.name, check.value, check.limit)
                 for check in found.checks
@@ -132,10 +159,11 @@ def _clearly(task: Task, outcome: Outcome) -> Evidence | None:
     if measured.holds(DEFAULT, share=CLEAR[0]) and residual <= CLEAR[0]:
         return _measured_within(outcome)
     values = [
-        ("distance", measured.distance, DEFAULT.distance), ("block", measured.block, DEFAULT.block),
+        ("distance", measured.distance, DEFAULT.distance),
+        ("block", measured.block, DEFAULT.block),
         ("influence", measured.influence or 0.0, DEFAULT.influence),
         ("residual", residual * DEFAULT.residual, DEFAULT.residual),
-    ]  # fmt: skip
+    ]
     failed = [_words(*value) for value in values if CLEAR[1] * value[2] < value[1] < np.inf]
     if not measured.valley or not np.isfinite(measured.distance):
         failed.insert(0, _words("curvature", 0.0, 0.0))
@@ -170,7 +198,9 @@ def _words(name: str, value: float, limit: float) -> str:
 
 
 def _residual(task: Task, factors: Factors) -> float:
-    """How much of the old model's gradient is left, over the limit; no more than what storing leaves is 0."""
+    """How much of the old model's gradient is left, over the limit; no more than what storing
+    leaves is 0.
+    """
     problem = replace(task.after, dtype=np.float64)
     now, then = (evaluate(problem, x, threads=task.workers) for x in (factors, task.original))
     size = norm((now.user_gradient, now.item_gradient))
@@ -193,7 +223,9 @@ def _measured(task: Task, factors: Factors) -> Distance:
 
 
 def _small(problem: Problem, factors: Factors) -> bool:
-    """Whether the certificate itself is to decide: it costs little, or what was measured may be far off."""
+    """Whether the certificate itself is to decide: it costs little, or what was measured may be far
+    off.
+    """
     if confidence_ratio(problem.interactions) >= WIDE:
         return True
     return (len(problem.interactions) + sum(problem.interactions.shape)) * factors.rank <= SMALL

@@ -1,27 +1,32 @@
 """Only the deletion's effect: for models that were stopped before they came to rest.
 
-Such a model has a gradient of its own left, g = ∇L_{D_a}(Θ_a). Going on to an optimum would be another training, and
-would move everybody. What is looked for instead is the point near Θ_a where the remaining data leave that gradient,
+Such a model has a gradient of its own left, g = ∇L_{D_a}(Θ_a). Going on to an optimum would be
+another training, and would move everybody. What is looked for instead is the point near Θ_a where
+the remaining data leave that gradient,
 
     ∇L_{D_r}(Θ) = g,      g = 0 in rows that D_r leaves empty, which are zero themselves,
 
-a stationary point of the *anchored* objective L_{D_r}(Θ) − ⟨g, Θ⟩. To first order in the deletion it is Θ_a moved by
-−H⁻¹(∇L_{D_r} − ∇L_{D_a}), H the Hessian on D_r: what the deletion does to the optimum that training was on its way to.
+a stationary point of the *anchored* objective L_{D_r}(Θ) − ⟨g, Θ⟩. To first order in the deletion
+it is Θ_a moved by −H⁻¹(∇L_{D_r} − ∇L_{D_a}), H the Hessian on D_r: what the deletion does to the
+optimum that training was on its way to.
 
-The rows of the deletion come first, each to its anchored minimum given the others; then Newton steps on both sides, by
-conjugate gradients on the users' Schur complement (``alteraser.solvers.joint``) with blocks factored once and the
-anchored gradient in float64, so that steps refine each other (Wilkinson 1963).
+The rows of the deletion come first, each to its anchored minimum given the others; then Newton
+steps on both sides, by conjugate gradients on the users' Schur complement
+(``alteraser.solvers.joint``) with blocks factored once and the anchored gradient in float64, so
+that steps refine each other (Wilkinson 1963).
 
-**What is missing** after a step of length s is what its solve left, estimated from above (``alteraser.linalg.ahead``),
-and what L is no quadratic for. The next step measures both: with ρ = s / s' the share of the one before that it still
-was, what comes after it is about s ρ / (1 − 2 ρ). Newton's method halves its steps on the way to a point where the
-curvature ends (Decker & Kelley, SIAM J. Numer. Anal. 1980): from ρ = 1/2 on nothing is known of where they lead. So at
-least two solves are made, the second in the light of the first, whose directions of least curvature are kept for it.
+**What is missing** after a step of length s is what its solve left, estimated from above
+(``alteraser.linalg.ahead``), and what L is no quadratic for. The next step measures both: with ρ =
+s / s' the share of the one before that it still was, what comes after it is about s ρ / (1 − 2 ρ).
+Newton's method halves its steps on the way to a point where the curvature ends (Decker & Kelley,
+SIAM J. Numer. Anal. 1980): from ρ = 1/2 on nothing is known of where they lead. So at least two
+solves are made, the second in the light of the first, whose directions of least curvature are kept
+for it.
 
-Where training had not arrived, L may bend down: a step ends where it meets that. From there on, and where steps do not
-shorten, what is missing is not known. Short steps go on then for the residual alone, and where they lead no further,
-anchored passes, for as long as each takes a good share of it. In no case is the anchored residual above that of the
-rows of the deletion alone.
+Where training had not arrived, L may bend down: a step ends where it meets that. From there on, and
+where steps do not shorten, what is missing is not known. Short steps go on then for the residual
+alone, and where they lead no further, anchored passes, for as long as each takes a good share of
+it. In no case is the anchored residual above that of the rows of the deletion alone.
 """
 
 from __future__ import annotations
@@ -44,28 +49,32 @@ PROGRESS = 0.93
 """A step that leaves more than this share of the anchored residual is the last of its kind."""
 
 BEGUN = 0.15
-"""Share of the first step that may be ahead when it ends: the second, which finds what L is no quadratic for, has to go
-the same directions again."""
+"""Share of the first step that may be ahead when it ends: the second, which finds what L is no
+quadratic for, has to go the same directions again."""
 
 SOLVED = 0.5
 """Share of what may be missing that a later solve may leave."""
 
 TURNING = 0.4
-"""Where two steps in a row are more than this share of the one before, they lead nowhere that more could be said of."""
+"""Where two steps in a row are more than this share of the one before, they lead nowhere that more
+could be said of."""
 
 FEW = 16
-"""Products that a later step may take in any case. One that takes more than the first had learned little from it: the
-directions of least curvature are others a step away, and there will be others again."""
+"""Products that a later step may take in any case. One that takes more than the first had learned
+little from it: the directions of least curvature are others a step away, and there will be others
+again."""
 
 SHALLOW, DEEP = 0.05, 1e-3
-"""How far the first step's residual has to fall at least, since L is no quadratic; and any step's at most."""
+"""How far the first step's residual has to fall at least, since L is no quadratic; and any step's
+at most."""
 
 MEND = 8
-"""Products of a step for the residual alone. That lies in quick directions; more products would go far along slow ones,
-of which nothing is known then."""
+"""Products of a step for the residual alone. That lies in quick directions; more products would go
+far along slow ones, of which nothing is known then."""
 
 FAR = 0.25
-"""Share of the model's size beyond which a step is not taken whole: a quadratic says nothing that far away."""
+"""Share of the model's size beyond which a step is not taken whole: a quadratic says nothing that
+far away."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +84,8 @@ class Local:
     tolerance: float = DEFAULT.residual
     """‖∇L_{D_r}(Θ_u) − ∇L_{D_a}(Θ_a)‖_{B⁻¹} over the deletion's push that may stay."""
     effect: float = DEFAULT.effect
-    """Share of the deletion's effect that may be missing: ‖Θ* − Θ_u‖ over ‖Θ_u − Θ_a‖ in the rows that D_r leaves, Θ*
-    the anchored stationary point; estimated from above."""
+    """Share of the deletion's effect that may be missing: ‖Θ* − Θ_u‖ over ‖Θ_u − Θ_a‖ in the rows
+    that D_r leaves, Θ* the anchored stationary point; estimated from above."""
     max_passes: int = 12
     """Cap on steps, the rows of the deletion counted as one."""
     products: int = 300
@@ -91,19 +100,21 @@ class Local:
             raise InvalidInput("Local: max_passes and products are at least 1")
 
     def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
-        """See ``Eraser.erase``; ``Outcome.residual`` is the anchored one and ``Outcome.effect`` says what is missing.
+        """See ``Eraser.erase``; ``Outcome.residual`` is the anchored one and ``Outcome.effect``
+        says what is missing.
 
-        Raises InvalidInput where D_a is not known; NumericFailure for a row without a solution or a model that is not
-        finite; Interrupted on Ctrl-C.
+        Raises InvalidInput where D_a is not known; NumericFailure for a row without a solution or a
+        model that is not finite; Interrupted on Ctrl-C.
         """
         if task.before is None:
             raise InvalidInput(
-                "local needs the interactions as trained on: what training left of its gradient is measured on them, "
-                f"and {task.unknown}. Use the method converge"
+                "local needs the interactions as trained on: what training left of its gradient "
+                f"is measured on them, and {task.unknown}. Use the method converge"
             )
         before, steps = task.before, Steps(self.effect, self.products)
         plan: Plan[AnchoredPoint] = Plan(
-            "touched", {"touched": Touched(), "steps": steps, "passes": Passes()},
+            "touched",
+            {"touched": Touched(), "steps": steps, "passes": Passes()},
             {
                 ("touched", "there"): End("tolerance"),
                 ("touched", "open"): "steps",
@@ -113,15 +124,23 @@ class Local:
                 ("passes", "there"): End("tolerance"),
                 ("passes", "spent"): End("bent"),
             },
-        )  # fmt: skip
+        )
         until = Until(self.tolerance, self.max_passes)
-        found = minimize(lambda: (AnchoredPoint(task, before, self.tolerance), plan), until, on_pass=on_pass)
+        found = minimize(
+            lambda: (AnchoredPoint(task, before, self.tolerance), plan), until, on_pass=on_pass
+        )
         return self._outcome(found)
 
     def _outcome(self, found: Solution[AnchoredPoint, PassRecord]) -> Outcome:
-        point, residual, trace, original = found.state, found.residual, found.trace, found.state.task.original
+        point, residual, trace, original = (
+            found.state,
+            found.residual,
+            found.trace,
+            found.state.task.original,
+        )
         moved, left = point.moved(), point.share()
-        if left is not None:  # what the solves are kept off, or could not bring down, is missing all the same
+        # what the solves are kept off, or could not bring down, is missing all the same
+        if left is not None:
             left = max(left, residual)
         size = norm((original.users, original.items))
         effect = Effect(residual, point.rows_alone, left, moved, size, point.noise, point.bent)
@@ -129,16 +148,31 @@ class Local:
         converged = residual <= point.limit and whole
         capped = found.ended != "bent" and len(trace) >= self.max_passes
         scopes = {record.scope for record in trace}
-        route = ("rows", *(name for name, scope in (("joint", "joint"), ("passes", "all")) if scope in scopes))
+        route = (
+            "rows",
+            *(name for name, scope in (("joint", "joint"), ("passes", "all")) if scope in scopes),
+        )
         return Outcome(
-            point.at, trace, found.objective, residual, converged, len(trace), point.work.rows,
-            point.work.products, 0, "tolerance" if converged else "passes" if capped else "bent", route=route,
-            effect=effect, push=replace(point.push, floor=point.floor()),
-        )  # fmt: skip
+            point.at,
+            trace,
+            found.objective,
+            residual,
+            converged,
+            len(trace),
+            point.work.rows,
+            point.work.products,
+            0,
+            "tolerance" if converged else "passes" if capped else "bent",
+            route=route,
+            effect=effect,
+            push=replace(point.push, floor=point.floor()),
+        )
 
 
 class Touched(Decided):
-    """The rows of the deletion. Signals: ``there``; ``open``; ``cramped``, there is no room for blocks."""
+    """The rows of the deletion. Signals: ``there``; ``open``; ``cramped``, there is no room for
+    blocks.
+    """
 
     def move(self, state: AnchoredPoint) -> Move:
         """Each to its anchored minimum given the others."""
@@ -165,15 +199,16 @@ class Passes(Decided):
 
 
 class Steps(Decided):
-    """Steps on both sides at once: in the light of each other while what is missing is known, then short ones for the
-    residual alone. Signals: ``there``; ``spent``, they lead no further.
+    """Steps on both sides at once: in the light of each other while what is missing is known, then
+    short ones for the residual alone. Signals: ``there``; ``spent``, they lead no further.
     """
 
     def __init__(self, effect: float, products: int) -> None:
         self._effect, self._products = effect, products
         self._known = True  # what is missing is found by steps that shorten
         self._mend = MEND
-        self._last, self._ratio = 0.0, 0.0  # length of the step before, over that of the one before it
+        # length of the step before, over that of the one before it
+        self._last, self._ratio = 0.0, 0.0
         self._taken = 0  # products of the first step
         self._here = np.inf  # ‖Θ* − Θ‖_F before the step at hand, estimated
 
@@ -188,7 +223,7 @@ class Steps(Decided):
             return Move(signal=self._stuck(state))
         record = PassRecord.of(
             "joint", state.objective, reached, state.rows, products=products, distance=state.share()
-        )  # fmt: skip
+        )
         if state.enough(reached):
             return Move(record, AGAIN if self._known and self._lacks(state) else "there")
         return Move(record, AGAIN if self._known or reached < PROGRESS * before else "spent")
@@ -196,7 +231,8 @@ class Steps(Decided):
     def _stuck(self, state: AnchoredPoint) -> str:
         """The step was not taken."""
         if state.enough(state.residual):
-            state.missing = self._here if self._known else np.inf  # what it would have gone is missing too
+            # what it would have gone is missing too
+            state.missing = self._here if self._known else np.inf
             return "there"
         if not self._known:
             return "spent"
@@ -212,15 +248,28 @@ class Steps(Decided):
         return not state.missing <= MARGIN * self._effect * state.moved()
 
     def _step(self, state: AnchoredPoint, joint: Joint) -> tuple[Pair | None, int]:
-        """(step, products), ``missing`` being what it will leave; None where there is none to be had."""
-        gradient, tolerance, products = state.gradient, state.limit, self._products - state.work.products
+        """(step, products), ``missing`` being what it will leave; None where there is none to be
+        had.
+        """
+        gradient, tolerance, products = (
+            state.gradient,
+            state.limit,
+            self._products - state.work.products,
+        )
         allowed = SOLVED * MARGIN * self._effect * state.moved()
         self._known = self._known and products > 0
         if not self._known:
             forcing = max(0.3 * tolerance / state.residual, DEEP)
             found = joint.solve(gradient, forcing=forcing, products=self._mend, missing=allowed)
         elif self._last == 0.0:
-            found = joint.solve(gradient, forcing=SHALLOW, products=products, share=BEGUN, missing=allowed, learn=True)
+            found = joint.solve(
+                gradient,
+                forcing=SHALLOW,
+                products=products,
+                share=BEGUN,
+                missing=allowed,
+                learn=True,
+            )
             self._taken = found.products
         else:
             forcing = min(max(0.3 * tolerance / state.residual, DEEP), 0.5)
@@ -238,14 +287,18 @@ class Steps(Decided):
         reach = 0.0 if found.newton is None else length(found.newton, state.live)
         ratio = reach / self._last if self._last > 0 else np.inf if reach > 0 else 0.0
         self._here = reach + found.ahead if ratio < TURNING else np.inf
-        state.missing = found.ahead + (reach * ratio / (1.0 - 2.0 * ratio) if ratio < 0.5 else np.inf)
+        state.missing = found.ahead + (
+            reach * ratio / (1.0 - 2.0 * ratio) if ratio < 0.5 else np.inf
+        )
         lost = min(ratio, self._ratio) > TURNING or found.products >= max(self._taken, FEW)
         if lost and ratio < np.inf and self._lacks(state):
             self._forget(state)
         self._last, self._ratio = reach, ratio if np.isfinite(ratio) else 0.0
 
     def _gone(self, state: AnchoredPoint, step: Pair) -> Factors:
-        """The factors a step away, as they would be stored; no further than FAR of the model's size."""
+        """The factors a step away, as they would be stored; no further than FAR of the model's
+        size.
+        """
         users, items = state.at.users, state.at.items
         t = min(1.0, FAR * (norm((users, items)) or 1.0) / (norm(step) or 1.0))
         if t < 1.0:

@@ -1,4 +1,6 @@
-"""A run from a random start, written down so that it can be run again: training, retraining, and their replay."""
+"""A run from a random start, written down so that it can be run again: training, retraining, and
+their replay.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from alteraser.solvers.limits import Limits
 
 
 class Recipe(Configured):
-    """Everything besides the data and the objective that decides the bytes of a model trained from a seed."""
+    """Everything besides the data and the objective that decides the bytes of a model trained from
+    a seed.
+    """
 
     seed: int = Field(ge=0)
     solver: str
@@ -23,18 +27,39 @@ class Recipe(Configured):
     confirm: bool = False
     limits: Limits | None = None
     scale: float | None = None
-    """What the residual is relative to; None: ‖Θ‖_B. A retrain beside an eraser stops by the same scale."""
+    """What the residual is relative to; None: ‖Θ‖_B. A retrain beside an eraser stops by the same
+    scale."""
 
     def run(
-        self, problem: Problem, rank: int, *, threads: int, solver: Solver | None = None,
-        on_pass: OnPass | None = None, watch: Watch | None = None,
-    ) -> Outcome:  # fmt: skip
-        """Train ``rank`` factors on ``problem`` from the seed; ``solver`` replaces the named one by an object."""
+        self,
+        problem: Problem,
+        rank: int,
+        *,
+        threads: int,
+        solver: Solver | None = None,
+        on_pass: OnPass | None = None,
+        watch: Watch | None = None,
+    ) -> Outcome:
+        """Train ``rank`` factors on ``problem`` from the seed; ``solver`` replaces the named one by
+        an object.
+        """
         chosen = strategy(solver or self.solver)
-        joint = chosen.joint is not None and not self.train_prediction and problem.objective.regularization > 0
+        joint = (
+            chosen.joint is not None
+            and not self.train_prediction
+            and problem.objective.regularization > 0
+        )
         settings = Settings(
-            chosen, self.tolerance, self.max_passes, self.memory, threads, self.train_prediction, self.confirm,
+            chosen,
+            self.tolerance,
+            self.max_passes,
+            self.memory,
+            threads,
+            self.train_prediction,
+            self.confirm,
             self.limits if joint else None,
-        )  # fmt: skip
-        start = Factors.random(*problem.interactions.shape, rank, seed=self.seed, dtype=problem.dtype)
+        )
+        start = Factors.random(
+            *problem.interactions.shape, rank, seed=self.seed, dtype=problem.dtype
+        )
         return run_passes(problem, start, settings, scale=self.scale, on_pass=on_pass, watch=watch)

@@ -11,9 +11,11 @@ from alteraser.erasers.task import Task
 
 @dataclass(frozen=True)
 class Replay:
-    """Runs ``recipe``, with which the original was trained on D_a, on D_r: class A, computed without D_f.
+    """Runs ``recipe``, with which the original was trained on D_a, on D_r: class A, computed
+    without D_f.
 
-    The outcome's residual is the recipe's own, relative to what the recipe says; it converges when the recipe does.
+    The outcome's residual is the recipe's own, relative to what the recipe says; it converges when
+    the recipe does.
     """
 
     recipe: Recipe
@@ -45,7 +47,9 @@ class Replay:
         return self.recipe.train_prediction
 
     def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
-        """See ``Eraser.erase``; the original's numbers are not used, only their shape and precision."""
+        """See ``Eraser.erase``; the original's numbers are not used, only their shape and
+        precision.
+        """
         outcome = self.recipe.run(
             task.after, task.original.rank, threads=task.workers, on_pass=on_pass, watch=task.watch
         )

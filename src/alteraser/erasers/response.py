@@ -1,7 +1,9 @@
-"""The effect of a deletion alone, in losses whose rows are not quadratic: what training had left stays.
+"""The effect of a deletion alone, in losses whose rows are not quadratic: what training had left
+stays.
 
-A row minimizes f_{D_r}(x) − ∇f_{D_a}(x_a)·x + ½ μ ‖x − x_a‖²: nothing moves where nothing was deleted. The rows of the
-deletion first, then all; where that leads away, what came before is returned.
+A row minimizes f_{D_r}(x) − ∇f_{D_a}(x_a)·x + ½ μ ‖x − x_a‖²: nothing moves where nothing was
+deleted. The rows of the deletion first, then all; where that leads away, what came before is
+returned.
 """
 
 from __future__ import annotations
@@ -28,18 +30,20 @@ STEPS = 5
 """Newton steps of a held row; squares need one, and the others no more than these."""
 
 DOUBTFUL = 0.3
-"""Residual above which the states before are measured as well, and the best is taken: a row's loss is convex, that of
-both sides is not, and where training had not arrived passes may lead away."""
+"""Residual above which the states before are measured as well, and the best is taken: a row's loss
+is convex, that of both sides is not, and where training had not arrived passes may lead away."""
 
 LEAST = 1e-1
-"""Damping at least, over the mean curvature of an average row, where a loss has no ridge: rows are definite then."""
+"""Damping at least, over the mean curvature of an average row, where a loss has no ridge: rows are
+definite then."""
 
 HEAVY = 1e-3
-"""The same where terms weigh as much as the data say: no step moves a row as far as a play count of thousands asks."""
+"""The same where terms weigh as much as the data say: no step moves a row as far as a play count of
+thousands asks."""
 
 STOPPED = 4.0
-"""Damping over the ridge that early stopping stands in for, where nobody says how far training went: the ridge is that
-of directions in which training arrived, and most of a row's have not."""
+"""Damping over the ridge that early stopping stands in for, where nobody says how far training
+went: the ridge is that of directions in which training arrived, and most of a row's have not."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ class Responded:
 
     factors: BiasedFactors
     residual: float
-    """‖∇L_after(Θ_u) − ∇L_before(Θ_a) + μ(Θ_u − Θ_a)‖ over the push; the anchors of rows with nothing left are 0."""
+    """‖∇L_after(Θ_u) − ∇L_before(Θ_a) + μ(Θ_u − Θ_a)‖ over the push; the anchors of rows with
+    nothing left are 0."""
     push: float
     """‖∇L_after(Θ_a) − ∇L_before(Θ_a)‖, in the norm of (H + μ)⁻¹."""
     objective_before: float
@@ -66,15 +71,17 @@ def damping_of(
 ) -> tuple[Float64, Float64]:
     """μ of every row of either side, by how far training went; shapes (m,) and (n,).
 
-    Gradient steps of η over E epochs cover (1 − (1 − η h)^E) / h ≈ 1 / (h + 1/(η E)) of the way along a direction of
-    curvature h: the response of a trainer that stopped is that of a row damped by μ = 1/(η E), ``steps`` = η E. Where
-    it is not known, what training left tells: a row that came from zero and stopped has ∇ ≈ −μ x.
+    Gradient steps of η over E epochs cover (1 − (1 − η h)^E) / h ≈ 1 / (h + 1/(η E)) of the way
+    along a direction of curvature h: the response of a trainer that stopped is that of a row damped
+    by μ = 1/(η E), ``steps`` = η E. Where it is not known, what training left tells: a row that
+    came from zero and stopped has ∇ ≈ −μ x.
     """
     P, Q = before.layout.pack(factors)
     found = []
     for terms, gradient, x, other in (
-        (before.users, here.users, P, Q), (before.items, here.items, Q, P)
-    ):  # fmt: skip
+        (before.users, here.users, P, Q),
+        (before.items, here.items, Q, P),
+    ):
         own = x[:, terms.free]
         square = float(np.vdot(own, own))
         left = -float(np.vdot(gradient[:, terms.free], own)) / square if square > 0 else 0.0
@@ -91,10 +98,14 @@ def damping_of(
 
 
 def _curvature(terms: Terms, other: Array) -> float:
-    """About the mean of H's diagonal: weight of an average row times mean square of the other side's entries."""
+    """About the mean of H's diagonal: weight of an average row times mean square of the other
+    side's entries.
+    """
     weight = float(terms.weight.sum()) if terms.weight.size else float(terms.plus.size)
     mean = (
-        weight / max(int(np.count_nonzero(terms.counts)), 1) * float(np.mean(np.square(other))) if other.size else 0.0
+        weight / max(int(np.count_nonzero(terms.counts)), 1) * float(np.mean(np.square(other)))
+        if other.size
+        else 0.0
     )
     return mean if terms.squares else mean / 4
 
@@ -114,17 +125,20 @@ def respond(
 ) -> Responded:
     """Put the deletion's effect into ``original``; what training had left of its gradient stays.
 
-    A row minimizes f_{D_r}(x) − ∇f_{D_a}(x_a)·x + ½ μ ‖x − x_a‖², see ``damping_of`` for μ: nothing moves where
-    nothing was deleted. The users of ``touched`` are solved so, its items, and then all rows in as many ``passes``;
-    rows that have nothing left are zero. If that leads away, what came before is returned. With ``users``, the loss
-    before and after on the interactions of the touched users, no row is solved but theirs, on that. With ``shares`` a
-    row that lost interactions keeps of what training left the share that it keeps of them. Raises NumericFailure for a
-    row without a solution, Interrupted on Ctrl-C.
+    A row minimizes f_{D_r}(x) − ∇f_{D_a}(x_a)·x + ½ μ ‖x − x_a‖², see ``damping_of`` for μ: nothing
+    moves where nothing was deleted. The users of ``touched`` are solved so, its items, and then all
+    rows in as many ``passes``; rows that have nothing left are zero. If that leads away, what came
+    before is returned. With ``users``, the loss before and after on the interactions of the touched
+    users, no row is solved but theirs, on that. With ``shares`` a row that lost interactions keeps
+    of what training left the share that it keeps of them. Raises NumericFailure for a row without a
+    solution, Interrupted on Ctrl-C.
     """
     until = Until(0.0, 1 + (0 if users is not None else passes))
 
     def begin() -> tuple[_Response, Plan[_Response]]:
-        state = _Response(before, after, original, steps, touched, users, shares, threads or default_threads())
+        state = _Response(
+            before, after, original, steps, touched, users, shares, threads or default_threads()
+        )
         phases: dict[str, Phase[_Response]] = {"touched": _Touched(), "passes": _Passes()}
         return state, Plan("touched", phases, {("touched", "done"): "passes"})
 
@@ -169,9 +183,16 @@ class _Response:
     """The held rows: both sides' factors, what holds them, and what they were before each pass."""
 
     def __init__(
-        self, before: RowProblem, after: RowProblem, original: BiasedFactors, steps: float | None,
-        touched: tuple[Array, Array], users: tuple[RowProblem, RowProblem] | None, shares: bool, threads: int,
-    ) -> None:  # fmt: skip
+        self,
+        before: RowProblem,
+        after: RowProblem,
+        original: BiasedFactors,
+        steps: float | None,
+        touched: tuple[Array, Array],
+        users: tuple[RowProblem, RowProblem] | None,
+        shares: bool,
+        threads: int,
+    ) -> None:
         original.check_finite()
         self.after, self.original, self.threads = after, original, threads
         self.alone = users is not None
@@ -189,7 +210,9 @@ class _Response:
         counts = ((old.user_counts, new.user_counts), (old.item_counts, new.item_counts))
         self.anchors, self.holds = [], list[Hold]()
         self.rows, self.gone = list[Array](), list[Array]()
-        for side, (terms, mine, (had, has)) in enumerate(zip(self.sides, touched, counts, strict=True)):
+        for side, (terms, mine, (had, has)) in enumerate(
+            zip(self.sides, touched, counts, strict=True)
+        ):
             rows = np.asarray(mine, np.int64)
             self.gone.append(rows[(terms.counts[rows] == 0) & (has[rows] == 0)])
             self.rows.append(rows[terms.counts[rows] > 0])
@@ -203,7 +226,9 @@ class _Response:
         self.updated = 0
         self._earlier = list[tuple[Array, Array, Literal["local", "rows"]]]()
 
-    def _anchor(self, gradient: Float64, side: int, had: Array, has: Array, shares: bool) -> Float64:
+    def _anchor(
+        self, gradient: Float64, side: int, had: Array, has: Array, shares: bool
+    ) -> Float64:
         anchor, rows = gradient.copy(), self.rows[side]
         anchor[self.gone[side]] = 0.0
         if shares:
@@ -226,7 +251,9 @@ class _Response:
         self._earlier.append((self.P.copy(), self.Q.copy(), method))
 
     def finish(self) -> tuple[float, float]:
-        """See ``solvers.loop.State``: where it is or, where that led away, the best of where it was."""
+        """See ``solvers.loop.State``: where it is or, where that led away, the best of where it
+        was.
+        """
         self._best = self._measured("rows" if self.alone else "local")
         while self._earlier and self._best.residual > DOUBTFUL:
             self.P, self.Q, method = self._earlier.pop()
@@ -242,7 +269,15 @@ class _Response:
             return
         x, other = (self.P, self.Q) if side == 0 else (self.Q, self.P)
         terms, hold = self.sides[side], self.holds[side]
-        solve_terms(terms, other, x, rows, steps=1 if terms.squares else STEPS, threads=self.threads, hold=hold)
+        solve_terms(
+            terms,
+            other,
+            x,
+            rows,
+            steps=1 if terms.squares else STEPS,
+            threads=self.threads,
+            hold=hold,
+        )
         self.updated += int(rows.size)
 
     def _measured(self, method: Literal["local", "rows"]) -> Responded:
@@ -252,14 +287,28 @@ class _Response:
         users, items = (
             gradient - anchor + mu[:, None] * (now - then)
             for gradient, anchor, mu, now, then in zip(
-                (here.users, here.items), self.anchors, self.damping, packed, self.start, strict=True
+                (here.users, here.items),
+                self.anchors,
+                self.damping,
+                packed,
+                self.start,
+                strict=True,
             )
         )
         left = self._norm(stored, users, items)
         return Responded(
-            stored, left / self.push if self.push else 0.0, self.push, self.objective, here.objective,
-            0, self.updated, method, (),
-        )  # fmt: skip
+            stored,
+            left / self.push if self.push else 0.0,
+            self.push,
+            self.objective,
+            here.objective,
+            0,
+            self.updated,
+            method,
+            (),
+        )
 
     def _norm(self, factors: BiasedFactors, users: Float64, items: Float64) -> float:
-        return slope_norm(self.after, factors, users, items, threads=self.threads, damping=self.damping)
+        return slope_norm(
+            self.after, factors, users, items, threads=self.threads, damping=self.damping
+        )

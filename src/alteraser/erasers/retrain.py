@@ -15,7 +15,8 @@ from alteraser.solvers.limits import DEFAULT, Limits
 class Retrain:
     """The same passes with the same acceleration and tolerance as AltEraser, from scratch.
 
-    So a comparison of the two is a comparison of starting points and of nothing else: the honest denominator.
+    So a comparison of the two is a comparison of starting points and of nothing else: the honest
+    denominator.
     """
 
     tolerance: float = 1e-3
@@ -26,7 +27,8 @@ class Retrain:
     seed: int = 1
     train_prediction: bool = False
     confirm: bool = False
-    """At the tolerance, look for negative curvature with joint steps and go on if there is some (costly)."""
+    """At the tolerance, look for negative curvature with joint steps and go on if there is some
+    (costly)."""
     limits: Limits | None = DEFAULT
     """As for AltEraser."""
     name: str = "retrain"
@@ -35,12 +37,22 @@ class Retrain:
         """See ``Eraser.erase``."""
         named = self.solver if isinstance(self.solver, str) else None
         recipe = Recipe(
-            seed=self.seed, solver=named or "", tolerance=self.tolerance, max_passes=self.max_passes,
-            memory=self.memory, train_prediction=self.train_prediction, confirm=self.confirm, limits=self.limits,
+            seed=self.seed,
+            solver=named or "",
+            tolerance=self.tolerance,
+            max_passes=self.max_passes,
+            memory=self.memory,
+            train_prediction=self.train_prediction,
+            confirm=self.confirm,
+            limits=self.limits,
             scale=task.push,
-        )  # fmt: skip
+        )
         outcome = recipe.run(
-            task.after, task.original.rank, threads=task.workers, on_pass=on_pass, watch=task.watch,
+            task.after,
+            task.original.rank,
+            threads=task.workers,
+            on_pass=on_pass,
+            watch=task.watch,
             solver=strategy(self.solver),
-        )  # fmt: skip
+        )
         return replace(outcome, recipe=recipe.model_dump() if named else None)

@@ -1,4 +1,6 @@
-"""What an eraser is given: the original model, the objective before and after, and the rows that D_f touches."""
+"""What an eraser is given: the original model, the objective before and after, and the rows that
+D_f touches.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,8 @@ class Task:
     threads: int = 0
     """0: every processor this process may use."""
     watch: Watch | None = None
-    """Looks at the model after each pass or epoch and may end the run there: early stopping, curves over passes."""
+    """Looks at the model after each pass or epoch and may end the run there: early stopping, curves
+    over passes."""
     unknown: str = ADDED
     """Why ``before`` is None: ``ADDED`` or ``GONE``"""
 
@@ -62,9 +65,13 @@ class Task:
 
 
 def measured(task: Task, factors: Factors) -> tuple[float, float]:
-    """(‖∇L_{D_r}‖_{B⁻¹} over the push, or as it is where the deletion pushes nothing; L_{D_r}) of ``factors``."""
+    """(‖∇L_{D_r}‖_{B⁻¹} over the push, or as it is where the deletion pushes nothing; L_{D_r}) of
+    ``factors``.
+    """
     here = evaluate(task.after, factors, threads=task.workers)
-    norm = gradient_norm(task.after, factors, here.user_gradient, here.item_gradient, threads=task.workers)
+    norm = gradient_norm(
+        task.after, factors, here.user_gradient, here.item_gradient, threads=task.workers
+    )
     return norm / task.push if task.push > 0 else norm, here.objective
 
 

@@ -1,9 +1,12 @@
-"""What somebody asks to be forgotten, from the body of a request: checked once, the same over HTTP, file and command.
+"""What somebody asks to be forgotten, from the body of a request: checked once, the same over HTTP,
+file and command.
 
-    {"users": [1, 2]}    {"items": ["tea"]}    {"pairs": [[1, "tea"]]}    {"user": 1, "since": "2026-03-01", "until": …}
+    {"users": [1, 2]}    {"items": ["tea"]}    {"pairs": [[1, "tea"]]}
+        {"user": 1, "since": "2026-03-01", "until": …}
 
-with optional ``regulation`` (gdpr, ccpa), ``due`` (earlier than the regulation's), ``hold``: true, or a list of
-pairs that a legal hold keeps. A field that is not known is refused, and a missing one never means "all".
+with optional ``regulation`` (gdpr, ccpa), ``due`` (earlier than the regulation's), ``hold``: true,
+or a list of pairs that a legal hold keeps. A field that is not known is refused, and a missing one
+never means "all".
 """
 
 from __future__ import annotations
@@ -40,7 +43,8 @@ class Declared:
     times: int | None
     """The largest of the interactions' times, which tells their unit; None: they have none"""
     events: bool = False
-    """Whether the model is of sessions or baskets, where a pair may have happened at several times"""
+    """Whether the model is of sessions or baskets, where a pair may have happened at several
+    times"""
 
 
 @dataclass(frozen=True)
@@ -60,9 +64,15 @@ class Asked:
 
     @property
     def document(self) -> str:
-        """What is to be forgotten as JSON, the same for the same request: keys sorted, no white space."""
+        """What is to be forgotten as JSON, the same for the same request: keys sorted, no white
+        space.
+        """
         body: dict[str, Any] = {"kind": self.kind, "names": self.names}
-        body |= {name: value for name, value in (("since", self.since), ("until", self.until)) if value is not None}
+        body |= {
+            name: value
+            for name, value in (("since", self.since), ("until", self.until))
+            if value is not None
+        }
         body |= {"kept": self.kept} if self.kept else {}
         return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
@@ -81,12 +91,15 @@ class Asked:
             return Selection.of(self.names)
         if self.kind == "items":
             return Selection.of(self.names, whole_items=True)
-        window = None if self.since is None and self.until is None else Window(self.since, self.until)
+        window = (
+            None if self.since is None and self.until is None else Window(self.since, self.until)
+        )
         return Selection.of(self.names, whole_users=True, window=window)
 
 
 def asked(body: Any, declared: Declared) -> Asked:
-    """The request in ``body``; InvalidInput or ResourceLimit, whose ``code`` says what is wrong with it.
+    """The request in ``body``; InvalidInput or ResourceLimit, whose ``code`` says what is wrong
+    with it.
 
     >>> asked({"users": [3, 1, 3]}, Declared("int64", "int64", None)).names
     (1, 3)
@@ -95,12 +108,17 @@ def asked(body: Any, declared: Declared) -> Asked:
         raise _invalid("body", "expected a JSON object")
     unknown = sorted(set(body) - FIELDS)
     if unknown:
-        raise _invalid("unknown_field", f"{len(unknown)} field(s) not known; known are {', '.join(sorted(FIELDS))}")
+        raise _invalid(
+            "unknown_field",
+            f"{len(unknown)} field(s) not known; known are {', '.join(sorted(FIELDS))}",
+        )
     given = [name for name in SCOPES if name in body]
     if not given:
         raise _invalid("scope_missing", f"name what is to be forgotten: one of {', '.join(SCOPES)}")
     if len(given) > 1:
-        raise _invalid("scope_ambiguous", f"{' and '.join(given)} in one request: send one for each")
+        raise _invalid(
+            "scope_ambiguous", f"{' and '.join(given)} in one request: send one for each"
+        )
     regulation = body.get("regulation", "gdpr")
     if regulation not in REGULATIONS:
         raise _invalid("regulation", f"regulation: expected one of {', '.join(REGULATIONS)}")
@@ -133,7 +151,9 @@ def _names(scope: str, given: Any, declared: Declared) -> tuple[Any, ...]:
     if not given:
         raise _invalid("scope_empty", f"{scope}: the list is empty; that never means all")
     if len(given) > IDS:
-        raise ResourceLimit(f"{scope}: {len(given):,} in one request, at most {IDS:,}", code="too_many_ids")
+        raise ResourceLimit(
+            f"{scope}: {len(given):,} in one request, at most {IDS:,}", code="too_many_ids"
+        )
     if scope == "pairs":
         return tuple(sorted({_pair(pair, declared) for pair in given}))
     side = declared.users if scope == "users" else declared.items
@@ -151,7 +171,9 @@ def id_of(value: Any, kind: IdType, where: str) -> Id:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise _invalid("type", f"{where}: an id is a {_words(kind)}, found {_kind_of(value)}")
     if isinstance(value, str) != (kind == "string"):
-        raise _invalid("id_type", f"{where}: the ids here are {_words(kind)}s, found a {_kind_of(value)}")
+        raise _invalid(
+            "id_type", f"{where}: the ids here are {_words(kind)}s, found a {_kind_of(value)}"
+        )
     if isinstance(value, int):
         if not -(2**63) <= value < 2**63:
             raise _invalid("number_range", f"{where}: an id beyond 64 bits")
@@ -163,7 +185,9 @@ def id_of(value: Any, kind: IdType, where: str) -> Id:
     except UnicodeEncodeError:
         raise _invalid("encoding", f"{where}: an id that is not valid Unicode text") from None
     if size > LENGTH:
-        raise ResourceLimit(f"{where}: an id of {size:,} bytes, at most {LENGTH:,}", code="string_too_long")
+        raise ResourceLimit(
+            f"{where}: an id of {size:,} bytes, at most {LENGTH:,}", code="string_too_long"
+        )
     return value
 
 
@@ -171,7 +195,9 @@ def _hold(given: Any, declared: Declared) -> tuple[bool, tuple[tuple[Id, Id], ..
     if isinstance(given, bool):
         return given, ()
     if not isinstance(given, list) or not given:
-        raise _invalid("hold", "hold: expected true, false, or a list of [user, item] pairs that are to stay")
+        raise _invalid(
+            "hold", "hold: expected true, false, or a list of [user, item] pairs that are to stay"
+        )
     if len(given) > IDS:
         raise ResourceLimit(f"hold: {len(given):,} pairs, at most {IDS:,}", code="too_many_ids")
     return False, tuple(sorted({_pair(pair, declared) for pair in given}))
@@ -196,16 +222,21 @@ def _window(body: Mapping[str, Any], scope: str, declared: Declared) -> tuple[An
     if declared.events:
         raise _invalid(
             "window",
-            "since and until: this model is of sessions or baskets, where a pair may have happened at "
-            "several times; only users, items and pairs are forgotten here. For a window stop the "
-            "service and use alteraser forget",
+            "since and until: this model is of sessions or baskets, where a pair may have "
+            "happened at several times; only users, items and pairs are forgotten here. For a "
+            "window stop the service and use alteraser forget",
         )
     if declared.times is None:
-        raise _invalid("no_times", "the interactions here have no times, so a window of them cannot be found")
+        raise _invalid(
+            "no_times", "the interactions here have no times, so a window of them cannot be found"
+        )
     since, until = body.get("since"), body.get("until")
     for value in (since, until):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | str)):
-            raise _invalid("window", "since and until: expected ISO 8601 or a whole number in the data's unit of time")
+            raise _invalid(
+                "window",
+                "since and until: expected ISO 8601 or a whole number in the data's unit of time",
+            )
     try:
         Window(since, until).settled(np.array([declared.times]))
     except InvalidInput as cause:
@@ -218,7 +249,14 @@ def _words(kind: IdType) -> str:
 
 
 def _kind_of(value: Any) -> str:
-    names = {bool: "truth value", int: "whole number", float: "fraction", str: "text", list: "list", dict: "object"}
+    names = {
+        bool: "truth value",
+        int: "whole number",
+        float: "fraction",
+        str: "text",
+        list: "list",
+        dict: "object",
+    }
     return names.get(type(value), "null")
 
 

@@ -1,8 +1,9 @@
 """Work: which requests go together and how, written down before it begins, and how far it is.
 
-A batch takes all that is queued. Its members, the version it starts from and its plan are durable first, so that
-the version it ends in is a function of them: whoever finds it half done does it again and gets the same bytes. Every
-step is a transaction that checks the worker's token; see ``states.STEPS``.
+A batch takes all that is queued. Its members, the version it starts from and its plan are durable
+first, so that the version it ends in is a function of them: whoever finds it half done does it
+again and gets the same bytes. Every step is a transaction that checks the worker's token; see
+``states.STEPS``.
 """
 
 from __future__ import annotations
@@ -63,7 +64,10 @@ class Member:
 def current(connection: Connection) -> Batch | None:
     """The batch that is not over; there is one at most."""
     found = connection.execute(
-        select(batches).where(batches.c.state.not_in(("done", states.ABANDONED))).order_by(batches.c.number).limit(1)
+        select(batches)
+        .where(batches.c.state.not_in(("done", states.ABANDONED)))
+        .order_by(batches.c.number)
+        .limit(1)
     ).one_or_none()
     return None if found is None else _batch(found)
 
@@ -76,25 +80,37 @@ def row_of(connection: Connection, number: int) -> Batch:
 def plan(
     connection: Connection, lease: Lease, now: datetime, how: Mapping[str, Any], *, most: int = MOST
 ) -> Batch | None:
-    """A new batch of the first ``most`` requests in the queue, and of all interactions that were added; None: nothing.
+    """A new batch of the first ``most`` requests in the queue, and of all interactions that were
+    added; None: nothing.
 
     ``how`` is the plan; what it is a function of is put beside it.
     """
     check(connection, lease)
     names = (
         connection.execute(
-            select(requests.c.id).where(requests.c.state == states.QUEUED).order_by(requests.c.sequence).limit(most)
+            select(requests.c.id)
+            .where(requests.c.state == states.QUEUED)
+            .order_by(requests.c.sequence)
+            .limit(most)
         )
         .scalars()
         .all()
     )
     if not names:
         return None
-    number = connection.execute(select(func.coalesce(func.max(batches.c.number) + 1, 1))).scalar_one()
-    added = connection.execute(select(ingests.c.sequence).where(ingests.c.batch.is_(None))).scalars().all()
+    number = connection.execute(
+        select(func.coalesce(func.max(batches.c.number) + 1, 1))
+    ).scalar_one()
+    added = (
+        connection.execute(select(ingests.c.sequence).where(ingests.c.batch.is_(None)))
+        .scalars()
+        .all()
+    )
     start = versions.serving(connection).version
     whole = dict(how) | {"requests": len(names), "added": list(added)}
-    floor = of_requests.tell(connection, "planned", now, batch=number, detail=whole | {"start_version": start})
+    floor = of_requests.tell(
+        connection, "planned", now, batch=number, detail=whole | {"start_version": start}
+    )
     connection.execute(
         batches.insert().values(
             number=number,
@@ -108,14 +124,18 @@ def plan(
     connection.execute(update(ingests).where(ingests.c.sequence.in_(added)).values(batch=number))
     of_requests.happen(connection, names, "start", now, batch=number)
     connection.execute(
-        update(requests).where(requests.c.id.in_(names)).values(batch=number, attempts=requests.c.attempts + 1)
+        update(requests)
+        .where(requests.c.id.in_(names))
+        .values(batch=number, attempts=requests.c.attempts + 1)
     )
     return row_of(connection, number)
 
 
 def members(connection: Connection, number: int) -> list[Member]:
     """The requests of a batch, in the ledger's order."""
-    found = connection.execute(select(requests).where(requests.c.batch == number).order_by(requests.c.sequence))
+    found = connection.execute(
+        select(requests).where(requests.c.batch == number).order_by(requests.c.sequence)
+    )
     return [
         Member(row.id, Asked.read(row.selection), row.sequence, row.attempts)
         for row in found
@@ -123,12 +143,17 @@ def members(connection: Connection, number: int) -> list[Member]:
     ]
 
 
-def advance(connection: Connection, lease: Lease, batch: Batch, to: str, now: datetime, **values: Any) -> Batch:
-    """The batch becomes ``to``, and its requests with it. Conflict: another worker took over, or it is not its turn."""
+def advance(
+    connection: Connection, lease: Lease, batch: Batch, to: str, now: datetime, **values: Any
+) -> Batch:
+    """The batch becomes ``to``, and its requests with it. Conflict: another worker took over, or it
+    is not its turn.
+    """
     check(connection, lease)
     happens = states.step(batch.state, to)
     stored = {
-        name: json.dumps(value, sort_keys=True) if isinstance(value, dict) else value for name, value in values.items()
+        name: json.dumps(value, sort_keys=True) if isinstance(value, dict) else value
+        for name, value in values.items()
     }
     changed = connection.execute(
         update(batches)
@@ -140,7 +165,9 @@ def advance(connection: Connection, lease: Lease, batch: Batch, to: str, now: da
     if happens != "complete":  # which of two ends a request comes to is its own affair
         names = (
             connection.execute(
-                select(requests.c.id).where(requests.c.batch == batch.number).order_by(requests.c.sequence)
+                select(requests.c.id)
+                .where(requests.c.batch == batch.number)
+                .order_by(requests.c.sequence)
             )
             .scalars()
             .all()
@@ -159,7 +186,11 @@ def again(connection: Connection, lease: Lease, batch: Batch, now: datetime) -> 
         .where(batches.c.number == batch.number)
         .values(state="planned", version=None, plan=json.dumps(whole, sort_keys=True))
     )
-    names = connection.execute(select(requests.c.id).where(requests.c.batch == batch.number)).scalars().all()
+    names = (
+        connection.execute(select(requests.c.id).where(requests.c.batch == batch.number))
+        .scalars()
+        .all()
+    )
     of_requests.happen(connection, names, "again", now, batch=batch.number)
     return row_of(connection, batch.number)
 
@@ -167,8 +198,13 @@ def again(connection: Connection, lease: Lease, batch: Batch, now: datetime) -> 
 def found(connection: Connection, version: str, counts: Mapping[str, Mapping[str, int]]) -> None:
     """What was found of each request, and the version that is without it."""
     connection.execute(
-        update(requests).where(requests.c.id == bindparam("name")).values(counts=bindparam("found"), version=version),
-        [{"name": name, "found": json.dumps(each, sort_keys=True)} for name, each in counts.items()],
+        update(requests)
+        .where(requests.c.id == bindparam("name"))
+        .values(counts=bindparam("found"), version=version),
+        [
+            {"name": name, "found": json.dumps(each, sort_keys=True)}
+            for name, each in counts.items()
+        ],
     )
 
 
@@ -178,22 +214,31 @@ def unlearn(connection: Connection, number: int) -> None:
 
 
 def complete(connection: Connection, lease: Lease, batch: Batch, now: datetime) -> Batch:
-    """The end: every request is completed, what it named is gone from the ledger, and the batch is over."""
+    """The end: every request is completed, what it named is gone from the ledger, and the batch is
+    over.
+    """
     done = advance(connection, lease, batch, "done", now)
     for happens, matched in (("complete", True), ("find nothing", False)):
         names = [
             row.id
-            for row in connection.execute(select(requests).where(requests.c.batch == batch.number)).all()
-            if row.state == states.RECEIPTED and (json.loads(row.counts)["interactions"] > 0) == matched
+            for row in connection.execute(
+                select(requests).where(requests.c.batch == batch.number)
+            ).all()
+            if row.state == states.RECEIPTED
+            and (json.loads(row.counts)["interactions"] > 0) == matched
         ]
         of_requests.happen(connection, names, happens, now, batch=batch.number, selection=None)
     return done
 
 
 def abandon(connection: Connection, lease: Lease, batch: Batch, reason: str, now: datetime) -> None:
-    """It did not pass: its requests are queued again, or fail where their tries are used up: duplicates take over."""
+    """It did not pass: its requests are queued again, or fail where their tries are used up:
+    duplicates take over.
+    """
     check(connection, lease)
-    connection.execute(update(batches).where(batches.c.number == batch.number).values(state=states.ABANDONED))
+    connection.execute(
+        update(batches).where(batches.c.number == batch.number).values(state=states.ABANDONED)
+    )
     connection.execute(update(ingests).where(ingests.c.batch == batch.number).values(batch=None))
     of_requests.tell(connection, "abandoned", now, batch=batch.number, detail={"reason": reason})
     for row in connection.execute(select(requests).where(requests.c.batch == batch.number)).all():

@@ -1,7 +1,8 @@
-"""JSON that has one form: RFC 8785 for what receipts hold, which is text, whole numbers, finite fractions and no more.
+"""JSON that has one form: RFC 8785 for what receipts hold, which is text, whole numbers, finite
+fractions and no more.
 
-Keys sorted by their UTF-16 code units, no white space, the shortest decimal that gives the number again, as ECMAScript
-writes it. What is signed and hashed is these bytes.
+Keys sorted by their UTF-16 code units, no white space, the shortest decimal that gives the number
+again, as ECMAScript writes it. What is signed and hashed is these bytes.
 """
 
 from __future__ import annotations
@@ -29,14 +30,19 @@ def canonical(value: Any) -> bytes:
 
 
 def parsed(content: bytes, what: str) -> Any:
-    """The value of ``content``; IntegrityError, naming ``what``, unless these are its very bytes in the one form."""
+    """The value of ``content``; IntegrityError, naming ``what``, unless these are its very bytes in
+    the one form.
+    """
     try:
         value = json.loads(content, parse_int=_whole)
         again = canonical(value)
     except (ValueError, RecursionError, InvalidInput) as cause:
         raise IntegrityError(f"{what}: not JSON ({cause})", step="parse") from cause
     if again != content:
-        raise IntegrityError(f"{what}: not in canonical form (RFC 8785): it was edited or re-written", step="canonical")
+        raise IntegrityError(
+            f"{what}: not in canonical form (RFC 8785): it was edited or re-written",
+            step="canonical",
+        )
     return value
 
 
@@ -91,7 +97,9 @@ def number(value: float) -> str:
 
 
 def _decimal(value: float) -> tuple[str, str, int]:
-    """(sign, digits, exponent): the shortest digits that give the number again are those of ``repr``."""
+    """(sign, digits, exponent): the shortest digits that give the number again are those of
+    ``repr``.
+    """
     mantissa, _, power = repr(abs(value)).partition("e")
     whole, _, fraction = mantissa.partition(".")
     digits, exponent = (whole + fraction).lstrip("0"), int(power or 0) - len(fraction)

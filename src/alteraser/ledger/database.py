@@ -1,7 +1,9 @@
-"""The database that the ledger lies in: transactions that are durable when they end, or had no effect.
+"""The database that the ledger lies in: transactions that are durable when they end, or had no
+effect.
 
-SQLite in WAL mode with ``synchronous=FULL`` (a transaction that was acknowledged survives a power cut), STRICT tables,
-``secure_delete`` (what is deleted is overwritten). Statements are SQLAlchemy's, none is put together from text.
+SQLite in WAL mode with ``synchronous=FULL`` (a transaction that was acknowledged survives a power
+cut), STRICT tables, ``secure_delete`` (what is deleted is overwritten). Statements are
+SQLAlchemy's, none is put together from text.
 """
 
 from __future__ import annotations
@@ -23,7 +25,13 @@ from alteraser.runtime.durable import point
 BUSY = 10.0
 """Seconds to wait for a transaction of another process"""
 
-PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "trusted_schema=OFF")
+PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "secure_delete=ON",
+    "trusted_schema=OFF",
+)
 
 
 MOST = 64
@@ -46,7 +54,11 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock, self._turn, self._queue_lock = threading.Lock(), threading.Lock(), threading.Lock()
+        self._lock, self._turn, self._queue_lock = (
+            threading.Lock(),
+            threading.Lock(),
+            threading.Lock(),
+        )
         self._queue: list[_Waiting] = []
         self.engine = _engine(path)
 
@@ -64,8 +76,9 @@ class Database:
         """One that is there; IntegrityError for a damaged or newer one."""
         if not path.is_file():
             raise IntegrityError(
-                f"{path} is missing: without its ledger nobody can tell what was erased. Restore it from a backup "
-                "(alteraser restore); a fresh one is never made beside models that are there",
+                f"{path} is missing: without its ledger nobody can tell what was erased. Restore "
+                "it from a backup (alteraser restore); a fresh one is never made beside models "
+                "that are there",
                 code="ledger_missing",
             )
         found = cls(path)
@@ -73,7 +86,9 @@ class Database:
             with found.reading() as connection:
                 verdict = connection.execute(text("PRAGMA quick_check")).scalar_one()
                 if verdict != "ok":
-                    raise IntegrityError(f"{path} is damaged ({verdict}): restore it from a backup", code="ledger")
+                    raise IntegrityError(
+                        f"{path} is damaged ({verdict}): restore it from a backup", code="ledger"
+                    )
                 schema.check(connection)
         except DatabaseError as cause:
             raise IntegrityError(
@@ -97,10 +112,11 @@ class Database:
                 point("commit", self.path)
 
     def together(self, work: Callable[[Connection], T]) -> T:
-        """``work`` in a transaction that others, who come while one is being made durable, share; what it returns.
+        """``work`` in a transaction that others, who come while one is being made durable, share;
+        what it returns.
 
-        Each has its own savepoint: one that raises leaves no trace, and the others theirs. Nobody has an answer before
-        the transaction is durable, and all fail where it is not.
+        Each has its own savepoint: one that raises leaves no trace, and the others theirs. Nobody
+        has an answer before the transaction is durable, and all fail where it is not.
         """
         mine = _Waiting(work)
         with self._queue_lock:
@@ -133,15 +149,18 @@ class Database:
                 each.done = True
 
     def truncate(self) -> bool:
-        """Move what the log file holds into the database, and empty it; False where a reader stands in the way."""
+        """Move what the log file holds into the database, and empty it; False where a reader stands
+        in the way.
+        """
         with self._lock, self.engine.connect() as connection:
             busy = connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).one()[0]
             return not busy
 
     @staticmethod
     def copy_of(path: Path, target: Path) -> None:
-        """A consistent copy of the database ``path`` as the new file ``target``, by the database's own means: writers
-        need not stop. Raises IntegrityError for one that cannot be read, ResourceLimit for a full disk.
+        """A consistent copy of the database ``path`` as the new file ``target``, by the database's
+        own means: writers need not stop. Raises IntegrityError for one that cannot be read,
+        ResourceLimit for a full disk.
         """
         import sqlite3
 
@@ -153,8 +172,12 @@ class Database:
                 source.backup(copy)
             except sqlite3.DatabaseError as cause:
                 if "full" in str(cause):
-                    raise ResourceLimit(f"{target}: the disk or quota is full; make room, and run again") from cause
-                raise IntegrityError(f"{path} is damaged ({cause}): take a backup of it", code="ledger") from cause
+                    raise ResourceLimit(
+                        f"{target}: the disk or quota is full; make room, and run again"
+                    ) from cause
+                raise IntegrityError(
+                    f"{path} is damaged ({cause}): take a backup of it", code="ledger"
+                ) from cause
             finally:
                 source.close()
                 copy.close()
@@ -165,7 +188,9 @@ class Database:
 
 
 def _engine(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY, "check_same_thread": False})
+    engine = create_engine(
+        f"sqlite:///{path}", connect_args={"timeout": BUSY, "check_same_thread": False}
+    )
 
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, record: Any) -> None:
@@ -189,7 +214,11 @@ def _translated(path: Path) -> Iterator[None]:
     except OperationalError as cause:
         words = str(cause.orig)
         if "full" in words:
-            raise ResourceLimit(f"{path}: the disk or quota is full; make room, nothing was lost") from cause
+            raise ResourceLimit(
+                f"{path}: the disk or quota is full; make room, nothing was lost"
+            ) from cause
         if "locked" in words or "busy" in words:
-            raise DependencyMissing(f"{path}: another process holds the ledger for too long; try again") from cause
+            raise DependencyMissing(
+                f"{path}: another process holds the ledger for too long; try again"
+            ) from cause
         raise

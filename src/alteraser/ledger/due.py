@@ -1,4 +1,6 @@
-"""By when a request has to be answered: a month of the calendar (GDPR 12(3)), or 45 days (CCPA, 11 CCR 7021)."""
+"""By when a request has to be answered: a month of the calendar (GDPR 12(3)), or 45 days (CCPA, 11
+CCR 7021).
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,15 @@ def a_month_after(moment: datetime) -> datetime:
     '2026-02-28T09:00:00+00:00'
     """
     year, month = moment.year + moment.month // 12, moment.month % 12 + 1
-    return moment.replace(year=year, month=month, day=min(moment.day, calendar.monthrange(year, month)[1]))
+    return moment.replace(
+        year=year, month=month, day=min(moment.day, calendar.monthrange(year, month)[1])
+    )
 
 
 def due(received: datetime, regulation: str, asked: datetime | None = None) -> datetime:
-    """The end of the period that ``regulation`` gives, counted from receipt; ``asked`` where that is earlier."""
+    """The end of the period that ``regulation`` gives, counted from receipt; ``asked`` where that
+    is earlier.
+    """
     end = a_month_after(received) if regulation == "gdpr" else received + timedelta(days=45)
     return end if asked is None else min(end, asked)
 
@@ -38,7 +44,9 @@ def moment(text: str, what: str = "due") -> datetime:
         found = datetime.fromisoformat(text)
         return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise InvalidInput(f"{what}: expected ISO 8601, such as 2026-03-01 or 2026-03-01T12:00:00Z") from None
+        raise InvalidInput(
+            f"{what}: expected ISO 8601, such as 2026-03-01 or 2026-03-01T12:00:00Z"
+        ) from None
 
 
 def written(at: datetime) -> str:

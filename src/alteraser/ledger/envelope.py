@@ -55,7 +55,9 @@ class Signer:
             secret = bytes.fromhex(path.read_text(encoding="ascii").strip())
             return cls(secret)
         except (OSError, ValueError) as cause:
-            raise IntegrityError(f"{path}: no signing key can be read ({cause}); restore it from a backup") from cause
+            raise IntegrityError(
+                f"{path}: no signing key can be read ({cause}); restore it from a backup"
+            ) from cause
 
     def sign(self, kind: str, body: bytes) -> dict[str, Any]:
         """The envelope of ``body``."""
@@ -68,29 +70,44 @@ class Signer:
 
 
 def opened(envelope: Any, kind: str, public: bytes, what: str) -> bytes:
-    """The body of an envelope of type ``kind`` that the owner of ``public`` signed; else IntegrityError."""
+    """The body of an envelope of type ``kind`` that the owner of ``public`` signed; else
+    IntegrityError.
+    """
     require("cryptography", "service", "checking receipts")
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     try:
-        if envelope.keys() != {"payloadType", "payload", "signatures"} or len(envelope["signatures"]) != 1:
+        if (
+            envelope.keys() != {"payloadType", "payload", "signatures"}
+            or len(envelope["signatures"]) != 1
+        ):
             raise KeyError("signatures")
         (signature,) = envelope["signatures"]
         if signature.keys() != {"keyid", "sig"}:
             raise KeyError("sig")
-        given, body, sig = envelope["payloadType"], decoded(envelope["payload"]), decoded(signature["sig"])
+        given, body, sig = (
+            envelope["payloadType"],
+            decoded(envelope["payload"]),
+            decoded(signature["sig"]),
+        )
         name = signature["keyid"]
     except (KeyError, TypeError, AttributeError, ValueError) as cause:
-        raise IntegrityError(f"{what}: not an envelope with one signature", step="envelope") from cause
+        raise IntegrityError(
+            f"{what}: not an envelope with one signature", step="envelope"
+        ) from cause
     if given != kind:
         raise IntegrityError(f"{what}: of type {given!r}, expected {kind}", step="type")
     if name != key_id(public):
-        raise IntegrityError(f"{what}: signed by another key ({name}), expected {key_id(public)}", step="key")
+        raise IntegrityError(
+            f"{what}: signed by another key ({name}), expected {key_id(public)}", step="key"
+        )
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(sig, pae(kind, body))
     except (InvalidSignature, ValueError) as cause:
-        raise IntegrityError(f"{what}: the signature is not that of this content", step="signature") from cause
+        raise IntegrityError(
+            f"{what}: the signature is not that of this content", step="signature"
+        ) from cause
     return body
 
 

@@ -19,7 +19,9 @@ def add(connection: Connection, file: str, rows: int, now: datetime) -> int:
 
 
 def waiting(connection: Connection) -> list[Row[Any]]:
-    """Those that the served version has not learned, in order: of no batch, or of one that is not published."""
+    """Those that the served version has not learned, in order: of no batch, or of one that is not
+    published.
+    """
     learned = select(batches.c.number).where(batches.c.published.is_not(None))
     found = select(ingests).where(ingests.c.batch.is_(None) | ingests.c.batch.not_in(learned))
     return list(connection.execute(found.order_by(ingests.c.sequence)))
@@ -27,7 +29,11 @@ def waiting(connection: Connection) -> list[Row[Any]]:
 
 def of_batch(connection: Connection, number: int) -> list[Row[Any]]:
     """Those that a batch learns."""
-    return list(connection.execute(select(ingests).where(ingests.c.batch == number).order_by(ingests.c.sequence)))
+    return list(
+        connection.execute(
+            select(ingests).where(ingests.c.batch == number).order_by(ingests.c.sequence)
+        )
+    )
 
 
 def files_kept(connection: Connection) -> set[str]:

@@ -1,6 +1,7 @@
 """API keys: shown once, kept as digests, with scopes and a limit of writes a minute.
 
-alt_ID_SECRET       ID 16 and SECRET 64 hexadecimal digits; what is stored is SHA-256(SECRET), found by ID
+alt_ID_SECRET       ID 16 and SECRET 64 hexadecimal digits; what is stored is SHA-256(SECRET), found
+by ID
 """
 
 from __future__ import annotations
@@ -66,7 +67,9 @@ def make(
     wanted = tuple(dict.fromkeys(scopes))
     unknown = [scope for scope in wanted if scope not in SCOPES]
     if unknown or not wanted:
-        raise InvalidInput(f"scopes: {', '.join(unknown) or 'none given'}; expected some of {', '.join(SCOPES)}")
+        raise InvalidInput(
+            f"scopes: {', '.join(unknown) or 'none given'}; expected some of {', '.join(SCOPES)}"
+        )
     if rate < 0:
         raise InvalidInput(f"rate limit {rate}: expected writes a minute, or 0 for any number")
     name, secret = secrets.token_hex(8), secrets.token_hex(32)
@@ -84,12 +87,19 @@ def make(
 
 
 def find(connection: Connection, given: str, now: datetime) -> Key | None:
-    """The key that was ``given``; None for one that is unknown, wrong, expired or revoked: nobody is told which."""
+    """The key that was ``given``; None for one that is unknown, wrong, expired or revoked: nobody
+    is told which.
+    """
     parts = given.split("_")
     name, secret = (parts[1], parts[2]) if len(parts) == 3 and parts[0] == PREFIX else ("", "")
     row = connection.execute(_FOUND, {"name": name}).one_or_none()
     same = hmac.compare_digest(_digest(secret), NOBODY if row is None else row.digest)
-    if row is None or not same or row.revoked is not None or (row.expires is not None and row.expires <= written(now)):
+    if (
+        row is None
+        or not same
+        or row.revoked is not None
+        or (row.expires is not None and row.expires <= written(now))
+    ):
         return None
     return Key(row.id, frozenset(json.loads(row.scopes)), row.rate)
 
@@ -119,7 +129,9 @@ def listed(connection: Connection) -> list[dict[str, object]]:
 
 
 def admit_write(connection: Connection, key: Key, now: datetime) -> int:
-    """Count a write of ``key``; returns the seconds to wait where it had its share of this minute, else 0."""
+    """Count a write of ``key``; returns the seconds to wait where it had its share of this minute,
+    else 0.
+    """
     if key.rate == 0:
         return 0
     minute = int(now.timestamp() // 60)
@@ -130,7 +142,9 @@ def admit_write(connection: Connection, key: Key, now: datetime) -> int:
     if row is None:
         connection.execute(writes.insert().values(key_id=key.id, minute=minute, number=1))
     else:
-        connection.execute(update(writes).where(writes.c.key_id == key.id).values(minute=minute, number=count))
+        connection.execute(
+            update(writes).where(writes.c.key_id == key.id).values(minute=minute, number=count)
+        )
     return 0
 
 

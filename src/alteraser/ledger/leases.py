@@ -1,7 +1,8 @@
-"""Who works: one at a time, known by a token that grows with every holder, so that a stale one is refused.
+"""Who works: one at a time, known by a token that grows with every holder, so that a stale one is
+refused.
 
-A lease ends when its holder dies or stops renewing it. Time is that of the machine since it was started, which no
-change of its clock moves; a lease from before a restart has ended.
+A lease ends when its holder dies or stops renewing it. Time is that of the machine since it was
+started, which no change of its clock moves; a lease from before a restart has ended.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ def acquire(
     if row is not None and row.holder != me and _alive(row.holder) and _left(row.until, ticks) > 0:
         left = _left(row.until, ticks)
         raise Conflict(
-            f"another worker ({row.holder}) has this state for {left:.0f} s more, unless it renews that; stop it first",
+            f"another worker ({row.holder}) has this state for {left:.0f} s more, unless it "
+            "renews that; stop it first",
             code="locked",
         )
     token = 1 if row is None else row.token + 1
@@ -59,7 +61,11 @@ def acquire(
 
 
 def renew(
-    connection: Connection, lease: Lease, *, seconds: float = SECONDS, ticks: Callable[[], float] = time.monotonic
+    connection: Connection,
+    lease: Lease,
+    *,
+    seconds: float = SECONDS,
+    ticks: Callable[[], float] = time.monotonic,
 ) -> None:
     """Keep it; Conflict ``fenced`` where somebody else took it meanwhile."""
     check(connection, lease)
@@ -74,11 +80,16 @@ def release(connection: Connection, lease: Lease) -> None:
 
 
 def check(connection: Connection, lease: Lease) -> None:
-    """Conflict ``fenced`` unless ``lease`` is the last that was given; part of every transaction of a worker."""
-    token = connection.execute(select(leases.c.token).where(leases.c.name == lease.name)).scalar_one()
+    """Conflict ``fenced`` unless ``lease`` is the last that was given; part of every transaction of
+    a worker.
+    """
+    token = connection.execute(
+        select(leases.c.token).where(leases.c.name == lease.name)
+    ).scalar_one()
     if token != lease.token:
         raise Conflict(
-            f"another worker took over (token {token}, this one has {lease.token}): nothing of this was written",
+            f"another worker took over (token {token}, this one has {lease.token}): nothing of "
+            "this was written",
             code="fenced",
         )
 
@@ -98,7 +109,12 @@ def _alive(holder: str) -> bool:
 
 def _began(number: int) -> str:
     try:
-        fields = Path(f"/proc/{number}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        fields = (
+            Path(f"/proc/{number}/stat")
+            .read_text(encoding="ascii", errors="replace")
+            .rpartition(")")[2]
+            .split()
+        )
     except OSError:
         return "" if Path("/proc/self/stat").exists() else "unknown"
     return "" if fields[0] == "Z" else fields[19]

@@ -1,7 +1,9 @@
-"""The log of receipts: signed statements in an order that can only grow, and the files that show it to others.
+"""The log of receipts: signed statements in an order that can only grow, and the files that show it
+to others.
 
-A leaf is RFC 9162's hash of an envelope's payload. Whoever has the folder ``log`` (``leaves``, ``checkpoint.json``,
-``public.key``) can check any receipt, and that an earlier checkpoint is a beginning of a later one.
+A leaf is RFC 9162's hash of an envelope's payload. Whoever has the folder ``log`` (``leaves``,
+``checkpoint.json``, ``public.key``) can check any receipt, and that an earlier checkpoint is a
+beginning of a later one.
 """
 
 from __future__ import annotations
@@ -28,13 +30,23 @@ LEAVES, HEAD, PUBLIC = "leaves", "checkpoint.json", "public.key"
 """Files of the log's folder"""
 
 
-def signed(statements: Sequence[tuple[str, dict[str, Any]]], signer: Signer) -> list[tuple[str, dict[str, Any]]]:
-    """(request, statement)s with each statement in its envelope: the slow part, which needs no transaction."""
-    return [(request, signer.sign(STATEMENT, canonical(statement))) for request, statement in statements]
+def signed(
+    statements: Sequence[tuple[str, dict[str, Any]]], signer: Signer
+) -> list[tuple[str, dict[str, Any]]]:
+    """(request, statement)s with each statement in its envelope: the slow part, which needs no
+    transaction.
+    """
+    return [
+        (request, signer.sign(STATEMENT, canonical(statement))) for request, statement in statements
+    ]
 
 
 def append(
-    connection: Connection, envelopes: Sequence[tuple[str, dict[str, Any]]], signer: Signer, origin: str, now: datetime
+    connection: Connection,
+    envelopes: Sequence[tuple[str, dict[str, Any]]],
+    signer: Signer,
+    origin: str,
+    now: datetime,
 ) -> None:
     """Put (request, envelope)s at the end of the log, and sign the tree that this makes."""
     before = leaf_hashes(connection)
@@ -58,20 +70,28 @@ def append(
 
 def head(leaves: Sequence[bytes], origin: str, now: datetime) -> dict[str, Any]:
     """What a checkpoint says: how many leaves there are, and the root of their tree."""
-    return {"at": written(now), "origin": origin, "root": merkle.root(leaves).hex(), "size": len(leaves)}
+    return {
+        "at": written(now),
+        "origin": origin,
+        "root": merkle.root(leaves).hex(),
+        "size": len(leaves),
+    }
 
 
 def leaf_hashes(connection: Connection) -> list[bytes]:
     """Of every receipt, in order."""
     return [
-        bytes.fromhex(each) for each in connection.execute(select(receipts.c.hash).order_by(receipts.c.leaf)).scalars()
+        bytes.fromhex(each)
+        for each in connection.execute(select(receipts.c.hash).order_by(receipts.c.leaf)).scalars()
     ]
 
 
 def receipt(connection: Connection, request: str, public: bytes) -> bytes | None:
     """The receipt of a request as the file that is handed out; None where there is none yet."""
     row = connection.execute(select(receipts).where(receipts.c.request == request)).one_or_none()
-    return None if row is None else canonical(_whole(row, leaf_hashes(connection)[: row.size], public))
+    return (
+        None if row is None else canonical(_whole(row, leaf_hashes(connection)[: row.size], public))
+    )
 
 
 def _whole(row: Row[Any], leaves: Sequence[bytes], public: bytes) -> dict[str, Any]:
@@ -87,8 +107,14 @@ def _whole(row: Row[Any], leaves: Sequence[bytes], public: bytes) -> dict[str, A
 
 
 def export(connection: Connection, folder: Path, public: bytes) -> None:
-    """Write the log's files; they follow from the ledger, and are written again whenever they may be behind it."""
-    rows = connection.execute(select(receipts.c.checkpoint).order_by(receipts.c.leaf.desc()).limit(1)).scalars().all()
+    """Write the log's files; they follow from the ledger, and are written again whenever they may
+    be behind it.
+    """
+    rows = (
+        connection.execute(select(receipts.c.checkpoint).order_by(receipts.c.leaf.desc()).limit(1))
+        .scalars()
+        .all()
+    )
     leaves = leaf_hashes(connection)
     replace_file(folder / LEAVES, b"".join(leaf.hex().encode() + b"\n" for leaf in leaves))
     replace_file(folder / PUBLIC, public.hex().encode() + b"\n")
@@ -102,14 +128,21 @@ class Log:
     def __init__(self, folder: Path) -> None:
         try:
             self.public = bytes.fromhex((folder / PUBLIC).read_text(encoding="ascii").strip())
-            self.leaves = [bytes.fromhex(line) for line in (folder / LEAVES).read_text(encoding="ascii").split()]
+            self.leaves = [
+                bytes.fromhex(line)
+                for line in (folder / LEAVES).read_text(encoding="ascii").split()
+            ]
             content = (folder / HEAD).read_bytes()
         except (OSError, ValueError) as cause:
-            raise IntegrityError(f"{folder}: not the folder of a log ({cause})", step="log") from cause
+            raise IntegrityError(
+                f"{folder}: not the folder of a log ({cause})", step="log"
+            ) from cause
         self.head = checkpoint(parsed(content, f"{folder / HEAD}"), self.public)
         root = merkle.root(self.leaves).hex()
         if (self.head["size"], self.head["root"]) != (len(self.leaves), root):
-            raise IntegrityError(f"{folder}: the leaves are not those of the checkpoint", step="log")
+            raise IntegrityError(
+                f"{folder}: the leaves are not those of the checkpoint", step="log"
+            )
 
 
 def checkpoint(envelope: Any, public: bytes) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""The tree of RFC 9162: a list that can only grow, and short proofs that something is in it and that it only grew.
+"""The tree of RFC 9162: a list that can only grow, and short proofs that something is in it and
+that it only grew.
 
-    leaf  = SHA-256(0x00 ‖ content)
-    node  = SHA-256(0x01 ‖ left ‖ right)
-    MTH(D[0:n]) = node(MTH(D[0:k]), MTH(D[k:n])),  k the largest power of two below n;  MTH({}) = SHA-256()
+    leaf  = SHA-256(0x00 ‖ content) node  = SHA-256(0x01 ‖ left ‖ right) MTH(D[0:n]) =
+    node(MTH(D[0:k]), MTH(D[k:n])),  k the largest power of two below n;  MTH({}) = SHA-256()
 
 Proofs are made from a list of leaf hashes, and checked from hashes alone.
 """
@@ -42,7 +42,9 @@ def root(leaves: Sequence[Hash]) -> Hash:
 
 
 def inclusion(index: int, leaves: Sequence[Hash]) -> list[Hash]:
-    """The proof that leaf ``index`` is in the tree of ``leaves``, from the leaf upwards (RFC 9162, 2.1.3.1)."""
+    """The proof that leaf ``index`` is in the tree of ``leaves``, from the leaf upwards (RFC 9162,
+    2.1.3.1).
+    """
     if not 0 <= index < len(leaves):
         raise ValueError(f"there is no leaf {index} among {len(leaves)}")
     proof, level = [], list(leaves)
@@ -56,7 +58,9 @@ def inclusion(index: int, leaves: Sequence[Hash]) -> list[Hash]:
 
 
 def includes(content: Hash, index: int, size: int, proof: Sequence[Hash], expected: Hash) -> bool:
-    """Whether ``proof`` shows the leaf hash ``content`` at ``index`` of the tree with ``size`` leaves and that root."""
+    """Whether ``proof`` shows the leaf hash ``content`` at ``index`` of the tree with ``size``
+    leaves and that root.
+    """
     if not 0 <= index < size:
         return False
     at, last, found = index, size - 1, content
@@ -74,7 +78,9 @@ def includes(content: Hash, index: int, size: int, proof: Sequence[Hash], expect
 
 
 def consistency(first: int, leaves: Sequence[Hash]) -> list[Hash]:
-    """The proof that the tree of the first ``first`` leaves is the beginning of that of all (2.1.4.1)."""
+    """The proof that the tree of the first ``first`` leaves is the beginning of that of all
+    (2.1.4.1).
+    """
     if not 0 < first <= len(leaves):
         raise ValueError(f"expected 1 to {len(leaves)} leaves, not {first}")
     return _subproof(first, leaves, True)
@@ -91,7 +97,9 @@ def _subproof(first: int, leaves: Sequence[Hash], whole: bool) -> list[Hash]:
 
 
 def consistent(first: int, second: int, old: Hash, new: Hash, proof: Sequence[Hash]) -> bool:
-    """Whether ``proof`` shows that the tree of ``first`` leaves, root ``old``, begins that of ``second`` (2.1.4.2)."""
+    """Whether ``proof`` shows that the tree of ``first`` leaves, root ``old``, begins that of
+    ``second`` (2.1.4.2).
+    """
     if first == second:
         return not proof and old == new
     if not 0 < first < second:

@@ -18,7 +18,8 @@ PREDICATE_TYPE = "urn:alteraser:erasure-receipt:1"
 
 LIMITS = {
     "PRIOR_RELEASES_NOT_RECALLED": "whoever had an earlier model or list still has it",
-    "DELETION_INFERENCE_POSSIBLE": "who compares answers from before and after may tell what was deleted",
+    "DELETION_INFERENCE_POSSIBLE": "who compares answers from before and after may tell what was "
+    "deleted",
     "BASIN_NOT_PROVED": "another optimum could have been reached from a fresh start",
     "CURVATURE_ESTIMATED": "the distance to the optimum is measured, not proved",
     "NO_DP": "no differential privacy is given",
@@ -27,7 +28,8 @@ LIMITS = {
     "BACKUPS_NOT_COVERED": "copies made outside the service are not reached by it",
     "DERIVED_EXPORTS_NOT_COVERED": "files that were exported are not reached",
     "DOWNSTREAM_UNCONFIRMED": "systems that were fed by it have not confirmed",
-    "IDENTITY_ASSERTED_BY_CONTROLLER": "that the right person asked is what the sender of the request says",
+    "IDENTITY_ASSERTED_BY_CONTROLLER": "that the right person asked is what the sender of the "
+    "request says",
     "PROVIDER_TRUSTED": "that the ledger was told the truth is not proved",
 }
 """Codes that a receipt carries unless the opposite was shown, in words"""
@@ -54,13 +56,17 @@ class Checked:
 
 
 def check(
-    content: bytes, *, log: Log | None = None, public: bytes | None = None, request: tuple[str, str] | None = None
+    content: bytes,
+    *,
+    log: Log | None = None,
+    public: bytes | None = None,
+    request: tuple[str, str] | None = None,
 ) -> Checked:
     """Check the file ``content``; IntegrityError, whose ``step`` says where it fails.
 
-    ``log``: the issuer's; the receipt must be in it. ``public``: the key that the issuer is known by. None: that of
-    ``log``, or the one in the file, which shows no more than that the file is whole. ``request``: (salt, what was
-    asked as JSON), to see that the receipt is about that.
+    ``log``: the issuer's; the receipt must be in it. ``public``: the key that the issuer is known
+    by. None: that of ``log``, or the one in the file, which shows no more than that the file is
+    whole. ``request``: (salt, what was asked as JSON), to see that the receipt is about that.
     """
     found = parsed(content, "the receipt")
     if not isinstance(found, dict) or found.keys() != {"envelope", "log", "public_key"}:
@@ -74,14 +80,22 @@ def check(
     leaf, size = _included(found["log"], body, key)
     if log is not None and (size > len(log.leaves) or log.leaves[leaf] != merkle.leaf(body)):
         raise IntegrityError(f"the receipt: the log has something else as leaf {leaf}", step="log")
-    if log is not None and merkle.root(log.leaves[:size]).hex() != checkpoint(found["log"]["checkpoint"], key)["root"]:
-        raise IntegrityError("the receipt: its tree is no beginning of the log's", step="consistency")
+    if (
+        log is not None
+        and merkle.root(log.leaves[:size]).hex()
+        != checkpoint(found["log"]["checkpoint"], key)["root"]
+    ):
+        raise IntegrityError(
+            "the receipt: its tree is no beginning of the log's", step="consistency"
+        )
     same = None
     if request is not None:
         said = statement["predicate"]["request"]["commitment"]
         same = commitment(*request) == said
         if not same:
-            raise IntegrityError("the receipt: it is not about the request that was shown", step="commitment")
+            raise IntegrityError(
+                "the receipt: it is not about the request that was shown", step="commitment"
+            )
     return Checked(statement, key_id(key), known is not None, leaf, size, same)
 
 
@@ -118,8 +132,12 @@ def _included(part: Any, body: bytes, key: bytes) -> tuple[int, int]:
     except (KeyError, ValueError, TypeError, AttributeError) as cause:
         raise IntegrityError("the receipt: its proof is none", step="inclusion") from cause
     tree = checkpoint(part["checkpoint"], key)
-    if not merkle.includes(merkle.leaf(body), leaf, tree["size"], proof, bytes.fromhex(tree["root"])):
-        raise IntegrityError("the receipt: the proof does not lead to the checkpoint's tree", step="inclusion")
+    if not merkle.includes(
+        merkle.leaf(body), leaf, tree["size"], proof, bytes.fromhex(tree["root"])
+    ):
+        raise IntegrityError(
+            "the receipt: the proof does not lead to the checkpoint's tree", step="inclusion"
+        )
     return leaf, tree["size"]
 
 

@@ -1,4 +1,6 @@
-"""Requests: taken in, shown, cancelled, held. Each function is part of a transaction that its caller ends."""
+"""Requests: taken in, shown, cancelled, held. Each function is part of a transaction that its
+caller ends.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ AT_ONCE = 500
 """Requests that one statement names"""
 
 
-# what every submission does is put together once: SQLAlchemy spends longer on that than SQLite on the work
+# what every submission does is put together once: SQLAlchemy spends longer on that than SQLite on
+# the work
 _TAKE_IN, _NAME, _TELL = requests.insert(), idempotency.insert(), events.insert()
 _NAMED = select(idempotency).where(
     idempotency.c.key_id == bindparam("key_id"), idempotency.c.given == bindparam("given")
@@ -60,7 +63,8 @@ class Sender:
 def submit(
     connection: Connection, wanted: Asked, sender: Sender, *, secret: bytes, now: datetime
 ) -> tuple[dict[str, Any], bool]:
-    """Take a request in; (what is answered, whether it was there already). Durable once the transaction is.
+    """Take a request in; (what is answered, whether it was there already). Durable once the
+    transaction is.
 
     Raises Conflict where the sender used the same name for something else.
     """
@@ -69,13 +73,18 @@ def submit(
     known = connection.execute(_NAMED, {"key_id": sender.key_id, "given": named}).one_or_none()
     if known is not None:
         if known.body != body:
-            raise Conflict("this Idempotency-Key was used for another request; take a new one", code="key_reused")
+            raise Conflict(
+                "this Idempotency-Key was used for another request; take a new one",
+                code="key_reused",
+            )
         return document(row_of(connection, known.request)), True
     document_text = wanted.document
     name, salt = secrets.token_hex(16), secrets.token_hex(16)
     sameness = _keyed(secret, "selection", document_text.encode())
     end = due(now, wanted.regulation, wanted.due)
-    first = _first_queued(connection, sameness, name) if sender.verifies and not wanted.held else None
+    first = (
+        _first_queued(connection, sameness, name) if sender.verifies and not wanted.held else None
+    )
     path = (
         ["doubt"]
         if not sender.verifies
@@ -108,13 +117,19 @@ def submit(
     }
     added = connection.execute(_TAKE_IN, values)
     assert added.inserted_primary_key is not None
-    connection.execute(_NAME, {"key_id": sender.key_id, "given": named, "body": body, "request": name})
-    connection.execute(_TELL, [{"at": written(now), "request": name, "event": state} for state in passed])
+    connection.execute(
+        _NAME, {"key_id": sender.key_id, "given": named, "body": body, "request": name}
+    )
+    connection.execute(
+        _TELL, [{"at": written(now), "request": name, "event": state} for state in passed]
+    )
     return _document(values | {"sequence": int(added.inserted_primary_key[0])}), False
 
 
 def commitment(salt: str, selection: str) -> str:
-    """SHA-256(salt ‖ 0x0A ‖ what is to be forgotten as JSON): says nothing without the salt, the requester's."""
+    """SHA-256(salt ‖ 0x0A ‖ what is to be forgotten as JSON): says nothing without the salt, the
+    requester's.
+    """
     return hashlib.sha256(bytes.fromhex(salt) + b"\n" + selection.encode()).hexdigest()
 
 
@@ -138,8 +153,12 @@ def _verify(connection: Connection, name: str, now: datetime, *, held: bool) -> 
 
 
 def _first_queued(connection: Connection, sameness: str, name: str) -> str | None:
-    """Another request for the same that waits, verified and in the queue; the one called ``name`` is none."""
-    found: str | None = connection.execute(_FIRST_QUEUED, {"same": sameness, "mine": name}).scalar_one_or_none()
+    """Another request for the same that waits, verified and in the queue; the one called ``name``
+    is none.
+    """
+    found: str | None = connection.execute(
+        _FIRST_QUEUED, {"same": sameness, "mine": name}
+    ).scalar_one_or_none()
     return found
 
 
@@ -147,7 +166,9 @@ def cancel(connection: Connection, name: str, now: datetime) -> dict[str, Any]:
     """Before work begins; Conflict ``too_late`` afterwards. A duplicate of it takes its place."""
     row = row_of(connection, name)
     if row.state not in states.WAITING:
-        raise Conflict(f"the request is {row.state}: it cannot be cancelled any more", code="too_late")
+        raise Conflict(
+            f"the request is {row.state}: it cannot be cancelled any more", code="too_late"
+        )
     succeed(connection, row, now)
     happen(connection, [name], "cancel", now, selection=None)
     return document(row_of(connection, name))
@@ -156,14 +177,20 @@ def cancel(connection: Connection, name: str, now: datetime) -> dict[str, Any]:
 def succeed(connection: Connection, row: Row[Any], now: datetime) -> None:
     """The first duplicate of a request that will not be done takes over; the others point to it."""
     others = (
-        connection.execute(select(requests.c.id).where(requests.c.points_to == row.id).order_by(requests.c.sequence))
+        connection.execute(
+            select(requests.c.id)
+            .where(requests.c.points_to == row.id)
+            .order_by(requests.c.sequence)
+        )
         .scalars()
         .all()
     )
     if not others:
         return
     happen(connection, others[:1], "take over", now, points_to=None, selection=row.selection)
-    connection.execute(update(requests).where(requests.c.id.in_(others[1:])).values(points_to=others[0]))
+    connection.execute(
+        update(requests).where(requests.c.id.in_(others[1:])).values(points_to=others[0])
+    )
 
 
 def hold(connection: Connection, name: str, now: datetime) -> dict[str, Any]:
@@ -181,24 +208,44 @@ def release(connection: Connection, name: str, now: datetime) -> dict[str, Any]:
     return document(row_of(connection, name))
 
 
-def reject(connection: Connection, name: str, now: datetime, reason: str = "not_verified") -> dict[str, Any]:
+def reject(
+    connection: Connection, name: str, now: datetime, reason: str = "not_verified"
+) -> dict[str, Any]:
     """Nobody vouched for who asked."""
     happen(connection, [name], "reject", now, reason=reason, selection=None)
     return document(row_of(connection, name))
 
 
 def happen(
-    connection: Connection, names: Sequence[str], what: str, now: datetime, *, batch: int | None = None, **values: Any
+    connection: Connection,
+    names: Sequence[str],
+    what: str,
+    now: datetime,
+    *,
+    batch: int | None = None,
+    **values: Any,
 ) -> None:
-    """``what`` happens to requests, by the table of states; NotFound, or Conflict where it cannot."""
+    """``what`` happens to requests, by the table of states; NotFound, or Conflict where it
+    cannot.
+    """
     for start in range(0, len(names), AT_ONCE):
         part = list(names[start : start + AT_ONCE])
-        found = connection.execute(select(requests.c.id, requests.c.state).where(requests.c.id.in_(part)))
+        found = connection.execute(
+            select(requests.c.id, requests.c.state).where(requests.c.id.in_(part))
+        )
         before = {row.id: row.state for row in found}
         if len(before) < len(set(part)):
             raise NotFound("there is no such request", code="request")
         for state in sorted(set(before.values())):
-            _move(connection, [name for name in part if before[name] == state], state, what, now, batch, values)
+            _move(
+                connection,
+                [name for name in part if before[name] == state],
+                state,
+                what,
+                now,
+                batch,
+                values,
+            )
 
 
 def _move(
@@ -254,7 +301,12 @@ def row_of(connection: Connection, name: str) -> Row[Any]:
 
 
 def listed(
-    connection: Connection, *, state: str | None = None, after: int = 0, limit: int = 100, newest: bool = False
+    connection: Connection,
+    *,
+    state: str | None = None,
+    after: int = 0,
+    limit: int = 100,
+    newest: bool = False,
 ) -> list[dict[str, Any]]:
     """Requests in their order, ``limit`` of them behind the sequence ``after``."""
     query = select(requests).where(requests.c.sequence > after)
@@ -266,8 +318,13 @@ def listed(
 
 def history(connection: Connection, name: str) -> list[dict[str, Any]]:
     """What happened to a request, in order."""
-    found = connection.execute(select(events).where(events.c.request == name).order_by(events.c.sequence))
-    return [{"sequence": row.sequence, "at": row.at, "event": row.event, "batch": row.batch} for row in found]
+    found = connection.execute(
+        select(events).where(events.c.request == name).order_by(events.c.sequence)
+    )
+    return [
+        {"sequence": row.sequence, "at": row.at, "event": row.event, "batch": row.batch}
+        for row in found
+    ]
 
 
 def counted(connection: Connection) -> dict[str, int]:
@@ -287,7 +344,10 @@ def earliest_due(connection: Connection) -> str | None:
 def at_risk(connection: Connection, now: datetime) -> dict[float, int]:
     """How many requests are not done after each of the shares ``AT_RISK`` of their period."""
     query = select(requests.c.received, requests.c.due).where(requests.c.state.not_in(states.FINAL))
-    shares = [elapsed({"received": row.received, "due": row.due}, now) for row in connection.execute(query)]
+    shares = [
+        elapsed({"received": row.received, "due": row.due}, now)
+        for row in connection.execute(query)
+    ]
     return {limit: sum(share >= limit for share in shares) for limit in AT_RISK}
 
 
@@ -300,7 +360,10 @@ def _document(row: Mapping[Any, Any]) -> dict[str, Any]:
     return {
         "request_id": row["id"],
         "status": row["state"],
-        **{name: row[name] for name in ("sequence", "kind", "received", "due", "regulation", "commitment", "salt")},
+        **{
+            name: row[name]
+            for name in ("sequence", "kind", "received", "due", "regulation", "commitment", "salt")
+        },
         "counts": None if row["counts"] is None else json.loads(row["counts"]),
         "duplicate_of": row["points_to"],
         **{name: row[name] for name in ("batch", "version", "reason", "changed")},

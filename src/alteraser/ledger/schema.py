@@ -1,10 +1,22 @@
-"""The tables. One tenant per state directory; every identifier of a person lies in ``requests.selection`` alone, and is
-gone from there once the request is done.
+"""The tables. One tenant per state directory; every identifier of a person lies in
+``requests.selection`` alone, and is gone from there once the request is done.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import DDL, Column, Connection, Index, Integer, MetaData, Table, Text, UniqueConstraint, event, select
+from sqlalchemy import (
+    DDL,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    event,
+    select,
+)
 
 from alteraser.errors import IntegrityError
 
@@ -90,7 +102,8 @@ batches = _table(
     Column("work", Text),
     Column("published", Text),
 )
-"""Membership is in ``requests.batch``; the rest is the plan, durable before work begins, and what came of it"""
+"""Membership is in ``requests.batch``; the rest is the plan, durable before work begins, and what
+came of it"""
 
 versions = _table(
     "versions",
@@ -161,7 +174,8 @@ receipts = _table(
     Column("size", Integer, nullable=False),
     Column("checkpoint", Text, nullable=False),
 )
-"""Envelopes in the order of the log; ``size``: leaves of the tree that ``checkpoint`` was signed for"""
+"""Envelopes in the order of the log; ``size``: leaves of the tree that ``checkpoint`` was signed
+for"""
 
 for _name in ("events", "receipts"):
     for _what in ("UPDATE", "DELETE"):
@@ -180,9 +194,12 @@ def create(connection: Connection) -> None:
 
 def check(connection: Connection) -> None:
     """IntegrityError unless the database has the tables of this version."""
-    found = int(connection.execute(select(meta.c.value).where(meta.c.name == "schema")).scalar_one())
+    found = int(
+        connection.execute(select(meta.c.value).where(meta.c.name == "schema")).scalar_one()
+    )
     if found > VERSION:
         raise IntegrityError(
-            f"the ledger has schema {found}, this AltEraser knows up to {VERSION}: upgrade it; nothing was written",
+            f"the ledger has schema {found}, this AltEraser knows up to {VERSION}: upgrade it; "
+            "nothing was written",
             code="schema_newer",
         )

@@ -1,24 +1,36 @@
 """What may happen to a request: a table, and the function that looks into it.
 
-    received → verified → queued → executing → scrubbed → checked → published → receipted → completed
-             ↘ unverified ↗      ↘ held
+    received → verified → queued → executing → scrubbed → checked → published → receipted →
+    completed ↘ unverified ↗      ↘ held
 
-Everything that the ledger does to a request goes through ``after``; what the table does not have cannot happen.
+Everything that the ledger does to a request goes through ``after``; what the table does not have
+cannot happen.
 
-    I1  nothing executes unverified: ``executing`` is reached from ``queued`` alone, and that from ``verified``
-    I2  nothing is completed without a served model whose erasure floor includes it
-    I3  what is published without a receipt gets one: no way leads out of ``published`` but that
-    I4  a duplicate points to a request that is none itself, and at least as verified
-    I5  a request fails once its tries are used up, with a reason
-    I6  the ledger's sequence orders everything, not time
+    I1  nothing executes unverified: ``executing`` is reached from ``queued`` alone, and that from
+    ``verified`` I2  nothing is completed without a served model whose erasure floor includes it I3
+    what is published without a receipt gets one: no way leads out of ``published`` but that I4  a
+    duplicate points to a request that is none itself, and at least as verified I5  a request fails
+    once its tries are used up, with a reason I6  the ledger's sequence orders everything, not time
 """
 
 from __future__ import annotations
 
 from alteraser.errors import Conflict
 
-RECEIVED, UNVERIFIED, VERIFIED, QUEUED, HELD = "received", "unverified", "verified", "queued", "held"
-EXECUTING, SCRUBBED, CHECKED, PUBLISHED, RECEIPTED = "executing", "scrubbed", "checked", "published", "receipted"
+RECEIVED, UNVERIFIED, VERIFIED, QUEUED, HELD = (
+    "received",
+    "unverified",
+    "verified",
+    "queued",
+    "held",
+)
+EXECUTING, SCRUBBED, CHECKED, PUBLISHED, RECEIPTED = (
+    "executing",
+    "scrubbed",
+    "checked",
+    "published",
+    "receipted",
+)
 COMPLETED, NOTHING_FOUND, REJECTED, CANCELLED, FAILED, DUPLICATE = (
     "completed",
     "completed_nothing_found",
@@ -49,8 +61,8 @@ STATES = (
 """Every status, in the order of a request's life"""
 
 FINAL = frozenset({COMPLETED, NOTHING_FOUND, REJECTED, CANCELLED, FAILED, DUPLICATE})
-"""Nothing is owed any more. ``duplicate_of`` ends as the request that it points to, and takes its place if that is
-cancelled or fails."""
+"""Nothing is owed any more. ``duplicate_of`` ends as the request that it points to, and takes its
+place if that is cancelled or fails."""
 
 WAITING = frozenset({RECEIVED, UNVERIFIED, VERIFIED, QUEUED, HELD})
 """No work was begun: a request may still be cancelled."""
@@ -88,7 +100,8 @@ TABLE: dict[tuple[str, str], str] = {
 
 
 def after(state: str, happens: str) -> str:
-    """The status that follows; Conflict where nothing of the kind can happen to a request in ``state``.
+    """The status that follows; Conflict where nothing of the kind can happen to a request in
+    ``state``.
 
     >>> after("queued", "start"), after("queued", "cancel")
     ('executing', 'cancelled')
@@ -99,7 +112,9 @@ def after(state: str, happens: str) -> str:
     try:
         return TABLE[state, happens]
     except KeyError:
-        raise Conflict(f"a request that is {state} cannot be changed by {happens!r}", state=state) from None
+        raise Conflict(
+            f"a request that is {state} cannot be changed by {happens!r}", state=state
+        ) from None
 
 
 STEPS = {
@@ -109,14 +124,16 @@ STEPS = {
     "published": ("receipted", "receipt"),
     "receipted": ("done", "complete"),
 }
-"""Status of a batch → (the next one, what happens to its requests on the way): the only way that work goes on."""
+"""Status of a batch → (the next one, what happens to its requests on the way): the only way that
+work goes on."""
 
 ABANDONED = "abandoned"
 """A batch that did not pass its checks; its requests are queued again, or fail"""
 
 
 def step(batch: str, to: str) -> str:
-    """What happens to the requests of a batch on its way ``to`` the next status; Conflict where that is not the next.
+    """What happens to the requests of a batch on its way ``to`` the next status; Conflict where
+    that is not the next.
 
     >>> step("checked", "published")
     'publish'

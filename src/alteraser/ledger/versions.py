@@ -1,4 +1,6 @@
-"""Which model is served: a pointer that is switched in one transaction, and a floor below which nothing is served."""
+"""Which model is served: a pointer that is switched in one transaction, and a floor below which
+nothing is served.
+"""
 
 from __future__ import annotations
 
@@ -37,25 +39,37 @@ def first(connection: Connection, version: str, what: dict[str, Any], now: datet
 
 
 def publish(
-    connection: Connection, version: str, what: dict[str, Any], *, batch: int, floor: int, now: datetime
+    connection: Connection,
+    version: str,
+    what: dict[str, Any],
+    *,
+    batch: int,
+    floor: int,
+    now: datetime,
 ) -> None:
-    """From here on ``version`` is served, and nothing below ``floor``. The same one again: only the floor rises."""
+    """From here on ``version`` is served, and nothing below ``floor``. The same one again: only the
+    floor rises.
+    """
     before = serving(connection)
     if version != before.version:
         _add(connection, version, what, before.version, batch, floor, now)
     else:
         connection.execute(update(versions).where(versions.c.id == version).values(floor=floor))
-    connection.execute(update(pointer).where(pointer.c.name == SERVING).values(version=version, floor=floor))
+    connection.execute(
+        update(pointer).where(pointer.c.name == SERVING).values(version=version, floor=floor)
+    )
     tell(connection, "serving", now, batch=batch, detail={"version": version, "floor": floor})
 
 
 def activate(connection: Connection, version: str, now: datetime) -> None:
-    """Serve another version; RefusedByPolicy ``below_floor`` where that would bring back what was erased."""
+    """Serve another version; RefusedByPolicy ``below_floor`` where that would bring back what was
+    erased.
+    """
     wanted, floor = row_of(connection, version), serving(connection).floor
     if wanted.floor < floor:
         raise RefusedByPolicy(
-            f"version {version[:12]} stands for requests up to sequence {wanted.floor}, erased is up to {floor}: "
-            "serving it would bring back what was erased",
+            f"version {version[:12]} stands for requests up to sequence {wanted.floor}, erased is "
+            f"up to {floor}: serving it would bring back what was erased",
             code="below_floor",
             version_floor=wanted.floor,
             floor=floor,
@@ -76,7 +90,9 @@ def outdated(connection: Connection) -> list[str]:
 
 def destroyed(connection: Connection, version: str, now: datetime) -> None:
     """Its files are gone."""
-    connection.execute(update(versions).where(versions.c.id == version).values(destroyed=written(now)))
+    connection.execute(
+        update(versions).where(versions.c.id == version).values(destroyed=written(now))
+    )
     tell(connection, "destroyed", now, detail={"version": version})
 
 
@@ -108,7 +124,9 @@ def _add(
     floor: int,
     now: datetime,
 ) -> None:
-    number = connection.execute(select(func.coalesce(func.max(versions.c.number) + 1, 0))).scalar_one()
+    number = connection.execute(
+        select(func.coalesce(func.max(versions.c.number) + 1, 0))
+    ).scalar_one()
     connection.execute(
         versions.insert().values(
             id=version,

@@ -1,17 +1,21 @@
 """How far conjugate gradients still has to go, from its own coefficients: an estimate from above.
 
-For S x = b with the preconditioner M, after k iterations with steps α, turns β and ρ_k = r_kᵀM⁻¹r_k,
+For S x = b with the preconditioner M, after k iterations with steps α, turns β and ρ_k =
+r_kᵀM⁻¹r_k,
 
-    ‖x − x_k‖²_S = r_kᵀ S⁻¹ r_k <= γ_k ρ_k,      γ_0 = 1/μ,  γ_{j+1} = (γ_j − α_j) / (μ (γ_j − α_j) + β_{j+1})
+    ‖x − x_k‖²_S = r_kᵀ S⁻¹ r_k <= γ_k ρ_k,
+        γ_0 = 1/μ,  γ_{j+1} = (γ_j − α_j) / (μ (γ_j − α_j) + β_{j+1})
 
-for every μ below the spectrum of M⁻¹S (Gauss–Radau quadrature: Golub & Meurant, BIT 1997; this recurrence: Meurant &
-Tichý, Numer. Algorithms 2013). No such bound of a Hessian is known beforehand. The least Ritz value is above the
-spectrum and comes down to it, and while it still falls much of the solution may lie where it has not been: what the
-last iterations added says nothing of that. Here μ is the least Ritz value θ times the square of what it has fallen by
-in the last quarter of the iterations: below the spectrum once θ has come to rest, and about there while it falls.
+for every μ below the spectrum of M⁻¹S (Gauss–Radau quadrature: Golub & Meurant, BIT 1997; this
+recurrence: Meurant & Tichý, Numer. Algorithms 2013). No such bound of a Hessian is known
+beforehand. The least Ritz value is above the spectrum and comes down to it, and while it still
+falls much of the solution may lie where it has not been: what the last iterations added says
+nothing of that. Here μ is the least Ritz value θ times the square of what it has fallen by in the
+last quarter of the iterations: below the spectrum once θ has come to rest, and about there while it
+falls.
 
-An estimate therefore, not a bound: nothing tells of a direction that the right-hand side has no part in, or so small a
-part that no Ritz value has gone there yet.
+An estimate therefore, not a bound: nothing tells of a direction that the right-hand side has no
+part in, or so small a part that no Ritz value has gone there yet.
 """
 
 from __future__ import annotations
@@ -39,8 +43,9 @@ class Ahead:
     """What one run of conjugate gradients knows of the rest of its way."""
 
     def __init__(self, *, least: float = np.inf, curvature: float = np.inf) -> None:
-        """``least``: about the least eigenvalue of M⁻¹S, where something is known of it beforehand; ``curvature``: the
-        least eigenvalue of B⁻¹S, where M is B but for known directions in which it is less.
+        """``least``: about the least eigenvalue of M⁻¹S, where something is known of it beforehand;
+        ``curvature``: the least eigenvalue of B⁻¹S, where M is B but for known directions in which
+        it is less.
         """
         self._known, self._curvature = least, curvature
         self._steps: list[float] = []
@@ -52,8 +57,8 @@ class Ahead:
     def met(self, step: float, turn: float, rho: float, ratio: float) -> None:
         """After an iteration with ``step`` α along p, the next ``turn`` β and ρ = rᵀM⁻¹r.
 
-        ``ratio`` = ‖p‖²_B / ‖p‖², B being M but for what was made of it in known directions: the second norm is that in
-        which the answer is wanted.
+        ``ratio`` = ‖p‖²_B / ‖p‖², B being M but for what was made of it in known directions: the
+        second norm is that in which the answer is wanted.
         """
         self._steps.append(step)
         self._turns.append(turn)
@@ -63,7 +68,9 @@ class Ahead:
 
     @property
     def spectrum(self) -> float:
-        """μ, an estimate of the least eigenvalue of M⁻¹S that the right-hand side has a part in; infinite at first."""
+        """μ, an estimate of the least eigenvalue of M⁻¹S that the right-hand side has a part in;
+        infinite at first.
+        """
         count = len(self._thetas)
         if not count:
             return float("inf")
@@ -90,7 +97,9 @@ class Ahead:
 
     @property
     def length(self) -> float:
-        """Estimates ‖x − x_k‖ from above: what is left lies where there is least curvature, at the worst."""
+        """Estimates ‖x − x_k‖ from above: what is left lies where there is least curvature, at the
+        worst.
+        """
         energy = self.energy
         if energy == 0.0 or not np.isfinite(energy):
             return energy
@@ -100,7 +109,9 @@ class Ahead:
 
 
 def smallest_ritz(steps: list[float], turns: list[float]) -> float:
-    """Least eigenvalue of the Lanczos matrix that conjugate gradients with these α and β have built; NaN for none."""
+    """Least eigenvalue of the Lanczos matrix that conjugate gradients with these α and β have
+    built; NaN for none.
+    """
     if not steps:
         return float("nan")
     a, b = np.array(steps), np.array(turns)

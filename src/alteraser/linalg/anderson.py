@@ -1,11 +1,13 @@
-"""Anderson extrapolation of a fixed-point iteration q ← T(q) (Anderson 1965; Walker & Ni, SIAM J. Numer. Anal. 2011).
+"""Anderson extrapolation of a fixed-point iteration q ← T(q) (Anderson 1965; Walker & Ni, SIAM J.
+Numer. Anal. 2011).
 
-From the last few points it takes the combination whose linearized residual f = T(q) − q is smallest,
+From the last few points it takes the combination whose linearized residual f = T(q) − q is
+smallest,
 
     γ = argmin ‖f_k − ΔF γ‖,      q_{k+1} = T(q_k) − ΔT γ,
 
-which for the nearly linear tail of alternating passes is what GMRES would do. The caller safeguards: a point that
-raises the objective is thrown away and the history with it.
+which for the nearly linear tail of alternating passes is what GMRES would do. The caller
+safeguards: a point that raises the objective is thrown away and the history with it.
 """
 
 from __future__ import annotations
@@ -20,10 +22,11 @@ Array = npt.NDArray[Any]
 
 
 class Anderson:
-    """History of at most ``memory`` differences of points of one shape; inner products are weighted by row.
+    """History of at most ``memory`` differences of points of one shape; inner products are weighted
+    by row.
 
-    ``weights`` (rows,) approximate the curvature of each row, so that the residual is measured as the objective
-    feels it.
+    ``weights`` (rows,) approximate the curvature of each row, so that the residual is measured as
+    the objective feels it.
     """
 
     def __init__(self, memory: int, weights: Array) -> None:
@@ -73,11 +76,13 @@ class Anderson:
 
 
 class Safeguarded:
-    """A fixed-point iteration that extrapolates but never for the worse: the one safeguard there is.
+    """A fixed-point iteration that extrapolates but never for the worse: the one safeguard there
+    is.
 
-    A pass of it has two halves. After the first, which begins at the point, the objective there is known: where it is
-    above the least so far, the point was extrapolated badly; it is put back to the plain image it stands for, and the
-    history goes with it, because what it has learnt was wrong. Both halves change the point in place.
+    A pass of it has two halves. After the first, which begins at the point, the objective there is
+    known: where it is above the least so far, the point was extrapolated badly; it is put back to
+    the plain image it stands for, and the history goes with it, because what it has learnt was
+    wrong. Both halves change the point in place.
     """
 
     def __init__(self, history: Anderson | None, slack: Callable[[float], float]) -> None:
@@ -110,7 +115,9 @@ class Safeguarded:
             image[:] = following
 
     def halfway(self, point: Array, value: float, again: Callable[[], float]) -> float:
-        """After the first half: ``value``, or what ``again`` finds after the point has been put back."""
+        """After the first half: ``value``, or what ``again`` finds after the point has been put
+        back.
+        """
         if self._history is None:
             return value
         if self._plain is not None and not value <= self.best + self._slack(self.best):

@@ -1,4 +1,6 @@
-"""BLAS on parts of matrices in place: SciPy's wrappers copy what does not begin at its array's first entry."""
+"""BLAS on parts of matrices in place: SciPy's wrappers copy what does not begin at its array's
+first entry.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +14,19 @@ import numpy as np
 
 @lru_cache(maxsize=32)
 def routine(name: str, dtype: Any) -> Callable[..., None]:
-    """BLAS's ``name`` without its first letter, such as gemm, of SciPy's own library; no copy, no check.
+    """BLAS's ``name`` without its first letter, such as gemm, of SciPy's own library; no copy, no
+    check.
 
-    Arguments are as Fortran has them: letters as bytes, sizes and increments as int, factors as float, matrices as
-    the address (int) of their first entry. The interpreter is free for others meanwhile.
+    Arguments are as Fortran has them: letters as bytes, sizes and increments as int, factors as
+    float, matrices as the address (int) of their first entry. The interpreter is free for others
+    meanwhile.
     """
     from numba.extending import get_cython_function_address
 
     single = np.dtype(dtype) == np.float32
-    address = get_cython_function_address("scipy.linalg.cython_blas", ("s" if single else "d") + name)
+    address = get_cython_function_address(
+        "scipy.linalg.cython_blas", ("s" if single else "d") + name
+    )
     real = ctypes.c_float if single else ctypes.c_double
 
     def passed(value: Any) -> Any:
@@ -28,7 +34,8 @@ def routine(name: str, dtype: Any) -> Callable[..., None]:
             return value
         if isinstance(value, float):
             return ctypes.byref(real(value))
-        return ctypes.byref(ctypes.c_int64(value))  # its lower half comes first, which is all that 32 bits read
+        # its lower half comes first, which is all that 32 bits read
+        return ctypes.byref(ctypes.c_int64(value))
 
     def call(*arguments: Any) -> None:
         prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(arguments))

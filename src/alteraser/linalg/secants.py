@@ -1,10 +1,11 @@
-"""What the last steps have taught about the curvature: limited-memory BFGS, with its sums as matrix products.
+"""What the last steps have taught about the curvature: limited-memory BFGS, with its sums as matrix
+products.
 
-A step s that changed the gradient by y says ∇²φ s ≈ y. The BFGS update keeps H ≈ (∇²φ)⁻¹ such that H y = s for the
-newest pair and corrects an initial H₀ as little as it can; with few pairs kept, H g is two sums over them (Nocedal,
-Math. Comp. 1980; Nocedal & Wright, Numerical Optimization, §7.2). The inner products s_iᵀy_j among pairs are kept, so
-that all of it takes two products with the stack of s and two with that of y (after Byrd, Nocedal & Schnabel, Math.
-Prog. 1994).
+A step s that changed the gradient by y says ∇²φ s ≈ y. The BFGS update keeps H ≈ (∇²φ)⁻¹ such that
+H y = s for the newest pair and corrects an initial H₀ as little as it can; with few pairs kept, H g
+is two sums over them (Nocedal, Math. Comp. 1980; Nocedal & Wright, Numerical Optimization, §7.2).
+The inner products s_iᵀy_j among pairs are kept, so that all of it takes two products with the stack
+of s and two with that of y (after Byrd, Nocedal & Schnabel, Math. Prog. 1994).
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 CURVED = 1e-4
-"""Least cosine between s and y of a pair that is kept: below it, φ does not bend up along s, or rounding says so."""
+"""Least cosine between s and y of a pair that is kept: below it, φ does not bend up along s, or
+rounding says so."""
 
 
 class Secants:
-    """Up to ``room`` pairs (s, y) of arrays of one shape; H g for an initial H₀ that may change from call to call."""
+    """Up to ``room`` pairs (s, y) of arrays of one shape; H g for an initial H₀ that may change
+    from call to call.
+    """
 
     def __init__(self, room: int, shape: tuple[int, ...], dtype: Any) -> None:
         size = int(np.prod(shape))
@@ -39,10 +43,14 @@ class Secants:
         self._order.clear()
 
     def keep(self, s: Array, y: Array) -> bool:
-        """Add a pair, in place of the oldest where there is no room; False, and nothing kept, if sᵀy is too small."""
+        """Add a pair, in place of the oldest where there is no room; False, and nothing kept, if
+        sᵀy is too small.
+        """
         s, y = s.ravel(), y.ravel()
         along = float(s @ y)
-        if self._room == 0 or not along > CURVED * float(np.linalg.norm(s)) * float(np.linalg.norm(y)):
+        if self._room == 0 or not along > CURVED * float(np.linalg.norm(s)) * float(
+            np.linalg.norm(y)
+        ):
             return False
         place = len(self._order) if len(self._order) < self._room else self._order.pop(0)
         self._order.append(place)

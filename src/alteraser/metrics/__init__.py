@@ -1,9 +1,11 @@
-"""What is measured: agreement of lists, accuracy, distance of models, and what is left of the forgotten.
+"""What is measured: agreement of lists, accuracy, distance of models, and what is left of the
+forgotten.
 
 - ``rank_biased_overlap``: do two models recommend the same, the top counting most
 - ``recall_at_k``, ``ndcg_at_k``, ``accuracy``: are held-out interactions recommended
 - ``mrr_at_k``, ``hit_ratio_at_k``: where the first of them is, and whether there is one
-- ``model_distance``, ``relative_model_distance``, ``score_distance``, ``influence_left``: are two models the same
+- ``model_distance``, ``relative_model_distance``, ``score_distance``, ``influence_left``: are two
+  models the same
 - ``effect_left``: how much of a deletion's effect is missing in a model that was no optimum before
 - ``re_predict``, ``gap_left``: what is left of the forget set's score and of its loss
 """

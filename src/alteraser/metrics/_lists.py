@@ -13,14 +13,16 @@ Array = npt.NDArray[Any]
 
 
 def ranked_lists(name: str, lists: Array) -> Array:
-    """``lists`` as an array of distinct item rows (users, k), best first, padded at the end with −1.
+    """``lists`` as an array of distinct item rows (users, k), best first, padded at the end with
+    −1.
 
     Args:
         name: what the caller calls the argument; messages begin with it.
         lists: (users, k) integers.
 
     Raises:
-        InvalidInput: another shape or type, a row below −1, −1 before the end, an item twice for one user.
+        InvalidInput: another shape or type, a row below −1, −1 before the end, an item twice for
+            one user.
 
     >>> import numpy as np
     >>> ranked_lists("lists", np.array([[4, 7, -1], [-1, -1, -1]])).shape
@@ -29,10 +31,14 @@ def ranked_lists(name: str, lists: Array) -> Array:
     lists = np.asarray(lists)
     if lists.ndim != 2:
         raise InvalidInput(
-            f"{name} has shape {lists.shape}, expected (users, k), one list per user: reshape a single list to (1, k)"
+            f"{name} has shape {lists.shape}, expected (users, k), one list per user: reshape a "
+            "single list to (1, k)"
         )
     if lists.size and not np.issubdtype(lists.dtype, np.integer):
-        raise InvalidInput(f"{name} holds {lists.dtype}, expected integers: pass the rows of items, not their scores")
+        raise InvalidInput(
+            f"{name} holds {lists.dtype}, expected integers: pass the rows of items, not their "
+            "scores"
+        )
     below = lists < -1
     if below.any():
         raise InvalidInput(
@@ -62,7 +68,9 @@ def depth_of(name: str, value: int) -> int:
     10
     """
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise InvalidInput(f"{name}={value!r}, expected a whole number of at least 1: how many ranks count?")
+        raise InvalidInput(
+            f"{name}={value!r}, expected a whole number of at least 1: how many ranks count?"
+        )
     return int(value)
 
 

@@ -18,8 +18,8 @@ Float64 = npt.NDArray[np.float64]
 def hits(lists: Array, test_indptr: Array, test_indices: Array) -> npt.NDArray[np.bool_]:
     """Whether each listed item is a test item of its user.
 
-    Both sides become keys user · width + item, and the listed ones are looked up in the sorted wanted ones:
-    O((users · K + tests) log tests), no loop over users.
+    Both sides become keys user · width + item, and the listed ones are looked up in the sorted
+    wanted ones: O((users · K + tests) log tests), no loop over users.
 
     Args:
         lists: (users, K) item rows, best first, padded at the end with −1.
@@ -30,11 +30,12 @@ def hits(lists: Array, test_indptr: Array, test_indices: Array) -> npt.NDArray[n
         (users, K) booleans, False for padding.
 
     Raises:
-        InvalidInput: lists that are not ranked lists, an indptr that does not fit lists and indices, a test item
-            below 0 or twice for one user.
+        InvalidInput: lists that are not ranked lists, an indptr that does not fit lists and
+            indices, a test item below 0 or twice for one user.
 
     >>> import numpy as np
-    >>> hits(np.array([[4, 7], [7, -1]]), np.array([0, 1, 2]), np.array([7, 9])).tolist()   # wanted: 7 and 9
+    >>> # wanted: 7 and 9
+    >>> hits(np.array([[4, 7], [7, -1]]), np.array([0, 1, 2]), np.array([7, 9])).tolist()
     [[False, True], [False, False]]
     """
     lists = ranked_lists("lists", lists)
@@ -46,7 +47,8 @@ def hits(lists: Array, test_indptr: Array, test_indices: Array) -> npt.NDArray[n
     if twice.any():
         user, item = divmod(int(wanted[1:][twice][0]), int(width))
         raise InvalidInput(
-            f"test_indices holds item {item} twice for user {user}, expected distinct items: drop the repetition"
+            f"test_indices holds item {item} twice for user {user}, expected distinct items: drop "
+            "the repetition"
         )
     if wanted.size == 0:
         return np.zeros(lists.shape, np.bool_)
@@ -58,8 +60,8 @@ def hits(lists: Array, test_indptr: Array, test_indices: Array) -> npt.NDArray[n
 def recall_at_k(lists: Array, test_indptr: Array, test_indices: Array, k: int) -> Float64:
     """Recall@k = hits among the first k / test items, per user.
 
-    Divided by all test items, so a user with more than k of them cannot reach 1 (Liu et al., RecSys 2022, §5.1).
-    A list shorter than k is judged as it is.
+    Divided by all test items, so a user with more than k of them cannot reach 1 (Liu et al., RecSys
+    2022, §5.1). A list shorter than k is judged as it is.
 
     Args:
         lists: (users, K) item rows, best first, padded at the end with −1.
@@ -68,13 +70,15 @@ def recall_at_k(lists: Array, test_indptr: Array, test_indices: Array, k: int) -
         k: ranks that count, at least 1.
 
     Returns:
-        (users,) values in [0, 1]; NaN for a user without test items, to be left out by ``np.nanmean``.
+        (users,) values in [0, 1]; NaN for a user without test items, to be left out by
+        ``np.nanmean``.
 
     Raises:
         InvalidInput: as ``hits``, and k below 1.
 
     >>> import numpy as np
-    >>> recall_at_k(np.array([[4, 7, 1]]), np.array([0, 2]), np.array([7, 9]), 3).tolist()      # 1 hit of 2
+    >>> # 1 hit of 2
+    >>> recall_at_k(np.array([[4, 7, 1]]), np.array([0, 2]), np.array([7, 9]), 3).tolist()
     [0.5]
     """
     return _recall(hits(lists, test_indptr, test_indices), np.diff(test_indptr), depth_of("k", k))
@@ -92,7 +96,8 @@ def ndcg_at_k(lists: Array, test_indptr: Array, test_indices: Array, k: int) -> 
         k: ranks that count, at least 1.
 
     Returns:
-        (users,) values in [0, 1]; NaN for a user without test items, to be left out by ``np.nanmean``.
+        (users,) values in [0, 1]; NaN for a user without test items, to be left out by
+        ``np.nanmean``.
 
     Raises:
         InvalidInput: as ``hits``, and k below 1.
@@ -109,10 +114,11 @@ def ndcg_at_k(lists: Array, test_indptr: Array, test_indices: Array, k: int) -> 
 def accuracy(
     lists: Array, test_indptr: Array, test_indices: Array, ks: Iterable[int] = (10, 20, 50)
 ) -> dict[str, float]:
-    """Means over the users with test items: ``recall@k`` and ``ndcg@k`` for every k, and ``users``, their number.
+    """Means over the users with test items: ``recall@k`` and ``ndcg@k`` for every k, and ``users``,
+    their number.
 
-    The hits are looked up once for all k. Arguments and errors are those of ``recall_at_k`` and ``ndcg_at_k``;
-    where no user has test items the means are NaN and ``users`` is 0.
+    The hits are looked up once for all k. Arguments and errors are those of ``recall_at_k`` and
+    ``ndcg_at_k``; where no user has test items the means are NaN and ``users`` is 0.
 
     The first user's only test item is at rank 1, the second user has none and is left out:
 
@@ -127,7 +133,9 @@ def accuracy(
     answer: dict[str, float] = {}
     for name, measure in (("recall", _recall), ("ndcg", _ndcg)):
         for k in depths:
-            answer[f"{name}@{k}"] = float(measure(found, counts, k).mean()) if counts.size else float("nan")
+            answer[f"{name}@{k}"] = (
+                float(measure(found, counts, k).mean()) if counts.size else float("nan")
+            )
     return answer | {"users": int(counts.size)}
 
 
@@ -137,7 +145,8 @@ def _recall(found: Array, counts: Array, k: int) -> Float64:
 
 def _ndcg(found: Array, counts: Array, k: int) -> Float64:
     discounts = 1.0 / np.log2(np.arange(2, k + 2))
-    ideal = np.concatenate([[np.nan], np.cumsum(discounts)])[np.minimum(counts, k)]  # NaN without test items
+    # NaN without test items
+    ideal = np.concatenate([[np.nan], np.cumsum(discounts)])[np.minimum(counts, k)]
     head = found[:, :k]
     return np.asarray((head * discounts[: head.shape[1]]).sum(axis=1) / ideal)
 
@@ -149,14 +158,21 @@ def _checked_tests(users: int, indptr: Array, indices: Array) -> tuple[Array, Ar
             f"test_indptr has shape {indptr.shape}, expected ({users + 1},) for {users} lists: "
             "pass the tests of the same users in the same order"
         )
-    if indices.ndim != 1 or indptr[0] != 0 or indptr[-1] != indices.size or np.any(np.diff(indptr) < 0):
+    if (
+        indices.ndim != 1
+        or indptr[0] != 0
+        or indptr[-1] != indices.size
+        or np.any(np.diff(indptr) < 0)
+    ):
         raise InvalidInput(
-            f"test_indptr runs from {indptr[0]} to {indptr[-1]} over test_indices of shape {indices.shape}, "
-            "expected it to rise from 0 to their number: cut both from one CSR matrix"
+            f"test_indptr runs from {indptr[0]} to {indptr[-1]} over test_indices of shape "
+            f"{indices.shape}, expected it to rise from 0 to their number: cut both from one CSR "
+            "matrix"
         )
     if indices.min(initial=0) < 0:
         raise InvalidInput(
-            f"test_indices holds {indices.min()}, expected item rows of at least 0: give an item that no model knows "
-            "a row behind the others, since it is a test item that cannot be hit"
+            f"test_indices holds {indices.min()}, expected item rows of at least 0: give an item "
+            "that no model knows a row behind the others, since it is a test item that cannot be "
+            "hit"
         )
     return indptr, indices

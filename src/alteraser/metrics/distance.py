@@ -1,9 +1,10 @@
 """Distances between two models that a rotation of the factors does not change.
 
-Scores are the same under (P R, Q R) for every orthogonal R, so raw factors must not be subtracted. Both distances
-are taken on a *compressed* pair of models: with thin QR factorizations (P P') = U T and (Q Q') = V S, the columns
-of T and S are two models of at most 2d rows whose differences have the same norms, under any R. QR rather than
-Gram matrices: a Gram matrix squares, and half of the digits of a small difference are gone.
+Scores are the same under (P R, Q R) for every orthogonal R, so raw factors must not be subtracted.
+Both distances are taken on a *compressed* pair of models: with thin QR factorizations (P P') = U T
+and (Q Q') = V S, the columns of T and S are two models of at most 2d rows whose differences have
+the same norms, under any R. QR rather than Gram matrices: a Gram matrix squares, and half of the
+digits of a small difference are gone.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ Float64 = npt.NDArray[np.float64]
 
 ROWS_AT_A_TIME = 1 << 11  # rows of a model that are held in float64 at once
 
-# Share of ‖Θ'‖ below which a distance may be nothing but rounding: the unit of float32, in which models are kept.
-# It also covers the rotation, found from the product Θ'ᵀΘ: up to 2e-8 where singular values are √ε of the largest.
+# Share of ‖Θ'‖ below which a distance may be nothing but rounding: the unit of float32, in which
+# models are kept. It also covers the rotation, found from the product Θ'ᵀΘ: up to 2e-8 where
+# singular values are √ε of the largest.
 RESOLUTION = float(np.finfo(np.float32).eps)
 
 
@@ -37,21 +39,24 @@ class FactorsLike(Protocol):
 
 
 def model_distance(first: FactorsLike, second: FactorsLike) -> float:
-    """min_R ‖Θ − Θ'R‖_F over orthogonal R, Θ = (P; Q) stacked: orthogonal Procrustes (Schönemann 1966).
+    """min_R ‖Θ − Θ'R‖_F over orthogonal R, Θ = (P; Q) stacked: orthogonal Procrustes (Schönemann
+    1966).
 
-    The minimizer is R = U Vᵀ of the SVD Θ'ᵀΘ = U Σ Vᵀ. A prediction vector other than ones is absorbed first,
-    P√|h| and Q√|h| sign(h), so models with different h can be compared.
+    The minimizer is R = U Vᵀ of the SVD Θ'ᵀΘ = U Σ Vᵀ. A prediction vector other than ones is
+    absorbed first, P√|h| and Q√|h| sign(h), so models with different h can be compared.
 
     Args:
         first: P (m × d), Q (n × d), h (d); computed in float64 whatever the storage.
         second: likewise with the same rows; d may differ, the narrower model is widened with zeros.
 
     Returns:
-        A distance in the unit of the factors: symmetric, with the triangle inequality, and 0 for models that are
-        rotations of each other, up to a rounding of about 1e-15 ‖Θ'‖, 1e-8 ‖Θ'‖ when nearly rank deficient.
+        A distance in the unit of the factors: symmetric, with the triangle inequality, and 0 for
+        models that are rotations of each other, up to a rounding of about 1e-15 ‖Θ'‖, 1e-8 ‖Θ'‖
+        when nearly rank deficient.
 
     Raises:
-        InvalidInput: other numbers of rows, shapes that do not fit together, values that are not finite.
+        InvalidInput: other numbers of rows, shapes that do not fit together, values that are not
+            finite.
 
     >>> import numpy as np
     >>> from alteraser.models import Factors
@@ -67,7 +72,8 @@ def model_distance(first: FactorsLike, second: FactorsLike) -> float:
 
 
 def relative_model_distance(first: FactorsLike, second: FactorsLike) -> float:
-    """``model_distance`` / ‖Θ'‖_F of the second model, h absorbed; arguments and errors are the same.
+    """``model_distance`` / ‖Θ'‖_F of the second model, h absorbed; arguments and errors are the
+    same.
 
     Two zero models are at 0, any other first model is at infinity from a zero second one.
 
@@ -85,17 +91,18 @@ def relative_model_distance(first: FactorsLike, second: FactorsLike) -> float:
 def score_distance(first: FactorsLike, second: FactorsLike) -> float:
     """‖X − X'‖_F / ‖X'‖_F of the full score matrices X = P diag(h) Qᵀ, which are never formed.
 
-    On the compressed pair X − X' is a 2d × 2d matrix of the same norm. Its rounding is ε ‖P‖ ‖Q‖, so a relative
-    difference of 1e-9 keeps its leading digits; a difference of Gram traces would end at 1e-8. It depends on the
-    scores alone: any invertible change of factors, not only a rotation, leaves it as it is.
+    On the compressed pair X − X' is a 2d × 2d matrix of the same norm. Its rounding is ε ‖P‖ ‖Q‖,
+    so a relative difference of 1e-9 keeps its leading digits; a difference of Gram traces would end
+    at 1e-8. It depends on the scores alone: any invertible change of factors, not only a rotation,
+    leaves it as it is.
 
     Args:
         first: P (m × d), Q (n × d), h (d); computed in float64 whatever the storage.
         second: likewise with the same rows; d may differ.
 
     Returns:
-        A share of the second model's scores, so not symmetric. Two zero models are at 0, any other first model is
-        at infinity from a zero second one.
+        A share of the second model's scores, so not symmetric. Two zero models are at 0, any other
+        first model is at infinity from a zero second one.
 
     Raises:
         InvalidInput: as ``model_distance``.
@@ -104,7 +111,8 @@ def score_distance(first: FactorsLike, second: FactorsLike) -> float:
     >>> from alteraser.models import Factors
     >>> a = Factors(np.array([[1.0]]), np.array([[2.0]]), np.ones(1))
     >>> b = Factors(np.array([[1.0]]), np.array([[4.0]]), np.ones(1))
-    >>> round(score_distance(a, b), 12), round(score_distance(b, a), 12)     # |2 − 4| / 4 and |4 − 2| / 2
+    >>> # |2 − 4| / 4 and |4 − 2| / 2
+    >>> round(score_distance(a, b), 12), round(score_distance(b, a), 12)
     (0.5, 1.0)
     """
     one, other = _compressed(first, second)
@@ -113,11 +121,13 @@ def score_distance(first: FactorsLike, second: FactorsLike) -> float:
 
 
 def influence_left(unlearned: FactorsLike, retrained: FactorsLike, original: FactorsLike) -> float:
-    """dist(Θ_u, Θ_r) / dist(Θ_a, Θ_r) by ``model_distance``: 1 for doing nothing, 0 for the retrained model itself.
+    """dist(Θ_u, Θ_r) / dist(Θ_a, Θ_r) by ``model_distance``: 1 for doing nothing, 0 for the
+    retrained model itself.
 
-    Arguments and errors are those of ``model_distance``. Distances below ``RESOLUTION`` ‖Θ_r‖ (1.2e-7) are
-    rounding and count as 0. With the original that close to the retrained model there was nothing to undo: 0/0 is
-    0, and an unlearned model that went elsewhere has infinitely much left.
+    Arguments and errors are those of ``model_distance``. Distances below ``RESOLUTION`` ‖Θ_r‖
+    (1.2e-7) are rounding and count as 0. With the original that close to the retrained model there
+    was nothing to undo: 0/0 is 0, and an unlearned model that went elsewhere has infinitely much
+    left.
 
     >>> import numpy as np
     >>> from alteraser.models import Factors
@@ -139,7 +149,9 @@ class _Canonical(NamedTuple):
 
 
 def canonical(model: FactorsLike) -> tuple[Array, Array, Float64, Float64]:
-    """(P, Q, √|h|, √|h| sign(h)): the two vectors make the columns of P and Q those of a model with h = 1."""
+    """(P, Q, √|h|, √|h| sign(h)): the two vectors make the columns of P and Q those of a model with
+    h = 1.
+    """
     P, Q, h = (np.asarray(array) for array in (model.users, model.items, model.prediction))
     if P.ndim != 2 or Q.ndim != 2 or h.shape != (P.shape[1],) or h.shape != (Q.shape[1],):
         raise InvalidInput(
@@ -151,33 +163,44 @@ def canonical(model: FactorsLike) -> tuple[Array, Array, Float64, Float64]:
 
 
 def _compressed(first: FactorsLike, second: FactorsLike) -> tuple[_Canonical, _Canonical]:
-    """Both models, h absorbed, turned within the space of users and of items onto at most 2d rows."""
+    """Both models, h absorbed, turned within the space of users and of items onto at most 2d
+    rows.
+    """
     P, Q, left, right = canonical(first)
     P2, Q2, left2, right2 = canonical(second)
     if P.shape[0] != P2.shape[0] or Q.shape[0] != Q2.shape[0]:
         raise InvalidInput(
-            f"first has {P.shape[0]} × {Q.shape[0]} rows and second {P2.shape[0]} × {Q2.shape[0]}, expected the same "
-            "users and items row by row: compare the rows both have"
+            f"first has {P.shape[0]} × {Q.shape[0]} rows and second {P2.shape[0]} × "
+            f"{Q2.shape[0]}, expected the same users and items row by row: compare the rows both "
+            "have"
         )
     d = P.shape[1]
     from threadpoolctl import threadpool_limits  # late: importing the metrics costs NumPy alone
 
-    # One thread: QR gains little from a second, and threads that wait for each other on a busy machine cost 70 times
-    # the time (0.14 s against 10 s for 20,000 × 128 on two cores with three processes).
+    # One thread: QR gains little from a second, and threads that wait for each other on a busy
+    # machine cost 70 times the time (0.14 s against 10 s for 20,000 × 128 on two cores with three
+    # processes).
     with threadpool_limits(1, "blas"):
         T = _triangle(P, left, P2, left2)
         S = _triangle(Q, right, Q2, right2)
     if not (np.isfinite(T).all() and np.isfinite(S).all()):
-        raise InvalidInput("the models hold values that are not finite, expected numbers: retrain, or load them again")
+        raise InvalidInput(
+            "the models hold values that are not finite, expected numbers: retrain, or load them "
+            "again"
+        )
     return _Canonical(T[:, :d], S[:, :d]), _Canonical(T[:, d:], S[:, d:])
 
 
 def _triangle(A: Array, a: Float64, B: Array, b: Float64) -> Float64:
-    """R of the QR factorization of (A diag(a), B diag(b)), block of rows by block of rows (TSQR)."""
+    """R of the QR factorization of (A diag(a), B diag(b)), block of rows by block of rows
+    (TSQR).
+    """
     R = np.zeros((0, a.size + b.size))
     for start in range(0, A.shape[0], ROWS_AT_A_TIME):
         part = slice(start, start + ROWS_AT_A_TIME)
-        R = np.asarray(np.linalg.qr(np.vstack([R, np.hstack([A[part] * a, B[part] * b])]), mode="r"))
+        R = np.asarray(
+            np.linalg.qr(np.vstack([R, np.hstack([A[part] * a, B[part] * b])]), mode="r")
+        )
     return R
 
 

@@ -17,10 +17,12 @@ CELLS_AT_A_TIME = 1 << 16  # cells whose two embeddings are held in float64 at o
 
 
 def re_predict(factors: FactorsLike, user_rows: Array, item_rows: Array) -> float:
-    """Mean raw score (1/N) Σ h · (p_u ∘ q_v) of the given cells, usually the forget set, in float64.
+    """Mean raw score (1/N) Σ h · (p_u ∘ q_v) of the given cells, usually the forget set, in
+    float64.
 
-    "Re-predict" in Liu et al., RecSys 2022, §5.1. No cells are refused rather than answered with NaN or 0: a mean
-    of nothing would read as forgotten, or run silently through an average over runs.
+    "Re-predict" in Liu et al., RecSys 2022, §5.1. No cells are refused rather than answered with
+    NaN or 0: a mean of nothing would read as forgotten, or run silently through an average over
+    runs.
 
     Args:
         factors: P (m × d), Q (n × d) and h (d).
@@ -42,11 +44,13 @@ def re_predict(factors: FactorsLike, user_rows: Array, item_rows: Array) -> floa
     user_rows, item_rows = np.asarray(user_rows), np.asarray(item_rows)
     if user_rows.ndim != 1 or user_rows.shape != item_rows.shape:
         raise InvalidInput(
-            f"user_rows have shape {user_rows.shape} and item_rows {item_rows.shape}, expected (N,) twice: "
-            "give the two rows of every cell"
+            f"user_rows have shape {user_rows.shape} and item_rows {item_rows.shape}, expected "
+            "(N,) twice: give the two rows of every cell"
         )
     if user_rows.size == 0:
-        raise InvalidInput("user_rows is empty, expected at least one cell: the mean score of nothing says nothing")
+        raise InvalidInput(
+            "user_rows is empty, expected at least one cell: the mean score of nothing says nothing"
+        )
     _check_rows("user_rows", user_rows, factors.users.shape[0])
     _check_rows("item_rows", item_rows, factors.items.shape[0])
     h = factors.prediction.astype(np.float64)
@@ -59,8 +63,11 @@ def re_predict(factors: FactorsLike, user_rows: Array, item_rows: Array) -> floa
     return total / user_rows.size
 
 
-def gap_left(objective_unlearned: float, objective_original: float, objective_retrained: float) -> float:
-    """(L(Θ_u) − L*) / (L(Θ_a) − L*) of the objective on the remaining data, L* the retrained model's.
+def gap_left(
+    objective_unlearned: float, objective_original: float, objective_retrained: float
+) -> float:
+    """(L(Θ_u) − L*) / (L(Θ_a) − L*) of the objective on the remaining data, L* the retrained
+    model's.
 
     Args:
         objective_unlearned: L(Θ_u), after erasing.
@@ -71,10 +78,12 @@ def gap_left(objective_unlearned: float, objective_original: float, objective_re
         1 for doing nothing, 0 for reaching the retrained loss, negative below it.
 
     Raises:
-        InvalidInput: an objective that is not finite, or an original that is not above the retrained model: then
-            L* has not converged, or there was nothing to forget, and the share means nothing.
+        InvalidInput: an objective that is not finite, or an original that is not above the
+            retrained model: then L* has not converged, or there was nothing to forget, and the
+            share means nothing.
 
-    >>> gap_left(objective_unlearned=10.5, objective_original=12.0, objective_retrained=10.0)     # 0.5 / 2
+    >>> # 0.5 / 2
+    >>> gap_left(objective_unlearned=10.5, objective_original=12.0, objective_retrained=10.0)
     0.25
     """
     for name, value in (
@@ -83,7 +92,9 @@ def gap_left(objective_unlearned: float, objective_original: float, objective_re
         ("objective_retrained", objective_retrained),
     ):
         if not math.isfinite(value):
-            raise InvalidInput(f"{name} is {value}, expected a finite number: look at how that model was trained")
+            raise InvalidInput(
+                f"{name} is {value}, expected a finite number: look at how that model was trained"
+            )
     if not objective_original > objective_retrained:
         raise InvalidInput(
             f"objective_original is {objective_original}, expected more than objective_retrained, "
@@ -94,7 +105,9 @@ def gap_left(objective_unlearned: float, objective_original: float, objective_re
 
 def _check_rows(name: str, rows: Array, size: int) -> None:
     if not np.issubdtype(rows.dtype, np.integer):
-        raise InvalidInput(f"{name} holds {rows.dtype}, expected integers: translate ids to rows first")
+        raise InvalidInput(
+            f"{name} holds {rows.dtype}, expected integers: translate ids to rows first"
+        )
     low, high = int(rows.min()), int(rows.max())
     if low < 0 or high >= size:
         raise InvalidInput(

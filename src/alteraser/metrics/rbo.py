@@ -29,12 +29,12 @@ def rank_biased_overlap(a: Array, b: Array, p: float = 0.9, depth: int | None = 
         depth: cut both lists to this length first.
 
     Returns:
-        (users,) values in [0, 1], the same for (b, a); identical lists give exactly 1. Two empty lists agree (1),
-        an empty and a filled one do not (0).
+        (users,) values in [0, 1], the same for (b, a); identical lists give exactly 1. Two empty
+        lists agree (1), an empty and a filled one do not (0).
 
     Raises:
-        InvalidInput: shapes that do not match, p outside (0, 1), depth below 1, an item twice in a list, padding
-            before the end of a list.
+        InvalidInput: shapes that do not match, p outside (0, 1), depth below 1, an item twice in a
+            list, padding before the end of a list.
 
     >>> import numpy as np
     >>> x = np.array([[1, 2, 3]])
@@ -46,8 +46,8 @@ def rank_biased_overlap(a: Array, b: Array, p: float = 0.9, depth: int | None = 
     >>> rank_biased_overlap(x, np.array([[2, 1, 3]]), p=0.5).tolist()
     [0.5]
 
-    Uneven, s = 1, l = 2: X = 1, 1; 0.5/0.5 · (1/1 · 1/2 + 1/2 · 1/4 + 1 · 1/(1 · 2) · 1/4) + (0/2 + 1/1) · 1/4 = 1:
-    where the short list ends it is taken to go on agreeing as it did
+    Uneven, s = 1, l = 2: X = 1, 1; 0.5/0.5 · (1/1 · 1/2 + 1/2 · 1/4 + 1 · 1/(1 · 2) · 1/4) + (0/2 +
+    1/1) · 1/4 = 1: where the short list ends it is taken to go on agreeing as it did
 
     >>> rank_biased_overlap(np.array([[1, -1]]), np.array([[1, 2]]), p=0.5).tolist()
     [1.0]
@@ -58,11 +58,13 @@ def rank_biased_overlap(a: Array, b: Array, p: float = 0.9, depth: int | None = 
     a, b = ranked_lists("a", a), ranked_lists("b", b)
     if a.shape[0] != b.shape[0]:
         raise InvalidInput(
-            f"a has {a.shape[0]} lists and b has {b.shape[0]}, expected the same users in the same order: "
-            "rank both models for one set of users"
+            f"a has {a.shape[0]} lists and b has {b.shape[0]}, expected the same users in the "
+            "same order: rank both models for one set of users"
         )
     if not 0.0 < p < 1.0:
-        raise InvalidInput(f"p={p}, expected a number strictly between 0 and 1: 0.9 looks at about ten ranks")
+        raise InvalidInput(
+            f"p={p}, expected a number strictly between 0 and 1: 0.9 looks at about ten ranks"
+        )
     k = max(a.shape[1], b.shape[1], 1)
     a, b = _widened(a, k), _widened(b, k)
     value = _extrapolated(_overlap(a, b), (a >= 0).sum(axis=1), (b >= 0).sum(axis=1), p)
@@ -73,8 +75,9 @@ def rank_biased_overlap(a: Array, b: Array, p: float = 0.9, depth: int | None = 
 def _overlap(a: Array, b: Array) -> Float64:
     """X_d for d = 1 … k, the number of items among the first d of both lists; (users, k).
 
-    Rank by rank, so that memory stays at users × k: rank d adds a's item if b has it by then, and b's item if a
-    had it before. Padding meets padding only behind the end of both lists, where Eq. 32 does not look.
+    Rank by rank, so that memory stays at users × k: rank d adds a's item if b has it by then, and
+    b's item if a had it before. Padding meets padding only behind the end of both lists, where Eq.
+    32 does not look.
     """
     gained = np.empty(a.shape)
     for d in range(a.shape[1]):
@@ -92,8 +95,12 @@ def _extrapolated(X: Float64, length_a: Array, length_b: Array, p: float) -> Flo
     d = np.arange(1, X.shape[1] + 1)
     beyond = np.maximum(d - s[:, None], 0)  # d − s behind the shorter list, 0 within it
     terms = np.where(d <= deep[:, None], (X + agreement[:, None] * beyond) / d, 0.0)
-    return np.asarray((1 - p) / p * (terms @ p**d) + ((X_l - X_s) / np.maximum(deep, 1) + agreement) * p**deep)
+    return np.asarray(
+        (1 - p) / p * (terms @ p**d) + ((X_l - X_s) / np.maximum(deep, 1) + agreement) * p**deep
+    )
 
 
 def _widened(lists: Array, k: int) -> Array:
-    return np.pad(lists.astype(np.int64, copy=False), ((0, 0), (0, k - lists.shape[1])), constant_values=-1)
+    return np.pad(
+        lists.astype(np.int64, copy=False), ((0, 0), (0, k - lists.shape[1])), constant_values=-1
+    )

@@ -1,4 +1,6 @@
-"""What is minimized or counted: the objective, its configuration, the factors it is a function of, and other kinds."""
+"""What is minimized or counted: the objective, its configuration, the factors it is a function of,
+and other kinds.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Lists without some items: for everybody, or each user's own. For any kind, by asking it for longer lists."""
+"""Lists without some items: for everybody, or each user's own. For any kind, by asking it for
+longer lists.
+"""
 
 from __future__ import annotations
 
@@ -33,12 +35,15 @@ class Excluded:
 
     @classmethod
     def of(cls, selection: Selection, users: IdMap, items: IdMap) -> Excluded:
-        """The items of a selection of items, or the pairs of one of pairs; what the model does not know is passed over.
+        """The items of a selection of items, or the pairs of one of pairs; what the model does not
+        know is passed over.
 
         Raises InvalidInput for whole users, who name no item, and for a window.
         """
         if selection.kind not in ("items", "pairs") or selection.window is not None:
-            raise InvalidInput("expected items, or pairs of user and item: whole users name nothing to leave out")
+            raise InvalidInput(
+                "expected items, or pairs of user and item: whole users name nothing to leave out"
+            )
         width = max(items.size, 1)
         v = items.rows_of(selection.items, "item_id")
         if selection.kind == "items":
@@ -53,11 +58,16 @@ class Excluded:
         """What ``top_items`` gives for ``rows`` with these left out, (users, min(k, items))."""
         longer = k + len(self.items) + self.most
         length = min(k, self.width)
-        items, scores = np.full((len(rows), length), -1, np.int64), np.full((len(rows), length), np.nan)
+        items, scores = (
+            np.full((len(rows), length), -1, np.int64),
+            np.full((len(rows), length), np.nan),
+        )
         for start in range(0, len(rows), USERS_AT_A_TIME):
             part = rows[start : start + USERS_AT_A_TIME]
             found, values = top_items(part, k=longer, seen=seen)
-            out = np.isin(found, self.items) | np.isin(part[:, None] * np.int64(self.width) + found, self.keys)
+            out = np.isin(found, self.items) | np.isin(
+                part[:, None] * np.int64(self.width) + found, self.keys
+            )
             out |= found < 0
             order = np.argsort(out, axis=1, kind="stable")[:, :length]
             gone = np.take_along_axis(out, order, axis=1)

@@ -1,13 +1,14 @@
-"""What a model is on disk: a directory of safetensors, Parquet and JSON, written all or nothing, digested.
+"""What a model is on disk: a directory of safetensors, Parquet and JSON, written all or nothing,
+digested.
 
-model.safetensors   user_embeddings m×d, item_embeddings n×d, prediction d; or what another kind's state is
-users.parquet       row (int64), user_id
-items.parquet       row (int64), item_id
-trained_on.parquet  side, row and the sums of its interactions (``alteraser.data.sums``); older models have none
-model.json          format_version, kind, objective or settings, trained_on, sha-256 of every other file and itself, …
+model.safetensors   user_embeddings m×d, item_embeddings n×d, prediction d; or what another kind's
+state is users.parquet       row (int64), user_id items.parquet       row (int64), item_id
+trained_on.parquet  side, row and the sums of its interactions (``alteraser.data.sums``); older
+models have none model.json          format_version, kind, objective or settings, trained_on,
+sha-256 of every other file and itself, …
 
-Beside it, where something was erased, OUT.key: the keys of the hashes in model.json that say whom: see
-``alteraser.data.erased``.
+Beside it, where something was erased, OUT.key: the keys of the hashes in model.json that say whom:
+see ``alteraser.data.erased``.
 """
 
 from __future__ import annotations
@@ -38,7 +39,12 @@ from alteraser.runtime.version import VERSION
 FORMAT_VERSION = 1
 HEX = re.compile("[0-9a-f]{64}")
 """A SHA-256 as it is written"""
-TENSORS, USERS, ITEMS, MANIFEST = "model.safetensors", "users.parquet", "items.parquet", "model.json"
+TENSORS, USERS, ITEMS, MANIFEST = (
+    "model.safetensors",
+    "users.parquet",
+    "items.parquet",
+    "model.json",
+)
 SUMS = "trained_on.parquet"
 FILES, OPTIONAL = frozenset({TENSORS, USERS, ITEMS}), frozenset({SUMS})
 """Files that a model has, and may have, beside its manifest"""
@@ -48,30 +54,41 @@ M = TypeVar("M", bound=Recommender)
 
 
 class Codec(Protocol):
-    """How one family of kinds is kept in a folder: its tensors, and what the manifest says of it."""
+    """How one family of kinds is kept in a folder: its tensors, and what the manifest says of
+    it.
+    """
 
     keys: frozenset[str]
     """Entries of the manifest that it needs beside those of every kind"""
 
     def tensors(self, model: Any) -> dict[str, Any]:
-        """Arrays by their name in the file; NumericFailure for a model that is not to be written."""
+        """Arrays by their name in the file; NumericFailure for a model that is not to be
+        written.
+        """
         ...
 
     def entries(self, model: Any) -> dict[str, Any]:
-        """What the manifest says beside what it says of every kind; of ``shape`` and ``dtype`` as the files have it."""
+        """What the manifest says beside what it says of every kind; of ``shape`` and ``dtype`` as
+        the files have it.
+        """
         ...
 
     def rows(self, manifest: dict[str, Any], tensors: dict[str, Any]) -> tuple[int, int]:
         """(m, n), by the tensors as far as they tell."""
         ...
 
-    def build(self, manifest: dict[str, Any], tensors: dict[str, Any], common: dict[str, Any], path: Path) -> Any:
-        """The model again; IntegrityError, naming ``path``, for tensors that are not those of the kind."""
+    def build(
+        self, manifest: dict[str, Any], tensors: dict[str, Any], common: dict[str, Any], path: Path
+    ) -> Any:
+        """The model again; IntegrityError, naming ``path``, for tensors that are not those of the
+        kind.
+        """
         ...
 
 
 FAMILIES = ("factorization", "closed_form")
-"""Packages of ``alteraser.models`` that keep kinds: each has a module ``codec`` with a table ``CODECS`` by kind."""
+"""Packages of ``alteraser.models`` that keep kinds: each has a module ``codec`` with a table
+``CODECS`` by kind."""
 
 
 def codec(kind: str) -> Codec | None:
@@ -84,9 +101,11 @@ def _tables() -> list[Mapping[str, Codec]]:
 
 
 def save_model(model: M, path: Path) -> M:
-    """Write ``model`` as the new directory ``path``; OutputExists if there is one. Returns it with its digest.
+    """Write ``model`` as the new directory ``path``; OutputExists if there is one. Returns it with
+    its digest.
 
-    The keys of what it erased are on disk before it is, and are taken back where it cannot be written.
+    The keys of what it erased are on disk before it is, and are taken back where it cannot be
+    written.
     """
     tensors = _codec_of(model).tensors(model)
     check_output(path)
@@ -112,15 +131,17 @@ def _write_folder(model: Recommender, tensors: dict[str, Any], folder: Path) -> 
         pq.write_table(model.trained_on.sums.to_table(), folder / SUMS, compression="zstd")
         names.append(SUMS)
     manifest = written_manifest(model, {name: sha256_file(folder / name) for name in names})
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / MANIFEST).write_text(
+        json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     return manifest
 
 
 def write_tensors(tensors: dict[str, np.ndarray[Any, Any]], path: Path) -> None:
     """A safetensors file, straight from the arrays.
 
-    The library's ``save_file`` copies every tensor first, gives the file a mode of its own, and hides a full disk
-    behind a SafetensorError.
+    The library's ``save_file`` copies every tensor first, gives the file a mode of its own, and
+    hides a full disk behind a SafetensorError.
     """
     header: dict[str, Any] = {}
     end = 0
@@ -138,7 +159,9 @@ def write_tensors(tensors: dict[str, np.ndarray[Any, Any]], path: Path) -> None:
 
 
 def kind_at(path: Path) -> str:
-    """The kind that the manifest at ``path`` names, which is not checked yet; nothing where there is none."""
+    """The kind that the manifest at ``path`` names, which is not checked yet; nothing where there
+    is none.
+    """
     try:
         return str(json.loads((path / MANIFEST).read_text(encoding="utf-8"))["kind"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -157,11 +180,13 @@ def load_model(path: Path) -> Recommender:
     codec = _known_codec(manifest, path)
     for name, expected in manifest["files"].items():
         if not (path / name).is_file():
-            raise IntegrityError(f"{path / name} is missing; the model is incomplete, restore it from a copy")
+            raise IntegrityError(
+                f"{path / name} is missing; the model is incomplete, restore it from a copy"
+            )
         if sha256_file(path / name) != expected:
             raise IntegrityError(
-                f"{path / name} does not match its digest in {MANIFEST}: the file was damaged or exchanged; restore "
-                "it from a copy",
+                f"{path / name} does not match its digest in {MANIFEST}: the file was damaged or "
+                "exchanged; restore it from a copy",
                 file=name,
             )
     try:
@@ -171,9 +196,12 @@ def load_model(path: Path) -> Recommender:
             "users": read_id_map(path / USERS, "user", m),
             "items": read_id_map(path / ITEMS, "item", n),
             "trained_on": TrainedOn(
-                **manifest["trained_on"], sums=_sums(path / SUMS, (m, n)) if SUMS in manifest["files"] else None
+                **manifest["trained_on"],
+                sums=_sums(path / SUMS, (m, n)) if SUMS in manifest["files"] else None,
             ),
-            "reading": None if manifest["reading"] is None else ReadingOptions(**manifest["reading"]),
+            "reading": None
+            if manifest["reading"] is None
+            else ReadingOptions(**manifest["reading"]),
             "training": manifest["training"],
             "parent": manifest["parent"],
             "ancestors": _ancestors(manifest, path / MANIFEST),
@@ -181,25 +209,37 @@ def load_model(path: Path) -> Recommender:
             "erased": Erased.from_document(manifest.get("erased", []), read_keys(path), path),
         }
         model: Recommender = codec.build(manifest, tensors, common, path / TENSORS)
-    except (KeyError, TypeError, ValueError, pa.ArrowException, SafetensorError, InvalidInput) as cause:
-        raise IntegrityError(f"{path} is not a model of this format: {type(cause).__name__}: {cause}") from cause
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        pa.ArrowException,
+        SafetensorError,
+        InvalidInput,
+    ) as cause:
+        raise IntegrityError(
+            f"{path} is not a model of this format: {type(cause).__name__}: {cause}"
+        ) from cause
     for key, found in described(model).items():
         if key in manifest and not _same(manifest[key], found):
             raise IntegrityError(
-                f"{path / MANIFEST} says {key} {json.dumps(manifest[key])}, the files hold {json.dumps(found)}: it was "
-                "edited; restore the model from a copy"
+                f"{path / MANIFEST} says {key} {json.dumps(manifest[key])}, the files hold "
+                f"{json.dumps(found)}: it was edited; restore the model from a copy"
             )
     return model
 
 
 def _known_codec(manifest: dict[str, Any], path: Path) -> Codec:
-    """The codec of the manifest's kind; IntegrityError for an unknown kind, or where its entries are missing."""
+    """The codec of the manifest's kind; IntegrityError for an unknown kind, or where its entries
+    are missing.
+    """
     kind = manifest["kind"]
     found = codec(kind) if isinstance(kind, str) else None
     if found is None:
         raise IntegrityError(
-            f"{path / MANIFEST} says kind {kind!r}, expected {', '.join(chain.from_iterable(_tables()))}; neural "
-            "models are read in Python, with alteraser.neural.load"
+            f"{path / MANIFEST} says kind {kind!r}, expected "
+            f"{', '.join(chain.from_iterable(_tables()))}; neural models are read in Python, with "
+            "alteraser.neural.load"
         )
     missing = found.keys - manifest.keys()
     if missing:
@@ -213,8 +253,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
         raise NotFound(f"there is no model at {path}; check the path", path=str(path))
     if not (path / MANIFEST).is_file():
         raise IntegrityError(
-            f"{path} is not a model of AltEraser: it has no {MANIFEST}. Name a folder that train or forget wrote; only "
-            "forget, verify and inspect take models of other libraries"
+            f"{path} is not a model of AltEraser: it has no {MANIFEST}. Name a folder that train "
+            "or forget wrote; only forget, verify and inspect take models of other libraries"
         )
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"), object_pairs_hook=once)
@@ -223,22 +263,27 @@ def read_manifest(path: Path) -> dict[str, Any]:
         found = digest_of(manifest)
     except (ValueError, KeyError, TypeError, RecursionError) as cause:
         raise IntegrityError(
-            f"{path / MANIFEST} cannot be read as a model's manifest ({cause!r}): restore it from a copy"
+            f"{path / MANIFEST} cannot be read as a model's manifest ({cause!r}): restore it from "
+            "a copy"
         ) from cause
     if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
         newer = type(version) is int and version > FORMAT_VERSION
         raise IntegrityError(
-            f"{path / MANIFEST} has format version {version!r}, this AltEraser reads up to {FORMAT_VERSION}: "
+            f"{path / MANIFEST} has format version {version!r}, this AltEraser reads up to "
+            f"{FORMAT_VERSION}: "
             + ("upgrade it" if newer else "there is no such version; restore the model from a copy")
         )
     if found != digest:
         raise IntegrityError(
-            f"{path / MANIFEST} does not match its own digest: it was edited or damaged; restore it from a copy"
+            f"{path / MANIFEST} does not match its own digest: it was edited or damaged; restore "
+            "it from a copy"
         )
     missing = {"files", "trained_on", "reading", "training", "parent", "kind"} - manifest.keys()
     files = manifest.get("files")
     if missing or not isinstance(files, dict) or files.keys() - OPTIONAL != FILES:
-        raise IntegrityError(f"{path / MANIFEST} lacks {', '.join(sorted(missing)) or 'the digest of a file'}")
+        raise IntegrityError(
+            f"{path / MANIFEST} lacks {', '.join(sorted(missing)) or 'the digest of a file'}"
+        )
     return manifest  # type: ignore[no-any-return]
 
 
@@ -247,8 +292,12 @@ def _ancestors(manifest: dict[str, Any], path: Path) -> tuple[str, ...]:
     parent = manifest["parent"]
     chain = manifest.get("ancestors", [] if parent is None else [parent])
     digests = [*chain] if parent is None else [parent, *chain]
-    if not isinstance(chain, list) or not all(isinstance(x, str) and HEX.fullmatch(x) for x in digests):
-        raise IntegrityError(f"{path}: parent and ancestors must be digests of models, 64 hexadecimal digits each")
+    if not isinstance(chain, list) or not all(
+        isinstance(x, str) and HEX.fullmatch(x) for x in digests
+    ):
+        raise IntegrityError(
+            f"{path}: parent and ancestors must be digests of models, 64 hexadecimal digits each"
+        )
     if parent is not None and chain[:1] != [parent]:
         raise IntegrityError(f"{path}: the first of the ancestors must be the parent, {parent}")
     return tuple(chain)
@@ -258,7 +307,10 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object each of whose keys stands there once; ValueError for one that is repeated."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError(f"the key {next(k for i, (k, _) in enumerate(pairs) if k in dict(pairs[:i]))!r} is repeated")
+        raise ValueError(
+            f"the key {next(k for i, (k, _) in enumerate(pairs) if k in dict(pairs[:i]))!r} is "
+            "repeated"
+        )
     return found
 
 
@@ -313,7 +365,9 @@ def _sums(path: Path, shape: tuple[int, int]) -> Sums:
     try:
         return Sums.from_table(pq.read_table(path), shape)
     except (KeyError, ValueError, TypeError, IndexError) as cause:
-        raise IntegrityError(f"{path} is no table of sums ({cause}); restore the model from a copy") from cause
+        raise IntegrityError(
+            f"{path} is no table of sums ({cause}); restore the model from a copy"
+        ) from cause
 
 
 def read_id_map(path: Path, side: str, size: int) -> IdMap:
@@ -322,7 +376,8 @@ def read_id_map(path: Path, side: str, size: int) -> IdMap:
     ids = table[f"{side}_id"].combine_chunks()
     if table["row"].type != pa.int64() or ids.type not in (pa.int64(), pa.string()):
         raise IntegrityError(
-            f"{path}: expected row int64 and {side}_id int64 or string, found {table['row'].type} and {ids.type}"
+            f"{path}: expected row int64 and {side}_id int64 or string, found {table['row'].type} "
+            f"and {ids.type}"
         )
     if table["row"].null_count:
         raise IntegrityError(f"{path}: a row is null")

@@ -10,7 +10,9 @@ from alteraser.models.factorization.model import Model
 
 
 def load(path: str | Path) -> Model | ExactModel:
-    """Read a model directory of any kind; NotFound where there is none, IntegrityError for one that is damaged."""
+    """Read a model directory of any kind; NotFound where there is none, IntegrityError for one that
+    is damaged.
+    """
     found = folder.load_model(Path(path))
     assert isinstance(found, Model | ExactModel)
     return found

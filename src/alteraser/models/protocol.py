@@ -1,7 +1,9 @@
-"""What every kind of recommender is: rows with ids, top-k lists, and a record of what it was trained on.
+"""What every kind of recommender is: rows with ids, top-k lists, and a record of what it was
+trained on.
 
-A kind says how a list comes about (``top_items``) and what it is on disk; everything that only looks at lists and ids
-(recommending, evaluating, comparing, what changed for others) is written once, for all of them.
+A kind says how a list comes about (``top_items``) and what it is on disk; everything that only
+looks at lists and ids (recommending, evaluating, comparing, what changed for others) is written
+once, for all of them.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ class TrainedOn:
     items: int
     interactions: int
     sums: Sums | None = field(default=None, compare=False, repr=False)
-    """A sum per row, by which data are checked that lack some of the interactions; None: none was kept"""
+    """A sum per row, by which data are checked that lack some of the interactions; None: none was
+    kept"""
 
     @classmethod
     def of(cls, data: Interactions) -> TrainedOn:
@@ -50,12 +53,19 @@ class TrainedOn:
 
     def to_document(self) -> dict[str, Any]:
         """For a manifest; the sums are in a file of their own."""
-        return {"digest": self.digest, "users": self.users, "items": self.items, "interactions": self.interactions}
+        return {
+            "digest": self.digest,
+            "users": self.users,
+            "items": self.items,
+            "interactions": self.interactions,
+        }
 
 
 @dataclass(frozen=True)
 class Recommendations:
-    """Top-k lists: ``items[i, :]`` are item rows for ``users[i]``, best first, −1 where a list ends early."""
+    """Top-k lists: ``items[i, :]`` are item rows for ``users[i]``, best first, −1 where a list ends
+    early.
+    """
 
     model: Recommender
     users: Array
@@ -89,13 +99,16 @@ class Recommendations:
 
 
 class Recommender(ABC):
-    """A trained model of any kind. Immutable: forgetting returns another one, whose rows are the same."""
+    """A trained model of any kind. Immutable: forgetting returns another one, whose rows are the
+    same.
+    """
 
     users: IdMap
     items: IdMap
     trained_on: TrainedOn
     reading: ReadingOptions | None
-    """How the interactions were read from their file; used again by every command that reads data for the model."""
+    """How the interactions were read from their file; used again by every command that reads data
+    for the model."""
     training: Mapping[str, Any]
     """What the run that made it reported"""
     parent: str | None
@@ -113,22 +126,32 @@ class Recommender(ABC):
         """Its name in the table of kinds and on the command line."""
 
     @abstractmethod
-    def top_items(self, rows: Array, *, k: int, seen: Interactions | None = None) -> tuple[Array, Array]:
-        """(item rows, scores), both (users, k), −1 and NaN behind the end of a list; see ``recommend``."""
+    def top_items(
+        self, rows: Array, *, k: int, seen: Interactions | None = None
+    ) -> tuple[Array, Array]:
+        """(item rows, scores), both (users, k), −1 and NaN behind the end of a list; see
+        ``recommend``.
+        """
 
     @abstractmethod
     def save(self, path: str | Path) -> Self:
-        """Write the model as a new directory, all or nothing; OutputExists if it is there. Returns it, digested."""
+        """Write the model as a new directory, all or nothing; OutputExists if it is there. Returns
+        it, digested.
+        """
 
     @abstractmethod
     def distances(
-        self, other: Any, users: tuple[Array, Array], items: tuple[Array, Array],
+        self,
+        other: Any,
+        users: tuple[Array, Array],
+        items: tuple[Array, Array],
         seen: tuple[Interactions, Interactions],
-    ) -> dict[str, float]:  # fmt: skip
-        """``score_distance`` and ``model_distance`` to ``other``, of the same kind, as shares of ``other``'s size.
+    ) -> dict[str, float]:
+        """``score_distance`` and ``model_distance`` to ``other``, of the same kind, as shares of
+        ``other``'s size.
 
-        ``users`` and ``items`` are the rows (in this one, in the other) that both have ids for; ``seen`` are the
-        interactions that lists are made with, in the rows of either.
+        ``users`` and ``items`` are the rows (in this one, in the other) that both have ids for;
+        ``seen`` are the interactions that lists are made with, in the rows of either.
         """
 
     @property
@@ -138,11 +161,13 @@ class Recommender(ABC):
 
     @property
     def lineage(self) -> tuple[str, ...]:
-        """The ``ancestors`` of a model made from this one: its own digest, where it has one, and those it comes from.
+        """The ``ancestors`` of a model made from this one: its own digest, where it has one, and
+        those it comes from.
 
         >>> from alteraser import ENMF, Interactions
-        >>> model = ENMF(factors=1, regularization=0.1, missing_weight=0.1).fit(Interactions.from_pairs([(0, 0)]))
-        >>> model.lineage                                                # never saved: there is nothing to name
+        >>> enmf = ENMF(factors=1, regularization=0.1, missing_weight=0.1)
+        >>> model = enmf.fit(Interactions.from_pairs([(0, 0)]))
+        >>> model.lineage  # never saved: there is nothing to name
         ()
         """
         return self.ancestors if self.digest is None else (self.digest, *self.ancestors)
@@ -152,19 +177,27 @@ class Recommender(ABC):
         return known_rows(self.users, users, "user")
 
     def recommend(
-        self, users: Any = None, *, k: int = 10, seen: Interactions | None = None, exclude: Selection | None = None
+        self,
+        users: Any = None,
+        *,
+        k: int = 10,
+        seen: Interactions | None = None,
+        exclude: Selection | None = None,
     ) -> Recommendations:
         """The k best items for each of ``users`` (ids; all users for None).
 
-        Items in ``seen`` are left out for their user; items without a single interaction are left out for everybody;
-        so are those of a selection of items in ``exclude``, or of one of pairs for their user. Ties go to the lower
-        row. Raises NotFound for an unknown user, InvalidInput where ``exclude`` names no items.
+        Items in ``seen`` are left out for their user; items without a single interaction are left
+        out for everybody; so are those of a selection of items in ``exclude``, or of one of pairs
+        for their user. Ties go to the lower row. Raises NotFound for an unknown user, InvalidInput
+        where ``exclude`` names no items.
         """
         rows = self.users.rows if users is None else self.rows_of_users(users)
         if exclude is None:
             items, scores = self.top_items(rows, k=k, seen=seen)
         else:
-            items, scores = Excluded.of(exclude, self.users, self.items).lists(self.top_items, rows, k, seen)
+            items, scores = Excluded.of(exclude, self.users, self.items).lists(
+                self.top_items, rows, k, seen
+            )
         return Recommendations(self, rows, items, scores)
 
 
@@ -175,7 +208,9 @@ def check_length(k: int) -> None:
 
 
 def known_rows(ids: IdMap, values: Any, side: str) -> Array:
-    """The row of each of ``values`` (ids), int64; NotFound, naming the first, for one that is not in the model."""
+    """The row of each of ``values`` (ids), int64; NotFound, naming the first, for one that is not
+    in the model.
+    """
     if isinstance(values, str | int):
         values = [values]
     rows = ids.rows_of(values, f"{side}s")
@@ -184,7 +219,7 @@ def known_rows(ids: IdMap, values: Any, side: str) -> Array:
         unknown = list(values)[first] if not hasattr(values, "to_pylist") else values[first].as_py()
         raise NotFound(
             f"{side} {unknown!r} is not in the model ({len(ids):,} {side}s with {ids.kind} ids); "
-            f"{int((rows < 0).sum())} of {len(rows)} given are unknown. Write ids as in the training data; a user "
-            "who was forgotten whole has none"
+            f"{int((rows < 0).sum())} of {len(rows)} given are unknown. Write ids as in the "
+            "training data; a user who was forgotten whole has none"
         )
     return rows

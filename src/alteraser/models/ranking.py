@@ -16,14 +16,20 @@ USERS_AT_A_TIME = 1024
 
 
 def top_lists(
-    users: Array, items: Array, rows: Array, *, k: int, seen: Interactions | None = None,
+    users: Array,
+    items: Array,
+    rows: Array,
+    *,
+    k: int,
+    seen: Interactions | None = None,
     item_biases: Array | None = None,
-) -> tuple[Array, npt.NDArray[np.float64]]:  # fmt: skip
-    """(item rows, scores) of the ``k`` best items for the users in ``rows``, both (len(rows), k); ties to lower rows.
+) -> tuple[Array, npt.NDArray[np.float64]]:
+    """(item rows, scores) of the ``k`` best items for the users in ``rows``, both (len(rows), k);
+    ties to lower rows.
 
-    Scores are users (m, d) · items (n, d) plus ``item_biases`` (n,). Behind the end of a list stand −1 and NaN. Items
-    in ``seen`` are left out for their user, items with a zero row for everybody; a user with a zero row gets an empty
-    list.
+    Scores are users (m, d) · items (n, d) plus ``item_biases`` (n,). Behind the end of a list stand
+    −1 and NaN. Items in ``seen`` are left out for their user, items with a zero row for everybody;
+    a user with a zero row gets an empty list.
     """
     if k < 1:
         raise InvalidInput(f"k={k}: expected at least 1")
@@ -55,8 +61,11 @@ def fill_best(block: Array, lists: Array, scores: Array) -> None:
     """Fill ``lists`` and ``scores`` with the best k columns of each row; equal scores by column."""
     k = lists.shape[1]
     listed = block > -np.inf
-    if 8 * np.count_nonzero(listed) > block.size:  # of few, sorting all of them is less work than finding the best
-        listed &= block >= np.partition(block, block.shape[1] - k, axis=1)[:, block.shape[1] - k, None]
+    # of few, sorting all of them is less work than finding the best
+    if 8 * np.count_nonzero(listed) > block.size:
+        listed &= (
+            block >= np.partition(block, block.shape[1] - k, axis=1)[:, block.shape[1] - k, None]
+        )
     row, column = np.nonzero(listed)
     value = block[row, column]
     order = np.lexsort((column, -value, row))

@@ -1,4 +1,6 @@
-"""The kinds of recommender that forget exactly, by their name on the command line: one file and one line each."""
+"""The kinds of recommender that forget exactly, by their name on the command line: one file and one
+line each.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ if TYPE_CHECKING:
 
 
 class Kinds(MutableMapping[str, "type[ExactKind]"]):
-    """Settings by name; a class that is given by where it is, under ``alteraser.models``, is imported when asked for.
+    """Settings by name; a class that is given by where it is, under ``alteraser.models``, is
+    imported when asked for.
 
     So the names are known without importing anything.
     """
@@ -42,15 +45,17 @@ class Kinds(MutableMapping[str, "type[ExactKind]"]):
         return len(self._where)
 
 
-KINDS = Kinds({
-    "popularity": "closed_form.popularity.Popularity",
-    "item-knn": "neighbors.item_knn.ItemKNN",
-    "user-knn": "neighbors.user_knn.UserKNN",
-    "cooccurrence": "neighbors.cooccurrence.Cooccurrence",
-    "ease": "linear.ease.EASE",
-    "vs-knn": "sessions.vs_knn.VSKNN",
-    "slist": "sessions.slist.SLIST",
-    "tifu-knn": "sessions.tifu_knn.TIFUKNN",
-    "top-frequency": "sessions.top_frequency.TopFrequency",
-})  # fmt: skip
+KINDS = Kinds(
+    {
+        "popularity": "closed_form.popularity.Popularity",
+        "item-knn": "neighbors.item_knn.ItemKNN",
+        "user-knn": "neighbors.user_knn.UserKNN",
+        "cooccurrence": "neighbors.cooccurrence.Cooccurrence",
+        "ease": "linear.ease.EASE",
+        "vs-knn": "sessions.vs_knn.VSKNN",
+        "slist": "sessions.slist.SLIST",
+        "tifu-knn": "sessions.tifu_knn.TIFUKNN",
+        "top-frequency": "sessions.top_frequency.TopFrequency",
+    }
+)
 """Settings of every exact kind by its name."""

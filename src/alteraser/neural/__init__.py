@@ -1,7 +1,8 @@
-"""Neural recommenders that can forget: NCF's GMF, MLP and NeuMF, LightGCN, and matrix factorization by BPR.
+"""Neural recommenders that can forget: NCF's GMF, MLP and NeuMF, LightGCN, and matrix factorization
+by BPR.
 
-Everything here imports torch (``pip install "alteraser[torch]"``); nothing outside imports this package before it is
-asked for one of these models.
+Everything here imports torch (``pip install "alteraser[torch]"``); nothing outside imports this
+package before it is asked for one of these models.
 
 >>> from alteraser import Interactions, neural
 >>> data = Interactions.from_pairs([(u, v) for u in range(6) for v in range(u % 3, 6, 3)])
@@ -13,7 +14,8 @@ asked for one of these models.
 
 from __future__ import annotations
 
-from alteraser.autograd.module import forget_module  # first: it says so where torch is not installed
+# first: it says so where torch is not installed
+from alteraser.autograd.module import forget_module
 from alteraser.neural.alternation import Alternating, Step, erase, residual
 from alteraser.neural.files import save
 from alteraser.neural.loading import load

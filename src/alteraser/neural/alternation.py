@@ -1,19 +1,22 @@
-"""Alternating second-order erasing (Liu et al., RecSys 2022, Algorithm 1) in losses that are not quadratic.
+"""Alternating second-order erasing (Liu et al., RecSys 2022, Algorithm 1) in losses that are not
+quadratic.
 
     touched users, touched items, Φ;   then, pass after pass, all users, all items, Φ
 
-each by damped Hessian-free Newton (Martens, ICML 2010) on the loss of the remaining data, warm-started at the original.
+each by damped Hessian-free Newton (Martens, ICML 2010) on the loss of the remaining data,
+warm-started at the original.
 
-**Anchored** (the default): a model that early stopping ended is not at a minimum of its loss, and a solver let loose on
-its rows would go on training, not forget. So what is minimized is
+**Anchored** (the default): a model that early stopping ended is not at a minimum of its loss, and a
+solver let loose on its rows would go on training, not forget. So what is minimized is
 
     L̃(Θ) = L_{D_r}(Θ) − ∇L_{D_a}(Θ_a)·Θ
 
-of which the original would be a stationary point had nothing been deleted. At Θ_a its gradient is exactly the
-deletion's push ∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a); rows that the deletion does not reach stay where they are, and one
-undamped Newton step is the influence-function answer (Koh & Liang, ICML 2017) block by block. Because the anchor holds
-for any sample of the terms, those of users who asked for nothing may be sampled: what was sampled away has no gradient
-at Θ_a, only curvature. Without the anchor it is the paper's method, on all terms.
+of which the original would be a stationary point had nothing been deleted. At Θ_a its gradient is
+exactly the deletion's push ∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a); rows that the deletion does not reach
+stay where they are, and one undamped Newton step is the influence-function answer (Koh & Liang,
+ICML 2017) block by block. Because the anchor holds for any sample of the terms, those of users who
+asked for nothing may be sampled: what was sampled away has no gradient at Θ_a, only curvature.
+Without the anchor it is the paper's method, on all terms.
 """
 
 from __future__ import annotations
@@ -44,23 +47,27 @@ class Alternating:
     """How to erase."""
 
     passes: int = 0
-    """Passes over all rows after the first one, which is over the users and items of the forget set."""
+    """Passes over all rows after the first one, which is over the users and items of the forget
+    set."""
     anchored: bool = True
     items: bool = True
     """Solve item rows."""
     phi: bool = False
-    """Take a step in Φ, the parameters that are no embeddings, at the end of every pass: measured, it doubles the time
-    and moves the lists by nothing that shows."""
+    """Take a step in Φ, the parameters that are no embeddings, at the end of every pass: measured,
+    it doubles the time and moves the lists by nothing that shows."""
     newton: HFNewton = field(default_factory=lambda: HFNewton(steps=2, products=8, damping=0.1))
     """For the users of the first pass."""
     rough: HFNewton = field(default_factory=lambda: HFNewton(steps=1, products=6, damping=0.1))
     """For all other rows."""
-    block: HFNewton = field(default_factory=lambda: HFNewton("gauss-newton", steps=2, products=4, damping=10.0))
-    """For Φ and for rows that are solved together: the Gauss–Newton matrix, because away from a minimum the Hessian of
-    a score that is not linear in what is solved for need not be positive."""
+    block: HFNewton = field(
+        default_factory=lambda: HFNewton("gauss-newton", steps=2, products=4, damping=10.0)
+    )
+    """For Φ and for rows that are solved together: the Gauss–Newton matrix, because away from a
+    minimum the Hessian of a score that is not linear in what is solved for need not be positive."""
     sample: int = 20_000
-    """Interactions of users who asked for nothing whose terms are taken, 0 for all. Not anchored, or with passes over
-    all rows, it is always all: rows of a sample's few terms would be fitted to these."""
+    """Interactions of users who asked for nothing whose terms are taken, 0 for all. Not anchored,
+    or with passes over all rows, it is always all: rows of a sample's few terms would be fitted to
+    these."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +110,14 @@ def parameters(module: Recommender) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
 
 
 def residual(
-    original: Recommender, unlearned: Recommender, before: Interactions, removal: Removal, loss: Loss
+    original: Recommender,
+    unlearned: Recommender,
+    before: Interactions,
+    removal: Removal,
+    loss: Loss,
 ) -> float:
-    """‖∇L_{D_r}(Θ_u) − ∇L_{D_a}(Θ_a)‖ / ‖∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)‖, on all terms: 0 where the anchored loss is
-    stationary, 1 where nothing was done. Costs three gradients of the whole loss.
+    """‖∇L_{D_r}(Θ_u) − ∇L_{D_a}(Θ_a)‖ / ‖∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)‖, on all terms: 0 where the
+    anchored loss is stationary, 1 where nothing was done. Costs three gradients of the whole loss.
     """
     close = np.unique(removal.removed.user_rows)
     after = SampledLoss(original, removal.remaining, loss, close=close)
@@ -117,21 +128,36 @@ def residual(
 
 
 def erase(
-    module: Recommender, before: Interactions, removal: Removal, loss: Loss, how: Alternating | None = None,
-    *, on_step: OnStep | None = None,
-) -> Erased:  # fmt: skip
-    """Make ``module`` forget, in place. NumericFailure where a row ends in a loss that is not finite."""
+    module: Recommender,
+    before: Interactions,
+    removal: Removal,
+    loss: Loss,
+    how: Alternating | None = None,
+    *,
+    on_step: OnStep | None = None,
+) -> Erased:
+    """Make ``module`` forget, in place. NumericFailure where a row ends in a loss that is not
+    finite.
+    """
     how = how or Alternating()
 
     def begin() -> tuple[_Erasing, Plan[_Erasing]]:
         state = _Erasing(module, before, removal, loss, how)
-        asked: dict[Part, bool] = {"user": True, "item": how.items, "phi": how.phi and bool(state.phi)}
+        asked: dict[Part, bool] = {
+            "user": True,
+            "item": how.items,
+            "phi": how.phi and bool(state.phi),
+        }
         parts = [part for part, wanted in asked.items() if wanted]
         phases: dict[str, Phase[_Erasing]] = {part: _Part(part, how.passes) for part in parts}
         following = dict(zip(parts, [*parts[1:], parts[0]], strict=True))
-        table: dict[tuple[str, str], str | End] = {(part, "done"): following[part] for part in parts}
+        table: dict[tuple[str, str], str | End] = {
+            (part, "done"): following[part] for part in parts
+        }
         # after the last pass the next part has nothing more to do
-        return state, Plan(parts[0], phases, table | {(part, "over"): End("passes") for part in parts})
+        return state, Plan(
+            parts[0], phases, table | {(part, "over"): End("passes") for part in parts}
+        )
 
     found = minimize(begin, Until(0.0, sys.maxsize), on_pass=on_step, blas=None)
     state = found.state
@@ -144,7 +170,9 @@ def erase(
 
 
 class _Part(Decided):
-    """The users, the items, or Φ. Signals: ``done``; ``over`` after as many passes as there are to be."""
+    """The users, the items, or Φ. Signals: ``done``; ``over`` after as many passes as there are to
+    be.
+    """
 
     def __init__(self, part: Part, passes: int) -> None:
         self._part, self._passes = part, passes
@@ -163,12 +191,22 @@ class _Erasing:
     """(P, Q, Φ) of a module, the loss of what remains, and the anchor."""
 
     def __init__(
-        self, module: Recommender, before: Interactions, removal: Removal, loss: Loss, how: Alternating
+        self,
+        module: Recommender,
+        before: Interactions,
+        removal: Removal,
+        loss: Loss,
+        how: Alternating,
     ) -> None:
         if how.passes < 0 or how.sample < 0:
-            raise InvalidInput(f"passes={how.passes}, sample={how.sample}: expected numbers of at least 0")
+            raise InvalidInput(
+                f"passes={how.passes}, sample={how.sample}: expected numbers of at least 0"
+            )
         self.how = how
-        users, items = np.unique(removal.removed.user_rows), np.unique(removal.removed.indices).astype(np.int64)
+        users, items = (
+            np.unique(removal.removed.user_rows),
+            np.unique(removal.removed.indices).astype(np.int64),
+        )
         self.touched: dict[SideName, Array] = {"user": users, "item": items}
         m, n = before.shape
         self.everything: dict[SideName, Array] = {"user": np.arange(m), "item": np.arange(n)}
@@ -180,16 +218,24 @@ class _Erasing:
                 share = 0.0  # users' rows alone hold no term of anybody else's
         self.loss = SampledLoss(module, removal.remaining, loss, close=users, share=share)
         self.P, self.Q, self.phi = parameters(module)
-        old = SampledLoss(module, before, loss, close=users, share=share).gradient(self.P, self.Q, self.phi)
+        old = SampledLoss(module, before, loss, close=users, share=share).gradient(
+            self.P, self.Q, self.phi
+        )
         self.push = self.loss.gradient(self.P, self.Q, self.phi).minus(old).norm
         self.anchor: Gradient | None = old if how.anchored else None
 
     def factors(self) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """See ``solvers.loop.State``."""
-        return self.P.clone(), self.Q.clone(), {name: value.clone() for name, value in self.phi.items()}
+        return (
+            self.P.clone(),
+            self.Q.clone(),
+            {name: value.clone() for name, value in self.phi.items()},
+        )
 
     def finish(self) -> tuple[float, float]:
-        """NaN: ``residual`` costs three gradients of the whole loss, and is for those who ask for it."""
+        """NaN: ``residual`` costs three gradients of the whole loss, and is for those who ask for
+        it.
+        """
         return float("nan"), float("nan")
 
     # ------------------------------------------------------------------ parts of a pass
@@ -206,7 +252,9 @@ class _Erasing:
             return Step(number, side, int(rows.size), products, removed)
         products, removed = 0, 0.0
         for chunk in (self.loss.users if side == "user" else self.loss.items).chunks(rows):
-            batch = self.loss.rows(side, *self._tables(side, start), chunk, anchor=self._anchored(side, chunk))
+            batch = self.loss.rows(
+                side, *self._tables(side, start), chunk, anchor=self._anchored(side, chunk)
+            )
             spent, fell = self._solve(side, chunk, start, batch, solver)
             products, removed = products + spent, removed + fell
         if self.loss.pairwise and side == "item":
@@ -229,7 +277,9 @@ class _Erasing:
         *,
         together: bool = False,
     ) -> tuple[int, float]:
-        """Rows of ``batch`` to where ``solver`` brings them; its products, and by how much their losses fell."""
+        """Rows of ``batch`` to where ``solver`` brings them; its products, and by how much their
+        losses fell.
+        """
         places = torch.from_numpy(rows)
         x = start[places]
         found = solver.minimize(batch, x.reshape(1, -1) if together else x)
@@ -249,7 +299,9 @@ class _Erasing:
         return (self.anchor.users if side == "user" else self.anchor.items)[torch.from_numpy(rows)]
 
     def _together(self, start: Tensor, rows: Array) -> None:
-        """Items that are compared with each other moved as if the others stood: halve the move until L̃ has fallen."""
+        """Items that are compared with each other moved as if the others stood: halve the move
+        until L̃ has fallen.
+        """
         places = torch.from_numpy(rows)
         step = self.Q[places] - start[places]
         base = self._value(start)
@@ -263,7 +315,9 @@ class _Erasing:
     def _value(self, Q: Tensor) -> float:
         with torch.no_grad():
             value = float(self.loss.total(self.P, Q, self.phi))
-        return value if self.anchor is None else value - float((self.anchor.items * Q).double().sum())
+        return (
+            value if self.anchor is None else value - float((self.anchor.items * Q).double().sum())
+        )
 
     def network(self, number: int) -> Step:
         """A step in Φ."""
@@ -281,7 +335,8 @@ class _Erasing:
         if bad.numel():
             row = int(rows[min(int(bad[0]), rows.size - 1)])
             raise NumericFailure(
-                f"{bad.numel()} {side} row(s) ended in a loss that is not finite, the first is row {row}: raise the "
-                "regularization or the damping",
-                side=side, row=row,
-            )  # fmt: skip
+                f"{bad.numel()} {side} row(s) ended in a loss that is not finite, the first is "
+                f"row {row}: raise the regularization or the damping",
+                side=side,
+                row=row,
+            )

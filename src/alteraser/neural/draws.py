@@ -1,9 +1,10 @@
 """Negatives as a pure function of (seed, user, item, interactions): drawn, not remembered.
 
-Every number comes from a counter-based hash (splitmix64; Steele, Lea & Flood, OOPSLA 2014) of its own coordinates,
-never from a stream. So the order of rows and of requests does not matter, a user's negatives depend on nobody else, and
-a deletion changes little: the deleted interactions take their own negatives with them, and a draw that was refused
-because it hit a deleted item now has it, which is right, since the cell is a missing one now.
+Every number comes from a counter-based hash (splitmix64; Steele, Lea & Flood, OOPSLA 2014) of its
+own coordinates, never from a stream. So the order of rows and of requests does not matter, a user's
+negatives depend on nobody else, and a deletion changes little: the deleted interactions take their
+own negatives with them, and a draw that was refused because it hit a deleted item now has it, which
+is right, since the cell is a missing one now.
 """
 
 from __future__ import annotations
@@ -21,13 +22,15 @@ ATTEMPTS = 16
 """Refused draws in a row after which a user's missing items are listed and one of them taken."""
 
 BITMAP = 1 << 29
-"""Largest users · items for which who has what is kept as one byte per cell; beyond it, pairs are searched."""
+"""Largest users · items for which who has what is kept as one byte per cell; beyond it, pairs are
+searched."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def hashed(*parts: Any) -> npt.NDArray[np.uint64]:
-    """64 mixed bits of integers or integer arrays, which broadcast; equal parts give equal bits, on every machine.
+    """64 mixed bits of integers or integer arrays, which broadcast; equal parts give equal bits, on
+    every machine.
 
     >>> hashed(1, np.array([2, 3])).tolist() == [hashed(1, 2).item(), hashed(1, 3).item()]
     True
@@ -55,11 +58,11 @@ class Negatives:
             self._has[data.user_rows * n + data.indices] = True
 
     def draw(self, users: Array, items: Array, count: int, *, seed: int, epoch: int = 0) -> Array:
-        """(cells, count) item rows: ``count`` negatives for each interaction (users[i], items[i]); −1 where a user
-        has no missing item.
+        """(cells, count) item rows: ``count`` negatives for each interaction (users[i], items[i]);
+        −1 where a user has no missing item.
 
-        ``seed`` and ``epoch`` name the sample. The row's own seed is hash(seed, epoch, user); everything below it
-        depends on that user's interactions alone.
+        ``seed`` and ``epoch`` name the sample. The row's own seed is hash(seed, epoch, user);
+        everything below it depends on that user's interactions alone.
         """
         n = np.uint64(max(self.data.shape[1], 1))
         row = hashed(seed, epoch, users)
@@ -75,7 +78,11 @@ class Negatives:
         for user in np.unique(who[open_]):
             mine = open_[who[open_] == user]
             missing = np.setdiff1d(np.arange(int(n)), self._items(user))
-            found[mine] = missing[(key[mine] % np.uint64(missing.size)).astype(np.int64)] if missing.size else -1
+            found[mine] = (
+                missing[(key[mine] % np.uint64(missing.size)).astype(np.int64)]
+                if missing.size
+                else -1
+            )
         return found.reshape(-1, count)
 
     def _items(self, user: int) -> Array:

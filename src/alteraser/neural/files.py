@@ -1,9 +1,9 @@
-"""Neural models on disk: safetensors for every parameter, Parquet for the id maps, JSON for the rest; no pickle.
+"""Neural models on disk: safetensors for every parameter, Parquet for the id maps, JSON for the
+rest; no pickle.
 
-model.safetensors   user_embedding m×d, item_embedding n×d, Φ by name
-users.parquet       row (int64), user_id
-items.parquet       row (int64), item_id
-model.json          format_version, kind, configuration, loss (``objective``), trained_on, digests, …
+model.safetensors   user_embedding m×d, item_embedding n×d, Φ by name users.parquet       row
+(int64), user_id items.parquet       row (int64), item_id model.json          format_version, kind,
+configuration, loss (``objective``), trained_on, digests, …
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from alteraser.models.folder import (
     USERS,
     digest_of,
     write_tensors,
-)  # fmt: skip
+)
 from alteraser.runtime.version import VERSION
 
 M = TypeVar("M", bound=Any)
@@ -38,9 +38,14 @@ def save(model: M, path: str | Path) -> M:
 
     OutputExists if there is one, NumericFailure for parameters that are not finite.
     """
-    tensors = {name: np.ascontiguousarray(value.numpy()) for name, value in model.module.state_dict().items()}
+    tensors = {
+        name: np.ascontiguousarray(value.numpy())
+        for name, value in model.module.state_dict().items()
+    }
     if not all(np.all(np.isfinite(value)) for value in tensors.values()):
-        raise NumericFailure("the parameters hold NaN or infinite entries; such a model is never written")
+        raise NumericFailure(
+            "the parameters hold NaN or infinite entries; such a model is never written"
+        )
     with atomic_directory(path) as folder:
         write_tensors(tensors, folder / TENSORS)
         for name, side, ids in ((USERS, "user", model.users), (ITEMS, "item", model.items)):
@@ -59,5 +64,7 @@ def save(model: M, path: str | Path) -> M:
             "files": {name: sha256_file(folder / name) for name in (TENSORS, USERS, ITEMS)},
         }
         manifest |= {"digest": digest_of(manifest)}
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / MANIFEST).write_text(
+            json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
     return replace(model, digest=manifest["digest"])

@@ -19,8 +19,8 @@ from alteraser.neural.modules import KINDS
 def load(path: str | Path) -> NeuralModel:
     """Read and check a folder that ``save`` wrote; nothing in it is executed.
 
-    NotFound when there is none, InvalidInput for a model of another kind, IntegrityError for anything that does not
-    fit.
+    NotFound when there is none, InvalidInput for a model of another kind, IntegrityError for
+    anything that does not fit.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
@@ -33,20 +33,43 @@ def load(path: str | Path) -> NeuralModel:
     for name, expected in manifest["files"].items():
         if not (path / name).is_file() or sha256_file(path / name) != expected:
             raise IntegrityError(
-                f"{path / name} is missing or does not match its digest in {MANIFEST}: restore it from a copy",
+                f"{path / name} is missing or does not match its digest in {MANIFEST}: restore it "
+                "from a copy",
                 file=name,
             )
     try:
         module = KINDS[kind](**manifest["configuration"])
-        found = {name: torch.from_numpy(value.copy()) for name, value in load_file(path / TENSORS).items()}
+        found = {
+            name: torch.from_numpy(value.copy())
+            for name, value in load_file(path / TENSORS).items()
+        }
         module.load_state_dict(found)
         m, n = module.user_embedding.shape[0], module.item_embedding.shape[0]
         users, items = read_id_map(path / USERS, "user", m), read_id_map(path / ITEMS, "item", n)
         loss, trained_on = Loss(**manifest["objective"]), TrainedOn(**manifest["trained_on"])
-    except (KeyError, TypeError, ValueError, RuntimeError, pa.ArrowException, SafetensorError, InvalidInput) as cause:
-        raise IntegrityError(f"{path} is not a model of this format: {type(cause).__name__}: {cause}") from cause
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        pa.ArrowException,
+        SafetensorError,
+        InvalidInput,
+    ) as cause:
+        raise IntegrityError(
+            f"{path} is not a model of this format: {type(cause).__name__}: {cause}"
+        ) from cause
     if not all(bool(torch.isfinite(value).all()) for value in found.values()):
-        raise NumericFailure(f"{path / TENSORS} holds NaN or infinite entries; such a model is not used")
+        raise NumericFailure(
+            f"{path / TENSORS} holds NaN or infinite entries; such a model is not used"
+        )
     return NeuralModel(
-        module, loss, users, items, trained_on, manifest["training"], manifest["parent"], manifest["digest"]
+        module,
+        loss,
+        users,
+        items,
+        trained_on,
+        manifest["training"],
+        manifest["parent"],
+        manifest["digest"],
     )

@@ -1,18 +1,21 @@
 """The sampled losses as one function of the parameters, whole, by rows, by blocks, and of Φ alone.
 
-With K negatives j_1 … j_K drawn for every interaction (u, v) (``draws``: a pure function of seed, user, item and the
-user's interactions), and w = negatives / draws,
+With K negatives j_1 … j_K drawn for every interaction (u, v) (``draws``: a pure function of seed,
+user, item and the user's interactions), and w = negatives / draws,
 
-    pointwise   L = Σ_{(u,v)∈D} [ ζ(−s_uv) + w Σ_k ζ(s_{u j_k}) ] + λ (‖P‖² + ‖Q‖²) + λ_Φ ‖Φ‖²        ζ(t) = log(1 + eᵗ)
-    pairwise    L = Σ_{(u,v)∈D} (1/K) Σ_k ζ(−(s_uv − s_{u j_k}))  + the same penalty                 (Rendle et al.,
+    pointwise   L = Σ_{(u,v)∈D} [ ζ(−s_uv) + w Σ_k ζ(s_{u j_k}) ] + λ (‖P‖² + ‖Q‖²) + λ_Φ ‖Φ‖²
+        ζ(t) = log(1 + eᵗ)
+    pairwise    L = Σ_{(u,v)∈D} (1/K) Σ_k ζ(−(s_uv − s_{u j_k}))  + the same penalty
+        (Rendle et al.,
     2009)
 
-It is one fixed function, so its rows are true restrictions of it, and autograd of the whole is their oracle. A deleted
-interaction leaves the loss with the negatives drawn for it.
+It is one fixed function, so its rows are true restrictions of it, and autograd of the whole is
+their oracle. A deleted interaction leaves the loss with the negatives drawn for it.
 
-Of the users who ask to forget (``close``) more is taken: every missing item with its expected weight
-negatives · |D_u| / (n − |D_u|), or ``close_draws`` comparisons. Of everybody else a ``share`` may be taken, each
-interaction by its own hash and weighing 1 / share: unbiased, and nested as the share grows.
+Of the users who ask to forget (``close``) more is taken: every missing item with its expected
+weight negatives · |D_u| / (n − |D_u|), or ``close_draws`` comparisons. Of everybody else a
+``share`` may be taken, each interaction by its own hash and weighing 1 / share: unbiased, and
+nested as the share grows.
 """
 
 from __future__ import annotations
@@ -49,12 +52,15 @@ class Loss(Configured):
     """What a neural recommender is trained on, and forgets by."""
 
     negatives: int = Field(default=4, ge=1)
-    """Negatives per interaction while training, drawn anew in every epoch; for pairwise losses their mean counts."""
+    """Negatives per interaction while training, drawn anew in every epoch; for pairwise losses
+    their mean counts."""
     draws: int = Field(default=4, ge=1)
-    """Negatives per interaction in the fixed sample that L is taken on; together they weigh what ``negatives`` do."""
+    """Negatives per interaction in the fixed sample that L is taken on; together they weigh what
+    ``negatives`` do."""
     close_draws: int = Field(default=16, ge=1)
-    """The same for users who ask to forget, of pairwise losses: their rows are solved closely, and a small sample
-    limits that. Pointwise losses take all missing items of these users, each with its expected weight."""
+    """The same for users who ask to forget, of pairwise losses: their rows are solved closely, and
+    a small sample limits that. Pointwise losses take all missing items of these users, each with
+    its expected weight."""
     regularization: float = Field(default=1e-2, ge=0.0, allow_inf_nan=False)
     """λ, on the embeddings."""
     phi_regularization: float = Field(default=1e-2, ge=0.0, allow_inf_nan=False)
@@ -65,7 +71,9 @@ class Loss(Configured):
 
 @dataclass(frozen=True)
 class Entries:
-    """The terms ω ζ(−σ s − o) of the loss, sorted by the rows of one side; a row's terms are its loss."""
+    """The terms ω ζ(−σ s − o) of the loss, sorted by the rows of one side; a row's terms are its
+    loss.
+    """
 
     indptr: Array
     """(rows + 1,)"""
@@ -81,7 +89,9 @@ class Entries:
     def chunks(self, rows: Array) -> Iterator[Array]:
         """``rows`` cut so that no chunk has many more than CELLS_AT_A_TIME terms."""
         ends = np.cumsum(np.diff(self.indptr)[rows])
-        cuts = np.searchsorted(ends, np.arange(CELLS_AT_A_TIME, ends[-1] if ends.size else 0, CELLS_AT_A_TIME))
+        cuts = np.searchsorted(
+            ends, np.arange(CELLS_AT_A_TIME, ends[-1] if ends.size else 0, CELLS_AT_A_TIME)
+        )
         yield from (part for part in np.split(rows, np.unique(cuts)) if part.size)
 
     def of(self, rows: Array) -> tuple[Array, Array]:
@@ -93,18 +103,26 @@ class Entries:
 
 
 class SampledLoss:
-    """L of ``module`` on ``data``, with all the terms of the users in ``close`` and a ``share`` of all others'."""
+    """L of ``module`` on ``data``, with all the terms of the users in ``close`` and a ``share`` of
+    all others'.
+    """
 
     def __init__(
-        self, module: Recommender, data: Interactions, loss: Loss,
-        *, close: Array | None = None, share: float = 1.0,
-    ) -> None:  # fmt: skip
+        self,
+        module: Recommender,
+        data: Interactions,
+        loss: Loss,
+        *,
+        close: Array | None = None,
+        share: float = 1.0,
+    ) -> None:
         self.module, self.data, self.loss = module, data, loss
         m, n = data.shape
         if module.user_embedding.shape[0] != m or module.item_embedding.shape[0] != n:
             raise InvalidInput(
-                f"the module has {module.user_embedding.shape[0]} users and {module.item_embedding.shape[0]} items, "
-                f"the data {m} and {n} rows: give data in the module's rows"
+                f"the module has {module.user_embedding.shape[0]} users and "
+                f"{module.item_embedding.shape[0]} items, the data {m} and {n} rows: give data in "
+                "the module's rows"
             )
         if not 0.0 <= share <= 1.0:
             raise InvalidInput(f"share={share}: expected a number between 0 and 1")
@@ -129,8 +147,12 @@ class SampledLoss:
         self.user, self.item, low, self.sign, self.weight = (column[order] for column in columns)
         self.low: Array | None = low if self.pairwise else None
 
-    def _drawn(self, u: Array, v: Array, negatives: Negatives, draws: int, scale: float) -> tuple[Array, ...]:
-        """(user, item, compared item, σ, ω) of the terms that the interactions (u, v) bring with them."""
+    def _drawn(
+        self, u: Array, v: Array, negatives: Negatives, draws: int, scale: float
+    ) -> tuple[Array, ...]:
+        """(user, item, compared item, σ, ω) of the terms that the interactions (u, v) bring with
+        them.
+        """
         drawn = negatives.draw(u, v, draws, seed=self.loss.seed).ravel()
         user, there = np.repeat(u, draws), drawn >= 0
         if self.pairwise:
@@ -143,7 +165,9 @@ class SampledLoss:
         return user, item, item, sign, weight
 
     def _every(self, near: Array) -> tuple[Array, ...]:
-        """The same for all cells of the users in ``near``: what drawing their negatives gives on average."""
+        """The same for all cells of the users in ``near``: what drawing their negatives gives on
+        average.
+        """
         rows, n = np.flatnonzero(near), self.data.shape[1]
         user, item = np.repeat(rows, n), np.tile(np.arange(n), rows.size)
         has = self.data.locate(user, item) >= 0
@@ -158,8 +182,12 @@ class SampledLoss:
         """The embeddings that are scored: propagated ones, for LightGCN."""
         return (P, Q) if self.propagation is None else self.propagation(P, Q)
 
-    def margins(self, P: Tensor, Q: Tensor, phi: dict[str, Tensor], cells: Any = slice(None)) -> Tensor:
-        """(terms,) σ s, or the difference that is compared, of *final* embeddings, differentiable."""
+    def margins(
+        self, P: Tensor, Q: Tensor, phi: dict[str, Tensor], cells: Any = slice(None)
+    ) -> Tensor:
+        """(terms,) σ s, or the difference that is compared, of *final* embeddings,
+        differentiable.
+        """
 
         def score(items: Array) -> Tensor:
             places = torch.from_numpy(self.user[cells]), torch.from_numpy(items[cells])
@@ -177,26 +205,35 @@ class SampledLoss:
         """λ (‖P‖² + ‖Q‖²) + λ_Φ ‖Φ‖²."""
         tables = self.loss.regularization * (P.double().square().sum() + Q.double().square().sum())
         return tables + self.loss.phi_regularization * sum(
-            (value.double().square().sum() for value in phi.values()), torch.zeros((), dtype=torch.float64)
+            (value.double().square().sum() for value in phi.values()),
+            torch.zeros((), dtype=torch.float64),
         )
 
     def total(self, P: Tensor, Q: Tensor, phi: dict[str, Tensor]) -> Tensor:
         """L as one differentiable number."""
         return self.terms(self.margins(*self.final(P, Q), phi)) + self.penalty(P, Q, phi)
 
-    def gradient(self, P: Tensor, Q: Tensor, phi: dict[str, Tensor], *, penalty: bool = True) -> Gradient:
+    def gradient(
+        self, P: Tensor, Q: Tensor, phi: dict[str, Tensor], *, penalty: bool = True
+    ) -> Gradient:
         """∇L, term by term in chunks, so that memory does not grow with the data."""
         leaves = [x.detach().requires_grad_() for x in (P, Q, *phi.values())]
         named = dict(zip(phi, leaves[2:], strict=True))
         final = self.final(leaves[0], leaves[1])
-        ends = [x.detach().requires_grad_() for x in final] if self.propagation is not None else leaves[:2]
+        ends = (
+            [x.detach().requires_grad_() for x in final]
+            if self.propagation is not None
+            else leaves[:2]
+        )
         value = 0.0
         for cells in self._chunks():
             part = self.terms(self.margins(ends[0], ends[1], named, cells), cells)
             part.backward()
             value += float(part.detach())
         if self.propagation is not None:
-            torch.autograd.backward(final, [torch.zeros_like(x) if x.grad is None else x.grad for x in ends])
+            torch.autograd.backward(
+                final, [torch.zeros_like(x) if x.grad is None else x.grad for x in ends]
+            )
         if penalty:
             part = self.penalty(leaves[0], leaves[1], named)
             part.backward()
@@ -213,7 +250,9 @@ class SampledLoss:
     @cached_property
     def users(self) -> Entries:
         """The terms by user."""
-        indptr = np.concatenate([[0], np.cumsum(np.bincount(self.user, minlength=self.data.shape[0]))])
+        indptr = np.concatenate(
+            [[0], np.cumsum(np.bincount(self.user, minlength=self.data.shape[0]))]
+        )
         return Entries(indptr, self.item, self.sign, self.weight, self.low)
 
     @cached_property
@@ -225,30 +264,45 @@ class SampledLoss:
             own, partner = np.concatenate([own, self.low]), np.concatenate([self.low, own])
             sign = np.concatenate([sign, -sign])
             across, weight = np.tile(across, 2), np.tile(weight, 2)
-        order = np.lexsort((-sign, own)) if own.size < 1 << 16 else np.argsort(2 * own + (sign < 0), kind="stable")
+        order = (
+            np.lexsort((-sign, own))
+            if own.size < 1 << 16
+            else np.argsort(2 * own + (sign < 0), kind="stable")
+        )
         indptr = np.concatenate([[0], np.cumsum(np.bincount(own, minlength=self.data.shape[1]))])
-        return Entries(indptr, across[order], sign[order], weight[order], None if partner is None else partner[order])
+        return Entries(
+            indptr,
+            across[order],
+            sign[order],
+            weight[order],
+            None if partner is None else partner[order],
+        )
 
     def rows(
         self, side: SideName, P: Tensor, Q: Tensor, rows: Array, *, anchor: Tensor | None = None
     ) -> FunctionalBatch:
-        """The losses of ``rows`` with everything else held at P, Q: B problems that do not see each other.
+        """The losses of ``rows`` with everything else held at P, Q: B problems that do not see each
+        other.
 
             l_i(x) = Σ_{terms of i} ω ζ(−σ s(x) − o) + λ ‖x‖² − a_i·x
 
-        Without propagation only. o is what a comparison takes from its other item, ``anchor`` (B, d) the a_i. Where
-        rows of the side meet in terms (items that are compared with each other), their losses do not add up to L, but
-        each has the gradient of L.
+        Without propagation only. o is what a comparison takes from its other item, ``anchor`` (B,
+        d) the a_i. Where rows of the side meet in terms (items that are compared with each other),
+        their losses do not add up to L, but each has the gradient of L.
         """
         if self.propagation is not None:
-            raise InvalidInput("rows of a propagated model meet on the graph: solve them as a block")
+            raise InvalidInput(
+                "rows of a propagated model meet on the graph: solve them as a block"
+            )
         if side == "user" and not self.pairwise and self.near[rows].all():
             return self._dense(Q, rows, anchor)
         module, penalty = self.module, self.loss.regularization
         entries = self.users if side == "user" else self.items
         places, row_of = entries.of(rows)
         row, across = torch.from_numpy(row_of), torch.from_numpy(entries.across[places])
-        sign, weight = (torch.from_numpy(a[places]).to(self.dtype) for a in (entries.sign, entries.weight))
+        sign, weight = (
+            torch.from_numpy(a[places]).to(self.dtype) for a in (entries.sign, entries.weight)
+        )
         partner = None if entries.partner is None else torch.from_numpy(entries.partner[places])
         offset: Tensor | None = None
         with torch.no_grad():
@@ -290,9 +344,18 @@ class SampledLoss:
     # ------------------------------------------------------------------ blocks
 
     def block(
-        self, side: SideName, P: Tensor, Q: Tensor, phi: dict[str, Tensor], rows: Array, *, anchor: Tensor | None = None
+        self,
+        side: SideName,
+        P: Tensor,
+        Q: Tensor,
+        phi: dict[str, Tensor],
+        rows: Array,
+        *,
+        anchor: Tensor | None = None,
     ) -> FunctionalBatch:
-        """L as a function of ``rows`` of one side together, x (1, B·d), everything else in E⁰ and Φ held."""
+        """L as a function of ``rows`` of one side together, x (1, B·d), everything else in E⁰ and Φ
+        held.
+        """
         places = torch.from_numpy(rows)
         table = P if side == "user" else Q
 
@@ -305,11 +368,15 @@ class SampledLoss:
 
         def loss(found: tuple[Tensor, ...], x: Tensor) -> Tensor:
             value = self.terms(found[0]) + self.penalty(*tables(x), phi)
-            return (value if anchor is None else value - (anchor.reshape(1, -1) * x).double().sum()).reshape(1)
+            return (
+                value if anchor is None else value - (anchor.reshape(1, -1) * x).double().sum()
+            ).reshape(1)
 
         return FunctionalBatch(outputs, loss)
 
-    def network(self, P: Tensor, Q: Tensor, phi: dict[str, Tensor], *, anchor: Tensor | None = None) -> FunctionalBatch:
+    def network(
+        self, P: Tensor, Q: Tensor, phi: dict[str, Tensor], *, anchor: Tensor | None = None
+    ) -> FunctionalBatch:
         """L as a function of Φ, flat (1, |Φ|), with the embeddings held."""
         final = self.final(P, Q)
         shapes = {name: value.shape for name, value in phi.items()}
@@ -336,7 +403,9 @@ class Gradient:
     def minus(self, other: Gradient) -> Gradient:
         """The difference of the two."""
         phi = {name: value - other.phi[name] for name, value in self.phi.items()}
-        return Gradient(self.value - other.value, self.users - other.users, self.items - other.items, phi)
+        return Gradient(
+            self.value - other.value, self.users - other.users, self.items - other.items, phi
+        )
 
     @property
     def norm(self) -> float:
@@ -354,4 +423,6 @@ def unflattened(flat: Tensor, shapes: dict[str, Any]) -> dict[str, Tensor]:
     """The parameters of one vector."""
     sizes = [int(np.prod(shape)) for shape in shapes.values()]
     parts = torch.split(flat, sizes)
-    return {name: part.reshape(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
+    return {
+        name: part.reshape(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)
+    }

@@ -31,7 +31,9 @@ M = TypeVar("M")
 
 @dataclass(frozen=True, eq=False)
 class NeuralModel:
-    """A trained module, the loss it was trained on, and whose rows its embeddings are. Forgetting returns another."""
+    """A trained module, the loss it was trained on, and whose rows its embeddings are. Forgetting
+    returns another.
+    """
 
     module: Recommender
     loss: Loss
@@ -54,12 +56,15 @@ class NeuralModel:
         sizes = self.module.configuration
         return f"NeuralModel({self.kind}, users={sizes['users']:,}, items={sizes['items']:,})"
 
-    def recommend(self, data: Interactions, users: Any = None, *, k: int = 10) -> list[dict[str, Any]]:
-        """[{user_id, items: [{item_id, score}]}] with the k best items that ``data`` does not hold, per user.
+    def recommend(
+        self, data: Interactions, users: Any = None, *, k: int = 10
+    ) -> list[dict[str, Any]]:
+        """[{user_id, items: [{item_id, score}]}] with the k best items that ``data`` does not hold,
+        per user.
 
-        ``data`` are the interactions that the model stands for: LightGCN propagates over them, which is checked; the
-        others only leave out what was seen. ``users`` are ids, all of the model's for None. NotFound for an unknown
-        one, InvalidInput for k below 1.
+        ``data`` are the interactions that the model stands for: LightGCN propagates over them,
+        which is checked; the others only leave out what was seen. ``users`` are ids, all of the
+        model's for None. NotFound for an unknown one, InvalidInput for k below 1.
         """
         if k < 1:
             raise InvalidInput(f"k={k}: expected at least 1")
@@ -68,17 +73,26 @@ class NeuralModel:
         rows = self.users.rows if users is None else self.users.rows_of(users, "users")
         if (rows < 0).any():
             place = int(np.flatnonzero(rows < 0)[0])
-            raise NotFound(f"user {list(users)[place]!r} is not in the model ({len(self.users):,} users)")
+            raise NotFound(
+                f"user {list(users)[place]!r} is not in the model ({len(self.users):,} users)"
+            )
         lists, scores = Ranker(self.module, data).top(rows, k=k, seen=data)
         answer = []
-        for user, items, values in zip(self.users.ids_of(rows).to_pylist(), lists, scores, strict=True):
+        for user, items, values in zip(
+            self.users.ids_of(rows).to_pylist(), lists, scores, strict=True
+        ):
             names = self.items.ids_of(items[items >= 0]).to_pylist()
-            entries = [{"item_id": name, "score": float(s)} for name, s in zip(names, values[items >= 0], strict=True)]
+            entries = [
+                {"item_id": name, "score": float(s)}
+                for name, s in zip(names, values[items >= 0], strict=True)
+            ]
             answer.append({"user_id": user, "items": entries})
         return answer
 
     def save(self, path: str | Path) -> NeuralModel:
-        """Write the model as a new folder of safetensors, Parquet and JSON; OutputExists if it is there."""
+        """Write the model as a new folder of safetensors, Parquet and JSON; OutputExists if it is
+        there.
+        """
         from alteraser.neural.files import save
 
         saved: NeuralModel = save(self, path)
@@ -118,10 +132,11 @@ def fit(
 ) -> NeuralModel:
     """Train a model of ``kind`` (gmf, mlp, neumf, bpr, lightgcn) on ``data``.
 
-    With ``validation``, held-out interactions in the rows of ``data``, training ends by early stopping on their NDCG@10
-    and the best epoch is kept. ``seed`` decides the start, ``training.seed`` everything after it; ``more`` are further
-    arguments of the module (``layers`` for LightGCN). Raises InvalidInput for an unknown kind or data with targets or
-    confidences, NumericFailure when training diverges.
+    With ``validation``, held-out interactions in the rows of ``data``, training ends by early
+    stopping on their NDCG@10 and the best epoch is kept. ``seed`` decides the start,
+    ``training.seed`` everything after it; ``more`` are further arguments of the module (``layers``
+    for LightGCN). Raises InvalidInput for an unknown kind or data with targets or confidences,
+    NumericFailure when training diverges.
 
     >>> data = Interactions.from_pairs([(u, v) for u in range(6) for v in range(u % 3, 6, 3)])
     >>> model = fit("gmf", data, factors=2, training=Training(max_epochs=3))
@@ -136,7 +151,10 @@ def fit(
     score = None
     if validation is not None:
         if validation.shape != data.shape:
-            raise InvalidInput("the validation part has other rows than the data: cut both from one set with split()")
+            raise InvalidInput(
+                "the validation part has other rows than the data: cut both from one set with "
+                "split()"
+            )
         rows = np.flatnonzero((validation.user_counts > 0) & (data.user_counts > 0))
 
         def score(module: Recommender) -> float:
@@ -144,9 +162,12 @@ def fit(
 
     done = train(module, data, loss, training, score=score, on_epoch=on_epoch)
     report = {
-        "method": "train", "seed": seed, "epochs": done.epochs, "best_epoch": done.best_epoch,
+        "method": "train",
+        "seed": seed,
+        "epochs": done.epochs,
+        "best_epoch": done.best_epoch,
         "training": training.model_dump(),
-    }  # fmt: skip
+    }
     return NeuralModel(module, loss, data.users, data.items, TrainedOn.of(data), report)
 
 
@@ -165,48 +186,64 @@ def forget(
     """Make ``model`` forget ``forget_set``; neither ``model`` nor ``data`` is changed.
 
     Args:
-        model: a ``NeuralModel``; or a module of this package, whose row i is row i of ``data``; or any other
-            ``torch.nn.Module`` that scores two embeddings.
-        forget_set: (user, item) pairs, a table with user_id and item_id, or Interactions; with ``whole_users``
-            or ``whole_items`` ids.
-        data: the interactions the model was trained on; of a ``NeuralModel`` also these without the forget set.
+        model: a ``NeuralModel``; or a module of this package, whose row i is row i of ``data``; or
+            any other ``torch.nn.Module`` that scores two embeddings.
+        forget_set: (user, item) pairs, a table with user_id and item_id, or Interactions; with
+            ``whole_users`` or ``whole_items`` ids.
+        data: the interactions the model was trained on; of a ``NeuralModel`` also these without the
+            forget set.
         whole_users: forget everything of the users in ``forget_set``.
         whole_items: forget everything of the items in ``forget_set``.
         how: passes, solvers, sampling; see ``Alternating``.
         loss: what a module of this package was trained on; a ``NeuralModel`` brings its own.
         on_step: called after every half-pass.
-        **foreign: for other modules, the arguments of ``forget_module``: ``objective``, ``score``, ``users``, …
+        **foreign: for other modules, the arguments of ``forget_module``: ``objective``, ``score``,
+            ``users``, …
 
     A user of whom nothing remains gets a zero row and, in a ``NeuralModel``, leaves the map.
 
     Raises:
-        NotFound: nothing to forget is in the data. IntegrityError: a ``NeuralModel`` was trained on other data.
-        InvalidInput: a module without its loss, or that does not fit the data. NumericFailure: a row diverged.
+        NotFound: nothing to forget is in the data. IntegrityError: a ``NeuralModel`` was trained on
+            other data.
+        InvalidInput: a module without its loss, or that does not fit the data. NumericFailure: a
+            row diverged.
     """
     began = time.perf_counter()
     if isinstance(model, NeuralModel):
         if foreign or loss is not None:
-            raise InvalidInput(f"a NeuralModel brings its own loss: leave out {', '.join(foreign) or 'loss'}")
+            raise InvalidInput(
+                f"a NeuralModel brings its own loss: leave out {', '.join(foreign) or 'loss'}"
+            )
         found = match(model, forget_set, data, whole_users=whole_users, whole_items=whole_items)
         data, removal = found.data, found.removal
         if removal.absent is not None:
             raise IntegrityError(
-                f"{removal.vanished:,} interactions that are to go are not in the data any more, and which they were "
-                "is not known: give the data as trained on"
+                f"{removal.vanished:,} interactions that are to go are not in the data any more, "
+                "and which they were is not known: give the data as trained on"
             )
         module, loss = deepcopy(model.module), model.loss
     elif isinstance(model, Recommender):
         if loss is None or foreign:
-            raise InvalidInput("give the loss that the module was trained on (loss=Loss(…)) and nothing about scores")
+            raise InvalidInput(
+                "give the loss that the module was trained on (loss=Loss(…)) and nothing about "
+                "scores"
+            )
         _plain(data)
         removal = data.remove(forget_set, whole_users=whole_users, whole_items=whole_items)
         module = deepcopy(model)
     elif isinstance(model, nn.Module):
         return _foreign(
-            model, forget_set, data, {"whole_users": whole_users, "whole_items": whole_items}, began, foreign
+            model,
+            forget_set,
+            data,
+            {"whole_users": whole_users, "whole_items": whole_items},
+            began,
+            foreign,
         )
     else:
-        raise InvalidInput(f"cannot forget in a {type(model).__name__}: give a NeuralModel or a torch.nn.Module")
+        raise InvalidInput(
+            f"cannot forget in a {type(model).__name__}: give a NeuralModel or a torch.nn.Module"
+        )
     if len(removal.removed) == 0:
         raise NotFound("nothing to forget: no row of the forget set is in the data")
     erased = erase(module, data, removal, loss, how, on_step=on_step)
@@ -220,29 +257,50 @@ def forget(
         report = {"method": "alteraser", "how": asdict(how or Alternating()), "push": erased.push}
         report["interactions_forgotten"] = len(removal.removed)
         answer = replace(
-            model, module=module, users=remaining.users, trained_on=TrainedOn.of(remaining), training=report,
-            parent=model.digest, digest=None,
-        )  # fmt: skip
+            model,
+            module=module,
+            users=remaining.users,
+            trained_on=TrainedOn.of(remaining),
+            training=report,
+            parent=model.digest,
+            digest=None,
+        )
     seconds = time.perf_counter() - began
     return NeuralErasure(
-        answer, remaining, removal.removed, removal.unmatched, tuple(erased.trace), erased.push, seconds
+        answer,
+        remaining,
+        removal.removed,
+        removal.unmatched,
+        tuple(erased.trace),
+        erased.push,
+        seconds,
     )
 
 
 def _foreign(
-    model: Any, forget_set: Any, data: Interactions, whole: dict[str, Any], began: float, foreign: dict[str, Any]
+    model: Any,
+    forget_set: Any,
+    data: Interactions,
+    whole: dict[str, Any],
+    began: float,
+    foreign: dict[str, Any],
 ) -> NeuralErasure[Any]:
     missing = sorted({"objective", "score"} - foreign.keys())
     if missing:
         raise InvalidInput(
-            f"a {type(model).__name__} does not say its {' and '.join(missing)}: give them as to forget_module"
+            f"a {type(model).__name__} does not say its {' and '.join(missing)}: give them as to "
+            "forget_module"
         )
     module, outcome = forget_module(model, forget_set, data=data, **whole, **foreign)
     removal = data.remove(forget_set, **whole)
     seconds = time.perf_counter() - began
-    return NeuralErasure(module, removal.remaining, removal.removed, removal.unmatched, outcome.trace, None, seconds)
+    return NeuralErasure(
+        module, removal.remaining, removal.removed, removal.unmatched, outcome.trace, None, seconds
+    )
 
 
 def _plain(data: Interactions) -> None:
     if data.target is not None or data.confidence is not None:
-        raise InvalidInput("neural models are trained on plain interactions: leave out targets and confidences")
+        raise InvalidInput(
+            "neural models are trained on plain interactions: leave out targets and confidences"
+        )

@@ -1,9 +1,11 @@
 """The recommenders: user and item embeddings, and what makes a score of two of them.
 
-A score is s_uv = join(left(p_u), right(q_v)): what one side can do by itself is done once per row, only the rest is
-done per cell. The tables are ``user_embedding`` (m, d) and ``item_embedding`` (n, d); every other parameter is Φ.
+A score is s_uv = join(left(p_u), right(q_v)): what one side can do by itself is done once per row,
+only the rest is done per cell. The tables are ``user_embedding`` (m, d) and ``item_embedding`` (n,
+d); every other parameter is Φ.
 
-- ``GMF``     s = h·(p∘q)                                              (X. He et al., WWW 2017, §3.2)
+- ``GMF``     s = h·(p∘q)                                              (X. He et al., WWW 2017,
+  §3.2)
 - ``MLP``     s = h·φ_L(… φ_2(W_p p + W_q q + b) …), φ = ReLU            (§3.3)
 - ``NeuMF``   s = h·[p_G∘q_G ; φ_L(… p_M, q_M …)]; a row holds both parts  (§3.4)
 - ``BPRMF``   s = p·q, trained by comparing pairs                      (Rendle et al., UAI 2009)
@@ -28,15 +30,24 @@ class Recommender(nn.Module):  # type: ignore[misc]
 
     kind: ClassVar[str]
     pairwise: ClassVar[bool] = False
-    """True: trained by comparing an item with a negative one; False: by the logistic loss of single cells."""
+    """True: trained by comparing an item with a negative one; False: by the logistic loss of single
+    cells."""
     layers: int = 0
     """Propagation layers; 0: embeddings are used as they are."""
 
     def __init__(self, users: int, items: int, factors: int, *, seed: int = 0, **more: Any) -> None:
         super().__init__()
         if users < 1 or items < 1 or factors < 1:
-            raise InvalidInput(f"{type(self).__name__}({users}, {items}, {factors}): expected numbers of at least 1")
-        self.configuration: dict[str, Any] = {"users": users, "items": items, "factors": factors, **more}
+            raise InvalidInput(
+                f"{type(self).__name__}({users}, {items}, {factors}): expected numbers of at "
+                "least 1"
+            )
+        self.configuration: dict[str, Any] = {
+            "users": users,
+            "items": items,
+            "factors": factors,
+            **more,
+        }
         generator = torch.Generator().manual_seed(seed)
         scale = 1.0 / (10.0 * factors) ** 0.5
         self.user_embedding = nn.Parameter(scale * torch.randn(users, factors, generator=generator))
@@ -67,14 +78,16 @@ class Recommender(nn.Module):  # type: ignore[misc]
         return a @ b.T
 
     def forward(self, P: Tensor, Q: Tensor, users: Tensor, items: Tensor) -> Tensor:
-        """Scores of the cells (users, items), row numbers that broadcast, of the tables P and Q (propagated ones, for
-        LightGCN).
+        """Scores of the cells (users, items), row numbers that broadcast, of the tables P and Q
+        (propagated ones, for LightGCN).
         """
         return self.join(self.left(P)[users], self.right(Q)[items])
 
 
 def _weight(rows: int, columns: int, generator: torch.Generator) -> nn.Parameter:
-    return nn.Parameter(torch.randn(rows, columns, generator=generator) * (2.0 / (rows + columns)) ** 0.5)
+    return nn.Parameter(
+        torch.randn(rows, columns, generator=generator) * (2.0 / (rows + columns)) ** 0.5
+    )
 
 
 class GMF(Recommender):
@@ -96,9 +109,15 @@ class _Tower(nn.Module):  # type: ignore[misc]
     def __init__(self, factors: int, generator: torch.Generator) -> None:
         super().__init__()
         half = max(factors // 2, 1)
-        self.user, self.item = _weight(factors, factors, generator), _weight(factors, factors, generator)
+        self.user, self.item = (
+            _weight(factors, factors, generator),
+            _weight(factors, factors, generator),
+        )
         self.bias = nn.Parameter(torch.zeros(factors))
-        self.second, self.second_bias = _weight(factors, half, generator), nn.Parameter(torch.zeros(half))
+        self.second, self.second_bias = (
+            _weight(factors, half, generator),
+            nn.Parameter(torch.zeros(half)),
+        )
         self.width = half
 
     def forward(self, mixed: Tensor) -> Tensor:
@@ -132,7 +151,9 @@ class MLP(Recommender):
 
 
 class NeuMF(Recommender):
-    """Both at once: half of a row's d entries are GMF's, half the perceptron's (d is rounded up to even)."""
+    """Both at once: half of a row's d entries are GMF's, half the perceptron's (d is rounded up to
+    even).
+    """
 
     kind = "neumf"
 
@@ -147,7 +168,10 @@ class NeuMF(Recommender):
 
     def left(self, p: Tensor) -> Tensor:
         """[p_G∘h ; W_p p_M + b]."""
-        return torch.cat([p[..., : self.half] * self.h, p[..., self.half :] @ self.tower.user + self.tower.bias], -1)
+        return torch.cat(
+            [p[..., : self.half] * self.h, p[..., self.half :] @ self.tower.user + self.tower.bias],
+            -1,
+        )
 
     def right(self, q: Tensor) -> Tensor:
         """[q_G ; W_q q_M]."""
@@ -173,14 +197,20 @@ class BPRMF(Recommender):
 
 
 class LightGCN(Recommender):
-    """Embeddings averaged over ``layers`` steps of propagation; see ``propagation`` for what that makes of a row."""
+    """Embeddings averaged over ``layers`` steps of propagation; see ``propagation`` for what that
+    makes of a row.
+    """
 
     kind = "lightgcn"
     pairwise = True
 
-    def __init__(self, users: int, items: int, factors: int, *, layers: int = 2, seed: int = 0) -> None:
+    def __init__(
+        self, users: int, items: int, factors: int, *, layers: int = 2, seed: int = 0
+    ) -> None:
         if layers < 1:
-            raise InvalidInput(f"LightGCN(layers={layers}): expected at least 1; without propagation it is BPRMF")
+            raise InvalidInput(
+                f"LightGCN(layers={layers}): expected at least 1; without propagation it is BPRMF"
+            )
         super().__init__(users, items, factors, seed=seed, layers=layers)
         self.layers = layers
 

@@ -46,8 +46,11 @@ class Ranker:
             a = self.left[torch.from_numpy(np.asarray(users, np.int64))]
             return np.asarray(self.module.pairs(a, self.right).numpy())
 
-    def top(self, users: Array, *, k: int, seen: Interactions | None = None, own: bool = False) -> tuple[Array, Array]:
-        """(item rows, scores), both (users, k), −1 and NaN behind the end of a list; ties go to the lower row.
+    def top(
+        self, users: Array, *, k: int, seen: Interactions | None = None, own: bool = False
+    ) -> tuple[Array, Array]:
+        """(item rows, scores), both (users, k), −1 and NaN behind the end of a list; ties go to the
+        lower row.
 
         Items in ``seen`` are left out for their user; with ``own`` they are the only ones.
         """
@@ -64,7 +67,11 @@ class Ranker:
         return lists, scores
 
     def accuracy(
-        self, rows: Array, test: Interactions, seen: Interactions, depths: tuple[int, ...] = (10, 20, 50)
+        self,
+        rows: Array,
+        test: Interactions,
+        seen: Interactions,
+        depths: tuple[int, ...] = (10, 20, 50),
     ) -> dict[str, float]:
         """Recall@k and NDCG@k of those ``rows`` that have test items; {} where none has."""
         rows = np.asarray(rows)[test.user_counts[rows] > 0]

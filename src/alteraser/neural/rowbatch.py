@@ -15,8 +15,8 @@ from alteraser.solvers.differentiable.rowbatch import Product, RowBatch
 class FunctionalBatch(RowBatch):
     """A ``RowBatch`` of pure functions.
 
-    Products are pulled back through the gradient, ∇²(Σ_i l_i) v = ∂(∇Σ_i l_i · v): the rows are independent, so one
-    pull gives every row its product.
+    Products are pulled back through the gradient, ∇²(Σ_i l_i) v = ∂(∇Σ_i l_i · v): the rows are
+    independent, so one pull gives every row its product.
     """
 
     @classmethod

@@ -1,7 +1,9 @@
-"""Training by AdamW (Loshchilov & Hutter, ICLR 2019) with early stopping: from a random start, or from a model.
+"""Training by AdamW (Loshchilov & Hutter, ICLR 2019) with early stopping: from a random start, or
+from a model.
 
-Negatives are drawn anew in every epoch. The penalty is in the loss, spread over the mini-batches, and the decoupled
-decay is 0, as everywhere in this package. The training seed decides order and negatives, the module's seed its start.
+Negatives are drawn anew in every epoch. The penalty is in the loss, spread over the mini-batches,
+and the decoupled decay is 0, as everywhere in this package. The training seed decides order and
+negatives, the module's seed its start.
 """
 
 from __future__ import annotations
@@ -38,8 +40,8 @@ class Training(Configured):
     patience: int = Field(default=5, ge=1)
     """Epochs without a better score after which to stop."""
     one_cycle: bool = False
-    """Let the learning rate rise to ten times its value and fall to nothing within ``max_epochs`` (Smith & Topin,
-    2019): fewer epochs for the same accuracy, and no early end."""
+    """Let the learning rate rise to ten times its value and fall to nothing within ``max_epochs``
+    (Smith & Topin, 2019): fewer epochs for the same accuracy, and no early end."""
     seed: int = Field(default=0, ge=0)
     """The training seed."""
 
@@ -68,14 +70,15 @@ def train(
 ) -> Trained:
     """Train ``module`` in place on ``data``; with ``score`` it ends at its best epoch.
 
-    ``on_epoch`` is called with the epoch's number and its loss. Raises NumericFailure when the loss is not finite and
-    InvalidInput for data of another shape or without interactions.
+    ``on_epoch`` is called with the epoch's number and its loss. Raises NumericFailure when the loss
+    is not finite and InvalidInput for data of another shape or without interactions.
     """
     training = training or Training()
     if data.shape != (module.user_embedding.shape[0], module.item_embedding.shape[0]):
         raise InvalidInput(
             f"the data have {data.shape[0]} users and {data.shape[1]} items, the module has "
-            f"{module.user_embedding.shape[0]} and {module.item_embedding.shape[0]}: make it with the data's shape"
+            f"{module.user_embedding.shape[0]} and {module.item_embedding.shape[0]}: make it with "
+            "the data's shape"
         )
     if len(data) == 0:
         raise InvalidInput("there is nothing to train on: the data hold no interaction")
@@ -87,7 +90,8 @@ def train(
         losses.append(run.epoch(epoch))
         if not np.isfinite(losses[-1]):
             raise NumericFailure(
-                f"the loss is not finite after {epoch} epoch(s): lower the learning rate ({training.learning_rate:g})"
+                f"the loss is not finite after {epoch} epoch(s): lower the learning rate "
+                f"({training.learning_rate:g})"
             )
         if on_epoch:
             on_epoch(epoch, losses[-1])
@@ -106,13 +110,19 @@ def train(
 
 
 class _Run:
-    def __init__(self, module: Recommender, data: Interactions, loss: Loss, training: Training) -> None:
+    def __init__(
+        self, module: Recommender, data: Interactions, loss: Loss, training: Training
+    ) -> None:
         self.module, self.data, self.loss, self.training = module, data, loss, training
         self.negatives = Negatives(data)
         self.user, self.item = data.user_rows, data.indices.astype(np.int64)
-        self.propagation = Propagation(data, module.layers, module.user_embedding.dtype) if module.layers else None
+        self.propagation = (
+            Propagation(data, module.layers, module.user_embedding.dtype) if module.layers else None
+        )
         rate = training.learning_rate
-        self.optimizer = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=0.0, fused=True)
+        self.optimizer = torch.optim.AdamW(
+            module.parameters(), lr=rate, weight_decay=0.0, fused=True
+        )
         self.steps = -(-len(data) // training.batch)
         self.schedule = None
         if training.one_cycle and training.max_epochs:
@@ -147,7 +157,9 @@ class _Run:
         if module.pairwise:
             terms = functional.softplus(s[:, 1:] - s[:, :1]) * there
         else:
-            terms = torch.cat([functional.softplus(-s[:, :1]), functional.softplus(s[:, 1:]) * there], 1)
+            terms = torch.cat(
+                [functional.softplus(-s[:, :1]), functional.softplus(s[:, 1:]) * there], 1
+            )
         share = user.numel() / len(self.data)
         penalty = loss.regularization * (P.square().sum() + Q.square().sum())
         for value in module.phi().values():

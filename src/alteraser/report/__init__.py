@@ -1,7 +1,7 @@
 """A report on one act of forgetting, as a single file that anybody can open and keep.
 
-report = ForgettingReport(title="…", lead="…", figures=[("residual", "0.0009", "what is left of …")])
-write_report("report.html", report)
+report = ForgettingReport(title="…", lead="…", figures=[("residual", "0.0009", "what is left of
+…")]) write_report("report.html", report)
 """
 
 from __future__ import annotations

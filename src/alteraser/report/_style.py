@@ -24,7 +24,11 @@ p { margin: 0 0 0.9rem; }
 }
 .lead { font-size: 1.2rem; line-height: 1.5; }
 .quiet, figcaption { color: var(--quiet); }
-.story { margin: 1.75rem 0 0; padding: 0.2rem 0 0.2rem 1.25rem; border-left: 4px solid var(--before); }
+.story {
+  margin: 1.75rem 0 0;
+  padding: 0.2rem 0 0.2rem 1.25rem;
+  border-left: 4px solid var(--before);
+}
 .story p { margin: 0; }
 .story b { display: block; }
 
@@ -40,9 +44,17 @@ p { margin: 0 0 0.9rem; }
 table { border-collapse: collapse; width: 100%; font-size: 0.96rem; line-height: 1.4; }
 th, td { text-align: left; vertical-align: top; padding: 0.55rem 0.9rem 0.55rem 0;
   border-bottom: 1px solid var(--rule); }
-thead th { font-size: 0.85rem; color: var(--quiet); font-weight: 600; border-bottom: 2px solid var(--ink); }
+thead th {
+  font-size: 0.85rem;
+  color: var(--quiet);
+  font-weight: 600;
+  border-bottom: 2px solid var(--ink);
+}
 tbody th { font-weight: 400; }
-.numbers td, .numbers thead th:not(:first-child) { text-align: right; font-variant-numeric: tabular-nums; }
+.numbers td, .numbers thead th:not(:first-child) {
+  text-align: right;
+  font-variant-numeric: tabular-nums;
+}
 .numbers tr > :last-child { padding-right: 0; }
 .notes { margin: 0.9rem 0 0; padding-left: 1.2rem; font-size: 0.9rem; color: var(--quiet); }
 .scroll { overflow-x: auto; }
@@ -59,7 +71,11 @@ details td, details th { padding-top: 0.3rem; padding-bottom: 0.3rem; padding-ri
 .verdicts li { max-width: none; margin: 0 0 0.35rem; }
 .lists { table-layout: fixed; }
 .lists .place { width: 2.2rem; color: var(--quiet); font-variant-numeric: tabular-nums; }
-.lists td { padding: 0.5rem 0.75rem; border-left: 1px solid var(--rule); overflow-wrap: break-word; }
+.lists td {
+  padding: 0.5rem 0.75rem;
+  border-left: 1px solid var(--rule);
+  overflow-wrap: break-word;
+}
 .lists thead th:not(:first-child) { padding-left: 0.75rem; }
 .lists .item { display: block; font-weight: 550; }
 .lists .note { display: block; font-size: 0.85rem; color: var(--quiet); }
@@ -74,7 +90,10 @@ details td, details th { padding-top: 0.3rem; padding-bottom: 0.3rem; padding-ri
 .limits li { margin-bottom: 0.5rem; }
 .facts { font-size: 0.86rem; }
 .facts th { width: 14rem; color: var(--quiet); }
-.facts td { overflow-wrap: anywhere; font-family: ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
+.facts td {
+  overflow-wrap: anywhere;
+  font-family: ui-monospace, "SF Mono", Menlo, Consolas, monospace;
+}
 footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--rule);
   font-size: 0.85rem; color: var(--quiet); }
 
@@ -87,13 +106,24 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--rule);
   .plot { height: 340px; }
   .facts th { width: 38%; }
   .lists, .lists tbody, .lists tr, .lists td { display: block; width: 100%; }
-  .lists thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+  .lists thead {
+    position: absolute;
+    width: 1px;
+    height: 1px;
+    overflow: hidden;
+    clip-path: inset(50%);
+  }
   .lists tr { padding: 0.9rem 0 0.2rem; }
   .lists .place { display: block; width: auto; border: 0; padding: 0 0 0.3rem;
     font-weight: 600; color: var(--ink); }
   .lists .place::before { content: "Place "; }
   .lists td { border-left: 0; }
-  .lists td::before { content: attr(data-column); display: block; font-size: 0.78rem; color: var(--quiet); }
+  .lists td::before {
+    content: attr(data-column);
+    display: block;
+    font-size: 0.78rem;
+    color: var(--quiet);
+  }
 }
 @media print {
   @page { margin: 16mm; }
@@ -114,5 +144,6 @@ for (const box of plots) {
   Plotly.newPlot(box, figure.data, figure.layout, { displayModeBar: false, responsive: true });
 }
 addEventListener("beforeprint", () => plots.forEach((box) => Plotly.relayout(box, { width: 640 })));
-addEventListener("afterprint", () => plots.forEach((box) => Plotly.relayout(box, { autosize: true })));
+addEventListener("afterprint", () =>
+  plots.forEach((box) => Plotly.relayout(box, { autosize: true })));
 """

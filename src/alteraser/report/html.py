@@ -1,7 +1,7 @@
 """A report as one HTML file: no network, no second file, readable in ten years.
 
-The page's content policy forbids it to load anything. Every piece of text is escaped on its way in; the
-plots' data travels as JSON that cannot end its own element.
+The page's content policy forbids it to load anything. Every piece of text is escaped on its way in;
+the plots' data travels as JSON that cannot end its own element.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def write_report(path: str | Path, report: ForgettingReport, *, overwrite: bool 
     if path.is_dir() or (path.exists() and not overwrite):
         raise OutputExists(f"{path} exists already; choose another path", path=str(path))
     if not path.parent.is_dir():
-        raise NotFound(f"the folder {path.parent} does not exist; create it first", path=str(path.parent))
+        raise NotFound(
+            f"the folder {path.parent} does not exist; create it first", path=str(path.parent)
+        )
     page = render_report(report)
     replace_file(path, page.encode("utf-8"))
     return path
@@ -57,7 +59,11 @@ def render_report(report: ForgettingReport) -> str:
 
 def document(title: str, body: str) -> str:
     """A whole page around ``body``, with plotly and the drawing script if there is a plot in it."""
-    scripts = f"<script>{plotly_source()}</script>\n<script>{DRAW}</script>" if 'class="plot"' in body else ""
+    scripts = (
+        f"<script>{plotly_source()}</script>\n<script>{DRAW}</script>"
+        if 'class="plot"' in body
+        else ""
+    )
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -70,7 +76,8 @@ def document(title: str, body: str) -> str:
 <body>
 <main>
 {body}
-<footer>Written by AltEraser. This file is complete in itself and loads nothing from anywhere.</footer>
+<footer>Written by AltEraser.
+This file is complete in itself and loads nothing from anywhere.</footer>
 </main>
 {scripts}
 </body>
@@ -78,7 +85,7 @@ def document(title: str, body: str) -> str:
 """
 
 
-# --- sections, in the order of the page -------------------------------------------------------------------
+# --- sections, in the order of the page -----------------------------------------------------------
 
 
 def _head(report: ForgettingReport) -> str:
@@ -132,7 +139,8 @@ def _verdicts(lists: SideBySide) -> Iterable[str]:
     columns: list[list[ListItem]] = [list(column) for column in zip(*lists.rows, strict=True)]
     if any(item.flag for column in columns for item in column):
         counts = ", ".join(
-            f"{sum(item.flag for item in column)} {name}" for name, column in zip(lists.columns, columns, strict=True)
+            f"{sum(item.flag for item in column)} {name}"
+            for name, column in zip(lists.columns, columns, strict=True)
         )
         yield f"Of {total} recommendations, {lists.flagged}: {counts}."
     if len(columns) >= 3:
@@ -187,16 +195,19 @@ def _scores(report: ForgettingReport) -> str:
         return ""
     numbers = _table(
         ["", "one tenth lies below", "one half", "nine tenths"],
-        [[name, *(f"{_quantile(scores, q):.3f}" for q in (0.1, 0.5, 0.9))] for name, scores in groups],
+        [
+            [name, *(f"{_quantile(scores, q):.3f}" for q in (0.1, 0.5, 0.9))]
+            for name, scores in groups
+        ],
     )
     text = (
-        "The score says how strongly a model expects an interaction: near 1 for what it was taught, near 0 "
-        "for what it has no reason to expect."
+        "The score says how strongly a model expects an interaction: near 1 for what it was "
+        "taught, near 0 for what it has no reason to expect."
     )
     if len(groups) == 3:
         text += (
-            " Forgetting has worked where the blue line has left the dashed one and follows the gray shape, "
-            "which is what a model says that never saw these interactions."
+            " Forgetting has worked where the blue line has left the dashed one and follows the "
+            "gray shape, which is what a model says that never saw these interactions."
         )
     figure = scores_figure(report.scores_before, report.scores_after, report.scores_retrained)
     return plot_section(
@@ -211,12 +222,16 @@ def _residual(curves: Sequence[Curve], tolerance: float | None) -> str:
     curves = [curve for curve in curves if len(curve.x)]
     if not curves:
         return ""
-    rows = [[curve.name, f"{x:g}", f"{y:.3g}"] for curve in curves for x, y in zip(curve.x, curve.y, strict=True)]
+    rows = [
+        [curve.name, f"{x:g}", f"{y:.3g}"]
+        for curve in curves
+        for x, y in zip(curve.x, curve.y, strict=True)
+    ]
     return plot_section(
         "How thoroughly, pass by pass",
-        "Removing the interactions pushes the model towards another state. The residual is the share of that "
-        "push that is still unresolved: 1 before anything was done, and each line of the grid a tenth of the "
-        "one above.",
+        "Removing the interactions pushes the model towards another state. The residual is the "
+        "share of that push that is still unresolved: 1 before anything was done, and each line "
+        "of the grid a tenth of the one above.",
         residual_figure(curves, tolerance),
         _table(["", "pass", "residual"], rows),
     )
@@ -238,17 +253,26 @@ def _limits(limits: Sequence[str]) -> str:
     if not limits:
         return ""
     items = "\n".join(f"<li>{escape(limit)}</li>" for limit in limits)
-    return f'<section>\n<h2>What this does not say</h2>\n<ul class="limits">\n{items}\n</ul>\n</section>'
+    return (
+        "<section>\n<h2>What this does not say</h2>\n<ul "
+        f'class="limits">\n{items}\n</ul>\n</section>'
+    )
 
 
 def _details(details: Sequence[tuple[str, str]]) -> str:
     if not details:
         return ""
-    rows = "\n".join(f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in details)
-    return f'<section>\n<h2>Details</h2>\n<table class="facts"><tbody>\n{rows}\n</tbody></table>\n</section>'
+    rows = "\n".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>'
+        for name, value in details
+    )
+    return (
+        "<section>\n<h2>Details</h2>\n<table "
+        f'class="facts"><tbody>\n{rows}\n</tbody></table>\n</section>'
+    )
 
 
-# --- pieces -----------------------------------------------------------------------------------------------
+# --- pieces ---------------------------------------------------------------------------------------
 
 
 def plot_section(heading: str, text: str, figure: dict[str, Any], numbers: str) -> str:
@@ -266,10 +290,14 @@ def plot_section(heading: str, text: str, figure: dict[str, Any], numbers: str) 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     heads = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
     body = "\n".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>' + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:]) + "</tr>"
+        f'<tr><th scope="row">{escape(row[0])}</th>'
+        + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
+        + "</tr>"
         for row in rows
     )
-    return f'<table class="numbers"><thead><tr>{heads}</tr></thead><tbody>\n{body}\n</tbody></table>'
+    return (
+        f'<table class="numbers"><thead><tr>{heads}</tr></thead><tbody>\n{body}\n</tbody></table>'
+    )
 
 
 def _paragraph(text: str) -> str:
@@ -286,7 +314,9 @@ def _quantile(scores: Sequence[float], share: float) -> float:
 
 
 def _json(value: Any) -> str:
-    """JSON that is safe inside a script element: nothing in it can close the element or open a comment."""
+    """JSON that is safe inside a script element: nothing in it can close the element or open a
+    comment.
+    """
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -297,7 +327,8 @@ def plotly_source() -> str:
         from plotly.offline import get_plotlyjs
     except ImportError as error:
         raise DependencyMissing(
-            'the report\'s plots need plotly, which is not installed; run: pip install "alteraser[report]"',
+            "the report's plots need plotly, which is not installed; run: pip install "
+            '"alteraser[report]"',
             package="plotly",
             extra="report",
         ) from error

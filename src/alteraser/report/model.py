@@ -1,7 +1,7 @@
 """What a report says, before anything is said about how it looks.
 
-Everything is text and numbers; whoever measured decides how a number is worded. A section whose data is
-empty is left out of the report.
+Everything is text and numbers; whoever measured decides how a number is worded. A section whose
+data is empty is left out of the report.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ class Curve:
     def __post_init__(self) -> None:
         """Both axes have as many values."""
         if len(self.x) != len(self.y):
-            raise InvalidInput(f"the curve {self.name!r} has {len(self.x)} x values and {len(self.y)} y values")
+            raise InvalidInput(
+                f"the curve {self.name!r} has {len(self.x)} x values and {len(self.y)} y values"
+            )
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,9 @@ class ComparisonTable:
         """Every row has a value for each column."""
         for name, values in self.rows:
             if len(values) != len(self.columns):
-                raise InvalidInput(f"the row {name!r} has {len(values)} values for {len(self.columns)} columns")
+                raise InvalidInput(
+                    f"the row {name!r} has {len(values)} values for {len(self.columns)} columns"
+                )
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,9 @@ class ListItem:
 class SideBySide:
     """One account's recommendations by several models.
 
-    With three columns or more, the last one is the reference (retrained without the forgotten interactions),
-    and the report marks where the column before it agrees. Items are the same if their titles are.
+    With three columns or more, the last one is the reference (retrained without the forgotten
+    interactions), and the report marks where the column before it agrees. Items are the same if
+    their titles are.
     """
 
     heading: str
@@ -72,7 +77,8 @@ class SideBySide:
         for place, row in enumerate(self.rows, start=1):
             if len(row) != len(self.columns):
                 raise InvalidInput(
-                    f"place {place} of {self.heading!r} has {len(row)} items for {len(self.columns)} columns"
+                    f"place {place} of {self.heading!r} has {len(row)} items for "
+                    f"{len(self.columns)} columns"
                 )
 
 

@@ -1,7 +1,7 @@
 """The plots, as plotly's JSON. Python decides what is drawn; the page only draws it.
 
-Colors are Okabe and Ito's, which stay apart for every kind of color vision; lines differ in dash and marker
-too, so that a gray print can be read.
+Colors are Okabe and Ito's, which stay apart for every kind of color vision; lines differ in dash
+and marker too, so that a gray print can be read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ BINS = 36
 
 
 def residual_figure(curves: Sequence[Curve], tolerance: float | None) -> Figure:
-    """The residual by pass on a logarithmic axis; values that a logarithm cannot show are left out."""
+    """The residual by pass on a logarithmic axis; values that a logarithm cannot show are left
+    out.
+    """
     traces = []
     for place, curve in enumerate(curves):
         traces.append(
@@ -44,7 +46,9 @@ def residual_figure(curves: Sequence[Curve], tolerance: float | None) -> Figure:
     layout["xaxis"] |= {"rangemode": "tozero"}
     if tolerance is not None and tolerance > 0:
         level = {"xref": "paper", "yref": "y", "x0": 0, "x1": 1, "y0": tolerance, "y1": tolerance}
-        layout["shapes"] = [{"type": "line", **level, "line": {"color": INK, "width": 1.2, "dash": "dot"}}]
+        layout["shapes"] = [
+            {"type": "line", **level, "line": {"color": INK, "width": 1.2, "dash": "dot"}}
+        ]
         # An annotation's place on a logarithmic axis is the logarithm; a shape's is the value.
         layout["annotations"] = [
             {
@@ -62,14 +66,21 @@ def residual_figure(curves: Sequence[Curve], tolerance: float | None) -> Figure:
     return {"data": traces, "layout": layout}
 
 
-def scores_figure(before: Sequence[float], after: Sequence[float], retrained: Sequence[float]) -> Figure:
+def scores_figure(
+    before: Sequence[float], after: Sequence[float], retrained: Sequence[float]
+) -> Figure:
     """How the forgotten interactions are scored: outlines of three histograms over the same bins.
 
-    "Retrained" is a filled shape and "after forgetting" a line on top of it, so that agreement is seen as
-    the line following the shape.
+    "Retrained" is a filled shape and "after forgetting" a line on top of it, so that agreement is
+    seen as the line following the shape.
     """
     groups = (
-        ("retrained without them", retrained, {"color": RETRAINED, "width": 1}, "rgba(95,107,118,0.30)"),
+        (
+            "retrained without them",
+            retrained,
+            {"color": RETRAINED, "width": 1},
+            "rgba(95,107,118,0.30)",
+        ),
         ("before", before, {"color": BEFORE, "width": 2, "dash": "dash"}, "rgba(213,94,0,0.12)"),
         ("after forgetting", after, {"color": AFTER, "width": 2.5}, None),
     )
@@ -119,7 +130,11 @@ def layout_of(x: str, y: str) -> Figure:
         "automargin": True,
     }
     return {
-        "font": {"family": "system-ui, -apple-system, 'Segoe UI', sans-serif", "size": 14, "color": INK},
+        "font": {
+            "family": "system-ui, -apple-system, 'Segoe UI', sans-serif",
+            "size": 14,
+            "color": INK,
+        },
         "paper_bgcolor": "#ffffff",
         "plot_bgcolor": "#ffffff",
         "margin": {"l": 16, "r": 16, "t": 44, "b": 16},
@@ -142,7 +157,9 @@ def stroke(place: int, *, width: float = 2.0, size: int = 6) -> Figure:
 
 
 def legend_below(layout: Figure, entries: int) -> Figure:
-    """``layout`` with its legend below: many names would push the drawing off a narrow screen from above."""
+    """``layout`` with its legend below: many names would push the drawing off a narrow screen from
+    above.
+    """
     layout["legend"] = {"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"}
     layout["margin"] |= {"t": 16}
     layout["height"] = 380 + 22 * entries
@@ -150,9 +167,11 @@ def legend_below(layout: Figure, entries: int) -> Figure:
 
 
 def share_axis(values: Sequence[float]) -> Figure:
-    """An axis for shares that ends at 1, where the best there is lies: from a little below the least of ``values``.
+    """An axis for shares that ends at 1, where the best there is lies: from a little below the
+    least of ``values``.
 
-    Ticks are at steps of 1, 2 or 5 times a power of ten, five at most, each with the digits that it needs.
+    Ticks are at steps of 1, 2 or 5 times a power of ten, five at most, each with the digits that it
+    needs.
 
     >>> share_axis([0.9991, 0.99994])["ticktext"]
     ['0.9992', '0.9994', '0.9996', '0.9998', '1']
@@ -174,7 +193,8 @@ def share_axis(values: Sequence[float]) -> Figure:
 
 
 def log_axis(values: Sequence[float], *, most: int = 9) -> Figure:
-    """A logarithmic axis with ticks at ``values`` themselves, but for those that would stand in their neighbor's way.
+    """A logarithmic axis with ticks at ``values`` themselves, but for those that would stand in
+    their neighbor's way.
 
     >>> log_axis([1.0, 2.0, 2.02, 4.0])["ticktext"]
     ['1', '2', '4']

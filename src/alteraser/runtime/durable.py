@@ -1,9 +1,11 @@
-"""Every operation that outlives the process goes through ``point``, so that a test can end the process, or fail, at it.
+"""Every operation that outlives the process goes through ``point``, so that a test can end the
+process, or fail, at it.
 
-    point("fsync", path)         told before a file or folder is synced, renamed, linked or removed, or a commit
+    point("fsync", path)
+        told before a file or folder is synced, renamed, linked or removed, or a commit
 
-Nothing is done where nobody watches. With ``watched`` a test is told of each operation in turn and may raise, or kill
-the process: what is found afterwards is what a crash at that place leaves.
+Nothing is done where nobody watches. With ``watched`` a test is told of each operation in turn and
+may raise, or kill the process: what is found afterwards is what a crash at that place leaves.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ _watcher: Watcher | None = None
 
 
 def point(operation: str, place: Any) -> None:
-    """``operation`` (write, fsync, rename, link, remove, commit) is about to be done at ``place``."""
+    """``operation`` (write, fsync, rename, link, remove, commit) is about to be done at
+    ``place``.
+    """
     if _watcher is not None:
         _watcher(operation, place)
 
@@ -32,7 +36,8 @@ def watched(watcher: Watcher) -> Iterator[None]:
     >>> from tempfile import TemporaryDirectory
     >>> from alteraser.data.files import replace_file
     >>> seen = []
-    >>> with TemporaryDirectory() as folder, watched(lambda operation, place: seen.append(operation)):
+    >>> note = lambda operation, place: seen.append(operation)
+    >>> with TemporaryDirectory() as folder, watched(note):
     ...     replace_file(Path(folder, "a"), b"1")
     >>> seen
     ['write', 'fsync', 'rename', 'fsync']

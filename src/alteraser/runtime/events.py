@@ -1,21 +1,26 @@
-"""What happens at the borders of the verbs, as events: a name and a few values. Off until somebody listens.
+"""What happens at the borders of the verbs, as events: a name and a few values. Off until somebody
+listens.
 
     read      interactions, users, items            DATA was read
     checked   what belongs together, in counts      before anything is changed
-    started   verb                                  train, forget, verify, evaluate, compare, tune, compact
+    started   verb
+        train, forget, verify, evaluate, compare, tune, compact
     pass      number, scope, residual, rows, …      every pass over rows
     written   bytes                                 an output has its name
     finished  verb, seconds, and what its result says
-    refused   verb, kind, exit_code                 an error of ``errors.py``: of a verb, and of a command (no verb)
+    refused   verb, kind, exit_code
+        an error of ``errors.py``: of a verb, and of a command (no verb)
     interrupted  the same
     answered  exit_code, seconds                    a command has ended
 
-Nobody is named: values are numbers, truth values, and words of this program, never an id, a path or the text of a
-message. The log of a forgetting must not be the place where what was forgotten can be read.
+Nobody is named: values are numbers, truth values, and words of this program, never an id, a path or
+the text of a message. The log of a forgetting must not be the place where what was forgotten can be
+read.
 
-Why a list of listeners, and not a library for logs: a log, a progress bar and a service listen to the same events, and
-only the first is text; ``import logging`` and structlog take longer than all of ``alteraser --help`` may; and an event
-that nobody listens to costs the test of an empty list. ``to_logging`` hands them to the standard library's ``logging``.
+Why a list of listeners, and not a library for logs: a log, a progress bar and a service listen to
+the same events, and only the first is text; ``import logging`` and structlog take longer than all
+of ``alteraser --help`` may; and an event that nobody listens to costs the test of an empty list.
+``to_logging`` hands them to the standard library's ``logging``.
 
 >>> heard = []
 >>> with listening(heard.append):
@@ -58,7 +63,9 @@ def emit(name: str, **values: Value) -> None:
     """Tell whoever listens; an ``int`` or ``float`` of NumPy becomes Python's."""
     if not _listeners:
         return
-    plain = {key: getattr(value, "item", lambda value=value: value)() for key, value in values.items()}
+    plain = {
+        key: getattr(value, "item", lambda value=value: value)() for key, value in values.items()
+    }
     event = Event(name, time.time(), plain)
     for listener in tuple(_listeners):
         listener(event)
@@ -80,7 +87,8 @@ def listening(listener: Listener) -> Iterator[None]:
 
 
 def verb(name: str, *says: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorate a verb: started, and finished with the attributes of its result that ``says`` names, or how it failed.
+    """Decorate a verb: started, and finished with the attributes of its result that ``says`` names,
+    or how it failed.
 
     >>> class Result:
     ...     passes = 3
@@ -164,7 +172,10 @@ def json_lines(file: IO[str]) -> Listener:
         nonlocal broken
         if broken:
             return
-        values = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in event.values.items()}
+        values = {
+            k: None if isinstance(v, float) and not math.isfinite(v) else v
+            for k, v in event.values.items()
+        }
         at = datetime.fromtimestamp(event.at, UTC).isoformat(timespec="milliseconds")
         try:
             file.write(json.dumps({"time": at, "event": event.name, **values}) + "\n")
@@ -177,7 +188,8 @@ def json_lines(file: IO[str]) -> Listener:
 
 
 def to_logging(event: Event) -> None:
-    """A listener that hands an event to the logger ``alteraser.events`` at level INFO, as ``name key=value …``.
+    """A listener that hands an event to the logger ``alteraser.events`` at level INFO, as ``name
+    key=value …``.
 
     The values are the record's attribute ``values`` as well.
     """

@@ -14,10 +14,12 @@ NOTHING_CHANGED = "interrupted; nothing was changed"
 
 @contextmanager
 def whole(message: str = NOTHING_CHANGED, *, blas: int | None = 1) -> Iterator[None]:
-    """Work that is done as a whole or not at all: KeyboardInterrupt in it becomes Interrupted, which says ``message``.
+    """Work that is done as a whole or not at all: KeyboardInterrupt in it becomes Interrupted,
+    which says ``message``.
 
-    What it changes must be copies until it ends. ``blas`` bounds BLAS's own threads meanwhile, None leaves them as they
-    are: where our workers are the parallelism, they would only spin beside them between small products.
+    What it changes must be copies until it ends. ``blas`` bounds BLAS's own threads meanwhile, None
+    leaves them as they are: where our workers are the parallelism, they would only spin beside them
+    between small products.
     """
     with nullcontext() if blas is None else threadpool_limits(blas):
         try:

@@ -1,4 +1,6 @@
-"""Modules that are imported when they are first used, so that settings can be shown without what computes with them."""
+"""Modules that are imported when they are first used, so that settings can be shown without what
+computes with them.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ class _Late(ModuleType):
 
 
 def late(name: str) -> Any:
-    """A stand-in for the module ``name``, which is imported when one of its names is first asked for.
+    """A stand-in for the module ``name``, which is imported when one of its names is first asked
+    for.
 
     For modules whose classes are settings, which the command line lists, and which compute as well:
 

@@ -11,13 +11,19 @@ MEMINFO, STATM = Path("/proc/meminfo"), Path("/proc/self/statm")
 
 
 def available() -> int | None:
-    """Bytes that this process can still get: what is free, its container's limit and its own; None: not known."""
-    found = [bytes_left for bytes_left in (_machine(), _container(), _limit()) if bytes_left is not None]
+    """Bytes that this process can still get: what is free, its container's limit and its own; None:
+    not known.
+    """
+    found = [
+        bytes_left for bytes_left in (_machine(), _container(), _limit()) if bytes_left is not None
+    ]
     return min(found) if found else None
 
 
 def physical() -> int | None:
-    """Bytes that the machine has, whoever uses them; None: not known. The same at every call: what plans go by."""
+    """Bytes that the machine has, whoever uses them; None: not known. The same at every call: what
+    plans go by.
+    """
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):  # not on every platform

@@ -1,7 +1,7 @@
 """Sharing rows out among workers: heavy rows first, blocks handed to whichever worker is free.
 
-Every row's result depends on that row alone, so neither the number of threads nor the order of the blocks
-changes a single bit of it.
+Every row's result depends on that row alone, so neither the number of threads nor the order of the
+blocks changes a single bit of it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 def blocks(side: Sized, rows: Array | None, rank: int, threads: int) -> list[Array]:
-    """Split ``rows`` into blocks of about equal work, heaviest rows first (longest processing time rule)."""
+    """Split ``rows`` into blocks of about equal work, heaviest rows first (longest processing time
+    rule).
+    """
     rows = side.all_rows if rows is None else np.asarray(rows, dtype=np.int64)
     cost = (side.counts[rows] + rank).astype(np.float64)
     if threads == 1 or cost.sum() * rank < SMALL or rows.size < 2:
@@ -62,7 +64,9 @@ def blocks(side: Sized, rows: Array | None, rank: int, threads: int) -> list[Arr
 
 
 def run(kernel: Callable[[Array], None], work: Sequence[Array], threads: int) -> None:
-    """Call ``kernel`` on every block; on an interrupt no further block starts and running ones are waited for."""
+    """Call ``kernel`` on every block; on an interrupt no further block starts and running ones are
+    waited for.
+    """
     if len(work) == 1:
         kernel(work[0])
         return

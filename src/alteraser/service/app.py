@@ -17,7 +17,13 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import alteraser
-from alteraser.errors import AltEraserError, DependencyMissing, InvalidInput, NotFound, ResourceLimit
+from alteraser.errors import (
+    AltEraserError,
+    DependencyMissing,
+    InvalidInput,
+    NotFound,
+    ResourceLimit,
+)
 from alteraser.ledger import keys, log, requests, versions
 from alteraser.ledger.asked import asked
 from alteraser.ledger.due import due, moment, written
@@ -38,8 +44,8 @@ HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'",
 }
 
 
@@ -58,9 +64,13 @@ class Api:
     def key(self, connection: Connection, given: str | None, scope: str) -> Key:
         """The key in an Authorization header or a cookie, if it may do ``scope``; Denied."""
         kind, _, text = (given or "").partition(" ")
-        found = keys.find(connection, text.strip() if kind.lower() == "bearer" else "", self.state.clock())
+        found = keys.find(
+            connection, text.strip() if kind.lower() == "bearer" else "", self.state.clock()
+        )
         if found is None:
-            raise Denied("a valid API key is needed: Authorization: Bearer KEY", code="unauthorized")
+            raise Denied(
+                "a valid API key is needed: Authorization: Bearer KEY", code="unauthorized"
+            )
         if not found.may(scope):
             raise Denied(f"the key may not do this; it needs the scope {scope}", code="scope")
         return found
@@ -71,7 +81,9 @@ class Api:
             return work(connection, self.key(connection, given, scope))
 
     def write(self, given: str | None, scope: str, work: Callable[[Connection, Key], Any]) -> Any:
-        """``work`` in a transaction, durable when this returns, for a key with ``scope`` that has writes left."""
+        """``work`` in a transaction, durable when this returns, for a key with ``scope`` that has
+        writes left.
+        """
         if self.state.halted is not None:
             raise DependencyMissing("the service has stopped taking requests in", code="halted")
 
@@ -79,14 +91,20 @@ class Api:
             key = self.key(connection, given, scope)
             wait = keys.admit_write(connection, key, self.state.clock())
             if wait:
-                raise ResourceLimit("the key had its writes of this minute", code="rate_limit", retry_after=wait)
+                raise ResourceLimit(
+                    "the key had its writes of this minute", code="rate_limit", retry_after=wait
+                )
             return work(connection, key)
 
         try:
             return self.state.database.together(whole)
-        except OSError as error:  # a disk that does not keep what it is given: nothing more is promised
+        except (
+            OSError
+        ) as error:  # a disk that does not keep what it is given: nothing more is promised
             self.state.halted = type(error).__name__
-            raise DependencyMissing("the service has stopped taking requests in", code="halted") from error
+            raise DependencyMissing(
+                "the service has stopped taking requests in", code="halted"
+            ) from error
 
     # ------------------------------------------------------------------ what is done
 
@@ -94,8 +112,8 @@ class Api:
         """Take a request in; (its document, whether it was there)."""
         if not name or len(name) > LONGEST_NAME:
             raise InvalidInput(
-                f"a write needs the header Idempotency-Key, 1 to {LONGEST_NAME} characters that you choose and "
-                "send again where you had no answer",
+                f"a write needs the header Idempotency-Key, 1 to {LONGEST_NAME} characters that "
+                "you choose and send again where you had no answer",
                 code="key_required",
             )
         wanted = asked(body, self.state.declared)
@@ -103,7 +121,9 @@ class Api:
 
         def work(connection: Connection, key: Key) -> Any:
             sender = requests.Sender(key.id, name, sent, key.may("verify"))
-            return requests.submit(connection, wanted, sender, secret=self.state.hashing, now=self.state.clock())
+            return requests.submit(
+                connection, wanted, sender, secret=self.state.hashing, now=self.state.clock()
+            )
 
         found: tuple[dict[str, Any], bool] = self.write(given, "submit", work)
         self.state.wake.set()
@@ -121,24 +141,38 @@ class Api:
         counts = erasing.find(whole, [wanted]).counts[0]
         now = self.state.clock()
         end = due(now, wanted.regulation, wanted.due)
-        return {"dry_run": True, "kind": wanted.kind, "counts": counts, "due": written(end), "version": version.id}
+        return {
+            "dry_run": True,
+            "kind": wanted.kind,
+            "counts": counts,
+            "due": written(end),
+            "version": version.id,
+        }
 
-    def change(self, given: str | None, scope: str, what: Callable[..., dict[str, Any]], name: str) -> dict[str, Any]:
+    def change(
+        self, given: str | None, scope: str, what: Callable[..., dict[str, Any]], name: str
+    ) -> dict[str, Any]:
         """``what`` happens to a request."""
         found: dict[str, Any] = self.write(
-            given, scope, lambda connection, key: _shown(what(connection, name, self.state.clock()), key)
+            given,
+            scope,
+            lambda connection, key: _shown(what(connection, name, self.state.clock()), key),
         )
         self.state.wake.set()
         return found
 
     def receipt(self, given: str | None, name: str) -> bytes:
-        """The receipt of a request, or of the one that it repeats; NotFound where there is none yet."""
+        """The receipt of a request, or of the one that it repeats; NotFound where there is none
+        yet.
+        """
 
         def work(connection: Connection, key: Key) -> bytes:
             row = requests.row_of(connection, name)
             found = log.receipt(connection, row.points_to or row.id, self.state.signer.public)
             if found is None:
-                raise NotFound(f"the request is {row.state}: there is no receipt yet", code="no_receipt")
+                raise NotFound(
+                    f"the request is {row.state}: there is no receipt yet", code="no_receipt"
+                )
             return found
 
         content: bytes = self.read(given, "receipt:read", work)
@@ -182,9 +216,12 @@ async def content_of(request: Request, limit: int) -> bytes:
 def make_app(api: Api) -> FastAPI:
     """The application of ``api``."""
     app = FastAPI(
-        title="AltEraser", version=alteraser.__version__, docs_url=None, redoc_url=None,
+        title="AltEraser",
+        version=alteraser.__version__,
+        docs_url=None,
+        redoc_url=None,
         description="Erasure requests in, receipts out.",
-    )  # fmt: skip
+    )
     _add_errors(app)
     _add_requests(app, api)
     _add_models(app, api)
@@ -236,9 +273,12 @@ class _WithHeaders:
 def _add_requests(app: FastAPI, api: Api) -> None:
     @app.post("/v1/requests", status_code=202, tags=["requests"])
     async def submit(request: Request, dry_run: bool = False) -> JSONResponse:
-        """Take an erasure request in. 202 once it is durable; 200 where it was there already, and for a dry run."""
+        """Take an erasure request in. 202 once it is durable; 200 where it was there already, and
+        for a dry run.
+        """
         given = request.headers.get("authorization")
-        await run_in_threadpool(api.read, given, "submit", lambda connection, key: None)  # nobody else's body is read
+        # nobody else's body is read
+        await run_in_threadpool(api.read, given, "submit", lambda connection, key: None)
         body = bodies.parse(await content_of(request, bodies.BODY))
         if dry_run:
             return JSONResponse(await run_in_threadpool(api.dry_run, given, body))
@@ -248,7 +288,9 @@ def _add_requests(app: FastAPI, api: Api) -> None:
         return JSONResponse(_without_counts(document), 200 if repeated else 202, place)
 
     @app.get("/v1/requests", tags=["requests"])
-    def listed(request: Request, status: str | None = None, after: int = 0, limit: int = 100) -> Any:
+    def listed(
+        request: Request, status: str | None = None, after: int = 0, limit: int = 100
+    ) -> Any:
         """Requests in the order they were received."""
         if not 1 <= limit <= PAGE or not 0 <= after < 2**62:
             raise InvalidInput(f"limit: expected 1 to {PAGE}; after: a sequence", code="parameter")
@@ -277,7 +319,9 @@ def _add_requests(app: FastAPI, api: Api) -> None:
     @app.delete("/v1/requests/{request_id}", tags=["requests"])
     def cancel(request: Request, request_id: str) -> Any:
         """Cancel a request on which no work was begun."""
-        return api.change(request.headers.get("authorization"), "submit", requests.cancel, request_id)
+        return api.change(
+            request.headers.get("authorization"), "submit", requests.cancel, request_id
+        )
 
     @app.get("/v1/requests/{request_id}/receipt", tags=["requests"])
     def receipt(request: Request, request_id: str) -> Response:
@@ -287,16 +331,30 @@ def _add_requests(app: FastAPI, api: Api) -> None:
         return Response(content, media_type="application/json", headers=named)
 
     for name, scope, what, words in (
-        ("verify", "verify", requests.verify, "Vouch for who asked: an unverified request goes into the queue."),
+        (
+            "verify",
+            "verify",
+            requests.verify,
+            "Vouch for who asked: an unverified request goes into the queue.",
+        ),
         ("reject", "verify", requests.reject, "End an unverified request."),
-        ("hold", "admin", requests.hold, "Put a legal hold on a request: nothing is done until it is released."),
+        (
+            "hold",
+            "admin",
+            requests.hold,
+            "Put a legal hold on a request: nothing is done until it is released.",
+        ),
         ("release", "admin", requests.release, "End a legal hold."),
     ):
         _add_change(app, api, name, scope, what, words)
 
 
-def _add_change(app: FastAPI, api: Api, name: str, scope: str, what: Callable[..., dict[str, Any]], words: str) -> None:
-    @app.post(f"/v1/requests/{{request_id}}/{name}", tags=["requests"], name=name, description=words)
+def _add_change(
+    app: FastAPI, api: Api, name: str, scope: str, what: Callable[..., dict[str, Any]], words: str
+) -> None:
+    @app.post(
+        f"/v1/requests/{{request_id}}/{name}", tags=["requests"], name=name, description=words
+    )
     def change(request: Request, request_id: str) -> Any:
         return api.change(request.headers.get("authorization"), scope, what, request_id)
 
@@ -319,7 +377,11 @@ def _add_models(app: FastAPI, api: Api) -> None:
 
         def work(connection: Connection, key: Key) -> Any:
             pointer = versions.serving(connection)
-            return {"serving": pointer.version, "floor": pointer.floor, "models": versions.listed(connection)}
+            return {
+                "serving": pointer.version,
+                "floor": pointer.floor,
+                "models": versions.listed(connection),
+            }
 
         return api.read(request.headers.get("authorization"), "model:read", work)
 
@@ -341,7 +403,9 @@ def _add_models(app: FastAPI, api: Api) -> None:
 
     @app.post("/v1/interactions", status_code=202, tags=["model"])
     async def interactions(request: Request) -> JSONResponse:
-        """Take new interactions in; they are learned with the next batch. What was erased before is left out."""
+        """Take new interactions in; they are learned with the next batch. What was erased before is
+        left out.
+        """
         given = request.headers.get("authorization")
         await run_in_threadpool(api.read, given, "ingest", lambda connection, key: None)
         body = bodies.parse(await content_of(request, bodies.BULK))
@@ -374,7 +438,9 @@ def _add_operation(app: FastAPI, api: Api) -> None:
     def prometheus() -> Response:
         """Figures for Prometheus; none of them is about a person."""
         with api.state.database.reading() as connection:
-            text = metrics.written(connection, api.state.clock(), halted=api.state.halted is not None)
+            text = metrics.written(
+                connection, api.state.clock(), halted=api.state.halted is not None
+            )
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
     @app.get("/v1/keys", tags=["keys"])
@@ -400,18 +466,34 @@ def _add_operation(app: FastAPI, api: Api) -> None:
     def revoke(request: Request, key_id: str) -> Response:
         """End a key."""
         given = request.headers.get("authorization")
-        api.write(given, "admin", lambda connection, key: keys.revoke(connection, key_id, api.state.clock()))
+        api.write(
+            given,
+            "admin",
+            lambda connection, key: keys.revoke(connection, key_id, api.state.clock()),
+        )
         return Response(status_code=204)
 
 
 def _key_wanted(body: Any) -> dict[str, Any]:
-    if not isinstance(body, dict) or not {"scopes"} <= body.keys() <= {"scopes", "rate_limit", "expires"}:
+    if not isinstance(body, dict) or not {"scopes"} <= body.keys() <= {
+        "scopes",
+        "rate_limit",
+        "expires",
+    }:
         raise InvalidInput("expected scopes, and rate_limit or expires", code="unknown_field")
-    scopes, rate, expires = body["scopes"], body.get("rate_limit", keys.WRITES_A_MINUTE), body.get("expires")
+    scopes, rate, expires = (
+        body["scopes"],
+        body.get("rate_limit", keys.WRITES_A_MINUTE),
+        body.get("expires"),
+    )
     if not isinstance(scopes, list) or not all(isinstance(each, str) for each in scopes):
         raise InvalidInput("scopes: expected a list of text", code="type")
     if isinstance(rate, bool) or not isinstance(rate, int) or not 0 <= rate < 2**31:
         raise InvalidInput("rate_limit: expected writes a minute, or 0 for any number", code="type")
     if expires is not None and not isinstance(expires, str):
         raise InvalidInput("expires: expected ISO 8601", code="type")
-    return {"scopes": scopes, "rate": rate, "expires": None if expires is None else moment(expires, "expires")}
+    return {
+        "scopes": scopes,
+        "rate": rate,
+        "expires": None if expires is None else moment(expires, "expires"),
+    }

@@ -1,8 +1,9 @@
 """A consistent copy of a state as one file, while the service goes on.
 
-The ledger is copied first, by the database's own means; the copy says which versions and files belong to it. Where one
-of them is gone when its turn comes, because the service published meanwhile, all begins anew. Versions below the
-erasure floor are left out: they hold what was erased.
+The ledger is copied first, by the database's own means; the copy says which versions and files
+belong to it. Where one of them is gone when its turn comes, because the service published
+meanwhile, all begins anew. Versions below the erasure floor are left out: they hold what was
+erased.
 """
 
 from __future__ import annotations
@@ -43,27 +44,41 @@ class _Needed:
 
 
 def backup(root: Path, out: Path) -> dict[str, Any]:
-    """Write the state in ``root`` to the new file ``out``, mode 0600, whole or not at all; what it holds.
+    """Write the state in ``root`` to the new file ``out``, mode 0600, whole or not at all; what it
+    holds.
 
-    Raises OutputExists, NotFound, IntegrityError for a state that is damaged, Conflict where it never held still.
+    Raises OutputExists, NotFound, IntegrityError for a state that is damaged, Conflict where it
+    never held still.
     """
     folders = Folders(root)
     origin = folders.document()["origin"]
     with atomic_write(out) as file:
         os.fchmod(file.fileno(), 0o600)
         for _ in range(TRIES):
-            with tempfile.TemporaryDirectory(prefix=f".{out.name[:40]}.tmp-", dir=out.parent) as aside:
+            with tempfile.TemporaryDirectory(
+                prefix=f".{out.name[:40]}.tmp-", dir=out.parent
+            ) as aside:
                 needed = _ledger(folders, Path(aside) / "ledger.sqlite", origin)
                 try:
                     _write(archive.Writer(file), folders, Path(aside) / "ledger.sqlite", needed)
-                except (NotFound, FileNotFoundError):  # published, and destroyed, since the ledger was copied
-                    if _ledger(folders, Path(aside) / "again.sqlite", origin).head["event"] == needed.head["event"]:
-                        raise IntegrityError(f"{root}: a file of the state is missing; restore it") from None
+                except (
+                    NotFound,
+                    FileNotFoundError,
+                ):  # published, and destroyed, since the ledger was copied
+                    if (
+                        _ledger(folders, Path(aside) / "again.sqlite", origin).head["event"]
+                        == needed.head["event"]
+                    ):
+                        raise IntegrityError(
+                            f"{root}: a file of the state is missing; restore it"
+                        ) from None
                     file.seek(0)
                     file.truncate()
                     continue
             return needed.head
-        raise Conflict(f"{root}: the service published during each of {TRIES} tries; try again", code="busy")
+        raise Conflict(
+            f"{root}: the service published during each of {TRIES} tries; try again", code="busy"
+        )
 
 
 def _ledger(folders: Folders, target: Path, origin: str) -> _Needed:

@@ -1,4 +1,6 @@
-"""JSON from strangers: bounded before it is read, with nothing in it that two readers would understand differently."""
+"""JSON from strangers: bounded before it is read, with nothing in it that two readers would
+understand differently.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ DEPTH = 32
 
 
 def parse(content: bytes) -> Any:
-    """The value of ``content``; InvalidInput whose ``code`` says what is wrong, never with what was sent in it.
+    """The value of ``content``; InvalidInput whose ``code`` says what is wrong, never with what was
+    sent in it.
 
     >>> parse(b'{"users": [1]}')
     {'users': [1]}
@@ -26,15 +29,23 @@ def parse(content: bytes) -> Any:
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as cause:
-        raise InvalidInput(f"the body is not UTF-8, from byte {cause.start} on", code="encoding") from None
+        raise InvalidInput(
+            f"the body is not UTF-8, from byte {cause.start} on", code="encoding"
+        ) from None
     try:
         found = json.loads(
-            text, object_pairs_hook=_once, parse_int=_whole, parse_float=_fraction, parse_constant=_constant
+            text,
+            object_pairs_hook=_once,
+            parse_int=_whole,
+            parse_float=_fraction,
+            parse_constant=_constant,
         )
     except RecursionError:
         raise InvalidInput(f"the body is nested deeper than {DEPTH}", code="depth") from None
     except json.JSONDecodeError as cause:
-        raise InvalidInput(f"the body is not JSON, from character {cause.pos} on", code="json") from None
+        raise InvalidInput(
+            f"the body is not JSON, from character {cause.pos} on", code="json"
+        ) from None
     if _deeper(found, DEPTH):
         raise InvalidInput(f"the body is nested deeper than {DEPTH}", code="depth")
     return found
@@ -43,8 +54,8 @@ def parse(content: bytes) -> Any:
 def too_large(limit: int, length: int | None) -> ResourceLimit:
     """Of a body with more than ``limit`` bytes, ``length`` of them if that is known.
 
-    What is left of one that ends soon is let in and thrown away, so that its sender sees the answer; of another the
-    connection is closed.
+    What is left of one that ends soon is let in and thrown away, so that its sender sees the
+    answer; of another the connection is closed.
     """
     words = f"the body is larger than {limit:,} bytes; send less at a time"
     return ResourceLimit(words, code="body_too_large", close=length is None or length > BULK)

@@ -1,4 +1,6 @@
-"""A client of the service: what a write is called is kept until it is answered, so that it can be sent again."""
+"""A client of the service: what a write is called is kept until it is answered, so that it can be
+sent again.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,16 @@ from alteraser.ledger.states import FINAL
 TRIES = 5
 """Times that a request is sent where no answer comes"""
 ERRORS: dict[int, type[AltEraserError]] = {
-    401: RefusedByPolicy, 403: RefusedByPolicy, 404: NotFound, 409: Conflict, 422: Conflict, 413: ResourceLimit,
-    429: ResourceLimit, 507: ResourceLimit, 503: DependencyMissing,
-}  # fmt: skip
+    401: RefusedByPolicy,
+    403: RefusedByPolicy,
+    404: NotFound,
+    409: Conflict,
+    422: Conflict,
+    413: ResourceLimit,
+    429: ResourceLimit,
+    507: ResourceLimit,
+    503: DependencyMissing,
+}
 """Class of the error that an answer is; InvalidInput for others"""
 
 
@@ -34,18 +43,25 @@ class Client:
     """Talks to the service at ``url`` with an API key."""
 
     def __init__(self, url: str, key: str, *, timeout: float = 30.0) -> None:
-        self._http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=timeout)
+        self._http = httpx.Client(
+            base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=timeout
+        )
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._http.close()
 
     def submit(self, body: dict[str, Any], *, name: str | None = None) -> dict[str, Any]:
-        """Send an erasure request; what the service answers once it is durable. ``name`` is the Idempotency-Key."""
+        """Send an erasure request; what the service answers once it is durable. ``name`` is the
+        Idempotency-Key.
+        """
         headers = {"Idempotency-Key": name or secrets.token_hex(16)}
         return dict(self._asked("POST", "/v1/requests", json=body, headers=headers).json())
 
@@ -58,11 +74,15 @@ class Client:
         return dict(self._asked("GET", f"/v1/requests/{request}").json())
 
     def wait(self, request: str, *, seconds: float = 3600.0, every: float = 0.5) -> dict[str, Any]:
-        """Its status once nothing is owed any more; Conflict where that takes longer than ``seconds``."""
+        """Its status once nothing is owed any more; Conflict where that takes longer than
+        ``seconds``.
+        """
         end = time.monotonic() + seconds
         while (found := self.status(request))["status"] not in FINAL:
             if time.monotonic() > end:
-                raise Conflict(f"the request is {found['status']} after {seconds:g} s; ask again later")
+                raise Conflict(
+                    f"the request is {found['status']} after {seconds:g} s; ask again later"
+                )
             time.sleep(every)
         return found
 
@@ -75,7 +95,9 @@ class Client:
         found: list[dict[str, Any]] = []
         after: int | None = 0
         while after is not None:
-            params = {"after": str(after), "limit": "1000"} | ({} if status is None else {"status": status})
+            params = {"after": str(after), "limit": "1000"} | (
+                {} if status is None else {"status": status}
+            )
             page = self._asked("GET", "/v1/requests", params=params).json()
             found, after = found + page["requests"], page["next"]
         return found
@@ -91,7 +113,10 @@ class Client:
                 break
             except httpx.TransportError as error:
                 if attempt + 1 == TRIES:
-                    words = f"the service at {self._http.base_url} does not answer ({error}); is it running?"
+                    words = (
+                        f"the service at {self._http.base_url} does not answer ({error}); is "
+                        "it running?"
+                    )
                     raise DependencyMissing(words) from error
                 time.sleep(0.2 * 2**attempt)
         if answer.is_success:
@@ -101,7 +126,9 @@ class Client:
             message, code = str(document["detail"]), str(document["code"])
         except (ValueError, KeyError, TypeError):
             message, code = f"the service answered {answer.status_code}", "http"
-        raise ERRORS.get(answer.status_code, InvalidInput)(message, code=code, status=answer.status_code)
+        raise ERRORS.get(answer.status_code, InvalidInput)(
+            message, code=code, status=answer.status_code
+        )
 
 
 def read_key(path: Path) -> str:
@@ -109,4 +136,6 @@ def read_key(path: Path) -> str:
     try:
         return path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise NotFound(f"{path}: no API key can be read ({error}); name it with --key-file", path=str(path)) from None
+        raise NotFound(
+            f"{path}: no API key can be read ({error}); name it with --key-file", path=str(path)
+        ) from None

@@ -1,4 +1,6 @@
-"""The console: pages written on the server, without scripts. What a request names is never shown on them."""
+"""The console: pages written on the server, without scripts. What a request names is never shown on
+them.
+"""
 
 from __future__ import annotations
 
@@ -49,9 +51,12 @@ def _templates() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     return Environment(
-        loader=PackageLoader("alteraser.service"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=PackageLoader("alteraser.service"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
         lstrip_blocks=True,
-    )  # fmt: skip
+    )
 
 
 def page(name: str, status: int = 200, **values: Any) -> HTMLResponse:
@@ -107,7 +112,10 @@ def add(app: FastAPI, api: Api) -> None:
     @app.get("/console/versions", include_in_schema=False)
     def all_versions(request: Request) -> Response:
         def work(connection: Connection, key: Key) -> dict[str, Any]:
-            return {"versions": versions.listed(connection)[::-1], "floor": versions.serving(connection).floor}
+            return {
+                "versions": versions.listed(connection)[::-1],
+                "floor": versions.serving(connection).floor,
+            }
 
         try:
             return page("versions.html", **api.read(given(request), "model:read", work))
@@ -125,7 +133,10 @@ def add(app: FastAPI, api: Api) -> None:
 
     @app.get("/console/style.css", include_in_schema=False)
     def style() -> Response:
-        return Response(files("alteraser.service").joinpath("templates/style.css").read_bytes(), media_type="text/css")
+        return Response(
+            files("alteraser.service").joinpath("templates/style.css").read_bytes(),
+            media_type="text/css",
+        )
 
 
 def _refused(error: AltEraserError) -> HTMLResponse:

@@ -1,5 +1,5 @@
-"""What a batch means on the data, the model without it, and what may be said of that: all that the service knows of
-how forgetting is done.
+"""What a batch means on the data, the model without it, and what may be said of that: all that the
+service knows of how forgetting is done.
 """
 
 from __future__ import annotations
@@ -36,13 +36,15 @@ class Found:
     gone: Mask
     """Which interactions go (|D|,)"""
     counts: list[dict[str, int]]
-    """Of each request: names that it has, those that match, interactions that go, interactions that a hold keeps"""
+    """Of each request: names that it has, those that match, interactions that go, interactions that
+    a hold keeps"""
 
 
 def find(data: Interactions, requests: Sequence[Asked]) -> Found:
     """Everything that ``requests`` name in ``data``, but for what a legal hold keeps.
 
-    Names are looked up together: a batch costs what it asks for, and one look at the data where it names pairs.
+    Names are looked up together: a batch costs what it asks for, and one look at the data where it
+    names pairs.
     """
     gone, keeps = np.zeros(len(data), bool), np.zeros(len(data), bool)
     pairs = iter(_places_of_pairs(data, [each.names for each in requests if each.kind == "pairs"]))
@@ -72,9 +74,14 @@ def _places(data: Interactions, asked: Asked) -> list[Any]:
     if asked.kind == "items":
         by_item = data.by_item
         rows = data.items.rows_of(selection.items, "item_id")
-        return [by_item.order[by_item.indptr[row] : by_item.indptr[row + 1]] if row >= 0 else NOWHERE for row in rows]
+        return [
+            by_item.order[by_item.indptr[row] : by_item.indptr[row + 1]] if row >= 0 else NOWHERE
+            for row in rows
+        ]
     rows = data.users.rows_of(selection.users, "user_id")
-    found = [np.arange(data.indptr[row], data.indptr[row + 1]) if row >= 0 else NOWHERE for row in rows]
+    found = [
+        np.arange(data.indptr[row], data.indptr[row + 1]) if row >= 0 else NOWHERE for row in rows
+    ]
     if selection.window is None:
         return found
     assert data.timestamp is not None
@@ -91,7 +98,9 @@ def _places_of_pairs(data: Interactions, asked: Sequence[Sequence[Any]]) -> list
     found, start = [], 0
     for pairs in asked:
         mine = places[start : start + len(pairs)]
-        found.append([mine[at : at + 1] if place >= 0 else NOWHERE for at, place in enumerate(mine.tolist())])
+        found.append(
+            [mine[at : at + 1] if place >= 0 else NOWHERE for at, place in enumerate(mine.tolist())]
+        )
         start += len(pairs)
     return found
 
@@ -105,9 +114,17 @@ def learned(data: Interactions, added: Sequence[Interactions]) -> Interactions:
 
 
 def erase(
-    start: Version, whole: Interactions, gone: Mask, *, method: str, threads: int, key: bytes, watch: Any = None
+    start: Version,
+    whole: Interactions,
+    gone: Mask,
+    *,
+    method: str,
+    threads: int,
+    key: bytes,
+    watch: Any = None,
 ) -> tuple[Content, dict[str, Any]]:
-    """The content of the next version, and how it came about. ``key`` is taken for a first record of who was erased.
+    """The content of the next version, and how it came about. ``key`` is taken for a first record
+    of who was erased.
 
     ``watch`` is called now and then and may raise Interrupted.
     """
@@ -116,9 +133,15 @@ def erase(
     removed = whole.keep(gone)
     grown = whole.digest != start.model.trained_on.digest
     erasure = forget(
-        model, removed, data=whole, method=method, grown=grown, readmit=grown, threads=threads,
+        model,
+        removed,
+        data=whole,
+        method=method,
+        grown=grown,
+        readmit=grown,
+        threads=threads,
         on_pass=None if watch is None else (lambda record: watch()),
-    )  # fmt: skip
+    )
     changed = _changed(start, erasure.model, erasure.remaining)
     tombstones = start.content.tombstones.with_erased(key, erasure.removed)
     training = erasure.model.training
@@ -134,14 +157,20 @@ def erase(
     return Content(erasure.model, erasure.remaining, tombstones, changed), work
 
 
-def certify(start: Version, version: Version, whole: Interactions, *, threads: int) -> dict[str, Any]:
+def certify(
+    start: Version, version: Version, whole: Interactions, *, threads: int
+) -> dict[str, Any]:
     """What the independent code says of the bytes that will be served."""
     model: Any = version.model
     before: Any = start.model
     found = verify(
-        model, version.data, before=before, forgotten=whole, folder=version.folder / "model",
+        model,
+        version.data,
+        before=before,
+        forgotten=whole,
+        folder=version.folder / "model",
         threads=threads,
-    ).certificate  # fmt: skip
+    ).certificate
     return dict(found.to_document())
 
 

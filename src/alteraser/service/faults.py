@@ -1,4 +1,6 @@
-"""Faults of ours in the log: by their kind and their place in the code. What they say may name somebody."""
+"""Faults of ours in the log: by their kind and their place in the code. What they say may name
+somebody.
+"""
 
 from __future__ import annotations
 

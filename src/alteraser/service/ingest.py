@@ -1,4 +1,6 @@
-"""Interactions that are added: checked like those the model was trained on, and held against what was erased."""
+"""Interactions that are added: checked like those the model was trained on, and held against what
+was erased.
+"""
 
 from __future__ import annotations
 
@@ -27,21 +29,36 @@ FIELDS = frozenset({"user", "item", "timestamp", "value"})
 
 
 def from_body(body: Any, declared: Declared) -> list[dict[str, Any]]:
-    """The rows of ``{"interactions": [{"user": …, "item": …, "timestamp"?: …, "value"?: …}]}``; InvalidInput."""
-    if not isinstance(body, dict) or body.keys() != {"interactions"} or not isinstance(body["interactions"], list):
+    """The rows of ``{"interactions": [{"user": …, "item": …, "timestamp"?: …, "value"?: …}]}``;
+    InvalidInput.
+    """
+    if (
+        not isinstance(body, dict)
+        or body.keys() != {"interactions"}
+        or not isinstance(body["interactions"], list)
+    ):
         raise _invalid("body", 'expected {"interactions": [{"user": …, "item": …}]}')
     rows = body["interactions"]
     if not rows:
         raise _invalid("scope_empty", "interactions: the list is empty")
     if len(rows) > ROWS:
-        raise ResourceLimit(f"interactions: {len(rows):,} at once, at most {ROWS:,}", code="too_many_rows")
+        raise ResourceLimit(
+            f"interactions: {len(rows):,} at once, at most {ROWS:,}", code="too_many_rows"
+        )
     for place, row in enumerate(rows):
         if not isinstance(row, dict) or not {"user", "item"} <= row.keys() <= FIELDS:
-            raise _invalid("unknown_field", f"interactions[{place}]: expected user and item, and timestamp or value")
+            raise _invalid(
+                "unknown_field",
+                f"interactions[{place}]: expected user and item, and timestamp or value",
+            )
         id_of(row["user"], declared.users, f"interactions[{place}].user")
         id_of(row["item"], declared.items, f"interactions[{place}].item")
         value = row.get("value", 1)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not math.isfinite(value)
+        ):
             raise _invalid("value", f"interactions[{place}].value: expected a finite number")
     return rows
 
@@ -52,18 +69,26 @@ def ingest(state: State, version: Version, rows: list[dict[str, Any]]) -> dict[s
 
 
 def read(state: State, version: Version, path: Path) -> Interactions:
-    """The interactions in a file, in columns as those that the state was made from; InvalidInput for other ids."""
+    """The interactions in a file, in columns as those that the state was made from; InvalidInput
+    for other ids.
+    """
     found = Interactions.read(path, state.reading.model_copy(update={"duplicates": "last"}))
-    sides = (("users", found.users, version.model.users), ("items", found.items, version.model.items))
+    sides = (
+        ("users", found.users, version.model.users),
+        ("items", found.items, version.model.items),
+    )
     for side, mine, known in sides:
         if mine.size and mine.kind != known.kind:
-            raise _invalid("id_type", f"{path}: {side} are of type {mine.kind}, those of the state {known.kind}")
+            raise _invalid(
+                "id_type",
+                f"{path}: {side} are of type {mine.kind}, those of the state {known.kind}",
+            )
     return found
 
 
 def take(state: State, version: Version, data: Interactions) -> dict[str, int]:
-    """Take ``data`` in, durable when this returns; how many were new, known, erased before, or left out:
-    below the threshold, or repeated.
+    """Take ``data`` in, durable when this returns; how many were new, known, erased before, or left
+    out: below the threshold, or repeated.
     """
     back = version.content.tombstones.returned(state.hashing, data)
     users = version.model.users.rows_of(data.users.ids_of(data.user_rows))
@@ -79,12 +104,16 @@ def take(state: State, version: Version, data: Interactions) -> dict[str, int]:
     if len(new):
         content = io.BytesIO()
         pq.write_table(new.to_table(), content, compression="zstd")
-        name = f"{hashlib.sha256(content.getvalue()).hexdigest()[:32]}-{int(state.clock().timestamp() * 1e6)}.parquet"
+        digest = hashlib.sha256(content.getvalue()).hexdigest()[:32]
+        name = f"{digest}-{int(state.clock().timestamp() * 1e6)}.parquet"
         replace_file(state.folders.added / name, content.getvalue())
 
         def added(connection: Connection) -> int:
-            if not (state.folders.added / name).exists():  # a service that began meanwhile swept what nobody knew
-                raise Conflict("the service is starting; send the interactions again", code="starting")
+            # a service that began meanwhile swept what nobody knew
+            if not (state.folders.added / name).exists():
+                raise Conflict(
+                    "the service is starting; send the interactions again", code="starting"
+                )
             return ingests.add(connection, name, len(new), state.clock())
 
         state.database.together(added)
@@ -102,12 +131,17 @@ def _interactions(state: State, version: Version, rows: list[dict[str, Any]]) ->
         times = version.data.timestamp
         unit = "s" if times is None else unit_of(times)
         now = int(state.clock().timestamp() * UNITS[unit])
-        columns[reading.timestamp_column] = [_ticks(row.get("timestamp", now), unit, at) for at, row in enumerate(rows)]
+        columns[reading.timestamp_column] = [
+            _ticks(row.get("timestamp", now), unit, at) for at, row in enumerate(rows)
+        ]
     for name in reading.columns:
         if name not in columns:
             missing = next((place for place, row in enumerate(rows) if "value" not in row), None)
             if missing is not None:
-                raise _invalid("value", f"interactions[{missing}]: a value is needed here, which stands for {name!r}")
+                raise _invalid(
+                    "value",
+                    f"interactions[{missing}]: a value is needed here, which stands for {name!r}",
+                )
             columns[name] = [float(row["value"]) for row in rows]
     found = Interactions.read(pa.table(columns), reading)
     return _with_count(found, len(rows) - _rows(found))
@@ -115,11 +149,15 @@ def _interactions(state: State, version: Version, rows: list[dict[str, Any]]) ->
 
 def _ticks(given: Any, unit: str, place: int) -> int:
     if isinstance(given, bool) or not isinstance(given, int | str):
-        raise _invalid("timestamp", f"interactions[{place}].timestamp: expected ISO 8601 or a whole number")
+        raise _invalid(
+            "timestamp", f"interactions[{place}].timestamp: expected ISO 8601 or a whole number"
+        )
     try:
         at = moment(given, "timestamp")
     except InvalidInput:
-        raise _invalid("timestamp", f"interactions[{place}].timestamp: expected ISO 8601 or a whole number") from None
+        raise _invalid(
+            "timestamp", f"interactions[{place}].timestamp: expected ISO 8601 or a whole number"
+        ) from None
     return at if isinstance(at, int) else int(at.timestamp() * UNITS[unit])  # type: ignore[union-attr]
 
 

@@ -1,4 +1,6 @@
-"""Figures in the format of Prometheus: how many requests have which status, what is due, what is served."""
+"""Figures in the format of Prometheus: how many requests have which status, what is due, what is
+served.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,16 @@ def written(connection: Connection, now: datetime, *, halted: bool) -> str:
     def gauge(name: str, words: str, values: list[tuple[str, float]], kind: str = "gauge") -> None:
         lines.extend((f"# HELP alteraser_{name} {words}", f"# TYPE alteraser_{name} {kind}"))
         lines.extend(
-            f"alteraser_{name}{label} {value if isinstance(value, int) else round(value, 3)}" for label, value in values
+            f"alteraser_{name}{label} {value if isinstance(value, int) else round(value, 3)}"
+            for label, value in values
         )
 
     counted = requests.counted(connection)
-    gauge("requests", "Requests by status.", [(f'{{status="{state}"}}', n) for state, n in counted.items()])
+    gauge(
+        "requests",
+        "Requests by status.",
+        [(f'{{status="{state}"}}', n) for state, n in counted.items()],
+    )
     at_risk = requests.at_risk(connection, now)
     gauge(
         "requests_at_risk",
@@ -34,13 +41,27 @@ def written(connection: Connection, now: datetime, *, halted: bool) -> str:
     )
     earliest = requests.earliest_due(connection)
     left = 0.0 if earliest is None else (moment(earliest) - now).total_seconds()
-    gauge("seconds_to_earliest_due", "Until the first open request is due; 0 where none is open.", [("", left)])
+    gauge(
+        "seconds_to_earliest_due",
+        "Until the first open request is due; 0 where none is open.",
+        [("", left)],
+    )
     pointer = versions.serving(connection)
-    gauge("erasure_floor", "Sequence that the served version is at least good for.", [("", pointer.floor)])
-    states: list[Any] = list(connection.execute(select(batches.c.state, func.count()).group_by(batches.c.state)))
+    gauge(
+        "erasure_floor",
+        "Sequence that the served version is at least good for.",
+        [("", pointer.floor)],
+    )
+    states: list[Any] = list(
+        connection.execute(select(batches.c.state, func.count()).group_by(batches.c.state))
+    )
     gauge("batches", "Batches by status.", [(f'{{status="{row[0]}"}}', row[1]) for row in states])
     size = connection.execute(select(func.count()).select_from(receipts)).scalar_one()
     gauge("receipts_total", "Receipts in the log.", [("", size)], "counter")
-    gauge("interactions_waiting", "Interactions that are not learned yet.", [("", ingests.rows_waiting(connection))])
+    gauge(
+        "interactions_waiting",
+        "Interactions that are not learned yet.",
+        [("", ingests.rows_waiting(connection))],
+    )
     gauge("halted", "1 where the service has stopped taking requests in.", [("", float(halted))])
     return "\n".join(lines) + "\n"

@@ -1,4 +1,6 @@
-"""What OpenAPI says of bodies and errors, which are read by hand: stricter than a model of them would be."""
+"""What OpenAPI says of bodies and errors, which are read by hand: stricter than a model of them
+would be.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,12 @@ OPTIONS = {
 
 def _scope(**fields: Any) -> dict[str, Any]:
     required = [name for name in fields if name not in ("since", "until")]
-    return {"type": "object", "additionalProperties": False, "required": required, "properties": fields | OPTIONS}
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": required,
+        "properties": fields | OPTIONS,
+    }
 
 
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
@@ -45,7 +52,12 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
                     "type": "object",
                     "additionalProperties": False,
                     "required": ["user", "item"],
-                    "properties": {"user": ID, "item": ID, "timestamp": WHEN, "value": {"type": "number"}},
+                    "properties": {
+                        "user": ID,
+                        "item": ID,
+                        "timestamp": WHEN,
+                        "value": {"type": "number"},
+                    },
                 },
             }
         },
@@ -82,7 +94,9 @@ IDEMPOTENCY = {
 
 
 def describe(app: FastAPI) -> None:
-    """Have ``/openapi.json`` say what bodies are, that a key is needed, and what errors look like."""
+    """Have ``/openapi.json`` say what bodies are, that a key is needed, and what errors look
+    like.
+    """
     made = app.openapi
 
     def whole() -> dict[str, Any]:
@@ -103,11 +117,17 @@ def describe(app: FastAPI) -> None:
 def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     operation["responses"].pop("422", None)
     error = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    operation["responses"]["default"] = {"description": "An error, with a stable code", "content": error}
+    operation["responses"]["default"] = {
+        "description": "An error, with a stable code",
+        "content": error,
+    }
     if path not in OPEN:
         operation["security"] = [{"key": []}]
     body = BODIES.get((path, method))
     if body is not None:
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": body}},
+        }
     if (path, method) == ("/v1/requests", "post"):
         operation.setdefault("parameters", []).append(IDEMPOTENCY)

@@ -1,4 +1,6 @@
-"""Errors as HTTP answers: problem+json (RFC 9457) with a stable code, and nothing of what was sent."""
+"""Errors as HTTP answers: problem+json (RFC 9457) with a stable code, and nothing of what was
+sent.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def problem(error: AltEraserError) -> Problem:
     """The answer that ``error`` is."""
     code = str(error.details.get("code", error.kind))
     status = CODES.get(code) or (413 if code in LARGE else _status(error))
-    shown = {name: error.details[name] for name in ("version_floor", "floor") if name in error.details}
+    shown = {
+        name: error.details[name] for name in ("version_floor", "floor") if name in error.details
+    }
     headers = {}
     if (wait := error.details.get("retry_after")) is not None:
         headers["Retry-After"] = str(wait)
@@ -65,10 +69,19 @@ def problem(error: AltEraserError) -> Problem:
     return answer(status, code, error.message if status < 500 else _calm(status), headers, **shown)
 
 
-def answer(status: int, code: str, detail: str, headers: dict[str, str] | None = None, **more: Any) -> Problem:
+def answer(
+    status: int, code: str, detail: str, headers: dict[str, str] | None = None, **more: Any
+) -> Problem:
     """A problem by its parts."""
     title = HTTPStatus(status).phrase
-    document = {"type": "about:blank", "title": title, "status": status, "code": code, "detail": detail, **more}
+    document = {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "code": code,
+        "detail": detail,
+        **more,
+    }
     return Problem(document, status, headers)
 
 

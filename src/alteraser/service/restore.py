@@ -1,9 +1,10 @@
-"""A backup made a state again, which serves nothing that was erased since, as far as anybody still knows what that was.
+"""A backup made a state again, which serves nothing that was erased since, as far as anybody still
+knows what that was.
 
-A backup knows what was erased before it, and what was asked until then. Of the time after it a newer ledger tells the
-requests that were open, and the tombstones of a newer version which interactions are gone: both are done again before
-the state is there. Requests that were done in between name nobody any more; without tombstones they have to be sent
-again, and are listed.
+A backup knows what was erased before it, and what was asked until then. Of the time after it a
+newer ledger tells the requests that were open, and the tombstones of a newer version which
+interactions are gone: both are done again before the state is there. Requests that were done in
+between name nobody any more; without tombstones they have to be sent again, and are listed.
 """
 
 from __future__ import annotations
@@ -51,11 +52,14 @@ class Newer:
     receipts: int = 0
 
 
-def restore(path: Path, root: Path, newer: Path | None = None, *, threads: int = 0) -> dict[str, Any]:
+def restore(
+    path: Path, root: Path, newer: Path | None = None, *, threads: int = 0
+) -> dict[str, Any]:
     """Make the backup ``path`` the new state ``root``, whole or not at all; what was done.
 
-    ``newer``: what is left of the state that was lost: its directory, its ledger, or the folder of its receipts' log.
-    Raises OutputExists, NotFound, IntegrityError for a damaged backup or ledger, Conflict for those of another state.
+    ``newer``: what is left of the state that was lost: its directory, its ledger, or the folder of
+    its receipts' log. Raises OutputExists, NotFound, IntegrityError for a damaged backup or ledger,
+    Conflict for those of another state.
     """
     with archive.checked(path) as file, atomic_directory(root) as folder:
         folder.chmod(0o700)
@@ -75,9 +79,13 @@ def restore(path: Path, root: Path, newer: Path | None = None, *, threads: int =
 
 
 def _check(state: State, head: dict[str, Any]) -> None:
-    """Every byte of every version, and that the parts are of one state; no lease is held any more."""
+    """Every byte of every version, and that the parts are of one state; no lease is held any
+    more.
+    """
     if state.document["origin"] != head["origin"]:
-        raise IntegrityError("the backup's parts are of different states; take another one", code="backup")
+        raise IntegrityError(
+            "the backup's parts are of different states; take another one", code="backup"
+        )
     for name in sorted(path.name for path in state.folders.versions.iterdir()):
         state.load(name)
     with state.database.writing() as connection:
@@ -87,11 +95,13 @@ def _check(state: State, head: dict[str, Any]) -> None:
     assert state.salt
 
 
-# ---------------------------------------------------------------------- what is known of the time after
+# ------------------------------------------------------------------ what is known of the time after
 
 
 def read_newer(path: Path, aside: Path) -> Newer:
-    """What the directory, ledger or log at ``path`` tells; it is only read. ``aside``: a folder for a copy."""
+    """What the directory, ledger or log at ``path`` tells; it is only read. ``aside``: a folder for
+    a copy.
+    """
     if not path.exists():
         raise NotFound(f"{path} does not exist. Check the path.", path=str(path))
     if path.is_dir() and not (path / "ledger.sqlite").is_file():
@@ -115,9 +125,13 @@ def _rows_of(connection: Connection) -> Newer:
     def rows(table: Any) -> list[dict[str, Any]]:
         return [dict(row._mapping) for row in connection.execute(select(table))]
 
-    first = connection.execute(select(schema.versions.c.id).where(schema.versions.c.number == 0)).scalar_one()
+    first = connection.execute(
+        select(schema.versions.c.id).where(schema.versions.c.number == 0)
+    ).scalar_one()
     count = connection.execute(select(func.count()).select_from(schema.receipts)).scalar_one()
-    return Newer(rows(schema.requests), rows(schema.keys), rows(schema.idempotency), first, None, count)
+    return Newer(
+        rows(schema.requests), rows(schema.keys), rows(schema.idempotency), first, None, count
+    )
 
 
 def _tombstones(folder: Path) -> Tombstones | None:
@@ -146,7 +160,9 @@ def _again(state: State, newer: Newer, threads: int) -> dict[str, Any]:
     _send(state, gone)
     _work(state, threads)
     if _returned(state, erased):
-        raise NumericFailure("what was erased could not be erased again; nothing was restored", code="not_erased")
+        raise NumericFailure(
+            "what was erased could not be erased again; nothing was restored", code="not_erased"
+        )
     unknown = done if newer.tombstones is None else []
     return {
         "complete": newer.first_version is not None and not unknown,
@@ -163,11 +179,15 @@ def _take_over(connection: Connection, newer: Newer, state: State) -> tuple[int,
     unknown = [row for row in newer.requests if row["id"] not in before]
     opened = [row for row in unknown if row["state"] not in states.FINAL]
     there = before | {row["id"] for row in opened}
-    opened += [row for row in unknown if row["state"] == states.DUPLICATE and row["points_to"] in there]
+    opened += [
+        row for row in unknown if row["state"] == states.DUPLICATE and row["points_to"] in there
+    ]
     _follow(connection, [row for row in newer.requests if row["id"] in before], state)
     _take_requests(connection, opened, newer.names, state)
     taken = {row["id"] for row in opened}
-    return len(opened), [row["id"] for row in unknown if row["id"] not in taken and row["state"] not in WITHDRAWN]
+    return len(opened), [
+        row["id"] for row in unknown if row["id"] not in taken and row["state"] not in WITHDRAWN
+    ]
 
 
 def _work(state: State, threads: int) -> None:
@@ -179,15 +199,22 @@ def _work(state: State, threads: int) -> None:
 
 
 def _same_state(connection: Connection, first: str) -> None:
-    mine = connection.execute(select(schema.versions.c.id).where(schema.versions.c.number == 0)).scalar_one()
+    mine = connection.execute(
+        select(schema.versions.c.id).where(schema.versions.c.number == 0)
+    ).scalar_one()
     if mine != first:
-        raise Conflict("--ledger is of another state than the backup; give that of the same", code="other_state")
+        raise Conflict(
+            "--ledger is of another state than the backup; give that of the same",
+            code="other_state",
+        )
 
 
 def _take_keys(connection: Connection, rows: list[dict[str, Any]]) -> None:
     """Keys as they are in the newer ledger: one that was revoked since stays so."""
     for row in rows:
-        changed = connection.execute(update(schema.keys).where(schema.keys.c.id == row["id"]).values(**row))
+        changed = connection.execute(
+            update(schema.keys).where(schema.keys.c.id == row["id"]).values(**row)
+        )
         if not changed.rowcount:
             connection.execute(schema.keys.insert().values(**row))
 
@@ -195,7 +222,9 @@ def _take_keys(connection: Connection, rows: list[dict[str, Any]]) -> None:
 def _take_requests(
     connection: Connection, rows: list[dict[str, Any]], names: list[dict[str, Any]], state: State
 ) -> None:
-    """Open requests that came after the backup, and those that repeat one, under their ids and with their times."""
+    """Open requests that came after the backup, and those that repeat one, under their ids and with
+    their times.
+    """
     now = state.clock()
     for row in sorted(rows, key=lambda each: int(each["sequence"])):
         values = {name: value for name, value in row.items() if name != "sequence"}
@@ -203,7 +232,9 @@ def _take_requests(
         if row["state"] not in (*states.WAITING, states.DUPLICATE):
             values["state"] = states.QUEUED
         connection.execute(schema.requests.insert().values(**values))
-        requests.tell(connection, values["state"], now, request=row["id"], detail={"restored": True})
+        requests.tell(
+            connection, values["state"], now, request=row["id"], detail={"restored": True}
+        )
     taken = {row["id"] for row in rows}
     for name in names:
         if name["request"] in taken:
@@ -211,9 +242,11 @@ def _take_requests(
 
 
 def _follow(connection: Connection, rows: list[dict[str, Any]], state: State) -> None:
-    """Requests that wait in the backup, and were held, released, verified or withdrawn since; in their order.
+    """Requests that wait in the backup, and were held, released, verified or withdrawn since; in
+    their order.
 
-    What was done since waits in the queue, and is done again. A repetition of what was withdrawn takes its place.
+    What was done since waits in the queue, and is done again. A repetition of what was withdrawn
+    takes its place.
     """
     now = state.clock()
     for row in sorted(rows, key=lambda each: int(each["sequence"])):
@@ -227,7 +260,11 @@ def _follow(connection: Connection, rows: list[dict[str, Any]], state: State) ->
             requests.succeed(connection, mine, now)
         values = {name: row[name] for name in ("verified", "reason", "due", "changed")}
         values |= {"selection": None, "points_to": None} if to in WITHDRAWN else {}
-        connection.execute(update(schema.requests).where(schema.requests.c.id == row["id"]).values(state=to, **values))
+        connection.execute(
+            update(schema.requests)
+            .where(schema.requests.c.id == row["id"])
+            .values(state=to, **values)
+        )
         requests.tell(connection, to, now, request=row["id"], detail={"restored": True})
 
 
@@ -245,6 +282,8 @@ def _returned(state: State, tombstones: Tombstones) -> list[tuple[Any, Any]]:
 def _send(state: State, pairs: list[tuple[Any, Any]]) -> None:
     for start in range(0, len(pairs), IDS):
         wanted = Asked("pairs", tuple(sorted(set(pairs[start : start + IDS]))))
-        sender = requests.Sender(SENDER, f"{start} {state.clock().isoformat()}", wanted.document.encode())
+        sender = requests.Sender(
+            SENDER, f"{start} {state.clock().isoformat()}", wanted.document.encode()
+        )
         with state.database.writing() as connection:
             requests.submit(connection, wanted, sender, secret=state.hashing, now=state.clock())

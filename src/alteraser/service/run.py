@@ -44,12 +44,19 @@ class _Server(uvicorn.Server):
 
 
 def serve(
-    root: Path, *, host: str, port: int, work: bool, threads: int = 0, announce: Callable[[str], None] = print
+    root: Path,
+    *,
+    host: str,
+    port: int,
+    work: bool,
+    threads: int = 0,
+    announce: Callable[[str], None] = print,
 ) -> None:
-    """Serve the state in ``root`` until SIGTERM or Ctrl-C; ``announce`` is told the address once it is ready.
+    """Serve the state in ``root`` until SIGTERM or Ctrl-C; ``announce`` is told the address once it
+    is ready.
 
-    Raises Conflict ``locked`` where another process serves it or works on it, InvalidInput for an address that cannot
-    be had.
+    Raises Conflict ``locked`` where another process serves it or works on it, InvalidInput for an
+    address that cannot be had.
     """
     logging.getLogger("uvicorn.error").addFilter(Unnamed())
     state = open_state(root)
@@ -69,7 +76,11 @@ def serve(
 
 
 def _run(
-    state: State, serving: Serving, worker: Worker | None, sock: socket.socket, announce: Callable[[str], None]
+    state: State,
+    serving: Serving,
+    worker: Worker | None,
+    sock: socket.socket,
+    announce: Callable[[str], None],
 ) -> None:
     thread = threading.Thread(target=_work, args=(worker,), name="alteraser-worker", daemon=True)
 
@@ -82,9 +93,16 @@ def _run(
 
     api = Api(state, serving, ready)
     config = uvicorn.Config(
-        make_app(api), log_config=None, access_log=False, http="h11", ws="none", lifespan="off",
-        timeout_graceful_shutdown=GRACE, timeout_keep_alive=75, server_header=False,
-    )  # fmt: skip
+        make_app(api),
+        log_config=None,
+        access_log=False,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        timeout_graceful_shutdown=GRACE,
+        timeout_keep_alive=75,
+        server_header=False,
+    )
     address = sock.getsockname()
     shown = f"[{address[0]}]" if ":" in address[0] else address[0]
     server = _Server(config, lambda: announce(f"http://{shown}:{address[1]}"))
@@ -139,6 +157,7 @@ def _listening(host: str, port: int) -> socket.socket:
     except OSError as error:
         kind = Conflict if error.errno == 98 else InvalidInput
         raise kind(
-            f"{host}:{port} cannot be listened on ({error.strerror}); choose another --host or --port"
+            f"{host}:{port} cannot be listened on ({error.strerror}); choose another --host or "
+            "--port"
         ) from error
     return sock

@@ -20,7 +20,9 @@ LONGEST = 1000
 
 
 class Serving:
-    """The served version in memory. A question is answered by one version as a whole, the pointer's at that moment."""
+    """The served version in memory. A question is answered by one version as a whole, the pointer's
+    at that moment.
+    """
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -44,7 +46,9 @@ class Serving:
             return self._version
 
     def recommend(self, user: str, k: int, *, scores: bool = False) -> dict[str, Any]:
-        """The best items for ``user``, without those they have; NotFound for who is not there, or no longer."""
+        """The best items for ``user``, without those they have; NotFound for who is not there, or
+        no longer.
+        """
         if not 1 <= k <= LONGEST:
             raise InvalidInput(f"k: expected 1 to {LONGEST}", code="k")
         version = self.current()
@@ -65,7 +69,9 @@ class Serving:
         return {"user_id": name, "items": entries, "version": version.id}
 
     def changes(self, since: str) -> dict[str, Any]:
-        """Whose list differs between ``since`` and the served version; ``all``: not known, take it to be all."""
+        """Whose list differs between ``since`` and the served version; ``all``: not known, take it
+        to be all.
+        """
         version = self.current()
         answer = {"since": since, "version": version.id, "all": False, "users": []}
         if since == version.id:

@@ -43,7 +43,9 @@ def utc_now() -> datetime:
 
 @dataclass
 class State:
-    """An open state. ``halted`` says why nothing is taken in any more, where the disk can no longer be trusted."""
+    """An open state. ``halted`` says why nothing is taken in any more, where the disk can no longer
+    be trusted.
+    """
 
     folders: Folders
     database: Database
@@ -101,13 +103,17 @@ class State:
             log.export(connection, self.folders.log, self.signer.public)
 
     def sweep(self) -> None:
-        """Remove what a process that was killed left of interactions that nobody was told were taken in.
+        """Remove what a process that was killed left of interactions that nobody was told were
+        taken in.
 
         For the one process that takes them in, before it does.
         """
         with self.database.writing() as connection:  # nobody is told of anything meanwhile
             needed = ingests.files_kept(connection)
-            for folder, kept in ((self.folders.added, needed), (self.folders.log, {log.LEAVES, log.HEAD, log.PUBLIC})):
+            for folder, kept in (
+                (self.folders.added, needed),
+                (self.folders.log, {log.LEAVES, log.HEAD, log.PUBLIC}),
+            ):
                 for path in sorted(folder.iterdir()):
                     if path.name not in kept:
                         path.unlink()
@@ -117,14 +123,20 @@ class State:
         self.database.close()
 
 
-def create(root: Path, model_path: Path, data_path: Path, *, rate: int = keys.WRITES_A_MINUTE) -> None:
+def create(
+    root: Path, model_path: Path, data_path: Path, *, rate: int = keys.WRITES_A_MINUTE
+) -> None:
     """A new state from a model and the interactions it was trained on, whole or not at all.
 
-    Raises OutputExists where ``root`` holds something, IntegrityError where model and data do not belong together.
+    Raises OutputExists where ``root`` holds something, IntegrityError where model and data do not
+    belong together.
     """
     model = load_model(model_path)
     if not isinstance(model, Model | ExactModel):
-        raise InvalidInput(f"{model_path}: a model of kind {model.kind} cannot be served yet; forget it with Python")
+        raise InvalidInput(
+            f"{model_path}: a model of kind {model.kind} cannot be served yet; forget it with "
+            "Python"
+        )
     data = read_for(model, data_path)
     if root.is_dir() and not any(root.iterdir()):
         root.rmdir()
@@ -139,7 +151,10 @@ def create(root: Path, model_path: Path, data_path: Path, *, rate: int = keys.WR
         signer = Signer.make(folders.signing_key)
         what = {"batch": 0, "floor": 0, "parent": None}
         first = versions_on_disk.write(
-            folders.versions, Content(begun, data, Tombstones(), None), what, salt=folders.secret("salt")
+            folders.versions,
+            Content(begun, data, Tombstones(), None),
+            what,
+            salt=folders.secret("salt"),
         )
         database = Database.create(folders.ledger)
         with database.writing() as connection:
@@ -156,26 +171,30 @@ def create(root: Path, model_path: Path, data_path: Path, *, rate: int = keys.WR
 def open_state(root: Path, *, clock: Callable[[], datetime] = utc_now) -> State:
     """The state in ``root``, checked.
 
-    Raises NotFound where there is none, IntegrityError for one that is damaged, RefusedByPolicy ``ledger_behind`` where
-    the ledger is older than the versions beside it.
+    Raises NotFound where there is none, IntegrityError for one that is damaged, RefusedByPolicy
+    ``ledger_behind`` where the ledger is older than the versions beside it.
     """
     folders = Folders(root)
     folders.document()
     database = Database.open(folders.ledger)
     try:
         with database.reading() as connection:
-            last = connection.execute(select(func.coalesce(func.max(events.c.sequence), 0))).scalar_one()
+            last = connection.execute(
+                select(func.coalesce(func.max(events.c.sequence), 0))
+            ).scalar_one()
             serving = versions.serving(connection)
         behind = {name: floor for name, floor in folders.floors().items() if floor > last}
         if behind:
             raise RefusedByPolicy(
-                f"{root}: a version on disk was made after the ledger's last event ({last}): the ledger is an older "
-                "copy, and would serve what was erased since. Restore ledger and versions from the same backup",
+                f"{root}: a version on disk was made after the ledger's last event ({last}): the "
+                "ledger is an older copy, and would serve what was erased since. Restore ledger "
+                "and versions from the same backup",
                 code="ledger_behind",
             )
         if not (folders.versions / serving.version).is_dir():
             raise IntegrityError(
-                f"{root}: the served version {serving.version[:12]} is missing; restore it", code="data"
+                f"{root}: the served version {serving.version[:12]} is missing; restore it",
+                code="data",
             )
     except BaseException:
         database.close()
@@ -188,14 +207,17 @@ def same_model(state: State, model_path: Path) -> None:
     given = read_manifest(model_path)["digest"]
     if given != state.document["model"]:
         raise Conflict(
-            f"{state.folders.root} was made from another model ({str(state.document['model'])[:12]}), not from "
-            f"{model_path} ({given[:12]}); leave --model out, or choose another --state",
+            f"{state.folders.root} was made from another model "
+            f"({str(state.document['model'])[:12]}), not from {model_path} ({given[:12]}); leave "
+            "--model out, or choose another --state",
             code="other_model",
         )
 
 
 def read_for(model: Recommender, source: Path) -> Interactions:
-    """The interactions that ``model`` was trained on, with their times where the file has a column ``timestamp``."""
+    """The interactions that ``model`` was trained on, with their times where the file has a column
+    ``timestamp``.
+    """
     reading = model.reading or ReadingOptions()
     data = Interactions.read(source, reading, users=model.users, items=model.items)
     belongs(model, data)
@@ -236,7 +258,9 @@ def added_rows(state: State, version: Version, files: list[str]) -> list[Interac
         try:
             data = Interactions.from_table(pq.read_table(path))
         except (OSError, pa.ArrowException) as cause:
-            raise IntegrityError(f"{path} is missing or damaged; restore it from a backup") from cause
+            raise IntegrityError(
+                f"{path} is missing or damaged; restore it from a backup"
+            ) from cause
         back = version.content.tombstones.returned(state.hashing, data)
         found.append(data.keep(~back))
     return found

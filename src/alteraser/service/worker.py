@@ -1,9 +1,11 @@
-"""The worker: plans a batch, forgets, has it checked, publishes, writes receipts; killed anywhere, it goes on.
+"""The worker: plans a batch, forgets, has it checked, publishes, writes receipts; killed anywhere,
+it goes on.
 
-    planned ─ erase ─→ scrubbed ─ check ─→ checked ─ publish ─→ published ─ receipts ─→ receipted ─ complete ─→ done
+    planned ─ erase ─→ scrubbed ─ check ─→ checked ─ publish ─→ published ─ receipts ─→ receipted ─
+    complete ─→ done
 
-Each arrow ends in one transaction of the ledger. What is done before that is files under names that nobody reads yet,
-and is done again, to the same bytes, where the transaction did not come about.
+Each arrow ends in one transaction of the ledger. What is done before that is files under names that
+nobody reads yet, and is done again, to the same bytes, where the transaction did not come about.
 """
 
 from __future__ import annotations
@@ -50,9 +52,13 @@ logger = logging.getLogger("alteraser.service")
 
 
 class Worker:
-    """Does what the ledger says is to be done. ``published`` is told of every version from the moment it is served."""
+    """Does what the ledger says is to be done. ``published`` is told of every version from the
+    moment it is served.
+    """
 
-    def __init__(self, state: State, *, threads: int = 0, published: Callable[[Version], None] | None = None) -> None:
+    def __init__(
+        self, state: State, *, threads: int = 0, published: Callable[[Version], None] | None = None
+    ) -> None:
         self.state, self.threads = state, threads or default_threads()
         self.stop = threading.Event()
         self._published = published or (lambda version: None)
@@ -69,7 +75,9 @@ class Worker:
     # ------------------------------------------------------------------ running
 
     def run(self) -> None:
-        """Work until ``stop`` is set, or another worker takes over. Conflict ``locked`` where one has the state."""
+        """Work until ``stop`` is set, or another worker takes over. Conflict ``locked`` where one
+        has the state.
+        """
         if self._lease is None:
             self.begin()
         keeper = threading.Thread(target=self._keep, name="alteraser-lease", daemon=True)
@@ -90,7 +98,9 @@ class Worker:
             self._lease = leases.acquire(connection, NAME)
         with self.state.database.reading() as connection:
             batch = batches.current(connection)
-            known = {each["version"] for each in versions.listed(connection) if each["destroyed"] is None}
+            known = {
+                each["version"] for each in versions.listed(connection) if each["destroyed"] is None
+            }
         if batch is not None and batch.version is not None:
             known.add(batch.version)
         for name in sorted(self.state.folders.versions.iterdir()):
@@ -112,11 +122,15 @@ class Worker:
                     leases.renew(connection, self._lease)
             except Conflict:
                 self.stop.set()
-            except AltEraserError as error:  # the database is busy or full: the lease lasts a few tries
+            except (
+                AltEraserError
+            ) as error:  # the database is busy or full: the lease lasts a few tries
                 logger.warning("the lease was not renewed: %s", error.message)
 
     def _safely(self) -> bool:
-        """``once``, where a failure of one batch is not the end of all; whether there may be more to do at once."""
+        """``once``, where a failure of one batch is not the end of all; whether there may be more
+        to do at once.
+        """
         try:
             return self.once()
         except Interrupted:
@@ -129,14 +143,18 @@ class Worker:
             logger.error("will be tried again: %s", error.message)
             self.stop.wait(AGAIN)
             return True
-        except Exception as error:  # a disk that fails, or a fault of ours: no promise can be given any more
+        except (
+            Exception
+        ) as error:  # a disk that fails, or a fault of ours: no promise can be given any more
             logger.error("stopping: %s", told(error))
             self.state.halted = type(error).__name__
             self.stop.set()
             return False
 
     def once(self) -> bool:
-        """Do one batch to its end, the one that is under way first; False where there was nothing to do."""
+        """Do one batch to its end, the one that is under way first; False where there was nothing
+        to do.
+        """
         batch = self._current()
         if batch is None:
             return False
@@ -148,7 +166,10 @@ class Worker:
             except (Conflict, Interrupted, ResourceLimit, DependencyMissing):
                 raise
             except AltEraserError as error:
-                if batch.state not in ("planned", "scrubbed") or error.details.get("code") in ("digest", "data"):
+                if batch.state not in ("planned", "scrubbed") or error.details.get("code") in (
+                    "digest",
+                    "data",
+                ):
                     raise
                 logger.error("batch %d: %s", batch.number, error.kind)
                 self._abandon(batch, error.kind)
@@ -169,7 +190,8 @@ class Worker:
         serving = self._version(self._serving())
         methods = ["auto", "retrain"] if isinstance(serving.model, Model) else ["auto"]
         how = {"methods": methods, "threads": self.threads}
-        with self.state.database.writing() as connection:  # what failed before is tried alone: it may be the only fault
+        # what failed before is tried alone: it may be the only fault
+        with self.state.database.writing() as connection:
             most = 1 if waiting else batches.MOST
             return batches.plan(connection, self._mine(), self.state.clock(), how, most=most)
 
@@ -184,7 +206,9 @@ class Worker:
         found = erasing.find(whole, [member.asked for member in members])
         counts = {member.id: each for member, each in zip(members, found.counts, strict=True)}
         if not found.gone.any():
-            return self._advance(batch, "scrubbed", version=start.id, work={"counts": counts, "nothing": True})
+            return self._advance(
+                batch, "scrubbed", version=start.id, work={"counts": counts, "nothing": True}
+            )
         method = batch.plan["methods"][batch.plan.get("attempt", 0)]
         content, work = erasing.erase(
             start,
@@ -203,7 +227,9 @@ class Worker:
     def _check(self, batch: Batch) -> Batch:
         assert batch.version is not None
         if batch.version == batch.start_version:
-            return self._advance(batch, "checked", certificate={"class": "none", "sentence": "nothing was found"})
+            return self._advance(
+                batch, "checked", certificate={"class": "none", "sentence": "nothing was found"}
+            )
         start, version = self._version(batch.start_version), self._version(batch.version)
         with self.state.database.reading() as connection:
             files = [row.file for row in ingests.of_batch(connection, batch.number)]
@@ -224,11 +250,20 @@ class Worker:
         version = self._version(batch.version)
         with self.state.database.writing() as connection:
             now = self.state.clock()
-            versions.publish(connection, version.id, summary(version), batch=batch.number, floor=batch.floor, now=now)
+            versions.publish(
+                connection,
+                version.id,
+                summary(version),
+                batch=batch.number,
+                floor=batch.floor,
+                now=now,
+            )
             batches.found(connection, version.id, batch.work["counts"])
             if batch.work.get("nothing"):
                 batches.unlearn(connection, batch.number)
-            done = batches.advance(connection, self._mine(), batch, "published", now, published=written(now))
+            done = batches.advance(
+                connection, self._mine(), batch, "published", now, published=written(now)
+            )
         self._published(version)
         return done
 
@@ -237,10 +272,14 @@ class Worker:
         self._destroy(batch)
         with self.state.database.reading() as connection:
             rows = connection.execute(
-                select(request_table).where(request_table.c.batch == batch.number).order_by(request_table.c.sequence)
+                select(request_table)
+                .where(request_table.c.batch == batch.number)
+                .order_by(request_table.c.sequence)
             ).all()
             span = connection.execute(
-                select(func.min(events.c.sequence), func.max(events.c.sequence)).where(events.c.batch == batch.number)
+                select(func.min(events.c.sequence), func.max(events.c.sequence)).where(
+                    events.c.batch == batch.number
+                )
             ).one()
             destroyed = not versions.outdated(connection)
             start = versions.row_of(connection, batch.start_version)
@@ -258,7 +297,12 @@ class Worker:
         now = self.state.clock()
         envelopes = log.signed(
             [
-                (row.id, statement(dict(row._mapping) | {"counts": json.loads(row.counts)}, published, now))
+                (
+                    row.id,
+                    statement(
+                        dict(row._mapping) | {"counts": json.loads(row.counts)}, published, now
+                    ),
+                )
                 for row in rows
             ],
             self.state.signer,
@@ -277,7 +321,9 @@ class Worker:
     # ------------------------------------------------------------------ parts of steps
 
     def _destroy(self, batch: Batch) -> None:
-        """Versions below the floor, and files of what was learned, are removed; then it is written down."""
+        """Versions below the floor, and files of what was learned, are removed; then it is written
+        down.
+        """
         with self.state.database.reading() as connection:
             outdated = versions.outdated(connection)
             needed = ingests.files_kept(connection)
@@ -296,7 +342,9 @@ class Worker:
 
     def _advance(self, batch: Batch, to: str, **values: Any) -> Batch:
         with self.state.database.writing() as connection:
-            return batches.advance(connection, self._mine(), batch, to, self.state.clock(), **values)
+            return batches.advance(
+                connection, self._mine(), batch, to, self.state.clock(), **values
+            )
 
     def _abandon(self, batch: Batch, reason: str) -> None:
         with self.state.database.writing() as connection:

@@ -1,4 +1,6 @@
-"""What updates rows: one file per solver, compiled loops in ``kernels``; by their names in ``table``."""
+"""What updates rows: one file per solver, compiled loops in ``kernels``; by their names in
+``table``.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,9 @@ Array = npt.NDArray[Any]
 
 
 def room_for(rows: int, width: int, dtype: Any) -> bool:
-    """True when the factored blocks of so many rows take no more than a quarter of this machine's memory."""
+    """True when the factored blocks of so many rows take no more than a quarter of this machine's
+    memory.
+    """
     from alteraser.solvers.kernels.joint import packed_size
 
     room = memory.planned() // 4
@@ -25,13 +27,22 @@ def room_for(rows: int, width: int, dtype: Any) -> bool:
 
 
 def factor_blocks(
-    side: Side, other: Array, x: Array, factors: Array, gradients: Array, *, rank: int, move: bool,
-    work: Sequence[Array], threads: int,
-) -> tuple[float, float]:  # fmt: skip
-    """Factor A of the rows in ``work``, packed, into ``factors``; half their gradient goes into ``gradients``.
+    side: Side,
+    other: Array,
+    x: Array,
+    factors: Array,
+    gradients: Array,
+    *,
+    rank: int,
+    move: bool,
+    work: Sequence[Array],
+    threads: int,
+) -> tuple[float, float]:
+    """Factor A of the rows in ``work``, packed, into ``factors``; half their gradient goes into
+    ``gradients``.
 
-    With ``move`` the rows go to their minimum. Returns Σ gᵀA⁻¹g before and Σ (min l − const). NumericFailure for a row
-    whose block is singular.
+    With ``move`` the rows go to their minimum. Returns Σ gᵀA⁻¹g before and Σ (min l − const).
+    NumericFailure for a row whose block is singular.
     """
     from alteraser.linalg.kernels.tile import lanes
     from alteraser.solvers.kernels.joint import factor_rows
@@ -42,11 +53,29 @@ def factor_blocks(
     status = np.zeros(side.rows, np.int8)
     run(
         lambda rows: factor_rows(
-            rows, side.indptr, side.indices, side.confidence, side.target, side.own, side.other, side.ridge,
-            other, gram, dtype.type(side.missing_weight), rank, lanes(dtype.itemsize), x, move, factors, gradients,
-            decrement, value, status,
+            rows,
+            side.indptr,
+            side.indices,
+            side.confidence,
+            side.target,
+            side.own,
+            side.other,
+            side.ridge,
+            other,
+            gram,
+            dtype.type(side.missing_weight),
+            rank,
+            lanes(dtype.itemsize),
+            x,
+            move,
+            factors,
+            gradients,
+            decrement,
+            value,
+            status,
         ),
-        work, threads,
-    )  # fmt: skip
+        work,
+        threads,
+    )
     check(side, status)
     return float(decrement.sum()), float(value.sum())

@@ -1,12 +1,15 @@
-"""Where the regularization outweighs the data: the λ from which on every factor is zero, and that being the optimum.
+"""Where the regularization outweighs the data: the λ from which on every factor is zero, and that
+being the optimum.
 
-For h = 1 and X = P Qᵀ, λ Σ_u ρ_u ‖p_u‖² + λ Σ_v ρ_v ‖q_v‖² ≥ 2 λ ‖diag(ρ)^½ X diag(ρ)^½‖_* (Srebro, Rennie
-& Jaakkola, NIPS 2004), so L is at least a convex function of X, whose subgradients at X = 0 hold 0 exactly where
+For h = 1 and X = P Qᵀ, λ Σ_u ρ_u ‖p_u‖² + λ Σ_v ρ_v ‖q_v‖² ≥ 2 λ ‖diag(ρ)^½ X diag(ρ)^½‖_* (Srebro,
+Rennie & Jaakkola, NIPS 2004), so L is at least a convex function of X, whose subgradients at X = 0
+hold 0 exactly where
 
     λ ≥ λ* = ‖diag(ρ_users)^-½ (c ∘ y) diag(ρ_items)^-½‖₂.
 
-There Θ = 0 is the one global minimum, of any number of factors; below λ* it is a saddle. With h held fixed, λ* takes
-the factor max |h|. Missing cells, which pull towards 0 themselves, do not appear in it.
+There Θ = 0 is the one global minimum, of any number of factors; below λ* it is a saddle. With h
+held fixed, λ* takes the factor max |h|. Missing cells, which pull towards 0 themselves, do not
+appear in it.
 """
 
 from __future__ import annotations
@@ -34,7 +37,8 @@ STEPS = 300
 
 
 def critical_regularization(problem: Problem, prediction: Any = None) -> float:
-    """λ*: with it or more every factor of the optimum is zero, with less none is a minimum; 0 without interactions.
+    """λ*: with it or more every factor of the optimum is zero, with less none is a minimum; 0
+    without interactions.
 
     ``prediction`` is h, (d,), where it is not all ones.
     """
@@ -42,9 +46,11 @@ def critical_regularization(problem: Problem, prediction: Any = None) -> float:
 
 
 def collapse(problem: Problem, prediction: Any = None) -> float | None:
-    """λ*/λ where Θ = 0 is the optimum, that is where it is at most 1; None where it is not, or λ = 0.
+    """λ*/λ where Θ = 0 is the optimum, that is where it is at most 1; None where it is not, or λ =
+    0.
 
-    O(|D|) where λ is far below λ*. The least curvature of L at 0 relative to that of its blocks is 1 − (λ*/λ)².
+    O(|D|) where λ is far below λ*. The least curvature of L at 0 relative to that of its blocks is
+    1 − (λ*/λ)².
     """
     own = problem.objective.regularization
     if not own > 0:
@@ -82,11 +88,17 @@ def _pulls(problem: Problem) -> Any:
 
 
 def _reach(prediction: Any) -> float:
-    return 1.0 if prediction is None else float(np.abs(np.asarray(prediction, np.float64)).max(initial=0.0))
+    return (
+        1.0
+        if prediction is None
+        else float(np.abs(np.asarray(prediction, np.float64)).max(initial=0.0))
+    )
 
 
 def _glance(pulls: Any) -> float:
-    """A lower bound of the largest singular value, by a few steps of the power method from positive vectors."""
+    """A lower bound of the largest singular value, by a few steps of the power method from positive
+    vectors.
+    """
     size = float(np.abs(pulls.data).max(initial=0.0))
     if not size > 0:
         return 0.0
@@ -104,26 +116,33 @@ def _glance(pulls: Any) -> float:
 
 
 def _largest(pulls: Any) -> float:
-    """The largest singular value, by Lanczos' method on AᵀA (Golub & Kahan, SIAM J. Numer. Anal. 1965)."""
+    """The largest singular value, by Lanczos' method on AᵀA (Golub & Kahan, SIAM J. Numer. Anal.
+    1965).
+    """
     size = float(np.abs(pulls.data).max(initial=0.0))
     if not size > 0:
         return 0.0
     scaled = csr_array((pulls.data / size, pulls.indices, pulls.indptr), shape=pulls.shape)
     if scaled.shape[0] < scaled.shape[1]:
         scaled = scaled.T.tocsr()
-    x = np.asarray(abs(scaled).sum(axis=0)) * (1.0 + 0.01 * np.random.default_rng(0).standard_normal(scaled.shape[1]))
+    x = np.asarray(abs(scaled).sum(axis=0)) * (
+        1.0 + 0.01 * np.random.default_rng(0).standard_normal(scaled.shape[1])
+    )
     basis: list[Float64] = [x / np.linalg.norm(x)]
     diagonal: list[float] = []
     off: list[float] = []
     while True:
         y = scaled.T @ (scaled @ basis[-1])
         diagonal.append(float(basis[-1] @ y))
-        for _ in range(2):  # against every earlier one, or rounding lets the largest value in again and again
+        # against every earlier one, or rounding lets the largest value in again and again
+        for _ in range(2):
             for known in basis:
                 y = y - (known @ y) * known
         length = float(np.linalg.norm(y))
         values, vectors = eigh_tridiagonal(diagonal, off)
-        if length * abs(vectors[-1, -1]) <= TIGHT * values[-1] or len(basis) >= min(STEPS, scaled.shape[1]):
+        if length * abs(vectors[-1, -1]) <= TIGHT * values[-1] or len(basis) >= min(
+            STEPS, scaled.shape[1]
+        ):
             return size * float(np.sqrt(max(values[-1], 0.0)))
         off.append(length)
         basis.append(y / length)

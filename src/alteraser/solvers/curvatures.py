@@ -15,10 +15,11 @@ Array = npt.NDArray[Any]
 
 
 class Curvatures:
-    """The least curvature xᵀSx / xᵀB_Qx that conjugate gradients has met, an estimate from above of the least there is.
+    """The least curvature xᵀSx / xᵀB_Qx that conjugate gradients has met, an estimate from above of
+    the least there is.
 
-    With B_Q as the preconditioner, the least Ritz value; a slow space takes the small ones out of the iteration, so
-    then the least of its own and those of the single steps.
+    With B_Q as the preconditioner, the least Ritz value; a slow space takes the small ones out of
+    the iteration, so then the least of its own and those of the single steps.
     """
 
     def __init__(self, slow: SlowSpace | Recycled | None) -> None:

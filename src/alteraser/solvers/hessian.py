@@ -1,9 +1,10 @@
 """Newton on P and Q together: where alternating passes crawl, the two sides move at once.
 
-The Hessian H of L couples every user with every item; it is never formed. A product costs O(|D|d + (m+n)d²), about
-as much as one product of a CG pass, and conjugate gradients on H are preconditioned by its own diagonal blocks,
-B = blockdiag(A_u, A_v): the row solves of a pass. Directions in which H is not positive are what keeps passes at
-saddle points; conjugate gradients finds them, and the caller walks along them (Steihaug 1983; Dembo & Steihaug 1983).
+The Hessian H of L couples every user with every item; it is never formed. A product costs O(|D|d +
+(m+n)d²), about as much as one product of a CG pass, and conjugate gradients on H are preconditioned
+by its own diagonal blocks, B = blockdiag(A_u, A_v): the row solves of a pass. Directions in which H
+is not positive are what keeps passes at saddle points; conjugate gradients finds them, and the
+caller walks along them (Steihaug 1983; Dembo & Steihaug 1983).
 """
 
 from __future__ import annotations
@@ -31,12 +32,15 @@ class Direction:
     users: Float64
     items: Float64
     negative: bool
-    """True for a direction of negative curvature: go far. False for a Newton step: its length is right."""
+    """True for a direction of negative curvature: go far. False for a Newton step: its length is
+    right."""
     products: int
 
 
 class Curvature:
-    """The half-Hessian of ``problem`` at ``factors`` (h = 1), and its preconditioner, as products."""
+    """The half-Hessian of ``problem`` at ``factors`` (h = 1), and its preconditioner, as
+    products.
+    """
 
     def __init__(self, problem: Problem, factors: Factors, threads: int) -> None:
         self._problem, self._threads, self._rank = problem, threads, factors.rank
@@ -62,7 +66,19 @@ class Curvature:
 
         def kernel(rows: Array) -> None:
             hessian_rows(
-                rows, side.indptr, side.indices, side.confidence, side.target, side.own, side.other, w0, X, V, Z, W, out
+                rows,
+                side.indptr,
+                side.indices,
+                side.confidence,
+                side.target,
+                side.own,
+                side.other,
+                w0,
+                X,
+                V,
+                Z,
+                W,
+                out,
             )
 
         run(kernel, blocks(side, None, self._rank, self._threads), self._threads)
@@ -76,16 +92,21 @@ class Curvature:
             (self._problem.items, self._padded[0], right[1]),
         ):
             out = np.zeros_like(r)
-            block_solve(side, other, r, side.all_rows, rank=self._rank, threads=self._threads, solution=out)
+            block_solve(
+                side, other, r, side.all_rows, rank=self._rank, threads=self._threads, solution=out
+            )
             solved.append(out)
         return solved[0], solved[1]
 
 
-def newton_direction(curvature: Curvature, half_gradient: Pair, *, products: int, forcing: float) -> Direction:
-    """Approximate −H⁻¹g by preconditioned conjugate gradients, or a direction of negative curvature.
+def newton_direction(
+    curvature: Curvature, half_gradient: Pair, *, products: int, forcing: float
+) -> Direction:
+    """Approximate −H⁻¹g by preconditioned conjugate gradients, or a direction of negative
+    curvature.
 
-    Stops when ‖r‖_{B⁻¹} ≤ forcing · ‖g‖_{B⁻¹}, after ``products`` products, or at the first direction p with
-    pᵀHp ≤ 0. Either way the direction descends: gᵀd < 0.
+    Stops when ‖r‖_{B⁻¹} ≤ forcing · ‖g‖_{B⁻¹}, after ``products`` products, or at the first
+    direction p with pᵀHp ≤ 0. Either way the direction descends: gᵀd < 0.
     """
     x: Pair = (np.zeros_like(half_gradient[0]), np.zeros_like(half_gradient[1]))
     r: Pair = (-half_gradient[0], -half_gradient[1])

@@ -1,4 +1,6 @@
-"""What a model must keep to for its class: the thresholds, in one place for erasers and certificates."""
+"""What a model must keep to for its class: the thresholds, in one place for erasers and
+certificates.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from pydantic import Field
 from alteraser.settings import Configured
 
 STORED = float(np.finfo(np.float32).eps)
-"""Share of ‖Θ‖ that storing a model in float32 may move it by; smaller distances cannot be told from that."""
+"""Share of ‖Θ‖ that storing a model in float32 may move it by; smaller distances cannot be told
+from that."""
 
 
 class Limits(Configured):
@@ -25,22 +28,27 @@ class Limits(Configured):
     block: float = Field(default=1e-6, gt=0, lt=1)
     """‖p_u − p_u*(Q)‖ / max(‖p_u‖, ``block_floor``) of every user."""
     effect: float = Field(default=0.05, gt=0, lt=1)
-    """Of class L: share of the deletion's effect on a model that is not at rest that may be missing."""
+    """Of class L: share of the deletion's effect on a model that is not at rest that may be
+    missing."""
     block_floor: float = Field(default=1e-3, ge=0)
     """Norm below which a user's vector counts as this long."""
 
     def blocks(self, distances: Any, norms: Any) -> float:
         """Largest ‖p_u − p_u*(Q)‖ / max(‖p_u‖, floor) of ``distances`` and ``norms``, both (m,)."""
-        return float(np.max(np.asarray(distances) / np.maximum(norms, self.block_floor), initial=0.0))
+        return float(
+            np.max(np.asarray(distances) / np.maximum(norms, self.block_floor), initial=0.0)
+        )
 
 
 DEFAULT = Limits()
 
 
 def influence(distance: float, moved: float, size: float) -> float:
-    """ι = η / (moved − η): 0 where η is within the rounding of storage, ∞ where the model hardly moved.
+    """ι = η / (moved − η): 0 where η is within the rounding of storage, ∞ where the model hardly
+    moved.
 
-    ``distance`` is η or ρ, ``moved`` = dist(Θ_a, Θ_u), ``size`` = ‖Θ_u‖_F, all in the unit of the factors.
+    ``distance`` is η or ρ, ``moved`` = dist(Θ_a, Θ_u), ``size`` = ‖Θ_u‖_F, all in the unit of the
+    factors.
     """
     if distance <= STORED * size:
         return 0.0

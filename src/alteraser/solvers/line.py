@@ -16,8 +16,11 @@ Array = npt.NDArray[Any]
 Pair = tuple[Array, Array]
 
 
-def quartic_along(sides: tuple[Side, Side], point: Pair, seen: Pair, line: Pair, threads: int) -> Polynomial:
-    """L(P + t V, Q + t W) − L(P, Q) as a polynomial of degree 4 in t, in the precision of the arrays.
+def quartic_along(
+    sides: tuple[Side, Side], point: Pair, seen: Pair, line: Pair, threads: int
+) -> Polynomial:
+    """L(P + t V, Q + t W) − L(P, Q) as a polynomial of degree 4 in t, in the precision of the
+    arrays.
 
     ``point`` = (P, Q), ``line`` = (V, W); ``seen`` = (Q h, W h), the items' side as users see it.
     """
@@ -32,16 +35,28 @@ def quartic_along(sides: tuple[Side, Side], point: Pair, seen: Pair, line: Pair,
     w0 = P.dtype.type(users.missing_weight)
     run(
         lambda rows: line_rows(
-            rows, users.indptr, users.indices, users.confidence, users.target, users.own, users.other, w0,
-            *wide, coefficients,
+            rows,
+            users.indptr,
+            users.indices,
+            users.confidence,
+            users.target,
+            users.own,
+            users.other,
+            w0,
+            *wide,
+            coefficients,
         ),
-        blocks(users, None, P.shape[1], threads), threads,
-    )  # fmt: skip
+        blocks(users, None, P.shape[1], threads),
+        threads,
+    )
     total = np.concatenate([[0.0], coefficients.sum(axis=0)])
     ones = np.ones(1, P.dtype)
     grams = [
         _gram_along(x, dx, weights)
-        for x, dx, weights in ((P, V, users.own), (Z, dZ, users.other if users.other.size else ones))
+        for x, dx, weights in (
+            (P, V, users.own),
+            (Z, dZ, users.other if users.other.size else ones),
+        )
     ]
     for i, left in enumerate(grams[0]):
         for j, right in enumerate(grams[1]):
@@ -59,7 +74,9 @@ def lowest(along: Polynomial, reach: float) -> float:
     if not np.all(np.isfinite(along.coef)):
         return 0.0
     roots = np.asarray(along.deriv().roots(), dtype=complex)
-    candidates = [float(r.real) for r in roots if abs(r.imag) < 1e-9 * (1 + abs(r)) and 0 < r.real <= reach]
+    candidates = [
+        float(r.real) for r in roots if abs(r.imag) < 1e-9 * (1 + abs(r)) and 0 < r.real <= reach
+    ]
     best = min(candidates, key=lambda t: float(along(t)), default=0.0)
     return best if along(best) < 0 else 0.0
 

@@ -1,14 +1,16 @@
-"""The loop: phases move a state, a plan says which follows which, and everything else happens here, once.
+"""The loop: phases move a state, a plan says which follows which, and everything else happens here,
+once.
 
     ┌─ phase.move(state) ──▶ record, numbered and timed ──▶ watcher ──▶ phase.judge(state) ─┐
     └──────────────── plan[phase, signal] = the next phase, or the end ◀────────────────────┘
 
-A *phase* is one way of moving: rows of the deletion, passes, steps on both sides, refinement. It owns what it
-remembers from move to move (a history of points, counters of moves that led nowhere) and nobody else reads it. What
-several phases need (the factors, the blocks, how far it seems to be) stands in the *state*. A phase does not know what
-comes before or after it: it says what it saw, in a word (``far``, ``slow``, ``arrived``), and the *plan*, a table from
-(phase, signal) to the next phase or to the end, makes of it one algorithm or another. The loop counts, times, traces,
-asks the watcher, stops at the cap, and turns Ctrl-C into ``Interrupted`` with the start as it was.
+A *phase* is one way of moving: rows of the deletion, passes, steps on both sides, refinement. It
+owns what it remembers from move to move (a history of points, counters of moves that led nowhere)
+and nobody else reads it. What several phases need (the factors, the blocks, how far it seems to be)
+stands in the *state*. A phase does not know what comes before or after it: it says what it saw, in
+a word (``far``, ``slow``, ``arrived``), and the *plan*, a table from (phase, signal) to the next
+phase or to the end, makes of it one algorithm or another. The loop counts, times, traces, asks the
+watcher, stops at the cap, and turns Ctrl-C into ``Interrupted`` with the start as it was.
 """
 
 from __future__ import annotations
@@ -37,9 +39,11 @@ class Move:
     """What came of one call of a phase."""
 
     record: Stamped | None = None
-    """None for a call that is none to be counted: a look around, from which it goes on in another phase."""
+    """None for a call that is none to be counted: a look around, from which it goes on in another
+    phase."""
     signal: str | None = None
-    """What the phase saw; None: it will say so in ``judge``, after the watcher has seen the factors."""
+    """What the phase saw; None: it will say so in ``judge``, after the watcher has seen the
+    factors."""
 
 
 S = TypeVar("S", contravariant=True)
@@ -115,7 +119,8 @@ class Until:
 
 
 Watch = Callable[[int, Callable[[], Any]], bool]
-"""Called after each pass with its number and a way to get the factors as they are; True ends the run there."""
+"""Called after each pass with its number and a way to get the factors as they are; True ends the
+run there."""
 
 
 @dataclass(frozen=True)
@@ -146,10 +151,12 @@ def minimize(
     message: str = NOTHING_CHANGED,
     blas: int | None = 1,
 ) -> Solution[T, Any]:
-    """Run a plan from where ``begin`` puts it until it ends, the cap is reached, or the watcher has seen enough.
+    """Run a plan from where ``begin`` puts it until it ends, the cap is reached, or the watcher has
+    seen enough.
 
-    ``begin`` makes the state, of copies of what is given, and the plan; like the final measurement it is a part of the
-    whole that an interrupt undoes. See ``runtime.interrupt.whole`` for ``message`` and ``blas``.
+    ``begin`` makes the state, of copies of what is given, and the plan; like the final measurement
+    it is a part of the whole that an interrupt undoes. See ``runtime.interrupt.whole`` for
+    ``message`` and ``blas``.
     """
     with whole(message, blas=blas):
         state, plan = begin()

@@ -1,12 +1,16 @@
-"""How much of a deletion's effect a model lacks: one Gauss–Newton solve with what is left of the anchored gradient.
+"""How much of a deletion's effect a model lacks: one Gauss–Newton solve with what is left of the
+anchored gradient.
 
-    r = ∇L_{D_r}(Θ_u) − ∇L_{D_a}(Θ_a)        x = −G⁻¹ r / 2        effect left = ‖x‖_F / ‖Θ_u − Θ_a‖_F
+    r = ∇L_{D_r}(Θ_u) − ∇L_{D_a}(Θ_a)        x = −G⁻¹ r / 2
+        effect left = ‖x‖_F / ‖Θ_u − Θ_a‖_F
 
-over the rows that D_r does not leave empty, G the Gauss–Newton part of ½ ∇²L on D_r at Θ_u, users and items together:
-what remains of the curvature without what the errors add to it. Where training had not arrived, L itself may bend down
-and has no such step; G never does where λ > 0. Above 1 the model lacks more of the effect than it has had.
+over the rows that D_r does not leave empty, G the Gauss–Newton part of ½ ∇²L on D_r at Θ_u, users
+and items together: what remains of the curvature without what the errors add to it. Where training
+had not arrived, L itself may bend down and has no such step; G never does where λ > 0. Above 1 the
+model lacks more of the effect than it has had.
 
-A solve takes PRODUCTS products at most; what it lacks then, estimated from above (``linalg.ahead``), counts as missing.
+A solve takes PRODUCTS products at most; what it lacks then, estimated from above
+(``linalg.ahead``), counts as missing.
 """
 
 from __future__ import annotations
@@ -31,8 +35,8 @@ Float64 = npt.NDArray[np.float64]
 Pair = tuple[Float64, Float64]
 
 FALLEN, ADDED, PRODUCTS = 0.05, 0.2, 10
-"""A solve ends once ‖r‖_{B⁻¹} has fallen to this share, and no more than this share of the way is ahead; or after so
-many products."""
+"""A solve ends once ‖r‖_{B⁻¹} has fallen to this share, and no more than this share of the way is
+ahead; or after so many products."""
 
 CELLS = 1 << 22
 """Numbers that are gathered at a time."""
@@ -42,7 +46,9 @@ MOST = 1 << 28
 
 
 class GaussNewton(Joint):
-    """``Joint`` with the Gauss–Newton matrix in place of the Hessian: conjugate gradients never meet a bend."""
+    """``Joint`` with the Gauss–Newton matrix in place of the Hessian: conjugate gradients never
+    meet a bend.
+    """
 
     def find_errors(self) -> None:
         """They add nothing to it."""
@@ -54,13 +60,19 @@ class GaussNewton(Joint):
 
 
 def effect_left(
-    before: Problem, after: Problem, original: tuple[Array, Array], new: tuple[Array, Array], *, rank: int,
+    before: Problem,
+    after: Problem,
+    original: tuple[Array, Array],
+    new: tuple[Array, Array],
+    *,
+    rank: int,
     threads: int,
-) -> float | None:  # fmt: skip
-    """The share that Θ_u = ``new`` lacks of what the deletion does to Θ_a = ``original``, padded (m, w) and (n, w).
+) -> float | None:
+    """The share that Θ_u = ``new`` lacks of what the deletion does to Θ_a = ``original``, padded
+    (m, w) and (n, w).
 
-    None where nothing moved, or where there is no room for the blocks of both sides. The pairs are not kept: rows of
-    ``new`` without interactions become zero.
+    None where nothing moved, or where there is no room for the blocks of both sides. The pairs are
+    not kept: rows of ``new`` without interactions become zero.
     """
     P, Q = new
     if not Joint.fits(after, P.shape[1]):
@@ -70,9 +82,14 @@ def effect_left(
     if moved == 0:
         return None
     left = []
-    for old, now, place, rows in ((before.users, after.users, 0, live[0]), (before.items, after.items, 1, live[1])):
+    for old, now, place, rows in (
+        (before.users, after.users, 0, live[0]),
+        (before.items, after.items, 1, live[1]),
+    ):
         there, here = (
-            half_gradients(side, pair[1 - place], pair[place], side.gram(pair[1 - place]), threads)[0]
+            half_gradients(side, pair[1 - place], pair[place], side.gram(pair[1 - place]), threads)[
+                0
+            ]
             for side, pair in ((old, original), (now, new))
         )
         left.append(np.where(rows[:, None], 2.0 * (here - there)[:, :rank], 0.0))
@@ -86,9 +103,15 @@ def effect_left(
 
 
 def effect_left_of_squares(
-    before: RowProblem, after: RowProblem, original: BiasedFactors, new: BiasedFactors, *, threads: int
+    before: RowProblem,
+    after: RowProblem,
+    original: BiasedFactors,
+    new: BiasedFactors,
+    *,
+    threads: int,
 ) -> float | None:
-    """The same for ½ Σ_D (r − μ − s)² with biases and a ridge; there L has no factor 2 and neither has x.
+    """The same for ½ Σ_D (r − μ − s)² with biases and a ridge; there L has no factor 2 and neither
+    has x.
 
     None where nothing moved, without a ridge, and where there is more than MOST to gather.
     """
@@ -98,7 +121,10 @@ def effect_left_of_squares(
         return None
     start, end = after.layout.pack(original), after.layout.pack(new)
     counts = data.user_counts > 0, data.item_counts > 0
-    live = [rows[:, None] & terms.free for rows, terms in zip(counts, (after.users, after.items), strict=True)]
+    live = [
+        rows[:, None] & terms.free
+        for rows, terms in zip(counts, (after.users, after.items), strict=True)
+    ]
     moved = _norm([(b - a) * rows for a, b, rows in zip(start, end, live, strict=True)])
     if moved == 0:
         return None
@@ -119,7 +145,9 @@ def effect_left_of_squares(
 
     ones = csr_array((np.ones(u.size), data.indices, data.indptr), shape=data.shape)
     diagonals = ones @ np.square(Q) + ridges[0], ones.T @ np.square(P) + ridges[1]
-    x, ahead = conjugate(product, (np.maximum(diagonals[0], 1e-300), np.maximum(diagonals[1], 1e-300)), right)
+    x, ahead = conjugate(
+        product, (np.maximum(diagonals[0], 1e-300), np.maximum(diagonals[1], 1e-300)), right
+    )
     return (_norm(x) + ahead) / moved
 
 

@@ -1,11 +1,13 @@
-"""The Φ step: the prediction vector h with P and Q fixed (Liu et al., RecSys 2022, Algorithm 1, last line).
+"""The Φ step: the prediction vector h with P and Q fixed (Liu et al., RecSys 2022, Algorithm 1,
+last line).
 
 The score is linear in h, so the objective is quadratic in it with the d × d system
 
-    H h = g,   H = Σ_{(u,v)∈D} (c − w⁻) s sᵀ + w₀ (Pᵀdiag(a)P) ∘ (Qᵀdiag(b)Q),   g = Σ_{(u,v)∈D} c y s,   s = p_u ∘ q_v.
+    H h = g,   H = Σ_{(u,v)∈D} (c − w⁻) s sᵀ + w₀ (Pᵀdiag(a)P) ∘ (Qᵀdiag(b)Q),
+        g = Σ_{(u,v)∈D} c y s,   s = p_u ∘ q_v.
 
-h is not regularized, so together with P and Q it has no minimum: after the step ‖h‖₂ is set to √d and P and Q take
-up the scale equally.
+h is not regularized, so together with P and Q it has no minimum: after the step ‖h‖₂ is set to √d
+and P and Q take up the scale equally.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ CHUNK = 1 << 16  # cells at a time
 
 
 def prediction_step(problem: Problem, factors: Factors) -> Factors:
-    """Factors with h at its minimum and the scale moved into P and Q; scores are those of the new h."""
+    """Factors with h at its minimum and the scale moved into P and Q; scores are those of the new
+    h.
+    """
     data, side = problem.interactions, problem.users
     d, w0 = factors.rank, side.missing_weight
     P, Q = factors.users.astype(np.float64), factors.items.astype(np.float64)
@@ -45,6 +49,8 @@ def prediction_step(problem: Problem, factors: Factors) -> Factors:
         ) from None
     scale = np.linalg.norm(h) / np.sqrt(d)
     if not np.isfinite(scale) or scale == 0:
-        raise NumericFailure("the prediction vector vanished or is not finite: train_prediction=False")
+        raise NumericFailure(
+            "the prediction vector vanished or is not finite: train_prediction=False"
+        )
     root, dtype = np.sqrt(scale), factors.dtype
     return Factors((P * root).astype(dtype), (Q * root).astype(dtype), (h / scale).astype(dtype))

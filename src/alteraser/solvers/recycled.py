@@ -1,13 +1,16 @@
-"""Directions of little curvature that one solve has found, for the next ones at about the same point.
+"""Directions of little curvature that one solve has found, for the next ones at about the same
+point.
 
-Conjugate gradients with the preconditioner B builds Lanczos vectors v = ± z / √ρ, ρ = rᵀz, with VᵀBV = I and VᵀSV = T
-tridiagonal. The eigenvectors of T with the least values θ are where it spent most of its iterations. They are kept,
+Conjugate gradients with the preconditioner B builds Lanczos vectors v = ± z / √ρ, ρ = rᵀz, with
+VᵀBV = I and VᵀSV = T tridiagonal. The eigenvectors of T with the least values θ are where it spent
+most of its iterations. They are kept,
 
     M⁻¹ = B⁻¹ + W (θ⁻¹ − 1) Wᵀ,      WᵀBW = I
 
-takes them out of the next solve (a spectral preconditioner; Carpentieri, Duff & Giraud, SIAM J. Sci. Comput. 2003).
-Where there is no room for more vectors, those that are there give way to the combinations of least θ and the iteration
-goes on: nothing but the next vector is coupled to these (eigCG: Stathopoulos & Orginos, SIAM J. Sci. Comput. 2010).
+takes them out of the next solve (a spectral preconditioner; Carpentieri, Duff & Giraud, SIAM J.
+Sci. Comput. 2003). Where there is no room for more vectors, those that are there give way to the
+combinations of least θ and the iteration goes on: nothing but the next vector is coupled to these
+(eigCG: Stathopoulos & Orginos, SIAM J. Sci. Comput. 2010).
 """
 
 from __future__ import annotations
@@ -40,7 +43,9 @@ class Recycled:
     """The same among what is not in W"""
 
     def at_least(self, spectrum: float) -> Recycled:
-        """After a solve with it that saw eigenvalues of M⁻¹S, which is B⁻¹S but for W, as small as ``spectrum``."""
+        """After a solve with it that saw eigenvalues of M⁻¹S, which is B⁻¹S but for W, as small as
+        ``spectrum``.
+        """
         return replace(self, least=min(self.least, spectrum), next=min(self.next, spectrum))
 
     def correction(self, residual: Array) -> Array:
@@ -52,11 +57,17 @@ class Recycled:
 
 
 class Lanczos:
-    """Collects Lanczos vectors of a run of conjugate gradients in room for ``room``, of which ``keep`` stay."""
+    """Collects Lanczos vectors of a run of conjugate gradients in room for ``room``, of which
+    ``keep`` stay.
+    """
 
-    def __init__(self, shape: tuple[int, ...], dtype: npt.DTypeLike, *, room: int, keep: int) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], dtype: npt.DTypeLike, *, room: int, keep: int
+    ) -> None:
         if not 0 < 2 * keep < room:
-            raise ValueError(f"Lanczos: room={room} is more than twice keep={keep}, which is at least 1")
+            raise ValueError(
+                f"Lanczos: room={room} is more than twice keep={keep}, which is at least 1"
+            )
         self._shape, self._dtype, self._room, self._keep = shape, np.dtype(dtype), room, keep
         self._vectors = np.empty((0, int(np.prod(shape))), self._dtype)
         self._count = 0
@@ -68,7 +79,9 @@ class Lanczos:
         if self._count == self._room:
             self._compress()
         if self._count == self._vectors.shape[0]:
-            more = np.empty((min(max(2 * self._count, 16), self._room), self._vectors.shape[1]), self._dtype)
+            more = np.empty(
+                (min(max(2 * self._count, 16), self._room), self._vectors.shape[1]), self._dtype
+            )
             more[: self._count] = self._vectors[: self._count]
             self._vectors = more
         at = self._count
@@ -83,7 +96,8 @@ class Lanczos:
         self._count += 1
 
     def least(self, spectrum: float) -> Recycled | None:
-        """The directions of least Ritz value below SLOW, at most as many as are to be kept; None where there are none.
+        """The directions of least Ritz value below SLOW, at most as many as are to be kept; None
+        where there are none.
 
         ``spectrum`` estimates the least eigenvalue of B⁻¹S, see ``linalg.ahead``.
         """
@@ -96,10 +110,14 @@ class Lanczos:
         W = vectors[:, :found].T.astype(self._dtype) @ self._vectors[: self._count]
         after = float(values[found]) if found < self._count else SLOW
         share = min(spectrum / float(values[0]), 1.0)
-        return Recycled(W.reshape(found, *self._shape), values[:found], float(values[0]) * share, after * share)
+        return Recycled(
+            W.reshape(found, *self._shape), values[:found], float(values[0]) * share, after * share
+        )
 
     def _compress(self) -> None:
-        """To the combinations of least θ, and those from before the last vector: both, so as not to lose their way."""
+        """To the combinations of least θ, and those from before the last vector: both, so as not to
+        lose their way.
+        """
         count = self._count
         T = self._T[:count, :count]
         found = [eigh(T)[1][:, : self._keep], np.zeros((count, self._keep))]

@@ -1,4 +1,6 @@
-"""Rotations of both sides together, along which L does not change, and what of a direction they are."""
+"""Rotations of both sides together, along which L does not change, and what of a direction they
+are.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 COLLAPSED = 1e-5
-"""Squared singular values below this share of the largest span no rotation that could be told from rounding."""
+"""Squared singular values below this share of the largest span no rotation that could be told from
+rounding."""
 
 TINY = float(np.finfo(np.float64).tiny) * 1e8
 """Squared singular values below this are zero: their reciprocal is out of range."""
@@ -32,9 +35,13 @@ class Rotations:
 
     def of(self, *direction: Array) -> Array:
         """S (w, w)."""
-        K = np.add.reduce([(x.T @ d).astype(np.float64) for x, d in zip(self._stacked, direction, strict=True)])
+        K = np.add.reduce(
+            [(x.T @ d).astype(np.float64) for x, d in zip(self._stacked, direction, strict=True)]
+        )
         K = self._vectors.T @ (K - K.T) @ self._vectors
-        return np.asarray(self._vectors @ (K * self._inverse) @ self._vectors.T, dtype=direction[0].dtype)
+        return np.asarray(
+            self._vectors @ (K * self._inverse) @ self._vectors.T, dtype=direction[0].dtype
+        )
 
     def off(self, direction: Array) -> Array:
         """``direction`` (of the only stacked factors) without its rotation."""

@@ -1,9 +1,11 @@
-"""gᵀA⁻¹g of a side's rows for a gradient g: a bound from above for every row, and the number itself for some.
+"""gᵀA⁻¹g of a side's rows for a gradient g: a bound from above for every row, and the number itself
+for some.
 
     A = a G + λ + Σ ω z zᵀ ⪰ a G + λ        for ω ≥ 0, so that        gᵀA⁻¹g ≤ gᵀ(a G + λ)⁻¹g
 
-with G = w₀ ZᵀZ, which all rows share: in its eigenbasis the bound costs d numbers a row. In that basis a row with k
-interactions takes k²d, by Woodbury's formula, where factoring A takes kd² and d³/3.
+with G = w₀ ZᵀZ, which all rows share: in its eigenbasis the bound costs d numbers a row. In that
+basis a row with k interactions takes k²d, by Woodbury's formula, where factoring A takes kd² and
+d³/3.
 """
 
 from __future__ import annotations
@@ -25,14 +27,20 @@ SHORT = 0.4
 
 
 class RowNorms:
-    """For half the gradient ``half`` (rows, d) of ``side``, doubled, with the other side's padded rows ``other``."""
+    """For half the gradient ``half`` (rows, d) of ``side``, doubled, with the other side's padded
+    rows ``other``.
+    """
 
     def __init__(self, side: Side, other: Array, half: Array, *, threads: int) -> None:
         self.side, self.other, self.threads = side, other, threads
         self.right = np.multiply(half, 2.0, dtype=np.float64)
         self.rank = rank = half.shape[1]
-        # where a confidence is below its missing weight, observed cells take away from the missing ones
-        heavy = not side.confidence.size or float(side.confidence.min(initial=np.inf)) >= side.missing_weight
+        # where a confidence is below its missing weight, observed cells take away from the missing
+        # ones
+        heavy = (
+            not side.confidence.size
+            or float(side.confidence.min(initial=np.inf)) >= side.missing_weight
+        )
         self.shared = heavy and not side.other.size and bool(np.all(side.own == 1))
         self._values, self._vectors = np.zeros(rank), np.eye(rank)
         turned = self.right
@@ -42,7 +50,11 @@ class RowNorms:
             turned = self.right @ self._vectors
         self._turned = turned
         self._short = np.zeros(side.rows, bool)
-        if self.shared and (least := float(side.ridge.min(initial=np.inf))) > 0 and np.isfinite(least):
+        if (
+            self.shared
+            and (least := float(side.ridge.min(initial=np.inf))) > 0
+            and np.isfinite(least)
+        ):
             self._short = side.counts <= SHORT * rank
         self._seen: Float64 | None = None
         self.bounds: Float64
@@ -60,7 +72,9 @@ class RowNorms:
         short, long = rows[few], rows[~few]
         found = 0.0
         if long.size:
-            found += block_solve(self.side, self.other, self.right, long, rank=self.rank, threads=self.threads)[0]
+            found += block_solve(
+                self.side, self.other, self.right, long, rank=self.rank, threads=self.threads
+            )[0]
         return found + self._of_short(short) if short.size else found
 
     def _of_short(self, rows: Array) -> float:
@@ -73,9 +87,21 @@ class RowNorms:
         most = max(int(side.counts[rows].max()), 1)
         run(
             lambda some: short_norm_rows(
-                some, side.indptr, side.indices, side.confidence, side.own, side.other, side.ridge, seen, self._values,
-                float(side.missing_weight), self._turned, norms, most,
+                some,
+                side.indptr,
+                side.indices,
+                side.confidence,
+                side.own,
+                side.other,
+                side.ridge,
+                seen,
+                self._values,
+                float(side.missing_weight),
+                self._turned,
+                norms,
+                most,
             ),
-            blocks(side, rows, self.rank, self.threads), self.threads,
-        )  # fmt: skip
+            blocks(side, rows, self.rank, self.threads),
+            self.threads,
+        )
         return float(norms[rows].sum())

@@ -1,17 +1,21 @@
-"""The slow directions of a factorization, from its residual: a second level for the joint solver's preconditioner.
+"""The slow directions of a factorization, from its residual: a second level for the joint solver's
+preconditioner.
 
-At a stationary point of L the matrix of residuals E = ½ ∂L/∂ŷ has the factors for singular vectors: E Q = −diag(λρ) P
-and Eᵀ P = −diag(λρ) Q, so after scaling by ρ they all belong to the singular value λ (the optimality conditions of the
-nuclear norm: Srebro, Rennie & Jaakkola, NIPS 2004; Mazumder, Hastie & Tibshirani, JMLR 2010). The other singular pairs
-(u, v) of −E are what the model has discarded. Taking some of a kept direction away and putting (u, v) in its place,
-Q + ε v rᵀ, changes L little when σ is near λ and the kept direction r ∈ ℝᵈ is weak: such outer products are where B⁻¹H
-has its smallest eigenvalues, along which alternating passes and conjugate gradients crawl.
+At a stationary point of L the matrix of residuals E = ½ ∂L/∂ŷ has the factors for singular vectors:
+E Q = −diag(λρ) P and Eᵀ P = −diag(λρ) Q, so after scaling by ρ they all belong to the singular
+value λ (the optimality conditions of the nuclear norm: Srebro, Rennie & Jaakkola, NIPS 2004;
+Mazumder, Hastie & Tibshirani, JMLR 2010). The other singular pairs (u, v) of −E are what the model
+has discarded. Taking some of a kept direction away and putting (u, v) in its place, Q + ε v rᵀ,
+changes L little when σ is near λ and the kept direction r ∈ ℝᵈ is weak: such outer products are
+where B⁻¹H has its smallest eigenvalues, along which alternating passes and conjugate gradients
+crawl.
 
-The space is spanned by l rᵀ with l among the discarded v and the weak columns of Q themselves, less the rotations.
-Because its elements are outer products, the reduced Hessian S restricted to it takes a sparse product, half-solves
-with the factored blocks and a few small matrix products, not one product with S per direction. Where S acts on the
-space as w times B_Q (generalized Ritz pairs), the preconditioner is B_Q⁻¹ + W (w⁻¹ − 1) Wᵀ: deflation of the slow part
-(Nicolaides, SIAM J. Numer. Anal. 1987; Frank & Vuik, SIAM J. Sci. Comput. 2001, in additive form).
+The space is spanned by l rᵀ with l among the discarded v and the weak columns of Q themselves, less
+the rotations. Because its elements are outer products, the reduced Hessian S restricted to it takes
+a sparse product, half-solves with the factored blocks and a few small matrix products, not one
+product with S per direction. Where S acts on the space as w times B_Q (generalized Ritz pairs), the
+preconditioner is B_Q⁻¹ + W (w⁻¹ − 1) Wᵀ: deflation of the slow part (Nicolaides, SIAM J. Numer.
+Anal. 1987; Frank & Vuik, SIAM J. Sci. Comput. 2001, in additive form).
 """
 
 from __future__ import annotations
@@ -31,7 +35,8 @@ from alteraser.solvers.rows.protocol import aligned_empty
 Array = npt.NDArray[Any]
 
 DEAD = 1e-5
-"""Squared size, as a share of the largest, below which a direction of the factors has collapsed: nothing moves it."""
+"""Squared size, as a share of the largest, below which a direction of the factors has collapsed:
+nothing moves it."""
 
 SLOW = 0.7
 """Ritz values above which a direction is quick enough without help."""
@@ -40,14 +45,17 @@ FLOOR = 2e-3
 """Least Ritz value to divide by."""
 
 COLD, WARM = 12, 1
-"""Steps of the block Krylov method for the discarded directions, from a random start and from earlier ones."""
+"""Steps of the block Krylov method for the discarded directions, from a random start and from
+earlier ones."""
 
 USERS = 4096
 """Users whose half-solves are in memory at a time."""
 
 
 class System(Protocol):
-    """What is asked of the joint system (``joint.Joint``): its point, its factored blocks and its residuals."""
+    """What is asked of the joint system (``joint.Joint``): its point, its factored blocks and its
+    residuals.
+    """
 
     rank: int
     threads: int
@@ -87,11 +95,13 @@ class SlowSpace:
     """How many columns of ``left``, the last ones, are discarded directions"""
 
     def within(self, gradient: Array, reach: float) -> SlowSpace:
-        """The same space with less gain where a step from ``gradient`` would go further than L is quadratic.
+        """The same space with less gain where a step from ``gradient`` would go further than L is
+        quadratic.
 
-        Along a direction with curvature w that is up to about w of the factors' size, because the curvature changes
-        as they do. The step a / w for a gradient of a becomes a / (w + δ), with the least δ that keeps it within
-        ``reach`` · w, in the norm of B_Q (Levenberg 1944), but is no shorter than that of B_Q⁻¹ alone.
+        Along a direction with curvature w that is up to about w of the factors' size, because the
+        curvature changes as they do. The step a / w for a gradient of a becomes a / (w + δ), with
+        the least δ that keeps it within ``reach`` · w, in the norm of B_Q (Levenberg 1944), but is
+        no shorter than that of B_Q⁻¹ alone.
         """
         w = np.maximum(np.abs(self.values[self.values < SLOW]), FLOOR)
         along = np.abs(self.slow.T @ self._inside(gradient).ravel().astype(np.float64))
@@ -108,11 +118,14 @@ class SlowSpace:
         return np.asarray(self.left @ mended.astype(residual.dtype) @ self.right.T)
 
 
-def slow_space(joint: System, *, weak: int, discarded: int, earlier: SlowSpace | None = None) -> SlowSpace | None:
-    """The slow space where ``joint`` is settled, from ``weak`` weak and ``discarded`` discarded directions.
+def slow_space(
+    joint: System, *, weak: int, discarded: int, earlier: SlowSpace | None = None
+) -> SlowSpace | None:
+    """The slow space where ``joint`` is settled, from ``weak`` weak and ``discarded`` discarded
+    directions.
 
-    ``earlier``, a space of a point not far away, saves work. None where there is none to be had: in a small problem,
-    without regularization, or where the directions depend on each other.
+    ``earlier``, a space of a point not far away, saves work. None where there is none to be had: in
+    a small problem, without regularization, or where the directions depend on each other.
     """
     m, n = joint.P.shape[0], joint.Q.shape[0]
     count = min(discarded, min(m, n) - joint.rank - weak)
@@ -143,7 +156,9 @@ def slow_space(joint: System, *, weak: int, discarded: int, earlier: SlowSpace |
 
 
 def weak_directions(P: Array, Q: Array, count: int) -> Array:
-    """The ``count`` directions of ℝᵈ in which the factors are smallest but have not collapsed, (w, count)."""
+    """The ``count`` directions of ℝᵈ in which the factors are smallest but have not collapsed, (w,
+    count).
+    """
     X, Y = P.astype(np.float64), Q.astype(np.float64)
     sizes, vectors = np.linalg.eigh(X.T @ X + Y.T @ Y)
     dead = int(np.count_nonzero(sizes <= DEAD * sizes[-1]))
@@ -151,13 +166,17 @@ def weak_directions(P: Array, Q: Array, count: int) -> Array:
 
 
 def discarded_directions(joint: System, count: int, start: Array | None = None) -> Array:
-    """Right singular vectors of the scaled residuals with the largest singular values, off Q; (n, count), unit columns.
+    """Right singular vectors of the scaled residuals with the largest singular values, off Q; (n,
+    count), unit columns.
 
-    By a block Krylov method (Musco & Musco, NIPS 2015), roughly: the space need not be exact to serve.
+    By a block Krylov method (Musco & Musco, NIPS 2015), roughly: the space need not be exact to
+    serve.
     """
     users, items = joint.sides
     dtype = joint.Q.dtype
-    scales = [1.0 / np.sqrt(np.maximum(s.ridge, s.ridge.max() * DEAD))[:, None] for s in (users, items)]
+    scales = [
+        1.0 / np.sqrt(np.maximum(s.ridge, s.ridge.max() * DEAD))[:, None] for s in (users, items)
+    ]
     kept = _span(joint.Q / scales[1])
 
     def onward(X: Array) -> Array:
@@ -188,11 +207,13 @@ def discarded_directions(joint: System, count: int, start: Array | None = None) 
     return np.asarray(found / np.linalg.norm(found, axis=0), dtype=dtype)
 
 
-def galerkin(joint: System, left: Array, right: Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def galerkin(
+    joint: System, left: Array, right: Array
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """(WᵀB_QW, WᵀSW) for the outer products W = (left_a · right_iᵀ)_ai, each (l k, l k).
 
-    With F_u = Σ_v ω left_v q_vᵀ over all items, s_u = Σ_v e left_v and p_u = right ᵀ p_u, user u's half-gradient
-    changes by p_ui F_ua + s_ua r_i; A_u⁻¹ sits between two such.
+    With F_u = Σ_v ω left_v q_vᵀ over all items, s_u = Σ_v e left_v and p_u = right ᵀ p_u, user u's
+    half-gradient changes by p_ui F_ua + s_ua r_i; A_u⁻¹ sits between two such.
     """
     from alteraser.solvers.kernels.slow import coupled_rows
 
@@ -211,12 +232,27 @@ def galerkin(joint: System, left: Array, right: Array) -> tuple[npt.NDArray[np.f
         half = aligned_empty((chosen.size, count + k, P.shape[1]), P.dtype)
         pull = np.empty((chosen.size, count), P.dtype)
 
-        def work(rows: Array, chosen: Array = chosen, half: Array = half, pull: Array = pull) -> None:
+        def work(
+            rows: Array, chosen: Array = chosen, half: Array = half, pull: Array = pull
+        ) -> None:
             low, high = int(rows[0]), int(rows[-1]) + 1
             coupled_rows(
-                chosen[low:high], users.indptr, users.indices, users.confidence, users.own, users.other, w0,
-                joint.errors[0], Q, left, shared, turned, joint.factors[0], half[low:high], pull[low:high],
-            )  # fmt: skip
+                chosen[low:high],
+                users.indptr,
+                users.indices,
+                users.confidence,
+                users.own,
+                users.other,
+                w0,
+                joint.errors[0],
+                Q,
+                left,
+                shared,
+                turned,
+                joint.factors[0],
+                half[low:high],
+                pull[low:high],
+            )
 
         parts = np.array_split(np.arange(chosen.size), min(4 * joint.threads, chosen.size))
         run(work, parts, joint.threads)
@@ -226,14 +262,25 @@ def galerkin(joint: System, left: Array, right: Array) -> tuple[npt.NDArray[np.f
         pp, ss = _outer(p, p), _outer(pull, pull)
         mixed = _flat(G[:, count:, :count]).T @ _outer(p, pull)  # (j a), (i b)
         mixed = mixed.reshape(k, count, k, count).transpose(1, 2, 3, 0)
-        coupled += (_flat(G[:, :count, :count]).T @ pp).reshape(count, count, k, k).transpose(0, 2, 1, 3)
-        coupled += (ss.T @ _flat(G[:, count:, count:])).reshape(count, count, k, k).transpose(0, 2, 1, 3)
+        coupled += (
+            (_flat(G[:, :count, :count]).T @ pp).reshape(count, count, k, k).transpose(0, 2, 1, 3)
+        )
+        coupled += (
+            (ss.T @ _flat(G[:, count:, count:])).reshape(count, count, k, k).transpose(0, 2, 1, 3)
+        )
         coupled += mixed + mixed.transpose(2, 3, 0, 1)
-    observed = csr_array((_weights(items), items.indices, items.indptr), shape=(items.rows, users.rows))
+    observed = csr_array(
+        (_weights(items), items.indices, items.indptr), shape=(items.rows, users.rows)
+    )
     gram = right.T @ items.gram(P) @ right
     inner = observed @ _outer(seen, seen) + items.own[:, None] * gram.ravel()[None].astype(P.dtype)
     inner += items.ridge[:, None] * (right.T @ right).ravel()
-    B = (_outer(left, left).T @ inner).reshape(count, count, k, k).transpose(0, 2, 1, 3).astype(np.float64)
+    B = (
+        (_outer(left, left).T @ inner)
+        .reshape(count, count, k, k)
+        .transpose(0, 2, 1, 3)
+        .astype(np.float64)
+    )
     S = (B - coupled).reshape(count * k, count * k)
     return B.reshape(count * k, count * k), (S + S.T) / 2
 
@@ -251,11 +298,14 @@ def _weights(side: Side) -> Array:
     missing = np.repeat(side.missing_weight * side.own, side.counts)
     if side.other.size:
         missing *= side.other[side.indices]
-    return np.asarray((side.confidence if side.confidence.size else 1) - missing, dtype=side.own.dtype)
+    return np.asarray(
+        (side.confidence if side.confidence.size else 1) - missing, dtype=side.own.dtype
+    )
 
 
 def _off_rotations(B: Array, lengths: Array, count: int) -> npt.NDArray[np.float64]:
-    """A basis of the coordinates that are B-orthogonal to the rotations Q (r_a r_iᵀ − r_i r_aᵀ) among weak directions.
+    """A basis of the coordinates that are B-orthogonal to the rotations Q (r_a r_iᵀ − r_i r_aᵀ)
+    among weak directions.
 
     The first columns of the left factors are Q r_i over their ``lengths``.
     """

@@ -1,9 +1,12 @@
-"""How far a model is from a stationary point of an objective: gradients, their norm, and the push of a deletion.
+"""How far a model is from a stationary point of an objective: gradients, their norm, and the push
+of a deletion.
 
-Everything here is computed from the stored factors and accumulated in float64, whatever precision the solver
-works in; only the preconditioner B, which defines the norm, is factored in the problem's precision.
+Everything here is computed from the stored factors and accumulated in float64, whatever precision
+the solver works in; only the preconditioner B, which defines the norm, is factored in the problem's
+precision.
 
-    ‖∇L‖²_{B⁻¹} = Σ_rows ∇ᵀ A⁻¹ ∇,      ‖Θ‖²_B = Σ_rows xᵀ A x,      B = blockdiag(A_u, A_v) at that point
+    ‖∇L‖²_{B⁻¹} = Σ_rows ∇ᵀ A⁻¹ ∇,      ‖Θ‖²_B = Σ_rows xᵀ A x,
+        B = blockdiag(A_u, A_v) at that point
 """
 
 from __future__ import annotations
@@ -60,7 +63,9 @@ def gradient_norm(
     *,
     threads: int | None = None,
 ) -> float:
-    """‖(user_gradient, item_gradient)‖_{B⁻¹} with B of ``problem`` at ``factors``; rows of zeros cost nothing."""
+    """‖(user_gradient, item_gradient)‖_{B⁻¹} with B of ``problem`` at ``factors``; rows of zeros
+    cost nothing.
+    """
     threads = threads or default_threads()
     h = factors.prediction
     dtype = problem.dtype
@@ -71,14 +76,22 @@ def gradient_norm(
     ):
         rows = np.flatnonzero(np.any(gradient != 0, axis=1))
         if rows.size:
-            total += _squared_norm(side, padded((other * h).astype(dtype)), gradient, rows, factors.rank, threads)
+            total += _squared_norm(
+                side, padded((other * h).astype(dtype)), gradient, rows, factors.rank, threads
+            )
     return float(np.sqrt(total))
 
 
-def stationarity(problem: Problem, factors: Factors, *, threads: int | None = None) -> tuple[float, Evaluation]:
-    """(‖∇L‖_{B⁻¹} / ‖Θ‖_B, evaluation): what training stops by. 0 for the zero model at its minimum."""
+def stationarity(
+    problem: Problem, factors: Factors, *, threads: int | None = None
+) -> tuple[float, Evaluation]:
+    """(‖∇L‖_{B⁻¹} / ‖Θ‖_B, evaluation): what training stops by. 0 for the zero model at its
+    minimum.
+    """
     evaluation = evaluate(problem, factors, threads=threads)
-    norm = gradient_norm(problem, factors, evaluation.user_gradient, evaluation.item_gradient, threads=threads)
+    norm = gradient_norm(
+        problem, factors, evaluation.user_gradient, evaluation.item_gradient, threads=threads
+    )
     return (norm / evaluation.theta_norm if evaluation.theta_norm > 0 else norm), evaluation
 
 
@@ -91,16 +104,19 @@ class Push:
     objective: float
     """L_after(Θ)"""
     floor: float | None
-    """‖∇L_before(Θ)‖_{B⁻¹} / norm: what training left, in the same unit. Above 1 the training's own rest is larger
-    than the deletion. None when ``before`` is unknown."""
+    """‖∇L_before(Θ)‖_{B⁻¹} / norm: what training left, in the same unit. Above 1 the training's own
+    rest is larger than the deletion. None when ``before`` is unknown."""
 
 
-def push(before: Problem | None, after: Problem, factors: Factors, *, threads: int | None = None) -> Push:
-    """How hard a deletion pushes the model (Liu et al., RecSys 2022, Eq. 6), with B taken on ``after``.
+def push(
+    before: Problem | None, after: Problem, factors: Factors, *, threads: int | None = None
+) -> Push:
+    """How hard a deletion pushes the model (Liu et al., RecSys 2022, Eq. 6), with B taken on
+    ``after``.
 
-    ``before`` is the objective on all interactions, ``after`` on the remaining ones, ``factors`` the original
-    model. Rows whose sub-problem did not change contribute exactly nothing. Without ``before`` the whole gradient
-    on ``after`` counts as push.
+    ``before`` is the objective on all interactions, ``after`` on the remaining ones, ``factors``
+    the original model. Rows whose sub-problem did not change contribute exactly nothing. Without
+    ``before`` the whole gradient on ``after`` counts as push.
     """
     second = evaluate(after, factors, threads=threads)
     du, dv = second.user_gradient, second.item_gradient
@@ -116,18 +132,27 @@ def push(before: Problem | None, after: Problem, factors: Factors, *, threads: i
 
 
 def unchanged(before: Side, after: Side) -> npt.NDArray[np.bool_]:
-    """Rows, (rows,), whose sub-problem is the same on D_a and on D_r ⊂ D_a for the same other side."""
-    if before.other.size or after.other.size:  # weights of the other side are in every row's shared term
+    """Rows, (rows,), whose sub-problem is the same on D_a and on D_r ⊂ D_a for the same other
+    side.
+    """
+    # weights of the other side are in every row's shared term
+    if before.other.size or after.other.size:
         return np.zeros(after.rows, bool)
-    return np.asarray((before.counts == after.counts) & (before.own == after.own) & (before.ridge == after.ridge))
+    return np.asarray(
+        (before.counts == after.counts) & (before.own == after.own) & (before.ridge == after.ridge)
+    )
 
 
 def half_gradients(side: Side, other: Array, x: Array, rows: Array, *, threads: int = 0) -> Float64:
     """A x − b, half the gradient, of some rows alone in float64, (len(rows), d)."""
-    return _half_gradient(side.take(rows), other, np.ascontiguousarray(x[rows]), threads or default_threads())[0]
+    return _half_gradient(
+        side.take(rows), other, np.ascontiguousarray(x[rows]), threads or default_threads()
+    )[0]
 
 
-def _half_gradient(side: Side, other: Array, x: Array, threads: int) -> tuple[Float64, float, float]:
+def _half_gradient(
+    side: Side, other: Array, x: Array, threads: int
+) -> tuple[Float64, float, float]:
     from alteraser.solvers.kernels.rows import gradient_rows
 
     d = x.shape[1]
@@ -139,24 +164,48 @@ def _half_gradient(side: Side, other: Array, x: Array, threads: int) -> tuple[Fl
 
     def kernel(rows: Array) -> None:
         gradient_rows(
-            rows, side.indptr, side.indices, side.confidence, side.target, side.own, side.other, side.ridge,
-            other, gram, w0, x, gradient, loss, fit,
-        )  # fmt: skip
+            rows,
+            side.indptr,
+            side.indices,
+            side.confidence,
+            side.target,
+            side.own,
+            side.other,
+            side.ridge,
+            other,
+            gram,
+            w0,
+            x,
+            gradient,
+            loss,
+            fit,
+        )
 
     run(kernel, blocks(side, None, d, threads), threads)
     return gradient, float(loss.sum()), float(fit.sum())
 
 
-def _squared_norm(side: Side, other: Array, gradient: Float64, rows: Array, rank: int, threads: int) -> float:
+def _squared_norm(
+    side: Side, other: Array, gradient: Float64, rows: Array, rank: int, threads: int
+) -> float:
     return float(block_solve(side, other, gradient, rows, rank=rank, threads=threads)[0])
 
 
 def block_solve(
-    side: Side, other: Array, right: Float64, rows: Array, *, rank: int, threads: int, solution: Float64 | None = None
+    side: Side,
+    other: Array,
+    right: Float64,
+    rows: Array,
+    *,
+    rank: int,
+    threads: int,
+    solution: Float64 | None = None,
 ) -> tuple[float, Float64]:
-    """(Σ rᵀA⁻¹r, A⁻¹r) over ``rows`` for right-hand sides ``right`` (rows, d), with A of each row at ``other``.
+    """(Σ rᵀA⁻¹r, A⁻¹r) over ``rows`` for right-hand sides ``right`` (rows, d), with A of each row
+    at ``other``.
 
-    The second is only computed when an array for it is given, and is that array. Rows of zeros cost nothing.
+    The second is only computed when an array for it is given, and is that array. Rows of zeros cost
+    nothing.
     """
     from alteraser.linalg.kernels.tile import lanes
     from alteraser.solvers.kernels.rows import norm_rows
@@ -169,9 +218,24 @@ def block_solve(
 
     def kernel(block: Array) -> None:
         norm_rows(
-            block, side.indptr, side.indices, side.confidence, side.target, side.own, side.other, side.ridge,
-            other, gram, dtype.type(side.missing_weight), rank, lanes(dtype.itemsize), right, decrement, status, out,
-        )  # fmt: skip
+            block,
+            side.indptr,
+            side.indices,
+            side.confidence,
+            side.target,
+            side.own,
+            side.other,
+            side.ridge,
+            other,
+            gram,
+            dtype.type(side.missing_weight),
+            rank,
+            lanes(dtype.itemsize),
+            right,
+            decrement,
+            status,
+            out,
+        )
 
     run(kernel, blocks(side, rows, rank, threads), threads)
     check(side, status)

@@ -12,7 +12,9 @@ from alteraser.solvers.table import SOLVERS
 
 @dataclass(frozen=True)
 class Strategy:
-    """Passes of ``rows`` and, with ``joint``, steps on both sides at once as soon as these are the faster way."""
+    """Passes of ``rows`` and, with ``joint``, steps on both sides at once as soon as these are the
+    faster way.
+    """
 
     rows: RowSolver
     joint: JointNewton | None = None

@@ -28,22 +28,31 @@ class PassRecord:
     objective: float
     """L after the pass, from the sweep's own sums."""
     residual: float | None
-    """The stopping measure as the pass saw it; exact once the loop ends, an estimate inside. None for ``touched``."""
+    """The stopping measure as the pass saw it; exact once the loop ends, an estimate inside. None
+    for ``touched``."""
     seconds: float
     rows: int
     extrapolated: bool
     """True when the pass started from an extrapolated point that was accepted."""
     products: int = 0
-    """Evaluations of the reduced gradient in a joint step, products with the reduced Hessian in a polishing one."""
+    """Evaluations of the reduced gradient in a joint step, products with the reduced Hessian in a
+    polishing one."""
     distance: float | None = None
-    """Estimated distance to the stationary point over ‖Θ‖_F, before a polishing step; of a local erasure what of the
-    effect was missing after it."""
+    """Estimated distance to the stationary point over ‖Θ‖_F, before a polishing step; of a local
+    erasure what of the effect was missing after it."""
 
     @classmethod
     def of(
-        cls, scope: Scope, objective: float, residual: float | None, rows: int, *, extrapolated: bool = False,
-        products: int = 0, distance: float | None = None,
-    ) -> PassRecord:  # fmt: skip
+        cls,
+        scope: Scope,
+        objective: float,
+        residual: float | None,
+        rows: int,
+        *,
+        extrapolated: bool = False,
+        products: int = 0,
+        distance: float | None = None,
+    ) -> PassRecord:
         """A record without number and time."""
         return cls(0, scope, objective, residual, 0.0, rows, extrapolated, products, distance)
 
@@ -68,7 +77,9 @@ class Trace(Generic[R]):
         return len(self.records)
 
     def add(self, record: R, began: float) -> R:
-        """Number and time a record of work that ``began`` at that ``time.perf_counter()``, and tell of it."""
+        """Number and time a record of work that ``began`` at that ``time.perf_counter()``, and tell
+        of it.
+        """
         seconds = time.perf_counter() - began
         stamped: R = record.stamped(len(self.records) + self._first, seconds)  # type: ignore[assignment]
         self.records.append(stamped)

@@ -1,9 +1,10 @@
 """``auto``: which way of forgetting fits a model, judged before anything is changed.
 
-A model is *at rest* where the way that training left, ‖Θ*_a − Θ_a‖, is short against what the deletion does to it: then
-going to the optimum is forgetting and nothing else. The first is written down by ``train`` at its end, when its last
-step tells it for nothing; the second is taken to be what the rows of the deletion do alone, which is less than all of
-it. A model without that record is measured: one Newton direction by a few products with the Hessian.
+A model is *at rest* where the way that training left, ‖Θ*_a − Θ_a‖, is short against what the
+deletion does to it: then going to the optimum is forgetting and nothing else. The first is written
+down by ``train`` at its end, when its last step tells it for nothing; the second is taken to be
+what the rows of the deletion do alone, which is less than all of it. A model without that record is
+measured: one Newton direction by a few products with the Hessian.
 """
 
 from __future__ import annotations
@@ -33,22 +34,25 @@ from alteraser.verbs.replaying import recipe_of, remember, remembered, runs_agai
 Way = Literal["converge", "replay", "local"]
 
 WAYS: tuple[Way, ...] = ("replay", "local", "converge")
-"""Methods that differ in what is wanted of a model that is not at rest; ``auto`` takes one of them."""
+"""Methods that differ in what is wanted of a model that is not at rest; ``auto`` takes one of
+them."""
 
 AT_REST = 0.1
-"""Distance from the optimum, over what the rows of the deletion do alone, up to which a model is at rest."""
+"""Distance from the optimum, over what the rows of the deletion do alone, up to which a model is at
+rest."""
 
 NEAR = 1e-4
-"""Distance from the optimum, over the model's size, up to which a model is at rest where the deletion's effect is not
-known: a tenth of what the rows of one user do, where measured."""
+"""Distance from the optimum, over the model's size, up to which a model is at rest where the
+deletion's effect is not known: a tenth of what the rows of one user do, where measured."""
 
 PRODUCTS, LEFT = 30, 0.2
-"""Products that measure how far a model is from rest, and the share of that way they may leave open."""
+"""Products that measure how far a model is from rest, and the share of that way they may leave
+open."""
 
 EXACT, STEP, LOCAL, CONVERGE = 2.7, 1.3, 100.0, 200.0
-"""Costs in evaluations of L and its gradient: an exact pass, a joint step; a local erasure, and one that converges from
-rest. Measured on Gowalla and Amazon-Book; a local erasure took a quarter of it on MovieLens, and twice as much on
-generated data. The answer calls them predictions."""
+"""Costs in evaluations of L and its gradient: an exact pass, a joint step; a local erasure, and one
+that converges from rest. Measured on Gowalla and Amazon-Book; a local erasure took a quarter of it
+on MovieLens, and twice as much on generated data. The answer calls them predictions."""
 
 
 PREDICTED = ("joint", "ah-newton")
@@ -68,7 +72,8 @@ class Choice:
     seconds: float | None
     """Predicted for ``method``"""
     refit_seconds: float | None
-    """Predicted for training on D_r from the start; None: the model does not say how long its training was"""
+    """Predicted for training on D_r from the start; None: the model does not say how long its
+    training was"""
 
     @property
     def at_rest(self) -> bool:
@@ -78,14 +83,18 @@ class Choice:
     def details(self) -> dict[str, Any]:
         """What a document says of it, beside the way and the reason."""
         return {
-            "at_rest": self.at_rest, "distance_from_rest": self.rest, "rows_effect": self.effect,
+            "at_rest": self.at_rest,
+            "distance_from_rest": self.rest,
+            "rows_effect": self.effect,
             "seconds_predicted": self.seconds,
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True)
 class Auto:
-    """``--method auto | replay | local | converge`` with the settings that they share; a method of ``forget``."""
+    """``--method auto | replay | local | converge`` with the settings that they share; a method of
+    ``forget``.
+    """
 
     way: Way | None = None
     """One of the three; None: what ``choose`` says."""
@@ -97,74 +106,107 @@ class Auto:
     def __post_init__(self) -> None:
         checked_tolerance(self.tolerance)
 
-    def eraser(self, choice: Choice, model: Model, task: Task, on_pass: OnPass | None = None) -> Eraser:
+    def eraser(
+        self, choice: Choice, model: Model, task: Task, on_pass: OnPass | None = None
+    ) -> Eraser:
         """The eraser that does what was chosen.
 
-        A replay is offered once running it on D_a has given the file's bytes, which is checked here if that is not
-        remembered. Raises InvalidInput where there is no record to replay, or other bytes come out.
+        A replay is offered once running it on D_a has given the file's bytes, which is checked here
+        if that is not remembered. Raises InvalidInput where there is no record to replay, or other
+        bytes come out.
         """
         if choice.method == "local":
             way = Local(self.tolerance)
             return way if self.max_passes is None else replace(way, max_passes=self.max_passes)
         if choice.method == "converge":
-            whole = AltEraser(self.tolerance, name="converge", train_prediction=model.trains_prediction)
+            whole = AltEraser(
+                self.tolerance, name="converge", train_prediction=model.trains_prediction
+            )
             if self.max_passes is None:
                 return whole
-            return replace(whole, max_passes=self.max_passes, escalate=False)  # a cap that was asked for is a cap
+            # a cap that was asked for is a cap
+            return replace(whole, max_passes=self.max_passes, escalate=False)
         return Replay(checked_recipe(model, task, on_pass))
 
 
 def checked_recipe(model: Model, task: Task, on_pass: OnPass | None = None) -> Any:
-    """The model's recipe, once it is known to give the model's bytes on D_a; InvalidInput where it does not."""
+    """The model's recipe, once it is known to give the model's bytes on D_a; InvalidInput where it
+    does not.
+    """
     recipe = recipe_of(model)
     if recipe is None:
         raise InvalidInput(
-            f"replay: the model was made by {model.training.get('method', 'an unknown method')!r} from another model "
-            "or without a record, so there is no training to run again; use local"
+            f"replay: the model was made by {model.training.get('method', 'an unknown method')!r} "
+            "from another model or without a record, so there is no training to run again; use "
+            "local"
         )
     known = remembered(model)
     if task.unknown == GONE and task.before is None and known is None:
-        return recipe  # whether it gave the file cannot be checked; what it gives on D_r knows nothing of the rest
+        # whether it gave the file cannot be checked; what it gives on D_r knows nothing of the rest
+        return recipe
     if task.before is None and known is None:
-        raise InvalidInput(f"replay: {task.unknown}, so the training cannot be checked; use retrain")
+        raise InvalidInput(
+            f"replay: {task.unknown}, so the training cannot be checked; use retrain"
+        )
     if known is None and task.before is not None:
-        known = runs_again(model, recipe, task.before.interactions, threads=task.workers, on_pass=on_pass)
+        known = runs_again(
+            model, recipe, task.before.interactions, threads=task.workers, on_pass=on_pass
+        )
         remember(model, known)
     if not known:
         raise InvalidInput(
-            "replay: training on the data as they were does not give this model's bytes here (another version, machine "
-            "or library wrote it), so training without the data that must go would say nothing about it; use local"
+            "replay: training on the data as they were does not give this model's bytes here "
+            "(another version, machine or library wrote it), so training without the data that "
+            "must go would say nothing about it; use local"
         )
     return recipe
 
 
 def choose(model: Model, task: Task, asked: Way | None = None) -> Choice:
-    """The way for ``task``; ``asked`` fixes it, and the choice says what would have been the reason.
+    """The way for ``task``; ``asked`` fixes it, and the choice says what would have been the
+    reason.
 
-    Where there is no choice (additions, λ = 0, a trained h) it is ``converge``, as those models were always forgotten.
+    Where there is no choice (additions, λ = 0, a trained h) it is ``converge``, as those models
+    were always forgotten.
     """
     size = _size(task.original) or 1.0
     fixed = _no_choice(model, task)
     if fixed is not None or task.before is None:
         way = _without_all_the_data(model, task)
         if way == "replay":
-            fixed = f"{task.unknown}; the model is not at rest, and its training is run again on what remains"
+            fixed = (
+                f"{task.unknown}; the model is not at rest, and its training is run again on "
+                "what remains"
+            )
         return Choice(asked or way, fixed or "", None, 0.0, None, _refit_seconds(model, task)[1])
     workers = task.workers
-    effect = rows_effect(
-        task.before, task.after, task.original, (task.touched_users, task.touched_items), threads=workers
-    ) / size  # fmt: skip
+    effect = (
+        rows_effect(
+            task.before,
+            task.after,
+            task.original,
+            (task.touched_users, task.touched_items),
+            threads=workers,
+        )
+        / size
+    )
     rest = model.training.get("distance")
     if rest is None and asked in (None, "converge"):  # the others are done whatever it is
         rest = distance_from_rest(task.before, task.original, threads=workers)[0]
-    seconds, refit = _refit_seconds(model, task)  # after the rows' effect, by which the kernels are loaded
+    # after the rows' effect, by which the kernels are loaded
+    seconds, refit = _refit_seconds(model, task)
     judged = Choice("converge", "", rest, effect, None, refit)
     ways = {
         "converge": CONVERGE * seconds if judged.at_rest else None,
         "local": LOCAL * seconds,
-        "replay": None if refit is None else refit if remembered(model) else 2.0 * refit,  # the check is a training
+        # the check is a training
+        "replay": None if refit is None else refit if remembered(model) else 2.0 * refit,
     }
-    far = "L bends down there" if rest is None else f"training ended {rest:.1e} of the model's size from its optimum"
+    far = (
+        "L bends down there"
+        if rest is None
+        else f"training ended {rest:.1e} of the model's size from its optimum"
+    )
     if len(task.after.interactions) == 0:
         way = "converge"
         why = "nothing remains: the one optimum is a model of zeros"
@@ -172,7 +214,10 @@ def choose(model: Model, task: Task, asked: Way | None = None) -> Choice:
         way = "converge"
         why = f"at rest: {far}, the deletion's own rows move {effect:.1e}"
     elif _runs_here(model) and remembered(model):
-        way, why = "replay", f"not at rest: {far}; its training is known to run again to the same bytes here"
+        way, why = (
+            "replay",
+            f"not at rest: {far}; its training is known to run again to the same bytes here",
+        )
     else:
         way, why = "local", f"not at rest: {far}, the deletion's own rows move {effect:.1e}"
     chosen = asked or way
@@ -180,16 +225,25 @@ def choose(model: Model, task: Task, asked: Way | None = None) -> Choice:
 
 
 def _without_all_the_data(model: Model, task: Task) -> Way:
-    """The way where D_a is not known. Of a model that is far from rest, going to the optimum would move everybody."""
+    """The way where D_a is not known. Of a model that is far from rest, going to the optimum would
+    move everybody.
+    """
     if task.before is not None or task.unknown != GONE or model.trains_prediction:
         return "converge"
     rest = model.training.get("distance")
     near = isinstance(rest, int | float) and rest <= NEAR
-    return "replay" if not near and _runs_here(model) and remembered(model) is not False else "converge"
+    return (
+        "replay"
+        if not near and _runs_here(model) and remembered(model) is not False
+        else "converge"
+    )
 
 
-def distance_from_rest(problem: Problem, factors: Factors, *, threads: int) -> tuple[float | None, Factors]:
-    """(‖x‖ / ‖Θ‖ and Θ + x) for x ≈ −(∇²L)⁻¹∇L on ``problem``: how far a model is from the optimum, and where that is.
+def distance_from_rest(
+    problem: Problem, factors: Factors, *, threads: int
+) -> tuple[float | None, Factors]:
+    """(‖x‖ / ‖Θ‖ and Θ + x) for x ≈ −(∇²L)⁻¹∇L on ``problem``: how far a model is from the optimum,
+    and where that is.
 
     An estimate from below by a few products; None where L bends down, where there is no telling.
     """
@@ -199,7 +253,9 @@ def distance_from_rest(problem: Problem, factors: Factors, *, threads: int) -> t
         return None, factors
     joint = Joint(problem, P, Q, factors.prediction.astype(problem.dtype), threads)
     joint.settle(move=False)
-    found = joint.solve((here.user_gradient, here.item_gradient), forcing=0.1, products=PRODUCTS, share=LEFT)
+    found = joint.solve(
+        (here.user_gradient, here.item_gradient), forcing=0.1, products=PRODUCTS, share=LEFT
+    )
     if found.newton is None:
         return (None if found.negative is not None else 0.0), factors
     users, items = factors.users + found.newton[0], factors.items + found.newton[1]
@@ -223,15 +279,20 @@ def _runs_here(model: Model) -> bool:
 
 
 def trained(training: Any) -> dict[str, int] | None:
-    """Work of the training that a model comes from, in passes and products, however often it has forgotten since.
+    """Work of the training that a model comes from, in passes and products, however often it has
+    forgotten since.
 
-    None where it is not known, and for solvers whose passes are no exact ones: nothing tells what those take.
+    None where it is not known, and for solvers whose passes are no exact ones: nothing tells what
+    those take.
     """
     record = training.get("trained")
-    if training.get("method") in ("train", "retrain", "replay", "retrain-adamw"):  # from the start: its own
+    # from the start: its own
+    if training.get("method") in ("train", "retrain", "replay", "retrain-adamw"):
         known = training.get("solver") in PREDICTED
         record = {name: training.get(name) for name in ("passes", "products")} if known else None
-    known = isinstance(record, dict) and all(isinstance(record.get(name), int) for name in ("passes", "products"))
+    known = isinstance(record, dict) and all(
+        isinstance(record.get(name), int) for name in ("passes", "products")
+    )
     return record if known else None
 
 
@@ -258,4 +319,10 @@ def _refit_seconds(model: Model, task: Task) -> tuple[float, float | None]:
 
 
 def _size(factors: Factors) -> float:
-    return float(np.sqrt(sum(np.einsum("id,id->", x, x, dtype=np.float64) for x in (factors.users, factors.items))))
+    return float(
+        np.sqrt(
+            sum(
+                np.einsum("id,id->", x, x, dtype=np.float64) for x in (factors.users, factors.items)
+            )
+        )
+    )

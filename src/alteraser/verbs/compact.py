@@ -1,10 +1,11 @@
 """A model without the rows of who is gone: smaller, and the same model on the same data.
 
-Rows never move in AltEraser, so whoever was erased leaves an empty row. Compacting takes the empty rows out, which
-moves the others; nothing else changes. The objective is defined with m users and n items, empty rows included, where
-weights or regularization count them: it keeps how many were taken out (``Objective.absent_users``, ``absent_items``),
-so that loss, class and ``verify`` stay as they were. The random start of a training has m + n rows, so its run cannot
-be repeated from the smaller model, and the record of it is left out.
+Rows never move in AltEraser, so whoever was erased leaves an empty row. Compacting takes the empty
+rows out, which moves the others; nothing else changes. The objective is defined with m users and n
+items, empty rows included, where weights or regularization count them: it keeps how many were taken
+out (``Objective.absent_users``, ``absent_items``), so that loss, class and ``verify`` stay as they
+were. The random start of a training has m + n rows, so its run cannot be repeated from the smaller
+model, and the record of it is left out.
 """
 
 from __future__ import annotations
@@ -42,10 +43,11 @@ class Compacted:
 
 @events.verb("compact")
 def compact(model: Recommender) -> Compacted:
-    """``model`` without the rows of users and items of whom nothing is left; ``model`` is not changed.
+    """``model`` without the rows of users and items of whom nothing is left; ``model`` is not
+    changed.
 
-    Those are rows without an id, and, where the model has sums of its data, rows without an interaction. Of kinds whose
-    state is by item the items stay where they are.
+    Those are rows without an id, and, where the model has sums of its data, rows without an
+    interaction. Of kinds whose state is by item the items stay where they are.
 
     >>> from alteraser import ENMF, Interactions, forget
     >>> data = Interactions.from_pairs([(u, v) for u in range(6) for v in range(u % 3, 6, 3)])
@@ -59,11 +61,18 @@ def compact(model: Recommender) -> Compacted:
     items = _left(model.items, None if sums is None else sums.items)
     if isinstance(model, ExactModel):
         items = np.arange(model.items.size, dtype=np.int64)
-    trained_on = replace(model.trained_on, sums=None if sums is None else _of_rows(sums, users, items))
+    trained_on = replace(
+        model.trained_on, sums=None if sums is None else _of_rows(sums, users, items)
+    )
     common: dict[str, Any] = {
-        "users": renumbered(model.users, users), "items": renumbered(model.items, items), "trained_on": trained_on,
-        "training": _training(model.training), "parent": model.digest, "ancestors": model.lineage, "digest": None,
-    }  # fmt: skip
+        "users": renumbered(model.users, users),
+        "items": renumbered(model.items, items),
+        "trained_on": trained_on,
+        "training": _training(model.training),
+        "parent": model.digest,
+        "ancestors": model.lineage,
+        "digest": None,
+    }
     if isinstance(model, ExactModel):
         state = model.settings.compacted(model.state, users)
         return Compacted(replace(model, state=state, **common), users, items)
@@ -80,9 +89,15 @@ def compact(model: Recommender) -> Compacted:
 
 
 def renumbered(ids: IdMap, rows: Rows) -> IdMap:
-    """The map when only ``rows`` (increasing) are left, numbered anew; ids of other rows are dropped."""
+    """The map when only ``rows`` (increasing) are left, numbered anew; ids of other rows are
+    dropped.
+    """
     kept = np.isin(ids.rows, rows)
-    return IdMap(ids.ids.filter(pa.array(kept)), np.searchsorted(rows, ids.rows[kept]).astype(np.int64), len(rows))
+    return IdMap(
+        ids.ids.filter(pa.array(kept)),
+        np.searchsorted(rows, ids.rows[kept]).astype(np.int64),
+        len(rows),
+    )
 
 
 def _left(ids: IdMap, side: Side | None) -> Rows:

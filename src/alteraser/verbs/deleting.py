@@ -1,4 +1,6 @@
-"""A request and data in, a ``Deletion`` out, after checking that the data are those a model stands for."""
+"""A request and data in, a ``Deletion`` out, after checking that the data are those a model stands
+for.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +25,22 @@ from alteraser.runtime import events
 
 @singledispatch
 def match(
-    model: Any, forget_set: Any, data: Interactions, *, whole_users: bool = False, whole_items: bool = False,
-    grown: bool = False, readmit: bool = False, strict: bool = False,
+    model: Any,
+    forget_set: Any,
+    data: Interactions,
+    *,
+    whole_users: bool = False,
+    whole_items: bool = False,
+    grown: bool = False,
+    readmit: bool = False,
+    strict: bool = False,
     below: Callable[[Selection], Any] | None = None,
-) -> Deletion:  # fmt: skip
-    """D_a and what forgetting would remove, after checking that ``data`` belongs to ``model``; nothing is computed.
+) -> Deletion:
+    """D_a and what forgetting would remove, after checking that ``data`` belongs to ``model``;
+    nothing is computed.
 
-    ``below`` tells which rows of a selection match rows of the file below the threshold, which no model saw. Raises as
-    ``forget`` does.
+    ``below`` tells which rows of a selection match rows of the file below the threshold, which no
+    model saw. Raises as ``forget`` does.
     """
     selection = Selection.of(forget_set, whole_users=whole_users, whole_items=whole_items)
     data = aligned(model, data, grown=grown)
@@ -43,7 +53,8 @@ def match(
         )
     if grown and not known:
         _check_grown(model, data, selection)
-    timed = isinstance(model, ExactModel) and model.settings.needed()  # which is not known of what is missing
+    # which is not known of what is missing
+    timed = isinstance(model, ExactModel) and model.settings.needed()
     whole = None if gone is None or timed else _completed(model, data, gone)
     if whole is not None:
         data = replace(whole, unrated=data.unrated)
@@ -55,19 +66,25 @@ def match(
     if grown:  # what goes again with this request does no harm
         returned = admit(model.erased, removal.remaining, readmit=readmit)
     joined = data.users.size - model.users.size, data.items.size - model.items.size
-    events.emit("checked", forgotten=removal.count, remaining=removal.remaining.count, digest_known=known)
+    events.emit(
+        "checked", forgotten=removal.count, remaining=removal.remaining.count, digest_known=known
+    )
     added = 0 if known or not grown else data.count - model.trained_on.interactions
     return Deletion(data, removal, joined, returned, added, gone)
 
 
 def belongs(model: Recommender, data: Interactions) -> None:
-    """IntegrityError, saying what differs, unless ``data`` are the interactions ``model`` stands for."""
+    """IntegrityError, saying what differs, unless ``data`` are the interactions ``model`` stands
+    for.
+    """
     if data.digest != model.trained_on.digest:
         raise IntegrityError(_difference(model, data))
 
 
 def aligned(model: Recommender, data: Interactions, *, grown: bool) -> Interactions:
-    """``data`` in the rows of ``model``; with ``grown`` behind them those of users and items that joined."""
+    """``data`` in the rows of ``model``; with ``grown`` behind them those of users and items that
+    joined.
+    """
     users, items = model.users, model.items
     if grown:
         users, items = users.extended(data.users.ids), items.extended(data.items.ids)
@@ -75,33 +92,50 @@ def aligned(model: Recommender, data: Interactions, *, grown: bool) -> Interacti
 
 
 def _missing(model: Recommender, data: Interactions, selection: Selection) -> Missing:
-    """What ``data`` lack of what the model was trained on, all of it named by ``selection``; else IntegrityError.
+    """What ``data`` lack of what the model was trained on, all of it named by ``selection``; else
+    IntegrityError.
 
-    A model without sums is held against its digest: then what is missing are the pairs that are asked for.
+    A model without sums is held against its digest: then what is missing are the pairs that are
+    asked for.
     """
     if model.trained_on.sums is not None:
         try:
             found = missing(model.trained_on.sums, data, selection)
         except IntegrityError as cause:
-            raise IntegrityError(_difference(model, data, cause.message), **cause.details) from cause
+            raise IntegrityError(
+                _difference(model, data, cause.message), **cause.details
+            ) from cause
         if data.events is not None:  # sums count pairs
-            found = replace(found, interactions=model.trained_on.interactions - data.count, pairs=None)
+            found = replace(
+                found, interactions=model.trained_on.interactions - data.count, pairs=None
+            )
         if found.interactions <= 0:
             raise IntegrityError(_difference(model, data))
         return found
     if selection.kind == "pairs" and selection.window is None and data.events is None:
-        u, v = model.users.rows_of(selection.users, "user_id"), model.items.rows_of(selection.items, "item_id")
+        u, v = (
+            model.users.rows_of(selection.users, "user_id"),
+            model.items.rows_of(selection.items, "item_id"),
+        )
         known = (u >= 0) & (v >= 0) & (data.locate(u, v) < 0)
         width = np.int64(max(model.items.size, 1))
         keys = np.unique(u[known] * width + v[known])
-        found = Missing(len(keys), np.unique(keys // width), np.unique(keys % width), (keys // width, keys % width), 0)
+        found = Missing(
+            len(keys),
+            np.unique(keys // width),
+            np.unique(keys % width),
+            (keys // width, keys % width),
+            0,
+        )
         if len(keys) and _completed(model, data, found) is not None:
             return found
     raise IntegrityError(_difference(model, data))
 
 
 def _check_grown(model: Recommender, data: Interactions, selection: Selection) -> None:
-    """IntegrityError where users have fewer interactions than in training and the request does not name them."""
+    """IntegrityError where users have fewer interactions than in training and the request does not
+    name them.
+    """
     sums = model.trained_on.sums
     if sums is None:
         return
@@ -116,14 +150,21 @@ def _check_grown(model: Recommender, data: Interactions, selection: Selection) -
     if fewer.any():
         first = data.users.ids_of(np.flatnonzero(fewer)[:1])[0].as_py()
         raise IntegrityError(
-            f"{int(fewer.sum()):,} user(s) have fewer interactions than the model was trained on, the first is "
-            f"{first!r}: `grown` allows additions, but some are missing"
+            f"{int(fewer.sum()):,} user(s) have fewer interactions than the model was trained on, "
+            f"the first is {first!r}: `grown` allows additions, but some are missing"
         )
 
 
 def _completed(model: Recommender, data: Interactions, gone: Missing) -> Interactions | None:
-    """D_a, put together from D_r and what is missing; None where that is not known to the last number."""
-    if gone.pairs is None or data.confidence is not None or data.target is not None or data.events is not None:
+    """D_a, put together from D_r and what is missing; None where that is not known to the last
+    number.
+    """
+    if (
+        gone.pairs is None
+        or data.confidence is not None
+        or data.target is not None
+        or data.events is not None
+    ):
         return None
     u = np.concatenate([data.user_rows, gone.pairs[0]])
     v = np.concatenate([data.indices.astype(np.int64), gone.pairs[1]])
@@ -132,12 +173,16 @@ def _completed(model: Recommender, data: Interactions, gone: Missing) -> Interac
 
 
 def _with_missing(removal: Removal, gone: Missing) -> Removal:
-    """``removal`` with what the data did not have any more; rows of the request that are about it are matched."""
+    """``removal`` with what the data did not have any more; rows of the request that are about it
+    are matched.
+    """
     remaining, removed, vanished = removal.remaining, removal.removed, gone.interactions
     if gone.pairs is not None:
         u = np.concatenate([removed.user_rows, gone.pairs[0]])
         v = np.concatenate([removed.indices.astype(np.int64), gone.pairs[1]])
-        removed = Interactions._assemble(remaining.users, remaining.items, u, v, None, None, None, "refuse")
+        removed = Interactions._assemble(
+            remaining.users, remaining.items, u, v, None, None, None, "refuse"
+        )
         vanished = 0
     table, kind = removal.unmatched, removal.selection.kind
     if kind == "pairs" and gone.pairs is not None:
@@ -150,13 +195,18 @@ def _with_missing(removal: Removal, gone: Missing) -> Removal:
             ids, lacking = sides[name]
             about &= np.isin(ids.rows_of(table[name]), lacking)
     return replace(
-        removal, removed=removed, unmatched=table.filter(pa.array(~about)), absent=(gone.users, gone.items),
+        removal,
+        removed=removed,
+        unmatched=table.filter(pa.array(~about)),
+        absent=(gone.users, gone.items),
         vanished=vanished,
-    )  # fmt: skip
+    )
 
 
 def completed(model: Recommender, data: Interactions, forget_set: Any) -> Interactions:
-    """D_a from D_r and the pairs that were forgotten, where that is what the digest says; else IntegrityError."""
+    """D_a from D_r and the pairs that were forgotten, where that is what the digest says; else
+    IntegrityError.
+    """
     found = _completed(model, data, _missing(model, data, Selection.of(forget_set)))
     if found is None:
         raise IntegrityError(_difference(model, data))
@@ -164,7 +214,9 @@ def completed(model: Recommender, data: Interactions, forget_set: Any) -> Intera
 
 
 def _difference(model: Recommender, data: Interactions, found: str = "") -> str:
-    """What ``data`` have that the model was not trained on, by counts; ``found``: more of it, in words."""
+    """What ``data`` have that the model was not trained on, by counts; ``found``: more of it, in
+    words.
+    """
     have, want = TrainedOn.of(data), model.trained_on
     parts = [
         f"{name} {getattr(have, name):,} instead of {getattr(want, name):,}"
@@ -173,7 +225,8 @@ def _difference(model: Recommender, data: Interactions, found: str = "") -> str:
     ]
     what = "; ".join(parts) or "the same counts, but other pairs, targets or confidences"
     return (
-        f"the data are not what the model was trained on ({what}; digest {have.digest[:12]}…, expected "
-        f"{want.digest[:12]}…){found and ': ' + found}. Give the data as trained on, or these without the forget set; "
-        "if interactions were added since, forget --grown learns them along"
+        f"the data are not what the model was trained on ({what}; digest {have.digest[:12]}…, "
+        f"expected {want.digest[:12]}…){found and ': ' + found}. Give the data as trained on, or "
+        "these without the forget set; if interactions were added since, forget --grown learns "
+        "them along"
     )

@@ -1,4 +1,6 @@
-"""The one result of forgetting, whatever forgot: what was asked, found and done, and what may be said of it."""
+"""The one result of forgetting, whatever forgot: what was asked, found and done, and what may be
+said of it.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +40,12 @@ class Way:
     def document(self) -> dict[str, Any]:
         """JSON values."""
         return {
-            "method": self.method, "method_asked": self.asked, "why": self.why,
-            "refit_seconds_predicted": self.refit_seconds, **self.details,
-        }  # fmt: skip
+            "method": self.method,
+            "method_asked": self.asked,
+            "why": self.why,
+            "refit_seconds_predicted": self.refit_seconds,
+            **self.details,
+        }
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,8 @@ class Work:
     products: int = 0
     rows_updated: int = 0
     residual: float = 0.0
-    """Share of the deletion's push that is still unresolved, in the stored numbers; after a local way the anchored
-    residual"""
+    """Share of the deletion's push that is still unresolved, in the stored numbers; after a local
+    way the anchored residual"""
     converged: bool = True
     """Whether ``residual`` is within the tolerance"""
     reason: str | None = None
@@ -67,14 +72,18 @@ class Work:
     push: float | None = None
     """‖∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)‖, the scale of the residual"""
     training_floor: float | None = None
-    """What the original's training had left of its own gradient, over the push; above 1 the original was not
-    trained far enough to tell this deletion from noise (forgetting then also finishes the training)"""
+    """What the original's training had left of its own gradient, over the push; above 1 the
+    original was not trained far enough to tell this deletion from noise (forgetting then also
+    finishes the training)"""
     trace: tuple[Any, ...] = ()
     """A record per pass"""
 
     def document(self) -> dict[str, Any]:
         """JSON values."""
-        return vars(self) | {"route": list(self.route), "trace": [vars(record) for record in self.trace]}
+        return vars(self) | {
+            "route": list(self.route),
+            "trace": [vars(record) for record in self.trace],
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +91,8 @@ class Erasure(Generic[M_co]):
     """The result of forgetting in a model of any kind."""
 
     model: M_co
-    """What came out: a model of the same kind, or what is to be written into another library's file"""
+    """What came out: a model of the same kind, or what is to be written into another library's
+    file"""
     deletion: Deletion
     """What was asked for, and what of it was found"""
     way: Way
@@ -113,7 +123,9 @@ class Erasure(Generic[M_co]):
 
     @property
     def forgotten(self) -> int:
-        """Interactions that went, those that the data did not have any more included; ``removed`` has what is known."""
+        """Interactions that went, those that the data did not have any more included; ``removed``
+        has what is known.
+        """
         return self.deletion.forgotten
 
     @property
@@ -138,10 +150,11 @@ class Erasure(Generic[M_co]):
 
     @property
     def kind(self) -> Class:
-        """The class, one letter: A for a replay, a retrain, or an exact kind, C within the limits, L for the deletion's
-        effect alone within the tolerance, D for anything else.
+        """The class, one letter: A for a replay, a retrain, or an exact kind, C within the limits,
+        L for the deletion's effect alone within the tolerance, D for anything else.
 
-        ``alteraser.verbs.verify.verify`` recomputes it from the files alone, and says which class may be claimed.
+        ``alteraser.verbs.verify.verify`` recomputes it from the files alone, and says which class
+        may be claimed.
         """
         return self.evidence.kind
 
@@ -157,21 +170,27 @@ class Erasure(Generic[M_co]):
 
     @property
     def effect_left(self) -> float | None:
-        """Estimated share of the deletion's effect that is missing, of a local erasure; None for other methods."""
+        """Estimated share of the deletion's effect that is missing, of a local erasure; None for
+        other methods.
+        """
         return self.evidence.left
 
     def reached(self, asked_tolerance: float | None = None) -> bool:
-        """Whether the level that was asked for, or the default one, is reached: what exit code 0 says.
+        """Whether the level that was asked for, or the default one, is reached: what exit code 0
+        says.
 
-        Class D never is one. A tolerance that was asked for is a level of its own; a replay reaches its own by having
-        run, a retrain by converging or being class C.
+        Class D never is one. A tolerance that was asked for is a level of its own; a replay reaches
+        its own by having run, a retrain by converging or being class C.
         """
         if not self.evidence.passed or self.method == "replay":
             return self.evidence.passed
-        return self.converged or not (asked_tolerance is not None or self.way.binding or self.kind == "A")
+        return self.converged or not (
+            asked_tolerance is not None or self.way.binding or self.kind == "A"
+        )
 
     def save(self, path: Any) -> Any:
-        """``model.save(path)``, and of a replay it is remembered that its training gives these very bytes here.
+        """``model.save(path)``, and of a replay it is remembered that its training gives these very
+        bytes here.
 
         The next request to the file then repeats the training as well. Raises OutputExists.
         """
@@ -181,17 +200,28 @@ class Erasure(Generic[M_co]):
         return saved
 
     def document(self) -> dict[str, Any]:
-        """What there is to say, as JSON values: the same names for every kind of model, and what it says further."""
+        """What there is to say, as JSON values: the same names for every kind of model, and what it
+        says further.
+        """
         gone = self.deletion
         return {
-            **self.way.document(), **self.work.document(), **self.aftermath.document(),
-            "converged": self.reached(), "class": self.kind, "class_name": self.class_name, "sentence": self.sentence,
+            **self.way.document(),
+            **self.work.document(),
+            **self.aftermath.document(),
+            "converged": self.reached(),
+            "class": self.kind,
+            "class_name": self.class_name,
+            "sentence": self.sentence,
             "effect_left": self.effect_left,
-            "interactions_before": self.remaining.count + self.forgotten, "interactions_forgotten": self.forgotten,
-            "interactions_added": gone.added, "users_added": gone.joined[0], "items_added": gone.joined[1],
+            "interactions_before": self.remaining.count + self.forgotten,
+            "interactions_forgotten": self.forgotten,
+            "interactions_added": gone.added,
+            "users_added": gone.joined[0],
+            "items_added": gone.joined[1],
             "interactions_readmitted": 0 if gone.returned is None else len(gone.returned),
-            "users_erased_whole": int(gone.removal.emptied_users.size), "rows_without_rating": gone.data.unrated,
+            "users_erased_whole": int(gone.removal.emptied_users.size),
+            "rows_without_rating": gone.data.unrated,
             "users": int((self.remaining.user_counts > 0).sum()),
             "items": int((self.remaining.item_counts > 0).sum()),
             **self.details,
-        }  # fmt: skip
+        }

@@ -27,11 +27,14 @@ TrainingData = Literal["data", "data and test", "other"]
 
 @dataclass(frozen=True)
 class Coverage:
-    """What of a test set an evaluation can and cannot look at, and whether the model has seen it."""
+    """What of a test set an evaluation can and cannot look at, and whether the model has seen
+    it.
+    """
 
     test_interactions: int
     test_users_unknown: int
-    """Users with test interactions and no row in the model (nobody like them was in training): left out."""
+    """Users with test interactions and no row in the model (nobody like them was in training): left
+    out."""
 
     test_interactions_of_unknown_users: int
     """What is left out with them."""
@@ -40,11 +43,12 @@ class Coverage:
     """Test interactions with items that the model has no row for: they count, and cannot be hit."""
 
     test_interactions_masked: int
-    """Test interactions that are in the data as well: their items are masked, so they count and cannot be hit."""
+    """Test interactions that are in the data as well: their items are masked, so they count and
+    cannot be hit."""
 
     trained_on: TrainingData
-    """What the model's digest says of its training: ``data`` (as it should be), ``data and test`` together (what it
-    ranks it has seen), or ``other`` data."""
+    """What the model's digest says of its training: ``data`` (as it should be), ``data and test``
+    together (what it ranks it has seen), or ``other`` data."""
 
     @property
     def warnings(self) -> list[str]:
@@ -52,18 +56,19 @@ class Coverage:
         said = (
             (
                 self.trained_on == "data and test",
-                "the model was trained on the test interactions too: this measures what it remembers, not what it "
-                "predicts; train on the data without them",
+                "the model was trained on the test interactions too: this measures what it "
+                "remembers, not what it predicts; train on the data without them",
             ),
             (
                 self.trained_on == "other",
-                "the data are not those that the model was trained on (another digest): if it has seen the test "
-                "interactions, these figures are too good",
+                "the data are not those that the model was trained on (another digest): if it has "
+                "seen the test interactions, these figures are too good",
             ),
             (
                 self.test_interactions_masked > 0,
-                f"{self.test_interactions_masked:,} of {self.test_interactions:,} test interactions are in the data as "
-                "well: their items are masked and count as missed; give data without them",
+                f"{self.test_interactions_masked:,} of {self.test_interactions:,} test "
+                "interactions are in the data as well: their items are masked and count as "
+                "missed; give data without them",
             ),
             (
                 self.test_users_unknown > 0,
@@ -72,8 +77,8 @@ class Coverage:
             ),
             (
                 self.test_interactions_of_unknown_items > 0,
-                f"{self.test_interactions_of_unknown_items:,} test interactions are with items that the model does not "
-                "know: they count as missed",
+                f"{self.test_interactions_of_unknown_items:,} test interactions are with items "
+                "that the model does not know: they count as missed",
             ),
         )
         return [words for true, words in said if true]
@@ -82,12 +87,14 @@ class Coverage:
 def coverage(model: Recommender, test: Interactions, *, data: Interactions) -> Coverage:
     """Counts of what `evaluate` leaves out or cannot hit, over all of ``test``; digests compared.
 
-    Whether ``model`` was trained on both together is asked of ``data`` and what ``test`` adds to them.
+    Whether ``model`` was trained on both together is asked of ``data`` and what ``test`` adds to
+    them.
     """
     users = model.users.rows_of(test.users.ids_of(test.user_rows), "user_id")
     items = model.items.rows_of(test.items.ids_of(test.indices), "item_id")
     protocol = protocol_of(model)
-    there = test.user_rows[users < 0] if protocol != "sessions" else test.user_rows[:0]  # theirs are continued as well
+    # theirs are continued as well
+    there = test.user_rows[users < 0] if protocol != "sessions" else test.user_rows[:0]
     places = data.locate(
         data.users.rows_of(test.users.ids_of(test.user_rows), "user_id"),
         data.items.rows_of(test.items.ids_of(test.indices), "item_id"),
@@ -95,17 +102,24 @@ def coverage(model: Recommender, test: Interactions, *, data: Interactions) -> C
     trained: TrainingData = "other"
     if model.trained_on.digest == data.digest:
         trained = "data"
-    elif model.trained_on.interactions == data.count + (int((places < 0).sum()) if test.events is None else test.count):
+    elif model.trained_on.interactions == data.count + (
+        int((places < 0).sum()) if test.events is None else test.count
+    ):
         both = data.add(test, duplicates="first")
         trained = "data and test" if both.digest == model.trained_on.digest else "other"
     return Coverage(
-        len(test), len(np.unique(there)), len(there), int(((users >= 0) & (items < 0)).sum()),
-        int(((users >= 0) & (places >= 0)).sum()) if protocol == "held out" else 0, trained,
-    )  # fmt: skip
+        len(test),
+        len(np.unique(there)),
+        len(there),
+        int(((users >= 0) & (items < 0)).sum()),
+        int(((users >= 0) & (places >= 0)).sum()) if protocol == "held out" else 0,
+        trained,
+    )
 
 
 def seen_by(model: Recommender, data: Interactions) -> Interactions:
-    """``data`` in the rows of ``model``; interactions of users or items it does not know are left out.
+    """``data`` in the rows of ``model``; interactions of users or items it does not know are left
+    out.
 
     IntegrityError if nothing is left of data that had something.
     """
@@ -120,8 +134,12 @@ def seen_by(model: Recommender, data: Interactions) -> Interactions:
     if data.events is not None:
         return Interactions.of_events(model.users, model.items, data.events.moved(*by_row))
     if len(data) and not known.any():
-        raise IntegrityError("no interaction of the data has both its user and its item in the model: other ids?")
-    return Interactions._assemble(model.users, model.items, u[known], v[known], None, None, None, "first")
+        raise IntegrityError(
+            "no interaction of the data has both its user and its item in the model: other ids?"
+        )
+    return Interactions._assemble(
+        model.users, model.items, u[known], v[known], None, None, None, "first"
+    )
 
 
 @events.verb("evaluate")
@@ -140,12 +158,13 @@ def evaluate(
 ) -> dict[str, float]:
     """Recall@k and NDCG@k of ``model`` on ``test``, all items ranked, the items in ``data`` masked.
 
-    A kind of sessions or of baskets is measured by the protocol of these, ``reveal`` or ``next_baskets``, and nothing
-    is masked. Depths are 10, 20 and 50 where nothing else is said; of sessions and baskets 10 and 20.
+    A kind of sessions or of baskets is measured by the protocol of these, ``reveal`` or
+    ``next_baskets``, and nothing is masked. Depths are 10, 20 and 50 where nothing else is said; of
+    sessions and baskets 10 and 20.
 
-    Users without test items, or unknown to the model, are left out; ``users`` (ids) restricts to some. The answer
-    holds ``recall@10`` …, ``ndcg@50`` and ``users``, the number averaged over. NotFound if there is none,
-    InvalidInput if ``data`` hold the whole of ``test``.
+    Users without test items, or unknown to the model, are left out; ``users`` (ids) restricts to
+    some. The answer holds ``recall@10`` …, ``ndcg@50`` and ``users``, the number averaged over.
+    NotFound if there is none, InvalidInput if ``data`` hold the whole of ``test``.
     """
     protocol = protocol_of(model)
     if protocol != "held out":
@@ -153,7 +172,9 @@ def evaluate(
         least = depths or protocols.DEPTHS
         if protocol == "sessions":
             return protocols.reveal(model, test, users=users, depths=least)
-        return protocols.next_baskets(model, test, seen=seen_by(model, data), users=users, depths=least)
+        return protocols.next_baskets(
+            model, test, seen=seen_by(model, data), users=users, depths=least
+        )
     depths = depths or DEPTHS
     wanted = test.users.rows if users is None else test.users.rows_of(users, "users")
     wanted = np.unique(wanted[wanted >= 0])
@@ -165,7 +186,8 @@ def evaluate(
     chosen = np.isin(test.user_rows, wanted)
     item_rows = np.full(test.items.size, -1, np.int64)
     item_rows[test.items.rows] = model.items.rows_of(test.items.ids, "item_id")
-    # an item the model does not know is a test item that cannot be hit: a row of its own behind the others
+    # an item the model does not know is a test item that cannot be hit: a row of its own behind the
+    # others
     unknown = item_rows < 0
     item_rows[unknown] = model.items.size + np.arange(unknown.sum())
     indptr = np.concatenate([[0], np.cumsum(test.user_counts[wanted])])
@@ -174,8 +196,8 @@ def evaluate(
     inside = known < model.items.size
     if (seen.locate(theirs[inside], known[inside]) >= 0).sum() == theirs.size:
         raise InvalidInput(
-            "every test interaction is in the data as well, whose items are masked: nothing could be hit. Give the "
-            "data without what was held out (alteraser data split writes both)"
+            "every test interaction is in the data as well, whose items are masked: nothing could "
+            "be hit. Give the data without what was held out (alteraser data split writes both)"
         )
     lists, _ = model.top_items(rows, k=max(depths), seen=seen)
     return metrics.accuracy(lists, indptr, item_rows[test.indices[chosen]], depths)
@@ -183,15 +205,21 @@ def evaluate(
 
 @events.verb("compare")
 def compare(
-    model: Recommender, other: Recommender, *, data: Interactions, users: Any = None, p: float = 0.9,
+    model: Recommender,
+    other: Recommender,
+    *,
+    data: Interactions,
+    users: Any = None,
+    p: float = 0.9,
     depths: tuple[int, ...] = DEPTHS,
-) -> dict[str, float]:  # fmt: skip
-    """How far ``model`` is from ``other``: mean extrapolated RBO@k of top-k lists, and two distances.
+) -> dict[str, float]:
+    """How far ``model`` is from ``other``: mean extrapolated RBO@k of top-k lists, and two
+    distances.
 
-    Lists are those of the users both know (or of ``users``), items in ``data`` masked for both.
-    Of two models of a kind also ``model_distance`` and ``score_distance`` (of factors: ‖Θ − Θ'R‖_F / ‖Θ'‖_F for the
-    best rotation R, and that of the full score matrices); ``users`` counts the lists. NotFound if no user is known to
-    both.
+    Lists are those of the users both know (or of ``users``), items in ``data`` masked for both. Of
+    two models of a kind also ``model_distance`` and ``score_distance`` (of factors: ‖Θ − Θ'R‖_F /
+    ‖Θ'‖_F for the best rotation R, and that of the full score matrices); ``users`` counts the
+    lists. NotFound if no user is known to both.
     """
     user_rows, other_users = _common(model.users, other.users)
     item_rows, other_items = _common(model.items, other.items)
@@ -206,7 +234,10 @@ def compare(
     if user_rows.size == 0 or item_rows.size == 0:
         raise NotFound("the two models have no user, or no item, in common")
     if list_rows.size == 0:
-        raise NotFound("none of the users asked for is in both models (a user forgotten whole is in neither list)")
+        raise NotFound(
+            "none of the users asked for is in both models (a user forgotten whole is in neither "
+            "list)"
+        )
     k = max(depths)
     first, _ = model.top_items(list_rows, k=k, seen=seen_by(model, data))
     second, _ = other.top_items(other_rows, k=k, seen=seen_by(other, data))
@@ -217,7 +248,8 @@ def compare(
     translated[alone] = model.items.size + alone
     second = translated[second]  # -1 picks the last entry, which is -1
     answer = {
-        f"rbo@{depth}": float(np.mean(metrics.rank_biased_overlap(first, second, p=p, depth=depth))) for depth in depths
+        f"rbo@{depth}": float(np.mean(metrics.rank_biased_overlap(first, second, p=p, depth=depth)))
+        for depth in depths
     }
     if model.kind == other.kind:
         rows = (user_rows, other_users), (item_rows, other_items)

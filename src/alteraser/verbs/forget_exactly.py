@@ -1,4 +1,6 @@
-"""Forgetting by a model that is counts or a closed form: what comes out is what counting the rest gives."""
+"""Forgetting by a model that is counts or a closed form: what comes out is what counting the rest
+gives.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,8 @@ def check_method(kind: str, method: Any) -> str:
     name = method if isinstance(method, str) else getattr(method, "name", "auto")
     if name not in METHODS:
         raise InvalidInput(
-            f"method {name!r} is for models with factors: {kind} forgets exactly in one way, which has the names "
-            f"{' and '.join(METHODS)}"
+            f"method {name!r} is for models with factors: {kind} forgets exactly in one way, "
+            f"which has the names {' and '.join(METHODS)}"
         )
     return name
 
@@ -37,9 +39,14 @@ def check_method(kind: str, method: Any) -> str:
 @unlearn.register(ExactModel)
 @events.verb("forget", "method", "kind", "residual", "converged", "forgotten")
 def unlearn_exactly(
-    model: ExactModel, found: Deletion, *, method: Method = "auto", threads: int = 0, on_pass: OnPass | None = None,
+    model: ExactModel,
+    found: Deletion,
+    *,
+    method: Method = "auto",
+    threads: int = 0,
+    on_pass: OnPass | None = None,
     on_choice: OnChoice | None = None,
-) -> Erasure[ExactModel]:  # fmt: skip
+) -> Erasure[ExactModel]:
     """``unlearn`` for an exact kind. With additions everything is computed anew.
 
     Raises InvalidInput for another method, or where targets are given.
@@ -48,10 +55,14 @@ def unlearn_exactly(
     asked = check_method(model.kind, method)
     data, removal = found.data, found.removal
     known = data.digest == model.trained_on.digest
-    if any(found.joined):  # equal scores are in the order of ids, so new ones must not stand behind all others
+    # equal scores are in the order of ids, so new ones must not stand behind all others
+    if any(found.joined):
         remaining = removal.remaining.compact()
     else:
-        users, items = data.users.without(removal.emptied_users), data.items.without(removal.emptied_items)
+        users, items = (
+            data.users.without(removal.emptied_users),
+            data.items.without(removal.emptied_items),
+        )
         remaining = removal.remaining.with_maps(users, items)
     if known and not any(found.joined):
         state = model.settings.without(model.state, data, removal, threads=threads)
@@ -59,17 +70,29 @@ def unlearn_exactly(
         state = model.settings.state(remaining, threads=threads)
     found = replace(found, left=remaining)
     scrubbed = Scrubbed(
-        removal.emptied_users.size, removal.emptied_items.size, removal.touched_items.size,
+        removal.emptied_users.size,
+        removal.emptied_items.size,
+        removal.touched_items.size,
         **(model.settings.scrubbed(model.state, state, data, removal) if known else {}),
-    )  # fmt: skip
+    )
     unlearned = replace(
-        model, state=state, users=remaining.users, items=remaining.items, trained_on=TrainedOn.of(remaining),
-        training={"method": "exact", "interactions_forgotten": found.forgotten}, parent=model.digest,
-        ancestors=model.lineage, digest=None, erased=found.recorded(model.erased),
-    )  # fmt: skip
+        model,
+        state=state,
+        users=remaining.users,
+        items=remaining.items,
+        trained_on=TrainedOn.of(remaining),
+        training={"method": "exact", "interactions_forgotten": found.forgotten},
+        parent=model.digest,
+        ancestors=model.lineage,
+        digest=None,
+        erased=found.recorded(model.erased),
+    )
     return Erasure(
-        model=unlearned, deletion=found, way=Way("exact", asked), evidence=Exact(sentence("A", None, None)),
+        model=unlearned,
+        deletion=found,
+        way=Way("exact", asked),
+        evidence=Exact(sentence("A", None, None)),
         aftermath=seen_after(model, unlearned, found),
         details={"scrubbed": scrubbed.to_document(), "state": model.settings.told(state)},
         seconds=time.perf_counter() - began,
-    )  # fmt: skip
+    )

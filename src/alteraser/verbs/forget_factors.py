@@ -29,36 +29,63 @@ from alteraser.verbs.roads import Method, OnChoice, plan, unlearn
 @unlearn.register(Model)
 @events.verb("forget", "method", "kind", "residual", "converged", "forgotten")
 def unlearn_factors(
-    model: Model, found: Deletion, *, method: Method = "auto", threads: int = 0, on_pass: OnPass | None = None,
+    model: Model,
+    found: Deletion,
+    *,
+    method: Method = "auto",
+    threads: int = 0,
+    on_pass: OnPass | None = None,
     on_choice: OnChoice | None = None,
-) -> Erasure[Model]:  # fmt: skip
+) -> Erasure[Model]:
     """``unlearn`` for a model with factors."""
     began, on_pass = time.perf_counter(), events.passes(on_pass)
     task = task_of(model, found, threads)
     way, choice = _way(model, found, task, method, on_pass, on_choice)
     outcome = way.erase(task, on_pass)
-    outcome, evidence = judge(task, outcome, name=way.name, tolerance=getattr(way, "tolerance", None))
+    outcome, evidence = judge(
+        task, outcome, name=way.name, tolerance=getattr(way, "tolerance", None)
+    )
     start = outcome.push or task.start
     remaining = found.remaining
     training = _training(way, outcome, model, found.forgotten) | {"class": evidence.kind}
     unlearned = replace(
-        model, factors=outcome.factors, users=remaining.users, items=remaining.items,
-        trained_on=TrainedOn.of(remaining), training=training, parent=model.digest, ancestors=model.lineage,
-        digest=None, erased=found.recorded(model.erased),
-    )  # fmt: skip
+        model,
+        factors=outcome.factors,
+        users=remaining.users,
+        items=remaining.items,
+        trained_on=TrainedOn.of(remaining),
+        training=training,
+        parent=model.digest,
+        ancestors=model.lineage,
+        digest=None,
+        erased=found.recorded(model.erased),
+    )
     return Erasure(
         model=unlearned,
         deletion=found,
         way=Way(
-            way.name, _name(method), None if choice is None else choice.why, training["tolerance"],
+            way.name,
+            _name(method),
+            None if choice is None else choice.why,
+            training["tolerance"],
             refit_seconds=None if choice is None else choice.refit_seconds,
             details={} if choice is None else choice.details(),
         ),
         evidence=evidence,
         work=Work(
-            training["solver"], outcome.passes, outcome.products, outcome.rows_updated, outcome.residual,
-            outcome.converged, outcome.reason, outcome.route, start.objective, outcome.objective, start.norm,
-            start.floor, outcome.trace,
+            training["solver"],
+            outcome.passes,
+            outcome.products,
+            outcome.rows_updated,
+            outcome.residual,
+            outcome.converged,
+            outcome.reason,
+            outcome.route,
+            start.objective,
+            outcome.objective,
+            start.norm,
+            start.floor,
+            outcome.trace,
         ),
         aftermath=seen_after(model, unlearned, found),
         details={
@@ -67,24 +94,33 @@ def unlearn_factors(
         },
         on_save=(lambda saved: remember(saved, True)) if way.name == "replay" else None,
         seconds=time.perf_counter() - began,
-    )  # fmt: skip
+    )
 
 
 @plan.register(Model)
-def plan_factors(model: Model, found: Deletion, method: Method = "auto", *, threads: int = 0) -> Choice | None:
+def plan_factors(
+    model: Model, found: Deletion, method: Method = "auto", *, threads: int = 0
+) -> Choice | None:
     """``plan`` for a model with factors; None for methods that ``auto`` never takes."""
     auto = _auto(method)
     return None if auto is None else choose(model, task_of(model, found, threads), auto.way)
 
 
 def _way(
-    model: Model, found: Deletion, task: Task, method: Method, on_pass: OnPass | None, on_choice: OnChoice | None
+    model: Model,
+    found: Deletion,
+    task: Task,
+    method: Method,
+    on_pass: OnPass | None,
+    on_choice: OnChoice | None,
 ) -> tuple[Eraser, Choice | None]:
     """(what will do it, why that; None where it is one that ``auto`` never takes)."""
     auto = _auto(method)
     if auto is None:
         assert not isinstance(method, Auto)
-        return eraser(method, **({"train_prediction": True} if model.trains_prediction else {})), None
+        return eraser(
+            method, **({"train_prediction": True} if model.trains_prediction else {})
+        ), None
     choice = choose(model, task, auto.way)
     if on_choice is not None:
         on_choice(choice, lambda: _lists_at_rest(model, task, found))
@@ -97,7 +133,10 @@ def task_of(model: Model, found: Deletion, threads: int) -> Task:
     check_magnitudes(model.objective, data)
     original = fitted(model.factors, data)
     known = data.digest == model.trained_on.digest
-    joined = [np.arange(old.size, new.size) for old, new in ((model.users, data.users), (model.items, data.items))]
+    joined = [
+        np.arange(old.size, new.size)
+        for old, new in ((model.users, data.users), (model.items, data.items))
+    ]
     return Task(
         original=original,
         before=Problem(model.objective, data, original.dtype) if known else None,
@@ -125,10 +164,14 @@ def _auto(method: Method) -> Auto | None:
 
 
 def _lists_at_rest(model: Model, task: Task, found: Deletion) -> ListsChanged:
-    """Estimate: how many lists of others differ where training had led, a Newton step from the original."""
+    """Estimate: how many lists of others differ where training had led, a Newton step from the
+    original.
+    """
     assert task.before is not None
     _, there = distance_from_rest(task.before, task.original, threads=task.workers)
-    return lists_changed(model, replace(model, factors=there), found.removal.remaining, found.asking)
+    return lists_changed(
+        model, replace(model, factors=there), found.removal.remaining, found.asking
+    )
 
 
 def fitted(factors: Factors, data: Interactions) -> Factors:
@@ -138,7 +181,11 @@ def fitted(factors: Factors, data: Interactions) -> Factors:
         raise InvalidInput("the data have fewer rows than the model; rows never shrink")
 
     def extended(x: Any, rows: int) -> Any:
-        return x if x.shape[0] == rows else np.vstack([x, np.zeros((rows - x.shape[0], x.shape[1]), x.dtype)])
+        return (
+            x
+            if x.shape[0] == rows
+            else np.vstack([x, np.zeros((rows - x.shape[0], x.shape[1]), x.dtype)])
+        )
 
     return Factors(extended(factors.users, m), extended(factors.items, n), factors.prediction)
 
@@ -161,7 +208,9 @@ def _training(method: Eraser, outcome: Outcome, original: Model, forgotten: int)
         "interactions_forgotten": forgotten,
         "route": list(outcome.route),
         "recipe": outcome.recipe,
-        "distance": original.training.get("distance") if outcome.effect is not None else outcome.rest,
+        "distance": original.training.get("distance")
+        if outcome.effect is not None
+        else outcome.rest,
         "effect_left": None if outcome.effect is None else outcome.effect.left,
         "trained": trained(original.training),
     }

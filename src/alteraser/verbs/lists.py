@@ -1,5 +1,5 @@
-"""What people see after a model has forgotten: how many lists of those who asked for nothing changed, and how much of
-what was forgotten is recommended again to those who asked.
+"""What people see after a model has forgotten: how many lists of those who asked for nothing
+changed, and how much of what was forgotten is recommended again to those who asked.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from alteraser.data.interactions import Interactions
 from alteraser.models.protocol import Recommender
 
 LENGTH, USERS = 10, 500
-"""Items of a list, and users who are looked at: a share of theirs is within 0.02 of everybody's, one standard error."""
+"""Items of a list, and users who are looked at: a share of theirs is within 0.02 of everybody's,
+one standard error."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,16 @@ class ListsChanged:
 
 
 def lists_changed(
-    before: Recommender, after: Recommender, remaining: Interactions, asking: npt.NDArray[np.bool_], *, seed: int = 0
+    before: Recommender,
+    after: Recommender,
+    remaining: Interactions,
+    asking: npt.NDArray[np.bool_],
+    *,
+    seed: int = 0,
 ) -> ListsChanged:
-    """Top-10 of both models for users with something in ``remaining`` who are not ``asking`` (m,), what they have
-    left out; of at most 500, drawn with ``seed``. Without any such user nothing has changed.
+    """Top-10 of both models for users with something in ``remaining`` who are not ``asking`` (m,),
+    what they have left out; of at most 500, drawn with ``seed``. Without any such user nothing has
+    changed.
 
     >>> from alteraser import ENMF
     >>> data = Interactions.from_pairs([(u, v) for u in range(6) for v in range(u % 3, 6, 3)])
@@ -60,7 +67,8 @@ def lists_changed(
 
 @dataclass(frozen=True)
 class ListedAgain:
-    """What was forgotten and is in its user's list all the same: what remains leads there, as it would after a retrain.
+    """What was forgotten and is in its user's list all the same: what remains leads there, as it
+    would after a retrain.
 
     Forgetting takes an interaction out of a model; it does not keep the item out of anybody's list.
     """
@@ -74,16 +82,21 @@ class ListedAgain:
 
 
 def listed_again(
-    top: Callable[[npt.NDArray[np.int64]], npt.NDArray[Any]], remaining: Interactions, removed: Interactions, *,
+    top: Callable[[npt.NDArray[np.int64]], npt.NDArray[Any]],
+    remaining: Interactions,
+    removed: Interactions,
+    *,
     seed: int = 0,
-) -> ListedAgain:  # fmt: skip
-    """``removed`` held against ``top(users)``, (len(users), k) item rows of the new model's lists, -1 behind their end.
+) -> ListedAgain:
+    """``removed`` held against ``top(users)``, (len(users), k) item rows of the new model's lists,
+    -1 behind their end.
 
     Of at most 500 users, drawn with ``seed``.
 
     >>> pairs = [(0, 0), (0, 1), (0, 2), (1, 1)]
     >>> data = Interactions.from_pairs(pairs)
-    >>> rest, gone = data.remove([(0, 0), (0, 1)]).remaining, data.remove([(0, 2), (1, 1)]).remaining
+    >>> rest = data.remove([(0, 0), (0, 1)]).remaining
+    >>> gone = data.remove([(0, 2), (1, 1)]).remaining
     >>> listed_again(lambda users: np.array([[1]] * len(users)), rest, gone)
     ListedAgain(users=1, interactions=1, listed=1)
     """
@@ -115,16 +128,21 @@ class Aftermath:
         return {
             "lists_changed": None if self.lists is None else vars(self.lists),
             "listed_again": None if self.again is None else vars(self.again),
-        }  # fmt: skip
+        }
 
 
 def seen_after(before: Recommender, after: Recommender, gone: Deletion) -> Aftermath:
-    """Lists of the others before and after, where rows are the same; what was forgotten and is listed again."""
+    """Lists of the others before and after, where rows are the same; what was forgotten and is
+    listed again.
+    """
     remaining, removed, lists = gone.remaining, gone.removed, None
     if before.shape == after.shape and not any(gone.joined):
         lists = lists_changed(before, after, remaining, gone.asking)
     if gone.left is not None and any(gone.joined):  # in rows of its own
         removed = removed.as_far_as(remaining.users, remaining.items)
     return Aftermath(
-        lists, listed_again(lambda users: after.top_items(users, k=LENGTH, seen=remaining)[0], remaining, removed)
+        lists,
+        listed_again(
+            lambda users: after.top_items(users, k=LENGTH, seen=remaining)[0], remaining, removed
+        ),
     )

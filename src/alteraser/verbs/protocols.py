@@ -1,4 +1,6 @@
-"""How models of events are measured: what comes next in a session, event by event; and the next basket."""
+"""How models of events are measured: what comes next in a session, event by event; and the next
+basket.
+"""
 
 from __future__ import annotations
 
@@ -20,19 +22,29 @@ DEPTHS = (10, 20)
 AT_A_TIME = 64
 """Lists made at a time"""
 
-SESSION_METRICS = {"recall": metrics.recall_at_k, "mrr": metrics.mrr_at_k, "ndcg": metrics.ndcg_at_k}
-BASKET_METRICS = {"recall": metrics.recall_at_k, "ndcg": metrics.ndcg_at_k, "hit_ratio": metrics.hit_ratio_at_k}
+SESSION_METRICS = {
+    "recall": metrics.recall_at_k,
+    "mrr": metrics.mrr_at_k,
+    "ndcg": metrics.ndcg_at_k,
+}
+BASKET_METRICS = {
+    "recall": metrics.recall_at_k,
+    "ndcg": metrics.ndcg_at_k,
+    "hit_ratio": metrics.hit_ratio_at_k,
+}
 
 
-def reveal(model: ExactModel, test: Interactions, *, users: Any = None, depths: tuple[int, ...] = DEPTHS) -> dict[
-    str, float
-]:  # fmt: skip
-    """Recall@k, MRR@k and NDCG@k of the next event, every session of ``test`` being revealed event by event.
+def reveal(
+    model: ExactModel, test: Interactions, *, users: Any = None, depths: tuple[int, ...] = DEPTHS
+) -> dict[str, float]:
+    """Recall@k, MRR@k and NDCG@k of the next event, every session of ``test`` being revealed event
+    by event.
 
-    After each event but the last of a session a list is made of what was revealed of this session, and held against the
-    event that follows (Ludewig and Jannach, UMUAI 2018, section 5.1). Items that the model does not know are not
-    revealed to it, and are missed where they follow. Averages over all lists; ``predictions`` and ``sessions`` count
-    these. ``users`` (ids) restricts to the sessions of some. NotFound where no session has two events.
+    After each event but the last of a session a list is made of what was revealed of this session,
+    and held against the event that follows (Ludewig and Jannach, UMUAI 2018, section 5.1). Items
+    that the model does not know are not revealed to it, and are missed where they follow. Averages
+    over all lists; ``predictions`` and ``sessions`` count these. ``users`` (ids) restricts to the
+    sessions of some. NotFound where no session has two events.
     """
     events = _events(model, test)
     items = _known(model, test)[events.items]
@@ -60,12 +72,18 @@ def reveal(model: ExactModel, test: Interactions, *, users: Any = None, depths: 
 
 
 def next_baskets(
-    model: ExactModel, test: Interactions, *, seen: Interactions, users: Any = None, depths: tuple[int, ...] = DEPTHS
+    model: ExactModel,
+    test: Interactions,
+    *,
+    seen: Interactions,
+    users: Any = None,
+    depths: tuple[int, ...] = DEPTHS,
 ) -> dict[str, float]:
     """Recall@k, NDCG@k and the personal hit ratio of everybody's first basket in ``test``.
 
-    ``seen``: the data in the rows of the model. Averages over the users that the model knows, whose number is
-    ``users``; NotFound if there is none. Items that the model does not know count as missed.
+    ``seen``: the data in the rows of the model. Averages over the users that the model knows, whose
+    number is ``users``; NotFound if there is none. Items that the model does not know count as
+    missed.
     """
     events = _events(model, test)
     first = np.flatnonzero((np.diff(events.owners, prepend=-1) != 0) & _of(test, events, users))
@@ -74,20 +92,29 @@ def next_baskets(
     if not rows.size:
         raise NotFound("no user has both a basket in the test and a row in the model")
     items = _known(model, test)
-    baskets = [np.unique(items[events.items[events.indptr[g] : events.indptr[g + 1]]]) for g in first]
+    baskets = [
+        np.unique(items[events.items[events.indptr[g] : events.indptr[g + 1]]]) for g in first
+    ]
     indptr = np.concatenate([[0], np.cumsum([basket.size for basket in baskets])])
     lists, _ = model.top_items(rows, k=max(depths), seen=seen)
-    return _means(BASKET_METRICS, lists, indptr, np.concatenate(baskets), depths) | {"users": int(rows.size)}
+    return _means(BASKET_METRICS, lists, indptr, np.concatenate(baskets), depths) | {
+        "users": int(rows.size)
+    }
 
 
 def _events(model: ExactModel, test: Interactions) -> Events:
     if test.events is None:
-        raise InvalidInput(f"a model of kind {model.kind} is measured on events: read the test as the data were read")
+        raise InvalidInput(
+            f"a model of kind {model.kind} is measured on events: read the test as the data were "
+            "read"
+        )
     return test.events
 
 
 def _known(model: ExactModel, test: Interactions) -> Array:
-    """The model's row of every item row of ``test``; for items that it does not know rows of their own behind these."""
+    """The model's row of every item row of ``test``; for items that it does not know rows of their
+    own behind these.
+    """
     found = np.full(test.items.size, -1, np.int64)
     found[test.items.rows] = model.items.rows_of(test.items.ids, "item_id")
     unknown = found < 0
@@ -107,7 +134,9 @@ def _fill(block: Array, lists: Array) -> None:
     fill_best(block, lists[:, :k], np.empty((len(lists), k)))
 
 
-def _means(measures: Any, lists: Array, indptr: Array, wanted: Array, depths: tuple[int, ...]) -> dict[str, float]:
+def _means(
+    measures: Any, lists: Array, indptr: Array, wanted: Array, depths: tuple[int, ...]
+) -> dict[str, float]:
     return {
         f"{name}@{k}": float(measure(lists, indptr, wanted, k).mean())
         for name, measure in measures.items()

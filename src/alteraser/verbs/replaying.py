@@ -1,4 +1,6 @@
-"""Whether a model's training can be run again to the very bytes: checked once, remembered by the file's digest."""
+"""Whether a model's training can be run again to the very bytes: checked once, remembered by the
+file's digest.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ from alteraser.runtime.workers import default_threads
 
 
 def recipe_of(model: Model) -> Recipe | None:
-    """How ``model`` was trained from a seed; None for one made from another model, or without a record.
+    """How ``model`` was trained from a seed; None for one made from another model, or without a
+    record.
 
     Raises IntegrityError for a record that cannot be read.
     """
@@ -32,15 +35,24 @@ def recipe_of(model: Model) -> Recipe | None:
     try:
         return Recipe(**record)
     except (TypeError, ValueError) as cause:
-        raise IntegrityError(f"the model's record of its training cannot be read: {cause}") from cause
+        raise IntegrityError(
+            f"the model's record of its training cannot be read: {cause}"
+        ) from cause
 
 
 def runs_again(
-    model: Model, recipe: Recipe, data: Interactions, *, threads: int = 0, on_pass: OnPass | None = None
+    model: Model,
+    recipe: Recipe,
+    data: Interactions,
+    *,
+    threads: int = 0,
+    on_pass: OnPass | None = None,
 ) -> bool:
     """True when ``recipe`` on ``data`` gives the very factors of ``model``, bit for bit."""
     problem = Problem(model.objective, data, model.factors.dtype)
-    outcome = recipe.run(problem, model.factors.rank, threads=threads or default_threads(), on_pass=on_pass)
+    outcome = recipe.run(
+        problem, model.factors.rank, threads=threads or default_threads(), on_pass=on_pass
+    )
     return all(
         np.array_equal(a, b) and a.dtype == b.dtype
         for a, b in zip(vars(outcome.factors).values(), vars(model.factors).values(), strict=True)
@@ -56,11 +68,17 @@ def remembered(model: Model) -> bool | None:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None  # no answer is an answer: the check is made again
-    return bool(found["passed"]) if isinstance(found, dict) and found.get("made_by") == _maker() else None
+    return (
+        bool(found["passed"])
+        if isinstance(found, dict) and found.get("made_by") == _maker()
+        else None
+    )
 
 
 def remember(model: Model, passed: bool) -> None:
-    """Keep the check's answer for this file; without a digest, or a folder to write to, nothing is kept."""
+    """Keep the check's answer for this file; without a digest, or a folder to write to, nothing is
+    kept.
+    """
     path = _place(model)
     if path is None:
         return

@@ -1,8 +1,9 @@
-"""What a kind of model says for itself so that ``forget`` takes it: one function each, found by the model's type.
+"""What a kind of model says for itself so that ``forget`` takes it: one function each, found by the
+model's type.
 
-``opened`` (a path becomes a model and its data), ``match`` (what a request means on the data), ``plan`` (what would be
-done) and ``unlearn`` (do it). ``match`` is in ``alteraser.verbs.deleting``. A module that knows a kind registers there
-what is different about it.
+``opened`` (a path becomes a model and its data), ``match`` (what a request means on the data),
+``plan`` (what would be done) and ``unlearn`` (do it). ``match`` is in ``alteraser.verbs.deleting``.
+A module that knows a kind registers there what is different about it.
 """
 
 from __future__ import annotations
@@ -30,9 +31,14 @@ ELSEWHERE = "alteraser.adapters.forget"
 
 @singledispatch
 def unlearn(
-    model: Any, found: Deletion, *, method: Method = "auto", threads: int = 0, on_pass: OnPass | None = None,
+    model: Any,
+    found: Deletion,
+    *,
+    method: Method = "auto",
+    threads: int = 0,
+    on_pass: OnPass | None = None,
     on_choice: OnChoice | None = None,
-) -> Erasure[Any]:  # fmt: skip
+) -> Erasure[Any]:
     """``forget`` once ``match`` has said what that means."""
     raise NotImplementedError(type(model).__name__)
 
@@ -47,12 +53,17 @@ def plan(model: Any, found: Deletion, method: Method = "auto", *, threads: int =
 def opened(model: Any, data: Any, **options: Any) -> tuple[Any, Any]:
     """(the model, its data), where they are files read.
 
-    Raises InvalidInput for ``options`` that nothing asks for, and for what is no model that can forget.
+    Raises InvalidInput for ``options`` that nothing asks for, and for what is no model that can
+    forget.
     """
     if unlearn.dispatch(type(model)) is unlearn.dispatch(object):
-        raise InvalidInput(f"cannot forget in a {type(model).__name__}: give a model, or the path of one")
+        raise InvalidInput(
+            f"cannot forget in a {type(model).__name__}: give a model, or the path of one"
+        )
     if options:
-        raise InvalidInput(f"forget has no use for {', '.join(options)} with a {type(model).__name__}")
+        raise InvalidInput(
+            f"forget has no use for {', '.join(options)} with a {type(model).__name__}"
+        )
     return model, data
 
 

@@ -1,8 +1,10 @@
-"""What a model's folder holds beside what it must hold: each a place where somebody who was erased may still stand.
+"""What a model's folder holds beside what it must hold: each a place where somebody who was erased
+may still stand.
 
-Loading passes over keys, metadata and columns that it does not know, because a later version may add some. Whoever
-verifies cannot: nothing of them is explained by the remaining data. So everything that this version would not have
-written is named here. Numbers are not looked into, and neither are the names of columns in ``reading``.
+Loading passes over keys, metadata and columns that it does not know, because a later version may
+add some. Whoever verifies cannot: nothing of them is explained by the remaining data. So everything
+that this version would not have written is named here. Numbers are not looked into, and neither are
+the names of columns in ``reading``.
 """
 
 from __future__ import annotations
@@ -23,40 +25,85 @@ from alteraser.erasers.driver import ROUTE
 from alteraser.erasers.recipe import Recipe
 from alteraser.errors import IntegrityError
 from alteraser.evidence.certificate.words import NAMES
-from alteraser.models.folder import ITEMS, MANIFEST, SUMS, TENSORS, USERS, once, tensors_of, written_manifest
+from alteraser.models.folder import (
+    ITEMS,
+    MANIFEST,
+    SUMS,
+    TENSORS,
+    USERS,
+    once,
+    tensors_of,
+    written_manifest,
+)
 from alteraser.models.protocol import Recommender
 from alteraser.solvers import SOLVERS
 
-NUMBERS = frozenset({
-    "passes", "products", "rows_updated", "objective", "objective_before", "residual", "tolerance", "converged",
-    "memory", "seed", "train_prediction", "interactions_forgotten", "distance", "effect_left", "requests_unpolished",
-    "critical_regularization", "compacted",
-})  # fmt: skip
+NUMBERS = frozenset(
+    {
+        "passes",
+        "products",
+        "rows_updated",
+        "objective",
+        "objective_before",
+        "residual",
+        "tolerance",
+        "converged",
+        "memory",
+        "seed",
+        "train_prediction",
+        "interactions_forgotten",
+        "distance",
+        "effect_left",
+        "requests_unpolished",
+        "critical_regularization",
+        "compacted",
+    }
+)
 """Entries of ``training`` that are a number, true, false or null."""
 
-WORDS = frozenset({
-    *ERASERS, *CHOSEN, *SOLVERS, *(name for name, _ in ROUTE), "train", "stream", "exact", "rows", "two-runs",
-    "compact",
-})  # fmt: skip
+WORDS = frozenset(
+    {
+        *ERASERS,
+        *CHOSEN,
+        *SOLVERS,
+        *(name for name, _ in ROUTE),
+        "train",
+        "stream",
+        "exact",
+        "rows",
+        "two-runs",
+        "compact",
+    }
+)
 """What a text in ``training`` may say."""
 
-CREATED_BY = re.compile(r"parquet-cpp-arrow version [0-9]{1,4}(\.[0-9]{1,4}){0,3}[a-zA-Z0-9.+-]{0,16}")
+CREATED_BY = re.compile(
+    r"parquet-cpp-arrow version [0-9]{1,4}(\.[0-9]{1,4}){0,3}[a-zA-Z0-9.+-]{0,16}"
+)
 VERSION = re.compile(r"[0-9]{1,4}(\.[0-9]{1,4}){0,3}[a-zA-Z0-9.+-]{0,24}")
 TABLES = {
-    ITEMS: ("row", "item_id"), USERS: ("row", "user_id"), SUMS: ("side", "row", "interactions", "pairs", "values"),
-}  # fmt: skip
+    ITEMS: ("row", "item_id"),
+    USERS: ("row", "user_id"),
+    SUMS: ("side", "row", "interactions", "pairs", "values"),
+}
 """Columns of the tables; the values of ``trained_on.parquet`` are checked against the data."""
 SHOWN = 5
 """Ids that a message names."""
 
 
 def strangers(folder: Path, model: Recommender) -> tuple[str, ...]:
-    """Everything in ``folder``, which ``model`` was loaded from, that does not belong there; in words, sorted by file.
+    """Everything in ``folder``, which ``model`` was loaded from, that does not belong there; in
+    words, sorted by file.
 
-    Files, keys of the manifest, tensors' metadata, columns and their metadata, bytes that belong to nothing.
+    Files, keys of the manifest, tensors' metadata, columns and their metadata, bytes that belong to
+    nothing.
     """
     listed = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-    found = [*_files(folder, listed), *_manifest(folder / MANIFEST, model), *_tensors(folder / TENSORS, model)]
+    found = [
+        *_files(folder, listed),
+        *_manifest(folder / MANIFEST, model),
+        *_tensors(folder / TENSORS, model),
+    ]
     for name, columns in TABLES.items():
         if (folder / name).exists():
             found += _table(folder / name, columns)
@@ -64,7 +111,9 @@ def strangers(folder: Path, model: Recommender) -> tuple[str, ...]:
 
 
 def unaccounted(model: Recommender, data: Interactions) -> tuple[int | str, ...]:
-    """Ids of users that the model's map holds though ``data``, in the model's rows, have nothing of them."""
+    """Ids of users that the model's map holds though ``data``, in the model's rows, have nothing of
+    them.
+    """
     alone = data.user_counts[model.users.rows] == 0
     return tuple(model.users.ids.filter(pa.array(alone)).to_pylist())
 
@@ -95,7 +144,9 @@ def _manifest(path: Path, model: Recommender) -> Iterator[str]:
         yield f"{path.name}: key {where}"
     if erased is not None and erased != known.get("erased"):
         yield f"{path.name}: key erased"
-    if not (isinstance(said.get("library_version"), str) and VERSION.fullmatch(said["library_version"])):
+    if not (
+        isinstance(said.get("library_version"), str) and VERSION.fullmatch(said["library_version"])
+    ):
         yield f"{path.name}: library_version that is none"
     for where in _record(training):
         yield f"{path.name}: key training{where}"
@@ -175,7 +226,9 @@ def _tensors(path: Path, model: Recommender) -> Iterator[str]:
     try:
         entries = json.loads(header, object_pairs_hook=once)
     except ValueError as cause:
-        raise IntegrityError(f"{path}: the header cannot be read ({cause}); restore the model from a copy") from cause
+        raise IntegrityError(
+            f"{path}: the header cannot be read ({cause}); restore the model from a copy"
+        ) from cause
     for name, entry in entries.items():
         if name == "__metadata__":
             yield f"{path.name}: metadata {', '.join(map(str, entry))}"
@@ -195,9 +248,12 @@ def _table(path: Path, known: tuple[str, ...]) -> Iterator[str]:
             yield f"{path.name}: created_by that is no version of its writer"
         columns = [
             footer.row_group(group).column(place)
-            for group in range(footer.num_row_groups) for place in range(footer.num_columns)
-        ]  # fmt: skip
-        held = 4 + sum(column.total_compressed_size for column in columns) + footer.serialized_size + 8
+            for group in range(footer.num_row_groups)
+            for place in range(footer.num_columns)
+        ]
+        held = (
+            4 + sum(column.total_compressed_size for column in columns) + footer.serialized_size + 8
+        )
         if held != path.stat().st_size:
             yield f"{path.name}: {path.stat().st_size - held:,} bytes that belong to no column"
         for name in ("row", "user_id", "item_id"):
@@ -206,7 +262,9 @@ def _table(path: Path, known: tuple[str, ...]) -> Iterator[str]:
 
 
 def _notes(file: pq.ParquetFile) -> Iterator[str]:
-    """Keys of the metadata of a file, of its schema and of its fields, beside the one that Arrow writes."""
+    """Keys of the metadata of a file, of its schema and of its fields, beside the one that Arrow
+    writes.
+    """
     own = {**(file.metadata.metadata or {}), **(file.schema_arrow.metadata or {})}
     yield from (key.decode(errors="replace") for key in own if key != b"ARROW:schema")
     for field in file.schema_arrow:

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 
 class ENMF(Configured):
-    """Weighted matrix factorization over all cells (ENMF; Chen et al., TOIS 2020), trained by AH-Newton passes
-    and joint steps.
+    """Weighted matrix factorization over all cells (ENMF; Chen et al., TOIS 2020), trained by
+    AH-Newton passes and joint steps.
 
-    The objective is that of ``Objective``; ``missing_weight`` and ``regularization`` left at None are taken from
-    the data (``alteraser.models.factorization.defaults``).
+    The objective is that of ``Objective``; ``missing_weight`` and ``regularization`` left at None
+    are taken from the data (``alteraser.models.factorization.defaults``).
 
     >>> data = Interactions.from_pairs([(u, v) for u in range(6) for v in range(u % 3, 6, 3)])
     >>> model = ENMF(factors=2, regularization=0.1, missing_weight=0.1).fit(data)
@@ -55,17 +55,21 @@ class ENMF(Configured):
     train_prediction: bool = False
     """Train the prediction vector h (then passes are not accelerated and convergence is slow)."""
     solver: str = "joint"
-    """A name in ``alteraser.solvers.SOLVERS``; ``joint``: exact rows first, then Newton on both sides at once."""
+    """A name in ``alteraser.solvers.SOLVERS``; ``joint``: exact rows first, then Newton on both
+    sides at once."""
     tolerance: float = Field(default=1e-5, ge=0.0, allow_inf_nan=False)
-    """Stop when ‖∇L‖_{B⁻¹} / ‖Θ‖_B is at most this; 1e-5 tells single requests from training noise."""
+    """Stop when ‖∇L‖_{B⁻¹} / ‖Θ‖_B is at most this; 1e-5 tells single requests from training
+    noise."""
     max_passes: int = Field(default=1000, ge=1)
     memory: int = Field(default=6, ge=0)
     """Anderson's memory; 0 for plain passes."""
     to_rest: bool = False
-    """Go on from the tolerance until the model is measured to be at its optimum, to the limits of a class C: then
-    forgetting can be that too, at a tenth of the cost or less. With the solver ``joint``."""
+    """Go on from the tolerance until the model is measured to be at its optimum, to the limits of a
+    class C: then forgetting can be that too, at a tenth of the cost or less. With the solver
+    ``joint``."""
     confirm: bool = False
-    """At the tolerance, look for negative curvature with joint steps and go on if there is some (costly)."""
+    """At the tolerance, look for negative curvature with joint steps and go on if there is some
+    (costly)."""
     dtype: Literal["float32", "float64"] = "float32"
     seed: int = Field(default=0, ge=0)
     threads: int = Field(default=0, ge=0)
@@ -82,27 +86,45 @@ class ENMF(Configured):
         """The objective this configuration stands for on ``data``."""
         rule = defaults(data)
         return Objective(
-            missing_weight=rule.missing_weight if self.missing_weight is None else self.missing_weight,
-            regularization=rule.regularization if self.regularization is None else self.regularization,
+            missing_weight=rule.missing_weight
+            if self.missing_weight is None
+            else self.missing_weight,
+            regularization=rule.regularization
+            if self.regularization is None
+            else self.regularization,
             **self.model_dump(
                 include={
-                    "missing_weighting", "weight_exponent", "regularization_scaling",
-                    "scaling_offset", "scaling_exponent",
+                    "missing_weighting",
+                    "weight_exponent",
+                    "regularization_scaling",
+                    "scaling_offset",
+                    "scaling_exponent",
                 }
             ),
-        )  # fmt: skip
+        )
 
-    def fit(self, data: Interactions, *, reading: ReadingOptions | None = None, on_pass: OnPass | None = None) -> Model:
-        """Train on ``data``: passes until the tolerance or the cap. InvalidInput if there are no interactions.
+    def fit(
+        self,
+        data: Interactions,
+        *,
+        reading: ReadingOptions | None = None,
+        on_pass: OnPass | None = None,
+    ) -> Model:
+        """Train on ``data``: passes until the tolerance or the cap. InvalidInput if there are no
+        interactions.
 
-        ``reading`` is kept in the model so that later commands read data the same way; ``on_pass`` is called with a
-        ``PassRecord`` after each pass.
+        ``reading`` is kept in the model so that later commands read data the same way; ``on_pass``
+        is called with a ``PassRecord`` after each pass.
         """
         return self.run(data, reading=reading, on_pass=on_pass)[0]
 
     @events.verb("train")
     def run(
-        self, data: Interactions, *, reading: ReadingOptions | None = None, on_pass: OnPass | None = None
+        self,
+        data: Interactions,
+        *,
+        reading: ReadingOptions | None = None,
+        on_pass: OnPass | None = None,
     ) -> tuple[Model, Outcome]:
         """``fit``, with the driver's outcome (trace, residual, work) beside the model."""
         if len(data) == 0:
@@ -111,28 +133,47 @@ class ENMF(Configured):
             raise InvalidInput(of_pairs("enmf", data.events.grouping.name))
         objective = self.objective(data)
         if reading is not None:
-            objective = objective.model_copy(update={"confidence": reading.confidence, "target": reading.target})
+            objective = objective.model_copy(
+                update={"confidence": reading.confidence, "target": reading.target}
+            )
         check_magnitudes(objective, data)
         dtype = np.dtype(self.dtype)
         recipe = Recipe(
-            seed=self.seed, solver=self.solver, tolerance=self.tolerance, max_passes=self.max_passes,
-            memory=self.memory, train_prediction=self.train_prediction, confirm=self.confirm,
+            seed=self.seed,
+            solver=self.solver,
+            tolerance=self.tolerance,
+            max_passes=self.max_passes,
+            memory=self.memory,
+            train_prediction=self.train_prediction,
+            confirm=self.confirm,
             limits=DEFAULT if self.to_rest else None,
-        )  # fmt: skip
+        )
         threads = self.threads or default_threads()
         problem = Problem(objective, data, dtype)
         start = Factors.random(*data.shape, self.factors, seed=self.seed, dtype=dtype)
         before = evaluate(problem, start, threads=threads).objective
         outcome = recipe.run(problem, self.factors, threads=threads, on_pass=events.passes(on_pass))
         training = {
-            "method": "train", "solver": self.solver, "passes": outcome.passes, "products": outcome.products,
-            "rows_updated": outcome.rows_updated, "objective_before": before, "objective": outcome.objective,
-            "residual": outcome.residual, "tolerance": self.tolerance, "converged": outcome.converged,
-            "memory": self.memory, "seed": self.seed, "train_prediction": self.train_prediction,
-            "recipe": recipe.model_dump(), "distance": outcome.rest,
-        }  # fmt: skip
+            "method": "train",
+            "solver": self.solver,
+            "passes": outcome.passes,
+            "products": outcome.products,
+            "rows_updated": outcome.rows_updated,
+            "objective_before": before,
+            "objective": outcome.objective,
+            "residual": outcome.residual,
+            "tolerance": self.tolerance,
+            "converged": outcome.converged,
+            "memory": self.memory,
+            "seed": self.seed,
+            "train_prediction": self.train_prediction,
+            "recipe": recipe.model_dump(),
+            "distance": outcome.rest,
+        }
         users = data.users.without(
             np.flatnonzero(data.user_counts == 0)
         )  # a model names nobody of whom it holds nothing
-        model = Model(outcome.factors, objective, users, data.items, TrainedOn.of(data), reading, training)
+        model = Model(
+            outcome.factors, objective, users, data.items, TrainedOn.of(data), reading, training
+        )
         return model, outcome

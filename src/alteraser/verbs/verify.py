@@ -1,4 +1,6 @@
-"""``verify``: what a published model shows of having forgotten, recomputed from its files and the remaining data."""
+"""``verify``: what a published model shows of having forgotten, recomputed from its files and the
+remaining data.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,9 @@ from alteraser.verbs.replaying import recipe_of, runs_again
 from alteraser.verbs.strict import SHOWN, named, strangers, unaccounted
 
 UNTOLD = (
-    "made by local: the deletion's effect on a model that is not at rest (L) cannot be told from a model that has not "
-    "forgotten (D) without the original model and what was forgotten; give --before and --forgotten"
+    "made by local: the deletion's effect on a model that is not at rest (L) cannot be told from "
+    "a model that has not forgotten (D) without the original model and what was forgotten; give "
+    "--before and --forgotten"
 )
 
 
@@ -71,13 +74,16 @@ def verify(
         model: the model to be checked, as loaded from disk.
         data: D_r, all of the interactions the model may still stand for.
         before: a model that it comes from: then also what is left of that is measured.
-        forgotten: what was forgotten: (user, item) pairs, a table of them, or Interactions where the data have
-            confidences or targets; rows that are in ``data`` as well do not count, so all of the data as trained on
-            will do. With it and ``before``, a model that was made by ``local`` is measured for class L.
+        forgotten: what was forgotten: (user, item) pairs, a table of them, or Interactions where
+            the data have confidences or targets; rows that are in ``data`` as well do not count, so
+            all of the data as trained on will do. With it and ``before``, a model that was made by
+            ``local`` is measured for class L.
         unrelated: ``before`` need not be one that ``model`` says it comes from.
-        folder: where ``model`` was loaded from: then nothing may lie there that does not belong to it.
-        replay: train again as the model's record says and compare the bytes (class A). None: where the model was made
-            by a replay, which is nothing else, or has a record and no better class.
+        folder: where ``model`` was loaded from: then nothing may lie there that does not belong to
+            it.
+        replay: train again as the model's record says and compare the bytes (class A). None: where
+            the model was made by a replay, which is nothing else, or has a record and no better
+            class.
         limits: thresholds; the defaults are those of ``Limits``.
         prove_up_to: (m + n) d up to which the curvature is proved rather than estimated.
         threads: workers; 0 for every processor this process may use.
@@ -85,8 +91,9 @@ def verify(
         watch: called with what is being done and the share of all work that is done, an estimate.
 
     Raises:
-        IntegrityError: ``data`` are not what the model says it stands for, ``before`` is none of its ancestors, or
-            ``data`` and ``forgotten`` together not what ``before`` was trained on.
+        IntegrityError: ``data`` are not what the model says it stands for, ``before`` is none of
+            its ancestors, or ``data`` and ``forgotten`` together not what ``before`` was trained
+            on.
         InvalidInput: ``before`` has other factors or ids, or ``forgotten`` is given without it;
             NumericFailure: a block is singular.
 
@@ -106,33 +113,54 @@ def verify(
     if isinstance(model, ExactModel):
         return _exact(model, data, before, beside)
     if isinstance(before, ExactModel):
-        raise InvalidInput(f"--before is of kind {before.kind}, the model of kind {model.kind}: it is not its original")
+        raise InvalidInput(
+            f"--before is of kind {before.kind}, the model of kind {model.kind}: it is not its "
+            "original"
+        )
     original = None if before is None else _original(before, model, data)
     found = certify(
-        model.objective, data, model.factors, before=original, limits=limits, prove_up_to=prove_up_to,
-        threads=threads or default_threads(), watch=watch,
-    )  # fmt: skip
+        model.objective,
+        data,
+        model.factors,
+        before=original,
+        limits=limits,
+        prove_up_to=prove_up_to,
+        threads=threads or default_threads(),
+        watch=watch,
+    )
     local = model.training.get("method") == "local"
     if forgotten is not None and before is None:
-        raise InvalidInput("--forgotten says what --before was trained on: give the original model as well")
+        raise InvalidInput(
+            "--forgotten says what --before was trained on: give the original model as well"
+        )
     if local and before is not None and original is not None and forgotten is not None:
         whole = _whole(before, model, data, forgotten)
-        found = _local(found, model, data, whole, original, limits or Limits(), threads or default_threads())
+        found = _local(
+            found, model, data, whole, original, limits or Limits(), threads or default_threads()
+        )
     elif local and not found.passed:
         found = replace(found, sentence=UNTOLD)
     if before is not None:
         beside.append(_same_objective(model, before))
-    if replay is None:  # nothing else speaks for a replay, nor for a retrain that ended before its optimum
-        replay = model.training.get("method") == "replay" or (not found.passed and recipe_of(model) is not None)
+    # nothing else speaks for a replay, nor for a retrain that ended before its optimum
+    if replay is None:
+        replay = model.training.get("method") == "replay" or (
+            not found.passed and recipe_of(model) is not None
+        )
     if replay and replays(model, data, threads=threads, on_pass=on_pass):
         found = replace(found, kind="A", sentence=sentence("A", None, None), why_not_proved=None)
-    else:  # the training itself may leave more in such a row than nothing, which then is none of theirs
+    else:
+        # the training itself may leave more in such a row than nothing, which then is none of
+        # theirs
         beside.append(_absent_rows(model))
     found = _with_checks(found, beside)
     return Verification(
-        found, model.digest, data.digest, None if before is None else before.digest,
+        found,
+        model.digest,
+        data.digest,
+        None if before is None else before.digest,
         _descends(model, before),
-    )  # fmt: skip
+    )
 
 
 def _exact(
@@ -140,47 +168,75 @@ def _exact(
 ) -> Verification:
     """Counted anew by other code: class A or D, whatever the model says of itself."""
     if before is not None and before.kind != model.kind:
-        raise InvalidInput(f"--before is of kind {before.kind}, the model of kind {model.kind}: it is not its original")
+        raise InvalidInput(
+            f"--before is of kind {before.kind}, the model of kind {model.kind}: it is not its "
+            "original"
+        )
     found = _with_checks(certify_exactly(model.settings, model.state, data, model.digest), beside)
     return Verification(
-        found, model.digest, data.digest,
-        None if before is None else before.digest, _descends(model, before),
-    )  # fmt: skip
+        found,
+        model.digest,
+        data.digest,
+        None if before is None else before.digest,
+        _descends(model, before),
+    )
 
 
-def replays(model: Model, data: Interactions, *, threads: int = 0, on_pass: OnPass | None = None) -> bool:
+def replays(
+    model: Model, data: Interactions, *, threads: int = 0, on_pass: OnPass | None = None
+) -> bool:
     """True when training on ``data`` as the model's record says gives the very bytes of ``model``.
 
-    Raises InvalidInput for a model that was not trained from a seed: an eraser's result depends on the original.
+    Raises InvalidInput for a model that was not trained from a seed: an eraser's result depends on
+    the original.
     """
     recipe = recipe_of(model)
     if recipe is None:
         raise InvalidInput(
-            f"--replay: the model was made by {model.training.get('method', 'an unknown method')!r} from another model "
-            "or without a record; only train and forget --method replay or retrain start from a seed"
+            "--replay: the model was made by "
+            f"{model.training.get('method', 'an unknown method')!r} from another model or without "
+            "a record; only train and forget --method replay or retrain start from a seed"
         )
     return runs_again(model, recipe, data, threads=threads, on_pass=on_pass)
 
 
 def _local(
-    found: Certificate, model: Model, data: Interactions, whole: Interactions, original: Factors, limits: Limits,
+    found: Certificate,
+    model: Model,
+    data: Interactions,
+    whole: Interactions,
+    original: Factors,
+    limits: Limits,
     threads: int,
-) -> Certificate:  # fmt: skip
-    """Class L, or D, for a model that says it was made by ``local``, which is no better than what it was made from.
+) -> Certificate:
+    """Class L, or D, for a model that says it was made by ``local``, which is no better than what
+    it was made from.
 
     A class that it has earned otherwise stays where L does not hold, or where nothing remains.
     """
-    seen = anchored(model.objective, data, whole, original, model.factors, threads=threads, limit=limits.effect)
+    seen = anchored(
+        model.objective, data, whole, original, model.factors, threads=threads, limit=limits.effect
+    )
     asked, limit = model.training.get("tolerance"), limits.residual
-    meaning = "of what the deletion changed in the old model's gradient; what training had left counts as right"
-    if isinstance(asked, int | float) and 0 < asked <= 1 and asked != limit:  # 1 is what doing nothing leaves
-        limit, meaning = float(asked), f"{meaning}. The limit is what was asked for when it was made"
+    meaning = (
+        "of what the deletion changed in the old model's gradient; what training had left "
+        "counts as right"
+    )
+    # 1 is what doing nothing leaves
+    if isinstance(asked, int | float) and 0 < asked <= 1 and asked != limit:
+        limit, meaning = (
+            float(asked),
+            f"{meaning}. The limit is what was asked for when it was made",
+        )
     passed = seen.residual <= seen.stored or (seen.residual <= limit and seen.residual < 1)
     if limit < seen.residual <= seen.stored:
         meaning += f"; no more than storing in {model.factors.dtype} leaves"
     check = Check("anchored", seen.residual, limit, passed, meaning)
     left = _effect_left(model, seen)
-    meaning = "of the deletion's effect that may be missing, as estimated here or by the run that made the model"
+    meaning = (
+        "of the deletion's effect that may be missing, as estimated here or by the run that "
+        "made the model"
+    )
     if left is None:
         meaning += "; not known: L bends down there, or steps did not settle"
     share = np.inf if left is None else left
@@ -190,26 +246,41 @@ def _local(
         return replace(found, checks=(*found.checks, check, effect))
     if not passed:
         return replace(found, checks=(check, effect), sentence=sentence("D", None, None))
-    return replace(found, checks=(check, effect), kind="L", sentence=sentence("L", None, left), effect_left=left)
+    return replace(
+        found,
+        checks=(check, effect),
+        kind="L",
+        sentence=sentence("L", None, left),
+        effect_left=left,
+    )
 
 
 def _effect_left(model: Model, seen: Anchored) -> float | None:
-    """The larger of what was found and what the run that made the model says; None where one of them is not known."""
+    """The larger of what was found and what the run that made the model says; None where one of
+    them is not known.
+    """
     if seen.moved == 0.0:
         return 0.0
     claimed = model.training.get("effect_left")
-    if seen.effect_left is None or isinstance(claimed, bool) or not isinstance(claimed, int | float):
+    if (
+        seen.effect_left is None
+        or isinstance(claimed, bool)
+        or not isinstance(claimed, int | float)
+    ):
         return None
     return max(seen.effect_left, float(claimed))
 
 
 def _whole(before: Model, model: Model, data: Interactions, forgotten: Any) -> Interactions:
-    """D_a, in the rows of ``before``, from D_r and what was forgotten; IntegrityError unless its digest says so."""
+    """D_a, in the rows of ``before``, from D_r and what was forgotten; IntegrityError unless its
+    digest says so.
+    """
     remaining = Interactions.from_table(data.to_table(), users=before.users, items=before.items)
     if not isinstance(forgotten, Interactions):
         if data.confidence is not None or data.target is not None:
             raise InvalidInput(
-                "--forgotten: the data have confidences or targets, so what was forgotten must have these columns too"
+                "--forgotten: the data have confidences or targets, so what was forgotten must "
+                "have these columns too"
             )
         return completed(before, remaining, forgotten)
     gone = Interactions.from_table(forgotten.to_table(), users=before.users, items=before.items)
@@ -221,12 +292,21 @@ def _whole(before: Model, model: Model, data: Interactions, forgotten: Any) -> I
 def _original(before: Model, model: Model, data: Interactions) -> Factors:
     if before.factors.rank != model.factors.rank:
         raise InvalidInput(
-            f"--before has {before.factors.rank} factors, the model {model.factors.rank}: it is not its original"
+            f"--before has {before.factors.rank} factors, the model {model.factors.rank}: it is "
+            "not its original"
         )
-    rows = model.users.rows_of(before.users.ids, "user_id"), model.items.rows_of(before.items.ids, "item_id")
-    for side, mine, theirs in (("user", rows[0], before.users.rows), ("item", rows[1], before.items.rows)):
+    rows = (
+        model.users.rows_of(before.users.ids, "user_id"),
+        model.items.rows_of(before.items.ids, "item_id"),
+    )
+    for side, mine, theirs in (
+        ("user", rows[0], before.users.rows),
+        ("item", rows[1], before.items.rows),
+    ):
         if np.any((mine >= 0) & (mine != theirs)):
-            compacted = ". The model was compacted, which moved its rows: compare the one it was made from"
+            compacted = (
+                ". The model was compacted, which moved its rows: compare the one it was made from"
+            )
             raise InvalidInput(
                 f"--before has other {side} rows than the model: it is not its original"
                 + (compacted if model.training.get("compacted") else "")
@@ -248,7 +328,9 @@ def _other_sums(model: Model | ExactModel, data: Interactions) -> Check:
     """What the model keeps of its data must be that of these data, and of nobody else."""
     sums = model.trained_on.sums
     odd = 0 if sums is None else sums.differing(Sums.of(data))
-    return Check("sums", float(odd), 0.0, odd == 0, "rows whose sums are not those of the remaining data")
+    return Check(
+        "sums", float(odd), 0.0, odd == 0, "rows whose sums are not those of the remaining data"
+    )
 
 
 C = TypeVar("C", Certificate, ExactCertificate)
@@ -275,37 +357,46 @@ def _folder(model: Model | ExactModel, folder: Path | None) -> Check:
 def _ids(model: Model | ExactModel, data: Interactions) -> Check:
     """Every user in the map has interactions: who has none left is gone from it."""
     found = unaccounted(model, data)
-    meaning = "users in the map of whom the remaining data hold nothing" + (f": {named(found)}" if found else "")
+    meaning = "users in the map of whom the remaining data hold nothing" + (
+        f": {named(found)}" if found else ""
+    )
     return Check("ids", float(len(found)), 0.0, not found, meaning)
 
 
 def _counted(model: Model | ExactModel, data: Interactions) -> None:
-    """IntegrityError where what the model says of its data is not so, though the digest is right."""
+    """IntegrityError where what the model says of its data is not so, though the digest is
+    right.
+    """
     said = model.trained_on
     have = {
-        "users": int((data.user_counts > 0).sum()), "items": int((data.item_counts > 0).sum()),
+        "users": int((data.user_counts > 0).sum()),
+        "items": int((data.item_counts > 0).sum()),
         "interactions": data.count,
-    }  # fmt: skip
+    }
     for name, count in have.items():
         if getattr(said, name) != count:
             raise IntegrityError(
-                f"trained_on says {getattr(said, name)!r} {name}, the data of this digest have {count:,}: the manifest "
-                "was edited; restore the model from a copy"
+                f"trained_on says {getattr(said, name)!r} {name}, the data of this digest have "
+                f"{count:,}: the manifest was edited; restore the model from a copy"
             )
 
 
 def _related(model: Model | ExactModel, before: Model | ExactModel, *, unrelated: bool) -> None:
-    """IntegrityError unless ``before`` is a model that ``model`` comes from, or is said not to be."""
+    """IntegrityError unless ``before`` is a model that ``model`` comes from, or is said not to
+    be.
+    """
     if before is model or (before.digest is not None and before.digest == model.digest):
         raise IntegrityError("--before is the model itself: give the one from before it forgot")
     if unrelated or before.digest is None or before.digest in model.ancestors:
         return
     known = (
-        f"the nearest of {len(model.ancestors):,} is {model.ancestors[0][:12]}…" if model.ancestors else "it names none"
+        f"the nearest of {len(model.ancestors):,} is {model.ancestors[0][:12]}…"
+        if model.ancestors
+        else "it names none"
     )
     raise IntegrityError(
-        f"--before ({before.digest[:12]}…) is no ancestor of the model: {known}. Give one that it comes from, or "
-        "--unrelated to compare with another all the same"
+        f"--before ({before.digest[:12]}…) is no ancestor of the model: {known}. Give one that it "
+        "comes from, or --unrelated to compare with another all the same"
     )
 
 
@@ -316,7 +407,9 @@ def _descends(model: Model | ExactModel, before: Model | ExactModel | None) -> b
 
 
 def _same_objective(model: Model, before: Model) -> Check:
-    """Forgetting changes what L is taken on, never what L is; compacting only where it keeps m and n."""
+    """Forgetting changes what L is taken on, never what L is; compacting only where it keeps m and
+    n.
+    """
     ours, theirs = model.objective.model_dump(), before.objective.model_dump()
     for side, now, then in (
         ("users", model.users.size, before.users.size),
@@ -325,6 +418,12 @@ def _same_objective(model: Model, before: Model) -> Check:
         taken, earlier = ours.pop(f"absent_{side}", 0), theirs.pop(f"absent_{side}", 0)
         if taken != earlier:  # rows were taken out, and nothing else
             ours[f"rows of {side}"], theirs[f"rows of {side}"] = now + taken, then + earlier
-    other = [f"{name} {ours[name]!r}, before {theirs[name]!r}" for name in ours if ours[name] != theirs[name]]
-    meaning = "settings of the objective that are not those of --before" + (f": {'; '.join(other)}" if other else "")
+    other = [
+        f"{name} {ours[name]!r}, before {theirs[name]!r}"
+        for name in ours
+        if ours[name] != theirs[name]
+    ]
+    meaning = "settings of the objective that are not those of --before" + (
+        f": {'; '.join(other)}" if other else ""
+    )
     return Check("objective", float(len(other)), 0.0, not other, meaning)

@@ -1,11 +1,14 @@
-"""Other libraries' files that are a table of items, similarities or weights: functions of the data, without factors.
+"""Other libraries' files that are a table of items, similarities or weights: functions of the data,
+without factors.
 
     table = find(path).read(path, options)
-    rule = definition(table, data, options)         # how the library makes such a table; refused where it did not
+    rule = definition(table, data, options)
+        # how the library makes such a table; refused where it did not
     write(table, rule.table(remaining), out)
 
-What comes out is what the library's own ``fit`` gives on the remaining data, to rounding. To add a format, write its
-module beside ``implicit_knn.py`` with an object ``ADAPTER``, and its line into ``TABLES``.
+What comes out is what the library's own ``fit`` gives on the remaining data, to rounding. To add a
+format, write its module beside ``implicit_knn.py`` with an object ``ADAPTER``, and its line into
+``TABLES``.
 """
 
 from __future__ import annotations

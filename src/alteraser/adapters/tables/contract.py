@@ -59,7 +59,9 @@ class Rule(Protocol):
         ...
 
     def apart(self, values: Any, data: Interactions) -> float:
-        """How far ``values`` are from what other code makes of ``data``, over the largest entry; ∞ for other lists."""
+        """How far ``values`` are from what other code makes of ``data``, over the largest entry; ∞
+        for other lists.
+        """
         ...
 
 
@@ -77,7 +79,9 @@ class TableAdapter(Protocol):
         ...
 
     def rules(self, table: ItemTable, options: ForeignOptions) -> Sequence[Rule]:
-        """How it may have been made, the likeliest first. InvalidInput for what the file does not say and must be."""
+        """How it may have been made, the likeliest first. InvalidInput for what the file does not
+        say and must be.
+        """
         ...
 
     def write(self, table: ItemTable, values: Any, out: Path, remaining: Interactions) -> None:
@@ -88,8 +92,11 @@ class TableAdapter(Protocol):
         ...
 
 
-def fitting(table: ItemTable, rules: Sequence[Rule], data: Interactions, *, unchecked: bool = False) -> Rule:
-    """The first of ``rules`` that makes ``table`` of ``data``; IntegrityError, saying how near they came, for none.
+def fitting(
+    table: ItemTable, rules: Sequence[Rule], data: Interactions, *, unchecked: bool = False
+) -> Rule:
+    """The first of ``rules`` that makes ``table`` of ``data``; IntegrityError, saying how near they
+    came, for none.
 
     With ``unchecked`` the nearest one.
     """
@@ -99,9 +106,12 @@ def fitting(table: ItemTable, rules: Sequence[Rule], data: Interactions, *, unch
             return rule
     if unchecked:
         return rules[min(range(len(rules)), key=lambda place: apart[place])]
-    tried = ", ".join(f"{rule.name} ({found:.1e})" for rule, found in zip(rules, apart, strict=True))
+    tried = ", ".join(
+        f"{rule.name} ({found:.1e})" for rule, found in zip(rules, apart, strict=True)
+    )
     raise IntegrityError(
-        f"{table.path} is not what its library makes of these data: {tried} of the largest entry apart. Give the data "
-        "that it was fitted on, with the same --rating, or --unchecked to make it anew all the same",
+        f"{table.path} is not what its library makes of these data: {tried} of the largest entry "
+        "apart. Give the data that it was fitted on, with the same --rating, or --unchecked to "
+        "make it anew all the same",
         path=str(table.path),
     )

@@ -1,9 +1,10 @@
-"""EASE weights (Steck, WWW 2019) as NumPy saves them: a square ``.npy``, or an ``.npz`` with it and perhaps item ids.
+"""EASE weights (Steck, WWW 2019) as NumPy saves them: a square ``.npy``, or an ``.npz`` with it and
+perhaps item ids.
 
     B = I − P diag(P)⁻¹,  P = (XᵀX + λI)⁻¹,      scores X B, items in columns
 
-What somebody's notebook, RecBole's ``EASE.item_similarity`` or Cornac's ``EASE.B`` holds. λ is not in the file:
-``--regularization`` says it.
+What somebody's notebook, RecBole's ``EASE.item_similarity`` or Cornac's ``EASE.B`` holds. λ is not
+in the file: ``--regularization`` says it.
 """
 
 from __future__ import annotations
@@ -92,14 +93,21 @@ class EaseWeights:
         assert found is not None
         archive, name, values = found
         if not np.all(np.isfinite(values)):
-            raise InvalidInput(f"{path} holds NaN or infinite entries; such a model is not used", path=str(path))
+            raise InvalidInput(
+                f"{path} holds NaN or infinite entries; such a model is not used", path=str(path)
+            )
         ids = None
         if archive is not None:
             named = [each for each in IDS if each in archive.members and each != name]
             if named:
-                array = as_id_array(pa.array(archive.array(named[0]).tolist()), f"{path}: {named[0]}")
+                array = as_id_array(
+                    pa.array(archive.array(named[0]).tolist()), f"{path}: {named[0]}"
+                )
                 if len(array) != len(values) or len(array.unique()) != len(array):
-                    raise InvalidInput(f"{path}: {named[0]} are not the ids of {len(values):,} items", path=str(path))
+                    raise InvalidInput(
+                        f"{path}: {named[0]} are not the ids of {len(values):,} items",
+                        path=str(path),
+                    )
                 ids = IdMap(array, np.arange(len(array), dtype=np.int64), len(array))
         return ItemTable(path, self.name, values, ids, state=(archive, name))
 
@@ -107,8 +115,8 @@ class EaseWeights:
         """The one, with the λ that was given."""
         if options.regularization is None or not options.regularization > 0:
             raise InvalidInput(
-                f"{table.path} holds the weights of EASE, but not the λ they were made with: give it with "
-                "--regularization",
+                f"{table.path} holds the weights of EASE, but not the λ they were made with: give "
+                "it with --regularization",
                 path=str(table.path),
             )
         return [Weights(options.regularization, table.values.dtype.name)]
@@ -126,7 +134,11 @@ class EaseWeights:
         """(archive, name, array) of the weights at ``path``; None where there are none."""
         if npz.is_npz(path):
             archive = npz.open_npz(path)
-            square = [name for name, member in archive.members.items() if _is_square(member.shape, member.dtype)]
+            square = [
+                name
+                for name, member in archive.members.items()
+                if _is_square(member.shape, member.dtype)
+            ]
             if len(square) != 1:
                 return None
             values = archive.array(square[0])

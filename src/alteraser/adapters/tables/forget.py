@@ -1,4 +1,6 @@
-"""Forgetting in a table of items: what the library would make of the remaining data, in the library's file."""
+"""Forgetting in a table of items: what the library would make of the remaining data, in the
+library's file.
+"""
 
 from __future__ import annotations
 
@@ -43,11 +45,16 @@ class Opened:
     options: ForeignOptions
 
     def seen(self, data: Interactions) -> Interactions:
-        """Of ``data``, in the rows of the given, what the file holds, with its numbers; all where it holds none."""
+        """Of ``data``, in the rows of the given, what the file holds, with its numbers; all where
+        it holds none.
+        """
         pairs = self.table.pairs
         if pairs is None:
             return data
-        held = np.repeat(np.arange(pairs.shape[0]), np.diff(pairs.indptr)) * pairs.shape[1] + pairs.indices
+        held = (
+            np.repeat(np.arange(pairs.shape[0]), np.diff(pairs.indptr)) * pairs.shape[1]
+            + pairs.indices
+        )
         places = np.searchsorted(held, wanted := data.user_rows * pairs.shape[1] + data.indices)
         there = np.append(held, -1)[places] == wanted
         return replace(data, confidence=np.append(pairs.data, 0.0)[places]).keep(there)
@@ -55,7 +62,9 @@ class Opened:
     @property
     def beyond(self) -> int:
         """How many interactions the file holds that the data lack."""
-        return 0 if self.table.pairs is None else int(self.table.pairs.nnz) - len(self.seen(self.data))
+        return (
+            0 if self.table.pairs is None else int(self.table.pairs.nnz) - len(self.seen(self.data))
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +79,9 @@ class Unlearned:
     deletion: Deletion
 
     def save(self, path: str | Path) -> Path:
-        """Write the library's file again at ``path``, and beside it whom it has erased. Raises OutputExists."""
+        """Write the library's file again at ``path``, and beside it whom it has erased. Raises
+        OutputExists.
+        """
         out = Path(path)
         check_output(out)
         record = self.deletion.recorded(read_record(self.opened.table.path).going_to(out))
@@ -81,18 +92,29 @@ class Unlearned:
 
 
 def open_table(adapter: TableAdapter, path: Path, sheet: Sheet, options: ForeignOptions) -> Opened:
-    """The table at ``path`` with the data it was made of. Raises as ``TableAdapter.read`` and readers do.
+    """The table at ``path`` with the data it was made of. Raises as ``TableAdapter.read`` and
+    readers do.
 
-    Nobody's row is in a table: people are who the data say, items by the file's ids, a map of theirs, or their rows.
+    Nobody's row is in a table: people are who the data say, items by the file's ids, a map of
+    theirs, or their rows.
     """
     table = adapter.read(path, options)
     if table.user_ids is not None and table.item_ids is not None:
-        return Opened(adapter, table, _given(sheet, (table.user_ids, table.item_ids), options, "files"), options)
+        return Opened(
+            adapter,
+            table,
+            _given(sheet, (table.user_ids, table.item_ids), options, "files"),
+            options,
+        )
     if options.users_map is not None:
-        raise InvalidInput(f"{path} is a table of items: no user has a row in it, leave --users-map out")
+        raise InvalidInput(
+            f"{path} is a table of items: no user has a row in it, leave --users-map out"
+        )
     ids, words = table.item_ids, "the file"
     if ids is not None and (options.items_map is not None or options.rows_are_ids):
-        raise InvalidInput(f"{path} has its own item ids; leave --items-map and --rows-are-ids out", path=str(path))
+        raise InvalidInput(
+            f"{path} has its own item ids; leave --items-map and --rows-are-ids out", path=str(path)
+        )
     if ids is None and options.items_map is not None:
         ids, words = read_id_map(options.items_map, "item", table.items), "files"
     if ids is None and options.rows_are_ids:
@@ -100,28 +122,40 @@ def open_table(adapter: TableAdapter, path: Path, sheet: Sheet, options: Foreign
         ids, words = IdMap(pa.array(rows), rows, table.items), ROWS
     if ids is None:
         raise InvalidInput(
-            f"{path} does not say which item each of its {table.items:,} rows is: give the map that was used in "
-            "training with --items-map, or --rows-are-ids if the data's item ids are rows from 0",
+            f"{path} does not say which item each of its {table.items:,} rows is: give the map "
+            "that was used in training with --items-map, or --rows-are-ids if the data's item ids "
+            "are rows from 0",
             path=str(path),
         )
     data = _given(sheet, (sheet.kept[0].ids, ids), options, words)
     return Opened(adapter, replace(table, item_ids=ids), data, options)
 
 
-def _given(sheet: Sheet, ids: tuple[IdMap, IdMap], options: ForeignOptions, words: str) -> Interactions:
+def _given(
+    sheet: Sheet, ids: tuple[IdMap, IdMap], options: ForeignOptions, words: str
+) -> Interactions:
     data = read_interactions(sheet, ids, options, ids_from=words)
     return replace(data, confidence=data.target, target=None)
 
 
 @match.register(Opened)
 def match_table(
-    opened: Opened, forget_set: Any, data: Interactions | None = None, *, whole_users: bool = False,
-    whole_items: bool = False, grown: bool = False, readmit: bool = False, strict: bool = False,
+    opened: Opened,
+    forget_set: Any,
+    data: Interactions | None = None,
+    *,
+    whole_users: bool = False,
+    whole_items: bool = False,
+    grown: bool = False,
+    readmit: bool = False,
+    strict: bool = False,
     below: Callable[[Selection], Any] | None = None,
-) -> Deletion:  # fmt: skip
+) -> Deletion:
     """What a request means on the data of a table. Raises NotFound, RefusedByPolicy."""
     if grown:
-        raise InvalidInput("models of other libraries learn no additions: forget with the data as trained on")
+        raise InvalidInput(
+            "models of other libraries learn no additions: forget with the data as trained on"
+        )
     removal = opened.data.remove(forget_set, whole_users=whole_users, whole_items=whole_items)
     removal = accounted(removal, strict=strict, below=below)
     returned = admit(read_record(opened.table.path), removal.remaining, readmit=readmit)
@@ -131,18 +165,25 @@ def match_table(
 @unlearn.register(Opened)
 @events.verb("forget", "method", "kind", "residual", "converged", "forgotten")
 def unlearn_table(
-    opened: Opened, found: Deletion, *, method: Method = "auto", threads: int = 0, on_pass: OnPass | None = None,
-    on_choice: OnChoice | None = None, unchecked: bool = False,
-) -> Erasure[Unlearned]:  # fmt: skip
+    opened: Opened,
+    found: Deletion,
+    *,
+    method: Method = "auto",
+    threads: int = 0,
+    on_pass: OnPass | None = None,
+    on_choice: OnChoice | None = None,
+    unchecked: bool = False,
+) -> Erasure[Unlearned]:
     """Make the table anew from what ``found`` leaves.
 
-    Raises InvalidInput for another method, IntegrityError where the file is not what its library makes of the data.
+    Raises InvalidInput for another method, IntegrityError where the file is not what its library
+    makes of the data.
     """
     began, asked = time.perf_counter(), check_method(opened.adapter.name, method)
     if opened.beyond and not unchecked:
         raise IntegrityError(
-            f"{opened.table.path} holds {opened.beyond:,} interactions that are not in the data: give all that it was "
-            "trained on, or --unchecked to leave these out of it too",
+            f"{opened.table.path} holds {opened.beyond:,} interactions that are not in the data: "
+            "give all that it was trained on, or --unchecked to leave these out of it too",
             path=str(opened.table.path),
         )
     rules = opened.adapter.rules(opened.table, opened.options)
@@ -153,15 +194,21 @@ def unlearn_table(
     others = changed.copy()
     others[removal.touched_items] = False
     return Erasure(
-        model=Unlearned(opened, rule, values, found), deletion=found, way=Way("exact", asked),
+        model=Unlearned(opened, rule, values, found),
+        deletion=found,
+        way=Way("exact", asked),
         evidence=Exact("the table is what its library makes of the remaining data"),
         details={
-            "format": opened.adapter.name, "kind": rule.name, "rule": rule.formula,
-            "users_gone": int(removal.emptied_users.size), "items_gone": int(removal.emptied_items.size),
-            "item_rows_changed": int(changed.sum()), "item_rows_of_others_changed": int(others.sum()),
+            "format": opened.adapter.name,
+            "kind": rule.name,
+            "rule": rule.formula,
+            "users_gone": int(removal.emptied_users.size),
+            "items_gone": int(removal.emptied_items.size),
+            "item_rows_changed": int(changed.sum()),
+            "item_rows_of_others_changed": int(others.sum()),
         },
         seconds=time.perf_counter() - began,
-    )  # fmt: skip
+    )
 
 
 def _changed(before: Any, after: Any, limit: float) -> Any:

@@ -1,9 +1,11 @@
-"""implicit's neighborhood models (``CosineRecommender``, ``TFIDFRecommender``, ``BM25Recommender``, ``.save``).
+"""implicit's neighborhood models (``CosineRecommender``, ``TFIDFRecommender``, ``BM25Recommender``,
+``.save``).
 
-The file holds K and a sparse matrix (n, n): for each item the K largest of its products with all items, itself
-included, of the columns of the weighted data. It says neither which of the recommenders it is nor BM25's parameters, so
-each is tried, with implicit's defaults. N, the number of documents, is the number of the matrix's rows there. Of
-equally near items implicit keeps whichever it met first; here they come in the order of their rows. Facts of 0.7.3.
+The file holds K and a sparse matrix (n, n): for each item the K largest of its products with all
+items, itself included, of the columns of the weighted data. It says neither which of the
+recommenders it is nor BM25's parameters, so each is tried, with implicit's defaults. N, the number
+of documents, is the number of the matrix's rows there. Of equally near items implicit keeps
+whichever it met first; here they come in the order of their rows. Facts of 0.7.3.
 """
 
 from __future__ import annotations
@@ -45,13 +47,20 @@ class Neighbors:
     @property
     def name(self) -> str:
         """The class in implicit."""
-        return {"cosine": "CosineRecommender", "tfidf": "TFIDFRecommender", "bm25": "BM25Recommender"}[self.similarity]
+        return {
+            "cosine": "CosineRecommender",
+            "tfidf": "TFIDFRecommender",
+            "bm25": "BM25Recommender",
+        }[self.similarity]
 
     @property
     def formula(self) -> str:
         """One line."""
         more = f", K1 = {self.k1:g}, B = {self.b:g}" if self.similarity == "bm25" else ""
-        return f"the {self.length:,} items that are nearest by {self.similarity}, itself among them{more}"
+        return (
+            f"the {self.length:,} items that are nearest by {self.similarity}, itself among "
+            f"them{more}"
+        )
 
     def table(self, data: Interactions, *, threads: int = 0) -> Any:
         """Lists by our kernels, and each item among its own."""
@@ -61,7 +70,9 @@ class Neighbors:
         measure = Similarity(self.similarity, 0.0, self.k1, self.b)
         terms = Terms.of(data, documents=n)
         rows = np.arange(n)
-        columns, values = lists.Finder(data, measure, terms).lists(rows, min(self.length, n), threads=threads)
+        columns, values = lists.Finder(data, measure, terms).lists(
+            rows, min(self.length, n), threads=threads
+        )
         weights = measure.weights(data, terms)
         own: Array = (data.item_counts > 0).astype(np.float64)  # a cosine with itself
         if self.similarity == "bm25":
@@ -70,16 +81,26 @@ class Neighbors:
         columns, values = np.column_stack([columns, rows]), np.column_stack([values, own])
         values[columns < 0] = 0.0
         order = np.lexsort((columns, -values), axis=1)[:, : self.length]
-        columns, values = np.take_along_axis(columns, order, 1), np.take_along_axis(values, order, 1)
+        columns, values = (
+            np.take_along_axis(columns, order, 1),
+            np.take_along_axis(values, order, 1),
+        )
         held = values > 0
         found = csr_matrix(
-            (values[held], columns[held].astype(np.int32), np.concatenate([[0], np.cumsum(held.sum(1))])), shape=(n, n)
+            (
+                values[held],
+                columns[held].astype(np.int32),
+                np.concatenate([[0], np.cumsum(held.sum(1))]),
+            ),
+            shape=(n, n),
         )
         found.sort_indices()
         return found
 
     def apart(self, values: Any, data: Interactions) -> float:
-        """By implicit's steps in NumPy and SciPy: every entry, and that no larger one is left out."""
+        """By implicit's steps in NumPy and SciPy: every entry, and that no larger one is left
+        out.
+        """
         from scipy.sparse import csr_array
 
         n = data.shape[1]
@@ -92,7 +113,9 @@ class Neighbors:
             part = slice(start, min(start + ITEMS_AT_A_TIME, n))
             alike, stored = (columns[part] @ x).toarray(), theirs[part].toarray()
             largest = max(largest, float(alike.max(initial=0.0)))
-            worst = max(worst, float(np.abs(np.where(stored != 0, alike - stored, 0.0)).max(initial=0.0)))
+            worst = max(
+                worst, float(np.abs(np.where(stored != 0, alike - stored, 0.0)).max(initial=0.0))
+            )
             best = -np.sort(-alike, axis=1)[:, : self.length]
             kept = -np.sort(-stored, axis=1)[:, : self.length]
             worst = max(worst, float(np.abs(best - kept).max(initial=0.0)))
@@ -106,7 +129,9 @@ class Neighbors:
             if self.similarity == "bm25":
                 lengths = np.bincount(data.indices, counts, n)
                 norm = (1.0 - self.b) + self.b * lengths / lengths.mean()
-                return np.asarray(counts * (self.k1 + 1.0) / (self.k1 * norm[data.indices] + counts) * rare[users])
+                return np.asarray(
+                    counts * (self.k1 + 1.0) / (self.k1 * norm[data.indices] + counts) * rare[users]
+                )
             counts = np.sqrt(counts) * rare[users]
         size = np.sqrt(np.bincount(data.indices, counts**2, n))[data.indices]
         return np.divide(counts, size, out=np.zeros_like(counts), where=size > 0)
@@ -130,15 +155,21 @@ class ImplicitKNN:
         length = int(archive.scalar("K"))
         n = int(shape[0]) if shape.shape == (2,) and shape[0] == shape[1] else -1
         whole = (
-            n >= 0 and length >= 1 and indptr.shape == (n + 1,) and data.shape == indices.shape == (int(indptr[-1]),)
-            and indptr[0] == 0 and np.all(np.diff(indptr) >= 0) and np.all(np.diff(indptr) <= length)
-            and bool(np.all((indices >= 0) & (indices < n))) and data.dtype == np.float64
+            n >= 0
+            and length >= 1
+            and indptr.shape == (n + 1,)
+            and data.shape == indices.shape == (int(indptr[-1]),)
+            and indptr[0] == 0
+            and np.all(np.diff(indptr) >= 0)
+            and np.all(np.diff(indptr) <= length)
+            and bool(np.all((indices >= 0) & (indices < n)))
+            and data.dtype == np.float64
             and bool(np.all(np.isfinite(data)))
-        )  # fmt: skip
+        )
         if not whole:
             raise IntegrityError(
-                f"{path}: its arrays are no table of the {length} nearest of each item; the file is damaged, restore "
-                "it from a copy",
+                f"{path}: its arrays are no table of the {length} nearest of each item; the file "
+                "is damaged, restore it from a copy",
                 path=str(path),
             )
         values = csr_matrix((np.array(data), np.array(indices), np.array(indptr)), shape=(n, n))
@@ -152,9 +183,13 @@ class ImplicitKNN:
         """See ``TableAdapter.write``."""
         with atomic_write(out) as file:
             np.savez(
-                file, K=table.state, shape=values.shape, data=values.data, indptr=values.indptr.astype(np.int32),
+                file,
+                K=table.state,
+                shape=values.shape,
+                data=values.data,
+                indptr=values.indptr.astype(np.int32),
                 indices=values.indices,
-            )  # fmt: skip
+            )
 
 
 ADAPTER = ImplicitKNN()

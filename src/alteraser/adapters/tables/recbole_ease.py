@@ -1,8 +1,10 @@
-"""RecBole's EASE checkpoints (``saved/EASE-<time>.pth``), without RecBole, without PyTorch, their pickle not run.
+"""RecBole's EASE checkpoints (``saved/EASE-<time>.pth``), without RecBole, without PyTorch, their
+pickle not run.
 
-The pickle holds, in ``other_parameter``, the weights B (``item_similarity``, float32, row and column 0 for [PAD]) and
-the interactions they were made of (``interaction_matrix``), the training part of the data set. Both are written anew,
-so nothing that was forgotten stays in the file; λ is ``reg_weight`` of the configuration. Facts of RecBole 1.2.1.
+The pickle holds, in ``other_parameter``, the weights B (``item_similarity``, float32, row and
+column 0 for [PAD]) and the interactions they were made of (``interaction_matrix``), the training
+part of the data set. Both are written anew, so nothing that was forgotten stays in the file; λ is
+``reg_weight`` of the configuration. Facts of RecBole 1.2.1.
 """
 
 from __future__ import annotations
@@ -52,34 +54,54 @@ class RecBoleEase:
         return b"recbole.config.configurator" in head and b"EASE" in head and b"reg_weight" in head
 
     def read(self, path: Path, options: ForeignOptions) -> ItemTable:
-        """See ``TableAdapter.read``; ids come from ``--users-map``, the ``.inter`` file or RecBole's data set."""
+        """See ``TableAdapter.read``; ids come from ``--users-map``, the ``.inter`` file or
+        RecBole's data set.
+        """
         archive = Archive(path)
         tree = archive.description(_allowed)
-        config = tree["config"].attributes.get("final_config_dict") if isinstance(tree, dict) else None
+        config = (
+            tree["config"].attributes.get("final_config_dict") if isinstance(tree, dict) else None
+        )
         other = tree.get("other_parameter") if isinstance(tree, dict) else None
-        if not isinstance(config, dict) or not isinstance(other, dict) or not {WEIGHTS, PAIRS} <= other.keys():
-            raise IntegrityError(f"{path} is no checkpoint of RecBole's EASE: it lacks {WEIGHTS}", path=str(path))
+        if (
+            not isinstance(config, dict)
+            or not isinstance(other, dict)
+            or not {WEIGHTS, PAIRS} <= other.keys()
+        ):
+            raise IntegrityError(
+                f"{path} is no checkpoint of RecBole's EASE: it lacks {WEIGHTS}", path=str(path)
+            )
         values, pairs = np.asarray(array(other[WEIGHTS], WEIGHTS)), _pairs(other[PAIRS], path)
         n = pairs.shape[1]
-        if values.shape != (n, n) or not np.all(np.isfinite(values)) or values[0].any() or values[:, 0].any():
-            raise IntegrityError(f"{path}: {WEIGHTS} is no table of its {n - 1:,} items; it is damaged", path=str(path))
+        if (
+            values.shape != (n, n)
+            or not np.all(np.isfinite(values))
+            or values[0].any()
+            or values[:, 0].any()
+        ):
+            raise IntegrityError(
+                f"{path}: {WEIGHTS} is no table of its {n - 1:,} items; it is damaged",
+                path=str(path),
+            )
         source = options.users_map or options.items_map
         if source is None:
             raise InvalidInput(
-                f"{path} has no ids: give the .inter file as trained on, or the data set that RecBole saved, as "
-                "--users-map",
+                f"{path} has no ids: give the .inter file as trained on, or the data set that "
+                "RecBole saved, as --users-map",
                 path=str(path),
             )
         users, items = maps(source, config, (pairs.shape[0] - 1, n - 1))
-        return ItemTable(path, self.name, values[1:, 1:], items, users, pairs[1:, 1:], State(archive, config))
+        return ItemTable(
+            path, self.name, values[1:, 1:], items, users, pairs[1:, 1:], State(archive, config)
+        )
 
     def rules(self, table: ItemTable, options: ForeignOptions) -> Sequence[Weights]:
         """EASE with the λ of the configuration."""
         ridge = float(table.state.config["reg_weight"])
         if options.regularization not in (None, ridge):
             raise InvalidInput(
-                f"--regularization {options.regularization} contradicts {table.path}, which says reg_weight = {ridge}; "
-                "leave the option out",
+                f"--regularization {options.regularization} contradicts {table.path}, which says "
+                f"reg_weight = {ridge}; leave the option out",
                 path=str(table.path),
             )
         return [Weights(ridge, "float32")]
@@ -99,19 +121,30 @@ class RecBoleEase:
         put_array(kept["data"], counts)
         put_array(kept["indices"], remaining.indices + 1)
         put_array(kept["indptr"], np.concatenate([[0], remaining.indptr]))
-        with zipfile.ZipFile(table.path) as old, atomic_write(out) as file, zipfile.ZipFile(file, "w") as new:
+        with (
+            zipfile.ZipFile(table.path) as old,
+            atomic_write(out) as file,
+            zipfile.ZipFile(file, "w") as new,
+        ):
             for info in old.infolist():
                 described = info.filename == f"{state.archive.root}/data.pkl"
                 new.writestr(
-                    info.filename, dump(tree, protocol_of(content) or 4) if described else old.read(info)
-                )  # fmt: skip
+                    info.filename,
+                    dump(tree, protocol_of(content) or 4) if described else old.read(info),
+                )
 
 
 def _allowed(module: str, name: str) -> bool:
-    known = TENSORS | NUMPY | {
-        ("yaml.loader", "FullLoader"), ("numpy", "matrix"), ("scipy.sparse._csr", "csr_matrix"),
-        ("scipy.sparse.csr", "csr_matrix"),
-    }  # fmt: skip
+    known = (
+        TENSORS
+        | NUMPY
+        | {
+            ("yaml.loader", "FullLoader"),
+            ("numpy", "matrix"),
+            ("scipy.sparse._csr", "csr_matrix"),
+            ("scipy.sparse.csr", "csr_matrix"),
+        }
+    )
     return (module, name) in known or recbole_class(module, name)
 
 
@@ -121,15 +154,21 @@ def _pairs(value: Any, path: Path) -> Any:
 
     attributes = value.attributes if isinstance(value, Call) else {}
     try:
-        data, indices, indptr = (array(attributes[name], name) for name in ("data", "indices", "indptr"))
+        data, indices, indptr = (
+            array(attributes[name], name) for name in ("data", "indices", "indptr")
+        )
         m, n = attributes["_shape"]
         found = csr_array((data.astype(np.float64), indices, indptr), shape=(m, n))
         found.check_format(full_check=True)
     except (KeyError, ValueError, TypeError) as cause:
-        raise IntegrityError(f"{path}: {PAIRS} is no sparse matrix ({cause}); it is damaged", path=str(path)) from cause
+        raise IntegrityError(
+            f"{path}: {PAIRS} is no sparse matrix ({cause}); it is damaged", path=str(path)
+        ) from cause
     found.sort_indices()
     if found[[0]].nnz or found[:, [0]].nnz:
-        raise IntegrityError(f"{path}: {PAIRS} has interactions of [PAD]; it is damaged", path=str(path))
+        raise IntegrityError(
+            f"{path}: {PAIRS} has interactions of [PAD]; it is damaged", path=str(path)
+        )
     return found
 
 

@@ -1,1 +1,3 @@
-"""Forgetting in neural recommenders, measured: AltEraser, warm start and retraining side by side."""
+"""Forgetting in neural recommenders, measured: AltEraser, warm start and retraining side by
+side.
+"""

@@ -23,26 +23,39 @@ def neural(
             help="gmf, mlp, neumf, bpr, lightgcn, separated by commas, or all.",
         ),
     ] = "all",
-    methods: Annotated[str, typer.Option("--methods", help="Names separated by commas, or all.")] = "all",
+    methods: Annotated[
+        str, typer.Option("--methods", help="Names separated by commas, or all.")
+    ] = "all",
     datasets: Annotated[
-        str | None, typer.Option("--datasets", help="Only these of the folder, with commas.", show_default="all")
+        str | None,
+        typer.Option(
+            "--datasets", help="Only these of the folder, with commas.", show_default="all"
+        ),
     ] = None,
-    users: Annotated[int, typer.Option("--users", min=1, help="Users who ask for forgetting.")] = 64,
+    users: Annotated[
+        int, typer.Option("--users", min=1, help="Users who ask for forgetting.")
+    ] = 64,
     max_epochs: Annotated[
-        int, typer.Option("--max-epochs", min=0, help="Cap on epochs of training; 0: each model's own.")
+        int,
+        typer.Option("--max-epochs", min=0, help="Cap on epochs of training; 0: each model's own."),
     ] = 0,
-    factors: Annotated[int, typer.Option("--factors", min=0, help="Length of the embeddings; 0: the models' own.")] = 0,
-    out: Annotated[Path, typer.Option("--out", help="Folder for cells and results; given again, it goes on.")] = Path(
-        "bench-neural"
-    ),
-    threads: Annotated[int, typer.Option("--threads", min=1, help="Workers; times are CPU seconds.")] = 1,
+    factors: Annotated[
+        int, typer.Option("--factors", min=0, help="Length of the embeddings; 0: the models' own.")
+    ] = 0,
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for cells and results; given again, it goes on.")
+    ] = Path("bench-neural"),
+    threads: Annotated[
+        int, typer.Option("--threads", min=1, help="Workers; times are CPU seconds.")
+    ] = 1,
     quiet: common.Quiet = False,
     json: common.Json = False,
 ) -> int:
     """Forget in neural recommenders: AltEraser, warm-started AdamW and retraining, side by side.
 
-    Half as many false clicks as they have true ones are given to --users users, trained in, and forgotten. Every
-    finished cell is stored under --out; the same command again goes on. Writes report.md and results.parquet.
+    Half as many false clicks as they have true ones are given to --users users, trained in, and
+    forgotten. Every finished cell is stored under --out; the same command again goes on. Writes
+    report.md and results.parquet.
 
     Example: alteraser bench neural --data sets --runs 1 --out results
     """

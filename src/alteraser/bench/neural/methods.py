@@ -18,7 +18,9 @@ LARGE = 200_000
 
 @dataclass(frozen=True)
 class Setting:
-    """Hyper-parameters of one model, chosen on the validation cut of one split; the same for every data set."""
+    """Hyper-parameters of one model, chosen on the validation cut of one split; the same for every
+    data set.
+    """
 
     learning_rate: float
     regularization: float
@@ -28,7 +30,8 @@ class Setting:
     max_epochs: int = 40
     patience: int = 4
     fast_epochs: int = 6
-    """Epochs of the fast retraining, whose learning rate rises to ten times as much and falls to nothing."""
+    """Epochs of the fast retraining, whose learning rate rises to ten times as much and falls to
+    nothing."""
 
 
 SETTINGS: dict[str, Setting] = {
@@ -65,19 +68,37 @@ METHODS: dict[str, Method] = {
         Method("retrain-fast", "Retrain (AdamW, one cycle)", "train", seed=4, fast=True),
         Method("warm-start", "Warm-Start (AdamW)", "train", start="original", seed=3),
         Method("alteraser", "AltEraser", "erase"),
-        Method("alteraser-users", "AltEraser, users only", "erase", erasing={"items": False, "phi": False}),
         Method(
-            "alteraser-phi", "AltEraser, with the Φ step", "erase", erasing={"phi": True}, kinds=("gmf", "mlp", "neumf")
+            "alteraser-users",
+            "AltEraser, users only",
+            "erase",
+            erasing={"items": False, "phi": False},
         ),
-        Method("alteraser-pass", "AltEraser, one pass over all rows more", "erase", erasing={"passes": 1}),
+        Method(
+            "alteraser-phi",
+            "AltEraser, with the Φ step",
+            "erase",
+            erasing={"phi": True},
+            kinds=("gmf", "mlp", "neumf"),
+        ),
+        Method(
+            "alteraser-pass",
+            "AltEraser, one pass over all rows more",
+            "erase",
+            erasing={"passes": 1},
+        ),
         Method("alteraser-plain", "AltEraser, not anchored", "erase", erasing={"anchored": False}),
     )
 }
 """In the order they are run: the first two are needed by all others."""
 
 
-def choose(names: tuple[str, ...], known: dict[str, Any] | tuple[str, ...], what: str) -> tuple[str, ...]:
-    """``names`` in the order of ``known``, all of them for ``all``. InvalidInput for another name."""
+def choose(
+    names: tuple[str, ...], known: dict[str, Any] | tuple[str, ...], what: str
+) -> tuple[str, ...]:
+    """``names`` in the order of ``known``, all of them for ``all``. InvalidInput for another
+    name.
+    """
     if names == ("all",):
         return tuple(known)
     for name in names:

@@ -40,7 +40,11 @@ def write_report(folder: Path, records: list[Record], plan: Plan) -> dict[str, P
     lines = [f"- {name}: {value}" for name, value in _about(plan).items()]
     replace_file(written["markdown"], (markdown(records) + "\n" + "\n".join(lines) + "\n").encode())
     rows = [
-        {**{name: record[name] for name in ("dataset", "run", "method")}, "metric": metric, "value": float(value)}
+        {
+            **{name: record[name] for name in ("dataset", "run", "method")},
+            "metric": metric,
+            "value": float(value),
+        }
         for record in records
         for metric, value in record["metrics"].items()
         if value is not None
@@ -58,14 +62,20 @@ def markdown(records: list[Record]) -> str:
         mine = [record for record in records if record["dataset"] == dataset]
         name, _, kind = dataset.removesuffix("]").partition(" [")
         head = f"### {LABELS[kind]}, {name}\n\n"
-        lines = ["| |" + "|".join(title for title, _, _ in COLUMNS) + "|", "|---|" + "---|" * len(COLUMNS)]
+        lines = [
+            "| |" + "|".join(title for title, _, _ in COLUMNS) + "|",
+            "|---|" + "---|" * len(COLUMNS),
+        ]
         for method in ORDER:
             cells = [record for record in mine if record["method"] == method]
             if cells:
                 numbers = [
-                    _number([cell["metrics"].get(metric) for cell in cells], digits) for _, metric, digits in COLUMNS
+                    _number([cell["metrics"].get(metric) for cell in cells], digits)
+                    for _, metric, digits in COLUMNS
                 ]
-                lines.append(f"| {cells[0]['label'].replace('*', chr(92) + '*')} |" + "|".join(numbers) + "|")
+                lines.append(
+                    f"| {cells[0]['label'].replace('*', chr(92) + '*')} |" + "|".join(numbers) + "|"
+                )
         parts.append(head + "\n".join(lines) + "\n" + _verdict(mine))
     return "\n".join(parts)
 
@@ -79,28 +89,42 @@ def _number(values: list[Any], digits: int) -> str:
 
 
 def _verdict(records: list[Record]) -> str:
-    """Whether the goal was reached: RBO@10 at least Retrain*'s, in at most a fifth of the AdamW retraining."""
+    """Whether the goal was reached: RBO@10 at least Retrain*'s, in at most a fifth of the AdamW
+    retraining.
+    """
 
     def mean(method: str, metric: str) -> float | None:
         values = [r["metrics"].get(metric) for r in records if r["method"] == method]
         return fmean(values) if values and all(value is not None for value in values) else None
 
-    floor, found, ratio = mean("retrain-star", "rbo@10"), mean("alteraser", "rbo@10"), mean("alteraser", "ratio_adamw")
+    floor, found, ratio = (
+        mean("retrain-star", "rbo@10"),
+        mean("alteraser", "rbo@10"),
+        mean("alteraser", "ratio_adamw"),
+    )
     if floor is None or found is None or ratio is None:
         return ""
     near = "reached" if found >= floor else "missed"
     fast = "reached" if ratio >= 5 else "missed"
-    return f"\nAgreement of Retrain\\*: {near} ({found - floor:+.3f}). A fifth of the time: {fast} (1/{ratio:.1f}).\n"
+    return (
+        f"\nAgreement of Retrain\\*: {near} ({found - floor:+.3f}). A fifth of the time: "
+        f"{fast} (1/{ratio:.1f}).\n"
+    )
 
 
 def _about(plan: Plan) -> dict[str, Any]:
-    options = [f"--models {','.join(plan.kinds)}", f"--methods {','.join(plan.methods)}", f"--runs {plan.runs}"]
+    options = [
+        f"--models {','.join(plan.kinds)}",
+        f"--methods {','.join(plan.methods)}",
+        f"--runs {plan.runs}",
+    ]
     if plan.max_epochs:
         options.append(f"--max-epochs {plan.max_epochs}")
     return {
         "command": "alteraser bench neural --data … " + " ".join(options),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         **{name: value for name, value in machine(plan.threads).items() if name != "load"},
-        "RBO": f"extrapolated, p = {PERSISTENCE}, lists of the users who ask; others: those of {OTHERS} who did not",
+        "RBO": f"extrapolated, p = {PERSISTENCE}, lists of the users who ask; others: those of "
+        f"{OTHERS} who did not",
         "seconds": "CPU seconds, measuring apart",
     }

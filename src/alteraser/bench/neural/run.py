@@ -1,4 +1,6 @@
-"""One cell after the other: train or erase, measure, store, so that a run goes on where it ended."""
+"""One cell after the other: train or erase, measure, store, so that a run goes on where it
+ended.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ WATCHED = 1024
 """Users whom early stopping is scored on."""
 DEPTHS = (10, 20, 50)
 ENOUGH = 0.99
-"""Share of the retrained model's validation NDCG at which a retraining counts as done, for the fastest one."""
+"""Share of the retrained model's validation NDCG at which a retraining counts as done, for the
+fastest one."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +62,22 @@ class Plan:
             for kind in self.kinds:
                 for run in range(self.runs):
                     for name in METHODS:
-                        if (name in self.methods or name in ("retrain", "original")) and kind in METHODS[name].kinds:
-                            yield folder, kind, Key(f"{folder.name} [{kind}]", "noise", "validation", run, name)
+                        if (
+                            name in self.methods or name in ("retrain", "original")
+                        ) and kind in METHODS[name].kinds:
+                            yield (
+                                folder,
+                                kind,
+                                Key(f"{folder.name} [{kind}]", "noise", "validation", run, name),
+                            )
 
 
-def run_plan(plan: Plan, store: Store, on_cell: Callable[[Key, float], None] | None = None) -> list[Record]:
-    """Every cell's record, completed; cells that are stored are not run again. Ctrl-C loses one cell."""
+def run_plan(
+    plan: Plan, store: Store, on_cell: Callable[[Key, float], None] | None = None
+) -> list[Record]:
+    """Every cell's record, completed; cells that are stored are not run again. Ctrl-C loses one
+    cell.
+    """
     torch.set_num_threads(plan.threads)
     records: list[Record] = []
     groups: dict[tuple[Path, str, int], list[Key]] = {}
@@ -98,14 +111,21 @@ def complete(record: Record, others: dict[str, Record]) -> Record:
 
 
 def fastest(records: dict[str, Record]) -> float:
-    """CPU seconds of the fastest retraining: the first epoch of any run from a random start on the remaining data at
-    which the validation NDCG is ENOUGH of the best that the AdamW retraining reached.
+    """CPU seconds of the fastest retraining: the first epoch of any run from a random start on the
+    remaining data at which the validation NDCG is ENOUGH of the best that the AdamW retraining
+    reached.
     """
     wanted = ENOUGH * max(entry["score"] for entry in records["retrain"]["trace"])
     times = [records["retrain"]["metrics"]["cpu_seconds"]]
     for name, record in records.items():
-        if METHODS[name].what == "train" and METHODS[name].data == "after" and METHODS[name].start == "random":
-            times += [entry["cpu_seconds"] for entry in record["trace"] if entry["score"] >= wanted][:1]
+        if (
+            METHODS[name].what == "train"
+            and METHODS[name].data == "after"
+            and METHODS[name].start == "random"
+        ):
+            times += [
+                entry["cpu_seconds"] for entry in record["trace"] if entry["score"] >= wanted
+            ][:1]
     return float(min(times))
 
 
@@ -114,13 +134,19 @@ class Group:
 
     def __init__(self, plan: Plan, store: Store, kind: str, key: Key, data: Interactions) -> None:
         self.plan, self.store, self.kind, self.key = plan, store, kind, key
-        changed = {name: value for name, value in (("max_epochs", plan.max_epochs), ("factors", plan.factors)) if value}
+        changed = {
+            name: value
+            for name, value in (("max_epochs", plan.max_epochs), ("factors", plan.factors))
+            if value
+        }
         self.setting = replace(SETTINGS[kind], **changed)
         self.scene = build_scene(data, "noise", "validation", key.run, users=plan.users)
         self.removal = self.scene.before.remove(self.scene.forgotten)
         self.loss = Loss(regularization=self.setting.regularization, seed=key.run)
         rng = np.random.default_rng([key.run, 77])
-        able = np.flatnonzero((self.scene.watched.user_counts > 0) & (self.scene.after.user_counts > 0))
+        able = np.flatnonzero(
+            (self.scene.watched.user_counts > 0) & (self.scene.after.user_counts > 0)
+        )
         self.watched = np.sort(rng.choice(able, min(WATCHED, able.size), replace=False))
         others = self.scene.others
         self.others = np.sort(rng.choice(others, min(OTHERS, others.size), replace=False))
@@ -132,12 +158,15 @@ class Group:
         module = KINDS[self.kind](*self.scene.before.shape, self.setting.factors, seed=seed)
         if method is not None:
             arrays = self.store.arrays(replace(self.key, method=method))
-            module.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in arrays.items()})
+            module.load_state_dict(
+                {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}
+            )
         return module
 
     def run(self, key: Key, method: Method) -> tuple[Record, dict[str, Any]]:
         """Run one method and measure what it gives: (record, parameters)."""
-        # one initialization for Original, Retrain and Retrain*, as in the paper; the training seed tells them apart
+        # one initialization for Original, Retrain and Retrain*, as in the paper; the training seed
+        # tells them apart
         start = "original" if method.start == "original" or method.what == "erase" else None
         module = self.module(start, (9000 if method.fast else 1000) + key.run)
         self._warm_up()
@@ -157,7 +186,10 @@ class Group:
         values = self._measure(module, method) | {"cpu_seconds": cpu, "wall_seconds": wall, **found}
         record: Record = {
             "cell": str(key),
-            **{name: getattr(key, name) for name in ("dataset", "scenario", "stopping", "run", "method")},
+            **{
+                name: getattr(key, name)
+                for name in ("dataset", "scenario", "stopping", "run", "method")
+            },
             "label": method.label,
             "timed": True,
             "metrics": values,
@@ -175,13 +207,20 @@ class Group:
         return record, {name: value.numpy() for name, value in state.items()}
 
     def _train(
-        self, module: Recommender, data: Interactions, method: Method, clock: Clock, trace: list[dict[str, Any]]
+        self,
+        module: Recommender,
+        data: Interactions,
+        method: Method,
+        clock: Clock,
+        trace: list[dict[str, Any]],
     ) -> dict[str, Any]:
         setting = self.setting
         training = Training(
             learning_rate=setting.learning_rate,
             batch=setting.large_batch if len(data) >= LARGE else setting.batch,
-            max_epochs=min(setting.fast_epochs, setting.max_epochs) if method.fast else setting.max_epochs,
+            max_epochs=min(setting.fast_epochs, setting.max_epochs)
+            if method.fast
+            else setting.max_epochs,
             patience=setting.patience,
             one_cycle=method.fast,
             seed=10 * self.key.run + method.seed,
@@ -191,8 +230,12 @@ class Group:
             cpu, wall = clock.read()
             with clock.stopped():
                 ranker = Ranker(module, data)
-                value = ranker.accuracy(self.watched, self.scene.watched, self.scene.after, (10,))["ndcg@10"]
-            trace.append({"epoch": len(trace) + 1, "cpu_seconds": cpu, "wall_seconds": wall, "score": value})
+                value = ranker.accuracy(self.watched, self.scene.watched, self.scene.after, (10,))[
+                    "ndcg@10"
+                ]
+            trace.append(
+                {"epoch": len(trace) + 1, "cpu_seconds": cpu, "wall_seconds": wall, "score": value}
+            )
             return value
 
         done = train(module, data, self.loss, training, score=score)
@@ -217,12 +260,19 @@ class Group:
     @cached_property
     def _retrained(self) -> tuple[Array, Array]:
         module, method = self.module("retrain", 0), METHODS["retrain"]
-        return self._lists(module, method, self.scene.users), self._lists(module, method, self.others)
+        return self._lists(module, method, self.scene.users), self._lists(
+            module, method, self.others
+        )
 
     def _independent(self) -> Array | None:
         """Lists of Retrain*, once that is there."""
-        if self._star is None and self.store.record(replace(self.key, method="retrain-star")) is not None:
-            self._star = self._lists(self.module("retrain-star", 0), METHODS["retrain-star"], self.scene.users)
+        if (
+            self._star is None
+            and self.store.record(replace(self.key, method="retrain-star")) is not None
+        ):
+            self._star = self._lists(
+                self.module("retrain-star", 0), METHODS["retrain-star"], self.scene.users
+            )
         return self._star
 
     def _measure(self, module: Recommender, method: Method) -> dict[str, float]:
@@ -235,7 +285,9 @@ class Group:
         rest = ranker.accuracy(self.others, scene.test, scene.after, (10,))
         values |= {f"{name}/others": value for name, value in rest.items()}
         if method.name != "retrain":
-            mine, others = (self._lists(module, method, rows) for rows in (scene.users, self.others))
+            mine, others = (
+                self._lists(module, method, rows) for rows in (scene.users, self.others)
+            )
             values |= {f"rbo@{k}": overlap(mine, self._retrained[0], k) for k in DEPTHS}
             values["rbo@10/others"] = overlap(others, self._retrained[1], 10)
             star = self._independent()

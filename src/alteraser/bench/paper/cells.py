@@ -1,4 +1,6 @@
-"""What the commands of the experiments on a folder of data sets share: options, names, the bar over cells."""
+"""What the commands of the experiments on a folder of data sets share: options, names, the bar over
+cells.
+"""
 
 from __future__ import annotations
 
@@ -17,19 +19,27 @@ from alteraser.errors import Interrupted, InvalidInput
 OnCell = Callable[[Any, float], None]
 
 DataFolder = Annotated[
-    Path, typer.Option("--data", help="A data set, or a folder of data sets (each a folder with interactions.parquet).")
+    Path,
+    typer.Option(
+        "--data",
+        help="A data set, or a folder of data sets (each a folder with interactions.parquet).",
+    ),
 ]
 
 
 def only(folders: tuple[Path, ...], datasets: str | None, data: Path) -> tuple[Path, ...]:
-    """Those ``folders`` that are named in ``datasets``, all without it; InvalidInput for a name that is not there."""
+    """Those ``folders`` that are named in ``datasets``, all without it; InvalidInput for a name
+    that is not there.
+    """
     if datasets is None:
         return folders
     wanted = words(datasets, "--datasets")
     known = {folder.name: folder for folder in folders}
     missing = [name for name in wanted if name not in known]
     if missing:
-        raise InvalidInput(f"--datasets: {', '.join(missing)} not in {data}; there are {', '.join(known)}")
+        raise InvalidInput(
+            f"--datasets: {', '.join(missing)} not in {data}; there are {', '.join(known)}"
+        )
     return tuple(known[name] for name in wanted)
 
 
@@ -40,7 +50,8 @@ def carried_out(
     run: Callable[[Store, OnCell], list[Any]],
     report: Callable[[Path, list[Any]], dict[str, Path]],
 ) -> int:
-    """``run`` into a store under ``out``, with a bar over the cells, then ``report``; the command's answer.
+    """``run`` into a store under ``out``, with a bar over the cells, then ``report``; the command's
+    answer.
 
     Interrupted, saying how many cells are there: every finished one is stored.
     """
@@ -55,13 +66,18 @@ def carried_out(
             ) from None
     written = {name: str(path) for name, path in report(store.folder, records).items()}
     document: dict[str, Any] = {"cells": len(records), "out": str(out), **written}
-    screen.result(document | {"seconds": screen.timing()}, [(name, str(value)) for name, value in document.items()])
+    screen.result(
+        document | {"seconds": screen.timing()},
+        [(name, str(value)) for name, value in document.items()],
+    )
     return 0
 
 
 @contextmanager
 def _progress(screen: common.Screen, total: int) -> Iterator[OnCell]:
-    """A bar over cells with an estimate of the time that is left; a line per cell where there is no terminal."""
+    """A bar over cells with an estimate of the time that is left; a line per cell where there is no
+    terminal.
+    """
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -72,9 +88,17 @@ def _progress(screen: common.Screen, total: int) -> Iterator[OnCell]:
     )
 
     console = screen.stderr
-    columns = BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
     hidden = screen.quiet or not console.is_terminal
-    bar = Progress(TextColumn("{task.description}"), *columns, console=console, transient=True, disable=hidden)
+    bar = Progress(
+        TextColumn("{task.description}"), *columns, console=console, transient=True, disable=hidden
+    )
     with bar:
         task = bar.add_task("cells", total=total)
 

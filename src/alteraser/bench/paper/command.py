@@ -21,8 +21,8 @@ def paper(
         typer.Option(
             "--methods",
             autocompletion=completion.PAPER_METHODS,
-            help="Names or groups, separated by commas: main, local, joint, first-order, ablation, influence, solvers, "
-            "all.",
+            help="Names or groups, separated by commas: main, local, joint, first-order, "
+            "ablation, influence, solvers, all.",
         ),
     ] = "main",
     scenario: Annotated[
@@ -53,29 +53,43 @@ def paper(
     missing_weighting: Annotated[
         str,
         typer.Option(
-            "--missing-weighting", autocompletion=completion.WEIGHTING, help="uniform, popularity or activity."
+            "--missing-weighting",
+            autocompletion=completion.WEIGHTING,
+            help="uniform, popularity or activity.",
         ),
     ] = "uniform",
     datasets: Annotated[
-        str | None, typer.Option("--datasets", help="Only these of the folder, with commas.", show_default="all")
+        str | None,
+        typer.Option(
+            "--datasets", help="Only these of the folder, with commas.", show_default="all"
+        ),
     ] = None,
-    users: Annotated[int, typer.Option("--users", min=1, help="Users who ask for forgetting.")] = 64,
+    users: Annotated[
+        int, typer.Option("--users", min=1, help="Users who ask for forgetting.")
+    ] = 64,
     hyperparameters: Annotated[
-        Path | None, typer.Option("--hyper-parameters", help="A file that tune-paper wrote.", show_default="built in")
+        Path | None,
+        typer.Option(
+            "--hyper-parameters", help="A file that tune-paper wrote.", show_default="built in"
+        ),
     ] = None,
-    factors: Annotated[int, typer.Option("--factors", min=0, help="Length of the embeddings; 0: the file's.")] = 0,
-    out: Annotated[Path, typer.Option("--out", help="Folder for cells and results; given again, it goes on.")] = Path(
-        "bench-paper"
-    ),
-    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Runs side by side; above 1 nothing is timed.")] = 1,
+    factors: Annotated[
+        int, typer.Option("--factors", min=0, help="Length of the embeddings; 0: the file's.")
+    ] = 0,
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for cells and results; given again, it goes on.")
+    ] = Path("bench-paper"),
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=1, help="Runs side by side; above 1 nothing is timed.")
+    ] = 1,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
 ) -> int:
     """Rerun the experiments of "Forgetting Fast in Recommender Systems" (Liu et al., RecSys 2022).
 
-    Every finished cell is stored under --out; stop it with Ctrl-C and run the same command again to go on. Writes
-    results.parquet, report.md and report.html.
+    Every finished cell is stored under --out; stop it with Ctrl-C and run the same command again to
+    go on. Writes results.parquet, report.md and report.html.
 
     Example: alteraser bench paper --data sets --runs 1 --out results
     """
@@ -92,7 +106,9 @@ def paper(
         if name not in ("noise", "true", "one") and share_of_users(name) is None:
             raise InvalidInput(f"--scenario {name!r}: there are {SCENARIOS}")
     (kind,) = words(model, "--model", ("enmf", "gmf"))
-    (weighting,) = words(missing_weighting, "--missing-weighting", ("uniform", "popularity", "activity"))
+    (weighting,) = words(
+        missing_weighting, "--missing-weighting", ("uniform", "popularity", "activity")
+    )
     folders = only(data_folders(data), datasets, data)
     file = load_hyperparameters(hyperparameters)
     if factors:
@@ -121,8 +137,13 @@ def paper(
 
 def tune_paper(
     data: DataFolder,
-    out: Annotated[Path, typer.Option("--out", help="The file to write; entries of other data sets in it are kept.")],
-    factors: Annotated[int, typer.Option("--factors", min=1, help="Length of the embeddings.")] = 64,
+    out: Annotated[
+        Path,
+        typer.Option("--out", help="The file to write; entries of other data sets in it are kept."),
+    ],
+    factors: Annotated[
+        int, typer.Option("--factors", min=1, help="Length of the embeddings.")
+    ] = 64,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
@@ -148,11 +169,15 @@ def tune_paper(
                 interactions,
                 factors=factors,
                 threads=threads,
-                on_trial=lambda t: screen.note(f"[dim]{t.stage} {t.setting}: {t.score:.4f} after {t.passes}[/dim]"),
+                on_trial=lambda t: screen.note(
+                    f"[dim]{t.stage} {t.setting}: {t.score:.4f} after {t.passes}[/dim]"
+                ),
             )
         screen.note(f"{name}: {best.note}")
         trials[name] = [vars(trial) for trial in found]
         file = file.model_copy(update={"enmf": {**file.enmf, name: best}})
         replace_file(out, (file.model_dump_json(indent=1) + "\n").encode())
-    screen.result({"out": str(out), "trials": trials}, [("out", str(out)), ("data sets", ", ".join(trials))])
+    screen.result(
+        {"out": str(out), "trials": trials}, [("out", str(out)), ("data sets", ", ".join(trials))]
+    )
     return 0

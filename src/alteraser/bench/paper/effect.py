@@ -1,11 +1,14 @@
 """Two ways to only a deletion's effect, for originals that AdamW left before they came to rest.
 
-An early-stopped original has a gradient of its own left. The reference of the experiments, the same training on D_r, is
-stopped as early, so going on to an optimum leads away from it. Both methods here leave what training had left:
+An early-stopped original has a gradient of its own left. The reference of the experiments, the same
+training on D_r, is stopped as early, so going on to an optimum leads away from it. Both methods
+here leave what training had left:
 
-- anchored passes, where every row has its exact minimum (AH-Newton) of L_{D_r} − ⟨g, Θ⟩, g = ∇L_{D_a}(Θ_a);
-- the difference of two runs, Θ_a + T_r^k(Θ_a) − T_a^k(Θ_a), T a pass of AltEraser on D_r and on D_a: what k passes do
-  because the data are gone, without what they do because training had not arrived.
+- anchored passes, where every row has its exact minimum (AH-Newton) of L_{D_r} − ⟨g, Θ⟩, g =
+  ∇L_{D_a}(Θ_a);
+- the difference of two runs, Θ_a + T_r^k(Θ_a) − T_a^k(Θ_a), T a pass of AltEraser on D_r and on
+  D_a: what k passes do because the data are gone, without what they do because training had not
+  arrived.
 """
 
 from __future__ import annotations
@@ -35,14 +38,16 @@ Pair = tuple[Float64, Float64]
 
 @dataclass(frozen=True)
 class AnchoredPasses:
-    """The rows of the deletion, then passes over all rows, each row to its minimum on the anchored system.
+    """The rows of the deletion, then passes over all rows, each row to its minimum on the anchored
+    system.
 
         A_u p = b_u + g_u / 2        A_u, b_u of D_r at the present items; likewise for items
 
-    g = ∇L_{D_a}(Θ_a) in every row that D_r does not leave empty, so that a row far from the deletion stays where
-    training left it, and 0 in the others, which become zero. Every row solve lowers L_{D_r}(Θ) − ⟨g, Θ⟩. Where training
-    had not arrived that may bend down without a minimum near by, and passes that went on would leave the original
-    behind for good: they end with the last one that lowered the anchored residual (``alteraser.solvers.anchors``).
+    g = ∇L_{D_a}(Θ_a) in every row that D_r does not leave empty, so that a row far from the
+    deletion stays where training left it, and 0 in the others, which become zero. Every row solve
+    lowers L_{D_r}(Θ) − ⟨g, Θ⟩. Where training had not arrived that may bend down without a minimum
+    near by, and passes that went on would leave the original behind for good: they end with the
+    last one that lowered the anchored residual (``alteraser.solvers.anchors``).
     """
 
     max_passes: int = 5
@@ -58,8 +63,8 @@ class AnchoredPasses:
     def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
         """See ``Eraser.erase``; ``Outcome.residual`` is the anchored one.
 
-        Raises InvalidInput where D_a is not known, NumericFailure for a row without a solution or a model that is not
-        finite, Interrupted on Ctrl-C.
+        Raises InvalidInput where D_a is not known, NumericFailure for a row without a solution or a
+        model that is not finite, Interrupted on Ctrl-C.
         """
         work = _Work(task, self.name, on_pass)
         with whole():
@@ -68,10 +73,12 @@ class AnchoredPasses:
 
 @dataclass(frozen=True)
 class TwoRuns:
-    """Θ_a + T_r^k(Θ_a) − T_a^k(Θ_a): k plain passes by exact rows on D_r less as many on D_a, both from the original.
+    """Θ_a + T_r^k(Θ_a) − T_a^k(Θ_a): k plain passes by exact rows on D_r less as many on D_a, both
+    from the original.
 
-    T is the paper's: the rows of the deletion first, then all rows. Rows that D_r leaves empty are zero. Twice the cost
-    of the passes alone; at an optimum the second run stands still, and this is AltEraser [AH-Newton].
+    T is the paper's: the rows of the deletion first, then all rows. Rows that D_r leaves empty are
+    zero. Twice the cost of the passes alone; at an optimum the second run stands still, and this is
+    AltEraser [AH-Newton].
     """
 
     max_passes: int = 5
@@ -93,16 +100,21 @@ class TwoRuns:
 
 def _check(max_passes: int) -> None:
     if max_passes < 1:
-        raise InvalidInput(f"max_passes={max_passes}: expected at least 1, the rows of the deletion")
+        raise InvalidInput(
+            f"max_passes={max_passes}: expected at least 1, the rows of the deletion"
+        )
 
 
 class _Work:
-    """What both methods share: the problems, what training had left, counting, and looking after each pass."""
+    """What both methods share: the problems, what training had left, counting, and looking after
+    each pass.
+    """
 
     def __init__(self, task: Task, name: str, on_pass: OnPass | None) -> None:
         if task.before is None:
             raise InvalidInput(
-                f"{name} needs the interactions as trained on: what training left of its gradient is measured on them"
+                f"{name} needs the interactions as trained on: what training left of its gradient "
+                "is measured on them"
             )
         original = task.original
         refuse_damaged(original, "original")
@@ -118,20 +130,28 @@ class _Work:
         users[after.users.counts == 0], items[after.items.counts == 0] = 0, 0
         return Factors(users, items, original.prediction)
 
-    def passed(self, scope: Scope, residual: float | None, began: float, P: Float64, Q: Float64) -> bool:
+    def passed(
+        self, scope: Scope, residual: float | None, began: float, P: Float64, Q: Float64
+    ) -> bool:
         """Note a pass; True when the watcher wants it to be the last."""
         task = self.task
         everything = task.after.users.rows + task.after.items.rows
-        rows = task.touched_users.size + task.touched_items.size if scope == "touched" else everything
+        rows = (
+            task.touched_users.size + task.touched_items.size if scope == "touched" else everything
+        )
         self.rows += rows
         record = self.trace.add(PassRecord.of(scope, float("nan"), residual, rows), began)
         return task.watch is not None and task.watch(record.number, lambda: self.factors(P, Q))
 
-    def outcome(self, factors: Factors, residual: float, tolerance: float, reason: Reason) -> Outcome:
+    def outcome(
+        self, factors: Factors, residual: float, tolerance: float, reason: Reason
+    ) -> Outcome:
         """The end, with L_{D_r} there."""
         objective = evaluate(self.task.after, factors, threads=self.task.workers).objective
         if not (np.isfinite(objective) and np.isfinite(residual)):
-            raise NumericFailure("the model is no longer finite; train the original further, or with a larger λ")
+            raise NumericFailure(
+                "the model is no longer finite; train the original further, or with a larger λ"
+            )
         converged = residual <= tolerance
         return Outcome(
             factors,
@@ -152,7 +172,9 @@ def _anchored(settings: AnchoredPasses, work: _Work) -> Outcome:
     held = Anchors.of(evaluate(work.before, task.original, threads=task.workers), after)
     scale = task.push or 1.0
     began = time.perf_counter()
-    P, Q = (np.asarray(x, dtype=np.float64).copy() for x in (task.original.users, task.original.items))
+    P, Q = (
+        np.asarray(x, dtype=np.float64).copy() for x in (task.original.users, task.original.items)
+    )
     P[after.users.counts == 0], Q[after.items.counts == 0] = 0.0, 0.0
     for side, x, other, g, rows in (
         (after.users, P, Q, held.users, task.touched_users),
@@ -165,12 +187,17 @@ def _anchored(settings: AnchoredPasses, work: _Work) -> Outcome:
     squared += _newton(work, after.items, Q, P, held.items, after.items.all_rows)[1]
     residual = 2.0 * float(np.sqrt(squared)) / scale
     reason: Reason = "watch" if work.passed("touched", residual, began, P, Q) else "passes"
-    while reason == "passes" and len(work.trace) < settings.max_passes and residual > settings.tolerance:
+    while (
+        reason == "passes"
+        and len(work.trace) < settings.max_passes
+        and residual > settings.tolerance
+    ):
         began = time.perf_counter()
         users = P + step
         items = Q + _newton(work, after.items, Q, users, held.items, after.items.all_rows)[0]
         step, squared = _newton(work, after.users, users, items, held.users, after.users.all_rows)
-        reached = 2.0 * float(np.sqrt(squared)) / scale  # the items are at their minima given these users
+        # the items are at their minima given these users
+        reached = 2.0 * float(np.sqrt(squared)) / scale
         if not reached < residual:
             reason = "bent"
             break
@@ -180,13 +207,19 @@ def _anchored(settings: AnchoredPasses, work: _Work) -> Outcome:
     return work.outcome(work.factors(P, Q), residual, settings.tolerance, reason)
 
 
-def _newton(work: _Work, side: Side, x: Float64, other: Float64, held: Float64, rows: Rows) -> tuple[Float64, float]:
-    """(steps (side's rows, d) of ``rows`` to their anchored minima and 0 elsewhere, Σ rᵀA⁻¹r), r = g/2 − (A x − b)."""
+def _newton(
+    work: _Work, side: Side, x: Float64, other: Float64, held: Float64, rows: Rows
+) -> tuple[Float64, float]:
+    """(steps (side's rows, d) of ``rows`` to their anchored minima and 0 elsewhere, Σ rᵀA⁻¹r), r =
+    g/2 − (A x − b).
+    """
     threads, scaled = work.task.workers, other * work.h
     right, step = np.zeros_like(x), np.zeros_like(x)
     right[rows] = 0.5 * held[rows] - half_gradients(side, scaled, x, rows, threads=threads)
     theirs = padded(scaled.astype(work.task.after.dtype))
-    squared, _ = block_solve(side, theirs, right, rows, rank=work.h.size, threads=threads, solution=step)
+    squared, _ = block_solve(
+        side, theirs, right, rows, rank=work.h.size, threads=threads, solution=step
+    )
     return step, squared
 
 
@@ -214,7 +247,10 @@ def _difference(settings: TwoRuns, work: _Work) -> Outcome:
                 theirs[:, :d] *= h
                 solver.solve(side, theirs, x, rows if first else None, rank=d, threads=task.workers)
         (_, p, q), (_, p0, q0) = runs
-        P, Q = base[0] + p[:, :d] - p0[:, :d].astype(np.float64), base[1] + q[:, :d] - q0[:, :d].astype(np.float64)
+        P, Q = (
+            base[0] + p[:, :d] - p0[:, :d].astype(np.float64),
+            base[1] + q[:, :d] - q0[:, :d].astype(np.float64),
+        )
         if work.passed("touched" if first else "all", None, began, P, Q):
             reason = "watch"
     factors = work.factors(P, Q)

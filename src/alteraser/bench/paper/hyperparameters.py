@@ -72,7 +72,8 @@ class HyperParameterFile(Configured):
             return known
         rule = defaults(data)
         if kind == "gmf":
-            # a missing cell's logistic loss is flatter than its square: the weight drawn negatives would have
+            # a missing cell's logistic loss is flatter than its square: the weight drawn negatives
+            # would have
             return HyperParameters(
                 factors=self.factors,
                 missing_weight=0.1,
@@ -91,7 +92,11 @@ class HyperParameterFile(Configured):
 def load_hyperparameters(path: Path | None = None) -> HyperParameterFile:
     """The file at ``path``, or the one that comes with the package. NotFound or InvalidInput."""
     if path is None:
-        text = resources.files("alteraser.bench.paper").joinpath("hyperparameters.json").read_text("utf-8")
+        text = (
+            resources.files("alteraser.bench.paper")
+            .joinpath("hyperparameters.json")
+            .read_text("utf-8")
+        )
         return HyperParameterFile.model_validate_json(text)
     try:
         document: Any = json.loads(path.read_text("utf-8"))

@@ -56,7 +56,9 @@ class Ruler:
 
     @cached_property
     def _watched(self) -> Array:
-        able = np.flatnonzero((self.scene.watched.user_counts > 0) & (self.scene.after.user_counts > 0))
+        able = np.flatnonzero(
+            (self.scene.watched.user_counts > 0) & (self.scene.after.user_counts > 0)
+        )
         rng = np.random.default_rng([self.scene.run, 78])
         return np.sort(rng.choice(able, min(WATCHED, able.size), replace=False))
 
@@ -89,7 +91,9 @@ class Ruler:
         return answer
 
     def accuracy(self, factors: Factors) -> Metrics:
-        """Recall and NDCG of the forgetting users on test items, and of all others with the suffix ``/others``."""
+        """Recall and NDCG of the forgetting users on test items, and of all others with the suffix
+        ``/others``.
+        """
         mine = self._accuracy(factors, self.scene.users, self.scene.test, DEPTHS)
         rest = self._accuracy(factors, self.scene.others, self.scene.test, DEPTHS)
         return mine | {f"{name}/others": value for name, value in rest.items()}
@@ -97,9 +101,14 @@ class Ruler:
     def glance(self, factors: Factors) -> Metrics:
         """What is cheap enough to look at after every pass."""
         mine = self._accuracy(factors, self.scene.users, self.scene.test, (10,))
-        return {"re_predict": self.re_predict(factors), "ndcg@10": mine.get("ndcg@10", float("nan"))}
+        return {
+            "re_predict": self.re_predict(factors),
+            "ndcg@10": mine.get("ndcg@10", float("nan")),
+        }
 
-    def _accuracy(self, factors: Factors, rows: Array, test: Interactions, depths: tuple[int, ...]) -> Metrics:
+    def _accuracy(
+        self, factors: Factors, rows: Array, test: Interactions, depths: tuple[int, ...]
+    ) -> Metrics:
         rows = rows[test.user_counts[rows] > 0]
         if rows.size == 0:
             return {}
@@ -130,4 +139,8 @@ def _rbo(first: Array, second: Array, depth: int) -> float:
     filled = (first[:, 0] >= 0) & (second[:, 0] >= 0)
     if not filled.any():
         return float("nan")
-    return float(np.mean(metrics.rank_biased_overlap(first[filled], second[filled], p=PERSISTENCE, depth=depth)))
+    return float(
+        np.mean(
+            metrics.rank_biased_overlap(first[filled], second[filled], p=PERSISTENCE, depth=depth)
+        )
+    )

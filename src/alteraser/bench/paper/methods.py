@@ -1,4 +1,6 @@
-"""The methods of the paper, its ablations and ours, as one table: a name, a label, how to build the eraser."""
+"""The methods of the paper, its ablations and ours, as one table: a name, a label, how to build the
+eraser.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,15 @@ from alteraser.solvers.rows.differentiated import Differentiated
 from alteraser.solvers.rows.first_order import FirstOrderRows
 
 Group = Literal["main", "local", "joint", "first-order", "ablation", "influence", "solvers"]
-GROUPS: tuple[Group, ...] = ("main", "local", "joint", "first-order", "ablation", "influence", "solvers")
+GROUPS: tuple[Group, ...] = (
+    "main",
+    "local",
+    "joint",
+    "first-order",
+    "ablation",
+    "influence",
+    "solvers",
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,8 @@ def _first_order(**more: Any) -> Callable[[HyperParameters, int], Eraser]:
             "learning_rate": hyper.learning_rate,
             "batch_users": hyper.batch_users,
             "max_passes": hyper.max_epochs,
-            # one initialization per run, shared by Original, Retrain and Retrain*; the training seed tells them apart
+            # one initialization per run, shared by Original, Retrain and Retrain*; the training
+            # seed tells them apart
             "initial_seed": 1000 + run,
             **more,
             "seed": 10 * run + more.get("seed", 1),
@@ -54,7 +65,12 @@ def _first_order(**more: Any) -> Callable[[HyperParameters, int], Eraser]:
 
 def _alternating(solver: Solver, **more: Any) -> Callable[[HyperParameters, int], Eraser]:
     def build(hyper: HyperParameters, run: int) -> Eraser:
-        settings: dict[str, Any] = {"memory": 0, "tolerance": 0.0, "max_passes": hyper.passes, **more}
+        settings: dict[str, Any] = {
+            "memory": 0,
+            "tolerance": 0.0,
+            "max_passes": hyper.passes,
+            **more,
+        }
         return AltEraser(solver=strategy(solver), **settings)
 
     return build
@@ -83,8 +99,17 @@ SOLVER_LIST = (
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
-        Method("original", "Original", "main", _first_order(start="random", seed=1), early=True, timed=False),
-        Method("retrain", "Retrain (AdamW)", "main", _first_order(start="random", seed=1), early=True),
+        Method(
+            "original",
+            "Original",
+            "main",
+            _first_order(start="random", seed=1),
+            early=True,
+            timed=False,
+        ),
+        Method(
+            "retrain", "Retrain (AdamW)", "main", _first_order(start="random", seed=1), early=True
+        ),
         Method(
             "retrain-star",
             "Retrain*, other training seed",
@@ -102,10 +127,22 @@ METHODS: dict[str, Method] = {
             kinds=("enmf",),
             double=True,
         ),
-        Method("warm-start", "Warm-Start (AdamW)", "main", _first_order(start="original", seed=3), early=True),
+        Method(
+            "warm-start",
+            "Warm-Start (AdamW)",
+            "main",
+            _first_order(start="original", seed=3),
+            early=True,
+        ),
         Method("alteraser-adamw", "AltEraser [AdamW]", "main", _alternating("adamw")),
         Method("alteraser-hf-newton", "AltEraser [HF-Newton]", "main", _alternating("hf-newton")),
-        Method("alteraser-ah-newton", "AltEraser [AH-Newton]", "main", _alternating("ah-newton"), kinds=("enmf",)),
+        Method(
+            "alteraser-ah-newton",
+            "AltEraser [AH-Newton]",
+            "main",
+            _alternating("ah-newton"),
+            kinds=("enmf",),
+        ),
         Method(
             "alteraser-ah-newton-20",
             "AltEraser [AH-Newton], 20 passes",
@@ -138,7 +175,9 @@ METHODS: dict[str, Method] = {
             "retrain-fast",
             "fastest retraining (accelerated AH-Newton)",
             "main",
-            lambda hyper, run: Retrain(tolerance=1e-3, max_passes=300, solver="ah-newton", seed=9000 + run),
+            lambda hyper, run: Retrain(
+                tolerance=1e-3, max_passes=300, solver="ah-newton", seed=9000 + run
+            ),
             kinds=("enmf",),
         ),
         Method(
@@ -198,7 +237,9 @@ METHODS: dict[str, Method] = {
             early=True,
             kinds=("enmf",),
         ),
-        Method("ablation-cold-start", "cold start", "ablation", _cold("ah-newton"), kinds=("enmf",)),
+        Method(
+            "ablation-cold-start", "cold start", "ablation", _cold("ah-newton"), kinds=("enmf",)
+        ),
         Method(
             "ablation-no-touched-pass",
             "without the touched pass",
@@ -237,7 +278,13 @@ METHODS: dict[str, Method] = {
             _alternating("ah-newton", train_prediction=True),
             kinds=("enmf",),
         ),
-        Method("ablation-cg-rows", "rows by three CG steps", "ablation", _alternating("cg"), kinds=("enmf",)),
+        Method(
+            "ablation-cg-rows",
+            "rows by three CG steps",
+            "ablation",
+            _alternating("cg"),
+            kinds=("enmf",),
+        ),
         Method(
             "influence-after",
             "influence, H of the remaining data, CG",
@@ -291,7 +338,9 @@ REFERENCES = ("original", "retrain")
 
 
 def choose(names: Iterable[str]) -> list[Method]:
-    """Methods by names or groups, in table order, with those that they need. InvalidInput for an unknown name."""
+    """Methods by names or groups, in table order, with those that they need. InvalidInput for an
+    unknown name.
+    """
     wanted = set()
     for name in names:
         if name in GROUPS:
@@ -302,7 +351,8 @@ def choose(names: Iterable[str]) -> list[Method]:
             wanted.add(name)
         else:
             raise InvalidInput(
-                f"unknown method {name!r}; there are the groups {', '.join(GROUPS)}, all, and {', '.join(METHODS)}"
+                f"unknown method {name!r}; there are the groups {', '.join(GROUPS)}, all, and "
+                f"{', '.join(METHODS)}"
             )
     wanted |= set(REFERENCES)
     return [method for method in METHODS.values() if method.name in wanted]

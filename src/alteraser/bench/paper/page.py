@@ -1,4 +1,6 @@
-"""The results as one self-contained HTML page: the tables, whose numbers say where they come from, and plots."""
+"""The results as one self-contained HTML page: the tables, whose numbers say where they come from,
+and plots.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,27 @@ from html import escape
 from typing import Any
 
 from alteraser.bench.paper.methods import METHODS
-from alteraser.bench.paper.tables import Group, Number, Record, Table, about_runs, data_table, groups, tables
+from alteraser.bench.paper.tables import (
+    Group,
+    Number,
+    Record,
+    Table,
+    about_runs,
+    data_table,
+    groups,
+    tables,
+)
 from alteraser.report.html import document, plot_section
-from alteraser.report.plots import AFTER, BEFORE, INK, Figure, layout_of, legend_below, share_axis, stroke
+from alteraser.report.plots import (
+    AFTER,
+    BEFORE,
+    INK,
+    Figure,
+    layout_of,
+    legend_below,
+    share_axis,
+    stroke,
+)
 
 
 def render_page(cells: Sequence[Record], *, about: dict[str, Any]) -> str:
@@ -19,14 +39,17 @@ def render_page(cells: Sequence[Record], *, about: dict[str, Any]) -> str:
     found = groups(cells)
     title = "Forgetting fast in recommender systems, rerun"
     parts = [
-        f'<header><p class="kicker">Results</p><h1>{title}</h1><p class="lead">{len(cells)} finished cells. Hover over '
-        "a number to see the cells it was averaged from; published numbers are those of Liu et al., RecSys 2022.</p>"
-        "</header>"
+        f'<header><p class="kicker">Results</p><h1>{title}</h1><p class="lead">{len(cells)} '
+        "finished cells. Hover over "
+        "a number to see the cells it was averaged from; published numbers are those of Liu et "
+        "al., RecSys 2022.</p></header>"
     ]
     if found:
         parts.append(_table(data_table(found)))
     for group in found:
-        parts.append(f"<section><h2>{escape(group.title)}</h2><p>{escape(about_runs(group))}</p></section>")
+        parts.append(
+            f"<section><h2>{escape(group.title)}</h2><p>{escape(about_runs(group))}</p></section>"
+        )
         parts += [_plot(*drawn) for drawn in _plots(group)]
         parts += [_table(table) for table in tables(group)]
     parts += [_plot(*drawn) for drawn in _sweeps(found)]
@@ -34,7 +57,10 @@ def render_page(cells: Sequence[Record], *, about: dict[str, Any]) -> str:
         f'<tr><th scope="row">{escape(str(name))}</th><td>{escape(str(value))}</td></tr>'
         for name, value in about.items()
     )
-    parts.append(f'<section><h2>How this was made</h2><table class="facts"><tbody>{facts}</tbody></table></section>')
+    parts.append(
+        "<section><h2>How this was made</h2><table "
+        f'class="facts"><tbody>{facts}</tbody></table></section>'
+    )
     return document(title, "\n".join(parts))
 
 
@@ -68,18 +94,42 @@ Drawn = tuple[str, str, Figure, str]
 
 
 def _plot(heading: str, text: str, figure: Figure, numbers: str) -> str:
-    section = plot_section(heading, text, figure, numbers).replace("<h2>", "<h3>").replace("</h2>", "</h3>")
+    section = (
+        plot_section(heading, text, figure, numbers)
+        .replace("<h2>", "<h3>")
+        .replace("</h2>", "</h3>")
+    )
     height = figure["layout"].get("height")
     # the box must be as high as the drawing, or what follows is drawn over
-    return section.replace('class="plot"', f'class="plot" style="height:{height}px"', 1) if height else section
+    return (
+        section.replace('class="plot"', f'class="plot" style="height:{height}px"', 1)
+        if height
+        else section
+    )
 
 
 def _plots(group: Group) -> list[Drawn]:
     drawn = [
-        _bars(group, "rbo@10", "RBO@10 to the retrained model", "Higher is closer to the AdamW-retrained model."),
-        _bars(group, "re_predict", "Mean score of the forget set", "Close to the retrained model's is forgotten."),
+        _bars(
+            group,
+            "rbo@10",
+            "RBO@10 to the retrained model",
+            "Higher is closer to the AdamW-retrained model.",
+        ),
+        _bars(
+            group,
+            "re_predict",
+            "Mean score of the forget set",
+            "Close to the retrained model's is forgotten.",
+        ),
         _bars(group, "ndcg@10", "NDCG@10 of the forgetting users", "Test items."),
-        _bars(group, "ratio_adamw", "Times faster than retraining", "Both denominators.", also="ratio_fastest"),
+        _bars(
+            group,
+            "ratio_adamw",
+            "Times faster than retraining",
+            "Both denominators.",
+            also="ratio_fastest",
+        ),
         _lines(group, "residual", "Residual by pass", by="pass"),
         _lines(group, "rbo@10", "RBO@10 by pass", by="pass"),
         _lines(group, "residual", "Residual by CPU time", by="cpu_seconds"),
@@ -89,15 +139,21 @@ def _plots(group: Group) -> list[Drawn]:
 
 
 def _label(text: str) -> str:
-    """A method's name for an axis: in short lines, because phones are narrow; plotly reads it as HTML."""
+    """A method's name for an axis: in short lines, because phones are narrow; plotly reads it as
+    HTML.
+    """
     return "<br>".join(escape(line) for line in textwrap.wrap(text, 26)) or " "
 
 
 NAMED = {"ratio_adamw": "AdamW retraining", "ratio_fastest": "fastest retraining"}
 
 
-def _bars(group: Group, metric: str, heading: str, text: str, *, also: str | None = None) -> Drawn | None:
-    """A bar per method with its deviation, published values as diamonds; ``also``: a second metric beside the first."""
+def _bars(
+    group: Group, metric: str, heading: str, text: str, *, also: str | None = None
+) -> Drawn | None:
+    """A bar per method with its deviation, published values as diamonds; ``also``: a second metric
+    beside the first.
+    """
     parts = [_measured(group, metric, AFTER), _published(group, metric)]
     if also is not None:
         parts += [_measured(group, also, BEFORE), _published(group, also)]
@@ -107,10 +163,17 @@ def _bars(group: Group, metric: str, heading: str, text: str, *, also: str | Non
         return None
     layout = layout_of(heading, "")
     labels = [_label(group.label(m)) for m in group.methods if m in shown]
-    layout["yaxis"] |= {"type": "category", "categoryorder": "array", "categoryarray": labels, "autorange": "reversed"}
+    layout["yaxis"] |= {
+        "type": "category",
+        "categoryorder": "array",
+        "categoryarray": labels,
+        "autorange": "reversed",
+    }
     layout["yaxis"] |= {"tickfont": {"size": 12}}
     # every bar has the same height, so the longest label decides
-    layout["height"] = 160 + len(labels) * (10 + 16 * max(1 + label.count("<br>") for label in labels))
+    layout["height"] = 160 + len(labels) * (
+        10 + 16 * max(1 + label.count("<br>") for label in labels)
+    )
     if metric.startswith("ratio"):
         layout["xaxis"] |= {"type": "log"}
     return heading, text, {"data": traces, "layout": layout}, "In the tables below."
@@ -119,7 +182,11 @@ def _bars(group: Group, metric: str, heading: str, text: str, *, also: str | Non
 def _measured(group: Group, metric: str, color: str) -> tuple[Figure, list[str]]:
     """(bars, the methods that have one): a ratio of nothing cannot be drawn."""
     numbers = {m: group.number(m, metric) for m in group.methods}
-    there = {m: n for m, n in numbers.items() if isinstance(n, Number) and (n.mean > 0 or metric not in NAMED)}
+    there = {
+        m: n
+        for m, n in numbers.items()
+        if isinstance(n, Number) and (n.mean > 0 or metric not in NAMED)
+    }
     trace = {
         "type": "bar",
         "orientation": "h",
@@ -127,13 +194,19 @@ def _measured(group: Group, metric: str, color: str) -> tuple[Figure, list[str]]
         "marker": {"color": color},
         "y": [_label(group.label(m)) for m in there],
         "x": [n.mean for n in there.values()],
-        "error_x": {"type": "data", "array": [n.deviation or 0.0 for n in there.values()], "thickness": 1.2},
+        "error_x": {
+            "type": "data",
+            "array": [n.deviation or 0.0 for n in there.values()],
+            "thickness": 1.2,
+        },
     }
     return trace, list(there)
 
 
 def _published(group: Group, metric: str) -> tuple[Figure, list[str]]:
-    """(diamonds, the methods that have one); none where nothing was measured to hold them against."""
+    """(diamonds, the methods that have one); none where nothing was measured to hold them
+    against.
+    """
     if not _measured(group, metric, AFTER)[1]:
         return {}, []
     found = {m: group.published(m, metric) for m in group.methods}
@@ -144,13 +217,20 @@ def _published(group: Group, metric: str) -> tuple[Figure, list[str]]:
         "name": "published",
         "y": [_label(group.label(m)) for m in known],
         "x": list(known.values()),
-        "marker": {"symbol": "diamond", "size": 9, "color": "#ffffff", "line": {"color": INK, "width": 1.5}},
+        "marker": {
+            "symbol": "diamond",
+            "size": 9,
+            "color": "#ffffff",
+            "line": {"color": INK, "width": 1.5},
+        },
     }
     return trace, list(known)
 
 
 def _lines(group: Group, metric: str, heading: str, *, by: str) -> Drawn | None:
-    """The first run's traces of the main methods; against seconds only where these were measured undisturbed."""
+    """The first run's traces of the main methods; against seconds only where these were measured
+    undisturbed.
+    """
     logarithmic, timed = metric == "residual", by == "cpu_seconds"
     first = min((c["run"] for c in group.cells), default=0)
     order = {method: place for place, method in enumerate(group.methods)}
@@ -166,7 +246,9 @@ def _lines(group: Group, metric: str, heading: str, *, by: str) -> Drawn | None:
             ids.append(cell["cell"])
     if not traces:
         return None
-    layout = legend_below(layout_of("CPU seconds" if timed else "passes or epochs", metric), len(traces))
+    layout = legend_below(
+        layout_of("CPU seconds" if timed else "passes or epochs", metric), len(traces)
+    )
     if timed:
         layout["xaxis"] |= {"type": "log"}
     layout["yaxis"] |= _axis(metric, traces, logarithmic=logarithmic, exponents=True)
@@ -175,7 +257,9 @@ def _lines(group: Group, metric: str, heading: str, *, by: str) -> Drawn | None:
 
 
 def _followed(cell: Record, *, timed: bool) -> bool:
-    """Whether a cell's trace is drawn: of the main methods, against seconds where these were measured undisturbed."""
+    """Whether a cell's trace is drawn: of the main methods, against seconds where these were
+    measured undisturbed.
+    """
     if cell["method"] in ("original", "converged", "retrain-star") or (timed and not cell["timed"]):
         return False
     method = METHODS.get(cell["method"])
@@ -187,11 +271,15 @@ def _line(label: str, points: Sequence[tuple[float, float]], place: int) -> Figu
     return {"type": "scatter", "name": escape(label), "x": xs, "y": ys, **stroke(place)}
 
 
-def _axis(metric: str, traces: Sequence[Figure], *, logarithmic: bool, exponents: bool = False) -> Figure:
+def _axis(
+    metric: str, traces: Sequence[Figure], *, logarithmic: bool, exponents: bool = False
+) -> Figure:
     """Of values: logarithmic, or an overlap's, which ends at 1."""
     if logarithmic:
         return {"type": "log"} | ({"exponentformat": "power"} if exponents else {})
-    return share_axis([y for trace in traces for y in trace["y"]]) if metric.startswith("rbo") else {}
+    return (
+        share_axis([y for trace in traces for y in trace["y"]]) if metric.startswith("rbo") else {}
+    )
 
 
 def _drawable(value: Any, logarithmic: bool) -> bool:
@@ -208,7 +296,9 @@ Lines = dict[str, list[tuple[float, Number]]]
 
 
 def _sweeps(found: Sequence[Group]) -> list[Drawn]:
-    """Agreement and time against the share of interactions deleted, where several shares were run."""
+    """Agreement and time against the share of interactions deleted, where several shares were
+    run.
+    """
     answer: list[Drawn] = []
     for dataset, stopping in dict.fromkeys((group.dataset, group.stopping) for group in found):
         alike = [g for g in found if (g.dataset, g.stopping) == (dataset, stopping)]
@@ -233,7 +323,9 @@ def _by_share(groups: Sequence[Group], metric: str) -> Lines:
         for method, number in {m: group.number(m, metric) for m in group.methods}.items():
             if isinstance(number, Number) and _drawable(number.mean, metric == "cpu_seconds"):
                 points.setdefault(group.label(method), []).append((share, number))
-    return {label: sorted(line, key=lambda p: p[0]) for label, line in points.items() if len(line) > 1}
+    return {
+        label: sorted(line, key=lambda p: p[0]) for label, line in points.items() if len(line) > 1
+    }
 
 
 def _swept(lines: Lines, metric: str, heading: str) -> tuple[str, Figure, str]:
@@ -242,7 +334,9 @@ def _swept(lines: Lines, metric: str, heading: str) -> tuple[str, Figure, str]:
         _line(label, [(x, number.mean) for x, number in line], place)
         for place, (label, line) in enumerate(lines.items())
     ]
-    layout = legend_below(layout_of("share of all interactions that is deleted", heading), len(traces))
+    layout = legend_below(
+        layout_of("share of all interactions that is deleted", heading), len(traces)
+    )
     layout["xaxis"] |= {"type": "log"}
     layout["yaxis"] |= _axis(metric, traces, logarithmic=metric == "cpu_seconds")
     body = "\n".join(
@@ -252,4 +346,8 @@ def _swept(lines: Lines, metric: str, heading: str) -> tuple[str, Figure, str]:
     )
     head = f'<tr><th></th><th scope="col">deleted</th><th scope="col">{escape(heading)}</th></tr>'
     numbers = f'<table class="numbers"><thead>{head}</thead><tbody>\n{body}\n</tbody></table>'
-    return "Each point is one scenario, averaged over its runs.", {"data": traces, "layout": layout}, numbers
+    return (
+        "Each point is one scenario, averaged over its runs.",
+        {"data": traces, "layout": layout},
+        numbers,
+    )

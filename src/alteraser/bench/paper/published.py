@@ -1,4 +1,6 @@
-"""What the paper reports, as far as it is used here (Liu et al., RecSys 2022, arXiv 2208.06875, Tables 2–5)."""
+"""What the paper reports, as far as it is used here (Liu et al., RecSys 2022, arXiv 2208.06875,
+Tables 2–5).
+"""
 
 from __future__ import annotations
 
@@ -23,14 +25,22 @@ PUBLISHED: dict[tuple[str, str, str], float] = (
         ("original", "retrain-star", "alteraser-ah-newton"),
         "0.557 0.643 0.722\n0.762 0.848 0.887\n0.541 0.650 0.689",
     )
-    | _table("recall@10", _MODELS, "0.1449 0.1591 0.1674\n0.0621 0.0736 0.0710\n0.1837 0.1972 0.1957")
+    | _table(
+        "recall@10", _MODELS, "0.1449 0.1591 0.1674\n0.0621 0.0736 0.0710\n0.1837 0.1972 0.1957"
+    )
     | _table("ndcg@10", _MODELS, "0.2937 0.3428 0.3581\n0.0531 0.0603 0.0571\n0.2106 0.2461 0.2387")
     | _table(
-        "wall_seconds", _TIMED,
-        "322.06 193.07 204.88 93.53 17.42\n247.72 217.22 199.86 159.40 124.96\n168.69 97.01 119.41 38.35 23.72",
+        "wall_seconds",
+        _TIMED,
+        "322.06 193.07 204.88 93.53 17.42\n247.72 217.22 199.86 159.40 124.96\n168.69 97.01 "
+        "119.41 38.35 23.72",
     )
-    | _table("ratio_adamw", _TIMED, "1 1.67 1.57 3.44 18.49\n1 1.14 1.24 1.55 1.98\n1 1.74 1.41 4.40 7.11")
-)  # fmt: skip
+    | _table(
+        "ratio_adamw",
+        _TIMED,
+        "1 1.67 1.57 3.44 18.49\n1 1.14 1.24 1.55 1.98\n1 1.74 1.41 4.40 7.11",
+    )
+)
 """(data set, method, metric) → the published mean. Seconds are those of the authors' GPUs."""
 
 SCENARIO = "noise"

@@ -18,7 +18,9 @@ from alteraser.runtime.workers import default_threads
 
 
 def write_report(folder: Path, records: list[Record], plan: Plan) -> dict[str, Path]:
-    """Write the three files from ``records``; the page is left out where plotly is not installed."""
+    """Write the three files from ``records``; the page is left out where plotly is not
+    installed.
+    """
     from alteraser.bench.paper.page import render_page
     from alteraser.bench.paper.tables import long_table, markdown
 

@@ -68,21 +68,29 @@ class Plan:
 
 
 def data_folders(path: Path) -> tuple[Path, ...]:
-    """``path`` itself if it holds interactions, else the data sets in it. NotFound if there are none."""
+    """``path`` itself if it holds interactions, else the data sets in it. NotFound if there are
+    none.
+    """
     if path.is_file() or any(path.glob("interactions*.parquet")):
         return (path,)
     if not path.is_dir():
         raise NotFound(f"{path} does not exist")
-    found = tuple(sorted(f for f in path.iterdir() if f.is_dir() and any(f.glob("interactions*.parquet"))))
+    found = tuple(
+        sorted(f for f in path.iterdir() if f.is_dir() and any(f.glob("interactions*.parquet")))
+    )
     if not found:
         raise NotFound(f"{path} holds neither interactions nor folders with interactions.parquet")
     return found
 
 
 class Setting:
-    """One run of one scenario on one data set: everything its cells share, made when first needed."""
+    """One run of one scenario on one data set: everything its cells share, made when first
+    needed.
+    """
 
-    def __init__(self, plan: Plan, store: Store, folder: Path, key: Key, data: Interactions) -> None:
+    def __init__(
+        self, plan: Plan, store: Store, folder: Path, key: Key, data: Interactions
+    ) -> None:
         self.plan, self.store, self.key = plan, store, key
         self.hyper: HyperParameters = plan.hyperparameters.of(folder.stem, data, plan.kind)
         self.objective = self.hyper.objective(plan.weighting)
@@ -121,7 +129,9 @@ class Setting:
 
     @property
     def retrained_lists(self) -> Lists | None:
-        """Lists of this run's AdamW-retrained model, which consistency is measured against; None until it is there."""
+        """Lists of this run's AdamW-retrained model, which consistency is measured against; None
+        until it is there.
+        """
         if self._retrained is None:
             found = self.finished("retrain")
             self._retrained = None if found is None else self.ruler.lists(found)
@@ -143,7 +153,9 @@ class Setting:
         original, before, after = self.original, self.before, self.after
         if method.double:
             original = original.astype(np.float64)
-            before, after = (self.problem(d, np.float64) for d in (self.scene.before, self.scene.after))
+            before, after = (
+                self.problem(d, np.float64) for d in (self.scene.before, self.scene.after)
+            )
         return Task(original, before, after, *touched, self.threads, watcher)
 
     def run(self, method: Method, *, timed: bool) -> tuple[Record, Factors]:
@@ -158,7 +170,8 @@ class Setting:
         )
         task = self.task(method, watcher)
         eraser = method.build(self.hyper, self.key.run)
-        for problem in (task.before, task.after):  # both orientations exist in any deployment; nobody pays for them
+        # both orientations exist in any deployment; nobody pays for them
+        for problem in (task.before, task.after):
             if problem is not None:
                 _ = problem.users, problem.items
         clock.start()
@@ -168,7 +181,10 @@ class Setting:
         factors = factors.astype(np.float32)
         record: Record = {
             "cell": str(self.key),
-            **{name: getattr(self.key, name) for name in ("dataset", "scenario", "stopping", "run", "method")},
+            **{
+                name: getattr(self.key, name)
+                for name in ("dataset", "scenario", "stopping", "run", "method")
+            },
             "label": method.label,
             "timed": timed,
             "settings": self._settings(method, eraser, outcome, watcher),
@@ -186,7 +202,9 @@ class Setting:
         record["metrics"] |= self._metrics(factors, task, method)
         return record, factors
 
-    def _settings(self, method: Method, eraser: Any, outcome: Any, watcher: Watcher) -> dict[str, Any]:
+    def _settings(
+        self, method: Method, eraser: Any, outcome: Any, watcher: Watcher
+    ) -> dict[str, Any]:
         plain = {k: v for k, v in vars(eraser).items() if isinstance(v, str | int | float | bool)}
         counts = self.scene.before.user_counts
         return {
@@ -217,11 +235,15 @@ class Setting:
             return {}
         found = self.ruler.glance(factors)
         if self.retrained_lists is not None and method.name not in ("original", "retrain"):
-            found["rbo@10"] = self.ruler.agreement(self.ruler.lists(factors), self.retrained_lists)["rbo@10"]
+            found["rbo@10"] = self.ruler.agreement(self.ruler.lists(factors), self.retrained_lists)[
+                "rbo@10"
+            ]
         if method.name != "original" and (number in DETAILED or method.name == "retrain-fast"):
             here = evaluate(self.after, factors.astype(np.float32), threads=self.threads)
             found["objective"] = here.objective
-            norm = gradient_norm(self.after, factors, here.user_gradient, here.item_gradient, threads=self.threads)
+            norm = gradient_norm(
+                self.after, factors, here.user_gradient, here.item_gradient, threads=self.threads
+            )
             found["residual"] = norm / self._push if self._push > 0 else norm
         return found
 
@@ -235,7 +257,9 @@ class Setting:
         return anchors(self.before, self.after, self.original, threads=self.threads)
 
     def anchored(self, factors: Factors) -> float:
-        """‖∇L_{D_r}(Θ) − ∇L_{D_a}(Θ_a)‖_{B⁻¹} over the push: what of the deletion alone is still to do."""
+        """‖∇L_{D_r}(Θ) − ∇L_{D_a}(Θ_a)‖_{B⁻¹} over the push: what of the deletion alone is still to
+        do.
+        """
         norm = anchored_norm(self.after, factors, self._held, threads=self.threads)
         return norm / self._push if self._push > 0 else norm
 
@@ -245,13 +269,17 @@ class Setting:
         found["objective"] = here.objective
         if method.name == "original":
             return found
-        norm = gradient_norm(self.after, factors, here.user_gradient, here.item_gradient, threads=self.threads)
+        norm = gradient_norm(
+            self.after, factors, here.user_gradient, here.item_gradient, threads=self.threads
+        )
         found["residual"] = norm / self._push if self._push > 0 else norm
         return found
 
 
 def complete(record: Record, setting: Setting, factors: Factors) -> Record:
-    """``record`` with what needs other cells of its run: agreement, influence and gap left, ratios of time."""
+    """``record`` with what needs other cells of its run: agreement, influence and gap left, ratios
+    of time.
+    """
     ruler, found = setting.ruler, dict(record["metrics"])
     name = record["method"]
     lists = ruler.lists(factors)
@@ -259,7 +287,9 @@ def complete(record: Record, setting: Setting, factors: Factors) -> Record:
         found |= ruler.agreement(lists, setting.retrained_lists)
         retrained = setting.finished("retrain")
         assert retrained is not None  # its lists are there
-        found["influence_left/retrain"] = metrics.influence_left(factors, retrained, setting.original)
+        found["influence_left/retrain"] = metrics.influence_left(
+            factors, retrained, setting.original
+        )
     if setting.plan.kind == "enmf":
         found["anchored_residual"] = setting.anchored(factors)
     converged = setting.finished("converged")
@@ -292,11 +322,14 @@ def _seconds_to(fast: Record, objective: float) -> tuple[float, bool]:
     return fast["metrics"]["cpu_seconds"], False
 
 
-def run_plan(plan: Plan, store: Store, on_cell: Callable[[Key, float], None] | None = None) -> list[Record]:
-    """Run every cell of ``plan`` that is not stored yet; every cell's record, completed. Ctrl-C loses one cell.
+def run_plan(
+    plan: Plan, store: Store, on_cell: Callable[[Key, float], None] | None = None
+) -> list[Record]:
+    """Run every cell of ``plan`` that is not stored yet; every cell's record, completed. Ctrl-C
+    loses one cell.
 
-    With ``plan.jobs`` above 1, runs are done in processes of their own side by side and none of their cells counts
-    as timed.
+    With ``plan.jobs`` above 1, runs are done in processes of their own side by side and none of
+    their cells counts as timed.
     """
     groups: dict[tuple[Path, Key], list[Key]] = {}
     for folder, key in plan.cells():
@@ -349,7 +382,9 @@ def run_group(
 
 
 def _same_experiment(plan: Plan, folder: Path, record: Record, key: Key, store: Store) -> None:
-    """InvalidInput when a stored cell was made with other hyper-parameters or another number of users."""
+    """InvalidInput when a stored cell was made with other hyper-parameters or another number of
+    users.
+    """
     was = record["settings"]
     entry: HyperParameters | None = getattr(plan.hyperparameters, plan.kind).get(folder.stem)
     asked = min(plan.users, was["users_with_data"])
@@ -360,7 +395,8 @@ def _same_experiment(plan: Plan, folder: Path, record: Record, key: Key, store: 
         differs.append(f"--users {was['asked_users']}, not {asked}")
     if differs:
         raise InvalidInput(
-            f"{store.folder} holds cells of another experiment ({key}: {', '.join(differs)}): give another --out"
+            f"{store.folder} holds cells of another experiment ({key}: {', '.join(differs)}): "
+            "give another --out"
         )
 
 
@@ -411,7 +447,9 @@ _compiled = False
 
 
 def _compile(setting: Setting) -> None:
-    """Compile (or load) kernels and import torch on a sliver, so that no measured time contains it."""
+    """Compile (or load) kernels and import torch on a sliver, so that no measured time contains
+    it.
+    """
     global _compiled
     if _compiled:
         return
@@ -421,7 +459,9 @@ def _compile(setting: Setting) -> None:
 
     data = setting.scene.before
     sliver = data.keep(np.arange(len(data)) < 200)
-    model: Model = ENMF(factors=setting.hyper.factors, missing_weight=0.1, regularization=1.0, max_passes=2).fit(sliver)
+    model: Model = ENMF(
+        factors=setting.hyper.factors, missing_weight=0.1, regularization=1.0, max_passes=2
+    ).fit(sliver)
     one = sliver.keep(np.arange(len(sliver)) == 0)
     for eraser in (
         AltEraser(max_passes=2),

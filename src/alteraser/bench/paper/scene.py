@@ -33,7 +33,8 @@ class Scene:
     forgotten: Interactions
     """D_f"""
     watched: Interactions
-    """What early stopping is scored on: a validation cut of the training part, or the test part itself."""
+    """What early stopping is scored on: a validation cut of the training part, or the test part
+    itself."""
     test: Interactions
     users: Array
     """Rows of the forgetting users."""
@@ -52,11 +53,15 @@ def share_of_users(scenario: str) -> float | None:
     return share if 0 < share <= 1 else None
 
 
-def build_scene(data: Interactions, scenario: str, stopping: Stopping, run: int, *, users: int = 64) -> Scene:
-    """The scene of run ``run``: per-user 80/20 split, then D_f, all drawn from the run's seed (paper §5.1).
+def build_scene(
+    data: Interactions, scenario: str, stopping: Stopping, run: int, *, users: int = 64
+) -> Scene:
+    """The scene of run ``run``: per-user 80/20 split, then D_f, all drawn from the run's seed
+    (paper §5.1).
 
-    With ``stopping="validation"`` a tenth of every user's training part is cut off for early stopping; the paper
-    names no such cut, so ``"test"`` stops on the test part, which is optimistic and labelled.
+    With ``stopping="validation"`` a tenth of every user's training part is cut off for early
+    stopping; the paper names no such cut, so ``"test"`` stops on the test part, which is optimistic
+    and labelled.
     """
     train, test = data.split(0.2, seed=run)
     watched = test
@@ -66,7 +71,17 @@ def build_scene(data: Interactions, scenario: str, stopping: Stopping, run: int,
     share = share_of_users(scenario)
     if scenario == "noise":
         made = inject_noise(train, users=users, seed=run, avoid=data)
-        return Scene(scenario, stopping, run, made.polluted, made.clean, made.noise, watched, test, made.users)
+        return Scene(
+            scenario,
+            stopping,
+            run,
+            made.polluted,
+            made.clean,
+            made.noise,
+            watched,
+            test,
+            made.users,
+        )
     if scenario == "true":
         deleted = delete_true(train, users=users, seed=run)
     elif scenario == "one":
@@ -76,4 +91,14 @@ def build_scene(data: Interactions, scenario: str, stopping: Stopping, run: int,
         deleted = delete_true(train, users=wanted, seed=run)
     else:
         raise InvalidInput(f"unknown scenario {scenario!r}; there are {SCENARIOS}")
-    return Scene(scenario, stopping, run, train, deleted.remaining, deleted.deleted, watched, test, deleted.users)
+    return Scene(
+        scenario,
+        stopping,
+        run,
+        train,
+        deleted.remaining,
+        deleted.deleted,
+        watched,
+        test,
+        deleted.users,
+    )

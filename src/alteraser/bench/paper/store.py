@@ -1,4 +1,6 @@
-"""Finished cells on disk: one JSON record and one safetensors file each, so that a run can go on where it ended."""
+"""Finished cells on disk: one JSON record and one safetensors file each, so that a run can go on
+where it ended.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ class Store:
         except FileNotFoundError:
             return None
         except ValueError as cause:
-            raise IntegrityError(f"{path} is not a finished cell ({cause}); delete it and run again") from cause
+            raise IntegrityError(
+                f"{path} is not a finished cell ({cause}); delete it and run again"
+            ) from cause
         return found
 
     def factors(self, key: Key) -> Factors:
@@ -60,7 +64,9 @@ class Store:
         try:
             return dict(load(path.read_bytes()))
         except FileNotFoundError:
-            raise IntegrityError(f"{path} is gone; delete {path.with_suffix('.json').name} and run again") from None
+            raise IntegrityError(
+                f"{path} is gone; delete {path.with_suffix('.json').name} and run again"
+            ) from None
 
     def put(self, key: Key, record: Record, factors: Factors) -> None:
         """Store a finished cell."""
@@ -69,7 +75,10 @@ class Store:
 
     def put_arrays(self, key: Key, record: Record, arrays: dict[str, Any]) -> None:
         """Store a finished cell: the model first, so that a record never stands without it."""
-        replace_file(self._path(key, ".safetensors"), save({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
+        replace_file(
+            self._path(key, ".safetensors"),
+            save({k: np.ascontiguousarray(v) for k, v in arrays.items()}),
+        )
         text = json.dumps(_plain(record), indent=1, ensure_ascii=False, allow_nan=False)
         replace_file(self._path(key, ".json"), text.encode())
 

@@ -1,4 +1,6 @@
-"""From finished cells to tables: each number is a mean over runs and knows the cells it was averaged from."""
+"""From finished cells to tables: each number is a mean over runs and knows the cells it was
+averaged from.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ FIRST = (
     "retrain-fast",
     "converged",
 )
-"""The first rows of every table; all other methods follow in the order of ``METHODS``, then as they come."""
+"""The first rows of every table; all other methods follow in the order of ``METHODS``, then as they
+come."""
 TIMES = frozenset(("cpu_seconds", "wall_seconds", "ratio_adamw", "ratio_fastest"))
 """Metrics that count in timed cells only."""
 DASH = "–"
@@ -111,7 +114,9 @@ class Group:
             "one": "one interaction deleted",
         }
         stop = (
-            "early stopping on a validation cut" if self.stopping == "validation" else "early stopping on the test part"
+            "early stopping on a validation cut"
+            if self.stopping == "validation"
+            else "early stopping on the test part"
         )
         return f"{self.dataset}: {what.get(self.scenario, self.scenario)}, {stop}"
 
@@ -131,16 +136,25 @@ class Group:
         """The method's name for people."""
         return next((c["label"] for c in self.cells if c["method"] == method), method)
 
-    def number(self, method: str, metric: str, *, digits: int = 3, timed: bool = False) -> Number | str:
+    def number(
+        self, method: str, metric: str, *, digits: int = 3, timed: bool = False
+    ) -> Number | str:
         """Mean and deviation of ``metric``; a dash where no (timed) cell has it."""
         timed = timed or metric in TIMES
         chosen = [
             c
             for c in self.cells
-            if c["method"] == method and _known(c["metrics"].get(metric)) and (c["timed"] or not timed)
+            if c["method"] == method
+            and _known(c["metrics"].get(metric))
+            and (c["timed"] or not timed)
         ]
         bound = any(c["metrics"].get(f"{metric}_is_bound") for c in chosen)
-        return _number([(c["metrics"][metric], c["cell"]) for c in chosen], digits=digits, runs=self.runs, bound=bound)
+        return _number(
+            [(c["metrics"][metric], c["cell"]) for c in chosen],
+            digits=digits,
+            runs=self.runs,
+            bound=bound,
+        )
 
     def published(self, method: str, metric: str) -> float | None:
         """The paper's value, which is of injected noise only."""
@@ -153,7 +167,8 @@ class Group:
         there = {cell["method"] for cell in cells}
         methods = [name for name in self.methods if name in there]
         runs = sorted({cell["run"] for cell in cells})
-        return f"cells/{self.dataset}/{self.scenario}/{self.stopping}/run-{_braces(runs)}/{_braces(methods)}.json"
+        folder = f"cells/{self.dataset}/{self.scenario}/{self.stopping}"
+        return f"{folder}/run-{_braces(runs)}/{_braces(methods)}.json"
 
 
 def groups(cells: Sequence[Record]) -> list[Group]:
@@ -165,7 +180,9 @@ def groups(cells: Sequence[Record]) -> list[Group]:
 
 
 def long_table(cells: Sequence[Record]) -> pa.Table:
-    """Every number as a row: dataset, scenario, stopping, run, method, pass (null at the end), metric, value, cell."""
+    """Every number as a row: dataset, scenario, stopping, run, method, pass (null at the end),
+    metric, value, cell.
+    """
     rows: list[tuple[Any, ...]] = []
     for cell in cells:
         key = (cell["dataset"], cell["scenario"], cell["stopping"], cell["run"], cell["method"])
@@ -189,25 +206,37 @@ def long_table(cells: Sequence[Record]) -> pa.Table:
         pa.string(),
     )
     columns = list(zip(*rows, strict=True)) or [()] * len(names)
-    return pa.table({n: pa.array(list(c), k) for n, c, k in zip(names, columns, kinds, strict=True)})
+    return pa.table(
+        {n: pa.array(list(c), k) for n, c, k in zip(names, columns, kinds, strict=True)}
+    )
 
 
 def summary(cells: Sequence[Record]) -> list[Summary]:
-    """Mean, sample standard deviation and n of every metric; seconds and ratios count in timed cells only."""
+    """Mean, sample standard deviation and n of every metric; seconds and ratios count in timed
+    cells only.
+    """
     found = []
     for group in groups(cells):
         for method in group.methods:
-            names = dict.fromkeys(n for c in group.cells if c["method"] == method for n in c["metrics"])
+            names = dict.fromkeys(
+                n for c in group.cells if c["method"] == method for n in c["metrics"]
+            )
             for name in names:
                 number = group.number(method, name)
                 if isinstance(number, Number):
                     key = (group.dataset, group.scenario, group.stopping, method, name)
-                    found.append(Summary(*key, number.mean, number.deviation, len(number.cells), number.cells))
+                    found.append(
+                        Summary(
+                            *key, number.mean, number.deviation, len(number.cells), number.cells
+                        )
+                    )
     return found
 
 
 def tables(group: Group) -> list[Table]:
-    """The paper's Tables 3–5 for one group, and ours: thoroughness, other users, ablations, by pass."""
+    """The paper's Tables 3–5 for one group, and ours: thoroughness, other users, ablations, by
+    pass.
+    """
     answer = [
         _plain(
             group,
@@ -220,19 +249,25 @@ def tables(group: Group) -> list[Table]:
                 ("RBO@10, training items", "rbo@10/train"),
                 ("RBO@10, other users", "rbo@10/others"),
             ),
-            note="RBO against the AdamW-retrained model of the same run, forgetting users' lists of items they have "
-            f"not seen unless said otherwise; p = {PERSISTENCE:g}.",
+            note="RBO against the AdamW-retrained model of the same run, forgetting users' lists "
+            f"of items they have not seen unless said otherwise; p = {PERSISTENCE:g}.",
         ),
         _plain(
             group,
             "Accuracy (the paper's Table 4), forgetting users, test items",
-            tuple((f"{n}@{k}", f"{n.lower()}@{k}") for n in ("Recall", "NDCG") for k in (10, 20, 50)),
+            tuple(
+                (f"{n}@{k}", f"{n.lower()}@{k}") for n in ("Recall", "NDCG") for k in (10, 20, 50)
+            ),
             digits=4,
         ),
         _plain(
             group,
             "Accuracy, all other users",
-            tuple((f"{n}@{k}", f"{n.lower()}@{k}/others") for n in ("Recall", "NDCG") for k in (10, 20, 50)),
+            tuple(
+                (f"{n}@{k}", f"{n.lower()}@{k}/others")
+                for n in ("Recall", "NDCG")
+                for k in (10, 20, 50)
+            ),
             digits=4,
         ),
         _plain(
@@ -247,9 +282,9 @@ def tables(group: Group) -> list[Table]:
             ),
             timed=True,
             digits=2,
-            note="Timed cells only. The last column counts the fastest retraining up to the objective that the "
-            "method reached; where it never got there, all of its time (a lower bound: ≥). The paper's seconds "
-            "are wall seconds on its authors' GPUs.",
+            note="Timed cells only. The last column counts the fastest retraining up to the "
+            "objective that the method reached; where it never got there, all of its time (a "
+            "lower bound: ≥). The paper's seconds are wall seconds on its authors' GPUs.",
         ),
         _plain(
             group,
@@ -264,16 +299,18 @@ def tables(group: Group) -> list[Table]:
                 ("RBO@20 to a converged retrain", "rbo@20/converged"),
                 ("RBO@50 to a converged retrain", "rbo@50/converged"),
             ),
-            note="Influence left is against the converged retrain unless said otherwise. The anchored residual is 1 "
-            "at the original and 0 where the deletion has had its effect and what training had left in the "
-            "gradient is as it was.",
+            note="Influence left is against the converged retrain unless said otherwise. The "
+            "anchored residual is 1 at the original and 0 where the deletion has had its effect "
+            "and what training had left in the gradient is as it was.",
         ),
     ]
     return [t for t in [*answer, _ablations(group), _by_pass(group)] if t is not None and t.rows]
 
 
 def data_table(all_groups: Sequence[Group]) -> Table:
-    """The paper's Table 2, counted on the data that the models were trained on, beside the published sizes."""
+    """The paper's Table 2, counted on the data that the models were trained on, beside the
+    published sizes.
+    """
     rows: list[tuple[str, tuple[Number | str, ...]]] = []
     sources = []
     for group in all_groups:
@@ -284,7 +321,11 @@ def data_table(all_groups: Sequence[Group]) -> Table:
         for name in ("users", "items", "interactions", "density", "forgotten", "test"):
             values = [(_count(cell["data"], name), cell["cell"]) for cell in one_each]
             digits = 2 if name == "density" else 0
-            counts.append(_number([(v, c) for v, c in values if v is not None], digits=digits, runs=group.runs))
+            counts.append(
+                _number(
+                    [(v, c) for v, c in values if v is not None], digits=digits, runs=group.runs
+                )
+            )
         stop = "" if group.stopping == "validation" else f", stopped on the {group.stopping} part"
         rows.append((f"{group.dataset}, {group.scenario}{stop}", (*counts, *_size(group.dataset))))
         sources.append(group.source(counts))
@@ -334,7 +375,10 @@ def about_runs(group: Group) -> str:
     """How many runs, and what that means for the deviations."""
     if group.runs == 1:
         return "1 run, so no deviations."
-    return f"{group.runs} runs: mean ± sample standard deviation, without it where only one run has the number."
+    return (
+        f"{group.runs} runs: mean ± sample standard deviation, without it where only one run "
+        "has the number."
+    )
 
 
 def _as_markdown(table: Table) -> str:
@@ -343,13 +387,20 @@ def _as_markdown(table: Table) -> str:
         lines += [_text(table.note), ""]
     lines.append("| " + " | ".join(("", *(_text(column) for column in table.columns))) + " |")
     lines.append("|---" * (len(table.columns) + 1) + "|")
-    lines += ["| " + " | ".join(_text(str(c)) for c in (label, *row)) + " |" for label, row in table.rows]
+    lines += [
+        "| " + " | ".join(_text(str(c)) for c in (label, *row)) + " |" for label, row in table.rows
+    ]
     return "\n".join([*lines, "", f"From {_text(table.source)}.", ""])
 
 
 def _text(text: str) -> str:
     """Text that Markdown shows as it is: no cell or line ends in it, and no HTML starts."""
-    return escape(" ".join(text.split()), quote=False).replace("|", "\\|").replace("*", "\\*").replace("`", "\\`")
+    return (
+        escape(" ".join(text.split()), quote=False)
+        .replace("|", "\\|")
+        .replace("*", "\\*")
+        .replace("`", "\\`")
+    )
 
 
 def _plain(
@@ -362,8 +413,12 @@ def _plain(
     note: str = "",
     methods: Sequence[str] = (),
 ) -> Table:
-    """Methods down, metrics across; a published value, where there is one, in a column behind ours."""
-    published = [any(group.published(m, name) is not None for m in group.methods) for _, name in metrics]
+    """Methods down, metrics across; a published value, where there is one, in a column behind
+    ours.
+    """
+    published = [
+        any(group.published(m, name) is not None for m in group.methods) for _, name in metrics
+    ]
     columns: list[str] = []
     for (label, _), known in zip(metrics, published, strict=True):
         columns += [label, f"{label}, paper"] if known else [label]
@@ -377,11 +432,19 @@ def _plain(
                 row.append("" if value is None else _digits(value, digits))
         if any(isinstance(cell, Number) for cell in row):
             rows.append((group.label(method), tuple(row)))
-    return Table(title, tuple(columns), tuple(rows), group.source(cell for _, row in rows for cell in row), note)
+    return Table(
+        title,
+        tuple(columns),
+        tuple(rows),
+        group.source(cell for _, row in rows for cell in row),
+        note,
+    )
 
 
 def _ablations(group: Group) -> Table | None:
-    """What is not in the paper's main tables, beside the two methods that it varies; None without any."""
+    """What is not in the paper's main tables, beside the two methods that it varies; None without
+    any.
+    """
     varied = [m for m in group.methods if m not in FIRST]
     if not varied:
         return None
@@ -396,7 +459,10 @@ def _ablations(group: Group) -> Table | None:
         ("times faster than AdamW retraining", "ratio_adamw"),
         ("times faster than the fastest retraining to the same gap", "ratio_fastest"),
     )
-    note = "Ablations, influence functions, other optimizers and row solvers; seconds and ratios of timed cells only."
+    note = (
+        "Ablations, influence functions, other optimizers and row solvers; seconds and ratios "
+        "of timed cells only."
+    )
     return _plain(group, "Ablations and variants", metrics, methods=shown, note=note)
 
 
@@ -413,20 +479,28 @@ def _by_pass(group: Group) -> Table | None:
         for c in group.cells
         if c["method"] == "retrain" and c["timed"] and _known(c["metrics"].get("cpu_seconds"))
     }
-    methods = [m for m in group.methods if m not in ("original", "retrain", "retrain-star", "converged")]
+    methods = [
+        m for m in group.methods if m not in ("original", "retrain", "retrain-star", "converged")
+    ]
     every = {
         f"{group.label(method)}, {number}": _reached(group, method, number, slow)
         for method in methods
         for number in PASSES
     }
-    rows = [(label, row) for label, row in every.items() if any(isinstance(cell, Number) for cell in row)]
+    rows = [
+        (label, row)
+        for label, row in every.items()
+        if any(isinstance(cell, Number) for cell in row)
+    ]
     columns = ("times faster than AdamW retraining", "RBO@10", "re-predict", "NDCG@10", "residual")
     note = "After so many passes or epochs; the paper gives one number per method and no stop rule."
     source = group.source(cell for _, row in rows for cell in row)
     return Table("By pass", columns, tuple(rows), source, note) if rows else None
 
 
-def _reached(group: Group, method: str, number: int, slow: dict[int, float]) -> tuple[Number | str, ...]:
+def _reached(
+    group: Group, method: str, number: int, slow: dict[int, float]
+) -> tuple[Number | str, ...]:
     """A row of ``_by_pass``: means over the runs whose trace has pass ``number``."""
     found: dict[str, list[tuple[float, str]]] = {name: [] for name, _ in BY_PASS}
     for cell in group.cells:
@@ -447,7 +521,11 @@ def _known(value: Any) -> bool:
 
 
 def _number(
-    values: Sequence[tuple[float, str]], *, digits: int, runs: int | None = None, bound: bool = False
+    values: Sequence[tuple[float, str]],
+    *,
+    digits: int,
+    runs: int | None = None,
+    bound: bool = False,
 ) -> Number | str:
     """From (value, cell); a dash from none."""
     if not values:

@@ -1,7 +1,8 @@
-"""Choosing hyper-parameters on a validation cut, once per data set; nothing of the test part is looked at.
+"""Choosing hyper-parameters on a validation cut, once per data set; nothing of the test part is
+looked at.
 
-w₀ and λ by the accuracy of the converged model (accelerated AH-Newton passes), then AdamW's learning rate and batch
-by the accuracy it stops at and the epochs it takes.
+w₀ and λ by the accuracy of the converged model (accelerated AH-Newton passes), then AdamW's
+learning rate and batch by the accuracy it stops at and the epochs it takes.
 """
 
 from __future__ import annotations
@@ -51,9 +52,15 @@ class Trial:
 
 
 def tune(
-    data: Interactions, *, factors: int = 64, threads: int = 0, on_trial: Callable[[Trial], None] | None = None
+    data: Interactions,
+    *,
+    factors: int = 64,
+    threads: int = 0,
+    on_trial: Callable[[Trial], None] | None = None,
 ) -> tuple[HyperParameters, list[Trial]]:
-    """(the best setting, every trial) for ``data``; NDCG@10 of at most 2,048 users on the validation cut."""
+    """(the best setting, every trial) for ``data``; NDCG@10 of at most 2,048 users on the
+    validation cut.
+    """
     scene = build_scene(data, "one", "validation", SPLIT)
     rule = defaults(scene.before)
     trials: list[Trial] = []
@@ -87,12 +94,15 @@ def tune(
                 )
             )
     best = max((t for t in trials if t.stage == "objective"), key=lambda t: t.score)
-    objective = Objective(missing_weight=best.setting["missing_weight"], regularization=best.setting["regularization"])
+    objective = Objective(
+        missing_weight=best.setting["missing_weight"], regularization=best.setting["regularization"]
+    )
     for rate in LEARNING_RATES:
         for batch in BATCHES:
             found, epochs = _first_order(scene, objective, factors, rate, batch, threads)
             note(Trial("adamw", {"learning_rate": rate, "batch_users": batch}, found, epochs))
-    # of the settings that stop within a hundredth of the best, the quickest: the denominator is not to be a slow one
+    # of the settings that stop within a hundredth of the best, the quickest: the denominator is not
+    # to be a slow one
     steps = [t for t in trials if t.stage == "adamw"]
     top = max(t.score for t in steps)
     quick = min((t for t in steps if t.score >= 0.99 * top), key=lambda t: t.passes)
@@ -104,7 +114,8 @@ def tune(
             learning_rate=quick.setting["learning_rate"],
             batch_users=int(quick.setting["batch_users"]),
             evaluate_every=EVERY,
-            note=f"tuned on a validation cut of split seed {SPLIT}: NDCG@10 {best.score:.4f}, AdamW {quick.score:.4f}",
+            note=f"tuned on a validation cut of split seed {SPLIT}: NDCG@10 {best.score:.4f}, "
+            f"AdamW {quick.score:.4f}",
         ),
         trials,
     )
@@ -119,10 +130,20 @@ def _first_order(
     nothing = np.empty(0, np.int64)
     m, n = scene.after.shape
     start = Factors.random(m, n, factors, seed=1)
-    task = Task(start, None, Problem(objective, scene.after), nothing, nothing, threads or default_threads(), watcher)
+    task = Task(
+        start,
+        None,
+        Problem(objective, scene.after),
+        nothing,
+        nothing,
+        threads or default_threads(),
+        watcher,
+    )
     clock.start()
     try:
-        FirstOrder(start="random", learning_rate=rate, batch_users=batch, max_passes=300).erase(task)
+        FirstOrder(start="random", learning_rate=rate, batch_users=batch, max_passes=300).erase(
+            task
+        )
     except NumericFailure:
         return float("-inf"), 0
     return watcher.best_score, watcher.best_pass

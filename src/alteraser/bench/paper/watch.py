@@ -1,4 +1,6 @@
-"""Looking at a model after every pass without paying for it: the clock stands while anything is measured."""
+"""Looking at a model after every pass without paying for it: the clock stands while anything is
+measured.
+"""
 
 from __future__ import annotations
 
@@ -73,5 +75,7 @@ class Watcher:
                 metrics["stopping_score"] = score
                 if score > self.best_score:
                     self.best, self.best_pass, self.best_score = now, number, score
-            self.trace.append({"pass": number, "cpu_seconds": cpu, "wall_seconds": wall, "metrics": metrics})
+            self.trace.append(
+                {"pass": number, "cpu_seconds": cpu, "wall_seconds": wall, "metrics": metrics}
+            )
         return self.score is not None and number - self.best_pass >= self.patience * self.every

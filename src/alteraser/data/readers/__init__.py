@@ -2,9 +2,9 @@
 
     table = read_table("ratings.csv", ReadingOptions(user_column="userId", item_column="movieId"))
 
-The format is told by a file's content, its extension being a hint; a folder is read by what it holds. All or
-nothing is read, and a complaint names the file, the line or row, and what to do. To add a format, write its
-file beside ``parquet.py`` and its name into ``FORMATS`` (``_locate.py``).
+The format is told by a file's content, its extension being a hint; a folder is read by what it
+holds. All or nothing is read, and a complaint names the file, the line or row, and what to do. To
+add a format, write its file beside ``parquet.py`` and its name into ``FORMATS`` (``_locate.py``).
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Text whose lines are no rows: Netflix' blocks and LightGCN's adjacency lists, by their names alone.
+"""Text whose lines are no rows: Netflix' blocks and LightGCN's adjacency lists, by their names
+alone.
 
 netflix     1:                      item 1
             1488844,3,2005-09-06    user, rating, date; down to the next item
@@ -20,7 +21,8 @@ from alteraser.data.readers._source import BLOCK, Source, check_text
 from alteraser.errors import InvalidInput
 
 _NEVER = "\x1f"
-"""The separator of lines that are one field; what holds it is no such file, and fails as a damaged one."""
+"""The separator of lines that are one field; what holds it is no such file, and fails as a damaged
+one."""
 
 
 def _netflix(source: Source, opening: Opening, wanted: Wanted) -> Raw:
@@ -31,11 +33,15 @@ def _netflix(source: Source, opening: Opening, wanted: Wanted) -> Raw:
     rows, items = np.flatnonzero(~heads), lines.filter(pa.array(heads))
     odd = pc.index(pc.match_substring_regex(items, r"^[^:,\s]+:\s*$"), False).as_py()
     if odd >= 0:
-        raise _refuse(source, numbers[np.flatnonzero(heads)[odd]], items[odd], "expected an item, such as 1:")
+        raise _refuse(
+            source, numbers[np.flatnonzero(heads)[odd]], items[odd], "expected an item, such as 1:"
+        )
     fields = pc.split_pattern(lines.take(pa.array(rows)), ",")
     short = pc.index(pc.equal(pc.list_value_length(fields), 3), False).as_py()
     if short >= 0:
-        raise _refuse(source, numbers[rows[short]], lines[int(rows[short])], "expected user,rating,date")
+        raise _refuse(
+            source, numbers[rows[short]], lines[int(rows[short])], "expected user,rating,date"
+        )
     cells = fields.flatten()
     named = pc.utf8_rtrim_whitespace(pc.utf8_rtrim(pc.utf8_rtrim_whitespace(items), ":"))
     places = np.arange(len(rows)) * 3
@@ -69,8 +75,15 @@ def _adjacency(source: Source, opening: Opening, wanted: Wanted) -> Raw:
 def _raw(source: Source, columns: dict[str, pa.Array], numbers: np.ndarray, wanted: Wanted) -> Raw:
     """The columns under the names that are asked for: ids as the options call them."""
     users, items = wanted.hints.ids
-    renamed = {{STANDARD[0]: users, STANDARD[1]: items}.get(name, name): cells for name, cells in columns.items()}
-    kept = {name: cells for name, cells in renamed.items() if wanted.columns is None or name in wanted.columns}
+    renamed = {
+        {STANDARD[0]: users, STANDARD[1]: items}.get(name, name): cells
+        for name, cells in columns.items()
+    }
+    kept = {
+        name: cells
+        for name, cells in renamed.items()
+        if wanted.columns is None or name in wanted.columns
+    }
     table = pa.table({name: pa.chunked_array([cells], pa.string()) for name, cells in kept.items()})
     return Raw(table, list(renamed), _where(source, numbers), name=str(source.path))
 
@@ -86,21 +99,31 @@ def _lines(source: Source, opening: Opening) -> tuple[pa.Array, np.ndarray]:
         table = pa.csv.read_csv(
             stream,
             read_options=pa.csv.ReadOptions(block_size=BLOCK, column_names=["line"]),
-            parse_options=pa.csv.ParseOptions(delimiter=_NEVER, quote_char=False, ignore_empty_lines=False),
-            convert_options=pa.csv.ConvertOptions(column_types={"line": pa.string()}, strings_can_be_null=False),
+            parse_options=pa.csv.ParseOptions(
+                delimiter=_NEVER, quote_char=False, ignore_empty_lines=False
+            ),
+            convert_options=pa.csv.ConvertOptions(
+                column_types={"line": pa.string()}, strings_can_be_null=False
+            ),
         )
     column = table["line"]
     lines = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], pa.string())
-    there = np.asarray(pc.not_equal(pc.utf8_trim_whitespace(lines), "").to_numpy(zero_copy_only=False), dtype=bool)
+    there = np.asarray(
+        pc.not_equal(pc.utf8_trim_whitespace(lines), "").to_numpy(zero_copy_only=False), dtype=bool
+    )
     return lines.filter(pa.array(there)), np.flatnonzero(there) + opening.line
 
 
 def _refuse(source: Source, number: int, line: pa.Scalar, what: str) -> InvalidInput:
     return InvalidInput(
-        f"{source.path}, line {number}: {line.as_py()[:60]!r}, {what}. Correct the line; nothing was read.",
+        f"{source.path}, line {number}: {line.as_py()[:60]!r}, {what}. Correct the line; nothing "
+        "was read.",
         path=str(source.path),
         line=int(number),
     )
 
 
-LAYOUTS: dict[str, Callable[[Source, Opening, Wanted], Raw]] = {"netflix": _netflix, "adjacency": _adjacency}
+LAYOUTS: dict[str, Callable[[Source, Opening, Wanted], Raw]] = {
+    "netflix": _netflix,
+    "adjacency": _adjacency,
+}

@@ -1,7 +1,9 @@
-"""Which files of a folder are the parts of its table: all that look like data, or a refusal that says why not.
+"""Which files of a folder are the parts of its table: all that look like data, or a refusal that
+says why not.
 
-Parts may lie in subfolders; those named ``key=value`` give their parts a column, as Hive, Spark and pandas write them.
-What begins with ``.`` or ``_`` is no data, and neither are files with other extensions or models (``model.json``).
+Parts may lie in subfolders; those named ``key=value`` give their parts a column, as Hive, Spark and
+pandas write them. What begins with ``.`` or ``_`` is no data, and neither are files with other
+extensions or models (``model.json``).
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ _ALONE = ("ratings.dat", "u.data")
 _BARE = re.compile(r"part-(m-|r-)?[0-9]+|[0-9]{6}_[0-9]+")  # what Hadoop and Hive write
 _NETFLIX = re.compile(r"(combined_data_[0-9]+|mv_[0-9]+)\.txt")
 _COMPRESSIONS = (".gz", ".zst", ".zstd")
-_SPLITS = frozenset(("train", "training", "test", "testing", "valid", "validation", "val", "dev", "holdout"))
+_SPLITS = frozenset(
+    ("train", "training", "test", "testing", "valid", "validation", "val", "dev", "holdout")
+)
 _FOREIGN = {"_delta_log": "Delta Lake", ".hoodie": "Hudi"}
 
 
@@ -51,7 +55,9 @@ class Part:
 
 
 def parts_of(folder: Path, layout: str | None = None) -> list[Part]:
-    """The parts of the table in ``folder``, in the order of their paths. InvalidInput where it is not one table."""
+    """The parts of the table in ``folder``, in the order of their paths. InvalidInput where it is
+    not one table.
+    """
     names = _listing(folder)
     if "interactions.parquet" in names:
         inner = folder / "interactions.parquet"
@@ -61,14 +67,15 @@ def parts_of(folder: Path, layout: str | None = None) -> list[Part]:
     kinds = {kind for _, kind in found if kind}
     if not parts:
         raise InvalidInput(
-            f"{folder} holds {_listed(names)}, but no interactions.parquet, parts in Parquet, CSV, TSV or JSON lines, "
-            ".inter, ratings.dat or u.data. Name the file itself.",
+            f"{folder} holds {_listed(names)}, but no interactions.parquet, parts in Parquet, "
+            "CSV, TSV or JSON lines, .inter, ratings.dat or u.data. Name the file itself.",
             path=str(folder),
         )
     if len(kinds) > 1 or (len(parts) > 1 and kinds & {"RecBole", *_ALONE}):
         paths = [str(part.path.relative_to(folder)) for part in parts]
         raise InvalidInput(
-            f"{folder} holds {_listed(paths)}: more than one table. Name the file itself.", path=str(folder)
+            f"{folder} holds {_listed(paths)}: more than one table. Name the file itself.",
+            path=str(folder),
         )
     _refuse_splits(folder, parts)
     _require_same_keys(folder, parts)
@@ -76,7 +83,9 @@ def parts_of(folder: Path, layout: str | None = None) -> list[Part]:
 
 
 def key_columns(parts: Sequence[Part]) -> dict[str, list[pa.Scalar]]:
-    """The columns that the folders' names are, with a value for every part: integers if all are, else strings."""
+    """The columns that the folders' names are, with a value for every part: integers if all are,
+    else strings.
+    """
     columns = {}
     for i, (name, _) in enumerate(parts[0].keys):
         values = pa.chunked_array([pa.array([part.keys[i][1] for part in parts], pa.string())])
@@ -90,16 +99,20 @@ def _listing(folder: Path) -> list[str]:
     try:
         names = sorted(os.listdir(folder))
     except PermissionError:
-        raise InvalidInput(f"{folder} may not be read. Change its permissions.", path=str(folder)) from None
+        raise InvalidInput(
+            f"{folder} may not be read. Change its permissions.", path=str(folder)
+        ) from None
     for name, words in _FOREIGN.items():
         if name in names:
             raise InvalidInput(
-                f"{folder} is a table of {words}, in which files may be of older versions. Export its rows as Parquet.",
+                f"{folder} is a table of {words}, in which files may be of older versions. Export "
+                "its rows as Parquet.",
                 path=str(folder),
             )
     if "_temporary" in names:
         raise InvalidInput(
-            f"{folder} holds _temporary: a job is still writing it, or failed. Wait for it, or write it again.",
+            f"{folder} holds _temporary: a job is still writing it, or failed. Wait for it, or "
+            "write it again.",
             path=str(folder),
         )
     return [name for name in names if not name.startswith((".", "_"))]
@@ -109,7 +122,8 @@ def _walk(folder: Path, keys: Keys, seen: set[str]) -> Iterator[Part]:
     real = os.path.realpath(folder)
     if real in seen:
         raise InvalidInput(
-            f"{folder} is a folder that was read already, by a link. Take the link out.", path=str(folder)
+            f"{folder} is a folder that was read already, by a link. Take the link out.",
+            path=str(folder),
         )
     seen.add(real)
     for name in _listing(folder):
@@ -118,7 +132,11 @@ def _walk(folder: Path, keys: Keys, seen: set[str]) -> Iterator[Part]:
             if (path / "model.json").is_file():  # a model of ours, made beside the data
                 continue
             key, equals, value = name.partition("=")
-            named = ((unquote(key), None if value == _NULL else unquote(value)),) if equals and key else ()
+            named = (
+                ((unquote(key), None if value == _NULL else unquote(value)),)
+                if equals and key
+                else ()
+            )
             yield from _walk(path, keys + named, seen)
         else:
             yield Part(path, keys)
@@ -147,8 +165,8 @@ def _refuse_splits(folder: Path, parts: Sequence[Part]) -> None:
     if len(found) > 1:
         first, second = list(found.values())[:2]
         raise InvalidInput(
-            f"{folder} holds {first} and {second}, which look like a split, not like parts of one table. Name the "
-            "file itself.",
+            f"{folder} holds {first} and {second}, which look like a split, not like parts of one "
+            "table. Name the file itself.",
             path=str(folder),
         )
 
@@ -157,12 +175,14 @@ def _require_same_keys(folder: Path, parts: Sequence[Part]) -> None:
     first = parts[0]
     names = [name for name, _ in first.keys]
     if len(set(names)) < len(names):
-        raise InvalidInput(f"{first.path}: its folders name {names[0]!r} twice. Rename one.", path=str(first.path))
+        raise InvalidInput(
+            f"{first.path}: its folders name {names[0]!r} twice. Rename one.", path=str(first.path)
+        )
     for part in parts[1:]:
         if [name for name, _ in part.keys] != names:
             raise InvalidInput(
-                f"{folder}: {part.path.relative_to(folder)} and {first.path.relative_to(folder)} are not in folders of "
-                "the same key=value names. Put all parts of a table alike.",
+                f"{folder}: {part.path.relative_to(folder)} and {first.path.relative_to(folder)} "
+                "are not in folders of the same key=value names. Put all parts of a table alike.",
                 path=str(folder),
             )
 

@@ -1,4 +1,6 @@
-"""What somebody who reads text knows of it beforehand. Imports nothing: options are made before anything is read."""
+"""What somebody who reads text knows of it beforehand. Imports nothing: options are made before
+anything is read.
+"""
 
 from __future__ import annotations
 

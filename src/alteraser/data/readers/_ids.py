@@ -23,7 +23,9 @@ def identifiers(column: pa.ChunkedArray, name: str, where: Where) -> pa.Array:
     try:
         column = as_written(column)
     except NotAnId as cause:
-        raise InvalidInput(f"{where(cause.row)}, column {name!r}: {cause.reason}", column=name) from cause
+        raise InvalidInput(
+            f"{where(cause.row)}, column {name!r}: {cause.reason}", column=name
+        ) from cause
     if column.null_count:
         row = pc.index(pc.is_null(column), True).as_py()
         raise _refuse(where(row), name, "the id is missing", "Remove the row or fill in the id.")
@@ -36,7 +38,9 @@ def identifiers(column: pa.ChunkedArray, name: str, where: Where) -> pa.Array:
         try:
             return _checked(_unified(column.cast(pa.string()).dictionary_encode()), name, where)
         except pa.ArrowInvalid as error:
-            raise _refuse("the table", name, f"cannot be held as strings ({error})", "Cut the ids.") from error
+            raise _refuse(
+                "the table", name, f"cannot be held as strings ({error})", "Cut the ids."
+            ) from error
     if not len(column) and pa.types.is_null(kind):
         return pa.array([], pa.int64())
     value = repr(column[0].as_py())[:40] + " is of type " if len(column) else "the type is "
@@ -59,7 +63,9 @@ def compact(ids: pa.Array) -> pa.Array:
     if used.all():
         return ids
     renumbered = (np.cumsum(used, dtype=np.int32) - np.int32(1))[codes]
-    return pa.DictionaryArray.from_arrays(pa.array(renumbered), ids.dictionary.filter(pa.array(used)))
+    return pa.DictionaryArray.from_arrays(
+        pa.array(renumbered), ids.dictionary.filter(pa.array(used))
+    )
 
 
 def plain(ids: pa.Array) -> pa.Array:
@@ -68,16 +74,22 @@ def plain(ids: pa.Array) -> pa.Array:
 
 
 def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Other people's dictionaries may repeat values, hold nulls or code integers; clean ones are kept."""
+    """Other people's dictionaries may repeat values, hold nulls or code integers; clean ones are
+    kept.
+    """
     if not pa.types.is_dictionary(column.type):
         return column
     if column.type == CODES and all(_is_clean(chunk.dictionary) for chunk in column.chunks):
         return column
-    return pa.chunked_array([_decode(chunk) for chunk in column.chunks], _narrow(column.type.value_type))
+    return pa.chunked_array(
+        [_decode(chunk) for chunk in column.chunks], _narrow(column.type.value_type)
+    )
 
 
 def _require_codes(column: pa.ChunkedArray, name: str, where: Where) -> None:
-    """Refuse codes without an entry of their dictionary: a damaged file has them, and Arrow does not look."""
+    """Refuse codes without an entry of their dictionary: a damaged file has them, and Arrow does
+    not look.
+    """
     if not pa.types.is_dictionary(column.type):
         return
     start = 0
@@ -113,7 +125,10 @@ def _integers(column: pa.ChunkedArray, name: str, where: Where) -> pa.ChunkedArr
     except pa.ArrowInvalid:
         row = pc.index(pc.greater(column, pa.scalar(2**63 - 1, pa.uint64())), True).as_py()
         raise _refuse(
-            where(row), name, f"{column[row]} is beyond 64-bit signed integers", "Use strings for such ids."
+            where(row),
+            name,
+            f"{column[row]} is beyond 64-bit signed integers",
+            "Use strings for such ids.",
         ) from None
 
 
@@ -135,7 +150,9 @@ def _checked(ids: pa.DictionaryArray, name: str, where: Where) -> pa.DictionaryA
         ids.dictionary.validate(full=True)
     except pa.ArrowInvalid as error:
         row = int(np.argmax(ids.indices.to_numpy() == _first_invalid(ids.dictionary)))
-        raise _refuse(where(row), name, "the id is not valid UTF-8", "Write the ids as UTF-8.") from error
+        raise _refuse(
+            where(row), name, "the id is not valid UTF-8", "Write the ids as UTF-8."
+        ) from error
     empty = pc.index(ids.dictionary, "").as_py()
     if empty >= 0:
         row = pc.index(ids.indices, pa.scalar(empty, pa.int32())).as_py()

@@ -42,7 +42,9 @@ _VIEWS = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 
 @runtime_checkable
 class ArrowStream(Protocol):
-    """Anything that hands out its rows through the Arrow PyCapsule protocol: pandas, polars, pyarrow, …"""
+    """Anything that hands out its rows through the Arrow PyCapsule protocol: pandas, polars,
+    pyarrow, …
+    """
 
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any: ...
 
@@ -52,7 +54,12 @@ def read_raw(source: str | os.PathLike[str] | ArrowStream, wanted: Wanted) -> Ra
     raw = _read(source, wanted)
     for i, field in enumerate(raw.table.schema):
         if (plain := _VIEWS.get(field.type)) is not None:  # Arrow can neither take nor filter views
-            raw = replace(raw, table=raw.table.set_column(i, field.with_type(plain), raw.table.column(i).cast(plain)))
+            raw = replace(
+                raw,
+                table=raw.table.set_column(
+                    i, field.with_type(plain), raw.table.column(i).cast(plain)
+                ),
+            )
     return raw
 
 
@@ -97,7 +104,8 @@ def _read_folder(folder: Path, wanted: Wanted) -> Raw:
     """All parts under each other, with the columns that the names of their folders are."""
     parts = parts_of(folder, wanted.hints.layout)
     if len(parts) > 1:
-        parts = [part for part in parts if not _is_blank(part)] or parts[:1]  # some engines write empty ones
+        # some engines write empty ones
+        parts = [part for part in parts if not _is_blank(part)] or parts[:1]
     columns = key_columns(parts)
     raws, forms = [], []
     for i, part in enumerate(parts):
@@ -107,8 +115,8 @@ def _read_folder(folder: Path, wanted: Wanted) -> Raw:
     odd = next((i for i, form in enumerate(forms) if form is not forms[0]), None)
     if odd is not None:
         raise InvalidInput(
-            f"{folder}: {parts[odd].path.name} is {forms[odd].name}, {parts[0].path.name} is {forms[0].name}. "
-            "Write all parts in one format.",
+            f"{folder}: {parts[odd].path.name} is {forms[odd].name}, {parts[0].path.name} is "
+            f"{forms[0].name}. Write all parts in one format.",
             path=str(folder),
         )
     if forms[0] is DELIMITED:
@@ -141,8 +149,8 @@ def _require_value(raw: Raw, name: str, value: pa.Scalar) -> None:
     row = pc.index(same.fill_null(False), False).as_py()
     if row >= 0:
         raise InvalidInput(
-            f"{raw.where(row)}: {name!r} is {text[row].as_py()!r}, and {value.as_py()!r} in the name of its folder. "
-            "Rename the folder, or leave the column out of the file.",
+            f"{raw.where(row)}: {name!r} is {text[row].as_py()!r}, and {value.as_py()!r} in the "
+            "name of its folder. Rename the folder, or leave the column out of the file.",
             column=name,
         )
 
@@ -193,7 +201,9 @@ def _check_alike(name: str, parts: Sequence[Raw]) -> None:
             raise missing_column(part, name, of_a_part=True)
         kind = part.table.schema.field(name).type
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-        words = "strings" if is_text(kind) else "numbers" if pa.types.is_integer(kind) else str(kind)
+        words = (
+            "strings" if is_text(kind) else "numbers" if pa.types.is_integer(kind) else str(kind)
+        )
         first = first or (words, part.name)
         if words != first[0]:
             raise InvalidInput(
@@ -204,11 +214,17 @@ def _check_alike(name: str, parts: Sequence[Raw]) -> None:
 
 
 def missing_column(
-    raw: Raw, name: str, option: str | None = None, *, ids: tuple[str, str] | None = None, of_a_part: bool = False
+    raw: Raw,
+    name: str,
+    option: str | None = None,
+    *,
+    ids: tuple[str, str] | None = None,
+    of_a_part: bool = False,
 ) -> InvalidInput:
     """The error for a column that is not there: what is, what may have been meant, how to say so.
 
-    ``option`` is what names the column; ``ids``, the id columns, where there are ``--columns`` and ``--layout``.
+    ``option`` is what names the column; ``ids``, the id columns, where there are ``--columns`` and
+    ``--layout``.
     """
     import difflib
     import re
@@ -228,7 +244,9 @@ def missing_column(
     if raw.guess and not meant:
         pass
     elif option:
-        words.append(f"Say which column it is with {option} {shlex.quote(meant or 'NAME')}, or rename it.")
+        words.append(
+            f"Say which column it is with {option} {shlex.quote(meant or 'NAME')}, or rename it."
+        )
     elif of_a_part:
         words.append("Rename the column, or write all parts with one schema.")
     else:
@@ -241,13 +259,18 @@ def _without_header(raw: Raw, ids: tuple[str, str] | None) -> str:
     if ids is None:
         return "Its first line looks like data: add a header line with the names of the columns."
     if raw.guess in ("netflix", "adjacency"):
-        kind = {"netflix": "Netflix' blocks", "adjacency": "lists of a user and its items"}[raw.guess]
-        return f"Its lines look like {kind}: pass --layout {raw.guess}, or add a header line if they are rows."
+        kind = {"netflix": "Netflix' blocks", "adjacency": "lists of a user and its items"}[
+            raw.guess
+        ]
+        return (
+            f"Its lines look like {kind}: pass --layout {raw.guess}, or add a header line if "
+            "they are rows."
+        )
     more = ["rating", "timestamp", *(f"column{i}" for i in range(5, len(raw.columns) + 1))]
     names = ",".join([*ids, *more][: max(len(raw.columns), 2)])
     return (
-        "Its first line looks like data: add a header line with the names of the columns, or name them, in their "
-        f"order, with --columns {shlex.quote(names)}."
+        "Its first line looks like data: add a header line with the names of the columns, or name "
+        f"them, in their order, with --columns {shlex.quote(names)}."
     )
 
 
@@ -264,7 +287,9 @@ def _from_stream(source: ArrowStream, wanted: Wanted) -> Raw:
     if wanted.columns is not None:
         for name in wanted.columns:
             if columns.count(name) > 1:
-                raise InvalidInput(f"{TABLE}: the column {name!r} is there twice. Rename one of them.")
+                raise InvalidInput(
+                    f"{TABLE}: the column {name!r} is there twice. Rename one of them."
+                )
         table = table.select([name for name in table.column_names if name in wanted.columns])
     return Raw(table, columns, by_row(TABLE), name=TABLE)
 
@@ -277,9 +302,18 @@ def _project(source: Any, wanted: Wanted) -> tuple[list[str], Any]:
     if wanted.columns is None or names is None or not all(isinstance(name, str) for name in names):
         return [], source
     try:
-        return list(names), source[[name for name in dict.fromkeys(names) if name in wanted.columns]]
+        return list(names), source[
+            [name for name in dict.fromkeys(names) if name in wanted.columns]
+        ]
     except (TypeError, KeyError, IndexError, ValueError):  # not a frame after all: take all of it
         return [], source
 
 
-__all__ = ["FORMATS", "FORMATS_ACCEPTED", "ArrowStream", "find_format", "missing_column", "read_raw"]
+__all__ = [
+    "FORMATS",
+    "FORMATS_ACCEPTED",
+    "ArrowStream",
+    "find_format",
+    "missing_column",
+    "read_raw",
+]

@@ -1,4 +1,6 @@
-"""Text columns become numbers only where nothing is lost: writing the number gives the same text back."""
+"""Text columns become numbers only where nothing is lost: writing the number gives the same text
+back.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,14 @@ STYLE = b"text_style"
 _POINT = b"point"  # whole numbers end in .0
 
 
-def typed(column: pa.ChunkedArray, *, fractions: bool) -> tuple[pa.ChunkedArray, dict[bytes, bytes]]:
-    """The column as int64 if every value is a canonical integer, as float64 if fractions are allowed and
-    every value is the shortest way to write its number, else as the strings it came as.
+def typed(
+    column: pa.ChunkedArray, *, fractions: bool
+) -> tuple[pa.ChunkedArray, dict[bytes, bytes]]:
+    """The column as int64 if every value is a canonical integer, as float64 if fractions are
+    allowed and every value is the shortest way to write its number, else as the strings it came as.
 
-    Canonical means no sign but a minus, no leading zeros, no spaces: ``007`` and ``+1`` stay strings.
+    Canonical means no sign but a minus, no leading zeros, no spaces: ``007`` and ``+1`` stay
+    strings.
     """
     if not len(column):
         return column, {}

@@ -1,7 +1,9 @@
-"""How a text file opens: what stands before its table, what separates its fields, and what its columns are called.
+"""How a text file opens: what stands before its table, what separates its fields, and what its
+columns are called.
 
-A file that names its columns is believed: a line with the name of an id column is the header, whatever was said of
-files without one. So one set of options reads the data, the rows that are to be forgotten, and what is written of them.
+A file that names its columns is believed: a line with the name of an id column is the header,
+whatever was said of files without one. So one set of options reads the data, the rows that are to
+be forgotten, and what is written of them.
 """
 
 from __future__ import annotations
@@ -31,7 +33,17 @@ _COMMENTS = ("#", "%")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?")
 _NAME = re.compile(r"[^\W\d][^\d,;]*[0-9]{0,2}")
 _VALUE = re.compile(r"[+-]?[0-9][0-9.,:TZ+ eE/-]*")
-_USERS = ("user", "userid", "uid", "customer", "customerid", "reviewerid", "profilename", "useridx", "visitorid")
+_USERS = (
+    "user",
+    "userid",
+    "uid",
+    "customer",
+    "customerid",
+    "reviewerid",
+    "profilename",
+    "useridx",
+    "visitorid",
+)
 _ITEMS = (
     "item",
     "itemid",
@@ -83,7 +95,8 @@ class Opening:
     """The layout, where the lines are no rows."""
 
     guess: str = ""
-    """What a first line that names none of the id columns looks like: ``netflix``, ``adjacency``, ``rows``."""
+    """What a first line that names none of the id columns looks like: ``netflix``, ``adjacency``,
+    ``rows``."""
 
     @property
     def quotes(self) -> bool:
@@ -115,11 +128,20 @@ def opening(source: Source, hints: Hints, ids: frozenset[str]) -> Opening:
     if hints.names is not None:
         return _named(source, lines[first], first + 1, hints, lines[first + 1 :][:_LOOKED_AT])
     if hints.layout is not None:
-        return Opening("\t", (), (), lines[first].start, first + 1, headed=False, layout=hints.layout)
+        return Opening(
+            "\t", (), (), lines[first].start, first + 1, headed=False, layout=hints.layout
+        )
     if hints.separator in (None, "::", "\t") and (known := _movielens(lines[first], first + 1)):
         return known
     cut = hints.separator or _separator(text, source.suffix)
-    return _below(source, lines, first, cut, ids, guess=_guess([line.text for line in lines[first:]][:_LOOKED_AT]))
+    return _below(
+        source,
+        lines,
+        first,
+        cut,
+        ids,
+        guess=_guess([line.text for line in lines[first:]][:_LOOKED_AT]),
+    )
 
 
 def header_line(source: Source, separator: str) -> Opening:
@@ -140,7 +162,9 @@ def is_header(user: str, item: str) -> bool:
 
 
 def header_words() -> tuple[str, ...]:
-    """Every spelling of a column of ids that ``is_header`` is asked about: a quick filter before it."""
+    """Every spelling of a column of ids that ``is_header`` is asked about: a quick filter before
+    it.
+    """
     found = set()
     for word in (*_USERS, *_ITEMS):
         stem = word.removesuffix("id")
@@ -148,7 +172,13 @@ def header_words() -> tuple[str, ...]:
         if stem != word and stem:
             spellings |= {f"{stem}_id", f"{stem}Id", f"{stem}ID", f"{stem} id", f"{stem}-id"}
         for each in spellings:
-            found |= {each, each.capitalize(), each.upper(), each.title(), each[:1].upper() + each[1:]}
+            found |= {
+                each,
+                each.capitalize(),
+                each.upper(),
+                each.title(),
+                each[:1].upper() + each[1:],
+            }
     return tuple(sorted(found | {BOM + each for each in found}))
 
 
@@ -163,22 +193,26 @@ def _lines(head: bytes) -> Iterator[Line]:
     """Lines end where readers of CSV end them, at \\n, \\r or both; not where Unicode would."""
     start = 3 if head.startswith(b"\xef\xbb\xbf") else 0
     for match in re.finditer(rb"\r\n|\n|\r", head):
-        yield Line(head[start : match.start()].decode("utf-8", errors="replace"), start, match.end())
+        yield Line(
+            head[start : match.start()].decode("utf-8", errors="replace"), start, match.end()
+        )
         start = match.end()
     if start < len(head):
         yield Line(head[start:].decode("utf-8", errors="replace"), start, len(head))
 
 
 def _after_sep(lines: Sequence[Line]) -> tuple[int, str | None]:
-    """Behind Excel's first line, ``sep=;``: (the line to go on from, the separator that it names)."""
+    """Behind Excel's first line, ``sep=;``: (the line to go on from, the separator that it
+    names).
+    """
     if lines and (match := _SEP_LINE.fullmatch(lines[0].text.strip(" "))):
         return 1, match[1]
     return 0, None
 
 
 def _first(lines: Sequence[Line], at: int, *, data: bool = False) -> int:
-    """The first line of the table. Comments before a header begin with # or %, before rows with these and a space:
-    an id may begin with them too.
+    """The first line of the table. Comments before a header begin with # or %, before rows with
+    these and a space: an id may begin with them too.
     """
     for i in range(at, len(lines)):
         text = lines[i].text
@@ -193,14 +227,19 @@ def _first(lines: Sequence[Line], at: int, *, data: bool = False) -> int:
 # ---------------------------------------------------------------- with a header
 
 
-def _headed(source: Source, lines: Sequence[Line], at: int, hints: Hints, ids: frozenset[str]) -> Opening | None:
-    """The header, where a line before the rows names one of ``ids``; a comment is one where no other line is."""
+def _headed(
+    source: Source, lines: Sequence[Line], at: int, hints: Hints, ids: frozenset[str]
+) -> Opening | None:
+    """The header, where a line before the rows names one of ``ids``; a comment is one where no
+    other line is.
+    """
     commented: tuple[int, str] | None = None
     for i in range(at, len(lines)):
         text = lines[i].text
         if not text.strip():
             continue
-        best = max(_candidates(hints, source.suffix), key=lambda cut: _hits(text, cut, ids))  # the first of the best
+        # the first of the best
+        best = max(_candidates(hints, source.suffix), key=lambda cut: _hits(text, cut, ids))
         hit = _hits(text, best, ids) > 0
         if hit and not text.lstrip().startswith(_COMMENTS):
             return _below(source, lines, i, best, ids)
@@ -238,19 +277,30 @@ def _cells(text: str, separator: str) -> list[str]:
 
 
 def _separator(text: str, suffix: str) -> str:
-    """The separator of a header that names nothing known: the suffix's if it cuts the line, else what cuts it most."""
+    """The separator of a header that names nothing known: the suffix's if it cuts the line, else
+    what cuts it most.
+    """
     usual = _SUFFIXES.get(suffix, ",")
     counts = {cut: len(_cells(text, cut)) for cut in _SEPARATORS[:5]}
     if counts[usual] > 1:
         return usual
     most = max(counts, key=lambda cut: counts[cut])
-    if counts[most] == 1 and len(text.split()) > 1 and all(_NUMBER.fullmatch(word) for word in text.split()):
+    if (
+        counts[most] == 1
+        and len(text.split()) > 1
+        and all(_NUMBER.fullmatch(word) for word in text.split())
+    ):
         return " "
     return most if counts[most] > 1 else usual
 
 
 def _below(
-    source: Source, lines: Sequence[Line], i: int, separator: str, ids: frozenset[str], guess: str = ""
+    source: Source,
+    lines: Sequence[Line],
+    i: int,
+    separator: str,
+    ids: frozenset[str],
+    guess: str = "",
 ) -> Opening:
     """The table whose header begins on line ``i``; a quoted name may hold newlines."""
     last = i
@@ -264,7 +314,9 @@ def _below(
         except (StopIteration, csv.Error) as error:
             raise damaged(source.path, error) from error
         last = min(i + rows.line_num - 1, len(lines) - 1)
-    return Opening(separator, tuple(cells), tuple(_names(cells, ids)), lines[last].end, last + 2, guess=guess)
+    return Opening(
+        separator, tuple(cells), tuple(_names(cells, ids)), lines[last].end, last + 2, guess=guess
+    )
 
 
 # ---------------------------------------------------------------- without one
@@ -278,22 +330,26 @@ def _named(source: Source, line: Line, number: int, hints: Hints, below: Sequenc
     fitting = [cut for cut in cuts if len(_cells(line.text, cut)) == width]
     found = {"\t": "tabs", " ": "spaces", ",": "commas"}
     if not fitting:
-        counts = ", ".join(f"{len(_cells(line.text, cut))} by {found.get(cut, repr(cut))}" for cut in cuts)
+        counts = ", ".join(
+            f"{len(_cells(line.text, cut))} by {found.get(cut, repr(cut))}" for cut in cuts
+        )
         raise InvalidInput(
-            f"{source.path}, line {number}: {width} columns were named, {', '.join(hints.names)}, and the line has "
-            f"{counts}: {line.text[:60]!r}. Name every column in its order, and with --separator what is between "
-            "them; or give the file a header line.",
+            f"{source.path}, line {number}: {width} columns were named, {', '.join(hints.names)}, "
+            f"and the line has {counts}: {line.text[:60]!r}. Name every column in its order, and "
+            "with --separator what is between them; or give the file a header line.",
             path=str(source.path),
             line=number,
         )
     cells = _cells(line.text, fitting[0])
     known = dict(zip(hints.names, cells, strict=True))
     user, item = (known.get(name, "") for name in hints.ids)
-    if is_header(user, item) or _only_words(cells, [_cells(each.text, fitting[0]) for each in below], hints):
+    if is_header(user, item) or _only_words(
+        cells, [_cells(each.text, fitting[0]) for each in below], hints
+    ):
         raise InvalidInput(
-            f"{source.path}, line {number} is a header ({line.text[:60]!r}), where rows were expected because the "
-            f"columns were named. Leave the names out, and say which columns hold the ids with --user-column and "
-            "--item-column.",
+            f"{source.path}, line {number} is a header ({line.text[:60]!r}), where rows were "
+            "expected because the columns were named. Leave the names out, and say which columns "
+            "hold the ids with --user-column and --item-column.",
             path=str(source.path),
             line=number,
         )
@@ -301,16 +357,21 @@ def _named(source: Source, line: Line, number: int, hints: Hints, below: Sequenc
 
 
 def _only_words(cells: Sequence[str], below: Sequence[Sequence[str]], hints: Hints) -> bool:
-    """Whether a column beside the ids has a word in its first line and numbers or times in the next ones."""
+    """Whether a column beside the ids has a word in its first line and numbers or times in the next
+    ones.
+    """
     rows = [row for row in below if len(row) == len(cells)]
     places = [i for i, name in enumerate(hints.names or ()) if name not in hints.ids]
     return bool(rows) and any(
-        _NAME.fullmatch(cells[i].strip()) and all(_VALUE.fullmatch(row[i].strip()) for row in rows) for i in places
+        _NAME.fullmatch(cells[i].strip()) and all(_VALUE.fullmatch(row[i].strip()) for row in rows)
+        for i in places
     )
 
 
 def _movielens(line: Line, number: int) -> Opening | None:
-    """``ratings.dat`` (user::item::rating::timestamp) and ``u.data`` (the same by tabs), with a header or without."""
+    """``ratings.dat`` (user::item::rating::timestamp) and ``u.data`` (the same by tabs), with a
+    header or without.
+    """
     cells = line.text.split("::")
     separator = "::"
     if len(cells) != 4:
@@ -320,7 +381,11 @@ def _movielens(line: Line, number: int) -> Opening | None:
     rated = all(_NUMBER.fullmatch(cell.strip()) for cell in cells[2:])
     if separator == "\t":
         whole = rated and all(cell.isascii() and cell.isdigit() for cell in (*cells[:2], cells[3]))
-        return Opening(separator, STANDARD, STANDARD, line.start, number, headed=False) if whole else None
+        return (
+            Opening(separator, STANDARD, STANDARD, line.start, number, headed=False)
+            if whole
+            else None
+        )
     if rated:
         return Opening(separator, STANDARD, STANDARD, line.start, number, headed=False)
     usual = is_header(cells[0], cells[1]) and _plain(cells[0]) in _USERS
@@ -334,7 +399,9 @@ def _guess(texts: Sequence[str]) -> str:
     if re.fullmatch(r"[0-9]+:", text.strip()):
         return "netflix"
     words = [line.split() for line in texts if line.strip()]
-    if len({len(each) for each in words}) > 1 and all(word.isdigit() for each in words for word in each):
+    if len({len(each) for each in words}) > 1 and all(
+        word.isdigit() for each in words for word in each
+    ):
         return "adjacency"  # were all as long as the first, they would be rows
     cells = max((_cells(text, cut) for cut in _SEPARATORS), key=len)
     return "rows" if any(_NUMBER.fullmatch(cell.strip()) for cell in cells) else ""

@@ -33,7 +33,8 @@ GROUPED_BY = ("session_column", "session_gap", "basket_column")
 
 
 class ReadingOptions(Configured):
-    """Which columns are read, and how. A ``rating`` column is ignored unless a field here asks for it.
+    """Which columns are read, and how. A ``rating`` column is ignored unless a field here asks for
+    it.
 
     >>> options = ReadingOptions(threshold=4, confidence="1 + 40 * rating")
     >>> options.columns
@@ -51,70 +52,80 @@ class ReadingOptions(Configured):
     """The column that says what; integers or strings."""
 
     threshold: float | None = None
-    """Rows whose ``threshold_column`` is below it are dropped. None keeps every row and reads no rating."""
+    """Rows whose ``threshold_column`` is below it are dropped. None keeps every row and reads no
+    rating."""
 
     threshold_column: Name = "rating"
     """The column that ``threshold`` looks at; not read without a threshold."""
 
     confidence: str | None = None
-    """The weight c of each interaction: a column, or a rule such as ``"1 + 40 * column"`` or ``"1 + log1p(column)"``;
-    see ``_rules``."""
+    """The weight c of each interaction: a column, or a rule such as ``"1 + 40 * column"`` or ``"1 +
+    log1p(column)"``; see ``_rules``."""
 
     target: Name | None = None
-    """The target y of each interaction: a column or a rule, as for ``confidence``. None means 1 everywhere."""
+    """The target y of each interaction: a column or a rule, as for ``confidence``. None means 1
+    everywhere."""
 
     timestamp_column: Name | None = None
-    """The column that says when: whole numbers as they are; dates, times and ISO 8601 text as epoch seconds (UTC)."""
+    """The column that says when: whole numbers as they are; dates, times and ISO 8601 text as epoch
+    seconds (UTC)."""
 
     session_column: Name | None = None
-    """The column that says in which session of its user each row was: integers or strings. It may be the user column,
-    where every user is one session. Rows are then events, in order, and the same item may come again."""
+    """The column that says in which session of its user each row was: integers or strings. It may
+    be the user column, where every user is one session. Rows are then events, in order, and the
+    same item may come again."""
 
     session_gap: Name | None = None
-    """Where no column says it: a time after which whatever comes is another session (or basket), such as ``30m``, or a
-    number in the unit of the times; see ``data.events``."""
+    """Where no column says it: a time after which whatever comes is another session (or basket),
+    such as ``30m``, or a number in the unit of the times; see ``data.events``."""
 
     basket_column: Name | None = None
-    """The column that says in which basket of its user each row was; what a basket holds has no order."""
+    """The column that says in which basket of its user each row was; what a basket holds has no
+    order."""
 
     baskets: bool = False
     """Whether what a ``session_gap`` cuts has no order either: baskets, not sessions."""
 
     position_column: Name | None = None
-    """Numbers by which events of the same time, or all of them where no times are read, are ordered. Without it the
-    rows of the source are in order."""
+    """Numbers by which events of the same time, or all of them where no times are read, are
+    ordered. Without it the rows of the source are in order."""
 
     ordered_by_time: bool = True
-    """Whether times, where they are read, say the order of events: not of a model that was trained without."""
+    """Whether times, where they are read, say the order of events: not of a model that was trained
+    without."""
 
     column_names: tuple[str, ...] | None = None
-    """The columns of text without a header, in their order; ``""`` for one that is of no interest. A file whose first
-    line names an id column has a header, and says it itself."""
+    """The columns of text without a header, in their order; ``""`` for one that is of no interest.
+    A file whose first line names an id column has a header, and says it itself."""
 
     separator: str | None = None
-    """What is between the fields of text: one character, or one twice (``::``). None: what its header is cut by."""
+    """What is between the fields of text: one character, or one twice (``::``). None: what its
+    header is cut by."""
 
     decimal: Literal[".", ","] = "."
     """What is before the fraction of a number that is written as text."""
 
     layout: Layout | None = None
-    """Text whose lines are no rows. ``netflix``: an item's ``1:`` and below it lines of user, rating and date.
-    ``adjacency``: a user and then all of its items, as in LightGCN's ``train.txt``. Tables are still read as tables."""
+    """Text whose lines are no rows. ``netflix``: an item's ``1:`` and below it lines of user,
+    rating and date. ``adjacency``: a user and then all of its items, as in LightGCN's
+    ``train.txt``. Tables are still read as tables."""
 
     duplicates: Literal["refuse", "first", "last", "sum"] = "refuse"
-    """What becomes of an interaction that is there twice. Carried along for whoever builds the rows; the
-    reader keeps all of them. ``sum`` adds the confidences."""
+    """What becomes of an interaction that is there twice. Carried along for whoever builds the
+    rows; the reader keeps all of them. ``sum`` adds the confidences."""
 
     @field_validator("column_names")
     @classmethod
-    def _each_once(cls, names: tuple[str, ...] | None, others: ValidationInfo) -> tuple[str, ...] | None:
+    def _each_once(
+        cls, names: tuple[str, ...] | None, others: ValidationInfo
+    ) -> tuple[str, ...] | None:
         given = [name for name in names or () if name]
         ids = [others.data[side] for side in ("user_column", "item_column") if side in others.data]
         for name in ids if names is not None else ():
             if given.count(name) != 1:
                 raise ValueError(
-                    f"{','.join(given)} names {name!r} {given.count(name)} times, where every column is named in its "
-                    "order, and that of the ids once"
+                    f"{','.join(given)} names {name!r} {given.count(name)} times, where every "
+                    "column is named in its order, and that of the ids once"
                 )
         if len(set(given)) < len(given):
             raise ValueError(f"{','.join(given)} names a column twice")
@@ -132,12 +143,15 @@ class ReadingOptions(Configured):
     def _one_character(cls, text: str | None) -> str | None:
         text = _SEPARATORS.get(text, text) if text is not None else None
         if text is None or (
-            len(set(text)) == 1 and len(text) <= 2 and text.isascii() and not _NO_SEPARATOR.search(text)
+            len(set(text)) == 1
+            and len(text) <= 2
+            and text.isascii()
+            and not _NO_SEPARATOR.search(text)
         ):
             return text
         raise ValueError(
-            f"{text!r} is not one character, or one twice as in ::, that may be between fields. Write for example ';', "
-            "'|', tab or space"
+            f"{text!r} is not one character, or one twice as in ::, that may be between fields. "
+            "Write for example ';', '|', tab or space"
         )
 
     @field_validator("session_gap")
@@ -150,7 +164,10 @@ class ReadingOptions(Configured):
     @model_validator(mode="after")
     def _check(self) -> ReadingOptions:
         if self.user_column == self.item_column:
-            raise ValueError(f"user_column and item_column are both {self.user_column!r}. Name two different columns.")
+            raise ValueError(
+                f"user_column and item_column are both {self.user_column!r}. Name two different "
+                "columns."
+            )
         self._check_groups()
         if self.confidence is not None:
             confidence_rule(self.confidence)
@@ -161,17 +178,28 @@ class ReadingOptions(Configured):
     def _check_groups(self) -> None:
         said = [name for name in GROUPED_BY if getattr(self, name) is not None]
         if len(said) > 1:
-            raise ValueError(f"{said[0]} and {said[1]} both say what belongs together: leave one of them out")
+            raise ValueError(
+                f"{said[0]} and {said[1]} both say what belongs together: leave one of them out"
+            )
         if self.session_gap is not None and self.timestamp_column is None:
-            raise ValueError("session_gap is a time between rows: name the column of times, timestamp_column")
+            raise ValueError(
+                "session_gap is a time between rows: name the column of times, timestamp_column"
+            )
         if self.position_column is not None and not said:
-            raise ValueError("position_column orders sessions or baskets: name their column, or a session_gap")
+            raise ValueError(
+                "position_column orders sessions or baskets: name their column, or a session_gap"
+            )
         if said and (self.confidence is not None or self.target is not None):
-            raise ValueError(f"{said[0]} is for models of events, which have no confidence and no target: leave it out")
+            raise ValueError(
+                f"{said[0]} is for models of events, which have no confidence and no target: "
+                "leave it out"
+            )
 
     @model_serializer(mode="wrap")
     def _only_what_was_said(self, standard: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """How text was laid out is written down where it was said, so that records of other data stay as they were."""
+        """How text was laid out is written down where it was said, so that records of other data
+        stay as they were.
+        """
         written: dict[str, Any] = standard(self)
         for name, default in (
             ("column_names", None),
@@ -201,9 +229,13 @@ class ReadingOptions(Configured):
         return self.session_column if self.basket_column is None else self.basket_column
 
     def in_baskets(self) -> ReadingOptions:
-        """The same where what belongs together has no order, whether sessions or baskets were named."""
+        """The same where what belongs together has no order, whether sessions or baskets were
+        named.
+        """
         if self.session_column is not None:
-            return self.model_copy(update={"session_column": None, "basket_column": self.session_column})
+            return self.model_copy(
+                update={"session_column": None, "basket_column": self.session_column}
+            )
         return self.model_copy(update={"baskets": self.session_gap is not None})
 
     @property
@@ -238,14 +270,14 @@ def column_of(text: str, what: str = "confidence") -> str:
 
 
 def confidence_rule(text: str) -> Rule:
-    """Read ``"count"``, ``"1 + 40 * rating"`` or ``"1 + log1p(count)"``: see ``_rules``, of which confidences take the
-    functions of one number. Raises ValueError for anything else.
+    """Read ``"count"``, ``"1 + 40 * rating"`` or ``"1 + log1p(count)"``: see ``_rules``, of which
+    confidences take the functions of one number. Raises ValueError for anything else.
 
     >>> confidence_rule("1 + 40 * rating")
     Rule(column='rating', constant=1.0, steps=(Affine(intercept=1.0, slope=40.0),))
     >>> confidence_rule("bm25(count)")
     Traceback (most recent call last):
-    ValueError: confidence 'bm25(count)' is a statistic of all data (bm25), which is for models of other libraries ...
+    ValueError: confidence 'bm25(count)' is a statistic of all data (bm25), which is ...
     """
     return _pointwise(text, "confidence")
 
@@ -271,8 +303,9 @@ def _pointwise(text: str, what: str) -> Rule:
     for step in found.steps:
         if isinstance(step, Function) and step.name in STATISTICS:
             raise ValueError(
-                f"{what} {text!r} is a statistic of all data ({step.name}), which is for models of other libraries "
-                "and their --rating. Use a column, or functions of one number such as log1p"
+                f"{what} {text!r} is a statistic of all data ({step.name}), which is for models "
+                "of other libraries and their --rating. Use a column, or functions of one number "
+                "such as log1p"
             )
     return found
 

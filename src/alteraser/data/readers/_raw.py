@@ -41,7 +41,8 @@ class Raw:
     """The file, for messages."""
 
     guess: str = ""
-    """What text that names none of the id columns looks like: ``netflix``, ``adjacency``, ``rows``."""
+    """What text that names none of the id columns looks like: ``netflix``, ``adjacency``,
+    ``rows``."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,20 @@ class Format:
     name: str
     suffixes: tuple[str, ...]
     matches: Callable[[Head], bool]
-    """Whether the beginning of a file settles it; the suffix is only asked where no format's does."""
+    """Whether the beginning of a file settles it; the suffix is only asked where no format's
+    does."""
 
     read: Callable[[Source, Wanted], Raw]
     finish: Callable[[Raw, Wanted], Raw] = lambda raw, wanted: raw
-    """What is done once all parts of a table are together: text becomes numbers, by what all parts hold."""
+    """What is done once all parts of a table are together: text becomes numbers, by what all parts
+    hold."""
 
 
 def is_text(kind: pa.DataType) -> bool:
     """Whether a column holds strings, however wide their offsets."""
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
 
 
 def by_row(path: Path | str) -> Where:

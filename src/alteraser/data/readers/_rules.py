@@ -1,28 +1,33 @@
-"""Rules: from one column to the number that a row of the data, or an entry of a matrix of them, stands for.
+"""Rules: from one column to the number that a row of the data, or an entry of a matrix of them,
+stands for.
 
     rule     = product {("+" | "-") product}
     product  = factor {("*" | "/") factor}
-    factor   = NUMBER | COLUMN | "`" anything "`" | "(" rule ")" | FUNCTION "(" rule {"," NUMBER} ")"
+    factor   = NUMBER | COLUMN | "`" anything "`" | "(" rule ")"
+             | FUNCTION "(" rule {"," NUMBER} ")"
 
-A rule names one column, once, so it is a chain of steps: affine ones and functions. Functions of a number:
+A rule names one column, once, so it is a chain of steps: affine ones and functions. Functions of a
+number:
 
     log(x)   log1p(x)   sqrt(x)   min(x, A)   clip(x, A, B)
 
 Functions of the whole matrix, for models of other libraries alone:
 
     sum(x)                  the sum over the rows of a (user, item) pair
-    bm25(x, K1, B)          x (K1 + 1) / (K1 ((1 − B) + B s_u / s̄) + x) · (log N − log(1 + n_v)), K1 = 100, B = 0.8
+    bm25(x, K1, B)
+        x (K1 + 1) / (K1 ((1 − B) + B s_u / s̄) + x) · (log N − log(1 + n_v)), K1 = 100, B = 0.8
     tfidf(x)                √x · (log N − log(1 + n_v))
-    item_bm25, item_tfidf   the same of the transposed matrix: items are the documents, users the terms
+    item_bm25, item_tfidf
+        the same of the transposed matrix: items are the documents, users the terms
 
-with N the number of documents (the rows of users; empty ones count), s_u the sum of a document's x, s̄ its mean over
-all N, n_v the number of entries of a term: ``bm25_weight`` and ``tfidf_weight`` of implicit 0.7 on the user × item
-matrix, and on the item × user matrix. The first of these functions works on entries of the matrix, and so does what is
-around it; what is inside works on rows. Inside them a number may stand in for the column: ``bm25(1)`` weighs pairs
-that have no counts.
+with N the number of documents (the rows of users; empty ones count), s_u the sum of a document's x,
+s̄ its mean over all N, n_v the number of entries of a term: ``bm25_weight`` and ``tfidf_weight`` of
+implicit 0.7 on the user × item matrix, and on the item × user matrix. The first of these functions
+works on entries of the matrix, and so does what is around it; what is inside works on rows. Inside
+them a number may stand in for the column: ``bm25(1)`` weighs pairs that have no counts.
 
-A name ends at any of ``+ * / ( ) ,`` and before a word that begins with ``-``: put other columns in backticks. A text
-without any of these signs is a column, spaces and all.
+A name ends at any of ``+ * / ( ) ,`` and before a word that begins with ``-``: put other columns in
+backticks. A text without any of these signs is a column, spaces and all.
 """
 
 from __future__ import annotations
@@ -54,7 +59,11 @@ def quoted(column: str) -> str:
     >>> quoted("plays"), quoted("a + b")
     ('plays', '`a + b`')
     """
-    return f"`{column}`" if _SIGNS.search(column) or " -" in column or column.startswith("-") else column
+    return (
+        f"`{column}`"
+        if _SIGNS.search(column) or " -" in column or column.startswith("-")
+        else column
+    )
 
 
 class Affine(NamedTuple):
@@ -107,7 +116,8 @@ class Rule:
     """A chain of steps from a column.
 
     >>> rule("1 + 40 * log1p(plays)")
-    Rule(column='plays', constant=1.0, steps=(Function(name='log1p', arguments=()), Affine(intercept=1.0, slope=40.0)))
+    Rule(column='plays', constant=1.0, steps=(Function(name='log1p', arguments=()),
+    Affine(intercept=1.0, slope=40.0)))
     >>> rule("1 + 40 * rating").rows(np.array([0.5, 2.0]))
     array([21., 81.])
     """
@@ -125,7 +135,10 @@ class Rule:
     @property
     def statistic(self) -> bool:
         """Whether an entry depends on others, so that taking some away changes the rest."""
-        return any(isinstance(step, Function) and step.name in STATISTICS and step.name != "sum" for step in self.steps)
+        return any(
+            isinstance(step, Function) and step.name in STATISTICS and step.name != "sum"
+            for step in self.steps
+        )
 
     @property
     def sums(self) -> bool:
@@ -135,15 +148,23 @@ class Rule:
     @property
     def _border(self) -> int:
         """How many steps work on rows."""
-        places = [k for k, step in enumerate(self.steps) if isinstance(step, Function) and step.name in STATISTICS]
+        places = [
+            k
+            for k, step in enumerate(self.steps)
+            if isinstance(step, Function) and step.name in STATISTICS
+        ]
         return places[0] if places else len(self.steps)
 
     def rows(self, values: Floats) -> Floats:
-        """The steps that work on rows of the data; ``values`` (rows,) of the column. May be infinite or no number."""
+        """The steps that work on rows of the data; ``values`` (rows,) of the column. May be
+        infinite or no number.
+        """
         return _chain(self.steps[: self._border], values, None)
 
     def entries(self, summed: Floats, matrix: Matrix) -> Floats:
-        """The steps that work on entries of the matrix; ``summed`` (entries,) is ``rows``, repeated pairs settled."""
+        """The steps that work on entries of the matrix; ``summed`` (entries,) is ``rows``, repeated
+        pairs settled.
+        """
         return _chain(self.steps[self._border :], summed, matrix)
 
 
@@ -162,7 +183,9 @@ def _chain(steps: tuple[Step, ...], x: Floats, matrix: Matrix | None) -> Floats:
 
 def _weighted(step: Function, x: Floats, matrix: Matrix) -> Floats:
     users, items, (m, n) = matrix
-    documents, terms, size, further = (items, users, n, m) if step.name.startswith("item_") else (users, items, m, n)
+    documents, terms, size, further = (
+        (items, users, n, m) if step.name.startswith("item_") else (users, items, m, n)
+    )
     if not x.size:
         return x
     idf = np.log(float(size)) - np.log1p(np.bincount(terms, minlength=further))
@@ -178,7 +201,8 @@ def _weighted(step: Function, x: Floats, matrix: Matrix) -> Floats:
 
 
 def rule(text: str, what: str = "rule") -> Rule:
-    """The rule that ``text`` says; ``what`` names it in messages. Raises ValueError, saying what was expected.
+    """The rule that ``text`` says; ``what`` names it in messages. Raises ValueError, saying what
+    was expected.
 
     >>> rule("play count")
     Rule(column='play count', constant=1.0, steps=())
@@ -186,18 +210,25 @@ def rule(text: str, what: str = "rule") -> Rule:
     Affine(intercept=1.0, slope=10.0)
     >>> rule("plays * hours", "rating")
     Traceback (most recent call last):
-    ValueError: rating 'plays * hours' names two columns, plays and hours; a rule is about one. Compute it in the data
+    ValueError: rating 'plays * hours' names two columns, plays and hours; a rule is about one.
+    Compute it in the data
     """
     if text.strip() and not _SIGNS.search(text):
         return Rule(text)
     found = _Parser(text, what).whole()
-    if found.column is None and not any(isinstance(step, Function) and step.name in STATISTICS for step in found.steps):
-        raise ValueError(f"{what} {text!r} names no column. Write for example 'plays' or '1 + 40 * plays'")
+    if found.column is None and not any(
+        isinstance(step, Function) and step.name in STATISTICS for step in found.steps
+    ):
+        raise ValueError(
+            f"{what} {text!r} names no column. Write for example 'plays' or '1 + 40 * plays'"
+        )
     return found
 
 
 class _Parser:
-    """Recursive descent over the grammar above. A number is a rule without a column and without steps."""
+    """Recursive descent over the grammar above. A number is a rule without a column and without
+    steps.
+    """
 
     def __init__(self, text: str, what: str) -> None:
         self.text, self.what = text, what
@@ -224,7 +255,11 @@ class _Parser:
 
     def next(self, *signs: str) -> str | None:
         """The sign that comes next, taken, if it is one of ``signs``."""
-        if self.at < len(self.tokens) and self.tokens[self.at][0] == "sign" and self.tokens[self.at][1] in signs:
+        if (
+            self.at < len(self.tokens)
+            and self.tokens[self.at][0] == "sign"
+            and self.tokens[self.at][1] in signs
+        ):
             self.at += 1
             return self.tokens[self.at - 1][1]
         return None
@@ -296,8 +331,8 @@ class _Parser:
         bounds = NUMERIC[name][0] if name in NUMERIC else STATISTICS.get(name)
         if bounds is None:
             self.fail(
-                f"calls {name!r}, and there are {', '.join([*NUMERIC, *STATISTICS])}. A column with parentheses in its "
-                "name is put in `backticks`"
+                f"calls {name!r}, and there are {', '.join([*NUMERIC, *STATISTICS])}. A column "
+                "with parentheses in its name is put in `backticks`"
             )
         found = self.sum()
         arguments: list[float] = []
@@ -310,13 +345,24 @@ class _Parser:
         if not bounds[0] <= len(arguments) <= bounds[1]:
             most = {0: "nothing", 1: "one number", 2: "two numbers"}[bounds[1]]
             few = most if bounds[0] == bounds[1] else f"at most {most}"
-            self.fail(f"gives {name} {len(arguments)} number(s) behind its first argument, where {few} is expected")
+            self.fail(
+                f"gives {name} {len(arguments)} number(s) behind its first argument, where {few} "
+                "is expected"
+            )
         if name == "clip" and arguments[0] > arguments[1]:
             self.fail(f"clips from {arguments[0]:g} up to {arguments[1]:g}, which is less")
         step = Function(name, tuple(arguments))
         if name in STATISTICS:
-            if any(isinstance(inner, Function) and inner.name in STATISTICS for inner in found.steps) and name == "sum":
-                self.fail("sums entries of the matrix; sum is about rows of the data and stands innermost")
+            if (
+                any(
+                    isinstance(inner, Function) and inner.name in STATISTICS
+                    for inner in found.steps
+                )
+                and name == "sum"
+            ):
+                self.fail(
+                    "sums entries of the matrix; sum is about rows of the data and stands innermost"
+                )
         elif _number(found):
             return Rule(None, float(NUMERIC[name][1](found.constant, *arguments)))
         return replace(found, steps=(*found.steps, step))
@@ -327,7 +373,10 @@ class _Parser:
 
     def two(self, left: Rule, right: Rule) -> NoReturn:
         named = [each.column or "a function of a number" for each in (left, right)]
-        self.fail(f"names two columns, {named[0]} and {named[1]}; a rule is about one. Compute it in the data")
+        self.fail(
+            f"names two columns, {named[0]} and {named[1]}; a rule is about one. Compute it in "
+            "the data"
+        )
 
 
 def _number(each: Rule) -> bool:

@@ -41,7 +41,8 @@ _FOREIGN = {
     b"%PDF": "a PDF",
 }
 FORMATS_ACCEPTED = (
-    "Parquet, CSV, TSV, JSON, RecBole .inter and MovieLens files are read; text may be compressed with gzip or zstd"
+    "Parquet, CSV, TSV, JSON, RecBole .inter and MovieLens files are read; text "
+    "may be compressed with gzip or zstd"
 )
 
 
@@ -81,7 +82,8 @@ class Source:
     def _start(self) -> bytes:
         with self.open() as file:
             start = file.read(_HEAD)
-            if len(start) == _HEAD and b"\n" not in start and b"\r" not in start:  # a header of many columns
+            # a header of many columns
+            if len(start) == _HEAD and b"\n" not in start and b"\r" not in start:
                 start += file.read(BLOCK)
         return start
 
@@ -117,7 +119,8 @@ class Source:
         except (EOFError, zlib.error) as error:
             raise damaged(self.path, error) from error
         except OSError as error:
-            if error.errno is not None:  # the system's, and not what gzip and zstd say of their streams
+            # the system's, and not what gzip and zstd say of their streams
+            if error.errno is not None:
                 raise
             raise damaged(self.path, error) from error
 
@@ -144,11 +147,14 @@ def _opened(path: Path, compression: str | None) -> Iterator[IO[bytes]]:
 
 
 def regular_file(path: Path) -> Source:
-    """Check that ``path`` is a plain file before it is opened; a pipe would block, a device never end."""
+    """Check that ``path`` is a plain file before it is opened; a pipe would block, a device never
+    end.
+    """
     mode = kind_of(path)
     if not stat.S_ISREG(mode):
         raise InvalidInput(
-            f"{path} is a {_special(mode)}, not a plain file, and was not opened. Write its content to a file first.",
+            f"{path} is a {_special(mode)}, not a plain file, and was not opened. Write its "
+            "content to a file first.",
             path=str(path),
         )
     if not os.access(path, os.R_OK):
@@ -164,9 +170,13 @@ def kind_of(path: Path) -> int:
         words = "is a link to nothing" if path.is_symlink() else "does not exist"
         raise NotFound(f"{path} {words}. Check the path.", path=str(path)) from None
     except PermissionError:
-        raise InvalidInput(f"{path}: its folder may not be read. Change its permissions.", path=str(path)) from None
+        raise InvalidInput(
+            f"{path}: its folder may not be read. Change its permissions.", path=str(path)
+        ) from None
     except (OSError, ValueError) as error:  # a name too long, a loop of links, a NUL
-        raise InvalidInput(f"{str(path)!r} is not a usable path: {error}.", path=str(path)) from error
+        raise InvalidInput(
+            f"{str(path)!r} is not a usable path: {error}.", path=str(path)
+        ) from error
 
 
 @contextlib.contextmanager
@@ -181,12 +191,15 @@ def unchanged(path: Path) -> Iterator[None]:
         after.st_ino,
     ):
         raise IntegrityError(
-            f"{path} changed while it was read. Run again when whoever writes it is done.", path=str(path)
+            f"{path} changed while it was read. Run again when whoever writes it is done.",
+            path=str(path),
         )
 
 
 def available_memory() -> int:
-    """Bytes that this process may hold: the machine's, its container's, or the limit on its address space."""
+    """Bytes that this process may hold: the machine's, its container's, or the limit on its address
+    space.
+    """
     limits = [memory.physical() or 1 << 40]
     for path in _CONTAINERS:
         with contextlib.suppress(OSError, ValueError):  # not there, or "max"
@@ -206,10 +219,11 @@ def address_space() -> int:
 
 
 def require_room(path: Path) -> None:
-    """Refuse a text that a limit on the address space leaves no room for: Arrow ends the process where it meets one.
+    """Refuse a text that a limit on the address space leaves no room for: Arrow ends the process
+    where it meets one.
 
-    Its bytes are held as they come, as columns and as ids, and some blocks are on the way: what is refused here would
-    end so anyhow.
+    Its bytes are held as they come, as columns and as ids, and some blocks are on the way: what is
+    refused here would end so anyhow.
     """
     most = address_space()
     with contextlib.suppress(OSError, ValueError, IndexError):
@@ -223,26 +237,31 @@ def require_room(path: Path) -> None:
 def out_of_memory(path: Path) -> ResourceLimit:
     """The error for a file that memory does not hold."""
     return ResourceLimit(
-        f"{path} does not fit into the {available_memory() / 2**30:,.1f} GiB of memory that this process may use. "
-        "Raise the limit, use a larger machine, or leave columns and rows out.",
+        f"{path} does not fit into the {available_memory() / 2**30:,.1f} GiB of memory that this "
+        "process may use. Raise the limit, use a larger machine, or leave columns and rows out.",
         path=str(path),
     )
 
 
 def empty(path: Path) -> InvalidInput:
     """The error for a file without a line."""
-    return InvalidInput(f"{path} is empty. A table needs at least a header with its columns.", path=str(path))
+    return InvalidInput(
+        f"{path} is empty. A table needs at least a header with its columns.", path=str(path)
+    )
 
 
 def damaged(path: Path, error: BaseException) -> InvalidInput:
     """The error for a file that begins well and does not hold what it promises."""
     return InvalidInput(
-        f"{path} is truncated or damaged ({_first_line(error)}). Copy or write it again.", path=str(path)
+        f"{path} is truncated or damaged ({_first_line(error)}). Copy or write it again.",
+        path=str(path),
     )
 
 
 def check_text(source: Source) -> bool:
-    """Refuse bytes that are not UTF-8 text, with their place. Answers whether a quote occurs anywhere."""
+    """Refuse bytes that are not UTF-8 text, with their place. Answers whether a quote occurs
+    anywhere.
+    """
     require_room(source.path)
     decoder = codecs.getincrementaldecoder("utf-8")()
     position, lines, quotes = 0, 0, False
@@ -251,8 +270,8 @@ def check_text(source: Source) -> bool:
             if (at := chunk.find(b"\0")) >= 0:
                 line = lines + chunk.count(b"\n", 0, at) + 1
                 raise InvalidInput(
-                    f"{source.path}, line {line}: byte {position + at} is NUL, which text does not hold. "
-                    "Export the file again as UTF-8 text.",
+                    f"{source.path}, line {line}: byte {position + at} is NUL, which text does "
+                    "not hold. Export the file again as UTF-8 text.",
                     path=str(source.path),
                     line=line,
                 )
@@ -271,7 +290,9 @@ def check_text(source: Source) -> bool:
 
 
 def marked_inside(source: Source) -> bool:
-    """Whether a line but the first begins with a byte order mark outside of quotes: files were put together there."""
+    """Whether a line but the first begins with a byte order mark outside of quotes: files were put
+    together there.
+    """
     end = b""
     with source.open() as file:
         while chunk := file.read(4 << 20):

@@ -1,4 +1,6 @@
-"""``read_table``: from whatever the user has to the columns that the rest of the package works on."""
+"""``read_table``: from whatever the user has to the columns that the rest of the package works
+on.
+"""
 
 from __future__ import annotations
 
@@ -41,49 +43,60 @@ def read_table(
     *,
     names: Mapping[str, str | None] | None = None,
 ) -> pa.Table:
-    """Read interactions from a file, a folder or a table in memory. ``names`` says which option stands for a field of
-    ``options`` in messages, where it is not the usual one; None: no option does.
+    """Read interactions from a file, a folder or a table in memory. ``names`` says which option
+    stands for a field of ``options`` in messages, where it is not the usual one; None: no option
+    does.
 
     Returns
     -------
     pyarrow.Table
         One row an interaction, in the order of the source, every column in one chunk without nulls:
 
-        Rows below the threshold are dropped, and so are rows without a value to hold against it (null, or the NaN of
-        pandas): what is missing is not at least the threshold. They are counted in the schema's metadata, under
-        ``UNRATED``.
+        Rows below the threshold are dropped, and so are rows without a value to hold against it
+        (null, or the NaN of pandas): what is missing is not at least the threshold. They are
+        counted in the schema's metadata, under ``UNRATED``.
 
-        - ``user_id`` and ``item_id``: int64, or ``dictionary(int32, string)`` whose dictionary holds every
-          id that occurs exactly once, in no particular order; what else they were stored as (``id_columns``) is in
-          the schema's metadata, under ``CONVERTED``;
-        - ``confidence`` and ``target`` (float64) and ``timestamp`` (int64) where the options ask for them;
-        - ``group`` (ids of sessions or baskets) and ``position`` (float64) likewise: rows are then events, and how they
-          are grouped is in the schema's metadata, under ``GROUPED``.
+        - ``user_id`` and ``item_id``: int64, or ``dictionary(int32, string)`` whose dictionary
+          holds every id that occurs exactly once, in no particular order; what else they were
+          stored as (``id_columns``) is in the schema's metadata, under ``CONVERTED``;
+        - ``confidence`` and ``target`` (float64) and ``timestamp`` (int64) where the options ask
+          for them;
+        - ``group`` (ids of sessions or baskets) and ``position`` (float64) likewise: rows are then
+          events, and how they are grouped is in the schema's metadata, under ``GROUPED``.
 
-    >>> table = read_table(pa.table({"user_id": [1, 1, 2], "item_id": ["a", "b", "a"], "rating": [5, 2, 4]}),
-    ...                    ReadingOptions(threshold=4))
+    >>> rows = {"user_id": [1, 1, 2], "item_id": ["a", "b", "a"], "rating": [5, 2, 4]}
+    >>> table = read_table(pa.table(rows), ReadingOptions(threshold=4))
     >>> table.to_pydict()
     {'user_id': [1, 2], 'item_id': ['a', 'a']}
     """
     options = options or ReadingOptions()
     found = settle(parse(source, options, names=names), options)
     users, items = (ids if found.kept is None else take(ids, found.kept) for ids in found.ids)
-    return pa.table({"user_id": users, "item_id": items, **found.columns}, metadata=found.notes or None)
+    return pa.table(
+        {"user_id": users, "item_id": items, **found.columns}, metadata=found.notes or None
+    )
 
 
 def parse(
-    source: str | os.PathLike[str] | ArrowStream, options: ReadingOptions, *, every_column: bool = False,
+    source: str | os.PathLike[str] | ArrowStream,
+    options: ReadingOptions,
+    *,
+    every_column: bool = False,
     names: Mapping[str, str | None] | None = None,
-) -> Raw:  # fmt: skip
-    """The rows of ``source`` as they are stored, with the columns that ``options`` name, or with all that there are.
+) -> Raw:
+    """The rows of ``source`` as they are stored, with the columns that ``options`` name, or with
+    all that there are.
 
-    Raises InvalidInput for a column that is not there or there twice; ``names`` as for ``read_table``.
+    Raises InvalidInput for a column that is not there or there twice; ``names`` as for
+    ``read_table``.
     """
     wanted = _wanted(options, options.columns)
     raw = read_raw(source, replace(wanted, columns=None) if every_column else wanted)
     twice = next((name for name in options.columns if list(raw.columns).count(name) > 1), None)
     if twice is not None:
-        raise InvalidInput(f"{raw.name}: the column {twice!r} is there twice. Rename one of them.", path=raw.name)
+        raise InvalidInput(
+            f"{raw.name}: the column {twice!r} is there twice. Rename one of them.", path=raw.name
+        )
     _require(raw, options, _OPTIONS | dict(names or {}))
     return raw
 
@@ -115,7 +128,9 @@ def settle(raw: Raw, options: ReadingOptions) -> Settled:
         above = rated[ratings >= options.threshold]
         if len(above) < table.num_rows:
             ids = set(sides) - {options.group_column}
-            others = [name for name in options.columns if name in table.column_names and name not in ids]
+            others = [
+                name for name in options.columns if name in table.column_names and name not in ids
+            ]
             table, where, kept = table.select(others).take(above), _moved(raw.where, above), above
     result = {}
     if options.confidence is not None:
@@ -128,16 +143,24 @@ def settle(raw: Raw, options: ReadingOptions) -> Settled:
         values = numbers(table[name], name, where, options.decimal)
         result["target"] = pa.array(targets(values, target_rule(options.target), where))
     if options.timestamp_column is not None:
-        result["timestamp"] = times(table[options.timestamp_column], options.timestamp_column, where)
+        result["timestamp"] = times(
+            table[options.timestamp_column], options.timestamp_column, where
+        )
     if options.group_column is not None:
         result["group"] = identifiers(table[options.group_column], options.group_column, where)
     if options.position_column is not None:
-        values = numbers(table[options.position_column], options.position_column, where, options.decimal)
+        values = numbers(
+            table[options.position_column], options.position_column, where, options.decimal
+        )
         result["position"] = pa.array(values)
     notes = {UNRATED: str(unrated)} if unrated else {}
     if options.grouping is not None:
         notes[GROUPED] = json.dumps(options.grouping.to_document())
-    kinds = zip(("user_id", "item_id"), (described(raw.table.schema.field(name).type) for name in sides), strict=True)
+    kinds = zip(
+        ("user_id", "item_id"),
+        (described(raw.table.schema.field(name).type) for name in sides),
+        strict=True,
+    )
     if converted := {side: words for side, words in kinds if words is not None}:
         notes[CONVERTED] = json.dumps(converted)
     return Settled((users, items), kept, result, notes)
@@ -145,11 +168,13 @@ def settle(raw: Raw, options: ReadingOptions) -> Settled:
 
 @dataclass(frozen=True)
 class ForgetTable:
-    """What is to be forgotten: pairs of user and item, whole users, whole items, or sessions or baskets."""
+    """What is to be forgotten: pairs of user and item, whole users, whole items, or sessions or
+    baskets.
+    """
 
     users: pa.Array | None
-    """int64 or string. One entry a row; where ``items`` is None, each user once in order of appearance. None:
-    everything of these items."""
+    """int64 or string. One entry a row; where ``items`` is None, each user once in order of
+    appearance. None: everything of these items."""
 
     items: pa.Array | None
     """The same for items. None: everything of these users."""
@@ -161,7 +186,8 @@ class ForgetTable:
     """The file, for messages."""
 
     groups: pa.Array | None = None
-    """Sessions or baskets, where the file has their column: with users and items row by row theirs alone."""
+    """Sessions or baskets, where the file has their column: with users and items row by row theirs
+    alone."""
 
     @property
     def whole_users(self) -> bool:
@@ -184,17 +210,21 @@ def read_forget_table(
 ) -> ForgetTable:
     """Read what is to be forgotten; only the two id columns of ``options`` are looked at.
 
-    Whole users are meant only where the user column is the file's one column, or where ``whole_users`` says so; whole
-    items likewise, by the item column and ``whole_items``. Otherwise a missing column or an empty id is refused: a
-    mistyped file never widens an erasure. ``names`` as for ``read_table``.
+    Whole users are meant only where the user column is the file's one column, or where
+    ``whole_users`` says so; whole items likewise, by the item column and ``whole_items``. Otherwise
+    a missing column or an empty id is refused: a mistyped file never widens an erasure. ``names``
+    as for ``read_table``.
 
     >>> read_forget_table(pa.table({"user_id": [7, 7, 3]})).users.to_pylist()
     [7, 3]
     """
     options = options or ReadingOptions()
     if whole_users and whole_items:
-        raise InvalidInput("whole users and whole items contradict each other: forget one after the other")
-    option = dict.fromkeys(_OPTIONS) | dict(names or {})  # what names columns is about the data, not about this file
+        raise InvalidInput(
+            "whole users and whole items contradict each other: forget one after the other"
+        )
+    # what names columns is about the data, not about this file
+    option = dict.fromkeys(_OPTIONS) | dict(names or {})
     asked = (options.user_column, options.item_column, options.group_column or options.user_column)
     raw = read_raw(source, _wanted(options, asked))
     if not whole_users and not whole_items and _names_groups(raw, options):
@@ -207,7 +237,9 @@ def read_forget_table(
     if options.user_column not in raw.columns:
         error = missing_column(raw, options.user_column, option["user_column"])
         whole = (
-            " To forget everything of these items, pass --whole-items." if options.item_column in raw.columns else ""
+            " To forget everything of these items, pass --whole-items."
+            if options.item_column in raw.columns
+            else ""
         )
         raise InvalidInput(f"{error.message}{whole}", **error.details)
     users = identifiers(raw.table[options.user_column], options.user_column, raw.where)
@@ -215,13 +247,18 @@ def read_forget_table(
         return ForgetTable(plain(users).unique(), None, raw.table.num_rows, raw.name)
     if options.item_column not in raw.columns:
         error = missing_column(raw, options.item_column, option["item_column"])
-        raise InvalidInput(f"{error.message} To forget everything of these users, pass --whole-users.", **error.details)
+        raise InvalidInput(
+            f"{error.message} To forget everything of these users, pass --whole-users.",
+            **error.details,
+        )
     items = identifiers(raw.table[options.item_column], options.item_column, raw.where)
     return ForgetTable(plain(users), plain(items), raw.table.num_rows, raw.name)
 
 
 def _names_groups(raw: Raw, options: ReadingOptions) -> bool:
-    """Whether a forget table has the column of sessions or baskets, as something else than that of the users."""
+    """Whether a forget table has the column of sessions or baskets, as something else than that of
+    the users.
+    """
     return options.group_column in raw.columns and options.group_column not in (
         options.user_column,
         options.item_column,
@@ -236,14 +273,18 @@ def _forget_groups(raw: Raw, options: ReadingOptions) -> ForgetTable:
     }
     users, items, groups = columns.values()
     alone = users is None and items is None
-    return ForgetTable(users, items, raw.table.num_rows, raw.name, groups.unique() if alone else groups)  # type: ignore[union-attr]
+    of = groups.unique() if alone else groups  # type: ignore[union-attr]
+    return ForgetTable(users, items, raw.table.num_rows, raw.name, of)
 
 
-def read_rows(source: str | os.PathLike[str] | ArrowStream, options: ReadingOptions | None = None) -> pa.Table:
+def read_rows(
+    source: str | os.PathLike[str] | ArrowStream, options: ReadingOptions | None = None
+) -> pa.Table:
     """The whole table with every column and type untouched, to write some of its rows elsewhere.
 
-    Rows are those of `read_table` without a threshold, in the same order. Text becomes numbers only where the
-    numbers are written back as the same text; the rest stays strings. ``options`` names the id columns.
+    Rows are those of `read_table` without a threshold, in the same order. Text becomes numbers only
+    where the numbers are written back as the same text; the rest stays strings. ``options`` names
+    the id columns.
     """
     options = options or ReadingOptions()
     return as_rows(read_raw(source, Wanted(None, _ids(options), options.hints)), options)
@@ -265,7 +306,9 @@ def _wanted(options: ReadingOptions, columns: tuple[str, ...]) -> Wanted:
 
 def _ids(options: ReadingOptions) -> frozenset[str]:
     """The columns that hold ids."""
-    return frozenset({options.user_column, options.item_column, options.group_column or options.user_column})
+    return frozenset(
+        {options.user_column, options.item_column, options.group_column or options.user_column}
+    )
 
 
 def _require(raw: Raw, options: ReadingOptions, names: Mapping[str, str | None]) -> None:

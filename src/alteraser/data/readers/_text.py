@@ -1,4 +1,6 @@
-"""What the formats with one row a line share: parsing by Arrow, and finding the line of what went wrong."""
+"""What the formats with one row a line share: parsing by Arrow, and finding the line of what went
+wrong.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +71,9 @@ class Dialect:
 
 
 def read_delimited(source: Source, dialect: Dialect, wanted: Wanted) -> Raw:
-    """A file of separated fields as the text that it holds: all of it or, at the first malformed line, nothing."""
+    """A file of separated fields as the text that it holds: all of it or, at the first malformed
+    line, nothing.
+    """
     quoted = check_text(source) and dialect.quotes
     if quoted:
         dialect, quoted = _quoting(source, dialect)
@@ -85,12 +89,22 @@ def read_delimited(source: Source, dialect: Dialect, wanted: Wanted) -> Raw:
         if i in dialect.fillers or (not columns[i] and not dialect.opening.headed):
             continue
         spelled = header[i // 2 if dialect.doubled else i]
-        fractions = columns[i] not in wanted.ids and dialect.fractions(spelled) and wanted.hints.decimal == "."
+        fractions = (
+            columns[i] not in wanted.ids
+            and dialect.fractions(spelled)
+            and wanted.hints.decimal == "."
+        )
         notes = dialect.note(spelled) | ({} if fractions else {_TOKEN: b""})
         arrays.append(_without_space(table[str(i)], dialect, i))
         fields.append(pa.field(columns[i], pa.string(), metadata=notes or None))
     text = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
-    raw = Raw(text, [name for name in columns if name], where, name=str(source.path), guess=dialect.opening.guess)
+    raw = Raw(
+        text,
+        [name for name in columns if name],
+        where,
+        name=str(source.path),
+        guess=dialect.opening.guess,
+    )
     _refuse_headers(raw, source, dialect, wanted)
     return raw
 
@@ -98,7 +112,12 @@ def read_delimited(source: Source, dialect: Dialect, wanted: Wanted) -> Raw:
 def _without_space(column: pa.ChunkedArray, dialect: Dialect, i: int) -> pa.ChunkedArray:
     """Where the header and every row have a space behind the separator, it belongs to that."""
     place = i // 2 if dialect.doubled else i
-    if not (dialect.opening.headed and place and dialect.opening.cells[place].startswith(" ") and len(column)):
+    if not (
+        dialect.opening.headed
+        and place
+        and dialect.opening.cells[place].startswith(" ")
+        and len(column)
+    ):
         return column
     return pc.utf8_ltrim(column, " ") if pc.all(pc.starts_with(column, " ")).as_py() else column
 
@@ -117,7 +136,9 @@ def finish(raw: Raw, wanted: Wanted) -> Raw:
         fields.append(pa.field(known.name, array.type, metadata=notes | style or None))
     result = replace(raw, table=pa.Table.from_arrays(arrays, schema=pa.schema(fields)))
     ids = [name for name in wanted.hints.ids if result.table.column_names.count(name) == 1]
-    if len(ids) == 2 and all(pa.types.is_string(result.table.schema.field(name).type) for name in ids):
+    if len(ids) == 2 and all(
+        pa.types.is_string(result.table.schema.field(name).type) for name in ids
+    ):
         _refuse_words_between_integers(result.table[ids[0]], result.table[ids[1]], raw.where)
     return result
 
@@ -126,8 +147,12 @@ def finish(raw: Raw, wanted: Wanted) -> Raw:
 
 
 def _refuse_headers(raw: Raw, source: Source, dialect: Dialect, wanted: Wanted) -> None:
-    """Refuse a header among the rows: two files were put together, or rows were expected where it is."""
-    spelled = dict(zip(dialect.columns[:: 2 if dialect.doubled else 1], dialect.opening.cells, strict=True))
+    """Refuse a header among the rows: two files were put together, or rows were expected where it
+    is.
+    """
+    spelled = dict(
+        zip(dialect.columns[:: 2 if dialect.doubled else 1], dialect.opening.cells, strict=True)
+    )
     ids = [name for name in wanted.hints.ids if raw.table.column_names.count(name) == 1]
     variants = {
         before + spelling + behind
@@ -145,18 +170,22 @@ def _refuse_headers(raw: Raw, source: Source, dialect: Dialect, wanted: Wanted) 
     if row < 0 and len(ids) == 2:
         row = _words(raw.table[ids[0]], raw.table[ids[1]])
     first = dialect.columns[0]
-    mark = pc.index(pc.starts_with(raw.table[first], BOM), True).as_py() if row < 0 and first in ids else -1
+    mark = (
+        pc.index(pc.starts_with(raw.table[first], BOM), True).as_py()
+        if row < 0 and first in ids
+        else -1
+    )
     if mark >= 0 and marked_inside(source):
         raise InvalidInput(
-            f"{raw.where(mark)}: begins with a byte order mark, as where files were put together. Take the mark out; "
-            "nothing was read.",
+            f"{raw.where(mark)}: begins with a byte order mark, as where files were put together. "
+            "Take the mark out; nothing was read.",
             path=raw.name,
         )
     if row >= 0:
         cells = ", ".join(str(raw.table[name][row].as_py()) for name in ids)
         raise InvalidInput(
-            f"{raw.where(row)}: a header ({cells}) where a row was expected. Where files were put together, leave out "
-            "all headers but the first; nothing was read.",
+            f"{raw.where(row)}: a header ({cells}) where a row was expected. Where files were put "
+            "together, leave out all headers but the first; nothing was read.",
             path=raw.name,
         )
 
@@ -171,20 +200,31 @@ def _words(users: pa.ChunkedArray, items: pa.ChunkedArray) -> int:
     return -1
 
 
-def _refuse_words_between_integers(users: pa.ChunkedArray, items: pa.ChunkedArray, where: Where) -> None:
-    """Refuse rows of words in both columns where all other rows are integers in both: headers in other words."""
+def _refuse_words_between_integers(
+    users: pa.ChunkedArray, items: pa.ChunkedArray, where: Where
+) -> None:
+    """Refuse rows of words in both columns where all other rows are integers in both: headers in
+    other words.
+    """
     if not len(users):
         return
-    integer = [np.asarray(pc.match_substring_regex(ids, _INTEGER).to_numpy(), dtype=bool) for ids in (users, items)]
+    integer = [
+        np.asarray(pc.match_substring_regex(ids, _INTEGER).to_numpy(), dtype=bool)
+        for ids in (users, items)
+    ]
     rows = np.flatnonzero(~integer[0])
-    if not 0 < len(rows) <= max(1, len(users) // _FEW) or len(rows) == len(users) or (integer[0] != integer[1]).any():
+    if (
+        not 0 < len(rows) <= max(1, len(users) // _FEW)
+        or len(rows) == len(users)
+        or (integer[0] != integer[1]).any()
+    ):
         return
     row = int(rows[0])
     cells = users[row].as_py(), items[row].as_py()
     if all(_WORD.fullmatch(cell) for cell in cells):
         raise InvalidInput(
-            f"{where(row)}: {cells[0]!r} and {cells[1]!r}, where every other row has integers: it reads like a header. "
-            "Take the line out; nothing was read."
+            f"{where(row)}: {cells[0]!r} and {cells[1]!r}, where every other row has integers: it "
+            "reads like a header. Take the line out; nothing was read."
         )
 
 
@@ -218,8 +258,8 @@ def _parse(source: Source, dialect: Dialect, keep: list[int], quoted: bool) -> p
             return pa.table({str(i): pa.array([], pa.string()) for i in keep})
         if "block" in str(error):
             raise ResourceLimit(
-                f"{source.path}: a row is longer than {BLOCK >> 20} MiB. Look for a forgotten quote, or cut "
-                "the long field.",
+                f"{source.path}: a row is longer than {BLOCK >> 20} MiB. Look for a forgotten "
+                "quote, or cut the long field.",
                 path=str(source.path),
             ) from error
         raise damaged(source.path, error) from error
@@ -228,8 +268,8 @@ def _parse(source: Source, dialect: Dialect, keep: list[int], quoted: bool) -> p
 def _quoting(source: Source, dialect: Dialect) -> tuple[Dialect, bool]:
     """How quotes are meant: (the dialect, whether fields may hold newlines).
 
-    Arrow lets a forgotten quote swallow lines; the strict scan does not. Between tabs, quotes that do not match are
-    characters like any other, where every line has all of its fields without them.
+    Arrow lets a forgotten quote swallow lines; the strict scan does not. Between tabs, quotes that
+    do not match are characters like any other, where every line has all of its fields without them.
     """
     try:
         for _ in _scan(source, dialect):
@@ -271,8 +311,9 @@ def _scan(source: Source, dialect: Dialect) -> Iterator[int]:
         except csv.Error as error:
             if "field limit" in str(error):
                 raise ResourceLimit(
-                    f"{source.path}, line {line}: a field is longer than {csv.field_size_limit():,} "
-                    "characters. Look for a forgotten quote, or cut the field.",
+                    f"{source.path}, line {line}: a field is longer than "
+                    f"{csv.field_size_limit():,} characters. Look for a forgotten quote, or cut "
+                    "the field.",
                     path=str(source.path),
                     line=line,
                 ) from error
@@ -286,15 +327,19 @@ def _scan(source: Source, dialect: Dialect) -> Iterator[int]:
             text.detach()
 
 
-def _wrong_width(source: Source, dialect: Dialect, line: int, width: int, fields: list[str]) -> InvalidInput:
+def _wrong_width(
+    source: Source, dialect: Dialect, line: int, width: int, fields: list[str]
+) -> InvalidInput:
     delimiter, found = dialect.opening.separator, len(fields)
     if dialect.doubled:  # every second field is the inside of a ::
         width, found = width // 2 + 1, len(dialect.delimiter.join(fields).split(delimiter))
-    named = {"\t": "tabs", ",": "commas", ";": "semicolons", " ": "spaces"}.get(delimiter, repr(delimiter))
+    named = {"\t": "tabs", ",": "commas", ";": "semicolons", " ": "spaces"}.get(
+        delimiter, repr(delimiter)
+    )
     return InvalidInput(
-        f"{source.path}, line {line}: {found} {'column' if found == 1 else 'columns'} separated by {named}, "
-        f"where {width} were expected. Correct the line, or quote fields that hold the separator; "
-        "nothing was read.",
+        f"{source.path}, line {line}: {found} {'column' if found == 1 else 'columns'} separated "
+        f"by {named}, where {width} were expected. Correct the line, or quote fields that hold "
+        "the separator; nothing was read.",
         path=str(source.path),
         line=line,
     )

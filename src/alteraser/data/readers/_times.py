@@ -1,4 +1,6 @@
-"""When something happened: whole numbers as they are, dates, times and ISO 8601 text as epoch seconds (UTC)."""
+"""When something happened: whole numbers as they are, dates, times and ISO 8601 text as epoch
+seconds (UTC).
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,12 @@ _ZONE = r"[T ][0-9]{2}.*(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
 
 
 def times(column: pa.ChunkedArray, name: str, where: Where) -> pa.Array:
-    """A column as int64: integers as they are, dates and times as epoch seconds (UTC), rounded down.
+    """A column as int64: integers as they are, dates and times as epoch seconds (UTC), rounded
+    down.
 
-    Text holds either numbers, or dates and times as in ISO 8601: ``2010-10-19``, ``2010-10-19T23:55:27Z``,
-    ``2010-10-19 23:55:27.5+02:00``; without a zone it is UTC. Raises InvalidInput for the first value that is neither.
+    Text holds either numbers, or dates and times as in ISO 8601: ``2010-10-19``,
+    ``2010-10-19T23:55:27Z``, ``2010-10-19 23:55:27.5+02:00``; without a zone it is UTC. Raises
+    InvalidInput for the first value that is neither.
     """
     refuse_nulls(column, name, where)
     kind = column.type
@@ -31,7 +35,9 @@ def times(column: pa.ChunkedArray, name: str, where: Where) -> pa.Array:
             return _array(column.cast(pa.int64()))
         except pa.ArrowInvalid:
             row = pc.index(pc.greater(column, pa.scalar(2**63 - 1, pa.uint64())), True).as_py()
-            raise refuse(where(row), name, column[row].as_py(), "is beyond 64-bit signed integers") from None
+            raise refuse(
+                where(row), name, column[row].as_py(), "is beyond 64-bit signed integers"
+            ) from None
     if pa.types.is_date(kind):
         days = pc.cast(column, pa.date32()).cast(pa.int32()).cast(pa.int64())
         return _array(pc.multiply(days, 86_400))
@@ -66,7 +72,9 @@ def _moments(text: pa.ChunkedArray, name: str, where: Where) -> pa.Array:
         try:
             seconds[rows] = part.cast(kind).cast(pa.int64()).to_numpy()
         except pa.ArrowInvalid:
-            row = int(rows[next(i for i, value in enumerate(part.to_pylist()) if not _is(value, kind))])
+            row = int(
+                rows[next(i for i, value in enumerate(part.to_pylist()) if not _is(value, kind))]
+            )
             raise _refuse_moment(where(row), name, text[row].as_py()) from None
     return pa.array(seconds)
 
@@ -81,8 +89,8 @@ def _is(value: str, kind: pa.DataType) -> bool:
 
 def _refuse_moment(place: str, name: str, value: object) -> InvalidInput:
     return InvalidInput(
-        f"{place}, column {name!r}: {str(value)[:60]!r} is not a date or time as in the rows before, such as "
-        "2010-10-19 or 2010-10-19T23:55:27Z. Correct the value or remove the row.",
+        f"{place}, column {name!r}: {str(value)[:60]!r} is not a date or time as in the rows "
+        "before, such as 2010-10-19 or 2010-10-19T23:55:27Z. Correct the value or remove the row.",
         column=name,
     )
 

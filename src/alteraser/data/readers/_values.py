@@ -17,7 +17,9 @@ Floats = NDArray[np.float64]
 
 
 def numbers(column: pa.ChunkedArray, name: str, where: Where, decimal: str = ".") -> Floats:
-    """A column as finite float64; text is read as numbers, with ``decimal`` before their fractions."""
+    """A column as finite float64; text is read as numbers, with ``decimal`` before their
+    fractions.
+    """
     refuse_nulls(column, name, where)
     kind = column.type
     if pa.types.is_dictionary(kind):
@@ -25,7 +27,9 @@ def numbers(column: pa.ChunkedArray, name: str, where: Where, decimal: str = "."
         kind = column.type
     if pa.types.is_boolean(kind) or pa.types.is_temporal(kind) or pa.types.is_nested(kind):
         if len(column):
-            raise refuse(where(0), name, column[0].as_py(), f"is of type {kind}, where a number was expected")
+            raise refuse(
+                where(0), name, column[0].as_py(), f"is of type {kind}, where a number was expected"
+            )
         return np.zeros(0)
     if is_text(kind):
         column = column.cast(pa.string())
@@ -48,13 +52,17 @@ def _refuse_points(column: pa.ChunkedArray, name: str, where: Where) -> None:
     """Where the comma is before a fraction, a point is between thousands, or an error."""
     row = pc.index(pc.match_substring(column, "."), True).as_py()
     if row >= 0:
-        raise refuse(where(row), name, column[row].as_py(), "has a point where the decimal sign is a comma")
+        raise refuse(
+            where(row), name, column[row].as_py(), "has a point where the decimal sign is a comma"
+        )
 
 
 def numbers_or_nothing(
     column: pa.ChunkedArray, name: str, where: Where, decimal: str = "."
 ) -> tuple[Floats, NDArray[np.int64]]:
-    """(the values that are there as finite float64, their rows); nulls, NaN and empty text are not there."""
+    """(the values that are there as finite float64, their rows); nulls, NaN and empty text are not
+    there.
+    """
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if is_text(column.type):
@@ -65,7 +73,9 @@ def numbers_or_nothing(
     rows = np.flatnonzero(~np.asarray(missing.to_numpy(), dtype=bool)).astype(np.int64)
     if len(rows) == len(column):
         return numbers(column, name, where, decimal), rows
-    return numbers(column.filter(pc.invert(missing)), name, lambda row: where(int(rows[row])), decimal), rows
+    return numbers(
+        column.filter(pc.invert(missing)), name, lambda row: where(int(rows[row])), decimal
+    ), rows
 
 
 def confidences(values: Floats, rule: Rule, where: Where) -> Floats:
@@ -91,8 +101,9 @@ def targets(values: Floats, rule: Rule, where: Where) -> Floats:
     if bad.any():
         row = int(bad.argmax())
         raise InvalidInput(
-            f"{where(row)}, column {rule.column!r}: the target is {result[row]:g} (from {rule.column} = "
-            f"{values[row]:g}), where a finite number was expected. Remove the row or choose another --target rule.",
+            f"{where(row)}, column {rule.column!r}: the target is {result[row]:g} (from "
+            f"{rule.column} = {values[row]:g}), where a finite number was expected. Remove the "
+            "row or choose another --target rule.",
             column=rule.column,
         )
     return result
@@ -103,11 +114,14 @@ def refuse_nulls(column: pa.ChunkedArray, name: str, where: Where) -> None:
     if column.null_count:
         row = pc.index(pc.is_null(column), True).as_py()
         raise InvalidInput(
-            f"{where(row)}, column {name!r}: the value is missing. Fill it in or remove the row.", column=name
+            f"{where(row)}, column {name!r}: the value is missing. Fill it in or remove the row.",
+            column=name,
         )
 
 
-def _refuse_first(bad: NDArray[np.bool_], values: Floats, name: str, where: Where, what: str) -> None:
+def _refuse_first(
+    bad: NDArray[np.bool_], values: Floats, name: str, where: Where, what: str
+) -> None:
     if bad.any():
         row = int(bad.argmax())
         raise refuse(where(row), name, float(values[row]), what)
@@ -116,7 +130,10 @@ def _refuse_first(bad: NDArray[np.bool_], values: Floats, name: str, where: Wher
 def refuse(place: str, name: str, value: object, what: str) -> InvalidInput:
     """The error for a value that is not what was expected."""
     shown = repr(value)[:60]
-    return InvalidInput(f"{place}, column {name!r}: {shown} {what}. Correct the value or remove the row.", column=name)
+    return InvalidInput(
+        f"{place}, column {name!r}: {shown} {what}. Correct the value or remove the row.",
+        column=name,
+    )
 
 
 def _is_number(value: object) -> bool:

@@ -32,34 +32,49 @@ Writer = Callable[[pa.Table, IO[bytes]], None]
 
 
 def write_rows(table: pa.Table, path: str | os.PathLike[str]) -> None:
-    """Write ``table`` as ``.parquet``, ``.csv``, ``.tsv``, ``.jsonl`` or ``.inter``, text also compressed (``.csv.gz``,
-    ``.csv.zst``). Never overwrites.
+    """Write ``table`` as ``.parquet``, ``.csv``, ``.tsv``, ``.jsonl`` or ``.inter``, text also
+    compressed (``.csv.gz``, ``.csv.zst``). Never overwrites.
 
-    Columns that came from text are written as the text they were. What a format cannot hold is refused.
+    Columns that came from text are written as the text they were. What a format cannot hold is
+    refused.
     """
     target = Path(path)
     write, compression = writer_for(target)
     with atomic_write(target) as file:
         try:
             with _compressed(file, compression) as inner:
-                write(table if compression is None and target.suffix.lower() == ".parquet" else _with_ids(table), inner)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError, TypeError, csv.Error) as error:
+                write(
+                    table
+                    if compression is None and target.suffix.lower() == ".parquet"
+                    else _with_ids(table),
+                    inner,
+                )
+        except (
+            pa.ArrowInvalid,
+            pa.ArrowNotImplementedError,
+            ValueError,
+            TypeError,
+            csv.Error,
+        ) as error:
             raise InvalidInput(
-                f"{target}: a {target.suffix} file cannot hold this table ({error}). Write .parquet instead.",
+                f"{target}: a {target.suffix} file cannot hold this table ({error}). Write "
+                ".parquet instead.",
                 path=str(target),
             ) from error
 
 
 def writer_for(target: Path) -> tuple[Writer, str | None]:
-    """(what writes a file of that name, its compression). Raises InvalidInput for a name that says no format."""
+    """(what writes a file of that name, its compression). Raises InvalidInput for a name that says
+    no format.
+    """
     name = Path(target.name.lower())
     compression = _COMPRESSIONS.get(name.suffix)
     suffix = Path(name.stem).suffix if compression else name.suffix
     write = WRITERS.get(suffix)
     if write is None or (compression and suffix == ".parquet"):  # Parquet is compressed inside
         raise InvalidInput(
-            f"{target}: the extension {''.join(target.suffixes[-2:])!r} names no format that is written. "
-            f"Use one of {', '.join(WRITERS)}, and behind those of text .gz or .zst.",
+            f"{target}: the extension {''.join(target.suffixes[-2:])!r} names no format that is "
+            f"written. Use one of {', '.join(WRITERS)}, and behind those of text .gz or .zst.",
             path=str(target),
         )
     return write, compression
@@ -114,7 +129,9 @@ def _write_tsv(table: pa.Table, file: IO[bytes]) -> None:
 
 
 def _write_inter(table: pa.Table, file: IO[bytes]) -> None:
-    _write_delimited(table, file, "\t", [f"{field.name}:{_recbole_type(field)}" for field in table.schema])
+    _write_delimited(
+        table, file, "\t", [f"{field.name}:{_recbole_type(field)}" for field in table.schema]
+    )
 
 
 def _recbole_type(field: pa.Field) -> str:
@@ -138,7 +155,9 @@ def _write_delimited(table: pa.Table, file: IO[bytes], delimiter: str, header: l
         )
         writer.writerow(header)
         for start in range(0, table.num_rows, _BATCH):
-            writer.writerows(zip(*(cells.slice(start, _BATCH).to_pylist() for cells in columns), strict=True))
+            writer.writerows(
+                zip(*(cells.slice(start, _BATCH).to_pylist() for cells in columns), strict=True)
+            )
         text.flush()
     finally:
         text.detach()
@@ -160,7 +179,9 @@ def _cells(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
 
 
 def _needs_quotes(cells: pa.ChunkedArray) -> bool:
-    """A bare carriage return ends a line for readers, a byte order mark begins a file: Python quotes neither."""
+    """A bare carriage return ends a line for readers, a byte order mark begins a file: Python
+    quotes neither.
+    """
     return any(bool(pc.any(pc.match_substring(cells, mark)).as_py()) for mark in ("\r", "\ufeff"))
 
 

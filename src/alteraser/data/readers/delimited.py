@@ -1,8 +1,10 @@
-"""CSV, TSV and their kin: UTF-8, one header line, fields quoted where they hold the separator, a quote or a newline.
+"""CSV, TSV and their kin: UTF-8, one header line, fields quoted where they hold the separator, a
+quote or a newline.
 
-What separates the fields, where the header is, and what stands for one, is `_opening`'s to find. Blank lines are
-skipped. A column whose every value is a canonical integer becomes int64; every other id column stays strings, exactly
-as written. MovieLens' ``ratings.dat`` and ``u.data`` are told by their lines.
+What separates the fields, where the header is, and what stands for one, is `_opening`'s to find.
+Blank lines are skipped. A column whose every value is a canonical integer becomes int64; every
+other id column stays strings, exactly as written. MovieLens' ``ratings.dat`` and ``u.data`` are
+told by their lines.
 """
 
 from __future__ import annotations
@@ -20,9 +22,14 @@ def _read(source: Source, wanted: Wanted) -> Raw:
     found = opening(source, wanted.hints, wanted.ids)
     if found.layout is not None:
         return LAYOUTS[found.layout](source, found, wanted)
-    if found.guess in LAYOUTS and wanted.columns is not None:  # for the message: there is no column that is asked for
-        return Raw(pa.table({}), found.names, by_row(source.path), name=str(source.path), guess=found.guess)
+    # for the message: there is no column that is asked for
+    if found.guess in LAYOUTS and wanted.columns is not None:
+        return Raw(
+            pa.table({}), found.names, by_row(source.path), name=str(source.path), guess=found.guess
+        )
     return read_delimited(source, Dialect(found, quotes=found.quotes), wanted)
 
 
-DELIMITED = Format("CSV or TSV", (".csv", ".tsv", ".tab", ".txt"), lambda head: False, _read, finish)
+DELIMITED = Format(
+    "CSV or TSV", (".csv", ".tsv", ".tab", ".txt"), lambda head: False, _read, finish
+)

@@ -1,6 +1,8 @@
-"""JSON lines: one object a line, the columns are its keys, a missing key is null. Or one array of such objects.
+"""JSON lines: one object a line, the columns are its keys, a missing key is null. Or one array of
+such objects.
 
-Strings stay strings also where they look like dates. An id must be an integer or a string on every line; ``1.0`` is 1.
+Strings stay strings also where they look like dates. An id must be an integer or a string on every
+line; ``1.0`` is 1.
 """
 
 from __future__ import annotations
@@ -40,9 +42,12 @@ def _read(source: Source, wanted: Wanted) -> Raw:
     columns = table.column_names
     where = _where(source, table.num_rows)
     for name in sorted(wanted.ids.intersection(columns)):
-        if pa.types.is_floating(table.schema.field(name).type):  # Arrow made doubles of integers that are too long
+        # Arrow made doubles of integers that are too long
+        if pa.types.is_floating(table.schema.field(name).type):
             values = [json.loads(text).get(name) for _, text in _lines(source)]
-            table = table.set_column(columns.index(name), name, pa.chunked_array([_whole(values, name, where)]))
+            table = table.set_column(
+                columns.index(name), name, pa.chunked_array([_whole(values, name, where)])
+            )
     if wanted.columns is not None:
         table = table.select([name for name in columns if name in wanted.columns])
     return Raw(table, columns, where, name=str(source.path))
@@ -62,7 +67,9 @@ def _parse(source: Source, strings: list[str]) -> pa.Table:
 
 
 def _read_array(source: Source, wanted: Wanted) -> Raw:
-    """One array of objects. It is held as a whole: for many millions of rows, lines are the better form."""
+    """One array of objects. It is held as a whole: for many millions of rows, lines are the better
+    form.
+    """
     with source.open() as file:
         text = file.read().decode("utf-8-sig")
 
@@ -73,21 +80,29 @@ def _read_array(source: Source, wanted: Wanted) -> Raw:
         rows = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
     except (ValueError, RecursionError) as problem:
         raise InvalidInput(
-            f"{source.path} is not a JSON array of objects ({problem}). Correct it; nothing was read.",
+            f"{source.path} is not a JSON array of objects ({problem}). Correct it; nothing was "
+            "read.",
             path=str(source.path),
         ) from problem
     odd = next((i for i, row in enumerate(rows) if not isinstance(row, dict)), None)
     if odd is not None:
         raise InvalidInput(
-            f'{where(odd)}: {_kind(rows[odd])} where an object such as {{"user_id": 1, "item_id": 2}} was expected. '
+            f'{where(odd)}: {_kind(rows[odd])} where an object such as {{"user_id": 1, "item_id": '
+            f"2}} was expected. "
             "Correct it; nothing was read.",
             path=str(source.path),
         )
     columns = list(dict.fromkeys(name for row in rows for name in row))
     kept = [name for name in columns if wanted.columns is None or name in wanted.columns]
     try:
-        arrays = {name: _column([row.get(name) for row in rows], name, where, wanted) for name in kept}
-    except (UnicodeEncodeError, OverflowError, pa.ArrowInvalid) as problem:  # half a surrogate, 2^64 beside the ids
+        arrays = {
+            name: _column([row.get(name) for row in rows], name, where, wanted) for name in kept
+        }
+    except (
+        UnicodeEncodeError,
+        OverflowError,
+        pa.ArrowInvalid,
+    ) as problem:  # half a surrogate, 2^64 beside the ids
         raise InvalidInput(
             f"{source.path} holds what no column can ({problem}). Correct it; nothing was read."
         ) from problem
@@ -104,11 +119,14 @@ def _column(values: list[Any], name: str, where: Where, wanted: Wanted) -> pa.Ar
     if len(kinds) > 1:
         (first, at), (second, row) = list(kinds.items())[:2]
         raise InvalidInput(
-            f"{where(row)}: {name!r} is {second}, but {first} at {where(at)}. Use one type in the whole column.",
+            f"{where(row)}: {name!r} is {second}, but {first} at {where(at)}. Use one type in the "
+            "whole column.",
             column=name,
         )
     if values and all(type(value) in (int, float) for value in values if value is not None):
-        return pa.array(values, None if all(type(value) is not float for value in values) else pa.float64())
+        return pa.array(
+            values, None if all(type(value) is not float for value in values) else pa.float64()
+        )
     return pa.array(values)
 
 
@@ -117,17 +135,22 @@ def _no_number(text: str) -> NoReturn:
 
 
 def _whole(values: list[int | float | None], name: str, where: Where) -> pa.Array:
-    """Ids that are numbers, as int64 where they are whole; else as doubles, of which the border says what is wrong."""
+    """Ids that are numbers, as int64 where they are whole; else as doubles, of which the border
+    says what is wrong.
+    """
     found: list[int | float | None] = []
     for row, value in enumerate(values):
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
             raise InvalidInput(
-                f"{where(row)}, column {name!r}: {value} is beyond 64-bit signed integers. Use strings for such ids.",
+                f"{where(row)}, column {name!r}: {value} is beyond 64-bit signed integers. Use "
+                "strings for such ids.",
                 column=name,
             )
         whole = isinstance(value, float) and value.is_integer() and abs(value) <= 2**53
         found.append(int(value) if whole and value is not None else value)
-    return pa.array(found, pa.float64() if any(isinstance(value, float) for value in found) else pa.int64())
+    return pa.array(
+        found, pa.float64() if any(isinstance(value, float) for value in found) else pa.int64()
+    )
 
 
 def _check_depth(source: Source) -> None:
@@ -141,7 +164,8 @@ def _check_depth(source: Source) -> None:
             if len(depths) and depths.max() > DEPTH:
                 line += int(np.count_nonzero(marks[: depths.argmax()] == ord("\n")))
                 raise InvalidInput(
-                    f"{source.path}, line {line}: nested deeper than {DEPTH} levels. Write flat objects, one a line.",
+                    f"{source.path}, line {line}: nested deeper than {DEPTH} levels. Write flat "
+                    "objects, one a line.",
                     path=str(source.path),
                     line=line,
                 )
@@ -170,7 +194,9 @@ def _diagnose(source: Source, error: Exception) -> NoReturn:
                 line=line,
             ) from error
         for name, value in row.items():
-            kind, first = kinds.setdefault(name, (_kind(value), line)) if value is not None else ("", 0)
+            kind, first = (
+                kinds.setdefault(name, (_kind(value), line)) if value is not None else ("", 0)
+            )
             if value is not None and kind != _kind(value):
                 raise InvalidInput(
                     f"{place}: {name!r} is {_kind(value)}, but {kind} on line {first}. "
@@ -180,9 +206,12 @@ def _diagnose(source: Source, error: Exception) -> NoReturn:
                 ) from error
     if "block" in str(error):
         raise ResourceLimit(
-            f"{source.path}: a line is longer than {BLOCK >> 20} MiB. Cut it.", path=str(source.path)
+            f"{source.path}: a line is longer than {BLOCK >> 20} MiB. Cut it.",
+            path=str(source.path),
         ) from error
-    raise InvalidInput(f"{source.path} is not JSON lines ({error}). Export it again.", path=str(source.path))
+    raise InvalidInput(
+        f"{source.path} is not JSON lines ({error}). Export it again.", path=str(source.path)
+    )
 
 
 def _lines(source: Source) -> Iterator[tuple[int, str]]:
@@ -195,7 +224,11 @@ def _lines(source: Source) -> Iterator[tuple[int, str]]:
 def _where(source: Source, rows: int) -> Where:
     def where(row: int) -> str:
         lines = [line for line, _ in _lines(source)]
-        return f"{source.path}, line {lines[row]}" if len(lines) == rows else f"{source.path}, row {row + 1}"
+        return (
+            f"{source.path}, line {lines[row]}"
+            if len(lines) == rows
+            else f"{source.path}, row {row + 1}"
+        )
 
     return where
 

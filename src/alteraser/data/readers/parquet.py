@@ -1,4 +1,6 @@
-"""Parquet: only the columns that are needed, string ids as the dictionary codes they are stored as."""
+"""Parquet: only the columns that are needed, string ids as the dictionary codes they are stored
+as.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +26,14 @@ def _read(source: Source, wanted: Wanted) -> Raw:
     if source.compression is not None:
         tool = {"gzip": "gunzip", "zstd": "unzstd"}[source.compression]
         raise InvalidInput(
-            f"{path} is a Parquet file compressed with {source.compression}. Unpack it first with {tool}.",
+            f"{path} is a Parquet file compressed with {source.compression}. Unpack it first with "
+            f"{tool}.",
             path=str(path),
         )
     if source.head.start.startswith(_ENCRYPTED):
-        raise InvalidInput(f"{path} is encrypted. Write it again without encryption.", path=str(path))
+        raise InvalidInput(
+            f"{path} is encrypted. Write it again without encryption.", path=str(path)
+        )
     try:
         with pq.ParquetFile(path, memory_map=False) as file:
             schema = file.schema_arrow
@@ -38,9 +43,13 @@ def _read(source: Source, wanted: Wanted) -> Raw:
         raise damaged(path, error) from error
     columns = schema.names
     chosen = [name for name in columns if wanted.columns is None or name in wanted.columns]
-    repeated = next((name for name in chosen if wanted.columns is not None and chosen.count(name) > 1), None)
+    repeated = next(
+        (name for name in chosen if wanted.columns is not None and chosen.count(name) > 1), None
+    )
     if repeated is not None:
-        raise InvalidInput(f"{path}: the column {repeated!r} is there twice. Rename one of them.", path=str(path))
+        raise InvalidInput(
+            f"{path}: the column {repeated!r} is there twice. Rename one of them.", path=str(path)
+        )
     codes = [
         name
         for name in chosen
@@ -62,8 +71,8 @@ def _check_size(source: Source, rows: int, columns: int) -> None:
     memory = available_memory()
     if rows * max(columns, 1) * 4 > memory:
         raise ResourceLimit(
-            f"{source.path}: its footer promises {rows:,} rows, more than {memory / 2**30:,.0f} GiB of "
-            "memory can hold. Split the file, or use a larger machine.",
+            f"{source.path}: its footer promises {rows:,} rows, more than {memory / 2**30:,.0f} "
+            "GiB of memory can hold. Split the file, or use a larger machine.",
             path=str(source.path),
         )
 

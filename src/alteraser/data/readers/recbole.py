@@ -1,7 +1,8 @@
 """RecBole's atomic files: tabs, and a header of ``name:type``.
 
-Tokens are integers where a whole column is canonical integers, else strings. The types are remembered in the
-metadata of the columns, so that a table read from ``.inter`` is written to ``.inter`` with the same header.
+Tokens are integers where a whole column is canonical integers, else strings. The types are
+remembered in the metadata of the columns, so that a table read from ``.inter`` is written to
+``.inter`` with the same header.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ def _matches(head: Head) -> bool:
 def _read(source: Source, wanted: Wanted) -> Raw:
     if not _matches(source.head):
         raise InvalidInput(
-            f"{source.path}, line 1: the header of a .inter file is tab-separated cells of name:type "
-            "with token, float, token_seq or float_seq, such as user_id:token; found "
+            f"{source.path}, line 1: the header of a .inter file is tab-separated cells of "
+            "name:type with token, float, token_seq or float_seq, such as user_id:token; found "
             f"{source.head.line[:60]!r}. "
             "Correct the header, or rename a plain CSV or TSV file to .csv or .tsv.",
             path=str(source.path),

@@ -1,5 +1,5 @@
-"""Data the product brings: a household service, sessions and baskets that are generated, public sets by name, and the
-paper's noise scenario.
+"""Data the product brings: a household service, sessions and baskets that are generated, public
+sets by name, and the paper's noise scenario.
 """
 
 from alteraser.data.sets.household import HouseholdData, Story, generate_household

@@ -1,9 +1,10 @@
 """A made-up household service that streams videos and sells things, with stories worth forgetting.
 
-Nothing is downloaded and nothing is licensed: everything follows from the seed. The data has what real
-interactions have and recommenders need: few items with most of the clicks, few accounts with most of the
-activity, and tastes that hang together (who buys baby care watches toddler cartoons), down to the shelves
-inside a category. Three stories are written into it, each with the interactions to forget.
+Nothing is downloaded and nothing is licensed: everything follows from the seed. The data has what
+real interactions have and recommenders need: few items with most of the clicks, few accounts with
+most of the activity, and tastes that hang together (who buys baby care watches toddler cartoons),
+down to the shelves inside a category. Three stories are written into it, each with the interactions
+to forget.
 
 >>> data = generate_household(seed=0, users=200, items=300)
 >>> data.interactions.column_names
@@ -77,7 +78,9 @@ class HouseholdData:
         raise InvalidInput(f"no story is called {name!r}; there are {known}", story=name)
 
     def write(self, folder: str | Path) -> Path:
-        """Write Parquet files and ``stories.json`` into a folder, new or without files of these names."""
+        """Write Parquet files and ``stories.json`` into a folder, new or without files of these
+        names.
+        """
         folder = Path(folder)
         if folder.exists() and not folder.is_dir():
             raise OutputExists(f"{folder} is a file; give a folder to write into", path=str(folder))
@@ -86,7 +89,8 @@ class HouseholdData:
         there = [name for name in (*tables, "stories.json") if (folder / name).exists()]
         if there:
             raise OutputExists(
-                f"{folder} already holds {', '.join(there)}; nothing is overwritten, choose another folder",
+                f"{folder} already holds {', '.join(there)}; nothing is overwritten, choose "
+                "another folder",
                 path=str(folder),
                 files=there,
             )
@@ -117,8 +121,8 @@ def generate_household(
         seed: everything follows from it; equal arguments give equal bytes.
         users: accounts in all, at least 100. The stories' accounts are among them.
         items: catalog size, at least 200.
-        interactions_per_user: mean activity aimed at, stories apart; between 15 and a tenth of ``items``, and
-            60 (or the tenth, if that is less) when not given.
+        interactions_per_user: mean activity aimed at, stories apart; between 15 and a tenth of
+            ``items``, and 60 (or the tenth, if that is less) when not given.
 
     Raises:
         InvalidInput: an argument outside these bounds.
@@ -162,20 +166,21 @@ def _check_arguments(seed: Any, users: Any, items: Any, interactions_per_user: A
     number = isinstance(interactions_per_user, int | float | np.number)
     if not number or not 15 <= interactions_per_user <= items / 10:
         raise InvalidInput(
-            f"interactions_per_user is {interactions_per_user!r}; with {items} items it must lie between 15 "
-            f"and {items / 10:g}",
+            f"interactions_per_user is {interactions_per_user!r}; with {items} items it must lie "
+            f"between 15 and {items / 10:g}",
             argument="interactions_per_user",
         )
 
 
-# --- the catalog and the accounts -------------------------------------------------------------------------
+# --- the catalog and the accounts -----------------------------------------------------------------
 
 
 class _Catalog:
     """Items, their shelves, and how popular each is on its shelf.
 
-    A shelf's items are numbered from most to least popular; ``members[start[s]:start[s + 1]]`` are the items
-    of shelf s in that order, and ``cumulative`` runs over ``members`` from s to s + 1 within shelf s.
+    A shelf's items are numbered from most to least popular; ``members[start[s]:start[s + 1]]`` are
+    the items of shelf s in that order, and ``cumulative`` runs over ``members`` from s to s + 1
+    within shelf s.
     """
 
     def __init__(self, items: int, rng: np.random.Generator) -> None:
@@ -208,7 +213,9 @@ class _Catalog:
             for c, s, n in zip(category_of, self.shelf_of.tolist(), number.tolist(), strict=True)
         ]
         prefix = {"video": "vid", "shop": "shop"}
-        self.ids = pa.array([f"{prefix[c.department]}-{i:05d}" for i, c in enumerate(self.categories)])
+        self.ids = pa.array(
+            [f"{prefix[c.department]}-{i:05d}" for i, c in enumerate(self.categories)]
+        )
 
     def table(self) -> pa.Table:
         """The items as a reader of the data sees them."""
@@ -243,11 +250,16 @@ class _Cast:
         self.gift_categories[0] = [0, 1, 2]
 
 
-def _everyday_tastes(catalog: _Catalog, cast: _Cast, first: int, last: int, rng: np.random.Generator) -> Floats:
+def _everyday_tastes(
+    catalog: _Catalog, cast: _Cast, first: int, last: int, rng: np.random.Generator
+) -> Floats:
     """Shares of the shelves in what accounts ``first`` to ``last`` choose; one row per account."""
-    loadings = np.array([[category.leanings.get(name, 0.02) for name in LEANINGS] for category in CATEGORIES])
+    loadings = np.array(
+        [[category.leanings.get(name, 0.02) for name in LEANINGS] for category in CATEGORIES]
+    )
     rows = last - first
-    leaning = rng.standard_gamma(0.25, (rows, len(LEANINGS)))  # one or two leanings make the household
+    # one or two leanings make the household
+    leaning = rng.standard_gamma(0.25, (rows, len(LEANINGS)))
     leaning /= leaning.sum(axis=1, keepdims=True) + 1e-12
     taste = (leaning @ loadings.T) ** 2.0 * rng.standard_gamma(0.5, (rows, len(CATEGORIES)))
     told = ((cast.parents[0], PARENT_TASTES), (cast.givers[0], GIVER_TASTES))
@@ -261,7 +273,9 @@ def _everyday_tastes(catalog: _Catalog, cast: _Cast, first: int, last: int, rng:
         if first <= account < last:
             within[account - first] = 1.0
     within /= within.sum(axis=2, keepdims=True) + 1e-12
-    shares: Floats = (0.92 * taste[:, :, None] * within).reshape(rows, -1) + 0.08 * catalog.shelf_popularity
+    shares: Floats = (0.92 * taste[:, :, None] * within).reshape(
+        rows, -1
+    ) + 0.08 * catalog.shelf_popularity
 
     by_category = shares.reshape(rows, len(CATEGORIES), SHELVES)
     for account in cast.parents[(cast.parents >= first) & (cast.parents < last)]:
@@ -276,7 +290,9 @@ def _everyday_tastes(catalog: _Catalog, cast: _Cast, first: int, last: int, rng:
 def _everyday_interactions(
     catalog: _Catalog, cast: _Cast, per_user: float, rng: np.random.Generator
 ) -> tuple[Ints, Ints]:
-    """What the accounts choose for themselves, in no particular order. The ring's accounts choose nothing."""
+    """What the accounts choose for themselves, in no particular order. The ring's accounts choose
+    nothing.
+    """
     items = len(catalog.members)
     spread = 1.1  # of the logarithm of the activity
     activity = rng.lognormal(np.log(per_user - LEAST_ACTIVITY) - spread**2 / 2, spread, cast.users)
@@ -299,8 +315,8 @@ def _everyday_interactions(
 def _choose(catalog: _Catalog, tastes: Floats, wanted: Ints, rng: np.random.Generator) -> Ints:
     """Distinct items for each account, as keys account · items + item.
 
-    Shelf by taste, item by popularity on the shelf, again and again; repetitions do not count. An account
-    whose shelves are nearly exhausted after five rounds keeps what it has.
+    Shelf by taste, item by popularity on the shelf, again and again; repetitions do not count. An
+    account whose shelves are nearly exhausted after five rounds keeps what it has.
     """
     items, shelves = len(catalog.members), tastes.shape[1]
     ends = np.minimum(np.cumsum(tastes, axis=1), 1.0)
@@ -316,8 +332,12 @@ def _choose(catalog: _Catalog, tastes: Floats, wanted: Ints, rng: np.random.Gene
         shelf = np.minimum(cell, user * shelves + shelves - 1) - user * shelves
         place = np.searchsorted(catalog.cumulative, shelf + rng.random(len(user)), side="right")
         place = np.clip(place, catalog.start[shelf], catalog.start[shelf + 1] - 1)
-        keys = _first_of_each(np.concatenate([keys, user * items + catalog.members[place]]), items, wanted)
-        missing = np.where(missing > 0, wanted - np.bincount(keys // items, minlength=len(wanted)), 0)
+        keys = _first_of_each(
+            np.concatenate([keys, user * items + catalog.members[place]]), items, wanted
+        )
+        missing = np.where(
+            missing > 0, wanted - np.bincount(keys // items, minlength=len(wanted)), 0
+        )
         full = missing[keys // items] == 0
         done.append(keys[full])
         keys = keys[~full]
@@ -340,19 +360,23 @@ def _first_of_each(keys: Ints, items: int, wanted: Ints) -> Ints:
 
 def _everyday_times(count: int, rng: np.random.Generator) -> Ints:
     """Any day of the year, mostly in the evening."""
-    by_hour = np.array([2, 1, 1, 1, 1, 2, 4, 6, 6, 5, 5, 5, 6, 6, 5, 5, 6, 8, 11, 14, 15, 13, 9, 5], float)
+    by_hour = np.array(
+        [2, 1, 1, 1, 1, 2, 4, 6, 6, 5, 5, 5, 6, 6, 5, 5, 6, 8, 11, 14, 15, 13, 9, 5], float
+    )
     hour = rng.choice(24, count, p=by_hour / by_hour.sum())
     day = rng.integers(0, 365, count)
     times: Ints = _epoch(1, 1) + day * DAY + hour * HOUR + rng.integers(0, HOUR, count)
     return times
 
 
-# --- the stories ------------------------------------------------------------------------------------------
+# --- the stories ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Plot:
-    """A story before accounts and items have their ids; ``text`` names the first account as {account}."""
+    """A story before accounts and items have their ids; ``text`` names the first account as
+    {account}.
+    """
 
     name: str
     title: str
@@ -382,8 +406,8 @@ def _child(catalog: _Catalog, cast: _Cast, rng: np.random.Generator) -> _Plot:
         "child",
         "A child's month on a parent's account",
         "In July, school was out and {account}'s child watched "
-        f"{counts[0]} gaming videos on the family tablet. The parent cooks, gardens, and watches nature "
-        "documentaries; since then the recommendations are about gaming. "
+        f"{counts[0]} gaming videos on the family tablet. The parent cooks, gardens, and watches "
+        "nature documentaries; since then the recommendations are about gaming. "
         f"The parent, and {others} other accounts with a month like it, ask that it be forgotten.",
         cast.parents,
         user,
@@ -412,8 +436,8 @@ def _gifts(catalog: _Catalog, cast: _Cast, rng: np.random.Generator) -> _Plot:
         "Presents for other people",
         "{account} likes crime series and running. "
         f"In December the account looked through {presents} presents for others: {named}. "
-        f"None of it says anything about the account's own taste, nor on {len(cast.givers) - 1} further "
-        "accounts that went shopping for presents.",
+        f"None of it says anything about the account's own taste, nor on {len(cast.givers) - 1} "
+        "further accounts that went shopping for presents.",
         cast.givers,
         users,
         np.concatenate(item),
@@ -422,7 +446,9 @@ def _gifts(catalog: _Catalog, cast: _Cast, rng: np.random.Generator) -> _Plot:
 
 
 def _ring(catalog: _Catalog, cast: _Cast, clicks: Ints, rng: np.random.Generator) -> _Plot:
-    """Everybody clicks on the same obscure items of the shop, and on popular ones so as to look normal."""
+    """Everybody clicks on the same obscure items of the shop, and on popular ones so as to look
+    normal.
+    """
     in_shop = np.array([category.department == "shop" for category in catalog.categories])
     obscure = np.argsort(np.where(in_shop, clicks, clicks.max() + 1), kind="stable")[:30]
     targets = rng.choice(obscure, 15, replace=False)
@@ -438,9 +464,10 @@ def _ring(catalog: _Catalog, cast: _Cast, clicks: Ints, rng: np.random.Generator
     return _Plot(
         "ring",
         "A ring of fake accounts",
-        f"One night in October, {len(cast.ring)} accounts that nobody lives behind, {{account}} among them, "
-        "clicked on the same 15 obscure items, to have the shop recommend them, and on a few popular ones "
-        "so as not to stand out. Everything these accounts did is to be forgotten.",
+        f"One night in October, {len(cast.ring)} accounts that nobody lives behind, {{account}} "
+        "among them, clicked on the same 15 obscure items, to have the shop recommend them, and "
+        "on a few popular ones so as not to stand out. Everything these accounts did is to be "
+        "forgotten.",
         cast.ring,
         users,
         np.concatenate(item),
@@ -448,7 +475,7 @@ def _ring(catalog: _Catalog, cast: _Cast, clicks: Ints, rng: np.random.Generator
     )
 
 
-# --- small helpers ----------------------------------------------------------------------------------------
+# --- small helpers --------------------------------------------------------------------------------
 
 
 def _category(name: str) -> int:
@@ -470,9 +497,13 @@ def _take_some(rows: int, choices: int, some: int, rng: np.random.Generator) -> 
     return taken
 
 
-def _weighted_sample(items: Ints, weight: Floats | Ints, count: int, rng: np.random.Generator) -> Ints:
+def _weighted_sample(
+    items: Ints, weight: Floats | Ints, count: int, rng: np.random.Generator
+) -> Ints:
     """``count`` different items by weight, without replacement (Efraimidis and Spirakis 2006)."""
-    sample: Ints = items[np.argsort(rng.standard_exponential(len(items)) / weight, kind="stable")[:count]]
+    sample: Ints = items[
+        np.argsort(rng.standard_exponential(len(items)) / weight, kind="stable")[:count]
+    ]
     return sample
 
 

@@ -3,10 +3,10 @@
     result = fetch("ml-1m", "data/ml-1m")
     print(result.terms)
 
-Nothing is redistributed: a set is downloaded from its publisher, checked against the checksum that the
-publisher gives, and unpacked to ``interactions.parquet`` and ``items.parquet``. Where it gives none,
-the sha-256 of the first download is written down in the cache, and every later one has to match it. A broken
-download is resumed where it broke.
+Nothing is redistributed: a set is downloaded from its publisher, checked against the checksum that
+the publisher gives, and unpacked to ``interactions.parquet`` and ``items.parquet``. Where it gives
+none, the sha-256 of the first download is written down in the cache, and every later one has to
+match it. A broken download is resumed where it broke.
 """
 
 from __future__ import annotations
@@ -40,7 +40,13 @@ from alteraser.data.files import (
     sha256_file,
     writing_errors,
 )
-from alteraser.errors import DependencyMissing, IntegrityError, InvalidInput, NotFound, ResourceLimit
+from alteraser.errors import (
+    DependencyMissing,
+    IntegrityError,
+    InvalidInput,
+    NotFound,
+    ResourceLimit,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -123,7 +129,8 @@ class FetchResult:
     """Of the download."""
 
     checked: str
-    """Against what: ``published md5``, ``published sha256``, ``first use`` (recorded now) or ``recorded``."""
+    """Against what: ``published md5``, ``published sha256``, ``first use`` (recorded now) or
+    ``recorded``."""
 
     resumed_at: int
     """Bytes that were there from an earlier attempt."""
@@ -140,13 +147,17 @@ def fetch(
     progress: Progress | None = None,
     cache: str | Path | None = None,
 ) -> FetchResult:
-    """Download a public set into a new folder ``out``; ``base_url`` is a mirror that holds the same file.
+    """Download a public set into a new folder ``out``; ``base_url`` is a mirror that holds the same
+    file.
 
-    The download stays in ``cache`` (by default ``alteraser`` in the user's cache folder) and is used again.
+    The download stays in ``cache`` (by default ``alteraser`` in the user's cache folder) and is
+    used again.
     """
     entry = CATALOG.get(name)
     if entry is None:
-        raise NotFound(f"There is no public data set {name!r}. There are: {', '.join(CATALOG)}.", name=name)
+        raise NotFound(
+            f"There is no public data set {name!r}. There are: {', '.join(CATALOG)}.", name=name
+        )
     check_output(out)
     folder = Path(cache) if cache is not None else default_cache()
     with writing_errors(folder):
@@ -183,13 +194,16 @@ def fetch(
 class _Download:
     """One file from one address, in as many attempts as it takes.
 
-    Beside the part lies ``….part.json`` with the address and the server's ETag or date. A part is continued
-    only where both still hold: the server compares them (If-Range), and the length it announces must fit.
+    Beside the part lies ``….part.json`` with the address and the server's ETag or date. A part is
+    continued only where both still hold: the server compares them (If-Range), and the length it
+    announces must fit.
     """
 
     def __init__(self, entry: PublicSet, url: str, folder: Path, progress: Progress | None) -> None:
         if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-            raise InvalidInput(f"{url!r} is not an http or https address. Correct base_url.", url=url)
+            raise InvalidInput(
+                f"{url!r} is not an http or https address. Correct base_url.", url=url
+            )
         self.entry, self.url, self.progress = entry, url, progress
         self.file = folder / f"{entry.name}-{entry.file}"
         self.part = folder / f"{entry.name}.part"
@@ -240,13 +254,17 @@ class _Download:
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
             total = _total(response, start)
             continues = response.status == 206 and start > 0
-            if continues and not (_starts_at(response, start) and notes.get("total") in (None, total)):
+            if continues and not (
+                _starts_at(response, start) and notes.get("total") in (None, total)
+            ):
                 self._forget_part()
                 raise ConnectionError("the file changed on the server")
             if not continues:
                 self._forget_part()
                 start = self.resumed_at = 0
-                self.notes.write_text(json.dumps({"url": self.url, "validator": _validator(response), "total": total}))
+                self.notes.write_text(
+                    json.dumps({"url": self.url, "validator": _validator(response), "total": total})
+                )
             with open(self.part, "ab") as file:
                 self._copy(response, file, start, total)
         if total is not None and self._size() != total:
@@ -260,8 +278,8 @@ class _Download:
             if size > self.entry.unpacked_limit:
                 self._forget_part()
                 raise ResourceLimit(
-                    f"{self.url}: more than {self.entry.unpacked_limit:,} bytes came, so this is not "
-                    f"{self.entry.name}. Check the address.",
+                    f"{self.url}: more than {self.entry.unpacked_limit:,} bytes came, so this is "
+                    f"not {self.entry.name}. Check the address.",
                     url=self.url,
                 )
             if self.progress is not None:
@@ -286,23 +304,26 @@ class _Download:
         size = self._size()
         resume = f"to resume at byte {size:,}" if size else "to start again"
         raise DependencyMissing(
-            f"{self.url} could not be downloaded ({reason}). Check the network and run the same command "
-            f"again {resume}, or put the file at {self.file} yourself.",
+            f"{self.url} could not be downloaded ({reason}). Check the network and run the same "
+            f"command again {resume}, or put the file at {self.file} yourself.",
             url=self.url,
             resume_at=size,
         ) from error
 
     def _disk_is_full(self, error: OSError) -> NoReturn:
         raise ResourceLimit(
-            f"{self.part}: the disk or quota is full. The {self._size():,} bytes that came are kept: make room and "
-            "run the same command again to resume, or choose another cache folder with XDG_CACHE_HOME.",
+            f"{self.part}: the disk or quota is full. The {self._size():,} bytes that came are "
+            "kept: make room and run the same command again to resume, or choose another cache "
+            "folder with XDG_CACHE_HOME.",
             path=str(self.part),
             resume_at=self._size(),
         ) from error
 
 
 def _receive(response: Any) -> bytes:
-    """What has come, without waiting for a whole chunk, so that a connection that breaks loses none of it."""
+    """What has come, without waiting for a whole chunk, so that a connection that breaks loses none
+    of it.
+    """
     try:
         return bytes(response.read1(_CHUNK))
     except OSError as error:  # a lost route has no class of its own
@@ -358,9 +379,9 @@ def _check(entry: PublicSet, archive: Path, folder: Path) -> tuple[str, str]:
     if known != digest:
         archive.unlink()
         raise IntegrityError(
-            f"{entry.file}: its sha256 is {digest}, but the first download of {entry.name} had {known}, "
-            f"recorded in {record}. The download was removed. If the publisher changed the set, remove the "
-            "record and run again.",
+            f"{entry.file}: its sha256 is {digest}, but the first download of {entry.name} had "
+            f"{known}, recorded in {record}. The download was removed. If the publisher changed "
+            "the set, remove the record and run again.",
             path=str(archive),
         )
     return "recorded", digest
@@ -382,8 +403,8 @@ def _compare(entry: PublicSet, archive: Path, kind: str, published: str, found: 
         return
     archive.unlink()
     raise IntegrityError(
-        f"{entry.file}: its {kind} is {found}, but {entry.home} publishes {published}. The download was "
-        "removed; run again, or check the mirror.",
+        f"{entry.file}: its {kind} is {found}, but {entry.home} publishes {published}. The "
+        "download was removed; run again, or check the mirror.",
         path=str(archive),
     )
 
@@ -414,20 +435,22 @@ def _unpack(entry: PublicSet, archive: Path, scratch: Path) -> Tables:
 
 
 def _members(archive: Path, names: tuple[str, ...], scratch: Path, limit: int) -> Iterator[Path]:
-    """Extract the named members of a zip, under their last names, after every member was found harmless."""
+    """Extract the named members of a zip, under their last names, after every member was found
+    harmless.
+    """
     with zipfile.ZipFile(archive) as file:
         for member in file.infolist():
             parts = member.filename.replace("\\", "/").split("/")
             if ".." in parts or member.filename.startswith(("/", "\\")) or ":" in parts[0]:
                 raise IntegrityError(
-                    f"{archive}: its member {member.filename!r} points outside the archive. Nothing was "
-                    "unpacked; remove the download and check where it came from.",
+                    f"{archive}: its member {member.filename!r} points outside the archive. "
+                    "Nothing was unpacked; remove the download and check where it came from.",
                     path=str(archive),
                 )
             if stat.S_ISLNK(member.external_attr >> 16):
                 raise IntegrityError(
-                    f"{archive}: its member {member.filename!r} is a link. Nothing was unpacked; remove the "
-                    "download and check where it came from.",
+                    f"{archive}: its member {member.filename!r} is a link. Nothing was unpacked; "
+                    "remove the download and check where it came from.",
                     path=str(archive),
                 )
         for name in names:
@@ -443,8 +466,8 @@ def _copy_limited(source: _Readable, sink: IO[bytes], archive: Path, limit: int)
         size += len(chunk)
         if size > limit:
             raise ResourceLimit(
-                f"{archive} unpacks to more than it should. Nothing was kept; remove the download and check "
-                "where it came from.",
+                f"{archive} unpacks to more than it should. Nothing was kept; remove the download "
+                "and check where it came from.",
                 path=str(archive),
             )
         sink.write(chunk)
@@ -480,7 +503,8 @@ def _movielens_csv(archive: Path, scratch: Path, entry: PublicSet) -> Tables:
     ratings, movies = _members(archive, names, scratch, entry.unpacked_limit)
     with open(movies, encoding="utf-8", newline="") as file:
         rows = [
-            (int(row["movieId"]), row["title"], _genres(row["genres"])) for row in csv.DictReader(file, strict=True)
+            (int(row["movieId"]), row["title"], _genres(row["genres"]))
+            for row in csv.DictReader(file, strict=True)
         ]
     return _ratings(ratings, user_column="userId", item_column="movieId"), _items(rows)
 
@@ -495,7 +519,9 @@ def _gowalla(archive: Path, scratch: Path, entry: PublicSet) -> Tables:
         _copy_limited(source, sink, archive, entry.unpacked_limit)
     table = pa.csv.read_csv(
         text,
-        read_options=pa.csv.ReadOptions(column_names=["user_id", "timestamp", "latitude", "longitude", "item_id"]),
+        read_options=pa.csv.ReadOptions(
+            column_names=["user_id", "timestamp", "latitude", "longitude", "item_id"]
+        ),
         parse_options=pa.csv.ParseOptions(delimiter="\t", quote_char=False),
         convert_options=pa.csv.ConvertOptions(
             column_types={
@@ -525,7 +551,12 @@ def _amazon_csv(archive: Path, scratch: Path, entry: PublicSet) -> Tables:
     import pyarrow as pa
     import pyarrow.csv
 
-    names = {"user_id": pa.string(), "item_id": pa.string(), "rating": pa.float64(), "timestamp": pa.int64()}
+    names = {
+        "user_id": pa.string(),
+        "item_id": pa.string(),
+        "rating": pa.float64(),
+        "timestamp": pa.int64(),
+    }
     table = pa.csv.read_csv(
         archive,
         read_options=pa.csv.ReadOptions(column_names=list(names)),
@@ -540,10 +571,15 @@ def _ratings(path: Path, user_column: str = "user_id", item_column: str = "item_
     from alteraser.data.readers import ReadingOptions, read_table
 
     options = ReadingOptions(
-        user_column=user_column, item_column=item_column, target="rating", timestamp_column="timestamp"
+        user_column=user_column,
+        item_column=item_column,
+        target="rating",
+        timestamp_column="timestamp",
     )
     table = read_table(path, options)
-    return pa.table({("rating" if name == "target" else name): table[name] for name in table.column_names})
+    return pa.table(
+        {("rating" if name == "target" else name): table[name] for name in table.column_names}
+    )
 
 
 def _items(rows: list[tuple[int, str, list[str]]]) -> pa.Table:
@@ -560,7 +596,8 @@ def _items(rows: list[tuple[int, str, list[str]]]) -> pa.Table:
 
 
 def _lines(path: Path, encoding: str) -> list[str]:
-    return [line for line in path.read_text(encoding).split("\n") if line]  # read_text makes \r\n a \n
+    # read_text makes \r\n a \n
+    return [line for line in path.read_text(encoding).split("\n") if line]
 
 
 def _genres(text: str) -> list[str]:
@@ -579,17 +616,17 @@ def _write(out: Path, interactions: pa.Table, items: pa.Table) -> None:
 
 _GROUPLENS = (
     "GroupLens usage license: for research; acknowledge the data set (Harper and Konstan 2015, "
-    "doi:10.1145/2827872); no redistribution without separate permission; no commercial use without "
-    "permission; do not imply endorsement by the University of Minnesota or GroupLens."
+    "doi:10.1145/2827872); no redistribution without separate permission; no commercial use "
+    "without permission; do not imply endorsement by the University of Minnesota or GroupLens."
 )
 _SNAP = (
-    "SNAP states no license; for research. Cite Cho, Myers and Leskovec, Friendship and Mobility: User "
-    "Movement in Location-Based Social Networks, KDD 2011. Do not try to identify anybody."
+    "SNAP states no license; for research. Cite Cho, Myers and Leskovec, Friendship and Mobility: "
+    "User Movement in Location-Based Social Networks, KDD 2011. Do not try to identify anybody."
 )
 _AMAZON = (
-    "No license is stated; offered for research. Cite He and McAuley, Ups and Downs: Modeling the Visual "
-    "Evolution of Fashion Trends with One-Class Collaborative Filtering, WWW 2016. Do not try to identify "
-    "anybody."
+    "No license is stated; offered for research. Cite He and McAuley, Ups and Downs: Modeling the "
+    "Visual Evolution of Fashion Trends with One-Class Collaborative Filtering, WWW 2016. Do not "
+    "try to identify anybody."
 )
 
 
@@ -611,10 +648,22 @@ def _movielens(
 CATALOG: dict[str, PublicSet] = {
     entry.name: entry
     for entry in (
-        _movielens("ml-100k", "MovieLens 100K", "0e33842e24a9c977be4e0107933c0723", _movielens_100k, 64 << 20),
-        _movielens("ml-1m", "MovieLens 1M", "c4d9eecfca2ab87c1945afe126590906", _movielens_dat, 256 << 20),
-        _movielens("ml-10m", "MovieLens 10M", "ce571fd55effeba0271552578f2648bd", _movielens_dat, 1 << 30),
-        _movielens("ml-20m", "MovieLens 20M", "cd245b17a1ae2cc31bb14903e1204af3", _movielens_csv, 4 << 30),
+        _movielens(
+            "ml-100k",
+            "MovieLens 100K",
+            "0e33842e24a9c977be4e0107933c0723",
+            _movielens_100k,
+            64 << 20,
+        ),
+        _movielens(
+            "ml-1m", "MovieLens 1M", "c4d9eecfca2ab87c1945afe126590906", _movielens_dat, 256 << 20
+        ),
+        _movielens(
+            "ml-10m", "MovieLens 10M", "ce571fd55effeba0271552578f2648bd", _movielens_dat, 1 << 30
+        ),
+        _movielens(
+            "ml-20m", "MovieLens 20M", "cd245b17a1ae2cc31bb14903e1204af3", _movielens_csv, 4 << 30
+        ),
         PublicSet(
             name="gowalla",
             title="Gowalla check-ins",

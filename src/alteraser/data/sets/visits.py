@@ -1,10 +1,13 @@
-"""Generated sessions and baskets: events in which what comes next, and what comes again, can be learned.
+"""Generated sessions and baskets: events in which what comes next, and what comes again, can be
+learned.
 
-Sessions: items lie on rings, one for each topic. A session begins at an item of its user's topic and goes on to the
-next one of the ring, to another item of the topic, back to one it had, or somewhere else.
+Sessions: items lie on rings, one for each topic. A session begins at an item of its user's topic
+and goes on to the next one of the ring, to another item of the topic, back to one it had, or
+somewhere else.
 
-Baskets: a user has staples, each in a share of the baskets of its own; half-way through the year some are exchanged.
-Users of a segment share the items that staples are drawn from. Some of what is bought is just popular.
+Baskets: a user has staples, each in a share of the baskets of its own; half-way through the year
+some are exchanged. Users of a segment share the items that staples are drawn from. Some of what is
+bought is just popular.
 """
 
 from __future__ import annotations
@@ -27,10 +30,14 @@ STEPS = (0.5, 0.3, 0.12)
 """Shares of steps to the next item of a ring, within the topic, and back; the rest goes anywhere"""
 
 
-def generate_sessions(seed: int = 0, users: int = 500, items: int = 400, sessions_per_user: float = 6.0) -> pa.Table:
-    """user_id, session_id, item_id, position (from 1) and timestamp (UTC, epoch seconds), in order of time.
+def generate_sessions(
+    seed: int = 0, users: int = 500, items: int = 400, sessions_per_user: float = 6.0
+) -> pa.Table:
+    """user_id, session_id, item_id, position (from 1) and timestamp (UTC, epoch seconds), in order
+    of time.
 
-    Equal arguments give equal bytes. Raises InvalidInput for fewer than 2 users or 40 items, or sessions below 1.
+    Equal arguments give equal bytes. Raises InvalidInput for fewer than 2 users or 40 items, or
+    sessions below 1.
 
     >>> table = generate_sessions(users=20, items=40)
     >>> table.column_names, table.equals(generate_sessions(users=20, items=40))
@@ -52,7 +59,9 @@ def generate_sessions(seed: int = 0, users: int = 500, items: int = 400, session
             (user, session, item, place, int(when))
             for place, (item, when) in enumerate(zip(walk, times, strict=True), 1)
         ]
-    who, sessions, item, places, whens = (np.array(column, np.int64) for column in zip(*rows, strict=True))
+    who, sessions, item, places, whens = (
+        np.array(column, np.int64) for column in zip(*rows, strict=True)
+    )
     order = np.lexsort((places, sessions, whens))
     names = _names("u", who, users), _names("s", sessions, owners.size), _names("item", item, items)
     found = pa.table({"user_id": names[0], "session_id": names[1], "item_id": names[2]})
@@ -76,8 +85,12 @@ def _walk(rng: np.random.Generator, topic: int, items: int, length: int) -> list
     return walk
 
 
-def generate_baskets(seed: int = 0, users: int = 300, items: int = 300, baskets_per_user: float = 10.0) -> pa.Table:
-    """user_id, basket_id, item_id and timestamp (UTC, epoch seconds), in order of time; otherwise as sessions."""
+def generate_baskets(
+    seed: int = 0, users: int = 300, items: int = 300, baskets_per_user: float = 10.0
+) -> pa.Table:
+    """user_id, basket_id, item_id and timestamp (UTC, epoch seconds), in order of time; otherwise
+    as sessions.
+    """
     _check(seed, users, items, baskets_per_user)
     rng = np.random.default_rng([seed, 2])
     counts = 1 + rng.poisson(baskets_per_user - 1, users)
@@ -98,7 +111,9 @@ def generate_baskets(seed: int = 0, users: int = 300, items: int = 300, baskets_
             held = np.unique(np.concatenate([bought, others, staples[:1]]))
             rows += [(user, basket, int(item), when) for item in held]
             basket += 1
-    user_rows, baskets, item, when_all = (np.array(column, np.int64) for column in zip(*rows, strict=True))
+    user_rows, baskets, item, when_all = (
+        np.array(column, np.int64) for column in zip(*rows, strict=True)
+    )
     order = np.lexsort((item, baskets, when_all))
     names = _names("u", user_rows, users), _names("b", baskets, basket), _names("item", item, items)
     found = pa.table({"user_id": names[0], "basket_id": names[1], "item_id": names[2]})

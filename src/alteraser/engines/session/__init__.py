@@ -1,5 +1,5 @@
-"""Request after request in one process: a ``Stream`` of factors forgets at once and polishes many together, an
-``ExactSession`` counts, an ``EventSession`` does so with sessions and baskets.
+"""Request after request in one process: a ``Stream`` of factors forgets at once and polishes many
+together, an ``ExactSession`` counts, an ``EventSession`` does so with sessions and baskets.
 """
 
 from alteraser.engines.session.events import EventSession, Gone

@@ -1,5 +1,5 @@
-"""Compiled loops over the few rows that a request touches. Rows may shrink and grow: ``start`` and ``stop`` say where
-they are, not the next row's beginning.
+"""Compiled loops over the few rows that a request touches. Rows may shrink and grow: ``start`` and
+``stop`` say where they are, not the next row's beginning.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def find(start, stop, indices, row, column):  # type: ignore[no-untyped-def]
 
 @kernel
 def take_out(start, stop, indices, confidence, target, stamp, rows, columns, taken):  # type: ignore[no-untyped-def]
-    """Delete (rows[i], columns[i]); ``taken[i]`` = (found, c, y). What is left behind a row is overwritten by zeros."""
+    """Delete (rows[i], columns[i]); ``taken[i]`` = (found, c, y). What is left behind a row is
+    overwritten by zeros.
+    """
     for n in range(rows.size):
         row = rows[n]
         place = find(start, stop, indices, row, columns[n])
@@ -86,12 +88,29 @@ def put_in(start, stop, limit, indices, confidence, target, stamp, rows, columns
 
 @kernel
 def solve_touched(  # type: ignore[no-untyped-def]
-    rows, start, stop, indices, confidence, target, own, other, ridge, w0, Z, G, U, X, steps, accuracy, decrement
+    rows,
+    start,
+    stop,
+    indices,
+    confidence,
+    target,
+    own,
+    other,
+    ridge,
+    w0,
+    Z,
+    G,
+    U,
+    X,
+    steps,
+    accuracy,
+    decrement,
 ):
-    """Put every X[i] at its minimum given Z: conjugate gradients with the row's last factor U[i] as preconditioner.
+    """Put every X[i] at its minimum given Z: conjugate gradients with the row's last factor U[i] as
+    preconditioner.
 
-    A changed by few interactions since, so a few steps do; a row stops at ‖r‖²_{U⁻¹} ≤ accuracy · bᵀx. Writes
-    ``decrement[n]`` = gᵀU⁻¹g before, and returns how many products were taken.
+    A changed by few interactions since, so a few steps do; a row stops at ‖r‖²_{U⁻¹} ≤ accuracy ·
+    bᵀx. Writes ``decrement[n]`` = gᵀU⁻¹g before, and returns how many products were taken.
     """
     padded = X.shape[1]
     dtype = X.dtype
@@ -113,7 +132,22 @@ def solve_touched(  # type: ignore[no-untyped-def]
             continue
         lo, hi = start[i], stop[i]
         scale = row_product(
-            i, lo, hi, indices, confidence, target, own, other, ridge, w0, Z, G, mine, i * padded, one, q
+            i,
+            lo,
+            hi,
+            indices,
+            confidence,
+            target,
+            own,
+            other,
+            ridge,
+            w0,
+            Z,
+            G,
+            mine,
+            i * padded,
+            one,
+            q,
         )
         products += 1
         for c in range(padded):
@@ -128,7 +162,9 @@ def solve_touched(  # type: ignore[no-untyped-def]
         for _ in range(steps):
             if not rz > accuracy * max(abs(scale), rz):
                 break
-            row_product(i, lo, hi, indices, confidence, target, own, other, ridge, w0, Z, G, p, 0, none, q)
+            row_product(
+                i, lo, hi, indices, confidence, target, own, other, ridge, w0, Z, G, p, 0, none, q
+            )
             products += 1
             bent = 0.0
             for c in range(padded):
@@ -157,10 +193,11 @@ def solve_touched(  # type: ignore[no-untyped-def]
 def spread(  # type: ignore[no-untyped-def]
     rows, start, stop, indices, confidence, target, own, other, w0, before, after, norms, bound
 ):
-    """Add to ``bound`` by how much the changes ``before`` → ``after`` of ``rows`` can move the other side's gradients.
+    """Add to ``bound`` by how much the changes ``before`` → ``after`` of ``rows`` can move the
+    other side's gradients.
 
-    For an interaction with row k: |Δg_k| ≤ (|ω| (‖x‖ + ‖x'‖) ‖z_k‖ + c |y|) ‖x' − x‖. Returns the part that all rows
-    share, to be multiplied by b_k ‖z_k‖: w₀ a (‖x‖ + ‖x'‖) ‖x' − x‖.
+    For an interaction with row k: |Δg_k| ≤ (|ω| (‖x‖ + ‖x'‖) ‖z_k‖ + c |y|) ‖x' − x‖. Returns the
+    part that all rows share, to be multiplied by b_k ‖z_k‖: w₀ a (‖x‖ + ‖x'‖) ‖x' − x‖.
     """
     shared = 0.0
     for n in range(rows.size):

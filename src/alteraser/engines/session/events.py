@@ -39,11 +39,13 @@ class Gone:
 class EventSession:
     """A model of events with these: opened once, changed request after request, published.
 
-    A request costs what the people in it have, whatever the number of others: their part of the state, vectors or
-    sessions, is made anew at once. Items, sessions and times are found through indexes that are made when they are
-    first asked for. ``publish`` puts the parts together and gives, in every bit, what ``forget`` and training on the
-    rest give. What slist keeps is algebra of all sessions together: a request adds a low-rank correction to it, which
-    ``continued`` applies; ``publish`` changes the inverse itself, and decides anew which items are the most frequent.
+    A request costs what the people in it have, whatever the number of others: their part of the
+    state, vectors or sessions, is made anew at once. Items, sessions and times are found through
+    indexes that are made when they are first asked for. ``publish`` puts the parts together and
+    gives, in every bit, what ``forget`` and training on the rest give. What slist keeps is algebra
+    of all sessions together: a request adds a low-rank correction to it, which ``continued``
+    applies; ``publish`` changes the inverse itself, and decides anew which items are the most
+    frequent.
 
     >>> import pyarrow as pa
     >>> from alteraser import Interactions, TopFrequency
@@ -56,9 +58,14 @@ class EventSession:
     """
 
     def __init__(self, model: ExactModel, data: Interactions, *, threads: int = 0) -> None:
-        """``data`` are the events that ``model`` stands for; IntegrityError for others, InvalidInput for pairs."""
+        """``data`` are the events that ``model`` stands for; IntegrityError for others,
+        InvalidInput for pairs.
+        """
         if data.events is None:
-            raise InvalidInput(f"a session of events needs events, and {model.kind} is given pairs: see ExactSession")
+            raise InvalidInput(
+                f"a session of events needs events, and {model.kind} is given pairs: see "
+                "ExactSession"
+            )
         data = aligned(model, data, grown=False)
         belongs(model, data)
         assert data.events is not None
@@ -76,8 +83,12 @@ class EventSession:
         """How many events there are."""
         return int(np.count_nonzero(self._there))
 
-    def forget(self, forget_set: Any, *, whole_users: bool = False, whole_items: bool = False) -> Gone:
-        """Take out what ``forget_set`` selects; NotFound where nothing matches, then nothing is changed."""
+    def forget(
+        self, forget_set: Any, *, whole_users: bool = False, whole_items: bool = False
+    ) -> Gone:
+        """Take out what ``forget_set`` selects; NotFound where nothing matches, then nothing is
+        changed.
+        """
         selection = Selection.of(forget_set, whole_users=whole_users, whole_items=whole_items)
         selection = selection.settled(self._events.time)
         places, matched = self._found(selection)
@@ -88,7 +99,9 @@ class EventSession:
         return Gone(places, unmatched)
 
     def undo(self, change: Gone) -> int:
-        """Take back what a request did, as far as it is not undone yet: how many events are back; NotFound for none."""
+        """Take back what a request did, as far as it is not undone yet: how many events are back;
+        NotFound for none.
+        """
         places = change.places[~self._there[change.places]]
         if not places.size:
             raise NotFound("undo: all of it is back already")
@@ -96,12 +109,16 @@ class EventSession:
         return int(places.size)
 
     def continued(self, session: Any, *, k: int = 10) -> list[tuple[Any, float]]:
-        """[(item, score)] of the k that may come next after a session of items (ids), by slist as it is now.
+        """[(item, score)] of the k that may come next after a session of items (ids), by slist as
+        it is now.
 
-        Raises NotFound for an unknown item, InvalidInput for kinds whose lists are formed by ``publish``.
+        Raises NotFound for an unknown item, InvalidInput for kinds whose lists are formed by
+        ``publish``.
         """
         if self.pending is None:
-            raise InvalidInput(f"lists of {self.model.kind} are formed by publish: ask the model that it gives")
+            raise InvalidInput(
+                f"lists of {self.model.kind} are formed by publish: ask the model that it gives"
+            )
         rows = known_rows(self.data.items, session, "item")
         scores = self.pending.continued(rows)
         best = np.lexsort((np.arange(scores.size), -scores))[:k]
@@ -126,11 +143,17 @@ class EventSession:
         users = remaining.users.without(np.flatnonzero(remaining.user_counts == 0))
         items = remaining.items.without(np.flatnonzero(remaining.item_counts == 0))
         return replace(
-            self.model, state=state, users=users, items=items,
+            self.model,
+            state=state,
+            users=users,
+            items=items,
             trained_on=TrainedOn.of(remaining.with_maps(users, items)),
-            training={"method": "exact", "requests": self.requests}, parent=self.model.digest,
-            ancestors=self.model.lineage, digest=None, erased=erasing(self.model.erased, removal),
-        )  # fmt: skip
+            training={"method": "exact", "requests": self.requests},
+            parent=self.model.digest,
+            ancestors=self.model.lineage,
+            digest=None,
+            erased=erasing(self.model.erased, removal),
+        )
 
     # ------------------------------------------------------------------ pieces
 
@@ -153,11 +176,16 @@ class EventSession:
     def _found(self, selection: Selection) -> tuple[Array, Array]:
         """(places of the events that a selection takes, which of its rows take any)."""
         if selection.groups is not None and self._events.groups is None:
-            raise InvalidInput(f"the events have no ids of {selection.group_name}s: name users and a window of time")
+            raise InvalidInput(
+                f"the events have no ids of {selection.group_name}s: name users and a window of "
+                "time"
+            )
         if selection.kind == "window":
             assert selection.window is not None
             assert self._events.time is not None
-            return np.flatnonzero(selection.window.mask(self._events.time) & self._there), np.ones(0, bool)
+            return np.flatnonzero(selection.window.mask(self._events.time) & self._there), np.ones(
+                0, bool
+            )
         asked = {}
         if selection.users is not None:
             asked["users"] = self.data.users.rows_of(selection.users, "user_id")
@@ -165,7 +193,9 @@ class EventSession:
             asked["items"] = self.data.items.rows_of(selection.items, "item_id")
         if selection.groups is not None:
             assert self._events.groups is not None
-            asked["groups"] = self._events.groups.ids.rows_of(selection.groups, f"{selection.group_name}_id")
+            asked["groups"] = self._events.groups.ids.rows_of(
+                selection.groups, f"{selection.group_name}_id"
+            )
         rows = np.stack(list(asked.values()), axis=1)
         matched, found = np.zeros(len(rows), bool), [np.empty(0, np.int64)]
         for at, wanted in enumerate(rows.tolist()):
@@ -195,6 +225,9 @@ class EventSession:
         if name not in self._indexes:
             column = self._column(name)
             order = np.argsort(column, kind="stable")
-            self._indexes[name] = order, np.searchsorted(column[order], np.arange(column.max(initial=-1) + 2))
+            self._indexes[name] = (
+                order,
+                np.searchsorted(column[order], np.arange(column.max(initial=-1) + 2)),
+            )
         order, starts = self._indexes[name]
         return order[starts[row] : starts[row + 1]]

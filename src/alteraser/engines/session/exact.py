@@ -24,7 +24,8 @@ from alteraser.verbs.deleting import aligned, belongs
 Array = npt.NDArray[Any]
 
 BULK = 2_000
-"""People in one request from which on the state is made anew when it is asked for, not person by person"""
+"""People in one request from which on the state is made anew when it is asked for, not person by
+person"""
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,14 @@ class Changed:
 
 
 class ExactSession:
-    """A model of an exact kind with its interactions: opened once, changed request after request, published.
+    """A model of an exact kind with its interactions: opened once, changed request after request,
+    published.
 
-    A request costs what the people in it have, whatever the number of others: counts are changed at once. What is
-    formed of them, lists of neighbors above all, is formed by ``publish``. Of ease the inverse is changed at once. What
-    has confidences, tfidf and bm25 are changed by ``publish`` alone, all requests together. ``publish`` gives, in every
-    bit, what ``forget`` and training on the rest give; of algebra, the same to rounding.
+    A request costs what the people in it have, whatever the number of others: counts are changed at
+    once. What is formed of them, lists of neighbors above all, is formed by ``publish``. Of ease
+    the inverse is changed at once. What has confidences, tfidf and bm25 are changed by ``publish``
+    alone, all requests together. ``publish`` gives, in every bit, what ``forget`` and training on
+    the rest give; of algebra, the same to rounding.
 
     >>> from alteraser import Cooccurrence, Interactions
     >>> data = Interactions.from_pairs([(u, v) for u in range(6) for v in range(u % 3, 6, 3)])
@@ -81,8 +84,11 @@ class ExactSession:
 
     # ------------------------------------------------------------------ requests
 
-    def forget(self, forget_set: Any, *, whole_users: bool = False, whole_items: bool = False) -> Changed:
-        """Take out what ``forget_set`` selects: pairs, a table, users or items whole, or a ``Selection``.
+    def forget(
+        self, forget_set: Any, *, whole_users: bool = False, whole_items: bool = False
+    ) -> Changed:
+        """Take out what ``forget_set`` selects: pairs, a table, users or items whole, or a
+        ``Selection``.
 
         Raises NotFound where nothing matches: then nothing is changed.
         """
@@ -100,33 +106,50 @@ class ExactSession:
         return Changed(removed, _none(), unmatched)
 
     def add(self, data: Interactions) -> Changed:
-        """Learn more interactions, of whom- and whatever; those that are there already are left as they are.
+        """Learn more interactions, of whom- and whatever; those that are there already are left as
+        they are.
 
-        Raises NotFound where all of them are, InvalidInput where they lack the times that the model's have.
+        Raises NotFound where all of them are, InvalidInput where they lack the times that the
+        model's have.
         """
         if data.target is not None:
             raise InvalidInput(f"{self.model.kind} has no use for a target: leave it out")
         if (data.timestamp is None) != (self._pairs.base.timestamp is None):
-            raise InvalidInput("the interactions that were trained on and those that are added must both have times")
+            raise InvalidInput(
+                "the interactions that were trained on and those that are added must both have "
+                "times"
+            )
         u = self._users.grown(data.users.ids_of(data.user_rows))
         v = self._items.grown(data.items.ids_of(data.indices))
         c = np.ones(len(data)) if data.confidence is None else data.confidence
         if self._live is not None and (np.any(c != 1.0) or self._items.more):
-            self._live = None  # confidences are no counts; and new items change every row of a state
+            # confidences are no counts; and new items change every row of a state
+            self._live = None
         t = np.zeros(len(data), np.int64) if data.timestamp is None else data.timestamp
-        return self._put(Entries(u, v, c, np.ones(len(data)), t), data.to_table().select(["user_id", "item_id"]))
+        return self._put(
+            Entries(u, v, c, np.ones(len(data)), t), data.to_table().select(["user_id", "item_id"])
+        )
 
     def undo(self, change: Changed) -> Changed:
-        """Take back what a request did, as far as it is not undone yet; NotFound where all of it is."""
+        """Take back what a request did, as far as it is not undone yet; NotFound where all of it
+        is.
+        """
         if change.removed.users.size:
             rows = change.removed
-            table = pa.table({"user_id": self._users.ids_of(rows.users), "item_id": self._items.ids_of(rows.items)})
+            table = pa.table(
+                {
+                    "user_id": self._users.ids_of(rows.users),
+                    "item_id": self._items.ids_of(rows.items),
+                }
+            )
             return self._put(rows, table)
         still = self._pairs.has(change.added.users, change.added.items)
         if not still.any():
             raise NotFound("undo: all of it is gone already")
         rows = change.added.where(still)
-        removed = self._each(rows.users, lambda user, mine: self._pairs.take(user, rows.items[mine]))
+        removed = self._each(
+            rows.users, lambda user, mine: self._pairs.take(user, rows.items[mine])
+        )
         return Changed(removed, _none(), pa.table({}))
 
     # ------------------------------------------------------------------ what there is now
@@ -137,23 +160,32 @@ class ExactSession:
         return self._pairs.count
 
     def remaining(self) -> Interactions:
-        """The interactions as they are now; where users or items are new, rows are those of all ids in order."""
+        """The interactions as they are now; where users or items are new, rows are those of all ids
+        in order.
+        """
         kept, come = self._pairs.kept(), self._pairs.come()
         if not (self._users.more or self._items.more):
             return joined(kept, come, kept.users, kept.items)
         users, to_user = self._users.merged()
         items, to_item = self._items.merged()
         moved = Interactions._assemble(
-            users, items, to_user[kept.user_rows], to_item[kept.indices], kept.confidence, None, kept.timestamp,
+            users,
+            items,
+            to_user[kept.user_rows],
+            to_item[kept.indices],
+            kept.confidence,
+            None,
+            kept.timestamp,
             "refuse",
-        )  # fmt: skip
+        )
         come = come._replace(users=to_user[come.users], items=to_item[come.items])
         return joined(moved, come, users, items)
 
     def publish(self) -> ExactModel:
         """The model as it is now: save it with ``save``. The session goes on.
 
-        Lists are formed here, and what is not counts is made anew, so this takes as long as that does.
+        Lists are formed here, and what is not counts is made anew, so this takes as long as that
+        does.
         """
         data = self.remaining()
         state = self._formed(data)
@@ -161,10 +193,17 @@ class ExactSession:
         items = data.items.without(np.flatnonzero(data.item_counts == 0))
         named = data.with_maps(users, items)
         return replace(
-            self.model, state=state, users=users, items=items, trained_on=TrainedOn.of(named),
-            training={"method": "exact", "requests": self.requests}, parent=self.model.digest,
-            ancestors=self.model.lineage, digest=None, erased=self._erased(data),
-        )  # fmt: skip
+            self.model,
+            state=state,
+            users=users,
+            items=items,
+            trained_on=TrainedOn.of(named),
+            training={"method": "exact", "requests": self.requests},
+            parent=self.model.digest,
+            ancestors=self.model.lineage,
+            digest=None,
+            erased=self._erased(data),
+        )
 
     # ------------------------------------------------------------------ pieces
 
@@ -181,12 +220,21 @@ class ExactSession:
             u, v = _spread(asked[asked >= 0], parts)
         else:
             asked = self._items.rows_of(selection.items)
-            v, u = _spread(asked[asked >= 0], [self._pairs.people(row) for row in asked.tolist() if row >= 0])
+            v, u = _spread(
+                asked[asked >= 0], [self._pairs.people(row) for row in asked.tolist() if row >= 0]
+            )
         there = (u >= 0) & (v >= 0)
         there[there] = self._pairs.has(u[there], v[there])
         if selection.window is not None:
-            inside = set(zip(*(rows.tolist() for rows in self._pairs.within(selection.window.mask)), strict=True))
-            there &= np.array([pair in inside for pair in zip(u.tolist(), v.tolist(), strict=True)], bool)
+            inside = set(
+                zip(
+                    *(rows.tolist() for rows in self._pairs.within(selection.window.mask)),
+                    strict=True,
+                )
+            )
+            there &= np.array(
+                [pair in inside for pair in zip(u.tolist(), v.tolist(), strict=True)], bool
+            )
         if selection.kind == "pairs":
             matched = there
         else:
@@ -229,7 +277,9 @@ class ExactSession:
         return Entries(*(np.concatenate(columns) for columns in zip(*done, strict=True)))
 
     def _formed(self, data: Interactions) -> dict[str, Array]:
-        """The state of ``data``: of counts that were changed along, or from the last one by what is gone since."""
+        """The state of ``data``: of counts that were changed along, or from the last one by what is
+        gone since.
+        """
         if self._live is not None:
             return self._live.state()
         settings, before = self.model.settings, self._settled
@@ -252,10 +302,16 @@ class ExactSession:
         u, v = data.users.rows_of(self._users.ids_of(u)), data.items.rows_of(self._items.ids_of(v))
         out = data.locate(u, v) < 0
         pairs = np.unique(np.stack([u[out], v[out]]), axis=1)
-        removed = Interactions._assemble(data.users, data.items, pairs[0], pairs[1], None, None, None, "refuse")
+        removed = Interactions._assemble(
+            data.users, data.items, pairs[0], pairs[1], None, None, None, "refuse"
+        )
         rows = data.items.rows_of(self._items.ids_of(asked))
         whole = data.items.ids_of(rows[data.item_counts[rows] == 0]).to_pylist()
-        return erasing(record, Removal(data, removed, removed.to_table().slice(0, 0), Selection.of(removed)), whole)
+        return erasing(
+            record,
+            Removal(data, removed, removed.to_table().slice(0, 0), Selection.of(removed)),
+            whole,
+        )
 
 
 class _Names:
@@ -289,13 +345,17 @@ class _Names:
         if not self.more:
             return self.known.ids_of(rows)
         late = rows >= self.known.size
-        both = pa.concat_arrays([
-            self.known.ids_of(rows[~late]), self._new.ids_of(rows[late] - self.known.size)
-        ])  # fmt: skip
-        return both.take(pa.array(np.argsort(np.concatenate([np.flatnonzero(~late), np.flatnonzero(late)]))))
+        both = pa.concat_arrays(
+            [self.known.ids_of(rows[~late]), self._new.ids_of(rows[late] - self.known.size)]
+        )
+        return both.take(
+            pa.array(np.argsort(np.concatenate([np.flatnonzero(~late), np.flatnonzero(late)])))
+        )
 
     def merged(self) -> tuple[IdMap, Array]:
-        """A map of all ids in their order, and the new row of every row; −1 of one without an id."""
+        """A map of all ids in their order, and the new row of every row; −1 of one without an
+        id.
+        """
         both = pa.concat_arrays([self.known.ids, self._new.ids])
         ids, rows = IdMap.build(both)
         moved = np.full(self.known.size + self._new.size, -1, np.int64)
@@ -314,13 +374,17 @@ def _none() -> Entries:
 
 
 def _gone(before: Interactions, after: Interactions) -> Removal | None:
-    """What ``after`` lacks of ``before``, as a removal; None where it has others, or with other numbers."""
+    """What ``after`` lacks of ``before``, as a removal; None where it has others, or with other
+    numbers.
+    """
     places = before.locate(after.user_rows, after.indices.astype(np.int64))
     if (places < 0).any():
         return None
     for name in ("confidence", "timestamp"):
         mine, theirs = getattr(before, name), getattr(after, name)
-        if (mine is None) != (theirs is None) or (mine is not None and not np.array_equal(mine[places], theirs)):
+        if (mine is None) != (theirs is None) or (
+            mine is not None and not np.array_equal(mine[places], theirs)
+        ):
             return None
     lost = np.ones(len(before), bool)
     lost[places] = False

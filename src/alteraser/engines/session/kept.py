@@ -1,4 +1,6 @@
-"""What a stream keeps: both sides' rows and factors in working form, their blocks, and what has moved since."""
+"""What a stream keeps: both sides' rows and factors in working form, their blocks, and what has
+moved since.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ from alteraser.solvers.stationarity import block_solve
 Array = npt.NDArray[Any]
 
 CHANGED = 0.1
-"""Share of its interactions that a row must have lost or gained for its block to be factored again before polishing."""
+"""Share of its interactions that a row must have lost or gained for its block to be factored again
+before polishing."""
 
 STEPS, ACCURACY = 40, 1e-12
 """A touched row is solved until ‖r‖²_{A⁻¹} ≤ ACCURACY · bᵀx: to the rounding of float32."""
@@ -62,7 +65,8 @@ class Half:
     norms: npt.NDArray[np.float64]
     """‖x‖ of every row"""
     bound: npt.NDArray[np.float64]
-    """Of each row: by how much its half gradient may have moved since it was last exact, less the shared part"""
+    """Of each row: by how much its half gradient may have moved since it was last exact, less the
+    shared part"""
     shared: float = 0.0
     """… and what every row has to add, times b ‖x‖"""
 
@@ -75,7 +79,8 @@ class Kept:
         self.users, self.items = model.users, model.items
         self.has = data.confidence is not None, data.target is not None, data.timestamp is not None
         self.uniform = (
-            model.objective.missing_weighting == "uniform" and model.objective.regularization_scaling == "none"
+            model.objective.missing_weighting == "uniform"
+            and model.objective.regularization_scaling == "none"
         )
         self.push = 0.0
         """How hard requests have pushed since the last ``arrived``"""
@@ -94,7 +99,10 @@ class Kept:
     def remaining(self) -> Interactions:
         """The interactions as they are now, D_r."""
         indptr, indices, confidence, target, stamp = self.halves[0].rows.compact()
-        c, y, t = (x if there else None for x, there in zip((confidence, target, stamp), self.has, strict=True))
+        c, y, t = (
+            x if there else None
+            for x, there in zip((confidence, target, stamp), self.has, strict=True)
+        )
         return Interactions(self.users, self.items, indptr, indices, c, y, t)
 
     def lay_out(self, data: Interactions, factors: Factors, problem: Problem | None = None) -> None:
@@ -107,11 +115,21 @@ class Kept:
             blocks = self._factored(problem, P, Q)
         self.halves = tuple(
             Half(
-                Rows(data, by_item=side.name == "item"), x, side.own, side.other, side.ridge, side.gram(z), kept,
-                side.counts, np.linalg.norm(x, axis=1).astype(np.float64), np.zeros(side.rows),
+                Rows(data, by_item=side.name == "item"),
+                x,
+                side.own,
+                side.other,
+                side.ridge,
+                side.gram(z),
+                kept,
+                side.counts,
+                np.linalg.norm(x, axis=1).astype(np.float64),
+                np.zeros(side.rows),
             )
-            for side, x, z, kept in zip((problem.users, problem.items), (P, Q), (Q, P), blocks, strict=True)
-        )  # fmt: skip
+            for side, x, z, kept in zip(
+                (problem.users, problem.items), (P, Q), (Q, P), blocks, strict=True
+            )
+        )
 
     def _factored(self, problem: Problem, P: Array, Q: Array) -> tuple[Array | None, Array | None]:
         """Packed blocks of the users and the items, None where there is no room for them."""
@@ -129,9 +147,16 @@ class Kept:
             return None, None
         side, out = problem.items, aligned_empty((Q.shape[0], packed_size(Q.shape[1])), Q.dtype)
         factor_blocks(
-            side, P, Q, out, np.zeros_like(Q), rank=self.rank, move=False,
-            work=split(side, None, Q.shape[1], self.threads), threads=self.threads,
-        )  # fmt: skip
+            side,
+            P,
+            Q,
+            out,
+            np.zeros_like(Q),
+            rank=self.rank,
+            move=False,
+            work=split(side, None, Q.shape[1], self.threads),
+            threads=self.threads,
+        )
         return None, out  # items have the long rows; a user's is soon solved
 
     def expand(self, half: Half, rows: Array) -> tuple[Array, Array]:
@@ -157,9 +182,15 @@ class Kept:
             for a, b in ((now.confidence, c), (now.target, y), (now.timestamp, t))
         ]
         return Interactions._assemble(
-            self.users, self.items, np.concatenate([now.user_rows, u]),
-            np.concatenate([now.indices.astype(np.int64), v]), columns[0], columns[1], columns[2], "refuse",
-        )  # fmt: skip
+            self.users,
+            self.items,
+            np.concatenate([now.user_rows, u]),
+            np.concatenate([now.indices.astype(np.int64), v]),
+            columns[0],
+            columns[1],
+            columns[2],
+            "refuse",
+        )
 
     def stamps(self, u: Array, v: Array) -> Array:
         from alteraser.engines.session._kernels import find
@@ -167,7 +198,9 @@ class Kept:
         rows = self.halves[0].rows
         if not rows.stamp.size:
             return np.zeros(u.size, np.int64)
-        places = [find(rows.start, rows.stop, rows.indices, a, b) for a, b in zip(u, v, strict=True)]
+        places = [
+            find(rows.start, rows.stop, rows.indices, a, b) for a, b in zip(u, v, strict=True)
+        ]
         return np.asarray(rows.stamp[np.array(places, np.int64)])
 
     def take_out(self, u: Array, v: Array) -> tuple[Array, Array, Array]:
@@ -181,8 +214,12 @@ class Kept:
     def put_in(self, u: Array, v: Array, c: Array, y: Array, t: Array) -> None:
         """Add pairs that are not there."""
         users, items = self.halves
-        room = np.all(np.bincount(u)[np.unique(u)] <= (users.rows.limit - users.rows.stop)[np.unique(u)])
-        room &= np.all(np.bincount(v)[np.unique(v)] <= (items.rows.limit - items.rows.stop)[np.unique(v)])
+        room = np.all(
+            np.bincount(u)[np.unique(u)] <= (users.rows.limit - users.rows.stop)[np.unique(u)]
+        )
+        room &= np.all(
+            np.bincount(v)[np.unique(v)] <= (items.rows.limit - items.rows.stop)[np.unique(v)]
+        )
         if not room:  # lay all rows out again, with these
             whole = self.joined(u, v, c, y, t)
             bounds = [(half.bound, half.shared) for half in self.halves]
@@ -194,16 +231,24 @@ class Kept:
             items.rows.add(v, u.astype(np.int32), c, y, np.empty(0, np.int64))
 
     def joint(self, problem: Problem) -> Joint | None:
-        """The joint state here: copies of the kept blocks, those of the rows that changed most factored anew.
+        """The joint state here: copies of the kept blocks, those of the rows that changed most
+        factored anew.
 
-        The other rows' blocks are of the last ``polish``, not far away. None where there are no blocks, or where the
-        weights of all rows have changed.
+        The other rows' blocks are of the last ``polish``, not far away. None where there are no
+        blocks, or where the weights of all rows have changed.
         """
         blocks = [half.blocks for half in self.halves]
         if blocks[0] is None or blocks[1] is None or not self.uniform:
             return None
         P, Q = (padded(half.X) for half in self.halves)
-        joint = Joint(problem, P, Q, self.prediction, self.threads, [b.copy() for b in blocks if b is not None])
+        joint = Joint(
+            problem,
+            P,
+            Q,
+            self.prediction,
+            self.threads,
+            [b.copy() for b in blocks if b is not None],
+        )
         for place, half in enumerate(self.halves):
             changed = np.abs(half.rows.counts - half.counted) > CHANGED * half.counted
             if changed.any():
@@ -213,13 +258,17 @@ class Kept:
         if before is not None:
             pairs = (before.users, now.users), (before.items, now.items)
             moved = sum(float(np.sum(np.square(new - old))) for old, new in pairs)
-            joint.moved = float(np.sqrt(moved / (sum(float(np.vdot(new, new)) for _, new in pairs) or 1.0)))
+            joint.moved = float(
+                np.sqrt(moved / (sum(float(np.vdot(new, new)) for _, new in pairs) or 1.0))
+            )
         else:
             joint.moved = 0.0
         return joint
 
     def origin(self) -> Factors | None:
-        """The factors before the first request since the last ``polish``; None if there was none."""
+        """The factors before the first request since the last ``polish``; None if there was
+        none.
+        """
         if not self.earlier:
             return None
         factors = self.factors()
@@ -227,8 +276,12 @@ class Kept:
             (factors.users, factors.items)[place][rows] = values[:, : self.rank]
         return factors
 
-    def settle(self, u: Array, v: Array, c: Array, y: Array, *, sign: float) -> tuple[Array, Array, float, int]:
-        """The rows of the pairs (u, v), which left (−1) or joined (+1), at their minimum; users first."""
+    def settle(
+        self, u: Array, v: Array, c: Array, y: Array, *, sign: float
+    ) -> tuple[Array, Array, float, int]:
+        """The rows of the pairs (u, v), which left (−1) or joined (+1), at their minimum; users
+        first.
+        """
         if not self.uniform:
             self._recount()
         pushed = self._pushed(u, v, c, y, sign)
@@ -255,14 +308,40 @@ class Kept:
             products = 0
         else:
             products = solve_touched(
-                rows, held.start, held.stop, held.indices, held.confidence, held.target, mine.own, mine.other,
-                mine.ridge, w0, other.X, mine.gram.astype(self.dtype), mine.blocks, mine.X, STEPS, ACCURACY, decrement,
-            )  # fmt: skip
+                rows,
+                held.start,
+                held.stop,
+                held.indices,
+                held.confidence,
+                held.target,
+                mine.own,
+                mine.other,
+                mine.ridge,
+                w0,
+                other.X,
+                mine.gram.astype(self.dtype),
+                mine.blocks,
+                mine.X,
+                STEPS,
+                ACCURACY,
+                decrement,
+            )
         after = mine.X[rows]
         other.shared += spread(
-            rows, held.start, held.stop, held.indices, held.confidence, held.target, mine.own, mine.other, w0, before,
-            after, other.norms, other.bound,
-        )  # fmt: skip
+            rows,
+            held.start,
+            held.stop,
+            held.indices,
+            held.confidence,
+            held.target,
+            mine.own,
+            mine.other,
+            w0,
+            before,
+            after,
+            other.norms,
+            other.bound,
+        )
         weight = self.objective.missing_weight * mine.own[rows].astype(np.float64)[:, None]
         old, new = before.astype(np.float64), after.astype(np.float64)
         other.gram += (weight * new).T @ new - (weight * old).T @ old
@@ -280,7 +359,9 @@ class Kept:
         error = np.empty(u.size)
         cell_errors(u, v, users.X, items.X, c, y, missing, error)
         total = 0.0
-        for place, (half, other, rows, columns) in enumerate(((users, items, u, v), (items, users, v, u))):
+        for place, (half, other, rows, columns) in enumerate(
+            ((users, items, u, v), (items, users, v, u))
+        ):
             distinct, which = np.unique(rows, return_inverse=True)
             change = np.zeros((distinct.size, half.X.shape[1]), self.dtype)
             np.add.at(change, which, (sign * error)[:, None].astype(self.dtype) * other.X[columns])
@@ -293,7 +374,9 @@ class Kept:
 
         half, other = self.halves[place], self.halves[1 - place]
         if half.blocks is not None:
-            return float(block_norms(rows, half.blocks, right, np.empty(half.X.shape[1], self.dtype)))
+            return float(
+                block_norms(rows, half.blocks, right, np.empty(half.X.shape[1], self.dtype))
+            )
         few = self._few(place, rows)
         wide = right[:, : self.rank].astype(np.float64)
         return float(block_solve(few, other.X, wide, few.all_rows, rank=self.rank, threads=1)[0])
@@ -303,17 +386,30 @@ class Kept:
         half = self.halves[place]
         held = half.rows
         counts = held.sizes(rows)
-        places = np.repeat(held.start[rows] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+        places = np.repeat(held.start[rows] - np.cumsum(counts) + counts, counts) + np.arange(
+            counts.sum()
+        )
         confidence, target = (
-            x[places].astype(self.dtype) if x.size else np.empty(0, self.dtype) for x in (held.confidence, held.target)
+            x[places].astype(self.dtype) if x.size else np.empty(0, self.dtype)
+            for x in (held.confidence, held.target)
         )
         return Few(
-            ("user", "item")[place], np.concatenate([[0], np.cumsum(counts)]), held.indices[places], confidence, target,
-            half.own[rows], half.other, half.ridge[rows], self.objective.missing_weight, half.gram,
-        )  # fmt: skip
+            ("user", "item")[place],
+            np.concatenate([[0], np.cumsum(counts)]),
+            held.indices[places],
+            confidence,
+            target,
+            half.own[rows],
+            half.other,
+            half.ridge[rows],
+            self.objective.missing_weight,
+            half.gram,
+        )
 
     def _recount(self) -> None:
-        """Weights and penalties that depend on counts; every row's gradient moves with them, so all bounds are off."""
+        """Weights and penalties that depend on counts; every row's gradient moves with them, so all
+        bounds are off.
+        """
         objective = self.objective
         counts = [half.rows.counts for half in self.halves]
         m, n = (c.size for c in counts)
@@ -327,9 +423,13 @@ class Kept:
             half.other = np.empty(0, self.dtype) if other is None else other.astype(self.dtype)
             half.ridge = ridge.astype(self.dtype)
             half.bound[:] = np.inf
-        for half, other_half, other in zip(self.halves, self.halves[::-1], weights[::-1], strict=True):
+        for half, other_half, other in zip(
+            self.halves, self.halves[::-1], weights[::-1], strict=True
+        ):
             Z = other_half.X.astype(np.float64)
-            half.gram = objective.missing_weight * ((Z if other is None else Z * other[:, None]).T @ Z)
+            half.gram = objective.missing_weight * (
+                (Z if other is None else Z * other[:, None]).T @ Z
+            )
 
     def factors(self) -> Factors:
         d = self.rank

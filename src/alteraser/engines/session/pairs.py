@@ -1,4 +1,6 @@
-"""Interactions that lose and gain a few at a time, at the cost of these; the arrays they began with stay."""
+"""Interactions that lose and gain a few at a time, at the cost of these; the arrays they began with
+stay.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ Values = tuple[float, float, int]
 
 
 class Entries(NamedTuple):
-    """Interactions as columns: rows of users and of items, int64, and c, y, t as float64 and int64."""
+    """Interactions as columns: rows of users and of items, int64, and c, y, t as float64 and
+    int64.
+    """
 
     users: Array
     items: Array
@@ -52,7 +56,9 @@ class Pairs:
             order = np.argsort(items)
             items = items[order]
             if stamps is not None:
-                stamps = np.concatenate([stamps, np.array([t for _, _, t in more.values()], np.int64)])[order]
+                stamps = np.concatenate(
+                    [stamps, np.array([t for _, _, t in more.values()], np.int64)]
+                )[order]
         return Had(items, stamps)
 
     def people(self, item: int) -> Array:
@@ -66,7 +72,9 @@ class Pairs:
 
     def has(self, users: Array, items: Array) -> Array:
         """Which pairs are there, (pairs,) bool."""
-        return np.array([self._has(u, v) for u, v in zip(users.tolist(), items.tolist(), strict=True)], bool)
+        return np.array(
+            [self._has(u, v) for u, v in zip(users.tolist(), items.tolist(), strict=True)], bool
+        )
 
     def take(self, user: int, items: Array) -> Entries:
         """Take a user's ``items``, all of which are there, out; returns them as they were."""
@@ -121,10 +129,16 @@ class Pairs:
 
     def come(self) -> Entries:
         """What has come since and is still there."""
-        rows = [(u, v, *values) for u, items in sorted(self._more.items()) for v, values in sorted(items.items())]
+        rows = [
+            (u, v, *values)
+            for u, items in sorted(self._more.items())
+            for v, values in sorted(items.items())
+        ]
         columns = list(zip(*rows, strict=True)) if rows else [()] * 5
         kinds = (np.int64, np.int64, np.float64, np.float64, np.int64)
-        return Entries(*(np.array(column, kind) for column, kind in zip(columns, kinds, strict=True)))
+        return Entries(
+            *(np.array(column, kind) for column, kind in zip(columns, kinds, strict=True))
+        )
 
     def _places(self, user: int) -> Array:
         if user >= self.base.shape[0]:
@@ -155,7 +169,9 @@ class Pairs:
 
 
 def joined(base: Interactions, come: Entries, users: Any, items: Any) -> Interactions:
-    """Both together under maps that have a row for each; columns that ``base`` lacks are left out where all are 1."""
+    """Both together under maps that have a row for each; columns that ``base`` lacks are left out
+    where all are 1.
+    """
     if not come.users.size:
         return replace(base, users=users, items=items)
 
@@ -166,7 +182,12 @@ def joined(base: Interactions, come: Entries, users: Any, items: Any) -> Interac
         return np.concatenate([np.ones(len(base)) if mine is None else mine, more])
 
     return Interactions._assemble(
-        users, items, np.concatenate([base.user_rows, come.users]),
+        users,
+        items,
+        np.concatenate([base.user_rows, come.users]),
         np.concatenate([base.indices.astype(np.int64), come.items]),
-        column("confidence", come.confidence), column("target", come.target), column("timestamp", come.stamp), "refuse",
-    )  # fmt: skip
+        column("confidence", come.confidence),
+        column("target", come.target),
+        column("timestamp", come.stamp),
+        "refuse",
+    )

@@ -1,9 +1,10 @@
-"""Rows by their own residual: what bounds it, which rows that opens, and solving these until it is small.
+"""Rows by their own residual: what bounds it, which rows that opens, and solving these until it is
+small.
 
-Every row's gradient is bounded by what its neighbors' changes can have done to it; no row is looked at. The fewest rows
-are solved that leave no more than RESERVE of the tolerance to the others, users and items in turn. Where the bounds
-would have many rows solved, or after ROUNDS turns, all gradients are looked at once and exactly; from these the bounds
-begin again.
+Every row's gradient is bounded by what its neighbors' changes can have done to it; no row is looked
+at. The fewest rows are solved that leave no more than RESERVE of the tolerance to the others, users
+and items in turn. Where the bounds would have many rows solved, or after ROUNDS turns, all
+gradients are looked at once and exactly; from these the bounds begin again.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ LOOKS = 50
 MESSAGE = "interrupted in the middle of a request: make a new Stream from the last model"
 
 RESERVE, ROUNDS, MANY = 0.5, 2, 0.25
-"""Share of a tolerance that rows left alone may use up; turns of both sides between looks at all rows; share of the
-rows above which a look comes first, because the bounds are pessimistic where many changes meet."""
+"""Share of a tolerance that rows left alone may use up; turns of both sides between looks at all
+rows; share of the rows above which a look comes first, because the bounds are pessimistic where
+many changes meet."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,19 @@ class Bounds:
     def shares(self, place: int) -> npt.NDArray[np.float64]:
         """Upper bounds of gᵀA⁻¹g of every row, g half its gradient; A ⪰ λρ + a λ_min(G)."""
         half = self.kept.halves[place]
-        least = max(float(np.linalg.eigvalsh(half.gram[: self.kept.rank, : self.kept.rank])[0]), 0.0)
+        least = max(
+            float(np.linalg.eigvalsh(half.gram[: self.kept.rank, : self.kept.rank])[0]), 0.0
+        )
         weight = half.ridge.astype(np.float64) + half.own * least
         moved = np.maximum(half.bound + half.shared * half.own * half.norms, 0.0)
-        return np.asarray(np.divide(moved**2, weight, out=np.full_like(moved, np.inf), where=weight > 0))
+        return np.asarray(
+            np.divide(moved**2, weight, out=np.full_like(moved, np.inf), where=weight > 0)
+        )
 
     def open_rows(self, place: int, goal: float) -> Array:
-        """The fewest rows without which the bounds of the others sum up to RESERVE of the tolerance at most."""
+        """The fewest rows without which the bounds of the others sum up to RESERVE of the tolerance
+        at most.
+        """
         shares = self.shares(place)
         order = np.argsort(shares)
         allowed = 0.5 * (RESERVE * goal * self.kept.push / 2.0) ** 2 / self.tightness
@@ -83,7 +91,9 @@ class Bounds:
             wide = np.zeros(half.X.shape, self.kept.dtype)
             wide[:, : self.kept.rank] = gradient / 2.0
             total += self.kept.decrement(place, rows, wide)
-            half.bound[:] = np.linalg.norm(gradient, axis=1) / 2.0 - half.shared * half.own * half.norms
+            half.bound[:] = (
+                np.linalg.norm(gradient, axis=1) / 2.0 - half.shared * half.own * half.norms
+            )
         self.kept.rest = 0.0
         bounded = sum(float(np.sum(self.shares(place))) for place in (0, 1))
         self.tightness = min(max(total / bounded, 1e-3), 1.0) if 0 < bounded < np.inf else 1.0
@@ -91,7 +101,8 @@ class Bounds:
 
 
 def relax(bounds: Bounds, goal: float, most: int, *, few: bool = False) -> Relaxed:
-    """Solve open rows until the residual is at most ``goal``, with at most so many looks at all rows.
+    """Solve open rows until the residual is at most ``goal``, with at most so many looks at all
+    rows.
 
     With ``few`` it ends where a look leaves many rows open.
     """
@@ -99,7 +110,9 @@ def relax(bounds: Bounds, goal: float, most: int, *, few: bool = False) -> Relax
     if not state.residual > goal or not bounds.kept.push > 0:
         return Relaxed(0, 0, 0, state.residual)
     plan: Plan[_Relaxing] = Plan(
-        "rows", {"rows": OpenRows(goal, few=few)}, {("rows", "there"): End("tolerance"), ("rows", "many"): End("bent")}
+        "rows",
+        {"rows": OpenRows(goal, few=few)},
+        {("rows", "there"): End("tolerance"), ("rows", "many"): End("bent")},
     )
     found = minimize(lambda: (state, plan), Until(goal, most), message=MESSAGE, blas=None)
     return Relaxed(state.work.rows, state.work.products, len(found.trace), state.residual)
@@ -122,7 +135,9 @@ class _Relaxing:
 
 
 class OpenRows(Decided):
-    """Open rows in turns, and then a look. Signals: ``there``; ``many`` are open, where only few are wanted."""
+    """Open rows in turns, and then a look. Signals: ``there``; ``many`` are open, where only few
+    are wanted.
+    """
 
     def __init__(self, goal: float, *, few: bool) -> None:
         self._goal, self._few = goal, few
@@ -142,5 +157,7 @@ class OpenRows(Decided):
                 state.work.products += kept.solve(turn % 2, rows)
                 state.work.rows += rows.size
         state.residual, self._looked = bounds.look(), True
-        record = PassRecord.of("touched", float("nan"), state.residual, state.work.rows - rows_before)
+        record = PassRecord.of(
+            "touched", float("nan"), state.residual, state.work.rows - rows_before
+        )
         return Move(record, AGAIN if state.residual > self._goal else "there")

@@ -1,4 +1,6 @@
-"""Interactions of one side in place: rows that lose and regain entries without the others moving."""
+"""Interactions of one side in place: rows that lose and regain entries without the others
+moving.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ SLACK = 8
 
 
 class Rows:
-    """One side's rows: row i is ``indices[start[i]:stop[i]]``, sorted; ``limit[i]`` is as far as it may grow."""
+    """One side's rows: row i is ``indices[start[i]:stop[i]]``, sorted; ``limit[i]`` is as far as it
+    may grow.
+    """
 
     def __init__(self, data: Interactions, *, by_item: bool) -> None:
         view: Any = data.by_item if by_item else data
@@ -39,7 +43,8 @@ class Rows:
         self.indices = laid_out(view.indices, np.int32)
         # in float64 as they were read, so that the remaining data keep their digest
         self.confidence, self.target = (
-            laid_out(None if x is None else x[order], np.float64) for x in (data.confidence, data.target)
+            laid_out(None if x is None else x[order], np.float64)
+            for x in (data.confidence, data.target)
         )
         self.stamp = laid_out(None if by_item else data.timestamp, np.int64)
 
@@ -61,17 +66,41 @@ class Rows:
         from alteraser.engines.session._kernels import take_out
 
         taken = np.zeros((rows.size, 3))
-        take_out(self.start, self.stop, self.indices, self.confidence, self.target, self.stamp, rows, columns, taken)
+        take_out(
+            self.start,
+            self.stop,
+            self.indices,
+            self.confidence,
+            self.target,
+            self.stamp,
+            rows,
+            columns,
+            taken,
+        )
         return taken
 
-    def add(self, rows: Array, columns: Array, confidence: Array, target: Array, stamp: Array) -> bool:
-        """Insert pairs that are not there yet; False when a row has no room (some may have gone in)."""
+    def add(
+        self, rows: Array, columns: Array, confidence: Array, target: Array, stamp: Array
+    ) -> bool:
+        """Insert pairs that are not there yet; False when a row has no room (some may have gone
+        in).
+        """
         from alteraser.engines.session._kernels import put_in
 
         done = put_in(
-            self.start, self.stop, self.limit, self.indices, self.confidence, self.target, self.stamp, rows, columns,
-            confidence, target, stamp,
-        )  # fmt: skip
+            self.start,
+            self.stop,
+            self.limit,
+            self.indices,
+            self.confidence,
+            self.target,
+            self.stamp,
+            rows,
+            columns,
+            confidence,
+            target,
+            stamp,
+        )
         return bool(done == rows.size)
 
     def has(self, rows: Array, columns: Array) -> Array:
@@ -79,7 +108,11 @@ class Rows:
         from alteraser.engines.session._kernels import find
 
         return np.array(
-            [find(self.start, self.stop, self.indices, r, c) >= 0 for r, c in zip(rows, columns, strict=True)], bool
+            [
+                find(self.start, self.stop, self.indices, r, c) >= 0
+                for r, c in zip(rows, columns, strict=True)
+            ],
+            bool,
         )
 
     def compact(self) -> tuple[Array, Array, Array, Array, Array]:

@@ -1,10 +1,14 @@
-"""A backup as one file: a tar that anybody can look into, of which every byte is checked and every name expected.
+"""A backup as one file: a tar that anybody can look into, of which every byte is checked and every
+name expected.
 
-    backup.json, state.json, ledger.sqlite, secrets/…, versions/…, added/…    what ``MEMBER`` allows, in their order
-    digest                                                                    SHA-256 of all bytes before it, as text
+    backup.json, state.json, ledger.sqlite, secrets/…, versions/…, added/…
+        what ``MEMBER`` allows, in their order
+    digest
+        SHA-256 of all bytes before it, as text
 
-The end follows from the beginning, headers and padding included, so that a flipped bit anywhere is found. Members are
-plain files: whatever is a link, a folder, or called otherwise is refused, and no path leads out of the folder.
+The end follows from the beginning, headers and padding included, so that a flipped bit anywhere is
+found. Members are plain files: whatever is a link, a folder, or called otherwise is refused, and no
+path leads out of the folder.
 """
 
 from __future__ import annotations
@@ -46,7 +50,9 @@ class Writer:
         self._sum.update(content)
 
     def add(self, name: str, source: Path, digest: str | None = None) -> None:
-        """The file ``source`` as ``name``; IntegrityError where it does not have the SHA-256 ``digest``."""
+        """The file ``source`` as ``name``; IntegrityError where it does not have the SHA-256
+        ``digest``.
+        """
         with open(source, "rb") as file:
             size, found = os.fstat(file.fileno()).st_size, hashlib.sha256()
             self._put(_header(name, size))
@@ -56,12 +62,16 @@ class Writer:
                 found.update(piece)
                 left -= len(piece)
         if left or digest not in (None, found.hexdigest()):
-            raise IntegrityError(f"{source} does not match its digest: it is damaged, and no backup of it is one")
+            raise IntegrityError(
+                f"{source} does not match its digest: it is damaged, and no backup of it is one"
+            )
         self._put(b"\0" * (-size % tarfile.BLOCKSIZE))
 
     def add_bytes(self, name: str, content: bytes) -> None:
         """``content`` as ``name``."""
-        self._put(_header(name, len(content)) + content + b"\0" * (-len(content) % tarfile.BLOCKSIZE))
+        self._put(
+            _header(name, len(content)) + content + b"\0" * (-len(content) % tarfile.BLOCKSIZE)
+        )
 
     def end(self) -> None:
         """The digest of all that was added."""
@@ -84,7 +94,9 @@ def _tail(found: Any) -> bytes:
 
 @contextmanager
 def checked(path: Path) -> Iterator[IO[bytes]]:
-    """A backup, open at its beginning, with every byte as it was written; NotFound, or IntegrityError."""
+    """A backup, open at its beginning, with every byte as it was written; NotFound, or
+    IntegrityError.
+    """
     try:
         file = open(path, "rb")  # noqa: SIM115
     except (FileNotFoundError, IsADirectoryError):
@@ -118,7 +130,9 @@ def unpack(file: IO[bytes], folder: Path) -> dict[str, Any]:
                 if member.name == HEAD:
                     head = json.loads(content.read())
                 else:
-                    _write(folder / member.name, content, private=bool(PRIVATE.fullmatch(member.name)))
+                    _write(
+                        folder / member.name, content, private=bool(PRIVATE.fullmatch(member.name))
+                    )
     except (tarfile.TarError, FileExistsError, ValueError) as cause:
         raise _damaged(path, str(cause)) from cause
     if not isinstance(head, dict) or head.get("format") != FORMAT:
@@ -136,4 +150,6 @@ def _write(target: Path, content: IO[bytes], *, private: bool) -> None:
 
 
 def _damaged(path: Path, why: str) -> IntegrityError:
-    return IntegrityError(f"{path} is damaged, or no backup: {why}; take another one", path=str(path), code="backup")
+    return IntegrityError(
+        f"{path} is damaged, or no backup: {why}; take another one", path=str(path), code="backup"
+    )

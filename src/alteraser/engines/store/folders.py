@@ -76,26 +76,41 @@ class Folders:
             folder.mkdir()
         (self.root / "secrets").mkdir(mode=0o700)
         for name in ("hashing", "salt"):
-            replace_file(self._secret(name), secrets.token_hex(KEY_BYTES).encode() + b"\n", private=True)
+            replace_file(
+                self._secret(name), secrets.token_hex(KEY_BYTES).encode() + b"\n", private=True
+            )
 
     def _secret(self, name: str) -> Path:
         return self.root / "secrets" / f"{name}.key"
 
     def secret(self, name: str) -> bytes:
-        """``hashing``: of tombstones and repeated requests; ``salt``: of the data's root. IntegrityError."""
+        """``hashing``: of tombstones and repeated requests; ``salt``: of the data's root.
+        IntegrityError.
+        """
         path = self._secret(name)
         try:
             key = bytes.fromhex(path.read_text(encoding="ascii").strip())
         except (OSError, ValueError) as cause:
-            raise IntegrityError(f"{path}: no key can be read ({cause}); restore it from a backup") from cause
+            raise IntegrityError(
+                f"{path}: no key can be read ({cause}); restore it from a backup"
+            ) from cause
         if len(key) != KEY_BYTES:
-            raise IntegrityError(f"{path}: expected {KEY_BYTES} bytes in hexadecimal; restore it from a backup")
+            raise IntegrityError(
+                f"{path}: expected {KEY_BYTES} bytes in hexadecimal; restore it from a backup"
+            )
         return key
 
     def write_document(self, origin: str, source: str | None, reading: ReadingOptions) -> None:
         """``state.json``, last of a new state: how interactions are read that are added later."""
-        document = {"format": STATE_FORMAT, "origin": origin, "model": source, "reading": reading.model_dump()}
-        replace_file(self.document_path, json.dumps(document, indent=1, sort_keys=True).encode() + b"\n")
+        document = {
+            "format": STATE_FORMAT,
+            "origin": origin,
+            "model": source,
+            "reading": reading.model_dump(),
+        }
+        replace_file(
+            self.document_path, json.dumps(document, indent=1, sort_keys=True).encode() + b"\n"
+        )
 
     def document(self) -> dict[str, Any]:
         """``state.json``; NotFound where this is no state, IntegrityError."""
@@ -103,14 +118,18 @@ class Folders:
             found: dict[str, Any] = json.loads(self.document_path.read_bytes())
         except FileNotFoundError:
             raise NotFound(
-                f"{self.root} is no state of the service: start one with alteraser serve --state {self.root} --model "
-                "MODEL --data FILE",
+                f"{self.root} is no state of the service: start one with alteraser serve --state "
+                f"{self.root} --model MODEL --data FILE",
                 path=str(self.root),
             ) from None
         except ValueError as cause:
-            raise IntegrityError(f"{self.document_path} cannot be read; restore it from a backup") from cause
+            raise IntegrityError(
+                f"{self.document_path} cannot be read; restore it from a backup"
+            ) from cause
         if found.get("format") != STATE_FORMAT:
-            raise IntegrityError(f"{self.document_path} has format {found.get('format')!r}: upgrade AltEraser")
+            raise IntegrityError(
+                f"{self.document_path} has format {found.get('format')!r}: upgrade AltEraser"
+            )
         return found
 
     def floors(self) -> dict[str, int]:
@@ -122,7 +141,9 @@ class Folders:
         return found
 
     def lock(self) -> IO[str]:
-        """Hold the state for a process that serves it; Conflict ``locked`` where another does. Close it to let go."""
+        """Hold the state for a process that serves it; Conflict ``locked`` where another does.
+        Close it to let go.
+        """
         file = open(self.root / "serve.lock", "a+", encoding="ascii")  # noqa: SIM115
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -131,7 +152,8 @@ class Folders:
             holder = file.read(20).strip() or "unknown"
             file.close()
             raise Conflict(
-                f"{self.root} is served by another process ({holder}); stop that first, or use another state",
+                f"{self.root} is served by another process ({holder}); stop that first, or use "
+                "another state",
                 code="locked",
             ) from None
         file.truncate(0)

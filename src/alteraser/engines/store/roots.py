@@ -1,9 +1,11 @@
 """Which data a version stands for, in 32 bytes that tell nothing about them.
 
-    leaf(user) = SHA-256(0x00 ‖ HMAC-SHA256(key, e(user) ‖ e(item) ‖ numbers ‖ e(item) ‖ …))   items sorted
+    leaf(user) = SHA-256(0x00 ‖ HMAC-SHA256(key, e(user) ‖ e(item) ‖ numbers ‖ e(item) ‖ …))
+        items sorted
     root       = the tree of RFC 9162 over the leaves, sorted by e(user)
 
-The order of rows, files and models does not count; any interaction does, with its time, confidence and target.
+The order of rows, files and models does not count; any interaction does, with its time, confidence
+and target.
 """
 
 from __future__ import annotations
@@ -44,9 +46,15 @@ def _numbers(data: Interactions) -> list[bytes]:
     count = len(data)
     packed = np.zeros((count, 25), np.uint8)
     packed[:, 0] = data.timestamp is not None
-    for start, values, kind in ((1, data.timestamp, "<i8"), (9, data.confidence, "<f8"), (17, data.target, "<f8")):
+    for start, values, kind in (
+        (1, data.timestamp, "<i8"),
+        (9, data.confidence, "<f8"),
+        (17, data.target, "<f8"),
+    ):
         column = np.ones(count) if values is None else values
-        packed[:, start : start + 8] = np.ascontiguousarray(column, kind).view(np.uint8).reshape(count, 8)
+        packed[:, start : start + 8] = (
+            np.ascontiguousarray(column, kind).view(np.uint8).reshape(count, 8)
+        )
     whole = packed.tobytes()
     return [whole[25 * at : 25 * at + 25] for at in range(count)]
 
@@ -55,6 +63,9 @@ def _root(level: list[bytes]) -> bytes:
     if not level:
         return hashlib.sha256(b"").digest()
     while len(level) > 1:
-        paired = [hashlib.sha256(b"\x01" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)]
+        paired = [
+            hashlib.sha256(b"\x01" + level[i] + level[i + 1]).digest()
+            for i in range(0, len(level) - 1, 2)
+        ]
         level = paired if len(level) % 2 == 0 else [*paired, level[-1]]
     return level[0]

@@ -1,9 +1,11 @@
 """Interactions that were erased, as keyed hashes with the time of what was erased.
 
-    h(user, item) = HMAC-SHA256(key, 0x50 ‖ len(e(user)) ‖ e(user) ‖ e(item))[:16]    as in ``alteraser.data.erased``
+    h(user, item) = HMAC-SHA256(key, 0x50 ‖ len(e(user)) ‖ e(user) ‖ e(item))[:16]
+        as in ``alteraser.data.erased``
 
-What comes back is known: the same pair, no later than the interaction that was erased. A later one is a new one, and
-so is everything where the same person does something else. Where the data have no times, no pair comes back.
+What comes back is known: the same pair, no later than the interaction that was erased. A later one
+is a new one, and so is everything where the same person does something else. Where the data have no
+times, no pair comes back.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ class Tombstones:
         """Which of ``data`` were erased (|data|,)."""
         if not self.known:
             return np.zeros(len(data), bool)
-        return np.fromiter((self._is(pair, time) for pair, time in _hashes(key, data)), bool, len(data))
+        return np.fromiter(
+            (self._is(pair, time) for pair, time in _hashes(key, data)), bool, len(data)
+        )
 
     def _is(self, pair: bytes, time: int | None) -> bool:
         if pair not in self.known:
@@ -56,7 +60,10 @@ class Tombstones:
     def write(self, path: Path) -> None:
         """As Parquet, sorted: the same bytes for the same tombstones."""
         pairs = sorted(self.known)
-        columns = [pa.array(pairs, SCHEMA.field(0).type), pa.array([self.known[pair] for pair in pairs], pa.int64())]
+        columns = [
+            pa.array(pairs, SCHEMA.field(0).type),
+            pa.array([self.known[pair] for pair in pairs], pa.int64()),
+        ]
         pq.write_table(pa.table(columns, schema=SCHEMA), path, compression="zstd")
 
     @classmethod
@@ -76,5 +83,8 @@ def _hashes(key: bytes, data: Interactions) -> Iterator[tuple[bytes, int | None]
         first = encode(user)
         for item in data.items.ids_of(data.indices[start:stop]).to_pylist():
             second = items.setdefault(item, encode(item))
-            yield bytes.fromhex(pair_hash(key, first, second)), None if times is None else times[place]
+            yield (
+                bytes.fromhex(pair_hash(key, first, second)),
+                None if times is None else times[place],
+            )
             place += 1

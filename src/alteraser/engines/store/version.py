@@ -1,4 +1,5 @@
-"""A version: a model, the interactions it stands for and what it has erased, in a folder that is named by its digest.
+"""A version: a model, the interactions it stands for and what it has erased, in a folder that is
+named by its digest.
 
 model/                 the model's folder, as ``alteraser verify`` takes it
 model.key              the keys of its record of who was erased
@@ -84,9 +85,11 @@ def canonical_reading(data: Interactions) -> ReadingOptions:
 
 
 def write(root: Path, content: Content, what: dict[str, Any], *, salt: bytes) -> Version:
-    """Write a version below ``root``, durable and whole when this returns; one that is there already stays.
+    """Write a version below ``root``, durable and whole when this returns; one that is there
+    already stays.
 
-    ``what`` says what it was made from; it is part of the digest, and must be the same for the same version.
+    ``what`` says what it was made from; it is part of the digest, and must be the same for the same
+    version.
     """
     staging = root / f"{STAGING}{secrets.token_hex(6)}"
     point("write", staging)
@@ -99,7 +102,9 @@ def write(root: Path, content: Content, what: dict[str, Any], *, salt: bytes) ->
         pq.write_table(content.data.to_table(), staging / DATA, compression="zstd")
         content.tombstones.write(staging / TOMBSTONES)
         if content.changed is not None:
-            pq.write_table(pa.table({"user_id": content.changed}), staging / CHANGED, compression="zstd")
+            pq.write_table(
+                pa.table({"user_id": content.changed}), staging / CHANGED, compression="zstd"
+            )
         found = sorted(path for path in staging.rglob("*") if path.is_file())
         files = {str(path.relative_to(staging)): sha256_file(path) for path in found}
         trained_on = saved.trained_on
@@ -128,16 +133,21 @@ def load(folder: Path) -> Version:
         path = folder / name
         if not path.is_file() or sha256_file(path) != expected:
             raise IntegrityError(
-                f"{path} is missing or does not match its digest: the version is damaged; restore it from a backup",
+                f"{path} is missing or does not match its digest: the version is damaged; restore "
+                "it from a backup",
                 code="digest",
             )
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     strange = found - document["files"].keys() - {DOCUMENT}
     if strange:
-        raise IntegrityError(f"{folder} holds {min(strange)}, which is no part of the version; move it away")
+        raise IntegrityError(
+            f"{folder} holds {min(strange)}, which is no part of the version; move it away"
+        )
     model = load_model(folder / MODEL)
     if model.digest != document["model"]:
-        raise IntegrityError(f"{folder}: the model is not that of the version", code="manifest_mismatch")
+        raise IntegrityError(
+            f"{folder}: the model is not that of the version", code="manifest_mismatch"
+        )
     try:
         table = pq.read_table(folder / DATA)
         data = Interactions.from_table(table, users=model.users, items=model.items)
@@ -148,7 +158,9 @@ def load(folder: Path) -> Version:
     except (pa.ArrowException, KeyError) as cause:
         raise IntegrityError(f"{folder}: the tables cannot be read ({cause})") from cause
     if data.digest != model.trained_on.digest:
-        raise IntegrityError(f"{folder}: the interactions are not those that the model stands for", code="data")
+        raise IntegrityError(
+            f"{folder}: the interactions are not those that the model stands for", code="data"
+        )
     return Version(folder.name, folder, document, Content(model, data, tombstones, changed))
 
 
@@ -159,10 +171,14 @@ def read_document(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise NotFound(f"there is no version at {folder}", path=str(folder)) from None
     if hashlib.sha256(text).hexdigest() != folder.name:
-        raise IntegrityError(f"{folder / DOCUMENT} does not have the digest that the folder is named by", code="digest")
+        raise IntegrityError(
+            f"{folder / DOCUMENT} does not have the digest that the folder is named by",
+            code="digest",
+        )
     document: dict[str, Any] = json.loads(text)
     if document["format"] != FORMAT:
         raise IntegrityError(
-            f"{folder / DOCUMENT} has format {document['format']}, this AltEraser reads {FORMAT}: upgrade it"
+            f"{folder / DOCUMENT} has format {document['format']}, this AltEraser reads {FORMAT}: "
+            "upgrade it"
         )
     return document

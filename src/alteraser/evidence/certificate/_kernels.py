@@ -1,11 +1,13 @@
 """The four loops over interactions and rows that a certificate spends its time in, compiled.
 
-Their readable twins are in ``plain``: ``_cells``, ``product`` and ``_solved``; tests hold the two together. Nothing is
-shared with the kernels that train and erase. Every row is summed by itself, in the order of its interactions, so
-neither threads nor blocks of rows change a bit. In float64, sums may be reordered and fused: the bounds of rounding
-that ``plain`` adds hold for any order (Higham 2002, §3.1).
+Their readable twins are in ``plain``: ``_cells``, ``product`` and ``_solved``; tests hold the two
+together. Nothing is shared with the kernels that train and erase. Every row is summed by itself, in
+the order of its interactions, so neither threads nor blocks of rows change a bit. In float64, sums
+may be reordered and fused: the bounds of rounding that ``plain`` adds hold for any order (Higham
+2002, §3.1).
 
-``rows`` are the rows to take; ``indptr`` and ``indices`` say which rows of the other side each of them meets.
+``rows`` are the rows to take; ``indptr`` and ``indices`` say which rows of the other side each of
+them meets.
 """
 
 from __future__ import annotations
@@ -58,10 +60,11 @@ def curve(rows, indptr, indices, weight, error, X, V, Z, W, out):  # type: ignor
 def solve_blocks(  # type: ignore[no-untyped-def]
     rows, indptr, indices, weight, Z, gram, own, ridge, right, out, kept
 ):
-    """``out[i]`` = A⁻¹ ``right[i]``, A = own·gram + Σ_j ω z zᵀ + ridge, by Cholesky; infinite where A is not positive.
+    """``out[i]`` = A⁻¹ ``right[i]``, A = own·gram + Σ_j ω z zᵀ + ridge, by Cholesky; infinite where
+    A is not positive.
 
-    ``kept[i]`` gets the factor C of A = C Cᵀ, row by row, the diagonal inverted, for ``solve_kept``, zero where there
-    is none; without rows nothing is kept.
+    ``kept[i]`` gets the factor C of A = C Cᵀ, row by row, the diagonal inverted, for
+    ``solve_kept``, zero where there is none; without rows nothing is kept.
     """
     d = Z.shape[1]
     A = np.empty((d, d))
@@ -86,7 +89,11 @@ def solve_blocks(  # type: ignore[no-untyped-def]
             for s in range(4):
                 w[s] = weight[j + s] if j + s < hi else 0.0
             k0 = indices[j]
-            k1, k2, k3 = indices[min(j + 1, hi - 1)], indices[min(j + 2, hi - 1)], indices[min(j + 3, hi - 1)]
+            k1, k2, k3 = (
+                indices[min(j + 1, hi - 1)],
+                indices[min(j + 2, hi - 1)],
+                indices[min(j + 3, hi - 1)],
+            )
             for a in range(d):
                 t0, t1, t2, t3 = w[0] * Z[k0, a], w[1] * Z[k1, a], w[2] * Z[k2, a], w[3] * Z[k3, a]
                 for c in range(a + 1):
@@ -102,7 +109,8 @@ def solve_blocks(  # type: ignore[no-untyped-def]
             rest = whole
             for c in range(a):
                 rest -= A[a, c] * A[a, c]
-            if not rest > d * 2.220446049250313e-16 * whole:  # nothing is left but rounding; also for NaN
+            # nothing is left but rounding; also for NaN
+            if not rest > d * 2.220446049250313e-16 * whole:
                 positive = False
                 break
             A[a, a] = 1.0 / np.sqrt(rest)

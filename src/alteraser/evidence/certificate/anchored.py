@@ -1,9 +1,12 @@
-"""What class L says, worked out again from files: the deletion's effect on a model that was not at rest.
+"""What class L says, worked out again from files: the deletion's effect on a model that was not at
+rest.
 
-    residual = ‖∇L_{D_r}(Θ_u) − g‖_{B⁻¹} / ‖∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)‖_{B⁻¹},      g = ∇L_{D_a}(Θ_a)
+    residual = ‖∇L_{D_r}(Θ_u) − g‖_{B⁻¹} / ‖∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)‖_{B⁻¹},
+        g = ∇L_{D_a}(Θ_a)
 
-with g zero in rows that D_r leaves empty, B the blocks on D_r at Θ_u above and at Θ_a below, all in float64 by
-``Plain``; and what is still to go to where the residual is zero, by one Newton step from Θ_u.
+with g zero in rows that D_r leaves empty, B the blocks on D_r at Θ_u above and at Θ_a below, all in
+float64 by ``Plain``; and what is still to go to where the residual is zero, by one Newton step from
+Θ_u.
 """
 
 from __future__ import annotations
@@ -30,8 +33,8 @@ PRODUCTS = 400
 """Iterations that the solve for what of the effect is missing may take."""
 
 FALLEN, SURE = 0.05, 0.25
-"""It ends once ‖r‖_{B⁻¹} has fallen to this share and the way ahead is this share of the way gone, or it is clear on
-which side of the limit both together are."""
+"""It ends once ‖r‖_{B⁻¹} has fallen to this share and the way ahead is this share of the way gone,
+or it is clear on which side of the limit both together are."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,11 @@ class Anchored:
     push: float
     """Its denominator"""
     stored: float
-    """The residual that rounding the factors for storage may leave: twice ε ‖Θ_u‖_B over the push"""
+    """The residual that rounding the factors for storage may leave: twice ε ‖Θ_u‖_B over the
+    push"""
     effect_left: float | None
-    """‖x‖ / ‖Θ_u − Θ_a‖ over rows that D_r leaves, x one Newton step from the anchored gradient, estimated from above;
-    None where L bends down, or the model has not moved"""
+    """‖x‖ / ‖Θ_u − Θ_a‖ over rows that D_r leaves, x one Newton step from the anchored gradient,
+    estimated from above; None where L bends down, or the model has not moved"""
     moved: float
     """‖Θ_u − Θ_a‖_F over these rows"""
 
@@ -61,10 +65,11 @@ def anchored(
     threads: int,
     limit: float | None = None,
 ) -> Anchored:
-    """The anchored residual of ``factors`` (Θ_u) for ``original`` (Θ_a), ``remaining`` (D_r) and ``whole`` (D_a).
+    """The anchored residual of ``factors`` (Θ_u) for ``original`` (Θ_a), ``remaining`` (D_r) and
+    ``whole`` (D_a).
 
-    ``limit`` is the share of the effect that may be missing: once it is clear on which side of it the share is, no more
-    is spent on it. Without, nothing is said of it.
+    ``limit`` is the share of the effect that may be missing: once it is clear on which side of it
+    the share is, no more is spent on it. Without, nothing is said of it.
     """
     with threadpool_limits(1, "blas"):  # our own workers are the parallelism
         return _anchored(objective, remaining, whole, original, factors, threads, limit)
@@ -98,17 +103,23 @@ def _anchored(
     if limit is not None and moved > 0:
         across = Slice(here.P, here.Q, bool(np.ptp(here.h) == 0))
         solver = Solver(here, across)
-        way = _way(solver, left, lambda step: norm(_over(live, across.project(step))), limit * moved)
+        way = _way(
+            solver, left, lambda step: norm(_over(live, across.project(step))), limit * moved
+        )
         effect = None if way is None else way / moved
-    return Anchored(here.block_norm(left) / push, push, 2.0 * eps * here.block_size / push, effect, moved)
+    return Anchored(
+        here.block_norm(left) / push, push, 2.0 * eps * here.block_size / push, effect, moved
+    )
 
 
-def _way(solver: Solver, gradient: Pair, length: Callable[[Pair], float], limit: float) -> float | None:
+def _way(
+    solver: Solver, gradient: Pair, length: Callable[[Pair], float], limit: float
+) -> float | None:
     """How far a Newton step from ``gradient`` goes, estimated from above; None where L bends down.
 
-    Plain conjugate gradients, as ``linalg.ahead`` needs them: from zero, and without what ``Solver.solve`` adds.
-    Residuals are kept off the rotations in double precision: single makes no projection of it where dimensions are
-    nearly unused.
+    Plain conjugate gradients, as ``linalg.ahead`` needs them: from zero, and without what
+    ``Solver.solve`` adds. Residuals are kept off the rotations in double precision: single makes no
+    projection of it where dimensions are nearly unused.
     """
 
     def off(residual: np.ndarray) -> np.ndarray:

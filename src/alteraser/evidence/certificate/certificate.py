@@ -1,4 +1,6 @@
-"""The certificate: how far a published model is from an optimum for the remaining data, from its bytes alone."""
+"""The certificate: how far a published model is from an optimum for the remaining data, from its
+bytes alone.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +31,14 @@ PROVE_UP_TO = 6000
 
 
 UNDETERMINED = (
-    "the regularization is 0: any invertible change of the factors leaves L as it is, so there is no optimum to be "
-    "near; train with --regularization above 0"
+    "the regularization is 0: any invertible change of the factors leaves L as it is, so there is "
+    "no optimum to be near; train with --regularization above 0"
 )
 
 
 WELL_SOLVED, WELL_REFINED, REFINES = 0.1, 1e-3, 0.5
-"""‖∇L + ∇²L x‖ / ‖∇L‖ above which a solve has failed; at which it needs no other; and the share of it that a
-refinement has to leave at most, to be followed by another."""
+"""‖∇L + ∇²L x‖ / ‖∇L‖ above which a solve has failed; at which it needs no other; and the share of
+it that a refinement has to leave at most, to be followed by another."""
 
 Watch = Callable[[str, float], None]
 """Called with what is being done and the share of all work that is done, an estimate."""
@@ -67,7 +69,9 @@ class Check:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What was found, and the class it amounts to. Distances are in the unit of the factors, up to rotation."""
+    """What was found, and the class it amounts to. Distances are in the unit of the factors, up to
+    rotation.
+    """
 
     kind: Class
     sentence: str
@@ -85,7 +89,8 @@ class Certificate:
     user_block: float
     """max_u ‖p_u − p_u*(Q)‖ / max(‖p_u‖, 1e-3)"""
     item_block: float
-    """likewise of the items, for information: an optimum for the items given P is an optimum for P given Q elsewhere"""
+    """likewise of the items, for information: an optimum for the items given P is an optimum for P
+    given Q elsewhere"""
     least_ridge: float
     """min λρ, a lower bound of every λ_min(A)"""
     curvature: float
@@ -148,23 +153,29 @@ def certify(
     threads: int | None = None,
     watch: Watch | None = None,
 ) -> Certificate:
-    """How far ``factors`` are from a stationary point of ``objective`` on ``data`` (D_r), and the class of that.
+    """How far ``factors`` are from a stationary point of ``objective`` on ``data`` (D_r), and the
+    class of that.
 
-    Newton–Kantorovich on the directions across rotations (``theorem``), in float64 from the given values, whatever
-    trained them. ``before`` is the model that was to forget: with it also what it left behind is measured. The
-    curvature is proved while (m + n) d is at most ``prove_up_to``, else estimated, which leaves class C at best.
-    ``watch`` is called now and then with what is being done and the share that is done.
+    Newton–Kantorovich on the directions across rotations (``theorem``), in float64 from the given
+    values, whatever trained them. ``before`` is the model that was to forget: with it also what it
+    left behind is measured. The curvature is proved while (m + n) d is at most ``prove_up_to``,
+    else estimated, which leaves class C at best. ``watch`` is called now and then with what is
+    being done and the share that is done.
 
-    Raises InvalidInput for shapes that do not fit the data, NumericFailure where a block is singular.
+    Raises InvalidInput for shapes that do not fit the data, NumericFailure where a block is
+    singular.
     """
     limits = limits or Limits()
     threads = threads or default_threads()
     _fits(factors, data, "the model")
     if before is not None:
         _fits(before, data, "the model from before")
-    # our own workers are the parallelism; BLAS threads would only spin beside them between small products
+    # our own workers are the parallelism; BLAS threads would only spin beside them between small
+    # products
     with threadpool_limits(1, "blas"):
-        return _certify(objective, data, factors, before, limits, prove_up_to, threads, _forward(watch))
+        return _certify(
+            objective, data, factors, before, limits, prove_up_to, threads, _forward(watch)
+        )
 
 
 def _certify(
@@ -183,7 +194,9 @@ def _certify(
     watch("gradient", 0.0)
     published = plain = plain_at(factors)
     across, away = Slice(plain.P, plain.Q, bool(np.ptp(plain.h) == 0)).without_unused()
-    if away > 0:  # the theorem is about a point whose unused dimensions are zero; the way there is added to its radius
+    # the theorem is about a point whose unused dimensions are zero; the way there is added to its
+    # radius
+    if away > 0:
         factors = Factors(across.P, across.Q, plain.h)
         plain = plain_at(factors)
     gradient = plain.gradient
@@ -214,7 +227,9 @@ def _certify(
     watch("the model from before", 0.95)
     old = None if before is None else plain_at(before)
     gradient_norm = norm(published.gradient)
-    gradient_left = None if old is None else (gradient_norm + slack) / max(norm(old.gradient), 1e-300)
+    gradient_left = (
+        None if old is None else (gradient_norm + slack) / max(norm(old.gradient), 1e-300)
+    )
     iota = None if moved is None else influence(distance, moved, size)
 
     conditions = [
@@ -264,40 +279,76 @@ class _Near:
     moved: float | None
 
     def __call__(self, solved: float, left: float) -> bool:
-        """Of a distance ``solved``, and at most ``left`` more: within half of every limit, on one side of storing's."""
+        """Of a distance ``solved``, and at most ``left`` more: within half of every limit, on one
+        side of storing's.
+        """
         eta = self.away + solved + left
         stored = STORED * self.size
-        near = eta <= 0.5 * self.limits.distance * self.size and (eta <= stored or self.away + solved > stored)
-        return near and (self.moved is None or influence(eta, self.moved, self.size) <= 0.5 * self.limits.influence)
+        near = eta <= 0.5 * self.limits.distance * self.size and (
+            eta <= stored or self.away + solved > stored
+        )
+        return near and (
+            self.moved is None
+            or influence(eta, self.moved, self.size) <= 0.5 * self.limits.influence
+        )
 
 
 def _least_at_zero(plain: Plain) -> bool:
-    """Zero is the least of L, bent up or not: without interactions, or with λ at its critical value."""
+    """Zero is the least of L, bent up or not: without interactions, or with λ at its critical
+    value.
+    """
     data = plain.data
-    return len(data) == 0 or collapse(Problem(plain.objective, data, np.float64), plain.h) is not None
+    return (
+        len(data) == 0 or collapse(Problem(plain.objective, data, np.float64), plain.h) is not None
+    )
 
 
 def _over(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
 
 
-def _where(limits: Limits, curvature: Curvature, distance: float, size: float, blocks: float) -> list[Check]:
+def _where(
+    limits: Limits, curvature: Curvature, distance: float, size: float, blocks: float
+) -> list[Check]:
     """What must hold of the point itself."""
     away = "of the model from the stationary point, over its size"
-    alone = "of every user's vector from the one optimum for their remaining data and the published items"
+    alone = (
+        "of every user's vector from the one optimum for their remaining data and the "
+        "published items"
+    )
     return [
-        Check("curvature", curvature.value, 0.0, curvature.value > 0, "in a valley of L, not on a saddle"),
         Check(
-            "distance", distance / size if size else distance, limits.distance, distance <= limits.distance * size, away
+            "curvature",
+            curvature.value,
+            0.0,
+            curvature.value > 0,
+            "in a valley of L, not on a saddle",
+        ),
+        Check(
+            "distance",
+            distance / size if size else distance,
+            limits.distance,
+            distance <= limits.distance * size,
+            away,
         ),
         Check("block", blocks, limits.block, blocks <= limits.block, alone),
     ]
 
 
-def _after(limits: Limits, iota: float | None, gradient_left: float | None, floor: bool) -> Iterator[Check]:
-    """What must hold beside the model from before; ``floor``: the gradient is no more than storing leaves."""
+def _after(
+    limits: Limits, iota: float | None, gradient_left: float | None, floor: bool
+) -> Iterator[Check]:
+    """What must hold beside the model from before; ``floor``: the gradient is no more than storing
+    leaves.
+    """
     if iota is not None:
-        yield Check("influence", iota, limits.influence, iota <= limits.influence, "left of the way from the old model")
+        yield Check(
+            "influence",
+            iota,
+            limits.influence,
+            iota <= limits.influence,
+            "left of the way from the old model",
+        )
     if gradient_left is not None:
         small = gradient_left <= limits.residual
         meaning = "of the old model's gradient on the remaining data"
@@ -306,7 +357,9 @@ def _after(limits: Limits, iota: float | None, gradient_left: float | None, floo
         yield Check("residual", gradient_left, limits.residual, small or floor, meaning)
 
 
-def _verdict(conditions: list[Check], proof: bool, distance: float, size: float) -> tuple[Class, str]:
+def _verdict(
+    conditions: list[Check], proof: bool, distance: float, size: float
+) -> tuple[Class, str]:
     """(class, its sentence)."""
     kind: Class = "D" if not all(check.passed for check in conditions) else "B" if proof else "C"
     shown = distance if kind in ("B", "C") else None
@@ -323,7 +376,8 @@ def _located(
 ) -> tuple[Pair, float, int, Curvature]:
     """(x ≈ −(∇²L on V)⁻¹ ∇L, ‖∇L + ∇²L x‖ on V, products, the curvature on V).
 
-    In single precision; where that fails, again in double. ``small``: the curvature is to be proved.
+    In single precision; where that fails, again in double. ``small``: the curvature is to be
+    proved.
     """
     products = 0
     for dtype in (np.float32, np.float64):
@@ -331,21 +385,29 @@ def _located(
             plain,
             across,
             dtype=dtype,
-            on_iteration=lambda rest: watch("Newton step", 0.3 + 0.3 * min(-np.log10(max(rest, 1e-3)) / 3.0, 1.0)),
+            on_iteration=lambda rest: watch(
+                "Newton step", 0.3 + 0.3 * min(-np.log10(max(rest, 1e-3)) / 3.0, 1.0)
+            ),
         )
         step, left, bent = _newton_step(plain, across, solver, gradient, 3 if small else 1)
         solved = bent is None and left <= WELL_SOLVED * norm(gradient)
-        curvature = Curvature(quotient(plain, across, bent), "negative") if bent is not None else None
+        curvature = (
+            Curvature(quotient(plain, across, bent), "negative") if bent is not None else None
+        )
         if curvature is None or curvature.value > 0:
             bound = proved(plain, across) if small else None
             if bound is not None:
                 curvature = Curvature(bound, "proved")
             else:
-                solver.on_iteration = lambda rest: watch("curvature", 0.6 + 0.3 * min(1.0 - rest, 1.0))
+                solver.on_iteration = lambda rest: watch(
+                    "curvature", 0.6 + 0.3 * min(1.0 - rest, 1.0)
+                )
                 curvature = estimated(plain, across, solver)
             solver.on_iteration = None
             if solved:
-                step, left = _near(plain, across, solver, gradient, step, left, curvature.value, near_enough)
+                step, left = _near(
+                    plain, across, solver, gradient, step, left, curvature.value, near_enough
+                )
         products += solver.spent
         if solved or curvature.how == "negative":
             break
@@ -363,7 +425,9 @@ def _near(
     curvature: float,
     near_enough: Callable[[float, float], bool],
 ) -> tuple[Pair, float]:
-    """(step, what is left) refined until more digits would change nothing, or refining does not help any more."""
+    """(step, what is left) refined until more digits would change nothing, or refining does not
+    help any more.
+    """
     while not near_enough(norm(step), left / max(curvature, 1e-300)):
         before = left
         step, left, bent = _refined(plain, across, solver, gradient, step, left)
@@ -407,7 +471,12 @@ def _refined(
 
 
 def _hindrance(
-    curvature: Curvature, kappa: float, rho: float | None, across: Slice, plain: Plain, prove_up_to: int
+    curvature: Curvature,
+    kappa: float,
+    rho: float | None,
+    across: Slice,
+    plain: Plain,
+    prove_up_to: int,
 ) -> str | None:
     """Why this is not class B, in words; None if it is."""
     unknowns = sum(plain.data.shape) * plain.h.size
@@ -417,7 +486,10 @@ def _hindrance(
         return "L bends down in some direction here: a saddle"
     if curvature.how == "estimated":
         if unknowns > prove_up_to:
-            return f"the smallest curvature is estimated: {unknowns:,} unknowns, up to {prove_up_to:,} are factored"
+            return (
+                f"the smallest curvature is estimated: {unknowns:,} unknowns, up to "
+                f"{prove_up_to:,} are factored"
+            )
         return "the smallest curvature could not be bounded away from zero"
     if rho is None:
         return f"kappa = {kappa:.2g} is above 1/2: not near enough for the theorem"
@@ -438,7 +510,8 @@ def _objective(plain: Plain) -> float:
     )
     observed = float(np.sum(c * scores**2 - 2.0 * pull * scores + pull * y))
     penalty = sum(
-        float(r @ np.einsum("id,id->i", x, x)) for r, x in zip(plain._ridges, (plain.P, plain.Q), strict=True)
+        float(r @ np.einsum("id,id->i", x, x))
+        for r, x in zip(plain._ridges, (plain.P, plain.Q), strict=True)
     )
     return missing + observed + penalty
 
@@ -447,6 +520,6 @@ def _fits(factors: Factors, data: Interactions, what: str) -> None:
     shape = factors.users.shape[0], factors.items.shape[0]
     if shape != data.shape:
         raise InvalidInput(
-            f"{what} has {shape[0]:,} × {shape[1]:,} rows, the data {data.shape[0]:,} × {data.shape[1]:,}: read the "
-            "data with the model's id maps"
+            f"{what} has {shape[0]:,} × {shape[1]:,} rows, the data {data.shape[0]:,} × "
+            f"{data.shape[1]:,}: read the data with the model's id maps"
         )

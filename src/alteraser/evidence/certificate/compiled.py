@@ -1,4 +1,6 @@
-"""``Plain`` with its loops compiled: the same numbers in a tenth of the time, rows shared out over threads."""
+"""``Plain`` with its loops compiled: the same numbers in a tenth of the time, rows shared out over
+threads.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ class Compiled(Plain):
 
         V, W = direction
         found = []
-        for place, (x, v, other, moved) in enumerate(((self.P, V, self.Q, W), (self.Q, W, self.P, V))):
+        for place, (x, v, other, moved) in enumerate(
+            ((self.P, V, self.Q, W), (self.Q, W, self.P, V))
+        ):
             side, Z, dZ = self.sides[place], other * self.h, moved * self.h
             weight = self._weights[1 - place][:, None]
             gram, mixed = Z.T @ (weight * Z), Z.T @ (weight * dZ)
@@ -68,16 +72,22 @@ class Compiled(Plain):
     def settled(self) -> tuple[Pair, tuple[Array, Array]]:
         """(A⁻¹ ∇L / 2 of every row, factors of every A in single precision for ``solve_kept``).
 
-        The steps are taken with the factors as they were in double precision. Rows whose A has no inverse are infinite,
-        or zero where the gradient is. Where memory is short there are no factors.
+        The steps are taken with the factors as they were in double precision. Rows whose A has no
+        inverse are infinite, or zero where the gradient is. Where memory is short there are no
+        factors.
         """
         fits = sum(self.data.shape) * self._packed * 4 <= memory.planned() // 4
         kept = self._room(np.float32, fits)
-        steps = [self._solve_blocks(place, 0.5 * right, kept[place]) for place, right in enumerate(self.gradient)]
+        steps = [
+            self._solve_blocks(place, 0.5 * right, kept[place])
+            for place, right in enumerate(self.gradient)
+        ]
         return (steps[0], steps[1]), kept
 
     def factored(self, dtype: Any) -> tuple[Array, Array]:
-        """Factors of every A for ``solve_kept``, in ``dtype``; without rows where memory is short."""
+        """Factors of every A for ``solve_kept``, in ``dtype``; without rows where memory is
+        short.
+        """
         if dtype == np.float32:
             return self.settled[1]
         fits = sum(self.data.shape) * self._packed * 8 <= memory.planned() // 4
@@ -108,7 +118,9 @@ class Compiled(Plain):
 
         side, Z = self.sides[place], (self.Q, self.P)[place] * self.h
         gram = self.objective.missing_weight * (Z.T @ (self._weights[1 - place][:, None] * Z))
-        own, ridge = (np.ascontiguousarray(x[place], dtype=np.float64) for x in (self._weights, self._ridges))
+        own, ridge = (
+            np.ascontiguousarray(x[place], dtype=np.float64) for x in (self._weights, self._ridges)
+        )
         right = np.ascontiguousarray(right)
         out = np.empty(right.shape)
         self.share_out(
@@ -122,7 +134,9 @@ class Compiled(Plain):
     def _cells(self, products: tuple[tuple[Float64, Float64], ...]) -> Float64:
         from alteraser.evidence.certificate._kernels import scores
 
-        left, right = (np.ascontiguousarray(np.hstack([pair[i] for pair in products])) for i in (0, 1))
+        left, right = (
+            np.ascontiguousarray(np.hstack([pair[i] for pair in products])) for i in (0, 1)
+        )
         out = np.empty(len(self.data))
         self.share_out(
             lambda rows: scores(rows, self.data.indptr, self.data.indices, left, right, out),
@@ -161,7 +175,9 @@ class Rows:
 
 
 def block_solver() -> Any:
-    """``_kernels.solve_blocks``: A⁻¹ of a row's block on one vector, for all rows; compiled on first use."""
+    """``_kernels.solve_blocks``: A⁻¹ of a row's block on one vector, for all rows; compiled on
+    first use.
+    """
     from alteraser.evidence.certificate._kernels import solve_blocks
 
     return solve_blocks

@@ -1,4 +1,6 @@
-"""The smallest curvature μ = min vᵀ∇²L v over unit v in the slice: proved on small problems, estimated on others."""
+"""The smallest curvature μ = min vᵀ∇²L v over unit v in the slice: proved on small problems,
+estimated on others.
+"""
 
 from __future__ import annotations
 
@@ -25,15 +27,17 @@ class Curvature:
 
     value: float
     how: Literal["proved", "estimated", "negative"]
-    """``proved``: a lower bound. ``estimated``: an upper bound, close. ``negative``: a direction that bends down."""
+    """``proved``: a lower bound. ``estimated``: an upper bound, close. ``negative``: a direction
+    that bends down."""
 
 
 def proved(plain: Plain, across: Slice) -> float | None:
-    """A lower bound of μ, or None where none is found: Cholesky of ∇²L + τTTᵀ − cI, rounding subtracted.
+    """A lower bound of μ, or None where none is found: Cholesky of ∇²L + τTTᵀ − cI, rounding
+    subtracted.
 
-    T is an orthonormal basis of the orbit. A factorization that runs to its end proves A ≻ −γ_{N+1} tr(A) I for what
-    it was given (Demmel 1989; Rump 2006); the rounding of the entries of ∇²L is bounded by the same sums over absolute
-    values, that of T by its angle to the orbit.
+    T is an orthonormal basis of the orbit. A factorization that runs to its end proves A ≻ −γ_{N+1}
+    tr(A) I for what it was given (Demmel 1989; Rump 2006); the rounding of the entries of ∇²L is
+    bounded by the same sums over absolute values, that of T by its angle to the orbit.
     """
     hessian = plain.dense_hessian()
     size = hessian.shape[0]
@@ -42,14 +46,20 @@ def proved(plain: Plain, across: Slice) -> float | None:
     if across.rotates:
         orbit = across.orbit()
         hessian += scale * (orbit @ orbit.T)
-    smallest = float(eigvalsh(hessian, subset_by_index=[0, 0])[0]) if size <= 2000 else _lowest(hessian)
+    smallest = (
+        float(eigvalsh(hessian, subset_by_index=[0, 0])[0]) if size <= 2000 else _lowest(hessian)
+    )
     if not smallest > 0:
         return None
     magnitudes = Plain(plain.objective, plain.data, plain.factors, magnitudes=True).dense_hessian()
     slack = rounding(tall) * float(magnitudes.sum(axis=1).max())
     del magnitudes
     if across.rotates:
-        tilt = rounding(size + 20) * float(across.singular_values[-1] / across.least) if across.rank else 0.0
+        tilt = (
+            rounding(size + 20) * float(across.singular_values[-1] / across.least)
+            if across.rank
+            else 0.0
+        )
         slack += 3.0 * scale * tilt + rounding(size + 20) * scale
     slack += rounding(size + 2) * (float(np.trace(hessian)) + size * smallest)
     diagonal = np.einsum("ii->i", hessian)
@@ -66,12 +76,16 @@ def proved(plain: Plain, across: Slice) -> float | None:
 
 
 def _lowest(matrix: Float64) -> float:
-    """Least eigenvalue of a symmetric matrix by Lanczos on its inverse; only a guess for ``proved`` to try."""
+    """Least eigenvalue of a symmetric matrix by Lanczos on its inverse; only a guess for ``proved``
+    to try.
+    """
     from scipy.linalg import lu_factor, lu_solve
     from scipy.sparse.linalg import LinearOperator, eigsh
 
     factored = lu_factor(matrix, check_finite=False)
-    inverse = LinearOperator(matrix.shape, matvec=lambda x: lu_solve(factored, x, check_finite=False), dtype=float)
+    inverse = LinearOperator(
+        matrix.shape, matvec=lambda x: lu_solve(factored, x, check_finite=False), dtype=float
+    )
     start = np.random.default_rng(0).standard_normal(matrix.shape[0])
     largest = eigsh(inverse, k=1, which="LM", v0=start, tol=1e-6, return_eigenvectors=False)
     return float(1.0 / largest[0])
@@ -81,14 +95,18 @@ def quotient(plain: Plain, across: Slice, direction: Pair) -> float:
     """vᵀ∇²L v / vᵀv of the part of ``direction`` in the slice; infinite where there is none."""
     line = across.project(direction)
     length = norm(line)
-    return inner(line, across.project(plain.product(line))) / length**2 if length > 0 else float("inf")
+    return (
+        inner(line, across.project(plain.product(line))) / length**2 if length > 0 else float("inf")
+    )
 
 
 def estimated(plain: Plain, across: Slice, solver: Solver, *, rounds: int = 4) -> Curvature:
-    """An upper bound of μ that is near it: Rayleigh–Ritz on the directions that ``solver`` has gone and goes.
+    """An upper bound of μ that is near it: Rayleigh–Ritz on the directions that ``solver`` has gone
+    and goes.
 
-    Inverse iterates of the best direction so far are added, until one lowers it by less than a fifth. The directions
-    come from ``solver``, which nobody has to trust; the quotient is taken with ``plain.product``.
+    Inverse iterates of the best direction so far are added, until one lowers it by less than a
+    fifth. The directions come from ``solver``, which nobody has to trust; the quotient is taken
+    with ``plain.product``.
     """
     best = solver.least()
     for _ in range(rounds):

@@ -1,4 +1,6 @@
-"""Class A of counts and closed forms: the state once more from the remaining data, by other code."""
+"""Class A of counts and closed forms: the state once more from the remaining data, by other
+code.
+"""
 
 from __future__ import annotations
 
@@ -52,22 +54,40 @@ class ExactCertificate:
 def certify(
     kind: Rule, state: Mapping[str, npt.NDArray[Any]], data: Interactions, digest: str | None = None
 ) -> ExactCertificate:
-    """Count ``data`` anew and compare: class A where the bytes are the same, or to rounding where it is algebra.
+    """Count ``data`` anew and compare: class A where the bytes are the same, or to rounding where
+    it is algebra.
 
-    Where that takes too long (``Rule.spot_checks``) so many items are looked at, which ``digest``, the model's, and
-    that of the data draw: whoever changed one of them would have changed the sample.
+    Where that takes too long (``Rule.spot_checks``) so many items are looked at, which ``digest``,
+    the model's, and that of the data draw: whoever changed one of them would have changed the
+    sample.
     """
     items = data.shape[1]
     count = min(kind.spot_checks(data), items)
-    apart = kind.apart_in(state, data, drawn(count, items, digest, data)) if count else kind.apart(state, data)
+    apart = (
+        kind.apart_in(state, data, drawn(count, items, digest, data))
+        if count
+        else kind.apart(state, data)
+    )
     limit = kind.limit(data)
     passed = apart <= limit
     meaning = f"difference from {kind.summary} that the remaining data give, by other code"
-    words = sentence("D", None, None) if not passed else sentence("A", None, None) if apart == 0 else SAME_NUMBERS
+    words = (
+        sentence("D", None, None)
+        if not passed
+        else sentence("A", None, None)
+        if apart == 0
+        else SAME_NUMBERS
+    )
     if count:
         missed = f"a fault in one of a hundred would be missed with a chance of {0.99**count:.0e}"
-        meaning += f"; of {count:,} of {items:,} items, which the digests of the model and the data draw: {missed}"
-        words += f" (seen of {count:,} of {items:,} items, which the digests of the model and the data draw)"
+        meaning += (
+            f"; of {count:,} of {items:,} items, which the digests of the model and the "
+            f"data draw: {missed}"
+        )
+        words += (
+            f" (seen of {count:,} of {items:,} items, which the digests of the model and the "
+            "data draw)"
+        )
     check = Check("anew", apart, limit, passed, meaning)
     return ExactCertificate("A" if passed else "D", words, (check,), apart)
 

@@ -1,10 +1,12 @@
-"""The objective's derivatives written out in NumPy and SciPy, in float64: the arithmetic that is trusted.
+"""The objective's derivatives written out in NumPy and SciPy, in float64: the arithmetic that is
+trusted.
 
-Nothing here is shared with the kernels that erase: a mistake there cannot vouch for itself here. Solutions of linear
-systems may come from anywhere, because ``Plain.product`` checks them.
+Nothing here is shared with the kernels that erase: a mistake there cannot vouch for itself here.
+Solutions of linear systems may come from anywhere, because ``Plain.product`` checks them.
 
     s = pᵀ H q,   ω = c − w₀ a b,   e = ω s − c y  on observed cells,   Z = Q H,  X = P H
-    ½ ∂L/∂P = diag(a) P w₀ ZᵀbZ + E Z + diag(λρ) P          and the same for Q with the roles exchanged
+    ½ ∂L/∂P = diag(a) P w₀ ZᵀbZ + E Z + diag(λρ) P
+        and the same for Q with the roles exchanged
 """
 
 from __future__ import annotations
@@ -47,7 +49,8 @@ def inner(a: Pair, b: Pair) -> float:
 class Plain:
     """L on ``data`` at ``factors`` (h included), as values and derivatives in float64.
 
-    ``magnitudes`` replaces every term by its absolute value: the sums that bound the rounding of the real ones.
+    ``magnitudes`` replaces every term by its absolute value: the sums that bound the rounding of
+    the real ones.
     """
 
     objective: Objective
@@ -82,13 +85,19 @@ class Plain:
     def _ridges(self) -> Pair:
         """λρ of users (m,) and items (n,)."""
         m, n = self.data.shape
-        return self.objective.user_ridge(self.data.user_counts, n), self.objective.item_ridge(self.data.item_counts, m)
+        return self.objective.user_ridge(self.data.user_counts, n), self.objective.item_ridge(
+            self.data.item_counts, m
+        )
 
     @cached_property
     def _observed(self) -> tuple[Float64, Float64]:
         """(ω, c y) of the interactions; with ``magnitudes`` sums of absolute values."""
         a, b = self._weights
-        c = np.ones(len(self.data)) if self.data.confidence is None else self._taken(self.data.confidence)
+        c = (
+            np.ones(len(self.data))
+            if self.data.confidence is None
+            else self._taken(self.data.confidence)
+        )
         y = np.ones(len(self.data)) if self.data.target is None else self._taken(self.data.target)
         missing = self.objective.missing_weight * a[self._rows] * b[self.data.indices]
         return (c + missing if self.magnitudes else c - missing), c * y
@@ -108,8 +117,14 @@ class Plain:
     def heaviest(self) -> float:
         """The largest weight of any cell, observed or missing."""
         a, b = self._weights
-        missing = self.objective.missing_weight * float(a.max(initial=0.0)) * float(b.max(initial=0.0))
-        c = 1.0 if self.data.confidence is None else float(np.max(self.data.confidence, initial=0.0))
+        missing = (
+            self.objective.missing_weight * float(a.max(initial=0.0)) * float(b.max(initial=0.0))
+        )
+        c = (
+            1.0
+            if self.data.confidence is None
+            else float(np.max(self.data.confidence, initial=0.0))
+        )
         return max(missing, c)
 
     @cached_property
@@ -119,8 +134,16 @@ class Plain:
         X, Z = self.P * self.h, self.Q * self.h
         E = self._matrix(self.errors)
         w0 = self.objective.missing_weight
-        users = a[:, None] * (self.P @ (w0 * (Z.T @ (b[:, None] * Z)))) + E @ Z + self._ridges[0][:, None] * self.P
-        items = b[:, None] * (self.Q @ (w0 * (X.T @ (a[:, None] * X)))) + E.T @ X + self._ridges[1][:, None] * self.Q
+        users = (
+            a[:, None] * (self.P @ (w0 * (Z.T @ (b[:, None] * Z))))
+            + E @ Z
+            + self._ridges[0][:, None] * self.P
+        )
+        items = (
+            b[:, None] * (self.Q @ (w0 * (X.T @ (a[:, None] * X))))
+            + E.T @ X
+            + self._ridges[1][:, None] * self.Q
+        )
         return 2.0 * users, 2.0 * items
 
     def product(self, direction: Pair) -> Pair:
@@ -132,7 +155,9 @@ class Plain:
         E = self._matrix(self.errors)
         D = self._matrix(self._observed[0] * self._cells(((V, Z), (self.P, dZ))))
 
-        def missing(own: Float64, x: Float64, v: Float64, z: Float64, dz: Float64, other: Float64) -> Float64:
+        def missing(
+            own: Float64, x: Float64, v: Float64, z: Float64, dz: Float64, other: Float64
+        ) -> Float64:
             gram, mixed = z.T @ (other[:, None] * z), z.T @ (other[:, None] * dz)
             return np.asarray(w0 * own[:, None] * (v @ gram + x @ (mixed + mixed.T)))
 
@@ -141,7 +166,9 @@ class Plain:
         return 2.0 * users, 2.0 * items
 
     def dense_hessian(self) -> Float64:
-        """∇²L, ((m + n) d)² numbers, users' rows first: for small problems, and a second route to ``product``."""
+        """∇²L, ((m + n) d)² numbers, users' rows first: for small problems, and a second route to
+        ``product``.
+        """
         (m, n), d = self.data.shape, self.h.size
         a, b = self._weights
         weight = self.objective.missing_weight * np.outer(a, b)
@@ -163,7 +190,9 @@ class Plain:
         return 2.0 * H.reshape((m + n) * d, (m + n) * d)
 
     def user_distances(self) -> Float64:
-        """‖p_u − p_u*(Q)‖ = ‖A_u⁻¹ ∇_u L‖ / 2 of every user, (m,): how far each is from the optimum given Q."""
+        """‖p_u − p_u*(Q)‖ = ‖A_u⁻¹ ∇_u L‖ / 2 of every user, (m,): how far each is from the optimum
+        given Q.
+        """
         return self._distances(0)
 
     def item_distances(self) -> Float64:
@@ -171,7 +200,9 @@ class Plain:
         return self._distances(1)
 
     def block_norm(self, gradient: Pair) -> float:
-        """‖g‖_{B⁻¹}: √Σ gᵀA⁻¹g over the rows of both sides, A of each at this point; rows of zeros cost nothing."""
+        """‖g‖_{B⁻¹}: √Σ gᵀA⁻¹g over the rows of both sides, A of each at this point; rows of zeros
+        cost nothing.
+        """
         total = 0.0
         for place in (0, 1):
             solved = self._solved(place, gradient[place])
@@ -182,7 +213,9 @@ class Plain:
     def block_size(self) -> float:
         """‖Θ‖_B: √Σ xᵀA x over the rows of both sides, by xᵀA x = xᵀ(½ ∂L/∂x) + Σ c y s."""
         pull = float(np.sum(self._observed[1] * self._cells(((self.P, self.Q * self.h),))))
-        slopes = sum(float(np.vdot(x, g)) for x, g in zip((self.P, self.Q), self.gradient, strict=True))
+        slopes = sum(
+            float(np.vdot(x, g)) for x, g in zip((self.P, self.Q), self.gradient, strict=True)
+        )
         return float(np.sqrt(max(0.5 * slopes + 2.0 * pull, 0.0)))
 
     def _distances(self, place: int) -> Float64:
@@ -213,7 +246,9 @@ class Plain:
         return np.abs(x) if self.magnitudes else x
 
     def _matrix(self, values: Float64) -> Any:
-        return sparse.csr_array((values, self.data.indices, self.data.indptr), shape=self.data.shape)
+        return sparse.csr_array(
+            (values, self.data.indices, self.data.indptr), shape=self.data.shape
+        )
 
     def _cells(self, products: tuple[tuple[Float64, Float64], ...]) -> Float64:
         """Σ left[u] · right[v] of the observed cells, a block at a time."""

@@ -1,7 +1,9 @@
-"""Directions in which nothing changes: rotations of the factors, and the slice of all directions across them.
+"""Directions in which nothing changes: rotations of the factors, and the slice of all directions
+across them.
 
-For h = c (1, …, 1) every orthogonal R gives L(P R, Q R) = L(P, Q). So the orbit directions Θ S (S skew) have no
-curvature at a stationary point, the gradient is orthogonal to them everywhere, and curvature is only asked of the slice
+For h = c (1, …, 1) every orthogonal R gives L(P R, Q R) = L(P, Q). So the orbit directions Θ S (S
+skew) have no curvature at a stationary point, the gradient is orthogonal to them everywhere, and
+curvature is only asked of the slice
 
     V = {(A, B): PᵀA + QᵀB symmetric}.
 
@@ -42,7 +44,9 @@ class Slice:
     @cached_property
     def singular_values(self) -> Float64:
         """Of the stacked Θ, increasing, (d,)."""
-        return np.asarray(np.linalg.svd(np.linalg.qr(np.vstack([self.P, self.Q]), "r"), compute_uv=False)[::-1])
+        return np.asarray(
+            np.linalg.svd(np.linalg.qr(np.vstack([self.P, self.Q]), "r"), compute_uv=False)[::-1]
+        )
 
     @cached_property
     def rank(self) -> int:
@@ -51,7 +55,9 @@ class Slice:
         return int(np.sum(values > COLLAPSED * values[-1])) if values.size else 0
 
     def project(self, direction: Pair) -> Pair:
-        """The part of (A, B) in V, in the precision it comes in: minus Θ S, where G S + S G = ΘᵀD − DᵀΘ and G = ΘᵀΘ."""
+        """The part of (A, B) in V, in the precision it comes in: minus Θ S, where G S + S G = ΘᵀD −
+        DᵀΘ and G = ΘᵀΘ.
+        """
         if not self.rotates:
             return direction
         dtype = direction[1].dtype
@@ -61,7 +67,9 @@ class Slice:
         K = vectors.T @ (K - K.T) @ vectors
         sums = values[:, None] + values[None, :]
         usable = sums > COLLAPSED**2 * values[-1]
-        S = (vectors @ np.where(usable, K / np.where(usable, sums, 1.0), 0.0) @ vectors.T).astype(dtype, copy=False)
+        S = (vectors @ np.where(usable, K / np.where(usable, sums, 1.0), 0.0) @ vectors.T).astype(
+            dtype, copy=False
+        )
         return direction[0] - P @ S, direction[1] - Q @ S
 
     @cached_property
@@ -78,16 +86,18 @@ class Slice:
     def reach(self) -> float:
         """Radius within which a zero of the gradient on V is a zero of the whole gradient.
 
-        For skew S and v of that length ‖vS‖ ≤ ‖v‖ ‖S‖_F / √2, to be less than ‖ΘS‖, which is at least σ_d ‖S‖_F
-        when all d dimensions are used. Where only r are, S need not turn the others among themselves, which leaves
-        σ_r ‖S‖_F / √2.
+        For skew S and v of that length ‖vS‖ ≤ ‖v‖ ‖S‖_F / √2, to be less than ‖ΘS‖, which is at
+        least σ_d ‖S‖_F when all d dimensions are used. Where only r are, S need not turn the others
+        among themselves, which leaves σ_r ‖S‖_F / √2.
         """
         return float(np.sqrt(2.0)) * self.least if self.rank == self.P.shape[1] else self.least
 
     def orbit(self) -> Float64:
-        """An orthonormal basis of the orbit, ((m + n) d, k): no columns for unused dimensions or without rotations.
+        """An orthonormal basis of the orbit, ((m + n) d, k): no columns for unused dimensions or
+        without rotations.
 
-        In the principal axes of Θ the directions that turn axis i into axis j are orthogonal as they stand.
+        In the principal axes of Θ the directions that turn axis i into axis j are orthogonal as
+        they stand.
         """
         theta = np.vstack([self.P, self.Q])
         d = theta.shape[1]
@@ -106,7 +116,9 @@ class Slice:
         return np.linalg.qr(np.array(columns).T)[0] if columns else np.zeros((theta.size, 0))
 
     def without_unused(self) -> tuple[Slice, float]:
-        """(the slice at the nearest Θ whose unused dimensions are exactly zero, the distance to it)."""
+        """(the slice at the nearest Θ whose unused dimensions are exactly zero, the distance to
+        it).
+        """
         if not self.rotates or self.rank == self.P.shape[1]:
             return self, 0.0
         vectors = self._eigen[1]

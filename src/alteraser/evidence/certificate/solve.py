@@ -1,11 +1,14 @@
-"""Newton steps for the certificate, in single precision: what they are worth is measured by ``Plain.product``.
+"""Newton steps for the certificate, in single precision: what they are worth is measured by
+``Plain.product``.
 
-With B_P, B_Q the rows' blocks and C the coupling of the two sides, ½ ∇²L = (B_P, C; Cᵀ, B_Q). Users are eliminated and
-S = B_Q − Cᵀ B_P⁻¹ C is solved by conjugate gradients with B_Q as its preconditioner (Reid, SIAM J. Numer. Anal. 1972):
-as B_Q is a part of S, an iteration costs C, Cᵀ and one solve with every block. Residuals are kept off the rotations.
+With B_P, B_Q the rows' blocks and C the coupling of the two sides, ½ ∇²L = (B_P, C; Cᵀ, B_Q). Users
+are eliminated and S = B_Q − Cᵀ B_P⁻¹ C is solved by conjugate gradients with B_Q as its
+preconditioner (Reid, SIAM J. Numer. Anal. 1972): as B_Q is a part of S, an iteration costs C, Cᵀ
+and one solve with every block. Residuals are kept off the rotations.
 
-Directions are kept: they are conjugate, so that the next solve begins with what they can give, and the direction of
-least curvature among all their combinations is known without a product more. Neither has to be trusted.
+Directions are kept: they are conjugate, so that the next solve begins with what they can give, and
+the direction of least curvature among all their combinations is known without a product more.
+Neither has to be trusted.
 """
 
 from __future__ import annotations
@@ -26,13 +29,14 @@ from alteraser.evidence.certificate.rotation import Slice
 Array = npt.NDArray[Any]
 
 KEPT_BYTES = 1 << 28
-"""Room for kept directions; where it is full the few of least curvature stay, at least LEAST_KEPT."""
+"""Room for kept directions; where it is full the few of least curvature stay, at least
+LEAST_KEPT."""
 
 LEAST_KEPT, INVERSE_ITERATIONS = 4, 4
 
 EXPLORES = 0.3
-"""A first solve begins this share of its length away, in a random direction: or it would see nothing of directions that
-the gradient has no part in, and a saddle has none."""
+"""A first solve begins this share of its length away, in a random direction: or it would see
+nothing of directions that the gradient has no part in, and a saddle has none."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ class Solver:
     """Called after an iteration with what ‖r‖ has fallen to, as a share."""
     spent: int = 0
     """Products of all solves"""
-    # a kept direction: its part in the slice, of length 1; what conjugate gradients went along; S times that; curvature
+    # a kept direction: its part in the slice, of length 1; what conjugate gradients went along; S
+    # times that; curvature
     _users: list[Array] = field(default_factory=list)
     _items: list[Array] = field(default_factory=list)
     _ways: list[Array] = field(default_factory=list)
@@ -80,7 +85,8 @@ class Solver:
         while products < self.products:
             z = self.solved(1, r)
             left = float(np.sqrt(max(_dot(r, z), 0.0)))
-            whole = whole if whole > 0 else left  # the gradient is zero: then only the random way is solved for
+            # the gradient is zero: then only the random way is solved for
+            whole = whole if whole > 0 else left
             if self.on_iteration is not None:
                 self.on_iteration(min(float(left / max(whole, 1e-300)), 1.0))
             if not left > forcing * whole:  # also where it is no number
@@ -101,11 +107,16 @@ class Solver:
         return Step(wide if all(np.isfinite(side).all() for side in wide) else None, negative)
 
     def least(self) -> Pair | None:
-        """The combination of kept directions in which L bends least, of length 1; None where none is kept."""
+        """The combination of kept directions in which L bends least, of length 1; None where none
+        is kept.
+        """
         if not self._items:
             return None
         vectors = self._reduced()[1]
-        combined = [self._wide(np.tensordot(vectors[:, 0], np.stack(side), 1)) for side in (self._users, self._items)]
+        combined = [
+            self._wide(np.tensordot(vectors[:, 0], np.stack(side), 1))
+            for side in (self._users, self._items)
+        ]
         length = float(np.sqrt(sum(np.vdot(x, x) for x in combined)))
         return None if not length > 0 else (combined[0] / length, combined[1] / length)
 
@@ -115,16 +126,20 @@ class Solver:
         return 2.0 * float(self._reduced()[0][0]) if self._items else float("nan")
 
     def weakest_row(self, place: int) -> tuple[Pair, float]:
-        """(a direction of one user's (0) or item's (1) row alone, about its curvature), the least of all of that side.
+        """(a direction of one user's (0) or item's (1) row alone, about its curvature), the least
+        of all of that side.
 
-        By inverse iterations on every block at once. ``least`` sees little of them: to conjugate gradients with the
-        blocks as preconditioner all rows that meet nobody are alike.
+        By inverse iterations on every block at once. ``least`` sees little of them: to conjugate
+        gradients with the blocks as preconditioner all rows that meet nobody are alike.
         """
         shape = self.plain.data.shape[place], self.plain.h.size
         x = np.asarray(np.random.default_rng(1).standard_normal(shape), dtype=self.dtype)
         lengths = np.ones(shape[0])
         for _ in range(INVERSE_ITERATIONS):
-            x = self.solved(place, x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), np.finfo(self.dtype).tiny))
+            x = self.solved(
+                place,
+                x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), np.finfo(self.dtype).tiny),
+            )
             lengths = np.linalg.norm(x.astype(np.float64), axis=1)
         pair = np.zeros(self.plain.P.shape), np.zeros(self.plain.Q.shape)
         if not lengths.size or not lengths.max() > 0:
@@ -141,7 +156,9 @@ class Solver:
         length = float(np.sqrt(_dot(inside[0], inside[0]) + _dot(inside[1], inside[1])))
         if not (np.isfinite(length) and length > 0):
             return
-        if len(self._items) >= max(KEPT_BYTES // max(users.nbytes + 3 * items.nbytes, 1), 2 * LEAST_KEPT):
+        if len(self._items) >= max(
+            KEPT_BYTES // max(users.nbytes + 3 * items.nbytes, 1), 2 * LEAST_KEPT
+        ):
             self._compress()
         for kept, new in (
             (self._users, inside[0]),
@@ -197,12 +214,16 @@ class Solver:
     # ------------------------------------------------------------------ pieces
 
     def bend(self, p: Array) -> Pair:
-        """(−B_P⁻¹ C p, S p): how the users follow a direction of the items, and ½ ∇²L along both for the items."""
+        """(−B_P⁻¹ C p, S p): how the users follow a direction of the items, and ½ ∇²L along both
+        for the items.
+        """
         y = -self.solved(0, self.couple(0, p))
         return y, self.off(self.couple(1, y, p))
 
     def couple(self, place: int, other: Array, own: Array | None = None) -> Array:
-        """C times a direction of the items (0), Cᵀ times one of the users (1); with ``own`` plus B times that."""
+        """C times a direction of the items (0), Cᵀ times one of the users (1); with ``own`` plus B
+        times that.
+        """
         from alteraser.evidence.certificate._kernels import curve
 
         x, Z, weighted, side = self._sides[place]
@@ -217,7 +238,9 @@ class Solver:
         moved = np.zeros((0, x.shape[1]), self.dtype) if own is None else own
         weight, error = self._cells[place]
         self.plain.share_out(
-            lambda rows: curve(rows, side.indptr, side.indices, weight, error, x, moved, Z, dZ, out),
+            lambda rows: curve(
+                rows, side.indptr, side.indices, weight, error, x, moved, Z, dZ, out
+            ),
             self.plain.parts[place],
         )
         return out
@@ -231,7 +254,9 @@ class Solver:
             found = self.plain._solved(place, right.astype(np.float64))
             return np.where(np.isfinite(found), found, 0.0).astype(self.dtype)
         out = np.empty_like(right)
-        self.plain.share_out(lambda rows: solve_kept(rows, kept, right, out), self.plain.parts[place])
+        self.plain.share_out(
+            lambda rows: solve_kept(rows, kept, right, out), self.plain.parts[place]
+        )
         return out
 
     def off(self, items: Array) -> Array:
@@ -257,16 +282,23 @@ class Solver:
     def _sides(self) -> list[Any]:
         """(x, Z, w₀ b Z, interactions) of users and items."""
         found = []
-        for place, (x, other) in enumerate(((self.plain.P, self.plain.Q), (self.plain.Q, self.plain.P))):
+        for place, (x, other) in enumerate(
+            ((self.plain.P, self.plain.Q), (self.plain.Q, self.plain.P))
+        ):
             Z = other * self.plain.h
-            weighted = self.plain.objective.missing_weight * self.plain._weights[1 - place][:, None] * Z
+            weighted = (
+                self.plain.objective.missing_weight * self.plain._weights[1 - place][:, None] * Z
+            )
             arrays = (np.ascontiguousarray(a, dtype=self.dtype) for a in (x, Z, weighted))
             found.append((*arrays, self.plain.sides[place]))
         return found
 
     @cached_property
     def _cells(self) -> list[tuple[Array, Array]]:
-        return [(side.weight.astype(self.dtype), side.error.astype(self.dtype)) for side in self.plain.sides]
+        return [
+            (side.weight.astype(self.dtype), side.error.astype(self.dtype))
+            for side in self.plain.sides
+        ]
 
     @cached_property
     def _kept(self) -> tuple[Array, Array]:

@@ -1,16 +1,19 @@
-"""The Newton–Kantorovich theorem for L on the slice: from numbers at one point to a stationary point near it.
+"""The Newton–Kantorovich theorem for L on the slice: from numbers at one point to a stationary
+point near it.
 
-With F = ∇L restricted to the affine slice Θ + V, F'(Θ) has an inverse of norm at most 1/μ, the first Newton step has
-length η, and F' is Lipschitz with constant K on the ball of radius 2η. The theorem (Kantorovich 1948; Ortega 1968)
-then says: κ = Kη/μ ≤ ½ implies a zero of F within ρ = (1 − √(1 − 2κ)) μ/K ≤ 2η, unique in that ball of the slice.
+With F = ∇L restricted to the affine slice Θ + V, F'(Θ) has an inverse of norm at most 1/μ, the
+first Newton step has length η, and F' is Lipschitz with constant K on the ball of radius 2η. The
+theorem (Kantorovich 1948; Ortega 1968) then says: κ = Kη/μ ≤ ½ implies a zero of F within ρ = (1 −
+√(1 − 2κ)) μ/K ≤ 2η, unique in that ball of the slice.
 
-K: with Ds[a] = A_P H Qᵀ + P H A_Qᵀ and D²s[a,b] = A_P H B_Qᵀ + B_P H A_Qᵀ the third derivative of L is
-2 Σ w (D²s[a,c] Ds[b] + D²s[b,c] Ds[a] + D²s[a,b] Ds[c]); by Cauchy–Schwarz |√w Ds[a]| ≤ √w_max ‖h‖_∞ Σ |a| and
-|√w D²s[a,b]| ≤ √w_max ‖h‖_∞ |a||b|, with Σ² = ‖P‖₂² + ‖Q‖₂², which grows by at most the radius. The penalty is
-quadratic. So K = 6 w_max ‖h‖_∞² (Σ + 2η).
+K: with Ds[a] = A_P H Qᵀ + P H A_Qᵀ and D²s[a,b] = A_P H B_Qᵀ + B_P H A_Qᵀ the third derivative of L
+is 2 Σ w (D²s[a,c] Ds[b] + D²s[b,c] Ds[a] + D²s[a,b] Ds[c]); by Cauchy–Schwarz |√w Ds[a]| ≤ √w_max
+‖h‖_∞ Σ |a| and |√w D²s[a,b]| ≤ √w_max ‖h‖_∞ |a||b|, with Σ² = ‖P‖₂² + ‖Q‖₂², which grows by at most
+the radius. The penalty is quadratic. So K = 6 w_max ‖h‖_∞² (Σ + 2η).
 
-The zero of F is a stationary point of L: what ∇L(Θ*) could have left lies along the orbit at Θ, and it is orthogonal to
-the orbit at Θ*; the two are not orthogonal while ρ < √2 σ_d, σ_d the smallest singular value of Θ.
+The zero of F is a stationary point of L: what ∇L(Θ*) could have left lies along the orbit at Θ, and
+it is orthogonal to the orbit at Θ*; the two are not orthogonal while ρ < √2 σ_d, σ_d the smallest
+singular value of Θ.
 """
 
 from __future__ import annotations

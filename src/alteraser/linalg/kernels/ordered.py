@@ -1,16 +1,19 @@
-"""Sums in the order in which other people's code takes them, so that their roundings come out bit for bit.
+"""Sums in the order in which other people's code takes them, so that their roundings come out bit
+for bit.
 
-A trainer that stops early amplifies rounding: with large weights a last bit of the first iteration decides a tenth of
-the lists of the last. Repeating such a training therefore takes the same sums in the same order. Products of a matrix
-and a vector are left to the same BLAS; inner products and scaled additions, which are most of the work, stand here in
-the orders in which that BLAS takes them on today's processors, and fuse multiplications with additions as it does:
+A trainer that stops early amplifies rounding: with large weights a last bit of the first iteration
+decides a tenth of the lists of the last. Repeating such a training therefore takes the same sums in
+the same order. Products of a matrix and a vector are left to the same BLAS; inner products and
+scaled additions, which are most of the work, stand here in the orders in which that BLAS takes them
+on today's processors, and fuse multiplications with additions as it does:
 
-    FOLDED   four sums of 16 lanes over 64 numbers, folded to 8 lanes, then over what is left of 32; a + b + c + d
+    FOLDED   four sums of 16 lanes over 64 numbers, folded to 8 lanes, then over what is left of
+             32; a + b + c + d
     PAIRED   four sums of 8 lanes over 32 numbers, folded to 4 lanes; (a + b) + (c + d)
 
-then neighbors are added twice, and what is left of 32 numbers one by one in float64. Which of them a machine's BLAS
-uses is found out by asking it (``order_of``); where it is neither, that BLAS is called for every inner product.
-Facts of OpenBLAS 0.3, single precision.
+then neighbors are added twice, and what is left of 32 numbers one by one in float64. Which of them
+a machine's BLAS uses is found out by asking it (``order_of``); where it is neither, that BLAS is
+called for every inner product. Facts of OpenBLAS 0.3, single precision.
 """
 
 from __future__ import annotations
@@ -66,8 +69,12 @@ def _neighbors(builder: Any, value: Any) -> Any:
     return builder.fadd(builder.fadd(*entries[:2]), builder.fadd(*entries[2:]))
 
 
-def _inner(order: int, context: Any, builder: Any, dtype: Any, left: Any, rows: list[Any], count: Any) -> list[Any]:
-    """Inner products of one stretch with several; their sums stand side by side, each in the order of its own."""
+def _inner(
+    order: int, context: Any, builder: Any, dtype: Any, left: Any, rows: list[Any], count: Any
+) -> list[Any]:
+    """Inner products of one stretch with several; their sums stand side by side, each in the order
+    of its own.
+    """
     wide = _emitter(16 if order == FOLDED else 8, context, builder, dtype)
     half = _emitter(8, context, builder, dtype)
 
@@ -107,12 +114,17 @@ def _inner(order: int, context: Any, builder: Any, dtype: Any, left: Any, rows: 
 def _dot(order: int) -> Any:
     @intrinsic  # type: ignore[untyped-decorator]
     def dot(typing_context: Any, x: Any, at: Any, Y: Any, y: Any, count: Any) -> Any:
-        """x[at : at + count] · Y[y : y + count] for flat float32 arrays, ``count`` a multiple of BLOCK; unchecked."""
+        """x[at : at + count] · Y[y : y + count] for flat float32 arrays, ``count`` a multiple of
+        BLOCK; unchecked.
+        """
         signature = types.float32(x, types.intp, Y, types.intp, types.intp)
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             emit = _emitter(16, context, builder, types.float32)
-            left, row = emit.data(sig.args[0], args[0], args[1]), emit.data(sig.args[2], args[2], args[3])
+            left, row = (
+                emit.data(sig.args[0], args[0], args[1]),
+                emit.data(sig.args[2], args[2], args[3]),
+            )
             return _inner(order, context, builder, types.float32, left, [row], args[4])[0]
 
         return signature, codegen
@@ -122,9 +134,13 @@ def _dot(order: int) -> Any:
 
 def _dot_four(order: int) -> Any:
     @intrinsic  # type: ignore[untyped-decorator]
-    def dot_four(typing_context: Any, x: Any, at: Any, Y: Any, y0: Any, y1: Any, y2: Any, y3: Any, count: Any) -> Any:
+    def dot_four(
+        typing_context: Any, x: Any, at: Any, Y: Any, y0: Any, y1: Any, y2: Any, y3: Any, count: Any
+    ) -> Any:
         """As ``dot`` with four stretches of Y at once."""
-        signature = types.UniTuple(types.float32, 4)(x, types.intp, Y, *((types.intp,) * 4), types.intp)
+        signature = types.UniTuple(types.float32, 4)(
+            x, types.intp, Y, *((types.intp,) * 4), types.intp
+        )
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             emit = _emitter(16, context, builder, types.float32)
@@ -172,15 +188,28 @@ def _add(rows: int) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def add_blocks(typing_context: Any, x: Any, at: Any, Y: Any, y: Any, t: Any, count: Any) -> Any:
-    """x[at : at + count] += t Y[y : y + count], each rounded once; ``count`` a multiple of BLOCK; unchecked."""
+    """x[at : at + count] += t Y[y : y + count], each rounded once; ``count`` a multiple of BLOCK;
+    unchecked.
+    """
     return types.void(x, types.intp, Y, types.intp, types.float32, types.intp), _add(1)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def add_four_blocks(
-    typing_context: Any, x: Any, at: Any, Y: Any, y0: Any, y1: Any, y2: Any, y3: Any, t0: Any, t1: Any, t2: Any,
-    t3: Any, count: Any,
-) -> Any:  # fmt: skip
+    typing_context: Any,
+    x: Any,
+    at: Any,
+    Y: Any,
+    y0: Any,
+    y1: Any,
+    y2: Any,
+    y3: Any,
+    t0: Any,
+    t1: Any,
+    t2: Any,
+    t3: Any,
+    count: Any,
+) -> Any:
     """As ``add_blocks`` with four stretches of Y, one after the other."""
     four = (types.intp,) * 4
     return types.void(x, types.intp, Y, *four, *((types.float32,) * 4), types.intp), _add(4)
@@ -193,10 +222,14 @@ four_paired: Callable[..., Any] = _dot_four(PAIRED)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def symmetric_product(typing_context: Any, address: Any, A: Any, t: Any, x: Any, at: Any, out: Any, count: Any) -> Any:
-    """out[: count] = t A x[at : at + count] by the BLAS routine ``ssymv`` at ``address``, from A's first triangle.
+def symmetric_product(
+    typing_context: Any, address: Any, A: Any, t: Any, x: Any, at: Any, out: Any, count: Any
+) -> Any:
+    """out[: count] = t A x[at : at + count] by the BLAS routine ``ssymv`` at ``address``, from A's
+    first triangle.
 
-    Flat float32 arrays; A is count × count. An address and not a symbol, so that what is compiled can be kept.
+    Flat float32 arrays; A is count × count. An address and not a symbol, so that what is compiled
+    can be kept.
     """
     signature = types.void(types.intp, A, types.float32, x, types.intp, out, types.intp)
 
@@ -215,9 +248,17 @@ def symmetric_product(typing_context: Any, address: Any, A: Any, t: Any, x: Any,
         zero = ir.Constant(args[4].type, 0)
         n, one = slot(builder.trunc(args[6], integer)), slot(ir.Constant(integer, 1))
         arguments = [
-            slot(ir.Constant(letter, ord("U"))), n, slot(args[2]), data(1, zero), n, data(3, args[4]), one,
-            slot(ir.Constant(emit.scalar, 0.0)), data(5, zero), one,
-        ]  # fmt: skip
+            slot(ir.Constant(letter, ord("U"))),
+            n,
+            slot(args[2]),
+            data(1, zero),
+            n,
+            data(3, args[4]),
+            one,
+            slot(ir.Constant(emit.scalar, 0.0)),
+            data(5, zero),
+            one,
+        ]
         kind = ir.FunctionType(ir.VoidType(), [letter.as_pointer()] * len(arguments))
         builder.call(builder.inttoptr(args[0], kind.as_pointer()), arguments)
         return context.get_dummy_value()

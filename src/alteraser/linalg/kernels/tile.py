@@ -2,14 +2,17 @@
 
 ``add_outer_tile`` adds a sum of outer products to a small tile of a matrix,
 
-    A[r0 + i, c0 + l]  +=  sum_{j < count} W[j, r0 + i] * S[j, c0 + l],      i < TILE_ROWS,  l < lanes,
+    A[r0 + i, c0 + l]  +=  sum_{j < count} W[j, r0 + i] * S[j, c0 + l],
+        i < TILE_ROWS,  l < lanes,
 
-holding the tile in registers while ``j`` runs. Forming a row's Gram matrix and the trailing update of its
-Cholesky factorization are both this operation. Left to automatic vectorization, LLVM guards every short
-inner loop against overlapping arrays, at several times the cost (d = 64), hence the explicit vectors.
-They are 64 bytes long whatever the processor: LLVM splits them into the registers there are.
+holding the tile in registers while ``j`` runs. Forming a row's Gram matrix and the trailing update
+of its Cholesky factorization are both this operation. Left to automatic vectorization, LLVM guards
+every short inner loop against overlapping arrays, at several times the cost (d = 64), hence the
+explicit vectors. They are 64 bytes long whatever the processor: LLVM splits them into the registers
+there are.
 
-The NumPy twin is one line, ``A[r0:r0+4, c0:c0+lanes] += W[:count, r0:r0+4].T @ S[:count, c0:c0+lanes]``.
+The NumPy twin is one line, ``A[r0:r0+4, c0:c0+lanes] += W[:count, r0:r0+4].T @ S[:count,
+c0:c0+lanes]``.
 """
 
 from __future__ import annotations
@@ -22,21 +25,26 @@ from numba import types
 from numba.extending import intrinsic
 
 TILE_ROWS = 8 if get_host_cpu_features().get("avx512f") else 4
-"""Rows of a tile: its sums have to keep two multipliers busy for the four cycles that an addition takes, with 8
-registers. These are 8 rows of 64 bytes with AVX-512, 4 of twice 32 with AVX2."""
+"""Rows of a tile: its sums have to keep two multipliers busy for the four cycles that an addition
+takes, with 8 registers. These are 8 rows of 64 bytes with AVX-512, 4 of twice 32 with AVX2."""
 TILE_BYTES = 64
 
 _INTP = ir.IntType(64)
 
 
 def lanes(itemsize: int) -> int:
-    """Numbers in one vector: 16 for float32, 8 for float64. Row lengths are padded to a multiple of it."""
+    """Numbers in one vector: 16 for float32, 8 for float64. Row lengths are padded to a multiple of
+    it.
+    """
     return TILE_BYTES // itemsize
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def add_outer_tile(typing_context: Any, A: Any, W: Any, S: Any, count: Any, r0: Any, c0: Any) -> tuple[Any, Any]:
-    """Add ``W[:count, r0:r0+4].T @ S[:count, c0:c0+lanes]`` to the tile of ``A`` at (r0, c0); no bounds checks.
+def add_outer_tile(
+    typing_context: Any, A: Any, W: Any, S: Any, count: Any, r0: Any, c0: Any
+) -> tuple[Any, Any]:
+    """Add ``W[:count, r0:r0+4].T @ S[:count, c0:c0+lanes]`` to the tile of ``A`` at (r0, c0); no
+    bounds checks.
 
     A, W, S are 2-d arrays of one float type with contiguous rows; count, r0, c0 are integers.
     """
@@ -47,7 +55,8 @@ def add_outer_tile(typing_context: Any, A: Any, W: Any, S: Any, count: Any, r0: 
         scalar = context.get_data_type(A.dtype)
         vector = ir.VectorType(scalar, lanes(itemsize))
         a, w, s = (
-            context.make_array(ty)(context, builder, value) for ty, value in zip(sig.args[:3], args[:3], strict=True)
+            context.make_array(ty)(context, builder, value)
+            for ty, value in zip(sig.args[:3], args[:3], strict=True)
         )
         count, r0, c0 = args[3:]
 
@@ -68,7 +77,9 @@ def add_outer_tile(typing_context: Any, A: Any, W: Any, S: Any, count: Any, r0: 
         def splat(value: Any) -> Any:
             undefined = ir.Constant(vector, ir.Undefined)
             first = builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
-            mask = ir.Constant(ir.VectorType(ir.IntType(32), lanes(itemsize)), [0] * lanes(itemsize))
+            mask = ir.Constant(
+                ir.VectorType(ir.IntType(32), lanes(itemsize)), [0] * lanes(itemsize)
+            )
             return builder.shuffle_vector(first, undefined, mask)
 
         lda, ldw, lds = row_stride(a), row_stride(w), row_stride(s)

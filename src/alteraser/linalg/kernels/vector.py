@@ -1,17 +1,20 @@
-"""Sums over a few rows at once, written as vector instructions: what products with rows and factors consist of.
+"""Sums over a few rows at once, written as vector instructions: what products with rows and factors
+consist of.
 
-``dot_four`` and ``add_four`` work on flat arrays at given places, ``count`` numbers long, a multiple of the lanes:
+``dot_four`` and ``add_four`` work on flat arrays at given places, ``count`` numbers long, a
+multiple of the lanes:
 
     dot_four:   s_i = sum_c x[at + c] * Y[y_i + c]                   (s_0, s_1, s_2, s_3)
     add_four:   x[at + c] += sum_i t_i * Y[y_i + c]
     scaled:     x[at + c] = t * Y[y + c]
 
-Left to automatic vectorization, LLVM guards every such loop against overlapping arrays and numba counts references
-to every slice, which at d = 64 costs several times the work itself; hence explicit vectors and flat places.
-What is read and what is written must not overlap, but for ``scaled``. Nothing is checked: places are the caller's.
+Left to automatic vectorization, LLVM guards every such loop against overlapping arrays and numba
+counts references to every slice, which at d = 64 costs several times the work itself; hence
+explicit vectors and flat places. What is read and what is written must not overlap, but for
+``scaled``. Nothing is checked: places are the caller's.
 
-The ``short_`` ones take 8 numbers at a time, for the packed factors; the others 64 bytes, for padded rows.
-The NumPy twins are the formulas above.
+The ``short_`` ones take 8 numbers at a time, for the packed factors; the others 64 bytes, for
+padded rows. The NumPy twins are the formulas above.
 """
 
 from __future__ import annotations
@@ -83,15 +86,21 @@ class _Emitter:
             undefined = ir.Constant(value.type, ir.Undefined)
             low, high = (
                 builder.shuffle_vector(
-                    value, undefined, ir.Constant(ir.VectorType(ir.IntType(32), width), list(range(s, s + width)))
+                    value,
+                    undefined,
+                    ir.Constant(ir.VectorType(ir.IntType(32), width), list(range(s, s + width))),
                 )
                 for s in (0, width)
             )
             value = builder.fadd(low, high, flags=_FAST)
         return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
 
-    def loop(self, count: Any, start: list[Any], body: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
-        """``body(offset, state)`` for offset = 0, lanes, … below ``count``; the state at the end."""
+    def loop(
+        self, count: Any, start: list[Any], body: Callable[[Any, list[Any]], list[Any]]
+    ) -> list[Any]:
+        """``body(offset, state)`` for offset = 0, lanes, … below ``count``; the state at the
+        end.
+        """
         builder = self.builder
         entry = builder.block
         inside, done = builder.append_basic_block("vectors"), builder.append_basic_block("done")
@@ -102,7 +111,10 @@ class _Emitter:
         state = [builder.phi(value.type) for value in start]
         after = body(offset, list(state))
         following = builder.add(offset, ir.Constant(_INTP, self.lanes))
-        for phi, before, value in ((offset, zero, following), *zip(state, start, after, strict=True)):
+        for phi, before, value in (
+            (offset, zero, following),
+            *zip(state, start, after, strict=True),
+        ):
             phi.add_incoming(before, entry)
             phi.add_incoming(value, builder.block)
         last = builder.block
@@ -117,7 +129,9 @@ class _Emitter:
 
 def _dot_four(width: Callable[[int], int]) -> Any:
     @intrinsic  # type: ignore[untyped-decorator]
-    def dot_four(typing_context: Any, x: Any, at: Any, Y: Any, y0: Any, y1: Any, y2: Any, y3: Any, count: Any) -> Any:
+    def dot_four(
+        typing_context: Any, x: Any, at: Any, Y: Any, y0: Any, y1: Any, y2: Any, y3: Any, count: Any
+    ) -> Any:
         """Four inner products of x[at : at + count] with stretches of Y; see the module."""
         _same(x, Y)
         places = (types.intp,) * 4
@@ -147,12 +161,25 @@ def _dot_four(width: Callable[[int], int]) -> Any:
 def _add_four(width: Callable[[int], int]) -> Any:
     @intrinsic  # type: ignore[untyped-decorator]
     def add_four(
-        typing_context: Any, x: Any, at: Any, Y: Any, y0: Any, y1: Any, y2: Any, y3: Any,
-        t0: Any, t1: Any, t2: Any, t3: Any, count: Any,
-    ) -> Any:  # fmt: skip
+        typing_context: Any,
+        x: Any,
+        at: Any,
+        Y: Any,
+        y0: Any,
+        y1: Any,
+        y2: Any,
+        y3: Any,
+        t0: Any,
+        t1: Any,
+        t2: Any,
+        t3: Any,
+        count: Any,
+    ) -> Any:
         """Add four scaled stretches of Y to x[at : at + count]; see the module."""
         _same(x, Y)
-        signature = types.void(x, types.intp, Y, *((types.intp,) * 4), *((x.dtype,) * 4), types.intp)
+        signature = types.void(
+            x, types.intp, Y, *((types.intp,) * 4), *((x.dtype,) * 4), types.intp
+        )
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             emit = _Emitter(context, builder, sig.args[0].dtype, width)
@@ -178,13 +205,18 @@ def _add_four(width: Callable[[int], int]) -> Any:
 def _scaled(width: Callable[[int], int]) -> Any:
     @intrinsic  # type: ignore[untyped-decorator]
     def scaled(typing_context: Any, x: Any, at: Any, Y: Any, y: Any, t: Any, count: Any) -> Any:
-        """Overwrite x[at : at + count] with a scaled stretch of Y, which may be the same; see the module."""
+        """Overwrite x[at : at + count] with a scaled stretch of Y, which may be the same; see the
+        module.
+        """
         _same(x, Y)
         signature = types.void(x, types.intp, Y, types.intp, x.dtype, types.intp)
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             emit = _Emitter(context, builder, sig.args[0].dtype, width)
-            out, row = emit.data(sig.args[0], args[0], args[1]), emit.data(sig.args[2], args[2], args[3])
+            out, row = (
+                emit.data(sig.args[0], args[0], args[1]),
+                emit.data(sig.args[2], args[2], args[3]),
+            )
             weight = emit.splat(args[4])
 
             def body(offset: Any, _: list[Any]) -> list[Any]:
@@ -201,7 +233,9 @@ def _scaled(width: Callable[[int], int]) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def fetch(typing_context: Any, Y: Any, at: Any, count: Any) -> Any:
-    """Ask for Y[at : at + count] to be brought near; see the module. It is a hint: nothing is read."""
+    """Ask for Y[at : at + count] to be brought near; see the module. It is a hint: nothing is
+    read.
+    """
     signature = types.void(Y, types.intp, types.intp)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:

@@ -42,7 +42,8 @@ def days_of(times: Array) -> Array:
 
 
 def cells(data: Interactions) -> dict[str, Array]:
-    """{``starts`` (n + 1,) int64, ``days`` (z,) int32, ``counts`` (z,)}: item by item, the days on which it has any.
+    """{``starts`` (n + 1,) int64, ``days`` (z,) int32, ``counts`` (z,)}: item by item, the days on
+    which it has any.
 
     Counts are int64, or float64 sums of confidences where the data have some.
     """
@@ -55,8 +56,12 @@ def cells(data: Interactions) -> dict[str, Array]:
     return _state(distinct, counts, data.shape[1])
 
 
-def without(state: Mapping[str, Array], removed: Interactions, remaining: Interactions) -> dict[str, Array] | None:
-    """``cells(remaining)`` from those of both together; None where something ``removed`` is not in ``state``."""
+def without(
+    state: Mapping[str, Array], removed: Interactions, remaining: Interactions
+) -> dict[str, Array] | None:
+    """``cells(remaining)`` from those of both together; None where something ``removed`` is not in
+    ``state``.
+    """
     keys, counts = _of(state), state["counts"].copy()
     gone, times = np.unique(_keys(removed), return_counts=True)
     places = np.searchsorted(keys, gone)
@@ -80,7 +85,9 @@ def without(state: Mapping[str, Array], removed: Interactions, remaining: Intera
 
 
 def decayed(state: Mapping[str, Array], half_life: float, today: int | None) -> Array:
-    """Σ c 2^(−age / half_life) of every item, (n,), ages in days back from ``today``; None: from the newest."""
+    """Σ c 2^(−age / half_life) of every item, (n,), ages in days back from ``today``; None: from
+    the newest.
+    """
     starts, days = state["starts"], state["days"].astype(np.int64)
     ages = (days.max(initial=0) if today is None else today) - days
     weights = state["counts"] * np.where(ages >= 0, np.exp2(-np.maximum(ages, 0) / half_life), 0.0)
@@ -92,11 +99,19 @@ def decayed(state: Mapping[str, Array], half_life: float, today: int | None) -> 
 
 
 def apart(state: Mapping[str, Array], data: Interactions) -> float:
-    """The largest relative difference from a table by NumPy's calendar; ∞ where other days have any."""
+    """The largest relative difference from a table by NumPy's calendar; ∞ where other days have
+    any.
+    """
     assert data.timestamp is not None
-    moments = data.timestamp.astype(f"datetime64[{unit_of(data.timestamp)}]").astype("datetime64[D]").astype(np.int64)
+    moments = (
+        data.timestamp.astype(f"datetime64[{unit_of(data.timestamp)}]")
+        .astype("datetime64[D]")
+        .astype(np.int64)
+    )
     confidence = np.ones(len(data)) if data.confidence is None else data.confidence
-    pairs, where = np.unique(np.stack([data.indices.astype(np.int64), moments]), axis=1, return_inverse=True)
+    pairs, where = np.unique(
+        np.stack([data.indices.astype(np.int64), moments]), axis=1, return_inverse=True
+    )
     starts = np.searchsorted(pairs[0], np.arange(data.shape[1] + 1))
     counts = np.bincount(where.ravel(), confidence, pairs.shape[1])
     if not (np.array_equal(state["starts"], starts) and np.array_equal(state["days"], pairs[1])):

@@ -13,7 +13,9 @@ Array = npt.NDArray[Any]
 
 
 def item_sums(data: Interactions, values: Array) -> npt.NDArray[np.float64]:
-    """Σ of ``values`` (|D|,) over the interactions of each item, (n,); each sum depends on its own terms alone."""
+    """Σ of ``values`` (|D|,) over the interactions of each item, (n,); each sum depends on its own
+    terms alone.
+    """
     view = data.by_item
     out = np.zeros(data.shape[1])
     full = np.flatnonzero(np.diff(view.indptr))
@@ -23,7 +25,9 @@ def item_sums(data: Interactions, values: Array) -> npt.NDArray[np.float64]:
 
 
 class ItemWork:
-    """What products of items cost, for sharing rows out: how much the people of an item have in all."""
+    """What products of items cost, for sharing rows out: how much the people of an item have in
+    all.
+    """
 
     def __init__(self, data: Interactions) -> None:
         self.all_rows = np.arange(data.shape[1])

@@ -43,15 +43,20 @@ class ExactCodec:
         settings = KINDS[manifest["kind"]](**manifest["settings"])
         wanted = settings.shapes(manifest["shape"]["items"])
         if tensors.keys() != wanted.keys():
-            raise IntegrityError(f"{path} holds {', '.join(sorted(tensors))}, expected {', '.join(sorted(wanted))}")
+            raise IntegrityError(
+                f"{path} holds {', '.join(sorted(tensors))}, expected {', '.join(sorted(wanted))}"
+            )
         for name, (shape, dtypes) in wanted.items():
             found = tensors[name]
             if not fits(found.shape, shape) or found.dtype.name not in dtypes:
                 raise IntegrityError(
-                    f"{path}: {name} is {found.dtype.name} {found.shape}, expected {' or '.join(dtypes)} {shape}"
+                    f"{path}: {name} is {found.dtype.name} {found.shape}, expected "
+                    f"{' or '.join(dtypes)} {shape}"
                 )
             if not np.all(np.isfinite(found)):
-                raise NumericFailure(f"{path}: {name} holds NaN or infinite entries; such a model is not used")
+                raise NumericFailure(
+                    f"{path}: {name} holds NaN or infinite entries; such a model is not used"
+                )
         settings.check_state(tensors, self.rows(manifest, tensors))
         return ExactModel(settings=settings, state=tensors, **common)
 

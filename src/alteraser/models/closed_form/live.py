@@ -1,4 +1,6 @@
-"""State that changes person by person, at the cost of what that person had: what a warm session keeps."""
+"""State that changes person by person, at the cost of what that person had: what a warm session
+keeps.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +13,26 @@ Array = npt.NDArray[Any]
 
 
 class Had(NamedTuple):
-    """What somebody has: ``items`` (h,) int64 rows, increasing, and ``times`` (h,) where the data have some."""
+    """What somebody has: ``items`` (h,) int64 rows, increasing, and ``times`` (h,) where the data
+    have some.
+    """
 
     items: Array
     times: Array | None
 
 
 class Lost(Exception):
-    """A state in working form cannot follow a change: what it stands for has to be made of the data."""
+    """A state in working form cannot follow a change: what it stands for has to be made of the
+    data.
+    """
 
 
 class Live(Protocol):
     """A state of a kind in working form."""
 
     def change(self, before: Had, after: Had) -> None:
-        """Somebody who had ``before`` now has ``after``; rows are those that there were at the beginning.
+        """Somebody who had ``before`` now has ``after``; rows are those that there were at the
+        beginning.
 
         ``Lost`` where it cannot follow: from then on it is of no use.
         """
@@ -37,7 +44,9 @@ class Live(Protocol):
 
 
 class LiveCounts:
-    """How many people have each item, how many people there are, and how many interactions: all integers."""
+    """How many people have each item, how many people there are, and how many interactions: all
+    integers.
+    """
 
     def __init__(self, frequencies: Array, people: int) -> None:
         self.frequencies, self.people = frequencies.astype(np.int64), people

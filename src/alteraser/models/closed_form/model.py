@@ -35,7 +35,9 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class ExactModel(Recommender):
-    """The state of an exact kind with its settings and id maps. Immutable: forgetting returns another one."""
+    """The state of an exact kind with its settings and id maps. Immutable: forgetting returns
+    another one.
+    """
 
     settings: Rule
     state: Mapping[str, Array]
@@ -58,17 +60,20 @@ class ExactModel(Recommender):
         """The name of its settings in the table of kinds."""
         return self.settings.name
 
-    def top_items(self, rows: Array, *, k: int, seen: Interactions | None = None) -> tuple[Array, Array]:
-        """(item rows, scores), both (users, k), −1 and NaN behind the end of a list; see ``recommend``.
+    def top_items(
+        self, rows: Array, *, k: int, seen: Interactions | None = None
+    ) -> tuple[Array, Array]:
+        """(item rows, scores), both (users, k), −1 and NaN behind the end of a list; see
+        ``recommend``.
 
-        ``seen`` is also the history that lists are made from, by a kind that keeps nobody's; InvalidInput where such a
-        kind is not given it.
+        ``seen`` is also the history that lists are made from, by a kind that keeps nobody's;
+        InvalidInput where such a kind is not given it.
         """
         check_length(k)
         if self.settings.needs_history and seen is None:
             raise InvalidInput(
-                f"a model of kind {self.kind} keeps nobody's history, and lists are made from it: give the "
-                "interactions (--data on the command line, seen= in Python)"
+                f"a model of kind {self.kind} keeps nobody's history, and lists are made from it: "
+                "give the interactions (--data on the command line, seen= in Python)"
             )
         k = min(k, self.items.size)
         lists, scores = np.full((len(rows), k), -1, np.int64), np.full((len(rows), k), np.nan)
@@ -82,22 +87,36 @@ class ExactModel(Recommender):
         return lists, scores
 
     def distances(
-        self, other: ExactModel, users: tuple[Array, Array], items: tuple[Array, Array],
+        self,
+        other: ExactModel,
+        users: tuple[Array, Array],
+        items: tuple[Array, Array],
         seen: tuple[Interactions, Interactions],
-    ) -> dict[str, float]:  # fmt: skip
-        """‖S − S'‖_F / ‖S'‖_F of the scores (those that are in no list are 0), and the same of the states' matrices."""
+    ) -> dict[str, float]:
+        """‖S − S'‖_F / ‖S'‖_F of the scores (those that are in no list are 0), and the same of the
+        states' matrices.
+        """
         apart = size = 0.0
-        formed = [model.settings.formed(model.state, seen[side]) for side, model in enumerate((self, other))]
+        formed = [
+            model.settings.formed(model.state, seen[side])
+            for side, model in enumerate((self, other))
+        ]
         for start in range(0, users[0].size, USERS_AT_A_TIME):
             mine, theirs = (
-                _finite(model.settings.scores(formed[side], users[side][start : start + USERS_AT_A_TIME], seen[side]))[
-                    :, items[side]
-                ]
+                _finite(
+                    model.settings.scores(
+                        formed[side], users[side][start : start + USERS_AT_A_TIME], seen[side]
+                    )
+                )[:, items[side]]
                 for side, model in enumerate((self, other))
             )
-            apart, size = apart + float(((mine - theirs) ** 2).sum()), size + float((theirs**2).sum())
+            apart, size = (
+                apart + float(((mine - theirs) ** 2).sum()),
+                size + float((theirs**2).sum()),
+            )
         first, second = (
-            _of_items(model.settings.matrix(model.state), items[side]) for side, model in enumerate((self, other))
+            _of_items(model.settings.matrix(model.state), items[side])
+            for side, model in enumerate((self, other))
         )
         return {
             "score_distance": relative(apart**0.5, size**0.5),
@@ -105,32 +124,43 @@ class ExactModel(Recommender):
         }
 
     def save(self, path: str | Path) -> ExactModel:
-        """Write the model as a new directory, all or nothing; OutputExists if it is there. Returns it, digested."""
+        """Write the model as a new directory, all or nothing; OutputExists if it is there. Returns
+        it, digested.
+        """
         return save_model(self, Path(path))
 
 
 @events.verb("train", "kind")
-def fit(settings: Rule, data: Interactions, *, reading: ReadingOptions | None = None, threads: int = 0) -> ExactModel:
+def fit(
+    settings: Rule, data: Interactions, *, reading: ReadingOptions | None = None, threads: int = 0
+) -> ExactModel:
     """The model of ``data``.
 
-    Raises InvalidInput if there are no interactions, if they lack what the kind needs, or have targets, which it does
-    not use.
+    Raises InvalidInput if there are no interactions, if they lack what the kind needs, or have
+    targets, which it does not use.
     """
     if len(data) == 0:
         raise InvalidInput("there are no interactions to train on")
     if data.target is not None:
-        raise InvalidInput(f"{settings.name} has no use for a target: leave it out, or give it as the confidence")
+        raise InvalidInput(
+            f"{settings.name} has no use for a target: leave it out, or give it as the confidence"
+        )
     settings.check_data(data)
     settings = settings.settled(data)
     state = settings.state(data, threads=threads)
-    users = data.users.without(np.flatnonzero(data.user_counts == 0))  # a model names nobody of whom it holds nothing
+    # a model names nobody of whom it holds nothing
+    users = data.users.without(np.flatnonzero(data.user_counts == 0))
     items = data.items.without(np.flatnonzero(data.item_counts == 0))
-    return ExactModel(settings, state, users, items, TrainedOn.of(data), reading, {"method": "train"})
+    return ExactModel(
+        settings, state, users, items, TrainedOn.of(data), reading, {"method": "train"}
+    )
 
 
 def _norm(matrix: Any) -> float:
     """‖A‖_F of a dense or sparse array."""
-    return float(np.linalg.norm(getattr(matrix, "data", matrix) if hasattr(matrix, "tocsr") else matrix))
+    return float(
+        np.linalg.norm(getattr(matrix, "data", matrix) if hasattr(matrix, "tocsr") else matrix)
+    )
 
 
 def _finite(scores: Array) -> Array:

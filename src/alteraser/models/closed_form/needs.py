@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Need:
-    """One thing, which ``Interactions`` have under a name where one of some reading options asked for it."""
+    """One thing, which ``Interactions`` have under a name where one of some reading options asked
+    for it.
+    """
 
     words: str
     """What it says of an interaction: ``when it was``"""
@@ -32,11 +34,15 @@ class Need:
     def missing(self, kind: str, *, command_line: bool) -> str:
         """The message: what ``kind`` needs and what to give."""
         form = "--{}" if command_line else "{}="
-        names = " or ".join(form.format(name.replace("_", "-") if command_line else name) for name in self.options)
+        names = " or ".join(
+            form.format(name.replace("_", "-") if command_line else name) for name in self.options
+        )
         where = "give" if command_line else "read them with"
         return f"{kind} needs to know of every interaction {self.words}: {where} {names}"
 
 
 TIMES = Need("when it was", "timestamp", ("timestamp_column",))
 SESSIONS = Need("in which session it was", "events", ("session_column", "session_gap"))
-BASKETS = Need("in which basket it was", "events", ("basket_column", "session_gap", "session_column"))
+BASKETS = Need(
+    "in which basket it was", "events", ("basket_column", "session_gap", "session_column")
+)

@@ -1,13 +1,15 @@
 """Popularity: everybody is shown what most people had, of late or ever.
 
     score(v) = Σ of the confidences of v's interactions, or how many there are
-    score(v) = Σ_{(u, v)} c_uv 2^(−age / half-life)                            with ``--half-life``, in days
+    score(v) = Σ_{(u, v)} c_uv 2^(−age / half-life)
+        with ``--half-life``, in days
 
-It is the baseline that every recommender is to beat, and the simplest one that forgets exactly: counts are integers,
-and taking one person's away gives the very counts that counting without them gives. An age is a number of whole days
-(UTC), back from the newest interaction or from the day ``--as-of`` names; what is later does not count. What is kept
-for ages is how many interactions an item has of each day, so that the day that is counted from moves with the data, and
-the sums are formed when lists are asked for.
+It is the baseline that every recommender is to beat, and the simplest one that forgets exactly:
+counts are integers, and taking one person's away gives the very counts that counting without them
+gives. An age is a number of whole days (UTC), back from the newest interaction or from the day
+``--as-of`` names; what is later does not count. What is kept for ages is how many interactions an
+item has of each day, so that the day that is counted from moves with the data, and the sums are
+formed when lists are asked for.
 """
 
 from __future__ import annotations
@@ -41,8 +43,8 @@ else:
 class Popularity(ExactKind):
     """``counts`` (n,), int64, or float64 sums of confidences where the data have some.
 
-    With a half-life ``starts`` (n + 1,) int64, ``days`` (z,) int32 and ``counts`` (z,): item by item, the days on which
-    it has any.
+    With a half-life ``starts`` (n + 1,) int64, ``days`` (z,) int32 and ``counts`` (z,): item by
+    item, the days on which it has any.
     """
 
     name: ClassVar[str] = "popularity"
@@ -50,10 +52,15 @@ class Popularity(ExactKind):
     summary: ClassVar[str] = "counts of the interactions of each item"
 
     half_life: float | None = Field(
-        default=None, gt=0.0, allow_inf_nan=False, description="Days after which an interaction counts for half"
+        default=None,
+        gt=0.0,
+        allow_inf_nan=False,
+        description="Days after which an interaction counts for half",
     )
     as_of: str | None = Field(
-        default=None, description="With a half-life: the day that ages are counted from, YYYY-MM-DD; else the newest"
+        default=None,
+        description="With a half-life: the day that ages are counted from, YYYY-MM-DD; else the "
+        "newest",
     )
 
     @field_validator("as_of")
@@ -66,7 +73,10 @@ class Popularity(ExactKind):
     @model_validator(mode="after")
     def _has_ages(self) -> Popularity:
         if self.as_of is not None and self.half_life is None:
-            raise ValueError("as_of, the day that ages are counted from, goes with a half-life: give half_life as well")
+            raise ValueError(
+                "as_of, the day that ages are counted from, goes with a half-life: give half_life "
+                "as well"
+            )
         return self
 
     def needed(self) -> tuple[Need, ...]:
@@ -81,10 +91,16 @@ class Popularity(ExactKind):
             return {"counts": data.item_counts.astype(np.int64)}
         return {"counts": by_item.item_sums(data, data.confidence)}
 
-    def without(self, state: Mapping[str, Array], before: Interactions, removal: Removal, *, threads: int = 0) -> dict[
-        str, Array
-    ]:  # fmt: skip
-        """``state`` of what remains: counts less those that go; sums of confidences of what loses one, anew.
+    def without(
+        self,
+        state: Mapping[str, Array],
+        before: Interactions,
+        removal: Removal,
+        *,
+        threads: int = 0,
+    ) -> dict[str, Array]:
+        """``state`` of what remains: counts less those that go; sums of confidences of what loses
+        one, anew.
 
         IntegrityError where what goes has other times than it had in training.
         """
@@ -92,8 +108,8 @@ class Popularity(ExactKind):
             found = by_day.without(state, removal.removed, removal.remaining)
             if found is None:
                 raise IntegrityError(
-                    "interactions that go are of other days than in training: the times are not those of the data that "
-                    "the model was trained on"
+                    "interactions that go are of other days than in training: the times are not "
+                    "those of the data that the model was trained on"
                 )
             return found
         if before.confidence is None:
@@ -112,16 +128,28 @@ class Popularity(ExactKind):
         return live.LiveCounts(state["counts"], int((data.user_counts > 0).sum()))
 
     def scrubbed(
-        self, state: Mapping[str, Array], after: Mapping[str, Array], before: Interactions, removal: Removal
+        self,
+        state: Mapping[str, Array],
+        after: Mapping[str, Array],
+        before: Interactions,
+        removal: Removal,
     ) -> dict[str, int]:
         """Counts of an item's day that something is taken from."""
-        return {} if self.half_life is None else {"days": int(by_day.cells(removal.removed)["days"].size)}
+        return (
+            {}
+            if self.half_life is None
+            else {"days": int(by_day.cells(removal.removed)["days"].size)}
+        )
 
     def apart(self, state: Mapping[str, Array], data: Interactions) -> float:
-        """The largest difference from counts by NumPy over the largest count; ∞ where other days have any."""
+        """The largest difference from counts by NumPy over the largest count; ∞ where other days
+        have any.
+        """
         weights = data.confidence
         if self.half_life is None:
-            return largest_difference(state, {"counts": np.bincount(data.indices, weights, data.shape[1])})
+            return largest_difference(
+                state, {"counts": np.bincount(data.indices, weights, data.shape[1])}
+            )
         return by_day.apart(state, data)
 
     def formed(self, state: Mapping[str, Array], history: Interactions | None) -> Any:
@@ -149,15 +177,16 @@ class Popularity(ExactKind):
         if self.half_life is None:
             return {"counts": ((items,), ("int64", "float64"))}
         return {
-            "starts": ((items + 1,), ("int64",)), "days": ((None,), ("int32",)),
+            "starts": ((items + 1,), ("int64",)),
+            "days": ((None,), ("int32",)),
             "counts": ((None,), ("int64", "float64")),
-        }  # fmt: skip
+        }
 
     def check_state(self, state: Mapping[str, Array], shape: tuple[int, int]) -> None:
         """InvalidInput where ``starts`` do not cut ``days`` into rows."""
         if self.half_life is not None:
             starts = state["starts"]
-            if not (starts[0] == 0 and starts[-1] == state["days"].size == state["counts"].size) or np.any(
-                np.diff(starts) < 0
-            ):
+            if not (
+                starts[0] == 0 and starts[-1] == state["days"].size == state["counts"].size
+            ) or np.any(np.diff(starts) < 0):
                 raise InvalidInput("starts and days are no counts by day")

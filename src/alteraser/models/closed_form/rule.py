@@ -1,4 +1,6 @@
-"""What a recommender that forgets exactly is: settings, and the functions that make arrays of data."""
+"""What a recommender that forgets exactly is: settings, and the functions that make arrays of
+data.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ else:
 
 
 ROUNDED = 1e-9
-"""Largest relative difference that sums of confidences in another order may have; counts have none."""
+"""Largest relative difference that sums of confidences in another order may have; counts have
+none."""
 
 
 Protocol = Literal["held out", "sessions", "baskets"]
@@ -37,22 +40,28 @@ class Rule(Configured, ABC):
 
     Its *state* is arrays by name, and forgetting is a function of state and data with
 
-        without(state(D_a), D_a, removal) = state(D_r)      in every bit, or to rounding where it is algebra,
+        without(state(D_a), D_a, removal) = state(D_r)
+            in every bit, or to rounding where it is algebra,
 
-    the empty rows of people and items who are gone included, which are as if they had always been empty.
+    the empty rows of people and items who are gone included, which are as if they had always been
+    empty.
 
-    The fields are the options of ``alteraser train``: the name of each, its description, default and bounds. So a
-    module that defines a kind imports what computes late (``alteraser.runtime.late``).
+    The fields are the options of ``alteraser train``: the name of each, its description, default
+    and bounds. So a module that defines a kind imports what computes late
+    (``alteraser.runtime.late``).
     """
 
     name: ClassVar[str]
     """Its name on the command line"""
     needs_history: ClassVar[bool]
-    """Whether a list is made from the interactions of whom it is for, which the state does not have"""
+    """Whether a list is made from the interactions of whom it is for, which the state does not
+    have"""
     protocol: ClassVar[Protocol] = "held out"
-    """How it is measured: on interactions that were held out, event by event in sessions, or on the next basket"""
+    """How it is measured: on interactions that were held out, event by event in sessions, or on the
+    next basket"""
     repeats: ClassVar[bool] = False
-    """Whether a list may hold what its user had: what comes next may be something that was there before"""
+    """Whether a list may hold what its user had: what comes next may be something that was there
+    before"""
     summary: ClassVar[str]
     """What the state is, in a few words"""
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
@@ -66,19 +75,27 @@ class Rule(Configured, ABC):
 
     @abstractmethod
     def without(
-        self, state: Mapping[str, Array], before: Interactions, removal: Removal, *, threads: int = 0
+        self,
+        state: Mapping[str, Array],
+        before: Interactions,
+        removal: Removal,
+        *,
+        threads: int = 0,
     ) -> dict[str, Array]:
         """The state of ``removal.remaining``, from that of ``before``; ``state`` is not changed."""
 
     @abstractmethod
     def apart(self, state: Mapping[str, Array], data: Interactions) -> float:
-        """How far ``state`` is from that of ``data``, by code that shares nothing with ``state``: 0 for the same bytes.
+        """How far ``state`` is from that of ``data``, by code that shares nothing with ``state``: 0
+        for the same bytes.
 
         ∞ where it is another state altogether.
         """
 
     def spot_checks(self, data: Interactions) -> int:
-        """How many items ``verify`` looks at, by ``apart_in``, where all of them would take too long; 0: all."""
+        """How many items ``verify`` looks at, by ``apart_in``, where all of them would take too
+        long; 0: all.
+        """
         return 0
 
     def apart_in(self, state: Mapping[str, Array], data: Interactions, rows: Array) -> float:
@@ -86,7 +103,9 @@ class Rule(Configured, ABC):
         raise NotImplementedError
 
     def needed(self) -> tuple[Need, ...]:
-        """What the data must have beside who and what: ``needs``, and what these settings ask for."""
+        """What the data must have beside who and what: ``needs``, and what these settings ask
+        for.
+        """
         return self.needs
 
     def check_reading(self, reading: ReadingOptions) -> None:
@@ -98,7 +117,8 @@ class Rule(Configured, ABC):
             raise InvalidInput(of_pairs(f"--model {self.name}", reading.grouping.name))
 
     def reading_of(self, reading: ReadingOptions) -> ReadingOptions:
-        """``reading`` as the kind takes it: what has no order to it is read without one, whatever was named.
+        """``reading`` as the kind takes it: what has no order to it is read without one, whatever
+        was named.
 
         Else the order of a file's rows would be part of what the model is known to be trained on.
         """
@@ -118,63 +138,90 @@ class Rule(Configured, ABC):
         return any(need.attribute == "events" for need in cls.needs)
 
     def scrubbed(
-        self, state: Mapping[str, Array], after: Mapping[str, Array], before: Interactions, removal: Removal
+        self,
+        state: Mapping[str, Array],
+        after: Mapping[str, Array],
+        before: Interactions,
+        removal: Removal,
     ) -> dict[str, int]:
-        """What ``without`` took out of ``state`` beside ids and frequencies: fields of ``Scrubbed``."""
+        """What ``without`` took out of ``state`` beside ids and frequencies: fields of
+        ``Scrubbed``.
+        """
         return {}
 
     def live(self, state: Mapping[str, Array], data: Interactions) -> Live | None:
-        """``state`` in a form that changes person by person; None: it is made anew when it is asked for."""
+        """``state`` in a form that changes person by person; None: it is made anew when it is asked
+        for.
+        """
         return None
 
     def part(self, events: Events) -> Any:
-        """Of a kind of events: what the state holds of one user who has these; None where it holds no such part."""
+        """Of a kind of events: what the state holds of one user who has these; None where it holds
+        no such part.
+        """
         return None
 
     def pending(self, state: dict[str, Array]) -> Any:
-        """Of a kind whose state is no parts of users: what is changed by what they had and have; None where it is."""
+        """Of a kind whose state is no parts of users: what is changed by what they had and have;
+        None where it is.
+        """
         return None
 
     def merged(
         self, state: Mapping[str, Array], parts: Mapping[int, Any], shape: tuple[int, int]
     ) -> dict[str, Array] | None:
-        """``state`` with the parts of some users (by row) exchanged; None where it is not made of parts."""
+        """``state`` with the parts of some users (by row) exchanged; None where it is not made of
+        parts.
+        """
         return None
 
     def limit(self, data: Interactions) -> float:
-        """What ``apart`` may be: 0 for counts, rounding where confidences are added up in another order."""
+        """What ``apart`` may be: 0 for counts, rounding where confidences are added up in another
+        order.
+        """
         return 0.0 if data.confidence is None else ROUNDED
 
     def formed(self, state: Mapping[str, Array], history: Interactions | None) -> Any:
-        """What ``scores`` take for ``state``: what has to be made of it once before lists are made; itself."""
+        """What ``scores`` take for ``state``: what has to be made of it once before lists are made;
+        itself.
+        """
         return state
 
     def continued(self, state: Any, session: Array, owner: int = -1) -> Array:
-        """What may come next after ``session``: of kinds that are of sessions, see ``SessionKind``."""
+        """What may come next after ``session``: of kinds that are of sessions, see
+        ``SessionKind``.
+        """
         raise InvalidInput(f"a model of kind {self.name} continues no session")
 
     @abstractmethod
     def scores(self, state: Any, rows: Array, history: Interactions | None) -> Array:
-        """(len(rows), n) float64, of all items for the users in ``rows``; −∞ for an item that is not to be listed.
+        """(len(rows), n) float64, of all items for the users in ``rows``; −∞ for an item that is
+        not to be listed.
 
         ``state`` is what ``formed`` made of it.
         """
 
     @abstractmethod
     def shapes(self, items: int) -> Mapping[str, tuple[tuple[int | None, ...], tuple[str, ...]]]:
-        """{name: (shape, dtypes it may have)} of the state of a model with so many item rows; None: any number."""
+        """{name: (shape, dtypes it may have)} of the state of a model with so many item rows; None:
+        any number.
+        """
 
     def check_state(self, state: Mapping[str, Array], shape: tuple[int, int]) -> None:
-        """ValueError (InvalidInput) for arrays that do not belong together; ``shape``: rows of users and items."""
+        """ValueError (InvalidInput) for arrays that do not belong together; ``shape``: rows of
+        users and items.
+        """
 
     def compacted(self, state: Mapping[str, Array], users: Array) -> Mapping[str, Array]:
-        """``state`` when only the rows ``users`` (increasing) are left of users, numbered anew; as it is where it is of
-        items alone.
+        """``state`` when only the rows ``users`` (increasing) are left of users, numbered anew; as
+        it is where it is of items alone.
         """
         return state
 
     def settled(self, data: Interactions) -> Self:
-        """These settings with what ``data``, or the machine, decide of them; ResourceLimit before any work."""
+        """These settings with what ``data``, or the machine, decide of them; ResourceLimit before
+        any work.
+        """
         return self
 
     def notes(self, data: Interactions) -> list[str]:
@@ -182,30 +229,41 @@ class Rule(Configured, ABC):
         return []
 
     def told(self, state: Mapping[str, Array]) -> dict[str, float]:
-        """What else there is to say of a state, by name: for ``inspect`` and the report of ``forget``."""
+        """What else there is to say of a state, by name: for ``inspect`` and the report of
+        ``forget``.
+        """
         return {}
 
     @abstractmethod
     def matrix(self, state: Mapping[str, Array]) -> Any:
-        """What the state says of items, as a sparse array (n, 1) or (n, n), for the distance of two models."""
+        """What the state says of items, as a sparse array (n, 1) or (n, n), for the distance of two
+        models.
+        """
 
 
 def of_pairs(model: str, groups: str) -> str:
     """What is wrong with events for a model of pairs."""
     return (
-        f"{model} is of pairs of user and item, and has no {groups}s: leave --{groups}-column and --session-gap out; "
-        "--duplicates says what becomes of pairs that are there again"
+        f"{model} is of pairs of user and item, and has no {groups}s: leave --{groups}-column and "
+        "--session-gap out; --duplicates says what becomes of pairs that are there again"
     )
 
 
 def largest_difference(state: Mapping[str, Array], wanted: Mapping[str, Array]) -> float:
-    """The largest difference of two entries over the largest wanted one, over all arrays; ∞ for other shapes."""
+    """The largest difference of two entries over the largest wanted one, over all arrays; ∞ for
+    other shapes.
+    """
     found = 0.0
     for name, target in wanted.items():
         have = state[name]
         if have.shape != target.shape:
             return np.inf
-        found = max(found, relative(float(np.abs(have - target).max(initial=0)), float(np.abs(target).max(initial=0))))
+        found = max(
+            found,
+            relative(
+                float(np.abs(have - target).max(initial=0)), float(np.abs(target).max(initial=0))
+            ),
+        )
     return found
 
 
@@ -215,12 +273,20 @@ def fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
     >>> fits((3, 7), (3, None)), fits((3,), (3, None))
     (True, False)
     """
-    return len(shape) == len(wanted) and all(want in (None, has) for has, want in zip(shape, wanted, strict=True))
+    return len(shape) == len(wanted) and all(
+        want in (None, has) for has, want in zip(shape, wanted, strict=True)
+    )
 
 
 def same_arrays(state: Mapping[str, Array], wanted: Mapping[str, Array]) -> float:
-    """0 where all arrays are the same, ∞ where one is not: of states of integers that count nothing."""
-    return 0.0 if all(np.array_equal(state[name], target) for name, target in wanted.items()) else np.inf
+    """0 where all arrays are the same, ∞ where one is not: of states of integers that count
+    nothing.
+    """
+    return (
+        0.0
+        if all(np.array_equal(state[name], target) for name, target in wanted.items())
+        else np.inf
+    )
 
 
 def relative(part: float, whole: float) -> float:

@@ -1,4 +1,6 @@
-"""The receipt of what a deletion took out of a model beside the interactions: names, frequencies, ages, lists."""
+"""The receipt of what a deletion took out of a model beside the interactions: names, frequencies,
+ages, lists.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Scrubbed:
-    """Counts; None where a kind keeps no such thing, or where the data from before it are not known."""
+    """Counts; None where a kind keeps no such thing, or where the data from before it are not
+    known.
+    """
 
     users: int
     """Ids of people who are left with nothing"""
@@ -25,7 +29,8 @@ class Scrubbed:
     neighbor_lists_of_others: int | None = None
     """Those of them that belong to somebody (an item) of whom nothing was asked to go"""
     neighbor_lists_looked_at: int | None = None
-    """Of how many lists that is said; where a kind keeps none, a sample of those that could hold who is erased"""
+    """Of how many lists that is said; where a kind keeps none, a sample of those that could hold
+    who is erased"""
 
     def to_document(self) -> dict[str, Any]:
         """As JSON values."""
@@ -35,8 +40,12 @@ class Scrubbed:
     def words(self) -> str:
         """What there is, in a line: ``2 ids of people, 1 of items, 14 frequencies``."""
         named = {
-            "ids of people": self.users, "ids of items": self.items, "frequencies": self.document_frequencies,
-            "counts by day": self.days, "counts of pairs": self.pairs, "neighbor lists": self.neighbor_lists,
+            "ids of people": self.users,
+            "ids of items": self.items,
+            "frequencies": self.document_frequencies,
+            "counts by day": self.days,
+            "counts of pairs": self.pairs,
+            "neighbor lists": self.neighbor_lists,
             "neighbor lists of others": self.neighbor_lists_of_others,
-        }  # fmt: skip
+        }
         return ", ".join(f"{count:,} {name}" for name, count in named.items() if count)

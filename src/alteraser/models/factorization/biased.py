@@ -1,4 +1,6 @@
-"""Factors with biases: scores μ + b_u + c_v + p_u·q_v, and the same thing as plain inner products."""
+"""Factors with biases: scores μ + b_u + c_v + p_u·q_v, and the same thing as plain inner
+products.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,14 @@ Float64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class BiasedFactors:
-    """User embeddings P (m × d), item embeddings Q (n × d), biases b (m) and c (n) where the model has them.
+    """User embeddings P (m × d), item embeddings Q (n × d), biases b (m) and c (n) where the model
+    has them.
 
-    ``score = b_u + c_v + p_u·q_v``; a constant μ belongs to the data (``RowProblem.offset``), not to the parameters.
+    ``score = b_u + c_v + p_u·q_v``; a constant μ belongs to the data (``RowProblem.offset``), not
+    to the parameters.
 
-    >>> theta = BiasedFactors(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]]), item_biases=np.array([0.5]))
+    >>> P, Q = np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]])
+    >>> theta = BiasedFactors(P, Q, item_biases=np.array([0.5]))
     >>> theta.scores(np.array([0]), np.array([0]))        # 1*3 + 2*4 + 0.5
     array([11.5])
     """
@@ -31,27 +36,39 @@ class BiasedFactors:
     item_biases: Array | None = None
 
     def __post_init__(self) -> None:
-        if self.users.ndim != 2 or self.items.ndim != 2 or self.users.shape[1] != self.items.shape[1]:
+        if (
+            self.users.ndim != 2
+            or self.items.ndim != 2
+            or self.users.shape[1] != self.items.shape[1]
+        ):
             raise InvalidInput(
-                f"user embeddings {self.users.shape} and item embeddings {self.items.shape} do not fit: expected "
-                "(m, d) and (n, d)"
+                f"user embeddings {self.users.shape} and item embeddings {self.items.shape} do "
+                "not fit: expected (m, d) and (n, d)"
             )
         for name, biases, rows in (
             ("user", self.user_biases, len(self.users)),
             ("item", self.item_biases, len(self.items)),
         ):
             if biases is not None and biases.shape != (rows,):
-                raise InvalidInput(f"{name} biases have shape {biases.shape}, expected ({rows},): one a row")
+                raise InvalidInput(
+                    f"{name} biases have shape {biases.shape}, expected ({rows},): one a row"
+                )
 
     @property
     def layout(self) -> Layout:
         """Its columns as plain inner products."""
-        return Layout(int(self.users.shape[1]), self.user_biases is not None, self.item_biases is not None)
+        return Layout(
+            int(self.users.shape[1]), self.user_biases is not None, self.item_biases is not None
+        )
 
     def scores(self, user_rows: Array, item_rows: Array) -> Float64:
-        """b_u + c_v + p_u·q_v of the cells (user_rows[i], item_rows[i]), in float64; shape (cells,)."""
+        """b_u + c_v + p_u·q_v of the cells (user_rows[i], item_rows[i]), in float64; shape
+        (cells,).
+        """
         total = np.einsum(
-            "id,id->i", self.users[user_rows].astype(np.float64), self.items[item_rows].astype(np.float64)
+            "id,id->i",
+            self.users[user_rows].astype(np.float64),
+            self.items[item_rows].astype(np.float64),
         )
         if self.user_biases is not None:
             total = total + self.user_biases[user_rows]
@@ -61,14 +78,17 @@ class BiasedFactors:
 
     def check_finite(self) -> None:
         """NumericFailure naming the first row with an entry that is not finite."""
-        for side, x, biases in (("user", self.users, self.user_biases), ("item", self.items, self.item_biases)):
+        for side, x, biases in (
+            ("user", self.users, self.user_biases),
+            ("item", self.items, self.item_biases),
+        ):
             bad = ~np.all(np.isfinite(x), axis=1)
             if biases is not None:
                 bad |= ~np.isfinite(biases)
             if bad.any():
                 raise NumericFailure(
-                    f"{side} row {int(np.flatnonzero(bad)[0])} of the model is not finite; the model is damaged, "
-                    "restore it"
+                    f"{side} row {int(np.flatnonzero(bad)[0])} of the model is not finite; the "
+                    "model is damaged, restore it"
                 )
 
     def like(self, other: BiasedFactors) -> BiasedFactors:
@@ -78,9 +98,11 @@ class BiasedFactors:
             return None if mine is None or theirs is None else mine.astype(theirs.dtype)
 
         return BiasedFactors(
-            self.users.astype(other.users.dtype), self.items.astype(other.items.dtype),
-            cast(self.user_biases, other.user_biases), cast(self.item_biases, other.item_biases),
-        )  # fmt: skip
+            self.users.astype(other.users.dtype),
+            self.items.astype(other.items.dtype),
+            cast(self.user_biases, other.user_biases),
+            cast(self.item_biases, other.item_biases),
+        )
 
 
 @dataclass(frozen=True)
@@ -123,7 +145,8 @@ class Layout:
         """The parameters again, fresh arrays."""
         d = self.rank
         return BiasedFactors(
-            users[:, :d].copy(), items[:, :d].copy(),
+            users[:, :d].copy(),
+            items[:, :d].copy(),
             users[:, d].copy() if self.user_bias else None,
             items[:, self.width - 1].copy() if self.item_bias else None,
-        )  # fmt: skip
+        )

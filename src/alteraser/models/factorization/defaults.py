@@ -1,4 +1,6 @@
-"""Default hyper-parameters from the size and density of the data (docs/explanation/defaults.md has the evidence)."""
+"""Default hyper-parameters from the size and density of the data (docs/explanation/defaults.md has
+the evidence).
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,10 @@ def defaults(data: Interactions) -> Defaults:
 
         w₀ = min(0.3, 1.2 √density),     λ = 5 g^0.3 w₀^0.35,     g = √(mean |D_u| · mean |D_v|)
 
-    The sparser the data, the less a missing cell says; the more a row is given to do and the more the missing
-    cells weigh, the more regularization it bears. The constants were read off grids over six public sets on a
-    validation cut, erring toward too little λ: too much collapses the model to popularity.
+    The sparser the data, the less a missing cell says; the more a row is given to do and the more
+    the missing cells weigh, the more regularization it bears. The constants were read off grids
+    over six public sets on a validation cut, erring toward too little λ: too much collapses the
+    model to popularity.
 
     >>> rule = defaults(Interactions.from_pairs([(u, v) for u in range(10) for v in range(10)]))
     >>> rule.missing_weight, round(rule.regularization, 2)        # 0.3;  5 · 10^0.3 · 0.3^0.35

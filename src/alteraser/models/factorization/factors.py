@@ -65,12 +65,23 @@ class Factors:
         return np.asarray(np.einsum("id,id,d->i", left, right, self.prediction.astype(np.float64)))
 
     def astype(self, dtype: npt.DTypeLike) -> Factors:
-        """The same parameters in another precision; arrays are always fresh, contiguous and writable."""
-        return Factors(*(np.array(a, dtype=dtype, order="C") for a in (self.users, self.items, self.prediction)))
+        """The same parameters in another precision; arrays are always fresh, contiguous and
+        writable.
+        """
+        return Factors(
+            *(
+                np.array(a, dtype=dtype, order="C")
+                for a in (self.users, self.items, self.prediction)
+            )
+        )
 
     @classmethod
-    def random(cls, users: int, items: int, rank: int, *, seed: int, dtype: npt.DTypeLike = np.float32) -> Factors:
-        """Normal entries of standard deviation 1/√(10 d), h = 1: scores start small against targets of 1."""
+    def random(
+        cls, users: int, items: int, rank: int, *, seed: int, dtype: npt.DTypeLike = np.float32
+    ) -> Factors:
+        """Normal entries of standard deviation 1/√(10 d), h = 1: scores start small against targets
+        of 1.
+        """
         rng = np.random.default_rng(seed)
         scale = 1.0 / np.sqrt(10.0 * rank)
         P = (rng.standard_normal((users, rank)) * scale).astype(dtype)

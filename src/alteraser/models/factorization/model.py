@@ -38,7 +38,8 @@ class Model(Recommender):
     items: IdMap
     trained_on: TrainedOn
     reading: ReadingOptions | None = None
-    """How the interactions were read from their file; used again by every command that reads data for the model."""
+    """How the interactions were read from their file; used again by every command that reads data
+    for the model."""
     training: Mapping[str, Any] = field(default_factory=dict)
     """What the run that made it reported: method, solver, passes, residual, converged, seed, …"""
     parent: str | None = None
@@ -47,7 +48,8 @@ class Model(Recommender):
     """Digest of the files, once saved or loaded."""
     kind: str = "enmf"
     ancestors: tuple[str, ...] = ()
-    """Digests of all the models that this one comes from, the nearest first: ``parent``, its parent, and so on."""
+    """Digests of all the models that this one comes from, the nearest first: ``parent``, its
+    parent, and so on."""
     erased: Erased = field(default_factory=Erased)
     """Whom it has erased, as keyed hashes; ``save`` writes the keys beside it, as ``OUT.key``."""
 
@@ -68,20 +70,30 @@ class Model(Recommender):
         ]
         return self.factors.scores(rows[0], rows[1])
 
-    def top_items(self, rows: Array, *, k: int, seen: Interactions | None = None) -> tuple[Array, Array]:
-        """(item rows, scores), both (users, k), −1 and NaN behind the end of a list; see ``recommend``.
+    def top_items(
+        self, rows: Array, *, k: int, seen: Interactions | None = None
+    ) -> tuple[Array, Array]:
+        """(item rows, scores), both (users, k), −1 and NaN behind the end of a list; see
+        ``recommend``.
 
         An item with a zero row is in nobody's list, and a user with a zero row has an empty one.
         """
         return top_lists(self.factors.users, self.factors.scaled_items(), rows, k=k, seen=seen)
 
     def distances(
-        self, other: Model, users: tuple[Array, Array], items: tuple[Array, Array],
+        self,
+        other: Model,
+        users: tuple[Array, Array],
+        items: tuple[Array, Array],
         seen: tuple[Interactions, Interactions],
-    ) -> dict[str, float]:  # fmt: skip
+    ) -> dict[str, float]:
         """Those of the full score matrices and of the factors up to rotation; see ``metrics``."""
         mine, theirs = (
-            Factors(model.factors.users[users[side]], model.factors.items[items[side]], model.factors.prediction)
+            Factors(
+                model.factors.users[users[side]],
+                model.factors.items[items[side]],
+                model.factors.prediction,
+            )
             for side, model in enumerate((self, other))
         )
         return {
@@ -90,7 +102,9 @@ class Model(Recommender):
         }
 
     def save(self, path: str | Path) -> Model:
-        """Write the model as a new directory, all or nothing; OutputExists if it is there. Returns it, digested."""
+        """Write the model as a new directory, all or nothing; OutputExists if it is there. Returns
+        it, digested.
+        """
         return save_model(self, Path(path))
 
     @classmethod
@@ -98,5 +112,7 @@ class Model(Recommender):
         """Read a model directory, checking every digest; NotFound or IntegrityError."""
         model = load_model(Path(path))
         if not isinstance(model, cls):
-            raise IntegrityError(f"{path} is a model of kind {model.kind}, expected one with factors (enmf)")
+            raise IntegrityError(
+                f"{path} is a model of kind {model.kind}, expected one with factors (enmf)"
+            )
         return model

@@ -1,8 +1,10 @@
-"""Negatives that a row draws from its own seed: the same ones whoever else is there, in whatever order.
+"""Negatives that a row draws from its own seed: the same ones whoever else is there, in whatever
+order.
 
-A draw is a function of (seed, row, place, attempt) alone, so deleting one user's interactions leaves the negatives of
-everybody else where they were, and retraining on what remains draws exactly the negatives that forgetting did. Draws
-that follow a distribution go through its cumulative sums: where the distribution changes a little, few draws do.
+A draw is a function of (seed, row, place, attempt) alone, so deleting one user's interactions
+leaves the negatives of everybody else where they were, and retraining on what remains draws exactly
+the negatives that forgetting did. Draws that follow a distribution go through its cumulative sums:
+where the distribution changes a little, few draws do.
 """
 
 from __future__ import annotations
@@ -15,13 +17,16 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 ATTEMPTS = 64
-"""Redraws before a place is left empty: only a row that interacted with nearly everything comes to that."""
+"""Redraws before a place is left empty: only a row that interacted with nearly everything comes to
+that."""
 
 
 def uniforms(seed: int, row: Array, place: Array, attempt: int = 0) -> npt.NDArray[np.float64]:
-    """Numbers in [0, 1), one for every (row, place): splitmix64 (Steele et al., OOPSLA 2014) of all four.
+    """Numbers in [0, 1), one for every (row, place): splitmix64 (Steele et al., OOPSLA 2014) of all
+    four.
 
-    >>> uniforms(0, np.array([3, 4]), np.array([0, 0])) == uniforms(0, np.array([9, 4]), np.array([0, 0]))
+    >>> first, second = np.array([3, 4]), np.array([9, 4])
+    >>> uniforms(0, first, np.array([0, 0])) == uniforms(0, second, np.array([0, 0]))
     array([False,  True])
     """
     state = _mix(np.full(row.shape, seed, np.uint64))
@@ -31,7 +36,9 @@ def uniforms(seed: int, row: Array, place: Array, attempt: int = 0) -> npt.NDArr
 
 
 def draw(cumulative: Array, numbers: Array) -> Array:
-    """Index of every number under the distribution with these cumulative weights (the last one is their total)."""
+    """Index of every number under the distribution with these cumulative weights (the last one is
+    their total).
+    """
     index = np.searchsorted(cumulative, numbers * cumulative[-1], side="right")
     return np.asarray(np.minimum(index, cumulative.size - 1), dtype=np.int64)
 

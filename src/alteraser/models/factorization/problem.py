@@ -19,7 +19,8 @@ Array = npt.NDArray[Any]
 class Side:
     """One orientation of a problem: rows to be solved, and how they see the other side.
 
-    Optional arrays have length 0 when all their entries are 1. ``dtype`` arrays are in the working precision.
+    Optional arrays have length 0 when all their entries are 1. ``dtype`` arrays are in the working
+    precision.
     """
 
     name: str
@@ -59,7 +60,10 @@ class Side:
     def part(self, start: int, stop: int) -> Side:
         """Rows ``start`` to ``stop`` as a side of their own; nothing is copied."""
         return replace(
-            self, indptr=self.indptr[start : stop + 1], own=self.own[start:stop], ridge=self.ridge[start:stop]
+            self,
+            indptr=self.indptr[start : stop + 1],
+            own=self.own[start:stop],
+            ridge=self.ridge[start:stop],
         )
 
     def take(self, rows: Array) -> Side:
@@ -72,9 +76,14 @@ class Side:
             return values[places] if values.size else values
 
         return replace(
-            self, indptr=indptr, indices=self.indices[places], confidence=taken(self.confidence),
-            target=taken(self.target), own=self.own[rows], ridge=self.ridge[rows],
-        )  # fmt: skip
+            self,
+            indptr=indptr,
+            indices=self.indices[places],
+            confidence=taken(self.confidence),
+            target=taken(self.target),
+            own=self.own[rows],
+            ridge=self.ridge[rows],
+        )
 
     def gram(self, other: Array) -> npt.NDArray[np.float64]:
         """G = w₀ Zᵀ diag(b) Z of the other side's factors Z, in float64, block by block."""
@@ -110,8 +119,8 @@ class Problem:
     interactions: Interactions
     dtype: Any = np.float32
     frequencies: tuple[Array, Array] | None = None
-    """What frequency-scaled regularization counts, for users (m,) and for items (n,), where it is not |D_u| and |D_v|:
-    a library may leave some rows out, or count repeated ones."""
+    """What frequency-scaled regularization counts, for users (m,) and for items (n,), where it is
+    not |D_u| and |D_v|: a library may leave some rows out, or count repeated ones."""
 
     @cached_property
     def users(self) -> Side:
@@ -137,7 +146,9 @@ class Problem:
         empty = np.empty(0, self.dtype)
 
         def permuted(values: Array | None) -> Array:
-            return empty if values is None else np.ascontiguousarray(values[order], dtype=self.dtype)
+            return (
+                empty if values is None else np.ascontiguousarray(values[order], dtype=self.dtype)
+            )
 
         return Side(
             name=name,

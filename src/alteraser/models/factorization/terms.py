@@ -4,8 +4,9 @@ Term t of row x, the other side's rows Z and this side's rows X fixed, is
 
     w_t ℓ(s_t; y_t),      s_t = a_t · (x − X[peer_t]),      a_t = Z[plus_t] − Z[minus_t]
 
-where an index of −1 stands for a zero row. A user's pair (i, j) of BPR has a = z_i − z_j. For the item i of the same
-pair a = z_u and its peer is j; for the item j, a = −z_u and its peer is i. So items of BPR see each other.
+where an index of −1 stands for a zero row. A user's pair (i, j) of BPR has a = z_i − z_j. For the
+item i of the same pair a = z_u and its peer is j; for the item j, a = −z_u and its peer is i. So
+items of BPR see each other.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ _NONE = np.empty(0, np.int32)
 
 @dataclass(frozen=True)
 class Terms:
-    """The terms of one side, row by row. Optional arrays have length 0 when they are −1 (indices) or 1 throughout."""
+    """The terms of one side, row by row. Optional arrays have length 0 when they are −1 (indices)
+    or 1 throughout.
+    """
 
     name: str
     """``user`` or ``item``, for messages."""
@@ -75,13 +78,17 @@ class Terms:
 
     @property
     def coupled(self) -> bool:
-        """True when rows of this side see each other, and so have to be solved one after the other."""
+        """True when rows of this side see each other, and so have to be solved one after the
+        other.
+        """
         return bool(self.peer.size)
 
 
 @dataclass(frozen=True)
 class RowProblem:
-    """``loss`` taken on ``interactions`` (whose ``target`` is r) for factors with the columns of ``layout``."""
+    """``loss`` taken on ``interactions`` (whose ``target`` is r) for factors with the columns of
+    ``layout``.
+    """
 
     loss: RowLoss
     interactions: Interactions
@@ -90,14 +97,19 @@ class RowProblem:
     """Of the rows' negatives."""
     affordable: int = AFFORDABLE
     whole: Interactions | None = None
-    """All interactions, where ``interactions`` are those of a few users: negatives are drawn by these, and a total
-    counts these. What user rows see is then the same as on all data; what item rows see is these users' part of it."""
+    """All interactions, where ``interactions`` are those of a few users: negatives are drawn by
+    these, and a total counts these. What user rows see is then the same as on all data; what item
+    rows see is these users' part of it."""
 
     @cached_property
     def offset(self) -> float:
         """μ, a constant in every score."""
         r = self.interactions.target
-        if not isinstance(self.loss, Squares) or not self.loss.centered or not len(self.interactions):
+        if (
+            not isinstance(self.loss, Squares)
+            or not self.loss.centered
+            or not len(self.interactions)
+        ):
             return 0.0
         return 1.0 if r is None else float(r.mean())
 
@@ -132,7 +144,7 @@ class RowProblem:
             return self._pairs(self.loss)
         return self._cells("user"), self._cells("item")
 
-    # -------------------------------------------------------------- observed cells, and negatives beside them
+    # ---------------------------------------------------- observed cells, and negatives beside them
 
     def _cells(self, name: str) -> Terms:
         data, loss = self.interactions, self.loss
@@ -147,17 +159,24 @@ class RowProblem:
             assert isinstance(loss, Logistic)
             if loss.weighted and (r < 0).any():
                 raise InvalidInput(
-                    f"{int((r < 0).sum())} interaction(s) have r < 0, which is no weight in logistic matrix "
-                    "factorization: leave these rows out"
+                    f"{int((r < 0).sum())} interaction(s) have r < 0, which is no weight in "
+                    "logistic matrix factorization: leave these rows out"
                 )
             weight, target = r if loss.weighted else np.ones(rows.size), (r > 0).astype(np.float64)
             missing = self._missing(name, loss, *counts)
             rows, others = np.concatenate([rows, missing[0]]), np.concatenate([others, missing[1]])
-            weight, target = np.concatenate([weight, missing[2]]), np.concatenate([target, np.zeros(missing[0].size)])
+            weight, target = (
+                np.concatenate([weight, missing[2]]),
+                np.concatenate([target, np.zeros(missing[0].size)]),
+            )
         return self._terms(name, rows, others, _NONE, _NONE, weight, target)
 
-    def _missing(self, name: str, loss: Logistic, mine: Array, theirs: Array) -> tuple[Array, Array, Array]:
-        """(row, other, weight) of the negatives: N draws a row from the other side, in proportion to counts."""
+    def _missing(
+        self, name: str, loss: Logistic, mine: Array, theirs: Array
+    ) -> tuple[Array, Array, Array]:
+        """(row, other, weight) of the negatives: N draws a row from the other side, in proportion
+        to counts.
+        """
         none = np.empty(0, np.int64)
         if not loss.negatives or not mine.sum():
             return none, none, np.empty(0)
@@ -171,9 +190,10 @@ class RowProblem:
             partners = np.flatnonzero(theirs)
             share = theirs[partners] / theirs.sum()
             return (
-                np.repeat(alive, partners.size), np.tile(partners, alive.size),
+                np.repeat(alive, partners.size),
+                np.tile(partners, alive.size),
                 np.outer(number[alive], share).ravel(),
-            )  # fmt: skip
+            )
         rows, place = np.repeat(alive, loss.draws), np.tile(np.arange(loss.draws), alive.size)
         side = 2 * self.seed + (name == "item")  # a user and an item of one number draw apart
         partners = draw(np.cumsum(theirs, dtype=np.float64), uniforms(side, rows, place))
@@ -185,19 +205,26 @@ class RowProblem:
         data = self.interactions
         if data.target is not None and (data.target <= 0).any():
             raise InvalidInput(
-                f"{int((data.target <= 0).sum())} interaction(s) have r ≤ 0, and BPR knows nothing but positives: "
-                "leave these rows out, as with --threshold"
+                f"{int((data.target <= 0).sum())} interaction(s) have r ≤ 0, and BPR knows "
+                "nothing but positives: leave these rows out, as with --threshold"
             )
         u, i, j, w = self._drawn_triples(loss) if self.drawn else self._all_triples(loss)
         sampled = (u, w), (np.concatenate([i, j]), np.concatenate([w, w]))
-        apart = i != j  # a kept positive may be the pair's own: no loss then, but it shrinks its rows all the same
+        # a kept positive may be the pair's own: no loss then, but it shrinks its rows all the same
+        apart = i != j
         u, i, j, w = u[apart], i[apart], j[apart], w[apart]
         absent = np.full(u.size, -1, np.int64)
         users = self._terms("user", u, i, j, _NONE, w, np.empty(0), sampled[0])
         items = self._terms(
-            "item", np.concatenate([i, j]), np.concatenate([u, absent]), np.concatenate([absent, u]),
-            np.concatenate([j, i]), np.concatenate([w, w]), np.empty(0), sampled[1],
-        )  # fmt: skip
+            "item",
+            np.concatenate([i, j]),
+            np.concatenate([u, absent]),
+            np.concatenate([absent, u]),
+            np.concatenate([j, i]),
+            np.concatenate([w, w]),
+            np.empty(0),
+            sampled[1],
+        )
         return users, items
 
     def _distribution(self, loss: Pairwise) -> Array:
@@ -210,14 +237,20 @@ class RowProblem:
         parts: list[tuple[Array, Array, Array, Array]] = []
         for user in np.flatnonzero(data.user_counts):
             mine = data.indices[data.indptr[user] : data.indptr[user + 1]].astype(np.int64)
-            others = candidates if loss.rejected == "keep" else np.setdiff1d(candidates, mine, assume_unique=True)
+            others = (
+                candidates
+                if loss.rejected == "keep"
+                else np.setdiff1d(candidates, mine, assume_unique=True)
+            )
             total = chance[others].sum() if loss.rejected == "redraw" else chance.sum()
             i, j = np.repeat(mine, others.size), np.tile(others, mine.size)
             parts.append((np.full(i.size, user), i, j, chance[j] / total if total else np.empty(0)))
         if not parts:
             none = np.empty(0, np.int64)
             return none, none, none, np.empty(0)
-        users, liked, others, weights = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        users, liked, others, weights = (
+            np.concatenate(arrays) for arrays in zip(*parts, strict=True)
+        )
         return users, liked, others, weights
 
     def _drawn_triples(self, loss: Pairwise) -> tuple[Array, Array, Array, Array]:
@@ -241,29 +274,42 @@ class RowProblem:
     # -------------------------------------------------------------- assembling
 
     def _terms(
-        self, name: str, rows: Array, plus: Array, minus: Array, peer: Array, weight: Array, target: Array,
+        self,
+        name: str,
+        rows: Array,
+        plus: Array,
+        minus: Array,
+        peer: Array,
+        weight: Array,
+        target: Array,
         sampled: tuple[Array, Array] | None = None,
-    ) -> Terms:  # fmt: skip
+    ) -> Terms:
         user = name == "user"
         size = self.interactions.shape[0 if user else 1]
         order = np.argsort(rows, kind="stable")
         flat = weight.size == 0 or bool(np.all(weight == 1.0))
         return Terms(
-            name=name, squares=isinstance(self.loss, Squares),
-            indptr=np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=size))]).astype(np.int64),
+            name=name,
+            squares=isinstance(self.loss, Squares),
+            indptr=np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=size))]).astype(
+                np.int64
+            ),
             plus=plus[order].astype(np.int32),
             minus=minus[order].astype(np.int32) if minus.size else _NONE,
             peer=peer[order].astype(np.int32) if peer.size else _NONE,
             weight=np.empty(0) if flat else np.ascontiguousarray(weight[order]),
             target=np.ascontiguousarray(target[order]) if target.size else np.empty(0),
-            scale=self._scale(rows, weight, sampled, size, user=user), penalty=self._penalty(user=user),
+            scale=self._scale(rows, weight, sampled, size, user=user),
+            penalty=self._penalty(user=user),
             free=self.layout.free[0 if user else 1],
-        )  # fmt: skip
+        )
 
     def _penalty(self, *, user: bool) -> Array:
         """λ of every entry of a row, 0 for those that are held."""
         ridge = self.loss.ridge
-        found: Array = np.where(self.layout.free[0 if user else 1], ridge.users if user else ridge.items, 0.0)
+        found: Array = np.where(
+            self.layout.free[0 if user else 1], ridge.users if user else ridge.items, 0.0
+        )
         if user and self.layout.user_bias:
             found[self.layout.rank] = ridge.user_biases
         if not user and self.layout.item_bias:
@@ -271,7 +317,13 @@ class RowProblem:
         return found
 
     def _scale(
-        self, rows: Array, weight: Array, sampled: tuple[Array, Array] | None, size: int, *, user: bool
+        self,
+        rows: Array,
+        weight: Array,
+        sampled: tuple[Array, Array] | None,
+        size: int,
+        *,
+        user: bool,
     ) -> Array:
         """What λ is multiplied by in every row: 1, the samples of the row, or all samples."""
         if self.loss.ridge.scaling == "samples":

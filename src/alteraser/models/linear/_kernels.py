@@ -1,7 +1,9 @@
-"""Loops over a packed triangle: XᵀX of sparse X, whose twin is SciPy's product, and what one row does to it.
+"""Loops over a packed triangle: XᵀX of sparse X, whose twin is SciPy's product, and what one row
+does to it.
 
-``dense`` is the transposed rectangle (c, r) of ``packed``, ``first`` its c and ``odd`` its o. What one row does is as
-fast as memory in one thread; BLAS would wake others, which wait for more to do for longer than that takes.
+``dense`` is the transposed rectangle (c, r) of ``packed``, ``first`` its c and ``odd`` its o. What
+one row does is as fast as memory in one thread; BLAS would wake others, which wait for more to do
+for longer than that takes.
 """
 
 from __future__ import annotations
@@ -18,13 +20,24 @@ TALL = 64
 
 @exact_order
 def gram(
-    items: Any, item_ptr: Any, item_users: Any, item_order: Any, user_ptr: Any, user_items: Any, values: Any,
-    weighted: bool, first: int, odd: int, dense: Any,
-) -> None:  # fmt: skip
-    """Columns ``items`` of the lower triangle of XᵀX into ``dense``, the transposed rectangle (c, r) of ``packed``.
+    items: Any,
+    item_ptr: Any,
+    item_users: Any,
+    item_order: Any,
+    user_ptr: Any,
+    user_items: Any,
+    values: Any,
+    weighted: bool,
+    first: int,
+    odd: int,
+    dense: Any,
+) -> None:
+    """Columns ``items`` of the lower triangle of XᵀX into ``dense``, the transposed rectangle (c,
+    r) of ``packed``.
 
-    ``first`` is c and ``odd`` is o. Entry (i, j), i ≥ j, adds up over the people of j in the order of their rows; the
-    items of one person increase, so what is behind j in their list is what j shares with later items.
+    ``first`` is c and ``odd`` is o. Entry (i, j), i ≥ j, adds up over the people of j in the order
+    of their rows; the items of one person increase, so what is behind j in their list is what j
+    shares with later items.
     """
     n = item_ptr.size - 1
     shared = np.zeros(n)
@@ -46,15 +59,27 @@ def gram(
 
 @kernel
 def times_sparse(
-    places: Any, dense: Any, first: int, odd: int, touched: Any, ptr: Any, rows: Any, values: Any, wide: int, out: Any
+    places: Any,
+    dense: Any,
+    first: int,
+    odd: int,
+    touched: Any,
+    ptr: Any,
+    rows: Any,
+    values: Any,
+    wide: int,
+    out: Any,
 ) -> None:
-    """Columns ``places`` (starts of ``wide`` each) of out (k, n) = Vᵀ times the symmetric matrix in ``dense``.
+    """Columns ``places`` (starts of ``wide`` each) of out (k, n) = Vᵀ times the symmetric matrix in
+    ``dense``.
 
-    V (n, k) has the entries ``rows``, ``values`` of its t-th item ``touched[t]`` at ptr[t]:ptr[t + 1]; items increase.
-    The matrix is laid out square by square, which stays near while all rows that want it take it.
+    V (n, k) has the entries ``rows``, ``values`` of its t-th item ``touched[t]`` at ptr[t]:ptr[t +
+    1]; items increase. The matrix is laid out square by square, which stays near while all rows
+    that want it take it.
     """
     n = out.shape[1]
-    square = np.empty((TALL, wide + 8), dense.dtype)  # not a power of 2 apart, which would be one place of the cache
+    # not a power of 2 apart, which would be one place of the cache
+    square = np.empty((TALL, wide + 8), dense.dtype)
     for i0 in places:
         i1 = min(i0 + wide, n)
         start = 0
@@ -86,7 +111,9 @@ def times_sparse(
 
 @kernel
 def times_one(dense: Any, first: int, odd: int, vector: Any, out: Any) -> None:
-    """The symmetric matrix in ``dense`` times ``vector`` (n,), added to ``out``; each entry is read once."""
+    """The symmetric matrix in ``dense`` times ``vector`` (n,), added to ``out``; each entry is read
+    once.
+    """
     n = vector.size
     for j in range(first):
         column, mine = dense[j, j + odd :], vector[j]
@@ -106,7 +133,9 @@ def times_one(dense: Any, first: int, odd: int, vector: Any, out: Any) -> None:
 
 @kernel
 def gather(dense: Any, first: int, odd: int, items: Any, values: Any, out: Any) -> None:
-    """The columns ``items`` of the symmetric matrix in ``dense``, times ``values`` each, added to ``out`` (n,)."""
+    """The columns ``items`` of the symmetric matrix in ``dense``, times ``values`` each, added to
+    ``out`` (n,).
+    """
     n = out.size
     for t in range(items.size):
         j, mine = items[t], values[t]

@@ -1,7 +1,8 @@
 """What EASE costs before it is done, in time and in memory.
 
-Times are in dense multiply-adds, of which one at BLAS's speed is 1; the others' weights were measured on MovieLens-1M
-with ``alteraser bench exact``, which prints what is predicted beside what is measured.
+Times are in dense multiply-adds, of which one at BLAS's speed is 1; the others' weights were
+measured on MovieLens-1M with ``alteraser bench exact``, which prints what is predicted beside what
+is measured.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ SPARSE = 8.0
 LAID_OUT = 50.0
 """An entry of P that is laid out for them"""
 WORKING = 1.1
-"""Memory in triangles while one is made or changed in place: rows that are taken together and their products."""
+"""Memory in triangles while one is made or changed in place: rows that are taken together and their
+products."""
 
 
 def anew(n: int, shared: float) -> float:
@@ -32,7 +34,9 @@ def update(n: int, rows: int, entries: int) -> float:
 
 
 def slab(n: int, rows: int, entries: int) -> int:
-    """Rows that are taken in one step: they and their products are ≤ 1/12 of P, from n = 6,000 on; BLAS wants 128."""
+    """Rows that are taken in one step: they and their products are ≤ 1/12 of P, from n = 6,000 on;
+    BLAS wants 128.
+    """
     return max(128, n // (48 if is_dense(n, rows, entries) else 24))
 
 

@@ -1,15 +1,17 @@
 """EASE, embarrassingly shallow autoencoders (Steck, WWW 2019): the item weights in closed form.
 
-    B = argmin ‖X − XB‖_F² + ‖Λ^½ B‖_F²  with diag(B) = 0,      P = (XᵀX + Λ)⁻¹,      B_ij = −P_ij / P_jj
+    B = argmin ‖X − XB‖_F² + ‖Λ^½ B‖_F²  with diag(B) = 0,      P = (XᵀX + Λ)⁻¹,
+        B_ij = −P_ij / P_jj
 
-with X (m × n) holding 1 or the confidence of each interaction, and Λ = λI. With dropout p it is the denoising form
-(Steck, NeurIPS 2020): what is learned from is X with each entry left out at random, in expectation
+with X (m × n) holding 1 or the confidence of each interaction, and Λ = λI. With dropout p it is the
+denoising form (Steck, NeurIPS 2020): what is learned from is X with each entry left out at random,
+in expectation
 
     Λ = diag(λ + δ (XᵀX)_jj),      δ = p / (1 − p)
 
-A list is the history times B, (xB)_j = x_j − (xP)_j/P_jj, so that P is all that is kept, a triangle of it. Forgetting
-changes it by the rows of who is concerned (``inverse``), or makes it anew where that is cheaper by ``cost``, where a
-step is near singular, or where rounding has added up.
+A list is the history times B, (xB)_j = x_j − (xP)_j/P_jj, so that P is all that is kept, a triangle
+of it. Forgetting changes it by the rows of who is concerned (``inverse``), or makes it anew where
+that is cheaper by ``cost``, where a step is near singular, or where rounding has added up.
 """
 
 from __future__ import annotations
@@ -52,26 +54,38 @@ PANEL = 512
 
 
 class EASE(ExactKind):
-    """The packed lower triangle of P, how many interactions items have, and how far rounding has gone.
+    """The packed lower triangle of P, how many interactions items have, and how far rounding has
+    gone.
 
-    ``inverse`` (n(n + 1)/2,); ``counts`` (n,) int64; ``drift`` (2,) float64: ‖(XᵀX + Λ)Pz − z‖_∞ of a vector z of
-    random signs when P was last changed, and by how many rows it has been changed since it was made anew.
+    ``inverse`` (n(n + 1)/2,); ``counts`` (n,) int64; ``drift`` (2,) float64: ‖(XᵀX + Λ)Pz − z‖_∞ of
+    a vector z of random signs when P was last changed, and by how many rows it has been changed
+    since it was made anew.
     """
 
     name: ClassVar[str] = "ease"
-    grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {"regularization": (50.0, 200.0, 500.0, 1000.0, 2000.0)}
+    grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "regularization": (50.0, 200.0, 500.0, 1000.0, 2000.0)
+    }
     needs_history: ClassVar[bool] = True
     summary: ClassVar[str] = "the inverse of what items share"
 
     regularization: float = Field(
-        default=500.0, gt=0.0, allow_inf_nan=False,
+        default=500.0,
+        gt=0.0,
+        allow_inf_nan=False,
         description="λ, added to the diagonal; more for more interactions of an item",
-    )  # fmt: skip
+    )
     dropout: float = Field(
-        default=0.0, ge=0.0, lt=1.0, allow_inf_nan=False,
-        description="p, the share of a history that is left out at random in expectation; forgetting is slower with it",
-    )  # fmt: skip
-    dtype: Literal["float32", "float64"] = Field(default="float64", description="What the inverse is held in")
+        default=0.0,
+        ge=0.0,
+        lt=1.0,
+        allow_inf_nan=False,
+        description="p, the share of a history that is left out at random in expectation; "
+        "forgetting is slower with it",
+    )
+    dtype: Literal["float32", "float64"] = Field(
+        default="float64", description="What the inverse is held in"
+    )
 
     @property
     def share(self) -> float:
@@ -79,10 +93,12 @@ class EASE(ExactKind):
         return float(self.dropout / (1.0 - self.dropout))
 
     def limit(self, data: Interactions) -> float:
-        """Largest |(XᵀX + Λ)P − I| of an inverse that is taken for that of ``data``: below what one interaction does.
+        """Largest |(XᵀX + Λ)P − I| of an inverse that is taken for that of ``data``: below what one
+        interaction does.
 
-        Without an interaction of confidence c with item j, XᵀX is less by at least c² at (j, j), and (XᵀX + Λ)P − I is
-        c² P_jj ≥ c² / (XᵀX + Λ)_jj there. The limit is a quarter of the least of these, within what the digits hold.
+        Without an interaction of confidence c with item j, XᵀX is less by at least c² at (j, j),
+        and (XᵀX + Λ)P − I is c² P_jj ≥ c² / (XᵀX + Λ)_jj there. The limit is a quarter of the least
+        of these, within what the digits hold.
         """
         diagonal = inverse.squares(data)
         whole = diagonal + self.added(diagonal)
@@ -94,9 +110,11 @@ class EASE(ExactKind):
         return float(np.clip(least / 4, *WITHIN[self.dtype]))
 
     def drift_limit(self, data: Interactions) -> float:
-        """‖(XᵀX + Λ)P z − z‖_∞ of a random sign vector z beyond which P is made anew, and is not accepted.
+        """‖(XᵀX + Λ)P z − z‖_∞ of a random sign vector z beyond which P is made anew, and is not
+        accepted.
 
-        That adds up n entries of (XᵀX + Λ)P − I, so it is their size times √n, of which an eighth is allowed.
+        That adds up n entries of (XᵀX + Λ)P − I, so it is their size times √n, of which an eighth
+        is allowed.
         """
         return self.limit(data) * max(1.0, float(np.sqrt(data.shape[1])) / 8)
 
@@ -109,7 +127,11 @@ class EASE(ExactKind):
         self.check_memory(n)
         matrix = np.empty(packed.size(n), self.dtype)
         drift = self.make(matrix, data, threads=threads)
-        return {"inverse": matrix, "counts": data.item_counts.astype(np.int64), "drift": np.array([drift, 0.0])}
+        return {
+            "inverse": matrix,
+            "counts": data.item_counts.astype(np.int64),
+            "drift": np.array([drift, 0.0]),
+        }
 
     def make(self, matrix: Array, data: Interactions, *, threads: int = 0) -> float:
         """Write P of ``data`` into ``matrix``; its drift. NumericFailure."""
@@ -118,23 +140,33 @@ class EASE(ExactKind):
             inverse.gram(data, added, matrix, threads)
             if not inverse.invert(matrix, n):
                 raise NumericFailure(
-                    f"--regularization {self.regularization:g} is lost beside the counts: XᵀX + λI is not positive "
-                    f"definite in {self.dtype}; raise it, or use float64"
+                    f"--regularization {self.regularization:g} is lost beside the counts: XᵀX + "
+                    f"λI is not positive definite in {self.dtype}; raise it, or use float64"
                 )
         packed.isolate(matrix, n, np.flatnonzero(data.item_counts == 0), 1.0 / self.regularization)
         drift, limit = self.drifted(matrix, data), self.drift_limit(data)
         if not drift <= limit:
-            enough = 10 * float(np.finfo(self.dtype).eps) * float(inverse.squares(data).sum()) / limit
+            enough = (
+                10 * float(np.finfo(self.dtype).eps) * float(inverse.squares(data).sum()) / limit
+            )
             raise NumericFailure(
-                f"--regularization {self.regularization:g} is too little beside these data: {self.dtype} does not hold "
-                f"the digits of the inverse. From about {max(enough, 10 * self.regularization):.1g} on it does"
+                f"--regularization {self.regularization:g} is too little beside these data: "
+                f"{self.dtype} does not hold the digits of the inverse. From about "
+                f"{max(enough, 10 * self.regularization):.1g} on it does"
             )
         return drift
 
     def without(
-        self, state: Mapping[str, Array], before: Interactions, removal: Removal, *, threads: int = 0
+        self,
+        state: Mapping[str, Array],
+        before: Interactions,
+        removal: Removal,
+        *,
+        threads: int = 0,
     ) -> dict[str, Array]:
-        """``state`` of what remains to rounding, by an update of rank k or anew, whichever ``cost`` says is cheaper."""
+        """``state`` of what remains to rounding, by an update of rank k or anew, whichever ``cost``
+        says is cheaper.
+        """
         changed = np.flatnonzero(removal.removed.user_counts)
         if not changed.size:
             return {name: array.copy() for name, array in state.items()}
@@ -145,12 +177,16 @@ class EASE(ExactKind):
         if self.dearer(rows, squares, remaining):
             return self.state(remaining, threads=threads)
         self.check_memory(before.shape[1])
-        held = self.held({name: array.copy() for name, array in state.items()}, before, threads=threads)
+        held = self.held(
+            {name: array.copy() for name, array in state.items()}, before, threads=threads
+        )
         held.change(*rows, lambda: remaining)
         return held.state
 
     def held(self, state: dict[str, Array], data: Interactions, *, threads: int = 0) -> Held:
-        """``state`` for a warm process, which changes it where it lies: its arrays are the result's from now on."""
+        """``state`` for a warm process, which changes it where it lies: its arrays are the result's
+        from now on.
+        """
         from alteraser.models.linear.held import Held
 
         return Held(self, state, data, threads)
@@ -161,13 +197,19 @@ class EASE(ExactKind):
 
         if data.confidence is not None:
             return None
-        return LiveInverse(self.held({name: array.copy() for name, array in state.items()}, data, threads=1))
+        return LiveInverse(
+            self.held({name: array.copy() for name, array in state.items()}, data, threads=1)
+        )
 
-    def dearer(self, rows: tuple[Any, Any], squares: tuple[Array, Array], remaining: Interactions) -> bool:
+    def dearer(
+        self, rows: tuple[Any, Any], squares: tuple[Array, Array], remaining: Interactions
+    ) -> bool:
         """Whether changing P by ``rows`` (old, new) costs more than making it of what remains."""
         n, lengths = remaining.shape[1], remaining.user_counts.astype(np.float64)
         diagonal = int(np.count_nonzero(squares[0] != squares[1])) if self.share else 0
-        change = sum(cost.update(n, part.shape[0], part.nnz) for part in rows) + cost.update(n, diagonal, diagonal)
+        change = sum(cost.update(n, part.shape[0], part.nnz) for part in rows) + cost.update(
+            n, diagonal, diagonal
+        )
         return change > cost.anew(n, float(lengths @ lengths) / 2)
 
     def added(self, squares: Array) -> Array:
@@ -176,20 +218,33 @@ class EASE(ExactKind):
 
     def check_memory(self, n: int) -> None:
         """ResourceLimit where P of n items does not fit, with what would."""
-        free, needed = memory.available(), cost.WORKING * cost.triangle(n, np.dtype(self.dtype).itemsize)
+        free, needed = (
+            memory.available(),
+            cost.WORKING * cost.triangle(n, np.dtype(self.dtype).itemsize),
+        )
         if n <= LARGEST and (free is None or needed <= free):
             return
-        most = LARGEST if free is None else min(LARGEST, cost.fitting(free, np.dtype(self.dtype).itemsize))
+        most = (
+            LARGEST
+            if free is None
+            else min(LARGEST, cost.fitting(free, np.dtype(self.dtype).itemsize))
+        )
         half = self.dtype == "float64" and n <= LARGEST and free is not None and needed / 2 <= free
         raise ResourceLimit(
-            f"ease of {n:,} items holds a triangle of n(n + 1)/2 numbers: {memory.text(needed)} in {self.dtype}"
+            f"ease of {n:,} items holds a triangle of n(n + 1)/2 numbers: {memory.text(needed)} "
+            f"in {self.dtype}"
             + ("" if free is None else f", and {memory.text(free)} are free")
             + (f". --dtype float32 takes {memory.text(needed / 2)}, which fits" if half else "")
             + f". The {most:,} most frequent items would fit"
-            + (f", or {n:,} on a machine with {memory.text(needed)} free" if n <= LARGEST else
-               f"; {LARGEST:,} is the most that LAPACK's indices reach"),
-            needed=int(needed), available=free, items_that_fit=most,
-        )  # fmt: skip
+            + (
+                f", or {n:,} on a machine with {memory.text(needed)} free"
+                if n <= LARGEST
+                else f"; {LARGEST:,} is the most that LAPACK's indices reach"
+            ),
+            needed=int(needed),
+            available=free,
+            items_that_fit=most,
+        )
 
     def drifted(self, matrix: Array, data: Interactions) -> float:
         """‖(XᵀX + Λ)Pz − z‖_∞ for a vector z of signs that the data's size draws."""
@@ -203,7 +258,9 @@ class EASE(ExactKind):
         return {"drift": drift, "rows_since_made": int(rows)}
 
     def apart(self, state: Mapping[str, Array], data: Interactions) -> float:
-        """Max |(XᵀX + Λ)P − I|, all columns, by SciPy's products; ∞ where the counts are not the data's."""
+        """Max |(XᵀX + Λ)P − I|, all columns, by SciPy's products; ∞ where the counts are not the
+        data's.
+        """
         if not np.array_equal(state["counts"], np.bincount(data.indices, minlength=data.shape[1])):
             return np.inf
         return self._off(state, data, np.arange(data.shape[1]))
@@ -213,7 +270,9 @@ class EASE(ExactKind):
         return SAMPLE if data.shape[1] > LARGE else 0
 
     def apart_in(self, state: Mapping[str, Array], data: Interactions, rows: Array) -> float:
-        """``apart`` of some columns; of all together a product with random signs, over how much of it is allowed."""
+        """``apart`` of some columns; of all together a product with random signs, over how much of
+        it is allowed.
+        """
         if not np.array_equal(state["counts"], np.bincount(data.indices, minlength=data.shape[1])):
             return np.inf
         n, x = data.shape[1], inverse.cells(data)
@@ -238,8 +297,12 @@ class EASE(ExactKind):
             worst = max(worst, float(np.abs(left).max(initial=0.0)))
         return worst
 
-    def scores(self, state: Mapping[str, Array], rows: Array, history: Interactions | None) -> Array:
-        """(len(rows), n) float64; −∞ for an item that nobody has, and for everything where somebody has nothing."""
+    def scores(
+        self, state: Mapping[str, Array], rows: Array, history: Interactions | None
+    ) -> Array:
+        """(len(rows), n) float64; −∞ for an item that nobody has, and for everything where somebody
+        has nothing.
+        """
         assert history is not None  # see needs_history
         n = history.shape[1]
         mine = inverse.cells(history)[rows]
@@ -264,6 +327,7 @@ class EASE(ExactKind):
     def shapes(self, items: int) -> dict[str, tuple[tuple[int | None, ...], tuple[str, ...]]]:
         """{name: (shape, dtypes)} of the state of a model with so many item rows."""
         return {
-            "inverse": ((packed.size(items),), (self.dtype,)), "counts": ((items,), ("int64",)),
+            "inverse": ((packed.size(items),), (self.dtype,)),
+            "counts": ((items,), ("int64",)),
             "drift": ((2,), ("float64",)),
-        }  # fmt: skip
+        }

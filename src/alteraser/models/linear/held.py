@@ -1,4 +1,6 @@
-"""P of EASE in a warm process: it changes where it lies, is watched, and made anew where digits would be lost."""
+"""P of EASE in a warm process: it changes where it lies, is watched, and made anew where digits
+would be lost.
+"""
 
 from __future__ import annotations
 
@@ -41,11 +43,14 @@ class Settings(Protocol):
 class Held:
     """The state of EASE, changed in place by rows of people who change.
 
-    For one vector z of random signs (XᵀX)z and the diagonal of XᵀX go along, in integers where X holds 1. So after each
-    change P((XᵀX + Λ)z) − z is known for one reading of P, without the data: beyond the kind's limit P is made anew.
+    For one vector z of random signs (XᵀX)z and the diagonal of XᵀX go along, in integers where X
+    holds 1. So after each change P((XᵀX + Λ)z) − z is known for one reading of P, without the data:
+    beyond the kind's limit P is made anew.
     """
 
-    def __init__(self, kind: Settings, state: dict[str, Array], data: Interactions, threads: int = 0) -> None:
+    def __init__(
+        self, kind: Settings, state: dict[str, Array], data: Interactions, threads: int = 0
+    ) -> None:
         self.state = state
         """{``inverse``, ``counts``, ``drift``}, up to date"""
         self.refreshes = 0
@@ -61,7 +66,8 @@ class Held:
         return float(self.state["drift"][0])
 
     def change(self, old: Any, new: Any, remaining: Callable[[], Interactions]) -> None:
-        """Rows ``old`` (sparse, k × n) go and ``new`` join; of ``remaining`` P is made anew where it has to be.
+        """Rows ``old`` (sparse, k × n) go and ``new`` join; of ``remaining`` P is made anew where
+        it has to be.
 
         Raises NumericFailure where that cannot be; then the state is of no use.
         """
@@ -77,7 +83,9 @@ class Held:
         self._shared += new.T @ (new @ self._z) - old.T @ (old @ self._z)
         touched = np.flatnonzero(gone[0] | come[0])
         if kind.share:
-            old, new = (vstack(pair, format="csr") for pair in zip((old, new), diagonal, strict=True))
+            old, new = (
+                vstack(pair, format="csr") for pair in zip((old, new), diagonal, strict=True)
+            )
         if self._cheaper(old, new) and inverse.change(matrix, n, old, new, self._threads):
             packed.isolate(matrix, n, touched[counts[touched] == 0], 1.0 / kind.regularization)
             if self._looked(old.shape[0] + new.shape[0]):
@@ -101,7 +109,9 @@ class Held:
     def _looked(self, rows: int) -> bool:
         """Write down the drift after ``rows`` rows; False beyond the limit."""
         wanted = self._shared + self._kind.added(self._squares) * self._z
-        found = float(np.abs(inverse.times_one(self.state["inverse"], wanted) - self._z).max(initial=0.0))
+        found = float(
+            np.abs(inverse.times_one(self.state["inverse"], wanted) - self._z).max(initial=0.0)
+        )
         self.state["drift"][:] = found, self.state["drift"][1] + rows
         return found <= self._limit
 
@@ -109,11 +119,13 @@ class Held:
 class LiveInverse:
     """``Held`` of X that holds 1, person by person; its arrays are its own.
 
-    Where P would have to be made anew it is ``Lost``: then that is done of all that remains, when it is asked for.
+    Where P would have to be made anew it is ``Lost``: then that is done of all that remains, when
+    it is asked for.
     """
 
     bulk = 64
-    """People in one request from which on one step for all of them, when it is asked for, is cheaper"""
+    """People in one request from which on one step for all of them, when it is asked for, is
+    cheaper"""
 
     def __init__(self, held: Held) -> None:
         self._held = held
@@ -137,7 +149,8 @@ def _row(items: Array, n: int) -> Any:
 
     shape = int(items.size > 0), n
     return csr_array(
-        (np.ones(items.size), items, np.linspace(0, items.size, shape[0] + 1, dtype=np.int64)), shape=shape
+        (np.ones(items.size), items, np.linspace(0, items.size, shape[0] + 1, dtype=np.int64)),
+        shape=shape,
     )
 
 

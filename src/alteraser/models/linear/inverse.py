@@ -1,18 +1,22 @@
-"""The inverse of what items share, packed: made, changed by rows in place, and watched for rounding.
+"""The inverse of what items share, packed: made, changed by rows in place, and watched for
+rounding.
 
     G = XᵀX + Λ,        P = G⁻¹,        Λ = diag(λ + δ (XᵀX)_jj)
 
-One step takes in k rows at once, s = 1 for rows that join and −1 for rows that go, V (n × k) the rows as columns:
+One step takes in k rows at once, s = 1 for rows that join and −1 for rows that go, V (n × k) the
+rows as columns:
 
-    (G + s VVᵀ)⁻¹ = P − s W M⁻¹ Wᵀ,      W = PV,   M = I + s VᵀW = LLᵀ       (Sherman, Morrison 1950; Woodbury 1950)
+    (G + s VVᵀ)⁻¹ = P − s W M⁻¹ Wᵀ,      W = PV,   M = I + s VᵀW = LLᵀ
+        (Sherman, Morrison 1950; Woodbury 1950)
                   = P − s YYᵀ,           Y = WL⁻ᵀ
 
-M is positive definite as long as G + s VVᵀ is, so that one Cholesky factor tells how near to singular the step is. The
-product and the update work on the triangle where it lies. A row that changes is one that joins and one that goes; those
-that join come first, as they make G larger. With δ > 0 the diagonal follows, one row √(δ |Δ_j|) e_j for each item j
-whose (XᵀX)_jj changes by Δ_j.
+M is positive definite as long as G + s VVᵀ is, so that one Cholesky factor tells how near to
+singular the step is. The product and the update work on the triangle where it lies. A row that
+changes is one that joins and one that goes; those that join come first, as they make G larger. With
+δ > 0 the diagonal follows, one row √(δ |Δ_j|) e_j for each item j whose (XᵀX)_jj changes by Δ_j.
 
-Nothing else is held: a factor of G as well would be a second triangle, and after a change of rank k (2n²k, Gill et al.
+Nothing else is held: a factor of G as well would be a second triangle, and after a change of rank k
+(2n²k, Gill et al.
 1974) P would have to be made of it anew, for two thirds of what factoring and inverting cost.
 """
 
@@ -39,7 +43,8 @@ FEW = 4
 SCATTERED = 0.08
 """Share of columns of P from which reading all of it is faster than picking them"""
 SINGULAR = {"float32": 1e-2, "float64": 1e-4}
-"""Smallest eigenvalue of M, at most 1 for rows that go, with which a step is made; below it digits are lost."""
+"""Smallest eigenvalue of M, at most 1 for rows that go, with which a step is made; below it digits
+are lost."""
 
 
 def values_of(data: Interactions) -> Array:
@@ -56,9 +61,9 @@ def cells(data: Interactions) -> Any:
 
 def squares(data: Interactions) -> Array:
     """(XᵀX)_jj, (n,): Σ of squared entries; integers where X holds 1."""
-    return np.bincount(data.indices, None if data.confidence is None else data.confidence**2, data.shape[1]).astype(
-        np.float64
-    )
+    return np.bincount(
+        data.indices, None if data.confidence is None else data.confidence**2, data.shape[1]
+    ).astype(np.float64)
 
 
 def gram(data: Interactions, added: Array, matrix: Array, threads: int = 0) -> None:
@@ -71,20 +76,34 @@ def gram(data: Interactions, added: Array, matrix: Array, threads: int = 0) -> N
     values = np.ones(1) if data.confidence is None else data.confidence
     run(
         lambda part: _kernels.gram(
-            part, view.indptr, view.indices, view.order, data.indptr, data.indices, values,
-            data.confidence is not None, c, o, dense,
+            part,
+            view.indptr,
+            view.indices,
+            view.order,
+            data.indptr,
+            data.indices,
+            values,
+            data.confidence is not None,
+            c,
+            o,
+            dense,
         ),
-        blocks(ItemWork(data), None, 1, threads), threads,
-    )  # fmt: skip
+        blocks(ItemWork(data), None, 1, threads),
+        threads,
+    )
     first, corner = np.arange(c), np.arange(n - c)
     dense[first, first + o] += added[:c]
     dense[corner + 1 - o, corner] += added[c:]
 
 
 def invert(matrix: Array, n: int) -> bool:
-    """Put the inverse in the place of a packed positive definite ``matrix``; False where it is not one."""
+    """Put the inverse in the place of a packed positive definite ``matrix``; False where it is not
+    one.
+    """
     for step in ("pftrf", "pftri"):
-        same, failed = packed.lapack(step, matrix.dtype)(n, matrix, transr="N", uplo="L", overwrite_a=1)
+        same, failed = packed.lapack(step, matrix.dtype)(
+            n, matrix, transr="N", uplo="L", overwrite_a=1
+        )
         assert np.shares_memory(same, matrix)
         if failed:
             return False
@@ -93,7 +112,9 @@ def invert(matrix: Array, n: int) -> bool:
 
 @contextmanager
 def one_for_each(threads: int) -> Iterator[None]:
-    """BLAS with as many threads as ours, 0 for its own: those that wait for more cost more than small products."""
+    """BLAS with as many threads as ours, 0 for its own: those that wait for more cost more than
+    small products.
+    """
     if not threads:
         yield
         return
@@ -104,12 +125,15 @@ def one_for_each(threads: int) -> Iterator[None]:
 
 
 def change(inverse: Array, n: int, old: Any, new: Any, threads: int = 0) -> bool:
-    """P in place, rows ``old`` (sparse, k × n) going and ``new`` joining; False where digits would be lost.
+    """P in place, rows ``old`` (sparse, k × n) going and ``new`` joining; False where digits would
+    be lost.
 
     After False ``inverse`` is of no use: it may have taken some of the rows.
     """
     return all(
-        _one_by_one(inverse, n, rows, sign) if rows.shape[0] <= FEW else _together(inverse, n, rows, sign, threads)
+        _one_by_one(inverse, n, rows, sign)
+        if rows.shape[0] <= FEW
+        else _together(inverse, n, rows, sign, threads)
         for rows, sign in ((new, 1.0), (old, -1.0))
     )
 
@@ -122,20 +146,28 @@ def _together(inverse: Array, n: int, rows: Any, sign: float, threads: int) -> b
     slab = cost.slab(n, rows.shape[0], rows.nnz)
     with one_for_each(threads):
         return all(
-            _step(inverse, n, rows[start : start + slab], sign, threads) for start in range(0, rows.shape[0], slab)
+            _step(inverse, n, rows[start : start + slab], sign, threads)
+            for start in range(0, rows.shape[0], slab)
         )
 
 
 def diagonal_rows(before: Array, after: Array, share: float) -> tuple[Any, Any]:
-    """(old, new), both (·, n) sparse: the rows by which δ(XᵀX)_jj goes from ``before`` (n,) to ``after``."""
-    return _units(np.maximum(before - after, 0.0) * share), _units(np.maximum(after - before, 0.0) * share)
+    """(old, new), both (·, n) sparse: the rows by which δ(XᵀX)_jj goes from ``before`` (n,) to
+    ``after``.
+    """
+    return _units(np.maximum(before - after, 0.0) * share), _units(
+        np.maximum(after - before, 0.0) * share
+    )
 
 
 def _units(squared: Array) -> Any:
     from scipy.sparse import csr_array
 
     items = np.flatnonzero(squared)
-    return csr_array((np.sqrt(squared[items]), items, np.arange(items.size + 1)), shape=(items.size, squared.size))
+    return csr_array(
+        (np.sqrt(squared[items]), items, np.arange(items.size + 1)),
+        shape=(items.size, squared.size),
+    )
 
 
 def _step(inverse: Array, n: int, rows: Any, sign: float, threads: int) -> bool:
@@ -156,7 +188,9 @@ def _step(inverse: Array, n: int, rows: Any, sign: float, threads: int) -> bool:
     if share * norm < SINGULAR[kind]:  # 1/‖M⁻¹‖₁, which no eigenvalue is below
         return False
     y = getattr(blas, letter + "trsm")(1.0, factor, w.T, side=1, lower=1, trans_a=1, overwrite_b=1)
-    same = packed.lapack("sfrk", kind)(n, y.shape[1], -sign, y, 1.0, inverse, transr="N", uplo="L", overwrite_c=1)
+    same = packed.lapack("sfrk", kind)(
+        n, y.shape[1], -sign, y, 1.0, inverse, transr="N", uplo="L", overwrite_c=1
+    )
     assert np.shares_memory(same, inverse)
     return True
 
@@ -183,7 +217,9 @@ def _step_one(inverse: Array, n: int, row: Any, sign: float) -> bool:
 
 
 def product(inverse: Array, n: int, rows: Any, threads: int = 0) -> Array:
-    """Each of the sparse ``rows`` (k, n) times P, as rows (k, n) of P's dtype; sparse or as dense ones."""
+    """Each of the sparse ``rows`` (k, n) times P, as rows (k, n) of P's dtype; sparse or as dense
+    ones.
+    """
     from alteraser.models.linear import _kernels
 
     rows = rows.astype(inverse.dtype)
@@ -196,10 +232,20 @@ def product(inverse: Array, n: int, rows: Any, threads: int = 0) -> Array:
     threads = threads or default_threads()
     run(
         lambda places: _kernels.times_sparse(
-            places, inverse.reshape(c, r), c, odd, touched, ptr, columns.indices, columns.data, WIDE, out
+            places,
+            inverse.reshape(c, r),
+            c,
+            odd,
+            touched,
+            ptr,
+            columns.indices,
+            columns.data,
+            WIDE,
+            out,
         ),
-        np.array_split(np.arange(0, n, WIDE), max(1, min(threads, n // WIDE))), threads,
-    )  # fmt: skip
+        np.array_split(np.arange(0, n, WIDE), max(1, min(threads, n // WIDE))),
+        threads,
+    )
     return out
 
 

@@ -1,8 +1,10 @@
-"""Symmetric matrices in half the memory: LAPACK's rectangular full packed form, lower triangle, not transposed.
+"""Symmetric matrices in half the memory: LAPACK's rectangular full packed form, lower triangle, not
+transposed.
 
-(Gustavson, Waśniewski, Dongarra, Langou, ACM TOMS 2010.) An n × n triangle is a dense column-major rectangle of r rows
-and c columns, r = n + 1 and c = n/2 for even n, r = n and c = (n + 1)/2 for odd n, on which factoring, inverting and
-rank-k updates run at the speed of full matrices. With o = 1 for even n and 0 for odd n, entry (i, j), i ≥ j, is at
+(Gustavson, Waśniewski, Dongarra, Langou, ACM TOMS 2010.) An n × n triangle is a dense column-major
+rectangle of r rows and c columns, r = n + 1 and c = n/2 for even n, r = n and c = (n + 1)/2 for odd
+n, on which factoring, inverting and rank-k updates run at the speed of full matrices. With o = 1
+for even n and 0 for odd n, entry (i, j), i ≥ j, is at
 
     row i + o,            column j                 for j < c
     row j − c,            column i − c + 1 − o     else
@@ -49,10 +51,11 @@ def columns(packed: Array, n: int, wanted: Array) -> Array:
 
 
 def times(packed: Array, n: int, rows: Array) -> Array:
-    """The symmetric matrix times each of ``rows`` (k, n), C order and of its dtype, as rows; nothing is unpacked.
+    """The symmetric matrix times each of ``rows`` (k, n), C order and of its dtype, as rows;
+    nothing is unpacked.
 
-    The rectangle holds three matrices as BLAS takes them: the first c rows and columns as a lower triangle, the corner
-    as an upper one, and what is between them whole.
+    The rectangle holds three matrices as BLAS takes them: the first c rows and columns as a lower
+    triangle, the corner as an upper one, and what is between them whole.
     """
     r, c, o = rectangle(n)
     k, rest = len(rows), n - c

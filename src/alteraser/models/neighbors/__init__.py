@@ -1,1 +1,3 @@
-"""Item-based neighborhoods: which items the same people had, as similarities of the columns of the data."""
+"""Item-based neighborhoods: which items the same people had, as similarities of the columns of the
+data.
+"""

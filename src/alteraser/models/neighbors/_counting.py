@@ -1,4 +1,6 @@
-"""How many people had two items, and of which items that says most; twins in SciPy are in ``cooccurrence.apart``."""
+"""How many people had two items, and of which items that says most; twins in SciPy are in
+``cooccurrence.apart``.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,20 @@ from alteraser.runtime.jit import exact_order
 
 @exact_order
 def together(
-    rows: Any, begins: Any, item_ptr: Any, item_users: Any, user_ptr: Any, user_items: Any, columns: Any, counts: Any,
+    rows: Any,
+    begins: Any,
+    item_ptr: Any,
+    item_users: Any,
+    user_ptr: Any,
+    user_items: Any,
+    columns: Any,
+    counts: Any,
     found: Any,
-) -> None:  # fmt: skip
+) -> None:
     """For each item i in ``rows`` the items j > i that somebody had with it, and how many did.
 
-    They are written, increasing, to ``columns`` and ``counts`` from ``begins`` of i on; ``found`` (n,) says how many.
-    Items increase within a user.
+    They are written, increasing, to ``columns`` and ``counts`` from ``begins`` of i on; ``found``
+    (n,) says how many. Items increase within a user.
     """
     shared = np.zeros(item_ptr.size - 1, np.int32)
     for i in rows:
@@ -42,13 +51,24 @@ def together(
 
 @exact_order
 def strongest(
-    rows: Any, starts: Any, columns: Any, counts: Any, frequency: Any, people: int, entropy: Any, ratio: bool,
-    least: int, neighbors: Any, values: Any,
-) -> None:  # fmt: skip
-    """For each item in ``rows`` its K strongest companions, best first, equal ones by row; −1 and 0 behind them.
+    rows: Any,
+    starts: Any,
+    columns: Any,
+    counts: Any,
+    frequency: Any,
+    people: int,
+    entropy: Any,
+    ratio: bool,
+    least: int,
+    neighbors: Any,
+    values: Any,
+) -> None:
+    """For each item in ``rows`` its K strongest companions, best first, equal ones by row; −1 and 0
+    behind them.
 
-    ``entropy`` (people + 1,) is x ln x. With ``ratio`` the value is Dunning's log-likelihood ratio, of companions that
-    are met more often than by chance alone, else the count; those of fewer than ``least`` people are left out.
+    ``entropy`` (people + 1,) is x ln x. With ``ratio`` the value is Dunning's log-likelihood ratio,
+    of companions that are met more often than by chance alone, else the count; those of fewer than
+    ``least`` people are left out.
     """
     length = neighbors.shape[1]
     for i in rows:
@@ -62,7 +82,12 @@ def strongest(
                 b = frequency[j]
                 if float(both) * people <= float(a) * float(b):
                     continue
-                cells = entropy[both] + entropy[a - both] + entropy[b - both] + entropy[people - a - b + both]
+                cells = (
+                    entropy[both]
+                    + entropy[a - both]
+                    + entropy[b - both]
+                    + entropy[people - a - b + both]
+                )
                 sides = (entropy[a] + entropy[people - a]) + (entropy[b] + entropy[people - b])
                 value = 2.0 * ((cells - sides) + entropy[people])
                 if not value > 0.0:
@@ -78,9 +103,13 @@ def strongest(
                 place = held
                 held += 1
             while place > 0 and (
-                value > values[i, place - 1] or (value == values[i, place - 1] and j < neighbors[i, place - 1])
+                value > values[i, place - 1]
+                or (value == values[i, place - 1] and j < neighbors[i, place - 1])
             ):
-                neighbors[i, place], values[i, place] = neighbors[i, place - 1], values[i, place - 1]
+                neighbors[i, place], values[i, place] = (
+                    neighbors[i, place - 1],
+                    values[i, place - 1],
+                )
                 place -= 1
             neighbors[i, place], values[i, place] = j, value
         for place in range(held, length):
@@ -89,10 +118,18 @@ def strongest(
 
 @exact_order
 def similar(
-    rows: Any, starts: Any, columns: Any, counts: Any, sizes: Any, jaccard: bool, shrinkage: float, neighbors: Any,
+    rows: Any,
+    starts: Any,
+    columns: Any,
+    counts: Any,
+    sizes: Any,
+    jaccard: bool,
+    shrinkage: float,
+    neighbors: Any,
     values: Any,
-) -> None:  # fmt: skip
-    """What ``_kernels.nearest`` finds of interactions without weights, from how many people two items share.
+) -> None:
+    """What ``_kernels.nearest`` finds of interactions without weights, from how many people two
+    items share.
 
     The same operations on the same integers, and so the same bits.
     """
@@ -112,9 +149,13 @@ def similar(
                 place = held
                 held += 1
             while place > 0 and (
-                value > values[i, place - 1] or (value == values[i, place - 1] and j < neighbors[i, place - 1])
+                value > values[i, place - 1]
+                or (value == values[i, place - 1] and j < neighbors[i, place - 1])
             ):
-                neighbors[i, place], values[i, place] = neighbors[i, place - 1], values[i, place - 1]
+                neighbors[i, place], values[i, place] = (
+                    neighbors[i, place - 1],
+                    values[i, place - 1],
+                )
                 place -= 1
             neighbors[i, place], values[i, place] = j, value
         for place in range(held, length):
@@ -122,15 +163,20 @@ def similar(
 
 
 @exact_order
-def shift(first: Any, second: Any, by: int, starts: Any, columns: Any, counts: Any, missing: Any) -> int:
-    """Add ``by`` to the count of every pair of an item of ``first`` and one of ``second``, which have none in common.
+def shift(
+    first: Any, second: Any, by: int, starts: Any, columns: Any, counts: Any, missing: Any
+) -> int:
+    """Add ``by`` to the count of every pair of an item of ``first`` and one of ``second``, which
+    have none in common.
 
-    Where ``second`` is empty, of every two items of ``first``. Pairs that have no place are written to ``missing``,
-    (pairs, 2); returns how many these are.
+    Where ``second`` is empty, of every two items of ``first``. Pairs that have no place are written
+    to ``missing``, (pairs, 2); returns how many these are.
     """
     found = 0
     for a in range(first.size):
-        for b in range(a + 1 if second.size == 0 else 0, first.size if second.size == 0 else second.size):
+        for b in range(
+            a + 1 if second.size == 0 else 0, first.size if second.size == 0 else second.size
+        ):
             other = first[b] if second.size == 0 else second[b]
             i, j = min(first[a], other), max(first[a], other)
             low, high = starts[i], starts[i + 1]

@@ -1,4 +1,6 @@
-"""The row of one item: what it shares with every other one, and the K that are most like it; twin in ``plain``."""
+"""The row of one item: what it shares with every other one, and the K that are most like it; twin
+in ``plain``.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,26 @@ PRODUCT, JACCARD = 0, 1
 
 @exact_order
 def nearest(
-    rows: Any, item_ptr: Any, item_users: Any, item_order: Any, user_ptr: Any, user_items: Any, weights: Any,
-    weighted: bool, sizes: Any, kind: int, shrinkage: float, neighbors: Any, values: Any,
-) -> None:  # fmt: skip
+    rows: Any,
+    item_ptr: Any,
+    item_users: Any,
+    item_order: Any,
+    user_ptr: Any,
+    user_items: Any,
+    weights: Any,
+    weighted: bool,
+    sizes: Any,
+    kind: int,
+    shrinkage: float,
+    neighbors: Any,
+    values: Any,
+) -> None:
     """For each item in ``rows`` (r,) its K most similar items, best first, equal ones by row.
 
-    Written to ``neighbors`` (n, K) int32 and ``values`` (n, K) float64 at ``rows``; behind the end of a list stand −1
-    and 0. What two items share is added up over the people of the row's item in the order of their rows, so that
-    neither the rows that are asked for nor the number of threads change a bit of it.
+    Written to ``neighbors`` (n, K) int32 and ``values`` (n, K) float64 at ``rows``; behind the end
+    of a list stand −1 and 0. What two items share is added up over the people of the row's item in
+    the order of their rows, so that neither the rows that are asked for nor the number of threads
+    change a bit of it.
     """
     n, length = sizes.size, neighbors.shape[1]
     shared = np.zeros(n)
@@ -58,9 +72,13 @@ def nearest(
                 place = held
                 held += 1
             while place > 0 and (
-                value > values[i, place - 1] or (value == values[i, place - 1] and j < neighbors[i, place - 1])
+                value > values[i, place - 1]
+                or (value == values[i, place - 1] and j < neighbors[i, place - 1])
             ):
-                neighbors[i, place], values[i, place] = neighbors[i, place - 1], values[i, place - 1]
+                neighbors[i, place], values[i, place] = (
+                    neighbors[i, place - 1],
+                    values[i, place - 1],
+                )
                 place -= 1
             neighbors[i, place], values[i, place] = j, value
         for place in range(held, length):
@@ -69,7 +87,9 @@ def nearest(
 
 @exact_order
 def drop(gone: Any, neighbors: Any, values: Any) -> None:
-    """Take the items marked in ``gone`` (n,) out of the lists of all others; what is behind them moves up."""
+    """Take the items marked in ``gone`` (n,) out of the lists of all others; what is behind them
+    moves up.
+    """
     n, length = neighbors.shape
     for j in range(n):
         if gone[j]:
@@ -88,13 +108,27 @@ def drop(gone: Any, neighbors: Any, values: Any) -> None:
 
 @exact_order
 def offer(
-    rows: Any, gone: Any, item_ptr: Any, item_users: Any, item_order: Any, user_ptr: Any, user_items: Any, weights: Any,
-    weighted: bool, sizes: Any, kind: int, shrinkage: float, neighbors: Any, values: Any,
-) -> None:  # fmt: skip
-    """Put each item of ``rows`` where it belongs in the lists of all items that are not in ``gone``.
+    rows: Any,
+    gone: Any,
+    item_ptr: Any,
+    item_users: Any,
+    item_order: Any,
+    user_ptr: Any,
+    user_items: Any,
+    weights: Any,
+    weighted: bool,
+    sizes: Any,
+    kind: int,
+    shrinkage: float,
+    neighbors: Any,
+    values: Any,
+) -> None:
+    """Put each item of ``rows`` where it belongs in the lists of all items that are not in
+    ``gone``.
 
-    The similarity is the one that ``nearest`` finds from the other side, in every bit: sums, products and the sum of
-    two sizes do not change with the order of two operands, and both add up over the same people in the same order.
+    The similarity is the one that ``nearest`` finds from the other side, in every bit: sums,
+    products and the sum of two sizes do not change with the order of two operands, and both add up
+    over the same people in the same order.
     """
     n, length = neighbors.shape
     shared = np.zeros(n)
@@ -131,6 +165,9 @@ def offer(
                 or value > values[j, place - 1]
                 or (value == values[j, place - 1] and i < neighbors[j, place - 1])
             ):
-                neighbors[j, place], values[j, place] = neighbors[j, place - 1], values[j, place - 1]
+                neighbors[j, place], values[j, place] = (
+                    neighbors[j, place - 1],
+                    values[j, place - 1],
+                )
                 place -= 1
             neighbors[j, place], values[j, place] = i, value

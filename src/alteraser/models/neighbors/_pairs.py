@@ -1,4 +1,6 @@
-"""The lists of all items, each pair of them looked at once; ``_kernels.nearest`` is the twin, a list at a time."""
+"""The lists of all items, each pair of them looked at once; ``_kernels.nearest`` is the twin, a
+list at a time.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +12,26 @@ from alteraser.models.neighbors._kernels import JACCARD
 from alteraser.runtime.jit import exact_order
 
 DENSE = 4
-"""From n / 4 multiply-adds on, what an item shares is looked up for all later ones, rather than those met"""
+"""From n / 4 multiply-adds on, what an item shares is looked up for all later ones, rather than
+those met"""
 SAFE = 1.0 - 1e-12
 """Rounding that a product may have beside a quotient, many times over"""
 
 
 @exact_order
 def put(i: int, j: int, value: float, neighbors: Any, values: Any, worst: Any) -> None:
-    """Item ``j`` where it belongs in the list of ``i``, if it does; ``worst[i]`` is at least the end of a full list."""
+    """Item ``j`` where it belongs in the list of ``i``, if it does; ``worst[i]`` is at least the
+    end of a full list.
+    """
     found, near = neighbors[i], values[i]
     place = found.size - 1
     last = found[place]
     if last >= 0 and (value < near[place] or (value == near[place] and j > last)):
         return
     while place > 0 and (
-        found[place - 1] < 0 or value > near[place - 1] or (value == near[place - 1] and j < found[place - 1])
+        found[place - 1] < 0
+        or value > near[place - 1]
+        or (value == near[place - 1] and j < found[place - 1])
     ):
         found[place], near[place] = found[place - 1], near[place - 1]
         place -= 1
@@ -35,18 +42,34 @@ def put(i: int, j: int, value: float, neighbors: Any, values: Any, worst: Any) -
 
 @exact_order
 def pairs(
-    rows: Any, work: Any, item_ptr: Any, item_users: Any, item_order: Any, user_ptr: Any, user_items: Any, weights: Any,
-    sizes: Any, kind: int, shrinkage: float, shared: Any, worst: Any, neighbors: Any, values: Any,
-) -> None:  # fmt: skip
-    """Put each item of ``rows`` and each later one that shares somebody with it into one another's lists.
+    rows: Any,
+    work: Any,
+    item_ptr: Any,
+    item_users: Any,
+    item_order: Any,
+    user_ptr: Any,
+    user_items: Any,
+    weights: Any,
+    sizes: Any,
+    kind: int,
+    shrinkage: float,
+    shared: Any,
+    worst: Any,
+    neighbors: Any,
+    values: Any,
+) -> None:
+    """Put each item of ``rows`` and each later one that shares somebody with it into one another's
+    lists.
 
-    ``neighbors`` (n, K) int32 are −1 and ``values`` (n, K) 0 before the first; ``weights`` is None where all are 1;
-    ``work`` (n,) is what the people of an item have in all, above n/4 where weights may be of both signs, so that a sum
-    may come back to 0; ``user_items`` are unsigned; ``shared`` (n,) zeros to work in, integers or floats like weights.
+    ``neighbors`` (n, K) int32 are −1 and ``values`` (n, K) 0 before the first; ``weights`` is None
+    where all are 1; ``work`` (n,) is what the people of an item have in all, above n/4 where
+    weights may be of both signs, so that a sum may come back to 0; ``user_items`` are unsigned;
+    ``shared`` (n,) zeros to work in, integers or floats like weights.
 
-    What two items share is added up over the same people in the same order whichever comes first. An order of all
-    pairs decides between equal ones, so neither the order of ``rows`` nor how they are split changes a bit of the
-    lists. ``worst`` (n,) zeros is the workers' in common: no pair of the whole list is behind the end of anybody's.
+    What two items share is added up over the same people in the same order whichever comes first.
+    An order of all pairs decides between equal ones, so neither the order of ``rows`` nor how they
+    are split changes a bit of the lists. ``worst`` (n,) zeros is the workers' in common: no pair of
+    the whole list is behind the end of anybody's.
     """
     n = sizes.size
     met = np.empty(n, np.uint32)
@@ -86,8 +109,13 @@ def pairs(
             shared[j] = 0
             if not common > 0:
                 continue
-            below = (sizes[i] + sizes[j] - common if kind == JACCARD else sizes[i] * sizes[j]) + shrinkage
-            mine_too, theirs_too = common >= below * worst[i] * SAFE, common >= below * worst[j] * SAFE
+            below = (
+                sizes[i] + sizes[j] - common if kind == JACCARD else sizes[i] * sizes[j]
+            ) + shrinkage
+            mine_too, theirs_too = (
+                common >= below * worst[i] * SAFE,
+                common >= below * worst[j] * SAFE,
+            )
             if mine_too or theirs_too:
                 value = common / below
                 if mine_too:
@@ -98,7 +126,9 @@ def pairs(
 
 @exact_order
 def merge(theirs: Any, their_values: Any, worst: Any, neighbors: Any, values: Any) -> None:
-    """Put the entries of lists of the same items, made of other pairs, into ``neighbors`` and ``values``."""
+    """Put the entries of lists of the same items, made of other pairs, into ``neighbors`` and
+    ``values``.
+    """
     for i in range(worst.size):
         for place in range(theirs.shape[1]):
             if theirs[i, place] < 0 or their_values[i, place] < worst[i]:

@@ -2,9 +2,10 @@
 
     score(u, v) = Σ_{w in u's history, v among the K nearest of w} x_uw s(w, v)
 
-with x_uw the confidence of the interaction (or 1), and s the similarity of ``similarity``. The model holds, for each
-item, its K nearest and how near they are; nobody's history. So a list needs the interactions of whom it is for, and
-what one person leaves in the model is their share of the similarities of items that they had together.
+with x_uw the confidence of the interaction (or 1), and s the similarity of ``similarity``. The
+model holds, for each item, its K nearest and how near they are; nobody's history. So a list needs
+the interactions of whom it is for, and what one person leaves in the model is their share of the
+similarities of items that they had together.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ LARGE, SAMPLE = 20_000, 2_048
 
 
 class ItemKNN(ExactKind):
-    """``neighbors`` (n, K) int32 item rows, the nearest first, −1 behind the last; ``similarities`` (n, K) float64."""
+    """``neighbors`` (n, K) int32 item rows, the nearest first, −1 behind the last; ``similarities``
+    (n, K) float64.
+    """
 
     name: ClassVar[str] = "item-knn"
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {
@@ -50,16 +53,27 @@ class ItemKNN(ExactKind):
     summary: ClassVar[str] = "the nearest neighbors of each item"
 
     similarity: Name = Field(default="cosine", description="How alike two items are")
-    neighbors: int = Field(default=20, ge=1, le=100_000, description="K, how many neighbors of each item are kept")
+    neighbors: int = Field(
+        default=20, ge=1, le=100_000, description="K, how many neighbors of each item are kept"
+    )
     shrinkage: float = Field(
-        default=0.0, ge=0.0, allow_inf_nan=False,
-        description="Added below the line of a similarity: what rests on few people counts for less",
-    )  # fmt: skip
+        default=0.0,
+        ge=0.0,
+        allow_inf_nan=False,
+        description="Added below the line of a similarity: what rests on few people counts for "
+        "less",
+    )
     k1: float = Field(
-        default=1.2, gt=0.0, allow_inf_nan=False, description="k of bm25: how fast more of the same stops counting"
+        default=1.2,
+        gt=0.0,
+        allow_inf_nan=False,
+        description="k of bm25: how fast more of the same stops counting",
     )
     b: float = Field(
-        default=0.75, ge=0.0, le=1.0, description="b of bm25: how much the length of an item's history counts"
+        default=0.75,
+        ge=0.0,
+        le=1.0,
+        description="b of bm25: how much the length of an item's history counts",
     )
 
     @property
@@ -69,21 +83,34 @@ class ItemKNN(ExactKind):
 
     def state(self, data: Interactions, *, threads: int = 0) -> dict[str, Array]:
         """{``neighbors``, ``similarities``} of all items."""
-        neighbors, similarities = lists.fit(data, self.measure, self._length(data.shape[1]), threads=threads)
+        neighbors, similarities = lists.fit(
+            data, self.measure, self._length(data.shape[1]), threads=threads
+        )
         return {"neighbors": neighbors, "similarities": similarities}
 
-    def without(self, state: Mapping[str, Array], before: Interactions, removal: Removal, *, threads: int = 0) -> dict[
-        str, Array
-    ]:  # fmt: skip
+    def without(
+        self,
+        state: Mapping[str, Array],
+        before: Interactions,
+        removal: Removal,
+        *,
+        threads: int = 0,
+    ) -> dict[str, Array]:
         """``state`` of what remains, by the lists alone that the deletion can reach."""
         neighbors, similarities = lists.without(
-            state["neighbors"], state["similarities"], self.measure, removal.remaining,
-            self.measure.changed(before, removal.removed), threads=threads,
-        )  # fmt: skip
+            state["neighbors"],
+            state["similarities"],
+            self.measure,
+            removal.remaining,
+            self.measure.changed(before, removal.removed),
+            threads=threads,
+        )
         return {"neighbors": neighbors, "similarities": similarities}
 
     def live(self, state: Mapping[str, Array], data: Interactions) -> Live | None:
-        """How many people had two items, of which the lists are formed; of cosines and Jaccard's, without weights."""
+        """How many people had two items, of which the lists are formed; of cosines and Jaccard's,
+        without weights.
+        """
         measure = self.measure
         if measure.name not in ("cosine", "jaccard") or measure.weights(data) is not None:
             return None
@@ -91,42 +118,59 @@ class ItemKNN(ExactKind):
         def formed(pairs: Any, frequencies: Array, people: int) -> dict[str, Array]:
             jaccard, had = measure.name == "jaccard", frequencies.astype(np.float64)
             neighbors, similarities = together.nearest(
-                pairs, had if jaccard else np.sqrt(had), self._length(had.size), jaccard=jaccard,
+                pairs,
+                had if jaccard else np.sqrt(had),
+                self._length(had.size),
+                jaccard=jaccard,
                 shrinkage=measure.shrinkage,
-            )  # fmt: skip
+            )
             return {"neighbors": neighbors, "similarities": similarities}
 
         people = int((data.user_counts > 0).sum())
         return live.LivePairs(together.counted(data), data.item_counts, people, formed)
 
     def scrubbed(
-        self, state: Mapping[str, Array], after: Mapping[str, Array], before: Interactions, removal: Removal
+        self,
+        state: Mapping[str, Array],
+        after: Mapping[str, Array],
+        before: Interactions,
+        removal: Removal,
     ) -> dict[str, int]:
         """Lists of items that changed, and those of items of which nothing goes."""
         changed = np.any(
-            (state["neighbors"] != after["neighbors"]) | (state["similarities"] != after["similarities"]), axis=1
+            (state["neighbors"] != after["neighbors"])
+            | (state["similarities"] != after["similarities"]),
+            axis=1,
         )
         lists = int(changed.sum())
         changed[removal.touched_items] = False
         return {
-            "neighbor_lists": lists, "neighbor_lists_of_others": int(changed.sum()),
+            "neighbor_lists": lists,
+            "neighbor_lists_of_others": int(changed.sum()),
             "neighbor_lists_looked_at": int(changed.size),
-        }  # fmt: skip
+        }
 
     def limit(self, data: Interactions) -> float:
         """0 where weights are 1: then all sums are integers."""
         return 0.0 if self.measure.weights(data) is None else ROUNDED
 
-    def scores(self, state: Mapping[str, Array], rows: Array, history: Interactions | None) -> Array:
-        """(len(rows), n) float64; −∞ for an item that is among the neighbors of nothing in a user's history."""
+    def scores(
+        self, state: Mapping[str, Array], rows: Array, history: Interactions | None
+    ) -> Array:
+        """(len(rows), n) float64; −∞ for an item that is among the neighbors of nothing in a user's
+        history.
+        """
         from scipy.sparse import csr_array
 
         assert history is not None  # see needs_history
-        counts = history.user_counts[rows]  # of those asked for alone: a question costs what they have
+        # of those asked for alone: a question costs what they have
+        counts = history.user_counts[rows]
         indptr = np.concatenate([[0], np.cumsum(counts)])
         places = np.arange(indptr[-1]) + np.repeat(history.indptr[rows] - indptr[:-1], counts)
         weights = np.ones(len(places)) if history.confidence is None else history.confidence[places]
-        mine = csr_array((weights, history.indices[places], indptr), shape=(len(rows), history.shape[1]))
+        mine = csr_array(
+            (weights, history.indices[places], indptr), shape=(len(rows), history.shape[1])
+        )
         scores: Array = (mine @ self.matrix(state)).toarray()
         scores[scores <= 0] = -np.inf
         return scores
@@ -138,7 +182,9 @@ class ItemKNN(ExactKind):
         neighbors, similarities = state["neighbors"], state["similarities"]
         held = neighbors >= 0
         indptr = np.concatenate([[0], np.cumsum(held.sum(1))])
-        return csr_array((similarities[held], neighbors[held], indptr), shape=(neighbors.shape[0],) * 2)
+        return csr_array(
+            (similarities[held], neighbors[held], indptr), shape=(neighbors.shape[0],) * 2
+        )
 
     def apart(self, state: Mapping[str, Array], data: Interactions) -> float:
         """``lists_apart`` of the lists that SciPy's product gives."""
@@ -165,17 +211,21 @@ class ItemKNN(ExactKind):
 
 
 def lists_apart(state: Mapping[str, Array], wanted: Mapping[str, Array]) -> float:
-    """The largest difference of similarities in two lists of an item; ∞ where the lists are of other items.
+    """The largest difference of similarities in two lists of an item; ∞ where the lists are of
+    other items.
 
-    Sums of confidences are rounded in another order, so that two items that are equally near may change places, or
-    one of them fall off the end: an item that is in one list alone has to be as near as the end of the other.
+    Sums of confidences are rounded in another order, so that two items that are equally near may
+    change places, or one of them fall off the end: an item that is in one list alone has to be as
+    near as the end of the other.
     """
     if any(state[name].shape != target.shape for name, target in wanted.items()):
         return np.inf
     if all(np.array_equal(state[name], target) for name, target in wanted.items()):
         return 0.0
     mine, theirs = _entries(state), _entries(wanted)
-    _, here, there = np.intersect1d(mine.pairs, theirs.pairs, assume_unique=True, return_indices=True)
+    _, here, there = np.intersect1d(
+        mine.pairs, theirs.pairs, assume_unique=True, return_indices=True
+    )
     found = float(np.abs(mine.values[here] - theirs.values[there]).max(initial=0.0))
     for one, other, shared in ((mine, theirs, here), (theirs, mine, there)):
         alone = np.delete(np.arange(one.pairs.size), shared)
@@ -184,7 +234,9 @@ def lists_apart(state: Mapping[str, Array], wanted: Mapping[str, Array]) -> floa
 
 
 class _Entries(NamedTuple):
-    """The lists of a state by entries: ``pairs`` row · 2³² + neighbor, and ``last`` (n,), the end of full lists."""
+    """The lists of a state by entries: ``pairs`` row · 2³² + neighbor, and ``last`` (n,), the end
+    of full lists.
+    """
 
     rows: Array
     pairs: Array

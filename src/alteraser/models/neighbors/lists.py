@@ -15,13 +15,18 @@ from alteraser.runtime.workers import blocks, default_threads, run
 Array = npt.NDArray[Any]
 
 DEARER = 5
-"""How much more an item costs whose list is made, and put into others', alone than by pairs of all, measured"""
+"""How much more an item costs whose list is made, and put into others', alone than by pairs of all,
+measured"""
 SHORT = 256
 """Neighbors up to which lists are made by pairs, where every worker has lists of all items"""
 
 
-def fit(data: Interactions, similarity: Similarity, length: int, *, threads: int = 0) -> tuple[Array, Array]:
-    """(neighbors int32, values float64), both (n, K), the nearest first, −1 and 0 behind the last."""
+def fit(
+    data: Interactions, similarity: Similarity, length: int, *, threads: int = 0
+) -> tuple[Array, Array]:
+    """(neighbors int32, values float64), both (n, K), the nearest first, −1 and 0 behind the
+    last.
+    """
     n, threads = data.shape[1], threads or default_threads()
     if length > SHORT:
         neighbors, values = _empty(n, length)
@@ -30,16 +35,32 @@ def fit(data: Interactions, similarity: Similarity, length: int, *, threads: int
     return _all(data, similarity, length, threads)
 
 
-def _all(data: Interactions, similarity: Similarity, length: int, threads: int) -> tuple[Array, Array]:
-    """``fit`` by pairs: every worker has lists of its own, of the items that are its share with all later ones."""
+def _all(
+    data: Interactions, similarity: Similarity, length: int, threads: int
+) -> tuple[Array, Array]:
+    """``fit`` by pairs: every worker has lists of its own, of the items that are its share with all
+    later ones.
+    """
     from alteraser.models.neighbors import _pairs
 
     n, work = data.shape[1], ItemWork(data).counts
     ptr, users, order, user_ptr, items, weights, weighted, *measure = _arguments(data, similarity)
     if weighted and not weights.min(initial=1.0) > 0:
         work = np.full(n, n)
-    given = work, ptr, users, order, user_ptr, items.view(np.uint32), weights if weighted else None, *measure
-    shares = [np.argsort(work, kind="stable")[first::threads] for first in range(threads if n >= threads else 1)]
+    given = (
+        work,
+        ptr,
+        users,
+        order,
+        user_ptr,
+        items.view(np.uint32),
+        weights if weighted else None,
+        *measure,
+    )
+    shares = [
+        np.argsort(work, kind="stable")[first::threads]
+        for first in range(threads if n >= threads else 1)
+    ]
     made, worst = [_empty(n, length) for _ in shares], np.zeros(n)
 
     def share(part: Array) -> None:
@@ -59,7 +80,9 @@ def _empty(n: int, length: int) -> tuple[Array, Array]:
 class Finder:
     """The lists of a few items at a time; what they need of all data is made once."""
 
-    def __init__(self, data: Interactions, similarity: Similarity, terms: Terms | None = None) -> None:
+    def __init__(
+        self, data: Interactions, similarity: Similarity, terms: Terms | None = None
+    ) -> None:
         self.items = data.shape[1]
         self._work = ItemWork(data)
         self._given = _arguments(data, similarity, terms)
@@ -68,7 +91,8 @@ class Finder:
         """Those of the distinct ``rows``, both (len(rows), K); see ``fit``."""
         from alteraser.models.neighbors import _kernels
 
-        # nothing but the lists of ``rows`` is ever touched of these, and what is not touched takes no memory
+        # nothing but the lists of ``rows`` is ever touched of these, and what is not touched takes
+        # no memory
         neighbors, values = np.empty((self.items, length), np.int32), np.empty((self.items, length))
         workers = threads or default_threads()
         run(
@@ -90,11 +114,12 @@ def without(
 ) -> tuple[Array, Array]:
     """``fit(remaining)`` from the lists of the data before, in every bit.
 
-    ``lost`` (l,) are the items whose own numbers changed (``Similarity.changed``), None for all. What two items share,
-    and their sizes, change only where one of them is among these. So the lists of ``lost`` are made anew, and in
-    everybody else's only the places of ``lost`` change: these are taken out and put in again. That is the new list as
-    long as nothing that is not in it can belong there: what had not made the old list is not before the old list's
-    last. Where the new last one is behind that, the list is made anew as well. If most of the work would be done
+    ``lost`` (l,) are the items whose own numbers changed (``Similarity.changed``), None for all.
+    What two items share, and their sizes, change only where one of them is among these. So the
+    lists of ``lost`` are made anew, and in everybody else's only the places of ``lost`` change:
+    these are taken out and put in again. That is the new list as long as nothing that is not in it
+    can belong there: what had not made the old list is not before the old list's last. Where the
+    new last one is behind that, the list is made anew as well. If most of the work would be done
     anyway, everything is made anew.
     """
     threads = threads or default_threads()
@@ -105,18 +130,26 @@ def without(
 
     gone = np.zeros(remaining.shape[1], np.bool_)
     gone[lost] = True
-    last = neighbors[:, -1].copy(), values[:, -1].copy()  # −1 and 0 where a list was not full: then it held everything
+    # −1 and 0 where a list was not full: then it held everything
+    last = neighbors[:, -1].copy(), values[:, -1].copy()
     neighbors, values = neighbors.copy(), values.copy()
     _kernels.drop(gone, neighbors, values)
     _kernels.offer(lost, gone, *_arguments(remaining, similarity), neighbors, values)
     full, new = last[0] >= 0, (neighbors[:, -1], values[:, -1])
     further = (new[0] < 0) | (new[1] < last[1]) | ((new[1] == last[1]) & (new[0] > last[0]))
-    _fill(remaining, similarity, np.flatnonzero(gone | (full & further)), neighbors, values, threads)
+    _fill(
+        remaining, similarity, np.flatnonzero(gone | (full & further)), neighbors, values, threads
+    )
     return neighbors, values
 
 
 def _fill(
-    data: Interactions, similarity: Similarity, rows: Array | None, neighbors: Array, values: Array, threads: int
+    data: Interactions,
+    similarity: Similarity,
+    rows: Array | None,
+    neighbors: Array,
+    values: Array,
+    threads: int,
 ) -> None:
     """Write the lists of the items ``rows`` (None: all) into ``neighbors`` and ``values``."""
     from alteraser.models.neighbors import _kernels
@@ -129,14 +162,23 @@ def _fill(
     )
 
 
-def _arguments(data: Interactions, similarity: Similarity, terms: Terms | None = None) -> tuple[Any, ...]:
+def _arguments(
+    data: Interactions, similarity: Similarity, terms: Terms | None = None
+) -> tuple[Any, ...]:
     """What both kernels take of the data and the similarity."""
     from alteraser.models.neighbors import _kernels
 
     view, weights = data.by_item, similarity.weights(data, terms)
     kind = _kernels.JACCARD if similarity.name == "jaccard" else _kernels.PRODUCT
     return (
-        view.indptr, view.indices, view.order, data.indptr, data.indices,
-        np.ones(1) if weights is None else weights, weights is not None,
-        similarity.sizes(data, terms), kind, float(similarity.shrinkage),
-    )  # fmt: skip
+        view.indptr,
+        view.indices,
+        view.order,
+        data.indptr,
+        data.indices,
+        np.ones(1) if weights is None else weights,
+        weights is not None,
+        similarity.sizes(data, terms),
+        kind,
+        float(similarity.shrinkage),
+    )

@@ -20,9 +20,10 @@ class LiveFrequencies(LiveCounts):
     def state(self) -> dict[str, Array]:
         """{``frequencies``, ``people``, ``length``}."""
         return {
-            "frequencies": self.frequencies.copy(), "people": np.array([self.people], np.int64),
+            "frequencies": self.frequencies.copy(),
+            "people": np.array([self.people], np.int64),
             "length": np.array([float(self.frequencies.sum())]),
-        }  # fmt: skip
+        }
 
 
 class LivePairs(LiveCounts):
@@ -32,7 +33,11 @@ class LivePairs(LiveCounts):
     """
 
     def __init__(
-        self, pairs: Any, frequencies: Array, people: int, formed: Callable[[Any, Array, int], dict[str, Array]]
+        self,
+        pairs: Any,
+        frequencies: Array,
+        people: int,
+        formed: Callable[[Any, Array, int], dict[str, Array]],
     ) -> None:
         super().__init__(frequencies, people)
         self._starts, self._columns = pairs.indptr.astype(np.int64), pairs.indices.astype(np.int32)
@@ -55,7 +60,9 @@ class LivePairs(LiveCounts):
         from alteraser.models.neighbors import _counting
 
         missing = np.empty((first.size * max(first.size, second.size), 2), np.int64)
-        count = _counting.shift(first, second, by, self._starts, self._columns, self._counts, missing)
+        count = _counting.shift(
+            first, second, by, self._starts, self._columns, self._counts, missing
+        )
         for i, j in missing[:count].tolist():
             self._more[i, j] = self._more.get((i, j), 0) + by
 
@@ -64,10 +71,15 @@ class LivePairs(LiveCounts):
         from scipy.sparse import coo_array, csr_array
 
         n = self.frequencies.size
-        whole = csr_array((self._counts.copy(), self._columns.copy(), self._starts.copy()), shape=(n, n))
+        whole = csr_array(
+            (self._counts.copy(), self._columns.copy(), self._starts.copy()), shape=(n, n)
+        )
         if self._more:
             keys = np.array(list(self._more), np.int64)
-            more = coo_array((np.array(list(self._more.values()), np.int32), (keys[:, 0], keys[:, 1])), shape=(n, n))
+            more = coo_array(
+                (np.array(list(self._more.values()), np.int32), (keys[:, 0], keys[:, 1])),
+                shape=(n, n),
+            )
             whole = (whole + more).tocsr()
         return together.tidy(whole)
 

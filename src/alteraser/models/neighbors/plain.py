@@ -1,5 +1,5 @@
-"""The neighbor lists once more, by SciPy's matrix product and NumPy's sort: the kernels' oracle and ``verify``'s
-arithmetic, which shares no line with them.
+"""The neighbor lists once more, by SciPy's matrix product and NumPy's sort: the kernels' oracle and
+``verify``'s arithmetic, which shares no line with them.
 """
 
 from __future__ import annotations
@@ -17,8 +17,12 @@ Array = npt.NDArray[Any]
 ITEMS_AT_A_TIME = 256
 
 
-def lists(data: Interactions, similarity: Similarity, length: int, rows: Array | None = None) -> tuple[Array, Array]:
-    """(neighbors, values), both (rows, K), of the items ``rows`` (all of them for None); see ``kernels.nearest``."""
+def lists(
+    data: Interactions, similarity: Similarity, length: int, rows: Array | None = None
+) -> tuple[Array, Array]:
+    """(neighbors, values), both (rows, K), of the items ``rows`` (all of them for None); see
+    ``kernels.nearest``.
+    """
     from scipy.sparse import csr_array
 
     rows = np.arange(data.shape[1]) if rows is None else rows

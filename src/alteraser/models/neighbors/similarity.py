@@ -1,17 +1,24 @@
 """How alike two items are, from three numbers: what they share, and the size of each.
 
-With x_i the column of item i (m,), holding a weight for each of its interactions (c: 1, or its confidence),
+With x_i the column of item i (m,), holding a weight for each of its interactions (c: 1, or its
+confidence),
 
-    cosine    s(i, j) = x_iᵀx_j / (‖x_i‖ ‖x_j‖ + S),  x_ui = c_ui                  (Sarwar et al., WWW 2001)
-    tfidf     the same with  x_ui = √c_ui log(n / (1 + |D_u|))                     (Salton and Buckley 1988)
-    bm25      s(i, j) = x_iᵀx_j / (1 + S),  x_ui = c_ui (k + 1) / (k l_i + c_ui) · log(n / (1 + |D_u|)),
-              l_i = 1 − b + b Σ_u c_ui / their mean over items                     (Robertson and Zaragoza 2009)
-    jaccard   s(i, j) = |U_i ∩ U_j| / (|U_i| + |U_j| − |U_i ∩ U_j| + S)            (Jaccard 1901; pairs count as 1)
+    cosine    s(i, j) = x_iᵀx_j / (‖x_i‖ ‖x_j‖ + S),  x_ui = c_ui
+        (Sarwar et al., WWW 2001)
+    tfidf     the same with  x_ui = √c_ui log(n / (1 + |D_u|))
+        (Salton and Buckley 1988)
+    bm25      s(i, j) = x_iᵀx_j / (1 + S),
+              x_ui = c_ui (k + 1) / (k l_i + c_ui) · log(n / (1 + |D_u|)),
+              l_i = 1 − b + b Σ_u c_ui / their mean over items
+                  (Robertson and Zaragoza 2009)
+    jaccard   s(i, j) = |U_i ∩ U_j| / (|U_i| + |U_j| − |U_i ∩ U_j| + S)
+        (Jaccard 1901; pairs count as 1)
 
-which are the definitions of implicit's recommenders of these names, people taking the place of terms and items that of
-documents: who had a lot says less. n counts the items that somebody has (implicit: the rows of its matrix; ``Terms``).
-Shrinkage S pulls what rests on few people towards 0. Where the weights are 1, every number is a sum of integers. Of
-``transposed`` data the same is said of people: then items are the terms, and what everybody has says less.
+which are the definitions of implicit's recommenders of these names, people taking the place of
+terms and items that of documents: who had a lot says less. n counts the items that somebody has
+(implicit: the rows of its matrix; ``Terms``). Shrinkage S pulls what rests on few people towards 0.
+Where the weights are 1, every number is a sum of integers. Of ``transposed`` data the same is said
+of people: then items are the terms, and what everybody has says less.
 """
 
 from __future__ import annotations
@@ -52,7 +59,9 @@ class Terms:
 
     @classmethod
     def of(cls, data: Interactions, documents: int | None = None) -> Terms:
-        """Those of ``data``, people being terms and items documents; ``documents``: n, where it is another one."""
+        """Those of ``data``, people being terms and items documents; ``documents``: n, where it is
+        another one.
+        """
         length = float(len(data)) if data.confidence is None else float(data.confidence.sum())
         count = int((data.item_counts > 0).sum()) if documents is None else documents
         return cls(data.user_counts, count, length / count if count else 0.0)
@@ -71,10 +80,14 @@ class Similarity:
         if self.name not in NAMES:
             raise InvalidInput(f"similarity {self.name!r}: there are {', '.join(NAMES)}")
         if not 0 <= self.shrinkage < np.inf:
-            raise InvalidInput(f"shrinkage {self.shrinkage:g}: expected a number from 0, such as 10")
+            raise InvalidInput(
+                f"shrinkage {self.shrinkage:g}: expected a number from 0, such as 10"
+            )
 
     def weights(self, data: Interactions, terms: Terms | None = None) -> Float64 | None:
-        """X of every interaction, (|D|,); None: 1 each. ``terms``: statistics other than those of ``data``."""
+        """X of every interaction, (|D|,); None: 1 each. ``terms``: statistics other than those of
+        ``data``.
+        """
         if self.name in ("cosine", "jaccard"):
             return data.confidence if self.name == "cosine" else None
         counts = np.ones(len(data)) if data.confidence is None else data.confidence
@@ -101,12 +114,15 @@ class Similarity:
     def changed(self, before: Interactions, removed: Interactions) -> npt.NDArray[np.int64] | None:
         """Rows of the items whose own numbers a removal changes; None: of all.
 
-        Those that lose somebody; of tfidf everything that these people had, as how much that is weighs all of it, and
-        all where an item vanishes, as n weighs everything; of bm25 all, as the mean length does.
+        Those that lose somebody; of tfidf everything that these people had, as how much that is
+        weighs all of it, and all where an item vanishes, as n weighs everything; of bm25 all, as
+        the mean length does.
         """
         if self.name == "bm25":
             return None
-        if self.name == "tfidf" and np.any((removed.item_counts > 0) & (removed.item_counts == before.item_counts)):
+        if self.name == "tfidf" and np.any(
+            (removed.item_counts > 0) & (removed.item_counts == before.item_counts)
+        ):
             return None
         if self.name == "tfidf":
             theirs = removed.user_counts[before.user_rows] > 0
@@ -114,13 +130,16 @@ class Similarity:
         return np.flatnonzero(removed.item_counts)
 
     def of(self, shared: Any, mine: Any, theirs: Any) -> Any:
-        """s(i, j) of what i and j share and their sizes, elementwise; 0 where they share nothing, or less.
+        """s(i, j) of what i and j share and their sizes, elementwise; 0 where they share nothing,
+        or less.
 
         >>> float(Similarity("jaccard").of(np.array([2.0]), 3.0, 3.0)[0])
         0.5
         """
         below = mine + theirs - shared if self.name == "jaccard" else mine * theirs
-        return np.divide(shared, below + self.shrinkage, out=np.zeros_like(shared), where=shared > 0)
+        return np.divide(
+            shared, below + self.shrinkage, out=np.zeros_like(shared), where=shared > 0
+        )
 
 
 def transposed(data: Interactions) -> Interactions:

@@ -38,13 +38,18 @@ def counted(data: Interactions, *, threads: int = 0) -> Any:
         begins[rows] = ends - most[rows]
         columns, counts = np.empty(int(ends[-1]), np.int32), np.empty(int(ends[-1]), np.int32)
         into = (view.indptr, view.indices, data.indptr, data.indices, columns, counts, found)
-        run(partial(_into, begins, into), [some for k in range(4 * threads) if (some := rows[k :: 4 * threads]).size],
-            threads)  # fmt: skip
+        run(
+            partial(_into, begins, into),
+            [some for k in range(4 * threads) if (some := rows[k :: 4 * threads]).size],
+            threads,
+        )
         places = np.arange(int(found[rows].sum())) + np.repeat(
             begins[rows] - (np.cumsum(found[rows]) - found[rows]), found[rows]
         )
         parts.append((columns[places], counts[places]))
-    columns, counts = (np.concatenate([part[side] for part in parts] or [np.empty(0, np.int32)]) for side in (0, 1))
+    columns, counts = (
+        np.concatenate([part[side] for part in parts] or [np.empty(0, np.int32)]) for side in (0, 1)
+    )
     return csr_array((counts, columns, np.concatenate([[0], np.cumsum(found)])), shape=(n, n))
 
 
@@ -54,11 +59,17 @@ def _into(begins: Array, into: tuple[Array, ...], rows: Array) -> None:
     _counting.together(rows, begins, *into)
 
 
-def without(counts: Any, before: Interactions, after: Interactions, touched: Array, *, threads: int = 0) -> Any:
-    """``counted(after)`` from ``counted(before)``, where nobody but the rows ``touched`` has changed."""
+def without(
+    counts: Any, before: Interactions, after: Interactions, touched: Array, *, threads: int = 0
+) -> Any:
+    """``counted(after)`` from ``counted(before)``, where nobody but the rows ``touched`` has
+    changed.
+    """
     flags = np.zeros(before.shape[0], bool)
     flags[touched] = True
-    was, now = (counted(data.keep(flags[data.user_rows]), threads=threads) for data in (before, after))
+    was, now = (
+        counted(data.keep(flags[data.user_rows]), threads=threads) for data in (before, after)
+    )
     return tidy(counts - was + now)
 
 
@@ -78,9 +89,18 @@ def both_ways(counts: Any) -> Any:
 
 
 def lists(
-    counts: Any, frequency: Array, people: int, length: int, *, ratio: bool, least: int = 1, threads: int = 0
+    counts: Any,
+    frequency: Array,
+    people: int,
+    length: int,
+    *,
+    ratio: bool,
+    least: int = 1,
+    threads: int = 0,
 ) -> tuple[Array, Array]:
-    """(neighbors int32, values float64), both (n, K), of the pairs that ``counted`` gives; see the kernel."""
+    """(neighbors int32, values float64), both (n, K), of the pairs that ``counted`` gives; see the
+    kernel.
+    """
     from alteraser.models.neighbors import _counting
 
     whole = both_ways(counts)
@@ -88,13 +108,27 @@ def lists(
     neighbors, values = np.full((n, length), -1, np.int32), np.zeros((n, length))
     table = entropy(people)
     threads = threads or default_threads()
-    columns, starts = whole.indices.astype(np.int32, copy=False), whole.indptr.astype(np.int64, copy=False)
+    columns, starts = (
+        whole.indices.astype(np.int32, copy=False),
+        whole.indptr.astype(np.int64, copy=False),
+    )
     run(
         lambda rows: _counting.strongest(
-            rows, starts, columns, whole.data, frequency, people, table, ratio, least, neighbors, values
+            rows,
+            starts,
+            columns,
+            whole.data,
+            frequency,
+            people,
+            table,
+            ratio,
+            least,
+            neighbors,
+            values,
         ),
-        [some for start in range(4 * threads) if (some := np.arange(start, n, 4 * threads)).size], threads,
-    )  # fmt: skip
+        [some for start in range(4 * threads) if (some := np.arange(start, n, 4 * threads)).size],
+        threads,
+    )
     return neighbors, values
 
 
@@ -107,18 +141,24 @@ def entropy(people: int) -> Array:
 def nearest(
     counts: Any, sizes: Array, length: int, *, jaccard: bool, shrinkage: float, threads: int = 0
 ) -> tuple[Array, Array]:
-    """``lists.fit`` of interactions without weights, in every bit, from the pairs that ``counted`` gives."""
+    """``lists.fit`` of interactions without weights, in every bit, from the pairs that ``counted``
+    gives.
+    """
     from alteraser.models.neighbors import _counting
 
     whole = both_ways(counts)
     n = sizes.size
     neighbors, values = np.full((n, length), -1, np.int32), np.zeros((n, length))
-    columns, starts = whole.indices.astype(np.int32, copy=False), whole.indptr.astype(np.int64, copy=False)
+    columns, starts = (
+        whole.indices.astype(np.int32, copy=False),
+        whole.indptr.astype(np.int64, copy=False),
+    )
     threads = threads or default_threads()
     run(
         lambda rows: _counting.similar(
             rows, starts, columns, whole.data, sizes, jaccard, float(shrinkage), neighbors, values
         ),
-        [some for start in range(4 * threads) if (some := np.arange(start, n, 4 * threads)).size], threads,
-    )  # fmt: skip
+        [some for start in range(4 * threads) if (some := np.arange(start, n, 4 * threads)).size],
+        threads,
+    )
     return neighbors, values

@@ -1,14 +1,16 @@
-"""User-based nearest neighbors (Resnick et al., CSCW 1994; Herlocker et al., SIGIR 1999), for lists of items.
+"""User-based nearest neighbors (Resnick et al., CSCW 1994; Herlocker et al., SIGIR 1999), for lists
+of items.
 
     score(u, v) = Σ_{w among the K nearest of u, w had v} s(u, w) x_wv
 
-with x_wv the confidence of the interaction (or 1) and s the similarity of ``similarity``, of people: items take the
-place of terms there. Equally near people are taken in the order of their ids.
+with x_wv the confidence of the interaction (or 1) and s the similarity of ``similarity``, of
+people: items take the place of terms there. Equally near people are taken in the order of their
+ids.
 
-Who is near whom is no part of the model: it is formed from everybody's interactions when a list is asked for. So the
-model names nobody's neighbors, and forgetting somebody costs what that one person had, however many others there are.
-What is kept is what is known of all: in how many histories each item is, which tfidf and bm25 weigh by, and how long a
-history is.
+Who is near whom is no part of the model: it is formed from everybody's interactions when a list is
+asked for. So the model names nobody's neighbors, and forgetting somebody costs what that one person
+had, however many others there are. What is kept is what is known of all: in how many histories each
+item is, which tfidf and bm25 weigh by, and how long a history is.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ SAMPLE = 500
 
 
 class UserKNN(ExactKind):
-    """``frequencies`` (n,) int64, in how many histories an item is; ``people`` (1,) int64; ``length`` (1,), Σ c."""
+    """``frequencies`` (n,) int64, in how many histories an item is; ``people`` (1,) int64;
+    ``length`` (1,), Σ c.
+    """
 
     name: ClassVar[str] = "user-knn"
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {
@@ -50,19 +54,31 @@ class UserKNN(ExactKind):
         "neighbors": (50, 100, 200),
     }
     needs_history: ClassVar[bool] = True
-    summary: ClassVar[str] = "in how many histories each item is; who is near whom is formed when lists are asked for"
+    summary: ClassVar[str] = (
+        "in how many histories each item is; who is near whom is formed when lists are asked for"
+    )
 
     similarity: Name = Field(default="cosine", description="How alike two people are")
-    neighbors: int = Field(default=100, ge=1, le=100_000, description="K, by how many nearest people a list is made")
+    neighbors: int = Field(
+        default=100, ge=1, le=100_000, description="K, by how many nearest people a list is made"
+    )
     shrinkage: float = Field(
-        default=0.0, ge=0.0, allow_inf_nan=False,
+        default=0.0,
+        ge=0.0,
+        allow_inf_nan=False,
         description="Added below the line of a similarity: what rests on few items counts for less",
-    )  # fmt: skip
+    )
     k1: float = Field(
-        default=1.2, gt=0.0, allow_inf_nan=False, description="k of bm25: how fast more of the same stops counting"
+        default=1.2,
+        gt=0.0,
+        allow_inf_nan=False,
+        description="k of bm25: how fast more of the same stops counting",
     )
     b: float = Field(
-        default=0.75, ge=0.0, le=1.0, description="b of bm25: how much the length of a person's history counts"
+        default=0.75,
+        ge=0.0,
+        le=1.0,
+        description="b of bm25: how much the length of a person's history counts",
     )
 
     @property
@@ -79,15 +95,22 @@ class UserKNN(ExactKind):
             "length": np.array([length]),
         }
 
-    def without(self, state: Mapping[str, Array], before: Interactions, removal: Removal, *, threads: int = 0) -> dict[
-        str, Array
-    ]:  # fmt: skip
+    def without(
+        self,
+        state: Mapping[str, Array],
+        before: Interactions,
+        removal: Removal,
+        *,
+        threads: int = 0,
+    ) -> dict[str, Array]:
         """``state`` of what remains: counts less what goes; a sum of confidences anew."""
         gone = removal.removed
         left = state["length"] - len(gone)
         if before.confidence is not None:
             confidence = removal.remaining.confidence
-            left = np.array([len(removal.remaining) if confidence is None else confidence.sum()], np.float64)
+            left = np.array(
+                [len(removal.remaining) if confidence is None else confidence.sum()], np.float64
+            )
         emptied = (gone.user_counts > 0) & (gone.user_counts == before.user_counts)
         return {
             "frequencies": state["frequencies"] - gone.item_counts,
@@ -102,10 +125,14 @@ class UserKNN(ExactKind):
         return live.LiveFrequencies(state["frequencies"], int(state["people"][0]))
 
     def scrubbed(
-        self, state: Mapping[str, Array], after: Mapping[str, Array], before: Interactions, removal: Removal
+        self,
+        state: Mapping[str, Array],
+        after: Mapping[str, Array],
+        before: Interactions,
+        removal: Removal,
     ) -> dict[str, int]:
-        """Of ``SAMPLE`` people who have an item of those of whom something goes, how many had one of these for a
-        neighbor. No list is kept; this is what lists that were handed out held.
+        """Of ``SAMPLE`` people who have an item of those of whom something goes, how many had one
+        of these for a neighbor. No list is kept; this is what lists that were handed out held.
         """
         asking = np.zeros(before.shape[0], bool)
         asking[removal.touched_users] = True
@@ -123,7 +150,9 @@ class UserKNN(ExactKind):
         return {"neighbor_lists_of_others": held, "neighbor_lists_looked_at": int(others.size)}
 
     def apart(self, state: Mapping[str, Array], data: Interactions) -> float:
-        """The largest relative difference from counts of distinct people, item by item, by NumPy."""
+        """The largest relative difference from counts of distinct people, item by item, by
+        NumPy.
+        """
         pairs = np.unique(np.stack([data.indices.astype(np.int64), data.user_rows]), axis=1)
         confidence = np.ones(len(data)) if data.confidence is None else data.confidence
         wanted = {
@@ -137,7 +166,9 @@ class UserKNN(ExactKind):
         """What finds the nearest people in ``history``, weighted by what ``state`` knows of all."""
         assert history is not None  # see needs_history
         people = int(state["people"][0])
-        terms = Terms(state["frequencies"], people, float(state["length"][0]) / people if people else 0.0)
+        terms = Terms(
+            state["frequencies"], people, float(state["length"][0]) / people if people else 0.0
+        )
         return lists.Finder(transposed(history), self.measure, terms)
 
     def scores(self, state: Any, rows: Array, history: Interactions | None) -> Array:
@@ -148,7 +179,9 @@ class UserKNN(ExactKind):
         neighbors, similarities = self.lists(state, rows)
         held = neighbors >= 0
         indptr = np.concatenate([[0], np.cumsum(held.sum(1))])
-        near = csr_array((similarities[held], neighbors[held], indptr), shape=(len(rows), history.shape[0]))
+        near = csr_array(
+            (similarities[held], neighbors[held], indptr), shape=(len(rows), history.shape[0])
+        )
         weights = np.ones(len(history)) if history.confidence is None else history.confidence
         theirs = csr_array((weights, history.indices, history.indptr), shape=history.shape)
         scores: Array = (near @ theirs).toarray()
@@ -156,9 +189,13 @@ class UserKNN(ExactKind):
         return scores
 
     def lists(self, formed: Any, rows: Array) -> tuple[Array, Array]:
-        """(people int32, similarities), both (len(rows), K), the nearest of ``rows`` first, −1 and 0 behind them."""
+        """(people int32, similarities), both (len(rows), K), the nearest of ``rows`` first, −1 and
+        0 behind them.
+        """
         distinct, where = np.unique(rows, return_inverse=True)
-        neighbors, similarities = formed.lists(distinct, min(self.neighbors, max(formed.items - 1, 1)))
+        neighbors, similarities = formed.lists(
+            distinct, min(self.neighbors, max(formed.items - 1, 1))
+        )
         return neighbors[where], similarities[where]
 
     def matrix(self, state: Mapping[str, Array]) -> Any:
@@ -174,5 +211,7 @@ class UserKNN(ExactKind):
     def shapes(self, items: int) -> dict[str, tuple[tuple[int | None, ...], tuple[str, ...]]]:
         """{name: (shape, dtypes)} of the state of a model with so many item rows."""
         return {
-            "frequencies": ((items,), ("int64",)), "people": ((1,), ("int64",)), "length": ((1,), ("float64",))
-        }  # fmt: skip
+            "frequencies": ((items,), ("int64",)),
+            "people": ((1,), ("int64",)),
+            "length": ((1,), ("float64",)),
+        }

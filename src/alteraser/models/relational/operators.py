@@ -131,7 +131,9 @@ class Propagation:
         if self.layers < 0:
             raise InvalidInput(f"layers={self.layers}: expected at least 0")
         if self.matrix.shape[0] != self.matrix.shape[1]:
-            raise InvalidInput(f"the graph's matrix is {self.matrix.shape}; it has to be square and symmetric")
+            raise InvalidInput(
+                f"the graph's matrix is {self.matrix.shape}; it has to be square and symmetric"
+            )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -173,7 +175,9 @@ class Part:
 
     def __post_init__(self) -> None:
         if not 0 <= self.start <= self.stop <= self.whole.shape[0]:
-            raise InvalidInput(f"rows {self.start} to {self.stop} of an operator with {self.whole.shape[0]} rows")
+            raise InvalidInput(
+                f"rows {self.start} to {self.stop} of an operator with {self.whole.shape[0]} rows"
+            )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -207,7 +211,8 @@ class Product:
     def __post_init__(self) -> None:
         if self.outer.shape[1] != self.inner.shape[0]:
             raise InvalidInput(
-                f"operators of shapes {self.outer.shape} and {self.inner.shape} do not follow each other"
+                f"operators of shapes {self.outer.shape} and {self.inner.shape} do not follow "
+                "each other"
             )
 
     @property
@@ -249,8 +254,12 @@ class Rowwise:
         """A E, a new array."""
         if threads <= 1 or self.matrix.nnz * E.shape[1] < SMALL:
             return np.asarray(self.matrix @ E)
-        parts = self._blocks.get(threads) or self._blocks.setdefault(threads, self._split(threads * BLOCKS_PER_WORKER))
-        out = np.empty((self.matrix.shape[0], E.shape[1]), np.result_type(self.matrix.dtype, E.dtype))
+        parts = self._blocks.get(threads) or self._blocks.setdefault(
+            threads, self._split(threads * BLOCKS_PER_WORKER)
+        )
+        out = np.empty(
+            (self.matrix.shape[0], E.shape[1]), np.result_type(self.matrix.dtype, E.dtype)
+        )
 
         def product(which: Array) -> None:
             for place in which:

@@ -69,7 +69,9 @@ class Cells:
         twice = np.flatnonzero((np.diff(rows) == 0) & (np.diff(columns) == 0))
         if twice.size:
             raise InvalidInput(f"cell ({rows[twice[0]]}, {columns[twice[0]]}) is there twice")
-        indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=shape[0]))]).astype(np.int64)
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=shape[0]))]).astype(
+            np.int64
+        )
         kept = [np.asarray(x, np.float64)[order] if x.size else NONE for x in (confidence, target)]
         return cls(shape, indptr, columns.astype(np.int32), *kept)
 
@@ -154,7 +156,9 @@ class Relation:
                 f"{self.left.shape[0]} and {self.right.shape[0]} rows"
             )
         if not self.weight > 0 or (self.prediction is not None and not self.prediction > 0):
-            raise InvalidInput(f"relation {self.name}: weight and the penalty of h have to be above 0")
+            raise InvalidInput(
+                f"relation {self.name}: weight and the penalty of h have to be above 0"
+            )
 
     @cached_property
     def sides(self) -> tuple[Side, Side]:

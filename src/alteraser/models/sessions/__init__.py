@@ -1,1 +1,3 @@
-"""Recommenders of what comes next: in a session, or in a basket. Models of events in groups, not of pairs."""
+"""Recommenders of what comes next: in a session, or in a basket. Models of events in groups, not of
+pairs.
+"""

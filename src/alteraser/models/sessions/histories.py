@@ -30,15 +30,15 @@ class Sets(NamedTuple):
 
 
 def events_of(data: Interactions, kind: str, *, ordered: bool = False) -> Events:
-    """The events of ``data``; InvalidInput, naming ``kind``, for pairs alone, and where they are to be ``ordered`` for
-    baskets.
+    """The events of ``data``; InvalidInput, naming ``kind``, for pairs alone, and where they are to
+    be ``ordered`` for baskets.
     """
     if data.events is None or (ordered and data.events.grouping.name == BASKET):
         have = "pairs" if data.events is None else "in baskets, which have no order"
         raise InvalidInput(
-            f"{kind} is of events in {'sessions' if ordered else 'sessions or baskets'}, and the data are {have}: read "
-            "them with session_column or session_gap (--session-column or --session-gap on the command line)"
-            + ("" if ordered else ", or with basket_column")
+            f"{kind} is of events in {'sessions' if ordered else 'sessions or baskets'}, and the "
+            f"data are {have}: read them with session_column or session_gap (--session-column or "
+            "--session-gap on the command line)" + ("" if ordered else ", or with basket_column")
         )
     return data.events
 
@@ -71,7 +71,9 @@ def of_users(events: Events, rows: Array) -> Events:
 
 
 def replaced(before: Sets, after: Sets, users: Array) -> Sets:
-    """``before`` with the groups of ``users`` (rows) exchanged for ``after``, which are of these users alone."""
+    """``before`` with the groups of ``users`` (rows) exchanged for ``after``, which are of these
+    users alone.
+    """
     flags = np.zeros(max(int(before.owners.max(initial=-1)), int(users.max(initial=-1))) + 1, bool)
     flags[users] = True
     kept = np.flatnonzero(~flags[before.owners])
@@ -83,7 +85,9 @@ def replaced(before: Sets, after: Sets, users: Array) -> Sets:
     items = np.concatenate([before.items, after.items])
     counts, starts = counts[order], starts[order]
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return Sets(indptr, items[spans(starts, counts)], owners[order], ends[order] if ends.size else ends)
+    return Sets(
+        indptr, items[spans(starts, counts)], owners[order], ends[order] if ends.size else ends
+    )
 
 
 def joined(parts: list[Sets], like: Sets) -> Sets:
@@ -103,10 +107,17 @@ def spans(starts: Array, counts: Array) -> Rows:
     [5, 6, 0, 1, 2]
     """
     total = int(counts.sum())
-    return np.repeat(starts - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts) + np.arange(total)
+    return np.repeat(starts - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts) + np.arange(
+        total
+    )
 
 
 def check_rows(name: str, indptr: Array, rows: int, size: int) -> None:
     """ValueError unless ``indptr`` cuts ``size`` entries into so many rows."""
-    if indptr.size != rows + 1 or indptr[0] != 0 or indptr[-1] != size or np.any(np.diff(indptr) < 0):
+    if (
+        indptr.size != rows + 1
+        or indptr[0] != 0
+        or indptr[-1] != size
+        or np.any(np.diff(indptr) < 0)
+    ):
         raise ValueError(f"{name} must rise from 0 to {size} over {rows} rows")

@@ -32,18 +32,24 @@ class SessionKind(ExactKind):
 
     @abstractmethod
     def continued(self, state: Any, session: Array, owner: int = -1) -> Array:
-        """(n,) float64: what may come next after ``session`` (l,), item rows; −∞ for an item that is not to be listed.
+        """(n,) float64: what may come next after ``session`` (l,), item rows; −∞ for an item that
+        is not to be listed.
 
-        ``state`` is what ``formed`` made of it; ``owner`` is the row of whose session it is, where the model knows them
-        (−1: nobody it knows), so that a session is not taken for what comes after itself.
+        ``state`` is what ``formed`` made of it; ``owner`` is the row of whose session it is, where
+        the model knows them (−1: nobody it knows), so that a session is not taken for what comes
+        after itself.
         """
 
     def scores(self, state: Any, rows: Array, history: Interactions | None) -> Array:
-        """(len(rows), n) float64: what may come next in each user's last session; −∞ for who has none."""
+        """(len(rows), n) float64: what may come next in each user's last session; −∞ for who has
+        none.
+        """
         assert history is not None  # see needs_history
         events = histories.events_of(history, self.name)
         found = np.full((len(rows), history.shape[1]), -np.inf)
-        for place, (row, group) in enumerate(zip(rows, histories.last_groups(events, rows), strict=True)):
+        for place, (row, group) in enumerate(
+            zip(rows, histories.last_groups(events, rows), strict=True)
+        ):
             if group >= 0:
                 session = events.items[events.indptr[group] : events.indptr[group + 1]]
                 found[place] = self.continued(state, session, int(row))

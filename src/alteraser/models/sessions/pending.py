@@ -1,10 +1,13 @@
-"""P of slist in a warm process: what changes is kept beside it as a low-rank correction, and applied when scoring.
+"""P of slist in a warm process: what changes is kept beside it as a low-rank correction, and
+applied when scoring.
 
-    P_now = P − Yᵀ diag(s) Y,      a step with rows V, s = 1 for rows that join and −1 for rows that go:
-    W = V P_now,   M = I + s W Vᵀ = LLᵀ,   Y grows by L⁻¹W      (Sherman, Morrison 1950; Woodbury 1950)
+    P_now = P − Yᵀ diag(s) Y,
+        a step with rows V, s = 1 for rows that join and −1 for rows that go:
+    W = V P_now,   M = I + s W Vᵀ = LLᵀ,   Y grows by L⁻¹W
+        (Sherman, Morrison 1950; Woodbury 1950)
 
-A step gathers some columns of P and never touches the rest of it; after ``FOLD`` rows, or when asked, all are folded
-into the triangle at once.
+A step gathers some columns of P and never touches the rest of it; after ``FOLD`` rows, or when
+asked, all are folded into the triangle at once.
 """
 
 from __future__ import annotations
@@ -41,14 +44,23 @@ class Settings(Protocol):
         ...
 
     def scored(
-        self, formed: Any, session: Array, solved: Callable[[Array, Array], Array], diagonal: Array, more: list[Any]
+        self,
+        formed: Any,
+        session: Array,
+        solved: Callable[[Array, Array], Array],
+        diagonal: Array,
+        more: list[Any],
     ) -> Array:
-        """What may come next, P being what ``solved`` multiplies with, and ``more`` what Cᵀ is changed by."""
+        """What may come next, P being what ``solved`` multiplies with, and ``more`` what Cᵀ is
+        changed by.
+        """
         ...
 
 
 class Pending:
-    """A state of slist, changed by what users had and have. Its items are those that were kept at the beginning."""
+    """A state of slist, changed by what users had and have. Its items are those that were kept at
+    the beginning.
+    """
 
     def __init__(self, kind: Settings, state: dict[str, Array]) -> None:
         self.kind, self.formed = kind, kind.formed(state, None)
@@ -66,7 +78,9 @@ class Pending:
         return int(self._signs.size)
 
     def change(self, before: Events, after: Events) -> None:
-        """Somebody had ``before`` and has ``after``. NumericFailure where digits would be lost: publish instead."""
+        """Somebody had ``before`` and has ``after``. NumericFailure where digits would be lost:
+        publish instead.
+        """
         old, new = (self._rows(events) for events in (before, after))
         gone, come = prefixes.changed(old.stacked(self.kind.alpha), new.stacked(self.kind.alpha))
         for rows, sign in ((come, 1.0), (gone, -1.0)):
@@ -86,7 +100,9 @@ class Pending:
             y = np.asfortranarray(self._y[self._signs == sign].T)
             if y.shape[1]:
                 routine = packed.lapack("sfrk", self._matrix.dtype)
-                routine(k, y.shape[1], -sign, y, 1.0, self._matrix, transr="N", uplo="L", overwrite_c=1)
+                routine(
+                    k, y.shape[1], -sign, y, 1.0, self._matrix, transr="N", uplo="L", overwrite_c=1
+                )
         self._y, self._signs = self._y[:0], self._signs[:0]
         self.folded += 1
 
@@ -99,11 +115,16 @@ class Pending:
 
     def _sums(self, rows: prefixes.Rows) -> Any:
         alpha = self.kind.alpha
-        return alpha * rows.together().astype(np.float64) + (1.0 - alpha) / prefixes.SCALE**2 * rows.ahead()
+        return (
+            alpha * rows.together().astype(np.float64)
+            + (1.0 - alpha) / prefixes.SCALE**2 * rows.ahead()
+        )
 
     def _solved(self, items: Array, weights: Array) -> Array:
         """P times the vector, or each of the rows, that is ``weights`` at ``items``."""
-        found = weights @ packed.columns(self._matrix, self.formed.kept.size, items).astype(np.float64)
+        found = weights @ packed.columns(self._matrix, self.formed.kept.size, items).astype(
+            np.float64
+        )
         return np.asarray(found - ((weights @ self._y[:, items].T) * self._signs) @ self._y)
 
     def _step(self, rows: Any, sign: float) -> None:
@@ -116,7 +137,9 @@ class Pending:
         m = np.eye(rows.shape[0]) + sign * w[:, items] @ few.T
         m = (m + m.T) / 2
         if np.linalg.eigvalsh(m)[0] < inverse.SINGULAR[self._matrix.dtype.name]:
-            raise NumericFailure("this step would lose digits of the inverse; publish makes it anew")
+            raise NumericFailure(
+                "this step would lose digits of the inverse; publish makes it anew"
+            )
         y = solve_triangular(np.linalg.cholesky(m), w, lower=True)
         self._y = np.concatenate([self._y, y.astype(self._matrix.dtype)])
         self._signs = np.append(self._signs, np.full(rows.shape[0], sign))

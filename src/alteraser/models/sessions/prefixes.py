@@ -56,7 +56,9 @@ class Rows:
 
 def weights(steps: Array, decay: float) -> Array:
     """SCALE exp(−steps/decay), rounded, at least 1."""
-    found: Array = np.maximum(np.rint(SCALE * np.exp(-np.asarray(steps, np.float64) / decay)), 1.0).astype(np.int64)
+    found: Array = np.maximum(
+        np.rint(SCALE * np.exp(-np.asarray(steps, np.float64) / decay)), 1.0
+    ).astype(np.int64)
     return found
 
 
@@ -73,14 +75,18 @@ def of(events: Events, kept: Array, n: int, decay: float) -> Rows:
     before = spans(np.ones(cuts.size, np.int64), cuts)  # t of every cut
     start, length = np.repeat(starts, cuts), np.repeat(lengths, cuts)
     past = _rows(items, start, before, kept.size, lambda step, count: count - 1 - step, decay)
-    future = _rows(items, start + before, length - before, kept.size, lambda step, count: step, decay)
+    future = _rows(
+        items, start + before, length - before, kept.size, lambda step, count: step, decay
+    )
     whole = _rows(items, starts, lengths, kept.size, lambda step, count: np.zeros_like(step), decay)
     whole.data[:] = 1
     return Rows(kept.size, whole, past, future)
 
 
 def _rows(items: Array, starts: Array, counts: Array, width: int, steps: Any, decay: float) -> Any:
-    """A row of ``items[start : start + count]`` for each start; of one that is there twice the larger weight."""
+    """A row of ``items[start : start + count]`` for each start; of one that is there twice the
+    larger weight.
+    """
     rows = np.repeat(np.arange(counts.size), counts)
     step = spans(np.zeros(counts.size, np.int64), counts)
     found = items[spans(starts, counts)]
@@ -90,7 +96,9 @@ def _rows(items: Array, starts: Array, counts: Array, width: int, steps: Any, de
     first = np.ones(rows.size, bool)
     first[1:] = (rows[1:] != rows[:-1]) | (found[1:] != found[:-1])
     held = np.bincount(rows[first], minlength=counts.size)
-    return csr_array((heavy[first], found[first], np.concatenate([[0], np.cumsum(held)])), (counts.size, width))
+    return csr_array(
+        (heavy[first], found[first], np.concatenate([[0], np.cumsum(held)])), (counts.size, width)
+    )
 
 
 def as_data(rows: Any) -> Interactions:
@@ -102,7 +110,9 @@ def as_data(rows: Any) -> Interactions:
 
 
 def changed(old: Any, new: Any) -> tuple[Any, Any]:
-    """The rows of ``old`` that are not in ``new``, and the other way round; as often as they are there."""
+    """The rows of ``old`` that are not in ``new``, and the other way round; as often as they are
+    there.
+    """
     counts = [Counter(_keys(part)) for part in (old, new)]
     common = counts[0] & counts[1]
     return tuple(part[_without(part, common.copy())] for part in (old, new))
@@ -140,15 +150,20 @@ def to_state(together: Any, ahead: Any) -> dict[str, Array]:
         np.add.at(into, np.searchsorted(keys, at), data)
     rows, columns = np.divmod(keys, max(k, 1))
     return {
-        "indptr": np.searchsorted(rows, np.arange(k + 1)).astype(np.int64), "items": columns.astype(np.int32),
-        "together": values[0], "ahead": values[1],
-    }  # fmt: skip
+        "indptr": np.searchsorted(rows, np.arange(k + 1)).astype(np.int64),
+        "items": columns.astype(np.int32),
+        "together": values[0],
+        "ahead": values[1],
+    }
 
 
 def of_state(state: Mapping[str, Array], k: int) -> tuple[Any, Any]:
     """Both sums as sparse matrices of integers."""
     shape = k, k
-    first, second = (csr_array((state[name], state["items"], state["indptr"]), shape) for name in ("together", "ahead"))
+    first, second = (
+        csr_array((state[name], state["items"], state["indptr"]), shape)
+        for name in ("together", "ahead")
+    )
     return first, second
 
 
@@ -162,7 +177,9 @@ def entries(state: Mapping[str, Array]) -> dict[tuple[int, int], tuple[int, int]
 def by_loops(
     events: Events, kept: Array, decay: float, alpha: float
 ) -> tuple[Any, dict[tuple[int, int], tuple[int, int]]]:
-    """(the rows of which A is made, what ``entries`` should be), session by session and cut by cut."""
+    """(the rows of which A is made, what ``entries`` should be), session by session and cut by
+    cut.
+    """
     places = {item: place for place, item in enumerate(kept.tolist())}
     sums: dict[tuple[int, int], list[int]] = {}
     columns: list[int] = []
@@ -193,5 +210,8 @@ def by_loops(
                 for other, after in future.items():
                     sums.setdefault((one, other), [0, 0])[1] += before * after
     indptr = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-    found = csr_array((np.array(values, np.float64), np.array(columns, np.int64), indptr), (len(lengths), kept.size))
+    found = csr_array(
+        (np.array(values, np.float64), np.array(columns, np.int64), indptr),
+        (len(lengths), kept.size),
+    )
     return found, {key: (first, second) for key, (first, second) in sums.items()}

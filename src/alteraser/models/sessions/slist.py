@@ -1,27 +1,31 @@
-"""Linear models of sessions in closed form: SLIS, SLIT, and both together (SLIST: Choi et al., WWW 2021).
+"""Linear models of sessions in closed form: SLIS, SLIT, and both together (SLIST: Choi et al., WWW
+2021).
 
-Of a session s_1 … s_l, x is 1 at its items. Cut before s_{t + 1}, for t = 1 … l − 1, what was there is z_t and what
-follows y_t:
+Of a session s_1 … s_l, x is 1 at its items. Cut before s_{t + 1}, for t = 1 … l − 1, what was there
+is z_t and what follows y_t:
 
-    z_tv = exp(−(t − i)/δ)      i ≤ t the last place of v          y_tv = exp(−(j − t − 1)/δ)      j > t the first one
+    z_tv = exp(−(t − i)/δ)      i ≤ t the last place of v          y_tv = exp(−(j − t − 1)/δ)
+        j > t the first one
 
     B = argmin α Σ ‖x − xB‖² + (1 − α) Σ_t ‖y_t − z_t B‖² + λ‖B‖_F²  =  P C
     P = (α Σ xᵀx + (1 − α) Σ_t z_tᵀz_t + λI)⁻¹,      C = α Σ xᵀx + (1 − α) Σ_t z_tᵀy_t
 
-and for α = 1 (SLIS) with diag(B) = 0, B_ij = −P_ij / P_jj, as without that it would say what it is told. α = 0 is SLIT.
-A list is wB, with w_v = exp(−(l − i)/δ') of the session that is to be continued, i the last place of v; what has no
-score above 0 is in none, nor what rounding alone speaks for.
+and for α = 1 (SLIS) with diag(B) = 0, B_ij = −P_ij / P_jj, as without that it would say what it is
+told. α = 0 is SLIT. A list is wB, with w_v = exp(−(l − i)/δ') of the session that is to be
+continued, i the last place of v; what has no score above 0 is in none, nor what rounding alone
+speaks for.
 
-Weights of z and y are multiples of 2⁻¹⁵, so that the sums Σ xᵀx and Σ zᵀy, which are kept, are integers: forgetting
-takes out of them what goes, to the last bit. P is kept as a triangle and changed by the rows x and z_t of the sessions
-that change (``alteraser.models.linear.inverse``), or made anew where that is cheaper, or where digits would be lost.
+Weights of z and y are multiples of 2⁻¹⁵, so that the sums Σ xᵀx and Σ zᵀy, which are kept, are
+integers: forgetting takes out of them what goes, to the last bit. P is kept as a triangle and
+changed by the rows x and z_t of the sessions that change (``alteraser.models.linear.inverse``), or
+made anew where that is cheaper, or where digits would be lost.
 
-The authors also weigh sessions by how long ago they were. Such weights are relative to the latest session, which may
-go, and would all change with it; they are left out.
+The authors also weigh sessions by how long ago they were. Such weights are relative to the latest
+session, which may go, and would all change with it; they are left out.
 
-Memory is a triangle of n(n + 1)/2 numbers. ``most_frequent`` keeps so many items, those of the most events (equally
-frequent ones: the lower rows first); the others are as if they were not in the data. Where nothing is said, that is all
-items, or ``FEWER`` where the memory for all is not there.
+Memory is a triangle of n(n + 1)/2 numbers. ``most_frequent`` keeps so many items, those of the most
+events (equally frequent ones: the lower rows first); the others are as if they were not in the
+data. Where nothing is said, that is all items, or ``FEWER`` where the memory for all is not there.
 """
 
 from __future__ import annotations
@@ -81,9 +85,11 @@ class Formed(NamedTuple):
 
 
 class SLIST(SessionKind):
-    """``counts`` (n,) of events; ``inverse``, the triangle of P; Σ xᵀx and Σ zᵀy as sparse integers.
+    """``counts`` (n,) of events; ``inverse``, the triangle of P; Σ xᵀx and Σ zᵀy as sparse
+    integers.
 
-    The latter are ``indptr``, ``items``, ``together`` int64, and ``ahead`` int64 in multiples of 2⁻³⁰, entry by entry.
+    The latter are ``indptr``, ``items``, ``together`` int64, and ``ahead`` int64 in multiples of
+    2⁻³⁰, entry by entry.
     """
 
     name: ClassVar[str] = "slist"
@@ -95,54 +101,81 @@ class SLIST(SessionKind):
         le=1.0,
         description="How much items of a session count, beside what follows: 1 SLIS, 0 SLIT",
     )
-    regularization: float = Field(default=10.0, gt=0.0, allow_inf_nan=False, description="λ, added to the diagonal")
+    regularization: float = Field(
+        default=10.0, gt=0.0, allow_inf_nan=False, description="λ, added to the diagonal"
+    )
     train_decay: float = Field(
-        default=1.0, gt=0.0, description="δ, over how many places what was before and what follows fade in training"
+        default=1.0,
+        gt=0.0,
+        description="δ, over how many places what was before and what follows fade in training",
     )
     predict_decay: float = Field(
-        default=1.0, gt=0.0, description="Over how many places what was before fades when a session is continued"
+        default=1.0,
+        gt=0.0,
+        description="Over how many places what was before fades when a session is continued",
     )
     most_frequent: int | None = Field(
         default=None,
         ge=1,
-        description="Only so many of the most frequent items; all that memory allows where not given",
+        description="Only so many of the most frequent items; all that memory allows where not "
+        "given",
     )
-    dtype: Literal["float32", "float64"] = Field(default="float64", description="What the inverse is held in")
+    dtype: Literal["float32", "float64"] = Field(
+        default="float64", description="What the inverse is held in"
+    )
 
     def settled(self, data: Interactions) -> Self:
-        """With ``FEWER`` items where all are more than fit; ResourceLimit where what was asked for does not fit."""
+        """With ``FEWER`` items where all are more than fit; ResourceLimit where what was asked for
+        does not fit.
+        """
         items, free = int((data.item_counts > 0).sum()), memory.available()
         size = np.dtype(self.dtype).itemsize
         count = min(self.most_frequent or items, items)
         needed = cost.WORKING * cost.triangle(count, size)
         if free is None or needed <= free:
             return self
-        if self.most_frequent is None and cost.WORKING * cost.triangle(min(FEWER, items), size) <= free:
+        if (
+            self.most_frequent is None
+            and cost.WORKING * cost.triangle(min(FEWER, items), size) <= free
+        ):
             return self.model_copy(update={"most_frequent": FEWER})
         fitting = cost.fitting(free, size)
         raise ResourceLimit(
-            f"slist of {count:,} items holds {memory.text(needed)} in {self.dtype}, and {memory.text(free)} are free. "
-            f"--most-frequent {fitting} would fit" + (", or --dtype float32" if self.dtype == "float64" else ""),
-            needed=int(needed), available=free, items_that_fit=fitting,
-        )  # fmt: skip
+            f"slist of {count:,} items holds {memory.text(needed)} in {self.dtype}, and "
+            f"{memory.text(free)} are free. --most-frequent {fitting} would fit"
+            + (", or --dtype float32" if self.dtype == "float64" else ""),
+            needed=int(needed),
+            available=free,
+            items_that_fit=fitting,
+        )
 
     def notes(self, data: Interactions) -> list[str]:
         """How many items are left out."""
         there = int((data.item_counts > 0).sum())
         if self.most_frequent is None or there <= self.most_frequent:
             return []
-        return [f"{self.most_frequent:,} of {there:,} items are kept, the most frequent ones (--most-frequent)"]
+        return [
+            f"{self.most_frequent:,} of {there:,} items are kept, the most frequent ones "
+            "(--most-frequent)"
+        ]
 
     def limit(self, data: Interactions) -> float:
-        """Largest |(A P z − z)_j| that is rounding, z of random signs and A = P⁻¹: a quarter of what one session does.
+        """Largest |(A P z − z)_j| that is rounding, z of random signs and A = P⁻¹: a quarter of
+        what one session does.
 
-        Without a session of one item j, A_jj is less by α, and the j-th entry is off by about α P_jj ≥ α / A_jj.
+        Without a session of one item j, A_jj is less by α, and the j-th entry is off by about α
+        P_jj ≥ α / A_jj.
         """
         events = histories.events_of(data, self.name)
-        return self._limit(self._rows(events, self._counts(events, data.shape[1])).stacked(self.alpha))
+        return self._limit(
+            self._rows(events, self._counts(events, data.shape[1])).stacked(self.alpha)
+        )
 
     def _limit(self, stacked: Any) -> float:
-        most = float(np.bincount(stacked.indices, stacked.data**2).max(initial=0.0)) + self.regularization
+        most = (
+            float(np.bincount(stacked.indices, stacked.data**2).max(initial=0.0))
+            + self.regularization
+        )
         return float(np.clip(1.0 / most / 4, *WITHIN[self.dtype]))
 
     def _counts(self, events: Events, n: int) -> Array:
@@ -159,30 +192,44 @@ class SLIST(SessionKind):
         return np.sort(there[np.lexsort((there, -counts[there]))[: self.most_frequent]])
 
     def state(self, data: Interactions, *, threads: int = 0) -> dict[str, Array]:
-        """{``counts``, ``inverse``, ``indptr``, ``items``, ``together``, ``ahead``}; NumericFailure, ResourceLimit."""
+        """{``counts``, ``inverse``, ``indptr``, ``items``, ``together``, ``ahead``};
+        NumericFailure, ResourceLimit.
+        """
         events = histories.events_of(data, self.name, ordered=True)
         counts = self._counts(events, data.shape[1])
         rows = self._rows(events, counts)
         matrix = np.empty(packed.size(rows.width), self.dtype)
         self._make(matrix, rows.stacked(self.alpha), threads)
-        return {"counts": counts, "inverse": matrix, **prefixes.to_state(rows.together(), rows.ahead())}
+        return {
+            "counts": counts,
+            "inverse": matrix,
+            **prefixes.to_state(rows.together(), rows.ahead()),
+        }
 
     def _make(self, matrix: Array, stacked: Any, threads: int) -> None:
         k = stacked.shape[1]
         if not k:
             return
         with inverse.one_for_each(threads):
-            inverse.gram(prefixes.as_data(stacked), np.full(k, self.regularization), matrix, threads)
+            inverse.gram(
+                prefixes.as_data(stacked), np.full(k, self.regularization), matrix, threads
+            )
             if not inverse.invert(matrix, k):
                 raise NumericFailure(
-                    f"--regularization {self.regularization:g} is lost beside the counts in {self.dtype}; raise it, or "
-                    "use float64"
+                    f"--regularization {self.regularization:g} is lost beside the counts in "
+                    f"{self.dtype}; raise it, or use float64"
                 )
 
-    def without(self, state: Mapping[str, Array], before: Interactions, removal: Removal, *, threads: int = 0) -> dict[
-        str, Array
-    ]:  # fmt: skip
-        """``state`` of what remains, P to rounding: changed by the sessions that change, or made anew.
+    def without(
+        self,
+        state: Mapping[str, Array],
+        before: Interactions,
+        removal: Removal,
+        *,
+        threads: int = 0,
+    ) -> dict[str, Array]:
+        """``state`` of what remains, P to rounding: changed by the sessions that change, or made
+        anew.
 
         Anew also where other items are the most frequent ones.
         """
@@ -200,25 +247,36 @@ class SLIST(SessionKind):
             for each in (histories.events_of(before, self.name), events)
         )
         sums = prefixes.of_state(state, kept.size)
-        together, ahead = sums[0] - old.together() + new.together(), sums[1] - old.ahead() + new.ahead()
+        together, ahead = (
+            sums[0] - old.together() + new.together(),
+            sums[1] - old.ahead() + new.ahead(),
+        )
         matrix, whole = state["inverse"].copy(), self._rows(events, counts).stacked(self.alpha)
         if not self._change(
-            matrix, *prefixes.changed(old.stacked(self.alpha), new.stacked(self.alpha)), whole, threads
+            matrix,
+            *prefixes.changed(old.stacked(self.alpha), new.stacked(self.alpha)),
+            whole,
+            threads,
         ):
             self._make(matrix, whole, threads)
         return {"counts": counts, "inverse": matrix, **prefixes.to_state(together, ahead)}
 
     def _change(self, matrix: Array, gone: Any, come: Any, whole: Any, threads: int) -> bool:
-        """Change P in place where that is cheaper than making it of ``whole``; False where it is not, or is not exact.
+        """Change P in place where that is cheaper than making it of ``whole``; False where it is
+        not, or is not exact.
 
         After False the matrix is of no use.
         """
         k = whole.shape[1]
         lengths = np.diff(whole.indptr).astype(np.float64)
-        if sum(cost.update(k, part.shape[0], part.nnz) for part in (gone, come)) > cost.anew(k, lengths @ lengths / 2):
+        if sum(cost.update(k, part.shape[0], part.nnz) for part in (gone, come)) > cost.anew(
+            k, lengths @ lengths / 2
+        ):
             return False
         with inverse.one_for_each(threads):
-            return inverse.change(matrix, k, gone, come, threads) and self._off(matrix, whole, 0) <= self._limit(whole)
+            return inverse.change(matrix, k, gone, come, threads) and self._off(
+                matrix, whole, 0
+            ) <= self._limit(whole)
 
     def _off(self, matrix: Array, whole: Any, seed: int) -> float:
         """Max |(A P z − z)_j|, z of random signs."""
@@ -228,7 +286,8 @@ class SLIST(SessionKind):
         return float(np.abs(found).max(initial=0.0))
 
     def apart(self, state: Mapping[str, Array], data: Interactions) -> float:
-        """How far P is from the inverse that loops over sessions say, by vectors of random signs: max |(A P z − z)_j|.
+        """How far P is from the inverse that loops over sessions say, by vectors of random signs:
+        max |(A P z − z)_j|.
 
         ∞ where the sums are not, to the last bit, what these loops add up.
         """
@@ -254,7 +313,9 @@ class SLIST(SessionKind):
         return Formed(state, kept, places, both.T.tocsr(), diagonal)
 
     def continued(self, state: Any, session: Array, owner: int = -1) -> Array:
-        """(n,) float64: what may come next after ``session``; −∞ for an item that nothing speaks for."""
+        """(n,) float64: what may come next after ``session``; −∞ for an item that nothing speaks
+        for.
+        """
 
         def solved(items: Array, weights: Array) -> Array:
             columns = packed.columns(state.state["inverse"], state.kept.size, items)
@@ -263,9 +324,16 @@ class SLIST(SessionKind):
         return self.scored(state, session, solved, state.diagonal, [])
 
     def scored(
-        self, formed: Formed, session: Array, solved: Callable[[Array, Array], Array], diagonal: Array, more: list[Any]
+        self,
+        formed: Formed,
+        session: Array,
+        solved: Callable[[Array, Array], Array],
+        diagonal: Array,
+        more: list[Any],
     ) -> Array:
-        """``continued``, P being what ``solved`` multiplies with, and ``more`` what Cᵀ is changed by."""
+        """``continued``, P being what ``solved`` multiplies with, and ``more`` what Cᵀ is changed
+        by.
+        """
         found = np.full(formed.places.size, -np.inf)
         known = formed.places[np.asarray(session)]
         known = known[known >= 0]
@@ -297,14 +365,22 @@ class SLIST(SessionKind):
 
         formed = self.formed(state, None)
         found, n = formed.ahead.T.tocoo(), formed.places.size
-        return coo_array((found.data, (formed.kept[found.row], formed.kept[found.col])), (n, n)).tocsr()
+        return coo_array(
+            (found.data, (formed.kept[found.row], formed.kept[found.col])), (n, n)
+        ).tocsr()
 
     def shapes(self, items: int) -> Mapping[str, tuple[tuple[int | None, ...], tuple[str, ...]]]:
-        """{name: (shape, dtypes)} of the state of a model with so many item rows; None: any number."""
+        """{name: (shape, dtypes)} of the state of a model with so many item rows; None: any
+        number.
+        """
         return {
-            "counts": ((items,), ("int64",)), "inverse": ((None,), (self.dtype,)), "indptr": ((None,), ("int64",)),
-            "items": ((None,), ("int32",)), "together": ((None,), ("int64",)), "ahead": ((None,), ("int64",)),
-        }  # fmt: skip
+            "counts": ((items,), ("int64",)),
+            "inverse": ((None,), (self.dtype,)),
+            "indptr": ((None,), ("int64",)),
+            "items": ((None,), ("int32",)),
+            "together": ((None,), ("int64",)),
+            "ahead": ((None,), ("int64",)),
+        }
 
     def check_state(self, state: Mapping[str, Array], shape: tuple[int, int]) -> None:
         """ValueError where the arrays do not belong together."""

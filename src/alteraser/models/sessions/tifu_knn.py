@@ -1,18 +1,23 @@
-"""Next baskets by how often and how lately, of oneself and of the nearest others (TIFU-kNN: Hu et al., SIGIR 2020).
+"""Next baskets by how often and how lately, of oneself and of the nearest others (TIFU-kNN: Hu et
+al., SIGIR 2020).
 
-The baskets of a user, in order, are cut into groups of ``group_size`` m from the latest back; the oldest group holds
-the rest. With |g| baskets b in group g, G groups, and b_v 1 where the basket holds v, else 0,
+The baskets of a user, in order, are cut into groups of ``group_size`` m from the latest back; the
+oldest group holds the rest. With |g| baskets b in group g, G groups, and b_v 1 where the basket
+holds v, else 0,
 
-    in a group    x_gv = 1/|g| Σ_{i = 1..|g|} r_b^(|g| − i) b_iv         r_b = ``within_decay``, i = |g| the latest
-    of a user     u_v  = 1/G Σ_{g = 1..G} r_g^(G − g) x_gv               r_g = ``group_decay``, g = G the latest
+    in a group    x_gv = 1/|g| Σ_{i = 1..|g|} r_b^(|g| − i) b_iv
+        r_b = ``within_decay``, i = |g| the latest
+    of a user     u_v  = 1/G Σ_{g = 1..G} r_g^(G − g) x_gv
+        r_g = ``group_decay``, g = G the latest
     score         α u_v + (1 − α) mean of w_v over the ``neighbors`` K nearest other users w
 
-nearest by Euclidean distance; equally near ones: the lower row first. (In the paper's code the number of groups is
-given, not their size; the paper speaks of the size, as here.)
+nearest by Euclidean distance; equally near ones: the lower row first. (In the paper's code the
+number of groups is given, not their size; the paper speaks of the size, as here.)
 
-The state is the vectors u. That of a user is of their baskets alone, so forgetting makes those anew of whom something
-goes: sums of the same terms in the same order, in every bit what fitting on the rest gives. Who is near whom is found
-when lists are asked for, so nobody's vector is left in others.
+The state is the vectors u. That of a user is of their baskets alone, so forgetting makes those anew
+of whom something goes: sums of the same terms in the same order, in every bit what fitting on the
+rest gives. Who is near whom is found when lists are asked for, so nobody's vector is left in
+others.
 """
 
 from __future__ import annotations
@@ -47,7 +52,9 @@ DISTANCES = 1 << 23
 
 
 class Formed(NamedTuple):
-    """What distances are made of: vectors (m, n), sparse, their transpose, and ‖u‖² (m,), ∞ for who has no basket."""
+    """What distances are made of: vectors (m, n), sparse, their transpose, and ‖u‖² (m,), ∞ for who
+    has no basket.
+    """
 
     vectors: Any
     flipped: Any
@@ -55,8 +62,8 @@ class Formed(NamedTuple):
 
 
 class TIFUKNN(ExactKind):
-    """``indptr``, ``items``, ``values``, the vectors of users, sparse; ``holders`` (n,), how many have each item: see
-    ``UserRows``.
+    """``indptr``, ``items``, ``values``, the vectors of users, sparse; ``holders`` (n,), how many
+    have each item: see ``UserRows``.
     """
 
     name: ClassVar[str] = "tifu-knn"
@@ -66,16 +73,27 @@ class TIFUKNN(ExactKind):
     summary: ClassVar[str] = "a vector of how often and how lately for each user"
     needs: ClassVar[tuple[Need, ...]] = (BASKETS,)
 
-    neighbors: int = Field(default=300, ge=0, le=100_000, description="K, how many of the nearest users are averaged")
+    neighbors: int = Field(
+        default=300, ge=0, le=100_000, description="K, how many of the nearest users are averaged"
+    )
     group_size: int = Field(default=7, ge=1, description="How many baskets of a user are a group")
     within_decay: float = Field(
-        default=0.9, gt=0.0, le=1.0, description="What a basket counts for beside the next one in its group"
+        default=0.9,
+        gt=0.0,
+        le=1.0,
+        description="What a basket counts for beside the next one in its group",
     )
     group_decay: float = Field(
-        default=0.7, gt=0.0, le=1.0, description="What a group of baskets counts for beside the next one"
+        default=0.7,
+        gt=0.0,
+        le=1.0,
+        description="What a group of baskets counts for beside the next one",
     )
     alpha: float = Field(
-        default=0.7, ge=0.0, le=1.0, description="How much a user's own baskets count; the rest is the neighbors'"
+        default=0.7,
+        ge=0.0,
+        le=1.0,
+        description="How much a user's own baskets count; the rest is the neighbors'",
     )
 
     def state(self, data: Interactions, *, threads: int = 0) -> dict[str, Array]:
@@ -91,14 +109,23 @@ class TIFUKNN(ExactKind):
         back = ends[owners] - 1 - np.arange(owners.size)  # 0: the latest of its user
         group, place = np.divmod(back, self.group_size)
         groups = -(-counts // self.group_size)[owners]
-        size = np.where(group == groups - 1, counts[owners] - group * self.group_size, self.group_size)
+        size = np.where(
+            group == groups - 1, counts[owners] - group * self.group_size, self.group_size
+        )
         return np.asarray(
-            np.power(self.within_decay, place) * np.power(self.group_decay, group) / (size * groups).astype(np.float64)
+            np.power(self.within_decay, place)
+            * np.power(self.group_decay, group)
+            / (size * groups).astype(np.float64)
         )
 
-    def without(self, state: Mapping[str, Array], before: Interactions, removal: Removal, *, threads: int = 0) -> dict[
-        str, Array
-    ]:  # fmt: skip
+    def without(
+        self,
+        state: Mapping[str, Array],
+        before: Interactions,
+        removal: Removal,
+        *,
+        threads: int = 0,
+    ) -> dict[str, Array]:
         """``state`` with the vectors of whom something goes made anew."""
         users = removal.touched_users
         events = histories.of_users(histories.events_of(removal.remaining, self.name), users)
@@ -121,7 +148,9 @@ class TIFUKNN(ExactKind):
         return ROUNDED
 
     def apart(self, state: Mapping[str, Array], data: Interactions) -> float:
-        """The largest relative difference from vectors that are decayed basket by basket, from the first one on."""
+        """The largest relative difference from vectors that are decayed basket by basket, from the
+        first one on.
+        """
         events = histories.events_of(data, self.name)
         owners, baskets = events.owners.tolist(), np.split(events.items, events.indptr[1:-1])
         rows: list[dict[int, float]] = [{} for _ in range(data.shape[0])]
@@ -131,7 +160,9 @@ class TIFUKNN(ExactKind):
         for row, mine in zip(rows, of_user, strict=True):
             first = len(mine) % self.group_size or self.group_size
             groups = [mine[:first]] if mine else []
-            groups += [mine[at : at + self.group_size] for at in range(first, len(mine), self.group_size)]
+            groups += [
+                mine[at : at + self.group_size] for at in range(first, len(mine), self.group_size)
+            ]
             for group in groups:
                 _decay(row, self.group_decay)
                 part: dict[int, float] = {}
@@ -185,15 +216,22 @@ class TIFUKNN(ExactKind):
         """What all users' vectors are together, (n, 1)."""
         from scipy.sparse import csr_array
 
-        return csr_array(np.bincount(state["items"], state["values"], state["holders"].size)[:, None])
+        return csr_array(
+            np.bincount(state["items"], state["values"], state["holders"].size)[:, None]
+        )
 
     def shapes(self, items: int) -> Mapping[str, tuple[tuple[int | None, ...], tuple[str, ...]]]:
-        """{name: (shape, dtypes)} of the state of a model with so many item rows; None: any number."""
+        """{name: (shape, dtypes)} of the state of a model with so many item rows; None: any
+        number.
+        """
         return user_rows.shapes(items, "float64")
 
     def compacted(self, state: Mapping[str, Array], users: Array) -> Mapping[str, Array]:
         """The rows of ``users`` alone; the others are empty."""
-        return {**state, "indptr": np.append(state["indptr"][users], state["items"].size).astype(np.int64)}
+        return {
+            **state,
+            "indptr": np.append(state["indptr"][users], state["items"].size).astype(np.int64),
+        }
 
     def check_state(self, state: Mapping[str, Array], shape: tuple[int, int]) -> None:
         """ValueError where the arrays are no rows of users."""

@@ -1,10 +1,11 @@
-"""What somebody had most often, and behind that what most had: the baseline that next baskets are hard to predict
-better than (GP-TopFreq; Li et al., "A Next Basket Recommendation Reality Check", TOIS 2023).
+"""What somebody had most often, and behind that what most had: the baseline that next baskets are
+hard to predict better than (GP-TopFreq; Li et al., "A Next Basket Recommendation Reality Check",
+TOIS 2023).
 
     score(u, v) = c_uv + Σ_w c_wv / (1 + max over items of Σ_w c_w)
 
-with c_uv the number of u's baskets that hold v: the second term is below 1, so that it decides among equals and lists
-what u never had. The state is c, integers.
+with c_uv the number of u's baskets that hold v: the second term is below 1, so that it decides
+among equals and lists what u never had. The state is c, integers.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ else:
 
 
 class TopFrequency(ExactKind):
-    """``indptr``, ``items``, ``values``: c, sparse, int64; ``holders`` (n,), how many users have each item."""
+    """``indptr``, ``items``, ``values``: c, sparse, int64; ``holders`` (n,), how many users have
+    each item.
+    """
 
     name: ClassVar[str] = "top-frequency"
     needs_history: ClassVar[bool] = False
@@ -46,9 +49,14 @@ class TopFrequency(ExactKind):
         events = histories.events_of(data, self.name)
         return user_rows.summed(events, _ones(events), data.shape[0]).to_state(data.shape[1])
 
-    def without(self, state: Mapping[str, Array], before: Interactions, removal: Removal, *, threads: int = 0) -> dict[
-        str, Array
-    ]:  # fmt: skip
+    def without(
+        self,
+        state: Mapping[str, Array],
+        before: Interactions,
+        removal: Removal,
+        *,
+        threads: int = 0,
+    ) -> dict[str, Array]:
         """``state`` with the counts of whom something goes made anew."""
         users, (m, n) = removal.touched_users, removal.remaining.shape
         events = histories.of_users(histories.events_of(removal.remaining, self.name), users)
@@ -72,9 +80,13 @@ class TopFrequency(ExactKind):
         events = histories.events_of(data, self.name)
         distinct = np.unique(np.stack([events.numbers, events.items.astype(np.int64)]), axis=1)
         users = events.owners[distinct[0]]
-        return user_rows.rows_apart(state, csr_array((np.ones(users.size), (users, distinct[1])), data.shape))
+        return user_rows.rows_apart(
+            state, csr_array((np.ones(users.size), (users, distinct[1])), data.shape)
+        )
 
-    def scores(self, state: Mapping[str, Array], rows: Array, history: Interactions | None) -> Array:
+    def scores(
+        self, state: Mapping[str, Array], rows: Array, history: Interactions | None
+    ) -> Array:
         """(len(rows), n) float64; −∞ for an item that nobody has."""
         counts = user_rows.UserRows.of(state).matrix(state["holders"].size)
         totals = np.bincount(state["items"], state["values"], state["holders"].size)
@@ -86,15 +98,22 @@ class TopFrequency(ExactKind):
         """How many baskets hold each item, (n, 1)."""
         from scipy.sparse import csr_array
 
-        return csr_array(np.bincount(state["items"], state["values"], state["holders"].size)[:, None])
+        return csr_array(
+            np.bincount(state["items"], state["values"], state["holders"].size)[:, None]
+        )
 
     def shapes(self, items: int) -> Mapping[str, tuple[tuple[int | None, ...], tuple[str, ...]]]:
-        """{name: (shape, dtypes)} of the state of a model with so many item rows; None: any number."""
+        """{name: (shape, dtypes)} of the state of a model with so many item rows; None: any
+        number.
+        """
         return user_rows.shapes(items, "int64")
 
     def compacted(self, state: Mapping[str, Array], users: Array) -> Mapping[str, Array]:
         """The rows of ``users`` alone; the others are empty."""
-        return {**state, "indptr": np.append(state["indptr"][users], state["items"].size).astype(np.int64)}
+        return {
+            **state,
+            "indptr": np.append(state["indptr"][users], state["items"].size).astype(np.int64),
+        }
 
     def check_state(self, state: Mapping[str, Array], shape: tuple[int, int]) -> None:
         """ValueError where the arrays are no rows of users."""

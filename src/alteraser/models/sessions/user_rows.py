@@ -1,4 +1,6 @@
-"""A row for each user over the items of their baskets: sums over baskets, and what a deletion leaves of them."""
+"""A row for each user over the items of their baskets: sums over baskets, and what a deletion
+leaves of them.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ class UserRows(NamedTuple):
         return cls(state["indptr"], state["items"], state["values"])
 
     def to_state(self, n: int) -> dict[str, Array]:
-        """{``indptr``, ``items``, ``values``} and ``holders`` (n,), how many users have each item."""
+        """{``indptr``, ``items``, ``values``} and ``holders`` (n,), how many users have each
+        item.
+        """
         arrays = {name: np.ascontiguousarray(array) for name, array in self._asdict().items()}
         return arrays | {"holders": np.bincount(self.items, minlength=n).astype(np.int64)}
 
@@ -39,14 +43,16 @@ class UserRows(NamedTuple):
         """As a SciPy array (m, n) of float64."""
         from scipy.sparse import csr_array
 
-        return csr_array((self.values.astype(np.float64), self.items, self.indptr), (self.indptr.size - 1, n))
+        return csr_array(
+            (self.values.astype(np.float64), self.items, self.indptr), (self.indptr.size - 1, n)
+        )
 
 
 def summed(events: Events, weights: Array, m: int) -> UserRows:
     """Σ of ``weights`` (groups,) over the groups of a user that hold an item, however often.
 
-    Each sum depends on its own terms alone, in the order of the groups: so it is the same in every bit whoever else is
-    there.
+    Each sum depends on its own terms alone, in the order of the groups: so it is the same in every
+    bit whoever else is there.
     """
     order = np.lexsort((events.numbers, events.items, events.users))
     users, items, numbers = events.users[order], events.items[order], events.numbers[order]
@@ -58,7 +64,9 @@ def summed(events: Events, weights: Array, m: int) -> UserRows:
     starts = np.flatnonzero(begins)
     values = np.add.reduceat(weights[numbers], starts) if starts.size else weights[:0]
     counts = np.bincount(users[starts], minlength=m)
-    return UserRows(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), items[starts], values)
+    return UserRows(
+        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), items[starts], values
+    )
 
 
 def exchanged(rows: UserRows, fresh: UserRows, users: Array) -> UserRows:
@@ -70,18 +78,24 @@ def exchanged(rows: UserRows, fresh: UserRows, users: Array) -> UserRows:
     places = spans(starts, counts)
     return UserRows(
         np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        np.concatenate([rows.items, fresh.items])[places], np.concatenate([rows.values, fresh.values])[places],
-    )  # fmt: skip
+        np.concatenate([rows.items, fresh.items])[places],
+        np.concatenate([rows.values, fresh.values])[places],
+    )
 
 
 def part(events: Events, weights: Callable[[Events], Array]) -> tuple[Array, Array]:
-    """(items, values) of the one user whose ``events`` these are; ``weights`` of their groups, as for ``summed``."""
-    alone = replace(events, users=np.zeros_like(events.users))  # so that it costs nothing to be in a late row
+    """(items, values) of the one user whose ``events`` these are; ``weights`` of their groups, as
+    for ``summed``.
+    """
+    # so that it costs nothing to be in a late row
+    alone = replace(events, users=np.zeros_like(events.users))
     rows = summed(alone, weights(alone), 1)
     return rows.items, rows.values
 
 
-def merged(state: Mapping[str, Array], parts: Mapping[int, Any], shape: tuple[int, int]) -> dict[str, Array]:
+def merged(
+    state: Mapping[str, Array], parts: Mapping[int, Any], shape: tuple[int, int]
+) -> dict[str, Array]:
     """A state with the rows of some users exchanged for ``parts``."""
     m, n = shape
     users = np.array(sorted(parts), np.int64)
@@ -100,7 +114,12 @@ def check_rows(state: Mapping[str, Array], shape: tuple[int, int]) -> None:
     """ValueError where the arrays are no matrix of ``shape``."""
     (m, n), rows = shape, UserRows.of(state)
     indptr, items = rows.indptr, rows.items
-    rises = indptr.size == m + 1 and indptr[0] == 0 and indptr[-1] == items.size and not np.any(np.diff(indptr) < 0)
+    rises = (
+        indptr.size == m + 1
+        and indptr[0] == 0
+        and indptr[-1] == items.size
+        and not np.any(np.diff(indptr) < 0)
+    )
     if not rises or rows.values.size != items.size:
         raise ValueError(f"indptr must rise from 0 to {items.size} over {m} users")
     if items.size and not 0 <= items.min() <= items.max() < n:
@@ -112,20 +131,30 @@ def check_rows(state: Mapping[str, Array], shape: tuple[int, int]) -> None:
 def shapes(items: int, dtype: str) -> dict[str, tuple[tuple[int | None, ...], tuple[str, ...]]]:
     """What ``ExactKind.shapes`` says of a state of rows with ``values`` of ``dtype``."""
     return {
-        "indptr": ((None,), ("int64",)), "items": ((None,), ("int32",)), "values": ((None,), (dtype,)),
+        "indptr": ((None,), ("int64",)),
+        "items": ((None,), ("int32",)),
+        "values": ((None,), (dtype,)),
         "holders": ((items,), ("int64",)),
-    }  # fmt: skip
+    }
 
 
 def rows_apart(state: Mapping[str, Array], wanted: Any) -> float:
-    """The largest relative difference of an entry from ``wanted`` (SciPy, (m, n)); ∞ for entries in other places."""
+    """The largest relative difference of an entry from ``wanted`` (SciPy, (m, n)); ∞ for entries in
+    other places.
+    """
     wanted = wanted.tocsr()
     wanted.sum_duplicates()
     rows = UserRows.of(state)
     if not np.array_equal(state["holders"], np.diff(wanted.tocsc().indptr)):
         return np.inf
-    if not np.array_equal(rows.indptr, wanted.indptr) or not np.array_equal(rows.items, wanted.indices):
+    if not np.array_equal(rows.indptr, wanted.indptr) or not np.array_equal(
+        rows.items, wanted.indices
+    ):
         return np.inf
     apart = np.abs(rows.values - wanted.data)
-    return float(np.max(np.where(apart > 0, apart / np.maximum(np.abs(wanted.data), np.finfo(float).tiny), 0.0),
-                        initial=0.0))  # fmt: skip
+    return float(
+        np.max(
+            np.where(apart > 0, apart / np.maximum(np.abs(wanted.data), np.finfo(float).tiny), 0.0),
+            initial=0.0,
+        )
+    )

@@ -1,12 +1,16 @@
-"""Nearest sessions with weights along the session (V-SkNN: Ludewig and Jannach, UMUAI 2018, section 4.4).
+"""Nearest sessions with weights along the session (V-SkNN: Ludewig and Jannach, UMUAI 2018, section
+4.4).
 
-For a session s of the items s_1 … s_l, the latest last, t_v steps before its end being where v was last (0: it is
-s_l):
+For a session s of the items s_1 … s_l, the latest last, t_v steps before its end being where v was
+last (0: it is s_l):
 
-    sim(s, n) = Σ_{v in s and n} π(t_v)                       of every session n that shares an item with s
-    C         = the ``sample`` most recent n of these         (all of them where no times say the order)
+    sim(s, n) = Σ_{v in s and n} π(t_v)
+        of every session n that shares an item with s
+    C         = the ``sample`` most recent n of these
+        (all of them where no times say the order)
     N         = the ``neighbors`` nearest of C; equally near ones: the more recent first
-    score(v)  = Σ_{n in N, v in n} sim(s, n) μ(t(s, n)) (1 + β idf_v),     t(s, n) = min {t_v: v in s and n}
+    score(v)  = Σ_{n in N, v in n} sim(s, n) μ(t(s, n)) (1 + β idf_v),
+        t(s, n) = min {t_v: v in s and n}
     idf_v     = ln(number of sessions / number of sessions with v)
 
 π is ``weighting`` and μ is ``matching``, each one of
@@ -14,11 +18,12 @@ s_l):
     same 1      linear π: 1 − t/l, μ: max(0, 1 − t/10)      quadratic their squares
     div 1/(t + 1)      log 1/log₁₀(t + 1.7)
 
-as in the authors' framework session-rec (which begins to count t at 1 in μ). The session that is to be continued is no
-neighbor of itself: one of the same user with the same items is left out.
+as in the authors' framework session-rec (which begins to count t at 1 in μ). The session that is to
+be continued is no neighbor of itself: one of the same user with the same items is left out.
 
-The state is the sessions as sets, whose they are and when they ended, and an inverted index of them: integers. So it
-*is* the data, and forgetting is taking out and being the index of what remains, bit for bit.
+The state is the sessions as sets, whose they are and when they ended, and an inverted index of
+them: integers. So it *is* the data, and forgetting is taking out and being the index of what
+remains, bit for bit.
 """
 
 from __future__ import annotations
@@ -48,42 +53,61 @@ else:
 
 Decay = Literal["same", "linear", "quadratic", "div", "log"]
 NO_TIMES = (
-    "recency is off: no times were read (--timestamp-column), so all sessions that share an item are looked at, not "
-    "the most recent ones"
+    "recency is off: no times were read (--timestamp-column), so all sessions that share an item "
+    "are looked at, not the most recent ones"
 )
 
 
 class VSKNN(SessionKind):
-    """``indptr``, ``items``, ``owners``, ``ends``: see ``Sets``; ``posting_indptr`` (n + 1) and ``postings``: the
-    sessions of each item, the most recent first, or in their order where no times say it.
+    """``indptr``, ``items``, ``owners``, ``ends``: see ``Sets``; ``posting_indptr`` (n + 1) and
+    ``postings``: the sessions of each item, the most recent first, or in their order where no times
+    say it.
     """
 
     name: ClassVar[str] = "vs-knn"
     summary: ClassVar[str] = "the sessions and an inverted index of them"
 
-    neighbors: int = Field(default=100, ge=1, le=100_000, description="K, how many of the nearest sessions vote")
+    neighbors: int = Field(
+        default=100, ge=1, le=100_000, description="K, how many of the nearest sessions vote"
+    )
     sample: int = Field(
-        default=1000, ge=1, description="How many of the most recent sessions that share an item are looked at"
+        default=1000,
+        ge=1,
+        description="How many of the most recent sessions that share an item are looked at",
     )
     weighting: Decay = Field(
-        default="linear", description="How an item counts for less the longer ago it was in the session"
+        default="linear",
+        description="How an item counts for less the longer ago it was in the session",
     )
     matching: Decay = Field(
         default="linear",
-        description="How a neighbor counts for less the longer ago the latest item was that it shares",
+        description="How a neighbor counts for less the longer ago the latest item was that it "
+        "shares",
     )
     idf: float = Field(
-        default=0.0, ge=0.0, allow_inf_nan=False, description="How much more items of few sessions count"
+        default=0.0,
+        ge=0.0,
+        allow_inf_nan=False,
+        description="How much more items of few sessions count",
     )
 
     def state(self, data: Interactions, *, threads: int = 0) -> dict[str, Array]:
         """{``indptr``, ``items``, ``owners``, ``ends``, ``posting_indptr``, ``postings``}."""
-        return _indexed(histories.sets_of(histories.events_of(data, self.name, ordered=True)), data.shape[1])
+        return _indexed(
+            histories.sets_of(histories.events_of(data, self.name, ordered=True)), data.shape[1]
+        )
 
-    def without(self, state: Mapping[str, Array], before: Interactions, removal: Removal, *, threads: int = 0) -> dict[
-        str, Array
-    ]:  # fmt: skip
-        """``state`` of what remains: the sessions of whom something goes anew, the others as they are."""
+    def without(
+        self,
+        state: Mapping[str, Array],
+        before: Interactions,
+        removal: Removal,
+        *,
+        threads: int = 0,
+    ) -> dict[str, Array]:
+        """``state`` of what remains: the sessions of whom something goes anew, the others as they
+        are.
+        """
         users = removal.touched_users
         events = histories.events_of(removal.remaining, self.name)
         fresh = histories.sets_of(histories.of_users(events, users))
@@ -112,31 +136,44 @@ class VSKNN(SessionKind):
         return same_arrays(state, _plain(data, self.name))
 
     def continued(self, state: Any, session: Array, owner: int = -1) -> Array:
-        """(n,) float64: what may come next after ``session`` (l,), item rows, of the user in row ``owner`` (−1: nobody
-        that the model knows); −∞ for an item without a vote.
+        """(n,) float64: what may come next after ``session`` (l,), item rows, of the user in row
+        ``owner`` (−1: nobody that the model knows); −∞ for an item without a vote.
         """
         indptr, n = state["posting_indptr"], state["posting_indptr"].size - 1
         items, first = np.unique(np.asarray(session)[::-1], return_index=True)
         steps = first.astype(np.float64)  # before the end, of the last time
         timed = state["ends"].size > 0
         counts = indptr[items + 1] - indptr[items]
-        counts = np.minimum(counts, self.sample + 1) if timed else counts  # one may be the session itself
+        # one may be the session itself
+        counts = np.minimum(counts, self.sample + 1) if timed else counts
         shared = state["postings"][histories.spans(indptr[items], counts)]
         sessions, at = np.unique(shared, return_inverse=True)
         near = np.bincount(at, np.repeat(self._weights(steps, len(session)), counts), sessions.size)
         since = np.full(sessions.size, np.inf)
         np.minimum.at(since, at, np.repeat(steps, counts))
-        chosen = self._nearest(state, sessions, near, _itself(state, sessions, items, owner), timed=timed)
+        chosen = self._nearest(
+            state, sessions, near, _itself(state, sessions, items, owner), timed=timed
+        )
         voters = sessions[chosen]
         lengths = state["indptr"][voters + 1] - state["indptr"][voters]
         votes = np.repeat(near[chosen] * self._matches(since[chosen]), lengths)
-        found: Array = np.bincount(state["items"][histories.spans(state["indptr"][voters], lengths)], votes, n)
+        found: Array = np.bincount(
+            state["items"][histories.spans(state["indptr"][voters], lengths)], votes, n
+        )
         if self.idf:
             held = np.maximum(np.diff(indptr), 1)
             found = found * (1.0 + self.idf * np.log((state["indptr"].size - 1) / held))
         return np.where(found > 0, found, -np.inf)
 
-    def _nearest(self, state: Mapping[str, Array], sessions: Array, near: Array, itself: Array, *, timed: bool) -> Rows:
+    def _nearest(
+        self,
+        state: Mapping[str, Array],
+        sessions: Array,
+        near: Array,
+        itself: Array,
+        *,
+        timed: bool,
+    ) -> Rows:
         """Places in ``sessions`` of the neighbors."""
         places = np.flatnonzero(~itself)
         ages = -state["ends"][sessions[places]] if timed else np.zeros(places.size, np.int64)
@@ -159,16 +196,24 @@ class VSKNN(SessionKind):
         from scipy.sparse import csr_array
 
         n = state["posting_indptr"].size - 1
-        held = csr_array((np.ones(state["items"].size), state["items"], state["indptr"]), (state["owners"].size, n))
+        held = csr_array(
+            (np.ones(state["items"].size), state["items"], state["indptr"]),
+            (state["owners"].size, n),
+        )
         return (held.T @ held).tocsr()
 
     def shapes(self, items: int) -> Mapping[str, tuple[tuple[int | None, ...], tuple[str, ...]]]:
-        """{name: (shape, dtypes)} of the state of a model with so many item rows; None: any number."""
+        """{name: (shape, dtypes)} of the state of a model with so many item rows; None: any
+        number.
+        """
         return {
-            "indptr": ((None,), ("int64",)), "items": ((None,), ("int32",)), "owners": ((None,), ("int64",)),
-            "ends": ((None,), ("int64",)), "posting_indptr": ((items + 1,), ("int64",)),
+            "indptr": ((None,), ("int64",)),
+            "items": ((None,), ("int32",)),
+            "owners": ((None,), ("int64",)),
+            "ends": ((None,), ("int64",)),
+            "posting_indptr": ((items + 1,), ("int64",)),
             "postings": ((None,), ("int32",)),
-        }  # fmt: skip
+        }
 
     def compacted(self, state: Mapping[str, Array], users: Array) -> Mapping[str, Array]:
         """The same with the new rows of owners."""
@@ -178,7 +223,9 @@ class VSKNN(SessionKind):
         """ValueError where the arrays do not belong together."""
         count = state["owners"].size
         histories.check_rows("indptr", state["indptr"], count, state["items"].size)
-        histories.check_rows("posting_indptr", state["posting_indptr"], shape[1], state["postings"].size)
+        histories.check_rows(
+            "posting_indptr", state["posting_indptr"], shape[1], state["postings"].size
+        )
         for name, most in (("items", shape[1]), ("owners", shape[0]), ("postings", count)):
             if state[name].size and not 0 <= state[name].min() <= state[name].max() < most:
                 raise ValueError(f"{name} must be within 0..{most - 1}")
@@ -202,7 +249,9 @@ def decayed(name: Decay, steps: Array, linear: Array) -> Array:
 
 
 def _itself(state: Mapping[str, Array], sessions: Array, items: Array, owner: int) -> Array:
-    """Which of ``sessions`` is the one that is to be continued: the last of ``owner`` with just these items."""
+    """Which of ``sessions`` is the one that is to be continued: the last of ``owner`` with just
+    these items.
+    """
     found = np.zeros(sessions.size, bool)
     if owner < 0:
         return found
@@ -224,11 +273,13 @@ def _indexed(sets: histories.Sets, n: int) -> dict[str, Array]:
     rows = np.repeat(recent.astype(np.int32), lengths)
     items = sets.items[histories.spans(sets.indptr[recent], lengths)]
     indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    flipped = csr_array((rows, items, indptr), shape=(count, n)).tocsc()  # within an item, in the order of the rows
+    # within an item, in the order of the rows
+    flipped = csr_array((rows, items, indptr), shape=(count, n)).tocsc()
     return {
         **{name: np.ascontiguousarray(array) for name, array in sets._asdict().items()},
-        "posting_indptr": flipped.indptr.astype(np.int64), "postings": flipped.data.astype(np.int32),
-    }  # fmt: skip
+        "posting_indptr": flipped.indptr.astype(np.int64),
+        "postings": flipped.data.astype(np.int32),
+    }
 
 
 def _plain(data: Interactions, kind: str) -> dict[str, Array]:
@@ -237,7 +288,9 @@ def _plain(data: Interactions, kind: str) -> dict[str, Array]:
     owners: dict[int, int] = {}
     ends: dict[int, int] = {}
     timed = events.ordered_by_time
-    for place, (number, user) in enumerate(zip(events.numbers.tolist(), events.users.tolist(), strict=True)):
+    for place, (number, user) in enumerate(
+        zip(events.numbers.tolist(), events.users.tolist(), strict=True)
+    ):
         owners[number] = user
         if timed:
             assert events.time is not None
@@ -245,7 +298,9 @@ def _plain(data: Interactions, kind: str) -> dict[str, Array]:
     pairs = np.unique(events.numbers * np.int64(data.shape[1]) + events.items)
     numbers, items = np.divmod(pairs, max(data.shape[1], 1))
     ended = np.array([ends[number] for number in sorted(ends)], np.int64)
-    order = np.lexsort((-numbers, -ended[numbers], items)) if timed else np.lexsort((numbers, items))
+    order = (
+        np.lexsort((-numbers, -ended[numbers], items)) if timed else np.lexsort((numbers, items))
+    )
     return {
         "indptr": np.searchsorted(numbers, np.arange(len(owners) + 1)),
         "items": items.astype(np.int32),

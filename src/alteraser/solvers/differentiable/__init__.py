@@ -1,7 +1,8 @@
-"""The objectives as PyTorch differentiates them: what first-order methods, Hessian-free solvers and modules need.
+"""The objectives as PyTorch differentiates them: what first-order methods, Hessian-free solvers and
+modules need.
 
-Everything here imports torch (``pip install "alteraser[torch]"``); nothing outside imports this package before it
-is asked for a method that needs it.
+Everything here imports torch (``pip install "alteraser[torch]"``); nothing outside imports this
+package before it is asked for a method that needs it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The loss over all cells as autograd sees it, whole or row by row; two forms behind one interface.
 
-``SquaredCells`` is the objective of ``Problem`` (ENMF; Chen et al., TOIS 2020): the sum over missing cells goes
-through Gram matrices and only observed cells are visited. ``ScoredProblem`` takes any score of two embeddings and a
-squared or logistic loss, and visits every cell: exact, without drawn negatives, for catalogs that allow m × n work.
+``SquaredCells`` is the objective of ``Problem`` (ENMF; Chen et al., TOIS 2020): the sum over
+missing cells goes through Gram matrices and only observed cells are visited. ``ScoredProblem``
+takes any score of two embeddings and a squared or logistic loss, and visits every cell: exact,
+without drawn negatives, for catalogs that allow m × n work.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ class RowLosses(Protocol):
     """One side of a problem whose rows can be handed to differentiated solvers."""
 
     def batch(self, other: Tensor, rows: Array | None) -> RowBatch:
-        """The sub-problems of ``rows`` (all for None) given the other side's embeddings, h multiplied in."""
+        """The sub-problems of ``rows`` (all for None) given the other side's embeddings, h
+        multiplied in.
+        """
         ...
 
     def chunks(self, rows: Array | None) -> Sequence[Array | None]:
@@ -60,7 +63,7 @@ class Differentiable(Protocol):
         ...
 
 
-# ---------------------------------------------------------------- squared loss, missing cells by Gram matrices
+# ----------------------------------------------------- squared loss, missing cells by Gram matrices
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,9 @@ class _Part:
 
     def observed(self, scores: Tensor) -> Tensor:
         """(rows,): Σ_observed c (y − s)² − w⁻ s²."""
-        cells = self.confidence * torch.square(self.target - scores) - self.missing * torch.square(scores)
+        cells = self.confidence * torch.square(self.target - scores) - self.missing * torch.square(
+            scores
+        )
         return scores.new_zeros(self.size).index_add(0, self.row, cells)
 
 
@@ -128,14 +133,20 @@ class SquaredRows:
     def constant(self, rows: Array | None) -> float:
         """Σ c y² over the observed cells of ``rows``."""
         side = self.side
-        c = side.confidence.astype(np.float64) if side.confidence.size else np.ones(side.indices.size)
+        c = (
+            side.confidence.astype(np.float64)
+            if side.confidence.size
+            else np.ones(side.indices.size)
+        )
         y = side.target.astype(np.float64) if side.target.size else 1.0
         sums = np.concatenate([[0.0], np.cumsum(c * np.square(y))])
         per_row = sums[side.indptr[1:]] - sums[side.indptr[:-1]]
         return float(per_row.sum() if rows is None else per_row[rows].sum())
 
     def batch(self, other: Tensor, rows: Array | None) -> RowBatch:
-        """l_i(x) = Σ_observed [c (y − x·z)² − w⁻ (x·z)²] + a_i ‖Rᵀx‖² + λρ_i ‖x‖², with RRᵀ = w₀ Zᵀ diag(b) Z."""
+        """l_i(x) = Σ_observed [c (y − x·z)² − w⁻ (x·z)²] + a_i ‖Rᵀx‖² + λρ_i ‖x‖², with RRᵀ = w₀ Zᵀ
+        diag(b) Z.
+        """
         if rows is None:
             self._whole = part = self._whole or _part(self.side, None, other.shape[0])
         else:
@@ -149,7 +160,11 @@ class SquaredRows:
 
         def loss(found: tuple[Tensor, ...], x: Tensor) -> Tensor:
             scores, missing = found
-            return part.observed(scores) + part.own * torch.square(missing).sum(1) + part.ridge * torch.square(x).sum(1)
+            return (
+                part.observed(scores)
+                + part.own * torch.square(missing).sum(1)
+                + part.ridge * torch.square(x).sum(1)
+            )
 
         return RowBatch(outputs, loss, lambda index: _single(part, other, root, index))
 
@@ -187,10 +202,12 @@ class _UserBatch:
 
 
 class SquaredCells:
-    """L of a ``Problem`` for first-order methods: sparse positives, missing cells by Gram matrices, λ in the loss.
+    """L of a ``Problem`` for first-order methods: sparse positives, missing cells by Gram matrices,
+    λ in the loss.
 
-    ``pad`` (d,) turns on the loss as RecBole 1.2 computes ENMF's: histories are padded to the longest with an item
-    whose embedding is the fixed vector ``pad``, and padded cells count as positives.
+    ``pad`` (d,) turns on the loss as RecBole 1.2 computes ENMF's: histories are padded to the
+    longest with an item whose embedding is the fixed vector ``pad``, and padded cells count as
+    positives.
     """
 
     def __init__(self, problem: Problem, *, pad: Tensor | None = None) -> None:
@@ -210,7 +227,10 @@ class SquaredCells:
             pad = torch.from_numpy((longest - side.counts[chosen]).astype(side.own.dtype))
             answer.append(
                 _UserBatch(
-                    torch.from_numpy(chosen), part, chosen.size / side.rows, pad if self._pad is not None else None
+                    torch.from_numpy(chosen),
+                    part,
+                    chosen.size / side.rows,
+                    pad if self._pad is not None else None,
                 )
             )
         return answer
@@ -236,13 +256,15 @@ class SquaredCells:
 
 @dataclass(frozen=True)
 class ScoredProblem:
-    """``objective`` on ``interactions`` with a score of two embeddings and a loss of one's own, over every cell.
+    """``objective`` on ``interactions`` with a score of two embeddings and a loss of one's own,
+    over every cell.
 
-        L = Σ_{(u,v)∈D} c ℓ(y, s_uv) + Σ_{(u,v)∉D} w⁻_uv ℓ(0, s_uv) + λ (Σ ρ_u ‖p_u‖² + Σ ρ_v ‖q_v‖²)
+        L = Σ_{(u,v)∈D} c ℓ(y, s_uv) + Σ_{(u,v)∉D} w⁻_uv ℓ(0, s_uv)
+            + λ (Σ ρ_u ‖p_u‖² + Σ ρ_v ‖q_v‖²)
 
-    ℓ is (y − s)² or, for ``logistic``, log(1 + eˢ) − y s; then y must lie in [0, 1]. GMF (X. He et al., WWW 2017),
-    the one-layer form of neural collaborative filtering, is the default score h·(p∘q) with logistic loss; the
-    missing cells weigh what its drawn negatives would on average.
+    ℓ is (y − s)² or, for ``logistic``, log(1 + eˢ) − y s; then y must lie in [0, 1]. GMF (X. He et
+    al., WWW 2017), the one-layer form of neural collaborative filtering, is the default score
+    h·(p∘q) with logistic loss; the missing cells weigh what its drawn negatives would on average.
     """
 
     objective: Objective
@@ -256,18 +278,29 @@ class ScoredProblem:
 
     def __post_init__(self) -> None:
         y = self.interactions.target
-        if self.link == "logistic" and y is not None and (np.min(y, initial=0.0) < 0 or np.max(y, initial=0.0) > 1):
-            raise InvalidInput(f"logistic loss needs targets in [0, 1]; they run from {np.min(y):g} to {np.max(y):g}")
+        if (
+            self.link == "logistic"
+            and y is not None
+            and (np.min(y, initial=0.0) < 0 or np.max(y, initial=0.0) > 1)
+        ):
+            raise InvalidInput(
+                f"logistic loss needs targets in [0, 1]; they run from {np.min(y):g} to "
+                f"{np.max(y):g}"
+            )
 
     @cached_property
     def users(self) -> ScoredSide:
         """Rows are users."""
-        return ScoredSide(Problem(self.objective, self.interactions, self.dtype).users, self, user=True)
+        return ScoredSide(
+            Problem(self.objective, self.interactions, self.dtype).users, self, user=True
+        )
 
     @cached_property
     def items(self) -> ScoredSide:
         """Rows are items."""
-        return ScoredSide(Problem(self.objective, self.interactions, self.dtype).items, self, user=False)
+        return ScoredSide(
+            Problem(self.objective, self.interactions, self.dtype).items, self, user=False
+        )
 
     def batches(self, rows: int, seed: int) -> Sequence[Array]:
         """See ``Differentiable.batches``; no batch has more than CELLS_AT_A_TIME cells."""
@@ -335,13 +368,21 @@ class ScoredSide:
     def _dense(self, rows: Array, others: int) -> tuple[Tensor, Tensor]:
         side, dtype = self.side, self.problem.dtype
         other = side.other if side.other.size else np.ones(others, dtype)
-        weights = side.missing_weight * side.own[rows][:, None].astype(dtype) * other[None, :].astype(dtype)
+        weights = (
+            side.missing_weight
+            * side.own[rows][:, None].astype(dtype)
+            * other[None, :].astype(dtype)
+        )
         weights = weights.astype(dtype)
         targets = np.zeros((rows.size, others), dtype)
         counts = side.counts[rows]
         where = np.repeat(np.arange(rows.size), counts)
         starts = np.cumsum(counts) - counts
-        cells = np.repeat(side.indptr[rows], counts) + np.arange(counts.sum()) - np.repeat(starts, counts)
+        cells = (
+            np.repeat(side.indptr[rows], counts)
+            + np.arange(counts.sum())
+            - np.repeat(starts, counts)
+        )
         weights[where, side.indices[cells]] = side.confidence[cells] if side.confidence.size else 1
         targets[where, side.indices[cells]] = side.target[cells] if side.target.size else 1
         return torch.from_numpy(weights), torch.from_numpy(targets)
@@ -379,7 +420,9 @@ def rows_of(side: Any) -> RowLosses:
 
 @evaluate.register
 def _(problem: ScoredProblem, factors: Factors, *, threads: int | None = None) -> Evaluation:
-    P, Q, h = (torch.from_numpy(np.array(x)) for x in (factors.users, factors.items, factors.prediction))
+    P, Q, h = (
+        torch.from_numpy(np.array(x)) for x in (factors.users, factors.items, factors.prediction)
+    )
     P.requires_grad_()
     Q.requires_grad_()
     total = 0.0
@@ -393,7 +436,12 @@ def _(problem: ScoredProblem, factors: Factors, *, threads: int | None = None) -
 
 @gradient_norm.register
 def _(
-    problem: ScoredProblem, factors: Factors, user_gradient: Any, item_gradient: Any, *, threads: int | None = None
+    problem: ScoredProblem,
+    factors: Factors,
+    user_gradient: Any,
+    item_gradient: Any,
+    *,
+    threads: int | None = None,
 ) -> float:
     """The Euclidean norm: rows of a general score have no A to weigh their gradients by."""
     return float(np.sqrt(np.sum(np.square(user_gradient)) + np.sum(np.square(item_gradient))))

@@ -1,4 +1,5 @@
-"""Two sparse operations that are each other's derivatives, so that autograd can differentiate them any number of times.
+"""Two sparse operations that are each other's derivatives, so that autograd can differentiate them
+any number of times.
 
     products(A, B)_k = a_{i(k)} · b_{j(k)}          one number for every stored cell k = (i, j)
     combine(w, B)_i  = Σ_{k in row i} w_k b_{j(k)}      one row for every row of the pattern
@@ -22,7 +23,9 @@ Array = npt.NDArray[Any]
 
 @dataclass
 class Pattern:
-    """Which cells of a rows × columns matrix are stored: compressed rows, and how to get to compressed columns."""
+    """Which cells of a rows × columns matrix are stored: compressed rows, and how to get to
+    compressed columns.
+    """
 
     starts: Tensor
     """(rows + 1,) int32"""
@@ -50,9 +53,21 @@ class Pattern:
 
         by_row, by_column = tensor(order, np.int64), tensor(inverse, np.int64)
         across = cls.__new__(cls)
-        here = cls(tensor(start, np.int32), tensor(indices, np.int32), (rows, columns), by_row, by_column, across)
+        here = cls(
+            tensor(start, np.int32),
+            tensor(indices, np.int32),
+            (rows, columns),
+            by_row,
+            by_column,
+            across,
+        )
         across.__init__(  # type: ignore[misc]
-            tensor(view.indptr, np.int32), tensor(view.indices, np.int32), (columns, rows), by_column, by_row, here
+            tensor(view.indptr, np.int32),
+            tensor(view.indices, np.int32),
+            (columns, rows),
+            by_column,
+            by_row,
+            here,
         )
         return here
 
@@ -63,7 +78,9 @@ class Pattern:
 
     def matrix(self, values: Tensor) -> Tensor:
         """The sparse matrix with ``values`` (cells,) stored."""
-        return torch.sparse_csr_tensor(self.starts, self.columns, values, self.shape, check_invariants=False)
+        return torch.sparse_csr_tensor(
+            self.starts, self.columns, values, self.shape, check_invariants=False
+        )
 
     def row_of_cell(self) -> Tensor:
         """(cells,) int64: the row of each stored cell."""
@@ -101,12 +118,18 @@ class _Combine(torch.autograd.Function):  # type: ignore[misc]
         need_values, need_b, _ = ctx.needs_input_grad
         gradient = gradient.contiguous()
         to_values = products(gradient, b, ctx.pattern) if need_values else None
-        to_b = combine(_Reorder.apply(values, ctx.pattern), gradient, ctx.pattern.transposed) if need_b else None
+        to_b = (
+            combine(_Reorder.apply(values, ctx.pattern), gradient, ctx.pattern.transposed)
+            if need_b
+            else None
+        )
         return to_values, to_b, None
 
 
 class _Reorder(torch.autograd.Function):  # type: ignore[misc]
-    """Values by row to values by column: a permutation, whose derivative is the inverse one (no scattered adds)."""
+    """Values by row to values by column: a permutation, whose derivative is the inverse one (no
+    scattered adds).
+    """
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, pattern: Pattern) -> Tensor:
@@ -119,13 +142,17 @@ class _Reorder(torch.autograd.Function):  # type: ignore[misc]
 
 
 def products(a: Tensor, b: Tensor, pattern: Pattern) -> Tensor:
-    """a_i · b_j for every stored cell (i, j); ``a`` (rows, d), ``b`` (columns, d), result (cells,)."""
+    """a_i · b_j for every stored cell (i, j); ``a`` (rows, d), ``b`` (columns, d), result
+    (cells,).
+    """
     answer: Tensor = _Products.apply(a, b, pattern)
     return answer
 
 
 def combine(values: Tensor, b: Tensor, pattern: Pattern) -> Tensor:
-    """Σ_j values_ij b_j for every row i; ``values`` (cells,), ``b`` (columns, d), result (rows, d)."""
+    """Σ_j values_ij b_j for every row i; ``values`` (cells,), ``b`` (columns, d), result (rows,
+    d).
+    """
     answer: Tensor = _Combine.apply(values, b, pattern)
     return answer
 

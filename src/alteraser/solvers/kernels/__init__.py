@@ -1,1 +1,3 @@
-"""Compiled loops over interactions and rows, each beside its readable NumPy twin (``twins``, ``term_twins``)."""
+"""Compiled loops over interactions and rows, each beside its readable NumPy twin (``twins``,
+``term_twins``).
+"""

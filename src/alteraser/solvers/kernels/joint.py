@@ -1,6 +1,8 @@
-"""Kernels of the joint solver: factored blocks, products across the two sides, and the objective along a line.
+"""Kernels of the joint solver: factored blocks, products across the two sides, and the objective
+along a line.
 
-Letters as in ``rows``: row x of this side, z of the other; V, W are directions on this and the other side.
+Letters as in ``rows``: row x of this side, z of the other; V, W are directions on this and the
+other side.
 """
 
 from __future__ import annotations
@@ -8,29 +10,43 @@ from __future__ import annotations
 import numpy as np
 
 from alteraser.linalg.kernels.dense import cholesky, subtract_product
-from alteraser.linalg.kernels.vector import add_four, dot_four, fetch, short_add_four, short_dot_four, short_scaled
+from alteraser.linalg.kernels.vector import (
+    add_four,
+    dot_four,
+    fetch,
+    short_add_four,
+    short_dot_four,
+    short_scaled,
+)
 from alteraser.runtime.jit import kernel
 from alteraser.solvers.kernels.rows import CHUNK, NOT_FINITE, SINGULAR, SOLVED, _system
 
 PANEL = 4  # rows of a factor that are used together
-LANES = 8  # rows start at a multiple of it, so that loops over them are whole vectors; both widths of padding have it
+# rows start at a multiple of it, so that loops over them are whole vectors; both widths of padding
+# have it
+LANES = 8
 
 
 def packed_size(padded: int) -> int:
-    """Numbers that the packed factor of one padded × padded block takes, somewhat over half of its square."""
+    """Numbers that the packed factor of one padded × padded block takes, somewhat over half of its
+    square.
+    """
     return PANEL * sum(PANEL + padded - k // LANES * LANES for k in range(0, padded, PANEL))
 
 
-AHEAD = 12  # interactions between asking for a row and using it: where there are many rows, each comes from memory
+# interactions between asking for a row and using it: where there are many rows, each comes from
+# memory
+AHEAD = 12
 
 
 @kernel
 def _pack(A, U):  # type: ignore[no-untyped-def]
-    """Upper factor A into U: for each panel its diagonal block D, then what is right of it, with zeros up to where the
-    first whole vector starts.
+    """Upper factor A into U: for each panel its diagonal block D, then what is right of it, with
+    zeros up to where the first whole vector starts.
 
-    Of D, 4 × 4, the inverse is kept, on and above the diagonal, so that four unknowns are found side by side instead
-    of one after the other; below the diagonal D itself, transposed, for products.
+    Of D, 4 × 4, the inverse is kept, on and above the diagonal, so that four unknowns are found
+    side by side instead of one after the other; below the diagonal D itself, transposed, for
+    products.
     """
     d = A.shape[0]
     flat = A.reshape(-1)
@@ -59,7 +75,9 @@ def _pack(A, U):  # type: ignore[no-untyped-def]
 
 @kernel
 def half_solve_at(U, o, x, at, d):  # type: ignore[no-untyped-def]
-    """Overwrite x[at : at + d] with L⁻¹ x, A = L Lᵀ, for the packed factor at U[o:]; returns where that ends."""
+    """Overwrite x[at : at + d] with L⁻¹ x, A = L Lᵀ, for the packed factor at U[o:]; returns where
+    that ends.
+    """
     for k in range(0, d, PANEL):
         start = k // LANES * LANES
         length = d - start
@@ -70,7 +88,20 @@ def half_solve_at(U, o, x, at, d):  # type: ignore[no-untyped-def]
         x2 = v0 * U[o + 2] + v1 * U[o + 6] + v2 * U[o + 10]
         x3 = v0 * U[o + 3] + v1 * U[o + 7] + v2 * U[o + 11] + v3 * U[o + 15]
         o += 16
-        short_add_four(x, at + start, U, o, o + length, o + 2 * length, o + 3 * length, -x0, -x1, -x2, -x3, length)
+        short_add_four(
+            x,
+            at + start,
+            U,
+            o,
+            o + length,
+            o + 2 * length,
+            o + 3 * length,
+            -x0,
+            -x1,
+            -x2,
+            -x3,
+            length,
+        )
         x[p], x[p + 1], x[p + 2], x[p + 3] = x0, x1, x2, x3
         o += PANEL * length
     return o
@@ -84,7 +115,9 @@ def solve_at(U, o, x, at, d):  # type: ignore[no-untyped-def]
         start = k // LANES * LANES
         length = d - start
         o -= PANEL * length
-        t0, t1, t2, t3 = short_dot_four(x, at + start, U, o, o + length, o + 2 * length, o + 3 * length, length)
+        t0, t1, t2, t3 = short_dot_four(
+            x, at + start, U, o, o + length, o + 2 * length, o + 3 * length, length
+        )
         o -= 16
         p = at + k
         v0, v1, v2, v3 = x[p] - t0, x[p + 1] - t1, x[p + 2] - t2, x[p + 3] - t3
@@ -109,7 +142,9 @@ def product_at(U, o, x, at, out, to, d):  # type: ignore[no-untyped-def]
         a01, a02, a12 = U[o + 4], U[o + 8], U[o + 9]
         a03, a13, a23 = U[o + 12], U[o + 13], U[o + 14]
         o += 16
-        y0, y1, y2, y3 = short_dot_four(x, at + start, U, o, o + length, o + 2 * length, o + 3 * length, length)
+        y0, y1, y2, y3 = short_dot_four(
+            x, at + start, U, o, o + length, o + 2 * length, o + 3 * length, length
+        )
         y0 += d0 * x0 + a01 * x1 + a02 * x2 + a03 * x3
         y1 += d1 * x1 + a12 * x2 + a13 * x3
         y2 += d2 * x2 + a23 * x3
@@ -118,19 +153,52 @@ def product_at(U, o, x, at, out, to, d):  # type: ignore[no-untyped-def]
         out[q + 1] += a01 * y0 + d1 * y1
         out[q + 2] += a02 * y0 + a12 * y1 + d2 * y2
         out[q + 3] += a03 * y0 + a13 * y1 + a23 * y2 + d3 * y3
-        short_add_four(out, to + start, U, o, o + length, o + 2 * length, o + 3 * length, y0, y1, y2, y3, length)
+        short_add_four(
+            out,
+            to + start,
+            U,
+            o,
+            o + length,
+            o + 2 * length,
+            o + 3 * length,
+            y0,
+            y1,
+            y2,
+            y3,
+            length,
+        )
         o += PANEL * length
 
 
 @kernel
 def factor_rows(  # type: ignore[no-untyped-def]
-    rows, indptr, indices, confidence, target, own, other, ridge, Z, G, w0, d, width, X, move, U, g, decrement, value,
+    rows,
+    indptr,
+    indices,
+    confidence,
+    target,
+    own,
+    other,
+    ridge,
+    Z,
+    G,
+    w0,
+    d,
+    width,
+    X,
+    move,
+    U,
+    g,
+    decrement,
+    value,
     status,
-):  # fmt: skip
-    """Keep the factor of A in U[i] (UᵀU = A) for every i of ``rows``; with ``move`` put X[i] at its minimum as well.
+):
+    """Keep the factor of A in U[i] (UᵀU = A) for every i of ``rows``; with ``move`` put X[i] at its
+    minimum as well.
 
-    Writes ``g[i]`` = A x − b before the move (half the gradient), ``decrement`` = gᵀA⁻¹g and ``value`` = min l − const
-    (with ``move``). A row without interactions has its minimum at zero and its factor is I.
+    Writes ``g[i]`` = A x − b before the move (half the gradient), ``decrement`` = gᵀA⁻¹g and
+    ``value`` = min l − const (with ``move``). A row without interactions has its minimum at zero
+    and its factor is I.
     """
     padded = Z.shape[1]
     S = np.empty((CHUNK, padded), Z.dtype)
@@ -158,7 +226,25 @@ def factor_rows(  # type: ignore[no-untyped-def]
                     x[k] = zero
             _pack(A, U[i])
             continue
-        _system(A, b, S, W, lo, hi, indices, confidence, target, other, Z, G, own[i], ridge[i], w0, d, width)
+        _system(
+            A,
+            b,
+            S,
+            W,
+            lo,
+            hi,
+            indices,
+            confidence,
+            target,
+            other,
+            Z,
+            G,
+            own[i],
+            ridge[i],
+            w0,
+            d,
+            width,
+        )
         for c in range(padded):
             r[c] = b[c]
         subtract_product(A, x, r)
@@ -211,7 +297,9 @@ def product_rows(rows, U, right, out):  # type: ignore[no-untyped-def]
 def error_rows(  # type: ignore[no-untyped-def]
     rows, indptr, indices, confidence, target, own, other, w0, X, Z, error
 ):
-    """``error[j]`` = ω s − c y of every interaction of the rows, with s = x·z and ω = c − w₀ a b."""
+    """``error[j]`` = ω s − c y of every interaction of the rows, with s = x·z and ω = c − w₀ a
+    b.
+    """
     padded = X.shape[1]
     one = X.dtype.type(1)
     mine, theirs = X.reshape(-1), Z.reshape(-1)
@@ -221,8 +309,15 @@ def error_rows(  # type: ignore[no-untyped-def]
         lo, hi = indptr[i], indptr[i + 1]
         for j in range(lo, hi, 4):
             last = min(4, hi - j) - 1  # at the end of a row the last one fills up
-            i0, i1, i2, i3 = indices[j], indices[j + min(1, last)], indices[j + min(2, last)], indices[j + last]
-            scores = dot_four(mine, i * padded, theirs, i0 * padded, i1 * padded, i2 * padded, i3 * padded, padded)
+            i0, i1, i2, i3 = (
+                indices[j],
+                indices[j + min(1, last)],
+                indices[j + min(2, last)],
+                indices[j + last],
+            )
+            scores = dot_four(
+                mine, i * padded, theirs, i0 * padded, i1 * padded, i2 * padded, i3 * padded, padded
+            )
             for s in range(last + 1):
                 k = indices[j + s]
                 c_j = confidence[j + s] if confidence.size else one
@@ -236,12 +331,19 @@ def cross_rows(  # type: ignore[no-untyped-def]
 ):
     """``out[i]`` = change of this side's half-gradient when the other side moves by W.
 
-    a x M + Σ_j [ω (x·w) z + e w],      ω = c − w₀ a b,   M = w₀ (Zᵀ diag(b) W + Wᵀ diag(b) Z),   e from ``error_rows``
+    a x M + Σ_j [ω (x·w) z + e w],      ω = c − w₀ a b,   M = w₀ (Zᵀ diag(b) W + Wᵀ diag(b) Z),   e
+    from ``error_rows``
     """
     padded = X.shape[1]
     one = X.dtype.type(1)
     none = X.dtype.type(0)
-    mine, theirs, moved, mixed, result = X.reshape(-1), Z.reshape(-1), W.reshape(-1), M.reshape(-1), out.reshape(-1)
+    mine, theirs, moved, mixed, result = (
+        X.reshape(-1),
+        Z.reshape(-1),
+        W.reshape(-1),
+        M.reshape(-1),
+        out.reshape(-1),
+    )
     for n in range(rows.size):
         i = rows[n]
         a = own[i]
@@ -252,30 +354,53 @@ def cross_rows(  # type: ignore[no-untyped-def]
         for k in range(0, padded, 4):
             m = k * padded
             add_four(
-                result, x, mixed, m, m + padded, m + 2 * padded, m + 3 * padded,
-                a * mine[x + k], a * mine[x + k + 1], a * mine[x + k + 2], a * mine[x + k + 3], padded,
-            )  # fmt: skip
+                result,
+                x,
+                mixed,
+                m,
+                m + padded,
+                m + 2 * padded,
+                m + 3 * padded,
+                a * mine[x + k],
+                a * mine[x + k + 1],
+                a * mine[x + k + 2],
+                a * mine[x + k + 3],
+                padded,
+            )
         lo, hi = indptr[i], indptr[i + 1]
         for j in range(lo, hi, 4):
             last = min(4, hi - j) - 1  # at the end of a row the last one fills up, weighing nothing
-            i0, i1, i2, i3 = indices[j], indices[j + min(1, last)], indices[j + min(2, last)], indices[j + last]
+            i0, i1, i2, i3 = (
+                indices[j],
+                indices[j + min(1, last)],
+                indices[j + min(2, last)],
+                indices[j + last],
+            )
             z0, z1, z2, z3 = i0 * padded, i1 * padded, i2 * padded, i3 * padded
             t0, t1, t2, t3 = dot_four(mine, x, moved, z0, z1, z2, z3, padded)
             e0, e1, e2, e3 = error[j], none, none, none
-            t0 *= (confidence[j] if confidence.size else one) - (missing * other[i0] if other.size else missing)
+            t0 *= (confidence[j] if confidence.size else one) - (
+                missing * other[i0] if other.size else missing
+            )
             if last >= 1:
                 e1 = error[j + 1]
-                t1 *= (confidence[j + 1] if confidence.size else one) - (missing * other[i1] if other.size else missing)
+                t1 *= (confidence[j + 1] if confidence.size else one) - (
+                    missing * other[i1] if other.size else missing
+                )
             else:
                 t1 = none
             if last >= 2:
                 e2 = error[j + 2]
-                t2 *= (confidence[j + 2] if confidence.size else one) - (missing * other[i2] if other.size else missing)
+                t2 *= (confidence[j + 2] if confidence.size else one) - (
+                    missing * other[i2] if other.size else missing
+                )
             else:
                 t2 = none
             if last >= 3:
                 e3 = error[j + 3]
-                t3 *= (confidence[j + 3] if confidence.size else one) - (missing * other[i3] if other.size else missing)
+                t3 *= (confidence[j + 3] if confidence.size else one) - (
+                    missing * other[i3] if other.size else missing
+                )
             else:
                 t3 = none
             add_four(result, x, theirs, z0, z1, z2, z3, t0, t1, t2, t3, padded)
@@ -286,7 +411,8 @@ def cross_rows(  # type: ignore[no-untyped-def]
 def row_product(  # type: ignore[no-untyped-def]
     i, lo, hi, indices, confidence, target, own, other, ridge, w0, Z, G, x, at, pull, out
 ):
-    """``out`` = A x − pull · b and bᵀx, with A x = a G x + λρ x + Σ ω (z·x) z and b = Σ c y z; ``pull`` is 0 or 1.
+    """``out`` = A x − pull · b and bᵀx, with A x = a G x + λρ x + Σ ω (z·x) z and b = Σ c y z;
+    ``pull`` is 0 or 1.
 
     For row i, whose interactions are lo to hi; x begins at place ``at`` of a flat array.
     """
@@ -300,16 +426,31 @@ def row_product(  # type: ignore[no-untyped-def]
     for k in range(0, padded, 4):
         g = k * padded
         add_four(
-            out, 0, shared, g, g + padded, g + 2 * padded, g + 3 * padded,
-            a * x[at + k], a * x[at + k + 1], a * x[at + k + 2], a * x[at + k + 3], padded,
-        )  # fmt: skip
+            out,
+            0,
+            shared,
+            g,
+            g + padded,
+            g + 2 * padded,
+            g + 3 * padded,
+            a * x[at + k],
+            a * x[at + k + 1],
+            a * x[at + k + 2],
+            a * x[at + k + 3],
+            padded,
+        )
     missing = w0 * a
     along = 0.0
     for j in range(lo, hi, 4):
         last = min(4, hi - j) - 1  # at the end of a row the last one fills up, weighing nothing
         for ahead in range(j + AHEAD, min(j + AHEAD + 4, hi)):
             fetch(theirs, indices[ahead] * padded, padded)
-        i0, i1, i2, i3 = indices[j], indices[j + min(1, last)], indices[j + min(2, last)], indices[j + last]
+        i0, i1, i2, i3 = (
+            indices[j],
+            indices[j + min(1, last)],
+            indices[j + min(2, last)],
+            indices[j + last],
+        )
         z0, z1, z2, z3 = i0 * padded, i1 * padded, i2 * padded, i3 * padded
         scores = dot_four(x, at, theirs, z0, z1, z2, z3, padded)
         e0, e1, e2, e3 = none, none, none, none
@@ -334,11 +475,29 @@ def row_product(  # type: ignore[no-untyped-def]
 
 @kernel
 def approach_rows(  # type: ignore[no-untyped-def]
-    rows, indptr, indices, confidence, target, own, other, ridge, Z, G, w0, U, X, move, g, value, fit
+    rows,
+    indptr,
+    indices,
+    confidence,
+    target,
+    own,
+    other,
+    ridge,
+    Z,
+    G,
+    w0,
+    U,
+    X,
+    move,
+    g,
+    value,
+    fit,
 ):
-    """``g[i]`` = A x − b at X[i], ``value`` = l − const and ``fit`` = xᵀA x there; with ``move`` then X[i] −= Ã⁻¹ g.
+    """``g[i]`` = A x − b at X[i], ``value`` = l − const and ``fit`` = xᵀA x there; with ``move``
+    then X[i] −= Ã⁻¹ g.
 
-    Ã is the block whose factor is in U[i], that of an earlier point: near the row's minimum when it was one near by.
+    Ã is the block whose factor is in U[i], that of an earlier point: near the row's minimum when it
+    was one near by.
     """
     padded = X.shape[1]
     flat, mine = U.reshape(-1), X.reshape(-1)
@@ -358,7 +517,22 @@ def approach_rows(  # type: ignore[no-untyped-def]
                     x[c] = none
             continue
         pull = row_product(
-            i, lo, hi, indices, confidence, target, own, other, ridge, w0, Z, G, mine, i * padded, one, gradient
+            i,
+            lo,
+            hi,
+            indices,
+            confidence,
+            target,
+            own,
+            other,
+            ridge,
+            w0,
+            Z,
+            G,
+            mine,
+            i * padded,
+            one,
+            gradient,
         )
         along = 0.0
         for c in range(padded):
@@ -376,7 +550,9 @@ def approach_rows(  # type: ignore[no-untyped-def]
 def line_rows(  # type: ignore[no-untyped-def]
     rows, indptr, indices, confidence, target, own, other, w0, X, V, Z, W, coefficients
 ):
-    """Observed cells' part of L(x + t v, z + t w) − L(x, z) as a polynomial: ``coefficients[i]`` of t, t², t³, t⁴."""
+    """Observed cells' part of L(x + t v, z + t w) − L(x, z) as a polynomial: ``coefficients[i]`` of
+    t, t², t³, t⁴.
+    """
     padded = X.shape[1]
     mine, moving, theirs, moved = X.reshape(-1), V.reshape(-1), Z.reshape(-1), W.reshape(-1)
     for n in range(rows.size):
@@ -394,7 +570,11 @@ def line_rows(  # type: ignore[no-untyped-def]
             xw = dot_four(mine, x, moved, z0, z1, z2, z3, padded)
             vw = dot_four(moving, x, moved, z0, z1, z2, z3, padded)
             for m in range(last + 1):
-                s0, s1, s2 = np.float64(xz[m]), np.float64(vz[m]) + np.float64(xw[m]), np.float64(vw[m])
+                s0, s1, s2 = (
+                    np.float64(xz[m]),
+                    np.float64(vz[m]) + np.float64(xw[m]),
+                    np.float64(vw[m]),
+                )
                 c_j = np.float64(confidence[j + m]) if confidence.size else 1.0
                 pull = 2.0 * c_j * (np.float64(target[j + m]) if target.size else 1.0)
                 weight = c_j - missing * (np.float64(other[indices[j + m]]) if other.size else 1.0)

@@ -1,4 +1,6 @@
-"""Row kernels with sums in another library's order (``alteraser.linalg.kernels.ordered``); not fast-math."""
+"""Row kernels with sums in another library's order (``alteraser.linalg.kernels.ordered``); not
+fast-math.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,15 @@ from alteraser.runtime.jit import exact_order
 
 @exact_order
 def ordered_dot(order, x, at, Y, y, d):  # type: ignore[no-untyped-def]
-    """x[at : at + d] · Y[y : y + d] as BLAS takes it: whole blocks in float32, the rest one by one in float64."""
+    """x[at : at + d] · Y[y : y + d] as BLAS takes it: whole blocks in float32, the rest one by one
+    in float64.
+    """
     whole = d // BLOCK * BLOCK
     blocks = 0.0
     if whole:
-        blocks = np.float64(dot_folded(x, at, Y, y, whole) if order == FOLDED else dot_paired(x, at, Y, y, whole))
+        blocks = np.float64(
+            dot_folded(x, at, Y, y, whole) if order == FOLDED else dot_paired(x, at, Y, y, whole)
+        )
     rest = np.float64(0)
     for c in range(whole, d):
         rest += np.float64(np.float32(x[at + c] * Y[y + c]))
@@ -34,7 +40,9 @@ def ordered_dot(order, x, at, Y, y, d):  # type: ignore[no-untyped-def]
 
 @exact_order
 def ordered_add(order, x, at, Y, y, t, d):  # type: ignore[no-untyped-def]
-    """x[at : at + d] += t Y[y : y + d] as BLAS does it: fused in whole blocks, and in the rest where ``order`` does."""
+    """x[at : at + d] += t Y[y : y + d] as BLAS does it: fused in whole blocks, and in the rest
+    where ``order`` does.
+    """
     whole = d // BLOCK * BLOCK
     add_blocks(x, at, Y, y, t, whole)
     for c in range(whole, d):
@@ -46,14 +54,21 @@ def ordered_add(order, x, at, Y, y, t, d):  # type: ignore[no-untyped-def]
 
 @exact_order
 def _gather(order, v, at, Z, indices, weight, lo, hi, pulled, out, d):  # type: ignore[no-untyped-def]
-    """Add Σ_j t_j z_j to ``out``, in the order of j: t_j = (|c| − 1)(z_j·v), or with ``pulled`` max(c, 0) − that."""
+    """Add Σ_j t_j z_j to ``out``, in the order of j: t_j = (|c| − 1)(z_j·v), or with ``pulled``
+    max(c, 0) − that.
+    """
     whole = d // BLOCK * BLOCK
     t = np.empty(4, np.float32)
     for first in range(lo, hi, 4):
         count = min(4, hi - first)
         together = count == 4 and whole == d
         if together:
-            z0, z1, z2, z3 = indices[first] * d, indices[first + 1] * d, indices[first + 2] * d, indices[first + 3] * d
+            z0, z1, z2, z3 = (
+                indices[first] * d,
+                indices[first + 1] * d,
+                indices[first + 2] * d,
+                indices[first + 3] * d,
+            )
             if order == FOLDED:
                 t[0], t[1], t[2], t[3] = four_folded(v, at, Z, z0, z1, z2, z3, d)
             else:
@@ -78,10 +93,12 @@ def _gather(order, v, at, Z, indices, weight, lo, hi, pulled, out, d):  # type: 
 def ordered_cg_rows(  # type: ignore[no-untyped-def]
     rows, indptr, indices, weight, Z, G, symv, order, steps, tiny, X
 ):
-    """``steps`` of conjugate gradients on every row of X from where it is, in float32 and in implicit's order of sums.
+    """``steps`` of conjugate gradients on every row of X from where it is, in float32 and in
+    implicit's order of sums.
 
-    The row's system is (G + Σ (|c| − 1) z zᵀ) x = Σ_{c > 0} c z with c = ``weight`` and G = ZᵀZ + λ I; a row without
-    interactions becomes zero. Ends early where the squared residual is below ``tiny``. Flat arrays but for ``rows``.
+    The row's system is (G + Σ (|c| − 1) z zᵀ) x = Σ_{c > 0} c z with c = ``weight`` and G = ZᵀZ + λ
+    I; a row without interactions becomes zero. Ends early where the squared residual is below
+    ``tiny``. Flat arrays but for ``rows``.
     """
     d = int(np.sqrt(G.size))
     r, p, q = np.zeros(d, np.float32), np.zeros(d, np.float32), np.zeros(d, np.float32)

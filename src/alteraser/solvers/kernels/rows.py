@@ -3,12 +3,13 @@
 They minimize, for one row x with the other side's (scaled) factors Z fixed, the quadratic
 
     l(x) = xᵀ A x - 2 bᵀ x + const,
-    A = sum_j (c_j - w0 a b_j) z_j z_jᵀ + a G + ridge I,     b = sum_j c_j y_j z_j,     G = w0 Zᵀ diag(b) Z
+    A = sum_j (c_j - w0 a b_j) z_j z_jᵀ + a G + ridge I,     b = sum_j c_j y_j z_j,
+        G = w0 Zᵀ diag(b) Z
 
-where j runs over the row's interactions. Letters are those of the formulas (Hu et al. 2008; Chen et al.,
-TOIS 2020). Optional arrays (confidence c, target y, the other side's missing weights b) are passed with
-length 0 when all ones. Factors are padded with zero columns to a multiple of the vector length; ``d`` is
-the true number of factors. Readable oracles of the same names are in ``twins.py``.
+where j runs over the row's interactions. Letters are those of the formulas (Hu et al. 2008; Chen et
+al., TOIS 2020). Optional arrays (confidence c, target y, the other side's missing weights b) are
+passed with length 0 when all ones. Factors are padded with zero columns to a multiple of the vector
+length; ``d`` is the true number of factors. Readable oracles of the same names are in ``twins.py``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from alteraser.linalg.kernels.dense import add_outer, cholesky, cholesky_solve, 
 from alteraser.linalg.kernels.vector import add_four, dot_four
 from alteraser.runtime.jit import kernel
 
-CHUNK = 32  # interactions gathered at a time: two buffers of 32 x 128 float32 still fit a first-level cache
+# interactions gathered at a time: two buffers of 32 x 128 float32 still fit a first-level cache
+CHUNK = 32
 SOLVED, SINGULAR, NOT_FINITE = 0, 1, 2
 
 
@@ -79,8 +81,8 @@ def exact_rows(  # type: ignore[no-untyped-def]
 ):
     """Replace X[i] by its minimizer for every i of ``rows``; the AH-Newton step.
 
-    Writes per row: ``decrement`` = gᵀA⁻¹g at the old X[i] (g = A x - b, half the gradient), ``value`` =
-    min l - const = -bᵀx, and ``status``. A row that fails keeps its old X.
+    Writes per row: ``decrement`` = gᵀA⁻¹g at the old X[i] (g = A x - b, half the gradient),
+    ``value`` = min l - const = -bᵀx, and ``status``. A row that fails keeps its old X.
     """
     padded = Z.shape[1]
     A = np.empty((padded, padded), Z.dtype)
@@ -92,7 +94,25 @@ def exact_rows(  # type: ignore[no-untyped-def]
         i = rows[n]
         x = X[i]
         lo, hi = indptr[i], indptr[i + 1]
-        _system(A, b, S, W, lo, hi, indices, confidence, target, other, Z, G, own[i], ridge[i], w0, d, width)
+        _system(
+            A,
+            b,
+            S,
+            W,
+            lo,
+            hi,
+            indices,
+            confidence,
+            target,
+            other,
+            Z,
+            G,
+            own[i],
+            ridge[i],
+            w0,
+            d,
+            width,
+        )
         # g = A x - b, from the upper triangle alone
         for c in range(padded):
             r[c] = b[c]
@@ -147,7 +167,9 @@ def norm_rows(  # type: ignore[no-untyped-def]
     status,
     solution,
 ):
-    """``decrement[i]`` = gᵀA⁻¹g and, unless it has length 0, ``solution[i]`` = A⁻¹g, for g = ``gradient[i]``."""
+    """``decrement[i]`` = gᵀA⁻¹g and, unless it has length 0, ``solution[i]`` = A⁻¹g, for g =
+    ``gradient[i]``.
+    """
     padded = Z.shape[1]
     A = np.empty((padded, padded), Z.dtype)
     S = np.empty((CHUNK, padded), Z.dtype)
@@ -170,8 +192,28 @@ def norm_rows(  # type: ignore[no-untyped-def]
             continue
         lo, hi = indptr[i], indptr[i + 1]
         if lo == hi and ridge[i] == 0.0 and w0 * own[i] == 0.0:
-            continue  # nothing is asked of this row: every value of it is a minimum, zero is taken, and nothing pushes
-        _system(A, r, S, W, lo, hi, indices, confidence, target, other, Z, G, own[i], ridge[i], w0, d, width)
+            # nothing is asked of this row: every value of it is a minimum, zero is taken, and
+            # nothing pushes
+            continue
+        _system(
+            A,
+            r,
+            S,
+            W,
+            lo,
+            hi,
+            indices,
+            confidence,
+            target,
+            other,
+            Z,
+            G,
+            own[i],
+            ridge[i],
+            w0,
+            d,
+            width,
+        )
         if not cholesky(A, W, width):
             status[i] = SINGULAR
             continue
@@ -201,25 +243,48 @@ def _product(out, v, lo, hi, indices, confidence, other, Z, G, a, ridge, w0):  #
     for k in range(0, padded, 4):
         g = k * padded
         add_four(
-            out, 0, gram, g, g + padded, g + 2 * padded, g + 3 * padded,
-            a * v[k], a * v[k + 1], a * v[k + 2], a * v[k + 3], padded,
-        )  # fmt: skip
+            out,
+            0,
+            gram,
+            g,
+            g + padded,
+            g + 2 * padded,
+            g + 3 * padded,
+            a * v[k],
+            a * v[k + 1],
+            a * v[k + 2],
+            a * v[k + 3],
+            padded,
+        )
     for j in range(lo, hi, 4):
         last = min(4, hi - j) - 1  # at the end of a row the last one fills up, weighing nothing
-        i0, i1, i2, i3 = indices[j], indices[j + min(1, last)], indices[j + min(2, last)], indices[j + last]
+        i0, i1, i2, i3 = (
+            indices[j],
+            indices[j + min(1, last)],
+            indices[j + min(2, last)],
+            indices[j + last],
+        )
         z0, z1, z2, z3 = i0 * padded, i1 * padded, i2 * padded, i3 * padded
         t0, t1, t2, t3 = dot_four(v, 0, factors, z0, z1, z2, z3, padded)
-        t0 *= (confidence[j] if confidence.size else one) - (missing * other[i0] if other.size else missing)
+        t0 *= (confidence[j] if confidence.size else one) - (
+            missing * other[i0] if other.size else missing
+        )
         if last >= 1:
-            t1 *= (confidence[j + 1] if confidence.size else one) - (missing * other[i1] if other.size else missing)
+            t1 *= (confidence[j + 1] if confidence.size else one) - (
+                missing * other[i1] if other.size else missing
+            )
         else:
             t1 = none
         if last >= 2:
-            t2 *= (confidence[j + 2] if confidence.size else one) - (missing * other[i2] if other.size else missing)
+            t2 *= (confidence[j + 2] if confidence.size else one) - (
+                missing * other[i2] if other.size else missing
+            )
         else:
             t2 = none
         if last >= 3:
-            t3 *= (confidence[j + 3] if confidence.size else one) - (missing * other[i3] if other.size else missing)
+            t3 *= (confidence[j + 3] if confidence.size else one) - (
+                missing * other[i3] if other.size else missing
+            )
         else:
             t3 = none
         add_four(out, 0, factors, z0, z1, z2, z3, t0, t1, t2, t3, padded)
@@ -249,11 +314,12 @@ def cg_rows(  # type: ignore[no-untyped-def]
     status,
     products,
 ):
-    """Improve X[i] by at most ``steps`` of conjugate gradients on A x = b + anchor[i], from X[i]; A is never formed.
+    """Improve X[i] by at most ``steps`` of conjugate gradients on A x = b + anchor[i], from X[i]; A
+    is never formed.
 
-    ``anchor`` (rows, d) may have length 0: none. Stops early once |r| <= small * |b + anchor| or |r|² <= tiny.
-    ``decrement`` is the energy the steps removed, a lower bound of gᵀA⁻¹g; ``value`` = l(x) - const = -(b + r)ᵀx with
-    the final residual r; ``products`` counts A v.
+    ``anchor`` (rows, d) may have length 0: none. Stops early once |r| <= small * |b + anchor| or
+    |r|² <= tiny. ``decrement`` is the energy the steps removed, a lower bound of gᵀA⁻¹g; ``value``
+    = l(x) - const = -(b + r)ᵀx with the final residual r; ``products`` counts A v.
     """
     padded = Z.shape[1]
     b = np.empty(padded, Z.dtype)
@@ -339,8 +405,9 @@ def gradient_rows(  # type: ignore[no-untyped-def]
 ):
     """Half-gradient g = A x - b of each row and its share of the loss, accumulated in float64.
 
-    ``loss[i]`` = sum_j [c_j (y_j - s_j)² - w0 a b_j s_j²] + a xᵀGx, so that summed over one side (plus
-    the ridge terms) it is the objective; ``fit[i]`` = bᵀx. G is float64 here; Z and X are the stored factors.
+    ``loss[i]`` = sum_j [c_j (y_j - s_j)² - w0 a b_j s_j²] + a xᵀGx, so that summed over one side
+    (plus the ridge terms) it is the objective; ``fit[i]`` = bᵀx. G is float64 here; Z and X are the
+    stored factors.
     """
     d = gradient.shape[1]
     x = np.empty(d, np.float64)
@@ -386,7 +453,8 @@ def gradient_rows(  # type: ignore[no-untyped-def]
 def hessian_rows(  # type: ignore[no-untyped-def]
     rows, indptr, indices, confidence, target, own, other, w0, X, V, Z, W, out
 ):
-    """Add to ``out[i]`` the observed cells' part of the half-Hessian of L times (V, W), for the rows i.
+    """Add to ``out[i]`` the observed cells' part of the half-Hessian of L times (V, W), for the
+    rows i.
 
     With s = x·z, ds = v·z + x·w and ω = c - w0 a b:  out += sum_j [ω ds z + (ω s - c y) w].
     """

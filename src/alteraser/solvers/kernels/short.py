@@ -11,10 +11,12 @@ from alteraser.runtime.jit import kernel
 def short_norm_rows(  # type: ignore[no-untyped-def]
     rows, indptr, indices, confidence, own, other, ridge, Z, values, w0, gradient, norms, most
 ):
-    """``norms[i]`` = gᵀA⁻¹g for g = ``gradient[i]`` of rows with at most ``most`` interactions, all in float64.
+    """``norms[i]`` = gᵀA⁻¹g for g = ``gradient[i]`` of rows with at most ``most`` interactions, all
+    in float64.
 
-    Z and g are in the basis in which the Gram matrix is diagonal, with ``values``: A = M + Σ ω z zᵀ, M = a G + ridge
-    is diagonal, so that gᵀA⁻¹g = gᵀM⁻¹g − wᵀ(Ω⁻¹ + Z M⁻¹ Zᵀ)⁻¹w, w = Z M⁻¹ g (Woodbury 1950). Needs ω ≥ 0.
+    Z and g are in the basis in which the Gram matrix is diagonal, with ``values``: A = M + Σ ω z
+    zᵀ, M = a G + ridge is diagonal, so that gᵀA⁻¹g = gᵀM⁻¹g − wᵀ(Ω⁻¹ + Z M⁻¹ Zᵀ)⁻¹w, w = Z M⁻¹ g
+    (Woodbury 1950). Needs ω ≥ 0.
     """
     d = Z.shape[1]
     K = np.empty((most, most))

@@ -1,4 +1,5 @@
-"""Kernels of the slow space: what its outer products do to one user, and products of ω with few columns.
+"""Kernels of the slow space: what its outer products do to one user, and products of ω with few
+columns.
 
 Letters as in ``joint``; L are the left factors of the space, on the items, R the right ones, in ℝᵈ.
 """
@@ -14,9 +15,11 @@ from alteraser.solvers.kernels.joint import half_solve_at
 def coupled_rows(  # type: ignore[no-untyped-def]
     rows, indptr, indices, confidence, own, other, w0, error, Z, L, T, R, U, half, pull
 ):
-    """Of the n-th of ``rows``, user i: ``half[n]`` = A^(−½) [F; Rᵀ] row by row, ``pull[n]`` = Σ_j e L_j.
+    """Of the n-th of ``rows``, user i: ``half[n]`` = A^(−½) [F; Rᵀ] row by row, ``pull[n]`` = Σ_j e
+    L_j.
 
-    F (l, d) has Σ_j ω L_ja z_j + a T_a in row a; A^(−½) is the inverse of the lower Cholesky factor.
+    F (l, d) has Σ_j ω L_ja z_j + a T_a in row a; A^(−½) is the inverse of the lower Cholesky
+    factor.
     """
     padded = Z.shape[1]
     count, weak = L.shape[1], R.shape[0]
@@ -38,25 +41,49 @@ def coupled_rows(  # type: ignore[no-untyped-def]
         lo, hi = indptr[i], indptr[i + 1]
         for j in range(lo, hi, 4):
             last = min(4, hi - j) - 1  # at the end of a row the last one fills up, weighing nothing
-            i0, i1, i2, i3 = indices[j], indices[j + min(1, last)], indices[j + min(2, last)], indices[j + last]
+            i0, i1, i2, i3 = (
+                indices[j],
+                indices[j + min(1, last)],
+                indices[j + min(2, last)],
+                indices[j + last],
+            )
             z0, z1, z2, z3 = i0 * padded, i1 * padded, i2 * padded, i3 * padded
-            w_0 = (confidence[j] if confidence.size else one) - (missing * other[i0] if other.size else missing)
+            w_0 = (confidence[j] if confidence.size else one) - (
+                missing * other[i0] if other.size else missing
+            )
             w_1, w_2, w_3 = none, none, none
             e0, e1, e2, e3 = error[j], none, none, none
             if last >= 1:
                 e1 = error[j + 1]
-                w_1 = (confidence[j + 1] if confidence.size else one) - (missing * other[i1] if other.size else missing)
+                w_1 = (confidence[j + 1] if confidence.size else one) - (
+                    missing * other[i1] if other.size else missing
+                )
             if last >= 2:
                 e2 = error[j + 2]
-                w_2 = (confidence[j + 2] if confidence.size else one) - (missing * other[i2] if other.size else missing)
+                w_2 = (confidence[j + 2] if confidence.size else one) - (
+                    missing * other[i2] if other.size else missing
+                )
             if last >= 3:
                 e3 = error[j + 3]
-                w_3 = (confidence[j + 3] if confidence.size else one) - (missing * other[i3] if other.size else missing)
+                w_3 = (confidence[j + 3] if confidence.size else one) - (
+                    missing * other[i3] if other.size else missing
+                )
             for s in range(count):
                 l0, l1, l2, l3 = L[i0, s], L[i1, s], L[i2, s], L[i3, s]
                 pull[n, s] += e0 * l0 + e1 * l1 + e2 * l2 + e3 * l3
                 add_four(
-                    result, at + s * padded, theirs, z0, z1, z2, z3, w_0 * l0, w_1 * l1, w_2 * l2, w_3 * l3, padded
+                    result,
+                    at + s * padded,
+                    theirs,
+                    z0,
+                    z1,
+                    z2,
+                    z3,
+                    w_0 * l0,
+                    w_1 * l1,
+                    w_2 * l2,
+                    w_3 * l3,
+                    padded,
                 )
         for s in range(count + weak):
             half_solve_at(factors, i * U.shape[1], result, at + s * padded, padded)

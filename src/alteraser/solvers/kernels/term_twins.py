@@ -1,6 +1,7 @@
 """Readable NumPy twins of the term kernels: documentation and oracle, never used in production.
 
-And the losses once more by their definitions, as sums over cells and pairs, without rows, terms or peers.
+And the losses once more by their definitions, as sums over cells and pairs, without rows, terms or
+peers.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ def sigmoid(s: Array) -> Float64:
     return np.asarray(np.exp(-np.logaddexp(0.0, -s)))
 
 
-def row_terms(terms: Terms, Z: Array, X: Array, row: int) -> tuple[Float64, Float64, Float64, Float64]:
+def row_terms(
+    terms: Terms, Z: Array, X: Array, row: int
+) -> tuple[Float64, Float64, Float64, Float64]:
     """(a, o, w, y) of one row: vectors (terms, width), offsets, weights and targets."""
     part = slice(terms.indptr[row], terms.indptr[row + 1])
     Z = np.vstack([Z, np.zeros(Z.shape[1])])  # index −1
@@ -49,7 +52,11 @@ def row(terms: Terms, Z: Array, X: Array, row: int, x: Array) -> tuple[float, Fl
     if terms.squares:
         value, first, second = 0.5 * w * (y - s) ** 2, w * (s - y), w
     else:
-        value, first, second = w * (softplus(s) - y * s), w * (sigmoid(s) - y), w * sigmoid(s) * sigmoid(-s)
+        value, first, second = (
+            w * (softplus(s) - y * s),
+            w * (sigmoid(s) - y),
+            w * sigmoid(s) * sigmoid(-s),
+        )
     ridge = terms.scale[row] * terms.penalty
     f = float(value.sum() + 0.5 * ridge @ x**2)
     free = terms.free
@@ -58,7 +65,9 @@ def row(terms: Terms, Z: Array, X: Array, row: int, x: Array) -> tuple[float, Fl
 
 
 def minimum(terms: Terms, Z: Array, X: Array, index: int) -> Float64:
-    """The row that minimizes f: Newton's method with backtracking, until the gradient is rounding."""
+    """The row that minimizes f: Newton's method with backtracking, until the gradient is
+    rounding.
+    """
     x = X[index].astype(np.float64)
     free = terms.free
     if terms.indptr[index] == terms.indptr[index + 1]:
@@ -80,7 +89,9 @@ def minimum(terms: Terms, Z: Array, X: Array, index: int) -> Float64:
 
 
 def objective(problem: RowProblem, factors: BiasedFactors) -> float:
-    """L by its definition: loops over cells, and over all pairs a user could have drawn. Not for drawn negatives."""
+    """L by its definition: loops over cells, and over all pairs a user could have drawn. Not for
+    drawn negatives.
+    """
     loss, data = problem.loss, problem.interactions
     m, n = data.shape
     score = factors.scores(np.repeat(np.arange(m), n), np.tile(np.arange(n), m)).reshape(m, n)
@@ -97,7 +108,9 @@ def objective(problem: RowProblem, factors: BiasedFactors) -> float:
         total = float(np.sum(c * (softplus(score[u, v]) - (r > 0) * score[u, v])))
         number = loss.negatives * data.user_counts
         number = number if loss.most is None else np.minimum(number, loss.most)
-        total += float(np.sum(np.outer(number, data.item_counts / max(len(data), 1)) * softplus(score)))
+        total += float(
+            np.sum(np.outer(number, data.item_counts / max(len(data), 1)) * softplus(score))
+        )
         np.add.at(user_weight, u, c)
         np.add.at(item_weight, v, c)
     elif isinstance(loss, Pairwise):
@@ -106,7 +119,9 @@ def objective(problem: RowProblem, factors: BiasedFactors) -> float:
             mine = data.indices[data.indptr[user] : data.indptr[user + 1]]
             for i in mine:
                 others = [j for j in range(n) if loss.rejected == "keep" or j not in mine]
-                whole = sum(chance[j] for j in others) if loss.rejected == "redraw" else chance.sum()
+                whole = (
+                    sum(chance[j] for j in others) if loss.rejected == "redraw" else chance.sum()
+                )
                 for j in others:
                     weight = chance[j] / whole if whole else 0.0
                     total += weight * float(softplus(score[user, j] - score[user, i])) * (i != j)
@@ -118,10 +133,12 @@ def objective(problem: RowProblem, factors: BiasedFactors) -> float:
 
 def _ridge(ridge: Ridge, factors: BiasedFactors, users: Float64, items: Float64) -> float:
     rho_u, rho_v = (
-        (users, items) if ridge.scaling == "samples"
-        else (np.full(len(users), users.sum()), np.full(len(items), users.sum())) if ridge.scaling == "total"
+        (users, items)
+        if ridge.scaling == "samples"
+        else (np.full(len(users), users.sum()), np.full(len(items), users.sum()))
+        if ridge.scaling == "total"
         else (np.ones(len(users)), np.ones(len(items)))
-    )  # fmt: skip
+    )
     total = ridge.users * float(rho_u @ np.sum(factors.users**2, axis=1))
     total += ridge.items * float(rho_v @ np.sum(factors.items**2, axis=1))
     if factors.user_biases is not None:

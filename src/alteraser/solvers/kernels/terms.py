@@ -1,14 +1,16 @@
-"""Row kernels for losses that are sums of terms (``models.terms``): damped Newton, gradients, norms.
+"""Row kernels for losses that are sums of terms (``models.terms``): damped Newton, gradients,
+norms.
 
 For one row x with terms a_t, weights w_t and targets y_t,
 
     f(x) = Σ_t w_t ℓ(a_t·x + o_t; y_t) + ½ ρ Σ_c λ_c x_c²,      o_t = −a_t·X[peer_t],
-    g = Σ_t w_t ℓ' a_t + ρ λ∘x,                                  H = Σ_t w_t ℓ'' a_t a_tᵀ + ρ diag(λ)
+    g = Σ_t w_t ℓ' a_t + ρ λ∘x,
+        H = Σ_t w_t ℓ'' a_t a_tᵀ + ρ diag(λ)
 
-over the free columns of x; a fixed one has no gradient and a one on H's diagonal. Rows may be *held*: then f has
-½ μ ‖x‖² − l·x added to it, μ = ``damping[i]``, l = ``linear[i]``; both arrays are empty where they are not. All in
-float64. Rows of Z and X are padded with zero columns to a multiple of the vector length. Readable oracles are in
-``term_twins.py``.
+over the free columns of x; a fixed one has no gradient and a one on H's diagonal. Rows may be
+*held*: then f has ½ μ ‖x‖² − l·x added to it, μ = ``damping[i]``, l = ``linear[i]``; both arrays
+are empty where they are not. All in float64. Rows of Z and X are padded with zero columns to a
+multiple of the vector length. Readable oracles are in ``term_twins.py``.
 """
 
 from __future__ import annotations
@@ -67,7 +69,9 @@ def _offsets(o, a, lo, hi, plus, minus, peer, Z, X):  # type: ignore[no-untyped-
 
 
 @kernel
-def _value(x, a, o, lo, hi, plus, minus, weight, target, squares, Z, rho, penalty, mu, linear, free):  # type: ignore[no-untyped-def]
+def _value(  # type: ignore[no-untyped-def]
+    x, a, o, lo, hi, plus, minus, weight, target, squares, Z, rho, penalty, mu, linear, free
+):
     """f(x)."""
     total = 0.0
     for c in range(penalty.size):
@@ -87,7 +91,26 @@ def _value(x, a, o, lo, hi, plus, minus, weight, target, squares, Z, rho, penalt
 
 @kernel
 def _system(  # type: ignore[no-untyped-def]
-    A, g, S, W, x, o, lo, hi, plus, minus, weight, target, squares, Z, rho, penalty, free, width, mu, linear
+    A,
+    g,
+    S,
+    W,
+    x,
+    o,
+    lo,
+    hi,
+    plus,
+    minus,
+    weight,
+    target,
+    squares,
+    Z,
+    rho,
+    penalty,
+    free,
+    width,
+    mu,
+    linear,
 ):
     """Fill the upper triangle of A = H and g; return f(x)."""
     padded = Z.shape[1]
@@ -143,13 +166,33 @@ def _system(  # type: ignore[no-untyped-def]
 
 @kernel
 def newton_rows(  # type: ignore[no-untyped-def]
-    rows, indptr, plus, minus, peer, weight, target, squares, scale, penalty, free, Z, X, width, steps,
-    damping, linear, decrement, value, status,
-):  # fmt: skip
-    """Up to ``steps`` damped Newton steps on X[i] for every i of ``rows``, in this order and in place.
+    rows,
+    indptr,
+    plus,
+    minus,
+    peer,
+    weight,
+    target,
+    squares,
+    scale,
+    penalty,
+    free,
+    Z,
+    X,
+    width,
+    steps,
+    damping,
+    linear,
+    decrement,
+    value,
+    status,
+):
+    """Up to ``steps`` damped Newton steps on X[i] for every i of ``rows``, in this order and in
+    place.
 
-    Writes per row ``decrement`` = gᵀH⁻¹g where it stood, ``value`` = f where it ends, and ``status``. A row without
-    terms goes to zero in its free columns, its minimum. A row that fails keeps its old X.
+    Writes per row ``decrement`` = gᵀH⁻¹g where it stood, ``value`` = f where it ends, and
+    ``status``. A row without terms goes to zero in its free columns, its minimum. A row that fails
+    keeps its old X.
     """
     padded = Z.shape[1]
     d = penalty.size
@@ -185,8 +228,27 @@ def newton_rows(  # type: ignore[no-untyped-def]
         f = 0.0
         for k in range(steps):
             f = _system(
-                A, g, S, W, x, o, lo, hi, plus, minus, weight, target, squares, Z, rho, penalty, free, width, mu, held
-            )  # fmt: skip
+                A,
+                g,
+                S,
+                W,
+                x,
+                o,
+                lo,
+                hi,
+                plus,
+                minus,
+                weight,
+                target,
+                squares,
+                Z,
+                rho,
+                penalty,
+                free,
+                width,
+                mu,
+                held,
+            )
             if not np.isfinite(f):
                 status[i] = NOT_FINITE
                 break
@@ -212,8 +274,23 @@ def newton_rows(  # type: ignore[no-untyped-def]
                 for c in range(padded):
                     moved[c] = x[c] + length * step[c]
                 following = _value(
-                    moved, S[0], o, lo, hi, plus, minus, weight, target, squares, Z, rho, penalty, mu, held, free
-                )  # fmt: skip
+                    moved,
+                    S[0],
+                    o,
+                    lo,
+                    hi,
+                    plus,
+                    minus,
+                    weight,
+                    target,
+                    squares,
+                    Z,
+                    rho,
+                    penalty,
+                    mu,
+                    held,
+                    free,
+                )
                 if following <= f - SUFFICIENT * length * dec:
                     break
                 length *= 0.5
@@ -231,9 +308,25 @@ def newton_rows(  # type: ignore[no-untyped-def]
 
 @kernel
 def gradient_terms(  # type: ignore[no-untyped-def]
-    rows, indptr, plus, minus, peer, weight, target, squares, scale, penalty, free, Z, X, gradient, value, parts
+    rows,
+    indptr,
+    plus,
+    minus,
+    peer,
+    weight,
+    target,
+    squares,
+    scale,
+    penalty,
+    free,
+    Z,
+    X,
+    gradient,
+    value,
+    parts,
 ):
-    """``gradient[i]`` = g and ``value[i]`` = f without the ridge; ``parts[i]`` = norms of what g is the sum of.
+    """``gradient[i]`` = g and ``value[i]`` = f without the ridge; ``parts[i]`` = norms of what g is
+    the sum of.
 
     The parts are the terms that pull the scores up, those that push them down, and the ridge.
     """
@@ -287,10 +380,28 @@ def gradient_terms(  # type: ignore[no-untyped-def]
 
 @kernel
 def norm_terms(  # type: ignore[no-untyped-def]
-    rows, indptr, plus, minus, peer, weight, target, squares, scale, penalty, free, Z, X, width, damping, gradient, out,
+    rows,
+    indptr,
+    plus,
+    minus,
+    peer,
+    weight,
+    target,
+    squares,
+    scale,
+    penalty,
+    free,
+    Z,
+    X,
+    width,
+    damping,
+    gradient,
+    out,
     status,
-):  # fmt: skip
-    """``out[i]`` = vᵀ(H + μ)⁻¹v for v = ``gradient[i]``, with H of each row at X; rows of zeros cost nothing."""
+):
+    """``out[i]`` = vᵀ(H + μ)⁻¹v for v = ``gradient[i]``, with H of each row at X; rows of zeros
+    cost nothing.
+    """
     padded = Z.shape[1]
     d = penalty.size
     A = np.empty((padded, padded))
@@ -319,9 +430,27 @@ def norm_terms(  # type: ignore[no-untyped-def]
         if peer.size:
             _offsets(o, g, lo, hi, plus, minus, peer, Z, X)
         _system(
-            A, g, S, W, x, o, lo, hi, plus, minus, weight, target, squares, Z, scale[i], penalty, free, width, mu,
+            A,
+            g,
+            S,
+            W,
+            x,
+            o,
+            lo,
+            hi,
+            plus,
+            minus,
+            weight,
+            target,
+            squares,
+            Z,
+            scale[i],
+            penalty,
+            free,
+            width,
+            mu,
             nothing,
-        )  # fmt: skip
+        )
         if not cholesky(A, W, width):
             status[i] = SINGULAR
             continue

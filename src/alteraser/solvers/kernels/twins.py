@@ -19,7 +19,8 @@ Float64 = npt.NDArray[np.float64]
 def system(side: Side, Z: Array, row: int) -> tuple[Float64, Float64]:
     """(A, b) of one row, summed over *all* cells of the row, observed or missing: no Gram shortcut.
 
-    A = Σ_all w z zᵀ + ridge I,  b = Σ_observed c y z,  with w = c where observed and w₀ a b_v elsewhere.
+    A = Σ_all w z zᵀ + ridge I,  b = Σ_observed c y z,  with w = c where observed and w₀ a b_v
+    elsewhere.
     """
     Z = Z.astype(np.float64)
     other = side.other.astype(np.float64) if side.other.size else np.ones(len(Z))
@@ -47,7 +48,9 @@ def exact_rows(side: Side, Z: Array, x: Array, rows: Array) -> tuple[Float64, Fl
 
 
 def cg_rows(side: Side, Z: Array, x: Array, rows: Array, steps: int) -> Float64:
-    """New rows after ``steps`` textbook conjugate-gradient steps on A x = b from ``x`` (Hestenes & Stiefel 1952)."""
+    """New rows after ``steps`` textbook conjugate-gradient steps on A x = b from ``x`` (Hestenes &
+    Stiefel 1952).
+    """
     out = x[rows].astype(np.float64)
     for n, row in enumerate(rows):
         A, b = system(side, Z, row)

@@ -1,4 +1,6 @@
-"""What a state is that alternating passes move: two halves of a pass, and what is known of where it is."""
+"""What a state is that alternating passes move: two halves of a pass, and what is known of where it
+is.
+"""
 
 from __future__ import annotations
 
@@ -34,11 +36,13 @@ class Half:
 
 
 class Alternation(ABC):
-    """Factors in working form, ``P`` (m, w) and ``Q`` (n, w), changed in place, one side after the other.
+    """Factors in working form, ``P`` (m, w) and ``Q`` (n, w), changed in place, one side after the
+    other.
 
-    After an exact first half P = P*(Q) is the minimum given Q, so passes are a fixed-point iteration Q ← T(Q) on the
-    reduced objective φ(Q) = min_P L(P, Q): that is what extrapolation accelerates, what its safeguard watches, and why
-    the decrement of the second half is the residual of the whole point (P*(Q), Q) at no cost.
+    After an exact first half P = P*(Q) is the minimum given Q, so passes are a fixed-point
+    iteration Q ← T(Q) on the reduced objective φ(Q) = min_P L(P, Q): that is what extrapolation
+    accelerates, what its safeguard watches, and why the decrement of the second half is the
+    residual of the whole point (P*(Q), Q) at no cost.
     """
 
     def __init__(self, P: Array, Q: Array, tolerance: float) -> None:
@@ -49,7 +53,8 @@ class Alternation(ABC):
         self.promising = tolerance
         """Estimates of the residual up to this are worth a measurement"""
         self.owed = False
-        """The rows of the first half are near their minima but not there: that is owed before factors are handed out"""
+        """The rows of the first half are near their minima but not there: that is owed before
+        factors are handed out"""
 
     @abstractmethod
     def factors(self) -> Any:
@@ -72,7 +77,9 @@ class Alternation(ABC):
         """(residual, objective) of the factors as they would be stored."""
 
     def arrived(self, estimate: float) -> bool:
-        """Measure; True within the tolerance, else the next measurement waits for a smaller estimate than this one."""
+        """Measure; True within the tolerance, else the next measurement waits for a smaller
+        estimate than this one.
+        """
         self.measured = self.measure()
         if self.measured[0] <= self.tolerance:
             return True
@@ -86,9 +93,13 @@ class Alternation(ABC):
         return self.measured or self.measure()
 
     def near(self, estimate: float, within: float) -> bool:
-        """Whether a residual of ``estimate`` is within a share of the model's own size; False where nobody knows."""
+        """Whether a residual of ``estimate`` is within a share of the model's own size; False where
+        nobody knows.
+        """
         return False
 
     def escape(self, P: Array, Q: Array) -> bool:
-        """From (P, Q) through the current point and beyond, out of a saddle; False where that leads no further."""
+        """From (P, Q) through the current point and beyond, out of a saddle; False where that leads
+        no further.
+        """
         return False

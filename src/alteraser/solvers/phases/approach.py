@@ -1,4 +1,6 @@
-"""The blocks of both sides, factored where the run is: joint steps begin here, or the model is too far off for them."""
+"""The blocks of both sides, factored where the run is: joint steps begin here, or the model is too
+far off for them.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,9 @@ from alteraser.solvers.loop import Decided, Move
 from alteraser.solvers.phases.state import FactorState
 
 WARM = 0.3
-"""‖∇L‖_{B⁻¹} / ‖Θ‖_B below which a run from a trained model begins with joint steps. A deletion moves a model less than
-a random start is away from one, so a quadratic model holds from further out than ``JointNewton.near``."""
+"""‖∇L‖_{B⁻¹} / ‖Θ‖_B below which a run from a trained model begins with joint steps. A deletion
+moves a model less than a random start is away from one, so a quadratic model holds from further out
+than ``JointNewton.near``."""
 
 
 class Approach(Decided):

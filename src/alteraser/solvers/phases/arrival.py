@@ -1,4 +1,6 @@
-"""Where joint steps seem to be there and the tolerance is all that is asked for: measured, and a saddle left."""
+"""Where joint steps seem to be there and the tolerance is all that is asked for: measured, and a
+saddle left.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from alteraser.solvers.phases.state import FactorState
 
 
 class Arrival(Decided):
-    """Signals: ``arrived``; ``left``, it was a saddle or not there yet; ``exhausted``, the precision holds no more."""
+    """Signals: ``arrived``; ``left``, it was a saddle or not there yet; ``exhausted``, the
+    precision holds no more.
+    """
 
     def __init__(self, steps: QuasiNewton, newton: JointNewton, *, confirm: bool) -> None:
         """With ``confirm`` negative curvature is looked for before it is believed."""
@@ -31,7 +35,9 @@ class Arrival(Decided):
         return Move(signal="left")
 
     def _leave_saddle(self, state: FactorState, joint: Joint) -> bool:
-        """Go along a direction in which L bends down; False where none is met, and nothing moves."""
+        """Go along a direction in which L bends down; False where none is met, and nothing
+        moves.
+        """
         found = joint.direction(forcing=0.1 * self._newton.forcing, products=self._newton.products)
         state.work.products += found.products
         return found.negative is not None and joint.advance(found) > state.slack()

@@ -10,7 +10,8 @@ from alteraser.models import Factors
 from alteraser.solvers.limits import STORED, Limits
 
 MARGIN = 0.5
-"""Share of a limit to come within: the least curvature is estimated from above, and with it what is left unsolved."""
+"""Share of a limit to come within: the least curvature is estimated from above, and with it what is
+left unsolved."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Measured:
     block: float
     """max_u ‖p_u − p_u*(Q)‖ / max(‖p_u‖, floor)"""
     smallest: float
-    """Least eigenvalue met of B_Q⁻¹S, the curvature relative to the blocks; an estimate from above"""
+    """Least eigenvalue met of B_Q⁻¹S, the curvature relative to the blocks; an estimate from
+    above"""
     valley: bool
     """False where L was found to bend down"""
 
@@ -55,7 +57,9 @@ def distance_asked(limits: Limits, moved: float | None, size: float) -> float:
 
 
 def distance(first: Factors, second: Factors) -> float:
-    """min_R ‖Θ − Θ'R‖_F over rotations R, from d × d matrices alone: to half the digits, enough to compare with."""
+    """min_R ‖Θ − Θ'R‖_F over rotations R, from d × d matrices alone: to half the digits, enough to
+    compare with.
+    """
     pairs = [
         (a.astype(np.float64), b.astype(np.float64))
         for a, b in ((first.users, second.users), (first.items, second.items))

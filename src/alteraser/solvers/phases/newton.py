@@ -12,15 +12,17 @@ from alteraser.solvers.phases.state import FactorState, penalty
 from alteraser.solvers.trace import PassRecord
 
 ROUNDING = 4
-"""So many steps in a row that neither lower the residual nor, beyond rounding, the objective are the last ones: the
-working precision holds no more."""
+"""So many steps in a row that neither lower the residual nor, beyond rounding, the objective are
+the last ones: the working precision holds no more."""
 
 
 class Newton(Decided):
     """Signals: ``arrived``; ``exhausted``, the precision holds no more."""
 
     def __init__(self, newton: JointNewton, begun: tuple[Approach, ...], *, confirm: bool) -> None:
-        """``begun``: who may have factored the blocks of the first step; ``confirm`` as for ``Arrival``."""
+        """``begun``: who may have factored the blocks of the first step; ``confirm`` as for
+        ``Arrival``.
+        """
         self._newton, self._begun, self._confirm = newton, begun, confirm
         self._idle, self._lowest = 0, np.inf  # steps that led nowhere, the least residual they saw
 
@@ -35,16 +37,20 @@ class Newton(Decided):
             saddle = self._confirm and state.aim.limits is None
             if not saddle:
                 return Move(signal="arrived")
-        objective = state.problem.target_energy + settled + penalty(state.problem.items.ridge, state.Q)
+        objective = (
+            state.problem.target_energy + settled + penalty(state.problem.items.ridge, state.Q)
+        )
         if state.near(estimate, newton.slow_below):
             joint.find_slow(newton)
-        found = joint.direction(forcing=(0.1 if saddle else 1.0) * newton.forcing, products=newton.products)
+        found = joint.direction(
+            forcing=(0.1 if saddle else 1.0) * newton.forcing, products=newton.products
+        )
         if saddle and found.negative is None:
             return Move(signal="arrived")
         gained = self._advance(state, joint, found, estimate)
         record = PassRecord.of(
             "joint", objective - gained, estimate, state.problem.users.rows, products=found.products
-        )  # fmt: skip
+        )
         return Move(record, signal="exhausted" if self._idle >= ROUNDING else AGAIN)
 
     def _settled(self, state: FactorState, joint: Joint) -> tuple[float, float]:
@@ -56,11 +62,15 @@ class Newton(Decided):
         settled, estimate = settle(state, joint)
         return settled.value, estimate
 
-    def _advance(self, state: FactorState, joint: Joint, found: Direction, estimate: float) -> float:
+    def _advance(
+        self, state: FactorState, joint: Joint, found: Direction, estimate: float
+    ) -> float:
         """Take the step, and see whether it led anywhere; returns by how much L fell."""
         gained = joint.advance(found)
         state.measured = None
         state.work.products += found.products
-        self._idle = self._idle + 1 if estimate > STALL * self._lowest and gained <= state.slack() else 0
+        self._idle = (
+            self._idle + 1 if estimate > STALL * self._lowest and gained <= state.slack() else 0
+        )
         self._lowest = min(self._lowest, estimate)
         return gained

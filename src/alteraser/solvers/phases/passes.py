@@ -14,19 +14,24 @@ from alteraser.solvers.trace import PassRecord
 Array = npt.NDArray[Any]
 
 PATIENCE, STALL = 12, 0.9
-"""PATIENCE passes that do not bring the residual below STALL of what it was are stuck, likely at a saddle."""
+"""PATIENCE passes that do not bring the residual below STALL of what it was are stuck, likely at a
+saddle."""
 
 SLOW = 0.6
-"""Contraction per pass above which joint steps are the faster way: an iteration of theirs costs less than a pass."""
+"""Contraction per pass above which joint steps are the faster way: an iteration of theirs costs
+less than a pass."""
 
 
 class Passes:
-    """One side, then the other. Signals: ``arrived``; ``slow``, near enough for joint steps and slower than they would
-    be; ``stuck``, no nearer for long.
+    """One side, then the other. Signals: ``arrived``; ``slow``, near enough for joint steps and
+    slower than they would be; ``stuck``, no nearer for long.
     """
 
-    def __init__(self, guard: Safeguarded, *, near: float | None = None, saddles: bool = False) -> None:
-        """``guard`` extrapolates or not; with ``saddles`` one is looked for where it refused a point.
+    def __init__(
+        self, guard: Safeguarded, *, near: float | None = None, saddles: bool = False
+    ) -> None:
+        """``guard`` extrapolates or not; with ``saddles`` one is looked for where it refused a
+        point.
 
         ``near`` is how near passes may call themselves slow, see ``Alternation.near``; None: never.
         """
@@ -35,7 +40,9 @@ class Passes:
         self._estimates: list[float] = []
 
     def move(self, state: Alternation) -> Move:
-        """One pass, from the extrapolated point or, where that was for the worse, from the plain one."""
+        """One pass, from the extrapolated point or, where that was for the worse, from the plain
+        one.
+        """
         self._guard.extrapolate(state.Q)
         self._guard.halfway(state.Q, state.first_half(), lambda: self._again(state))
         state.work.rejected = self._guard.rejected
@@ -44,7 +51,11 @@ class Passes:
         assert half.estimate is not None
         self._estimates.append(half.estimate)
         extrapolated = self._guard.extrapolated
-        return Move(PassRecord.of("all", half.objective, half.estimate, half.rows, extrapolated=extrapolated))
+        return Move(
+            PassRecord.of(
+                "all", half.objective, half.estimate, half.rows, extrapolated=extrapolated
+            )
+        )
 
     def judge(self, state: Alternation) -> str:
         """Measured where it seems to be there; else by how fast it goes."""
@@ -58,7 +69,9 @@ class Passes:
         return "stuck" if stuck(self._estimates) else AGAIN
 
     def _again(self, state: Alternation) -> float:
-        """The first half of a pass whose extrapolated point was refused: there may be a saddle near by."""
+        """The first half of a pass whose extrapolated point was refused: there may be a saddle near
+        by.
+        """
         reduced = state.first_half()
         if self._last is not None and state.escape(*self._last):
             reduced = state.first_half()
@@ -66,10 +79,14 @@ class Passes:
 
 
 def slowing(residuals: list[float]) -> bool:
-    """True when passes, each with its share of extrapolation, no longer earn more than joint iterations would."""
+    """True when passes, each with its share of extrapolation, no longer earn more than joint
+    iterations would.
+    """
     return len(residuals) > 2 and residuals[-1] > SLOW**2 * residuals[-3]
 
 
 def stuck(residuals: list[float]) -> bool:
     """True when the residual has not come down for long."""
-    return len(residuals) > PATIENCE and min(residuals[-PATIENCE:]) > STALL * min(residuals[:-PATIENCE])
+    return len(residuals) > PATIENCE and min(residuals[-PATIENCE:]) > STALL * min(
+        residuals[:-PATIENCE]
+    )

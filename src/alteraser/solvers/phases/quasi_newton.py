@@ -12,15 +12,17 @@ from alteraser.solvers.phases.state import FactorState
 from alteraser.solvers.trace import PassRecord
 
 REST = 0.25
-"""Share of the distance that the limits ask for at which joint steps leave the rest to a measurement: one more of them
-costs less than a measurement that fails."""
+"""Share of the distance that the limits ask for at which joint steps leave the rest to a
+measurement: one more of them costs less than a measurement that fails."""
 
 FINEST = 50.0
 """Distances below this times the machine epsilon, over ‖Θ‖, are for gradients in float64."""
 
 
 class QuasiNewton:
-    """Signals: ``arrived``, it seems to be there or leads no further; what it is, is for others to measure."""
+    """Signals: ``arrived``, it seems to be there or leads no further; what it is, is for others to
+    measure.
+    """
 
     def __init__(self, newton: JointNewton) -> None:
         self._newton = newton
@@ -78,7 +80,9 @@ class QuasiNewton:
         return 2.0 * float(np.sqrt(self._descent.decrement)) / state.scale
 
     def left(self, state: FactorState) -> float | None:
-        """How far it still is to the optimum over ‖Θ‖_F, as the last step tells; None before the first."""
+        """How far it still is to the optimum over ‖Θ‖_F, as the last step tells; None before the
+        first.
+        """
         size = state.size()
         return self._descent.distance / size if self._descent is not None and size > 0 else None
 

@@ -1,8 +1,10 @@
-"""From the tolerance to the optimum: Newton steps whose gradient has more digits than the solver, measured as it goes.
+"""From the tolerance to the optimum: Newton steps whose gradient has more digits than the solver,
+measured as it goes.
 
-Iterative refinement (Wilkinson 1963): the gradient is taken in float64 at the factors as they would be stored, the
-step x ≈ −(∇²L)⁻¹∇L in the working precision. ‖x‖ is at the same time the estimate of what the certificate measures,
-the distance η to the stationary point, so the last step is a measurement and is not taken.
+Iterative refinement (Wilkinson 1963): the gradient is taken in float64 at the factors as they would
+be stored, the step x ≈ −(∇²L)⁻¹∇L in the working precision. ‖x‖ is at the same time the estimate of
+what the certificate measures, the distance η to the stationary point, so the last step is a
+measurement and is not taken.
 """
 
 from __future__ import annotations
@@ -27,19 +29,22 @@ from alteraser.solvers.trace import PassRecord
 Array = npt.NDArray[Any]
 
 STIFF = 0.01
-"""Factored blocks are used again while the factors have moved, in shares of their size, by no more than this times the
-least curvature met: the Hessian changes about as much as the factors do, and what that change amounts to against the
-least curvature is what a step with the old blocks leaves."""
+"""Factored blocks are used again while the factors have moved, in shares of their size, by no more
+than this times the least curvature met: the Hessian changes about as much as the factors do, and
+what that change amounts to against the least curvature is what a step with the old blocks
+leaves."""
 
 LEAST = 0.01
-"""Least curvature of B⁻¹H to reckon with before one is known; what is met on real data is between 0.003 and 0.03."""
+"""Least curvature of B⁻¹H to reckon with before one is known; what is met on real data is between
+0.003 and 0.03."""
 
 AGAIN_BEYOND = 4.0
-"""Joint steps go on after a measurement that found the model this many times too far from the optimum."""
+"""Joint steps go on after a measurement that found the model this many times too far from the
+optimum."""
 
 PATIENCE, NEARER, RESOLVED = 3, 0.7, 1e-13
-"""PATIENCE steps that neither come to NEARER of the least distance nor lower L by RESOLVED of its scale are the last
-ones: the precision that factors are stored in holds no more."""
+"""PATIENCE steps that neither come to NEARER of the least distance nor lower L by RESOLVED of its
+scale are the last ones: the precision that factors are stored in holds no more."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +61,16 @@ class Polisher:
     """Measures and steps; knows when steps lead nowhere any more."""
 
     def __init__(
-        self, problem: Problem, scale: float | None, newton: JointNewton, threads: int, origin: Factors | None,
+        self,
+        problem: Problem,
+        scale: float | None,
+        newton: JointNewton,
+        threads: int,
+        origin: Factors | None,
         limits: Limits,
-    ) -> None:  # fmt: skip
-        # the working precision would round λ, w₀ and the confidences, and with them move the optimum
+    ) -> None:
+        # the working precision would round λ, w₀ and the confidences, and with them move the
+        # optimum
         self.problem = replace(problem, dtype=np.float64)
         self.scale, self.newton, self.threads, self.origin = scale, newton, threads, origin
         self.limits = limits
@@ -74,8 +85,8 @@ class Polisher:
     def look(self, factors: Factors, joint: Joint) -> Look:
         """Measure ``factors``, which are where ``joint`` is, and find the Newton step from there.
 
-        Where conjugate gradients meets a direction in which L bends down, the step goes along that one too, as far as L
-        falls: so it leaves saddles.
+        Where conjugate gradients meets a direction in which L bends down, the step goes along that
+        one too, as far as L falls: so it leaves saddles.
         """
         if joint.moved > STIFF * min(self.smallest, LEAST):
             joint.settle(move=False)
@@ -89,11 +100,18 @@ class Polisher:
         size = float(np.sqrt(np.vdot(P, P) + np.vdot(Q, Q))) or 1.0
         moved = None if self.origin is None else distance(self.origin, factors)
         found = joint.solve(
-            gradients, forcing=self.newton.forcing, products=self.newton.products,
-            within=distance_asked(self.limits, moved, size), known=self.smallest,
-        )  # fmt: skip
+            gradients,
+            forcing=self.newton.forcing,
+            products=self.newton.products,
+            within=distance_asked(self.limits, moved, size),
+            known=self.smallest,
+        )
         self.smallest = float(np.nanmin([self.smallest, found.smallest]))
-        eta = 0.0 if found.newton is None else float(np.sqrt(sum(np.vdot(x, x) for x in found.newton)))
+        eta = (
+            0.0
+            if found.newton is None
+            else float(np.sqrt(sum(np.vdot(x, x) for x in found.newton)))
+        )
         eta *= 1.0 + found.left
         away, iota = eta / size, None if moved is None else influence(eta, moved, size)
         distances = np.linalg.norm(joint.block_steps(gradients[0]), axis=1)
@@ -109,7 +127,9 @@ class Polisher:
         measured = Measured(residual, away, iota, block, found.smallest, found.negative is None)
         return Look(measured, here.objective, found.products, (P, Q))
 
-    def _go(self, P: Array, Q: Array, h: Array, line: tuple[Array, Array], reach: float) -> tuple[Array, Array, float]:
+    def _go(
+        self, P: Array, Q: Array, h: Array, line: tuple[Array, Array], reach: float
+    ) -> tuple[Array, Array, float]:
         """(P, Q) where L is least on the line, in float64, and by how much it fell."""
         scaled = np.asarray(h, dtype=np.float64)
         sides = self.problem.users, self.problem.items
@@ -119,9 +139,11 @@ class Polisher:
 
 
 class Refine(Decided):
-    """Measures what the limits ask for at the factors as they would be stored, and steps nearer where they do not hold.
+    """Measures what the limits ask for at the factors as they would be stored, and steps nearer
+    where they do not hold.
 
-    Signals: ``arrived``; ``exhausted``, steps lead no nearer; ``far``, there is still a way to go for joint steps.
+    Signals: ``arrived``; ``exhausted``, steps lead no nearer; ``far``, there is still a way to go
+    for joint steps.
     """
 
     def __init__(self, newton: JointNewton, limits: Limits, steps: QuasiNewton) -> None:
@@ -135,15 +157,22 @@ class Refine(Decided):
         assert joint is not None
         state.owed = False
         if self._polisher is None:
-            self._polisher = Polisher(state.problem, aim.scale, self._newton, state.threads, aim.origin, self._limits)
+            self._polisher = Polisher(
+                state.problem, aim.scale, self._newton, state.threads, aim.origin, self._limits
+            )
         here = self._polisher.look(state.factors(), joint)
         found = state.found = here.measured
         state.rest = found.distance
         state.work.products += here.products
         state.measured = found.residual, here.objective
         record = PassRecord.of(
-            "polish", here.objective, found.residual, 0, products=here.products, distance=found.distance
-        )  # fmt: skip
+            "polish",
+            here.objective,
+            found.residual,
+            0,
+            products=here.products,
+            distance=found.distance,
+        )
         if found.residual <= aim.tolerance and found.holds(self._limits):
             return Move(record, signal="arrived")
         if self._polisher.exhausted:

@@ -1,4 +1,6 @@
-"""Where a run on a quadratic row problem is: what its phases share, and the sweeps that they are made of."""
+"""Where a run on a quadratic row problem is: what its phases share, and the sweeps that they are
+made of.
+"""
 
 from __future__ import annotations
 
@@ -46,15 +48,22 @@ def refuse_damaged(start: Factors, what: str = "start") -> None:
     for side, x in (("user", start.users), ("item", start.items)):
         if not np.all(np.isfinite(x)):
             row = int(np.flatnonzero(~np.all(np.isfinite(x), axis=1))[0])
-            raise NumericFailure(f"{side} row {row} of the {what} is not finite; the model is damaged, restore it")
+            raise NumericFailure(
+                f"{side} row {row} of the {what} is not finite; the model is damaged, restore it"
+            )
 
 
 class FactorState(Alternation):
     """A run on a problem whose rows are quadratic: users first, ``P`` and ``Q`` padded."""
 
-    def __init__(self, problem: Problem, start: Factors, rows: RowSolver, aim: Aim, threads: int) -> None:
+    def __init__(
+        self, problem: Problem, start: Factors, rows: RowSolver, aim: Aim, threads: int
+    ) -> None:
         refuse_damaged(start)
-        users, items = padded(start.users.astype(problem.dtype)), padded(start.items.astype(problem.dtype))
+        users, items = (
+            padded(start.users.astype(problem.dtype)),
+            padded(start.items.astype(problem.dtype)),
+        )
         super().__init__(users, items, aim.tolerance)
         self.problem, self.solver, self.aim, self.threads = problem, rows, aim, threads
         self.h = start.prediction.astype(problem.dtype)
@@ -82,7 +91,9 @@ class FactorState(Alternation):
         """See ``solvers.loop.State``. Raises NumericFailure where the objective is not finite."""
         residual, objective = super().finish()
         if not (np.isfinite(residual) and np.isfinite(objective)):
-            raise NumericFailure("the objective is not finite; raise the regularization, or use dtype float64")
+            raise NumericFailure(
+                "the objective is not finite; raise the regularization, or use dtype float64"
+            )
         return residual, objective
 
     # ------------------------------------------------------------------ sweeps
@@ -100,17 +111,23 @@ class FactorState(Alternation):
         return report
 
     def first_half(self) -> float:
-        """All users; the reduced objective φ(Q) at the current Q (for inexact rows, L at the current point)."""
+        """All users; the reduced objective φ(Q) at the current Q (for inexact rows, L at the
+        current point).
+        """
         report = self.solve("user", None)
         self._fit = -report.value
-        return float(self.problem.target_energy + report.value + penalty(self.problem.items.ridge, self.Q))
+        return float(
+            self.problem.target_energy + report.value + penalty(self.problem.items.ridge, self.Q)
+        )
 
     def second_half(self) -> Half:
         """All items."""
         report = self.solve("item", None)
         self.measured = None
         self.theta_norm = float(np.sqrt(max(self._fit - report.value, 0.0))) or 1.0
-        objective = self.problem.target_energy + report.value + penalty(self.problem.users.ridge, self.P)
+        objective = (
+            self.problem.target_energy + report.value + penalty(self.problem.users.ridge, self.P)
+        )
         half = Half(self.estimate(report.decrement), float(objective), self.all_rows)
         if self.aim.prediction:
             self.prediction_step()
@@ -165,7 +182,9 @@ class FactorState(Alternation):
     # ------------------------------------------------------------------ beside the passes
 
     def escape(self, P: Array, Q: Array) -> bool:
-        """Go from (P, Q) through the current point as far as the objective falls; True if that is further."""
+        """Go from (P, Q) through the current point as far as the objective falls; True if that is
+        further.
+        """
         d = self.rank
         origin = [x[:, :d].astype(np.float64) for x in (P, Q)]
         direction = [x[:, :d] - start for x, start in zip((self.P, self.Q), origin, strict=True)]
@@ -178,7 +197,9 @@ class FactorState(Alternation):
             users, items = (x + t * step for x, step in zip(origin, direction, strict=True))
             return Factors(users, items, self.h)
 
-        t = quartic_step(lambda t: evaluate(self.problem, point(t), threads=self.threads).objective, reach)
+        t = quartic_step(
+            lambda t: evaluate(self.problem, point(t), threads=self.threads).objective, reach
+        )
         if t <= 1.0:
             return False
         best = point(t)
@@ -190,7 +211,11 @@ class FactorState(Alternation):
         from alteraser.solvers.prediction import prediction_step
 
         stepped = prediction_step(self.problem, self.factors())
-        self.P[:, : self.rank], self.Q[:, : self.rank], self.h = stepped.users, stepped.items, stepped.prediction
+        self.P[:, : self.rank], self.Q[:, : self.rank], self.h = (
+            stepped.users,
+            stepped.items,
+            stepped.prediction,
+        )
 
 
 def penalty(ridge: Array, x: Array) -> float:

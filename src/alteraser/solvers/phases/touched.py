@@ -17,7 +17,9 @@ class Solves(Protocol):
     """A state whose rows can be solved a few at a time."""
 
     def solve(self, name: str, rows: Rows | None) -> Any:
-        """Rows of the ``user`` or ``item`` side, each to its minimum given the other side; all for None."""
+        """Rows of the ``user`` or ``item`` side, each to its minimum given the other side; all for
+        None.
+        """
         ...
 
 
@@ -32,7 +34,9 @@ class TouchedRows:
         for name, rows in (("user", self._users), ("item", self._items)):
             if rows.size:
                 state.solve(name, rows)
-        return Move(PassRecord.of("touched", float("nan"), None, int(self._users.size + self._items.size)))
+        return Move(
+            PassRecord.of("touched", float("nan"), None, int(self._users.size + self._items.size))
+        )
 
     def judge(self, state: Solves) -> str:
         """Whatever it has come to."""

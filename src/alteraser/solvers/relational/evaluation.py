@@ -95,7 +95,9 @@ def evaluate(problem: LinearProblem, point: Point, *, threads: int | None = None
     return Evaluation(value, gradient)
 
 
-def hessian_product(problem: LinearProblem, point: Point, direction: Point, *, threads: int | None = None) -> Point:
+def hessian_product(
+    problem: LinearProblem, point: Point, direction: Point, *, threads: int | None = None
+) -> Point:
     """∇²L(point) · direction, seen like a point; about the cost of a gradient and a half."""
     threads = threads or default_threads()
     here, along = (Sides(problem, x, threads) for x in (point, direction))
@@ -111,7 +113,9 @@ def hessian_product(problem: LinearProblem, point: Point, direction: Point, *, t
             scaled, dscaled = _times(X, h), _times(V, h)
             dscaled[:, :rank] += X[:, :rank] * dh
         left = _product(relation.sides[0], scaled, dscaled, Z, W, threads) * (2.0 * relation.weight)
-        right = _product(relation.sides[1], Z, W, scaled, dscaled, threads) * (2.0 * relation.weight)
+        right = _product(relation.sides[1], Z, W, scaled, dscaled, threads) * (
+            2.0 * relation.weight
+        )
         if h is not None and dh is not None:
             assert relation.prediction is not None
             first = _gradient(relation.sides[0], Z, scaled, threads)[0] * (2.0 * relation.weight)
@@ -129,7 +133,9 @@ def hessian_product(problem: LinearProblem, point: Point, direction: Point, *, t
     return out
 
 
-def scores(problem: LinearProblem, point: Point, relation: Relation, *, threads: int = 1) -> tuple[Float64, Float64]:
+def scores(
+    problem: LinearProblem, point: Point, relation: Relation, *, threads: int = 1
+) -> tuple[Float64, Float64]:
     """(X, Z) such that X Zᵀ are the relation's scores, (rows, k) and (columns, k): h and biases are
     in them.
     """
@@ -150,7 +156,9 @@ def _whole(operator: Operator) -> tuple[Operator, slice]:
     return operator, slice(None)
 
 
-def _seen(sides: Sides, relation: Relation, rank: int, constant: float = 1.0) -> tuple[Float64, Float64]:
+def _seen(
+    sides: Sides, relation: Relation, rank: int, constant: float = 1.0
+) -> tuple[Float64, Float64]:
     """X and Z of a relation, with the columns of biases where it has them; ``constant`` is 0 in a
     direction.
     """

@@ -1,8 +1,11 @@
-"""AH-Newton: with the other side fixed a row's loss is quadratic, so one Newton step is its minimum.
+"""AH-Newton: with the other side fixed a row's loss is quadratic, so one Newton step is its
+minimum.
 
-    x  ←  x − A⁻¹ (A x − b)      (Liu et al., RecSys 2022, §4.4; one ridge solve, as in Hu et al. 2008)
+    x  ←  x − A⁻¹ (A x − b)
+        (Liu et al., RecSys 2022, §4.4; one ridge solve, as in Hu et al. 2008)
 
-A is formed from its Gram matrix and the row's interactions and factored (Cholesky): O(|D_u| d² + d³) a row.
+A is formed from its Gram matrix and the row's interactions and factored (Cholesky): O(|D_u| d² +
+d³) a row.
 """
 
 from __future__ import annotations
@@ -27,7 +30,9 @@ class AHNewton:
     name: str = "ah-newton"
     exact: bool = True
 
-    def solve(self, side: Side, other: Array, x: Array, rows: Array | None, *, rank: int, threads: int) -> RowReport:
+    def solve(
+        self, side: Side, other: Array, x: Array, rows: Array | None, *, rank: int, threads: int
+    ) -> RowReport:
         """Put ``x[rows]`` at its minimum; see ``RowSolver.solve``."""
         from alteraser.linalg.kernels.tile import lanes
         from alteraser.solvers.kernels.rows import exact_rows
@@ -40,9 +45,24 @@ class AHNewton:
 
         def kernel(block: Array) -> None:
             exact_rows(
-                block, side.indptr, side.indices, side.confidence, side.target, side.own, side.other,
-                side.ridge, other, gram, w0, rank, width, x, decrement, value, status,
-            )  # fmt: skip
+                block,
+                side.indptr,
+                side.indices,
+                side.confidence,
+                side.target,
+                side.own,
+                side.other,
+                side.ridge,
+                other,
+                gram,
+                w0,
+                rank,
+                width,
+                x,
+                decrement,
+                value,
+                status,
+            )
 
         run(kernel, blocks(side, rows, rank, threads), threads)
         check(side, status)

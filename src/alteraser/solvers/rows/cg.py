@@ -1,7 +1,9 @@
-"""The Hessian-free form of the AH-Newton step: conjugate gradients on A x = b with products A v alone.
+"""The Hessian-free form of the AH-Newton step: conjugate gradients on A x = b with products A v
+alone.
 
-A v = a G v + ridge v + Σ_j ω_j z_j (z_jᵀ v) costs O(|D_u| d + d²), so a few steps from a warm start cost less
-than forming A (Takács, Pilászy & Tikk, RecSys 2011). Not exact: the row moves toward its minimum.
+A v = a G v + ridge v + Σ_j ω_j z_j (z_jᵀ v) costs O(|D_u| d + d²), so a few steps from a warm start
+cost less than forming A (Takács, Pilászy & Tikk, RecSys 2011). Not exact: the row moves toward its
+minimum.
 """
 
 from __future__ import annotations
@@ -22,13 +24,16 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class ConjugateGradient:
-    """At most ``steps`` CG steps per row, fewer once the row's residual is ``small`` against its right side."""
+    """At most ``steps`` CG steps per row, fewer once the row's residual is ``small`` against its
+    right side.
+    """
 
     steps: int = 3
     small: float | None = None
     """None: four times the rounding of the working precision, below which steps only move noise."""
     tiny: float = 0.0
-    """Steps also end once the row's squared residual is at most this, as a library's trainer may have it."""
+    """Steps also end once the row's squared residual is at most this, as a library's trainer may
+    have it."""
     name: str = "cg"
     exact: bool = False
 
@@ -37,10 +42,19 @@ class ConjugateGradient:
             raise InvalidInput(f"ConjugateGradient(steps={self.steps}): expected at least 1")
 
     def solve(
-        self, side: Side, other: Array, x: Array, rows: Array | None, *, rank: int, threads: int,
+        self,
+        side: Side,
+        other: Array,
+        x: Array,
+        rows: Array | None,
+        *,
+        rank: int,
+        threads: int,
         anchor: Array | None = None,
-    ) -> RowReport:  # fmt: skip
-        """Take the steps on ``x[rows]``; see ``RowSolver.solve``. With ``anchor`` (rows, d) on A x = b + anchor."""
+    ) -> RowReport:
+        """Take the steps on ``x[rows]``; see ``RowSolver.solve``. With ``anchor`` (rows, d) on A x
+        = b + anchor.
+        """
         from alteraser.solvers.kernels.rows import cg_rows
 
         dtype = x.dtype
@@ -54,10 +68,28 @@ class ConjugateGradient:
 
         def kernel(block: Array) -> None:
             cg_rows(
-                block, side.indptr, side.indices, side.confidence, side.target, side.own, side.other,
-                side.ridge, other, gram, w0, rank, self.steps, small, self.tiny, held, x,
-                decrement, value, status, products,
-            )  # fmt: skip
+                block,
+                side.indptr,
+                side.indices,
+                side.confidence,
+                side.target,
+                side.own,
+                side.other,
+                side.ridge,
+                other,
+                gram,
+                w0,
+                rank,
+                self.steps,
+                small,
+                self.tiny,
+                held,
+                x,
+                decrement,
+                value,
+                status,
+                products,
+            )
 
         run(kernel, blocks(side, rows, rank, threads), threads)
         check(side, status)

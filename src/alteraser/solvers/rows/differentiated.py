@@ -1,7 +1,9 @@
-"""Row solvers that see a loss only through autograd: they work for every model whose rows can be written as a batch.
+"""Row solvers that see a loss only through autograd: they work for every model whose rows can be
+written as a batch.
 
-A method says how to minimize a ``RowBatch`` (many small problems at once) from a start; what rows, in which order
-and for which model is not its business. On ENMF the rows are quadratic and several methods coincide.
+A method says how to minimize a ``RowBatch`` (many small problems at once) from a start; what rows,
+in which order and for which model is not its business. On ENMF the rows are quadratic and several
+methods coincide.
 """
 
 from __future__ import annotations
@@ -38,21 +40,36 @@ class Minimizer(Protocol):
     """A method for many small smooth problems."""
 
     def minimize(self, batch: RowBatch, x: Tensor) -> Minimized:
-        """Lower every row's loss from ``x`` (B, d), which is not changed; no row may end above where it began."""
+        """Lower every row's loss from ``x`` (B, d), which is not changed; no row may end above
+        where it began.
+        """
         ...
 
 
 class Differentiated:
-    """A row solver made of a ``Minimizer``; ``rows_at_a_time`` bounds a mini-batch of rows (0: all that fit)."""
+    """A row solver made of a ``Minimizer``; ``rows_at_a_time`` bounds a mini-batch of rows (0: all
+    that fit).
+    """
 
-    def __init__(self, name: str, method: Minimizer, *, exact: bool = False, rows_at_a_time: int = 0) -> None:
+    def __init__(
+        self, name: str, method: Minimizer, *, exact: bool = False, rows_at_a_time: int = 0
+    ) -> None:
         if rows_at_a_time < 0:
             raise InvalidInput(f"rows_at_a_time={rows_at_a_time}: expected at least 0")
-        self.name, self.method, self.exact, self.rows_at_a_time = name, method, exact, rows_at_a_time
+        self.name, self.method, self.exact, self.rows_at_a_time = (
+            name,
+            method,
+            exact,
+            rows_at_a_time,
+        )
         self._sides: dict[int, tuple[Any, RowLosses]] = {}
 
-    def solve(self, side: Any, other: Array, x: Array, rows: Array | None, *, rank: int, threads: int) -> RowReport:
-        """Lower the losses of ``x[rows]``; see ``RowSolver.solve``. The decrement is the loss that was removed."""
+    def solve(
+        self, side: Any, other: Array, x: Array, rows: Array | None, *, rank: int, threads: int
+    ) -> RowReport:
+        """Lower the losses of ``x[rows]``; see ``RowSolver.solve``. The decrement is the loss that
+        was removed.
+        """
         import torch
 
         from alteraser.solvers.differentiable.cells import rows_of
@@ -60,7 +77,8 @@ class Differentiated:
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
         if id(side) not in self._sides:
-            self._sides[id(side)] = (side, rows_of(side))  # the side is kept, so its id stays its own
+            # the side is kept, so its id stays its own
+            self._sides[id(side)] = (side, rows_of(side))
         losses = self._sides[id(side)][1]
         fixed = torch.from_numpy(np.array(other[:, :rank]))
         removed = value = 0.0
@@ -76,10 +94,13 @@ class Differentiated:
                 place = int(torch.nonzero(bad)[0])
                 row = place if chunk is None else int(chunk[place])
                 raise NumericFailure(
-                    f"{int(bad.sum())} {side.name} row(s) ended in a loss that is not finite with {self.name}; the "
-                    f"first is row {row}: raise the regularization, or use ah-newton",
-                    side=side.name, row=row, outcome="not finite",
-                )  # fmt: skip
+                    f"{int(bad.sum())} {side.name} row(s) ended in a loss that is not finite with "
+                    f"{self.name}; the first is row {row}: raise the regularization, or use "
+                    "ah-newton",
+                    side=side.name,
+                    row=row,
+                    outcome="not finite",
+                )
             where: Any = slice(None) if chunk is None else chunk
             x[where, :rank] = found.x.numpy()
             removed += float((before - after).double().sum())

@@ -1,7 +1,8 @@
-"""First-order methods on rows: the paper's AltEraser [AdamW], and what a second order is worth (Liu et al. 2022, §5.1).
+"""First-order methods on rows: the paper's AltEraser [AdamW], and what a second order is worth (Liu
+et al. 2022, §5.1).
 
-All rows step together; each keeps the best point it has seen, so that none ends above where it began. The penalty is
-part of the loss, so AdamW's decoupled decay is 0 and AdamW is Adam here.
+All rows step together; each keeps the best point it has seen, so that none ends above where it
+began. The penalty is part of the loss, so AdamW's decoupled decay is 0 and AdamW is Adam here.
 """
 
 from __future__ import annotations
@@ -34,23 +35,27 @@ ROUNDING = 8
 class FirstOrderRows:
     """``steps`` steps of a first-order optimizer per row.
 
-    ``learning_rate`` is absolute for AdamW and Adam; AdaHessian (Yao et al., AAAI 2021), whose steps are scaled by the
-    Hessian's diagonal, takes ten times it. For SGD it is relative to each row's curvature: the step is
-    ``learning_rate`` / L_i, with L_i the row's largest eigenvalue by power iteration, so that 1 is safe on a
-    quadratic; elsewhere a row whose loss rose goes back and takes a quarter of the step.
+    ``learning_rate`` is absolute for AdamW and Adam; AdaHessian (Yao et al., AAAI 2021), whose
+    steps are scaled by the Hessian's diagonal, takes ten times it. For SGD it is relative to each
+    row's curvature: the step is ``learning_rate`` / L_i, with L_i the row's largest eigenvalue by
+    power iteration, so that 1 is safe on a quadratic; elsewhere a row whose loss rose goes back and
+    takes a quarter of the step.
     """
 
     optimizer: Name = "adamw"
     steps: int = 20
     learning_rate: float = 0.02
     seed: int = 0
-    """Of AdaHessian's random signs and of the power iteration, the same for every row: rows never see each other."""
+    """Of AdaHessian's random signs and of the power iteration, the same for every row: rows never
+    see each other."""
 
     def __post_init__(self) -> None:
         if self.steps < 1 or not self.learning_rate > 0:
             raise InvalidInput("FirstOrderRows: steps must be at least 1 and learning_rate above 0")
         if self.optimizer not in ("adamw", "adam", "sgd", "adahessian"):
-            raise InvalidInput(f"unknown optimizer {self.optimizer!r}; there are adamw, adam, sgd, adahessian")
+            raise InvalidInput(
+                f"unknown optimizer {self.optimizer!r}; there are adamw, adam, sgd, adahessian"
+            )
 
     def minimize(self, batch: RowBatch, x: Tensor) -> Minimized:
         """See ``Minimizer.minimize``."""
@@ -67,7 +72,9 @@ class FirstOrderRows:
         optimizer = self._optimizer(point)
         for _ in range(self.steps):
             losses = batch.losses(point)
-            (gradient,) = torch.autograd.grad(losses.sum(), point, create_graph=self.optimizer == "adahessian")
+            (gradient,) = torch.autograd.grad(
+                losses.sum(), point, create_graph=self.optimizer == "adahessian"
+            )
             diagonal: Tensor | None = None
             if self.optimizer == "adahessian":  # Hutchinson: E[z ∘ Hz] is the diagonal
                 signs = (2 * torch.randint(0, 2, x.shape[1:], generator=generator) - 1).to(x)
@@ -76,9 +83,14 @@ class FirstOrderRows:
                 products += x.shape[0]
             with torch.no_grad():
                 better = (losses < lowest)[:, None]
-                best, lowest = torch.where(better, point, best), torch.where(better[:, 0], losses, lowest)
+                best, lowest = (
+                    torch.where(better, point, best),
+                    torch.where(better[:, 0], losses, lowest),
+                )
                 if self.optimizer == "sgd":
-                    rose = ~(losses <= lowest + ROUNDING * torch.finfo(x.dtype).eps * lowest.abs())[:, None]
+                    rose = ~(losses <= lowest + ROUNDING * torch.finfo(x.dtype).eps * lowest.abs())[
+                        :, None
+                    ]
                     downhill = torch.where(better, gradient, downhill)
                     gradient = torch.where(rose, downhill, gradient)
                     point.copy_(torch.where(rose, best, point))
@@ -89,7 +101,8 @@ class FirstOrderRows:
         return Minimized(torch.where(better, point.detach(), best), products)
 
     def _curvature(self, batch: RowBatch, x: Tensor) -> tuple[Tensor, Tensor, int]:
-        """Largest eigenvalue of every row's Hessian, (B, 1), by power iteration; gradient; products spent.
+        """Largest eigenvalue of every row's Hessian, (B, 1), by power iteration; gradient; products
+        spent.
 
         Where a row is nearly flat, its first step is held to LONGEST times its own size.
         """

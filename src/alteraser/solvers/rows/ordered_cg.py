@@ -1,8 +1,10 @@
-"""Conjugate gradients on rows with implicit's own roundings: the same bytes where the same BLAS is there.
+"""Conjugate gradients on rows with implicit's own roundings: the same bytes where the same BLAS is
+there.
 
-implicit 0.7 solves a row by a few steps of conjugate gradients in the factors' precision, by calls of scipy's BLAS one
-after the other. Nothing but their order decides the roundings, and these decide what a model with large weights is like
-after fifteen iterations (two orders: lists that agree to 0.79). Here the order is taken over, by ``linalg.kernels``.
+implicit 0.7 solves a row by a few steps of conjugate gradients in the factors' precision, by calls
+of scipy's BLAS one after the other. Nothing but their order decides the roundings, and these decide
+what a model with large weights is like after fifteen iterations (two orders: lists that agree to
+0.79). Here the order is taken over, by ``linalg.kernels``.
 """
 
 from __future__ import annotations
@@ -52,9 +54,17 @@ class WeightedRows:
 
 
 def ordered_steps(
-    matrix: WeightedRows, other: Array, x: Array, *, regularization: float, steps: int, tiny: float, threads: int
+    matrix: WeightedRows,
+    other: Array,
+    x: Array,
+    *,
+    regularization: float,
+    steps: int,
+    tiny: float,
+    threads: int,
 ) -> None:
-    """``steps`` on every row of ``x`` (rows, d) in place, given the other side's ``other`` (columns, d); float32.
+    """``steps`` on every row of ``x`` (rows, d) in place, given the other side's ``other``
+    (columns, d); float32.
 
     Raises LookupError where the BLAS takes its sums in no order that is known (``order_of``).
     """
@@ -65,21 +75,35 @@ def ordered_steps(
     if order is None:
         raise LookupError("the order of sums of this BLAS is not known")
     # ZᵀZ is left to NumPy, whose result implicit takes too
-    gram = np.ascontiguousarray(np.dot(other.T, other) + np.float32(regularization) * np.eye(d, dtype=np.float32))
+    gram = np.ascontiguousarray(
+        np.dot(other.T, other) + np.float32(regularization) * np.eye(d, dtype=np.float32)
+    )
     flat, seen = x.reshape(-1), other.reshape(-1)
     address = _address("ssymv")
     run(
         lambda rows: ordered_cg_rows(
-            rows, matrix.indptr, matrix.indices, matrix.weight, seen, gram.reshape(-1), address, order, steps, tiny,
+            rows,
+            matrix.indptr,
+            matrix.indices,
+            matrix.weight,
+            seen,
+            gram.reshape(-1),
+            address,
+            order,
+            steps,
+            tiny,
             flat,
         ),
-        blocks(matrix, None, d, threads), threads,
-    )  # fmt: skip
+        blocks(matrix, None, d, threads),
+        threads,
+    )
 
 
 @lru_cache(maxsize=16)
 def order_of(d: int) -> int | None:
-    """The order in which this machine's BLAS takes float32 inner products and additions of length d; None: unknown."""
+    """The order in which this machine's BLAS takes float32 inner products and additions of length
+    d; None: unknown.
+    """
     from alteraser.linalg.kernels.ordered import FOLDED, PAIRED
     from alteraser.solvers.kernels.ordered_rows import ordered_add, ordered_dot
 
@@ -95,7 +119,11 @@ def order_of(d: int) -> int | None:
             mine, theirs = y.copy(), y.copy()
             ordered_add(order, mine, 0, x, 0, t[0], d)
             saxpy(*(a.ctypes.data for a in (n, t, x, one, theirs, one)))
-            same = same and bool(ordered_dot(order, x, 0, y, 0, d) == known) and np.array_equal(mine, theirs)
+            same = (
+                same
+                and bool(ordered_dot(order, x, 0, y, 0, d) == known)
+                and np.array_equal(mine, theirs)
+            )
             if not same:
                 break
         if same:

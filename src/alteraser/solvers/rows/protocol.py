@@ -1,4 +1,6 @@
-"""What a row solver is, and the memory its kernels work in; who works on which rows: ``alteraser.runtime.workers``."""
+"""What a row solver is, and the memory its kernels work in; who works on which rows:
+``alteraser.runtime.workers``.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,9 @@ HEAVY = 1e4  # confidences and targets above this are what a singular row is put
 class RowReport:
     """What one sweep over a set of rows did.
 
-    ``decrement`` is Σ gᵀA⁻¹g before the sweep (g half the gradient): the squared, B⁻¹-weighted norm of this
-    side's gradient, and for exact solves also the loss the sweep removed. ``value`` is Σ (l − const) after
-    it, −Σ bᵀx for exact solves.
+    ``decrement`` is Σ gᵀA⁻¹g before the sweep (g half the gradient): the squared, B⁻¹-weighted norm
+    of this side's gradient, and for exact solves also the loss the sweep removed. ``value`` is Σ (l
+    − const) after it, −Σ bᵀx for exact solves.
     """
 
     rows: int
@@ -45,8 +47,11 @@ class RowSolver(Protocol):
         """True when a sweep leaves each row at its minimum."""
         ...
 
-    def solve(self, side: Side, other: Array, x: Array, rows: Array | None, *, rank: int, threads: int) -> RowReport:
-        """Update ``x[rows]`` (all rows for None) given the other side's factors ``other``; return the report.
+    def solve(
+        self, side: Side, other: Array, x: Array, rows: Array | None, *, rank: int, threads: int
+    ) -> RowReport:
+        """Update ``x[rows]`` (all rows for None) given the other side's factors ``other``; return
+        the report.
 
         ``other`` and ``x`` are padded (see ``padded``), ``rank`` is the true number of factors.
         Raises NumericFailure naming the row when a system is singular or not finite.
@@ -55,7 +60,9 @@ class RowSolver(Protocol):
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: Any) -> Array:
-    """As ``numpy.empty``, beginning at a whole cache line: a vector that straddles two costs two loads."""
+    """As ``numpy.empty``, beginning at a whole cache line: a vector that straddles two costs two
+    loads.
+    """
     itemsize = np.dtype(dtype).itemsize
     size = int(np.prod(shape)) * itemsize
     raw = np.empty(size + LINE, np.uint8)
@@ -81,7 +88,9 @@ def padded_width(rank: int, dtype: Any) -> int:
 
 
 def padded(array: Array) -> Array:
-    """A writable, aligned copy of ``array`` (rows × d) with zero columns up to a multiple of the vector length."""
+    """A writable, aligned copy of ``array`` (rows × d) with zero columns up to a multiple of the
+    vector length.
+    """
     d = array.shape[1]
     out = aligned_empty((array.shape[0], padded_width(d, array.dtype)), array.dtype)
     out[:, d:] = 0
@@ -102,17 +111,21 @@ def check(side: Side, status: Array) -> None:
         else "look for extreme confidences or targets, or use dtype float64"
     )
     for name, values, what in (
-        ("confidences", side.confidence, "take a rule such as log1p(column) or min(column, 1000) as --confidence"),
+        (
+            "confidences",
+            side.confidence,
+            "take a rule such as log1p(column) or min(column, 1000) as --confidence",
+        ),
         ("targets", np.abs(side.target), "rescale the column"),
     ):
         if values.size and float(values.max()) > HEAVY:
             remedy = (
-                f"the {name} go up to {float(values.max()):.3g}, beside which nothing else counts; {what}, or use "
-                "--dtype float64"
+                f"the {name} go up to {float(values.max()):.3g}, beside which nothing else "
+                f"counts; {what}, or use --dtype float64"
             )
     raise NumericFailure(
-        f"{failed.size} {side.name} row(s) have no solution; the first is row {row}, whose system is {kind} "
-        f"({int(side.counts[row])} interactions): {remedy}",
+        f"{failed.size} {side.name} row(s) have no solution; the first is row {row}, whose system "
+        f"is {kind} ({int(side.counts[row])} interactions): {remedy}",
         side=side.name,
         row=row,
         outcome=kind,

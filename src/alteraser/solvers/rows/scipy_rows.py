@@ -1,8 +1,9 @@
-"""The solvers of the paper's list that SciPy has, one row after the other (Liu et al. 2022, §5.1; Nocedal & Wright).
+"""The solvers of the paper's list that SciPy has, one row after the other (Liu et al. 2022, §5.1;
+Nocedal & Wright).
 
-Values, gradients and Hessian–vector products come from autograd, in float64 whatever the rows' dtype: line searches
-need the digits. Slow by construction, and that is the point of the comparison: nothing here sees many rows at once.
-They are oracles for what is fast.
+Values, gradients and Hessian–vector products come from autograd, in float64 whatever the rows'
+dtype: line searches need the digits. Slow by construction, and that is the point of the comparison:
+nothing here sees many rows at once. They are oracles for what is fast.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ WITH_PRODUCTS = ("newton-cg", "trust-ncg", "trust-krylov")
 
 @dataclass(frozen=True)
 class SciPyRows:
-    """Rows by ``scipy.optimize.minimize``: ``iterations`` at most, until the gradient is ``small`` of what it was."""
+    """Rows by ``scipy.optimize.minimize``: ``iterations`` at most, until the gradient is ``small``
+    of what it was.
+    """
 
     method: Name
     iterations: int = 100
@@ -103,14 +106,19 @@ class SciPyRows:
         else:
             options["xtol"] = self.small * 1e-2
         if self.method in ("trust-ncg", "trust-krylov"):
-            # the default radius of 1 is far from a row's scale; the curvature along the gradient gives a better one
+            # the default radius of 1 is far from a row's scale; the curvature along the gradient
+            # gives a better one
             bent = float(slope @ product(x0, slope))
             radius = size**3 / bent if bent > 0 else 1.0
             options |= {"initial_trust_radius": 10 * radius, "max_trust_radius": 1e4 * radius}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # lost precision is normal at the end of a row
             found = minimize(
-                value, x0, jac=True, method=SCIPY[self.method], options=options,
+                value,
+                x0,
+                jac=True,
+                method=SCIPY[self.method],
+                options=options,
                 **({"hessp": product} if self.method in WITH_PRODUCTS else {}),
-            )  # fmt: skip
+            )
         return np.asarray(found.x, np.float64), spent

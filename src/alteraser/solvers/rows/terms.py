@@ -1,4 +1,5 @@
-"""Row solves of losses that are sums of terms: damped Newton per row, gradients, and how far a model is from rest.
+"""Row solves of losses that are sums of terms: damped Newton per row, gradients, and how far a
+model is from rest.
 
     ‖v‖²_{H⁻¹} = Σ_rows vᵀ H⁻¹ v,      H = ∂²L/∂x² of each row at that point
 
@@ -33,35 +34,45 @@ class Slopes:
     objective: float
     """L without μ's part in it: the users' terms and both ridges."""
     users: Float64
-    """∂L/∂(p, b), (m, width); zero in fixed columns. Where the sides share no loss, each side's own."""
+    """∂L/∂(p, b), (m, width); zero in fixed columns. Where the sides share no loss, each side's
+    own."""
     items: Float64
     """(n, width)"""
     user_parts: Float64
-    """(m, 3): norms of the terms that pull scores up, of those that push them down, and of the ridge."""
+    """(m, 3): norms of the terms that pull scores up, of those that push them down, and of the
+    ridge."""
     item_parts: Float64
 
     along: float
-    """Σ_rows ⟨∇ of the terms, x⟩ over Σ_rows ‖x‖ · (norms of the terms' two parts), −1 to 1: at a minimum below 0 by
-    what the ridge pulls; above 0 where the terms would have rows shorter, as on data they were not trained on."""
+    """Σ_rows ⟨∇ of the terms, x⟩ over Σ_rows ‖x‖ · (norms of the terms' two parts), −1 to 1: at a
+    minimum below 0 by what the ridge pulls; above 0 where the terms would have rows shorter, as on
+    data they were not trained on."""
 
     data_along_ridge: float
-    """⟨∇ of the terms, ∇ of the ridge⟩ over ‖∇ of the ridge‖²; −1 at a minimum, 0 without a ridge."""
+    """⟨∇ of the terms, ∇ of the ridge⟩ over ‖∇ of the ridge‖²; −1 at a minimum, 0 without a
+    ridge."""
 
     @property
     def share(self) -> float:
         """‖gradient‖ over the norms of its parts, both summed over all rows."""
         whole = float(self.user_parts.sum() + self.item_parts.sum())
-        total = float(np.linalg.norm(self.users, axis=1).sum() + np.linalg.norm(self.items, axis=1).sum())
+        total = float(
+            np.linalg.norm(self.users, axis=1).sum() + np.linalg.norm(self.items, axis=1).sum()
+        )
         return total / whole if whole > 0 else 0.0
 
     @property
     def fitting_ridge(self) -> float:
-        """By what all λ would have to be multiplied for the gradient to be smallest; 1 at a minimum."""
+        """By what all λ would have to be multiplied for the gradient to be smallest; 1 at a
+        minimum.
+        """
         return -self.data_along_ridge
 
     @property
     def user_shares(self) -> Float64:
-        """‖gradient‖ over the sum of the norms of its parts, (m,): 0 at a minimum, at most 1; 0 for an empty row."""
+        """‖gradient‖ over the sum of the norms of its parts, (m,): 0 at a minimum, at most 1; 0 for
+        an empty row.
+        """
         return _shares(self.users, self.user_parts)
 
     @property
@@ -72,10 +83,12 @@ class Slopes:
 
 @dataclass(frozen=True, eq=False)
 class Hold:
-    """What holds the rows of one side where training left them: ½ μ ‖x‖² − l·x beside the loss, free columns alone.
+    """What holds the rows of one side where training left them: ½ μ ‖x‖² − l·x beside the loss,
+    free columns alone.
 
-    With l = ∇f_{D_a}(x_a) + μ x_a the row minimizes f_{D_r}(x) − ∇f_{D_a}(x_a)·x + ½ μ ‖x − x_a‖²: nothing moves
-    where nothing was deleted, and where something was, the row goes less far the less the data say.
+    With l = ∇f_{D_a}(x_a) + μ x_a the row minimizes f_{D_r}(x) − ∇f_{D_a}(x_a)·x + ½ μ ‖x − x_a‖²:
+    nothing moves where nothing was deleted, and where something was, the row goes less far the less
+    the data say.
     """
 
     damping: Float64
@@ -85,13 +98,21 @@ class Hold:
 
 
 def solve_terms(
-    terms: Terms, other: Array, x: Array, rows: Array | None, *, steps: int, threads: int, hold: Hold | None = None
-) -> RowReport:  # fmt: skip
-    """Improve ``x[rows]`` (all rows for None), in place, by up to ``steps`` damped Newton steps each.
+    terms: Terms,
+    other: Array,
+    x: Array,
+    rows: Array | None,
+    *,
+    steps: int,
+    threads: int,
+    hold: Hold | None = None,
+) -> RowReport:
+    """Improve ``x[rows]`` (all rows for None), in place, by up to ``steps`` damped Newton steps
+    each.
 
-    ``other`` and ``x`` are packed (``Layout.pack``) and padded. Rows that see each other are taken one after the
-    other in increasing order, others side by side; neither depends on the number of threads. Raises NumericFailure
-    naming the row.
+    ``other`` and ``x`` are packed (``Layout.pack``) and padded. Rows that see each other are taken
+    one after the other in increasing order, others side by side; neither depends on the number of
+    threads. Raises NumericFailure naming the row.
     """
     from alteraser.linalg.kernels.tile import lanes
     from alteraser.solvers.kernels.terms import newton_rows
@@ -104,10 +125,27 @@ def solve_terms(
 
     def kernel(block: Array) -> None:
         newton_rows(
-            block, terms.indptr, terms.plus, terms.minus, terms.peer, terms.weight, terms.target, terms.squares,
-            terms.scale, terms.penalty, terms.free, other, x, lanes(8), steps, damping, linear, decrement,
-            value, status,
-        )  # fmt: skip
+            block,
+            terms.indptr,
+            terms.plus,
+            terms.minus,
+            terms.peer,
+            terms.weight,
+            terms.target,
+            terms.squares,
+            terms.scale,
+            terms.penalty,
+            terms.free,
+            other,
+            x,
+            lanes(8),
+            steps,
+            damping,
+            linear,
+            decrement,
+            value,
+            status,
+        )
 
     run(kernel, [np.sort(wanted)] if terms.coupled else _blocks(terms, rows, threads), threads)
     _check(terms, status)
@@ -121,8 +159,9 @@ def slopes(problem: RowProblem, factors: BiasedFactors, *, threads: int = 1) -> 
     _, items, item_parts = _slopes(problem.items, P, Q, threads)
     penalty = along = squared = inward = whole = 0.0
     for terms, x, gradient, parts in (
-        (problem.users, P, users, user_parts), (problem.items, Q, items, item_parts)
-    ):  # fmt: skip
+        (problem.users, P, users, user_parts),
+        (problem.items, Q, items, item_parts),
+    ):
         pull = terms.scale[:, None] * terms.penalty * x
         penalty += ridge(terms, x)
         along += float(np.vdot(gradient - pull, pull))
@@ -135,30 +174,42 @@ def slopes(problem: RowProblem, factors: BiasedFactors, *, threads: int = 1) -> 
 
 
 def slope_norm(
-    problem: RowProblem, factors: BiasedFactors, users: Float64, items: Float64, *, threads: int,
+    problem: RowProblem,
+    factors: BiasedFactors,
+    users: Float64,
+    items: Float64,
+    *,
+    threads: int,
     damping: tuple[Float64, Float64] | None = None,
-) -> float:  # fmt: skip
-    """‖(users, items)‖_{(H + μ)⁻¹} with H of every row of ``problem`` at ``factors``; ``damping`` μ (0 for None)."""
+) -> float:
+    """‖(users, items)‖_{(H + μ)⁻¹} with H of every row of ``problem`` at ``factors``; ``damping`` μ
+    (0 for None).
+    """
     P, Q = problem.layout.pack(factors)
     mu = damping or (np.empty(0), np.empty(0))
-    squared = _solved(problem.users, Q, P, users, mu[0], threads) + _solved(problem.items, P, Q, items, mu[1], threads)
+    squared = _solved(problem.users, Q, P, users, mu[0], threads) + _solved(
+        problem.items, P, Q, items, mu[1], threads
+    )
     return float(np.sqrt(max(squared, 0.0)))
 
 
 def unrest(problem: RowProblem, factors: BiasedFactors, here: Slopes, *, threads: int) -> float:
     """‖∇L‖_{H⁻¹}; where users and items share no loss, of what is left of it modulo rotations.
 
-    Rotating P and Q together changes no score. With one loss for both sides a gradient has no part along a rotation.
-    With two, passes settle on scores, norms and angles that no longer change while the whole model keeps turning a
-    little, by the same rotation each pass; there is no point where both gradients vanish, and that turning is nothing
-    that training or forgetting could finish. In the items' place stands therefore the step E that a sweep would still
-    take apart from the rotation that fits it best, as ‖E‖_H.
+    Rotating P and Q together changes no score. With one loss for both sides a gradient has no part
+    along a rotation. With two, passes settle on scores, norms and angles that no longer change
+    while the whole model keeps turning a little, by the same rotation each pass; there is no point
+    where both gradients vanish, and that turning is nothing that training or forgetting could
+    finish. In the items' place stands therefore the step E that a sweep would still take apart from
+    the rotation that fits it best, as ‖E‖_H.
     """
     items = here.items if problem.shared else _without_turning(problem, factors, here, threads)
     return slope_norm(problem, factors, here.users, items, threads=threads)
 
 
-def _without_turning(problem: RowProblem, factors: BiasedFactors, here: Slopes, threads: int) -> Float64:
+def _without_turning(
+    problem: RowProblem, factors: BiasedFactors, here: Slopes, threads: int
+) -> Float64:
     """H E for items."""
     from scipy.linalg import orthogonal_procrustes
 
@@ -175,7 +226,9 @@ def _without_turning(problem: RowProblem, factors: BiasedFactors, here: Slopes, 
     return (_slopes(terms, P, Q + small * step, threads)[1] - here.items) / small
 
 
-def _solved(terms: Terms, other: Array, x: Array, v: Float64, damping: Float64, threads: int) -> float:
+def _solved(
+    terms: Terms, other: Array, x: Array, v: Float64, damping: Float64, threads: int
+) -> float:
     """Σ vᵀ(H + μ)⁻¹v over the rows of one side."""
     from alteraser.linalg.kernels.tile import lanes
     from alteraser.solvers.kernels.terms import norm_terms
@@ -187,9 +240,25 @@ def _solved(terms: Terms, other: Array, x: Array, v: Float64, damping: Float64, 
 
     def kernel(block: Array) -> None:
         norm_terms(
-            block, terms.indptr, terms.plus, terms.minus, terms.peer, terms.weight, terms.target, terms.squares,
-            terms.scale, terms.penalty, terms.free, other, x, lanes(8), damping, v, out, status,
-        )  # fmt: skip
+            block,
+            terms.indptr,
+            terms.plus,
+            terms.minus,
+            terms.peer,
+            terms.weight,
+            terms.target,
+            terms.squares,
+            terms.scale,
+            terms.penalty,
+            terms.free,
+            other,
+            x,
+            lanes(8),
+            damping,
+            v,
+            out,
+            status,
+        )
 
     run(kernel, _blocks(terms, rows, threads), threads)
     _check(terms, status)
@@ -209,9 +278,23 @@ def _slopes(terms: Terms, other: Array, x: Array, threads: int) -> tuple[float, 
 
     def kernel(rows: Array) -> None:
         gradient_terms(
-            rows, terms.indptr, terms.plus, terms.minus, terms.peer, terms.weight, terms.target, terms.squares,
-            terms.scale, terms.penalty, terms.free, other, x, gradient, value, parts,
-        )  # fmt: skip
+            rows,
+            terms.indptr,
+            terms.plus,
+            terms.minus,
+            terms.peer,
+            terms.weight,
+            terms.target,
+            terms.squares,
+            terms.scale,
+            terms.penalty,
+            terms.free,
+            other,
+            x,
+            gradient,
+            value,
+            parts,
+        )
 
     run(kernel, _blocks(terms, None, threads), threads)
     return float(value.sum()), gradient, parts
@@ -223,7 +306,11 @@ def _blocks(terms: Terms, rows: Array | None, threads: int) -> list[Array]:
 
 def _shares(gradient: Float64, parts: Float64) -> Float64:
     whole = parts.sum(axis=1)
-    return np.asarray(np.divide(np.linalg.norm(gradient, axis=1), whole, out=np.zeros(len(whole)), where=whole > 0))
+    return np.asarray(
+        np.divide(
+            np.linalg.norm(gradient, axis=1), whole, out=np.zeros(len(whole)), where=whole > 0
+        )
+    )
 
 
 def _check(terms: Terms, status: Array) -> None:
@@ -238,7 +325,10 @@ def _check(terms: Terms, status: Array) -> None:
         else "look for extreme ratings, or embeddings that are not those of this model"
     )
     raise NumericFailure(
-        f"{failed.size} {terms.name} row(s) have no solution; the first is row {row}, whose system is {kind} "
-        f"({int(terms.counts[row])} terms): {remedy}",
-        side=terms.name, row=row, outcome=kind, failed=int(failed.size),
-    )  # fmt: skip
+        f"{failed.size} {terms.name} row(s) have no solution; the first is row {row}, whose "
+        f"system is {kind} ({int(terms.counts[row])} terms): {remedy}",
+        side=terms.name,
+        row=row,
+        outcome=kind,
+        failed=int(failed.size),
+    )

@@ -1,8 +1,8 @@
 """Exact rows and Hessian products on a GPU, or on any device that PyTorch has: ``--solver torch``.
 
-The same systems as ``ah-newton``. Rows are taken in batches of similar length, gathered into (rows, length, d) blocks
-whose padding has weight zero; A is a batched product of these, solved by a batched Cholesky factorization. Products
-take the interactions in slices and add them up by row.
+The same systems as ``ah-newton``. Rows are taken in batches of similar length, gathered into (rows,
+length, d) blocks whose padding has weight zero; A is a batched product of these, solved by a
+batched Cholesky factorization. Products take the interactions in slices and add them up by row.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ class TorchRows:
     exact: bool = True
     _sides: dict[int, tuple[Side, _Resident]] = field(default_factory=dict, repr=False)
 
-    def solve(self, side: Side, other: Array, x: Array, rows: Array | None, *, rank: int, threads: int) -> RowReport:
+    def solve(
+        self, side: Side, other: Array, x: Array, rows: Array | None, *, rank: int, threads: int
+    ) -> RowReport:
         """Put ``x[rows]`` at its minimum; see ``RowSolver.solve``."""
         import torch
 
@@ -89,7 +91,14 @@ class TorchRows:
         return RowReport(rows.size, 0, decrement, value)
 
     def _block(
-        self, side: Side, held: _Resident, rows: Array, Z: Tensor, gram: Tensor, x: Array, status: Array
+        self,
+        side: Side,
+        held: _Resident,
+        rows: Array,
+        Z: Tensor,
+        gram: Tensor,
+        x: Array,
+        status: Array,
     ) -> tuple[float, float]:
         import torch
 
@@ -106,10 +115,16 @@ class TorchRows:
         missing = side.missing_weight * own[:, None]
         if held.other is not None:
             missing = missing * held.other[columns]
-        c = torch.ones((), dtype=dtype, device=device) if held.confidence is None else held.confidence[cells]
+        c = (
+            torch.ones((), dtype=dtype, device=device)
+            if held.confidence is None
+            else held.confidence[cells]
+        )
         y = 1.0 if held.target is None else held.target[cells]
         weight = torch.where(real, c - missing, torch.zeros((), dtype=dtype, device=device))
-        pull = torch.where(real, (c * y).expand_as(weight), torch.zeros((), dtype=dtype, device=device))
+        pull = torch.where(
+            real, (c * y).expand_as(weight), torch.zeros((), dtype=dtype, device=device)
+        )
         A = torch.bmm((z * weight[:, :, None]).transpose(1, 2), z) + own[:, None, None] * gram
         A.diagonal(dim1=1, dim2=2).add_(held.ridge[picked][:, None])
         b = torch.bmm(pull[:, None, :], z)[:, 0]
@@ -120,9 +135,13 @@ class TorchRows:
         after = before + step
         bad = info != 0
         finite = torch.isfinite(after).all(dim=1)
-        status[rows] = np.where(bad.cpu().numpy(), SINGULAR, np.where(finite.cpu().numpy(), 0, NOT_FINITE))
+        status[rows] = np.where(
+            bad.cpu().numpy(), SINGULAR, np.where(finite.cpu().numpy(), 0, NOT_FINITE)
+        )
         x[rows, :rank] = after.cpu().numpy()
-        return float((r.double() * step.double()).sum()), -float((b.double() * after.double()).sum())
+        return float((r.double() * step.double()).sum()), -float(
+            (b.double() * after.double()).sum()
+        )
 
     def _resident(self, side: Side, dtype: Any, device: str) -> _Resident:
         import torch
@@ -132,19 +151,29 @@ class TorchRows:
             return known[1]
 
         def moved(values: Array) -> Tensor | None:
-            return torch.from_numpy(np.ascontiguousarray(values, dtype=dtype)).to(device) if values.size else None
+            return (
+                torch.from_numpy(np.ascontiguousarray(values, dtype=dtype)).to(device)
+                if values.size
+                else None
+            )
 
         own, ridge = moved(side.own), moved(side.ridge)
         assert own is not None
         assert ridge is not None
         indices = torch.from_numpy(side.indices).to(device)
-        held = _Resident(indices, moved(side.confidence), moved(side.target), own, moved(side.other), ridge)
+        held = _Resident(
+            indices, moved(side.confidence), moved(side.target), own, moved(side.other), ridge
+        )
         self._sides[id(side)] = side, held
         return held
 
 
-def hessian_product(problem: Problem, factors: Factors, direction: Pair, *, device: str | None = None) -> Pair:
-    """½ ∇²L · (V, W) with PyTorch, (m, d) and (n, d) in float64: O(|D| d + (m + n) d²), slice by slice."""
+def hessian_product(
+    problem: Problem, factors: Factors, direction: Pair, *, device: str | None = None
+) -> Pair:
+    """½ ∇²L · (V, W) with PyTorch, (m, d) and (n, d) in float64: O(|D| d + (m + n) d²), slice by
+    slice.
+    """
     import torch
 
     device = device or default_device()
@@ -160,7 +189,9 @@ def hessian_product(problem: Problem, factors: Factors, direction: Pair, *, devi
     a, b = on(users.own), on(items.own)
     w0 = users.missing_weight
 
-    def missing(own: Tensor, x: Tensor, v: Tensor, z: Tensor, dz: Tensor, other: Tensor, ridge: Tensor) -> Tensor:
+    def missing(
+        own: Tensor, x: Tensor, v: Tensor, z: Tensor, dz: Tensor, other: Tensor, ridge: Tensor
+    ) -> Tensor:
         gram, mixed = z.T @ (other[:, None] * z), z.T @ (other[:, None] * dz)
         return w0 * own[:, None] * (v @ gram + x @ (mixed + mixed.T)) + ridge[:, None] * v
 
@@ -172,7 +203,11 @@ def hessian_product(problem: Problem, factors: Factors, direction: Pair, *, devi
         part = slice(begin, begin + step)
         u = torch.from_numpy(rows[part]).to(device)
         v = torch.from_numpy(data.indices[part].astype(np.int64)).to(device)
-        c = on(users.confidence[part]) if users.confidence.size else torch.ones(u.shape, dtype=dtype, device=device)
+        c = (
+            on(users.confidence[part])
+            if users.confidence.size
+            else torch.ones(u.shape, dtype=dtype, device=device)
+        )
         y = on(users.target[part]) if users.target.size else 1.0
         weight = c - w0 * a[u] * b[v]
         s = (P[u] * Z[v]).sum(1)
@@ -185,7 +220,9 @@ def hessian_product(problem: Problem, factors: Factors, direction: Pair, *, devi
 
 
 def _batch(counts: Array, begin: int, rank: int) -> int:
-    """Where a batch of rows from ``begin`` ends, counts rising: as many as its longest row's padding allows."""
+    """Where a batch of rows from ``begin`` ends, counts rising: as many as its longest row's
+    padding allows.
+    """
     end = begin + 1
     while end < counts.size:
         wider = min(counts.size, end + max(1, end - begin))

@@ -1,6 +1,8 @@
-"""Tuning of kinds that forget exactly: every setting of a grid fitted once, the most accurate one chosen.
+"""Tuning of kinds that forget exactly: every setting of a grid fitted once, the most accurate one
+chosen.
 
-There is nothing else to weigh: whatever the settings, such a model forgets to the last digit and depends on no seed.
+There is nothing else to weigh: whatever the settings, such a model forgets to the last digit and
+depends on no seed.
 """
 
 from __future__ import annotations
@@ -33,7 +35,11 @@ class ExactTrial:
 
     def to_document(self) -> dict[str, Any]:
         """As JSON values."""
-        return {"settings": self.settings.model_dump(), "metrics": dict(self.metrics), "seconds": self.seconds}
+        return {
+            "settings": self.settings.model_dump(),
+            "metrics": dict(self.metrics),
+            "seconds": self.seconds,
+        }
 
 
 @dataclass(frozen=True)
@@ -52,38 +58,50 @@ class ExactTuned:
 def grid_of(kind: type[ExactKind], given: Mapping[str, Sequence[Any]]) -> list[ExactKind]:
     """Every combination of the values that are ``given`` and, of other settings, of ``kind.grid``.
 
-    Raises InvalidInput for a value that a setting cannot have, and where there is nothing to choose from.
+    Raises InvalidInput for a value that a setting cannot have, and where there is nothing to choose
+    from.
     """
     values = {name: tuple(found) for name, found in {**kind.grid, **given}.items()}
-    points = [
-        kind(**dict(zip(values, point, strict=True))) for point in product(*values.values())
-    ]  # fmt: skip
+    points = [kind(**dict(zip(values, point, strict=True))) for point in product(*values.values())]
     distinct = list(dict.fromkeys(points))
     if len(distinct) < 2:
         raise InvalidInput(
             f"{kind.name} has nothing to choose from: give values to try, such as "
-            + (", ".join(f"--{name.replace('_', '-')} a,b" for name in kind.model_fields) or "of another --model")
+            + (
+                ", ".join(f"--{name.replace('_', '-')} a,b" for name in kind.model_fields)
+                or "of another --model"
+            )
         )
     return distinct
 
 
 def tune_exact(
-    points: Sequence[ExactKind], data: Interactions, *, reading: ReadingOptions | None = None, validation: float = 0.2,
-    seed: int = 0, threads: int = 0, on_trial: Callable[[str, int, int], None] | None = None,
-) -> ExactTuned:  # fmt: skip
-    """Fit each of ``points`` on ``data`` but the share ``validation`` of every user, and evaluate it on that.
+    points: Sequence[ExactKind],
+    data: Interactions,
+    *,
+    reading: ReadingOptions | None = None,
+    validation: float = 0.2,
+    seed: int = 0,
+    threads: int = 0,
+    on_trial: Callable[[str, int, int], None] | None = None,
+) -> ExactTuned:
+    """Fit each of ``points`` on ``data`` but the share ``validation`` of every user, and evaluate
+    it on that.
 
-    Raises InvalidInput where the data lack what a setting needs, are of sessions or baskets, or hold nothing to try on.
+    Raises InvalidInput where the data lack what a setting needs, are of sessions or baskets, or
+    hold nothing to try on.
     """
     if len(data) == 0:
         raise InvalidInput("there are no interactions to tune on")
     if data.events is not None:
-        raise InvalidInput("tune cuts pairs: of sessions and baskets evaluate a held-out file of their own")
+        raise InvalidInput(
+            "tune cuts pairs: of sessions and baskets evaluate a held-out file of their own"
+        )
     train, held = data.split(validation, seed=seed)
     if len(held) == 0:
         raise InvalidInput(
-            f"no user has enough interactions to hold out {validation:.0%} of them; raise --validation, or give more "
-            "data"
+            f"no user has enough interactions to hold out {validation:.0%} of them; raise "
+            "--validation, or give more data"
         )
     trials = []
     for number, settings in enumerate(points):
@@ -91,7 +109,9 @@ def tune_exact(
             on_trial(words(settings), number, len(points))
         began = time.perf_counter()
         model = settings.fit(train, reading=reading, threads=threads)
-        trials.append(ExactTrial(settings, evaluate(model, held, data=train), time.perf_counter() - began))
+        trials.append(
+            ExactTrial(settings, evaluate(model, held, data=train), time.perf_counter() - began)
+        )
     return ExactTuned(tuple(sorted(trials, key=lambda trial: -trial.metrics[METRIC])))
 
 

@@ -1,4 +1,6 @@
-"""How well defined a solution is: what "the model that retraining would have given" can mean at a setting."""
+"""How well defined a solution is: what "the model that retraining would have given" can mean at a
+setting.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +24,13 @@ class Forgettability:
     """How well defined the solution at a point is."""
 
     agreement: float
-    """RBO@10 of sampled users' lists between converged models of two seeds; 1: the seed does not matter"""
+    """RBO@10 of sampled users' lists between converged models of two seeds; 1: the seed does not
+    matter"""
     distance: float
     """Relative distance of the two models, up to rotation"""
     curvature: float
-    """Estimate, from above, of the least eigenvalue of L's Hessian relative to its blocks: how flat L is at worst"""
+    """Estimate, from above, of the least eigenvalue of L's Hessian relative to its blocks: how flat
+    L is at worst"""
     steps: int
     """Passes and joint steps from a random start to class C"""
     products: int
@@ -36,15 +40,26 @@ class Forgettability:
 
 
 def forgettability(
-    point: Point, train: Interactions, *, users: int, seed: int, max_passes: int, threads: int,
+    point: Point,
+    train: Interactions,
+    *,
+    users: int,
+    seed: int,
+    max_passes: int,
+    threads: int,
     watch: Watch | None = None,
-) -> Forgettability:  # fmt: skip
-    """Train at ``point`` from two seeds until class C holds, and compare the two for up to ``users`` users."""
+) -> Forgettability:
+    """Train at ``point`` from two seeds until class C holds, and compare the two for up to
+    ``users`` users.
+    """
     problem = Problem(objective_of(point), train, np.float32)
     settings = Settings(JointNewton(), 1e-5, max_passes, threads=threads, limits=DEFAULT)
     runs = [
         run_passes(
-            problem, Factors.random(*train.shape, point.factors, seed=s, dtype=np.float32), settings, watch=watch
+            problem,
+            Factors.random(*train.shape, point.factors, seed=s, dtype=np.float32),
+            settings,
+            watch=watch,
         )
         for s in (seed, seed + 1)
     ]

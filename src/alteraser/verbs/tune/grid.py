@@ -1,4 +1,6 @@
-"""The points that are tried: paths of falling λ for every d and w₀, first coarse, then finer around the best."""
+"""The points that are tried: paths of falling λ for every d and w₀, first coarse, then finer around
+the best.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ class Grid(Configured):
         rule = defaults(data)
         weights = self.missing_weights or tuple(min(1.0, rule.missing_weight * s) for s in SPREAD)
         ridges = self.regularizations or tuple(rule.regularization * s for s in COARSE)
-        return [_path(d, w, ridges) for d in dict.fromkeys(self.factors) for w in dict.fromkeys(weights)]
+        return [
+            _path(d, w, ridges) for d in dict.fromkeys(self.factors) for w in dict.fromkeys(weights)
+        ]
 
     def fine(self, best: Point, known: set[Point]) -> list[Path]:
         """Half steps in λ and w₀ around ``best``, without points that are ``known``."""
@@ -58,7 +62,11 @@ class Grid(Configured):
             return []
         ridges = [best.regularization * s for s in (math.sqrt(2.0), 1.0, math.sqrt(0.5))]
         paths = []
-        for weight in (best.missing_weight, min(1.0, best.missing_weight * 1.7), best.missing_weight / 1.7):
+        for weight in (
+            best.missing_weight,
+            min(1.0, best.missing_weight * 1.7),
+            best.missing_weight / 1.7,
+        ):
             path = tuple(p for p in _path(best.factors, weight, ridges) if p not in known)
             if path:
                 paths.append(path)

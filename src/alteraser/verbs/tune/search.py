@@ -48,19 +48,31 @@ class Tuned:
 
 @events.verb("tune", "resumed")
 def tune(
-    data: Interactions, *, grid: Grid | None = None, out: FilePath | None = None, validation: float = 0.2,
-    seed: int = 0, finalists: int = 4, users: int = 500, tolerance: float = 1e-3, max_passes: int = 200, jobs: int = 1,
-    threads: int = 0, on_trial: OnTrial | None = None,
-) -> Tuned:  # fmt: skip
+    data: Interactions,
+    *,
+    grid: Grid | None = None,
+    out: FilePath | None = None,
+    validation: float = 0.2,
+    seed: int = 0,
+    finalists: int = 4,
+    users: int = 500,
+    tolerance: float = 1e-3,
+    max_passes: int = 200,
+    jobs: int = 1,
+    threads: int = 0,
+    on_trial: OnTrial | None = None,
+) -> Tuned:
     """Choose d, w₀ and λ for ``data``.
 
-    Every d and w₀ has a path of falling λ; each point starts from the solution before it and is trained to
-    ``tolerance``. A finer round follows around the best. The ``finalists`` best by NDCG@10 on the held-out share
-    ``validation`` are trained to the end from two seeds. Chosen is, of those whose NDCG is within one standard error of
-    the best, the one whose seeds agree best (to a thousandth), then the one with more regularization.
+    Every d and w₀ has a path of falling λ; each point starts from the solution before it and is
+    trained to ``tolerance``. A finer round follows around the best. The ``finalists`` best by
+    NDCG@10 on the held-out share ``validation`` are trained to the end from two seeds. Chosen is,
+    of those whose NDCG is within one standard error of the best, the one whose seeds agree best (to
+    a thousandth), then the one with more regularization.
 
-    ``out`` is a folder that keeps finished trials: the same call goes on where it ended. ``jobs`` paths run side by
-    side, sharing ``threads``. Raises IntegrityError for a folder of another search, Interrupted on Ctrl-C.
+    ``out`` is a folder that keeps finished trials: the same call goes on where it ended. ``jobs``
+    paths run side by side, sharing ``threads``. Raises IntegrityError for a folder of another
+    search, Interrupted on Ctrl-C.
     """
     grid = grid or Grid()
     if len(data) == 0:
@@ -71,28 +83,54 @@ def tune(
     train, held = data.split(validation, seed=seed)
     if len(held) == 0:
         raise InvalidInput(
-            f"no user has enough interactions to hold out {validation:.0%} of them; raise --validation, or give more "
-            "data"
+            f"no user has enough interactions to hold out {validation:.0%} of them; raise "
+            "--validation, or give more data"
         )
-    search = _Search(train, _groups(held), grid, out, data.digest, validation, seed, tolerance, max_passes, jobs,
-                     threads or default_threads(), on_trial)  # fmt: skip
+    search = _Search(
+        train,
+        _groups(held),
+        grid,
+        out,
+        data.digest,
+        validation,
+        seed,
+        tolerance,
+        max_passes,
+        jobs,
+        threads or default_threads(),
+        on_trial,
+    )
     with threadpool_limits(1):
         return search.run(finalists, users)
 
 
 class _Search:
     def __init__(
-        self, train: Interactions, held: list[Interactions], grid: Grid, out: FilePath | None, digest: str,
-        validation: float, seed: int, tolerance: float, max_passes: int, jobs: int, threads: int,
+        self,
+        train: Interactions,
+        held: list[Interactions],
+        grid: Grid,
+        out: FilePath | None,
+        digest: str,
+        validation: float,
+        seed: int,
+        tolerance: float,
+        max_passes: int,
+        jobs: int,
+        threads: int,
         on_trial: OnTrial | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.train, self.held, self.grid, self.seed = train, held, grid, seed
         self.tolerance, self.max_passes, self.on_trial = tolerance, max_passes, on_trial
         self.jobs, self.threads = jobs, max(1, threads // jobs)
         signature = {
-            "data": digest, "validation": validation, "seed": seed, "tolerance": tolerance, "max_passes": max_passes,
+            "data": digest,
+            "validation": validation,
+            "seed": seed,
+            "tolerance": tolerance,
+            "max_passes": max_passes,
             "grid": grid.model_dump(mode="json"),
-        }  # fmt: skip
+        }
         self.folder = None if out is None else Folder(out, signature)
         self.stop = threading.Event()
         self.trials: dict[Point, Trial] = {}
@@ -110,9 +148,13 @@ class _Search:
             self._say(f"two seeds of {trial.point.key}", number, len(chosen))
             try:
                 found = forgettability(
-                    trial.point, self.train, users=users, seed=self.seed + 1, max_passes=1000,
+                    trial.point,
+                    self.train,
+                    users=users,
+                    seed=self.seed + 1,
+                    max_passes=1000,
                     threads=self.threads * self.jobs,
-                )  # fmt: skip
+                )
             except KeyboardInterrupt:
                 raise self._interrupted() from None
             measured.append(Finalist(trial, found))
@@ -135,7 +177,9 @@ class _Search:
                 raise
 
     def _path(self, path: Path) -> None:
-        factors = Factors.random(*self.train.shape, path[0].factors, seed=self.seed, dtype=np.float32)
+        factors = Factors.random(
+            *self.train.shape, path[0].factors, seed=self.seed, dtype=np.float32
+        )
         for point in path:
             if self.stop.is_set():
                 return
@@ -145,9 +189,15 @@ class _Search:
                 self.resumed += 1
             else:
                 trial, factors = run_trial(
-                    point, self.train, self.held, factors, tolerance=self.tolerance, max_passes=self.max_passes,
-                    threads=self.threads, watch=lambda *_: self.stop.is_set(),
-                )  # fmt: skip
+                    point,
+                    self.train,
+                    self.held,
+                    factors,
+                    tolerance=self.tolerance,
+                    max_passes=self.max_passes,
+                    threads=self.threads,
+                    watch=lambda *_: self.stop.is_set(),
+                )
                 if self.stop.is_set():
                     return
                 if self.folder is not None:
@@ -161,15 +211,23 @@ class _Search:
             self.on_trial(what, done, total)
 
     def _interrupted(self) -> Interrupted:
-        kept = "; finished trials are kept, the same command goes on from them" if self.folder is not None else ""
+        kept = (
+            "; finished trials are kept, the same command goes on from them"
+            if self.folder is not None
+            else ""
+        )
         return Interrupted(f"interrupted{kept}")
 
 
 def choose(finalists: list[Finalist]) -> Finalist:
-    """Of those within one standard error of the best NDCG, the best defined: seeds that agree, then more λ."""
+    """Of those within one standard error of the best NDCG, the best defined: seeds that agree, then
+    more λ.
+    """
     best = max(finalists, key=lambda f: f.trial.ndcg)
     good = [f for f in finalists if f.trial.ndcg >= best.trial.ndcg - best.trial.error]
-    return max(good, key=lambda f: (round(f.forgettability.agreement, 3), f.trial.point.regularization))
+    return max(
+        good, key=lambda f: (round(f.forgettability.agreement, 3), f.trial.point.regularization)
+    )
 
 
 def _groups(held: Interactions) -> list[Interactions]:

@@ -1,4 +1,6 @@
-"""One trial: a model trained at a point, from the solution before it, and its accuracy on the validation cut."""
+"""One trial: a model trained at a point, from the solution before it, and its accuracy on the
+validation cut.
+"""
 
 from __future__ import annotations
 
@@ -51,10 +53,19 @@ def objective_of(point: Point) -> Objective:
 
 
 def run_trial(
-    point: Point, train: Interactions, held_out: list[Interactions], start: Factors, *, tolerance: float,
-    max_passes: int, threads: int, watch: Watch | None = None,
-) -> tuple[Trial, Factors]:  # fmt: skip
-    """Train at ``point`` from ``start`` to the relative stationarity ``tolerance``; measure on ``held_out`` groups."""
+    point: Point,
+    train: Interactions,
+    held_out: list[Interactions],
+    start: Factors,
+    *,
+    tolerance: float,
+    max_passes: int,
+    threads: int,
+    watch: Watch | None = None,
+) -> tuple[Trial, Factors]:
+    """Train at ``point`` from ``start`` to the relative stationarity ``tolerance``; measure on
+    ``held_out`` groups.
+    """
     problem = Problem(objective_of(point), train, start.dtype)
     settings = Settings(JointNewton(), tolerance, max_passes, threads=threads)
     outcome = run_passes(problem, start, settings, watch=watch)
@@ -66,8 +77,15 @@ def run_trial(
     error = float(np.std(ndcg, ddof=1) / np.sqrt(len(scores))) if len(scores) > 1 else 0.0
     recall = float(np.average([score["recall@10"] for score in scores], weights=weights))
     trial = Trial(
-        point, mean, error, recall, outcome.passes, outcome.products, outcome.residual, outcome.converged
-    )  # fmt: skip
+        point,
+        mean,
+        error,
+        recall,
+        outcome.passes,
+        outcome.products,
+        outcome.residual,
+        outcome.converged,
+    )
     return trial, outcome.factors
 
 
@@ -88,7 +106,8 @@ class Folder:
         if stored.exists():
             if stored.read_text("utf-8") != text:
                 raise IntegrityError(
-                    f"{path} holds trials of other data or settings; name another --out folder, or delete this one"
+                    f"{path} holds trials of other data or settings; name another --out folder, "
+                    "or delete this one"
                 )
         else:
             replace_file(stored, text.encode())
@@ -103,13 +122,17 @@ class Folder:
             factors = load(arrays.read_bytes())
             trial = Trial(**{**found, "point": Point(**found["point"])})
         except (ValueError, TypeError, KeyError) as cause:
-            raise IntegrityError(f"{record} is not a finished trial ({cause}); delete it and run again") from cause
+            raise IntegrityError(
+                f"{record} is not a finished trial ({cause}); delete it and run again"
+            ) from cause
         return trial, Factors(factors["users"], factors["items"], factors["prediction"])
 
     def put(self, trial: Trial, factors: Factors) -> None:
         """Store a finished trial; its record last, so that it never stands without its factors."""
         record, arrays = self._files(trial.point)
-        replace_file(arrays, save({name: np.ascontiguousarray(x) for name, x in vars(factors).items()}))
+        replace_file(
+            arrays, save({name: np.ascontiguousarray(x) for name, x in vars(factors).items()})
+        )
         replace_file(record, json.dumps(trial.to_document(), indent=1).encode())
 
     def _files(self, point: Point) -> tuple[Path, Path]:
