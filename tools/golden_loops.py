@@ -415,8 +415,9 @@ def torches() -> Iterator[tuple[str, Any]]:
             tolerance=tolerance,
             max_evaluations=cap,
         )
-        tables = [done.module.P.weight.detach().numpy(), done.module.Q.weight.detach().numpy()]
-        yield f"own/{tolerance}/{cap}", [done, *tables]
+        tables = [done.model.P.weight.detach().numpy(), done.model.Q.weight.detach().numpy()]
+        said = [done.residual, done.converged, done.work.training_floor, done.work.objective_after]
+        yield f"own/{tolerance}/{cap}", [*said, *tables]
     removal = data.remove(pairs)
     draws = Loss(negatives=3, draws=4, close_draws=8, regularization=0.5, phi_regularization=0.5)
     for kind, (passes, own) in itertools.product(KINDS, ((0, True), (2, True), (1, False))):

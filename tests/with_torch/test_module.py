@@ -64,9 +64,13 @@ def test_embeddings_move_to_a_lower_loss_on_the_remaining_data_and_nothing_else_
         for k in (1, 5)
     ]
     remaining = data.remove(pairs).remaining
-    found, outcome = forget_module(module, pairs, data=data, objective=OBJECTIVE, score=score)
-    assert loss(found, remaining) == pytest.approx(outcome.objective, rel=1e-9)
-    assert outcome.objective < loss(module, remaining)
+    erasure = forget_module(module, pairs, data=data, objective=OBJECTIVE, score=score)
+    found, work = erasure.model, erasure.work
+    assert loss(found, remaining) == pytest.approx(work.objective_after, rel=1e-9)
+    assert loss(module, remaining) == pytest.approx(work.objective_before, rel=1e-9)
+    assert work.objective_after < work.objective_before
+    assert (erasure.forgotten, erasure.kind) == (2, "D"), "a gradient is no distance"
+    assert f"{erasure.residual:.2g} of the deletion's push" in erasure.sentence
     for name, value in module.state_dict().items():
         assert torch.equal(value, before[name])
         if "embedding" not in name:

@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch")
 from conftest import Run, toy_interactions, tree  # noqa: E402
 
 import alteraser  # noqa: E402
+import alteraser as ae  # noqa: E402
 from alteraser import neural  # noqa: E402
 from alteraser.data.interactions import Interactions  # noqa: E402
 from alteraser.errors import IntegrityError, InvalidInput, NotFound, NumericFailure, OutputExists  # noqa: E402
@@ -272,6 +273,29 @@ def test_forgetting_returns_another_model_and_does_not_depend_on_the_order_of_re
     assert len(first.removed) == 4
     by_module = neural.forget(model.module, pairs, data=data, loss=LOSS)
     assert torch.equal(by_module.model.user_embedding, first.model.module.user_embedding)
+
+
+def test_it_is_the_forgetting_of_every_kind() -> None:
+    data, model = fitted()
+    pairs = some(data, 3, 4, 20)
+    direct, door = neural.forget(model, pairs, data=data), ae.forget(model, pairs, data=data)
+    assert type(direct) is type(door) is ae.Erasure
+    assert torch.equal(direct.model.module.user_embedding, door.model.module.user_embedding)
+    module = ae.forget(neural.WithLoss(model.module, LOSS), pairs, data=data)
+    assert torch.equal(module.model.module.user_embedding, door.model.module.user_embedding)
+    said = door.document()
+    assert (said["class"], said["residual"], said["interactions_forgotten"]) == ("D", None, 3), (
+        "nothing was measured"
+    )
+    assert json.loads(json.dumps(said["trace"]))[0]["part"] == "user"
+    assert door.model.training["push"] == door.work.push > 0
+    for each in (model, neural.WithLoss(model.module, LOSS)):
+        with pytest.raises(InvalidInput, match="learn no additions"):
+            ae.forget(each, pairs, data=data, grown=True)
+        with pytest.raises(InvalidInput, match=r"neural models forget by Alternating"):
+            ae.forget(each, pairs, data=data, method="replay")
+        with pytest.raises(NotFound, match="--strict: 1 row"):
+            ae.forget(each, [*pairs, (99, 99)], data=data, strict=True)
 
 
 def test_a_user_forgotten_whole_has_a_zero_row_and_no_id() -> None:

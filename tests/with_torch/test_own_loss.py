@@ -13,9 +13,10 @@ pytestmark = pytest.mark.torch
 
 from conftest import toy_interactions  # noqa: E402
 
+import alteraser as ae  # noqa: E402
 from alteraser.adapters import Changed, ForeignOptions  # noqa: E402
 from alteraser.adapters.torch import ADAPTER  # noqa: E402
-from alteraser.autograd.own_loss import forget  # noqa: E402
+from alteraser.autograd.own_loss import Descent, OwnLoss, forget  # noqa: E402
 from alteraser.errors import InvalidInput, NotFound, NumericFailure  # noqa: E402
 
 CHECKPOINT = Path(__file__).parents[1] / "adapters" / "fixtures" / "torch" / "checkpoint.pt"
@@ -71,25 +72,45 @@ def test_what_forgetting_reaches_is_what_training_on_the_rest_reaches() -> None:
     done = forget(module, data, pairs, loss=own, users="P", items="Q", tolerance=1e-6)
     assert done.converged
     assert done.residual <= 1e-6
-    assert done.training_floor < 1e-4
-    assert done.loss_after < done.loss_before
+    assert done.work.training_floor < 1e-4
+    assert done.work.objective_after < done.work.objective_before
     rest = data.remove(pairs).remaining
     fresh = trained(rest)
-    mine, theirs = (m.P.weight @ m.Q.weight.T for m in (done.module, fresh))
+    mine, theirs = (m.P.weight @ m.Q.weight.T for m in (done.model, fresh))
     torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-3)
     assert not torch.allclose(mine, module.P.weight @ module.Q.weight.T, atol=1e-3)
     for name, value in module.state_dict().items():
         assert torch.equal(value, before[name])
-    assert [p.requires_grad for p in done.module.parameters()] == [
+    assert [p.requires_grad for p in done.model.parameters()] == [
         p.requires_grad for p in module.parameters()
     ]
+
+
+def test_it_is_the_forgetting_of_every_kind() -> None:
+    data = toy_interactions(lonely=False)
+    module, pairs = trained(data), data.to_table().slice(3, 4)
+    direct = forget(module, data, pairs, loss=own, users="P", items="Q", tolerance=1e-3)
+    mine = OwnLoss(module, "P", "Q", loss=own)
+    door = ae.forget(mine, pairs, data=data, method=Descent(1e-3))
+    assert type(direct) is type(door) is ae.Erasure
+    assert torch.equal(direct.model.P.weight, door.model.module.P.weight)
+    assert (door.kind, door.forgotten, door.way.tolerance) == ("D", 4, 1e-3), (
+        "a gradient is no distance"
+    )
+    assert f"is {door.residual:.2g} of the deletion's push" in door.sentence
+    again = ae.forget(door.model, data.to_table().slice(9, 1), data=door.remaining)
+    assert again.converged, "what comes out forgets again"
+    with pytest.raises(InvalidInput, match="a Pairs learns no additions"):
+        ae.forget(mine, pairs, data=data, grown=True)
+    with pytest.raises(InvalidInput, match=r"gone down by Descent"):
+        ae.forget(mine, pairs, data=data, method="local")
 
 
 def test_a_user_erased_whole_is_a_zero_row() -> None:
     data = toy_interactions(lonely=False)
     done = forget(trained(data), data, [2], loss=own, users="P", items="Q", whole_users=True)
-    assert not done.module.P.weight[2].any()
-    assert done.module.P.weight[3].any()
+    assert not done.model.P.weight[2].any()
+    assert done.model.P.weight[3].any()
 
 
 def test_whole_items_are_those_pairs() -> None:
@@ -103,7 +124,7 @@ def test_whole_items_are_those_pairs() -> None:
         module, data, [data.items.ids[2].as_py()], loss=own, users="P", items="Q", whole_items=True
     )
     by_pairs = forget(module, data, pairs, loss=own, users="P", items="Q")
-    assert torch.equal(by_item.module.Q.weight, by_pairs.module.Q.weight)
+    assert torch.equal(by_item.model.Q.weight, by_pairs.model.Q.weight)
 
 
 def test_losses_that_cannot_be_used_are_named() -> None:

@@ -7,20 +7,109 @@ parameters stay as they are.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from copy import deepcopy
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from alteraser.autograd.tables import Tabled, copied, said_of
+from alteraser.data.deletion import Deletion
 from alteraser.data.interactions import Interactions
-from alteraser.erasers import AltEraser, Eraser, Outcome, Task
+from alteraser.erasers import AltEraser, Eraser, Task
 from alteraser.erasers.driver import OnPass
-from alteraser.errors import InvalidInput, NotFound
+from alteraser.errors import InvalidInput
 from alteraser.models import Factors, Objective
+from alteraser.runtime import events
 from alteraser.solvers.differentiable.cells import ScoredProblem
+from alteraser.verbs.deleting import match
+from alteraser.verbs.erasure import Erasure, Way, Work
+from alteraser.verbs.roads import OnChoice, unlearn
+
+USUAL = AltEraser(solver="hf-newton", memory=0, max_passes=20, tolerance=1e-2)
+"""What forgets where nobody says what is to: rows by Hessian-free Newton, plain passes."""
+
+Score = Callable[[torch.nn.Module, Tensor, Tensor], Tensor]
+"""(module, user embeddings (…, d), item embeddings (…, d)) → scores (…), broadcasting."""
+
+Link = Literal["logistic", "squared"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Scored(Tabled):
+    """A module, how it scores two embeddings, and its loss over every cell."""
+
+    objective: Objective
+    """Its weights and its penalty; see ``ScoredProblem`` for the loss."""
+    score: Score
+    link: Link = "logistic"
+    """Loss of a cell"""
+
+    def check(self, data: Interactions) -> None:
+        """InvalidInput where the tables do not fit ``data`` or each other."""
+        super().check(data)
+        widths = [table.shape[1] for table in self.tables()]
+        if widths[0] != widths[1]:
+            raise InvalidInput(
+                f"{self.users} and {self.items} have {widths[0]} and {widths[1]} columns: "
+                "not the same"
+            )
+
+
+@unlearn.register(Scored)
+@events.verb("forget", "method", "kind", "residual", "converged", "forgotten")
+def unlearn_scored(
+    model: Scored,
+    found: Deletion,
+    *,
+    method: Any = "auto",
+    threads: int = 0,
+    on_pass: OnPass | None = None,
+    on_choice: OnChoice | None = None,
+) -> Erasure[Scored]:
+    """``unlearn`` for a module with a score; ``method``: an eraser, ``USUAL`` for ``auto``."""
+    began = time.perf_counter()
+    eraser: Eraser = USUAL if method == "auto" else method
+    if isinstance(eraser, str):
+        raise InvalidInput(
+            f"method {eraser!r}: give an eraser, such as AltEraser(…), or leave it out"
+        )
+    with copied(model) as (module, tables):
+        P, Q = (table.detach().cpu().numpy().copy() for table in tables)
+
+        def problem(part: Interactions) -> Any:
+            return ScoredProblem(
+                model.objective,
+                part,
+                P.dtype,
+                link=model.link,
+                score=lambda p, q: model.score(module, p, q),
+            )
+
+        task = Task(
+            original=Factors(P, Q, np.ones(P.shape[1], P.dtype)),
+            before=problem(found.data),
+            after=problem(found.removal.remaining),
+            touched_users=found.removal.touched_users,
+            touched_items=found.removal.touched_items,
+            threads=threads,
+        )
+        done = eraser.erase(task, events.passes(on_pass))
+        with torch.no_grad():
+            for table, moved in zip(tables, (done.factors.users, done.factors.items), strict=True):
+                table.copy_(torch.from_numpy(moved))
+    start = done.push or task.start
+    return Erasure(
+        model=replace(model, module=module),
+        deletion=found,
+        way=Way(eraser.name, "auto" if method == "auto" else eraser.name),
+        evidence=said_of(done.residual),
+        work=Work.of(done, start, solver="hf-newton"),
+        seconds=time.perf_counter() - began,
+    )
 
 
 def forget_module(
@@ -29,17 +118,19 @@ def forget_module(
     *,
     data: Interactions,
     objective: Objective,
-    score: Callable[[torch.nn.Module, Tensor, Tensor], Tensor],
+    score: Score,
     users: str = "user_embedding",
     items: str = "item_embedding",
-    link: Literal["logistic", "squared"] = "logistic",
+    link: Link = "logistic",
     method: Eraser | None = None,
     whole_users: bool = False,
     whole_items: bool = False,
     on_pass: OnPass | None = None,
-) -> tuple[torch.nn.Module, Outcome]:
-    """(a copy of ``module`` that forgot ``forget_set``, the outcome); ``module`` and ``data`` are
-    not changed.
+) -> Erasure[Any]:
+    """A copy of ``module`` that forgot ``forget_set``; ``module`` and ``data`` are not changed.
+
+    It is ``forget(Scored(module, …), forget_set, data=data)`` with the module as the erasure's
+    model.
 
     Args:
         module: a recommender with an embedding table per side; row i of a table belongs to row i of
@@ -51,7 +142,7 @@ def forget_module(
         objective: the loss's weights and penalty; see ``ScoredProblem`` for the loss.
         score: (module, user embeddings (…, d), item embeddings (…, d)) → scores (…), broadcasting.
         link: ``logistic`` or ``squared`` loss of a cell.
-        method: the eraser; None: AltEraser with Hessian-free Newton rows, plain passes.
+        method: the eraser; None: ``USUAL``.
         whole_users: forget everything of the users in ``forget_set``.
         whole_items: forget everything of the items in ``forget_set``.
         on_pass: called with a ``PassRecord`` after each pass.
@@ -68,71 +159,14 @@ def forget_module(
     ...         self.weight = torch.nn.Parameter(torch.ones(d))
     >>> data = Interactions.from_pairs([(u, v) for u in range(6) for v in range(u % 3, 6, 3)])
     >>> objective = Objective(missing_weight=0.2, regularization=0.1)
-    >>> unlearned, outcome = forget_module(
+    >>> erasure = forget_module(
     ...     GMF(6, 6, 2), [(0, 0)], data=data, objective=objective,
-    ...     score=lambda m, p, q: (p * q * m.weight).sum(-1)
+    ...     score=lambda m, p, q: (p * q * m.weight).sum(-1),
     ... )
-    >>> type(unlearned).__name__, outcome.passes > 1
+    >>> type(erasure.model).__name__, erasure.work.passes > 1
     ('GMF', True)
     """
-    copy = deepcopy(module)
-    tables = [table_of(copy, name) for name in (users, items)]
-    for table, rows, name in zip(tables, data.shape, (users, items), strict=True):
-        if table.shape[0] != rows:
-            raise InvalidInput(
-                f"{name} has {table.shape[0]} rows, the data have {rows}: give data in the "
-                "module's rows"
-            )
-    if tables[0].shape[1] != tables[1].shape[1]:
-        raise InvalidInput(
-            f"{users} and {items} have {tables[0].shape[1]} and {tables[1].shape[1]} columns: not "
-            "the same"
-        )
-    removal = data.remove(forget_set, whole_users=whole_users, whole_items=whole_items)
-    if len(removal.removed) == 0:
-        raise NotFound("nothing to forget: no row of the forget set is in the data")
-    P, Q = (table.detach().cpu().numpy().copy() for table in tables)
-    wanted = [parameter.requires_grad for parameter in copy.parameters()]
-    copy.requires_grad_(False)
-
-    def problem(part: Interactions) -> ScoredProblem:
-        return ScoredProblem(
-            objective, part, P.dtype, link=link, score=lambda p, q: score(copy, p, q)
-        )
-
-    task = Task(
-        original=Factors(P, Q, np.ones(P.shape[1], P.dtype)),
-        before=problem(data),  # type: ignore[arg-type]
-        after=problem(removal.remaining),  # type: ignore[arg-type]
-        touched_users=Task.rows(removal.removed.user_rows),
-        touched_items=Task.rows(removal.removed.indices),
-    )
-    method = (
-        AltEraser(solver="hf-newton", memory=0, max_passes=20, tolerance=1e-2)
-        if method is None
-        else method
-    )
-    outcome = method.erase(task, on_pass)
-    with torch.no_grad():
-        for table, found in zip(
-            tables, (outcome.factors.users, outcome.factors.items), strict=True
-        ):
-            table.copy_(torch.from_numpy(found))
-    for parameter, before in zip(copy.parameters(), wanted, strict=True):
-        parameter.requires_grad_(before)
-    return copy, outcome
-
-
-def table_of(module: torch.nn.Module, name: str) -> Tensor:
-    try:
-        weight = module.get_submodule(name).weight
-    except AttributeError:
-        known = ", ".join(
-            n for n, part in module.named_modules() if isinstance(part, torch.nn.Embedding)
-        )
-        raise InvalidInput(
-            f"the module has no embedding {name!r}; it has {known or 'none'}"
-        ) from None
-    if not isinstance(weight, Tensor) or weight.ndim != 2:
-        raise InvalidInput(f"{name}.weight is not a matrix of embeddings")
-    return weight
+    scored = Scored(module, users, items, objective=objective, score=score, link=link)
+    found = match(scored, forget_set, data, whole_users=whole_users, whole_items=whole_items)
+    erasure = unlearn(scored, found, method="auto" if method is None else method, on_pass=on_pass)
+    return replace(erasure, model=erasure.model.module)

@@ -9,9 +9,9 @@ else in the module stays as it is.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
-from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from alteraser.autograd.module import table_of
-from alteraser.data.interactions import Interactions, Removal
-from alteraser.errors import InvalidInput, NotFound, NumericFailure
+from alteraser.autograd.tables import Tabled, copied, said_of
+from alteraser.data.deletion import Deletion
+from alteraser.data.interactions import Interactions
+from alteraser.erasers.driver import OnPass
+from alteraser.errors import InvalidInput, NumericFailure
+from alteraser.runtime import events
 from alteraser.solvers.loop import End, Move, Plan, Until, minimize
 from alteraser.solvers.trace import PassRecord
 from alteraser.tolerances import checked_tolerance
+from alteraser.verbs.deleting import match
+from alteraser.verbs.erasure import Erasure, Way, Work
+from alteraser.verbs.roads import OnChoice, unlearn
 
 Loss = Callable[[torch.nn.Module, Tensor, Tensor], Tensor]
 """(module, user rows (N,), item rows (N,)) → its loss on these interactions, a scalar; the same for
@@ -33,23 +39,85 @@ the same rows."""
 Rows = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
-@dataclass(frozen=True)
-class Forgotten:
-    """What ``forget`` arrived at."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OwnLoss(Tabled):
+    """A module and the loss that it was trained on."""
 
-    module: Any
-    """A copy of the module, its tables changed."""
-    residual: float
-    """‖∇L_{D_r}(Θ_u)‖ / ‖∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)‖ over both tables."""
-    converged: bool
-    training_floor: float
-    """‖∇L_{D_a}(Θ_a)‖ over the same; above 1 training had left more than this deletion brings
-    about."""
-    loss_before: float
-    """L_{D_r}(Θ_a)"""
-    loss_after: float
-    evaluations: int
-    """Of the loss and its gradient."""
+    loss: Loss
+    """Its loss on some interactions; the regularization belongs to it, and negatives have to be
+    drawn by a fixed seed: called twice with the same rows it must answer the same."""
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How far down a loss: to what share of the push, in how many evaluations at most."""
+
+    tolerance: float = 1e-2
+    max_evaluations: int = 500
+    name: str = "own-loss"
+
+    def __post_init__(self) -> None:
+        checked_tolerance(self.tolerance)
+
+
+@unlearn.register(OwnLoss)
+@events.verb("forget", "method", "kind", "residual", "converged", "forgotten")
+def unlearn_by_own_loss(
+    model: OwnLoss,
+    found: Deletion,
+    *,
+    method: Any = "auto",
+    threads: int = 0,
+    on_pass: OnPass | None = None,
+    on_choice: OnChoice | None = None,
+) -> Erasure[OwnLoss]:
+    """``unlearn`` for a module with its own loss; ``method``: a ``Descent``, or ``auto``.
+
+    Raises InvalidInput for a loss that changes from call to call, NumericFailure for one that is
+    not finite.
+    """
+    began = time.perf_counter()
+    how = Descent() if method == "auto" else method
+    if not isinstance(how, Descent):
+        raise InvalidInput(
+            f"method {how!r}: a loss of one's own is gone down by Descent(…), or leave it out"
+        )
+    removal = found.removal
+    plan: Plan[_Own] = Plan(
+        "touched",
+        {"touched": _Sweep((removal.touched_users, removal.touched_items)), "all": _Sweep(None)},
+        {("touched", "done"): "all", ("all", "done"): End("passes")},
+    )
+    with copied(model) as (module, tables):
+        for table in tables:
+            table.requires_grad_(True)
+
+        def begin() -> tuple[_Own, Plan[_Own]]:
+            return _Own(module, tables, model.loss, found, how), plan
+
+        done = minimize(begin, Until(how.tolerance, 2), on_pass=events.passes(on_pass), blas=None)
+        with torch.no_grad():
+            tables[0][torch.from_numpy(removal.emptied_users).to(tables[0].device)] = 0
+    state = done.state
+    return Erasure(
+        model=replace(model, module=module),
+        deletion=found,
+        way=Way(how.name, "auto" if method == "auto" else how.name, tolerance=how.tolerance),
+        evidence=said_of(done.residual),
+        work=Work(
+            solver="l-bfgs",
+            passes=len(done.trace),
+            residual=done.residual,
+            converged=done.converged,
+            objective_before=state.started,
+            objective_after=done.objective,
+            push=state.push,
+            training_floor=state.floor,
+            trace=done.trace,
+        ),
+        details={"evaluations": state.evaluations},
+        seconds=time.perf_counter() - began,
+    )
 
 
 def forget(
@@ -64,17 +132,18 @@ def forget(
     max_evaluations: int = 500,
     whole_users: bool = False,
     whole_items: bool = False,
-) -> Forgotten:
-    """Make ``module`` forget ``forget_set`` by its own ``loss``; ``module`` and ``interactions``
-    are not changed.
+) -> Erasure[Any]:
+    """Make ``module`` forget ``forget_set`` by its own ``loss``; what is given is not changed.
+
+    It is ``alteraser.forget`` of an ``OwnLoss`` by a ``Descent``, with the module as the erasure's
+    model.
 
     Args:
         module: a recommender with an embedding table per side; row i of a table belongs to row i of
             ``interactions``.
         interactions: what it was trained on.
         forget_set: as for ``alteraser.forget``.
-        loss: its loss on some interactions; the regularization belongs to it, and negatives have to
-            be drawn by a fixed seed: called twice with the same rows it must answer the same.
+        loss: see ``OwnLoss``.
         users: name of the submodule with the user embeddings; ``items`` likewise.
         items: see ``users``.
         tolerance: share of the deletion's push that may stay.
@@ -99,48 +168,11 @@ def forget(
     >>> forget(MF(), data, [(0, 0)], loss=squares).converged
     True
     """
-    checked_tolerance(tolerance)
-    copy = deepcopy(module)
-    tables = [table_of(copy, name) for name in (users, items)]
-    for table, rows, name in zip(tables, interactions.shape, (users, items), strict=True):
-        if table.shape[0] != rows:
-            raise InvalidInput(
-                f"{name} has {table.shape[0]} rows, the data have {rows}: give data in the "
-                "module's rows"
-            )
-    removal = interactions.remove(forget_set, whole_users=whole_users, whole_items=whole_items)
-    if len(removal.removed) == 0:
-        raise NotFound("nothing to forget: no row of the forget set is in the data")
-    wanted = [parameter.requires_grad for parameter in copy.parameters()]
-    copy.requires_grad_(False)
-    for table in tables:
-        table.requires_grad_(True)
-    touched = (np.unique(removal.removed.user_rows), np.unique(removal.removed.indices))
-    plan: Plan[_Own] = Plan(
-        "touched",
-        {"touched": _Sweep(touched), "all": _Sweep(None)},
-        {("touched", "done"): "all", ("all", "done"): End("passes")},
-    )
-
-    def begin() -> tuple[_Own, Plan[_Own]]:
-        return _Own(copy, tables, loss, interactions, removal, tolerance, max_evaluations), plan
-
-    found = minimize(begin, Until(tolerance, 2), blas=None)
-    state = found.state
-    gone = (removal.remaining.user_counts == 0) & (removal.removed.user_counts > 0)
-    with torch.no_grad():
-        tables[0][torch.from_numpy(gone).to(tables[0].device)] = 0
-    for parameter, required in zip(copy.parameters(), wanted, strict=True):
-        parameter.requires_grad_(required)
-    return Forgotten(
-        copy,
-        found.residual,
-        found.converged,
-        state.floor,
-        state.started,
-        found.objective,
-        state.evaluations,
-    )
+    how = Descent(tolerance, max_evaluations)
+    model = OwnLoss(module, users, items, loss=loss)
+    found = match(model, forget_set, interactions, whole_users=whole_users, whole_items=whole_items)
+    erasure = unlearn(model, found, method=how)
+    return replace(erasure, model=erasure.model.module)
 
 
 class _Own:
@@ -151,15 +183,13 @@ class _Own:
         module: torch.nn.Module,
         tables: list[Tensor],
         loss: Loss,
-        interactions: Interactions,
-        removal: Removal,
-        tolerance: float,
-        most: int,
+        found: Deletion,
+        how: Descent,
     ) -> None:
-        self.module, self.tables, self.loss, self.most = module, tables, loss, most
-        self.remaining, self.evaluations = removal.remaining, 0
-        before, at_original = self.gradient(interactions)
-        again, _ = self.gradient(interactions)
+        self.module, self.tables, self.loss, self.most = module, tables, loss, how.max_evaluations
+        self.remaining, self.evaluations = found.removal.remaining, 0
+        before, at_original = self.gradient(found.data)
+        again, _ = self.gradient(found.data)
         if before != again:
             raise InvalidInput(
                 f"the loss of the same interactions is {before:.9g} and {again:.9g}: draw its "
@@ -168,7 +198,7 @@ class _Own:
         self.started, pushed = self.gradient(self.remaining)
         self.push = _norm([new - old for new, old in zip(pushed, at_original, strict=True)])
         self.floor = _norm(at_original) / self.push if self.push else 0.0
-        self.goal = tolerance * self.push / 2
+        self.goal = how.tolerance * self.push / 2
 
     def factors(self) -> list[Tensor]:
         """See ``solvers.loop.State``."""

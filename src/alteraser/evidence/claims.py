@@ -5,7 +5,7 @@
     Certified     B   within a proved distance of an optimum for what remains
     Measured      C   within an estimated distance of one
     Local         L   the deletion's effect on a model that is not at rest
-    ResidualOnly  D   a residual was measured, and it is more than any class allows
+    ResidualOnly  D   a residual alone was measured, or one that is more than any class allows
     Nothing       D   nothing that could be looked at tells
 
 A claim is made by whoever computed the model; ``verify`` makes its own from the files alone.
@@ -74,7 +74,7 @@ class Local(Evidence):
 
 
 class ResidualOnly(Evidence):
-    """A residual that is more than any class allows."""
+    """A residual alone, or one that is more than any class allows."""
 
 
 class Nothing(Evidence):

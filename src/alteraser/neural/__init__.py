@@ -18,9 +18,10 @@ from __future__ import annotations
 from alteraser.autograd.module import forget_module
 from alteraser.neural.alternation import Alternating, Step, erase, residual
 from alteraser.neural.files import save
+from alteraser.neural.forgetting import WithLoss, forget
 from alteraser.neural.loading import load
 from alteraser.neural.loss import Loss, SampledLoss
-from alteraser.neural.model import NeuralErasure, NeuralModel, fit, forget
+from alteraser.neural.model import NeuralModel, fit
 from alteraser.neural.modules import BPRMF, GMF, KINDS, MLP, LightGCN, NeuMF, Recommender
 from alteraser.neural.training import Trained, Training, train
 
@@ -33,13 +34,13 @@ __all__ = [
     "LightGCN",
     "Loss",
     "NeuMF",
-    "NeuralErasure",
     "NeuralModel",
     "Recommender",
     "SampledLoss",
     "Step",
     "Trained",
     "Training",
+    "WithLoss",
     "erase",
     "fit",
     "forget",

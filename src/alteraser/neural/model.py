@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
-from copy import deepcopy
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
-import pyarrow as pa
-import torch
-from torch import nn
 
-from alteraser.autograd.module import forget_module
 from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions
-from alteraser.errors import IntegrityError, InvalidInput, NotFound
+from alteraser.errors import InvalidInput, NotFound
 from alteraser.models.factorization.model import TrainedOn
-from alteraser.neural.alternation import Alternating, Step, erase
 from alteraser.neural.loss import Loss
 from alteraser.neural.modules import KINDS, Recommender
 from alteraser.neural.ranking import Ranker
 from alteraser.neural.training import Training, train
-from alteraser.verbs.deleting import belongs, match
+from alteraser.verbs.deleting import belongs
 
 M = TypeVar("M")
 
@@ -99,25 +92,6 @@ class NeuralModel:
         return saved
 
 
-@dataclass(frozen=True)
-class NeuralErasure(Generic[M]):
-    """The result of forgetting."""
-
-    model: M
-    """What was given, without the forget set: a copy."""
-    remaining: Interactions
-    """D_r"""
-    removed: Interactions
-    """D_f, what was found"""
-    unmatched: pa.Table
-    """Rows of the forget set that match no interaction; nothing was done for them."""
-    trace: tuple[Any, ...]
-    """A ``Step`` per half-pass; for foreign modules a ``PassRecord`` per pass."""
-    push: float | None
-    """‖∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)‖ on the terms taken; None for foreign modules."""
-    seconds: float
-
-
 def fit(
     kind: str,
     data: Interactions,
@@ -145,7 +119,7 @@ def fit(
     """
     if kind not in KINDS:
         raise InvalidInput(f"unknown model {kind!r}; there are {', '.join(KINDS)}")
-    _plain(data)
+    check_plain(data)
     module = KINDS[kind](*data.shape, factors, seed=seed, **more)
     loss, training = loss or Loss(), training or Training()
     score = None
@@ -171,135 +145,8 @@ def fit(
     return NeuralModel(module, loss, data.users, data.items, TrainedOn.of(data), report)
 
 
-def forget(
-    model: M,
-    forget_set: Any,
-    *,
-    data: Interactions,
-    whole_users: bool = False,
-    whole_items: bool = False,
-    how: Alternating | None = None,
-    loss: Loss | None = None,
-    on_step: Callable[[Step], None] | None = None,
-    **foreign: Any,
-) -> NeuralErasure[M]:
-    """Make ``model`` forget ``forget_set``; neither ``model`` nor ``data`` is changed.
-
-    Args:
-        model: a ``NeuralModel``; or a module of this package, whose row i is row i of ``data``; or
-            any other ``torch.nn.Module`` that scores two embeddings.
-        forget_set: (user, item) pairs, a table with user_id and item_id, or Interactions; with
-            ``whole_users`` or ``whole_items`` ids.
-        data: the interactions the model was trained on; of a ``NeuralModel`` also these without the
-            forget set.
-        whole_users: forget everything of the users in ``forget_set``.
-        whole_items: forget everything of the items in ``forget_set``.
-        how: passes, solvers, sampling; see ``Alternating``.
-        loss: what a module of this package was trained on; a ``NeuralModel`` brings its own.
-        on_step: called after every half-pass.
-        **foreign: for other modules, the arguments of ``forget_module``: ``objective``, ``score``,
-            ``users``, …
-
-    A user of whom nothing remains gets a zero row and, in a ``NeuralModel``, leaves the map.
-
-    Raises:
-        NotFound: nothing to forget is in the data. IntegrityError: a ``NeuralModel`` was trained on
-            other data.
-        InvalidInput: a module without its loss, or that does not fit the data. NumericFailure: a
-            row diverged.
-    """
-    began = time.perf_counter()
-    if isinstance(model, NeuralModel):
-        if foreign or loss is not None:
-            raise InvalidInput(
-                f"a NeuralModel brings its own loss: leave out {', '.join(foreign) or 'loss'}"
-            )
-        found = match(model, forget_set, data, whole_users=whole_users, whole_items=whole_items)
-        data, removal = found.data, found.removal
-        if removal.absent is not None:
-            raise IntegrityError(
-                f"{removal.vanished:,} interactions that are to go are not in the data any more, "
-                "and which they were is not known: give the data as trained on"
-            )
-        module, loss = deepcopy(model.module), model.loss
-    elif isinstance(model, Recommender):
-        if loss is None or foreign:
-            raise InvalidInput(
-                "give the loss that the module was trained on (loss=Loss(…)) and nothing about "
-                "scores"
-            )
-        _plain(data)
-        removal = data.remove(forget_set, whole_users=whole_users, whole_items=whole_items)
-        module = deepcopy(model)
-    elif isinstance(model, nn.Module):
-        return _foreign(
-            model,
-            forget_set,
-            data,
-            {"whole_users": whole_users, "whole_items": whole_items},
-            began,
-            foreign,
-        )
-    else:
-        raise InvalidInput(
-            f"cannot forget in a {type(model).__name__}: give a NeuralModel or a torch.nn.Module"
-        )
-    if len(removal.removed) == 0:
-        raise NotFound("nothing to forget: no row of the forget set is in the data")
-    erased = erase(module, data, removal, loss, how, on_step=on_step)
-    gone = np.flatnonzero((removal.remaining.user_counts == 0) & (removal.removed.user_counts > 0))
-    with torch.no_grad():
-        module.user_embedding[torch.from_numpy(gone)] = 0.0
-    remaining = removal.remaining
-    answer: Any = module
-    if isinstance(model, NeuralModel):
-        remaining = remaining.with_maps(data.users.without(gone), data.items)
-        report = {"method": "alteraser", "how": asdict(how or Alternating()), "push": erased.push}
-        report["interactions_forgotten"] = len(removal.removed)
-        answer = replace(
-            model,
-            module=module,
-            users=remaining.users,
-            trained_on=TrainedOn.of(remaining),
-            training=report,
-            parent=model.digest,
-            digest=None,
-        )
-    seconds = time.perf_counter() - began
-    return NeuralErasure(
-        answer,
-        remaining,
-        removal.removed,
-        removal.unmatched,
-        tuple(erased.trace),
-        erased.push,
-        seconds,
-    )
-
-
-def _foreign(
-    model: Any,
-    forget_set: Any,
-    data: Interactions,
-    whole: dict[str, Any],
-    began: float,
-    foreign: dict[str, Any],
-) -> NeuralErasure[Any]:
-    missing = sorted({"objective", "score"} - foreign.keys())
-    if missing:
-        raise InvalidInput(
-            f"a {type(model).__name__} does not say its {' and '.join(missing)}: give them as to "
-            "forget_module"
-        )
-    module, outcome = forget_module(model, forget_set, data=data, **whole, **foreign)
-    removal = data.remove(forget_set, **whole)
-    seconds = time.perf_counter() - began
-    return NeuralErasure(
-        module, removal.remaining, removal.removed, removal.unmatched, outcome.trace, None, seconds
-    )
-
-
-def _plain(data: Interactions) -> None:
+def check_plain(data: Interactions) -> None:
+    """InvalidInput for interactions with targets or confidences."""
     if data.target is not None or data.confidence is not None:
         raise InvalidInput(
             "neural models are trained on plain interactions: leave out targets and confidences"

@@ -4,6 +4,7 @@ said of it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -12,8 +13,10 @@ import pyarrow as pa
 
 from alteraser.data.deletion import Deletion
 from alteraser.data.interactions import Interactions
+from alteraser.erasers.driver import Outcome
 from alteraser.evidence.certificate.words import Class
 from alteraser.evidence.claims import Evidence
+from alteraser.solvers.stationarity import Push
 from alteraser.verbs.lists import Aftermath
 
 M_co = TypeVar("M_co", covariant=True)
@@ -58,7 +61,7 @@ class Work:
     rows_updated: int = 0
     residual: float = 0.0
     """Share of the deletion's push that is still unresolved, in the stored numbers; after a local
-    way the anchored residual"""
+    way the anchored residual; NaN where it was not measured"""
     converged: bool = True
     """Whether ``residual`` is within the tolerance"""
     reason: str | None = None
@@ -78,9 +81,29 @@ class Work:
     trace: tuple[Any, ...] = ()
     """A record per pass"""
 
+    @classmethod
+    def of(cls, done: Outcome, start: Push, *, solver: str | None) -> Work:
+        """What the loop did from ``start``."""
+        return cls(
+            solver,
+            done.passes,
+            done.products,
+            done.rows_updated,
+            done.residual,
+            done.converged,
+            done.reason,
+            done.route,
+            start.objective,
+            done.objective,
+            start.norm,
+            start.floor,
+            done.trace,
+        )
+
     def document(self) -> dict[str, Any]:
         """JSON values."""
         return vars(self) | {
+            "residual": None if math.isnan(self.residual) else self.residual,
             "route": list(self.route),
             "trace": [vars(record) for record in self.trace],
         }

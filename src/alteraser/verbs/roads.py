@@ -16,7 +16,6 @@ from typing import Any
 
 from alteraser.data.deletion import Deletion
 from alteraser.erasers import Eraser
-from alteraser.erasers.driver import OnPass
 from alteraser.errors import InvalidInput
 from alteraser.verbs.choose import Auto, Choice
 from alteraser.verbs.erasure import Erasure
@@ -34,12 +33,15 @@ def unlearn(
     model: Any,
     found: Deletion,
     *,
-    method: Method = "auto",
+    method: Any = "auto",
     threads: int = 0,
-    on_pass: OnPass | None = None,
+    on_pass: Callable[[Any], None] | None = None,
     on_choice: OnChoice | None = None,
 ) -> Erasure[Any]:
-    """``forget`` once ``match`` has said what that means."""
+    """``forget`` once ``match`` has said what that means.
+
+    ``method`` is a ``Method``, or settings that the kind has for a way of its own.
+    """
     raise NotImplementedError(type(model).__name__)
 
 
