@@ -9,7 +9,10 @@ from typing import Annotated
 import typer
 
 from alteraser.cli import common
+from alteraser.cli.configured import ConfigOption, Configured
 from alteraser.errors import InvalidInput
+
+COMMAND = Configured
 
 StateOption = Annotated[
     Path, typer.Option("--state", metavar="DIR", help="The state directory of the service.")
@@ -18,6 +21,7 @@ StateOption = Annotated[
 
 def serve(
     state: StateOption,
+    config: ConfigOption = None,
     model: Annotated[
         Path | None,
         typer.Option(

@@ -8,11 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from alteraser.cli import common
+from alteraser.cli.configured import ConfigOption, Configured
 from alteraser.cli.serve import StateOption, require_service
+
+COMMAND = Configured
 
 
 def worker(
     state: StateOption,
+    config: ConfigOption = None,
     once: Annotated[bool, typer.Option("--once", help="Do what is queued, then end.")] = False,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
