@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,7 @@ from alteraser.cli import common
 from alteraser.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
-    from alteraser.service.client import Client
+    from alteraser.client import Client
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -30,10 +31,7 @@ INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 
 
 def _client(url: str, key_file: Path) -> Client:
-    from alteraser.runtime.extras import require
-
-    require("httpx", "service", "talking to the service")
-    from alteraser.service.client import Client, read_key
+    from alteraser.client import Client, read_key
 
     return Client(url, read_key(key_file))
 
@@ -98,11 +96,14 @@ def submit(
     body = _body(user, item, file, since, until)
     body |= {"regulation": regulation} if file is None else {}
     body |= ({"due": due} if due else {}) | ({"hold": True} if hold else {})
+    document: Mapping[str, Any]
     with _client(url, key_file) as client:
         if dry_run:
             document = _as_the_ids_are(body, client.dry_run)
         else:
-            document = _as_the_ids_are(body, lambda asked: client.submit(asked, name=name))
+            document = _as_the_ids_are(
+                body, lambda asked: client.submit(asked, idempotency_key=name)
+            )
             if wait:
                 document = client.wait(document["request_id"])
     _show(document, quiet, json)
@@ -247,12 +248,12 @@ def receipt(
     )
 
 
-def _show(document: dict[str, Any], quiet: bool, json: bool) -> None:
+def _show(document: Mapping[str, Any], quiet: bool, json: bool) -> None:
     shown = {
         name: value for name, value in document.items() if name != "events" and value is not None
     }
     rows = [(name.replace("_", " "), _words(value)) for name, value in shown.items()]
-    common.Screen(json, quiet).result(document, rows)
+    common.Screen(json, quiet).result(dict(document), rows)
 
 
 def _words(value: Any) -> str:
