@@ -112,13 +112,24 @@ class Recommendations(TypedDict):
     version: str
 
 
+class Moved(TypedDict):
+    """Whose rows moved; ``all``: it is not known whose, so take it to be all."""
+
+    all: bool
+    users: list[Id]
+    items: list[Id]
+
+
 class Changes(TypedDict):
-    """Whose list changed; ``all``: it is not known whose, so take it to be everybody's."""
+    """Whose list changed since a version, and which rows moved (None: the model has none);
+    ``all``: it is not known whose, so take it to be everybody's. ``version`` is the next ``since``.
+    """
 
     since: str
     version: str
     all: bool
     users: list[Id]
+    rows: Moved | None
 
 
 class Client:

@@ -10,20 +10,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from alteraser.data.interactions import Interactions
 from alteraser.data.selection import Selection
+from alteraser.engines.store.changes import compare
 from alteraser.engines.store.version import Content, Version
 from alteraser.errors import Interrupted
 from alteraser.ledger.asked import Asked
 from alteraser.verbs.forget import forget
 from alteraser.verbs.verify import verify
-
-LISTED = 10
-"""Length of the lists that are compared"""
-MOST_SCORES = 2e9
-"""Scores up to which all lists are compared"""
 
 Mask = npt.NDArray[np.bool_]
 NOWHERE = np.empty(0, np.int64)
@@ -142,7 +137,8 @@ def erase(
         threads=threads,
         on_pass=None if watch is None else (lambda record: watch()),
     )
-    changed = _changed(start, erasure.model, erasure.remaining)
+    before = start.model, start.data, start.content.changes
+    changes = compare(before, (erasure.model, erasure.remaining))
     tombstones = start.content.tombstones.with_erased(key, erasure.removed)
     training = erasure.model.training
     work = {
@@ -154,7 +150,7 @@ def erase(
         "interactions_added": int(erasure.deletion.added),
         "seconds": float(erasure.seconds),
     }
-    return Content(erasure.model, erasure.remaining, tombstones, changed), work
+    return Content(erasure.model, erasure.remaining, tombstones, changes), work
 
 
 def certify(
@@ -182,21 +178,3 @@ def stopping(stop: Any) -> Any:
             raise Interrupted("the service is stopping; the batch is done again when it starts")
 
     return watch
-
-
-def _changed(start: Version, model: Any, remaining: Interactions) -> pa.Array | None:
-    """Users of both models whose lists differ; None where that would take too long to tell."""
-    before, old = start.model, start.data
-    ids = model.users.ids
-    if len(ids) * (model.items.size + before.items.size) > MOST_SCORES:
-        return None
-    rows = model.users.rows
-    was = before.users.rows_of(ids)
-    known = was >= 0
-    now, _ = model.top_items(rows, k=LISTED, seen=remaining)
-    then, _ = before.top_items(was[known], k=LISTED, seen=old)
-    same = np.zeros(len(ids), bool)
-    width = min(now.shape[1], then.shape[1])
-    if now.shape[1] == then.shape[1]:
-        same[known] = (now[known][:, :width] == then[:, :width]).all(axis=1)
-    return ids.filter(pa.array(~same))

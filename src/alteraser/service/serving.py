@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from sqlalchemy import select
 
 from alteraser.engines.store.version import Version
 from alteraser.errors import InvalidInput, NotFound
-from alteraser.ledger import versions
+from alteraser.ledger import schema, versions
 from alteraser.service.state import State
 
 INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
@@ -69,13 +70,37 @@ class Serving:
         return {"user_id": name, "items": entries, "version": version.id}
 
     def changes(self, since: str) -> dict[str, Any]:
-        """Whose list differs between ``since`` and the served version; ``all``: not known, take it
-        to be all.
+        """Whose list differs between ``since`` and the served version, and which rows moved;
+        ``all``: not known, take it to be all. The answer's ``version`` is the next ``since``.
         """
         version = self.current()
-        answer = {"since": since, "version": version.id, "all": False, "users": []}
-        if since == version.id:
-            return answer
-        if since != version.document["parent"] or version.content.changed is None:
-            return answer | {"all": True}
-        return answer | {"users": version.content.changed.to_pylist()}
+        found, back = version.content.changes, self._back(version.id, since)
+        everything = {"all": True, "users": [], "items": []}
+        answer = {"since": since, "version": version.id, "all": True, "users": [], "rows": None}
+        if back == 0:
+            rows = {**everything, "all": False} if found and found.rows is not None else None
+            return answer | {"all": False, "rows": rows}
+        if found is None or back is None or back > found.depth:
+            return answer | {"rows": everything if found and found.rows is not None else None}
+        users, moved = found.users(found.depth - back), found.moved(found.depth - back)
+        if users is not None:
+            answer |= {"all": False, "users": users.to_pylist()}
+        if moved is not None:
+            named = dict(zip(("users", "items"), (each.to_pylist() for each in moved), strict=True))
+            return answer | {"rows": {"all": False, **named}}
+        return answer | {"rows": None if found.rows is None else everything}
+
+    def _back(self, version: str, since: str) -> int | None:
+        """How many versions before ``version`` the one called ``since`` is; None: it is none of
+        them.
+        """
+        with self._state.database.reading() as connection:
+            found = connection.execute(select(schema.versions.c.id, schema.versions.c.parent))
+            parents = {row.id: row.parent for row in found}
+        steps, at = 0, version
+        while at != since:
+            parent = parents.get(at)
+            if parent is None:
+                return None
+            steps, at = steps + 1, parent
+        return steps

@@ -5,7 +5,7 @@ model/                 the model's folder, as ``alteraser verify`` takes it
 model.key              the keys of its record of who was erased
 interactions.parquet   user_id, item_id, and timestamp, confidence, target where there are some
 tombstones.parquet     see ``tombstones``
-changed.parquet        user_id of whose top-10 list differs from that of the version before
+changed-….parquet      see ``changes``
 version.json           SHA-256 of every other file; its own digest is the version's name
 """
 
@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from alteraser.data.files import publish_directory, replace_file, sha256_file
 from alteraser.data.interactions import Interactions
 from alteraser.data.readers import ReadingOptions
+from alteraser.engines.store.changes import Changes
 from alteraser.engines.store.roots import data_root
 from alteraser.engines.store.tombstones import Tombstones
 from alteraser.errors import IntegrityError, NotFound
@@ -33,11 +34,10 @@ from alteraser.models.protocol import Recommender
 from alteraser.runtime.durable import point
 
 FORMAT = 1
-MODEL, DATA, TOMBSTONES, CHANGED, DOCUMENT = (
+MODEL, DATA, TOMBSTONES, DOCUMENT = (
     "model",
     "interactions.parquet",
     "tombstones.parquet",
-    "changed.parquet",
     "version.json",
 )
 STAGING = ".new-"
@@ -51,8 +51,8 @@ class Content:
     model: Recommender
     data: Interactions
     tombstones: Tombstones
-    changed: pa.Array | None
-    """Users whose list changed; None: nobody looked, so it may be all"""
+    changes: Changes | None
+    """What became different; None: nobody looked, so it may be all"""
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,10 @@ def write(root: Path, content: Content, what: dict[str, Any], *, salt: bytes) ->
         point("write", staging)
         pq.write_table(content.data.to_table(), staging / DATA, compression="zstd")
         content.tombstones.write(staging / TOMBSTONES)
-        if content.changed is not None:
-            pq.write_table(
-                pa.table({"user_id": content.changed}), staging / CHANGED, compression="zstd"
-            )
+        changes = {}
+        if content.changes is not None:
+            content.changes.write(staging)
+            changes = {"changes": content.changes.document}
         found = sorted(path for path in staging.rglob("*") if path.is_file())
         files = {str(path.relative_to(staging)): sha256_file(path) for path in found}
         trained_on = saved.trained_on
@@ -114,6 +114,7 @@ def write(root: Path, content: Content, what: dict[str, Any], *, salt: bytes) ->
             "model": saved.digest,
             "data": {**trained_on.to_document(), "root": data_root(salt, content.data)},
             "files": files,
+            **changes,
             **what,
         }
         text = json.dumps(document, sort_keys=True, indent=1).encode() + b"\n"
@@ -152,16 +153,14 @@ def load(folder: Path) -> Version:
         table = pq.read_table(folder / DATA)
         data = Interactions.from_table(table, users=model.users, items=model.items)
         tombstones = Tombstones.read(folder / TOMBSTONES)
-        changed = None
-        if (folder / CHANGED).exists():
-            changed = pq.read_table(folder / CHANGED)["user_id"].combine_chunks()
-    except (pa.ArrowException, KeyError) as cause:
+        changes = Changes.read(folder, document)
+    except (pa.ArrowException, KeyError, TypeError) as cause:
         raise IntegrityError(f"{folder}: the tables cannot be read ({cause})") from cause
     if data.digest != model.trained_on.digest:
         raise IntegrityError(
             f"{folder}: the interactions are not those that the model stands for", code="data"
         )
-    return Version(folder.name, folder, document, Content(model, data, tombstones, changed))
+    return Version(folder.name, folder, document, Content(model, data, tombstones, changes))
 
 
 def read_document(folder: Path) -> dict[str, Any]:
