@@ -15,7 +15,8 @@ from conftest import Run
 
 import alteraser as ae
 from alteraser import erasers, solvers
-from alteraser.data.interactions import Interactions, Removal
+from alteraser.data.deletion import Deletion
+from alteraser.data.interactions import Interactions
 from alteraser.erasers import AltEraser, entry
 from alteraser.models import registry
 from alteraser.models.closed_form.kind import ExactKind, largest_difference
@@ -35,9 +36,9 @@ class Newest(ExactKind):
         return {"last": last}
 
     def without(
-        self, state: Mapping[str, Any], before: Interactions, removal: Removal, *, threads: int = 0
+        self, state: Mapping[str, Any], deletion: Deletion, *, threads: int = 0
     ) -> dict[str, Any]:
-        return self.state(removal.remaining)
+        return self.state(deletion.removal.remaining)
 
     def apart(self, state: Mapping[str, Any], data: Interactions) -> float:
         view = data.by_item

@@ -14,6 +14,7 @@ from conftest import toy_interactions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alteraser.data.deletion import Deletion
 from alteraser.data.interactions import Interactions
 from alteraser.errors import InvalidInput, NumericFailure
 from alteraser.evidence.certificate.exact import certify
@@ -91,7 +92,7 @@ def test_taking_away_is_counting_without(kind: Any, data: st.DataObject) -> None
         if data.draw(st.booleans()):  # a small request: most lists only exchange a few places
             kept = np.arange(len(before)) != data.draw(st.integers(0, max(len(before) - 1, 0)))
         removal = before.remove(before.keep(~kept))
-        state = kind.without(state, before, removal)
+        state = kind.without(state, Deletion(before, removal))
         assert alike(kind, state, kind.state(removal.remaining))
         before = removal.remaining
 
@@ -327,7 +328,7 @@ def test_an_update_that_would_lose_digits_is_not_made() -> None:
     data = Interactions.from_pairs([(u, v) for u in range(2) for v in range(12)] + [(5, 0)])
     kind = EASE(regularization=1e-4)
     removal = data.remove([0, 1], whole_users=True)
-    state = kind.without(kind.state(data), data, removal)
+    state = kind.without(kind.state(data), Deletion(data, removal))
     assert same(state, kind.state(removal.remaining))
 
 
@@ -335,7 +336,7 @@ def test_an_update_that_would_lose_digits_is_not_made() -> None:
 def test_nothing_to_take_away_changes_nothing(kind: Any) -> None:
     data = toy_interactions()
     state = kind.state(data)
-    assert same(kind.without(state, data, data.remove([])), state)
+    assert same(kind.without(state, Deletion(data, data.remove([]))), state)
 
 
 def test_many_updates_do_not_drift() -> None:
@@ -344,7 +345,7 @@ def test_many_updates_do_not_drift() -> None:
     state = kind.state(data)
     for user in range(70):
         removal = data.remove([user], whole_users=True)
-        state, data = kind.without(state, data, removal), removal.remaining
+        state, data = kind.without(state, Deletion(data, removal)), removal.remaining
     assert kind.drifted(state["inverse"], data) < 1e-12
     assert alike(kind, state, kind.state(data))
 

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import alteraser as ae
+from alteraser.data.deletion import Deletion
 from alteraser.data.selection import UNITS
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.models.closed_form.by_day import days_of
@@ -73,7 +74,7 @@ def test_taking_away_is_counting_without(seed: int, weighted: bool, data: st.Dat
             data.draw(st.lists(st.booleans(), min_size=len(before), max_size=len(before))), bool
         )
         removal = before.remove(before.keep(~kept))
-        state = kind.without(state, before, removal)
+        state = kind.without(state, Deletion(before, removal))
         wanted = kind.state(removal.remaining)
         for name, array in wanted.items():
             assert state[name].dtype == array.dtype

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from test_events import READINGS, request, rows
 
 import alteraser as ae
+from alteraser.data.deletion import Deletion
 from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError, InvalidInput, ResourceLimit
 from alteraser.evidence.certificate.exact import certify
@@ -93,7 +94,7 @@ def test_taking_away_is_counting_without(kind: Any, data: st.DataObject, seed: i
     state = kind.state(now)
     for _ in range(data.draw(st.integers(1, 3))):
         removal = now.remove(request(data, options))
-        state = kind.without(state, now, removal)
+        state = kind.without(state, Deletion(now, removal))
         assert alike(kind, state, kind.state(removal.remaining))
         assert certify(kind, state, removal.remaining).passed
         kind.check_state(state, removal.remaining.shape)

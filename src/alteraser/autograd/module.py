@@ -89,14 +89,8 @@ def unlearn_scored(
                 score=lambda p, q: model.score(module, p, q),
             )
 
-        task = Task(
-            original=Factors(P, Q, np.ones(P.shape[1], P.dtype)),
-            before=problem(found.data),
-            after=problem(found.removal.remaining),
-            touched_users=found.removal.touched_users,
-            touched_items=found.removal.touched_items,
-            threads=threads,
-        )
+        original = Factors(P, Q, np.ones(P.shape[1], P.dtype))
+        task = Task.of(found, original, problem, threads=threads)
         done = eraser.erase(task, events.passes(on_pass))
         with torch.no_grad():
             for table, moved in zip(tables, (done.factors.users, done.factors.items), strict=True):

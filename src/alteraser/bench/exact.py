@@ -29,6 +29,7 @@ from alteraser.bench.common import (
     table,
     words,
 )
+from alteraser.data.deletion import Deletion
 from alteraser.data.interactions import Interactions, Removal
 from alteraser.errors import InvalidInput
 from alteraser.models.closed_form.kind import ExactKind
@@ -147,7 +148,7 @@ def _share(data: Interactions, repeats: int) -> None:
         found = interleaved(
             {
                 "fit": partial(kind.state, rest, threads=1),
-                "step": partial(kind.without, state, data, removal, threads=1),
+                "step": partial(kind.without, state, Deletion(data, removal), threads=1),
             },
             repeats,
         )
@@ -155,7 +156,7 @@ def _share(data: Interactions, repeats: int) -> None:
         predicted = cost.update(data.shape[1], rows.shape[0], rows.nnz) / cost.anew(
             data.shape[1], float(lengths @ lengths) / 2
         )
-        error = apart(kind, kind.without(state, data, removal), kind.state(rest))
+        error = apart(kind, kind.without(state, Deletion(data, removal)), kind.state(rest))
         goal = 0.3 if name == "most active" else 0.2
         lines.append(
             [
@@ -277,7 +278,7 @@ def peaks(items: str, dtype: str) -> dict[str, float]:
         return value
 
     state = measured("fit", lambda: kind.state(data), 0)
-    measured("beside", lambda: kind.without(state, data, removal), 1)
+    measured("beside", lambda: kind.without(state, Deletion(data, removal)), 1)
     held = kind.held(state, data)
     measured("in place", lambda: held.change(rows, none, lambda: removal.remaining), 1)
     return found
@@ -363,7 +364,7 @@ def _kinds(data: Interactions) -> None:
         worst = 0.0
         for share in (0.0, *SHARES):
             removal = without(data, groups(data, share)["random"])
-            new, seconds, _ = clocked(partial(kind.without, state, data, removal))
+            new, seconds, _ = clocked(partial(kind.without, state, Deletion(data, removal)))
             cells.append(f"{seconds / whole:.2f}" if whole > 0.01 else f"{1000 * seconds:.1f} ms")
             worst = max(worst, apart(kind, new, kind.state(removal.remaining)))
         lines.append([name, f"{whole:.3f}", *cells, f"{worst:.1e}" if worst else "0"])
@@ -438,7 +439,7 @@ def _accuracy(data: Interactions) -> None:
         cells = [scores_of_lists(model.top_items(everybody, k=20, seen=train)[0], test, 20)]
         for users in groups(train, 0.05).values():
             removal = without(train, users)
-            state = kind.without(model.state, train, removal)
+            state = kind.without(model.state, Deletion(train, removal))
             rest = test.keep(~np.isin(test.user_rows, users))
             lists = _model(kind, state, removal.remaining).top_items(
                 everybody, k=20, seen=removal.remaining

@@ -38,6 +38,8 @@ class Deletion:
     """What of the data was erased before, and is let in again"""
     added: int = 0
     """Interactions that were added since"""
+    known: bool = True
+    """Whether ``data`` are D_a to the last number"""
     missing: Missing | None = None
     """What of the deletion the data did not have any more, known by the model's sums; None:
     nothing"""
@@ -65,6 +67,16 @@ class Deletion:
         return self.removal.removed
 
     @property
+    def touched_users(self) -> npt.NDArray[np.int64]:
+        """Rows of the users of whom something goes, increasing."""
+        return self.removal.touched_users
+
+    @property
+    def touched_items(self) -> npt.NDArray[np.int64]:
+        """Rows of the items of which something goes."""
+        return self.removal.touched_items
+
+    @property
     def forgotten(self) -> int:
         """Interactions that go, those included that the data did not have any more."""
         return self.removal.count
@@ -88,7 +100,7 @@ class Deletion:
     def asking(self) -> npt.NDArray[np.bool_]:
         """Of which users something goes, (m,)."""
         flags = np.zeros(self.data.users.size, bool)
-        flags[self.removal.touched_users] = True
+        flags[self.touched_users] = True
         return flags
 
     @cached_property

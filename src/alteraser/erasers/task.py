@@ -4,6 +4,7 @@ D_f touches.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -11,6 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from alteraser.data.deletion import Deletion
+from alteraser.data.interactions import Interactions
 from alteraser.erasers.driver import OnPass, Outcome, Watch
 from alteraser.models import Factors, Problem
 from alteraser.runtime.workers import default_threads
@@ -24,7 +27,7 @@ ADDED, GONE = "interactions were added since", "some of what is to go was not in
 
 @dataclass(frozen=True)
 class Task:
-    """Forget D_f = D_a \\ D_r in ``original``, which was trained on ``before``."""
+    """A deletion in numbers: D_f = D_a \\ D_r is to go from ``original``, trained on ``before``."""
 
     original: Factors
     """Θ_a"""
@@ -42,6 +45,35 @@ class Task:
     over passes."""
     unknown: str = ADDED
     """Why ``before`` is None: ``ADDED`` or ``GONE``"""
+
+    @classmethod
+    def of(
+        cls,
+        deletion: Deletion,
+        original: Factors,
+        problem: Callable[[Interactions], Any],
+        *,
+        threads: int = 0,
+    ) -> Task:
+        """``deletion`` of a model with the factors ``original`` and the objective ``problem``.
+
+        Rows that joined the data since are touched as well.
+        """
+        joined = (
+            np.arange(rows - new, rows)
+            for rows, new in zip(deletion.data.shape, deletion.joined, strict=True)
+        )
+        touched = (deletion.touched_users, deletion.touched_items)
+        users, items = (np.concatenate(both) for both in zip(touched, joined, strict=True))
+        return cls(
+            original=original,
+            before=problem(deletion.data) if deletion.known else None,
+            after=problem(deletion.removal.remaining),
+            touched_users=cls.rows(users),
+            touched_items=cls.rows(items),
+            threads=threads,
+            unknown=ADDED if deletion.missing is None else GONE,
+        )
 
     @property
     def workers(self) -> int:

@@ -70,7 +70,9 @@ def match(
         "checked", forgotten=removal.count, remaining=removal.remaining.count, digest_known=known
     )
     added = 0 if known or not grown else data.count - model.trained_on.interactions
-    return Deletion(data, removal, joined, returned, added, gone)
+    return Deletion(
+        data, removal, joined, returned, added, known=known or whole is not None, missing=gone
+    )
 
 
 def belongs(model: Recommender, data: Interactions) -> None:

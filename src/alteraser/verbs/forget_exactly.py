@@ -54,7 +54,6 @@ def unlearn_exactly(
     began = time.perf_counter()
     asked = check_method(model.kind, method)
     data, removal = found.data, found.removal
-    known = data.digest == model.trained_on.digest
     # equal scores are in the order of ids, so new ones must not stand behind all others
     if any(found.joined):
         remaining = removal.remaining.compact()
@@ -64,8 +63,8 @@ def unlearn_exactly(
             data.items.without(removal.emptied_items),
         )
         remaining = removal.remaining.with_maps(users, items)
-    if known and not any(found.joined):
-        state = model.settings.without(model.state, data, removal, threads=threads)
+    if found.known and not any(found.joined):
+        state = model.settings.without(model.state, found, threads=threads)
     else:
         state = model.settings.state(remaining, threads=threads)
     found = replace(found, left=remaining)
@@ -73,7 +72,7 @@ def unlearn_exactly(
         removal.emptied_users.size,
         removal.emptied_items.size,
         removal.touched_items.size,
-        **(model.settings.scrubbed(model.state, state, data, removal) if known else {}),
+        **(model.settings.scrubbed(model.state, state, found) if found.known else {}),
     )
     unlearned = replace(
         model,

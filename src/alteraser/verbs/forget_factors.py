@@ -13,7 +13,6 @@ from alteraser.data.interactions import Interactions
 from alteraser.erasers import Eraser, Outcome, Task, eraser
 from alteraser.erasers.driver import OnPass
 from alteraser.erasers.level import judge
-from alteraser.erasers.task import ADDED, GONE
 from alteraser.errors import InvalidInput
 from alteraser.models import Factors, Problem
 from alteraser.models.factorization.magnitudes import check_magnitudes
@@ -115,22 +114,13 @@ def _way(
 
 def task_of(model: Model, found: Deletion, threads: int) -> Task:
     """What an eraser is given for ``found``."""
-    data, removal = found.data, found.removal
-    check_magnitudes(model.objective, data)
-    original = fitted(model.factors, data)
-    known = data.digest == model.trained_on.digest
-    joined = [
-        np.arange(old.size, new.size)
-        for old, new in ((model.users, data.users), (model.items, data.items))
-    ]
-    return Task(
-        original=original,
-        before=Problem(model.objective, data, original.dtype) if known else None,
-        after=Problem(model.objective, removal.remaining, original.dtype),
-        touched_users=Task.rows(np.concatenate([removal.touched_users, joined[0]])),
-        touched_items=Task.rows(np.concatenate([removal.touched_items, joined[1]])),
+    check_magnitudes(model.objective, found.data)
+    original = fitted(model.factors, found.data)
+    return Task.of(
+        found,
+        original,
+        lambda data: Problem(model.objective, data, original.dtype),
         threads=threads,
-        unknown=GONE if found.missing is not None else ADDED,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from alteraser.data.deletion import Deletion
 from alteraser.data.erased import erasing
 from alteraser.data.events import Events
 from alteraser.data.interactions import Interactions, Removal, nothing_to_forget
@@ -139,7 +140,9 @@ class EventSession:
         parts = {int(row): self._parts[int(row)] for row in touched if int(row) in self._parts}
         state = settings.merged(self.model.state, parts, remaining.shape)
         if state is None:
-            state = settings.without(self.model.state, self.data, removal, threads=self.threads)
+            state = settings.without(
+                self.model.state, Deletion(self.data, removal), threads=self.threads
+            )
         users = remaining.users.without(np.flatnonzero(remaining.user_counts == 0))
         items = remaining.items.without(np.flatnonzero(remaining.item_counts == 0))
         return replace(

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from alteraser.data.deletion import Deletion
 from alteraser.data.erased import Erased, erasing
 from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions, Removal, nothing_to_forget
@@ -286,7 +287,7 @@ class ExactSession:
         gone = None if self._users.more or self._items.more else _gone(before, data)
         if gone is None:
             return settings.state(data, threads=self.threads)
-        self._state = settings.without(self._state, before, gone, threads=self.threads)
+        self._state = settings.without(self._state, Deletion(before, gone), threads=self.threads)
         self._settled = data
         return dict(self._state)
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from alteraser.data.interactions import Interactions, Removal
+    from alteraser.data.deletion import Deletion
+    from alteraser.data.interactions import Interactions
     from alteraser.models.closed_form import by_day, by_item, live
     from alteraser.models.closed_form.live import Live
 
@@ -94,8 +95,7 @@ class Popularity(ExactKind):
     def without(
         self,
         state: Mapping[str, Array],
-        before: Interactions,
-        removal: Removal,
+        deletion: Deletion,
         *,
         threads: int = 0,
     ) -> dict[str, Array]:
@@ -105,18 +105,18 @@ class Popularity(ExactKind):
         IntegrityError where what goes has other times than it had in training.
         """
         if self.half_life is not None:
-            found = by_day.without(state, removal.removed, removal.remaining)
+            found = by_day.without(state, deletion.removed, deletion.removal.remaining)
             if found is None:
                 raise IntegrityError(
                     "interactions that go are of other days than in training: the times are not "
                     "those of the data that the model was trained on"
                 )
             return found
-        if before.confidence is None:
-            return {"counts": state["counts"] - removal.removed.item_counts}
+        if deletion.data.confidence is None:
+            return {"counts": state["counts"] - deletion.removed.item_counts}
         counts = state["counts"].copy()
-        lost = np.flatnonzero(removal.removed.item_counts)
-        counts[lost] = self.state(removal.remaining)["counts"][lost]
+        lost = np.flatnonzero(deletion.removed.item_counts)
+        counts[lost] = self.state(deletion.removal.remaining)["counts"][lost]
         return {"counts": counts}
 
     def live(self, state: Mapping[str, Array], data: Interactions) -> Live | None:
@@ -131,14 +131,13 @@ class Popularity(ExactKind):
         self,
         state: Mapping[str, Array],
         after: Mapping[str, Array],
-        before: Interactions,
-        removal: Removal,
+        deletion: Deletion,
     ) -> dict[str, int]:
         """Counts of an item's day that something is taken from."""
         return (
             {}
             if self.half_life is None
-            else {"days": int(by_day.cells(removal.removed)["days"].size)}
+            else {"days": int(by_day.cells(deletion.removed)["days"].size)}
         )
 
     def apart(self, state: Mapping[str, Array], data: Interactions) -> float:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from alteraser.data.deletion import Deletion
     from alteraser.data.events import Events
-    from alteraser.data.interactions import Interactions, Removal
+    from alteraser.data.interactions import Interactions
     from alteraser.data.readers import ReadingOptions
     from alteraser.models.closed_form.live import Live
 
@@ -40,7 +41,7 @@ class Rule(Configured, ABC):
 
     Its *state* is arrays by name, and forgetting is a function of state and data with
 
-        without(state(D_a), D_a, removal) = state(D_r)
+        without(state(D_a), deletion) = state(D_r)
             in every bit, or to rounding where it is algebra,
 
     the empty rows of people and items who are gone included, which are as if they had always been
@@ -77,12 +78,11 @@ class Rule(Configured, ABC):
     def without(
         self,
         state: Mapping[str, Array],
-        before: Interactions,
-        removal: Removal,
+        deletion: Deletion,
         *,
         threads: int = 0,
     ) -> dict[str, Array]:
-        """The state of ``removal.remaining``, from that of ``before``; ``state`` is not changed."""
+        """The state of D_r from that of D_a; ``state`` is not changed."""
 
     @abstractmethod
     def apart(self, state: Mapping[str, Array], data: Interactions) -> float:
@@ -141,8 +141,7 @@ class Rule(Configured, ABC):
         self,
         state: Mapping[str, Array],
         after: Mapping[str, Array],
-        before: Interactions,
-        removal: Removal,
+        deletion: Deletion,
     ) -> dict[str, int]:
         """What ``without`` took out of ``state`` beside ids and frequencies: fields of
         ``Scrubbed``.

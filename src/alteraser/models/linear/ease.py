@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from alteraser.data.interactions import Interactions, Removal
+    from alteraser.data.deletion import Deletion
+    from alteraser.data.interactions import Interactions
     from alteraser.models.closed_form.live import Live
     from alteraser.models.linear import cost, inverse, packed
     from alteraser.models.linear.held import Held
@@ -159,26 +160,25 @@ class EASE(ExactKind):
     def without(
         self,
         state: Mapping[str, Array],
-        before: Interactions,
-        removal: Removal,
+        deletion: Deletion,
         *,
         threads: int = 0,
     ) -> dict[str, Array]:
         """``state`` of what remains to rounding, by an update of rank k or anew, whichever ``cost``
         says is cheaper.
         """
-        changed = np.flatnonzero(removal.removed.user_counts)
+        changed = np.flatnonzero(deletion.removed.user_counts)
         if not changed.size:
             return {name: array.copy() for name, array in state.items()}
-        remaining = removal.remaining
+        remaining = deletion.removal.remaining
         kept = changed[remaining.user_counts[changed] > 0]
-        rows = inverse.cells(before)[changed], inverse.cells(remaining)[kept]
-        squares = inverse.squares(before), inverse.squares(remaining)
+        rows = inverse.cells(deletion.data)[changed], inverse.cells(remaining)[kept]
+        squares = inverse.squares(deletion.data), inverse.squares(remaining)
         if self.dearer(rows, squares, remaining):
             return self.state(remaining, threads=threads)
-        self.check_memory(before.shape[1])
+        self.check_memory(deletion.data.shape[1])
         held = self.held(
-            {name: array.copy() for name, array in state.items()}, before, threads=threads
+            {name: array.copy() for name, array in state.items()}, deletion.data, threads=threads
         )
         held.change(*rows, lambda: remaining)
         return held.state

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from alteraser.data.interactions import Interactions, Removal
+    from alteraser.data.deletion import Deletion
+    from alteraser.data.interactions import Interactions
     from alteraser.models.closed_form.live import Live
     from alteraser.models.neighbors import live, together
 
@@ -82,20 +83,23 @@ class Cooccurrence(ExactKind):
     def without(
         self,
         state: Mapping[str, Array],
-        before: Interactions,
-        removal: Removal,
+        deletion: Deletion,
         *,
         threads: int = 0,
     ) -> dict[str, Array]:
         """``state`` of what remains: counts less those of whom something goes, and more of what is
         left of them.
         """
-        gone = removal.removed
+        gone = deletion.removed
         touched = np.flatnonzero(gone.user_counts)
-        emptied = int((gone.user_counts[touched] == before.user_counts[touched]).sum())
+        emptied = int((gone.user_counts[touched] == deletion.data.user_counts[touched]).sum())
         return self._kept(
             together.without(
-                self.pairs(state), before, removal.remaining, touched, threads=threads
+                self.pairs(state),
+                deletion.data,
+                deletion.removal.remaining,
+                touched,
+                threads=threads,
             ),
             state["frequencies"] - gone.item_counts,
             int(state["people"][0]) - emptied,
@@ -111,8 +115,7 @@ class Cooccurrence(ExactKind):
         self,
         state: Mapping[str, Array],
         after: Mapping[str, Array],
-        before: Interactions,
-        removal: Removal,
+        deletion: Deletion,
     ) -> dict[str, int]:
         """Counts of pairs that are other ones."""
         return {"pairs": int((self.pairs(state) != self.pairs(after)).nnz)}

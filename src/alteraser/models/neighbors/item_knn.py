@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from alteraser.data.interactions import Interactions, Removal
+    from alteraser.data.deletion import Deletion
+    from alteraser.data.interactions import Interactions
     from alteraser.models.closed_form.live import Live
     from alteraser.models.neighbors import lists, live, plain, together
 
@@ -91,8 +92,7 @@ class ItemKNN(ExactKind):
     def without(
         self,
         state: Mapping[str, Array],
-        before: Interactions,
-        removal: Removal,
+        deletion: Deletion,
         *,
         threads: int = 0,
     ) -> dict[str, Array]:
@@ -101,8 +101,8 @@ class ItemKNN(ExactKind):
             state["neighbors"],
             state["similarities"],
             self.measure,
-            removal.remaining,
-            self.measure.changed(before, removal.removed),
+            deletion.removal.remaining,
+            self.measure.changed(deletion.data, deletion.removed),
             threads=threads,
         )
         return {"neighbors": neighbors, "similarities": similarities}
@@ -133,8 +133,7 @@ class ItemKNN(ExactKind):
         self,
         state: Mapping[str, Array],
         after: Mapping[str, Array],
-        before: Interactions,
-        removal: Removal,
+        deletion: Deletion,
     ) -> dict[str, int]:
         """Lists of items that changed, and those of items of which nothing goes."""
         changed = np.any(
@@ -143,7 +142,7 @@ class ItemKNN(ExactKind):
             axis=1,
         )
         lists = int(changed.sum())
-        changed[removal.touched_items] = False
+        changed[deletion.touched_items] = False
         return {
             "neighbor_lists": lists,
             "neighbor_lists_of_others": int(changed.sum()),

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from alteraser.data.interactions import Interactions, Removal
+    from alteraser.data.deletion import Deletion
+    from alteraser.data.interactions import Interactions
     from alteraser.models.closed_form.live import Live
     from alteraser.models.neighbors import lists, live
 
@@ -98,20 +99,19 @@ class UserKNN(ExactKind):
     def without(
         self,
         state: Mapping[str, Array],
-        before: Interactions,
-        removal: Removal,
+        deletion: Deletion,
         *,
         threads: int = 0,
     ) -> dict[str, Array]:
         """``state`` of what remains: counts less what goes; a sum of confidences anew."""
-        gone = removal.removed
+        gone, remaining = deletion.removed, deletion.removal.remaining
         left = state["length"] - len(gone)
-        if before.confidence is not None:
-            confidence = removal.remaining.confidence
+        if deletion.data.confidence is not None:
+            confidence = remaining.confidence
             left = np.array(
-                [len(removal.remaining) if confidence is None else confidence.sum()], np.float64
+                [len(remaining) if confidence is None else confidence.sum()], np.float64
             )
-        emptied = (gone.user_counts > 0) & (gone.user_counts == before.user_counts)
+        emptied = (gone.user_counts > 0) & (gone.user_counts == deletion.data.user_counts)
         return {
             "frequencies": state["frequencies"] - gone.item_counts,
             "people": state["people"] - int(emptied.sum()),
@@ -128,14 +128,12 @@ class UserKNN(ExactKind):
         self,
         state: Mapping[str, Array],
         after: Mapping[str, Array],
-        before: Interactions,
-        removal: Removal,
+        deletion: Deletion,
     ) -> dict[str, int]:
         """Of ``SAMPLE`` people who have an item of those of whom something goes, how many had one
         of these for a neighbor. No list is kept; this is what lists that were handed out held.
         """
-        asking = np.zeros(before.shape[0], bool)
-        asking[removal.touched_users] = True
+        before, asking = deletion.data, deletion.asking
         theirs = np.zeros(before.shape[1], bool)
         theirs[before.indices[asking[before.user_rows]]] = True
         meet = np.zeros(before.shape[0], bool)

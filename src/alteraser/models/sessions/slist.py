@@ -43,8 +43,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from alteraser.data.deletion import Deletion
     from alteraser.data.events import Events
-    from alteraser.data.interactions import Interactions, Removal
+    from alteraser.data.interactions import Interactions
     from alteraser.models.linear import cost, inverse, packed
     from alteraser.models.sessions import histories, prefixes
     from alteraser.models.sessions.pending import Pending
@@ -223,8 +224,7 @@ class SLIST(SessionKind):
     def without(
         self,
         state: Mapping[str, Array],
-        before: Interactions,
-        removal: Removal,
+        deletion: Deletion,
         *,
         threads: int = 0,
     ) -> dict[str, Array]:
@@ -233,18 +233,18 @@ class SLIST(SessionKind):
 
         Anew also where other items are the most frequent ones.
         """
-        if not removal.count:
+        if not deletion.forgotten:
             return {name: array.copy() for name, array in state.items()}
-        remaining = removal.remaining
+        remaining = deletion.removal.remaining
         events = histories.events_of(remaining, self.name)
         counts = self._counts(events, remaining.shape[1])
         kept = self.kept(state["counts"])
         if not np.array_equal(self.kept(counts), kept):
             return self.state(remaining, threads=threads)
-        users = removal.touched_users
+        users = deletion.touched_users
         old, new = (
             prefixes.of(histories.of_users(each, users), kept, counts.size, self.train_decay)
-            for each in (histories.events_of(before, self.name), events)
+            for each in (histories.events_of(deletion.data, self.name), events)
         )
         sums = prefixes.of_state(state, kept.size)
         together, ahead = (

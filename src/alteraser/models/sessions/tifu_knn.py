@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from alteraser.data.deletion import Deletion
     from alteraser.data.events import Events
-    from alteraser.data.interactions import Interactions, Removal
+    from alteraser.data.interactions import Interactions
     from alteraser.models import ranking
     from alteraser.models.sessions import histories, user_rows
 
@@ -121,15 +122,15 @@ class TIFUKNN(ExactKind):
     def without(
         self,
         state: Mapping[str, Array],
-        before: Interactions,
-        removal: Removal,
+        deletion: Deletion,
         *,
         threads: int = 0,
     ) -> dict[str, Array]:
         """``state`` with the vectors of whom something goes made anew."""
-        users = removal.touched_users
-        events = histories.of_users(histories.events_of(removal.remaining, self.name), users)
-        m, n = removal.remaining.shape
+        users = deletion.touched_users
+        remaining = deletion.removal.remaining
+        m, n = remaining.shape
+        events = histories.of_users(histories.events_of(remaining, self.name), users)
         fresh = user_rows.summed(events, self.weights(events), m)
         return user_rows.exchanged(user_rows.UserRows.of(state), fresh, users).to_state(n)
 

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from alteraser.data.deletion import Deletion
     from alteraser.data.events import Events
-    from alteraser.data.interactions import Interactions, Removal
+    from alteraser.data.interactions import Interactions
     from alteraser.models.sessions import histories, user_rows
 
     Array = npt.NDArray[Any]
@@ -52,14 +53,14 @@ class TopFrequency(ExactKind):
     def without(
         self,
         state: Mapping[str, Array],
-        before: Interactions,
-        removal: Removal,
+        deletion: Deletion,
         *,
         threads: int = 0,
     ) -> dict[str, Array]:
         """``state`` with the counts of whom something goes made anew."""
-        users, (m, n) = removal.touched_users, removal.remaining.shape
-        events = histories.of_users(histories.events_of(removal.remaining, self.name), users)
+        users, remaining = deletion.touched_users, deletion.removal.remaining
+        m, n = remaining.shape
+        events = histories.of_users(histories.events_of(remaining, self.name), users)
         fresh = user_rows.summed(events, _ones(events), m)
         return user_rows.exchanged(user_rows.UserRows.of(state), fresh, users).to_state(n)
 

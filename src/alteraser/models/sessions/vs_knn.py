@@ -41,8 +41,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from alteraser.data.deletion import Deletion
     from alteraser.data.events import Events
-    from alteraser.data.interactions import Interactions, Removal
+    from alteraser.data.interactions import Interactions
     from alteraser.models.sessions import histories
 
     Array = npt.NDArray[Any]
@@ -100,19 +101,18 @@ class VSKNN(SessionKind):
     def without(
         self,
         state: Mapping[str, Array],
-        before: Interactions,
-        removal: Removal,
+        deletion: Deletion,
         *,
         threads: int = 0,
     ) -> dict[str, Array]:
         """``state`` of what remains: the sessions of whom something goes anew, the others as they
         are.
         """
-        users = removal.touched_users
-        events = histories.events_of(removal.remaining, self.name)
+        users = deletion.touched_users
+        events = histories.events_of(deletion.removal.remaining, self.name)
         fresh = histories.sets_of(histories.of_users(events, users))
         old = histories.Sets(*(state[name] for name in histories.Sets._fields))
-        return _indexed(histories.replaced(old, fresh, users), removal.remaining.shape[1])
+        return _indexed(histories.replaced(old, fresh, users), deletion.removal.remaining.shape[1])
 
     def part(self, events: Events) -> Any:
         """One user's sessions, as ``Sets``."""
