@@ -45,33 +45,25 @@ def match(
     selection = Selection.of(forget_set, whole_users=whole_users, whole_items=whole_items)
     data = aligned(model, data, grown=grown)
     known = data.digest == model.trained_on.digest
-    gone = None if known or grown else _missing(model, data, selection)
-    if grown and data.count < model.trained_on.interactions:
-        raise IntegrityError(
-            f"the data have {data.count:,} interactions, the model was trained on "
-            f"{model.trained_on.interactions:,}: `grown` allows additions, but some are missing"
-        )
     if grown and not known:
         _check_grown(model, data, selection)
-    # which is not known of what is missing
-    timed = isinstance(model, ExactModel) and model.settings.needed()
-    whole = None if gone is None or timed else _completed(model, data, gone)
-    if whole is not None:
-        data = replace(whole, unrated=data.unrated)
-    removal = data.remove(selection)
-    if gone is not None and whole is None:
-        removal = _with_missing(removal, gone)
+    gone = None if known or grown else _missing(model, data, selection)
+    given, (data, removal) = data, _taken_out(model, data, selection, gone)
     removal = accounted(removal, strict=strict, below=below)
-    returned = None
-    if grown:  # what goes again with this request does no harm
-        returned = admit(model.erased, removal.remaining, readmit=readmit)
+    # what goes again with this request does no harm
+    returned = admit(model.erased, removal.remaining, readmit=readmit) if grown else None
     joined = data.users.size - model.users.size, data.items.size - model.items.size
     events.emit(
         "checked", forgotten=removal.count, remaining=removal.remaining.count, digest_known=known
     )
-    added = 0 if known or not grown else data.count - model.trained_on.interactions
     return Deletion(
-        data, removal, joined, returned, added, known=known or whole is not None, missing=gone
+        data,
+        removal,
+        joined,
+        returned,
+        added=0 if known or not grown else data.count - model.trained_on.interactions,
+        known=known or data is not given,
+        missing=gone,
     )
 
 
@@ -134,10 +126,33 @@ def _missing(model: Recommender, data: Interactions, selection: Selection) -> Mi
     raise IntegrityError(_difference(model, data))
 
 
-def _check_grown(model: Recommender, data: Interactions, selection: Selection) -> None:
-    """IntegrityError where users have fewer interactions than in training and the request does not
-    name them.
+def _taken_out(
+    model: Recommender, data: Interactions, selection: Selection, gone: Missing | None
+) -> tuple[Interactions, Removal]:
+    """(D_a, what ``selection`` takes out of it), with what the data did not have any more.
+
+    D_a is put together where ``gone`` tells it to the last number; else it stays ``data``.
     """
+    if gone is None:
+        return data, data.remove(selection)
+    # times and events of what is missing are not known
+    needs_more = isinstance(model, ExactModel) and model.settings.needed()
+    whole = None if needs_more else _completed(model, data, gone)
+    if whole is None:
+        return data, _with_missing(data.remove(selection), gone)
+    whole = replace(whole, unrated=data.unrated)
+    return whole, whole.remove(selection)
+
+
+def _check_grown(model: Recommender, data: Interactions, selection: Selection) -> None:
+    """IntegrityError where data with additions lack something: fewer interactions than in training,
+    in all or of users whom the request does not name.
+    """
+    if data.count < model.trained_on.interactions:
+        raise IntegrityError(
+            f"the data have {data.count:,} interactions, the model was trained on "
+            f"{model.trained_on.interactions:,}: `grown` allows additions, but some are missing"
+        )
     sums = model.trained_on.sums
     if sums is None:
         return
