@@ -18,9 +18,12 @@ import numpy.typing as npt
 from scipy.sparse import block_diag, csr_array, diags_array, eye_array, hstack
 
 from alteraser.errors import InvalidInput
-from alteraser.runtime.workers import BLOCKS_PER_WORKER, SMALL, run
+from alteraser.runtime.workers import blocks, run
 
 Array = npt.NDArray[Any]
+
+LANES = 8
+"""Columns that the kernel takes at a time"""
 
 
 @runtime_checkable
@@ -146,7 +149,13 @@ class Propagation:
         for _ in range(self.layers):
             total = self._forward.times(total, threads)
             total += E
-        return total / (self.layers + 1) if self.layers else E
+        if self.layers:
+            total /= self.layers + 1
+        return total
+
+    def step(self, E: Array, *, threads: int = 1) -> Array:
+        """Ã E, a new array."""
+        return self._forward.times(E, threads)
 
     def adjoint(self, G: Array, *, threads: int = 1) -> Array:
         """The same: Ã is symmetric."""
@@ -247,38 +256,40 @@ class Rowwise:
     """
 
     def __init__(self, matrix: csr_array) -> None:
-        self.matrix = matrix
-        self._blocks: dict[int, list[tuple[int, csr_array]]] = {}
+        self._shape = matrix.shape
+        self._indptr = matrix.indptr.astype(np.int64)
+        self._indices = matrix.indices.astype(np.int32)
+        self._data = {np.dtype(np.float64): matrix.data.astype(np.float64)}
+
+    @property
+    def all_rows(self) -> Array:
+        """Every row, (rows,) int64."""
+        return np.arange(self._shape[0], dtype=np.int64)
+
+    @property
+    def counts(self) -> Array:
+        """Entries of every row, (rows,) int64."""
+        return np.diff(self._indptr)
 
     def times(self, E: Array, threads: int = 1) -> Array:
-        """A E, a new array."""
-        if threads <= 1 or self.matrix.nnz * E.shape[1] < SMALL:
-            return np.asarray(self.matrix @ E)
-        parts = self._blocks.get(threads) or self._blocks.setdefault(
-            threads, self._split(threads * BLOCKS_PER_WORKER)
+        """A E, a new array, in the precision of E: float32 or float64."""
+        from alteraser.linalg.kernels.sparse import times_rows
+
+        width = E.shape[1]
+        given = np.ascontiguousarray(E)
+        if width % LANES:
+            given = np.zeros((E.shape[0], width + LANES - width % LANES), E.dtype)
+            given[:, :width] = E
+        if E.dtype not in self._data:
+            self._data[E.dtype] = self._data[np.dtype(np.float64)].astype(E.dtype)
+        data = self._data[E.dtype]
+        out = np.empty((self._shape[0], given.shape[1]), E.dtype)
+        run(
+            lambda rows: times_rows(rows, self._indptr, self._indices, data, given, out),
+            blocks(self, None, given.shape[1], threads),
+            threads,
         )
-        out = np.empty(
-            (self.matrix.shape[0], E.shape[1]), np.result_type(self.matrix.dtype, E.dtype)
-        )
-
-        def product(which: Array) -> None:
-            for place in which:
-                start, part = parts[place]
-                out[start : start + part.shape[0]] = part @ E
-
-        run(product, [np.array([place]) for place in range(len(parts))], threads)
-        return out
-
-    def _split(self, count: int) -> list[tuple[int, csr_array]]:
-        A = self.matrix
-        cuts = np.searchsorted(A.indptr, np.linspace(0, A.nnz, count + 1)[1:-1])
-        edges = np.unique(np.concatenate([[0], cuts, [A.shape[0]]]))
-        found = []
-        for start, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-            low, high = A.indptr[start], A.indptr[stop]
-            rows = A.data[low:high], A.indices[low:high], A.indptr[start : stop + 1] - low
-            found.append((start, csr_array(rows, shape=(stop - start, A.shape[1]), copy=False)))
-        return found
+        return out if given.shape[1] == width else np.ascontiguousarray(out[:, :width])
 
 
 def normalized(matrix: csr_array) -> csr_array:

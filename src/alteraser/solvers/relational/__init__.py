@@ -3,5 +3,16 @@ relations.
 """
 
 from alteraser.solvers.relational.evaluation import Evaluation, evaluate, hessian_product, scores
+from alteraser.solvers.relational.minimize import Goal, Reached, minimize
+from alteraser.solvers.relational.preconditioner import Preconditioner
 
-__all__ = ["Evaluation", "evaluate", "hessian_product", "scores"]
+__all__ = [
+    "Evaluation",
+    "Goal",
+    "Preconditioner",
+    "Reached",
+    "evaluate",
+    "hessian_product",
+    "minimize",
+    "scores",
+]

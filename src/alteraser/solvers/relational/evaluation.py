@@ -31,6 +31,8 @@ class Evaluation:
     value: float
     gradient: Point
     """∂L, seen like the point"""
+    norm: float
+    """‖Θ‖_B, B being the curvature of every row of every side for itself, and the ridge"""
 
 
 class Sides:
@@ -69,14 +71,15 @@ def evaluate(problem: LinearProblem, point: Point, *, threads: int | None = None
     """
     threads = threads or default_threads()
     sides, gradient = Sides(problem, point, threads), problem.point(np.zeros(problem.size))
-    value = 0.0
+    value = fit = 0.0
     for relation in problem.relations:
         X, Z = _seen(sides, relation, problem.rank)
         h = point.prediction(relation)
         scaled = X if h is None else _times(X, h)
-        left, loss = _gradient(relation.sides[0], Z, scaled, threads)
-        right, _ = _gradient(relation.sides[1], scaled, Z, threads)
+        left, loss, explained = _gradient(relation.sides[0], Z, scaled, threads)
+        right = _gradient(relation.sides[1], scaled, Z, threads)[0]
         value += relation.weight * loss
+        fit += 2.0 * relation.weight * explained
         left *= 2.0 * relation.weight
         right *= 2.0 * relation.weight
         if h is not None:
@@ -92,7 +95,8 @@ def evaluate(problem: LinearProblem, point: Point, *, threads: int | None = None
         shrunk = problem.ridge[name][:, None] * E
         value += float(np.vdot(shrunk, E))
         gradient.tables[name][:] += 2.0 * shrunk
-    return Evaluation(value, gradient)
+    tables = sum(float(np.vdot(gradient.tables[name], E)) for name, E in point.tables.items())
+    return Evaluation(value, gradient, float(np.sqrt(max(fit + tables / 2.0, 0.0))))
 
 
 def hessian_product(
@@ -185,8 +189,8 @@ def _times(X: Float64, h: Float64) -> Float64:
     return found
 
 
-def _gradient(side: Side, other: Float64, x: Float64, threads: int) -> tuple[Float64, float]:
-    """Half the gradient of a relation's loss in ``x``, and that loss."""
+def _gradient(side: Side, other: Float64, x: Float64, threads: int) -> tuple[Float64, float, float]:
+    """Half the gradient of a relation's loss in ``x``, that loss, and Σ c y ŷ."""
     from alteraser.solvers.kernels.rows import gradient_rows
 
     gradient, loss, fit = np.empty(x.shape), np.empty(side.rows), np.empty(side.rows)
@@ -212,7 +216,7 @@ def _gradient(side: Side, other: Float64, x: Float64, threads: int) -> tuple[Flo
         )
 
     run(kernel, blocks(side, None, x.shape[1], threads), threads)
-    return gradient, float(loss.sum())
+    return gradient, float(loss.sum()), float(fit.sum())
 
 
 def _product(side: Side, X: Float64, V: Float64, Z: Float64, W: Float64, threads: int) -> Float64:
