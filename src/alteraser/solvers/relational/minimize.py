@@ -18,7 +18,7 @@ import numpy.typing as npt
 from alteraser.linalg.secants import Secants
 from alteraser.models.relational import LinearProblem, Point
 from alteraser.solvers.limits import DEFAULT, Limits
-from alteraser.solvers.loop import AGAIN, Decided, End, Move, Plan, Until
+from alteraser.solvers.loop import AGAIN, Decided, End, Move, Phase, Plan, Until
 from alteraser.solvers.loop import minimize as loop
 from alteraser.solvers.phases.measured import MARGIN, distance_asked
 from alteraser.solvers.relational.evaluation import evaluate
@@ -110,9 +110,10 @@ def minimize(
 
     def begin() -> tuple[_State, Plan[_State]]:
         state = _State(problem, problem.point(start.vector.copy()), goal, threads)
+        phases: dict[str, Phase[_State]] = {"descent": _Descent(state), "refine": _Refine()}
         plan = Plan(
             "descent",
-            {"descent": _Descent(state), "refine": _Refine()},
+            phases,
             {
                 ("descent", "near"): "refine",
                 ("descent", "spent"): "refine",
