@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 from alteraser.data.readers._options import ReadingOptions, rating_rule
 
 if TYPE_CHECKING:
-    from alteraser.data.readers._locate import FORMATS, ArrowStream
-    from alteraser.data.readers._raw import Raw
+    from alteraser.data.readers._hints import Hints
+    from alteraser.data.readers._ids import identifiers, plain
+    from alteraser.data.readers._locate import FORMATS, ArrowStream, missing_column, read_raw
+    from alteraser.data.readers._raw import Raw, Wanted, Where, is_text
     from alteraser.data.readers._rules import Matrix, quoted
     from alteraser.data.readers._table import (
         ForgetTable,
@@ -37,16 +39,24 @@ __all__ = [
     "WRITERS",
     "ArrowStream",
     "ForgetTable",
+    "Hints",
     "Matrix",
     "Raw",
     "ReadingOptions",
     "Settled",
+    "Wanted",
+    "Where",
     "as_rows",
+    "identifiers",
+    "is_text",
+    "missing_column",
     "numbers_or_nothing",
     "parse",
+    "plain",
     "quoted",
     "rating_rule",
     "read_forget_table",
+    "read_raw",
     "read_rows",
     "read_table",
     "settle",
@@ -68,7 +78,15 @@ _LATE = {
     "Matrix": "_rules",
     "quoted": "_rules",
     "numbers_or_nothing": "_values",
+    "Hints": "_hints",
     "Raw": "_raw",
+    "Wanted": "_raw",
+    "Where": "_raw",
+    "identifiers": "_ids",
+    "is_text": "_raw",
+    "missing_column": "_locate",
+    "plain": "_ids",
+    "read_raw": "_locate",
     "Settled": "_table",
     "as_rows": "_table",
     "parse": "_table",

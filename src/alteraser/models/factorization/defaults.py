@@ -33,6 +33,21 @@ def defaults(data: Interactions) -> Defaults:
     (0.3, 6.55)
     """
     stats = data.statistics()
-    g = math.sqrt(max(stats.per_user[1] * stats.per_item[1], 1.0))
-    missing_weight = min(0.3, 1.2 * math.sqrt(stats.density))
+    return _rule(stats.per_user[1], stats.per_item[1], stats.density)
+
+
+def of_counts(rows: int, columns: int, cells: int) -> Defaults:
+    """The same for any matrix: ``cells`` observed of ``rows`` · ``columns``, none of them empty.
+
+    >>> of_counts(10, 10, 100) == Defaults(0.3, 5.0 * 10**0.3 * 0.3**0.35)
+    True
+    """
+    if not cells:
+        return _rule(0.0, 0.0, 0.0)
+    return _rule(cells / rows, cells / columns, cells / (rows * columns))
+
+
+def _rule(per_row: float, per_column: float, density: float) -> Defaults:
+    g = math.sqrt(max(per_row * per_column, 1.0))
+    missing_weight = min(0.3, 1.2 * math.sqrt(density))
     return Defaults(missing_weight, 5.0 * g**0.3 * missing_weight**0.35)

@@ -1,0 +1,167 @@
+"""Files of further relations: two columns of ids, or heads, relations and tails of a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from alteraser.data.ids import Coded, IdMap, convert_ids
+from alteraser.data.readers import (
+    Hints,
+    Raw,
+    Wanted,
+    identifiers,
+    is_text,
+    missing_column,
+    plain,
+    read_raw,
+)
+from alteraser.data.side.attributes import check_once, read_with_ids
+from alteraser.data.side.links import Links
+from alteraser.data.side.spec import EntityFile, RelationFile
+from alteraser.errors import InvalidInput
+
+Mask = npt.NDArray[np.bool_]
+
+TRIPLE = ("head", "relation", "tail")
+
+
+def read_relation(
+    file: RelationFile,
+    known: Mapping[str, IdMap],
+    joins: Mapping[str, tuple[pa.Array, pa.Array]] | None = None,
+) -> list[Links]:
+    """The relations of a file: one of two columns, or of a graph one for every sort of triple.
+
+    A column ``user_id`` or ``user`` is of the table ``user``. Heads of triples are items and tails
+    nodes of a table of the file's name; with ``joins``, (ids of nodes, ids of a table) by table,
+    those are entities that these name, on either side, and all others nodes. ``known`` are the ids
+    of tables that there are. Raises InvalidInput for a relation that has none of them.
+    """
+    columns = ("user_id", "item_id")
+    raw = read_raw(file.path, Wanted(None, frozenset({*columns, "head", "tail"}), Hints(columns)))
+    if set(TRIPLE) <= set(raw.table.column_names):
+        return _triples(file, raw, known, joins or {})
+    if raw.table.num_columns < 2 or raw.guess:
+        raise missing_column(raw, "head")
+    first, second = _pair(raw, file)
+    tables = file.tables or tuple(_table(name) for name in (first, second))
+    heads, tails = (
+        Coded(*IdMap.build(plain(identifiers(raw.table[name], name, raw.where))))
+        for name in (first, second)
+    )
+    links = Links(file.name, tables[0], tables[1], heads, tails)
+    _check_overlap(file, [links], known)
+    return [links]
+
+
+def read_join(file: EntityFile, id_column: str) -> tuple[pa.Array, pa.Array]:
+    """(ids of nodes, ids of the table's entities), of rows that have both."""
+    raw, column = read_with_ids(
+        file.path, (id_column, f"{file.table}_id", file.table, "id"), "--entities"
+    )
+    if file.column not in raw.table.column_names:
+        raise missing_column(raw, file.column, f"--entities {file.table}={file.path}:")
+    there = pc.is_valid(raw.table[file.column])
+    if is_text(raw.table[file.column].type):
+        there = pc.and_(there, pc.not_equal(raw.table[file.column], "").fill_null(False))
+    part = raw.table.filter(there)
+    nodes, entities = (
+        plain(identifiers(part[name], name, raw.where)) for name in (file.column, column)
+    )
+    check_once(Coded(*IdMap.build(nodes)), raw, file.column)
+    return nodes, entities
+
+
+def _pair(raw: Raw, file: RelationFile) -> tuple[str, str]:
+    """The two columns of ids: the first two, or those that are named after the tables."""
+    names = raw.table.column_names
+    if file.tables and file.tables[0] != file.tables[1]:
+        found = [next((x for x in (f"{t}_id", t) if x in names), None) for t in file.tables]
+        if None not in found:
+            return str(found[0]), str(found[1])
+    if {"user_id", "item_id"} <= set(names) and not file.tables:
+        return "user_id", "item_id"
+    return names[0], names[1]
+
+
+def _table(column: str) -> str:
+    return column.removesuffix("_id")
+
+
+def _triples(
+    file: RelationFile,
+    raw: Raw,
+    known: Mapping[str, IdMap],
+    joins: Mapping[str, tuple[pa.Array, pa.Array]],
+) -> list[Links]:
+    sides = [plain(identifiers(raw.table[x], x, raw.where)) for x in ("head", "tail")]
+    sorts = plain(identifiers(raw.table["relation"], "relation", raw.where)).cast(pa.string())
+    every = np.ones(len(sorts), bool)
+    source, target = file.tables or ("item", file.name)
+    split = [{source: (sides[0], every)}, {target: (sides[1], every)}]
+    if joins:
+        split = [_sides(side, file.name, joins) for side in sides]
+    found = []
+    for sort in pc.unique(sorts).sort().to_pylist():
+        of_sort = pc.equal(sorts, sort).to_numpy(zero_copy_only=False)
+        name = f"{file.name}/{str(sort).replace('/', '.')}"
+        parts = []
+        for source, (heads, is_head) in split[0].items():
+            for target, (tails, is_tail) in split[1].items():
+                rows = np.flatnonzero(of_sort & is_head & is_tail)
+                if rows.size:
+                    one, other = (
+                        Coded(*IdMap.build(x.take(pa.array(rows)))) for x in (heads, tails)
+                    )
+                    parts.append(Links(name, source, target, one, other))
+        found += (
+            parts
+            if len(parts) == 1
+            else [replace(x, name=f"{name}/{x.source}-{x.target}") for x in parts]
+        )
+    _check_overlap(file, found, known)
+    return found
+
+
+def _sides(
+    ids: pa.Array,
+    own: str,
+    joins: Mapping[str, tuple[pa.Array, pa.Array]],
+) -> dict[str, tuple[pa.Array, Mask]]:
+    """By table: the column in its ids, and which rows are of it; nodes are what is left."""
+    found: dict[str, tuple[pa.Array, Mask]] = {}
+    rest = np.ones(len(ids), bool)
+    for table, (nodes, entities) in joins.items():
+        try:
+            nodes = convert_ids(nodes, IdMap.build(ids)[0].kind, table)
+        except InvalidInput:
+            continue  # ids of another form are other ids
+        places = pc.index_in(ids, value_set=nodes)
+        named = entities.take(places.fill_null(0)) if len(entities) else ids
+        mask = rest & places.is_valid().to_numpy(zero_copy_only=False)
+        found[table] = named, mask
+        rest = rest & ~mask
+    found[own] = ids, rest
+    return found
+
+
+def _check_overlap(file: RelationFile, links: list[Links], known: Mapping[str, IdMap]) -> None:
+    """InvalidInput for a relation that shares nobody with the data: it could not teach anything."""
+    tables = {x for one in links for x in (one.source, one.target)} & known.keys()
+    for one in links:
+        for table, coded in ((one.source, one.heads), (one.target, one.tails)):
+            if table in tables and (known[table].rows_of(coded.ids.ids, one.name) >= 0).any():
+                return
+    what = " and ".join(sorted(tables)) or "user and item"
+    raise InvalidInput(
+        f"--relation {file.name}={file.path}: none of its ids occurs among those of {what} in the "
+        "data, so it would teach nothing. Write ids as in the data, name the tables of its columns "
+        f"(--relation {file.name}={file.path}:user,item), or say which nodes are which items "
+        "(--entities item=FILE:COLUMN)"
+    )

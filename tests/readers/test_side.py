@@ -1,0 +1,155 @@
+"""Files of features, contexts and further relations: what is read, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alteraser.data.ids import Coded, IdMap
+from alteraser.data.readers import ReadingOptions
+from alteraser.data.sheet import Sheet
+from alteraser.data.side.attributes import read_attributes
+from alteraser.data.side.contexts import context_columns
+from alteraser.data.side.features import Numbers, Words, feature, words
+from alteraser.data.side.given import Given
+from alteraser.data.side.links import Links
+from alteraser.data.side.relations import read_join, read_relation
+from alteraser.data.side.spec import EntityFile, FeatureFile, RelationFile
+from alteraser.errors import InvalidInput
+
+
+def links(pairs: list[tuple[str, str]], name: str = "data", **more: object) -> Links:
+    heads, tails = (Coded(*IdMap.build(list(column))) for column in zip(*pairs, strict=True))
+    return Links(name, "user", "item", heads, tails, **more)  # type: ignore[arg-type]
+
+
+ITEMS = {"item_id": ["a", "b", "c"], "genre": ["x|y", "", "y"], "year": [2000.0, None, 2010.0]}
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "lists"])
+def test_words_lists_and_numbers_are_the_same_in_every_format(tmp_path: Path, form: str) -> None:
+    path = tmp_path / f"items.{'csv' if form == 'csv' else 'parquet'}"
+    if form == "csv":
+        path.write_text("item_id,genre,year\na,x|y,2000\nb,,\nc,y,2010\n")
+    else:
+        columns = ITEMS | ({"genre": [["x", "y", "x"], [], ["y"]]} if form == "lists" else {})
+        pq.write_table(pa.table(columns), path)
+    found = read_attributes(FeatureFile.parse(f"{path}:genre,year=number", ""), "item", "item_id")
+    genre, year = found.features
+    assert genre.matrix().toarray().tolist() == [[0.5, 0.5], [0, 0], [0, 1]]
+    assert year.matrix().toarray().ravel().tolist() == [-1.0, 0.0, 1.0]
+    assert genre.missing.tolist() == year.missing.tolist() == [1]
+    wanted = read_attributes(FeatureFile(path, kinds=(("year", "number"),)), "item", "item_id")
+    assert wanted.digest == found.digest
+
+
+def test_whole_numbers_are_codes_where_they_are_few(tmp_path: Path) -> None:
+    many = pa.chunked_array([list(range(40))])
+    assert isinstance(feature("x", many, str), Numbers)
+    assert isinstance(feature("x", pa.chunked_array([[1, 2, 1]]), str), Words)
+    assert isinstance(feature("x", many, str, "category"), Words)
+    with pytest.raises(InvalidInput, match="is not a number"):
+        feature("x", pa.chunked_array([["a"]]), str, "number")
+
+
+@given(st.lists(st.lists(st.sampled_from("abcd"), max_size=4), min_size=1, max_size=6))
+def test_taking_rows_of_words_is_taking_rows_of_their_matrix(lists: list[list[str]]) -> None:
+    whole = words("x", pa.chunked_array([lists], pa.list_(pa.string())))
+    rows = np.random.default_rng(len(lists)).integers(0, len(lists), 5)
+    part, names = whole.take(rows), whole.values.ids.ids.to_pylist()
+    dense = whole.matrix().toarray()[rows]
+    kept = [names.index(x) for x in part.values.ids.ids.to_pylist()]
+    assert np.array_equal(part.matrix().toarray(), dense[:, kept])
+    assert not np.delete(dense, kept, axis=1).any()
+    assert not whole.without(rows).matrix().toarray()[rows].any()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("item_id,g\na,x\na,y\n", "'a' has a row before already"),
+        ("item_id,h\na,x\n", "has no column 'g'"),
+        ("film,g\na,x\n", "has no column 'item_id'"),
+        ("item_id,g\n,x\n", "the id is empty"),
+    ],
+)
+def test_bad_tables_of_features_are_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "items.csv"
+    path.write_text(text)
+    with pytest.raises(InvalidInput, match=message):
+        read_attributes(FeatureFile(path, ("g",)), "item", "item_id", option="--item-features")
+
+
+def test_who_occurs_nowhere_is_nothing_to_a_digest_nor_to_the_scale(tmp_path: Path) -> None:
+    path, more = tmp_path / "items.csv", tmp_path / "more.csv"
+    path.write_text("item_id,year\na,2000.5\nb,2010.5\n")
+    more.write_text("item_id,year\nz,1900.5\nb,2010.5\na,2000.5\n")
+    main = links([("u", "a"), ("v", "b")])
+    both = [
+        Given((main,), {"item": read_attributes(FeatureFile(x), "item", "item_id")})
+        for x in (path, more)
+    ]
+    assert both[0].digests == both[1].digests
+    assert both[1].known["item"].features[0].scale() == (2005.5, 5.0)
+    gone = both[1].without_entities("item", ["b"])
+    assert gone.known["item"].features[0].scale() == (2000.5, 0.0)
+    assert len(gone.main) == 1
+
+
+def test_contexts_are_columns_or_what_the_time_says() -> None:
+    rows = {
+        "user_id": ["u", "u", "v"],
+        "item_id": ["a", "a", "b"],
+        "timestamp": [0, 3 * 86_400_000, 4 * 86_400_000 + 82_800_000],
+        "device": ["tv", None, "phone"],
+    }
+    sheet = Sheet.read(pa.table(rows), ReadingOptions(duplicates="first"), every_column=True)
+    found = context_columns(["weekday", "daytime", "device", "hour", "month"], sheet.raw, None)
+    texts = {name: x.shown().to_pylist() for name, x in found.items()}
+    assert texts["device"] == [["tv"], [], ["phone"]]
+    # the largest number is below 10^11, so these are seconds
+    assert texts["month"][0] == ["1"]
+    assert texts["weekday"][0] == ["thursday"]
+    with pytest.raises(InvalidInput, match="has no column 'place'"):
+        context_columns(["place"], sheet.raw, None)
+
+
+def test_the_digest_of_links_is_that_of_what_they_say_whatever_their_order() -> None:
+    some = links([("u", "a"), ("v", "b"), ("u", "b")])
+    again = links([("v", "b"), ("u", "b"), ("u", "a"), ("v", "b")])
+    assert some.digest == again.digest
+    assert some.digest != some.keep(np.array([True, True, False])).digest
+    assert some.digest != links([("u", "a"), ("v", "b"), ("u", "c")]).digest
+
+
+def test_relations_of_two_columns_and_graphs(tmp_path: Path) -> None:
+    known = {"user": IdMap.build(["u", "v"])[0], "item": IdMap.build(["a", "b"])[0]}
+    views, graph, items = (tmp_path / name for name in ("views.csv", "kg.csv", "items.csv"))
+    views.write_text("user_id,item_id\nu,a\nw,b\n")
+    (found,) = read_relation(RelationFile.parse(f"views={views}"), known)
+    assert (found.source, found.target, len(found)) == ("user", "item", 2)
+    graph.write_text("head,relation,tail\n7,by,x\n8,by,y\n9,by,y\n7,like,8\n")
+    items.write_text("item_id,node\na,7\nb,8\nc,\n")
+    join = read_join(EntityFile.parse(f"item={items}:node"), "item_id")
+    triples = read_relation(RelationFile.parse(f"kg={graph}"), known, {"item": join})
+    said = {x.name: (x.source, x.target, len(x)) for x in triples}
+    assert said == {
+        "kg/by/item-kg": ("item", "kg", 2),
+        "kg/by/kg-kg": ("kg", "kg", 1),
+        "kg/like": ("item", "item", 1),
+    }
+    assert triples[0].heads.ids.ids.to_pylist() == ["a", "b"]
+    with pytest.raises(InvalidInput, match=r"none of its ids occurs .*--entities"):
+        read_relation(RelationFile.parse(f"kg={graph}"), known)
+
+
+@pytest.mark.parametrize("text", ["views", "=x.csv", "data=x.csv", "a/b=x.csv", "v=x.csv:user"])
+def test_a_relation_has_a_name_and_two_tables(text: str) -> None:
+    with pytest.raises(InvalidInput, match="--relation"):
+        RelationFile.parse(text)
