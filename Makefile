@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 demo: $(VENV)/.report
 	$(BIN)/alteraser demo $(if $(DATA),--data "$(DATA)")
 
-test: $(VENV)/.test
+test: $(VENV)/.test $(VENV)/.postgresql
 	$(BIN)/python -m pytest $(ARGS)
 
 # What needs PyTorch: differentiated solvers, first-order methods, the paper's experiments on tiny sets.
@@ -28,7 +28,7 @@ serve: $(VENV)/.service
 	    --port $(or $(PORT),8080)
 
 # The service killed at each of its durable operations, and at random moments: half an hour and more.
-test-faults: $(VENV)/.test
+test-faults: $(VENV)/.test $(VENV)/.postgresql
 	$(BIN)/python -m pytest tests/ledger tests/service -m faults $(ARGS)
 
 # Real implicit, LensKit, RecBole, Surprise, Cornac and Spark (with a JVM), each in an environment of its own, write models
@@ -73,6 +73,12 @@ test-wheel: dist
 
 clean:
 	rm -rf $(VENV) .venv-interop docs/_build build dist
+
+# A server for the tests of a ledger in PostgreSQL, which start one of their own; without it they are skipped.
+$(VENV)/.postgresql: $(VENV)/.base
+	command -v initdb || ls /usr/lib/postgresql/*/bin/initdb || \
+	    { test "$$(id -u)" = 0 && apt-get install -y -q postgresql; } || echo "no PostgreSQL: its tests are skipped"
+	touch $@
 
 $(VENV)/.base: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "AltEraser needs Python 3.11 or newer: make PYTHON=python3.11")'

@@ -17,6 +17,8 @@ from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions
 from alteraser.models import Factors, Objective, Problem
 
+pytest_plugins = ["postgresql_server"]
+
 # run elsewhere, by the real libraries
 collect_ignore_glob = ["adapters/fixtures/*/make_*.py", "interop/read_*.py"]
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError as Refused
 
 from alteraser.errors import (
@@ -29,13 +30,27 @@ NUMBERS = Declared("int64", "int64", 978_300_760)
 SECRET = bytes(32)
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Database]:
-    found = Database.create(tmp_path / "ledger.sqlite")
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """One in each kind of database: all that is said here is said of both."""
+    if request.param == "sqlite":
+        found = Database.create(tmp_path / "ledger.sqlite")
+    else:
+        found = Database.create(request.getfixturevalue("postgresql_database")())
     with found.writing() as connection:
         versions.first(connection, "v0", {}, NOW)
     yield found
     found.close()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """The file of a ledger with a version, closed."""
+    found = Database.create(tmp_path / "ledger.sqlite")
+    with found.writing() as connection:
+        versions.first(connection, "v0", {}, NOW)
+    found.close()
+    return tmp_path / "ledger.sqlite"
 
 
 def send(
@@ -380,37 +395,60 @@ def test_those_who_share_a_transaction_have_their_own_answers(ledger: Database) 
     )
 
 
-def test_what_is_done_is_named_nowhere_any_more(ledger: Database) -> None:
+def test_what_is_done_is_named_nowhere_any_more(file: Path) -> None:
+    ledger = Database.open(file)
     canary = 7_305_118_246_091_733_127
     found, _ = send(ledger, {"users": [canary, canary - 1]})
-    assert (
-        str(canary).encode() in ledger.path.read_bytes() + Path(f"{ledger.path}-wal").read_bytes()
-    )
+    assert str(canary).encode() in file.read_bytes() + Path(f"{file}-wal").read_bytes()
     act(ledger, requests.cancel, found["request_id"], NOW)
     assert ledger.truncate()
-    left = b"".join(path.read_bytes() for path in ledger.path.parent.iterdir())
+    left = b"".join(path.read_bytes() for path in file.parent.iterdir())
     for form in (str(canary).encode(), canary.to_bytes(8, "big"), canary.to_bytes(8, "little")):
         assert form not in left
+    ledger.close()
 
 
-def test_a_damaged_or_newer_or_missing_ledger_is_refused(ledger: Database, tmp_path: Path) -> None:
+def test_what_is_done_is_in_no_table_of_a_server_any_more(
+    postgresql_server, postgresql_database
+) -> None:
+    ledger = Database.create(postgresql_database())
+    with ledger.writing() as connection:
+        versions.first(connection, "v0", {}, NOW)
+    canary = str(7_305_118_246_091_733_127).encode()
+    found, _ = send(ledger, {"users": [int(canary)]})
+
+    def named() -> bool:
+        with ledger.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("CHECKPOINT"))
+        files = (postgresql_server.data / "base").rglob("*")
+        return any(canary in path.read_bytes() for path in files if path.is_file())
+
+    assert named()
+    act(ledger, requests.cancel, found["request_id"], NOW)
+    assert ledger.truncate()
+    assert not named()
+    ledger.close()
+
+
+def test_a_damaged_or_newer_or_missing_ledger_is_refused(file: Path, tmp_path: Path) -> None:
+    ledger = Database.open(file)
     send(ledger, {"users": [1]})
     ledger.truncate()
     ledger.close()
-    whole = ledger.path.read_bytes()
+    whole = file.read_bytes()
     with pytest.raises(IntegrityError, match=r"is missing.*never made"):
         Database.open(tmp_path / "none.sqlite")
     refused = 0
     for place in range(0, len(whole), 4096):
-        ledger.path.write_bytes(whole[:place] + b"\xa5" * 64 + whole[place + 64 :])
+        file.write_bytes(whole[:place] + b"\xa5" * 64 + whole[place + 64 :])
         try:
-            Database.open(ledger.path).close()
+            Database.open(file).close()
         except IntegrityError:
             refused += 1
     assert refused >= len(whole) // 4096 - 2, "pages that are free may hold anything"
-    ledger.path.write_bytes(whole)
-    with sqlite3.connect(ledger.path) as connection:
+    file.write_bytes(whole)
+    with sqlite3.connect(file) as connection:
         connection.execute("UPDATE meta SET value = '99' WHERE name = 'schema'")
     connection.close()
     with pytest.raises(IntegrityError, match=r"schema 99.*upgrade"):
-        Database.open(ledger.path)
+        Database.open(file)

@@ -44,6 +44,16 @@ def serve(
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help="Port; 0 for a free one.")
     ] = 8080,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            "--database",
+            metavar="URL",
+            help="Keep the ledger in this PostgreSQL database (postgresql://…), not in a file of "
+            "DIR; said once, DIR remembers it.",
+            show_default=False,
+        ),
+    ] = None,
     no_worker: Annotated[
         bool, typer.Option("--no-worker", help="Take requests in, leave the work to others.")
     ] = False,
@@ -91,6 +101,10 @@ def serve(
         else:
             with common.Screen(json, quiet).phase("make", f"making {state} of {model} and {data}"):
                 create(state, model, data, rate=rate_limit)
+    if database is not None:
+        from alteraser.service.place import move
+
+        move(state, database)
 
     def announce(address: str) -> None:
         if json:

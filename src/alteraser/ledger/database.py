@@ -1,9 +1,6 @@
 """The database that the ledger lies in: transactions that are durable when they end, or had no
-effect.
-
-SQLite in WAL mode with ``synchronous=FULL`` (a transaction that was acknowledged survives a power
-cut), STRICT tables, ``secure_delete`` (what is deleted is overwritten). Statements are
-SQLAlchemy's, none is put together from text.
+effect. Statements are SQLAlchemy's, none is put together from text; what differs between SQLite and
+PostgreSQL is in ``kinds``.
 """
 
 from __future__ import annotations
@@ -14,25 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy import Connection, inspect
+from sqlalchemy.exc import DatabaseError, DBAPIError
 
 from alteraser.data.files import writing_errors
-from alteraser.errors import AltEraserError, DependencyMissing, IntegrityError, ResourceLimit
+from alteraser.errors import AltEraserError, IntegrityError, ResourceLimit
 from alteraser.ledger import schema
+from alteraser.ledger.kinds import Kind, SQLite, damaged, kind_of
 from alteraser.runtime.durable import point
-
-BUSY = 10.0
-"""Seconds to wait for a transaction of another process"""
-
-PRAGMAS = (
-    "journal_mode=WAL",
-    "synchronous=FULL",
-    "foreign_keys=ON",
-    "secure_delete=ON",
-    "trusted_schema=OFF",
-)
-
 
 MOST = 64
 """Of those who share a transaction"""
@@ -52,64 +38,75 @@ class _Waiting:
 class Database:
     """A ledger's database, open; see ``create`` and ``open``."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, place: Path | str) -> None:
+        self.place = place
+        self._kind = kind_of(place)
         self._lock, self._turn, self._queue_lock = (
             threading.Lock(),
             threading.Lock(),
             threading.Lock(),
         )
         self._queue: list[_Waiting] = []
-        self.engine = _engine(path)
+        self.engine = self._kind.engine()
 
     @classmethod
-    def create(cls, path: Path) -> Database:
-        """A new one with empty tables. The folder is there."""
-        found = cls(path)
+    def create(cls, place: Path | str) -> Database:
+        """A new one with empty tables. The folder of a file, or the server's database, is there."""
+        found = cls(place)
         with found.writing() as connection:
             schema.create(connection)
-        path.chmod(0o600)
+        if isinstance(place, Path):
+            place.chmod(0o600)
         return found
 
     @classmethod
-    def open(cls, path: Path) -> Database:
+    def open(cls, place: Path | str) -> Database:
         """One that is there; IntegrityError for a damaged or newer one."""
-        if not path.is_file():
+        if isinstance(place, Path) and not place.is_file():
             raise IntegrityError(
-                f"{path} is missing: without its ledger nobody can tell what was erased. Restore "
+                f"{place} is missing: without its ledger nobody can tell what was erased. Restore "
                 "it from a backup (alteraser restore); a fresh one is never made beside models "
                 "that are there",
                 code="ledger_missing",
             )
-        found = cls(path)
+        found = cls(place)
         try:
             with found.reading() as connection:
-                verdict = connection.execute(text("PRAGMA quick_check")).scalar_one()
-                if verdict != "ok":
-                    raise IntegrityError(
-                        f"{path} is damaged ({verdict}): restore it from a backup", code="ledger"
-                    )
+                found._kind.check(connection)
                 schema.check(connection)
         except DatabaseError as cause:
-            raise IntegrityError(
-                f"{path} is damaged ({cause.orig}): restore it from a backup", code="ledger"
-            ) from cause
+            found.close()
+            raise damaged(found.name, cause) from cause
+        except BaseException:
+            found.close()
+            raise
         return found
+
+    @property
+    def name(self) -> str:
+        """As messages call it."""
+        return self._kind.name
+
+    @property
+    def empty(self) -> bool:
+        """Whether it has no table of a ledger."""
+        with self._translated(), self.engine.connect() as connection:
+            return not inspect(connection).has_table(schema.meta.name)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A snapshot."""
-        with _translated(self.path), self.engine.connect() as connection:
+        with self._translated(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that is durable when the block has ended, or had no effect."""
-        with self._lock, _translated(self.path), self.engine.connect() as connection:
+        with self._lock, self._translated(), self.engine.connect() as connection:
             connection.execution_options(writing=True)
             with connection.begin():
                 yield connection
-                point("commit", self.path)
+                point("commit", self.name)
 
     def together(self, work: Callable[[Connection], T]) -> T:
         """``work`` in a transaction that others, who come while one is being made durable, share;
@@ -148,77 +145,68 @@ class Database:
             for each in found:
                 each.done = True
 
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        with _translated(self._kind):
+            yield
+
     def truncate(self) -> bool:
-        """Move what the log file holds into the database, and empty it; False where a reader stands
-        in the way.
-        """
-        with self._lock, self.engine.connect() as connection:
-            busy = connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).one()[0]
-            return not busy
+        """Have what was deleted leave the disk; False where a reader stands in the way."""
+        with self._lock, self._translated():
+            return self._kind.emptied(self.engine)
 
     @staticmethod
-    def copy_of(path: Path, target: Path) -> None:
-        """A consistent copy of the database ``path`` as the new file ``target``, by the database's
-        own means: writers need not stop. Raises IntegrityError for one that cannot be read,
-        ResourceLimit for a full disk.
+    def copy_of(place: Path | str, target: Path) -> None:
+        """A consistent copy of the database at ``place`` as the new file ``target``, by the
+        database's own means: writers need not stop. Raises IntegrityError for one that cannot be
+        read, ResourceLimit for a full disk.
         """
-        import sqlite3
-
-        with _translated(target):
-            point("write", target)
-            target.touch(mode=0o600, exist_ok=False)
-            source, copy = sqlite3.connect(path), sqlite3.connect(target)
+        if isinstance(place, str):
+            source, copy = Database.open(place), Database(target)
             try:
-                source.backup(copy)
-            except sqlite3.DatabaseError as cause:
-                if "full" in str(cause):
-                    raise ResourceLimit(
-                        f"{target}: the disk or quota is full; make room, and run again"
-                    ) from cause
-                raise IntegrityError(
-                    f"{path} is damaged ({cause}): take a backup of it", code="ledger"
-                ) from cause
+                with source.reading() as rows, copy.writing() as connection:
+                    schema.copy(rows, connection)
+                target.chmod(0o600)
             finally:
                 source.close()
                 copy.close()
+        else:
+            _copied(place, target)
 
     def close(self) -> None:
         """End all connections."""
         self.engine.dispose()
 
 
-def _engine(path: Path) -> Engine:
-    engine = create_engine(
-        f"sqlite:///{path}", connect_args={"timeout": BUSY, "check_same_thread": False}
-    )
+def _copied(path: Path, target: Path) -> None:
+    import sqlite3
 
-    @event.listens_for(engine, "connect")
-    def _connected(connection: Any, record: Any) -> None:
-        connection.isolation_level = None  # transactions are begun below, and by nobody else
-        for pragma in PRAGMAS:
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def _begun(connection: Connection) -> None:
-        writing = connection.get_execution_options().get("writing")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
-
-    return engine
+    with _translated(SQLite(target)):
+        point("write", target)
+        target.touch(mode=0o600, exist_ok=False)
+        source, copy = sqlite3.connect(path), sqlite3.connect(target)
+        try:
+            source.backup(copy)
+        except sqlite3.DatabaseError as cause:
+            if "full" in str(cause):
+                raise ResourceLimit(
+                    f"{target}: the disk or quota is full; make room, and run again"
+                ) from cause
+            raise IntegrityError(
+                f"{path} is damaged ({cause}): take a backup of it", code="ledger"
+            ) from cause
+        finally:
+            source.close()
+            copy.close()
 
 
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def _translated(kind: Kind) -> Iterator[None]:
     try:
-        with writing_errors(path):
+        with writing_errors(Path(kind.name)):
             yield
-    except OperationalError as cause:
-        words = str(cause.orig)
-        if "full" in words:
-            raise ResourceLimit(
-                f"{path}: the disk or quota is full; make room, nothing was lost"
-            ) from cause
-        if "locked" in words or "busy" in words:
-            raise DependencyMissing(
-                f"{path}: another process holds the ledger for too long; try again"
-            ) from cause
-        raise
+    except DBAPIError as cause:
+        found = kind.translated(cause)
+        if found is None:
+            raise
+        raise found from cause

@@ -2,7 +2,8 @@
 refused.
 
 A lease ends when its holder dies or stops renewing it. Time is that of the machine since it was
-started, which no change of its clock moves; a lease from before a restart has ended.
+started, which no change of its clock moves; a lease from before a restart has ended. Where the
+ledger is a server's, machines share it and the time is the server's.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Float, cast, func, select, update
 
 from alteraser.errors import Conflict
 from alteraser.ledger.schema import leases
@@ -38,21 +39,22 @@ def acquire(
     name: str,
     *,
     seconds: float = SECONDS,
-    ticks: Callable[[], float] = time.monotonic,
+    ticks: Callable[[], float] | None = None,
     holder: str | None = None,
 ) -> Lease:
     """Take the lease; Conflict ``locked`` where somebody alive has it."""
     me = holder or here()
     row = connection.execute(select(leases).where(leases.c.name == name)).one_or_none()
-    if row is not None and row.holder != me and _alive(row.holder) and _left(row.until, ticks) > 0:
-        left = _left(row.until, ticks)
+    era, now = _time(connection, ticks)
+    left = 0.0 if row is None else _left(row.until, era, now)
+    if row is not None and row.holder != me and _alive(row.holder) and left > 0:
         raise Conflict(
             f"another worker ({row.holder}) has this state for {left:.0f} s more, unless it "
             "renews that; stop it first",
             code="locked",
         )
     token = 1 if row is None else row.token + 1
-    values = {"token": token, "holder": me, "until": f"{_boot()} {ticks() + seconds:.3f}"}
+    values = {"token": token, "holder": me, "until": f"{era} {now + seconds:.3f}"}
     if row is None:
         connection.execute(leases.insert().values(name=name, **values))
     else:
@@ -65,18 +67,19 @@ def renew(
     lease: Lease,
     *,
     seconds: float = SECONDS,
-    ticks: Callable[[], float] = time.monotonic,
+    ticks: Callable[[], float] | None = None,
 ) -> None:
     """Keep it; Conflict ``fenced`` where somebody else took it meanwhile."""
     check(connection, lease)
-    until = f"{_boot()} {ticks() + seconds:.3f}"
+    era, now = _time(connection, ticks)
+    until = f"{era} {now + seconds:.3f}"
     connection.execute(update(leases).where(leases.c.name == lease.name).values(until=until))
 
 
 def release(connection: Connection, lease: Lease) -> None:
     """Give it up, if it is still held."""
     held = (leases.c.name == lease.name) & (leases.c.token == lease.token)
-    connection.execute(update(leases).where(held).values(until=f"{_boot()} 0"))
+    connection.execute(update(leases).where(held).values(until="- 0"))
 
 
 def check(connection: Connection, lease: Lease) -> None:
@@ -120,9 +123,17 @@ def _began(number: int) -> str:
     return "" if fields[0] == "Z" else fields[19]
 
 
-def _left(until: str, ticks: Callable[[], float]) -> float:
-    boot, _, end = until.rpartition(" ")
-    return float(end) - ticks() if boot == _boot() else 0.0
+def _time(connection: Connection, ticks: Callable[[], float] | None) -> tuple[str, float]:
+    """(what the time is counted from, seconds); ``ticks`` instead of the clock, if given."""
+    if ticks is None and connection.dialect.name == "postgresql":
+        asked = select(cast(func.extract("epoch", func.clock_timestamp()), Float))
+        return "server", connection.execute(asked).scalar_one()
+    return _boot(), (ticks or time.monotonic)()
+
+
+def _left(until: str, era: str, now: float) -> float:
+    since, _, end = until.rpartition(" ")
+    return float(end) - now if since == era else 0.0
 
 
 @cache

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     DDL,
+    BigInteger,
     Column,
     Connection,
     Index,
@@ -15,6 +16,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     event,
+    func,
     select,
 )
 
@@ -24,6 +26,9 @@ VERSION = 1
 """Of the tables; a newer ledger is not touched by an older program"""
 
 tables = MetaData()
+
+Whole = BigInteger().with_variant(Integer, "sqlite")
+"""64 bits in every database"""
 
 
 def _table(name: str, *columns: Column[int] | Column[str] | UniqueConstraint | Index) -> Table:
@@ -36,7 +41,7 @@ meta = _table("meta", Column("name", Text, primary_key=True), Column("value", Te
 requests = Table(
     "requests",
     tables,
-    Column("sequence", Integer, primary_key=True),
+    Column("sequence", Whole, primary_key=True),
     Column("id", Text, nullable=False, unique=True),
     Column("state", Text, nullable=False),
     Column("kind", Text, nullable=False),
@@ -48,10 +53,10 @@ requests = Table(
     Column("received", Text, nullable=False),
     Column("verified", Text),
     Column("due", Text, nullable=False),
-    Column("due_asked", Integer, nullable=False),
+    Column("due_asked", Whole, nullable=False),
     Column("asserted_by", Text, nullable=False),
-    Column("batch", Integer),
-    Column("attempts", Integer, nullable=False),
+    Column("batch", Whole),
+    Column("attempts", Whole, nullable=False),
     Column("reason", Text),
     Column("points_to", Text),
     Column("counts", Text),
@@ -68,10 +73,10 @@ requests = Table(
 events = Table(
     "events",
     tables,
-    Column("sequence", Integer, primary_key=True),
+    Column("sequence", Whole, primary_key=True),
     Column("at", Text, nullable=False),
     Column("request", Text),
-    Column("batch", Integer),
+    Column("batch", Whole),
     Column("event", Text, nullable=False),
     Column("detail", Text),
     Index("events_by_request", "request"),
@@ -91,9 +96,9 @@ idempotency = _table(
 
 batches = _table(
     "batches",
-    Column("number", Integer, primary_key=True),
+    Column("number", Whole, primary_key=True),
     Column("state", Text, nullable=False),
-    Column("floor", Integer, nullable=False),
+    Column("floor", Whole, nullable=False),
     Column("start_version", Text, nullable=False),
     Column("plan", Text, nullable=False),
     Column("started", Text, nullable=False),
@@ -108,10 +113,10 @@ came of it"""
 versions = _table(
     "versions",
     Column("id", Text, primary_key=True),
-    Column("number", Integer, nullable=False, unique=True),
+    Column("number", Whole, nullable=False, unique=True),
     Column("parent", Text),
-    Column("batch", Integer),
-    Column("floor", Integer, nullable=False),
+    Column("batch", Whole),
+    Column("floor", Whole, nullable=False),
     Column("document", Text, nullable=False),
     Column("published", Text, nullable=False),
     Column("destroyed", Text),
@@ -121,18 +126,18 @@ pointer = _table(
     "pointer",
     Column("name", Text, primary_key=True),
     Column("version", Text, nullable=False),
-    Column("floor", Integer, nullable=False),
+    Column("floor", Whole, nullable=False),
 )
 """Which version is served, and the erasure floor: no version below it is ever served again"""
 
 ingests = Table(
     "ingests",
     tables,
-    Column("sequence", Integer, primary_key=True),
+    Column("sequence", Whole, primary_key=True),
     Column("file", Text, nullable=False),
-    Column("rows", Integer, nullable=False),
+    Column("rows", Whole, nullable=False),
     Column("at", Text, nullable=False),
-    Column("batch", Integer),
+    Column("batch", Whole),
     sqlite_strict=True,
     sqlite_autoincrement=True,
 )
@@ -141,7 +146,7 @@ ingests = Table(
 leases = _table(
     "leases",
     Column("name", Text, primary_key=True),
-    Column("token", Integer, nullable=False),
+    Column("token", Whole, nullable=False),
     Column("holder", Text, nullable=False),
     Column("until", Text, nullable=False),
 )
@@ -151,7 +156,7 @@ keys = _table(
     Column("id", Text, primary_key=True),
     Column("digest", Text, nullable=False),
     Column("scopes", Text, nullable=False),
-    Column("rate", Integer, nullable=False),
+    Column("rate", Whole, nullable=False),
     Column("expires", Text),
     Column("revoked", Text),
     Column("made", Text, nullable=False),
@@ -160,30 +165,46 @@ keys = _table(
 writes = _table(
     "writes",
     Column("key_id", Text, primary_key=True),
-    Column("minute", Integer, nullable=False),
-    Column("number", Integer, nullable=False),
+    Column("minute", Whole, nullable=False),
+    Column("number", Whole, nullable=False),
 )
 """Writes of each key in its last minute"""
 
 receipts = _table(
     "receipts",
-    Column("leaf", Integer, primary_key=True, autoincrement=False),
+    Column("leaf", Whole, primary_key=True, autoincrement=False),
     Column("request", Text, nullable=False, unique=True),
     Column("hash", Text, nullable=False),
     Column("envelope", Text, nullable=False),
-    Column("size", Integer, nullable=False),
+    Column("size", Whole, nullable=False),
     Column("checkpoint", Text, nullable=False),
 )
 """Envelopes in the order of the log; ``size``: leaves of the tree that ``checkpoint`` was signed
 for"""
 
-for _name in ("events", "receipts"):
+APPENDED = ("events", "receipts")
+"""Tables that are only ever added to: the database refuses anything else"""
+
+event.listen(
+    tables,
+    "before_create",
+    DDL(  # type: ignore[no-untyped-call]
+        "CREATE OR REPLACE FUNCTION alteraser_refuse() RETURNS trigger LANGUAGE plpgsql "
+        "AS $$ BEGIN RAISE integrity_constraint_violation USING MESSAGE = "
+        "TG_TABLE_NAME || ' are only ever added to'; END $$"
+    ).execute_if(dialect="postgresql"),
+)
+for _name in APPENDED:
     for _what in ("UPDATE", "DELETE"):
-        _refusal = DDL(  # type: ignore[no-untyped-call]
-            f"CREATE TRIGGER {_name}_no_{_what.lower()} BEFORE {_what} ON {_name} "
-            f"BEGIN SELECT RAISE(ABORT, '{_name} are only ever added to'); END"
-        )
-        event.listen(tables.tables[_name], "after_create", _refusal.execute_if(dialect="sqlite"))
+        _head = f"CREATE TRIGGER {_name}_no_{_what.lower()} BEFORE {_what} ON {_name} "
+        for _dialect, _rest in (
+            ("sqlite", f"BEGIN SELECT RAISE(ABORT, '{_name} are only ever added to'); END"),
+            ("postgresql", "FOR EACH ROW EXECUTE FUNCTION alteraser_refuse()"),
+        ):
+            _refusal = DDL(_head + _rest)  # type: ignore[no-untyped-call]
+            event.listen(
+                tables.tables[_name], "after_create", _refusal.execute_if(dialect=_dialect)
+            )
 
 
 def create(connection: Connection) -> None:
@@ -203,3 +224,32 @@ def check(connection: Connection) -> None:
             "nothing was written",
             code="schema_newer",
         )
+
+
+def origin(connection: Connection) -> str | None:
+    """Of which state the ledger is, where it lies apart from it."""
+    found: str | None = connection.execute(
+        select(meta.c.value).where(meta.c.name == "origin")
+    ).scalar_one_or_none()
+    return found
+
+
+ROWS = 5_000
+"""Rows that ``copy`` takes at a time"""
+
+
+def copy(source: Connection, target: Connection) -> None:
+    """Every row of the ledger ``source`` into the empty database ``target``, which may be of
+    another kind; the tables are made.
+    """
+    tables.create_all(target)
+    for table in tables.sorted_tables:
+        found = source.execute(select(table), execution_options={"yield_per": ROWS})
+        for rows in found.mappings().partitions(ROWS):
+            target.execute(table.insert(), [dict(row) for row in rows])
+    if target.dialect.name == "postgresql":  # what is added next comes after what is there
+        for numbered in (requests, events, ingests):
+            last = target.execute(select(func.max(numbered.c.sequence))).scalar_one()
+            if last is not None:
+                serial = func.pg_get_serial_sequence(numbered.name, "sequence")
+                target.execute(select(func.setval(serial, last)))

@@ -28,6 +28,7 @@ from alteraser.ledger import batches, ingests, versions
 from alteraser.ledger.database import Database
 from alteraser.ledger.due import written
 from alteraser.ledger.schema import events, receipts, requests
+from alteraser.service.place import place_of
 from alteraser.service.state import utc_now
 
 TRIES = 10
@@ -82,9 +83,9 @@ def backup(root: Path, out: Path) -> dict[str, Any]:
 
 
 def _ledger(folders: Folders, target: Path, origin: str) -> _Needed:
-    if not folders.ledger.is_file():
+    if folders.database_url is None and not folders.ledger.is_file():
         Database.open(folders.ledger)  # says what is missing
-    Database.copy_of(folders.ledger, target)
+    Database.copy_of(place_of(folders), target)
     database = Database.open(target)
     try:
         with database.reading() as connection:

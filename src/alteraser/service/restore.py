@@ -20,6 +20,7 @@ from sqlalchemy import Connection, func, select, update
 from alteraser.data.files import atomic_directory, sha256_file
 from alteraser.engines.store import archive
 from alteraser.engines.store import version as on_disk
+from alteraser.engines.store.folders import Folders
 from alteraser.engines.store.tombstones import Tombstones
 from alteraser.errors import Conflict, IntegrityError, NotFound, NumericFailure
 from alteraser.ledger import ingests, requests, schema, states, versions
@@ -104,12 +105,13 @@ def read_newer(path: Path, aside: Path) -> Newer:
     """
     if not path.exists():
         raise NotFound(f"{path} does not exist. Check the path.", path=str(path))
-    if path.is_dir() and not (path / "ledger.sqlite").is_file():
+    served = Folders(path).database_url if path.is_dir() else None
+    if path.is_dir() and served is None and not (path / "ledger.sqlite").is_file():
         folder = path if (path / LEAVES).is_file() else path / "log"
         return Newer(receipts=len(Log(folder).leaves))
     with tempfile.TemporaryDirectory(prefix=".newer.tmp-", dir=aside) as name:
         copy = Path(name) / "ledger.sqlite"
-        Database.copy_of(path / "ledger.sqlite" if path.is_dir() else path, copy)
+        Database.copy_of(served or (path / "ledger.sqlite" if path.is_dir() else path), copy)
         database = Database.open(copy)
         try:
             with database.reading() as connection:

@@ -34,6 +34,7 @@ from alteraser.models.closed_form.model import ExactModel
 from alteraser.models.factorization.model import Model
 from alteraser.models.folder import load_model, read_manifest
 from alteraser.models.protocol import Recommender
+from alteraser.service.place import open_ledger
 from alteraser.verbs.forget import belongs
 
 
@@ -177,7 +178,7 @@ def open_state(root: Path, *, clock: Callable[[], datetime] = utc_now) -> State:
     """
     folders = Folders(root)
     folders.document()
-    database = Database.open(folders.ledger)
+    database = open_ledger(folders)
     try:
         with database.reading() as connection:
             last = connection.execute(

@@ -51,6 +51,8 @@ class Publication:
     """Whether the files of every version below the floor are gone"""
     events: tuple[int, int]
     """The first and the last event of the ledger that the batch has"""
+    on_server: bool = False
+    """Whether the ledger lies on a database server, which keeps a log of its own"""
 
 
 def statement(row: Any, published: Publication, now: datetime) -> dict[str, Any]:
@@ -161,6 +163,7 @@ def _method(batch: Batch) -> dict[str, Any]:
 def _stores(published: Publication, nothing: bool) -> list[dict[str, str]]:
     erased = "not held" if nothing else "erased"
     older = "erased" if published.destroyed else "not covered"
+    servers = [{"store": "log of the ledger's server", "action": "not covered"}]
     return [
         {"store": "served interactions", "action": erased},
         {"store": "served model", "action": "rebuilt" if not nothing else "not held"},
@@ -168,6 +171,7 @@ def _stores(published: Publication, nothing: bool) -> list[dict[str, str]]:
         {"store": "older versions", "action": older},
         {"store": "request in the ledger", "action": "erased when this receipt is handed out"},
         {"store": "tombstones", "action": "keyed hashes are kept, so that nothing comes back"},
+        *(servers if published.on_server else []),
         {"store": "source files, backups, exports, downstream systems", "action": "not covered"},
     ]
 

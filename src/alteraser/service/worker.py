@@ -14,6 +14,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -109,9 +110,9 @@ class Worker:
         self.state.export_log()
 
     def end(self) -> None:
-        """Give the lease up."""
+        """Give the lease up; where the ledger cannot be reached it ends by itself."""
         if self._lease is not None:
-            with self.state.database.writing() as connection:
+            with suppress(DependencyMissing), self.state.database.writing() as connection:
                 leases.release(connection, self._lease)
 
     def _keep(self) -> None:
@@ -293,6 +294,7 @@ class Worker:
             batch.start_version,
             destroyed,
             (span[0], span[1]),
+            isinstance(self.state.database.place, str),
         )
         now = self.state.clock()
         envelopes = log.signed(

@@ -5,7 +5,7 @@ ledger.sqlite   requests, batches, keys, receipts
 versions/       versions of the model, by digest
 added/          interactions that were added and are not learned yet
 log/            leaves, checkpoint and public key of the receipts' log
-secrets/        keys for signing, hashing and salting (0700)
+secrets/        keys for signing, hashing and salting (0700); the URL of a ledger that is no file
 admin.key       the first API key (0600)
 serve.lock      held by the process that serves
 """
@@ -39,6 +39,18 @@ class Folders:
     def ledger(self) -> Path:
         """The database."""
         return self.root / "ledger.sqlite"
+
+    @property
+    def database_url(self) -> str | None:
+        """Where the ledger lies, where that is no file."""
+        try:
+            return (self.root / "secrets" / "database.url").read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return None
+
+    def keep_database_url(self, url: str) -> None:
+        """From here on the ledger lies in the database ``url``."""
+        replace_file(self.root / "secrets" / "database.url", url.encode() + b"\n", private=True)
 
     @property
     def versions(self) -> Path:

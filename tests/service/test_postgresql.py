@@ -1,0 +1,168 @@
+"""The service with its ledger on a server: the same requests come to the same end, whatever becomes
+of the server meanwhile."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from alteraser.errors import Conflict, DependencyMissing, IntegrityError, InvalidInput
+from alteraser.ledger import leases, receipts
+from alteraser.ledger.database import Database
+from alteraser.service.backup import backup
+from alteraser.service.place import move
+from alteraser.service.restore import restore
+from alteraser.service.state import open_state
+from alteraser.service.worker import Worker
+
+from .conftest import BASE, Service
+
+BODIES = [{"users": [BASE + 5]}, {"pairs": [[BASE + 1, 102]]}, {"users": [4]}]
+
+
+@pytest.fixture
+def on_server(made: Path, tmp_path: Path, postgresql_database: Callable[[], str]) -> Path:
+    """A state whose ledger is on the server."""
+    root = tmp_path / "state"
+    shutil.copytree(made / "state-knn", root)
+    move(root, postgresql_database())
+    assert not list(root.glob("ledger.sqlite*"))
+    return root
+
+
+def test_the_end_is_that_of_a_file(made: Path, tmp_path: Path, on_server: Path) -> None:
+    shutil.copytree(made / "state-knn", tmp_path / "file")
+    ends = []
+    for root in (on_server, tmp_path / "file"):
+        service = Service(root)
+        names = [service.send(body) for body in BODIES]
+        service.work()
+        shown = [service.shown(name) for name in names]
+        version = service.state.load_serving()
+        with service.state.database.reading() as connection:
+            from alteraser.ledger import log
+
+            for name in names:
+                receipts.check(log.receipt(connection, name, service.state.signer.public))
+        ends.append(
+            (
+                [(each["status"], each["counts"]) for each in shown],
+                version.model.digest,
+                version.data.digest,
+            )
+        )
+        service.close()
+    assert ends[0] == ends[1]
+
+
+def test_a_backup_of_it_is_a_state_of_its_own_and_moves_again(
+    on_server: Path, tmp_path: Path, postgresql_database: Callable[[], str]
+) -> None:
+    service = Service(on_server)
+    service.send(BODIES[0])
+    service.work()
+    expected = service.state.load_serving().id
+    service.close()
+    told = backup(on_server, tmp_path / "backup")
+    assert told["receipts"] == 1
+    restore(tmp_path / "backup", tmp_path / "again", on_server)
+    assert (tmp_path / "again" / "ledger.sqlite").is_file()
+    url = postgresql_database()
+    move(tmp_path / "again", url)
+    move(tmp_path / "again", url)
+    again = Service(tmp_path / "again")
+    assert again.state.load_serving().id == expected
+    again.send(BODIES[1])  # what is added comes after what was moved
+    again.work()
+    again.close()
+
+
+def test_only_its_own_ledger_will_do(
+    made: Path, tmp_path: Path, on_server: Path, postgresql_database: Callable[[], str]
+) -> None:
+    url = (on_server / "secrets" / "database.url").read_text().strip()
+    assert (on_server / "secrets" / "database.url").stat().st_mode & 0o777 == 0o600
+    shutil.copytree(made / "state-enmf", tmp_path / "other")
+    with pytest.raises(IntegrityError, match="another state"):
+        move(tmp_path / "other", url)
+    assert (tmp_path / "other" / "ledger.sqlite").is_file()
+    with pytest.raises(IntegrityError, match="has no ledger"):
+        move(on_server, postgresql_database())
+    with pytest.raises(InvalidInput, match=r"postgresql://"):
+        move(tmp_path / "other", "mysql://root:hidden@host/db")
+    with pytest.raises(DependencyMissing, match="cannot be reached") as caught:
+        move(tmp_path / "other", "postgresql://me:hidden@127.0.0.1:1/db")
+    assert "hidden" not in caught.value.message
+    shutil.copytree(made / "state-knn", tmp_path / "old")
+    service = Service(on_server)
+    service.send(BODIES[0])
+    service.close()
+    with pytest.raises(Conflict, match="another ledger of this state"):
+        move(tmp_path / "old", url)
+
+
+def test_two_workers_on_one_server(on_server: Path) -> None:
+    first, second = open_state(on_server), open_state(on_server)
+    one, two = Worker(first, threads=1), Worker(second, threads=1)
+    one.begin()
+    with second.database.writing() as connection, pytest.raises(Conflict, match="another worker"):
+        leases.acquire(connection, "worker", holder="elsewhere:1:1")
+    with first.database.writing() as connection:  # as if its time had passed
+        connection.execute(leases.leases.update().values(until="server 0"))
+    with second.database.writing() as connection:
+        two._lease = leases.acquire(connection, "worker", holder="elsewhere:1:1")
+    with first.database.writing() as connection, pytest.raises(Conflict, match="took over"):
+        leases.check(connection, one._mine())
+    with second.database.writing() as connection:
+        leases.check(connection, two._mine())
+    first.close()
+    second.close()
+
+
+def test_writers_take_turns(postgresql_database: Callable[[], str]) -> None:
+    """What a transaction has read is still so when it ends, as in SQLite."""
+    from alteraser.ledger import schema
+
+    url = postgresql_database()
+    places = [Database.create(url), Database.open(url)]
+    with places[0].writing() as connection:
+        connection.execute(schema.meta.insert().values(name="n", value="0"))
+
+    def count(database: Database) -> None:
+        for _ in range(25):
+            with database.writing() as connection:
+                mine = schema.meta.c.name == "n"
+                value = connection.execute(schema.meta.select().where(mine)).one().value
+                connection.execute(
+                    schema.meta.update().where(mine).values(value=str(int(value) + 1))
+                )
+
+    threads = [threading.Thread(target=count, args=(each,)) for each in places]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with places[0].reading() as connection:
+        rows = {row.name: row.value for row in connection.execute(schema.meta.select())}
+        assert rows["n"] == "50"
+    for place in places:
+        place.close()
+
+
+def test_the_server_stops_and_comes_back(on_server: Path, postgresql_server) -> None:
+    service = Service(on_server)
+    kept = service.send(BODIES[0])
+    postgresql_server.stop()
+    with pytest.raises(DependencyMissing, match="cannot be reached"):
+        service.send(BODIES[1])
+    with pytest.raises(DependencyMissing), service.state.database.reading():
+        pass
+    postgresql_server.start()
+    service.send(BODIES[1])
+    service.work()
+    assert service.shown(kept)["status"] == "completed"
+    service.close()
