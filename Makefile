@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-torch test-faults test-interop serve bench bench-scale bench-paper lint docs dist test-wheel clean
+.PHONY: demo test test-torch test-faults test-browser test-interop serve bench bench-scale bench-paper lint docs dist test-wheel clean
 
 # The main job on generated data; make demo DATA=folder runs the paper's scenario on real data.
 demo: $(VENV)/.report
@@ -30,6 +30,15 @@ serve: $(VENV)/.service
 # The service killed at each of its durable operations, and at random moments: half an hour and more.
 test-faults: $(VENV)/.test $(VENV)/.postgresql
 	$(BIN)/python -m pytest tests/ledger tests/service -m faults $(ARGS)
+
+# The console in a browser, with axe-core: needs Chromium (Debian: apt install chromium), or CHROMIUM=/path/to/it.
+# SCREENSHOTS=docs/images takes the pictures of the documentation again.
+test-browser: $(VENV)/.test
+	@if [ -z "$(CHROMIUM)" ]; then echo "test-browser: skipped, there is no Chromium here (apt install chromium, or CHROMIUM=/path/to/it)"; \
+	else $(PIP) -e ".[browser]" && CHROMIUM="$(CHROMIUM)" SCREENSHOTS="$(SCREENSHOTS)" \
+	    $(BIN)/python -m pytest tests/service -m browser $(ARGS); fi
+
+CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
 # Real implicit, LensKit, RecBole, Surprise, Cornac and Spark (with a JVM), each in an environment of its own, write models
 # and read back what became of them.

@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    for name in ("interop", "faults"):
+    for name in ("interop", "faults", "browser"):
         if name not in config.getoption("markexpr", ""):
             for item in items:
                 if name in item.keywords:
