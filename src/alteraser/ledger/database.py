@@ -61,7 +61,9 @@ class Database:
 
     @classmethod
     def open(cls, place: Path | str) -> Database:
-        """One that is there; IntegrityError for a damaged or newer one."""
+        """One that is there, an older one brought up to date; IntegrityError for a damaged or newer
+        one.
+        """
         if isinstance(place, Path) and not place.is_file():
             raise IntegrityError(
                 f"{place} is missing: without its ledger nobody can tell what was erased. Restore "
@@ -74,6 +76,10 @@ class Database:
             with found.reading() as connection:
                 found._kind.check(connection)
                 schema.check(connection)
+                older = schema.outdated(connection)
+            if older:
+                with found.writing() as connection:
+                    schema.upgrade(connection)
         except DatabaseError as cause:
             found.close()
             raise damaged(found.name, cause) from cause

@@ -22,8 +22,9 @@ from sqlalchemy import (
 
 from alteraser.errors import IntegrityError
 
-VERSION = 1
-"""Of the tables; a newer ledger is not touched by an older program"""
+VERSION = 2
+"""Of the tables; a newer ledger is not touched by an older program, an older one is brought up to
+it when it is opened"""
 
 tables = MetaData()
 
@@ -182,6 +183,46 @@ receipts = _table(
 """Envelopes in the order of the log; ``size``: leaves of the tree that ``checkpoint`` was signed
 for"""
 
+subscriptions = Table(
+    "subscriptions",
+    tables,
+    Column("number", Whole, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("form", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("request", Text),
+    Column("fields", Text, nullable=False),
+    Column("cursor", Whole, nullable=False),
+    Column("told", Text),
+    Column("attempts", Whole, nullable=False),
+    Column("next", Text, nullable=False),
+    Column("made", Text, nullable=False),
+    Column("ended", Text),
+    Column("reason", Text),
+    sqlite_strict=True,
+    sqlite_autoincrement=True,
+)
+"""Who is called back: of one request, or of all (null). ``events`` are what there is to tell, and
+``cursor`` is the last one that was told and answered, so that a change and the duty to tell of it
+are one commit"""
+
+outside_names = _table(
+    "outside_names",
+    Column("protocol", Text, primary_key=True),
+    Column("key_id", Text, primary_key=True),
+    Column("given", Text, primary_key=True),
+    Column("request", Text, nullable=False),
+)
+"""What a protocol's sender calls a request, by the key that sent it"""
+
+NUMBERED = (
+    (requests, "sequence"),
+    (events, "sequence"),
+    (ingests, "sequence"),
+    (subscriptions, "number"),
+)
+"""Tables that the database numbers, and the column"""
+
 APPENDED = ("events", "receipts")
 """Tables that are only ever added to: the database refuses anything else"""
 
@@ -226,6 +267,27 @@ def check(connection: Connection) -> None:
         )
 
 
+ADDED = {2: (subscriptions, outside_names)}
+"""Version → tables that it brought"""
+
+
+def upgrade(connection: Connection) -> None:
+    """Bring an older ledger up to this version, in the caller's transaction; nothing for one that
+    is.
+    """
+    number = select(meta.c.value).where(meta.c.name == "schema")
+    for version in range(int(connection.execute(number).scalar_one()) + 1, VERSION + 1):
+        for table in ADDED[version]:
+            table.create(connection, checkfirst=True)
+    connection.execute(meta.update().where(meta.c.name == "schema").values(value=str(VERSION)))
+
+
+def outdated(connection: Connection) -> bool:
+    """Whether ``upgrade`` has something to do."""
+    number = select(meta.c.value).where(meta.c.name == "schema")
+    return int(connection.execute(number).scalar_one()) < VERSION
+
+
 def origin(connection: Connection) -> str | None:
     """Of which state the ledger is, where it lies apart from it."""
     found: str | None = connection.execute(
@@ -248,8 +310,8 @@ def copy(source: Connection, target: Connection) -> None:
         for rows in found.mappings().partitions(ROWS):
             target.execute(table.insert(), [dict(row) for row in rows])
     if target.dialect.name == "postgresql":  # what is added next comes after what is there
-        for numbered in (requests, events, ingests):
-            last = target.execute(select(func.max(numbered.c.sequence))).scalar_one()
+        for numbered, column in NUMBERED:
+            last = target.execute(select(func.max(numbered.c[column]))).scalar_one()
             if last is not None:
-                serial = func.pg_get_serial_sequence(numbered.name, "sequence")
+                serial = func.pg_get_serial_sequence(numbered.name, column)
                 target.execute(select(func.setval(serial, last)))
