@@ -16,10 +16,11 @@ from conftest import toy_interactions  # noqa: E402
 
 from alteraser.data.interactions import Interactions  # noqa: E402
 from alteraser.errors import InvalidInput  # noqa: E402
+from alteraser.linalg.hashing import hashed  # noqa: E402
 from alteraser.neural import KINDS, Loss, Recommender, SampledLoss  # noqa: E402
 from alteraser.neural import draws as drawing  # noqa: E402
 from alteraser.neural.alternation import parameters  # noqa: E402
-from alteraser.neural.draws import Negatives, hashed  # noqa: E402
+from alteraser.neural.draws import Negatives  # noqa: E402
 from alteraser.neural.loss import flattened, unflattened  # noqa: E402
 from alteraser.neural.propagation import Propagation  # noqa: E402
 

@@ -40,7 +40,7 @@ def train(
             else f" at or above the threshold of {reading.threshold:g}"
         )
         raise InvalidInput(f"{data} holds no interactions{above}; there is nothing to train on")
-    with screen.phase("solve", "counting"):
+    with screen.phase("solve", settings.doing):
         model = settings.fit(interactions, reading=reading, threads=threads)
     with screen.phase("write", f"writing {out}"):
         saved = model.save(out)

@@ -56,6 +56,8 @@ KINDS = Kinds(
         "slist": "sessions.slist.SLIST",
         "tifu-knn": "sessions.tifu_knn.TIFUKNN",
         "top-frequency": "sessions.top_frequency.TopFrequency",
+        "gru4rec": "sequence.gru4rec.GRU4Rec",
+        "sasrec": "sequence.sasrec.SASRec",
     }
 )
 """Settings of every exact kind by its name."""

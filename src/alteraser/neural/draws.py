@@ -1,10 +1,10 @@
 """Negatives as a pure function of (seed, user, item, interactions): drawn, not remembered.
 
-Every number comes from a counter-based hash (splitmix64; Steele, Lea & Flood, OOPSLA 2014) of its
-own coordinates, never from a stream. So the order of rows and of requests does not matter, a user's
-negatives depend on nobody else, and a deletion changes little: the deleted interactions take their
-own negatives with them, and a draw that was refused because it hit a deleted item now has it, which
-is right, since the cell is a missing one now.
+Every number is a hash of its own coordinates (``alteraser.linalg.hashing``), never of a stream. So
+the order of rows and of requests does not matter, a user's negatives depend on nobody else, and a
+deletion changes little: the deleted interactions take their own negatives with them, and a draw
+that was refused because it hit a deleted item now has it, which is right, since the cell is a
+missing one now.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.data.interactions import Interactions
+from alteraser.linalg.hashing import hashed
 
 Array = npt.NDArray[Any]
 
@@ -24,26 +25,6 @@ ATTEMPTS = 16
 BITMAP = 1 << 29
 """Largest users · items for which who has what is kept as one byte per cell; beyond it, pairs are
 searched."""
-
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-
-
-def hashed(*parts: Any) -> npt.NDArray[np.uint64]:
-    """64 mixed bits of integers or integer arrays, which broadcast; equal parts give equal bits, on
-    every machine.
-
-    >>> hashed(1, np.array([2, 3])).tolist() == [hashed(1, 2).item(), hashed(1, 3).item()]
-    True
-    """
-    state = np.zeros((), np.uint64)
-    with np.errstate(over="ignore"):
-        for part in parts:
-            state = state ^ np.asarray(part).astype(np.uint64)
-            state = state + _GOLDEN
-            state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            state = state ^ (state >> np.uint64(31))
-    return np.asarray(state)
 
 
 class Negatives:

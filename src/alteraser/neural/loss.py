@@ -35,7 +35,8 @@ from torch.nn import functional
 
 from alteraser.data.interactions import Interactions
 from alteraser.errors import InvalidInput
-from alteraser.neural.draws import Negatives, hashed
+from alteraser.linalg.hashing import hashed
+from alteraser.neural.draws import Negatives
 from alteraser.neural.modules import Recommender
 from alteraser.neural.propagation import Propagation
 from alteraser.neural.rowbatch import FunctionalBatch

@@ -60,11 +60,10 @@ def reveal(
         part = slice(start, start + AT_A_TIME)
         block = memory[: len(ends[part])]
         block.fill(-np.inf)
-        for row, (begin, end) in enumerate(zip(begins[part], ends[part], strict=True)):
-            shown = items[begin:end]
-            shown = shown[shown < model.shape[1]]
-            if shown.size:
-                block[row] = model.settings.continued(formed, shown)
+        sessions = [items[a:b] for a, b in zip(begins[part], ends[part], strict=True)]
+        shown = [session[session < model.shape[1]] for session in sessions]
+        some = [row for row, session in enumerate(shown) if session.size]
+        model.settings.continued_all(formed, [shown[row] for row in some], block, some)
         _fill(block, lists[part])
     indptr = np.arange(ends.size + 1)
     answer = _means(SESSION_METRICS, lists, indptr, items[ends], depths)

@@ -19,7 +19,7 @@ from alteraser.models.closed_form.rule import Rule
 
 SAME_NUMBERS = (
     "this model was computed without the data that are gone: the remaining data alone, looked "
-    "at by other code, give the same numbers to rounding"
+    "at {again}, give the same numbers to rounding"
 )
 
 
@@ -70,13 +70,13 @@ def certify(
     )
     limit = kind.limit(data)
     passed = apart <= limit
-    meaning = f"difference from {kind.summary} that the remaining data give, by other code"
+    meaning = f"difference from {kind.summary} that the remaining data give, {kind.again}"
     words = (
         sentence("D", None, None)
         if not passed
         else sentence("A", None, None)
         if apart == 0
-        else SAME_NUMBERS
+        else SAME_NUMBERS.format(again=kind.again)
     )
     if count:
         missed = f"a fault in one of a hundred would be missed with a chance of {0.99**count:.0e}"

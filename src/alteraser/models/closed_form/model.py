@@ -115,7 +115,7 @@ class ExactModel(Recommender):
                 size + float((theirs**2).sum()),
             )
         first, second = (
-            _of_items(model.settings.matrix(model.state), items[side])
+            model.settings.among(model.settings.matrix(model.state), items[side])
             for side, model in enumerate((self, other))
         )
         return {
@@ -165,9 +165,3 @@ def _norm(matrix: Any) -> float:
 
 def _finite(scores: Array) -> Array:
     return np.where(np.isfinite(scores), scores, 0.0)
-
-
-def _of_items(matrix: Any, rows: Array) -> Any:
-    """``matrix`` (n, 1) or (n, n) of some items alone."""
-    chosen = matrix[rows]
-    return chosen if matrix.shape[1] == 1 else chosen[:, rows]

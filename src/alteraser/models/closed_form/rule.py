@@ -65,6 +65,12 @@ class Rule(Configured, ABC):
     before"""
     summary: ClassVar[str]
     """What the state is, in a few words"""
+    again: ClassVar[str] = "by other code"
+    """How ``apart`` looks at a state, after "what the remaining data give" """
+    doing: ClassVar[str] = "counting"
+    """What makes a state, in a word"""
+    extra: ClassVar[str | None] = None
+    """The extra of this package without which there is no state; None: none is needed"""
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     """Values of settings that ``tune`` tries where no others are given"""
     needs: ClassVar[tuple[Need, ...]] = ()
@@ -192,6 +198,12 @@ class Rule(Configured, ABC):
         """
         raise InvalidInput(f"a model of kind {self.name} continues no session")
 
+    def continued_all(
+        self, state: Any, sessions: list[Array], found: Array, rows: list[int]
+    ) -> None:
+        """``continued`` of many: of kinds that are of sessions, see ``SessionKind``."""
+        raise InvalidInput(f"a model of kind {self.name} continues no session")
+
     @abstractmethod
     def scores(self, state: Any, rows: Array, history: Interactions | None) -> Array:
         """(len(rows), n) float64, of all items for the users in ``rows``; −∞ for an item that is
@@ -235,9 +247,14 @@ class Rule(Configured, ABC):
 
     @abstractmethod
     def matrix(self, state: Mapping[str, Array]) -> Any:
-        """What the state says of items, as a sparse array (n, 1) or (n, n), for the distance of two
+        """What the state says of items, as an array (n, 1) or (n, n), for the distance of two
         models.
         """
+
+    def among(self, matrix: Any, rows: Array) -> Any:
+        """``matrix`` of some items alone."""
+        chosen = matrix[rows]
+        return chosen if matrix.shape[1] == 1 else chosen[:, rows]
 
 
 def of_pairs(model: str, groups: str) -> str:

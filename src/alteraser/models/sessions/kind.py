@@ -40,6 +40,15 @@ class SessionKind(ExactKind):
         after itself.
         """
 
+    def continued_all(
+        self, state: Any, sessions: list[Array], found: Array, rows: list[int]
+    ) -> None:
+        """``continued`` of each of ``sessions``, of nobody the model knows, into these rows of
+        ``found``.
+        """
+        for row, session in zip(rows, sessions, strict=True):
+            found[row] = self.continued(state, session)
+
     def scores(self, state: Any, rows: Array, history: Interactions | None) -> Array:
         """(len(rows), n) float64: what may come next in each user's last session; −∞ for who has
         none.
