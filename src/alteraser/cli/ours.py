@@ -126,10 +126,10 @@ class Exact(Ours):
         """Class A, always; and what else of the model that took."""
         from alteraser.models.closed_form.scrubbed import Scrubbed
 
-        summary = erasure.model.settings.summary
+        kind = erasure.model.settings
         words = Scrubbed(**erasure.details["scrubbed"]).words
         return [
-            ("class", f"A: {summary} as the remaining data give; verify looks by other code"),
+            ("class", f"A: {kind.summary} as the remaining data give; verify looks {kind.again}"),
             *exact.told_rows(erasure.model),
             *([("scrubbed", words)] if words else []),
         ]

@@ -166,7 +166,9 @@ def verify(
 def _exact(
     model: ExactModel, data: Interactions, before: Model | ExactModel | None, beside: list[Check]
 ) -> Verification:
-    """Counted anew by other code: class A or D, whatever the model says of itself."""
+    """Counted anew by other code, or trained once more: class A or D, whatever the model says of
+    itself.
+    """
     if before is not None and before.kind != model.kind:
         raise InvalidInput(
             f"--before is of kind {before.kind}, the model of kind {model.kind}: it is not its "

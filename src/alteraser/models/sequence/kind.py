@@ -6,7 +6,7 @@ Training is a function of the data, the settings and the seed, and of nothing el
 trained again, from the same numbers, on what remains. What comes out is, byte for byte on the same
 machine, what it would be had the rest been all there ever was; ``verify`` trains once more and
 compares. On another processor, or under another version of torch, sums are added in another order:
-then the last digits differ, and ``limit`` says by how much they may.
+then the last digits differ, and in float64 that is told from an event that was kept (``limit``).
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
 
-    from alteraser.data.interactions import Interactions, Removal
+    from alteraser.data.deletion import Deletion
+    from alteraser.data.interactions import Interactions
     from alteraser.data.readers import ReadingOptions
     from alteraser.models.sequence import networks, training, windows
     from alteraser.models.sessions import histories
@@ -41,8 +42,9 @@ else:
     windows = late("alteraser.models.sequence.windows")
     histories = late("alteraser.models.sessions.histories")
 
-WITHIN = {"float32": 1e-3, "float64": 1e-9}
-"""What training once more may differ by, of the largest entry of each array"""
+WITHIN = {"float32": 0.0, "float64": 1e-9}
+"""What training once more may differ by, of the largest entry of each array: see
+``SequenceKind.limit``"""
 TABLE = "items"
 """The array of items' rows"""
 
@@ -78,7 +80,7 @@ class SequenceKind(SessionKind):
     learning_rate: float = Field(
         default=0.005,
         gt=0.0,
-        allow_inf_nan=False,
+        le=1e6,
         description="Adam's, at the start; it falls to 0",
     )
     regularization: float = Field(
@@ -140,20 +142,23 @@ class SequenceKind(SessionKind):
     def without(
         self,
         state: Mapping[str, Array],
-        before: Interactions,
-        removal: Removal,
+        deletion: Deletion,
         *,
         threads: int = 0,
     ) -> dict[str, Array]:
         """The network trained again on what remains, from the same seed: nothing of ``state`` goes
         into it.
         """
-        if not removal.count:
+        if not deletion.forgotten:
             return {name: array.copy() for name, array in state.items()}
-        return self.state(removal.remaining, threads=threads)
+        return self.state(deletion.removal.remaining, threads=threads)
 
     def limit(self, data: Interactions) -> float:
-        """What processors and versions of torch may differ by; 0 is what the same ones do."""
+        """What processors and versions of torch may differ by.
+
+        In float32 nothing, for rounding grows in training to what one event does: only the same
+        ones can show anything.
+        """
         return WITHIN[self.dtype]
 
     def apart(self, state: Mapping[str, Array], data: Interactions) -> float:
@@ -169,8 +174,12 @@ class SequenceKind(SessionKind):
         rows = np.flatnonzero(table.any(axis=1))
         places = np.full(len(table), -1, np.int64)
         places[rows] = np.arange(rows.size)
-        weights = {name: torch.from_numpy(value.astype(np.float64)) for name, value in state.items()}
-        return Formed(weights | {TABLE: torch.from_numpy(table[rows].astype(np.float64))}, rows, places)
+        weights = {
+            name: torch.from_numpy(value.astype(np.float64)) for name, value in state.items()
+        }
+        return Formed(
+            weights | {TABLE: torch.from_numpy(table[rows].astype(np.float64))}, rows, places
+        )
 
     def continued(self, state: Any, session: Array, owner: int = -1) -> Array:
         """(n,) float64 logits of what comes next; −∞ for items that do not occur, and for all where
@@ -178,7 +187,7 @@ class SequenceKind(SessionKind):
         """
         found = np.empty((1, state.places.size))
         self.continued_all(state, [session], found, [0])
-        return found[0]
+        return np.asarray(found[0])
 
     def scores(self, state: Any, rows: Array, history: Interactions | None) -> Array:
         """See ``SessionKind.scores``; all sessions at once."""

@@ -5,10 +5,10 @@ gives the same bytes.
 
 Nothing is sampled: the sum of softmax runs over every item that occurs, in chunks of places, so
 that memory does not grow with items times places. Batches and the start are hashes of ids
-(``windows``, ``alteraser.linalg.hashing``); everything runs on one thread, because the sums of more
+(``windows``, ``alteraser.linalg.hashing``). Everything runs on one thread, because the sums of more
 would be added in another order on another machine, or on the same one when it is busy. Adam (Kingma
-and Ba, ICLR 2015), the learning rate falling linearly to 0, weights decaying apart from the gradient
-(Loshchilov and Hutter, ICLR 2019).
+and Ba, ICLR 2015), the learning rate falling linearly to 0, weights decaying apart from the
+gradient (Loshchilov and Hutter, ICLR 2019).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ OnEpoch = Callable[[int, float], None]
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """torch on one thread, with nothing whose result is not a function of its arguments."""
+    """Torch on one thread, with nothing whose result is not a function of its arguments."""
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
@@ -119,7 +119,7 @@ def trained(
             if not np.isfinite(total):
                 raise NumericFailure(
                     f"the loss is not finite after {number + 1} epoch(s): lower --learning-rate "
-                    f"({course.learning_rate:g})"
+                    f"({course.learning_rate:g}) or --regularization ({course.decay:g})"
                 )
             if on_epoch is not None:
                 on_epoch(number, total / places)

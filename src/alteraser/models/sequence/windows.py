@@ -17,9 +17,9 @@ step on. That is what makes an original, a warm start and a retrained model comp
 takes the number of windows across ``batch`` 2^b changes b, and with it everybody's batches, as
 training on the rest would have had them.
 
-**Items** are put in the order of the hashes of their ids, and items without an event do not occur at
-all. So it is the same whether somebody's items were never there, or were taken away, and whether ids
-are kept as numbers or as text.
+**Items** are put in the order of the hashes of their ids, and items without an event do not occur
+at all. So it is the same whether somebody's items were never there, or were taken away, and whether
+ids are kept as numbers or as text.
 """
 
 from __future__ import annotations
