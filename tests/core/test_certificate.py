@@ -25,7 +25,7 @@ from alteraser.evidence.certificate.theorem import ball
 from alteraser.evidence.certificate.words import sentence
 from alteraser.metrics import model_distance
 from alteraser.models import Factors, Objective, Problem
-from alteraser.solvers.joint import JointNewton
+from alteraser.solvers.joint_newton import JointNewton
 from alteraser.solvers.rows.ah_newton import AHNewton
 from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.stationarity import evaluate

@@ -84,7 +84,7 @@ def test_an_evaluation_is_the_gradient_and_the_objective(problem: Problem, train
     joint.settle(move=False)
     now = evaluate(problem, here(joint, theta))
     for place, gradient in enumerate((now.user_gradient, now.item_gradient)):
-        found, value, fit = joint.approach(place, move=False)
+        found, value, fit = (joint.users, joint.items)[place].approach(move=False)
         np.testing.assert_allclose(found[:, : theta.rank], gradient / 2, atol=1e-9)
         own, other = (problem.users, problem.items)[place], (joint.P, joint.Q)[1 - place]
         penalty = np.sum(
@@ -96,7 +96,7 @@ def test_an_evaluation_is_the_gradient_and_the_objective(problem: Problem, train
             float(np.vdot(x, found) + (fit - value) / 2), rel=1e-9
         )  # xᵀA x = xᵀg + bᵀx, and l − const = xᵀg − bᵀx
         assert own.rows == found.shape[0]
-    joint.approach(0, move=True)  # blocks of this very point: every user is at its minimum
+    joint.step_users()  # blocks of this very point: every user is at its minimum
     np.testing.assert_allclose(evaluate(problem, here(joint, theta)).user_gradient, 0, atol=1e-8)
     descent = Descent(joint, JointNewton())
     there = evaluate(problem, here(joint, theta))

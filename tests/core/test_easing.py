@@ -39,7 +39,7 @@ def test_what_is_left_is_what_the_schur_complement_has_on_its_diagonal() -> None
     P, Q = padded(start.users), padded(start.items)
     joint = Joint(problem, P, Q, start.prediction, 1)
     joint.settle()
-    found = eased_confidence(problem.users, joint.Q, joint.factors[0])
+    found = eased_confidence(problem.users, joint.Q, joint.users.factors)
     assert joint.eased
     assert joint.light is not None
     gram = 0.3 * joint.Q.T @ joint.Q

@@ -17,6 +17,7 @@ from alteraser.metrics import relative_model_distance
 from alteraser.models import Factors, Objective, Problem
 from alteraser.solvers import AHNewton, JointNewton
 from alteraser.solvers.joint import Joint
+from alteraser.solvers.reduced import ReducedHessian
 from alteraser.solvers.rotations import Rotations
 from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.stationarity import evaluate, gradient_norm
@@ -64,6 +65,32 @@ def test_settling_puts_users_at_their_minimum_and_measures_the_items(problem: Pr
     assert joint.norm((at.user_gradient, at.item_gradient)) == pytest.approx(
         2 * np.sqrt(settled.items), rel=1e-9
     )
+
+
+@pytest.mark.parametrize("trained", [False, True], ids=["h = 1", "h trained"])
+def test_operators_of_the_sides_compose_to_the_reduced_hessian(
+    problem: Problem, trained: bool
+) -> None:
+    theta = random_factors(problem, rank=2, trained=trained)
+    joint = state(problem, theta)
+    joint.find_errors()
+    users, items = joint.users, joint.items
+    S = ReducedHessian(users, items)
+    rng = np.random.default_rng(2)
+    for mine, other in ((users, items), (items, users)):
+        x, y = (
+            each.wide(rng.standard_normal((each.side.rows, 2))) * (each.side.counts > 0)[:, None]
+            for each in (mine, other)
+        )
+        np.testing.assert_allclose(mine.solve(mine.times(x)), x, rtol=1e-8, atol=1e-8)
+        assert np.vdot(mine.across(y), x) == pytest.approx(np.vdot(y, other.across(x)), rel=1e-8)
+    w = items.wide(rng.standard_normal((items.side.rows, 2)))
+    w[items.empty] = 0
+    dense = reduced_hessian(problem, here(joint, theta)) @ w[:, :2].ravel()
+    live = np.repeat(items.side.counts > 0, 2)
+    np.testing.assert_allclose((S @ w)[:, :2].ravel()[live], dense[live], rtol=1e-7, atol=1e-7)
+    by_hand = items.times(w) - items.across(users.solve(users.across(w)))
+    np.testing.assert_array_equal(S @ w, by_hand)
 
 
 @pytest.mark.parametrize("trained", [False, True], ids=["h = 1", "h trained"])
@@ -221,8 +248,10 @@ def test_blocks_of_a_point_nearby_serve_and_are_factored_again_by_rows() -> None
     fresh = Joint(problem, padded(moved[0]), padded(moved[1]), theta.prediction, 1)
     fresh.settle(move=False)
     rows = np.array([3, 17, 41])
-    joint.factor_again(1, rows)
-    same = [np.array_equal(a, b) for a, b in zip(joint.factors[1], fresh.factors[1], strict=True)]
+    joint.items.factor(move=False, rows=rows)
+    same = [
+        np.array_equal(a, b) for a, b in zip(joint.items.factors, fresh.items.factors, strict=True)
+    ]
     assert np.flatnonzero(same)[np.isin(np.flatnonzero(same), rows)].tolist() == rows.tolist()
     assert not all(same)
     at = evaluate(problem, Factors(*moved, theta.prediction))

@@ -12,6 +12,7 @@ from alteraser.errors import InvalidInput
 from alteraser.models import Factors, Objective, Problem
 from alteraser.solvers import JointNewton
 from alteraser.solvers.joint import Joint
+from alteraser.solvers.reduced import ReducedHessian
 from alteraser.solvers.rotations import Rotations
 from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.slow import discarded_directions, galerkin, slow_space, weak_directions
@@ -26,12 +27,8 @@ def state(problem: Problem, theta: Factors, threads: int = 1) -> Joint:
 
 def reduced(joint: Joint, W: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(B_Q W, S W) by the joint solver's own products."""
-    from alteraser.solvers.kernels.joint import product_rows
-
     W = np.ascontiguousarray(W)
-    out = np.empty_like(W)
-    product_rows(np.arange(W.shape[0]), joint.factors[1], W, out)
-    return out, out - joint._cross(1, joint._solve(0, joint._cross(0, W)))
+    return joint.items.times(W), ReducedHessian(joint.users, joint.items) @ W
 
 
 def trained(rank: int = 6) -> tuple[Problem, Factors]:
@@ -46,7 +43,7 @@ def trained(rank: int = 6) -> tuple[Problem, Factors]:
 def test_products_with_factored_blocks_undo_solves(problem: Problem) -> None:
     joint = state(problem, random_factors(problem))
     X = np.random.default_rng(0).standard_normal(joint.Q.shape)
-    np.testing.assert_allclose(joint._solve(1, reduced(joint, X)[0]), X, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(joint.items.solve(reduced(joint, X)[0]), X, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -59,8 +56,8 @@ def test_the_galerkin_matrices_are_those_of_products_with_each_direction(
         rng.standard_normal((joint.Q.shape[0], 3)),
         padded(rng.standard_normal((joint.rank, 2)).T).T,
     )
-    left[joint.sides[1].counts == 0] = 0
-    B, S = galerkin(joint, left, np.ascontiguousarray(right))
+    left[joint.items.empty] = 0
+    B, S = galerkin(joint.users, joint.items, left, np.ascontiguousarray(right))
     W = [np.outer(left[:, a], right[:, i]) for a in range(3) for i in range(2)]
     for which, matrix in enumerate((B, S)):
         products = [reduced(joint, w)[which] for w in W]
@@ -78,12 +75,12 @@ def test_residual_products_are_the_gradient(problem: Problem) -> None:
         joint.P[:, : joint.rank].copy(), joint.Q[:, : joint.rank].copy(), theta.prediction
     )
     at = evaluate(problem, now)
-    for place, x, z, gradient in (
-        (0, joint.P, joint.Q, at.user_gradient),
-        (1, joint.Q, joint.P, at.item_gradient),
+    for mine, x, z, gradient in (
+        (joint.users, joint.P, joint.Q, at.user_gradient),
+        (joint.items, joint.Q, joint.P, at.item_gradient),
     ):
-        side = joint.sides[place]
-        half = joint.residual_product(place, z) + side.ridge[:, None] * x
+        side = mine.side
+        half = mine.residual(z) + side.ridge[:, None] * x
         alive = side.counts > 0
         np.testing.assert_allclose(
             2 * half[alive, : joint.rank], gradient[alive], rtol=1e-8, atol=1e-8
@@ -93,12 +90,10 @@ def test_residual_products_are_the_gradient(problem: Problem) -> None:
 def test_discarded_directions_are_singular_vectors_of_the_residuals() -> None:
     problem, theta = trained()
     joint = state(problem, theta)
-    E = np.column_stack(
-        [joint.residual_product(0, e[:, None])[:, 0] for e in np.eye(joint.Q.shape[0])]
-    )
+    E = np.column_stack([joint.users.residual(e[:, None])[:, 0] for e in np.eye(joint.Q.shape[0])])
     kept = np.linalg.qr(joint.Q[:, : joint.rank])[0]
     _, sizes, vectors = np.linalg.svd(E - (E @ kept) @ kept.T)
-    found = discarded_directions(joint, 4)
+    found = discarded_directions(joint.users, joint.items, 4)
     lengths = np.linalg.norm(E @ found, axis=0)
     np.testing.assert_allclose(np.sort(lengths)[::-1], sizes[:4], rtol=1e-3)
     assert np.linalg.norm(vectors[:3] @ found, axis=1).min() > 0.99
@@ -120,7 +115,7 @@ def test_the_slowest_directions_lie_in_the_space() -> None:
     values, vectors = np.linalg.eigh(B)
     inside = vectors[:, values > 1e-8] / np.sqrt(values[values > 1e-8])
     exact = np.linalg.eigvalsh(inside.T @ ((S + S.T) / 2) @ inside)
-    space = slow_space(joint, weak=4, discarded=8)
+    space = slow_space(joint.users, joint.items, weak=4, discarded=8)
     assert space is not None
     assert space.values[0] >= exact[0] - 1e-8
     assert space.values[0] < 4 * exact[0] + 0.02
@@ -137,7 +132,7 @@ def test_it_takes_fewer_products_to_the_same_step() -> None:
     )
     joint = state(problem, pushed)
     plain = joint.direction(forcing=1e-6, products=500)
-    joint.slow = slow_space(joint, weak=4, discarded=8)
+    joint.slow = slow_space(joint.users, joint.items, weak=4, discarded=8)
     helped = joint.direction(forcing=1e-6, products=500)
     assert plain.newton is not None
     assert helped.newton is not None
@@ -164,8 +159,8 @@ def test_training_ends_in_the_same_model_with_and_without_it(name: str) -> None:
 def test_rows_without_interactions_and_collapsed_factors_stay_at_zero() -> None:
     problem, theta = trained()
     joint = state(problem, theta)
-    items = joint.sides[1].counts == 0
-    space = slow_space(joint, weak=3, discarded=5)
+    items = joint.items.empty
+    space = slow_space(joint.users, joint.items, weak=3, discarded=5)
     assert space is not None
     assert not space.left[items].any()
     P, Q = joint.P.copy(), joint.Q.copy()
@@ -177,7 +172,8 @@ def test_too_small_a_problem_has_none() -> None:
     problem = Problem(
         Objective(missing_weight=0.3, regularization=1.0), toy_interactions(8, 5, 0.5), np.float64
     )
-    assert slow_space(state(problem, random_factors(problem, rank=3)), weak=3, discarded=4) is None
+    joint = state(problem, random_factors(problem, rank=3))
+    assert slow_space(joint.users, joint.items, weak=3, discarded=4) is None
 
 
 def test_without_regularization_or_with_equal_directions_there_is_none(
@@ -185,12 +181,13 @@ def test_without_regularization_or_with_equal_directions_there_is_none(
 ) -> None:
     data = toy_interactions(40, 30, 0.3)
     flat = Problem(Objective(missing_weight=0.3, regularization=0.0), data, np.float64)
-    assert slow_space(state(flat, random_factors(flat, rank=3)), weak=2, discarded=4) is None
+    joint = state(flat, random_factors(flat, rank=3))
+    assert slow_space(joint.users, joint.items, weak=2, discarded=4) is None
     problem = Problem(Objective(missing_weight=0.3, regularization=1.0), data, np.float64)
     joint = state(problem, random_factors(problem, rank=3))
     same = np.tile(joint.Q[:, :1] / np.linalg.norm(joint.Q[:, 0]), (1, 4))
     monkeypatch.setattr("alteraser.solvers.slow.discarded_directions", lambda *_: same)
-    space = slow_space(joint, weak=2, discarded=4)
+    space = slow_space(joint.users, joint.items, weak=2, discarded=4)
     assert space is None or np.all(np.isfinite(space.gain))
 
 
@@ -204,11 +201,11 @@ def test_far_off_a_step_along_a_slow_direction_is_no_longer_than_l_is_quadratic(
     further."""
     problem, theta = trained()
     joint = state(problem, theta)
-    space = slow_space(joint, weak=3, discarded=8)
+    space = slow_space(joint.users, joint.items, weak=3, discarded=8)
     assert space is not None
     w = space.values[: space.slow.shape[1]]
     g = np.random.default_rng(1).standard_normal(joint.Q.shape)
-    g[joint._empty] = 0
+    g[joint.items.empty] = 0
     along = space.slow.T @ (space.left.T @ g @ space.right).ravel()
     for reach in (1e6, 1.0, 1e-3):
         near = space.within(g, reach)
@@ -216,7 +213,7 @@ def test_far_off_a_step_along_a_slow_direction_is_no_longer_than_l_is_quadratic(
             np.testing.assert_allclose(
                 near.gain, space.gain, rtol=1e-9, atol=1e-9 * np.abs(space.gain).max()
             )
-        z = joint.precondition(g, near)
+        z = joint.preconditioner(near)(g)
         Bz = reduced(joint, z)[0]
         step = space.slow.T @ (space.left.T @ Bz @ space.right).ravel()
         # never less than B_Q⁻¹ alone

@@ -31,6 +31,7 @@ from alteraser.models.factorization.model import Model, TrainedOn
 from alteraser.runtime.workers import Array, default_threads
 from alteraser.solvers import AHNewton, ConjugateGradient
 from alteraser.solvers.joint import Joint
+from alteraser.solvers.reduced import ReducedHessian
 from alteraser.solvers.rows.protocol import RowSolver, padded
 from alteraser.solvers.stationarity import evaluate
 
@@ -170,11 +171,11 @@ def _steps(data: Interactions, rank: int, threads: int, answer: dict[str, Any]) 
         joint = Joint(problem, P, Q, theta.prediction, threads)
         joint.settle()
         answer["factor"] = clocked(joint.settle)[1:]
-        joint._error(0)
-        joint._error(1)
+        joint.find_errors()
+        S = ReducedHessian(joint.users, joint.items)
 
         def product() -> None:  # an iteration of its conjugate gradients, without the vector sums
-            joint._solve(1, joint._cross(1, joint._solve(0, joint._cross(0, Q))))
+            joint.items.solve(joint.items.across(S.giving_way(Q)))
 
         answer["product"] = min(clocked(product)[1] for _ in range(3))
     theta = Factors(

@@ -19,7 +19,8 @@ from alteraser.linalg.anderson import Anderson, Safeguarded
 from alteraser.models import Factors, Problem
 from alteraser.runtime.workers import default_threads
 from alteraser.solvers.collapse import collapse
-from alteraser.solvers.joint import Joint, JointNewton
+from alteraser.solvers.joint import Joint
+from alteraser.solvers.joint_newton import JointNewton
 from alteraser.solvers.limits import Limits
 from alteraser.solvers.loop import End, Phase, Plan, Solution, Until, Watch, minimize
 from alteraser.solvers.phases.approach import WARM, Approach

@@ -25,7 +25,8 @@ from alteraser.evidence.certificate.words import sentence
 from alteraser.evidence.claims import Evidence, Local, Measured, Replayed, ResidualOnly
 from alteraser.models import Factors, Problem
 from alteraser.models.factorization.magnitudes import WIDE, confidence_ratio
-from alteraser.solvers.joint import Joint, JointNewton
+from alteraser.solvers.joint import Joint
+from alteraser.solvers.joint_newton import JointNewton
 from alteraser.solvers.limits import DEFAULT, STORED
 from alteraser.solvers.phases.measured import Measured as Distance
 from alteraser.solvers.phases.refine import Polisher

@@ -40,7 +40,7 @@ from alteraser.erasers.driver import Effect, Outcome
 from alteraser.erasers.task import Task
 from alteraser.errors import InvalidInput
 from alteraser.models import Factors
-from alteraser.solvers.joint import Direction, Joint
+from alteraser.solvers.joint import Joint, JointStep
 from alteraser.solvers.limits import DEFAULT
 from alteraser.solvers.loop import AGAIN, Decided, End, Move, Plan, Solution, Until, minimize
 from alteraser.solvers.trace import OnPass, PassRecord
@@ -282,7 +282,7 @@ class Steps(Decided):
             self._look(state, found)
         return found.newton, found.products
 
-    def _look(self, state: AnchoredPoint, found: Direction) -> None:
+    def _look(self, state: AnchoredPoint, found: JointStep) -> None:
         """What a step will leave, from its length and that of the one before it."""
         reach = 0.0 if found.newton is None else length(found.newton, state.live)
         ratio = reach / self._last if self._last > 0 else np.inf if reach > 0 else 0.0

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from alteraser.solvers.joint import JointNewton
+from alteraser.solvers.joint_newton import JointNewton
 from alteraser.solvers.rows.ah_newton import AHNewton
 from alteraser.solvers.rows.cg import ConjugateGradient
 from alteraser.solvers.rows.protocol import RowReport, RowSolver

@@ -24,7 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.linalg.secants import Secants
-from alteraser.solvers.joint import Joint, JointNewton
+from alteraser.solvers.joint import Joint
+from alteraser.solvers.joint_newton import JointNewton
 
 Array = npt.NDArray[Any]
 
@@ -149,7 +150,7 @@ class Descent:
             else joint.slow.within(self._gradient, REACH * self.theta_norm)
         )
         for _ in range(2):
-            wanted = self._secants.apply(self._gradient, lambda r: joint.precondition(r, slow))
+            wanted = self._secants.apply(self._gradient, joint.preconditioner(slow))
             self._direction = joint.off_rotations(-wanted)
             self._slope = float(np.vdot(self._gradient, self._direction))
             if self._slope < 0 or not len(self._secants):
@@ -184,9 +185,8 @@ class Descent:
         """
         if self.newton.weak == 0:
             return False
-        return (
-            2.0 * self.joint.item_norm(self._gradient) <= self.newton.slow_below * self.theta_norm
-        )
+        norm = 2.0 * self.joint.items.norm(self._gradient)
+        return norm <= self.newton.slow_below * self.theta_norm
 
     def _pass(self) -> None:
         """An alternating pass, every row exactly to its minimum: φ cannot rise, however far the
@@ -214,7 +214,7 @@ class Descent:
         for _ in range(TRIES):
             joint.P[:] = P
             np.multiply(direction, direction.dtype.type(t), out=joint.Q)
-            joint.Q += Q
+            joint.items.x += Q
             _, value, gradient = self._evaluate()
             slope_here = float(np.vdot(gradient, direction))
             sound = bool(np.isfinite(value) and np.isfinite(slope_here))
@@ -242,11 +242,12 @@ class Descent:
         """(‖Θ‖_B, φ − const, half the items' gradient) after a step of every user to its minimum
         given Q.
         """
-        _, _, users = self.joint.approach(0, move=True)
-        gradient, value, items = self.joint.approach(1, move=False)
+        joint = self.joint
+        users = joint.step_users()
+        gradient, value, items = joint.items.approach(move=False)
         self.evaluations += 1
-        sizes = np.einsum("id,id->i", self.joint.P, self.joint.P)
-        value += float(self.joint.sides[0].ridge.astype(np.float64) @ sizes)
+        sizes = np.einsum("id,id->i", joint.P, joint.P)
+        value += float(joint.users.side.ridge.astype(np.float64) @ sizes)
         return float(np.sqrt(max(users + items, 0.0))) or 1.0, value, gradient
 
 

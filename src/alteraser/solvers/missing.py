@@ -45,20 +45,6 @@ MOST = 1 << 28
 """Interactions times factors up to which a solve is made where products are NumPy's."""
 
 
-class GaussNewton(Joint):
-    """``Joint`` with the Gauss–Newton matrix in place of the Hessian: conjugate gradients never
-    meet a bend.
-    """
-
-    def find_errors(self) -> None:
-        """They add nothing to it."""
-        for errors in self.errors:
-            errors[:] = 0
-
-    def _mixed(self, along: Array) -> Array:
-        return along.T
-
-
 def effect_left(
     before: Problem,
     after: Problem,
@@ -93,7 +79,7 @@ def effect_left(
             for side, pair in ((old, original), (now, new))
         )
         left.append(np.where(rows[:, None], 2.0 * (here - there)[:, :rank], 0.0))
-    joint = GaussNewton(after, P, Q, np.ones(rank, P.dtype), threads)
+    joint = Joint(after, P, Q, np.ones(rank, P.dtype), threads, gauss_newton=True)
     joint.settle(move=False)
     found = joint.solve((left[0], left[1]), forcing=FALLEN, products=PRODUCTS, share=ADDED)
     if found.newton is None:

@@ -21,7 +21,7 @@ Anal. 1987; Frank & Vuik, SIAM J. Sci. Comput. 2001, in additive form).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ from scipy.sparse import csr_array
 
 from alteraser.models import Side
 from alteraser.runtime.workers import run
+from alteraser.solvers.one_side import OneSide
 from alteraser.solvers.rows.protocol import aligned_empty
 
 Array = npt.NDArray[Any]
@@ -50,31 +51,6 @@ earlier ones."""
 
 USERS = 4096
 """Users whose half-solves are in memory at a time."""
-
-
-class System(Protocol):
-    """What is asked of the joint system (``joint.Joint``): its point, its factored blocks and its
-    residuals.
-    """
-
-    rank: int
-    threads: int
-    P: Array
-    Q: Array
-    factors: list[Array]
-    errors: list[Array]
-
-    @property
-    def sides(self) -> tuple[Side, Side]:
-        """Users and items."""
-        ...
-
-    def find_errors(self) -> None:
-        """Compute ``errors`` at this point."""
-
-    def residual_product(self, place: int, X: Array) -> Array:
-        """E X for columns on the items (0), Eᵀ X for columns on the users (1)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -119,31 +95,38 @@ class SlowSpace:
 
 
 def slow_space(
-    joint: System, *, weak: int, discarded: int, earlier: SlowSpace | None = None
+    users: OneSide,
+    items: OneSide,
+    *,
+    weak: int,
+    discarded: int,
+    earlier: SlowSpace | None = None,
 ) -> SlowSpace | None:
-    """The slow space where ``joint`` is settled, from ``weak`` weak and ``discarded`` discarded
-    directions.
+    """The slow space where both sides have their blocks, from ``weak`` weak and ``discarded``
+    discarded directions.
 
     ``earlier``, a space of a point not far away, saves work. None where there is none to be had: in
     a small problem, without regularization, or where the directions depend on each other.
     """
-    m, n = joint.P.shape[0], joint.Q.shape[0]
-    count = min(discarded, min(m, n) - joint.rank - weak)
-    if weak < 1 or count < 1 or not all(side.ridge.any() for side in joint.sides):
+    P, Q = users.x, items.x
+    count = min(discarded, min(P.shape[0], Q.shape[0]) - users.rank - weak)
+    if weak < 1 or count < 1 or not all(each.side.ridge.any() for each in (users, items)):
         return None
-    right = weak_directions(joint.P, joint.Q, weak)
+    right = weak_directions(P, Q, weak)
     if right.shape[1] == 0:
         return None
-    joint.find_errors()
-    columns = joint.Q @ right
+    users.find_errors()
+    items.find_errors()
+    columns = Q @ right
     lengths = np.linalg.norm(columns, axis=0)
     alive = lengths > 0  # the users' side alone may still be on its way to zero
     right, columns, lengths = right[:, alive], columns[:, alive], lengths[alive]
     if right.shape[1] == 0:
         return None
     started = earlier.left[:, -earlier.discarded :] if earlier is not None else None
-    left = np.concatenate([columns / lengths, discarded_directions(joint, count, started)], axis=1)
-    B, S = galerkin(joint, left, right)
+    found = discarded_directions(users, items, count, started)
+    left = np.concatenate([columns / lengths, found], axis=1)
+    B, S = galerkin(users, items, left, right)
     rest = _off_rotations(B, lengths.astype(np.float64), left.shape[1])
     try:
         values, vectors = eigh(rest.T @ S @ rest, rest.T @ B @ rest)
@@ -165,36 +148,39 @@ def weak_directions(P: Array, Q: Array, count: int) -> Array:
     return np.ascontiguousarray(vectors[:, dead : dead + count], dtype=P.dtype)
 
 
-def discarded_directions(joint: System, count: int, start: Array | None = None) -> Array:
+def discarded_directions(
+    users: OneSide, items: OneSide, count: int, start: Array | None = None
+) -> Array:
     """Right singular vectors of the scaled residuals with the largest singular values, off Q; (n,
     count), unit columns.
 
     By a block Krylov method (Musco & Musco, NIPS 2015), roughly: the space need not be exact to
     serve.
     """
-    users, items = joint.sides
-    dtype = joint.Q.dtype
+    Q = items.x
+    dtype = Q.dtype
     scales = [
-        1.0 / np.sqrt(np.maximum(s.ridge, s.ridge.max() * DEAD))[:, None] for s in (users, items)
+        1.0 / np.sqrt(np.maximum(ridge, ridge.max() * DEAD))[:, None]
+        for ridge in (users.side.ridge, items.side.ridge)
     ]
-    kept = _span(joint.Q / scales[1])
+    kept = _span(Q / scales[1])
 
     def onward(X: Array) -> Array:
-        return np.asarray(scales[0] * joint.residual_product(0, scales[1] * X))
+        return np.asarray(scales[0] * users.residual(scales[1] * X))
 
     def back(Y: Array) -> Array:
-        X = scales[1] * joint.residual_product(1, scales[0] * Y)
+        X = scales[1] * items.residual(scales[0] * Y)
         return np.asarray(X - kept @ (kept.T @ X))
 
     if start is None:
-        start = np.random.default_rng(0).standard_normal((joint.Q.shape[0], count)).astype(dtype)
+        start = np.random.default_rng(0).standard_normal((Q.shape[0], count)).astype(dtype)
         steps = COLD
     else:
         start, steps = start / scales[1], WARM
-    start[items.counts == 0] = 0  # rows that stay at zero
+    start[items.empty] = 0  # rows that stay at zero
     block = np.linalg.qr(start - kept @ (kept.T @ start))[0]
     basis, images = block, onward(block)
-    room = (joint.Q.shape[0] - kept.shape[1]) // count - 1
+    room = (Q.shape[0] - kept.shape[1]) // count - 1
     for _ in range(min(steps, room)):
         block = back(images[:, -block.shape[1] :])
         for _ in range(2):
@@ -208,7 +194,7 @@ def discarded_directions(joint: System, count: int, start: Array | None = None) 
 
 
 def galerkin(
-    joint: System, left: Array, right: Array
+    users: OneSide, items: OneSide, left: Array, right: Array
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """(WᵀB_QW, WᵀSW) for the outer products W = (left_a · right_iᵀ)_ai, each (l k, l k).
 
@@ -217,16 +203,15 @@ def galerkin(
     """
     from alteraser.solvers.kernels.slow import coupled_rows
 
-    users, items = joint.sides
-    P, Q = joint.P, joint.Q
+    side, P, Q = users.side, users.x, items.x
     count, k = left.shape[1], right.shape[1]
-    w0 = P.dtype.type(users.missing_weight)
+    w0 = P.dtype.type(side.missing_weight)
     seen = P @ right
-    weighted = left * users.other[:, None] if users.other.size else left
+    weighted = left * side.other[:, None] if side.other.size else left
     shared = np.ascontiguousarray(w0 * (weighted.T @ Q))
     coupled = np.zeros((count, k, count, k))
     turned = np.ascontiguousarray(right.T)
-    order = users.all_rows
+    order = side.all_rows
     for start in range(0, order.size, USERS):
         chosen = order[start : start + USERS]
         half = aligned_empty((chosen.size, count + k, P.shape[1]), P.dtype)
@@ -238,25 +223,25 @@ def galerkin(
             low, high = int(rows[0]), int(rows[-1]) + 1
             coupled_rows(
                 chosen[low:high],
-                users.indptr,
-                users.indices,
-                users.confidence,
-                users.own,
-                users.other,
+                side.indptr,
+                side.indices,
+                side.confidence,
+                side.own,
+                side.other,
                 w0,
-                joint.errors[0],
+                users.errors,
                 Q,
                 left,
                 shared,
                 turned,
-                joint.factors[0],
+                users.factors,
                 half[low:high],
                 pull[low:high],
             )
 
-        parts = np.array_split(np.arange(chosen.size), min(4 * joint.threads, chosen.size))
-        run(work, parts, joint.threads)
-        pull += users.own[chosen, None] * (P[chosen] @ shared.T)
+        parts = np.array_split(np.arange(chosen.size), min(4 * users.threads, chosen.size))
+        run(work, parts, users.threads)
+        pull += side.own[chosen, None] * (P[chosen] @ shared.T)
         G = half @ half.transpose(0, 2, 1)
         p = seen[chosen]
         pp, ss = _outer(p, p), _outer(pull, pull)
@@ -269,12 +254,13 @@ def galerkin(
             (ss.T @ _flat(G[:, count:, count:])).reshape(count, count, k, k).transpose(0, 2, 1, 3)
         )
         coupled += mixed + mixed.transpose(2, 3, 0, 1)
+    across = items.side
     observed = csr_array(
-        (_weights(items), items.indices, items.indptr), shape=(items.rows, users.rows)
+        (_weights(across), across.indices, across.indptr), shape=(across.rows, side.rows)
     )
-    gram = right.T @ items.gram(P) @ right
-    inner = observed @ _outer(seen, seen) + items.own[:, None] * gram.ravel()[None].astype(P.dtype)
-    inner += items.ridge[:, None] * (right.T @ right).ravel()
+    gram = right.T @ across.gram(P) @ right
+    inner = observed @ _outer(seen, seen) + across.own[:, None] * gram.ravel()[None].astype(P.dtype)
+    inner += across.ridge[:, None] * (right.T @ right).ravel()
     B = (
         (_outer(left, left).T @ inner)
         .reshape(count, count, k, k)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from alteraser.errors import InvalidInput
-from alteraser.solvers.joint import JointNewton
+from alteraser.solvers.joint_newton import JointNewton
 from alteraser.solvers.rows.protocol import RowSolver
 from alteraser.solvers.table import SOLVERS
 

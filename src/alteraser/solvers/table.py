@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from alteraser.runtime.extras import require
-from alteraser.solvers.joint import JointNewton
+from alteraser.solvers.joint_newton import JointNewton
 from alteraser.solvers.rows.ah_newton import AHNewton
 from alteraser.solvers.rows.cg import ConjugateGradient
 from alteraser.solvers.rows.differentiated import Differentiated

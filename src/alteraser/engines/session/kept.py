@@ -141,7 +141,7 @@ class Kept:
             self.rest = 2.0 * float(np.sqrt(max(settled.users + settled.items, 0.0)))
             joint.find_slow(JointNewton())
             self.slow = joint.slow
-            return joint.factors[0], joint.factors[1]
+            return joint.users.factors, joint.items.factors
         self.rest = np.inf
         if not room_for(Q.shape[0], Q.shape[1], Q.dtype):
             return None, None
@@ -247,12 +247,12 @@ class Kept:
             Q,
             self.prediction,
             self.threads,
-            [b.copy() for b in blocks if b is not None],
+            (blocks[0].copy(), blocks[1].copy()),
         )
-        for place, half in enumerate(self.halves):
+        for side, half in zip((joint.users, joint.items), self.halves, strict=True):
             changed = np.abs(half.rows.counts - half.counted) > CHANGED * half.counted
             if changed.any():
-                joint.factor_again(place, np.flatnonzero(changed))
+                side.factor(move=False, rows=np.flatnonzero(changed))
         joint.slow = self.slow
         before, now = self.origin(), self.factors()
         if before is not None:

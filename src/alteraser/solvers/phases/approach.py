@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from alteraser.solvers.joint import Joint, Settled
+from alteraser.solvers.joint import Joint, Sweeps
 from alteraser.solvers.loop import Decided, Move
+from alteraser.solvers.one_side import dot
 from alteraser.solvers.phases.state import FactorState
 
 WARM = 0.3
@@ -22,7 +23,7 @@ class Approach(Decided):
     def __init__(self, within: float = np.inf) -> None:
         self._within = within
         """‖∇L‖_{B⁻¹} / ‖Θ‖_B up to which it is near"""
-        self.settled: Settled | None = None
+        self.settled: Sweeps | None = None
         """What the factoring sweeps found, for the first step"""
 
     def move(self, state: FactorState) -> Move:
@@ -36,10 +37,10 @@ class Approach(Decided):
         return Move(signal="near")
 
 
-def settle(state: FactorState, joint: Joint) -> tuple[Settled, float]:
+def settle(state: FactorState, joint: Joint) -> tuple[Sweeps, float]:
     """Factor the blocks here, users at their minimum; with it an estimate of the residual."""
     settled = joint.settle()
     state.work.rows += state.problem.users.rows
-    fit = 2.0 * -settled.value + joint.along_itself()
+    fit = 2.0 * -settled.value + dot(joint.items.gradient, joint.Q)
     state.theta_norm = float(np.sqrt(max(fit, 0.0))) or 1.0
     return settled, state.estimate(settled.items)

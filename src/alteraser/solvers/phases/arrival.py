@@ -4,7 +4,8 @@ saddle left.
 
 from __future__ import annotations
 
-from alteraser.solvers.joint import Joint, JointNewton
+from alteraser.solvers.joint import Joint
+from alteraser.solvers.joint_newton import JointNewton
 from alteraser.solvers.loop import Decided, Move
 from alteraser.solvers.phases.quasi_newton import QuasiNewton
 from alteraser.solvers.phases.state import FactorState

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from alteraser.solvers.joint import Direction, Joint, JointNewton
+from alteraser.solvers.joint import Joint, JointStep
+from alteraser.solvers.joint_newton import JointNewton
 from alteraser.solvers.loop import AGAIN, Decided, Move
 from alteraser.solvers.phases.approach import Approach, settle
 from alteraser.solvers.phases.passes import STALL
@@ -63,7 +64,7 @@ class Newton(Decided):
         return settled.value, estimate
 
     def _advance(
-        self, state: FactorState, joint: Joint, found: Direction, estimate: float
+        self, state: FactorState, joint: Joint, found: JointStep, estimate: float
     ) -> float:
         """Take the step, and see whether it led anywhere; returns by how much L fell."""
         gained = joint.advance(found)

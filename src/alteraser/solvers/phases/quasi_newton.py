@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from alteraser.solvers.descent import Descent
-from alteraser.solvers.joint import Joint, JointNewton
+from alteraser.solvers.joint import Joint
+from alteraser.solvers.joint_newton import JointNewton
 from alteraser.solvers.loop import AGAIN, Move
 from alteraser.solvers.phases.measured import within
 from alteraser.solvers.phases.state import FactorState

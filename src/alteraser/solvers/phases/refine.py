@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.models import Factors, Problem
-from alteraser.solvers.joint import Joint, JointNewton
+from alteraser.solvers.joint import Joint
+from alteraser.solvers.joint_newton import JointNewton
 from alteraser.solvers.limits import DEFAULT, Limits, influence
 from alteraser.solvers.line import lowest, quartic_along
 from alteraser.solvers.loop import AGAIN, Decided, Move
@@ -114,7 +115,7 @@ class Polisher:
         )
         eta *= 1.0 + found.left
         away, iota = eta / size, None if moved is None else influence(eta, moved, size)
-        distances = np.linalg.norm(joint.block_steps(gradients[0]), axis=1)
+        distances = np.linalg.norm(joint.users.step(gradients[0]), axis=1)
         block = DEFAULT.blocks(distances, np.linalg.norm(factors.users, axis=1))
         gained = 0.0
         for line, reach in ((found.newton, 4.0), (found.negative, np.inf)):
