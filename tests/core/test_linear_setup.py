@@ -16,9 +16,9 @@ from alteraser.data.side.features import Numbers, Words, words
 from alteraser.data.side.given import Given
 from alteraser.data.side.links import Links, one_word
 from alteraser.models import Objective, Problem
+from alteraser.models.composite.setup import LinearSetup, RelationSetting, composed, dense_scores
 from alteraser.models.factorization.defaults import defaults
 from alteraser.models.relational import LinearProblem
-from alteraser.models.relational.setup import LinearSetup, RelationSetting, dense_scores
 from alteraser.solvers.relational import evaluate
 
 
@@ -212,7 +212,7 @@ def test_somebody_new_is_the_sum_of_their_features() -> None:
     side, E = assembled.sides["item"], point.tables["item"]
     own = E[: side.ids.size]
     known = given.attributes["item"].of(side.ids)
-    assert np.allclose(side.compose(known, E) + own, side.vectors(E))
+    assert np.allclose(composed(side.blocks, known, E) + own, side.vectors(E))
     scores = dense_scores(assembled, point.vector)
     assert scores.shape == assembled.problem.relations[0].cells.shape
 

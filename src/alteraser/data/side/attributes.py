@@ -81,11 +81,8 @@ class Attributes:
     @property
     def digest(self) -> str:
         """Of entities of whom something is known, and what."""
-        known = np.zeros(self.entities.rows.size, bool)
-        for one in self.features:
-            known[np.setdiff1d(np.arange(one.rows), one.missing)] = True
         order = np.argsort(self.entities.rows, kind="stable")
-        taken = order[known[order]]
+        taken = order[self._known[order]]
         ids = self.entities.take(taken).ids.ids if taken.size else pa.array([], pa.int64())
         parts: list[Any] = ["attributes", self.table, ids]
         for one in sorted(self.features, key=lambda x: x.name):
@@ -94,8 +91,18 @@ class Attributes:
 
     def to_table(self, id_column: str) -> pa.Table:
         """Ids and features, one row an entity of whom something is known."""
-        ids = self.entities.ids.ids_of(self.entities.rows)
-        return pa.table({id_column: ids, **{one.name: one.shown() for one in self.features}})
+        known = np.flatnonzero(self._known)
+        ids = self.entities.ids.ids_of(self.entities.rows[known])
+        columns = {one.name: one.take(known).shown() for one in self.features}
+        return pa.table({id_column: ids, **columns})
+
+    @property
+    def _known(self) -> Array:
+        """Of which rows something is known, (rows,)."""
+        found = np.zeros(self.entities.rows.size, bool)
+        for one in self.features:
+            found[np.setdiff1d(np.arange(one.rows), one.missing)] = True
+        return found
 
 
 def _fresh(one: Feature) -> Feature:

@@ -33,6 +33,8 @@ class Links:
     aim: Array | None = None
     """Targets; None: 1 everywhere"""
     times: Array | None = None
+    places: Array | None = None
+    """Which row of its file each row is"""
 
     def __len__(self) -> int:
         return int(self.heads.rows.size)
@@ -53,6 +55,7 @@ class Links:
             confidence=None if self.confidence is None else self.confidence[places],
             aim=None if self.aim is None else self.aim[places],
             times=None if self.times is None else self.times[places],
+            places=None if self.places is None else self.places[places],
         )
 
     def holding(self, table: str, ids: Any) -> Array:

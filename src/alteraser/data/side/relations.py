@@ -55,7 +55,9 @@ def read_relation(
         Coded(*IdMap.build(plain(identifiers(raw.table[name], name, raw.where))))
         for name in (first, second)
     )
-    links = Links(file.name, tables[0], tables[1], heads, tails)
+    links = Links(
+        file.name, tables[0], tables[1], heads, tails, places=np.arange(raw.table.num_rows)
+    )
     _check_overlap(file, [links], known)
     return [links]
 
@@ -119,7 +121,7 @@ def _triples(
                     one, other = (
                         Coded(*IdMap.build(x.take(pa.array(rows)))) for x in (heads, tails)
                     )
-                    parts.append(Links(name, source, target, one, other))
+                    parts.append(Links(name, source, target, one, other, places=rows))
         found += (
             parts
             if len(parts) == 1

@@ -225,22 +225,6 @@ class Side:
         """
         return np.asarray(self.matrix @ E + self.average @ E)
 
-    def compose(self, known: Attributes, E: Array) -> Array:
-        """What somebody is of whom only features are known, (entities, width); without contexts'
-        average. Words that the table does not have add nothing.
-        """
-        total = np.zeros((known.entities.rows.size, E.shape[1]))
-        for block in self.blocks:
-            feature = next((x for x in known.features if x.name == block.name), None)
-            if block.sort == "feature" and feature is not None:
-                part = (
-                    feature.matrix(block.ids)
-                    if isinstance(feature, Words)
-                    else feature.matrix(block.scale)
-                )
-                total += part @ E[block.start : block.stop]
-        return total
-
 
 @dataclass(frozen=True, eq=False)
 class Assembled:
@@ -249,9 +233,9 @@ class Assembled:
     problem: LinearProblem
     sides: Mapping[str, Side]
 
-    def carried(self, before: Assembled, vector: Array) -> Array:
+    def carried(self, before: Assembled, vector: Array, *, h: float = 1.0) -> Array:
         """A point of another problem in the rows of this one, by ids; 0 for what that did not
-        have.
+        have, and ``h`` for what it did not train.
         """
         old, found = before.problem.point(vector), np.zeros(self.problem.size)
         new = self.problem.point(found)
@@ -270,9 +254,25 @@ class Assembled:
                 new.tables[name][block.start : block.stop][known, :width] = old.tables[name][
                     rows[known], :width
                 ]
-        for name, h in new.predictions.items():
-            h[:] = old.predictions.get(name, 1.0)
+        for name, prediction in new.predictions.items():
+            prediction[:] = old.predictions.get(name, h)
         return found
+
+
+def composed(blocks: tuple[Block, ...], known: Attributes, E: Array) -> Array:
+    """What somebody is of whom only features are known, (entities, width): the sum over them.
+
+    Words that the table does not have add nothing; numbers are standardised as the table's.
+    """
+    total = np.zeros((known.entities.rows.size, E.shape[1]))
+    for block in blocks:
+        feature = next((x for x in known.features if x.name == block.name), None)
+        if block.sort != "feature" or feature is None:
+            continue
+        words = isinstance(feature, Words)
+        part = feature.matrix(block.ids) if words else feature.matrix(block.scale)  # type: ignore[arg-type]
+        total += part @ E[block.start : block.stop]
+    return total
 
 
 def _block(feature: Feature, sort: Literal["feature", "context"], start: int) -> Block:
@@ -317,5 +317,6 @@ __all__ = [
     "LinearSetup",
     "RelationSetting",
     "Side",
+    "composed",
     "dense_scores",
 ]

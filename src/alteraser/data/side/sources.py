@@ -1,0 +1,310 @@
+"""Which files a composite model learns from, and everything that they give together.
+
+A TOML file says it for bigger set-ups, paths relative to it:
+
+    factors = 64
+    context = ["weekday", "daytime"]
+
+    [features.item]
+    file = "items.parquet"
+    columns = ["genres", "year=number"]
+
+    [relations.views]
+    file = "views.parquet"
+    tables = ["user", "item"]
+    weight = 0.5
+
+    [relations.kg]
+    file = "kg.parquet"
+
+    [entities.item]
+    file = "items.parquet"
+    column = "kg_entity"
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from alteraser.data.ids import Coded
+from alteraser.data.interactions import naming
+from alteraser.data.readers import ReadingOptions
+from alteraser.data.sheet import Sheet
+from alteraser.data.side.attributes import read_attributes
+from alteraser.data.side.contexts import context_columns
+from alteraser.data.side.given import ITEM, MAIN, USER, Given
+from alteraser.data.side.links import Links
+from alteraser.data.side.relations import read_join, read_relation
+from alteraser.data.side.spec import EntityFile, FeatureFile, Kind, RelationFile, check_name
+from alteraser.errors import InvalidInput, NotFound
+from alteraser.settings import Configured
+
+
+class FeaturesEntry(Configured):
+    """``[features.TABLE]``"""
+
+    file: str
+    columns: tuple[str, ...] = ()
+
+
+class RelationEntry(Configured):
+    """``[relations.NAME]``"""
+
+    file: str
+    tables: tuple[str, ...] = ()
+    weight: float | None = None
+    missing_weight: float | None = None
+    prediction: float | None = None
+
+
+class EntityEntry(Configured):
+    """``[entities.TABLE]``"""
+
+    file: str
+    column: str
+
+
+class SetupFile(Configured):
+    """A TOML file of a set-up; what is not said is as without it."""
+
+    context: tuple[str, ...] = ()
+    factors: int | None = None
+    regularization: float | None = None
+    missing_weight: float | None = None
+    biases: bool | None = None
+    features: dict[str, FeaturesEntry] = Field(default_factory=dict)
+    relations: dict[str, RelationEntry] = Field(default_factory=dict)
+    entities: dict[str, EntityEntry] = Field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> SetupFile:
+        """NotFound where there is none, InvalidInput, naming the entry, for what it cannot say."""
+        try:
+            found = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise NotFound(f"there is no file {path}; check the path", path=str(path)) from None
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as cause:
+            raise InvalidInput(f"{path} cannot be read as TOML: {cause}") from cause
+        try:
+            return cls.model_validate(found)
+        except InvalidInput as cause:
+            raise InvalidInput(f"{path}: {cause.message}") from cause
+
+    def settings(self) -> dict[str, Any]:
+        """What it says of the model, by the names of ``LinearSetup``."""
+        found: dict[str, Any] = {
+            name: value
+            for name in ("factors", "regularization", "biases")
+            if (value := getattr(self, name)) is not None
+        }
+        relations = {
+            name: {
+                key: value
+                for key in ("weight", "missing_weight", "prediction")
+                if (value := getattr(entry, key)) is not None
+            }
+            for name, entry in self.relations.items()
+        }
+        if self.missing_weight is not None:
+            relations[MAIN] = {"missing_weight": self.missing_weight}
+        return found | {"relations": {name: x for name, x in relations.items() if x}}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Files beside DATA."""
+
+    features: Mapping[str, FeatureFile] = field(default_factory=dict)
+    """By table"""
+    relations: tuple[RelationFile, ...] = ()
+    entities: tuple[EntityFile, ...] = ()
+    contexts: tuple[str, ...] = ()
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything beside DATA."""
+        return bool(self.features or self.relations or self.entities or self.contexts)
+
+    @classmethod
+    def of(cls, file: SetupFile, folder: Path) -> Sources:
+        """Those of a TOML file in ``folder``."""
+        features = {}
+        for table, entry in file.features.items():
+            columns = ",".join(entry.columns)
+            parsed = FeatureFile.parse(f"x:{columns}", f"features.{table}") if columns else None
+            features[table] = FeatureFile(
+                folder / entry.file,
+                parsed.columns if parsed else (),
+                parsed.kinds if parsed else (),
+            )
+        relations = []
+        for name, one in file.relations.items():
+            check_name(name, f"relations.{name}")
+            if one.tables and len(one.tables) != 2:
+                raise InvalidInput(f"relations.{name}: tables are two, not {len(one.tables)}")
+            relations.append(RelationFile(name, folder / one.file, one.tables))
+        entities = tuple(
+            EntityFile(table, folder / x.file, x.column) for table, x in file.entities.items()
+        )
+        return cls(features, tuple(relations), entities, file.context)
+
+    def and_(self, other: Sources) -> Sources:
+        """With those of the command line as well, which come before what a file says."""
+        named = {x.name for x in other.relations}
+        tables = {x.table for x in other.entities}
+        return Sources(
+            {**self.features, **other.features},
+            (*(x for x in self.relations if x.name not in named), *other.relations),
+            (*(x for x in self.entities if x.table not in tables), *other.entities),
+            other.contexts or self.contexts,
+        )
+
+    def settled(
+        self, features: Mapping[str, Mapping[str, Kind]], contexts: tuple[str, ...]
+    ) -> Sources:
+        """With the columns and contexts that a model settled on; InvalidInput for others."""
+        found = {}
+        for table, file in self.features.items():
+            known = features.get(table, {})
+            other = [name for name in file.columns if name not in known]
+            if other:
+                raise InvalidInput(
+                    f"{file.path}: the model was not trained with {', '.join(other)} of a {table}; "
+                    f"its features are {', '.join(known) or 'none'}"
+                )
+            found[table] = FeatureFile(file.path, tuple(known), tuple(known.items()))
+        if self.contexts and set(self.contexts) != set(contexts):
+            raise InvalidInput(
+                f"the model was trained with the contexts {', '.join(contexts) or '(none)'}, not "
+                f"{', '.join(self.contexts)}"
+            )
+        return replace(self, features=found, contexts=contexts)
+
+
+def read_given(sheet: Sheet, sources: Sources) -> Given:
+    """Everything together: DATA, which is read with every column where there are contexts, and the
+    files.
+
+    Raises InvalidInput, naming the file, for what cannot be read or is of nobody in the data.
+    """
+    main = main_links(sheet, sources.contexts)
+    columns = {USER: sheet.reading.user_column, ITEM: sheet.reading.item_column}
+    known = {USER: main.heads.ids, ITEM: main.tails.ids}
+    joins = {x.table: read_join(x, columns.get(x.table, f"{x.table}_id")) for x in sources.entities}
+    links = [main]
+    for file in sources.relations:
+        links += read_relation(file, known, joins)
+    attributes = {
+        table: read_attributes(
+            file, table, columns.get(table, f"{table}_id"), option=f"--{table}-features"
+        )
+        for table, file in sources.features.items()
+    }
+    given = Given(tuple(links), attributes)
+    for table, found in attributes.items():
+        if table not in given.entities:
+            raise InvalidInput(
+                f"{found.name}: there is no table {table}; there are {', '.join(given.entities)}"
+            )
+        if not (found.entities.ids.rows_of(given.entities[table].ids, found.name) >= 0).any():
+            raise InvalidInput(
+                f"{found.name}: none of its {found.entities.ids.size:,} ids is that of a {table} "
+                "in the data. Write ids as in the data"
+            )
+    return given
+
+
+def main_links(sheet: Sheet, contexts: tuple[str, ...]) -> Links:
+    """DATA as links: rows as they are where there are contexts, else the distinct pairs."""
+    columns, kept = sheet.settled.columns, sheet.settled.kept
+    places = np.arange(len(sheet.users.rows)) if kept is None else kept
+    if contexts:
+        for name in ("confidence", "target"):
+            if name in columns:
+                raise InvalidInput(
+                    f"--{name} with --context: a cell is a user in a context, and every row of it "
+                    "counts 1; leave one of them out"
+                )
+        found = context_columns(contexts, sheet.raw, sheet.reading.timestamp_column)
+        users, items = sheet.kept
+        return Links(
+            MAIN,
+            USER,
+            ITEM,
+            users,
+            items,
+            {name: words.take(places) for name, words in found.items()},
+            times=_array(columns.get("timestamp")),
+            places=places,
+        )
+    with naming(sheet.source):
+        data = sheet.interactions()
+    return Links(
+        MAIN,
+        USER,
+        ITEM,
+        Coded(data.users, data.user_rows),
+        Coded(data.items, data.indices.astype(np.int64)),
+        confidence=data.confidence,
+        aim=data.target,
+        times=data.timestamp,
+    )
+
+
+def notes(given: Given) -> list[str]:
+    """What of the files says nothing, in words, with what is done about it."""
+    found = []
+    for name, words in given.main.contexts.items():
+        if words.missing.size:
+            found.append(
+                f"context {name}: {words.missing.size:,} row(s) without a value, which count as "
+                "without that context"
+            )
+    for table, known in given.known.items():
+        whole = given.attributes[table]
+        unknown = whole.entities.ids.size - int(
+            (given.entities[table].rows_of(whole.entities.ids.ids, table) >= 0).sum()
+        )
+        if unknown:
+            found.append(
+                f"{whole.name}: {unknown:,} id(s) of a {table} that occur nowhere in the data: "
+                "nothing is learned of them, recommend takes them from the file"
+            )
+        for one in known.features:
+            if one.missing.size == one.rows:
+                found.append(f"{table} {one.name}: no {table} in the data has one; left out")
+            elif one.missing.size:
+                found.append(
+                    f"{table} {one.name}: missing of {one.missing.size:,} {table}(s), which count "
+                    "as the average (a number) or without a word"
+                )
+            if one.missing.size < one.rows and _one_value(one):
+                found.append(f"{table} {one.name}: one value throughout, it tells nobody apart")
+    return found
+
+
+def _one_value(feature: Any) -> bool:
+    from alteraser.data.side.features import Numbers
+
+    if isinstance(feature, Numbers):
+        return feature.scale()[1] == 0.0
+    return bool(feature.values.ids.size == 1 and not feature.missing.size)
+
+
+def _array(column: pa.Array | None) -> Any:
+    return None if column is None else np.asarray(column.to_numpy(), np.int64)
+
+
+def reading_with(sources: Sources, reading: ReadingOptions) -> ReadingOptions:
+    """``reading``, repeated pairs kept where they differ in context."""
+    if sources.contexts and reading.duplicates == "refuse":
+        return reading.model_copy(update={"duplicates": "first"})
+    return reading

@@ -1,0 +1,1 @@
+"""Linear models composed of what is given: features, contexts, graphs and several relations."""

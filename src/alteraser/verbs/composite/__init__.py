@@ -1,0 +1,1 @@
+"""Training, forgetting and verifying linear models that are composed of several sources."""

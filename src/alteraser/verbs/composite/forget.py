@@ -1,0 +1,235 @@
+"""Forgetting in a composite model: the problem of what is left is made anew, and its optimum gone
+to from where the model is.
+
+Nothing of the old problem is updated: graphs, counts, standardisation, vocabularies and averages
+are those of what is left because they are computed from it. The old model gives the start, by ids.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from alteraser.data.deletion import Deletion
+from alteraser.data.interactions import Removal
+from alteraser.data.selection import Selection
+from alteraser.data.side.given import Given
+from alteraser.errors import IntegrityError, InvalidInput
+from alteraser.evidence.certificate.words import sentence
+from alteraser.evidence.claims import Evidence, Measured, ResidualOnly
+from alteraser.models.composite.model import CompositeModel
+from alteraser.models.composite.setup import Assembled
+from alteraser.runtime import events
+from alteraser.runtime.workers import default_threads
+from alteraser.solvers.limits import DEFAULT, Limits
+from alteraser.solvers.relational import Goal, Preconditioner, Reached, evaluate, minimize
+from alteraser.solvers.trace import OnPass
+from alteraser.verbs.composite.request import Left, Request, left
+from alteraser.verbs.composite.train import told
+from alteraser.verbs.erasure import Erasure, Way, Work
+from alteraser.verbs.lists import Aftermath, seen_after
+
+METHODS = ("auto", "converge", "retrain")
+
+
+def belongs(model: CompositeModel, given: Given) -> None:
+    """IntegrityError, naming the source that differs, unless ``given`` is what the model stands
+    for.
+    """
+    have, want = given.digests, model.sources
+    for name in want.keys() - have.keys():
+        raise IntegrityError(f"the model was trained with {_words(name)}: give them as well")
+    for name in have.keys() - want.keys():
+        raise IntegrityError(f"the model was trained without {_words(name)}: leave them out")
+    other = [name for name in want if have[name] != want[name]]
+    if other:
+        raise IntegrityError(
+            f"{' and '.join(_words(name) for name in other)} are not what the model was trained on "
+            f"(digest {have[other[0]][:12]}…, expected {want[other[0]][:12]}…): give them as they "
+            "were then; what forget left is in what its --remaining wrote"
+        )
+
+
+def deletion(given: Given, gone: Left, selection: Selection | None) -> Deletion:
+    """What went of the pairs of DATA, in the rows of ``given``."""
+    data, rest = given.interactions(), gone.given.interactions()
+    users = rest.users.rows_of(data.users.ids)[data.user_rows]
+    items = rest.items.rows_of(data.items.ids)[data.indices]
+    known = (users >= 0) & (items >= 0)
+    stays = np.zeros(len(data), bool)
+    stays[known] = rest.locate(users[known], items[known]) >= 0
+    removal = Removal(
+        data.keep(stays),
+        data.keep(~stays),
+        gone.unmatched,
+        selection or Selection(items=data.items.ids.slice(0, 0)),
+    )
+    return Deletion(data, removal, left=rest)
+
+
+@events.verb("forget", "method", "kind", "residual", "converged", "forgotten")
+def forget(
+    model: CompositeModel,
+    request: Request,
+    given: Given,
+    *,
+    method: str = "auto",
+    seed: int = 1,
+    max_passes: int = 5000,
+    limits: Limits = DEFAULT,
+    threads: int = 0,
+    on_pass: OnPass | None = None,
+) -> Erasure[CompositeModel]:
+    """The model without what ``request`` names, at the optimum for what is left.
+
+    ``retrain`` starts from a random point instead of the model. Raises IntegrityError where
+    ``given`` is not what the model was trained on, NotFound where nothing of the request is in it.
+    """
+    check_method(method)
+    belongs(model, given)
+    return carry_out(
+        model,
+        given,
+        left(given, request),
+        request.selection,
+        method=method,
+        seed=seed,
+        max_passes=max_passes,
+        limits=limits,
+        threads=threads,
+        on_pass=on_pass,
+    )
+
+
+def carry_out(
+    model: CompositeModel,
+    given: Given,
+    gone: Left,
+    selection: Selection | None,
+    *,
+    method: str = "auto",
+    seed: int = 1,
+    max_passes: int = 5000,
+    limits: Limits = DEFAULT,
+    threads: int = 0,
+    on_pass: OnPass | None = None,
+) -> Erasure[CompositeModel]:
+    """``forget`` once it is known what goes."""
+    began, threads = time.perf_counter(), threads or default_threads()
+    before, after = model.setup.assemble(given), model.setup.assemble(gone.given)
+    push, floor, start = _push(model, before, after, threads)
+    value = evaluate(after.problem, after.problem.point(start), threads=threads).value
+    origin = after.problem.point(start)
+    reached = minimize(
+        after.problem,
+        after.problem.random(seed) if method == "retrain" else origin,
+        Goal(limits, scale=push or None, origin=origin, max_passes=max_passes),
+        threads=threads,
+        on_pass=events.passes(on_pass),
+    )
+    found = deletion(given, gone, selection)
+    unlearned = replace(
+        CompositeModel.at(model.setup, gone.given, after, reached.point),
+        reading=model.reading,
+        training={
+            "method": "retrain" if method == "retrain" else "converge",
+            "interactions_forgotten": found.forgotten,
+            **told(reached),
+        },
+        parent=model.digest,
+        ancestors=model.lineage,
+        erased=found.recorded(model.erased),
+    )
+    evidence = claim(reached)
+    return Erasure(
+        model=unlearned,
+        deletion=found,
+        way=Way(
+            unlearned.training["method"],
+            method,
+            None if method != "auto" else "its optimum for what is left is gone to",
+            DEFAULT.residual,
+        ),
+        evidence=evidence,
+        work=Work(
+            "lbfgs",
+            reached.passes,
+            reached.products,
+            after.problem.size * reached.evaluations,
+            reached.residual,
+            reached.converged,
+            reached.reason,
+            ("lbfgs", "newton"),
+            value,
+            reached.value,
+            push,
+            floor,
+            reached.trace,
+        ),
+        aftermath=_aftermath(model, unlearned, found),
+        details={
+            "measured": {"distance": reached.distance, "smallest": reached.smallest},
+            "effect": None,
+            "rows_forgotten": {name: int(mask.sum()) for name, mask in gone.rows.items()},
+            "values_forgotten": dict(gone.values),
+            "not_found": list(gone.missed),
+            "sources_changed": list(gone.sources),
+        },
+        seconds=time.perf_counter() - began,
+    )
+
+
+def claim(reached: Reached) -> Evidence:
+    """C where the distance was measured and is within the limits."""
+    size = float(np.linalg.norm(reached.point.vector))
+    if reached.converged and reached.valley:
+        return Measured(sentence("C", reached.distance * size, reached.distance))
+    lacks = (
+        "it is not known to be in a valley"
+        if not reached.valley
+        else f"distance {reached.distance:.1e}, limit {DEFAULT.distance:.0e}"
+    )
+    return ResidualOnly(sentence("D", None, None), lacks)
+
+
+def check_method(method: str) -> None:
+    """InvalidInput for a way that there is not."""
+    if method not in METHODS:
+        raise InvalidInput(
+            f"method {method!r}: a linear model forgets by going to its optimum for what is left; "
+            f"there are {', '.join(METHODS)}"
+        )
+
+
+def _push(
+    model: CompositeModel, before: Assembled, after: Assembled, threads: int
+) -> tuple[float, float | None, npt.NDArray[np.float64]]:
+    """(‖∇L_r(Θ_a) − ∇L_a(Θ_a)‖, what training had left over it, Θ_a in the new rows)."""
+    vector = model.vector(before)
+    start = after.carried(before, vector)
+    point = after.problem.point(start)
+    old = evaluate(before.problem, before.problem.point(vector), threads=threads).gradient.vector
+    was = after.carried(before, old, h=0.0)
+    now = evaluate(after.problem, point, threads=threads).gradient.vector
+    M = Preconditioner(after.problem, point, threads)
+    push = M.norm(now - was)
+    return push, (M.norm(was) / push if push > 0 else None), start
+
+
+def _aftermath(before: CompositeModel, after: CompositeModel, found: Deletion) -> Aftermath:
+    """In the rows of the model from before, where both have them."""
+    if not len(found.remaining):
+        return Aftermath()
+    moved = after.in_rows_of(before.users, before.items)
+    return seen_after(before, moved, replace(found, left=None))
+
+
+def _words(source: str) -> str:
+    return {
+        "data": "DATA",
+        "user features": "the features of users (--user-features)",
+        "item features": "the features of items (--item-features)",
+    }.get(source, f"the {source} (--relation {source.removeprefix('relation ')}=FILE)")
