@@ -100,6 +100,36 @@ def test_begins_serves_stops_and_is_killed(made: Path, tmp_path: Path, start) ->
     )
 
 
+def test_a_worker_that_is_killed_is_started_again(made: Path, tmp_path: Path, start) -> None:
+    state = tmp_path / "state"
+    shutil.copytree(made / "state-knn", state)
+    process, address = start("--state", str(state))
+    (child,) = children(process.pid)
+    with client_of(state, address) as client:
+        sent = client.post(
+            "/v1/requests", json={"users": [BASE + 5]}, headers={"Idempotency-Key": "a"}
+        )
+        os.kill(child, signal.SIGKILL)  # at some moment of the work
+        assert finished(client, sent.json()["request_id"]) == "completed"
+        assert client.get("/readyz").status_code == 200
+    (other,) = children(process.pid)
+    assert other != child
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 0
+    assert not Path(f"/proc/{other}").exists(), "it ends with the service"
+
+
+def children(process: int) -> list[int]:
+    found = Path("/proc").glob("[0-9]*/stat")
+    parents = {}
+    for path in found:
+        try:
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    return [child for child, parent in parents.items() if parent == process]
+
+
 def test_a_worker_of_its_own(made: Path, tmp_path: Path, start) -> None:
     state = tmp_path / "state"
     shutil.copytree(made / "state-knn", state)

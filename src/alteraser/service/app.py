@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +38,10 @@ from alteraser.service.state import State, added_rows
 
 READING = 10.0
 """Seconds that a body may take to arrive"""
+MOMENT = 1.0
+"""Seconds for which a key that was looked up need not be looked up before a body is read"""
+SEEN = 1000
+"""Keys that are remembered for that"""
 LONGEST_NAME = 255
 PAGE = 1000
 """Requests in a page"""
@@ -58,6 +64,7 @@ class Api:
 
     def __init__(self, state: State, serving: Serving, ready: Callable[[], str | None]) -> None:
         self.state, self.serving, self.ready = state, serving, ready
+        self._seen: dict[bytes, float] = {}
 
     # ------------------------------------------------------------------ who asks
 
@@ -74,6 +81,18 @@ class Api:
         if not found.may(scope):
             raise Denied(f"the key may not do this; it needs the scope {scope}", code="scope")
         return found
+
+    async def admitted(self, given: str | None, scope: str) -> None:
+        """Denied before a body is read whose sender may not write it. Who was seen to a moment ago
+        is not looked up again: what is done with the body looks for itself.
+        """
+        now, seen = time.monotonic(), hashlib.sha256(f"{scope} {given}".encode()).digest()
+        if self._seen.get(seen, 0.0) > now:
+            return
+        await run_in_threadpool(self.read, given, scope, lambda connection, key: None)
+        if len(self._seen) >= SEEN:
+            self._seen.clear()
+        self._seen[seen] = now + MOMENT
 
     def read(self, given: str | None, scope: str, work: Callable[[Connection, Key], Any]) -> Any:
         """``work`` in a snapshot, for a key with ``scope``."""
@@ -277,8 +296,7 @@ def _add_requests(app: FastAPI, api: Api) -> None:
         for a dry run.
         """
         given = request.headers.get("authorization")
-        # nobody else's body is read
-        await run_in_threadpool(api.read, given, "submit", lambda connection, key: None)
+        await api.admitted(given, "submit")
         body = bodies.parse(await content_of(request, bodies.BODY))
         if dry_run:
             return JSONResponse(await run_in_threadpool(api.dry_run, given, body))
@@ -368,8 +386,12 @@ def _add_models(app: FastAPI, api: Api) -> None:
     def recommendations(request: Request, user: str, k: int = 10, scores: bool = False) -> Any:
         """The best items for a user from the served version. Scores are for the scope admin."""
         scope = "admin" if scores else "recommend"
-        api.read(request.headers.get("authorization"), scope, lambda connection, key: None)
-        return api.serving.recommend(user, k, scores=scores)
+        wanted = api.read(
+            request.headers.get("authorization"),
+            scope,
+            lambda connection, key: versions.serving(connection).version,
+        )
+        return api.serving.recommend(user, k, scores=scores, wanted=wanted)
 
     @app.get("/v1/models", tags=["model"])
     def models(request: Request) -> Any:
@@ -407,7 +429,7 @@ def _add_models(app: FastAPI, api: Api) -> None:
         left out.
         """
         given = request.headers.get("authorization")
-        await run_in_threadpool(api.read, given, "ingest", lambda connection, key: None)
+        await api.admitted(given, "ingest")
         body = bodies.parse(await content_of(request, bodies.BULK))
 
         def work() -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""One process: HTTP, and unless told otherwise the worker in a thread of its own."""
+"""HTTP in this process, and unless told otherwise the worker in one of its own."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import logging
 import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
 from alteraser.errors import Conflict, InvalidInput
+from alteraser.service.apart import WorkerApart
 from alteraser.service.app import Api, make_app
 from alteraser.service.faults import Unnamed
 from alteraser.service.serving import Serving
 from alteraser.service.state import State, open_state
-from alteraser.service.worker import Worker
 
 GRACE = 3
 """Seconds that open connections, and then the worker, have to end"""
@@ -64,12 +64,16 @@ def serve(
     try:
         state.sweep()
         sock = _listening(host, port)
-        serving = Serving(state)
-        _ = state.declared  # reads the version: now, not at the first request
-        worker = Worker(state, threads=threads, published=serving.install) if work else None
-        if worker is not None:
-            worker.begin()
-        _run(state, serving, worker, sock, announce)
+        worker = WorkerApart(root, threads, partial(setattr, state, "halted")) if work else None
+        try:
+            serving = Serving(state)
+            _ = state.declared  # reads the version: now, not at the first request
+            if worker is not None:
+                worker.await_ready()
+            _run(state, serving, worker, sock, announce)
+        finally:
+            if worker is not None:
+                worker.end(GRACE)
     finally:
         state.close()
         lock.close()
@@ -78,16 +82,14 @@ def serve(
 def _run(
     state: State,
     serving: Serving,
-    worker: Worker | None,
+    worker: WorkerApart | None,
     sock: socket.socket,
     announce: Callable[[str], None],
 ) -> None:
-    thread = threading.Thread(target=_work, args=(worker,), name="alteraser-worker", daemon=True)
-
     def ready() -> str | None:
         if state.halted is not None:
             return "the disk does not keep what it is given"
-        if worker is not None and not thread.is_alive():
+        if worker is not None and not worker.alive:
             return "the worker has stopped"
         return None
 
@@ -106,23 +108,28 @@ def _run(
     address = sock.getsockname()
     shown = f"[{address[0]}]" if ":" in address[0] else address[0]
     server = _Server(config, lambda: announce(f"http://{shown}:{address[1]}"))
+    ended = threading.Event()
+    followers = [threading.Thread(target=serving.follow, args=(ended,), daemon=True)]
     if worker is not None:
-        thread.start()
-    with _stopping(server):
-        asyncio.run(_served(server, sock))
-    if worker is not None:
-        worker.stop.set()
+        followers.append(threading.Thread(target=_wake, args=(state, worker, ended), daemon=True))
+    for each in followers:
+        each.start()
+    try:
+        with _stopping(server):
+            asyncio.run(_served(server, sock))
+    finally:
+        ended.set()
         state.wake.set()
-        thread.join(timeout=GRACE)
-        if thread.is_alive():  # in the middle of a batch: it is done again from its plan
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(0)
+        for each in followers:
+            each.join()
 
 
-def _work(worker: Worker | None) -> None:
-    if worker is not None:
-        worker.run()
+def _wake(state: State, worker: WorkerApart, ended: threading.Event) -> None:
+    """Tell the worker of what came in."""
+    while not ended.is_set():
+        state.wake.wait()
+        state.wake.clear()
+        worker.wake()
 
 
 async def _served(server: _Server, sock: socket.socket) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import threading
+from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,12 +14,32 @@ from sqlalchemy import select
 
 from alteraser.engines.store.version import Version
 from alteraser.errors import InvalidInput, NotFound
-from alteraser.ledger import schema, versions
+from alteraser.ledger import batches, schema, versions
 from alteraser.service.state import State
 
 INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 LONGEST = 1000
 """Items in a list"""
+KEPT = 10_000
+"""Lists that are kept while their version is served"""
+LOOK = 0.25
+"""Seconds between two looks for a version that will be served"""
+AHEAD = ("scrubbed", "checked")
+"""States of a batch whose version is there"""
+
+
+class _Served:
+    """A version, and the lists that were asked for of it."""
+
+    def __init__(self, version: Version) -> None:
+        self.version = version
+        self.list = lru_cache(KEPT)(self._list)
+
+    def _list(self, row: int, k: int) -> tuple[list[Any], list[float]]:
+        model = self.version.model
+        items, scores = model.top_items(np.array([row]), k=k, seen=self.version.data)
+        listed = items[0] >= 0
+        return model.items.ids_of(items[0][listed]).to_pylist(), scores[0][listed].tolist()
 
 
 class Serving:
@@ -28,45 +50,71 @@ class Serving:
     def __init__(self, state: State) -> None:
         self._state = state
         self._lock = threading.Lock()
-        self._version = state.load_serving()
+        self._served = _Served(state.load_serving())
+        self._next: _Served | None = None
 
     def install(self, version: Version) -> None:
         """Serve ``version``, which the ledger's pointer names."""
-        self._version = version
+        self._served = _Served(version)
+
+    def follow(self, ended: threading.Event) -> None:
+        """Have the version that a batch made in memory before the pointer names it, so that nobody
+        waits for its files; until ``ended``.
+        """
+        while not ended.wait(LOOK):
+            with suppress(Exception):  # who asks is told, or it is there when somebody asks
+                with self._state.database.reading() as connection:
+                    batch = batches.current(connection)
+                    wanted = versions.serving(connection).version
+                if batch is not None and batch.state in AHEAD and batch.version is not None:
+                    self._ahead(batch.version)
+                self._of(wanted)
+
+    def _ahead(self, name: str) -> None:
+        there = {self._served.version.id, None if self._next is None else self._next.version.id}
+        if name not in there:
+            self._next = _Served(self._state.load(name))
 
     def current(self) -> Version:
         """The version that the pointer names."""
+        return self._current().version
+
+    def _current(self) -> _Served:
         with self._state.database.reading() as connection:
-            wanted = versions.serving(connection).version
-        found = self._version
-        if found.id == wanted:
+            return self._of(versions.serving(connection).version)
+
+    def _of(self, wanted: str) -> _Served:
+        found = self._served
+        if found.version.id == wanted:
             return found
         with self._lock:
-            if self._version.id != wanted:
-                self._version = self._state.load(wanted)
-            return self._version
+            if self._served.version.id != wanted:
+                ahead, self._next = self._next, None
+                there = ahead is not None and ahead.version.id == wanted
+                self._served = ahead if there and ahead else _Served(self._state.load(wanted))
+            return self._served
 
-    def recommend(self, user: str, k: int, *, scores: bool = False) -> dict[str, Any]:
+    def recommend(
+        self, user: str, k: int, *, scores: bool = False, wanted: str | None = None
+    ) -> dict[str, Any]:
         """The best items for ``user``, without those they have; NotFound for who is not there, or
-        no longer.
+        no longer. ``wanted``: the version that the pointer names, where that is known.
         """
         if not 1 <= k <= LONGEST:
             raise InvalidInput(f"k: expected 1 to {LONGEST}", code="k")
-        version = self.current()
-        model = version.model
+        served = self._current() if wanted is None else self._of(wanted)
+        version, model = served.version, served.version.model
         name: int | str | None = user
         if model.users.kind == "int64":
             name = int(user) if INTEGER.fullmatch(user) and -(2**63) <= int(user) < 2**63 else None
         row = -1 if name is None else int(model.users.rows_of(pa.array([name]))[0])
         if row < 0:
             raise NotFound("there is no such user", code="user")
-        items, found = model.top_items(np.array([row]), k=k, seen=version.data)
-        listed = items[0] >= 0
-        names = model.items.ids_of(items[0][listed]).to_pylist()
+        names, found = served.list(row, k)
         entries: list[dict[str, Any]] = [{"item_id": item} for item in names]
         if scores:
-            for entry, score in zip(entries, found[0][listed], strict=True):
-                entry["score"] = float(score)
+            for entry, score in zip(entries, found, strict=True):
+                entry["score"] = score
         return {"user_id": name, "items": entries, "version": version.id}
 
     def changes(self, since: str) -> dict[str, Any]:

@@ -62,6 +62,7 @@ class Worker:
     ) -> None:
         self.state, self.threads = state, threads or default_threads()
         self.stop = threading.Event()
+        self.stopped_by_parent = False
         self._published = published or (lambda version: None)
         self._lease: Lease | None = None
         self._versions: dict[str, Version] = {}
