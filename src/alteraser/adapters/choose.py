@@ -197,41 +197,38 @@ def plan(asked: Asked, task: Task) -> Planned:
     one = loss.pass_seconds(
         foreign, task.after if task.absent is not None else task.before, threads=task.threads
     )
-    passes = USUAL if foreign.trainer is None else foreign.trainer.passes
     refit = refit_seconds(task, one)
     if task.absent is not None:
-        way: Literal["replay", "converge"] = (
-            "converge" if foreign.trainer is None or asked == "converge" else "replay"
-        )
-        return Planned(
-            way,
-            "what is to go was not in the data any more, and what it was is not known",
-            None,
-            refit,
-        )
-    if asked == "converge" or (asked == "auto" and loss.rests(replace(task, tolerance=CONVERGED))):
-        why = (
-            "asked for"
-            if asked == "converge"
-            else "training had left little of this deletion's push"
-        )
+        optimum = foreign.trainer is None or asked == "converge"
+        why = "what is to go was not in the data any more, and what it was is not known"
+        return Planned("converge" if optimum else "replay", why, None, refit)
+    if asked == "converge":
+        return Planned("converge", "asked for", None, refit)
+    if asked == "auto" and loss.rests(replace(task, tolerance=CONVERGED)):
+        why = "training had left little of this deletion's push"
         return Planned("converge", why, None, refit)
     if asked == "replay" and foreign.trainer is None:
         raise _no_trainer(task)
-    if asked != "local" and foreign.trainer is not None:
-        known = remembered(foreign, task.before)
-        if known is None or known.way is not None:
-            runs = passes * (1.0 if known is not None else 2.0)
-            why = f"{foreign.trainer.words}; " + (
-                "checked before" if known else "if its check on all the data passes"
-            )
-            return Planned("replay", why, None if one is None else runs * one, refit)
-    why = (
-        "asked for"
-        if asked == "local"
-        else "the model is not at rest and its training cannot be repeated"
-    )
+    again = None if asked == "local" else _training_again(task)
+    if again is not None:
+        why, runs = again
+        return Planned("replay", why, None if one is None else runs * one, refit)
+    why = "the model is not at rest and its training cannot be repeated"
+    why = "asked for" if asked == "local" else why
     return Planned("local", why, None if one is None else EFFECT * one, refit)
+
+
+def _training_again(task: Task) -> tuple[str, float] | None:
+    """(why the library's training can be run again, passes that takes), its check included.
+
+    None where nothing tells how it was trained, or where the check is known to fail.
+    """
+    trainer = task.foreign.trainer
+    known = None if trainer is None else remembered(task.foreign, task.before)
+    if trainer is None or (known is not None and known.way is None):
+        return None
+    checked = "checked before" if known else "if its check on all the data passes"
+    return f"{trainer.words}; {checked}", trainer.passes * (1.0 if known is not None else 2.0)
 
 
 def refit_seconds(task: Task, one: float | None) -> float | None:

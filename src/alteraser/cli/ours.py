@@ -235,6 +235,17 @@ def _asked(method: str, given: dict[str, Any]) -> Auto | tuple[str, dict[str, An
         return "converge", _settings("converge", given)
     if method != "auto" and method not in WAYS:
         return method, _settings(method, given)
+    _check_shared(method, only, given)
+    way = None if method == "auto" else next(way for way in WAYS if way == method)
+    tolerance = DEFAULT_TOLERANCE if given["tolerance"] is None else given["tolerance"]
+    return Auto(way, tolerance, given["max_passes"])
+
+
+def _check_shared(method: str, only: list[str], given: dict[str, Any]) -> None:
+    """InvalidInput for an option that ``method``, one of the ways of ``auto``, does not have.
+
+    ``only``: those that were given and only going to an optimum has.
+    """
     for name in (*only, *(["seed"] if given["seed"] is not None else [])):
         shown = "stop-at-tolerance" if name == "limits" else name
         raise InvalidInput(f"--{shown} means nothing to --method {method}")
@@ -242,9 +253,6 @@ def _asked(method: str, given: dict[str, Any]) -> Auto | tuple[str, dict[str, An
         raise InvalidInput(
             "--tolerance means nothing to --method replay, which stops where the training did"
         )
-    way = None if method == "auto" else next(way for way in WAYS if way == method)
-    tolerance = DEFAULT_TOLERANCE if given["tolerance"] is None else given["tolerance"]
-    return Auto(way, tolerance, given["max_passes"])
 
 
 def _settings(method: str, given: dict[str, Any]) -> dict[str, Any]:

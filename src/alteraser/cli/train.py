@@ -14,6 +14,7 @@ from alteraser.models.registry import KINDS
 
 if TYPE_CHECKING:
     from alteraser.data.interactions import Interactions
+    from alteraser.data.readers import ReadingOptions
     from alteraser.erasers import Outcome
     from alteraser.models import Factors
     from alteraser.models.factorization.model import Model
@@ -173,7 +174,6 @@ def train(
     knn
     """
     from alteraser.data.files import check_output
-    from alteraser.data.interactions import Interactions
     from alteraser.models.closed_form.rule import of_pairs
     from alteraser.verbs.train import ENMF
 
@@ -229,11 +229,7 @@ def train(
         )
     check_output(out)
     screen = common.Screen(json, quiet)
-    with screen.phase("read", f"reading {data}"):
-        interactions = Interactions.read(data, reading)
-    if len(interactions) == 0:
-        above = "" if threshold is None else f" at or above the threshold of {threshold:g}"
-        raise InvalidInput(f"{data} holds no interactions{above}; there is nothing to train on")
+    interactions = _read(screen, data, reading)
     if dtype is None and _wide(interactions) is not None:
         recipe = recipe.model_copy(update={"dtype": "float64"})
     with screen.passes("solve", "training", recipe.tolerance, beyond=recipe.to_rest) as on_pass:
@@ -297,6 +293,19 @@ def train(
     if quiet and short is not None:
         screen.warn(f"not reached: {short}")
     return 0
+
+
+def _read(screen: common.Screen, data: Path, reading: ReadingOptions) -> Interactions:
+    """The interactions of a file. InvalidInput where there are none."""
+    from alteraser.data.interactions import Interactions
+
+    with screen.phase("read", f"reading {data}"):
+        interactions = Interactions.read(data, reading)
+    if len(interactions) == 0:
+        least = reading.threshold
+        above = "" if least is None else f" at or above the threshold of {least:g}"
+        raise InvalidInput(f"{data} holds no interactions{above}; there is nothing to train on")
+    return interactions
 
 
 def _wide(data: Interactions) -> str | None:

@@ -169,59 +169,51 @@ def choose(model: Model, task: Task, asked: Way | None = None) -> Choice:
     Where there is no choice (additions, λ = 0, a trained h) it is ``converge``, as those models
     were always forgotten.
     """
-    size = _size(task.original) or 1.0
     fixed = _no_choice(model, task)
     if fixed is not None or task.before is None:
-        way = _without_all_the_data(model, task)
-        if way == "replay":
-            fixed = (
-                f"{task.unknown}; the model is not at rest, and its training is run again on "
-                "what remains"
-            )
-        return Choice(asked or way, fixed or "", None, 0.0, None, _refit_seconds(model, task)[1])
-    workers = task.workers
-    effect = (
-        rows_effect(
-            task.before,
-            task.after,
-            task.original,
-            (task.touched_users, task.touched_items),
-            threads=workers,
-        )
-        / size
-    )
+        return _only_way(model, task, asked, fixed or "")
+    touched = task.touched_users, task.touched_items
+    moved = rows_effect(task.before, task.after, task.original, touched, threads=task.workers)
     rest = model.training.get("distance")
     if rest is None and asked in (None, "converge"):  # the others are done whatever it is
-        rest = distance_from_rest(task.before, task.original, threads=workers)[0]
+        rest = distance_from_rest(task.before, task.original, threads=task.workers)[0]
     # after the rows' effect, by which the kernels are loaded
     seconds, refit = _refit_seconds(model, task)
+    effect = moved / (_size(task.original) or 1.0)
     judged = Choice("converge", "", rest, effect, None, refit)
+    way, why = _fitting(model, task, judged)
     ways = {
         "converge": CONVERGE * seconds if judged.at_rest else None,
         "local": LOCAL * seconds,
         # the check is a training
         "replay": None if refit is None else refit if remembered(model) else 2.0 * refit,
     }
-    far = (
-        "L bends down there"
-        if rest is None
-        else f"training ended {rest:.1e} of the model's size from its optimum"
-    )
-    if len(task.after.interactions) == 0:
-        way = "converge"
-        why = "nothing remains: the one optimum is a model of zeros"
-    elif judged.at_rest:
-        way = "converge"
-        why = f"at rest: {far}, the deletion's own rows move {effect:.1e}"
-    elif _runs_here(model) and remembered(model):
-        way, why = (
-            "replay",
-            f"not at rest: {far}; its training is known to run again to the same bytes here",
-        )
-    else:
-        way, why = "local", f"not at rest: {far}, the deletion's own rows move {effect:.1e}"
     chosen = asked or way
     return replace(judged, method=chosen, why="asked for" if asked else why, seconds=ways[chosen])
+
+
+def _fitting(model: Model, task: Task, judged: Choice) -> tuple[Way, str]:
+    """The way that fits what was judged, and why."""
+    far = "L bends down there"
+    if judged.rest is not None:
+        far = f"training ended {judged.rest:.1e} of the model's size from its optimum"
+    if len(task.after.interactions) == 0:
+        return "converge", "nothing remains: the one optimum is a model of zeros"
+    if judged.at_rest:
+        return "converge", f"at rest: {far}, the deletion's own rows move {judged.effect:.1e}"
+    if _runs_here(model) and remembered(model):
+        why = "its training is known to run again to the same bytes here"
+        return "replay", f"not at rest: {far}; {why}"
+    return "local", f"not at rest: {far}, the deletion's own rows move {judged.effect:.1e}"
+
+
+def _only_way(model: Model, task: Task, asked: Way | None, why: str) -> Choice:
+    """Where there is no choice, and nothing to judge by; ``why`` there is none."""
+    way = _without_all_the_data(model, task)
+    if way == "replay":
+        again = "the model is not at rest, and its training is run again on what remains"
+        why = f"{task.unknown}; {again}"
+    return Choice(asked or way, why, None, 0.0, None, _refit_seconds(model, task)[1])
 
 
 def _without_all_the_data(model: Model, task: Task) -> Way:

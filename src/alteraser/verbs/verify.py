@@ -111,11 +111,49 @@ def verify(
         _related(model, before, unrelated=unrelated)
     beside = [_folder(model, folder), _ids(model, data), _other_sums(model, data)]
     if isinstance(model, ExactModel):
-        return _exact(model, data, before, beside)
-    if isinstance(before, ExactModel):
+        found: Certificate | ExactCertificate = _exact(model, data, before)
+    else:
+        original = _factorization(model, before)
+        how = _How(limits, prove_up_to, threads or default_threads(), watch)
+        found = _certified(model, data, original, forgotten, how)
+        if original is not None:
+            beside.append(_same_objective(model, original))
+        if _trained_again(model, data, found, replay, threads=threads, on_pass=on_pass):
+            found = replace(
+                found, kind="A", sentence=sentence("A", None, None), why_not_proved=None
+            )
+        else:
+            # the training itself may leave more in such a row than nothing, which then is none of
+            # theirs
+            beside.append(_absent_rows(model))
+    return Verification(
+        _with_checks(found, beside),
+        model.digest,
+        data.digest,
+        None if before is None else before.digest,
+        _descends(model, before),
+    )
+
+
+@dataclass(frozen=True)
+class _How:
+    """With what a certificate is made."""
+
+    limits: Limits | None
+    prove_up_to: int
+    threads: int
+    watch: Watch | None
+
+
+def _certified(
+    model: Model, data: Interactions, before: Model | None, forgotten: Any, how: _How
+) -> Certificate:
+    """The certificate of the files; of a model that was made by ``local``, held against what it
+    comes from.
+    """
+    if forgotten is not None and before is None:
         raise InvalidInput(
-            f"--before is of kind {before.kind}, the model of kind {model.kind}: it is not its "
-            "original"
+            "--forgotten says what --before was trained on: give the original model as well"
         )
     original = None if before is None else _original(before, model, data)
     found = certify(
@@ -123,65 +161,63 @@ def verify(
         data,
         model.factors,
         before=original,
-        limits=limits,
-        prove_up_to=prove_up_to,
-        threads=threads or default_threads(),
-        watch=watch,
+        limits=how.limits,
+        prove_up_to=how.prove_up_to,
+        threads=how.threads,
+        watch=how.watch,
     )
-    local = model.training.get("method") == "local"
-    if forgotten is not None and before is None:
-        raise InvalidInput(
-            "--forgotten says what --before was trained on: give the original model as well"
-        )
-    if local and before is not None and original is not None and forgotten is not None:
+    if model.training.get("method") != "local":
+        return found
+    if before is not None and original is not None and forgotten is not None:
         whole = _whole(before, model, data, forgotten)
-        found = _local(
-            found, model, data, whole, original, limits or Limits(), threads or default_threads()
-        )
-    elif local and not found.passed:
-        found = replace(found, sentence=UNTOLD)
-    if before is not None:
-        beside.append(_same_objective(model, before))
-    # nothing else speaks for a replay, nor for a retrain that ended before its optimum
-    if replay is None:
-        replay = model.training.get("method") == "replay" or (
-            not found.passed and recipe_of(model) is not None
-        )
-    if replay and replays(model, data, threads=threads, on_pass=on_pass):
-        found = replace(found, kind="A", sentence=sentence("A", None, None), why_not_proved=None)
-    else:
-        # the training itself may leave more in such a row than nothing, which then is none of
-        # theirs
-        beside.append(_absent_rows(model))
-    found = _with_checks(found, beside)
-    return Verification(
-        found,
-        model.digest,
-        data.digest,
-        None if before is None else before.digest,
-        _descends(model, before),
+        limits = how.limits or Limits()
+        return _local(found, model, data, whole, original, limits, how.threads)
+    return found if found.passed else replace(found, sentence=UNTOLD)
+
+
+def _factorization(model: Model, before: Model | ExactModel | None) -> Model | None:
+    """``before``, once it is of the model's kind; else InvalidInput."""
+    if isinstance(before, ExactModel):
+        raise _other_kind(model, before)
+    return before
+
+
+def _other_kind(model: Model | ExactModel, before: Model | ExactModel) -> InvalidInput:
+    return InvalidInput(
+        f"--before is of kind {before.kind}, the model of kind {model.kind}: it is not its original"
     )
 
 
 def _exact(
-    model: ExactModel, data: Interactions, before: Model | ExactModel | None, beside: list[Check]
-) -> Verification:
+    model: ExactModel, data: Interactions, before: Model | ExactModel | None
+) -> ExactCertificate:
     """Counted anew by other code, or trained once more: class A or D, whatever the model says of
     itself.
     """
     if before is not None and before.kind != model.kind:
-        raise InvalidInput(
-            f"--before is of kind {before.kind}, the model of kind {model.kind}: it is not its "
-            "original"
+        raise _other_kind(model, before)
+    return certify_exactly(model.settings, model.state, data, model.digest)
+
+
+def _trained_again(
+    model: Model,
+    data: Interactions,
+    found: Certificate,
+    asked: bool | None,
+    *,
+    threads: int,
+    on_pass: OnPass | None,
+) -> bool:
+    """Whether the training was repeated, to the very bytes of the model.
+
+    It is where it is ``asked`` for, and for None where nothing else speaks for the model: made by a
+    replay, or by a retrain that ended before its optimum.
+    """
+    if asked is None:
+        asked = model.training.get("method") == "replay" or (
+            not found.passed and recipe_of(model) is not None
         )
-    found = _with_checks(certify_exactly(model.settings, model.state, data, model.digest), beside)
-    return Verification(
-        found,
-        model.digest,
-        data.digest,
-        None if before is None else before.digest,
-        _descends(model, before),
-    )
+    return asked and replays(model, data, threads=threads, on_pass=on_pass)
 
 
 def replays(
@@ -335,7 +371,7 @@ def _other_sums(model: Model | ExactModel, data: Interactions) -> Check:
     )
 
 
-C = TypeVar("C", Certificate, ExactCertificate)
+C = TypeVar("C", bound=Certificate | ExactCertificate)
 
 
 def _with_checks(found: C, checks: list[Check]) -> C:
