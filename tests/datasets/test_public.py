@@ -12,6 +12,7 @@ import io
 import json
 import os
 import re
+import sys
 import threading
 import zipfile
 
@@ -539,4 +540,7 @@ def test_the_cache_folder_follows_the_environment(monkeypatch, tmp_path):
     assert default_cache() == tmp_path / "alteraser"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert default_cache() == tmp_path / ".cache" / "alteraser"
+    home = tmp_path / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+    assert default_cache() == home / "alteraser"
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    assert default_cache() == home / "alteraser"

@@ -166,9 +166,12 @@ def check_output(path: str | Path) -> None:
 
 
 def default_cache() -> Path:
-    """``$XDG_CACHE_HOME/alteraser``, or ``~/.cache/alteraser``."""
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "alteraser"
+    """Where this system keeps caches: ``$XDG_CACHE_HOME/alteraser`` or ``~/.cache/alteraser``, on a
+    Mac without that variable ``~/Library/Caches/alteraser``.
+    """
+    from platformdirs import user_cache_path
+
+    return user_cache_path("alteraser", appauthor=False)
 
 
 def sha256_file(path: str | Path) -> str:
