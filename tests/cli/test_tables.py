@@ -1,5 +1,6 @@
-"""Tables that are tables: one line adds a kind, a method, a row solver, a format or an adapter, for
-every command."""
+"""Tables that are tables: one line adds a kind, a method, a row solver, a format, an adapter or a
+command, for the whole command line.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from conftest import Run
 
 import alteraser as ae
 from alteraser import erasers, solvers
+from alteraser.cli import common
 from alteraser.data.deletion import Deletion
 from alteraser.data.interactions import Interactions
 from alteraser.erasers import AltEraser, entry
@@ -193,3 +195,38 @@ def test_an_adapter(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, w
         "items.npy",
         "users.npy",
     ]
+
+
+def count(
+    data: common.DataArgument,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
+) -> int:
+    """Count the lines of DATA.
+
+    Example: alteraser count ratings.csv
+    """
+    lines = len(Path(data).read_text().splitlines())
+    common.Screen(json, quiet).result({"lines": lines}, [("lines", f"{lines:,}")])
+    return 0
+
+
+def test_a_command(run: Run, monkeypatch: pytest.MonkeyPatch, world: Path) -> None:
+    """One module and one line of the table: in the list, with help of its own, and an exit code."""
+    import sys
+    import types
+
+    from alteraser.cli import commands
+
+    module = types.ModuleType("alteraser.cli.count")
+    module.count = count  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "alteraser.cli.count", module)
+    monkeypatch.setitem(commands.COMMANDS, "count", "Count the lines of DATA.")
+    code, out, err = run("count {w}/data.csv --json")
+    assert code == 0, err
+    assert json.loads(out)["lines"] == len((world / "data.csv").read_text().splitlines())
+    assert "Count the lines of DATA." in run("--help")[1]
+    assert "alteraser count ratings.csv" in run("count --help")[1]
+    code, _, err = run("count nowhere.csv")
+    assert code != 0
+    assert "nowhere.csv" in err
