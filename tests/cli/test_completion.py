@@ -23,7 +23,7 @@ from alteraser.data.readers._options import Layout
 from alteraser.data.sets.public import CATALOG
 from alteraser.erasers import CHOSEN, ERASERS
 from alteraser.models.factorization.objective import Scaling, Weighting
-from alteraser.models.registry import KINDS
+from alteraser.models.registry import KINDS, LINEAR
 from alteraser.solvers import SOLVERS
 from alteraser.verbs.train import ENMF
 
@@ -38,7 +38,7 @@ from alteraser.verbs.train import ENMF
         (completion.DUPLICATES, get_args(ReadingOptions.model_fields["duplicates"].annotation)),
         (completion.LAYOUT, get_args(Layout)),
         (completion.WEIGHTING, get_args(Weighting)),
-        (completion.KIND, {"enmf", *KINDS}),
+        (completion.KIND, {"enmf", *KINDS, *LINEAR}),
         (completion.SCALING, get_args(Scaling)),
         (completion.DTYPE, get_args(ENMF.model_fields["dtype"].annotation)),
         (completion.PUBLIC_SET, CATALOG),

@@ -51,8 +51,9 @@ def test_names_and_settings_are_there_without_what_computes() -> None:
     """Where this fails, a module of a kind imports it at the top: see
     ``alteraser.runtime.late``."""
     code = (
-        "import sys, alteraser.cli.main as main; from alteraser.models.registry import KINDS;"
-        "early = set(sys.modules); [kind.model_fields for kind in KINDS.values()];"
+        "import sys, alteraser.cli.main as main;"
+        "from alteraser.models.registry import KINDS, LINEAR;"
+        "early = set(sys.modules); [k.model_fields for k in (*KINDS.values(), *LINEAR.values())];"
         "print({'pydantic', 'numpy'} & early, {'numpy', 'pyarrow', 'scipy', 'numba'} & "
         "set(sys.modules))"
     )

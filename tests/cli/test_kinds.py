@@ -12,7 +12,7 @@ import pytest
 from conftest import Run
 
 import alteraser as ae
-from alteraser.models.registry import KINDS
+from alteraser.models.registry import KINDS, LINEAR
 
 OPTIONS = {
     "enmf": "--factors 4 --regularization 0.5 --missing-weight 0.3",
@@ -25,9 +25,10 @@ OPTIONS = {
     "slist": "--session-column rating --regularization 3",
     "tifu-knn": "--basket-column rating --neighbors 5",
     "top-frequency": "--basket-column rating",
+    "linear-lightgcn": "--factors 4 --layers 2 --regularization 0.3 --missing-weight 0.3",
 }
 
-ROUNDED = {"enmf": 1e-4, "ease": 1e-12, "slist": 1e-12}
+ROUNDED = {"enmf": 1e-4, "ease": 1e-12, "slist": 1e-12, "linear-lightgcn": 1e-5}
 """How far the result may be from a retrained model; the others in no bit"""
 FORGET = "forget {kind} {{w}}/forget.csv --data {{w}}/data.csv --out new --remaining rest.csv"
 
@@ -56,7 +57,8 @@ def document(run: Run, line: str, code: int = 0) -> dict[str, object]:
 
 
 def test_every_kind_is_tried() -> None:
-    assert set(OPTIONS) == {"enmf", *(name for name, kind in KINDS.items() if not kind.extra)}
+    exact = [name for name, kind in KINDS.items() if not kind.extra]
+    assert set(OPTIONS) == {"enmf", *exact, *LINEAR}
 
 
 def test_forgets_as_if_it_had_never_been_told(
@@ -119,7 +121,7 @@ def test_recommends_evaluates_and_shows(kind: str, models: Path, run: Run, world
         scores = [item["score"] for item in entry["items"]]
         assert scores == sorted(scores, reverse=True)
         again = any((entry["user_id"], item["item_id"]) in had for item in entry["items"])
-        assert not again or KINDS[kind].repeats
+        assert not again or (kind in KINDS and KINDS[kind].repeats)
     model = ae.load(models / kind)
     train, test = ae.Interactions.read(world / "data.csv", model.reading).split(0.3, seed=1)
     found = ae.evaluate(model, test, data=train)
@@ -170,7 +172,11 @@ def test_nothing_is_written_by_a_dry_run(kind: str, models: Path, run: Run, tmp_
 @pytest.mark.parametrize(
     ("line", "code", "message"),
     [
-        ("train {w}/data.csv --model item-nnn --out x", 2, f"there are enmf, {', '.join(KINDS)}"),
+        (
+            "train {w}/data.csv --model item-nnn --out x",
+            2,
+            f"there are enmf, {', '.join((*KINDS, *LINEAR))}",
+        ),
         (
             "train {w}/data.csv --model item-knn --factors 3 --out x",
             2,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from alteraser.models.closed_form.model import ExactModel
     from alteraser.models.factorization.model import Model
     from alteraser.models.protocol import Recommender
+    from alteraser.models.relational.model import LinearModel
 
 Json = Annotated[
     bool, typer.Option("--json", help="One JSON document on stdout; everything else on stderr.")
@@ -216,7 +217,7 @@ def check_tolerance(tolerance: float | None) -> None:
         checked_tolerance(tolerance, "--tolerance")
 
 
-def load_model(path: Path) -> Model | ExactModel:
+def load_model(path: Path) -> Model | ExactModel | LinearModel:
     """The model at ``path``, of any kind."""
     from alteraser.models.loading import load
 

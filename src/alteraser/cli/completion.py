@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from alteraser.models.registry import KINDS
+from alteraser.models.registry import KINDS, LINEAR
 
 Complete = Callable[[str], list[str]]
 
@@ -85,7 +85,7 @@ DUPLICATES = among("refuse", "first", "last", "sum")
 WEIGHTING = among("uniform", "popularity", "activity")
 SCALING = among("none", "frequency")
 DTYPE = among("float32", "float64")
-KIND = among("enmf", *KINDS)
+KIND = among("enmf", *KINDS, *LINEAR)
 GENERATED = among("household", "sessions", "baskets")
 PUBLIC_SET = among("ml-100k", "ml-1m", "ml-10m", "ml-20m", "gowalla", "amazon-electronics")
 PAPER_KIND = among("enmf", "gmf")

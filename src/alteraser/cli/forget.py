@@ -92,11 +92,15 @@ def _subject(asked: forget_options.Request, screen: common.Screen) -> Subject:
         from alteraser.cli.foreign import Theirs
 
         return Theirs(asked, screen)
+    from alteraser.cli.linear import Linear
     from alteraser.cli.ours import Exact, Factors
     from alteraser.models.folder import kind_at
-    from alteraser.models.registry import KINDS
+    from alteraser.models.registry import KINDS, LINEAR
 
-    return (Exact if kind_at(asked.model) in KINDS else Factors)(asked, screen)
+    kind = kind_at(asked.model)
+    if kind in LINEAR:
+        return Linear(asked, screen)
+    return (Exact if kind in KINDS else Factors)(asked, screen)
 
 
 def _write_remaining(

@@ -165,6 +165,7 @@ def _worst(check: Any) -> str:
 def _own(screen: common.Screen, model: Path, data: Path | None) -> int:
     """The same for a model of ours, whose data are known by their digest."""
     from alteraser.models.closed_form.model import ExactModel
+    from alteraser.models.relational.model import LinearModel
     from alteraser.verbs.forget import belongs
 
     with screen.phase("read", "reading"):
@@ -188,6 +189,16 @@ def _own(screen: common.Screen, model: Path, data: Path | None) -> int:
         own["state"] = exact.told(loaded)
         told = exact.told_rows(loaded)
         kept = f"{loaded.settings.summary}, {size / 2**20:,.1f} MiB"
+    elif isinstance(loaded, LinearModel):
+        settings, factors = loaded.settings.own(), loaded.factors
+        own = {
+            "factors": loaded.settings.factors,
+            "dtype": factors.dtype.name,
+            "bytes": factors.nbytes + sum(E.nbytes for E in loaded.tables.values()),
+            "arrays": {name: list(E.shape) for name, E in loaded.tables.items()},
+        }
+        told = []
+        kept = f"{loaded.settings.factors} factors, {loaded.settings.summary}"
     else:
         settings, factors = loaded.objective.model_dump(exclude_none=True), loaded.factors
         own = {"factors": factors.rank, "dtype": factors.dtype.name, "bytes": factors.nbytes}

@@ -12,7 +12,7 @@ import typer.main
 from typer.core import TyperCommand, TyperOption
 
 from alteraser.cli import completion
-from alteraser.models.registry import KINDS
+from alteraser.models.registry import KINDS, LINEAR
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -73,8 +73,9 @@ def settings(*, events: bool = True) -> dict[str, Owners]:
     or of pairs.
     """
     found: dict[str, Owners] = {}
-    for kind in KINDS if events else of_pairs():
-        options = KINDS[kind]
+    kinds = KINDS if events else of_pairs()
+    linear = LINEAR.items() if events else ()
+    for kind, options in (*((kind, KINDS[kind]) for kind in kinds), *linear):
         for name, info in options.model_fields.items():
             found.setdefault(name, []).append((kind, info))
     return found

@@ -7,12 +7,13 @@ from pathlib import Path
 from alteraser.models import folder
 from alteraser.models.closed_form.model import ExactModel
 from alteraser.models.factorization.model import Model
+from alteraser.models.relational.model import LinearModel
 
 
-def load(path: str | Path) -> Model | ExactModel:
+def load(path: str | Path) -> Model | ExactModel | LinearModel:
     """Read a model directory of any kind; NotFound where there is none, IntegrityError for one that
     is damaged.
     """
     found = folder.load_model(Path(path))
-    assert isinstance(found, Model | ExactModel)
+    assert isinstance(found, Model | ExactModel | LinearModel)
     return found

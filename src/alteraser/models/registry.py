@@ -6,13 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from alteraser.models.closed_form.kind import ExactKind
+    from alteraser.models.relational.kind import LinearKind
+
+K = TypeVar("K")
 
 
-class Kinds(MutableMapping[str, "type[ExactKind]"]):
+class Kinds(MutableMapping[str, type[K]]):
     """Settings by name; a class that is given by where it is, under ``alteraser.models``, is
     imported when asked for.
 
@@ -20,16 +23,16 @@ class Kinds(MutableMapping[str, "type[ExactKind]"]):
     """
 
     def __init__(self, where: dict[str, str]) -> None:
-        self._where: dict[str, str | type[ExactKind]] = dict(where)
+        self._where: dict[str, str | type[K]] = dict(where)
 
-    def __getitem__(self, name: str) -> type[ExactKind]:
+    def __getitem__(self, name: str) -> type[K]:
         found = self._where[name]
         if isinstance(found, str):
             module, _, kind = found.rpartition(".")
             found = self._where[name] = getattr(import_module(f"alteraser.models.{module}"), kind)
         return found
 
-    def __setitem__(self, name: str, kind: type[ExactKind]) -> None:
+    def __setitem__(self, name: str, kind: type[K]) -> None:
         self._where[name] = kind
 
     def __delitem__(self, name: str) -> None:
@@ -45,7 +48,7 @@ class Kinds(MutableMapping[str, "type[ExactKind]"]):
         return len(self._where)
 
 
-KINDS = Kinds(
+KINDS: Kinds[ExactKind] = Kinds(
     {
         "popularity": "closed_form.popularity.Popularity",
         "item-knn": "neighbors.item_knn.ItemKNN",
@@ -61,3 +64,11 @@ KINDS = Kinds(
     }
 )
 """Settings of every exact kind by its name."""
+
+LINEAR: Kinds[LinearKind] = Kinds(
+    {
+        "linear-lightgcn": "relational.lightgcn.LinearLightGCN",
+    }
+)
+"""Settings of every kind that is a linear problem with an optimum, and forgets by going to the one
+for what remains (``alteraser.models.relational.kind``)."""

@@ -19,14 +19,17 @@ from alteraser.evidence.certificate.anchored import Anchored, anchored
 from alteraser.evidence.certificate.certificate import PROVE_UP_TO, Watch
 from alteraser.evidence.certificate.exact import ExactCertificate
 from alteraser.evidence.certificate.exact import certify as certify_exactly
+from alteraser.evidence.certificate.relational import LinearCertificate
 from alteraser.evidence.certificate.words import sentence
 from alteraser.models import Factors
 from alteraser.models.closed_form.model import ExactModel
 from alteraser.models.factorization.model import Model
+from alteraser.models.relational.model import LinearModel
 from alteraser.runtime import events
 from alteraser.runtime.workers import default_threads
 from alteraser.verbs.deleting import aligned, belongs, completed
 from alteraser.verbs.forget_factors import fitted
+from alteraser.verbs.linear import verify_linear
 from alteraser.verbs.replaying import recipe_of, runs_again
 from alteraser.verbs.strict import SHOWN, named, strangers, unaccounted
 
@@ -37,11 +40,14 @@ UNTOLD = (
 )
 
 
+Found = Certificate | ExactCertificate | LinearCertificate
+
+
 @dataclass(frozen=True)
 class Verification:
     """A certificate with what it is about."""
 
-    certificate: Certificate | ExactCertificate
+    certificate: Found
     model: str | None
     """Digest of the model"""
     data: str
@@ -54,10 +60,10 @@ class Verification:
 
 @events.verb("verify", "passed")
 def verify(
-    model: Model | ExactModel,
+    model: Model | ExactModel | LinearModel,
     data: Interactions,
     *,
-    before: Model | ExactModel | None = None,
+    before: Model | ExactModel | LinearModel | None = None,
     forgotten: Any = None,
     unrelated: bool = False,
     folder: Path | None = None,
@@ -111,16 +117,21 @@ def verify(
         _related(model, before, unrelated=unrelated)
     beside = [_folder(model, folder), _ids(model, data), _other_sums(model, data)]
     if isinstance(model, ExactModel):
-        found: Certificate | ExactCertificate = _exact(model, data, before)
+        found: Found = _exact(model, data, before)
+    elif isinstance(model, LinearModel):
+        how = _How(limits, prove_up_to, threads or default_threads(), watch)
+        found = _linear(model, data, before, how)
+        beside += _beside_linear(model, before)
     else:
         original = _factorization(model, before)
         how = _How(limits, prove_up_to, threads or default_threads(), watch)
-        found = _certified(model, data, original, forgotten, how)
+        certified = _certified(model, data, original, forgotten, how)
+        found = certified
         if original is not None:
             beside.append(_same_objective(model, original))
-        if _trained_again(model, data, found, replay, threads=threads, on_pass=on_pass):
+        if _trained_again(model, data, certified, replay, threads=threads, on_pass=on_pass):
             found = replace(
-                found, kind="A", sentence=sentence("A", None, None), why_not_proved=None
+                certified, kind="A", sentence=sentence("A", None, None), why_not_proved=None
             )
         else:
             # the training itself may leave more in such a row than nothing, which then is none of
@@ -175,21 +186,23 @@ def _certified(
     return found if found.passed else replace(found, sentence=UNTOLD)
 
 
-def _factorization(model: Model, before: Model | ExactModel | None) -> Model | None:
+def _factorization(model: Model, before: Model | ExactModel | LinearModel | None) -> Model | None:
     """``before``, once it is of the model's kind; else InvalidInput."""
-    if isinstance(before, ExactModel):
+    if before is not None and not isinstance(before, Model):
         raise _other_kind(model, before)
     return before
 
 
-def _other_kind(model: Model | ExactModel, before: Model | ExactModel) -> InvalidInput:
+def _other_kind(
+    model: Model | ExactModel | LinearModel, before: Model | ExactModel | LinearModel
+) -> InvalidInput:
     return InvalidInput(
         f"--before is of kind {before.kind}, the model of kind {model.kind}: it is not its original"
     )
 
 
 def _exact(
-    model: ExactModel, data: Interactions, before: Model | ExactModel | None
+    model: ExactModel, data: Interactions, before: Model | ExactModel | LinearModel | None
 ) -> ExactCertificate:
     """Counted anew by other code, or trained once more: class A or D, whatever the model says of
     itself.
@@ -197,6 +210,35 @@ def _exact(
     if before is not None and before.kind != model.kind:
         raise _other_kind(model, before)
     return certify_exactly(model.settings, model.state, data, model.digest)
+
+
+def _linear(
+    model: LinearModel,
+    data: Interactions,
+    before: Model | ExactModel | LinearModel | None,
+    how: _How,
+) -> LinearCertificate:
+    """Measured on the problem that the remaining data make: class C or D."""
+    if before is None or (isinstance(before, LinearModel) and before.kind == model.kind):
+        return verify_linear(
+            model, data, before, limits=how.limits, threads=how.threads, watch=how.watch
+        )
+    raise _other_kind(model, before)
+
+
+def _beside_linear(
+    model: LinearModel, before: Model | ExactModel | LinearModel | None
+) -> list[Check]:
+    """What else must hold: the same settings, and nothing in the rows of who is gone."""
+    found = [_absent_rows(model)]
+    if isinstance(before, LinearModel):  # forgetting changes the data, never the settings
+        ours, theirs = model.settings.own(), before.settings.own()
+        other = sorted(name for name in ours if ours[name] != theirs.get(name))
+        meaning = "settings that are not those of --before" + (
+            f": {', '.join(other)}" if other else ""
+        )
+        found.append(Check("objective", float(len(other)), 0.0, not other, meaning))
+    return found
 
 
 def _trained_again(
@@ -352,7 +394,7 @@ def _original(before: Model, model: Model, data: Interactions) -> Factors:
     return fitted(before.factors, data)
 
 
-def _absent_rows(model: Model) -> Check:
+def _absent_rows(model: Model | LinearModel) -> Check:
     """Rows without an id belong to users who are gone, and must hold nothing."""
     full = 0
     for ids, x in ((model.users, model.factors.users), (model.items, model.factors.items)):
@@ -362,7 +404,7 @@ def _absent_rows(model: Model) -> Check:
     return Check("absent", float(full), 0.0, full == 0, "rows without an id that are not zero")
 
 
-def _other_sums(model: Model | ExactModel, data: Interactions) -> Check:
+def _other_sums(model: Model | ExactModel | LinearModel, data: Interactions) -> Check:
     """What the model keeps of its data must be that of these data, and of nobody else."""
     sums = model.trained_on.sums
     odd = 0 if sums is None else sums.differing(Sums.of(data))
@@ -371,7 +413,7 @@ def _other_sums(model: Model | ExactModel, data: Interactions) -> Check:
     )
 
 
-C = TypeVar("C", bound=Certificate | ExactCertificate)
+C = TypeVar("C", bound=Found)
 
 
 def _with_checks(found: C, checks: list[Check]) -> C:
@@ -382,7 +424,7 @@ def _with_checks(found: C, checks: list[Check]) -> C:
     return replace(found, kind="D", sentence=sentence("D", None, None))
 
 
-def _folder(model: Model | ExactModel, folder: Path | None) -> Check:
+def _folder(model: Model | ExactModel | LinearModel, folder: Path | None) -> Check:
     """Nothing lies in the model's folder but what this version writes there."""
     found = () if folder is None else strangers(folder, model)
     meaning = "things in the folder that do not belong to a model"
@@ -392,7 +434,7 @@ def _folder(model: Model | ExactModel, folder: Path | None) -> Check:
     return Check("folder", float(len(found)), 0.0, not found, meaning)
 
 
-def _ids(model: Model | ExactModel, data: Interactions) -> Check:
+def _ids(model: Model | ExactModel | LinearModel, data: Interactions) -> Check:
     """Every user in the map has interactions: who has none left is gone from it."""
     found = unaccounted(model, data)
     meaning = "users in the map of whom the remaining data hold nothing" + (
@@ -401,7 +443,7 @@ def _ids(model: Model | ExactModel, data: Interactions) -> Check:
     return Check("ids", float(len(found)), 0.0, not found, meaning)
 
 
-def _counted(model: Model | ExactModel, data: Interactions) -> None:
+def _counted(model: Model | ExactModel | LinearModel, data: Interactions) -> None:
     """IntegrityError where what the model says of its data is not so, though the digest is
     right.
     """
@@ -419,7 +461,12 @@ def _counted(model: Model | ExactModel, data: Interactions) -> None:
             )
 
 
-def _related(model: Model | ExactModel, before: Model | ExactModel, *, unrelated: bool) -> None:
+def _related(
+    model: Model | ExactModel | LinearModel,
+    before: Model | ExactModel | LinearModel,
+    *,
+    unrelated: bool,
+) -> None:
     """IntegrityError unless ``before`` is a model that ``model`` comes from, or is said not to
     be.
     """
@@ -438,7 +485,9 @@ def _related(model: Model | ExactModel, before: Model | ExactModel, *, unrelated
     )
 
 
-def _descends(model: Model | ExactModel, before: Model | ExactModel | None) -> bool | None:
+def _descends(
+    model: Model | ExactModel | LinearModel, before: Model | ExactModel | LinearModel | None
+) -> bool | None:
     if before is None:
         return None
     return before.digest is not None and before.digest in model.ancestors

@@ -10,19 +10,25 @@ identity; side features and contexts are sparse operators; LightGCN is a propaga
 a knowledge graph is more relations over a shared table.
 """
 
-from alteraser.models.relational.operators import (
-    Identity,
-    Operator,
-    Part,
-    Product,
-    Propagation,
-    Sparse,
-    normalized,
-    stacked,
-)
-from alteraser.models.relational.problem import LinearProblem, Point
-from alteraser.models.relational.relations import Cells, Missing, Relation
-from alteraser.models.relational.tables import Table
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from alteraser.models.relational.operators import (
+        Identity,
+        Operator,
+        Part,
+        Product,
+        Propagation,
+        Sparse,
+        normalized,
+        stacked,
+    )
+    from alteraser.models.relational.problem import LinearProblem, Point
+    from alteraser.models.relational.relations import Cells, Missing, Relation
+    from alteraser.models.relational.tables import Table
 
 __all__ = [
     "Cells",
@@ -40,3 +46,16 @@ __all__ = [
     "normalized",
     "stacked",
 ]
+
+_WHERE = {
+    "problem": ("LinearProblem", "Point"),
+    "relations": ("Cells", "Missing", "Relation"),
+    "tables": ("Table",),
+}
+
+
+def __getattr__(name: str) -> Any:  # so that the settings of kinds come without NumPy
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = next((module for module, names in _WHERE.items() if name in names), "operators")
+    return getattr(import_module(f"{__name__}.{module}"), name)

@@ -45,7 +45,7 @@ FORCING, PRODUCTS = 0.03, 400
 """How far a Newton step is solved, and products it may take"""
 STUCK = 0.9
 """Share of the last distance that a Newton step which leads nowhere has to be below"""
-EARLY = 0.3
+EARLY = 0.1
 """Share of the distance asked for at which L-BFGS, whose steps say less, hands over"""
 
 

@@ -1,0 +1,100 @@
+"""Going to the optimum of a linear problem on what remains, and what may be said of having gone.
+
+The push of a deletion is the change of the whole gradient: of the cells that go, and of everything
+that is counted on the data, graph and weights included. It is taken at the original, in the norm of
+the preconditioner there, and what is left of it at the end is the residual.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from alteraser.erasers.driver import OnPass
+from alteraser.evidence.certificate.words import sentence
+from alteraser.evidence.claims import Evidence, Measured, ResidualOnly
+from alteraser.models.relational import LinearProblem, Point
+from alteraser.solvers.limits import DEFAULT, Limits, influence
+from alteraser.solvers.relational import Goal, Preconditioner, Reached, evaluate, minimize
+from alteraser.solvers.relational.symmetry import rotated_onto
+
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Went:
+    """Where an erasure of a linear model ended."""
+
+    reached: Reached
+    push: float
+    """‖∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)‖_{M⁻¹}"""
+    floor: float | None
+    """‖∇L_{D_a}(Θ_a)‖_{M⁻¹} over it: what training left; None where D_a is not known"""
+    objective_before: float
+    """L_{D_r}(Θ_a)"""
+    residual: float
+    """‖∇L_{D_r}(Θ_u)‖_{M⁻¹} over the push"""
+    influence: float
+    """ι, what may be left of the way from the original"""
+    evidence: Evidence
+
+
+def gradient_of(problem: LinearProblem, point: Point, *, threads: int) -> Float64:
+    """∇L at a point, a vector: what a deletion's push is the change of."""
+    return evaluate(problem, point, threads=threads).gradient.vector
+
+
+def converge(
+    after: LinearProblem,
+    original: Point,
+    start: Point,
+    *,
+    known: Float64 | None = None,
+    limits: Limits = DEFAULT,
+    max_passes: int = 5000,
+    threads: int = 1,
+    on_pass: OnPass | None = None,
+) -> Went:
+    """From ``start`` to the optimum of ``after``; ``original`` is what was trained on D_a, in the
+    rows of ``after``.
+
+    ``known`` is ∇L_{D_a} at the original in these rows; None where D_a is not known: then the whole
+    gradient counts as push. ``start`` is the original, or a random point to train anew.
+    """
+    M = Preconditioner(after, original, threads)
+    here = evaluate(after, original, threads=threads)
+    change = here.gradient.vector - (0.0 if known is None else known)
+    push = M.norm(change)
+    floor = None if known is None or push == 0.0 else M.norm(known) / push
+    goal = Goal(limits, scale=push or None, origin=original, max_passes=max_passes)
+    found = minimize(after, start, goal, threads=threads, on_pass=on_pass)
+    residual = found.norm / push if push > 0 else found.residual
+    turned = rotated_onto(after, found.point, original)
+    moved = float(np.linalg.norm(turned - original.vector))
+    size = float(np.linalg.norm(found.point.vector))
+    left = influence(found.distance * size, moved, size)
+    return Went(
+        found, push, floor, here.value, residual, left, _said(found, residual, left, limits)
+    )
+
+
+def _said(found: Reached, residual: float, left: float, limits: Limits) -> Evidence:
+    """C within the limits of a certificate, else D."""
+    conditions = (
+        ("distance", found.distance, limits.distance),
+        ("influence", left, limits.influence),
+        ("residual", residual, limits.residual),
+    )
+    failed = [
+        f"{name} {value:.1e} is above {limit:.1e}"
+        for name, value, limit in conditions
+        if not value <= limit
+    ]
+    if not found.valley:
+        failed.insert(0, "L bends down, or nothing was measured")
+    if failed:
+        return ResidualOnly(sentence("D", None, None), lacks="; ".join(failed))
+    size = float(np.linalg.norm(found.point.vector))
+    return Measured(sentence("C", found.distance * size, found.distance))

@@ -1,0 +1,90 @@
+"""Linear models in the folder of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alteraser.errors import IntegrityError, NumericFailure
+from alteraser.models import Factors
+from alteraser.models.registry import LINEAR
+from alteraser.models.relational.model import LinearModel
+
+USERS, ITEMS = "user_embeddings", "item_embeddings"
+TABLE, PREDICTION = "table.", "prediction."
+"""What the names of tables and of trained prediction vectors begin with"""
+
+
+class LinearCodec:
+    """What scores (user_embeddings m×k, item_embeddings n×k), every table as ``table.NAME``, every
+    trained h as ``prediction.RELATION``, all of float64, and the settings.
+    """
+
+    keys = frozenset({"settings", "shape"})
+
+    def tensors(self, model: LinearModel) -> dict[str, Any]:
+        """The arrays; NumericFailure for entries that are not finite."""
+        found: dict[str, Any] = {USERS: model.factors.users, ITEMS: model.factors.items}
+        found |= {f"{TABLE}{name}": E for name, E in sorted(model.tables.items())}
+        found |= {f"{PREDICTION}{name}": h for name, h in sorted(model.predictions.items())}
+        if not all(np.all(np.isfinite(a)) for a in found.values()):
+            raise NumericFailure("the model holds NaN or infinite entries; it is not written")
+        return found
+
+    def entries(self, model: LinearModel) -> dict[str, Any]:
+        """Dtype, shape and settings."""
+        m, n = model.factors.users.shape[0], model.factors.items.shape[0]
+        tables = {name: list(E.shape) for name, E in sorted(model.tables.items())}
+        return {
+            "dtype": model.factors.dtype.name,
+            "shape": {"users": m, "items": n, "tables": tables},
+            "settings": model.settings.own(),
+        }
+
+    def rows(self, manifest: dict[str, Any], tensors: dict[str, Any]) -> tuple[int, int]:
+        """Those of what scores."""
+        return tensors[USERS].shape[0], tensors[ITEMS].shape[0]
+
+    def build(
+        self, manifest: dict[str, Any], tensors: dict[str, Any], common: dict[str, Any], path: Path
+    ) -> LinearModel:
+        """See ``Codec``."""
+        settings = LINEAR[manifest["kind"]](**manifest["settings"])
+        for name, array in tensors.items():
+            known = name in (USERS, ITEMS) or name.startswith((TABLE, PREDICTION))
+            if not known or array.dtype != np.float64:
+                raise IntegrityError(f"{path} holds {name} of {array.dtype}, expected float64")
+            if not np.all(np.isfinite(array)):
+                raise NumericFailure(f"{path}: {name} holds NaN or infinite entries")
+        tables, predictions = (
+            {name[len(start) :]: x for name, x in tensors.items() if name.startswith(start)}
+            for start in (TABLE, PREDICTION)
+        )
+        if any(E.ndim != 2 for E in tables.values()) or not tables:
+            raise IntegrityError(f"{path} holds no tables of a {settings.name}")
+        ones = np.ones(tensors[USERS].shape[1])
+        factors = Factors(tensors[USERS], tensors[ITEMS], ones)
+        return LinearModel(
+            settings=settings, tables=tables, predictions=predictions, factors=factors, **common
+        )
+
+
+class _OfEveryKind(Mapping[str, LinearCodec]):
+    """The one codec under the name of every kind that there is when it is asked for."""
+
+    def __getitem__(self, kind: str) -> LinearCodec:
+        if kind not in LINEAR:
+            raise KeyError(kind)
+        return LinearCodec()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(LINEAR)
+
+    def __len__(self) -> int:
+        return len(LINEAR)
+
+
+CODECS = _OfEveryKind()

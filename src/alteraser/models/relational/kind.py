@@ -1,0 +1,99 @@
+"""What a linear kind is: settings, and the problem that they make of interactions."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from alteraser.errors import InvalidInput
+from alteraser.runtime.late import late
+from alteraser.settings import Configured
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from alteraser.data.interactions import Interactions
+    from alteraser.models.relational.problem import LinearProblem, Point
+
+    Float64 = npt.NDArray[np.float64]
+else:
+    np = late("numpy")
+
+
+class LinearKind(Configured, ABC):
+    """Settings of a recommender whose loss is that of ``LinearProblem``; its fields are options of
+    ``alteraser train``.
+
+    The problem is a function of settings and data alone: after forgetting it is made of what
+    remains, graph, weights and statistics included, and the model goes to its optimum.
+    """
+
+    name: ClassVar[str]
+    """Its name on the command line"""
+    summary: ClassVar[str]
+    """What it is, in a few words"""
+
+    factors: int = Field(default=64, ge=1, le=4096, description="d, the length of every embedding")
+    missing_weight: float | None = Field(
+        default=None, ge=0.0, allow_inf_nan=False, description="w0 of missing cells; from the data"
+    )
+    regularization: float | None = Field(
+        default=None, gt=0.0, allow_inf_nan=False, description="λ; from the data"
+    )
+    missing_weighting: Literal["uniform", "popularity", "activity"] = Field(
+        default="uniform", description="what missing cells weigh by"
+    )
+    weight_exponent: float = Field(default=0.5, ge=0.0, le=2.0, description="α of these weights")
+    seed: int = Field(default=0, ge=0, description="Of the random start")
+    max_passes: int = Field(default=5000, ge=1, description="Cap on iterations")
+
+    @classmethod
+    def of_events(cls) -> bool:
+        """Whether it is of events in sessions or baskets: never."""
+        return False
+
+    @abstractmethod
+    def settled(self, data: Interactions) -> LinearKind:
+        """These settings with what is taken from ``data`` in training, and stays in forgetting."""
+
+    @abstractmethod
+    def problem(self, data: Interactions) -> LinearProblem:
+        """What is minimized on ``data``, in their rows; of ``settled`` settings."""
+
+    @abstractmethod
+    def start(self, data: Interactions) -> Point:
+        """Where training starts: random, and nothing where somebody has no interactions."""
+
+    @abstractmethod
+    def fitted(
+        self, tables: dict[str, Float64], before: tuple[int, int], data: Interactions
+    ) -> dict[str, Float64]:
+        """``tables`` of a model with ``before`` rows of users and items, in the rows of ``data``:
+        those that joined are nothing.
+        """
+
+    @abstractmethod
+    def emptied(self, point: Point, data: Interactions) -> Point:
+        """A copy of ``point`` without what is of users and items who have nothing in ``data``."""
+
+    def composed(self, problem: LinearProblem, point: Point) -> tuple[Float64, Float64]:
+        """(users (m, k), items (n, k)) whose inner products are the scores that lists are made of:
+        the first relation's.
+        """
+        raise NotImplementedError
+
+    def compacted(
+        self, tables: dict[str, Float64], shape: tuple[int, int], rows: tuple[Any, Any]
+    ) -> dict[str, Float64]:
+        """``tables`` when only ``rows`` of users and items are left, numbered anew.
+
+        Raises InvalidInput where the loss counts rows without interactions.
+        """
+        raise InvalidInput(f"a model of kind {self.name} cannot be compacted")
+
+    def own(self) -> dict[str, Any]:
+        """Settings as JSON values, for a manifest."""
+        return self.model_dump()

@@ -1,0 +1,148 @@
+"""LightGCN with a loss over all cells: embeddings smoothed on the graph of who interacted with
+what.
+
+E is one table of users and items, Ã = D^{-1/2} A D^{-1/2} of their graph, and users and items score
+with the rows of (I + Ã + … + Ã^K) E / (K + 1) (X. He et al., SIGIR 2020). There the loss is BPR's,
+of sampled negatives, and two trainings agree little; here it is the weighted squared error over all
+cells (Chen et al., TOIS 2020), sampled nowhere, with λ‖E‖², and has an optimum to return to.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from alteraser.errors import InvalidInput
+from alteraser.models.relational.kind import LinearKind
+from alteraser.runtime.late import late
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from alteraser.data.interactions import Interactions
+    from alteraser.models.relational.problem import LinearProblem, Point
+    from alteraser.models.relational.relations import Missing
+
+    Float64 = npt.NDArray[np.float64]
+else:
+    np = late("numpy")
+
+NODE = "node"
+"""The one table: users, then items"""
+
+
+class LinearLightGCN(LinearKind):
+    """LightGCN with the full loss.
+
+    >>> from alteraser import Interactions
+    >>> data = Interactions.from_pairs([(u, v) for u in range(6) for v in range(u % 3, 6, 3)])
+    >>> LinearLightGCN(factors=2).settled(data).problem(data).size
+    24
+    """
+
+    name: ClassVar[str] = "linear-lightgcn"
+    summary: ClassVar[str] = "embeddings smoothed on the graph, a loss over all cells"
+
+    layers: int = Field(default=2, ge=0, le=16, description="K, how far the graph smooths")
+
+    def settled(self, data: Interactions) -> LinearLightGCN:
+        """With w₀ of the rule for ENMF, and its λ over (K + 1)²: that is what propagation shrinks
+        what is not smooth by.
+        """
+        from alteraser.models.factorization.defaults import defaults
+
+        rule = defaults(data)
+        w0, ridge = self.missing_weight, self.regularization
+        return self.model_copy(
+            update={
+                "missing_weight": rule.missing_weight if w0 is None else w0,
+                "regularization": rule.regularization / (self.layers + 1) ** 2
+                if ridge is None
+                else ridge,
+            }
+        )
+
+    def problem(self, data: Interactions) -> LinearProblem:
+        """See ``LinearKind``."""
+        from scipy.sparse import block_array, csr_array
+
+        from alteraser.models.relational import (
+            Cells,
+            LinearProblem,
+            Part,
+            Propagation,
+            Relation,
+            Table,
+            normalized,
+        )
+
+        m, n = data.shape
+        likes = csr_array((np.ones(len(data)), data.indices, data.indptr), shape=(m, n))
+        graph = csr_array(block_array([[None, likes], [likes.T, None]], format="csr"))
+        walk = Propagation(normalized(graph), self.layers)
+        relation = Relation(
+            "interaction",
+            NODE,
+            NODE,
+            Part(walk, 0, m),
+            Part(walk, m, m + n),
+            Cells.of(data),
+            self._missing(data),
+        )
+        ridge = np.full(m + n, float(self.regularization or 0.0))
+        table = Table.numbered(NODE, m + n)
+        return LinearProblem((table,), (relation,), {NODE: ridge}, self.factors)
+
+    def start(self, data: Interactions) -> Point:
+        """See ``LinearKind``."""
+        return self.emptied(self.problem(data).random(self.seed), data)
+
+    def fitted(
+        self, tables: dict[str, Float64], before: tuple[int, int], data: Interactions
+    ) -> dict[str, Float64]:
+        """See ``LinearKind``."""
+        E, (m, n) = tables[NODE], data.shape
+        out = np.zeros((m + n, E.shape[1]))
+        out[: before[0]] = E[: before[0]]
+        out[m : m + before[1]] = E[before[0] :]
+        return {NODE: out}
+
+    def emptied(self, point: Point, data: Interactions) -> Point:
+        """See ``LinearKind``."""
+        from alteraser.models.relational import Point
+
+        vector = point.vector.copy()
+        E = vector.reshape(point.tables[NODE].shape)
+        E[np.concatenate([data.user_counts, data.item_counts]) == 0] = 0.0
+        return Point(vector, {NODE: E}, {})
+
+    def compacted(
+        self, tables: dict[str, Float64], shape: tuple[int, int], rows: tuple[Any, Any]
+    ) -> dict[str, Float64]:
+        """See ``LinearKind``: rows of zeros add nothing, but to the mean that weights are over."""
+        if self.missing_weighting != "uniform":
+            raise InvalidInput(
+                f"missing weights by {self.missing_weighting} are over all rows: a {self.name} "
+                "with such weights cannot be compacted"
+            )
+        return {NODE: tables[NODE][np.concatenate([rows[0], shape[0] + rows[1]])]}
+
+    def composed(self, problem: LinearProblem, point: Point) -> tuple[Float64, Float64]:
+        """The smoothed rows of users and of items."""
+        relation = problem.relations[0]
+        E = point.tables[NODE]
+        return relation.left.apply(E).copy(), relation.right.apply(E).copy()
+
+    def _missing(self, data: Interactions) -> Missing:
+        from alteraser.models.factorization.objective import Objective
+        from alteraser.models.relational import Missing
+
+        weights = Objective(
+            missing_weight=self.missing_weight or 0.0,
+            missing_weighting=self.missing_weighting,
+            weight_exponent=self.weight_exponent,
+            regularization=0.0,
+        )
+        return Missing.of(weights, data)
