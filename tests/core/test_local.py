@@ -14,12 +14,15 @@ from alteraser.cli.shortfall import words
 from alteraser.data.interactions import Interactions
 from alteraser.erasers import Local, Task
 from alteraser.erasers.anchored_point import AnchoredPoint
+from alteraser.erasers.driver import Settings, run_passes
 from alteraser.errors import IntegrityError, InvalidInput, NumericFailure
 from alteraser.evidence.certificate.anchored import anchored
 from alteraser.evidence.certificate.plain import Plain
 from alteraser.metrics import effect_left, model_distance
 from alteraser.models import Factors, Problem
+from alteraser.solvers import JointNewton
 from alteraser.solvers.anchors import anchors
+from alteraser.solvers.limits import DEFAULT
 from alteraser.solvers.stationarity import evaluate
 from alteraser.verbs.choose import Auto, choose
 from alteraser.verbs.forget import match, plan
@@ -283,7 +286,7 @@ def test_a_chain_of_two_is_the_deletion_of_both() -> None:
     once = ae.forget(model, both, data=data, method=fine)
     moved = model_distance(once.model.factors, model.factors)
     assert model_distance(chain.model.factors, once.model.factors) < 1e-3 * moved
-    assert chain.model.training["distance"] == model.training["distance"]
+    assert chain.model.training["rest"] == model.training["rest"]
 
 
 @pytest.mark.parametrize(
@@ -367,7 +370,7 @@ def test_verify_refuses_a_model_that_only_says_it_was_made_by_local() -> None:
 def test_auto_converges_at_rest_and_stays_local_elsewhere() -> None:
     data = toy()
     rested = ae.ENMF(**EARLY, to_rest=True).fit(data)  # type: ignore[arg-type]
-    assert rested.training["distance"] < 1e-6
+    assert rested.training["rest"] < 1e-6
     erasure = ae.forget(rested, some(data), data=data)
     assert (erasure.method, erasure.way.asked, erasure.kind) == ("converge", "auto", "C")
     assert erasure.way.details["at_rest"]
@@ -376,20 +379,58 @@ def test_auto_converges_at_rest_and_stays_local_elsewhere() -> None:
     assert str(erasure.way.why).startswith("not at rest")
 
 
-def test_the_distance_from_rest_is_what_it_is() -> None:
-    """By the last step of training, and measured where there is no such record: against where it
-    leads."""
-    data = toy()
-    best = ae.ENMF(**EARLY, tolerance=1e-12, max_passes=3000).fit(data)  # type: ignore[arg-type]
-    for model in (
-        early(data, 25),
-        ae.ENMF(**EARLY, tolerance=1e-3).fit(data),  # type: ignore[arg-type]
-    ):
-        true = ae.metrics.relative_model_distance(model.factors, best.factors)
-        choice = plan(model, match(model, some(data), data), "auto")
+@pytest.mark.parametrize(("seed", "dtype"), [(0, "float64"), (1, "float32"), (2, "float64")])
+def test_the_distance_from_rest_is_no_less_than_it_is(seed: int, dtype: str) -> None:
+    """Measured by train, and by forget where there is no record: against where it leads, from early
+    and late, along directions in which L hardly bends too (a small λ, more factors than tastes).
+    """
+    data = toy(seed)
+    settings = EARLY | {"factors": 3 + 2 * (seed % 3), "regularization": (2.0, 0.5)[seed % 2]}
+    for tolerance in (1e-3, 1e-4, 1e-6 if dtype == "float64" else 1e-5):
+        model = ae.ENMF(**settings | {"dtype": dtype}, tolerance=tolerance).fit(data)  # type: ignore[arg-type]
+        factors = replace(
+            model.factors,
+            users=model.factors.users.astype(np.float64),
+            items=model.factors.items.astype(np.float64),
+        )
+        best = run_passes(
+            Problem(model.objective, data, np.float64),
+            factors,
+            Settings(JointNewton(), 1e-9, 3000, limits=DEFAULT),
+            origin=factors,
+        ).factors
+        true = ae.metrics.relative_model_distance(factors, best)
+        said = model.training["rest"]
+        assert said is not None
+        assert true <= said * 1.02 + 1e-7
+        assert said <= 2.0 * true + 2e-6
+        gone = match(model, some(data), data)
+        choice = plan(model, gone, "auto")
+        assert choice is not None
+        assert choice.rest == said
+        old = {k: v for k, v in model.training.items() if k not in ("rest", "distance")}
+        choice = plan(replace(model, training=old), gone, "auto")
         assert choice is not None
         assert choice.rest is not None
-        assert 0.3 * true < choice.rest < 3.0 * true
+        assert true <= choice.rest * 1.02 + 1e-7
+
+
+def test_an_estimate_from_below_is_not_trusted() -> None:
+    """A file of an earlier version holds the last step alone: far enough it says so, near it is
+    measured.
+    """
+    data = toy()
+    model = ae.ENMF(**EARLY, tolerance=1e-3).fit(data)  # type: ignore[arg-type]
+    old = {k: v for k, v in model.training.items() if k != "rest"}
+    gone = match(model, some(data), data)
+    far = plan(replace(model, training=old | {"distance": 0.9}), gone, "auto")
+    near = plan(replace(model, training=old | {"distance": 1e-12}), gone, "auto")
+    assert far is not None
+    assert near is not None
+    assert (far.rest, far.method) == (None, "local")
+    assert "at least 9.0e-01" in far.why
+    assert near.rest is not None
+    assert near.rest == pytest.approx(model.training["rest"], rel=0.5)
 
 
 def test_a_replay_is_the_training_without_the_data() -> None:

@@ -143,8 +143,8 @@ class _Kept:
 def _stopped_early(data: Interactions, kept: _Kept, plan: _Plan) -> list[list[str]]:
     model, cost = kept.trained(data, plan.threads, to_rest=False)
     print(
-        f"trained in {cost:.0f} CPU s, {model.training['distance']:.1e} of its size from rest by "
-        "its own account\n",
+        f"trained in {cost:.0f} CPU s, {_account(model)} of its size from rest by its own "
+        "account\n",
         flush=True,
     )
     users, rows = _asking(data, plan.seed), []
@@ -187,6 +187,11 @@ def _stopped_early(data: Interactions, kept: _Kept, plan: _Plan) -> list[list[st
         )
         print(rows[-1], flush=True)
     return rows
+
+
+def _account(model: Model) -> str:
+    rest = model.training.get("rest")
+    return "an unknown share" if rest is None else f"{rest:.1e}"
 
 
 def _at_rest(data: Interactions, kept: _Kept, plan: _Plan) -> list[list[str]]:

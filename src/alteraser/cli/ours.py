@@ -206,15 +206,11 @@ def _warn(screen: common.Screen, choice: Choice, lists: Callable[[], ListsChange
     if choice.method != "converge" or choice.at_rest or not choice.effect:
         return
     found = lists()
-    left = (
-        "L bends down where training ended"
-        if choice.rest is None
-        else (f"training ended {choice.rest:.1e} of the model's size from its optimum")
-    )
     screen.note(
-        f"note: {left}, the deletion's own rows move {choice.effect:.1e}: going there finishes "
-        f"the training. By estimate the top-10 of {found.changed:.0%} of the other users will "
-        f"change (overlap {found.overlap:.2f}); --method local changes what the deletion changes"
+        f"note: {choice.away}, the deletion's own rows move {choice.effect:.1e}: going there "
+        f"finishes the training. By estimate the top-10 of {found.changed:.0%} of the other users "
+        f"will change (overlap {found.overlap:.2f}); --method local changes what the deletion "
+        "changes"
     )
 
 

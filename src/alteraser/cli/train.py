@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 COMMAND = kind_options.WithKinds
 
-# distance from the optimum over the model's size that --to-rest goes to, that of class C
-AT_REST = 1e-6
+# distance from the optimum over the model's size that --to-rest goes to: twice that of class C,
+# because it is estimated from above
+AT_REST = 2e-6
 
 SENSIBLE = 0.2  # of the λ from which on everything is zero: leaves a model that tells users apart
 
@@ -423,7 +424,7 @@ def _rest(outcome: Outcome, solved: float) -> list[tuple[str, str]]:
     return [
         (
             "rest",
-            f"at least about {far}. "
+            f"about {far}. "
             "Deletions whose effect is not well above that are forgotten by it alone (class L); "
             f"--to-rest trains on until class C is possible{cost}",
         )

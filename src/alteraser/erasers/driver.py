@@ -33,6 +33,7 @@ from alteraser.solvers.phases.quasi_newton import QuasiNewton
 from alteraser.solvers.phases.refine import Refine
 from alteraser.solvers.phases.state import Aim, FactorState
 from alteraser.solvers.phases.touched import TouchedRows
+from alteraser.solvers.rest import way_to_rest
 from alteraser.solvers.rows.protocol import padded_width
 from alteraser.solvers.stationarity import Push
 from alteraser.solvers.strategy import Solver, strategy
@@ -75,6 +76,8 @@ class Settings:
     from a saddle."""
     limits: Limits | None = None
     """Go on from the tolerance until these hold as well, by joint steps with a float64 gradient."""
+    rest: bool = False
+    """Where it converged, measure at the end how far from rest that is."""
 
     def __post_init__(self) -> None:
         if not self.tolerance >= 0 or not np.isfinite(self.tolerance):
@@ -137,8 +140,11 @@ class Outcome:
     push: Push | None = None
     """The deletion's push, where the eraser measured it on its way."""
     rest: float | None = None
-    """Estimated distance from where the run ended to the optimum that it was on its way to, over
-    ‖Θ‖_F."""
+    """Distance from where the run ended to the optimum that it was on its way to, over ‖Θ‖_F,
+    measured and estimated from above; None: not measured."""
+    least: float | None = None
+    """The same as its last step tells, for nothing: an estimate from below, since the directions of
+    least curvature are those that steps see last."""
 
 
 def run_passes(
@@ -178,7 +184,14 @@ def run_passes(
         return state, Plan(first, phases, _table(phases, settings, newton))
 
     until = Until(settings.tolerance, settings.max_passes)
-    return _outcome(minimize(begin, until, on_pass=on_pass, watch=watch), steps)
+    found = minimize(begin, until, on_pass=on_pass, watch=watch)
+    outcome = _outcome(found, steps)
+    if settings.rest and outcome.rest is None and found.converged:
+        rest = way_to_rest(
+            problem, outcome.factors, threads=settings.threads, joint=found.state.joint
+        )
+        outcome = replace(outcome, rest=rest.length)
+    return outcome
 
 
 def _both_sides(
@@ -292,7 +305,7 @@ def _outcome(solution: Solution[FactorState, PassRecord], steps: QuasiNewton | N
         last = replace(trace[-1], residual=solution.residual, objective=solution.objective)
         trace = (*trace[:-1], last)
     scopes = {record.scope for record in trace}
-    rest = steps.left(state) if state.rest is None and steps is not None else state.rest
+    least = None if steps is None else steps.left(state)
     return Outcome(
         state.factors(),
         trace,
@@ -306,5 +319,6 @@ def _outcome(solution: Solution[FactorState, PassRecord], steps: QuasiNewton | N
         solution.reason,
         state.found,
         tuple(name for name, kinds in ROUTE if scopes & kinds),
-        rest=rest,
+        rest=state.rest,
+        least=state.rest if least is None else least,
     )

@@ -39,9 +39,10 @@ class Recipe(Configured):
         solver: Solver | None = None,
         on_pass: OnPass | None = None,
         watch: Watch | None = None,
+        rest: bool = False,
     ) -> Outcome:
         """Train ``rank`` factors on ``problem`` from the seed; ``solver`` replaces the named one by
-        an object.
+        an object, and ``rest`` asks how far from rest it ends (not without regularization).
         """
         chosen = strategy(solver or self.solver)
         joint = (
@@ -58,6 +59,7 @@ class Recipe(Configured):
             self.train_prediction,
             self.confirm,
             self.limits if joint else None,
+            rest and joint,
         )
         start = Factors.random(
             *problem.interactions.shape, rank, seed=self.seed, dtype=problem.dtype

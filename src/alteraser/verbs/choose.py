@@ -2,9 +2,9 @@
 
 A model is *at rest* where the way that training left, ‖Θ*_a − Θ_a‖, is short against what the
 deletion does to it: then going to the optimum is forgetting and nothing else. The first is written
-down by ``train`` at its end, when its last step tells it for nothing; the second is taken to be
-what the rows of the deletion do alone, which is less than all of it. A model without that record is
-measured: one Newton direction by a few products with the Hessian.
+down by ``train`` at its end, measured from above (``solvers.rest``); the second is taken to be what
+the rows of the deletion do alone, which is less than all of it. A model without that record is
+measured here, where its last step, an estimate from below, does not tell enough.
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ from alteraser.erasers.driver import OnPass
 from alteraser.erasers.replay import Replay
 from alteraser.erasers.task import GONE, Task
 from alteraser.errors import DependencyMissing, InvalidInput
-from alteraser.models import Factors, Problem
+from alteraser.models import Factors
 from alteraser.models.factorization.model import Model
 from alteraser.solvers import strategy
 from alteraser.solvers.anchors import rows_effect
-from alteraser.solvers.joint import Joint
 from alteraser.solvers.limits import DEFAULT
-from alteraser.solvers.rows.protocol import padded
+from alteraser.solvers.rest import way_to_rest
 from alteraser.solvers.stationarity import evaluate
 from alteraser.tolerances import checked_tolerance
 from alteraser.verbs.replaying import recipe_of, remember, remembered, runs_again
@@ -45,10 +44,6 @@ NEAR = 1e-4
 """Distance from the optimum, over the model's size, up to which a model is at rest where the
 deletion's effect is not known: a tenth of what the rows of one user do, where measured."""
 
-PRODUCTS, LEFT = 30, 0.2
-"""Products that measure how far a model is from rest, and the share of that way they may leave
-open."""
-
 EXACT, STEP, LOCAL, CONVERGE = 2.7, 1.3, 100.0, 200.0
 """Costs in evaluations of L and its gradient: an exact pass, a joint step; a local erasure, and one
 that converges from rest. Measured on Gowalla and Amazon-Book; a local erasure took a quarter of it
@@ -66,7 +61,7 @@ class Choice:
     method: Way
     why: str
     rest: float | None
-    """Estimated ‖Θ*_a − Θ_a‖ / ‖Θ_a‖; None: not measured, or L bends down"""
+    """‖Θ*_a − Θ_a‖ / ‖Θ_a‖, estimated from above; None: not measured, or no telling"""
     effect: float
     """What the rows of the deletion do alone, over ‖Θ_a‖"""
     seconds: float | None
@@ -74,6 +69,18 @@ class Choice:
     refit_seconds: float | None
     """Predicted for training on D_r from the start; None: the model does not say how long its
     training was"""
+    least: float | None = None
+    """``rest`` estimated from below, by the last step of training; None: no record"""
+
+    @property
+    def away(self) -> str:
+        """How far training ended from its optimum, in words."""
+        size = "of the model's size from its optimum"
+        if self.rest is not None:
+            return f"training ended about {self.rest:.1e} {size}"
+        if self.least is not None:
+            return f"training ended at least {self.least:.1e} {size}"
+        return "L bends down where training ended, or its optimum is too far away to be seen"
 
     @property
     def at_rest(self) -> bool:
@@ -174,13 +181,14 @@ def choose(model: Model, task: Task, asked: Way | None = None) -> Choice:
         return _only_way(model, task, asked, fixed or "")
     touched = task.touched_users, task.touched_items
     moved = rows_effect(task.before, task.after, task.original, touched, threads=task.workers)
-    rest = model.training.get("distance")
-    if rest is None and asked in (None, "converge"):  # the others are done whatever it is
-        rest = distance_from_rest(task.before, task.original, threads=task.workers)[0]
+    effect = moved / (_size(task.original) or 1.0)
+    rest, least = recorded(model.training)
+    unsure = rest is None and not (least is not None and least > AT_REST * effect)
+    if unsure and asked in (None, "converge"):  # the others are done whatever it is
+        rest = way_to_rest(task.before, task.original, threads=task.workers).length
     # after the rows' effect, by which the kernels are loaded
     seconds, refit = _refit_seconds(model, task)
-    effect = moved / (_size(task.original) or 1.0)
-    judged = Choice("converge", "", rest, effect, None, refit)
+    judged = Choice("converge", "", rest, effect, None, refit, least)
     way, why = _fitting(model, task, judged)
     ways = {
         "converge": CONVERGE * seconds if judged.at_rest else None,
@@ -194,9 +202,7 @@ def choose(model: Model, task: Task, asked: Way | None = None) -> Choice:
 
 def _fitting(model: Model, task: Task, judged: Choice) -> tuple[Way, str]:
     """The way that fits what was judged, and why."""
-    far = "L bends down there"
-    if judged.rest is not None:
-        far = f"training ended {judged.rest:.1e} of the model's size from its optimum"
+    far = judged.away
     if len(task.after.interactions) == 0:
         return "converge", "nothing remains: the one optimum is a model of zeros"
     if judged.at_rest:
@@ -222,8 +228,8 @@ def _without_all_the_data(model: Model, task: Task) -> Way:
     """
     if task.before is not None or task.unknown != GONE or model.trains_prediction:
         return "converge"
-    rest = model.training.get("distance")
-    near = isinstance(rest, int | float) and rest <= NEAR
+    rest, _ = recorded(model.training)
+    near = rest is not None and rest <= NEAR
     return (
         "replay"
         if not near and _runs_here(model) and remembered(model) is not False
@@ -231,31 +237,17 @@ def _without_all_the_data(model: Model, task: Task) -> Way:
     )
 
 
-def distance_from_rest(
-    problem: Problem, factors: Factors, *, threads: int
-) -> tuple[float | None, Factors]:
-    """(‖x‖ / ‖Θ‖ and Θ + x) for x ≈ −(∇²L)⁻¹∇L on ``problem``: how far a model is from the optimum,
-    and where that is.
+def recorded(training: Any) -> tuple[float | None, float | None]:
+    """(estimates from above, from below) of how far training ended from the optimum, over the
+    model's size; None where the record does not say.
 
-    An estimate from below by a few products; None where L bends down, where there is no telling.
+    The second is all that files of earlier versions have.
     """
-    here = evaluate(replace(problem, dtype=np.float64), factors, threads=threads)
-    P, Q = (padded(x.astype(problem.dtype)) for x in (factors.users, factors.items))
-    if not Joint.fits(problem, P.shape[1]):
-        return None, factors
-    joint = Joint(problem, P, Q, factors.prediction.astype(problem.dtype), threads)
-    joint.settle(move=False)
-    found = joint.solve(
-        (here.user_gradient, here.item_gradient), forcing=0.1, products=PRODUCTS, share=LEFT
+    found = (training.get(name) for name in ("rest", "distance"))
+    above, below = (
+        float(x) if isinstance(x, int | float) and not isinstance(x, bool) else None for x in found
     )
-    if found.newton is None:
-        return (None if found.negative is not None else 0.0), factors
-    users, items = factors.users + found.newton[0], factors.items + found.newton[1]
-    there = Factors(users.astype(factors.dtype), items.astype(factors.dtype), factors.prediction)
-    if found.negative is not None:
-        return None, there
-    length = float(np.sqrt(sum(np.vdot(x, x) for x in found.newton)))
-    return length / (_size(factors) or 1.0), there
+    return above, below
 
 
 def _runs_here(model: Model) -> bool:

@@ -18,7 +18,8 @@ from alteraser.models import Factors, Problem
 from alteraser.models.factorization.magnitudes import check_magnitudes
 from alteraser.models.factorization.model import Model, TrainedOn
 from alteraser.runtime import events
-from alteraser.verbs.choose import WAYS, Auto, Choice, choose, distance_from_rest, trained
+from alteraser.solvers.rest import way_to_rest
+from alteraser.verbs.choose import WAYS, Auto, Choice, choose, trained
 from alteraser.verbs.erasure import Erasure, Way, Work
 from alteraser.verbs.lists import ListsChanged, lists_changed, seen_after
 from alteraser.verbs.replaying import remember
@@ -144,7 +145,7 @@ def _lists_at_rest(model: Model, task: Task, found: Deletion) -> ListsChanged:
     original.
     """
     assert task.before is not None
-    _, there = distance_from_rest(task.before, task.original, threads=task.workers)
+    there = way_to_rest(task.before, task.original, threads=task.workers).there
     return lists_changed(
         model, replace(model, factors=there), found.removal.remaining, found.asking
     )
@@ -184,9 +185,14 @@ def _training(method: Eraser, outcome: Outcome, original: Model, forgotten: int)
         "interactions_forgotten": forgotten,
         "route": list(outcome.route),
         "recipe": outcome.recipe,
-        "distance": original.training.get("distance")
-        if outcome.effect is not None
-        else outcome.rest,
+        **_rest(outcome, original),
         "effect_left": None if outcome.effect is None else outcome.effect.left,
         "trained": trained(original.training),
     }
+
+
+def _rest(outcome: Outcome, original: Model) -> dict[str, Any]:
+    """How far it is from an optimum: of a local erasure as far as the original, by definition."""
+    if outcome.effect is not None:
+        return {name: original.training.get(name) for name in ("distance", "rest")}
+    return {"distance": outcome.least, "rest": outcome.rest}

@@ -53,6 +53,7 @@ NUMBERS = frozenset(
         "train_prediction",
         "interactions_forgotten",
         "distance",
+        "rest",
         "effect_left",
         "requests_unpolished",
         "critical_regularization",

@@ -152,7 +152,9 @@ class ENMF(Configured):
         problem = Problem(objective, data, dtype)
         start = Factors.random(*data.shape, self.factors, seed=self.seed, dtype=dtype)
         before = evaluate(problem, start, threads=threads).objective
-        outcome = recipe.run(problem, self.factors, threads=threads, on_pass=events.passes(on_pass))
+        outcome = recipe.run(
+            problem, self.factors, threads=threads, on_pass=events.passes(on_pass), rest=True
+        )
         training = {
             "method": "train",
             "solver": self.solver,
@@ -168,7 +170,8 @@ class ENMF(Configured):
             "seed": self.seed,
             "train_prediction": self.train_prediction,
             "recipe": recipe.model_dump(),
-            "distance": outcome.rest,
+            "distance": outcome.least,
+            "rest": outcome.rest,
         }
         users = data.users.without(
             np.flatnonzero(data.user_counts == 0)

@@ -24,6 +24,7 @@ from alteraser.solvers.loop import AGAIN, Decided, Move
 from alteraser.solvers.phases.measured import Measured, distance, distance_asked, within
 from alteraser.solvers.phases.quasi_newton import QuasiNewton, finest
 from alteraser.solvers.phases.state import FactorState
+from alteraser.solvers.rest import length_of
 from alteraser.solvers.stationarity import evaluate
 from alteraser.solvers.trace import PassRecord
 
@@ -56,6 +57,8 @@ class Look:
     objective: float
     products: int
     next: tuple[Array, Array]
+    rest: float | None
+    """The distance, estimated from above"""
 
 
 class Polisher:
@@ -126,7 +129,7 @@ class Polisher:
         self.idle = 0 if nearer or gained > RESOLVED * self.problem.target_energy else self.idle + 1
         self.least = min(self.least, away)
         measured = Measured(residual, away, iota, block, found.smallest, found.negative is None)
-        return Look(measured, here.objective, found.products, (P, Q))
+        return Look(measured, here.objective, found.products, (P, Q), length_of(found, size))
 
     def _go(
         self, P: Array, Q: Array, h: Array, line: tuple[Array, Array], reach: float
@@ -163,7 +166,7 @@ class Refine(Decided):
             )
         here = self._polisher.look(state.factors(), joint)
         found = state.found = here.measured
-        state.rest = found.distance
+        state.rest = here.rest
         state.work.products += here.products
         state.measured = found.residual, here.objective
         record = PassRecord.of(
