@@ -9,6 +9,7 @@ import select
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -19,6 +20,7 @@ import uvicorn
 from alteraser.ledger import keys, receipts, requests
 from alteraser.runtime.durable import watched
 from alteraser.service.app import Api, make_app
+from alteraser.service.outside import Outside
 from alteraser.service.serving import Serving
 
 from .conftest import BASE, Service, everything
@@ -56,11 +58,11 @@ class Site:
             return sum(requests.counted(connection).values())
 
 
-@pytest.fixture
-def site(service) -> Iterator[Site]:
-    opened = service("knn")
+@contextmanager
+def running(opened: Service, outside: Outside | None = None) -> Iterator[Site]:
+    """The application of a state, on a port of this machine."""
     serving = Serving(opened.state)
-    api = Api(opened.state, serving, lambda: opened.state.halted)
+    api = Api(opened.state, serving, lambda: opened.state.halted, outside)
     opened.worker._published = serving.install
     sock = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(
@@ -73,6 +75,12 @@ def site(service) -> Iterator[Site]:
         yield Site(opened, client, opened.state.folders.admin_key.read_text().strip())
     server.should_exit = True
     thread.join()
+
+
+@pytest.fixture
+def site(service) -> Iterator[Site]:
+    with running(service("knn")) as found:
+        yield found
 
 
 def code(answer) -> tuple[int, str]:
@@ -272,6 +280,10 @@ NEEDS = {
     ("POST", "/v1/models/x/activate"): "admin",
     ("GET", "/v1/changes?since=x"): "model:read",
     ("POST", "/v1/interactions"): "ingest",
+    ("GET", "/v1/webhooks"): "admin",
+    ("POST", "/v1/webhooks"): "admin",
+    ("DELETE", "/v1/webhooks/x"): "admin",
+    ("POST", "/v1/webhooks/x/resume"): "admin",
     ("GET", "/v1/keys"): "admin",
     ("POST", "/v1/keys"): "admin",
     ("DELETE", "/v1/keys/x"): "admin",
@@ -289,7 +301,13 @@ def test_every_route_and_every_scope(site: Site) -> None:
     }
     known = {(method, path.partition("?")[0]) for method, path in NEEDS}
     plain = {
-        (method, path.replace("/{version}/", "/x/").replace("{user}", "1").replace("{key_id}", "x"))
+        (
+            method,
+            path.replace("/{version}/", "/x/")
+            .replace("{user}", "1")
+            .replace("{key_id}", "x")
+            .replace("{webhook_id}", "x"),
+        )
         for method, path in routes
     }
     assert plain - {("GET", path) for path in ("/healthz", "/readyz", "/metrics")} == known
@@ -298,6 +316,7 @@ def test_every_route_and_every_scope(site: Site) -> None:
         "/v1/requests": {"users": [1]},
         "/v1/interactions": {"interactions": []},
         "/v1/keys": {},
+        "/v1/webhooks": {},
     }
     by_scope = {scope: site.key(scope, rate=0) for scope in keys.SCOPES}
     for (method, path), needed in NEEDS.items():
@@ -320,7 +339,14 @@ def test_every_route_and_every_scope(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/requests", "/v1/requests?dry_run=1", "/v1/interactions", "/v1/keys"]
+    "path",
+    [
+        "/v1/requests",
+        "/v1/requests?dry_run=1",
+        "/v1/interactions",
+        "/v1/keys",
+        "/v1/webhooks",
+    ],
 )
 def test_who_has_no_key_is_told_so_whatever_is_sent(site: Site, path: str) -> None:
     for content in (b"", b"{", b"[" * 100, b"{}"):

@@ -14,7 +14,7 @@ import os
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 from typer.core import TyperCommand
@@ -107,12 +107,20 @@ def _checked(ctx: typer.Context, parameter: Any, wanted: type, value: Any, where
     return value
 
 
-WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+WORDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    list: "a list of texts",
+}
 
 
 def _is(value: Any, wanted: type) -> bool:
     if isinstance(value, bool):
         return wanted is bool
+    if wanted is list:
+        return isinstance(value, list) and all(isinstance(each, str) for each in value)
     return isinstance(value, wanted) or (wanted is float and isinstance(value, int))
 
 
@@ -121,7 +129,8 @@ def _types(command: str) -> dict[str, type]:
     function = getattr(importlib.import_module(f"alteraser.cli.{command}"), command)
     found = {}
     for name, hint in get_type_hints(function).items():
-        kinds = [each for each in get_args(hint) or (hint,) if each in WORDS]
+        kinds = [get_origin(each) or each for each in get_args(hint) or (hint,)]
+        kinds = [each for each in kinds if each in WORDS]
         found[name] = kinds[0] if kinds else str
     return found
 

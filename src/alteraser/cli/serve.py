@@ -65,6 +65,43 @@ def serve(
             help="Writes a minute of the first key, where the state is new; 0 for any number.",
         ),
     ] = 60,
+    callback_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--callback-host",
+            metavar="NAME",
+            help="A host that webhooks and OpenDSR may call back: NAME, NAME:PORT, and "
+            "=ADDRESS behind it where it is not a public one. Give it several times.",
+            show_default=False,
+        ),
+    ] = None,
+    opendsr_domain: Annotated[
+        str | None,
+        typer.Option(
+            "--opendsr-domain",
+            metavar="NAME",
+            help="Take OpenDSR requests (/v2), as the processor of this domain.",
+            show_default=False,
+        ),
+    ] = None,
+    opendsr_certificate: Annotated[
+        Path | None,
+        typer.Option(
+            "--opendsr-certificate",
+            metavar="FILE",
+            help="The domain's certificate, PEM, by an authority.",
+            show_default=False,
+        ),
+    ] = None,
+    opendsr_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--opendsr-key",
+            metavar="FILE",
+            help="The certificate's private key, PEM, RSA or ECDSA.",
+            show_default=False,
+        ),
+    ] = None,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
@@ -83,6 +120,7 @@ def serve(
     Example: alteraser serve --state state --model model --data ratings.csv
     """
     require_service()
+    from alteraser.service.outside import Outside
     from alteraser.service.run import serve as run
     from alteraser.service.state import create, open_state, same_model
 
@@ -90,6 +128,7 @@ def serve(
         raise InvalidInput(
             "--model and --data go together: the model, and the interactions it was trained on"
         )
+    outside = Outside.of(callback_host or (), opendsr_domain, opendsr_certificate, opendsr_key)
     there = (state / "state.json").exists()
     if model is not None and data is not None:
         if there:
@@ -113,7 +152,15 @@ def serve(
             print(address)
         sys.stdout.flush()
 
-    run(state, host=host, port=port, work=not no_worker, threads=threads, announce=announce)
+    run(
+        state,
+        host=host,
+        port=port,
+        work=not no_worker,
+        threads=threads,
+        outside=outside,
+        announce=announce,
+    )
 
 
 def require_service() -> None:

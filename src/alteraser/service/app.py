@@ -30,8 +30,9 @@ from alteraser.ledger import keys, log, requests, versions
 from alteraser.ledger.asked import asked
 from alteraser.ledger.due import due, moment, written
 from alteraser.ledger.keys import Key
-from alteraser.service import bodies, console, erasing, metrics, openapi
+from alteraser.service import bodies, console, erasing, metrics, openapi, opendsr, webhooks
 from alteraser.service.ingest import from_body, ingest
+from alteraser.service.outside import Outside
 from alteraser.service.problems import Problem, answer, problem
 from alteraser.service.serving import Serving
 from alteraser.service.state import State, added_rows
@@ -62,9 +63,17 @@ class Denied(AltEraserError):
 class Api:
     """What the routes share: a state, what it serves, and whether somebody works on it."""
 
-    def __init__(self, state: State, serving: Serving, ready: Callable[[], str | None]) -> None:
+    def __init__(
+        self,
+        state: State,
+        serving: Serving,
+        ready: Callable[[], str | None],
+        outside: Outside | None = None,
+    ) -> None:
         self.state, self.serving, self.ready = state, serving, ready
         self._seen: dict[bytes, float] = {}
+        self.outside = outside or Outside()
+        self.hosts = self.outside.hosts
 
     # ------------------------------------------------------------------ who asks
 
@@ -245,6 +254,9 @@ def make_app(api: Api) -> FastAPI:
     _add_requests(app, api)
     _add_models(app, api)
     _add_operation(app, api)
+    webhooks.add(app, api, content_of)
+    if api.outside.processor is not None:
+        opendsr.add(app, api, api.outside.processor, content_of)
     console.add(app, api)
     openapi.describe(app)
     return app

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from alteraser.ledger import ingests, requests, versions
+from alteraser.ledger import ingests, requests, subscriptions, versions
 from alteraser.ledger.due import moment
 from alteraser.ledger.schema import batches, receipts
 
@@ -62,6 +62,11 @@ def written(connection: Connection, now: datetime, *, halted: bool) -> str:
         "interactions_waiting",
         "Interactions that are not learned yet.",
         [("", ingests.rows_waiting(connection))],
+    )
+    gauge(
+        "callbacks",
+        "Who is called back: active, failing of these, and given up.",
+        [(f'{{status="{name}"}}', n) for name, n in subscriptions.counted(connection).items()],
     )
     gauge("halted", "1 where the service has stopped taking requests in.", [("", float(halted))])
     return "\n".join(lines) + "\n"

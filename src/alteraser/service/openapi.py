@@ -62,6 +62,12 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
             }
         },
     },
+    ("/v1/webhooks", "post"): {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["url"],
+        "properties": {"url": {"type": "string", "format": "uri", "maxLength": 2000}},
+    },
     ("/v1/keys", "post"): {
         "type": "object",
         "additionalProperties": False,

@@ -20,6 +20,7 @@ from alteraser.errors import Conflict, InvalidInput
 from alteraser.service.apart import WorkerApart
 from alteraser.service.app import Api, make_app
 from alteraser.service.faults import Unnamed
+from alteraser.service.outside import Outside
 from alteraser.service.serving import Serving
 from alteraser.service.state import State, open_state
 
@@ -50,6 +51,7 @@ def serve(
     port: int,
     work: bool,
     threads: int = 0,
+    outside: Outside | None = None,
     announce: Callable[[str], None] = print,
 ) -> None:
     """Serve the state in ``root`` until SIGTERM or Ctrl-C; ``announce`` is told the address once it
@@ -70,7 +72,7 @@ def serve(
             _ = state.declared  # reads the version: now, not at the first request
             if worker is not None:
                 worker.await_ready()
-            _run(state, serving, worker, sock, announce)
+            _run(state, serving, worker, sock, announce, outside or Outside())
         finally:
             if worker is not None:
                 worker.end(GRACE)
@@ -85,6 +87,7 @@ def _run(
     worker: WorkerApart | None,
     sock: socket.socket,
     announce: Callable[[str], None],
+    outside: Outside,
 ) -> None:
     def ready() -> str | None:
         if state.halted is not None:
@@ -93,7 +96,7 @@ def _run(
             return "the worker has stopped"
         return None
 
-    api = Api(state, serving, ready)
+    api = Api(state, serving, ready, outside)
     config = uvicorn.Config(
         make_app(api),
         log_config=None,
@@ -109,7 +112,10 @@ def _run(
     shown = f"[{address[0]}]" if ":" in address[0] else address[0]
     server = _Server(config, lambda: announce(f"http://{shown}:{address[1]}"))
     ended = threading.Event()
-    followers = [threading.Thread(target=serving.follow, args=(ended,), daemon=True)]
+    followers = [
+        threading.Thread(target=serving.follow, args=(ended,), daemon=True),
+        threading.Thread(target=outside.relay(state, ended).run, daemon=True),
+    ]
     if worker is not None:
         followers.append(threading.Thread(target=_wake, args=(state, worker, ended), daemon=True))
     for each in followers:
