@@ -1,0 +1,262 @@
+"""LightGCN with the full loss as a kind: forgetting is training without, and what is stale is
+refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import toy_interactions
+from scipy.optimize import minimize as by_scipy
+
+import alteraser as ae
+from alteraser import Interactions, forget
+from alteraser.erasers.relational import converge
+from alteraser.errors import InvalidInput
+from alteraser.evidence.certificate.relational import Plain
+from alteraser.models import Factors
+from alteraser.models.relational import LinearProblem, Point
+from alteraser.models.relational.lightgcn import NODE, LinearLightGCN
+from alteraser.models.relational.model import LinearModel
+from alteraser.solvers.limits import Limits
+from alteraser.solvers.relational import Goal, evaluate, hessian_product, minimize
+from alteraser.verbs.compact import compact
+from alteraser.verbs.linear import point_of, train_linear
+from alteraser.verbs.verify import verify
+
+from test_relational import a_problem, anywhere  # isort: skip
+
+KIND = LinearLightGCN(factors=3, regularization=0.2, missing_weight=0.2)
+SHARP = Limits(distance=1e-10)
+
+
+@pytest.fixture(scope="module")
+def data() -> Interactions:
+    return toy_interactions(25, 18, 0.25, lonely=False)
+
+
+@pytest.fixture(scope="module")
+def model(data: Interactions) -> LinearModel:
+    return train_linear(KIND, data)
+
+
+@pytest.fixture(scope="module")
+def gone(data: Interactions) -> Interactions:
+    """Of many users a few interactions, all of two of them, and an item whole."""
+    rng = np.random.default_rng(0)
+    out = (rng.random(len(data)) < 0.1) | np.isin(data.user_rows, [2, 9]) | (data.indices == 4)
+    return data.keep(out)
+
+
+def table(problem: LinearProblem, point: Point) -> np.ndarray:
+    relation = problem.relations[0]
+    E = point.tables[NODE]
+    return np.asarray(relation.left.apply(E) @ relation.right.apply(E).T)
+
+
+def dense_loss(data: Interactions, kind: LinearLightGCN, E: np.ndarray) -> float:
+    """As the paper and ENMF have it, from a dense graph and all cells."""
+    m, n = data.shape
+    R = np.zeros((m, n))
+    R[data.user_rows, data.indices] = 1.0
+    A = np.block([[np.zeros((m, m)), R], [R.T, np.zeros((n, n))]])
+    degrees = A.sum(1)
+    inverse = np.where(degrees > 0, 1.0 / np.sqrt(np.maximum(degrees, 1.0)), 0.0)
+    walk = inverse[:, None] * A * inverse
+    smooth = sum(np.linalg.matrix_power(walk, k) for k in range(kind.layers + 1))
+    Z = smooth @ E / (kind.layers + 1)
+    scores = Z[:m] @ Z[m:].T
+    weights = np.where(R > 0, 1.0, kind.missing_weight)
+    return float((weights * (R - scores) ** 2).sum()) + float(kind.regularization or 0) * float(
+        (E**2).sum()
+    )
+
+
+@pytest.mark.parametrize("layers", [0, 1, 2, 3])
+def test_loss_is_that_of_a_dense_graph_and_all_cells(data: Interactions, layers: int) -> None:
+    kind = KIND.model_copy(update={"layers": layers})
+    problem = kind.problem(data)
+    point = anywhere(problem)
+    assert evaluate(problem, point).value == pytest.approx(
+        dense_loss(data, kind, point.tables[NODE]), rel=1e-12
+    )
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_forgetting_is_training_without(
+    data: Interactions, gone: Interactions, layers: int
+) -> None:
+    """To 1e-8, from the original and from another seed; weights by popularity change as well."""
+    kind = KIND.model_copy(update={"layers": layers, "missing_weighting": "popularity"})
+    remaining = data.remove(gone).remaining
+    before, after = kind.problem(data), kind.problem(remaining)
+    original = minimize(before, kind.start(data), Goal(SHARP), threads=1).point
+    went = converge(
+        after,
+        original,
+        kind.emptied(original, remaining),
+        known=evaluate(before, original).gradient.vector,
+        limits=SHARP,
+    )
+    other = kind.model_copy(update={"seed": 5})
+    anew = minimize(after, other.start(remaining), Goal(SHARP), threads=1)
+    assert went.reached.converged
+    assert went.push > 0
+    assert went.floor is not None
+    assert went.floor < 1e-6
+    np.testing.assert_allclose(
+        table(after, went.reached.point), table(after, anew.point), atol=1e-8
+    )
+    assert not went.reached.point.tables[NODE][[2, 9, data.shape[0] + 4]].any()
+    assert np.abs(table(after, original) - table(after, anew.point)).max() > 1e-2
+
+
+def test_push_is_the_change_of_the_whole_gradient(data: Interactions, model: LinearModel) -> None:
+    """One interaction of one user pushes rows of users that never met them: the graph changed."""
+    remaining = data.keep(np.arange(len(data)) != 7)
+    before, after = KIND.problem(data), KIND.problem(remaining)
+    point = point_of(model, before, data)
+    change = (
+        evaluate(after, point).gradient.tables[NODE] - evaluate(before, point).gradient.tables[NODE]
+    )
+    pushed = np.abs(change).max(1) > 1e-8
+    assert pushed.mean() > 0.9
+    erasure = forget(model, data.keep(np.arange(len(data)) == 7), data=data)
+    assert erasure.work.push is not None
+    assert erasure.residual <= 1e-3
+    assert erasure.kind == "C"
+
+
+def test_two_seeds_train_one_model() -> None:
+    rng = np.random.default_rng(1)
+    near = (np.arange(30)[:, None] + np.arange(20)) % 3 == 0
+    pairs = np.argwhere(rng.random((30, 20)) < np.where(near, 0.6, 0.05))
+    data = Interactions.from_pairs(pairs.tolist())
+    first, second = (train_linear(KIND.model_copy(update={"seed": s}), data) for s in (0, 3))
+    found = ae.compare(first, second, data=data)
+    assert found["score_distance"] < 1e-6
+    assert found["rbo@10"] == pytest.approx(1.0)
+
+
+# ---------------------------------------------------------------------- verify
+
+
+def test_certificate_evaluates_by_itself_what_the_solver_does() -> None:
+    """Its own arithmetic against the kernels', for every form at once."""
+    problem = a_problem()
+    point, along = anywhere(problem), anywhere(problem, 2)
+    plain, found = Plain(problem), evaluate(problem, point)
+    value, gradient = plain.gradient(point)
+    assert value == pytest.approx(found.value, rel=1e-12)
+    np.testing.assert_allclose(gradient, found.gradient.vector, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(
+        plain.product(point, along.vector),
+        hessian_product(problem, point, along).vector,
+        rtol=1e-10,
+        atol=1e-10,
+    )
+
+
+def test_distance_of_the_certificate_is_that_to_the_optimum(data: Interactions) -> None:
+    rough = train_linear(KIND.model_copy(update={"max_passes": 25}), data)
+    problem = KIND.problem(data)
+    point = point_of(rough, problem, data)
+    exact = minimize(problem, point, Goal(SHARP), threads=1).point
+    certificate = verify(rough, data).certificate
+    away = float(np.linalg.norm(table(problem, point) - table(problem, exact)))
+    assert certificate.kind == "D"
+    assert away > 0
+    reference = by_scipy(
+        lambda x: (lambda e: (e.value, e.gradient.vector))(evaluate(problem, problem.point(x))),
+        point.vector,
+        jac=True,
+        method="L-BFGS-B",
+        options={"ftol": 0, "gtol": 1e-9, "maxiter": 5000},
+    )
+    assert reference.fun == pytest.approx(evaluate(problem, exact).value, rel=1e-10)
+
+
+def scored_on(model: LinearModel, E: np.ndarray, data: Interactions) -> LinearModel:
+    relation = model.settings.problem(data).relations[0]
+    users, items = relation.left.apply(E), relation.right.apply(E)
+    factors = Factors(users.copy(), items.copy(), np.ones(users.shape[1]))
+    return replace(model, tables={NODE: E}, factors=factors)
+
+
+def test_mutants_are_refused(data: Interactions, gone: Interactions, model: LinearModel) -> None:
+    erasure = forget(model, gone, data=data)
+    remaining, erased = erasure.remaining, erasure.model
+    assert verify(erased, remaining, before=model).certificate.kind == "C"
+
+    def refused(mutant: LinearModel, check: str) -> None:
+        found = verify(mutant, remaining, before=model).certificate
+        assert found.kind == "D", check
+        assert check in [one.name for one in found.checks if not one.passed]
+
+    after, E = KIND.problem(remaining), erased.tables[NODE]
+    refused(scored_on(erased, E, data), "composed")  # the old graph in the scores
+    old = KIND.problem(data).relations[0]
+    mixed = replace(after, relations=(replace(after.relations[0], left=old.left, right=old.right),))
+    stale = minimize(mixed, point_of(erased, after, remaining), Goal(), threads=1).point
+    refused(
+        scored_on(erased, stale.tables[NODE], remaining), "distance"
+    )  # trained on the old graph
+    refused(scored_on(erased, model.tables[NODE], remaining), "distance")  # nothing done
+    kept = E.copy()
+    kept[2] = model.tables[NODE][2]  # who is gone, kept
+    refused(scored_on(erased, kept, remaining), "absent")
+    nearly = E + 1e-4 * np.random.default_rng(0).normal(size=E.shape) * (E != 0)
+    refused(scored_on(erased, nearly, remaining), "distance")
+    refused(replace(erased, settings=KIND.model_copy(update={"layers": 1})), "objective")
+
+
+# ---------------------------------------------------------------------- as a kind
+
+
+def test_folder_keeps_every_number(model: LinearModel, tmp_path: Path, data: Interactions) -> None:
+    model.save(tmp_path / "model")
+    again = ae.load(tmp_path / "model")
+    assert isinstance(again, LinearModel)
+    assert again.settings == model.settings
+    np.testing.assert_array_equal(again.tables[NODE], model.tables[NODE])
+    np.testing.assert_array_equal(again.factors.users, model.factors.users)
+    assert forget(again, [(0, int(data.indices[0]))], data=data).kind == "C"
+
+
+def test_compacted_it_is_still_at_its_optimum(
+    data: Interactions, gone: Interactions, model: LinearModel
+) -> None:
+    erasure = forget(model, gone, data=data)
+    smaller = compact(erasure.model)
+    counts = erasure.remaining.user_counts, erasure.remaining.item_counts
+    assert smaller.model.shape == tuple(int((count > 0).sum()) for count in counts)
+    assert smaller.model.shape < data.shape
+    rest = erasure.remaining.in_rows_of(smaller.model.users, smaller.model.items)
+    assert verify(smaller.model, rest).certificate.kind == "C"  # type: ignore[arg-type]
+    popular = replace(
+        erasure.model, settings=KIND.model_copy(update={"missing_weighting": "popularity"})
+    )
+    with pytest.raises(InvalidInput, match="cannot be compacted"):
+        compact(popular)
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [("local", "its methods are auto, converge, retrain"), ("replay", "method 'replay' is for")],
+)
+def test_other_methods_are_refused(
+    data: Interactions, model: LinearModel, method: str, message: str
+) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        forget(model, [(0, int(data.indices[0]))], data=data, method=method)
+
+
+def test_retrain_and_converge_agree(
+    data: Interactions, gone: Interactions, model: LinearModel
+) -> None:
+    ways = [forget(model, gone, data=data, method=way) for way in ("converge", "retrain")]
+    assert {way.kind for way in ways} == {"C"}
+    found = ae.compare(ways[0].model, ways[1].model, data=ways[0].remaining)
+    assert found["score_distance"] < 1e-5
