@@ -13,6 +13,7 @@ from rich.console import Console
 from alteraser.cli import common
 from alteraser.cli.pace import Pace
 from alteraser.erasers import PassRecord
+from alteraser.runtime import events
 
 steps = st.lists(
     st.tuples(st.one_of(st.none(), st.floats(1e-12, 1e3)), st.floats(0.01, 50)), max_size=12
@@ -53,7 +54,9 @@ def test_a_terminal_sees_it_move_within_one_joint_step(monkeypatch: pytest.Monke
     text = io.StringIO()
     console = Console(file=text, force_terminal=True, width=100, color_system=None)
     monkeypatch.setattr(common.Screen, "stderr", property(lambda self: console))
-    with common.Screen(False, False).passes("solve", "forgetting", 1e-3) as on_pass:
+    with common.Screen(False, False).passes("solve", "forgetting", 1e-3):
+        on_pass = events.passes(None)  # as a verb takes it
+        assert on_pass is not None
         on_pass(PassRecord(1, "all", 1.0, 1.0, 0.1, 5, False))
         on_pass(PassRecord(2, "joint", 1.0, 1e-1, 0.1, 5, False))
         time.sleep(0.6)

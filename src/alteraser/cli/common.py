@@ -7,7 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +16,7 @@ import typer
 
 from alteraser.cli import completion
 from alteraser.errors import InvalidInput, ResourceLimit
+from alteraser.runtime import events
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from alteraser.data.ids import IdMap
     from alteraser.data.interactions import Interactions
     from alteraser.data.readers import ForgetTable, ReadingOptions
-    from alteraser.erasers import PassRecord
     from alteraser.models.closed_form.model import ExactModel
     from alteraser.models.factorization.model import Model
     from alteraser.models.protocol import Recommender
@@ -409,8 +409,9 @@ class Screen:
     @contextmanager
     def passes(
         self, name: str, label: str, tolerance: float, *, beyond: bool = False
-    ) -> Iterator[Any]:
-        """Time a solve under ``seconds[name]``; yields an ``on_pass`` that drives a progress bar.
+    ) -> Iterator[None]:
+        """Time a solve under ``seconds[name]``, with a progress bar where there is a terminal: it
+        listens to the solve's ``pass`` events.
 
         ``beyond``: the solve goes on from the tolerance until a class can be measured. See
         ``cli.pace``.
@@ -421,6 +422,15 @@ class Screen:
 
         began = time.perf_counter()
         pace = Pace(tolerance, beyond=beyond)
+        shown = self.stderr.is_terminal and not self.quiet
+
+        def draw(event: events.Event) -> None:
+            if event.name == "pass":
+                residual = event.values["residual"]
+                known = residual if isinstance(residual, float) else None
+                pace.record(known, time.perf_counter() - began)
+                bar.update(task, **said(event))
+
         bar = Progress(
             TextColumn(label),
             PaceColumn(pace),
@@ -428,16 +438,11 @@ class Screen:
             TimeElapsedColumn(),
             console=self.stderr,
             transient=True,
-            disable=self.quiet or not self.stderr.is_terminal,
+            disable=not shown,
         )
-        with bar:
+        with bar, events.listening(draw) if shown else nullcontext():
             task = bar.add_task(label, total=1.0, what="", left="")
-
-            def on_pass(record: PassRecord) -> None:
-                pace.record(record.residual, time.perf_counter() - began)
-                bar.update(task, **said(record))
-
-            yield on_pass
+            yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
     @contextmanager

@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -82,13 +82,13 @@ def demo(
     screen.note(f"{scene.polluted!r}; to be forgotten: {len(removed):,} interactions")
 
     @contextmanager
-    def stage(label: str, goal: float) -> Iterator[Any]:
+    def stage(label: str, goal: float) -> Iterator[None]:
         if label == "measuring":
             with screen.phase("write", label):
-                yield None
+                yield
         else:
-            with screen.passes("solve", label, goal) as on_pass:
-                yield on_pass
+            with screen.passes("solve", label, goal):
+                yield
             screen.note(f"  {label}: done")
 
     shown = run_demo(scene, factors=factors, tolerance=tolerance, threads=threads, stage=stage)

@@ -4,8 +4,7 @@ beside them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,14 +121,19 @@ class Theirs(Subject):
         from alteraser.adapters.choose import CONVERGED
         from alteraser.adapters.forget import unlearn_foreign
 
-        progress = _Progress(self.screen, self.asked.how.tolerance or CONVERGED)
+        goal = self.asked.how.tolerance or CONVERGED
+
+        def phase(name: str) -> AbstractContextManager[None]:
+            if name == "solve":
+                return self.screen.passes(name, "forgetting", goal)
+            return self.screen.phase(name, DOING.get(name, name))
+
         return unlearn_foreign(
             self.opened,
             found,
             method=self.settings,
             threads=self.asked.talk.threads,
-            on_pass=progress.on_pass,
-            phase=progress.phase,
+            phase=phase,
             warn=self.screen.warn,
         )
 
@@ -328,31 +332,7 @@ def _either(path: Path, reading: ReadingOptions) -> ReadingOptions:
     return reading
 
 
-class _Progress:
-    """Spinners for reading and writing, a bar for passes; never two at a time."""
-
-    def __init__(self, screen: common.Screen, tolerance: float) -> None:
-        self.screen, self.tolerance = screen, tolerance
-        self._bar: Any = None
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        if name == "solve":
-            with self.screen.passes(name, "forgetting", self.tolerance) as bar:
-                self._bar = bar
-                yield
-        else:
-            with self.screen.phase(
-                name,
-                {"check": "checking", "write": "writing", "compare": "comparing lists"}.get(
-                    name, name
-                ),
-            ):
-                yield
-
-    def on_pass(self, record: Any) -> None:
-        if self._bar is not None:
-            self._bar(record)
+DOING = {"check": "checking", "write": "writing", "compare": "comparing lists"}
 
 
 def _without_ours(

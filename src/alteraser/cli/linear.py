@@ -41,10 +41,8 @@ def train(
         interactions = Interactions.read(data, reading)
     if len(interactions) == 0:
         raise InvalidInput(f"{data} holds no interactions; there is nothing to train on")
-    with screen.passes("solve", "training", DEFAULT.distance, beyond=True) as on_pass:
-        model = train_linear(
-            settings, interactions, reading=reading, threads=threads, on_pass=on_pass
-        )
+    with screen.passes("solve", "training", DEFAULT.distance, beyond=True):
+        model = train_linear(settings, interactions, reading=reading, threads=threads)
     with screen.phase("write", f"writing {out}"):
         saved = model.save(out)
     seconds, trained, run = screen.timing(), saved.trained_on, saved.training
@@ -130,10 +128,8 @@ class Linear(Ours):
         from alteraser.verbs.forget import unlearn
 
         how, talk = self.asked.how, self.asked.talk
-        with self.screen.passes("solve", "forgetting", DEFAULT.residual, beyond=True) as on_pass:
-            return unlearn(
-                self.model, found, method=how.method, threads=talk.threads, on_pass=on_pass
-            )
+        with self.screen.passes("solve", "forgetting", DEFAULT.residual, beyond=True):
+            return unlearn(self.model, found, method=how.method, threads=talk.threads)
 
     def title(self, erasure: Erasure[Any]) -> str:
         """The kind."""

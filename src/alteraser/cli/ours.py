@@ -174,13 +174,12 @@ class Factors(Ours):
 
         goal = getattr(self.method, "tolerance", DEFAULT_TOLERANCE)
         beyond = not self.asked.how.stop_at_tolerance
-        with self.screen.passes("solve", "forgetting", goal, beyond=beyond) as on_pass:
+        with self.screen.passes("solve", "forgetting", goal, beyond=beyond):
             return unlearn(
                 self.model,
                 found,
                 method=self.method,
                 threads=self.asked.talk.threads,
-                on_pass=on_pass,
                 on_choice=lambda choice, lists: _warn(self.screen, choice, lists),
             )
 

@@ -9,13 +9,12 @@ next record may put it.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.progress import BarColumn, Task
 from rich.progress_bar import ProgressBar
 
-if TYPE_CHECKING:
-    from alteraser.erasers import PassRecord
+from alteraser.runtime import events
 
 BEYOND = 0.7
 """Where the bar stands at the tolerance, if the solve goes on from there until a class can be
@@ -103,11 +102,9 @@ class PaceColumn(BarColumn):
         return super().render(task)
 
 
-def said(record: PassRecord) -> dict[str, Any]:
-    """What stands beside the bar: which pass or step, and how much is left."""
-    left = (
-        ""
-        if record.residual is None or not record.residual > 0
-        else f"residual {record.residual:.1e}"
-    )
-    return {"what": f"{WORDS[record.scope]} {record.number}", "left": left}
+def said(told: events.Event) -> dict[str, Any]:
+    """What stands beside the bar after a ``pass`` event: which pass or step, and what is left."""
+    residual, values = told.values["residual"], told.values
+    known = isinstance(residual, float) and residual > 0
+    left = f"residual {residual:.1e}" if known else ""
+    return {"what": f"{WORDS[str(values['scope'])]} {values['number']}", "left": left}

@@ -240,8 +240,8 @@ def train(
     interactions = _read(screen, data, reading)
     if dtype is None and _wide(interactions) is not None:
         recipe = recipe.model_copy(update={"dtype": "float64"})
-    with screen.passes("solve", "training", recipe.tolerance, beyond=recipe.to_rest) as on_pass:
-        trained, outcome = recipe.run(interactions, reading=reading, on_pass=on_pass)
+    with screen.passes("solve", "training", recipe.tolerance, beyond=recipe.to_rest):
+        trained, outcome = recipe.run(interactions, reading=reading)
     with screen.phase("write", f"writing {out}"):
         saved = trained.save(out)
     seconds = screen.timing()

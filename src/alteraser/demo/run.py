@@ -143,40 +143,36 @@ def run_demo(
     """Train on ``scene.polluted``, forget ``scene.forget``, retrain from another seed, and measure
     all three.
 
-    ``stage(label, tolerance)`` is called before each long step and returns a context manager that
-    yields an ``on_pass``.
+    ``stage(label, tolerance)`` gives a context for each long step; who wants to know how far one is
+    listens to ``runtime.events``.
     """
     from contextlib import nullcontext
 
-    enter = stage or (lambda label, tolerance: nullcontext(None))
+    enter = stage or (lambda label, tolerance: nullcontext())
     _compile(scene.polluted)
-    with enter("training the original", 1e-5) as on_pass:
+    with enter("training the original", 1e-5):
         began = time.perf_counter()
-        original, outcome = ENMF(factors=factors, threads=threads).run(
-            scene.polluted, on_pass=on_pass
-        )
+        original, outcome = ENMF(factors=factors, threads=threads).run(scene.polluted)
         train_seconds = time.perf_counter() - began
-    with enter("forgetting", tolerance) as on_pass:
+    with enter("forgetting", tolerance):
         unlearned = forget(
             original,
             scene.forget,
             data=scene.polluted,
             method=AltEraser(tolerance=tolerance),
             threads=threads,
-            on_pass=on_pass,
         )
-    with enter("retraining without it", tolerance) as on_pass:
+    with enter("retraining without it", tolerance):
         retrained = forget(
             original,
             scene.forget,
             data=scene.polluted,
             method=Retrain(tolerance=tolerance, seed=1),
             threads=threads,
-            on_pass=on_pass,
         )
     plain = None
     if with_plain:
-        with enter("plain passes, for comparison", tolerance) as on_pass:
+        with enter("plain passes, for comparison", tolerance):
             # four products cost about as much as a pass: the same work, spent the paper's way
             passes = max(unlearned.work.passes + unlearned.work.products // 4, 2)
             method = AltEraser(tolerance=tolerance, solver="ah-newton", memory=0, max_passes=passes)
@@ -186,7 +182,6 @@ def run_demo(
                 data=scene.polluted,
                 method=method,
                 threads=threads,
-                on_pass=on_pass,
             )
     with enter("measuring", tolerance):
         return _measure(
