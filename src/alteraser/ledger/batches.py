@@ -86,17 +86,10 @@ def plan(
     ``how`` is the plan; what it is a function of is put beside it.
     """
     check(connection, lease)
-    names = (
-        connection.execute(
-            select(requests.c.id)
-            .where(requests.c.state == states.QUEUED)
-            .order_by(requests.c.sequence)
-            .limit(most)
-        )
-        .scalars()
-        .all()
-    )
-    if not names:
+    queued = select(requests.c.sequence).where(requests.c.state == states.QUEUED)
+    first = queued.order_by(requests.c.sequence).limit(most).subquery()
+    count, last = connection.execute(select(func.count(), func.max(first.c.sequence))).one()
+    if not count:
         return None
     number = connection.execute(
         select(func.coalesce(func.max(batches.c.number) + 1, 1))
@@ -107,7 +100,7 @@ def plan(
         .all()
     )
     start = versions.serving(connection).version
-    whole = dict(how) | {"requests": len(names), "added": list(added)}
+    whole = dict(how) | {"requests": count, "added": list(added)}
     floor = of_requests.tell(
         connection, "planned", now, batch=number, detail=whole | {"start_version": start}
     )
@@ -122,12 +115,12 @@ def plan(
         )
     )
     connection.execute(update(ingests).where(ingests.c.sequence.in_(added)).values(batch=number))
-    of_requests.happen(connection, names, "start", now, batch=number)
     connection.execute(
         update(requests)
-        .where(requests.c.id.in_(names))
+        .where(requests.c.state == states.QUEUED, requests.c.sequence <= last)
         .values(batch=number, attempts=requests.c.attempts + 1)
     )
+    of_requests.happen_in(connection, number, "start", now)
     return row_of(connection, number)
 
 
@@ -163,16 +156,7 @@ def advance(
     if changed.rowcount != 1:
         states.step(row_of(connection, batch.number).state, to)
     if happens != "complete":  # which of two ends a request comes to is its own affair
-        names = (
-            connection.execute(
-                select(requests.c.id)
-                .where(requests.c.batch == batch.number)
-                .order_by(requests.c.sequence)
-            )
-            .scalars()
-            .all()
-        )
-        of_requests.happen(connection, names, happens, now, batch=batch.number)
+        of_requests.happen_in(connection, batch.number, happens, now)
     return row_of(connection, batch.number)
 
 
@@ -186,12 +170,7 @@ def again(connection: Connection, lease: Lease, batch: Batch, now: datetime) -> 
         .where(batches.c.number == batch.number)
         .values(state="planned", version=None, plan=json.dumps(whole, sort_keys=True))
     )
-    names = (
-        connection.execute(select(requests.c.id).where(requests.c.batch == batch.number))
-        .scalars()
-        .all()
-    )
-    of_requests.happen(connection, names, "again", now, batch=batch.number)
+    of_requests.happen_in(connection, batch.number, "again", now)
     return row_of(connection, batch.number)
 
 
@@ -218,16 +197,13 @@ def complete(connection: Connection, lease: Lease, batch: Batch, now: datetime) 
     over.
     """
     done = advance(connection, lease, batch, "done", now)
-    for happens, matched in (("complete", True), ("find nothing", False)):
-        names = [
-            row.id
-            for row in connection.execute(
-                select(requests).where(requests.c.batch == batch.number)
-            ).all()
-            if row.state == states.RECEIPTED
-            and (json.loads(row.counts)["interactions"] > 0) == matched
-        ]
-        of_requests.happen(connection, names, happens, now, batch=batch.number, selection=None)
+    mine = select(requests.c.id, requests.c.counts).where(requests.c.batch == batch.number)
+    found = connection.execute(mine.order_by(requests.c.sequence))
+    nothing = [row.id for row in found if json.loads(row.counts)["interactions"] == 0]
+    of_requests.happen(connection, nothing, "find nothing", now, batch=batch.number, selection=None)
+    of_requests.happen_in(
+        connection, batch.number, "complete", now, of=states.RECEIPTED, selection=None
+    )
     return done
 
 

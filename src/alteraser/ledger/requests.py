@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, select, update
+from sqlalchemy import Connection, Row, bindparam, func, literal, select, update
 
 from alteraser.errors import Conflict, NotFound
 from alteraser.ledger import states
@@ -246,6 +246,34 @@ def happen(
                 batch,
                 values,
             )
+
+
+def happen_in(
+    connection: Connection,
+    batch: int,
+    what: str,
+    now: datetime,
+    *,
+    of: str | None = None,
+    **values: Any,
+) -> None:
+    """``what`` happens to all requests of a batch, or to those of it with the status ``of``; two
+    statements, however many they are.
+    """
+    mine = requests.c.batch == batch
+    found = connection.execute(select(requests.c.state).where(mine).distinct()).scalars().all()
+    for before in sorted(found) if of is None else [of] if of in found else []:
+        state = states.after(before, what)
+        told = select(literal(written(now)), requests.c.id, literal(batch), literal(state)).where(
+            mine, requests.c.state == before
+        )
+        columns = ["at", "request", "batch", "event"]
+        connection.execute(events.insert().from_select(columns, told.order_by(requests.c.sequence)))
+        connection.execute(
+            update(requests)
+            .where(mine, requests.c.state == before)
+            .values(state=state, changed=written(now), **values)
+        )
 
 
 def _move(
