@@ -98,7 +98,8 @@ def test_from_a_request_to_a_receipt(site: Site) -> None:
     place = answer.headers["location"]
     assert place == f"/v1/requests/{document['request_id']}"
     assert code(site.get(f"{place}/receipt")) == (404, "no_receipt")
-    lists = site.get(f"/v1/recommendations/{BASE + 5}?k=3").json()
+    assert code(site.get(f"/v1/recommendations/{BASE + 5}?k=3")) == (404, "user"), "at once"
+    lists = site.get(f"/v1/recommendations/{BASE + 6}?k=3").json()
     assert len(lists["items"]) == 3
     before = lists["version"]
     site.service.work()

@@ -398,12 +398,12 @@ def _add_models(app: FastAPI, api: Api) -> None:
     def recommendations(request: Request, user: str, k: int = 10, scores: bool = False) -> Any:
         """The best items for a user from the served version. Scores are for the scope admin."""
         scope = "admin" if scores else "recommend"
-        wanted = api.read(
+        look = api.read(
             request.headers.get("authorization"),
             scope,
-            lambda connection, key: versions.serving(connection).version,
+            lambda connection, key: api.serving.look(connection, user),
         )
-        return api.serving.recommend(user, k, scores=scores, wanted=wanted)
+        return api.serving.recommend(user, k, scores=scores, look=look)
 
     @app.get("/v1/models", tags=["model"])
     def models(request: Request) -> Any:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 import threading
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from alteraser.engines.store.version import Version
 from alteraser.errors import InvalidInput, NotFound
 from alteraser.ledger import batches, schema, versions
+from alteraser.service.asides import Asides
 from alteraser.service.state import State
 
 INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
@@ -42,6 +44,25 @@ class _Served:
         return model.items.ids_of(items[0][listed]).to_pylist(), scores[0][listed].tolist()
 
 
+@dataclass(frozen=True)
+class Look:
+    """At the ledger: the version that the pointer names, and what is not to be shown of it."""
+
+    version: str
+    gone: bool
+    """Whether who is asked about is to be forgotten"""
+    items: frozenset[Any]
+
+
+def _without(
+    hidden: frozenset[Any], names: list[Any], scores: list[float], k: int
+) -> tuple[list[Any], list[float]]:
+    if not hidden:
+        return names, scores
+    left = [(name, score) for name, score in zip(names, scores, strict=True) if name not in hidden]
+    return [name for name, _ in left[:k]], [score for _, score in left[:k]]
+
+
 class Serving:
     """The served version in memory. A question is answered by one version as a whole, the pointer's
     at that moment.
@@ -52,6 +73,7 @@ class Serving:
         self._lock = threading.Lock()
         self._served = _Served(state.load_serving())
         self._next: _Served | None = None
+        self._aside, self._asides = threading.Lock(), Asides()
 
     def install(self, version: Version) -> None:
         """Serve ``version``, which the ledger's pointer names."""
@@ -77,11 +99,8 @@ class Serving:
 
     def current(self) -> Version:
         """The version that the pointer names."""
-        return self._current().version
-
-    def _current(self) -> _Served:
         with self._state.database.reading() as connection:
-            return self._of(versions.serving(connection).version)
+            return self._of(versions.serving(connection).version).version
 
     def _of(self, wanted: str) -> _Served:
         found = self._served
@@ -94,23 +113,37 @@ class Serving:
                 self._served = ahead if there and ahead else _Served(self._state.load(wanted))
             return self._served
 
+    def look(self, connection: Connection, user: str) -> Look | None:
+        """What an answer about ``user`` goes by; None where a newer snapshot than this was seen."""
+        with self._aside:
+            if not self._asides.follow(connection):
+                return None
+            gone = self._named(user) in self._asides.users
+            return Look(versions.serving(connection).version, gone, frozenset(self._asides.items))
+
+    def _named(self, user: str) -> int | str | None:
+        if self._served.version.model.users.kind != "int64":
+            return user
+        return int(user) if INTEGER.fullmatch(user) and -(2**63) <= int(user) < 2**63 else None
+
     def recommend(
-        self, user: str, k: int, *, scores: bool = False, wanted: str | None = None
+        self, user: str, k: int, *, scores: bool = False, look: Look | None = None
     ) -> dict[str, Any]:
-        """The best items for ``user``, without those they have; NotFound for who is not there, or
-        no longer. ``wanted``: the version that the pointer names, where that is known.
+        """The best items for ``user``, without those they have, and those that are to be forgotten;
+        NotFound for who is not there, or no longer, or is to be forgotten. ``look``: at the ledger,
+        where that was taken.
         """
         if not 1 <= k <= LONGEST:
             raise InvalidInput(f"k: expected 1 to {LONGEST}", code="k")
-        served = self._current() if wanted is None else self._of(wanted)
+        while look is None:
+            with self._state.database.reading() as connection:
+                look = self.look(connection, user)
+        served, name = self._of(look.version), None if look.gone else self._named(user)
         version, model = served.version, served.version.model
-        name: int | str | None = user
-        if model.users.kind == "int64":
-            name = int(user) if INTEGER.fullmatch(user) and -(2**63) <= int(user) < 2**63 else None
         row = -1 if name is None else int(model.users.rows_of(pa.array([name]))[0])
         if row < 0:
             raise NotFound("there is no such user", code="user")
-        names, found = served.list(row, k)
+        names, found = _without(look.items, *served.list(row, k + len(look.items)), k)
         entries: list[dict[str, Any]] = [{"item_id": item} for item in names]
         if scores:
             for entry, score in zip(entries, found, strict=True):
