@@ -30,6 +30,10 @@ EXPERIMENTS = {
         "alteraser.bench.neural.command",
         "Neural recommenders: AltEraser, warm-started AdamW, retraining.",
     ),
+    "sequences": (
+        "alteraser.bench.neural.sequences",
+        "GRU4Rec and SASRec: warm starts, rewinding, rows of items, retraining.",
+    ),
     "kernels": ("alteraser.bench.kernels", "A pass of ours against an iteration of implicit."),
     "resources": (
         "alteraser.bench.resources",

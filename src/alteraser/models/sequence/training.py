@@ -13,7 +13,7 @@ gradient (Loshchilov and Hutter, ICLR 2019).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -49,11 +49,6 @@ class Course:
     decay: float
     seed: int
     dtype: str
-    first: int = 0
-    """The number of the first pass"""
-
-
-OnEpoch = Callable[[int, float], None]
 
 
 @contextmanager
@@ -86,44 +81,69 @@ def started(encoder: Encoder, items: Items, course: Course) -> dict[str, Tensor]
     return found
 
 
-def trained(
-    encoder: Encoder,
-    weights: dict[str, Tensor],
-    windows: Windows,
-    course: Course,
-    *,
-    on_epoch: OnEpoch | None = None,
-) -> dict[str, Tensor]:
-    """``weights`` after ``course.epochs`` passes over ``windows``; NumericFailure where they
-    diverge.
+@dataclass
+class Progress:
+    """A training under way; its tensors change in place."""
 
-    ``on_epoch`` is called with the number of each pass and its mean loss.
+    weights: dict[str, Tensor]
+    moments: dict[str, tuple[Tensor, Tensor]]
+    step: int = 0
+
+    @classmethod
+    def at(cls, weights: Mapping[str, Tensor]) -> Progress:
+        """Before a first step from ``weights``, which are not changed."""
+        own = {name: value.clone().requires_grad_() for name, value in weights.items()}
+        return cls(
+            own, {name: (torch.zeros_like(x), torch.zeros_like(x)) for name, x in own.items()}
+        )
+
+    def copy(self) -> Progress:
+        """The same, to go on from."""
+        found = Progress.at({name: value.detach() for name, value in self.weights.items()})
+        found.moments = {name: (a.clone(), b.clone()) for name, (a, b) in self.moments.items()}
+        found.step = self.step
+        return found
+
+    def result(self) -> dict[str, Tensor]:
+        """The weights as they are."""
+        return {name: value.detach() for name, value in self.weights.items()}
+
+
+def trained(
+    encoder: Encoder, weights: Mapping[str, Tensor], windows: Windows, course: Course
+) -> dict[str, Tensor]:
+    """``weights`` after all passes of ``course`` over ``windows``; NumericFailure where they
+    diverge.
     """
-    weights = {name: value.clone().requires_grad_() for name, value in weights.items()}
-    if not len(windows):
-        return {name: value.detach() for name, value in weights.items()}
-    moments = {name: (torch.zeros_like(x), torch.zeros_like(x)) for name, x in weights.items()}
-    step, steps = 0, course.epochs << windows.bits(course.batch)
+    progress = Progress.at(weights)
+    for number in range(course.epochs):
+        one_pass(encoder, progress, windows, course, number)
+    return progress.result()
+
+
+def one_pass(
+    encoder: Encoder, progress: Progress, windows: Windows, course: Course, number: int
+) -> float:
+    """Pass ``number`` over ``windows``; the mean loss of a place, NumericFailure where that is not
+    finite.
+    """
+    total, places, steps = 0.0, 0, course.epochs << windows.bits(course.batch)
     with alone():
-        for number in range(course.first, course.first + course.epochs):
-            total, places = 0.0, 0
-            for chosen in windows.order(course.batch, seed=course.seed, number=number):
-                step += 1
-                if not chosen.size:
-                    continue
-                count = int((windows.sizes[chosen] - 1).sum())
-                total += count * backward(encoder, weights, *windows.padded(chosen))
-                places += count
-                rate = course.learning_rate * (1.0 - (step - 1) / steps)
-                _step(weights, moments, step, rate, course.decay)
-            if not np.isfinite(total):
-                raise NumericFailure(
-                    f"the loss is not finite after {number + 1} epoch(s): lower --learning-rate "
-                    f"({course.learning_rate:g}) or --regularization ({course.decay:g})"
-                )
-            if on_epoch is not None:
-                on_epoch(number, total / places)
-    return {name: value.detach() for name, value in weights.items()}
+        for chosen in windows.order(course.batch, seed=course.seed, number=number):
+            rate = course.learning_rate * max(1.0 - progress.step / steps, 0.0)
+            progress.step += 1
+            if not chosen.size:
+                continue
+            count = int((windows.sizes[chosen] - 1).sum())
+            total += count * backward(encoder, progress.weights, *windows.padded(chosen))
+            places += count
+            _step(progress, rate, course.decay)
+    if not np.isfinite(total):
+        raise NumericFailure(
+            f"the loss is not finite after {number + 1} epoch(s): lower --learning-rate "
+            f"({course.learning_rate:g}) or --regularization ({course.decay:g})"
+        )
+    return total / max(places, 1)
 
 
 def encoded(encoder: Encoder, weights: Mapping[str, Tensor], items: Array) -> Tensor:
@@ -169,20 +189,14 @@ def softmax(hidden: Tensor, table: Tensor, wanted: Tensor) -> tuple[float, Tenso
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
-def _step(
-    weights: Mapping[str, Tensor],
-    moments: Mapping[str, tuple[Tensor, Tensor]],
-    step: int,
-    rate: float,
-    decay: float,
-) -> None:
-    for name, x in weights.items():
-        gradient, (mean, square) = x.grad, moments[name]
+def _step(progress: Progress, rate: float, decay: float) -> None:
+    for name, x in progress.weights.items():
+        gradient, (mean, square) = x.grad, progress.moments[name]
         assert gradient is not None  # every parameter is in every loss
         mean.mul_(FIRST).add_(gradient, alpha=1.0 - FIRST)
         square.mul_(SECOND).addcmul_(gradient, gradient, value=1.0 - SECOND)
-        scale = (square / (1.0 - SECOND**step)).sqrt_().add_(SMALL)
+        scale = (square / (1.0 - SECOND**progress.step)).sqrt_().add_(SMALL)
         if decay:
             x.mul_(1.0 - rate * decay)
-        x.addcdiv_(mean, scale, value=-rate / (1.0 - FIRST**step))
+        x.addcdiv_(mean, scale, value=-rate / (1.0 - FIRST**progress.step))
         x.grad = None
