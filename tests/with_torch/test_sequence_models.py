@@ -25,10 +25,9 @@ from alteraser.data.interactions import Interactions  # noqa: E402
 from alteraser.engines.session import EventSession  # noqa: E402
 from alteraser.errors import DependencyMissing, IntegrityError  # noqa: E402
 from alteraser.evidence.certificate.exact import certify  # noqa: E402
-from alteraser.models.sequence import training  # noqa: E402
-from alteraser.models.sequence.gru4rec import GRU4Rec  # noqa: E402
-from alteraser.models.sequence.sasrec import SASRec  # noqa: E402
-from alteraser.models.sequence.windows import Windows  # noqa: E402
+from alteraser.models.networks import next_item, training  # noqa: E402
+from alteraser.models.networks.gru4rec import GRU4Rec  # noqa: E402
+from alteraser.models.networks.sasrec import SASRec  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -133,14 +132,15 @@ def test_the_erased_are_in_no_batch(kind: Any, monkeypatch: pytest.MonkeyPatch) 
     data = Interactions.read(rows(80, 4), **READINGS[1])
     model = kind.fit(data)
     seen: list[tuple[int, int]] = []
-    real = training.backward
+    real = next_item.NextItem.backward
 
-    def watched(encoder: Any, weights: Any, items: Any, following: Any) -> float:
+    def watched(task: Any, weights: Any, chosen: Any) -> float:
+        items, following = task.windows.padded(chosen)
         there = following >= 0
         seen.extend(zip(items[there].tolist(), following[there].tolist(), strict=True))
-        return float(real(encoder, weights, items, following))
+        return float(real(task, weights, chosen))
 
-    monkeypatch.setattr(training, "backward", watched)
+    monkeypatch.setattr(next_item.NextItem, "backward", watched)
     erasure = ae.forget(model, [3], data=data, whole_items=True)
     events = erasure.remaining.events
     assert events is not None
@@ -155,7 +155,7 @@ def test_the_erased_are_in_no_batch(kind: Any, monkeypatch: pytest.MonkeyPatch) 
 
 
 def _order(kind: Any, data: Interactions) -> list[int]:
-    return [int(row) for row in kind.prepared(data)[0].rows]
+    return [int(row) for row in kind.task(data).items.rows]
 
 
 def test_nothing_that_follows_anything_gives_no_list() -> None:
@@ -181,8 +181,8 @@ def test_float64_tells_rounding_from_an_event(kind: Any, monkeypatch: pytest.Mon
         rest = data.keep_events(np.arange(60) != gone)
         if sorted(_steps(kind, rest)) != sorted(_steps(kind, data)):
             assert not certify(kind, state, rest).passed
-    order = Windows.order
-    monkeypatch.setattr(Windows, "order", lambda *a, **k: (one[::-1] for one in order(*a, **k)))
+    order = training.batches
+    monkeypatch.setattr(training, "batches", lambda *a, **k: (one[::-1] for one in order(*a, **k)))
     seen = certify(kind, state, data)
     assert seen.passed
     assert 0.0 < seen.apart < 1e-11
@@ -191,7 +191,7 @@ def test_float64_tells_rounding_from_an_event(kind: Any, monkeypatch: pytest.Mon
 
 
 def _steps(kind: Any, data: Interactions) -> list[tuple[int, ...]]:
-    found = kind.prepared(data)[1]
+    found = kind.task(data).windows
     return [tuple(one) for one in np.concatenate(found.padded(np.arange(len(found))), axis=1)]
 
 
@@ -221,7 +221,7 @@ def test_lists_are_logits_of_the_whole_table() -> None:
             alone = kind.continued(formed, session)
             assert np.allclose(found[row], alone, atol=1e-12)
             places = formed.places[session][-kind.length :]
-            hidden = training.encoded(kind.encoder(), formed.weights, places[None])[0, -1]
+            hidden = next_item.encoded(kind.encoder(), formed.weights, places[None])[0, -1]
             assert np.allclose(alone[formed.rows], formed.weights["items"] @ hidden, atol=1e-12)
         assert not found[2].any()
 
@@ -366,8 +366,8 @@ def test_what_is_missing_is_said(
     code, _, err = run(f"train {trained}/data.csv --model {name} --out x")
     assert code == 2
     assert "--session-column or --session-gap" in err
-    code, _, err = run(f"forget {trained}/{name} {trained}/users.csv --data {trained}/data.csv "
-                       "--method local --out x")  # fmt: skip
+    asked = f"forget {trained}/{name} {trained}/users.csv --data {trained}/data.csv --out x"
+    code, _, err = run(f"{asked} --method local")
     assert code == 2
     from alteraser.runtime import extras
 

@@ -18,21 +18,26 @@ from test_sequence_models import KINDS, READINGS, rows  # noqa: E402
 
 from alteraser.data.interactions import Interactions  # noqa: E402
 from alteraser.errors import NumericFailure  # noqa: E402
-from alteraser.models.sequence import training  # noqa: E402
-from alteraser.models.sequence.windows import Items, Windows  # noqa: E402
+from alteraser.models.networks import next_item, training  # noqa: E402
+from alteraser.models.networks.order import Present, batches, bits  # noqa: E402
+from alteraser.models.networks.windows import Windows  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
 
+def present(data: Interactions) -> Present:
+    return Present.of(data.items, data.item_counts)
+
+
 def windows_of(data: Interactions, length: int = 3) -> Windows:
     assert data.events is not None
-    return Windows.of(data, data.events, Items.of(data), length)
+    return Windows.of(data, data.events, present(data), length)
 
 
 def sessions_of(data: Interactions) -> list[list[int]]:
     events = data.events
     assert events is not None
-    places = Items.of(data).places()
+    places = present(data).places()
     return [list(places[part]) for part in np.split(events.items, events.indptr[1:-1])]
 
 
@@ -56,16 +61,16 @@ def test_every_step_of_a_session_is_in_one_window(
     assert pairs == expected
     assert np.array_equal(items >= 0, following >= 0)
     assert items.shape[1] <= length
-    assert np.array_equal(np.where(following[:, :-1] >= 0, items[:, 1:], -1)[items[:, 1:] >= 0],
-                          items[:, 1:][items[:, 1:] >= 0])  # fmt: skip
+    inner = items[:, 1:] >= 0
+    assert np.array_equal(following[:, :-1][inner], items[:, 1:][inner])
 
 
 @settings(max_examples=40)
 @given(seed=st.integers(0, 999), number=st.integers(0, 5), batch=st.integers(1, 6))
 def test_batches_hold_every_window_once(seed: int, number: int, batch: int) -> None:
     found = windows_of(Interactions.read(rows(80, seed), session_column="group"))
-    order = list(found.order(batch, seed=seed, number=number))
-    assert len(order) == 1 << found.bits(batch)
+    order = list(batches(found.keys, batch, seed=seed, number=number))
+    assert len(order) == 1 << bits(len(found), batch)
     assert sorted(np.concatenate(order)) == list(range(len(found)))
     assert len(found) / len(order) >= min(batch, len(found))
 
@@ -82,10 +87,12 @@ def test_who_goes_leaves_the_batches_of_others_as_they_were(
     whole = Interactions.read(table, **options)
     rest = whole.remove([user], whole_users=True).remaining
     first, second = windows_of(whole), windows_of(rest)
-    if first.bits(4) != second.bits(4):
+    if bits(len(first), 4) != bits(len(second), 4):
         return
     for one, other in zip(
-        first.order(4, seed=7, number=number), second.order(4, seed=7, number=number), strict=True
+        batches(first.keys, 4, seed=7, number=number),
+        batches(second.keys, 4, seed=7, number=number),
+        strict=True,
     ):
         stay = [key for key in first.keys[one] if key in set(second.keys)]
         assert stay == list(second.keys[other])
@@ -111,7 +118,7 @@ def test_ids_as_text_and_rows_in_another_order_train_the_same() -> None:
 
 @pytest.mark.parametrize("cells", [1, 20, 1 << 22])
 def test_softmax_is_what_autograd_says(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "CELLS", cells)
+    monkeypatch.setattr(next_item, "CELLS", cells)
     generator = torch.Generator().manual_seed(0)
     hidden, table = (
         torch.randn(size, 3, generator=generator, dtype=torch.float64, requires_grad=True)
@@ -120,7 +127,7 @@ def test_softmax_is_what_autograd_says(cells: int, monkeypatch: pytest.MonkeyPat
     wanted = torch.randint(0, 7, (11,), generator=generator)
     expected = torch.nn.functional.cross_entropy(hidden @ table.T, wanted)
     expected.backward()
-    loss, slope, gradient = training.softmax(hidden.detach(), table.detach(), wanted)
+    loss, slope, gradient = next_item.softmax(hidden.detach(), table.detach(), wanted)
     assert loss == pytest.approx(float(expected.detach()), rel=1e-12)
     assert torch.allclose(slope, hidden.grad, rtol=1e-11, atol=1e-14)
     assert torch.allclose(gradient, table.grad, rtol=1e-11, atol=1e-14)
@@ -130,17 +137,18 @@ def test_softmax_is_what_autograd_says(cells: int, monkeypatch: pytest.MonkeyPat
 def test_a_place_sees_nothing_that_follows_it(kind: Any) -> None:
     """Nor what is behind the end of a shorter window beside it."""
     encoder = kind.encoder()
-    items = Items(np.arange(9), np.arange(9, dtype=np.uint64) * 1000, 9)
-    weights = training.started(encoder, items, kind.course())
+    items = Present(np.arange(9), np.arange(9, dtype=np.uint64) * 1000, 9)
+    weights = training.started(encoder.shapes(), kind.course())
+    weights |= {"items": training.rows(items, kind.course())}
     rng = np.random.default_rng(1)
     one = rng.integers(0, 9, (2, kind.length))
     other = one.copy()
     other[:, 2:] = (other[:, 2:] + 4) % 9
-    first, second = (training.encoded(encoder, weights, each) for each in (one, other))
+    first, second = (next_item.encoded(encoder, weights, each) for each in (one, other))
     assert torch.allclose(first[:, :2], second[:, :2], atol=1e-12)
     assert not torch.allclose(first[:, 2:], second[:, 2:], atol=1e-3)
     short = np.where(np.arange(kind.length) < 2, one, -1)
-    assert torch.allclose(training.encoded(encoder, weights, short)[:, :2], first[:, :2])
+    assert torch.allclose(next_item.encoded(encoder, weights, short)[:, :2], first[:, :2])
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
@@ -149,20 +157,19 @@ def test_training_is_that_of_torch(kind: Any) -> None:
     batches."""
     kind = kind.model_copy(update={"dtype": "float64", "regularization": 0.05, "epochs": 3})
     data = Interactions.read(rows(90, 2), session_column="group")
-    encoder, course = kind.encoder(), kind.course()
-    items, found = kind.prepared(data)
-    begun = training.started(encoder, items, course)
+    task = kind.task(data)
+    encoder, course, found, begun = task.encoder, task.course, task.windows, task.start()
     weights = {name: value.clone().requires_grad_() for name, value in begun.items()}
     optimizer = torch.optim.AdamW(
         weights.values(), lr=course.learning_rate, weight_decay=course.decay
     )
-    steps = course.epochs << found.bits(course.batch)
+    steps = course.epochs << bits(len(found), course.batch)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0 - step / steps)
     for number in range(course.epochs):
-        for chosen in found.order(course.batch, seed=course.seed, number=number):
+        for chosen in batches(found.keys, course.batch, seed=course.seed, number=number):
             assert chosen.size
             places, following = found.padded(chosen)
-            logits = training.encoded(encoder, weights, places) @ weights["items"].T
+            logits = next_item.encoded(encoder, weights, places) @ weights["items"].T
             loss = torch.nn.functional.cross_entropy(
                 logits.flatten(0, 1), torch.from_numpy(following).flatten(), ignore_index=-1
             )
@@ -170,7 +177,7 @@ def test_training_is_that_of_torch(kind: Any) -> None:
             loss.backward()
             optimizer.step()
             schedule.step()
-    ours = training.trained(encoder, begun, found, course)
+    ours = training.trained(task)
     for name, value in weights.items():
         assert torch.allclose(ours[name], value.detach(), rtol=1e-8, atol=1e-10), name
 

@@ -30,9 +30,9 @@ EXPERIMENTS = {
         "alteraser.bench.neural.command",
         "Neural recommenders: AltEraser, warm-started AdamW, retraining.",
     ),
-    "sequences": (
-        "alteraser.bench.neural.sequences",
-        "GRU4Rec and SASRec: warm starts, rewinding, rows of items, retraining.",
+    "networks": (
+        "alteraser.bench.neural.networks",
+        "GRU4Rec, SASRec and NCF: warm starts, rewinding, rows of items, retraining.",
     ),
     "kernels": ("alteraser.bench.kernels", "A pass of ours against an iteration of implicit."),
     "resources": (

@@ -59,8 +59,9 @@ KINDS: Kinds[ExactKind] = Kinds(
         "slist": "sessions.slist.SLIST",
         "tifu-knn": "sessions.tifu_knn.TIFUKNN",
         "top-frequency": "sessions.top_frequency.TopFrequency",
-        "gru4rec": "sequence.gru4rec.GRU4Rec",
-        "sasrec": "sequence.sasrec.SASRec",
+        "ncf": "networks.ncf.NCF",
+        "gru4rec": "networks.gru4rec.GRU4Rec",
+        "sasrec": "networks.sasrec.SASRec",
     }
 )
 """Settings of every exact kind by its name."""

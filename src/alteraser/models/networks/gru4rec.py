@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from alteraser.models.sequence.kind import SequenceKind
+from alteraser.models.networks.sequence import SequenceKind
 from alteraser.runtime.late import late
 
 if TYPE_CHECKING:
-    from alteraser.models.sequence import networks
+    from alteraser.models.networks import encoders
 else:
-    networks = late("alteraser.models.sequence.networks")
+    encoders = late("alteraser.models.networks.encoders")
 
 
 class GRU4Rec(SequenceKind):
@@ -25,6 +25,6 @@ class GRU4Rec(SequenceKind):
     name: ClassVar[str] = "gru4rec"
     summary: ClassVar[str] = "a recurrent network over the events of a session"
 
-    def encoder(self) -> networks.Encoder:
+    def encoder(self) -> encoders.Encoder:
         """Gated recurrent units."""
-        return networks.Gated(self.factors)
+        return encoders.Gated(self.factors)

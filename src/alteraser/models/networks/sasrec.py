@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from alteraser.models.sequence.kind import SequenceKind
+from alteraser.models.networks.sequence import SequenceKind
 from alteraser.runtime.late import late
 
 if TYPE_CHECKING:
-    from alteraser.models.sequence import networks
+    from alteraser.models.networks import encoders
 else:
-    networks = late("alteraser.models.sequence.networks")
+    encoders = late("alteraser.models.networks.encoders")
 
 
 class SASRec(SequenceKind):
@@ -30,6 +30,6 @@ class SASRec(SequenceKind):
 
     blocks: int = Field(default=2, ge=1, le=64, description="Blocks of attention")
 
-    def encoder(self) -> networks.Encoder:
+    def encoder(self) -> encoders.Encoder:
         """Blocks of self-attention."""
-        return networks.SelfAttention(self.factors, self.length, self.blocks)
+        return encoders.SelfAttention(self.factors, self.length, self.blocks)

@@ -1,12 +1,11 @@
-"""alteraser bench sequences: ways to make a sequence model forget, beside training it again from
-the same seed.
+"""alteraser bench networks: ways to make a network forget, beside training it again from the same
+seed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,12 +20,11 @@ from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
     from alteraser.data.interactions import Interactions
-    from alteraser.models.sequence.kind import SequenceKind
-    from alteraser.models.sequence.training import Progress
+    from alteraser.models.networks.training import Progress
 
 Array = npt.NDArray[Any]
 
-NETWORKS = ("gru4rec", "sasrec")
+NETWORKS = ("gru4rec", "sasrec", "ncf")
 OTHERS = 512
 """Sessions of people who asked for nothing whose lists are compared"""
 SAMPLE = 20_000
@@ -35,7 +33,7 @@ DAMPING = 0.1
 """Of the mean of its diagonal, what is added to it"""
 
 
-def sequences(
+def networks(
     data: Annotated[Path, typer.Argument(help="Events.")],
     models: Annotated[
         str, typer.Option("--models", help=f"Of {', '.join(NETWORKS)}, with commas.")
@@ -64,14 +62,14 @@ def sequences(
     Lists are what follows the sessions that remain, their last event held out; the reference is
     training on the remaining events from the same seed, which is what forget does.
 
-    Example: alteraser bench sequences ratings.parquet --session-gap 10000d --timestamp-column
+    Example: alteraser bench networks ratings.parquet --session-gap 10000d --timestamp-column
     timestamp
     """
     from alteraser.data.interactions import Interactions
     from alteraser.models.registry import KINDS
     from alteraser.runtime.extras import require
 
-    require("torch", "torch", "bench sequences")
+    require("torch", "torch", "bench networks")
     asked = [int(word) for word in words(passes, "--passes", tuple(map(str, range(1, epochs))))]
     kinds = words(models, "--models", NETWORKS)
     reading = common.reading_options(
@@ -80,17 +78,15 @@ def sequences(
         session_gap=session_gap,
         position_column=position_column,
     )
-    whole = smaller(Interactions.read(data, reading), sessions, core)
-    scene = Scene.of(whole, users)
     print(f"{machine()}\n")
-    print(
-        f"{len(scene.before.events):,} events in {scene.sessions:,} sessions over "  # type: ignore[arg-type]
-        f"{int((scene.before.item_counts > 0).sum()):,} items; {users} people forget "
-        f"{len(scene.before.events) - len(scene.after.events):,} events\n"  # type: ignore[arg-type]
-    )
     for name in kinds:
         kind: Any = KINDS[name].model_validate({"epochs": epochs, "dtype": dtype})
-        print(f"### {name}\n")
+        kind.check_reading(reading)
+        whole = Interactions.read(data, reading)
+        scene: Any = Pairs.of(whole, users)
+        if kind.of_events():
+            scene = Sessions.of(smaller(whole, sessions, core), users)
+        print(f"### {name}: {scene.words}\n", flush=True)
         header = ["", "RBO@10, asked", "overlap", "RBO@10, others", "overlap", "distance", "memory"]
         table(
             [*header, "HR@10", "NDCG@10", "CPU s", "of a retrain"], list(rows(kind, scene, asked))
@@ -118,7 +114,7 @@ def smaller(data: Interactions, sessions: int, core: int) -> Interactions:
 
 
 @dataclass(frozen=True)
-class Scene:
+class Sessions:
     """What is trained on, what goes, and the sessions that are continued."""
 
     before: Interactions
@@ -133,13 +129,18 @@ class Scene:
     """What came before each event that is to go, in the original, and its item"""
 
     @property
-    def sessions(self) -> int:
-        """How many there were."""
+    def words(self) -> str:
+        """How much there is."""
         assert self.before.events is not None
-        return int(self.before.events.owners.size)
+        assert self.after.events is not None
+        return (
+            f"{len(self.before.events):,} events in {self.before.events.owners.size:,} sessions "
+            f"over {int((self.before.item_counts > 0).sum()):,} items, of which "
+            f"{len(self.before.events) - len(self.after.events):,} are to go"
+        )
 
     @classmethod
-    def of(cls, whole: Interactions, users: int) -> Scene:
+    def of(cls, whole: Interactions, users: int) -> Sessions:
         """Everybody's last event of a session of three or more is held out; of ``users`` with three
         others, half go.
         """
@@ -154,6 +155,7 @@ class Scene:
         counts = np.bincount(events.users, minlength=whole.shape[0])
         who = rng.permutation(np.flatnonzero(counts >= 4))[:users]
         goes = np.isin(events.users, who) & (rng.random(len(events)) < 0.5)
+        goes &= np.isin(events.items, events.items[~goes])  # no item goes whole
         after = before.keep_events(~goes)
         left = after.events
         assert left is not None
@@ -171,15 +173,110 @@ class Scene:
         asked = np.isin(left.owners[groups], who)
         return cls(before, after, shown, following[places].astype(np.int64), asked, gone)
 
-    @cached_property
-    def compared(self) -> tuple[Array, Array]:
-        """Places in ``shown`` of those who asked, and of some others."""
-        rng = np.random.default_rng(1)
-        asked, others = np.flatnonzero(self.asked), np.flatnonzero(~self.asked)
-        return asked, rng.permutation(others)[:OTHERS]
+    def lists(self, kind: Any, state: Any) -> Array:
+        """Ten items that may follow each session."""
+        found = np.empty((len(self.shown), 10), np.int64)
+        for part, block in self._scores(kind, state, self.shown):
+            found[part] = best(block)
+        return found
+
+    def memory(self, kind: Any, state: Any) -> Array:
+        """(gone,) log of how likely each event that is to go was, after what came before it."""
+        found = np.empty(len(self.gone))
+        wanted = np.array([item for _, item in self.gone])
+        for part, block in self._scores(kind, state, [session for session, _ in self.gone]):
+            top = block.max(axis=1, keepdims=True)
+            norm = top[:, 0] + np.log(np.exp(block - top).sum(axis=1))
+            found[part] = block[np.arange(len(block)), wanted[part]] - norm
+        return found
+
+    def _scores(
+        self, kind: Any, state: Any, sessions: list[Array]
+    ) -> Iterator[tuple[slice, Array]]:
+        formed = kind.formed(state, None)
+        for start in range(0, len(sessions), 128):
+            part = sessions[start : start + 128]
+            block = np.empty((len(part), formed.places.size))
+            kind.continued_all(formed, part, block, list(range(len(part))))
+            yield slice(start, start + 128), block
 
 
-def rows(kind: SequenceKind, scene: Scene, passes: list[int]) -> Iterator[list[str]]:
+@dataclass(frozen=True)
+class Pairs:
+    """The same of users and items: somebody's last item, or any, is held out."""
+
+    before: Interactions
+    after: Interactions
+    rows: Array
+    """Whose lists are looked at"""
+    wanted: Array
+    asked: Array
+    gone: tuple[Array, Array]
+    """(users, items) of what is to go"""
+
+    @property
+    def words(self) -> str:
+        """How much there is."""
+        users, items = (
+            int((counts > 0).sum()) for counts in (self.before.user_counts, self.before.item_counts)
+        )
+        return (
+            f"{len(self.before):,} interactions of {users:,} users and {items:,} items, of which "
+            f"{len(self.gone[0]):,} are to go"
+        )
+
+    @classmethod
+    def of(cls, whole: Interactions, users: int) -> Pairs:
+        """One item of everybody with three is held out; of ``users`` with four others, half go."""
+        rng = np.random.default_rng(0)
+        order = rng.random(len(whole))
+        if whole.timestamp is not None:
+            order = whole.timestamp.astype(np.float64)
+        by_time = np.lexsort((order, whole.user_rows))
+        ends = by_time[np.cumsum(whole.user_counts)[whole.user_counts >= 3] - 1]
+        last = np.zeros(len(whole), bool)
+        last[ends] = True
+        rows, wanted = whole.user_rows[last], whole.indices[last].astype(np.int64)
+        before = whole.keep(~last)
+        who = rng.permutation(np.flatnonzero(before.user_counts >= 4))[:users]
+        goes = np.isin(before.user_rows, who) & (rng.random(len(before)) < 0.5)
+        goes &= np.isin(before.indices, before.indices[~goes])  # no item goes whole
+        after = before.keep(~goes)
+        left = after.user_counts[rows] > 0
+        gone = before.user_rows[goes], before.indices[goes].astype(np.int64)
+        return cls(before, after, rows[left], wanted[left], np.isin(rows[left], who), gone)
+
+    def lists(self, kind: Any, state: Any) -> Array:
+        """Ten items for each, without those that they have."""
+        from alteraser.models.ranking import mask_seen
+
+        found, formed = np.empty((len(self.rows), 10), np.int64), kind.formed(state, None)
+        for start in range(0, len(self.rows), 128):
+            part = self.rows[start : start + 128]
+            block = kind.scores(formed, part, None)
+            mask_seen(block, part, self.after)
+            found[start : start + 128] = best(block)
+        return found
+
+    def memory(self, kind: Any, state: Any) -> Array:
+        """(gone,) the logit of each interaction that is to go."""
+        users, items = self.gone
+        who, at = np.unique(users, return_inverse=True)
+        return np.asarray(kind.scores(kind.formed(state, None), who, None)[at, items])
+
+
+def best(block: Array) -> Array:
+    """The ten items of the largest scores in each row."""
+    return np.argsort(-block, axis=1, kind="stable")[:, :10]
+
+
+def compared(scene: Sessions | Pairs) -> tuple[Array, Array]:
+    """Places in the lists of those who asked, and of some others."""
+    asked, others = np.flatnonzero(scene.asked), np.flatnonzero(~scene.asked)
+    return asked, np.random.default_rng(1).permutation(others)[:OTHERS]
+
+
+def rows(kind: Any, scene: Sessions | Pairs, passes: list[int]) -> Iterator[list[str]]:
     """A row of the table for each way."""
     marks: dict[int, Progress] = {}
     original, spent, _ = clocked(lambda: trained(kind, scene.before, marks))
@@ -192,7 +289,8 @@ def rows(kind: SequenceKind, scene: Scene, passes: list[int]) -> Iterator[list[s
         ways[f"warm start, {some(k)}"] = lambda k=k: warm(kind, original, scene.after, k)  # type: ignore[misc]
     for k in passes:
         ways[f"rewound by {some(k)}"] = lambda k=k: rewound(kind, marks, scene.after, k)  # type: ignore[misc]
-    ways["rows of items, second order"] = lambda: items_solved(kind, original, scene)
+    if isinstance(scene, Sessions):
+        ways["rows of items, second order"] = lambda: items_solved(kind, original, scene)
     seen = Seen(kind, scene, original, retrained)
     yield seen.row("original", original, spent, cost)
     yield seen.row("**trained again, same seed**", retrained, cost, cost)
@@ -206,64 +304,55 @@ def some(passes: int) -> str:
     return f"{passes} pass{'es' if passes > 1 else ''}"
 
 
-def trained(kind: SequenceKind, data: Interactions, marks: dict[int, Progress]) -> Any:
-    """``kind.state(data)``; ``marks`` gets the training after each pass."""
-    from alteraser.models.sequence import training
+def trained(kind: Any, data: Interactions, marks: dict[int, Progress]) -> Any:
+    """``kind.state(data)``; ``marks`` gets the training before each pass."""
+    from alteraser.models.networks import training
 
-    items, windows = kind.prepared(data)
-    encoder, course = kind.encoder(), kind.course()
-    progress = training.Progress.at(training.started(encoder, items, course))
-    for number in range(course.epochs):
+    task = kind.task(data)
+    progress = training.Progress.at(task.start())
+    for number in range(kind.epochs):
         marks[number] = progress.copy()
-        training.one_pass(encoder, progress, windows, course, number)
-    return kind.kept(progress.result(), items)
+        training.one_pass(task, progress, number)
+    return kind.kept(progress.result(), task)
 
 
-def fitted(kind: SequenceKind, weights: Any, data: Interactions, items: Any) -> dict[str, Any]:
-    """``weights``, whose table has rows of ``items``, with those of the items of ``data`` alone."""
-    places = items.places()[kind.prepared(data)[0].rows]
-    return {name: x[places] if name == "items" else x for name, x in weights.items()}
-
-
-def warm(kind: SequenceKind, state: Any, data: Interactions, passes: int) -> Any:
+def warm(kind: Any, state: Any, data: Interactions, passes: int) -> Any:
     """The last ``passes`` of the training once more, from its result, at the rates of these."""
     import torch
 
-    from alteraser.models.sequence import training
+    from alteraser.models.networks import training
 
-    items, windows = kind.prepared(data)
-    weights = {name: torch.from_numpy(x.copy()) for name, x in state.items()}
-    weights["items"] = weights["items"][torch.from_numpy(items.rows)]
     share = passes / kind.epochs
-    course = kind.model_copy(
+    shorter = kind.model_copy(
         update={"epochs": passes, "learning_rate": kind.learning_rate * share}
-    ).course()
+    )
+    task = shorter.task(data)
+    weights = {name: torch.from_numpy(x.copy()) for name, x in state.items()}
+    for name, present in kind.tables(task).items():
+        weights[name] = weights[name][torch.from_numpy(present.rows)]
     progress = training.Progress.at(weights)
     for number in range(kind.epochs - passes, kind.epochs):
-        training.one_pass(kind.encoder(), progress, windows, course, number)
-    return kind.kept(progress.result(), items)
+        training.one_pass(task, progress, number)
+    return kind.kept(progress.result(), task)
 
 
-def rewound(kind: SequenceKind, marks: dict[int, Progress], data: Interactions, passes: int) -> Any:
+def rewound(kind: Any, marks: dict[int, Progress], data: Interactions, passes: int) -> Any:
     """The last ``passes`` of the original's training without what is to go, from where it was
     before them.
     """
-    import torch
+    from alteraser.models.networks import training
 
-    from alteraser.models.sequence import training
-
-    items, windows = kind.prepared(data)
+    task = kind.task(data)
     progress = marks[kind.epochs - passes].copy()
-    table = progress.weights["items"]
-    if len(table) != items.rows.size:
-        raise InvalidInput("an item goes whole: forget less of it")
-    assert isinstance(table, torch.Tensor)
+    for name, present in kind.tables(task).items():
+        if len(progress.weights[name]) != present.rows.size:
+            raise InvalidInput(f"one of {name} goes whole: forget less of it")
     for number in range(kind.epochs - passes, kind.epochs):
-        training.one_pass(kind.encoder(), progress, windows, kind.course(), number)
-    return kind.kept(progress.result(), items)
+        training.one_pass(task, progress, number)
+    return kind.kept(progress.result(), task)
 
 
-def items_solved(kind: SequenceKind, state: Any, scene: Scene) -> Any:
+def items_solved(kind: Any, state: Any, scene: Sessions) -> Any:
     """A damped Newton step in the rows of the items concerned, the network held, anchored.
 
     E_v += H_v⁻¹ (Σ_{D_a} − Σ_{D_r}) ∂L/∂E_v, H_v = Σ p(1 − p) h hᵀ over a sample of the places
@@ -271,10 +360,10 @@ def items_solved(kind: SequenceKind, state: Any, scene: Scene) -> Any:
     """
     import torch
 
-    from alteraser.models.sequence import training
+    from alteraser.models.networks import next_item, training
 
-    items, before = kind.prepared(scene.before)
-    after = kind.prepared(scene.after)[1]
+    task = kind.task(scene.before)
+    items, before, after = task.items, task.windows, kind.task(scene.after).windows
     weights = {name: torch.from_numpy(x.astype(np.float64)) for name, x in state.items()}
     table = weights["items"] = weights["items"][torch.from_numpy(items.rows)]
     encoder = kind.encoder()
@@ -282,12 +371,12 @@ def items_solved(kind: SequenceKind, state: Any, scene: Scene) -> Any:
     def places(windows: Any, chosen: Array) -> tuple[Any, Any]:
         found, following = windows.padded(chosen)
         there = following >= 0
-        hidden = training.encoded(encoder, weights, found)[torch.from_numpy(there)]
+        hidden = next_item.encoded(encoder, weights, found)[torch.from_numpy(there)]
         return hidden, torch.from_numpy(following[there])
 
     def slope(windows: Any, chosen: Array) -> Any:
         hidden, wanted = places(windows, chosen)
-        return training.softmax(hidden, table, wanted)[2] * len(wanted)
+        return next_item.softmax(hidden, table, wanted)[2] * len(wanted)
 
     # everybody else's windows are in both, and their terms are the same
     assert scene.before.events is not None
@@ -307,7 +396,7 @@ def items_solved(kind: SequenceKind, state: Any, scene: Scene) -> Any:
             block += DAMPING * block.diagonal().mean() * torch.eye(len(block), dtype=block.dtype)
             table[row] -= torch.linalg.solve(block, push[row])
     found = {name: x.to(torch.from_numpy(state[name]).dtype) for name, x in weights.items()}
-    return kind.kept(found, items)
+    return kind.kept(found, task)
 
 
 def same_windows(before: Any, after: Any, both: Array) -> Array:
@@ -328,17 +417,17 @@ def same_windows(before: Any, after: Any, both: Array) -> Array:
 class Seen:
     """What the table says of a state."""
 
-    def __init__(self, kind: SequenceKind, scene: Scene, original: Any, retrained: Any) -> None:
+    def __init__(self, kind: Any, scene: Sessions | Pairs, original: Any, retrained: Any) -> None:
         self.kind, self.scene, self.retrained = kind, scene, retrained
-        self.lists = self._lists(retrained)
-        self.known = self._memory(retrained)
+        self.lists = scene.lists(kind, retrained)
+        self.known = scene.memory(kind, retrained)
         self.far = self._far(original)
 
     def row(self, name: str, state: Any, seconds: float, cost: float) -> list[str]:
         """Agreement, distance, memory, accuracy and cost."""
-        lists = self._lists(state)
+        lists = self.scene.lists(self.kind, state)
         agreed = []
-        for places in self.scene.compared:
+        for places in compared(self.scene):
             one, other = lists[places], self.lists[places]
             shared = [np.intersect1d(a, b).size / 10 for a, b in zip(one, other, strict=True)]
             rbo = float(metrics.rank_biased_overlap(one, other).mean())
@@ -349,36 +438,11 @@ class Seen:
             for measure in (metrics.recall_at_k, metrics.ndcg_at_k)
         )
         distance = f"{self._far(state) / self.far:.2f}" if self.far else "–"
-        memory = f"{float((self._memory(state) - self.known).mean()):+.3f}"
-        return [
-            name, *agreed, distance, memory, *accurate, f"{seconds:.1f}", f"{seconds / cost:.2f}"
-        ]  # fmt: skip
+        memory = f"{float((self.scene.memory(self.kind, state) - self.known).mean()):+.3f}"
+        spent = [f"{seconds:.1f}", f"{seconds / cost:.2f}"]
+        return [name, *agreed, distance, memory, *accurate, *spent]
 
     def _far(self, state: Any) -> float:
         return float(
             sum(np.sum((state[name] - x) ** 2.0) for name, x in self.retrained.items()) ** 0.5
         )
-
-    def _scores(self, state: Any, sessions: list[Array]) -> Iterator[tuple[slice, Array]]:
-        formed = self.kind.formed(state, None)
-        for start in range(0, len(sessions), 128):
-            part = sessions[start : start + 128]
-            block = np.empty((len(part), formed.places.size))
-            self.kind.continued_all(formed, part, block, list(range(len(part))))
-            yield slice(start, start + 128), block
-
-    def _lists(self, state: Any) -> Array:
-        found = np.empty((len(self.scene.shown), 10), np.int64)
-        for part, block in self._scores(state, self.scene.shown):
-            found[part] = np.argsort(-block, axis=1, kind="stable")[:, :10]
-        return found
-
-    def _memory(self, state: Any) -> Array:
-        """(gone,) log of how likely each event that is to go was, after what came before it."""
-        found = np.empty(len(self.scene.gone))
-        wanted = np.array([item for _, item in self.scene.gone])
-        for part, block in self._scores(state, [session for session, _ in self.scene.gone]):
-            top = block.max(axis=1, keepdims=True)
-            norm = top[:, 0] + np.log(np.exp(block - top).sum(axis=1))
-            found[part] = block[np.arange(len(block)), wanted[part]] - norm
-        return found
