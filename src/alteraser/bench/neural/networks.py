@@ -15,7 +15,7 @@ import typer
 
 from alteraser import metrics
 from alteraser.bench.common import clocked, machine, table, words
-from alteraser.cli import common
+from alteraser.cli import common, completion
 from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -51,7 +51,10 @@ def networks(
         int, typer.Option("--core", min=1, help="Only items with so many events at least.")
     ] = 1,
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes of training.")] = 10,
-    dtype: Annotated[str, typer.Option("--dtype", help="float32 or float64.")] = "float32",
+    dtype: Annotated[
+        str,
+        typer.Option("--dtype", autocompletion=completion.DTYPE, help="float32 or float64."),
+    ] = "float32",
     timestamp_column: common.TimestampColumn = None,
     session_column: common.SessionColumn = None,
     session_gap: common.SessionGap = None,
