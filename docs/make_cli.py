@@ -12,7 +12,20 @@ from alteraser.cli.commands import COMMANDS as SINGLE
 COMMANDS = (
     *SINGLE,
     *(f"data {name}" for name in ("split", "stats", "fetch", "generate")),
-    *(f"request {name}" for name in ("submit", "status", "cancel", "list", "receipt")),
+    *(
+        f"request {name}"
+        for name in (
+            "submit",
+            "status",
+            "cancel",
+            "verify",
+            "reject",
+            "hold",
+            "release",
+            "list",
+            "receipt",
+        )
+    ),
     "receipt verify",
     *(f"key {name}" for name in ("add", "list", "revoke")),
     *(f"bench {name}" for name in ("paper", "neural", "tune-paper")),

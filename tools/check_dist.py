@@ -36,7 +36,7 @@ BESIDE = (
     "constraints.txt",
     "pyproject.toml",
 )
-FOLDERS = ("src", "tests", "docs", "tools")
+FOLDERS = ("src", "tests", "docs", "tools", "deploy")
 IN_WHEEL = ("__init__.py", "common.py")
 """Of the files that lie directly in bench/: the others measure the program itself, and need the
 source."""

@@ -70,6 +70,14 @@ def test_from_a_deletion_request_to_a_receipt(tmp_path: Path, monkeypatch, capsy
         ]
         assert "held" in run(f"alteraser request status {held} {key}", capsys)[1].split()
         assert held in run(f"alteraser request list --status held {key}", capsys)[1]
+        assert run(f"alteraser request release {held} {key}", capsys)[0] == 0
+        assert run(f"alteraser request release {held} {key}", capsys)[0] == 4
+        held = json.loads(run(f"alteraser request submit --user 8 --hold {key} --json", capsys)[1])[
+            "request_id"
+        ]
+        assert run(f"alteraser request verify {held} {key}", capsys)[0] == 4
+        assert run(f"alteraser request reject {held} {key}", capsys)[0] == 4
+        assert run(f"alteraser request hold {held} {key}", capsys)[0] == 4
         assert run(f"alteraser request cancel {held} {key}", capsys)[0] == 0
         assert run(f"alteraser request cancel {held} {key}", capsys)[0] == 4
         assert run("alteraser request list --key-file nothing", capsys)[0] == 3
