@@ -32,9 +32,11 @@ def worker(
     Example: alteraser worker --state state --once
     """
     require_service()
+    from alteraser.service import tracing
     from alteraser.service.state import open_state
     from alteraser.service.worker import Worker
 
+    tracing.begin(role="worker")
     opened = open_state(state)
     try:
         found = Worker(opened, threads=threads)

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from alteraser.errors import AltEraserError, Conflict
 from alteraser.ledger.leases import SECONDS
+from alteraser.service import tracing
 from alteraser.service.faults import told
 from alteraser.service.state import open_state
 from alteraser.service.worker import Worker
@@ -128,6 +129,7 @@ def main() -> int:
     with suppress(OSError):
         os.nice(NICE)
     try:
+        tracing.begin(role="worker")
         state = open_state(root)
         worker = Worker(state, threads=threads)
         _begun(worker)

@@ -30,7 +30,7 @@ from alteraser.ledger import keys, log, requests, versions
 from alteraser.ledger.asked import asked
 from alteraser.ledger.due import due, moment, written
 from alteraser.ledger.keys import Key
-from alteraser.service import bodies, console, erasing, metrics, openapi, opendsr, webhooks
+from alteraser.service import bodies, console, erasing, metrics, openapi, opendsr, tracing, webhooks
 from alteraser.service.ingest import from_body, ingest
 from alteraser.service.outside import Outside
 from alteraser.service.problems import Problem, answer, problem
@@ -282,6 +282,7 @@ def _add_errors(app: FastAPI) -> None:
         return answer(500, "error", "an error of the service")
 
     app.add_middleware(_WithHeaders)
+    app.add_middleware(tracing.Traced)
 
 
 class _WithHeaders:

@@ -17,6 +17,7 @@ from typing import Any
 import uvicorn
 
 from alteraser.errors import Conflict, InvalidInput
+from alteraser.service import tracing
 from alteraser.service.apart import WorkerApart
 from alteraser.service.app import Api, make_app
 from alteraser.service.faults import Unnamed
@@ -61,6 +62,7 @@ def serve(
     address that cannot be had.
     """
     logging.getLogger("uvicorn.error").addFilter(Unnamed())
+    tracing.begin(role="api")
     state = open_state(root)
     lock = state.folders.lock()
     try:

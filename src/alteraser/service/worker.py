@@ -38,7 +38,7 @@ from alteraser.ledger.schema import events
 from alteraser.ledger.schema import requests as request_table
 from alteraser.models.factorization.model import Model
 from alteraser.runtime.workers import default_threads
-from alteraser.service import erasing
+from alteraser.service import erasing, tracing
 from alteraser.service.faults import told
 from alteraser.service.state import State, added_rows, summary
 from alteraser.service.statements import Publication, statement
@@ -164,7 +164,8 @@ class Worker:
             if self.stop.is_set():
                 return False
             try:
-                batch = self._steps[batch.state](batch)
+                with tracing.span("batch", step=batch.state, batch=batch.number):
+                    batch = self._steps[batch.state](batch)
             except (Conflict, Interrupted, ResourceLimit, DependencyMissing):
                 raise
             except AltEraserError as error:
