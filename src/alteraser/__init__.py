@@ -26,15 +26,18 @@ _EXPORTS = {
     "EASE": "alteraser.models.linear.ease",
     "ENMF": "alteraser.verbs.train",
     "Erasure": "alteraser.verbs.erasure",
+    "GRU4Rec": "alteraser.models.networks.gru4rec",
     "ItemKNN": "alteraser.models.neighbors.item_knn",
     "Interactions": "alteraser.data.interactions",
     "Model": "alteraser.models.factorization.model",
+    "NCF": "alteraser.models.networks.ncf",
     "Objective": "alteraser.models",
     "Popularity": "alteraser.models.closed_form.popularity",
     "ReadingOptions": "alteraser.data.readers",
     "Retrain": "alteraser.erasers",
     "Selection": "alteraser.data.selection",
     "UserKNN": "alteraser.models.neighbors.user_knn",
+    "SASRec": "alteraser.models.networks.sasrec",
     "SLIST": "alteraser.models.sessions.slist",
     "TIFUKNN": "alteraser.models.sessions.tifu_knn",
     "TopFrequency": "alteraser.models.sessions.top_frequency",
@@ -70,6 +73,9 @@ if TYPE_CHECKING:
     from alteraser.models.neighbors.cooccurrence import Cooccurrence as Cooccurrence
     from alteraser.models.neighbors.item_knn import ItemKNN as ItemKNN
     from alteraser.models.neighbors.user_knn import UserKNN as UserKNN
+    from alteraser.models.networks.gru4rec import GRU4Rec as GRU4Rec
+    from alteraser.models.networks.ncf import NCF as NCF
+    from alteraser.models.networks.sasrec import SASRec as SASRec
     from alteraser.models.sessions.slist import SLIST as SLIST
     from alteraser.models.sessions.tifu_knn import TIFUKNN as TIFUKNN
     from alteraser.models.sessions.top_frequency import TopFrequency as TopFrequency

@@ -187,7 +187,10 @@ def test_float64_tells_rounding_from_an_event(kind: Any, monkeypatch: pytest.Mon
     assert seen.passed
     assert 0.0 < seen.apart < 1e-11
     assert "to rounding" not in seen.sentence or seen.kind == "A"
-    assert not certify(kind.model_copy(update={"dtype": "float32"}), state, data).passed
+    refused = certify(kind.model_copy(update={"dtype": "float32"}), state, data)
+    assert not refused.passed
+    assert "train with --dtype float64" in refused.checks[0].meaning
+    assert "--dtype" not in certify(kind, state, rest).checks[0].meaning
 
 
 def _steps(kind: Any, data: Interactions) -> list[tuple[int, ...]]:

@@ -270,7 +270,11 @@ class Pairs:
 
 def best(block: Array) -> Array:
     """The ten items of the largest scores in each row."""
-    return np.argsort(-block, axis=1, kind="stable")[:, :10]
+    from alteraser.models.ranking import fill_best
+
+    found = np.full((len(block), 10), -1, np.int64)
+    fill_best(block, found, np.empty((len(block), 10)))
+    return found
 
 
 def compared(scene: Sessions | Pairs) -> tuple[Array, Array]:

@@ -88,6 +88,8 @@ def certify(
             f" (seen of {count:,} of {items:,} items, which the digests of the model and the "
             "data draw)"
         )
+    if not passed:
+        meaning += kind.otherwise()
     check = Check("anew", apart, limit, passed, meaning)
     return ExactCertificate("A" if passed else "D", words, (check,), apart)
 

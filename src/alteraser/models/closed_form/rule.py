@@ -180,6 +180,12 @@ class Rule(Configured, ABC):
         """
         return None
 
+    def otherwise(self) -> str:
+        """What else than an interaction that was kept a state that is ``apart`` may come from;
+        nothing.
+        """
+        return ""
+
     def limit(self, data: Interactions) -> float:
         """What ``apart`` may be: 0 for counts, rounding where confidences are added up in another
         order.

@@ -136,6 +136,15 @@ class Network(ExactKind):
         """
         return WITHIN[self.dtype]
 
+    def otherwise(self) -> str:
+        """Rounding of another machine, which float32 does not tell from an event."""
+        return (
+            ""
+            if WITHIN[self.dtype]
+            else "; in float32 that is so, too, of a model that was trained on another kind of "
+            "processor or version of torch: verify it there, or train with --dtype float64"
+        )
+
     def apart(self, state: Mapping[str, Array], data: Interactions) -> float:
         """How far ``state`` is from that of training once more, array by array, of the largest
         entry.
