@@ -331,7 +331,7 @@ def anchored() -> Iterator[tuple[str, Any]]:
 def recbole() -> Iterator[tuple[str, Any]]:
     """RecBole's ENMF."""
     from alteraser.adapters import ForeignOptions
-    from alteraser.adapters import Task as Foreign
+    from alteraser.adapters import ForeignTask as Foreign
     from alteraser.adapters.recbole import ADAPTER
 
     folder = Path(__file__).parents[1] / "tests" / "adapters" / "fixtures" / "recbole"

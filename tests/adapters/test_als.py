@@ -11,7 +11,7 @@ import pyarrow.csv as pacsv
 import pytest
 from contract import FIXTURES
 
-from alteraser.adapters import Foreign, ForeignOptions, Task, als, find
+from alteraser.adapters import Foreign, ForeignOptions, ForeignTask, als, find
 from alteraser.adapters.als import ALS
 from alteraser.adapters.data import read_interactions, sheet_of
 from alteraser.adapters.idmaps import resolved
@@ -174,7 +174,7 @@ def test_what_comes_out_minimizes_the_loss_of_what_remains(
     assert isinstance(foreign.loss, ALS)
     remaining, removed = half_forgotten(data)
     erased = foreign.loss.forget(
-        Task(foreign, data, remaining, removed, tolerance=1e-7, max_passes=5000)
+        ForeignTask(foreign, data, remaining, removed, tolerance=1e-7, max_passes=5000)
     )
     assert erased.converged
     W, Y = dense(remaining, foreign.loss)
@@ -206,7 +206,7 @@ def test_both_ways_to_forget_agree_on_scale_and_loss(
 ) -> None:
     foreign, data = opened(name)
     remaining, removed = half_forgotten(data)
-    task = Task(foreign, data, remaining, removed, tolerance=1e-3)
+    task = ForeignTask(foreign, data, remaining, removed, tolerance=1e-3)
     one = foreign.loss.forget(task)
     monkeypatch.setattr(als, "IN_PLACE", 0)
     other = foreign.loss.forget(task)

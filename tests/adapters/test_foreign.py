@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from contract import FIXTURES, digests
 
-from alteraser.adapters import Changed, Erased, ForeignOptions, find
+from alteraser.adapters import Changed, ForeignOptions, ForeignOutcome, find
 from alteraser.adapters.data import reweighted
 from alteraser.adapters.forget import Unlearned, difference, forget_foreign, matched, open_foreign
 from alteraser.adapters.idmaps import read_id_map, scrub_map
@@ -77,7 +77,7 @@ def test_a_user_forgotten_whole_is_a_zero_row(folder: Path) -> None:
 def test_what_a_loss_leaves_of_an_erased_user_goes(folder: Path) -> None:
     opened = open_foreign(folder / "als.npz", folder / "data.csv", ROWS)
     foreign, removal = opened.foreign, opened.data.remove([5], whole_users=True)
-    left = Erased(
+    left = ForeignOutcome(
         foreign.users + 1, np.array(foreign.items), user_biases=np.ones(40), item_biases=np.ones(25)
     )
     changed = difference(foreign, left, removal)

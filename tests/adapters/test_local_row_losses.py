@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_losses_of_libraries import KINDS, LIKED, RATED, M, N, foreign_of, trained
 
-from alteraser.adapters.contract import Erased, Foreign, Task
+from alteraser.adapters.contract import Foreign, ForeignOutcome, ForeignTask
 from alteraser.adapters.row_losses import RowSolved, implicit_bpr, implicit_lmf, recbole_bpr, svd
 from alteraser.data.interactions import Interactions
 from alteraser.models.factorization.biased import BiasedFactors
@@ -41,8 +41,8 @@ def stopped(
     return foreign_of(solved, theta, problem.offset)
 
 
-def task(foreign: Foreign, data: Interactions, gone: Any, **options: Any) -> Task:
-    return Task(foreign, data, data.keep(~gone), data.keep(gone), **options)
+def task(foreign: Foreign, data: Interactions, gone: Any, **options: Any) -> ForeignTask:
+    return ForeignTask(foreign, data, data.keep(~gone), data.keep(gone), **options)
 
 
 def half_of(data: Interactions, user: int) -> Any:
@@ -59,7 +59,7 @@ def busiest(data: Interactions) -> int:
 def test_sampled_losses_move_no_row_but_the_users_own(name: str) -> None:
     solved, data, *biases = KINDS[name]
     foreign, user = stopped(solved, data, *biases), busiest(data)
-    done: Erased = foreign.loss.local(task(foreign, data, half_of(data, user)))
+    done: ForeignOutcome = foreign.loss.local(task(foreign, data, half_of(data, user)))
     moved = np.flatnonzero(np.any(done.users != foreign.users, axis=1))
     assert user in moved
     if name == "svd":

@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alteraser.adapters import ADAPTERS, ForeignOptions, adapter_named
-from alteraser.adapters._pickle import Call, Global, Limits, load, protocol_of, walk
+from alteraser.adapters._pickle import Call, Global, PickleLimits, load, protocol_of, walk
 from alteraser.adapters._pickled import NUMPY, array, id_map, names, put_array, scalar
 from alteraser.adapters._pickling import dump
 from alteraser.adapters._torch_zip import TENSORS, Archive
@@ -128,7 +128,7 @@ def test_damage_is_an_error_of_ours_and_nothing_else(data: st.DataObject) -> Non
     cut = data.draw(st.integers(0, len(content)))
     for damaged in (bytes(content), bytes(content[:cut])):
         with contextlib.suppress(AltEraserError):
-            load(damaged, "it", names(), Limits(operations=10_000))
+            load(damaged, "it", names(), PickleLimits(operations=10_000))
 
 
 _SAMPLE = pickle.dumps(
@@ -144,7 +144,7 @@ _SAMPLE = pickle.dumps(
 @given(content=st.binary(max_size=200))
 def test_noise_is_an_error_of_ours_and_nothing_else(content: bytes) -> None:
     with contextlib.suppress(AltEraserError):
-        load(b"\x80\x04" + content, "it", nothing, Limits(operations=1000))
+        load(b"\x80\x04" + content, "it", nothing, PickleLimits(operations=1000))
 
 
 # ---------------------------------------------------------------- malice
@@ -264,9 +264,9 @@ def test_tuples_that_would_take_for_ever_to_hash_are_no_keys() -> None:
 
 def test_limits() -> None:
     with pytest.raises(ResourceLimit, match="more than 10 instructions"):
-        load(pickle.dumps(list(range(300))), "it", nothing, Limits(operations=10))
+        load(pickle.dumps(list(range(300))), "it", nothing, PickleLimits(operations=10))
     with pytest.raises(ResourceLimit, match="a pickle of 6 bytes; at most 5"):
-        load(b"\x80\x04NN0.", "it", nothing, Limits(bytes=5))
+        load(b"\x80\x04NN0.", "it", nothing, PickleLimits(bytes=5))
     deep = load(b"\x80\x04)" + b"\x85" * 500 + b".", "it", nothing)
     with pytest.raises(InvalidInput, match="nested more than 200 deep"):
         dump(deep)

@@ -17,7 +17,7 @@ from overlaps import Scene, generated, never_worse, real
 from alteraser.adapters import (
     Foreign,
     ForeignOptions,
-    Task,
+    ForeignTask,
     arrays,
     cornac,
     implicit,
@@ -117,7 +117,7 @@ def test_others_are_as_near_to_the_retrain_as_before(
     removal = data.remove(
         list(zip(scene.users[scene.gone].tolist(), scene.items[scene.gone].tolist(), strict=True))
     )
-    erased = foreign.loss.local(Task(foreign, data, removal.remaining, removal.removed))
+    erased = foreign.loss.local(ForeignTask(foreign, data, removal.remaining, removal.removed))
     changed = difference(foreign, erased, removal)
     out = tmp_path / f"new-{name}"
     adapter.write(foreign, changed, out)
@@ -167,7 +167,7 @@ def test_recbole_too(kind: str, tmp_path: Path) -> None:
     }
     foreign = opened["before"]
     assert foreign.loss.check(foreign, data).passed
-    erased = foreign.loss.local(Task(foreign, data, removal.remaining, removal.removed))
+    erased = foreign.loss.local(ForeignTask(foreign, data, removal.remaining, removal.removed))
     changed = difference(foreign, erased, removal)
     recbole.ADAPTER.write(foreign, changed, tmp_path / "new.pth")
     again = recbole.ADAPTER.read(tmp_path / "new.pth", ForeignOptions(allow_pickle=True))

@@ -16,10 +16,10 @@ import side
 
 from alteraser.adapters import (
     Changed,
-    Erased,
     Foreign,
     ForeignOptions,
-    Task,
+    ForeignOutcome,
+    ForeignTask,
     cornac,
     recbole,
     surprise,
@@ -44,7 +44,9 @@ def table(path: Path, foreign: Foreign) -> Interactions:
     )
 
 
-def forgotten(foreign: Foreign, data: Interactions, user: int) -> tuple[Removal, Erased, Changed]:
+def forgotten(
+    foreign: Foreign, data: Interactions, user: int
+) -> tuple[Removal, ForeignOutcome, Changed]:
     """Forget ``user`` whole and two interactions of another."""
     gone = data.user_rows == user
     gone |= (data.user_rows == user + 1) & np.isin(
@@ -55,7 +57,7 @@ def forgotten(foreign: Foreign, data: Interactions, user: int) -> tuple[Removal,
         data.keep(~gone), removed, removed.to_table().slice(0, 0), Selection.of(removed)
     )
     erased = foreign.loss.forget(
-        Task(foreign, data, removal.remaining, removed, tolerance=0.05, max_passes=100)
+        ForeignTask(foreign, data, removal.remaining, removed, tolerance=0.05, max_passes=100)
     )
     users = np.array(erased.users)
     biases = None if erased.user_biases is None else np.array(erased.user_biases)

@@ -17,7 +17,7 @@ from conftest import toy_interactions  # noqa: E402
 from alteraser.data.interactions import Interactions  # noqa: E402
 from alteraser.errors import InvalidInput  # noqa: E402
 from alteraser.linalg.hashing import hashed  # noqa: E402
-from alteraser.neural import KINDS, Loss, Recommender, SampledLoss  # noqa: E402
+from alteraser.neural import KINDS, Loss, Network, SampledLoss  # noqa: E402
 from alteraser.neural import draws as drawing  # noqa: E402
 from alteraser.neural.alternation import parameters  # noqa: E402
 from alteraser.neural.draws import Negatives  # noqa: E402
@@ -30,7 +30,7 @@ LOSS = Loss(negatives=3, draws=2, close_draws=5, regularization=0.3, phi_regular
 FREE = [kind for kind in KINDS if kind != "lightgcn"]
 
 
-def module_for(kind: str, data: Interactions, seed: int = 0) -> Recommender:
+def module_for(kind: str, data: Interactions, seed: int = 0) -> Network:
     """A module in float64 whose scores are far from small."""
     module = KINDS[kind](*data.shape, 4, seed=seed).double()
     with torch.no_grad():
@@ -105,7 +105,7 @@ def test_hashes_are_even() -> None:
 # ---------------------------------------------------------------- the whole
 
 
-def brute(module: Recommender, data: Interactions, loss: Loss, close: list[int]) -> float:
+def brute(module: Network, data: Interactions, loss: Loss, close: list[int]) -> float:
     """L, interaction by interaction."""
     P, Q, phi = parameters(module)
     total = loss.regularization * float((P**2).sum() + (Q**2).sum())
@@ -145,7 +145,7 @@ def test_the_loss_is_what_it_says(kind: str, close: list[int]) -> None:
     )
 
 
-def full_gradient(whole: SampledLoss, module: Recommender) -> list[Any]:
+def full_gradient(whole: SampledLoss, module: Network) -> list[Any]:
     P, Q, phi = parameters(module)
     leaves = [x.requires_grad_() for x in (P, Q, *phi.values())]
     return list(

@@ -16,7 +16,7 @@ from conftest import toy_interactions  # noqa: E402
 import alteraser as ae  # noqa: E402
 from alteraser.adapters import Changed, ForeignOptions  # noqa: E402
 from alteraser.adapters.torch import ADAPTER  # noqa: E402
-from alteraser.autograd.own_loss import Descent, OwnLoss, forget  # noqa: E402
+from alteraser.autograd.own_loss import LossDescent, OwnLoss, forget  # noqa: E402
 from alteraser.errors import InvalidInput, NotFound, NumericFailure  # noqa: E402
 
 CHECKPOINT = Path(__file__).parents[1] / "adapters" / "fixtures" / "torch" / "checkpoint.pt"
@@ -91,7 +91,7 @@ def test_it_is_the_forgetting_of_every_kind() -> None:
     module, pairs = trained(data), data.to_table().slice(3, 4)
     direct = forget(module, data, pairs, loss=own, users="P", items="Q", tolerance=1e-3)
     mine = OwnLoss(module, "P", "Q", loss=own)
-    door = ae.forget(mine, pairs, data=data, method=Descent(1e-3))
+    door = ae.forget(mine, pairs, data=data, method=LossDescent(1e-3))
     assert type(direct) is type(door) is ae.Erasure
     assert torch.equal(direct.model.P.weight, door.model.module.P.weight)
     assert (door.kind, door.forgotten, door.way.tolerance) == ("D", 4, 1e-3), (

@@ -18,12 +18,12 @@ from alteraser.adapters.contract import (
     CONTAINER,
     Adapter,
     Changed,
-    Erased,
     Foreign,
+    ForeignLoss,
+    ForeignOutcome,
+    ForeignTask,
     Holding,
-    Loss,
     Sibling,
-    Task,
 )
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.selfcheck import SelfCheck
@@ -87,14 +87,14 @@ __all__ = [
     "CONTAINER",
     "Adapter",
     "Changed",
-    "Erased",
     "Foreign",
+    "ForeignLoss",
     "ForeignOptions",
+    "ForeignOutcome",
+    "ForeignTask",
     "Holding",
-    "Loss",
     "SelfCheck",
     "Sibling",
-    "Task",
     "adapter_named",
     "find",
 ]

@@ -4,9 +4,9 @@ A pickle is a program for a small stack machine, and two of its instructions imp
 it; that is how opening somebody's file runs somebody's code. ``load`` is that machine without those
 two: a name becomes a ``Global`` (two strings), a call becomes a ``Call`` (what would be called,
 with what, and the state it would be given). Nothing is imported, called or compared, so there is
-nothing to escape from; what is left to an attacker is size, and that is bounded by ``Limits``.
-Names that a format has no use for are refused while reading, so that a pickle which was made to do
-harm is not passed on in what we write either.
+nothing to escape from; what is left to an attacker is size, and that is bounded by
+``PickleLimits``. Names that a format has no use for are refused while reading, so that a pickle
+which was made to do harm is not passed on in what we write either.
 
 ``alteraser.adapters._pickling.dump`` writes the tree back. Rebuilding was preferred to patching the
 bytes in place: taking one rating out of a list moves the numbers of every later memo entry, which a
@@ -32,7 +32,7 @@ Allowed = Callable[[str, str], bool]
 
 
 @dataclass(frozen=True)
-class Limits:
+class PickleLimits:
     """How much a pickle may ask for. Its size bounds the memory: no instruction makes more than
     about 100 bytes.
     """
@@ -104,7 +104,7 @@ _NONE: Any = object()
 class Reader:
     """One run of the stack machine over ``data``; ``source`` names the file in messages."""
 
-    def __init__(self, data: Any, source: str, allowed: Allowed, limits: Limits) -> None:
+    def __init__(self, data: Any, source: str, allowed: Allowed, limits: PickleLimits) -> None:
         self.view = memoryview(data)
         self.source, self.allowed, self.limits = source, allowed, limits
         self.at = 0
@@ -462,7 +462,7 @@ _OPERATIONS: dict[int, Callable[[Reader], Any]] = {
 }
 
 
-def load(data: Any, source: str, allowed: Allowed, limits: Limits | None = None) -> Any:
+def load(data: Any, source: str, allowed: Allowed, limits: PickleLimits | None = None) -> Any:
     """The tree that the pickle ``data`` (bytes or a buffer) describes; nothing is imported or
     called.
 
@@ -481,7 +481,7 @@ def load(data: Any, source: str, allowed: Allowed, limits: Limits | None = None)
     ...      lambda module, name: module == "fractions")
     Call(fractions.Fraction)
     """
-    reader = Reader(data, source, allowed, limits or Limits())
+    reader = Reader(data, source, allowed, limits or PickleLimits())
     try:
         return reader.run()
     except (struct.error, OverflowError) as cause:

@@ -36,7 +36,7 @@ from threadpoolctl import threadpool_limits
 
 from alteraser.adapters._ranking import outranked
 from alteraser.adapters._recbole_passes import converge, respond
-from alteraser.adapters.contract import Erased, Foreign, Task
+from alteraser.adapters.contract import Foreign, ForeignOutcome, ForeignTask
 from alteraser.adapters.selfcheck import Measure, RowFault, SelfCheck
 from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError, InvalidInput, NumericFailure
@@ -49,7 +49,7 @@ hundredths when trained long, a third on other data of the same shape."""
 
 
 @dataclass(frozen=True)
-class Side:
+class EnmfSide:
     """The rows of one side: for row i, A x = b with A = G + Σ_i + ridge; the other side's rows, h
     multiplied in.
     """
@@ -169,7 +169,7 @@ class RecBoleENMF:
 
     # ---------------------------------------------------------------- the two sides
 
-    def users(self, data: Interactions, P: Array, Q: Array) -> Side:
+    def users(self, data: Interactions, P: Array, Q: Array) -> EnmfSide:
         """Rows are users."""
         Z, pad = Q * self.prediction, self.pad_item * self.prediction
         counts = data.user_counts
@@ -177,7 +177,7 @@ class RecBoleENMF:
         padding = np.where(counts > 0, counts.max(initial=0) - counts, 0).astype(np.float64)
         gram = self.missing_weight * (Z.T @ Z + np.outer(pad, pad))
         ridge = self._ridge(P, self.pad_user)
-        return Side(
+        return EnmfSide(
             "user",
             data.indptr,
             data.indices,
@@ -190,12 +190,12 @@ class RecBoleENMF:
             pad,
         )
 
-    def items(self, data: Interactions, P: Array, Q: Array) -> Side:
+    def items(self, data: Interactions, P: Array, Q: Array) -> EnmfSide:
         """Rows are items."""
         Y, pad = P * self.prediction, self.pad_user * self.prediction
         view = data.by_item
         gram = self.missing_weight * (Y.T @ Y + np.outer(pad, pad))
-        return Side(
+        return EnmfSide(
             "item",
             view.indptr,
             view.indices,
@@ -277,11 +277,11 @@ class RecBoleENMF:
 
     ranks = False  # h has its part in a score
 
-    def rests(self, task: Task) -> bool:
+    def rests(self, task: ForeignTask) -> bool:
         """False: training ended by a validation score, after so many steps of Adam."""
         return False
 
-    def forget(self, task: Task) -> Erased:
+    def forget(self, task: ForeignTask) -> ForeignOutcome:
         """Exact row solves over the rows of the forget set, then accelerated passes over all, users
         first.
 
@@ -297,11 +297,11 @@ class RecBoleENMF:
         """None: a row takes as many steps as it needs."""
         return None
 
-    def effect_left(self, task: Task, erased: Erased) -> float | None:
+    def effect_left(self, task: ForeignTask, erased: ForeignOutcome) -> float | None:
         """None: RecBole's dropout and norms have their part in it."""
         return None
 
-    def local(self, task: Task) -> Erased:
+    def local(self, task: ForeignTask) -> ForeignOutcome:
         """Anchored rows of the forget set, then of all, damped as far as training went; see
         ``response.respond``.
         """
@@ -348,9 +348,9 @@ class RecBoleENMF:
 
 def _weighed(
     x: Array,
-    side: Side,
+    side: EnmfSide,
     gradient: Callable[[Array, Array, Array, Array, Array], Array],
-    other: Side,
+    other: EnmfSide,
 ) -> float:
     """Σ_rows gᵀ A⁻¹ g of half-gradients g, with A from ``side``."""
     total = 0.0

@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 
 from alteraser.adapters._recbole_layers import halves, join
-from alteraser.adapters.contract import Erased, Task
+from alteraser.adapters.contract import ForeignOutcome, ForeignTask
 from alteraser.data.interactions import Removal
 from alteraser.neural.alternation import Alternating, erase, parameters, residual
 from alteraser.neural.loss import Loss, SampledLoss
-from alteraser.neural.modules import LightGCN, Recommender
+from alteraser.neural.modules import LightGCN, Network
 
 Array = npt.NDArray[Any]
 
 
-class NCF(Recommender):
+class NCF(Network):
     """NeuMF, GMF or MLP with a checkpoint's layers, which are no parameters here: they stay."""
 
     kind = "neumf"
@@ -52,13 +52,13 @@ class NCF(Recommender):
         return join(self.variant, a, b, self.fixed, torch.relu, mf)
 
 
-def _fill(module: Recommender, P: Array, Q: Array) -> None:
+def _fill(module: Network, P: Array, Q: Array) -> None:
     with torch.no_grad():
         module.user_embedding.data = torch.from_numpy(np.array(P))
         module.item_embedding.data = torch.from_numpy(np.array(Q))
 
 
-def _holding(original: Recommender, task: Task, loss: Loss) -> float:
+def _holding(original: Network, task: ForeignTask, loss: Loss) -> float:
     """The ridge under which the embeddings neither grow nor shrink: λ = −⟨∇D, Θ⟩ / 2‖Θ‖².
 
     Early stopping keeps embeddings small as a ridge does; without either, the rows of a logistic
@@ -76,11 +76,11 @@ def forget(
     layers: int,
     negatives: int,
     ridge: float,
-    task: Task,
+    task: ForeignTask,
     removal: Removal,
     max_passes: int,
     alone: bool = False,
-) -> Erased:
+) -> ForeignOutcome:
     """The tables of ``task``'s model after erasing: the best of 0 to ``max_passes`` passes over all
     rows.
 
@@ -90,7 +90,7 @@ def forget(
     """
     foreign = task.foreign
 
-    def module() -> Recommender:
+    def module() -> Network:
         if kind != "lightgcn":
             return NCF(kind, foreign.users, foreign.items, foreign.further)
         m, n, d = foreign.shape
@@ -101,7 +101,7 @@ def forget(
     original = module()
     loss = Loss(negatives=negatives, draws=max(4, negatives), regularization=0.0, seed=task.seed)
     loss = loss.model_copy(update={"regularization": max(ridge, _holding(original, task, loss))})
-    found: list[tuple[float, Recommender, float]] = []
+    found: list[tuple[float, Network, float]] = []
     rows = products = 0
     for passes in range(1 if alone else max_passes + 1):
         unlearned = module()
@@ -123,7 +123,7 @@ def forget(
         table.detach().numpy().copy()
         for table in (unlearned.user_embedding, unlearned.item_embedding)
     )
-    return Erased(
+    return ForeignOutcome(
         users,
         items,
         further={},

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from alteraser.adapters._ranking import outranked
 from alteraser.adapters._recbole_layers import halves, join
-from alteraser.adapters.contract import Erased, Foreign, Task
+from alteraser.adapters.contract import Foreign, ForeignOutcome, ForeignTask
 from alteraser.adapters.selfcheck import Measure, RowFault, SelfCheck
 from alteraser.data.interactions import Interactions, Removal
 from alteraser.data.selection import Selection
@@ -146,7 +146,7 @@ class Neural:
         """False: the layers and the graph have their part in a score."""
         return False
 
-    def rests(self, task: Task) -> bool:
+    def rests(self, task: ForeignTask) -> bool:
         """False: early stopping ended the training, and a logistic loss without a ridge has no
         minimum to rest at.
         """
@@ -158,24 +158,24 @@ class Neural:
         """None: a row takes as many steps as it needs."""
         return None
 
-    def effect_left(self, task: Task, erased: Erased) -> float | None:
+    def effect_left(self, task: ForeignTask, erased: ForeignOutcome) -> float | None:
         """None: a network has no Gauss–Newton matrix here."""
         return None
 
-    def local(self, task: Task) -> Erased:
+    def local(self, task: ForeignTask) -> ForeignOutcome:
         """The rows of the users who lost something, anchored; everything else stays. Raises as
         ``forget`` does.
         """
         return self._forgotten(task, alone=True)
 
-    def forget(self, task: Task) -> Erased:
+    def forget(self, task: ForeignTask) -> ForeignOutcome:
         """Anchored Hessian-free Newton, then a pass over all rows if the tolerance does not hold.
 
         Raises DependencyMissing without PyTorch.
         """
         return self._forgotten(task)
 
-    def _forgotten(self, task: Task, *, alone: bool = False) -> Erased:
+    def _forgotten(self, task: ForeignTask, *, alone: bool = False) -> ForeignOutcome:
         require("torch", "torch", f"forgetting in {self.name}")
         from alteraser.adapters._recbole_modules import forget
 

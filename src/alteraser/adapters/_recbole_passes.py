@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from alteraser.adapters.contract import Erased, Task
+from alteraser.adapters.contract import ForeignOutcome, ForeignTask
 from alteraser.linalg.anderson import Anderson, Safeguarded
 from alteraser.solvers.loop import AGAIN, End, Move, Phase, Plan, Until, minimize
-from alteraser.solvers.phases.alternation import Alternation, Half
+from alteraser.solvers.phases.alternation import Alternation, HalfPass
 from alteraser.solvers.phases.passes import Passes
 from alteraser.solvers.trace import PassRecord
 
@@ -69,7 +69,7 @@ class BlockLoss(Protocol):
         ...
 
 
-def converge(loss: BlockLoss, task: Task) -> Erased:
+def converge(loss: BlockLoss, task: ForeignTask) -> ForeignOutcome:
     """Exact rows of the forget set, then accelerated passes, to a minimum: the point with the least
     residual.
     """
@@ -93,7 +93,7 @@ def converge(loss: BlockLoss, task: Task) -> Erased:
     )
     state = found.state
     users, items = state.factors()
-    return Erased(
+    return ForeignOutcome(
         users,
         items,
         residual=found.residual,
@@ -114,7 +114,7 @@ def converge(loss: BlockLoss, task: Task) -> Erased:
 class _Converging(Alternation):
     """Users first, in float64."""
 
-    def __init__(self, loss: BlockLoss, task: Task) -> None:
+    def __init__(self, loss: BlockLoss, task: ForeignTask) -> None:
         users, items = (np.array(x, np.float64) for x in (task.foreign.users, task.foreign.items))
         super().__init__(users, items, task.tolerance)
         self.loss, self.task = loss, task
@@ -145,7 +145,7 @@ class _Converging(Alternation):
         self._value = self.users(np.arange(self.P.shape[0]))
         return self._value
 
-    def second_half(self) -> Half:
+    def second_half(self) -> HalfPass:
         """All items; users are at their minimum, so these items' decrement is the residual of the
         point before.
         """
@@ -153,7 +153,7 @@ class _Converging(Alternation):
         residual = float(np.sqrt(self.items(np.arange(self.Q.shape[0])))) / self.push
         if residual < self._lowest:
             self._lowest, self._reached = residual, (self.P.copy(), start)
-        return Half(residual, self._value, self.P.shape[0] + self.Q.shape[0])
+        return HalfPass(residual, self._value, self.P.shape[0] + self.Q.shape[0])
 
     def settle(self) -> None:
         """Nothing is owed: what is handed out is the point with the least residual."""
@@ -188,7 +188,7 @@ class _Touched:
         return "done" if state.push else "unmoved"
 
 
-def respond(loss: BlockLoss, task: Task) -> Erased:
+def respond(loss: BlockLoss, task: ForeignTask) -> ForeignOutcome:
     """Anchored rows of the forget set, then of all, damped as far as training went; see
     ``erasers.response``.
     """
@@ -204,7 +204,7 @@ def respond(loss: BlockLoss, task: Task) -> Erased:
     )
     state = found.state
     users, items = state.factors()
-    return Erased(
+    return ForeignOutcome(
         users,
         items,
         method="local",
@@ -228,7 +228,7 @@ class _Held:
     left.
     """
 
-    def __init__(self, loss: BlockLoss, task: Task) -> None:
+    def __init__(self, loss: BlockLoss, task: ForeignTask) -> None:
         self.loss, self.task, after = loss, task, task.after
         P, Q = self.P, self.Q = tuple(
             np.array(x, np.float64) for x in (task.foreign.users, task.foreign.items)
@@ -295,7 +295,7 @@ class _HeldPass:
         return AGAIN
 
 
-def _touched(task: Task) -> tuple[Array, Array]:
+def _touched(task: ForeignTask) -> tuple[Array, Array]:
     return np.unique(task.removed.user_rows), np.unique(task.removed.indices).astype(np.int64)
 
 

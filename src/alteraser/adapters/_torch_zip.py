@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alteraser.adapters._pickle import Allowed, Call, Global, Limits, Persistent, load
+from alteraser.adapters._pickle import Allowed, Call, Global, Persistent, PickleLimits, load
 from alteraser.data.files import atomic_write
 from alteraser.errors import IntegrityError, InvalidInput, NotFound
 
@@ -31,7 +31,7 @@ Array = npt.NDArray[Any]
 
 MAGIC = b"PK\x03\x04"
 MEMBERS = 100_000
-DESCRIPTION = Limits(bytes=1 << 28, operations=20_000_000)
+DESCRIPTION = PickleLimits(bytes=1 << 28, operations=20_000_000)
 """A description of a quarter of a gigabyte: far more than any list of tensors and settings
 needs."""
 

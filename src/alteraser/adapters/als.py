@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from alteraser.adapters.contract import Erased, Foreign, Task
+from alteraser.adapters.contract import Foreign, ForeignOutcome, ForeignTask
 from alteraser.adapters.mapped import blocks_of, padded_copy, release
 from alteraser.adapters.selfcheck import Measure, RowFault, SelfCheck
 from alteraser.data.interactions import Interactions
@@ -233,7 +233,7 @@ class ALS:
 
     # ------------------------------------------------------------------ forgetting
 
-    def forget(self, task: Task) -> Erased:
+    def forget(self, task: ForeignTask) -> ForeignOutcome:
         """Accelerated exact passes; for factors that fill the memory, plain ones in place."""
         if task.foreign.nbytes > IN_PLACE:
             return self._in_place(task)
@@ -266,7 +266,7 @@ class ALS:
         swept = self._last_half_step(after, P, Q, rank, threads)
         norm, objective = gradient_norm(after, P, Q, rank=rank, threads=threads)
         residual = norm / (erasing.push or 1.0)
-        return Erased(
+        return ForeignOutcome(
             np.ascontiguousarray(P[:, :rank]),
             np.ascontiguousarray(Q[:, :rank]),
             residual=residual,
@@ -284,7 +284,7 @@ class ALS:
             trace=outcome.trace,
         )
 
-    def _to_rest(self, task: Task, erasing: Erasing, earlier: Outcome | None) -> Outcome:
+    def _to_rest(self, task: ForeignTask, erasing: Erasing, earlier: Outcome | None) -> Outcome:
         """Joint steps to the limits of class C, from where ``earlier`` ended or from the
         original.
         """
@@ -321,7 +321,7 @@ class ALS:
 
     # ------------------------------------------------------------------ only the deletion's effect
 
-    def rests(self, task: Task) -> bool:
+    def rests(self, task: ForeignTask) -> bool:
         """True when training has left no more of its gradient than the tolerance allows of the
         deletion's push.
 
@@ -370,7 +370,7 @@ class ALS:
             total += (time.perf_counter() - began) * side.rows / rows.size
         return total
 
-    def local(self, task: Task) -> Erased:
+    def local(self, task: ForeignTask) -> ForeignOutcome:
         """Anchored passes by the steps that its trainer takes; see
         ``alteraser.erasers.filtered``.
         """
@@ -395,7 +395,7 @@ class ALS:
             if task.tolerance < THOROUGH
             else min(task.max_passes, LOCAL_PASSES),
         )
-        return Erased(
+        return ForeignOutcome(
             np.ascontiguousarray(P[:, :rank]),
             np.ascontiguousarray(Q[:, :rank]),
             method=found.method,
@@ -413,7 +413,7 @@ class ALS:
             trace=found.trace,
         )
 
-    def effect_left(self, task: Task, erased: Erased) -> float | None:
+    def effect_left(self, task: ForeignTask, erased: ForeignOutcome) -> float | None:
         """See ``Loss.effect_left``; None for factors that fill the memory as well."""
         foreign, dtype = task.foreign, task.foreign.users.dtype
         if foreign.nbytes > IN_PLACE:
@@ -439,7 +439,7 @@ class ALS:
         side, x, other = (problem.users, P, Q) if self.exact == "user" else (problem.items, Q, P)
         return AHNewton().solve(side, other, x, None, rank=rank, threads=threads).rows
 
-    def _in_place(self, task: Task) -> Erased:
+    def _in_place(self, task: ForeignTask) -> ForeignOutcome:
         foreign, dtype = task.foreign, task.foreign.users.dtype
         P, Q = padded_copy(foreign.users), padded_copy(foreign.items)
         rank = foreign.shape[2]
@@ -456,7 +456,7 @@ class ALS:
             threads=task.threads,
             on_pass=task.on_pass,
         )
-        return Erased(
+        return ForeignOutcome(
             P[:, :rank],
             Q[:, :rank],
             residual=found.residual,

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from alteraser.adapters.als import ALS
-from alteraser.adapters.contract import Erased, Foreign, Task
+from alteraser.adapters.contract import Foreign, ForeignOutcome, ForeignTask
 from alteraser.adapters.replay import FOLLOWED, Followed, agreement, followed, remembered, replayed
 from alteraser.adapters.standing import standing
 from alteraser.data.interactions import Interactions
@@ -91,8 +91,8 @@ def known_method(name: str) -> Asked:
 
 
 def erase(
-    asked: Asked, task: Task, tolerance: float | None, warn: Callable[[str], None]
-) -> tuple[Erased, Choice]:
+    asked: Asked, task: ForeignTask, tolerance: float | None, warn: Callable[[str], None]
+) -> tuple[ForeignOutcome, Choice]:
     """Forget ``task`` the way that was ``asked`` for, or that fits; ``tolerance`` None: the way's
     own.
 
@@ -139,7 +139,9 @@ def erase(
     return erased, Choice(asked, _why_local(asked, erased, found), found)
 
 
-def _from_what_remains(asked: Asked, task: Task, tolerance: float | None) -> tuple[Erased, Choice]:
+def _from_what_remains(
+    asked: Asked, task: ForeignTask, tolerance: float | None
+) -> tuple[ForeignOutcome, Choice]:
     """``erase`` where D_a is not known: the training on D_r, if the lists of everybody else bear it
     out; else on to an optimum for D_r.
     """
@@ -181,13 +183,13 @@ def _from_what_remains(asked: Asked, task: Task, tolerance: float | None) -> tup
     return _judged(toward), Choice(asked, f"{why}: on to an optimum for what remains")
 
 
-def _judged(task: Task) -> Erased:
+def _judged(task: ForeignTask) -> ForeignOutcome:
     """On to an optimum, and what may be said of where that ended."""
     erased = task.foreign.loss.forget(task)
     return replace(erased, standing=standing(task, erased.users, erased.items, LOCAL))
 
 
-def plan(asked: Asked, task: Task) -> Planned:
+def plan(asked: Asked, task: ForeignTask) -> Planned:
     """What ``erase`` would do for ``task`` at the default tolerances, and about what it would cost.
 
     A replay whose check is not remembered is planned with its check, which may still fail: then
@@ -218,7 +220,7 @@ def plan(asked: Asked, task: Task) -> Planned:
     return Planned("local", why, None if one is None else EFFECT * one, refit)
 
 
-def _training_again(task: Task) -> tuple[str, float] | None:
+def _training_again(task: ForeignTask) -> tuple[str, float] | None:
     """(why the library's training can be run again, passes that takes), its check included.
 
     None where nothing tells how it was trained, or where the check is known to fail.
@@ -231,7 +233,7 @@ def _training_again(task: Task) -> tuple[str, float] | None:
     return f"{trainer.words}; {checked}", trainer.passes * (1.0 if known is not None else 2.0)
 
 
-def refit_seconds(task: Task, one: float | None) -> float | None:
+def refit_seconds(task: ForeignTask, one: float | None) -> float | None:
     """Predicted for the library's training on what remains, from the seconds of ``one`` pass of
     ours.
     """
@@ -240,7 +242,11 @@ def refit_seconds(task: Task, one: float | None) -> float | None:
 
 
 def lists_between(
-    foreign: Foreign, erased: Erased, remaining: Interactions, removed: Interactions, k: int = 10
+    foreign: Foreign,
+    erased: ForeignOutcome,
+    remaining: Interactions,
+    removed: Interactions,
+    k: int = 10,
 ) -> ListsChanged:
     """How much the lists of users without anything in ``removed`` changed, what they have in
     ``remaining`` left out.
@@ -267,7 +273,7 @@ def lists_between(
 
 
 def come_back(
-    erased: Erased, remaining: Interactions, removed: Interactions, k: int = 10
+    erased: ForeignOutcome, remaining: Interactions, removed: Interactions, k: int = 10
 ) -> ListedAgain:
     """What of ``removed`` is in its user's list of ``k`` all the same."""
     return listed_again(
@@ -279,14 +285,14 @@ def come_back(
     )
 
 
-def _no_trainer(task: Task) -> InvalidInput:
+def _no_trainer(task: ForeignTask) -> InvalidInput:
     return InvalidInput(
         f"--method replay: {task.foreign.path} does not tell how it was trained (an implicit ALS "
         "model does where random_state was an integer); use --method local"
     )
 
 
-def _why_local(asked: Asked, erased: Erased, found: Followed | None) -> str:
+def _why_local(asked: Asked, erased: ForeignOutcome, found: Followed | None) -> str:
     if erased.method == "rows":
         why = (
             "the model is not at rest and no local way brought it nearer to its retrain: the "
@@ -303,7 +309,7 @@ def _why_local(asked: Asked, erased: Erased, found: Followed | None) -> str:
     return why
 
 
-def _other_training(task: Task) -> str:
+def _other_training(task: ForeignTask) -> str:
     """What going on to an optimum does to everybody, after the first of its passes already."""
     start = task.foreign.loss.forget(replace(task, max_passes=2, on_pass=None))
     lists = lists_between(task.foreign, start, task.after, task.removed)

@@ -3,8 +3,8 @@
     read(path)  →  Foreign  →  Loss.check(data)  →  Loss.forget(data)  →  Changed  →  write(out)
 
 A ``Foreign`` is the model as its container holds it: arrays without bias columns, in the
-container's dtype, possibly memory-mapped and never written to. Its ``Loss`` is what the trainer
-minimized; it knows how to check that the factors came from some data, and how to forget. A
+container's dtype, possibly memory-mapped and never written to. Its ``ForeignLoss`` is what the
+trainer minimized; it knows how to check that the factors came from some data, and how to forget. A
 ``Changed`` is what goes back. Rows never move.
 """
 
@@ -78,7 +78,7 @@ class Foreign:
     """(m, d) embeddings, bias and constant columns left out; the container's dtype; read-only."""
     items: Array
     """(n, d)"""
-    loss: Loss
+    loss: ForeignLoss
     """What its trainer minimized."""
     library: str = ""
     """Who wrote it, with the version where the file says so."""
@@ -97,7 +97,7 @@ class Foreign:
     item_ids: IdMap | None = None
     ids_from: str | None = None
     """``CONTAINER`` or, in words, where else the maps came from."""
-    trainer: Trainer | None = None
+    trainer: ForeignTrainer | None = None
     """The training run, where the container tells enough of it to repeat it."""
     holds: tuple[Holding, ...] = ()
     """What else in the container carries data."""
@@ -155,7 +155,7 @@ class Changed:
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class ForeignTask:
     """Forget D_f = D_a \\ D_r. ``target`` of the interactions is r as the data say, None where it
     is 1 throughout.
     """
@@ -192,9 +192,9 @@ class Standing:
 
 
 @dataclass(frozen=True, eq=False)
-class Erased:
-    """What ``Loss.forget`` arrived at. Arrays as in ``Foreign``, dtype included; None where the
-    kind has none.
+class ForeignOutcome:
+    """What ``ForeignLoss.forget`` arrived at. Arrays as in ``Foreign``, dtype included; None where
+    the kind has none.
     """
 
     users: Array
@@ -250,7 +250,7 @@ class Erased:
         return self.level != "D" and (self.method == "replay" or self.converged)
 
 
-class Loss(Protocol):
+class ForeignLoss(Protocol):
     """What a trainer minimized: a value object; it is printed by ``inspect``."""
 
     @property
@@ -276,7 +276,7 @@ class Loss(Protocol):
         """
         ...
 
-    def forget(self, task: Task) -> Erased:
+    def forget(self, task: ForeignTask) -> ForeignOutcome:
         """The factors that minimize this loss on ``task.after``, starting from the original's.
 
         Raises NumericFailure for a row without a solution, Interrupted for Ctrl-C; changes nothing
@@ -284,7 +284,7 @@ class Loss(Protocol):
         """
         ...
 
-    def rests(self, task: Task) -> bool:
+    def rests(self, task: ForeignTask) -> bool:
         """Is the original at rest: has training left so little that going on to an optimum is no
         other training?
         """
@@ -298,7 +298,7 @@ class Loss(Protocol):
         """
         ...
 
-    def local(self, task: Task) -> Erased:
+    def local(self, task: ForeignTask) -> ForeignOutcome:
         """The original with the deletion's effect, what training had left of its gradient as it
         was.
 
@@ -307,7 +307,7 @@ class Loss(Protocol):
         """
         ...
 
-    def effect_left(self, task: Task, erased: Erased) -> float | None:
+    def effect_left(self, task: ForeignTask, erased: ForeignOutcome) -> float | None:
         """Estimated share of the deletion's effect that ``erased``, made by ``local``, lacks; see
         ``solvers.missing``.
 
@@ -316,7 +316,7 @@ class Loss(Protocol):
         ...
 
 
-class Trainer(Protocol):
+class ForeignTrainer(Protocol):
     """The training run that made a model: everything but the data. It is run again by our
     kernels.
     """

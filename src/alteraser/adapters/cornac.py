@@ -30,7 +30,7 @@ from alteraser.adapters._pickled import (
     write_pickle,
 )
 from alteraser.adapters._pickling import dump
-from alteraser.adapters.contract import CONTAINER, Changed, Foreign, Holding, Loss, Sibling
+from alteraser.adapters.contract import CONTAINER, Changed, Foreign, ForeignLoss, Holding, Sibling
 from alteraser.adapters.options import ForeignOptions
 from alteraser.data.files import check_output, replace_file
 from alteraser.data.ids import IdMap
@@ -225,7 +225,7 @@ def _holds(attributes: dict[str, Any]) -> tuple[Holding, ...]:
     return tuple(found)
 
 
-def _loss(kind: str, settings: dict[str, Any], biased: bool) -> Loss:
+def _loss(kind: str, settings: dict[str, Any], biased: bool) -> ForeignLoss:
     from alteraser.adapters.row_losses import RowSolved, svd
     from alteraser.models.factorization.rowloss import Pairwise, Ridge
 

@@ -24,7 +24,7 @@ from alteraser.adapters.choose import (
     refit_seconds,
 )
 from alteraser.adapters.choose import plan as planned
-from alteraser.adapters.contract import Changed, Erased, Foreign, Rows, Sibling, Task
+from alteraser.adapters.contract import Changed, Foreign, ForeignOutcome, ForeignTask, Rows, Sibling
 from alteraser.adapters.data import Weighted, reweighted
 from alteraser.adapters.idmaps import map_files
 from alteraser.adapters.indexes import search_indexes
@@ -65,7 +65,7 @@ Phase = Callable[[str], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
-class Settings:
+class ForeignSettings:
     """How to forget in somebody else's model; a method of ``forget``."""
 
     method: str = "auto"
@@ -85,7 +85,7 @@ class Settings:
             checked_tolerance(self.tolerance)
 
     @classmethod
-    def of(cls, method: Any) -> Settings:
+    def of(cls, method: Any) -> ForeignSettings:
         """``method`` by its name, or with settings that this has too, as ``Auto`` does."""
         if isinstance(method, cls):
             return method
@@ -118,7 +118,7 @@ class Unlearned:
     """The original, and what it was trained on"""
     check: SelfCheck
     """Of the original on its data"""
-    erased: Erased
+    erased: ForeignOutcome
     changed: Changed
     deletion: Deletion
     as_run: bool
@@ -137,7 +137,7 @@ class Unlearned:
 
         ``scrub``: rewrite sibling files that are known, in place. Raises OutputExists.
         """
-        out, foreign, written = Path(path), self.opened.foreign, Scrubbed()
+        out, foreign, written = Path(path), self.opened.foreign, ScrubbedFiles()
         check_output(out)
         check_beside(out)
         record = self.deletion.recorded(read_record(foreign.path).going_to(out))
@@ -160,7 +160,7 @@ class Unlearned:
 
 
 @dataclass
-class Scrubbed:
+class ScrubbedFiles:
     """Sibling files on their way: rewritten, or left as they are."""
 
     done: list[Path] = field(default_factory=list)
@@ -205,7 +205,7 @@ def matched(
     readmit: bool = False,
     strict: bool = False,
     below: Callable[[Selection], Any] | None = None,
-    lost: Lost | None = None,
+    lost: LostRows | None = None,
 ) -> Deletion:
     """What forgetting ``forget_set`` would remove. NotFound where nothing of it is in the data.
 
@@ -217,7 +217,7 @@ def matched(
         raise InvalidInput(
             "models of other libraries learn no additions: forget with the data as trained on"
         )
-    lost = lost or Lost()
+    lost = lost or LostRows()
     removal = opened.data.remove(forget_set, whole_users=whole_users, whole_items=whole_items)
     if lost.rows is not None:
         removal = with_gone(removal, *lost.rows)
@@ -238,7 +238,7 @@ def matched(
 
 
 @dataclass(frozen=True, eq=False)
-class Lost:
+class LostRows:
     """What of a request the data did not have any more."""
 
     rows: tuple[Rows, Rows] | None = None
@@ -249,7 +249,7 @@ class Lost:
 
 def looked_for(
     opened: Opened, selection: Selection, sheet: Sheet, forget_set: Path | None, *, purged: bool
-) -> tuple[Opened, Lost]:
+) -> tuple[Opened, LostRows]:
     """(the model with all its data, where what is missing from them can be put back; what was
     missing).
 
@@ -259,14 +259,14 @@ def looked_for(
     removal = opened.data.remove(selection)
     users, items, pairs = gone(opened.foreign, opened.data, removal, purged=purged)
     if not users.size and not items.size:
-        return opened, Lost()
+        return opened, LostRows()
     whole = completed(opened, sheet, forget_set, pairs)
     if whole is not None and len(whole.data) > len(opened.data):
-        return whole, Lost(put_back=len(whole.data) - len(opened.data))
+        return whole, LostRows(put_back=len(whole.data) - len(opened.data))
     loss = opened.foreign.loss
     if len(removal.removed) and not (isinstance(loss, ALS) and not loss.lingering):
-        return opened, Lost()  # such trainers leave vectors in rows that never had anything
-    return opened, Lost((users, items))
+        return opened, LostRows()  # such trainers leave vectors in rows that never had anything
+    return opened, LostRows((users, items))
 
 
 def forget_foreign(
@@ -302,7 +302,7 @@ def forget_foreign(
         on_pass: called with a ``PassRecord`` after each pass.
         phase: wraps the parts of the work called check, solve, compare and write, for progress.
         warn: told in words what should be known before it is done.
-        settings: the fields of ``Settings``: method, tolerance, max_passes, seed, unchecked.
+        settings: the fields of ``ForeignSettings``: method, tolerance, max_passes, seed, unchecked.
 
     What was erased is written down as keyed hashes beside ``out``, see ``alteraser.data.erased``.
 
@@ -311,7 +311,7 @@ def forget_foreign(
             has no solution;
         RefusedByPolicy: the data hold what was erased before.
     """
-    asked = Settings(**settings)
+    asked = ForeignSettings(**settings)
     check_output(out)
     found = (
         forget_set
@@ -348,7 +348,12 @@ def unlearn_foreign(
         phase or (lambda name: nullcontext()),
         events.passes(on_pass),
     )
-    asked, foreign, data, removal = Settings.of(method), opened.foreign, opened.data, found.removal
+    asked, foreign, data, removal = (
+        ForeignSettings.of(method),
+        opened.foreign,
+        opened.data,
+        found.removal,
+    )
     with enter("check"):
         check = checked_against(foreign, data, removal, threads=threads)
         # by a replay, which is compared
@@ -440,14 +445,14 @@ def plan_foreign(
     """``plan`` for another library's model, after its self-check. Raises IntegrityError where that
     fails.
     """
-    asked = Settings.of(method)
+    asked = ForeignSettings.of(method)
     check = checked_against(opened.foreign, opened.data, found.removal, threads=threads)
     if not asked.unchecked:
         check.require(opened.foreign.path)
     return planned(known_method(asked.method), task_of(opened, found.removal, threads=threads))
 
 
-def evidence_of(erased: Erased, left: float | None) -> Evidence:
+def evidence_of(erased: ForeignOutcome, left: float | None) -> Evidence:
     """What may be said of a foreign model that has forgotten; ``left`` is the share of the effect
     that is missing.
     """
@@ -483,10 +488,10 @@ def checked_against(
     return found
 
 
-def task_of(opened: Opened, removal: Removal, *, threads: int = 0) -> Task:
+def task_of(opened: Opened, removal: Removal, *, threads: int = 0) -> ForeignTask:
     """What a loss is asked to do for ``removal``."""
     weighed_anew = isinstance(opened.data, Weighted)
-    return Task(
+    return ForeignTask(
         opened.foreign,
         opened.data,
         removal.remaining,
@@ -497,7 +502,7 @@ def task_of(opened: Opened, removal: Removal, *, threads: int = 0) -> Task:
     )
 
 
-def difference(foreign: Foreign, erased: Erased, removal: Removal) -> Changed:
+def difference(foreign: Foreign, erased: ForeignOutcome, removal: Removal) -> Changed:
     """What goes back: which rows moved, users of whom nothing remains at zero. Arrays of ``erased``
     are changed.
     """

@@ -24,7 +24,7 @@ from alteraser.adapters import _implicit_pickled, npz
 from alteraser.adapters._pickle import protocol_of
 from alteraser.adapters._pickled import first_bytes
 from alteraser.adapters.als import ALS
-from alteraser.adapters.contract import Changed, Foreign, Holding, Loss, Sibling, settled
+from alteraser.adapters.contract import Changed, Foreign, ForeignLoss, Holding, Sibling, settled
 from alteraser.adapters.implicit_trainer import TINY, ImplicitTrainer
 from alteraser.adapters.mapped import check_finite, release
 from alteraser.adapters.options import ForeignOptions
@@ -186,7 +186,7 @@ def _check_shapes(path: Path, kind: str, users: Array, items: Array, hyper: dict
 
 def _loss(
     path: Path, kind: str, hyper: dict[str, Any], dtype: Any, options: ForeignOptions
-) -> Loss:
+) -> ForeignLoss:
     if options.implicit is False:
         raise InvalidInput(
             f"--explicit contradicts {path}: implicit's models are for implicit feedback"

@@ -63,7 +63,7 @@ class Slot:
 
 
 @dataclass(frozen=True, eq=False)
-class State:
+class KerasState:
     """What ``write`` needs to find again."""
 
     file: Hdf5
@@ -127,13 +127,13 @@ class Keras:
                 if (value := getattr(options, name)) is not None
             },
             holds=_holds(file, slots),
-            state=State(file, names, slots),
+            state=KerasState(file, names, slots),
         )
 
     def write(self, foreign: Foreign, changed: Changed, out: Path) -> None:
         """See ``contract.Adapter.write``."""
         check_output(out)
-        state: State = foreign.state
+        state: KerasState = foreign.state
         new = dict(zip(state.names, (changed.users, changed.items), strict=True))
         arrays = {name: table for name, table in new.items() if table is not None}
         state.file.write(arrays | _begun_again(state, changed), out)
@@ -275,7 +275,7 @@ def _slots(file: Hdf5, users: tuple[int, ...], items: tuple[int, ...]) -> tuple[
     return tuple(found)
 
 
-def _begun_again(state: State, changed: Changed) -> dict[str, Array]:
+def _begun_again(state: KerasState, changed: Changed) -> dict[str, Array]:
     """The slots with their beginning in changed rows; of slots that are nobody's, everything."""
     rows = {"user": np.union1d(changed.user_rows, changed.erased_users), "item": changed.item_rows}
     found: dict[str, Array] = {}

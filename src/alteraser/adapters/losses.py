@@ -6,16 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from alteraser.adapters.als import ALS
-from alteraser.adapters.contract import Loss, settled
+from alteraser.adapters.contract import ForeignLoss, settled
 from alteraser.adapters.options import ForeignOptions
 from alteraser.errors import InvalidInput
 from alteraser.models import Objective
 
-Builder = Callable[[Path, ForeignOptions, int], Loss]
+Builder = Callable[[Path, ForeignOptions, int], ForeignLoss]
 """From the file (for messages), the options and the number of factors."""
 
 
-def named_loss(path: Path, options: ForeignOptions, factors: int) -> Loss:
+def named_loss(path: Path, options: ForeignOptions, factors: int) -> ForeignLoss:
     """The loss that ``options`` name. Raises InvalidInput where none is named, or what it needs is
     missing.
     """
@@ -34,14 +34,14 @@ def _regularization(path: Path, options: ForeignOptions) -> float:
     return float(settled("regularization", "--regularization", None, options.regularization, path))
 
 
-def _implicit(path: Path, options: ForeignOptions, factors: int) -> Loss:
+def _implicit(path: Path, options: ForeignOptions, factors: int) -> ForeignLoss:
     """C = α r, as in implicit."""
     alpha = float(settled("alpha", "--alpha", None, options.alpha, path))
     objective = Objective(missing_weight=1.0, regularization=_regularization(path, options))
     return ALS(objective, alpha, exact="either", leaves=3e-3, worst=2e-2)
 
 
-def _lenskit(path: Path, options: ForeignOptions, factors: int) -> Loss:
+def _lenskit(path: Path, options: ForeignOptions, factors: int) -> ForeignLoss:
     """C = 1 + w r, solved by Cholesky, users before items: LensKit's ImplicitMF (2025.8), w from
     --alpha.
     """
@@ -50,13 +50,13 @@ def _lenskit(path: Path, options: ForeignOptions, factors: int) -> Loss:
     return ALS(objective, alpha, 1.0, exact="item", leaves=1e-3, name="LensKit ImplicitMF")
 
 
-def _explicit(path: Path, options: ForeignOptions, factors: int) -> Loss:
+def _explicit(path: Path, options: ForeignOptions, factors: int) -> ForeignLoss:
     """Squared error on the observed ratings."""
     objective = Objective(missing_weight=0.0, regularization=_regularization(path, options))
     return ALS(objective, exact="either", leaves=3e-3, worst=2e-2, name="explicit ALS")
 
 
-def _weighted(path: Path, options: ForeignOptions, factors: int) -> Loss:
+def _weighted(path: Path, options: ForeignOptions, factors: int) -> ForeignLoss:
     """C = 1 on observed cells, w₀ on missing ones (ENMF; Chen et al., TOIS 2020)."""
     missing = float(
         settled("missing weight", "--missing-weight", None, options.missing_weight, path)
@@ -65,7 +65,7 @@ def _weighted(path: Path, options: ForeignOptions, factors: int) -> Loss:
     return ALS(objective, 0.0, 1.0, exact="either", leaves=3e-3, worst=2e-2, name="weighted MF")
 
 
-def _svd(path: Path, options: ForeignOptions, factors: int) -> Loss:
+def _svd(path: Path, options: ForeignOptions, factors: int) -> ForeignLoss:
     """½ (r − p·q)² and a ridge at every rating, by stochastic gradients: SVD without biases,
     PMF.
     """
@@ -74,7 +74,7 @@ def _svd(path: Path, options: ForeignOptions, factors: int) -> Loss:
     return svd(_regularization(path, options), biased=False)
 
 
-def _bpr(path: Path, options: ForeignOptions, factors: int) -> Loss:
+def _bpr(path: Path, options: ForeignOptions, factors: int) -> ForeignLoss:
     """BPR with uniform negatives and weight decay."""
     from alteraser.adapters.row_losses import recbole_bpr
 

@@ -27,7 +27,7 @@ from alteraser.adapters._pickled import NUMPY
 from alteraser.adapters._recbole_ids import is_dump, maps, recbole_class
 from alteraser.adapters._torch_state import Moment, moments_of, scrubbed, tensors_of
 from alteraser.adapters._torch_zip import TENSORS, Archive, Tensor, is_tensor, looks_like
-from alteraser.adapters.contract import Changed, Foreign, Holding, Loss, Sibling
+from alteraser.adapters.contract import Changed, Foreign, ForeignLoss, Holding, Sibling
 from alteraser.adapters.options import ForeignOptions
 from alteraser.data.files import check_output
 from alteraser.errors import IntegrityError, InvalidInput, NumericFailure
@@ -36,7 +36,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Layout:
+class CheckpointLayout:
     """Where a model keeps its tables; several of one side stand side by side."""
 
     users: tuple[str, ...]
@@ -52,12 +52,12 @@ MLP = (("user_mlp_embedding.weight",), ("item_mlp_embedding.weight",))
 NCF = ("mf_train", "mlp_train", "mlp_hidden_size", "dropout_prob")
 
 LAYOUTS = {
-    "enmf": Layout(*PLAIN, "H_i.", ("negative_weight", "dropout_prob", "reg_weight")),
-    "bpr": Layout(*PLAIN),
-    "lightgcn": Layout(*PLAIN, settings=("n_layers", "reg_weight", "require_pow")),
-    "neumf": Layout(MF[0] + MLP[0], MF[1] + MLP[1], "mlp_layers. predict_layer.", NCF),
-    "gmf": Layout(*MF, "predict_layer.", NCF),
-    "mlp": Layout(*MLP, "mlp_layers. predict_layer.", NCF),
+    "enmf": CheckpointLayout(*PLAIN, "H_i.", ("negative_weight", "dropout_prob", "reg_weight")),
+    "bpr": CheckpointLayout(*PLAIN),
+    "lightgcn": CheckpointLayout(*PLAIN, settings=("n_layers", "reg_weight", "require_pow")),
+    "neumf": CheckpointLayout(MF[0] + MLP[0], MF[1] + MLP[1], "mlp_layers. predict_layer.", NCF),
+    "gmf": CheckpointLayout(*MF, "predict_layer.", NCF),
+    "mlp": CheckpointLayout(*MLP, "mlp_layers. predict_layer.", NCF),
 }
 """By kind; NeuMF trained with one of its halves alone is GMF or MLP (X. He et al., WWW 2017)."""
 
@@ -75,7 +75,7 @@ PROPAGATED = ("restore_user_e", "restore_item_e")
 
 
 @dataclass(frozen=True, eq=False)
-class State:
+class RecboleState:
     """What ``write`` needs to find again."""
 
     archive: Archive
@@ -152,13 +152,13 @@ class RecBole:
             item_ids=item_ids,
             ids_from=str(source) if source is not None else None,
             holds=_holds(moments, named),
-            state=State(archive, places, named, moments, config),
+            state=RecboleState(archive, places, named, moments, config),
         )
 
     def write(self, foreign: Foreign, changed: Changed, out: Path) -> None:
         """See ``contract.Adapter.write``."""
         check_output(out)
-        state: State = foreign.state
+        state: RecboleState = foreign.state
         changes: dict[Tensor, Array] = {}
         for places, new in zip(state.tables, (changed.users, changed.items), strict=True):
             if new is None:
@@ -235,7 +235,7 @@ def _config(config: Call, path: Path) -> dict[str, Any]:
     return settings
 
 
-def _kind(config: Mapping[str, Any], path: Path) -> tuple[str, Layout]:
+def _kind(config: Mapping[str, Any], path: Path) -> tuple[str, CheckpointLayout]:
     model = config.get("model")
     kind = str(model).lower()
     if kind == "neumf":
@@ -286,7 +286,7 @@ def _propagated(archive: Archive, tree: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _settings(
-    config: Mapping[str, Any], layout: Layout, options: ForeignOptions, path: Path
+    config: Mapping[str, Any], layout: CheckpointLayout, options: ForeignOptions, path: Path
 ) -> dict[str, Any]:
     names = (*EVERYWHERE, *layout.settings)
     settings = {
@@ -369,7 +369,7 @@ def _loss(
     further: Mapping[str, Array],
     pads: tuple[Array, ...],
     path: Path,
-) -> Loss:
+) -> ForeignLoss:
     decay = float(settings.get("weight_decay") or 0.0)
     if kind == "enmf":
         from alteraser.adapters._recbole_enmf import enmf

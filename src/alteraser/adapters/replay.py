@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alteraser.adapters.contract import Erased, Foreign, Task, Trainer
+from alteraser.adapters.contract import Foreign, ForeignOutcome, ForeignTask, ForeignTrainer
 from alteraser.data.files import default_cache, replace_file, sha256_file
 from alteraser.data.interactions import Interactions
 from alteraser.erasers.driver import OnPass
@@ -89,13 +89,13 @@ def remember_written(foreign: Foreign, out: Path, way: str, remaining: Interacti
         _write_down(_note(replace(foreign, path=out), remaining, trainer), Followed(way, 1.0, True))
 
 
-def replayed(task: Task, way: str) -> Erased:
+def replayed(task: ForeignTask, way: str) -> ForeignOutcome:
     """The trainer's run on what remains: computed without what must go."""
     trainer = task.foreign.trainer
     assert trainer is not None
     users, items = trainer.run(way, task.after, threads=task.threads, on_pass=task.on_pass)
     rows = trainer.passes * sum(task.after.shape)
-    return Erased(
+    return ForeignOutcome(
         np.ascontiguousarray(users),
         np.ascontiguousarray(items),
         method="replay",
@@ -128,7 +128,7 @@ def agreement(
 # ---------------------------------------------------------------- what is remembered
 
 
-def _note(foreign: Foreign, data: Interactions, trainer: Trainer) -> Path | None:
+def _note(foreign: Foreign, data: Interactions, trainer: ForeignTrainer) -> Path | None:
     """The file in which the check of these bytes on these data is written down; None where there
     are no bytes.
     """
@@ -146,7 +146,7 @@ def _note(foreign: Foreign, data: Interactions, trainer: Trainer) -> Path | None
     )
 
 
-def _looked_up(note: Path | None, trainer: Trainer) -> Followed | None:
+def _looked_up(note: Path | None, trainer: ForeignTrainer) -> Followed | None:
     if note is None:
         return None
     try:

@@ -2,7 +2,7 @@
 hyper-parameters.
 
     loss = svd(regularization=0.02)
-        # a contract.Loss: checks itself against data, and forgets
+        # a contract.ForeignLoss: checks itself against data, and forgets
 
 What a stochastic trainer minimizes is read off its updates: the expectation of a step over the
 samples it draws. That fixes the weight of every pair and, because each step also shrinks the rows
@@ -24,7 +24,7 @@ from alteraser.errors import InvalidInput
 from alteraser.models.factorization.rowloss import Logistic, Pairwise, Ridge, RowLoss, Squares
 
 if TYPE_CHECKING:
-    from alteraser.adapters.contract import Erased, Foreign, Task
+    from alteraser.adapters.contract import Foreign, ForeignOutcome, ForeignTask
     from alteraser.data.interactions import Interactions
     from alteraser.models.factorization.biased import BiasedFactors
     from alteraser.models.factorization.terms import RowProblem
@@ -202,11 +202,11 @@ class RowSolved:
             meaning = "the terms' gradient along the factors over its parts; too small to tell λ by"
             yield Measure("gradient along the factors", here.along, OUTWARD, True, meaning)
 
-    def forget(self, task: Task) -> Erased:
-        """See ``contract.Loss.forget``. Raises InvalidInput for a loss without a ridge: its rows
-        have no minimum.
+    def forget(self, task: ForeignTask) -> ForeignOutcome:
+        """See ``contract.ForeignLoss.forget``. Raises InvalidInput for a loss without a ridge: its
+        rows have no minimum.
         """
-        from alteraser.adapters.contract import Erased
+        from alteraser.adapters.contract import ForeignOutcome
         from alteraser.erasers.alternating import alternate, measured, row_push
         from alteraser.models.factorization.terms import RowProblem
 
@@ -238,7 +238,7 @@ class RowSolved:
         )
         stored = found.factors.like(original)
         residual, objective = measured(after, stored, push.norm, task.threads)
-        return Erased(
+        return ForeignOutcome(
             users=stored.users,
             items=stored.items,
             user_biases=_user_biases(task.foreign, stored, touched[0]),
@@ -260,7 +260,7 @@ class RowSolved:
 
     ranks = True
 
-    def rests(self, task: Task) -> bool:
+    def rests(self, task: ForeignTask) -> bool:
         """True when training has left no more of its gradient than the tolerance allows of the
         deletion's push.
 
@@ -292,15 +292,15 @@ class RowSolved:
         """None: a row takes as many steps as it needs."""
         return None
 
-    def local(self, task: Task) -> Erased:
-        """See ``contract.Loss.local``: anchored, damped rows; of sampled losses the users' rows of
-        the deletion alone.
+    def local(self, task: ForeignTask) -> ForeignOutcome:
+        """See ``contract.ForeignLoss.local``: anchored, damped rows; of sampled losses the users'
+        rows of the deletion alone.
 
         Without a ridge too: damping makes every row well defined. ``residual`` counts what the
         damping holds back as done, in the norm of (H + μ)⁻¹, see ``response.respond``; where
         negatives are drawn it is taken on few.
         """
-        from alteraser.adapters.contract import Erased
+        from alteraser.adapters.contract import ForeignOutcome
         from alteraser.erasers.response import respond
         from alteraser.models.factorization.terms import RowProblem
 
@@ -345,7 +345,7 @@ class RowSolved:
             on_pass=task.on_pass,
         )
         theta = found.factors
-        return Erased(
+        return ForeignOutcome(
             users=theta.users,
             items=theta.items,
             user_biases=_user_biases(task.foreign, theta, touched[0]),
@@ -366,8 +366,8 @@ class RowSolved:
             trace=found.trace,
         )
 
-    def effect_left(self, task: Task, erased: Erased) -> float | None:
-        """See ``contract.Loss.effect_left``: of squares alone."""
+    def effect_left(self, task: ForeignTask, erased: ForeignOutcome) -> float | None:
+        """See ``contract.ForeignLoss.effect_left``: of squares alone."""
         from alteraser.models.factorization.biased import BiasedFactors
         from alteraser.models.factorization.terms import RowProblem
         from alteraser.runtime.workers import default_threads

@@ -55,7 +55,7 @@ class Labels:
 
 
 @dataclass(frozen=True)
-class Side:
+class SparkSide:
     """One side of the model: its parts, the id of each row of ``Foreign``, and its labels where a
     pipeline has them.
     """
@@ -69,11 +69,11 @@ class Side:
 
 
 @dataclass(frozen=True)
-class State:
+class SparkState:
     """What ``write`` needs again."""
 
-    users: Side
-    items: Side
+    users: SparkSide
+    items: SparkSide
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class SparkAdapter:
             item_ids=_ids(items),
             ids_from=CONTAINER,
             holds=_holdings(users),
-            state=State(users, items),
+            state=SparkState(users, items),
         )
 
     def write(self, foreign: Foreign, changed: Changed, out: Path) -> None:
@@ -260,7 +260,7 @@ def _stages(path: Path, document: dict[str, Any]) -> list[Stage]:
 
 def _side(
     model: Path, name: str, table: folder.Table, document: dict[str, Any], indexers: list[Stage]
-) -> Side:
+) -> SparkSide:
     column = folder.parameter(document, f"{name}Col")
     labels = next(
         (found for stage in indexers if (found := _labels_of(stage, column)) is not None), None
@@ -270,11 +270,11 @@ def _side(
             f"{model}/{name}Factors has the id {int(table.ids[0])}, which is no label's index"
         )
     if labels is None:
-        return Side(table, table.ids, np.ones(table.ids.size, bool), None)
+        return SparkSide(table, table.ids, np.ones(table.ids.size, bool), None)
     size = max(len(labels.names), int(table.ids[-1]) + 1 if table.ids.size else 0)
     present = np.zeros(size, bool)
     present[table.ids] = True
-    return Side(table, np.arange(size, dtype=np.int64), present, labels)
+    return SparkSide(table, np.arange(size, dtype=np.int64), present, labels)
 
 
 def _labels_of(stage: Stage, column: Any) -> Labels | None:
@@ -292,7 +292,7 @@ def _labels_of(stage: Stage, column: Any) -> Labels | None:
     return Labels(path, at, tuple(lists[at]))
 
 
-def _rows(side: Side, rank: int) -> Array:
+def _rows(side: SparkSide, rank: int) -> Array:
     if side.present.all():
         return side.table.factors
     rows = np.zeros((side.ids.size, rank), np.float32)
@@ -300,7 +300,7 @@ def _rows(side: Side, rank: int) -> Array:
     return rows
 
 
-def _ids(side: Side) -> IdMap:
+def _ids(side: SparkSide) -> IdMap:
     import pyarrow as pa
 
     if side.labels is None:
@@ -355,7 +355,7 @@ def _refuse_nonnegative(path: Path, P: Array, Q: Array) -> None:
         )
 
 
-def _holdings(users: Side) -> tuple[Holding, ...]:
+def _holdings(users: SparkSide) -> tuple[Holding, ...]:
     if users.labels is None:
         return ()
     return (
@@ -380,7 +380,7 @@ class Rewrite:
 
 
 def _rewrites(
-    side: Side, rows: Array | None, changed: Array, gone_rows: Array
+    side: SparkSide, rows: Array | None, changed: Array, gone_rows: Array
 ) -> dict[Path, Rewrite]:
     """The parts of ``side`` that hold a changed row or one that goes."""
     if rows is None:
@@ -413,7 +413,7 @@ def _tombstone(index: int) -> str:
     return f"__erased_{index}__"
 
 
-def _tombstones(side: Side, erased: Array) -> dict[Path, list[tuple[int, str]]]:
+def _tombstones(side: SparkSide, erased: Array) -> dict[Path, list[tuple[int, str]]]:
     if side.labels is None or not erased.size:
         return {}
     indices = [int(side.ids[row]) for row in erased if side.ids[row] < len(side.labels.names)]

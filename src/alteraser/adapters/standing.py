@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from alteraser.adapters.als import ALS, IN_PLACE
-from alteraser.adapters.contract import Array, Standing, Task
+from alteraser.adapters.contract import Array, ForeignTask, Standing
 from alteraser.data.interactions import Interactions
 from alteraser.erasers.filtered import ASKERS, anchored_residual
 from alteraser.erasers.task import Task as Erasing
@@ -59,7 +59,7 @@ def certified(
     )
 
 
-def standing(task: Task, users: Array, items: Array, allowed: float) -> Standing:
+def standing(task: ForeignTask, users: Array, items: Array, allowed: float) -> Standing:
     """What ``verify`` will say of these factors, with the original and what was forgotten at hand.
 
     ``allowed`` is the anchored residual of class L.

@@ -29,7 +29,7 @@ from alteraser.adapters._pickled import (
     write_pickle,
 )
 from alteraser.adapters._pickling import dump
-from alteraser.adapters.contract import CONTAINER, Changed, Foreign, Holding, Loss, Sibling
+from alteraser.adapters.contract import CONTAINER, Changed, Foreign, ForeignLoss, Holding, Sibling
 from alteraser.adapters.options import ForeignOptions
 from alteraser.data.files import check_output
 from alteraser.errors import InvalidInput
@@ -236,7 +236,7 @@ def _holds(tree: Any) -> tuple[Holding, ...]:
     return tuple(found)
 
 
-def _loss(settings: dict[str, Any]) -> Loss:
+def _loss(settings: dict[str, Any]) -> ForeignLoss:
     from alteraser.adapters.row_losses import svd
 
     rates = {name: float(settings[key]) for name, key in REGULARIZATION.items()}

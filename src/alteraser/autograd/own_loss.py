@@ -49,7 +49,7 @@ class OwnLoss(Tabled):
 
 
 @dataclass(frozen=True)
-class Descent:
+class LossDescent:
     """How far down a loss: to what share of the push, in how many evaluations at most."""
 
     tolerance: float = 1e-2
@@ -71,14 +71,14 @@ def unlearn_by_own_loss(
     on_pass: OnPass | None = None,
     on_choice: OnChoice | None = None,
 ) -> Erasure[OwnLoss]:
-    """``unlearn`` for a module with its own loss; ``method``: a ``Descent``, or ``auto``.
+    """``unlearn`` for a module with its own loss; ``method``: a ``LossDescent``, or ``auto``.
 
     Raises InvalidInput for a loss that changes from call to call, NumericFailure for one that is
     not finite.
     """
     began = time.perf_counter()
-    how = Descent() if method == "auto" else method
-    if not isinstance(how, Descent):
+    how = LossDescent() if method == "auto" else method
+    if not isinstance(how, LossDescent):
         raise InvalidInput(
             f"method {how!r}: a loss of one's own is gone down by Descent(…), or leave it out"
         )
@@ -135,8 +135,8 @@ def forget(
 ) -> Erasure[Any]:
     """Make ``module`` forget ``forget_set`` by its own ``loss``; what is given is not changed.
 
-    It is ``alteraser.forget`` of an ``OwnLoss`` by a ``Descent``, with the module as the erasure's
-    model.
+    It is ``alteraser.forget`` of an ``OwnLoss`` by a ``LossDescent``, with the module as the
+    erasure's model.
 
     Args:
         module: a recommender with an embedding table per side; row i of a table belongs to row i of
@@ -168,7 +168,7 @@ def forget(
     >>> forget(MF(), data, [(0, 0)], loss=squares).converged
     True
     """
-    how = Descent(tolerance, max_evaluations)
+    how = LossDescent(tolerance, max_evaluations)
     model = OwnLoss(module, users, items, loss=loss)
     found = match(model, forget_set, interactions, whole_users=whole_users, whole_items=whole_items)
     erasure = unlearn(model, found, method=how)
@@ -184,7 +184,7 @@ class _Own:
         tables: list[Tensor],
         loss: Loss,
         found: Deletion,
-        how: Descent,
+        how: LossDescent,
     ) -> None:
         self.module, self.tables, self.loss, self.most = module, tables, loss, how.max_evaluations
         self.remaining, self.evaluations = found.removal.remaining, 0

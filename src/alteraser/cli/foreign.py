@@ -17,7 +17,7 @@ from alteraser.errors import IntegrityError, InvalidInput, NumericFailure
 if TYPE_CHECKING:
     from alteraser.adapters import ForeignOptions, SelfCheck, Sibling
     from alteraser.adapters.contract import Foreign
-    from alteraser.adapters.forget import Settings, Unlearned, Written
+    from alteraser.adapters.forget import ForeignSettings, Unlearned, Written
     from alteraser.cli.foreign_options import Reading
     from alteraser.data.deletion import Deletion
     from alteraser.data.readers import ReadingOptions
@@ -35,7 +35,7 @@ class Theirs(Subject):
     ours = False
     names = None
     options: ForeignOptions
-    settings: Settings
+    settings: ForeignSettings
     foreign: Foreign
 
     def check(self) -> None:
@@ -43,7 +43,7 @@ class Theirs(Subject):
         from alteraser.adapters.asked import checked
         from alteraser.adapters.choose import known_method
         from alteraser.adapters.data import reading_of
-        from alteraser.adapters.forget import Settings
+        from alteraser.adapters.forget import ForeignSettings
 
         asked, how = self.asked, self.asked.how
         refuse(
@@ -61,10 +61,10 @@ class Theirs(Subject):
         known_method(how.method)
         options = options_from(asked.theirs)
         common.check_tolerance(how.tolerance)
-        self.settings = Settings(
+        self.settings = ForeignSettings(
             how.method,
             how.tolerance,
-            how.max_passes or Settings.max_passes,
+            how.max_passes or ForeignSettings.max_passes,
             how.seed or 0,
             asked.care.unchecked,
         )

@@ -93,14 +93,14 @@ def _subject(asked: forget_options.Request, screen: common.Screen) -> Subject:
 
         return Theirs(asked, screen)
     from alteraser.cli.linear import Linear
-    from alteraser.cli.ours import Exact, Factors
+    from alteraser.cli.ours import ExactSubject, FactorsSubject
     from alteraser.models.folder import kind_at
     from alteraser.models.registry import KINDS, LINEAR
 
     kind = kind_at(asked.model)
     if kind in LINEAR:
         return Linear(asked, screen)
-    return (Exact if kind in KINDS else Factors)(asked, screen)
+    return (ExactSubject if kind in KINDS else FactorsSubject)(asked, screen)
 
 
 def _write_remaining(

@@ -94,7 +94,7 @@ class Ours(Subject):
         return {"digest": saved.digest, "parent": saved.parent, "kind": saved.kind}
 
 
-class Exact(Ours):
+class ExactSubject(Ours):
     """Counts or a closed form."""
 
     def check_method(self, settings: dict[str, Any]) -> None:
@@ -139,7 +139,7 @@ class Exact(Ours):
         raise AssertionError(erasure.kind)
 
 
-class Factors(Ours):
+class FactorsSubject(Ours):
     """A model with factors, and the methods that there are for them."""
 
     method: Any = None

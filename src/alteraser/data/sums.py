@@ -44,7 +44,7 @@ _SALTS = np.array([0x9E3779B97F4A7C15, 0xD1B54A32D192ED03], np.uint64)
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
+class SideSums:
     """The sums of one side, row by row."""
 
     counts: Rows
@@ -59,8 +59,8 @@ class Side:
 class Sums:
     """The sums of some interactions, in their rows."""
 
-    users: Side
-    items: Side
+    users: SideSums
+    items: SideSums
 
     @classmethod
     def of(cls, data: Interactions) -> Sums:
@@ -134,7 +134,7 @@ class Sums:
             if "values" in table.column_names:
                 values = np.zeros(size, np.uint64)
                 values[rows] = _unbinary(own["values"], 1)[:, 0]
-            sides.append(Side(counts, pairs, values))
+            sides.append(SideSums(counts, pairs, values))
         return cls(*sides)
 
 
@@ -382,13 +382,13 @@ def _mix(x: Bits) -> Bits:
     return np.asarray(x ^ (x >> np.uint64(31)))
 
 
-def _side(hashes: Bits, indptr: Rows, *, weighted: bool) -> Side:
+def _side(hashes: Bits, indptr: Rows, *, weighted: bool) -> SideSums:
     counts = np.diff(indptr)
     sums = np.zeros((len(counts), hashes.shape[1]), np.uint64)
     full = np.flatnonzero(counts > 0)
     if full.size:
         sums[full] = np.bitwise_xor.reduceat(hashes, indptr[full], axis=0)
-    return Side(counts, sums[:, :LANES], sums[:, LANES] if weighted else None)
+    return SideSums(counts, sums[:, :LANES], sums[:, LANES] if weighted else None)
 
 
 def _plain_values(data: Interactions, name: str) -> Bits:

@@ -20,7 +20,7 @@ from alteraser.models.factorization.biased import BiasedFactors
 from alteraser.models.factorization.terms import RowProblem
 from alteraser.runtime.workers import default_threads
 from alteraser.solvers.loop import Decided, End, Move, Phase, Plan, Until, minimize
-from alteraser.solvers.phases.alternation import Alternation, Half
+from alteraser.solvers.phases.alternation import Alternation, HalfPass
 from alteraser.solvers.phases.passes import Passes
 from alteraser.solvers.rows.protocol import RowReport, padded
 from alteraser.solvers.rows.terms import TO_THE_END, ridge, slope_norm, slopes, solve_terms, unrest
@@ -108,7 +108,7 @@ def alternate(
         state = RowState(problem, start, scale, tolerance, steps, threads or default_threads())
         phases: dict[str, Phase[RowState]] = {"look": Look(), "passes": passes}
         if touched is not None:
-            phases["touched"] = TouchedRows(*touched)
+            phases["touched"] = TouchedFirst(*touched)
         table = {key: following for key, following in TABLE.items() if key[0] in phases}
         return state, Plan("touched" if touched is not None else "look", phases, table)
 
@@ -174,11 +174,11 @@ class RowState(Alternation):
         self._reached = float(self.sweep("user").value) + ridge(self.problem.items, self.Q)
         return self._reached
 
-    def second_half(self) -> Half:
+    def second_half(self) -> HalfPass:
         """Items."""
         report = self.sweep("item")
         self.measured, self.owed = None, True
-        return Half(
+        return HalfPass(
             float(np.sqrt(max(report.decrement, 0.0))) / self.scale, self._reached, self.solved()
         )
 
@@ -215,7 +215,7 @@ class Look(Decided):
         return Move(signal="arrived" if state.measured[0] <= state.tolerance else "open")
 
 
-class TouchedRows(Decided):
+class TouchedFirst(Decided):
     """The rows of the deletion alone, users first, and then a measurement. Signals: ``arrived``,
     ``open``.
     """

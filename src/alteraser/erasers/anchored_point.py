@@ -13,7 +13,7 @@ from alteraser.erasers.task import Task
 from alteraser.models import Factors, Problem
 from alteraser.solvers.anchors import Anchors, storing_noise
 from alteraser.solvers.joint import Joint
-from alteraser.solvers.phases.alternation import Work
+from alteraser.solvers.phases.alternation import RowWork
 from alteraser.solvers.phases.state import refuse_damaged
 from alteraser.solvers.residuals import row_gradients
 from alteraser.solvers.rows.protocol import padded
@@ -68,7 +68,7 @@ class AnchoredPoint:
             replace(problem, dtype=np.float64) for problem in (before, task.after)
         )
         self.live = self.after.users.counts > 0, self.after.items.counts > 0
-        self.work = Work()
+        self.work = RowWork()
         self.missing = np.inf
         """‖Θ* − Θ‖_F, estimated from above; infinite where nothing is known"""
         self.bent = False

@@ -14,7 +14,7 @@ from alteraser.erasers.in_place import ridge_of
 from alteraser.models import Problem, Side
 from alteraser.models.factorization.problem import Seeing
 from alteraser.solvers.anchors import storing_noise
-from alteraser.solvers.phases.alternation import Work
+from alteraser.solvers.phases.alternation import RowWork
 from alteraser.solvers.residuals import ROWS_AT_A_TIME, half_gradients, row_gradients
 from alteraser.solvers.row_norms import RowNorms
 from alteraser.solvers.rows.ah_newton import AHNewton
@@ -134,7 +134,7 @@ class AnchoredRows:
         """How hard the deletion pushes every user in it"""
         # of the other side, as users (0) and items (1) see it
         self.grams: dict[int, npt.NDArray[np.float64]] = {}
-        self.work = Work()
+        self.work = RowWork()
         small = P.nbytes + Q.nbytes <= HELD_EXACTLY
         self.kept: npt.DTypeLike = np.float64 if small else P.dtype
         self.start: Start

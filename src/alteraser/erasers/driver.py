@@ -26,7 +26,7 @@ from alteraser.solvers.loop import End, Phase, Plan, Solution, Until, Watch, min
 from alteraser.solvers.phases.approach import WARM, Approach
 from alteraser.solvers.phases.arrival import Arrival
 from alteraser.solvers.phases.collapse import Collapse
-from alteraser.solvers.phases.measured import Measured
+from alteraser.solvers.phases.measured import Distance
 from alteraser.solvers.phases.newton import Newton
 from alteraser.solvers.phases.passes import Passes
 from alteraser.solvers.phases.quasi_newton import QuasiNewton
@@ -127,7 +127,7 @@ class Outcome:
     reason: Reason = "passes"
     """Why it ended: the tolerance, the cap on passes, ``watch``, rounding (the precision holds no
     more), or bent (of a local erasure: steps near the original lead no further)."""
-    measured: Measured | None = None
+    measured: Distance | None = None
     """How near the limits the factors are; None where no limits were set or the tolerance was not
     reached."""
     route: tuple[str, ...] = ()

@@ -176,13 +176,13 @@ def _plan(state: AnchoredRows, tolerance: float, max_passes: int) -> Plan[Anchor
     size = len(state.before.interactions) - len(state.after.interactions)
     small = size <= SMALL * len(state.before.interactions)
     moves = max_passes > 0
-    passes = Passes(tolerance * (1.0 if small else NEGLIGIBLE), tolerance, max_passes - 1)
+    passes = FilteredPasses(tolerance * (1.0 if small else NEGLIGIBLE), tolerance, max_passes - 1)
     phases: dict[str, Phase[AnchoredRows]] = {
         "deleted": Deleted(),
         "nearby": Nearby(),
         "passes": passes,
         "look": LastWord(tolerance, moves=moves, further=True),
-        "thorough": Passes(tolerance * NEGLIGIBLE, tolerance, max_passes - 1, passes),
+        "thorough": FilteredPasses(tolerance * NEGLIGIBLE, tolerance, max_passes - 1, passes),
         "arrived": LastWord(tolerance, moves=moves),
         "capped": LastWord(tolerance, moves=moves),
         "instead": RowsAlone(),
@@ -252,13 +252,13 @@ class Nearby:
         return met <= FEW * 2.0 * max(float(sides[0].counts.sum()), 1.0)
 
 
-class Passes:
+class FilteredPasses:
     """All rows. Signals: ``enough``, a pass did little or no less than the one before; ``spent``,
     no more may be.
     """
 
     def __init__(
-        self, enough: float, tolerance: float, most: int, earlier: Passes | None = None
+        self, enough: float, tolerance: float, most: int, earlier: FilteredPasses | None = None
     ) -> None:
         """``enough`` is a share of the push; ``most`` passes may be, those of ``earlier`` among
         them.

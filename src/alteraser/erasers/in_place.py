@@ -18,7 +18,7 @@ from alteraser.linalg.anderson import Safeguarded
 from alteraser.models import Problem, Side
 from alteraser.runtime.workers import default_threads
 from alteraser.solvers.loop import End, Plan, Until, minimize
-from alteraser.solvers.phases.alternation import Alternation, Half
+from alteraser.solvers.phases.alternation import Alternation, HalfPass
 from alteraser.solvers.phases.passes import Passes
 from alteraser.solvers.phases.touched import TouchedRows
 from alteraser.solvers.residuals import fit, half_gradients, squared_gradient_norm
@@ -156,13 +156,13 @@ class _InPlace(Alternation):
         """The side that is not to be last."""
         return self.solve(self.order[0], None).value
 
-    def second_half(self) -> Half:
+    def second_half(self) -> HalfPass:
         """The other: at (x*(z), z) the whole gradient is that of z's rows, which its sweep
         measures.
         """
         report = self.solve(self.order[1], None)
         estimate = 2.0 * float(np.sqrt(max(report.decrement, 0.0))) / (self.push or 1.0)
-        return Half(estimate, float("nan"), self.after.users.rows + self.after.items.rows)
+        return HalfPass(estimate, float("nan"), self.after.users.rows + self.after.items.rows)
 
     def settle(self) -> None:
         """Nothing: the last side stays at its minimum."""

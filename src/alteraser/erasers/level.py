@@ -28,7 +28,7 @@ from alteraser.models.factorization.magnitudes import WIDE, confidence_ratio
 from alteraser.solvers.joint import Joint
 from alteraser.solvers.joint_newton import JointNewton
 from alteraser.solvers.limits import DEFAULT, STORED
-from alteraser.solvers.phases.measured import Measured as Distance
+from alteraser.solvers.phases.measured import Distance as Distance
 from alteraser.solvers.phases.refine import Polisher
 from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.stationarity import evaluate

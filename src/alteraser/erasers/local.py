@@ -114,7 +114,7 @@ class Local:
         before, steps = task.before, Steps(self.effect, self.products)
         plan: Plan[AnchoredPoint] = Plan(
             "touched",
-            {"touched": Touched(), "steps": steps, "passes": Passes()},
+            {"touched": LocalTouched(), "steps": steps, "passes": LocalPasses()},
             {
                 ("touched", "there"): End("tolerance"),
                 ("touched", "open"): "steps",
@@ -169,7 +169,7 @@ class Local:
         )
 
 
-class Touched(Decided):
+class LocalTouched(Decided):
     """The rows of the deletion. Signals: ``there``; ``open``; ``cramped``, there is no room for
     blocks.
     """
@@ -183,7 +183,7 @@ class Touched(Decided):
         return Move(record, "there" if state.enough(state.residual) else "cramped")
 
 
-class Passes(Decided):
+class LocalPasses(Decided):
     """Anchored passes. Signals: ``there``; ``spent``, they lead no further."""
 
     def move(self, state: AnchoredPoint) -> Move:

@@ -22,7 +22,7 @@ from alteraser.neural.forgetting import WithLoss, forget
 from alteraser.neural.loading import load
 from alteraser.neural.loss import Loss, SampledLoss
 from alteraser.neural.model import NeuralModel, fit
-from alteraser.neural.modules import BPRMF, GMF, KINDS, MLP, LightGCN, NeuMF, Recommender
+from alteraser.neural.modules import BPRMF, GMF, KINDS, MLP, LightGCN, Network, NeuMF
 from alteraser.neural.training import Trained, Training, train
 
 __all__ = [
@@ -33,9 +33,9 @@ __all__ = [
     "Alternating",
     "LightGCN",
     "Loss",
+    "Network",
     "NeuMF",
     "NeuralModel",
-    "Recommender",
     "SampledLoss",
     "Step",
     "Trained",

@@ -34,7 +34,7 @@ from torch import Tensor
 from alteraser.data.interactions import Interactions, Removal
 from alteraser.errors import InvalidInput, NumericFailure
 from alteraser.neural.loss import Gradient, Loss, SampledLoss, SideName, flattened, unflattened
-from alteraser.neural.modules import Recommender
+from alteraser.neural.modules import Network
 from alteraser.neural.rowbatch import FunctionalBatch
 from alteraser.solvers.loop import Decided, End, Move, Phase, Plan, Until, minimize
 from alteraser.solvers.rows.hf_newton import HFNewton
@@ -90,7 +90,7 @@ class Step:
 
 
 @dataclass
-class Erased:
+class ErasingRun:
     """What the loop did to the module it was given."""
 
     trace: list[Step]
@@ -103,15 +103,15 @@ Part = SideName | Literal["phi"]
 OnStep = Callable[[Step], None]
 
 
-def parameters(module: Recommender) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+def parameters(module: Network) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """Copies of (P, Q, Φ)."""
     phi = {name: value.detach().clone() for name, value in module.phi().items()}
     return module.user_embedding.detach().clone(), module.item_embedding.detach().clone(), phi
 
 
 def residual(
-    original: Recommender,
-    unlearned: Recommender,
+    original: Network,
+    unlearned: Network,
     before: Interactions,
     removal: Removal,
     loss: Loss,
@@ -128,14 +128,14 @@ def residual(
 
 
 def erase(
-    module: Recommender,
+    module: Network,
     before: Interactions,
     removal: Removal,
     loss: Loss,
     how: Alternating | None = None,
     *,
     on_step: OnStep | None = None,
-) -> Erased:
+) -> ErasingRun:
     """Make ``module`` forget, in place. NumericFailure where a row ends in a loss that is not
     finite.
     """
@@ -166,7 +166,7 @@ def erase(
         module.item_embedding.copy_(state.Q)
         for name, value in module.phi().items():
             value.copy_(state.phi[name])
-    return Erased(list(found.trace), state.push)
+    return ErasingRun(list(found.trace), state.push)
 
 
 class _Part(Decided):
@@ -192,7 +192,7 @@ class _Erasing:
 
     def __init__(
         self,
-        module: Recommender,
+        module: Network,
         before: Interactions,
         removal: Removal,
         loss: Loss,

@@ -20,7 +20,7 @@ from alteraser.models.factorization.model import TrainedOn
 from alteraser.neural.alternation import Alternating, Step, erase
 from alteraser.neural.loss import Loss
 from alteraser.neural.model import NeuralModel, check_plain
-from alteraser.neural.modules import Recommender
+from alteraser.neural.modules import Network
 from alteraser.runtime import events
 from alteraser.verbs.deleting import match
 from alteraser.verbs.erasure import Erasure, Way, Work
@@ -41,7 +41,7 @@ NO_ADDITIONS = "neural models learn no additions: give the data as trained on"
 class WithLoss:
     """A module of this package and its loss; row i of a side is row i of the data."""
 
-    module: Recommender
+    module: Network
     loss: Loss
 
     @property
@@ -194,7 +194,7 @@ def forget(
             raise InvalidInput(
                 f"a NeuralModel brings its own loss: leave out {', '.join(foreign) or 'loss'}"
             )
-    elif isinstance(model, Recommender):
+    elif isinstance(model, Network):
         if loss is None or foreign:
             raise InvalidInput(
                 "give the loss that the module was trained on (loss=Loss(…)) and nothing about "

@@ -37,7 +37,7 @@ from alteraser.data.interactions import Interactions
 from alteraser.errors import InvalidInput
 from alteraser.linalg.hashing import hashed
 from alteraser.neural.draws import Negatives
-from alteraser.neural.modules import Recommender
+from alteraser.neural.modules import Network
 from alteraser.neural.propagation import Propagation
 from alteraser.neural.rowbatch import FunctionalBatch
 from alteraser.settings import Configured
@@ -110,7 +110,7 @@ class SampledLoss:
 
     def __init__(
         self,
-        module: Recommender,
+        module: Network,
         data: Interactions,
         loss: Loss,
         *,

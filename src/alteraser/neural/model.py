@@ -14,7 +14,7 @@ from alteraser.data.interactions import Interactions
 from alteraser.errors import InvalidInput, NotFound
 from alteraser.models.factorization.model import TrainedOn
 from alteraser.neural.loss import Loss
-from alteraser.neural.modules import KINDS, Recommender
+from alteraser.neural.modules import KINDS, Network
 from alteraser.neural.ranking import Ranker
 from alteraser.neural.training import Training, train
 from alteraser.verbs.deleting import belongs
@@ -28,7 +28,7 @@ class NeuralModel:
     returns another.
     """
 
-    module: Recommender
+    module: Network
     loss: Loss
     users: IdMap
     items: IdMap
@@ -131,7 +131,7 @@ def fit(
             )
         rows = np.flatnonzero((validation.user_counts > 0) & (data.user_counts > 0))
 
-        def score(module: Recommender) -> float:
+        def score(module: Network) -> float:
             return Ranker(module, data).accuracy(rows, validation, data, (10,)).get("ndcg@10", 0.0)
 
     done = train(module, data, loss, training, score=score, on_epoch=on_epoch)

@@ -25,7 +25,7 @@ from alteraser.errors import InvalidInput
 TABLES = ("user_embedding", "item_embedding")
 
 
-class Recommender(nn.Module):  # type: ignore[misc]
+class Network(nn.Module):  # type: ignore[misc]
     """Base of the five: two tables, ``left``, ``right`` and ``join``; logits, not probabilities."""
 
     kind: ClassVar[str]
@@ -90,7 +90,7 @@ def _weight(rows: int, columns: int, generator: torch.Generator) -> nn.Parameter
     )
 
 
-class GMF(Recommender):
+class GMF(Network):
     """Generalized matrix factorization: s = h·(p∘q)."""
 
     kind = "gmf"
@@ -124,7 +124,7 @@ class _Tower(nn.Module):  # type: ignore[misc]
         return functional.relu(functional.relu(mixed) @ self.second + self.second_bias)
 
 
-class MLP(Recommender):
+class MLP(Network):
     """Multi-layer perceptron on both embeddings: layers 2d → d → d/2 → 1."""
 
     kind = "mlp"
@@ -146,11 +146,11 @@ class MLP(Recommender):
         return (self.tower(a + b) @ self.h)[..., 0]
 
     def pairs(self, a: Tensor, b: Tensor) -> Tensor:
-        """See ``Recommender.pairs``."""
+        """See ``Network.pairs``."""
         return self.join(a[:, None, :], b[None, :, :])
 
 
-class NeuMF(Recommender):
+class NeuMF(Network):
     """Both at once: half of a row's d entries are GMF's, half the perceptron's (d is rounded up to
     even).
     """
@@ -182,21 +182,21 @@ class NeuMF(Recommender):
         return (a[..., : self.half] * b[..., : self.half]).sum(-1) + self._deep(a, b)
 
     def pairs(self, a: Tensor, b: Tensor) -> Tensor:
-        """See ``Recommender.pairs``."""
+        """See ``Network.pairs``."""
         return a[:, : self.half] @ b[:, : self.half].T + self._deep(a[:, None, :], b[None, :, :])
 
     def _deep(self, a: Tensor, b: Tensor) -> Tensor:
         return (self.tower(a[..., self.half :] + b[..., self.half :]) @ self.head)[..., 0]
 
 
-class BPRMF(Recommender):
+class BPRMF(Network):
     """Matrix factorization by Bayesian personalized ranking: s = p·q."""
 
     kind = "bpr"
     pairwise = True
 
 
-class LightGCN(Recommender):
+class LightGCN(Network):
     """Embeddings averaged over ``layers`` steps of propagation; see ``propagation`` for what that
     makes of a row.
     """
@@ -217,5 +217,5 @@ class LightGCN(Recommender):
 
 Kind = Literal["gmf", "mlp", "neumf", "bpr", "lightgcn"]
 
-KINDS: dict[str, type[Recommender]] = {cls.kind: cls for cls in (GMF, MLP, NeuMF, BPRMF, LightGCN)}
+KINDS: dict[str, type[Network]] = {cls.kind: cls for cls in (GMF, MLP, NeuMF, BPRMF, LightGCN)}
 """Models by name."""

@@ -11,7 +11,7 @@ import torch
 from alteraser import metrics
 from alteraser.data.interactions import Interactions
 from alteraser.models.ranking import fill_best, mask_seen
-from alteraser.neural.modules import Recommender
+from alteraser.neural.modules import Network
 from alteraser.neural.propagation import Propagation
 
 Array = npt.NDArray[Any]
@@ -25,7 +25,7 @@ class Ranker:
     ``graph`` is what LightGCN propagates over, the interactions that the module was trained on.
     """
 
-    def __init__(self, module: Recommender, graph: Interactions) -> None:
+    def __init__(self, module: Network, graph: Interactions) -> None:
         self.module = module
         with torch.no_grad():
             P, Q = module.user_embedding.detach(), module.item_embedding.detach()

@@ -22,11 +22,11 @@ from alteraser.data.interactions import Interactions
 from alteraser.errors import InvalidInput, NumericFailure
 from alteraser.neural.draws import Negatives
 from alteraser.neural.loss import Loss
-from alteraser.neural.modules import Recommender
+from alteraser.neural.modules import Network
 from alteraser.neural.propagation import Propagation
 from alteraser.settings import Configured
 
-Score = Callable[[Recommender], float]
+Score = Callable[[Network], float]
 """What early stopping looks at; higher is better."""
 
 
@@ -60,7 +60,7 @@ class Trained:
 
 
 def train(
-    module: Recommender,
+    module: Network,
     data: Interactions,
     loss: Loss,
     training: Training | None = None,
@@ -110,9 +110,7 @@ def train(
 
 
 class _Run:
-    def __init__(
-        self, module: Recommender, data: Interactions, loss: Loss, training: Training
-    ) -> None:
+    def __init__(self, module: Network, data: Interactions, loss: Loss, training: Training) -> None:
         self.module, self.data, self.loss, self.training = module, data, loss, training
         self.negatives = Negatives(data)
         self.user, self.item = data.user_rows, data.indices.astype(np.int64)

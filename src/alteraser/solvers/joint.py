@@ -35,7 +35,7 @@ from alteraser.solvers.easing import eased_confidence, is_wide
 from alteraser.solvers.joint_newton import JointNewton
 from alteraser.solvers.line import lowest, quartic_along
 from alteraser.solvers.one_side import dot, facing
-from alteraser.solvers.preconditioner import BlockInverse, Deflated, Eased, Preconditioner
+from alteraser.solvers.preconditioner import BlockInverse, Deflated, Eased, ItemPreconditioner
 from alteraser.solvers.recycled import Lanczos, Recycled
 from alteraser.solvers.reduced import Observers, Progress, ReducedHessian, conjugate
 from alteraser.solvers.rotations import Rotations
@@ -221,7 +221,7 @@ class Joint:
 
     # ------------------------------------------------------------------ where to go
 
-    def preconditioner(self, space: SlowSpace | Recycled | None) -> Preconditioner:
+    def preconditioner(self, space: SlowSpace | Recycled | None) -> ItemPreconditioner:
         """M⁻¹ with what ``space`` adds to it; the eased blocks where there are some."""
         if self.light is not None:
             return Eased(self.items, self.light)

@@ -32,7 +32,7 @@ class Space(Protocol):
         ...
 
 
-class Preconditioner(Protocol):
+class ItemPreconditioner(Protocol):
     """M⁻¹, an approximation of S⁻¹."""
 
     @property

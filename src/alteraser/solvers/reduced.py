@@ -18,7 +18,7 @@ import numpy.typing as npt
 from alteraser.linalg.ahead import Ahead
 from alteraser.solvers.curvatures import Curvatures
 from alteraser.solvers.one_side import OneSide, dot
-from alteraser.solvers.preconditioner import Preconditioner
+from alteraser.solvers.preconditioner import ItemPreconditioner
 from alteraser.solvers.recycled import Lanczos
 from alteraser.solvers.rotations import Rotations
 from alteraser.solvers.rows.protocol import aligned
@@ -72,7 +72,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Reached:
+class ReducedSolution:
     """Where it ended."""
 
     users: Array
@@ -99,7 +99,7 @@ class Observers:
 
 def conjugate(
     S: ReducedHessian,
-    M: Preconditioner,
+    M: ItemPreconditioner,
     right: Array,
     users: Array,
     *,
@@ -107,7 +107,7 @@ def conjugate(
     products: int,
     rotations: Rotations | None,
     told: Observers,
-) -> Reached:
+) -> ReducedSolution:
     """S x ≈ ``right`` for the items until ``enough``, or after so many ``products``.
 
     ``users`` (m, w), which is changed, gets − B_P⁻¹ C x added to it. Residuals are kept off
@@ -162,7 +162,7 @@ def conjugate(
             left=_root(sum(gains[-DELAY:]), energy),
             ahead=told.ahead.length,
         )
-    return Reached(users, x, bent, now, rz <= 0.0)
+    return ReducedSolution(users, x, bent, now, rz <= 0.0)
 
 
 def _root(part: float, whole: float) -> float:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from alteraser.data.ids import IdMap
-from alteraser.data.sums import Side, Sums
+from alteraser.data.sums import SideSums, Sums
 from alteraser.models import Factors
 from alteraser.models.closed_form.model import ExactModel
 from alteraser.models.factorization.model import Model
@@ -106,7 +106,7 @@ def renumbered(ids: IdMap, rows: Rows) -> IdMap:
     )
 
 
-def _left(ids: IdMap, side: Side | None) -> Rows:
+def _left(ids: IdMap, side: SideSums | None) -> Rows:
     kept = np.zeros(ids.size, bool)
     kept[ids.rows] = True
     if side is not None:
@@ -115,9 +115,9 @@ def _left(ids: IdMap, side: Side | None) -> Rows:
 
 
 def _of_rows(sums: Sums, users: Rows, items: Rows) -> Sums:
-    def taken(side: Side, rows: Rows) -> Side:
+    def taken(side: SideSums, rows: Rows) -> SideSums:
         values = None if side.values is None else side.values[rows]
-        return Side(side.counts[rows], side.pairs[rows], values)
+        return SideSums(side.counts[rows], side.pairs[rows], values)
 
     return Sums(taken(sums.users, users), taken(sums.items, items))
 

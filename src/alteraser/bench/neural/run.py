@@ -25,7 +25,7 @@ from alteraser.bench.paper.watch import Clock
 from alteraser.data.interactions import Interactions
 from alteraser.neural.alternation import Alternating, erase, residual
 from alteraser.neural.loss import Loss
-from alteraser.neural.modules import KINDS, Recommender
+from alteraser.neural.modules import KINDS, Network
 from alteraser.neural.ranking import Ranker
 from alteraser.neural.training import Training, train
 
@@ -153,7 +153,7 @@ class Group:
         self.warm = False
         self._star: Array | None = None
 
-    def module(self, method: str | None, seed: int) -> Recommender:
+    def module(self, method: str | None, seed: int) -> Network:
         """A fresh module, or that of a finished cell."""
         module = KINDS[self.kind](*self.scene.before.shape, self.setting.factors, seed=seed)
         if method is not None:
@@ -208,7 +208,7 @@ class Group:
 
     def _train(
         self,
-        module: Recommender,
+        module: Network,
         data: Interactions,
         method: Method,
         clock: Clock,
@@ -226,7 +226,7 @@ class Group:
             seed=10 * self.key.run + method.seed,
         )
 
-        def score(module: Recommender) -> float:
+        def score(module: Network) -> float:
             cpu, wall = clock.read()
             with clock.stopped():
                 ranker = Ranker(module, data)
@@ -253,7 +253,7 @@ class Group:
 
     # ------------------------------------------------------------------ measuring
 
-    def _lists(self, module: Recommender, method: Method, users: Array) -> Array:
+    def _lists(self, module: Network, method: Method, users: Array) -> Array:
         graph = self.scene.before if method.data == "before" else self.scene.after
         return Ranker(module, graph).top(users, k=max(DEPTHS), seen=self.scene.after)[0]
 
@@ -275,7 +275,7 @@ class Group:
             )
         return self._star
 
-    def _measure(self, module: Recommender, method: Method) -> dict[str, float]:
+    def _measure(self, module: Network, method: Method) -> dict[str, float]:
         scene = self.scene
         graph = scene.before if method.data == "before" else scene.after
         ranker = Ranker(module, graph)

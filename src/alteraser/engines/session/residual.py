@@ -17,7 +17,7 @@ import numpy.typing as npt
 from alteraser.engines.session.kept import Array, Kept
 from alteraser.models import Factors, Problem
 from alteraser.solvers.loop import AGAIN, Decided, End, Move, Plan, Until, minimize
-from alteraser.solvers.phases.alternation import Work
+from alteraser.solvers.phases.alternation import RowWork
 from alteraser.solvers.stationarity import evaluate
 from alteraser.solvers.trace import PassRecord
 
@@ -122,7 +122,7 @@ class _Relaxing:
     """Where it is, and what it took."""
 
     def __init__(self, bounds: Bounds) -> None:
-        self.bounds, self.work = bounds, Work()
+        self.bounds, self.work = bounds, RowWork()
         self.residual = bounds.residual() if bounds.kept.push > 0 else 0.0
 
     def factors(self) -> Factors:

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from alteraser.data.interactions import Interactions
 from alteraser.errors import InvalidInput
 from alteraser.evidence.certificate.compiled import Compiled
-from alteraser.evidence.certificate.curvature import Curvature, estimated, proved, quotient
+from alteraser.evidence.certificate.curvature import LeastCurvature, estimated, proved, quotient
 from alteraser.evidence.certificate.plain import UNIT, Pair, Plain, norm, rounding
 from alteraser.evidence.certificate.rotation import Slice
 from alteraser.evidence.certificate.solve import Solver
@@ -217,7 +217,10 @@ def _certify(
     extra = gamma * norm(magnitudes.product((np.abs(step[0]), np.abs(step[1])))) + slack
     eta = norm(step) + (left + extra) / curvature.value if curvature.value > 0 else float("inf")
     if size == 0.0 and _least_at_zero(plain):
-        curvature, eta = Curvature(float(np.nanmax([curvature.value, UNIT])), curvature.how), 0.0
+        curvature, eta = (
+            LeastCurvature(float(np.nanmax([curvature.value, UNIT])), curvature.how),
+            0.0,
+        )
     sigma = float(np.hypot(np.linalg.norm(plain.P, 2), np.linalg.norm(plain.Q, 2)))
     K = lipschitz(plain.heaviest, float(np.abs(plain.h).max(initial=0.0)), sigma, min(eta, 1e300))
     found = ball(curvature.value, eta, K)
@@ -308,7 +311,7 @@ def _over(part: float, whole: float) -> float:
 
 
 def _where(
-    limits: Limits, curvature: Curvature, distance: float, size: float, blocks: float
+    limits: Limits, curvature: LeastCurvature, distance: float, size: float, blocks: float
 ) -> list[Check]:
     """What must hold of the point itself."""
     away = "of the model from the stationary point, over its size"
@@ -373,7 +376,7 @@ def _located(
     small: bool,
     near_enough: Callable[[float, float], bool],
     watch: Watch,
-) -> tuple[Pair, float, int, Curvature]:
+) -> tuple[Pair, float, int, LeastCurvature]:
     """(x ≈ −(∇²L on V)⁻¹ ∇L, ‖∇L + ∇²L x‖ on V, products, the curvature on V).
 
     In single precision; where that fails, again in double. ``small``: the curvature is to be
@@ -392,12 +395,12 @@ def _located(
         step, left, bent = _newton_step(plain, across, solver, gradient, 3 if small else 1)
         solved = bent is None and left <= WELL_SOLVED * norm(gradient)
         curvature = (
-            Curvature(quotient(plain, across, bent), "negative") if bent is not None else None
+            LeastCurvature(quotient(plain, across, bent), "negative") if bent is not None else None
         )
         if curvature is None or curvature.value > 0:
             bound = proved(plain, across) if small else None
             if bound is not None:
-                curvature = Curvature(bound, "proved")
+                curvature = LeastCurvature(bound, "proved")
             else:
                 solver.on_iteration = lambda rest: watch(
                     "curvature", 0.6 + 0.3 * min(1.0 - rest, 1.0)
@@ -471,7 +474,7 @@ def _refined(
 
 
 def _hindrance(
-    curvature: Curvature,
+    curvature: LeastCurvature,
     kappa: float,
     rho: float | None,
     across: Slice,

@@ -22,7 +22,7 @@ SETTLED = 0.8
 
 
 @dataclass(frozen=True)
-class Curvature:
+class LeastCurvature:
     """μ and how it is known."""
 
     value: float
@@ -100,7 +100,7 @@ def quotient(plain: Plain, across: Slice, direction: Pair) -> float:
     )
 
 
-def estimated(plain: Plain, across: Slice, solver: Solver, *, rounds: int = 4) -> Curvature:
+def estimated(plain: Plain, across: Slice, solver: Solver, *, rounds: int = 4) -> LeastCurvature:
     """An upper bound of μ that is near it: Rayleigh–Ritz on the directions that ``solver`` has gone
     and goes.
 
@@ -125,7 +125,7 @@ def estimated(plain: Plain, across: Slice, solver: Solver, *, rounds: int = 4) -
         if about < quotients[0]:
             quotients.append(quotient(plain, across, row))
     value = min(quotients)
-    return Curvature(value, "estimated" if value > 0 else "negative")
+    return LeastCurvature(value, "estimated" if value > 0 else "negative")
 
 
-__all__: list[Any] = ["Curvature", "estimated", "proved"]
+__all__: list[Any] = ["LeastCurvature", "estimated", "proved"]

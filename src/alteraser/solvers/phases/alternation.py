@@ -14,7 +14,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass
-class Work:
+class RowWork:
     """What was done, in a record or beside one."""
 
     rows: int = 0
@@ -24,7 +24,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Half:
+class HalfPass:
     """What the second half of a pass found."""
 
     estimate: float | None
@@ -47,7 +47,7 @@ class Alternation(ABC):
 
     def __init__(self, P: Array, Q: Array, tolerance: float) -> None:
         self.P, self.Q, self.tolerance = P, Q, tolerance
-        self.work = Work()
+        self.work = RowWork()
         self.measured: tuple[float, float] | None = None
         """(residual, objective) of the factors as they are, where they have been measured"""
         self.promising = tolerance
@@ -65,7 +65,7 @@ class Alternation(ABC):
         """Sweep one side; the reduced objective (for inexact rows, L at the current point)."""
 
     @abstractmethod
-    def second_half(self) -> Half:
+    def second_half(self) -> HalfPass:
         """Sweep the other."""
 
     @abstractmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alteraser.solvers.loop import Move
-from alteraser.solvers.phases.measured import Measured
+from alteraser.solvers.phases.measured import Distance
 from alteraser.solvers.phases.state import FactorState
 from alteraser.solvers.trace import PassRecord
 
@@ -22,7 +22,7 @@ class Collapse:
         objective = state.problem.target_energy
         if state.aim.limits is not None:
             influence = 0.0 if state.aim.warm else None
-            state.found = Measured(0.0, 0.0, influence, 0.0, 1.0 - self.ratio**2, True)
+            state.found = Distance(0.0, 0.0, influence, 0.0, 1.0 - self.ratio**2, True)
         state.measured, state.rest = (0.0, objective), 0.0
         state.work.rows += state.all_rows
         return Move(PassRecord.of("all", objective, 0.0, state.all_rows))

@@ -15,7 +15,7 @@ left unsolved."""
 
 
 @dataclass(frozen=True)
-class Measured:
+class Distance:
     """How near the stationary point a model is, as the eraser measured it."""
 
     residual: float

@@ -21,7 +21,7 @@ from alteraser.solvers.joint_newton import JointNewton
 from alteraser.solvers.limits import DEFAULT, Limits, influence
 from alteraser.solvers.line import lowest, quartic_along
 from alteraser.solvers.loop import AGAIN, Decided, Move
-from alteraser.solvers.phases.measured import Measured, distance, distance_asked, within
+from alteraser.solvers.phases.measured import Distance, distance, distance_asked, within
 from alteraser.solvers.phases.quasi_newton import QuasiNewton, finest
 from alteraser.solvers.phases.state import FactorState
 from alteraser.solvers.rest import length_of
@@ -50,10 +50,10 @@ scale are the last ones: the precision that factors are stored in holds no more.
 
 
 @dataclass(frozen=True)
-class Look:
+class Measurement:
     """What a look at some factors found, and the factors a Newton step away."""
 
-    measured: Measured
+    measured: Distance
     objective: float
     products: int
     next: tuple[Array, Array]
@@ -86,7 +86,7 @@ class Polisher:
         """True when the last steps led no nearer."""
         return self.idle >= PATIENCE
 
-    def look(self, factors: Factors, joint: Joint) -> Look:
+    def look(self, factors: Factors, joint: Joint) -> Measurement:
         """Measure ``factors``, which are where ``joint`` is, and find the Newton step from there.
 
         Where conjugate gradients meets a direction in which L bends down, the step goes along that
@@ -128,8 +128,8 @@ class Polisher:
         nearer = away < NEARER * self.least
         self.idle = 0 if nearer or gained > RESOLVED * self.problem.target_energy else self.idle + 1
         self.least = min(self.least, away)
-        measured = Measured(residual, away, iota, block, found.smallest, found.negative is None)
-        return Look(measured, here.objective, found.products, (P, Q), length_of(found, size))
+        measured = Distance(residual, away, iota, block, found.smallest, found.negative is None)
+        return Measurement(measured, here.objective, found.products, (P, Q), length_of(found, size))
 
     def _go(
         self, P: Array, Q: Array, h: Array, line: tuple[Array, Array], reach: float
@@ -189,7 +189,7 @@ class Refine(Decided):
         state.owed = True
         return Move(record, signal="far")
 
-    def _far(self, state: FactorState, found: Measured) -> bool:
+    def _far(self, state: FactorState, found: Distance) -> bool:
         """Where joint steps can still do something about what was measured."""
         if not self._steps.begun or (self._steps.exhausted and found.valley):
             return False

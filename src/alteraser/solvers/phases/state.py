@@ -15,8 +15,8 @@ from alteraser.linalg.quartic import quartic_step
 from alteraser.models import Factors, Problem
 from alteraser.solvers.joint import Joint
 from alteraser.solvers.limits import Limits
-from alteraser.solvers.phases.alternation import Alternation, Half
-from alteraser.solvers.phases.measured import Measured
+from alteraser.solvers.phases.alternation import Alternation, HalfPass
+from alteraser.solvers.phases.measured import Distance
 from alteraser.solvers.rows.protocol import RowReport, RowSolver, padded
 from alteraser.solvers.stationarity import evaluate, gradient_norm
 
@@ -71,7 +71,7 @@ class FactorState(Alternation):
         """Factored blocks, from the first joint step on"""
         self.theta_norm = 1.0
         """‖Θ‖_B, of the last sweep or step"""
-        self.found: Measured | None = None
+        self.found: Distance | None = None
         """The last measurement of what the limits ask for"""
         self.rest: float | None = None
         """Distance to the optimum over ‖Θ‖_F, where it is known or has been measured"""
@@ -120,7 +120,7 @@ class FactorState(Alternation):
             self.problem.target_energy + report.value + penalty(self.problem.items.ridge, self.Q)
         )
 
-    def second_half(self) -> Half:
+    def second_half(self) -> HalfPass:
         """All items."""
         report = self.solve("item", None)
         self.measured = None
@@ -128,7 +128,7 @@ class FactorState(Alternation):
         objective = (
             self.problem.target_energy + report.value + penalty(self.problem.users.ridge, self.P)
         )
-        half = Half(self.estimate(report.decrement), float(objective), self.all_rows)
+        half = HalfPass(self.estimate(report.decrement), float(objective), self.all_rows)
         if self.aim.prediction:
             self.prediction_step()
         return half
