@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +17,32 @@ COMMAND = Configured
 StateOption = Annotated[
     Path, typer.Option("--state", metavar="DIR", help="The state directory of the service.")
 ]
+
+WaitOption = Annotated[
+    bool,
+    typer.Option(
+        "--wait",
+        help="Gather requests until the first of them has to begin to be done by its due date: one "
+        "batch for many. Otherwise work begins as soon as something is asked.",
+    ),
+]
+HoursOption = Annotated[
+    str | None,
+    typer.Option(
+        "--hours",
+        metavar="FROM-TO",
+        help="Begin work between these times of day (UTC), such as 22:00-06:00, unless a due date "
+        "would be missed.",
+        show_default=False,
+    ),
+]
+
+
+def tempo_of(wait: bool, hours: str | None) -> Any:
+    """When batches begin; InvalidInput."""
+    from alteraser.service.tempo import Hours, Tempo
+
+    return Tempo(wait, None if hours is None else Hours.read(hours))
 
 
 def serve(
@@ -102,6 +128,8 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    wait: WaitOption = False,
+    hours: HoursOption = None,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
@@ -158,6 +186,7 @@ def serve(
         port=port,
         work=not no_worker,
         threads=threads,
+        when=tempo_of(wait, hours),
         outside=outside,
         announce=announce,
     )

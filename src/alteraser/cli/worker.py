@@ -9,7 +9,13 @@ import typer
 
 from alteraser.cli import common
 from alteraser.cli.configured import ConfigOption, Configured
-from alteraser.cli.serve import StateOption, require_service
+from alteraser.cli.serve import (
+    HoursOption,
+    StateOption,
+    WaitOption,
+    require_service,
+    tempo_of,
+)
 
 COMMAND = Configured
 
@@ -18,6 +24,8 @@ def worker(
     state: StateOption,
     config: ConfigOption = None,
     once: Annotated[bool, typer.Option("--once", help="Do what is queued, then end.")] = False,
+    wait: WaitOption = False,
+    hours: HoursOption = None,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
@@ -39,7 +47,7 @@ def worker(
     tracing.begin(role="worker")
     opened = open_state(state)
     try:
-        found = Worker(opened, threads=threads)
+        found = Worker(opened, threads=threads, when=tempo_of(wait, hours))
         found.begin()
 
         def stop(number: int, frame: Any) -> None:

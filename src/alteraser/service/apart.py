@@ -25,6 +25,7 @@ from alteraser.ledger.leases import SECONDS
 from alteraser.service import tracing
 from alteraser.service.faults import told
 from alteraser.service.state import open_state
+from alteraser.service.tempo import Hours, Tempo
 from alteraser.service.worker import Worker
 
 HANDOVER = 5.0
@@ -42,8 +43,9 @@ logger = logging.getLogger("alteraser.service")
 class WorkerApart:
     """A worker's process, kept alive. ``halt`` is told where it can give no promise any more."""
 
-    def __init__(self, root: Path, threads: int, halt: Callable[[str], None]) -> None:
-        self._command = [sys.executable, "-m", "alteraser.service.apart", str(root), str(threads)]
+    def __init__(self, root: Path, threads: int, when: Tempo, halt: Callable[[str], None]) -> None:
+        words = [str(root), str(threads), str(int(when.wait)), str(when.hours or "")]
+        self._command = [sys.executable, "-m", "alteraser.service.apart", *words]
         self._halt, self._stopping = halt, threading.Event()
         self._process = self._started()
         self._keeper = threading.Thread(target=self._keep, name="alteraser-worker", daemon=True)
@@ -123,7 +125,8 @@ class WorkerApart:
 
 def main() -> int:
     """The child."""
-    root, threads = Path(sys.argv[1]), int(sys.argv[2])
+    root, threads, wait, hours = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+    when = Tempo(wait == "1", Hours.read(hours) if hours else None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's, who says stop
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with suppress(OSError):
@@ -131,7 +134,7 @@ def main() -> int:
     try:
         tracing.begin(role="worker")
         state = open_state(root)
-        worker = Worker(state, threads=threads)
+        worker = Worker(state, threads=threads, when=when)
         _begun(worker)
     except AltEraserError as error:
         print(json.dumps(error.message), flush=True)

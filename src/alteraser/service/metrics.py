@@ -12,6 +12,7 @@ from sqlalchemy import Connection, func, select
 from alteraser.ledger import ingests, requests, subscriptions, versions
 from alteraser.ledger.due import moment
 from alteraser.ledger.schema import batches, receipts
+from alteraser.service import tempo
 
 waiting = ingests.waiting
 
@@ -45,6 +46,17 @@ def written(connection: Connection, now: datetime, *, halted: bool) -> str:
         "seconds_to_earliest_due",
         "Until the first open request is due; 0 where none is open.",
         [("", left)],
+    )
+    predicted = tempo.cost(connection)
+    gauge(
+        "batch_seconds_predicted",
+        "Seconds that a batch of what is queued is predicted to take, from past batches.",
+        [("", float(predicted.of(counted["queued"])))],
+    )
+    gauge(
+        "batch_seconds_error",
+        "Root mean square of what past batches took beyond that.",
+        [("", float(predicted.error))],
     )
     pointer = versions.serving(connection)
     gauge(

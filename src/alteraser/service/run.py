@@ -24,6 +24,8 @@ from alteraser.service.faults import Unnamed
 from alteraser.service.outside import Outside
 from alteraser.service.serving import Serving
 from alteraser.service.state import State, open_state
+from alteraser.service.tempo import Tempo
+from alteraser.service.worker import AT_ONCE
 
 GRACE = 3
 """Seconds that open connections, and then the worker, have to end"""
@@ -52,6 +54,7 @@ def serve(
     port: int,
     work: bool,
     threads: int = 0,
+    when: Tempo = AT_ONCE,
     outside: Outside | None = None,
     announce: Callable[[str], None] = print,
 ) -> None:
@@ -68,7 +71,9 @@ def serve(
     try:
         state.sweep()
         sock = _listening(host, port)
-        worker = WorkerApart(root, threads, partial(setattr, state, "halted")) if work else None
+        worker = (
+            WorkerApart(root, threads, when, partial(setattr, state, "halted")) if work else None
+        )
         try:
             serving = Serving(state)
             _ = state.declared  # reads the version: now, not at the first request

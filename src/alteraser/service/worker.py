@@ -38,14 +38,16 @@ from alteraser.ledger.schema import events
 from alteraser.ledger.schema import requests as request_table
 from alteraser.models.factorization.model import Model
 from alteraser.runtime.workers import default_threads
-from alteraser.service import erasing, tracing
+from alteraser.service import erasing, tempo, tracing
 from alteraser.service.faults import told
 from alteraser.service.state import State, added_rows, summary
 from alteraser.service.statements import Publication, statement
+from alteraser.service.tempo import Tempo
 
 NAME = "worker"
 IDLE = 1.0
 """Seconds between two looks for something to do, where nobody wakes it"""
+AT_ONCE = Tempo()
 AGAIN = 5.0
 """Seconds until work is tried again that the machine had no room for"""
 
@@ -58,9 +60,14 @@ class Worker:
     """
 
     def __init__(
-        self, state: State, *, threads: int = 0, published: Callable[[Version], None] | None = None
+        self,
+        state: State,
+        *,
+        threads: int = 0,
+        published: Callable[[Version], None] | None = None,
+        when: Tempo = AT_ONCE,
     ) -> None:
-        self.state, self.threads = state, threads or default_threads()
+        self.state, self.threads, self.tempo = state, threads or default_threads(), when
         self.stop = threading.Event()
         self.stopped_by_parent = False
         self._published = published or (lambda version: None)
@@ -190,13 +197,27 @@ class Worker:
             ).scalar_one_or_none()
         if found is not None or waiting is None:
             return found
+        how = self._due(1 if waiting else batches.MOST)
+        if how is None:
+            return None
         serving = self._version(self._serving())
         methods = ["auto", "retrain"] if isinstance(serving.model, Model) else ["auto"]
-        how = {"methods": methods, "threads": self.threads}
+        how |= {"methods": methods, "threads": self.threads}
         # what failed before is tried alone: it may be the only fault
         with self.state.database.writing() as connection:
             most = 1 if waiting else batches.MOST
             return batches.plan(connection, self._mine(), self.state.clock(), how, most=most)
+
+    def _due(self, most: int) -> dict[str, Any] | None:
+        """What is predicted of a batch that is to begin now; None where it is not."""
+        now = self.state.clock()
+        with self.state.database.reading() as connection:
+            count, first = tempo.waiting(connection)
+            cost = tempo.cost(connection)
+        if first is None or self.tempo.start(now, count, first, cost, batches.MOST) > now:
+            return None
+        predicted = {"seconds": round(cost.of(min(count, most)), 3), "batches": cost.batches}
+        return {"predicted": predicted}
 
     # ------------------------------------------------------------------ steps
 
