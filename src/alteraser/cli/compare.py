@@ -8,9 +8,12 @@ from typing import Annotated
 import typer
 
 from alteraser.cli import common
+from alteraser.cli.beside import Beside
+from alteraser.cli.options import grouped
 from alteraser.errors import InvalidInput
 
 
+@grouped
 def compare(
     model: common.ModelArgument,
     other: Annotated[
@@ -27,6 +30,8 @@ def compare(
         ),
     ] = None,
     p: Annotated[float, typer.Option("--p", help="Persistence of the rank-biased overlap.")] = 0.9,
+    *,
+    beside: Beside,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
@@ -40,13 +45,14 @@ def compare(
 
     Example: alteraser compare unlearned retrained --data remaining.parquet --users forget.csv
     """
+    from alteraser.cli.recommend import load_shown
     from alteraser.verbs.evaluate import compare as compare_models
 
     if not 0.0 < p < 1.0:
         raise InvalidInput(f"--p {p:g}: expected a persistence between 0 and 1, such as 0.9")
     screen = common.Screen(json, quiet)
     with screen.phase("read", "reading"):
-        first, second = common.load_model(model), common.load_model(other)
+        first, second = (load_shown(path, beside) for path in (model, other))
         chosen = common.read_users(users, first)
         masked = common.read_for(first, data)
     with screen.phase("solve", "comparing"), common.blas_threads(threads):

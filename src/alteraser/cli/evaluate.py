@@ -9,8 +9,11 @@ from typing import Annotated
 import typer
 
 from alteraser.cli import common
+from alteraser.cli.beside import Beside
+from alteraser.cli.options import grouped
 
 
+@grouped
 def evaluate(
     model: common.ModelArgument,
     test: Annotated[Path, typer.Option("--test", help="Held-out interactions.")],
@@ -23,6 +26,8 @@ def evaluate(
             "--users", help="Table with user_id: average over these alone.", show_default=False
         ),
     ] = None,
+    *,
+    beside: Beside,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
@@ -38,12 +43,13 @@ def evaluate(
 
     Example: alteraser evaluate model --test test.parquet --data train.parquet
     """
+    from alteraser.cli.recommend import load_shown
     from alteraser.verbs.evaluate import coverage
     from alteraser.verbs.evaluate import evaluate as evaluate_model
 
     screen = common.Screen(json, quiet)
     with screen.phase("read", "reading"):
-        trained = common.load_model(model)
+        trained = load_shown(model, beside)
         chosen = common.read_users(users, trained)
         held_out, masked = common.read_for(trained, test), common.read_for(trained, data)
     with screen.phase("solve", "ranking"), common.blas_threads(threads):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from alteraser.cli import (
-    again,
     answer,
     common,
     foreign_options,
@@ -18,6 +18,7 @@ from alteraser.cli import (
     item_tables,
     selecting,
 )
+from alteraser.cli.beside import COMPOSITE, Beside
 from alteraser.cli.options import grouped
 from alteraser.errors import AltEraserError
 
@@ -43,6 +44,7 @@ def forget(
     outputs: forget_options.Outputs,
     theirs: foreign_options.Reading,
     care: foreign_options.Care,
+    beside: Beside,
     talk: common.Talk,
 ) -> int:
     """Make MODEL forget FORGET and write the result as a new model.
@@ -59,22 +61,23 @@ def forget(
     --out als-2.npz
     """
     asked = forget_options.Request(
-        model, data, forget_set, out, how, wanted, outputs, theirs, care, talk
+        model, data, forget_set, out, how, wanted, outputs, theirs, care, talk, beside
     )
     asked.check()
     screen = common.Screen(talk.json, talk.quiet, page=outputs.report)
     subject = _subject(asked, screen)
+    subject.check_asked()
     subject.check()
     with screen.phase("read", "reading"):
         subject.open()
-        selection = wanted.selection(forget_set, subject.reading, subject.names)
+        selection = subject.selection()
         subject.check_ids(selection)
         sheet = subject.sheet(every_column=outputs.remaining is not None and not outputs.dry_run)
         found = subject.match(selection, sheet)
     if outputs.dry_run:
         return answer.dry_run(screen, asked, found, subject.plan(found))
     assert out is not None
-    own = _write_remaining(asked, screen, sheet, found)
+    own = _write_remaining(asked, subject, sheet, found)
     del sheet  # before the work
     with _taken_back_without_model(outputs.remaining if own else None, out):
         erasure = subject.forget(found)
@@ -98,26 +101,24 @@ def _subject(asked: forget_options.Request, screen: common.Screen) -> Subject:
     from alteraser.models.registry import KINDS, LINEAR
 
     kind = kind_at(asked.model)
+    if kind == COMPOSITE:
+        from alteraser.cli.composite import Composite
+
+        return Composite(asked, screen)
     if kind in LINEAR:
         return Linear(asked, screen)
     return (ExactSubject if kind in KINDS else FactorsSubject)(asked, screen)
 
 
 def _write_remaining(
-    asked: forget_options.Request, screen: common.Screen, sheet: Sheet, found: Deletion
+    asked: forget_options.Request, subject: Subject, sheet: Sheet, found: Deletion
 ) -> bool:
-    """Write the remaining data, where they are asked for; whether this command did.
-
-    What an earlier run wrote that was killed before its model stays where it is the same, and is
-    refused where not.
-    """
+    """Write the remaining data, where they are asked for; whether this command did."""
     remaining = asked.outputs.remaining
     if remaining is None:
         return False
-    with screen.phase("write", "writing"):
-        return again.written(
-            again.table(lambda: sheet.without(found.removed, found.selection)), remaining
-        )
+    with subject.screen.phase("write", "writing"):
+        return subject.write_remaining(sheet, found, remaining)
 
 
 @contextmanager
@@ -130,5 +131,8 @@ def _taken_back_without_model(remaining: Path | None, out: Path) -> Iterator[Non
     except BaseException as cause:
         # with an error of ours, the model that is there is another's
         if remaining is not None and (isinstance(cause, AltEraserError) or not out.exists()):
-            remaining.unlink(missing_ok=True)
+            if remaining.is_dir():
+                shutil.rmtree(remaining)
+            else:
+                remaining.unlink(missing_ok=True)
         raise

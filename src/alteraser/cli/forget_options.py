@@ -4,13 +4,14 @@ before any work.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from alteraser.cli import again, common, completion, foreign_options, page, selecting
+from alteraser.cli.beside import Beside
 from alteraser.errors import InvalidInput
 
 
@@ -120,6 +121,7 @@ class Request:
     theirs: foreign_options.Reading
     care: foreign_options.Care
     talk: common.Talk
+    beside: Beside = field(default_factory=Beside)
 
     @property
     def written(self) -> list[Path]:
@@ -148,7 +150,7 @@ class Request:
             _check_outside(path, self.model)
         if out is not None:
             check_beside(out)
-        if remaining is not None:
+        if remaining is not None and not self.wanted.of_other:
             _check_remaining(remaining, self.data)
         if self.outputs.report is not None:
             self._check_report(self.outputs.report)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alteraser.cli import common, exact, foreign_options, item_tables
+from alteraser.cli.beside import COMPOSITE
 from alteraser.cli.options import grouped
 from alteraser.errors import IntegrityError, InvalidInput
 
@@ -165,9 +166,14 @@ def _worst(check: Any) -> str:
 def _own(screen: common.Screen, model: Path, data: Path | None) -> int:
     """The same for a model of ours, whose data are known by their digest."""
     from alteraser.models.closed_form.model import ExactModel
+    from alteraser.models.folder import kind_at
     from alteraser.models.relational.model import LinearModel
     from alteraser.verbs.forget import belongs
 
+    if kind_at(model) == COMPOSITE:
+        from alteraser.cli import composite
+
+        return composite.inspect(screen, model, data)
     with screen.phase("read", "reading"):
         loaded = common.load_model(model)
         fits = None

@@ -53,11 +53,15 @@ class Ours(Subject):
     def check_method(self, settings: dict[str, Any]) -> None:
         """Raise InvalidInput for a method or ``settings`` of one that the kind does not have."""
 
+    def load(self) -> Any:
+        """The model as it lies there."""
+        return common.load_model(self.asked.model)
+
     def open(self) -> None:
         """The model, whose record of erasures goes where the new one is written."""
         from alteraser.data.readers import ReadingOptions
 
-        self.model = common.load_model(self.asked.model)
+        self.model = self.load()
         if self.asked.out is not None:
             self.model = replace(self.model, erased=self.model.erased.going_to(self.asked.out))
         self.reading = self.asked.wanted.timed(self.model.reading or ReadingOptions())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from alteraser.cli import common, selecting
+from alteraser.cli.beside import PANEL, Beside
+from alteraser.cli.options import grouped
 from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from alteraser.models.protocol import Recommender
 
 
+@grouped
 def recommend(
     model: common.ModelArgument,
     user: Annotated[
@@ -36,6 +39,27 @@ def recommend(
             show_default=False,
         ),
     ] = None,
+    context: Annotated[
+        str | None,
+        typer.Option(
+            "--context",
+            metavar="NAME=VALUE,…",
+            help="Lists for a context, such as weekday=monday,daytime=evening.",
+            rich_help_panel=PANEL,
+            show_default="all of them",
+        ),
+    ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            "--features",
+            help="Lists for somebody new: a table with user_id, any, and the features of users.",
+            rich_help_panel=PANEL,
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    beside: Beside,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
@@ -49,6 +73,9 @@ def recommend(
     A model of sessions continues each user's last session in --data, one of baskets fills the next
     basket; what was there before may come again.
 
+    A model of kind linear lists for a --context, for who is in --features, and for users and items
+    that have no interactions but are in --user-features and --item-features.
+
     MovieLens-1M takes 1 s of processor time, 2 with --all.
 
     Example: alteraser recommend model --user 42 --data ratings.csv
@@ -58,11 +85,12 @@ def recommend(
     from alteraser.models.closed_form.model import ExactModel
     from alteraser.verbs.evaluate import seen_by
 
+    everybody = everybody or (features is not None and not user)
     if bool(user) == everybody:
         raise InvalidInput("name users with --user ID, or ask for --all (one of the two)")
     screen = common.Screen(json, quiet)
     with screen.phase("read", "reading"):
-        trained = common.load_model(model)
+        trained = load_shown(model, beside, context, features)
         if user:
             trained.rows_of_users(user)  # before the data are read
         left_out = None if exclude is None else excluded(exclude, trained)
@@ -73,6 +101,12 @@ def recommend(
         ).to_list()
     if data is None and not (isinstance(trained, ExactModel) and trained.settings.repeats):
         screen.note("without --data, items a user already has are listed too")
+    for entry in lists:
+        if not entry["items"]:
+            screen.warn(
+                f"user {entry['user_id']!r}: the model knows nothing of them that it could list by"
+                " (no interactions in its data, no features or words that it was trained with)"
+            )
     rows = [
         (
             str(entry["user_id"]),
@@ -83,6 +117,28 @@ def recommend(
     screen.result(
         {"model": str(model), "k": k, "recommendations": lists, "seconds": screen.timing()}, rows
     )
+
+
+def load_shown(
+    path: Path, beside: Beside, context: str | None = None, features: Path | None = None
+) -> Any:
+    """The model, in a context, with cold items or for somebody new where it is a linear one.
+
+    Raises InvalidInput for options that mean nothing to another kind.
+    """
+    from alteraser.cli.beside import COMPOSITE, refuse_context
+    from alteraser.models.folder import kind_at
+
+    kind = kind_at(path)
+    if kind == COMPOSITE:
+        from alteraser.cli import composite
+
+        return composite.shown(composite.load(path), beside, context, features)
+    beside.refuse(f"means nothing to a model of kind {kind}, which knows DATA alone")
+    refuse_context(context, kind)
+    if features is not None:
+        raise InvalidInput(f"--features means nothing to a model of kind {kind}: train with them")
+    return common.load_model(path)
 
 
 def excluded(path: Path, model: Recommender) -> Selection:

@@ -120,6 +120,35 @@ class Wanted:
             show_default=False,
         ),
     ] = None
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="NAME",
+            help="FORGET is rows of this relation (--relation NAME=FILE), of a linear model.",
+            show_default=False,
+        ),
+    ] = None
+    entity: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--entity",
+            metavar="TABLE=ID",
+            help="Everything of this user, item, tag or node, of every relation, of a linear "
+            "model; of a feature or a context: a word of it. May be repeated.",
+            show_default=False,
+        ),
+    ] = None
+    attributes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--attributes",
+            metavar="TABLE:FEATURE",
+            help="A feature, such as user:age, of the users in FORGET or --user, else of all; "
+            "of a linear model. May be repeated.",
+            show_default=False,
+        ),
+    ] = None
     strict: Annotated[
         bool,
         typer.Option(
@@ -149,6 +178,11 @@ class Wanted:
         if self.until is not None:
             raise InvalidInput("--older-than says where the window ends: leave --until out")
         return Age(self.older_than, self.as_of)
+
+    @property
+    def of_other(self) -> bool:
+        """Whether more is meant than rows of DATA, as only linear models know it."""
+        return bool(self.from_ or self.entity or self.attributes)
 
     @property
     def window(self) -> bool:
@@ -251,7 +285,9 @@ def check(forget_set: Path | None, wanted: Wanted) -> None:
     window, groups = wanted.window, wanted.groups
     if groups is not None and forget_set is not None:
         raise InvalidInput(f"--{groups[0]} names what FORGET would name: give one of them")
-    if forget_set is None and not window and groups is None:
+    if wanted.from_ is not None and forget_set is None:
+        raise InvalidInput(f"--from {wanted.from_}: give FORGET, a table of rows of that relation")
+    if forget_set is None and not window and groups is None and not wanted.of_other:
         raise InvalidInput(
             "--user says whose, not what: give FORGET with the items, or a window (--since, "
             "--until); to forget all of a user, give FORGET with the column user_id alone"

@@ -8,7 +8,8 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alteraser.cli import common, selecting
+from alteraser.cli import again, common, selecting
+from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
     from alteraser.cli.forget_options import Request
@@ -48,9 +49,27 @@ class Subject(ABC):
     def open(self) -> None:
         """Read it."""
 
+    def check_asked(self) -> None:
+        """Raise InvalidInput for requests that only a linear model knows."""
+        wanted = self.asked.wanted
+        for name, given in (
+            ("from", wanted.from_),
+            ("entity", wanted.entity),
+            ("attributes", wanted.attributes),
+        ):
+            if given:
+                raise InvalidInput(
+                    f"--{name} is for models of kind linear, which know more than DATA"
+                )
+        self.asked.beside.refuse("is for models of kind linear: this one knows DATA alone")
+
     def check_ids(self, selection: Selection) -> None:
         """Raise InvalidInput, naming FORGET, for ids that do not convert to the type of its own."""
         selecting.check_ids(self.asked.forget_set, selection, *self.ids)
+
+    def selection(self) -> Selection:
+        """What is asked for, by FORGET and the options beside it."""
+        return self.asked.wanted.selection(self.asked.forget_set, self.reading, self.names)
 
     @abstractmethod
     def sheet(self, *, every_column: bool) -> Sheet:
@@ -67,6 +86,16 @@ class Subject(ABC):
     @abstractmethod
     def forget(self, found: Deletion) -> Erasure[Any]:
         """Do it."""
+
+    def write_remaining(self, sheet: Sheet, found: Deletion, remaining: Path) -> bool:
+        """Write what is left of DATA; whether this command did.
+
+        What an earlier run wrote that was killed before its model stays where it is the same, and
+        is refused where not.
+        """
+        return again.written(
+            again.table(lambda: sheet.without(found.removed, found.selection)), remaining
+        )
 
     def save(self, erasure: Erasure[Any], out: Path) -> Any:
         """Write what came out."""

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alteraser.cli import common, completion, exact, kind_options
+from alteraser.cli.beside import BESIDE, COMPOSITE, PANEL, Beside
+from alteraser.cli.options import grouped
 from alteraser.errors import InvalidInput
 from alteraser.models.registry import KINDS, LINEAR
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
     from alteraser.data.interactions import Interactions
     from alteraser.data.readers import ReadingOptions
@@ -59,6 +61,7 @@ SHARED = frozenset(
 """Parameters that say nothing of what a kind is"""
 
 
+@grouped
 def train(
     ctx: typer.Context,
     data: common.DataArgument,
@@ -68,7 +71,7 @@ def train(
         typer.Option(
             "--model",
             autocompletion=completion.KIND,
-            help=f"{kind_options.listed(['enmf', *KINDS, *LINEAR], 'or')}.",
+            help=f"{kind_options.listed(['enmf', COMPOSITE, *KINDS, *LINEAR], 'or')}.",
         ),
     ] = "enmf",
     factors: Annotated[int, typer.Option("--factors", help="Length d of the embeddings.")] = 64,
@@ -160,6 +163,25 @@ def train(
     separator: common.Separator = None,
     decimal: common.Decimal = None,
     layout: common.Layout = None,
+    context: Annotated[
+        str | None,
+        typer.Option(
+            "--context",
+            metavar="NAME,…",
+            help="What was so when something happened: columns of DATA, or weekday, daytime, hour "
+            "and month of its times (UTC).",
+            rich_help_panel=PANEL,
+            show_default=False,
+        ),
+    ] = None,
+    biases: Annotated[
+        bool,
+        typer.Option(
+            "--biases", help="A number per user, item, word and context too.", rich_help_panel=PANEL
+        ),
+    ] = False,
+    *,
+    beside: Beside,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
@@ -167,9 +189,10 @@ def train(
     """Train a model on DATA.
 
     enmf: passes of exact row solves over users and items, accelerated, until the gradient is small.
-    popularity and item-knn are counted, and forget exactly. linear-lightgcn smooths embeddings on
-    the graph of who interacted with what, under a loss over all cells: it has an optimum, and
-    forgets by going to the one for what remains.
+    popularity and item-knn are counted, and forget exactly. linear, which features, contexts or
+    further relations ask for, is enmf over sums of vectors; linear-lightgcn smooths embeddings on
+    the graph of who interacted with what, under a loss over all cells. Both are trained to their
+    optimum, and forget by going to the one for what remains.
 
     MovieLens-1M takes 11 s of processor time (13 with --to-rest); two threads share it.
 
@@ -185,8 +208,11 @@ def train(
     from alteraser.verbs.train import ENMF
 
     common.check_tolerance(tolerance)
-    if model not in ("enmf", *KINDS, *LINEAR):
-        raise InvalidInput(f"--model {model!r}: there are enmf, {', '.join((*KINDS, *LINEAR))}")
+    kinds = ("enmf", COMPOSITE, *KINDS, *LINEAR)
+    if model not in kinds:
+        raise InvalidInput(f"--model {model!r}: there are {', '.join(kinds)}")
+    if model == "enmf" and (beside.given or context is not None or biases):
+        model = COMPOSITE
     given = _given(ctx, model)
     reading = common.reading_options(
         user_column=user_column,
@@ -206,6 +232,14 @@ def train(
         basket_column=basket_column,
         position_column=position_column,
     )
+    if model == COMPOSITE:
+        if reading.grouping is not None:
+            raise InvalidInput(of_pairs("--model linear", reading.grouping.name))
+        from alteraser.cli import composite
+
+        check_output(out)
+        screen = common.Screen(json, quiet)
+        return composite.train(screen, data, out, reading, beside, context, given, threads)
     if model != "enmf":
         check_output(out)
         screen = common.Screen(json, quiet)
@@ -370,14 +404,18 @@ def _given(ctx: typer.Context, kind: str) -> dict[str, Any]:
     """The settings of ``kind`` that the command line gives; InvalidInput for one of another
     kind.
     """
+    from alteraser.cli.composite import SETTINGS
     from alteraser.verbs.train import ENMF
 
-    settings = ENMF if kind == "enmf" else LINEAR[kind] if kind in LINEAR else KINDS[kind]
-    known = settings.model_fields
+    known: Container[str] = SETTINGS
+    if kind != COMPOSITE:
+        settings = ENMF if kind == "enmf" else LINEAR[kind] if kind in LINEAR else KINDS[kind]
+        known = settings.model_fields
     found = {}
     for name, value in {**ctx.params, **ctx.meta[kind_options.GIVEN]}.items():
         source = ctx.get_parameter_source(name)
-        if name in SHARED or source is None or source.name != "COMMANDLINE":
+        beside_data = kind == COMPOSITE and name in BESIDE
+        if name in SHARED or beside_data or source is None or source.name != "COMMANDLINE":
             continue
         if name not in known:
             raise InvalidInput(f"--{name.replace('_', '-')} means nothing to --model {kind}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alteraser.cli import common, foreign_options, item_tables
+from alteraser.cli.beside import COMPOSITE, Beside
 from alteraser.cli.options import grouped
 from alteraser.errors import AltEraserError, InvalidInput, NumericFailure
 
@@ -75,6 +76,7 @@ def verify(
     ] = None,
     *,
     theirs: foreign_options.Reading,
+    beside: Beside,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
@@ -99,6 +101,7 @@ def verify(
     gone.csv
     """
     from alteraser.data.readers import ReadingOptions
+    from alteraser.models.folder import kind_at
     from alteraser.verbs.verify import verify as verify_model
 
     if forgotten is not None and before is None:
@@ -131,6 +134,17 @@ def verify(
         "is for models of other libraries: how its data are read, and how far it went, is kept in "
         "the model",
     )
+    if kind_at(model) == COMPOSITE:
+        foreign_options.refuse(
+            {"replay": replay or None, "forgotten": forgotten},
+            "means nothing to a model of kind linear, which is measured at its optimum",
+        )
+        from alteraser.cli import composite
+
+        return composite.verify(
+            screen, model, data, before, beside, unrelated=unrelated, threads=threads
+        )
+    beside.refuse("is for models of kind linear: this one knows DATA alone")
     with screen.phase("read", "reading"):
         loaded = common.load_model(model)
         original = None if before is None else common.load_model(before)
@@ -154,7 +168,7 @@ def verify(
             threads=threads,
             watch=watch,
         )
-    _report(screen, found, model)
+    report(screen, found, model)
     return 0 if found.certificate.passed else NumericFailure.exit_code
 
 
@@ -184,7 +198,8 @@ def _forgotten(path: Path, reading: ReadingOptions, original: Recommender) -> An
         ) from cause
 
 
-def _report(screen: common.Screen, found: Verification, model: Path) -> None:
+def report(screen: common.Screen, found: Verification, model: Path) -> None:
+    """Show a certificate, whatever kind of model it is of."""
     certificate = found.certificate
     document = {
         "model": str(model),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from alteraser.errors import InvalidInput
 from alteraser.models import folder
 from alteraser.models.closed_form.model import ExactModel
 from alteraser.models.factorization.model import Model
@@ -15,5 +16,9 @@ def load(path: str | Path) -> Model | ExactModel | LinearModel:
     is damaged.
     """
     found = folder.load_model(Path(path))
-    assert isinstance(found, Model | ExactModel | LinearModel)
+    if not isinstance(found, Model | ExactModel | LinearModel):
+        raise InvalidInput(
+            f"{path} is of kind {found.kind}, which knows more than interactions: train, forget, "
+            "verify, recommend, evaluate, compare and inspect take it, this does not"
+        )
     return found

@@ -275,7 +275,7 @@ def notes(given: Given) -> list[str]:
         )
         if unknown:
             found.append(
-                f"{whole.name}: {unknown:,} id(s) of a {table} that occur nowhere in the data: "
+                f"{whole.name}: {unknown:,} id(s) that occur nowhere in the data: "
                 "nothing is learned of them, recommend takes them from the file"
             )
         for one in known.features:

@@ -48,7 +48,6 @@ def told(reached: Reached) -> dict[str, object]:
     """What a model keeps of the run that made it."""
     return {
         "passes": reached.passes,
-        "evaluations": reached.evaluations,
         "products": reached.products,
         "objective": reached.value,
         "residual": reached.residual,
