@@ -38,7 +38,7 @@ from alteraser.verbs.train import ENMF
         (completion.DUPLICATES, get_args(ReadingOptions.model_fields["duplicates"].annotation)),
         (completion.LAYOUT, get_args(Layout)),
         (completion.WEIGHTING, get_args(Weighting)),
-        (completion.KIND, {"enmf", *KINDS, *LINEAR}),
+        (completion.KIND, {"enmf", "linear", *KINDS, *LINEAR}),
         (completion.SCALING, get_args(Scaling)),
         (completion.DTYPE, get_args(ENMF.model_fields["dtype"].annotation)),
         (completion.PUBLIC_SET, CATALOG),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from alteraser.cli import common, foreign_options
 from alteraser.cli.ours import Ours
 from alteraser.cli.subject import Rows
-from alteraser.errors import InvalidInput, NumericFailure
+from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
     from alteraser.cli.beside import Beside
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from alteraser.models.composite.setup import Block
     from alteraser.verbs.composite.request import Left
     from alteraser.verbs.erasure import Erasure
+    from alteraser.verbs.verify import Verification
 
 SETTINGS = ("factors", "missing_weight", "regularization", "seed", "max_passes", "biases")
 """Options of ``train`` that say something of kind ``linear``"""
@@ -29,20 +30,25 @@ SETTINGS = ("factors", "missing_weight", "regularization", "seed", "max_passes",
 
 def train(
     screen: common.Screen,
+    kind: str,
     data: Path,
     out: Path,
     reading: ReadingOptions,
-    beside: Beside,
-    context: str | None,
     given: dict[str, Any],
     threads: int,
+    *,
+    beside: Beside,
+    context: str | None,
 ) -> int:
     """Train on DATA and what is beside it; ``given`` are the settings on the command line."""
     from alteraser.data.sheet import Sheet
     from alteraser.data.side.sources import notes, read_given, reading_with
+    from alteraser.models.closed_form.rule import of_pairs
     from alteraser.models.composite.setup import LinearSetup
     from alteraser.verbs.composite.train import train as train_model
 
+    if reading.grouping is not None:
+        raise InvalidInput(of_pairs(f"--model {kind}", reading.grouping.name))
     other = next((name for name in given if name not in SETTINGS), None)
     if other is not None:
         raise InvalidInput(f"--{other.replace('_', '-')} means nothing to --model linear")
@@ -252,16 +258,17 @@ class Composite(Ours):
         wanted = self.asked.wanted
         attributes = tuple(_pair(text, ":", "--attributes") for text in wanted.attributes or ())
         entities = tuple(_pair(text, "=", "--entity") for text in wanted.entity or ())
-        whose = selection.users if wanted.attributes else None
-        rows = None if wanted.attributes and not wanted.window else selection
-        if rows is not None and rows.table.num_rows == 0 and rows.window is None:
-            rows = None
-        of = None
-        if wanted.attributes and whose is not None:
-            of = tuple(whose.to_pylist())
-        elif wanted.attributes and wanted.user:
-            of = tuple(wanted.user)
-        return Request(rows, wanted.from_ or "data", entities, attributes, of)
+        if attributes:
+            return Request(entities=entities, attributes=attributes, of=self._whose(selection))
+        named = selection.table.num_rows > 0 or selection.window is not None
+        return Request(selection if named else None, wanted.from_ or "data", entities)
+
+    def _whose(self, selection: Selection) -> tuple[Any, ...] | None:
+        """Whose attributes are meant: those in FORGET, or of ``--user``; None: everybody's."""
+        wanted = self.asked.wanted
+        if self.asked.forget_set is not None and selection.users is not None:
+            return tuple(selection.users.to_pylist())
+        return tuple(wanted.user) if wanted.user else None
 
     def forget(self, found: Deletion) -> Erasure[Any]:
         """To the optimum for what is left, under a bar."""
@@ -399,7 +406,7 @@ def verify(
     *,
     unrelated: bool,
     threads: int,
-) -> int:
+) -> Verification:
     """The certificate of a model of kind ``linear``."""
     from alteraser.verbs.composite.verify import verify as verify_model
 
@@ -408,7 +415,7 @@ def verify(
         original = None if before is None else load(before)
         given = read(loaded, data, beside)
     with screen.shares("solve", "measuring") as watch:
-        found = verify_model(
+        return verify_model(
             loaded,
             given,
             before=original,
@@ -417,10 +424,6 @@ def verify(
             threads=threads,
             watch=watch,
         )
-    from alteraser.cli.verify import report
-
-    report(screen, found, model)
-    return 0 if found.certificate.passed else NumericFailure.exit_code
 
 
 def load(path: Path) -> CompositeModel:

@@ -42,12 +42,18 @@ def inspect(
 
     Example: alteraser inspect model.npz --data plays.parquet --rating plays --rows-are-ids
     """
+    from alteraser.models.folder import kind_at
+
     screen = common.Screen(talk.json, talk.quiet)
     if not foreign_options.is_foreign(model, theirs):
         foreign_options.refuse(
             theirs.given,
             "is for models of other libraries: how its data are read is kept in the model",
         )
+        if kind_at(model) == COMPOSITE:
+            from alteraser.cli import composite
+
+            return composite.inspect(screen, model, data)
         return _own(screen, model, data)
     table = item_tables.recognized(model, theirs.format)
     if table is not None:
@@ -166,14 +172,9 @@ def _worst(check: Any) -> str:
 def _own(screen: common.Screen, model: Path, data: Path | None) -> int:
     """The same for a model of ours, whose data are known by their digest."""
     from alteraser.models.closed_form.model import ExactModel
-    from alteraser.models.folder import kind_at
     from alteraser.models.relational.model import LinearModel
     from alteraser.verbs.forget import belongs
 
-    if kind_at(model) == COMPOSITE:
-        from alteraser.cli import composite
-
-        return composite.inspect(screen, model, data)
     with screen.phase("read", "reading"):
         loaded = common.load_model(model)
         fits = None

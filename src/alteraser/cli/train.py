@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -208,11 +209,7 @@ def train(
     from alteraser.verbs.train import ENMF
 
     common.check_tolerance(tolerance)
-    kinds = ("enmf", COMPOSITE, *KINDS, *LINEAR)
-    if model not in kinds:
-        raise InvalidInput(f"--model {model!r}: there are {', '.join(kinds)}")
-    if model == "enmf" and (beside.given or context is not None or biases):
-        model = COMPOSITE
+    model = _kind(model, more=bool(beside.given or context is not None or biases))
     given = _given(ctx, model)
     reading = common.reading_options(
         user_column=user_column,
@@ -232,18 +229,10 @@ def train(
         basket_column=basket_column,
         position_column=position_column,
     )
-    if model == COMPOSITE:
-        if reading.grouping is not None:
-            raise InvalidInput(of_pairs("--model linear", reading.grouping.name))
-        from alteraser.cli import composite
-
-        check_output(out)
-        screen = common.Screen(json, quiet)
-        return composite.train(screen, data, out, reading, beside, context, given, threads)
     if model != "enmf":
         check_output(out)
         screen = common.Screen(json, quiet)
-        return _way(model)(screen, model, data, out, reading, given, threads)
+        return _way(model, beside, context)(screen, model, data, out, reading, given, threads)
     if reading.grouping is not None:
         raise InvalidInput(of_pairs("--model enmf", reading.grouping.name))
     with common.options_named():
@@ -391,13 +380,27 @@ def not_reached(
     )
 
 
-def _way(kind: str) -> Callable[..., int]:
+def _way(kind: str, beside: Beside, context: str | None) -> Callable[..., int]:
     """What trains a kind that is not enmf."""
+    if kind == COMPOSITE:
+        from alteraser.cli import composite
+
+        return partial(composite.train, beside=beside, context=context)
     if kind not in LINEAR:
         return exact.train
     from alteraser.cli import linear
 
     return linear.train
+
+
+def _kind(model: str, *, more: bool) -> str:
+    """The kind that is asked for: linear where DATA are not all; InvalidInput for one that is
+    none.
+    """
+    kinds = ("enmf", COMPOSITE, *KINDS, *LINEAR)
+    if model not in kinds:
+        raise InvalidInput(f"--model {model!r}: there are {', '.join(kinds)}")
+    return COMPOSITE if more and model == "enmf" else model
 
 
 def _given(ctx: typer.Context, kind: str) -> dict[str, Any]:

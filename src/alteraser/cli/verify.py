@@ -141,9 +141,11 @@ def verify(
         )
         from alteraser.cli import composite
 
-        return composite.verify(
+        found = composite.verify(
             screen, model, data, before, beside, unrelated=unrelated, threads=threads
         )
+        _report(screen, found, model)
+        return 0 if found.certificate.passed else NumericFailure.exit_code
     beside.refuse("is for models of kind linear: this one knows DATA alone")
     with screen.phase("read", "reading"):
         loaded = common.load_model(model)
@@ -168,7 +170,7 @@ def verify(
             threads=threads,
             watch=watch,
         )
-    report(screen, found, model)
+    _report(screen, found, model)
     return 0 if found.certificate.passed else NumericFailure.exit_code
 
 
@@ -198,8 +200,7 @@ def _forgotten(path: Path, reading: ReadingOptions, original: Recommender) -> An
         ) from cause
 
 
-def report(screen: common.Screen, found: Verification, model: Path) -> None:
-    """Show a certificate, whatever kind of model it is of."""
+def _report(screen: common.Screen, found: Verification, model: Path) -> None:
     certificate = found.certificate
     document = {
         "model": str(model),

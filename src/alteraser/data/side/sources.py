@@ -35,7 +35,6 @@ import pyarrow as pa
 from pydantic import Field
 
 from alteraser.data.ids import Coded
-from alteraser.data.interactions import naming
 from alteraser.data.readers import ReadingOptions
 from alteraser.data.sheet import Sheet
 from alteraser.data.side.attributes import read_attributes
@@ -139,7 +138,7 @@ class Sources:
         features = {}
         for table, entry in file.features.items():
             columns = ",".join(entry.columns)
-            parsed = FeatureFile.parse(f"x:{columns}", f"features.{table}") if columns else None
+            parsed = FeatureFile.parse(f"file:{columns}", f"features.{table}") if columns else None
             features[table] = FeatureFile(
                 folder / entry.file,
                 parsed.columns if parsed else (),
@@ -245,8 +244,7 @@ def main_links(sheet: Sheet, contexts: tuple[str, ...]) -> Links:
             times=_array(columns.get("timestamp")),
             places=places,
         )
-    with naming(sheet.source):
-        data = sheet.interactions()
+    data = sheet.interactions()
     return Links(
         MAIN,
         USER,

@@ -1,0 +1,247 @@
+"""Kind linear from the command line: commands, requests, and what is wrong and said."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from conftest import Run
+
+FILES = (
+    "--item-features {w}/items.csv --user-features {w}/users.csv --relation views={w}/views.csv "
+    "--relation kg={w}/kg.csv --entities item={w}/items.csv:node"
+)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Purchases in contexts, features, views and a graph; and a model of all of it."""
+    from alteraser.cli.main import main
+
+    w = tmp_path_factory.mktemp("shop")
+    rng = np.random.default_rng(0)
+    lines = ["user_id,item_id,timestamp,device"]
+    for _ in range(150):
+        u, i = rng.integers(0, 15), rng.integers(0, 12)
+        when = 1_700_000_000 + int(rng.integers(0, 30 * 86_400))
+        if (u + i) % 3 == 0 or rng.random() < 0.1:
+            lines.append(f"{u},{i},{when},{['tv', 'phone', ''][rng.integers(0, 3)]}")
+    (w / "data.csv").write_text("\n".join(lines) + "\n")
+    items = ["item_id,genre,year,node,size"]
+    items += [f"{i},{'abc'[i % 3]}|{'xy'[i % 2]},{1980 + i}.0,{100 + i},1.5" for i in range(12)]
+    items += ["20,c|x,,,1.5", "21,z,1990.0,,1.5"]
+    (w / "items.csv").write_text("\n".join(items) + "\n")
+    users = ["user_id,age,job"] + [f"{i},{20 + i * 1.5},{'kl'[i % 2]}" for i in range(17)]
+    (w / "users.csv").write_text("\n".join(users) + "\n")
+    pairs = {(int(rng.integers(0, 15)), int(rng.integers(0, 12))) for _ in range(60)}
+    views = [f"{u},{i}" for u, i in sorted(pairs)]
+    (w / "views.csv").write_text("\n".join(["user_id,item_id", *views]) + "\n")
+    graph = [f"{100 + i},by,{500 + i % 4}" for i in range(12)]
+    (w / "kg.csv").write_text("\n".join(["head,relation,tail", *graph]) + "\n")
+    (w / "gone.csv").write_text("\n".join([lines[0], *lines[3:7]]) + "\n")
+    (w / "viewed.csv").write_text("\n".join(["user_id,item_id", *views[2:5]]) + "\n")
+    (w / "two.csv").write_text("user_id\n1\n2\n")
+    columns = FILES.format(w=w).replace("items.csv ", "items.csv:genre,year=number ")
+    line = f"train {w}/data.csv {columns} --context weekday,device --factors 3 --out {w}/m"
+    assert main(f"{line} --threads 1 -q".split()) == 0
+    return w
+
+
+def document(run: Run, line: str, code: int = 0) -> dict[str, Any]:
+    found, out, err = run(f"{line} --threads 1 --json")
+    assert found == code, err
+    return json.loads(out)  # type: ignore[no-any-return]
+
+
+WHOLE = {
+    "--entity user=3": ("user", "user_id", 3),
+    "--entity item=2": ("item", "item_id", 2),
+}
+REQUESTS = {
+    "{w}/gone.csv": "data",
+    "{w}/two.csv": "data",
+    "--since 2023-12-01 --timestamp-column timestamp": "data",
+    "{w}/viewed.csv --from views": "relation views",
+    "--entity kg=501": "relation kg",
+    "--entity weekday=sunday": "data",
+    "--entity genre=a": "item features",
+    "--attributes user:age": "user features",
+    "{w}/two.csv --attributes user:age": "user features",
+    **{request: "data" for request in WHOLE},
+}
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_what_is_asked_goes_and_verify_finds_it(shop: Path, run: Run, request_: str) -> None:
+    files, asked = FILES.format(w=shop), request_.format(w=shop)
+    folder = any(f"--{x} " in f"{asked} " for x in ("from", "entity", "attributes"))
+    rest = "rest" if folder else "rest.csv"
+    done = document(
+        run, f"forget {shop}/m {asked} --data {shop}/data.csv {files} --out new --remaining {rest}"
+    )
+    assert (done["class"], done["kind"]) == ("C", "linear")
+    assert REQUESTS[request_] in done["sources_changed"]
+    beside = f"--data {rest}/data.parquet --setup {rest}/setup.toml"
+    if not folder:
+        beside = f"--data {rest} {files}"
+    found = document(run, f"verify new {beside} --before {shop}/m")
+    assert found["class"] == "C", found
+    # the model from before has not forgotten it, whatever it says of itself
+    code, _, err = run(f"verify {shop}/m {beside}")
+    assert code == 6
+    assert "not what the model was trained on" in err
+    if request_ in WHOLE:
+        table, column, gone = WHOLE[request_]
+        for name in ("data", f"{table}-features", "relation-views"):
+            if not Path(f"{rest}/{name}.parquet").exists():
+                continue
+            left = pq.read_table(f"{rest}/{name}.parquet")
+            if column in left.column_names:
+                assert gone not in [int(x) for x in left[column].to_pylist()]
+
+
+def test_forgetting_is_training_again(shop: Path, run: Run) -> None:
+    files = FILES.format(w=shop)
+    run(f"forget {shop}/m {shop}/gone.csv --data {shop}/data.csv {files} --out f --remaining r.csv")
+    columns = files.replace("items.csv ", "items.csv:genre,year=number ")
+    settings = json.loads((shop / "m" / "model.json").read_text())["setup"]
+    ridge = settings["ridge"]["user"]
+    assert ridge == settings["ridge"]["item"]
+    code, _, err = run(
+        f"forget {shop}/m {shop}/gone.csv --data {shop}/data.csv {files} --method retrain --out t"
+    )
+    assert code == 0, err
+    found = document(run, f"compare f t --data r.csv {columns.split(' --relation')[0]}")
+    assert found["rbo@10"] > 0.999
+    assert found["score_distance"] < 1e-4
+
+
+def test_lists_for_contexts_cold_items_and_somebody_new(shop: Path, run: Run) -> None:
+    plain, context, cold = (
+        document(run, f"recommend {shop}/m --user 3 -k 14 {more}")["recommendations"][0]["items"]
+        for more in (
+            "",
+            "--context weekday=monday,device=tv",
+            f"--item-features {shop}/items.csv",
+        )
+    )
+    scores = [{x["item_id"]: x["score"] for x in items} for items in (plain, context, cold)]
+    assert scores[0].keys() == scores[1].keys()
+    assert scores[0] != scores[1]
+    # 21 has words that nobody had, and a year; 20 is in no data either
+    assert scores[2].keys() - scores[0].keys() == {20, 21}
+    (shop / "new.csv").write_text("user_id,age,job\nzoe,30,k\nbob,,q\n")
+    code, out, err = run(f"recommend {shop}/m --features {shop}/new.csv -k 3 --json")
+    assert code == 0, err
+    lists = {x["user_id"]: x["items"] for x in json.loads(out)["recommendations"]}
+    assert len(lists["zoe"]) == 3
+    code, _, err = run(f"recommend {shop}/m --user 16")
+    assert code == 3
+    assert "16 is not in the model" in err.replace("'", "")
+    assert document(run, f"recommend {shop}/m --user 16 --user-features {shop}/users.csv -k 2")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("recommend {w}/m --user 3 --context weekday=noday", "never occurred in the data"),
+        ("recommend {w}/m --user 3 --context place=home", "tells nothing of place"),
+        ("recommend {w}/m --user 3 --context monday", "expected NAME=VALUE"),
+        ("forget {w}/m {w}/gone.csv --data {w}/data.csv --out x", "trained with"),
+        ("forget {w}/m --entity user=99 --data {w}/data.csv {files} --out x", "nothing of the"),
+        ("forget {w}/m --entity shop=9 --data {w}/data.csv {files} --out x", "no such table"),
+        ("forget {w}/m --entity user --data {w}/data.csv {files} --out x", "expected TABLE=ID"),
+        ("forget {w}/m --from views --data {w}/data.csv {files} --out x", "give FORGET"),
+        (
+            "train {w}/data.csv --duplicates first --relation likes={w}/other.csv --out x",
+            "none of its ids occurs",
+        ),
+        (
+            "train {w}/data.csv --duplicates first --item-features {w}/other.csv --out x",
+            "none of its",
+        ),
+        (
+            "train {w}/data.csv --duplicates first --item-features {w}/items.csv:colour --out x",
+            "no column 'colour'",
+        ),
+        ("train {w}/data.csv --context place --out x", "no column 'place'"),
+        ("train {w}/data.csv --biases --memory 3 --out x", "--memory means nothing"),
+        (
+            "train {w}/data.csv --model item-knn --context weekday --out x",
+            "--context means nothing",
+        ),
+        (
+            "train {w}/data.csv --duplicates first --setup {w}/bad.toml --out x",
+            "relations.views.size: there is no such setting",
+        ),
+    ],
+)
+def test_what_cannot_be_is_named(shop: Path, run: Run, line: str, message: str) -> None:
+    (shop / "other.csv").write_text("user_id,item_id\n900,901\n")
+    (shop / "bad.toml").write_text('[relations.views]\nfile = "views.csv"\nsize = 3\n')
+    code, _, err = run(line.format(w=shop, files=FILES.format(w=shop)))
+    assert code not in (0, 1), err
+    assert message in " ".join(err.split())
+    assert not Path("x").exists()
+
+
+def test_what_says_nothing_is_named_in_training(shop: Path, run: Run) -> None:
+    found = document(
+        run,
+        f"train {shop}/data.csv --item-features {shop}/items.csv:size=number,year=number "
+        "--context device --factors 2 --out n",
+    )
+    notes = " ".join(found["notes"])
+    for said in ("size: one value throughout", "row(s) without a value", "occur nowhere"):
+        assert said in notes
+
+
+def test_a_file_says_what_options_say(shop: Path, run: Run) -> None:
+    (shop / "setup.toml").write_text(
+        'context = ["weekday", "device"]\nfactors = 3\n'
+        '[features.item]\nfile = "items.csv"\ncolumns = ["genre", "year=number"]\n'
+        '[features.user]\nfile = "users.csv"\n'
+        '[relations.views]\nfile = "views.csv"\nweight = 1.0\n'
+        '[relations.kg]\nfile = "kg.csv"\n'
+        '[entities.item]\nfile = "items.csv"\ncolumn = "node"\n'
+    )
+    found = document(run, f"train {shop}/data.csv --setup {shop}/setup.toml --out s")
+    assert found["sources"] == document(run, f"inspect {shop}/m")["sources"]
+    shutil.rmtree("s")
+
+
+@pytest.mark.parametrize("mutant", ["scale", "average", "table"])
+def test_a_model_that_kept_something_is_refused(shop: Path, run: Run, mutant: str) -> None:
+    """Statistics and tables of the data from before, in a model that says it forgot."""
+    from dataclasses import replace
+
+    from alteraser.models.composite.model import CompositeModel
+    from alteraser.models.folder import load_model
+
+    files = FILES.format(w=shop)
+    line = f"forget {shop}/m {shop}/two.csv --data {shop}/data.csv {files} --out f"
+    assert run(f"{line} --remaining r.csv -q")[0] == 0
+    after, before = (load_model(Path(x)) for x in ("f", f"{shop}/m"))
+    assert isinstance(after, CompositeModel)
+    assert isinstance(before, CompositeModel)
+    if mutant == "scale":
+        blocks = {
+            table: tuple(
+                block if block.scale is None else replace(block, scale=(1.0, 2.0))
+                for block in whole
+            )
+            for table, whole in after.blocks.items()
+        }
+        after = replace(after, blocks=blocks)
+    elif mutant == "average":
+        after = replace(after, average=before.average)
+    else:
+        after = replace(after, tables=before.tables, vectors=before.vectors)
+    after.save("mutant")
+    found = document(run, f"verify mutant --data r.csv {files}", code=8)
+    assert found["class"] == "D"
