@@ -61,7 +61,7 @@ def train(
         everything = read_given(sheet, sources)
     if not len(everything.main):
         raise InvalidInput(f"{data} holds no interactions; there is nothing to train on")
-    with screen.passes("solve", "training", 1e-5, beyond=True) as on_pass:
+    with screen.passes("solve", "training", 1e-5, beyond=True):
         model, reached = train_model(
             setup,
             everything,
@@ -69,7 +69,6 @@ def train(
             max_passes=given.get("max_passes", 5000),
             reading=reading,
             threads=threads,
-            on_pass=on_pass,
         )
     with screen.phase("write", f"writing {out}"):
         saved = model.save(out)
@@ -275,7 +274,7 @@ class Composite(Ours):
         from alteraser.verbs.composite.forget import carry_out
 
         how = self.asked.how
-        with self.screen.passes("solve", "forgetting", 1e-3, beyond=True) as on_pass:
+        with self.screen.passes("solve", "forgetting", 1e-3, beyond=True):
             return carry_out(
                 self.model,
                 self.given,
@@ -285,7 +284,6 @@ class Composite(Ours):
                 seed=1 if how.seed is None else how.seed,
                 max_passes=how.max_passes or 5000,
                 threads=self.asked.talk.threads,
-                on_pass=on_pass,
             )
 
     def check_asked(self) -> None:
