@@ -7,8 +7,7 @@ exit code that the command line ends with and a ``kind`` that scripts can match 
     ├── InvalidInput            2   malformed or contradictory input
     ├── NotFound                3   a path, user or model that does not exist; nothing to forget
     ├── OutputExists            4   the output is already there
-    ├── Conflict                4
-        somebody else holds it, or it is past the point where this could be done
+    ├── Conflict                4   somebody else holds it, or it is too late for this
     ├── RefusedByPolicy         5
     ├── IntegrityError          6   digests, formats, model and data that do not belong together
     ├── ResourceLimit           7   a full disk, too little memory

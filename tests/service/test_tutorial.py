@@ -4,6 +4,7 @@ it says."""
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -56,8 +57,15 @@ def test_from_a_deletion_request_to_a_receipt(tmp_path: Path, monkeypatch, capsy
         assert (code, done["status"], done["counts"]) == (0, "completed", asked)
         fetch, check = block("The receipt")
         assert run(fetch.replace("REQUEST", done["request_id"]), capsys)[0] == 0
-        code, out = run(check, capsys)
+        code, out = run(f"{check} --page receipt.html", capsys)
         assert code == 0
+        page = Path("receipt.html").read_text("utf-8")
+        assert f"{asked['interactions']} interactions went" in page
+        assert '<strong class="good">In order' in page
+        assert not re.search(r"(src|href)=|<script|https?:", page), "it needs nothing else"
+        assert run(f"{check} --page receipt.html", capsys)[0] == 4
+        assert run(f"{check.partition(' --log')[0]} --page bare.html", capsys)[0] == 0
+        assert "Compare that key" in Path("bare.html").read_text("utf-8")
         assert f"{asked['interactions']} removed" in out
         (verify,) = block("Nobody comes back")
         assert run(verify, capsys)[0] == 0

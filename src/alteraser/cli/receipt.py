@@ -39,6 +39,15 @@ def verify(
             show_default=False,
         ),
     ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            "--page",
+            metavar="FILE",
+            help="Also write it as a page for people, to read and to print: a new HTML file.",
+            show_default=False,
+        ),
+    ] = None,
     quiet: common.Quiet = False,
     json: common.Json = False,
 ) -> None:
@@ -64,6 +73,12 @@ def verify(
         raise NotFound(f"there is no receipt at {file}; check the path", path=str(file)) from None
     public = None if key is None else read_public(key)
     found = check(content, log=None if log is None else Log(log), public=public)
+    if page is not None:
+        from alteraser.data.files import atomic_write
+        from alteraser.service.console.receipt import standalone
+
+        with atomic_write(page) as written:
+            written.write(standalone(found).encode())
     predicate = found.predicate
     certificate = predicate["certificate"] or {
         "class": None,

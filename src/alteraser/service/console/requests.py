@@ -13,6 +13,7 @@ from alteraser.errors import AltEraserError, NotFound
 from alteraser.ledger import batches, log, receipts, requests, schema, states, versions
 from alteraser.ledger.keys import Key
 from alteraser.service.console.common import COOKIE, Api, form, given, page, refused
+from alteraser.service.console.receipt import of_receipt
 
 SHOWN = 50
 """Requests on a page"""
@@ -56,18 +57,6 @@ def add(app: FastAPI, api: Api) -> None:
         except AltEraserError as error:
             return refused(error)
         return page("receipt.html", request_id=request_id, **of_receipt(found))
-
-
-def of_receipt(found: receipts.Checked) -> dict[str, Any]:
-    """What the page of a receipt shows."""
-    predicate = found.predicate
-    return {
-        "checked": found,
-        "said": predicate,
-        "certificate": predicate["certificate"]
-        or {"class": None, "sentence": "Nothing was found, and nothing was changed."},
-        "limits": [(code, receipts.LIMITS.get(code, "")) for code in predicate["limits"]],
-    }
 
 
 def _add_queue(app: FastAPI, api: Api) -> None:
