@@ -58,6 +58,10 @@ EXPERIMENTS = {
         "alteraser.bench.stopped",
         "implicit's models, forgetting beside a retrain with the same seed.",
     ),
+    "linear": (
+        "alteraser.bench.linear",
+        "LightGCN with a loss over all cells: forgetting against a converged retrain.",
+    ),
     "exact": ("alteraser.bench.exact", "What forgetting costs recommenders that forget exactly."),
     "serve": (
         "alteraser.bench.serve",
