@@ -106,6 +106,42 @@ def test_next_baskets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(pd.read_csv("rest.csv")) == (~gone).sum()
 
 
+def test_features_contexts_and_graphs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(4)
+    u, v = rng.integers(0, 12, 90), rng.integers(0, 9, 90)
+    sales = pd.DataFrame(
+        {
+            "user_id": u,
+            "item_id": v,
+            "timestamp": 1_700_000_000 + 86_400 * rng.integers(0, 14, 90),
+            "device": rng.choice(["tv", "phone"], 90),
+        }
+    )
+    sales.to_csv("sales.csv", index=False)
+    sales.iloc[2:5].to_csv("gone.csv", index=False)
+    items = np.arange(10)
+    pd.DataFrame(
+        {
+            "item_id": items,
+            "genre": np.take(["drama", "crime|noir", "noir"], items % 3),
+            "year": 1980.0 + items,
+            "node": 100 + items,
+        }
+    ).to_csv("items.csv", index=False)
+    people = pd.DataFrame({"user_id": np.arange(12), "age": 20.5 + np.arange(12), "job": "x"})
+    people.to_csv("users.csv", index=False)
+    people.assign(user_id=[f"new{x}" for x in range(12)]).head(2).to_csv("new.csv", index=False)
+    sales[["item_id", "user_id"]].head(30).to_csv("views.csv", index=False)
+    pd.DataFrame({"head": 100 + items, "relation": "by", "tail": 500 + items % 2}).to_csv(
+        "kg.csv", index=False
+    )
+    page = "docs/how-to/features-contexts-graphs.md"
+    for heading, count in (("Train", 1), ("Recommend", 3), ("Forget", 4)):
+        found = "\n".join(blocks(page, heading, "console"))
+        assert obey(found) == [0] * count
+
+
 def test_choose_hyper_parameters(ratings: pd.DataFrame, capsys: pytest.CaptureFixture[str]) -> None:
     (asked,) = blocks("docs/how-to/tune.md", "Choose hyper-parameters", "console")
     few = " --factors 3 --missing-weight 0.1 --regularization 1,2 --no-refine --finalists 1"
