@@ -669,7 +669,11 @@ def naming(source: Any) -> Iterator[None]:
     except (InvalidInput, IntegrityError) as cause:
         if not isinstance(source, str | os.PathLike):
             raise
-        raise type(cause)(f"{os.fspath(source)}: {cause.message}", **cause.details) from cause
+        from alteraser.data.readers import without_password
+
+        raise type(cause)(
+            f"{without_password(os.fspath(source))}: {cause.message}", **cause.details
+        ) from cause
 
 
 def nothing_to_forget(unmatched: pa.Table, near: tuple[Near, ...] = (), below: int = 0) -> NotFound:

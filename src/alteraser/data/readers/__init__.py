@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from alteraser.data.readers._locate import FORMATS, ArrowStream, missing_column, read_raw
     from alteraser.data.readers._raw import Raw, Wanted, Where, is_text
     from alteraser.data.readers._rules import Matrix, quoted
+    from alteraser.data.readers._sql import without_password
     from alteraser.data.readers._table import (
         ForgetTable,
         Settled,
@@ -61,6 +62,7 @@ __all__ = [
     "read_table",
     "settle",
     "times",
+    "without_password",
     "write_rows",
     "writer_for",
 ]
@@ -92,6 +94,7 @@ _LATE = {
     "parse": "_table",
     "settle": "_table",
     "times": "_times",
+    "without_password": "_sql",
 }
 
 

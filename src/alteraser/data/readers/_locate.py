@@ -26,6 +26,7 @@ from alteraser.data.readers._source import (
     regular_file,
     unchanged,
 )
+from alteraser.data.readers._sql import read_sql, sql_of
 from alteraser.data.readers.delimited import DELIMITED
 from alteraser.data.readers.jsonlines import JSON_LINES
 from alteraser.data.readers.parquet import PARQUET
@@ -71,6 +72,9 @@ def _read(source: str | os.PathLike[str] | ArrowStream, wanted: Wanted) -> Raw:
             f"{type(source).__name__} is not a path and has no __arrow_c_stream__. "
             "Pass a file, a folder, or a pandas, polars or pyarrow table."
         )
+    asked = sql_of(source)
+    if asked is not None:
+        return _from_stream(read_sql(asked), wanted)
     path = Path(source)
     try:
         if stat.S_ISDIR(kind_of(path)):
