@@ -145,6 +145,23 @@ def test_preconditioner_is_the_inverse_of_its_blocks() -> None:
     assert np.linalg.eigvalsh(inverse).min() > 0
 
 
+def test_without_room_for_blocks_their_diagonals_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = on_a_graph(4, 2)
+    best = minimize(problem, problem.random(0), NEAR, threads=1)
+    module = "alteraser.solvers.relational.preconditioner.room_for"
+    monkeypatch.setattr(module, lambda rows, width, dtype: False)
+    found = minimize(problem, problem.random(0), NEAR, threads=1)
+    assert found.converged
+    assert found.value == pytest.approx(best.value, rel=1e-10)
+    # of the same blocks: where these are one by one, they are the same
+    flat = on_a_graph(4, 0, rank=1)
+    there = anywhere(flat)
+    monkeypatch.undo()
+    whole = Preconditioner(flat, there, 1)(there.vector)
+    monkeypatch.setattr(module, lambda rows, width, dtype: False)
+    np.testing.assert_allclose(Preconditioner(flat, there, 1)(there.vector), whole, rtol=1e-5)
+
+
 @pytest.mark.parametrize("layers", range(9))
 def test_smoothing_is_undone_where_most_eigenvalues_are(layers: int) -> None:
     p, x = np.polynomial.Polynomial(inverse_of_mean(layers)), np.linspace(-1, 1, 101)

@@ -36,7 +36,7 @@ from alteraser.models.relational import (
     Sparse,
 )
 from alteraser.runtime.workers import blocks, run
-from alteraser.solvers.blocks import factor_blocks
+from alteraser.solvers.blocks import factor_blocks, room_for
 from alteraser.solvers.relational.evaluation import scores
 from alteraser.solvers.relational.smoothing import undone
 from alteraser.solvers.rows.protocol import aligned_empty, padded, padded_width
@@ -99,6 +99,10 @@ class _TableBlocks:
         stretched = 1.0 if self._walk is None else (self._walk.layers + 1.0) ** 2
         seen = list(_seen(problem, point, name, self._walk))
         side, other = _together(seen, problem.ridge[name] * stretched, problem.width)
+        self._diagonal: Array | None = None
+        if not room_for(side.rows, padded_width(problem.width, np.float32), np.float32):
+            self._diagonal = _diagonal(side, other)
+            return
         self._factors = _factored(side, padded(other.astype(np.float32)), problem.width, threads)
         self._blocks = blocks(side, None, problem.width, threads)
 
@@ -111,10 +115,14 @@ class _TableBlocks:
         if size == 0.0:
             return np.zeros_like(gradient)
         right = (gradient / size).astype(np.float32)
-        given = padded(right if walk is None else undone(walk, right, threads=threads))
-        out = aligned_empty(given.shape, given.dtype)
-        run(lambda rows: solve_rows(rows, self._factors, given, out), self._blocks, threads)
-        solved = out[:, : self._width]
+        right = right if walk is None else undone(walk, right, threads=threads)
+        if self._diagonal is not None:
+            solved = right / self._diagonal
+        else:
+            given = padded(right)
+            out = aligned_empty(given.shape, given.dtype)
+            run(lambda rows: solve_rows(rows, self._factors, given, out), self._blocks, threads)
+            solved = out[:, : self._width]
         if walk is not None:
             solved = undone(walk, np.ascontiguousarray(solved), threads=threads)
         return solved.astype(np.float64) * (size / 2.0)
@@ -246,6 +254,16 @@ def _factored(side: Side, other: Array, width: int, threads: int) -> Array:
         threads=threads,
     )
     return factors
+
+
+def _diagonal(side: Side, other: Float64) -> Array:
+    """The diagonals of the blocks, (entities, width): where there is no room for these."""
+    cells = csr_array(
+        (side.confidence, side.indices, side.indptr), shape=(side.rows, other.shape[0])
+    )
+    width = other.shape[1]
+    shared = np.diag(side.gram(other))[:width] * side.own[:, None]
+    return np.asarray(shared + cells @ (other * other) + side.ridge[:, None], np.float32)
 
 
 def _prediction_curvature(problem: LinearProblem, point: Point, relation: Relation) -> Float64:
