@@ -136,8 +136,8 @@ def create(
     model = load_model(model_path)
     if not isinstance(model, Model | ExactModel):
         raise InvalidInput(
-            f"{model_path}: a model of kind {model.kind} cannot be served yet: a request may change "
-            "all of it; use alteraser forget, or Python"
+            f"{model_path}: a model of kind {model.kind} cannot be served yet: a request may "
+            "change all of it; use alteraser forget, or Python"
         )
     data = read_for(model, data_path)
     if root.is_dir() and not any(root.iterdir()):
