@@ -25,15 +25,20 @@ LONGEST = 60
 
 class WrongSetting(InvalidInput, ValueError):
     """A setting that does not exist or has a value it cannot have; ``faults`` are (path of names,
-    reason) of each.
+    reason) of each, ``names`` the settings there are, which reasons may speak of.
     """
 
-    def __init__(self, what: str, faults: list[tuple[tuple[str, ...], str]]) -> None:
+    def __init__(
+        self,
+        what: str,
+        faults: list[tuple[tuple[str, ...], str]],
+        names: frozenset[str] = frozenset(),
+    ) -> None:
         super().__init__(
             f"{what}: "
             + "; ".join(": ".join([*[".".join(where)] * bool(where), why]) for where, why in faults)
         )
-        self.faults = faults
+        self.faults, self.names = faults, names
 
 
 class Configured(BaseModel):
@@ -44,28 +49,29 @@ class Configured(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def __init__(self, **settings: Any) -> None:
-        with _told(type(self).__name__):
+        with _told(type(self)):
             super().__init__(**settings)
 
     @classmethod
     def model_validate(cls, obj: Any, **how: Any) -> Self:
         """The settings in ``obj``, a dict. Raises WrongSetting."""
-        with _told(cls.__name__):
+        with _told(cls):
             return super().model_validate(obj, **how)
 
     @classmethod
     def model_validate_json(cls, json_data: str | bytes | bytearray, **how: Any) -> Self:
         """The settings in a JSON document. Raises WrongSetting."""
-        with _told(cls.__name__):
+        with _told(cls):
             return super().model_validate_json(json_data, **how)
 
 
 @contextmanager
-def _told(name: str) -> Iterator[None]:
+def _told(kind: type[BaseModel]) -> Iterator[None]:
     try:
         yield
     except ValidationError as cause:
-        raise WrongSetting(name, faults_of(cause)) from None
+        names = frozenset(kind.model_fields)
+        raise WrongSetting(kind.__name__, faults_of(cause), names) from None
 
 
 def faults_of(cause: ValidationError) -> list[tuple[tuple[str, ...], str]]:

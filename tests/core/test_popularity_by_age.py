@@ -113,6 +113,15 @@ def test_what_is_stale_is_refused(name: str) -> None:
     assert ae.verify(wrong, erasure.remaining).certificate.kind == "D"
 
 
+def test_data_without_times_are_refused() -> None:
+    data = timed()
+    model, bare = Popularity(half_life=5).fit(data), replace(data, timestamp=None)
+    with pytest.raises(InvalidInput, match="when it was"):
+        ae.forget(model, [3], data=bare, whole_users=True)
+    with pytest.raises(InvalidInput, match="when it was"):
+        ae.verify(model, bare)
+
+
 def test_other_times_than_in_training_are_refused() -> None:
     data = timed()
     model = Popularity(half_life=5).fit(data)

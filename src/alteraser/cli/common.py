@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import math
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from alteraser.models.factorization.model import Model
     from alteraser.models.protocol import Recommender
     from alteraser.models.relational.model import LinearModel
+    from alteraser.settings import WrongSetting
 
 Json = Annotated[
     bool, typer.Option("--json", help="One JSON document on stdout; everything else on stderr.")
@@ -111,6 +113,15 @@ PositionColumn = Annotated[
         show_default="the order of the rows",
     ),
 ]
+SegmentColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--segment-column",
+        help="Column that says of which segment a row is, such as a country or a device, where "
+        "popularity is counted by it.",
+        show_default=False,
+    ),
+]
 Columns = Annotated[
     str | None,
     typer.Option(
@@ -191,7 +202,7 @@ def reading_options(**given: Any) -> ReadingOptions:
 @contextmanager
 def options_named(renamed: Mapping[str, str] | None = None) -> Iterator[None]:
     """Errors about settings name the options that set them: ``--`` and the setting, or ``renamed``
-    of its name.
+    of its name; so do their reasons, of a setting whose name is no word of a sentence.
     """
     from alteraser.settings import WrongSetting
 
@@ -203,10 +214,29 @@ def options_named(renamed: Mapping[str, str] | None = None) -> Iterator[None]:
         ]
         raise InvalidInput(
             "; ".join(
-                f"--{name.replace('_', '-')}: {reason}" if name else reason
-                for name, (_, reason) in zip(names, cause.faults, strict=True)
+                f"{_option(name)}: {told}" if name else told
+                for name, told in zip(
+                    names,
+                    (_of_options(cause, why, renamed or {}) for _, why in cause.faults),
+                    strict=True,
+                )
             )
         ) from cause
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _of_options(cause: WrongSetting, reason: str, renamed: Mapping[str, str]) -> str:
+    """``reason`` where it names other settings: by their options, values in quotes left alone."""
+    return re.sub(
+        r"(?<!['\w])[a-z]+(?:_[a-z]+)+(?!['\w])",
+        lambda found: (
+            _option(renamed.get(found[0], found[0])) if found[0] in cause.names else found[0]
+        ),
+        reason,
+    )
 
 
 def check_tolerance(tolerance: float | None) -> None:
@@ -248,6 +278,7 @@ NOT_ASKED: dict[str, str | None] = dict.fromkeys(
         "session_column",
         "basket_column",
         "position_column",
+        "segment_column",
     )
 )
 """For messages of commands that read data as they were read in training: no option names a

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     Owners = list[tuple[str, FieldInfo]]
     """Kinds that have a setting of one name, and what it is to each"""
 
+DECIDED = "segmented"
+"""A setting that the data decide, which is no option"""
 GIVEN = "alteraser.kind_options"
 """Where a context keeps their values, by name"""
 
@@ -77,6 +79,8 @@ def settings(*, events: bool = True) -> dict[str, Owners]:
     linear = LINEAR.items() if events else ()
     for kind, options in (*((kind, KINDS[kind]) for kind in kinds), *linear):
         for name, info in options.model_fields.items():
+            if name == DECIDED:
+                continue
             found.setdefault(name, []).append((kind, info))
     return found
 

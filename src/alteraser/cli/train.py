@@ -49,6 +49,7 @@ SHARED = frozenset(
         "session_gap",
         "basket_column",
         "position_column",
+        "segment_column",
         "duplicates",
         "columns",
         "separator",
@@ -159,6 +160,7 @@ def train(
     session_gap: common.SessionGap = None,
     basket_column: common.BasketColumn = None,
     position_column: common.PositionColumn = None,
+    segment_column: common.SegmentColumn = None,
     duplicates: common.Duplicates = "refuse",
     columns: common.Columns = None,
     separator: common.Separator = None,
@@ -205,7 +207,7 @@ def train(
     knn
     """
     from alteraser.data.files import check_output
-    from alteraser.models.closed_form.rule import of_pairs
+    from alteraser.models.closed_form.rule import counted_by_segment, of_pairs
     from alteraser.verbs.train import ENMF
 
     common.check_tolerance(tolerance)
@@ -228,6 +230,7 @@ def train(
         session_gap=session_gap,
         basket_column=basket_column,
         position_column=position_column,
+        segment_column=segment_column,
     )
     if model != "enmf":
         check_output(out)
@@ -235,6 +238,8 @@ def train(
         return _way(model, beside, context)(screen, model, data, out, reading, given, threads)
     if reading.grouping is not None:
         raise InvalidInput(of_pairs("--model enmf", reading.grouping.name))
+    if reading.segment_column is not None:
+        raise InvalidInput(counted_by_segment("enmf"))
     with common.options_named():
         recipe = ENMF.model_validate(
             dict(

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from alteraser.data.events import Events, Groups
 from alteraser.data.grouping import BASKET, Grouping
-from alteraser.data.ids import Coded, IdMap
+from alteraser.data.ids import Coded, IdMap, convert_ids
 from alteraser.data.notes import CONVERTED, GROUPED, UNRATED
 from alteraser.data.selection import Near, Selection, near_rows, pairs_table, when
 from alteraser.errors import IntegrityError, InvalidInput, NotFound
@@ -143,6 +143,9 @@ class Interactions:
     events: Events | None = None
     """The rows of the source one by one, in sessions or baskets; None: nobody asked for these. Then
     the pairs are those that have an event, and ``timestamp`` is when their last one was."""
+    segments: Groups | None = None
+    """Of which segment (country, device, age group) each interaction is, where a column says it;
+    no part of the digest, as times are none."""
 
     # ------------------------------------------------------------------ construction
 
@@ -221,6 +224,7 @@ class Interactions:
         def column(name: str, dtype: Any) -> Array | None:
             return columns[name].to_numpy().astype(dtype, copy=False) if name in columns else None
 
+        segments = Groups(*IdMap.build(columns["segment"])) if "segment" in columns else None
         notes = notes or {}
         if GROUPED in notes:
             grouping = Grouping.from_document(json.loads(notes[GROUPED]))
@@ -237,6 +241,7 @@ class Interactions:
                 column("target", np.float64),
                 column("timestamp", np.int64),
                 duplicates,
+                segments,
             )
         if not {UNRATED, CONVERTED} & notes.keys():
             return found
@@ -273,11 +278,13 @@ class Interactions:
         target: Array | None,
         timestamp: Array | None,
         duplicates: str,
+        segments: Groups | None = None,
     ) -> Interactions:
         width = np.int64(max(items.size, 1))
         keys = user_rows * width + item_rows
         multiplicity: Array | None = None
-        if confidence is None and target is None and timestamp is None and not _increasing(keys):
+        alone = confidence is None and target is None and timestamp is None and segments is None
+        if alone and not _increasing(keys):
             ordered = np.sort(keys)  # vectorized, and several times faster than the argsort below
             if _increasing(ordered):
                 keys, user_rows, item_rows = ordered, ordered // width, ordered % width
@@ -295,6 +302,7 @@ class Interactions:
             confidence, target, timestamp = (
                 None if a is None else a[order] for a in (confidence, target, timestamp)
             )
+            segments = None if segments is None else segments.taken(order)
         counts = np.bincount(user_rows, minlength=users.size)
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         if confidence is not None and np.all(confidence == 1.0):
@@ -310,6 +318,7 @@ class Interactions:
             target,
             timestamp,
             multiplicity,
+            segments=segments,
         )
 
     # ------------------------------------------------------------------ views
@@ -379,6 +388,8 @@ class Interactions:
             values = getattr(self, name)
             if values is not None:
                 columns[name] = pa.array(values)
+        if self.segments is not None:
+            columns["segment"] = self.segments.ids.ids_of(self.segments.rows)
         return pa.table(columns)
 
     @cached_property
@@ -445,6 +456,7 @@ class Interactions:
             kept(self.target),
             kept(self.timestamp),
             kept(self.multiplicity),
+            segments=None if self.segments is None else self.segments.taken(mask),
         )
 
     def keep_events(self, mask: Array) -> Interactions:
@@ -534,6 +546,7 @@ class Interactions:
             joined("target"),
             joined("timestamp"),
             duplicates,
+            _both_segments(self.segments, other.segments),
         )
 
     def _joined(self, other: Interactions) -> Interactions:
@@ -623,7 +636,7 @@ class Interactions:
         u = _moved(self.users, users, self.user_rows, self.user_counts, "user")
         v = _moved(self.items, items, self.indices, self.item_counts, "item")
         keys = u * np.int64(max(items.size, 1)) + v
-        order = slice(None) if _increasing(keys) else np.argsort(keys, kind="stable")
+        order: Any = slice(None) if _increasing(keys) else np.argsort(keys, kind="stable")
 
         def moved(values: Array | None) -> Any:
             return None if values is None else values[order]
@@ -641,6 +654,7 @@ class Interactions:
             target=moved(self.target),
             timestamp=moved(self.timestamp),
             multiplicity=moved(self.multiplicity),
+            segments=None if self.segments is None else self.segments.taken(order),
         )
 
     def as_far_as(self, users: IdMap, items: IdMap) -> Interactions:
@@ -821,6 +835,14 @@ def _events_digest(data: Interactions, events: Events) -> str:
     if events.time is not None and events.grouping.timed:
         sha.update(np.ascontiguousarray(events.time[order], "<i8").tobytes())
     return sha.hexdigest()
+
+
+def _both_segments(mine: Groups | None, theirs: Groups | None) -> Groups | None:
+    """Of interactions and others behind them; None where either's are not known."""
+    if mine is None or theirs is None:
+        return None
+    more = convert_ids(theirs.ids.ids_of(theirs.rows), mine.ids.kind, "segment")
+    return Groups(*IdMap.build(pa.concat_arrays([mine.ids.ids_of(mine.rows), more])))
 
 
 def _increasing(keys: Array) -> bool:

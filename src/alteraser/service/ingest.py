@@ -134,6 +134,12 @@ def _interactions(state: State, version: Version, rows: list[dict[str, Any]]) ->
         columns[reading.timestamp_column] = [
             _ticks(row.get("timestamp", now), unit, at) for at, row in enumerate(rows)
         ]
+    if reading.segment_column is not None:
+        raise _invalid(
+            "interactions",
+            f"this model counts by segment ({reading.segment_column}), which a request does not "
+            "say: send a file with that column (alteraser ingest)",
+        )
     for name in reading.columns:
         if name not in columns:
             missing = next((place for place, row in enumerate(rows) if "value" not in row), None)

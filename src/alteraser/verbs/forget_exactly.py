@@ -54,6 +54,7 @@ def unlearn_exactly(
     began = time.perf_counter()
     asked = check_method(model.kind, method)
     data, removal = found.data, found.removal
+    model.settings.check_data(data)
     # equal scores are in the order of ids, so new ones must not stand behind all others
     if any(found.joined):
         remaining = removal.remaining.compact()

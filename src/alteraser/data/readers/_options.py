@@ -90,6 +90,10 @@ class ReadingOptions(Configured):
     """Numbers by which events of the same time, or all of them where no times are read, are
     ordered. Without it the rows of the source are in order."""
 
+    segment_column: Name | None = None
+    """The column that says of which segment each row is (a country, a device, an age group):
+    integers or strings. Popularity is then counted by segment."""
+
     ordered_by_time: bool = True
     """Whether times, where they are read, say the order of events: not of a model that was trained
     without."""
@@ -189,6 +193,11 @@ class ReadingOptions(Configured):
             raise ValueError(
                 "position_column orders sessions or baskets: name their column, or a session_gap"
             )
+        if said and self.segment_column is not None:
+            raise ValueError(
+                f"{said[0]} is for models of events, which are not counted by segment: leave it "
+                "or segment_column out"
+            )
         if said and (self.confidence is not None or self.target is not None):
             raise ValueError(
                 f"{said[0]} is for models of events, which have no confidence and no target: "
@@ -211,6 +220,7 @@ class ReadingOptions(Configured):
             ("basket_column", None),
             ("baskets", False),
             ("position_column", None),
+            ("segment_column", None),
             ("ordered_by_time", True),
         ):
             if getattr(self, name) == default:
@@ -258,7 +268,8 @@ class ReadingOptions(Configured):
             names.append(column_of(self.target, "target"))
         if self.timestamp_column is not None:
             names.append(self.timestamp_column)
-        names += [name for name in (self.group_column, self.position_column) if name is not None]
+        others = (self.group_column, self.position_column, self.segment_column)
+        names += [name for name in others if name is not None]
         return tuple(dict.fromkeys(names))
 
 

@@ -33,6 +33,7 @@ _OPTIONS: dict[str, str | None] = {
     "session_column": "--session-column",
     "basket_column": "--basket-column",
     "position_column": "--position-column",
+    "segment_column": "--segment-column",
     "column_names": "--columns",
 }
 
@@ -62,7 +63,8 @@ def read_table(
         - ``confidence`` and ``target`` (float64) and ``timestamp`` (int64) where the options ask
           for them;
         - ``group`` (ids of sessions or baskets) and ``position`` (float64) likewise: rows are then
-          events, and how they are grouped is in the schema's metadata, under ``GROUPED``.
+          events, and how they are grouped is in the schema's metadata, under ``GROUPED``;
+        - ``segment`` (ids of segments) likewise.
 
     >>> rows = {"user_id": [1, 1, 2], "item_id": ["a", "b", "a"], "rating": [5, 2, 4]}
     >>> table = read_table(pa.table(rows), ReadingOptions(threshold=4))
@@ -127,7 +129,7 @@ def settle(raw: Raw, options: ReadingOptions) -> Settled:
         unrated = table.num_rows - len(rated)
         above = rated[ratings >= options.threshold]
         if len(above) < table.num_rows:
-            ids = set(sides) - {options.group_column}
+            ids = set(sides) - {options.group_column, options.segment_column}
             others = [
                 name for name in options.columns if name in table.column_names and name not in ids
             ]
@@ -148,6 +150,10 @@ def settle(raw: Raw, options: ReadingOptions) -> Settled:
         )
     if options.group_column is not None:
         result["group"] = identifiers(table[options.group_column], options.group_column, where)
+    if options.segment_column is not None:
+        result["segment"] = identifiers(
+            table[options.segment_column], options.segment_column, where
+        )
     if options.position_column is not None:
         values = numbers(
             table[options.position_column], options.position_column, where, options.decimal
@@ -306,8 +312,9 @@ def _wanted(options: ReadingOptions, columns: tuple[str, ...]) -> Wanted:
 
 def _ids(options: ReadingOptions) -> frozenset[str]:
     """The columns that hold ids."""
+    groups = (options.group_column, options.segment_column)
     return frozenset(
-        {options.user_column, options.item_column, options.group_column or options.user_column}
+        {options.user_column, options.item_column, *(name for name in groups if name is not None)}
     )
 
 
@@ -322,6 +329,7 @@ def _require(raw: Raw, options: ReadingOptions, names: Mapping[str, str | None])
         "session_column": options.session_column,
         "basket_column": options.basket_column,
         "position_column": options.position_column,
+        "segment_column": options.segment_column,
     }
     for key, name in asked.items():
         if name is not None and name not in raw.columns:

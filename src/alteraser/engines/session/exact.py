@@ -73,6 +73,10 @@ class ExactSession:
         """
         if data.events is not None:
             raise InvalidInput(f"{model.kind} is of sessions or baskets: see EventSession")
+        if data.segments is not None:
+            raise InvalidInput(
+                "a session keeps no segments: forget by forget(), or read the data without them"
+            )
         data = aligned(model, data, grown=False)
         belongs(model, data)
         self.model, self.threads, self.requests = model, threads, 0

@@ -81,6 +81,7 @@ def canonical_reading(data: Interactions) -> ReadingOptions:
         confidence=None if data.confidence is None else "confidence",
         target=None if data.target is None else "target",
         timestamp_column=None if data.timestamp is None else "timestamp",
+        segment_column=None if data.segments is None else "segment",
     )
 
 

@@ -59,8 +59,9 @@ def certify(
 
     Where that takes too long (``Rule.spot_checks``) so many items are looked at, which ``digest``,
     the model's, and that of the data draw: whoever changed one of them would have changed the
-    sample.
+    sample. InvalidInput where ``data`` lack what the kind needs.
     """
+    kind.check_data(data)
     items = data.shape[1]
     count = min(kind.spot_checks(data), items)
     apart = (

@@ -42,6 +42,7 @@ class Need:
 
 
 TIMES = Need("when it was", "timestamp", ("timestamp_column",))
+SEGMENTS = Need("of which segment it is", "segments", ("segment_column",))
 SESSIONS = Need("in which session it was", "events", ("session_column", "session_gap"))
 BASKETS = Need(
     "in which basket it was", "events", ("basket_column", "session_gap", "session_column")

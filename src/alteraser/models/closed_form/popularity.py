@@ -3,6 +3,7 @@
     score(v) = Σ of the confidences of v's interactions, or how many there are
     score(v) = Σ_{(u, v)} c_uv 2^(−age / half-life)
         with ``--half-life``, in days
+    score(u, v) = the same over the interactions of u's segment, where --segment-column names one
 
 It is the baseline that every recommender is to beat, and the simplest one that forgets exactly:
 counts are integers, and taking one person's away gives the very counts that counting without them
@@ -17,11 +18,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.models.closed_form.kind import ExactKind, largest_difference
-from alteraser.models.closed_form.needs import TIMES, Need
+from alteraser.models.closed_form.needs import SEGMENTS, TIMES, Need
 from alteraser.runtime.late import late
 
 if TYPE_CHECKING:
@@ -30,7 +37,7 @@ if TYPE_CHECKING:
 
     from alteraser.data.deletion import Deletion
     from alteraser.data.interactions import Interactions
-    from alteraser.models.closed_form import by_day, by_item, live
+    from alteraser.models.closed_form import by_day, by_item, by_segment, live
     from alteraser.models.closed_form.live import Live
 
     Array = npt.NDArray[Any]
@@ -38,6 +45,7 @@ else:
     np = late("numpy")
     by_day = late("alteraser.models.closed_form.by_day")
     by_item = late("alteraser.models.closed_form.by_item")
+    by_segment = late("alteraser.models.closed_form.by_segment")
     live = late("alteraser.models.closed_form.live")
 
 
@@ -45,11 +53,13 @@ class Popularity(ExactKind):
     """``counts`` (n,), int64, or float64 sums of confidences where the data have some.
 
     With a half-life ``starts`` (n + 1,) int64, ``days`` (z,) int32 and ``counts`` (z,): item by
-    item, the days on which it has any.
+    item, the days on which it has any. By segment, where data say of which each interaction is:
+    see ``by_segment``.
     """
 
     name: ClassVar[str] = "popularity"
     needs_history: ClassVar[bool] = False
+    counts_segments: ClassVar[bool] = True
     summary: ClassVar[str] = "counts of the interactions of each item"
 
     half_life: float | None = Field(
@@ -62,6 +72,10 @@ class Popularity(ExactKind):
         default=None,
         description="With a half-life: the day that ages are counted from, YYYY-MM-DD; else the "
         "newest",
+    )
+
+    segmented: bool = Field(
+        default=False, description="Whether counted by segment: where the data say of which each is"
     )
 
     @field_validator("as_of")
@@ -80,12 +94,27 @@ class Popularity(ExactKind):
             )
         return self
 
+    @model_serializer(mode="wrap")
+    def _only_where_it_counts(self, standard: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without segments, models are written as they were before there were some."""
+        written: dict[str, Any] = standard(self)
+        if not self.segmented:
+            del written["segmented"]
+        return written
+
     def needed(self) -> tuple[Need, ...]:
-        """Times, for ages."""
-        return self.needs if self.half_life is None else (*self.needs, TIMES)
+        """Times, for ages; segments, once it is counted by them."""
+        asked = ((TIMES, self.half_life is not None), (SEGMENTS, self.segmented))
+        return (*self.needs, *(need for need, given in asked if given))
+
+    def settled(self, data: Interactions) -> Popularity:
+        """By segment where ``data`` have some."""
+        return self.model_copy(update={"segmented": data.segments is not None})
 
     def state(self, data: Interactions, *, threads: int = 0) -> dict[str, Array]:
         """The counts."""
+        if self.segmented:
+            return by_segment.counted(data, aged=self._aged)
         if self.half_life is not None:
             return by_day.cells(data)
         if data.confidence is None:
@@ -102,8 +131,10 @@ class Popularity(ExactKind):
         """``state`` of what remains: counts less those that go; sums of confidences of what loses
         one, anew.
 
-        IntegrityError where what goes has other times than it had in training.
+        IntegrityError where what goes has other times, or segments, than it had in training.
         """
+        if self.segmented:
+            return by_segment.without(state, deletion, aged=self._aged)
         if self.half_life is not None:
             found = by_day.without(state, deletion.removed, deletion.removal.remaining)
             if found is None:
@@ -120,8 +151,8 @@ class Popularity(ExactKind):
         return {"counts": counts}
 
     def live(self, state: Mapping[str, Array], data: Interactions) -> Live | None:
-        """Counts, of interactions without confidences."""
-        if data.confidence is not None:
+        """Counts, of interactions without confidences and segments."""
+        if self.segmented or data.confidence is not None:
             return None
         if self.half_life is not None:
             return by_day.LiveDays(state, data)
@@ -144,6 +175,8 @@ class Popularity(ExactKind):
         """The largest difference from counts by NumPy over the largest count; ∞ where other days
         have any.
         """
+        if self.segmented:
+            return by_segment.apart(state, data, aged=self._aged)
         weights = data.confidence
         if self.half_life is None:
             return largest_difference(
@@ -152,11 +185,13 @@ class Popularity(ExactKind):
         return by_day.apart(state, data)
 
     def formed(self, state: Mapping[str, Array], history: Interactions | None) -> Any:
-        """The score of every item, (n,)."""
-        return self._of_items(state)
+        """The score of every item, (n,); by segment the state."""
+        return state if self.segmented else self._of_items(state)
 
     def scores(self, state: Any, rows: Array, history: Interactions | None) -> Array:
-        """(len(rows), n) float64; −∞ for an item that nobody has."""
+        """(len(rows), n) float64; −∞ for an item that nobody (of the segment) has."""
+        if self.segmented:
+            return by_segment.scores(state, rows, self.half_life, self._today)
         return np.tile(np.where(state > 0, state, -np.inf), (len(rows), 1))
 
     def matrix(self, state: Mapping[str, Array]) -> Any:
@@ -165,14 +200,25 @@ class Popularity(ExactKind):
 
         return csr_array(self._of_items(state)[:, None])
 
+    @property
+    def _aged(self) -> bool:
+        return self.half_life is not None
+
+    @property
+    def _today(self) -> int | None:
+        return None if self.as_of is None else by_day.day_of(self.as_of)
+
     def _of_items(self, state: Mapping[str, Array]) -> Array:
+        if self.segmented:
+            return by_segment.totals(state, self.half_life, self._today)
         if self.half_life is None:
             return state["counts"].astype(np.float64)
-        today = None if self.as_of is None else by_day.day_of(self.as_of)
-        return by_day.decayed(state, self.half_life, today)
+        return by_day.decayed(state, self.half_life, self._today)
 
     def shapes(self, items: int) -> dict[str, tuple[tuple[int | None, ...], tuple[str, ...]]]:
         """{name: (shape, dtypes)} of the state of a model with so many item rows."""
+        if self.segmented:
+            return by_segment.shapes(items, self._aged)
         if self.half_life is None:
             return {"counts": ((items,), ("int64", "float64"))}
         return {
@@ -182,10 +228,20 @@ class Popularity(ExactKind):
         }
 
     def check_state(self, state: Mapping[str, Array], shape: tuple[int, int]) -> None:
-        """InvalidInput where ``starts`` do not cut ``days`` into rows."""
-        if self.half_life is not None:
+        """InvalidInput where arrays do not belong together."""
+        if self.segmented:
+            by_segment.check(state, shape, aged=self._aged)
+        elif self.half_life is not None:
             starts = state["starts"]
             if not (
                 starts[0] == 0 and starts[-1] == state["days"].size == state["counts"].size
             ) or np.any(np.diff(starts) < 0):
                 raise InvalidInput("starts and days are no counts by day")
+
+    def compacted(self, state: Mapping[str, Array], users: Array) -> Mapping[str, Array]:
+        """By segment, of whom there is something the segments of ``users`` alone."""
+        return {**state, "of_user": state["of_user"][users]} if self.segmented else state
+
+    def told(self, state: Mapping[str, Array]) -> dict[str, float]:
+        """How many segments there are, where it counts by them."""
+        return {"segments": state["starts"].size - 1} if self.segmented else {}

@@ -73,6 +73,8 @@ class Rule(Configured, ABC):
     """The extra of this package without which there is no state; None: none is needed"""
     grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     """Values of settings that ``tune`` tries where no others are given"""
+    counts_segments: ClassVar[bool] = False
+    """Whether it counts by segment where a column says of which each interaction is"""
     needs: ClassVar[tuple[Need, ...]] = ()
     """What its data must have beside who and what, whatever the settings"""
 
@@ -121,6 +123,8 @@ class Rule(Configured, ABC):
                 raise InvalidInput(need.missing(self.name, command_line=True))
         if reading.grouping is not None and not self.of_events():
             raise InvalidInput(of_pairs(f"--model {self.name}", reading.grouping.name))
+        if reading.segment_column is not None and not self.counts_segments:
+            raise InvalidInput(counted_by_segment(self.name))
 
     def reading_of(self, reading: ReadingOptions) -> ReadingOptions:
         """``reading`` as the kind takes it: what has no order to it is read without one, whatever
@@ -268,6 +272,14 @@ def of_pairs(model: str, groups: str) -> str:
     return (
         f"{model} is of pairs of user and item, and has no {groups}s: leave --{groups}-column and "
         "--session-gap out; --duplicates says what becomes of pairs that are there again"
+    )
+
+
+def counted_by_segment(kind: str) -> str:
+    """What is wrong with segments for a model that does not count by them."""
+    return (
+        f"--segment-column is for --model popularity, which is counted by segment; {kind} has no "
+        "use for it: leave it out"
     )
 
 
