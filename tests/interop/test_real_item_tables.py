@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,3 +37,44 @@ def test_recbole_loads_its_ease(run: Run, tmp_path: Path) -> None:
     assert np.array_equal(np.delete(before, gone), np.delete(after, gone))
     assert not np.array(new["scores"])[np.array(gone) - 1].any()
     assert np.abs(np.array(old["weights"]) - np.array(new["weights"])).max() > 1e-3
+
+
+def forgotten_by(model: str, run: Run, tmp_path: Path) -> Any:
+    """What RecBole makes of a table of its that forgot two people, and whose rows they had."""
+    source = FIXTURES / "recbole_tables"
+    inter = (source / "toy.inter").read_text()
+    (tmp_path / "data" / "toy").mkdir(parents=True)
+    (tmp_path / "data" / "toy" / "toy.inter").write_text(inter)
+    (tmp_path / "users.csv").write_text("user_id\nu3\nu11\n")
+    line = (
+        f"forget {source}/{model.lower()}.pth users.csv --data {source}/toy.inter --users-map "
+        f"{source}/toy.inter --out new.pth -q"
+    )
+    assert run(line)[0] == 0
+    order = list(dict.fromkeys(row.split("\t")[0] for row in inter.splitlines()[1:]))
+    gone = [order.index(user) + 1 for user in ("u3", "u11")]
+    read = HERE / "read_recbole_tables.py"
+    named = ",".join(map(str, gone))
+    return gone, answer("recbole", read, model, tmp_path / "new.pth", tmp_path / "data", named)
+
+
+@pytest.mark.interop
+def test_recbole_loads_its_neighbors(run: Run, tmp_path: Path) -> None:
+    """Lists are those that RecBole computes without these people, of equally near ones either;
+    scores are X times them."""
+    gone, told = forgotten_by("ItemKNN", run, tmp_path)
+    scores, w, wanted = (np.array(told[name]) for name in ("scores", "w", "wanted"))
+    assert not scores[np.array(gone) - 1].any()
+    np.testing.assert_allclose(scores, np.array(told["times"]), atol=1e-6)
+    np.testing.assert_allclose(np.sort(w, axis=0), np.sort(wanted, axis=0), atol=1e-6)
+    both = (w != 0) & (wanted != 0)
+    np.testing.assert_allclose(w[both], wanted[both], atol=1e-6)
+    assert both.sum() > 0.8 * (wanted != 0).sum()
+
+
+@pytest.mark.interop
+def test_recbole_loads_its_counts(run: Run, tmp_path: Path) -> None:
+    _, told = forgotten_by("Pop", run, tmp_path)
+    counts = np.array(told["counts"])
+    assert told["kept"] == told["counts"]
+    np.testing.assert_allclose(told["scores"], [counts / counts.max()] * len(told["scores"]))

@@ -90,12 +90,14 @@ def recbole_class(module: str, name: str) -> bool:
     return module.startswith(own) and name.isidentifier() and name[:1].isupper()
 
 
-def maps(source: Path, config: Mapping[str, Any], sizes: tuple[int, int]) -> tuple[IdMap, IdMap]:
+def maps(
+    source: Path, config: Mapping[str, Any], sizes: tuple[int | None, int]
+) -> tuple[IdMap, IdMap]:
     """Maps of the users and the items, [PAD] left out: row i is RecBole's number i + 1.
 
     ``source`` is a data set dump or the ``.inter`` file, ``sizes`` the rows that the checkpoint has
-    on either side. Raises IntegrityError where their number differs, InvalidInput for rules that
-    cannot be followed here.
+    on either side, None where it has none. Raises IntegrityError where their number differs,
+    InvalidInput for rules that cannot be followed here.
     """
     fields = (
         str(config.get("USER_ID_FIELD", "user_id")),
@@ -107,7 +109,7 @@ def maps(source: Path, config: Mapping[str, Any], sizes: tuple[int, int]) -> tup
         else _of_dump(read_dump(source), fields)
     )
     for ids, size, side in zip(found, sizes, ("users", "items"), strict=True):
-        if len(ids) != size:
+        if size is not None and len(ids) != size:
             raise IntegrityError(
                 f"{source} has {len(ids):,} {side}, the checkpoint {size:,}: it is not the data "
                 "set that the model was trained on, or rows were deleted from it since",

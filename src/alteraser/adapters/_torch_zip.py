@@ -174,11 +174,11 @@ class Archive:
         """``<`` or ``>``."""
         return ">" if self.content("byteorder") == b"big" else "<"
 
-    def description(self, allowed: Allowed) -> Any:
+    def description(self, allowed: Allowed, limits: Limits = DESCRIPTION) -> Any:
         """What was saved, with ``Call`` of ``_rebuild_tensor_v2`` for tensors; see
         ``alteraser.adapters._pickle``.
         """
-        return load(self.content("data.pkl"), f"{self.path} (data.pkl)", allowed, DESCRIPTION)
+        return load(self.content("data.pkl"), f"{self.path} (data.pkl)", allowed, limits)
 
     def located(self, value: Any, what: str) -> Tensor:
         """Where the tensor is that ``value`` describes. Raises IntegrityError, naming ``what``."""

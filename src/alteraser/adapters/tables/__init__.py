@@ -21,6 +21,8 @@ from alteraser.adapters.tables.contract import ItemTable, Rule, TableAdapter, fi
 TABLES: dict[str, str] = {
     "implicit-knn": "alteraser.adapters.tables.implicit_knn",
     "recbole-ease": "alteraser.adapters.tables.recbole_ease",
+    "recbole-itemknn": "alteraser.adapters.tables.recbole_knn",
+    "recbole-pop": "alteraser.adapters.tables.recbole_pop",
     "ease-weights": "alteraser.adapters.tables.ease_weights",
 }
 """Formats by their name, and the module that knows each."""

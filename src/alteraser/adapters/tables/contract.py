@@ -20,7 +20,7 @@ class ItemTable:
     path: Path
     format: str
     values: Any
-    """(n, n), sparse or dense; read-only"""
+    """(n, n), sparse or dense, or (n, 1) where there is one number of each; read-only"""
     item_ids: IdMap | None = None
     """Where the file has them"""
     user_ids: IdMap | None = None
@@ -54,8 +54,13 @@ class Rule(Protocol):
         """What ``apart`` may be of a table that was made so: rounding, of the file's digits."""
         ...
 
+    @property
+    def hint(self) -> str:
+        """Why a table may be another one although the data are right, for the refusal; or none."""
+        ...
+
     def table(self, data: Interactions, *, threads: int = 0) -> Any:
-        """The table of ``data`` (confidence: the entries that the library was given), (n, n)."""
+        """The table of ``data`` (confidence: the entries that the library was given)."""
         ...
 
     def apart(self, values: Any, data: Interactions) -> float:
@@ -109,9 +114,10 @@ def fitting(
     tried = ", ".join(
         f"{rule.name} ({found:.1e})" for rule, found in zip(rules, apart, strict=True)
     )
+    hints = "".join(f" {rule.hint}." for rule in rules if rule.hint)
     raise IntegrityError(
         f"{table.path} is not what its library makes of these data: {tried} of the largest entry "
-        "apart. Give the data that it was fitted on, with the same --rating, or --unchecked to "
-        "make it anew all the same",
+        f"apart.{hints} Give the data that it was fitted on, with the same --rating, or "
+        "--unchecked to make it anew all the same",
         path=str(table.path),
     )

@@ -43,6 +43,7 @@ class Weights:
     dtype: str
 
     name = "EASE"
+    hint = ""
 
     @property
     def limit(self) -> float:

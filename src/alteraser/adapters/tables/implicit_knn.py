@@ -43,6 +43,7 @@ class Neighbors:
     b: float = 0.75
 
     limit = 1e-9
+    hint = ""
 
     @property
     def name(self) -> str:
