@@ -226,12 +226,12 @@ def ease(path: Path) -> tuple[Any, Any]:
     """(weights, interactions) of a checkpoint, [PAD] included."""
     from alteraser.adapters._pickled import array
     from alteraser.adapters._torch_zip import Archive
-    from alteraser.adapters.tables import recbole_ease
+    from alteraser.adapters.tables._recbole_checkpoint import allowed
+    from alteraser.adapters.tables._sparse import compressed
 
-    other = Archive(path).description(recbole_ease._allowed)["other_parameter"]
-    return array(other["item_similarity"], "it"), recbole_ease._pairs(
-        other["interaction_matrix"], path
-    ).toarray()
+    other = Archive(path).description(allowed)["other_parameter"]
+    pairs = compressed(other["interaction_matrix"], "csr", "it", path)
+    return array(other["item_similarity"], "it"), pairs.toarray()
 
 
 def test_recbole_there_and_back(run: Run, tmp_path: Path) -> None:

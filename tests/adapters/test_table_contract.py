@@ -64,6 +64,11 @@ def _fixture(folder: str, name: str) -> Callable[[], None]:
     return make
 
 
+def _cornac() -> None:
+    shutil.copyfile(FIXTURES / "cornac_ease" / "ease.pkl", MODEL)
+    shutil.copyfile(FIXTURES / "cornac_ease" / "data.csv", "data.csv")
+
+
 IN_ROWS = "--rows-are-ids"
 BY_RECBOLE = "--users-map toy.inter"
 CASES = [
@@ -71,6 +76,7 @@ CASES = [
     Case("ease-weights", _ease, "data.csv", f"{IN_ROWS} --regularization 3"),
     Case("recbole-ease", _fixture("recbole_ease", "ease.pth"), "toy.inter", BY_RECBOLE),
     Case("recbole-itemknn", _fixture("recbole_tables", "itemknn.pth"), "toy.inter", BY_RECBOLE),
+    Case("cornac-ease", _cornac, "data.csv", "--rating plays --allow-pickle"),
     Case("recbole-pop", _fixture("recbole_tables", "pop.pth"), "toy.inter", BY_RECBOLE),
 ]
 
@@ -103,8 +109,10 @@ def _numbers(case: Case, path: str, data: str) -> np.ndarray:
     """The table in a file."""
     adapter = find_table(Path(path))
     assert adapter is not None
-    options = {"users_map": Path("toy.inter")} if BY_RECBOLE in case.options else {}
-    values = adapter.read(Path(path), ForeignOptions(**options)).values
+    options = ForeignOptions(allow_pickle=True)
+    if BY_RECBOLE in case.options:
+        options = options.model_copy(update={"users_map": Path("toy.inter")})
+    values = adapter.read(Path(path), options).values
     return np.asarray(values.toarray() if hasattr(values, "toarray") else values)
 
 

@@ -78,3 +78,38 @@ def test_recbole_loads_its_counts(run: Run, tmp_path: Path) -> None:
     counts = np.array(told["counts"])
     assert told["kept"] == told["counts"]
     np.testing.assert_allclose(told["scores"], [counts / counts.max()] * len(told["scores"]))
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize("name", ["ease", "ease_signed"])
+def test_cornac_loads_its_ease(name: str, run: Run, tmp_path: Path) -> None:
+    """Scores, mean and range are those of Cornac's own without the erased user."""
+    source = FIXTURES / "cornac_ease"
+    (tmp_path / "users.csv").write_text("user_id\nu3\n")
+    line = (
+        f"forget {source}/{name}.pkl users.csv --data {source}/data.csv --allow-pickle "
+        "--out new.pkl --remaining rest.csv -q"
+    )
+    assert run(line)[0] == 0
+    told = answer("cornac", HERE / "read_cornac_ease.py", tmp_path / "new.pkl", "rest.csv", "u3")
+    np.testing.assert_allclose(*told["scores"], atol=1e-9)
+    np.testing.assert_allclose(*told["told"])
+    assert told["held"] == told["rest"]
+    assert "u3" in told["refused"]
+
+
+@pytest.mark.interop
+def test_lenskit_scores_with_its_ease(run: Run, tmp_path: Path) -> None:
+    """Weights that LensKit trained, as NumPy saves them; scores are those of its own training."""
+    users, items = np.nonzero(np.random.default_rng(3).random((40, 15)) < 0.3)
+    rows = [f"{u},{v}" for u, v in zip(users, items, strict=True)]
+    (tmp_path / "data.csv").write_text("user_id,item_id\n" + "\n".join(rows) + "\n")
+    (tmp_path / "users.csv").write_text("user_id\n3\n11\n")
+    script = HERE / "ease_of_lenskit.py"
+    answer("lenskit", script, tmp_path)
+    line = (
+        "forget ease.npz users.csv --data data.csv --regularization 3 --out new.npz "
+        "--remaining rest.csv -q"
+    )
+    assert run(line)[0] == 0
+    np.testing.assert_allclose(*answer("lenskit", script, tmp_path, "new"), atol=1e-5)

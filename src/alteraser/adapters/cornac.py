@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from alteraser.adapters._cornac_ids import ids_of, leave
 from alteraser.adapters._pickle import Call, load, protocol_of
 from alteraser.adapters._pickled import (
     PICKLE,
     array,
-    id_map,
     mentions,
     model_arrays,
     names,
@@ -33,14 +33,12 @@ from alteraser.adapters._pickling import dump
 from alteraser.adapters.contract import CONTAINER, Changed, Foreign, ForeignLoss, Holding, Sibling
 from alteraser.adapters.options import ForeignOptions
 from alteraser.data.files import check_output, replace_file
-from alteraser.data.ids import IdMap
 from alteraser.errors import InvalidInput
 
 MF, BPR = ("cornac.models.mf.recom_mf", "MF"), ("cornac.models.bpr.recom_bpr", "BPR")
 KINDS = {MF: "mf", BPR: "bpr"}
 SETTINGS = ("k", "max_iter", "learning_rate", "lambda_reg", "use_bias", "seed")
 DATASET = ("cornac.data.dataset", "Dataset")
-ERASED = "erased"
 
 EXACT = names(MF, BPR)
 TRAINSET = names(DATASET, ("scipy.sparse._csr", "csr_matrix"), ("scipy.sparse._csc", "csc_matrix"))
@@ -108,8 +106,8 @@ class Cornac:
             item_biases=arrays.get("i_biases"),
             offset=float(scalar(attributes["global_mean"], "global_mean")) if centered else 0.0,
             hyperparameters=settings,
-            user_ids=_ids(attributes, "uid_map", arrays["u_factors"].shape[0], path),
-            item_ids=_ids(attributes, "iid_map", arrays["i_factors"].shape[0], path),
+            user_ids=ids_of(attributes, "uid_map", arrays["u_factors"].shape[0], path),
+            item_ids=ids_of(attributes, "iid_map", arrays["i_factors"].shape[0], path),
             ids_from=CONTAINER,
             holds=_holds(attributes),
         )
@@ -130,7 +128,7 @@ class Cornac:
                 put_rows(attributes, name, getattr(changed, mine))
             if changed.offset is not None:
                 attributes["global_mean"] = float(changed.offset)
-            _leave(attributes["uid_map"], changed)
+            leave(attributes["uid_map"], changed.erased_users)
             attributes["_Recommender__user_ids"] = None
             for name in ("train_set", "val_set", "test_set"):
                 if name in attributes:
@@ -173,47 +171,11 @@ def _model(tree: Any, path: Path) -> tuple[str, dict[str, Any]]:
     if kind is None or (kind == "mf" and attributes.get("backend", "cpu") != "cpu"):
         what = tree.function.name + (" on PyTorch" if kind else "")
         raise InvalidInput(
-            f"{path} is Cornac's {what}; MF (backend cpu) and BPR are known here. Train again "
-            "without the forget set",
+            f"{path} is Cornac's {what}; MF (backend cpu), BPR and EASE are known here. Train "
+            "again without the forget set",
             path=str(path),
         )
     return kind, attributes
-
-
-def _pairs(table: Any, name: str, path: Path) -> list[tuple[Any, Any]]:
-    if isinstance(table, Call):
-        return table.pairs
-    if isinstance(table, dict):
-        return list(table.items())
-    raise InvalidInput(f"{path} has no {name}: it was saved before it was fitted", path=str(path))
-
-
-def _ids(attributes: dict[str, Any], name: str, size: int, path: Path) -> IdMap:
-    """Ids that have a row; a map may also hold those of a test set."""
-    pairs = [
-        (key, scalar(row, name))
-        for key, row in _pairs(attributes.get(name), name, path)
-        if type(key) is not tuple
-    ]
-    return id_map(
-        [(key, row) for key, row in pairs if type(row) is not int or row < size],
-        size,
-        f"{path}: {name}",
-    )
-
-
-def _leave(table: Any, changed: Changed) -> None:
-    """Put ("erased", row) in place of the ids of erased users."""
-    erased = set(changed.erased_users.tolist())
-    pairs = [
-        ((ERASED, row) if row in erased else key, row)
-        for key, row in _pairs(table, "uid_map", Path())
-    ]
-    if isinstance(table, Call):
-        table.pairs = pairs
-    else:
-        table.clear()
-        table.update(pairs)
 
 
 def _holds(attributes: dict[str, Any]) -> tuple[Holding, ...]:
@@ -264,7 +226,7 @@ def scrub_trainset(path: Path, foreign: Foreign, changed: Changed) -> None:
         attributes["global_mean"] = float(np.mean(triple[2][~gone]))
     for name in DERIVED:
         attributes[f"_Dataset__{name}"] = None
-    _leave(attributes["uid_map"], changed)
+    leave(attributes["uid_map"], changed.erased_users)
     replace_file(path, dump(tree, protocol_of(content) or 5))
 
 

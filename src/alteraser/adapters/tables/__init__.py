@@ -23,6 +23,7 @@ TABLES: dict[str, str] = {
     "recbole-ease": "alteraser.adapters.tables.recbole_ease",
     "recbole-itemknn": "alteraser.adapters.tables.recbole_knn",
     "recbole-pop": "alteraser.adapters.tables.recbole_pop",
+    "cornac-ease": "alteraser.adapters.tables.cornac_ease",
     "ease-weights": "alteraser.adapters.tables.ease_weights",
 }
 """Formats by their name, and the module that knows each."""

@@ -19,20 +19,12 @@ from alteraser.adapters._pickling import dump
 from alteraser.adapters._recbole_ids import maps, recbole_class
 from alteraser.adapters._torch_zip import DESCRIPTION, TENSORS, Archive, looks_like
 from alteraser.adapters.options import ForeignOptions
+from alteraser.adapters.tables._sparse import FORMS
 from alteraser.data.files import atomic_write
 from alteraser.data.ids import IdMap
 from alteraser.errors import IntegrityError, InvalidInput
 
-NAMES = (
-    TENSORS
-    | NUMPY
-    | {("yaml.loader", "FullLoader"), ("numpy", "matrix")}
-    | {
-        (f"scipy.sparse.{prefix}{form}", f"{form}_matrix")
-        for prefix in ("", "_")
-        for form in ("csr", "csc", "lil")
-    }
-)
+NAMES = TENSORS | NUMPY | FORMS | {("yaml.loader", "FullLoader"), ("numpy", "matrix")}
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,9 +41,15 @@ class Weights:
 
     regularization: float
     dtype: str
+    positive: bool = False
+    """Whether negative weights were put to 0, as Cornac does unless told otherwise (``posB``)"""
 
-    name = "EASE"
     hint = ""
+
+    @property
+    def name(self) -> str:
+        """``EASE``"""
+        return "EASE without negative weights" if self.positive else "EASE"
 
     @property
     def limit(self) -> float:
@@ -53,12 +59,14 @@ class Weights:
     @property
     def formula(self) -> str:
         """One line."""
-        return f"B = I − P diag(P)⁻¹, P = (XᵀX + {self.regularization:g} I)⁻¹"
+        found = f"B = I − P diag(P)⁻¹, P = (XᵀX + {self.regularization:g} I)⁻¹"
+        return f"{found}, what is negative put to 0" if self.positive else found
 
     def table(self, data: Interactions, *, threads: int = 0) -> Any:
         """In float64, then rounded."""
         kind = EASE(regularization=self.regularization)
-        return kind.matrix(kind.state(data, threads=threads)).astype(self.dtype)
+        found = kind.matrix(kind.state(data, threads=threads)).astype(self.dtype)
+        return np.maximum(found, 0.0) if self.positive else found
 
     def apart(self, values: Any, data: Interactions) -> float:
         """By NumPy's inverse."""
@@ -72,6 +80,8 @@ class Weights:
         inverse = np.linalg.inv((x.T @ x).toarray() + self.regularization * np.eye(n))
         wanted = -inverse / np.diag(inverse)
         np.fill_diagonal(wanted, 0.0)
+        if self.positive:
+            wanted[wanted < 0] = 0.0
         largest = float(np.abs(wanted).max(initial=0.0))
         return float(np.abs(wanted - values).max(initial=0.0)) / (largest or 1.0)
 
@@ -113,14 +123,16 @@ class EaseWeights:
         return ItemTable(path, self.name, values, ids, state=(archive, name))
 
     def rules(self, table: ItemTable, options: ForeignOptions) -> Sequence[Weights]:
-        """The one, with the λ that was given."""
+        """With the λ that was given, and without negative weights where there are none."""
         if options.regularization is None or not options.regularization > 0:
             raise InvalidInput(
                 f"{table.path} holds the weights of EASE, but not the λ they were made with: give "
                 "it with --regularization",
                 path=str(table.path),
             )
-        return [Weights(options.regularization, table.values.dtype.name)]
+        forms = [False, True] if table.values.min() >= 0 else [False]
+        kind = table.values.dtype.name
+        return [Weights(options.regularization, kind, positive) for positive in forms]
 
     def write(self, table: ItemTable, values: Any, out: Path, remaining: Interactions) -> None:
         """See ``TableAdapter.write``; whatever else is in an ``.npz`` stays."""

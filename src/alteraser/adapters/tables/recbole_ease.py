@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alteraser.adapters._pickle import Call
 from alteraser.adapters._pickled import array, put_array
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.tables._recbole_checkpoint import Checkpoint, names_model
+from alteraser.adapters.tables._sparse import compressed, put_compressed
 from alteraser.adapters.tables.contract import ItemTable
 from alteraser.adapters.tables.ease_weights import Weights
 from alteraser.data.interactions import Interactions
@@ -80,30 +80,14 @@ class RecBoleEase:
         other = tree["other_parameter"]
         put_array(other[WEIGHTS], weights)
         counts = np.ones(len(remaining)) if remaining.confidence is None else remaining.confidence
-        kept = other[PAIRS].attributes
-        put_array(kept["data"], counts)
-        put_array(kept["indices"], remaining.indices + 1)
-        put_array(kept["indptr"], np.concatenate([[0], remaining.indptr]))
+        indptr = np.concatenate([[0], remaining.indptr])
+        put_compressed(other[PAIRS], counts, remaining.indices + 1, indptr)
         checkpoint.write(tree, out)
 
 
 def _pairs(value: Any, path: Path) -> Any:
     """The interactions, (users + 1, items + 1), row and column 0 empty."""
-    from scipy.sparse import csr_array
-
-    attributes = value.attributes if isinstance(value, Call) else {}
-    try:
-        data, indices, indptr = (
-            array(attributes[name], name) for name in ("data", "indices", "indptr")
-        )
-        m, n = attributes["_shape"]
-        found = csr_array((data.astype(np.float64), indices, indptr), shape=(m, n))
-        found.check_format(full_check=True)
-    except (KeyError, ValueError, TypeError) as cause:
-        raise IntegrityError(
-            f"{path}: {PAIRS} is no sparse matrix ({cause}); it is damaged", path=str(path)
-        ) from cause
-    found.sort_indices()
+    found = compressed(value, "csr", PAIRS, path)
     if found[[0]].nnz or found[:, [0]].nnz:
         raise IntegrityError(
             f"{path}: {PAIRS} has interactions of [PAD]; it is damaged", path=str(path)

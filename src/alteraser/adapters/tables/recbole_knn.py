@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.adapters._pickle import Call, Limits
-from alteraser.adapters._pickled import array, put_array
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.tables._recbole_checkpoint import Checkpoint, names_model
+from alteraser.adapters.tables._sparse import compressed, put_compressed
 from alteraser.adapters.tables.contract import ItemTable
 from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError, InvalidInput
@@ -133,7 +133,10 @@ class RecBoleKNN:
                 "alteraser train --model user-knn, which keeps nobody's list",
                 path=str(path),
             )
-        nearest, scores = _nearest(other[NEAREST], path), _scores(other[SCORES], path)
+        nearest, scores = (
+            compressed(other[NEAREST], "csc", NEAREST, path),
+            _scores(other[SCORES], path),
+        )
         n = scores.shape[1]
         pad = nearest.shape == (n, n) and (nearest[[0]].nnz or nearest[:, [0]].nnz)
         if nearest.shape != (n, n) or pad or scores[[0]].nnz or scores[:, [0]].nnz:
@@ -158,10 +161,8 @@ class RecBoleKNN:
         tree = checkpoint.tree()
         other = tree["other_parameter"]
         lists = values.astype(np.float32)  # rows of lists are the columns of w, one to the right
-        near = other[NEAREST].attributes
-        put_array(near["data"], lists.data)
-        put_array(near["indices"], lists.indices + 1)
-        put_array(near["indptr"], np.concatenate([[0], lists.indptr]))
+        indptr = np.concatenate([[0], lists.indptr])
+        put_compressed(other[NEAREST], lists.data, lists.indices + 1, indptr)
         scores = (_matrix(remaining, np.float32) @ lists.T.tocsc()).tocsr()
         scores.sort_indices()
         cuts = list(zip(scores.indptr[:-1].tolist(), scores.indptr[1:].tolist(), strict=True))
@@ -178,27 +179,6 @@ def _matrix(data: Interactions, dtype: Any) -> Any:
     from scipy.sparse import csr_array
 
     return csr_array((np.ones(len(data), dtype), data.indices, data.indptr), shape=data.shape)
-
-
-def _nearest(value: Any, path: Path) -> Any:
-    from scipy.sparse import csc_array
-
-    attributes = value.attributes if isinstance(value, Call) else {}
-    try:
-        parts = [array(attributes[name], name) for name in ("data", "indices", "indptr")]
-        found = csc_array(tuple(parts), shape=attributes["_shape"])
-        found.check_format(full_check=True)
-    except (KeyError, ValueError, TypeError) as cause:
-        raise IntegrityError(
-            f"{path}: {NEAREST} is no sparse matrix ({cause}); it is damaged", path=str(path)
-        ) from cause
-    found = found.copy()  # the file's own arrays are read-only
-    found.sort_indices()
-    if not np.all(np.isfinite(found.data)):
-        raise IntegrityError(
-            f"{path}: {NEAREST} holds NaN or infinite entries; it is damaged", path=str(path)
-        )
-    return found
 
 
 def _scores(value: Any, path: Path) -> Any:
