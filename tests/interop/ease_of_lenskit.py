@@ -27,7 +27,7 @@ if len(sys.argv) == 2:
 else:
     scorer.weights = np.load(folder / "new.npz")["weights"]
     wanted = trained("rest.csv")
-    query = RecQuery(query_items=ItemList(wanted.items.ids()[:3]))
+    query = RecQuery(history_items=ItemList(wanted.items.ids()[:3]))
     found = [
         each(query, ItemList(wanted.items.ids())).scores().tolist() for each in (scorer, wanted)
     ]

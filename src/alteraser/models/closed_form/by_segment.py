@@ -70,9 +70,7 @@ def counted(data: Interactions, *, aged: bool) -> dict[str, Array]:
     return _packed(_cells(data, aged), data, aged)
 
 
-def without(
-    state: Mapping[str, Array], deletion: Deletion, *, aged: bool
-) -> dict[str, Array]:
+def without(state: Mapping[str, Array], deletion: Deletion, *, aged: bool) -> dict[str, Array]:
     """``state`` of what remains; sums of confidences are formed anew.
 
     IntegrityError where what goes is not in the state.
