@@ -174,7 +174,7 @@ class Archive:
         """``<`` or ``>``."""
         return ">" if self.content("byteorder") == b"big" else "<"
 
-    def description(self, allowed: Allowed, limits: Limits = DESCRIPTION) -> Any:
+    def description(self, allowed: Allowed, limits: PickleLimits = DESCRIPTION) -> Any:
         """What was saved, with ``Call`` of ``_rebuild_tensor_v2`` for tensors; see
         ``alteraser.adapters._pickle``.
         """

@@ -283,11 +283,8 @@ class Interactions:
         width = np.int64(max(items.size, 1))
         keys = user_rows * width + item_rows
         multiplicity: Array | None = None
-        alone = confidence is None and target is None and timestamp is None and segments is None
-        if alone and not _increasing(keys):
-            ordered = np.sort(keys)  # vectorized, and several times faster than the argsort below
-            if _increasing(ordered):
-                keys, user_rows, item_rows = ordered, ordered // width, ordered % width
+        if all(values is None for values in (confidence, target, timestamp, segments)):
+            keys, user_rows, item_rows = _pairs_in_order(keys, width, user_rows, item_rows)
         if not _increasing(keys):
             order = np.argsort(keys, kind="stable")
             keys = keys[order]
@@ -835,6 +832,17 @@ def _events_digest(data: Interactions, events: Events) -> str:
     if events.time is not None and events.grouping.timed:
         sha.update(np.ascontiguousarray(events.time[order], "<i8").tobytes())
     return sha.hexdigest()
+
+
+def _pairs_in_order(
+    keys: Array, width: np.int64, users: Array, items: Array
+) -> tuple[Array, Array, Array]:
+    """Keys and rows of distinct pairs, sorted; as they are where some are there twice."""
+    if not _increasing(keys):
+        ordered = np.sort(keys)  # vectorized, and several times faster than an argsort
+        if _increasing(ordered):
+            return ordered, ordered // width, ordered % width
+    return keys, users, items
 
 
 def _both_segments(mine: Groups | None, theirs: Groups | None) -> Groups | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alteraser.adapters._pickle import Limits, protocol_of
+from alteraser.adapters._pickle import PickleLimits, protocol_of
 from alteraser.adapters._pickled import NUMPY
 from alteraser.adapters._pickling import dump
 from alteraser.adapters._recbole_ids import maps, recbole_class
@@ -33,11 +33,11 @@ class Checkpoint:
 
     archive: Archive
     config: Mapping[str, Any]
-    limits: Limits = DESCRIPTION
+    limits: PickleLimits = DESCRIPTION
 
     @classmethod
     def read(
-        cls, path: Path, model: str, wanted: set[str], limits: Limits = DESCRIPTION
+        cls, path: Path, model: str, wanted: set[str], limits: PickleLimits = DESCRIPTION
     ) -> tuple[Checkpoint, dict[str, Any]]:
         """The checkpoint, and its ``other_parameter``, which has what is ``wanted``.
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alteraser.adapters._pickle import Call, Limits
+from alteraser.adapters._pickle import Call, PickleLimits
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.tables._recbole_checkpoint import Checkpoint, names_model
 from alteraser.adapters.tables._sparse import compressed, put_compressed
@@ -31,7 +31,7 @@ Array = npt.NDArray[Any]
 
 NEAREST, SCORES = "w", "pred_mat"
 ITEMS_AT_A_TIME = 256
-LARGE = Limits(bytes=1 << 30, operations=100_000_000)
+LARGE = PickleLimits(bytes=1 << 30, operations=100_000_000)
 """``pred_mat`` is pickled number by number: everybody's scores of MovieLens-1M are 36 million"""
 
 
