@@ -43,12 +43,11 @@ def train(
     """Train on DATA and what is beside it; ``given`` are the settings on the command line."""
     from alteraser.data.sheet import Sheet
     from alteraser.data.side.sources import notes, read_given, reading_with
-    from alteraser.models.closed_form.rule import of_pairs
+    from alteraser.models.closed_form.rule import check_plain
     from alteraser.models.composite.setup import LinearSetup
     from alteraser.verbs.composite.train import train as train_model
 
-    if reading.grouping is not None:
-        raise InvalidInput(of_pairs(f"--model {kind}", reading.grouping.name))
+    check_plain(reading, kind)
     other = next((name for name in given if name not in SETTINGS), None)
     if other is not None:
         raise InvalidInput(f"--{other.replace('_', '-')} means nothing to --model linear")

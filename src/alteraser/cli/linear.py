@@ -28,13 +28,12 @@ def train(
 ) -> int:
     """Train on ``data``; ``given`` are the settings of the kind that the command line gives."""
     from alteraser.data.interactions import Interactions
-    from alteraser.models.closed_form.rule import of_pairs
+    from alteraser.models.closed_form.rule import check_plain
     from alteraser.models.registry import LINEAR
     from alteraser.solvers.limits import DEFAULT
     from alteraser.verbs.linear import train_linear
 
-    if reading.grouping is not None:
-        raise InvalidInput(of_pairs(f"--model {kind}", reading.grouping.name))
+    check_plain(reading, kind)
     with common.options_named():
         settings = LINEAR[kind](**given)
     with screen.phase("read", f"reading {data}"):

@@ -207,7 +207,7 @@ def train(
     knn
     """
     from alteraser.data.files import check_output
-    from alteraser.models.closed_form.rule import counted_by_segment, of_pairs
+    from alteraser.models.closed_form.rule import check_plain
     from alteraser.verbs.train import ENMF
 
     common.check_tolerance(tolerance)
@@ -236,10 +236,7 @@ def train(
         check_output(out)
         screen = common.Screen(json, quiet)
         return _way(model, beside, context)(screen, model, data, out, reading, given, threads)
-    if reading.grouping is not None:
-        raise InvalidInput(of_pairs("--model enmf", reading.grouping.name))
-    if reading.segment_column is not None:
-        raise InvalidInput(counted_by_segment("enmf"))
+    check_plain(reading, "enmf")
     with common.options_named():
         recipe = ENMF.model_validate(
             dict(

@@ -275,6 +275,16 @@ def of_pairs(model: str, groups: str) -> str:
     )
 
 
+def check_plain(reading: ReadingOptions, kind: str) -> None:
+    """InvalidInput where ``reading`` groups rows or names segments, for a ``kind`` of plain
+    pairs.
+    """
+    if reading.grouping is not None:
+        raise InvalidInput(of_pairs(f"--model {kind}", reading.grouping.name))
+    if reading.segment_column is not None:
+        raise InvalidInput(counted_by_segment(kind))
+
+
 def counted_by_segment(kind: str) -> str:
     """What is wrong with segments for a model that does not count by them."""
     return (
