@@ -14,7 +14,7 @@ import numpy.typing as npt
 import typer
 
 from alteraser import metrics
-from alteraser.bench.common import clocked, machine, table, words
+from alteraser.bench.common import clocked, machine, numbers, table, words
 from alteraser.cli import common, completion
 from alteraser.errors import InvalidInput
 
@@ -50,7 +50,9 @@ def networks(
     core: Annotated[
         int, typer.Option("--core", min=1, help="Only items with so many events at least.")
     ] = 1,
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes of training.")] = 10,
+    epochs: Annotated[
+        int, typer.Option("--epochs", min=0, help="Passes of training; 0: each model's own.")
+    ] = 0,
     dtype: Annotated[
         str,
         typer.Option("--dtype", autocompletion=completion.DTYPE, help="float32 or float64."),
@@ -73,7 +75,7 @@ def networks(
     from alteraser.runtime.extras import require
 
     require("torch", "torch", "bench networks")
-    asked = [int(word) for word in words(passes, "--passes", tuple(map(str, range(1, epochs))))]
+    asked = [int(number) for number in numbers(passes, "--passes")]
     kinds = words(models, "--models", NETWORKS)
     reading = common.reading_options(
         timestamp_column=timestamp_column,
@@ -83,7 +85,10 @@ def networks(
     )
     print(f"{machine()}\n")
     for name in kinds:
-        kind: Any = KINDS[name].model_validate({"epochs": epochs, "dtype": dtype})
+        own = {"epochs": epochs} if epochs else {}
+        kind: Any = KINDS[name].model_validate({"dtype": dtype, **own})
+        if not all(0 < count < kind.epochs for count in asked):
+            raise InvalidInput(f"--passes {passes}: expected 1 to {kind.epochs - 1}, with commas")
         kind.check_reading(reading)
         whole = Interactions.read(data, reading)
         scene: Any = Pairs.of(whole, users)
@@ -277,6 +282,16 @@ def best(block: Array) -> Array:
     return found
 
 
+def overlap(one: Array, reference: Array) -> float:
+    """The share of ``reference``, without places that are empty (−1), that is in ``one`` too.
+
+    >>> overlap(np.array([3, 1, -1]), np.array([1, 2, -1])), overlap(np.array([-1]), np.array([-1]))
+    (0.5, 1.0)
+    """
+    listed = reference[reference >= 0]
+    return np.intersect1d(one, listed).size / listed.size if listed.size else 1.0
+
+
 def compared(scene: Sessions | Pairs) -> tuple[Array, Array]:
     """Places in the lists of those who asked, and of some others."""
     asked, others = np.flatnonzero(scene.asked), np.flatnonzero(~scene.asked)
@@ -436,7 +451,7 @@ class Seen:
         agreed = []
         for places in compared(self.scene):
             one, other = lists[places], self.lists[places]
-            shared = [np.intersect1d(a, b).size / 10 for a, b in zip(one, other, strict=True)]
+            shared = [overlap(*pair) for pair in zip(one, other, strict=True)]
             rbo = float(metrics.rank_biased_overlap(one, other).mean())
             agreed += [f"{rbo:.3f}", f"{np.mean(shared):.3f}"]
         indptr = np.arange(len(lists) + 1)

@@ -44,7 +44,11 @@ class NCF(Network):
     summary: ClassVar[str] = "a network over the rows of a user and an item"
 
     factors: int = Field(default=32, ge=1, le=4096, description="Length of a row")
-    batch: int = Field(default=8, ge=1, description="Users per step: at least so many, on average")
+    epochs: int = Field(default=20, ge=0, description="Passes over all of the data")
+    batch: int = Field(default=4, ge=1, description="Users per step: at least so many, on average")
+    learning_rate: float = Field(
+        default=0.01, gt=0.0, le=1e6, description="Adam's, at the start; it falls to 0"
+    )
     missing_weight: float = Field(
         default=0.1, gt=0.0, le=1e6, description="What a cell of nothing counts beside one of 1"
     )
