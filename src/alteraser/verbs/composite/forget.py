@@ -11,21 +11,17 @@ import time
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from alteraser.data.deletion import Deletion
 from alteraser.data.interactions import Removal
 from alteraser.data.selection import Selection
 from alteraser.data.side.given import Given
+from alteraser.erasers.relational import converge, gradient_of
 from alteraser.errors import IntegrityError, InvalidInput
-from alteraser.evidence.certificate.words import sentence
-from alteraser.evidence.claims import Evidence, Measured, ResidualOnly
 from alteraser.models.composite.model import CompositeModel
-from alteraser.models.composite.setup import Assembled
 from alteraser.runtime import events
 from alteraser.runtime.workers import default_threads
 from alteraser.solvers.limits import DEFAULT, Limits
-from alteraser.solvers.relational import Goal, Preconditioner, Reached, evaluate, minimize
 from alteraser.solvers.trace import OnPass
 from alteraser.verbs.composite.request import Left, Request, left
 from alteraser.verbs.composite.train import told
@@ -120,16 +116,20 @@ def carry_out(
     """``forget`` once it is known what goes."""
     began, threads = time.perf_counter(), threads or default_threads()
     before, after = model.setup.assemble(given), model.setup.assemble(gone.given)
-    push, floor, start = _push(model, before, after, threads)
-    value = evaluate(after.problem, after.problem.point(start), threads=threads).value
-    origin = after.problem.point(start)
-    reached = minimize(
-        after.problem,
-        after.problem.random(seed) if method == "retrain" else origin,
-        Goal(limits, scale=push or None, origin=origin, max_passes=max_passes),
+    problem, vector = after.problem, model.vector(before)
+    old = gradient_of(before.problem, before.problem.point(vector), threads=threads)
+    original = problem.point(after.carried(before, vector))
+    went = converge(
+        problem,
+        original,
+        problem.random(seed) if method == "retrain" else original,
+        known=after.carried(before, old, h=0.0),
+        limits=limits,
+        max_passes=max_passes,
         threads=threads,
         on_pass=events.passes(on_pass),
     )
+    reached = went.reached
     found = deletion(given, gone, selection)
     unlearned = replace(
         CompositeModel.at(model.setup, gone.given, after, reached.point),
@@ -138,12 +138,13 @@ def carry_out(
             "method": "retrain" if method == "retrain" else "converge",
             "interactions_forgotten": found.forgotten,
             **told(reached),
+            "residual": went.residual,
+            "class": went.evidence.kind,
         },
         parent=model.digest,
         ancestors=model.lineage,
         erased=found.recorded(model.erased),
     )
-    evidence = claim(reached)
     return Erasure(
         model=unlearned,
         deletion=found,
@@ -153,25 +154,25 @@ def carry_out(
             None if method != "auto" else "its optimum for what is left is gone to",
             DEFAULT.residual,
         ),
-        evidence=evidence,
+        evidence=went.evidence,
         work=Work(
             "lbfgs",
             reached.passes,
             reached.products,
-            after.problem.size * reached.evaluations,
-            reached.residual,
+            reached.passes * sum(side.size for side in after.sides.values()),
+            went.residual,
             reached.converged,
             reached.reason,
             ("lbfgs", "newton"),
-            value,
+            went.objective_before,
             reached.value,
-            push,
-            floor,
+            went.push,
+            went.floor,
             reached.trace,
         ),
         aftermath=_aftermath(model, unlearned, found),
         details={
-            "measured": {"distance": reached.distance, "smallest": reached.smallest},
+            "measured": {"distance": reached.distance, "influence": went.influence},
             "effect": None,
             "rows_forgotten": {name: int(mask.sum()) for name, mask in gone.rows.items()},
             "values_forgotten": dict(gone.values),
@@ -182,19 +183,6 @@ def carry_out(
     )
 
 
-def claim(reached: Reached) -> Evidence:
-    """C where the distance was measured and is within the limits."""
-    size = float(np.linalg.norm(reached.point.vector))
-    if reached.converged and reached.valley:
-        return Measured(sentence("C", reached.distance * size, reached.distance))
-    lacks = (
-        "it is not known to be in a valley"
-        if not reached.valley
-        else f"distance {reached.distance:.1e}, limit {DEFAULT.distance:.0e}"
-    )
-    return ResidualOnly(sentence("D", None, None), lacks)
-
-
 def check_method(method: str) -> None:
     """InvalidInput for a way that there is not."""
     if method not in METHODS:
@@ -202,21 +190,6 @@ def check_method(method: str) -> None:
             f"method {method!r}: a linear model forgets by going to its optimum for what is left; "
             f"there are {', '.join(METHODS)}"
         )
-
-
-def _push(
-    model: CompositeModel, before: Assembled, after: Assembled, threads: int
-) -> tuple[float, float | None, npt.NDArray[np.float64]]:
-    """(‖∇L_r(Θ_a) − ∇L_a(Θ_a)‖, what training had left over it, Θ_a in the new rows)."""
-    vector = model.vector(before)
-    start = after.carried(before, vector)
-    point = after.problem.point(start)
-    old = evaluate(before.problem, before.problem.point(vector), threads=threads).gradient.vector
-    was = after.carried(before, old, h=0.0)
-    now = evaluate(after.problem, point, threads=threads).gradient.vector
-    M = Preconditioner(after.problem, point, threads)
-    push = M.norm(now - was)
-    return push, (M.norm(was) / push if push > 0 else None), start
 
 
 def _aftermath(before: CompositeModel, after: CompositeModel, found: Deletion) -> Aftermath:
