@@ -347,6 +347,14 @@ def test_keys(ledger: Database) -> None:
 # ---------------------------------------------------------------- the database
 
 
+@pytest.mark.parametrize("name", ["\x00", "x" * 10_000, "é\u202e", "'; DROP TABLE requests; --"])
+def test_a_name_that_nothing_has(ledger: Database, name: str) -> None:
+    with pytest.raises((NotFound, InvalidInput)), ledger.reading() as connection:
+        requests.row_of(connection, name)
+    with ledger.reading() as connection:
+        assert requests.listed(connection) == []
+
+
 def test_events_are_only_ever_added_to(ledger: Database) -> None:
     for statement in (schema.events.update().values(event="x"), schema.events.delete()):
         with pytest.raises(Refused, match="only ever added to"), ledger.writing() as connection:
