@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.erasers.task import Task
+from alteraser.linalg.pairs import norm
 from alteraser.models import Factors, Problem
 from alteraser.solvers.anchors import Anchors, storing_noise
 from alteraser.solvers.joint import Joint
@@ -280,11 +281,6 @@ class AnchoredPoint:
         return gradient_norm(self.task.after, self.at, *gradient, threads=self.threads) / scale
 
 
-def norm(pair: tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]) -> float:
-    """‖·‖_F of both sides"""
-    return float(np.sqrt(sum(float(np.einsum("id,id->", x, x, dtype=np.float64)) for x in pair)))
-
-
 def length(pair: Pair, rows: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]) -> float:
-    """The same over some rows."""
+    """‖·‖_F of some rows of both sides."""
     return norm((pair[0][rows[0]], pair[1][rows[1]]))

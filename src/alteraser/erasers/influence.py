@@ -22,6 +22,7 @@ import numpy.typing as npt
 from alteraser.erasers.driver import Outcome
 from alteraser.erasers.task import Task, measured
 from alteraser.errors import InvalidInput, NumericFailure
+from alteraser.linalg.pairs import inner
 from alteraser.models import Factors, Problem, Side
 from alteraser.runtime.interrupt import whole
 from alteraser.solvers.hessian import Curvature
@@ -149,13 +150,13 @@ class Influence:
     def _apply_inverse(
         self, problem: Problem, start: Factors, g: Pair, threads: int
     ) -> tuple[Pair, int]:
-        size = _dot(g, g)
+        size = inner(g, g)
         if size == 0:
             return g, 0
         if self.inverse == "kfac":
             users = kronecker_inverse(problem.users, start.items, g[0], self.damping)
             return (users, kronecker_inverse(problem.items, start.users, g[1], self.damping)), 0
-        along = abs(_dot(g, Curvature(problem, start, threads).hessian(g))) / size
+        along = abs(inner(g, Curvature(problem, start, threads).hessian(g))) / size
         curvature = Curvature(_Damped(problem, self.damping * along), start, threads)
         precondition: Apply = curvature.precondition if self.preconditioned else (lambda r: r)
         solve = self._series if self.inverse == "neumann" else self._conjugate_gradients
@@ -172,12 +173,12 @@ class Influence:
         r = g
         z = precondition(r)
         p = z
-        rz = first = _dot(r, z)
+        rz = first = inner(r, z)
         count = 0
         while count < self.steps and rz > 1e-12 * first:
             q = product(p)
             count += 1
-            bent = _dot(p, q)
+            bent = inner(p, q)
             if not bent > 0:
                 # not even the first direction can be trusted: the blocks alone
                 return (z if count == 1 else x), count
@@ -185,7 +186,7 @@ class Influence:
             x = (x[0] + step * p[0], x[1] + step * p[1])
             r = (r[0] - step * q[0], r[1] - step * q[1])
             z = precondition(r)
-            rz, before = _dot(r, z), rz
+            rz, before = inner(r, z), rz
             p = (z[0] + rz / before * p[0], z[1] + rz / before * p[1])
         return x, count
 
@@ -202,19 +203,19 @@ class Influence:
         if not self.preconditioned:
             v = (np.ones_like(g[0]) + g[0], np.ones_like(g[1]) + g[1])
             for _ in range(POWER_ITERATIONS):
-                length = np.sqrt(_dot(v, v))
+                length = np.sqrt(inner(v, v))
                 v = product((v[0] / length, v[1] / length))
-            scale, spent = 1.3 * float(np.sqrt(_dot(v, v))), POWER_ITERATIONS
+            scale, spent = 1.3 * float(np.sqrt(inner(v, v))), POWER_ITERATIONS
         r, z = g, precondition(g)
         x = before = (np.zeros_like(g[0]), np.zeros_like(g[1]))
-        size = _dot(r, z)
+        size = inner(r, z)
         for term in range(self.steps):
             before, x = x, (x[0] + z[0] / scale, x[1] + z[1] / scale)
             hx = product(x)
             spent += 1
             r = (g[0] - hx[0], g[1] - hx[1])
             z = precondition(r)
-            size, last = _dot(r, z), size
+            size, last = inner(r, z), size
             if not size <= last * (1 + 1e-6):  # rounding at the end of the series is no rise
                 return (before if term else x), spent
         return (x[0] + z[0] / scale, x[1] + z[1] / scale), spent
@@ -254,7 +255,3 @@ def kronecker_inverse(side: Side, other: Float64, right: Float64, damping: float
         (right @ vectors) / (scales + side.ridge.astype(np.float64)[:, None])
     ) @ vectors.T
     return answer
-
-
-def _dot(a: Pair, b: Pair) -> float:
-    return float(np.vdot(a[0], b[0]) + np.vdot(a[1], b[1]))

@@ -23,6 +23,7 @@ from alteraser.evidence.certificate.certificate import UNDETERMINED
 from alteraser.evidence.certificate.plain import Plain, norm
 from alteraser.evidence.certificate.words import sentence
 from alteraser.evidence.claims import Evidence, Local, Measured, Replayed, ResidualOnly
+from alteraser.linalg.pairs import norm as length
 from alteraser.models import Factors, Problem
 from alteraser.models.factorization.magnitudes import WIDE, confidence_ratio
 from alteraser.solvers.joint import Joint
@@ -175,8 +176,7 @@ def _measured_within(outcome: Outcome) -> Measured:
     """Class C, at the distance that was measured; at 0 where nothing remains."""
     if outcome.measured is None:
         return Measured(sentence("C", 0.0, None))
-    both = (outcome.factors.users, outcome.factors.items)
-    size = float(np.sqrt(sum(np.einsum("id,id->", x, x, dtype=np.float64) for x in both)))
+    size = length((outcome.factors.users, outcome.factors.items))
     distance = outcome.measured.distance
     return Measured(sentence("C", distance * size, distance if size else None))
 

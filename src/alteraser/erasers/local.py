@@ -35,10 +35,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from alteraser.erasers.anchored_point import MARGIN, AnchoredPoint, Pair, length, norm
+from alteraser.erasers.anchored_point import MARGIN, AnchoredPoint, Pair, length
 from alteraser.erasers.driver import Effect, Outcome
 from alteraser.erasers.task import Task
 from alteraser.errors import InvalidInput
+from alteraser.linalg.pairs import norm
 from alteraser.models import Factors
 from alteraser.solvers.joint import Joint, JointStep
 from alteraser.solvers.limits import DEFAULT

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from alteraser.linalg.ahead import Ahead
+from alteraser.linalg.pairs import inner, norm
 from alteraser.models import Problem
 from alteraser.models.factorization.biased import BiasedFactors
 from alteraser.models.factorization.terms import RowProblem
@@ -64,7 +65,7 @@ def effect_left(
     if not Joint.fits(after, P.shape[1]):
         return None
     live = after.users.counts > 0, after.items.counts > 0
-    moved = _norm([(a - b)[rows] for a, b, rows in zip(new, original, live, strict=True)])
+    moved = norm([(a - b)[rows] for a, b, rows in zip(new, original, live, strict=True)])
     if moved == 0:
         return None
     left = []
@@ -84,7 +85,7 @@ def effect_left(
     found = joint.solve((left[0], left[1]), forcing=FALLEN, products=PRODUCTS, share=ADDED)
     if found.newton is None:
         return 0.0
-    length = _norm([x[rows] for x, rows in zip(found.newton, live, strict=True)])
+    length = norm([x[rows] for x, rows in zip(found.newton, live, strict=True)])
     return (length + found.ahead) / moved
 
 
@@ -111,7 +112,7 @@ def effect_left_of_squares(
         rows[:, None] & terms.free
         for rows, terms in zip(counts, (after.users, after.items), strict=True)
     ]
-    moved = _norm([(b - a) * rows for a, b, rows in zip(start, end, live, strict=True)])
+    moved = norm([(b - a) * rows for a, b, rows in zip(start, end, live, strict=True)])
     if moved == 0:
         return None
     there, here = slopes(before, original, threads=threads), slopes(after, new, threads=threads)
@@ -134,7 +135,7 @@ def effect_left_of_squares(
     x, ahead = conjugate(
         product, (np.maximum(diagonals[0], 1e-300), np.maximum(diagonals[1], 1e-300)), right
     )
-    return (_norm(x) + ahead) / moved
+    return (norm(x) + ahead) / moved
 
 
 def conjugate(product: Callable[[Pair], Pair], diagonal: Pair, right: Pair) -> tuple[Pair, float]:
@@ -145,29 +146,21 @@ def conjugate(product: Callable[[Pair], Pair], diagonal: Pair, right: Pair) -> t
     x = np.zeros_like(right[0]), np.zeros_like(right[1])
     r = right[0].copy(), right[1].copy()
     z = r[0] / diagonal[0], r[1] / diagonal[1]
-    p, rz = z, _dot(r, z)
+    p, rz = z, inner(r, z)
     first, ahead = rz, Ahead()
     for _ in range(PRODUCTS):
         if not rz > 0.0:
             break
         q = product(p)
-        step = rz / _dot(p, q)
+        step = rz / inner(p, q)
         for a, b, c, d in zip(x, p, r, q, strict=True):
             a += step * b
             c -= step * d
-        ratio = _dot(p, (p[0] * diagonal[0], p[1] * diagonal[1])) / _dot(p, p)
+        ratio = inner(p, (p[0] * diagonal[0], p[1] * diagonal[1])) / inner(p, p)
         z = r[0] / diagonal[0], r[1] / diagonal[1]
-        rz, last = _dot(r, z), rz
+        rz, last = inner(r, z), rz
         ahead.met(step, rz / last, rz, ratio)
         p = z[0] + (rz / last) * p[0], z[1] + (rz / last) * p[1]
-        if rz <= FALLEN**2 * first and ahead.length <= ADDED * _norm(x):
+        if rz <= FALLEN**2 * first and ahead.length <= ADDED * norm(x):
             break
     return x, ahead.length
-
-
-def _dot(one: Pair, other: Pair) -> float:
-    return float(np.vdot(one[0], other[0]) + np.vdot(one[1], other[1]))
-
-
-def _norm(pair: Any) -> float:
-    return float(np.sqrt(sum(float(np.einsum("id,id->", x, x, dtype=np.float64)) for x in pair)))

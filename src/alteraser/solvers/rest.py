@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from alteraser.linalg.pairs import norm
 from alteraser.models import Factors, Problem
 from alteraser.runtime.interrupt import whole
 from alteraser.solvers.joint import BENT, Joint, JointStep
@@ -68,8 +69,7 @@ def way_to_rest(
         there = Factors(
             users.astype(factors.dtype), items.astype(factors.dtype), factors.prediction
         )
-    squares = (np.einsum("id,id->", x, x, dtype=np.float64) for x in (factors.users, factors.items))
-    return WayToRest(length_of(found, float(np.sqrt(sum(squares)))), there)
+    return WayToRest(length_of(found, norm((factors.users, factors.items))), there)
 
 
 def length_of(found: JointStep, size: float) -> float | None:

@@ -13,14 +13,12 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import numpy as np
-
 from alteraser.erasers import AltEraser, Eraser, Local
 from alteraser.erasers.driver import OnPass
 from alteraser.erasers.replay import Replay
 from alteraser.erasers.task import GONE, Task
 from alteraser.errors import DependencyMissing, InvalidInput
-from alteraser.models import Factors
+from alteraser.linalg.pairs import norm
 from alteraser.models.factorization.model import Model
 from alteraser.solvers import strategy
 from alteraser.solvers.anchors import rows_effect
@@ -181,7 +179,7 @@ def choose(model: Model, task: Task, asked: Way | None = None) -> Choice:
         return _only_way(model, task, asked, fixed or "")
     touched = task.touched_users, task.touched_items
     moved = rows_effect(task.before, task.after, task.original, touched, threads=task.workers)
-    effect = moved / (_size(task.original) or 1.0)
+    effect = moved / (norm((task.original.users, task.original.items)) or 1.0)
     rest, least = recorded(model.training)
     unsure = rest is None and not (least is not None and least > AT_REST * effect)
     if unsure and asked in (None, "converge"):  # the others are done whatever it is
@@ -300,13 +298,3 @@ def _refit_seconds(model: Model, task: Task) -> tuple[float, float | None]:
         return seconds, None
     steps = min(record["products"], record["passes"])
     return seconds, seconds * (EXACT * (record["passes"] - steps) + STEP * record["products"])
-
-
-def _size(factors: Factors) -> float:
-    return float(
-        np.sqrt(
-            sum(
-                np.einsum("id,id->", x, x, dtype=np.float64) for x in (factors.users, factors.items)
-            )
-        )
-    )
