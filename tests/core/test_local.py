@@ -13,7 +13,7 @@ from alteraser.cli.forget_options import How
 from alteraser.cli.shortfall import words
 from alteraser.data.interactions import Interactions
 from alteraser.erasers import Local, Task
-from alteraser.erasers.anchored_point import AnchoredPoint
+from alteraser.erasers.anchored_point import REACH, AnchoredPoint
 from alteraser.erasers.driver import Settings, run_passes
 from alteraser.errors import IntegrityError, InvalidInput, NumericFailure
 from alteraser.evidence.certificate.anchored import anchored
@@ -249,6 +249,56 @@ def test_it_is_bounded_and_never_behind_the_rows_alone(passes: int, dtype: str) 
     assert erasure.reached() == erasure.converged
     assert erasure.model.factors.dtype == np.dtype(dtype)
     assert not erasure.model.factors.users[5].any()
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_step_ends_where_the_anchored_objective_is_least(whole: bool) -> None:
+    """L_{D_r}(Θ) − ⟨g, Θ⟩ at points along a line, by ``evaluate``: none of them is lower, whatever
+    the line, and a line that leads up is taken whole for the residual to judge.
+    """
+    data = toy(1)
+    model = early(data, 8)
+    job = task(model, data, [3] if whole else some(data), whole=whole)
+    assert job.before is not None
+    point = AnchoredPoint(job, job.before, 1e-3)
+    point.move_touched()
+    rng = np.random.default_rng(0)
+
+    def objective(users: np.ndarray, items: np.ndarray) -> float:
+        at = Factors(users, items, np.ones(users.shape[1]))
+        held = np.vdot(point.held.users, users) + np.vdot(point.held.items, items)
+        return evaluate(point.after, at).objective - float(held)
+
+    for size in (0.01, 0.3, 1.0):
+        down = [
+            -size * g * (1 + 0.5 * rng.standard_normal(g.shape)) * live[:, None]
+            for g, live in zip(point.gradient, point.live, strict=True)
+        ]
+        t = point.least_along((down[0], down[1]))
+        along = [
+            objective(point.at.users + s * t * down[0], point.at.items + s * t * down[1])
+            for s in (0.0, 0.5, 0.9, 0.99, 1.0, 1.01, 1.1)
+        ]
+        assert min(along) == along[4] or t == REACH
+        assert along[4] < along[0]
+        assert point.least_along((-down[0], -down[1])) == 1.0
+
+
+@pytest.mark.parametrize(("seed", "rank"), [(4, 10), (5, 6), (8, 6)])
+def test_it_finds_the_point_where_whole_steps_went_past_it(seed: int, rank: int) -> None:
+    """With more factors than tastes L hardly bends along some of them. The way that is left, by the
+    dense Hessian, is within what is claimed.
+    """
+    data = toy(seed)
+    settings = EARLY | {"factors": rank, "regularization": 1.0}
+    model = ae.ENMF(**settings, tolerance=1e-4).fit(data)  # type: ignore[arg-type]
+    gone = some(data)
+    outcome = Local().erase(task(model, data, gone))
+    assert outcome.converged
+    assert outcome.effect is not None
+    assert outcome.effect.left is not None
+    way = dense_way(model, data, data.remove(gone).remaining, outcome.factors)
+    assert way <= outcome.effect.left * outcome.effect.moved
 
 
 def test_rows_that_nothing_asks_to_move_stay() -> None:

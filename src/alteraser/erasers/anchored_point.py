@@ -8,12 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+from numpy.polynomial import Polynomial
 
 from alteraser.erasers.task import Task
 from alteraser.linalg.pairs import norm
 from alteraser.models import Factors, Problem
 from alteraser.solvers.anchors import Anchors, storing_noise
 from alteraser.solvers.joint import Joint
+from alteraser.solvers.line import lowest, quartic_along
 from alteraser.solvers.phases.alternation import RowWork
 from alteraser.solvers.phases.state import refuse_damaged
 from alteraser.solvers.residuals import row_gradients
@@ -38,6 +40,9 @@ MARGIN = 0.8
 STALE = 0.02
 """Blocks are factored again once the model has moved by this share of its size; a step as long is
 no mending."""
+
+REACH = 4.0
+"""Times a Newton step that the anchored objective may be followed along it."""
 
 NEAR = 0.8
 """Share of the tolerance, or of the residual, from which on the residual is measured with blocks of
@@ -206,6 +211,18 @@ class AnchoredPoint:
             block_solve(side, seen, right, live, rank=h.size, threads=self.threads, solution=moved)
             x += moved
         return self.stored(P, Q)
+
+    def least_along(self, step: Pair) -> float:
+        """The t in (0, REACH] where L_{D_r}(Θ + t x) − ⟨g, Θ + t x⟩, a quartic, is least; 1 where
+        rounding hides it.
+        """
+        V, W = (x * live[:, None] for x, live in zip(step, self.live, strict=True))
+        P, Q = (x.astype(np.float64) for x in (self.at.users, self.at.items))
+        h = self.at.prediction.astype(np.float64)
+        sides = self.after.users, self.after.items
+        along = quartic_along(sides, (P, Q), (Q * h, W * h), (V, W), self.threads)
+        held = float(np.vdot(self.held.users, V) + np.vdot(self.held.items, W))
+        return lowest(along - Polynomial([0.0, held]), REACH) or 1.0
 
     def _place(self, factors: Factors) -> None:
         self.at = factors

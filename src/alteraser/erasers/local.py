@@ -13,7 +13,9 @@ optimum that training was on its way to.
 The rows of the deletion come first, each to its anchored minimum given the others; then Newton
 steps on both sides, by conjugate gradients on the users' Schur complement
 (``alteraser.solvers.joint``) with blocks factored once and the anchored gradient in float64, so
-that steps refine each other (Wilkinson 1963).
+that steps refine each other (Wilkinson 1963). On a step's line the anchored objective is a quartic,
+and the step goes to where that is least: along directions in which L hardly bends the fourth power
+soon outweighs the second, and a whole step would go too far or not far enough.
 
 **What is missing** after a step of length s is what its solve left, estimated from above
 (``alteraser.linalg.ahead``), and what L is no quadratic for. The next step measures both: with ρ =
@@ -60,10 +62,10 @@ TURNING = 0.4
 """Where two steps in a row are more than this share of the one before, they lead nowhere that more
 could be said of."""
 
-FEW = 16
-"""Products that a later step may take in any case. One that takes more than the first had learned
-little from it: the directions of least curvature are others a step away, and there will be others
-again."""
+MORE, FEW = 1.5, 16
+"""A later step may take MORE times as many products as the first, of which FEW are reckoned in any
+case. One that takes more had learned little from it: the directions of least curvature are others a
+step away, and there will be others again."""
 
 SHALLOW, DEEP = 0.05, 1e-3
 """How far the first step's residual has to fall at least, since L is no quadratic; and any step's
@@ -274,7 +276,7 @@ class Steps(Decided):
             self._taken = found.products
         else:
             forcing = min(max(0.3 * tolerance / state.residual, DEEP), 0.5)
-            products = min(products, max(self._taken, FEW))
+            products = min(products, self._most)
             found = joint.solve(gradient, forcing=forcing, products=products, missing=allowed)
         if found.negative is not None:  # so far, and a product less, L bends up
             state.bent, self._mend = True, max(min(self._mend, found.products - 1), 1)
@@ -282,6 +284,11 @@ class Steps(Decided):
         elif self._known:
             self._look(state, found)
         return found.newton, found.products
+
+    @property
+    def _most(self) -> int:
+        """Products that a later step may take."""
+        return int(MORE * max(self._taken, FEW))
 
     def _look(self, state: AnchoredPoint, found: JointStep) -> None:
         """What a step will leave, from its length and that of the one before it."""
@@ -291,18 +298,20 @@ class Steps(Decided):
         state.missing = found.ahead + (
             reach * ratio / (1.0 - 2.0 * ratio) if ratio < 0.5 else np.inf
         )
-        lost = min(ratio, self._ratio) > TURNING or found.products >= max(self._taken, FEW)
+        lost = min(ratio, self._ratio) > TURNING or found.products >= self._most
         if lost and ratio < np.inf and self._lacks(state):
             self._forget(state)
         self._last, self._ratio = reach, ratio if np.isfinite(ratio) else 0.0
 
     def _gone(self, state: AnchoredPoint, step: Pair) -> Factors:
-        """The factors a step away, as they would be stored; no further than FAR of the model's
-        size.
+        """The factors where the anchored objective is least on the step's line, as they would be
+        stored; no further than FAR of the model's size.
         """
         users, items = state.at.users, state.at.items
-        t = min(1.0, FAR * (norm((users, items)) or 1.0) / (norm(step) or 1.0))
-        if t < 1.0:
+        far = FAR * (norm((users, items)) or 1.0) / (norm(step) or 1.0)
+        t = min(state.least_along(step), far)
+        self._last *= t  # how far it went
+        if t == far:
             state.missing, self._last = np.inf, 0.0
         P, Q = users.astype(np.float64) + t * step[0], items.astype(np.float64) + t * step[1]
         P[~state.live[0]], Q[~state.live[1]] = 0.0, 0.0
