@@ -21,6 +21,7 @@ from alteraser.models.closed_form.kind import ExactKind
 from alteraser.models.closed_form.needs import TIMES, Need
 from alteraser.models.closed_form.popularity import Popularity
 from alteraser.models.registry import KINDS
+from alteraser.runtime.late import late
 
 
 def parameters() -> dict[str, Any]:
@@ -83,6 +84,13 @@ def newest(monkeypatch: pytest.MonkeyPatch) -> type[ExactKind]:
 
 
 @pytest.mark.usefixtures("newest")
+def test_looking_at_a_late_module_does_not_import_it() -> None:
+    stand_in = late("no.such.module")
+    assert not hasattr(stand_in, "__wrapped__")
+    with pytest.raises(ModuleNotFoundError):
+        _ = stand_in.anything
+
+
 def test_one_line_makes_a_kind(run: Run, tmp_path: Path) -> None:
     found = parameters()
     assert found["neighbors"].rich_help_panel.split(", ")[-1] == "newest"

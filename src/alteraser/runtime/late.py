@@ -11,6 +11,8 @@ from typing import Any
 
 class _Late(ModuleType):
     def __getattr__(self, name: str) -> Any:
+        if name == "__wrapped__":  # asked of everything by who only looks around, as doctest does
+            raise AttributeError(name)
         value = getattr(import_module(self.__name__), name)
         setattr(self, name, value)
         return value
