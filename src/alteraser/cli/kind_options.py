@@ -15,6 +15,8 @@ from alteraser.cli import completion
 from alteraser.models.registry import KINDS, LINEAR
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pydantic.fields import FieldInfo
 
     Owners = list[tuple[str, FieldInfo]]
@@ -42,7 +44,7 @@ class WithKinds(TyperCommand):
         own = super().get_params(ctx)
         if self._made is None:
             declared = {param.name: param for param in self.params}
-            owners = settings(events=not self.lists)
+            owners = settings(tuned() if self.lists else None)
             for name in owners.keys() & declared.keys():
                 declared[name].help = f"{declared[name].help} {said(owners[name], apart=True)}"  # type: ignore[attr-defined]
             own_names = {name: has for name, has in owners.items() if name not in declared}
@@ -58,26 +60,25 @@ class WithKinds(TyperCommand):
 
 
 class WithKindLists(WithKinds):
-    """The same for kinds of pairs, where every setting takes several values, with commas between
-    them.
+    """The same for kinds that ``tune`` tries, where every setting takes several values, with commas
+    between them.
     """
 
     lists = True
 
 
-def of_pairs() -> list[str]:
-    """The kinds that are of pairs, not of events."""
-    return [kind for kind, options in KINDS.items() if not options.of_events()]
+def tuned() -> list[str]:
+    """The kinds that ``tune`` tries: all but networks of sequences."""
+    return [kind for kind, options in KINDS.items() if not (options.of_events() and options.extra)]
 
 
-def settings(*, events: bool = True) -> dict[str, Owners]:
-    """{name: kinds that have it, and what it is to each}, in the order of the table of kinds; all
-    or of pairs.
+def settings(kinds: Iterable[str] | None = None) -> dict[str, Owners]:
+    """{name: kinds that have it, and what it is to each}, in the order of the table of kinds; of
+    ``kinds``, or of all there are, linear ones too.
     """
     found: dict[str, Owners] = {}
-    kinds = KINDS if events else of_pairs()
-    linear = LINEAR.items() if events else ()
-    for kind, options in (*((kind, KINDS[kind]) for kind in kinds), *linear):
+    linear = LINEAR.items() if kinds is None else ()
+    for kind, options in (*((kind, KINDS[kind]) for kind in kinds or KINDS), *linear):
         for name, info in options.model_fields.items():
             if name == DECIDED:
                 continue

@@ -95,6 +95,10 @@ class SLIST(SessionKind):
 
     name: ClassVar[str] = "slist"
     summary: ClassVar[str] = "the inverse of what sessions share, and what follows what in them"
+    grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "alpha": (0.2, 0.5, 0.8),
+        "predict_decay": (1.0, 2.0),
+    }
 
     alpha: float = Field(
         default=0.2,

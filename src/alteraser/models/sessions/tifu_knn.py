@@ -73,6 +73,11 @@ class TIFUKNN(ExactKind):
     protocol: ClassVar[Protocol] = "baskets"
     summary: ClassVar[str] = "a vector of how often and how lately for each user"
     needs: ClassVar[tuple[Need, ...]] = (BASKETS,)
+    grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "neighbors": (100, 300),
+        "group_size": (3, 7),
+        "alpha": (0.3, 0.7),
+    }
 
     neighbors: int = Field(
         default=300, ge=0, le=100_000, description="K, how many of the nearest users are averaged"

@@ -67,6 +67,10 @@ class VSKNN(SessionKind):
 
     name: ClassVar[str] = "vs-knn"
     summary: ClassVar[str] = "the sessions and an inverted index of them"
+    grid: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "neighbors": (50, 100, 500),
+        "sample": (1000, 5000),
+    }
 
     neighbors: int = Field(
         default=100, ge=1, le=100_000, description="K, how many of the nearest sessions vote"

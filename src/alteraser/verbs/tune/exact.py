@@ -15,13 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 from alteraser.errors import InvalidInput
 from alteraser.verbs.evaluate import evaluate
+from alteraser.verbs.tune.cut import cut
 
 if TYPE_CHECKING:
     from alteraser.data.interactions import Interactions
     from alteraser.data.readers import ReadingOptions
-    from alteraser.models.closed_form.kind import ExactKind
+    from alteraser.models.closed_form.kind import ExactKind, Protocol
 
-METRIC = "ndcg@10"
+METRICS: Mapping[Protocol, str] = {
+    "held out": "ndcg@10",
+    "sessions": "ndcg@20",
+    "baskets": "ndcg@10",
+}
+"""What settings are chosen by, as each protocol is mostly reported"""
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class ExactTuned:
     """The answer."""
 
     trials: tuple[ExactTrial, ...]
-    """All of them, best NDCG@10 first, equal ones in the order of the grid"""
+    """All of them, the best by ``metric_of`` first, equal ones in the order of the grid"""
 
     @property
     def chosen(self) -> ExactTrial:
@@ -55,22 +61,25 @@ class ExactTuned:
         return self.trials[0]
 
 
+def metric_of(kind: ExactKind | type[ExactKind]) -> str:
+    """The name of what settings of ``kind`` are chosen by."""
+    return METRICS[kind.protocol]
+
+
 def grid_of(kind: type[ExactKind], given: Mapping[str, Sequence[Any]]) -> list[ExactKind]:
     """Every combination of the values that are ``given`` and, of other settings, of ``kind.grid``.
 
+    A kind that has no settings is one point: measured as it is, the figure for others to beat.
     Raises InvalidInput for a value that a setting cannot have, and where there is nothing to choose
     from.
     """
     values = {name: tuple(found) for name, found in {**kind.grid, **given}.items()}
     points = [kind(**dict(zip(values, point, strict=True))) for point in product(*values.values())]
     distinct = list(dict.fromkeys(points))
-    if len(distinct) < 2:
+    if len(distinct) < 2 and kind.model_fields:
         raise InvalidInput(
             f"{kind.name} has nothing to choose from: give values to try, such as "
-            + (
-                ", ".join(f"--{name.replace('_', '-')} a,b" for name in kind.model_fields)
-                or "of another --model"
-            )
+            + ", ".join(f"--{name.replace('_', '-')} a,b" for name in kind.model_fields)
         )
     return distinct
 
@@ -85,24 +94,16 @@ def tune_exact(
     threads: int = 0,
     on_trial: Callable[[str, int, int], None] | None = None,
 ) -> ExactTuned:
-    """Fit each of ``points`` on ``data`` but the share ``validation`` of every user, and evaluate
-    it on that.
+    """Fit each of ``points`` on ``data`` but what ``cut`` holds out of it, and evaluate it on that.
 
-    Raises InvalidInput where the data lack what a setting needs, are of sessions or baskets, or
-    hold nothing to try on.
+    Raises InvalidInput where the data lack what a setting needs, or hold nothing to try on.
     """
     if len(data) == 0:
         raise InvalidInput("there are no interactions to tune on")
-    if data.events is not None:
-        raise InvalidInput(
-            "tune cuts pairs: of sessions and baskets evaluate a held-out file of their own"
-        )
-    train, held = data.split(validation, seed=seed)
-    if len(held) == 0:
-        raise InvalidInput(
-            f"no user has enough interactions to hold out {validation:.0%} of them; raise "
-            "--validation, or give more data"
-        )
+    for settings in points:
+        settings.check_data(data)
+    train, held = cut(data, validation, seed=seed)
+    metric = metric_of(points[0])
     trials = []
     for number, settings in enumerate(points):
         if on_trial is not None:
@@ -112,9 +113,10 @@ def tune_exact(
         trials.append(
             ExactTrial(settings, evaluate(model, held, data=train), time.perf_counter() - began)
         )
-    return ExactTuned(tuple(sorted(trials, key=lambda trial: -trial.metrics[METRIC])))
+    return ExactTuned(tuple(sorted(trials, key=lambda trial: -trial.metrics[metric])))
 
 
 def words(settings: ExactKind) -> str:
     """``similarity cosine, neighbors 20``"""
-    return ", ".join(f"{name} {value}" for name, value in settings.model_dump().items())
+    said = ", ".join(f"{name} {value}" for name, value in settings.model_dump().items())
+    return said or "there are none"
