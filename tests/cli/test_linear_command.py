@@ -245,3 +245,37 @@ def test_a_model_that_kept_something_is_refused(shop: Path, run: Run, mutant: st
     after.save("mutant")
     found = document(run, f"verify mutant --data r.csv {files}", code=8)
     assert found["class"] == "D"
+
+
+def test_evaluate_ranks_by_user_and_context(shop: Path, run: Run) -> None:
+    """Contexts of TEST where it has them, else the average; one of another set is not ranked."""
+    lines = (shop / "data.csv").read_text().splitlines()
+    (shop / "train.csv").write_text("\n".join([lines[0], *lines[1:-12]]) + "\n")
+    held = [*lines[-12:], f"3,2,{1_700_000_000},watch"]
+    (shop / "test.csv").write_text("\n".join([lines[0], *held]) + "\n")
+    pairs = {",".join(line.split(",")[:2]) for line in held}
+    (shop / "pairs.csv").write_text("\n".join(["user_id,item_id", *sorted(pairs)]) + "\n")
+    for name, more in (("with", "--context weekday,device"), ("without", "--duplicates first")):
+        line = f"train {shop}/train.csv --model linear {more} --factors 2 --out {name} -q"
+        assert run(line)[0] == 0
+    asked = f"--test {shop}/test.csv --data {shop}/train.csv"
+    found = document(run, f"evaluate with {asked}")
+    assert found["contexts"] == ["weekday", "device"]
+    assert found["test_interactions_of_unseen_contexts"] == 1
+    assert found["test_interactions"] == 13
+    assert found["trained_on"] == "data"
+    assert any("never occurred in training" in words for words in found["warnings"])
+    assert found["users"] <= found["queries"] <= 12
+    same = document(run, f"evaluate without {asked} --context weekday,device")
+    assert same["contexts"] == found["contexts"]
+    # to it a context is nothing that could be unseen: the row counts
+    assert same["queries"] == found["queries"] + 1
+    plain = document(run, f"evaluate without {asked}")
+    assert "queries" not in plain
+    code, out, err = run(f"evaluate with --test {shop}/pairs.csv --data {shop}/train.csv --json")
+    assert code == 0, err
+    assert "says nothing of weekday, device" in " ".join(err.split())
+    assert "queries" not in json.loads(out)
+    code, _, err = run(f"evaluate with --test {shop}/pairs.csv --data {shop}/train.csv --context x")
+    assert code == 2
+    assert "no column 'x'" in err

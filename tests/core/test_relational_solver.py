@@ -30,6 +30,7 @@ from alteraser.solvers.relational import (
     minimize,
     scores,
 )
+from alteraser.solvers.relational.newton import newton_step
 from alteraser.solvers.relational.smoothing import inverse_of_mean, undone
 from alteraser.solvers.relational.symmetry import Turns, rotated_onto
 
@@ -205,3 +206,26 @@ def test_interrupted_it_says_so() -> None:
 
     with pytest.raises(Interrupted):
         minimize(problem, problem.random(0), NEAR, threads=1, on_pass=stop)
+
+
+def test_a_step_is_linear_in_a_gradient_however_small() -> None:
+    """Where the optimum is nothing, gradients are so small that their squares are zero."""
+    problem = on_a_graph(0, 1, ridge=50.0)
+    point = problem.point(np.zeros(problem.size))
+    M = Preconditioner(problem, point, 1)
+    g = np.random.default_rng(0).normal(size=problem.size)
+    whole, small = (
+        newton_step(problem, point, t * g, M, forcing=1e-6, products=50, threads=1)
+        for t in (1.0, 1e-200)
+    )
+    assert whole.bent is None
+    assert small.bent is None
+    away = np.linalg.norm(small.step / 1e-200 - whole.step)
+    assert away < 1e-6 * np.linalg.norm(whole.step)
+
+
+def test_an_optimum_that_is_nothing_is_reached() -> None:
+    problem = on_a_graph(0, 1, ridge=50.0)
+    reached = minimize(problem, problem.random(0), Goal(max_passes=2000), threads=1)
+    assert reached.converged
+    assert np.linalg.norm(reached.point.vector) < 1e-8

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from alteraser.models.composite.setup import Block
     from alteraser.verbs.composite.request import Left
     from alteraser.verbs.erasure import Erasure
+    from alteraser.verbs.evaluate import Coverage
     from alteraser.verbs.verify import Verification
 
 SETTINGS = ("factors", "missing_weight", "regularization", "seed", "max_passes", "biases")
@@ -472,6 +473,47 @@ def shown(
         file = FeatureFile(features, tuple(columns), tuple(columns.items()))
         model = model.of_users(read_attributes(file, "user", "user_id", option="--features"))
     return model
+
+
+def evaluated(
+    screen: common.Screen,
+    model: CompositeModel,
+    test: Path,
+    data: Path,
+    context: str | None,
+    *,
+    users: Any,
+    threads: int,
+) -> tuple[dict[str, float], Coverage] | None:
+    """Accuracy by user and context; None where there are no contexts to tell apart."""
+    from alteraser.data.readers import ReadingOptions
+    from alteraser.data.sheet import Sheet
+    from alteraser.data.side.contexts import columns_of
+    from alteraser.data.side.sources import main_links
+    from alteraser.verbs.composite.evaluate import evaluate_in_contexts
+
+    names = contexts_of(context) or model.context_names
+    if not names:
+        return None
+    reading = model.reading or ReadingOptions()
+    with screen.phase("read", "reading"):
+        sheet = Sheet.read(test, reading, every_column=True, names=common.NOT_ASKED)
+        if context is None:
+            there = columns_of(names, sheet.raw, reading.timestamp_column)
+            lacking = [name for name in names if name not in there]
+            if lacking:
+                screen.note(
+                    f"{test} says nothing of {', '.join(lacking)}: every list is for the average"
+                )
+            names = there
+        if not names:
+            return None
+        held_out = main_links(sheet, names)
+        every = tuple(dict.fromkeys((*names, *model.context_names)))
+        sheet = Sheet.read(data, reading, every_column=True, names=common.NOT_ASKED)
+        masked = main_links(sheet, every)
+    with screen.phase("solve", "ranking"), common.blas_threads(threads):
+        return evaluate_in_contexts(model, held_out, data=masked, users=users)
 
 
 def inspect(screen: common.Screen, path: Path, data: Path | None) -> int:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from alteraser.cli import common
-from alteraser.cli.beside import Beside
+from alteraser.cli.beside import COMPOSITE, PANEL, Beside, refuse_context
 from alteraser.cli.options import grouped
+
+if TYPE_CHECKING:
+    from alteraser.verbs.evaluate import Coverage
 
 
 @grouped
@@ -26,6 +29,16 @@ def evaluate(
             "--users", help="Table with user_id: average over these alone.", show_default=False
         ),
     ] = None,
+    context: Annotated[
+        str | None,
+        typer.Option(
+            "--context",
+            metavar="NAME,…",
+            help="Rank for every user in every such context of --test; of kind linear.",
+            rich_help_panel=PANEL,
+            show_default="those of the model that --test has",
+        ),
+    ] = None,
     *,
     beside: Beside,
     threads: common.Threads = 0,
@@ -38,23 +51,32 @@ def evaluate(
     revealed event by event; of baskets: Recall, NDCG and the share of users with a hit, of
     everybody's first basket in --test. Nothing is masked.
 
+    Of a model with contexts: means over the users of --test in their contexts, everything ranked
+    for each. The items are masked that a user has in --data in that same context. A context that
+    never occurred in training is left out, a row without a value is in none. With --context a model
+    of kind linear is measured on the same queries though it was trained without contexts.
+
     Warns where MODEL was not trained on --data, or has seen the test; counts what is left out or
     cannot be hit. MovieLens-1M takes 2 s of processor time.
 
     Example: alteraser evaluate model --test test.parquet --data train.parquet
     """
     from alteraser.cli.recommend import load_shown
-    from alteraser.verbs.evaluate import coverage
-    from alteraser.verbs.evaluate import evaluate as evaluate_model
+    from alteraser.models.folder import kind_at
 
     screen = common.Screen(json, quiet)
+    kind = kind_at(model)
+    if kind != COMPOSITE:
+        refuse_context(context, kind)
     with screen.phase("read", "reading"):
         trained = load_shown(model, beside)
         chosen = common.read_users(users, trained)
-        held_out, masked = common.read_for(trained, test), common.read_for(trained, data)
-    with screen.phase("solve", "ranking"), common.blas_threads(threads):
-        answer = evaluate_model(trained, held_out, data=masked, users=chosen)
-        covered = coverage(trained, held_out, data=masked)
+    found = None
+    if kind == COMPOSITE:
+        from alteraser.cli.composite import evaluated
+
+        found = evaluated(screen, trained, test, data, context, users=chosen, threads=threads)
+    answer, covered = found or _evaluated(screen, trained, test, data, chosen, threads)
     for warning in covered.warnings:
         screen.warn(f"warning: {warning}")
     rows = [
@@ -68,3 +90,16 @@ def evaluate(
         "seconds": screen.timing(),
     }
     screen.result(document, rows)
+
+
+def _evaluated(
+    screen: common.Screen, trained: Any, test: Path, data: Path, chosen: Any, threads: int
+) -> tuple[dict[str, float], Coverage]:
+    """By user."""
+    from alteraser.verbs.evaluate import coverage, evaluate
+
+    with screen.phase("read", "reading"):
+        held_out, masked = common.read_for(trained, test), common.read_for(trained, data)
+    with screen.phase("solve", "ranking"), common.blas_threads(threads):
+        answer = evaluate(trained, held_out, data=masked, users=chosen)
+        return answer, coverage(trained, held_out, data=masked)

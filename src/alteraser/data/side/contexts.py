@@ -80,6 +80,13 @@ def context_columns(
     return found
 
 
+def columns_of(names: Sequence[str], raw: Raw, timestamp_column: str | None) -> tuple[str, ...]:
+    """Those of ``names`` that a table tells: it has such a column, or times to tell it from."""
+    there = raw.table.column_names
+    timed = (timestamp_column or "timestamp") in there
+    return tuple(name for name in names if name in there or (timed and name in FROM_TIME))
+
+
 def of_each(name: str, values: Array) -> Words:
     """One word a row."""
     coded = Coded(*IdMap.build(pa.array(values.tolist(), pa.string())))

@@ -18,6 +18,9 @@ from alteraser.solvers.relational.symmetry import Turns
 
 Float64 = npt.NDArray[np.float64]
 
+TINY = 1e-100
+"""Gradients below this are solved for in a unit of their own"""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -53,7 +56,10 @@ def newton_step(
     products.
     """
     turns = Turns(problem, point)
-    x, r = np.zeros_like(gradient), turns.off(-gradient)
+    largest = float(np.max(np.abs(gradient), initial=0.0))
+    # squares of what is smaller are no numbers: a model that is nothing, its tables almost zero
+    unit = largest if 0.0 < largest < TINY else 1.0
+    x, r = np.zeros_like(gradient), turns.off(-gradient / unit)
     z = turns.off(M(r))
     p, rz = z, float(r @ z)
     first, count, smallest = rz, 0, np.inf
@@ -62,7 +68,7 @@ def newton_step(
         q, count = turns.off(along), count + 1
         bent = float(p @ q)
         if not bent > 0.0:
-            return Step(x, float(np.sqrt(rz / first)), p, bent / rz, count)
+            return Step(unit * x, float(np.sqrt(rz / first)), p, bent / rz, count)
         smallest = min(smallest, bent / rz)
         step = rz / bent
         x, r = x + step * p, r - step * q
@@ -70,4 +76,4 @@ def newton_step(
         before, rz = rz, float(r @ z)
         p = z + (rz / before) * p
     left = float(np.sqrt(max(rz, 0.0) / first)) if first > 0 else 0.0
-    return Step(x, left, None, smallest, count)
+    return Step(unit * x, left, None, smallest, count)
