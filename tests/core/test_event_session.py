@@ -125,3 +125,93 @@ def test_other_data_are_refused() -> None:
         EventSession(model, Interactions.read(rows(29, 1), session_column="group"))
     with pytest.raises(InvalidInput, match="is given pairs"):
         EventSession(model, Interactions.read(rows(30, 1), duplicates="first"))
+
+
+@settings(max_examples=120)
+@given(kind=st.sampled_from(KINDS), data=st.data(), seed=st.integers(0, 10_000))
+def test_what_is_added_is_as_if_trained_on(kind: Any, data: st.DataObject, seed: int) -> None:
+    """Additions, requests and undoing in any order: the state of the data grown and shrunk so."""
+    options = data.draw(st.sampled_from(SESSIONS if kind.protocol == "sessions" else READINGS))
+    whole = Interactions.read(rows(data.draw(st.integers(5, 50)), seed), **options)
+    session, now = EventSession(kind.fit(whole), whole), whole
+    for number in range(data.draw(st.integers(1, 4))):
+        before = now
+        if data.draw(st.booleans()):
+            table = rows(data.draw(st.integers(1, 12)), seed + number + 1)
+            for name in ("user_id", "item_id"):  # some of whom and what were not there
+                more = pa.array(table[name].to_numpy() + data.draw(st.integers(0, 3)))
+                table = table.set_column(table.column_names.index(name), name, more)
+            come = Interactions.read(table, **options)
+            change: Any = session.add(come)
+            now = now.add(come)
+            assert change.changed == come.count
+        else:
+            removal = now.remove(request(data, options))
+            if not removal.count:
+                continue
+            change, now = session.forget(removal.selection), removal.remaining
+        if data.draw(st.booleans()):
+            assert session.undo(change) == change.changed
+            with pytest.raises(NotFound, match=r"(back|gone) already"):
+                session.undo(change)
+            now = before.with_maps(session.data.users, session.data.items)
+    assert session.interactions == now.count
+    if now.count:
+        published = session.publish()
+        assert published.trained_on.digest == now.digest
+        found, wanted = dict(published.state), kind.state(session.remaining())
+        assert alike(kind, found, wanted)
+        assert ae.verify(published, now).certificate.kind == "A"
+
+
+@pytest.mark.parametrize("kind", LINEAR[:4], ids=str)
+@pytest.mark.parametrize("item", [0, 99])
+def test_corrections_know_what_was_added(kind: Any, item: int) -> None:
+    whole = Interactions.read(rows(60, 3), session_column="group", timestamp_column="timestamp")
+    session = EventSession(kind.fit(whole), whole)
+    session.forget([2], whole_users=True)
+    table = rows(6, 4)
+    if item:
+        table = table.set_column(1, "item_id", pa.array([item, 1, 2, item, 3, 1]))
+    come = Interactions.read(table, session_column="group", timestamp_column="timestamp")
+    session.add(come)
+    now = session.remaining()
+    wanted = kind.continued(kind.formed(kind.state(now), None), np.array([1, 2]))
+    shown = now.items.ids_of(np.array([1, 2]))
+    found = dict(session.continued(shown, k=99))
+    for name, score in zip(now.items.ids.to_pylist(), wanted, strict=True):
+        assert found.get(name, 0.0) == pytest.approx(max(score, 0.0), abs=1e-9)
+
+
+def test_who_comes_back_is_on_no_record() -> None:
+    """Nor is somebody whose addition was taken back: that was no erasure."""
+    whole = Interactions.read(rows(60, 1), session_column="group")
+    session = EventSession(ae.VSKNN().fit(whole), whole)
+    session.forget([1], whole_users=True)
+    published = session.publish()
+    back = Interactions.read(rows(60, 1), session_column="group").remove(
+        Selection(users=pa.array([0, 2, 3, 4]))
+    )
+    again = EventSession(published, session.remaining())
+    change = again.add(back.remaining)
+    assert not again.publish().erased
+    again.undo(change)
+    assert again.publish().erased == published.erased
+    fresh = EventSession(ae.VSKNN().fit(whole), whole)
+    fresh.undo(fresh.add(Interactions.read(rows(9, 5), session_column="group")))
+    assert not fresh.publish().erased
+
+
+def test_what_cannot_be_added_is_said() -> None:
+    whole = Interactions.read(rows(30, 1), session_column="group")
+    session = EventSession(ae.VSKNN().fit(whole), whole)
+    for options, message in (
+        ({"duplicates": "first"}, "add takes events"),
+        ({"basket_column": "group"}, "grouped in another way"),
+        ({"session_column": "group", "timestamp_column": "timestamp"}, "in another way"),
+    ):
+        with pytest.raises(InvalidInput, match=message):
+            session.add(Interactions.read(rows(9, 2), **options))
+    with pytest.raises(NotFound, match="nothing comes"):
+        session.add(Interactions.read(rows(0, 2), session_column="group"))
+    assert session.interactions == whole.count

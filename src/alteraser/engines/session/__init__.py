@@ -2,8 +2,8 @@
 together, an ``ExactSession`` counts, an ``EventSession`` does so with sessions and baskets.
 """
 
-from alteraser.engines.session.events import EventSession, Gone
+from alteraser.engines.session.events import Come, EventSession, Gone
 from alteraser.engines.session.exact import Changed, ExactSession
 from alteraser.engines.session.stream import Stream, Touched
 
-__all__ = ["Changed", "EventSession", "ExactSession", "Gone", "Stream", "Touched"]
+__all__ = ["Changed", "Come", "EventSession", "ExactSession", "Gone", "Stream", "Touched"]

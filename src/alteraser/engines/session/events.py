@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from alteraser.data.deletion import Deletion
-from alteraser.data.erased import erasing
-from alteraser.data.events import Events
+from alteraser.data.erased import Erased, erasing
+from alteraser.data.events import Events, ranks
 from alteraser.data.interactions import Interactions, Removal, nothing_to_forget
 from alteraser.data.selection import Selection
 from alteraser.errors import InvalidInput, NotFound
@@ -26,15 +26,28 @@ Array = npt.NDArray[Any]
 class Gone:
     """What one request took."""
 
-    places: Array
-    """Of the events that the session was opened with"""
+    numbers: Array
+    """Of the events, as they came: those that the session was opened with, then what was added"""
     unmatched: pa.Table
     """Rows of the request that match nothing"""
 
     @property
     def changed(self) -> int:
         """How many events went."""
-        return int(self.places.size)
+        return int(self.numbers.size)
+
+
+@dataclass(frozen=True)
+class Come:
+    """What was added."""
+
+    numbers: Array
+    """As of ``Gone``"""
+
+    @property
+    def changed(self) -> int:
+        """How many events came."""
+        return int(self.numbers.size)
 
 
 class EventSession:
@@ -42,11 +55,12 @@ class EventSession:
 
     A request costs what the people in it have, whatever the number of others: their part of the
     state, vectors or sessions, is made anew at once. Items, sessions and times are found through
-    indexes that are made when they are first asked for. ``publish`` puts the parts together and
-    gives, in every bit, what ``forget`` and training on the rest give. What slist keeps is algebra
-    of all sessions together: a request adds a low-rank correction to it, which ``continued``
-    applies; ``publish`` changes the inverse itself, and decides anew which items are the most
-    frequent.
+    indexes that are made when they are first asked for. ``add`` sorts what comes in among all
+    events, in time about E log E. ``publish`` puts the parts together and gives, in every bit, what
+    ``forget`` and training on the rest give. What slist keeps is algebra of all sessions together:
+    a request adds a low-rank correction to it, which ``continued`` applies; ``publish`` changes the
+    inverse itself, and decides anew which items are the most frequent. After additions it makes
+    algebra (of slist, of networks) anew.
 
     >>> import pyarrow as pa
     >>> from alteraser import Interactions, TopFrequency
@@ -73,6 +87,10 @@ class EventSession:
         self.model, self.data, self.threads, self.requests = model, data, threads, 0
         self._events = data.events
         self._there = np.ones(len(self._events), bool)
+        self._numbers = np.arange(len(self._events))  # of each event, as it came
+        self._at = np.arange(len(self._events))  # where the event of each number is
+        self._taken_back = np.zeros(len(self._events), bool)  # by number: added, and undone
+        self._grown = False
         self._starts = np.searchsorted(self._events.users, np.arange(data.shape[0] + 1))
         self._parts: dict[int, Any] = {}
         self.pending = model.settings.pending(dict(model.state))
@@ -97,16 +115,52 @@ class EventSession:
         if not places.size:
             raise nothing_to_forget(unmatched)
         self._set(places, there=False)
-        return Gone(places, unmatched)
+        return Gone(self._numbers[places], unmatched)
 
-    def undo(self, change: Gone) -> int:
-        """Take back what a request did, as far as it is not undone yet: how many events are back;
-        NotFound for none.
+    def add(self, data: Interactions) -> Come:
+        """Learn more events, of whom- and whatever, at the places in the order that their times
+        say; without times behind the others.
+
+        Users and items that are new get rows behind the others, as by ``Interactions.add``. Raises
+        InvalidInput for pairs, for events that are grouped or timed in another way, or for none.
         """
-        places = change.places[~self._there[change.places]]
+        self._check_like(data)
+        before = len(self._events)
+        self.data = self.data.add(data)
+        assert self.data.events is not None
+        assert data.events is not None
+        places = _where(self._events, data.events, self.data.events)
+        self._events, count = self.data.events, len(self.data.events)
+        self._at = np.concatenate([places[:before][self._at], places[before:]])
+        self._numbers = np.empty(count, np.int64)
+        self._numbers[self._at] = np.arange(count)
+        there = np.zeros(count, bool)
+        there[places[:before]] = self._there
+        self._there = there
+        self._taken_back = np.append(self._taken_back, np.zeros(count - before, bool))
+        self._starts = np.searchsorted(self._events.users, np.arange(self.data.shape[0] + 1))
+        self._indexes, self._grown = {}, True
+        come = places[before:]
+        known = self.pending is None or self.pending.knows(self._events.items[come])
+        if not known:
+            self.pending = None
+        self._set(come, there=True)
+        if not known:  # a correction is of the items of its beginning
+            settings = self.model.settings
+            self.pending = settings.pending(settings.state(self.remaining(), threads=self.threads))
+        return Come(np.arange(before, count))
+
+    def undo(self, change: Gone | Come) -> int:
+        """Take back what a request or an addition did, as far as it is not undone yet: how many
+        events are back, or gone; NotFound for none.
+        """
+        added = isinstance(change, Come)
+        places = self._at[change.numbers]
+        places = places[self._there[places] == added]
         if not places.size:
-            raise NotFound("undo: all of it is back already")
-        self._set(places, there=True)
+            raise NotFound(f"undo: all of it is {'gone' if added else 'back'} already")
+        self._taken_back[self._numbers[places]] = added
+        self._set(places, there=not added)
         return int(places.size)
 
     def continued(self, session: Any, *, k: int = 10) -> list[tuple[Any, float]]:
@@ -134,12 +188,12 @@ class EventSession:
     def publish(self) -> ExactModel:
         """The model as it is now: save it with ``save``. The session goes on."""
         remaining, settings = self.remaining(), self.model.settings
-        removed = self.data.keep_events(~self._there)
+        removed = self.data.keep_events(~self._there & ~self._taken_back[self._numbers])
         removal = Removal(remaining, removed, pa.table({}), Selection.of(removed))
-        touched = removal.touched_users
-        parts = {int(row): self._parts[int(row)] for row in touched if int(row) in self._parts}
-        state = settings.merged(self.model.state, parts, remaining.shape)
-        if state is None:
+        state = settings.merged(self.model.state, self._parts, remaining.shape)
+        if state is None and self._grown:
+            state = settings.state(remaining, threads=self.threads)
+        elif state is None:
             state = settings.without(
                 self.model.state, Deletion(self.data, removal), threads=self.threads
             )
@@ -155,10 +209,34 @@ class EventSession:
             parent=self.model.digest,
             ancestors=self.model.lineage,
             digest=None,
-            erased=erasing(self.model.erased, removal),
+            erased=self._erased(removal),
         )
 
     # ------------------------------------------------------------------ pieces
+
+    def _erased(self, removal: Removal) -> Erased:
+        """The model's record with what is gone now, and without what came back."""
+        record = self.model.erased
+        if self._grown and record:
+            record = record.without(record.returned(removal.remaining))
+        return erasing(record, removal) if removal.count else record
+
+    def _check_like(self, data: Interactions) -> None:
+        mine, theirs = self._events, data.events
+        if theirs is None:
+            raise InvalidInput("add takes events: read the data as those of the session were read")
+        for words, one, other in (
+            ("grouped", mine.grouping, theirs.grouping),
+            ("named", mine.groups is None, theirs.groups is None),
+            ("timed", mine.time is None, theirs.time is None),
+        ):
+            if one != other:
+                raise InvalidInput(
+                    f"the events that are added are {words} in another way than those of the "
+                    "session: read them with the same options"
+                )
+        if not len(theirs):
+            raise NotFound("nothing comes: there are no events in the data")
 
     def _set(self, places: Array, *, there: bool) -> None:
         rows = np.unique(self._events.users[places]).tolist()
@@ -234,3 +312,16 @@ class EventSession:
             )
         order, starts = self._indexes[name]
         return order[starts[row] : starts[row + 1]]
+
+
+def _where(mine: Events, theirs: Events, both: Events) -> Array:
+    """Where in ``both`` each event of ``mine`` and then of ``theirs`` is, which came behind where
+    no time says otherwise.
+    """
+    position = np.concatenate([mine.at, theirs.at + int(mine.at.max(initial=-1)) + 1])
+    time = None
+    if mine.grouping.timed and mine.time is not None and theirs.time is not None:
+        time = np.concatenate([mine.time, theirs.time])
+    found = np.empty(position.size, np.int64)
+    found[both.at] = np.arange(position.size)
+    return found[ranks(position.size, time, position)]

@@ -77,6 +77,11 @@ class Pending:
         """Rows of the correction that is not folded in."""
         return int(self._signs.size)
 
+    def knows(self, items: Array) -> bool:
+        """Whether all of these item rows are kept, so that P can be changed by their sessions."""
+        places = self.formed.places
+        return bool(np.all(items < places.size) and np.all(places[items] >= 0))
+
     def change(self, before: Events, after: Events) -> None:
         """Somebody had ``before`` and has ``after``. NumericFailure where digits would be lost:
         publish instead.

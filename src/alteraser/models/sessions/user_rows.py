@@ -96,12 +96,14 @@ def part(events: Events, weights: Callable[[Events], Array]) -> tuple[Array, Arr
 def merged(
     state: Mapping[str, Array], parts: Mapping[int, Any], shape: tuple[int, int]
 ) -> dict[str, Array]:
-    """A state with the rows of some users exchanged for ``parts``."""
+    """A state with the rows of some users exchanged for ``parts``; users behind them had none."""
     m, n = shape
     users = np.array(sorted(parts), np.int64)
     counts = np.zeros(m, np.int64)
     counts[users] = [parts[user][0].size for user in users.tolist()]
     rows = UserRows.of(state)
+    more = np.full(m + 1 - rows.indptr.size, rows.indptr[-1])
+    rows = rows._replace(indptr=np.concatenate([rows.indptr, more]))
     fresh = UserRows(
         np.concatenate([[0], np.cumsum(counts)]),
         np.concatenate([rows.items[:0], *(parts[user][0] for user in users.tolist())]),
