@@ -279,3 +279,71 @@ def test_evaluate_ranks_by_user_and_context(shop: Path, run: Run) -> None:
     code, _, err = run(f"evaluate with --test {shop}/pairs.csv --data {shop}/train.csv --context x")
     assert code == 2
     assert "no column 'x'" in err
+
+
+def _same(first: str, second: str) -> None:
+    from alteraser.models.composite.model import CompositeModel
+    from alteraser.models.folder import load_model
+
+    a, b = load_model(Path(first)), load_model(Path(second))
+    assert isinstance(a, CompositeModel)
+    assert isinstance(b, CompositeModel)
+    assert a.sources == b.sources
+    for name, E in a.tables.items():
+        np.testing.assert_array_equal(E, b.tables[name])
+
+
+@pytest.mark.parametrize(
+    "request_", ["{w}/pairs-gone.csv", "{w}/two.csv", "{w}/item.csv --whole-items"]
+)
+def test_data_may_be_without_forget_already(shop: Path, run: Run, request_: str) -> None:
+    """The same model as from the whole data, by its bytes."""
+    lines = (shop / "data.csv").read_text().splitlines()
+    pairs = sorted({tuple(line.split(",")[:2]) for line in lines[1:]})
+    (shop / "all.csv").write_text("\n".join(["user_id,item_id", *map(",".join, pairs)]) + "\n")
+    some = [lines[0].replace(",timestamp,device", ""), *map(",".join, pairs[3:9])]
+    (shop / "pairs-gone.csv").write_text("\n".join(some) + "\n")
+    (shop / "item.csv").write_text("item_id\n2\n")
+    views = f"--relation views={shop}/views.csv"
+    if not (shop / "p").exists():
+        line = f"train {shop}/all.csv {views} --factors 2 --missing-weight 0.1 --regularization 0.1"
+        assert run(f"{line} --threads 1 -q --out {shop}/p")[0] == 0
+    asked = f"forget {shop}/p {request_.format(w=shop)} {views}"
+    whole = document(run, f"{asked} --data {shop}/all.csv --out a --remaining rest.csv")
+    again = document(run, f"{asked} --data rest.csv --out b --remaining rest-2.csv")
+    assert again["interactions_forgotten"] == whole["interactions_forgotten"] > 0
+    assert again["interactions_missing"] == again["interactions_forgotten"]
+    assert whole["interactions_missing"] == 0
+    for name in ("a", "b"):
+        assert document(run, f"verify {name} --data rest.csv {views} --before {shop}/p")
+    _same("a", "b")
+    assert sorted(Path("rest.csv").read_text().splitlines()) == sorted(
+        Path("rest-2.csv").read_text().splitlines()
+    )
+    # what the request does not name may not be missing
+    short = Path("rest.csv").read_text().splitlines()
+    Path("short.csv").write_text("\n".join([short[0], *short[2:]]) + "\n")
+    code, _, err = run(f"{asked} --data short.csv --out c")
+    assert code == 6
+    assert "DATA are not what the model was trained on" in err
+    assert not Path("c").exists()
+
+
+def test_of_contexts_forget_says_which_rows_are_missing(shop: Path, run: Run) -> None:
+    files, lines = FILES.format(w=shop), (shop / "data.csv").read_text().splitlines()
+    pairs = {tuple(line.split(",")[:2]) for line in lines[3:7]}
+    rows = [line for line in lines[1:] if tuple(line.split(",")[:2]) in pairs]
+    (shop / "rows.csv").write_text("\n".join([lines[0], *rows]) + "\n")
+    asked = f"forget {shop}/m {shop}/rows.csv {files}"
+    whole = document(run, f"{asked} --data {shop}/data.csv --out a --remaining rest.csv")
+    again = document(run, f"{asked} --data rest.csv --out b --remaining rest-2.csv")
+    assert again["interactions_forgotten"] == whole["interactions_forgotten"]
+    _same("a", "b")
+    assert Path("rest.csv").read_bytes() == Path("rest-2.csv").read_bytes()
+    assert document(run, f"verify b --data rest-2.csv {files} --before {shop}/m")["class"] == "C"
+    # the pairs alone do not say in which contexts they were
+    bare = [",".join(x.split(",")[:2]) for x in (lines[0], *rows)]
+    Path("bare.csv").write_text("\n".join(bare) + "\n")
+    code, _, err = run(f"forget {shop}/m bare.csv {files} --data rest.csv --out c")
+    assert code == 6
+    assert "DATA are not what the model was trained on" in err

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from alteraser.data.selection import Selection
     from alteraser.data.sheet import Sheet
     from alteraser.data.side.given import Given
+    from alteraser.data.side.links import Links
     from alteraser.data.side.sources import Sources
     from alteraser.models.composite.model import CompositeModel
     from alteraser.models.composite.setup import Block
@@ -234,13 +235,17 @@ class Composite(Ours):
 
     def match(self, selection: Selection, sheet: Sheet) -> Deletion:
         """What goes, of everything that was given."""
-        from alteraser.data.side.sources import read_given
+        from dataclasses import replace
+
+        from alteraser.data.side.sources import main_links, read_given
+        from alteraser.verbs.composite.completing import lacking
         from alteraser.verbs.composite.forget import belongs, deletion
         from alteraser.verbs.composite.request import left
 
-        self.given = read_given(sheet, self.sources)
+        request, lying = self._request(selection), main_links(sheet, self.sources.contexts)
+        whole = self._whole(lying, request.selection)
+        self.given = read_given(sheet, self.sources, whole)
         belongs(self.model, self.given)
-        request = self._request(selection)
         self.gone = left(self.given, request)
         if self.asked.wanted.strict and (self.gone.unmatched.num_rows or self.gone.missed):
             from alteraser.errors import NotFound
@@ -249,7 +254,26 @@ class Composite(Ours):
             raise NotFound(
                 f"--strict: {count:,} part(s) of the request match nothing; nothing was forgotten"
             )
-        return deletion(self.given, self.gone, request.selection)
+        found = deletion(self.given, self.gone, request.selection)
+        return found if whole is lying else replace(found, missing=lacking(self.given, lying))
+
+    def _whole(self, main: Links, selection: Selection | None) -> Links:
+        """DATA, with what of FORGET they do not have any more."""
+        from alteraser.data.sheet import Sheet
+        from alteraser.data.side.contexts import columns_of
+        from alteraser.data.side.given import MAIN
+        from alteraser.data.side.sources import main_links
+        from alteraser.verbs.composite.completing import completed
+
+        path = self.asked.forget_set
+        if self.asked.wanted.of_other or main.digest == self.model.sources[MAIN]:
+            return main
+        rows, names = None, self.sources.contexts
+        if path is not None and selection is not None and selection.kind == "pairs" and names:
+            read = Sheet.read(path, self.reading, every_column=True, names=common.NOT_ASKED)
+            if len(columns_of(names, read.raw, self.reading.timestamp_column)) == len(names):
+                rows = main_links(read, names)
+        return completed(self.model, main, selection, rows)
 
     def _request(self, selection: Selection) -> Any:
         from alteraser.verbs.composite.request import Request
@@ -271,11 +295,13 @@ class Composite(Ours):
 
     def forget(self, found: Deletion) -> Erasure[Any]:
         """To the optimum for what is left, under a bar."""
+        from dataclasses import replace
+
         from alteraser.verbs.composite.forget import carry_out
 
         how = self.asked.how
         with self.screen.passes("solve", "forgetting", 1e-3, beyond=True):
-            return carry_out(
+            erasure = carry_out(
                 self.model,
                 self.given,
                 self.gone,
@@ -285,6 +311,7 @@ class Composite(Ours):
                 max_passes=how.max_passes or 5000,
                 threads=self.asked.talk.threads,
             )
+        return replace(erasure, deletion=replace(erasure.deletion, missing=found.missing))
 
     def check_asked(self) -> None:
         """It knows them all."""

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from alteraser.data.ids import Coded, IdMap
 from alteraser.data.side.digests import digest
-from alteraser.data.side.features import Words
+from alteraser.data.side.features import Words, words
 
 Array = npt.NDArray[Any]
 
@@ -34,7 +34,7 @@ class Links:
     """Targets; None: 1 everywhere"""
     times: Array | None = None
     places: Array | None = None
-    """Which row of its file each row is"""
+    """Which row of its file each row is; −1: none of it"""
 
     def __len__(self) -> int:
         return int(self.heads.rows.size)
@@ -51,7 +51,7 @@ class Links:
             self,
             heads=self.heads.take(places),
             tails=self.tails.take(places),
-            contexts={name: words.take(places) for name, words in self.contexts.items()},
+            contexts={name: said.take(places) for name, said in self.contexts.items()},
             confidence=None if self.confidence is None else self.confidence[places],
             aim=None if self.aim is None else self.aim[places],
             times=None if self.times is None else self.times[places],
@@ -74,9 +74,9 @@ class Links:
         columns = [kept.tails.rows, kept.heads.rows]
         parts: list[Any] = ["links", self.source, self.target]
         parts += [kept.heads.ids.ids, kept.tails.ids.ids]
-        for name, words in sorted(kept.contexts.items()):
-            columns.insert(0, one_word(words))
-            parts += [name, words.values.ids.ids]
+        for name, said in sorted(kept.contexts.items()):
+            columns.insert(0, one_word(said))
+            parts += [name, said.values.ids.ids]
         for values in (kept.confidence, kept.aim):
             if values is not None and np.any(values != 1.0):
                 columns.insert(0, values)
@@ -94,11 +94,46 @@ class Links:
         }
 
 
-def one_word(words: Words) -> Array:
+def one_word(said: Words) -> Array:
     """(rows,) the word of every row that has at most one; −1 for none."""
-    found = np.full(words.rows, -1, np.int64)
-    found[np.flatnonzero(np.diff(words.indptr))] = words.values.rows
+    found = np.full(said.rows, -1, np.int64)
+    found[np.flatnonzero(np.diff(said.indptr))] = said.values.rows
     return found
+
+
+def joined(first: Links, second: Links) -> Links:
+    """The rows of both, which have the same contexts, those of ``second`` last and in no place of
+    the file. Raises InvalidInput for ids that are not of the kind of ``first``.
+    """
+    sides = []
+    for mine, other in ((first.heads, second.heads), (first.tails, second.tails)):
+        theirs = other.converted(mine.ids.kind)
+        ids = [x.ids.ids_of(x.rows) for x in (mine, theirs)]
+        sides.append(Coded(*IdMap.build(pa.concat_arrays(ids))))
+    contexts = {
+        name: words(name, pa.chunked_array([known.shown(), second.contexts[name].shown()]))
+        for name, known in first.contexts.items()
+    }
+
+    def both(mine: Array | None, theirs: Array | None) -> Array | None:
+        if mine is None and theirs is None:
+            return None
+        parts = ((mine, first), (theirs, second))
+        return np.concatenate([np.ones(len(x)) if one is None else one for one, x in parts])
+
+    there = first.times is not None and second.times is not None
+    return replace(
+        first,
+        heads=sides[0],
+        tails=sides[1],
+        contexts=contexts,
+        confidence=both(first.confidence, second.confidence),
+        aim=both(first.aim, second.aim),
+        times=both(first.times, second.times) if there else None,
+        places=None
+        if first.places is None
+        else np.concatenate([first.places, np.full(len(second), -1, np.int64)]),
+    )
 
 
 def union(maps: list[tuple[IdMap, str]]) -> IdMap:

@@ -188,13 +188,13 @@ class Sources:
         return replace(self, features=found, contexts=contexts)
 
 
-def read_given(sheet: Sheet, sources: Sources) -> Given:
+def read_given(sheet: Sheet, sources: Sources, main: Links | None = None) -> Given:
     """Everything together: DATA, which is read with every column where there are contexts, and the
-    files.
+    files. ``main``: what DATA are instead.
 
     Raises InvalidInput, naming the file, for what cannot be read or is of nobody in the data.
     """
-    main = main_links(sheet, sources.contexts)
+    main = main or main_links(sheet, sources.contexts)
     columns = {USER: sheet.reading.user_column, ITEM: sheet.reading.item_column}
     known = {USER: main.heads.ids, ITEM: main.tails.ids}
     joins = {x.table: read_join(x, columns.get(x.table, f"{x.table}_id")) for x in sources.entities}

@@ -79,10 +79,9 @@ def write_all(
 def _kept(before: list[Links], after: list[Links], size: int) -> np.ndarray:
     """Which rows of a file are still in one of its relations, or never were."""
     found = np.ones(size, bool)
-    for links in before:
-        found[links.places] = False
-    for links in after:
-        found[links.places] = True
+    for links, stays in (*((x, False) for x in before), *((x, True) for x in after)):
+        assert links.places is not None
+        found[links.places[links.places >= 0]] = stays
     return found
 
 

@@ -13,9 +13,8 @@ import pyarrow as pa
 
 from alteraser.data.ids import Coded, IdMap, as_id_array, convert_ids
 from alteraser.data.interactions import Interactions
-from alteraser.data.side.features import words
 from alteraser.data.side.given import MAIN, USER
-from alteraser.data.side.links import Links, one_word
+from alteraser.data.side.links import Links, joined, one_word
 from alteraser.errors import NotFound
 from alteraser.models.composite.model import CompositeModel
 from alteraser.runtime import events
@@ -120,7 +119,7 @@ def trained_on(model: CompositeModel, test: Links, data: Links) -> TrainingData:
     if _with(data, names).digest == model.sources[MAIN]:
         return "data"
     if all(name in test.contexts for name in names):
-        both = _joined(_with(data, names), _with(test, names))
+        both = joined(_with(data, names), _with(test, names))
         if both.digest == model.sources[MAIN]:
             return "data and test"
     return "other"
@@ -175,17 +174,3 @@ def _pairs(queries: Array, items: Coded) -> Interactions:
 
 def _with(links: Links, names: tuple[str, ...]) -> Links:
     return replace(links, contexts={name: links.contexts[name] for name in names})
-
-
-def _joined(first: Links, second: Links) -> Links:
-    """The rows of both; only what a digest is taken of."""
-    sides = []
-    for mine, other in ((first.heads, second.heads), (first.tails, second.tails)):
-        theirs = other.converted(mine.ids.kind)
-        ids = [x.ids.ids_of(x.rows) for x in (mine, theirs)]
-        sides.append(Coded(*IdMap.build(pa.concat_arrays(ids))))
-    contexts = {
-        name: words(name, pa.chunked_array([known.shown(), second.contexts[name].shown()]))
-        for name, known in first.contexts.items()
-    }
-    return Links(first.name, first.source, first.target, sides[0], sides[1], contexts)

@@ -15,7 +15,7 @@ import numpy as np
 from alteraser.data.deletion import Deletion
 from alteraser.data.interactions import Removal
 from alteraser.data.selection import Selection
-from alteraser.data.side.given import Given
+from alteraser.data.side.given import MAIN, Given
 from alteraser.erasers.relational import converge, gradient_of
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.models.composite.model import CompositeModel
@@ -23,6 +23,7 @@ from alteraser.runtime import events
 from alteraser.runtime.workers import default_threads
 from alteraser.solvers.limits import DEFAULT, Limits
 from alteraser.solvers.trace import OnPass
+from alteraser.verbs.composite.completing import completed
 from alteraser.verbs.composite.request import Left, Request, left
 from alteraser.verbs.composite.train import told
 from alteraser.verbs.erasure import Erasure, Way, Work
@@ -81,10 +82,15 @@ def forget(
 ) -> Erasure[CompositeModel]:
     """The model without what ``request`` names, at the optimum for what is left.
 
-    ``retrain`` starts from a random point instead of the model. Raises IntegrityError where
-    ``given`` is not what the model was trained on, NotFound where nothing of the request is in it.
+    ``retrain`` starts from a random point instead of the model. DATA may be without the request
+    already, where the model's sums tell what is missing (no contexts, confidences or targets).
+    Raises IntegrityError where ``given`` is not what the model was trained on, NotFound where
+    nothing of the request is in it.
     """
     check_method(method)
+    if request.relation == MAIN:
+        main = completed(model, given.main, request.selection)
+        given = replace(given, links=(main, *given.links[1:]))
     belongs(model, given)
     return carry_out(
         model,
