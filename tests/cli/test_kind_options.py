@@ -83,7 +83,6 @@ def newest(monkeypatch: pytest.MonkeyPatch) -> type[ExactKind]:
     return Newest
 
 
-@pytest.mark.usefixtures("newest")
 def test_looking_at_a_late_module_does_not_import_it() -> None:
     stand_in = late("no.such.module")
     assert not hasattr(stand_in, "__wrapped__")
@@ -91,6 +90,7 @@ def test_looking_at_a_late_module_does_not_import_it() -> None:
         _ = stand_in.anything
 
 
+@pytest.mark.usefixtures("newest")
 def test_one_line_makes_a_kind(run: Run, tmp_path: Path) -> None:
     found = parameters()
     assert found["neighbors"].rich_help_panel.split(", ")[-1] == "newest"

@@ -175,7 +175,7 @@ def test_nothing_is_written_by_a_dry_run(kind: str, models: Path, run: Run, tmp_
         (
             "train {w}/data.csv --model item-nnn --out x",
             2,
-            f"there are enmf, {', '.join((*KINDS, *LINEAR))}",
+            f"there are enmf, linear, {', '.join((*KINDS, *LINEAR))}",
         ),
         (
             "train {w}/data.csv --model item-knn --factors 3 --out x",
