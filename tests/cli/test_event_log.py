@@ -99,6 +99,20 @@ def test_what_is_told_of_forgetting(run: Run) -> None:
     assert (by["answered"]["exit_code"], by["answered"]["time"] >= by["read"]["time"]) == (0, True)
 
 
+def test_ranking_is_inside_what_is_told_of_evaluate(run: Run) -> None:
+    line = "evaluate {w}/model --test {w}/forget.csv --data {w}/data.csv --json"
+    run(f"--log whole.jsonl {line}")  # every item is masked
+    Path("gone.csv").write_text("user_id,item_id\n1,4\n1,5\n1,6\n1,7\n1,8\n1,9\n")
+    code, _, err = run(
+        "--log events.jsonl evaluate {w}/model --test gone.csv --data {w}/forget.csv --json"
+    )
+    assert code == 0, err
+    assert [entry["verb"] for entry in told() if entry["event"] == "started"] == ["evaluate"]
+    refused = [json.loads(text) for text in Path("whole.jsonl").read_text().splitlines()]
+    assert "started" in names(refused)
+    assert "finished" not in names(refused)
+
+
 def test_what_is_told_of_another_librarys_file(run: Run) -> None:
     Path("gone.csv").write_text("user_id,item_id\n1,4\n")
     data = f"--data {LIBRARIES}/implicit/data.csv --rating plays --rows-are-ids"

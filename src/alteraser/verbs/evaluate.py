@@ -142,12 +142,12 @@ def seen_by(model: Recommender, data: Interactions) -> Interactions:
     )
 
 
-@events.verb("evaluate")
 def protocol_of(model: Recommender) -> Protocol:
     """How ``model`` is measured."""
     return model.settings.protocol if isinstance(model, ExactModel) else "held out"
 
 
+@events.verb("evaluate")
 def evaluate(
     model: Recommender,
     test: Interactions,

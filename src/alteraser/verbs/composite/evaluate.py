@@ -17,7 +17,6 @@ from alteraser.data.side.given import MAIN, USER
 from alteraser.data.side.links import Links, joined, one_word
 from alteraser.errors import NotFound
 from alteraser.models.composite.model import CompositeModel
-from alteraser.runtime import events
 from alteraser.verbs.evaluate import DEPTHS, Coverage, TrainingData
 from alteraser.verbs.evaluate import evaluate as evaluate_rows
 
@@ -45,7 +44,6 @@ class ContextCoverage(Coverage):
         ]
 
 
-@events.verb("evaluate")
 def evaluate_in_contexts(
     model: CompositeModel,
     test: Links,
