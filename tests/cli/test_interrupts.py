@@ -16,6 +16,7 @@ from alteraser.cli.main import main
 # interrupts itself when MODULE is about to be imported
 PROGRAM = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 module = sys.argv.pop(1)
 class Finder:
     def find_spec(self, name, *_):
