@@ -215,8 +215,8 @@ def read_given(sheet: Sheet, sources: Sources, main: Links | None = None) -> Giv
             )
         if not (found.entities.ids.rows_of(given.entities[table].ids, found.name) >= 0).any():
             raise InvalidInput(
-                f"{found.name}: none of its {found.entities.ids.size:,} ids is that of a {table} "
-                "in the data. Write ids as in the data"
+                f"{found.name}: none of its {found.entities.ids.size:,} ids is one of table "
+                f"{table} in the data. Write ids as in the data"
             )
     return given
 
