@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
 import pytest
+from conftest import Run
 from contract import FIXTURES, AdapterContract
 
 from alteraser.adapters import Foreign, ForeignOptions, implicit
@@ -225,14 +229,45 @@ def test_steps_without_the_extension_leave_vectors_in_empty_rows(tmp_path: Path)
     with np.load(tmp_path / "new.npz") as new:
         assert not new["user_factors"][empty[0]].any()
         assert not new["item_factors"][empty[1]].any()
-    arrays["user_factors"][int(opened.data.user_rows[0])] = 0
-    opened = open_foreign(
-        saved(tmp_path, **arrays | {"use_native": np.array(False)}), data, options
-    )
-    failed = [
-        m for m in opened.foreign.loss.check(opened.foreign, opened.data).measures if not m.passed
-    ]
-    assert (failed[-1].name, failed[-1].meaning) == (
-        "rows out of place",
-        "rows that have interactions and no vector",
-    )
+    usual = np.median(np.linalg.norm(arrays["item_factors"], axis=1))
+    for name, row, value in (
+        ("user_factors", int(opened.data.user_rows[0]), 0.0),
+        ("item_factors", empty[1], 0.1 * usual),  # more than shrinking leaves of any start
+    ):
+        changed = {each: held.copy() for each, held in arrays.items()}
+        changed[name][row] = value
+        path = saved(tmp_path, **changed | {"use_native": np.array(False)})
+        opened = open_foreign(path, data, options)
+        failed = [
+            m
+            for m in opened.foreign.loss.check(opened.foreign, opened.data).measures
+            if not m.passed
+        ]
+        assert (failed[-1].name, failed[-1].value) == ("rows out of place", 1.0)
+
+
+def test_what_steps_without_the_extension_leave_is_no_vector(run: Run, tmp_path: Path) -> None:
+    """A refit without a user shrinks her random start, and is not told to forget her again; one
+    that still has her vector is, and forgetting makes it zero.
+    """
+    with np.load(HERE / "als.npz") as loaded:
+        arrays = dict(loaded) | {"use_native": np.array(False)}
+    table = pacsv.read_csv(HERE / "data.csv")
+    pacsv.write_csv(table.filter(pc.not_equal(table["user_id"], 3)), tmp_path / "rest.csv")
+    (tmp_path / "forget.csv").write_text("user_id\n3\n")
+    on = f"--data {tmp_path}/rest.csv --rating plays --rows-are-ids"
+    held = saved(tmp_path, **arrays)
+    code, out, _ = run(f"verify {held} {on} --json")
+    words = json.loads(out)
+    assert (code, words["class"]) == (8, "D")
+    assert "forget makes these zero" in words["sentence"]
+    assert run(f"forget {held} {tmp_path}/forget.csv {on} --out {tmp_path}/new.npz -q")[0] == 0
+    with np.load(tmp_path / "new.npz") as new:
+        assert not new["user_factors"][3].any()
+    arrays["user_factors"][3] = 1e-7
+    refit = saved(tmp_path, **arrays)
+    found = json.loads(run(f"verify {refit} {on} --json")[1])
+    assert "still have a vector" not in found["sentence"]
+    code, _, err = run(f"forget {refit} {tmp_path}/forget.csv {on} --out {tmp_path}/again.npz")
+    assert code == 3
+    assert "nothing to forget" in err

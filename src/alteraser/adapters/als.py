@@ -90,9 +90,9 @@ class ALS:
     """Share of the rows that ``worst`` is asked of. Below 1 for solvers that stop early: in rows of
     few interactions with rows that are nearly zero themselves they leave anything, measured up to
     0.99 in 0.7 % of the rows."""
-    lingering: bool = False
-    """Its steps shrink rows without interactions from where they began, and so leave a vector that
-    tells nothing."""
+    lingers: float = 0.0
+    """Its steps shrink rows without interactions from where they began: a vector of up to this
+    share of the usual length tells nothing. 0 for solvers that write zeros."""
     tiny: float = 0.0
     """Squared residual below which the trainer leaves a row alone: it is as good as solved."""
 
@@ -178,16 +178,14 @@ class ALS:
         # single rows are not judged by their residual, so by whether there should be one
         if self.judged < 1:
             odd = tuple(
-                _out_of_place(x, counts, self.lingering)
+                _out_of_place(x, counts, self.lingering(x, counts))
                 for x, counts in (
                     (foreign.users, data.user_counts),
                     (foreign.items, data.item_counts),
                 )
             )
             misplaced = odd[0].size + odd[1].size
-            what = "interactions and no vector"
-            if not self.lingering:
-                what = f"a vector and no interactions, or {what}"
+            what = "a vector and no interactions, or interactions and no vector"
             measures.append(
                 Measure(
                     "rows out of place",
@@ -219,8 +217,20 @@ class ALS:
         release(users)
         release(items)
         # an empty row of zeros says nothing
-        telling = (side.counts > 0) | (found > 0) & (not self.lingering)
+        telling = (side.counts > 0) | (found > 0) & (self.lingers == 0)
         return np.where(telling, found, np.nan)
+
+    def lingering(self, x: Array, counts: Array) -> float:
+        """Length up to which a row of ``x`` without interactions tells nothing."""
+        if self.lingers == 0:
+            return 0.0
+        lengths = [
+            np.linalg.norm(x[start:stop][counts[start:stop] > 0].astype(np.float64), axis=1)
+            for start, stop in blocks_of(x)
+        ]
+        release(x)
+        found = np.concatenate(lengths) if lengths else np.zeros(0)
+        return self.lingers * float(np.median(found)) if found.size else 0.0
 
     def _hint(self, most_fit: bool) -> str:
         if most_fit:
@@ -483,13 +493,21 @@ def _quantiles(residuals: npt.NDArray[np.float64], judged: float = 1.0) -> tuple
     return float(low), float(high)
 
 
-def _out_of_place(x: Array, counts: Array, lingering: bool) -> npt.NDArray[np.int64]:
-    """Rows that are zero where there are interactions, or, unless ``lingering``, not zero where
-    there are none.
+def _out_of_place(x: Array, counts: Array, lingering: float) -> npt.NDArray[np.int64]:
+    """Rows that are zero where there are interactions, or have a vector longer than ``lingering``
+    where there are none.
     """
     found = []
     for start, stop in blocks_of(x):
-        odd = np.any(x[start:stop] != 0, axis=1) != (counts[start:stop] > 0)
-        found.append(start + np.flatnonzero(odd & (counts[start:stop] > 0) if lingering else odd))
+        some, live = x[start:stop], counts[start:stop] > 0
+        odd = np.where(live, ~np.any(some != 0, axis=1), longer(some, lingering))
+        found.append(start + np.flatnonzero(odd))
         release(x)
     return np.concatenate(found).astype(np.int64) if found else np.empty(0, np.int64)
+
+
+def longer(x: Array, length: float) -> npt.NDArray[np.bool_]:
+    """Which rows are longer than ``length``; with 0 those that hold anything at all."""
+    if length == 0:
+        return np.asarray(np.any(x != 0, axis=1))
+    return np.asarray(np.linalg.norm(x.astype(np.float64), axis=1) > length)

@@ -264,7 +264,7 @@ def looked_for(
     if whole is not None and len(whole.data) > len(opened.data):
         return whole, LostRows(put_back=len(whole.data) - len(opened.data))
     loss = opened.foreign.loss
-    if len(removal.removed) and not (isinstance(loss, ALS) and not loss.lingering):
+    if len(removal.removed) and not isinstance(loss, ALS):
         return opened, LostRows()  # such trainers leave vectors in rows that never had anything
     return opened, LostRows((users, items))
 

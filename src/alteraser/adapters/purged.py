@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from alteraser.adapters.als import ALS, longer
 from alteraser.adapters.data import all_data, read_interactions, sheet_of
 from alteraser.data.interactions import Interactions, Removal
 from alteraser.errors import InvalidInput
@@ -49,7 +50,7 @@ def gone(
         if f"{side}_id" in table.column_names:
             rows[side] = ids.rows_of(table[f"{side}_id"], f"{side}_id")
     lost = {
-        side: _with_vector(foreign, side, found) & (counts[found] == 0)
+        side: _with_vector(foreign, side, found, counts) & (counts[found] == 0)
         for side, found, counts in (
             (side, found, data.user_counts if side == "user" else data.item_counts)
             for side, found in rows.items()
@@ -144,6 +145,9 @@ def _known(table: pa.Table, data: Interactions, opened: Opened) -> pa.Table:
     return table.filter(pa.array(keep))
 
 
-def _with_vector(foreign: Foreign, side: str, rows: Rows) -> npt.NDArray[np.bool_]:
-    x = getattr(foreign, f"{side}s")
-    return np.asarray((rows >= 0) & np.any(np.asarray(x[np.maximum(rows, 0)]) != 0, axis=1))
+def _with_vector(
+    foreign: Foreign, side: str, rows: Rows, counts: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    x, loss = getattr(foreign, f"{side}s"), foreign.loss
+    lingering = loss.lingering(x, counts) if isinstance(loss, ALS) else 0.0
+    return np.asarray((rows >= 0) & longer(np.asarray(x[np.maximum(rows, 0)]), lingering))

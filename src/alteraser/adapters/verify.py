@@ -22,7 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy.sparse import csr_array
 
-from alteraser.adapters.als import ALS
+from alteraser.adapters.als import ALS, longer
 from alteraser.adapters.choose import LOCAL
 from alteraser.adapters.contract import CONTAINER, Foreign, Level
 from alteraser.adapters.opened import Opened
@@ -85,7 +85,12 @@ def verify_foreign(
         new = _in_rows_of(new, before)
     findings = [_absent(new)]
     if not findings[0].passed:
-        return _verdict("D", "users or items of whom nothing remains still have a vector", findings)
+        return _verdict(
+            "D",
+            "users or items of whom nothing remains still have a vector; forget makes these zero, "
+            "with their ids as the forget set",
+            findings,
+        )
     repeated = _repeated(new, threads)
     findings += repeated
     if any(finding.passed for finding in repeated):
@@ -162,15 +167,22 @@ def _verdict(level: Level, words: str, findings: list[Finding]) -> ForeignVerifi
 
 
 def _absent(new: Opened) -> Finding:
-    """Rows of users and items without interactions must hold nothing."""
+    """Rows of users and items without interactions must hold nothing, or no more than their
+    trainer's steps leave of a random start.
+    """
     foreign, data = new.foreign, new.data
-    full = 0
+    loss = foreign.loss if isinstance(foreign.loss, ALS) else None
+    full, most = 0, 0.0
     for x, counts in ((foreign.users, data.user_counts), (foreign.items, data.item_counts)):
-        full += int(np.any(np.asarray(x)[counts == 0] != 0, axis=1).sum())
+        lingering = 0.0 if loss is None else loss.lingering(x, counts)
+        full += int(longer(np.asarray(x)[counts == 0], lingering).sum())
+        most = max(most, lingering)
     meaning = "rows without interactions that are not zero"
     # other trainers leave a random start in rows that nobody ever used
-    if not isinstance(foreign.loss, ALS):
+    if loss is None:
         return Finding("absent", float(full), None, True, f"{meaning}, for information")
+    if most > 0:
+        meaning += f", but for what {loss.name} without its extension leaves of a random start"
     return Finding("absent", float(full), 0.0, full == 0, meaning)
 
 
