@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 
 from alteraser.data.interactions import Interactions
-from alteraser.erasers import filtered
-from alteraser.erasers.anchored_rows import HALF, AnchoredRows, Trainer
+from alteraser.erasers import anchored_rows, filtered
+from alteraser.erasers.anchored_rows import FIFTH, HALF, SHARED, AnchoredRows, Trainer
 from alteraser.erasers.filtered import Filtered, forget_filtered
 from alteraser.errors import Interrupted, InvalidInput
 from alteraser.models import Factors, Objective, Problem
@@ -275,24 +275,69 @@ def test_it_says_what_it_was_asked_wrongly_and_that_it_was_interrupted() -> None
         case.forget(on_pass=stop)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_no_more_than_half_of_the_push_is_taken_away_of_an_anchor_in_the_norm_that_judges_it(
-    seed: int,
-) -> None:
-    case = Case(
-        seed, lambda data: (data.user_rows % 7 == 3) & (np.arange(len(data)) % 3 > 0), spread=1.5
-    )
+def begun(case: Case) -> AnchoredRows:
+    """Measured, and nothing moved."""
     P, Q = padded(case.original.users), padded(case.original.items)
     pair = case.original.users, case.original.items
     state = AnchoredRows(
         case.before, case.after, pair, P, Q, touched=case.touched, trainer=Trainer(), threads=1
     )
     state.begin(reweighted=False)
-    taken = state.start.held.users - state.start.targets[0]
-    A = dense_gradient(case.rest, *pair)[2]
-    users = case.touched[0]
-    sizes = 2.0 * np.sqrt(
-        np.einsum("ui,ui->u", taken, np.linalg.solve(A, taken[..., None])[..., 0])
+    return state
+
+
+def lengths(change: Array, A: Array) -> Array:
+    """‖2 g‖_{A⁻¹} of every row."""
+    solved = np.linalg.solve(A, change[..., None])[..., 0]
+    return np.asarray(2.0 * np.sqrt(np.einsum("ui,ui->u", change, solved)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_anchors_change_by_no_more_of_the_push_than_is_allowed_in_the_norm_that_judges_them(
+    seed: int,
+) -> None:
+    case = Case(
+        seed, lambda data: (data.user_rows % 7 == 3) & (np.arange(len(data)) % 3 > 0), spread=1.5
     )
-    assert not np.delete(taken, users, axis=0).any()
-    np.testing.assert_array_less(sizes[users], HALF * state.pushes + 1e-9)
+    state = begun(case)
+    held = state.start.held.users, state.start.held.items
+    blocks = dense_gradient(case.rest, case.original.users, case.original.items)[2:]
+    changes = [target - g for target, g in zip(state.start.targets, held, strict=True)]
+    sizes = [lengths(change, A) for change, A in zip(changes, blocks, strict=True)]
+    users = case.touched[0]
+    for change, rows in zip(changes, case.touched, strict=True):
+        assert not np.delete(change, rows, axis=0).any()
+    np.testing.assert_array_less(sizes[0][users], HALF * state.pushes + 1e-9)
+    assert np.hypot(*(np.linalg.norm(size) for size in sizes)) <= FIFTH * state.start.push + 1e-9
+
+
+def test_a_row_that_lost_a_little_keeps_its_way_to_the_minimum(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where nothing bounds the change, a touched item's target is met at its new minimum with the
+    old way added; a user's with that way times the power of what they keep.
+    """
+    monkeypatch.setattr(anchored_rows, "HALF", np.inf)
+    monkeypatch.setattr(anchored_rows, "FIFTH", 1e12)
+    case = Case(2)
+    state, (P, Q) = begun(case), (case.original.users, case.original.items)
+    old, new = (dense_gradient(data, P, Q) for data in (case.data, case.rest))
+    for place, x in enumerate((P, Q)):
+        way = np.linalg.solve(old[2 + place], old[place][..., None])[..., 0]
+        share = np.ones(len(x))
+        if place == 0:
+            weights = [
+                np.bincount(data.user_rows, data.confidence, USERS)
+                for data in (case.rest, case.data)
+            ]
+            share = (weights[0] / np.maximum(weights[1], 1e-300)) ** SHARED
+        # A x − b = t, with A x₀ − b what is measured at x₀
+        minimum = x - np.linalg.solve(new[2 + place], new[place][..., None])[..., 0]
+        target = state.start.targets[place]
+        reached = minimum + np.linalg.solve(new[2 + place], target[..., None])[..., 0]
+        counts = case.rest.user_counts if place == 0 else case.rest.item_counts
+        rows = [row for row in case.touched[place] if counts[row] > 0]
+        assert len(rows) > 5
+        np.testing.assert_allclose(
+            (reached - minimum)[rows], (share[:, None] * way)[rows], rtol=1e-6, atol=1e-9
+        )

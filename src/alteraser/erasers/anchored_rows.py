@@ -33,12 +33,13 @@ MORE = 3
 """Times the trainer's steps that rows of the deletion take: what is gone from them goes at once,
 not by and by."""
 
-HALF = 0.5
-"""Share of what the deletion pushes a user's row that may be taken away of their anchor, both in
-the norm of B⁻¹, in which the row is judged."""
+HALF, FIFTH = 0.5, 0.2
+"""Of what the deletion pushes a row, and of its whole push, so much may be put on anchors or taken
+off them, in the norm of B⁻¹, in which the residual is judged."""
 
 SHARED = 4
-"""Power of the remaining share of a user's weight that their anchor is multiplied by."""
+"""Power of the remaining share of a user's weight that the way to their minimum is multiplied by:
+of which half is gone tells little of the row that is left."""
 
 ESTIMATED = 0.03
 """Share of the push up to which rows with little left are counted by a bound instead of being
@@ -144,10 +145,12 @@ class AnchoredRows:
         """Measure before anything moves."""
         held = self._gradient(self.before)
         push, objective, pushed = self._push(held, reweighted)
-        self.pushes = self._user_norms(pushed)
+        pushes = [self._row_norms(place, half) for place, half in enumerate(pushed)]
+        self.pushes = pushes[0]
         for rest, side in ((held.users, self.after.users), (held.items, self.after.items)):
             rest[side.counts == 0] = 0.0  # their minimum is zero and nothing of them is to stay
-        self.start = Start(held, (self.shared(held.users), held.items), push, objective)
+        targets = self.displaced((held.users, held.items), pushes, FIFTH * push)
+        self.start = Start(held, targets, push, objective)
 
     def factors(self) -> Pair:
         """See ``solvers.loop.State``; no copies."""
@@ -295,25 +298,60 @@ class AnchoredRows:
             if side.target.size:
                 x[_sums(side, np.abs(side.target), side.all_rows) == 0] = 0
 
-    def shared(self, held: Array) -> Array:
-        """``held`` of the users times the power of the share of their weight that remains."""
-        users = self.touched[0]
-        share = _weights(self.after.users, users) / np.maximum(
-            _weights(self.before.users, users), 1e-300
+    def displaced(self, held: Pair, pushes: list[Array], most: float) -> Pair:
+        """``held`` with A_r A_a⁻¹ g in place of g in the rows of the deletion.
+
+        Not the gradient that training left in them stays, but the way to their minimum, p − A_a⁻¹
+        b_a: what is gone held such a row in place along some directions, and the same gradient
+        would move it far along these now. The change is no more than HALF of ``pushes`` in a row,
+        and ``most`` altogether.
+        """
+        changes, sizes = [], []
+        for place in (0, 1):
+            change = self._displaced(place, held[place])
+            size = self._row_norms(place, change)
+            share = np.minimum(1.0, HALF * pushes[place] / np.maximum(size, 1e-300))
+            changes.append(share[:, None] * change)
+            sizes.append(share * size)
+        whole = float(np.sqrt(sum(np.vdot(size, size) for size in sizes)))
+        found = held[0].copy(), held[1].copy()
+        for target, rows, change in zip(found, self.touched, changes, strict=True):
+            target[rows] += min(1.0, most / max(whole, 1e-300)) * change
+        return found
+
+    def _displaced(self, place: int, held: Array) -> Array:
+        """A_r (s A_a⁻¹ g) − g of every row in the deletion of a side that has something left; s is
+        what SHARED makes of a user's remaining share, and 1 for items.
+        """
+        (old, x, other), new = self._side(self.before, place), self._side(self.after, place)[0]
+        touched = self.touched[place]
+        left = new.counts[touched] > 0
+        rows, change = touched[left], np.zeros((touched.size, self.rank))
+        if not rows.size:
+            return change
+        g, then, some = held[rows].astype(np.float64), old.take(rows), new.take(rows)
+        way = np.zeros_like(g)
+        block_solve(
+            then, other, g, then.all_rows, rank=self.rank, threads=self.threads, solution=way
         )
-        size, pushed = self._user_norms(held[users]), self.pushes
-        # never more than half of what the deletion pushes: a share of much that training left may
-        # be far more
-        least = 1.0 - HALF * pushed / np.maximum(size, 1e-300)
-        scaled = held.copy()
-        scaled[users] *= np.maximum(np.minimum(share, 1.0) ** SHARED, least)[:, None]
-        return scaled
+        if place == 0:
+            share = _weights(new, rows) / np.maximum(_weights(old, rows), 1e-300)
+            way *= (np.minimum(share, 1.0) ** SHARED)[:, None]
+        apart = np.zeros_like(x[rows])
+        apart[:, : self.rank] = way
+        gram = some.gram(other)
+        ends = [
+            half_gradients(some, other, at, gram, self.threads)[0][:, : self.rank]
+            for at in (apart, np.zeros_like(apart))
+        ]
+        change[left] = ends[0] - ends[1] - g
+        return change
 
     # ------------------------------------------------------------------ measuring
 
-    def _push(self, held: _Point, reweighted: bool) -> tuple[float, float, Array]:
-        """(‖∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)‖_{B⁻¹}, L_{D_r}(Θ_a), half the change of their users'
-        gradient) at first.
+    def _push(self, held: _Point, reweighted: bool) -> tuple[float, float, list[Array]]:
+        """(‖∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)‖_{B⁻¹}, L_{D_r}(Θ_a), half the change of the gradient in
+        the rows of the deletion, of either side) at first.
 
         The rows of other people and other items do not see the deletion, and so neither does their
         part of L. Rows of which nothing remains are left out: they are zero whatever else was done,
@@ -325,9 +363,13 @@ class AnchoredRows:
             for gradient, side in zip(changes, (self.after.users, self.after.items), strict=True):
                 gradient[side.counts == 0] = 0.0
             norm = self._norm(*changes, 0.0)
-            pushed = (here.users - held.users)[self.touched[0]].astype(np.float64)
+            pushed = [
+                change[rows].astype(np.float64)
+                for change, rows in zip(changes, self.touched, strict=True)
+            ]
             return norm, here.fit + ridge_of(self.after, self.P, self.Q), pushed
-        total, change, pushed = 0.0, 0.0, np.zeros((self.touched[0].size, self.rank))
+        total, change = 0.0, 0.0
+        pushed = [np.zeros((rows.size, self.rank)) for rows in self.touched]
         for place, rows in enumerate(self.touched):
             if not rows.size:
                 continue
@@ -344,26 +386,24 @@ class AnchoredRows:
             total += block_solve(
                 some, other, right, some.all_rows, rank=self.rank, threads=self.threads
             )[0]
-            if place == 0:
-                change, pushed = loss - known, (now - then)[:, : self.rank]
-        return (
-            float(np.sqrt(total)),
-            held.fit + change + ridge_of(self.after, self.P, self.Q),
-            pushed,
-        )
+            pushed[place] = (now - then)[:, : self.rank]
+            change = loss - known if place == 0 else change
+        objective = held.fit + change + ridge_of(self.after, self.P, self.Q)
+        return float(np.sqrt(total)), objective, pushed
 
-    def _user_norms(self, half: Array) -> Array:
-        """‖2 g‖_{A⁻¹} of half the gradient (k, d) of every user in the deletion; 0 for those who
-        have nothing left.
+    def _row_norms(self, place: int, half: Array) -> Array:
+        """‖2 g‖_{A⁻¹} of half the gradient (k, d) of every row in the deletion of a side; 0 for
+        those that have nothing left.
         """
-        some = self._side(self.after, 0)[0].take(self.touched[0])
+        side, _, other = self._side(self.after, place)
+        some = side.take(self.touched[place])
         right = 2.0 * half.astype(np.float64)
         right[some.counts == 0] = 0.0
         solved = np.zeros_like(right)
         if len(right):
             block_solve(
                 some,
-                self.Q,
+                other,
                 right,
                 some.all_rows,
                 rank=self.rank,
@@ -382,7 +422,7 @@ class AnchoredRows:
         norm = self._norm(
             here.users - held.users, here.items - held.items, ESTIMATED * push, bounded, deciding
         )
-        left = self._user_norms((here.users - held.users)[self.touched[0]])
+        left = self._row_norms(0, (here.users - held.users)[self.touched[0]])
         askers = float(left_of_askers(left, self.pushes).max(initial=0.0))
         objective = here.fit + ridge_of(self.after, self.P, self.Q)
         residual = norm / (push or 1.0)

@@ -13,8 +13,10 @@ has changed: measured on play counts, exact anchored passes blow up after three 
 steps, which move weak directions as little as the trainer did, do not, and bring everybody's lists
 nearer to a retrain with the same seed. The rows of the deletion come first.
 
-The anchor of a user who lost a share of their data is that of the share that remains, to the fourth
-power: what training had left in a row of which half is gone says little about the row that is left.
+In the rows of the deletion it is not that gradient that stays, but the way to their minimum, p −
+A⁻¹ b of the data as they were (``AnchoredRows.displaced``). That of a user who lost a share of
+their weight is multiplied by the share that remains, to the fourth power: what training had left in
+a row of which half is gone says little about the row that is left.
 
 Where the anchored residual does not fall (weights over many orders of magnitude), passes lead away
 from the retrain; then the rows of the deletion alone are changed, by what the same steps do on the

@@ -41,6 +41,7 @@ from alteraser.erasers.anchored_point import MARGIN, AnchoredPoint, Pair, length
 from alteraser.erasers.driver import Effect, Outcome
 from alteraser.erasers.task import Task
 from alteraser.errors import InvalidInput
+from alteraser.linalg.ahead import SURE
 from alteraser.linalg.pairs import norm
 from alteraser.models import Factors
 from alteraser.solvers.joint import Joint, JointStep
@@ -55,17 +56,18 @@ BEGUN = 0.15
 """Share of the first step that may be ahead when it ends: the second, which finds what L is no
 quadratic for, has to go the same directions again."""
 
-SOLVED = 0.5
+SOLVED = 0.6
 """Share of what may be missing that a later solve may leave."""
 
 TURNING = 0.4
 """Where two steps in a row are more than this share of the one before, they lead nowhere that more
 could be said of."""
 
-MORE, FEW = 1.5, 16
+MORE, FEW = 1.5, 40
 """A later step may take MORE times as many products as the first, of which FEW are reckoned in any
-case. One that takes more had learned little from it: the directions of least curvature are others a
-step away, and there will be others again."""
+case: a short first step says little of how many directions there are. One that takes more had
+learned little from it: the directions of least curvature are others a step away, and there will be
+others again."""
 
 SHALLOW, DEEP = 0.05, 1e-3
 """How far the first step's residual has to fall at least, since L is no quadratic; and any step's
@@ -259,7 +261,7 @@ class Steps(Decided):
             state.limit,
             self._products - state.work.products,
         )
-        allowed = SOLVED * MARGIN * self._effect * state.moved()
+        allowed = SOLVED * MARGIN * self._effect * state.moved() / SURE
         self._known = self._known and products > 0
         if not self._known:
             forcing = max(0.3 * tolerance / state.residual, DEEP)
@@ -294,10 +296,9 @@ class Steps(Decided):
         """What a step will leave, from its length and that of the one before it."""
         reach = 0.0 if found.newton is None else length(found.newton, state.live)
         ratio = reach / self._last if self._last > 0 else np.inf if reach > 0 else 0.0
-        self._here = reach + found.ahead if ratio < TURNING else np.inf
-        state.missing = found.ahead + (
-            reach * ratio / (1.0 - 2.0 * ratio) if ratio < 0.5 else np.inf
-        )
+        left = SURE * found.ahead
+        self._here = reach + left if ratio < TURNING else np.inf
+        state.missing = left + (reach * ratio / (1.0 - 2.0 * ratio) if ratio < 0.5 else np.inf)
         lost = min(ratio, self._ratio) > TURNING or found.products >= self._most
         if lost and ratio < np.inf and self._lacks(state):
             self._forget(state)

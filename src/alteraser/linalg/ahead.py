@@ -35,6 +35,10 @@ POWER = 2
 BELOW = 0.999
 """Of μ, to be below a θ that has come to rest."""
 
+SURE = 2.0
+"""What a solve has left is taken to be so many times its estimate where something is claimed by it:
+in two of a thousand small systems twice of it was still too little."""
+
 RECENT = 8
 """Directions over which the ratio of two norms is averaged."""
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from alteraser.linalg.ahead import SURE
 from alteraser.linalg.pairs import norm
 from alteraser.models import Factors, Problem
 from alteraser.runtime.interrupt import whole
@@ -25,10 +26,6 @@ PRODUCTS, LEFT = 30, 0.2
 
 STALE = 1e-3
 """Share of their size that factors may have moved since their blocks were factored."""
-
-SURE = 2.0
-"""What a solve has left is taken to be so many times its estimate, which in two of a thousand
-small systems was less than half of what it should have been."""
 
 
 @dataclass(frozen=True)
