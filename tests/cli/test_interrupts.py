@@ -81,11 +81,48 @@ def test_handlers_are_as_they_were_where_somebody_else_has_set_one() -> None:
     mine = signal.getsignal(signal.SIGINT)
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        with interrupts.while_importing():
+        with interrupts.WhileImporting():
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        with interrupts.while_importing():
+        with interrupts.WhileImporting():
             assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, mine)
+
+
+def test_nothing_that_takes_time_is_imported_before_it_is_watched_for() -> None:
+    """``signal`` makes enumerations, a tenth of the time in which Ctrl-C had its traceback."""
+    path = Path(interrupts.__file__)
+    program = f"""
+import sys
+before = set(sys.modules)
+exec(compile(open({str(path)!r}, encoding="utf-8").read(), "interrupts", "exec"))
+print(sorted(set(sys.modules) - before - {{"atexit", "time", "_signal", "__future__"}}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", "import os\n" + program],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_an_interrupt_while_the_interpreter_ends_changes_nothing() -> None:
+    """Its handlers are gone by then, and the signal would kill a program that is done."""
+    program = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Late:
+    def __del__(self, kill=os.kill, own=os.getpid()):
+        kill(own, 2)
+late = Late()
+from alteraser.cli import main
+sys.exit(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--version"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("alteraser ")

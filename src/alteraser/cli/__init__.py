@@ -1,8 +1,8 @@
 """The command line: one short file per command, one place where errors become exit codes."""
 
-from alteraser.cli.interrupts import while_importing
+from alteraser.cli.interrupts import WhileImporting
 
-with while_importing():
+with WhileImporting():
     from alteraser.cli.main import main
 
 __all__ = ["main"]

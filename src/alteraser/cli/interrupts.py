@@ -9,18 +9,21 @@
                       loaded turn it into an ImportError
     when all is done  the process ends at once with the code of what was done
 
-Imports nothing that takes time.
+Imports nothing that takes time, and so not ``signal`` either: its enumerations take longer than all
+of this.
 """
 
 from __future__ import annotations
 
-import contextlib
+import _signal  # type: ignore[import-not-found]
+import atexit
 import os
-import signal
 import sys
 import time
-from collections.abc import Iterator
-from types import FrameType
+
+TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
+if TYPE_CHECKING:
+    from types import FrameType
 
 MESSAGE = "interrupted; no output is half written, and inputs are as they were"
 
@@ -38,21 +41,21 @@ def seen() -> bool:
     return _first is not None
 
 
-@contextlib.contextmanager
-def while_importing() -> Iterator[None]:
+class WhileImporting:
     """End the process on Ctrl-C, where nobody else has said what it does."""
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
-        return
-    try:
-        signal.signal(signal.SIGINT, _leave)
-    except ValueError:  # not the main thread: it is never the one that is interrupted
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def __enter__(self) -> None:
+        self._mine = _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler
+        if not self._mine:
+            return
+        try:
+            _signal.signal(_signal.SIGINT, _leave)
+        except ValueError:  # not the main thread: it is never the one that is interrupted
+            self._mine = False
+
+    def __exit__(self, *raised: object) -> None:
+        if self._mine:
+            _signal.signal(_signal.SIGINT, _signal.default_int_handler)
 
 
 def watch() -> None:
@@ -61,10 +64,15 @@ def watch() -> None:
     """
     global _first
     _first = None
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _interrupt)
-    if hasattr(signal, "SIGTERM"):
-        signal.signal(signal.SIGTERM, _interrupt)
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _interrupt)
+    if hasattr(_signal, "SIGTERM"):
+        _signal.signal(_signal.SIGTERM, _interrupt)
+
+
+def _ignore() -> None:
+    if _signal.getsignal(_signal.SIGINT) is not _signal.SIG_DFL:
+        _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
 
 
 def done(code: int) -> None:
@@ -73,10 +81,12 @@ def done(code: int) -> None:
     def leave(number: int, frame: FrameType | None) -> None:
         os._exit(code)
 
-    if signal.getsignal(signal.SIGINT) is _interrupt:
-        signal.signal(signal.SIGINT, leave)
-    if hasattr(signal, "SIGTERM"):
-        signal.signal(signal.SIGTERM, leave)
+    if _signal.getsignal(_signal.SIGINT) is _interrupt:
+        _signal.signal(_signal.SIGINT, leave)
+    if hasattr(_signal, "SIGTERM"):
+        _signal.signal(_signal.SIGTERM, leave)
+    # the interpreter takes its handlers away on its way out, and Ctrl-C would kill it there
+    atexit.register(_ignore)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -92,9 +102,14 @@ def _leave(number: int, frame: FrameType | None) -> None:
         f'{{"error": {{"kind": "interrupted", "exit_code": {CODE}, "message": "{MESSAGE}", '
         f'"details": {{}}}}}}\n'
     )
-    with contextlib.suppress(OSError):
-        if "--json" in sys.argv:
-            os.write(1, error.encode())
-    with contextlib.suppress(OSError):
-        os.write(2, f"error: {MESSAGE}\n".encode())
+    if "--json" in sys.argv:
+        _write(1, error)
+    _write(2, f"error: {MESSAGE}\n")
     os._exit(CODE)
+
+
+def _write(where: int, words: str) -> None:
+    try:
+        os.write(where, words.encode())
+    except OSError:  # nobody reads it
+        return
