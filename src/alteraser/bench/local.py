@@ -181,7 +181,7 @@ def _stopped_early(data: Interactions, kept: _Kept, plan: _Plan) -> list[list[st
                 f"{seconds / cost:.3f}",
                 f"{done.residual:.1e}",
                 *left,
-                f"{done.effect_left or 0:.3f}",
+                "not known" if done.effect_left is None else f"{done.effect_left:.3f}",
                 done.kind,
             ]
         )

@@ -74,15 +74,15 @@ def page(document: dict[str, Any], rows: list[tuple[str, str]]) -> ForgettingRep
         title=f"{forgotten:,} interactions forgotten",
         lead=f"{forgotten:,} interactions were forgotten in {Path(str(document['model'])).name} "
         f"by the method {document['method']}. {_lead(level)}",
-        figures=_figures(document, next((value for name, value in rows if name == "class"), "")),
+        figures=_figures(document, dict(rows)),
         residual_by_pass=curves,
         details=rows,
         limits=[*([LIMITS[level]] if level in LIMITS else []), *ALWAYS],
     )
 
 
-def _figures(document: dict[str, Any], said: str) -> list[tuple[str, str, str]]:
-    """(label, value, what it means) of what matters most; ``said``: the row about the class."""
+def _figures(document: dict[str, Any], said: dict[str, str]) -> list[tuple[str, str, str]]:
+    """(label, value, what it means) of what matters most; ``said``: the answer's rows by name."""
     level = document.get("class")
     lists, left, seconds = (
         document.get("lists_changed"),
@@ -90,7 +90,11 @@ def _figures(document: dict[str, Any], said: str) -> list[tuple[str, str, str]]:
         document.get("seconds"),
     )
     figures = [
-        ("Class", level or "none", said.removeprefix(f"{level}: ") or _named(level)),
+        (
+            "Class",
+            level or "none",
+            said.get("class", "").removeprefix(f"{level}: ") or _named(level),
+        ),
         ("Method", str(document["method"]), str(document.get("why") or "asked for")),
     ]
     if lists and lists["users"]:
@@ -99,7 +103,9 @@ def _figures(document: dict[str, Any], said: str) -> list[tuple[str, str, str]]:
             f"{lists['overlap']:.1%} of their items are the same"
         )
         figures.append(("Others' lists changed", f"{lists['changed']:.1%}", meaning))
-    if left is not None:
+    if left is not None and "effect" in said:  # of a library whose training stopped early
+        figures.append(("At an optimum", f"{left:.0%} further", said["effect"]))
+    elif left is not None:
         meaning = "estimated share of what the deletion changes that the model lacks"
         figures.append(("Effect missing", f"{left:.1%}", meaning))
     if seconds:

@@ -193,8 +193,10 @@ class Erasure(Generic[M_co]):
 
     @property
     def effect_left(self) -> float | None:
-        """Estimated share of the deletion's effect that is missing, of a local erasure; None for
-        other methods.
+        """Estimated from above, of a local erasure: how far the new model is from the point that
+        ``local`` looks for, over how far it went; None for other methods, and where it is not
+        known. Of another library's model, whose trainer stops long before an optimum: how far the
+        deletion would move it on, had training gone on to its end, over how far it went.
         """
         return self.evidence.left
 
