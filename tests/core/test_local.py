@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from alteraser.metrics import effect_left, model_distance
 from alteraser.models import Factors, Problem
 from alteraser.solvers import JointNewton
 from alteraser.solvers.anchors import anchors
+from alteraser.solvers.joint import Joint, JointStep
 from alteraser.solvers.limits import DEFAULT
 from alteraser.solvers.stationarity import evaluate
 from alteraser.verbs.choose import Auto, choose
@@ -157,8 +159,29 @@ def test_no_more_is_missing_than_is_said(seed: int, passes: int, whole: bool) ->
             continue
         lacks = dense_way(model, data, job.after.interactions, outcome.factors)
         assert lacks <= 3.0 * effect.left * effect.moved + 1e-6 * effect.size
-        if outcome.converged:
-            assert lacks <= 0.15 * effect.moved
+        if outcome.converged:  # but for what storing leaves, and what lies along rotations
+            assert lacks <= max(effect.left, 3.0 * outcome.residual, 2e-3) * effect.moved
+
+
+def test_what_the_last_solve_left_counts_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its estimate was short by a quarter on real data, where it came from five products."""
+    left: list[float] = []
+
+    def recorded(self: Joint, *given: Any, **settings: Any) -> JointStep:
+        found = solve(self, *given, **settings)
+        left.append(found.ahead)
+        return replace(found, ahead=100.0 * found.ahead)  # no small matter beside the rest
+
+    solve = Joint.solve
+    monkeypatch.setattr(Joint, "solve", recorded)
+    data = toy(2)
+    outcome = Local().erase(task(early(data, 30), data, some(data, 23)))
+    assert outcome.converged
+    assert len(left) > 1
+    point = outcome.effect
+    assert point is not None
+    assert point.left is not None
+    assert point.left * point.moved >= 100.0 * 2.0 * left[-1] > 0
 
 
 @pytest.mark.parametrize("whole", [False, True])
