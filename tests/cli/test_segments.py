@@ -84,6 +84,44 @@ def test_everybody_is_shown_what_their_segment_had(
             assert item["score"] == had > 0
 
 
+def test_a_segment_has_a_list_without_anybody(run_cli: Call, ratings: Path, tmp_path: Path) -> None:
+    by = ("--model", "popularity", "--segment-column", "country")
+    model = tmp_path / "model"
+    run_cli("train", ratings, *by, "--out", model)
+    done = run_cli("recommend", model, "--segment", "de", "--segment", "fr", "--k", 3, "--json")
+    found = {each["segment"]: each["items"] for each in json.loads(done[0])["recommendations"]}
+    everybody = json.loads(run_cli("recommend", model, "--all", "--k", 3, "--json")[0])
+    for entry in everybody["recommendations"]:
+        assert entry["items"] == found[("de", "fr")[int(entry["user_id"][1:]) % 2]]
+    assert "segment 'xx'" in run_cli("recommend", model, "--segment", "xx", code=3)[1]
+    more = run_cli("recommend", model, "--segment", "de", "--all", code=2)[1]
+    assert "or for a --segment (one of them)" in more
+    run_cli("train", ratings, "--model", "popularity", "--out", tmp_path / "plain")
+    told = run_cli("recommend", tmp_path / "plain", "--segment", "de", code=2)[1]
+    assert "not counted by segment" in told
+
+
+def test_settings_are_tuned_by_segment(run_cli: Call, tmp_path: Path) -> None:
+    """Where everybody of a country has other items, only counting by it can hit what is held
+    out."""
+    rng = np.random.default_rng(0)
+    cells = [(u, 10 * (u % 2) + v) for u in range(20) for v in rng.permutation(10)[:6]]
+    table = pa.table(
+        {
+            "user_id": [u for u, _ in cells],
+            "item_id": [v for _, v in cells],
+            "t": rng.integers(0, 40 * 86_400, len(cells)) + 10**9,
+            "country": [("de", "fr")[u % 2] for u, _ in cells],
+        }
+    )
+    pq.write_table(table, tmp_path / "r.parquet")
+    asked = ("tune", tmp_path / "r.parquet", "--model", "popularity", "--half-life", "5,50")
+    asked = (*asked, "--timestamp-column", "t", "--json")
+    plain = json.loads(run_cli(*asked)[0])["chosen"]["metrics"]
+    segmented = json.loads(run_cli(*asked, "--segment-column", "country")[0])["chosen"]["metrics"]
+    assert segmented["ndcg@10"] > plain["ndcg@10"]
+
+
 @pytest.mark.parametrize("kind", ["enmf", "item-knn", "ease", "cooccurrence"])
 def test_a_kind_that_counts_nothing_by_segment_says_so_before_anything_is_read(
     run_cli: Call, tmp_path: Path, kind: str

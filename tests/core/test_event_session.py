@@ -17,7 +17,7 @@ import alteraser as ae
 from alteraser.data.interactions import Interactions
 from alteraser.data.selection import Selection
 from alteraser.engines.session import EventSession
-from alteraser.errors import IntegrityError, InvalidInput, NotFound
+from alteraser.errors import IntegrityError, InvalidInput, NotFound, RefusedByPolicy
 
 KINDS = [KNN[0], TIFU[0], TIFU[1], ae.TopFrequency(), LINEAR[0]]
 
@@ -142,7 +142,7 @@ def test_what_is_added_is_as_if_trained_on(kind: Any, data: st.DataObject, seed:
                 more = pa.array(table[name].to_numpy() + data.draw(st.integers(0, 3)))
                 table = table.set_column(table.column_names.index(name), name, more)
             come = Interactions.read(table, **options)
-            change: Any = session.add(come)
+            change: Any = session.add(come, readmit=True)
             now = now.add(come)
             assert change.changed == come.count
         else:
@@ -174,7 +174,7 @@ def test_corrections_know_what_was_added(kind: Any, item: int) -> None:
     if item:
         table = table.set_column(1, "item_id", pa.array([item, 1, 2, item, 3, 1]))
     come = Interactions.read(table, session_column="group", timestamp_column="timestamp")
-    session.add(come)
+    session.add(come, readmit=True)
     now = session.remaining()
     wanted = kind.continued(kind.formed(kind.state(now), None), np.array([1, 2]))
     shown = now.items.ids_of(np.array([1, 2]))
@@ -193,7 +193,9 @@ def test_who_comes_back_is_on_no_record() -> None:
         Selection(users=pa.array([0, 2, 3, 4]))
     )
     again = EventSession(published, session.remaining())
-    change = again.add(back.remaining)
+    with pytest.raises(RefusedByPolicy, match="were erased from this model before"):
+        again.add(back.remaining)
+    change = again.add(back.remaining, readmit=True)
     assert not again.publish().erased
     again.undo(change)
     assert again.publish().erased == published.erased
@@ -215,3 +217,48 @@ def test_what_cannot_be_added_is_said() -> None:
     with pytest.raises(NotFound, match="nothing comes"):
         session.add(Interactions.read(rows(0, 2), session_column="group"))
     assert session.interactions == whole.count
+
+
+@settings(max_examples=60)
+@given(kind=st.sampled_from(KINDS), data=st.data(), seed=st.integers(0, 10_000))
+def test_adding_and_taking_back_is_nothing(kind: Any, data: st.DataObject, seed: int) -> None:
+    """Add then undo: the very bytes. Forget then add again: refused, and the same data where it is
+    meant."""
+    options = data.draw(st.sampled_from(SESSIONS if kind.protocol == "sessions" else READINGS))
+    whole = Interactions.read(rows(40, seed), **options)
+    session, model = EventSession(kind.fit(whole), whole), kind.fit(whole)
+    come = Interactions.read(rows(data.draw(st.integers(1, 8)), seed + 1), **options)
+    session.undo(session.add(come))
+    again = session.publish()
+    assert again.trained_on.digest == model.trained_on.digest
+    assert alike(kind, dict(again.state), kind.state(session.remaining()))
+    removal = whole.remove(request(data, options))
+    if not removal.count or not removal.remaining.count:
+        return
+    session = EventSession(model, whole)
+    session.forget(removal.selection)
+    with pytest.raises(RefusedByPolicy, match="forgotten in this session"):
+        session.add(removal.removed)
+    assert session.interactions == removal.remaining.count
+    session.add(removal.removed, readmit=True)
+    assert session.interactions == whole.count
+    assert not session.publish().erased
+
+
+def test_of_a_pair_that_stays_only_what_went_is_refused() -> None:
+    table = pa.table(
+        {
+            "user_id": [1, 1, 1, 2],
+            "item_id": [7, 7, 8, 7],
+            "group": ["a", "b", "b", "c"],
+            "timestamp": [10, 20, 21, 30],
+        }
+    )
+    options = {"session_column": "group", "timestamp_column": "timestamp"}
+    whole = Interactions.read(table, **options)
+    session = EventSession(ae.VSKNN().fit(whole), whole)
+    session.forget(Selection(groups=pa.array(["a"])))
+    with pytest.raises(RefusedByPolicy, match="user 1, item 7"):
+        session.add(Interactions.read(table.slice(0, 1), **options))
+    later = table.slice(0, 1).set_column(3, "timestamp", pa.array([11]))
+    assert session.add(Interactions.read(later, **options)).changed == 1

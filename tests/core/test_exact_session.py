@@ -106,7 +106,7 @@ def test_any_order_any_batching(kind: Any, data: st.DataObject) -> None:
             elif ask == "add":
                 c = data.draw(st.sampled_from([1.0, 2.5]))
                 more = some(data.draw(st.lists(st.tuples(user, item), min_size=1, max_size=5)), c)
-                change = session.add(more)
+                change = session.add(more, readmit=True)
                 weighted = c != 1.0 or any(len(row) == 2 for row in now.values())
                 fresh = {
                     (row["user_id"], row["item_id"]): row["timestamp"]

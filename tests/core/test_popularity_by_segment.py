@@ -4,6 +4,7 @@ without; what is stale is refused."""
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +20,7 @@ from alteraser.data.deletion import Deletion
 from alteraser.data.events import Groups
 from alteraser.data.ids import IdMap
 from alteraser.engines.session import ExactSession
-from alteraser.errors import IntegrityError, InvalidInput
+from alteraser.errors import IntegrityError, InvalidInput, NotFound
 from alteraser.models.closed_form import by_segment
 from alteraser.models.closed_form.popularity import Popularity
 
@@ -44,6 +45,10 @@ def rows(data: ae.Interactions) -> list[tuple[int, int, str, float, int]]:
     days = data.timestamp // DAY  # type: ignore[operator]
     return list(zip(data.user_rows.tolist(), data.indices.tolist(), names, weights.tolist(),
                     days.tolist(), strict=True))  # fmt: skip
+
+
+def named(data: ae.Interactions) -> list[tuple[Any, ...]]:
+    return [tuple(row.values()) for row in data.to_table().to_pylist()]
 
 
 def by_hand(data: ae.Interactions, user: int, half_life: float | None) -> Any:
@@ -167,10 +172,70 @@ def test_other_segments_than_in_training_are_refused() -> None:
         ae.forget(model, [3], data=replace(data, segments=None), whole_users=True)
 
 
-def test_a_session_says_that_it_keeps_no_segments() -> None:
+@settings(max_examples=40)
+@given(st.integers(0, 5_000), st.booleans(), st.sampled_from([None, 3.0]), st.data())
+def test_a_warm_session_publishes_what_counting_the_rest_gives(
+    seed: int, weighted: bool, half_life: float | None, drawn: st.DataObject
+) -> None:
+    """Any requests, additions of new people, items and segments, and undoing."""
+    data = segmented(seed, weighted=weighted)
+    kind = Popularity(half_life=half_life)
+    session, others = ExactSession(kind.fit(data), data), ["AT", "DE", "ZZ"]
+    for number in range(drawn.draw(st.integers(1, 4))):
+        before = session.remaining()
+        if drawn.draw(st.booleans()):
+            more = segmented(seed + number + 1, weighted=weighted)
+            of = drawn.draw(st.sampled_from(others))
+            names = pa.array([of] * len(more), pa.string())
+            more = replace(more, segments=Groups(*IdMap.build(names)))
+            more = more.keep(np.random.default_rng(seed).random(len(more)) < 0.3)
+            change = None
+            with suppress(NotFound):  # all of them are there
+                change = session.add(more, readmit=True)
+        else:
+            mask = np.random.default_rng(seed + number).random(len(before)) < 0.3
+            if not mask.any() or mask.all():
+                continue
+            change = session.forget(before.keep(mask))
+        if change is not None and drawn.draw(st.booleans()):
+            session.undo(change)
+            assert sorted(named(session.remaining())) == sorted(named(before))
+    rest = session.remaining()
+    published = session.publish()
+    for name, array in published.settings.state(rest).items():
+        np.testing.assert_array_equal(published.state[name], array)
+    assert ae.verify(published, rest).certificate.kind == "A"
+
+
+def test_a_session_takes_no_additions_without_segments() -> None:
     data = segmented()
-    with pytest.raises(InvalidInput, match="keeps no segments"):
-        ExactSession(Popularity().fit(data), data)
+    session = ExactSession(Popularity().fit(data), data)
+    with pytest.raises(InvalidInput, match="must both have segments"):
+        session.add(replace(data, segments=None))
+
+
+@pytest.mark.parametrize("half_life", [None, 5.0])
+def test_a_segment_lists_what_its_people_are_shown(half_life: float | None) -> None:
+    data = segmented()
+    model = Popularity(half_life=half_life).fit(data)
+    shown = {entry["segment"]: entry["items"] for entry in model.of_segments(NAMES, k=99)}
+    lists = model.recommend(k=99).to_list()
+    of_user = model.state["of_user"][model.users.rows]
+    for entry, segment in zip(lists, of_user.tolist(), strict=True):
+        assert entry["items"] == shown[by_segment.names_of(model.state)[segment]]
+    out = ae.Selection(items=pa.array([shown["DE"][0]["item_id"]]))
+    assert model.of_segments(["DE"], k=99, exclude=out)[0]["items"] == shown["DE"][1:]
+
+
+def test_what_is_no_segment_is_said() -> None:
+    data = segmented()
+    with pytest.raises(NotFound, match="segment 'XX' is not in the model, which has 4: 'CH', 'DE'"):
+        Popularity().fit(data).of_segments(["XX"])
+    plain = replace(data, segments=None)
+    with pytest.raises(InvalidInput, match="not counted by segment"):
+        Popularity().fit(plain).of_segments(["DE"])
+    with pytest.raises(InvalidInput, match="not counted by segment"):
+        ae.Cooccurrence().fit(plain).of_segments(["DE"])
 
 
 @given(st.integers(0, 1000))

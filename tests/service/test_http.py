@@ -12,16 +12,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
+import pyarrow as pa
+import pyarrow.csv as pacsv
 import pytest
 import uvicorn
 
+import alteraser as ae
+from alteraser.data.readers import ReadingOptions
 from alteraser.ledger import keys, receipts, requests
 from alteraser.runtime.durable import watched
 from alteraser.service.app import Api, make_app
 from alteraser.service.outside import Outside
 from alteraser.service.serving import Serving
+from alteraser.service.state import create
 
 from .conftest import BASE, Service, everything
 
@@ -277,6 +283,7 @@ NEEDS = {
     ("POST", "/v1/requests/{id}/release"): "admin",
     ("GET", "/v1/recommendations/1"): "recommend",
     ("GET", "/v1/recommendations/1?scores=1"): "admin",
+    ("GET", "/v1/recommendations?segment=de"): "recommend",
     ("GET", "/v1/models"): "model:read",
     ("POST", "/v1/models/x/activate"): "admin",
     ("GET", "/v1/changes?since=x"): "model:read",
@@ -289,6 +296,47 @@ NEEDS = {
     ("POST", "/v1/keys"): "admin",
     ("DELETE", "/v1/keys/x"): "admin",
 }
+
+
+def test_by_segment(tmp_path: Path) -> None:
+    """A list for a segment, without what is to be forgotten; rows are taken in with theirs."""
+    rows = [(u, 10 * (u % 2) + v, ("de", "fr")[u % 2]) for u in range(8) for v in range(u // 2 + 1)]
+    user, item, country = map(list, zip(*rows, strict=True))
+    pacsv.write_csv(
+        pa.table({"user_id": user, "item_id": item, "country": country}), tmp_path / "data.csv"
+    )
+    data = ae.Interactions.read(tmp_path / "data.csv", segment_column="country")
+    reading = ReadingOptions(segment_column="country")
+    ae.Popularity().fit(data, reading=reading).save(tmp_path / "model")
+    create(tmp_path / "state", tmp_path / "model", tmp_path / "data.csv", rate=0)
+    opened = Service(tmp_path / "state")
+    with running(opened) as site:
+
+        def shown(segment: str) -> list[int]:
+            found = site.get(f"/v1/recommendations?segment={segment}&k=3").json()["items"]
+            return [each["item_id"] for each in found]
+
+        assert (shown("de"), shown("fr")) == ([0, 1, 2], [10, 11, 12])
+        assert code(site.get("/v1/recommendations?segment=it")) == (404, "segment")
+        assert code(site.get("/v1/recommendations")) == (400, "parameter")
+        site.post({"items": [0]}, name="item")
+        assert shown("de") == [1, 2, 3]
+        row = {"user": 90, "item": 99}
+        for more, told in (({}, "segment"), ({"segment": 3}, "id_type")):
+            body = {"interactions": [row | more]}
+            assert code(site.post(body, path="/v1/interactions")) == (400, told)
+        body = {"interactions": [row | {"segment": "it"}]}
+        assert site.post(body, path="/v1/interactions").json()["accepted"] == 1
+        opened.work()
+        assert (shown("it"), shown("de")) == ([99], [1, 2, 3])
+        assert site.get("/v1/recommendations/90?k=1").json()["items"] == []
+    opened.close()
+
+
+def test_a_segment_means_nothing_to_others(site: Site) -> None:
+    assert code(site.get("/v1/recommendations?segment=de")) == (400, "segment")
+    body = {"interactions": [{"user": BASE, "item": 101, "segment": "de"}]}
+    assert code(site.post(body, path="/v1/interactions")) == (400, "segment")
 
 
 def test_every_route_and_every_scope(site: Site) -> None:

@@ -25,6 +25,15 @@ def recommend(
         typer.Option("--user", help="A user id; may be repeated.", show_default=False),
     ] = None,
     everybody: Annotated[bool, typer.Option("--all", help="Every user of the model.")] = False,
+    segment: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--segment",
+            help="A segment (popularity by --segment-column), for who is not known; may be "
+            "repeated.",
+            show_default=False,
+        ),
+    ] = None,
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Length of a list.")] = 10,
     data: Annotated[
         Path | None,
@@ -76,6 +85,8 @@ def recommend(
     A model of kind linear lists for a --context, for who is in --features, and for users and items
     that have no interactions but are in --user-features and --item-features.
 
+    --segment lists what a segment had, for somebody who is not in the model.
+
     MovieLens-1M takes 1 s of processor time, 2 with --all.
 
     Example: alteraser recommend model --user 42 --data ratings.csv
@@ -85,10 +96,11 @@ def recommend(
     from alteraser.models.closed_form.model import ExactModel
     from alteraser.verbs.evaluate import seen_by
 
-    everybody = everybody or (features is not None and not user)
-    if bool(user) == everybody:
-        raise InvalidInput("name users with --user ID, or ask for --all (one of the two)")
+    everybody = everybody or (features is not None and not user and not segment)
+    check_asked(user, segment, everybody=everybody, plain=data is None and features is None)
     screen = common.Screen(json, quiet)
+    if segment:
+        return for_segments(screen, load_shown(model, beside, context), model, segment, k, exclude)
     with screen.phase("read", "reading"):
         trained = load_shown(model, beside, context, features)
         if user:
@@ -107,9 +119,46 @@ def recommend(
                 f"user {entry['user_id']!r}: the model knows nothing of them that it could list by"
                 " (no interactions in its data, no features or words that it was trained with)"
             )
+    show(screen, model, k, lists, "user_id")
+    return None
+
+
+def check_asked(
+    user: list[str] | None, segment: list[str] | None, *, everybody: bool, plain: bool
+) -> None:
+    """InvalidInput unless one thing is asked for; ``plain``: without data and features."""
+    if [bool(user), bool(segment), everybody].count(True) != 1:
+        raise InvalidInput(
+            "name users with --user ID, or ask for --all, or for a --segment (one of them)"
+        )
+    if segment and not plain:
+        raise InvalidInput("--segment is for nobody in particular: leave --data and --features out")
+
+
+def for_segments(
+    screen: common.Screen, model: Any, path: Path, names: list[str], k: int, exclude: Path | None
+) -> None:
+    """The lists of segments on the screen; InvalidInput for a model that is not counted by them."""
+    from alteraser.models.closed_form.model import ExactModel
+
+    if not isinstance(model, ExactModel):
+        raise InvalidInput(
+            f"this model of kind {model.kind} is not counted by segment: train popularity with "
+            "--segment-column"
+        )
+    with screen.phase("solve", "ranking"):
+        left_out = None if exclude is None else excluded(exclude, model)
+        lists = model.of_segments(list(dict.fromkeys(names)), k=k, exclude=left_out)
+    show(screen, path, k, lists, "segment")
+
+
+def show(
+    screen: common.Screen, model: Path, k: int, lists: list[dict[str, Any]], name: str
+) -> None:
+    """Lists on the screen, each under its ``name``."""
     rows = [
         (
-            str(entry["user_id"]),
+            str(entry[name]),
             ", ".join(f"{i['item_id']} ({i['score']:.3f})" for i in entry["items"]),
         )
         for entry in lists

@@ -285,6 +285,23 @@ def admit(record: Erased, data: Interactions, *, readmit: bool) -> Returned:
     return found
 
 
+def refuse(data: Interactions, hit: npt.NDArray[np.bool_]) -> None:
+    """RefusedByPolicy where some of ``data``, those for which ``hit`` (|D|,) is true, were
+    forgotten in a warm session.
+    """
+    places = np.flatnonzero(hit)
+    if not places.size:
+        return
+    user = data.users.ids_of(data.user_rows[places[:1]])[0].as_py()
+    item = data.items.ids_of(data.indices[places[:1]])[0].as_py()
+    raise RefusedByPolicy(
+        f"{places.size:,} of the interactions were forgotten in this session, the first is user "
+        f"{user!r}, item {item!r}: learning them would bring them back. Take back what a request "
+        "did with undo, or pass readmit=True where they are meant to come back",
+        interactions=int(places.size),
+    )
+
+
 def erasing(record: Erased, removal: Removal, items: Iterable[Id] = ()) -> Erased:
     """The record after ``removal``: users who are left with nothing whole, of the others the pairs
     that went.

@@ -406,6 +406,18 @@ def _add_models(app: FastAPI, api: Api) -> None:
         )
         return api.serving.recommend(user, k, scores=scores, look=look)
 
+    @app.get("/v1/recommendations", tags=["model"])
+    def of_segment(request: Request, segment: str, k: int = 10, scores: bool = False) -> Any:
+        """The best items for whoever is of a segment, where the model is counted by them. Scores
+        are for the scope admin.
+        """
+        look = api.read(
+            request.headers.get("authorization"),
+            "admin" if scores else "recommend",
+            lambda connection, key: api.serving.look(connection, None),
+        )
+        return api.serving.of_segment(segment, k, scores=scores, look=look)
+
     @app.get("/v1/models", tags=["model"])
     def models(request: Request) -> Any:
         """Every version there was, which one is served, and the erasure floor."""

@@ -25,7 +25,7 @@ from alteraser.ledger.asked import Declared, id_of
 from alteraser.service.state import State
 
 ROWS = 100_000
-FIELDS = frozenset({"user", "item", "timestamp", "value"})
+FIELDS = frozenset({"user", "item", "timestamp", "value", "segment"})
 
 
 def from_body(body: Any, declared: Declared) -> list[dict[str, Any]]:
@@ -49,7 +49,7 @@ def from_body(body: Any, declared: Declared) -> list[dict[str, Any]]:
         if not isinstance(row, dict) or not {"user", "item"} <= row.keys() <= FIELDS:
             raise _invalid(
                 "unknown_field",
-                f"interactions[{place}]: expected user and item, and timestamp or value",
+                f"interactions[{place}]: expected user and item, and timestamp, value or segment",
             )
         id_of(row["user"], declared.users, f"interactions[{place}].user")
         id_of(row["item"], declared.items, f"interactions[{place}].item")
@@ -134,12 +134,7 @@ def _interactions(state: State, version: Version, rows: list[dict[str, Any]]) ->
         columns[reading.timestamp_column] = [
             _ticks(row.get("timestamp", now), unit, at) for at, row in enumerate(rows)
         ]
-    if reading.segment_column is not None:
-        raise _invalid(
-            "interactions",
-            f"this model counts by segment ({reading.segment_column}), which a request does not "
-            "say: send a file with that column (alteraser ingest)",
-        )
+    _segments(version, rows, reading.segment_column, columns)
     for name in reading.columns:
         if name not in columns:
             missing = next((place for place, row in enumerate(rows) if "value" not in row), None)
@@ -151,6 +146,21 @@ def _interactions(state: State, version: Version, rows: list[dict[str, Any]]) ->
             columns[name] = [float(row["value"]) for row in rows]
     found = Interactions.read(pa.table(columns), reading)
     return _with_count(found, len(rows) - _rows(found))
+
+
+def _segments(
+    version: Version, rows: list[dict[str, Any]], column: str | None, columns: dict[str, Any]
+) -> None:
+    """The column of segments into ``columns``; InvalidInput where one is missing, or of no use."""
+    segments = version.data.segments
+    for place, row in enumerate(rows):
+        if ("segment" in row) != (segments is not None):
+            words = "is needed here" if segments is not None else "means nothing to this model"
+            raise _invalid("segment", f"interactions[{place}]: a segment {words}")
+        if segments is not None:
+            id_of(row["segment"], segments.ids.kind, f"interactions[{place}].segment")
+    if column is not None and segments is not None:
+        columns[column] = [row["segment"] for row in rows]
 
 
 def _ticks(given: Any, unit: str, place: int) -> int:

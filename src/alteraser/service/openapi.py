@@ -57,6 +57,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
                         "item": ID,
                         "timestamp": WHEN,
                         "value": {"type": "number"},
+                        "segment": ID,
                     },
                 },
             }

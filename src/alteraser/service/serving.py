@@ -16,6 +16,7 @@ from sqlalchemy import Connection, select
 from alteraser.engines.store.version import Version
 from alteraser.errors import InvalidInput, NotFound
 from alteraser.ledger import batches, schema, versions
+from alteraser.models.closed_form.model import ExactModel
 from alteraser.service.asides import Asides
 from alteraser.service.state import State
 
@@ -113,12 +114,14 @@ class Serving:
                 self._served = ahead if there and ahead else _Served(self._state.load(wanted))
             return self._served
 
-    def look(self, connection: Connection, user: str) -> Look | None:
-        """What an answer about ``user`` goes by; None where a newer snapshot than this was seen."""
+    def look(self, connection: Connection, user: str | None) -> Look | None:
+        """What an answer about ``user``, or about nobody, goes by; None where a newer snapshot than
+        this was seen.
+        """
         with self._aside:
             if not self._asides.follow(connection):
                 return None
-            gone = self._named(user) in self._asides.users
+            gone = user is not None and self._named(user) in self._asides.users
             return Look(versions.serving(connection).version, gone, frozenset(self._asides.items))
 
     def _named(self, user: str) -> int | str | None:
@@ -149,6 +152,29 @@ class Serving:
             for entry, score in zip(entries, found, strict=True):
                 entry["score"] = score
         return {"user_id": name, "items": entries, "version": version.id}
+
+    def of_segment(
+        self, segment: str, k: int, *, scores: bool = False, look: Look | None = None
+    ) -> dict[str, Any]:
+        """The best items for whoever is of ``segment``, without those that are to be forgotten;
+        NotFound for one that is not there, InvalidInput where nothing is counted by segment.
+        """
+        if not 1 <= k <= LONGEST:
+            raise InvalidInput(f"k: expected 1 to {LONGEST}", code="k")
+        while look is None:
+            with self._state.database.reading() as connection:
+                look = self.look(connection, None)
+        version = self._of(look.version).version
+        if not isinstance(version.model, ExactModel) or version.data.segments is None:
+            raise InvalidInput("the model here is not counted by segment", code="segment")
+        try:
+            lists = version.model.of_segments([segment], k=k + len(look.items))
+        except NotFound:
+            raise NotFound("there is no such segment", code="segment") from None
+        entries = [each for each in lists[0]["items"] if each["item_id"] not in look.items][:k]
+        if not scores:
+            entries = [{"item_id": each["item_id"]} for each in entries]
+        return {"segment": segment, "items": entries, "version": version.id}
 
     def changes(self, since: str) -> dict[str, Any]:
         """Whose list differs between ``since`` and the served version, and which rows moved;

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from alteraser.data.deletion import Deletion
-from alteraser.data.erased import Erased, erasing
+from alteraser.data.erased import Erased, admit, erasing, refuse
 from alteraser.data.events import Events, ranks
 from alteraser.data.interactions import Interactions, Removal, nothing_to_forget
 from alteraser.data.selection import Selection
@@ -117,14 +117,20 @@ class EventSession:
         self._set(places, there=False)
         return Gone(self._numbers[places], unmatched)
 
-    def add(self, data: Interactions) -> Come:
+    def add(self, data: Interactions, *, readmit: bool = False) -> Come:
         """Learn more events, of whom- and whatever, at the places in the order that their times
         say; without times behind the others.
 
         Users and items that are new get rows behind the others, as by ``Interactions.add``. Raises
-        InvalidInput for pairs, for events that are grouped or timed in another way, or for none.
+        InvalidInput for pairs, for events that are grouped or timed in another way, or for none;
+        RefusedByPolicy, and changes nothing, where some were erased from the model or forgotten in
+        this session, unless ``readmit`` says that they are meant to come back (what a request took
+        is given back by ``undo``).
         """
         self._check_like(data)
+        admit(self.model.erased, data, readmit=readmit)
+        if not readmit:
+            self._refuse_gone(data)
         before = len(self._events)
         self.data = self.data.add(data)
         assert self.data.events is not None
@@ -237,6 +243,43 @@ class EventSession:
                 )
         if not len(theirs):
             raise NotFound("nothing comes: there are no events in the data")
+
+    def _refuse_gone(self, data: Interactions) -> None:
+        """RefusedByPolicy where ``data`` hold what was forgotten here: users who are left with
+        nothing, and pairs of which every event went; of a pair that stays, the very events (of the
+        same session and time).
+        """
+        come = data.events
+        assert come is not None
+        u = self.data.users.rows_of(data.users.ids_of(come.users))
+        v = self.data.items.rows_of(data.items.ids_of(come.items))
+        theirs = np.stack([v, *self._when(come)], axis=1)
+        hit = np.zeros(len(come), bool)
+        for row in np.unique(u[u >= 0]).tolist():
+            places = np.arange(self._starts[row], self._starts[row + 1])
+            there = self._there[places]
+            gone = places[~there & ~self._taken_back[self._numbers[places]]]
+            if not gone.size:
+                continue
+            lost = np.setdiff1d(self._events.items[gone], self._events.items[places[there]])
+            mine = self._events.taken(gone)
+            rows = set(map(tuple, np.stack([mine.items, *self._when(mine)], axis=1).tolist()))
+            for at in np.flatnonzero(u == row).tolist():
+                hit[at] = not there.any() or v[at] in lost or tuple(theirs[at].tolist()) in rows
+        found = np.zeros(len(data), bool)
+        found[data.locate(come.users, come.items.astype(np.int64))[hit]] = True
+        refuse(data, found)
+
+    def _when(self, events: Events) -> list[Array]:
+        """What tells events of a pair apart: rows of their groups and times, as far as they have
+        some.
+        """
+        found = [] if events.time is None else [events.time]
+        if events.groups is not None and self._events.groups is not None:
+            found.append(
+                self._events.groups.ids.rows_of(events.groups.ids.ids_of(events.groups.rows))
+            )
+        return found
 
     def _set(self, places: Array, *, there: bool) -> None:
         rows = np.unique(self._events.users[places]).tolist()

@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from alteraser.data.deletion import Deletion
-from alteraser.data.erased import Erased, erasing
+from alteraser.data.erased import Erased, admit, erasing, refuse
+from alteraser.data.events import Groups
 from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions, Removal, nothing_to_forget
 from alteraser.data.selection import Selection
@@ -73,19 +74,18 @@ class ExactSession:
         """
         if data.events is not None:
             raise InvalidInput(f"{model.kind} is of sessions or baskets: see EventSession")
-        if data.segments is not None:
-            raise InvalidInput(
-                "a session keeps no segments: forget by forget(), or read the data without them"
-            )
         data = aligned(model, data, grown=False)
         belongs(model, data)
         self.model, self.threads, self.requests = model, threads, 0
         self._users, self._items = _Names(model.users), _Names(model.items)
+        self._segments = None if data.segments is None else _Names(data.segments.ids)
         self._settled, self._state = data, dict(model.state)
         self._pairs = Pairs(data)
         self._live = model.settings.live(model.state, data)
         self._gone: list[tuple[Array, Array]] = []  # rows of what went, some of it back since
         self._whole: list[Array] = []  # items that were to go whole
+        self._taken: set[tuple[int, int]] = set()  # the same as ``_gone``, to look pairs up
+        self._emptied: set[int] = set()  # users of whom something went
 
     # ------------------------------------------------------------------ requests
 
@@ -106,33 +106,46 @@ class ExactSession:
             raise nothing_to_forget(unmatched)
         removed = self._each(u, lambda user, mine: self._pairs.take(user, v[mine]))
         self._gone.append((removed.users, removed.items))
+        self._taken.update(zip(removed.users.tolist(), removed.items.tolist(), strict=True))
+        self._emptied.update(removed.users.tolist())
         if selection.kind == "items" and selection.window is None:
             self._whole.append(np.unique(self._items.rows_of(selection.items)))
         return Changed(removed, _none(), unmatched)
 
-    def add(self, data: Interactions) -> Changed:
+    def add(self, data: Interactions, *, readmit: bool = False) -> Changed:
         """Learn more interactions, of whom- and whatever; those that are there already are left as
         they are.
 
-        Raises NotFound where all of them are, InvalidInput where they lack the times that the
-        model's have.
+        Raises RefusedByPolicy, and changes nothing, where some were erased from the model or
+        forgotten in this session, unless ``readmit`` says that they are meant to come back (what a
+        request took is given back by ``undo``).
+        Raises NotFound where all of them are, InvalidInput where they lack the times or segments
+        that the model's have.
         """
         if data.target is not None:
             raise InvalidInput(f"{self.model.kind} has no use for a target: leave it out")
-        if (data.timestamp is None) != (self._pairs.base.timestamp is None):
-            raise InvalidInput(
-                "the interactions that were trained on and those that are added must both have "
-                "times"
-            )
-        u = self._users.grown(data.users.ids_of(data.user_rows))
-        v = self._items.grown(data.items.ids_of(data.indices))
+        for name, words in (("timestamp", "times"), ("segments", "segments")):
+            if (getattr(data, name) is None) != (getattr(self._pairs.base, name) is None):
+                raise InvalidInput(
+                    "the interactions that were trained on and those that are added must both have "
+                    f"{words}, or neither"
+                )
+        names = data.users.ids_of(data.user_rows), data.items.ids_of(data.indices)
+        admit(self.model.erased, data, readmit=readmit)
+        if not readmit:
+            self._refuse_gone(self._users.rows_of(names[0]), self._items.rows_of(names[1]), data)
+        u, v = self._users.grown(names[0]), self._items.grown(names[1])
         c = np.ones(len(data)) if data.confidence is None else data.confidence
         if self._live is not None and (np.any(c != 1.0) or self._items.more):
             # confidences are no counts; and new items change every row of a state
             self._live = None
         t = np.zeros(len(data), np.int64) if data.timestamp is None else data.timestamp
+        g = np.zeros(len(data), np.int64)
+        if self._segments is not None and data.segments is not None:
+            g = self._segments.grown(data.segments.ids.ids_of(data.segments.rows))
         return self._put(
-            Entries(u, v, c, np.ones(len(data)), t), data.to_table().select(["user_id", "item_id"])
+            Entries(u, v, c, np.ones(len(data)), t, g),
+            data.to_table().select(["user_id", "item_id"]),
         )
 
     def undo(self, change: Changed) -> Changed:
@@ -169,6 +182,10 @@ class ExactSession:
         in order.
         """
         kept, come = self._pairs.kept(), self._pairs.come()
+        if self._segments is not None and kept.segments is not None and self._segments.more:
+            ids, to_segment = self._segments.merged()
+            kept = replace(kept, segments=Groups(ids, to_segment[kept.segments.rows]))
+            come = come._replace(segment=to_segment[come.segment])
         if not (self._users.more or self._items.more):
             return joined(kept, come, kept.users, kept.items)
         users, to_user = self._users.merged()
@@ -182,6 +199,7 @@ class ExactSession:
             None,
             kept.timestamp,
             "refuse",
+            kept.segments,
         )
         come = come._replace(users=to_user[come.users], items=to_item[come.items])
         return joined(moved, come, users, items)
@@ -211,6 +229,24 @@ class ExactSession:
         )
 
     # ------------------------------------------------------------------ pieces
+
+    def _refuse_gone(self, u: Array, v: Array, data: Interactions) -> None:
+        """RefusedByPolicy where interactions (u, v) of ``data`` were forgotten here: pairs, users
+        who are left with nothing, items that were to go whole.
+        """
+        if not self._taken and not self._whole:
+            return
+        hit = np.array(
+            [pair in self._taken for pair in zip(u.tolist(), v.tolist(), strict=True)], bool
+        )
+        hit &= ~self._pairs.has(u, v)
+        for row in np.unique(u[(u >= 0) & ~hit]).tolist():
+            if row in self._emptied and not self._pairs.had(row).items.size:
+                hit |= u == row
+        for row in np.unique(np.concatenate([v[:0], *self._whole])).tolist():
+            if row >= 0 and not self._pairs.people(row).size:
+                hit |= v == row
+        refuse(data, hit)
 
     def _found(self, selection: Selection) -> tuple[Array, Array, Array]:
         """(users, items) that a selection takes, each once, and which of its rows take any."""
@@ -288,7 +324,9 @@ class ExactSession:
         if self._live is not None:
             return self._live.state()
         settings, before = self.model.settings, self._settled
-        gone = None if self._users.more or self._items.more else _gone(before, data)
+        names = (self._users, self._items, self._segments)
+        grown = any(each is not None and each.more for each in names)
+        gone = None if grown else _gone(before, data)
         if gone is None:
             return settings.state(data, threads=self.threads)
         self._state = settings.without(self._state, Deletion(before, gone), threads=self.threads)
@@ -375,7 +413,7 @@ def _spread(rows: Array, parts: list[Array]) -> tuple[Array, Array]:
 
 def _none() -> Entries:
     empty = np.empty(0, np.int64)
-    return Entries(empty, empty, np.empty(0), np.empty(0), empty)
+    return Entries(empty, empty, np.empty(0), np.empty(0), empty, empty)
 
 
 def _gone(before: Interactions, after: Interactions) -> Removal | None:
@@ -391,6 +429,9 @@ def _gone(before: Interactions, after: Interactions) -> Removal | None:
             mine is not None and not np.array_equal(mine[places], theirs)
         ):
             return None
+    mine, theirs = before.segments, after.segments
+    if mine and theirs and not np.array_equal(mine.rows[places], theirs.rows):
+        return None
     lost = np.ones(len(before), bool)
     lost[places] = False
     removed = before.keep(lost)

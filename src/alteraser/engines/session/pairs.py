@@ -10,18 +10,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from alteraser.data.events import Groups
 from alteraser.data.interactions import Interactions
 from alteraser.models.closed_form.live import Had
 
 Array = npt.NDArray[Any]
 
-Values = tuple[float, float, int]
-"""c, y and t of an interaction"""
+Values = tuple[float, float, int, int]
+"""c, y, t and the row of the segment of an interaction; 0 where there are none"""
 
 
 class Entries(NamedTuple):
-    """Interactions as columns: rows of users and of items, int64, and c, y, t as float64 and
-    int64.
+    """Interactions as columns: rows of users and of items, int64, c and y as float64, t and rows of
+    segments as int64.
     """
 
     users: Array
@@ -29,6 +30,7 @@ class Entries(NamedTuple):
     confidence: Array
     target: Array
     stamp: Array
+    segment: Array
 
     def where(self, mask: Array) -> Entries:
         """Some of them."""
@@ -57,7 +59,7 @@ class Pairs:
             items = items[order]
             if stamps is not None:
                 stamps = np.concatenate(
-                    [stamps, np.array([t for _, _, t in more.values()], np.int64)]
+                    [stamps, np.array([values[2] for values in more.values()], np.int64)]
                 )[order]
         return Had(items, stamps)
 
@@ -90,8 +92,8 @@ class Pairs:
         if not more:
             self._more.pop(user, None)
         self.count -= items.size
-        c, y, t = (np.array(column) for column in zip(*values, strict=True))
-        return Entries(np.full(items.size, user), items, c, y, t)
+        columns = (np.array(column) for column in zip(*values, strict=True))
+        return Entries(np.full(items.size, user), items, *columns)
 
     def put(self, user: int, entries: Entries) -> None:
         """Put interactions of one user in, none of which is there."""
@@ -100,7 +102,8 @@ class Pairs:
             if place >= 0 and self._values(place) == tuple(values):
                 self._alive[place] = True
             else:
-                self._more.setdefault(user, {})[item] = (values[0], values[1], values[2])
+                c, y, t, segment = values
+                self._more.setdefault(user, {})[item] = c, y, t, segment
                 self._of_items.setdefault(item, set()).add(user)
         self.count += entries.items.size
 
@@ -134,8 +137,8 @@ class Pairs:
             for u, items in sorted(self._more.items())
             for v, values in sorted(items.items())
         ]
-        columns = list(zip(*rows, strict=True)) if rows else [()] * 5
-        kinds = (np.int64, np.int64, np.float64, np.float64, np.int64)
+        columns = list(zip(*rows, strict=True)) if rows else [()] * len(Entries._fields)
+        kinds = (np.int64, np.int64, np.float64, np.float64, np.int64, np.int64)
         return Entries(
             *(np.array(column, kind) for column, kind in zip(columns, kinds, strict=True))
         )
@@ -165,7 +168,13 @@ class Pairs:
             1 if column is None else column[place]
             for column in (self.base.confidence, self.base.target, self.base.timestamp)
         )
-        return float(c), float(y), int(t) if self.base.timestamp is not None else 0
+        segments = self.base.segments
+        return (
+            float(c),
+            float(y),
+            int(t) if self.base.timestamp is not None else 0,
+            0 if segments is None else int(segments.rows[place]),
+        )
 
 
 def joined(base: Interactions, come: Entries, users: Any, items: Any) -> Interactions:
@@ -181,6 +190,9 @@ def joined(base: Interactions, come: Entries, users: Any, items: Any) -> Interac
             return None
         return np.concatenate([np.ones(len(base)) if mine is None else mine, more])
 
+    segments = base.segments
+    if segments is not None:
+        segments = Groups(segments.ids, np.concatenate([segments.rows, come.segment]))
     return Interactions._assemble(
         users,
         items,
@@ -190,4 +202,5 @@ def joined(base: Interactions, come: Entries, users: Any, items: Any) -> Interac
         column("target", come.target),
         column("timestamp", come.stamp),
         "refuse",
+        segments,
     )

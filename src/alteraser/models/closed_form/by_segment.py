@@ -22,7 +22,7 @@ The state of S segments, in the order of their ids:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.data.selection import unit_of
-from alteraser.errors import IntegrityError, InvalidInput
+from alteraser.errors import IntegrityError, InvalidInput, NotFound
 from alteraser.models.closed_form.by_day import days_of
 from alteraser.models.closed_form.kind import largest_difference
 
@@ -149,6 +149,25 @@ def scores(
         if segment >= 0:
             table[place] = _sums(state, weights, items, segment)
     return table[where]
+
+
+def scores_of(
+    state: Mapping[str, Array], asked: Sequence[str], half_life: float | None, today: int | None
+) -> Array:
+    """(len(asked), n): the sums of each segment, by its name; −∞ for an item that nobody of it has.
+
+    NotFound for a name that is none.
+    """
+    places = {name: place for place, name in enumerate(names_of(state))}
+    for name in asked:
+        if name not in places:
+            some = ", ".join(repr(each) for each in list(places)[:10])
+            raise NotFound(
+                f"segment {name!r} is not in the model, which has {len(places):,}: {some}"
+                + (", …" if len(places) > 10 else "")
+            )
+    weights, items = _weights(state, half_life, today), state["of_item"].size
+    return np.stack([_sums(state, weights, items, places[name]) for name in asked])
 
 
 def totals(state: Mapping[str, Array], half_life: float | None, today: int | None) -> Array:

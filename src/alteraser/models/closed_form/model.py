@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from alteraser.data.erased import Erased
 from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions
+from alteraser.data.selection import Selection
 from alteraser.errors import InvalidInput
 from alteraser.models.closed_form.rule import Rule, relative
 from alteraser.models.folder import save_model
@@ -85,6 +86,40 @@ class ExactModel(Recommender):
                 mask_seen(block, part, seen)
             fill_best(block, lists[start : start + len(part)], scores[start : start + len(part)])
         return lists, scores
+
+    def of_segments(
+        self, names: Sequence[str], *, k: int = 10, exclude: Selection | None = None
+    ) -> list[dict[str, Any]]:
+        """[{segment, items: [{item_id, score}]}], the k best items of each of the segments
+        ``names``, for whoever is of it; items of ``exclude`` are in none.
+
+        Raises InvalidInput where nothing is counted by segment, and for pairs to exclude, NotFound
+        for a segment that is not in the model.
+        """
+        check_length(k)
+        block = self.settings.scores_of_segments(self.state, names)
+        if exclude is not None:
+            if exclude.kind != "items":
+                raise InvalidInput("of segments items are left out, not pairs: give item_id alone")
+            rows = self.items.rows_of(exclude.items, "item_id")
+            block[:, rows[rows >= 0]] = -np.inf
+        k = min(k, self.items.size)
+        lists, scores = np.full((len(names), k), -1, np.int64), np.full((len(names), k), np.nan)
+        fill_best(block, lists, scores)
+        return [
+            {
+                "segment": name,
+                "items": [
+                    {"item_id": item, "score": float(score)}
+                    for item, score in zip(
+                        self.items.ids_of(row[row >= 0]).to_pylist(),
+                        found[row >= 0].tolist(),
+                        strict=True,
+                    )
+                ],
+            }
+            for name, row, found in zip(names, lists, scores, strict=True)
+        ]
 
     def distances(
         self,

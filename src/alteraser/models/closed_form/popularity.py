@@ -15,7 +15,7 @@ formed when lists are asked for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import (
@@ -193,6 +193,12 @@ class Popularity(ExactKind):
         if self.segmented:
             return by_segment.scores(state, rows, self.half_life, self._today)
         return np.tile(np.where(state > 0, state, -np.inf), (len(rows), 1))
+
+    def scores_of_segments(self, state: Mapping[str, Array], names: Sequence[str]) -> Array:
+        """(len(names), n) float64, what each segment had; NotFound for one that is not there."""
+        if not self.segmented:
+            return super().scores_of_segments(state, names)
+        return by_segment.scores_of(state, names, self.half_life, self._today)
 
     def matrix(self, state: Mapping[str, Array]) -> Any:
         """The scores, (n, 1)."""

@@ -5,7 +5,7 @@ data.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from alteraser.errors import InvalidInput
@@ -221,6 +221,15 @@ class Rule(Configured, ABC):
 
         ``state`` is what ``formed`` made of it.
         """
+
+    def scores_of_segments(self, state: Mapping[str, Array], names: Sequence[str]) -> Array:
+        """(len(names), n) float64, of all items for whoever is of a segment; InvalidInput where
+        nothing is counted by segment, NotFound for a name that is none.
+        """
+        raise InvalidInput(
+            f"this model of kind {self.name} is not counted by segment: train popularity with "
+            "--segment-column"
+        )
 
     @abstractmethod
     def shapes(self, items: int) -> Mapping[str, tuple[tuple[int | None, ...], tuple[str, ...]]]:
