@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any, Self, TypedDict
 from urllib.parse import quote
 
+from alteraser.data.files import small_file
 from alteraser.errors import (
     AltEraserError,
     Conflict,
@@ -33,6 +34,7 @@ from alteraser.errors import (
     RefusedByPolicy,
     ResourceLimit,
 )
+from alteraser.ledger.bodies import BODY, BULK, too_large, written
 from alteraser.ledger.states import DUPLICATE, FINAL
 from alteraser.runtime.extras import require
 
@@ -44,6 +46,8 @@ TRIES = 5
 """Times that a call is sent"""
 LONGEST_WAIT = 120.0
 """Seconds that a call waits in all for the service to have room again"""
+LONGEST_KEY = 4096
+"""Bytes of a file that an API key is read from"""
 PAUSE = 0.2
 """Seconds before the second try; doubled before each further one"""
 NOT_NOW = frozenset({429, 503, 507})
@@ -182,13 +186,14 @@ class Client:
         ``idempotency_key``: what you call it. The same one again is the same request, so choose one
         that you find again after a crash of your own; None: a random one, which protects this call.
         """
-        headers = {"Idempotency-Key": idempotency_key or secrets.token_hex(16)}
-        answer = self._asked("POST", "/v1/requests", json=dict(request), headers=headers)
+        name = secrets.token_hex(16) if idempotency_key is None else idempotency_key
+        headers = {"Idempotency-Key": _header(name)}
+        answer = self._sent("/v1/requests", request, headers=headers)
         return _document(answer)
 
     def dry_run(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """What a request would come to; nothing is taken in."""
-        return dict(self._asked("POST", "/v1/requests?dry_run=1", json=dict(request)).json())
+        return dict(self._sent("/v1/requests?dry_run=1", request).json())
 
     def status(self, request: str) -> Submitted:
         """A request, with what happened to it."""
@@ -265,12 +270,27 @@ class Client:
     def ingest(self, interactions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Add interactions, ``{"user": …, "item": …}`` each; learned with the next batch."""
         body = {"interactions": [dict(each) for each in interactions]}
-        return dict(self._asked("POST", "/v1/interactions", json=body, again=False).json())
+        return dict(self._sent("/v1/interactions", body, limit=BULK, again=False).json())
 
     # ------------------------------------------------------------------ how
 
     def _change(self, request: str, what: str) -> Submitted:
         return _document(self._asked("POST", f"/v1/requests/{_part(request)}/{what}", again=False))
+
+    def _sent(
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        *,
+        limit: int = BODY,
+        headers: Mapping[str, str] | None = None,
+        again: bool = True,
+    ) -> httpx.Response:
+        content = written(dict(body) if isinstance(body, Mapping) else body)
+        if len(content) > limit:  # sent, it would be refused
+            raise too_large(limit, len(content))
+        whole = {"Content-Type": "application/json", **(headers or {})}
+        return self._asked("POST", path, again=again, content=content, headers=whole)
 
     def _asked(self, method: str, path: str, *, again: bool = True, **more: Any) -> httpx.Response:
         """An answer that is a success. ``again``: whether it does no harm to do it twice."""
@@ -326,7 +346,17 @@ def _retry_after(answer: httpx.Response) -> float:
 
 
 def _part(text: str) -> str:
-    return quote(text, safe="")
+    return quote(text, safe="", errors="surrogatepass")
+
+
+def _header(text: str) -> str:
+    """``text`` where a header can say it; InvalidInput."""
+    if not (text.isascii() and text.isprintable() and text == text.strip()):
+        raise InvalidInput(
+            "idempotency_key: expected printable ASCII, without spaces at its ends",
+            code="key_required",
+        )
+    return text
 
 
 def _document(answer: httpx.Response) -> Submitted:
@@ -335,10 +365,15 @@ def _document(answer: httpx.Response) -> Submitted:
 
 
 def read_key(path: Path | str) -> str:
-    """An API key in a file, such as ``admin.key``; NotFound."""
+    """An API key in a file, such as ``admin.key``; NotFound, InvalidInput for what holds none."""
     try:
-        return Path(path).read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
+        found = small_file(path, LONGEST_KEY).decode("ascii").strip()
+    except NotFound:
         raise NotFound(
-            f"{path}: no API key can be read ({error}); name it with --key-file", path=str(path)
+            f"{path}: there is no API key; name its file with --key-file", path=str(path)
         ) from None
+    except (UnicodeDecodeError, ResourceLimit):
+        found = ""
+    if not found.isprintable() or not found:
+        raise InvalidInput(f"{path} holds no API key", path=str(path))
+    return found

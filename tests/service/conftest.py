@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
 import pytest
 
 import alteraser as ae
@@ -32,9 +33,34 @@ def table() -> pa.Table:
     )
 
 
+STRANGE = (
+    "ann",
+    "Zo\u00eb",
+    "Zoe\u0308",
+    " ann",
+    "-1",
+    "=cmd()",
+    "'; DROP TABLE requests; --",
+    "../../x",
+    "two\nlines",
+    "\x1b[31mred",
+    "\u202eevil",
+    "a/b%2fc?d#e",
+    "\U0001f375",
+)
+"""Ids of text that something may take for something else"""
+
+
+def text_table() -> pa.Table:
+    """Each of ``STRANGE`` and twenty plain people with some of twelve items."""
+    people = [*STRANGE, *(f"person-{n}" for n in range(20))]
+    pairs = [(who, f"item-{v}") for n, who in enumerate(people) for v in range(12) if (n + v) % 3]
+    return pa.table({"user_id": [u for u, _ in pairs], "item_id": [v for _, v in pairs]})
+
+
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """data.csv, a model of each sort, and a state of each."""
+    """data.csv and text.parquet, a model of each sort, and a state of each."""
     root = tmp_path_factory.mktemp("service")
     pacsv.write_csv(table(), root / "data.csv")
     data = ae.Interactions.read(root / "data.csv")
@@ -42,6 +68,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ae.ItemKNN(neighbors=5).fit(data).save(root / "knn")
     for name in ("enmf", "knn"):
         create(root / f"state-{name}", root / name, root / "data.csv", rate=0)
+    pq.write_table(text_table(), root / "text.parquet")
+    words = ae.Interactions.read(root / "text.parquet")
+    ae.ItemKNN(neighbors=5).fit(words).save(root / "text")
+    create(root / "state-text", root / "text", root / "text.parquet", rate=0)
     return root
 
 

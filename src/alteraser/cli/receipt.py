@@ -8,7 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from alteraser.cli import common
-from alteraser.errors import NotFound
+
+RECEIPT = 16 * 2**20
+"""Bytes of a receipt: one of them has some thousands"""
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -64,13 +66,11 @@ def verify(
     from alteraser.cli.serve import require_service
 
     require_service()
+    from alteraser.data.files import small_file
     from alteraser.ledger.log import Log
     from alteraser.ledger.receipts import LIMITS, check, read_public
 
-    try:
-        content = file.read_bytes()
-    except (FileNotFoundError, IsADirectoryError):
-        raise NotFound(f"there is no receipt at {file}; check the path", path=str(file)) from None
+    content = small_file(file, RECEIPT)
     public = None if key is None else read_public(key)
     found = check(content, log=None if log is None else Log(log), public=public)
     if page is not None:

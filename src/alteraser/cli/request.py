@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json as json_module
 import re
-from collections.abc import Mapping
+import secrets
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from alteraser.cli import common
-from alteraser.errors import InvalidInput, NotFound
+from alteraser.errors import DependencyMissing, InvalidInput
 
 if TYPE_CHECKING:
     from alteraser.client import Client
@@ -97,16 +97,39 @@ def submit(
     body |= {"regulation": regulation} if file is None else {}
     body |= ({"due": due} if due else {}) | ({"hold": True} if hold else {})
     document: Mapping[str, Any]
+    name = secrets.token_hex(16) if name is None else name
     with _client(url, key_file) as client:
         if dry_run:
-            document = _as_the_ids_are(body, client.dry_run)
+            document = _sent(body, file, client.dry_run)
         else:
-            document = _as_the_ids_are(
-                body, lambda asked: client.submit(asked, idempotency_key=name)
-            )
+            document = _sent(body, file, _named(client, name)) | {"idempotency_key": name}
             if wait:
-                document = client.wait(document["request_id"])
+                document = {**client.wait(document["request_id"]), "idempotency_key": name}
     _show(document, quiet, json)
+
+
+def _named(client: Client, name: str) -> Callable[[dict[str, Any]], Mapping[str, Any]]:
+    """Sends a request under ``name``, and says it where nobody knows whether it arrived."""
+
+    def send(asked: dict[str, Any]) -> Mapping[str, Any]:
+        try:
+            return client.submit(asked, idempotency_key=name)
+        except DependencyMissing as error:
+            raise DependencyMissing(
+                f"{error.message} Send it again with --idempotency-key {name}: if it arrived, it "
+                "is not taken in twice.",
+                **error.details,
+                idempotency_key=name,
+            ) from error
+
+    return send
+
+
+def _sent(
+    body: dict[str, Any], file: Path | None, send: Callable[[dict[str, Any]], Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What is answered. JSON says itself what its ids are; the command line's have no type."""
+    return dict(send(body)) if file is not None else _as_the_ids_are(body, send)
 
 
 def _body(
@@ -135,14 +158,13 @@ def _body(
 
 
 def _of_file(file: Path) -> dict[str, Any]:
-    try:
-        found = json_module.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise NotFound(f"there is no file {file}; check the path") from None
-    except (ValueError, OSError) as error:
-        raise InvalidInput(f"{file} cannot be read as JSON ({error})") from None
+    """What is in ``file``, read as the service reads a body."""
+    from alteraser.data.files import small_file
+    from alteraser.ledger.bodies import BODY, parse
+
+    found: dict[str, Any] = parse(small_file(file, BODY))
     if not isinstance(found, dict):
-        raise InvalidInput(f"{file}: expected a JSON object")
+        raise InvalidInput(f"{file}: expected a JSON object", code="body")
     return found
 
 

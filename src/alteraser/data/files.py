@@ -25,6 +25,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NoReturn
@@ -163,6 +164,31 @@ def check_output(path: str | Path) -> None:
             f"{target}: {target.parent} is not a folder. Choose another output.", path=str(target)
         )
     tell_of_what_is_left(target)
+
+
+def small_file(path: str | Path, limit: int) -> bytes:
+    """The content of a plain file of at most ``limit`` bytes; a pipe would block, a device never
+    end.
+
+    Raises NotFound, InvalidInput for what is no plain file or may not be read, ResourceLimit.
+    """
+    try:
+        # a pipe that nobody writes to is opened without waiting for one, and then refused
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except FileNotFoundError:
+        raise NotFound(f"there is no file {path}; check the path", path=str(path)) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidInput(f"{path} cannot be read ({reason})", path=str(path)) from None
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise InvalidInput(f"{path} is not a plain file, and was not read", path=str(path))
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise ResourceLimit(
+            f"{path} is larger than {limit:,} bytes", path=str(path), code="body_too_large"
+        )
+    return content
 
 
 def default_cache() -> Path:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alteraser.errors import IntegrityError
+from alteraser.data.files import small_file
+from alteraser.errors import IntegrityError, InvalidInput, NotFound, ResourceLimit
 from alteraser.ledger import merkle
 from alteraser.ledger.canonical import parsed
 from alteraser.ledger.envelope import key_id, opened
@@ -144,6 +145,6 @@ def _included(part: Any, body: bytes, key: bytes) -> tuple[int, int]:
 def read_public(path: Path) -> bytes:
     """A public key in a file, as in the log's folder; IntegrityError."""
     try:
-        return _key(path.read_text(encoding="ascii").strip())
-    except (OSError, UnicodeDecodeError) as cause:
+        return _key(small_file(path, 4096).decode("ascii").strip())
+    except (InvalidInput, NotFound, ResourceLimit, UnicodeDecodeError) as cause:
         raise IntegrityError(f"{path}: no public key can be read ({cause})", step="key") from cause

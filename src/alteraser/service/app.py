@@ -26,11 +26,11 @@ from alteraser.errors import (
     NotFound,
     ResourceLimit,
 )
-from alteraser.ledger import keys, log, requests, versions
+from alteraser.ledger import bodies, keys, log, requests, versions
 from alteraser.ledger.asked import asked
 from alteraser.ledger.due import due, moment, written
 from alteraser.ledger.keys import Key
-from alteraser.service import bodies, console, erasing, metrics, openapi, opendsr, tracing, webhooks
+from alteraser.service import console, erasing, metrics, openapi, opendsr, tracing, webhooks
 from alteraser.service.ingest import from_body, ingest
 from alteraser.service.outside import Outside
 from alteraser.service.problems import Problem, answer, problem

@@ -26,13 +26,12 @@ from sqlalchemy import Connection, select
 from starlette.concurrency import run_in_threadpool
 
 from alteraser.errors import AltEraserError, InvalidInput, NotFound
-from alteraser.ledger import requests, states, subscriptions
+from alteraser.ledger import bodies, requests, states, subscriptions
 from alteraser.ledger.asked import Declared, asked
 from alteraser.ledger.due import REGULATIONS, moment, written
 from alteraser.ledger.keys import Key
 from alteraser.ledger.schema import outside_names
 from alteraser.ledger.subscriptions import News, Subscription
-from alteraser.service import bodies
 from alteraser.service.outbound import Hosts
 from alteraser.service.problems import problem
 from alteraser.service.relay import Message

@@ -11,9 +11,8 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from alteraser.errors import InvalidInput
-from alteraser.ledger import subscriptions
+from alteraser.ledger import bodies, subscriptions
 from alteraser.ledger.keys import Key
-from alteraser.service import bodies
 from alteraser.service.outbound import Hosts
 from alteraser.service.relay import WEBHOOK, webhook_secret
 from alteraser.service.state import State

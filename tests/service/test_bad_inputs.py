@@ -1,0 +1,162 @@
+"""What is sent and what must come: one table, through HTTP, the command line and the Python client
+by the same code. Where a row has no effect, the ledger and the served model are as before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alteraser.ledger import requests
+
+from .conftest import BASE
+from .doors import DOORS
+from .test_http import Site, running
+
+ALL = ("http", "command", "python")
+BYTES = ("http", "command")
+"""Of rows that are no value that Python has"""
+VALUE = ("python",)
+"""Of rows that are a value of Python's alone"""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A request that is not taken in: what is sent, HTTP's status, the exit code, the code."""
+
+    name: str
+    sent: Any
+    """Bytes, or a value"""
+    status: int
+    exit: int
+    code: str
+    doors: tuple[str, ...] = ALL
+    state: str = "knn"
+
+
+def loop() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    found["users"] = [found]
+    return found
+
+
+def deep() -> Any:
+    found: Any = 1
+    for _ in range(40):
+        found = [found]
+    return {"users": found}
+
+
+REFUSED = [
+    Refused("nothing at all", b"", 400, 2, "body_empty", BYTES),
+    Refused("white space", b" \n", 400, 2, "body_empty", BYTES),
+    Refused("no UTF-8", b'{"users": ["\xff"]}', 400, 2, "encoding", BYTES),
+    Refused("half a character", {"users": ["\ud800"]}, 400, 2, "encoding", state="text"),
+    Refused("a key twice", b'{"users": [1], "users": [2]}', 400, 2, "duplicate_key", BYTES),
+    Refused("not a number", {"users": [float("nan")]}, 400, 2, "number"),
+    Refused("infinity", {"users": [float("-inf")]}, 400, 2, "number"),
+    Refused("a number beyond all", b'{"users": [1e999]}', 400, 2, "number", BYTES),
+    Refused("5,000 digits", b'{"users": [' + b"9" * 5000 + b"]}", 400, 2, "number_range", BYTES),
+    Refused("65 bits", {"users": [2**64]}, 400, 2, "number_range"),
+    Refused("nested without end", b"[" * 100_000, 400, 2, "depth", BYTES),
+    Refused("nested forty times", deep(), 400, 2, "depth"),
+    Refused("within itself", loop(), 400, 2, "depth", VALUE),
+    Refused("half of it", b'{"users": [1]', 400, 2, "json", BYTES),
+    Refused("bytes", {"users": [b"1"]}, 400, 2, "type", VALUE),
+    Refused("a set", {"users": {1, 2}}, 400, 2, "type", VALUE),
+    Refused("a list", [1, 2], 400, 2, "body"),
+    Refused("null", None, 400, 2, "body"),
+    Refused("a text", "users", 400, 2, "body"),
+    Refused("a field that is not known", {"users": [1], "item": [2]}, 400, 2, "unknown_field"),
+    Refused("a scope that is mistyped", {"user_s": [1]}, 400, 2, "unknown_field"),
+    Refused("no scope", {}, 400, 2, "scope_missing"),
+    Refused("options alone", {"regulation": "ccpa"}, 400, 2, "scope_missing"),
+    Refused("two scopes", {"users": [1], "items": [2]}, 400, 2, "scope_ambiguous"),
+    Refused("an empty list of users", {"users": []}, 400, 2, "scope_empty"),
+    Refused("an empty list of pairs", {"pairs": []}, 400, 2, "scope_empty"),
+    Refused("a star for a number", {"users": ["*"]}, 400, 2, "id_type"),
+    Refused("a star for a text", {"users": ["*"]}, 400, 2, "wildcard", state="text"),
+    Refused("a star in a pair", {"pairs": [["ann", "*"]]}, 400, 2, "wildcard", state="text"),
+    *[
+        Refused(f"{value!r} as a user", {"users": [value]}, 400, 2, "type", state=state)
+        for value in (None, True, 1.0, [], {})
+        for state in ("knn", "text")
+    ],
+    Refused("one user in no list", {"users": 1}, 400, 2, "type"),
+    Refused("a text for a number", {"users": ["1"]}, 400, 2, "id_type"),
+    Refused("a number for a text", {"users": [1]}, 400, 2, "id_type", state="text"),
+    Refused("one text among numbers", {"users": [BASE + 1, "2"]}, 400, 2, "id_type"),
+    Refused("a pair of three", {"pairs": [[1, 2, 3]]}, 400, 2, "type"),
+    Refused("an id of 10 MB", {"users": ["x" * 10**7]}, 413, 7, "body_too_large", state="text"),
+    Refused("an id of 100 KB", {"users": ["x" * 10**5]}, 413, 7, "string_too_long", state="text"),
+    Refused("100,001 ids", {"users": [1] * 100_001}, 413, 7, "too_many_ids"),
+    Refused("a million ids", {"users": [BASE] * 10**6}, 413, 7, "body_too_large"),
+    Refused(
+        "an end before the beginning",
+        {"user": BASE, "since": "2001-02-01", "until": "2001-01-01"},
+        400,
+        2,
+        "window",
+    ),
+    Refused("an empty window", {"user": BASE, "since": 7, "until": 7}, 400, 2, "window"),
+    Refused("a window of a fraction", {"user": BASE, "since": 1.5}, 400, 2, "window"),
+    Refused("a window of many", {"users": [BASE], "since": 7}, 400, 2, "window"),
+    Refused("a window without times", {"user": "ann", "since": 7}, 400, 2, "no_times", ALL, "text"),
+    Refused("a time that is none", {"user": BASE, "since": "soon"}, 400, 2, "window"),
+    Refused("a regulation that is none", {"users": [1], "regulation": "x"}, 400, 2, "regulation"),
+    Refused("a due date that is none", {"users": [1], "due": "soon"}, 400, 2, "due"),
+    Refused("a hold that is none", {"users": [1], "hold": "yes"}, 400, 2, "hold"),
+]
+
+
+@pytest.fixture(scope="module")
+def sites(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Site]]:
+    """A service of numbers and one of texts, for all rows that leave no trace."""
+    import shutil
+
+    from .conftest import Service
+
+    place = tmp_path_factory.mktemp("sites")
+    opened = {}
+    for kind in ("knn", "text"):
+        shutil.copytree(made / f"state-{kind}", place / kind)
+        opened[kind] = Service(place / kind)
+    with running(opened["knn"]) as numbers, running(opened["text"]) as texts:
+        yield {"knn": numbers, "text": texts}
+    for each in opened.values():
+        each.close()
+
+
+def trace(site: Site) -> tuple[Any, ...]:
+    """What a request without effect leaves as it was."""
+    with site.service.state.database.reading() as connection:
+        counted = requests.counted(connection)
+        events = connection.exec_driver_sql("SELECT count(*) FROM events").scalar_one()
+    files = sorted(path.name for path in site.service.root.rglob("*") if path.is_file())
+    return counted, events, site.service.state.load_serving().id, files
+
+
+def form(sent: Any, door: str) -> Any:
+    """``sent`` as a way takes it: a file and a body are bytes."""
+    if isinstance(sent, bytes) or door == "python":
+        return sent
+    return json.dumps(sent).encode()
+
+
+@pytest.mark.parametrize("door", ALL)
+def test_nothing_is_taken_in(sites: dict[str, Site], tmp_path: Path, door: str) -> None:
+    before = {name: trace(site) for name, site in sites.items()}
+    for row in REFUSED:
+        if door not in row.doors:
+            continue
+        found = DOORS[door](sites[row.state], tmp_path).submit(form(row.sent, door), row.name)
+        assert found.code == row.code, (row.name, found)
+        assert found.status in (row.status, None), (row.name, found)
+        assert found.exit in (row.exit, None), (row.name, found)
+        assert "user_s" not in found.text
+        assert "99999" not in found.text
+    assert {name: trace(site) for name, site in sites.items()} == before
