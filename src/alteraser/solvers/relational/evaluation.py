@@ -12,6 +12,7 @@ Biases are two more columns, of which one is 1: x = (a, bias, 1) and z = (b, 1, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +40,7 @@ class Sides:
     """What relations see of a point: every distinct operator applied once, and the way back."""
 
     def __init__(self, problem: LinearProblem, point: Point, threads: int) -> None:
-        self._point, self._threads, self._width = point, threads, problem.width
+        self._point, self.threads, self._width = point, threads, problem.width
         self._seen: dict[Key, Float64] = {}
         self._back: dict[Key, tuple[Operator, Float64]] = {}
 
@@ -48,7 +49,7 @@ class Sides:
         whole, rows = _whole(operator)
         key = id(whole), table
         if key not in self._seen:
-            self._seen[key] = whole.apply(self._point.tables[table], threads=self._threads)
+            self._seen[key] = whole.apply(self._point.tables[table], threads=self.threads)
         return self._seen[key][rows]
 
     def add(self, operator: Operator, table: str, gradient: Float64) -> None:
@@ -56,13 +57,13 @@ class Sides:
         whole, rows = _whole(operator)
         key = id(whole), table
         if key not in self._back:
-            self._back[key] = whole, np.zeros((whole.shape[0], self._width))
+            self._back[key] = whole, np.zeros((whole.shape[0], self._width), gradient.dtype)
         self._back[key][1][rows, : gradient.shape[1]] += gradient
 
     def collect(self, into: Point) -> None:
         """Add Aᵀ of everything remembered to the tables."""
         for (_, table), (whole, gradient) in self._back.items():
-            into.tables[table][:] += whole.adjoint(gradient, threads=self._threads)
+            into.tables[table][:] += whole.adjoint(gradient, threads=self.threads)
 
 
 def evaluate(problem: LinearProblem, point: Point, *, threads: int | None = None) -> Evaluation:
@@ -102,39 +103,134 @@ def evaluate(problem: LinearProblem, point: Point, *, threads: int | None = None
 def hessian_product(
     problem: LinearProblem, point: Point, direction: Point, *, threads: int | None = None
 ) -> Point:
-    """∇²L(point) · direction, seen like a point; about the cost of a gradient and a half."""
-    threads = threads or default_threads()
-    here, along = (Sides(problem, x, threads) for x in (point, direction))
-    out = problem.point(np.zeros(problem.size))
-    rank = problem.rank
-    for relation in problem.relations:
-        X, Z = _seen(here, relation, rank)
-        V, W = _seen(along, relation, rank, constant=0.0)
-        h, dh = point.prediction(relation), direction.prediction(relation)
-        if h is None or dh is None:
-            scaled, dscaled = X, V
-        else:
-            scaled, dscaled = _times(X, h), _times(V, h)
-            dscaled[:, :rank] += X[:, :rank] * dh
-        left = _product(relation.sides[0], scaled, dscaled, Z, W, threads) * (2.0 * relation.weight)
-        right = _product(relation.sides[1], Z, W, scaled, dscaled, threads) * (
-            2.0 * relation.weight
+    """∇²L(point) · direction, seen like a point, in float64."""
+    return Curvature(problem, point, threads=threads) @ direction
+
+
+class Curvature:
+    """∇²L at one point: what depends on the point alone is made once, and products follow for
+    little more than a gradient costs, in float32 for half of it.
+    """
+
+    def __init__(
+        self,
+        problem: LinearProblem,
+        point: Point,
+        *,
+        dtype: npt.DTypeLike = np.float64,
+        threads: int | None = None,
+    ) -> None:
+        self._problem, self._dtype = problem, np.dtype(dtype)
+        self._threads = threads or default_threads()
+        sides = Sides(problem, point, self._threads)
+        self._relations = [
+            _Bend(problem, point, relation, sides, self._dtype) for relation in problem.relations
+        ]
+
+    def __matmul__(self, direction: Point) -> Point:
+        """∇²L · direction."""
+        problem = self._problem
+        along = problem.point(direction.vector.astype(self._dtype))
+        out = problem.point(np.zeros(problem.size, self._dtype))
+        sides = Sides(problem, along, self._threads)
+        for bend in self._relations:
+            bend.add(along, sides, out, self._threads)
+        sides.collect(out)
+        found = problem.point(out.vector.astype(np.float64))
+        for name, E in direction.tables.items():
+            found.tables[name][:] += 2.0 * problem.ridge[name][:, None] * E
+        return found
+
+
+class _Bend:
+    """One relation's share of it."""
+
+    def __init__(
+        self, problem: LinearProblem, point: Point, relation: Relation, sides: Sides, dtype: Any
+    ) -> None:
+        self._relation, self._rank = relation, problem.rank
+        X, Z = _seen(sides, relation, problem.rank)
+        h = point.prediction(relation)
+        scaled = X if h is None else _times(X, h)
+        self._h = None if h is None else h.astype(dtype)
+        self._first: Float64 | None = None
+        if h is not None:
+            first = _gradient(relation.sides[0], Z, scaled, sides.threads)[0]
+            self._first = (2.0 * relation.weight * first).astype(dtype)
+        self._X, self._scaled, self._Z = (x.astype(dtype) for x in (X, scaled, Z))
+        self._halves = tuple(
+            _Half(side, mine, other, dtype)
+            for side, mine, other in (
+                (relation.sides[0], self._scaled, self._Z),
+                (relation.sides[1], self._Z, self._scaled),
+            )
         )
+
+    def add(self, along: Point, sides: Sides, out: Point, threads: int) -> None:
+        """Add h's share to ``out`` and remember the tables' in ``sides``."""
+        relation, rank, h = self._relation, self._rank, self._h
+        V, W = _seen(sides, relation, rank, constant=0.0)
+        dh, dscaled = along.prediction(relation), V
         if h is not None and dh is not None:
+            dscaled = _times(V, h)
+            dscaled[:, :rank] += self._X[:, :rank] * dh
+        left = self._halves[0].times(dscaled, W, threads)
+        right = self._halves[1].times(W, dscaled, threads)
+        left *= 2.0 * relation.weight
+        right *= 2.0 * relation.weight
+        if h is not None and dh is not None and self._first is not None:
             assert relation.prediction is not None
-            first = _gradient(relation.sides[0], Z, scaled, threads)[0] * (2.0 * relation.weight)
+            first = self._first
             out.predictions[relation.name][:] += (
-                np.einsum("id,id->d", left[:, :rank], X[:, :rank])
+                np.einsum("id,id->d", left[:, :rank], self._X[:, :rank])
                 + np.einsum("id,id->d", first[:, :rank], V[:, :rank])
                 + 2.0 * relation.prediction * dh
             )
             left = _times(left, h)
             left[:, :rank] += first[:, :rank] * dh
-        _return(along, relation, left, right, rank)
-    along.collect(out)
-    for name, E in direction.tables.items():
-        out.tables[name][:] += 2.0 * problem.ridge[name][:, None] * E
-    return out
+        _return(sides, relation, left, right, rank)
+
+
+class _Half:
+    """What one side of a relation sees of the other: half the Hessian of the loss, its rows."""
+
+    def __init__(self, side: Side, mine: Float64, other: Float64, dtype: Any) -> None:
+        self._side, self._mine, self._other = side, mine, other
+        self._confidence, self._target, self._own, self._weights = (
+            x.astype(dtype) for x in (side.confidence, side.target, side.own, side.other)
+        )
+        self._missing = np.dtype(dtype).type(side.missing_weight)
+        weighted = other * self._weights[:, None] if self._weights.size else other
+        self._weighted = np.ascontiguousarray((self._missing * weighted).T)
+        self._gram = self._weighted @ other
+
+    def times(self, V: Float64, W: Float64, threads: int) -> Float64:
+        """Its rows of the product with (V, W), V of this side and W of the other."""
+        from alteraser.solvers.kernels.rows import hessian_rows
+
+        side, X = self._side, self._mine
+        mixed = self._weighted @ W
+        out: Float64 = (V @ self._gram + X @ (mixed + mixed.T)) * self._own[:, None]
+
+        def kernel(rows: npt.NDArray[np.int64]) -> None:
+            hessian_rows(
+                rows,
+                side.indptr,
+                side.indices,
+                self._confidence,
+                self._target,
+                self._own,
+                self._weights,
+                self._missing,
+                X,
+                V,
+                self._other,
+                W,
+                out,
+            )
+
+        run(kernel, blocks(side, None, X.shape[1], threads), threads)
+        return out
 
 
 def scores(
@@ -168,7 +264,7 @@ def _seen(
     """
     X, Z = sides.of(relation.left, relation.source), sides.of(relation.right, relation.target)
     if relation.biases:
-        left, right = np.full((len(X), rank + 2), constant), np.full((len(Z), rank + 2), constant)
+        left, right = (np.full((len(x), rank + 2), constant, x.dtype) for x in (X, Z))
         left[:, : rank + 1], right[:, :rank], right[:, rank + 1] = X, Z[:, :rank], Z[:, rank]
         return left, right
     return np.ascontiguousarray(X[:, :rank]), np.ascontiguousarray(Z[:, :rank])
@@ -217,32 +313,3 @@ def _gradient(side: Side, other: Float64, x: Float64, threads: int) -> tuple[Flo
 
     run(kernel, blocks(side, None, x.shape[1], threads), threads)
     return gradient, float(loss.sum()), float(fit.sum())
-
-
-def _product(side: Side, X: Float64, V: Float64, Z: Float64, W: Float64, threads: int) -> Float64:
-    """Half the Hessian of a relation's loss times (V, W), the share of this side."""
-    from alteraser.solvers.kernels.rows import hessian_rows
-
-    weighted = Z * side.other[:, None] if side.other.size else Z
-    gram, mixed = side.missing_weight * (weighted.T @ Z), side.missing_weight * (weighted.T @ W)
-    out = (V @ gram + X @ (mixed + mixed.T)) * side.own[:, None]
-
-    def kernel(rows: npt.NDArray[np.int64]) -> None:
-        hessian_rows(
-            rows,
-            side.indptr,
-            side.indices,
-            side.confidence,
-            side.target,
-            side.own,
-            side.other,
-            float(side.missing_weight),
-            X,
-            V,
-            Z,
-            W,
-            out,
-        )
-
-    run(kernel, blocks(side, None, X.shape[1], threads), threads)
-    return out

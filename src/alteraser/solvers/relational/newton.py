@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.models.relational import LinearProblem, Point
-from alteraser.solvers.relational.evaluation import hessian_product
+from alteraser.solvers.relational.evaluation import Curvature
 from alteraser.solvers.relational.preconditioner import Preconditioner
 from alteraser.solvers.relational.symmetry import Turns
 
@@ -56,6 +56,7 @@ def newton_step(
     products.
     """
     turns = Turns(problem, point)
+    curvature = Curvature(problem, point, dtype=np.float32, threads=threads)
     largest = float(np.max(np.abs(gradient), initial=0.0))
     # squares of what is smaller are no numbers: a model that is nothing, its tables almost zero
     unit = largest if 0.0 < largest < TINY else 1.0
@@ -64,8 +65,9 @@ def newton_step(
     p, rz = z, float(r @ z)
     first, count, smallest = rz, 0, np.inf
     while count < products and rz > forcing**2 * first:
-        along = hessian_product(problem, point, problem.point(p), threads=threads).vector
-        q, count = turns.off(along), count + 1
+        size = float(np.abs(p).max())  # float32 must not underflow
+        along = (curvature @ problem.point(p / size)).vector
+        q, count = turns.off(size * along), count + 1
         bent = float(p @ q)
         if not bent > 0.0:
             return Step(unit * x, float(np.sqrt(rz / first)), p, bent / rz, count)
