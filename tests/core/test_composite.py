@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from alteraser.solvers.limits import Limits
 from alteraser.verbs.composite.forget import forget
 from alteraser.verbs.composite.request import Request, left
 from alteraser.verbs.composite.train import train
+from alteraser.verbs.composite.verify import verify
 
 PAIRS = [("user1", "item1"), ("user2", "item3"), ("user5", "item0")]
 
@@ -77,6 +79,75 @@ def test_forgetting_is_training_without(what: str) -> None:
         if erasure.model.users == model.users and (erasure.model.items == model.items)
         else True
     )
+
+
+KEPT = {
+    "a pair": (Request(Selection.of(PAIRS)), Request(Selection.of(PAIRS[:2]))),
+    "a triple": (REQUESTS["a node"], Request(entities=(("kg", "kg0"),))),
+    "a graph's rows": (REQUESTS["of a graph"], None),
+    "a context's rows": (REQUESTS["a context"], None),
+    "a feature's value": (
+        Request(attributes=(("user", "age"),), of=("user1", "user3")),
+        REQUESTS["somebody's age"],
+    ),
+    "a word": (REQUESTS["a word"], None),
+}
+
+
+@pytest.mark.parametrize("what", KEPT)
+def test_who_kept_something_and_says_otherwise_is_refused(what: str) -> None:
+    """Words, means, averages, digests and scores are those of what is left; tables learned more."""
+    model, given = trained()
+    asked, done = KEPT[what]
+    assert done is None or left(given, asked).given.digests != left(given, done).given.digests
+    honest = forget(model, asked, given, threads=1).model
+    rest = left(given, asked).given
+    more = given if done is None else left(given, done).given
+    learned = model if done is None else forget(model, done, given, threads=1).model
+    before, after = model.setup.assemble(more), model.setup.assemble(rest)
+    point = after.problem.point(after.carried(before, learned.vector(before)))
+    kept = replace(
+        CompositeModel.at(model.setup, rest, after, point),
+        parent=model.digest,
+        ancestors=honest.ancestors,
+    )
+    assert verify(honest, rest, before=model, unrelated=True).certificate.kind == "C"
+    found = verify(kept, rest, before=model, unrelated=True).certificate
+    assert found.kind == "D"
+    failed = {check.name for check in found.checks if not check.passed}
+    assert "distance" in failed
+    assert failed <= {
+        "distance",
+        "influence",
+        "residual",
+        "curvature",
+    }  # all else was brought along
+
+
+def test_a_stale_mean_is_refused() -> None:
+    """Somebody's rows are gone, but numbers have the mean and the deviation from before."""
+    model, given = trained()
+    asked = REQUESTS["a user everywhere"]
+    honest = forget(model, asked, given, threads=1).model
+    rest = left(given, asked).given
+    before = model.setup.assemble(given)
+    scales = {
+        (table, block.name): block.scale
+        for table, side in before.sides.items()
+        for block in side.blocks
+        if block.scale is not None
+    }
+    stale = {
+        table: tuple(
+            block if block.scale is None else replace(block, scale=scales[table, block.name])
+            for block in blocks
+        )
+        for table, blocks in honest.blocks.items()
+    }
+    assert stale != honest.blocks
+    found = verify(replace(honest, blocks=stale), rest, before=model, unrelated=True).certificate
+    assert found.kind == "D"
+    assert "features" in [check.name for check in found.checks if not check.passed]
 
 
 def test_what_views_taught_stays_when_purchases_go() -> None:

@@ -33,6 +33,7 @@ from alteraser.models.relational import (
 )
 from alteraser.solvers import stationarity
 from alteraser.solvers.relational import evaluate, hessian_product, scores
+from alteraser.solvers.relational.evaluation import Curvature
 
 
 def sparse(rows: int, columns: int, rng: np.random.Generator, density: float = 0.4) -> csr_array:
@@ -205,6 +206,20 @@ def test_hessian_is_the_change_of_the_gradient_and_symmetric() -> None:
     np.testing.assert_allclose(product, (up - down) / (2 * step), rtol=1e-6, atol=1e-5)
     back = hessian_product(problem, point, other, threads=1).vector
     assert product @ other.vector == pytest.approx(back @ along.vector, rel=1e-11)
+
+
+def test_products_in_float32_are_those_in_float64_to_its_digits() -> None:
+    problem = a_problem()
+    point = anywhere(problem, 1)
+    short, whole = (Curvature(problem, point, dtype=x, threads=1) for x in ("f4", "f8"))
+    for seed in (2, 3):  # of one point, as many as are wanted
+        along = anywhere(problem, seed)
+        found, wanted = (curvature @ along for curvature in (short, whole))
+        assert found.vector.dtype == np.float64
+        apart = np.linalg.norm(found.vector - wanted.vector)
+        assert 0 < apart < 1e-5 * np.linalg.norm(wanted.vector)
+        again = hessian_product(problem, point, along, threads=1).vector
+        assert np.array_equal(wanted.vector, again)
 
 
 @pytest.mark.torch
