@@ -462,6 +462,10 @@ class Interactions:
         kept = self.events.keep(mask)
         return self if kept is self.events else self.of_events(self.users, self.items, kept)
 
+    def keep_rows(self, mask: Array) -> Interactions:
+        """The events for which ``mask`` is true, or, where there are none, the interactions."""
+        return self.keep(mask) if self.events is None else self.keep_events(mask)
+
     def select(self, *, users: Any = None, items: Any = None) -> Interactions:
         """The interactions of the given users and/or items (ids); same rows."""
         mask = np.ones(len(self), bool)

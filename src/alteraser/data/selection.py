@@ -194,6 +194,9 @@ class Selection:
     """Sessions or baskets, by their ids; with ``users`` and ``items`` row by row those of these"""
     group_name: str = "session"
     """What ``groups`` are, for messages: session or basket"""
+    at: Rows | None = None
+    """With ``users`` and ``items``, row by row: only events of just these times, in the unit of the
+    data's"""
 
     def __post_init__(self) -> None:
         if self.users is not None and self.items is not None and len(self.users) != len(self.items):
@@ -213,6 +216,22 @@ class Selection:
             raise InvalidInput(
                 "nothing is selected: name users, items, pairs of them, or a window of time"
             )
+
+    @classmethod
+    def of_events(cls, data: Any) -> Selection:
+        """The very events of ``data`` (``Interactions`` with some), by user, item and, as far as
+        they are known, session and time: whatever else the same people did with the same items
+        stays.
+        """
+        events = data.events
+        groups = None if events.groups is None else events.groups.ids.ids_of(events.groups.rows)
+        return cls(
+            data.users.ids_of(events.users),
+            data.items.ids_of(events.items),
+            groups=groups,
+            group_name=events.grouping.name,
+            at=events.time,
+        )
 
     @classmethod
     def of(
@@ -244,7 +263,7 @@ class Selection:
     @property
     def kind(self) -> str:
         """``pairs``, ``users``, ``items``, ``groups`` or ``window``."""
-        if self.groups is not None:
+        if self.groups is not None or self.at is not None:
             return "groups"
         if self.users is not None:
             return "users" if self.items is None else "pairs"
@@ -331,7 +350,7 @@ class Selection:
         if self.kind == "window":
             return inside, np.ones(0, bool)
         if self.kind == "groups":
-            return self._find_groups(users, items, user_rows, item_rows, inside, groups)
+            return self._find_groups(users, items, user_rows, item_rows, inside, groups, times)
         if self.kind == "pairs":
             width = np.int64(max(items.size, 1))
             keys = np.asarray(user_rows, np.int64) * width + item_rows
@@ -359,22 +378,33 @@ class Selection:
         item_rows: Rows,
         inside: Mask,
         groups: tuple[IdMap, Rows] | None,
+        times: Rows | None,
     ) -> tuple[Mask, Mask]:
-        """``find`` of sessions or baskets."""
-        assert self.groups is not None
-        if groups is None:
-            raise InvalidInput(
-                f"the data have no ids of {self.group_name}s, which a gap in time cuts, or "
-                "nothing: name users and a window of time instead"
+        """``find`` of sessions or baskets, or of events at their times."""
+        sides = []
+        if self.groups is not None:
+            if groups is None:
+                raise InvalidInput(
+                    f"the data have no ids of {self.group_name}s, which a gap in time cuts, or "
+                    "nothing: name users and a window of time instead"
+                )
+            ids, rows_of_groups = groups
+            wanted = ids.rows_of(self.groups, f"{self.group_name}_id")
+            sides.append((wanted, rows_of_groups, ids.size))
+        if self.at is not None:
+            if times is None:
+                raise InvalidInput("the data have no times, by which events are named")
+            moments = np.unique(times)
+            place = np.minimum(np.searchsorted(moments, self.at), max(moments.size - 1, 0))
+            there = moments[place] == self.at if moments.size else np.zeros(len(self.at), bool)
+            sides.append(
+                (np.where(there, place, -1), np.searchsorted(moments, times), moments.size)
             )
-        sides = [
-            (groups[0].rows_of(self.groups, f"{self.group_name}_id"), groups[1], groups[0].size)
-        ]
         if self.users is not None:
             sides.append((users.rows_of(self.users, "user_id"), user_rows, users.size))
         if self.items is not None:
             sides.append((items.rows_of(self.items, "item_id"), item_rows, items.size))
-        asked, have = np.zeros(len(self.groups), np.int64), np.zeros(len(user_rows), np.int64)
+        asked, have = np.zeros(sides[0][0].size, np.int64), np.zeros(len(user_rows), np.int64)
         for wanted, rows, size in sides:
             asked = np.where((asked < 0) | (wanted < 0), -1, asked * max(size, 1) + wanted)
             have = have * max(size, 1) + rows

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
 import numpy as np
 
+from alteraser.data.ids import as_id_array
 from alteraser.data.selection import Selection, Window
 from alteraser.errors import InvalidInput, ResourceLimit
 from alteraser.ledger.due import REGULATIONS, moment
@@ -42,18 +43,16 @@ class Declared:
     items: IdType
     times: int | None
     """The largest of the interactions' times, which tells their unit; None: they have none"""
-    events: bool = False
-    """Whether the model is of sessions or baskets, where a pair may have happened at several
-    times"""
 
 
 @dataclass(frozen=True)
 class Asked:
     """A request that can be done."""
 
-    kind: Literal["users", "items", "pairs", "window"]
+    kind: Literal["users", "items", "pairs", "window", "events"]
     names: tuple[Any, ...]
-    """Distinct ids, or (user, item) pairs, sorted"""
+    """Distinct ids, or (user, item) pairs, sorted; of events, which a restored state asks for
+    alone, (user, item, group, time), each of the last None where the data have none"""
     since: int | str | None = None
     until: int | str | None = None
     kept: tuple[tuple[Id, Id], ...] = ()
@@ -91,6 +90,14 @@ class Asked:
             return Selection.of(self.names)
         if self.kind == "items":
             return Selection.of(self.names, whole_items=True)
+        if self.kind == "events":
+            users, items, groups, times = zip(*self.names, strict=True)
+            pairs = Selection.of(list(zip(users, items, strict=True)))
+            return replace(
+                pairs,
+                groups=None if groups[0] is None else as_id_array(list(groups), "group"),
+                at=None if times[0] is None else np.array(times, np.int64),
+            )
         window = (
             None if self.since is None and self.until is None else Window(self.since, self.until)
         )
@@ -219,13 +226,6 @@ def _window(body: Mapping[str, Any], scope: str, declared: Declared) -> tuple[An
         return None, None
     if scope != "user":
         raise _invalid("window", f"since and until go with user, not with {scope}")
-    if declared.events:
-        raise _invalid(
-            "window",
-            "since and until: this model is of sessions or baskets, where a pair may have "
-            "happened at several times; only users, items and pairs are forgotten here. For a "
-            "window stop the service and use alteraser forget",
-        )
     if declared.times is None:
         raise _invalid(
             "no_times", "the interactions here have no times, so a window of them cannot be found"

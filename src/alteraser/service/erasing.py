@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from alteraser.data.events import Events
 from alteraser.data.interactions import Interactions
 from alteraser.data.selection import Selection
 from alteraser.engines.store.changes import compare
@@ -29,7 +30,7 @@ class Found:
     """What the requests of a batch come to on the data."""
 
     gone: Mask
-    """Which interactions go (|D|,)"""
+    """Which interactions go (|D|,), of events which of these (E,)"""
     counts: list[dict[str, int]]
     """Of each request: names that it has, those that match, interactions that go, interactions that
     a hold keeps"""
@@ -41,7 +42,7 @@ def find(data: Interactions, requests: Sequence[Asked]) -> Found:
     Names are looked up together: a batch costs what it asks for, and one look at the data where it
     names pairs.
     """
-    gone, keeps = np.zeros(len(data), bool), np.zeros(len(data), bool)
+    gone, keeps = np.zeros(data.count, bool), np.zeros(data.count, bool)
     pairs = iter(_places_of_pairs(data, [each.names for each in requests if each.kind == "pairs"]))
     kept = iter(_places_of_pairs(data, [each.kept for each in requests if each.kept]))
     counts = []
@@ -65,6 +66,8 @@ def find(data: Interactions, requests: Sequence[Asked]) -> Found:
 
 def _places(data: Interactions, asked: Asked) -> list[Any]:
     """Of every user or item that is named, where its interactions are."""
+    if data.events is not None:
+        return _places_of_events(data.events, data, asked)
     selection = asked.selection.settled(data.timestamp)
     if asked.kind == "items":
         by_item = data.by_item
@@ -88,6 +91,10 @@ def _places_of_pairs(data: Interactions, asked: Sequence[Sequence[Any]]) -> list
     table = Selection.of([pair for pairs in asked for pair in pairs]) if asked else None
     if table is None:
         return []
+    if data.events is not None:
+        return [
+            _places_of_events(data.events, data, Asked("pairs", tuple(pairs))) for pairs in asked
+        ]
     rows = data.users.rows_of(table.users, "user_id"), data.items.rows_of(table.items, "item_id")
     places = data.locate(*rows)
     found, start = [], 0
@@ -100,11 +107,59 @@ def _places_of_pairs(data: Interactions, asked: Sequence[Sequence[Any]]) -> list
     return found
 
 
+def _places_of_events(events: Events, data: Interactions, asked: Asked) -> list[Any]:
+    """Of everything that is named, where its events are: those of a user are together."""
+    selection = asked.selection.settled(events.time)
+    if asked.kind == "items":
+        rows = data.items.rows_of(selection.items, "item_id")
+        return [np.flatnonzero(events.items == row) if row >= 0 else NOWHERE for row in rows]
+    users = data.users.rows_of(selection.users, "user_id")
+    starts = np.searchsorted(events.users, np.stack([users, users + 1]))
+    starts[:, users < 0] = 0
+    found = [np.arange(start, stop) for start, stop in starts.T.tolist()]
+    columns: list[tuple[Any, Any]] = []
+    if selection.items is not None:
+        columns.append((events.items, data.items.rows_of(selection.items, "item_id")))
+    if selection.groups is not None and events.groups is not None:
+        groups = events.groups
+        columns.append((groups.rows, groups.ids.rows_of(selection.groups, "group")))
+    if selection.at is not None and events.time is not None:
+        columns.append((events.time, selection.at))
+    for column, wanted in columns:
+        found = [
+            each[column[each] == value] for each, value in zip(found, wanted.tolist(), strict=True)
+        ]
+    if selection.window is None:
+        return found
+    assert events.time is not None
+    return [each[selection.window.mask(events.time[each])] for each in found]
+
+
+def there_already(mine: Interactions, data: Interactions) -> Mask:
+    """Which of ``data`` are in ``mine``, (|data|,): pairs, or of events the very rows (E,)."""
+    if data.events is None or mine.events is None:
+        users = mine.users.rows_of(data.users.ids_of(data.user_rows))
+        return mine.locate(users, mine.items.rows_of(data.items.ids_of(data.indices))) >= 0
+    rows = Selection.of_events(data)
+    columns = [mine.users.rows_of(rows.users), mine.items.rows_of(rows.items)]
+    have = [mine.events.users, mine.events.items.astype(np.int64)]
+    if rows.groups is not None and mine.events.groups is not None:
+        columns.append(mine.events.groups.ids.rows_of(rows.groups))
+        have.append(mine.events.groups.rows)
+    if rows.at is not None and mine.events.time is not None:
+        columns.append(rows.at)
+        have.append(mine.events.time)
+    near = np.isin(have[0], columns[0])
+    there = set(map(tuple, np.stack(have, axis=1)[near].tolist()))
+    return np.array([tuple(row) in there for row in np.stack(columns, axis=1).tolist()], bool)
+
+
 def learned(data: Interactions, added: Sequence[Interactions]) -> Interactions:
     """``data`` with what was added, in their rows; what is there already stays as it is."""
     for each in added:
         if len(each):
-            data = data.add(each, duplicates="first")
+            fresh = each if data.events is None else each.keep_rows(~there_already(data, each))
+            data = data.add(fresh, duplicates="first")
     return data
 
 
@@ -125,11 +180,12 @@ def erase(
     """
     original: Any = start.model
     model: Any = replace(original, erased=replace(start.model.erased, spare=key))
-    removed = whole.keep(gone)
+    removed = whole.keep_rows(gone)
+    wanted: Any = removed if whole.events is None else Selection.of_events(removed)
     grown = whole.digest != start.model.trained_on.digest
     erasure = forget(
         model,
-        removed,
+        wanted,
         data=whole,
         method=method,
         grown=grown,
@@ -146,7 +202,7 @@ def erase(
         "passes": training.get("passes"),
         "products": training.get("products"),
         "residual": float(erasure.residual),
-        "interactions_removed": len(erasure.removed),
+        "interactions_removed": erasure.removed.count,
         "interactions_added": int(erasure.deletion.added),
         "seconds": float(erasure.seconds),
     }

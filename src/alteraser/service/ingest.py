@@ -17,15 +17,17 @@ from sqlalchemy import Connection
 
 from alteraser.data.files import replace_file
 from alteraser.data.interactions import Interactions
+from alteraser.data.readers import ReadingOptions
 from alteraser.data.selection import UNITS, moment, unit_of
 from alteraser.engines.store.version import Version
 from alteraser.errors import Conflict, InvalidInput, ResourceLimit
 from alteraser.ledger import ingests
 from alteraser.ledger.asked import Declared, id_of
+from alteraser.service.erasing import there_already
 from alteraser.service.state import State
 
 ROWS = 100_000
-FIELDS = frozenset({"user", "item", "timestamp", "value", "segment"})
+FIELDS = frozenset({"user", "item", "timestamp", "value", "segment", "session", "basket"})
 
 
 def from_body(body: Any, declared: Declared) -> list[dict[str, Any]]:
@@ -49,7 +51,8 @@ def from_body(body: Any, declared: Declared) -> list[dict[str, Any]]:
         if not isinstance(row, dict) or not {"user", "item"} <= row.keys() <= FIELDS:
             raise _invalid(
                 "unknown_field",
-                f"interactions[{place}]: expected user and item, and timestamp, value or segment",
+                f"interactions[{place}]: expected user and item, and timestamp, value, segment, "
+                "session or basket",
             )
         id_of(row["user"], declared.users, f"interactions[{place}].user")
         id_of(row["item"], declared.items, f"interactions[{place}].item")
@@ -91,17 +94,15 @@ def take(state: State, version: Version, data: Interactions) -> dict[str, int]:
     out: below the threshold, or repeated.
     """
     back = version.content.tombstones.returned(state.hashing, data)
-    users = version.model.users.rows_of(data.users.ids_of(data.user_rows))
-    items = version.model.items.rows_of(data.items.ids_of(data.indices))
-    known = version.data.locate(users, items) >= 0
-    new = data.keep(~back & ~known)
+    known = there_already(version.data, data)
+    new = data.keep_rows(~back & ~known)
     counts = {
-        "accepted": len(new),
+        "accepted": new.count,
         "known": int((known & ~back).sum()),
         "erased_before": int(back.sum()),
         "left_out": data.unrated,
     }
-    if len(new):
+    if new.count:
         content = io.BytesIO()
         pq.write_table(new.to_table(), content, compression="zstd")
         digest = hashlib.sha256(content.getvalue()).hexdigest()[:32]
@@ -114,7 +115,7 @@ def take(state: State, version: Version, data: Interactions) -> dict[str, int]:
                 raise Conflict(
                     "the service is starting; send the interactions again", code="starting"
                 )
-            return ingests.add(connection, name, len(new), state.clock())
+            return ingests.add(connection, name, new.count, state.clock())
 
         state.database.together(added)
     return counts
@@ -135,6 +136,7 @@ def _interactions(state: State, version: Version, rows: list[dict[str, Any]]) ->
             _ticks(row.get("timestamp", now), unit, at) for at, row in enumerate(rows)
         ]
     _segments(version, rows, reading.segment_column, columns)
+    _groups(version, rows, reading, columns)
     for name in reading.columns:
         if name not in columns:
             missing = next((place for place, row in enumerate(rows) if "value" not in row), None)
@@ -146,6 +148,27 @@ def _interactions(state: State, version: Version, rows: list[dict[str, Any]]) ->
             columns[name] = [float(row["value"]) for row in rows]
     found = Interactions.read(pa.table(columns), reading)
     return _with_count(found, len(rows) - _rows(found))
+
+
+def _groups(
+    version: Version, rows: list[dict[str, Any]], reading: ReadingOptions, columns: dict[str, Any]
+) -> None:
+    """The columns of sessions (baskets) and positions into ``columns``; InvalidInput where a
+    session is missing, or means nothing.
+    """
+    events, column = version.data.events, reading.group_column
+    name = None if events is None or column is None else events.grouping.name
+    for place, row in enumerate(rows):
+        for field in ("session", "basket"):
+            if (field in row) != (field == name):
+                words = "is needed here" if field == name else "means nothing to this model"
+                raise _invalid(field, f"interactions[{place}]: a {field} {words}")
+        if name is not None and events is not None and events.groups is not None:
+            id_of(row[name], events.groups.ids.kind, f"interactions[{place}].{name}")
+    if name is not None and column is not None:
+        columns[column] = [row[name] for row in rows]
+    if reading.position_column is not None:  # in the order in which they are sent
+        columns[reading.position_column] = list(range(len(rows)))
 
 
 def _segments(
@@ -178,7 +201,7 @@ def _ticks(given: Any, unit: str, place: int) -> int:
 
 
 def _rows(data: Interactions) -> int:
-    return len(data) if data.multiplicity is None else int(np.sum(data.multiplicity))
+    return data.count if data.multiplicity is None else int(np.sum(data.multiplicity))
 
 
 def _with_count(data: Interactions, left_out: int) -> Interactions:

@@ -58,6 +58,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
                         "timestamp": WHEN,
                         "value": {"type": "number"},
                         "segment": ID,
+                        "session": ID,
+                        "basket": ID,
                     },
                 },
             }

@@ -88,7 +88,7 @@ class State:
         data = version.data
         times = None if data.timestamp is None else int(np.abs(data.timestamp).max(initial=0))
         users, items = version.model.users.kind, version.model.items.kind
-        return Declared(users, items, times, events=data.events is not None)
+        return Declared(users, items, times)
 
     def load(self, version: str) -> Version:
         """A version, checked."""
@@ -264,5 +264,5 @@ def added_rows(state: State, version: Version, files: list[str]) -> list[Interac
                 f"{path} is missing or damaged; restore it from a backup"
             ) from cause
         back = version.content.tombstones.returned(state.hashing, data)
-        found.append(data.keep(~back))
+        found.append(data.keep_rows(~back))
     return found

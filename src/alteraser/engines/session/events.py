@@ -329,6 +329,8 @@ class EventSession:
             mask = self._there[places]
             for name, value in zip(list(asked)[1:], wanted[1:], strict=True):
                 mask &= self._column(name)[places] == value
+            if selection.at is not None and self._events.time is not None:
+                mask &= self._events.time[places] == selection.at[at]
             if selection.window is not None:
                 assert self._events.time is not None
                 mask &= selection.window.mask(self._events.time[places])

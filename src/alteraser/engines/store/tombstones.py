@@ -6,12 +6,20 @@
 What comes back is known: the same pair, no later than the interaction that was erased. A later one
 is a new one, and so is everything where the same person does something else. Where the data have no
 times, no pair comes back.
+
+Of events in sessions or baskets it is the very row, of its session (or basket) and time as far as
+they are known, whatever else happened to the same pair:
+
+    h(row) = HMAC-SHA256(key, 0x52 ‖ len(e(user)) ‖ e(user) ‖ len(e(item)) ‖ e(item) ‖ len(e(group))
+                              ‖ e(group) ‖ len(e(time)) ‖ e(time))[:16]
+        nothing for a group or a time that there is not
 """
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +30,9 @@ import pyarrow.parquet as pq
 
 from alteraser.data.erased import HASH_BYTES, encode, pair_hash
 from alteraser.data.interactions import Interactions
+from alteraser.data.selection import Selection
 
+ROW = b"\x52"
 SCHEMA = pa.schema([("pair", pa.binary(HASH_BYTES)), ("until", pa.int64())])
 
 
@@ -44,12 +54,24 @@ class Tombstones:
         return Tombstones(found)
 
     def returned(self, key: bytes, data: Interactions) -> npt.NDArray[np.bool_]:
-        """Which of ``data`` were erased (|data|,)."""
+        """Which of ``data`` were erased (|data|,), of events which of these (E,)."""
         if not self.known:
-            return np.zeros(len(data), bool)
-        return np.fromiter(
-            (self._is(pair, time) for pair, time in _hashes(key, data)), bool, len(data)
+            return np.zeros(data.count, bool)
+        found = np.fromiter(
+            (self._is(pair, time) for pair, time in _hashes(key, data)), bool, data.count
         )
+        if data.events is None:
+            return found
+        # versions that were made before rows were kept have pairs of events, with their last time
+        pairs = [pair for pair, _ in _hashes(key, replace(data, events=None))]
+        old = np.array([pair in self.known for pair in pairs], bool)
+        if old.any():
+            events, times = data.events, [self.known.get(pair) for pair in pairs]
+            places = data.locate(events.users, events.items.astype(np.int64))
+            for at in np.flatnonzero(old[places]).tolist():
+                last = times[places[at]]
+                found[at] |= last is None or events.time is None or events.time[at] <= last
+        return found
 
     def _is(self, pair: bytes, time: int | None) -> bool:
         if pair not in self.known:
@@ -73,7 +95,29 @@ class Tombstones:
         return cls(dict(zip(table["pair"].to_pylist(), table["until"].to_pylist(), strict=True)))
 
 
+def _hashes_of_rows(key: bytes, data: Interactions) -> Iterator[tuple[bytes, int | None]]:
+    rows = Selection.of_events(data)
+    count = data.count
+    assert rows.users is not None
+    assert rows.items is not None
+    columns: list[list[Any]] = [
+        rows.users.to_pylist(),
+        rows.items.to_pylist(),
+        [None] * count if rows.groups is None else rows.groups.to_pylist(),
+        [None] * count if rows.at is None else rows.at.tolist(),
+    ]
+    for named in zip(*columns, strict=True):
+        content = ROW
+        for value in named:
+            text = b"" if value is None else encode(value)
+            content += len(text).to_bytes(8, "big") + text
+        yield hmac.digest(key, content, "sha256")[:HASH_BYTES], None
+
+
 def _hashes(key: bytes, data: Interactions) -> Iterator[tuple[bytes, int | None]]:
+    if data.events is not None:
+        yield from _hashes_of_rows(key, data)
+        return
     items: dict[Any, bytes] = {}
     times = None if data.timestamp is None else data.timestamp.tolist()
     place = 0
