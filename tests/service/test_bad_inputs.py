@@ -13,7 +13,7 @@ import pytest
 
 from alteraser.ledger import requests
 
-from .conftest import BASE
+from .conftest import BASE, STRANGE, everything, text_table
 from .doors import DOORS
 from .test_http import Site, running
 
@@ -160,3 +160,135 @@ def test_nothing_is_taken_in(sites: dict[str, Site], tmp_path: Path, door: str) 
         assert "user_s" not in found.text
         assert "99999" not in found.text
     assert {name: trace(site) for name, site in sites.items()} == before
+
+
+# ---------------------------------------------------------------- what is taken in, and its end
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A request that is taken in: what is sent, what is found of it, and how it ends."""
+
+    name: str
+    sent: dict[str, Any]
+    matched: int
+    absent: int
+    state: str = "knn"
+
+    @property
+    def status(self) -> str:
+        return "completed" if self.matched else "completed_nothing_found"
+
+
+PEOPLE = sorted({user for user, _ in everything()})
+NEAR = ("Ann", "ann ", "  ann", "ANN", "ann\u200b", "Zo\u0435\u0308", "person-1 ", "PERSON-2")
+"""Somebody who is nearly there"""
+
+TAKEN = [
+    Taken("nobody", {"users": [4]}, 0, 1),
+    Taken("the smallest number", {"users": [-(2**63)]}, 0, 1),
+    Taken("the largest number", {"users": [2**63 - 1]}, 0, 1),
+    Taken("an item that is not known", {"pairs": [[PEOPLE[0], 99_999]]}, 0, 1),
+    Taken("one of two is known", {"users": [PEOPLE[1], 4]}, 1, 1),
+    Taken("nobody among many", {"users": [*PEOPLE[2:20], 4]}, 18, 1),
+    Taken("somebody twice", {"users": [PEOPLE[20], PEOPLE[20]]}, 1, 0),
+    Taken("everything of an item", {"items": [103]}, 1, 0),
+    Taken("a window that is past all", {"user": PEOPLE[30], "since": "9999-12-31"}, 0, 1),
+    Taken("a window before all", {"user": PEOPLE[30], "until": "0001-01-02"}, 0, 1),
+    Taken("a negative time", {"user": PEOPLE[30], "until": -1}, 0, 1),
+    Taken("in two zones", {"user": PEOPLE[55], "since": "2000-12-31T20:00:00-05:00"}, 1, 0),
+    *[Taken(f"nearly {who!r}", {"users": [who]}, 0, 1, "text") for who in NEAR],
+    *[Taken(f"somebody called {who!r}", {"users": [who]}, 1, 0, "text") for who in STRANGE],
+]
+
+
+@pytest.mark.parametrize("door", ALL)
+def test_what_is_taken_in_comes_to_its_end(
+    service: Any, tmp_path: Path, door: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    for kind in ("knn", "text"):
+        opened = service(kind)
+        with running(opened) as site:
+            way = DOORS[door](site, tmp_path)
+            rows = [row for row in TAKEN if row.state == kind]
+            sent = [way.submit(form(row.sent, door), row.name.encode().hex()) for row in rows]
+            assert {each.status for each in sent} <= {202, None}
+            opened.work()
+            for row, each in zip(rows, sent, strict=True):
+                found = way.status(each.document["request_id"]).document
+                assert found["status"] == row.status, row.name
+                counts = found["counts"]
+                assert (counts["matched"], counts["absent"]) == (row.matched, row.absent), row.name
+                assert way.receipt(each.document["request_id"]).document["envelope"]
+                assert not caplog.text.count("\x1b")
+                assert not caplog.text.count("\u202e")
+            again = [way.submit(form(row.sent, door), row.name.encode().hex()) for row in rows]
+            for first, second in zip(sent, again, strict=True):
+                assert second.document["request_id"] == first.document["request_id"]
+                assert second.status in (200, None)
+
+
+@pytest.mark.parametrize("door", ALL)
+def test_one_request_after_another(service: Any, tmp_path: Path, door: str) -> None:
+    """Names used again, repetitions, those nobody vouched for, cancelling, and who is gone."""
+    opened = service("knn")
+    now = opened.state.clock()
+    opened.state.clock = lambda: now  # within one minute
+    with running(opened) as site:
+        way = DOORS[door](site, tmp_path)
+        weak, blind = site.key("submit", "status", rate=0), site.key("recommend", rate=0)
+        slow = site.key("submit", "verify", rate=1)
+        one, other = form({"users": [PEOPLE[5]]}, door), form({"users": [PEOPLE[6]]}, door)
+
+        unverified = way.submit(one, "unverified", weak)
+        assert unverified.document["status"] == "unverified"
+        first = way.submit(one, "first")
+        assert first.document["status"] == "queued", "nobody stands in the way who is not verified"
+        twice = way.submit(one, "twice")
+        assert twice.document["duplicate_of"] == first.document["request_id"]
+        for found in (way.submit(other, "first"),):
+            assert (found.code, found.status or 422, found.exit or 4) == ("key_reused", 422, 4)
+        for key, status, code in (("alt_0_0", 401, "unauthorized"), (blind, 403, "scope")):
+            found = way.submit(other, "denied", key)
+            assert (found.code, found.status or status, found.exit or 5) == (code, status, 5)
+            lost = way.status(first.document["request_id"], key)
+            none = way.status("0" * 32, key)
+            assert (lost.code, lost.text) == (none.code, none.text), "the same as of no request"
+        unknown = way.status("0" * 32)
+        assert (unknown.code, unknown.status or 404, unknown.exit or 3) == ("request", 404, 3)
+
+        if door != "command":  # which waits, as it is told, until there is room again
+            assert way.submit(other, "fast", slow).code is None
+            found = way.submit(one, "too fast", slow)
+            assert (found.code, found.status or 429, found.exit or 7) == ("rate_limit", 429, 7)
+
+        third = way.submit(form({"users": [PEOPLE[7]]}, door), "third")
+        cancelled = way.cancel(third.document["request_id"])
+        assert cancelled.document["status"] == "cancelled"
+        assert way.receipt(first.document["request_id"]).code == "no_receipt"
+        opened.work()
+        found = way.cancel(first.document["request_id"])
+        assert (found.code, found.status or 409, found.exit or 4) == ("too_late", 409, 4)
+        gone = way.submit(one, "once more")
+        opened.work()
+        shown = way.status(gone.document["request_id"]).document
+        assert shown["status"] == "completed_nothing_found"
+        assert shown["duplicate_of"] is None, "nothing leads to who asked before"
+        held = way.submit(form({"users": [PEOPLE[8]], "hold": True}, door), "held")
+        opened.work()
+        assert way.status(held.document["request_id"]).document["status"] == "held"
+        assert PEOPLE[8] in {user for user, _ in opened.pairs}
+
+
+@pytest.mark.parametrize("door", ALL)
+def test_everybody_goes(service: Any, tmp_path: Path, door: str) -> None:
+    opened = service("text")
+    with running(opened) as site:
+        way = DOORS[door](site, tmp_path)
+        everybody = sorted(set(text_table()["user_id"].to_pylist()))
+        sent = way.submit(form({"users": everybody}, door), "all")
+        opened.work()
+        assert way.status(sent.document["request_id"]).document["status"] == "completed"
+        assert opened.pairs == set()
+        assert site.get("/v1/recommendations/ann").status_code == 404
