@@ -206,7 +206,11 @@ def test_cold_items_and_new_users_come_from_their_features() -> None:
 
 def test_what_is_wrong_is_named() -> None:
     model, given = trained()
-    with pytest.raises(IntegrityError, match=r"trained with the relation kg \(--relation kg=FILE"):
+    every = (
+        r"trained with the relation kg \(--relation kg=FILE\) and the relation friends "
+        r"\(--relation friends=FILE\): give"
+    )
+    with pytest.raises(IntegrityError, match=every):
         forget(model, REQUESTS["pairs"], Given(given.links[:2], given.attributes), threads=1)
     other = given.without_values("user", "age", ["user1"])
     with pytest.raises(IntegrityError, match=r"the features of users .* are not what the model"):

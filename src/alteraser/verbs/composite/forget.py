@@ -37,10 +37,14 @@ def belongs(model: CompositeModel, given: Given) -> None:
     for.
     """
     have, want = given.digests, model.sources
-    for name in want.keys() - have.keys():
-        raise IntegrityError(f"the model was trained with {_words(name)}: give them as well")
-    for name in have.keys() - want.keys():
-        raise IntegrityError(f"the model was trained without {_words(name)}: leave them out")
+    lacking, extra = ([x for x in a if x not in b] for a, b in ((want, have), (have, want)))
+    for names, how, do in (
+        (lacking, "with", "give them as well"),
+        (extra, "without", "leave them out"),
+    ):
+        if names:
+            said = " and ".join(_words(name) for name in names)
+            raise IntegrityError(f"the model was trained {how} {said}: {do}")
     other = [name for name in want if have[name] != want[name]]
     if other:
         raise IntegrityError(
