@@ -77,6 +77,35 @@ def test_optimum_is_scipys_from_any_start(layers: int) -> None:
     np.testing.assert_allclose(lists(problem, first.point), lists(problem, second.point), atol=1e-6)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_the_distance_that_is_said_is_that_to_the_optimum(seed: int) -> None:
+    """Also where the last step was taken, and its length is not what is left."""
+    problem, goal = on_a_graph(seed, 2), Goal(Limits(distance=1e-5))
+    found = minimize(problem, problem.random(seed), goal, threads=1)
+    there = minimize(problem, found.point, Goal(Limits(distance=1e-11)), threads=1)
+    assert found.converged
+    turned = rotated_onto(problem, there.point, found.point)
+    off = np.linalg.norm(turned - found.point.vector) / np.linalg.norm(found.point.vector)
+    assert off <= 1e-5
+    assert off <= 2.0 * found.distance + 1e-9
+    assert found.distance <= 1e-5
+
+
+def test_what_a_solution_lacks_is_told_without_solving_on() -> None:
+    problem = on_a_graph(3, 3, ridge=0.1, rank=4)
+    point = minimize(problem, problem.random(0), Goal(), threads=1).point
+    g = np.random.default_rng(1).normal(size=problem.size)
+    M = Preconditioner(problem, point, 1)
+    whole = newton_step(problem, point, g, M, forcing=1e-6, products=400, threads=1)
+    size = np.linalg.norm(whole.step)
+    for share in (0.3, 0.03, 0.003):
+        found = newton_step(
+            problem, point, g, M, forcing=0.9, products=400, threads=1, lacking=share * size
+        )
+        assert found.lacks <= share * size
+        assert np.linalg.norm(found.step - whole.step) <= share * size
+
+
 def test_every_form_at_once_ends_where_the_gradient_is_zero() -> None:
     problem = a_problem()
     found = minimize(problem, problem.random(0), NEAR, threads=1)

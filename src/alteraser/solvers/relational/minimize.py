@@ -9,7 +9,7 @@ down is followed, so that a saddle is not taken for an end.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,8 +45,13 @@ FORCING, PRODUCTS = 0.03, 400
 """How far a Newton step is solved, and products it may take"""
 STUCK = 0.9
 """Share of the last distance that a Newton step which leads nowhere has to be below"""
-EARLY = 0.1
+EARLY = 1.0
 """Share of the distance asked for at which L-BFGS, whose steps say less, hands over"""
+CLOSER = 0.5
+"""Share of the distance asked for that a Newton step is solved to, so that it need not be measured
+again where it ends"""
+AS_FORETOLD = 2.0
+"""By how much more of the gradient may be there than the solve has left: L is quadratic so far"""
 
 
 @dataclass(frozen=True)
@@ -291,6 +296,7 @@ class _Refine(Decided):
             forcing=FORCING,
             products=PRODUCTS,
             threads=state.threads,
+            lacking=CLOSER * state.asked * state.size,
         )
         state.measured = found
         state.products += found.products
@@ -304,10 +310,15 @@ class _Refine(Decided):
         vector = state.point.vector + found.step
         value, gradient = state.look(vector)
         noise = NOISE * abs(state.value)
-        better = value <= state.value + noise and state.M.norm(gradient) < state.norm
+        before, after = state.norm, state.M.norm(gradient)
         record = self._record(state, found)
-        if better:
+        if value <= state.value + noise and after < before:
             state.go(vector, value, gradient)
+            off = found.lacks * after / max(found.left * before, NOISE * before)
+            if after <= AS_FORETOLD * found.left * before and off <= state.asked * state.size:
+                state.measured = replace(found, arrived=off)
+                if state.residual <= state.goal.residual:
+                    return Move(self._record(state, state.measured), "arrived")
         elif not far < STUCK * self._before:
             return Move(record, "spent")
         self._before = min(far, self._before)
