@@ -262,3 +262,33 @@ def test_of_a_pair_that_stays_only_what_went_is_refused() -> None:
         session.add(Interactions.read(table.slice(0, 1), **options))
     later = table.slice(0, 1).set_column(3, "timestamp", pa.array([11]))
     assert session.add(Interactions.read(later, **options)).changed == 1
+
+
+@pytest.mark.parametrize("kind", [ae.VSKNN(), ae.TopFrequency()], ids=["vs-knn", "top-frequency"])
+def test_the_record_knows_events_of_a_pair_that_stays(kind: Any, tmp_path: Any) -> None:
+    """A session went, and the item came in another one: the very event is refused, by forget and by
+    a session that is opened later; another one is not."""
+    table = pa.table(
+        {
+            "user_id": [1, 1, 1, 2],
+            "item_id": [7, 7, 8, 7],
+            "group": ["a", "b", "b", "c"],
+            "timestamp": [10, 20, 21, 30],
+        }
+    )
+    options = {"session_column": "group", "timestamp_column": "timestamp"}
+    whole = Interactions.read(table, **options)
+    erasure = ae.forget(kind.fit(whole), Selection(groups=pa.array(["a"])), data=whole)
+    model = ae.load(erasure.model.save(tmp_path / "model") and tmp_path / "model")
+    assert [len(group.rows) for group in model.erased.groups] == [1]
+    gone = [(2, 7)]
+    with pytest.raises(RefusedByPolicy, match=r"1 event\(s\) erased"):
+        ae.forget(model, gone, data=whole, grown=True)
+    learned = ae.forget(model, gone, data=whole, grown=True, readmit=True).model
+    assert [len(group.rows) for group in learned.erased.groups] == [0]
+    session = EventSession(model, erasure.remaining)
+    with pytest.raises(RefusedByPolicy, match="were erased from this model before"):
+        session.add(Interactions.read(table.slice(0, 1), **options))
+    later = table.slice(0, 1).set_column(3, "timestamp", pa.array([11]))
+    assert session.add(Interactions.read(later, **options)).changed == 1
+    assert session.publish().erased == model.erased

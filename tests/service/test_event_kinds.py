@@ -15,6 +15,7 @@ import pytest
 
 import alteraser as ae
 from alteraser.cli.main import main
+from alteraser.data.erased import named_rows
 from alteraser.data.selection import Selection, Window
 from alteraser.engines.store.tombstones import Tombstones
 from alteraser.errors import InvalidInput
@@ -176,8 +177,8 @@ def test_what_a_backup_brings_back_is_found_row_by_row(grouped: tuple[str, Servi
         assert mask.sum() == (12 if how == "untimed" else 4)
         rows = Selection.of_events(data.keep_rows(mask))
         assert data.remove(rows).removed.count == mask.sum()
-        named = restore.rows_of(data.keep_rows(mask))
-        restore._send(old.state, named)
+        named = named_rows(data.keep_rows(mask))
+        restore._send(old.state, list(named))
         old.work()
         left = old.state.load_serving()
         assert left.data.digest == data.keep_rows(~mask).digest

@@ -4,6 +4,8 @@ read them from.
     h(user) = HMAC-SHA256(key, 0x55 ‖ e(user))[:16]
     h(item) = HMAC-SHA256(key, 0x49 ‖ e(item))[:16]
     h(pair) = HMAC-SHA256(key, 0x50 ‖ len(e(user)) as 8 bytes, big-endian ‖ e(user) ‖ e(item))[:16]
+    h(row)  = HMAC-SHA256(key, 0x52 ‖ len and e of user ‖ of item ‖ of group ‖ of time)[:16]
+        of events in sessions or baskets; of what they do not have the length 0 and nothing
     e(id)   = 0x69 ‖ 8 bytes, big-endian two's complement    for an integer
               0x73 ‖ UTF-8                                   for a string
 
@@ -30,13 +32,17 @@ import numpy.typing as npt
 
 from alteraser.data.files import replace_file
 from alteraser.data.interactions import Interactions, Removal
+from alteraser.data.selection import Selection
 from alteraser.errors import IntegrityError, NotFound, OutputExists, RefusedByPolicy
 
 Rows = npt.NDArray[np.int64]
 Id = int | str
+Named = tuple[Id, Id, Id | None, int | None]
+"""An event: user, item, group, time"""
+NAMES = {"key", "users", "items", "pairs"}
 
 KEY_BYTES, HASH_BYTES = 32, 16
-USER, ITEM, PAIR = b"\x55", b"\x49", b"\x50"
+USER, ITEM, PAIR, ROW = b"\x55", b"\x49", b"\x50", b"\x52"
 READMIT = "--readmit"
 
 
@@ -63,6 +69,8 @@ class Group:
     """Items that were to go whole"""
     pairs: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Of users of whom something remained, by the hash of the user, the pairs that went."""
+    rows: frozenset[str] = frozenset()
+    """Events that went, of pairs of which others remained"""
 
     def to_document(self) -> dict[str, Any]:
         """For JSON, sorted."""
@@ -71,7 +79,7 @@ class Group:
             "users": sorted(self.users),
             "items": sorted(self.items),
             "pairs": {user: sorted(self.pairs[user]) for user in sorted(self.pairs)},
-        }
+        } | ({"rows": sorted(self.rows)} if self.rows else {})
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,7 @@ class Returned:
     items: int
     hashes: frozenset[str]
     pairs: frozenset[str]
+    rows: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return int(self.places.size)
@@ -104,7 +113,7 @@ class Erased:
     """Where the keys belong, for messages"""
 
     def __bool__(self) -> bool:
-        return any(group.users or group.items or group.pairs for group in self.groups)
+        return any(group.users or group.items or group.pairs or group.rows for group in self.groups)
 
     @property
     def locked(self) -> bool:
@@ -129,9 +138,10 @@ class Erased:
         users: Iterable[Id] = (),
         items: Iterable[Id] = (),
         pairs: Iterable[tuple[Id, Id]] = (),
+        rows: Iterable[Named] = (),
     ) -> Erased:
         """The record with some more: ``users`` of whom nothing remains, ``items`` that were to go
-        whole, ``pairs``.
+        whole, ``pairs``, and ``rows`` of events.
 
         They are written under the last group's key, or under a new one where that is not at hand.
         """
@@ -154,13 +164,14 @@ class Erased:
             whole,
             last.items | {_hash(key, ITEM, item) for item in items},
             {user: frozenset(known) for user, known in parts.items() if user not in whole},
+            last.rows | {row_hash(key, row) for row in rows},
         )
         return Erased((*groups, group), keys, place=self.place)
 
     def returned(self, data: Interactions) -> Returned:
         """Which of ``data`` were erased before, as far as the keys at hand tell."""
         hit = np.zeros(len(data), bool)
-        found: list[set[str]] = [set(), set(), set()]
+        found: list[set[str]] = [set(), set(), set(), set()]
         gone_users = np.zeros(data.users.size, bool)
         gone_items = np.zeros(data.items.size, bool)
         by_print = {fingerprint(key): key for key in self.keys}
@@ -181,6 +192,11 @@ class Erased:
                             hashes.add(digest)
             if group.pairs:
                 self._mark_pairs(group, key, data, hit, found[2])
+            if group.rows and data.events is not None:
+                for place, named in zip(_pairs_of_events(data), named_rows(data), strict=True):
+                    if (digest := row_hash(key, named)) in group.rows:
+                        hit[place] = True
+                        found[3].add(digest)
         hit |= gone_users[data.user_rows] | gone_items[data.indices]
         return Returned(
             np.flatnonzero(hit),
@@ -188,6 +204,7 @@ class Erased:
             int(gone_items.sum()),
             frozenset(found[0] | found[1]),
             frozenset(found[2]),
+            frozenset(found[3]),
         )
 
     @staticmethod
@@ -219,6 +236,7 @@ class Erased:
                 group.users - returned.hashes,
                 group.items - returned.hashes,
                 {user: known for user, known in pairs.items() if known},
+                group.rows - returned.rows,
             )
 
         return replace(self, groups=tuple(left(group) for group in self.groups))
@@ -238,13 +256,19 @@ class Erased:
             raise ValueError("erased: expected a list of groups")
         groups = []
         for entry in document:
-            if not isinstance(entry, dict) or entry.keys() != {"key", "users", "items", "pairs"}:
-                raise ValueError("erased: expected groups of key, users, items and pairs")
+            if not isinstance(entry, dict) or entry.keys() - {"rows"} != NAMES:
+                raise ValueError("erased: expected groups of key, users, items, pairs and rows")
             if not isinstance(entry["pairs"], dict):
                 raise ValueError("erased: expected pairs by the hash of their user")
             pairs = {_hex(user): _hashes(known) for user, known in entry["pairs"].items()}
             groups.append(
-                Group(_hex(entry["key"]), _hashes(entry["users"]), _hashes(entry["items"]), pairs)
+                Group(
+                    _hex(entry["key"]),
+                    _hashes(entry["users"]),
+                    _hashes(entry["items"]),
+                    pairs,
+                    _hashes(entry.get("rows", [])),
+                )
             )
         used = {group.key for group in groups}
         found = cls(tuple(groups), tuple(key for key in keys if fingerprint(key) in used))
@@ -269,6 +293,7 @@ def admit(record: Erased, data: Interactions, *, readmit: bool) -> Returned:
             *([f"of {found.users:,} user(s) erased whole"] if found.users else []),
             *([f"of {found.items:,} item(s) erased whole"] if found.items else []),
             *([f"{len(found.pairs):,} erased one by one"] if found.pairs else []),
+            *([f"{len(found.rows):,} event(s) erased"] if found.rows else []),
         ]
         first = int(found.places[0])
         user = data.users.ids_of(data.user_rows[[first]])[0].as_py()
@@ -310,15 +335,38 @@ def erasing(record: Erased, removal: Removal, items: Iterable[Id] = ()) -> Erase
     """
     removed, remaining = removal.removed, removal.remaining
     parted = remaining.user_counts[removed.user_rows] > 0
+    rows: Iterable[Named] = ()
     if removed.events is not None:  # of a pair that stays, some events went
-        parted &= remaining.locate(removed.user_rows, removed.indices.astype(np.int64)) < 0
+        stays = remaining.locate(removed.user_rows, removed.indices.astype(np.int64)) >= 0
+        if stays.any():  # an event like one that is there cannot be told from it
+            here = np.isin(remaining.user_rows, removed.user_rows[stays])
+            left = set(named_rows(remaining.keep(here)))
+            rows = [row for row in named_rows(removed.keep(stays)) if row not in left]
+        parted &= ~stays
     # their pairs need no record
     whole = removed.items.rows_of(list(items)) if items else np.empty(0, np.int64)
     mask = parted & ~np.isin(removed.indices, whole)
     users = removed.users.ids_of(removed.user_rows[mask]).to_pylist()
     named = removed.items.ids_of(removed.indices[mask]).to_pylist()
     gone = removed.users.ids_of(removal.emptied_users).to_pylist()
-    return record.erasing(gone, items, zip(users, named, strict=True))
+    return record.erasing(gone, items, zip(users, named, strict=True), rows)
+
+
+def named_rows(data: Interactions) -> list[Named]:
+    """(user, item, group, time) of the events of ``data``, None for what they do not have."""
+    rows = Selection.of_events(data)
+    assert rows.users is not None
+    assert rows.items is not None
+    none = [None] * len(rows.users)
+    groups = none if rows.groups is None else rows.groups.to_pylist()
+    times = none if rows.at is None else rows.at.tolist()
+    return list(zip(rows.users.to_pylist(), rows.items.to_pylist(), groups, times, strict=True))
+
+
+def _pairs_of_events(data: Interactions) -> list[int]:
+    assert data.events is not None
+    found: list[int] = data.locate(data.events.users, data.events.items.astype(np.int64)).tolist()
+    return found
 
 
 # ---------------------------------------------------------------- the files
@@ -418,6 +466,15 @@ def fingerprint(key: bytes) -> str:
 
 def _hash(key: bytes, tag: bytes, value: Id) -> str:
     return hmac.digest(key, tag + encode(value), "sha256")[:HASH_BYTES].hex()
+
+
+def row_hash(key: bytes, row: Named) -> str:
+    """h(row) of (user, item, group, time), in hexadecimal; None: it has none."""
+    content = ROW
+    for value in row:
+        text = b"" if value is None else encode(value)
+        content += len(text).to_bytes(8, "big") + text
+    return hmac.digest(key, content, "sha256")[:HASH_BYTES].hex()
 
 
 def pair_hash(key: bytes, user: bytes, item: bytes) -> str:

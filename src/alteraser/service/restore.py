@@ -17,9 +17,8 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, func, select, update
 
+from alteraser.data.erased import named_rows
 from alteraser.data.files import atomic_directory, sha256_file
-from alteraser.data.interactions import Interactions
-from alteraser.data.selection import Selection
 from alteraser.engines.store import archive
 from alteraser.engines.store import version as on_disk
 from alteraser.engines.store.folders import Folders
@@ -272,17 +271,6 @@ def _follow(connection: Connection, rows: list[dict[str, Any]], state: State) ->
         requests.tell(connection, to, now, request=row["id"], detail={"restored": True})
 
 
-def rows_of(data: Interactions) -> list[tuple[Any, ...]]:
-    """(user, item, group, time) of the events of ``data``, None for what they do not have."""
-    rows = Selection.of_events(data)
-    assert rows.users is not None
-    assert rows.items is not None
-    none = [None] * len(rows.users)
-    groups = none if rows.groups is None else rows.groups.to_pylist()
-    times = none if rows.at is None else rows.at.tolist()
-    return list(zip(rows.users.to_pylist(), rows.items.to_pylist(), groups, times, strict=True))
-
-
 def _returned(state: State, tombstones: Tombstones) -> list[tuple[Any, ...]]:
     """(user, item) of interactions of the state, learned or not, that were erased; of events
     (user, item, group, time).
@@ -293,7 +281,7 @@ def _returned(state: State, tombstones: Tombstones) -> list[tuple[Any, ...]]:
     whole = erasing.learned(version.data, added_rows(state, version, files))
     back = tombstones.returned(state.hashing, whole)
     if whole.events is not None:
-        return rows_of(whole.keep_rows(back))
+        return list(named_rows(whole.keep_rows(back)))
     at = np.flatnonzero(back)
     users = whole.users.ids_of(whole.user_rows[at]).to_pylist()
     return list(zip(users, whole.items.ids_of(whole.indices[at]).to_pylist(), strict=True))

@@ -10,14 +10,11 @@ times, no pair comes back.
 Of events in sessions or baskets it is the very row, of its session (or basket) and time as far as
 they are known, whatever else happened to the same pair:
 
-    h(row) = HMAC-SHA256(key, 0x52 ‖ len(e(user)) ‖ e(user) ‖ len(e(item)) ‖ e(item) ‖ len(e(group))
-                              ‖ e(group) ‖ len(e(time)) ‖ e(time))[:16]
-        nothing for a group or a time that there is not
+    h(row) of user, item, group and time, as in ``alteraser.data.erased``
 """
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,11 +25,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from alteraser.data.erased import HASH_BYTES, encode, pair_hash
+from alteraser.data.erased import HASH_BYTES, encode, named_rows, pair_hash, row_hash
 from alteraser.data.interactions import Interactions
-from alteraser.data.selection import Selection
 
-ROW = b"\x52"
 SCHEMA = pa.schema([("pair", pa.binary(HASH_BYTES)), ("until", pa.int64())])
 
 
@@ -95,28 +90,10 @@ class Tombstones:
         return cls(dict(zip(table["pair"].to_pylist(), table["until"].to_pylist(), strict=True)))
 
 
-def _hashes_of_rows(key: bytes, data: Interactions) -> Iterator[tuple[bytes, int | None]]:
-    rows = Selection.of_events(data)
-    count = data.count
-    assert rows.users is not None
-    assert rows.items is not None
-    columns: list[list[Any]] = [
-        rows.users.to_pylist(),
-        rows.items.to_pylist(),
-        [None] * count if rows.groups is None else rows.groups.to_pylist(),
-        [None] * count if rows.at is None else rows.at.tolist(),
-    ]
-    for named in zip(*columns, strict=True):
-        content = ROW
-        for value in named:
-            text = b"" if value is None else encode(value)
-            content += len(text).to_bytes(8, "big") + text
-        yield hmac.digest(key, content, "sha256")[:HASH_BYTES], None
-
-
 def _hashes(key: bytes, data: Interactions) -> Iterator[tuple[bytes, int | None]]:
     if data.events is not None:
-        yield from _hashes_of_rows(key, data)
+        for named in named_rows(data):
+            yield bytes.fromhex(row_hash(key, named)), None
         return
     items: dict[Any, bytes] = {}
     times = None if data.timestamp is None else data.timestamp.tolist()
