@@ -201,6 +201,18 @@ def test_what_says_nothing_is_named_in_training(shop: Path, run: Run) -> None:
         assert said in notes
 
 
+def test_parts_of_a_graph_that_touch_nobody_are_named(shop: Path, run: Run) -> None:
+    """And only these: a node two steps from an item is none of them."""
+    rows = (shop / "kg.csv").read_text() + "500,near,600\n901,by,902\n902,by,903\n"
+    (shop / "wide.csv").write_text(rows)
+    files = f"--relation kg={shop}/wide.csv --entities item={shop}/items.csv:node"
+    line = f"train {shop}/data.csv --duplicates first {files} --factors 2 --out isolated"
+    said = [note for note in document(run, line)["notes"] if "chain" in note]
+    assert [note.split(" that ")[0] for note in said] == ["kg: 3"]
+    line = line.replace("wide.csv", "kg.csv").replace("isolated", "whole")
+    assert not [note for note in document(run, line)["notes"] if "chain" in note]
+
+
 def test_a_file_says_what_options_say(shop: Path, run: Run) -> None:
     (shop / "setup.toml").write_text(
         'context = ["weekday", "device"]\nfactors = 3\n'

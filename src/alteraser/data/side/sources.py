@@ -41,6 +41,7 @@ from alteraser.data.side.attributes import read_attributes
 from alteraser.data.side.contexts import context_columns
 from alteraser.data.side.given import ITEM, MAIN, USER, Given
 from alteraser.data.side.links import Links
+from alteraser.data.side.reach import stranded
 from alteraser.data.side.relations import read_join, read_relation
 from alteraser.data.side.spec import EntityFile, FeatureFile, Kind, RelationFile, check_name
 from alteraser.errors import InvalidInput, NotFound
@@ -286,6 +287,11 @@ def notes(given: Given) -> list[str]:
                 )
             if one.missing.size < one.rows and _one_value(one):
                 found.append(f"{table} {one.name}: one value throughout, it tells nobody apart")
+    for table, count in stranded(given).items():
+        found.append(
+            f"{table}: {count:,} that no chain of rows links to anybody in DATA: they are kept, "
+            "and tell of users and items only that nothing links them"
+        )
     return found
 
 
