@@ -114,6 +114,7 @@ LINES = {
     "receipt verify, no receipt": "receipt verify data.csv",
     "key add, no state": "key add --state nowhere",
     "key list, no state": "key list --state nowhere",
+    "key rotate, no state": "key rotate --state nowhere 0123456789abcdef",
     "key revoke, no state": "key revoke --state nowhere 0123456789abcdef",
 }
 """Every command and what it may end with, one after the other in one folder."""

@@ -295,6 +295,7 @@ NEEDS = {
     ("GET", "/v1/keys"): "admin",
     ("POST", "/v1/keys"): "admin",
     ("DELETE", "/v1/keys/x"): "admin",
+    ("POST", "/v1/keys/x/rotate"): "admin",
 }
 
 
@@ -437,6 +438,54 @@ def test_keys_over_http(site: Site) -> None:
         {"scopes": "status"},
     ):
         assert site.post(body, path="/v1/keys").status_code == 400
+
+
+def test_a_key_is_rotated_in_place(site: Site) -> None:
+    """The same key with another secret; the old one until the overlap is over, or not at all."""
+    now = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    site.service.state.clock = lambda: now
+    old = site.key("submit", "verify", "status", rate=0)
+    name = old.split("_")[1]
+    first = site.post({"users": [BASE + 5]}, "mine", old)
+
+    def rotated(overlap: int | None = None) -> str:
+        query = "" if overlap is None else f"?overlap={overlap}"
+        answer = site.post(None, path=f"/v1/keys/{name}/rotate{query}")
+        assert answer.json()["id"] == name
+        return answer.json()["key"]
+
+    def taken(key: str) -> bool:
+        return site.get("/v1/requests", key).status_code == 200
+
+    new = rotated()
+    assert taken(old)
+    assert taken(new)
+    again = site.post({"users": [BASE + 5]}, "mine", new)
+    assert again.json()["request_id"] == first.json()["request_id"], "what it sent stays its own"
+    site.service.state.clock = lambda: now + timedelta(seconds=keys.OVERLAP)
+    assert not taken(old)
+    assert taken(new)
+    newer = rotated(60)
+    newest = rotated(0)
+    assert [taken(each) for each in (old, new, newer, newest)] == [False, False, False, True]
+    last = rotated(60)
+    site.client.delete(f"/v1/keys/{name}", headers=site.headers())
+    assert [taken(each) for each in (newest, last)] == [False, False], "revoked with all it had"
+    assert code(site.post(None, path=f"/v1/keys/{name}/rotate")) == (404, "key")
+    assert code(site.post(None, path=f"/v1/keys/{name}/rotate?overlap=-1")) == (400, "overlap")
+
+
+def test_the_first_key_is_rotated_by_command(site: Site, capsys) -> None:
+    from alteraser.cli.main import main
+
+    name, place = site.admin.split("_")[1], site.service.state.folders.admin_key
+    arguments = ["key", "rotate", name, "--state", str(site.service.root), "--overlap", "0"]
+    assert main(arguments) == 0
+    made = capsys.readouterr().out.strip()
+    assert place.read_text().strip() == made
+    assert place.stat().st_mode & 0o077 == 0
+    assert site.get("/v1/keys", made).status_code == 200
+    assert site.get("/v1/keys").status_code == 401
 
 
 def test_the_rate_limit(site: Site) -> None:

@@ -1,4 +1,4 @@
-"""alteraser key: add, list, revoke"""
+"""alteraser key: add, list, rotate, revoke"""
 
 from __future__ import annotations
 
@@ -90,6 +90,48 @@ def list_keys(state: StateOption, quiet: common.Quiet = False, json: common.Json
         for key in found
     ]
     common.Screen(json, quiet).result({"keys": found}, rows)
+
+
+@app.command()
+def rotate(
+    state: StateOption,
+    key: Annotated[str, typer.Argument(metavar="ID", help="The key's id.")],
+    overlap: Annotated[
+        float,
+        typer.Option("--overlap", min=0, help="Hours for which the old one is still taken."),
+    ] = 24.0,
+    json: common.Json = False,
+) -> None:
+    """Give a key a new secret and print it, this once; its id, scopes and expiry stay.
+
+    The old one is taken until --overlap is over, so that programs can be given the new one without
+    a gap; with 0 it ends at once. Of the first key DIR/admin.key is written anew.
+
+    Takes under 1 s.
+
+    Example: alteraser key rotate --state state 1f2e3d4c5b6a7980 --overlap 48
+    """
+    require_service()
+    from alteraser.data.files import replace_file
+    from alteraser.ledger import keys
+    from alteraser.ledger.due import written
+    from alteraser.service.state import open_state
+
+    opened = open_state(state)
+    try:
+        with opened.database.writing() as connection:
+            made, until = keys.rotate(
+                connection, key, opened.clock(), overlap=round(overlap * 3600)
+            )
+        first = opened.folders.admin_key
+        if first.is_file() and first.read_text(encoding="ascii").split("_")[1:2] == [key]:
+            replace_file(first, made.encode() + b"\n", private=True)
+    finally:
+        opened.close()
+    if json:
+        common.print_document({"key": made, "id": key, "old_until": written(until)})
+    else:
+        print(made)
 
 
 @app.command()

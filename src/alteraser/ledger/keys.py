@@ -12,13 +12,13 @@ import json
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from alteraser.errors import InvalidInput, NotFound
 from alteraser.ledger.due import written
-from alteraser.ledger.schema import keys, writes
+from alteraser.ledger.schema import keys, retired, writes
 
 SCOPES = (
     "submit",
@@ -33,12 +33,18 @@ SCOPES = (
 """What a key may do; ``admin`` may do all of it, and make keys"""
 
 WRITES_A_MINUTE = 60
+OVERLAP = 24 * 3600
+"""Seconds for which the old secret of a key is still taken where nothing else is said"""
+LONGEST_OVERLAP = 90 * 24 * 3600
 PREFIX = "alt"
 NOBODY = hashlib.sha256(b"").hexdigest()
 """Compared with where there is no such key, so that a wrong id takes as long as a wrong secret"""
 
 
 _FOUND = select(keys).where(keys.c.id == bindparam("name"))
+_RETIRED = select(retired.c.digest).where(
+    retired.c.key_id == bindparam("name"), retired.c.until > bindparam("now")
+)
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,11 @@ def find(connection: Connection, given: str, now: datetime) -> Key | None:
     parts = given.split("_")
     name, secret = (parts[1], parts[2]) if len(parts) == 3 and parts[0] == PREFIX else ("", "")
     row = connection.execute(_FOUND, {"name": name}).one_or_none()
-    same = hmac.compare_digest(_digest(secret), NOBODY if row is None else row.digest)
+    digest = _digest(secret)
+    same = hmac.compare_digest(digest, NOBODY if row is None else row.digest)
+    if not same:  # asked of an unknown id too: it takes as long as a wrong secret
+        for old in connection.execute(_RETIRED, {"name": name, "now": written(now)}).scalars():
+            same |= hmac.compare_digest(digest, old)
     if (
         row is None
         or not same
@@ -111,6 +121,37 @@ def revoke(connection: Connection, name: str, now: datetime) -> None:
     )
     if not found.rowcount:
         raise NotFound(f"there is no key {name!r} that could be revoked")
+
+
+def rotate(
+    connection: Connection, name: str, now: datetime, *, overlap: int = OVERLAP
+) -> tuple[str, datetime]:
+    """A new secret for the key ``name``, which stays the same key: its scopes, limit, expiry, and
+    what it sent. (the key as it is shown this once, until when the old secret is still taken).
+
+    ``overlap``: seconds, 0 for none: every older secret ends at once. Raises NotFound for a key
+    that is not there or revoked, InvalidInput.
+    """
+    if not 0 <= overlap <= LONGEST_OVERLAP:
+        raise InvalidInput(
+            f"overlap {overlap}: expected 0 to {LONGEST_OVERLAP:,} seconds", code="overlap"
+        )
+    row = connection.execute(_FOUND, {"name": name}).one_or_none()
+    if row is None or row.revoked is not None:
+        raise NotFound("there is no such key that could be rotated", code="key")
+    secret, until = secrets.token_hex(32), now + timedelta(seconds=overlap)
+    mine = retired.c.key_id == name
+    ended = mine if overlap == 0 else mine & (retired.c.until <= written(now))
+    connection.execute(delete(retired).where(ended))
+    connection.execute(
+        update(retired).where(mine, retired.c.until > written(until)).values(until=written(until))
+    )
+    if overlap:
+        connection.execute(
+            retired.insert().values(key_id=name, digest=row.digest, until=written(until))
+        )
+    connection.execute(update(keys).where(keys.c.id == name).values(digest=_digest(secret)))
+    return f"{PREFIX}_{name}_{secret}", until
 
 
 def listed(connection: Connection) -> list[dict[str, object]]:

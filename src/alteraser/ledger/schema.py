@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from alteraser.errors import IntegrityError
 
-VERSION = 2
+VERSION = 3
 """Of the tables; a newer ledger is not touched by an older program, an older one is brought up to
 it when it is opened"""
 
@@ -163,6 +163,14 @@ keys = _table(
     Column("made", Text, nullable=False),
 )
 
+retired = _table(
+    "retired",
+    Column("key_id", Text, primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("until", Text, nullable=False),
+)
+"""Secrets that a key had before the one it has, and until when each is still taken"""
+
 writes = _table(
     "writes",
     Column("key_id", Text, primary_key=True),
@@ -267,7 +275,7 @@ def check(connection: Connection) -> None:
         )
 
 
-ADDED = {2: (subscriptions, outside_names)}
+ADDED = {2: (subscriptions, outside_names), 3: (retired,)}
 """Version → tables that it brought"""
 
 

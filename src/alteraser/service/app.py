@@ -509,6 +509,18 @@ def _add_operation(app: FastAPI, api: Api) -> None:
 
         return JSONResponse(await run_in_threadpool(api.write, given, "admin", work), 201)
 
+    @app.post("/v1/keys/{key_id}/rotate", tags=["keys"])
+    def rotate(request: Request, key_id: str, overlap: int = keys.OVERLAP) -> Any:
+        """A new secret for a key, shown this once. The old one is taken for ``overlap`` seconds
+        more; 0: it ends at once.
+        """
+
+        def work(connection: Connection, key: Key) -> dict[str, Any]:
+            made, until = keys.rotate(connection, key_id, api.state.clock(), overlap=overlap)
+            return {"key": made, "id": key_id, "old_until": written(until)}
+
+        return api.write(request.headers.get("authorization"), "admin", work)
+
     @app.delete("/v1/keys/{key_id}", status_code=204, tags=["keys"])
     def revoke(request: Request, key_id: str) -> Response:
         """End a key."""

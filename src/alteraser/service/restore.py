@@ -213,7 +213,10 @@ def _same_state(connection: Connection, first: str) -> None:
 
 
 def _take_keys(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    """Keys as they are in the newer ledger: one that was revoked since stays so."""
+    """Keys as they are in the newer ledger: one that was revoked since stays so, and so does one
+    whose secret was replaced: the secrets of before are none any more.
+    """
+    connection.execute(schema.retired.delete())
     for row in rows:
         changed = connection.execute(
             update(schema.keys).where(schema.keys.c.id == row["id"]).values(**row)
