@@ -174,3 +174,14 @@ def test_what_is_wrong_with_options_together_names_options(
 ) -> None:
     line = ("train", tmp_path / "x.csv", *options.split(), "--out", tmp_path / "m")
     assert told in run_cli(*line, code=2)[1]
+
+
+@pytest.mark.parametrize("command", ["train", "tune"])
+@pytest.mark.parametrize("kind", ["vs-knn", "slist", "tifu-knn"])
+def test_a_column_of_sessions_that_is_not_there_is_named_by_its_option(
+    run_cli: Call, ratings: Path, tmp_path: Path, command: str, kind: str
+) -> None:
+    line = (command, ratings, "--model", kind, "--session-column", "nope")
+    done = run_cli(*line, "--out", tmp_path / "m", code=2)
+    assert "no column 'nope'" in done[1]
+    assert "--session-column NAME" in done[1]

@@ -646,3 +646,11 @@ def blas_threads(threads: int) -> Iterator[None]:
 
     with threadpool_limits(threads or None):
         yield
+
+
+def names_given(asked: ReadingOptions, taken: ReadingOptions) -> dict[str, str | None] | None:
+    """The option that stands for a field in messages where a kind took another one than was
+    ``asked``: baskets that --session-column names.
+    """
+    moved = asked.session_column is not None and taken.basket_column == asked.session_column
+    return {"basket_column": "--session-column"} if moved else None

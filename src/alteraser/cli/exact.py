@@ -30,9 +30,10 @@ def train(
     with common.options_named():
         settings = KINDS[kind](**given)
     settings.check_reading(reading)
-    reading = settings.reading_of(reading)
+    asked, reading = reading, settings.reading_of(reading)
     with screen.phase("read", f"reading {data}"):
-        interactions = Interactions.read(data, reading)
+        names = common.names_given(asked, reading)
+        interactions = Interactions.read(data, reading, option_names=names)
     if len(interactions) == 0:
         above = (
             ""

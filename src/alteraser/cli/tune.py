@@ -272,18 +272,19 @@ def _exact(
         points = grid_of(kind, values)
     for point in points:
         point.check_reading(reading)
-    reading, metric = points[0].reading_of(reading), metric_of(points[0])
+    taken, metric = points[0].reading_of(reading), metric_of(points[0])
+    names = common.names_given(reading, taken)
     if out is not None and out.exists() and not (out / "tune.json").exists():
         raise InvalidInput(
             f"--out {out}: it exists and is not the folder of a search; name a new one"
         )
     with screen.phase("read", f"reading {data}"):
-        interactions = Interactions.read(data, reading)
+        interactions = Interactions.read(data, taken, option_names=names)
     with screen.steps("solve", "tuning") as on_trial:
         tuned = tune_exact(
             points,
             interactions,
-            reading=reading,
+            reading=taken,
             validation=validation,
             seed=seed,
             threads=threads,
