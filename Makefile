@@ -27,8 +27,9 @@ serve: $(VENV)/.service
 	$(BIN)/alteraser serve --state build/serve/state --model build/serve/model --data build/serve/household \
 	    --port $(or $(PORT),8080)
 
-# The service killed at each of its durable operations, and at random moments: half an hour and more.
-test-faults: $(VENV)/.test $(VENV)/.postgresql
+# The service killed at each of its durable operations, and at random moments; calls made up from its description:
+# three quarters of an hour and more.
+test-faults: $(VENV)/.test $(VENV)/.fuzz $(VENV)/.postgresql
 	$(BIN)/python -m pytest tests/ledger tests/service -m faults $(ARGS)
 
 # The console in a browser, with axe-core: needs Chromium (Debian: apt install chromium), or CHROMIUM=/path/to/it.
@@ -95,7 +96,7 @@ $(VENV)/.base: pyproject.toml constraints.txt
 	$(PIP) -e .
 	touch $@
 
-$(VENV)/.report $(VENV)/.test $(VENV)/.bench $(VENV)/.lint $(VENV)/.docs $(VENV)/.torch $(VENV)/.dist $(VENV)/.service: $(VENV)/.%: $(VENV)/.base
+$(VENV)/.report $(VENV)/.test $(VENV)/.bench $(VENV)/.lint $(VENV)/.docs $(VENV)/.torch $(VENV)/.dist $(VENV)/.service $(VENV)/.fuzz: $(VENV)/.%: $(VENV)/.base
 	$(PIP) -e ".[$*$(if $(filter test lint,$*),$(COMMA)report)$(if $(filter bench,$*),$(COMMA)report)]"
 	touch $@
 

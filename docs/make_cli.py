@@ -27,7 +27,7 @@ COMMANDS = (
         )
     ),
     "receipt verify",
-    *(f"key {name}" for name in ("add", "list", "revoke")),
+    *(f"key {name}" for name in ("add", "list", "rotate", "revoke")),
     *(f"bench {name}" for name in ("paper", "neural", "tune-paper")),
 )
 
