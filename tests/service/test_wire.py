@@ -1,0 +1,97 @@
+"""What is sent that no client sends: lengths that contradict each other, foreign targets, methods
+that are none, bodies that never end."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from alteraser.service import app
+
+from .test_http import Site, site  # noqa: F401
+
+BODY = b'{"users": [4]}'
+KIND = "Content-Type: application/json"
+
+
+def sent(site: Site, first: str, *headers: str, body: bytes = b"") -> bytes:  # noqa: F811
+    """The whole answer to some bytes, after which the service closes."""
+    mine = ("Host: x", f"Authorization: Bearer {site.admin}", "Connection: close")
+    lines = (first, *mine, *headers, "", "")
+    with socket.create_connection(("127.0.0.1", site.client.base_url.port), timeout=10) as raw:
+        raw.sendall("\r\n".join(lines).encode("latin-1") + body)
+        found = b""
+        while part := raw.recv(65536):
+            found += part
+    return found
+
+
+POST = "POST /v1/requests HTTP/1.1"
+NAMED = "Idempotency-Key: wire"
+TWICE = ("Content-Length: 14", "Content-Length: 3")
+
+
+@pytest.mark.parametrize(
+    ("first", "headers", "body"),
+    [
+        (POST, (KIND, NAMED, *TWICE), BODY),
+        (POST, (KIND, NAMED, "Content-Length: 14, 3"), BODY),
+        (POST, (KIND, NAMED, "Content-Length: -1"), BODY),
+        (POST, (KIND, NAMED, "Content-Length: 0x0e"), BODY),
+        (POST, (KIND, NAMED, "Transfer-Encoding: gzip"), BODY),
+        (POST, (KIND, NAMED, "Transfer-Encoding: chunked"), b"zz\r\n" + BODY),
+        (POST, (KIND, NAMED, "Content Length: 14"), BODY),
+        ("POST /v1/requests HTTP/9.9", (KIND, NAMED), BODY),
+        ("POST  /v1/requests", (KIND, NAMED), BODY),
+    ],
+)
+def test_what_is_no_http_is_refused(
+    site: Site,  # noqa: F811
+    first: str,
+    headers: tuple[str, ...],
+    body: bytes,
+) -> None:
+    found = sent(site, first, *headers, body=body)
+    assert found.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 501 ", b"HTTP/1.1 415 ")), found[:80]
+    assert found.count(b"HTTP/1.1 ") == 1, "nothing of it is taken for a second call"
+    assert site.taken == 0
+
+
+def test_two_lengths_are_one_call(site: Site) -> None:  # noqa: F811
+    """A length beside chunks: what a proxy might take for the next call is none here."""
+    inner = b"0\r\n\r\nDELETE /v1/keys/x HTTP/1.1\r\nHost: x\r\n\r\n"
+    headers = (KIND, NAMED, f"Content-Length: {len(inner)}", "Transfer-Encoding: chunked")
+    found = sent(site, POST, *headers, body=inner)
+    assert b" 204 " not in found
+    assert site.taken == 0
+
+
+@pytest.mark.parametrize("method", ["TRACE", "PUT", "PATCH", "CONNECT", "FORGET", "get"])
+def test_methods_that_are_none(site: Site, method: str) -> None:  # noqa: F811
+    found = sent(site, f"{method} /v1/requests HTTP/1.1")
+    assert found.startswith((b"HTTP/1.1 405 ", b"HTTP/1.1 400 ")), found[:80]
+
+
+def test_another_method_by_header_is_not_done(site: Site) -> None:  # noqa: F811
+    name = site.post({"users": [4], "hold": True}).json()["request_id"]
+    headers = ("X-HTTP-Method-Override: DELETE",)
+    found = sent(site, f"GET /v1/requests/{name} HTTP/1.1", *headers)
+    assert found.startswith(b"HTTP/1.1 200 ")
+    assert site.get(f"/v1/requests/{name}").json()["status"] == "held"
+
+
+def test_a_foreign_target_is_not_fetched(site: Site) -> None:  # noqa: F811
+    found = sent(site, "GET http://evil.example/v1/requests HTTP/1.1")
+    assert b"evil.example" not in found
+    assert not found.startswith(b"HTTP/1.1 5")
+
+
+def test_a_body_that_never_ends(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    monkeypatch.setattr(app, "READING", 0.2)
+    lines = (POST, "Host: x", f"Authorization: Bearer {site.admin}", KIND, "Content-Length: 99")
+    with socket.create_connection(("127.0.0.1", site.client.base_url.port), timeout=10) as raw:
+        raw.sendall("\r\n".join((*lines, "", "{")).encode())
+        assert raw.recv(64).startswith(b"HTTP/1.1 408 ")
+    assert site.get("/v1/requests").status_code == 200
+    assert site.taken == 0
