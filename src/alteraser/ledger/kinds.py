@@ -9,6 +9,8 @@ what a transaction has read is still so when it ends.
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,8 +55,10 @@ class Kind(Protocol):
     def check(self, connection: Connection) -> None:
         """IntegrityError for what is damaged."""
 
-    def translated(self, error: DBAPIError) -> AltEraserError | None:
-        """What ``error`` means to who uses the ledger; None: a fault of ours."""
+    def translated(self, error: DBAPIError) -> AltEraserError | OSError | None:
+        """What ``error`` means to who uses the ledger; OSError: the disk does not keep what it is
+        given; None: a fault of ours.
+        """
 
     def emptied(self, engine: Engine) -> bool:
         """Have what was deleted leave the disk; False where a reader stands in the way."""
@@ -96,7 +100,7 @@ class SQLite:
         if verdict != "ok":
             raise _damaged(self.name, verdict)
 
-    def translated(self, error: DBAPIError) -> AltEraserError | None:
+    def translated(self, error: DBAPIError) -> AltEraserError | OSError | None:
         """See ``Kind``."""
         words = str(error.orig)
         if not isinstance(error, OperationalError):
@@ -105,6 +109,8 @@ class SQLite:
             return _full(self.name)
         if "locked" in words or "busy" in words:
             return _busy(self.name)
+        if "I/O error" in words:  # a write or a sync that failed, whatever the system said of it
+            return OSError(errno.EIO, os.strerror(errno.EIO), self.name)
         return None
 
     def emptied(self, engine: Engine) -> bool:
