@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import typer.main
+from typer.testing import CliRunner
 
 from alteraser.cli.commands import COMMANDS
 from alteraser.cli.main import app
@@ -54,3 +55,15 @@ def test_a_list_of_commands_imports_none_of_them() -> None:
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {f"alteraser.cli.{name}" for name in COMMANDS} & {*found.stderr.split()}
     assert all(name in found.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != EXPERIMENTS])
+def test_every_word_of_the_help_is_shown(name: str) -> None:
+    """Square brackets among them, in which a terminal's styles would be written."""
+    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    shown = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "300"}).output.split()
+    told = (command.help or "").replace("\\[", "[").split()
+    told += [
+        word for option in command.params for word in (getattr(option, "help", "") or "").split()
+    ]
+    assert not set(told) - set(shown)

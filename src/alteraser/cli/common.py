@@ -170,8 +170,12 @@ Duplicates = Annotated[
 
 
 def paragraphs(text: str) -> str:
-    """A docstring's paragraphs as lines of their own, which the terminal wraps as wide as it is."""
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+    """A docstring's paragraphs as lines of their own, which the terminal wraps as wide as it is.
+
+    Square brackets are text: help is set by rich, which would take ``[service]`` for a style.
+    """
+    lines = (" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+    return "\n\n".join(lines).replace("[", "\\[")
 
 
 @dataclass(frozen=True)
