@@ -23,7 +23,7 @@ _EXPORTS = {
     "AltEraser": "alteraser.erasers",
     "AltEraserError": "alteraser.errors",
     "Cooccurrence": "alteraser.models.neighbors.cooccurrence",
-    "EASE": "alteraser.models.linear.ease",
+    "EASE": "alteraser.models.ease.ease",
     "ENMF": "alteraser.verbs.train",
     "Erasure": "alteraser.verbs.erasure",
     "GRU4Rec": "alteraser.models.networks.gru4rec",
@@ -67,8 +67,8 @@ if TYPE_CHECKING:
     from alteraser.errors import AltEraserError as AltEraserError
     from alteraser.models import Objective as Objective
     from alteraser.models.closed_form.popularity import Popularity as Popularity
+    from alteraser.models.ease.ease import EASE as EASE
     from alteraser.models.factorization.model import Model as Model
-    from alteraser.models.linear.ease import EASE as EASE
     from alteraser.models.loading import load as load
     from alteraser.models.neighbors.cooccurrence import Cooccurrence as Cooccurrence
     from alteraser.models.neighbors.item_knn import ItemKNN as ItemKNN

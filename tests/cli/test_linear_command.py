@@ -232,8 +232,8 @@ def test_a_model_that_kept_something_is_refused(shop: Path, run: Run, mutant: st
     """Statistics and tables of the data from before, in a model that says it forgot."""
     from dataclasses import replace
 
-    from alteraser.models.composite.model import CompositeModel
     from alteraser.models.folder import load_model
+    from alteraser.models.relational.composite import CompositeModel
 
     files = FILES.format(w=shop)
     line = f"forget {shop}/m {shop}/two.csv --data {shop}/data.csv {files} --out f"
@@ -294,8 +294,8 @@ def test_evaluate_ranks_by_user_and_context(shop: Path, run: Run) -> None:
 
 
 def _same(first: str, second: str) -> None:
-    from alteraser.models.composite.model import CompositeModel
     from alteraser.models.folder import load_model
+    from alteraser.models.relational.composite import CompositeModel
 
     a, b = load_model(Path(first)), load_model(Path(second))
     assert isinstance(a, CompositeModel)

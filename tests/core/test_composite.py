@@ -13,13 +13,13 @@ from test_linear_setup import SETUP, everything
 from alteraser.data.selection import Selection
 from alteraser.data.side.given import Given
 from alteraser.errors import IntegrityError, InvalidInput, NotFound
-from alteraser.models.composite.model import CompositeModel
 from alteraser.models.folder import load_model
+from alteraser.models.relational.composite import CompositeModel
 from alteraser.solvers.limits import Limits
-from alteraser.verbs.composite.forget import forget
-from alteraser.verbs.composite.request import Request, left
-from alteraser.verbs.composite.train import train
-from alteraser.verbs.composite.verify import verify
+from alteraser.verbs.relational.forget import forget
+from alteraser.verbs.relational.request import Request, left
+from alteraser.verbs.relational.train import train
+from alteraser.verbs.relational.verify import verify
 
 PAIRS = [("user1", "item1"), ("user2", "item3"), ("user5", "item0")]
 

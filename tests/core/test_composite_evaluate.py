@@ -15,10 +15,10 @@ from alteraser.data.side.given import Given
 from alteraser.data.side.links import Links
 from alteraser.data.side.sources import main_links
 from alteraser.errors import InvalidInput, NotFound
-from alteraser.models.composite.model import CompositeModel
-from alteraser.models.composite.setup import LinearSetup
-from alteraser.verbs.composite.evaluate import evaluate_in_contexts
-from alteraser.verbs.composite.train import train
+from alteraser.models.relational.composite import CompositeModel
+from alteraser.models.relational.setup import LinearSetup
+from alteraser.verbs.relational.evaluate import evaluate_in_contexts
+from alteraser.verbs.relational.train import train
 
 Row = tuple[int, int, str | None, str | None]
 NAMES = ("day", "device")

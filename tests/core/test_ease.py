@@ -16,8 +16,8 @@ from alteraser.data.interactions import Interactions
 from alteraser.engines.session import ExactSession
 from alteraser.errors import ResourceLimit
 from alteraser.evidence.certificate.exact import certify, drawn
-from alteraser.models.linear import cost, ease, inverse, packed
-from alteraser.models.linear.ease import EASE, LARGEST
+from alteraser.models.ease import cost, ease, inverse, packed
+from alteraser.models.ease.ease import EASE, LARGEST
 from alteraser.models.neighbors import item_knn
 from alteraser.models.neighbors.item_knn import ItemKNN
 from alteraser.runtime import memory

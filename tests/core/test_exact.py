@@ -21,8 +21,8 @@ from alteraser.evidence.certificate.exact import certify
 from alteraser.models.closed_form.kind import fits
 from alteraser.models.closed_form.model import ExactModel
 from alteraser.models.closed_form.popularity import Popularity
-from alteraser.models.linear import packed
-from alteraser.models.linear.ease import EASE
+from alteraser.models.ease import packed
+from alteraser.models.ease.ease import EASE
 from alteraser.models.neighbors import lists, plain
 from alteraser.models.neighbors.cooccurrence import Cooccurrence
 from alteraser.models.neighbors.item_knn import ItemKNN, lists_apart

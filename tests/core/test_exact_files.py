@@ -17,7 +17,7 @@ from alteraser.errors import IntegrityError
 from alteraser.models import folder
 from alteraser.models.closed_form.model import ExactModel
 from alteraser.models.closed_form.popularity import Popularity
-from alteraser.models.linear.ease import EASE
+from alteraser.models.ease.ease import EASE
 from alteraser.models.neighbors.cooccurrence import Cooccurrence
 from alteraser.models.neighbors.item_knn import ItemKNN
 

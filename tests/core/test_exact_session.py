@@ -20,7 +20,7 @@ from alteraser.engines.session import Changed, ExactSession
 from alteraser.engines.session import exact as module
 from alteraser.errors import IntegrityError, InvalidInput, NotFound
 from alteraser.models.closed_form.popularity import Popularity
-from alteraser.models.linear.ease import EASE
+from alteraser.models.ease.ease import EASE
 from alteraser.models.neighbors.cooccurrence import Cooccurrence
 from alteraser.models.neighbors.item_knn import ItemKNN
 from alteraser.models.neighbors.user_knn import UserKNN

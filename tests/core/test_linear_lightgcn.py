@@ -23,7 +23,7 @@ from alteraser.models.relational.model import LinearModel
 from alteraser.solvers.limits import Limits
 from alteraser.solvers.relational import Goal, evaluate, hessian_product, minimize
 from alteraser.verbs.compact import compact
-from alteraser.verbs.linear import point_of, train_linear
+from alteraser.verbs.relational.plain import point_of, train_linear
 from alteraser.verbs.verify import verify
 
 from test_relational import a_problem, anywhere  # isort: skip

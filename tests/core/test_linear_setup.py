@@ -16,9 +16,9 @@ from alteraser.data.side.features import Numbers, Words, words
 from alteraser.data.side.given import Given
 from alteraser.data.side.links import Links, one_word
 from alteraser.models import Objective, Problem
-from alteraser.models.composite.setup import LinearSetup, RelationSetting, composed, dense_scores
 from alteraser.models.factorization.defaults import defaults
 from alteraser.models.relational import LinearProblem
+from alteraser.models.relational.setup import LinearSetup, RelationSetting, composed, dense_scores
 from alteraser.solvers.relational import evaluate
 
 

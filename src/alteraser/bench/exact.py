@@ -33,9 +33,9 @@ from alteraser.data.deletion import Deletion
 from alteraser.data.interactions import Interactions, Removal
 from alteraser.errors import InvalidInput
 from alteraser.models.closed_form.kind import ExactKind
-from alteraser.models.linear import cost, inverse
-from alteraser.models.linear.ease import EASE
-from alteraser.models.linear.held import Held
+from alteraser.models.ease import cost, inverse
+from alteraser.models.ease.ease import EASE
+from alteraser.models.ease.held import Held
 from alteraser.models.registry import KINDS
 
 Array = np.ndarray[Any, Any]

@@ -26,7 +26,7 @@ from alteraser.data.sets import inject_noise
 from alteraser.data.sets.scenario import NoiseScenario
 from alteraser.models.relational.lightgcn import LinearLightGCN
 from alteraser.models.relational.model import LinearModel
-from alteraser.verbs.linear import train_linear
+from alteraser.verbs.relational.plain import train_linear
 from alteraser.verbs.verify import verify
 
 

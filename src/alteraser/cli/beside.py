@@ -12,7 +12,7 @@ from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
     from alteraser.data.side.sources import SetupFile, Sources
-    from alteraser.models.composite.model import CompositeModel
+    from alteraser.models.relational.composite import CompositeModel
 
 COMPOSITE = "linear"
 """The kind that knows more than DATA"""

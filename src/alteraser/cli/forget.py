@@ -95,14 +95,14 @@ def _subject(asked: forget_options.Request, screen: common.Screen) -> Subject:
         from alteraser.cli.foreign import Theirs
 
         return Theirs(asked, screen)
-    from alteraser.cli.linear import Linear
     from alteraser.cli.ours import ExactSubject, FactorsSubject
+    from alteraser.cli.relational.plain import Linear
     from alteraser.models.folder import kind_at
     from alteraser.models.registry import KINDS, LINEAR
 
     kind = kind_at(asked.model)
     if kind == COMPOSITE:
-        from alteraser.cli.composite import Composite
+        from alteraser.cli.relational.composite import Composite
 
         return Composite(asked, screen)
     if kind in LINEAR:

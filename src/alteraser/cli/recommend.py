@@ -180,7 +180,7 @@ def load_shown(
 
     kind = kind_at(path)
     if kind == COMPOSITE:
-        from alteraser.cli import composite
+        from alteraser.cli.relational import composite
 
         return composite.shown(composite.load(path), beside, context, features)
     beside.refuse(f"means nothing to a model of kind {kind}, which knows DATA alone")

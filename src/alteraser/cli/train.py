@@ -385,14 +385,14 @@ def not_reached(
 def _way(kind: str, beside: Beside, context: str | None) -> Callable[..., int]:
     """What trains a kind that is not enmf."""
     if kind == COMPOSITE:
-        from alteraser.cli import composite
+        from alteraser.cli.relational import composite
 
         return partial(composite.train, beside=beside, context=context)
     if kind not in LINEAR:
         return exact.train
-    from alteraser.cli import linear
+    from alteraser.cli.relational import plain
 
-    return linear.train
+    return plain.train
 
 
 def _kind(model: str, *, more: bool) -> str:
@@ -409,7 +409,7 @@ def _given(ctx: typer.Context, kind: str) -> dict[str, Any]:
     """The settings of ``kind`` that the command line gives; InvalidInput for one of another
     kind.
     """
-    from alteraser.cli.composite import SETTINGS
+    from alteraser.cli.relational.composite import SETTINGS
     from alteraser.verbs.train import ENMF
 
     known: Container[str] = SETTINGS

@@ -139,7 +139,7 @@ def verify(
             {"replay": replay or None, "forgotten": forgotten},
             "means nothing to a model of kind linear, which is measured at its optimum",
         )
-        from alteraser.cli import composite
+        from alteraser.cli.relational import composite
 
         found = composite.verify(
             screen, model, data, before, beside, unrelated=unrelated, threads=threads

@@ -86,7 +86,7 @@ class Codec(Protocol):
         ...
 
 
-FAMILIES = ("factorization", "closed_form", "relational", "composite")
+FAMILIES = ("factorization", "closed_form", "relational")
 """Packages of ``alteraser.models`` that keep kinds: each has a module ``codec`` with a table
 ``CODECS`` by kind."""
 

@@ -54,7 +54,7 @@ KINDS: Kinds[ExactKind] = Kinds(
         "item-knn": "neighbors.item_knn.ItemKNN",
         "user-knn": "neighbors.user_knn.UserKNN",
         "cooccurrence": "neighbors.cooccurrence.Cooccurrence",
-        "ease": "linear.ease.EASE",
+        "ease": "ease.ease.EASE",
         "vs-knn": "sessions.vs_knn.VSKNN",
         "slist": "sessions.slist.SLIST",
         "tifu-knn": "sessions.tifu_knn.TIFUKNN",

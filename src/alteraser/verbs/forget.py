@@ -12,7 +12,7 @@ from alteraser.verbs.deleting import belongs, match
 from alteraser.verbs.erasure import Erasure
 from alteraser.verbs.forget_exactly import unlearn_exactly
 from alteraser.verbs.forget_factors import unlearn_factors
-from alteraser.verbs.linear import unlearn_linear
+from alteraser.verbs.relational.plain import unlearn_linear
 from alteraser.verbs.roads import Method, OnChoice, opened, plan, unlearn
 
 M = TypeVar("M")

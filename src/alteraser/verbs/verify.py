@@ -29,7 +29,7 @@ from alteraser.runtime import events
 from alteraser.runtime.workers import default_threads
 from alteraser.verbs.deleting import aligned, belongs, completed
 from alteraser.verbs.forget_factors import fitted
-from alteraser.verbs.linear import verify_linear
+from alteraser.verbs.relational.plain import verify_linear
 from alteraser.verbs.replaying import recipe_of, runs_again
 from alteraser.verbs.strict import SHOWN, named, strangers, unaccounted
 

@@ -26,7 +26,7 @@ from alteraser.data.files import atomic_write
 from alteraser.data.ids import IdMap, as_id_array
 from alteraser.data.interactions import Interactions
 from alteraser.errors import InvalidInput
-from alteraser.models.linear.ease import EASE
+from alteraser.models.ease.ease import EASE
 
 Array = npt.NDArray[Any]
 

@@ -11,6 +11,8 @@ import numpy as np
 from alteraser.errors import IntegrityError, NumericFailure
 from alteraser.models import Factors
 from alteraser.models.registry import LINEAR
+from alteraser.models.relational.composite import KIND as COMPOSITE
+from alteraser.models.relational.composite_codec import CompositeCodec
 from alteraser.models.relational.model import LinearModel
 
 USERS, ITEMS = "user_embeddings", "item_embeddings"
@@ -72,19 +74,21 @@ class LinearCodec:
         )
 
 
-class _OfEveryKind(Mapping[str, LinearCodec]):
-    """The one codec under the name of every kind that there is when it is asked for."""
+class _OfEveryKind(Mapping[str, LinearCodec | CompositeCodec]):
+    """The codec of every kind that there is when it is asked for, by its name."""
 
-    def __getitem__(self, kind: str) -> LinearCodec:
+    def __getitem__(self, kind: str) -> LinearCodec | CompositeCodec:
+        if kind == COMPOSITE:
+            return CompositeCodec()
         if kind not in LINEAR:
             raise KeyError(kind)
         return LinearCodec()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(LINEAR)
+        return iter((COMPOSITE, *LINEAR))
 
     def __len__(self) -> int:
-        return len(LINEAR)
+        return len(LINEAR) + 1
 
 
 CODECS = _OfEveryKind()

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from alteraser.data.events import Events
 from alteraser.errors import NumericFailure
-from alteraser.models.linear import inverse, packed
+from alteraser.models.ease import inverse, packed
 from alteraser.models.sessions import prefixes
 
 if TYPE_CHECKING:

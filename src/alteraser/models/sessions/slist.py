@@ -17,7 +17,7 @@ speaks for.
 
 Weights of z and y are multiples of 2⁻¹⁵, so that the sums Σ xᵀx and Σ zᵀy, which are kept, are
 integers: forgetting takes out of them what goes, to the last bit. P is kept as a triangle and
-changed by the rows x and z_t of the sessions that change (``alteraser.models.linear.inverse``), or
+changed by the rows x and z_t of the sessions that change (``alteraser.models.ease.inverse``), or
 made anew where that is cheaper, or where digits would be lost.
 
 The authors also weigh sessions by how long ago they were. Such weights are relative to the latest
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from alteraser.data.deletion import Deletion
     from alteraser.data.events import Events
     from alteraser.data.interactions import Interactions
-    from alteraser.models.linear import cost, inverse, packed
+    from alteraser.models.ease import cost, inverse, packed
     from alteraser.models.sessions import histories, prefixes
     from alteraser.models.sessions.pending import Pending
     from alteraser.runtime import memory
@@ -54,9 +54,9 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any]
 else:
     np = late("numpy")
-    cost = late("alteraser.models.linear.cost")
-    inverse = late("alteraser.models.linear.inverse")
-    packed = late("alteraser.models.linear.packed")
+    cost = late("alteraser.models.ease.cost")
+    inverse = late("alteraser.models.ease.inverse")
+    packed = late("alteraser.models.ease.packed")
     histories = late("alteraser.models.sessions.histories")
     prefixes = late("alteraser.models.sessions.prefixes")
     memory = late("alteraser.runtime.memory")

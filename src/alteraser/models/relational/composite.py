@@ -22,12 +22,12 @@ from alteraser.data.interactions import Interactions
 from alteraser.data.side.attributes import Attributes
 from alteraser.data.side.given import ITEM, MAIN, USER, Given
 from alteraser.errors import InvalidInput, NotFound
-from alteraser.models.composite.setup import Assembled, Block, LinearSetup, composed
 from alteraser.models.factorization.factors import Factors
 from alteraser.models.folder import save_model
 from alteraser.models.protocol import Recommender, TrainedOn
 from alteraser.models.ranking import top_lists
 from alteraser.models.relational.problem import Point
+from alteraser.models.relational.setup import Assembled, Block, LinearSetup, composed
 
 if TYPE_CHECKING:
     from alteraser.data.readers import ReadingOptions

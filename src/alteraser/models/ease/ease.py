@@ -32,16 +32,16 @@ if TYPE_CHECKING:
     from alteraser.data.deletion import Deletion
     from alteraser.data.interactions import Interactions
     from alteraser.models.closed_form.live import Live
-    from alteraser.models.linear import cost, inverse, packed
-    from alteraser.models.linear.held import Held
+    from alteraser.models.ease import cost, inverse, packed
+    from alteraser.models.ease.held import Held
     from alteraser.runtime import memory
 
     Array = npt.NDArray[Any]
 else:
     np = late("numpy")
-    cost = late("alteraser.models.linear.cost")
-    inverse = late("alteraser.models.linear.inverse")
-    packed = late("alteraser.models.linear.packed")
+    cost = late("alteraser.models.ease.cost")
+    inverse = late("alteraser.models.ease.inverse")
+    packed = late("alteraser.models.ease.packed")
     memory = late("alteraser.runtime.memory")
 
 LARGEST = 65_535
@@ -187,13 +187,13 @@ class EASE(ExactKind):
         """``state`` for a warm process, which changes it where it lies: its arrays are the result's
         from now on.
         """
-        from alteraser.models.linear.held import Held
+        from alteraser.models.ease.held import Held
 
         return Held(self, state, data, threads)
 
     def live(self, state: Mapping[str, Array], data: Interactions) -> Live | None:
         """P for a warm session, where X holds 1."""
-        from alteraser.models.linear.held import LiveInverse
+        from alteraser.models.ease.held import LiveInverse
 
         if data.confidence is not None:
             return None

@@ -15,7 +15,7 @@ from alteraser.data.side.given import MAIN, Given
 from alteraser.data.side.links import Links, joined
 from alteraser.data.sums import Missing
 from alteraser.errors import IntegrityError
-from alteraser.models.composite.model import CompositeModel
+from alteraser.models.relational.composite import CompositeModel
 from alteraser.verbs import deleting
 
 

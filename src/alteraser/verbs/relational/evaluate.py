@@ -16,7 +16,7 @@ from alteraser.data.interactions import Interactions
 from alteraser.data.side.given import MAIN, USER
 from alteraser.data.side.links import Links, joined, one_word
 from alteraser.errors import NotFound
-from alteraser.models.composite.model import CompositeModel
+from alteraser.models.relational.composite import CompositeModel
 from alteraser.verbs.evaluate import DEPTHS, Coverage, TrainingData
 from alteraser.verbs.evaluate import evaluate as evaluate_rows
 

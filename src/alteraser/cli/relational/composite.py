@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from alteraser.data.side.given import Given
     from alteraser.data.side.links import Links
     from alteraser.data.side.sources import Sources
-    from alteraser.models.composite.model import CompositeModel
-    from alteraser.models.composite.setup import Block
-    from alteraser.verbs.composite.request import Left
+    from alteraser.models.relational.composite import CompositeModel
+    from alteraser.models.relational.setup import Block
     from alteraser.verbs.erasure import Erasure
     from alteraser.verbs.evaluate import Coverage
+    from alteraser.verbs.relational.request import Left
     from alteraser.verbs.verify import Verification
 
 SETTINGS = ("factors", "missing_weight", "regularization", "seed", "max_passes", "biases")
@@ -46,8 +46,8 @@ def train(
     from alteraser.data.sheet import Sheet
     from alteraser.data.side.sources import notes, read_given, reading_with
     from alteraser.models.closed_form.rule import check_plain
-    from alteraser.models.composite.setup import LinearSetup
-    from alteraser.verbs.composite.train import train as train_model
+    from alteraser.models.relational.setup import LinearSetup
+    from alteraser.verbs.relational.train import train as train_model
 
     check_plain(reading, kind)
     other = next((name for name in given if name not in SETTINGS), None)
@@ -187,7 +187,7 @@ class Composite(Ours):
 
     def check_method(self, settings: dict[str, Any]) -> None:
         """The ways there are, and the settings that they have."""
-        from alteraser.verbs.composite.forget import check_method
+        from alteraser.verbs.relational.forget import check_method
 
         check_method(self.asked.how.method)
         unused = {
@@ -238,9 +238,9 @@ class Composite(Ours):
         from dataclasses import replace
 
         from alteraser.data.side.sources import main_links, read_given
-        from alteraser.verbs.composite.completing import lacking
-        from alteraser.verbs.composite.forget import belongs, deletion
-        from alteraser.verbs.composite.request import left
+        from alteraser.verbs.relational.completing import lacking
+        from alteraser.verbs.relational.forget import belongs, deletion
+        from alteraser.verbs.relational.request import left
 
         request, lying = self._request(selection), main_links(sheet, self.sources.contexts)
         whole = self._whole(lying, request.selection)
@@ -263,7 +263,7 @@ class Composite(Ours):
         from alteraser.data.side.contexts import columns_of
         from alteraser.data.side.given import MAIN
         from alteraser.data.side.sources import main_links
-        from alteraser.verbs.composite.completing import completed
+        from alteraser.verbs.relational.completing import completed
 
         path = self.asked.forget_set
         if self.asked.wanted.of_other or main.digest == self.model.sources[MAIN]:
@@ -276,7 +276,7 @@ class Composite(Ours):
         return completed(self.model, main, selection, rows)
 
     def _request(self, selection: Selection) -> Any:
-        from alteraser.verbs.composite.request import Request
+        from alteraser.verbs.relational.request import Request
 
         wanted = self.asked.wanted
         attributes = tuple(_pair(text, ":", "--attributes") for text in wanted.attributes or ())
@@ -297,7 +297,7 @@ class Composite(Ours):
         """To the optimum for what is left, under a bar."""
         from dataclasses import replace
 
-        from alteraser.verbs.composite.forget import carry_out
+        from alteraser.verbs.relational.forget import carry_out
 
         how = self.asked.how
         with self.screen.passes("solve", "forgetting", 1e-3, beyond=True):
@@ -433,7 +433,7 @@ def verify(
     threads: int,
 ) -> Verification:
     """The certificate of a model of kind ``linear``."""
-    from alteraser.verbs.composite.verify import verify as verify_model
+    from alteraser.verbs.relational.verify import verify as verify_model
 
     with screen.phase("read", "reading"):
         loaded = load(model)
@@ -453,8 +453,8 @@ def verify(
 
 def load(path: Path) -> CompositeModel:
     """The model; InvalidInput for one of another kind."""
-    from alteraser.models.composite.model import CompositeModel
     from alteraser.models.folder import load_model
+    from alteraser.models.relational.composite import CompositeModel
 
     found = load_model(path)
     if not isinstance(found, CompositeModel):
@@ -517,7 +517,7 @@ def evaluated(
     from alteraser.data.sheet import Sheet
     from alteraser.data.side.contexts import columns_of
     from alteraser.data.side.sources import main_links
-    from alteraser.verbs.composite.evaluate import evaluate_in_contexts
+    from alteraser.verbs.relational.evaluate import evaluate_in_contexts
 
     names = contexts_of(context) or model.context_names
     if not names:

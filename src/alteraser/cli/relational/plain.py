@@ -31,7 +31,7 @@ def train(
     from alteraser.models.closed_form.rule import check_plain
     from alteraser.models.registry import LINEAR
     from alteraser.solvers.limits import DEFAULT
-    from alteraser.verbs.linear import train_linear
+    from alteraser.verbs.relational.plain import train_linear
 
     check_plain(reading, kind)
     with common.options_named():
@@ -112,7 +112,7 @@ class Linear(Ours):
     def check_method(self, settings: dict[str, Any]) -> None:
         """Only its ways, and nothing that is for models with factors of their own."""
         from alteraser.models.folder import kind_at
-        from alteraser.verbs.linear import check_method
+        from alteraser.verbs.relational.plain import check_method
 
         kind = kind_at(self.asked.model)
         check_method(kind, self.asked.how.method)

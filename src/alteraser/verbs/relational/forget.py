@@ -18,16 +18,16 @@ from alteraser.data.selection import Selection
 from alteraser.data.side.given import MAIN, Given
 from alteraser.erasers.relational import converge, gradient_of
 from alteraser.errors import IntegrityError, InvalidInput
-from alteraser.models.composite.model import CompositeModel
+from alteraser.models.relational.composite import CompositeModel
 from alteraser.runtime import events
 from alteraser.runtime.workers import default_threads
 from alteraser.solvers.limits import DEFAULT, Limits
 from alteraser.solvers.trace import OnPass
-from alteraser.verbs.composite.completing import completed
-from alteraser.verbs.composite.request import Left, Request, left
-from alteraser.verbs.composite.train import told
 from alteraser.verbs.erasure import Erasure, Way, Work
 from alteraser.verbs.lists import Aftermath, seen_after
+from alteraser.verbs.relational.completing import completed
+from alteraser.verbs.relational.request import Left, Request, left
+from alteraser.verbs.relational.train import told
 
 METHODS = ("auto", "converge", "retrain")
 

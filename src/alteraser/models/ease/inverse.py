@@ -31,7 +31,7 @@ import numpy.typing as npt
 
 from alteraser.data.interactions import Interactions
 from alteraser.models.closed_form.by_item import ItemWork
-from alteraser.models.linear import cost, packed
+from alteraser.models.ease import cost, packed
 from alteraser.runtime.workers import blocks, default_threads, run
 
 Array = npt.NDArray[Any]
@@ -68,7 +68,7 @@ def squares(data: Interactions) -> Array:
 
 def gram(data: Interactions, added: Array, matrix: Array, threads: int = 0) -> None:
     """Write XᵀX + diag(``added``) into the packed ``matrix``."""
-    from alteraser.models.linear import _kernels
+    from alteraser.models.ease import _kernels
 
     n, threads = data.shape[1], threads or default_threads()
     r, c, o = packed.rectangle(n)
@@ -197,7 +197,7 @@ def _step(inverse: Array, n: int, rows: Any, sign: float, threads: int) -> bool:
 
 def _step_one(inverse: Array, n: int, row: Any, sign: float) -> bool:
     """``_step`` of a single row."""
-    from alteraser.models.linear import _kernels
+    from alteraser.models.ease import _kernels
 
     r, c, odd = packed.rectangle(n)
     dense = inverse.reshape(c, r)
@@ -220,7 +220,7 @@ def product(inverse: Array, n: int, rows: Any, threads: int = 0) -> Array:
     """Each of the sparse ``rows`` (k, n) times P, as rows (k, n) of P's dtype; sparse or as dense
     ones.
     """
-    from alteraser.models.linear import _kernels
+    from alteraser.models.ease import _kernels
 
     rows = rows.astype(inverse.dtype)
     if cost.is_dense(n, rows.shape[0], rows.nnz):
@@ -256,7 +256,7 @@ def probe(n: int, seed: int) -> Array:
 
 def times_one(inverse: Array, vector: Array) -> Array:
     """P times one vector (n,), float64."""
-    from alteraser.models.linear import _kernels
+    from alteraser.models.ease import _kernels
 
     n = vector.size
     r, c, odd = packed.rectangle(n)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from alteraser.data.interactions import Interactions
 from alteraser.models.closed_form.live import Had, Lost
-from alteraser.models.linear import cost, inverse, packed
+from alteraser.models.ease import cost, inverse, packed
 
 Array = npt.NDArray[Any]
 

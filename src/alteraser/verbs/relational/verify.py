@@ -18,12 +18,12 @@ from alteraser.evidence.certificate import Check, Limits
 from alteraser.evidence.certificate.certificate import Watch
 from alteraser.evidence.certificate.relational import certify
 from alteraser.evidence.certificate.words import sentence
-from alteraser.models.composite.model import CompositeModel, described_blocks
-from alteraser.models.composite.setup import Assembled
 from alteraser.models.protocol import TrainedOn
+from alteraser.models.relational.composite import CompositeModel, described_blocks
+from alteraser.models.relational.setup import Assembled
 from alteraser.runtime import events
 from alteraser.runtime.workers import default_threads
-from alteraser.verbs.composite.forget import belongs
+from alteraser.verbs.relational.forget import belongs
 from alteraser.verbs.strict import SHOWN, strangers
 from alteraser.verbs.verify import Verification
 

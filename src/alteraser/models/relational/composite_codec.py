@@ -9,8 +9,12 @@ import numpy as np
 
 from alteraser.data.side.given import USER
 from alteraser.errors import IntegrityError, NumericFailure
-from alteraser.models.composite.model import KIND, CompositeModel, blocks_from, described_blocks
-from alteraser.models.composite.setup import LinearSetup
+from alteraser.models.relational.composite import (
+    CompositeModel,
+    blocks_from,
+    described_blocks,
+)
+from alteraser.models.relational.setup import LinearSetup
 
 
 class CompositeCodec:
@@ -97,6 +101,3 @@ class CompositeCodec:
             sources=manifest["sources"],
             **common,
         )
-
-
-CODECS = {KIND: CompositeCodec()}

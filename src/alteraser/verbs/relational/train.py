@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from alteraser.data.side.given import Given
-from alteraser.models.composite.model import CompositeModel
-from alteraser.models.composite.setup import LinearSetup
+from alteraser.models.relational.composite import CompositeModel
+from alteraser.models.relational.setup import LinearSetup
 from alteraser.runtime import events
 from alteraser.runtime.workers import default_threads
 from alteraser.solvers.limits import DEFAULT, Limits

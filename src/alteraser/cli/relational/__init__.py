@@ -1,0 +1,1 @@
+"""Linear kinds on the command line: those of interactions alone, and the one of several sources."""
