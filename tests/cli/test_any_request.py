@@ -20,23 +20,34 @@ from conftest import Run
 from alteraser.models.registry import KINDS
 
 TIMED = "--timestamp-column t"
+WEIGHED = "--duplicates sum --confidence c"
 OPTIONS = {
-    "popularity": ["--duplicates first", f"--duplicates last --half-life 30 {TIMED}"],
+    "popularity": [
+        "--duplicates first",
+        f"--duplicates last --half-life 30 {TIMED}",
+        WEIGHED,
+        f"{WEIGHED} --half-life 3 {TIMED} --segment-column s",
+    ],
     "item-knn": [
         "--duplicates first --neighbors 3",
         "--duplicates first --neighbors 2 --similarity bm25",
+        f"{WEIGHED} --neighbors 3",
+        f"{WEIGHED} --similarity tfidf",
     ],
     "user-knn": [
         "--duplicates first --neighbors 3",
         "--duplicates first --similarity tfidf --shrinkage 2",
+        f"{WEIGHED} --similarity bm25",
     ],
     "cooccurrence": [
         "--duplicates first --neighbors 3",
         "--duplicates first --association count --support 1",
+        WEIGHED,
     ],
     "ease": [
         "--duplicates first --regularization 2",
         "--duplicates first --regularization 2 --dropout 0.3",
+        f"{WEIGHED} --regularization 2",
     ],
     "vs-knn": [f"--session-column s {TIMED} --neighbors 3", f"--session-gap 5s {TIMED} --sample 4"],
     "slist": [
@@ -62,7 +73,8 @@ def world_of(rng: np.random.Generator) -> pa.Table:
         columns = {
             name: [f"{name[0]}{value}" for value in values] for name, values in columns.items()
         }
-    return pa.table(columns | {"t": rng.integers(-5, rng.choice([4, 40]), size)})
+    times = rng.integers(-5, rng.choice([4, 40]), size)
+    return pa.table(columns | {"t": times, "c": 2.0 ** rng.integers(-2, 3, size)})
 
 
 def request(rng: np.random.Generator, left: pa.Table, options: str) -> str:
@@ -119,8 +131,9 @@ def test_every_exact_kind_is_tried() -> None:
     assert set(OPTIONS) == {name for name, kind in KINDS.items() if not kind.extra}
 
 
-@pytest.mark.parametrize("kind", list(OPTIONS))
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(
+    ("kind", "seed"), [(kind, seed) for kind, each in OPTIONS.items() for seed in range(len(each))]
+)
 def test_forgotten_is_as_never_told(kind: str, seed: int, run: Run, tmp_path: Path) -> None:
     rng = np.random.default_rng([seed, list(OPTIONS).index(kind)])
     options = OPTIONS[kind][seed]

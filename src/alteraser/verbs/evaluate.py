@@ -118,8 +118,8 @@ def coverage(model: Recommender, test: Interactions, *, data: Interactions) -> C
 
 
 def seen_by(model: Recommender, data: Interactions) -> Interactions:
-    """``data`` in the rows of ``model``; interactions of users or items it does not know are left
-    out.
+    """``data`` in the rows of ``model``, with their confidences, which weigh in a list that is made
+    of them; interactions of users or items it does not know are left out.
 
     IntegrityError if nothing is left of data that had something.
     """
@@ -137,9 +137,7 @@ def seen_by(model: Recommender, data: Interactions) -> Interactions:
         raise IntegrityError(
             "no interaction of the data has both its user and its item in the model: other ids?"
         )
-    return Interactions._assemble(
-        model.users, model.items, u[known], v[known], None, None, None, "first"
-    )
+    return data.keep(known).in_rows_of(model.users, model.items)
 
 
 def protocol_of(model: Recommender) -> Protocol:

@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from alteraser.data.files import publish_directory, replace_file, sha256_file
+from alteraser.data.grouping import BASKET
 from alteraser.data.interactions import Interactions
 from alteraser.data.readers import ReadingOptions
 from alteraser.engines.store.changes import Changes
@@ -76,12 +77,24 @@ class Version:
 
 
 def canonical_reading(data: Interactions) -> ReadingOptions:
-    """How ``interactions.parquet`` is read."""
+    """How ``interactions.parquet`` is read, events by the columns that ``to_table`` gives them."""
+    if data.events is None:
+        return ReadingOptions(
+            confidence=None if data.confidence is None else "confidence",
+            target=None if data.target is None else "target",
+            timestamp_column=None if data.timestamp is None else "timestamp",
+            segment_column=None if data.segments is None else "segment",
+        )
+    events, grouping = data.events, data.events.grouping
+    baskets, named = grouping.name == BASKET, events.groups is not None
     return ReadingOptions(
-        confidence=None if data.confidence is None else "confidence",
-        target=None if data.target is None else "target",
-        timestamp_column=None if data.timestamp is None else "timestamp",
-        segment_column=None if data.segments is None else "segment",
+        session_column="group" if named and not baskets else None,
+        basket_column="group" if named and baskets else None,
+        session_gap=None if named else grouping.gap,
+        baskets=baskets and not named,
+        position_column="position",
+        timestamp_column=None if events.time is None else "timestamp",
+        ordered_by_time=grouping.timed,
     )
 
 
