@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from alteraser.models.neighbors._best import before, close, put
 from alteraser.runtime.jit import exact_order
 
 
@@ -94,26 +95,9 @@ def strongest(
                     continue
             else:
                 value = float(both)
-            if held == length:
-                last, worst = neighbors[i, held - 1], values[i, held - 1]
-                if value < worst or (value == worst and j > last):
-                    continue
-                place = length - 1
-            else:
-                place = held
-                held += 1
-            while place > 0 and (
-                value > values[i, place - 1]
-                or (value == values[i, place - 1] and j < neighbors[i, place - 1])
-            ):
-                neighbors[i, place], values[i, place] = (
-                    neighbors[i, place - 1],
-                    values[i, place - 1],
-                )
-                place -= 1
-            neighbors[i, place], values[i, place] = j, value
-        for place in range(held, length):
-            neighbors[i, place], values[i, place] = -1, 0.0
+            if held < length or before(value, j, values[i, held - 1], neighbors[i, held - 1]):
+                held = put(j, value, held, neighbors[i], values[i])
+        close(held, neighbors[i], values[i])
 
 
 @exact_order
@@ -140,26 +124,9 @@ def similar(
             j, common = columns[t], float(counts[t])
             below = sizes[i] + sizes[j] - common if jaccard else sizes[i] * sizes[j]
             value = common / (below + shrinkage)
-            if held == length:
-                last, worst = neighbors[i, held - 1], values[i, held - 1]
-                if value < worst or (value == worst and j > last):
-                    continue
-                place = length - 1
-            else:
-                place = held
-                held += 1
-            while place > 0 and (
-                value > values[i, place - 1]
-                or (value == values[i, place - 1] and j < neighbors[i, place - 1])
-            ):
-                neighbors[i, place], values[i, place] = (
-                    neighbors[i, place - 1],
-                    values[i, place - 1],
-                )
-                place -= 1
-            neighbors[i, place], values[i, place] = j, value
-        for place in range(held, length):
-            neighbors[i, place], values[i, place] = -1, 0.0
+            if held < length or before(value, j, values[i, held - 1], neighbors[i, held - 1]):
+                held = put(j, value, held, neighbors[i], values[i])
+        close(held, neighbors[i], values[i])
 
 
 @exact_order

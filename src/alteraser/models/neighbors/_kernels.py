@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from alteraser.models.neighbors._best import before, close, held_by, put
 from alteraser.runtime.jit import exact_order
 
 PRODUCT, JACCARD = 0, 1
@@ -63,26 +64,9 @@ def nearest(
                 continue
             below = sizes[i] * sizes[j] if kind == PRODUCT else sizes[i] + sizes[j] - common
             value = common / (below + shrinkage)
-            if held == length:
-                last, worst = neighbors[i, held - 1], values[i, held - 1]
-                if value < worst or (value == worst and j > last):
-                    continue
-                place = length - 1
-            else:
-                place = held
-                held += 1
-            while place > 0 and (
-                value > values[i, place - 1]
-                or (value == values[i, place - 1] and j < neighbors[i, place - 1])
-            ):
-                neighbors[i, place], values[i, place] = (
-                    neighbors[i, place - 1],
-                    values[i, place - 1],
-                )
-                place -= 1
-            neighbors[i, place], values[i, place] = j, value
-        for place in range(held, length):
-            neighbors[i, place], values[i, place] = -1, 0.0
+            if held < length or before(value, j, values[i, held - 1], neighbors[i, held - 1]):
+                held = put(j, value, held, neighbors[i], values[i])
+        close(held, neighbors[i], values[i])
 
 
 @exact_order
@@ -102,8 +86,7 @@ def drop(gone: Any, neighbors: Any, values: Any) -> None:
             if not gone[item]:
                 neighbors[j, held], values[j, held] = item, values[j, place]
                 held += 1
-        for place in range(held, length):
-            neighbors[j, place], values[j, place] = -1, 0.0
+        close(held, neighbors[j], values[j])
 
 
 @exact_order
@@ -130,7 +113,7 @@ def offer(
     products and the sum of two sizes do not change with the order of two operands, and both add up
     over the same people in the same order.
     """
-    n, length = neighbors.shape
+    n, last = sizes.size, neighbors.shape[1] - 1
     shared = np.zeros(n)
     met_by = np.full(n, -1, np.int64)
     met = np.empty(n, np.int32)
@@ -156,18 +139,5 @@ def offer(
                 continue
             below = sizes[i] * sizes[j] if kind == PRODUCT else sizes[i] + sizes[j] - common
             value = common / (below + shrinkage)
-            place = length - 1
-            last = neighbors[j, place]
-            if last >= 0 and (value < values[j, place] or (value == values[j, place] and i > last)):
-                continue
-            while place > 0 and (
-                neighbors[j, place - 1] < 0
-                or value > values[j, place - 1]
-                or (value == values[j, place - 1] and i < neighbors[j, place - 1])
-            ):
-                neighbors[j, place], values[j, place] = (
-                    neighbors[j, place - 1],
-                    values[j, place - 1],
-                )
-                place -= 1
-            neighbors[j, place], values[j, place] = i, value
+            if neighbors[j, last] < 0 or before(value, i, values[j, last], neighbors[j, last]):
+                put(i, value, held_by(neighbors[j]), neighbors[j], values[j])

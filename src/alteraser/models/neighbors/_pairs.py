@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from alteraser.models.neighbors._best import before, held_by, put
 from alteraser.models.neighbors._kernels import JACCARD
 from alteraser.runtime.jit import exact_order
 
@@ -19,25 +20,15 @@ SAFE = 1.0 - 1e-12
 
 
 @exact_order
-def put(i: int, j: int, value: float, neighbors: Any, values: Any, worst: Any) -> None:
+def enter(i: int, j: int, value: float, neighbors: Any, values: Any, worst: Any) -> None:
     """Item ``j`` where it belongs in the list of ``i``, if it does; ``worst[i]`` is at least the
     end of a full list.
     """
     found, near = neighbors[i], values[i]
-    place = found.size - 1
-    last = found[place]
-    if last >= 0 and (value < near[place] or (value == near[place] and j > last)):
-        return
-    while place > 0 and (
-        found[place - 1] < 0
-        or value > near[place - 1]
-        or (value == near[place - 1] and j < found[place - 1])
-    ):
-        found[place], near[place] = found[place - 1], near[place - 1]
-        place -= 1
-    found[place], near[place] = j, value
-    if found[-1] >= 0 and near[-1] > worst[i]:
-        worst[i] = near[-1]
+    if found[-1] < 0 or before(value, j, near[-1], found[-1]):
+        held = put(j, value, held_by(found), found, near)
+        if held == found.size and near[-1] > worst[i]:
+            worst[i] = near[-1]
 
 
 @exact_order
@@ -119,9 +110,9 @@ def pairs(
             if mine_too or theirs_too:
                 value = common / below
                 if mine_too:
-                    put(i, j, value, neighbors, values, worst)
+                    enter(i, j, value, neighbors, values, worst)
                 if theirs_too:
-                    put(j, i, value, neighbors, values, worst)
+                    enter(j, i, value, neighbors, values, worst)
 
 
 @exact_order
@@ -133,4 +124,4 @@ def merge(theirs: Any, their_values: Any, worst: Any, neighbors: Any, values: An
         for place in range(theirs.shape[1]):
             if theirs[i, place] < 0 or their_values[i, place] < worst[i]:
                 break
-            put(i, theirs[i, place], their_values[i, place], neighbors, values, worst)
+            enter(i, theirs[i, place], their_values[i, place], neighbors, values, worst)
