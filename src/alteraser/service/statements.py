@@ -148,8 +148,11 @@ def limits(certificate: Mapping[str, Any] | None) -> list[str]:
 
 
 def _data(document: Mapping[str, Any]) -> dict[str, Any]:
-    data = document["data"]
-    return {name: data[name] for name in ("root", "interactions", "users", "items")}
+    """The root, how it is made (``engines.store.roots``; a version that says nothing: form 1), and
+    counts.
+    """
+    data = {"root_form": 1, **document["data"]}
+    return {name: data[name] for name in ("root", "root_form", "interactions", "users", "items")}
 
 
 def _method(batch: Batch) -> dict[str, Any]:

@@ -1,40 +1,108 @@
 """Which data a version stands for, in 32 bytes that tell nothing about them.
 
-    leaf(user) = SHA-256(0x00 ‖ HMAC-SHA256(key, e(user) ‖ e(item) ‖ numbers ‖ e(item) ‖ …))
-        items sorted
+    leaf(user) = SHA-256(0x00 ‖ HMAC-SHA256(key, e(user) ‖ rows))
+    rows       = e(item) ‖ numbers ‖ e(item) ‖ numbers ‖ …
+        of pairs, sorted; numbers: the time, confidence and target, and e(segment) where there are
+        segments
+               = e(group) ‖ count ‖ e(item) ‖ time ‖ … ‖ e(group) ‖ …
+        of sessions and baskets, each event, in their order; in a basket, which has none, sorted
     root       = the tree of RFC 9162 over the leaves, sorted by e(user)
 
-The order of rows, files and models does not count; any interaction does, with its time, confidence
-and target.
+The order of files and models does not count, nor that of rows where it does not say what came
+first; any row does. This is form 2. Form 1, of which roots are that say nothing else, looked at the
+pairs alone: of the events of a pair at the last time, and at no segment. Of pairs without segments
+both are the same.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 
 import numpy as np
 
 from alteraser.data.erased import encode
+from alteraser.data.events import Events
+from alteraser.data.grouping import BASKET
+from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions
 
+FORM = 2
+"""Of the roots that are made now"""
 
-def data_root(key: bytes, data: Interactions) -> str:
-    """The root of ``data`` under ``key``, in hexadecimal."""
+
+def data_root(key: bytes, data: Interactions, form: int = FORM) -> str:
+    """The root of ``data`` under ``key``, in hexadecimal; ``form`` 1 for one that was made
+    earlier.
+    """
     rows = np.flatnonzero(data.user_counts > 0)
-    items = [_delimited(encode(item)) for item in data.items.ids.to_pylist()]
-    place_of = np.full(data.items.size, -1, np.int64)
-    place_of[data.items.rows] = np.arange(len(data.items.rows))
-    places = place_of[data.indices].tolist()
-    numbers = _numbers(data)
+    if form > 1 and data.events is not None:
+        content = _of_events(data.items, data.events)
+    else:
+        content = _of_pairs(data, segments=form > 1)
     leaves = []
     for row, user in zip(rows.tolist(), data.users.ids_of(rows).to_pylist(), strict=True):
-        mine = range(int(data.indptr[row]), int(data.indptr[row + 1]))
-        parts = sorted(items[places[at]] + numbers[at] for at in mine)
         first = encode(user)
-        leaves.append((first, hmac.digest(key, _delimited(first) + b"".join(parts), "sha256")))
+        leaves.append((first, hmac.digest(key, _delimited(first) + content(row), "sha256")))
     leaves.sort()
     return _root([hashlib.sha256(b"\x00" + leaf).digest() for _, leaf in leaves]).hex()
+
+
+def _of_pairs(data: Interactions, *, segments: bool) -> Callable[[int], bytes]:
+    """What is hashed of the pairs of a user row."""
+    names, numbers, more = _names(data.items), _numbers(data), None
+    indices = data.indices.tolist()
+    if segments and data.segments is not None:
+        table = _names(data.segments.ids)
+        more = [table[row] for row in data.segments.rows.tolist()]
+
+    def content(user: int) -> bytes:
+        mine = range(int(data.indptr[user]), int(data.indptr[user + 1]))
+        parts = [
+            names[indices[at]] + numbers[at] + (b"" if more is None else more[at]) for at in mine
+        ]
+        return b"".join(sorted(parts))
+
+    return content
+
+
+def _of_events(items: IdMap, events: Events) -> Callable[[int], bytes]:
+    """What is hashed of the events of a user row; it begins with what no id begins with."""
+    names, rows = _names(items), events.items.tolist()
+    timed = np.zeros((len(events), 9), np.uint8)
+    if events.time is not None:
+        timed[:, 0] = 1
+        timed[:, 1:] = np.ascontiguousarray(events.time, "<i8").view(np.uint8).reshape(-1, 8)
+    times = timed.tobytes()
+    groups, named = (
+        np.searchsorted(events.owners, np.arange(int(events.owners.max(initial=-1)) + 2)),
+        None,
+    )
+    if events.groups is not None:
+        table = _names(events.groups.ids)
+        named = [table[row] for row in events.groups.rows[events.indptr[:-1]].tolist()]
+    indptr = events.indptr.tolist()
+    word = _delimited(b"\x00" + events.grouping.name.encode())
+
+    def content(user: int) -> bytes:
+        found = [word]
+        for group in range(groups[user], groups[user + 1]):
+            mine = range(indptr[group], indptr[group + 1])
+            parts = [names[rows[at]] + times[9 * at : 9 * at + 9] for at in mine]
+            if events.grouping.name == BASKET:
+                parts.sort()
+            found += [_delimited(b"") if named is None else named[group]]
+            found += [len(parts).to_bytes(8, "big"), *parts]
+        return b"".join(found)
+
+    return content
+
+
+def _names(ids: IdMap) -> dict[int, bytes]:
+    """e(id) by row."""
+    encoded = (_delimited(encode(name)) for name in ids.ids.to_pylist())
+    return dict(zip(ids.rows.tolist(), encoded, strict=True))
 
 
 def _delimited(content: bytes) -> bytes:

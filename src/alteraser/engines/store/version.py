@@ -27,7 +27,7 @@ from alteraser.data.grouping import BASKET
 from alteraser.data.interactions import Interactions
 from alteraser.data.readers import ReadingOptions
 from alteraser.engines.store.changes import Changes
-from alteraser.engines.store.roots import data_root
+from alteraser.engines.store.roots import FORM, data_root
 from alteraser.engines.store.tombstones import Tombstones
 from alteraser.errors import IntegrityError, NotFound
 from alteraser.models.folder import load_model
@@ -126,7 +126,11 @@ def write(root: Path, content: Content, what: dict[str, Any], *, salt: bytes) ->
             "format": FORMAT,
             "kind": saved.kind,
             "model": saved.digest,
-            "data": {**trained_on.to_document(), "root": data_root(salt, content.data)},
+            "data": {
+                **trained_on.to_document(),
+                "root": data_root(salt, content.data),
+                "root_form": FORM,
+            },
             "files": files,
             **changes,
             **what,

@@ -32,13 +32,13 @@ def put(item: int, value: float, held: int, items: Any, values: Any) -> int:
         items[place], values[place] = items[place - 1], values[place - 1]
         place -= 1
     items[place], values[place] = item, value
-    return min(held + 1, items.size)
+    return int(min(held + 1, items.size))
 
 
 @exact_order
 def held_by(items: Any) -> int:
     """How many a closed list holds."""
-    held = items.size
+    held: int = items.size
     while held > 0 and items[held - 1] < 0:
         held -= 1
     return held
