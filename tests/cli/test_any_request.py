@@ -26,7 +26,6 @@ OPTIONS = {
         "--duplicates first",
         f"--duplicates last --half-life 30 {TIMED}",
         WEIGHED,
-        f"{WEIGHED} --half-life 3 {TIMED} --segment-column s",
     ],
     "item-knn": [
         "--duplicates first --neighbors 3",

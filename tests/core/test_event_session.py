@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_events import READINGS, request, rows
-from test_sessions import KNN, LINEAR, SESSIONS, TIFU, alike
+from test_events import request, rows
+from test_sessions import AGED, KNN, LINEAR, TIFU, alike, readings, step
 
 import alteraser as ae
 from alteraser.data.interactions import Interactions
@@ -19,7 +19,7 @@ from alteraser.data.selection import Selection
 from alteraser.engines.session import EventSession
 from alteraser.errors import IntegrityError, InvalidInput, NotFound, RefusedByPolicy
 
-KINDS = [KNN[0], TIFU[0], TIFU[1], ae.TopFrequency(), LINEAR[0]]
+KINDS = [KNN[0], TIFU[0], TIFU[1], ae.TopFrequency(), LINEAR[0], AGED[0], AGED[2]]
 
 
 @settings(max_examples=120)
@@ -27,11 +27,11 @@ KINDS = [KNN[0], TIFU[0], TIFU[1], ae.TopFrequency(), LINEAR[0]]
 def test_published_is_what_training_on_the_rest_gives(
     kind: Any, data: st.DataObject, seed: int
 ) -> None:
-    options = data.draw(st.sampled_from(SESSIONS if kind.protocol == "sessions" else READINGS))
-    whole = Interactions.read(rows(data.draw(st.integers(5, 50)), seed), **options)
+    options = data.draw(st.sampled_from(readings(kind)))
+    whole = Interactions.read(rows(data.draw(st.integers(5, 50)), seed, step(kind)), **options)
     session, now, done = EventSession(kind.fit(whole), whole), whole, []
     for _ in range(data.draw(st.integers(1, 4))):
-        asked = request(data, options)
+        asked = request(data, options, step(kind))
         removal = now.remove(asked)
         if not removal.count:
             with pytest.raises(NotFound, match="nothing to forget"):
@@ -54,7 +54,7 @@ def test_published_is_what_training_on_the_rest_gives(
 
 @settings(max_examples=60)
 @given(
-    kind=st.sampled_from(LINEAR[:3]),
+    kind=st.sampled_from([*LINEAR[:3], *AGED[:2]]),
     data=st.data(),
     seed=st.integers(0, 10_000),
     fold=st.sampled_from([1, 512]),
@@ -66,18 +66,19 @@ def test_corrections_are_applied_before_they_are_published(
     not."""
     from alteraser.models.sessions import pending
 
-    whole = Interactions.read(rows(60, seed), session_column="group", timestamp_column="timestamp")
+    options = {"session_column": "group", "timestamp_column": "timestamp"}
+    whole = Interactions.read(rows(60, seed, step(kind)), **options)
     session, now = EventSession(kind.fit(whole), whole), whole
     for _ in range(data.draw(st.integers(1, 3))):
-        removal = now.remove(
-            request(data, {"session_column": "group", "timestamp_column": "timestamp"})
-        )
+        removal = now.remove(request(data, options, step(kind)))
         if not removal.count or not removal.remaining.count:
             continue
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(pending, "FOLD", fold)
             session.forget(removal.selection)
         now = removal.remaining
+        getattr(session, data.draw(st.sampled_from(["fold", "publish", "remaining"])))()
+        assert session.pending.rank == 0 or fold > 1
     left = kind.kept(np.bincount(now.events.items, minlength=now.shape[1]))  # type: ignore[union-attr]
     shown = data.draw(st.lists(st.sampled_from(left.tolist()), min_size=1, max_size=5))
     wanted = kind.continued(kind.formed(kind.state(now), None), np.array(shown))
@@ -131,13 +132,13 @@ def test_other_data_are_refused() -> None:
 @given(kind=st.sampled_from(KINDS), data=st.data(), seed=st.integers(0, 10_000))
 def test_what_is_added_is_as_if_trained_on(kind: Any, data: st.DataObject, seed: int) -> None:
     """Additions, requests and undoing in any order: the state of the data grown and shrunk so."""
-    options = data.draw(st.sampled_from(SESSIONS if kind.protocol == "sessions" else READINGS))
-    whole = Interactions.read(rows(data.draw(st.integers(5, 50)), seed), **options)
+    options = data.draw(st.sampled_from(readings(kind)))
+    whole = Interactions.read(rows(data.draw(st.integers(5, 50)), seed, step(kind)), **options)
     session, now = EventSession(kind.fit(whole), whole), whole
     for number in range(data.draw(st.integers(1, 4))):
         before = now
         if data.draw(st.booleans()):
-            table = rows(data.draw(st.integers(1, 12)), seed + number + 1)
+            table = rows(data.draw(st.integers(1, 12)), seed + number + 1, step(kind))
             for name in ("user_id", "item_id"):  # some of whom and what were not there
                 more = pa.array(table[name].to_numpy() + data.draw(st.integers(0, 3)))
                 table = table.set_column(table.column_names.index(name), name, more)
@@ -146,7 +147,7 @@ def test_what_is_added_is_as_if_trained_on(kind: Any, data: st.DataObject, seed:
             now = now.add(come)
             assert change.changed == come.count
         else:
-            removal = now.remove(request(data, options))
+            removal = now.remove(request(data, options, step(kind)))
             if not removal.count:
                 continue
             change, now = session.forget(removal.selection), removal.remaining
@@ -224,15 +225,16 @@ def test_what_cannot_be_added_is_said() -> None:
 def test_adding_and_taking_back_is_nothing(kind: Any, data: st.DataObject, seed: int) -> None:
     """Add then undo: the very bytes. Forget then add again: refused, and the same data where it is
     meant."""
-    options = data.draw(st.sampled_from(SESSIONS if kind.protocol == "sessions" else READINGS))
-    whole = Interactions.read(rows(40, seed), **options)
+    options = data.draw(st.sampled_from(readings(kind)))
+    whole = Interactions.read(rows(40, seed, step(kind)), **options)
     session, model = EventSession(kind.fit(whole), whole), kind.fit(whole)
-    come = Interactions.read(rows(data.draw(st.integers(1, 8)), seed + 1), **options)
+    table = rows(data.draw(st.integers(1, 8)), seed + 1, step(kind))
+    come = Interactions.read(table, **options)
     session.undo(session.add(come))
     again = session.publish()
     assert again.trained_on.digest == model.trained_on.digest
     assert alike(kind, dict(again.state), kind.state(session.remaining()))
-    removal = whole.remove(request(data, options))
+    removal = whole.remove(request(data, options, step(kind)))
     if not removal.count or not removal.remaining.count:
         return
     session = EventSession(model, whole)

@@ -30,15 +30,15 @@ READINGS: list[dict[str, Any]] = [
 ]
 
 
-def rows(count: int, seed: int) -> pa.Table:
-    """Few users, items, groups and times, so that everything repeats and ties."""
+def rows(count: int, seed: int, step: int = 1) -> pa.Table:
+    """Few users, items, groups and times, ``step`` apart, so that everything repeats and ties."""
     rng = np.random.default_rng(seed)
     return pa.table(
         {
             "user_id": rng.integers(0, 5, count),
             "item_id": rng.integers(0, 7, count),
             "group": [f"g{each}" for each in rng.integers(0, 6, count)],
-            "timestamp": rng.integers(0, 90, count),
+            "timestamp": step * rng.integers(0, 90, count),
             "place": rng.integers(0, 4, count),
         }
     )
@@ -108,8 +108,8 @@ REQUESTS = (
 )
 
 
-def request(data: st.DataObject, options: dict[str, Any]) -> Selection:
-    """A request for some of what may be there, and what may not."""
+def request(data: st.DataObject, options: dict[str, Any], step: int = 1) -> Selection:
+    """A request for some of what may be there, and what may not; times as of ``rows``."""
     kinds = [kind for kind in REQUESTS if "window" not in kind or "timestamp_column" in options]
     named = options.get("session_column") or options.get("basket_column")
     kind = data.draw(
@@ -122,9 +122,9 @@ def request(data: st.DataObject, options: dict[str, Any]) -> Selection:
     if kind == "items":
         return Selection(items=users)
     if "window" in kind:
-        since = data.draw(st.integers(0, 80))
+        since = step * data.draw(st.integers(0, 80))
         return Selection(
-            users if kind.startswith("users") else None, None, Window(since, since + 30)
+            users if kind.startswith("users") else None, None, Window(since, since + 30 * step)
         )
     others = pa.array(
         data.draw(st.lists(st.integers(0, 8), min_size=len(users), max_size=len(users)))

@@ -9,6 +9,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -46,12 +47,30 @@ LINEAR: list[Any] = [
     SLIST(alpha=0.6, regularization=5.0, most_frequent=4),
     SLIST(regularization=4.0, dtype="float32"),
 ]
-SETTINGS = [KNN[0], *TIFU, TopFrequency(), *LINEAR, *KNN[1:]]
+AGED: list[Any] = [
+    SLIST(regularization=2.0, time_decay=4.0),
+    SLIST(alpha=1.0, regularization=2.0, time_decay=0.9),
+    SLIST(alpha=0.5, regularization=3.0, time_decay=7.0, as_of="1970-01-20", most_frequent=5),
+]
+SETTINGS = [KNN[0], *TIFU, TopFrequency(), *LINEAR, *AGED, *KNN[1:]]
 SESSIONS = [options for options in READINGS if "basket_column" not in options]
 
 
+TIMES_APART = 30_000
+"""Seconds, so that the times of ``rows`` are of a month"""
+OF_DAYS = [options for options in SESSIONS if "timestamp_column" in options]
+OF_DAYS[-1] = OF_DAYS[-1] | {"session_gap": "2d"}
+
+
 def readings(kind: Any) -> list[dict[str, Any]]:
+    if kind in AGED:
+        return OF_DAYS
     return SESSIONS if kind.protocol == "sessions" else READINGS
+
+
+def step(kind: Any) -> int:
+    """Between the times of what ``kind`` is tried on."""
+    return TIMES_APART if kind in AGED else 1
 
 
 def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
@@ -90,10 +109,10 @@ def test_taking_away_is_counting_without(kind: Any, data: st.DataObject, seed: i
     """Any data with repeats and ties, any requests one after the other, everything going
     included."""
     options = data.draw(st.sampled_from(readings(kind)))
-    now = Interactions.read(rows(data.draw(st.integers(1, 50)), seed), **options)
+    now = Interactions.read(rows(data.draw(st.integers(1, 50)), seed, step(kind)), **options)
     state = kind.state(now)
     for _ in range(data.draw(st.integers(1, 3))):
-        removal = now.remove(request(data, options))
+        removal = now.remove(request(data, options, step(kind)))
         state = kind.without(state, Deletion(now, removal))
         assert alike(kind, state, kind.state(removal.remaining))
         assert certify(kind, state, removal.remaining).passed
@@ -101,12 +120,12 @@ def test_taking_away_is_counting_without(kind: Any, data: st.DataObject, seed: i
         now = removal.remaining
 
 
-@pytest.mark.parametrize("kind", SETTINGS[:9], ids=str)
+@pytest.mark.parametrize("kind", [*SETTINGS[:9], *AGED], ids=str)
 def test_one_retained_event_is_found(kind: Any) -> None:
     """The state of all data does not pass for that of the data without an event, whichever it
     is."""
     for options in readings(kind):
-        whole = Interactions.read(rows(25, 4), **options)
+        whole = Interactions.read(rows(25, 4, step(kind)), **options)
         state = kind.state(whole)
         assert certify(kind, state, whole).passed
         for gone in range(25):
@@ -283,29 +302,35 @@ def dense_by_hand(kind: SLIST, data: Interactions) -> tuple[Any, Any]:
     n = data.shape[1]
     a, c = np.zeros((n, n)), np.zeros((n, n))
     kept = set(kind.kept(np.bincount(events.items, minlength=n)).tolist())
+    assert events.time is not None
+    today = int(events.time.max()) // 86_400 if kind.as_of is None else 19
     for start, stop in zip(events.indptr[:-1], events.indptr[1:], strict=True):
+        age = today - int(events.time[start:stop].max()) // 86_400
+        decay = math.inf if kind.time_decay is None else kind.time_decay
+        weight = 0 if age < 0 else round(1024 * math.exp(-age / decay)) / 1024
         session = [item for item in events.items[start:stop].tolist() if item in kept]
         x = np.isin(np.arange(n), session).astype(float)
-        a += kind.alpha * np.outer(x, x)
-        c += kind.alpha * np.outer(x, x)
+        a += weight * kind.alpha * np.outer(x, x)
+        c += weight * kind.alpha * np.outer(x, x)
         for t in range(1, len(session)):
             z, y = np.zeros(n), np.zeros(n)
             for i in range(1, t + 1):
                 z[session[i - 1]] = round(2**15 * math.exp(-(t - i) / kind.train_decay)) / 2**15
             for j in range(len(session), t, -1):
                 y[session[j - 1]] = round(2**15 * math.exp(-(j - t - 1) / kind.train_decay)) / 2**15
-            a += (1 - kind.alpha) * np.outer(z, z)
-            c += (1 - kind.alpha) * np.outer(z, y)
+            a += weight * (1 - kind.alpha) * np.outer(z, z)
+            c += weight * (1 - kind.alpha) * np.outer(z, y)
     rows = np.array(sorted(kept), int)
     return a[np.ix_(rows, rows)], c[np.ix_(rows, rows)]
 
 
 @settings(max_examples=60)
-@given(kind=st.sampled_from(LINEAR[:4]), seed=st.integers(0, 10_000), data=st.data())
+@given(kind=st.sampled_from([*LINEAR[:4], *AGED]), seed=st.integers(0, 10_000), data=st.data())
 def test_weights_in_closed_form_by_their_definition(
     kind: SLIST, seed: int, data: st.DataObject
 ) -> None:
-    whole = Interactions.read(rows(60, seed), session_column="group", timestamp_column="timestamp")
+    table = rows(60, seed, step(kind))
+    whole = Interactions.read(table, session_column="group", timestamp_column="timestamp")
     a, c = dense_by_hand(kind, whole)
     kept = kind.kept(np.bincount(whole.events.items, minlength=whole.shape[1]))  # type: ignore[union-attr]
     inverse = np.linalg.inv(a + kind.regularization * np.eye(kept.size))
@@ -328,11 +353,35 @@ def test_weights_in_closed_form_by_their_definition(
     assert np.all(wanted[~listed] <= 1e-8 * max(np.abs(wanted).max(), 1e-300))
 
 
-@pytest.mark.parametrize("kind", LINEAR[:4], ids=str)
+def test_ages_need_times_and_a_day_that_is_one() -> None:
+    with pytest.raises(InvalidInput, match="timestamp_column"):
+        AGED[0].fit(Interactions.read(rows(30, 1), session_column="group"))
+    for wrong in ({"as_of": "1970-01-20"}, {"time_decay": 2.0, "as_of": "soon"}):
+        with pytest.raises(ValueError, match=r"time decay|not a day"):
+            SLIST(**wrong)  # type: ignore[arg-type]
+
+
+def test_ages_counted_from_the_wrong_day_are_refused() -> None:
+    """A state whose sessions are older, or younger, than the data say, whatever else fits."""
+    options = {"session_column": "group", "timestamp_column": "timestamp"}
+    whole = Interactions.read(rows(60, 6, TIMES_APART), **options)
+    right = AGED[0].state(whole)
+    assert certify(AGED[0], right, whole).passed
+    assert not certify(AGED[0], right | {"ages": right["ages"] + [1, 0]}, whole).passed
+    table = rows(60, 6, TIMES_APART)
+    times = table["timestamp"].to_numpy()
+    late = table.set_column(3, "timestamp", pa.array(times + 3 * 86_400 * (times == times.max())))
+    other = AGED[0].state(Interactions.read(late, **options))
+    for mixed in (other, other | {"ages": right["ages"]}):
+        assert not certify(AGED[0], mixed, whole).passed
+
+
+@pytest.mark.parametrize("kind", [*LINEAR[:4], *AGED], ids=str)
 def test_a_stale_inverse_is_refused(kind: SLIST) -> None:
     """The sums are those of what remains, to the last bit; the inverse still knows one session
     more."""
-    whole = Interactions.read(rows(200, 6), session_column="group", timestamp_column="timestamp")
+    table = rows(200, 6, step(kind))
+    whole = Interactions.read(table, session_column="group", timestamp_column="timestamp")
     rest = whole.remove([(1, 2)]).remaining
     mixed = kind.state(rest) | {"inverse": kind.state(whole)["inverse"]}
     assert certify(kind, kind.state(rest), rest).passed

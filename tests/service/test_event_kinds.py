@@ -93,6 +93,33 @@ def test_pairs_go_with_all_their_events(
     is_forgotten(service, ae.forget(model, [tuple(pair) for pair in pairs[:2]], data=data))
 
 
+@pytest.mark.parametrize("user", [None, 3])
+def test_sessions_go_by_their_ids(grouped: tuple[str, Service], user: int | None) -> None:
+    """Everybody's of a name, or one user's; names that nobody has are counted as absent."""
+    how, service = grouped
+    body: dict[str, Any] = {"sessions": [31, 50, 999]} | ({} if user is None else {"user": user})
+    with pytest.raises(InvalidInput, match="no baskets"):
+        service.send({"baskets": [31]})
+    if how == "gap":
+        with pytest.raises(InvalidInput, match="no sessions"):
+            service.send(body)
+        return
+    with pytest.raises(InvalidInput, match="ids here are whole numbers"):
+        service.send({"sessions": ["31"]})
+    name = service.send(body)
+    assert service.send(body, "again") != name  # the same request, which waits
+    service.work()
+    shown, groups = service.shown(name), pa.array([31, 50] if user is None else [31])
+    assert shown["status"] == "completed"
+    assert shown["counts"]["absent"] == 3 - len(groups)
+    assert shown["counts"]["interactions"] == 4 * len(groups)
+    model, data = original(service)
+    is_forgotten(service, ae.forget(model, Selection(groups=groups), data=data))
+    whole = read(service.state, service.state.load_serving(), service.root.parent / "data.csv")
+    taken = take(service.state, service.state.load_serving(), whole)
+    assert (taken["accepted"], taken["erased_before"]) == (0, 4 * len(groups))
+
+
 def test_what_happened_in_a_window_goes_and_does_not_come_back(
     grouped: tuple[str, Service],
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Mapping
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +28,8 @@ KeyFile = Annotated[
 ]
 RequestId = Annotated[str, typer.Argument(metavar="ID", help="The request's id.")]
 HERE = "http://127.0.0.1:8080"
+IDS = ("users", "items", "sessions", "baskets", "user")
+"""Fields of a body that are ids"""
 INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 
 
@@ -45,6 +48,15 @@ def submit(
     ] = None,
     item: Annotated[
         list[str] | None, typer.Option("--item", help="An item; give it several times.")
+    ] = None,
+    session: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--session", help="A session, with one --user of theirs alone; give it several times."
+        ),
+    ] = None,
+    basket: Annotated[
+        list[str] | None, typer.Option("--basket", help="A basket, likewise.")
     ] = None,
     file: Annotated[
         Path | None,
@@ -93,7 +105,8 @@ def submit(
 
     Example: alteraser request submit --user 42 --key-file state/admin.key
     """
-    body = _body(user, item, file, since, until)
+    groups = {name: given for name, given in (("sessions", session), ("baskets", basket)) if given}
+    body = _body(user, item, file, groups, since, until)
     body |= {"regulation": regulation} if file is None else {}
     body |= ({"due": due} if due else {}) | ({"hold": True} if hold else {})
     document: Mapping[str, Any]
@@ -136,12 +149,18 @@ def _body(
     user: list[str] | None,
     item: list[str] | None,
     file: Path | None,
+    groups: dict[str, list[str]],
     since: str | None,
     until: str | None,
 ) -> dict[str, Any]:
-    if sum(given is not None for given in (user or None, item or None, file)) != 1:
+    if groups and not (item or file) and len(groups) == 1 and len(user or []) < 2:
+        if since is not None or until is not None:
+            raise InvalidInput("--since and --until go with --user, not with sessions or baskets")
+        return groups | ({"user": user[0]} if user else {})
+    if groups or sum(given is not None for given in (user or None, item or None, file)) != 1:
         raise InvalidInput(
-            "give --user, --item or --file, and one of them: a request never means all"
+            "give --user, --item, --session, --basket or --file, and one of them (one --user may "
+            "go with --session or --basket): a request never means all"
         )
     if file is not None:
         return _of_file(file)
@@ -172,15 +191,16 @@ def _as_the_ids_are(body: dict[str, Any], send: Any) -> dict[str, Any]:
     """Text of the command line is sent as numbers where all of it is, and as text where the service
     has text.
     """
-    numbers = body | {
-        name: _numbers(body[name]) for name in ("users", "items", "user") if name in body
-    }
-    try:
-        return dict(send(numbers))
-    except InvalidInput as error:
-        if error.details.get("code") != "id_type" or numbers == body:
-            raise
-        return dict(send(body))
+    named = [name for name in IDS if name in body and _numbers(body[name]) != body[name]]
+    for texts in product((False, True), repeat=len(named)):  # each of them may be either
+        ids = zip(named, texts, strict=True)
+        tried = body | {name: _numbers(body[name]) for name, text in ids if not text}
+        try:
+            return dict(send(tried))
+        except InvalidInput as error:
+            if error.details.get("code") != "id_type" or all(texts):
+                raise
+    raise AssertionError("the last one is raised")
 
 
 def _numbers(given: Any) -> Any:

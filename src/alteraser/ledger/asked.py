@@ -3,6 +3,8 @@ file and command.
 
     {"users": [1, 2]}    {"items": ["tea"]}    {"pairs": [[1, "tea"]]}
         {"user": 1, "since": "2026-03-01", "until": …}
+    {"sessions": ["s3"]}    {"baskets": ["b7"]}, of whoever has one of that name
+        {"user": 1, "sessions": ["s3"]}, of this user alone
 
 with optional ``regulation`` (gdpr, ccpa), ``due`` (earlier than the regulation's), ``hold``: true,
 or a list of pairs that a legal hold keeps. A field that is not known is refused, and a missing one
@@ -28,7 +30,8 @@ IDS = 100_000
 """Ids, or pairs of them, in a request"""
 LENGTH = 64 * 1024
 """Bytes of an id"""
-SCOPES = ("users", "items", "pairs", "user")
+GROUPS = ("sessions", "baskets")
+SCOPES = ("users", "items", "pairs", *GROUPS, "user")
 FIELDS = frozenset({*SCOPES, "since", "until", "regulation", "due", "hold"})
 
 Id = int | str
@@ -43,13 +46,15 @@ class Declared:
     items: IdType
     times: int | None
     """The largest of the interactions' times, which tells their unit; None: they have none"""
+    groups: tuple[str, IdType] | None = None
+    """``sessions`` or ``baskets`` and what their ids are; None: they have none"""
 
 
 @dataclass(frozen=True)
 class Asked:
     """A request that can be done."""
 
-    kind: Literal["users", "items", "pairs", "window", "events"]
+    kind: Literal["users", "items", "pairs", "window", "sessions", "baskets", "events"]
     names: tuple[Any, ...]
     """Distinct ids, or (user, item) pairs, sorted; of events, which a restored state asks for
     alone, (user, item, group, time), each of the last None where the data have none"""
@@ -60,6 +65,8 @@ class Asked:
     held: bool = False
     regulation: str = "gdpr"
     due: datetime | None = None
+    user: Id | None = None
+    """Whose sessions or baskets alone; None: everybody's of these names"""
 
     @property
     def document(self) -> str:
@@ -73,6 +80,7 @@ class Asked:
             if value is not None
         }
         body |= {"kept": self.kept} if self.kept else {}
+        body |= {} if self.user is None else {"user": self.user}
         return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
@@ -81,7 +89,8 @@ class Asked:
         body = json.loads(document)
         names = tuple(tuple(name) if isinstance(name, list) else name for name in body["names"])
         kept = tuple((user, item) for user, item in body.get("kept", ()))
-        return cls(body["kind"], names, body.get("since"), body.get("until"), kept)
+        since, until, user = (body.get(name) for name in ("since", "until", "user"))
+        return cls(body["kind"], names, since, until, kept, user=user)
 
     @property
     def selection(self) -> Selection:
@@ -90,6 +99,10 @@ class Asked:
             return Selection.of(self.names)
         if self.kind == "items":
             return Selection.of(self.names, whole_items=True)
+        if self.kind in GROUPS:
+            groups = as_id_array(list(self.names), self.kind)
+            users = None if self.user is None else as_id_array([self.user] * len(groups), "user")
+            return Selection(users, groups=groups, group_name=self.kind.removesuffix("s"))
         if self.kind == "events":
             users, items, groups, times = zip(*self.names, strict=True)
             pairs = Selection.of(list(zip(users, items, strict=True)))
@@ -120,9 +133,10 @@ def asked(body: Any, declared: Declared) -> Asked:
             f"{len(unknown)} field(s) not known; known are {', '.join(sorted(FIELDS))}",
         )
     given = [name for name in SCOPES if name in body]
+    of_user = len(given) == 2 and given[0] in GROUPS and given[1] == "user"
     if not given:
         raise _invalid("scope_missing", f"name what is to be forgotten: one of {', '.join(SCOPES)}")
-    if len(given) > 1:
+    if len(given) > 1 and not of_user:
         raise _invalid(
             "scope_ambiguous", f"{' and '.join(given)} in one request: send one for each"
         )
@@ -141,6 +155,7 @@ def asked(body: Any, declared: Declared) -> Asked:
         held,
         regulation,
         due,
+        id_of(body["user"], declared.users, "user") if of_user else None,
     )
 
 
@@ -164,7 +179,17 @@ def _names(scope: str, given: Any, declared: Declared) -> tuple[Any, ...]:
     if scope == "pairs":
         return tuple(sorted({_pair(pair, declared) for pair in given}))
     side = declared.users if scope == "users" else declared.items
+    if scope in GROUPS:
+        side = _groups(scope, declared)
     return tuple(sorted({id_of(value, side, scope) for value in given}))
+
+
+def _groups(scope: str, declared: Declared) -> IdType:
+    """What the ids of these groups are; InvalidInput where there are none."""
+    if declared.groups is None or declared.groups[0] != scope:
+        have = f"; there are {declared.groups[0]}" if declared.groups else ""
+        raise _invalid(f"no_{scope}", f"the interactions here are in no {scope} with ids{have}")
+    return declared.groups[1]
 
 
 def _pair(pair: Any, declared: Declared) -> tuple[Id, Id]:

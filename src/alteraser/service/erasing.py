@@ -17,7 +17,7 @@ from alteraser.data.selection import Selection
 from alteraser.engines.store.changes import compare
 from alteraser.engines.store.version import Content, Version
 from alteraser.errors import Interrupted
-from alteraser.ledger.asked import Asked
+from alteraser.ledger.asked import GROUPS, Asked
 from alteraser.verbs.forget import forget
 from alteraser.verbs.verify import verify
 
@@ -113,6 +113,8 @@ def _places_of_events(events: Events, data: Interactions, asked: Asked) -> list[
     if asked.kind == "items":
         rows = data.items.rows_of(selection.items, "item_id")
         return [np.flatnonzero(events.items == row) if row >= 0 else NOWHERE for row in rows]
+    if asked.kind in GROUPS and asked.user is None:
+        return _places_of_groups(events, selection)
     users = data.users.rows_of(selection.users, "user_id")
     starts = np.searchsorted(events.users, np.stack([users, users + 1]))
     starts[:, users < 0] = 0
@@ -133,6 +135,18 @@ def _places_of_events(events: Events, data: Interactions, asked: Asked) -> list[
         return found
     assert events.time is not None
     return [each[selection.window.mask(events.time[each])] for each in found]
+
+
+def _places_of_groups(events: Events, selection: Selection) -> list[Any]:
+    """Of every session or basket that is named, where its events are, whoever's they are."""
+    assert events.groups is not None
+    rows = events.groups.ids.rows_of(selection.groups, "group")
+    order = np.argsort(events.groups.rows, kind="stable")
+    bounds = np.searchsorted(events.groups.rows[order], np.stack([rows, rows + 1]))
+    return [
+        order[start:stop] if row >= 0 else NOWHERE
+        for row, start, stop in zip(rows.tolist(), *bounds.tolist(), strict=True)
+    ]
 
 
 def there_already(mine: Interactions, data: Interactions) -> Mask:

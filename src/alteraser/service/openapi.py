@@ -37,6 +37,10 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
             _scope(items=IDS),
             _scope(pairs=PAIRS),
             _scope(user=ID, since=WHEN, until=WHEN),
+            _scope(sessions=IDS),
+            _scope(baskets=IDS),
+            _scope(user=ID, sessions=IDS),
+            _scope(user=ID, baskets=IDS),
         ]
     },
     ("/v1/interactions", "post"): {

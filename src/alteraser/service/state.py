@@ -88,7 +88,7 @@ class State:
         data = version.data
         times = None if data.timestamp is None else int(np.abs(data.timestamp).max(initial=0))
         users, items = version.model.users.kind, version.model.items.kind
-        return Declared(users, items, times)
+        return Declared(users, items, times, _groups(data))
 
     def load(self, version: str) -> Version:
         """A version, checked."""
@@ -266,3 +266,10 @@ def added_rows(state: State, version: Version, files: list[str]) -> list[Interac
         back = version.content.tombstones.returned(state.hashing, data)
         found.append(data.keep_rows(~back))
     return found
+
+
+def _groups(data: Interactions) -> tuple[str, Any] | None:
+    """``sessions`` or ``baskets`` and what their ids are, where a column says them."""
+    if data.events is None or data.events.groups is None:
+        return None
+    return f"{data.events.grouping.name}s", data.events.groups.ids.kind

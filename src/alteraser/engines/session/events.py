@@ -59,8 +59,8 @@ class EventSession:
     events, in time about E log E. ``publish`` puts the parts together and gives, in every bit, what
     ``forget`` and training on the rest give. What slist keeps is algebra of all sessions together:
     a request adds a low-rank correction to it, which ``continued`` applies; ``publish`` changes the
-    inverse itself, and decides anew which items are the most frequent. After additions it makes
-    algebra (of slist, of networks) anew.
+    inverse itself, from which corrections begin anew, and decides which items are the most
+    frequent. After additions it makes algebra (of slist, of networks) anew.
 
     >>> import pyarrow as pa
     >>> from alteraser import Interactions, TopFrequency
@@ -152,8 +152,7 @@ class EventSession:
             self.pending = None
         self._set(come, there=True)
         if not known:  # a correction is of the items of its beginning
-            settings = self.model.settings
-            self.pending = settings.pending(settings.state(self.remaining(), threads=self.threads))
+            self._renew()
         return Come(np.arange(before, count))
 
     def undo(self, change: Gone | Come) -> int:
@@ -187,6 +186,14 @@ class EventSession:
         names = self.data.items.ids_of(best).to_pylist()
         return list(zip(names, scores[best].tolist(), strict=True))
 
+    def fold(self) -> None:
+        """Of slist: put what requests left to be corrected into the inverse, so that lists and
+        requests are as quick as at the beginning: for when nobody is waiting. ``publish`` does it
+        as well. Of other kinds nothing.
+        """
+        if self.pending is not None:
+            self.pending.fold()
+
     def remaining(self) -> Interactions:
         """The events as they are now."""
         return self.data.keep_events(self._there)
@@ -203,6 +210,8 @@ class EventSession:
             state = settings.without(
                 self.model.state, Deletion(self.data, removal), threads=self.threads
             )
+        if self.pending is not None:  # what is published needs no correction
+            self.pending = settings.pending(state)
         users = remaining.users.without(np.flatnonzero(remaining.user_counts == 0))
         items = remaining.items.without(np.flatnonzero(remaining.item_counts == 0))
         return replace(
@@ -291,6 +300,18 @@ class EventSession:
             self._parts[row] = self.model.settings.part(now)
             if self.pending is not None:
                 self.pending.change(before[at], now)
+        if self.pending is not None and not self.pending.is_today(self._newest):
+            self._renew()
+
+    def _renew(self) -> None:
+        """Begin a correction anew, of the state of what is there now."""
+        settings = self.model.settings
+        self.pending = settings.pending(settings.state(self.remaining(), threads=self.threads))
+
+    def _newest(self) -> int:
+        """When the last of the events that are there was."""
+        assert self._events.time is not None
+        return int(self._events.time[self._there].max(initial=0))
 
     def _of(self, row: int) -> Events:
         """What somebody has now."""

@@ -6,8 +6,9 @@ applied when scoring.
     W = V P_now,   M = I + s W Vᵀ = LLᵀ,   Y grows by L⁻¹W
         (Sherman, Morrison 1950; Woodbury 1950)
 
-A step gathers some columns of P and never touches the rest of it; after ``FOLD`` rows, or when
-asked, all are folded into the triangle at once.
+A step gathers some columns of P and never touches the rest of it. What has gathered is folded into
+the triangle at once where somebody has the time for that (``fold``); publishing begins anew. A
+request does it only where so many rows are waiting that every list takes longer by them (``FOLD``).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from alteraser.data.events import Events
 from alteraser.errors import NumericFailure
 from alteraser.models.ease import inverse, packed
 from alteraser.models.sessions import prefixes
+from alteraser.models.sessions.ages import Ages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,15 +31,24 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-FOLD = 512
-"""Rows of a correction from which on it is folded in"""
+FOLD = 2048
+"""Rows of a correction from which on a request folds it in"""
 
 
 class Settings(Protocol):
     """What is asked of the settings of SLIST."""
 
     alpha: float
-    train_decay: float
+    as_of: str | None
+
+    @property
+    def unit(self) -> int:
+        """What the sums are multiples of."""
+        ...
+
+    def rows(self, events: Events, kept: Array, n: int, since: Ages | None) -> prefixes.Rows:
+        """The rows of ``events``, of the items in ``kept`` alone."""
+        ...
 
     def formed(self, state: Mapping[str, Array], history: Interactions | None) -> Any:
         """Where items are, and what P is made of."""
@@ -58,8 +69,8 @@ class Settings(Protocol):
 
 
 class Pending:
-    """A state of slist, changed by what users had and have. Its items are those that were kept at
-    the beginning.
+    """A state of slist, changed by what users had and have. Its items, and the day that ages are
+    counted from, are those of the beginning.
     """
 
     def __init__(self, kind: Settings, state: dict[str, Array]) -> None:
@@ -67,20 +78,35 @@ class Pending:
         self.folded = 0
         """How often corrections were folded in"""
         self._matrix, self._own = state["inverse"], False
-        self._y = np.empty((0, self.formed.kept.size), self._matrix.dtype)
+        self._rows_of_y = np.empty((0, self.formed.kept.size), self._matrix.dtype)
         self._signs = np.empty(0)
         self._diagonal = self.formed.diagonal.copy()
         self._ahead: list[Any] = []  # what Cᵀ has to be changed by
+        self._since = Ages(*state["ages"].tolist()) if "ages" in state else None
 
     @property
     def rank(self) -> int:
         """Rows of the correction that is not folded in."""
         return int(self._signs.size)
 
+    @property
+    def _y(self) -> Array:
+        """Y, (rank, k)."""
+        return self._rows_of_y[: self.rank]
+
     def knows(self, items: Array) -> bool:
         """Whether all of these item rows are kept, so that P can be changed by their sessions."""
         places = self.formed.places
         return bool(np.all(items < places.size) and np.all(places[items] >= 0))
+
+    def is_today(self, newest: Callable[[], int]) -> bool:
+        """Whether ages are still counted from the same day; ``newest`` says when the last event
+        was.
+        """
+        since = self._since
+        if since is None or self.kind.as_of is not None:
+            return True
+        return newest() // since.ticks == since.today
 
     def change(self, before: Events, after: Events) -> None:
         """Somebody had ``before`` and has ``after``. NumericFailure where digits would be lost:
@@ -97,18 +123,20 @@ class Pending:
             self.fold()
 
     def fold(self) -> None:
-        """Put the correction into the triangle."""
+        """Put the correction into the triangle; nothing where there is none."""
+        if not self.rank:
+            return
         if not self._own:
             self._matrix, self._own = self._matrix.copy(), True
         k = self.formed.kept.size
         for sign in (1.0, -1.0):
-            y = np.asfortranarray(self._y[self._signs == sign].T)
+            y = self._y[self._signs == sign].T
             if y.shape[1]:
                 routine = packed.lapack("sfrk", self._matrix.dtype)
                 routine(
                     k, y.shape[1], -sign, y, 1.0, self._matrix, transr="N", uplo="L", overwrite_c=1
                 )
-        self._y, self._signs = self._y[:0], self._signs[:0]
+        self._signs = self._signs[:0]
         self.folded += 1
 
     def continued(self, session: Array) -> Array:
@@ -116,13 +144,13 @@ class Pending:
         return self.kind.scored(self.formed, session, self._solved, self._diagonal, self._ahead)
 
     def _rows(self, events: Events) -> prefixes.Rows:
-        return prefixes.of(events, self.formed.kept, self.formed.places.size, self.kind.train_decay)
+        return self.kind.rows(events, self.formed.kept, self.formed.places.size, self._since)
 
     def _sums(self, rows: prefixes.Rows) -> Any:
-        alpha = self.kind.alpha
+        alpha, unit = self.kind.alpha, self.kind.unit
         return (
-            alpha * rows.together().astype(np.float64)
-            + (1.0 - alpha) / prefixes.SCALE**2 * rows.ahead()
+            alpha / unit * rows.together().astype(np.float64)
+            + (1.0 - alpha) / unit / prefixes.SCALE**2 * rows.ahead()
         )
 
     def _solved(self, items: Array, weights: Array) -> Array:
@@ -146,6 +174,11 @@ class Pending:
                 "this step would lose digits of the inverse; publish makes it anew"
             )
         y = solve_triangular(np.linalg.cholesky(m), w, lower=True)
-        self._y = np.concatenate([self._y, y.astype(self._matrix.dtype)])
+        count, size = self.rank + rows.shape[0], len(self._rows_of_y)
+        if count > size:  # twice as many, so that they are not copied at every step
+            more = np.empty((max(count, 2 * size), w.shape[1]), self._matrix.dtype)
+            more[: self.rank] = self._y
+            self._rows_of_y = more
+        self._rows_of_y[self.rank : count] = y
         self._signs = np.append(self._signs, np.full(rows.shape[0], sign))
         self._diagonal -= sign * (y * y).sum(axis=0)

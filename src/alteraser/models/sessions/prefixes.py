@@ -15,6 +15,7 @@ from scipy.sparse import csr_array, vstack
 from alteraser.data.events import Events
 from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions
+from alteraser.models.sessions.ages import WHOLE
 from alteraser.models.sessions.histories import spans
 
 Array = npt.NDArray[Any]
@@ -34,23 +35,45 @@ class Rows:
     """SCALE z_t, a row for each cut"""
     future: Any
     """SCALE y_t, likewise"""
+    heavy: tuple[Array, Array] | None = None
+    """WHOLE w of the session of each row of ``whole``, and of each cut; None: all weigh the same"""
 
     def together(self) -> Any:
-        """Σ xᵀx"""
-        return (self.whole.T @ self.whole).tocsr()
+        """Σ xᵀx, or WHOLE Σ w xᵀx"""
+        return (self.whole.T @ self._weighed(self.whole, 0)).tocsr()
 
     def ahead(self) -> Any:
-        """SCALE² Σ zᵀy"""
-        return (self.past.T @ self.future).tocsr()
+        """SCALE² Σ zᵀy, or WHOLE SCALE² Σ w zᵀy"""
+        return (self.past.T @ self._weighed(self.future, 1)).tocsr()
 
     def stacked(self, alpha: float) -> Any:
-        """√α x and √(1 − α) z_t, one below the other, float64, as far as they count."""
-        parts = [
-            part.astype(np.float64) * share
-            for part, share in ((self.whole, alpha**0.5), (self.past, (1.0 - alpha) ** 0.5 / SCALE))
-            if share
-        ]
+        """√(αw) x and √((1 − α)w) z_t, one below the other, float64, as far as they count."""
+        parts = []
+        for part, place, share in (
+            (self.whole, 0, alpha**0.5),
+            (self.past, 1, (1.0 - alpha) ** 0.5 / SCALE),
+        ):
+            if share:
+                rows = part.astype(np.float64) * share
+                if self.heavy is not None:
+                    root = np.sqrt(self.heavy[place] / WHOLE)
+                    rows.data *= np.repeat(root, np.diff(rows.indptr))
+                parts.append(rows)
         found: Any = vstack(parts, format="csr")
+        return found
+
+    @property
+    def least(self) -> float:
+        """The weight w of the lightest session that counts."""
+        some = np.ones(0) if self.heavy is None else self.heavy[0][self.heavy[0] > 0] / WHOLE
+        return float(some.min(initial=1.0))
+
+    def _weighed(self, rows: Any, place: int) -> Any:
+        """``rows``, each times the weight of its session."""
+        if self.heavy is None:
+            return rows
+        found = rows.copy()
+        found.data *= np.repeat(self.heavy[place], np.diff(rows.indptr))
         return found
 
 
@@ -62,12 +85,17 @@ def weights(steps: Array, decay: float) -> Array:
     return found
 
 
-def of(events: Events, kept: Array, n: int, decay: float) -> Rows:
-    """The rows of ``events``, of the items in ``kept`` (increasing item rows of n) alone."""
+def of(events: Events, kept: Array, n: int, decay: float, heavy: Array | None = None) -> Rows:
+    """The rows of ``events``, of the items in ``kept`` (increasing item rows of n) alone.
+
+    ``heavy``: WHOLE w of each session (``ages``); of one that weighs nothing there is nothing.
+    """
     places = np.full(n, -1, np.int64)
     places[kept] = np.arange(kept.size)
     items = places[events.items]
     there = items >= 0
+    if heavy is not None:
+        there &= heavy[events.numbers] > 0
     items = items[there]
     lengths = np.bincount(events.numbers[there], minlength=events.owners.size)
     starts = np.cumsum(lengths) - lengths
@@ -80,7 +108,8 @@ def of(events: Events, kept: Array, n: int, decay: float) -> Rows:
     )
     whole = _rows(items, starts, lengths, kept.size, lambda step, count: np.zeros_like(step), decay)
     whole.data[:] = 1
-    return Rows(kept.size, whole, past, future)
+    both = None if heavy is None else (heavy, np.repeat(heavy, cuts))
+    return Rows(kept.size, whole, past, future, both)
 
 
 def _rows(items: Array, starts: Array, counts: Array, width: int, steps: Any, decay: float) -> Any:
@@ -175,11 +204,12 @@ def entries(state: Mapping[str, Array]) -> dict[tuple[int, int], tuple[int, int]
 
 
 def by_loops(
-    events: Events, kept: Array, decay: float, alpha: float
+    events: Events, kept: Array, decay: float, alpha: float, heavy: list[int] | None = None
 ) -> tuple[Any, dict[tuple[int, int], tuple[int, int]]]:
     """(the rows of which A is made, what ``entries`` should be), session by session and cut by
-    cut.
+    cut. ``heavy`` as of ``of``.
     """
+    unit = 1 if heavy is None else WHOLE
     places = {item: place for place, item in enumerate(kept.tolist())}
     sums: dict[tuple[int, int], list[int]] = {}
     columns: list[int] = []
@@ -195,20 +225,25 @@ def by_loops(
         values.extend(value * share for value in weighted.values())
         lengths.append(len(weighted))
 
-    for start, stop in zip(events.indptr[:-1].tolist(), events.indptr[1:].tolist(), strict=True):
+    bounds = zip(events.indptr[:-1].tolist(), events.indptr[1:].tolist(), strict=True)
+    for number, (start, stop) in enumerate(bounds):
+        weight = 1 if heavy is None else heavy[number]
+        if not weight:
+            continue
+        root = (weight / unit) ** 0.5
         session = [places[item] for item in events.items[start:stop].tolist() if item in places]
         held = dict.fromkeys(session, 1)
-        row(held, alpha**0.5)
+        row(held, alpha**0.5 * root)
         for one in held:
             for other in held:
-                sums.setdefault((one, other), [0, 0])[0] += 1
+                sums.setdefault((one, other), [0, 0])[0] += weight
         for cut in range(1, len(session)):
             past = {item: fade[cut - 1 - at] for at, item in enumerate(session[:cut])}
             future = {item: fade[at] for at, item in reversed(list(enumerate(session[cut:])))}
-            row(past, (1.0 - alpha) ** 0.5 / SCALE)
+            row(past, (1.0 - alpha) ** 0.5 / SCALE * root)
             for one, before in past.items():
                 for other, after in future.items():
-                    sums.setdefault((one, other), [0, 0])[1] += before * after
+                    sums.setdefault((one, other), [0, 0])[1] += weight * before * after
     indptr = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     found = csr_array(
         (np.array(values, np.float64), np.array(columns, np.int64), indptr),

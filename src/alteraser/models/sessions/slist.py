@@ -20,8 +20,10 @@ integers: forgetting takes out of them what goes, to the last bit. P is kept as 
 changed by the rows x and z_t of the sessions that change (``alteraser.models.ease.inverse``), or
 made anew where that is cheaper, or where digits would be lost.
 
-The authors also weigh sessions by how long ago they were. Such weights are relative to the latest
-session, which may go, and would all change with it; they are left out.
+With ``--time-decay`` each term of the first two sums is weighed by w(s) = exp(−age/δ'') of its
+session, its age in days (``alteraser.models.sessions.ages``). Weights are multiples of 2⁻¹⁰.
+They are relative to today, the day of the newest event: where that goes, all of them change, and
+all is made anew; ``--as-of`` names a day that stays.
 
 Memory is a triangle of n(n + 1)/2 numbers. ``most_frequent`` keeps so many items, those of the most
 events (equally frequent ones: the lower rows first); the others are as if they were not in the
@@ -30,12 +32,21 @@ data. Where nothing is said, that is all items, or ``FEWER`` where the memory fo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from alteraser.errors import NumericFailure, ResourceLimit
+from alteraser.models.closed_form.needs import TIMES, Need
 from alteraser.models.sessions.kind import SessionKind
 from alteraser.runtime.late import late
 
@@ -43,20 +54,26 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from alteraser.data import selection
     from alteraser.data.deletion import Deletion
     from alteraser.data.events import Events
     from alteraser.data.interactions import Interactions
+    from alteraser.models.closed_form import by_day
     from alteraser.models.ease import cost, inverse, packed
-    from alteraser.models.sessions import histories, prefixes
+    from alteraser.models.sessions import ages, histories, prefixes
+    from alteraser.models.sessions.ages import Ages
     from alteraser.models.sessions.pending import Pending
     from alteraser.runtime import memory
 
     Array = npt.NDArray[Any]
 else:
     np = late("numpy")
+    selection = late("alteraser.data.selection")
+    by_day = late("alteraser.models.closed_form.by_day")
     cost = late("alteraser.models.ease.cost")
     inverse = late("alteraser.models.ease.inverse")
     packed = late("alteraser.models.ease.packed")
+    ages = late("alteraser.models.sessions.ages")
     histories = late("alteraser.models.sessions.histories")
     prefixes = late("alteraser.models.sessions.prefixes")
     memory = late("alteraser.runtime.memory")
@@ -119,6 +136,17 @@ class SLIST(SessionKind):
         gt=0.0,
         description="Over how many places what was before fades when a session is continued",
     )
+    time_decay: float | None = Field(
+        default=None,
+        gt=0.0,
+        allow_inf_nan=False,
+        description="Over how many days a session fades; they do not where not given",
+    )
+    as_of: str | None = Field(
+        default=None,
+        description="With a time decay: the day that ages are counted from, YYYY-MM-DD; else the "
+        "newest",
+    )
     most_frequent: int | None = Field(
         default=None,
         ge=1,
@@ -128,6 +156,34 @@ class SLIST(SessionKind):
     dtype: Literal["float32", "float64"] = Field(
         default="float64", description="What the inverse is held in"
     )
+
+    @field_validator("as_of")
+    @classmethod
+    def _is_a_day(cls, day: str | None) -> str | None:
+        if day is not None:
+            by_day.day_of(day)
+        return day
+
+    @model_validator(mode="after")
+    def _has_ages(self) -> Self:
+        if self.as_of is not None and self.time_decay is None:
+            raise ValueError(
+                "as_of, the day that ages are counted from, goes with a time decay: give "
+                "time_decay as well"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _only_where_it_counts(self, standard: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without ages, models are written as they were before there were some."""
+        written: dict[str, Any] = standard(self)
+        if self.time_decay is None:
+            del written["time_decay"], written["as_of"]
+        return written
+
+    def needed(self) -> tuple[Need, ...]:
+        """Times, for ages."""
+        return self.needs if self.time_decay is None else (*self.needs, TIMES)
 
     def settled(self, data: Interactions) -> Self:
         """With ``FEWER`` items where all are more than fit; ResourceLimit where what was asked for
@@ -172,22 +228,31 @@ class SLIST(SessionKind):
         P_jj ≥ α / A_jj.
         """
         events = histories.events_of(data, self.name)
-        return self._limit(
-            self._rows(events, self._counts(events, data.shape[1])).stacked(self.alpha)
-        )
+        rows = self._rows(events, self._counts(events, data.shape[1]))
+        return self._limit(rows.stacked(self.alpha), rows.least)
 
-    def _limit(self, stacked: Any) -> float:
+    def _limit(self, stacked: Any, least: float) -> float:
+        """Of sessions of which the lightest weighs ``least``."""
         most = (
             float(np.bincount(stacked.indices, stacked.data**2).max(initial=0.0))
             + self.regularization
         )
-        return float(np.clip(1.0 / most / 4, *WITHIN[self.dtype]))
+        return float(np.clip(least / most / 4, *WITHIN[self.dtype]))
 
     def _counts(self, events: Events, n: int) -> Array:
         return np.bincount(events.items, minlength=n).astype(np.int64)
 
     def _rows(self, events: Events, counts: Array) -> prefixes.Rows:
-        return prefixes.of(events, self.kept(counts), counts.size, self.train_decay)
+        return self.rows(events, self.kept(counts), counts.size, self.ages(events))
+
+    def ages(self, events: Events) -> Ages | None:
+        """What the ages of ``events`` are counted from; None where they do not weigh."""
+        return None if self.time_decay is None else ages.Ages.of(events, self.as_of)
+
+    def rows(self, events: Events, kept: Array, n: int, since: Ages | None) -> prefixes.Rows:
+        """The rows of ``events``, of the items in ``kept`` (increasing item rows of n) alone."""
+        heavy = None if since is None else since.weights(events, self.time_decay or np.inf)
+        return prefixes.of(events, kept, n, self.train_decay, heavy)
 
     def kept(self, counts: Array) -> Array:
         """(k,) the item rows that are kept, increasing, of items with so many events (n,)."""
@@ -197,8 +262,8 @@ class SLIST(SessionKind):
         return np.sort(there[np.lexsort((there, -counts[there]))[: self.most_frequent]])
 
     def state(self, data: Interactions, *, threads: int = 0) -> dict[str, Array]:
-        """{``counts``, ``inverse``, ``indptr``, ``items``, ``together``, ``ahead``};
-        NumericFailure, ResourceLimit.
+        """{``counts``, ``inverse``, ``indptr``, ``items``, ``together``, ``ahead``}, and ``ages``
+        where they weigh; NumericFailure, ResourceLimit.
         """
         events = histories.events_of(data, self.name, ordered=True)
         counts = self._counts(events, data.shape[1])
@@ -209,6 +274,7 @@ class SLIST(SessionKind):
             "counts": counts,
             "inverse": matrix,
             **prefixes.to_state(rows.together(), rows.ahead()),
+            **_told(self.ages(events)),
         }
 
     def _make(self, matrix: Array, stacked: Any, threads: int) -> None:
@@ -242,12 +308,12 @@ class SLIST(SessionKind):
         remaining = deletion.removal.remaining
         events = histories.events_of(remaining, self.name)
         counts = self._counts(events, remaining.shape[1])
-        kept = self.kept(state["counts"])
-        if not np.array_equal(self.kept(counts), kept):
+        kept, since = self.kept(state["counts"]), self.ages(events)
+        if not np.array_equal(self.kept(counts), kept) or not _same(state, since):
             return self.state(remaining, threads=threads)
         users = deletion.touched_users
         old, new = (
-            prefixes.of(histories.of_users(each, users), kept, counts.size, self.train_decay)
+            self.rows(histories.of_users(each, users), kept, counts.size, since)
             for each in (histories.events_of(deletion.data, self.name), events)
         )
         sums = prefixes.of_state(state, kept.size)
@@ -255,32 +321,38 @@ class SLIST(SessionKind):
             sums[0] - old.together() + new.together(),
             sums[1] - old.ahead() + new.ahead(),
         )
-        matrix, whole = state["inverse"].copy(), self._rows(events, counts).stacked(self.alpha)
-        if not self._change(
-            matrix,
-            *prefixes.changed(old.stacked(self.alpha), new.stacked(self.alpha)),
-            whole,
-            threads,
-        ):
+        matrix, rows = state["inverse"].copy(), self._rows(events, counts)
+        changed = prefixes.changed(old.stacked(self.alpha), new.stacked(self.alpha))
+        whole = rows.stacked(self.alpha)
+        limit = self._limit(whole, rows.least)
+        if not self._change(matrix, changed, whole, limit, threads):
             self._make(matrix, whole, threads)
-        return {"counts": counts, "inverse": matrix, **prefixes.to_state(together, ahead)}
+        return {
+            "counts": counts,
+            "inverse": matrix,
+            **prefixes.to_state(together, ahead),
+            **_told(since),
+        }
 
-    def _change(self, matrix: Array, gone: Any, come: Any, whole: Any, threads: int) -> bool:
+    def _change(
+        self, matrix: Array, changed: tuple[Any, Any], whole: Any, limit: float, threads: int
+    ) -> bool:
         """Change P in place where that is cheaper than making it of ``whole``; False where it is
-        not, or is not exact.
+        not, or is further off than ``limit``. ``changed`` are the rows that go and that come.
 
         After False the matrix is of no use.
         """
-        k = whole.shape[1]
+        k, (gone, come) = whole.shape[1], changed
         lengths = np.diff(whole.indptr).astype(np.float64)
         if sum(cost.update(k, part.shape[0], part.nnz) for part in (gone, come)) > cost.anew(
             k, lengths @ lengths / 2
         ):
             return False
         with inverse.one_for_each(threads):
-            return inverse.change(matrix, k, gone, come, threads) and self._off(
-                matrix, whole, 0
-            ) <= self._limit(whole)
+            return (
+                inverse.change(matrix, k, gone, come, threads)
+                and self._off(matrix, whole, 0) <= limit
+            )
 
     def _off(self, matrix: Array, whole: Any, seed: int) -> float:
         """Max |(A P z − z)_j|, z of random signs."""
@@ -288,6 +360,21 @@ class SLIST(SessionKind):
         solved = inverse.times_one(matrix, z) if z.size else z
         found = whole.T @ (whole @ solved) + self.regularization * solved - z
         return float(np.abs(found).max(initial=0.0))
+
+    def _heavy_by_loops(self, events: Events) -> list[int] | None:
+        """``Ages.weights`` once more, by NumPy's calendar and session by session."""
+        if self.time_decay is None:
+            return None
+        assert events.time is not None
+        if not len(events):
+            return []
+        unit = selection.unit_of(events.time)
+        days = events.time.astype(f"datetime64[{unit}]").astype("datetime64[D]")
+        today = days.max() if self.as_of is None else np.datetime64(self.as_of, "D")
+        last = [days[start:stop].max() for start, stop in pairwise(events.indptr.tolist())]
+        found = [int((today - day).astype(int)) for day in last]
+        decay = self.time_decay
+        return [round(ages.WHOLE * math.exp(-age / decay)) if age >= 0 else 0 for age in found]
 
     def apart(self, state: Mapping[str, Array], data: Interactions) -> float:
         """How far P is from the inverse that loops over sessions say, by vectors of random signs:
@@ -299,7 +386,11 @@ class SLIST(SessionKind):
         if not np.array_equal(state["counts"], np.bincount(events.items, minlength=data.shape[1])):
             return np.inf
         kept = self.kept(state["counts"])
-        shares, pairs = prefixes.by_loops(events, kept, self.train_decay, self.alpha)
+        if not _same(state, self.ages(events)):
+            return np.inf
+        shares, pairs = prefixes.by_loops(
+            events, kept, self.train_decay, self.alpha, self._heavy_by_loops(events)
+        )
         if pairs != prefixes.entries(state):
             return np.inf
         return max(self._off(state["inverse"], shares, seed) for seed in range(PROBES))
@@ -309,8 +400,9 @@ class SLIST(SessionKind):
         kept = self.kept(state["counts"])
         k = kept.size
         together, ahead = prefixes.of_state(state, k)
-        both = self.alpha * together.astype(np.float64)
-        both = both + (1.0 - self.alpha) / prefixes.SCALE**2 * ahead.astype(np.float64)
+        unit = self.unit
+        both = self.alpha / unit * together.astype(np.float64)
+        both = both + (1.0 - self.alpha) / unit / prefixes.SCALE**2 * ahead.astype(np.float64)
         places = np.full(state["counts"].size, -1, np.int64)
         places[kept] = np.arange(k)
         diagonal = packed.diagonal(state["inverse"], k).astype(np.float64) if k else np.empty(0)
@@ -363,6 +455,11 @@ class SLIST(SessionKind):
 
         return Pending(self, state)
 
+    @property
+    def unit(self) -> int:
+        """What the sums are multiples of: 1, or WHOLE where ages weigh."""
+        return 1 if self.time_decay is None else ages.WHOLE
+
     def matrix(self, state: Mapping[str, Array]) -> Any:
         """C, (n, n), sparse."""
         from scipy.sparse import coo_array
@@ -384,6 +481,7 @@ class SLIST(SessionKind):
             "items": ((None,), ("int32",)),
             "together": ((None,), ("int64",)),
             "ahead": ((None,), ("int64",)),
+            **({} if self.time_decay is None else {"ages": ((2,), ("int64",))}),
         }
 
     def check_state(self, state: Mapping[str, Array], shape: tuple[int, int]) -> None:
@@ -396,3 +494,13 @@ class SLIST(SessionKind):
             raise ValueError("together and ahead must be as long as items")
         if state["items"].size and not 0 <= state["items"].min() <= state["items"].max() < k:
             raise ValueError(f"items must be within 0..{k - 1}")
+
+
+def _told(since: Ages | None) -> dict[str, Array]:
+    """What a state says of what ages are counted from."""
+    return {} if since is None else {"ages": since.array}
+
+
+def _same(state: Mapping[str, Array], since: Ages | None) -> bool:
+    """Whether the ages of ``state`` are counted from the same."""
+    return since is None or np.array_equal(state["ages"], since.array)
