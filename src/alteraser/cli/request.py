@@ -105,8 +105,8 @@ def submit(
 
     Example: alteraser request submit --user 42 --key-file state/admin.key
     """
-    groups = {name: given for name, given in (("sessions", session), ("baskets", basket)) if given}
-    body = _body(user, item, file, groups, since, until)
+    named = {"users": user, "items": item, "sessions": session, "baskets": basket}
+    body = _body({name: ids for name, ids in named.items() if ids}, file, since, until)
     body |= {"regulation": regulation} if file is None else {}
     body |= ({"due": due} if due else {}) | ({"hold": True} if hold else {})
     document: Mapping[str, Any]
@@ -146,34 +146,33 @@ def _sent(
 
 
 def _body(
-    user: list[str] | None,
-    item: list[str] | None,
-    file: Path | None,
-    groups: dict[str, list[str]],
-    since: str | None,
-    until: str | None,
+    given: dict[str, list[str]], file: Path | None, since: str | None, until: str | None
 ) -> dict[str, Any]:
-    if groups and not (item or file) and len(groups) == 1 and len(user or []) < 2:
-        if since is not None or until is not None:
-            raise InvalidInput("--since and --until go with --user, not with sessions or baskets")
-        return groups | ({"user": user[0]} if user else {})
-    if groups or sum(given is not None for given in (user or None, item or None, file)) != 1:
+    """The body of a request for the ids in ``given``, by the names of its fields, or what is in
+    ``file``.
+    """
+    users = given.get("users", [])
+    of_user = file is None and len(given) == 2 and len(users) == 1 and "items" not in given
+    if not of_user and len(given) + (file is not None) != 1:
         raise InvalidInput(
             "give --user, --item, --session, --basket or --file, and one of them (one --user may "
             "go with --session or --basket): a request never means all"
         )
     if file is not None:
         return _of_file(file)
-    if since is None and until is None:
-        return {"users": user} if user else {"items": item}
-    if user is None or len(user) != 1:
+    window = _window(since, until)
+    if window and (of_user or len(users) != 1):
         raise InvalidInput("--since and --until go with one --user")
-    window = {"since": since, "until": until}
-    return {"user": user[0]} | {
-        name: int(value) if INTEGER.fullmatch(value) else value
-        for name, value in window.items()
-        if value is not None
-    }
+    if not window and not of_user:
+        return dict(given)
+    others = {name: ids for name, ids in given.items() if name != "users"}
+    return {**others, "user": users[0], **window}
+
+
+def _window(since: str | None, until: str | None) -> dict[str, Any]:
+    """The ends that are given, as numbers where they are some."""
+    ends = {name: text for name, text in (("since", since), ("until", until)) if text is not None}
+    return {name: int(text) if INTEGER.fullmatch(text) else text for name, text in ends.items()}
 
 
 def _of_file(file: Path) -> dict[str, Any]:

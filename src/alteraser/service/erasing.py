@@ -119,6 +119,18 @@ def _places_of_events(events: Events, data: Interactions, asked: Asked) -> list[
     starts = np.searchsorted(events.users, np.stack([users, users + 1]))
     starts[:, users < 0] = 0
     found = [np.arange(start, stop) for start, stop in starts.T.tolist()]
+    for column, wanted in _columns(events, data, selection):
+        found = [
+            each[column[each] == value] for each, value in zip(found, wanted.tolist(), strict=True)
+        ]
+    if selection.window is None:
+        return found
+    assert events.time is not None
+    return [each[selection.window.mask(events.time[each])] for each in found]
+
+
+def _columns(events: Events, data: Interactions, selection: Selection) -> list[tuple[Any, Any]]:
+    """(what events have, what each row of ``selection`` asks for), beside their users."""
     columns: list[tuple[Any, Any]] = []
     if selection.items is not None:
         columns.append((events.items, data.items.rows_of(selection.items, "item_id")))
@@ -127,14 +139,7 @@ def _places_of_events(events: Events, data: Interactions, asked: Asked) -> list[
         columns.append((groups.rows, groups.ids.rows_of(selection.groups, "group")))
     if selection.at is not None and events.time is not None:
         columns.append((events.time, selection.at))
-    for column, wanted in columns:
-        found = [
-            each[column[each] == value] for each, value in zip(found, wanted.tolist(), strict=True)
-        ]
-    if selection.window is None:
-        return found
-    assert events.time is not None
-    return [each[selection.window.mask(events.time[each])] for each in found]
+    return columns
 
 
 def _places_of_groups(events: Events, selection: Selection) -> list[Any]:

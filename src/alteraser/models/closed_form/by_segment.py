@@ -206,7 +206,7 @@ def check(state: Mapping[str, Array], shape: tuple[int, int], *, aged: bool) -> 
     )
     bounds = (("items", shape[1], 0), ("of_user", ends.size, -1))
     inside = all(
-        state[name].min(initial=0) >= least and state[name].max(initial=least) < most
+        not state[name].size or least <= state[name].min() <= state[name].max() < most
         for name, most, least in bounds
     )
     if not fits or not inside:

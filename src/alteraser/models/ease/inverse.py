@@ -100,7 +100,7 @@ def invert(matrix: Array, n: int) -> bool:
     """Put the inverse in the place of a packed positive definite ``matrix``; False where it is not
     one.
     """
-    for step in ("pftrf", "pftri"):
+    for step in ("pftrf", "pftri") if n else ():
         same, failed = packed.lapack(step, matrix.dtype)(
             n, matrix, transr="N", uplo="L", overwrite_a=1
         )

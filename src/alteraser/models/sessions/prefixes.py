@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -203,6 +204,11 @@ def entries(state: Mapping[str, Array]) -> dict[tuple[int, int], tuple[int, int]
     return dict(zip(zip(rows, state["items"].tolist(), strict=True), values, strict=True))
 
 
+def _fade(decay: float, steps: int) -> list[int]:
+    """``weights`` of 0, 1, … steps once more."""
+    return [max(round(SCALE * math.exp(-step / decay)), 1) for step in range(steps)]
+
+
 def by_loops(
     events: Events, kept: Array, decay: float, alpha: float, heavy: list[int] | None = None
 ) -> tuple[Any, dict[tuple[int, int], tuple[int, int]]]:
@@ -215,15 +221,17 @@ def by_loops(
     columns: list[int] = []
     values: list[float] = []
     lengths: list[int] = []
-    fade = [
-        max(round(SCALE * float(np.exp(-step / decay))), 1)
-        for step in range(int(np.diff(events.indptr).max(initial=0)))
-    ]
+    fade = _fade(decay, int(np.diff(events.indptr).max(initial=0)))
 
     def row(weighted: Mapping[int, float], share: float) -> None:
         columns.extend(weighted)
         values.extend(value * share for value in weighted.values())
         lengths.append(len(weighted))
+
+    def add(first: Mapping[int, int], second: Mapping[int, int], place: int, weight: int) -> None:
+        for one, mine in first.items():
+            for other, theirs in second.items():
+                sums.setdefault((one, other), [0, 0])[place] += weight * mine * theirs
 
     bounds = zip(events.indptr[:-1].tolist(), events.indptr[1:].tolist(), strict=True)
     for number, (start, stop) in enumerate(bounds):
@@ -234,16 +242,12 @@ def by_loops(
         session = [places[item] for item in events.items[start:stop].tolist() if item in places]
         held = dict.fromkeys(session, 1)
         row(held, alpha**0.5 * root)
-        for one in held:
-            for other in held:
-                sums.setdefault((one, other), [0, 0])[0] += weight
+        add(held, held, 0, weight)
         for cut in range(1, len(session)):
             past = {item: fade[cut - 1 - at] for at, item in enumerate(session[:cut])}
             future = {item: fade[at] for at, item in reversed(list(enumerate(session[cut:])))}
             row(past, (1.0 - alpha) ** 0.5 / SCALE * root)
-            for one, before in past.items():
-                for other, after in future.items():
-                    sums.setdefault((one, other), [0, 0])[1] += weight * before * after
+            add(past, future, 1, weight)
     indptr = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     found = csr_array(
         (np.array(values, np.float64), np.array(columns, np.int64), indptr),
