@@ -54,7 +54,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def document(run: Run, line: str, code: int = 0) -> dict[str, Any]:
     found, out, err = run(f"{line} --threads 1 --json")
-    assert found == code, err
+    assert found == code, err + out
     return json.loads(out)  # type: ignore[no-any-return]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from alteraser.evidence.certificate.theorem import ball
 from alteraser.evidence.certificate.words import sentence
 from alteraser.metrics import model_distance
 from alteraser.models import Factors, Objective, Problem
+from alteraser.runtime import events
 from alteraser.solvers.joint_newton import JointNewton
 from alteraser.solvers.rows.ah_newton import AHNewton
 from alteraser.solvers.rows.protocol import padded
@@ -504,14 +506,15 @@ def test_confidences_of_many_magnitudes_are_solved_or_refused_soon() -> None:
 
 
 def test_progress_names_what_is_done_and_never_goes_back() -> None:
-    seen: list[tuple[str, float]] = []
-    scene().certify(prove_up_to=0, watch=lambda what, share: seen.append((what, share)))
-    shares = [share for _, share in seen]
+    seen: list[Any] = []
+    with events.listening(lambda event: seen.append(event.values)):
+        scene().certify(prove_up_to=0)
+    shares = [step["share"] for step in seen]
     assert shares == sorted(shares)
     assert shares[0] == 0.0
     assert shares[-1] <= 1.0
     assert {"gradient", "every row's own optimum", "Newton step", "curvature", "rounding"} <= {
-        what for what, _ in seen
+        step["what"] for step in seen
     }
 
 

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from test_linear_setup import SETUP, everything
 
+from alteraser import forget, verify
 from alteraser.data.selection import Selection
+from alteraser.data.side.deletion import Request, left
 from alteraser.data.side.given import Given
 from alteraser.errors import IntegrityError, InvalidInput, NotFound
 from alteraser.models.folder import load_model
 from alteraser.models.relational.composite import CompositeModel
 from alteraser.solvers.limits import Limits
-from alteraser.verbs.relational.forget import forget
-from alteraser.verbs.relational.request import Request, left
+from alteraser.verbs.relational.forget import ToOptimum
 from alteraser.verbs.relational.train import train
-from alteraser.verbs.relational.verify import verify
 
 PAIRS = [("user1", "item1"), ("user2", "item3"), ("user5", "item0")]
 
@@ -45,8 +45,8 @@ NEAR = Limits(distance=1e-9)
 @cache
 def trained() -> tuple[CompositeModel, Given]:
     given = everything()
-    model, reached = train(SETUP, given, threads=1)
-    assert reached.converged
+    model = train(SETUP, given, threads=1)
+    assert model.training["converged"]
     return model, given
 
 
@@ -62,11 +62,12 @@ def apart(mine: CompositeModel, theirs: CompositeModel) -> float:
 @pytest.mark.parametrize("what", REQUESTS)
 def test_forgetting_is_training_without(what: str) -> None:
     model, given = trained()
-    erasure = forget(model, REQUESTS[what], given, limits=NEAR, threads=1)
+    erasure = forget(model, REQUESTS[what], data=given, method=ToOptimum(limits=NEAR), threads=1)
     rest = left(given, REQUESTS[what]).given
     assert erasure.kind == "C"
     for seed in range(9, 14):  # so few numbers have several valleys; from one of five starts it is
-        again, _ = train(model.setup, rest, seed=seed, limits=NEAR, threads=1)
+        anew = model.settings.model_copy(update={"seed": seed})
+        again = train(anew, rest, limits=NEAR, threads=1)
         if apart(erasure.model, again) < 1e-3:
             break
     assert apart(erasure.model, again) < 1e-8
@@ -100,14 +101,14 @@ def test_who_kept_something_and_says_otherwise_is_refused(what: str) -> None:
     model, given = trained()
     asked, done = KEPT[what]
     assert done is None or left(given, asked).given.digests != left(given, done).given.digests
-    honest = forget(model, asked, given, threads=1).model
+    honest = forget(model, asked, data=given, threads=1).model
     rest = left(given, asked).given
     more = given if done is None else left(given, done).given
-    learned = model if done is None else forget(model, done, given, threads=1).model
-    before, after = model.setup.assemble(more), model.setup.assemble(rest)
-    point = after.problem.point(after.carried(before, learned.vector(before)))
+    learned = model if done is None else forget(model, done, data=given, threads=1).model
+    before, after = model.settings.assemble(more), model.settings.assemble(rest)
+    point = after.problem.point(after.carried(before, learned.point(before).vector))
     kept = replace(
-        CompositeModel.at(model.setup, rest, after, point),
+        CompositeModel.at(after, point),
         parent=model.digest,
         ancestors=honest.ancestors,
     )
@@ -128,9 +129,9 @@ def test_a_stale_mean_is_refused() -> None:
     """Somebody's rows are gone, but numbers have the mean and the deviation from before."""
     model, given = trained()
     asked = REQUESTS["a user everywhere"]
-    honest = forget(model, asked, given, threads=1).model
+    honest = forget(model, asked, data=given, threads=1).model
     rest = left(given, asked).given
-    before = model.setup.assemble(given)
+    before = model.settings.assemble(given)
     scales = {
         (table, block.name): block.scale
         for table, side in before.sides.items()
@@ -152,11 +153,11 @@ def test_a_stale_mean_is_refused() -> None:
 
 def test_what_views_taught_stays_when_purchases_go() -> None:
     model, given = trained()
-    gone = forget(model, REQUESTS["a user's"], given, threads=1)
+    gone = forget(model, REQUESTS["a user's"], data=given, threads=1)
     rows = gone.model.users.rows_of(["user1"])
     assert rows[0] >= 0  # still in the views, and a friend
     assert np.linalg.norm(gone.model.vectors[0][rows[0]]) > 1e-3
-    everywhere = forget(model, Request(entities=(("user", "user1"),)), given, threads=1)
+    everywhere = forget(model, Request(entities=(("user", "user1"),)), data=given, threads=1)
     assert everywhere.model.users.rows_of(["user1"])[0] == -1
 
 
@@ -167,7 +168,7 @@ def test_a_model_comes_back_from_its_folder(tmp_path: Path) -> None:
     assert isinstance(again, CompositeModel)
     assert again.digest == saved.digest
     assert again.blocks == model.blocks
-    assert again.setup == model.setup
+    assert again.settings == model.settings
     for one, other in zip(again.vectors, model.vectors, strict=True):
         assert np.array_equal(one, other)
     assert again.recommend(["user1"], k=3).to_list() == model.recommend(["user1"], k=3).to_list()
@@ -176,15 +177,15 @@ def test_a_model_comes_back_from_its_folder(tmp_path: Path) -> None:
 def test_lists_in_a_context_are_those_of_its_rows() -> None:
     model, given = trained()
     lists = model.in_context({"day": "mon"}).recommend(["user1"], k=6).to_list()
-    setup = model.setup.assemble(given)
-    point = setup.problem.point(model.vector(setup))
+    setup = model.settings.assemble(given)
+    point = model.point(setup)
     E, block = point.tables["user"], next(x for x in model.blocks["user"] if x.name == "day")
     side = setup.sides["user"]
     x = side.matrix[[int(side.ids.rows_of(["user1"])[0])]] @ E
     x = (x + E[block.start + int(block.ids.rows_of(["mon"])[0])]).ravel()
     for entry in lists[0]["items"]:
         z = model.vectors[1][int(model.items.rows_of([entry["item_id"]])[0])]
-        d = model.setup.factors
+        d = model.settings.factors
         assert entry["score"] == pytest.approx(float(x[:d] @ z[:d] + x[d] + z[d]), abs=1e-12)
     with pytest.raises(NotFound, match="that never occurred in the data; of day the model knows"):
         model.in_context({"day": "sun"})
@@ -211,20 +212,20 @@ def test_what_is_wrong_is_named() -> None:
         r"\(--relation friends=FILE\): give"
     )
     with pytest.raises(IntegrityError, match=every):
-        forget(model, REQUESTS["pairs"], Given(given.links[:2], given.attributes), threads=1)
+        forget(model, REQUESTS["pairs"], data=Given(given.links[:2], given.attributes), threads=1)
     other = given.without_values("user", "age", ["user1"])
     with pytest.raises(IntegrityError, match=r"the features of users .* are not what the model"):
-        forget(model, REQUESTS["pairs"], other, threads=1)
+        forget(model, REQUESTS["pairs"], data=other, threads=1)
     with pytest.raises(NotFound, match="nothing of the request is in the data"):
-        forget(model, Request(entities=(("user", "nobody"),)), given, threads=1)
+        forget(model, Request(entities=(("user", "nobody"),)), data=given, threads=1)
     with pytest.raises(InvalidInput, match="there is no such table; there are user, item, kg"):
-        forget(model, Request(entities=(("place", "home"),)), given, threads=1)
+        forget(model, Request(entities=(("place", "home"),)), data=given, threads=1)
     with pytest.raises(InvalidInput, match="users and items have a feature of that name"):
-        forget(model, Request(entities=(("tags", "p"),)), given, threads=1)
+        forget(model, Request(entities=(("tags", "p"),)), data=given, threads=1)
     with pytest.raises(InvalidInput, match="item has no feature 'size'"):
-        forget(model, Request(attributes=(("item", "size"),)), given, threads=1)
+        forget(model, Request(attributes=(("item", "size"),)), data=given, threads=1)
     with pytest.raises(InvalidInput, match="--from likes: there are data, views, kg, friends"):
-        forget(model, Request(Selection.of(PAIRS), relation="likes"), given, threads=1)
+        forget(model, Request(Selection.of(PAIRS), relation="likes"), data=given, threads=1)
     every = given.main.heads.ids.ids.to_pylist()
     with pytest.raises(InvalidInput, match="would leave no interactions"):
-        forget(model, Request(Selection.of(every, whole_users=True)), given, threads=1)
+        forget(model, Request(Selection.of(every, whole_users=True)), data=given, threads=1)

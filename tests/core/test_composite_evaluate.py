@@ -51,7 +51,7 @@ DATA = rows_of(0, 60)
 @pytest.fixture(scope="module", params=[NAMES, ("day",), ()], ids=["both", "one", "none"])
 def model(request: pytest.FixtureRequest) -> CompositeModel:
     given = Given((links(DATA, request.param),))
-    return train(LinearSetup(factors=3, regularization=0.5), given, max_passes=30, threads=1)[0]
+    return train(LinearSetup(factors=3, regularization=0.5, max_passes=30), given, threads=1)
 
 
 def brute(model: CompositeModel, test: list[Row], k: int) -> dict[str, float]:

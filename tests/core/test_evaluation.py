@@ -28,7 +28,13 @@ def world(seed: int, *, m: int = 12, n: int = 15) -> tuple[Model, Interactions, 
     train, test = whole.split(0.4, seed=seed)
     factors = Factors(rng.standard_normal((m, 3)), rng.standard_normal((n, 3)), np.ones(3))
     objective = Objective(missing_weight=0.1, regularization=0.1)
-    return Model(factors, objective, whole.users, whole.items, TrainedOn.of(train)), train, test
+    return (
+        Model(
+            factors, objective, users=whole.users, items=whole.items, trained_on=TrainedOn.of(train)
+        ),
+        train,
+        test,
+    )
 
 
 def ranked(model: Model, data: Interactions, user: int, k: int) -> list[int]:
@@ -82,7 +88,13 @@ def test_an_unknown_test_item_is_a_miss_and_not_an_error() -> None:
 def test_comparison_is_the_mean_overlap_of_lists(seed: int) -> None:
     model, train, _ = world(seed)
     other = world(seed + 1)[0]
-    other = Model(other.factors, model.objective, model.users, model.items, model.trained_on)
+    other = Model(
+        other.factors,
+        model.objective,
+        users=model.users,
+        items=model.items,
+        trained_on=model.trained_on,
+    )
     overlaps = [
         rank_biased_overlap(
             *(np.array([ranked(m, train, u, 10)]) for m in (model, other)), depth=10
@@ -97,9 +109,9 @@ def test_comparison_is_the_mean_overlap_of_lists(seed: int) -> None:
     turned = Model(
         Factors(model.factors.users @ R, model.factors.items @ R, np.ones(3)),
         model.objective,
-        model.users,
-        model.items,
-        model.trained_on,
+        users=model.users,
+        items=model.items,
+        trained_on=model.trained_on,
     )
     again = compare(model, turned, data=train)
     assert again["rbo@10"] == pytest.approx(1.0)
@@ -113,11 +125,19 @@ def test_models_of_other_rows_are_compared_by_id() -> None:
     model, train, _ = world(8)
     # the same users under ids shifted by one, so that all but one are common
     users, _ = IdMap.build(np.arange(model.users.size) + 1)
-    other = Model(model.factors, model.objective, users, model.items, model.trained_on)
+    other = Model(
+        model.factors, model.objective, users=users, items=model.items, trained_on=model.trained_on
+    )
     found = compare(model, other, data=train)
     assert found["users"] == model.users.size - 1
     strangers = Interactions.from_pairs([(1000 + u, v) for u in range(12) for v in range(15)])
-    far = Model(model.factors, model.objective, strangers.users, strangers.items, model.trained_on)
+    far = Model(
+        model.factors,
+        model.objective,
+        users=strangers.users,
+        items=strangers.items,
+        trained_on=model.trained_on,
+    )
     with pytest.raises(NotFound, match="no user, or no item, in common"):
         compare(model, far, data=train)
     with pytest.raises(IntegrityError, match="other ids"):

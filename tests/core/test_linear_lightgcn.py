@@ -16,14 +16,13 @@ from alteraser import Interactions, forget
 from alteraser.erasers.relational import converge
 from alteraser.errors import InvalidInput
 from alteraser.evidence.certificate.relational import Plain
-from alteraser.models import Factors
 from alteraser.models.relational import LinearProblem, Point
 from alteraser.models.relational.lightgcn import NODE, LinearLightGCN
-from alteraser.models.relational.model import LinearModel
+from alteraser.models.relational.plain import PlainModel
 from alteraser.solvers.limits import Limits
 from alteraser.solvers.relational import Goal, evaluate, hessian_product, minimize
 from alteraser.verbs.compact import compact
-from alteraser.verbs.relational.plain import point_of, train_linear
+from alteraser.verbs.relational.train import train
 from alteraser.verbs.verify import verify
 
 from test_relational import a_problem, anywhere  # isort: skip
@@ -38,8 +37,8 @@ def data() -> Interactions:
 
 
 @pytest.fixture(scope="module")
-def model(data: Interactions) -> LinearModel:
-    return train_linear(KIND, data)
+def model(data: Interactions) -> PlainModel:
+    return train(KIND, data)
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +53,14 @@ def table(problem: LinearProblem, point: Point) -> np.ndarray:
     relation = problem.relations[0]
     E = point.tables[NODE]
     return np.asarray(relation.left.apply(E) @ relation.right.apply(E).T)
+
+
+def at(model: PlainModel, data: Interactions) -> Point:
+    return model.point(model.posed(model.settings, data))
+
+
+def started(kind: LinearLightGCN, data: Interactions) -> Point:
+    return PlainModel.posed(kind, data).start(kind.seed)
 
 
 def dense_loss(data: Interactions, kind: LinearLightGCN, E: np.ndarray) -> float:
@@ -92,7 +99,7 @@ def test_forgetting_is_training_without(
     kind = KIND.model_copy(update={"layers": layers, "missing_weighting": "popularity"})
     remaining = data.remove(gone).remaining
     before, after = kind.problem(data), kind.problem(remaining)
-    original = minimize(before, kind.start(data), Goal(SHARP), threads=1).point
+    original = minimize(before, started(kind, data), Goal(SHARP), threads=1).point
     went = converge(
         after,
         original,
@@ -101,7 +108,7 @@ def test_forgetting_is_training_without(
         limits=SHARP,
     )
     other = kind.model_copy(update={"seed": 5})
-    anew = minimize(after, other.start(remaining), Goal(SHARP), threads=1)
+    anew = minimize(after, started(other, remaining), Goal(SHARP), threads=1)
     assert went.reached.converged
     assert went.push > 0
     assert went.floor is not None
@@ -113,11 +120,11 @@ def test_forgetting_is_training_without(
     assert np.abs(table(after, original) - table(after, anew.point)).max() > 1e-2
 
 
-def test_push_is_the_change_of_the_whole_gradient(data: Interactions, model: LinearModel) -> None:
+def test_push_is_the_change_of_the_whole_gradient(data: Interactions, model: PlainModel) -> None:
     """One interaction of one user pushes rows of users that never met them: the graph changed."""
     remaining = data.keep(np.arange(len(data)) != 7)
     before, after = KIND.problem(data), KIND.problem(remaining)
-    point = point_of(model, before, data)
+    point = at(model, data)
     change = (
         evaluate(after, point).gradient.tables[NODE] - evaluate(before, point).gradient.tables[NODE]
     )
@@ -134,7 +141,7 @@ def test_two_seeds_train_one_model() -> None:
     near = (np.arange(30)[:, None] + np.arange(20)) % 3 == 0
     pairs = np.argwhere(rng.random((30, 20)) < np.where(near, 0.6, 0.05))
     data = Interactions.from_pairs(pairs.tolist())
-    first, second = (train_linear(KIND.model_copy(update={"seed": s}), data) for s in (0, 3))
+    first, second = (train(KIND.model_copy(update={"seed": s}), data) for s in (0, 3))
     found = ae.compare(first, second, data=data)
     assert found["score_distance"] < 1e-6
     assert found["rbo@10"] == pytest.approx(1.0)
@@ -160,9 +167,9 @@ def test_certificate_evaluates_by_itself_what_the_solver_does() -> None:
 
 
 def test_distance_of_the_certificate_is_that_to_the_optimum(data: Interactions) -> None:
-    rough = train_linear(KIND.model_copy(update={"max_passes": 25}), data)
+    rough = train(KIND.model_copy(update={"max_passes": 25}), data)
     problem = KIND.problem(data)
-    point = point_of(rough, problem, data)
+    point = at(rough, data)
     exact = minimize(problem, point, Goal(SHARP), threads=1).point
     certificate = verify(rough, data).certificate
     away = float(np.linalg.norm(table(problem, point) - table(problem, exact)))
@@ -178,19 +185,18 @@ def test_distance_of_the_certificate_is_that_to_the_optimum(data: Interactions) 
     assert reference.fun == pytest.approx(evaluate(problem, exact).value, rel=1e-10)
 
 
-def scored_on(model: LinearModel, E: np.ndarray, data: Interactions) -> LinearModel:
+def scored_on(model: PlainModel, E: np.ndarray, data: Interactions) -> PlainModel:
     relation = model.settings.problem(data).relations[0]
     users, items = relation.left.apply(E), relation.right.apply(E)
-    factors = Factors(users.copy(), items.copy(), np.ones(users.shape[1]))
-    return replace(model, tables={NODE: E}, factors=factors)
+    return replace(model, tables={NODE: E}, vectors=(users.copy(), items.copy()))
 
 
-def test_mutants_are_refused(data: Interactions, gone: Interactions, model: LinearModel) -> None:
+def test_mutants_are_refused(data: Interactions, gone: Interactions, model: PlainModel) -> None:
     erasure = forget(model, gone, data=data)
     remaining, erased = erasure.remaining, erasure.model
     assert verify(erased, remaining, before=model).certificate.kind == "C"
 
-    def refused(mutant: LinearModel, check: str) -> None:
+    def refused(mutant: PlainModel, check: str) -> None:
         found = verify(mutant, remaining, before=model).certificate
         assert found.kind == "D", check
         assert check in [one.name for one in found.checks if not one.passed]
@@ -199,7 +205,7 @@ def test_mutants_are_refused(data: Interactions, gone: Interactions, model: Line
     refused(scored_on(erased, E, data), "composed")  # the old graph in the scores
     old = KIND.problem(data).relations[0]
     mixed = replace(after, relations=(replace(after.relations[0], left=old.left, right=old.right),))
-    stale = minimize(mixed, point_of(erased, after, remaining), Goal(), threads=1).point
+    stale = minimize(mixed, at(erased, remaining), Goal(), threads=1).point
     refused(
         scored_on(erased, stale.tables[NODE], remaining), "distance"
     )  # trained on the old graph
@@ -215,18 +221,18 @@ def test_mutants_are_refused(data: Interactions, gone: Interactions, model: Line
 # ---------------------------------------------------------------------- as a kind
 
 
-def test_folder_keeps_every_number(model: LinearModel, tmp_path: Path, data: Interactions) -> None:
+def test_folder_keeps_every_number(model: PlainModel, tmp_path: Path, data: Interactions) -> None:
     model.save(tmp_path / "model")
     again = ae.load(tmp_path / "model")
-    assert isinstance(again, LinearModel)
+    assert isinstance(again, PlainModel)
     assert again.settings == model.settings
     np.testing.assert_array_equal(again.tables[NODE], model.tables[NODE])
-    np.testing.assert_array_equal(again.factors.users, model.factors.users)
+    np.testing.assert_array_equal(again.vectors[0], model.vectors[0])
     assert forget(again, [(0, int(data.indices[0]))], data=data).kind == "C"
 
 
 def test_compacted_it_is_still_at_its_optimum(
-    data: Interactions, gone: Interactions, model: LinearModel
+    data: Interactions, gone: Interactions, model: PlainModel
 ) -> None:
     erasure = forget(model, gone, data=data)
     smaller = compact(erasure.model)
@@ -247,14 +253,14 @@ def test_compacted_it_is_still_at_its_optimum(
     [("local", "its methods are auto, converge, retrain"), ("replay", "method 'replay' is for")],
 )
 def test_other_methods_are_refused(
-    data: Interactions, model: LinearModel, method: str, message: str
+    data: Interactions, model: PlainModel, method: str, message: str
 ) -> None:
     with pytest.raises(InvalidInput, match=message):
         forget(model, [(0, int(data.indices[0]))], data=data, method=method)
 
 
 def test_retrain_and_converge_agree(
-    data: Interactions, gone: Interactions, model: LinearModel
+    data: Interactions, gone: Interactions, model: PlainModel
 ) -> None:
     ways = [forget(model, gone, data=data, method=way) for way in ("converge", "retrain")]
     assert {way.kind for way in ways} == {"C"}

@@ -36,7 +36,11 @@ def a_model(seed: int = 0, *, integers: bool = True, users: int = 9, items: int 
     P, Q = (rng.integers(-1, 2, (size, 2)).astype(np.float32) for size in data.shape)
     objective = Objective(missing_weight=0.1, regularization=0.5)
     return Model(
-        Factors(P, Q, np.ones(2, np.float32)), objective, data.users, data.items, TrainedOn.of(data)
+        Factors(P, Q, np.ones(2, np.float32)),
+        objective,
+        users=data.users,
+        items=data.items,
+        trained_on=TrainedOn.of(data),
     )
 
 

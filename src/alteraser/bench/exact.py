@@ -508,4 +508,6 @@ def _model(kind: ExactKind, state: Any, data: Interactions) -> Any:
     from alteraser.models.closed_form.model import ExactModel
     from alteraser.models.protocol import TrainedOn
 
-    return ExactModel(kind, state, data.users, data.items, TrainedOn.of(data))
+    return ExactModel(
+        kind, state, users=data.users, items=data.items, trained_on=TrainedOn.of(data)
+    )

@@ -126,7 +126,13 @@ def _compare(objective: Objective, scene: NoiseScenario) -> tuple[list[Trail], s
     ids = scene.clean.users.ids_of(users).to_pylist()
 
     def model(factors: Factors) -> Model:
-        return Model(factors, objective, scene.clean.users, scene.clean.items, None)  # type: ignore[arg-type]
+        return Model(
+            factors,
+            objective,
+            users=scene.clean.users,
+            items=scene.clean.items,
+            trained_on=TrainedOn.of(scene.clean),
+        )
 
     goal = model(reference.factors)
 
@@ -178,9 +184,9 @@ def _compare(objective: Objective, scene: NoiseScenario) -> tuple[list[Trail], s
     warm = Model(
         original,
         objective,
-        scene.polluted.users,
-        scene.polluted.items,
-        TrainedOn.of(scene.polluted),
+        users=scene.polluted.users,
+        items=scene.polluted.items,
+        trained_on=TrainedOn.of(scene.polluted),
     )
     wanted = scene.noise.to_table().select(["user_id", "item_id"])
     compiled = Stream(warm, scene.polluted, threads=threads)

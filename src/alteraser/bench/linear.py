@@ -25,8 +25,8 @@ from alteraser.bench.common import (
 from alteraser.data.sets import inject_noise
 from alteraser.data.sets.scenario import NoiseScenario
 from alteraser.models.relational.lightgcn import LinearLightGCN
-from alteraser.models.relational.model import LinearModel
-from alteraser.verbs.relational.plain import train_linear
+from alteraser.models.relational.plain import PlainModel
+from alteraser.verbs.relational.train import train
 from alteraser.verbs.verify import verify
 
 
@@ -61,18 +61,18 @@ def linear(
 
 
 def _run(kind: LinearLightGCN, scene: NoiseScenario, test: object) -> None:
-    original, trained, _ = clocked(partial(train_linear, kind, scene.polluted))
+    original, trained, _ = clocked(partial(train, kind, scene.polluted))
     settled = original.settings
     erasure, forgot, _ = clocked(partial(forget, original, scene.noise, data=scene.polluted))
     anew = [settled.model_copy(update={"seed": seed}) for seed in (7, 8)]
-    reference, retrained, _ = clocked(partial(train_linear, anew[0], scene.clean))
-    second = train_linear(anew[1], scene.clean)
+    reference, retrained, _ = clocked(partial(train, anew[0], scene.clean))
+    second = train(anew[1], scene.clean)
     checked, verified, _ = clocked(
         partial(verify, erasure.model, erasure.remaining, before=original)
     )
     users = scene.clean.users.ids_of(scene.users)
 
-    def row(label: str, model: LinearModel) -> tuple[object, ...]:
+    def row(label: str, model: PlainModel) -> tuple[object, ...]:
         asked, everybody = (
             compare(model, reference, data=scene.clean, users=who) for who in (users, None)
         )

@@ -113,7 +113,13 @@ def measured(folder: str, factors: str) -> dict[str, Any]:
         answer["interactions"], (answer["users"], answer["items"]) = len(data), data.shape
         theta = _steps(data, rank, threads, answer)
         answer["train_peak"] = memory("VmHWM")
-        _requests(Model(theta, OBJECTIVE, data.users, data.items, TrainedOn.of(data)), data, answer)
+        _requests(
+            Model(
+                theta, OBJECTIVE, users=data.users, items=data.items, trained_on=TrainedOn.of(data)
+            ),
+            data,
+            answer,
+        )
         answer["forget_peak"] = memory("VmHWM")
     return answer
 
@@ -148,7 +154,9 @@ def _warm(rank: int, threads: int) -> None:
     if Joint.fits(problem, P.shape[1]):
         Joint(problem, P, Q, theta.prediction, threads).settle()
     small = Factors(P[:, :rank], Q[:, :rank], theta.prediction)
-    model = Model(small, OBJECTIVE, tiny.users, tiny.items, TrainedOn.of(tiny))
+    model = Model(
+        small, OBJECTIVE, users=tiny.users, items=tiny.items, trained_on=TrainedOn.of(tiny)
+    )
     for fits in (Joint.fits, lambda *_: False):
         with mock.patch.object(Joint, "fits", staticmethod(fits)):
             Stream(model, tiny).forget([0], whole_users=True)

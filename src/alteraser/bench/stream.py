@@ -170,7 +170,9 @@ def _agreement(stream: Stream, model: Model) -> float:
         seed=5, solver="joint", tolerance=1e-5, max_passes=500, memory=6, limits=Limits()
     )
     outcome = recipe.run(problem, now.factors.rank, threads=default_threads())
-    fresh = Model(outcome.factors, now.objective, now.users, now.items, now.trained_on)
+    fresh = Model(
+        outcome.factors, now.objective, users=now.users, items=now.items, trained_on=now.trained_on
+    )
     alive = np.flatnonzero(remaining.user_counts > 0)
     sample = np.random.default_rng(0).permutation(alive)[:SAMPLE]
     return compare(now, fresh, data=remaining, users=now.users.ids_of(sample).to_pylist())["rbo@10"]

@@ -114,9 +114,9 @@ class Beside:
         """The files, with the columns and contexts that ``model`` was trained with."""
         settled = {
             table: {x.column: x.kind for x in columns}
-            for table, columns in model.setup.features.items()
+            for table, columns in model.settings.features.items()
         }
-        return self.sources()[0].settled(settled, model.setup.contexts)
+        return self.sources()[0].settled(settled, model.settings.contexts)
 
 
 BESIDE = frozenset({*(field.name for field in fields(Beside)), "context"})

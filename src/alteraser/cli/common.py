@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from alteraser.models.closed_form.model import ExactModel
     from alteraser.models.factorization.model import Model
     from alteraser.models.protocol import Recommender
-    from alteraser.models.relational.model import LinearModel
+    from alteraser.models.relational.plain import PlainModel
     from alteraser.settings import WrongSetting
 
 Json = Annotated[
@@ -251,7 +251,7 @@ def check_tolerance(tolerance: float | None) -> None:
         checked_tolerance(tolerance, "--tolerance")
 
 
-def load_model(path: Path) -> Model | ExactModel | LinearModel:
+def load_model(path: Path) -> Model | ExactModel | PlainModel:
     """The model at ``path``, of any kind."""
     from alteraser.models.loading import load
 
@@ -481,31 +481,9 @@ class Screen:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
     @contextmanager
-    def steps(self, name: str, label: str) -> Iterator[Any]:
-        """Time work in known steps under ``seconds[name]``; yields what is called with (what, done,
-        total).
-        """
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-        began = time.perf_counter()
-        bar = Progress(
-            TextColumn(label),
-            BarColumn(),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}  {task.fields[what]}"),
-            TimeElapsedColumn(),
-            console=self.stderr,
-            transient=True,
-            disable=self.quiet or not self.stderr.is_terminal,
-        )
-        with bar:
-            task = bar.add_task(label, total=1.0, what="")
-            yield lambda what, done, total: bar.update(task, completed=done, total=total, what=what)
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
-
-    @contextmanager
-    def shares(self, name: str, label: str) -> Iterator[Any]:
-        """Time work under ``seconds[name]``; yields what is called with (what is being done, share
-        done).
+    def steps(self, name: str, label: str) -> Iterator[None]:
+        """Time work under ``seconds[name]``, with a bar where there is a terminal, which listens to
+        the work's ``step`` events.
         """
         from rich.progress import (
             BarColumn,
@@ -516,6 +494,14 @@ class Screen:
         )
 
         began = time.perf_counter()
+        shown = self.stderr.is_terminal and not self.quiet
+
+        def draw(event: events.Event) -> None:
+            if event.name == "step":
+                bar.update(
+                    task, completed=cast(float, event.values["share"]), what=event.values["what"]
+                )
+
         bar = Progress(
             TextColumn(label),
             BarColumn(),
@@ -526,11 +512,11 @@ class Screen:
             TextColumn("{task.fields[what]}"),
             console=self.stderr,
             transient=True,
-            disable=self.quiet or not self.stderr.is_terminal,
+            disable=not shown,
         )
-        with bar:
+        with bar, events.listening(draw) if shown else nullcontext():
             task = bar.add_task(label, total=1.0, what="")
-            yield lambda what, share: bar.update(task, completed=share, what=what)
+            yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
     def timing(self) -> dict[str, float]:

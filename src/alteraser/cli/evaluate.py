@@ -73,7 +73,7 @@ def evaluate(
         chosen = common.read_users(users, trained)
     found = None
     if kind == COMPOSITE:
-        from alteraser.cli.relational.composite import evaluated
+        from alteraser.cli.relational.evaluate import evaluated
 
         found = evaluated(screen, trained, test, data, context, users=chosen, threads=threads)
     answer, covered = found or _evaluated(screen, trained, test, data, chosen, threads)

@@ -96,17 +96,14 @@ def _subject(asked: forget_options.Request, screen: common.Screen) -> Subject:
 
         return Theirs(asked, screen)
     from alteraser.cli.ours import ExactSubject, FactorsSubject
-    from alteraser.cli.relational.plain import Linear
     from alteraser.models.folder import kind_at
     from alteraser.models.registry import KINDS, LINEAR
 
     kind = kind_at(asked.model)
-    if kind == COMPOSITE:
-        from alteraser.cli.relational.composite import Composite
+    if kind == COMPOSITE or kind in LINEAR:
+        from alteraser.cli.relational import subjects
 
-        return Composite(asked, screen)
-    if kind in LINEAR:
-        return Linear(asked, screen)
+        return (subjects.Composite if kind == COMPOSITE else subjects.Linear)(asked, screen)
     return (ExactSubject if kind in KINDS else FactorsSubject)(asked, screen)
 
 

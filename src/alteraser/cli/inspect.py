@@ -51,7 +51,7 @@ def inspect(
             "is for models of other libraries: how its data are read is kept in the model",
         )
         if kind_at(model) == COMPOSITE:
-            from alteraser.cli.relational import composite
+            from alteraser.cli.relational import inspect as composite
 
             return composite.inspect(screen, model, data)
         return _own(screen, model, data)

@@ -180,9 +180,9 @@ def load_shown(
 
     kind = kind_at(path)
     if kind == COMPOSITE:
-        from alteraser.cli.relational import composite
+        from alteraser.cli.relational import sources
 
-        return composite.shown(composite.load(path), beside, context, features)
+        return sources.shown(sources.load(path), beside, context, features)
     beside.refuse(f"means nothing to a model of kind {kind}, which knows DATA alone")
     refuse_context(context, kind)
     if features is not None:

@@ -384,15 +384,11 @@ def not_reached(
 
 def _way(kind: str, beside: Beside, context: str | None) -> Callable[..., int]:
     """What trains a kind that is not enmf."""
-    if kind == COMPOSITE:
-        from alteraser.cli.relational import composite
-
-        return partial(composite.train, beside=beside, context=context)
-    if kind not in LINEAR:
+    if kind != COMPOSITE and kind not in LINEAR:
         return exact.train
-    from alteraser.cli.relational import plain
+    from alteraser.cli.relational import train
 
-    return plain.train
+    return partial(train.train, beside=beside, context=context)
 
 
 def _kind(model: str, *, more: bool) -> str:
@@ -409,7 +405,7 @@ def _given(ctx: typer.Context, kind: str) -> dict[str, Any]:
     """The settings of ``kind`` that the command line gives; InvalidInput for one of another
     kind.
     """
-    from alteraser.cli.relational.composite import SETTINGS
+    from alteraser.cli.relational.train import SETTINGS
     from alteraser.verbs.train import ENMF
 
     known: Container[str] = SETTINGS

@@ -207,7 +207,7 @@ def tune(
     screen = common.Screen(json, quiet)
     with screen.phase("read", f"reading {data}"):
         interactions = Interactions.read(data, reading)
-    with screen.steps("solve", "tuning") as on_trial:
+    with screen.steps("solve", "tuning"):
         tuned = search(
             interactions,
             grid=grid,
@@ -219,7 +219,6 @@ def tune(
             tolerance=tolerance,
             jobs=jobs,
             threads=threads,
-            on_trial=on_trial,
         )
     report = None if out is None else _write(tuned, out, data.name)
     _report(screen, tuned, data, out, report)
@@ -280,7 +279,7 @@ def _exact(
         )
     with screen.phase("read", f"reading {data}"):
         interactions = Interactions.read(data, taken, option_names=names)
-    with screen.steps("solve", "tuning") as on_trial:
+    with screen.steps("solve", "tuning"):
         tuned = tune_exact(
             points,
             interactions,
@@ -288,7 +287,6 @@ def _exact(
             validation=validation,
             seed=seed,
             threads=threads,
-            on_trial=on_trial,
         )
     document = {
         "kind": model,

@@ -100,8 +100,6 @@ def verify(
     Example: alteraser verify als-2.npz --data rest.csv --rows-are-ids --before als.npz --forgotten
     gone.csv
     """
-    from alteraser.data.readers import ReadingOptions
-    from alteraser.models.folder import kind_at
     from alteraser.verbs.verify import verify as verify_model
 
     if forgotten is not None and before is None:
@@ -134,33 +132,13 @@ def verify(
         "is for models of other libraries: how its data are read, and how far it went, is kept in "
         "the model",
     )
-    if kind_at(model) == COMPOSITE:
-        foreign_options.refuse(
-            {"replay": replay or None, "forgotten": forgotten},
-            "means nothing to a model of kind linear, which is measured at its optimum",
-        )
-        from alteraser.cli.relational import composite
-
-        found = composite.verify(
-            screen, model, data, before, beside, unrelated=unrelated, threads=threads
-        )
-        _report(screen, found, model)
-        return 0 if found.certificate.passed else NumericFailure.exit_code
-    beside.refuse("is for models of kind linear: this one knows DATA alone")
-    with screen.phase("read", "reading"):
-        loaded = common.load_model(model)
-        original = None if before is None else common.load_model(before)
-        reading = loaded.reading or ReadingOptions()
-        interactions = common.read_as(reading, data, users=loaded.users, items=loaded.items)
-        gone = (
-            None
-            if original is None or forgotten is None
-            else _forgotten(forgotten, reading, original)
-        )
-    with screen.shares("solve", "measuring") as watch:
+    loaded, original, remaining, gone = _read(
+        screen, model, data, before, forgotten, beside, replay
+    )
+    with screen.steps("solve", "measuring"):
         found = verify_model(
             loaded,
-            interactions,
+            remaining,
             before=original,
             forgotten=gone,
             unrelated=unrelated,
@@ -168,10 +146,46 @@ def verify(
             replay=replay or None,
             prove_up_to=prove_up_to,
             threads=threads,
-            watch=watch,
         )
     _report(screen, found, model)
     return 0 if found.certificate.passed else NumericFailure.exit_code
+
+
+def _read(
+    screen: common.Screen,
+    model: Path,
+    data: Path,
+    before: Path | None,
+    forgotten: Path | None,
+    beside: Beside,
+    replay: bool,
+) -> tuple[Any, Any, Any, Any]:
+    """(the model, the one from before, the remaining data, what was forgotten), as its kind reads
+    them.
+    """
+    from alteraser.data.readers import ReadingOptions
+    from alteraser.models.folder import kind_at
+
+    if kind_at(model) == COMPOSITE:
+        from alteraser.cli.relational import sources
+
+        foreign_options.refuse(
+            {"replay": replay or None, "forgotten": forgotten},
+            "means nothing to a model of kind linear, which is measured at its optimum",
+        )
+        with screen.phase("read", "reading"):
+            loaded: Any = sources.load(model)
+            original: Any = None if before is None else sources.load(before)
+            return loaded, original, sources.read(loaded, data, beside), None
+    beside.refuse("is for models of kind linear: this one knows DATA alone")
+    with screen.phase("read", "reading"):
+        loaded = common.load_model(model)
+        original = None if before is None else common.load_model(before)
+        reading = loaded.reading or ReadingOptions()
+        remaining = common.read_as(reading, data, users=loaded.users, items=loaded.items)
+        known = original is not None and forgotten is not None
+        gone = _forgotten(forgotten, reading, original) if known else None  # type: ignore[arg-type]
+    return loaded, original, remaining, gone
 
 
 def _forgotten(path: Path, reading: ReadingOptions, original: Recommender) -> Any:

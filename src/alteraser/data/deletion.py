@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -113,6 +114,11 @@ class Deletion:
             return ()
         rows = known.rows_of(selection.items, "item_id")
         return tuple(known.ids_of(rows[rows >= 0]).to_pylist())
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What there is to say of it further, by the names of a document."""
+        return {}
 
     def recorded(self, record: Erased) -> Erased:
         """``record`` of whom a model has erased, with what goes now and without what is let in

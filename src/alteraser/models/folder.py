@@ -111,7 +111,7 @@ def save_model(model: M, path: Path) -> M:
     check_output(path)
     with written_beside(path, model.erased), atomic_directory(path) as folder:
         manifest = _write_folder(model, tensors, folder)
-    return replace(model, digest=manifest["digest"])  # type: ignore[type-var]
+    return replace(model, digest=manifest["digest"])
 
 
 def _codec_of(model: Recommender) -> Codec:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from alteraser.data.deletion import Deletion
 from alteraser.data.erased import Erased
 from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions
@@ -98,27 +99,27 @@ class Recommendations:
         )
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Recommender(ABC):
-    """A trained model of any kind. Immutable: forgetting returns another one, whose rows are the
-    same.
-    """
+    """A trained model of any kind. Immutable: forgetting returns another one, ``succeeded_by``."""
 
     users: IdMap
     items: IdMap
     trained_on: TrainedOn
-    reading: ReadingOptions | None
+    reading: ReadingOptions | None = None
     """How the interactions were read from their file; used again by every command that reads data
     for the model."""
-    training: Mapping[str, Any]
-    """What the run that made it reported"""
-    parent: str | None
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """What the run that made it reported: method, passes, residual, converged, seed, …"""
+    parent: str | None = None
     """Digest of the model this one was made from"""
-    digest: str | None
+    digest: str | None = None
     """Digest of the files, once saved or loaded"""
-    ancestors: tuple[str, ...]
-    """Digests of all the models that this one comes from, the nearest first"""
-    erased: Erased
-    """Whom it has erased, as keyed hashes"""
+    ancestors: tuple[str, ...] = ()
+    """Digests of all the models that this one comes from, the nearest first: ``parent``, its
+    parent, and so on"""
+    erased: Erased = field(default_factory=Erased)
+    """Whom it has erased, as keyed hashes; ``save`` writes the keys beside it, as ``OUT.key``"""
 
     @property
     @abstractmethod
@@ -171,6 +172,24 @@ class Recommender(ABC):
         ()
         """
         return self.ancestors if self.digest is None else (self.digest, *self.ancestors)
+
+    def succeeded_by(self, gone: Deletion, training: Mapping[str, Any], **parameters: Any) -> Self:
+        """The model that forgetting ``gone`` makes of this one: ``parameters`` are the fields of
+        its kind that are others now, ``training`` is what the run reported.
+        """
+        remaining = gone.remaining
+        return replace(
+            self,
+            users=remaining.users,
+            items=remaining.items,
+            trained_on=TrainedOn.of(remaining),
+            training=training,
+            parent=self.digest,
+            ancestors=self.lineage,
+            digest=None,
+            erased=gone.recorded(self.erased),
+            **parameters,
+        )
 
     def rows_of_users(self, users: Any) -> Array:
         """The row of each of ``users`` (ids), int64 (users,); NotFound for an unknown one."""

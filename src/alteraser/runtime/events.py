@@ -6,6 +6,7 @@ listens.
     started   verb
         train, forget, verify, evaluate, compare, tune, compact
     pass      number, scope, residual, rows, …      every pass over rows
+    step      what, share                           part of a measurement or a search is done
     written   bytes                                 an output has its name
     finished  verb, seconds, and what its result says
     refused   verb, kind, exit_code
@@ -150,6 +151,20 @@ def passes(on_pass: Callable[[Any], None] | None) -> Callable[[Any], None] | Non
             on_pass(record)
 
     return both
+
+
+def steps() -> Callable[[str, float], None]:
+    """What tells of a ``step``, what is being done and the share of all work that is done; shares
+    never fall, also where work has to begin again.
+    """
+    most = 0.0
+
+    def tell(what: str, share: float) -> None:
+        nonlocal most
+        most = max(most, float(share))
+        emit("step", what=what, share=most)
+
+    return tell
 
 
 PASS = ("number", "scope", "residual", "objective", "rows", "products", "seconds")

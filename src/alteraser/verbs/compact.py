@@ -24,7 +24,7 @@ from alteraser.models import Factors
 from alteraser.models.closed_form.model import ExactModel
 from alteraser.models.factorization.model import Model
 from alteraser.models.protocol import Recommender
-from alteraser.models.relational.model import LinearModel
+from alteraser.models.relational.plain import PlainModel
 from alteraser.runtime import events
 
 Rows = npt.NDArray[np.int64]
@@ -77,11 +77,8 @@ def compact(model: Recommender) -> Compacted:
     if isinstance(model, ExactModel):
         state = model.settings.compacted(model.state, users)
         return Compacted(replace(model, state=state, **common), users, items)
-    if isinstance(model, LinearModel):
-        tables = model.settings.compacted(dict(model.tables), model.shape, (users, items))
-        scoring = model.factors
-        scoring = Factors(scoring.users[users], scoring.items[items], scoring.prediction)
-        return Compacted(replace(model, tables=tables, factors=scoring, **common), users, items)
+    if isinstance(model, PlainModel):
+        return Compacted(model.compacted((users, items), **common), users, items)
     assert isinstance(model, Model)
     old = model.factors
     objective = model.objective.model_copy(

@@ -12,7 +12,8 @@ from alteraser.verbs.deleting import belongs, match
 from alteraser.verbs.erasure import Erasure
 from alteraser.verbs.forget_exactly import unlearn_exactly
 from alteraser.verbs.forget_factors import unlearn_factors
-from alteraser.verbs.relational.plain import unlearn_linear
+from alteraser.verbs.relational.deleting import match as match_given
+from alteraser.verbs.relational.forget import unlearn_linear
 from alteraser.verbs.roads import Method, OnChoice, opened, plan, unlearn
 
 M = TypeVar("M")
@@ -118,6 +119,7 @@ __all__ = [
     "belongs",
     "forget",
     "match",
+    "match_given",
     "opened",
     "plan",
     "unlearn",

@@ -15,7 +15,6 @@ from alteraser.evidence.certificate.words import sentence
 from alteraser.evidence.claims import Exact
 from alteraser.models.closed_form.model import ExactModel
 from alteraser.models.closed_form.scrubbed import Scrubbed
-from alteraser.models.protocol import TrainedOn
 from alteraser.runtime import events
 from alteraser.verbs.erasure import Erasure, Way
 from alteraser.verbs.lists import seen_after
@@ -75,18 +74,8 @@ def unlearn_exactly(
         removal.touched_items.size,
         **(model.settings.scrubbed(model.state, state, found) if found.known else {}),
     )
-    unlearned = replace(
-        model,
-        state=state,
-        users=remaining.users,
-        items=remaining.items,
-        trained_on=TrainedOn.of(remaining),
-        training={"method": "exact", "interactions_forgotten": found.forgotten},
-        parent=model.digest,
-        ancestors=model.lineage,
-        digest=None,
-        erased=found.recorded(model.erased),
-    )
+    training = {"method": "exact", "interactions_forgotten": found.forgotten}
+    unlearned = model.succeeded_by(found, training, state=state)
     return Erasure(
         model=unlearned,
         deletion=found,

@@ -16,7 +16,7 @@ from alteraser.erasers.level import judge
 from alteraser.errors import InvalidInput
 from alteraser.models import Factors, Problem
 from alteraser.models.factorization.magnitudes import check_magnitudes
-from alteraser.models.factorization.model import Model, TrainedOn
+from alteraser.models.factorization.model import Model
 from alteraser.runtime import events
 from alteraser.solvers.rest import way_to_rest
 from alteraser.verbs.choose import WAYS, Auto, Choice, choose, trained
@@ -46,20 +46,8 @@ def unlearn_factors(
         task, outcome, name=way.name, tolerance=getattr(way, "tolerance", None)
     )
     start = outcome.push or task.start
-    remaining = found.remaining
     training = _training(way, outcome, model, found.forgotten) | {"class": evidence.kind}
-    unlearned = replace(
-        model,
-        factors=outcome.factors,
-        users=remaining.users,
-        items=remaining.items,
-        trained_on=TrainedOn.of(remaining),
-        training=training,
-        parent=model.digest,
-        ancestors=model.lineage,
-        digest=None,
-        erased=found.recorded(model.erased),
-    )
+    unlearned = model.succeeded_by(found, training, factors=outcome.factors)
     return Erasure(
         model=unlearned,
         deletion=found,

@@ -177,6 +177,12 @@ class ENMF(Configured):
             np.flatnonzero(data.user_counts == 0)
         )  # a model names nobody of whom it holds nothing
         model = Model(
-            outcome.factors, objective, users, data.items, TrainedOn.of(data), reading, training
+            outcome.factors,
+            objective,
+            users=users,
+            items=data.items,
+            trained_on=TrainedOn.of(data),
+            reading=reading,
+            training=training,
         )
         return model, outcome

@@ -120,7 +120,13 @@ class Ruler:
 
     def _model(self, factors: Factors) -> Model:
         data = self.scene.after
-        return Model(factors, self.objective, data.users, data.items, TrainedOn("", 0, 0, 0))
+        return Model(
+            factors,
+            self.objective,
+            users=data.users,
+            items=data.items,
+            trained_on=TrainedOn("", 0, 0, 0),
+        )
 
 
 def _ranked(factors: Factors, rows: Array, data: Interactions, *, seen: bool) -> Array:

@@ -22,6 +22,7 @@ from alteraser.evidence.certificate.theorem import ball, lipschitz
 from alteraser.evidence.certificate.words import NAMES, Class, sentence
 from alteraser.metrics import model_distance
 from alteraser.models import Factors, Objective, Problem
+from alteraser.runtime import events
 from alteraser.runtime.workers import default_threads
 from alteraser.solvers.collapse import collapse
 from alteraser.solvers.limits import STORED, Limits, influence
@@ -39,21 +40,6 @@ UNDETERMINED = (
 WELL_SOLVED, WELL_REFINED, REFINES = 0.1, 1e-3, 0.5
 """‖∇L + ∇²L x‖ / ‖∇L‖ above which a solve has failed; at which it needs no other; and the share of
 it that a refinement has to leave at most, to be followed by another."""
-
-Watch = Callable[[str, float], None]
-"""Called with what is being done and the share of all work that is done, an estimate."""
-
-
-def _forward(watch: Watch | None) -> Watch:
-    """``watch``, told of shares that never fall: a second solve may have to begin again."""
-    done = [0.0]
-
-    def told(what: str, share: float) -> None:
-        done[0] = max(done[0], float(share))
-        if watch is not None:
-            watch(what, done[0])
-
-    return told
 
 
 @dataclass(frozen=True)
@@ -151,7 +137,6 @@ def certify(
     limits: Limits | None = None,
     prove_up_to: int = PROVE_UP_TO,
     threads: int | None = None,
-    watch: Watch | None = None,
 ) -> Certificate:
     """How far ``factors`` are from a stationary point of ``objective`` on ``data`` (D_r), and the
     class of that.
@@ -159,8 +144,7 @@ def certify(
     Newton–Kantorovich on the directions across rotations (``theorem``), in float64 from the given
     values, whatever trained them. ``before`` is the model that was to forget: with it also what it
     left behind is measured. The curvature is proved while (m + n) d is at most ``prove_up_to``,
-    else estimated, which leaves class C at best. ``watch`` is called now and then with what is
-    being done and the share that is done.
+    else estimated, which leaves class C at best. ``step`` events tell how far it is.
 
     Raises InvalidInput for shapes that do not fit the data, NumericFailure where a block is
     singular.
@@ -173,9 +157,7 @@ def certify(
     # our own workers are the parallelism; BLAS threads would only spin beside them between small
     # products
     with threadpool_limits(1, "blas"):
-        return _certify(
-            objective, data, factors, before, limits, prove_up_to, threads, _forward(watch)
-        )
+        return _certify(objective, data, factors, before, limits, prove_up_to, threads)
 
 
 def _certify(
@@ -186,12 +168,13 @@ def _certify(
     limits: Limits,
     prove_up_to: int,
     threads: int,
-    watch: Watch,
 ) -> Certificate:
+    tell = events.steps()
+
     def plain_at(point: Factors, *, magnitudes: bool = False) -> Compiled:
         return Compiled(objective, data, point, magnitudes, threads)
 
-    watch("gradient", 0.0)
+    tell("gradient", 0.0)
     published = plain = plain_at(factors)
     across, away = Slice(plain.P, plain.Q, bool(np.ptp(plain.h) == 0)).without_unused()
     # the theorem is about a point whose unused dimensions are zero; the way there is added to its
@@ -206,14 +189,14 @@ def _certify(
     slack = gamma * absolute
     size = float(np.sqrt(np.vdot(plain.P, plain.P) + np.vdot(plain.Q, plain.Q)))
     moved = None if before is None else model_distance(before, factors)
-    watch("every row's own optimum", 0.1)
+    tell("every row's own optimum", 0.1)
     blocks = limits.blocks(published.user_distances(), np.linalg.norm(published.P, axis=1))
     item_blocks = limits.blocks(published.item_distances(), np.linalg.norm(published.Q, axis=1))
 
     near_enough = _Near(limits, away, size, moved)
     small = sum(data.shape) * factors.rank <= prove_up_to
-    step, left, products, curvature = _located(plain, across, gradient, small, near_enough, watch)
-    watch("rounding", 0.9)
+    step, left, products, curvature = _located(plain, across, gradient, small, near_enough, tell)
+    tell("rounding", 0.9)
     extra = gamma * norm(magnitudes.product((np.abs(step[0]), np.abs(step[1])))) + slack
     eta = norm(step) + (left + extra) / curvature.value if curvature.value > 0 else float("inf")
     if size == 0.0 and _least_at_zero(plain):
@@ -227,7 +210,7 @@ def _certify(
     hindrance = _hindrance(curvature, found.kappa, found.rho, across, plain, prove_up_to)
     proof = hindrance is None
     distance = away + (found.rho if proof and found.rho is not None else eta)
-    watch("the model from before", 0.95)
+    tell("the model from before", 0.95)
     old = None if before is None else plain_at(before)
     gradient_norm = norm(published.gradient)
     gradient_left = (
@@ -375,7 +358,7 @@ def _located(
     gradient: Pair,
     small: bool,
     near_enough: Callable[[float, float], bool],
-    watch: Watch,
+    tell: Callable[[str, float], None],
 ) -> tuple[Pair, float, int, LeastCurvature]:
     """(x ≈ −(∇²L on V)⁻¹ ∇L, ‖∇L + ∇²L x‖ on V, products, the curvature on V).
 
@@ -388,7 +371,7 @@ def _located(
             plain,
             across,
             dtype=dtype,
-            on_iteration=lambda rest: watch(
+            on_iteration=lambda rest: tell(
                 "Newton step", 0.3 + 0.3 * min(-np.log10(max(rest, 1e-3)) / 3.0, 1.0)
             ),
         )
@@ -402,7 +385,7 @@ def _located(
             if bound is not None:
                 curvature = LeastCurvature(bound, "proved")
             else:
-                solver.on_iteration = lambda rest: watch(
+                solver.on_iteration = lambda rest: tell(
                     "curvature", 0.6 + 0.3 * min(1.0 - rest, 1.0)
                 )
                 curvature = estimated(plain, across, solver)

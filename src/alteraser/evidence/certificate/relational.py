@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array, eye_array
 from threadpoolctl import threadpool_limits
 
-from alteraser.evidence.certificate.certificate import Check, Watch
+from alteraser.evidence.certificate.certificate import Check
 from alteraser.evidence.certificate.words import NAMES, Class, sentence
 from alteraser.models.relational import (
     Identity,
@@ -29,6 +29,7 @@ from alteraser.models.relational import (
     Relation,
     Sparse,
 )
+from alteraser.runtime import events
 from alteraser.solvers.limits import STORED, Limits, influence
 from alteraser.solvers.relational import Preconditioner
 from alteraser.solvers.relational.symmetry import Turns, rotated_onto
@@ -88,7 +89,6 @@ def certify(
     before: Point | None = None,
     limits: Limits | None = None,
     threads: int = 1,
-    watch: Watch | None = None,
 ) -> LinearCertificate:
     """How far ``point`` is from an optimum of ``problem``, which the remaining data make.
 
@@ -96,9 +96,8 @@ def certify(
     ``before`` is the original, in the same rows.
     """
     limits = limits or Limits()
-    tell = watch or (lambda what, share: None)
     with threadpool_limits(1, "blas"):
-        return _certify(problem, point, composed, given, before, limits, threads, tell)
+        return _certify(problem, point, composed, given, before, limits, threads)
 
 
 def _certify(
@@ -109,13 +108,13 @@ def _certify(
     before: Point | None,
     limits: Limits,
     threads: int,
-    watch: Watch,
 ) -> LinearCertificate:
-    watch("gradient", 0.0)
+    tell = events.steps()
+    tell("gradient", 0.0)
     plain = Plain(problem)
     value, gradient = plain.gradient(point)
     size = float(np.linalg.norm(point.vector))
-    watch("Newton step", 0.2)
+    tell("Newton step", 0.2)
     step, left, curvature, products = _newton_step(plain, point, gradient, threads)
     eta = float(np.linalg.norm(step)) * (1.0 + left / max(curvature, left, 1e-300))
     if not curvature > 0:
@@ -143,7 +142,7 @@ def _certify(
     ]
     old = None
     if before is not None:
-        watch("the model from before", 0.9)
+        tell("the model from before", 0.9)
         old, push = plain.gradient(before)
         moved = float(np.linalg.norm(rotated_onto(problem, point, before) - before.vector))
         checks += _after(limits, gradient, push, influence(eta, moved, size))

@@ -10,15 +10,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from alteraser.data.erased import Erased
-from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions
 from alteraser.data.selection import Selection
 from alteraser.errors import InvalidInput
@@ -42,15 +40,6 @@ class ExactModel(Recommender):
 
     settings: Rule
     state: Mapping[str, Array]
-    users: IdMap
-    items: IdMap
-    trained_on: TrainedOn
-    reading: ReadingOptions | None = None
-    training: Mapping[str, Any] = field(default_factory=dict)
-    parent: str | None = None
-    digest: str | None = None
-    ancestors: tuple[str, ...] = ()
-    erased: Erased = field(default_factory=Erased)
 
     def __repr__(self) -> str:
         m, n = self.shape
@@ -187,7 +176,13 @@ def fit(
     users = data.users.without(np.flatnonzero(data.user_counts == 0))
     items = data.items.without(np.flatnonzero(data.item_counts == 0))
     return ExactModel(
-        settings, state, users, items, TrainedOn.of(data), reading, {"method": "train"}
+        settings,
+        state,
+        users=users,
+        items=items,
+        trained_on=TrainedOn.of(data),
+        reading=reading,
+        training={"method": "train"},
     )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser import metrics
-from alteraser.data.erased import Erased
-from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError
 from alteraser.models import Factors, Objective
@@ -21,7 +18,7 @@ from alteraser.models.protocol import Recommendations, Recommender, TrainedOn, k
 from alteraser.models.ranking import top_lists
 
 if TYPE_CHECKING:
-    from alteraser.data.readers import ReadingOptions
+    pass
 
 Array = npt.NDArray[Any]
 
@@ -34,24 +31,7 @@ class Model(Recommender):
 
     factors: Factors
     objective: Objective
-    users: IdMap
-    items: IdMap
-    trained_on: TrainedOn
-    reading: ReadingOptions | None = None
-    """How the interactions were read from their file; used again by every command that reads data
-    for the model."""
-    training: Mapping[str, Any] = field(default_factory=dict)
-    """What the run that made it reported: method, solver, passes, residual, converged, seed, …"""
-    parent: str | None = None
-    """Digest of the model this one was made from."""
-    digest: str | None = None
-    """Digest of the files, once saved or loaded."""
     kind: str = "enmf"
-    ancestors: tuple[str, ...] = ()
-    """Digests of all the models that this one comes from, the nearest first: ``parent``, its
-    parent, and so on."""
-    erased: Erased = field(default_factory=Erased)
-    """Whom it has erased, as keyed hashes; ``save`` writes the keys beside it, as ``OUT.key``."""
 
     def __repr__(self) -> str:
         m, n = self.factors.users.shape[0], self.factors.items.shape[0]

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from alteraser.errors import IntegrityError, NumericFailure
-from alteraser.models import Factors
 from alteraser.models.registry import LINEAR
-from alteraser.models.relational.composite import KIND as COMPOSITE
 from alteraser.models.relational.composite_codec import CompositeCodec
-from alteraser.models.relational.model import LinearModel
+from alteraser.models.relational.plain import PlainModel
+from alteraser.models.relational.setup import LinearSetup
 
 USERS, ITEMS = "user_embeddings", "item_embeddings"
 TABLE, PREDICTION = "table.", "prediction."
@@ -27,21 +26,21 @@ class LinearCodec:
 
     keys = frozenset({"settings", "shape"})
 
-    def tensors(self, model: LinearModel) -> dict[str, Any]:
+    def tensors(self, model: PlainModel) -> dict[str, Any]:
         """The arrays; NumericFailure for entries that are not finite."""
-        found: dict[str, Any] = {USERS: model.factors.users, ITEMS: model.factors.items}
+        found: dict[str, Any] = {USERS: model.vectors[0], ITEMS: model.vectors[1]}
         found |= {f"{TABLE}{name}": E for name, E in sorted(model.tables.items())}
         found |= {f"{PREDICTION}{name}": h for name, h in sorted(model.predictions.items())}
         if not all(np.all(np.isfinite(a)) for a in found.values()):
             raise NumericFailure("the model holds NaN or infinite entries; it is not written")
         return found
 
-    def entries(self, model: LinearModel) -> dict[str, Any]:
+    def entries(self, model: PlainModel) -> dict[str, Any]:
         """Dtype, shape and settings."""
-        m, n = model.factors.users.shape[0], model.factors.items.shape[0]
+        m, n = model.shape
         tables = {name: list(E.shape) for name, E in sorted(model.tables.items())}
         return {
-            "dtype": model.factors.dtype.name,
+            "dtype": model.vectors[0].dtype.name,
             "shape": {"users": m, "items": n, "tables": tables},
             "settings": model.settings.own(),
         }
@@ -52,7 +51,7 @@ class LinearCodec:
 
     def build(
         self, manifest: dict[str, Any], tensors: dict[str, Any], common: dict[str, Any], path: Path
-    ) -> LinearModel:
+    ) -> PlainModel:
         """See ``Codec``."""
         settings = LINEAR[manifest["kind"]](**manifest["settings"])
         for name, array in tensors.items():
@@ -67,25 +66,22 @@ class LinearCodec:
         )
         if any(E.ndim != 2 for E in tables.values()) or not tables:
             raise IntegrityError(f"{path} holds no tables of a {settings.name}")
-        ones = np.ones(tensors[USERS].shape[1])
-        factors = Factors(tensors[USERS], tensors[ITEMS], ones)
-        return LinearModel(
-            settings=settings, tables=tables, predictions=predictions, factors=factors, **common
-        )
+        vectors = tensors[USERS], tensors[ITEMS]
+        return PlainModel(settings, tables, predictions, vectors, **common)
 
 
 class _OfEveryKind(Mapping[str, LinearCodec | CompositeCodec]):
     """The codec of every kind that there is when it is asked for, by its name."""
 
     def __getitem__(self, kind: str) -> LinearCodec | CompositeCodec:
-        if kind == COMPOSITE:
+        if kind == LinearSetup.name:
             return CompositeCodec()
         if kind not in LINEAR:
             raise KeyError(kind)
         return LinearCodec()
 
     def __iter__(self) -> Iterator[str]:
-        return iter((COMPOSITE, *LINEAR))
+        return iter((LinearSetup.name, *LINEAR))
 
     def __len__(self) -> int:
         return len(LINEAR) + 1

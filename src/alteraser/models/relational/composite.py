@@ -7,121 +7,99 @@ but the model's; the tables are for forgetting, for contexts, and for who was no
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from alteraser import metrics
-from alteraser.data.erased import Erased
+from alteraser.data.deletion import Deletion
 from alteraser.data.ids import IdMap
-from alteraser.data.interactions import Interactions
 from alteraser.data.side.attributes import Attributes
+from alteraser.data.side.deletion import GivenDeletion
 from alteraser.data.side.given import ITEM, MAIN, USER, Given
 from alteraser.errors import InvalidInput, NotFound
 from alteraser.models.factorization.factors import Factors
-from alteraser.models.folder import save_model
-from alteraser.models.protocol import Recommender, TrainedOn
-from alteraser.models.ranking import top_lists
+from alteraser.models.protocol import TrainedOn
+from alteraser.models.relational.model import LinearModel
 from alteraser.models.relational.problem import Point
 from alteraser.models.relational.setup import Assembled, Block, LinearSetup, composed
 
-if TYPE_CHECKING:
-    from alteraser.data.readers import ReadingOptions
-
 Array = npt.NDArray[Any]
-KIND = "linear"
 
 
-@dataclass(frozen=True, eq=False)
-class CompositeModel(Recommender):
-    """Tables of a linear problem at its minimum. Immutable: forgetting returns another one, in rows
-    of its own.
+@dataclass(frozen=True, eq=False, repr=False)
+class CompositeModel(LinearModel):
+    """Tables of a linear problem of several sources at its minimum. Forgetting returns another one,
+    in rows of its own.
     """
 
-    setup: LinearSetup
-    """Settled: forgetting does not change it"""
-    tables: Mapping[str, Array]
-    """(rows, width) float64"""
-    predictions: Mapping[str, Array]
-    """h, (factors,), of relations that train it"""
+    settings: LinearSetup
     blocks: Mapping[str, tuple[Block, ...]]
     """What the rows of each table are"""
     average: Array
     """(rows of the table of users,): what contexts add on average"""
-    vectors: tuple[Array, Array]
-    """What users and items are, (m, width) and (n, width)"""
     sources: Mapping[str, str]
     """Digest of everything that it learned from, by source"""
-    users: IdMap
-    items: IdMap
-    trained_on: TrainedOn
-    reading: ReadingOptions | None = None
-    training: Mapping[str, Any] = field(default_factory=dict)
-    parent: str | None = None
-    digest: str | None = None
-    ancestors: tuple[str, ...] = ()
-    erased: Erased = field(default_factory=Erased)
 
     @classmethod
-    def at(
-        cls, setup: LinearSetup, given: Given, assembled: Assembled, point: Point, **common: Any
-    ) -> CompositeModel:
-        """The model that a point of the problem is."""
-        tables = {name: E.copy() for name, E in point.tables.items()}
-        users, items = (assembled.sides[x] for x in (USER, ITEM))
+    def posed(cls, settings: LinearSetup, data: Given) -> Assembled:
+        """See ``LinearModel``."""
+        return settings.assemble(data)
+
+    @classmethod
+    def at(cls, posed: Assembled, point: Point, **common: Any) -> CompositeModel:
+        """See ``LinearModel``."""
+        users, items = (posed.sides[x] for x in (USER, ITEM))
         return cls(
-            setup,
-            tables,
+            posed.settings,
+            {name: E.copy() for name, E in point.tables.items()},
             {name: h.copy() for name, h in point.predictions.items()},
-            {name: side.blocks for name, side in assembled.sides.items()},
+            posed.composed(point),
+            {name: side.blocks for name, side in posed.sides.items()},
             users.average,
-            (users.vectors(tables[USER]), items.vectors(tables[ITEM])),
-            given.digests,
-            users.ids,
-            items.ids,
-            TrainedOn.of(given.interactions()),
+            posed.given.digests,
+            users=users.ids,
+            items=items.ids,
+            trained_on=TrainedOn.of(posed.given.interactions()),
             **common,
         )
 
-    def __repr__(self) -> str:
-        m, n = self.shape
-        return f"CompositeModel(users={m:,}, items={n:,}, tables={', '.join(self.tables)})"
+    def around(self, gone: Deletion) -> tuple[Assembled, Assembled]:
+        """See ``LinearModel``."""
+        assert isinstance(gone, GivenDeletion)
+        before, after = (self.settings.assemble(x) for x in (gone.given, gone.rest.given))
+        return before, after
+
+    def point(self, posed: Assembled) -> Point:
+        """See ``LinearModel``."""
+        found = posed.problem.point(np.empty(posed.problem.size))
+        for name, E in found.tables.items():
+            if name not in self.tables or self.tables[name].shape != E.shape:
+                raise InvalidInput(f"the model has no table {name} of shape {E.shape}")
+            E[:] = self.tables[name]
+        for name, h in found.predictions.items():
+            h[:] = self.predictions[name]
+        return found
 
     @property
-    def kind(self) -> str:
-        """``linear``."""
-        return KIND
+    def factors(self) -> Factors:
+        """X and Z such that scores are X Zᵀ, h and biases in them; rows of nothing are zero."""
+        X, Z, d = *self.vectors, self.settings.factors
+        h = self.predictions.get(MAIN)
+        left = X[:, :d] if h is None else X[:, :d] * h
+        right = Z[:, :d]
+        if self.settings.biases:
+            alive = [np.any(x != 0, axis=1).astype(np.float64)[:, None] for x in (X, Z)]
+            left = np.hstack([left, X[:, d:], alive[0]])
+            right = np.hstack([right, alive[1], Z[:, d:]])
+        return Factors(left, right, np.ones(left.shape[1]))
 
     @property
     def context_names(self) -> tuple[str, ...]:
         """Contexts that it tells apart."""
         return tuple(x.name for x in self.blocks[USER] if x.sort == "context")
-
-    def vector(self, assembled: Assembled) -> Array:
-        """Its point in the problem of its data; InvalidInput where the tables are not that
-        problem's.
-        """
-        found = np.empty(assembled.problem.size)
-        point = assembled.problem.point(found)
-        for name, E in point.tables.items():
-            if name not in self.tables or self.tables[name].shape != E.shape:
-                raise InvalidInput(f"the model has no table {name} of shape {E.shape}")
-            E[:] = self.tables[name]
-        for name, h in point.predictions.items():
-            h[:] = self.predictions[name]
-        return found
-
-    def top_items(
-        self, rows: Array, *, k: int, seen: Interactions | None = None
-    ) -> tuple[Array, Array]:
-        """(item rows, scores), both (users, k), −1 and NaN behind the end of a list; see
-        ``recommend``. Contexts count as they are on average.
-        """
-        return top_lists(*self._sides(), rows, k=k, seen=seen)
 
     def in_context(self, words: Mapping[str, str]) -> CompositeModel:
         """The same with lists for a context; NotFound for one that it does not know."""
@@ -178,52 +156,6 @@ class CompositeModel(Recommender):
             return own, np.zeros((0, self.tables[table].shape[1]))
         rows = known.of(IdMap(ids.ids[-added:], np.arange(added), added))
         return ids, composed(self.blocks[table], rows, self.tables[table])
-
-    def in_rows_of(self, users: IdMap, items: IdMap) -> CompositeModel:
-        """The same in other rows; of ids that it does not have there is nothing."""
-        found = []
-        for ids, own, x in zip((users, items), (self.users, self.items), self.vectors, strict=True):
-            rows = np.full(ids.size, -1, np.int64)
-            rows[ids.rows] = own.rows_of(ids.ids)
-            moved = np.zeros((ids.size, x.shape[1]))
-            moved[rows >= 0] = x[rows[rows >= 0]]
-            found.append(moved)
-        return replace(self, users=users, items=items, vectors=(found[0], found[1]))
-
-    def distances(
-        self,
-        other: CompositeModel,
-        users: tuple[Array, Array],
-        items: tuple[Array, Array],
-        seen: tuple[Interactions, Interactions],
-    ) -> dict[str, float]:
-        """‖S − S'‖_F / ‖S'‖_F of the scores and the same of what users and items are, rotated onto
-        each other.
-        """
-        mine, theirs = (
-            Factors(X[users[side]], Z[items[side]], np.ones(X.shape[1]))
-            for side, (X, Z) in enumerate((self._sides(), other._sides()))
-        )
-        return {
-            "score_distance": float(metrics.score_distance(mine, theirs)),
-            "model_distance": float(metrics.relative_model_distance(mine, theirs)),
-        }
-
-    def save(self, path: str | Path) -> CompositeModel:
-        """Write the model as a new directory, all or nothing; OutputExists if it is there. Returns
-        it, digested.
-        """
-        return save_model(self, Path(path))
-
-    def _sides(self) -> tuple[Array, Array]:
-        """(X, Z) such that scores are X Zᵀ, h and biases in them; rows of nothing are zero."""
-        X, Z, d = *self.vectors, self.setup.factors
-        h = self.predictions.get(MAIN)
-        left = X[:, :d] if h is None else X[:, :d] * h
-        if not self.setup.biases:
-            return left, Z[:, :d]
-        alive = [np.any(x != 0, axis=1).astype(np.float64)[:, None] for x in (X, Z)]
-        return np.hstack([left, X[:, d:], alive[0]]), np.hstack([Z[:, :d], alive[1], Z[:, d:]])
 
 
 def described_blocks(model: CompositeModel) -> dict[str, list[dict[str, Any]]]:

@@ -44,8 +44,8 @@ class CompositeCodec:
         m, n = model.shape
         return {
             "dtype": "float64",
-            "shape": {"users": m, "items": n, "factors": model.setup.factors},
-            "setup": model.setup.model_dump(mode="json"),
+            "shape": {"users": m, "items": n, "factors": model.settings.factors},
+            "setup": model.settings.model_dump(mode="json"),
             "blocks": described_blocks(model),
             "sources": dict(model.sources),
         }
@@ -92,7 +92,7 @@ class CompositeCodec:
             }
 
         return CompositeModel(
-            setup=setup,
+            settings=setup,
             tables=named("table."),
             predictions=named("prediction."),
             blocks=blocks,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -23,9 +23,8 @@ else:
     np = late("numpy")
 
 
-class LinearKind(Configured, ABC):
-    """Settings of a recommender whose loss is that of ``LinearProblem``; its fields are options of
-    ``alteraser train``.
+class LinearSettings(Configured, ABC):
+    """Settings of a recommender whose loss is that of ``LinearProblem``.
 
     The problem is a function of settings and data alone: after forgetting it is made of what
     remains, graph, weights and statistics included, and the model goes to its optimum.
@@ -37,6 +36,19 @@ class LinearKind(Configured, ABC):
     """What it is, in a few words"""
 
     factors: int = Field(default=64, ge=1, le=4096, description="d, the length of every embedding")
+    seed: int = Field(default=0, ge=0, description="Of the random start")
+    max_passes: int = Field(default=5000, ge=1, description="Cap on iterations")
+
+    def own(self) -> dict[str, Any]:
+        """Settings as JSON values, for a manifest."""
+        return self.model_dump(mode="json")
+
+
+class LinearKind(LinearSettings):
+    """Settings of a linear kind that learns from interactions alone; its fields are options of
+    ``alteraser train``.
+    """
+
     missing_weight: float | None = Field(
         default=None, ge=0.0, allow_inf_nan=False, description="w0 of missing cells; from the data"
     )
@@ -47,8 +59,6 @@ class LinearKind(Configured, ABC):
         default="uniform", description="what missing cells weigh by"
     )
     weight_exponent: float = Field(default=0.5, ge=0.0, le=2.0, description="α of these weights")
-    seed: int = Field(default=0, ge=0, description="Of the random start")
-    max_passes: int = Field(default=5000, ge=1, description="Cap on iterations")
 
     @classmethod
     def of_events(cls) -> bool:
@@ -56,16 +66,12 @@ class LinearKind(Configured, ABC):
         return False
 
     @abstractmethod
-    def settled(self, data: Interactions) -> LinearKind:
+    def settled(self, data: Interactions) -> Self:
         """These settings with what is taken from ``data`` in training, and stays in forgetting."""
 
     @abstractmethod
     def problem(self, data: Interactions) -> LinearProblem:
         """What is minimized on ``data``, in their rows; of ``settled`` settings."""
-
-    @abstractmethod
-    def start(self, data: Interactions) -> Point:
-        """Where training starts: random, and nothing where somebody has no interactions."""
 
     @abstractmethod
     def fitted(
@@ -93,7 +99,3 @@ class LinearKind(Configured, ABC):
         Raises InvalidInput where the loss counts rows without interactions.
         """
         raise InvalidInput(f"a model of kind {self.name} cannot be compacted")
-
-    def own(self) -> dict[str, Any]:
-        """Settings as JSON values, for a manifest."""
-        return self.model_dump()

@@ -9,7 +9,7 @@ cells (Chen et al., TOIS 2020), sampled nowhere, with λ‖E‖², and has an op
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
 
@@ -47,7 +47,7 @@ class LinearLightGCN(LinearKind):
 
     layers: int = Field(default=2, ge=0, le=16, description="K, how far the graph smooths")
 
-    def settled(self, data: Interactions) -> LinearLightGCN:
+    def settled(self, data: Interactions) -> Self:
         """With w₀ of the rule for ENMF, and its λ over (K + 1)²: that is what propagation shrinks
         what is not smooth by.
         """
@@ -94,10 +94,6 @@ class LinearLightGCN(LinearKind):
         ridge = np.full(m + n, float(self.regularization or 0.0))
         table = Table.numbered(NODE, m + n)
         return LinearProblem((table,), (relation,), {NODE: ridge}, self.factors)
-
-    def start(self, data: Interactions) -> Point:
-        """See ``LinearKind``."""
-        return self.emptied(self.problem(data).random(self.seed), data)
 
     def fitted(
         self, tables: dict[str, Float64], before: tuple[int, int], data: Interactions

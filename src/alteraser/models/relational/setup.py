@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +16,12 @@ from scipy.sparse import csr_array, eye_array, hstack
 from alteraser.data.ids import IdMap
 from alteraser.data.side.attributes import Attributes
 from alteraser.data.side.features import Feature, Words
-from alteraser.data.side.given import MAIN, USER, Given
+from alteraser.data.side.given import ITEM, MAIN, USER, Given
 from alteraser.data.side.links import Links, one_word
 from alteraser.models.factorization.defaults import Defaults, of_counts
+from alteraser.models.relational.kind import LinearSettings
 from alteraser.models.relational.operators import Identity, Operator, Sparse
-from alteraser.models.relational.problem import LinearProblem
+from alteraser.models.relational.problem import LinearProblem, Point
 from alteraser.models.relational.relations import NONE, Cells, Missing, Relation
 from alteraser.models.relational.tables import Table
 from alteraser.settings import Configured
@@ -46,10 +47,12 @@ class RelationSetting(Configured):
     """λ_h, where h is trained; None: h = 1"""
 
 
-class LinearSetup(Configured):
+class LinearSetup(LinearSettings):
     """What a model of kind ``linear`` is, but for its data."""
 
-    factors: int = Field(default=64, ge=1, le=4096)
+    name: ClassVar[str] = "linear"
+    summary: ClassVar[str] = "features, contexts, graphs and relations, a loss over all cells"
+
     regularization: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
     """λ of every table; None: from the data"""
     biases: bool = False
@@ -111,7 +114,8 @@ class LinearSetup(Configured):
         relations = tuple(self._relation(links, sides) for links in given.links)
         tables = tuple(Table.numbered(name, side.size) for name, side in sides.items())
         ridge = {name: np.full(side.size, self.ridge[name]) for name, side in sides.items()}
-        return Assembled(LinearProblem(tables, relations, ridge, self.factors), sides)
+        problem = LinearProblem(tables, relations, ridge, self.factors)
+        return Assembled(self, given, problem, sides)
 
     def _relation(self, links: Links, sides: Mapping[str, Side]) -> Relation:
         own = self.relation(links)
@@ -228,15 +232,30 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class Assembled:
-    """A problem, and what its tables' rows are."""
+    """The problem that a setup makes of everything given, and what its tables' rows are
+    (``Posed``).
+    """
 
+    settings: LinearSetup
+    given: Given
     problem: LinearProblem
     sides: Mapping[str, Side]
 
+    def start(self, seed: int) -> Point:
+        """See ``Posed``."""
+        return self.problem.random(seed)
+
+    def emptied(self, point: Point) -> Point:
+        """See ``Posed``: who has nothing left has no row."""
+        return point
+
+    def composed(self, point: Point) -> tuple[Array, Array]:
+        """See ``Posed``."""
+        users, items = (self.sides[x].vectors(point.tables[x]) for x in (USER, ITEM))
+        return users, items
+
     def carried(self, before: Assembled, vector: Array, *, h: float = 1.0) -> Array:
-        """A point of another problem in the rows of this one, by ids; 0 for what that did not
-        have, and ``h`` for what it did not train.
-        """
+        """See ``Posed``: by ids."""
         old, found = before.problem.point(vector), np.zeros(self.problem.size)
         new = self.problem.point(found)
         for name, side in self.sides.items():

@@ -1,88 +1,89 @@
-"""What a composite model shows of having forgotten, from its files and what is left alone.
+"""What a linear model shows of having forgotten, from its files and what is left alone.
 
-The problem is made anew of what is left; the certificate has arithmetic of its own. What the model
-keeps beside its tables, words, scales, averages, what users and items are, has to be what these
-data give: one that was not brought along is refused.
+The problem is made anew of what is left; the certificate has arithmetic of its own. What a model of
+several sources keeps beside its tables, words, scales, averages, what users and items are, has to
+be what these data give: one that was not brought along is refused.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
+from alteraser.data.interactions import Interactions
 from alteraser.data.side.given import ITEM, USER, Given
 from alteraser.errors import IntegrityError
-from alteraser.evidence.certificate import Check, Limits
-from alteraser.evidence.certificate.certificate import Watch
-from alteraser.evidence.certificate.relational import certify
-from alteraser.evidence.certificate.words import sentence
+from alteraser.evidence.certificate import Check
+from alteraser.evidence.certificate.relational import LinearCertificate, certify
 from alteraser.models.protocol import TrainedOn
 from alteraser.models.relational.composite import CompositeModel, described_blocks
+from alteraser.models.relational.model import LinearModel, Posed
+from alteraser.models.relational.plain import PlainModel
+from alteraser.models.relational.problem import Point
 from alteraser.models.relational.setup import Assembled
-from alteraser.runtime import events
-from alteraser.runtime.workers import default_threads
-from alteraser.verbs.relational.forget import belongs
-from alteraser.verbs.strict import SHOWN, strangers
-from alteraser.verbs.verify import Verification
+from alteraser.verbs.examined import (
+    Inquiry,
+    absent_rows,
+    examined,
+    kept_of_data,
+    same_kind,
+    standing_for,
+    with_checks,
+)
+from alteraser.verbs.relational.deleting import belongs
 
 
-@events.verb("verify", "passed")
-def verify(
-    model: CompositeModel,
-    given: Given,
-    *,
-    before: CompositeModel | None = None,
-    unrelated: bool = False,
-    folder: Path | None = None,
-    limits: Limits | None = None,
-    threads: int = 0,
-    watch: Watch | None = None,
-) -> Verification:
-    """Recompute from what is left alone how far ``model`` is from an optimum for it.
-
-    Raises IntegrityError where ``given`` is not what the model says it stands for, or ``before`` is
-    none of its ancestors.
+@examined.register(PlainModel)
+def examined_linear(
+    model: PlainModel, data: Interactions, asked: Inquiry
+) -> tuple[LinearCertificate, str]:
+    """``examined`` for a linear kind: measured on the problem that the remaining data make, class C
+    or D.
     """
-    belongs(model, given)
-    if before is not None and not unrelated:
-        _related(model, before)
-    assembled = model.setup.assemble(given)
-    beside = [*_kept(model, given, assembled), *_folder(model, folder)]
-    problem = assembled.problem
-    original = None
-    if before is not None:
-        beside.append(_same_setup(model, before))
-        original = problem.point(_carried(before, assembled))
+    data = standing_for(model, data)
+    same_kind(model, asked.before)
+    posed = model.posed(model.settings, data)
+    before = None if asked.before is None else asked.before.point(posed)
+    found = _certified(model, posed, asked, before)
+    return with_checks(found, *kept_of_data(model, data), absent_rows(model)), data.digest
+
+
+@examined.register(CompositeModel)
+def examined_composite(
+    model: CompositeModel, data: Given, asked: Inquiry
+) -> tuple[LinearCertificate, str]:
+    """``examined`` for a model of several sources: also what it keeps beside its tables."""
+    belongs(model, data)
+    same_kind(model, asked.before)
+    posed = model.posed(model.settings, data)
+    problem = posed.problem
     shapes = [(name, x.shape) for name, x in problem.point(np.empty(problem.size)).tables.items()]
     if any(name not in model.tables or model.tables[name].shape != shape for name, shape in shapes):
         raise IntegrityError(
             "the model's tables have rows for something else than these data hold: what was "
             "forgotten is still in it, or the data are not all of them"
         )
-    point = problem.point(model.vector(assembled))
-    sides = [assembled.sides[name].vectors(point.tables[name]) for name in (USER, ITEM)]
+    before = None if asked.before is None else problem.point(_carried(asked.before, posed))
+    found = _certified(model, posed, asked, before)
+    return with_checks(found, *_kept(model, data, posed)), data.digests["data"]
+
+
+def _certified(
+    model: LinearModel, posed: Posed, asked: Inquiry, before: Point | None
+) -> LinearCertificate:
+    """The certificate of the tables; ``before``: the original, in their rows."""
+    point = model.point(posed)
     found = certify(
-        problem,
+        posed.problem,
         point,
         model.vectors,
-        (sides[0], sides[1]),
-        before=original,
-        limits=limits,
-        threads=threads or default_threads(),
-        watch=watch,
+        posed.composed(point),
+        before=before,
+        limits=asked.limits,
+        threads=asked.threads,
     )
-    found = replace(found, checks=(*found.checks, *beside))
-    if not all(check.passed for check in found.checks):
-        found = replace(found, kind="D", sentence=sentence("D", None, None))
-    return Verification(
-        found,
-        model.digest,
-        given.digests["data"],
-        None if before is None else before.digest,
-        None if before is None else before.digest is not None and before.digest in model.ancestors,
-    )
+    return found if before is None else with_checks(found, _same_settings(model, asked.before))
 
 
 def _kept(model: CompositeModel, given: Given, assembled: Assembled) -> list[Check]:
@@ -128,18 +129,10 @@ def _kept(model: CompositeModel, given: Given, assembled: Assembled) -> list[Che
     ]
 
 
-def _folder(model: CompositeModel, folder: Path | None) -> list[Check]:
-    found = () if folder is None else strangers(folder, model)
-    meaning = "things in the folder that do not belong to a model"
-    if found:
-        meaning += f": {'; '.join(found[:SHOWN])}"
-    return [Check("folder", float(len(found)), 0.0, not found, meaning)]
-
-
-def _same_setup(model: CompositeModel, before: CompositeModel) -> Check:
+def _same_settings(model: LinearModel, before: LinearModel) -> Check:
     """Forgetting changes the data, never the settings."""
-    mine, theirs = (x.setup.model_dump(mode="json") for x in (model, before))
-    other = sorted(name for name in mine if mine[name] != theirs[name])
+    mine, theirs = (x.settings.own() for x in (model, before))
+    other = sorted(name for name in mine if mine[name] != theirs.get(name))
     meaning = "settings that are not those of --before" + (f": {', '.join(other)}" if other else "")
     return Check("objective", float(len(other)), 0.0, not other, meaning)
 
@@ -162,14 +155,3 @@ def _carried(before: CompositeModel, assembled: Assembled) -> np.ndarray:
     for name, h in point.predictions.items():
         h[:] = before.predictions.get(name, np.ones(h.size))
     return found
-
-
-def _related(model: CompositeModel, before: CompositeModel) -> None:
-    """IntegrityError unless ``before`` is a model that ``model`` comes from."""
-    if before.digest is not None and before.digest == model.digest:
-        raise IntegrityError("--before is the model itself: give the one from before it forgot")
-    if before.digest is not None and before.digest not in model.ancestors:
-        raise IntegrityError(
-            f"--before ({before.digest[:12]}…) is no ancestor of the model. Give one that it comes "
-            "from, or --unrelated to compare with another all the same"
-        )

@@ -8,12 +8,13 @@ depends on no seed.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from alteraser.errors import InvalidInput
+from alteraser.runtime import events
 from alteraser.verbs.evaluate import evaluate
 from alteraser.verbs.tune.cut import cut
 
@@ -84,6 +85,7 @@ def grid_of(kind: type[ExactKind], given: Mapping[str, Sequence[Any]]) -> list[E
     return distinct
 
 
+@events.verb("tune")
 def tune_exact(
     points: Sequence[ExactKind],
     data: Interactions,
@@ -92,7 +94,6 @@ def tune_exact(
     validation: float = 0.2,
     seed: int = 0,
     threads: int = 0,
-    on_trial: Callable[[str, int, int], None] | None = None,
 ) -> ExactTuned:
     """Fit each of ``points`` on ``data`` but what ``cut`` holds out of it, and evaluate it on that.
 
@@ -106,8 +107,8 @@ def tune_exact(
     metric = metric_of(points[0])
     trials = []
     for number, settings in enumerate(points):
-        if on_trial is not None:
-            on_trial(words(settings), number, len(points))
+        what = f"{number + 1} of {len(points)}: {words(settings)}"
+        events.emit("step", what=what, share=number / len(points))
         began = time.perf_counter()
         model = settings.fit(train, reading=reading, threads=threads)
         trials.append(

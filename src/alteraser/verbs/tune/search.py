@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -21,9 +20,6 @@ from alteraser.tolerances import checked_tolerance
 from alteraser.verbs.tune.forgettability import Forgettability, forgettability
 from alteraser.verbs.tune.grid import Grid, Path, Point
 from alteraser.verbs.tune.trial import GROUPS, Folder, Trial, run_trial
-
-OnTrial = Callable[[str, int, int], None]
-"""Called with what is done, how many and of how many."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +56,6 @@ def tune(
     max_passes: int = 200,
     jobs: int = 1,
     threads: int = 0,
-    on_trial: OnTrial | None = None,
 ) -> Tuned:
     """Choose d, w₀ and λ for ``data``.
 
@@ -98,7 +93,6 @@ def tune(
         max_passes,
         jobs,
         threads or default_threads(),
-        on_trial,
     )
     with threadpool_limits(1):
         return search.run(finalists, users)
@@ -118,10 +112,9 @@ class _Search:
         max_passes: int,
         jobs: int,
         threads: int,
-        on_trial: OnTrial | None,
     ) -> None:
         self.train, self.held, self.grid, self.seed = train, held, grid, seed
-        self.tolerance, self.max_passes, self.on_trial = tolerance, max_passes, on_trial
+        self.tolerance, self.max_passes = tolerance, max_passes
         self.jobs, self.threads = jobs, max(1, threads // jobs)
         signature = {
             "data": digest,
@@ -145,7 +138,7 @@ class _Search:
         measured: list[Finalist] = []
         chosen = ranked[:finalists]
         for number, trial in enumerate(chosen):
-            self._say(f"two seeds of {trial.point.key}", number, len(chosen))
+            _say(f"two seeds of {trial.point.key}", number, len(chosen))
             try:
                 found = forgettability(
                     trial.point,
@@ -158,7 +151,7 @@ class _Search:
             except KeyboardInterrupt:
                 raise self._interrupted() from None
             measured.append(Finalist(trial, found))
-        self._say("done", len(chosen), len(chosen))
+        _say("done", len(chosen), len(chosen))
         return Tuned(ranked, tuple(measured), choose(measured), self.resumed)
 
     def _paths(self, paths: list[Path]) -> None:
@@ -204,11 +197,7 @@ class _Search:
                     self.folder.put(trial, factors)
             self.trials[point] = trial
             self.done += 1
-            self._say(point.key, self.done, self.total)
-
-    def _say(self, what: str, done: int, total: int) -> None:
-        if self.on_trial is not None:
-            self.on_trial(what, done, total)
+            _say(point.key, self.done, self.total)
 
     def _interrupted(self) -> Interrupted:
         kept = (
@@ -217,6 +206,10 @@ class _Search:
             else ""
         )
         return Interrupted(f"interrupted{kept}")
+
+
+def _say(what: str, done: int, total: int) -> None:
+    events.emit("step", what=f"{done} of {total}: {what}", share=done / total)
 
 
 def choose(finalists: list[Finalist]) -> Finalist:

@@ -92,7 +92,9 @@ def run_trial(
 def as_model(factors: Factors, point: Point, train: Interactions) -> Model:
     """A model to recommend with, not to save."""
     none = TrainedOn("", train.users.size, train.items.size, len(train))
-    return Model(factors, objective_of(point), train.users, train.items, none)
+    return Model(
+        factors, objective_of(point), users=train.users, items=train.items, trained_on=none
+    )
 
 
 class Folder:

@@ -1,5 +1,5 @@
-"""What may be asked of a composite model: rows of any relation, entities everywhere, words, what is
-known of somebody; and what is left of everything given without it.
+"""What may be asked of everything that a linear model learned from: rows of any relation, entities
+everywhere, words, what is known of somebody; and what is left without it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from alteraser.data.deletion import Deletion
 from alteraser.data.ids import as_id_array
+from alteraser.data.interactions import Removal
 from alteraser.data.selection import Selection
 from alteraser.data.side.features import Words
 from alteraser.data.side.given import MAIN, Given
@@ -56,6 +58,45 @@ class Left:
     def total(self) -> int:
         """Rows and values that went."""
         return sum(int(x.sum()) for x in self.rows.values()) + sum(self.values.values())
+
+
+@dataclass(frozen=True)
+class GivenDeletion(Deletion):
+    """A deletion in everything given; as a ``Deletion`` it is what went of the pairs of DATA, in
+    the rows of ``given``.
+    """
+
+    given: Given = field(kw_only=True)
+    """D_a and what is beside it"""
+    rest: Left = field(kw_only=True)
+    """What is left of that"""
+
+    @classmethod
+    def of(cls, given: Given, rest: Left, selection: Selection | None) -> GivenDeletion:
+        """``selection``: what was asked for of DATA, if anything."""
+        data, remaining = given.interactions(), rest.given.interactions()
+        users = remaining.users.rows_of(data.users.ids)[data.user_rows]
+        items = remaining.items.rows_of(data.items.ids)[data.indices]
+        known = (users >= 0) & (items >= 0)
+        stays = np.zeros(len(data), bool)
+        stays[known] = remaining.locate(users[known], items[known]) >= 0
+        removal = Removal(
+            data.keep(stays),
+            data.keep(~stays),
+            rest.unmatched,
+            selection or Selection(items=data.items.ids.slice(0, 0)),
+        )
+        return cls(data, removal, left=remaining, given=given, rest=rest)
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """See ``Deletion.said``."""
+        return {
+            "rows_forgotten": {name: int(mask.sum()) for name, mask in self.rest.rows.items()},
+            "values_forgotten": dict(self.rest.values),
+            "not_found": list(self.rest.missed),
+            "sources_changed": list(self.rest.sources),
+        }
 
 
 def left(given: Given, request: Request) -> Left:

@@ -1,0 +1,88 @@
+"""Models of several sources on the command line: read with all that they learned from, and as lists
+are asked of them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alteraser.cli import common
+from alteraser.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from alteraser.cli.beside import Beside
+    from alteraser.data.side.given import Given
+    from alteraser.models.relational.composite import CompositeModel
+
+
+def contexts_of(text: str | None) -> tuple[str, ...]:
+    """``weekday,daytime``; InvalidInput for a name that is there twice."""
+    names = [name.strip() for name in (text or "").split(",") if name.strip()]
+    if len(set(names)) < len(names) or any("=" in name for name in names):
+        raise InvalidInput(f"--context {text}: expected names, each once, such as weekday,daytime")
+    return tuple(names)
+
+
+def words_of(text: str) -> dict[str, str]:
+    """``weekday=monday,daytime=evening``."""
+    found = {}
+    for part in text.split(","):
+        name, equals, word = part.partition("=")
+        if not (equals and name.strip() and word.strip()) or name.strip() in found:
+            raise InvalidInput(
+                f"--context {text}: expected NAME=VALUE,…, such as weekday=monday,daytime=evening"
+            )
+        found[name.strip()] = word.strip()
+    return found
+
+
+def load(path: Path) -> CompositeModel:
+    """The model; InvalidInput for one of another kind."""
+    from alteraser.models.folder import load_model
+    from alteraser.models.relational.composite import CompositeModel
+
+    found = load_model(path)
+    if not isinstance(found, CompositeModel):
+        raise InvalidInput(f"{path} is of kind {found.kind}, not linear: it is not its original")
+    return found
+
+
+def read(model: CompositeModel, data: Path, beside: Beside) -> Given:
+    """Everything that a model stands for, read as it was for training."""
+    from alteraser.data.readers import ReadingOptions
+    from alteraser.data.sheet import Sheet
+    from alteraser.data.side.sources import read_given
+
+    sources = beside.of(model)
+    reading = model.reading or ReadingOptions()
+    sheet = Sheet.read(data, reading, every_column=bool(sources.contexts), names=common.NOT_ASKED)
+    return read_given(sheet, sources)
+
+
+def shown(
+    model: CompositeModel, beside: Beside, context: str | None, features: Path | None
+) -> CompositeModel:
+    """The model as lists are asked of it: in a context, with cold items, or of somebody new."""
+    from alteraser.data.side.attributes import read_attributes
+    from alteraser.data.side.spec import FeatureFile
+
+    sources = beside.of(model)
+    for table, file in sources.features.items():
+        known = read_attributes(file, table, f"{table}_id", option=f"--{table}-features")
+        if table == "item":
+            model = model.with_items(known)
+        elif table == "user":
+            model = model.with_users(known)
+    if context is not None:
+        model = model.in_context(words_of(context))
+    if features is not None:
+        columns = {x.column: x.kind for x in model.settings.features.get("user", ())}
+        if not columns:
+            raise InvalidInput(
+                "--features: the model was trained without features of users, so it can say "
+                "nothing of somebody it does not know; train with --user-features"
+            )
+        file = FeatureFile(features, tuple(columns), tuple(columns.items()))
+        model = model.of_users(read_attributes(file, "user", "user_id", option="--features"))
+    return model

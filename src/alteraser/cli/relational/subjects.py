@@ -1,0 +1,253 @@
+"""Linear kinds that forget from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alteraser.cli import common, foreign_options
+from alteraser.cli.ours import Ours
+from alteraser.cli.relational.sources import load
+from alteraser.cli.subject import Rows
+from alteraser.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from alteraser.data.deletion import Deletion
+    from alteraser.data.selection import Selection
+    from alteraser.data.sheet import Sheet
+    from alteraser.data.side.links import Links
+    from alteraser.data.side.sources import Sources
+    from alteraser.models.relational.composite import CompositeModel
+    from alteraser.verbs.erasure import Erasure
+
+
+class Linear(Ours):
+    """A linear kind, which goes to the optimum for what remains."""
+
+    def check_method(self, settings: dict[str, Any]) -> None:
+        """The ways there are, and the settings that they have."""
+        from alteraser.models.folder import kind_at
+        from alteraser.verbs.relational.forget import ToOptimum
+
+        kind, how = kind_at(self.asked.model), self.asked.how
+        self.method = ToOptimum.of(kind, ToOptimum(how.method, how.seed, how.max_passes))
+        unused = {name: x for name, x in settings.items() if name not in ("seed", "max_passes")}
+        foreign_options.refuse(
+            unused | {"stop_at_tolerance": how.stop_at_tolerance or None},
+            f"means nothing to a model of kind {kind}, which goes to its optimum",
+        )
+
+    def forget(self, found: Deletion) -> Erasure[Any]:
+        """Passes under a bar."""
+        from alteraser.solvers.limits import DEFAULT
+        from alteraser.verbs.forget import unlearn
+
+        with self.screen.passes("solve", "forgetting", DEFAULT.residual, beyond=True):
+            return unlearn(self.model, found, method=self.method, threads=self.asked.talk.threads)
+
+    def title(self, erasure: Erasure[Any]) -> str:
+        """The kind."""
+        return f": {erasure.model.kind}"
+
+    def standing(self, erasure: Erasure[Any]) -> Rows:
+        """Which way, how far it got, and which class that is."""
+        work, measured, why = erasure.work, erasure.details["measured"], erasure.way.why
+        return [
+            ("method", erasure.method + (f": {why}" if why is not None else "")),
+            ("passes", f"{work.passes:,}, and {work.products:,} products to measure"),
+            ("residual", f"{work.residual:.1e} of the deletion's push"),
+            (
+                "distance",
+                f"about {measured['distance']:.1e} of the model's size to an optimum for the "
+                "remaining data",
+            ),
+            ("class", f"{erasure.kind}: {erasure.class_name}"),
+            ("", erasure.sentence),
+        ]
+
+    def shortfall(self, erasure: Erasure[Any]) -> str:
+        """What was not reached, and the remedy."""
+        return (
+            f"not reached: {erasure.evidence.lacks or 'the optimum'}; the model was written and is "
+            f"class {erasure.kind} ({erasure.class_name}). Raise --max-passes, try --method "
+            "retrain, or train with more --regularization"
+        )
+
+
+class Composite(Linear):
+    """A model of kind ``linear`` that forgets."""
+
+    model: CompositeModel
+    sources: Sources
+    opened: Sheet
+
+    def load(self) -> CompositeModel:
+        """The model as it lies there."""
+        return load(self.asked.model)
+
+    def open(self) -> None:
+        """The model, and which files it needs."""
+        super().open()
+        self.sources = self.asked.beside.of(self.model)
+
+    def selection(self) -> Selection:
+        """Of DATA, or of the relation that ``--from`` names."""
+        from alteraser.data.selection import Selection
+
+        wanted, forget_set = self.asked.wanted, self.asked.forget_set
+        if wanted.from_ is not None and forget_set is not None:
+            return _of_relation(forget_set, wanted)
+        if wanted.attributes and forget_set is not None:
+            table = common.read_forget(forget_set, self.reading, whole_users=True)
+            return Selection(table.users)
+        if forget_set is None and not wanted.window:
+            return Selection(items=self.model.items.ids.slice(0, 0))
+        return super().selection()
+
+    def check_ids(self, selection: Selection) -> None:
+        """Ids of DATA alone."""
+        if self.asked.wanted.from_ is None:
+            super().check_ids(selection)
+
+    def sheet(self, *, every_column: bool) -> Sheet:
+        """DATA, with the columns that contexts are."""
+        self.opened = super().sheet(every_column=every_column or bool(self.sources.contexts))
+        return self.opened
+
+    def match(self, selection: Selection, sheet: Sheet) -> Deletion:
+        """What goes, of everything that was given."""
+        from alteraser.data.side.sources import main_links, read_given
+        from alteraser.verbs.relational.deleting import match
+
+        request, lying = self._request(selection), main_links(sheet, self.sources.contexts)
+        whole = self._whole(lying, request.selection)
+        given, wanted = read_given(sheet, self.sources, whole), self.asked.wanted
+        return match(
+            self.model, request, given, lying=lying, grown=wanted.grown, strict=wanted.strict
+        )
+
+    def _whole(self, main: Links, selection: Selection | None) -> Links:
+        """DATA, with what of FORGET they do not have any more."""
+        from alteraser.data.sheet import Sheet
+        from alteraser.data.side.contexts import columns_of
+        from alteraser.data.side.given import MAIN
+        from alteraser.data.side.sources import main_links
+        from alteraser.verbs.relational.deleting import completed
+
+        path = self.asked.forget_set
+        if self.asked.wanted.of_other or main.digest == self.model.sources[MAIN]:
+            return main
+        rows, names = None, self.sources.contexts
+        if path is not None and selection is not None and selection.kind == "pairs" and names:
+            read = Sheet.read(path, self.reading, every_column=True, names=common.NOT_ASKED)
+            if len(columns_of(names, read.raw, self.reading.timestamp_column)) == len(names):
+                rows = main_links(read, names)
+        return completed(self.model, main, selection, rows)
+
+    def _request(self, selection: Selection) -> Any:
+        from alteraser.data.side.deletion import Request
+
+        wanted = self.asked.wanted
+        attributes = tuple(_pair(text, ":", "--attributes") for text in wanted.attributes or ())
+        entities = tuple(_pair(text, "=", "--entity") for text in wanted.entity or ())
+        if attributes:
+            return Request(entities=entities, attributes=attributes, of=self._whose(selection))
+        named = selection.table.num_rows > 0 or selection.window is not None
+        return Request(selection if named else None, wanted.from_ or "data", entities)
+
+    def _whose(self, selection: Selection) -> tuple[Any, ...] | None:
+        """Whose attributes are meant: those in FORGET, or of ``--user``; None: everybody's."""
+        wanted = self.asked.wanted
+        if self.asked.forget_set is not None and selection.users is not None:
+            return tuple(selection.users.to_pylist())
+        return tuple(wanted.user) if wanted.user else None
+
+    def check_asked(self) -> None:
+        """It knows them all."""
+
+    def write_remaining(self, sheet: Sheet, found: Deletion, remaining: Path) -> bool:
+        """DATA alone; where more than its rows may go, a folder with all that is left."""
+        from alteraser.cli import again
+        from alteraser.data.side.deletion import GivenDeletion
+        from alteraser.data.side.writing import kept_rows, write_all
+
+        assert isinstance(found, GivenDeletion)
+        wanted, given, left = self.asked.wanted, found.given, found.rest.given
+        rows = kept_rows(self.opened, given, left, found.removed, self._of_pairs(found))
+        if not wanted.of_other:
+            return again.written(again.table(lambda: rows), remaining)
+        write_all(rows, self.opened, given, left, self.sources, remaining)
+        return True
+
+    def _of_pairs(self, found: Deletion) -> Selection | None:
+        """The selection, where it is one of DATA."""
+        of_other = self.asked.wanted.of_other
+        return None if of_other else found.selection
+
+    def standing(self, erasure: Erasure[Any]) -> Rows:
+        """Also what went of each source."""
+        rows = [
+            (f"of {name}", f"{count:,} row(s)")
+            for name, count in erasure.details["rows_forgotten"].items()
+            if name != "data"
+        ]
+        rows += [
+            (f"of {name}", f"{count:,} value(s)")
+            for name, count in erasure.details["values_forgotten"].items()
+        ]
+        rows += [("matched nothing", name) for name in erasure.details["not_found"]]
+        return [*rows, *super().standing(erasure), *self._still_there(erasure)]
+
+    def _still_there(self, erasure: Erasure[Any]) -> Rows:
+        """Of users who are gone from DATA and occur elsewhere."""
+        emptied = erasure.deletion.removal.emptied_users
+        ids = erasure.deletion.data.users.ids_of(emptied)
+        there = erasure.model.users.rows_of(ids) >= 0
+        if not there.any():
+            return []
+        return [
+            (
+                "note",
+                f"{int(there.sum()):,} user(s) are gone from DATA and occur in other relations: "
+                "--entity user=ID forgets somebody everywhere",
+            )
+        ]
+
+
+def _pair(text: str, between: str, option: str) -> tuple[str, str]:
+    first, found, second = text.rpartition(between) if between == ":" else text.partition(between)
+    if not (first and found and second):
+        raise InvalidInput(
+            f"{option} {text}: expected "
+            + ("TABLE:FEATURE, such as user:age" if between == ":" else "TABLE=ID, such as user=42")
+        )
+    return first, second
+
+
+def _of_relation(path: Path, wanted: Any) -> Selection:
+    """FORGET as rows of a relation: two columns of ids, head and tail, or one of them."""
+    from alteraser.data.readers import Hints, Wanted, identifiers, plain, read_raw
+    from alteraser.data.selection import Selection, Window
+
+    names = ("head", "tail", "user_id", "item_id")
+    raw = read_raw(path, Wanted(None, frozenset(names), Hints(("user_id", "item_id"))))
+    columns = raw.table.column_names
+
+    def ids(name: str) -> Any:
+        return plain(identifiers(raw.table[name], name, raw.where))
+
+    window = Window(wanted.since, wanted.end) if wanted.window else None
+    for head, tail in (("head", "tail"), ("user_id", "item_id")):
+        if head in columns or tail in columns:
+            heads, tails = (ids(x) if x in columns else None for x in (head, tail))
+            if wanted.whole_users:
+                tails = None
+            if wanted.whole_items:
+                heads = None
+            return Selection(heads, tails, window)
+    if len(columns) < 2:
+        raise InvalidInput(
+            f"{path}: --from {wanted.from_} needs the two ids of every row: its columns are "
+            f"{', '.join(columns)}; name them head and tail (one of them alone: all rows of it)"
+        )
+    return Selection(ids(columns[0]), ids(columns[1]), window)

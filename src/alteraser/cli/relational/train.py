@@ -1,0 +1,207 @@
+"""Training a linear kind from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alteraser.cli import common
+from alteraser.cli.beside import COMPOSITE, Beside
+from alteraser.cli.relational.sources import contexts_of
+from alteraser.cli.subject import Rows
+from alteraser.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from alteraser.data.interactions import Interactions
+    from alteraser.data.readers import ReadingOptions
+    from alteraser.data.side.given import Given
+    from alteraser.models.relational.composite import CompositeModel
+    from alteraser.models.relational.kind import LinearKind
+    from alteraser.models.relational.model import LinearModel
+    from alteraser.models.relational.setup import LinearSetup
+
+SETTINGS = ("factors", "missing_weight", "regularization", "seed", "max_passes", "biases")
+"""Options of ``train`` that say something of kind ``linear``"""
+
+
+def train(
+    screen: common.Screen,
+    kind: str,
+    data: Path,
+    out: Path,
+    reading: ReadingOptions,
+    given: dict[str, Any],
+    threads: int,
+    *,
+    beside: Beside,
+    context: str | None,
+) -> int:
+    """Train on DATA, and for kind ``linear`` on what is beside it; ``given``: the settings of the
+    kind on the command line.
+    """
+    from alteraser.models.closed_form.rule import check_plain
+    from alteraser.solvers.limits import DEFAULT
+    from alteraser.verbs.relational import train as verb
+
+    check_plain(reading, kind)
+    settings: Any
+    source: Any
+    if kind == COMPOSITE:
+        settings, source, reading = _several(screen, data, reading, given, beside, context)
+    else:
+        settings, source = _alone(screen, kind, data, reading, given)
+    if not len(source if kind != COMPOSITE else source.main):
+        raise InvalidInput(f"{data} holds no interactions; there is nothing to train on")
+    with screen.passes("solve", "training", DEFAULT.distance, beyond=True):
+        model = verb.train(settings, source, reading=reading, threads=threads)
+    with screen.phase("write", f"writing {out}"):
+        saved = model.save(out)
+    seconds, trained, run = screen.timing(), saved.trained_on, saved.training
+    short = None if run["converged"] else not_reached(saved)
+    if kind == COMPOSITE:
+        more, rows = _of_several(saved, source)
+    else:
+        more, rows = _of_interactions(saved, source)
+    screen.result(
+        {
+            "model": str(out),
+            "digest": saved.digest,
+            "kind": kind,
+            "method": "train",
+            "seconds": seconds,
+            "interactions": trained.interactions,
+            "users": trained.users,
+            "items": trained.items,
+            "hyper_parameters": saved.settings.own(),
+            "passes": run["passes"],
+            "products": run["products"],
+            "objective_after": run["objective"],
+            "residual": run["residual"],
+            "distance_from_rest": run["distance"],
+            "converged": run["converged"],
+            "not_reached": short,
+            **more,
+        },
+        [
+            ("model", f"{out}: {kind}, {saved.settings.summary}"),
+            (
+                "interactions",
+                f"{trained.interactions:,} of {trained.users:,} users and {trained.items:,} items",
+            ),
+            *rows,
+            ("passes", f"{run['passes']:,}, and {run['products']:,} products to measure"),
+            ("objective", f"{run['objective']:,.2f}"),
+            *(
+                [("rest", f"about {run['distance']:.1e} of the model's size from its optimum")]
+                if run["distance"] is not None
+                else []
+            ),
+            ("time", common.seconds_text(seconds)),
+            *([] if short is None else [("not reached", short)]),
+        ],
+    )
+    return 0
+
+
+def _alone(
+    screen: common.Screen, kind: str, data: Path, reading: ReadingOptions, given: dict[str, Any]
+) -> tuple[LinearKind, Interactions]:
+    """(settings, DATA) for a kind that learns from interactions alone."""
+    from alteraser.data.interactions import Interactions
+    from alteraser.models.registry import LINEAR
+
+    with common.options_named():
+        settings = LINEAR[kind](**given)
+    with screen.phase("read", f"reading {data}"):
+        return settings, Interactions.read(data, reading)
+
+
+def _several(
+    screen: common.Screen,
+    data: Path,
+    reading: ReadingOptions,
+    given: dict[str, Any],
+    beside: Beside,
+    context: str | None,
+) -> tuple[LinearSetup, Given, ReadingOptions]:
+    """(settings, DATA and what is beside it, how that was read) for kind ``linear``."""
+    from alteraser.data.sheet import Sheet
+    from alteraser.data.side.sources import read_given, reading_with
+    from alteraser.models.relational.setup import LinearSetup
+
+    other = next((name for name in given if name not in SETTINGS), None)
+    if other is not None:
+        raise InvalidInput(f"--{other.replace('_', '-')} means nothing to --model linear")
+    sources, file = beside.sources(contexts_of(context))
+    reading = reading_with(sources, reading)
+    # the file, and what the command line says instead
+    chosen = dict(file.settings()) | {
+        name: value for name, value in given.items() if name != "missing_weight"
+    }
+    if given.get("missing_weight") is not None:
+        weight = {"data": {"missing_weight": given["missing_weight"]}}
+        chosen["relations"] = dict(chosen.get("relations", {})) | weight
+    with common.options_named():
+        settings = LinearSetup(**chosen)
+    with screen.phase("read", f"reading {data}"):
+        sheet = Sheet.read(data, reading, every_column=bool(sources.contexts))
+        return settings, read_given(sheet, sources), reading
+
+
+def _of_interactions(model: LinearModel, data: Interactions) -> tuple[dict[str, Any], Rows]:
+    """What there is to say of a model of interactions alone."""
+    settings = ", ".join(
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in model.settings.own().items()
+    )
+    return (
+        {"rows_without_rating": data.unrated},
+        [*common.unrated_rows(data), ("settings", settings)],
+    )
+
+
+def _of_several(model: CompositeModel, given: Given) -> tuple[dict[str, Any], Rows]:
+    """What there is to say of a model of several sources."""
+    from alteraser.data.side.sources import notes
+
+    said = notes(given)
+    document = {
+        "tables": {name: x.shape[0] for name, x in model.tables.items()},
+        "relations": {x.name: len(x) for x in given.links},
+        "sources": dict(model.sources),
+        "notes": said,
+    }
+    return document, [*_beside_rows(model, given), *(("note", note) for note in said)]
+
+
+def _beside_rows(model: CompositeModel, given: Given) -> Rows:
+    rows = []
+    for table, blocks in model.blocks.items():
+        said = [
+            block.name + (f" ({block.ids.size:,} words)" if block.scale is None else " (a number)")
+            for block in blocks
+            if block.sort == "feature"
+        ]
+        if said:
+            rows.append((f"{table} features", ", ".join(said)))
+        contexts = [
+            f"{block.name} ({block.ids.size:,})" for block in blocks if block.sort == "context"
+        ]
+        if contexts:
+            rows.append(("contexts", ", ".join(contexts)))
+    groups: dict[str, int] = {}
+    for one in given.links[1:]:
+        groups[one.group] = groups.get(one.group, 0) + len(one)
+    rows += [(f"relation {name}", f"{count:,} rows") for name, count in groups.items()]
+    return rows
+
+
+def not_reached(model: LinearModel) -> str:
+    """Of a training that ended before its optimum: why, and what to do; the model is written."""
+    run = model.training
+    if run["passes"] >= model.settings.max_passes:
+        return f"the cap of {run['passes']:,} passes: raise --max-passes to train on"
+    return (
+        f"no further than stationarity {run['residual']:.1e}: float64 holds no more digits; more "
+        "--regularization helps"
+    )
