@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from itertools import product
+from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -226,85 +227,38 @@ def status(
         _show(client.wait(request) if wait else client.status(request), quiet, json)
 
 
-@app.command()
-def cancel(
-    request: RequestId,
-    key_file: KeyFile,
-    url: Url = HERE,
-    quiet: common.Quiet = False,
-    json: common.Json = False,
-) -> None:
-    """Cancel a request on which no work was begun; exit code 4 afterwards. Takes under 1 s.
+STEPS = {
+    "cancel": "Cancel a request on which no work was begun; exit code 4 afterwards.",
+    "verify": "Vouch for who asked, with a key that may: the request goes into the queue.",
+    "reject": "End a request for which nobody vouches.",
+    "hold": "Put a legal hold on a request that waits: nothing is done until it is released, and "
+    "the due date stays.",
+    "release": "End a legal hold: the request goes into the queue.",
+}
+"""What may be done to a request that is there, a command each, by the client's method of its
+name."""
 
-    Example: alteraser request cancel 0123… --key-file state/admin.key
+
+def _step(name: str, says: str) -> Callable[..., None]:
+    def command(
+        request: RequestId,
+        key_file: KeyFile,
+        url: Url = HERE,
+        quiet: common.Quiet = False,
+        json: common.Json = False,
+    ) -> None:
+        with _client(url, key_file) as client:
+            _show(methodcaller(name, request)(client), quiet, json)
+
+    command.__doc__ = f"""{says} Takes under 1 s.
+
+    Example: alteraser request {name} 0123… --key-file state/admin.key
     """
-    with _client(url, key_file) as client:
-        _show(client.cancel(request), quiet, json)
+    return command
 
 
-@app.command()
-def verify(
-    request: RequestId,
-    key_file: KeyFile,
-    url: Url = HERE,
-    quiet: common.Quiet = False,
-    json: common.Json = False,
-) -> None:
-    """Vouch for who asked, with a key that may: the request goes into the queue. Takes under 1 s.
-
-    Example: alteraser request verify 0123… --key-file state/admin.key
-    """
-    with _client(url, key_file) as client:
-        _show(client.verify(request), quiet, json)
-
-
-@app.command()
-def reject(
-    request: RequestId,
-    key_file: KeyFile,
-    url: Url = HERE,
-    quiet: common.Quiet = False,
-    json: common.Json = False,
-) -> None:
-    """End a request for which nobody vouches. Takes under 1 s.
-
-    Example: alteraser request reject 0123… --key-file state/admin.key
-    """
-    with _client(url, key_file) as client:
-        _show(client.reject(request), quiet, json)
-
-
-@app.command("hold")
-def hold_request(
-    request: RequestId,
-    key_file: KeyFile,
-    url: Url = HERE,
-    quiet: common.Quiet = False,
-    json: common.Json = False,
-) -> None:
-    """Put a legal hold on a request that waits: nothing is done until it is released, and the due
-    date stays. Takes under 1 s.
-
-    Example: alteraser request hold 0123… --key-file state/admin.key
-    """
-    with _client(url, key_file) as client:
-        _show(client.hold(request), quiet, json)
-
-
-@app.command()
-def release(
-    request: RequestId,
-    key_file: KeyFile,
-    url: Url = HERE,
-    quiet: common.Quiet = False,
-    json: common.Json = False,
-) -> None:
-    """End a legal hold: the request goes into the queue. Takes under 1 s.
-
-    Example: alteraser request release 0123… --key-file state/admin.key
-    """
-    with _client(url, key_file) as client:
-        _show(client.release(request), quiet, json)
+for _name, _says in STEPS.items():
+    app.command(_name)(_step(_name, _says))
 
 
 @app.command("list")
