@@ -1,4 +1,4 @@
-"""Functions and classes that are more than a reader can hold: python tools/sizes.py [FOLDER].
+"""What is more than a reader can hold: python tools/sizes.py [FOLDER].
 
     complexity    1 + branches, loops, handlers, conditional expressions, and/or, comprehensions
         at most 15
@@ -6,6 +6,8 @@
         at most 12
     attributes    that a class puts into self
         at most 18
+    classes       of one public name
+        at most 1: who meets a name knows what it is, without looking who imported it from where
 
 Compiled kernels are left out, whose loops are unrolled by hand and who take arrays and no objects;
 parsers too, which are as complex as what they read; and the options of commands, which are
@@ -17,10 +19,11 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-LIMITS = {"complexity": 15, "parameters": 12, "attributes": 18}
+LIMITS = {"complexity": 15, "parameters": 12, "attributes": 18, "classes": 1}
 KERNELS = re.compile(r"(^|/)(_?kernels?(/|\.py)|_(counting|pairs)\.py)")
 PARSERS = re.compile(r"(^|/)(readers/|_pickle|_torch_zip|_hdf5|npz|_spark_folder|map_files)")
 OPTIONS = re.compile(r"^(cli/|bench/)")
@@ -97,17 +100,37 @@ def measured(path: str, tree: ast.AST, within: str = "") -> Iterator[tuple[str, 
         yield from measured(path, node, name)
 
 
+def public_classes(path: str, tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """(name, ``path``) of every class of a module that no ``_`` hides.
+
+    >>> list(public_classes("a.py", ast.parse("class A: ...\nclass _B: ...")))
+    [('A', 'a.py')]
+    """
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield node.name, path
+
+
+def limit(what: str) -> int:
+    """What ``what``, which ends with a measure, may be at most."""
+    return LIMITS[what.rpartition(" ")[2]]
+
+
 def main(arguments: list[str]) -> int:
     """Print what is over its limit; 1 where something is."""
     root = Path(arguments[0]) if arguments else Path(__file__).parents[1] / "src" / "alteraser"
-    over = {}
+    over, named = {}, defaultdict[str, list[str]](list)
     for path in sorted(root.rglob("*.py")):
-        name = path.relative_to(root).as_posix()
+        name, tree = path.relative_to(root).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+        for kind, where in public_classes(name, tree):
+            named[kind].append(where)
         if not KERNELS.search(name):
-            found = measured(name, ast.parse(path.read_text(encoding="utf-8")))
-            over |= {what: size for what, size in found if size > LIMITS[what.rpartition(" ")[2]]}
+            over |= {what: size for what, size in measured(name, tree) if size > limit(what)}
+    for kind, where in named.items():
+        if len(where) > LIMITS["classes"]:
+            over[f"{' and '.join(where)}:{kind} classes"] = len(where)
     for what, size in sorted(over.items()):
-        print(f"{what} {size}, at most {LIMITS[what.rpartition(' ')[2]]}")
+        print(f"{what} {size}, at most {limit(what)}")
     return 1 if over else 0
 
 

@@ -68,7 +68,7 @@ ERRORS: dict[int, type[AltEraserError]] = {
 Id = int | str
 
 
-class Event(TypedDict):
+class RequestEvent(TypedDict):
     """Something that happened to a request."""
 
     sequence: int
@@ -98,7 +98,7 @@ class Submitted(TypedDict, total=False):
     reason: str | None
     changed: str
     period_elapsed: float
-    events: list[Event]
+    events: list[RequestEvent]
 
 
 class Listed(TypedDict, total=False):
@@ -108,7 +108,7 @@ class Listed(TypedDict, total=False):
     score: float
 
 
-class Recommendations(TypedDict):
+class RankedItems(TypedDict):
     """The best items for a user, best first, and the version that says so."""
 
     user_id: Id
@@ -124,7 +124,7 @@ class Moved(TypedDict):
     items: list[Id]
 
 
-class Changes(TypedDict):
+class ListChanges(TypedDict):
     """Whose list changed since a version, and which rows moved (None: the model has none);
     ``all``: it is not known whose, so take it to be everybody's. ``version`` is the next ``since``.
     """
@@ -251,20 +251,20 @@ class Client:
 
     # ------------------------------------------------------------------ the model
 
-    def recommendations(self, user: Id, *, k: int = 10, scores: bool = False) -> Recommendations:
+    def recommendations(self, user: Id, *, k: int = 10, scores: bool = False) -> RankedItems:
         """The best items for ``user``; NotFound for who is not there, or no longer."""
         params = {"k": str(k)} | ({"scores": "1"} if scores else {})
         answer = self._asked("GET", f"/v1/recommendations/{_part(str(user))}", params=params)
-        found: Recommendations = answer.json()
+        found: RankedItems = answer.json()
         return found
 
     def models(self) -> dict[str, Any]:
         """Every version there was, which one is served, and the erasure floor."""
         return dict(self._asked("GET", "/v1/models").json())
 
-    def changes(self, since: str) -> Changes:
+    def changes(self, since: str) -> ListChanges:
         """Users whose list changed since the version ``since``."""
-        found: Changes = self._asked("GET", "/v1/changes", params={"since": since}).json()
+        found: ListChanges = self._asked("GET", "/v1/changes", params={"since": since}).json()
         return found
 
     def ingest(self, interactions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

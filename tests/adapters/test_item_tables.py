@@ -225,11 +225,11 @@ EASE = Path(__file__).parent / "fixtures" / "recbole_ease"
 def ease(path: Path) -> tuple[Any, Any]:
     """(weights, interactions) of a checkpoint, [PAD] included."""
     from alteraser.adapters._pickled import array
-    from alteraser.adapters._torch_zip import Archive
+    from alteraser.adapters._torch_zip import TorchArchive
     from alteraser.adapters.tables._recbole_checkpoint import allowed
     from alteraser.adapters.tables._sparse import compressed
 
-    other = Archive(path).description(allowed)["other_parameter"]
+    other = TorchArchive(path).description(allowed)["other_parameter"]
     pairs = compressed(other["interaction_matrix"], "csr", "it", path)
     return array(other["item_similarity"], "it"), pairs.toarray()
 

@@ -25,7 +25,7 @@ from alteraser.adapters import ADAPTERS, ForeignOptions, adapter_named
 from alteraser.adapters._pickle import Call, Global, PickleLimits, load, protocol_of, walk
 from alteraser.adapters._pickled import NUMPY, array, id_map, names, put_array, scalar
 from alteraser.adapters._pickling import dump
-from alteraser.adapters._torch_zip import TENSORS, Archive
+from alteraser.adapters._torch_zip import TENSORS, TorchArchive
 from alteraser.errors import AltEraserError, IntegrityError, InvalidInput, ResourceLimit
 
 
@@ -376,11 +376,11 @@ def allowed(module: str, name: str) -> bool:
 
 def test_a_tensor_of_another_device_is_its_bytes(tmp_path: Path) -> None:
     storage = np.arange(4, dtype="<f4").tobytes()
-    archive = Archive(torch_file(tmp_path / "m.pth", tensor((2, 2), (1, 2)), storage))
+    archive = TorchArchive(torch_file(tmp_path / "m.pth", tensor((2, 2), (1, 2)), storage))
     found = archive.located(archive.description(allowed), "w")
     np.testing.assert_array_equal(archive.array(found), [[0, 2], [1, 3]])
     archive.write(tmp_path / "out.pth", {found: np.array([[5, 6], [7, 8]])})
-    again = Archive(tmp_path / "out.pth")
+    again = TorchArchive(tmp_path / "out.pth")
     np.testing.assert_array_equal(again.array(found), [[5, 6], [7, 8]])
     with zipfile.ZipFile(tmp_path / "out.pth") as copy:
         assert copy.testzip() is None
@@ -399,7 +399,7 @@ def test_a_tensor_of_another_device_is_its_bytes(tmp_path: Path) -> None:
     ],
 )
 def test_tensors_that_lie(tmp_path: Path, description: bytes, message: str) -> None:
-    archive = Archive(torch_file(tmp_path / "m.pth", description))
+    archive = TorchArchive(torch_file(tmp_path / "m.pth", description))
     with pytest.raises((IntegrityError, InvalidInput), match=message):
         archive.located(archive.description(allowed), "w")
 
@@ -410,16 +410,16 @@ def test_zip_bombs_and_strangers(tmp_path: Path) -> None:
     with pytest.raises(
         IntegrityError, match=r"bomb.pth is damaged or cut short: member .* is compressed"
     ):
-        Archive(bomb)
+        TorchArchive(bomb)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("readme", "hello")
     (tmp_path / "other.pth").write_bytes(buffer.getvalue())
     with pytest.raises(InvalidInput, match=r"other.pth is a zip file, but not one of torch.save"):
-        Archive(tmp_path / "other.pth")
+        TorchArchive(tmp_path / "other.pth")
     (tmp_path / "old.pth").write_bytes(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.")
     with pytest.raises(InvalidInput, match=r"PyTorch before 1\.6"):
-        Archive(tmp_path / "old.pth")
+        TorchArchive(tmp_path / "old.pth")
 
 
 def test_overlapping_and_lying_members(tmp_path: Path) -> None:
@@ -430,7 +430,7 @@ def test_overlapping_and_lying_members(tmp_path: Path) -> None:
     longer[place + 20 : place + 28] = struct.pack("<II", 1 << 30, 1 << 30)
     path.write_bytes(longer)
     with pytest.raises(IntegrityError, match="reaches past the end"):
-        Archive(path)
+        TorchArchive(path)
     twice = io.BytesIO()
     with zipfile.ZipFile(twice, "w") as archive:
         archive.writestr("m/data.pkl", b"")
@@ -438,4 +438,4 @@ def test_overlapping_and_lying_members(tmp_path: Path) -> None:
             archive.writestr("m/data.pkl", b"")
     path.write_bytes(twice.getvalue())
     with pytest.raises(IntegrityError, match="occurs twice"):
-        Archive(path)
+        TorchArchive(path)

@@ -17,7 +17,7 @@ from alteraser.adapters._pickled import array
 from alteraser.adapters._recbole_enmf import RecBoleENMF
 from alteraser.adapters._recbole_ids import maps, read_dump
 from alteraser.adapters._recbole_neural import propagated
-from alteraser.adapters._torch_zip import Archive
+from alteraser.adapters._torch_zip import TorchArchive
 from alteraser.adapters.recbole import ADAPTER
 from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions
@@ -87,7 +87,7 @@ class RecBoleContract(AdapterContract):
         for places in foreign.state.tables:
             for tensor, _ in places:
                 np.testing.assert_array_equal(
-                    Archive(out).array(tensor)[0], Archive(copy).array(tensor)[0]
+                    TorchArchive(out).array(tensor)[0], TorchArchive(copy).array(tensor)[0]
                 )
 
 

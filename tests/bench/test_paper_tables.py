@@ -18,7 +18,7 @@ from alteraser.bench.paper.page import render_page
 from alteraser.bench.paper.published import PUBLISHED, SIZES
 from alteraser.bench.paper.tables import (
     Number,
-    Table,
+    PaperTable,
     data_table,
     groups,
     long_table,
@@ -50,12 +50,12 @@ def cell(method: str, run: int = 0, **more: Any) -> dict[str, Any]:
     return {"cell": f"{where}/run-{answer['run']}/{method}", **answer}
 
 
-def table(cells: list[dict[str, Any]], title: str) -> Table:
+def table(cells: list[dict[str, Any]], title: str) -> PaperTable:
     (group,) = groups(cells)
     return next(t for t in tables(group) if t.title.startswith(title))
 
 
-def at(found: Table, method: str, column: str) -> Number | str:
+def at(found: PaperTable, method: str, column: str) -> Number | str:
     row = dict(found.rows)[f"label of {method}"]
     return row[found.columns.index(column)]
 

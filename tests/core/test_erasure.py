@@ -14,7 +14,7 @@ import pytest
 import alteraser as ae
 from alteraser.data.deletion import Deletion
 from alteraser.errors import InvalidInput
-from alteraser.evidence.claims import Evidence, Local, Replayed
+from alteraser.evidence.claims import Evidence, LocalEffect, Replayed
 
 FIXTURES = Path(__file__).parent.parent / "adapters" / "fixtures" / "implicit"
 ROWS: dict[str, Any] = {"rating": "plays", "rows_are_ids": True}
@@ -122,7 +122,7 @@ def test_rows_of_other_maps_are_looked_up_once(folder: Path) -> None:
 
 
 def test_a_claim_has_its_class_and_its_word() -> None:
-    assert (Replayed("words").kind, Replayed("words").name, Local("words").passed) == (
+    assert (Replayed("words").kind, Replayed("words").name, LocalEffect("words").passed) == (
         "A",
         "replayed",
         True,

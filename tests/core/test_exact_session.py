@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import alteraser as ae
 from alteraser.data.interactions import Interactions
 from alteraser.data.selection import Age, Window
-from alteraser.engines.session import Changed, ExactSession
+from alteraser.engines.session import Applied, ExactSession
 from alteraser.engines.session import exact as module
 from alteraser.errors import IntegrityError, InvalidInput, NotFound
 from alteraser.models.closed_form.popularity import Popularity
@@ -79,7 +79,7 @@ def test_any_order_any_batching(kind: Any, data: st.DataObject) -> None:
     start = base(data.draw(st.integers(0, 30)), weighted=data.draw(st.booleans()))
     session = ExactSession(kind.fit(start), start)
     now: dict[tuple[int, int], tuple[Any, ...]] = {(row[0], row[1]): row[2:] for row in rows(start)}
-    done: list[tuple[Changed, dict[tuple[int, int], tuple[Any, ...]]]] = []
+    done: list[tuple[Applied, dict[tuple[int, int], tuple[Any, ...]]]] = []
     item, user = st.integers(0, 9), st.integers(0, 10)  # some of which are new
     for _ in range(data.draw(st.integers(1, 5))):
         ask = data.draw(

@@ -15,7 +15,7 @@ import alteraser as ae
 from alteraser import Interactions, forget
 from alteraser.erasers.relational import converge
 from alteraser.errors import InvalidInput
-from alteraser.evidence.certificate.relational import Plain
+from alteraser.evidence.certificate.relational import PlainLinear
 from alteraser.models.relational import LinearProblem, Point
 from alteraser.models.relational.lightgcn import NODE, LinearLightGCN
 from alteraser.models.relational.plain import PlainModel
@@ -154,7 +154,7 @@ def test_certificate_evaluates_by_itself_what_the_solver_does() -> None:
     """Its own arithmetic against the kernels', for every form at once."""
     problem = a_problem()
     point, along = anywhere(problem), anywhere(problem, 2)
-    plain, found = Plain(problem), evaluate(problem, point)
+    plain, found = PlainLinear(problem), evaluate(problem, point)
     value, gradient = plain.gradient(point)
     assert value == pytest.approx(found.value, rel=1e-12)
     np.testing.assert_allclose(gradient, found.gradient.vector, rtol=1e-10, atol=1e-10)

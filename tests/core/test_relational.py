@@ -20,7 +20,7 @@ from alteraser.models.relational import (
     Cells,
     Identity,
     LinearProblem,
-    Missing,
+    MissingWeights,
     Part,
     Point,
     Product,
@@ -33,7 +33,7 @@ from alteraser.models.relational import (
 )
 from alteraser.solvers import stationarity
 from alteraser.solvers.relational import evaluate, hessian_product, scores
-from alteraser.solvers.relational.evaluation import Curvature
+from alteraser.solvers.relational.evaluation import LinearCurvature
 
 
 def sparse(rows: int, columns: int, rng: np.random.Generator, density: float = 0.4) -> csr_array:
@@ -74,7 +74,7 @@ def a_problem(seed: int = 0) -> LinearProblem:
     contexts = sparse(9, users, rng)
     hybrid = stacked([users, sparse(users, 3, rng)])
     relations = (
-        Relation("bought", "node", "node", left, right, bought, Missing(0.2), 1.0),
+        Relation("bought", "node", "node", left, right, bought, MissingWeights(0.2), 1.0),
         Relation(
             "seen",
             "feature",
@@ -82,7 +82,7 @@ def a_problem(seed: int = 0) -> LinearProblem:
             hybrid,
             right,
             some_cells(users, items, rng),
-            Missing(0.1, rng.uniform(0.5, 2.0, users), rng.uniform(0.5, 2.0, items)),
+            MissingWeights(0.1, rng.uniform(0.5, 2.0, users), rng.uniform(0.5, 2.0, items)),
             0.7,
             prediction=0.3,
         ),
@@ -93,7 +93,7 @@ def a_problem(seed: int = 0) -> LinearProblem:
             right,
             Identity(tags),
             some_cells(items, tags, rng),
-            Missing.popular(0.3, np.arange(tags)),
+            MissingWeights.popular(0.3, np.arange(tags)),
             1.5,
             biases=True,
         ),
@@ -104,7 +104,7 @@ def a_problem(seed: int = 0) -> LinearProblem:
             hybrid,
             hybrid,
             some_cells(users, users, rng),
-            Missing(0.05),
+            MissingWeights(0.05),
             0.5,
             prediction=2.0,
             biases=True,
@@ -116,7 +116,7 @@ def a_problem(seed: int = 0) -> LinearProblem:
             Product(Sparse(contexts), left),
             right,
             some_cells(9, items, rng),
-            Missing(0.4),
+            MissingWeights(0.4),
         ),
     )
     tables = (nodes, features, labels)
@@ -211,7 +211,7 @@ def test_hessian_is_the_change_of_the_gradient_and_symmetric() -> None:
 def test_products_in_float32_are_those_in_float64_to_its_digits() -> None:
     problem = a_problem()
     point = anywhere(problem, 1)
-    short, whole = (Curvature(problem, point, dtype=x, threads=1) for x in ("f4", "f8"))
+    short, whole = (LinearCurvature(problem, point, dtype=x, threads=1) for x in ("f4", "f8"))
     for seed in (2, 3):  # of one point, as many as are wanted
         along = anywhere(problem, seed)
         found, wanted = (curvature @ along for curvature in (short, whole))

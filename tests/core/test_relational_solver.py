@@ -15,7 +15,7 @@ from alteraser.models import Problem
 from alteraser.models.relational import (
     Cells,
     LinearProblem,
-    Missing,
+    MissingWeights,
     Part,
     Propagation,
     Relation,
@@ -47,7 +47,7 @@ def on_a_graph(seed: int, layers: int, *, ridge: float = 0.5, rank: int = 3) -> 
     cells = Cells.at(*np.nonzero(likes), (m, n))
     walk = Propagation(a_graph(cells), layers)
     relation = Relation(
-        "likes", "node", "node", Part(walk, 0, m), Part(walk, m, m + n), cells, Missing(0.1)
+        "likes", "node", "node", Part(walk, 0, m), Part(walk, m, m + n), cells, MissingWeights(0.1)
     )
     return LinearProblem(
         (Table.numbered("node", m + n),), (relation,), {"node": np.full(m + n, ridge)}, rank

@@ -11,7 +11,7 @@ import pytest
 from conftest import toy_interactions
 
 import alteraser as ae
-from alteraser.models.neighbors.similarity import NAMES, Terms
+from alteraser.models.neighbors.similarity import NAMES, GlobalTerms
 from alteraser.models.neighbors.user_knn import UserKNN
 
 
@@ -97,5 +97,5 @@ def test_a_stale_count_is_refused(name: str) -> None:
 def test_what_is_known_of_all_counts_who_is_there() -> None:
     """Rows of people and items who are gone are no documents and no terms."""
     data = toy_interactions(13, 9, 0.4)
-    assert Terms.of(data).documents == int((data.item_counts > 0).sum()) == 8
-    assert Terms.of(data, documents=9).documents == 9
+    assert GlobalTerms.of(data).documents == int((data.item_counts > 0).sum()) == 8
+    assert GlobalTerms.of(data, documents=9).documents == 9

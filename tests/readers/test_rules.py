@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alteraser.data.readers._rules import Affine, Function, Matrix, Rule, rule
+from alteraser.data.readers._rules import Affine, ColumnRule, Function, Matrix, rule
 
 NUMBERS = st.floats(-1e3, 1e3).map(lambda x: round(x, 3))
 X = np.array([0.5, 1.0, 2.0, 40.0])
@@ -54,14 +54,14 @@ def test_affine_steps_become_one(a: float, b: float, c: float, d: float) -> None
     "name", ["play count", "play-count", "2019", "plays.sum", "a - b", "größe", "log"]
 )
 def test_a_text_without_signs_is_a_column(name: str) -> None:
-    assert rule(name) == Rule(name)
-    assert rule(f"`{name}`") == Rule(name)
-    assert rule(f"1 + 2 * `{name}`") == Rule(name, steps=(Affine(1.0, 2.0),))
+    assert rule(name) == ColumnRule(name)
+    assert rule(f"`{name}`") == ColumnRule(name)
+    assert rule(f"1 + 2 * `{name}`") == ColumnRule(name, steps=(Affine(1.0, 2.0),))
 
 
 def test_a_name_in_a_rule() -> None:
     assert rule("log(play count)").column == "play count"
-    assert rule("log(play-count - 1)") == Rule(
+    assert rule("log(play-count - 1)") == ColumnRule(
         "play-count", steps=(Affine(-1.0, 1.0), Function("log"))
     )
     assert rule("log(`plays (total)`)").column == "plays (total)"

@@ -233,7 +233,7 @@ def test_names_that_lead_elsewhere(
         archive, "_header", lambda each, size: _any_header(each, size, tarfile.REGTYPE)
     )
     with open(tmp_path / "b", "wb") as file:
-        writer = archive.Writer(file)
+        writer = archive.ArchiveWriter(file)
         writer.add_bytes(name, b"evil")
         writer.end()
     with pytest.raises(IntegrityError, match="no backup has"):
@@ -252,7 +252,7 @@ def test_members_that_are_no_files(
 
     monkeypatch.setattr(archive, "_header", header)
     with open(tmp_path / "b", "wb") as file:
-        writer = archive.Writer(file)
+        writer = archive.ArchiveWriter(file)
         writer.add_bytes("state.json", b"")
         writer.end()
     with pytest.raises(IntegrityError, match="no backup has"):

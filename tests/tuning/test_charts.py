@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alteraser.report.plots import log_axis, share_axis, stroke
-from alteraser.verbs.tune import Finalist, Point
+from alteraser.verbs.tune import Finalist, GridPoint
 from alteraser.verbs.tune.forgettability import Forgettability
 from alteraser.verbs.tune.page import render
 from alteraser.verbs.tune.search import Tuned
@@ -32,7 +32,7 @@ def drawn(*agreements: float) -> list[dict[str, Any]]:
     """The figures on the page of a search with eight lines."""
     pytest.importorskip("plotly")
     trials = tuple(
-        Trial(Point(d, w, ridge), 0.2 + d / ridge / 100, 0.01, 0.0, 1, 0, 0.0, True)
+        Trial(GridPoint(d, w, ridge), 0.2 + d / ridge / 100, 0.01, 0.0, 1, 0, 0.0, True)
         for d, w, ridge in GRID
     )
     finalists = tuple(

@@ -15,7 +15,7 @@ import alteraser.verbs.tune.search as search_module
 from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError, Interrupted, InvalidInput
 from alteraser.models import Factors
-from alteraser.verbs.tune import Finalist, Grid, Point, tune
+from alteraser.verbs.tune import Finalist, Grid, GridPoint, tune
 from alteraser.verbs.tune.forgettability import Forgettability
 from alteraser.verbs.tune.search import choose
 from alteraser.verbs.tune.trial import Trial, run_trial
@@ -46,7 +46,7 @@ def test_paths_fall_in_regularization_and_cover_the_grid() -> None:
 
 
 def test_fine_points_are_new_and_around_the_best() -> None:
-    best = Point(2, 0.1, 0.5)
+    best = GridPoint(2, 0.1, 0.5)
     known = {point for path in GRID.coarse(data()) for point in path}
     fine = Grid(factors=(2,)).fine(best, known)
     points = [point for path in fine for point in path]
@@ -64,7 +64,7 @@ def test_a_warm_path_ends_where_cold_starts_do() -> None:
     exact = {"tolerance": 1e-9, "max_passes": 500, "threads": 1}
     factors = Factors.random(*train.shape, 2, seed=0, dtype=np.float64)
     for ridge in (1.0, 0.5, 0.2):
-        point = Point(2, 0.3, ridge)
+        point = GridPoint(2, 0.3, ridge)
         warm, factors = run_trial(point, train, [held], factors, **exact)  # type: ignore[arg-type]
         colds = [
             run_trial(
@@ -134,7 +134,7 @@ def test_other_data_or_settings_are_refused(tmp_path: Path) -> None:
 
 
 def finalist(ndcg: float, error: float, agreement: float, ridge: float) -> Finalist:
-    trial = Trial(Point(2, 0.1, ridge), ndcg, error, 0.0, 1, 0, 0.0, True)
+    trial = Trial(GridPoint(2, 0.1, ridge), ndcg, error, 0.0, 1, 0, 0.0, True)
     return Finalist(trial, Forgettability(agreement, 0.0, 1.0, 1, 0, True))
 
 

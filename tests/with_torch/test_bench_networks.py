@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 from conftest import Run  # noqa: E402
 
-from alteraser.bench.neural.networks import Pairs, Sessions, best, trained  # noqa: E402
+from alteraser.bench.neural.networks import PairsHeldOut, Sessions, best, trained  # noqa: E402
 from alteraser.data.interactions import Interactions  # noqa: E402
 from alteraser.models.networks.gru4rec import GRU4Rec  # noqa: E402
 from alteraser.models.networks.ncf import NCF  # noqa: E402
@@ -72,7 +72,7 @@ def test_what_is_to_go_is_gone_and_what_is_held_out_is_in_neither(events: Path) 
     assert len(before) > len(after)
     assert set(np.unique(before.items)) == set(np.unique(after.items))
     assert len(scene.shown) == len(scene.wanted) == len(scene.asked)
-    pairs = Pairs.of(Interactions.read(events, duplicates="first"), 4)
+    pairs = PairsHeldOut.of(Interactions.read(events, duplicates="first"), 4)
     assert (pairs.after.locate(*pairs.gone) < 0).all()
     assert (pairs.before.locate(*pairs.gone) >= 0).all()
     assert (pairs.before.locate(pairs.rows, pairs.wanted) < 0).all()

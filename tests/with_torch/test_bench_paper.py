@@ -16,8 +16,8 @@ from conftest import Run, toy_interactions  # noqa: E402
 
 from alteraser.bench.paper import run as harness  # noqa: E402
 from alteraser.bench.paper.methods import METHODS, choose  # noqa: E402
-from alteraser.bench.paper.run import Plan, run_plan  # noqa: E402
-from alteraser.bench.paper.store import Key, Store  # noqa: E402
+from alteraser.bench.paper.run import PaperPlan, run_plan  # noqa: E402
+from alteraser.bench.paper.store import CellKey, Store  # noqa: E402
 from alteraser.cli.main import main  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -181,7 +181,7 @@ def test_a_stopped_run_goes_on_where_it_was(
 def test_runs_side_by_side_are_not_timed(sets: Path, tmp_path: Path) -> None:
     from alteraser.bench.paper.hyperparameters import load_hyperparameters
 
-    plan = Plan(
+    plan = PaperPlan(
         (sets / "tinier",),
         tuple(m.name for m in choose(["warm-start"])),
         runs=2,
@@ -202,7 +202,7 @@ def test_the_same_seed_gives_the_same_cell(sets: Path, tmp_path: Path) -> None:
         assert main(arguments(sets, tmp_path / name, *more)) == 0
         found.append(
             Store(tmp_path / name).factors(
-                Key("tinier", "noise", "validation", 0, "alteraser-ah-newton")
+                CellKey("tinier", "noise", "validation", 0, "alteraser-ah-newton")
             )
         )
     np.testing.assert_array_equal(found[0].users, found[1].users)

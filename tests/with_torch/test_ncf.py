@@ -66,7 +66,7 @@ def test_the_loss_is_that_of_every_cell(
         data = Interactions(data.users, data.items, data.indptr, data.indices, data.confidence)
     kind = KIND.model_copy(update={"dtype": "float64", "missing_weight": 0.3})
     task = kind.task(data)
-    progress = training.Progress.at(task.start())
+    progress = training.TrainingProgress.at(task.start())
     chosen = np.array([2, 0, 5])
     found = task.backward(progress.weights, chosen)
     assert found == pytest.approx(by_hand(progress.weights, task, chosen, 0.3), rel=1e-12)

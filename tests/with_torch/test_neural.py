@@ -217,7 +217,7 @@ def test_at_the_original_the_anchored_gradient_is_the_push(kind: str) -> None:
 def test_every_half_pass_lowers_its_loss_the_phi_step_too(kind: str, anchored: bool) -> None:
     data = toy_interactions(30, 20)
     module, removal = trained(kind, data), data.remove(some(data, 3, 4, 40))
-    steps: list[neural.Step] = []
+    steps: list[neural.NeuralPass] = []
     neural.erase(
         module,
         data,

@@ -22,7 +22,7 @@ from alteraser.neural import draws as drawing  # noqa: E402
 from alteraser.neural.alternation import parameters  # noqa: E402
 from alteraser.neural.draws import Negatives  # noqa: E402
 from alteraser.neural.loss import flattened, unflattened  # noqa: E402
-from alteraser.neural.propagation import Propagation  # noqa: E402
+from alteraser.neural.propagation import TorchPropagation  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -111,7 +111,7 @@ def brute(module: Network, data: Interactions, loss: Loss, close: list[int]) -> 
     total = loss.regularization * float((P**2).sum() + (Q**2).sum())
     total += loss.phi_regularization * sum(float((value**2).sum()) for value in phi.values())
     if module.layers:
-        P, Q = Propagation(data, module.layers, torch.float64)(P, Q)
+        P, Q = TorchPropagation(data, module.layers, torch.float64)(P, Q)
     scores = (
         module(P, Q, torch.arange(data.shape[0])[:, None], torch.arange(data.shape[1])[None])
         .detach()
@@ -286,12 +286,12 @@ def test_propagation_is_the_formula() -> None:
     hat = A / np.sqrt(np.outer(np.maximum(d, 1), np.maximum(d, 1)))
     E = np.random.default_rng(0).standard_normal((m + n, 3))
     expected = (E + hat @ E + hat @ hat @ E + hat @ hat @ hat @ E) / 4
-    users, items = Propagation(data, 3, torch.float64)(
+    users, items = TorchPropagation(data, 3, torch.float64)(
         torch.from_numpy(E[:m]), torch.from_numpy(E[m:])
     )
     assert np.allclose(np.vstack([users, items]), expected)
     tables = [torch.from_numpy(part).requires_grad_() for part in (E[:m, :1], E[m:, :1])]
-    spread = Propagation(data, 2, torch.float64)
+    spread = TorchPropagation(data, 2, torch.float64)
     assert torch.autograd.gradcheck(spread, tables)
     assert torch.autograd.gradgradcheck(lambda P, Q: [x**2 for x in spread(P, Q)], tables)
 

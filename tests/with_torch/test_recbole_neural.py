@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
 from alteraser.adapters import ForeignOptions, recbole  # noqa: E402
-from alteraser.adapters._recbole_modules import NCF  # noqa: E402
+from alteraser.adapters._recbole_modules import CheckpointNCF  # noqa: E402
 from alteraser.adapters._recbole_neural import logits, propagated  # noqa: E402
 from alteraser.adapters.forget import forget_foreign, open_foreign  # noqa: E402
 
@@ -23,7 +23,7 @@ OPTIONS = ForeignOptions(users_map=FOLDER / "toy.inter")
 @pytest.mark.parametrize("name", ["NeuMF", "GMF"])
 def test_the_module_scores_as_numpy_does(name: str) -> None:
     foreign = recbole.ADAPTER.read(FOLDER / f"{name}.pth", OPTIONS)
-    module = NCF(foreign.kind, foreign.users, foreign.items, foreign.further)
+    module = CheckpointNCF(foreign.kind, foreign.users, foreign.items, foreign.further)
     P, Q = module.user_embedding, module.item_embedding
     users, items = torch.arange(40)[:, None], torch.arange(25)[None, :]
     expected = logits(

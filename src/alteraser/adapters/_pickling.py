@@ -15,7 +15,7 @@ from alteraser.adapters._pickle import Call, Global, Persistent
 from alteraser.errors import InvalidInput
 
 
-class Writer:
+class PickleWriter:
     """One pickle of ``protocol``, built up in ``out``."""
 
     def __init__(self, protocol: int, depth: int) -> None:
@@ -187,29 +187,29 @@ class Writer:
         self.out += b"Q"
 
 
-def _constant(code: bytes) -> Callable[[Writer, Any, int], None]:
-    def save(w: Writer, value: Any, depth: int) -> None:
+def _constant(code: bytes) -> Callable[[PickleWriter, Any, int], None]:
+    def save(w: PickleWriter, value: Any, depth: int) -> None:
         w.out += code
 
     return save
 
 
-_SAVERS: dict[type, Callable[[Writer, Any, int], None]] = {
+_SAVERS: dict[type, Callable[[PickleWriter, Any, int], None]] = {
     type(None): _constant(b"N"),
     bool: lambda w, value, depth: w.out.append(0x88 if value else 0x89),
-    int: Writer.integer,
+    int: PickleWriter.integer,
     float: lambda w, value, depth: w.out.extend(struct.pack(">Bd", 0x47, value)),
-    str: Writer.text,
-    bytes: Writer.content,
-    bytearray: Writer.mutable_content,
-    tuple: Writer.fixed,
-    list: Writer.sequence,
-    dict: Writer.mapping,
-    set: Writer.unordered,
-    frozenset: Writer.frozen,
-    Global: Writer.named,
-    Call: Writer.call,
-    Persistent: Writer.persistent,
+    str: PickleWriter.text,
+    bytes: PickleWriter.content,
+    bytearray: PickleWriter.mutable_content,
+    tuple: PickleWriter.fixed,
+    list: PickleWriter.sequence,
+    dict: PickleWriter.mapping,
+    set: PickleWriter.unordered,
+    frozenset: PickleWriter.frozen,
+    Global: PickleWriter.named,
+    Call: PickleWriter.call,
+    Persistent: PickleWriter.persistent,
 }
 
 
@@ -223,4 +223,4 @@ def dump(value: Any, protocol: int = 4, *, depth: int = 200) -> bytes:
     >>> pickle.loads(dump({"a": [1, (2.5, None)]}))
     {'a': [1, (2.5, None)]}
     """
-    return Writer(protocol, depth).run(value)
+    return PickleWriter(protocol, depth).run(value)

@@ -20,7 +20,7 @@ from alteraser.neural.modules import LightGCN, Network
 Array = npt.NDArray[Any]
 
 
-class NCF(Network):
+class CheckpointNCF(Network):
     """NeuMF, GMF or MLP with a checkpoint's layers, which are no parameters here: they stay."""
 
     kind = "neumf"
@@ -92,7 +92,7 @@ def forget(
 
     def module() -> Network:
         if kind != "lightgcn":
-            return NCF(kind, foreign.users, foreign.items, foreign.further)
+            return CheckpointNCF(kind, foreign.users, foreign.items, foreign.further)
         m, n, d = foreign.shape
         found = LightGCN(m, n, d, layers=layers)
         _fill(found, foreign.users, foreign.items)

@@ -23,7 +23,7 @@ PASSES = 1
 """Passes of ``respond`` over all rows."""
 
 
-class Rows(Protocol):
+class SideInPlace(Protocol):
     """One side of the loss, whose rows are solved where they are."""
 
     def solve(
@@ -36,11 +36,11 @@ class Rows(Protocol):
 class BlockLoss(Protocol):
     """What passes need of a loss: the rows of either side, what it is, and how far from still."""
 
-    def users(self, data: Interactions, P: Array, Q: Array) -> Rows:
+    def users(self, data: Interactions, P: Array, Q: Array) -> SideInPlace:
         """The users' rows at this point."""
         ...
 
-    def items(self, data: Interactions, P: Array, Q: Array) -> Rows:
+    def items(self, data: Interactions, P: Array, Q: Array) -> SideInPlace:
         """The items' rows at this point."""
         ...
 

@@ -43,7 +43,7 @@ _CHECKSUMS = b"crc\x00"
 
 
 @dataclass(frozen=True)
-class Part:
+class FactorPart:
     """One Parquet file of factors: where it is and which ids its rows have, in their order
     there.
     """
@@ -53,10 +53,10 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Table:
+class FactorTable:
     """All parts of one side, and its rows in increasing order of their ids."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[FactorPart, ...]
     ids: npt.NDArray[np.int64]
     factors: npt.NDArray[np.float32]
     version: str | None
@@ -156,7 +156,7 @@ def check_crc(path: Path) -> None:
     )
 
 
-def read_table(folder: Path, rank: int, version: str | None) -> Table:
+def read_table(folder: Path, rank: int, version: str | None) -> FactorTable:
     """The factors of one side.
 
     Raises InvalidInput for another layout, IntegrityError for what does not fit together,
@@ -165,7 +165,7 @@ def read_table(folder: Path, rank: int, version: str | None) -> Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    found: list[Part] = []
+    found: list[FactorPart] = []
     blocks: list[Array] = []
     for path in parts(folder):
         check_crc(path)
@@ -180,7 +180,7 @@ def read_table(folder: Path, rank: int, version: str | None) -> Table:
                 f"{path} is damaged: {line}. Restore it", path=str(path)
             ) from error
         ids, rows = _unpacked(path, table, rank)
-        found.append(Part(path, ids))
+        found.append(FactorPart(path, ids))
         blocks.append(rows)
     ids, rows = np.concatenate([part.ids for part in found]), np.concatenate(blocks)
     order = np.argsort(ids, kind="stable")
@@ -197,10 +197,10 @@ def read_table(folder: Path, rank: int, version: str | None) -> Table:
         raise NumericFailure(
             f"{folder}: the factors of id {int(ids[bad[0]])} are not finite; restore the model"
         )
-    return Table(tuple(found), ids, rows, version)
+    return FactorTable(tuple(found), ids, rows, version)
 
 
-def rewrite(part: Part, target: Path, gone: Array, changed: Array, factors: Array) -> None:
+def rewrite(part: FactorPart, target: Path, gone: Array, changed: Array, factors: Array) -> None:
     """Write ``part`` again as ``target`` without the ids ``gone`` and with ``factors`` for the ids
     ``changed``.
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.adapters._pickle import Call
-from alteraser.adapters._torch_zip import Archive, Tensor, is_tensor
+from alteraser.adapters._torch_zip import Tensor, TorchArchive, is_tensor
 from alteraser.adapters.contract import Changed
 from alteraser.errors import IntegrityError
 
@@ -42,7 +42,7 @@ def entries(value: Any) -> list[tuple[Any, Any]]:
     )
 
 
-def tensors_of(archive: Archive, state: Any, path: Path) -> dict[str, Tensor]:
+def tensors_of(archive: TorchArchive, state: Any, path: Path) -> dict[str, Tensor]:
     """The tensors of a state dict by name. Raises IntegrityError where there are none."""
     found = {
         str(name): archive.located(value, str(name))
@@ -55,7 +55,7 @@ def tensors_of(archive: Archive, state: Any, path: Path) -> dict[str, Tensor]:
 
 
 def moments_of(
-    archive: Archive,
+    archive: TorchArchive,
     optimizer: Any,
     tensors: Mapping[str, Tensor],
     users: tuple[str, ...],
@@ -81,7 +81,7 @@ def moments_of(
 
 
 def scrubbed(
-    archive: Archive, moments: tuple[Moment, ...], changed: Changed, *, first: int = 0
+    archive: TorchArchive, moments: tuple[Moment, ...], changed: Changed, *, first: int = 0
 ) -> dict[Tensor, Array]:
     """Moments with zeros in the rows that changed, whose numbers in the table begin at ``first``.
 

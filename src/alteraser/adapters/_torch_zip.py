@@ -73,7 +73,7 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Member:
+class TorchMember:
     """Where a member's content lies in the file."""
 
     start: int
@@ -83,7 +83,7 @@ class Member:
     header: int
 
 
-class Archive:
+class TorchArchive:
     """A file that ``torch.save`` wrote."""
 
     def __init__(self, path: Path) -> None:
@@ -123,7 +123,7 @@ class Archive:
             )
         self.root = descriptions[0].split("/")[0]
 
-    def _members(self, archive: zipfile.ZipFile) -> dict[str, Member]:
+    def _members(self, archive: zipfile.ZipFile) -> dict[str, TorchMember]:
         size, members = self.path.stat().st_size, {}
         infos = archive.infolist()
         if len(infos) > MEMBERS:
@@ -150,7 +150,7 @@ class Archive:
                     raise zipfile.BadZipFile(
                         f"member {info.filename!r} reaches past the end of the file"
                     )
-                members[info.filename] = Member(
+                members[info.filename] = TorchMember(
                     start, info.file_size, bool(info.flag_bits & 8), info.header_offset
                 )
         return members

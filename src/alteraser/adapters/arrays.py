@@ -74,7 +74,7 @@ class Container:
 
     names: tuple[str, str]
     regions: dict[str, Region]
-    archive: npz.Archive | None = None
+    archive: npz.NpzArchive | None = None
     maps: tuple[Path, ...] = ()
     ridge: float = 0.0
 

@@ -54,7 +54,7 @@ COMPARED = 500
 
 
 @dataclass(frozen=True)
-class Choice:
+class ForeignChoice:
     """What was asked for, what was done instead of it or as it, and the reason."""
 
     asked: Asked
@@ -92,7 +92,7 @@ def known_method(name: str) -> Asked:
 
 def erase(
     asked: Asked, task: ForeignTask, tolerance: float | None, warn: Callable[[str], None]
-) -> tuple[ForeignOutcome, Choice]:
+) -> tuple[ForeignOutcome, ForeignChoice]:
     """Forget ``task`` the way that was ``asked`` for, or that fits; ``tolerance`` None: the way's
     own.
 
@@ -107,13 +107,13 @@ def erase(
     if asked == "converge":
         if not loss.rests(resting):
             warn(_other_training(toward))
-        return _judged(toward), Choice(asked, "asked for")
+        return _judged(toward), ForeignChoice(asked, "asked for")
     if asked == "auto" and loss.rests(resting):
         why = (
             f"training had left less than {CONVERGED:g} of this deletion's push: the model is "
             "at rest"
         )
-        return _judged(toward), Choice(asked, why)
+        return _judged(toward), ForeignChoice(asked, why)
     found: Followed | None = None
     trainer = task.foreign.trainer
     if asked == "replay" or (asked == "auto" and trainer is not None):
@@ -127,7 +127,7 @@ def erase(
             why = (
                 f"the same training ({trainer.words}), run on all the data, gives the file: {same}"
             )
-            return replayed(task, found.way), Choice(asked, why, found)
+            return replayed(task, found.way), ForeignChoice(asked, why, found)
         if asked == "replay":
             raise IntegrityError(
                 f"--method replay: {trainer.words} on these data gives lists that agree with the "
@@ -136,12 +136,12 @@ def erase(
             )
     near = replace(task, tolerance=LOCAL if tolerance is None else tolerance)
     erased = loss.local(near)
-    return erased, Choice(asked, _why_local(asked, erased, found), found)
+    return erased, ForeignChoice(asked, _why_local(asked, erased, found), found)
 
 
 def _from_what_remains(
     asked: Asked, task: ForeignTask, tolerance: float | None
-) -> tuple[ForeignOutcome, Choice]:
+) -> tuple[ForeignOutcome, ForeignChoice]:
     """``erase`` where D_a is not known: the training on D_r, if the lists of everybody else bear it
     out; else on to an optimum for D_r.
     """
@@ -165,7 +165,7 @@ def _from_what_remains(
                 f"{why}; its training ({trainer.words}) on what remains gives lists that "
                 f"agree to {best:.3f}"
             )
-            return erased, Choice(asked, words)
+            return erased, ForeignChoice(asked, words)
     if asked == "replay":
         if trainer is None:
             raise _no_trainer(task)
@@ -180,7 +180,7 @@ def _from_what_remains(
             "the data as trained on, or FORGET with all the columns of the data"
         )
     toward = replace(task, tolerance=CONVERGED if tolerance is None else tolerance)
-    return _judged(toward), Choice(asked, f"{why}: on to an optimum for what remains")
+    return _judged(toward), ForeignChoice(asked, f"{why}: on to an optimum for what remains")
 
 
 def _judged(task: ForeignTask) -> ForeignOutcome:

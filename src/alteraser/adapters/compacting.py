@@ -82,7 +82,7 @@ def write_compacted(foreign: Foreign, users: Rows, items: Rows, out: Path) -> No
     trees of objects).
     """
     state = foreign.state
-    if foreign.format == "implicit" and isinstance(state, npz.Archive):
+    if foreign.format == "implicit" and isinstance(state, npz.NpzArchive):
         arrays = {name: state.array(name) for name in state.members if name != SEED}
         _write_npz(arrays | {USERS: arrays[USERS][users], ITEMS: arrays[ITEMS][items]}, out)
         return

@@ -47,7 +47,7 @@ from alteraser.errors import AltEraserError, InvalidInput, NotFound
 from alteraser.evidence.claims import (
     Certified,
     Evidence,
-    Local,
+    LocalEffect,
     Measured,
     Nothing,
     Replayed,
@@ -462,10 +462,10 @@ def evidence_of(erased: ForeignOutcome, left: float | None) -> Evidence:
             left=left,
         )
     if erased.standing is not None:
-        claims = {"B": Certified, "C": Measured, "L": Local}
+        claims = {"B": Certified, "C": Measured, "L": LocalEffect}
         return claims.get(erased.level, ResidualOnly)(erased.standing.sentence, left=left)
     if erased.level == "L":
-        return Local(
+        return LocalEffect(
             "the deletion's effect on a model that is not at rest, to within "
             f"{erased.residual:.2g} of its push; its distance from an optimum is as before",
             left=left,

@@ -104,7 +104,7 @@ class Implicit:
             arrays[USERS] = _columns(foreign, changed, "user")
         if changed.items is not None or changed.item_biases is not None:
             arrays[ITEMS] = _columns(foreign, changed, "item")
-        if isinstance(foreign.state, npz.Archive):
+        if isinstance(foreign.state, npz.NpzArchive):
             npz.rewrite(foreign.state, arrays, out)
         else:
             _implicit_pickled.write(foreign.state, arrays, out)
@@ -117,7 +117,7 @@ class Implicit:
 ADAPTER = Implicit()
 
 
-def _kind(archive: npz.Archive) -> str:
+def _kind(archive: npz.NpzArchive) -> str:
     names = archive.members.keys()
     if "K" in names and USERS not in names:
         raise InvalidInput(

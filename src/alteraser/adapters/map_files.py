@@ -41,7 +41,7 @@ VALUES = ("0", "row")
 _ROW = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
-class Found(NamedTuple):
+class FoundIds(NamedTuple):
     """What a file says: some ids, each with its row."""
 
     ids: Any
@@ -50,7 +50,7 @@ class Found(NamedTuple):
     """Whether the file's form has every row of the model in it."""
 
 
-def read(path: Path, side: str, size: int) -> Found:
+def read(path: Path, side: str, size: int) -> FoundIds:
     """The map of ``side`` (``user`` or ``item``) in the file at ``path``, for ``size`` rows.
 
     Raises InvalidInput for a form that is none of the above, for a pairing that can be read both
@@ -171,15 +171,15 @@ def _rows(names: Sequence[Any], size: int) -> list[int] | None:
     )
 
 
-def _paired(keys: Sequence[Any], values: Sequence[Any], size: int, path: Path) -> Found:
+def _paired(keys: Sequence[Any], values: Sequence[Any], size: int, path: Path) -> FoundIds:
     if oriented(keys, values, size, path) == "value":
-        return Found(list(keys), np.array([int(value) for value in values], np.int64), False)
+        return FoundIds(list(keys), np.array([int(value) for value in values], np.int64), False)
     named = [
         (int(key), value) for key, value in zip(keys, values, strict=True) if value is not None
     ]
     if not named:
         raise InvalidInput(f"{path} names no row", path=str(path))
-    return Found(
+    return FoundIds(
         [value for _, value in named], np.array([row for row, _ in named], np.int64), False
     )
 
@@ -205,7 +205,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _from_json(path: Path, side: str, size: int) -> Found:
+def _from_json(path: Path, side: str, size: int) -> FoundIds:
     found = _load_json(path)
     if isinstance(found, list):
         return _in_order(found, path)
@@ -216,14 +216,16 @@ def _from_json(path: Path, side: str, size: int) -> Found:
     )
 
 
-def _in_order(names: list[Any], path: Path) -> Found:
+def _in_order(names: list[Any], path: Path) -> FoundIds:
     """Ids in row order, None for a row without one."""
     named = [(row, name) for row, name in enumerate(names) if name is not None]
     if not named:
         raise InvalidInput(f"{path} names no row", path=str(path))
     if len(named) == len(names):
-        return Found(names, np.arange(len(names)), True)
-    return Found([name for _, name in named], np.array([row for row, _ in named], np.int64), False)
+        return FoundIds(names, np.arange(len(names)), True)
+    return FoundIds(
+        [name for _, name in named], np.array([row for row, _ in named], np.int64), False
+    )
 
 
 def _to_json(path: Path, left: IdMap) -> bytes:
@@ -268,7 +270,7 @@ def _npy(path: Path) -> npt.NDArray[Any]:
     return np.frombuffer(content, dtype)
 
 
-def _from_npy(path: Path, side: str) -> Found:
+def _from_npy(path: Path, side: str) -> FoundIds:
     found = _npy(path)
     if found.dtype.kind == "S":
         try:
@@ -279,7 +281,7 @@ def _from_npy(path: Path, side: str) -> Found:
             ) from cause
     if found.dtype.kind == "U":
         return _in_order([name or None for name in found.tolist()], path)
-    return Found(found, np.arange(len(found)), True)
+    return FoundIds(found, np.arange(len(found)), True)
 
 
 def _to_npy(path: Path, left: IdMap) -> bytes:
@@ -294,7 +296,7 @@ def _to_npy(path: Path, left: IdMap) -> bytes:
 # ---------------------------------------------------------------- tables
 
 
-def _from_table(path: Path, side: str, size: int) -> Found:
+def _from_table(path: Path, side: str, size: int) -> FoundIds:
     from alteraser.data.readers import ReadingOptions, read_rows
 
     table = read_rows(path, ReadingOptions())
@@ -305,7 +307,7 @@ def _from_table(path: Path, side: str, size: int) -> Found:
         if other == "row":
             return _with_rows(table, index, path)
         if other == own and _rows(table[index].to_pylist(), size) is not None:
-            return Found(table[own], table[index].to_numpy().astype(np.int64), True)
+            return FoundIds(table[own], table[index].to_numpy().astype(np.int64), True)
         return _paired(table[index].to_pylist(), table[other].to_pylist(), size, path)
     if (
         "row" not in names
@@ -323,14 +325,14 @@ def _from_table(path: Path, side: str, size: int) -> Found:
             path=str(path),
         )
     if "row" not in names:
-        return Found(table[chosen], np.arange(table.num_rows), True)
+        return FoundIds(table[chosen], np.arange(table.num_rows), True)
     return _with_rows(table, chosen, path)
 
 
-def _with_rows(table: pa.Table, chosen: str, path: Path) -> Found:
+def _with_rows(table: pa.Table, chosen: str, path: Path) -> FoundIds:
     if not pa.types.is_integer(table["row"].type) or table["row"].null_count:
         raise InvalidInput(f"{path}: column row must hold whole numbers from 0", path=str(path))
-    return Found(table[chosen], table["row"].to_numpy().astype(np.int64), False)
+    return FoundIds(table[chosen], table["row"].to_numpy().astype(np.int64), False)
 
 
 def _to_table(path: Path, left: IdMap) -> bytes:

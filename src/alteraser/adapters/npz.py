@@ -37,7 +37,7 @@ no table."""
 
 
 @dataclass(frozen=True)
-class Member:
+class NpzMember:
     """One array of the archive."""
 
     name: str
@@ -56,11 +56,11 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Archive:
+class NpzArchive:
     """The arrays of one file."""
 
     path: Path
-    members: Mapping[str, Member]
+    members: Mapping[str, NpzMember]
 
     def array(self, name: str) -> Array:
         """One array: a copy, or where it is large a read-only view of the file.
@@ -87,7 +87,7 @@ class Archive:
             )
         return self.array(name).item()
 
-    def _verify(self, file: IO[bytes], member: Member) -> None:
+    def _verify(self, file: IO[bytes], member: NpzMember) -> None:
         crc, left = 0, member.end - member.payload
         file.seek(member.payload)
         while left > 0:
@@ -118,7 +118,7 @@ def is_npz(path: Path, *names: str) -> bool:
     return all(f"{name}.npy" in found for name in names)
 
 
-def open_npz(path: Path) -> Archive:
+def open_npz(path: Path) -> NpzArchive:
     """The archive at ``path``, nothing of it read yet but its directory.
 
     Raises InvalidInput for what is no ``.npz``, is compressed, encrypted, or holds objects;
@@ -142,7 +142,7 @@ def open_npz(path: Path) -> Archive:
             f"{path} is damaged or no .npz file ({cause}); restore it from a copy", path=str(path)
         ) from cause
     _check_layout(path, members)
-    return Archive(path, {member.name: member for member in members})
+    return NpzArchive(path, {member.name: member for member in members})
 
 
 def npy_header(file: IO[bytes], what: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -167,7 +167,7 @@ def npy_header(file: IO[bytes], what: str) -> tuple[tuple[int, ...], bool, np.dt
     return shape, fortran, dtype
 
 
-def rewrite(archive: Archive, arrays: Mapping[str, Array], out: Path) -> None:
+def rewrite(archive: NpzArchive, arrays: Mapping[str, Array], out: Path) -> None:
     """The same file at ``out`` with the numbers of ``arrays`` in place of theirs and their
     checksums; all or nothing.
 
@@ -244,7 +244,7 @@ def located(
     return payload, end, crc_at
 
 
-def _member(path: Path, file: IO[bytes], info: zipfile.ZipInfo, directory: int) -> Member:
+def _member(path: Path, file: IO[bytes], info: zipfile.ZipInfo, directory: int) -> NpzMember:
     if not info.filename.endswith(".npy"):
         raise InvalidInput(
             f"{path}: member {info.filename!r} is no array; this is not an .npz", path=str(path)
@@ -279,10 +279,10 @@ def _member(path: Path, file: IO[bytes], info: zipfile.ZipInfo, directory: int) 
             "file is damaged",
             path=str(path),
         )
-    return Member(name, dtype, shape, fortran, payload, data, end, info.CRC, crc_at)
+    return NpzMember(name, dtype, shape, fortran, payload, data, end, info.CRC, crc_at)
 
 
-def _check_layout(path: Path, members: list[Member]) -> None:
+def _check_layout(path: Path, members: list[NpzMember]) -> None:
     """Members that share bytes, or a name, say one thing to one reader and another to the next."""
     if len({member.name for member in members}) < len(members):
         raise IntegrityError(

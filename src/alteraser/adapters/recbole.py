@@ -26,7 +26,7 @@ from alteraser.adapters._pickle import Call
 from alteraser.adapters._pickled import NUMPY
 from alteraser.adapters._recbole_ids import is_dump, maps, recbole_class
 from alteraser.adapters._torch_state import Moment, moments_of, scrubbed, tensors_of
-from alteraser.adapters._torch_zip import TENSORS, Archive, Tensor, is_tensor, looks_like
+from alteraser.adapters._torch_zip import TENSORS, Tensor, TorchArchive, is_tensor, looks_like
 from alteraser.adapters.contract import Changed, Foreign, ForeignLoss, Holding, Sibling
 from alteraser.adapters.options import ForeignOptions
 from alteraser.data.files import check_output
@@ -78,7 +78,7 @@ PROPAGATED = ("restore_user_e", "restore_item_e")
 class RecboleState:
     """What ``write`` needs to find again."""
 
-    archive: Archive
+    archive: TorchArchive
     tables: tuple[tuple[tuple[Tensor, int], ...], ...]
     """For users and items: (tensor, columns) side by side."""
     further: Mapping[str, Tensor]
@@ -100,7 +100,7 @@ class RecBole:
         """See ``contract.Adapter.read``. Ids come from ``--users-map``: the ``.inter`` file or
         RecBole's data set.
         """
-        archive = Archive(path)
+        archive = TorchArchive(path)
         tree = archive.description(_allowed)
         if not isinstance(tree, dict) or not isinstance(tree.get("config"), Call):
             raise InvalidInput(
@@ -254,7 +254,7 @@ def _kind(config: Mapping[str, Any], path: Path) -> tuple[str, CheckpointLayout]
 
 
 def _side(
-    archive: Archive, tensors: Mapping[str, Tensor], names: tuple[str, ...], path: Path
+    archive: TorchArchive, tensors: Mapping[str, Tensor], names: tuple[str, ...], path: Path
 ) -> Array:
     """The tables called ``names``, side by side; a view of the file where it is one table."""
     for name in names:
@@ -275,7 +275,7 @@ def _side(
     return whole
 
 
-def _propagated(archive: Archive, tree: Mapping[str, Any]) -> dict[str, Tensor]:
+def _propagated(archive: TorchArchive, tree: Mapping[str, Any]) -> dict[str, Tensor]:
     other = tree.get("other_parameter")
     other = other if isinstance(other, dict) else {}
     return {

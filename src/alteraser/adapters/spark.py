@@ -60,7 +60,7 @@ class SparkSide:
     pipeline has them.
     """
 
-    table: folder.Table
+    table: folder.FactorTable
     ids: npt.NDArray[np.int64]
     """(rows,) Spark's number of each row."""
     present: npt.NDArray[np.bool_]
@@ -259,7 +259,11 @@ def _stages(path: Path, document: dict[str, Any]) -> list[Stage]:
 
 
 def _side(
-    model: Path, name: str, table: folder.Table, document: dict[str, Any], indexers: list[Stage]
+    model: Path,
+    name: str,
+    table: folder.FactorTable,
+    document: dict[str, Any],
+    indexers: list[Stage],
 ) -> SparkSide:
     column = folder.parameter(document, f"{name}Col")
     labels = next(
@@ -375,7 +379,7 @@ def _holdings(users: SparkSide) -> tuple[Holding, ...]:
 class Rewrite:
     """A part and what ``rewrite`` is to do with it: ids that go, ids that change, their factors."""
 
-    part: folder.Part
+    part: folder.FactorPart
     what: tuple[Array, Array, Array]
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from alteraser.adapters._pickle import Call
 from alteraser.adapters._pickled import NUMPY
 from alteraser.adapters._torch_state import Moment, entries, moments_of, scrubbed, tensors_of
-from alteraser.adapters._torch_zip import TENSORS, Archive, Tensor, is_tensor, looks_like
+from alteraser.adapters._torch_zip import TENSORS, Tensor, TorchArchive, is_tensor, looks_like
 from alteraser.adapters.contract import Changed, Foreign, Holding, Sibling
 from alteraser.adapters.losses import named_loss
 from alteraser.adapters.mapped import check_finite
@@ -32,10 +32,10 @@ OPTIMIZERS = ("optimizer", "optimizer_state_dict", "optimizer_states")
 
 
 @dataclass(frozen=True, eq=False)
-class State:
+class TorchContents:
     """What ``write`` needs to find again."""
 
-    archive: Archive
+    archive: TorchArchive
     users: Tensor
     items: Tensor
     moments: tuple[Moment, ...]
@@ -58,7 +58,7 @@ class TorchState:
 
     def read(self, path: Path, options: ForeignOptions) -> Foreign:
         """See ``contract.Adapter.read``."""
-        archive = Archive(path)
+        archive = TorchArchive(path)
         tree = archive.description(lambda module, name: (module, name) in TENSORS | NUMPY)
         if not isinstance(tree, dict | Call):
             raise InvalidInput(
@@ -93,13 +93,13 @@ class TorchState:
             holds=(Holding("optimizer", what, "set to zero in the changed rows"),)
             if moments
             else (),
-            state=State(archive, tensors[names[0]], tensors[names[1]], moments),
+            state=TorchContents(archive, tensors[names[0]], tensors[names[1]], moments),
         )
 
     def write(self, foreign: Foreign, changed: Changed, out: Path) -> None:
         """See ``contract.Adapter.write``."""
         check_output(out)
-        state: State = foreign.state
+        state: TorchContents = foreign.state
         new = {state.users: changed.users, state.items: changed.items}
         changes = {tensor: table for tensor, table in new.items() if table is not None}
         state.archive.write(out, changes | scrubbed(state.archive, state.moments, changed))

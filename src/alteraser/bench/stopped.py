@@ -177,7 +177,7 @@ def timed(seconds: list[float]) -> Iterator[None]:
 
 
 @dataclass
-class Scene:
+class StoppedScene:
     """One model, one request: implicit's own model, its retrain, and its model from another
     seed.
     """
@@ -291,7 +291,7 @@ def _measure(
     for number in range(SINGLE if request in ("1x", "1u") else 1):
         with tempfile.TemporaryDirectory() as folder:
             os.environ["XDG_CACHE_HOME"] = folder  # every replay is checked anew
-            scene = Scene(
+            scene = StoppedScene(
                 weighed(counts, how), how, requested(counts, request, number), Path(folder)
             )
             cpu: dict[str, list[float]] = {}

@@ -10,14 +10,14 @@ from alteraser.cli import aftermath, common, selecting
 from alteraser.errors import NumericFailure
 
 if TYPE_CHECKING:
-    from alteraser.cli.forget_options import Request
+    from alteraser.cli.forget_options import ForgetRequest
     from alteraser.cli.subject import Subject
     from alteraser.data.deletion import Deletion
     from alteraser.verbs.erasure import Erasure
 
 
 def answer(
-    screen: common.Screen, asked: Request, subject: Subject, erasure: Erasure[Any], saved: Any
+    screen: common.Screen, asked: ForgetRequest, subject: Subject, erasure: Erasure[Any], saved: Any
 ) -> int:
     """Show what came out; 0 where the level that was asked for, or the default one, is reached,
     else 8 and a line.
@@ -66,7 +66,7 @@ def answer(
     return 0 if asked.how.accept == "d" else NumericFailure.exit_code
 
 
-def dry_run(screen: common.Screen, asked: Request, found: Deletion, planned: Any) -> int:
+def dry_run(screen: common.Screen, asked: ForgetRequest, found: Deletion, planned: Any) -> int:
     """Show what would be forgotten, and where ``planned`` says it, how and at what cost."""
     removal = found.removal
     users, items, emptied = (

@@ -52,7 +52,7 @@ ConfigOption = Annotated[
 ]
 
 
-class Configured(TyperCommand):
+class ConfiguredCommand(TyperCommand):
     """A command each option of which is also a variable of the environment: ``--rate-limit`` is
     ``ALTERASER_RATE_LIMIT``.
     """

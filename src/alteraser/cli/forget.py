@@ -60,7 +60,7 @@ def forget(
     Example: alteraser forget als.npz forget.csv --data plays.parquet --rating plays --rows-are-ids
     --out als-2.npz
     """
-    asked = forget_options.Request(
+    asked = forget_options.ForgetRequest(
         model, data, forget_set, out, how, wanted, outputs, theirs, care, talk, beside
     )
     asked.check()
@@ -86,11 +86,11 @@ def forget(
     return answer.answer(screen, asked, subject, erasure, saved)
 
 
-def _subject(asked: forget_options.Request, screen: common.Screen) -> Subject:
+def _subject(asked: forget_options.ForgetRequest, screen: common.Screen) -> Subject:
     """What MODEL is, by what lies there."""
     table = item_tables.recognized(asked.model, asked.theirs.format)
     if table is not None:
-        return item_tables.ItemTable(asked, screen, table)
+        return item_tables.ItemTableSubject(asked, screen, table)
     if foreign_options.is_foreign(asked.model, asked.theirs):
         from alteraser.cli.foreign import Theirs
 
@@ -108,7 +108,7 @@ def _subject(asked: forget_options.Request, screen: common.Screen) -> Subject:
 
 
 def _write_remaining(
-    asked: forget_options.Request, subject: Subject, sheet: Sheet, found: Deletion
+    asked: forget_options.ForgetRequest, subject: Subject, sheet: Sheet, found: Deletion
 ) -> bool:
     """Write the remaining data, where they are asked for; whether this command did."""
     remaining = asked.outputs.remaining

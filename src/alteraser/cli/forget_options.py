@@ -108,7 +108,7 @@ class Outputs:
 
 
 @dataclass(frozen=True)
-class Request:
+class ForgetRequest:
     """All of it."""
 
     model: Path

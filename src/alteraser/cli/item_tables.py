@@ -15,7 +15,7 @@ from alteraser.errors import InvalidInput, NumericFailure
 if TYPE_CHECKING:
     from alteraser.adapters.tables import TableAdapter
     from alteraser.cli.foreign_options import Reading
-    from alteraser.cli.forget_options import Request
+    from alteraser.cli.forget_options import ForgetRequest
     from alteraser.data.deletion import Deletion
     from alteraser.data.selection import Selection
     from alteraser.data.sheet import Sheet
@@ -39,13 +39,13 @@ def recognized(model: Path, format: str | None) -> TableAdapter | None:
     return find_table(model)
 
 
-class ItemTable(Subject):
+class ItemTableSubject(Subject):
     """A table of items in a file of another library."""
 
     ours = False
     names = None
 
-    def __init__(self, asked: Request, screen: common.Screen, adapter: TableAdapter) -> None:
+    def __init__(self, asked: ForgetRequest, screen: common.Screen, adapter: TableAdapter) -> None:
         super().__init__(asked, screen)
         self.adapter = adapter
 

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from alteraser.cli import common
-from alteraser.cli.configured import ConfigOption, Configured
+from alteraser.cli.configured import ConfigOption, ConfiguredCommand
 from alteraser.errors import InvalidInput
 
-COMMAND = Configured
+COMMAND = ConfiguredCommand
 
 StateOption = Annotated[
     Path, typer.Option("--state", metavar="DIR", help="The state directory of the service.")

@@ -12,7 +12,7 @@ from alteraser.cli import again, common, selecting
 from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from alteraser.cli.forget_options import Request
+    from alteraser.cli.forget_options import ForgetRequest
     from alteraser.data.deletion import Deletion
     from alteraser.data.ids import IdMap
     from alteraser.data.readers import ReadingOptions
@@ -36,7 +36,7 @@ class Subject(ABC):
     ids: tuple[IdMap, IdMap]
     """Its maps, once it is open"""
 
-    def __init__(self, asked: Request, screen: common.Screen) -> None:
+    def __init__(self, asked: ForgetRequest, screen: common.Screen) -> None:
         self.asked, self.screen = asked, screen
 
     @abstractmethod

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from alteraser.cli import common
-from alteraser.cli.configured import ConfigOption, Configured
+from alteraser.cli.configured import ConfigOption, ConfiguredCommand
 from alteraser.cli.serve import (
     HoursOption,
     StateOption,
@@ -17,7 +17,7 @@ from alteraser.cli.serve import (
     tempo_of,
 )
 
-COMMAND = Configured
+COMMAND = ConfiguredCommand
 
 
 def worker(

@@ -58,7 +58,7 @@ def encode(value: Id) -> bytes:
 
 
 @dataclass(frozen=True)
-class Group:
+class ErasedGroup:
     """What was erased under one key; hashes in hexadecimal."""
 
     key: str
@@ -105,7 +105,7 @@ class Returned:
 class Erased:
     """The record: one group for every key that there has been, and the keys that are at hand."""
 
-    groups: tuple[Group, ...] = ()
+    groups: tuple[ErasedGroup, ...] = ()
     keys: tuple[bytes, ...] = ()
     spare: bytes | None = field(default=None, compare=False, repr=False)
     """Taken where a new key is needed; None: a random one"""
@@ -150,7 +150,7 @@ class Erased:
         groups, keys = self.groups[:-1], self.keys
         if last is None or last.key not in by_print:
             key = self.spare or secrets.token_bytes(KEY_BYTES)
-            groups, keys, last = self.groups, (*keys, key), Group(fingerprint(key))
+            groups, keys, last = self.groups, (*keys, key), ErasedGroup(fingerprint(key))
         else:
             key = by_print[last.key]
         whole = last.users | {_hash(key, USER, user) for user in users}
@@ -159,7 +159,7 @@ class Erased:
             parts.setdefault(_hash(key, USER, user), set()).add(
                 pair_hash(key, encode(user), encode(item))
             )
-        group = Group(
+        group = ErasedGroup(
             last.key,
             whole,
             last.items | {_hash(key, ITEM, item) for item in items},
@@ -209,7 +209,11 @@ class Erased:
 
     @staticmethod
     def _mark_pairs(
-        group: Group, key: bytes, data: Interactions, hit: npt.NDArray[np.bool_], found: set[str]
+        group: ErasedGroup,
+        key: bytes,
+        data: Interactions,
+        hit: npt.NDArray[np.bool_],
+        found: set[str],
     ) -> None:
         rows = np.flatnonzero(data.user_counts > 0)
         for row, user in zip(rows.tolist(), data.users.ids_of(rows).to_pylist(), strict=True):
@@ -229,9 +233,9 @@ class Erased:
     def without(self, returned: Returned) -> Erased:
         """The record without what was let in again."""
 
-        def left(group: Group) -> Group:
+        def left(group: ErasedGroup) -> ErasedGroup:
             pairs = {user: known - returned.pairs for user, known in group.pairs.items()}
-            return Group(
+            return ErasedGroup(
                 group.key,
                 group.users - returned.hashes,
                 group.items - returned.hashes,
@@ -262,7 +266,7 @@ class Erased:
                 raise ValueError("erased: expected pairs by the hash of their user")
             pairs = {_hex(user): _hashes(known) for user, known in entry["pairs"].items()}
             groups.append(
-                Group(
+                ErasedGroup(
                     _hex(entry["key"]),
                     _hashes(entry["users"]),
                     _hashes(entry["items"]),

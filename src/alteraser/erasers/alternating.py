@@ -106,7 +106,7 @@ def alternate(
 
     def begin() -> tuple[RowState, Plan[RowState]]:
         state = RowState(problem, start, scale, tolerance, steps, threads or default_threads())
-        phases: dict[str, Phase[RowState]] = {"look": Look(), "passes": passes}
+        phases: dict[str, Phase[RowState]] = {"look": FirstLook(), "passes": passes}
         if touched is not None:
             phases["touched"] = TouchedFirst(*touched)
         table = {key: following for key, following in TABLE.items() if key[0] in phases}
@@ -206,7 +206,7 @@ class RowState(Alternation):
         return rows
 
 
-class Look(Decided):
+class FirstLook(Decided):
     """A run may begin where it is to end. Signals: ``arrived``, ``open``."""
 
     def move(self, state: RowState) -> Move:
@@ -227,7 +227,7 @@ class TouchedFirst(Decided):
         """One sweep."""
         state.sweep("user", self._users)
         state.sweep("item", self._items)
-        signal = Look().move(state).signal
+        signal = FirstLook().move(state).signal
         assert state.measured is not None
         residual, objective = state.measured
         return Move(PassRecord.of("touched", objective, residual, state.solved()), signal)

@@ -96,7 +96,7 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Found:
+class RowsLeft:
     """What is left."""
 
     residual: float
@@ -139,7 +139,7 @@ class AnchoredRows:
         small = P.nbytes + Q.nbytes <= HELD_EXACTLY
         self.kept: npt.DTypeLike = np.float64 if small else P.dtype
         self.start: Start
-        self.found: Found
+        self.found: RowsLeft
 
     def begin(self, *, reweighted: bool) -> None:
         """Measure before anything moves."""
@@ -412,7 +412,7 @@ class AnchoredRows:
             )
         return np.asarray(np.sqrt(np.maximum(np.einsum("id,id->i", right, solved), 0.0)))
 
-    def measure(self, *decisive: float) -> Found:
+    def measure(self, *decisive: float) -> RowsLeft:
         """What is left where P and Q are; no more exactly than to tell on which side of
         ``decisive`` that is.
         """
@@ -427,7 +427,7 @@ class AnchoredRows:
         objective = here.fit + ridge_of(self.after, self.P, self.Q)
         residual = norm / (push or 1.0)
         stored = residual * push <= storing_noise(here.theta_norm, self.P.dtype)
-        self.found = Found(residual, objective, stored, askers)
+        self.found = RowsLeft(residual, objective, stored, askers)
         return self.found
 
     def _gradient(self, problem: Problem) -> _Point:

@@ -35,9 +35,9 @@ from alteraser.erasers.anchored_rows import (
     IMPLICIT,
     AnchoredRows,
     Array,
-    Found,
     Pair,
     Rows,
+    RowsLeft,
     Trainer,
 )
 from alteraser.models import Problem
@@ -316,7 +316,7 @@ class RowsAlone(Decided):
     """
 
     def __init__(self) -> None:
-        self._before: tuple[Pair | None, Found] | None = None
+        self._before: tuple[Pair | None, RowsLeft] | None = None
         self._shares = iter(SHARES)
 
     def move(self, state: AnchoredRows) -> Move:

@@ -22,7 +22,7 @@ from alteraser.evidence.certificate.anchored import anchored
 from alteraser.evidence.certificate.certificate import UNDETERMINED
 from alteraser.evidence.certificate.plain import Plain, norm
 from alteraser.evidence.certificate.words import sentence
-from alteraser.evidence.claims import Evidence, Local, Measured, Replayed, ResidualOnly
+from alteraser.evidence.claims import Evidence, LocalEffect, Measured, Replayed, ResidualOnly
 from alteraser.linalg.pairs import norm as length
 from alteraser.models import Factors, Problem
 from alteraser.models.factorization.magnitudes import WIDE, confidence_ratio
@@ -112,7 +112,7 @@ def _local(task: Task, outcome: Outcome, tolerance: float) -> tuple[Outcome, Evi
             f"{residual:.1e} of what the deletion changed is left, {tolerance:.1e} may be"
         )
     if effect.moved == 0.0 or (effect.left is not None and effect.left <= DEFAULT.effect):
-        return outcome, Local(sentence("L", None, effect.left))
+        return outcome, LocalEffect(sentence("L", None, effect.left))
     if effect.left is not None:
         return outcome, _not_shown(
             f"{effect.left:.0%} of the deletion's effect may be missing, {DEFAULT.effect:.0%} may "

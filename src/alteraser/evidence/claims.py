@@ -67,7 +67,7 @@ class Measured(Evidence):
     kind = "C"
 
 
-class Local(Evidence):
+class LocalEffect(Evidence):
     """The deletion's effect on a model that is not at rest."""
 
     kind = "L"

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 # first: it says so where torch is not installed
 from alteraser.autograd.module import forget_module
-from alteraser.neural.alternation import Alternating, Step, erase, residual
+from alteraser.neural.alternation import Alternating, NeuralPass, erase, residual
 from alteraser.neural.files import save
 from alteraser.neural.forgetting import WithLoss, forget
 from alteraser.neural.loading import load
@@ -36,8 +36,8 @@ __all__ = [
     "Network",
     "NeuMF",
     "NeuralModel",
+    "NeuralPass",
     "SampledLoss",
-    "Step",
     "Trained",
     "Training",
     "WithLoss",

@@ -71,7 +71,7 @@ class Alternating:
 
 
 @dataclass(frozen=True)
-class Step:
+class NeuralPass:
     """One half-pass, for the trace."""
 
     number: int
@@ -84,7 +84,7 @@ class Step:
     """How much its rows' (anchored) losses fell."""
     seconds: float = 0.0
 
-    def stamped(self, number: int, seconds: float) -> Step:
+    def stamped(self, number: int, seconds: float) -> NeuralPass:
         """With its time; the loop's count of half-passes is not kept."""
         return replace(self, seconds=seconds)
 
@@ -93,14 +93,14 @@ class Step:
 class ErasingRun:
     """What the loop did to the module it was given."""
 
-    trace: list[Step]
+    trace: list[NeuralPass]
     push: float
     """‖∇L_{D_r}(Θ_a) − ∇L_{D_a}(Θ_a)‖"""
 
 
 Part = SideName | Literal["phi"]
 
-OnStep = Callable[[Step], None]
+OnStep = Callable[[NeuralPass], None]
 
 
 def parameters(module: Network) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
@@ -240,7 +240,7 @@ class _Erasing:
 
     # ------------------------------------------------------------------ parts of a pass
 
-    def rows(self, number: int, side: SideName) -> Step | None:
+    def rows(self, number: int, side: SideName) -> NeuralPass | None:
         """The touched rows of a side, or from pass 1 on all of them; None where there are none."""
         rows = (self.everything if number else self.touched)[side]
         solver = self.how.newton if side == "user" and not number else self.how.rough
@@ -249,7 +249,7 @@ class _Erasing:
         start = (self.P if side == "user" else self.Q).clone()
         if self.loss.propagation is not None:
             products, removed = self._block(side, rows, start)
-            return Step(number, side, int(rows.size), products, removed)
+            return NeuralPass(number, side, int(rows.size), products, removed)
         products, removed = 0, 0.0
         for chunk in (self.loss.users if side == "user" else self.loss.items).chunks(rows):
             batch = self.loss.rows(
@@ -259,7 +259,7 @@ class _Erasing:
             products, removed = products + spent, removed + fell
         if self.loss.pairwise and side == "item":
             self._together(start, rows)
-        return Step(number, side, int(rows.size), products, removed)
+        return NeuralPass(number, side, int(rows.size), products, removed)
 
     def _block(self, side: SideName, rows: Array, start: Tensor) -> tuple[int, float]:
         """Rows that see each other, as one."""
@@ -319,7 +319,7 @@ class _Erasing:
             value if self.anchor is None else value - float((self.anchor.items * Q).double().sum())
         )
 
-    def network(self, number: int) -> Step:
+    def network(self, number: int) -> NeuralPass:
         """A step in Φ."""
         x = flattened(self.phi)[None]
         anchor = None if self.anchor is None else flattened(self.anchor.phi)
@@ -328,7 +328,7 @@ class _Erasing:
         first, last = batch.values(x), batch.values(found.x)
         self._check(last, "phi", np.zeros(1, np.int64))
         self.phi = unflattened(found.x[0], {name: value.shape for name, value in self.phi.items()})
-        return Step(number, "phi", 1, found.products, float(first - last))
+        return NeuralPass(number, "phi", 1, found.products, float(first - last))
 
     def _check(self, losses: Tensor, side: str, rows: Array) -> None:
         bad = torch.nonzero(~torch.isfinite(losses)).flatten()

@@ -17,7 +17,7 @@ from alteraser.data.interactions import Interactions, accounted
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.evidence.claims import Nothing
 from alteraser.models.factorization.model import TrainedOn
-from alteraser.neural.alternation import Alternating, Step, erase
+from alteraser.neural.alternation import Alternating, NeuralPass, erase
 from alteraser.neural.loss import Loss
 from alteraser.neural.model import NeuralModel, check_plain
 from alteraser.neural.modules import Network
@@ -95,7 +95,7 @@ def unlearn_neural(
     *,
     method: Any = "auto",
     threads: int = 0,
-    on_pass: Callable[[Step], None] | None = None,
+    on_pass: Callable[[NeuralPass], None] | None = None,
     on_choice: OnChoice | None = None,
 ) -> Erasure[Any]:
     """``unlearn`` for a neural model: ``method`` is an ``Alternating``, or ``auto``.
@@ -156,7 +156,7 @@ def forget(
     whole_items: bool = False,
     how: Alternating | None = None,
     loss: Loss | None = None,
-    on_step: Callable[[Step], None] | None = None,
+    on_step: Callable[[NeuralPass], None] | None = None,
     **foreign: Any,
 ) -> Erasure[M]:
     """Make ``model`` forget ``forget_set``; neither ``model`` nor ``data`` is changed.

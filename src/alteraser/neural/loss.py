@@ -38,7 +38,7 @@ from alteraser.errors import InvalidInput
 from alteraser.linalg.hashing import hashed
 from alteraser.neural.draws import Negatives
 from alteraser.neural.modules import Network
-from alteraser.neural.propagation import Propagation
+from alteraser.neural.propagation import TorchPropagation
 from alteraser.neural.rowbatch import FunctionalBatch
 from alteraser.settings import Configured
 
@@ -71,7 +71,7 @@ class Loss(Configured):
 
 
 @dataclass(frozen=True)
-class Entries:
+class LossTerms:
     """The terms ω ζ(−σ s − o) of the loss, sorted by the rows of one side; a row's terms are its
     loss.
     """
@@ -129,7 +129,9 @@ class SampledLoss:
             raise InvalidInput(f"share={share}: expected a number between 0 and 1")
         self.dtype = module.user_embedding.dtype
         self.pairwise = module.pairwise
-        self.propagation = Propagation(data, module.layers, self.dtype) if module.layers else None
+        self.propagation = (
+            TorchPropagation(data, module.layers, self.dtype) if module.layers else None
+        )
         u, v = data.user_rows, data.indices.astype(np.int64)
         self.near = near = np.zeros(m, bool)
         near[close if close is not None else []] = True
@@ -249,15 +251,15 @@ class SampledLoss:
     # ------------------------------------------------------------------ rows
 
     @cached_property
-    def users(self) -> Entries:
+    def users(self) -> LossTerms:
         """The terms by user."""
         indptr = np.concatenate(
             [[0], np.cumsum(np.bincount(self.user, minlength=self.data.shape[0]))]
         )
-        return Entries(indptr, self.item, self.sign, self.weight, self.low)
+        return LossTerms(indptr, self.item, self.sign, self.weight, self.low)
 
     @cached_property
-    def items(self) -> Entries:
+    def items(self) -> LossTerms:
         """The terms by item; a comparison of two items is a term of both."""
         own, sign = self.item, self.sign
         across, weight, partner = self.user, self.weight, None
@@ -271,7 +273,7 @@ class SampledLoss:
             else np.argsort(2 * own + (sign < 0), kind="stable")
         )
         indptr = np.concatenate([[0], np.cumsum(np.bincount(own, minlength=self.data.shape[1]))])
-        return Entries(
+        return LossTerms(
             indptr,
             across[order],
             sign[order],

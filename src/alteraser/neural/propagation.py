@@ -52,7 +52,7 @@ class _Spread(torch.autograd.Function):  # type: ignore[misc]
         return _Spread.apply(gradient, ctx.graph), None
 
 
-class Propagation:
+class TorchPropagation:
     """E⁰ → E on the graph of ``data``."""
 
     def __init__(self, data: Interactions, layers: int, dtype: torch.dtype = torch.float32) -> None:

@@ -12,7 +12,7 @@ from alteraser import metrics
 from alteraser.data.interactions import Interactions
 from alteraser.models.ranking import fill_best, mask_seen
 from alteraser.neural.modules import Network
-from alteraser.neural.propagation import Propagation
+from alteraser.neural.propagation import TorchPropagation
 
 Array = npt.NDArray[Any]
 
@@ -30,7 +30,7 @@ class Ranker:
         with torch.no_grad():
             P, Q = module.user_embedding.detach(), module.item_embedding.detach()
             if module.layers:
-                P, Q = Propagation(graph, module.layers, P.dtype)(P, Q)
+                P, Q = TorchPropagation(graph, module.layers, P.dtype)(P, Q)
             self.left, self.right = module.left(P), module.right(Q)
 
     def scores(self, users: Array, items: Array) -> npt.NDArray[np.float64]:

@@ -23,7 +23,7 @@ from alteraser.errors import InvalidInput, NumericFailure
 from alteraser.neural.draws import Negatives
 from alteraser.neural.loss import Loss
 from alteraser.neural.modules import Network
-from alteraser.neural.propagation import Propagation
+from alteraser.neural.propagation import TorchPropagation
 from alteraser.settings import Configured
 
 Score = Callable[[Network], float]
@@ -115,7 +115,9 @@ class _Run:
         self.negatives = Negatives(data)
         self.user, self.item = data.user_rows, data.indices.astype(np.int64)
         self.propagation = (
-            Propagation(data, module.layers, module.user_embedding.dtype) if module.layers else None
+            TorchPropagation(data, module.layers, module.user_embedding.dtype)
+            if module.layers
+            else None
         )
         rate = training.learning_rate
         self.optimizer = torch.optim.AdamW(

@@ -33,7 +33,7 @@ from alteraser.ledger.keys import Key
 from alteraser.service import console, erasing, metrics, openapi, opendsr, tracing, webhooks
 from alteraser.service.ingest import from_body, ingest
 from alteraser.service.outside import Outside
-from alteraser.service.problems import Problem, answer, problem
+from alteraser.service.problems import ProblemDetails, answer, problem
 from alteraser.service.serving import Serving
 from alteraser.service.state import State, added_rows
 
@@ -264,21 +264,21 @@ def make_app(api: Api) -> FastAPI:
 
 def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(AltEraserError)
-    async def ours(request: Request, error: AltEraserError) -> Problem:
+    async def ours(request: Request, error: AltEraserError) -> ProblemDetails:
         return problem(error)
 
     @app.exception_handler(HTTPException)
-    async def theirs(request: Request, error: HTTPException) -> Problem:
+    async def theirs(request: Request, error: HTTPException) -> ProblemDetails:
         code = {404: "not_found", 405: "method"}.get(error.status_code, "http")
         return answer(error.status_code, code, str(error.detail), dict(error.headers or {}))
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> Problem:
+    async def invalid(request: Request, error: RequestValidationError) -> ProblemDetails:
         where = ", ".join(sorted({str(each["loc"][-1]) for each in error.errors()}))
         return answer(400, "parameter", f"{where}: not of the right type")
 
     @app.exception_handler(Exception)
-    async def fault(request: Request, error: Exception) -> Problem:
+    async def fault(request: Request, error: Exception) -> ProblemDetails:
         return answer(500, "error", "an error of the service")
 
     app.add_middleware(_WithHeaders)

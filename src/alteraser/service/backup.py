@@ -61,7 +61,9 @@ def backup(root: Path, out: Path) -> dict[str, Any]:
             ) as aside:
                 needed = _ledger(folders, Path(aside) / "ledger.sqlite", origin)
                 try:
-                    _write(archive.Writer(file), folders, Path(aside) / "ledger.sqlite", needed)
+                    _write(
+                        archive.ArchiveWriter(file), folders, Path(aside) / "ledger.sqlite", needed
+                    )
                 except (
                     NotFound,
                     FileNotFoundError,
@@ -119,7 +121,7 @@ def _needed(connection: Connection, origin: str) -> _Needed:
     return _Needed(sorted(set(found)), sorted(ingests.files_kept(connection)), head)
 
 
-def _write(writer: archive.Writer, folders: Folders, ledger: Path, needed: _Needed) -> None:
+def _write(writer: archive.ArchiveWriter, folders: Folders, ledger: Path, needed: _Needed) -> None:
     head = json.dumps(needed.head, sort_keys=True, indent=1).encode() + b"\n"
     writer.add_bytes(archive.HEAD, head)
     writer.add("ledger.sqlite", ledger)

@@ -26,7 +26,7 @@ NOWHERE = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundInData:
     """What the requests of a batch come to on the data."""
 
     gone: Mask
@@ -36,7 +36,7 @@ class Found:
     a hold keeps"""
 
 
-def find(data: Interactions, requests: Sequence[Asked]) -> Found:
+def find(data: Interactions, requests: Sequence[Asked]) -> FoundInData:
     """Everything that ``requests`` name in ``data``, but for what a legal hold keeps.
 
     Names are looked up together: a batch costs what it asks for, and one look at the data where it
@@ -61,7 +61,7 @@ def find(data: Interactions, requests: Sequence[Asked]) -> Found:
                 "held": len(stays),
             }
         )
-    return Found(gone & ~keeps, counts)
+    return FoundInData(gone & ~keeps, counts)
 
 
 def _places(data: Interactions, asked: Asked) -> list[Any]:

@@ -66,7 +66,7 @@ STATUS = (
 expectation, and ours alarms"""
 
 
-class Api(Protocol):
+class OpenDsrApi(Protocol):
     """What the routes ask of the API."""
 
     state: State
@@ -144,7 +144,7 @@ Parts = tuple[Processor, Callable[..., Response], Callable[[AltEraserError], Res
 
 
 @dataclass(frozen=True)
-class Subject:
+class ControllerRequest:
     """A controller's request that can be taken in."""
 
     id: str
@@ -153,7 +153,7 @@ class Subject:
     callbacks: tuple[str, ...]
 
 
-def add(app: FastAPI, api: Api, processor: Processor, body_of: Any) -> None:
+def add(app: FastAPI, api: OpenDsrApi, processor: Processor, body_of: Any) -> None:
     """The routes; they are no part of our own API's description."""
 
     def signed(document: dict[str, Any], status: int = 200) -> Response:
@@ -197,7 +197,7 @@ def _add_facts(app: FastAPI, processor: Processor, signed: Callable[..., Respons
         return Response(processor.certificate, media_type="application/x-pem-file")
 
 
-def _add_requests(app: FastAPI, api: Api, path: str, parts: Parts, body_of: Any) -> None:
+def _add_requests(app: FastAPI, api: OpenDsrApi, path: str, parts: Parts, body_of: Any) -> None:
     processor, signed, refused = parts
 
     @app.post(path, include_in_schema=False)
@@ -246,7 +246,7 @@ def _add_requests(app: FastAPI, api: Api, path: str, parts: Parts, body_of: Any)
             return refused(error)
 
 
-def read(body: Any, declared: Declared, domain: str, hosts: Hosts) -> Subject:
+def read(body: Any, declared: Declared, domain: str, hosts: Hosts) -> ControllerRequest:
     """The request in ``body``; InvalidInput, which repeats nothing of it."""
     if not isinstance(body, dict):
         raise _invalid("body", "expected a JSON object")
@@ -273,7 +273,7 @@ def read(body: Any, declared: Declared, domain: str, hosts: Hosts) -> Subject:
     users = _users(body["subject_identities"], declared)
     wanted = _extended(users, body.get("extensions", {}), domain)
     urls = tuple(dict.fromkeys(hosts.checked(url) for url in callbacks))
-    return Subject(name, wanted | {"regulation": body["regulation"]}, urls)
+    return ControllerRequest(name, wanted | {"regulation": body["regulation"]}, urls)
 
 
 def _users(given: Any, declared: Declared) -> list[Any]:
@@ -319,7 +319,7 @@ def _extended(users: list[Any], extensions: Any, domain: str) -> dict[str, Any]:
     return {"user": users[0], **mine}
 
 
-def _taken(api: Api, given: str | None, subject: Subject) -> dict[str, Any]:
+def _taken(api: OpenDsrApi, given: str | None, subject: ControllerRequest) -> dict[str, Any]:
     """Take the request in, and who is to be called back about it: one transaction."""
     wanted = asked(subject.body, api.state.declared)
     sent = json.dumps([subject.body, subject.callbacks], sort_keys=True).encode()

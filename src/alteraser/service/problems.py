@@ -44,13 +44,13 @@ STATUS: tuple[tuple[type[AltEraserError], int], ...] = (
 LARGE = frozenset({"body_too_large", "too_many_ids", "too_many_rows", "string_too_long"})
 
 
-class Problem(JSONResponse):
+class ProblemDetails(JSONResponse):
     """application/problem+json."""
 
     media_type = "application/problem+json"
 
 
-def problem(error: AltEraserError) -> Problem:
+def problem(error: AltEraserError) -> ProblemDetails:
     """The answer that ``error`` is."""
     code = str(error.details.get("code", error.kind))
     status = CODES.get(code) or (413 if code in LARGE else _status(error))
@@ -71,7 +71,7 @@ def problem(error: AltEraserError) -> Problem:
 
 def answer(
     status: int, code: str, detail: str, headers: dict[str, str] | None = None, **more: Any
-) -> Problem:
+) -> ProblemDetails:
     """A problem by its parts."""
     title = HTTPStatus(status).phrase
     document = {
@@ -82,7 +82,7 @@ def answer(
         "detail": detail,
         **more,
     }
-    return Problem(document, status, headers)
+    return ProblemDetails(document, status, headers)
 
 
 def _status(error: AltEraserError) -> int:

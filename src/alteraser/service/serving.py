@@ -46,7 +46,7 @@ class _Served:
 
 
 @dataclass(frozen=True)
-class Look:
+class LedgerLook:
     """At the ledger: the version that the pointer names, and what is not to be shown of it."""
 
     version: str
@@ -114,7 +114,7 @@ class Serving:
                 self._served = ahead if there and ahead else _Served(self._state.load(wanted))
             return self._served
 
-    def look(self, connection: Connection, user: str | None) -> Look | None:
+    def look(self, connection: Connection, user: str | None) -> LedgerLook | None:
         """What an answer about ``user``, or about nobody, goes by; None where a newer snapshot than
         this was seen.
         """
@@ -122,7 +122,9 @@ class Serving:
             if not self._asides.follow(connection):
                 return None
             gone = user is not None and self._named(user) in self._asides.users
-            return Look(versions.serving(connection).version, gone, frozenset(self._asides.items))
+            return LedgerLook(
+                versions.serving(connection).version, gone, frozenset(self._asides.items)
+            )
 
     def _named(self, user: str) -> int | str | None:
         if self._served.version.model.users.kind != "int64":
@@ -130,7 +132,7 @@ class Serving:
         return int(user) if INTEGER.fullmatch(user) and -(2**63) <= int(user) < 2**63 else None
 
     def recommend(
-        self, user: str, k: int, *, scores: bool = False, look: Look | None = None
+        self, user: str, k: int, *, scores: bool = False, look: LedgerLook | None = None
     ) -> dict[str, Any]:
         """The best items for ``user``, without those they have, and those that are to be forgotten;
         NotFound for who is not there, or no longer, or is to be forgotten. ``look``: at the ledger,
@@ -154,7 +156,7 @@ class Serving:
         return {"user_id": name, "items": entries, "version": version.id}
 
     def of_segment(
-        self, segment: str, k: int, *, scores: bool = False, look: Look | None = None
+        self, segment: str, k: int, *, scores: bool = False, look: LedgerLook | None = None
     ) -> dict[str, Any]:
         """The best items for whoever is of ``segment``, without those that are to be forgotten;
         NotFound for one that is not there, InvalidInput where nothing is counted by segment.

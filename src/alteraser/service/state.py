@@ -20,7 +20,7 @@ from alteraser.data.files import atomic_directory, replace_file
 from alteraser.data.interactions import Interactions
 from alteraser.data.readers import ReadingOptions
 from alteraser.engines.store import version as versions_on_disk
-from alteraser.engines.store.changes import Changes
+from alteraser.engines.store.changes import StoredChanges
 from alteraser.engines.store.folders import Folders
 from alteraser.engines.store.tombstones import Tombstones
 from alteraser.engines.store.version import Content, Version
@@ -154,7 +154,7 @@ def create(
         what = {"batch": 0, "floor": 0, "parent": None}
         first = versions_on_disk.write(
             folders.versions,
-            Content(begun, data, Tombstones(), Changes.none(begun)),
+            Content(begun, data, Tombstones(), StoredChanges.none(begun)),
             what,
             salt=folders.secret("salt"),
         )

@@ -18,7 +18,7 @@ from alteraser.service.relay import WEBHOOK, webhook_secret
 from alteraser.service.state import State
 
 
-class Api(Protocol):
+class WebhookApi(Protocol):
     """What the routes ask of the API."""
 
     state: State
@@ -33,7 +33,7 @@ class Api(Protocol):
         ...
 
 
-def add(app: FastAPI, api: Api, body_of: Any) -> None:
+def add(app: FastAPI, api: WebhookApi, body_of: Any) -> None:
     """The routes; ``body_of`` reads a body within limits."""
 
     @app.get("/v1/webhooks", tags=["webhooks"])

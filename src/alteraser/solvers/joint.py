@@ -37,7 +37,7 @@ from alteraser.solvers.line import lowest, quartic_along
 from alteraser.solvers.one_side import dot, facing
 from alteraser.solvers.preconditioner import BlockInverse, Deflated, Eased, ItemPreconditioner
 from alteraser.solvers.recycled import Lanczos, Recycled
-from alteraser.solvers.reduced import Observers, Progress, ReducedHessian, conjugate
+from alteraser.solvers.reduced import Observers, ReducedHessian, SolveProgress, conjugate
 from alteraser.solvers.rotations import Rotations
 from alteraser.solvers.rows.protocol import aligned, aligned_empty
 from alteraser.solvers.slow import SlowSpace, slow_space
@@ -274,7 +274,7 @@ class Joint:
         right = self.users.wide(gradients[0] * (-0.5 / size))
         given = self.users.solve(right)
 
-        def enough(now: Progress) -> bool:
+        def enough(now: SolveProgress) -> bool:
             if now.fallen > forcing or now.length == 0.0:
                 return now.fallen == 0.0
             if share is not None or missing is not None:
@@ -310,7 +310,7 @@ class Joint:
         self,
         right: Array,
         users: Array,
-        enough: Callable[[Progress], bool],
+        enough: Callable[[SolveProgress], bool],
         products: int,
         known: float = np.inf,
         learn: bool = False,

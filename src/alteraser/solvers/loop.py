@@ -69,7 +69,7 @@ class Decided:
         raise AssertionError(f"{type(self).__name__} made a move without a signal")
 
 
-class State(Protocol):
+class RunState(Protocol):
     """Where a run is."""
 
     def factors(self) -> Any:
@@ -81,7 +81,7 @@ class State(Protocol):
         ...
 
 
-T = TypeVar("T", bound=State)
+T = TypeVar("T", bound=RunState)
 
 
 @dataclass(frozen=True)

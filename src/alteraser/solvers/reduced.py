@@ -53,7 +53,7 @@ class ReducedHessian:
 
 
 @dataclass(frozen=True)
-class Progress:
+class SolveProgress:
     """Where conjugate gradients is."""
 
     products: int = 0
@@ -81,7 +81,7 @@ class ReducedSolution:
     """x ≈ S⁻¹ r, (n, w)"""
     bent: Pair | None
     """A direction of both sides in which L bends down, where one turned up"""
-    last: Progress
+    last: SolveProgress
     exact: bool
     """Whether nothing is left of r"""
 
@@ -103,7 +103,7 @@ def conjugate(
     right: Array,
     users: Array,
     *,
-    enough: Callable[[Progress], bool],
+    enough: Callable[[SolveProgress], bool],
     products: int,
     rotations: Rotations | None,
     told: Observers,
@@ -124,7 +124,7 @@ def conjugate(
     dtype = r.dtype.type
     led: tuple[float, float] | None = None
     gains: list[float] = []
-    now = Progress()
+    now = SolveProgress()
     while now.products < products and rz > 0.0 and not (now.products and enough(now)):
         y = S.giving_way(p)
         q = S.product(B_p, y)
@@ -154,7 +154,7 @@ def conjugate(
         p, B_p = aligned(z + beta * p), B_z + beta * B_p
         M_p = B_p if M.is_of_blocks else r + beta * M_p
         energy = min(smallest, told.known) * dot(x, M_x)
-        now = Progress(
+        now = SolveProgress(
             products=now.products + 1,
             fallen=float(np.sqrt(max(plain, 0.0) / first)),
             length=float(np.sqrt(dot(x, x) + dot(users, users))),

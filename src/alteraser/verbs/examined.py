@@ -27,8 +27,8 @@ from alteraser.models.relational.plain import PlainModel
 from alteraser.verbs.deleting import aligned, belongs
 from alteraser.verbs.strict import named, unaccounted
 
-Found = Certificate | ExactCertificate | LinearCertificate
-C = TypeVar("C", bound=Found)
+AnyCertificate = Certificate | ExactCertificate | LinearCertificate
+C = TypeVar("C", bound=AnyCertificate)
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Inquiry:
 
 
 @singledispatch
-def examined(model: Any, data: Any, asked: Inquiry) -> tuple[Found, str]:
+def examined(model: Any, data: Any, asked: Inquiry) -> tuple[AnyCertificate, str]:
     """(the certificate of ``model`` on the remaining ``data``, their digest).
 
     Raises IntegrityError where ``data`` are not what the model says it stands for.

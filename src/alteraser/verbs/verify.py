@@ -19,7 +19,7 @@ from alteraser.models.protocol import Recommender
 from alteraser.runtime import events
 from alteraser.runtime.workers import default_threads
 from alteraser.verbs.examined import (
-    Found,
+    AnyCertificate,
     Inquiry,
     examined,
     kept_of_data,
@@ -36,7 +36,7 @@ from alteraser.verbs.verify_factors import examined_factors, replays
 class Verification:
     """A certificate with what it is about."""
 
-    certificate: Found
+    certificate: AnyCertificate
     model: str | None
     """Digest of the model"""
     data: str

@@ -16,7 +16,7 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
-from alteraser.adapters.tables.contract import ItemTable, Rule, TableAdapter, fitting
+from alteraser.adapters.tables.contract import ItemTable, TableAdapter, TableRule, fitting
 
 TABLES: dict[str, str] = {
     "implicit-knn": "alteraser.adapters.tables.implicit_knn",
@@ -35,4 +35,4 @@ def find_table(path: Path) -> TableAdapter | None:
     return next((adapter for adapter in adapters if adapter.recognizes(path)), None)
 
 
-__all__ = ["TABLES", "ItemTable", "Rule", "TableAdapter", "find_table", "fitting"]
+__all__ = ["TABLES", "ItemTable", "TableAdapter", "TableRule", "find_table", "fitting"]

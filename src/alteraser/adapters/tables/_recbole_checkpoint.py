@@ -17,7 +17,7 @@ from alteraser.adapters._pickle import PickleLimits, protocol_of
 from alteraser.adapters._pickled import NUMPY
 from alteraser.adapters._pickling import dump
 from alteraser.adapters._recbole_ids import maps, recbole_class
-from alteraser.adapters._torch_zip import DESCRIPTION, TENSORS, Archive, looks_like
+from alteraser.adapters._torch_zip import DESCRIPTION, TENSORS, TorchArchive, looks_like
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.tables._sparse import FORMS
 from alteraser.data.files import atomic_write
@@ -31,7 +31,7 @@ NAMES = TENSORS | NUMPY | FORMS | {("yaml.loader", "FullLoader"), ("numpy", "mat
 class Checkpoint:
     """A checkpoint, of which ``tree`` gives what was saved."""
 
-    archive: Archive
+    archive: TorchArchive
     config: Mapping[str, Any]
     limits: PickleLimits = DESCRIPTION
 
@@ -43,7 +43,7 @@ class Checkpoint:
 
         Raises IntegrityError for another file.
         """
-        archive = Archive(path)
+        archive = TorchArchive(path)
         tree = archive.description(allowed, limits)
         saved = tree if isinstance(tree, dict) else {}
         config = getattr(saved.get("config"), "attributes", {}).get("final_config_dict")

@@ -36,7 +36,7 @@ class ItemTable:
         return int(self.values.shape[0])
 
 
-class Rule(Protocol):
+class TableRule(Protocol):
     """How a library makes a table of data: a value object."""
 
     @property
@@ -83,7 +83,7 @@ class TableAdapter(Protocol):
         """The table. Raises InvalidInput and IntegrityError."""
         ...
 
-    def rules(self, table: ItemTable, options: ForeignOptions) -> Sequence[Rule]:
+    def rules(self, table: ItemTable, options: ForeignOptions) -> Sequence[TableRule]:
         """How it may have been made, the likeliest first. InvalidInput for what the file does not
         say and must be.
         """
@@ -98,8 +98,8 @@ class TableAdapter(Protocol):
 
 
 def fitting(
-    table: ItemTable, rules: Sequence[Rule], data: Interactions, *, unchecked: bool = False
-) -> Rule:
+    table: ItemTable, rules: Sequence[TableRule], data: Interactions, *, unchecked: bool = False
+) -> TableRule:
     """The first of ``rules`` that makes ``table`` of ``data``; IntegrityError, saying how near they
     came, for none.
 

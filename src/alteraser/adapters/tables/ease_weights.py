@@ -143,7 +143,7 @@ class EaseWeights:
         with atomic_write(out) as file:
             np.save(file, np.asfortranarray(values) if table.values.flags.f_contiguous else values)
 
-    def _square(self, path: Path) -> tuple[npz.Archive | None, str, Array] | None:
+    def _square(self, path: Path) -> tuple[npz.NpzArchive | None, str, Array] | None:
         """(archive, name, array) of the weights at ``path``; None where there are none."""
         if npz.is_npz(path):
             archive = npz.open_npz(path)

@@ -16,7 +16,7 @@ import pyarrow as pa
 from alteraser.adapters.data import read_interactions
 from alteraser.adapters.idmaps import ROWS, read_id_map
 from alteraser.adapters.options import ForeignOptions
-from alteraser.adapters.tables.contract import ItemTable, Rule, TableAdapter, fitting
+from alteraser.adapters.tables.contract import ItemTable, TableAdapter, TableRule, fitting
 from alteraser.data.deletion import Deletion
 from alteraser.data.erased import admit, read_record, written_beside
 from alteraser.data.files import check_output
@@ -35,7 +35,7 @@ from alteraser.verbs.roads import Method, OnChoice, unlearn
 
 
 @dataclass(frozen=True, eq=False)
-class Opened:
+class OpenedTable:
     """A table with its data; confidence: the entries that the library was given."""
 
     adapter: TableAdapter
@@ -68,11 +68,11 @@ class Opened:
 
 
 @dataclass(frozen=True, eq=False)
-class Unlearned:
+class UnlearnedTable:
     """What is to go back into the library's file."""
 
-    opened: Opened
-    rule: Rule
+    opened: OpenedTable
+    rule: TableRule
     """What makes the table of data"""
     values: Any
     """The table that the remaining data give"""
@@ -91,7 +91,9 @@ class Unlearned:
         return out
 
 
-def open_table(adapter: TableAdapter, path: Path, sheet: Sheet, options: ForeignOptions) -> Opened:
+def open_table(
+    adapter: TableAdapter, path: Path, sheet: Sheet, options: ForeignOptions
+) -> OpenedTable:
     """The table at ``path`` with the data it was made of. Raises as ``TableAdapter.read`` and
     readers do.
 
@@ -100,7 +102,7 @@ def open_table(adapter: TableAdapter, path: Path, sheet: Sheet, options: Foreign
     """
     table = adapter.read(path, options)
     if table.user_ids is not None and table.item_ids is not None:
-        return Opened(
+        return OpenedTable(
             adapter,
             table,
             _given(sheet, (table.user_ids, table.item_ids), options, "files"),
@@ -128,7 +130,7 @@ def open_table(adapter: TableAdapter, path: Path, sheet: Sheet, options: Foreign
             path=str(path),
         )
     data = _given(sheet, (sheet.kept[0].ids, ids), options, words)
-    return Opened(adapter, replace(table, item_ids=ids), data, options)
+    return OpenedTable(adapter, replace(table, item_ids=ids), data, options)
 
 
 def _given(
@@ -138,9 +140,9 @@ def _given(
     return replace(data, confidence=data.target, target=None)
 
 
-@match.register(Opened)
+@match.register(OpenedTable)
 def match_table(
-    opened: Opened,
+    opened: OpenedTable,
     forget_set: Any,
     data: Interactions | None = None,
     *,
@@ -162,10 +164,10 @@ def match_table(
     return Deletion(opened.data, removal, returned=returned)
 
 
-@unlearn.register(Opened)
+@unlearn.register(OpenedTable)
 @events.verb("forget", "method", "kind", "residual", "converged", "forgotten")
 def unlearn_table(
-    opened: Opened,
+    opened: OpenedTable,
     found: Deletion,
     *,
     method: Method = "auto",
@@ -173,7 +175,7 @@ def unlearn_table(
     on_pass: OnPass | None = None,
     on_choice: OnChoice | None = None,
     unchecked: bool = False,
-) -> Erasure[Unlearned]:
+) -> Erasure[UnlearnedTable]:
     """Make the table anew from what ``found`` leaves.
 
     Raises InvalidInput for another method, IntegrityError where the file is not what its library
@@ -194,7 +196,7 @@ def unlearn_table(
     others = changed.copy()
     others[removal.touched_items] = False
     return Erasure(
-        model=Unlearned(opened, rule, values, found),
+        model=UnlearnedTable(opened, rule, values, found),
         deletion=found,
         way=Way("exact", asked),
         evidence=Exact("the table is what its library makes of the remaining data"),

@@ -25,7 +25,7 @@ from alteraser.data.files import atomic_write
 from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError
 from alteraser.models.neighbors import lists
-from alteraser.models.neighbors.similarity import Name, Similarity, Terms
+from alteraser.models.neighbors.similarity import GlobalTerms, Name, Similarity
 
 Array = npt.NDArray[Any]
 
@@ -69,7 +69,7 @@ class Neighbors:
 
         n = data.shape[1]
         measure = Similarity(self.similarity, 0.0, self.k1, self.b)
-        terms = Terms.of(data, documents=n)
+        terms = GlobalTerms.of(data, documents=n)
         rows = np.arange(n)
         columns, values = lists.Finder(data, measure, terms).lists(
             rows, min(self.length, n), threads=threads

@@ -36,7 +36,7 @@ LARGE = PickleLimits(bytes=1 << 30, operations=100_000_000)
 
 
 @dataclass(frozen=True, eq=False)
-class State:
+class KNNState:
     """What is beside the lists."""
 
     checkpoint: Checkpoint
@@ -146,7 +146,7 @@ class RecBoleKNN:
                 path=str(path),
             )
         users, items = checkpoint.ids(options, (scores.shape[0] - 1, n - 1))
-        state = State(checkpoint, scores[1:, 1:])
+        state = KNNState(checkpoint, scores[1:, 1:])
         return ItemTable(path, self.name, nearest[1:, 1:].T.tocsr(), items, users, state=state)
 
     def rules(self, table: ItemTable, options: ForeignOptions) -> Sequence[Nearest]:

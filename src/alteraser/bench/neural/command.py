@@ -67,10 +67,10 @@ def neural(
     chosen = choose(words(methods, "--methods"), METHODS, "method")
     require("torch", "torch", "bench neural")
     from alteraser.bench.neural.report import write_report
-    from alteraser.bench.neural.run import Plan, run_plan
+    from alteraser.bench.neural.run import NeuralPlan, run_plan
 
     folders = only(data_folders(data), datasets, data)
-    plan = Plan(folders, kinds, chosen, runs, users, max_epochs, factors, threads)
+    plan = NeuralPlan(folders, kinds, chosen, runs, users, max_epochs, factors, threads)
     return carried_out(
         common.Screen(json, quiet),
         out,

@@ -17,7 +17,7 @@ LARGE = 200_000
 
 
 @dataclass(frozen=True)
-class Setting:
+class NeuralSetting:
     """Hyper-parameters of one model, chosen on the validation cut of one split; the same for every
     data set.
     """
@@ -34,17 +34,17 @@ class Setting:
     nothing."""
 
 
-SETTINGS: dict[str, Setting] = {
-    "gmf": Setting(3e-3, 2.0),
-    "mlp": Setting(5e-3, 1.0),
-    "neumf": Setting(3e-3, 2.0),
-    "bpr": Setting(5e-3, 1.0),
-    "lightgcn": Setting(5e-3, 0.1, batch=4096, large_batch=32768, fast_epochs=10),
+SETTINGS: dict[str, NeuralSetting] = {
+    "gmf": NeuralSetting(3e-3, 2.0),
+    "mlp": NeuralSetting(5e-3, 1.0),
+    "neumf": NeuralSetting(3e-3, 2.0),
+    "bpr": NeuralSetting(5e-3, 1.0),
+    "lightgcn": NeuralSetting(5e-3, 0.1, batch=4096, large_batch=32768, fast_epochs=10),
 }
 
 
 @dataclass(frozen=True)
-class Method:
+class NeuralMethod:
     """One way: a run of AdamW, or an erasure of the original."""
 
     name: str
@@ -59,35 +59,37 @@ class Method:
     kinds: tuple[str, ...] = KINDS
 
 
-METHODS: dict[str, Method] = {
+METHODS: dict[str, NeuralMethod] = {
     method.name: method
     for method in (
-        Method("retrain", "Retrain (AdamW)", "train"),
-        Method("original", "Original", "train", data="before"),
-        Method("retrain-star", "Retrain*, other training seed", "train", seed=2),
-        Method("retrain-fast", "Retrain (AdamW, one cycle)", "train", seed=4, fast=True),
-        Method("warm-start", "Warm-Start (AdamW)", "train", start="original", seed=3),
-        Method("alteraser", "AltEraser", "erase"),
-        Method(
+        NeuralMethod("retrain", "Retrain (AdamW)", "train"),
+        NeuralMethod("original", "Original", "train", data="before"),
+        NeuralMethod("retrain-star", "Retrain*, other training seed", "train", seed=2),
+        NeuralMethod("retrain-fast", "Retrain (AdamW, one cycle)", "train", seed=4, fast=True),
+        NeuralMethod("warm-start", "Warm-Start (AdamW)", "train", start="original", seed=3),
+        NeuralMethod("alteraser", "AltEraser", "erase"),
+        NeuralMethod(
             "alteraser-users",
             "AltEraser, users only",
             "erase",
             erasing={"items": False, "phi": False},
         ),
-        Method(
+        NeuralMethod(
             "alteraser-phi",
             "AltEraser, with the Φ step",
             "erase",
             erasing={"phi": True},
             kinds=("gmf", "mlp", "neumf"),
         ),
-        Method(
+        NeuralMethod(
             "alteraser-pass",
             "AltEraser, one pass over all rows more",
             "erase",
             erasing={"passes": 1},
         ),
-        Method("alteraser-plain", "AltEraser, not anchored", "erase", erasing={"anchored": False}),
+        NeuralMethod(
+            "alteraser-plain", "AltEraser, not anchored", "erase", erasing={"anchored": False}
+        ),
     )
 }
 """In the order they are run: the first two are needed by all others."""

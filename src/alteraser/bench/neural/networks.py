@@ -20,7 +20,7 @@ from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
     from alteraser.data.interactions import Interactions
-    from alteraser.models.networks.training import Progress
+    from alteraser.models.networks.training import TrainingProgress
 
 Array = npt.NDArray[Any]
 
@@ -91,7 +91,7 @@ def networks(
             raise InvalidInput(f"--passes {passes}: expected 1 to {kind.epochs - 1}, with commas")
         kind.check_reading(reading)
         whole = Interactions.read(data, reading)
-        scene: Any = Pairs.of(whole, users)
+        scene: Any = PairsHeldOut.of(whole, users)
         if kind.of_events():
             scene = Sessions.of(smaller(whole, sessions, core), users)
         print(f"### {name}: {scene.words}\n", flush=True)
@@ -210,7 +210,7 @@ class Sessions:
 
 
 @dataclass(frozen=True)
-class Pairs:
+class PairsHeldOut:
     """The same of users and items: somebody's last item, or any, is held out."""
 
     before: Interactions
@@ -234,7 +234,7 @@ class Pairs:
         )
 
     @classmethod
-    def of(cls, whole: Interactions, users: int) -> Pairs:
+    def of(cls, whole: Interactions, users: int) -> PairsHeldOut:
         """One item of everybody with three is held out; of ``users`` with four others, half go."""
         rng = np.random.default_rng(0)
         order = rng.random(len(whole))
@@ -292,15 +292,15 @@ def overlap(one: Array, reference: Array) -> float:
     return np.intersect1d(one, listed).size / listed.size if listed.size else 1.0
 
 
-def compared(scene: Sessions | Pairs) -> tuple[Array, Array]:
+def compared(scene: Sessions | PairsHeldOut) -> tuple[Array, Array]:
     """Places in the lists of those who asked, and of some others."""
     asked, others = np.flatnonzero(scene.asked), np.flatnonzero(~scene.asked)
     return asked, np.random.default_rng(1).permutation(others)[:OTHERS]
 
 
-def rows(kind: Any, scene: Sessions | Pairs, passes: list[int]) -> Iterator[list[str]]:
+def rows(kind: Any, scene: Sessions | PairsHeldOut, passes: list[int]) -> Iterator[list[str]]:
     """A row of the table for each way."""
-    marks: dict[int, Progress] = {}
+    marks: dict[int, TrainingProgress] = {}
     original, spent, _ = clocked(lambda: trained(kind, scene.before, marks))
     retrained, cost, _ = clocked(lambda: kind.state(scene.after))
     other = kind.model_copy(update={"seed": kind.seed + 1})
@@ -326,12 +326,12 @@ def some(passes: int) -> str:
     return f"{passes} pass{'es' if passes > 1 else ''}"
 
 
-def trained(kind: Any, data: Interactions, marks: dict[int, Progress]) -> Any:
+def trained(kind: Any, data: Interactions, marks: dict[int, TrainingProgress]) -> Any:
     """``kind.state(data)``; ``marks`` gets the training before each pass."""
     from alteraser.models.networks import training
 
     task = kind.task(data)
-    progress = training.Progress.at(task.start())
+    progress = training.TrainingProgress.at(task.start())
     for number in range(kind.epochs):
         marks[number] = progress.copy()
         training.one_pass(task, progress, number)
@@ -352,13 +352,13 @@ def warm(kind: Any, state: Any, data: Interactions, passes: int) -> Any:
     weights = {name: torch.from_numpy(x.copy()) for name, x in state.items()}
     for name, present in kind.tables(task).items():
         weights[name] = weights[name][torch.from_numpy(present.rows)]
-    progress = training.Progress.at(weights)
+    progress = training.TrainingProgress.at(weights)
     for number in range(kind.epochs - passes, kind.epochs):
         training.one_pass(task, progress, number)
     return kind.kept(progress.result(), task)
 
 
-def rewound(kind: Any, marks: dict[int, Progress], data: Interactions, passes: int) -> Any:
+def rewound(kind: Any, marks: dict[int, TrainingProgress], data: Interactions, passes: int) -> Any:
     """The last ``passes`` of the original's training without what is to go, from where it was
     before them.
     """
@@ -439,7 +439,9 @@ def same_windows(before: Any, after: Any, both: Array) -> Array:
 class Seen:
     """What the table says of a state."""
 
-    def __init__(self, kind: Any, scene: Sessions | Pairs, original: Any, retrained: Any) -> None:
+    def __init__(
+        self, kind: Any, scene: Sessions | PairsHeldOut, original: Any, retrained: Any
+    ) -> None:
         self.kind, self.scene, self.retrained = kind, scene, retrained
         self.lists = scene.lists(kind, retrained)
         self.known = scene.memory(kind, retrained)

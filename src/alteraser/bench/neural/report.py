@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from alteraser.bench.neural.methods import LABELS, METHODS
-from alteraser.bench.neural.run import OTHERS, Plan
+from alteraser.bench.neural.run import OTHERS, NeuralPlan
 from alteraser.bench.paper.measure import PERSISTENCE
 from alteraser.bench.paper.run import machine
 from alteraser.bench.paper.store import Record
@@ -34,7 +34,7 @@ COLUMNS = (
 ORDER = ("original", *(name for name in METHODS if name != "original"))
 
 
-def write_report(folder: Path, records: list[Record], plan: Plan) -> dict[str, Path]:
+def write_report(folder: Path, records: list[Record], plan: NeuralPlan) -> dict[str, Path]:
     """Write report.md and results.parquet (one line per cell and metric) into ``folder``."""
     written = {"markdown": folder / "report.md", "results": folder / "results.parquet"}
     lines = [f"- {name}: {value}" for name, value in _about(plan).items()]
@@ -112,7 +112,7 @@ def _verdict(records: list[Record]) -> str:
     )
 
 
-def _about(plan: Plan) -> dict[str, Any]:
+def _about(plan: NeuralPlan) -> dict[str, Any]:
     options = [
         f"--models {','.join(plan.kinds)}",
         f"--methods {','.join(plan.methods)}",

@@ -16,11 +16,11 @@ import numpy.typing as npt
 import torch
 
 from alteraser import metrics
-from alteraser.bench.neural.methods import LARGE, METHODS, SETTINGS, Method
+from alteraser.bench.neural.methods import LARGE, METHODS, SETTINGS, NeuralMethod
 from alteraser.bench.paper.measure import PERSISTENCE
 from alteraser.bench.paper.run import machine
 from alteraser.bench.paper.scene import build_scene
-from alteraser.bench.paper.store import Key, Record, Store
+from alteraser.bench.paper.store import CellKey, Record, Store
 from alteraser.bench.paper.watch import Clock
 from alteraser.data.interactions import Interactions
 from alteraser.neural.alternation import Alternating, erase, residual
@@ -42,7 +42,7 @@ fastest one."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class NeuralPlan:
     """What to run."""
 
     folders: tuple[Path, ...]
@@ -56,7 +56,7 @@ class Plan:
     """Length of the embeddings, 0 for each model's own."""
     threads: int = 1
 
-    def cells(self) -> Iterator[tuple[Path, str, Key]]:
+    def cells(self) -> Iterator[tuple[Path, str, CellKey]]:
         """(data set, model, cell), what others need first."""
         for folder in self.folders:
             for kind in self.kinds:
@@ -68,19 +68,21 @@ class Plan:
                             yield (
                                 folder,
                                 kind,
-                                Key(f"{folder.name} [{kind}]", "noise", "validation", run, name),
+                                CellKey(
+                                    f"{folder.name} [{kind}]", "noise", "validation", run, name
+                                ),
                             )
 
 
 def run_plan(
-    plan: Plan, store: Store, on_cell: Callable[[Key, float], None] | None = None
+    plan: NeuralPlan, store: Store, on_cell: Callable[[CellKey, float], None] | None = None
 ) -> list[Record]:
     """Every cell's record, completed; cells that are stored are not run again. Ctrl-C loses one
     cell.
     """
     torch.set_num_threads(plan.threads)
     records: list[Record] = []
-    groups: dict[tuple[Path, str, int], list[Key]] = {}
+    groups: dict[tuple[Path, str, int], list[CellKey]] = {}
     for folder, kind, key in plan.cells():
         groups.setdefault((folder, kind, key.run), []).append(key)
     loaded: tuple[Path, Interactions] | None = None
@@ -88,7 +90,7 @@ def run_plan(
         if any(store.record(key) is None for key in keys):
             if loaded is None or loaded[0] != folder:
                 loaded = folder, Interactions.read(folder, duplicates="first")
-            group = Group(plan, store, kind, keys[0], loaded[1])
+            group = NeuralGroup(plan, store, kind, keys[0], loaded[1])
             for key in keys:
                 began = time.perf_counter()
                 if store.record(key) is None:
@@ -129,10 +131,12 @@ def fastest(records: dict[str, Record]) -> float:
     return float(min(times))
 
 
-class Group:
+class NeuralGroup:
     """One model on one split of one data set."""
 
-    def __init__(self, plan: Plan, store: Store, kind: str, key: Key, data: Interactions) -> None:
+    def __init__(
+        self, plan: NeuralPlan, store: Store, kind: str, key: CellKey, data: Interactions
+    ) -> None:
         self.plan, self.store, self.kind, self.key = plan, store, kind, key
         changed = {
             name: value
@@ -163,7 +167,7 @@ class Group:
             )
         return module
 
-    def run(self, key: Key, method: Method) -> tuple[Record, dict[str, Any]]:
+    def run(self, key: CellKey, method: NeuralMethod) -> tuple[Record, dict[str, Any]]:
         """Run one method and measure what it gives: (record, parameters)."""
         # one initialization for Original, Retrain and Retrain*, as in the paper; the training seed
         # tells them apart
@@ -210,7 +214,7 @@ class Group:
         self,
         module: Network,
         data: Interactions,
-        method: Method,
+        method: NeuralMethod,
         clock: Clock,
         trace: list[dict[str, Any]],
     ) -> dict[str, Any]:
@@ -253,7 +257,7 @@ class Group:
 
     # ------------------------------------------------------------------ measuring
 
-    def _lists(self, module: Network, method: Method, users: Array) -> Array:
+    def _lists(self, module: Network, method: NeuralMethod, users: Array) -> Array:
         graph = self.scene.before if method.data == "before" else self.scene.after
         return Ranker(module, graph).top(users, k=max(DEPTHS), seen=self.scene.after)[0]
 
@@ -275,7 +279,7 @@ class Group:
             )
         return self._star
 
-    def _measure(self, module: Network, method: Method) -> dict[str, float]:
+    def _measure(self, module: Network, method: NeuralMethod) -> dict[str, float]:
         scene = self.scene
         graph = scene.before if method.data == "before" else scene.after
         ranker = Ranker(module, graph)

@@ -96,7 +96,7 @@ def paper(
     from alteraser.bench.paper.hyperparameters import load_hyperparameters
     from alteraser.bench.paper.methods import choose
     from alteraser.bench.paper.report import write_report
-    from alteraser.bench.paper.run import Plan, data_folders, run_plan
+    from alteraser.bench.paper.run import PaperPlan, data_folders, run_plan
     from alteraser.bench.paper.scene import SCENARIOS, share_of_users
 
     chosen = choose(words(methods, "--methods"))
@@ -113,7 +113,7 @@ def paper(
     file = load_hyperparameters(hyperparameters)
     if factors:
         file = file.with_factors(factors)
-    plan = Plan(
+    plan = PaperPlan(
         folders=folders,
         methods=tuple(m.name for m in chosen),
         scenarios=scenarios,

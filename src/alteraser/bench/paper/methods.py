@@ -29,7 +29,7 @@ GROUPS: tuple[Group, ...] = (
 
 
 @dataclass(frozen=True)
-class Method:
+class PaperMethod:
     """One way to get a model without the forget set."""
 
     name: str
@@ -96,10 +96,10 @@ SOLVER_LIST = (
     "adamw",
 )
 
-METHODS: dict[str, Method] = {
+METHODS: dict[str, PaperMethod] = {
     method.name: method
     for method in (
-        Method(
+        PaperMethod(
             "original",
             "Original",
             "main",
@@ -107,10 +107,10 @@ METHODS: dict[str, Method] = {
             early=True,
             timed=False,
         ),
-        Method(
+        PaperMethod(
             "retrain", "Retrain (AdamW)", "main", _first_order(start="random", seed=1), early=True
         ),
-        Method(
+        PaperMethod(
             "retrain-star",
             "Retrain*, other training seed",
             "main",
@@ -118,7 +118,7 @@ METHODS: dict[str, Method] = {
             early=True,
             timed=False,
         ),
-        Method(
+        PaperMethod(
             "converged",
             "converged retrain (reference)",
             "main",
@@ -127,51 +127,53 @@ METHODS: dict[str, Method] = {
             kinds=("enmf",),
             double=True,
         ),
-        Method(
+        PaperMethod(
             "warm-start",
             "Warm-Start (AdamW)",
             "main",
             _first_order(start="original", seed=3),
             early=True,
         ),
-        Method("alteraser-adamw", "AltEraser [AdamW]", "main", _alternating("adamw")),
-        Method("alteraser-hf-newton", "AltEraser [HF-Newton]", "main", _alternating("hf-newton")),
-        Method(
+        PaperMethod("alteraser-adamw", "AltEraser [AdamW]", "main", _alternating("adamw")),
+        PaperMethod(
+            "alteraser-hf-newton", "AltEraser [HF-Newton]", "main", _alternating("hf-newton")
+        ),
+        PaperMethod(
             "alteraser-ah-newton",
             "AltEraser [AH-Newton]",
             "main",
             _alternating("ah-newton"),
             kinds=("enmf",),
         ),
-        Method(
+        PaperMethod(
             "alteraser-ah-newton-20",
             "AltEraser [AH-Newton], 20 passes",
             "main",
             _alternating("ah-newton", max_passes=20),
             kinds=("enmf",),
         ),
-        Method(
+        PaperMethod(
             "alteraser-local",
             "AltEraser [AH-Newton, local]",
             "main",
             lambda hyper, run: AnchoredPasses(max_passes=hyper.passes),
             kinds=("enmf",),
         ),
-        Method(
+        PaperMethod(
             "two-runs",
             "difference of two runs of AltEraser [AH-Newton]",
             "main",
             lambda hyper, run: TwoRuns(max_passes=hyper.passes),
             kinds=("enmf",),
         ),
-        Method(
+        PaperMethod(
             "alteraser",
             "AltEraser, accelerated to residual 1e-3",
             "main",
             lambda hyper, run: AltEraser(tolerance=1e-3, max_passes=300, solver="ah-newton"),
             kinds=("enmf",),
         ),
-        Method(
+        PaperMethod(
             "retrain-fast",
             "fastest retraining (accelerated AH-Newton)",
             "main",
@@ -180,56 +182,56 @@ METHODS: dict[str, Method] = {
             ),
             kinds=("enmf",),
         ),
-        Method(
+        PaperMethod(
             "alteraser-local-20",
             "AltEraser [AH-Newton, local], 20 passes",
             "local",
             lambda hyper, run: AnchoredPasses(max_passes=20),
             kinds=("enmf",),
         ),
-        Method(
+        PaperMethod(
             "two-runs-20",
             "difference of two runs, 20 passes",
             "local",
             lambda hyper, run: TwoRuns(max_passes=20),
             kinds=("enmf",),
         ),
-        Method(
+        PaperMethod(
             "alteraser-joint",
             "AltEraser [joint], to residual 1e-3",
             "joint",
             lambda hyper, run: AltEraser(tolerance=1e-3),
             kinds=("enmf",),
         ),
-        Method(
+        PaperMethod(
             "retrain-joint",
             "retraining [joint], to residual 1e-3",
             "joint",
             lambda hyper, run: Retrain(tolerance=1e-3, seed=9000 + run),
             kinds=("enmf",),
         ),
-        Method(
+        PaperMethod(
             "warm-start-adam",
             "Warm-Start (Adam)",
             "first-order",
             _first_order(start="original", seed=3, optimizer="adam"),
             early=True,
         ),
-        Method(
+        PaperMethod(
             "warm-start-sgd",
             "Warm-Start (SGD)",
             "first-order",
             _first_order(start="original", seed=3, optimizer="sgd", learning_rate=1e-3),
             early=True,
         ),
-        Method(
+        PaperMethod(
             "retrain-decoupled",
             "Retrain, decoupled decay 1.0 added",
             "first-order",
             _first_order(start="random", seed=1, weight_decay=1.0),
             early=True,
         ),
-        Method(
+        PaperMethod(
             "retrain-as-recbole",
             "Retrain, padding counted as positives",
             "first-order",
@@ -237,30 +239,30 @@ METHODS: dict[str, Method] = {
             early=True,
             kinds=("enmf",),
         ),
-        Method(
+        PaperMethod(
             "ablation-cold-start", "cold start", "ablation", _cold("ah-newton"), kinds=("enmf",)
         ),
-        Method(
+        PaperMethod(
             "ablation-no-touched-pass",
             "without the touched pass",
             "ablation",
             _alternating("ah-newton", touched_first=False),
             kinds=("enmf",),
         ),
-        Method(
+        PaperMethod(
             "ablation-touched-only",
             "the touched rows, once",
             "ablation",
             _alternating("ah-newton", max_passes=1),
             kinds=("enmf",),
         ),
-        Method(
+        PaperMethod(
             "ablation-no-alternation",
             "without alternation (HF-Newton on the whole model)",
             "ablation",
             lambda hyper, run: GlobalNewton(max_passes=5, tolerance=1e-3),
         ),
-        Method(
+        PaperMethod(
             "ablation-first-order",
             "first-order rows (one AdamW step each)",
             "ablation",
@@ -271,56 +273,56 @@ METHODS: dict[str, Method] = {
                 max_passes=hyper.passes,
             ),
         ),
-        Method(
+        PaperMethod(
             "ablation-phi-step",
             "with the Φ step",
             "ablation",
             _alternating("ah-newton", train_prediction=True),
             kinds=("enmf",),
         ),
-        Method(
+        PaperMethod(
             "ablation-cg-rows",
             "rows by three CG steps",
             "ablation",
             _alternating("cg"),
             kinds=("enmf",),
         ),
-        Method(
+        PaperMethod(
             "influence-after",
             "influence, H of the remaining data, CG",
             "influence",
             lambda hyper, run: Influence(hessian="after"),
             kinds=("enmf",),
         ),
-        Method(
+        PaperMethod(
             "influence-before",
             "influence, stored H of all data, CG",
             "influence",
             lambda hyper, run: Influence(hessian="before"),
             kinds=("enmf",),
         ),
-        Method(
+        PaperMethod(
             "influence-neumann",
             "influence, Neumann series",
             "influence",
             lambda hyper, run: Influence(hessian="before", inverse="neumann"),
             kinds=("enmf",),
         ),
-        Method(
+        PaperMethod(
             "influence-kfac",
             "influence, KFAC",
             "influence",
             lambda hyper, run: Influence(hessian="before", inverse="kfac"),
             kinds=("enmf",),
         ),
-        Method(
+        PaperMethod(
             "global-newton",
             "HF-Newton on the whole model",
             "influence",
             lambda hyper, run: GlobalNewton(max_passes=10, tolerance=1e-3),
         ),
         *(
-            Method(
+            PaperMethod(
                 f"solver-{name}",
                 f"rows by {name}",
                 "solvers",
@@ -337,7 +339,7 @@ REFERENCES = ("original", "retrain")
 """Every other cell of a run needs these two."""
 
 
-def choose(names: Iterable[str]) -> list[Method]:
+def choose(names: Iterable[str]) -> list[PaperMethod]:
     """Methods by names or groups, in table order, with those that they need. InvalidInput for an
     unknown name.
     """

@@ -12,10 +12,10 @@ from typing import Any
 
 from alteraser.bench.paper.methods import METHODS
 from alteraser.bench.paper.tables import (
-    Group,
+    CellGroup,
     Number,
+    PaperTable,
     Record,
-    Table,
     about_runs,
     data_table,
     groups,
@@ -64,7 +64,7 @@ def render_page(cells: Sequence[Record], *, about: dict[str, Any]) -> str:
     return document(title, "\n".join(parts))
 
 
-def _table(table: Table) -> str:
+def _table(table: PaperTable) -> str:
     heads = "".join(f'<th scope="col">{escape(column)}</th>' for column in table.columns)
     body = "\n".join(
         f'<tr><th scope="row">{escape(label)}</th>{"".join(_cell(cell) for cell in row)}</tr>'
@@ -108,7 +108,7 @@ def _plot(heading: str, text: str, figure: Figure, numbers: str) -> str:
     )
 
 
-def _plots(group: Group) -> list[Drawn]:
+def _plots(group: CellGroup) -> list[Drawn]:
     drawn = [
         _bars(
             group,
@@ -149,7 +149,7 @@ NAMED = {"ratio_adamw": "AdamW retraining", "ratio_fastest": "fastest retraining
 
 
 def _bars(
-    group: Group, metric: str, heading: str, text: str, *, also: str | None = None
+    group: CellGroup, metric: str, heading: str, text: str, *, also: str | None = None
 ) -> Drawn | None:
     """A bar per method with its deviation, published values as diamonds; ``also``: a second metric
     beside the first.
@@ -179,7 +179,7 @@ def _bars(
     return heading, text, {"data": traces, "layout": layout}, "In the tables below."
 
 
-def _measured(group: Group, metric: str, color: str) -> tuple[Figure, list[str]]:
+def _measured(group: CellGroup, metric: str, color: str) -> tuple[Figure, list[str]]:
     """(bars, the methods that have one): a ratio of nothing cannot be drawn."""
     numbers = {m: group.number(m, metric) for m in group.methods}
     there = {
@@ -203,7 +203,7 @@ def _measured(group: Group, metric: str, color: str) -> tuple[Figure, list[str]]
     return trace, list(there)
 
 
-def _published(group: Group, metric: str) -> tuple[Figure, list[str]]:
+def _published(group: CellGroup, metric: str) -> tuple[Figure, list[str]]:
     """(diamonds, the methods that have one); none where nothing was measured to hold them
     against.
     """
@@ -227,7 +227,7 @@ def _published(group: Group, metric: str) -> tuple[Figure, list[str]]:
     return trace, list(known)
 
 
-def _lines(group: Group, metric: str, heading: str, *, by: str) -> Drawn | None:
+def _lines(group: CellGroup, metric: str, heading: str, *, by: str) -> Drawn | None:
     """The first run's traces of the main methods; against seconds only where these were measured
     undisturbed.
     """
@@ -295,7 +295,7 @@ Lines = dict[str, list[tuple[float, Number]]]
 """By a method's label: (share of the interactions that was deleted, what was measured)"""
 
 
-def _sweeps(found: Sequence[Group]) -> list[Drawn]:
+def _sweeps(found: Sequence[CellGroup]) -> list[Drawn]:
     """Agreement and time against the share of interactions deleted, where several shares were
     run.
     """
@@ -312,7 +312,7 @@ def _sweeps(found: Sequence[Group]) -> list[Drawn]:
     return answer
 
 
-def _by_share(groups: Sequence[Group], metric: str) -> Lines:
+def _by_share(groups: Sequence[CellGroup], metric: str) -> Lines:
     """Of the methods that were measured at more than one share."""
     points: Lines = {}
     for group in groups:

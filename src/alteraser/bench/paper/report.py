@@ -10,14 +10,14 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from alteraser.bench.paper.measure import PERSISTENCE
-from alteraser.bench.paper.run import Plan, machine
+from alteraser.bench.paper.run import PaperPlan, machine
 from alteraser.bench.paper.store import Record
 from alteraser.data.files import replace_file
 from alteraser.errors import DependencyMissing
 from alteraser.runtime.workers import default_threads
 
 
-def write_report(folder: Path, records: list[Record], plan: Plan) -> dict[str, Path]:
+def write_report(folder: Path, records: list[Record], plan: PaperPlan) -> dict[str, Path]:
     """Write the three files from ``records``; the page is left out where plotly is not
     installed.
     """
@@ -40,7 +40,7 @@ def write_report(folder: Path, records: list[Record], plan: Plan) -> dict[str, P
     return written | {"page": folder / "report.html"}
 
 
-def about_run(plan: Plan) -> dict[str, Any]:
+def about_run(plan: PaperPlan) -> dict[str, Any]:
     """Machine, versions, command and conventions."""
     options = [
         f"--runs {plan.runs}",

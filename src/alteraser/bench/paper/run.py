@@ -20,9 +20,9 @@ from alteraser import metrics
 from alteraser.bench.paper.effect import AnchoredPasses, TwoRuns
 from alteraser.bench.paper.hyperparameters import HyperParameterFile, HyperParameters, Kind
 from alteraser.bench.paper.measure import Lists, Ruler
-from alteraser.bench.paper.methods import METHODS, Method
+from alteraser.bench.paper.methods import METHODS, PaperMethod
 from alteraser.bench.paper.scene import Scene, Stopping, build_scene
-from alteraser.bench.paper.store import Key, Record, Store
+from alteraser.bench.paper.store import CellKey, Record, Store
 from alteraser.bench.paper.watch import DETAILED, Clock, Watcher
 from alteraser.data.interactions import Interactions
 from alteraser.erasers import AltEraser, Retrain, Task
@@ -35,7 +35,7 @@ from alteraser.solvers.stationarity import evaluate, gradient_norm
 
 
 @dataclass(frozen=True)
-class Plan:
+class PaperPlan:
     """What to run."""
 
     folders: tuple[Path, ...]
@@ -56,7 +56,7 @@ class Plan:
         extra = [part for part in (self.kind, self.weighting) if part not in ("enmf", "uniform")]
         return name + (f" [{' '.join(extra)}]" if extra else "")
 
-    def cells(self) -> Iterator[tuple[Path, Key]]:
+    def cells(self) -> Iterator[tuple[Path, CellKey]]:
         """Every cell, references first within a run."""
         for folder in self.folders:
             for scenario in self.scenarios:
@@ -64,7 +64,10 @@ class Plan:
                     for run in range(self.runs):
                         for name in self.methods:
                             if self.kind in METHODS[name].kinds:
-                                yield folder, Key(self.label(folder), scenario, stopping, run, name)
+                                yield (
+                                    folder,
+                                    CellKey(self.label(folder), scenario, stopping, run, name),
+                                )
 
 
 def data_folders(path: Path) -> tuple[Path, ...]:
@@ -89,7 +92,7 @@ class Setting:
     """
 
     def __init__(
-        self, plan: Plan, store: Store, folder: Path, key: Key, data: Interactions
+        self, plan: PaperPlan, store: Store, folder: Path, key: CellKey, data: Interactions
     ) -> None:
         self.plan, self.store, self.key = plan, store, key
         self.hyper: HyperParameters = plan.hyperparameters.of(folder.stem, data, plan.kind)
@@ -142,7 +145,7 @@ class Setting:
         """The record of the fastest retraining."""
         return self.store.record(replace(self.key, method="retrain-fast"))
 
-    def task(self, method: Method, watcher: Watcher) -> Task:
+    def task(self, method: PaperMethod, watcher: Watcher) -> Task:
         """What the eraser is given."""
         m, n = self.scene.before.shape
         if method.name == "original":
@@ -158,7 +161,7 @@ class Setting:
             )
         return Task(original, before, after, *touched, self.threads, watcher)
 
-    def run(self, method: Method, *, timed: bool) -> tuple[Record, Factors]:
+    def run(self, method: PaperMethod, *, timed: bool) -> tuple[Record, Factors]:
         """Run one method, and measure what it gives."""
         clock = Clock()
         watcher = Watcher(
@@ -203,7 +206,7 @@ class Setting:
         return record, factors
 
     def _settings(
-        self, method: Method, eraser: Any, outcome: Any, watcher: Watcher
+        self, method: PaperMethod, eraser: Any, outcome: Any, watcher: Watcher
     ) -> dict[str, Any]:
         plain = {k: v for k, v in vars(eraser).items() if isinstance(v, str | int | float | bool)}
         counts = self.scene.before.user_counts
@@ -230,7 +233,7 @@ class Setting:
             "test": len(self.scene.test),
         }
 
-    def _glance(self, number: int, factors: Factors, method: Method) -> dict[str, float]:
+    def _glance(self, number: int, factors: Factors, method: PaperMethod) -> dict[str, float]:
         if method.name in ("original", "converged") and number not in DETAILED:
             return {}
         found = self.ruler.glance(factors)
@@ -263,7 +266,7 @@ class Setting:
         norm = anchored_norm(self.after, factors, self._held, threads=self.threads)
         return norm / self._push if self._push > 0 else norm
 
-    def _metrics(self, factors: Factors, task: Task, method: Method) -> dict[str, float]:
+    def _metrics(self, factors: Factors, task: Task, method: PaperMethod) -> dict[str, float]:
         found = {"re_predict": self.ruler.re_predict(factors), **self.ruler.accuracy(factors)}
         here = evaluate(self.after, factors, threads=self.threads)
         found["objective"] = here.objective
@@ -323,7 +326,7 @@ def _seconds_to(fast: Record, objective: float) -> tuple[float, bool]:
 
 
 def run_plan(
-    plan: Plan, store: Store, on_cell: Callable[[Key, float], None] | None = None
+    plan: PaperPlan, store: Store, on_cell: Callable[[CellKey, float], None] | None = None
 ) -> list[Record]:
     """Run every cell of ``plan`` that is not stored yet; every cell's record, completed. Ctrl-C
     loses one cell.
@@ -331,7 +334,7 @@ def run_plan(
     With ``plan.jobs`` above 1, runs are done in processes of their own side by side and none of
     their cells counts as timed.
     """
-    groups: dict[tuple[Path, Key], list[Key]] = {}
+    groups: dict[tuple[Path, CellKey], list[CellKey]] = {}
     for folder, key in plan.cells():
         groups.setdefault((folder, replace(key, method="")), []).append(key)
     if plan.jobs > 1:
@@ -346,12 +349,12 @@ def run_plan(
 
 
 def run_group(
-    plan: Plan,
+    plan: PaperPlan,
     store: Store,
     folder: Path,
     data: Interactions,
-    keys: list[Key],
-    on_cell: Callable[[Key, float], None] | None = None,
+    keys: list[CellKey],
+    on_cell: Callable[[CellKey, float], None] | None = None,
 ) -> list[Record]:
     """The cells of one run."""
     setting: Setting | None = None
@@ -381,7 +384,9 @@ def run_group(
     return records
 
 
-def _same_experiment(plan: Plan, folder: Path, record: Record, key: Key, store: Store) -> None:
+def _same_experiment(
+    plan: PaperPlan, folder: Path, record: Record, key: CellKey, store: Store
+) -> None:
     """InvalidInput when a stored cell was made with other hyper-parameters or another number of
     users.
     """
@@ -400,17 +405,19 @@ def _same_experiment(plan: Plan, folder: Path, record: Record, key: Key, store: 
         )
 
 
-def _setting(plan: Plan, store: Store, folder: Path, key: Key, data: Interactions) -> Setting:
+def _setting(
+    plan: PaperPlan, store: Store, folder: Path, key: CellKey, data: Interactions
+) -> Setting:
     setting = Setting(plan, store, folder, key, data)
     _compile(setting)
     return setting
 
 
 def _parallel(
-    plan: Plan,
+    plan: PaperPlan,
     store: Store,
-    groups: dict[tuple[Path, Key], list[Key]],
-    on_cell: Callable[[Key, float], None] | None,
+    groups: dict[tuple[Path, CellKey], list[CellKey]],
+    on_cell: Callable[[CellKey, float], None] | None,
 ) -> list[Record]:
     records: list[Record] = []
     lonely = replace(plan, threads=max(1, (plan.threads or default_threads()) // plan.jobs))
@@ -432,7 +439,9 @@ def _parallel(
     return records
 
 
-def _group_in_process(plan: Plan, out: Path, folder: Path, keys: list[Key]) -> list[Record]:
+def _group_in_process(
+    plan: PaperPlan, out: Path, folder: Path, keys: list[CellKey]
+) -> list[Record]:
     return run_group(plan, Store(out), folder, _read(folder), keys)
 
 

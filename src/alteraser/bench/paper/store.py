@@ -21,7 +21,7 @@ Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Key:
+class CellKey:
     """Which cell: its place in every dimension of the experiment."""
 
     dataset: str
@@ -40,7 +40,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def record(self, key: Key) -> Record | None:
+    def record(self, key: CellKey) -> Record | None:
         """The finished record of ``key``, or None."""
         path = self._path(key, ".json")
         try:
@@ -53,12 +53,12 @@ class Store:
             ) from cause
         return found
 
-    def factors(self, key: Key) -> Factors:
+    def factors(self, key: CellKey) -> Factors:
         """The model of a finished cell."""
         arrays = self.arrays(key)
         return Factors(arrays["users"], arrays["items"], arrays["prediction"])
 
-    def arrays(self, key: Key) -> dict[str, Any]:
+    def arrays(self, key: CellKey) -> dict[str, Any]:
         """The arrays of a finished cell, by name."""
         path = self._path(key, ".safetensors")
         try:
@@ -68,12 +68,12 @@ class Store:
                 f"{path} is gone; delete {path.with_suffix('.json').name} and run again"
             ) from None
 
-    def put(self, key: Key, record: Record, factors: Factors) -> None:
+    def put(self, key: CellKey, record: Record, factors: Factors) -> None:
         """Store a finished cell."""
         arrays = {"users": factors.users, "items": factors.items, "prediction": factors.prediction}
         self.put_arrays(key, record, arrays)
 
-    def put_arrays(self, key: Key, record: Record, arrays: dict[str, Any]) -> None:
+    def put_arrays(self, key: CellKey, record: Record, arrays: dict[str, Any]) -> None:
         """Store a finished cell: the model first, so that a record never stands without it."""
         replace_file(
             self._path(key, ".safetensors"),
@@ -87,7 +87,7 @@ class Store:
         paths = sorted((self.folder / "cells").rglob("*.json"))
         return [json.loads(path.read_text("utf-8")) for path in paths]
 
-    def _path(self, key: Key, suffix: str) -> Path:
+    def _path(self, key: CellKey, suffix: str) -> Path:
         parts = [_safe(part) for part in str(key).split("/")]
         return (self.folder / "cells").joinpath(*parts[:-1], parts[-1] + suffix)
 

@@ -84,7 +84,7 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Table:
+class PaperTable:
     """One table of one data set, scenario and way of stopping."""
 
     title: str
@@ -97,7 +97,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Group:
+class CellGroup:
     """All cells of one data set, scenario and way of stopping."""
 
     dataset: str
@@ -171,12 +171,12 @@ class Group:
         return f"{folder}/run-{_braces(runs)}/{_braces(methods)}.json"
 
 
-def groups(cells: Sequence[Record]) -> list[Group]:
+def groups(cells: Sequence[Record]) -> list[CellGroup]:
     """Cells by data set, scenario and way of stopping, in the order in which they come."""
     keyed: dict[tuple[str, str, str], list[Record]] = {}
     for cell in cells:
         keyed.setdefault((cell["dataset"], cell["scenario"], cell["stopping"]), []).append(cell)
-    return [Group(*key, tuple(members)) for key, members in keyed.items()]
+    return [CellGroup(*key, tuple(members)) for key, members in keyed.items()]
 
 
 def long_table(cells: Sequence[Record]) -> pa.Table:
@@ -233,7 +233,7 @@ def summary(cells: Sequence[Record]) -> list[Summary]:
     return found
 
 
-def tables(group: Group) -> list[Table]:
+def tables(group: CellGroup) -> list[PaperTable]:
     """The paper's Tables 3–5 for one group, and ours: thoroughness, other users, ablations, by
     pass.
     """
@@ -307,7 +307,7 @@ def tables(group: Group) -> list[Table]:
     return [t for t in [*answer, _ablations(group), _by_pass(group)] if t is not None and t.rows]
 
 
-def data_table(all_groups: Sequence[Group]) -> Table:
+def data_table(all_groups: Sequence[CellGroup]) -> PaperTable:
     """The paper's Table 2, counted on the data that the models were trained on, beside the
     published sizes.
     """
@@ -340,7 +340,7 @@ def data_table(all_groups: Sequence[Group]) -> Table:
         "paper: density, %",
     )
     note = "The paper's numbers are before the split."
-    return Table("Data (the paper's Table 2)", columns, tuple(rows), "; ".join(sources), note)
+    return PaperTable("Data (the paper's Table 2)", columns, tuple(rows), "; ".join(sources), note)
 
 
 def _count(data: dict[str, Any], name: str) -> float | None:
@@ -371,7 +371,7 @@ def markdown(cells: Sequence[Record]) -> str:
     return "\n".join(lines)
 
 
-def about_runs(group: Group) -> str:
+def about_runs(group: CellGroup) -> str:
     """How many runs, and what that means for the deviations."""
     if group.runs == 1:
         return "1 run, so no deviations."
@@ -381,7 +381,7 @@ def about_runs(group: Group) -> str:
     )
 
 
-def _as_markdown(table: Table) -> str:
+def _as_markdown(table: PaperTable) -> str:
     lines = [f"### {_text(table.title)}", ""]
     if table.note:
         lines += [_text(table.note), ""]
@@ -404,7 +404,7 @@ def _text(text: str) -> str:
 
 
 def _plain(
-    group: Group,
+    group: CellGroup,
     title: str,
     metrics: tuple[tuple[str, str], ...],
     *,
@@ -412,7 +412,7 @@ def _plain(
     timed: bool = False,
     note: str = "",
     methods: Sequence[str] = (),
-) -> Table:
+) -> PaperTable:
     """Methods down, metrics across; a published value, where there is one, in a column behind
     ours.
     """
@@ -432,7 +432,7 @@ def _plain(
                 row.append("" if value is None else _digits(value, digits))
         if any(isinstance(cell, Number) for cell in row):
             rows.append((group.label(method), tuple(row)))
-    return Table(
+    return PaperTable(
         title,
         tuple(columns),
         tuple(rows),
@@ -441,7 +441,7 @@ def _plain(
     )
 
 
-def _ablations(group: Group) -> Table | None:
+def _ablations(group: CellGroup) -> PaperTable | None:
     """What is not in the paper's main tables, beside the two methods that it varies; None without
     any.
     """
@@ -472,7 +472,7 @@ PASSES = (1, 2, 3, 5, 10, 20)
 BY_PASS = (("ratio", 1), ("rbo@10", 3), ("re_predict", 3), ("ndcg@10", 4), ("residual", 3))
 
 
-def _by_pass(group: Group) -> Table | None:
+def _by_pass(group: CellGroup) -> PaperTable | None:
     """What a method has reached, and the time ratio, after so many passes."""
     slow = {
         c["run"]: float(c["metrics"]["cpu_seconds"])
@@ -495,11 +495,11 @@ def _by_pass(group: Group) -> Table | None:
     columns = ("times faster than AdamW retraining", "RBO@10", "re-predict", "NDCG@10", "residual")
     note = "After so many passes or epochs; the paper gives one number per method and no stop rule."
     source = group.source(cell for _, row in rows for cell in row)
-    return Table("By pass", columns, tuple(rows), source, note) if rows else None
+    return PaperTable("By pass", columns, tuple(rows), source, note) if rows else None
 
 
 def _reached(
-    group: Group, method: str, number: int, slow: dict[int, float]
+    group: CellGroup, method: str, number: int, slow: dict[int, float]
 ) -> tuple[Number | str, ...]:
     """A row of ``_by_pass``: means over the runs whose trace has pass ``number``."""
     found: dict[str, list[tuple[float, str]]] = {name: [] for name, _ in BY_PASS}

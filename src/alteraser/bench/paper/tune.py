@@ -42,7 +42,7 @@ SPLIT = 900
 
 
 @dataclass(frozen=True)
-class Trial:
+class PaperTrial:
     """One setting and what it scored."""
 
     stage: str
@@ -56,16 +56,16 @@ def tune(
     *,
     factors: int = 64,
     threads: int = 0,
-    on_trial: Callable[[Trial], None] | None = None,
-) -> tuple[HyperParameters, list[Trial]]:
+    on_trial: Callable[[PaperTrial], None] | None = None,
+) -> tuple[HyperParameters, list[PaperTrial]]:
     """(the best setting, every trial) for ``data``; NDCG@10 of at most 2,048 users on the
     validation cut.
     """
     scene = build_scene(data, "one", "validation", SPLIT)
     rule = defaults(scene.before)
-    trials: list[Trial] = []
+    trials: list[PaperTrial] = []
 
-    def note(trial: Trial) -> None:
+    def note(trial: PaperTrial) -> None:
         trials.append(trial)
         if on_trial:
             on_trial(trial)
@@ -86,7 +86,7 @@ def tune(
             )
             model, outcome = recipe.run(scene.after)
             note(
-                Trial(
+                PaperTrial(
                     "objective",
                     {"missing_weight": w0, "regularization": ridge},
                     score(model.objective, model.factors),
@@ -100,7 +100,7 @@ def tune(
     for rate in LEARNING_RATES:
         for batch in BATCHES:
             found, epochs = _first_order(scene, objective, factors, rate, batch, threads)
-            note(Trial("adamw", {"learning_rate": rate, "batch_users": batch}, found, epochs))
+            note(PaperTrial("adamw", {"learning_rate": rate, "batch_users": batch}, found, epochs))
     # of the settings that stop within a hundredth of the best, the quickest: the denominator is not
     # to be a slow one
     steps = [t for t in trials if t.stage == "adamw"]

@@ -226,11 +226,11 @@ def _pair(text: str, between: str, option: str) -> tuple[str, str]:
 
 def _of_relation(path: Path, wanted: Any) -> Selection:
     """FORGET as rows of a relation: two columns of ids, head and tail, or one of them."""
-    from alteraser.data.readers import Hints, Wanted, identifiers, plain, read_raw
+    from alteraser.data.readers import Hints, WantedColumns, identifiers, plain, read_raw
     from alteraser.data.selection import Selection, Window
 
     names = ("head", "tail", "user_id", "item_id")
-    raw = read_raw(path, Wanted(None, frozenset(names), Hints(("user_id", "item_id"))))
+    raw = read_raw(path, WantedColumns(None, frozenset(names), Hints(("user_id", "item_id"))))
     columns = raw.table.column_names
 
     def ids(name: str) -> Any:

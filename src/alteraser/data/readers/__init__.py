@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from alteraser.data.readers._hints import Hints
     from alteraser.data.readers._ids import identifiers, plain
     from alteraser.data.readers._locate import FORMATS, ArrowStream, missing_column, read_raw
-    from alteraser.data.readers._raw import Raw, Wanted, Where, is_text
+    from alteraser.data.readers._raw import Raw, WantedColumns, Where, is_text
     from alteraser.data.readers._rules import Matrix, quoted
     from alteraser.data.readers._sql import without_password
     from alteraser.data.readers._table import (
@@ -45,7 +45,7 @@ __all__ = [
     "Raw",
     "ReadingOptions",
     "Settled",
-    "Wanted",
+    "WantedColumns",
     "Where",
     "as_rows",
     "identifiers",
@@ -82,7 +82,7 @@ _LATE = {
     "numbers_or_nothing": "_values",
     "Hints": "_hints",
     "Raw": "_raw",
-    "Wanted": "_raw",
+    "WantedColumns": "_raw",
     "Where": "_raw",
     "identifiers": "_ids",
     "is_text": "_raw",

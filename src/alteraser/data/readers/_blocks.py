@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from alteraser.data.readers._opening import STANDARD, Opening
-from alteraser.data.readers._raw import Raw, Wanted, Where
+from alteraser.data.readers._raw import Raw, WantedColumns, Where
 from alteraser.data.readers._source import BLOCK, Source, check_text
 from alteraser.errors import InvalidInput
 
@@ -25,7 +25,7 @@ _NEVER = "\x1f"
 one."""
 
 
-def _netflix(source: Source, opening: Opening, wanted: Wanted) -> Raw:
+def _netflix(source: Source, opening: Opening, wanted: WantedColumns) -> Raw:
     lines, numbers = _lines(source, opening)
     heads = np.asarray(pc.match_substring(lines, ":").to_numpy(zero_copy_only=False), dtype=bool)
     if len(heads) and not heads[0]:
@@ -54,7 +54,7 @@ def _netflix(source: Source, opening: Opening, wanted: Wanted) -> Raw:
     return _raw(source, columns, numbers[rows], wanted)
 
 
-def _adjacency(source: Source, opening: Opening, wanted: Wanted) -> Raw:
+def _adjacency(source: Source, opening: Opening, wanted: WantedColumns) -> Raw:
     lines, numbers = _lines(source, opening)
     separator = wanted.hints.separator
     text = pc.utf8_trim_whitespace(lines)
@@ -72,7 +72,9 @@ def _adjacency(source: Source, opening: Opening, wanted: Wanted) -> Raw:
     return _raw(source, columns, numbers[line], wanted)
 
 
-def _raw(source: Source, columns: dict[str, pa.Array], numbers: np.ndarray, wanted: Wanted) -> Raw:
+def _raw(
+    source: Source, columns: dict[str, pa.Array], numbers: np.ndarray, wanted: WantedColumns
+) -> Raw:
     """The columns under the names that are asked for: ids as the options call them."""
     users, items = wanted.hints.ids
     renamed = {
@@ -123,7 +125,7 @@ def _refuse(source: Source, number: int, line: pa.Scalar, what: str) -> InvalidI
     )
 
 
-LAYOUTS: dict[str, Callable[[Source, Opening, Wanted], Raw]] = {
+LAYOUTS: dict[str, Callable[[Source, Opening, WantedColumns], Raw]] = {
     "netflix": _netflix,
     "adjacency": _adjacency,
 }

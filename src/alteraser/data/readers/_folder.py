@@ -47,21 +47,21 @@ _FOREIGN = {"_delta_log": "Delta Lake", ".hoodie": "Hudi"}
 
 
 @dataclass(frozen=True)
-class Part:
+class FolderPart:
     """A file of a table, and what the names of its folders say of all of its rows."""
 
     path: Path
     keys: Keys = ()
 
 
-def parts_of(folder: Path, layout: str | None = None) -> list[Part]:
+def parts_of(folder: Path, layout: str | None = None) -> list[FolderPart]:
     """The parts of the table in ``folder``, in the order of their paths. InvalidInput where it is
     not one table.
     """
     names = _listing(folder)
     if "interactions.parquet" in names:
         inner = folder / "interactions.parquet"
-        return parts_of(inner, layout) if stat.S_ISDIR(kind_of(inner)) else [Part(inner)]
+        return parts_of(inner, layout) if stat.S_ISDIR(kind_of(inner)) else [FolderPart(inner)]
     found = [(part, _kind(part.path.name, layout)) for part in _walk(folder, (), set())]
     parts = [part for part, kind in found if kind]
     kinds = {kind for _, kind in found if kind}
@@ -82,7 +82,7 @@ def parts_of(folder: Path, layout: str | None = None) -> list[Part]:
     return parts
 
 
-def key_columns(parts: Sequence[Part]) -> dict[str, list[pa.Scalar]]:
+def key_columns(parts: Sequence[FolderPart]) -> dict[str, list[pa.Scalar]]:
     """The columns that the folders' names are, with a value for every part: integers if all are,
     else strings.
     """
@@ -118,7 +118,7 @@ def _listing(folder: Path) -> list[str]:
     return [name for name in names if not name.startswith((".", "_"))]
 
 
-def _walk(folder: Path, keys: Keys, seen: set[str]) -> Iterator[Part]:
+def _walk(folder: Path, keys: Keys, seen: set[str]) -> Iterator[FolderPart]:
     real = os.path.realpath(folder)
     if real in seen:
         raise InvalidInput(
@@ -139,7 +139,7 @@ def _walk(folder: Path, keys: Keys, seen: set[str]) -> Iterator[Part]:
             )
             yield from _walk(path, keys + named, seen)
         else:
-            yield Part(path, keys)
+            yield FolderPart(path, keys)
 
 
 def _kind(name: str, layout: str | None) -> str:
@@ -153,7 +153,7 @@ def _kind(name: str, layout: str | None) -> str:
     return "bare" if _BARE.fullmatch(lower) else _KINDS.get(Path(lower).suffix, "")
 
 
-def _refuse_splits(folder: Path, parts: Sequence[Part]) -> None:
+def _refuse_splits(folder: Path, parts: Sequence[FolderPart]) -> None:
     """A training set and its test set have the same columns, and are no parts of one table."""
     found: dict[str, str] = {}
     for part in parts:
@@ -171,7 +171,7 @@ def _refuse_splits(folder: Path, parts: Sequence[Part]) -> None:
         )
 
 
-def _require_same_keys(folder: Path, parts: Sequence[Part]) -> None:
+def _require_same_keys(folder: Path, parts: Sequence[FolderPart]) -> None:
     first = parts[0]
     names = [name for name, _ in first.keys]
     if len(set(names)) < len(names):

@@ -15,8 +15,8 @@ from typing import Any, Protocol, runtime_checkable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from alteraser.data.readers._folder import Part, key_columns, parts_of
-from alteraser.data.readers._raw import Format, Raw, Wanted, by_row, is_text
+from alteraser.data.readers._folder import FolderPart, key_columns, parts_of
+from alteraser.data.readers._raw import Format, Raw, WantedColumns, by_row, is_text
 from alteraser.data.readers._source import (
     FORMATS_ACCEPTED,
     Source,
@@ -50,7 +50,7 @@ class ArrowStream(Protocol):
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any: ...
 
 
-def read_raw(source: str | os.PathLike[str] | ArrowStream, wanted: Wanted) -> Raw:
+def read_raw(source: str | os.PathLike[str] | ArrowStream, wanted: WantedColumns) -> Raw:
     """All rows of ``source``, and at least the columns that are wanted and there."""
     raw = _read(source, wanted)
     for i, field in enumerate(raw.table.schema):
@@ -64,7 +64,7 @@ def read_raw(source: str | os.PathLike[str] | ArrowStream, wanted: Wanted) -> Ra
     return raw
 
 
-def _read(source: str | os.PathLike[str] | ArrowStream, wanted: Wanted) -> Raw:
+def _read(source: str | os.PathLike[str] | ArrowStream, wanted: WantedColumns) -> Raw:
     if isinstance(source, ArrowStream):
         return _from_stream(source, wanted)
     if not isinstance(source, (str, os.PathLike)):
@@ -92,7 +92,7 @@ def find_format(source: Source) -> Format:
     return next(itertools.chain(fitting, named), DELIMITED)
 
 
-def _read_file(path: Path, wanted: Wanted) -> tuple[Format, Raw]:
+def _read_file(path: Path, wanted: WantedColumns) -> tuple[Format, Raw]:
     source = regular_file(path)
     with unchanged(path):
         try:
@@ -104,7 +104,7 @@ def _read_file(path: Path, wanted: Wanted) -> tuple[Format, Raw]:
             raise damaged(path, error) from error
 
 
-def _read_folder(folder: Path, wanted: Wanted) -> Raw:
+def _read_folder(folder: Path, wanted: WantedColumns) -> Raw:
     """All parts under each other, with the columns that the names of their folders are."""
     parts = parts_of(folder, wanted.hints.layout)
     if len(parts) > 1:
@@ -128,11 +128,11 @@ def _read_folder(folder: Path, wanted: Wanted) -> Raw:
     return forms[0].finish(_join(raws, folder, wanted), wanted)
 
 
-def _is_blank(part: Part) -> bool:
+def _is_blank(part: FolderPart) -> bool:
     return part.path.suffix not in (".parquet", ".pq") and regular_file(part.path).blank
 
 
-def _with_keys(raw: Raw, keys: Mapping[str, pa.Scalar], wanted: Wanted) -> Raw:
+def _with_keys(raw: Raw, keys: Mapping[str, pa.Scalar], wanted: WantedColumns) -> Raw:
     """``raw`` with a column for each of ``keys``; one that its file has too must say the same."""
     table, columns = raw.table, list(raw.columns)
     for name, value in keys.items():
@@ -170,7 +170,7 @@ def _require_same_header(parts: Sequence[Raw]) -> None:
             )
 
 
-def _join(parts: Sequence[Raw], folder: Path, wanted: Wanted) -> Raw:
+def _join(parts: Sequence[Raw], folder: Path, wanted: WantedColumns) -> Raw:
     """The parts of a table under each other."""
     if len(parts) == 1:
         return parts[0]
@@ -278,7 +278,7 @@ def _without_header(raw: Raw, ids: tuple[str, str] | None) -> str:
     )
 
 
-def _from_stream(source: ArrowStream, wanted: Wanted) -> Raw:
+def _from_stream(source: ArrowStream, wanted: WantedColumns) -> Raw:
     columns, source = _project(source, wanted)
     try:
         table = pa.RecordBatchReader.from_stream(source).read_all()
@@ -298,7 +298,7 @@ def _from_stream(source: ArrowStream, wanted: Wanted) -> Raw:
     return Raw(table, columns, by_row(TABLE), name=TABLE)
 
 
-def _project(source: Any, wanted: Wanted) -> tuple[list[str], Any]:
+def _project(source: Any, wanted: WantedColumns) -> tuple[list[str], Any]:
     """Only the wanted columns of a frame, so that no other one has to be converted."""
     if isinstance(source, pa.Table):
         return source.column_names, source

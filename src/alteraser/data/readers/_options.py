@@ -17,7 +17,7 @@ from pydantic import (
 
 from alteraser.data.grouping import BASKET, SESSION, Grouping, gap_of
 from alteraser.data.readers._hints import Hints
-from alteraser.data.readers._rules import NUMERIC, STATISTICS, Function, Rule, rule
+from alteraser.data.readers._rules import NUMERIC, STATISTICS, ColumnRule, Function, rule
 from alteraser.settings import Configured
 
 Name = Annotated[str, Field(min_length=1)]
@@ -280,7 +280,7 @@ def column_of(text: str, what: str = "confidence") -> str:
     return found
 
 
-def confidence_rule(text: str) -> Rule:
+def confidence_rule(text: str) -> ColumnRule:
     """Read ``"count"``, ``"1 + 40 * rating"`` or ``"1 + log1p(count)"``: see ``_rules``, of which
     confidences take the functions of one number. Raises ValueError for anything else.
 
@@ -293,7 +293,7 @@ def confidence_rule(text: str) -> Rule:
     return _pointwise(text, "confidence")
 
 
-def target_rule(text: str) -> Rule:
+def target_rule(text: str) -> ColumnRule:
     """As ``confidence_rule``, for targets, which may be any finite numbers.
 
     A text that is no rule and calls no function is a column of that name.
@@ -306,10 +306,10 @@ def target_rule(text: str) -> Rule:
     except ValueError:
         if any(re.search(rf"\b{name}\s*\(", text) for name in (*NUMERIC, *STATISTICS)):
             raise
-        return Rule(text, 1.0, ())
+        return ColumnRule(text, 1.0, ())
 
 
-def _pointwise(text: str, what: str) -> Rule:
+def _pointwise(text: str, what: str) -> ColumnRule:
     found = rule(text, what)
     for step in found.steps:
         if isinstance(step, Function) and step.name in STATISTICS:
@@ -321,7 +321,7 @@ def _pointwise(text: str, what: str) -> Rule:
     return found
 
 
-def rating_rule(text: str) -> Rule:
+def rating_rule(text: str) -> ColumnRule:
     """Read a rule for r, the entries of a matrix: all of ``_rules``. Raises ValueError.
 
     >>> rating_rule("bm25(plays, 1.2, 0.75)").steps

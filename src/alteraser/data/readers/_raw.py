@@ -16,7 +16,7 @@ Where = Callable[[int], str]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedColumns:
     """What is asked of a format's reader."""
 
     columns: frozenset[str] | None
@@ -55,8 +55,8 @@ class Format:
     """Whether the beginning of a file settles it; the suffix is only asked where no format's
     does."""
 
-    read: Callable[[Source, Wanted], Raw]
-    finish: Callable[[Raw, Wanted], Raw] = lambda raw, wanted: raw
+    read: Callable[[Source, WantedColumns], Raw]
+    finish: Callable[[Raw, WantedColumns], Raw] = lambda raw, wanted: raw
     """What is done once all parts of a table are together: text becomes numbers, by what all parts
     hold."""
 

@@ -112,7 +112,7 @@ STATISTICS: dict[str, tuple[int, int]] = {
 
 
 @dataclass(frozen=True)
-class Rule:
+class ColumnRule:
     """A chain of steps from a column.
 
     >>> rule("1 + 40 * log1p(plays)")
@@ -200,7 +200,7 @@ def _weighted(step: Function, x: Floats, matrix: Matrix) -> Floats:
 # ---------------------------------------------------------------- reading one
 
 
-def rule(text: str, what: str = "rule") -> Rule:
+def rule(text: str, what: str = "rule") -> ColumnRule:
     """The rule that ``text`` says; ``what`` names it in messages. Raises ValueError, saying what
     was expected.
 
@@ -214,7 +214,7 @@ def rule(text: str, what: str = "rule") -> Rule:
     Compute it in the data
     """
     if text.strip() and not _SIGNS.search(text):
-        return Rule(text)
+        return ColumnRule(text)
     found = _Parser(text, what).whole()
     if found.column is None and not any(
         isinstance(step, Function) and step.name in STATISTICS for step in found.steps
@@ -264,13 +264,13 @@ class _Parser:
             return self.tokens[self.at - 1][1]
         return None
 
-    def whole(self) -> Rule:
+    def whole(self) -> ColumnRule:
         found = self.sum()
         if self.at < len(self.tokens):
             self.fail()
         return found
 
-    def sum(self) -> Rule:
+    def sum(self) -> ColumnRule:
         left = self.product()
         while sign := self.next("+", "-"):
             right = self.product()
@@ -283,7 +283,7 @@ class _Parser:
                 self.two(left, right)
         return left
 
-    def product(self) -> Rule:
+    def product(self) -> ColumnRule:
         left = self.factor()
         while sign := self.next("*", "/"):
             right = self.factor()
@@ -301,7 +301,7 @@ class _Parser:
                 self.two(left, right)
         return left
 
-    def factor(self) -> Rule:
+    def factor(self) -> ColumnRule:
         self.depth += 1
         if self.depth > DEPTH:
             self.fail(f"is nested more than {DEPTH} deep")
@@ -310,7 +310,7 @@ class _Parser:
         finally:
             self.depth -= 1
 
-    def _factor(self) -> Rule:
+    def _factor(self) -> ColumnRule:
         if sign := self.next("-", "+"):
             return _affine(self.factor(), 0.0, 1.0 if sign == "+" else -1.0)
         if self.next("("):
@@ -322,12 +322,12 @@ class _Parser:
         kind, word = self.tokens[self.at]
         self.at += 1
         if kind == "number":
-            return Rule(None, float(word))
+            return ColumnRule(None, float(word))
         if kind == "name" and self.next("("):
             return self.function(word)
-        return Rule(word)
+        return ColumnRule(word)
 
-    def function(self, name: str) -> Rule:
+    def function(self, name: str) -> ColumnRule:
         bounds = NUMERIC[name][0] if name in NUMERIC else STATISTICS.get(name)
         if bounds is None:
             self.fail(
@@ -364,14 +364,14 @@ class _Parser:
                     "sums entries of the matrix; sum is about rows of the data and stands innermost"
                 )
         elif _number(found):
-            return Rule(None, float(NUMERIC[name][1](found.constant, *arguments)))
+            return ColumnRule(None, float(NUMERIC[name][1](found.constant, *arguments)))
         return replace(found, steps=(*found.steps, step))
 
     def close(self) -> None:
         if not self.next(")"):
             self.fail()
 
-    def two(self, left: Rule, right: Rule) -> NoReturn:
+    def two(self, left: ColumnRule, right: ColumnRule) -> NoReturn:
         named = [each.column or "a function of a number" for each in (left, right)]
         self.fail(
             f"names two columns, {named[0]} and {named[1]}; a rule is about one. Compute it in "
@@ -379,11 +379,11 @@ class _Parser:
         )
 
 
-def _number(each: Rule) -> bool:
+def _number(each: ColumnRule) -> bool:
     return each.column is None and not each.steps
 
 
-def _affine(inner: Rule, intercept: float, slope: float) -> Rule:
+def _affine(inner: ColumnRule, intercept: float, slope: float) -> ColumnRule:
     """``intercept + slope * inner``, merged with an affine step that it ends in."""
     if _number(inner):
         return replace(inner, constant=intercept + slope * inner.constant)

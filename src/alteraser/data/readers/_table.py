@@ -17,7 +17,7 @@ from alteraser.data.notes import CONVERTED, GROUPED, UNRATED
 from alteraser.data.readers._ids import identifiers, plain, take
 from alteraser.data.readers._locate import ArrowStream, missing_column, read_raw
 from alteraser.data.readers._options import ReadingOptions, column_of, confidence_rule, target_rule
-from alteraser.data.readers._raw import Raw, Wanted, Where
+from alteraser.data.readers._raw import Raw, WantedColumns, Where
 from alteraser.data.readers._times import times
 from alteraser.data.readers._values import confidences, numbers, numbers_or_nothing, targets
 from alteraser.data.readers._writing import ID
@@ -293,7 +293,7 @@ def read_rows(
     the id columns.
     """
     options = options or ReadingOptions()
-    return as_rows(read_raw(source, Wanted(None, _ids(options), options.hints)), options)
+    return as_rows(read_raw(source, WantedColumns(None, _ids(options), options.hints)), options)
 
 
 def as_rows(raw: Raw, options: ReadingOptions) -> pa.Table:
@@ -306,8 +306,8 @@ def as_rows(raw: Raw, options: ReadingOptions) -> pa.Table:
     return table
 
 
-def _wanted(options: ReadingOptions, columns: tuple[str, ...]) -> Wanted:
-    return Wanted(frozenset(columns), _ids(options), options.hints)
+def _wanted(options: ReadingOptions, columns: tuple[str, ...]) -> WantedColumns:
+    return WantedColumns(frozenset(columns), _ids(options), options.hints)
 
 
 def _ids(options: ReadingOptions) -> frozenset[str]:

@@ -17,7 +17,7 @@ import pyarrow.csv
 
 from alteraser.data.readers._numbers import typed
 from alteraser.data.readers._opening import BOM, Opening, header_words, is_header
-from alteraser.data.readers._raw import Raw, Wanted, Where
+from alteraser.data.readers._raw import Raw, WantedColumns, Where
 from alteraser.data.readers._source import BLOCK, Source, check_text, damaged, marked_inside
 from alteraser.errors import InvalidInput, ResourceLimit
 
@@ -70,7 +70,7 @@ class Dialect:
         return list(range(1, len(self.columns), 2)) if self.doubled else []
 
 
-def read_delimited(source: Source, dialect: Dialect, wanted: Wanted) -> Raw:
+def read_delimited(source: Source, dialect: Dialect, wanted: WantedColumns) -> Raw:
     """A file of separated fields as the text that it holds: all of it or, at the first malformed
     line, nothing.
     """
@@ -122,7 +122,7 @@ def _without_space(column: pa.ChunkedArray, dialect: Dialect, i: int) -> pa.Chun
     return pc.utf8_ltrim(column, " ") if pc.all(pc.starts_with(column, " ")).as_py() else column
 
 
-def finish(raw: Raw, wanted: Wanted) -> Raw:
+def finish(raw: Raw, wanted: WantedColumns) -> Raw:
     """Text as numbers where nothing is lost, by all of a column."""
     arrays, fields = [], []
     for column, known in zip(raw.table.columns, raw.table.schema, strict=True):
@@ -146,7 +146,7 @@ def finish(raw: Raw, wanted: Wanted) -> Raw:
 # ---------------------------------------------------------------- headers where rows should be
 
 
-def _refuse_headers(raw: Raw, source: Source, dialect: Dialect, wanted: Wanted) -> None:
+def _refuse_headers(raw: Raw, source: Source, dialect: Dialect, wanted: WantedColumns) -> None:
     """Refuse a header among the rows: two files were put together, or rows were expected where it
     is.
     """

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from alteraser.data.readers._raw import Where, is_text
-from alteraser.data.readers._rules import Rule
+from alteraser.data.readers._rules import ColumnRule
 from alteraser.errors import InvalidInput
 
 Floats = NDArray[np.float64]
@@ -78,7 +78,7 @@ def numbers_or_nothing(
     ), rows
 
 
-def confidences(values: Floats, rule: Rule, where: Where) -> Floats:
+def confidences(values: Floats, rule: ColumnRule, where: Where) -> Floats:
     """``rule`` of the column's ``values``, every one of them finite and above zero."""
     result = rule.rows(values)
     bad = ~(np.isfinite(result) & (result > 0))
@@ -94,7 +94,7 @@ def confidences(values: Floats, rule: Rule, where: Where) -> Floats:
     return result
 
 
-def targets(values: Floats, rule: Rule, where: Where) -> Floats:
+def targets(values: Floats, rule: ColumnRule, where: Where) -> Floats:
     """``rule`` of the column's ``values``, every one of them finite."""
     result = rule.rows(values)
     bad = ~np.isfinite(result)

@@ -13,12 +13,12 @@ import pyarrow as pa
 
 from alteraser.data.readers._blocks import LAYOUTS
 from alteraser.data.readers._opening import opening
-from alteraser.data.readers._raw import Format, Raw, Wanted, by_row
+from alteraser.data.readers._raw import Format, Raw, WantedColumns, by_row
 from alteraser.data.readers._source import Source
 from alteraser.data.readers._text import Dialect, finish, read_delimited
 
 
-def _read(source: Source, wanted: Wanted) -> Raw:
+def _read(source: Source, wanted: WantedColumns) -> Raw:
     found = opening(source, wanted.hints, wanted.ids)
     if found.layout is not None:
         return LAYOUTS[found.layout](source, found, wanted)

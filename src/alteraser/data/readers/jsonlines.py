@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.json
 
-from alteraser.data.readers._raw import Format, Raw, Wanted, Where
+from alteraser.data.readers._raw import Format, Raw, WantedColumns, Where
 from alteraser.data.readers._source import BLOCK, Head, Source, check_text
 from alteraser.errors import InvalidInput, ResourceLimit
 
@@ -30,7 +30,7 @@ def _matches(head: Head) -> bool:
     return head.line.lstrip().startswith("{") or _ARRAY.match(head.start) is not None
 
 
-def _read(source: Source, wanted: Wanted) -> Raw:
+def _read(source: Source, wanted: WantedColumns) -> Raw:
     check_text(source)
     _check_depth(source)
     if _ARRAY.match(source.head.start):
@@ -66,7 +66,7 @@ def _parse(source: Source, strings: list[str]) -> pa.Table:
         _diagnose(source, error)
 
 
-def _read_array(source: Source, wanted: Wanted) -> Raw:
+def _read_array(source: Source, wanted: WantedColumns) -> Raw:
     """One array of objects. It is held as a whole: for many millions of rows, lines are the better
     form.
     """
@@ -109,7 +109,7 @@ def _read_array(source: Source, wanted: Wanted) -> Raw:
     return Raw(pa.table(arrays), columns, where, name=str(source.path))
 
 
-def _column(values: list[Any], name: str, where: Where, wanted: Wanted) -> pa.Array:
+def _column(values: list[Any], name: str, where: Where, wanted: WantedColumns) -> pa.Array:
     if name in wanted.ids and all(value is None or type(value) in (int, float) for value in values):
         return _whole(values, name, where)
     kinds: dict[str, int] = {}

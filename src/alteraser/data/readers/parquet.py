@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from alteraser.data.readers._raw import Format, Raw, Wanted, by_row
+from alteraser.data.readers._raw import Format, Raw, WantedColumns, by_row
 from alteraser.data.readers._source import Head, Source, available_memory, damaged, out_of_memory
 from alteraser.errors import InvalidInput, ResourceLimit
 
@@ -19,7 +19,7 @@ def _matches(head: Head) -> bool:
     return head.start.startswith((_MAGIC, _ENCRYPTED))
 
 
-def _read(source: Source, wanted: Wanted) -> Raw:
+def _read(source: Source, wanted: WantedColumns) -> Raw:
     import pyarrow.parquet as pq
 
     path = source.path

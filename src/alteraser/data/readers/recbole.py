@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from alteraser.data.readers._opening import header_line
-from alteraser.data.readers._raw import Format, Raw, Wanted
+from alteraser.data.readers._raw import Format, Raw, WantedColumns
 from alteraser.data.readers._source import Head, Source
 from alteraser.data.readers._text import Dialect, finish, read_delimited
 from alteraser.errors import InvalidInput
@@ -23,7 +23,7 @@ def _matches(head: Head) -> bool:
     return all(_CELL.fullmatch(cell) for cell in head.line.split("\t"))
 
 
-def _read(source: Source, wanted: Wanted) -> Raw:
+def _read(source: Source, wanted: WantedColumns) -> Raw:
     if not _matches(source.head):
         raise InvalidInput(
             f"{source.path}, line 1: the header of a .inter file is tab-separated cells of "

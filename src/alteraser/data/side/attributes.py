@@ -14,7 +14,7 @@ from alteraser.data.ids import Coded, IdMap
 from alteraser.data.readers import (
     Hints,
     Raw,
-    Wanted,
+    WantedColumns,
     identifiers,
     missing_column,
     plain,
@@ -140,7 +140,7 @@ def read_attributes(
 def read_with_ids(path: Any, candidates: tuple[str, ...], option: str) -> tuple[Raw, str]:
     """A whole table, and which of ``candidates`` is its column of ids; InvalidInput for none."""
     raw = read_raw(
-        path, Wanted(None, frozenset(candidates), Hints(ids=(candidates[0], candidates[0])))
+        path, WantedColumns(None, frozenset(candidates), Hints(ids=(candidates[0], candidates[0])))
     )
     for name in candidates:
         if name in raw.table.column_names:

@@ -14,7 +14,7 @@ from alteraser.data.ids import Coded, IdMap, convert_ids
 from alteraser.data.readers import (
     Hints,
     Raw,
-    Wanted,
+    WantedColumns,
     identifiers,
     is_text,
     missing_column,
@@ -44,7 +44,9 @@ def read_relation(
     of tables that there are. Raises InvalidInput for a relation that has none of them.
     """
     columns = ("user_id", "item_id")
-    raw = read_raw(file.path, Wanted(None, frozenset({*columns, "head", "tail"}), Hints(columns)))
+    raw = read_raw(
+        file.path, WantedColumns(None, frozenset({*columns, "head", "tail"}), Hints(columns))
+    )
     if set(TRIPLE) <= set(raw.table.column_names):
         return _triples(file, raw, known, joins or {})
     if raw.table.num_columns < 2 or raw.guess:

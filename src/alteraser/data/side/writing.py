@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from alteraser.data.files import atomic_directory
 from alteraser.data.interactions import Interactions
-from alteraser.data.readers import Hints, Wanted, read_raw, write_rows
+from alteraser.data.readers import Hints, WantedColumns, read_raw, write_rows
 from alteraser.data.selection import Selection
 from alteraser.data.sheet import Sheet
 from alteraser.data.side.features import Numbers
@@ -54,7 +54,7 @@ def write_all(
             own = [[x for x in g.links if x.group == file.name] for g in (given, rest)]
             raw = read_raw(
                 file.path,
-                Wanted(
+                WantedColumns(
                     None,
                     frozenset({"user_id", "item_id", "head", "tail"}),
                     Hints(("user_id", "item_id")),
@@ -88,7 +88,7 @@ def _kept(before: list[Links], after: list[Links], size: int) -> np.ndarray:
 def _entities(path: Path, table: str, given: Given, rest: Given) -> pa.Table:
     """The table that joins nodes to entities, without who is gone."""
     names = (f"{table}_id", table, "id")
-    raw = read_raw(path, Wanted(None, frozenset(names), Hints((names[0], names[0]))))
+    raw = read_raw(path, WantedColumns(None, frozenset(names), Hints((names[0], names[0]))))
     column = next((x for x in names if x in raw.table.column_names), None)
     if column is None or table not in given.entities:
         return raw.table

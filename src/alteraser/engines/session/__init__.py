@@ -3,7 +3,7 @@ together, an ``ExactSession`` counts, an ``EventSession`` does so with sessions 
 """
 
 from alteraser.engines.session.events import Come, EventSession, Gone
-from alteraser.engines.session.exact import Changed, ExactSession
+from alteraser.engines.session.exact import Applied, ExactSession
 from alteraser.engines.session.stream import Stream, Touched
 
-__all__ = ["Changed", "Come", "EventSession", "ExactSession", "Gone", "Stream", "Touched"]
+__all__ = ["Applied", "Come", "EventSession", "ExactSession", "Gone", "Stream", "Touched"]

@@ -31,7 +31,7 @@ person"""
 
 
 @dataclass(frozen=True)
-class Changed:
+class Applied:
     """What one request did."""
 
     removed: Entries
@@ -91,7 +91,7 @@ class ExactSession:
 
     def forget(
         self, forget_set: Any, *, whole_users: bool = False, whole_items: bool = False
-    ) -> Changed:
+    ) -> Applied:
         """Take out what ``forget_set`` selects: pairs, a table, users or items whole, or a
         ``Selection``.
 
@@ -110,9 +110,9 @@ class ExactSession:
         self._emptied.update(removed.users.tolist())
         if selection.kind == "items" and selection.window is None:
             self._whole.append(np.unique(self._items.rows_of(selection.items)))
-        return Changed(removed, _none(), unmatched)
+        return Applied(removed, _none(), unmatched)
 
-    def add(self, data: Interactions, *, readmit: bool = False) -> Changed:
+    def add(self, data: Interactions, *, readmit: bool = False) -> Applied:
         """Learn more interactions, of whom- and whatever; those that are there already are left as
         they are.
 
@@ -148,7 +148,7 @@ class ExactSession:
             data.to_table().select(["user_id", "item_id"]),
         )
 
-    def undo(self, change: Changed) -> Changed:
+    def undo(self, change: Applied) -> Applied:
         """Take back what a request did, as far as it is not undone yet; NotFound where all of it
         is.
         """
@@ -168,7 +168,7 @@ class ExactSession:
         removed = self._each(
             rows.users, lambda user, mine: self._pairs.take(user, rows.items[mine])
         )
-        return Changed(removed, _none(), pa.table({}))
+        return Applied(removed, _none(), pa.table({}))
 
     # ------------------------------------------------------------------ what there is now
 
@@ -284,7 +284,7 @@ class ExactSession:
         pairs = np.unique(np.stack([u[there], v[there]]), axis=1)
         return pairs[0], pairs[1], matched
 
-    def _put(self, entries: Entries, table: pa.Table) -> Changed:
+    def _put(self, entries: Entries, table: pa.Table) -> Applied:
         keys, first = np.unique(np.stack([entries.users, entries.items]), axis=1, return_index=True)
         fresh = np.zeros(entries.users.size, bool)
         fresh[first] = ~self._pairs.has(keys[0], keys[1])
@@ -297,7 +297,7 @@ class ExactSession:
             return rows.where(mine)
 
         added = self._each(rows.users, put)
-        return Changed(_none(), added, table.filter(pa.array(~fresh)))
+        return Applied(_none(), added, table.filter(pa.array(~fresh)))
 
     def _each(self, users: Array, change: Callable[[int, Array], Entries]) -> Entries:
         """``change(user, places)`` for each of ``users``, and what that does to the state."""

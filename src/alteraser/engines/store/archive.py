@@ -38,7 +38,7 @@ TAIL = 4 * tarfile.BLOCKSIZE
 PIECE = 2**20
 
 
-class Writer:
+class ArchiveWriter:
     """Adds members to a file that is open."""
 
     def __init__(self, file: IO[bytes]) -> None:

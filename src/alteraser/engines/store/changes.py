@@ -40,7 +40,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Changes:
+class StoredChanges:
     """What became different, from the first version of a state on."""
 
     depth: int
@@ -53,7 +53,7 @@ class Changes:
     """None: a model without rows of factors"""
 
     @classmethod
-    def none(cls, model: Recommender) -> Changes:
+    def none(cls, model: Recommender) -> StoredChanges:
         """Of a state's first version."""
         rows = _rows(model, *_nothing()) if _factors(model) is not None else None
         return cls(0, 0, 0, _lists(model, *_nothing(), [], []), rows)
@@ -74,7 +74,7 @@ class Changes:
             pq.write_table(self.rows, folder / ROWS, compression="zstd")
 
     @classmethod
-    def read(cls, folder: Path, document: dict[str, Any]) -> Changes | None:
+    def read(cls, folder: Path, document: dict[str, Any]) -> StoredChanges | None:
         """Those of a version; None where it was written before there were any."""
         found = document.get("changes")
         if found is None:
@@ -98,22 +98,22 @@ class Changes:
 
 
 def compare(
-    before: tuple[Recommender, Interactions, Changes | None],
+    before: tuple[Recommender, Interactions, StoredChanges | None],
     after: tuple[Recommender, Interactions],
-) -> Changes:
+) -> StoredChanges:
     """The changes of the model and data ``after`` those of the version ``before``."""
     old, _, known = before
-    last = known or replace(Changes.none(old), lists_since=0)
+    last = known or replace(StoredChanges.none(old), lists_since=0)
     depth = last.depth + 1
     lists, lists_since = _compared_lists(before, after, last, depth)
     rows, rows_since = _compared_rows(old, after, last, depth)
-    return Changes(depth, lists_since, rows_since, lists, rows)
+    return StoredChanges(depth, lists_since, rows_since, lists, rows)
 
 
 def _compared_lists(
-    before: tuple[Recommender, Interactions, Changes | None],
+    before: tuple[Recommender, Interactions, StoredChanges | None],
     after: tuple[Recommender, Interactions],
-    last: Changes,
+    last: StoredChanges,
     depth: int,
 ) -> tuple[pa.Table, int]:
     (old, seen, _), (model, data) = before, after
@@ -149,7 +149,7 @@ def _listed(model: Recommender, rows: Array, seen: Interactions) -> list[list[An
 
 
 def _compared_rows(
-    old: Recommender, after: tuple[Recommender, Interactions], last: Changes, depth: int
+    old: Recommender, after: tuple[Recommender, Interactions], last: StoredChanges, depth: int
 ) -> tuple[pa.Table | None, int]:
     model, data = after
     mine, theirs = _factors(model), _factors(old)

@@ -26,7 +26,7 @@ from alteraser.data.files import publish_directory, replace_file, sha256_file
 from alteraser.data.grouping import BASKET
 from alteraser.data.interactions import Interactions
 from alteraser.data.readers import ReadingOptions
-from alteraser.engines.store.changes import Changes
+from alteraser.engines.store.changes import StoredChanges
 from alteraser.engines.store.roots import FORM, data_root
 from alteraser.engines.store.tombstones import Tombstones
 from alteraser.errors import IntegrityError, NotFound
@@ -52,7 +52,7 @@ class Content:
     model: Recommender
     data: Interactions
     tombstones: Tombstones
-    changes: Changes | None
+    changes: StoredChanges | None
     """What became different; None: nobody looked, so it may be all"""
 
 
@@ -171,7 +171,7 @@ def load(folder: Path) -> Version:
         table = pq.read_table(folder / DATA)
         data = Interactions.from_table(table, users=model.users, items=model.items)
         tombstones = Tombstones.read(folder / TOMBSTONES)
-        changes = Changes.read(folder, document)
+        changes = StoredChanges.read(folder, document)
     except (pa.ArrowException, KeyError, TypeError) as cause:
         raise IntegrityError(f"{folder}: the tables cannot be read ({cause})") from cause
     if data.digest != model.trained_on.digest:

@@ -26,18 +26,20 @@ class Compiled(Plain):
     threads: int = 1
 
     @cached_property
-    def sides(self) -> tuple[Side, Side]:
+    def sides(self) -> tuple[CertificateSide, CertificateSide]:
         """Users and items, and how each sees the other."""
         data, view = self.data, self.data.by_item
         weight = self._observed[0]
-        users = Side(data.indptr, data.indices, weight, self.errors)
-        items = Side(view.indptr, view.indices, weight[view.order], self.errors[view.order])
+        users = CertificateSide(data.indptr, data.indices, weight, self.errors)
+        items = CertificateSide(
+            view.indptr, view.indices, weight[view.order], self.errors[view.order]
+        )
         return users, items
 
     @cached_property
     def parts(self) -> tuple[list[Array], list[Array]]:
         """Users and items in parts of about equal work."""
-        shapes = Rows(self.data.indptr), Rows(self.data.by_item.indptr)
+        shapes = RowsByPlace(self.data.indptr), RowsByPlace(self.data.by_item.indptr)
         found = [blocks(side, None, self.h.size, self.threads) for side in shapes]
         return found[0], found[1]
 
@@ -146,7 +148,7 @@ class Compiled(Plain):
 
 
 @dataclass(frozen=True)
-class Side:
+class CertificateSide:
     """The interactions as one side's rows meet them, in order of these rows."""
 
     indptr: Array
@@ -158,7 +160,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowsByPlace:
     """Rows by the places of their interactions."""
 
     indptr: Array

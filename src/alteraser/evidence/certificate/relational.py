@@ -111,7 +111,7 @@ def _certify(
 ) -> LinearCertificate:
     tell = events.steps()
     tell("gradient", 0.0)
-    plain = Plain(problem)
+    plain = PlainLinear(problem)
     value, gradient = plain.gradient(point)
     size = float(np.linalg.norm(point.vector))
     tell("Newton step", 0.2)
@@ -195,7 +195,7 @@ def _apart(mine: Float64, theirs: Float64) -> float:
 
 
 def _newton_step(
-    plain: Plain, point: Point, gradient: Float64, threads: int
+    plain: PlainLinear, point: Point, gradient: Float64, threads: int
 ) -> tuple[Float64, float, float, int]:
     """(x ≈ −H⁻¹g, ‖g + Hx‖_{M⁻¹} / ‖g‖_{M⁻¹}, the least curvature met relative to M, products)."""
     M, turns = Preconditioner(plain.problem, point, threads), Turns(plain.problem, point)
@@ -217,7 +217,7 @@ def _newton_step(
     return x, left, 1.0 if smallest == np.inf else smallest, count
 
 
-class Plain:
+class PlainLinear:
     """L of a linear problem by SciPy alone: gradient and products with the Hessian."""
 
     def __init__(self, problem: LinearProblem) -> None:

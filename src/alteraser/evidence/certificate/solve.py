@@ -40,7 +40,7 @@ nothing of directions that the gradient has no part in, and a saddle has none.""
 
 
 @dataclass(frozen=True)
-class Step:
+class SolvedStep:
     """(∇²L)⁻¹ times minus a right-hand side, or a direction in which L bends down."""
 
     step: Pair | None
@@ -68,7 +68,7 @@ class Solver:
     _slopes: list[Array] = field(default_factory=list)
     _curvatures: list[float] = field(default_factory=list)
 
-    def solve(self, gradient: Pair, *, forcing: float) -> Step:
+    def solve(self, gradient: Pair, *, forcing: float) -> SolvedStep:
         """−(∇²L)⁻¹ ``gradient`` until ‖r‖_{B⁻¹} is ``forcing`` of what it was."""
         size = max(float(np.abs(g).max(initial=0.0)) for g in gradient) or 1.0  # nothing underflows
         users, items = (np.asarray(g * (-0.5 / size), dtype=self.dtype) for g in gradient)
@@ -104,7 +104,7 @@ class Solver:
         self.spent += products
         step = self.solved(0, users - self.couple(0, x)), x
         wide = self._wide(step[0]) * size, self._wide(step[1]) * size
-        return Step(wide if all(np.isfinite(side).all() for side in wide) else None, negative)
+        return SolvedStep(wide if all(np.isfinite(side).all() for side in wide) else None, negative)
 
     def least(self) -> Pair | None:
         """The combination of kept directions in which L bends least, of length 1; None where none

@@ -47,7 +47,7 @@ ANOTHER = (
 
 
 @dataclass(frozen=True, eq=False)
-class Cells:
+class SegmentCells:
     """Counts by segment, item and day, in this order; without ages every day is 0."""
 
     segments: Array
@@ -60,9 +60,11 @@ class Cells:
         place = np.searchsorted(days, self.days)
         return np.asarray((self.segments * np.int64(items) + self.items) * days.size + place)
 
-    def where(self, mask: Array) -> Cells:
+    def where(self, mask: Array) -> SegmentCells:
         """Some of them."""
-        return Cells(self.segments[mask], self.items[mask], self.days[mask], self.counts[mask])
+        return SegmentCells(
+            self.segments[mask], self.items[mask], self.days[mask], self.counts[mask]
+        )
 
 
 def counted(data: Interactions, *, aged: bool) -> dict[str, Array]:
@@ -83,7 +85,7 @@ def without(state: Mapping[str, Array], deletion: Deletion, *, aged: bool) -> di
     if before.confidence is not None or state["counts"].dtype != np.int64:
         return counted(remaining, aged=aged)
     have, gone = cells_of(state, aged), _cells(deletion.removed, aged)
-    have = Cells(there[have.segments], have.items, have.days, have.counts)
+    have = SegmentCells(there[have.segments], have.items, have.days, have.counts)
     days, items = np.union1d(have.days, gone.days), before.shape[1]
     keys, lost = have.keys(days, items), gone.keys(days, items)
     places = np.searchsorted(keys, lost)
@@ -93,9 +95,9 @@ def without(state: Mapping[str, Array], deletion: Deletion, *, aged: bool) -> di
     counts[places] -= gone.counts
     if np.any(counts < 0):
         raise IntegrityError(ANOTHER)
-    left = Cells(have.segments, have.items, have.days, counts).where(counts > 0)
+    left = SegmentCells(have.segments, have.items, have.days, counts).where(counts > 0)
     renumbered = np.cumsum(_present(remaining)) - 1
-    left = Cells(renumbered[left.segments], left.items, left.days, left.counts)
+    left = SegmentCells(renumbered[left.segments], left.items, left.days, left.counts)
     return _packed(left, remaining, aged)
 
 
@@ -232,7 +234,7 @@ def _present(data: Interactions) -> Array:
     return np.bincount(data.segments.rows, minlength=data.segments.ids.size) > 0
 
 
-def _cells(data: Interactions, aged: bool) -> Cells:
+def _cells(data: Interactions, aged: bool) -> SegmentCells:
     """Of ``data``, segments by the rows of their map."""
     assert data.segments is not None
     days = np.zeros(len(data), np.int64)
@@ -240,7 +242,7 @@ def _cells(data: Interactions, aged: bool) -> Cells:
         assert data.timestamp is not None
         days = days_of(data.timestamp)
     universe = np.unique(days)
-    one = Cells(data.segments.rows, data.indices.astype(np.int64), days, np.ones(len(data)))
+    one = SegmentCells(data.segments.rows, data.indices.astype(np.int64), days, np.ones(len(data)))
     keys = one.keys(universe, data.shape[1])
     order = np.argsort(keys, kind="stable")
     _, first, times = np.unique(keys[order], return_index=True, return_counts=True)
@@ -248,14 +250,14 @@ def _cells(data: Interactions, aged: bool) -> Cells:
     if data.confidence is not None:
         counts = np.add.reduceat(data.confidence[order], first) if first.size else np.empty(0)
     at = order[first]
-    return Cells(one.segments[at], one.items[at], one.days[at], counts)
+    return SegmentCells(one.segments[at], one.items[at], one.days[at], counts)
 
 
-def cells_of(state: Mapping[str, Array], aged: bool) -> Cells:
+def cells_of(state: Mapping[str, Array], aged: bool) -> SegmentCells:
     """Of a state, segments by their place in it."""
     days = state["days"] if aged else np.zeros(state["items"].size)
     items = state["items"].astype(np.int64)
-    return Cells(_segments_of(state), items, days.astype(np.int64), state["counts"])
+    return SegmentCells(_segments_of(state), items, days.astype(np.int64), state["counts"])
 
 
 def _segments_of(state: Mapping[str, Array]) -> Array:
@@ -276,7 +278,7 @@ def _of_users(data: Interactions) -> Array:
     return found
 
 
-def _packed(cells: Cells, data: Interactions, aged: bool) -> dict[str, Array]:
+def _packed(cells: SegmentCells, data: Interactions, aged: bool) -> dict[str, Array]:
     """``cells``, which are those of ``data``, as the state keeps them; segments are renumbered."""
     encoded = [text.encode() for text in names(data)]
     _, places = np.unique(cells.segments, return_inverse=True)

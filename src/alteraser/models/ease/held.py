@@ -17,7 +17,7 @@ from alteraser.models.ease import cost, inverse, packed
 Array = npt.NDArray[Any]
 
 
-class Settings(Protocol):
+class EASESettings(Protocol):
     """What is asked of the settings of EASE."""
 
     regularization: float
@@ -49,7 +49,7 @@ class Held:
     """
 
     def __init__(
-        self, kind: Settings, state: dict[str, Array], data: Interactions, threads: int = 0
+        self, kind: EASESettings, state: dict[str, Array], data: Interactions, threads: int = 0
     ) -> None:
         self.state = state
         """{``inverse``, ``counts``, ``drift``}, up to date"""

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from alteraser.data.interactions import Interactions
 from alteraser.models.closed_form.by_item import ItemWork
-from alteraser.models.neighbors.similarity import Similarity, Terms
+from alteraser.models.neighbors.similarity import GlobalTerms, Similarity
 from alteraser.runtime.workers import blocks, default_threads, run
 
 Array = npt.NDArray[Any]
@@ -81,7 +81,7 @@ class Finder:
     """The lists of a few items at a time; what they need of all data is made once."""
 
     def __init__(
-        self, data: Interactions, similarity: Similarity, terms: Terms | None = None
+        self, data: Interactions, similarity: Similarity, terms: GlobalTerms | None = None
     ) -> None:
         self.items = data.shape[1]
         self._work = ItemWork(data)
@@ -163,7 +163,7 @@ def _fill(
 
 
 def _arguments(
-    data: Interactions, similarity: Similarity, terms: Terms | None = None
+    data: Interactions, similarity: Similarity, terms: GlobalTerms | None = None
 ) -> tuple[Any, ...]:
     """What both kernels take of the data and the similarity."""
     from alteraser.models.neighbors import _kernels

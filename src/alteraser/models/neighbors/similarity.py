@@ -16,9 +16,9 @@ confidence),
 
 which are the definitions of implicit's recommenders of these names, people taking the place of
 terms and items that of documents: who had a lot says less. n counts the items that somebody has
-(implicit: the rows of its matrix; ``Terms``). Shrinkage S pulls what rests on few people towards 0.
-Where the weights are 1, every number is a sum of integers. Of ``transposed`` data the same is said
-of people: then items are the terms, and what everybody has says less.
+(implicit: the rows of its matrix; ``GlobalTerms``). Shrinkage S pulls what rests on few people
+towards 0. Where the weights are 1, every number is a sum of integers. Of ``transposed`` data the
+same is said of people: then items are the terms, and what everybody has says less.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ NAMES: tuple[Name, ...] = ("cosine", "tfidf", "bm25", "jaccard")
 
 
 @dataclass(frozen=True, eq=False)
-class Terms:
+class GlobalTerms:
     """What the similarities with global statistics know of all data."""
 
     frequency: Array
@@ -58,7 +58,7 @@ class Terms:
     """Σ c / n"""
 
     @classmethod
-    def of(cls, data: Interactions, documents: int | None = None) -> Terms:
+    def of(cls, data: Interactions, documents: int | None = None) -> GlobalTerms:
         """Those of ``data``, people being terms and items documents; ``documents``: n, where it is
         another one.
         """
@@ -84,7 +84,7 @@ class Similarity:
                 f"shrinkage {self.shrinkage:g}: expected a number from 0, such as 10"
             )
 
-    def weights(self, data: Interactions, terms: Terms | None = None) -> Float64 | None:
+    def weights(self, data: Interactions, terms: GlobalTerms | None = None) -> Float64 | None:
         """X of every interaction, (|D|,); None: 1 each. ``terms``: statistics other than those of
         ``data``.
         """
@@ -92,7 +92,7 @@ class Similarity:
             return data.confidence if self.name == "cosine" else None
         counts = np.ones(len(data)) if data.confidence is None else data.confidence
         lengths = by_item.item_sums(data, counts) if self.name == "bm25" else None
-        terms = terms or Terms.of(data)
+        terms = terms or GlobalTerms.of(data)
         rare = np.log(max(terms.documents, 1)) - np.log1p(terms.frequency.astype(np.float64))
         rare = np.repeat(rare, data.user_counts)
         if lengths is None:
@@ -100,7 +100,7 @@ class Similarity:
         norm = (1.0 - self.b) + self.b * lengths / (terms.mean_length or 1.0)
         return np.asarray(counts * (self.k1 + 1.0) / (self.k1 * norm[data.indices] + counts) * rare)
 
-    def sizes(self, data: Interactions, terms: Terms | None = None) -> Float64:
+    def sizes(self, data: Interactions, terms: GlobalTerms | None = None) -> Float64:
         """‖x_i‖ of cosines, |U_i| for Jaccard, 1 for bm25, (n,)."""
         if self.name == "jaccard":
             return data.item_counts.astype(np.float64)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from alteraser.models.closed_form.kind import ROUNDED, ExactKind, largest_difference
-from alteraser.models.neighbors.similarity import Name, Similarity, Terms, transposed
+from alteraser.models.neighbors.similarity import GlobalTerms, Name, Similarity, transposed
 from alteraser.runtime.late import late
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class UserKNN(ExactKind):
         """What finds the nearest people in ``history``, weighted by what ``state`` knows of all."""
         assert history is not None  # see needs_history
         people = int(state["people"][0])
-        terms = Terms(
+        terms = GlobalTerms(
             state["frequencies"], people, float(state["length"][0]) / people if people else 0.0
         )
         return lists.Finder(transposed(history), self.measure, terms)

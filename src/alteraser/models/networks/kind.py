@@ -37,12 +37,12 @@ else:
 
 WITHIN = {"float32": 0.0, "float64": 1e-9}
 """What training once more may differ by, of the largest entry of each array: see
-``Network.limit``"""
+``NetworkKind.limit``"""
 ITEMS = "items"
 """The array of items' rows"""
 
 
-class Network(ExactKind):
+class NetworkKind(ExactKind):
     """Tables of rows, zeros for those without an interaction, and a network's parameters by
     name.
     """
@@ -70,7 +70,7 @@ class Network(ExactKind):
     seed: int = Field(default=0, ge=0, description="Of the start and of the order of training")
 
     @abstractmethod
-    def task(self, data: Interactions) -> training.Task:
+    def task(self, data: Interactions) -> training.TrainingTask:
         """What is minimized on ``data``."""
 
     @abstractmethod
@@ -109,7 +109,7 @@ class Network(ExactKind):
         task = self.task(data)
         return self.kept(training.trained(task), task)
 
-    def kept(self, weights: Mapping[str, Any], task: training.Task) -> dict[str, Array]:
+    def kept(self, weights: Mapping[str, Any], task: training.TrainingTask) -> dict[str, Array]:
         """The state of ``weights``: their tables with all rows of the data."""
         found = {name: value.numpy() for name, value in weights.items()}
         for name, present in self.tables(task).items():

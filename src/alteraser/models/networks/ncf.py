@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from alteraser.models.networks.kind import ITEMS, Network
+from alteraser.models.networks.kind import ITEMS, NetworkKind
 from alteraser.runtime.late import late
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ USERS = "users"
 """The array of users' rows"""
 
 
-class NCF(Network):
+class NCF(NetworkKind):
     """``users`` (m, d), ``items`` (n, d), zeros for those without an interaction; the layers by
     name.
     """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field
 
-from alteraser.models.networks.kind import ITEMS, Network
+from alteraser.models.networks.kind import ITEMS, NetworkKind
 from alteraser.models.sessions.kind import SessionKind
 from alteraser.runtime.late import late
 
@@ -32,7 +32,7 @@ else:
     histories = late("alteraser.models.sessions.histories")
 
 
-class Formed(NamedTuple):
+class FormedNetwork(NamedTuple):
     """A state, as lists are made of it."""
 
     weights: Mapping[str, Any]
@@ -43,7 +43,7 @@ class Formed(NamedTuple):
     """(n,) where each row is among them, −1 for one that does not occur"""
 
 
-class SequenceKind(Network, SessionKind):
+class SequenceKind(NetworkKind, SessionKind):
     """``items`` (n, d), zeros for an item without an event; the network's parameters by their
     names.
     """
@@ -71,7 +71,7 @@ class SequenceKind(Network, SessionKind):
         """The items."""
         return {ITEMS: task.items}
 
-    def formed(self, state: Mapping[str, Array], history: Interactions | None) -> Formed:
+    def formed(self, state: Mapping[str, Array], history: Interactions | None) -> FormedNetwork:
         """``state`` as tensors; DependencyMissing."""
         self._require()
         table = state[ITEMS]
@@ -79,7 +79,9 @@ class SequenceKind(Network, SessionKind):
         places = np.full(len(table), -1, np.int64)
         places[rows] = np.arange(rows.size)
         weights = {name: torch.from_numpy(x.astype(np.float64)) for name, x in state.items()}
-        return Formed(weights | {ITEMS: weights[ITEMS][torch.from_numpy(rows)]}, rows, places)
+        return FormedNetwork(
+            weights | {ITEMS: weights[ITEMS][torch.from_numpy(rows)]}, rows, places
+        )
 
     def continued(self, state: Any, session: Array, owner: int = -1) -> Array:
         """(n,) float64 logits of what comes next; −∞ for items that do not occur, and for all where

@@ -55,7 +55,7 @@ def alone() -> Iterator[None]:
         torch.use_deterministic_algorithms(strict)
 
 
-class Task(Protocol):
+class TrainingTask(Protocol):
     """What is minimized, part by part of the data."""
 
     course: Course
@@ -92,7 +92,7 @@ def started(shapes: Shapes, course: Course) -> dict[str, Tensor]:
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """A training under way; its tensors change in place."""
 
     weights: dict[str, Tensor]
@@ -100,16 +100,16 @@ class Progress:
     step: int = 0
 
     @classmethod
-    def at(cls, weights: Mapping[str, Tensor]) -> Progress:
+    def at(cls, weights: Mapping[str, Tensor]) -> TrainingProgress:
         """Before a first step from ``weights``, which are not changed."""
         own = {name: value.clone().requires_grad_() for name, value in weights.items()}
         return cls(
             own, {name: (torch.zeros_like(x), torch.zeros_like(x)) for name, x in own.items()}
         )
 
-    def copy(self) -> Progress:
+    def copy(self) -> TrainingProgress:
         """The same, to go on from."""
-        found = Progress.at({name: value.detach() for name, value in self.weights.items()})
+        found = TrainingProgress.at({name: value.detach() for name, value in self.weights.items()})
         found.moments = {name: (a.clone(), b.clone()) for name, (a, b) in self.moments.items()}
         found.step = self.step
         return found
@@ -119,20 +119,20 @@ class Progress:
         return {name: value.detach() for name, value in self.weights.items()}
 
 
-def trained(task: Task) -> dict[str, Tensor]:
+def trained(task: TrainingTask) -> dict[str, Tensor]:
     """The parameters after all passes; NumericFailure where they diverge. Zeros where there is
     nothing to learn from.
     """
     begun = task.start()
     if not len(task.keys):
         return {name: torch.zeros_like(value) for name, value in begun.items()}
-    progress = Progress.at(begun)
+    progress = TrainingProgress.at(begun)
     for number in range(task.course.epochs):
         one_pass(task, progress, number)
     return progress.result()
 
 
-def one_pass(task: Task, progress: Progress, number: int) -> float:
+def one_pass(task: TrainingTask, progress: TrainingProgress, number: int) -> float:
     """Pass ``number``; the mean loss of its batches, NumericFailure where that is not finite."""
     course, losses = task.course, []
     steps = course.epochs << bits(len(task.keys), course.batch)
@@ -152,7 +152,7 @@ def one_pass(task: Task, progress: Progress, number: int) -> float:
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
-def _step(progress: Progress, rate: float, decay: float) -> None:
+def _step(progress: TrainingProgress, rate: float, decay: float) -> None:
     for name, x in progress.weights.items():
         gradient, (mean, square) = x.grad, progress.moments[name]
         assert gradient is not None  # every parameter is in every loss

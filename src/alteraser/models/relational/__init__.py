@@ -27,14 +27,14 @@ if TYPE_CHECKING:
         stacked,
     )
     from alteraser.models.relational.problem import LinearProblem, Point
-    from alteraser.models.relational.relations import Cells, Missing, Relation
+    from alteraser.models.relational.relations import Cells, MissingWeights, Relation
     from alteraser.models.relational.tables import Table
 
 __all__ = [
     "Cells",
     "Identity",
     "LinearProblem",
-    "Missing",
+    "MissingWeights",
     "Operator",
     "Part",
     "Point",
@@ -49,7 +49,7 @@ __all__ = [
 
 _WHERE = {
     "problem": ("LinearProblem", "Point"),
-    "relations": ("Cells", "Missing", "Relation"),
+    "relations": ("Cells", "MissingWeights", "Relation"),
     "tables": ("Table",),
 }
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from alteraser.data.interactions import Interactions
     from alteraser.models.relational.problem import LinearProblem, Point
-    from alteraser.models.relational.relations import Missing
+    from alteraser.models.relational.relations import MissingWeights
 
     Float64 = npt.NDArray[np.float64]
 else:
@@ -131,9 +131,9 @@ class LinearLightGCN(LinearKind):
         E = point.tables[NODE]
         return relation.left.apply(E).copy(), relation.right.apply(E).copy()
 
-    def _missing(self, data: Interactions) -> Missing:
+    def _missing(self, data: Interactions) -> MissingWeights:
         from alteraser.models.factorization.objective import Objective
-        from alteraser.models.relational import Missing
+        from alteraser.models.relational import MissingWeights
 
         weights = Objective(
             missing_weight=self.missing_weight or 0.0,
@@ -141,4 +141,4 @@ class LinearLightGCN(LinearKind):
             weight_exponent=self.weight_exponent,
             regularization=0.0,
         )
-        return Missing.of(weights, data)
+        return MissingWeights.of(weights, data)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from alteraser.errors import InvalidInput
 from alteraser.models.factorization.problem import Problem
 from alteraser.models.relational.operators import Identity
-from alteraser.models.relational.relations import Cells, Missing, Relation
+from alteraser.models.relational.relations import Cells, MissingWeights, Relation
 from alteraser.models.relational.tables import Table
 
 Array = npt.NDArray[Any]
@@ -106,7 +106,7 @@ class LinearProblem:
             Identity(m),
             Identity(n),
             Cells.of(data),
-            Missing.of(problem.objective, data),
+            MissingWeights.of(problem.objective, data),
         )
         ridge = {
             "user": problem.users.ridge.astype(np.float64),

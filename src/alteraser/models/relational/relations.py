@@ -101,7 +101,7 @@ class Cells:
 
 
 @dataclass(frozen=True, eq=False)
-class Missing:
+class MissingWeights:
     """Weights of missing cells in product form, w⁻ = weight · rows_i · columns_j; empty arrays
     stand for ones.
     """
@@ -112,14 +112,14 @@ class Missing:
     columns: Array = field(default_factory=lambda: NONE)
 
     @classmethod
-    def popular(cls, weight: float, counts: Array, exponent: float = 0.5) -> Missing:
+    def popular(cls, weight: float, counts: Array, exponent: float = 0.5) -> MissingWeights:
         """Columns by how often they occur: f^α / mean f^α (He et al., SIGIR 2016)."""
         powers = np.asarray(counts, np.float64) ** exponent
         mean = powers.mean() if powers.size else 0.0
         return cls(weight, columns=powers / mean if mean > 0 else np.zeros_like(powers))
 
     @classmethod
-    def of(cls, objective: Objective, data: Interactions) -> Missing:
+    def of(cls, objective: Objective, data: Interactions) -> MissingWeights:
         """As ``objective`` has them on ``data``."""
         found = objective.user_weights(data.user_counts), objective.item_weights(data.item_counts)
         return cls(objective.missing_weight, *(NONE if x is None else x for x in found))
@@ -139,7 +139,7 @@ class Relation:
     right: Operator
     """B, (columns of ``cells``, rows of the target table)"""
     cells: Cells
-    missing: Missing
+    missing: MissingWeights
     weight: float = 1.0
     """β > 0, what its loss counts"""
     prediction: float | None = None

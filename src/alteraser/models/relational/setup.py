@@ -22,7 +22,7 @@ from alteraser.models.factorization.defaults import Defaults, of_counts
 from alteraser.models.relational.kind import LinearSettings
 from alteraser.models.relational.operators import Identity, Operator, Sparse
 from alteraser.models.relational.problem import LinearProblem, Point
-from alteraser.models.relational.relations import NONE, Cells, Missing, Relation
+from alteraser.models.relational.relations import NONE, Cells, MissingWeights, Relation
 from alteraser.models.relational.tables import Table
 from alteraser.settings import Configured
 
@@ -103,7 +103,7 @@ class LinearSetup(LinearSettings):
     def assemble(self, given: Given) -> Assembled:
         """The problem that a settled setup makes of data."""
         sides = {
-            table: Side.of(
+            table: TableSide.of(
                 table,
                 ids,
                 given.known.get(table),
@@ -117,7 +117,7 @@ class LinearSetup(LinearSettings):
         problem = LinearProblem(tables, relations, ridge, self.factors)
         return Assembled(self, given, problem, sides)
 
-    def _relation(self, links: Links, sides: Mapping[str, Side]) -> Relation:
+    def _relation(self, links: Links, sides: Mapping[str, TableSide]) -> Relation:
         own = self.relation(links)
         source, target = sides[links.source], sides[links.target]
         left, rows = source.rows(links.heads.within(source.ids), links.contexts)
@@ -129,7 +129,7 @@ class LinearSetup(LinearSettings):
             left,
             right,
             _cells(links, rows, columns, (left.shape[0], right.shape[0])),
-            Missing(self.missing[links.name]),
+            MissingWeights(self.missing[links.name]),
             own.weight,
             own.prediction,
             self.biases and links.name == MAIN,
@@ -158,7 +158,7 @@ class Block:
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
+class TableSide:
     """A table: its blocks, and what an entity is of its rows."""
 
     table: str
@@ -171,7 +171,7 @@ class Side:
     @classmethod
     def of(
         cls, table: str, ids: IdMap, known: Attributes | None, contexts: Mapping[str, Words]
-    ) -> Side:
+    ) -> TableSide:
         """Entities, then features, then contexts."""
         blocks = [Block(table, "entity", 0, ids)]
         matrices = [eye_array(ids.size, format="csr")]
@@ -239,7 +239,7 @@ class Assembled:
     settings: LinearSetup
     given: Given
     problem: LinearProblem
-    sides: Mapping[str, Side]
+    sides: Mapping[str, TableSide]
 
     def start(self, seed: int) -> Point:
         """See ``Posed``."""
@@ -335,7 +335,7 @@ __all__ = [
     "FeatureSetting",
     "LinearSetup",
     "RelationSetting",
-    "Side",
+    "TableSide",
     "composed",
     "dense_scores",
 ]

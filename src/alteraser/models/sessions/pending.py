@@ -35,7 +35,7 @@ FOLD = 2048
 """Rows of a correction from which on a request folds it in"""
 
 
-class Settings(Protocol):
+class SLISTSettings(Protocol):
     """What is asked of the settings of SLIST."""
 
     alpha: float
@@ -46,7 +46,7 @@ class Settings(Protocol):
         """What the sums are multiples of."""
         ...
 
-    def rows(self, events: Events, kept: Array, n: int, since: Ages | None) -> prefixes.Rows:
+    def rows(self, events: Events, kept: Array, n: int, since: Ages | None) -> prefixes.IntegerRows:
         """The rows of ``events``, of the items in ``kept`` alone."""
         ...
 
@@ -73,7 +73,7 @@ class Pending:
     counted from, are those of the beginning.
     """
 
-    def __init__(self, kind: Settings, state: dict[str, Array]) -> None:
+    def __init__(self, kind: SLISTSettings, state: dict[str, Array]) -> None:
         self.kind, self.formed = kind, kind.formed(state, None)
         self.folded = 0
         """How often corrections were folded in"""
@@ -143,10 +143,10 @@ class Pending:
         """``SLIST.continued`` of the state as it is now."""
         return self.kind.scored(self.formed, session, self._solved, self._diagonal, self._ahead)
 
-    def _rows(self, events: Events) -> prefixes.Rows:
+    def _rows(self, events: Events) -> prefixes.IntegerRows:
         return self.kind.rows(events, self.formed.kept, self.formed.places.size, self._since)
 
-    def _sums(self, rows: prefixes.Rows) -> Any:
+    def _sums(self, rows: prefixes.IntegerRows) -> Any:
         alpha, unit = self.kind.alpha, self.kind.unit
         return (
             alpha / unit * rows.together().astype(np.float64)

@@ -26,7 +26,7 @@ SCALE = 1 << 15
 
 
 @dataclass(frozen=True)
-class Rows:
+class IntegerRows:
     """Sparse matrices of integers with ``width`` columns."""
 
     width: int
@@ -86,7 +86,9 @@ def weights(steps: Array, decay: float) -> Array:
     return found
 
 
-def of(events: Events, kept: Array, n: int, decay: float, heavy: Array | None = None) -> Rows:
+def of(
+    events: Events, kept: Array, n: int, decay: float, heavy: Array | None = None
+) -> IntegerRows:
     """The rows of ``events``, of the items in ``kept`` (increasing item rows of n) alone.
 
     ``heavy``: WHOLE w of each session (``ages``); of one that weighs nothing there is nothing.
@@ -110,7 +112,7 @@ def of(events: Events, kept: Array, n: int, decay: float, heavy: Array | None = 
     whole = _rows(items, starts, lengths, kept.size, lambda step, count: np.zeros_like(step), decay)
     whole.data[:] = 1
     both = None if heavy is None else (heavy, np.repeat(heavy, cuts))
-    return Rows(kept.size, whole, past, future, both)
+    return IntegerRows(kept.size, whole, past, future, both)
 
 
 def _rows(items: Array, starts: Array, counts: Array, width: int, steps: Any, decay: float) -> Any:

@@ -88,7 +88,7 @@ NOTHING = {"float32": 1e-4, "float64": 1e-9}
 """Of the largest score, what may be rounding"""
 
 
-class Formed(NamedTuple):
+class FormedWeights(NamedTuple):
     """A state, as lists are made of it."""
 
     state: Mapping[str, Array]
@@ -242,14 +242,14 @@ class SLIST(SessionKind):
     def _counts(self, events: Events, n: int) -> Array:
         return np.bincount(events.items, minlength=n).astype(np.int64)
 
-    def _rows(self, events: Events, counts: Array) -> prefixes.Rows:
+    def _rows(self, events: Events, counts: Array) -> prefixes.IntegerRows:
         return self.rows(events, self.kept(counts), counts.size, self.ages(events))
 
     def ages(self, events: Events) -> Ages | None:
         """What the ages of ``events`` are counted from; None where they do not weigh."""
         return None if self.time_decay is None else ages.Ages.of(events, self.as_of)
 
-    def rows(self, events: Events, kept: Array, n: int, since: Ages | None) -> prefixes.Rows:
+    def rows(self, events: Events, kept: Array, n: int, since: Ages | None) -> prefixes.IntegerRows:
         """The rows of ``events``, of the items in ``kept`` (increasing item rows of n) alone."""
         heavy = None if since is None else since.weights(events, self.time_decay or np.inf)
         return prefixes.of(events, kept, n, self.train_decay, heavy)
@@ -406,7 +406,7 @@ class SLIST(SessionKind):
         places = np.full(state["counts"].size, -1, np.int64)
         places[kept] = np.arange(k)
         diagonal = packed.diagonal(state["inverse"], k).astype(np.float64) if k else np.empty(0)
-        return Formed(state, kept, places, both.T.tocsr(), diagonal)
+        return FormedWeights(state, kept, places, both.T.tocsr(), diagonal)
 
     def continued(self, state: Any, session: Array, owner: int = -1) -> Array:
         """(n,) float64: what may come next after ``session``; −∞ for an item that nothing speaks
@@ -421,7 +421,7 @@ class SLIST(SessionKind):
 
     def scored(
         self,
-        formed: Formed,
+        formed: FormedWeights,
         session: Array,
         solved: Callable[[Array, Array], Array],
         diagonal: Array,

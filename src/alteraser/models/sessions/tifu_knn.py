@@ -52,7 +52,7 @@ DISTANCES = 1 << 23
 """Most distances at a time"""
 
 
-class Formed(NamedTuple):
+class FormedVectors(NamedTuple):
     """What distances are made of: vectors (m, n), sparse, their transpose, and ‖u‖² (m,), ∞ for who
     has no basket.
     """
@@ -188,7 +188,7 @@ class TIFUKNN(ExactKind):
         vectors = rows.matrix(state["holders"].size)
         squares = np.asarray((vectors * vectors).sum(axis=1)).ravel()
         squares[np.diff(rows.indptr) == 0] = np.inf
-        return Formed(vectors, vectors.T.tocsr(), squares)
+        return FormedVectors(vectors, vectors.T.tocsr(), squares)
 
     def scores(self, state: Any, rows: Array, history: Interactions | None) -> Array:
         """(len(rows), n) float64; −∞ for an item that neither a user nor a neighbor had."""

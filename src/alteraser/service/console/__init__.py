@@ -8,12 +8,12 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from alteraser.service.console import models, requests, session
-from alteraser.service.console.common import Api
+from alteraser.service.console.common import ConsoleApi
 
-__all__ = ["Api", "add"]
+__all__ = ["ConsoleApi", "add"]
 
 
-def add(app: FastAPI, api: Api) -> None:
+def add(app: FastAPI, api: ConsoleApi) -> None:
     """The console's routes; they are no part of the API's description."""
     session.add(app, api)
     requests.add(app, api)

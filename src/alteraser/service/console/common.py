@@ -29,7 +29,7 @@ POLICY = (
 )
 
 
-class Api(Protocol):
+class ConsoleApi(Protocol):
     """What the pages ask of the API: what may be read and written with a key, and receipts."""
 
     state: State

@@ -14,10 +14,10 @@ from alteraser.engines.store.version import Version
 from alteraser.errors import AltEraserError, InvalidInput, NotFound
 from alteraser.ledger import batches, schema, versions
 from alteraser.ledger.keys import Key
-from alteraser.service.console.common import Api, form, given, page, refused
+from alteraser.service.console.common import ConsoleApi, form, given, page, refused
 
 
-def add(app: FastAPI, api: Api) -> None:
+def add(app: FastAPI, api: ConsoleApi) -> None:
     """The routes."""
 
     @app.get("/console/versions", include_in_schema=False)
@@ -97,7 +97,7 @@ def _size(version: Version) -> dict[str, int | None] | None:
     }
 
 
-def _lists(api: Api, user: str) -> dict[str, Any]:
+def _lists(api: ConsoleApi, user: str) -> dict[str, Any]:
     """The served list of an account and, where the served version changed it, the one before."""
     served, version = api.serving.recommend(user, 10), api.serving.current()
     changes = version.content.changes if version.id == served["version"] else None

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from alteraser.errors import AltEraserError, NotFound
 from alteraser.ledger import batches, log, receipts, requests, schema, states, versions
 from alteraser.ledger.keys import Key
-from alteraser.service.console.common import COOKIE, Api, form, given, page, refused
+from alteraser.service.console.common import COOKIE, ConsoleApi, form, given, page, refused
 from alteraser.service.console.receipt import of_receipt
 
 SHOWN = 50
@@ -35,7 +35,7 @@ ACTIONS: dict[str, tuple[str, Any, frozenset[str], str]] = {
 """Name → (scope, what happens, statuses in which it may, words on the button)"""
 
 
-def add(app: FastAPI, api: Api) -> None:
+def add(app: FastAPI, api: ConsoleApi) -> None:
     """The routes."""
     _add_queue(app, api)
     _add_one(app, api)
@@ -59,7 +59,7 @@ def add(app: FastAPI, api: Api) -> None:
         return page("receipt.html", request_id=request_id, **of_receipt(found))
 
 
-def _add_queue(app: FastAPI, api: Api) -> None:
+def _add_queue(app: FastAPI, api: ConsoleApi) -> None:
     def seen(request: Request, status: str | None, before: int | None) -> dict[str, Any]:
         def work(connection: Connection, key: Key) -> dict[str, Any]:
             now = api.state.clock()
@@ -133,7 +133,7 @@ def _work(connection: Connection) -> dict[str, Any] | None:
     }
 
 
-def _add_one(app: FastAPI, api: Api) -> None:
+def _add_one(app: FastAPI, api: ConsoleApi) -> None:
     def seen(connection: Connection, key: Key, request_id: str) -> dict[str, Any]:
         shown = requests.document(requests.row_of(connection, request_id))
         name = shown["duplicate_of"] or request_id

@@ -13,14 +13,14 @@ from alteraser.errors import AltEraserError, InvalidInput
 from alteraser.ledger import keys
 from alteraser.ledger.due import moment
 from alteraser.ledger.keys import Key
-from alteraser.service.console.common import COOKIE, Api, form, given, page, refused
+from alteraser.service.console.common import COOKIE, ConsoleApi, form, given, page, refused
 
 HTMX = "htmx-2.0.11.min.js"
 """As htmx.org publishes it (0BSD)"""
 STATIC = {"style.css": "text/css", HTMX: "text/javascript"}
 
 
-def add(app: FastAPI, api: Api) -> None:
+def add(app: FastAPI, api: ConsoleApi) -> None:
     """The routes."""
     _add_static(app)
     _add_keys(app, api)
@@ -58,7 +58,7 @@ def _add_static(app: FastAPI) -> None:
         return Response(place.read_bytes(), media_type=STATIC[name])
 
 
-def _add_keys(app: FastAPI, api: Api) -> None:
+def _add_keys(app: FastAPI, api: ConsoleApi) -> None:
     def shown(request: Request, made: str | None = None, wrong: str | None = None) -> Response:
         found = api.read(given(request), "admin", lambda connection, key: keys.listed(connection))
         status = 200 if wrong is None else 400

@@ -2,13 +2,18 @@
 relations.
 """
 
-from alteraser.solvers.relational.evaluation import Evaluation, evaluate, hessian_product, scores
+from alteraser.solvers.relational.evaluation import (
+    LinearEvaluation,
+    evaluate,
+    hessian_product,
+    scores,
+)
 from alteraser.solvers.relational.minimize import Goal, Reached, minimize
 from alteraser.solvers.relational.preconditioner import Preconditioner
 
 __all__ = [
-    "Evaluation",
     "Goal",
+    "LinearEvaluation",
     "Preconditioner",
     "Reached",
     "evaluate",

@@ -26,7 +26,7 @@ Key = tuple[int, str]
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class LinearEvaluation:
     """Where a problem is at a point."""
 
     value: float
@@ -66,7 +66,9 @@ class Sides:
             into.tables[table][:] += whole.adjoint(gradient, threads=self.threads)
 
 
-def evaluate(problem: LinearProblem, point: Point, *, threads: int | None = None) -> Evaluation:
+def evaluate(
+    problem: LinearProblem, point: Point, *, threads: int | None = None
+) -> LinearEvaluation:
     """L and its gradient at ``point``, in float64. O(Σ_r |D_r|d + (rows + columns)d², and the
     operators).
     """
@@ -97,17 +99,17 @@ def evaluate(problem: LinearProblem, point: Point, *, threads: int | None = None
         value += float(np.vdot(shrunk, E))
         gradient.tables[name][:] += 2.0 * shrunk
     tables = sum(float(np.vdot(gradient.tables[name], E)) for name, E in point.tables.items())
-    return Evaluation(value, gradient, float(np.sqrt(max(fit + tables / 2.0, 0.0))))
+    return LinearEvaluation(value, gradient, float(np.sqrt(max(fit + tables / 2.0, 0.0))))
 
 
 def hessian_product(
     problem: LinearProblem, point: Point, direction: Point, *, threads: int | None = None
 ) -> Point:
     """∇²L(point) · direction, seen like a point, in float64."""
-    return Curvature(problem, point, threads=threads) @ direction
+    return LinearCurvature(problem, point, threads=threads) @ direction
 
 
-class Curvature:
+class LinearCurvature:
     """∇²L at one point: what depends on the point alone is made once, and products follow for
     little more than a gradient costs, in float32 for half of it.
     """

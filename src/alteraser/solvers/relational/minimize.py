@@ -22,7 +22,7 @@ from alteraser.solvers.loop import AGAIN, Decided, End, Move, Phase, Plan, Until
 from alteraser.solvers.loop import minimize as loop
 from alteraser.solvers.phases.measured import MARGIN, distance_asked
 from alteraser.solvers.relational.evaluation import evaluate
-from alteraser.solvers.relational.newton import Step, newton_step
+from alteraser.solvers.relational.newton import NewtonStep, newton_step
 from alteraser.solvers.relational.preconditioner import Preconditioner
 from alteraser.solvers.relational.symmetry import Turns, rotated_onto
 from alteraser.solvers.trace import OnPass, PassRecord, Reason
@@ -156,7 +156,7 @@ class _State:
     def __init__(self, problem: LinearProblem, point: Point, goal: Goal, threads: int) -> None:
         self.problem, self.point, self.goal, self.threads = problem, point, goal, threads
         self.evaluations = self.products = 0
-        self.measured: Step | None = None
+        self.measured: NewtonStep | None = None
         self.M = Preconditioner(problem, point, threads)
         self.value, self.gradient = self.look(point.vector)
 
@@ -324,7 +324,7 @@ class _Refine(Decided):
         self._before = min(far, self._before)
         return Move(record, "far")
 
-    def _record(self, state: _State, found: Step) -> PassRecord:
+    def _record(self, state: _State, found: NewtonStep) -> PassRecord:
         return PassRecord.of(
             "polish",
             state.value,

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.models.relational import LinearProblem, Point
-from alteraser.solvers.relational.evaluation import Curvature
+from alteraser.solvers.relational.evaluation import LinearCurvature
 from alteraser.solvers.relational.preconditioner import Preconditioner
 from alteraser.solvers.relational.symmetry import Turns
 
@@ -29,7 +29,7 @@ DEEPEST = 1e-4
 
 
 @dataclass(frozen=True)
-class Step:
+class NewtonStep:
     """What a solve found."""
 
     step: Float64
@@ -64,12 +64,12 @@ def newton_step(
     products: int,
     threads: int,
     lacking: float = np.inf,
-) -> Step:
+) -> NewtonStep:
     """Solve H x = −gradient until the residual has fallen to ``forcing``, and x lacks no more than
     ``lacking``, or for ``products`` products.
     """
     turns = Turns(problem, point)
-    curvature = Curvature(problem, point, dtype=np.float32, threads=threads)
+    curvature = LinearCurvature(problem, point, dtype=np.float32, threads=threads)
     largest = float(np.max(np.abs(gradient), initial=0.0))
     # squares of what is smaller are no numbers: a model that is nothing, its tables almost zero
     unit = largest if 0.0 < largest < TINY else 1.0
@@ -85,7 +85,7 @@ def newton_step(
         q, count = turns.off(size * along), count + 1
         bent = float(p @ q)
         if not bent > 0.0:
-            return Step(unit * x, float(np.sqrt(rz / first)), p, bent / rz, count, np.inf)
+            return NewtonStep(unit * x, float(np.sqrt(rz / first)), p, bent / rz, count, np.inf)
         smallest = min(smallest, bent / rz)
         step = rz / bent
         x, r = x + step * p, r - step * q
@@ -94,7 +94,7 @@ def newton_step(
         before, rz = rz, float(r @ z)
         p = z + (rz / before) * p
     left = float(np.sqrt(max(rz, 0.0) / first)) if first > 0 else 0.0
-    return Step(unit * x, left, None, smallest, count, unit * course.lacks)
+    return NewtonStep(unit * x, left, None, smallest, count, unit * course.lacks)
 
 
 class _Course:

@@ -5,7 +5,7 @@ A retrained model is only as well defined as its regularization makes it. So nex
 flat L is, and what convergence costs.
 """
 
-from alteraser.verbs.tune.grid import Grid, Point
+from alteraser.verbs.tune.grid import Grid, GridPoint
 from alteraser.verbs.tune.search import Finalist, Tuned, tune
 
-__all__ = ["Finalist", "Grid", "Point", "Tuned", "tune"]
+__all__ = ["Finalist", "Grid", "GridPoint", "Tuned", "tune"]

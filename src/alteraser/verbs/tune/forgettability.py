@@ -15,7 +15,7 @@ from alteraser.models import Factors, Problem
 from alteraser.solvers import JointNewton
 from alteraser.solvers.limits import DEFAULT
 from alteraser.verbs.evaluate import compare
-from alteraser.verbs.tune.grid import Point
+from alteraser.verbs.tune.grid import GridPoint
 from alteraser.verbs.tune.trial import as_model, objective_of
 
 
@@ -40,7 +40,7 @@ class Forgettability:
 
 
 def forgettability(
-    point: Point,
+    point: GridPoint,
     train: Interactions,
     *,
     users: int,

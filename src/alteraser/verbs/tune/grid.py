@@ -21,7 +21,7 @@ SPREAD = (1 / 3, 1.0, 3.0)
 
 
 @dataclass(frozen=True, order=True)
-class Point:
+class GridPoint:
     """One setting."""
 
     factors: int
@@ -34,7 +34,7 @@ class Point:
         return f"d{self.factors}-w{self.missing_weight:.6g}-l{self.regularization:.6g}"
 
 
-Path = tuple[Point, ...]
+Path = tuple[GridPoint, ...]
 """Points of one d and w₀ with falling λ: each starts from the solution before."""
 
 
@@ -56,7 +56,7 @@ class Grid(Configured):
             _path(d, w, ridges) for d in dict.fromkeys(self.factors) for w in dict.fromkeys(weights)
         ]
 
-    def fine(self, best: Point, known: set[Point]) -> list[Path]:
+    def fine(self, best: GridPoint, known: set[GridPoint]) -> list[Path]:
         """Half steps in λ and w₀ around ``best``, without points that are ``known``."""
         if not self.refine:
             return []
@@ -75,4 +75,6 @@ class Grid(Configured):
 
 def _path(factors: int, weight: float, ridges: tuple[float, ...] | list[float]) -> Path:
     falling = sorted(set(ridges), reverse=True)
-    return tuple(Point(factors, float(f"{weight:.6g}"), float(f"{ridge:.6g}")) for ridge in falling)
+    return tuple(
+        GridPoint(factors, float(f"{weight:.6g}"), float(f"{ridge:.6g}")) for ridge in falling
+    )

@@ -18,7 +18,7 @@ from alteraser.runtime import events
 from alteraser.runtime.workers import default_threads
 from alteraser.tolerances import checked_tolerance
 from alteraser.verbs.tune.forgettability import Forgettability, forgettability
-from alteraser.verbs.tune.grid import Grid, Path, Point
+from alteraser.verbs.tune.grid import Grid, GridPoint, Path
 from alteraser.verbs.tune.trial import GROUPS, Folder, Trial, run_trial
 
 
@@ -126,7 +126,7 @@ class _Search:
         }
         self.folder = None if out is None else Folder(out, signature)
         self.stop = threading.Event()
-        self.trials: dict[Point, Trial] = {}
+        self.trials: dict[GridPoint, Trial] = {}
         self.resumed = self.done = self.total = 0
 
     def run(self, finalists: int, users: int) -> Tuned:

@@ -20,7 +20,7 @@ from alteraser.models import Factors, Objective, Problem
 from alteraser.models.factorization.model import Model, TrainedOn
 from alteraser.solvers import JointNewton
 from alteraser.verbs.evaluate import evaluate
-from alteraser.verbs.tune.grid import Point
+from alteraser.verbs.tune.grid import GridPoint
 
 GROUPS = 10
 """Groups of users whose spread gives the standard error of NDCG."""
@@ -30,7 +30,7 @@ GROUPS = 10
 class Trial:
     """What came out at a point."""
 
-    point: Point
+    point: GridPoint
     ndcg: float
     """NDCG@10 on the validation cut"""
     error: float
@@ -47,13 +47,13 @@ class Trial:
         return {**vars(self), "point": vars(self.point)}
 
 
-def objective_of(point: Point) -> Objective:
+def objective_of(point: GridPoint) -> Objective:
     """The objective that ``point`` stands for: uniform weights, plain λ."""
     return Objective(missing_weight=point.missing_weight, regularization=point.regularization)
 
 
 def run_trial(
-    point: Point,
+    point: GridPoint,
     train: Interactions,
     held_out: list[Interactions],
     start: Factors,
@@ -89,7 +89,7 @@ def run_trial(
     return trial, outcome.factors
 
 
-def as_model(factors: Factors, point: Point, train: Interactions) -> Model:
+def as_model(factors: Factors, point: GridPoint, train: Interactions) -> Model:
     """A model to recommend with, not to save."""
     none = TrainedOn("", train.users.size, train.items.size, len(train))
     return Model(
@@ -114,7 +114,7 @@ class Folder:
         else:
             replace_file(stored, text.encode())
 
-    def get(self, point: Point) -> tuple[Trial, Factors] | None:
+    def get(self, point: GridPoint) -> tuple[Trial, Factors] | None:
         """The finished trial of ``point`` and its factors, or None."""
         record, arrays = self._files(point)
         if not record.exists() or not arrays.exists():
@@ -122,7 +122,7 @@ class Folder:
         try:
             found = json.loads(record.read_text("utf-8"))
             factors = load(arrays.read_bytes())
-            trial = Trial(**{**found, "point": Point(**found["point"])})
+            trial = Trial(**{**found, "point": GridPoint(**found["point"])})
         except (ValueError, TypeError, KeyError) as cause:
             raise IntegrityError(
                 f"{record} is not a finished trial ({cause}); delete it and run again"
@@ -137,6 +137,6 @@ class Folder:
         )
         replace_file(record, json.dumps(trial.to_document(), indent=1).encode())
 
-    def _files(self, point: Point) -> tuple[Path, Path]:
+    def _files(self, point: GridPoint) -> tuple[Path, Path]:
         folder = self.path / "trials"
         return folder / f"{point.key}.json", folder / f"{point.key}.safetensors"
