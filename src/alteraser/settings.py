@@ -46,7 +46,7 @@ class Configured(BaseModel):
     nested sets.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     def __init__(self, **settings: Any) -> None:
         with _told(type(self)):
