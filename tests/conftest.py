@@ -13,8 +13,10 @@ import pytest
 from hypothesis import settings
 
 from alteraser.cli.main import main
+from alteraser.data.deletion import Deletion
 from alteraser.data.ids import IdMap
-from alteraser.data.interactions import Interactions
+from alteraser.data.interactions import Interactions, Removal
+from alteraser.data.selection import Selection
 from alteraser.models import Factors, Objective, Problem
 
 pytest_plugins = ["postgresql_server"]
@@ -178,3 +180,9 @@ def tree(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def parted(data: Interactions, remaining: Interactions, removed: Interactions) -> Deletion:
+    """The deletion that takes ``removed`` out of ``data``."""
+    removal = Removal(remaining, removed, removed.to_table().slice(0, 0), Selection.of(removed))
+    return Deletion(data, removal)

@@ -34,7 +34,7 @@ from alteraser.erasers import (
     Local,
     Retrain,
     Settings,
-    Task,
+    Shift,
     run_passes,
 )
 from alteraser.errors import AltEraserError
@@ -94,7 +94,7 @@ def halves(
     """What remains of ``data``, and the rows of what does not."""
     gone = np.arange(len(data)) % every == 0
     removed = data.keep(gone)
-    return data.keep(~gone), (Task.rows(removed.user_rows), Task.rows(removed.indices))
+    return data.keep(~gone), (Shift.rows(removed.user_rows), Shift.rows(removed.indices))
 
 
 def driver() -> Iterator[tuple[str, Any]]:
@@ -170,7 +170,7 @@ def erasers() -> Iterator[tuple[str, Any]]:
             Factors.random(*data.shape, 4, seed=1, dtype=np.float64),
             Settings(_exact(), 1e-7, 40),
         ).factors
-        task = Task(original, before, after, *touched, 1)
+        task = Shift(original, before, after, *touched, 1)
         methods: dict[str, Any] = {
             "converge": AltEraser(),
             "paper": AltEraser(solver="ah-newton", memory=0, limits=None),
@@ -330,8 +330,8 @@ def anchored() -> Iterator[tuple[str, Any]]:
 
 def recbole() -> Iterator[tuple[str, Any]]:
     """RecBole's ENMF."""
+    from alteraser.adapters import ForeignErasing as Foreign
     from alteraser.adapters import ForeignOptions
-    from alteraser.adapters import ForeignTask as Foreign
     from alteraser.adapters.recbole import ADAPTER
 
     folder = Path(__file__).parents[1] / "tests" / "adapters" / "fixtures" / "recbole"

@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pytest
+from conftest import parted
 from contract import FIXTURES
 
-from alteraser.adapters import Foreign, ForeignOptions, ForeignTask, als, find
+from alteraser.adapters import Foreign, ForeignErasing, ForeignOptions, als, find
 from alteraser.adapters.als import ALS
 from alteraser.adapters.data import read_interactions, sheet_of
 from alteraser.adapters.idmaps import resolved
@@ -174,7 +175,7 @@ def test_what_comes_out_minimizes_the_loss_of_what_remains(
     assert isinstance(foreign.loss, ALS)
     remaining, removed = half_forgotten(data)
     erased = foreign.loss.forget(
-        ForeignTask(foreign, data, remaining, removed, tolerance=1e-7, max_passes=5000)
+        ForeignErasing(foreign, parted(data, remaining, removed), tolerance=1e-7, max_passes=5000)
     )
     assert erased.converged
     W, Y = dense(remaining, foreign.loss)
@@ -206,7 +207,7 @@ def test_both_ways_to_forget_agree_on_scale_and_loss(
 ) -> None:
     foreign, data = opened(name)
     remaining, removed = half_forgotten(data)
-    task = ForeignTask(foreign, data, remaining, removed, tolerance=1e-3)
+    task = ForeignErasing(foreign, parted(data, remaining, removed), tolerance=1e-3)
     one = foreign.loss.forget(task)
     monkeypatch.setattr(als, "IN_PLACE", 0)
     other = foreign.loss.forget(task)

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import parted
 from test_losses_of_libraries import KINDS, LIKED, RATED, M, N, foreign_of, trained
 
-from alteraser.adapters.contract import Foreign, ForeignOutcome, ForeignTask
+from alteraser.adapters.contract import Foreign, ForeignErasing, ForeignOutcome
 from alteraser.adapters.row_losses import RowSolved, implicit_bpr, implicit_lmf, recbole_bpr, svd
 from alteraser.data.interactions import Interactions
 from alteraser.models.factorization.biased import BiasedFactors
@@ -41,8 +42,8 @@ def stopped(
     return foreign_of(solved, theta, problem.offset)
 
 
-def task(foreign: Foreign, data: Interactions, gone: Any, **options: Any) -> ForeignTask:
-    return ForeignTask(foreign, data, data.keep(~gone), data.keep(gone), **options)
+def task(foreign: Foreign, data: Interactions, gone: Any, **options: Any) -> ForeignErasing:
+    return ForeignErasing(foreign, parted(data, data.keep(~gone), data.keep(gone)), **options)
 
 
 def half_of(data: Interactions, user: int) -> Any:

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import parted
 from contract import FIXTURES
 
-from alteraser.adapters.contract import Foreign, ForeignTask
+from alteraser.adapters.contract import Foreign, ForeignErasing
 from alteraser.adapters.row_losses import (
     RowSolved,
     implicit_bpr,
@@ -187,7 +188,9 @@ def test_forgetting(name: str) -> None:
     ]
     gone = (data.user_rows == 2) | (np.arange(len(data)) % 11 == 4)
     after, removed = data.keep(~gone), data.keep(gone)
-    erased = foreign.loss.forget(ForeignTask(foreign, data, after, removed, tolerance=1e-2, seed=4))
+    erased = foreign.loss.forget(
+        ForeignErasing(foreign, parted(data, after, removed), tolerance=1e-2, seed=4)
+    )
     assert erased.converged
     assert erased.residual <= 1e-2
     assert erased.push > 0
@@ -214,7 +217,7 @@ def test_a_loss_without_a_ridge_is_refused() -> None:
     with pytest.raises(
         InvalidInput, match=r"no minimum that forgetting could go to.*--regularization"
     ):
-        bare.loss.forget(ForeignTask(bare, data, data, data))
+        bare.loss.forget(ForeignErasing(bare, parted(data, data, data)))
 
 
 @pytest.mark.parametrize("loss", ["warp", "warp-kos"])

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import parted
 from contract import FIXTURES, AdapterContract
 
-from alteraser.adapters import Changed, Foreign, ForeignOptions, ForeignTask
+from alteraser.adapters import Changed, Foreign, ForeignErasing, ForeignOptions
 from alteraser.adapters._pickle import Call
 from alteraser.adapters._pickled import array
 from alteraser.adapters._recbole_enmf import RecBoleENMF
@@ -19,6 +20,7 @@ from alteraser.adapters._recbole_ids import maps, read_dump
 from alteraser.adapters._recbole_neural import propagated
 from alteraser.adapters._torch_zip import TorchArchive
 from alteraser.adapters.recbole import ADAPTER
+from alteraser.data.deletion import Deletion
 from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError, InvalidInput, NotFound
@@ -226,7 +228,7 @@ def test_enmf_forgets_locally_without_finishing_its_training() -> None:
     data = training_data(foreign)
     gone = np.zeros(len(data), bool)
     gone[np.flatnonzero(data.user_rows == 4)[:2]] = True
-    task = ForeignTask(foreign, data, data.keep(~gone), data.keep(gone))
+    task = ForeignErasing(foreign, parted(data, data.keep(~gone), data.keep(gone)))
     local, converged = foreign.loss.local(task), foreign.loss.forget(task)
     moved, further = (np.linalg.norm(done.items - foreign.items) for done in (local, converged))
     assert local.method == "local"
@@ -242,7 +244,7 @@ def test_enmf_moves_nothing_where_nothing_was_deleted() -> None:
     foreign = read("ENMF")
     data = training_data(foreign)
     none = np.zeros(len(data), bool)
-    done = foreign.loss.local(ForeignTask(foreign, data, data, data.keep(none)))
+    done = foreign.loss.local(ForeignErasing(foreign, parted(data, data, data.keep(none))))
     assert np.allclose(done.users, foreign.users, atol=1e-5)
     assert np.allclose(done.items, foreign.items, atol=1e-5)
 
@@ -252,9 +254,7 @@ def test_forgetting_in_enmf_ends_at_a_minimum_on_the_rest() -> None:
     data = training_data(foreign)
     pairs = data.to_table().slice(0, 5)
     removal = data.remove(pairs)
-    task = ForeignTask(
-        foreign, data, removal.remaining, removal.removed, tolerance=1e-2, max_passes=400
-    )
+    task = ForeignErasing(foreign, Deletion(data, removal), tolerance=1e-2, max_passes=400)
     erased = foreign.loss.forget(task)
     assert erased.converged
     assert erased.residual <= 1e-2
@@ -272,9 +272,7 @@ def test_a_user_without_interactions_becomes_a_zero_row() -> None:
     data = training_data(foreign)
     assert foreign.user_ids is not None
     removal = data.remove([foreign.user_ids.ids[3].as_py()], whole_users=True)
-    erased = foreign.loss.forget(
-        ForeignTask(foreign, data, removal.remaining, removal.removed, max_passes=20)
-    )
+    erased = foreign.loss.forget(ForeignErasing(foreign, Deletion(data, removal), max_passes=20))
     assert not erased.users[3].any()
     assert erased.users[2].any()
 

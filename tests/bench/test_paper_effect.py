@@ -10,7 +10,7 @@ import pytest
 from conftest import OBJECTIVES, random_factors, toy_interactions
 
 from alteraser.bench.paper.effect import AnchoredPasses, TwoRuns
-from alteraser.erasers import AltEraser, Settings, Task, run_passes
+from alteraser.erasers import AltEraser, Settings, Shift, run_passes
 from alteraser.errors import InvalidInput, NumericFailure
 from alteraser.models import Factors, Problem
 from alteraser.solvers import AHNewton
@@ -22,7 +22,7 @@ METHODS = [AnchoredPasses, TwoRuns]
 
 def scene(
     passes: int, name: str = "uniform", *, rank: int = 4, gone: str = "some", trained: bool = False
-) -> Task:
+) -> Shift:
     """A model that ``passes`` passes left, and a deletion: some pairs, all of one user's, or
     none."""
     data = toy_interactions(25, 18, 0.4)
@@ -38,8 +38,8 @@ def scene(
         "none": users < 0,
     }[gone]
     after = Problem(OBJECTIVES[name], data.keep(~drop), np.float64)
-    touched = Task.rows(users[drop]), Task.rows(data.indices[drop])
-    return Task(original, before, after, *touched, 1)
+    touched = Shift.rows(users[drop]), Shift.rows(data.indices[drop])
+    return Shift(original, before, after, *touched, 1)
 
 
 def gradient(problem: Problem, factors: Factors) -> np.ndarray:

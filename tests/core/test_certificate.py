@@ -13,7 +13,7 @@ from conftest import OBJECTIVES, random_factors, toy_interactions
 
 from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions
-from alteraser.erasers import AltEraser, Task
+from alteraser.erasers import AltEraser, Shift
 from alteraser.erasers.driver import Settings, run_passes
 from alteraser.errors import InvalidInput
 from alteraser.evidence.certificate import Certificate, Limits, certify
@@ -202,7 +202,7 @@ def scene(weighting: str = "uniform") -> Scene:
     original = run_passes(before, start, Settings(JointNewton(), 1e-11, 500)).factors
     users, items = np.nonzero(gone)
     outcome = AltEraser(1e-9).erase(
-        Task(original, before, after, Task.rows(users), Task.rows(items), 1)
+        Shift(original, before, after, Shift.rows(users), Shift.rows(items), 1)
     )
     assert outcome.measured is not None
     assert outcome.measured.holds(Limits())

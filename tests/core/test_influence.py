@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import OBJECTIVES, random_factors, toy_interactions
 
-from alteraser.erasers import Influence, Retrain, Task, run_passes
+from alteraser.erasers import Influence, Retrain, Shift, run_passes
 from alteraser.erasers.driver import Settings
 from alteraser.erasers.influence import kronecker_inverse
 from alteraser.errors import Interrupted, InvalidInput, NumericFailure
@@ -33,18 +33,20 @@ def flat(users: np.ndarray, items: np.ndarray) -> np.ndarray:
     return np.concatenate([users.ravel(), items.ravel()])
 
 
-def pushed(task: Task) -> np.ndarray:
+def pushed(task: Shift) -> np.ndarray:
     """Half of g, by differences of gradients."""
     ends = [evaluate(problem, task.original) for problem in (task.after, task.before)]
     after, before = (flat(end.user_gradient, end.item_gradient) for end in ends)
     return (after - before) / 2
 
 
-def moved(task: Task, found: Factors) -> np.ndarray:
+def moved(task: Shift, found: Factors) -> np.ndarray:
     return flat(task.original.users, task.original.items) - flat(found.users, found.items)
 
 
-def task_of(objective: Objective, *, seed: int = 0, passes: int = 5000, share: float = 1.0) -> Task:
+def task_of(
+    objective: Objective, *, seed: int = 0, passes: int = 5000, share: float = 1.0
+) -> Shift:
     """One interaction is deleted, or ``share`` of its confidence, from an original of so many
     passes."""
     data = toy_interactions(9, 7, seed=seed)
@@ -68,7 +70,7 @@ def task_of(objective: Objective, *, seed: int = 0, passes: int = 5000, share: f
         before, start, Settings(AHNewton(), 1e-11, passes, memory=0, threads=1)
     ).factors
     rows = np.array([data.user_rows[4]]), np.array([data.indices[4]])
-    return Task(start, before, after, Task.rows(rows[0]), Task.rows(rows[1]), 1)
+    return Shift(start, before, after, Shift.rows(rows[0]), Shift.rows(rows[1]), 1)
 
 
 @pytest.mark.parametrize("hessian", ["after", "before"])
@@ -154,7 +156,7 @@ def test_for_one_interaction_the_stored_hessian_is_nearly_as_good() -> None:
 def test_single_precision_gives_the_same_step(inverse: str) -> None:
     task = task_of(Objective(missing_weight=0.2, regularization=1.0))
     problems = [Problem(p.objective, p.interactions, np.float32) for p in (task.before, task.after)]
-    single = Task(
+    single = Shift(
         task.original.astype(np.float32), *problems, task.touched_users, task.touched_items, 1
     )
     method = Influence(inverse=inverse, damping=1e-2, steps=30)
@@ -231,14 +233,14 @@ def test_the_whole_gradient_also_finishes_the_training() -> None:
 
 def test_what_cannot_be_done_is_refused() -> None:
     task = task_of(Objective(missing_weight=0.2, regularization=1.0))
-    unknown = Task(task.original, None, task.after, task.touched_users, task.touched_items, 1)
+    unknown = Shift(task.original, None, task.after, task.touched_users, task.touched_items, 1)
     with pytest.raises(InvalidInput, match='push="gradient"'):
         Influence().erase(unknown)
     Influence(push="gradient").erase(unknown)
     trained = Factors(task.original.users, task.original.items, np.array([1.0, 2.0, 1.0]))
     with pytest.raises(InvalidInput, match="h = 1"):
         Influence().erase(
-            Task(trained, task.before, task.after, task.touched_users, task.touched_items, 1)
+            Shift(trained, task.before, task.after, task.touched_users, task.touched_items, 1)
         )
     with pytest.raises(InvalidInput, match='push="gradient"'):
         Influence(push="gradient", hessian="before").erase(unknown)
@@ -271,7 +273,7 @@ def test_a_damaged_model_and_an_overflow_are_numeric_failures(inverse: str) -> N
         broken = Factors(users, task.original.items, task.original.prediction)
         with pytest.raises(NumericFailure):
             Influence(inverse=inverse).erase(
-                Task(broken, task.before, task.after, *([np.arange(1)] * 2), 1)
+                Shift(broken, task.before, task.after, *([np.arange(1)] * 2), 1)
             )
 
 
@@ -283,7 +285,7 @@ def test_interruption_is_reported_and_nothing_to_forget_changes_nothing() -> Non
 
     with pytest.raises(Interrupted):
         Influence().erase(task, stop)
-    same = Task(task.original, task.before, task.before, task.touched_users, task.touched_items, 1)
+    same = Shift(task.original, task.before, task.before, task.touched_users, task.touched_items, 1)
     found = Influence().erase(same)
     np.testing.assert_array_equal(found.factors.users, task.original.users)
     assert found.products == 0

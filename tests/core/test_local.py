@@ -13,7 +13,7 @@ import alteraser as ae
 from alteraser.cli.forget_options import How
 from alteraser.cli.shortfall import words
 from alteraser.data.interactions import Interactions
-from alteraser.erasers import Local, Task
+from alteraser.erasers import Local, Shift
 from alteraser.erasers.anchored_point import REACH, AnchoredPoint
 from alteraser.erasers.driver import Settings, run_passes
 from alteraser.errors import IntegrityError, InvalidInput, NumericFailure
@@ -60,15 +60,15 @@ def early(data: Interactions, passes: int = 12, **settings: object) -> ae.Model:
     return ae.ENMF(**recipe).fit(data)  # type: ignore[arg-type]
 
 
-def task(model: ae.Model, data: Interactions, gone: object, *, whole: bool = False) -> Task:
+def task(model: ae.Model, data: Interactions, gone: object, *, whole: bool = False) -> Shift:
     removal = match(model, gone, data, whole_users=whole).removal
     dtype = model.factors.dtype
-    return Task(
+    return Shift(
         model.factors,
         Problem(model.objective, data, dtype),
         Problem(model.objective, removal.remaining, dtype),
-        Task.rows(removal.removed.user_rows),
-        Task.rows(removal.removed.indices),
+        Shift.rows(removal.removed.user_rows),
+        Shift.rows(removal.removed.indices),
     )
 
 
@@ -629,7 +629,7 @@ def test_the_push_from_the_rows_that_see_the_deletion_is_that_of_all_rows(
     )
     before, after = Problem(objective, data, np.float64), Problem(objective, rest, np.float64)
     gone = data.keep((data.user_rows == 7) | (np.arange(len(data)) % 29 == 3))
-    asked = Task(factors, before, after, Task.rows(gone.user_rows), Task.rows(gone.indices), 1)
+    asked = Shift(factors, before, after, Shift.rows(gone.user_rows), Shift.rows(gone.indices), 1)
     first, second = evaluate(before, factors), evaluate(after, factors)
     change, value = AnchoredPoint(asked, before, 1e-3).change(first)
     np.testing.assert_allclose(change[0], second.user_gradient - first.user_gradient, atol=1e-9)

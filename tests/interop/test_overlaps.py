@@ -16,8 +16,8 @@ from overlaps import Scene, generated, never_worse, real
 
 from alteraser.adapters import (
     Foreign,
+    ForeignErasing,
     ForeignOptions,
-    ForeignTask,
     arrays,
     cornac,
     implicit,
@@ -27,6 +27,7 @@ from alteraser.adapters import (
 )
 from alteraser.adapters._recbole_neural import propagated
 from alteraser.adapters.forget import difference, forget_foreign, open_foreign
+from alteraser.data.deletion import Deletion
 from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions
 from alteraser.models.factorization.biased import BiasedFactors
@@ -117,7 +118,7 @@ def test_others_are_as_near_to_the_retrain_as_before(
     removal = data.remove(
         list(zip(scene.users[scene.gone].tolist(), scene.items[scene.gone].tolist(), strict=True))
     )
-    erased = foreign.loss.local(ForeignTask(foreign, data, removal.remaining, removal.removed))
+    erased = foreign.loss.local(ForeignErasing(foreign, Deletion(data, removal)))
     changed = difference(foreign, erased, removal)
     out = tmp_path / f"new-{name}"
     adapter.write(foreign, changed, out)
@@ -167,7 +168,7 @@ def test_recbole_too(kind: str, tmp_path: Path) -> None:
     }
     foreign = opened["before"]
     assert foreign.loss.check(foreign, data).passed
-    erased = foreign.loss.local(ForeignTask(foreign, data, removal.remaining, removal.removed))
+    erased = foreign.loss.local(ForeignErasing(foreign, Deletion(data, removal)))
     changed = difference(foreign, erased, removal)
     recbole.ADAPTER.write(foreign, changed, tmp_path / "new.pth")
     again = recbole.ADAPTER.read(tmp_path / "new.pth", ForeignOptions(allow_pickle=True))

@@ -17,14 +17,15 @@ import side
 from alteraser.adapters import (
     Changed,
     Foreign,
+    ForeignErasing,
     ForeignOptions,
     ForeignOutcome,
-    ForeignTask,
     cornac,
     recbole,
     surprise,
 )
 from alteraser.adapters._recbole_neural import logits
+from alteraser.data.deletion import Deletion
 from alteraser.data.interactions import Interactions, Removal
 from alteraser.data.selection import Selection
 
@@ -57,7 +58,7 @@ def forgotten(
         data.keep(~gone), removed, removed.to_table().slice(0, 0), Selection.of(removed)
     )
     erased = foreign.loss.forget(
-        ForeignTask(foreign, data, removal.remaining, removed, tolerance=0.05, max_passes=100)
+        ForeignErasing(foreign, Deletion(data, removal), tolerance=0.05, max_passes=100)
     )
     users = np.array(erased.users)
     biases = None if erased.user_biases is None else np.array(erased.user_biases)

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 from conftest import random_factors, toy_interactions  # noqa: E402
 
 from alteraser.autograd import ScoredProblem  # noqa: E402
-from alteraser.erasers import AltEraser, FirstOrder, GlobalNewton, Retrain, Task, eraser  # noqa: E402
+from alteraser.erasers import AltEraser, FirstOrder, GlobalNewton, Retrain, Shift, eraser  # noqa: E402
 from alteraser.errors import InvalidInput, NumericFailure  # noqa: E402
 from alteraser.models import Objective, Problem  # noqa: E402
 from alteraser.solvers.stationarity import evaluate  # noqa: E402
@@ -22,7 +22,7 @@ OBJECTIVE = Objective(missing_weight=0.2, regularization=1.2)
 LOGISTIC = Objective(missing_weight=0.2, regularization=0.1)
 
 
-def task_of(kind: str = "squared", *, watch=None) -> Task:
+def task_of(kind: str = "squared", *, watch=None) -> Shift:
     """Three interactions of two users forgotten, from a converged original."""
     data = toy_interactions(15, 10, seed=4)
     gone = np.zeros(len(data), bool)
@@ -38,26 +38,26 @@ def task_of(kind: str = "squared", *, watch=None) -> Task:
     solver = "ah-newton" if kind == "squared" else "hf-newton"
     original = Retrain(
         tolerance=1e-9, max_passes=3000 if kind == "squared" else 100, memory=0, solver=solver
-    ).erase(Task(start, None, before, nothing, nothing, 1))
+    ).erase(Shift(start, None, before, nothing, nothing, 1))
     removed = data.keep(gone)
-    return Task(
+    return Shift(
         original.factors,
         before,
         after,
-        Task.rows(removed.user_rows),
-        Task.rows(removed.indices),
+        Shift.rows(removed.user_rows),
+        Shift.rows(removed.indices),
         1,
         watch,
     )
 
 
 @pytest.fixture(scope="module")
-def task() -> Task:
+def task() -> Shift:
     return task_of()
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adam"])
-def test_full_batch_first_order_ends_where_second_order_does(task: Task, optimizer: str) -> None:
+def test_full_batch_first_order_ends_where_second_order_does(task: Shift, optimizer: str) -> None:
     exact = AltEraser(tolerance=1e-8, max_passes=3000, memory=0).erase(task)
     method = FirstOrder(
         optimizer=optimizer, learning_rate=3e-3, batch_users=0, max_passes=4000, patience=4000
@@ -67,7 +67,7 @@ def test_full_batch_first_order_ends_where_second_order_does(task: Task, optimiz
     assert found.residual < 0.05
 
 
-def test_sgd_goes_down(task: Task) -> None:
+def test_sgd_goes_down(task: Shift) -> None:
     found = FirstOrder(
         optimizer="sgd", learning_rate=1e-3, batch_users=0, max_passes=50, patience=50
     ).erase(task)
@@ -76,7 +76,7 @@ def test_sgd_goes_down(task: Task) -> None:
     assert found.objective < evaluate(task.after, task.original).objective
 
 
-def test_the_seed_orders_mini_batches_and_the_initial_seed_starts_them(task: Task) -> None:
+def test_the_seed_orders_mini_batches_and_the_initial_seed_starts_them(task: Shift) -> None:
     def run(**seeds: int) -> np.ndarray:
         return (
             FirstOrder(start="random", batch_users=4, max_passes=3, **seeds)
@@ -89,14 +89,14 @@ def test_the_seed_orders_mini_batches_and_the_initial_seed_starts_them(task: Tas
     assert np.any(run(seed=1, initial_seed=2) != run(seed=1, initial_seed=1))
 
 
-def test_decoupled_decay_has_another_fixed_point(task: Task) -> None:
+def test_decoupled_decay_has_another_fixed_point(task: Shift) -> None:
     settings = {"learning_rate": 3e-3, "batch_users": 0, "max_passes": 3000, "patience": 3000}
     plain = FirstOrder(**settings).erase(task)
     decayed = FirstOrder(**settings, weight_decay=20.0).erase(task)
     assert decayed.objective > plain.objective * (1 + 1e-5)
 
 
-def test_without_a_watcher_a_flat_loss_ends_it_and_with_one_the_watcher_does(task: Task) -> None:
+def test_without_a_watcher_a_flat_loss_ends_it_and_with_one_the_watcher_does(task: Shift) -> None:
     assert FirstOrder(max_passes=5000, batch_users=0).erase(task).passes < 5000
     seen = []
 
@@ -121,14 +121,14 @@ def test_a_watcher_may_end_every_method(method) -> None:
     assert found.passes == 2
 
 
-def test_divergence_is_said(task: Task) -> None:
+def test_divergence_is_said(task: Shift) -> None:
     with pytest.raises(NumericFailure, match="lower the learning rate"):
         FirstOrder(optimizer="sgd", learning_rate=1e3, max_passes=200).erase(task)
     with pytest.raises(InvalidInput, match="there are adamw"):
         FirstOrder(optimizer="lion")  # type: ignore[arg-type]
 
 
-def test_newton_on_everything_reaches_the_alternations_minimum(task: Task) -> None:
+def test_newton_on_everything_reaches_the_alternations_minimum(task: Shift) -> None:
     exact = AltEraser(tolerance=1e-8, max_passes=3000, memory=0).erase(task)
     found = GlobalNewton(max_passes=30, tolerance=1e-6).erase(task)
     assert found.converged
@@ -152,7 +152,7 @@ def test_gmf_is_forgotten_by_alternation_by_newton_and_by_first_order_alike() ->
         assert found.objective < before
 
 
-def test_methods_by_name_take_their_solver(task: Task) -> None:
+def test_methods_by_name_take_their_solver(task: Shift) -> None:
     warm = eraser("warm-start", solver="adam", max_passes=2)
     assert warm.optimizer == "adam"
     assert warm.name == "warm-start"

@@ -36,7 +36,7 @@ from threadpoolctl import threadpool_limits
 
 from alteraser.adapters._ranking import outranked
 from alteraser.adapters._recbole_passes import converge, respond
-from alteraser.adapters.contract import Foreign, ForeignOutcome, ForeignTask
+from alteraser.adapters.contract import Foreign, ForeignErasing, ForeignOutcome
 from alteraser.adapters.selfcheck import Measure, RowFault, SelfCheck
 from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError, InvalidInput, NumericFailure
@@ -277,11 +277,11 @@ class RecBoleENMF:
 
     ranks = False  # h has its part in a score
 
-    def rests(self, task: ForeignTask) -> bool:
+    def rests(self, erasing: ForeignErasing) -> bool:
         """False: training ended by a validation score, after so many steps of Adam."""
         return False
 
-    def forget(self, task: ForeignTask) -> ForeignOutcome:
+    def forget(self, erasing: ForeignErasing) -> ForeignOutcome:
         """Exact row solves over the rows of the forget set, then accelerated passes over all, users
         first.
 
@@ -289,7 +289,7 @@ class RecBoleENMF:
         penalty it is the same for P c and Q / c), so a model that early stopping ended moves in all
         its rows on the way to a minimum.
         """
-        return converge(self, task)
+        return converge(self, erasing)
 
     def pass_seconds(
         self, foreign: Foreign, data: Interactions, *, threads: int = 0
@@ -297,15 +297,15 @@ class RecBoleENMF:
         """None: a row takes as many steps as it needs."""
         return None
 
-    def effect_left(self, task: ForeignTask, erased: ForeignOutcome) -> float | None:
+    def effect_left(self, erasing: ForeignErasing, erased: ForeignOutcome) -> float | None:
         """None: RecBole's dropout and norms have their part in it."""
         return None
 
-    def local(self, task: ForeignTask) -> ForeignOutcome:
+    def local(self, erasing: ForeignErasing) -> ForeignOutcome:
         """Anchored rows of the forget set, then of all, damped as far as training went; see
         ``response.respond``.
         """
-        return respond(self, task)
+        return respond(self, erasing)
 
     def slopes(self, data: Interactions, P: Array, Q: Array) -> tuple[Array, Array]:
         """Half the gradient of either side."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from alteraser.adapters._recbole_layers import halves, join
-from alteraser.adapters.contract import ForeignOutcome, ForeignTask
+from alteraser.adapters.contract import ForeignErasing, ForeignOutcome
 from alteraser.data.interactions import Removal
 from alteraser.neural.alternation import Alternating, erase, parameters, residual
 from alteraser.neural.loss import Loss, SampledLoss
@@ -58,14 +58,14 @@ def _fill(module: Network, P: Array, Q: Array) -> None:
         module.item_embedding.data = torch.from_numpy(np.array(Q))
 
 
-def _holding(original: Network, task: ForeignTask, loss: Loss) -> float:
+def _holding(original: Network, erasing: ForeignErasing, loss: Loss) -> float:
     """The ridge under which the embeddings neither grow nor shrink: λ = −⟨∇D, Θ⟩ / 2‖Θ‖².
 
     Early stopping keeps embeddings small as a ridge does; without either, the rows of a logistic
     loss have no end.
     """
     P, Q, phi = parameters(original)
-    slope = SampledLoss(original, task.before, loss).gradient(P, Q, phi)
+    slope = SampledLoss(original, erasing.before, loss).gradient(P, Q, phi)
     along = float((slope.users * P).sum() + (slope.items * Q).sum())
     square = float(P.square().sum() + Q.square().sum())
     return max(0.0, -along / (2 * square)) if square else 0.0
@@ -76,19 +76,19 @@ def forget(
     layers: int,
     negatives: int,
     ridge: float,
-    task: ForeignTask,
+    erasing: ForeignErasing,
     removal: Removal,
     max_passes: int,
     alone: bool = False,
 ) -> ForeignOutcome:
-    """The tables of ``task``'s model after erasing: the best of 0 to ``max_passes`` passes over all
+    """The tables of the model after ``erasing``: the best of 0 to ``max_passes`` passes over all
     rows.
 
     ``alone``: only the rows of the users who lost something are solved, and are left as they were
     where that leads away: the anchored logistic loss of a perceptron need not be bounded along a
     row.
     """
-    foreign = task.foreign
+    foreign = erasing.foreign
 
     def module() -> Network:
         if kind != "lightgcn":
@@ -99,21 +99,21 @@ def forget(
         return found
 
     original = module()
-    loss = Loss(negatives=negatives, draws=max(4, negatives), regularization=0.0, seed=task.seed)
-    loss = loss.model_copy(update={"regularization": max(ridge, _holding(original, task, loss))})
+    loss = Loss(negatives=negatives, draws=max(4, negatives), regularization=0.0, seed=erasing.seed)
+    loss = loss.model_copy(update={"regularization": max(ridge, _holding(original, erasing, loss))})
     found: list[tuple[float, Network, float]] = []
     rows = products = 0
     for passes in range(1 if alone else max_passes + 1):
         unlearned = module()
         done = erase(
-            unlearned, task.before, removal, loss, Alternating(passes=passes, items=not alone)
+            unlearned, erasing.before, removal, loss, Alternating(passes=passes, items=not alone)
         )
         rows += sum(step.rows for step in done.trace)
         products += sum(step.products for step in done.trace)
         found.append(
-            (residual(original, unlearned, task.before, removal, loss), unlearned, done.push)
+            (residual(original, unlearned, erasing.before, removal, loss), unlearned, done.push)
         )
-        if found[-1][0] <= task.tolerance:
+        if found[-1][0] <= erasing.tolerance:
             break
     if alone and not found[0][0] < 1.0:
         found = [(1.0, original, found[0][2])]  # solved they were further off: they stay
@@ -129,11 +129,11 @@ def forget(
         further={},
         method="rows" if alone else "converge",
         residual=left,
-        converged=bool(left <= task.tolerance),
+        converged=bool(left <= erasing.tolerance),
         passes=len(found),
         products=products,
         rows_updated=rows,
-        reason="tolerance" if left <= task.tolerance else "passes",
+        reason="tolerance" if left <= erasing.tolerance else "passes",
         route=("passes",),
         solver="hf-newton",
         push=push,

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from alteraser.adapters._ranking import outranked
 from alteraser.adapters._recbole_layers import halves, join
-from alteraser.adapters.contract import Foreign, ForeignOutcome, ForeignTask
+from alteraser.adapters.contract import Foreign, ForeignErasing, ForeignOutcome
 from alteraser.adapters.selfcheck import Measure, RowFault, SelfCheck
 from alteraser.data.interactions import Interactions, Removal
 from alteraser.data.selection import Selection
@@ -146,7 +146,7 @@ class Neural:
         """False: the layers and the graph have their part in a score."""
         return False
 
-    def rests(self, task: ForeignTask) -> bool:
+    def rests(self, erasing: ForeignErasing) -> bool:
         """False: early stopping ended the training, and a logistic loss without a ridge has no
         minimum to rest at.
         """
@@ -158,52 +158,52 @@ class Neural:
         """None: a row takes as many steps as it needs."""
         return None
 
-    def effect_left(self, task: ForeignTask, erased: ForeignOutcome) -> float | None:
+    def effect_left(self, erasing: ForeignErasing, erased: ForeignOutcome) -> float | None:
         """None: a network has no Gauss–Newton matrix here."""
         return None
 
-    def local(self, task: ForeignTask) -> ForeignOutcome:
+    def local(self, erasing: ForeignErasing) -> ForeignOutcome:
         """The rows of the users who lost something, anchored; everything else stays. Raises as
         ``forget`` does.
         """
-        return self._forgotten(task, alone=True)
+        return self._forgotten(erasing, alone=True)
 
-    def forget(self, task: ForeignTask) -> ForeignOutcome:
+    def forget(self, erasing: ForeignErasing) -> ForeignOutcome:
         """Anchored Hessian-free Newton, then a pass over all rows if the tolerance does not hold.
 
         Raises DependencyMissing without PyTorch.
         """
-        return self._forgotten(task)
+        return self._forgotten(erasing)
 
-    def _forgotten(self, task: ForeignTask, *, alone: bool = False) -> ForeignOutcome:
+    def _forgotten(self, erasing: ForeignErasing, *, alone: bool = False) -> ForeignOutcome:
         require("torch", "torch", f"forgetting in {self.name}")
         from alteraser.adapters._recbole_modules import forget
 
-        samples = len(task.before) * (1.0 if self.kind == "lightgcn" else 1.0 + self.negatives)
+        samples = len(erasing.before) * (1.0 if self.kind == "lightgcn" else 1.0 + self.negatives)
         ridge = max(samples * self.weight_decay / 2, RIDGE)
         removal = Removal(
-            task.after,
-            task.removed,
-            task.removed.to_table().slice(0, 0),
-            Selection.of(task.removed),
+            erasing.after,
+            erasing.removed,
+            erasing.removed.to_table().slice(0, 0),
+            Selection.of(erasing.removed),
         )
         erased = forget(
             self.kind,
             self.layers,
             self.negatives,
             ridge,
-            task,
+            erasing,
             removal,
-            min(task.max_passes, PASSES),
+            min(erasing.max_passes, PASSES),
             alone,
         )
         if self.kind != "lightgcn":
             return erased
-        users, items = propagated(task.after, erased.users, erased.items, self.layers)
+        users, items = propagated(erasing.after, erased.users, erased.items, self.layers)
         kept = {}
         for name, table in (("restore_user_e", users), ("restore_item_e", items)):
-            if name in task.foreign.further:
-                kept[name] = np.array(task.foreign.further[name])
+            if name in erasing.foreign.further:
+                kept[name] = np.array(erasing.foreign.further[name])
                 kept[name][1:] = table  # [PAD] has no edges, and its row stays
         return replace(erased, further=kept)
 

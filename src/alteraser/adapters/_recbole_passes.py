@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from alteraser.adapters.contract import ForeignOutcome, ForeignTask
+from alteraser.adapters.contract import ForeignErasing, ForeignOutcome
 from alteraser.linalg.anderson import Anderson, Safeguarded
 from alteraser.solvers.loop import AGAIN, End, Move, Phase, Plan, Until, minimize
 from alteraser.solvers.phases.alternation import Alternation, HalfPass
@@ -69,11 +69,11 @@ class BlockLoss(Protocol):
         ...
 
 
-def converge(loss: BlockLoss, task: ForeignTask) -> ForeignOutcome:
+def converge(loss: BlockLoss, erasing: ForeignErasing) -> ForeignOutcome:
     """Exact rows of the forget set, then accelerated passes, to a minimum: the point with the least
     residual.
     """
-    history = Anderson(6, np.ones(task.foreign.items.shape[0]))
+    history = Anderson(6, np.ones(erasing.foreign.items.shape[0]))
     table: dict[tuple[str, str], str | End] = {
         ("touched", "unmoved"): End("tolerance"),
         ("touched", "done"): "passes",
@@ -86,10 +86,10 @@ def converge(loss: BlockLoss, task: ForeignTask) -> ForeignOutcome:
             "touched": _Touched(),
             "passes": Passes(Safeguarded(history, lambda _: 0.0)),
         }
-        return _Converging(loss, task), Plan("touched", phases, table)
+        return _Converging(loss, erasing), Plan("touched", phases, table)
 
     found = minimize(
-        begin, Until(task.tolerance, task.max_passes + 1, first=0), on_pass=task.on_pass
+        begin, Until(erasing.tolerance, erasing.max_passes + 1, first=0), on_pass=erasing.on_pass
     )
     state = found.state
     users, items = state.factors()
@@ -114,31 +114,33 @@ def converge(loss: BlockLoss, task: ForeignTask) -> ForeignOutcome:
 class _Converging(Alternation):
     """Users first, in float64."""
 
-    def __init__(self, loss: BlockLoss, task: ForeignTask) -> None:
-        users, items = (np.array(x, np.float64) for x in (task.foreign.users, task.foreign.items))
-        super().__init__(users, items, task.tolerance)
-        self.loss, self.task = loss, task
-        self.push, self.floor = loss.push(task.before, task.after, self.P, self.Q)
-        self.started = loss.objective(task.after, self.P, self.Q)
-        self.promising = task.tolerance / 2  # half, for what rounding to the tables' type adds
+    def __init__(self, loss: BlockLoss, erasing: ForeignErasing) -> None:
+        users, items = (
+            np.array(x, np.float64) for x in (erasing.foreign.users, erasing.foreign.items)
+        )
+        super().__init__(users, items, erasing.tolerance)
+        self.loss, self.erasing = loss, erasing
+        self.push, self.floor = loss.push(erasing.before, erasing.after, self.P, self.Q)
+        self.started = loss.objective(erasing.after, self.P, self.Q)
+        self.promising = erasing.tolerance / 2  # half, for what rounding to the tables' type adds
         self._value = self.started
         self._lowest, self._reached = np.inf, (self.P, self.Q)
 
     def factors(self) -> tuple[Array, Array]:
         """As the tables hold them."""
-        dtype = self.task.foreign.users.dtype
+        dtype = self.erasing.foreign.users.dtype
         return self.P.astype(dtype), self.Q.astype(dtype)
 
     def users(self, rows: Array) -> float:
         """Some users to their minima; L then."""
-        self.loss.users(self.task.after, self.P, self.Q).solve(self.P, rows)
+        self.loss.users(self.erasing.after, self.P, self.Q).solve(self.P, rows)
         self.work.rows += rows.size
-        return self.loss.objective(self.task.after, self.P, self.Q)
+        return self.loss.objective(self.erasing.after, self.P, self.Q)
 
     def items(self, rows: Array) -> float:
         """Some items; their decrement."""
         self.work.rows += rows.size
-        return self.loss.items(self.task.after, self.P, self.Q).solve(self.Q, rows)
+        return self.loss.items(self.erasing.after, self.P, self.Q).solve(self.Q, rows)
 
     def first_half(self) -> float:
         """All users."""
@@ -167,8 +169,8 @@ class _Converging(Alternation):
         if np.isfinite(self._lowest):
             self.P, self.Q = self._reached
         users, items = (x.astype(np.float64) for x in self.factors())
-        residual = self.loss.norm(self.task.after, users, items) / (self.push or 1.0)
-        return residual, self.loss.objective(self.task.after, self.P, self.Q)
+        residual = self.loss.norm(self.erasing.after, users, items) / (self.push or 1.0)
+        return residual, self.loss.objective(self.erasing.after, self.P, self.Q)
 
 
 class _Touched:
@@ -178,7 +180,7 @@ class _Touched:
 
     def move(self, state: _Converging) -> Move:
         """Users, then items."""
-        users, items = _touched(state.task)
+        users, items = _touched(state.erasing)
         value = state.users(users)
         state.items(items)
         return Move(PassRecord.of("touched", value, None, users.size + items.size))
@@ -188,7 +190,7 @@ class _Touched:
         return "done" if state.push else "unmoved"
 
 
-def respond(loss: BlockLoss, task: ForeignTask) -> ForeignOutcome:
+def respond(loss: BlockLoss, erasing: ForeignErasing) -> ForeignOutcome:
     """Anchored rows of the forget set, then of all, damped as far as training went; see
     ``erasers.response``.
     """
@@ -198,9 +200,9 @@ def respond(loss: BlockLoss, task: ForeignTask) -> ForeignOutcome:
         {("touched", AGAIN): "passes"},
     )
     found = minimize(
-        lambda: (_Held(loss, task), plan),
-        Until(0.0, 1 + min(PASSES, task.max_passes), first=0),
-        on_pass=task.on_pass,
+        lambda: (_Held(loss, erasing), plan),
+        Until(0.0, 1 + min(PASSES, erasing.max_passes), first=0),
+        on_pass=erasing.on_pass,
     )
     state = found.state
     users, items = state.factors()
@@ -228,20 +230,20 @@ class _Held:
     left.
     """
 
-    def __init__(self, loss: BlockLoss, task: ForeignTask) -> None:
-        self.loss, self.task, after = loss, task, task.after
+    def __init__(self, loss: BlockLoss, erasing: ForeignErasing) -> None:
+        self.loss, self.erasing, after = loss, erasing, erasing.after
         P, Q = self.P, self.Q = tuple(
-            np.array(x, np.float64) for x in (task.foreign.users, task.foreign.items)
+            np.array(x, np.float64) for x in (erasing.foreign.users, erasing.foreign.items)
         )
         self.start = (P.copy(), Q.copy())
         self.objective = loss.objective(after, P, Q)
-        self.anchors, here = loss.slopes(task.before, P, Q), loss.slopes(after, P, Q)
+        self.anchors, here = loss.slopes(erasing.before, P, Q), loss.slopes(after, P, Q)
         self.damping = max(
             0.0, *(_implied(g, x) for g, x in zip(self.anchors, self.start, strict=True))
         )
         change = here[0] - self.anchors[0], here[1] - self.anchors[1]
         self.push = loss.distance(after, P, Q, *change, self.damping)
-        self.touched = _touched(task)
+        self.touched = _touched(erasing)
         self.counts = (after.user_counts, after.item_counts)
         for x, y, anchor, rows, left in zip(
             (P, Q), self.start, self.anchors, self.touched, self.counts, strict=True
@@ -254,13 +256,13 @@ class _Held:
 
     def factors(self) -> tuple[Array, Array]:
         """As the tables hold them."""
-        dtype = self.task.foreign.users.dtype
+        dtype = self.erasing.foreign.users.dtype
         return self.P.astype(dtype), self.Q.astype(dtype)
 
     def finish(self) -> tuple[float, float]:
         """See ``solvers.loop.State``."""
         P, Q = (x.astype(np.float64) for x in self.factors())
-        after, moves = self.task.after, zip((P, Q), self.start, strict=True)
+        after, moves = self.erasing.after, zip((P, Q), self.start, strict=True)
         slopes = self.loss.slopes(after, P, Q)
         still = [
             g - a + self.damping * (x - y)
@@ -283,7 +285,7 @@ class _HeldPass:
         alive = [np.flatnonzero(count > 0) for count in state.counts]
         if self._scope == "touched":
             alive = [np.intersect1d(a, b) for a, b in zip(state.touched, alive, strict=True)]
-        loss, after = state.loss, state.task.after
+        loss, after = state.loss, state.erasing.after
         loss.users(after, state.P, state.Q).solve(state.P, alive[0], state.held[0], state.damping)
         loss.items(after, state.P, state.Q).solve(state.Q, alive[1], state.held[1], state.damping)
         return Move(
@@ -295,8 +297,8 @@ class _HeldPass:
         return AGAIN
 
 
-def _touched(task: ForeignTask) -> tuple[Array, Array]:
-    return np.unique(task.removed.user_rows), np.unique(task.removed.indices).astype(np.int64)
+def _touched(erasing: ForeignErasing) -> tuple[Array, Array]:
+    return np.unique(erasing.removed.user_rows), np.unique(erasing.removed.indices).astype(np.int64)
 
 
 def _implied(gradient: Array, x: Array) -> float:

@@ -22,16 +22,16 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from alteraser.adapters.contract import Foreign, ForeignOutcome, ForeignTask
+from alteraser.adapters.contract import Foreign, ForeignErasing, ForeignOutcome
 from alteraser.adapters.mapped import blocks_of, padded_copy, release
 from alteraser.adapters.selfcheck import Measure, RowFault, SelfCheck
 from alteraser.data.interactions import Interactions
 from alteraser.erasers import AltEraser
-from alteraser.erasers import Task as Erasing
 from alteraser.erasers.anchored_rows import Trainer
 from alteraser.erasers.driver import Outcome, Settings, run_passes
 from alteraser.erasers.filtered import THOROUGH, forget_filtered
 from alteraser.erasers.in_place import forget_in_place, gradient_norm
+from alteraser.erasers.shift import Shift
 from alteraser.models import Factors, Objective, Problem
 from alteraser.runtime.workers import default_threads
 from alteraser.solvers import JointNewton
@@ -243,80 +243,77 @@ class ALS:
 
     # ------------------------------------------------------------------ forgetting
 
-    def forget(self, task: ForeignTask) -> ForeignOutcome:
+    def forget(self, erasing: ForeignErasing) -> ForeignOutcome:
         """Accelerated exact passes; for factors that fill the memory, plain ones in place."""
-        if task.foreign.nbytes > IN_PLACE:
-            return self._in_place(task)
-        dtype = task.foreign.users.dtype
-        before, after = self.problem(task.before, dtype), self.problem(task.after, dtype)
-        absent = task.absent or (np.empty(0, np.int64), np.empty(0, np.int64))
-        rank = task.foreign.shape[2]
+        if erasing.foreign.nbytes > IN_PLACE:
+            return self._in_place(erasing)
+        dtype = erasing.foreign.users.dtype
+        rank = erasing.foreign.shape[2]
         original = Factors(
-            np.array(task.foreign.users), np.array(task.foreign.items), np.ones(rank, dtype)
+            np.array(erasing.foreign.users), np.array(erasing.foreign.items), np.ones(rank, dtype)
         )
-        erasing = Erasing(
+        shift = Shift.of(
+            erasing.deletion,
             original,
-            before if task.absent is None else None,
-            after,
-            Erasing.rows(np.concatenate([task.removed.user_rows, absent[0]])),
-            Erasing.rows(np.concatenate([task.removed.indices, absent[1]])),
-            task.threads,
+            lambda data: self.problem(data, dtype),
+            threads=erasing.threads,
         )
-        floor = erasing.start.floor
+        after = shift.after
+        floor = shift.start.floor
         solver, outcome = "joint", None
         if floor is None or floor > NEAR:  # joint steps are of little use that far from an optimum
             solver = "ah-newton"
-            outcome = AltEraser(task.tolerance, task.max_passes, solver=solver).erase(
-                erasing, task.on_pass
+            outcome = AltEraser(erasing.tolerance, erasing.max_passes, solver=solver).erase(
+                shift, erasing.on_pass
             )
         if outcome is None or outcome.converged:  # near one: as our own models, to a certificate
-            outcome = self._to_rest(task, erasing, outcome)
-        threads = task.threads or default_threads()
+            outcome = self._to_rest(erasing, shift, outcome)
+        threads = erasing.threads or default_threads()
         P, Q = padded(outcome.factors.users), padded(outcome.factors.items)
         swept = self._last_half_step(after, P, Q, rank, threads)
         norm, objective = gradient_norm(after, P, Q, rank=rank, threads=threads)
-        residual = norm / (erasing.push or 1.0)
+        residual = norm / (shift.push or 1.0)
         return ForeignOutcome(
             np.ascontiguousarray(P[:, :rank]),
             np.ascontiguousarray(Q[:, :rank]),
             residual=residual,
-            converged=residual <= task.tolerance,
+            converged=residual <= erasing.tolerance,
             passes=outcome.passes,
             products=outcome.products,
             rows_updated=outcome.rows_updated + swept,
             reason=outcome.reason,
             route=outcome.route,
             solver=solver,
-            push=erasing.push,
+            push=shift.push,
             training_floor=floor,
-            objective_before=erasing.start.objective,
+            objective_before=shift.start.objective,
             objective_after=objective,
             trace=outcome.trace,
         )
 
-    def _to_rest(self, task: ForeignTask, erasing: Erasing, earlier: Outcome | None) -> Outcome:
+    def _to_rest(self, erasing: ForeignErasing, shift: Shift, earlier: Outcome | None) -> Outcome:
         """Joint steps to the limits of class C, from where ``earlier`` ended or from the
         original.
         """
-        tolerance, limits = min(task.tolerance, DEFAULT.residual), DEFAULT
+        tolerance, limits = min(erasing.tolerance, DEFAULT.residual), DEFAULT
         done = 0 if earlier is None else earlier.passes
-        if task.max_passes <= done and earlier is not None:
+        if erasing.max_passes <= done and earlier is not None:
             return earlier
         settings = Settings(
             JointNewton(),
             tolerance,
-            max(task.max_passes - done, 1),
-            threads=erasing.workers,
+            max(erasing.max_passes - done, 1),
+            threads=shift.workers,
             limits=limits if self.objective.regularization > 0 else None,
         )
-        start = erasing.original if earlier is None else earlier.factors
+        start = shift.original if earlier is None else earlier.factors
         found = run_passes(
-            erasing.after,
+            shift.after,
             start,
             settings,
-            scale=erasing.push,
-            origin=erasing.original,
-            on_pass=task.on_pass,
+            scale=shift.push,
+            origin=shift.original,
+            on_pass=erasing.on_pass,
         )
         if earlier is None:
             return found
@@ -331,27 +328,27 @@ class ALS:
 
     # ------------------------------------------------------------------ only the deletion's effect
 
-    def rests(self, task: ForeignTask) -> bool:
+    def rests(self, erasing: ForeignErasing) -> bool:
         """True when training has left no more of its gradient than the tolerance allows of the
         deletion's push.
 
         Rows of conjugate gradients rule that out at once: their relative residuals show how far
         training went.
         """
-        foreign, threads = task.foreign, task.threads or default_threads()
-        before = self.problem(task.before, foreign.users.dtype)
+        foreign, threads = erasing.foreign, erasing.threads or default_threads()
+        before = self.problem(erasing.before, foreign.users.dtype)
         for name in ("user", "item"):
             residuals = self._residuals(before, foreign, name, threads)
             if _quantiles(residuals)[0] > AT_REST:
                 return False
-        after = self.problem(task.after, foreign.users.dtype)
+        after = self.problem(erasing.after, foreign.users.dtype)
         original = Factors(
             np.array(foreign.users),
             np.array(foreign.items),
             np.ones(foreign.shape[2], before.dtype),
         )
         floor = push(before, after, original, threads=threads).floor
-        return floor is not None and floor <= task.tolerance
+        return floor is not None and floor <= erasing.tolerance
 
     def pass_seconds(
         self, foreign: Foreign, data: Interactions, *, threads: int = 0
@@ -380,30 +377,30 @@ class ALS:
             total += (time.perf_counter() - began) * side.rows / rows.size
         return total
 
-    def local(self, task: ForeignTask) -> ForeignOutcome:
+    def local(self, erasing: ForeignErasing) -> ForeignOutcome:
         """Anchored passes by the steps that its trainer takes; see
         ``alteraser.erasers.filtered``.
         """
-        foreign, dtype = task.foreign, task.foreign.users.dtype
+        foreign, dtype = erasing.foreign, erasing.foreign.users.dtype
         P, Q = padded_copy(foreign.users), padded_copy(foreign.items)
         rank = foreign.shape[2]
         found = forget_filtered(
-            self.problem(task.before, dtype),
-            self.problem(task.after, dtype),
+            self.problem(erasing.before, dtype),
+            self.problem(erasing.after, dtype),
             (foreign.users, foreign.items),
             P,
             Q,
-            touched=(Erasing.rows(task.removed.user_rows), Erasing.rows(task.removed.indices)),
-            reweighted=task.reweighted,
+            touched=(Shift.rows(erasing.removed.user_rows), Shift.rows(erasing.removed.indices)),
+            reweighted=erasing.deletion.reweighted,
             trainer=Trainer(
                 last="user" if self.exact == "user" else "item", exact=self._left_exact
             ),
-            tolerance=task.tolerance,
-            threads=task.threads,
-            on_pass=task.on_pass,
-            max_passes=task.max_passes
-            if task.tolerance < THOROUGH
-            else min(task.max_passes, LOCAL_PASSES),
+            tolerance=erasing.tolerance,
+            threads=erasing.threads,
+            on_pass=erasing.on_pass,
+            max_passes=erasing.max_passes
+            if erasing.tolerance < THOROUGH
+            else min(erasing.max_passes, LOCAL_PASSES),
         )
         return ForeignOutcome(
             np.ascontiguousarray(P[:, :rank]),
@@ -423,9 +420,9 @@ class ALS:
             trace=found.trace,
         )
 
-    def effect_left(self, task: ForeignTask, erased: ForeignOutcome) -> float | None:
+    def effect_left(self, erasing: ForeignErasing, erased: ForeignOutcome) -> float | None:
         """See ``Loss.effect_left``; None for factors that fill the memory as well."""
-        foreign, dtype = task.foreign, task.foreign.users.dtype
+        foreign, dtype = erasing.foreign, erasing.foreign.users.dtype
         if foreign.nbytes > IN_PLACE:
             return None
         original, new = (
@@ -434,12 +431,12 @@ class ALS:
         )
         with threadpool_limits(1):
             return effect_left(
-                self.problem(task.before, dtype),
-                self.problem(task.after, dtype),
+                self.problem(erasing.before, dtype),
+                self.problem(erasing.after, dtype),
                 original,
                 new,
                 rank=foreign.shape[2],
-                threads=task.threads or default_threads(),
+                threads=erasing.threads or default_threads(),
             )
 
     def _last_half_step(self, problem: Problem, P: Array, Q: Array, rank: int, threads: int) -> int:
@@ -449,28 +446,28 @@ class ALS:
         side, x, other = (problem.users, P, Q) if self.exact == "user" else (problem.items, Q, P)
         return AHNewton().solve(side, other, x, None, rank=rank, threads=threads).rows
 
-    def _in_place(self, task: ForeignTask) -> ForeignOutcome:
-        foreign, dtype = task.foreign, task.foreign.users.dtype
+    def _in_place(self, erasing: ForeignErasing) -> ForeignOutcome:
+        foreign, dtype = erasing.foreign, erasing.foreign.users.dtype
         P, Q = padded_copy(foreign.users), padded_copy(foreign.items)
         rank = foreign.shape[2]
         found = forget_in_place(
-            self.problem(task.before, dtype),
-            self.problem(task.after, dtype),
+            self.problem(erasing.before, dtype),
+            self.problem(erasing.after, dtype),
             P,
             Q,
             rank=rank,
-            touched=(Erasing.rows(task.removed.user_rows), Erasing.rows(task.removed.indices)),
-            tolerance=task.tolerance,
-            max_passes=task.max_passes,
+            touched=(Shift.rows(erasing.removed.user_rows), Shift.rows(erasing.removed.indices)),
+            tolerance=erasing.tolerance,
+            max_passes=erasing.max_passes,
             last="user" if self.exact == "user" else "item",
-            threads=task.threads,
-            on_pass=task.on_pass,
+            threads=erasing.threads,
+            on_pass=erasing.on_pass,
         )
         return ForeignOutcome(
             P[:, :rank],
             Q[:, :rank],
             residual=found.residual,
-            converged=found.residual <= task.tolerance,
+            converged=found.residual <= erasing.tolerance,
             passes=found.passes,
             rows_updated=found.rows_updated,
             reason=found.reason,

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from alteraser.adapters.als import ALS
-from alteraser.adapters.contract import Foreign, ForeignOutcome, ForeignTask
+from alteraser.adapters.contract import Foreign, ForeignErasing, ForeignOutcome
 from alteraser.adapters.replay import FOLLOWED, Followed, agreement, followed, remembered, replayed
 from alteraser.adapters.standing import standing
 from alteraser.data.interactions import Interactions
@@ -91,19 +91,18 @@ def known_method(name: str) -> Asked:
 
 
 def erase(
-    asked: Asked, task: ForeignTask, tolerance: float | None, warn: Callable[[str], None]
+    asked: Asked, erasing: ForeignErasing, tolerance: float | None, warn: Callable[[str], None]
 ) -> tuple[ForeignOutcome, ForeignChoice]:
-    """Forget ``task`` the way that was ``asked`` for, or that fits; ``tolerance`` None: the way's
-    own.
+    """Forget the way that was ``asked`` for, or that fits; ``tolerance`` None: the way's own.
 
     ``warn`` is told what a user should know before it happens. Raises IntegrityError for a replay
     that was asked for and does not give the file, and what the loss's ways raise.
     """
-    loss = task.foreign.loss
-    if task.absent is not None:
-        return _from_what_remains(asked, task, tolerance)
-    toward = replace(task, tolerance=CONVERGED if tolerance is None else tolerance)
-    resting = replace(task, tolerance=CONVERGED)
+    loss = erasing.foreign.loss
+    if erasing.deletion.removal.absent is not None:
+        return _from_what_remains(asked, erasing, tolerance)
+    toward = replace(erasing, tolerance=CONVERGED if tolerance is None else tolerance)
+    resting = replace(erasing, tolerance=CONVERGED)
     if asked == "converge":
         if not loss.rests(resting):
             warn(_other_training(toward))
@@ -115,11 +114,13 @@ def erase(
         )
         return _judged(toward), ForeignChoice(asked, why)
     found: Followed | None = None
-    trainer = task.foreign.trainer
+    trainer = erasing.foreign.trainer
     if asked == "replay" or (asked == "auto" and trainer is not None):
         if trainer is None:
-            raise _no_trainer(task)
-        found = followed(task.foreign, task.before, threads=task.threads, on_pass=task.on_pass)
+            raise _no_trainer(erasing)
+        found = followed(
+            erasing.foreign, erasing.before, threads=erasing.threads, on_pass=erasing.on_pass
+        )
         if found.way is not None:
             same = (
                 "the same bytes" if found.identical else f"lists that agree to {found.overlap:.3f}"
@@ -127,25 +128,25 @@ def erase(
             why = (
                 f"the same training ({trainer.words}), run on all the data, gives the file: {same}"
             )
-            return replayed(task, found.way), ForeignChoice(asked, why, found)
+            return replayed(erasing, found.way), ForeignChoice(asked, why, found)
         if asked == "replay":
             raise IntegrityError(
                 f"--method replay: {trainer.words} on these data gives lists that agree with the "
                 f"file's to {found.overlap:.3f} only: another version, machine or order of sums "
                 "trained it, or the data, the weights or the map differ. Use --method local"
             )
-    near = replace(task, tolerance=LOCAL if tolerance is None else tolerance)
+    near = replace(erasing, tolerance=LOCAL if tolerance is None else tolerance)
     erased = loss.local(near)
     return erased, ForeignChoice(asked, _why_local(asked, erased, found), found)
 
 
 def _from_what_remains(
-    asked: Asked, task: ForeignTask, tolerance: float | None
+    asked: Asked, erasing: ForeignErasing, tolerance: float | None
 ) -> tuple[ForeignOutcome, ForeignChoice]:
     """``erase`` where D_a is not known: the training on D_r, if the lists of everybody else bear it
     out; else on to an optimum for D_r.
     """
-    foreign, trainer = task.foreign, task.foreign.trainer
+    foreign, trainer = erasing.foreign, erasing.foreign.trainer
     why = "what is to go was not in the data any more, and what it was is not known"
     if asked == "local":
         raise InvalidInput(
@@ -154,10 +155,10 @@ def _from_what_remains(
         )
     best = 0.0
     for way in trainer.ways if trainer is not None and asked != "converge" else ():
-        erased = replayed(task, way)
+        erased = replayed(erasing, way)
         best = max(
             best,
-            agreement((erased.users, erased.items), (foreign.users, foreign.items), task.after),
+            agreement((erased.users, erased.items), (foreign.users, foreign.items), erasing.after),
         )
         if best >= FOLLOWED:
             assert trainer is not None
@@ -168,7 +169,7 @@ def _from_what_remains(
             return erased, ForeignChoice(asked, words)
     if asked == "replay":
         if trainer is None:
-            raise _no_trainer(task)
+            raise _no_trainer(erasing)
         raise IntegrityError(
             f"--method replay: {trainer.words} on what remains gives lists that agree with the "
             f"file's to {best:.3f} only: another version or machine trained it, or the data, the "
@@ -179,39 +180,41 @@ def _from_what_remains(
             f"{foreign.path}: {why}, and {foreign.loss.name} cannot be forgotten without it. Give "
             "the data as trained on, or FORGET with all the columns of the data"
         )
-    toward = replace(task, tolerance=CONVERGED if tolerance is None else tolerance)
+    toward = replace(erasing, tolerance=CONVERGED if tolerance is None else tolerance)
     return _judged(toward), ForeignChoice(asked, f"{why}: on to an optimum for what remains")
 
 
-def _judged(task: ForeignTask) -> ForeignOutcome:
+def _judged(erasing: ForeignErasing) -> ForeignOutcome:
     """On to an optimum, and what may be said of where that ended."""
-    erased = task.foreign.loss.forget(task)
-    return replace(erased, standing=standing(task, erased.users, erased.items, LOCAL))
+    erased = erasing.foreign.loss.forget(erasing)
+    return replace(erased, standing=standing(erasing, erased.users, erased.items, LOCAL))
 
 
-def plan(asked: Asked, task: ForeignTask) -> Planned:
-    """What ``erase`` would do for ``task`` at the default tolerances, and about what it would cost.
+def plan(asked: Asked, erasing: ForeignErasing) -> Planned:
+    """What ``erase`` would do at the default tolerances, and about what it would cost.
 
     A replay whose check is not remembered is planned with its check, which may still fail: then
     ``local`` is done.
     """
-    foreign, loss = task.foreign, task.foreign.loss
+    foreign, loss = erasing.foreign, erasing.foreign.loss
     one = loss.pass_seconds(
-        foreign, task.after if task.absent is not None else task.before, threads=task.threads
+        foreign,
+        erasing.after if erasing.deletion.removal.absent is not None else erasing.before,
+        threads=erasing.threads,
     )
-    refit = refit_seconds(task, one)
-    if task.absent is not None:
+    refit = refit_seconds(erasing, one)
+    if erasing.deletion.removal.absent is not None:
         optimum = foreign.trainer is None or asked == "converge"
         why = "what is to go was not in the data any more, and what it was is not known"
         return Planned("converge" if optimum else "replay", why, None, refit)
     if asked == "converge":
         return Planned("converge", "asked for", None, refit)
-    if asked == "auto" and loss.rests(replace(task, tolerance=CONVERGED)):
+    if asked == "auto" and loss.rests(replace(erasing, tolerance=CONVERGED)):
         why = "training had left little of this deletion's push"
         return Planned("converge", why, None, refit)
     if asked == "replay" and foreign.trainer is None:
-        raise _no_trainer(task)
-    again = None if asked == "local" else _training_again(task)
+        raise _no_trainer(erasing)
+    again = None if asked == "local" else _training_again(erasing)
     if again is not None:
         why, runs = again
         return Planned("replay", why, None if one is None else runs * one, refit)
@@ -220,24 +223,24 @@ def plan(asked: Asked, task: ForeignTask) -> Planned:
     return Planned("local", why, None if one is None else EFFECT * one, refit)
 
 
-def _training_again(task: ForeignTask) -> tuple[str, float] | None:
+def _training_again(erasing: ForeignErasing) -> tuple[str, float] | None:
     """(why the library's training can be run again, passes that takes), its check included.
 
     None where nothing tells how it was trained, or where the check is known to fail.
     """
-    trainer = task.foreign.trainer
-    known = None if trainer is None else remembered(task.foreign, task.before)
+    trainer = erasing.foreign.trainer
+    known = None if trainer is None else remembered(erasing.foreign, erasing.before)
     if trainer is None or (known is not None and known.way is None):
         return None
     checked = "checked before" if known else "if its check on all the data passes"
     return f"{trainer.words}; {checked}", trainer.passes * (1.0 if known is not None else 2.0)
 
 
-def refit_seconds(task: ForeignTask, one: float | None) -> float | None:
+def refit_seconds(erasing: ForeignErasing, one: float | None) -> float | None:
     """Predicted for the library's training on what remains, from the seconds of ``one`` pass of
     ours.
     """
-    trainer = task.foreign.trainer
+    trainer = erasing.foreign.trainer
     return None if one is None else LIBRARY * (USUAL if trainer is None else trainer.passes) * one
 
 
@@ -285,10 +288,10 @@ def come_back(
     )
 
 
-def _no_trainer(task: ForeignTask) -> InvalidInput:
+def _no_trainer(erasing: ForeignErasing) -> InvalidInput:
     return InvalidInput(
-        f"--method replay: {task.foreign.path} does not tell how it was trained (an implicit ALS "
-        "model does where random_state was an integer); use --method local"
+        f"--method replay: {erasing.foreign.path} does not tell how it was trained (an implicit "
+        "ALS model does where random_state was an integer); use --method local"
     )
 
 
@@ -309,16 +312,16 @@ def _why_local(asked: Asked, erased: ForeignOutcome, found: Followed | None) -> 
     return why
 
 
-def _other_training(task: ForeignTask) -> str:
+def _other_training(erasing: ForeignErasing) -> str:
     """What going on to an optimum does to everybody, after the first of its passes already."""
-    start = task.foreign.loss.forget(replace(task, max_passes=2, on_pass=None))
-    lists = lists_between(task.foreign, start, task.after, task.removed)
+    start = erasing.foreign.loss.forget(replace(erasing, max_passes=2, on_pass=None))
+    lists = lists_between(erasing.foreign, start, erasing.after, erasing.removed)
     share = (
         f": after one pass already {lists.changed:.0%} of everybody's lists differ"
         if lists.users
         else ""
     )
     return (
-        f"{task.foreign.path} is not at rest, so going on to an optimum is another "
+        f"{erasing.foreign.path} is not at rest, so going on to an optimum is another "
         f"training{share}. --method local changes only what the deletion changes"
     )

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.selfcheck import SelfCheck
+from alteraser.data.deletion import Deletion
 from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions
 from alteraser.erasers.driver import OnPass, PassRecord
@@ -155,18 +156,14 @@ class Changed:
 
 
 @dataclass(frozen=True, eq=False)
-class ForeignTask:
-    """Forget D_f = D_a \\ D_r. ``target`` of the interactions is r as the data say, None where it
-    is 1 throughout.
+class ForeignErasing:
+    """A deletion that is to be erased from another library's model, and how far to go.
+
+    ``target`` of its interactions is r as the data say, None where it is 1 throughout.
     """
 
     foreign: Foreign
-    before: Interactions
-    """D_a, in the model's rows."""
-    after: Interactions
-    """D_r"""
-    removed: Interactions
-    """D_f"""
+    deletion: Deletion
     tolerance: float = 1e-2
     """Share of the deletion's push that may stay."""
     max_passes: int = 200
@@ -174,13 +171,22 @@ class ForeignTask:
     """0: every processor this process may use."""
     seed: int = 0
     """For losses whose negatives are drawn."""
-    reweighted: bool = False
-    """r of the remaining interactions differs between ``before`` and ``after``: a statistic of the
-    data, as in bm25."""
     on_pass: OnPass | None = None
-    absent: tuple[Rows, Rows] | None = None
-    """Rows of users and items of whom the data lacked everything, when D_a is not known: then
-    ``before`` is no more than what was in the data."""
+
+    @property
+    def before(self) -> Interactions:
+        """D_a, in the model's rows; no more than what was in the data where D_a is not known."""
+        return self.deletion.data
+
+    @property
+    def after(self) -> Interactions:
+        """D_r, in the same rows."""
+        return self.deletion.removal.remaining
+
+    @property
+    def removed(self) -> Interactions:
+        """D_f, as far as the data have it."""
+        return self.deletion.removed
 
 
 @dataclass(frozen=True)
@@ -212,7 +218,7 @@ class ForeignOutcome:
     """``residual`` counts as done what damping holds back: it tells how far the damped rows were
     solved, and class L cannot be claimed on it."""
     converged: bool = True
-    """True when ``residual`` is within the task's tolerance, and is one that a class may rest
+    """True when ``residual`` is within the erasing's tolerance, and is one that a class may rest
     on."""
     passes: int = 0
     products: int = 0
@@ -276,15 +282,15 @@ class ForeignLoss(Protocol):
         """
         ...
 
-    def forget(self, task: ForeignTask) -> ForeignOutcome:
-        """The factors that minimize this loss on ``task.after``, starting from the original's.
+    def forget(self, erasing: ForeignErasing) -> ForeignOutcome:
+        """The factors that minimize this loss on ``erasing.after``, starting from the original's.
 
         Raises NumericFailure for a row without a solution, Interrupted for Ctrl-C; changes nothing
-        of the task.
+        of the erasing.
         """
         ...
 
-    def rests(self, task: ForeignTask) -> bool:
+    def rests(self, erasing: ForeignErasing) -> bool:
         """Is the original at rest: has training left so little that going on to an optimum is no
         other training?
         """
@@ -298,7 +304,7 @@ class ForeignLoss(Protocol):
         """
         ...
 
-    def local(self, task: ForeignTask) -> ForeignOutcome:
+    def local(self, erasing: ForeignErasing) -> ForeignOutcome:
         """The original with the deletion's effect, what training had left of its gradient as it
         was.
 
@@ -307,7 +313,7 @@ class ForeignLoss(Protocol):
         """
         ...
 
-    def effect_left(self, task: ForeignTask, erased: ForeignOutcome) -> float | None:
+    def effect_left(self, erasing: ForeignErasing, erased: ForeignOutcome) -> float | None:
         """Estimated share of the deletion's effect that ``erased``, made by ``local``, lacks; see
         ``solvers.missing``.
 

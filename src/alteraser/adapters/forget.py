@@ -24,7 +24,14 @@ from alteraser.adapters.choose import (
     refit_seconds,
 )
 from alteraser.adapters.choose import plan as planned
-from alteraser.adapters.contract import Changed, Foreign, ForeignOutcome, ForeignTask, Rows, Sibling
+from alteraser.adapters.contract import (
+    Changed,
+    Foreign,
+    ForeignErasing,
+    ForeignOutcome,
+    Rows,
+    Sibling,
+)
 from alteraser.adapters.data import Weighted, reweighted
 from alteraser.adapters.idmaps import map_files
 from alteraser.adapters.indexes import search_indexes
@@ -234,7 +241,14 @@ def matched(
         ) from cause
     removal = replace(removal, remaining=reweighted(opened.options, opened.data, removal.remaining))
     returned = admit(read_record(opened.foreign.path), removal.remaining, readmit=readmit)
-    return Deletion(opened.data, removal, returned=returned, put_back=lost.put_back)
+    return Deletion(
+        opened.data,
+        removal,
+        returned=returned,
+        known=lost.rows is None,
+        put_back=lost.put_back,
+        reweighted=isinstance(opened.data, Weighted),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -363,14 +377,16 @@ def unlearn_foreign(
             if not borne_out:
                 check.require(foreign.path)
     with enter("solve"):
-        task = replace(
-            task_of(opened, removal, threads=threads),
+        erasing = ForeignErasing(
+            foreign,
+            found,
             max_passes=asked.max_passes,
+            threads=threads,
             seed=asked.seed,
             on_pass=on_pass,
         )
         erased, choice = erase(
-            known_method(asked.method), task, asked.tolerance, warn or (lambda words: None)
+            known_method(asked.method), erasing, asked.tolerance, warn or (lambda words: None)
         )
         if not asked.unchecked and erased.method != "replay":
             check.require(foreign.path)
@@ -388,9 +404,11 @@ def unlearn_foreign(
             else Aftermath()
         )
         left = (
-            foreign.loss.effect_left(task, erased) if erased.method in ("local", "rows") else None
+            foreign.loss.effect_left(erasing, erased)
+            if erased.method in ("local", "rows")
+            else None
         )
-        refit = refit_seconds(task, foreign.loss.pass_seconds(foreign, data, threads=threads))
+        refit = refit_seconds(erasing, foreign.loss.pass_seconds(foreign, data, threads=threads))
     unlearned = Unlearned(opened, check, erased, changed, found, as_run)
     followed = None if choice.followed is None else vars(choice.followed)
     return Erasure(
@@ -449,7 +467,9 @@ def plan_foreign(
     check = checked_against(opened.foreign, opened.data, found.removal, threads=threads)
     if not asked.unchecked:
         check.require(opened.foreign.path)
-    return planned(known_method(asked.method), task_of(opened, found.removal, threads=threads))
+    return planned(
+        known_method(asked.method), ForeignErasing(opened.foreign, found, threads=threads)
+    )
 
 
 def evidence_of(erased: ForeignOutcome, left: float | None) -> Evidence:
@@ -486,20 +506,6 @@ def checked_against(
         "checked", passed=found.passed, forgotten=removal.count, remaining=len(removal.remaining)
     )
     return found
-
-
-def task_of(opened: Opened, removal: Removal, *, threads: int = 0) -> ForeignTask:
-    """What a loss is asked to do for ``removal``."""
-    weighed_anew = isinstance(opened.data, Weighted)
-    return ForeignTask(
-        opened.foreign,
-        opened.data,
-        removal.remaining,
-        removal.removed,
-        threads=threads,
-        reweighted=weighed_anew,
-        absent=removal.absent,
-    )
 
 
 def difference(foreign: Foreign, erased: ForeignOutcome, removal: Removal) -> Changed:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alteraser.adapters.contract import Foreign, ForeignOutcome, ForeignTask, ForeignTrainer
+from alteraser.adapters.contract import Foreign, ForeignErasing, ForeignOutcome, ForeignTrainer
 from alteraser.data.files import default_cache, replace_file, sha256_file
 from alteraser.data.interactions import Interactions
 from alteraser.erasers.driver import OnPass
@@ -89,12 +89,12 @@ def remember_written(foreign: Foreign, out: Path, way: str, remaining: Interacti
         _write_down(_note(replace(foreign, path=out), remaining, trainer), Followed(way, 1.0, True))
 
 
-def replayed(task: ForeignTask, way: str) -> ForeignOutcome:
+def replayed(erasing: ForeignErasing, way: str) -> ForeignOutcome:
     """The trainer's run on what remains: computed without what must go."""
-    trainer = task.foreign.trainer
+    trainer = erasing.foreign.trainer
     assert trainer is not None
-    users, items = trainer.run(way, task.after, threads=task.threads, on_pass=task.on_pass)
-    rows = trainer.passes * sum(task.after.shape)
+    users, items = trainer.run(way, erasing.after, threads=erasing.threads, on_pass=erasing.on_pass)
+    rows = trainer.passes * sum(erasing.after.shape)
     return ForeignOutcome(
         np.ascontiguousarray(users),
         np.ascontiguousarray(items),

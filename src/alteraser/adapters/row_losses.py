@@ -24,7 +24,7 @@ from alteraser.errors import InvalidInput
 from alteraser.models.factorization.rowloss import Logistic, Pairwise, Ridge, RowLoss, Squares
 
 if TYPE_CHECKING:
-    from alteraser.adapters.contract import Foreign, ForeignOutcome, ForeignTask
+    from alteraser.adapters.contract import Foreign, ForeignErasing, ForeignOutcome
     from alteraser.data.interactions import Interactions
     from alteraser.models.factorization.biased import BiasedFactors
     from alteraser.models.factorization.terms import RowProblem
@@ -202,7 +202,7 @@ class RowSolved:
             meaning = "the terms' gradient along the factors over its parts; too small to tell λ by"
             yield Measure("gradient along the factors", here.along, OUTWARD, True, meaning)
 
-    def forget(self, task: ForeignTask) -> ForeignOutcome:
+    def forget(self, erasing: ForeignErasing) -> ForeignOutcome:
         """See ``contract.ForeignLoss.forget``. Raises InvalidInput for a loss without a ridge: its
         rows have no minimum.
         """
@@ -210,42 +210,42 @@ class RowSolved:
         from alteraser.erasers.alternating import alternate, measured, row_push
         from alteraser.models.factorization.terms import RowProblem
 
-        original = self._factors(task.foreign)
+        original = self._factors(erasing.foreign)
         if not self.loss.ridge.positive:
             raise InvalidInput(
-                f"{task.foreign.path} was trained without regularization, by steps that stopped "
+                f"{erasing.foreign.path} was trained without regularization, by steps that stopped "
                 "early: its loss has no minimum that forgetting could go to. Name the ridge it is "
                 "to have with --regularization"
             )
         before, after = (
-            RowProblem(self.loss, data, original.layout, task.seed)
-            for data in (task.before, task.after)
+            RowProblem(self.loss, data, original.layout, erasing.seed)
+            for data in (erasing.before, erasing.after)
         )
-        push = row_push(before, after, original, threads=task.threads)
+        push = row_push(before, after, original, threads=erasing.threads)
         touched = (
-            np.flatnonzero(task.removed.user_counts),
-            np.flatnonzero(task.removed.item_counts),
+            np.flatnonzero(erasing.removed.user_counts),
+            np.flatnonzero(erasing.removed.item_counts),
         )
         found = alternate(
             after,
             original,
             scale=push.norm,
-            tolerance=task.tolerance,
-            max_passes=task.max_passes,
+            tolerance=erasing.tolerance,
+            max_passes=erasing.max_passes,
             touched=touched,
-            threads=task.threads,
-            on_pass=task.on_pass,
+            threads=erasing.threads,
+            on_pass=erasing.on_pass,
         )
         stored = found.factors.like(original)
-        residual, objective = measured(after, stored, push.norm, task.threads)
+        residual, objective = measured(after, stored, push.norm, erasing.threads)
         return ForeignOutcome(
             users=stored.users,
             items=stored.items,
-            user_biases=_user_biases(task.foreign, stored, touched[0]),
+            user_biases=_user_biases(erasing.foreign, stored, touched[0]),
             item_biases=stored.item_biases,
             offset=after.offset if isinstance(self.loss, Squares) else None,
             residual=residual,
-            converged=residual <= task.tolerance,
+            converged=residual <= erasing.tolerance,
             passes=found.passes,
             rows_updated=found.rows_updated,
             reason=found.reason,
@@ -260,7 +260,7 @@ class RowSolved:
 
     ranks = True
 
-    def rests(self, task: ForeignTask) -> bool:
+    def rests(self, erasing: ForeignErasing) -> bool:
         """True when training has left no more of its gradient than the tolerance allows of the
         deletion's push.
 
@@ -273,18 +273,19 @@ class RowSolved:
 
         if not self.loss.ridge.positive:
             return False
-        original, data = self._factors(task.foreign), task.before
+        original, data = self._factors(erasing.foreign), erasing.before
         before, after = (
-            RowProblem(self.loss, each, original.layout, task.seed) for each in (data, task.after)
+            RowProblem(self.loss, each, original.layout, erasing.seed)
+            for each in (data, erasing.after)
         )
         alive = np.flatnonzero(data.user_counts)
         few = data.keep(np.isin(data.user_rows, alive[:: max(1, alive.size // SAMPLE)]))
         affordable = 0 if before.drawn else before.affordable * len(data)  # as all of them are
-        part = RowProblem(self.loss, few, original.layout, task.seed, affordable, data)
-        shares = slopes(part, original, threads=task.threads or default_threads()).user_shares
+        part = RowProblem(self.loss, few, original.layout, erasing.seed, affordable, data)
+        shares = slopes(part, original, threads=erasing.threads or default_threads()).user_shares
         if float(np.median(shares[few.user_counts > 0])) > AT_REST:
             return False
-        return row_push(before, after, original, threads=task.threads).floor <= task.tolerance
+        return row_push(before, after, original, threads=erasing.threads).floor <= erasing.tolerance
 
     def pass_seconds(
         self, foreign: Foreign, data: Interactions, *, threads: int = 0
@@ -292,7 +293,7 @@ class RowSolved:
         """None: a row takes as many steps as it needs."""
         return None
 
-    def local(self, task: ForeignTask) -> ForeignOutcome:
+    def local(self, erasing: ForeignErasing) -> ForeignOutcome:
         """See ``contract.ForeignLoss.local``: anchored, damped rows; of sampled losses the users'
         rows of the deletion alone.
 
@@ -304,19 +305,19 @@ class RowSolved:
         from alteraser.erasers.response import respond
         from alteraser.models.factorization.terms import RowProblem
 
-        original = self._factors(task.foreign)
+        original = self._factors(erasing.foreign)
         squares = isinstance(self.loss, Squares)
-        affected = np.flatnonzero(task.removed.user_counts)
-        both = (task.before, task.after)
+        affected = np.flatnonzero(erasing.removed.user_counts)
+        both = (erasing.before, erasing.after)
         loss = (
             self.loss if squares else self.loss.model_copy(update={"draws": DRAWS[self.loss.kind]})
         )
-        drawn_by = None if squares else task.before  # on both sides: the deletion moves no draw
+        drawn_by = None if squares else erasing.before  # on both sides: the deletion moves no draw
         before, after = (
-            RowProblem(loss, data, original.layout, task.seed, AFFORDABLE, whole=drawn_by)
+            RowProblem(loss, data, original.layout, erasing.seed, AFFORDABLE, whole=drawn_by)
             for data in both
         )
-        touched = (affected, np.flatnonzero(task.removed.item_counts))
+        touched = (affected, np.flatnonzero(erasing.removed.item_counts))
         few = None
         # their items stay: sampling moves them by more than any deletion, see explanation/losses
         if not squares:
@@ -325,7 +326,7 @@ class RowSolved:
                     self.loss,
                     data.keep(np.isin(data.user_rows, affected)),
                     original.layout,
-                    task.seed,
+                    erasing.seed,
                     AFFORDABLE,
                     data,
                 )
@@ -338,17 +339,17 @@ class RowSolved:
             original,
             steps=self.steps and self.steps / CAUTION,
             users=few,
-            passes=min(PASSES if self.steps else 0, task.max_passes),
+            passes=min(PASSES if self.steps else 0, erasing.max_passes),
             touched=touched,
             shares=isinstance(self.loss, Logistic),
-            threads=task.threads,
-            on_pass=task.on_pass,
+            threads=erasing.threads,
+            on_pass=erasing.on_pass,
         )
         theta = found.factors
         return ForeignOutcome(
             users=theta.users,
             items=theta.items,
-            user_biases=_user_biases(task.foreign, theta, touched[0]),
+            user_biases=_user_biases(erasing.foreign, theta, touched[0]),
             item_biases=theta.item_biases,
             offset=after.offset if squares else None,
             method=found.method,
@@ -366,7 +367,7 @@ class RowSolved:
             trace=found.trace,
         )
 
-    def effect_left(self, task: ForeignTask, erased: ForeignOutcome) -> float | None:
+    def effect_left(self, erasing: ForeignErasing, erased: ForeignOutcome) -> float | None:
         """See ``contract.ForeignLoss.effect_left``: of squares alone."""
         from alteraser.models.factorization.biased import BiasedFactors
         from alteraser.models.factorization.terms import RowProblem
@@ -375,14 +376,14 @@ class RowSolved:
 
         if not isinstance(self.loss, Squares):
             return None
-        original = self._factors(task.foreign)
+        original = self._factors(erasing.foreign)
         new = BiasedFactors(erased.users, erased.items, erased.user_biases, erased.item_biases)
         before, after = (
-            RowProblem(self.loss, data, original.layout, task.seed)
-            for data in (task.before, task.after)
+            RowProblem(self.loss, data, original.layout, erasing.seed)
+            for data in (erasing.before, erasing.after)
         )
         return effect_left_of_squares(
-            before, after, original, new, threads=task.threads or default_threads()
+            before, after, original, new, threads=erasing.threads or default_threads()
         )
 
     def _factors(self, foreign: Foreign) -> BiasedFactors:

@@ -12,10 +12,10 @@ from __future__ import annotations
 import numpy as np
 
 from alteraser.adapters.als import ALS, IN_PLACE
-from alteraser.adapters.contract import Array, ForeignTask, Standing
+from alteraser.adapters.contract import Array, ForeignErasing, Standing
 from alteraser.data.interactions import Interactions
 from alteraser.erasers.filtered import ASKERS, anchored_residual
-from alteraser.erasers.task import Task as Erasing
+from alteraser.erasers.shift import Shift
 from alteraser.evidence.certificate import Certificate, Limits, certify
 from alteraser.evidence.certificate.plain import Plain
 from alteraser.models import Factors
@@ -59,12 +59,12 @@ def certified(
     )
 
 
-def standing(task: ForeignTask, users: Array, items: Array, allowed: float) -> Standing:
+def standing(erasing: ForeignErasing, users: Array, items: Array, allowed: float) -> Standing:
     """What ``verify`` will say of these factors, with the original and what was forgotten at hand.
 
     ``allowed`` is the anchored residual of class L.
     """
-    foreign, loss = task.foreign, task.foreign.loss
+    foreign, loss = erasing.foreign, erasing.foreign.loss
     if not isinstance(loss, ALS):
         return Standing(
             "D",
@@ -72,20 +72,20 @@ def standing(task: ForeignTask, users: Array, items: Array, allowed: float) -> S
             "recomputed from the files except whose rows are zero",
         )
     original = foreign.users, foreign.items
-    found = certified(loss, task.after, (users, items), original, threads=task.threads)
+    found = certified(loss, erasing.after, (users, items), original, threads=erasing.threads)
     if found is not None and found.kind in ("B", "C"):
         return Standing("B" if found.kind == "B" else "C", found.sentence)
-    if task.absent is not None:
+    if erasing.deletion.removal.absent is not None:
         return NOWHERE
     dtype = foreign.users.dtype
     residual, askers, small = anchored_residual(
-        loss.problem(task.before, dtype),
-        loss.problem(task.after, dtype),
+        loss.problem(erasing.before, dtype),
+        loss.problem(erasing.after, dtype),
         original,
         (users, items),
-        touched=(Erasing.rows(task.removed.user_rows), Erasing.rows(task.removed.indices)),
-        reweighted=task.reweighted,
-        threads=task.threads,
+        touched=(Shift.rows(erasing.removed.user_rows), Shift.rows(erasing.removed.indices)),
+        reweighted=erasing.deletion.reweighted,
+        threads=erasing.threads,
     )
     if small or (residual <= allowed and askers <= ASKERS):
         return Standing(

@@ -19,7 +19,7 @@ from torch import Tensor
 from alteraser.autograd.tables import Tabled, copied, said_of
 from alteraser.data.deletion import Deletion
 from alteraser.data.interactions import Interactions
-from alteraser.erasers import AltEraser, Eraser, Task
+from alteraser.erasers import AltEraser, Eraser, Shift
 from alteraser.erasers.driver import OnPass
 from alteraser.errors import InvalidInput
 from alteraser.models import Factors, Objective
@@ -90,12 +90,12 @@ def unlearn_scored(
             )
 
         original = Factors(P, Q, np.ones(P.shape[1], P.dtype))
-        task = Task.of(found, original, problem, threads=threads)
-        done = eraser.erase(task, events.passes(on_pass))
+        shift = Shift.of(found, original, problem, threads=threads)
+        done = eraser.erase(shift, events.passes(on_pass))
         with torch.no_grad():
             for table, moved in zip(tables, (done.factors.users, done.factors.items), strict=True):
                 table.copy_(torch.from_numpy(moved))
-    start = done.push or task.start
+    start = done.push or shift.start
     return Erasure(
         model=replace(model, module=module),
         deletion=found,

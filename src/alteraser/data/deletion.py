@@ -46,6 +46,9 @@ class Deletion:
     nothing"""
     put_back: int = 0
     """Interactions of the request that the data did not have any more, taken from the request"""
+    reweighted: bool = False
+    """Numbers of interactions that stay are others in what remains: a statistic of all the data, as
+    in BM25"""
     left: Interactions | None = None
     """D_r as a model has numbered it that does not keep its rows, or keeps ids of fewer items"""
 

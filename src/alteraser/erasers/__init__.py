@@ -13,7 +13,7 @@ from alteraser.erasers.global_newton import GlobalNewton
 from alteraser.erasers.influence import Influence
 from alteraser.erasers.local import Local
 from alteraser.erasers.retrain import Retrain
-from alteraser.erasers.task import Eraser, Task
+from alteraser.erasers.shift import Eraser, Shift
 from alteraser.errors import InvalidInput
 
 
@@ -94,7 +94,7 @@ __all__ = [
     "PassRecord",
     "Retrain",
     "Settings",
-    "Task",
+    "Shift",
     "eraser",
     "run_passes",
 ]

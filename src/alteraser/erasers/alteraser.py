@@ -10,7 +10,7 @@ import numpy as np
 
 from alteraser.erasers.driver import OnPass, Outcome, Settings, run_passes
 from alteraser.erasers.retrain import Retrain
-from alteraser.erasers.task import Task
+from alteraser.erasers.shift import Shift
 from alteraser.models import Factors
 from alteraser.solvers import Solver, Strategy, strategy
 from alteraser.solvers.collapse import collapse
@@ -54,36 +54,36 @@ class AltEraser:
     as ``limits``."""
     name: str = "alteraser"
 
-    def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
+    def erase(self, shift: Shift, on_pass: OnPass | None = None) -> Outcome:
         """See ``Eraser.erase``."""
         solver = strategy(self.solver)
         # without λ any invertible change of the factors leaves L as it is: there is no optimum to
         # be near to
-        determined = not self.train_prediction and task.after.objective.regularization > 0
+        determined = not self.train_prediction and shift.after.objective.regularization > 0
         limits = self.limits if (solver.joint is not None or self.finish) and determined else None
         settings = Settings(
             solver,
             self.tolerance,
             self.max_passes,
             self.memory,
-            task.workers,
+            shift.workers,
             self.train_prediction,
             self.confirm,
             limits,
         )
-        if not _alive(task.original) and collapse(task.after, task.original.prediction) is None:
+        if not _alive(shift.original) and collapse(shift.after, shift.original.prediction) is None:
             # nothing can be built on zeros: they are a saddle
-            return self._retrained(task, solver, limits, on_pass)
-        touched = (task.touched_users, task.touched_items) if self.touched_first else None
+            return self._retrained(shift, solver, limits, on_pass)
+        touched = (shift.touched_users, shift.touched_items) if self.touched_first else None
         outcome = run_passes(
-            task.after,
-            task.original,
+            shift.after,
+            shift.original,
             settings,
-            scale=task.push,
+            scale=shift.push,
             touched=touched,
-            origin=task.original,
+            origin=shift.original,
             on_pass=on_pass,
-            watch=task.watch,
+            watch=shift.watch,
         )
         arrived = (
             outcome.measured is not None and limits is not None and outcome.measured.holds(limits)
@@ -95,7 +95,7 @@ class AltEraser:
             or outcome.reason in ("tolerance", "watch")
         ):
             return outcome
-        again = self._retrained(task, solver, limits, on_pass)
+        again = self._retrained(shift, solver, limits, on_pass)
         return replace(
             again,
             trace=outcome.trace + again.trace,
@@ -107,10 +107,10 @@ class AltEraser:
         )
 
     def _retrained(
-        self, task: Task, solver: Strategy, limits: Limits | None, on_pass: OnPass | None
+        self, shift: Shift, solver: Strategy, limits: Limits | None, on_pass: OnPass | None
     ) -> Outcome:
         again = Retrain(self.tolerance, solver=solver, memory=self.memory, limits=limits).erase(
-            task, on_pass
+            shift, on_pass
         )
         return replace(again, route=(*again.route, "retrain"))
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.polynomial import Polynomial
 
-from alteraser.erasers.task import Task
+from alteraser.erasers.shift import Shift
 from alteraser.linalg.pairs import norm
 from alteraser.models import Factors, Problem
 from alteraser.solvers.anchors import Anchors, storing_noise
@@ -64,14 +64,14 @@ class AnchoredPoint:
     """Its norm over the push"""
     objective: float
 
-    def __init__(self, task: Task, before: Problem, tolerance: float) -> None:
-        original = task.original
+    def __init__(self, shift: Shift, before: Problem, tolerance: float) -> None:
+        original = shift.original
         refuse_damaged(original, "original")
-        self.task, self.tolerance = task, tolerance
+        self.shift, self.tolerance = shift, tolerance
         # the working precision would round λ, w₀ and the confidences, and with them what is asked
         # for
         self.before, self.after = (
-            replace(problem, dtype=np.float64) for problem in (before, task.after)
+            replace(problem, dtype=np.float64) for problem in (before, shift.after)
         )
         self.live = self.after.users.counts > 0, self.after.items.counts > 0
         self.work = RowWork()
@@ -85,15 +85,15 @@ class AnchoredPoint:
     @property
     def threads(self) -> int:
         """Threads to use."""
-        return self.task.workers
+        return self.shift.workers
 
     def begin(self) -> None:
         """What training left, and the push."""
-        task, original = self.task, self.task.original
+        shift, original = self.shift, self.shift.original
         first = evaluate(self.before, original, threads=self.threads)
         self.held = Anchors.of(first, self.after)
         change, objective = self.change(first)
-        norm = gradient_norm(task.after, original, *change, threads=self.threads)
+        norm = gradient_norm(shift.after, original, *change, threads=self.threads)
         self.first = first
         self.push = Push(norm, objective, None)
         self.at = original
@@ -141,7 +141,7 @@ class AnchoredPoint:
         if NEAR * limit < residual <= limit / NEAR:  # near it, the blocks of the very point decide
             now = evaluate(self.after, self.at, threads=self.threads)
             norm = gradient_norm(
-                self.task.after, self.at, *self._anchored(now), threads=self.threads
+                self.shift.after, self.at, *self._anchored(now), threads=self.threads
             )
             residual = norm / (self.push.norm or 1.0)
         return residual, self.objective
@@ -158,7 +158,7 @@ class AnchoredPoint:
 
     def move_touched(self) -> int:
         """The rows of the deletion to their anchored minima; how many they are."""
-        original = self.task.original
+        original = self.shift.original
         P, Q = (np.asarray(x, dtype=np.float64).copy() for x in (original.users, original.items))
         P[~self.live[0]], Q[~self.live[1]] = 0.0, 0.0
         h = np.asarray(original.prediction, dtype=np.float64)
@@ -199,7 +199,7 @@ class AnchoredPoint:
         the users.
         """
         P, Q = (x.astype(np.float64) for x in (self.at.users, self.at.items))
-        h, dtype = self.at.prediction.astype(np.float64), self.task.after.dtype
+        h, dtype = self.at.prediction.astype(np.float64), self.shift.after.dtype
         sides = (self.after.users, P, Q, self.held.users), (self.after.items, Q, P, self.held.items)
         for side, x, other, held in sides:
             live = np.flatnonzero(side.counts)
@@ -233,7 +233,7 @@ class AnchoredPoint:
 
     def moved(self) -> float:
         """‖Θ_u − Θ_a‖_F over the rows that D_r leaves"""
-        original = self.task.original
+        original = self.shift.original
         change = self.at.users.astype(np.float64) - original.users, self.at.items - original.items
         return length(change, self.live)
 
@@ -244,8 +244,8 @@ class AnchoredPoint:
         deletion.
         """
         original, h = (
-            self.task.original,
-            np.asarray(self.task.original.prediction, dtype=np.float64),
+            self.shift.original,
+            np.asarray(self.shift.original.prediction, dtype=np.float64),
         )
         change = np.zeros(original.users.shape), np.zeros(original.items.shape)
         objective = first.objective
@@ -269,15 +269,15 @@ class AnchoredPoint:
 
     def touched(self) -> Rows:
         """Rows of the deletion that D_r does not leave empty."""
-        users, items = self.task.touched_users, self.task.touched_items
+        users, items = self.shift.touched_users, self.shift.touched_items
         return users[self.live[0][users]], items[self.live[1][items]]
 
     def stored(self, P: Float64, Q: Float64) -> Factors:
-        original = self.task.original
+        original = self.shift.original
         return Factors(P.astype(original.dtype), Q.astype(original.dtype), original.prediction)
 
     def _factor(self) -> None:
-        problem = self.task.after
+        problem = self.shift.after
         P, Q = (padded(np.asarray(x, dtype=problem.dtype)) for x in (self.at.users, self.at.items))
         if not Joint.fits(problem, P.shape[1]):
             self.joint = None
@@ -295,7 +295,7 @@ class AnchoredPoint:
         scale = self.push.norm or 1.0
         if self.joint is not None:
             return self.joint.norm(gradient) / scale
-        return gradient_norm(self.task.after, self.at, *gradient, threads=self.threads) / scale
+        return gradient_norm(self.shift.after, self.at, *gradient, threads=self.threads) / scale
 
 
 def length(pair: Pair, rows: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]) -> float:

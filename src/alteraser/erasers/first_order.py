@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from alteraser.erasers.driver import OnPass, Outcome
-from alteraser.erasers.task import Task, measured
+from alteraser.erasers.shift import Shift, measured
 from alteraser.errors import InvalidInput, NumericFailure
 from alteraser.models import Factors
 from alteraser.runtime.extras import require
@@ -79,36 +79,36 @@ class FirstOrder:
         if self.optimizer not in ("adamw", "adam", "sgd"):
             raise InvalidInput(f"unknown optimizer {self.optimizer!r}; there are adamw, adam, sgd")
 
-    def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
-        """Epochs on L_{D_r} until the loss, or the watcher of ``task``, sees no progress; see
+    def erase(self, shift: Shift, on_pass: OnPass | None = None) -> Outcome:
+        """Epochs on L_{D_r} until the loss, or the watcher of ``shift``, sees no progress; see
         ``Eraser.erase``.
         """
         from alteraser.solvers.differentiable import cells_of
 
-        problem = task.after
+        problem = shift.after
         if self.as_recbole:
             from alteraser.solvers.differentiable.cells import SquaredCells
 
             cells: Differentiable = SquaredCells(
-                problem, pad=_padding_vector(task.original.rank, self.initial_seed)
+                problem, pad=_padding_vector(shift.original.rank, self.initial_seed)
             )
         else:
             cells = cells_of(problem)
-        start = task.original
+        start = shift.original
         if self.start == "random":
             m, n = problem.interactions.shape
             start = Factors.random(m, n, start.rank, seed=self.initial_seed, dtype=problem.dtype)
         plan: Plan[_Training] = Plan(
             "epochs",
-            {"epochs": _Epochs(self.patience, watched=task.watch is not None)},
+            {"epochs": _Epochs(self.patience, watched=shift.watch is not None)},
             {("epochs", "flat"): End("passes")},
         )
 
         def begin() -> tuple[_Training, Plan[_Training]]:
-            return _Training(self, cells, start.astype(problem.dtype), task), plan
+            return _Training(self, cells, start.astype(problem.dtype), shift), plan
 
         until = Until(self.tolerance, self.max_passes)
-        found = minimize(begin, until, on_pass=on_pass, watch=task.watch, blas=None)
+        found = minimize(begin, until, on_pass=on_pass, watch=shift.watch, blas=None)
         epochs, rows = len(found.trace), sum(problem.interactions.shape)
         return Outcome(
             found.state.factors(),
@@ -171,13 +171,13 @@ class _Training:
     """Parameters and optimizer."""
 
     def __init__(
-        self, method: FirstOrder, cells: Differentiable, start: Factors, task: Task
+        self, method: FirstOrder, cells: Differentiable, start: Factors, shift: Shift
     ) -> None:
         import torch
 
-        if torch.get_num_threads() != task.workers:
-            torch.set_num_threads(task.workers)
-        self.method, self.cells, self.task = method, cells, task
+        if torch.get_num_threads() != shift.workers:
+            torch.set_num_threads(shift.workers)
+        self.method, self.cells, self.shift = method, cells, shift
         self.P, self.Q, self.h = (
             torch.from_numpy(np.array(x)).requires_grad_()
             for x in (start.users, start.items, start.prediction)
@@ -204,7 +204,7 @@ class _Training:
 
     def finish(self) -> tuple[float, float]:
         """See ``solvers.loop.State``."""
-        residual, objective = measured(self.task, self.factors())
+        residual, objective = measured(self.shift, self.factors())
         if not np.isfinite(objective):
             raise NumericFailure(
                 f"training diverged with {self.method.optimizer}: lower the learning rate"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alteraser.erasers.driver import OnPass, Outcome
-from alteraser.erasers.task import Task, measured
+from alteraser.erasers.shift import Shift, measured
 from alteraser.errors import NumericFailure
 from alteraser.models import Factors
 from alteraser.runtime.extras import require
@@ -36,8 +36,8 @@ class GlobalNewton:
     solver: str = "hf-newton"
     name: str = "global-newton"
 
-    def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
-        """See ``Eraser.erase``. Stops at the tolerance or at the cap, or where ``task.watch`` says
+    def erase(self, shift: Shift, on_pass: OnPass | None = None) -> Outcome:
+        """See ``Eraser.erase``. Stops at the tolerance or at the cap, or where ``shift.watch`` says
         so.
         """
         require("torch", "torch", "method global-newton")
@@ -48,9 +48,13 @@ class GlobalNewton:
         )
         until = Until(self.tolerance, self.max_passes)
         found = minimize(
-            lambda: (_Whole(self, task), plan), until, on_pass=on_pass, watch=task.watch, blas=None
+            lambda: (_Whole(self, shift), plan),
+            until,
+            on_pass=on_pass,
+            watch=shift.watch,
+            blas=None,
         )
-        steps, rows = len(found.trace), sum(task.after.interactions.shape)
+        steps, rows = len(found.trace), sum(shift.after.interactions.shape)
         return Outcome(
             found.state.factors(),
             found.trace,
@@ -67,19 +71,19 @@ class GlobalNewton:
 class _Whole:
     """All parameters as one row, and the steps still to be taken from there."""
 
-    def __init__(self, method: GlobalNewton, task: Task) -> None:
+    def __init__(self, method: GlobalNewton, shift: Shift) -> None:
         import torch
 
         from alteraser.solvers.differentiable import RowBatch, cells_of
         from alteraser.solvers.rows.differentiated import Minimized
         from alteraser.solvers.rows.hf_newton import HFNewton
 
-        if torch.get_num_threads() != task.workers:
-            torch.set_num_threads(task.workers)
-        self.task, self.tolerance = task, method.tolerance
-        start = self._start = task.original.astype(task.after.dtype)
+        if torch.get_num_threads() != shift.workers:
+            torch.set_num_threads(shift.workers)
+        self.shift, self.tolerance = shift, method.tolerance
+        start = self._start = shift.original.astype(shift.after.dtype)
         (m, d), n = start.users.shape, start.items.shape[0]
-        h, cells = torch.from_numpy(start.prediction), cells_of(task.after)
+        h, cells = torch.from_numpy(start.prediction), cells_of(shift.after)
         batches = cells.batches(0, 0)
 
         def total(outputs: tuple[Tensor, ...], x: Tensor) -> Tensor:
@@ -105,7 +109,7 @@ class _Whole:
 
     def measure(self) -> tuple[float, float]:
         """(residual, objective) where it is."""
-        self.measured = measured(self.task, self.factors())
+        self.measured = measured(self.shift, self.factors())
         return self.measured
 
     def finish(self) -> tuple[float, float]:
@@ -128,6 +132,6 @@ class _Steps(Decided):
             return Move(signal="still")
         state.found = found
         residual, objective = state.measure()
-        rows = sum(state.task.after.interactions.shape)
+        rows = sum(state.shift.after.interactions.shape)
         signal = "arrived" if residual <= state.tolerance else AGAIN
         return Move(PassRecord.of("all", objective, residual, rows), signal)

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.erasers.driver import Outcome
-from alteraser.erasers.task import Task, measured
+from alteraser.erasers.shift import Shift, measured
 from alteraser.errors import InvalidInput, NumericFailure
 from alteraser.linalg.pairs import inner
 from alteraser.models import Factors, Problem, Side
@@ -84,7 +84,7 @@ class Influence:
         if not 0 <= self.tolerance < np.inf:
             raise InvalidInput(f"tolerance={self.tolerance}: expected a number of at least 0")
 
-    def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
+    def erase(self, shift: Shift, on_pass: OnPass | None = None) -> Outcome:
         """See ``Eraser.erase``: one step, one record, factors in the original's precision.
 
         Raises InvalidInput where D_a is needed and not known, or h is trained; NumericFailure where
@@ -92,40 +92,40 @@ class Influence:
         """
         # overflow shows in the answer, which is checked
         with whole(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            return self._erase(task, on_pass)
+            return self._erase(shift, on_pass)
 
-    def _erase(self, task: Task, on_pass: OnPass | None) -> Outcome:
+    def _erase(self, shift: Shift, on_pass: OnPass | None) -> Outcome:
         began = time.perf_counter()
-        if np.any(task.original.prediction != 1):
+        if np.any(shift.original.prediction != 1):
             raise InvalidInput("influence needs h = 1; this model has a trained prediction vector")
-        if task.before is None and (self.hessian == "before" or self.push == "difference"):
+        if shift.before is None and (self.hessian == "before" or self.push == "difference"):
             raise InvalidInput(
                 "the data before the deletion are not known exactly (interactions were added "
                 "since): "
                 'use Influence(hessian="after", push="gradient")'
             )
-        start = task.original.astype(np.float64)
+        start = shift.original.astype(np.float64)
         refuse_damaged(start)
-        g = self._gradient(task, start)
+        g = self._gradient(shift, start)
         problem = (
-            task.before if self.hessian == "before" and task.before is not None else task.after
+            shift.before if self.hessian == "before" and shift.before is not None else shift.after
         )
-        step, products = self._apply_inverse(problem, start, g, task.workers)
+        step, products = self._apply_inverse(problem, start, g, shift.workers)
         factors = Factors(start.users - step[0], start.items - step[1], start.prediction)
         if not (np.all(np.isfinite(factors.users)) and np.all(np.isfinite(factors.items))):
             raise NumericFailure(
                 "the influence step is not finite: raise the damping or the regularization"
             )
-        factors = factors.astype(task.original.dtype)  # may overflow too: the objective tells
-        residual, objective = measured(task, factors)
+        factors = factors.astype(shift.original.dtype)  # may overflow too: the objective tells
+        residual, objective = measured(shift, factors)
         if not (np.isfinite(residual) and np.isfinite(objective)):
             raise NumericFailure(
                 "the objective is not finite: raise the damping or the regularization"
             )
-        rows = sum(task.after.interactions.shape)
+        rows = sum(shift.after.interactions.shape)
         record = Trace(on_pass).add(PassRecord.of("all", objective, residual, rows), began)
-        if task.watch is not None:
-            task.watch(1, lambda: factors)
+        if shift.watch is not None:
+            shift.watch(1, lambda: factors)
         return Outcome(
             factors,
             (record,),
@@ -138,12 +138,12 @@ class Influence:
             0,
         )
 
-    def _gradient(self, task: Task, start: Factors) -> Pair:
+    def _gradient(self, shift: Shift, start: Factors) -> Pair:
         """Half of g."""
-        after = evaluate(task.after, start, threads=task.workers)
+        after = evaluate(shift.after, start, threads=shift.workers)
         g = after.user_gradient, after.item_gradient
-        if self.push == "difference" and task.before is not None:
-            before = evaluate(task.before, start, threads=task.workers)
+        if self.push == "difference" and shift.before is not None:
+            before = evaluate(shift.before, start, threads=shift.workers)
             g = g[0] - before.user_gradient, g[1] - before.item_gradient
         return g[0] / 2, g[1] / 2
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from alteraser.erasers.driver import Outcome
-from alteraser.erasers.task import Task
+from alteraser.erasers.shift import Shift
 from alteraser.errors import NumericFailure
 from alteraser.evidence.certificate import certify
 from alteraser.evidence.certificate.anchored import anchored
@@ -50,7 +50,7 @@ UNSETTLED = (
 
 
 def judge(
-    task: Task, outcome: Outcome, *, name: str, tolerance: float | None
+    shift: Shift, outcome: Outcome, *, name: str, tolerance: float | None
 ) -> tuple[Outcome, Evidence]:
     """(``outcome`` with how near it is, where that was not measured; what may be said) for the
     eraser called ``name``.
@@ -62,44 +62,46 @@ def judge(
     if name == "replay":
         return outcome, REPLAYED
     found: Evidence
-    if _nothing_left(task, outcome.factors):
+    if _nothing_left(shift, outcome.factors):
         found = _measured_within(outcome)
     elif outcome.effect is not None:
-        outcome, found = _local(task, outcome, DEFAULT.residual if tolerance is None else tolerance)
+        outcome, found = _local(
+            shift, outcome, DEFAULT.residual if tolerance is None else tolerance
+        )
     else:
-        outcome, found = _optimum(task, outcome)
+        outcome, found = _optimum(shift, outcome)
     if not found.passed and outcome.recipe is not None:
         return outcome, REPLAYED
     return outcome, found if outcome.effect is None else replace(found, left=outcome.effect.left)
 
 
-def _nothing_left(task: Task, factors: Factors) -> bool:
+def _nothing_left(shift: Shift, factors: Factors) -> bool:
     """Whether there are no interactions any more and the model is zero, where L is."""
     return (
-        len(task.after.interactions) == 0
+        len(shift.after.interactions) == 0
         and not np.any(factors.users)
         and not np.any(factors.items)
     )
 
 
-def _local(task: Task, outcome: Outcome, tolerance: float) -> tuple[Outcome, Evidence]:
+def _local(shift: Shift, outcome: Outcome, tolerance: float) -> tuple[Outcome, Evidence]:
     """L where the anchored residual is within the tolerance, or what storing leaves, and so is what
     is missing of the effect, which has to be known.
     """
     effect, residual = outcome.effect, outcome.residual
     assert effect is not None
     reached = residual <= max(tolerance, effect.stored)
-    small = _small(task.after, outcome.factors)
-    if task.before is not None and (
+    small = _small(shift.after, outcome.factors)
+    if shift.before is not None and (
         small or CLEAR[0] * tolerance < residual <= CLEAR[1] * tolerance
     ):
         found = anchored(
-            task.after.objective,
-            task.after.interactions,
-            task.before.interactions,
-            task.original,
+            shift.after.objective,
+            shift.after.interactions,
+            shift.before.interactions,
+            shift.original,
             outcome.factors,
-            threads=task.workers,
+            threads=shift.workers,
             limit=DEFAULT.effect if small and effect.left is not None else None,
         )
         reached, residual = found.residual <= max(tolerance, found.stored), found.residual
@@ -121,25 +123,25 @@ def _local(task: Task, outcome: Outcome, tolerance: float) -> tuple[Outcome, Evi
     return outcome, _not_shown(UNSETTLED)
 
 
-def _optimum(task: Task, outcome: Outcome) -> tuple[Outcome, Evidence]:
+def _optimum(shift: Shift, outcome: Outcome) -> tuple[Outcome, Evidence]:
     """C where the conditions of a certificate hold."""
-    problem = task.after
+    problem = shift.after
     if problem.objective.regularization == 0:
         return outcome, _not_shown(UNDETERMINED)
     try:
         if outcome.measured is None and Joint.fits(
             problem, padded(outcome.factors.users[:1]).shape[1]
         ):
-            outcome = replace(outcome, measured=_measured(task, outcome.factors))
-        clearly = None if _small(problem, outcome.factors) else _clearly(task, outcome)
+            outcome = replace(outcome, measured=_measured(shift, outcome.factors))
+        clearly = None if _small(problem, outcome.factors) else _clearly(shift, outcome)
         if clearly is None:
             found = certify(
                 problem.objective,
                 problem.interactions,
                 outcome.factors,
-                before=task.original,
+                before=shift.original,
                 prove_up_to=0,
-                threads=task.workers,
+                threads=shift.workers,
             )
             failed = [
                 _words(check.name, check.value, check.limit)
@@ -152,12 +154,12 @@ def _optimum(task: Task, outcome: Outcome) -> tuple[Outcome, Evidence]:
     return outcome, clearly
 
 
-def _clearly(task: Task, outcome: Outcome) -> Evidence | None:
+def _clearly(shift: Shift, outcome: Outcome) -> Evidence | None:
     """The class where it is plain from what was measured; None near a limit."""
     measured = outcome.measured
     if measured is None:
         return None
-    residual = _residual(task, outcome.factors)
+    residual = _residual(shift, outcome.factors)
     if measured.holds(DEFAULT, share=CLEAR[0]) and residual <= CLEAR[0]:
         return _measured_within(outcome)
     values = [
@@ -198,12 +200,12 @@ def _words(name: str, value: float, limit: float) -> str:
     return what.format(f"{value:.1e}", f"{limit:.0e}")
 
 
-def _residual(task: Task, factors: Factors) -> float:
+def _residual(shift: Shift, factors: Factors) -> float:
     """How much of the old model's gradient is left, over the limit; no more than what storing
     leaves is 0.
     """
-    problem = replace(task.after, dtype=np.float64)
-    now, then = (evaluate(problem, x, threads=task.workers) for x in (factors, task.original))
+    problem = replace(shift.after, dtype=np.float64)
+    now, then = (evaluate(problem, x, threads=shift.workers) for x in (factors, shift.original))
     size = norm((now.user_gradient, now.item_gradient))
     left = size / max(norm((then.user_gradient, then.item_gradient)), 1e-300) / DEFAULT.residual
     if left <= CLEAR[0]:
@@ -212,14 +214,14 @@ def _residual(task: Task, factors: Factors) -> float:
     return 0.0 if size <= CLEAR[0] * STORED * whole else left
 
 
-def _measured(task: Task, factors: Factors) -> Distance:
+def _measured(shift: Shift, factors: Factors) -> Distance:
     """How near ``factors`` are to an optimum for D_r."""
-    problem = task.after
+    problem = shift.after
     dtype: Any = problem.dtype
     P, Q = (padded(x.astype(dtype)) for x in (factors.users, factors.items))
-    joint = Joint(problem, P, Q, factors.prediction.astype(dtype), task.workers)
+    joint = Joint(problem, P, Q, factors.prediction.astype(dtype), shift.workers)
     joint.settle(move=False)
-    polisher = Polisher(problem, task.push, JointNewton(), task.workers, task.original, DEFAULT)
+    polisher = Polisher(problem, shift.push, JointNewton(), shift.workers, shift.original, DEFAULT)
     return polisher.look(factors, joint).measured
 
 

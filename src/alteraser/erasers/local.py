@@ -39,7 +39,7 @@ import numpy as np
 
 from alteraser.erasers.anchored_point import MARGIN, AnchoredPoint, Pair, length
 from alteraser.erasers.driver import Effect, Outcome
-from alteraser.erasers.task import Task
+from alteraser.erasers.shift import Shift
 from alteraser.errors import InvalidInput
 from alteraser.linalg.ahead import SURE
 from alteraser.linalg.pairs import norm
@@ -104,19 +104,19 @@ class Local:
         if self.max_passes < 1 or self.products < 1:
             raise InvalidInput("Local: max_passes and products are at least 1")
 
-    def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
+    def erase(self, shift: Shift, on_pass: OnPass | None = None) -> Outcome:
         """See ``Eraser.erase``; ``Outcome.residual`` is the anchored one and ``Outcome.effect``
         says what is missing.
 
         Raises InvalidInput where D_a is not known; NumericFailure for a row without a solution or a
         model that is not finite; Interrupted on Ctrl-C.
         """
-        if task.before is None:
+        if shift.before is None:
             raise InvalidInput(
                 "local needs the interactions as trained on: what training left of its gradient "
-                f"is measured on them, and {task.unknown}. Use the method converge"
+                f"is measured on them, and {shift.unknown}. Use the method converge"
             )
-        before, steps = task.before, Steps(self.effect, self.products)
+        before, steps = shift.before, Steps(self.effect, self.products)
         plan: Plan[AnchoredPoint] = Plan(
             "touched",
             {"touched": LocalTouched(), "steps": steps, "passes": LocalPasses()},
@@ -132,7 +132,7 @@ class Local:
         )
         until = Until(self.tolerance, self.max_passes)
         found = minimize(
-            lambda: (AnchoredPoint(task, before, self.tolerance), plan), until, on_pass=on_pass
+            lambda: (AnchoredPoint(shift, before, self.tolerance), plan), until, on_pass=on_pass
         )
         return self._outcome(found)
 
@@ -141,7 +141,7 @@ class Local:
             found.state,
             found.residual,
             found.trace,
-            found.state.task.original,
+            found.state.shift.original,
         )
         moved, left = point.moved(), point.share()
         # what the solves are kept off, or could not bring down, is missing all the same

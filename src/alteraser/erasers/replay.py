@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from alteraser.erasers.driver import OnPass, Outcome
 from alteraser.erasers.recipe import Recipe
-from alteraser.erasers.task import Task
+from alteraser.erasers.shift import Shift
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,15 @@ class Replay:
         """Whether the recipe trains the prediction vector."""
         return self.recipe.train_prediction
 
-    def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
+    def erase(self, shift: Shift, on_pass: OnPass | None = None) -> Outcome:
         """See ``Eraser.erase``; the original's numbers are not used, only their shape and
         precision.
         """
         outcome = self.recipe.run(
-            task.after, task.original.rank, threads=task.workers, on_pass=on_pass, watch=task.watch
+            shift.after,
+            shift.original.rank,
+            threads=shift.workers,
+            on_pass=on_pass,
+            watch=shift.watch,
         )
         return replace(outcome, recipe=self.recipe.model_dump())

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from alteraser.erasers.driver import OnPass, Outcome
 from alteraser.erasers.recipe import Recipe
-from alteraser.erasers.task import Task
+from alteraser.erasers.shift import Shift
 from alteraser.solvers import Solver, strategy
 from alteraser.solvers.limits import DEFAULT, Limits
 
@@ -33,7 +33,7 @@ class Retrain:
     """As for AltEraser."""
     name: str = "retrain"
 
-    def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
+    def erase(self, shift: Shift, on_pass: OnPass | None = None) -> Outcome:
         """See ``Eraser.erase``."""
         named = self.solver if isinstance(self.solver, str) else None
         recipe = Recipe(
@@ -45,14 +45,14 @@ class Retrain:
             train_prediction=self.train_prediction,
             confirm=self.confirm,
             limits=self.limits,
-            scale=task.push,
+            scale=shift.push,
         )
         outcome = recipe.run(
-            task.after,
-            task.original.rank,
-            threads=task.workers,
+            shift.after,
+            shift.original.rank,
+            threads=shift.workers,
             on_pass=on_pass,
-            watch=task.watch,
+            watch=shift.watch,
             solver=strategy(self.solver),
         )
         return replace(outcome, recipe=recipe.model_dump() if named else None)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from alteraser.erasers import AltEraser, Eraser, Local
 from alteraser.erasers.driver import OnPass
 from alteraser.erasers.replay import Replay
-from alteraser.erasers.task import GONE, Task
+from alteraser.erasers.shift import GONE, Shift
 from alteraser.errors import DependencyMissing, InvalidInput
 from alteraser.linalg.pairs import norm
 from alteraser.models.factorization.model import Model
@@ -112,7 +112,7 @@ class Auto:
         checked_tolerance(self.tolerance)
 
     def eraser(
-        self, choice: Choice, model: Model, task: Task, on_pass: OnPass | None = None
+        self, choice: Choice, model: Model, shift: Shift, on_pass: OnPass | None = None
     ) -> Eraser:
         """The eraser that does what was chosen.
 
@@ -131,10 +131,10 @@ class Auto:
                 return whole
             # a cap that was asked for is a cap
             return replace(whole, max_passes=self.max_passes, escalate=False)
-        return Replay(checked_recipe(model, task, on_pass))
+        return Replay(checked_recipe(model, shift, on_pass))
 
 
-def checked_recipe(model: Model, task: Task, on_pass: OnPass | None = None) -> Any:
+def checked_recipe(model: Model, shift: Shift, on_pass: OnPass | None = None) -> Any:
     """The model's recipe, once it is known to give the model's bytes on D_a; InvalidInput where it
     does not.
     """
@@ -146,16 +146,16 @@ def checked_recipe(model: Model, task: Task, on_pass: OnPass | None = None) -> A
             "local"
         )
     known = remembered(model)
-    if task.unknown == GONE and task.before is None and known is None:
+    if shift.unknown == GONE and shift.before is None and known is None:
         # whether it gave the file cannot be checked; what it gives on D_r knows nothing of the rest
         return recipe
-    if task.before is None and known is None:
+    if shift.before is None and known is None:
         raise InvalidInput(
-            f"replay: {task.unknown}, so the training cannot be checked; use retrain"
+            f"replay: {shift.unknown}, so the training cannot be checked; use retrain"
         )
-    if known is None and task.before is not None:
+    if known is None and shift.before is not None:
         known = runs_again(
-            model, recipe, task.before.interactions, threads=task.workers, on_pass=on_pass
+            model, recipe, shift.before.interactions, threads=shift.workers, on_pass=on_pass
         )
         remember(model, known)
     if not known:
@@ -167,27 +167,27 @@ def checked_recipe(model: Model, task: Task, on_pass: OnPass | None = None) -> A
     return recipe
 
 
-def choose(model: Model, task: Task, asked: Way | None = None) -> Choice:
-    """The way for ``task``; ``asked`` fixes it, and the choice says what would have been the
+def choose(model: Model, shift: Shift, asked: Way | None = None) -> Choice:
+    """The way for ``shift``; ``asked`` fixes it, and the choice says what would have been the
     reason.
 
     Where there is no choice (additions, λ = 0, a trained h) it is ``converge``, as those models
     were always forgotten.
     """
-    fixed = _no_choice(model, task)
-    if fixed is not None or task.before is None:
-        return _only_way(model, task, asked, fixed or "")
-    touched = task.touched_users, task.touched_items
-    moved = rows_effect(task.before, task.after, task.original, touched, threads=task.workers)
-    effect = moved / (norm((task.original.users, task.original.items)) or 1.0)
+    fixed = _no_choice(model, shift)
+    if fixed is not None or shift.before is None:
+        return _only_way(model, shift, asked, fixed or "")
+    touched = shift.touched_users, shift.touched_items
+    moved = rows_effect(shift.before, shift.after, shift.original, touched, threads=shift.workers)
+    effect = moved / (norm((shift.original.users, shift.original.items)) or 1.0)
     rest, least = recorded(model.training)
     unsure = rest is None and not (least is not None and least > AT_REST * effect)
     if unsure and asked in (None, "converge"):  # the others are done whatever it is
-        rest = way_to_rest(task.before, task.original, threads=task.workers).length
+        rest = way_to_rest(shift.before, shift.original, threads=shift.workers).length
     # after the rows' effect, by which the kernels are loaded
-    seconds, refit = _refit_seconds(model, task)
+    seconds, refit = _refit_seconds(model, shift)
     judged = Choice("converge", "", rest, effect, None, refit, least)
-    way, why = _fitting(model, task, judged)
+    way, why = _fitting(model, shift, judged)
     ways = {
         "converge": CONVERGE * seconds if judged.at_rest else None,
         "local": LOCAL * seconds,
@@ -198,10 +198,10 @@ def choose(model: Model, task: Task, asked: Way | None = None) -> Choice:
     return replace(judged, method=chosen, why="asked for" if asked else why, seconds=ways[chosen])
 
 
-def _fitting(model: Model, task: Task, judged: Choice) -> tuple[Way, str]:
+def _fitting(model: Model, shift: Shift, judged: Choice) -> tuple[Way, str]:
     """The way that fits what was judged, and why."""
     far = judged.away
-    if len(task.after.interactions) == 0:
+    if len(shift.after.interactions) == 0:
         return "converge", "nothing remains: the one optimum is a model of zeros"
     if judged.at_rest:
         return "converge", f"at rest: {far}, the deletion's own rows move {judged.effect:.1e}"
@@ -211,20 +211,20 @@ def _fitting(model: Model, task: Task, judged: Choice) -> tuple[Way, str]:
     return "local", f"not at rest: {far}, the deletion's own rows move {judged.effect:.1e}"
 
 
-def _only_way(model: Model, task: Task, asked: Way | None, why: str) -> Choice:
+def _only_way(model: Model, shift: Shift, asked: Way | None, why: str) -> Choice:
     """Where there is no choice, and nothing to judge by; ``why`` there is none."""
-    way = _without_all_the_data(model, task)
+    way = _without_all_the_data(model, shift)
     if way == "replay":
         again = "the model is not at rest, and its training is run again on what remains"
-        why = f"{task.unknown}; {again}"
-    return Choice(asked or way, why, None, 0.0, None, _refit_seconds(model, task)[1])
+        why = f"{shift.unknown}; {again}"
+    return Choice(asked or way, why, None, 0.0, None, _refit_seconds(model, shift)[1])
 
 
-def _without_all_the_data(model: Model, task: Task) -> Way:
+def _without_all_the_data(model: Model, shift: Shift) -> Way:
     """The way where D_a is not known. Of a model that is far from rest, going to the optimum would
     move everybody.
     """
-    if task.before is not None or task.unknown != GONE or model.trains_prediction:
+    if shift.before is not None or shift.unknown != GONE or model.trains_prediction:
         return "converge"
     rest, _ = recorded(model.training)
     near = rest is not None and rest <= NEAR
@@ -278,9 +278,9 @@ def trained(training: Any) -> dict[str, int] | None:
     return record if known else None
 
 
-def _no_choice(model: Model, task: Task) -> str | None:
-    if task.before is None:
-        return f"{task.unknown}: what training left is not known"
+def _no_choice(model: Model, shift: Shift) -> str | None:
+    if shift.before is None:
+        return f"{shift.unknown}: what training left is not known"
     if model.objective.regularization == 0:
         return "the regularization is 0: nothing but a gradient can be judged"
     if model.trains_prediction:
@@ -288,10 +288,10 @@ def _no_choice(model: Model, task: Task) -> str | None:
     return None
 
 
-def _refit_seconds(model: Model, task: Task) -> tuple[float, float | None]:
+def _refit_seconds(model: Model, shift: Shift) -> tuple[float, float | None]:
     """(seconds of one evaluation on D_r here and now, predicted seconds of training on it)."""
     began = time.perf_counter()
-    evaluate(task.after, task.original, threads=task.workers)
+    evaluate(shift.after, shift.original, threads=shift.workers)
     seconds = time.perf_counter() - began
     record = trained(model.training)
     if record is None:

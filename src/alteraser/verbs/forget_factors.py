@@ -10,7 +10,7 @@ import numpy as np
 
 from alteraser.data.deletion import Deletion
 from alteraser.data.interactions import Interactions
-from alteraser.erasers import Eraser, Outcome, Task, eraser
+from alteraser.erasers import Eraser, Outcome, Shift, eraser
 from alteraser.erasers.driver import OnPass
 from alteraser.erasers.level import judge
 from alteraser.errors import InvalidInput
@@ -39,13 +39,13 @@ def unlearn_factors(
 ) -> Erasure[Model]:
     """``unlearn`` for a model with factors."""
     began, on_pass = time.perf_counter(), events.passes(on_pass)
-    task = task_of(model, found, threads)
-    way, choice = _way(model, found, task, method, on_pass, on_choice)
-    outcome = way.erase(task, on_pass)
+    shift = shift_of(model, found, threads)
+    way, choice = _way(model, found, shift, method, on_pass, on_choice)
+    outcome = way.erase(shift, on_pass)
     outcome, evidence = judge(
-        task, outcome, name=way.name, tolerance=getattr(way, "tolerance", None)
+        shift, outcome, name=way.name, tolerance=getattr(way, "tolerance", None)
     )
-    start = outcome.push or task.start
+    start = outcome.push or shift.start
     training = _training(way, outcome, model, found.forgotten) | {"class": evidence.kind}
     unlearned = model.succeeded_by(found, training, factors=outcome.factors)
     return Erasure(
@@ -77,13 +77,13 @@ def plan_factors(
 ) -> Choice | None:
     """``plan`` for a model with factors; None for methods that ``auto`` never takes."""
     auto = _auto(method)
-    return None if auto is None else choose(model, task_of(model, found, threads), auto.way)
+    return None if auto is None else choose(model, shift_of(model, found, threads), auto.way)
 
 
 def _way(
     model: Model,
     found: Deletion,
-    task: Task,
+    shift: Shift,
     method: Method,
     on_pass: OnPass | None,
     on_choice: OnChoice | None,
@@ -95,17 +95,17 @@ def _way(
         return eraser(
             method, **({"train_prediction": True} if model.trains_prediction else {})
         ), None
-    choice = choose(model, task, auto.way)
+    choice = choose(model, shift, auto.way)
     if on_choice is not None:
-        on_choice(choice, lambda: _lists_at_rest(model, task, found))
-    return auto.eraser(choice, model, task, on_pass), choice
+        on_choice(choice, lambda: _lists_at_rest(model, shift, found))
+    return auto.eraser(choice, model, shift, on_pass), choice
 
 
-def task_of(model: Model, found: Deletion, threads: int) -> Task:
+def shift_of(model: Model, found: Deletion, threads: int) -> Shift:
     """What an eraser is given for ``found``."""
     check_magnitudes(model.objective, found.data)
     original = fitted(model.factors, found.data)
-    return Task.of(
+    return Shift.of(
         found,
         original,
         lambda data: Problem(model.objective, data, original.dtype),
@@ -128,12 +128,12 @@ def _auto(method: Method) -> Auto | None:
     return next((Auto(way) for way in WAYS if way == method), None)
 
 
-def _lists_at_rest(model: Model, task: Task, found: Deletion) -> ListsChanged:
+def _lists_at_rest(model: Model, shift: Shift, found: Deletion) -> ListsChanged:
     """Estimate: how many lists of others differ where training had led, a Newton step from the
     original.
     """
-    assert task.before is not None
-    there = way_to_rest(task.before, task.original, threads=task.workers).there
+    assert shift.before is not None
+    there = way_to_rest(shift.before, shift.original, threads=shift.workers).there
     return lists_changed(
         model, replace(model, factors=there), found.removal.remaining, found.asking
     )

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.erasers.driver import Outcome
-from alteraser.erasers.task import Task
+from alteraser.erasers.shift import Shift
 from alteraser.errors import InvalidInput, NumericFailure
 from alteraser.models import Factors, Side
 from alteraser.runtime.interrupt import whole
@@ -60,13 +60,13 @@ class AnchoredPasses:
     def __post_init__(self) -> None:
         _check(self.max_passes)
 
-    def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
+    def erase(self, shift: Shift, on_pass: OnPass | None = None) -> Outcome:
         """See ``Eraser.erase``; ``Outcome.residual`` is the anchored one.
 
         Raises InvalidInput where D_a is not known, NumericFailure for a row without a solution or a
         model that is not finite, Interrupted on Ctrl-C.
         """
-        work = _Work(task, self.name, on_pass)
+        work = _Work(shift, self.name, on_pass)
         with whole():
             return _anchored(self, work)
 
@@ -91,9 +91,9 @@ class TwoRuns:
     def __post_init__(self) -> None:
         _check(self.max_passes)
 
-    def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
+    def erase(self, shift: Shift, on_pass: OnPass | None = None) -> Outcome:
         """See ``Eraser.erase`` and ``AnchoredPasses.erase``."""
-        work = _Work(task, self.name, on_pass)
+        work = _Work(shift, self.name, on_pass)
         with whole():
             return _difference(self, work)
 
@@ -110,22 +110,22 @@ class _Work:
     each pass.
     """
 
-    def __init__(self, task: Task, name: str, on_pass: OnPass | None) -> None:
-        if task.before is None:
+    def __init__(self, shift: Shift, name: str, on_pass: OnPass | None) -> None:
+        if shift.before is None:
             raise InvalidInput(
                 f"{name} needs the interactions as trained on: what training left of its gradient "
                 "is measured on them"
             )
-        original = task.original
+        original = shift.original
         refuse_damaged(original, "original")
-        self.task, self.before = task, task.before
+        self.shift, self.before = shift, shift.before
         self.h = np.asarray(original.prediction, dtype=np.float64)
         self.trace: Trace[PassRecord] = Trace(on_pass)
         self.rows = 0
 
     def factors(self, P: Float64, Q: Float64) -> Factors:
         """As they would be stored: empty rows of D_r zero, in the original's precision."""
-        original, after = self.task.original, self.task.after
+        original, after = self.shift.original, self.shift.after
         users, items = P.astype(original.dtype), Q.astype(original.dtype)
         users[after.users.counts == 0], items[after.items.counts == 0] = 0, 0
         return Factors(users, items, original.prediction)
@@ -134,20 +134,22 @@ class _Work:
         self, scope: Scope, residual: float | None, began: float, P: Float64, Q: Float64
     ) -> bool:
         """Note a pass; True when the watcher wants it to be the last."""
-        task = self.task
-        everything = task.after.users.rows + task.after.items.rows
+        shift = self.shift
+        everything = shift.after.users.rows + shift.after.items.rows
         rows = (
-            task.touched_users.size + task.touched_items.size if scope == "touched" else everything
+            shift.touched_users.size + shift.touched_items.size
+            if scope == "touched"
+            else everything
         )
         self.rows += rows
         record = self.trace.add(PassRecord.of(scope, float("nan"), residual, rows), began)
-        return task.watch is not None and task.watch(record.number, lambda: self.factors(P, Q))
+        return shift.watch is not None and shift.watch(record.number, lambda: self.factors(P, Q))
 
     def outcome(
         self, factors: Factors, residual: float, tolerance: float, reason: Reason
     ) -> Outcome:
         """The end, with L_{D_r} there."""
-        objective = evaluate(self.task.after, factors, threads=self.task.workers).objective
+        objective = evaluate(self.shift.after, factors, threads=self.shift.workers).objective
         if not (np.isfinite(objective) and np.isfinite(residual)):
             raise NumericFailure(
                 "the model is no longer finite; train the original further, or with a larger λ"
@@ -168,17 +170,17 @@ class _Work:
 
 
 def _anchored(settings: AnchoredPasses, work: _Work) -> Outcome:
-    task, after = work.task, work.task.after
-    held = Anchors.of(evaluate(work.before, task.original, threads=task.workers), after)
-    scale = task.push or 1.0
+    shift, after = work.shift, work.shift.after
+    held = Anchors.of(evaluate(work.before, shift.original, threads=shift.workers), after)
+    scale = shift.push or 1.0
     began = time.perf_counter()
     P, Q = (
-        np.asarray(x, dtype=np.float64).copy() for x in (task.original.users, task.original.items)
+        np.asarray(x, dtype=np.float64).copy() for x in (shift.original.users, shift.original.items)
     )
     P[after.users.counts == 0], Q[after.items.counts == 0] = 0.0, 0.0
     for side, x, other, g, rows in (
-        (after.users, P, Q, held.users, task.touched_users),
-        (after.items, Q, P, held.items, task.touched_items),
+        (after.users, P, Q, held.users, shift.touched_users),
+        (after.items, Q, P, held.items, shift.touched_items),
     ):
         if rows.size:
             x[rows] += _newton(work, side, x, other, g, rows)[0][rows]
@@ -213,10 +215,10 @@ def _newton(
     """(steps (side's rows, d) of ``rows`` to their anchored minima and 0 elsewhere, Σ rᵀA⁻¹r), r =
     g/2 − (A x − b).
     """
-    threads, scaled = work.task.workers, other * work.h
+    threads, scaled = work.shift.workers, other * work.h
     right, step = np.zeros_like(x), np.zeros_like(x)
     right[rows] = 0.5 * held[rows] - half_gradients(side, scaled, x, rows, threads=threads)
-    theirs = padded(scaled.astype(work.task.after.dtype))
+    theirs = padded(scaled.astype(work.shift.after.dtype))
     squared, _ = block_solve(
         side, theirs, right, rows, rank=work.h.size, threads=threads, solution=step
     )
@@ -224,12 +226,12 @@ def _newton(
 
 
 def _difference(settings: TwoRuns, work: _Work) -> Outcome:
-    task = work.task
-    dtype = task.after.dtype
-    original = task.original
+    shift = work.shift
+    dtype = shift.after.dtype
+    original = shift.original
     runs = [
         (problem, padded(original.users.astype(dtype)), padded(original.items.astype(dtype)))
-        for problem in (task.after, work.before)
+        for problem in (shift.after, work.before)
     ]
     solver, d = AHNewton(), original.rank
     h = original.prediction.astype(dtype)
@@ -240,12 +242,14 @@ def _difference(settings: TwoRuns, work: _Work) -> Outcome:
         first = not work.trace
         for problem, p, q in runs:
             for side, x, other, rows in (
-                (problem.users, p, q, task.touched_users),
-                (problem.items, q, p, task.touched_items),
+                (problem.users, p, q, shift.touched_users),
+                (problem.items, q, p, shift.touched_items),
             ):
                 theirs = other.copy()
                 theirs[:, :d] *= h
-                solver.solve(side, theirs, x, rows if first else None, rank=d, threads=task.workers)
+                solver.solve(
+                    side, theirs, x, rows if first else None, rank=d, threads=shift.workers
+                )
         (_, p, q), (_, p0, q0) = runs
         P, Q = (
             base[0] + p[:, :d] - p0[:, :d].astype(np.float64),
@@ -254,6 +258,8 @@ def _difference(settings: TwoRuns, work: _Work) -> Outcome:
         if work.passed("touched" if first else "all", None, began, P, Q):
             reason = "watch"
     factors = work.factors(P, Q)
-    held = Anchors.of(evaluate(work.before, original, threads=task.workers), task.after)
-    residual = anchored_norm(task.after, factors, held, threads=task.workers) / (task.push or 1.0)
+    held = Anchors.of(evaluate(work.before, original, threads=shift.workers), shift.after)
+    residual = anchored_norm(shift.after, factors, held, threads=shift.workers) / (
+        shift.push or 1.0
+    )
     return work.outcome(factors, residual, settings.tolerance, reason)

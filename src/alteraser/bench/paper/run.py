@@ -25,7 +25,7 @@ from alteraser.bench.paper.scene import Scene, Stopping, build_scene
 from alteraser.bench.paper.store import CellKey, Record, Store
 from alteraser.bench.paper.watch import DETAILED, Clock, Watcher
 from alteraser.data.interactions import Interactions
-from alteraser.erasers import AltEraser, Retrain, Task
+from alteraser.erasers import AltEraser, Retrain, Shift
 from alteraser.errors import InvalidInput, NotFound
 from alteraser.models import Factors, Problem
 from alteraser.models.factorization.model import Model
@@ -145,21 +145,24 @@ class Setting:
         """The record of the fastest retraining."""
         return self.store.record(replace(self.key, method="retrain-fast"))
 
-    def task(self, method: PaperMethod, watcher: Watcher) -> Task:
+    def shift(self, method: PaperMethod, watcher: Watcher) -> Shift:
         """What the eraser is given."""
         m, n = self.scene.before.shape
         if method.name == "original":
             nothing = np.empty(0, np.int64)
             start = Factors.random(m, n, self.hyper.factors, seed=1000 + self.key.run)
-            return Task(start, None, self.before, nothing, nothing, self.threads, watcher)
-        touched = Task.rows(self.scene.forgotten.user_rows), Task.rows(self.scene.forgotten.indices)
+            return Shift(start, None, self.before, nothing, nothing, self.threads, watcher)
+        touched = (
+            Shift.rows(self.scene.forgotten.user_rows),
+            Shift.rows(self.scene.forgotten.indices),
+        )
         original, before, after = self.original, self.before, self.after
         if method.double:
             original = original.astype(np.float64)
             before, after = (
                 self.problem(d, np.float64) for d in (self.scene.before, self.scene.after)
             )
-        return Task(original, before, after, *touched, self.threads, watcher)
+        return Shift(original, before, after, *touched, self.threads, watcher)
 
     def run(self, method: PaperMethod, *, timed: bool) -> tuple[Record, Factors]:
         """Run one method, and measure what it gives."""
@@ -171,14 +174,14 @@ class Setting:
             self.hyper.patience,
             self.hyper.evaluate_every,
         )
-        task = self.task(method, watcher)
+        shift = self.shift(method, watcher)
         eraser = method.build(self.hyper, self.key.run)
         # both orientations exist in any deployment; nobody pays for them
-        for problem in (task.before, task.after):
+        for problem in (shift.before, shift.after):
             if problem is not None:
                 _ = problem.users, problem.items
         clock.start()
-        outcome = eraser.erase(task)
+        outcome = eraser.erase(shift)
         cpu, wall = clock.read()
         factors = watcher.best if method.early and watcher.best is not None else outcome.factors
         factors = factors.astype(np.float32)
@@ -202,7 +205,7 @@ class Setting:
             "trace": watcher.trace,
             "data": self._data(),
         }
-        record["metrics"] |= self._metrics(factors, task, method)
+        record["metrics"] |= self._metrics(factors, shift, method)
         return record, factors
 
     def _settings(
@@ -253,7 +256,7 @@ class Setting:
     @cached_property
     def _push(self) -> float:
         nothing = np.empty(0, np.int64)
-        return Task(self.original, self.before, self.after, nothing, nothing, self.threads).push
+        return Shift(self.original, self.before, self.after, nothing, nothing, self.threads).push
 
     @cached_property
     def _held(self) -> Anchors:
@@ -266,7 +269,7 @@ class Setting:
         norm = anchored_norm(self.after, factors, self._held, threads=self.threads)
         return norm / self._push if self._push > 0 else norm
 
-    def _metrics(self, factors: Factors, task: Task, method: PaperMethod) -> dict[str, float]:
+    def _metrics(self, factors: Factors, shift: Shift, method: PaperMethod) -> dict[str, float]:
         found = {"re_predict": self.ruler.re_predict(factors), **self.ruler.accuracy(factors)}
         here = evaluate(self.after, factors, threads=self.threads)
         found["objective"] = here.objective

@@ -18,7 +18,7 @@ from alteraser.bench.paper.measure import Ruler
 from alteraser.bench.paper.scene import Scene, build_scene
 from alteraser.bench.paper.watch import Clock, Watcher
 from alteraser.data.interactions import Interactions
-from alteraser.erasers import FirstOrder, Task
+from alteraser.erasers import FirstOrder, Shift
 from alteraser.errors import NumericFailure
 from alteraser.models import Factors, Objective, Problem
 from alteraser.models.factorization.defaults import defaults
@@ -130,7 +130,7 @@ def _first_order(
     nothing = np.empty(0, np.int64)
     m, n = scene.after.shape
     start = Factors.random(m, n, factors, seed=1)
-    task = Task(
+    shift = Shift(
         start,
         None,
         Problem(objective, scene.after),
@@ -142,7 +142,7 @@ def _first_order(
     clock.start()
     try:
         FirstOrder(start="random", learning_rate=rate, batch_users=batch, max_passes=300).erase(
-            task
+            shift
         )
     except NumericFailure:
         return float("-inf"), 0

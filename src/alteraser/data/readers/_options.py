@@ -285,7 +285,7 @@ def confidence_rule(text: str) -> ColumnRule:
     confidences take the functions of one number. Raises ValueError for anything else.
 
     >>> confidence_rule("1 + 40 * rating")
-    Rule(column='rating', constant=1.0, steps=(Affine(intercept=1.0, slope=40.0),))
+    ColumnRule(column='rating', constant=1.0, steps=(Affine(intercept=1.0, slope=40.0),))
     >>> confidence_rule("bm25(count)")
     Traceback (most recent call last):
     ValueError: confidence 'bm25(count)' is a statistic of all data (bm25), which is ...

@@ -116,7 +116,7 @@ class ColumnRule:
     """A chain of steps from a column.
 
     >>> rule("1 + 40 * log1p(plays)")
-    Rule(column='plays', constant=1.0, steps=(Function(name='log1p', arguments=()),
+    ColumnRule(column='plays', constant=1.0, steps=(Function(name='log1p', arguments=()),
     Affine(intercept=1.0, slope=40.0)))
     >>> rule("1 + 40 * rating").rows(np.array([0.5, 2.0]))
     array([21., 81.])
@@ -205,7 +205,7 @@ def rule(text: str, what: str = "rule") -> ColumnRule:
     was expected.
 
     >>> rule("play count")
-    Rule(column='play count', constant=1.0, steps=())
+    ColumnRule(column='play count', constant=1.0, steps=())
     >>> rule("1 + 40 * min(log(1 + plays / 0.1), 3)").steps[0]
     Affine(intercept=1.0, slope=10.0)
     >>> rule("plays * hours", "rating")

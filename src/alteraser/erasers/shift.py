@@ -1,5 +1,8 @@
-"""What an eraser is given: the original model, the objective before and after, and the rows that
-D_f touches.
+"""What an eraser is given: what a deletion does to the objective of a model with factors.
+
+An eraser knows no ids and no files, only the original Θ_a, the objective on D_a and on D_r, and the
+rows between them: so it forgets as well in models whose interactions nobody else has seen, of
+losses of one's own, and the choice of a way, the eraser and who judges it share one push.
 """
 
 from __future__ import annotations
@@ -26,8 +29,8 @@ ADDED, GONE = "interactions were added since", "some of what is to go was not in
 
 
 @dataclass(frozen=True)
-class Task:
-    """A deletion in numbers: D_f = D_a \\ D_r is to go from ``original``, trained on ``before``."""
+class Shift:
+    """The objective of ``original``, shifted by a deletion from L on D_a to L on D_r."""
 
     original: Factors
     """Θ_a"""
@@ -54,7 +57,7 @@ class Task:
         problem: Callable[[Interactions], Any],
         *,
         threads: int = 0,
-    ) -> Task:
+    ) -> Shift:
         """``deletion`` of a model with the factors ``original`` and the objective ``problem``.
 
         Rows that joined the data since are touched as well.
@@ -96,15 +99,15 @@ class Task:
         return np.unique(np.asarray(changed, dtype=np.int64))
 
 
-def measured(task: Task, factors: Factors) -> tuple[float, float]:
+def measured(shift: Shift, factors: Factors) -> tuple[float, float]:
     """(‖∇L_{D_r}‖_{B⁻¹} over the push, or as it is where the deletion pushes nothing; L_{D_r}) of
     ``factors``.
     """
-    here = evaluate(task.after, factors, threads=task.workers)
+    here = evaluate(shift.after, factors, threads=shift.workers)
     norm = gradient_norm(
-        task.after, factors, here.user_gradient, here.item_gradient, threads=task.workers
+        shift.after, factors, here.user_gradient, here.item_gradient, threads=shift.workers
     )
-    return norm / task.push if task.push > 0 else norm, here.objective
+    return norm / shift.push if shift.push > 0 else norm, here.objective
 
 
 class Eraser(Protocol):
@@ -115,6 +118,6 @@ class Eraser(Protocol):
         """Its name on the command line."""
         ...
 
-    def erase(self, task: Task, on_pass: OnPass | None = None) -> Outcome:
-        """Θ_u for ``task``; the outcome's residual is relative to ``task.push``."""
+    def erase(self, shift: Shift, on_pass: OnPass | None = None) -> Outcome:
+        """Θ_u for ``shift``; the outcome's residual is relative to ``shift.push``."""
         ...
