@@ -108,9 +108,8 @@ def half_solve_at(U, o, x, at, d):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def solve_at(U, o, x, at, d):  # type: ignore[no-untyped-def]
-    """Overwrite x[at : at + d] with A⁻¹ x for the packed factor of A at U[o:]; flat arrays."""
-    o = half_solve_at(U, o, x, at, d)
+def back_solve_at(U, o, x, at, d):  # type: ignore[no-untyped-def]
+    """Overwrite x[at : at + d] with L⁻ᵀ x, A = L Lᵀ, for the packed factor that ends at U[o]."""
     for k in range(d - PANEL, -1, -PANEL):
         start = k // LANES * LANES
         length = d - start
@@ -125,6 +124,12 @@ def solve_at(U, o, x, at, d):  # type: ignore[no-untyped-def]
         x[p + 1] = v1 * U[o + 5] + v2 * U[o + 6] + v3 * U[o + 7]
         x[p + 2] = v2 * U[o + 10] + v3 * U[o + 11]
         x[p + 3] = v3 * U[o + 15]
+
+
+@kernel
+def solve_at(U, o, x, at, d):  # type: ignore[no-untyped-def]
+    """Overwrite x[at : at + d] with A⁻¹ x for the packed factor of A at U[o:]; flat arrays."""
+    back_solve_at(U, half_solve_at(U, o, x, at, d), x, at, d)
 
 
 @kernel
@@ -281,6 +286,32 @@ def solve_rows(rows, U, right, out):  # type: ignore[no-untyped-def]
         for c in range(at, at + padded):
             result[c] = given[c]
         solve_at(flat, i * U.shape[1], result, at, padded)
+
+
+@kernel
+def half_solve_rows(rows, U, right, out):  # type: ignore[no-untyped-def]
+    """``out[i]`` = L⁻¹ ``right[i]``, A = L Lᵀ, with the factors that ``factor_rows`` kept."""
+    flat, result, given = U.reshape(-1), out.reshape(-1), right.reshape(-1)
+    padded = out.shape[1]
+    for n in range(rows.size):
+        i = rows[n]
+        at = i * padded
+        for c in range(at, at + padded):
+            result[c] = given[c]
+        half_solve_at(flat, i * U.shape[1], result, at, padded)
+
+
+@kernel
+def back_solve_rows(rows, U, right, out):  # type: ignore[no-untyped-def]
+    """``out[i]`` = L⁻ᵀ ``right[i]``, A = L Lᵀ, with the factors that ``factor_rows`` kept."""
+    flat, result, given = U.reshape(-1), out.reshape(-1), right.reshape(-1)
+    padded = out.shape[1]
+    for n in range(rows.size):
+        i = rows[n]
+        at = i * padded
+        for c in range(at, at + padded):
+            result[c] = given[c]
+        back_solve_at(flat, (i + 1) * U.shape[1], result, at, padded)
 
 
 @kernel

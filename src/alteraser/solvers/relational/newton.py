@@ -22,8 +22,8 @@ TINY = 1e-100
 """Gradients below this are solved for in a unit of their own"""
 DELAY = 8
 """Products between which a solution is compared with itself, to tell what it still lacks"""
-SLOWEST = 0.9
-"""Share of what it lacked that is taken to be left after so many products, at most"""
+SLOWEST, FASTEST = 0.9, 0.3
+"""Share of what it lacked that is taken to be left after so many products, at most and at least"""
 DEEPEST = 1e-4
 """Share of the gradient below which float32 has no more to say"""
 
@@ -112,4 +112,4 @@ class _Course:
         change = float(np.linalg.norm(x - self._before))
         share = min(change / self._change, SLOWEST) if np.isfinite(self._change) else SLOWEST
         self._before, self._change = x, change
-        self.lacks = change * max(share, 1.0 - SLOWEST) / (1.0 - share)
+        self.lacks = change * max(share, FASTEST) / (1.0 - share)

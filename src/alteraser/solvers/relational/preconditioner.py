@@ -10,14 +10,15 @@ factored once and used until it is too old. Where all relations see a table thro
 S, the blocks are those of the space that S maps to, where the ridge is about (K + 1)² of itself,
 and p(Ã) ≈ S⁻¹ stands on both sides of them, see ``smoothing``. Relations are one side to the
 kernel: their cells behind each other, and the Gram matrix of all but the first as d more cells of
-everybody.
+everybody. What entities of a table that share rows are to each other stands between the factors of
+their blocks, see ``coupling``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,7 @@ from alteraser.models.relational import (
 )
 from alteraser.runtime.workers import blocks, run
 from alteraser.solvers.blocks import factor_blocks, room_for
+from alteraser.solvers.relational.coupling import Coupling, Shared
 from alteraser.solvers.relational.evaluation import scores
 from alteraser.solvers.relational.smoothing import undone
 from alteraser.solvers.rows.protocol import aligned_empty, padded, padded_width
@@ -83,6 +85,8 @@ class _Seen:
 
     weights: csr_array
     """A_ij², (rows of the side, entities)"""
+    matrix: csr_array | None
+    """A_ij; None where it is not to be had"""
     side: Side
     other: Float64
     """The other side's vectors as an entity's columns see them, (other rows, width)"""
@@ -98,7 +102,11 @@ class _TableBlocks:
         self._walk = common_walk(problem, name)
         stretched = 1.0 if self._walk is None else (self._walk.layers + 1.0) ** 2
         seen = list(_seen(problem, point, name, self._walk))
-        side, other = _together(seen, problem.ridge[name] * stretched, problem.width)
+        ridge = problem.ridge[name] * stretched
+        self._coupling = _coupled(seen, ridge, problem.rank)
+        if self._coupling is not None:
+            seen = [replace(part, other=part.other @ self._coupling.turn) for part in seen]
+        side, other = _together(seen, ridge, problem.width)
         self._diagonal: Array | None = None
         if not room_for(side.rows, padded_width(problem.width, np.float32), np.float32):
             self._diagonal = _diagonal(side, other)
@@ -107,25 +115,38 @@ class _TableBlocks:
         self._blocks = blocks(side, None, problem.width, threads)
 
     def solve(self, gradient: Float64) -> Float64:
-        """(2 blocks)⁻¹ of it, through the graph and back."""
-        from alteraser.solvers.kernels.joint import solve_rows
-
-        walk, threads = self._walk, self._threads
+        """M⁻¹ of it, M being of twice the blocks, through the graph and back."""
+        walk, threads, coupling = self._walk, self._threads, self._coupling
         size = float(np.abs(gradient).max(initial=0.0))  # float32 must not underflow
         if size == 0.0:
             return np.zeros_like(gradient)
         right = (gradient / size).astype(np.float32)
         right = right if walk is None else undone(walk, right, threads=threads)
-        if self._diagonal is not None:
-            solved = right / self._diagonal
+        if coupling is None:
+            solved = self._of_each(right)
         else:
-            given = padded(right)
-            out = aligned_empty(given.shape, given.dtype)
-            run(lambda rows: solve_rows(rows, self._factors, given, out), self._blocks, threads)
-            solved = out[:, : self._width]
+            turn = coupling.turn.astype(np.float32)
+            half = coupling.solve(self._of_each(right @ turn, "half"))
+            solved = self._of_each(half, "back") @ turn.T
         if walk is not None:
             solved = undone(walk, np.ascontiguousarray(solved), threads=threads)
         return solved.astype(np.float64) * (size / 2.0)
+
+    def _of_each(self, right: Array, part: Literal["whole", "half", "back"] = "whole") -> Array:
+        """(L Lᵀ)⁻¹, L⁻¹ or L⁻ᵀ of every entity's block, of float32."""
+        from alteraser.solvers.kernels import joint
+
+        if self._diagonal is not None:
+            return right / (self._diagonal if part == "whole" else np.sqrt(self._diagonal))
+        kernel = {
+            "whole": joint.solve_rows,
+            "half": joint.half_solve_rows,
+            "back": joint.back_solve_rows,
+        }[part]
+        given = padded(right)
+        out = aligned_empty(given.shape, given.dtype)
+        run(lambda rows: kernel(rows, self._factors, given, out), self._blocks, self._threads)
+        return out[:, : self._width]
 
 
 def common_walk(problem: LinearProblem, table: str) -> Propagation | None:
@@ -186,7 +207,26 @@ def _seen(
                     width[:, : problem.rank] *= scale
                 if relation.biases:
                     width[:, problem.rank] = 1.0
-                yield _Seen(squares(operator, walk), side, width, relation.weight)
+                matrix = operator.rows(np.arange(operator.shape[0]))
+                yield _Seen(squares(operator, walk), matrix, side, width, relation.weight)
+
+
+def _coupled(seen: list[_Seen], ridge: Float64, rank: int) -> Coupling | None:
+    """What entities that share rows are to each other; None where none do, or that is not known."""
+    shared, work = [], 0.0
+    for part in seen:
+        if part.matrix is None:
+            return None
+        side, other = part.side, part.other
+        beyond, gram = _excess(side, other.shape[0]), side.gram(other)
+        at = slice(rank)  # biases are 1 for everybody: they say nothing of how rows differ
+        norms = np.einsum("ik,ik->i", other[:, at], other[:, at])
+        mass = side.own * np.trace(gram[at, at]) + beyond @ norms
+        mean = side.own.sum() * gram + (other.T * np.asarray(beyond.sum(0)).ravel()) @ other
+        strength = part.strength
+        shared.append(Shared(part.matrix, strength * np.maximum(mass, 0.0), strength * mean))
+        work += float(beyond.nnz * other.shape[1])
+    return Coupling.of(shared, ridge, work)
 
 
 def _together(seen: list[_Seen], ridge: Float64, width: int) -> tuple[Side, Float64]:

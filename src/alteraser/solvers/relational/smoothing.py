@@ -3,8 +3,10 @@ of.
 
 S = (I + Ã + … + Ã^K) / (K + 1) shrinks what differs from node to node by about K + 1 and keeps what
 is smooth on the graph. In the space that it maps to, a loss is that of matrix factorization, whose
-curvature is a block per node; p(Ã) ≈ S⁻¹ goes there and back. Nearly all eigenvalues of the graph
-of a recommender's data are within ``WITHIN``; p is the interpolation at Chebyshev's points there.
+curvature is a block per node; p(Ã) ≈ S⁻¹ goes there and back. Nearly all eigenvalues μ of the graph
+of a recommender's data are within ``WITHIN``, where p(μ) s(μ) is to be 1; outside there are few,
+and p must not become large there: where s is almost nothing it is the penalty that bends L. So p is
+of a low degree, and a fit of p s = 1 by weighted least squares.
 """
 
 from __future__ import annotations
@@ -13,12 +15,13 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.polynomial import Chebyshev, Polynomial
 
 from alteraser.models.relational import Propagation
 
-WITHIN, DEGREE = 0.7, 4
-"""Half the interval of eigenvalues where p is to be near, and its degree"""
+WITHIN, OUTSIDE = 0.6, 0.3
+"""Half the interval of eigenvalues that count fully, and what the others count"""
+DEGREE = 2
+"""Of p: twice as many products with the graph are a preconditioner's share of an iteration"""
 LEAST = 0.1
 """Share of p(0) that p is everywhere above: it must be invertible, or what it is of is none"""
 
@@ -32,12 +35,14 @@ def inverse_of_mean(layers: int) -> tuple[float, ...]:
     """
     if layers == 0:
         return (1.0,)
-    mean = Polynomial(np.full(layers + 1, 1.0 / (layers + 1)))
-    everywhere = np.linspace(-1.0, 1.0, 401)
+    points = np.cos(np.linspace(0.0, np.pi, 401))  # as dense as Chebyshev's
+    mean = np.vander(points, layers + 1).sum(1) / (layers + 1)
+    weights = np.where(np.abs(points) <= WITHIN, 1.0, OUTSIDE)
     for degree in range(DEGREE, 0, -1):
-        found = Chebyshev.interpolate(lambda x: 1.0 / mean(x), degree, domain=[-WITHIN, WITHIN])
-        if found(everywhere).min() >= LEAST * (layers + 1):
-            return tuple(found.convert(kind=Polynomial).coef.tolist())
+        powers = np.vander(points, degree + 1, increasing=True)
+        fit = np.linalg.lstsq(powers * (mean * weights)[:, None], weights, rcond=None)[0]
+        if (powers @ fit).min() >= LEAST * (layers + 1):
+            return tuple(fit.tolist())
     return (layers + 1.0,)
 
 
