@@ -64,7 +64,7 @@ def forgotten(
         erasures[name] = forget_foreign(
             opened, pairs, written / name, method="converge", tolerance=1e-4, max_passes=500
         )
-        assert erasures[name].erased.converged
+        assert erasures[name].converged
     shutil.copytree(trained / "events.parquet", written / "events.parquet")
     pq.write_table(events.filter(~gone), written / "remaining.parquet")
     answer = side.answer("spark", HERE / "read_spark.py", written, written / "remaining.parquet")
