@@ -15,7 +15,7 @@ from alteraser.models.relational import (
     Cells,
     Identity,
     LinearProblem,
-    Missing,
+    MissingWeights,
     Product,
     Relation,
     Sparse,
@@ -56,7 +56,14 @@ def in_contexts(
     )
     size = USERS + DAYS + PLACES
     relation = Relation(
-        "used", "user", "item", Sparse(A), Identity(ITEMS), cells, Missing(0.2), biases=biases
+        "used",
+        "user",
+        "item",
+        Sparse(A),
+        Identity(ITEMS),
+        cells,
+        MissingWeights(0.2),
+        biases=biases,
     )
     return LinearProblem(
         (Table.numbered("user", size), Table.numbered("item", ITEMS)),
