@@ -64,13 +64,6 @@ def in_contexts(
         cells,
         MissingWeights(0.2),
         biases=biases,
-        "user",
-        "item",
-        Sparse(A),
-        Identity(ITEMS),
-        cells,
-        MissingWeights(0.2),
-        biases=biases,
     )
     return LinearProblem(
         (Table.numbered("user", size), Table.numbered("item", ITEMS)),
