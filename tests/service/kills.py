@@ -16,6 +16,7 @@ import shutil
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,17 @@ def run(root: Path, told: list[str]) -> None:
     def send(bodies: list[dict[str, Any]]) -> None:
         for body in bodies:
             text = json.dumps(body) + str(bodies is SECOND)
-            with state.database.writing() as connection:
-                sender = requests.Sender("client", text, text.encode())
-                wanted = asked(body, state.declared)
-                found, _ = requests.submit(
-                    connection, wanted, sender, secret=state.hashing, now=state.clock()
+            sender = requests.Sender("client", text, text.encode())
+            wanted = asked(body, state.declared)
+            found, _ = state.database.together(
+                partial(
+                    requests.submit,
+                    wanted=wanted,
+                    sender=sender,
+                    secret=state.hashing,
+                    now=state.clock(),
                 )
+            )
             told.append(found["request_id"])
 
     send(FIRST)

@@ -7,6 +7,7 @@ import asyncio
 import json
 import select
 import socket
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -513,6 +514,59 @@ def test_a_disk_that_fails_is_never_answered_with_yes(site: Site) -> None:
     assert code(site.get("/readyz")) == (503, "not_ready")
     assert site.get("/healthz").status_code == 200
     assert site.taken == 0
+
+
+@contextmanager
+def failing(site: Site, number: int) -> Iterator[None]:
+    """Every statement is answered by SQLite with the error ``number``, as if by a disk."""
+    from sqlalchemy import event
+
+    def fails(cursor, statement, parameters, context) -> None:
+        error = sqlite3.OperationalError("somebody@example.org")
+        error.sqlite_errorcode = number
+        raise error
+
+    engine = site.service.state.database.engine
+    event.listen(engine, "do_execute", fails)
+    try:
+        yield
+    finally:
+        event.remove(engine, "do_execute", fails)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        sqlite3.SQLITE_IOERR_READ,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY_DBMOVED,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+    ],
+)
+def test_a_ledger_that_cannot_be_read_is_nobodys_fault_of_ours(site: Site, number: int) -> None:
+    """Whatever is asked for: 503, by whichever route, and nothing is written to it any more."""
+    name = site.post({"users": [BASE + 5]}).json()["request_id"]
+    asked = [path.replace("{id}", name) for method, path in NEEDS if method == "GET"]
+    with failing(site, number):
+        for path in [*asked, "/readyz", "/metrics"]:
+            answer = site.get(path)
+            assert code(answer)[0] == 503, path
+            assert "somebody" not in answer.text
+            assert answer.headers["retry-after"]
+        assert site.get("/healthz").status_code == 200
+    assert code(site.post({"users": [BASE + 6]})) == (503, "halted")
+    assert code(site.get("/readyz")) == (503, "not_ready")
+    assert site.get(f"/v1/requests/{name}").json()["status"] == "queued", "what is there is shown"
+
+
+def test_another_error_of_the_system_is_a_fault_of_ours(site: Site, monkeypatch) -> None:
+    def lost(*arguments: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr("alteraser.ledger.versions.listed", lost)
+    assert code(site.get("/v1/models")) == (500, "error")
+    assert site.get("/readyz").status_code == 200, "the disk has nothing to do with it"
 
 
 def test_a_full_disk_passes(site: Site) -> None:

@@ -3,9 +3,11 @@ killed."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,6 +18,7 @@ import httpx
 import pytest
 
 from alteraser.ledger import receipts
+from alteraser.service import run
 from alteraser.service.state import open_state
 
 from .conftest import BASE
@@ -152,3 +155,25 @@ def test_a_worker_of_its_own(made: Path, tmp_path: Path, start) -> None:
     opened = open_state(state)
     assert opened.load_serving().id == after
     opened.close()
+
+
+def test_answers_are_sent_at_once() -> None:
+    """What is in two parts does not wait for who acknowledges the first one late."""
+
+    async def accepted() -> int:
+        found = asyncio.get_running_loop().create_future()
+
+        class Seen(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                sock = transport.get_extra_info("socket")
+                found.set_result(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+        place = run.listening("127.0.0.1", 0)
+        server = await asyncio.get_running_loop().create_server(Seen, sock=place)
+        async with server:
+            _, writer = await asyncio.open_connection(*place.getsockname())
+            answer = await asyncio.wait_for(found, 10)
+            writer.close()
+        return answer
+
+    assert asyncio.run(accepted()) == 1

@@ -7,32 +7,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import DatabaseError, DBAPIError
 
 from alteraser.data.files import writing_errors
-from alteraser.errors import AltEraserError, IntegrityError, ResourceLimit
+from alteraser.errors import IntegrityError, ResourceLimit
 from alteraser.ledger import schema
 from alteraser.ledger.kinds import Kind, SQLite, damaged, kind_of
+from alteraser.ledger.together import Together
 from alteraser.runtime.durable import point
 
-MOST = 64
-"""Of those who share a transaction"""
-
 T = TypeVar("T")
-
-
-class _Waiting:
-    """Somebody's part of a shared transaction."""
-
-    def __init__(self, work: Callable[[Connection], Any]) -> None:
-        self.work, self.done = work, False
-        self.error: BaseException | None = None
-        self.answer: Any = None
 
 
 class Database:
@@ -41,12 +31,8 @@ class Database:
     def __init__(self, place: Path | str) -> None:
         self.place = place
         self._kind = kind_of(place)
-        self._lock, self._turn, self._queue_lock = (
-            threading.Lock(),
-            threading.Lock(),
-            threading.Lock(),
-        )
-        self._queue: list[_Waiting] = []
+        self._lock = threading.Lock()
+        self._together = Together(self.writing)
         self.engine = self._kind.engine()
 
     @classmethod
@@ -114,42 +100,15 @@ class Database:
                 yield connection
                 point("commit", self.name)
 
-    def together(self, work: Callable[[Connection], T]) -> T:
-        """``work`` in a transaction that others, who come while one is being made durable, share;
-        what it returns.
-
-        Each has its own savepoint: one that raises leaves no trace, and the others theirs. Nobody
-        has an answer before the transaction is durable, and all fail where it is not.
+    def queued(self, work: Callable[[Connection], T]) -> Future[T]:
+        """``work`` in a transaction that others share who come while one is being made durable; its
+        answer once it is. One that raises leaves no trace, and the others theirs.
         """
-        mine = _Waiting(work)
-        with self._queue_lock:
-            self._queue.append(mine)
-        with self._turn:
-            while not mine.done:
-                with self._queue_lock:
-                    found, self._queue = self._queue[:MOST], self._queue[MOST:]
-                self._do(found)
-        if mine.error is not None:
-            raise mine.error
-        return cast(T, mine.answer)
+        return self._together.put(work)
 
-    def _do(self, found: list[_Waiting]) -> None:
-        try:
-            with self.writing() as connection:
-                for each in found:
-                    try:
-                        with connection.begin_nested():
-                            each.answer = each.work(connection)
-                    except AltEraserError as error:
-                        each.error = error
-        except BaseException as error:
-            for each in found:
-                each.error = error
-            if not isinstance(error, Exception):
-                raise
-        finally:
-            for each in found:
-                each.done = True
+    def together(self, work: Callable[[Connection], T]) -> T:
+        """``queued``, and wait for the answer."""
+        return self.queued(work).result()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -160,6 +119,11 @@ class Database:
         """Have what was deleted leave the disk; False where a reader stands in the way."""
         with self._lock, self._translated():
             return self._kind.emptied(self.engine)
+
+    def tidy(self) -> None:
+        """Do now what a writer would else have to do; now and then, beside those who write."""
+        with self._translated():
+            self._kind.tidied(self.engine)
 
     @staticmethod
     def copy_of(place: Path | str, target: Path) -> None:
@@ -180,7 +144,8 @@ class Database:
             _copied(place, target)
 
     def close(self) -> None:
-        """End all connections."""
+        """End all connections, once what was queued is done."""
+        self._together.close()
         self.engine.dispose()
 
 

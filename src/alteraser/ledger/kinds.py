@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,13 +32,30 @@ from alteraser.runtime.extras import require
 BUSY = 10.0
 """Seconds to wait for a transaction of another process"""
 
+LOOK = 0.002
+"""Seconds between two looks whether it has ended"""
+READERS = 40
+"""Connections that are kept open: as many as threads that answer"""
+
 PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",
     "foreign_keys=ON",
     "secure_delete=ON",
     "trusted_schema=OFF",
+    "wal_autocheckpoint=16384",
 )
+"""The log file is emptied aside (``tidied``), not by whoever happens to write its 1,000th page, but
+for one of 64 MiB
+"""
+LONG = 4096
+"""Pages of the log file from which on it is begun anew, and not only copied"""
+DISK = {
+    sqlite3.SQLITE_IOERR: errno.EIO,  # whatever the system said of it
+    sqlite3.SQLITE_CANTOPEN: errno.EIO,
+    sqlite3.SQLITE_READONLY: errno.EROFS,
+}
+"""SQLite's errors that are the disk's, and the system's for each"""
 TURN = 7_305_118_246
 """The advisory lock of those who write, in PostgreSQL"""
 
@@ -63,6 +82,9 @@ class Kind(Protocol):
     def emptied(self, engine: Engine) -> bool:
         """Have what was deleted leave the disk; False where a reader stands in the way."""
 
+    def tidied(self, engine: Engine) -> None:
+        """Do what the database would else do in the middle of a transaction."""
+
 
 def kind_of(place: Path | str) -> Kind:
     """Of a file, or of a URL; InvalidInput for a URL of another database, DependencyMissing."""
@@ -78,7 +100,11 @@ class SQLite:
     def engine(self) -> Engine:
         """See ``Kind``."""
         engine = create_engine(
-            f"sqlite:///{self.path}", connect_args={"timeout": BUSY, "check_same_thread": False}
+            f"sqlite:///{self.path}",
+            pool_size=READERS,
+            max_overflow=READERS,
+            pool_use_lifo=True,
+            connect_args={"timeout": BUSY, "check_same_thread": False},
         )
 
         @event.listens_for(engine, "connect")
@@ -89,8 +115,10 @@ class SQLite:
 
         @event.listens_for(engine, "begin")
         def _begun(connection: Connection) -> None:
-            writing = connection.get_execution_options().get("writing")
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+            if connection.get_execution_options().get("writing"):
+                _begin_writing(connection)
+            else:
+                connection.exec_driver_sql("BEGIN")
 
         return engine
 
@@ -102,22 +130,52 @@ class SQLite:
 
     def translated(self, error: DBAPIError) -> AltEraserError | OSError | None:
         """See ``Kind``."""
-        words = str(error.orig)
-        if not isinstance(error, OperationalError):
-            return None
-        if "full" in words:
+        number = getattr(error.orig, "sqlite_errorcode", None)
+        kind = sqlite3.SQLITE_OK if number is None else number & 0xFF  # its class, which is enough
+        if kind == sqlite3.SQLITE_FULL:
             return _full(self.name)
-        if "locked" in words or "busy" in words:
+        if kind in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return _busy(self.name)
-        if "I/O error" in words:  # a write or a sync that failed, whatever the system said of it
-            return OSError(errno.EIO, os.strerror(errno.EIO), self.name)
+        if kind in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return damaged(self.name, error)
+        if (number := DISK.get(kind)) is not None:
+            return OSError(number, os.strerror(number), self.name)
         return None
 
     def emptied(self, engine: Engine) -> bool:
-        """See ``Kind``: the log file's content moves into the database, and it is empty."""
+        """See ``Kind``: the log file's content moves into the database, and it is empty. Most of it
+        moves while others write.
+        """
         with engine.connect() as connection:
+            connection.execute(text("PRAGMA wal_checkpoint(PASSIVE)"))
             busy = connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).one()[0]
             return not busy
+
+    def tidied(self, engine: Engine) -> None:
+        """See ``Kind``: what the log file has is copied into the database; nobody waits for it."""
+        with engine.connect() as connection:
+            _, pages, copied = connection.execute(text("PRAGMA wal_checkpoint(PASSIVE)")).one()
+            if pages > LONG and pages - copied < LONG // 16:
+                connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+
+
+def _begin_writing(connection: Connection) -> None:
+    """Take the turn of who writes as soon as it is free: SQLite itself looks less and less often
+    for it, up to a tenth of a second too late.
+    """
+    until = time.monotonic() + BUSY
+    connection.exec_driver_sql("PRAGMA busy_timeout=0")
+    try:
+        while True:
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                return
+            except OperationalError as error:
+                if "locked" not in str(error.orig) or time.monotonic() > until:
+                    raise
+                time.sleep(LOOK)
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={int(1000 * BUSY)}")
 
 
 class PostgreSQL:
@@ -133,8 +191,8 @@ class PostgreSQL:
         engine = create_engine(
             self._url,
             pool_pre_ping=True,
-            pool_size=20,
-            max_overflow=40,
+            pool_size=READERS,
+            max_overflow=READERS,
             connect_args={"connect_timeout": int(BUSY), "application_name": "alteraser"},
         )
 
@@ -170,6 +228,8 @@ class PostgreSQL:
             )
         if state == "53100":
             return _full(self.name)
+        if state in ("XX001", "XX002"):
+            return damaged(self.name, error)
         if state == "55P03":
             return _busy(self.name)
         if isinstance(error, DataError):
@@ -188,6 +248,9 @@ class PostgreSQL:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text(f"VACUUM FULL {schema.requests.name}"))
         return True
+
+    def tidied(self, engine: Engine) -> None:
+        """See ``Kind``: the server does it by itself."""
 
 
 def _postgresql(url: str) -> URL:

@@ -6,8 +6,9 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -22,25 +23,30 @@ import alteraser
 from alteraser.errors import (
     AltEraserError,
     DependencyMissing,
+    IntegrityError,
     InvalidInput,
     NotFound,
     ResourceLimit,
 )
 from alteraser.ledger import bodies, keys, log, requests, versions
-from alteraser.ledger.asked import asked
+from alteraser.ledger.asked import Asked, asked
 from alteraser.ledger.due import due, moment, written
 from alteraser.ledger.keys import Key
 from alteraser.service import console, erasing, metrics, openapi, opendsr, tracing, webhooks
 from alteraser.service.ingest import from_body, ingest
 from alteraser.service.outside import Outside
-from alteraser.service.problems import ProblemDetails, answer, problem
+from alteraser.service.problems import OF_THE_DISK, ProblemDetails, answer, problem
 from alteraser.service.serving import Serving
 from alteraser.service.state import State, added_rows
+
+T = TypeVar("T")
 
 READING = 10.0
 """Seconds that a body may take to arrive"""
 MOMENT = 1.0
 """Seconds for which a key that was looked up need not be looked up before a body is read"""
+SHORT = 16 * 2**10
+"""Bytes of a body that is read without a thread of its own"""
 SEEN = 1000
 """Keys that are remembered for that"""
 LONGEST_NAME = 255
@@ -112,9 +118,20 @@ class Api:
         """``work`` in a transaction, durable when this returns, for a key with ``scope`` that has
         writes left.
         """
-        if self.state.halted is not None:
-            raise DependencyMissing("the service has stopped taking requests in", code="halted")
+        with self._kept():
+            return self.state.database.together(self._admitting(given, scope, work))
 
+    async def written(
+        self, given: str | None, scope: str, work: Callable[[Connection, Key], Any]
+    ) -> Any:
+        """``write``, without a thread that waits meanwhile."""
+        with self._kept():
+            queued = self.state.database.queued(self._admitting(given, scope, work))
+            return await asyncio.wrap_future(queued)
+
+    def _admitting(
+        self, given: str | None, scope: str, work: Callable[[Connection, Key], Any]
+    ) -> Callable[[Connection], Any]:
         def whole(connection: Connection) -> Any:
             key = self.key(connection, given, scope)
             wait = keys.admit_write(connection, key, self.state.clock())
@@ -124,11 +141,16 @@ class Api:
                 )
             return work(connection, key)
 
+        return whole
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Halted once a disk does not keep what it is given: nothing more is promised."""
+        if self.state.halted is not None:
+            raise DependencyMissing("the service has stopped taking requests in", code="halted")
         try:
-            return self.state.database.together(whole)
-        except (
-            OSError
-        ) as error:  # a disk that does not keep what it is given: nothing more is promised
+            yield
+        except OSError as error:
             self.state.halted = type(error).__name__
             raise DependencyMissing(
                 "the service has stopped taking requests in", code="halted"
@@ -136,16 +158,17 @@ class Api:
 
     # ------------------------------------------------------------------ what is done
 
-    def submit(self, given: str | None, name: str | None, body: Any) -> tuple[dict[str, Any], bool]:
+    async def submit(
+        self, given: str | None, name: str | None, content: bytes
+    ) -> tuple[dict[str, Any], bool]:
         """Take a request in; (its document, whether it was there)."""
+        wanted, sent = await _aside(self._wanted, content)
         if not name or len(name) > LONGEST_NAME:
             raise InvalidInput(
                 f"a write needs the header Idempotency-Key, 1 to {LONGEST_NAME} characters that "
                 "you choose and send again where you had no answer",
                 code="key_required",
             )
-        wanted = asked(body, self.state.declared)
-        sent = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
 
         def work(connection: Connection, key: Key) -> Any:
             sender = requests.Sender(key.id, name, sent, key.may("verify"))
@@ -153,15 +176,21 @@ class Api:
                 connection, wanted, sender, secret=self.state.hashing, now=self.state.clock()
             )
 
-        found: tuple[dict[str, Any], bool] = self.write(given, "submit", work)
+        found: tuple[dict[str, Any], bool] = await self.written(given, "submit", work)
         self.state.wake.set()
         return found
 
-    def dry_run(self, given: str | None, body: Any) -> dict[str, Any]:
+    def _wanted(self, content: bytes) -> tuple[Asked, bytes]:
+        """The request in a body, and what is compared with a repetition's."""
+        body = bodies.parse(content)
+        sent = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+        return asked(body, self.state.declared), sent
+
+    def dry_run(self, given: str | None, content: bytes) -> dict[str, Any]:
         """What a request would come to; nothing is taken in."""
         self.read(given, "submit", lambda connection, key: None)
         self.read(given, "receipt:read", lambda connection, key: None)
-        wanted = asked(body, self.state.declared)
+        wanted, _ = self._wanted(content)
         version = self.serving.current()
         with self.state.database.reading() as connection:
             waiting = [row.file for row in metrics.waiting(connection)]
@@ -241,6 +270,13 @@ async def content_of(request: Request, limit: int) -> bytes:
     return bytes(found)
 
 
+async def _aside(work: Callable[[bytes], T], content: bytes) -> T:
+    """``work`` on ``content``: here where that is short, else in a thread, so that nobody waits for
+    it.
+    """
+    return work(content) if len(content) <= SHORT else await run_in_threadpool(work, content)
+
+
 def make_app(api: Api) -> FastAPI:
     """The application of ``api``."""
     app = FastAPI(
@@ -250,7 +286,7 @@ def make_app(api: Api) -> FastAPI:
         redoc_url=None,
         description="Erasure requests in, receipts out.",
     )
-    _add_errors(app)
+    _add_errors(app, api.state)
     _add_requests(app, api)
     _add_models(app, api)
     _add_operation(app, api)
@@ -262,10 +298,19 @@ def make_app(api: Api) -> FastAPI:
     return app
 
 
-def _add_errors(app: FastAPI) -> None:
+def _add_errors(app: FastAPI, state: State) -> None:
     @app.exception_handler(AltEraserError)
     async def ours(request: Request, error: AltEraserError) -> ProblemDetails:
+        if isinstance(error, IntegrityError) and error.details.get("code") == "ledger":
+            state.halted = error.kind  # nothing is added to a ledger that is damaged
         return problem(error)
+
+    @app.exception_handler(OSError)
+    async def system(request: Request, error: OSError) -> ProblemDetails:
+        if error.errno not in OF_THE_DISK:
+            raise error
+        state.halted = type(error).__name__  # what cannot be read is not written to either
+        return problem(DependencyMissing("the disk cannot be read", code="halted"))
 
     @app.exception_handler(HTTPException)
     async def theirs(request: Request, error: HTTPException) -> ProblemDetails:
@@ -279,7 +324,8 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def fault(request: Request, error: Exception) -> ProblemDetails:
-        return answer(500, "error", "an error of the service")
+        closed = {"Connection": "close"}  # the server closes it: nobody is to send more through it
+        return answer(500, "error", "an error of the service", closed)
 
     app.add_middleware(_WithHeaders)
     app.add_middleware(tracing.Traced)
@@ -310,11 +356,11 @@ def _add_requests(app: FastAPI, api: Api) -> None:
         """
         given = request.headers.get("authorization")
         await api.admitted(given, "submit")
-        body = bodies.parse(await content_of(request, bodies.BODY))
+        content = await content_of(request, bodies.BODY)
         if dry_run:
-            return JSONResponse(await run_in_threadpool(api.dry_run, given, body))
+            return JSONResponse(await run_in_threadpool(api.dry_run, given, content))
         name = request.headers.get("idempotency-key")
-        document, repeated = await run_in_threadpool(api.submit, given, name, body)
+        document, repeated = await api.submit(given, name, content)
         place = {"Location": f"/v1/requests/{document['request_id']}"}
         return JSONResponse(_without_counts(document), 200 if repeated else 202, place)
 
@@ -455,10 +501,10 @@ def _add_models(app: FastAPI, api: Api) -> None:
         """
         given = request.headers.get("authorization")
         await api.admitted(given, "ingest")
-        body = bodies.parse(await content_of(request, bodies.BULK))
+        content = await content_of(request, bodies.BULK)
 
         def work() -> dict[str, int]:
-            rows = from_body(body, api.state.declared)
+            rows = from_body(bodies.parse(content), api.state.declared)
             api.write(given, "ingest", lambda connection, key: None)
             return ingest(api.state, api.serving.current(), rows)
 

@@ -4,6 +4,7 @@ sent.
 
 from __future__ import annotations
 
+import errno
 from http import HTTPStatus
 from typing import Any
 
@@ -42,6 +43,12 @@ STATUS: tuple[tuple[type[AltEraserError], int], ...] = (
 )
 
 LARGE = frozenset({"body_too_large", "too_many_ids", "too_many_rows", "string_too_long"})
+
+
+OF_THE_DISK = frozenset(
+    {errno.EIO, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ESTALE, errno.ENODEV, errno.ENXIO}
+)
+"""What the system says where a disk, or what is mounted in its place, fails"""
 
 
 class ProblemDetails(JSONResponse):

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
-from alteraser.errors import Conflict, InvalidInput
+from alteraser.errors import AltEraserError, Conflict, InvalidInput
 from alteraser.service import tracing
 from alteraser.service.apart import WorkerApart
 from alteraser.service.app import Api, make_app
@@ -27,6 +29,10 @@ from alteraser.service.state import State, open_state
 from alteraser.service.tempo import Tempo
 from alteraser.service.worker import AT_ONCE
 
+TURN = 0.0005
+"""Seconds that a thread which computes keeps the interpreter while one that answers waits for it"""
+TIDY = 1.0
+"""Seconds between two times that the ledger is tidied"""
 GRACE = 3
 """Seconds that open connections, and then the worker, have to end"""
 
@@ -66,11 +72,12 @@ def serve(
     """
     logging.getLogger("uvicorn.error").addFilter(Unnamed())
     tracing.begin(role="api")
+    sys.setswitchinterval(TURN)
     state = open_state(root)
     lock = state.folders.lock()
     try:
         state.sweep()
-        sock = _listening(host, port)
+        sock = listening(host, port)
         worker = (
             WorkerApart(root, threads, when, partial(setattr, state, "halted")) if work else None
         )
@@ -122,11 +129,14 @@ def _run(
     followers = [
         threading.Thread(target=serving.follow, args=(ended,), daemon=True),
         threading.Thread(target=outside.relay(state, ended).run, daemon=True),
+        threading.Thread(target=_tidy, args=(state, ended), daemon=True),
     ]
     if worker is not None:
         followers.append(threading.Thread(target=_wake, args=(state, worker, ended), daemon=True))
     for each in followers:
         each.start()
+    gc.collect()
+    gc.freeze()  # what is there stays: looking through it again and again would stop everybody
     try:
         with _stopping(server):
             asyncio.run(_served(server, sock))
@@ -143,6 +153,13 @@ def _wake(state: State, worker: WorkerApart, ended: threading.Event) -> None:
         state.wake.wait()
         state.wake.clear()
         worker.wake()
+
+
+def _tidy(state: State, ended: threading.Event) -> None:
+    """Keep from writers what can be done beside them."""
+    while not ended.wait(TIDY):
+        with suppress(AltEraserError, OSError):  # who writes is told
+            state.database.tidy()
 
 
 async def _served(server: _Server, sock: socket.socket) -> None:
@@ -166,10 +183,16 @@ def _stopping(server: _Server) -> Any:
             signal.signal(number, handler)
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that connections come to; Conflict for an address that is taken, InvalidInput for
+    none.
+    """
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, kind_of_socket, protocol, _, address = found
+        # with its protocol named, asyncio sends what it is given at once: without, the second part
+        # of an answer waits 40 ms for who delays to acknowledge the first (Nagle's algorithm)
+        sock = socket.socket(family, kind_of_socket, protocol)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
         sock.listen(1024)
