@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypedDict
+from typing import Any, NotRequired, Self, TypedDict
 from urllib.parse import quote
 
 from alteraser.data.files import small_file
@@ -109,11 +109,14 @@ class Listed(TypedDict, total=False):
 
 
 class RankedItems(TypedDict):
-    """The best items for a user, best first, and the version that says so."""
+    """The best items for a user, best first, and the version that says so; ``set_aside``: how many
+    interactions of theirs, which the version still has, the list is made without.
+    """
 
     user_id: Id
     items: list[Listed]
     version: str
+    set_aside: NotRequired[int]
 
 
 class Moved(TypedDict):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
+from alteraser.data.interactions import Interactions
 from alteraser.errors import NotFound
 from alteraser.ledger import requests, states
+from alteraser.models.factorization.model import Model
 from alteraser.service.asides import OWED, Asides
 from alteraser.service.serving import Serving
 
-from .conftest import BASE
+from .conftest import BASE, everything
 
 
 def act(opened, what, name: str) -> None:
@@ -52,12 +56,85 @@ def test_out_of_sight_at_once_and_back_where_it_is_cancelled(service) -> None:
         listed(serving, BASE + 5)
 
 
-def test_what_a_hold_keeps_is_served_until_the_next_version(service) -> None:
+def remaining(opened, gone: set[tuple[int, int]]) -> Interactions:
+    """The served data without ``gone``, in the rows of the served model."""
+    version = opened.state.load_serving()
+    rows = version.data.to_table().to_pylist()
+    kept = [row for row in rows if (row["user_id"], row["item_id"]) not in gone]
+    table = pa.Table.from_pylist(kept, schema=version.data.to_table().schema)
+    return Interactions.from_table(table, users=version.model.users, items=version.model.items)
+
+
+def best(model, row: int, rest: Interactions) -> list[int]:
+    """Everything that may be in a list of what is left, best first, by other code."""
+    mine = rest.indices[rest.indptr[row] : rest.indptr[row + 1]]
+    if not isinstance(model, Model):
+        lists, _ = model.top_items(np.array([row]), k=model.items.size, seen=rest)
+        return [item for item in lists[0] if item >= 0]
+    objective, Q = model.objective, model.factors.scaled_items().astype(float)
+    weights = np.full(len(Q), objective.missing_weight)
+    weights[mine] = 1.0
+    ridge = objective.user_ridge(rest.user_counts, len(Q))[row]
+    A = (Q * weights[:, None]).T @ Q + ridge * np.eye(Q.shape[1])
+    scores = Q @ np.linalg.solve(A, Q[mine].sum(axis=0))
+    return [item for item in np.argsort(-scores, kind="stable") if item not in set(mine.tolist())]
+
+
+@pytest.mark.parametrize("kind", ["knn", "enmf"])
+def test_a_list_is_made_of_what_is_left_at_once(service, kind: str) -> None:
+    opened = service(kind)
+    serving, model = Serving(opened.state), opened.state.load_serving().model
+    times = everything()
+    user = BASE + 1
+    mine = sorted(item for who, item in times if who == user)
+    stamps = sorted(times[user, item] for item in mine)
+    before = serving.recommend(str(user), 40)
+    assert "set_aside" not in before
+    sent = [
+        opened.send({"pairs": [[user, mine[0]], [user, mine[2]], [BASE + 9, 103]]}),
+        opened.send({"pairs": [[user, mine[2]], [user, 100_000]]}),
+        opened.send({"user": user, "since": stamps[-2]}),
+    ]
+    gone = {(user, mine[0]), (user, mine[2])}
+    gone |= {(user, item) for item in mine if times[user, item] >= stamps[-2]}
+    shown = serving.recommend(str(user), 40)
+    assert shown["set_aside"] == len(gone)
+    assert shown["version"] == before["version"]
+    items = [entry["item_id"] for entry in shown["items"]]
+    assert not {item for _, item in gone} & set(items), "what was asked to go is not shown"
+    row = int(model.users.rows_of(pa.array([user]))[0])
+    names = model.items.ids_of(np.array(best(model, row, remaining(opened, gone)))).to_pylist()
+    assert items == [name for name in names if (user, name) not in gone]
+    assert listed(serving, BASE + 2, 40) == listed(Serving(opened.state), BASE + 2, 40)
+    for name in sent:
+        act(opened, requests.cancel, name)
+    assert serving.recommend(str(user), 40) == before
+
+
+def test_of_whom_nothing_would_be_left_nothing_is_shown(service) -> None:
     opened = service()
     serving = Serving(opened.state)
-    (user, item), *_ = sorted(opened.pairs)
-    opened.send({"users": [user], "hold": [[user, item]]})
-    assert listed(serving, user)
+    user = BASE + 3
+    opened.send({"pairs": [[user, item] for who, item in everything() if who == user]})
+    with pytest.raises(NotFound):
+        listed(serving, user)
+    opened.work()
+    with pytest.raises(NotFound):
+        listed(serving, user)
+
+
+def test_what_a_hold_keeps_is_served_and_the_rest_is_not(service) -> None:
+    opened = service()
+    serving = Serving(opened.state)
+    user = BASE + 1
+    mine = sorted(item for who, item in opened.pairs if who == user)
+    opened.send({"users": [user], "hold": [[user, item] for item in mine[:2]]})
+    shown = serving.recommend(str(user), 40)
+    assert shown["set_aside"] == len(mine) - 2
+    assert not set(mine) & {entry["item_id"] for entry in shown["items"]}
+    opened.work()
+    after = serving.recommend(str(user), 40)
+    assert "set_aside" not in after
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -68,10 +145,15 @@ def test_followed_step_by_step_is_what_the_ledger_holds(service, seed: int) -> N
     for number in range(25):
         what = draw.choice(["send", "send", "cancel", "hold", "release", "work"])
         if what == "send":
-            scope = draw.choice([("users", BASE), ("items", 100)])
-            names.append(
-                opened.send({scope[0]: [scope[1] + draw.randrange(9)]}, f"{seed}-{number}")
-            )
+            user, item = BASE + draw.randrange(9), 100 + draw.randrange(9)
+            bodies = [
+                {"users": [user]},
+                {"items": [item]},
+                {"pairs": [[user, item], [user + 1, item]]},
+                {"user": user, "since": "2001-01-01"},
+                {"users": [user], "hold": [[user, item]]},
+            ]
+            names.append(opened.send(draw.choice(bodies), f"{seed}-{number}"))
         elif what == "work" and number % 5 == 0:
             opened.work()
         elif names:
@@ -84,7 +166,7 @@ def test_followed_step_by_step_is_what_the_ledger_holds(service, seed: int) -> N
             anew = Asides()
             anew.follow(connection)
             open_ones = [each for each in requests.listed(connection) if each["status"] in OWED]
-        assert (steps.users, steps.items) == (anew.users, anew.items)
+        assert (steps.users, steps.items, steps.parts) == (anew.users, anew.items, anew.parts)
         assert len(steps._of) == len(open_ones)
 
 

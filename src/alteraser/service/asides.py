@@ -2,14 +2,15 @@
 moment the request is acknowledged, though the version without it comes seconds or weeks later.
 
 Somebody who is to be forgotten has no list, as if they were gone; an item that is to be forgotten
-is in nobody's list. Pairs and windows change with the next version alone: what is left of a history
-has a list of its own, which the model has to be made for.
+is in nobody's list. Who asks for a part of their history to be forgotten has a list of the rest
+(``remaining``).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -30,6 +31,8 @@ class Aside:
 
     users: frozenset[Any] = frozenset()
     items: frozenset[Any] = frozenset()
+    parts: Mapping[Any, Asked] = field(default_factory=dict)
+    """Of whom something stays → what of theirs goes"""
 
 
 class Asides:
@@ -39,6 +42,8 @@ class Asides:
         self.seen = -1
         self.users: Counter[Any] = Counter()
         self.items: Counter[Any] = Counter()
+        self.parts: dict[Any, dict[str, Asked]] = {}
+        """User → request → what of theirs goes by it"""
         self._of: dict[str, Aside] = {}
 
     def follow(self, connection: Connection) -> bool:
@@ -88,16 +93,40 @@ class Asides:
                 if not counter[each]:
                     del counter[each]
             counter.update(getattr(aside, mine, ()))
+        for user in getattr(before, "parts", ()):
+            del self.parts[user][name]
+            if not self.parts[user]:
+                del self.parts[user]
         if aside is not None:
             self._of[name] = aside
+            for user, part in aside.parts.items():
+                self.parts.setdefault(user, {})[name] = part
+
+    def parts_of(self, user: Any) -> tuple[Asked, ...]:
+        """What of somebody goes who stays."""
+        return tuple(self.parts.get(user, {}).values())
 
 
 def _aside(selection: str | None) -> Aside:
     if selection is None:
         return Aside()
     asked = Asked.read(selection)
-    if asked.kept:  # something of them stays, and is served
-        return Aside()
-    if asked.kind == "users":
+    if asked.kind == "items":  # of which a hold keeps pairs: somebody has it, and it is served
+        return Aside() if asked.kept else Aside(items=frozenset(asked.names))
+    if asked.kind == "users" and not asked.kept:
         return Aside(users=frozenset(asked.names))
-    return Aside(items=frozenset(asked.names)) if asked.kind == "items" else Aside()
+    return Aside(parts=_parts(asked))
+
+
+def _parts(asked: Asked) -> dict[Any, Asked]:
+    """By user, what a request for pairs, windows or events names, without what a hold keeps."""
+    kept: dict[Any, list[Any]] = {}
+    for pair in asked.kept:
+        kept.setdefault(pair[0], []).append(pair)
+    mine: dict[Any, list[Any]] = {}
+    for name in asked.names:
+        mine.setdefault(name if asked.kind in ("users", "window") else name[0], []).append(name)
+    return {
+        user: replace(asked, names=tuple(names), kept=tuple(kept.get(user, ())))
+        for user, names in mine.items()
+    }

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from sqlalchemy import Connection, select
 
 from alteraser.engines.store.version import Version
 from alteraser.errors import InvalidInput, NotFound
 from alteraser.ledger import batches, schema, versions
+from alteraser.ledger.asked import Asked
 from alteraser.models.closed_form.model import ExactModel
 from alteraser.service.asides import Asides
+from alteraser.service.remaining import list_of_remaining
 from alteraser.service.state import State
 
 INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
@@ -38,11 +39,16 @@ class _Served:
         self.version = version
         self.list = lru_cache(KEPT)(self._list)
 
-    def _list(self, row: int, k: int) -> tuple[list[Any], list[float]]:
-        model = self.version.model
-        items, scores = model.top_items(np.array([row]), k=k, seen=self.version.data)
-        listed = items[0] >= 0
-        return model.items.ids_of(items[0][listed]).to_pylist(), scores[0][listed].tolist()
+    def _list(
+        self, row: int, k: int, left: tuple[Asked, ...]
+    ) -> tuple[list[Any], list[float], int]:
+        """Items, their scores, and how many interactions of the version they are made without:
+        what ``left`` name.
+        """
+        items, scores, without = list_of_remaining(self.version, row, left, k)
+        listed = items >= 0
+        names = self.version.model.items.ids_of(items[listed]).to_pylist()
+        return names, scores[listed].tolist(), without
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,8 @@ class LedgerLook:
     gone: bool
     """Whether who is asked about is to be forgotten"""
     items: frozenset[Any]
+    parts: tuple[Asked, ...] = ()
+    """What of theirs is to be forgotten, of who stays"""
 
 
 def _without(
@@ -121,9 +129,10 @@ class Serving:
         with self._aside:
             if not self._asides.follow(connection):
                 return None
-            gone = user is not None and self._named(user) in self._asides.users
+            name = None if user is None else self._named(user)
+            asides, version = self._asides, versions.serving(connection).version
             return LedgerLook(
-                versions.serving(connection).version, gone, frozenset(self._asides.items)
+                version, name in asides.users, frozenset(asides.items), asides.parts_of(name)
             )
 
     def _named(self, user: str) -> int | str | None:
@@ -137,6 +146,9 @@ class Serving:
         """The best items for ``user``, without those they have, and those that are to be forgotten;
         NotFound for who is not there, or no longer, or is to be forgotten. ``look``: at the ledger,
         where that was taken.
+
+        ``set_aside``: how many interactions of theirs, which the version still has, the list is
+        made without, since they are to be forgotten; left out where there are none.
         """
         if not 1 <= k <= LONGEST:
             raise InvalidInput(f"k: expected 1 to {LONGEST}", code="k")
@@ -148,12 +160,14 @@ class Serving:
         row = -1 if name is None else int(model.users.rows_of(pa.array([name]))[0])
         if row < 0:
             raise NotFound("there is no such user", code="user")
-        names, found = _without(look.items, *served.list(row, k + len(look.items)), k)
+        names, found, without = served.list(row, k + len(look.items), look.parts)
+        names, found = _without(look.items, names, found, k)
         entries: list[dict[str, Any]] = [{"item_id": item} for item in names]
         if scores:
             for entry, score in zip(entries, found, strict=True):
                 entry["score"] = score
-        return {"user_id": name, "items": entries, "version": version.id}
+        shown = {"user_id": name, "items": entries, "version": version.id}
+        return shown | {"set_aside": without} if without else shown
 
     def of_segment(
         self, segment: str, k: int, *, scores: bool = False, look: LedgerLook | None = None

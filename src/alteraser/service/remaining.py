@@ -1,0 +1,93 @@
+"""Somebody's list from what is left of their history, before there is a version without the rest:
+what of an erasure can be shown at once.
+
+The rows of other people and items are those of the served version, in which what was asked to go
+still has its effect; they change with the next one. What changes at once is what the list is made
+from for this person:
+
+    kinds that make lists from a history    the history that is left
+    counts of a person                      the state without what goes
+    factors                                 A_u⁻¹ b_u of what is left, at the served items
+
+and whatever was asked to go is in none of it, though nothing of the model says any more that they
+had it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alteraser.data.deletion import Deletion
+from alteraser.data.interactions import Interactions
+from alteraser.data.selection import Selection
+from alteraser.engines.store.version import Version
+from alteraser.errors import NotFound
+from alteraser.ledger.asked import Asked
+from alteraser.models import Problem
+from alteraser.models.closed_form.model import ExactModel
+from alteraser.models.factorization.model import Model
+from alteraser.models.ranking import fill_best, mask_seen
+from alteraser.service.erasing import find
+from alteraser.solvers.rows.ah_newton import AHNewton
+from alteraser.solvers.rows.protocol import padded
+
+Array = npt.NDArray[Any]
+
+
+def list_of_remaining(
+    version: Version, row: int, asked: Sequence[Asked], k: int
+) -> tuple[Array, Array, int]:
+    """(item rows, scores) of the best ``k`` items for the user in ``row`` without what ``asked``
+    name, as ``top_items`` gives them, and how many of their interactions these are.
+
+    NotFound where nothing of the user would be left.
+    """
+    data, model = version.data, version.model
+    gone = find(data, asked).gone
+    removed = data.keep_rows(gone)
+    if not removed.count:
+        items, scores = model.top_items(np.array([row]), k=k, seen=data)
+        return items[0], scores[0], 0
+    rest = data.keep_rows(~gone)
+    if not rest.user_counts[row]:
+        raise NotFound("there is no such user", code="user")
+    hidden = removed.indices[removed.indptr[row] : removed.indptr[row + 1]]
+    items, scores = _best(model, data, removed, rest, row, k + len(hidden))
+    shown = ~np.isin(items, hidden)
+    return items[shown][:k], scores[shown][:k], removed.count
+
+
+def _best(
+    model: Any, data: Interactions, removed: Interactions, rest: Interactions, row: int, k: int
+) -> tuple[Array, Array]:
+    if isinstance(model, Model):
+        return _of_factors(model, rest, row, k)
+    assert isinstance(model, ExactModel)
+    # what is trained by steps would have to be trained again: it stays as it is served
+    if not model.settings.needs_history and model.settings.extra is None:
+        wanted: Any = removed if data.events is None else Selection.of_events(removed)
+        deletion = Deletion(data, data.remove(wanted))
+        model = replace(model, state=model.settings.without(model.state, deletion, threads=1))
+    items, scores = model.top_items(np.array([row]), k=k, seen=rest)
+    return items[0], scores[0]
+
+
+def _of_factors(model: Model, rest: Interactions, row: int, k: int) -> tuple[Array, Array]:
+    """The list of the row that is the minimum for what is left, given the items."""
+    factors, rank = model.factors, model.factors.rank
+    items = factors.scaled_items()
+    side = Problem(model.objective, rest, factors.dtype).users.take(np.array([row]))
+    mine = padded(factors.users[row : row + 1])
+    AHNewton().solve(side, padded(items), mine, None, rank=rank, threads=1)
+    block = (mine[:, :rank] @ items.T).astype(np.float64)
+    block[:, ~np.any(items != 0, axis=1)] = -np.inf
+    mask_seen(block, np.array([row]), rest)
+    k = min(k, items.shape[0])
+    lists, scores = np.full((1, k), -1, np.int64), np.full((1, k), np.nan)
+    fill_best(block, lists, scores)
+    return lists[0], scores[0]
