@@ -21,6 +21,7 @@ from alteraser.engines.store.tombstones import Tombstones
 from alteraser.errors import InvalidInput
 from alteraser.service import restore
 from alteraser.service.ingest import ingest, read, take
+from alteraser.service.serving import Serving
 from alteraser.service.state import create
 
 from .conftest import Service
@@ -151,6 +152,27 @@ def test_what_happened_in_a_window_goes_and_does_not_come_back(
     assert left.events.time is not None
     assert 3999 in left.events.time.tolist()
     assert not np.any((left.events.time >= 3010) & (left.events.time < 3020))
+
+
+def test_a_list_is_made_of_the_sessions_that_are_left(grouped: tuple[str, Service]) -> None:
+    how, service = grouped
+    if how == "untimed":
+        return
+    serving, version = Serving(service.state), service.state.load_serving()
+    service.send({"user": 3, "since": 3010, "until": 3020})
+    shown = serving.recommend("3", 7)
+    assert shown["set_aside"] == 4
+    _, data = original(service)
+    assert data.events is not None
+    rest = data.keep_rows((data.events.users != 3) | (data.events.time // 10 != 301))
+    rows = version.model.rows_of_users([3])
+    lists, _ = version.model.top_items(rows, k=7, seen=rest)
+    wanted = version.model.items.ids_of(lists[0][lists[0] >= 0]).to_pylist()
+    left = set(rest.select(users=[3]).to_table()["item_id"].to_pylist())
+    gone = set(data.select(users=[3]).to_table()["item_id"].to_pylist()) - left
+    assert [entry["item_id"] for entry in shown["items"]] == [
+        item for item in wanted if item not in gone
+    ]
 
 
 def test_a_session_is_asked_for_where_there_is_one(grouped: tuple[str, Service]) -> None:

@@ -56,10 +56,15 @@ def list_of_remaining(
     rest = data.keep_rows(~gone)
     if not rest.user_counts[row]:
         raise NotFound("there is no such user", code="user")
-    hidden = removed.indices[removed.indptr[row] : removed.indptr[row + 1]]
+    hidden = np.setdiff1d(_items(removed, row), _items(rest, row))
     items, scores = _best(model, data, removed, rest, row, k + len(hidden))
     shown = ~np.isin(items, hidden)
     return items[shown][:k], scores[shown][:k], removed.count
+
+
+def _items(data: Interactions, row: int) -> Array:
+    """Those that a user has."""
+    return data.indices[data.indptr[row] : data.indptr[row + 1]]
 
 
 def _best(
