@@ -170,6 +170,37 @@ def test_keys_are_made_shown_once_and_revoked(site: Site) -> None:  # noqa: F811
         assert not any("admin" in str(each["scopes"]) for each in keys.listed(connection)[1:])
 
 
+def test_a_key_is_rotated_and_who_is_logged_in_with_it_stays_so(site: Site) -> None:  # noqa: F811
+    other = site.key("status")
+    name = other.split("_")[1]
+    with login(site) as client:
+        assert f"/console/keys/{name}/rotate" in client.get("/console/keys").text
+        answer = client.post(f"/console/keys/{name}/rotate", data={"overlap": "86400"})
+        (made,) = re.findall(r"alt_[0-9a-f]{16}_[0-9a-f]{64}", answer.text)
+        assert "The old one is taken until" in answer.text
+        assert made != other
+        assert [site.get("/v1/requests", key).status_code for key in (other, made)] == [200, 200]
+        client.post(f"/console/keys/{name}/rotate", data={"overlap": "0"})
+        assert [site.get("/v1/requests", key).status_code for key in (other, made)] == [401, 401]
+        for wrong in ({}, {"overlap": "-1"}, {"overlap": "9" * 12}, {"overlap": str(2**31 - 1)}):
+            refused = client.post(f"/console/keys/{name}/rotate", data=wrong)
+            assert refused.status_code == 400
+            assert "alt_" not in refused.text
+        assert client.post("/console/keys/none/rotate", data={"overlap": "0"}).status_code == 404
+
+        own = site.admin.split("_")[1]
+        answer = client.post(f"/console/keys/{own}/rotate", data={"overlap": "0"})
+        (mine,) = re.findall(rf"alt_{own}_[0-9a-f]{{64}}", answer.text)
+        assert client.get("/console/keys").status_code == 200, "still logged in"
+        assert site.get("/v1/keys").status_code == 401
+        assert site.get("/v1/keys", mine).status_code == 200
+    with login(site, mine) as client:
+        foreign = {"Sec-Fetch-Site": "cross-site"}
+        answer = client.post(f"/console/keys/{own}/rotate", data={"overlap": "0"}, headers=foreign)
+        assert answer.status_code == 403
+        assert site.get("/v1/keys", mine).status_code == 200
+
+
 def test_lists_of_an_account(site: Site) -> None:  # noqa: F811
     def lists() -> dict[int, list[int]]:
         users = sorted({user for user, _ in everything()})
@@ -208,6 +239,28 @@ def test_lists_of_an_account(site: Site) -> None:  # noqa: F811
             answer = client.post("/console/account", data={"user": nobody})
             assert answer.status_code == 404
             assert "<b>" not in answer.text
+
+
+def test_what_is_to_be_forgotten_is_no_list_from_before(site: Site) -> None:  # noqa: F811
+    site.post({"users": [BASE + 5, BASE + 11, BASE + 20]})
+    site.service.work()
+    users = sorted({user for user, _ in everything()} - {BASE + 5, BASE + 11, BASE + 20})
+    with login(site) as client:
+        changed = site.service.state.load_serving().content.changes.lists.to_pylist()
+        row = next(each for each in changed if each["user_id"] in users and each["before"])
+        item = next(each for each in row["before"] if each is not None)
+
+        def page() -> str:
+            return client.post("/console/account", data={"user": row["user_id"]}).text
+
+        assert f">{item}<" in page()
+        site.post({"items": [item]}, "an item")
+        assert f">{item}<" not in page()
+        mine = next(each for user, each in everything() if user == row["user_id"] and each != item)
+        site.post({"pairs": [[row["user_id"], mine]]}, "a pair")
+        text = page()
+        assert f">{mine}<" not in text
+        assert "There is no list from before" in text
 
 
 def test_a_batch_under_way(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811

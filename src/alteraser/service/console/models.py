@@ -113,4 +113,10 @@ def _lists(api: ConsoleApi, user: str) -> dict[str, Any]:
         here = pc.equal(changes.lists["user_id"], name)
         rows = changes.lists.filter(here).to_pylist()
         found["before"] = rows[0]["before"] if rows else None
+    if found["before"] is not None:  # what is to be forgotten is not shown as what was there before
+        with api.state.database.reading() as connection:
+            look = api.serving.look(connection, user)
+        if look is None or look.parts:
+            return found | {"before": None, "known": False}
+        found["before"] = [each for each in found["before"] if each not in look.items]
     return found
