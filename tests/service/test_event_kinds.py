@@ -154,16 +154,25 @@ def test_what_happened_in_a_window_goes_and_does_not_come_back(
     assert not np.any((left.events.time >= 3010) & (left.events.time < 3020))
 
 
-def test_a_list_is_made_of_the_sessions_that_are_left(grouped: tuple[str, Service]) -> None:
+@pytest.mark.parametrize(
+    "body", [{"user": 3, "since": 3010, "until": 3020}, {"sessions": [31]}, None]
+)
+def test_a_list_is_made_of_the_sessions_that_are_left(
+    grouped: tuple[str, Service], body: dict[str, Any] | None
+) -> None:
     how, service = grouped
-    if how == "untimed":
+    if how != "column":
         return
     serving, version = Serving(service.state), service.state.load_serving()
-    service.send({"user": 3, "since": 3010, "until": 3020})
-    shown = serving.recommend("3", 7)
+    before = [serving.recommend(str(user), 7) for user in range(8)]
+    service.send(body or {"sessions": [31], "user": 3})
+    after = [serving.recommend(str(user), 7) for user in range(8)]
+    shown = after.pop(3)
+    assert after == before[:3] + before[4:], "nobody else's changes yet"
     assert shown["set_aside"] == 4
     _, data = original(service)
     assert data.events is not None
+    assert data.events.time is not None
     rest = data.keep_rows((data.events.users != 3) | (data.events.time // 10 != 301))
     rows = version.model.rows_of_users([3])
     lists, _ = version.model.top_items(rows, k=7, seen=rest)

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from alteraser.ledger import states
-from alteraser.ledger.asked import Asked
+from alteraser.ledger.asked import GROUPS, Asked
 from alteraser.ledger.schema import events, requests
 
 OWED = frozenset({states.QUEUED, states.EXECUTING, states.SCRUBBED, states.CHECKED})
@@ -33,6 +33,8 @@ class Aside:
     items: frozenset[Any] = frozenset()
     parts: Mapping[Any, Asked] = field(default_factory=dict)
     """Of whom something stays → what of theirs goes"""
+    groups: Asked | None = None
+    """Sessions or baskets, whosever they are"""
 
 
 class Asides:
@@ -44,6 +46,8 @@ class Asides:
         self.items: Counter[Any] = Counter()
         self.parts: dict[Any, dict[str, Asked]] = {}
         """User → request → what of theirs goes by it"""
+        self.groups: dict[str, Asked] = {}
+        """Request → sessions or baskets that go, whosever they are"""
         self._of: dict[str, Aside] = {}
 
     def follow(self, connection: Connection) -> bool:
@@ -93,12 +97,15 @@ class Asides:
                 if not counter[each]:
                     del counter[each]
             counter.update(getattr(aside, mine, ()))
+        self.groups.pop(name, None)
         for user in getattr(before, "parts", ()):
             del self.parts[user][name]
             if not self.parts[user]:
                 del self.parts[user]
         if aside is not None:
             self._of[name] = aside
+            if aside.groups is not None:
+                self.groups[name] = aside.groups
             for user, part in aside.parts.items():
                 self.parts.setdefault(user, {})[name] = part
 
@@ -115,6 +122,8 @@ def _aside(selection: str | None) -> Aside:
         return Aside() if asked.kept else Aside(items=frozenset(asked.names))
     if asked.kind == "users" and not asked.kept:
         return Aside(users=frozenset(asked.names))
+    if asked.kind in GROUPS:
+        return Aside(groups=asked) if asked.user is None else Aside(parts={asked.user: asked})
     return Aside(parts=_parts(asked))
 
 

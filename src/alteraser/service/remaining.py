@@ -48,7 +48,8 @@ def list_of_remaining(
     NotFound where nothing of the user would be left.
     """
     data, model = version.data, version.model
-    gone = find(data, asked).gone
+    owners = data.user_rows if data.events is None else data.events.users
+    gone = find(data, asked).gone & (owners == row)
     removed = data.keep_rows(gone)
     if not removed.count:
         items, scores = model.top_items(np.array([row]), k=k, seen=data)
@@ -60,6 +61,13 @@ def list_of_remaining(
     items, scores = _best(model, data, removed, rest, row, k + len(hidden))
     shown = ~np.isin(items, hidden)
     return items[shown][:k], scores[shown][:k], removed.count
+
+
+def whose(version: Version, asked: Asked) -> frozenset[int]:
+    """Rows of the users of whom something goes by ``asked``."""
+    data = version.data
+    owners = data.user_rows if data.events is None else data.events.users
+    return frozenset(np.unique(owners[find(data, [asked]).gone]).tolist())
 
 
 def _items(data: Interactions, row: int) -> Array:

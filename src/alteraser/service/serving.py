@@ -6,7 +6,7 @@ import re
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import pyarrow as pa
@@ -18,7 +18,7 @@ from alteraser.ledger import batches, schema, versions
 from alteraser.ledger.asked import Asked
 from alteraser.models.closed_form.model import ExactModel
 from alteraser.service.asides import Asides
-from alteraser.service.remaining import list_of_remaining
+from alteraser.service.remaining import list_of_remaining, whose
 from alteraser.service.state import State
 
 INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
@@ -38,6 +38,7 @@ class _Served:
     def __init__(self, version: Version) -> None:
         self.version = version
         self.list = lru_cache(KEPT)(self._list)
+        self.whose = lru_cache(KEPT)(partial(whose, version))
 
     def _list(
         self, row: int, k: int, left: tuple[Asked, ...]
@@ -61,6 +62,8 @@ class LedgerLook:
     items: frozenset[Any]
     parts: tuple[Asked, ...] = ()
     """What of theirs is to be forgotten, of who stays"""
+    groups: tuple[Asked, ...] = ()
+    """Sessions or baskets that are to be forgotten, whosever they are"""
 
 
 def _without(
@@ -132,7 +135,11 @@ class Serving:
             name = None if user is None else self._named(user)
             asides, version = self._asides, versions.serving(connection).version
             return LedgerLook(
-                version, name in asides.users, frozenset(asides.items), asides.parts_of(name)
+                version,
+                name in asides.users,
+                frozenset(asides.items),
+                asides.parts_of(name),
+                tuple(asides.groups.values()),
             )
 
     def _named(self, user: str) -> int | str | None:
@@ -160,7 +167,8 @@ class Serving:
         row = -1 if name is None else int(model.users.rows_of(pa.array([name]))[0])
         if row < 0:
             raise NotFound("there is no such user", code="user")
-        names, found, without = served.list(row, k + len(look.items), look.parts)
+        left = look.parts + tuple(each for each in look.groups if row in served.whose(each))
+        names, found, without = served.list(row, k + len(look.items), left)
         names, found = _without(look.items, names, found, k)
         entries: list[dict[str, Any]] = [{"item_id": item} for item in names]
         if scores:

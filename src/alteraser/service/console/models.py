@@ -116,7 +116,7 @@ def _lists(api: ConsoleApi, user: str) -> dict[str, Any]:
     if found["before"] is not None:  # what is to be forgotten is not shown as what was there before
         with api.state.database.reading() as connection:
             look = api.serving.look(connection, user)
-        if look is None or look.parts:
+        if look is None or look.parts or look.groups:
             return found | {"before": None, "known": False}
         found["before"] = [each for each in found["before"] if each not in look.items]
     return found
