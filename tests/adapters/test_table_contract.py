@@ -69,6 +69,14 @@ def _cornac() -> None:
     shutil.copyfile(FIXTURES / "cornac_ease" / "data.csv", "data.csv")
 
 
+def _cornac_knn(name: str) -> Callable[[], None]:
+    def make() -> None:
+        shutil.copyfile(FIXTURES / "cornac_knn" / f"{name}.pkl", MODEL)
+        shutil.copyfile(FIXTURES / "cornac_knn" / "data.csv", "data.csv")
+
+    return make
+
+
 IN_ROWS = "--rows-are-ids"
 BY_RECBOLE = "--users-map toy.inter"
 CASES = [
@@ -77,11 +85,15 @@ CASES = [
     Case("recbole-ease", _fixture("recbole_ease", "ease.pth"), "toy.inter", BY_RECBOLE),
     Case("recbole-itemknn", _fixture("recbole_tables", "itemknn.pth"), "toy.inter", BY_RECBOLE),
     Case("cornac-ease", _cornac, "data.csv", "--rating plays --allow-pickle"),
+    *(
+        Case("cornac-itemknn", _cornac_knn(name), "data.csv", "--rating plays --allow-pickle")
+        for name in ("cosine", "centered_bm25", "pearson_idf", "ones")
+    ),
     Case("recbole-pop", _fixture("recbole_tables", "pop.pth"), "toy.inter", BY_RECBOLE),
 ]
 
 
-@pytest.fixture(params=CASES, ids=[case.format for case in CASES])
+@pytest.fixture(params=CASES, ids=[f"{at}-{case.format}" for at, case in enumerate(CASES)])
 def case(request: pytest.FixtureRequest, run: Run) -> Case:
     found: Case = request.param
     found.make()

@@ -24,6 +24,7 @@ TABLES: dict[str, str] = {
     "recbole-itemknn": "alteraser.adapters.tables.recbole_knn",
     "recbole-pop": "alteraser.adapters.tables.recbole_pop",
     "cornac-ease": "alteraser.adapters.tables.cornac_ease",
+    "cornac-itemknn": "alteraser.adapters.tables.cornac_knn",
     "ease-weights": "alteraser.adapters.tables.ease_weights",
 }
 """Formats by their name, and the module that knows each."""
