@@ -99,6 +99,26 @@ def test_cornac_loads_its_ease(name: str, run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.interop
+@pytest.mark.parametrize("name", ["cosine", "centered_bm25", "pearson_idf", "ones"])
+def test_cornac_loads_its_item_knn(name: str, run: Run, tmp_path: Path) -> None:
+    """Similarities, everybody's scores, mean and range are those of Cornac's own without the erased
+    user."""
+    source = FIXTURES / "cornac_knn"
+    (tmp_path / "users.csv").write_text("user_id\nu3\n")
+    line = (
+        f"forget {source}/{name}.pkl users.csv --data {source}/data.csv --allow-pickle "
+        "--out new.pkl --remaining rest.csv -q"
+    )
+    assert run(line)[0] == 0
+    told = answer("cornac", HERE / "read_cornac_knn.py", tmp_path / "new.pkl", "rest.csv", "u3")
+    np.testing.assert_allclose(*told["tables"], atol=1e-12)
+    np.testing.assert_allclose(*told["scores"], atol=1e-9)
+    np.testing.assert_allclose(*told["told"])
+    assert told["held"] == told["rest"]
+    assert "u3" in told["refused"]
+
+
+@pytest.mark.interop
 def test_lenskit_scores_with_its_ease(run: Run, tmp_path: Path) -> None:
     """Weights that LensKit trained, as NumPy saves them; scores are those of its own training."""
     users, items = np.nonzero(np.random.default_rng(3).random((40, 15)) < 0.3)

@@ -15,7 +15,7 @@ would have been cut had the event never been there. In a basket nothing is befor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -85,6 +85,8 @@ class Events:
             raise InvalidInput(
                 f"{grouping.name}s are what a column says, or what a gap between times cuts"
             )
+        if groups is None and grouping.ticks is None:
+            grouping = replace(grouping, ticks=_ticks(grouping, time))
         at = ranks(len(users), time if grouping.timed else None, position)
         return cls._settled(
             users.astype(np.int64), items.astype(np.int32), at, time, groups, grouping
@@ -221,14 +223,16 @@ def ranks(count: int, time: Rows | None, position: Array | None) -> Rows:
 def _by_gap(users: Rows, at: Rows, time: Rows | None, grouping: Grouping) -> tuple[Rows, Array]:
     """(order of the events, which of them begin a group)."""
     assert time is not None
+    assert grouping.ticks is not None
     order = np.lexsort((at, users))
     begins = np.diff(users[order], prepend=-1) != 0
-    begins[1:] |= np.diff(time[order]) > _ticks(grouping, time)
+    begins[1:] |= np.diff(time[order]) > grouping.ticks
     return order, begins
 
 
-def _ticks(grouping: Grouping, times: Rows) -> int:
+def _ticks(grouping: Grouping, times: Rows | None) -> int:
     """The gap in the unit of ``times``."""
+    assert times is not None
     assert grouping.gap is not None
     length, seconds = gap_of(grouping.gap)
     return length * UNITS[unit_of(times)] if seconds else length

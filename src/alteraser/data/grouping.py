@@ -43,6 +43,9 @@ class Grouping:
     timed: bool = True
     """Whether times, where they were read, say the order: not of a model that was trained
     without"""
+    ticks: int | None = None
+    """The gap in the unit of the data's times, once there are some: a part of them, whose size may
+    say another unit, is cut as the whole was"""
 
     def to_document(self) -> dict[str, Any]:
         """As JSON values."""

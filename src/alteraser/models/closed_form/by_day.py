@@ -41,6 +41,14 @@ def days_of(times: Array) -> Array:
     return np.asarray(times // (DAY * UNITS[unit_of(times)]))
 
 
+def one_unit(*parts: Interactions) -> bool:
+    """Whether the times of all ``parts`` that have any seem to be in one unit: of early ones alone
+    another may seem so.
+    """
+    times = [part.timestamp for part in parts if part.timestamp is not None and len(part)]
+    return len({unit_of(each) for each in times}) < 2
+
+
 def cells(data: Interactions) -> dict[str, Array]:
     """{``starts`` (n + 1,) int64, ``days`` (z,) int32, ``counts`` (z,)}: item by item, the days on
     which it has any.

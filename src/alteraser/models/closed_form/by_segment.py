@@ -31,7 +31,7 @@ import numpy.typing as npt
 
 from alteraser.data.selection import unit_of
 from alteraser.errors import IntegrityError, InvalidInput, NotFound
-from alteraser.models.closed_form.by_day import days_of
+from alteraser.models.closed_form.by_day import days_of, one_unit
 from alteraser.models.closed_form.kind import largest_difference
 
 if TYPE_CHECKING:
@@ -82,7 +82,8 @@ def without(state: Mapping[str, Array], deletion: Deletion, *, aged: bool) -> di
     there = np.flatnonzero(_present(before))
     if found != names_of(state):
         raise IntegrityError(ANOTHER)
-    if before.confidence is not None or state["counts"].dtype != np.int64:
+    sums = before.confidence is not None or state["counts"].dtype != np.int64
+    if sums or (aged and not one_unit(before, deletion.removed, remaining)):
         return counted(remaining, aged=aged)
     have, gone = cells_of(state, aged), _cells(deletion.removed, aged)
     have = SegmentCells(there[have.segments], have.items, have.days, have.counts)

@@ -136,7 +136,10 @@ class Popularity(ExactKind):
         if self.segmented:
             return by_segment.without(state, deletion, aged=self._aged)
         if self.half_life is not None:
-            found = by_day.without(state, deletion.removed, deletion.removal.remaining)
+            remaining = deletion.removal.remaining
+            if not by_day.one_unit(deletion.data, deletion.removed, remaining):
+                return by_day.cells(remaining)
+            found = by_day.without(state, deletion.removed, remaining)
             if found is None:
                 raise IntegrityError(
                     "interactions that go are of other days than in training: the times are not "

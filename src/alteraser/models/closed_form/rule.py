@@ -33,6 +33,9 @@ ROUNDED = 1e-9
 none."""
 
 
+LARGEST = 1e100
+"""Confidences that are taken"""
+
 Protocol = Literal["held out", "sessions", "baskets"]
 
 
@@ -141,6 +144,12 @@ class Rule(Configured, ABC):
                 raise InvalidInput(need.missing(self.name, command_line=False))
         if data.events is not None and not self.of_events():
             raise InvalidInput(of_pairs(self.name, data.events.grouping.name))
+        largest = 0.0 if data.confidence is None else float(data.confidence.max(initial=0.0))
+        if largest > LARGEST:
+            raise InvalidInput(
+                f"a confidence of {largest:g} is more than {LARGEST:g}, beyond which sums of "
+                f"squares are no numbers any more: {self.name} cannot be made of it"
+            )
 
     @classmethod
     def of_events(cls) -> bool:
