@@ -318,7 +318,7 @@ def test_inspect_tells_what_a_table_is_and_checks_it(run: Run, tmp_path: Path) -
 
 def test_cornac_people_in_each_others_rows_are_no_table_of_items(run: Run) -> None:
     """UserKNN is told from ItemKNN, and refused with the reason."""
-    source = FIXTURES / "cornac_knn"
+    source = Path(__file__).parent / "fixtures" / "cornac_knn"
     Path("ask.csv").write_text("user_id\nu3\n")
     line = f"forget {source}/user.pkl ask.csv --data {source}/data.csv --out new --allow-pickle"
     code, _, err = run(line)
