@@ -330,20 +330,23 @@ def anchored() -> Iterator[tuple[str, Any]]:
 
 def recbole() -> Iterator[tuple[str, Any]]:
     """RecBole's ENMF."""
-    from alteraser.adapters import ForeignErasing as Foreign
-    from alteraser.adapters import ForeignOptions
+    from alteraser.adapters import ForeignErasing, ForeignOptions
     from alteraser.adapters.recbole import ADAPTER
+    from alteraser.data.deletion import Deletion
 
     folder = Path(__file__).parents[1] / "tests" / "adapters" / "fixtures" / "recbole"
     model = ADAPTER.read(folder / "ENMF.pth", ForeignOptions(users_map=folder / "toy.inter"))
     data = Interactions.read(folder / "train.csv", users=model.user_ids, items=model.item_ids)
     for every, tolerance, cap in itertools.product((7, 50), (1e-2, 1e-5), (0, 3, 150)):
         gone = np.arange(len(data)) % every == 0
-        task = Foreign(
-            model, data, data.keep(~gone), data.keep(gone), tolerance=tolerance, max_passes=cap
+        erasing = ForeignErasing(
+            model,
+            Deletion(data, data.remove(data.keep(gone))),
+            tolerance=tolerance,
+            max_passes=cap,
         )
-        yield f"recbole/{every}/{tolerance}/{cap}/forget", model.loss.forget(task)
-        yield f"recbole/{every}/{tolerance}/{cap}/local", model.loss.local(task)
+        yield f"recbole/{every}/{tolerance}/{cap}/forget", model.loss.forget(erasing)
+        yield f"recbole/{every}/{tolerance}/{cap}/local", model.loss.local(erasing)
 
 
 def session() -> Iterator[tuple[str, Any]]:
