@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from alteraser.cli import common
 from alteraser.cli.pace import Pace
+from alteraser.cli.screen import Screen
 from alteraser.erasers import PassRecord
 from alteraser.runtime import events
 
@@ -53,8 +53,8 @@ def test_beyond_the_tolerance_something_is_left() -> None:
 def test_a_terminal_sees_it_move_within_one_joint_step(monkeypatch: pytest.MonkeyPatch) -> None:
     text = io.StringIO()
     console = Console(file=text, force_terminal=True, width=100, color_system=None)
-    monkeypatch.setattr(common.Screen, "stderr", property(lambda self: console))
-    with common.Screen(False, False).passes("solve", "forgetting", 1e-3):
+    monkeypatch.setattr(Screen, "stderr", property(lambda self: console))
+    with Screen(False, False).passes("solve", "forgetting", 1e-3):
         on_pass = events.passes(None)  # as a verb takes it
         assert on_pass is not None
         on_pass(PassRecord(1, "all", 1.0, 1.0, 0.1, 5, False))

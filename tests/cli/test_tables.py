@@ -17,6 +17,7 @@ from conftest import Run
 import alteraser as ae
 from alteraser import erasers, solvers
 from alteraser.cli import common
+from alteraser.cli.screen import Screen
 from alteraser.data.deletion import Deletion
 from alteraser.data.interactions import Interactions
 from alteraser.erasers import AltEraser, entry
@@ -207,7 +208,7 @@ def count(
     Example: alteraser count ratings.csv
     """
     lines = len(Path(data).read_text().splitlines())
-    common.Screen(json, quiet).result({"lines": lines}, [("lines", f"{lines:,}")])
+    Screen(json, quiet).result({"lines": lines}, [("lines", f"{lines:,}")])
     return 0
 
 

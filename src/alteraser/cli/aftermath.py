@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alteraser.cli import common
+from alteraser.cli.screen import seconds_text
 
 if TYPE_CHECKING:
     from alteraser.verbs.lists import Aftermath
@@ -46,4 +46,4 @@ def time(seconds: dict[str, float], refit: float | None) -> tuple[str, str]:
         if refit is None
         else f"; training again without the data would take about {refit:.2g} s (predicted)"
     )
-    return "time", common.seconds_text(seconds) + against
+    return "time", seconds_text(seconds) + against

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from alteraser.cli import aftermath, common, selecting
+from alteraser.cli import aftermath, selecting
+from alteraser.cli.screen import Screen, unrated_rows
 from alteraser.errors import NumericFailure
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def answer(
-    screen: common.Screen, asked: ForgetRequest, subject: Subject, erasure: Erasure[Any], saved: Any
+    screen: Screen, asked: ForgetRequest, subject: Subject, erasure: Erasure[Any], saved: Any
 ) -> int:
     """Show what came out; 0 where the level that was asked for, or the default one, is reached,
     else 8 and a line.
@@ -44,7 +45,7 @@ def answer(
         *selecting.gone_rows(found),
         *selecting.added_rows(found),
         *selecting.rows(found, remaining, verbose=verbose),
-        *common.unrated_rows(found.data),
+        *unrated_rows(found.data),
         *subject.standing(erasure),
         *aftermath.rows(erasure.aftermath, ours=subject.ours),
         aftermath.time(seconds, erasure.way.refit_seconds),
@@ -66,7 +67,7 @@ def answer(
     return 0 if asked.how.accept == "d" else NumericFailure.exit_code
 
 
-def dry_run(screen: common.Screen, asked: ForgetRequest, found: Deletion, planned: Any) -> int:
+def dry_run(screen: Screen, asked: ForgetRequest, found: Deletion, planned: Any) -> int:
     """Show what would be forgotten, and where ``planned`` says it, how and at what cost."""
     removal = found.removal
     users, items, emptied = (
@@ -89,7 +90,7 @@ def dry_run(screen: common.Screen, asked: ForgetRequest, found: Deletion, planne
         *selecting.gone_rows(found),
         ("of", f"{users:,} users ({emptied:,} of them whole) and {items:,} items"),
         *selecting.rows(found, None, verbose=asked.talk.verbose),
-        *common.unrated_rows(found.data),
+        *unrated_rows(found.data),
     ]
     if planned is not None:
         document |= {

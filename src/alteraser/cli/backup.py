@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from alteraser.cli import common
+from alteraser.cli.screen import Screen
 from alteraser.cli.serve import require_service
 
 
@@ -32,7 +33,7 @@ def backup(
     require_service()
     from alteraser.service.backup import backup as take
 
-    screen = common.Screen(json, quiet)
+    screen = Screen(json, quiet)
     with screen.phase("backup", "copying"):
         head = take(state, out)
     document = {"backup": str(out), "bytes": out.stat().st_size, **head}

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import again, common, foreign_options
+from alteraser.cli import again, common, foreign_options, inputs
 from alteraser.cli.options import grouped, only
+from alteraser.cli.screen import Screen
 from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -83,9 +84,9 @@ def compact(
             raise InvalidInput(
                 f"{path} is inside {model}, which stays as it is. Choose an output elsewhere."
             )
-    screen = common.Screen(json, quiet)
+    screen = Screen(json, quiet)
     maps = {"user": out_users_map, "item": out_items_map}
-    with common.blas_threads(threads):
+    with inputs.blas_threads(threads):
         if foreign_options.is_foreign(model, theirs):
             return _compact_foreign(screen, model, out, maps, theirs)
         foreign_options.refuse(
@@ -94,13 +95,11 @@ def compact(
         return _compact_ours(screen, model, out, maps)
 
 
-def _compact_ours(
-    screen: common.Screen, path: Path, out: Path, maps: dict[str, Path | None]
-) -> int:
+def _compact_ours(screen: Screen, path: Path, out: Path, maps: dict[str, Path | None]) -> int:
     from alteraser.verbs.compact import compact as compacted
 
     with screen.phase("read", "reading"):
-        original = common.load_model(path)
+        original = inputs.load_model(path)
     found = compacted(original)
     model = found.model
     with (
@@ -113,7 +112,7 @@ def _compact_ours(
 
 
 def _compact_foreign(
-    screen: common.Screen,
+    screen: Screen,
     path: Path,
     out: Path,
     maps: dict[str, Path | None],
@@ -193,7 +192,7 @@ class _written:
 
 
 def _report(
-    screen: common.Screen,
+    screen: Screen,
     out: Path,
     before: tuple[int, int],
     after: tuple[int, int],

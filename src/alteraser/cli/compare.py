@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from alteraser.cli import common
+from alteraser.cli import common, inputs
 from alteraser.cli.beside import Beside
 from alteraser.cli.options import grouped
+from alteraser.cli.screen import Screen
 from alteraser.errors import InvalidInput
 
 
@@ -50,12 +51,12 @@ def compare(
 
     if not 0.0 < p < 1.0:
         raise InvalidInput(f"--p {p:g}: expected a persistence between 0 and 1, such as 0.9")
-    screen = common.Screen(json, quiet)
+    screen = Screen(json, quiet)
     with screen.phase("read", "reading"):
         first, second = (load_shown(path, beside) for path in (model, other))
-        chosen = common.read_users(users, first)
-        masked = common.read_for(first, data)
-    with screen.phase("solve", "comparing"), common.blas_threads(threads):
+        chosen = inputs.read_users(users, first)
+        masked = inputs.read_for(first, data)
+    with screen.phase("solve", "comparing"), inputs.blas_threads(threads):
         answer = compare_models(first, second, data=masked, users=chosen, p=p)
     rows = [
         (name, f"{value:.6f}" if name != "users" else f"{value:,}")

@@ -153,7 +153,7 @@ def _near(name: str, known: Iterable[str]) -> str:
 
 def _misspelled(parameters: Iterable[Any], environment: Any) -> None:
     """A line on stderr for each variable that is nearly the name of an option, and of no other."""
-    from alteraser.cli.common import Screen
+    from alteraser.cli.screen import Screen
 
     known = {f"{PREFIX}_{name.upper()}" for name in (*_settable(parameters), "config")}
     others = known.union(*({f"{PREFIX}_{each.upper()}" for each in _names_of(n)} for n in COMMANDS))

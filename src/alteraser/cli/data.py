@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alteraser.cli import common, completion
+from alteraser.cli import common, completion, inputs
+from alteraser.cli.screen import Screen, unrated_rows
 from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def split(
     from alteraser.data.readers import numbers_or_nothing, read_rows
 
     check_output(out)
-    reading = common.reading_options(
+    reading = inputs.reading_options(
         user_column=user_column,
         item_column=item_column,
         threshold=threshold,
@@ -83,7 +84,7 @@ def split(
         basket_column=basket_column,
         position_column=position_column,
     )
-    screen = common.Screen(json, quiet)
+    screen = Screen(json, quiet)
     if reading.grouping is not None:
         return _split_events(screen, data, out, reading, test)
     with screen.phase("read", f"reading {data}"):
@@ -124,7 +125,7 @@ def split(
 
 
 def _split_events(
-    screen: common.Screen, data: Path, out: Path, reading: ReadingOptions, share: float
+    screen: Screen, data: Path, out: Path, reading: ReadingOptions, share: float
 ) -> None:
     import numpy as np
     import pyarrow as pa
@@ -198,7 +199,7 @@ def stats(
     from alteraser.data.interactions import Interactions
     from alteraser.models.factorization.defaults import defaults
 
-    reading = common.reading_options(
+    reading = inputs.reading_options(
         user_column=user_column,
         item_column=item_column,
         threshold=threshold,
@@ -210,7 +211,7 @@ def stats(
         decimal=decimal,
         layout=layout,
     )
-    screen = common.Screen(json, quiet)
+    screen = Screen(json, quiet)
     with screen.phase("read", f"reading {data}"):
         whole = Interactions.read(data, reading)
     found = whole.statistics()
@@ -243,7 +244,7 @@ def stats(
             else []
         ),
         *[(f"{side.removesuffix('_id')} ids", words) for side, words in whole.converted.items()],
-        *common.unrated_rows(whole),
+        *unrated_rows(whole),
         ("digest", whole.digest),
     ]
     screen.result(document, rows)
@@ -285,7 +286,7 @@ def fetch(
 
     from alteraser.data.sets.public import fetch as fetch_dataset
 
-    screen = common.Screen(json, quiet)
+    screen = Screen(json, quiet)
     folder = Path(name) if out is None else out
     with Progress(
         console=screen.stderr, transient=True, disable=quiet or not screen.stderr.is_terminal
@@ -338,7 +339,7 @@ def generate(
     from alteraser.data.files import atomic_directory
     from alteraser.data.sets import generate_household
 
-    screen = common.Screen(json, quiet)
+    screen = Screen(json, quiet)
     if kind != "household":
         return _generate_events(screen, kind, out, users, items, seed)
     with screen.phase("write", f"generating {out}"), atomic_directory(out) as folder:
@@ -363,7 +364,7 @@ def generate(
 
 
 def _generate_events(
-    screen: common.Screen, kind: str, out: Path, users: int, items: int, seed: int
+    screen: Screen, kind: str, out: Path, users: int, items: int, seed: int
 ) -> None:
     import pyarrow.parquet as pq
 

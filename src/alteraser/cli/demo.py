@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alteraser.cli import common
+from alteraser.cli import common, inputs
+from alteraser.cli.screen import Screen
 from alteraser.errors import DependencyMissing, NotFound
 
 if TYPE_CHECKING:
@@ -62,12 +63,12 @@ def demo(
     from alteraser.data.sets import generate_household
     from alteraser.demo import household_scene, noise_scene, run_demo
 
-    common.check_tolerance(tolerance)
+    inputs.check_tolerance(tolerance)
     folder = out or _free("demo")
     check_output(folder)
     if importlib.util.find_spec("plotly") is None:
         raise DependencyMissing("the report needs plotly: pip install 'alteraser[report]'")
-    screen = common.Screen(json, quiet)
+    screen = Screen(json, quiet)
     with screen.phase("read", "preparing the data"):
         if data is None:
             scene = household_scene(generate_household(seed=seed), seed=seed)
@@ -129,7 +130,7 @@ def _write(shown: Demo, folder: Path, seed: int) -> None:
         )
 
 
-def _show(screen: common.Screen, shown: Demo, folder: Path) -> None:
+def _show(screen: Screen, shown: Demo, folder: Path) -> None:
     from alteraser.demo.tell import COLUMNS, comparison, lead, side_by_side
 
     rows, lists = comparison(shown), side_by_side(shown)

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from alteraser.cli import common
+from alteraser.cli.screen import Screen
 from alteraser.errors import NumericFailure
 
 PACKAGES = (
@@ -38,7 +39,7 @@ def doctor(
 
     Example: alteraser doctor --json
     """
-    screen = common.Screen(json, quiet)
+    screen = Screen(json, quiet)
     with screen.phase("solve", "compiling and checking the kernels"):
         began = time.perf_counter()
         difference = _kernel_check(threads)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import common
+from alteraser.cli import common, inputs
 from alteraser.cli.beside import COMPOSITE, PANEL, Beside, refuse_context
 from alteraser.cli.options import grouped
+from alteraser.cli.screen import Screen
 
 if TYPE_CHECKING:
     from alteraser.verbs.evaluate import Coverage
@@ -64,13 +65,13 @@ def evaluate(
     from alteraser.cli.recommend import load_shown
     from alteraser.models.folder import kind_at
 
-    screen = common.Screen(json, quiet)
+    screen = Screen(json, quiet)
     kind = kind_at(model)
     if kind != COMPOSITE:
         refuse_context(context, kind)
     with screen.phase("read", "reading"):
         trained = load_shown(model, beside)
-        chosen = common.read_users(users, trained)
+        chosen = inputs.read_users(users, trained)
     found = None
     if kind == COMPOSITE:
         from alteraser.cli.relational.evaluate import evaluated
@@ -93,13 +94,13 @@ def evaluate(
 
 
 def _evaluated(
-    screen: common.Screen, trained: Any, test: Path, data: Path, chosen: Any, threads: int
+    screen: Screen, trained: Any, test: Path, data: Path, chosen: Any, threads: int
 ) -> tuple[dict[str, float], Coverage]:
     """By user."""
     from alteraser.verbs.evaluate import coverage, evaluate
 
     with screen.phase("read", "reading"):
-        held_out, masked = common.read_for(trained, test), common.read_for(trained, data)
-    with screen.phase("solve", "ranking"), common.blas_threads(threads):
+        held_out, masked = inputs.read_for(trained, test), inputs.read_for(trained, data)
+    with screen.phase("solve", "ranking"), inputs.blas_threads(threads):
         answer = evaluate(trained, held_out, data=masked, users=chosen)
         return answer, coverage(trained, held_out, data=masked)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alteraser.cli import common
+from alteraser.cli import inputs
+from alteraser.cli.screen import Screen, seconds_text, unrated_rows
 from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    screen: common.Screen,
+    screen: Screen,
     kind: str,
     data: Path,
     out: Path,
@@ -27,12 +28,12 @@ def train(
     from alteraser.data.interactions import Interactions
     from alteraser.models.registry import KINDS
 
-    with common.options_named():
+    with inputs.options_named():
         settings = KINDS[kind](**given)
     settings.check_reading(reading)
     asked, reading = reading, settings.reading_of(reading)
     with screen.phase("read", f"reading {data}"):
-        names = common.names_given(asked, reading)
+        names = inputs.names_given(asked, reading)
         interactions = Interactions.read(data, reading, option_names=names)
     if len(interactions) == 0:
         above = (
@@ -66,11 +67,11 @@ def train(
                 "interactions",
                 f"{trained.interactions:,} of {trained.users:,} users and {trained.items:,} items",
             ),
-            *common.unrated_rows(interactions),
+            *unrated_rows(interactions),
             *([("settings", settings_text(saved))] if KINDS[kind].model_fields else []),
             ("forgets", "exactly: class A, what training on the rest gives"),
             *(("note", note) for note in model.settings.notes(interactions)),
-            ("time", common.seconds_text(seconds)),
+            ("time", seconds_text(seconds)),
         ],
     )
     return 0

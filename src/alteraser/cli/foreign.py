@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alteraser.cli import common
+from alteraser.cli import inputs
 from alteraser.cli.foreign_options import options_from, refuse, warn_of_pickles
+from alteraser.cli.screen import Screen, effect_rows
 from alteraser.cli.subject import Rows, Subject
 from alteraser.errors import IntegrityError, InvalidInput, NumericFailure
 
@@ -60,7 +61,7 @@ class Theirs(Subject):
         )
         known_method(how.method)
         options = options_from(asked.theirs)
-        common.check_tolerance(how.tolerance)
+        inputs.check_tolerance(how.tolerance)
         self.settings = ForeignSettings(
             how.method,
             how.tolerance,
@@ -179,7 +180,7 @@ class Theirs(Subject):
         # exit 0 says that nothing of anybody is left, no merit of what was done
         if erasure.model.zero is not None:
             self.screen.warn(f"note: {erasure.model.zero}")
-        return [*rows, *common.effect_rows(erasure.effect_left)]
+        return [*rows, *effect_rows(erasure.effect_left)]
 
     def beside(self, saved: Written) -> Rows:
         """Other files."""
@@ -247,7 +248,7 @@ def _rounded_up(value: float) -> str:
 
 
 def verify(
-    screen: common.Screen,
+    screen: Screen,
     model: Path,
     data: Path,
     before: Path | None,
@@ -277,7 +278,7 @@ def verify(
             "--before is the model itself: give the one from before it forgot", path=str(before)
         )
     options = options_from(asked)
-    common.check_tolerance(tolerance)
+    inputs.check_tolerance(tolerance)
     checked(model, options, asked.format)
     warn_of_pickles(screen, asked)
     with screen.phase("read", "reading"):

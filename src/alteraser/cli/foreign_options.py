@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import common, completion
+from alteraser.cli import completion, inputs
+from alteraser.cli.screen import Screen
 from alteraser.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -291,17 +292,17 @@ def options_from(asked: Reading) -> ForeignOptions:
     from alteraser.adapters import ForeignOptions
 
     given = asked.given
-    reading = common.reading_options(
+    reading = inputs.reading_options(
         **{name: given[name] for name in READING if given.get(name) is not None}
     )
     rest = {
         name: value for name, value in given.items() if name not in READING and value is not None
     }
-    with common.options_named():
+    with inputs.options_named():
         return ForeignOptions(reading=reading, **rest)
 
 
-def warn_of_pickles(screen: common.Screen, asked: Reading) -> None:
+def warn_of_pickles(screen: Screen, asked: Reading) -> None:
     """Say what a pickle is to whoever allowed one."""
     if asked.allow_pickle:
         screen.note(

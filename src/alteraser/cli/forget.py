@@ -20,6 +20,7 @@ from alteraser.cli import (
 )
 from alteraser.cli.beside import COMPOSITE, Beside
 from alteraser.cli.options import grouped
+from alteraser.cli.screen import Screen
 from alteraser.errors import AltEraserError
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def forget(
         model, data, forget_set, out, how, wanted, outputs, theirs, care, talk, beside
     )
     asked.check()
-    screen = common.Screen(talk.json, talk.quiet, page=outputs.report)
+    screen = Screen(talk.json, talk.quiet, page=outputs.report)
     subject = _subject(asked, screen)
     subject.check_asked()
     subject.check()
@@ -86,7 +87,7 @@ def forget(
     return answer.answer(screen, asked, subject, erasure, saved)
 
 
-def _subject(asked: forget_options.ForgetRequest, screen: common.Screen) -> Subject:
+def _subject(asked: forget_options.ForgetRequest, screen: Screen) -> Subject:
     """What MODEL is, by what lies there."""
     table = item_tables.recognized(asked.model, asked.theirs.format)
     if table is not None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from alteraser.cli import common
+from alteraser.cli.screen import Screen
 from alteraser.cli.serve import StateOption, require_service
 
 
@@ -34,7 +35,7 @@ def ingest(
     from alteraser.service.ingest import read, take
     from alteraser.service.state import open_state
 
-    screen = common.Screen(json, quiet)
+    screen = Screen(json, quiet)
     opened = open_state(state)
     try:
         with screen.phase("ingest", "reading"):

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import common, exact, foreign_options, item_tables
+from alteraser.cli import common, exact, foreign_options, inputs, item_tables
 from alteraser.cli.beside import COMPOSITE
 from alteraser.cli.options import grouped
+from alteraser.cli.screen import Screen, unrated_rows
 from alteraser.errors import IntegrityError, InvalidInput
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def inspect(
     """
     from alteraser.models.folder import kind_at
 
-    screen = common.Screen(talk.json, talk.quiet)
+    screen = Screen(talk.json, talk.quiet)
     if not foreign_options.is_foreign(model, theirs):
         foreign_options.refuse(
             theirs.given,
@@ -62,7 +63,7 @@ def inspect(
 
 
 def _foreign(
-    screen: common.Screen,
+    screen: Screen,
     model: Path,
     data: Path | None,
     asked: foreign_options.Reading,
@@ -110,7 +111,7 @@ def _foreign(
             else [("", check.hint), ("furthest off", _worst(check))]
         ),
         *([("note", zero)] if zero else []),
-        *common.unrated_rows(opened.data),
+        *unrated_rows(opened.data),
         *foreign.sibling_rows(siblings, verbose=talk.verbose),
     ]
     screen.result(document, rows)
@@ -169,19 +170,19 @@ def _worst(check: Any) -> str:
     )
 
 
-def _own(screen: common.Screen, model: Path, data: Path | None) -> int:
+def _own(screen: Screen, model: Path, data: Path | None) -> int:
     """The same for a model of ours, whose data are known by their digest."""
     from alteraser.models.closed_form.model import ExactModel
     from alteraser.models.relational.model import LinearModel
     from alteraser.verbs.forget import belongs
 
     with screen.phase("read", "reading"):
-        loaded = common.load_model(model)
+        loaded = inputs.load_model(model)
         fits = None
         if data is not None:
             fits = ""
             try:
-                belongs(loaded, common.read_for(loaded, data))
+                belongs(loaded, inputs.read_for(loaded, data))
             except (IntegrityError, InvalidInput) as cause:
                 fits = cause.message
     if isinstance(loaded, ExactModel):

@@ -7,8 +7,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alteraser.cli import common
 from alteraser.cli.foreign_options import options_from, refuse
+from alteraser.cli.screen import Screen
 from alteraser.cli.subject import Rows, Subject
 from alteraser.errors import InvalidInput, NumericFailure
 
@@ -45,7 +45,7 @@ class ItemTableSubject(Subject):
     ours = False
     names = None
 
-    def __init__(self, asked: ForgetRequest, screen: common.Screen, adapter: TableAdapter) -> None:
+    def __init__(self, asked: ForgetRequest, screen: Screen, adapter: TableAdapter) -> None:
         super().__init__(asked, screen)
         self.adapter = adapter
 
@@ -155,7 +155,7 @@ class ItemTableSubject(Subject):
 
 
 def verify(
-    screen: common.Screen,
+    screen: Screen,
     adapter: TableAdapter,
     model: Path,
     data: Path,
@@ -228,7 +228,7 @@ def verify(
 
 
 def inspect(
-    screen: common.Screen, adapter: TableAdapter, model: Path, data: Path | None, asked: Reading
+    screen: Screen, adapter: TableAdapter, model: Path, data: Path | None, asked: Reading
 ) -> int:
     """``alteraser inspect`` for a table of items; with data, whether its library makes it of
     them.

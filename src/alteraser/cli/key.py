@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from alteraser.cli import common
+from alteraser.cli.screen import Screen, print_document
 from alteraser.cli.serve import StateOption, require_service
 
 app = typer.Typer(no_args_is_help=True)
@@ -54,7 +55,7 @@ def add(
     finally:
         opened.close()
     if json:
-        common.print_document(
+        print_document(
             {"key": made, "id": made.split("_")[1], "scopes": wanted, "rate_limit": rate_limit}
         )
     else:
@@ -89,7 +90,7 @@ def list_keys(state: StateOption, quiet: common.Quiet = False, json: common.Json
         )
         for key in found
     ]
-    common.Screen(json, quiet).result({"keys": found}, rows)
+    Screen(json, quiet).result({"keys": found}, rows)
 
 
 @app.command()
@@ -129,7 +130,7 @@ def rotate(
     finally:
         opened.close()
     if json:
-        common.print_document({"key": made, "id": key, "old_until": written(until)})
+        print_document({"key": made, "id": key, "old_until": written(until)})
     else:
         print(made)
 
@@ -157,4 +158,4 @@ def revoke(
     finally:
         opened.close()
     if json:
-        common.print_document({"id": key, "revoked": True})
+        print_document({"id": key, "revoked": True})

@@ -14,8 +14,9 @@ from typing import Any
 import typer
 from typer.exceptions import TyperException
 
-from alteraser.cli import common, interrupts
+from alteraser.cli import interrupts
 from alteraser.cli.commands import Commands
+from alteraser.cli.screen import print_document, printable
 from alteraser.errors import AltEraserError, Interrupted, InvalidInput, ResourceLimit
 from alteraser.runtime import events
 
@@ -173,7 +174,7 @@ def _usage(error: Any) -> str:
 def _fail(error: AltEraserError, arguments: list[str]) -> int:
     events.refused(error)
     if "--json" in arguments:
-        common.print_document(
+        print_document(
             {
                 "error": {
                     "kind": error.kind,
@@ -192,7 +193,7 @@ def _complain(message: str) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    line = Text.assemble(("error: ", "bold red"), common.printable(message))
+    line = Text.assemble(("error: ", "bold red"), printable(message))
     Console(stderr=True, soft_wrap=True, emoji=False).print(line, highlight=False)
 
 

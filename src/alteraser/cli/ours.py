@@ -7,7 +7,8 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from alteraser.cli import common, exact, foreign_options, shortfall
+from alteraser.cli import exact, foreign_options, inputs, shortfall
+from alteraser.cli.screen import Screen
 from alteraser.cli.subject import Rows, Subject
 from alteraser.errors import InvalidInput
 
@@ -42,7 +43,7 @@ class Ours(Subject):
         )
         if asked.wanted.readmit and not asked.wanted.grown:
             raise InvalidInput("--readmit is about additions: it goes with --grown")
-        common.check_tolerance(asked.how.tolerance)
+        inputs.check_tolerance(asked.how.tolerance)
         how = asdict(asked.how)
         settings = {
             name: how[name]
@@ -55,7 +56,7 @@ class Ours(Subject):
 
     def load(self) -> Any:
         """The model as it lies there."""
-        return common.load_model(self.asked.model)
+        return inputs.load_model(self.asked.model)
 
     def open(self) -> None:
         """The model, whose record of erasures goes where the new one is written."""
@@ -71,7 +72,7 @@ class Ours(Subject):
         """DATA, as the model's were read."""
         from alteraser.data.sheet import Sheet
 
-        names = common.NOT_ASKED | {"timestamp_column": "--timestamp-column"}
+        names = inputs.NOT_ASKED | {"timestamp_column": "--timestamp-column"}
         return Sheet.read(self.asked.data, self.reading, every_column=every_column, names=names)
 
     def match(self, selection: Selection, sheet: Sheet) -> Deletion:
@@ -202,7 +203,7 @@ class FactorsSubject(Ours):
         return shortfall.words(erasure, self.asked.how)
 
 
-def _warn(screen: common.Screen, choice: Choice, lists: Callable[[], ListsChanged]) -> None:
+def _warn(screen: Screen, choice: Choice, lists: Callable[[], ListsChanged]) -> None:
     """Before going to an optimum that training never reached: that is another training, and moves
     everybody.
     """

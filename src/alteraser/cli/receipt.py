@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from alteraser.cli import common
+from alteraser.cli.screen import Screen
 
 RECEIPT = 16 * 2**20
 """Bytes of a receipt: one of them has some thousands"""
@@ -114,4 +115,4 @@ def verify(
         ("", certificate["sentence"]),
         *[("does not say", f"{code}: {LIMITS.get(code, '')}") for code in predicate["limits"]],
     ]
-    common.Screen(json, quiet).result(document, rows)
+    Screen(json, quiet).result(document, rows)

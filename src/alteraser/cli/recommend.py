@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import common, selecting
+from alteraser.cli import common, inputs, selecting
 from alteraser.cli.beside import PANEL, Beside
 from alteraser.cli.options import grouped
+from alteraser.cli.screen import Screen
 from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def recommend(
 
     everybody = everybody or (features is not None and not user and not segment)
     check_asked(user, segment, everybody=everybody, plain=data is None and features is None)
-    screen = common.Screen(json, quiet)
+    screen = Screen(json, quiet)
     if segment:
         return for_segments(screen, load_shown(model, beside, context), model, segment, k, exclude)
     with screen.phase("read", "reading"):
@@ -106,8 +107,8 @@ def recommend(
         if user:
             trained.rows_of_users(user)  # before the data are read
         left_out = None if exclude is None else excluded(exclude, trained)
-        seen = None if data is None else seen_by(trained, common.read_for(trained, data))
-    with screen.phase("solve", "ranking"), common.blas_threads(threads):
+        seen = None if data is None else seen_by(trained, inputs.read_for(trained, data))
+    with screen.phase("solve", "ranking"), inputs.blas_threads(threads):
         lists = trained.recommend(
             None if everybody else user, k=k, seen=seen, exclude=left_out
         ).to_list()
@@ -136,7 +137,7 @@ def check_asked(
 
 
 def for_segments(
-    screen: common.Screen, model: Any, path: Path, names: list[str], k: int, exclude: Path | None
+    screen: Screen, model: Any, path: Path, names: list[str], k: int, exclude: Path | None
 ) -> None:
     """The lists of segments on the screen; InvalidInput for a model that is not counted by them."""
     from alteraser.models.closed_form.model import ExactModel
@@ -152,9 +153,7 @@ def for_segments(
     show(screen, path, k, lists, "segment")
 
 
-def show(
-    screen: common.Screen, model: Path, k: int, lists: list[dict[str, Any]], name: str
-) -> None:
+def show(screen: Screen, model: Path, k: int, lists: list[dict[str, Any]], name: str) -> None:
     """Lists on the screen, each under its ``name``."""
     rows = [
         (
@@ -187,7 +186,7 @@ def load_shown(
     refuse_context(context, kind)
     if features is not None:
         raise InvalidInput(f"--features means nothing to a model of kind {kind}: train with them")
-    return common.load_model(path)
+    return inputs.load_model(path)
 
 
 def excluded(path: Path, model: Recommender) -> Selection:
@@ -198,7 +197,7 @@ def excluded(path: Path, model: Recommender) -> Selection:
     from alteraser.data.selection import Selection
 
     reading = model.reading or ReadingOptions()
-    wanted = common.read_forget(path, reading, whole_users=False, names=common.NOT_ASKED)
+    wanted = inputs.read_forget(path, reading, whole_users=False, names=inputs.NOT_ASKED)
     if wanted.items is None:
         raise InvalidInput(
             f"--exclude {path}: whole users name nothing to leave out; give a table with item_id, "

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alteraser.cli import common
+from alteraser.cli.screen import Screen
 from alteraser.errors import DependencyMissing, InvalidInput
 
 if TYPE_CHECKING:
@@ -281,7 +282,7 @@ def list_requests(
         (each["request_id"], f"{each['status']}, {each['kind']}, due {each['due'][:10]}")
         for each in found
     ]
-    common.Screen(json, quiet).result({"requests": found}, rows or [("requests", "none")])
+    Screen(json, quiet).result({"requests": found}, rows or [("requests", "none")])
 
 
 @app.command()
@@ -303,7 +304,7 @@ def receipt(
         content = client.receipt(request)
     with atomic_write(out) as file:
         file.write(content)
-    common.Screen(json, quiet).result(
+    Screen(json, quiet).result(
         {"receipt": str(out), "bytes": len(content)}, [("receipt", str(out))]
     )
 
@@ -313,7 +314,7 @@ def _show(document: Mapping[str, Any], quiet: bool, json: bool) -> None:
         name: value for name, value in document.items() if name != "events" and value is not None
     }
     rows = [(name.replace("_", " "), _words(value)) for name, value in shown.items()]
-    common.Screen(json, quiet).result(dict(document), rows)
+    Screen(json, quiet).result(dict(document), rows)
 
 
 def _words(value: Any) -> str:

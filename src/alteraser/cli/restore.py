@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from alteraser.cli import common
+from alteraser.cli.screen import Screen
 from alteraser.cli.serve import require_service
 
 
@@ -49,7 +50,7 @@ def restore(
     require_service()
     from alteraser.service.restore import restore as make
 
-    screen = common.Screen(json, quiet)
+    screen = Screen(json, quiet)
     with screen.phase("restore", "restoring"):
         found = make(file, state, ledger, threads=threads)
     if ledger is None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import common
+from alteraser.cli import inputs
 from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -263,7 +263,7 @@ class Wanted:
             )
             found = Selection(window=window, groups=named, group_name=kind)
         else:
-            table = common.read_forget(
+            table = inputs.read_forget(
                 forget_set,
                 reading,
                 whole_users=self.whole_users,

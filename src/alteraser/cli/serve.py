@@ -10,6 +10,7 @@ import typer
 
 from alteraser.cli import common
 from alteraser.cli.configured import ConfigOption, ConfiguredCommand
+from alteraser.cli.screen import Screen, print_document
 from alteraser.errors import InvalidInput
 
 COMMAND = ConfiguredCommand
@@ -166,7 +167,7 @@ def serve(
             finally:
                 opened.close()
         else:
-            with common.Screen(json, quiet).phase("make", f"making {state} of {model} and {data}"):
+            with Screen(json, quiet).phase("make", f"making {state} of {model} and {data}"):
                 create(state, model, data, rate=rate_limit)
     if database is not None:
         from alteraser.service.place import move
@@ -175,7 +176,7 @@ def serve(
 
     def announce(address: str) -> None:
         if json:
-            common.print_document({"address": address, "state": str(state)})
+            print_document({"address": address, "state": str(state)})
         else:
             print(address)
         sys.stdout.flush()

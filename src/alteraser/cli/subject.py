@@ -8,7 +8,8 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alteraser.cli import again, common, selecting
+from alteraser.cli import again, inputs, selecting
+from alteraser.cli.screen import Screen
 from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Subject(ABC):
 
     ours = True
     """Whether ``recommend`` takes what comes out"""
-    names: dict[str, str | None] | None = common.NOT_ASKED
+    names: dict[str, str | None] | None = inputs.NOT_ASKED
     """Which options name columns of the data, for messages about FORGET"""
 
     reading: ReadingOptions
@@ -36,7 +37,7 @@ class Subject(ABC):
     ids: tuple[IdMap, IdMap]
     """Its maps, once it is open"""
 
-    def __init__(self, asked: ForgetRequest, screen: common.Screen) -> None:
+    def __init__(self, asked: ForgetRequest, screen: Screen) -> None:
         self.asked, self.screen = asked, screen
 
     @abstractmethod

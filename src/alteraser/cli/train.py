@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import common, completion, exact, kind_options
+from alteraser.cli import common, completion, exact, inputs, kind_options
 from alteraser.cli.beside import BESIDE, COMPOSITE, PANEL, Beside
 from alteraser.cli.options import grouped
+from alteraser.cli.screen import Screen, seconds_text, unrated_rows, work
 from alteraser.errors import InvalidInput
 from alteraser.models.registry import KINDS, LINEAR
 
@@ -210,10 +211,10 @@ def train(
     from alteraser.models.closed_form.rule import check_plain
     from alteraser.verbs.train import ENMF
 
-    common.check_tolerance(tolerance)
+    inputs.check_tolerance(tolerance)
     model = _kind(model, more=bool(beside.given or context is not None or biases))
     given = _given(ctx, model)
-    reading = common.reading_options(
+    reading = inputs.reading_options(
         user_column=user_column,
         item_column=item_column,
         threshold=threshold,
@@ -234,10 +235,10 @@ def train(
     )
     if model != "enmf":
         check_output(out)
-        screen = common.Screen(json, quiet)
+        screen = Screen(json, quiet)
         return _way(model, beside, context)(screen, model, data, out, reading, given, threads)
     check_plain(reading, "enmf")
-    with common.options_named():
+    with inputs.options_named():
         recipe = ENMF.model_validate(
             dict(
                 factors=factors,
@@ -261,7 +262,7 @@ def train(
             )
         )
     check_output(out)
-    screen = common.Screen(json, quiet)
+    screen = Screen(json, quiet)
     interactions = _read(screen, data, reading)
     if dtype is None and _wide(interactions) is not None:
         recipe = recipe.model_copy(update={"dtype": "float64"})
@@ -278,7 +279,7 @@ def train(
         "digest": saved.digest,
         "method": "train",
         "solver": solver,
-        **common.work(outcome),
+        **work(outcome),
         "objective_before": saved.training["objective_before"],
         "seconds": seconds,
         "tolerance": recipe.tolerance,
@@ -304,7 +305,7 @@ def train(
                 "interactions",
                 f"{len(interactions):,} of {stats.users:,} users and {stats.items:,} items",
             ),
-            *common.unrated_rows(interactions),
+            *unrated_rows(interactions),
             (
                 "hyper-parameters",
                 f"d = {factors}, w0 = {saved.objective.missing_weight:.3g}, "
@@ -318,7 +319,7 @@ def train(
             ),
             *_remarks(saved, outcome, critical),
             *([("note", wide)] if wide is not None and short is None else []),
-            ("time", common.seconds_text(seconds)),
+            ("time", seconds_text(seconds)),
             *_rest(outcome, seconds["solve"]),
             *([] if short is None else [("not reached", short)]),
         ],
@@ -328,7 +329,7 @@ def train(
     return 0
 
 
-def _read(screen: common.Screen, data: Path, reading: ReadingOptions) -> Interactions:
+def _read(screen: Screen, data: Path, reading: ReadingOptions) -> Interactions:
     """The interactions of a file. InvalidInput where there are none."""
     from alteraser.data.interactions import Interactions
 

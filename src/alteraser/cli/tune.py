@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alteraser.cli import common, completion, kind_options
+from alteraser.cli import common, completion, inputs, kind_options
+from alteraser.cli.screen import Screen, seconds_text
 from alteraser.errors import DependencyMissing, InvalidInput
 from alteraser.models.registry import KINDS
 
@@ -154,7 +155,7 @@ def tune(
     from alteraser.verbs.tune import tune as search
 
     given = _given(ctx, model)
-    reading = common.reading_options(
+    reading = inputs.reading_options(
         user_column=user_column,
         item_column=item_column,
         threshold=threshold,
@@ -175,7 +176,7 @@ def tune(
     )
     if model != "enmf":
         return _exact(
-            common.Screen(json, quiet),
+            Screen(json, quiet),
             model,
             given,
             data,
@@ -185,7 +186,7 @@ def tune(
             seed=seed,
             threads=threads,
         )
-    with common.options_named(
+    with inputs.options_named(
         {"missing_weights": "missing_weight", "regularizations": "regularization"}
     ):
         grid = Grid(
@@ -198,13 +199,13 @@ def tune(
             else _numbers("--regularization", regularization),
             refine=refine,
         )
-    common.check_tolerance(tolerance)
+    inputs.check_tolerance(tolerance)
     check_plain(reading, model)
     if out is not None and out.exists() and not (out / "settings.json").exists():
         raise InvalidInput(
             f"--out {out}: it exists and is not the folder of a search; name a new one"
         )
-    screen = common.Screen(json, quiet)
+    screen = Screen(json, quiet)
     with screen.phase("read", f"reading {data}"):
         interactions = Interactions.read(data, reading)
     with screen.steps("solve", "tuning"):
@@ -250,7 +251,7 @@ def _given(ctx: typer.Context, kind: str) -> dict[str, str]:
 
 
 def _exact(
-    screen: common.Screen,
+    screen: Screen,
     model: str,
     given: dict[str, str],
     data: Path,
@@ -267,12 +268,12 @@ def _exact(
 
     kind = KINDS[model]
     values = {name: [_value(part) for part in text.split(",")] for name, text in given.items()}
-    with common.options_named():
+    with inputs.options_named():
         points = grid_of(kind, values)
     for point in points:
         point.check_reading(reading)
     taken, metric = points[0].reading_of(reading), metric_of(points[0])
-    names = common.names_given(reading, taken)
+    names = inputs.names_given(reading, taken)
     if out is not None and out.exists() and not (out / "tune.json").exists():
         raise InvalidInput(
             f"--out {out}: it exists and is not the folder of a search; name a new one"
@@ -309,7 +310,7 @@ def _exact(
             (metric.upper(), "settings"),
             *rows,
             ("train with", f"--model {model} {options}".rstrip()),
-            ("time", common.seconds_text(screen.timing())),
+            ("time", seconds_text(screen.timing())),
         ],
     )
     return 0
@@ -352,7 +353,7 @@ def _write(tuned: Tuned, out: Path, name: str) -> Path | None:
 
 
 def _report(
-    screen: common.Screen, tuned: Tuned, data: Path, out: Path | None, report: Path | None
+    screen: Screen, tuned: Tuned, data: Path, out: Path | None, report: Path | None
 ) -> None:
     from alteraser.verbs.tune.search import to_document
 

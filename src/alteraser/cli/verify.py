@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import common, foreign_options, item_tables
+from alteraser.cli import common, foreign_options, inputs, item_tables
 from alteraser.cli.beside import COMPOSITE, Beside
 from alteraser.cli.options import grouped
+from alteraser.cli.screen import Screen
 from alteraser.errors import AltEraserError, InvalidInput, NumericFailure
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def verify(
         raise InvalidInput(
             "--forgotten says what --before was trained on: give the original model as well"
         )
-    screen = common.Screen(json, quiet)
+    screen = Screen(json, quiet)
     table = item_tables.recognized(model, theirs.format)
     if table is not None:
         foreign_options.refuse(
@@ -152,7 +153,7 @@ def verify(
 
 
 def _read(
-    screen: common.Screen,
+    screen: Screen,
     model: Path,
     data: Path,
     before: Path | None,
@@ -179,10 +180,10 @@ def _read(
             return loaded, original, sources.read(loaded, data, beside), None
     beside.refuse("is for models of kind linear: this one knows DATA alone")
     with screen.phase("read", "reading"):
-        loaded = common.load_model(model)
-        original = None if before is None else common.load_model(before)
+        loaded = inputs.load_model(model)
+        original = None if before is None else inputs.load_model(before)
         reading = loaded.reading or ReadingOptions()
-        remaining = common.read_as(reading, data, users=loaded.users, items=loaded.items)
+        remaining = inputs.read_as(reading, data, users=loaded.users, items=loaded.items)
         known = original is not None and forgotten is not None
         gone = _forgotten(forgotten, reading, original) if known else None  # type: ignore[arg-type]
     return loaded, original, remaining, gone
@@ -196,14 +197,14 @@ def _forgotten(path: Path, reading: ReadingOptions, original: Recommender) -> An
         if reading.threshold is not None:  # rows below it were never in the data
             with contextlib.suppress(AltEraserError):
                 return Interactions.read(path, reading, users=original.users, items=original.items)
-        wanted = common.read_forget(path, reading, whole_users=False)
+        wanted = inputs.read_forget(path, reading, whole_users=False)
         if wanted.whole_users:
             raise InvalidInput(
                 f"--forgotten {path}: a list of users does not say which interactions they had; "
                 "give a table with user_id and item_id, or the data as trained on"
             )
-        common.check_ids(path, wanted, original.users, original.items)
-        return common.forget_columns(wanted)
+        inputs.check_ids(path, wanted, original.users, original.items)
+        return inputs.forget_columns(wanted)
     try:
         return Interactions.read(path, reading, users=original.users, items=original.items)
     except InvalidInput as cause:
@@ -214,7 +215,7 @@ def _forgotten(path: Path, reading: ReadingOptions, original: Recommender) -> An
         ) from cause
 
 
-def _report(screen: common.Screen, found: Verification, model: Path) -> None:
+def _report(screen: Screen, found: Verification, model: Path) -> None:
     certificate = found.certificate
     document = {
         "model": str(model),

@@ -9,6 +9,7 @@ import typer
 
 from alteraser.cli import common
 from alteraser.cli.configured import ConfigOption, ConfiguredCommand
+from alteraser.cli.screen import Screen
 from alteraser.cli.serve import (
     HoursOption,
     StateOption,
@@ -62,7 +63,7 @@ def worker(
                     batches += 1
                 found.end()
                 done = {"state": str(state), "batches": batches}
-                common.Screen(json, quiet).result(done, [("batches", f"{batches:,} done")])
+                Screen(json, quiet).result(done, [("batches", f"{batches:,} done")])
             else:
                 found.run()
         finally:

@@ -10,6 +10,7 @@ import typer
 from alteraser.bench.common import words
 from alteraser.bench.paper.cells import DataFolder, carried_out, only
 from alteraser.cli import common, completion
+from alteraser.cli.screen import Screen
 
 
 def neural(
@@ -72,7 +73,7 @@ def neural(
     folders = only(data_folders(data), datasets, data)
     plan = NeuralPlan(folders, kinds, chosen, runs, users, max_epochs, factors, threads)
     return carried_out(
-        common.Screen(json, quiet),
+        Screen(json, quiet),
         out,
         [key for _, _, key in plan.cells()],
         lambda store, on_cell: run_plan(plan, store, on_cell),

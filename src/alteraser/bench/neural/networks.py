@@ -15,7 +15,7 @@ import typer
 
 from alteraser import metrics
 from alteraser.bench.common import clocked, machine, numbers, table, words
-from alteraser.cli import common, completion
+from alteraser.cli import common, completion, inputs
 from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def networks(
     require("torch", "torch", "bench networks")
     asked = [int(number) for number in numbers(passes, "--passes")]
     kinds = words(models, "--models", NETWORKS)
-    reading = common.reading_options(
+    reading = inputs.reading_options(
         timestamp_column=timestamp_column,
         session_column=session_column,
         session_gap=session_gap,

@@ -13,7 +13,7 @@ import typer
 
 from alteraser.bench.common import words
 from alteraser.bench.paper.store import Store
-from alteraser.cli import common
+from alteraser.cli.screen import Screen
 from alteraser.errors import Interrupted, InvalidInput
 
 OnCell = Callable[[Any, float], None]
@@ -44,7 +44,7 @@ def only(folders: tuple[Path, ...], datasets: str | None, data: Path) -> tuple[P
 
 
 def carried_out(
-    screen: common.Screen,
+    screen: Screen,
     out: Path,
     keys: list[Any],
     run: Callable[[Store, OnCell], list[Any]],
@@ -74,7 +74,7 @@ def carried_out(
 
 
 @contextmanager
-def _progress(screen: common.Screen, total: int) -> Iterator[OnCell]:
+def _progress(screen: Screen, total: int) -> Iterator[OnCell]:
     """A bar over cells with an estimate of the time that is left; a line per cell where there is no
     terminal.
     """

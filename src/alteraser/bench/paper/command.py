@@ -10,6 +10,7 @@ import typer
 from alteraser.bench.common import words
 from alteraser.bench.paper.cells import DataFolder, carried_out, only
 from alteraser.cli import common, completion
+from alteraser.cli.screen import Screen
 from alteraser.errors import InvalidInput
 
 
@@ -127,7 +128,7 @@ def paper(
         jobs=jobs,
     )
     return carried_out(
-        common.Screen(json, quiet),
+        Screen(json, quiet),
         out,
         [key for _, key in plan.cells()],
         lambda store, on_cell: run_plan(plan, store, on_cell),
@@ -158,7 +159,7 @@ def tune_paper(
     from alteraser.data.files import replace_file
     from alteraser.data.interactions import Interactions
 
-    screen = common.Screen(json, quiet)
+    screen = Screen(json, quiet)
     file = load_hyperparameters(out) if out.exists() else HyperParameterFile()
     trials: dict[str, Any] = {}
     for folder in data_folders(data):

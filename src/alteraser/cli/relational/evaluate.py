@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alteraser.cli import common
+from alteraser.cli import inputs
 from alteraser.cli.relational.sources import contexts_of
+from alteraser.cli.screen import Screen
 
 if TYPE_CHECKING:
     from alteraser.models.relational.composite import CompositeModel
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def evaluated(
-    screen: common.Screen,
+    screen: Screen,
     model: CompositeModel,
     test: Path,
     data: Path,
@@ -35,7 +36,7 @@ def evaluated(
         return None
     reading = model.reading or ReadingOptions()
     with screen.phase("read", "reading"):
-        sheet = Sheet.read(test, reading, every_column=True, names=common.NOT_ASKED)
+        sheet = Sheet.read(test, reading, every_column=True, names=inputs.NOT_ASKED)
         if context is None:
             there = columns_of(names, sheet.raw, reading.timestamp_column)
             lacking = [name for name in names if name not in there]
@@ -48,7 +49,7 @@ def evaluated(
             return None
         held_out = main_links(sheet, names)
         every = tuple(dict.fromkeys((*names, *model.context_names)))
-        sheet = Sheet.read(data, reading, every_column=True, names=common.NOT_ASKED)
+        sheet = Sheet.read(data, reading, every_column=True, names=inputs.NOT_ASKED)
         masked = main_links(sheet, every)
-    with screen.phase("solve", "ranking"), common.blas_threads(threads):
+    with screen.phase("solve", "ranking"), inputs.blas_threads(threads):
         return evaluate_in_contexts(model, held_out, data=masked, users=users)

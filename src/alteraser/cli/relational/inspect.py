@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alteraser.cli import common
 from alteraser.cli.relational.sources import load
+from alteraser.cli.screen import Screen
 from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
     from alteraser.models.relational.setup import Block
 
 
-def inspect(screen: common.Screen, path: Path, data: Path | None) -> int:
+def inspect(screen: Screen, path: Path, data: Path | None) -> int:
     """What a model of kind ``linear`` is, and what it learned from; nothing is written."""
     if data is not None:
         raise InvalidInput(

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alteraser.cli import common
+from alteraser.cli import inputs
 from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def read(model: CompositeModel, data: Path, beside: Beside) -> Given:
 
     sources = beside.of(model)
     reading = model.reading or ReadingOptions()
-    sheet = Sheet.read(data, reading, every_column=bool(sources.contexts), names=common.NOT_ASKED)
+    sheet = Sheet.read(data, reading, every_column=bool(sources.contexts), names=inputs.NOT_ASKED)
     return read_given(sheet, sources)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alteraser.cli import common, foreign_options
+from alteraser.cli import foreign_options, inputs
 from alteraser.cli.ours import Ours
 from alteraser.cli.relational.sources import load
 from alteraser.cli.subject import Rows
@@ -98,7 +98,7 @@ class Composite(Linear):
         if wanted.from_ is not None and forget_set is not None:
             return _of_relation(forget_set, wanted)
         if wanted.attributes and forget_set is not None:
-            table = common.read_forget(forget_set, self.reading, whole_users=True)
+            table = inputs.read_forget(forget_set, self.reading, whole_users=True)
             return Selection(table.users)
         if forget_set is None and not wanted.window:
             return Selection(items=self.model.items.ids.slice(0, 0))
@@ -139,7 +139,7 @@ class Composite(Linear):
             return main
         rows, names = None, self.sources.contexts
         if path is not None and selection is not None and selection.kind == "pairs" and names:
-            read = Sheet.read(path, self.reading, every_column=True, names=common.NOT_ASKED)
+            read = Sheet.read(path, self.reading, every_column=True, names=inputs.NOT_ASKED)
             if len(columns_of(names, read.raw, self.reading.timestamp_column)) == len(names):
                 rows = main_links(read, names)
         return completed(self.model, main, selection, rows)

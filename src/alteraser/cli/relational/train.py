@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alteraser.cli import common
+from alteraser.cli import inputs
 from alteraser.cli.beside import COMPOSITE, Beside
 from alteraser.cli.relational.sources import contexts_of
+from alteraser.cli.screen import Screen, seconds_text, unrated_rows
 from alteraser.cli.subject import Rows
 from alteraser.errors import InvalidInput
 
@@ -25,7 +26,7 @@ SETTINGS = ("factors", "missing_weight", "regularization", "seed", "max_passes",
 
 
 def train(
-    screen: common.Screen,
+    screen: Screen,
     kind: str,
     data: Path,
     out: Path,
@@ -96,7 +97,7 @@ def train(
                 if run["distance"] is not None
                 else []
             ),
-            ("time", common.seconds_text(seconds)),
+            ("time", seconds_text(seconds)),
             *([] if short is None else [("not reached", short)]),
         ],
     )
@@ -104,20 +105,20 @@ def train(
 
 
 def _alone(
-    screen: common.Screen, kind: str, data: Path, reading: ReadingOptions, given: dict[str, Any]
+    screen: Screen, kind: str, data: Path, reading: ReadingOptions, given: dict[str, Any]
 ) -> tuple[LinearKind, Interactions]:
     """(settings, DATA) for a kind that learns from interactions alone."""
     from alteraser.data.interactions import Interactions
     from alteraser.models.registry import LINEAR
 
-    with common.options_named():
+    with inputs.options_named():
         settings = LINEAR[kind](**given)
     with screen.phase("read", f"reading {data}"):
         return settings, Interactions.read(data, reading)
 
 
 def _several(
-    screen: common.Screen,
+    screen: Screen,
     data: Path,
     reading: ReadingOptions,
     given: dict[str, Any],
@@ -141,7 +142,7 @@ def _several(
     if given.get("missing_weight") is not None:
         weight = {"data": {"missing_weight": given["missing_weight"]}}
         chosen["relations"] = dict(chosen.get("relations", {})) | weight
-    with common.options_named():
+    with inputs.options_named():
         settings = LinearSetup(**chosen)
     with screen.phase("read", f"reading {data}"):
         sheet = Sheet.read(data, reading, every_column=bool(sources.contexts))
@@ -156,7 +157,7 @@ def _of_interactions(model: LinearModel, data: Interactions) -> tuple[dict[str, 
     )
     return (
         {"rows_without_rating": data.unrated},
-        [*common.unrated_rows(data), ("settings", settings)],
+        [*unrated_rows(data), ("settings", settings)],
     )
 
 
