@@ -16,8 +16,10 @@ import pytest
 import alteraser as ae
 from alteraser.ledger import requests
 from alteraser.ledger.asked import asked
+from alteraser.models.relational.lightgcn import LinearLightGCN
 from alteraser.service.state import State, create, open_state
 from alteraser.service.worker import Worker
+from alteraser.verbs.relational.train import train as train_linear
 
 BASE = 7_305_118_246_091_000_000
 """Ids are long numbers that nothing else is"""
@@ -66,7 +68,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = ae.Interactions.read(root / "data.csv")
     ae.ENMF(factors=3, regularization=0.5, missing_weight=0.1).fit(data).save(root / "enmf")
     ae.ItemKNN(neighbors=5).fit(data).save(root / "knn")
-    for name in ("enmf", "knn"):
+    graph = LinearLightGCN(factors=3, regularization=0.1, missing_weight=0.1)
+    train_linear(graph, data).save(root / "graph")
+    for name in ("enmf", "knn", "graph"):
         create(root / f"state-{name}", root / name, root / "data.csv", rate=0)
     pq.write_table(text_table(), root / "text.parquet")
     words = ae.Interactions.read(root / "text.parquet")

@@ -32,7 +32,10 @@ def receipt_of(service, name: str) -> bytes:
     return found
 
 
-@pytest.mark.parametrize("kind", ["knn", "enmf"])
+CLASSES = {"knn": "A", "enmf": "B", "graph": "C"}
+
+
+@pytest.mark.parametrize("kind", CLASSES)
 def test_what_is_served_is_what_is_left(service, kind: str, capsys) -> None:
     opened, whole = service(kind), everything()
     mine = [(user, item) for user, item in whole if user == BASE + 9]
@@ -65,7 +68,7 @@ def test_what_is_served_is_what_is_left(service, kind: str, capsys) -> None:
     version = opened.state.load_serving()
     assert version.document["parent"] == before.id
     found = ae.verify(version.model, version.data).certificate
-    assert found.kind == ("A" if kind == "knn" else "B")
+    assert found.kind == CLASSES[kind]
     arguments = [
         str(version.folder / "model"),
         "--data",
@@ -88,8 +91,9 @@ def test_what_is_served_is_what_is_left(service, kind: str, capsys) -> None:
     assert ("BASIN_NOT_PROVED" in said["limits"]) == (found.kind != "A")
 
 
-def test_erased_ids_are_nowhere(service) -> None:
-    opened = service("knn")
+@pytest.mark.parametrize("kind", ["knn", "graph"])
+def test_erased_ids_are_nowhere(service, kind: str) -> None:
+    opened = service(kind)
     user = BASE + 5
     for body in ({"users": [user]}, {"users": [BASE + 5_000]}):
         opened.send(body)
@@ -170,8 +174,9 @@ def test_what_was_erased_does_not_come_back_and_what_is_new_does(service) -> Non
     assert not list(opened.state.folders.added.iterdir())
 
 
-def test_additions_are_learned_by_a_model_with_factors(service) -> None:
-    opened, whole = service("enmf"), everything()
+@pytest.mark.parametrize("kind", ["enmf", "graph"])
+def test_additions_are_learned_by_a_model_with_factors(service, kind: str) -> None:
+    opened, whole = service(kind), everything()
     ingest(
         opened.state,
         opened.state.load_serving(),
@@ -419,3 +424,22 @@ def test_a_traceback_of_the_server_names_nobody(caplog: pytest.LogCaptureFixture
     assert "ValueError" in caplog.text
     assert "test_a_traceback" in caplog.text
     assert str(BASE + 5) not in caplog.text
+
+
+def test_everybody_may_go_from_a_model_of_a_graph(service) -> None:
+    opened = service("graph")
+    opened.send({"users": sorted({user for user, _ in everything()})})
+    opened.work()
+    assert opened.pairs == set()
+    assert not any(x.any() for x in opened.state.load_serving().model.vectors)
+
+
+def test_kinds_that_cannot_be_served_say_what_to_do(made: Path, tmp_path: Path, capsys) -> None:
+    data, model = str(made / "data.csv"), str(tmp_path / "linear")
+    assert main(["train", data, "--model", "linear", "--factors", "2", "--out", model, "-q"]) == 0
+    line = ["serve", "--state", str(tmp_path / "state"), "--model", model, "--data", data]
+    assert main(line) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "learns from more files than the interactions that a state keeps" in said
+    assert "alteraser forget and alteraser verify, or serve a linear-lightgcn" in said
+    assert not (tmp_path / "state").exists()

@@ -34,6 +34,8 @@ from alteraser.models.closed_form.model import ExactModel
 from alteraser.models.factorization.model import Model
 from alteraser.models.folder import load_model, read_manifest
 from alteraser.models.protocol import Recommender
+from alteraser.models.relational.model import LinearModel
+from alteraser.models.relational.plain import PlainModel
 from alteraser.service.place import open_ledger
 from alteraser.verbs.forget import belongs
 
@@ -134,11 +136,8 @@ def create(
     belong together.
     """
     model = load_model(model_path)
-    if not isinstance(model, Model | ExactModel):
-        raise InvalidInput(
-            f"{model_path}: a model of kind {model.kind} cannot be served yet: a request may "
-            "change all of it; use alteraser forget, or Python"
-        )
+    if not isinstance(model, Model | ExactModel | PlainModel):
+        raise InvalidInput(f"{model_path}: {_why_not(model)}")
     data = read_for(model, data_path)
     if root.is_dir() and not any(root.iterdir()):
         root.rmdir()
@@ -168,6 +167,20 @@ def create(
         database.close()
         replace_file(folders.admin_key, admin.encode() + b"\n", private=True)
         folders.write_document(os.urandom(16).hex(), source, _reading_of(model, data))
+
+
+def _why_not(model: Any) -> str:
+    """Why a model cannot be served, and what to do instead."""
+    if isinstance(model, LinearModel):
+        return (
+            f"a model of kind {model.kind} learns from more files than the interactions that a "
+            "state keeps; forget with alteraser forget and alteraser verify, or serve a "
+            "linear-lightgcn, which learns from interactions alone"
+        )
+    return (
+        f"a model of kind {model.kind} forgets by training again, whole; use alteraser forget, or "
+        "Python"
+    )
 
 
 def open_state(root: Path, *, clock: Callable[[], datetime] = utc_now) -> State:

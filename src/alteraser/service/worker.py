@@ -37,6 +37,7 @@ from alteraser.ledger.leases import Lease
 from alteraser.ledger.schema import events
 from alteraser.ledger.schema import requests as request_table
 from alteraser.models.factorization.model import Model
+from alteraser.models.relational.plain import PlainModel
 from alteraser.runtime.workers import default_threads
 from alteraser.service import erasing, tempo, tracing
 from alteraser.service.faults import told
@@ -201,7 +202,7 @@ class Worker:
         if how is None:
             return None
         serving = self._version(self._serving())
-        methods = ["auto", "retrain"] if isinstance(serving.model, Model) else ["auto"]
+        methods = ["auto", "retrain"] if isinstance(serving.model, Model | PlainModel) else ["auto"]
         how |= {"methods": methods, "threads": self.threads}
         # what failed before is tried alone: it may be the only fault
         with self.state.database.writing() as connection:
