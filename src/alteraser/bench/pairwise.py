@@ -29,7 +29,7 @@ WATCHED = 2000
 
 
 @dataclass(frozen=True)
-class Pairwise:
+class BesidePairs:
     """What training by AdamW on sampled pairs gives."""
 
     passes: int
@@ -42,7 +42,7 @@ class Pairwise:
 
 def pairwise(
     data: Interactions, test: Interactions, *, layers: int, factors: int, threads: int = 1
-) -> Pairwise:
+) -> BesidePairs:
     """Train LightGCN with BPR on ``data``, twice, and evaluate it on ``test``."""
     torch.set_num_threads(threads)
     setting = SETTINGS["lightgcn"]
@@ -76,4 +76,4 @@ def pairwise(
         ndcg = ranker.accuracy(everybody, test, data, (10,))["ndcg@10"]
         lists.append(ranker.top(everybody, k=10, seen=data)[0])
     agreement = metrics.rank_biased_overlap(lists[0], lists[1], p=PERSISTENCE, depth=10)
-    return Pairwise(passes, seconds, ndcg, float(np.mean(agreement)))
+    return BesidePairs(passes, seconds, ndcg, float(np.mean(agreement)))
