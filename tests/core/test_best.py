@@ -1,12 +1,16 @@
-"""Insertion into a list of the best: whatever comes, in any order, it is the sorted beginning."""
+"""Insertion into a list of the best: whatever comes, in any order, it is the sorted beginning; and
+the two ways to make all lists."""
 
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alteraser.models.neighbors import _best, _pairs
+from alteraser.data.interactions import Interactions
+from alteraser.models.neighbors import _best, _pairs, lists
+from alteraser.models.neighbors.similarity import NAMES, Name, Similarity
 
 ENTRIES = st.lists(
     st.tuples(st.integers(0, 30), st.sampled_from([0.25, 0.5, 1.0, 2.0])),
@@ -50,3 +54,34 @@ def test_entering_a_closed_list(
     wanted = sorted_beginning(entries, length)
     assert (neighbors[0].tolist(), values[0].tolist()) == wanted
     assert worst[0] == (max(below, wanted[1][-1]) if len(entries) >= length else below)
+
+
+@given(
+    data=st.data(),
+    seed=st.integers(0, 10_000),
+    name=st.sampled_from(NAMES),
+    length=st.integers(1, 6),
+    threads=st.integers(1, 3),
+)
+def test_by_pairs_and_row_by_row(
+    data: st.DataObject, seed: int, name: Name, length: int, threads: int
+) -> None:
+    """The same bits, of data in which few or most items share somebody, with ties, weights and
+    weights of both signs (tfidf, of who has nearly everything)."""
+    rng = np.random.default_rng(seed)
+    shape = data.draw(st.integers(2, 12)), data.draw(st.integers(2, 12))
+    there = rng.random(shape) < data.draw(st.sampled_from([0.1, 0.5, 0.95]))
+    there[0, 0] = True
+    users, items = np.nonzero(there)
+    table = {"user_id": users, "item_id": items}
+    if data.draw(st.booleans()):
+        table["confidence"] = rng.integers(1, 4, users.size)
+    whole = Interactions.read(
+        pa.table(table), **({"confidence": "confidence"} if len(table) > 2 else {})
+    )
+    measure = Similarity(name, data.draw(st.sampled_from([0.0, 2.0])))
+    by_row = lists._empty(whole.shape[1], length)
+    lists._fill(whole, measure, None, *by_row, threads)
+    by_pairs = lists._all(whole, measure, length, threads)
+    for one, other in zip(by_row, by_pairs, strict=True):
+        assert np.array_equal(one, other)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +12,17 @@ from alteraser.models.closed_form.by_item import ItemWork
 from alteraser.models.neighbors.similarity import GlobalTerms, Similarity
 from alteraser.runtime.workers import blocks, default_threads, run
 
+if TYPE_CHECKING:
+    from alteraser.models.neighbors._kernels import Compared
+
 Array = npt.NDArray[Any]
 
 DEARER = 5
 """How much more an item costs whose list is made, and put into others', alone than by pairs of all,
 measured"""
+CROWDED = 4
+"""Multiply-adds for every two items from which on lists are made by pairs, measured: with fewer, to
+put an item into two lists, wherever they are, costs more than to add up twice what they share"""
 SHORT = 256
 """Neighbors up to which lists are made by pairs, where every worker has lists of all items"""
 
@@ -28,11 +34,11 @@ def fit(
     last.
     """
     n, threads = data.shape[1], threads or default_threads()
-    if length > SHORT:
-        neighbors, values = _empty(n, length)
-        _fill(data, similarity, None, neighbors, values, threads)
-        return neighbors, values
-    return _all(data, similarity, length, threads)
+    if length <= SHORT and ItemWork(data).counts.sum() > CROWDED * n * n:
+        return _all(data, similarity, length, threads)
+    neighbors, values = _empty(n, length)
+    _fill(data, similarity, None, neighbors, values, threads)
+    return neighbors, values
 
 
 def _all(
@@ -43,29 +49,15 @@ def _all(
     """
     from alteraser.models.neighbors import _pairs
 
-    n, work = data.shape[1], ItemWork(data).counts
-    ptr, users, order, user_ptr, items, weights, weighted, *measure = _arguments(data, similarity)
-    if weighted and not weights.min(initial=1.0) > 0:
-        work = np.full(n, n)
-    given = (
-        work,
-        ptr,
-        users,
-        order,
-        user_ptr,
-        items.view(np.uint32),
-        weights if weighted else None,
-        *measure,
-    )
+    n, (of, weights) = data.shape[1], compared(data, similarity)
     shares = [
-        np.argsort(work, kind="stable")[first::threads]
+        np.argsort(ItemWork(data).counts, kind="stable")[first::threads]
         for first in range(threads if n >= threads else 1)
     ]
     made, worst = [_empty(n, length) for _ in shares], np.zeros(n)
 
     def share(part: Array) -> None:
-        shared = np.zeros(n, np.float64 if weighted else np.int32)
-        _pairs.pairs(shares[part[0]], *given, shared, worst, *made[part[0]])
+        _pairs.pairs(shares[part[0]], of, weights, _zeros(n, weights), worst, *made[part[0]])
 
     run(share, [*np.arange(len(shares))[:, None]], threads)
     for others in made[1:]:
@@ -85,7 +77,7 @@ class Finder:
     ) -> None:
         self.items = data.shape[1]
         self._work = ItemWork(data)
-        self._given = _arguments(data, similarity, terms)
+        self._of, self._weights = compared(data, similarity, terms)
 
     def lists(self, rows: Array, length: int, *, threads: int = 0) -> tuple[Array, Array]:
         """Those of the distinct ``rows``, both (len(rows), K); see ``fit``."""
@@ -96,7 +88,9 @@ class Finder:
         neighbors, values = np.empty((self.items, length), np.int32), np.empty((self.items, length))
         workers = threads or default_threads()
         run(
-            lambda part: _kernels.nearest(part, *self._given, neighbors, values),
+            lambda part: _kernels.nearest(
+                part, self._of, self._weights, _zeros(self.items, self._weights), neighbors, values
+            ),
             blocks(self._work, rows, 1, workers),
             workers,
         )
@@ -134,7 +128,8 @@ def without(
     last = neighbors[:, -1].copy(), values[:, -1].copy()
     neighbors, values = neighbors.copy(), values.copy()
     _kernels.drop(gone, neighbors, values)
-    _kernels.offer(lost, gone, *_arguments(remaining, similarity), neighbors, values)
+    of, weights = compared(remaining, similarity)
+    _kernels.offer(lost, gone, of, weights, _zeros(gone.size, weights), neighbors, values)
     full, new = last[0] >= 0, (neighbors[:, -1], values[:, -1])
     further = (new[0] < 0) | (new[1] < last[1]) | ((new[1] == last[1]) & (new[0] > last[0]))
     _fill(
@@ -154,31 +149,35 @@ def _fill(
     """Write the lists of the items ``rows`` (None: all) into ``neighbors`` and ``values``."""
     from alteraser.models.neighbors import _kernels
 
-    given = _arguments(data, similarity)
+    of, weights = compared(data, similarity)
+    n = data.shape[1]
     run(
-        lambda part: _kernels.nearest(part, *given, neighbors, values),
+        lambda part: _kernels.nearest(part, of, weights, _zeros(n, weights), neighbors, values),
         blocks(ItemWork(data), rows, 1, threads),
         threads,
     )
 
 
-def _arguments(
+def compared(
     data: Interactions, similarity: Similarity, terms: GlobalTerms | None = None
-) -> tuple[Any, ...]:
-    """What both kernels take of the data and the similarity."""
+) -> tuple[Compared, Array | None]:
+    """What the kernels take of the data and the similarity, and weights of the interactions."""
     from alteraser.models.neighbors import _kernels
 
-    view, weights = data.by_item, similarity.weights(data, terms)
-    kind = _kernels.JACCARD if similarity.name == "jaccard" else _kernels.PRODUCT
-    return (
+    view = data.by_item
+    of = _kernels.Compared(
         view.indptr,
         view.indices,
         view.order,
         data.indptr,
-        data.indices,
-        np.ones(1) if weights is None else weights,
-        weights is not None,
+        data.indices.view(np.uint32),
         similarity.sizes(data, terms),
-        kind,
+        _kernels.JACCARD if similarity.name == "jaccard" else _kernels.PRODUCT,
         float(similarity.shrinkage),
     )
+    return of, similarity.weights(data, terms)
+
+
+def _zeros(n: int, weights: Array | None) -> Array:
+    """(n,), to add up in what an item shares with all."""
+    return np.zeros(n, np.int32 if weights is None else np.float64)
