@@ -50,10 +50,8 @@ def _all(
     from alteraser.models.neighbors import _pairs
 
     n, (of, weights) = data.shape[1], compared(data, similarity)
-    shares = [
-        np.argsort(ItemWork(data).counts, kind="stable")[first::threads]
-        for first in range(threads if n >= threads else 1)
-    ]
+    order, parts = np.argsort(ItemWork(data).counts, kind="stable"), max(min(threads, n), 1)
+    shares = [order[first::parts] for first in range(parts)]
     made, worst = [_empty(n, length) for _ in shares], np.zeros(n)
 
     def share(part: Array) -> None:
