@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import singledispatch
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,7 +26,7 @@ from alteraser.models.factorization.model import Model
 from alteraser.models.protocol import Recommender
 from alteraser.models.relational.plain import PlainModel
 from alteraser.verbs.deleting import aligned, belongs
-from alteraser.verbs.strict import named, unaccounted
+from alteraser.verbs.strict import SHOWN, named, strangers, unaccounted
 
 AnyCertificate = Certificate | ExactCertificate | LinearCertificate
 C = TypeVar("C", bound=AnyCertificate)
@@ -37,6 +38,7 @@ class Inquiry:
 
     before: Any = None
     forgotten: Any = None
+    folder: Path | None = None
     replay: bool | None = None
     limits: Limits | None = None
     prove_up_to: int = PROVE_UP_TO
@@ -91,8 +93,18 @@ def with_checks(found: C, *checks: Check) -> C:
     return replace(found, kind="D", sentence=sentence("D", None, None))
 
 
-def kept_of_data(model: Recommender, data: Interactions) -> tuple[Check, Check]:
-    """What the model keeps of its data must be of these data, and of nobody else: ids, and sums."""
+def in_folder(model: Recommender, asked: Inquiry) -> Check:
+    """Nothing lies in the model's folder but what this version writes there."""
+    found = () if asked.folder is None else strangers(asked.folder, model)
+    meaning = "things in the folder that do not belong to a model"
+    if found:
+        meaning += f": {'; '.join(found[:SHOWN])}" + ("; …" if len(found) > SHOWN else "")
+        meaning += ". Move them away; what holds an erased id has not forgotten"
+    return Check("folder", float(len(found)), 0.0, not found, meaning)
+
+
+def kept_of_data(model: Recommender, data: Interactions, asked: Inquiry) -> tuple[Check, ...]:
+    """What the model keeps must be of these data, and of nobody else: its folder, ids, and sums."""
     gone = unaccounted(model, data)
     meaning = "users in the map of whom the remaining data hold nothing" + (
         f": {named(gone)}" if gone else ""
@@ -100,6 +112,7 @@ def kept_of_data(model: Recommender, data: Interactions) -> tuple[Check, Check]:
     sums = model.trained_on.sums
     odd = 0 if sums is None else sums.differing(Sums.of(data))
     return (
+        in_folder(model, asked),
         Check("ids", float(len(gone)), 0.0, not gone, meaning),
         Check(
             "sums", float(odd), 0.0, odd == 0, "rows whose sums are not those of the remaining data"

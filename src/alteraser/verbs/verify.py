@@ -11,7 +11,7 @@ from typing import Any
 from alteraser.data.interactions import Interactions
 from alteraser.erasers.driver import OnPass
 from alteraser.errors import IntegrityError
-from alteraser.evidence.certificate import Check, Limits
+from alteraser.evidence.certificate import Limits
 from alteraser.evidence.certificate.certificate import PROVE_UP_TO
 from alteraser.evidence.certificate.exact import ExactCertificate, certify
 from alteraser.models.closed_form.model import ExactModel
@@ -28,7 +28,6 @@ from alteraser.verbs.examined import (
     with_checks,
 )
 from alteraser.verbs.relational.verify import examined_linear
-from alteraser.verbs.strict import SHOWN, strangers
 from alteraser.verbs.verify_factors import examined_factors, replays
 
 
@@ -105,6 +104,7 @@ def verify(
     asked = Inquiry(
         before,
         forgotten,
+        folder,
         replay,
         limits,
         prove_up_to,
@@ -115,7 +115,7 @@ def verify(
         _related(model, before, unrelated=unrelated)
     found, digest = examined(model, data, asked)
     return Verification(
-        with_checks(found, _folder(model, folder)),
+        found,
         model.digest,
         digest,
         None if before is None else before.digest,
@@ -133,17 +133,7 @@ def examined_exactly(
     data = standing_for(model, data)
     same_kind(model, asked.before)
     found = certify(model.settings, model.state, data, model.digest)
-    return with_checks(found, *kept_of_data(model, data)), data.digest
-
-
-def _folder(model: Recommender, folder: Path | None) -> Check:
-    """Nothing lies in the model's folder but what this version writes there."""
-    found = () if folder is None else strangers(folder, model)
-    meaning = "things in the folder that do not belong to a model"
-    if found:
-        meaning += f": {'; '.join(found[:SHOWN])}" + ("; …" if len(found) > SHOWN else "")
-        meaning += ". Move them away; what holds an erased id has not forgotten"
-    return Check("folder", float(len(found)), 0.0, not found, meaning)
+    return with_checks(found, *kept_of_data(model, data, asked)), data.digest
 
 
 def _related(

@@ -43,7 +43,7 @@ def examined_factors(model: Model, data: Interactions, asked: Inquiry) -> tuple[
     data = standing_for(model, data)
     same_kind(model, asked.before)
     certified = _certified(model, data, asked)
-    checks = [*kept_of_data(model, data)]
+    checks = [*kept_of_data(model, data, asked)]
     if asked.before is not None:
         checks.append(_same_objective(model, asked.before))
     if _trained_again(model, data, certified, asked):

@@ -26,6 +26,7 @@ from alteraser.verbs.examined import (
     Inquiry,
     absent_rows,
     examined,
+    in_folder,
     kept_of_data,
     same_kind,
     standing_for,
@@ -46,7 +47,7 @@ def examined_linear(
     posed = model.posed(model.settings, data)
     before = None if asked.before is None else asked.before.point(posed)
     found = _certified(model, posed, asked, before)
-    return with_checks(found, *kept_of_data(model, data), absent_rows(model)), data.digest
+    return with_checks(found, *kept_of_data(model, data, asked), absent_rows(model)), data.digest
 
 
 @examined.register(CompositeModel)
@@ -66,7 +67,8 @@ def examined_composite(
         )
     before = None if asked.before is None else problem.point(_carried(asked.before, posed))
     found = _certified(model, posed, asked, before)
-    return with_checks(found, *_kept(model, data, posed)), data.digests["data"]
+    found = with_checks(found, in_folder(model, asked), *_kept(model, data, posed))
+    return found, data.digests["data"]
 
 
 def _certified(
