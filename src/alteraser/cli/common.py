@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alteraser.cli import completion
+from alteraser.cli import completion, inputs
+
+if TYPE_CHECKING:
+    from alteraser.data.readers import ReadingOptions
 
 Json = Annotated[
     bool, typer.Option("--json", help="One JSON document on stdout; everything else on stderr.")
@@ -189,3 +192,30 @@ class Talk:
     verbose: Verbose = False
     quiet: Quiet = False
     json: Json = False
+
+
+@dataclass(frozen=True)
+class HowRead:
+    """How DATA are read: their columns, and what of them counts."""
+
+    user_column: UserColumn = "user_id"
+    item_column: ItemColumn = "item_id"
+    threshold: Threshold = None
+    threshold_column: ThresholdColumn = "rating"
+    confidence: Confidence = None
+    target: Target = None
+    timestamp_column: TimestampColumn = None
+    session_column: SessionColumn = None
+    session_gap: SessionGap = None
+    basket_column: BasketColumn = None
+    position_column: PositionColumn = None
+    segment_column: SegmentColumn = None
+    duplicates: Duplicates = "refuse"
+    columns: Columns = None
+    separator: Separator = None
+    decimal: Decimal = None
+    layout: Layout = None
+
+    def options(self) -> ReadingOptions:
+        """The same as a model keeps it; InvalidInput, naming the option, for what cannot be."""
+        return inputs.reading_options(**vars(self))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alteraser.cli import common, completion, inputs
+from alteraser.cli import common, completion
+from alteraser.cli.options import grouped, only
 from alteraser.cli.screen import Screen, unrated_rows
 from alteraser.errors import InvalidInput
 
@@ -20,6 +21,7 @@ app = typer.Typer(no_args_is_help=True)
 
 
 @app.command()
+@grouped
 def split(
     data: common.DataArgument,
     out: Annotated[
@@ -32,20 +34,26 @@ def split(
         ),
     ] = 0.2,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the draw.")] = 0,
-    user_column: common.UserColumn = "user_id",
-    item_column: common.ItemColumn = "item_id",
-    threshold: common.Threshold = None,
-    threshold_column: common.ThresholdColumn = "rating",
-    timestamp_column: common.TimestampColumn = None,
-    session_column: common.SessionColumn = None,
-    session_gap: common.SessionGap = None,
-    basket_column: common.BasketColumn = None,
-    position_column: common.PositionColumn = None,
-    duplicates: common.Duplicates = "refuse",
-    columns: common.Columns = None,
-    separator: common.Separator = None,
-    decimal: common.Decimal = None,
-    layout: common.Layout = None,
+    *,
+    how: Annotated[
+        common.HowRead,
+        only(
+            "user_column",
+            "item_column",
+            "threshold",
+            "threshold_column",
+            "timestamp_column",
+            "session_column",
+            "session_gap",
+            "basket_column",
+            "position_column",
+            "duplicates",
+            "columns",
+            "separator",
+            "decimal",
+            "layout",
+        ),
+    ],
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
@@ -68,31 +76,16 @@ def split(
     from alteraser.data.readers import numbers_or_nothing, read_rows
 
     check_output(out)
-    reading = inputs.reading_options(
-        user_column=user_column,
-        item_column=item_column,
-        threshold=threshold,
-        threshold_column=threshold_column,
-        duplicates=duplicates,
-        columns=columns,
-        separator=separator,
-        decimal=decimal,
-        layout=layout,
-        timestamp_column=timestamp_column,
-        session_column=session_column,
-        session_gap=session_gap,
-        basket_column=basket_column,
-        position_column=position_column,
-    )
+    reading = how.options()
     screen = Screen(json, quiet)
     if reading.grouping is not None:
         return _split_events(screen, data, out, reading, test)
     with screen.phase("read", f"reading {data}"):
         whole, rows = Interactions.read(data, reading), read_rows(data, reading)
-    if threshold is not None:
+    if how.threshold is not None:
         ratings, rated = numbers_or_nothing(
-            rows[threshold_column],
-            threshold_column,
+            rows[reading.threshold_column],
+            reading.threshold_column,
             lambda row: f"{data}, row {row + 1}",
             reading.decimal,
         )
@@ -101,13 +94,13 @@ def split(
         raise InvalidInput(
             f"{data}: no user has enough interactions to hold out {test:.0%} of them; raise --test"
         )
-    user_rows = whole.users.rows_of(rows[user_column], user_column)
-    item_rows = whole.items.rows_of(rows[item_column], item_column)
+    user_rows = whole.users.rows_of(rows[reading.user_column], reading.user_column)
+    item_rows = whole.items.rows_of(rows[reading.item_column], reading.item_column)
     with screen.phase("write", f"writing {out}"), atomic_directory(out) as folder:
         for name, part in (("train", train), ("test", held_out)):
             mask = part.locate(user_rows, item_rows) >= 0
-            if threshold is not None:
-                mask[np.setdiff1d(np.arange(len(mask)), rated[ratings >= threshold])] = False
+            if how.threshold is not None:
+                mask[np.setdiff1d(np.arange(len(mask)), rated[ratings >= how.threshold])] = False
             pq.write_table(
                 rows.filter(pa.array(mask)), folder / f"{name}.parquet", compression="zstd"
             )
@@ -173,18 +166,25 @@ def _split_events(
 
 
 @app.command()
+@grouped
 def stats(
     data: common.DataArgument,
-    user_column: common.UserColumn = "user_id",
-    item_column: common.ItemColumn = "item_id",
-    threshold: common.Threshold = None,
-    threshold_column: common.ThresholdColumn = "rating",
-    timestamp_column: common.TimestampColumn = None,
-    duplicates: common.Duplicates = "refuse",
-    columns: common.Columns = None,
-    separator: common.Separator = None,
-    decimal: common.Decimal = None,
-    layout: common.Layout = None,
+    *,
+    how: Annotated[
+        common.HowRead,
+        only(
+            "user_column",
+            "item_column",
+            "threshold",
+            "threshold_column",
+            "timestamp_column",
+            "duplicates",
+            "columns",
+            "separator",
+            "decimal",
+            "layout",
+        ),
+    ],
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
@@ -199,18 +199,7 @@ def stats(
     from alteraser.data.interactions import Interactions
     from alteraser.models.factorization.defaults import defaults
 
-    reading = inputs.reading_options(
-        user_column=user_column,
-        item_column=item_column,
-        threshold=threshold,
-        threshold_column=threshold_column,
-        timestamp_column=timestamp_column,
-        duplicates=duplicates,
-        columns=columns,
-        separator=separator,
-        decimal=decimal,
-        layout=layout,
-    )
+    reading = how.options()
     screen = Screen(json, quiet)
     with screen.phase("read", f"reading {data}"):
         whole = Interactions.read(data, reading)

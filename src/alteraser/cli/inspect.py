@@ -15,6 +15,7 @@ from alteraser.errors import IntegrityError, InvalidInput
 
 if TYPE_CHECKING:
     from alteraser.adapters.contract import Foreign
+    from alteraser.models.protocol import Recommender
 
 
 @grouped
@@ -172,46 +173,10 @@ def _worst(check: Any) -> str:
 
 def _own(screen: Screen, model: Path, data: Path | None) -> int:
     """The same for a model of ours, whose data are known by their digest."""
-    from alteraser.models.closed_form.model import ExactModel
-    from alteraser.models.relational.model import LinearModel
-    from alteraser.verbs.forget import belongs
-
     with screen.phase("read", "reading"):
         loaded = inputs.load_model(model)
-        fits = None
-        if data is not None:
-            fits = ""
-            try:
-                belongs(loaded, inputs.read_for(loaded, data))
-            except (IntegrityError, InvalidInput) as cause:
-                fits = cause.message
-    if isinstance(loaded, ExactModel):
-        settings, size = (
-            loaded.settings.model_dump(),
-            sum(array.nbytes for array in loaded.state.values()),
-        )
-        own = {
-            "bytes": size,
-            "arrays": {name: list(array.shape) for name, array in loaded.state.items()},
-        }
-        own["state"] = exact.told(loaded)
-        told = exact.told_rows(loaded)
-        kept = f"{loaded.settings.summary}, {size / 2**20:,.1f} MiB"
-    elif isinstance(loaded, LinearModel):
-        settings, factors = loaded.settings.own(), loaded.factors
-        own = {
-            "factors": loaded.settings.factors,
-            "dtype": factors.dtype.name,
-            "bytes": factors.nbytes + sum(E.nbytes for E in loaded.tables.values()),
-            "arrays": {name: list(E.shape) for name, E in loaded.tables.items()},
-        }
-        told = []
-        kept = f"{loaded.settings.factors} factors, {loaded.settings.summary}"
-    else:
-        settings, factors = loaded.objective.model_dump(exclude_none=True), loaded.factors
-        own = {"factors": factors.rank, "dtype": factors.dtype.name, "bytes": factors.nbytes}
-        told = []
-        kept = f"{factors.rank} factors, {factors.dtype}"
+        fits = None if data is None else _fits(loaded, data)
+    settings, own, told, kept = _kept(loaded)
     m, n = loaded.shape
     document = {
         "model": str(model),
@@ -256,3 +221,42 @@ def _own(screen: Screen, model: Path, data: Path | None) -> int:
     ]
     screen.result(document, rows)
     return IntegrityError.exit_code if fits else 0
+
+
+def _fits(model: Recommender, data: Path) -> str:
+    """Nothing where ``data`` are those that ``model`` stands for, else what differs."""
+    from alteraser.verbs.forget import belongs
+
+    try:
+        belongs(model, inputs.read_for(model, data))
+    except (IntegrityError, InvalidInput) as cause:
+        return cause.message
+    return ""
+
+
+def _kept(model: Any) -> tuple[dict[str, Any], dict[str, Any], list[tuple[str, str]], str]:
+    """(its settings, what it holds for a document, more of that for people, its size in words)."""
+    from alteraser.models.closed_form.model import ExactModel
+    from alteraser.models.relational.plain import PlainModel
+
+    if isinstance(model, ExactModel):
+        size = sum(array.nbytes for array in model.state.values())
+        own: dict[str, Any] = {
+            "bytes": size,
+            "arrays": {name: list(array.shape) for name, array in model.state.items()},
+            "state": exact.told(model),
+        }
+        words = f"{model.settings.summary}, {size / 2**20:,.1f} MiB"
+        return model.settings.model_dump(), own, exact.told_rows(model), words
+    factors = model.factors
+    own = {"factors": factors.rank, "dtype": factors.dtype.name, "bytes": factors.nbytes}
+    if isinstance(model, PlainModel):
+        own |= {
+            "factors": model.settings.factors,
+            "bytes": factors.nbytes + sum(E.nbytes for E in model.tables.values()),
+            "arrays": {name: list(E.shape) for name, E in model.tables.items()},
+        }
+        words = f"{model.settings.factors} factors, {model.settings.summary}"
+        return model.settings.own(), own, [], words
+    settings = model.objective.model_dump(exclude_none=True)
+    return settings, own, [], f"{factors.rank} factors, {factors.dtype}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,23 +40,7 @@ SHARED = frozenset(
         "data",
         "out",
         "model",
-        "user_column",
-        "item_column",
-        "threshold",
-        "threshold_column",
-        "confidence",
-        "target",
-        "timestamp_column",
-        "session_column",
-        "session_gap",
-        "basket_column",
-        "position_column",
-        "segment_column",
-        "duplicates",
-        "columns",
-        "separator",
-        "decimal",
-        "layout",
+        *(field.name for field in fields(common.HowRead)),
         "threads",
         "quiet",
         "json",
@@ -150,23 +135,8 @@ def train(
         ),
     ] = False,
     confirm: common.Confirm = False,
-    user_column: common.UserColumn = "user_id",
-    item_column: common.ItemColumn = "item_id",
-    threshold: common.Threshold = None,
-    threshold_column: common.ThresholdColumn = "rating",
-    confidence: common.Confidence = None,
-    target: common.Target = None,
-    timestamp_column: common.TimestampColumn = None,
-    session_column: common.SessionColumn = None,
-    session_gap: common.SessionGap = None,
-    basket_column: common.BasketColumn = None,
-    position_column: common.PositionColumn = None,
-    segment_column: common.SegmentColumn = None,
-    duplicates: common.Duplicates = "refuse",
-    columns: common.Columns = None,
-    separator: common.Separator = None,
-    decimal: common.Decimal = None,
-    layout: common.Layout = None,
+    *,
+    how: common.HowRead,
     context: Annotated[
         str | None,
         typer.Option(
@@ -184,7 +154,6 @@ def train(
             "--biases", help="A number per user, item, word and context too.", rich_help_panel=PANEL
         ),
     ] = False,
-    *,
     beside: Beside,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
@@ -214,25 +183,7 @@ def train(
     inputs.check_tolerance(tolerance)
     model = _kind(model, more=bool(beside.given or context is not None or biases))
     given = _given(ctx, model)
-    reading = inputs.reading_options(
-        user_column=user_column,
-        item_column=item_column,
-        threshold=threshold,
-        threshold_column=threshold_column,
-        confidence=confidence,
-        target=target,
-        timestamp_column=timestamp_column,
-        duplicates=duplicates,
-        columns=columns,
-        separator=separator,
-        decimal=decimal,
-        layout=layout,
-        session_column=session_column,
-        session_gap=session_gap,
-        basket_column=basket_column,
-        position_column=position_column,
-        segment_column=segment_column,
-    )
+    reading = how.options()
     if model != "enmf":
         check_output(out)
         screen = Screen(json, quiet)

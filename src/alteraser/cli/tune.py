@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json as json_module
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from alteraser.cli import common, completion, inputs, kind_options
+from alteraser.cli.options import grouped
 from alteraser.cli.screen import Screen, seconds_text
 from alteraser.errors import DependencyMissing, InvalidInput
 from alteraser.models.registry import KINDS
@@ -27,23 +29,7 @@ GENERAL = frozenset(
         "model",
         "validation",
         "seed",
-        "user_column",
-        "item_column",
-        "threshold",
-        "threshold_column",
-        "confidence",
-        "target",
-        "timestamp_column",
-        "session_column",
-        "session_gap",
-        "basket_column",
-        "position_column",
-        "segment_column",
-        "duplicates",
-        "columns",
-        "separator",
-        "decimal",
-        "layout",
+        *(field.name for field in fields(common.HowRead)),
         "threads",
         "quiet",
         "json",
@@ -52,6 +38,7 @@ GENERAL = frozenset(
 """Parameters that every kind takes"""
 
 
+@grouped
 def tune(
     ctx: typer.Context,
     data: common.DataArgument,
@@ -109,23 +96,8 @@ def tune(
     jobs: Annotated[
         int, typer.Option("--jobs", min=1, help="Paths of falling λ that run side by side.")
     ] = 1,
-    user_column: common.UserColumn = "user_id",
-    item_column: common.ItemColumn = "item_id",
-    threshold: common.Threshold = None,
-    threshold_column: common.ThresholdColumn = "rating",
-    confidence: common.Confidence = None,
-    target: common.Target = None,
-    timestamp_column: common.TimestampColumn = None,
-    session_column: common.SessionColumn = None,
-    session_gap: common.SessionGap = None,
-    basket_column: common.BasketColumn = None,
-    position_column: common.PositionColumn = None,
-    segment_column: common.SegmentColumn = None,
-    duplicates: common.Duplicates = "refuse",
-    columns: common.Columns = None,
-    separator: common.Separator = None,
-    decimal: common.Decimal = None,
-    layout: common.Layout = None,
+    *,
+    how: common.HowRead,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
@@ -155,25 +127,7 @@ def tune(
     from alteraser.verbs.tune import tune as search
 
     given = _given(ctx, model)
-    reading = inputs.reading_options(
-        user_column=user_column,
-        item_column=item_column,
-        threshold=threshold,
-        threshold_column=threshold_column,
-        confidence=confidence,
-        target=target,
-        timestamp_column=timestamp_column,
-        session_column=session_column,
-        session_gap=session_gap,
-        basket_column=basket_column,
-        position_column=position_column,
-        segment_column=segment_column,
-        duplicates=duplicates,
-        columns=columns,
-        separator=separator,
-        decimal=decimal,
-        layout=layout,
-    )
+    reading = how.options()
     if model != "enmf":
         return _exact(
             Screen(json, quiet),
