@@ -17,6 +17,7 @@ from conftest import Run
 
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.tables import TABLES, find_table
+from alteraser.adapters.tables.cosine_lists import Cosines, means
 from alteraser.adapters.tables.ease_weights import Weights
 from alteraser.adapters.tables.implicit_knn import Neighbors
 from alteraser.data.interactions import Interactions
@@ -51,6 +52,24 @@ def _implicit() -> None:
                  indices=table.indices)  # fmt: skip
 
 
+def _lenskit(explicit: bool, length: int | None) -> Callable[[], None]:
+    def make() -> None:
+        data = _toy()
+        ratings = np.random.default_rng(6).integers(2, 11, len(data)) / 2
+        if explicit:
+            rows = zip(Path("data.csv").read_text().splitlines(), ["rating", *ratings], strict=True)
+            Path("data.csv").write_text("".join(f"{row},{rating}\n" for row, rating in rows))
+            data = Interactions.read("data.csv", confidence="rating")
+        table = Cosines(explicit, length).table(data)
+        beside = {"item_means": means(data).astype(np.float32)} if explicit else {}
+        with open(MODEL, "wb") as file:
+            np.savez(file, shape=table.shape, data=table.data, indptr=table.indptr,
+                     indices=table.indices, format="csr", item_ids=data.items.ids,
+                     **beside)  # fmt: skip
+
+    return make
+
+
 def _ease() -> None:
     with open(MODEL, "wb") as file:
         np.save(file, Weights(3.0, "float64").table(_toy()))
@@ -82,6 +101,10 @@ BY_RECBOLE = "--users-map toy.inter"
 CASES = [
     Case("implicit-knn", _implicit, "data.csv", IN_ROWS),
     Case("ease-weights", _ease, "data.csv", f"{IN_ROWS} --regularization 3"),
+    Case("lenskit-itemknn", _lenskit(False, None), "data.csv", ""),
+    Case("lenskit-itemknn", _lenskit(False, 3), "data.csv", ""),
+    Case("lenskit-itemknn", _lenskit(True, None), "data.csv", "--rating rating"),
+    Case("lenskit-itemknn", _lenskit(True, 2), "data.csv", "--rating rating"),
     Case("recbole-ease", _fixture("recbole_ease", "ease.pth"), "toy.inter", BY_RECBOLE),
     Case("recbole-itemknn", _fixture("recbole_tables", "itemknn.pth"), "toy.inter", BY_RECBOLE),
     Case("cornac-ease", _cornac, "data.csv", "--rating plays --allow-pickle"),

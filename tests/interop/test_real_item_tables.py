@@ -133,3 +133,30 @@ def test_lenskit_scores_with_its_ease(run: Run, tmp_path: Path) -> None:
     )
     assert run(line)[0] == 0
     np.testing.assert_allclose(*answer("lenskit", script, tmp_path, "new"), atol=1e-5)
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize("feedback", ["implicit", "explicit"])
+@pytest.mark.parametrize("saved", [0, 4])
+def test_lenskit_scores_with_its_item_knn(
+    feedback: str, saved: int, run: Run, tmp_path: Path
+) -> None:
+    """Similarities that LensKit made; everybody's scores are those of its own training without."""
+    rng = np.random.default_rng(3)
+    users, items = np.nonzero(rng.random((40, 15)) < 0.3)
+    ratings = rng.normal(3.0, 1.0, users.size)  # no two similarities are equal
+    rows = [f"{u},{v},{r:.3f}" for u, v, r in zip(users, items, ratings, strict=True)]
+    (tmp_path / "data.csv").write_text("user_id,item_id,rating\n" + "\n".join(rows) + "\n")
+    (tmp_path / "users.csv").write_text("user_id\n3\n11\n")
+    script = HERE / "knn_of_lenskit.py"
+    answer("lenskit", script, tmp_path, feedback, saved)
+    rating = "--rating rating" if feedback == "explicit" else ""
+    line = (
+        f"forget knn.npz users.csv --data data.csv {rating} --out new.npz --remaining rest.csv -q"
+    )
+    assert run(line)[0] == 0
+    ours, theirs = answer("lenskit", script, tmp_path, feedback, saved, "new")
+    if feedback == "explicit" or not saved:  # of counts some are equally near
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    else:
+        assert np.mean(np.abs(np.array(ours) - theirs) < 1e-5) > 0.8

@@ -31,6 +31,7 @@ from alteraser.bench.common import (
 )
 from alteraser.data.deletion import Deletion
 from alteraser.data.interactions import Interactions, Removal
+from alteraser.data.sets.visits import generate_baskets, generate_sessions
 from alteraser.errors import InvalidInput
 from alteraser.models.closed_form.kind import ExactKind
 from alteraser.models.ease import cost, inverse
@@ -40,8 +41,17 @@ from alteraser.models.registry import KINDS
 
 Array = np.ndarray[Any, Any]
 
-PARTS = ("fit", "share", "requests", "memory", "knn", "kinds", "accuracy", "beside")
+PARTS = ("fit", "share", "requests", "memory", "knn", "kinds", "events", "accuracy", "beside")
 SHARES = (0.01, 0.05, 0.2)
+COLUMNS = ["kind", "fit, s", "one user", *(f"{share:.0%}" for share in SHARES), "error"]
+EVENTS: list[tuple[str, str, dict[str, Any]]] = [
+    ("vs-knn", "sessions", {}),
+    ("slist", "sessions", {}),
+    ("slist", "sessions", {"dtype": "float32"}),
+    ("tifu-knn", "baskets", {}),
+    ("top-frequency", "baskets", {}),
+]
+"""Kinds of events, what they are of, and their settings"""
 SEED = 42
 """That of the random users of CURE4Rec's sets"""
 
@@ -86,6 +96,8 @@ def exact(
                 if part in run:
                     run[part]()
     with threadpool_limits(1):
+        if "events" in parts:
+            _events()
         if "memory" in parts:
             _memory(items)
     return 0
@@ -107,12 +119,13 @@ def without(data: Interactions, users: Array) -> Removal:
 
 
 def apart(kind: ExactKind, one: Any, other: Any) -> float:
-    """Relative difference of what two states say of items, the largest entry over the largest; 0
-    for the same bits.
+    """Relative difference of what two states say of items (slist: of their inverses), the largest
+    entry over the largest; 0 for the same bits.
     """
     if all(np.array_equal(one[name], other[name]) for name in other if name != "drift"):
         return 0.0
-    first, second = (kind.matrix(state) for state in (one, other))
+    sums = kind.name == "slist"
+    first, second = (state["inverse"] if sums else kind.matrix(state) for state in (one, other))
     return float(abs(first - second).max() / abs(second).max())
 
 
@@ -356,23 +369,52 @@ def _kinds(data: Interactions) -> None:
     """One user and shares of them at random, as ``forget`` takes them, over a fit of what
     remains.
     """
-    lines = []
-    for name, kind in tried():
-        state = kind.state(data)
-        whole = np.median([clocked(partial(kind.state, data))[1] for _ in range(3)])
-        cells: list[object] = []
-        worst = 0.0
-        for share in (0.0, *SHARES):
-            removal = without(data, groups(data, share)["random"])
-            new, seconds, _ = clocked(partial(kind.without, state, Deletion(data, removal)))
-            cells.append(f"{seconds / whole:.2f}" if whole > 0.01 else f"{1000 * seconds:.1f} ms")
-            worst = max(worst, apart(kind, new, kind.state(removal.remaining)))
-        lines.append([name, f"{whole:.3f}", *cells, f"{worst:.1e}" if worst else "0"])
     print(
         "### Every kind: random users at once, over fitting anew; the error is that of the worst "
         "column\n"
     )
-    table(["kind", "fit, s", "one user", *(f"{share:.0%}" for share in SHARES), "error"], lines)
+    table(COLUMNS, [_shares_of(name, kind, data) for name, kind in tried()])
+
+
+def _events() -> None:
+    """The same of kinds of sessions and baskets, on generated ones."""
+    made = {
+        "sessions": Interactions.read(
+            generate_sessions(users=20_000, items=2_000),
+            session_column="session_id",
+            timestamp_column="timestamp",
+        ),
+        "baskets": Interactions.read(
+            generate_baskets(users=5_000, items=2_000),
+            basket_column="basket_id",
+            timestamp_column="timestamp",
+        ),
+    }
+    print("### Kinds of sessions and baskets, generated: as above\n")
+    for name, data in made.items():
+        print(f"{data.count:,} events of {name}, {data.shape[0]:,} users, {data.shape[1]:,} items")
+    print()
+    table(
+        COLUMNS,
+        [
+            _shares_of(" ".join([name, *map(str, given.values())]), KINDS[name](**given), made[of])
+            for name, of, given in EVENTS
+        ],
+    )
+
+
+def _shares_of(name: str, kind: ExactKind, data: Interactions) -> list[object]:
+    """A line of the table: what one user and shares of them cost."""
+    state = kind.state(data)
+    whole = np.median([clocked(partial(kind.state, data))[1] for _ in range(3)])
+    cells: list[object] = []
+    worst = 0.0
+    for share in (0.0, *SHARES):
+        removal = without(data, groups(data, share)["random"])
+        new, seconds, _ = clocked(partial(kind.without, state, Deletion(data, removal)))
+        cells.append(f"{seconds / whole:.2f}" if whole > 0.01 else f"{1000 * seconds:.1f} ms")
+        worst = max(worst, apart(kind, new, kind.state(removal.remaining)))
+    return [name, f"{whole:.3f}", *cells, f"{worst:.1e}" if worst else "0"]
 
 
 def _generated(users: int, items: int, length: int) -> Interactions:

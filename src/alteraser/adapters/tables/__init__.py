@@ -25,6 +25,7 @@ TABLES: dict[str, str] = {
     "recbole-pop": "alteraser.adapters.tables.recbole_pop",
     "cornac-ease": "alteraser.adapters.tables.cornac_ease",
     "cornac-itemknn": "alteraser.adapters.tables.cornac_knn",
+    "lenskit-itemknn": "alteraser.adapters.tables.cosine_lists",
     "ease-weights": "alteraser.adapters.tables.ease_weights",
 }
 """Formats by their name, and the module that knows each."""

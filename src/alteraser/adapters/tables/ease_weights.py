@@ -107,19 +107,7 @@ class EaseWeights:
             raise InvalidInput(
                 f"{path} holds NaN or infinite entries; such a model is not used", path=str(path)
             )
-        ids = None
-        if archive is not None:
-            named = [each for each in IDS if each in archive.members and each != name]
-            if named:
-                array = as_id_array(
-                    pa.array(archive.array(named[0]).tolist()), f"{path}: {named[0]}"
-                )
-                if len(array) != len(values) or len(array.unique()) != len(array):
-                    raise InvalidInput(
-                        f"{path}: {named[0]} are not the ids of {len(values):,} items",
-                        path=str(path),
-                    )
-                ids = IdMap(array, np.arange(len(array), dtype=np.int64), len(array))
+        ids = None if archive is None else ids_beside(archive, len(values), path, but=name)
         return ItemTable(path, self.name, values, ids, state=(archive, name))
 
     def rules(self, table: ItemTable, options: ForeignOptions) -> Sequence[Weights]:
@@ -167,6 +155,19 @@ class EaseWeights:
                 return None
             values = map_region(path, file.tell(), dtype, shape, "F" if fortran else "C")
         return (None, "", values) if not np.diag(values).any() else None
+
+
+def ids_beside(archive: npz.NpzArchive, count: int, path: Path, *, but: str = "") -> IdMap | None:
+    """The ids of ``count`` items, row by row, of an array beside their table; None where there is
+    none. ``but``: the name of the table.
+    """
+    named = [each for each in IDS if each in archive.members and each != but]
+    if not named:
+        return None
+    array = as_id_array(pa.array(archive.array(named[0]).tolist()), f"{path}: {named[0]}")
+    if len(array) != count or len(array.unique()) != len(array):
+        raise InvalidInput(f"{path}: {named[0]} are not the ids of {count:,} items", path=str(path))
+    return IdMap(array, np.arange(count, dtype=np.int64), count)
 
 
 def _is_square(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
