@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alteraser.data.ids import Coded, IdMap
-from alteraser.data.readers import ReadingOptions
+from alteraser.data.readers import Raw, ReadingOptions
 from alteraser.data.sheet import Sheet
 from alteraser.data.side.attributes import read_attributes
 from alteraser.data.side.contexts import context_columns
@@ -77,6 +77,8 @@ def test_taking_rows_of_words_is_taking_rows_of_their_matrix(lists: list[list[st
         ("item_id,h\na,x\n", "has no column 'g'"),
         ("film,g\na,x\n", "has no column 'item_id'"),
         ("item_id,g\n,x\n", "the id is empty"),
+        ("item_id,g,g\na,x,y\n", "has 2 columns 'g': rename all but one"),
+        ("item_id,item_id,g\na,b,x\n", "has 2 columns 'item_id': rename all but one"),
     ],
 )
 def test_bad_tables_of_features_are_named(tmp_path: Path, text: str, message: str) -> None:
@@ -84,6 +86,38 @@ def test_bad_tables_of_features_are_named(tmp_path: Path, text: str, message: st
     path.write_text(text)
     with pytest.raises(InvalidInput, match=message):
         read_attributes(FeatureFile(path, ("g",)), "item", "item_id", option="--item-features")
+
+
+def test_a_table_of_ids_alone_teaches_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "items.csv"
+    path.write_text("item_id\na\n")
+    with pytest.raises(InvalidInput, match="has no column but 'item_id': there is nothing to"):
+        read_attributes(FeatureFile(path), "item", "item_id")
+
+
+def test_a_column_that_is_there_twice_is_never_guessed_at(tmp_path: Path) -> None:
+    known = {"user": IdMap.build(["u", "v"])[0], "item": IdMap.build(["a", "b"])[0]}
+    views, graph, items = (tmp_path / name for name in ("views.csv", "kg.csv", "items.csv"))
+    views.write_text("user_id,item_id,user_id\nu,a,v\n")
+    graph.write_text("head,relation,tail,tail\n7,by,x,y\n")
+    items.write_text("item_id,node,node\na,7,8\n")
+    twice = pa.table([pa.array(["a"]), pa.array(["b"])], names=["x", "x"])
+    for read in (
+        lambda: read_relation(RelationFile.parse(f"views={views}"), known),
+        lambda: read_relation(RelationFile.parse(f"kg={graph}"), known),
+        lambda: read_join(EntityFile.parse(f"item={items}:node"), "item_id"),
+        lambda: context_columns(["x"], Raw(twice, ["x", "x"], str, name="x"), None),
+    ):
+        with pytest.raises(InvalidInput, match=r"has 2 columns '.*': rename all but one"):
+            read()
+
+
+@pytest.mark.parametrize("size", [1e300, 1e154, 1.0, 1e-154, 1e-300])
+def test_numbers_of_any_size_are_standardized(size: float) -> None:
+    """In another unit they say the same."""
+    plain = np.array([1.0, 2.0, np.nan, 4.5])
+    found, wanted = (Numbers("x", x).matrix().toarray() for x in (plain * size, plain))
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)
 
 
 def test_who_occurs_nowhere_is_nothing_to_a_digest_nor_to_the_scale(tmp_path: Path) -> None:

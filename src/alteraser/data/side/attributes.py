@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -131,6 +131,12 @@ def read_attributes(
             raise missing_column(raw, name, option or None)
         if name == column:
             raise InvalidInput(f"{raw.name}: {name} holds the ids, it is no feature")
+    if not names:
+        raise InvalidInput(
+            f"{raw.name} has no column but {column!r}: there is nothing to learn from it. Give a "
+            "file with features, or leave it out"
+        )
+    only_once(raw, (column, *names))
     entities = Coded(*IdMap.build(plain(identifiers(raw.table[column], column, raw.where))))
     check_once(entities, raw, column)
     found = (feature(x, raw.table[x], raw.where, known.get(x)) for x in names)
@@ -144,8 +150,20 @@ def read_with_ids(path: Any, candidates: tuple[str, ...], option: str) -> tuple[
     )
     for name in candidates:
         if name in raw.table.column_names:
+            only_once(raw, [name])
             return raw, name
     raise missing_column(raw, candidates[0])
+
+
+def only_once(raw: Raw, columns: Iterable[str]) -> None:
+    """InvalidInput for one of ``columns`` that a table has twice: which is meant is not said."""
+    there = raw.table.column_names
+    for name in columns:
+        if there.count(name) > 1:
+            raise InvalidInput(
+                f"{raw.name} has {there.count(name)} columns {name!r}: rename all but one",
+                column=name,
+            )
 
 
 def check_once(entities: Coded, raw: Raw, column: str) -> None:

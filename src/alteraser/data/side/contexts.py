@@ -12,6 +12,7 @@ import pyarrow as pa
 from alteraser.data.ids import Coded, IdMap
 from alteraser.data.readers import Raw, missing_column, times
 from alteraser.data.selection import UNITS, unit_of
+from alteraser.data.side.attributes import only_once
 from alteraser.data.side.features import Words, words
 from alteraser.errors import InvalidInput
 
@@ -63,6 +64,7 @@ def context_columns(
     """
     found = {}
     for name in names:
+        only_once(raw, [name])
         if name in raw.table.column_names:
             one = _whole(name, raw.table[name])
         elif name in FROM_TIME:

@@ -99,6 +99,10 @@ class Words:
         )
 
 
+SMALLEST, LARGEST = 1e-140, 1e140
+"""Sizes between which numbers have squares that can be added up"""
+
+
 @dataclass(frozen=True, eq=False)
 class Numbers:
     """Numbers, NaN where nothing is known."""
@@ -129,7 +133,12 @@ class Numbers:
     def scale(self) -> tuple[float, float]:
         """(mean, standard deviation) of the numbers that are there; (0, 0) where there are none."""
         known = self.values[~np.isnan(self.values)]
-        return (float(known.mean()), float(known.std())) if known.size else (0.0, 0.0)
+        largest = float(np.abs(known).max(initial=0.0))
+        if largest == 0.0:
+            return 0.0, 0.0
+        unit = 1.0 if SMALLEST < largest < LARGEST else largest  # whose squares are numbers
+        shares = known / unit
+        return float(shares.mean()) * unit, float(shares.std()) * unit
 
     def matrix(self, scale: tuple[float, float] | None = None) -> csr_array:
         """(rows, 1), standardised by its own mean and deviation or by ``scale``; nothing known and

@@ -21,7 +21,7 @@ from alteraser.data.readers import (
     plain,
     read_raw,
 )
-from alteraser.data.side.attributes import check_once, read_with_ids
+from alteraser.data.side.attributes import check_once, only_once, read_with_ids
 from alteraser.data.side.links import Links
 from alteraser.data.side.spec import EntityFile, RelationFile
 from alteraser.errors import InvalidInput
@@ -48,10 +48,12 @@ def read_relation(
         file.path, WantedColumns(None, frozenset({*columns, "head", "tail"}), Hints(columns))
     )
     if set(TRIPLE) <= set(raw.table.column_names):
+        only_once(raw, TRIPLE)
         return _triples(file, raw, known, joins or {})
     if raw.table.num_columns < 2 or raw.guess:
         raise missing_column(raw, "head")
     first, second = _pair(raw, file)
+    only_once(raw, (first, second))
     tables = file.tables or tuple(_table(name) for name in (first, second))
     heads, tails = (
         Coded(*IdMap.build(plain(identifiers(raw.table[name], name, raw.where))))
@@ -71,6 +73,7 @@ def read_join(file: EntityFile, id_column: str) -> tuple[pa.Array, pa.Array]:
     )
     if file.column not in raw.table.column_names:
         raise missing_column(raw, file.column, f"--entities {file.table}={file.path}:")
+    only_once(raw, [file.column])
     there = pc.is_valid(raw.table[file.column])
     if is_text(raw.table[file.column].type):
         there = pc.and_(there, pc.not_equal(raw.table[file.column], "").fill_null(False))
