@@ -67,7 +67,10 @@ def test_the_page_says_what_the_answer_says(run: Run, line: str, method: str) ->
     assert ("Effect missing" in page) == (method == "local" and line == OWN)
     # the effect on the model as it is is in it; that on an optimum it never came to is no share
     assert ("At an optimum" in page) == (method == "local" and line == OTHERS)
+    # what the passes left, drawn; a replay leaves nothing to measure
+    assert ("How thoroughly, pass by pass" in page) == (method == "local")
     if method == "local":
+        assert f"<td>{found['residual']:.3g}</td>" in page
         further = f"{found['effect_left']:.1%}" if line == OWN else "had training gone on"
         assert further in page
         assert "The model is as far from an optimum as it was." in page

@@ -98,6 +98,25 @@ def test_where_the_anchored_gradient_is_gone_nothing_is_missing() -> None:
     assert effect_left(problem, problem, *same, rank=D, threads=1) is None
 
 
+def test_what_has_no_step_is_not_estimated() -> None:
+    """Without a ridge P (1 + t), Q / (1 + t) costs nothing, and a way along it has no end; of
+    factors nearly alike float32 has no Cholesky factor. An estimate is not worth an error.
+    """
+    data = toy_interactions(seed=3)
+    rest = data.keep(np.arange(len(data)) % 7 != 0)
+    rng = np.random.default_rng(0)
+    for regularization, dtype, alike in ((0.0, np.float64, False), (1e-12, np.float32, True)):
+        objective = Objective(missing_weight=1.0, regularization=regularization)
+        before, after = (Problem(objective, each, dtype) for each in (data, rest))
+        P, Q = pair(rng, data.shape)
+        if alike:
+            P[:], Q[:] = 1e3 * P[:, :1], 1e3 * Q[:, :1]
+        there, here = (
+            (padded((t * P).astype(dtype)), padded((t * Q).astype(dtype))) for t in (1.0, 1.01)
+        )
+        assert effect_left(before, after, there, here, rank=D, threads=1) is None
+
+
 @pytest.mark.parametrize("biased", [True, False])
 def test_squares_have_the_dense_step_as_well(biased: bool) -> None:
     data = toy_interactions(seed=5)

@@ -146,7 +146,7 @@ class RowSolved:
         ]
         hint = (
             "Are these the data, and the ids, that it was trained on? Or did training stop "
-            "after a few epochs?"
+            "after a few epochs, or with few factors? Then --unchecked goes on."
         )
         if 0 < fitting < FITS:
             hint += (

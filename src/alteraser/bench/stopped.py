@@ -204,6 +204,7 @@ class StoppedScene:
         )
         self.original, self.other = self.fit(self.weights, 1), self.fit(self.weights, 2)
         self.retrained = self.fit(self.rest, 1, timing=True)
+        self.late = self._late()
         left = np.diff(self.rest.indptr) > 0
         touched = np.unique(self.pairs[0])
         others = np.setdiff1d(np.flatnonzero(left), touched)
@@ -214,16 +215,27 @@ class StoppedScene:
         self.seen = everybody.keep(~self.gone)
 
     def fit(self, matrix: csr_matrix, seed: int, *, timing: bool = False) -> Pair:
-        from implicit.cpu.als import AlternatingLeastSquares
-
-        model = AlternatingLeastSquares(
-            factors=FACTORS, iterations=ITERATIONS, random_state=seed, **SETTINGS[self.how]
-        )
+        model = self._trainer(seed)
         with timed(self.refit if timing else []):
             model.fit(matrix, show_progress=False)
         if seed == 1 and not timing:
             model.save(self.folder / "als.npz")
         return model.user_factors, model.item_factors
+
+    def _trainer(self, seed: int, iterations: int = ITERATIONS) -> Any:
+        from implicit.cpu.als import AlternatingLeastSquares
+
+        return AlternatingLeastSquares(
+            factors=FACTORS, iterations=iterations, random_state=seed, **SETTINGS[self.how]
+        )
+
+    def _late(self) -> Pair:
+        """The same run, from whose second iteration on the data are gone."""
+        first, rest = self._trainer(1, iterations=1), self._trainer(1, iterations=ITERATIONS - 1)
+        first.fit(self.weights, show_progress=False)
+        rest.user_factors, rest.item_factors = first.user_factors, first.item_factors
+        rest.fit(self.rest, show_progress=False)
+        return rest.user_factors, rest.item_factors
 
     def lists(self, pair: Pair, users: np.ndarray) -> np.ndarray:
         return top_lists(*pair, users, k=10, seen=self.seen)[0]
@@ -295,7 +307,11 @@ def _measure(
                 weighed(counts, how), how, requested(counts, request, number), Path(folder)
             )
             cpu: dict[str, list[float]] = {}
-            models: dict[str, Pair] = {"original": scene.original, "other seed": scene.other}
+            models: dict[str, Pair] = {
+                "original": scene.original,
+                "other seed": scene.other,
+                "late": scene.late,
+            }
             for _ in range(repeats):
                 for method in methods:
                     try:

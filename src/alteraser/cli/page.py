@@ -63,11 +63,7 @@ def page(document: dict[str, Any], rows: list[tuple[str, str]]) -> ForgettingRep
     from alteraser.report import Curve, ForgettingReport
 
     forgotten, level = int(document["interactions_forgotten"]), document.get("class")
-    points = [
-        (float(each["number"]), float(each["residual"]))
-        for each in document.get("trace", ())
-        if each.get("residual")
-    ]
+    points = _residuals(document)
     drawn = len(points) > 1 and importlib.util.find_spec("plotly") is not None
     curves = [Curve("residual", [x for x, _ in points], [y for _, y in points])] if drawn else []
     return ForgettingReport(
@@ -79,6 +75,21 @@ def page(document: dict[str, Any], rows: list[tuple[str, str]]) -> ForgettingRep
         details=rows,
         limits=[*([LIMITS[level]] if level in LIMITS else []), *ALWAYS],
     )
+
+
+def _residuals(document: dict[str, Any]) -> list[tuple[float, float]]:
+    """(pass, residual); where passes were not measured one by one, 1 before them and what is left
+    after them.
+    """
+    points = [
+        (float(each["number"]), float(each["residual"]))
+        for each in document.get("trace", ())
+        if each.get("residual")
+    ]
+    left, passes = document.get("residual"), document.get("passes")
+    if not points and left and passes:
+        return [(0.0, 1.0), (float(passes), float(left))]
+    return points
 
 
 def _figures(document: dict[str, Any], said: dict[str, str]) -> list[tuple[str, str, str]]:

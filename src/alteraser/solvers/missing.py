@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
+from alteraser.errors import NumericFailure
 from alteraser.linalg.ahead import Ahead
 from alteraser.linalg.pairs import inner, norm
 from alteraser.models import Problem
@@ -58,11 +59,12 @@ def effect_left(
     """The share that Θ_u = ``new`` lacks of what the deletion does to Θ_a = ``original``, padded
     (m, w) and (n, w).
 
-    None where nothing moved, or where there is no room for the blocks of both sides. The pairs are
-    not kept: rows of ``new`` without interactions become zero.
+    None where nothing moved, without a ridge (G is singular then), where a block has no factor in
+    the precision of the pairs, or where there is no room for the blocks of both sides. The pairs
+    are not kept: rows of ``new`` without interactions become zero.
     """
     P, Q = new
-    if not Joint.fits(after, P.shape[1]):
+    if not after.objective.regularization > 0 or not Joint.fits(after, P.shape[1]):
         return None
     live = after.users.counts > 0, after.items.counts > 0
     moved = norm([(a - b)[rows] for a, b, rows in zip(new, original, live, strict=True)])
@@ -81,7 +83,10 @@ def effect_left(
         )
         left.append(np.where(rows[:, None], 2.0 * (here - there)[:, :rank], 0.0))
     joint = Joint(after, P, Q, np.ones(rank, P.dtype), threads, gauss_newton=True)
-    joint.settle(move=False)
+    try:
+        joint.settle(move=False)
+    except NumericFailure:
+        return None
     found = joint.solve((left[0], left[1]), forcing=FALLEN, products=PRODUCTS, share=ADDED)
     if found.newton is None:
         return 0.0
