@@ -38,8 +38,8 @@ MARGIN = 0.8
 """Share of the tolerance, and of the effect that may be missing, to come within."""
 
 STALE = 0.02
-"""Blocks are factored again once the model has moved by this share of its size; a step as long is
-no mending."""
+"""Blocks are factored again once the model has moved by this share of its size, and before every
+solve that tells what is missing."""
 
 REACH = 4.0
 """Times a Newton step that the anchored objective may be followed along it."""
@@ -230,6 +230,15 @@ class AnchoredPoint:
             self.joint.place(factors.users, factors.items)
             if self.joint.moved > STALE:
                 self.joint.settle(move=False)
+
+    def settled(self) -> Joint:
+        """The joint system with blocks of this very point: those of another one, however near, are
+        another Hessian, and along directions in which L hardly bends quite another.
+        """
+        assert self.joint is not None
+        if not self.joint.settled:
+            self.joint.settle(move=False)
+        return self.joint
 
     def moved(self) -> float:
         """‖Θ_u − Θ_a‖_F over the rows that D_r leaves"""

@@ -44,7 +44,7 @@ from alteraser.errors import InvalidInput
 from alteraser.linalg.ahead import SURE
 from alteraser.linalg.pairs import norm
 from alteraser.models import Factors
-from alteraser.solvers.joint import Joint, JointStep
+from alteraser.solvers.joint import JointStep
 from alteraser.solvers.limits import DEFAULT
 from alteraser.solvers.loop import AGAIN, Decided, End, Move, Plan, Solution, Until, minimize
 from alteraser.solvers.trace import OnPass, PassRecord
@@ -219,9 +219,8 @@ class Steps(Decided):
 
     def move(self, state: AnchoredPoint) -> Move:
         """One step, where it leaves less."""
-        joint, before = state.joint, state.residual
-        assert joint is not None
-        step, products = self._step(state, joint)
+        before = state.residual
+        step, products = self._step(state)
         state.work.products += products
         reached = state.reach(state.at if step is None else self._gone(state, step))
         if not reached < before:
@@ -252,7 +251,7 @@ class Steps(Decided):
         """Whether more of the effect may be missing than is allowed."""
         return not state.missing <= MARGIN * self._effect * state.moved()
 
-    def _step(self, state: AnchoredPoint, joint: Joint) -> tuple[Pair | None, int]:
+    def _step(self, state: AnchoredPoint) -> tuple[Pair | None, int]:
         """(step, products), ``missing`` being what it will leave; None where there is none to be
         had.
         """
@@ -263,6 +262,8 @@ class Steps(Decided):
         )
         allowed = SOLVED * MARGIN * self._effect * state.moved() / SURE
         self._known = self._known and products > 0
+        joint = state.settled() if self._known else state.joint
+        assert joint is not None
         if not self._known:
             forcing = max(0.3 * tolerance / state.residual, DEEP)
             found = joint.solve(gradient, forcing=forcing, products=self._mend, missing=allowed)
