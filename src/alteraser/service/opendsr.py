@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from sqlalchemy import Connection, select
@@ -32,11 +32,11 @@ from alteraser.ledger.due import REGULATIONS, moment, written
 from alteraser.ledger.keys import Key
 from alteraser.ledger.schema import outside_names
 from alteraser.ledger.subscriptions import News, Subscription
+from alteraser.service.asking import OutboundApi
 from alteraser.service.outbound import Hosts
 from alteraser.service.problems import problem
 from alteraser.service.relay import Message
 from alteraser.service.serving import INTEGER
-from alteraser.service.state import State
 
 FORM = "opendsr"
 API_VERSION = "2.0"
@@ -64,21 +64,6 @@ STATUS = (
 )
 """Our status → OpenDSR's, which has none for a failure: it stays in progress, with a later
 expectation, and ours alarms"""
-
-
-class OpenDsrApi(Protocol):
-    """What the routes ask of the API."""
-
-    state: State
-    hosts: Hosts
-
-    def read(self, given: str | None, scope: str, work: Callable[[Connection, Key], Any]) -> Any:
-        """``work`` in a snapshot, for a key with ``scope``."""
-        ...
-
-    def write(self, given: str | None, scope: str, work: Callable[[Connection, Key], Any]) -> Any:
-        """``work`` in a transaction, for a key with ``scope``."""
-        ...
 
 
 class Processor:
@@ -153,7 +138,7 @@ class ControllerRequest:
     callbacks: tuple[str, ...]
 
 
-def add(app: FastAPI, api: OpenDsrApi, processor: Processor, body_of: Any) -> None:
+def add(app: FastAPI, api: OutboundApi, processor: Processor, body_of: Any) -> None:
     """The routes; they are no part of our own API's description."""
 
     def signed(document: dict[str, Any], status: int = 200) -> Response:
@@ -197,7 +182,7 @@ def _add_facts(app: FastAPI, processor: Processor, signed: Callable[..., Respons
         return Response(processor.certificate, media_type="application/x-pem-file")
 
 
-def _add_requests(app: FastAPI, api: OpenDsrApi, path: str, parts: Parts, body_of: Any) -> None:
+def _add_requests(app: FastAPI, api: OutboundApi, path: str, parts: Parts, body_of: Any) -> None:
     processor, signed, refused = parts
 
     @app.post(path, include_in_schema=False)
@@ -319,7 +304,7 @@ def _extended(users: list[Any], extensions: Any, domain: str) -> dict[str, Any]:
     return {"user": users[0], **mine}
 
 
-def _taken(api: OpenDsrApi, given: str | None, subject: ControllerRequest) -> dict[str, Any]:
+def _taken(api: OutboundApi, given: str | None, subject: ControllerRequest) -> dict[str, Any]:
     """Take the request in, and who is to be called back about it: one transaction."""
     wanted = asked(subject.body, api.state.declared)
     sent = json.dumps([subject.body, subject.callbacks], sort_keys=True).encode()

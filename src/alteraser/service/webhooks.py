@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import Any, Protocol
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -13,27 +13,11 @@ from starlette.concurrency import run_in_threadpool
 from alteraser.errors import InvalidInput
 from alteraser.ledger import bodies, subscriptions
 from alteraser.ledger.keys import Key
-from alteraser.service.outbound import Hosts
+from alteraser.service.asking import OutboundApi
 from alteraser.service.relay import WEBHOOK, webhook_secret
-from alteraser.service.state import State
 
 
-class WebhookApi(Protocol):
-    """What the routes ask of the API."""
-
-    state: State
-    hosts: Hosts
-
-    def read(self, given: str | None, scope: str, work: Any) -> Any:
-        """``work`` in a snapshot, for a key with ``scope``."""
-        ...
-
-    def write(self, given: str | None, scope: str, work: Any) -> Any:
-        """``work`` in a transaction, for a key with ``scope``."""
-        ...
-
-
-def add(app: FastAPI, api: WebhookApi, body_of: Any) -> None:
+def add(app: FastAPI, api: OutboundApi, body_of: Any) -> None:
     """The routes; ``body_of`` reads a body within limits."""
 
     @app.get("/v1/webhooks", tags=["webhooks"])

@@ -13,12 +13,12 @@ from sqlalchemy import Connection
 
 from alteraser.errors import AltEraserError, InvalidInput, RefusedByPolicy
 from alteraser.ledger.keys import Key
+from alteraser.service.asking import KeyedApi
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
     from alteraser.service.serving import Serving
-    from alteraser.service.state import State
 
 COOKIE = "alteraser_key"
 LONGEST_FORM = 70_000
@@ -29,22 +29,13 @@ POLICY = (
 )
 
 
-class ConsoleApi(Protocol):
+class ConsoleApi(KeyedApi, Protocol):
     """What the pages ask of the API: what may be read and written with a key, and receipts."""
 
-    state: State
     serving: Serving
 
     def key(self, connection: Connection, given: str | None, scope: str) -> Key:
         """The key that was ``given``, if it may do ``scope``."""
-        ...
-
-    def read(self, given: str | None, scope: str, work: Callable[[Connection, Key], Any]) -> Any:
-        """``work`` in a snapshot, for a key with ``scope``."""
-        ...
-
-    def write(self, given: str | None, scope: str, work: Callable[[Connection, Key], Any]) -> Any:
-        """``work`` in a transaction, for a key with ``scope``."""
         ...
 
     def change(
