@@ -13,7 +13,7 @@ from alteraser.cli import common, completion, inputs, kind_options
 from alteraser.cli.options import grouped
 from alteraser.cli.screen import Screen, seconds_text
 from alteraser.errors import DependencyMissing, InvalidInput
-from alteraser.models.registry import KINDS
+from alteraser.models.registry import KINDS, LINEAR
 
 if TYPE_CHECKING:
     from alteraser.data.readers import ReadingOptions
@@ -184,6 +184,13 @@ def _given(ctx: typer.Context, kind: str) -> dict[str, str]:
     """The lists of values that the command line gives for settings of ``kind``; InvalidInput for
     others' options.
     """
+    if kind == "linear" or kind in LINEAR:
+        raise InvalidInput(
+            f"--model {kind}: tune does not try its settings. Split DATA with alteraser data "
+            "split, train on the one part with each --regularization and --missing-weight"
+            + (" and --layers" if kind in LINEAR else "")
+            + ", and compare by alteraser evaluate on the other"
+        )
     if kind not in ("enmf", *KINDS):
         raise InvalidInput(f"--model {kind!r}: there are enmf, {', '.join(kind_options.tuned())}")
     if kind not in ("enmf", *kind_options.tuned()):

@@ -96,7 +96,8 @@ class SetupFile(Configured):
         try:
             return cls.model_validate(found)
         except InvalidInput as cause:
-            raise InvalidInput(f"{path}: {cause.message}") from cause
+            said = cause.message.removeprefix(f"{cls.__name__}: ")
+            raise InvalidInput(f"{path}: {said}") from cause
 
     def settings(self) -> dict[str, Any]:
         """What it says of the model, by the names of ``LinearSetup``."""
