@@ -242,6 +242,34 @@ def test_models_of_other_libraries(
     assert obey("\n".join(mine)) == codes
 
 
+def test_tables_that_other_libraries_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An implicit BM25 and EASE weights by their definitions, and a checkpoint that RecBole
+    wrote."""
+    from alteraser.adapters.tables.ease_weights import Weights
+    from alteraser.adapters.tables.implicit_knn import Neighbors
+
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(2)
+    users, items = np.nonzero(rng.random((30, 12)) < 0.4)
+    plays = rng.integers(1, 9, users.size)
+    table = pd.DataFrame({"user_id": users, "item_id": items + 100, "plays": plays})
+    table.to_csv("plays.csv", index=False)
+    names = sorted(table.item_id.unique())
+    pd.DataFrame({"row": range(len(names)), "item_id": names}).to_csv("items.csv", index=False)
+    Path("gone.csv").write_text("user_id\n3\n")
+    for name in ("ease.pth", "toy.inter"):
+        shutil.copy(ROOT / "tests/adapters/fixtures/recbole_ease" / name, name)
+    Path("ease.pth").rename("EASE.pth")
+    rated = ae.Interactions.read("plays.csv", confidence="plays")
+    found = Neighbors("bm25", 20).table(rated)
+    parts = {name: getattr(found, name) for name in ("data", "indices", "indptr", "shape")}
+    np.savez("bm25.npz", K=20, **parts)
+    np.save("ease.npy", Weights(500.0, "float64").table(ae.Interactions.read("plays.csv")))
+    (block,) = blocks("docs/how-to/exact.md", "Tables that other libraries made", "console")
+    assert obey(block) == [0] * 5
+    assert 3 not in set(pd.read_csv("rest.csv").user_id)
+
+
 def test_recommenders_that_forget_exactly(
     ratings: pd.DataFrame, capsys: pytest.CaptureFixture[str]
 ) -> None:
