@@ -359,3 +359,17 @@ def test_of_contexts_forget_says_which_rows_are_missing(shop: Path, run: Run) ->
     code, _, err = run(f"forget {shop}/m bare.csv {files} --data rest.csv --out c")
     assert code == 6
     assert "DATA are not what the model was trained on" in err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "recommend nowhere --user 3 --context device=tv",
+        "evaluate nowhere --test {s}/data.csv --data {s}/data.csv --context device",
+    ],
+)
+def test_a_model_that_is_not_there_is_what_is_said(shop: Path, run: Run, line: str) -> None:
+    """And not that it knows no contexts."""
+    code, _, err = run(line.format(s=shop))
+    assert code == 3
+    assert "there is no model at nowhere" in " ".join(err.split())

@@ -67,7 +67,7 @@ def evaluate(
 
     screen = Screen(json, quiet)
     kind = kind_at(model)
-    if kind != COMPOSITE:
+    if kind and kind != COMPOSITE:
         refuse_context(context, kind)
     with screen.phase("read", "reading"):
         trained = load_shown(model, beside)

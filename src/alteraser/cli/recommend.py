@@ -178,6 +178,8 @@ def load_shown(
     from alteraser.models.folder import kind_at
 
     kind = kind_at(path)
+    if not kind:
+        return inputs.load_model(path)  # which says what is wrong
     if kind == COMPOSITE:
         from alteraser.cli.relational import sources
 
