@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alteraser.errors import IntegrityError, InvalidInput
-from alteraser.ledger import merkle
+from alteraser.errors import Conflict, IntegrityError, InvalidInput
+from alteraser.ledger import log, merkle
 from alteraser.ledger.canonical import canonical, parsed
+from alteraser.ledger.database import Database
 from alteraser.ledger.envelope import Signer, decoded, encoded, opened
 
 VALUES = st.recursive(
@@ -141,3 +143,26 @@ def test_base64_has_one_form() -> None:
     for text in ("YQ", "YR==", "YQ==\n", "Y Q==", None):
         with pytest.raises(ValueError, match="base64"):
             decoded(text)
+
+
+def test_nothing_is_put_at_the_end_of_a_log_that_grew_meanwhile(tmp_path) -> None:
+    database = Database.create(tmp_path / "ledger.sqlite")
+    signer, now = Signer.make(tmp_path / "key"), datetime(2026, 3, 1, tzinfo=UTC)
+
+    def rows(leaves: list[bytes], *names: str) -> list[dict]:
+        statements = [(name, {"request": name}) for name in names]
+        return log.grown(leaves, log.signed(statements, signer), signer, "here", now)
+
+    early = rows([], "a", "b")
+    late = rows([], "c")
+    with database.writing() as connection:
+        log.append(connection, early)
+    with pytest.raises(Conflict, match="grew meanwhile"), database.writing() as connection:
+        log.append(connection, late)
+    with database.writing() as connection:
+        log.append(connection, rows(log.leaf_hashes(connection), "c"))
+        log.export(connection, tmp_path, signer.public)
+    whole = log.Log(tmp_path)
+    assert whole.head["size"] == 3
+    assert whole.leaves[:2] == [bytes.fromhex(row["hash"]) for row in early]
+    database.close()

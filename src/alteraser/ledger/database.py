@@ -57,6 +57,10 @@ class Database:
                 "that are there",
                 code="ledger_missing",
             )
+        if isinstance(place, Path) and not place.stat().st_size:
+            raise IntegrityError(
+                f"{place} is damaged (it is empty): restore it from a backup", code="ledger"
+            )
         found = cls(place)
         try:
             with found.reading() as connection:

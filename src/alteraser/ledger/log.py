@@ -14,10 +14,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, func, select
 
 from alteraser.data.files import replace_file
-from alteraser.errors import IntegrityError
+from alteraser.errors import Conflict, IntegrityError
 from alteraser.ledger import merkle
 from alteraser.ledger.canonical import canonical, parsed
 from alteraser.ledger.due import written
@@ -41,31 +41,39 @@ def signed(
     ]
 
 
-def append(
-    connection: Connection,
+def grown(
+    leaves: Sequence[bytes],
     envelopes: Sequence[tuple[str, dict[str, Any]]],
     signer: Signer,
     origin: str,
     now: datetime,
-) -> None:
-    """Put (request, envelope)s at the end of the log, and sign the tree that this makes."""
-    before = leaf_hashes(connection)
-    leaves = [*before, *(merkle.leaf(decoded(envelope["payload"])) for _, envelope in envelopes)]
-    checkpoint = signer.sign(CHECKPOINT, canonical(head(leaves, origin, now)))
-    connection.execute(
-        receipts.insert(),
-        [
-            {
-                "leaf": len(before) + place,
-                "hash": leaves[len(before) + place].hex(),
-                "request": request,
-                "envelope": json.dumps(envelope),
-                "size": len(leaves),
-                "checkpoint": json.dumps(checkpoint),
-            }
-            for place, (request, envelope) in enumerate(envelopes)
-        ],
-    )
+) -> list[dict[str, Any]]:
+    """The rows that put (request, envelope)s at the end of the log whose leaves are ``leaves``,
+    with the tree that this makes, signed. It takes as long as the log is long, and needs no
+    transaction.
+    """
+    start = len(leaves)
+    whole = [*leaves, *(merkle.leaf(decoded(envelope["payload"])) for _, envelope in envelopes)]
+    checkpoint = json.dumps(signer.sign(CHECKPOINT, canonical(head(whole, origin, now))))
+    return [
+        {
+            "leaf": place,
+            "hash": whole[place].hex(),
+            "request": request,
+            "envelope": json.dumps(envelope),
+            "size": len(whole),
+            "checkpoint": checkpoint,
+        }
+        for place, (request, envelope) in enumerate(envelopes, start)
+    ]
+
+
+def append(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Put the rows of ``grown`` at the end of the log; Conflict where it grew meanwhile."""
+    size = connection.execute(select(func.count()).select_from(receipts)).scalar_one()
+    if rows and rows[0]["leaf"] != size:
+        raise Conflict("the log of receipts grew meanwhile: nothing was written", code="fenced")
+    connection.execute(receipts.insert(), list(rows))
 
 
 def head(leaves: Sequence[bytes], origin: str, now: datetime) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
     event,
     func,
+    inspect,
     select,
 )
 
@@ -263,15 +264,38 @@ def create(connection: Connection) -> None:
 
 
 def check(connection: Connection) -> None:
-    """IntegrityError unless the database has the tables of this version."""
-    found = int(
-        connection.execute(select(meta.c.value).where(meta.c.name == "schema")).scalar_one()
-    )
+    """IntegrityError unless the database has the tables of the version that it says it has, and
+    that is no later than this.
+    """
+    there = set(inspect(connection).get_table_names())
+    said = None
+    if meta.name in there:
+        query = select(meta.c.value).where(meta.c.name == "schema")
+        said = connection.execute(query).scalar_one_or_none()
+    if said is None or not said.isdigit():
+        raise IntegrityError(
+            "the ledger is damaged: it does not say of which schema it is; restore it from a "
+            "backup",
+            code="ledger",
+        )
+    found = int(said)
     if found > VERSION:
         raise IntegrityError(
             f"the ledger has schema {found}, this AltEraser knows up to {VERSION}: upgrade it; "
             "nothing was written",
             code="schema_newer",
+        )
+    _complete(there, found)
+
+
+def _complete(there: set[str], version: int) -> None:
+    """IntegrityError where a table is missing that a ledger of ``version`` has."""
+    later = {table.name for brought, more in ADDED.items() if brought > version for table in more}
+    missing = sorted(set(tables.tables) - later - there)
+    if missing:
+        raise IntegrityError(
+            f"the ledger is damaged: it has no table {missing[0]}; restore it from a backup",
+            code="ledger",
         )
 
 

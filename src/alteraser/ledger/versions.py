@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
 
-from alteraser.errors import NotFound, RefusedByPolicy
+from alteraser.errors import IntegrityError, NotFound, RefusedByPolicy
 from alteraser.ledger.due import written
 from alteraser.ledger.requests import tell
 from alteraser.ledger.schema import pointer, versions
@@ -19,8 +19,15 @@ SERVING = "serving"
 
 
 def serving(connection: Connection) -> Row[Any]:
-    """The pointer: ``version`` and ``floor``."""
-    return connection.execute(select(pointer).where(pointer.c.name == SERVING)).one()
+    """The pointer: ``version`` and ``floor``; IntegrityError where nothing is served."""
+    found = connection.execute(select(pointer).where(pointer.c.name == SERVING)).one_or_none()
+    if found is None:
+        raise IntegrityError(
+            "the ledger is damaged: it does not say which version is served; restore it from a "
+            "backup",
+            code="ledger",
+        )
+    return found
 
 
 def row_of(connection: Connection, version: str) -> Row[Any]:

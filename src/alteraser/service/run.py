@@ -88,6 +88,7 @@ def serve(
                 worker.await_ready()
             _run(state, serving, worker, sock, announce, outside or Outside())
         finally:
+            sock.close()
             if worker is not None:
                 worker.end(GRACE)
     finally:

@@ -191,8 +191,11 @@ def open_state(root: Path, *, clock: Callable[[], datetime] = utc_now) -> State:
     """
     folders = Folders(root)
     folders.document()
+    folders.check()
     database = open_ledger(folders)
     try:
+        found = State(folders, database, clock)
+        _ = found.signer, found.hashing, found.salt  # nothing is begun without them
         with database.reading() as connection:
             last = connection.execute(
                 select(func.coalesce(func.max(events.c.sequence), 0))
@@ -214,7 +217,7 @@ def open_state(root: Path, *, clock: Callable[[], datetime] = utc_now) -> State:
     except BaseException:
         database.close()
         raise
-    return State(folders, database, clock)
+    return found
 
 
 def same_model(state: State, model_path: Path) -> None:

@@ -27,6 +27,7 @@ from alteraser.errors import (
     AltEraserError,
     Conflict,
     DependencyMissing,
+    IntegrityError,
     Interrupted,
     ResourceLimit,
 )
@@ -177,10 +178,8 @@ class Worker:
             except (Conflict, Interrupted, ResourceLimit, DependencyMissing):
                 raise
             except AltEraserError as error:
-                if batch.state not in ("planned", "scrubbed") or error.details.get("code") in (
-                    "digest",
-                    "data",
-                ):
+                # damage of the state is no fault of a request
+                if isinstance(error, IntegrityError) or batch.state not in ("planned", "scrubbed"):
                     raise
                 logger.error("batch %d: %s", batch.number, error.kind)
                 self._abandon(batch, error.kind)
@@ -333,8 +332,12 @@ class Worker:
             ],
             self.state.signer,
         )
+        with self.state.database.reading() as connection:
+            leaves = log.leaf_hashes(connection)
+        origin = self.state.document["origin"]
+        receipts = log.grown(leaves, envelopes, self.state.signer, origin, now)
         with self.state.database.writing() as connection:
-            log.append(connection, envelopes, self.state.signer, self.state.document["origin"], now)
+            log.append(connection, receipts)
             return batches.advance(connection, self._mine(), batch, "receipted", now)
 
     def _complete(self, batch: Batch) -> Batch:

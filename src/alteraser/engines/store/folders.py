@@ -127,7 +127,7 @@ class Folders:
     def document(self) -> dict[str, Any]:
         """``state.json``; NotFound where this is no state, IntegrityError."""
         try:
-            found: dict[str, Any] = json.loads(self.document_path.read_bytes())
+            found = json.loads(self.document_path.read_bytes())
         except FileNotFoundError:
             raise NotFound(
                 f"{self.root} is no state of the service: start one with alteraser serve --state "
@@ -138,11 +138,19 @@ class Folders:
             raise IntegrityError(
                 f"{self.document_path} cannot be read; restore it from a backup"
             ) from cause
+        if not isinstance(found, dict):
+            raise IntegrityError(f"{self.document_path} cannot be read; restore it from a backup")
         if found.get("format") != STATE_FORMAT:
             raise IntegrityError(
                 f"{self.document_path} has format {found.get('format')!r}: upgrade AltEraser"
             )
-        return found
+        return dict(found)
+
+    def check(self) -> None:
+        """IntegrityError where a folder of the state is missing, or is none."""
+        for folder in (self.versions, self.added, self.log):
+            if not folder.is_dir():
+                raise IntegrityError(f"{folder} is no folder; restore the state from a backup")
 
     def floors(self) -> dict[str, int]:
         """The erasure floor that each version on disk says it was made with."""
