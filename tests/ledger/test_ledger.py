@@ -464,3 +464,9 @@ def test_a_damaged_or_newer_or_missing_ledger_is_refused(file: Path, tmp_path: P
     connection.close()
     with pytest.raises(IntegrityError, match=r"schema 99.*upgrade"):
         Database.open(file)
+
+
+@pytest.mark.parametrize("hold", [[1], [[1]], [["1", 2]], [[1, True]]])
+def test_what_is_wrong_with_a_hold_is_said_of_the_hold(hold: list) -> None:
+    with pytest.raises(InvalidInput, match=r"^hold: "):
+        asked({"users": [1], "hold": hold}, NUMBERS)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from alteraser.cli.main import main
 from alteraser.client import Client
 from alteraser.errors import AltEraserError
@@ -67,7 +69,10 @@ class Python:
 
     def _answer(self, key: str | None, call: Callable[[Client], Any]) -> Answer:
         given = self.site.admin if key is None else key
-        with Client(str(self.site.client.base_url), given, patience=0) as client:
+        # certificates are not read for each of hundreds of clients that need none
+        plain = httpx.HTTPTransport(verify=False)
+        url = str(self.site.client.base_url)
+        with Client(url, given, patience=0, transport=plain) as client:
             try:
                 found = call(client)
             except AltEraserError as error:

@@ -1,5 +1,19 @@
 """What is sent and what must come: one table, through HTTP, the command line and the Python client
-by the same code. Where a row has no effect, the ledger and the served model are as before."""
+by the same code. Where a row has no effect, the ledger and the served model are as before.
+
+What is wrong and is no request has tables of its own: bytes that no client sends in ``test_wire``,
+keys, scopes and other states in ``test_strangers``, what was done to a state in
+``test_damaged_states``, receipts and logs in ``test_worker`` and ``test_proofs``, callbacks in
+``test_callbacks``, disks and processes in ``test_http``, ``test_faults`` and ``test_process``, and
+files of interactions in ``tests/readers``. What is wrong elsewhere cannot be sent here:
+
+    names of data sets and models   a state has one of each, and nobody names them by HTTP
+    archives, compressed bodies     none is taken: 415, whatever is in it
+    settings of a model             a state is made from a model that was trained already
+    a graphics processor's numbers  batches are computed and checked on the CPU
+    the same key twice in flight    writes take turns: the second has the first one's answer
+    a key of HTTP left out          the command and the client choose one, and say which
+"""
 
 from __future__ import annotations
 
@@ -107,6 +121,18 @@ REFUSED = [
     Refused("a window of many", {"users": [BASE], "since": 7}, 400, 2, "window"),
     Refused("a window without times", {"user": "ann", "since": 7}, 400, 2, "no_times", ALL, "text"),
     Refused("a time that is none", {"user": BASE, "since": "soon"}, 400, 2, "window"),
+    Refused("a window backwards", {"user": BASE, "since": 9, "until": 3}, 400, 2, "window"),
+    Refused("a window of nobody", {"since": 7}, 400, 2, "scope_missing"),
+    Refused(
+        "a number of a window that has 65 bits", {"user": 1, "since": 2**63}, 400, 2, "number_range"
+    ),
+    Refused("a due date of a number", {"users": [1], "due": 20300101}, 400, 2, "due"),
+    Refused("a regulation of a list", {"users": [1], "regulation": ["gdpr"]}, 400, 2, "regulation"),
+    Refused("pairs of objects", {"pairs": [{"user": 1, "item": 2}]}, 400, 2, "type"),
+    Refused("a pair in no list", {"pairs": [1, 2]}, 400, 2, "type"),
+    Refused("users by name", {"users": {"a": 1}}, 400, 2, "type"),
+    Refused("sessions of pairs", {"sessions": [1]}, 400, 2, "no_sessions"),
+    Refused("a hold of a user", {"users": [BASE], "hold": [BASE]}, 400, 2, "type"),
     Refused("a regulation that is none", {"users": [1], "regulation": "x"}, 400, 2, "regulation"),
     Refused("a due date that is none", {"users": [1], "due": "soon"}, 400, 2, "due"),
     Refused("a hold that is none", {"users": [1], "hold": "yes"}, 400, 2, "hold"),

@@ -177,7 +177,7 @@ def _names(scope: str, given: Any, declared: Declared) -> tuple[Any, ...]:
             f"{scope}: {len(given):,} in one request, at most {IDS:,}", code="too_many_ids"
         )
     if scope == "pairs":
-        return tuple(sorted({_pair(pair, declared) for pair in given}))
+        return tuple(sorted({_pair(pair, declared, scope) for pair in given}))
     side = declared.users if scope == "users" else declared.items
     if scope in GROUPS:
         side = _groups(scope, declared)
@@ -192,10 +192,10 @@ def _groups(scope: str, declared: Declared) -> IdType:
     return declared.groups[1]
 
 
-def _pair(pair: Any, declared: Declared) -> tuple[Id, Id]:
+def _pair(pair: Any, declared: Declared, where: str) -> tuple[Id, Id]:
     if not isinstance(pair, list) or len(pair) != 2:
-        raise _invalid("type", "pairs: expected [user, item] for each")
-    return id_of(pair[0], declared.users, "pairs"), id_of(pair[1], declared.items, "pairs")
+        raise _invalid("type", f"{where}: expected [user, item] for each")
+    return id_of(pair[0], declared.users, where), id_of(pair[1], declared.items, where)
 
 
 def id_of(value: Any, kind: IdType, where: str) -> Id:
@@ -232,7 +232,7 @@ def _hold(given: Any, declared: Declared) -> tuple[bool, tuple[tuple[Id, Id], ..
         )
     if len(given) > IDS:
         raise ResourceLimit(f"hold: {len(given):,} pairs, at most {IDS:,}", code="too_many_ids")
-    return False, tuple(sorted({_pair(pair, declared) for pair in given}))
+    return False, tuple(sorted({_pair(pair, declared, "hold") for pair in given}))
 
 
 def _due(given: Any) -> datetime | None:

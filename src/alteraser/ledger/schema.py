@@ -267,11 +267,8 @@ def check(connection: Connection) -> None:
     """IntegrityError unless the database has the tables of the version that it says it has, and
     that is no later than this.
     """
-    there = set(inspect(connection).get_table_names())
-    said = None
-    if meta.name in there:
-        query = select(meta.c.value).where(meta.c.name == "schema")
-        said = connection.execute(query).scalar_one_or_none()
+    query = select(meta.c.value).where(meta.c.name == "schema")
+    said = connection.execute(query).scalar_one_or_none()
     if said is None or not said.isdigit():
         raise IntegrityError(
             "the ledger is damaged: it does not say of which schema it is; restore it from a "
@@ -285,7 +282,7 @@ def check(connection: Connection) -> None:
             "nothing was written",
             code="schema_newer",
         )
-    _complete(there, found)
+    _complete(set(inspect(connection).get_table_names()), found)
 
 
 def _complete(there: set[str], version: int) -> None:
