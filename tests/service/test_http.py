@@ -501,6 +501,31 @@ def test_the_rate_limit(site: Site) -> None:
     assert site.post({"users": [7]}, "7", key).status_code == 202
 
 
+def test_what_is_mistyped_is_said_and_not_taken_for_nothing(site: Site) -> None:
+    assert code(site.get("/v1/requests?status=complete")) == (400, "parameter")
+    assert site.get("/v1/requests?status=completed").json()["requests"] == []
+    answer = site.client.post(
+        "/v1/requests/", json={"users": [1]}, headers=site.headers(Idempotency_Key="a")
+    )
+    assert code(answer) == (404, "not_found")
+    assert not answer.history, "nobody is sent on to where it would have been taken"
+    assert site.taken == 0
+    for over in ("2001-01-01", "2001-01-01T00:00:00Z"):
+        body = {"scopes": ["submit"], "expires": over}
+        assert code(site.post(body, path="/v1/keys")) == (400, "expires")
+    assert len(site.get("/v1/keys").json()["keys"]) == 1
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/v1/requests", "/nothing"])
+def test_head_is_get_without_a_body(site: Site, path: str) -> None:
+    for key in (None, "alt_0_0"):
+        got = site.get(path, key)
+        head = site.client.head(path, headers=site.headers(key))
+        assert (head.status_code, head.content) == (got.status_code, b"")
+        assert head.headers["content-type"] == got.headers["content-type"]
+    assert site.client.head("/healthz").status_code == 200
+
+
 # ---------------------------------------------------------------- faults
 
 

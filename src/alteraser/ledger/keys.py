@@ -69,13 +69,17 @@ def make(
     rate: int = WRITES_A_MINUTE,
     expires: datetime | None = None,
 ) -> str:
-    """A new key, as it is shown this once; InvalidInput for an unknown scope or a negative rate."""
+    """A new key, as it is shown this once; InvalidInput for an unknown scope, a negative rate or a
+    time that is over.
+    """
     wanted = tuple(dict.fromkeys(scopes))
     unknown = [scope for scope in wanted if scope not in SCOPES]
     if unknown or not wanted:
         raise InvalidInput(
             f"scopes: {', '.join(unknown) or 'none given'}; expected some of {', '.join(SCOPES)}"
         )
+    if expires is not None and expires < now:
+        raise InvalidInput(f"expires {written(expires)}: that is over already", code="expires")
     if rate < 0:
         raise InvalidInput(f"rate limit {rate}: expected writes a minute, or 0 for any number")
     name, secret = secrets.token_hex(8), secrets.token_hex(32)

@@ -28,7 +28,7 @@ from alteraser.errors import (
     NotFound,
     ResourceLimit,
 )
-from alteraser.ledger import bodies, keys, log, requests, versions
+from alteraser.ledger import bodies, keys, log, requests, states, versions
 from alteraser.ledger.asked import Asked, asked
 from alteraser.ledger.due import due, moment, written
 from alteraser.ledger.keys import Key
@@ -284,6 +284,7 @@ def make_app(api: Api) -> FastAPI:
         version=alteraser.__version__,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # who does not follow would take a 307 for a yes
         description="Erasure requests in, receipts out.",
     )
     _add_errors(app, api.state)
@@ -345,7 +346,12 @@ class _WithHeaders:
                     headers.setdefault(name, value)
             await send(message)
 
-        await self._app(scope, receive, sent if scope["type"] == "http" else send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if scope["method"] == "HEAD":  # the answer to GET, of which the server sends no body
+            scope = {**scope, "method": "GET"}
+        await self._app(scope, receive, sent)
 
 
 def _add_requests(app: FastAPI, api: Api) -> None:
@@ -371,6 +377,9 @@ def _add_requests(app: FastAPI, api: Api) -> None:
         """Requests in the order they were received."""
         if not 1 <= limit <= PAGE or not 0 <= after < 2**62:
             raise InvalidInput(f"limit: expected 1 to {PAGE}; after: a sequence", code="parameter")
+        if status is not None and status not in states.STATES:
+            words = f"status: expected one of {', '.join(states.STATES)}"
+            raise InvalidInput(words, code="parameter")
 
         def work(connection: Connection, key: Key) -> Any:
             found = requests.listed(connection, state=status, after=after, limit=limit)
