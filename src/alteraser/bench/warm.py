@@ -14,7 +14,7 @@ import numpy as np
 import typer
 
 from alteraser import Interactions
-from alteraser.bench.common import table
+from alteraser.bench.common import table, words
 from alteraser.data.events import Events, Groups
 from alteraser.data.grouping import Grouping
 from alteraser.data.ids import IdMap
@@ -31,9 +31,9 @@ ITEMS, MEAN, FIRST = 2_000, 60, 20
 """Items, about how many a person has, and requests before those that are timed"""
 KINDS: dict[str, Any] = {
     "popularity": Popularity(),
-    "popularity, half-life": Popularity(half_life=30.0),
+    "popularity-half-life": Popularity(half_life=30.0),
     "item-knn": ItemKNN(),
-    "user-knn bm25": UserKNN(similarity="bm25"),
+    "user-knn": UserKNN(similarity="bm25"),
     "cooccurrence": Cooccurrence(),
 }
 
@@ -42,6 +42,7 @@ OF_EVENTS: dict[str, Any] = {
     "tifu-knn": TIFUKNN(),
     "top-frequency": TopFrequency(),
 }
+NAMES = *KINDS, *OF_EVENTS
 MONTH = 30 * 86_400
 """What is one session or basket of somebody, in seconds"""
 
@@ -53,17 +54,26 @@ def warm(
     requests: Annotated[
         int, typer.Option("--requests", min=1, help="People forgotten, one by one.")
     ] = 200,
+    only: Annotated[
+        str | None, typer.Option("--only", help=f"Kinds, with commas: {', '.join(NAMES)}.")
+    ] = None,
 ) -> int:
     """What one person costs an exact kind in a warm process, at sizes apart.
 
     Example: alteraser bench warm --users 3000 --users 300000
     """
+    kinds = NAMES if only is None else words(only, "--only", NAMES)
     for count in users or [3_000, 30_000]:
         data = generated(count)
         print(f"### {count:,} people, {ITEMS:,} items, {len(data):,} interactions\n")
-        rows = [_measured(name, kind, data, requests) for name, kind in KINDS.items()]
-        happened = with_events(data)
-        rows += [_measured(name, kind, happened, requests) for name, kind in OF_EVENTS.items()]
+        rows = [_measured(name, KINDS[name], data, requests) for name in kinds if name in KINDS]
+        if OF_EVENTS.keys() & set(kinds):
+            happened = with_events(data)
+            rows += [
+                _measured(name, OF_EVENTS[name], happened, requests)
+                for name in kinds
+                if name in OF_EVENTS
+            ]
         table(["kind", "fit, s", "open, s", "one person p50, ms", "p99, ms", "publish, s"], rows)
     return 0
 

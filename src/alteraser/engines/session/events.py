@@ -11,9 +11,11 @@ import pyarrow as pa
 
 from alteraser.data.deletion import Deletion
 from alteraser.data.erased import Erased, admit, erasing, refuse
-from alteraser.data.events import Events, ranks
+from alteraser.data.events import Events
 from alteraser.data.interactions import Interactions, Removal, nothing_to_forget
 from alteraser.data.selection import Selection
+from alteraser.engines.session.growing import GrowingArray
+from alteraser.engines.session.happened import Happened
 from alteraser.errors import InvalidInput, NotFound
 from alteraser.models.closed_form.model import ExactModel
 from alteraser.models.protocol import TrainedOn, known_rows
@@ -27,7 +29,7 @@ class Gone:
     """What one request took."""
 
     numbers: Array
-    """Of the events, as they came: those that the session was opened with, then what was added"""
+    """Of the events, as they came: see ``happened.Happened``"""
     unmatched: pa.Table
     """Rows of the request that match nothing"""
 
@@ -55,12 +57,13 @@ class EventSession:
 
     A request costs what the people in it have, whatever the number of others: their part of the
     state, vectors or sessions, is made anew at once. Items, sessions and times are found through
-    indexes that are made when they are first asked for. ``add`` sorts what comes in among all
-    events, in time about E log E. ``publish`` puts the parts together and gives, in every bit, what
-    ``forget`` and training on the rest give. What slist keeps is algebra of all sessions together:
-    a request adds a low-rank correction to it, which ``continued`` applies; ``publish`` changes the
-    inverse itself, from which corrections begin anew, and decides which items are the most
-    frequent. After additions it makes algebra (of slist, of networks) anew.
+    indexes that are made when they are first asked for. ``add`` costs as much as ``forget``, what
+    comes and what the same people have; ``publish`` sorts it in among all events, puts the parts
+    together and gives, in every bit, what ``forget`` and training on the rest give. What slist
+    keeps is algebra of all sessions together: a request adds a low-rank correction to it, which
+    ``continued`` applies; ``publish`` changes the inverse itself, from which corrections begin
+    anew, and decides which items are the most frequent. After additions it makes algebra (of slist,
+    of networks) anew.
 
     >>> import pyarrow as pa
     >>> from alteraser import Interactions, TopFrequency
@@ -84,23 +87,24 @@ class EventSession:
         data = aligned(model, data, grown=False)
         belongs(model, data)
         assert data.events is not None
-        self.model, self.data, self.threads, self.requests = model, data, threads, 0
-        self._events = data.events
-        self._there = np.ones(len(self._events), bool)
-        self._numbers = np.arange(len(self._events))  # of each event, as it came
-        self._at = np.arange(len(self._events))  # where the event of each number is
-        self._taken_back = np.zeros(len(self._events), bool)  # by number: added, and undone
-        self._grown = False
-        self._starts = np.searchsorted(self._events.users, np.arange(data.shape[0] + 1))
+        self.model, self.threads, self.requests = model, threads, 0
+        self._all = Happened(data)
+        self._there = GrowingArray(np.ones(len(data.events), bool))  # by number
+        self._taken_back = GrowingArray(np.zeros(len(data.events), bool))  # added, and undone
         self._parts: dict[int, Any] = {}
         self.pending = model.settings.pending(dict(model.state))
         """Of slist: what was changed and is not published"""
-        self._indexes: dict[str, tuple[Array, Array]] = {}
+
+    @property
+    def data(self) -> Interactions:
+        """All that has been there, what is gone too; put together anew after additions."""
+        return self._all.together().data
 
     @property
     def interactions(self) -> int:
         """How many events there are."""
-        return int(np.count_nonzero(self._there))
+        there = self._there
+        return int(np.count_nonzero(there.first)) + int(np.count_nonzero(there.more))
 
     def forget(
         self, forget_set: Any, *, whole_users: bool = False, whole_items: bool = False
@@ -109,13 +113,14 @@ class EventSession:
         changed.
         """
         selection = Selection.of(forget_set, whole_users=whole_users, whole_items=whole_items)
-        selection = selection.settled(self._events.time)
-        places, matched = self._found(selection)
+        if selection.window is not None:
+            selection = selection.settled(None if self._all.time is None else self._all.time.all())
+        numbers, matched = self._found(selection)
         unmatched = selection.table.filter(pa.array(~matched))
-        if not places.size:
+        if not numbers.size:
             raise nothing_to_forget(unmatched)
-        self._set(places, there=False)
-        return Gone(self._numbers[places], unmatched)
+        self._set(numbers, there=False)
+        return Gone(numbers, unmatched)
 
     def add(self, data: Interactions, *, readmit: bool = False) -> Come:
         """Learn more events, of whom- and whatever, at the places in the order that their times
@@ -131,42 +136,28 @@ class EventSession:
         admit(self.model.erased, data, readmit=readmit)
         if not readmit:
             self._refuse_gone(data)
-        before = len(self._events)
-        self.data = self.data.add(data)
-        assert self.data.events is not None
-        assert data.events is not None
-        places = _where(self._events, data.events, self.data.events)
-        self._events, count = self.data.events, len(self.data.events)
-        self._at = np.concatenate([places[:before][self._at], places[before:]])
-        self._numbers = np.empty(count, np.int64)
-        self._numbers[self._at] = np.arange(count)
-        there = np.zeros(count, bool)
-        there[places[:before]] = self._there
-        self._there = there
-        self._taken_back = np.append(self._taken_back, np.zeros(count - before, bool))
-        self._starts = np.searchsorted(self._events.users, np.arange(self.data.shape[0] + 1))
-        self._indexes, self._grown = {}, True
-        come = places[before:]
-        known = self.pending is None or self.pending.knows(self._events.items[come])
+        come = self._all.add(data)
+        for column, value in ((self._there, False), (self._taken_back, False)):
+            column.append(np.full(come.size, value))
+        known = self.pending is None or self.pending.knows(self._all.items[come])
         if not known:
             self.pending = None
         self._set(come, there=True)
         if not known:  # a correction is of the items of its beginning
             self._renew()
-        return Come(np.arange(before, count))
+        return Come(come)
 
     def undo(self, change: Gone | Come) -> int:
         """Take back what a request or an addition did, as far as it is not undone yet: how many
         events are back, or gone; NotFound for none.
         """
         added = isinstance(change, Come)
-        places = self._at[change.numbers]
-        places = places[self._there[places] == added]
-        if not places.size:
+        numbers = change.numbers[self._there[change.numbers] == added]
+        if not numbers.size:
             raise NotFound(f"undo: all of it is {'gone' if added else 'back'} already")
-        self._taken_back[self._numbers[places]] = added
-        self._set(places, there=not added)
-        return int(places.size)
+        self._taken_back[numbers] = added
+        self._set(numbers, there=not added)
+        return int(numbers.size)
 
     def continued(self, session: Any, *, k: int = 10) -> list[tuple[Any, float]]:
         """[(item, score)] of the k that may come next after a session of items (ids), by slist as
@@ -179,11 +170,13 @@ class EventSession:
             raise InvalidInput(
                 f"lists of {self.model.kind} are formed by publish: ask the model that it gives"
             )
-        rows = known_rows(self.data.items, session, "item")
+        rows = self._all.item_ids.rows_of(session, "item")
+        if (rows < 0).any():
+            known_rows(self._all.item_ids.appended(), session, "item")
         scores = self.pending.continued(rows)
         best = np.lexsort((np.arange(scores.size), -scores))[:k]
         best = best[scores[best] > -np.inf]
-        names = self.data.items.ids_of(best).to_pylist()
+        names = self._all.item_ids.ids_of(best).to_pylist()
         return list(zip(names, scores[best].tolist(), strict=True))
 
     def fold(self) -> None:
@@ -196,19 +189,21 @@ class EventSession:
 
     def remaining(self) -> Interactions:
         """The events as they are now."""
-        return self.data.keep_events(self._there)
+        whole = self._all.together()
+        return whole.data.keep_events(self._there[whole.numbers])
 
     def publish(self) -> ExactModel:
         """The model as it is now: save it with ``save``. The session goes on."""
         remaining, settings = self.remaining(), self.model.settings
-        removed = self.data.keep_events(~self._there & ~self._taken_back[self._numbers])
+        data, numbers = self._all.together()
+        removed = data.keep_events(~self._there[numbers] & ~self._taken_back[numbers])
         removal = Removal(remaining, removed, pa.table({}), Selection.of(removed))
         state = settings.merged(self.model.state, self._parts, remaining.shape)
-        if state is None and self._grown:
+        if state is None and self._all.grown:
             state = settings.state(remaining, threads=self.threads)
         elif state is None:
             state = settings.without(
-                self.model.state, Deletion(self.data, removal), threads=self.threads
+                self.model.state, Deletion(data, removal), threads=self.threads
             )
         if self.pending is not None:  # what is published needs no correction
             self.pending = settings.pending(state)
@@ -232,12 +227,12 @@ class EventSession:
     def _erased(self, removal: Removal) -> Erased:
         """The model's record with what is gone now, and without what came back."""
         record = self.model.erased
-        if self._grown and record:
+        if self._all.grown and record:
             record = record.without(record.returned(removal.remaining))
         return erasing(record, removal) if removal.count else record
 
     def _check_like(self, data: Interactions) -> None:
-        mine, theirs = self._events, data.events
+        mine, theirs = self._all.base, data.events
         if theirs is None:
             raise InvalidInput("add takes events: read the data as those of the session were read")
         for words, one, other in (
@@ -258,42 +253,30 @@ class EventSession:
         nothing, and pairs of which every event went; of a pair that stays, the very events (of the
         same session and time).
         """
-        come = data.events
+        come, mine = data.events, self._all
         assert come is not None
-        u = self.data.users.rows_of(data.users.ids_of(come.users))
-        v = self.data.items.rows_of(data.items.ids_of(come.items))
-        theirs = np.stack([v, *self._when(come)], axis=1)
+        u = mine.user_ids.rows_of(data.users.ids_of(come.users))
+        v = mine.item_ids.rows_of(data.items.ids_of(come.items))
+        theirs = np.stack([v, *mine.moments(come)], axis=1)
         hit = np.zeros(len(come), bool)
         for row in np.unique(u[u >= 0]).tolist():
-            places = np.arange(self._starts[row], self._starts[row + 1])
-            there = self._there[places]
-            gone = places[~there & ~self._taken_back[self._numbers[places]]]
+            numbers = mine.of_user(row)
+            there = self._there[numbers]
+            gone = numbers[~there & ~self._taken_back[numbers]]
             if not gone.size:
                 continue
-            lost = np.setdiff1d(self._events.items[gone], self._events.items[places[there]])
-            mine = self._events.taken(gone)
-            rows = set(map(tuple, np.stack([mine.items, *self._when(mine)], axis=1).tolist()))
+            lost = np.setdiff1d(mine.items[gone], mine.items[numbers[there]])
+            rows = set(map(tuple, np.stack([mine.items[gone], *mine.moments(gone)], 1).tolist()))
             for at in np.flatnonzero(u == row).tolist():
                 hit[at] = not there.any() or v[at] in lost or tuple(theirs[at].tolist()) in rows
         found = np.zeros(len(data), bool)
         found[data.locate(come.users, come.items.astype(np.int64))[hit]] = True
         refuse(data, found)
 
-    def _when(self, events: Events) -> list[Array]:
-        """What tells events of a pair apart: rows of their groups and times, as far as they have
-        some.
-        """
-        found = [] if events.time is None else [events.time]
-        if events.groups is not None and self._events.groups is not None:
-            found.append(
-                self._events.groups.ids.rows_of(events.groups.ids.ids_of(events.groups.rows))
-            )
-        return found
-
-    def _set(self, places: Array, *, there: bool) -> None:
-        rows = np.unique(self._events.users[places]).tolist()
+    def _set(self, numbers: Array, *, there: bool) -> None:
+        rows = np.unique(self._all.users[numbers]).tolist()
         before = [] if self.pending is None else [self._of(row) for row in rows]
-        self._there[places] = there
+        self._there[numbers] = there
         self.requests += 1
         for at, row in enumerate(rows):
             now = self._of(row)
@@ -310,35 +293,34 @@ class EventSession:
 
     def _newest(self) -> int:
         """When the last of the events that are there was."""
-        assert self._events.time is not None
-        return int(self._events.time[self._there].max(initial=0))
+        assert self._all.time is not None
+        return int(self._all.time.all()[self._there.all()].max(initial=0))
 
     def _of(self, row: int) -> Events:
         """What somebody has now."""
-        start, stop = self._starts[row], self._starts[row + 1]
-        return self._events.taken(start + np.flatnonzero(self._there[start:stop]))
+        return self._all.events_of(row, self._there)
 
     def _found(self, selection: Selection) -> tuple[Array, Array]:
-        """(places of the events that a selection takes, which of its rows take any)."""
-        if selection.groups is not None and self._events.groups is None:
+        """(numbers of the events that a selection takes, which of its rows take any)."""
+        whole = self._all
+        if selection.groups is not None and whole.groups is None:
             raise InvalidInput(
                 f"the events have no ids of {selection.group_name}s: name users and a window of "
                 "time"
             )
         if selection.kind == "window":
             assert selection.window is not None
-            assert self._events.time is not None
-            return np.flatnonzero(selection.window.mask(self._events.time) & self._there), np.ones(
-                0, bool
-            )
+            assert whole.time is not None
+            inside = np.flatnonzero(selection.window.mask(whole.time.all()))
+            return inside[self._there[inside]], np.ones(0, bool)
         asked = {}
         if selection.users is not None:
-            asked["users"] = self.data.users.rows_of(selection.users, "user_id")
+            asked["users"] = whole.user_ids.rows_of(selection.users, "user_id")
         if selection.items is not None:
-            asked["items"] = self.data.items.rows_of(selection.items, "item_id")
+            asked["items"] = whole.item_ids.rows_of(selection.items, "item_id")
         if selection.groups is not None:
-            assert self._events.groups is not None
-            asked["groups"] = self._events.groups.ids.rows_of(
+            assert whole.group_ids is not None
+            asked["groups"] = whole.group_ids.rows_of(
                 selection.groups, f"{selection.group_name}_id"
             )
         rows = np.stack(list(asked.values()), axis=1)
@@ -346,48 +328,15 @@ class EventSession:
         for at, wanted in enumerate(rows.tolist()):
             if min(wanted) < 0:
                 continue
-            places = self._places(next(iter(asked)), wanted[0])
-            mask = self._there[places]
+            numbers = whole.of(next(iter(asked)), wanted[0])
+            mask = self._there[numbers]
             for name, value in zip(list(asked)[1:], wanted[1:], strict=True):
-                mask &= self._column(name)[places] == value
-            if selection.at is not None and self._events.time is not None:
-                mask &= self._events.time[places] == selection.at[at]
+                mask &= whole.column(name)[numbers] == value
+            if selection.at is not None and whole.time is not None:
+                mask &= whole.time[numbers] == selection.at[at]
             if selection.window is not None:
-                assert self._events.time is not None
-                mask &= selection.window.mask(self._events.time[places])
+                assert whole.time is not None
+                mask &= selection.window.mask(whole.time[numbers])
             matched[at] = mask.any()
-            found.append(places[mask])
+            found.append(numbers[mask])
         return np.unique(np.concatenate(found)), matched
-
-    def _column(self, name: str) -> Array:
-        if name == "items":
-            return self._events.items
-        assert self._events.groups is not None
-        return self._events.groups.rows
-
-    def _places(self, name: str, row: int) -> Array:
-        """Where the events of a user, an item or a session are."""
-        if name == "users":
-            return np.arange(self._starts[row], self._starts[row + 1])
-        if name not in self._indexes:
-            column = self._column(name)
-            order = np.argsort(column, kind="stable")
-            self._indexes[name] = (
-                order,
-                np.searchsorted(column[order], np.arange(column.max(initial=-1) + 2)),
-            )
-        order, starts = self._indexes[name]
-        return order[starts[row] : starts[row + 1]]
-
-
-def _where(mine: Events, theirs: Events, both: Events) -> Array:
-    """Where in ``both`` each event of ``mine`` and then of ``theirs`` is, which came behind where
-    no time says otherwise.
-    """
-    position = np.concatenate([mine.at, theirs.at + int(mine.at.max(initial=-1)) + 1])
-    time = None
-    if mine.grouping.timed and mine.time is not None and theirs.time is not None:
-        time = np.concatenate([mine.time, theirs.time])
-    found = np.empty(position.size, np.int64)
-    found[both.at] = np.arange(position.size)
-    return found[ranks(position.size, time, position)]

@@ -13,9 +13,9 @@ import pyarrow as pa
 from alteraser.data.deletion import Deletion
 from alteraser.data.erased import Erased, admit, erasing, refuse
 from alteraser.data.events import Groups
-from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions, Removal, nothing_to_forget
 from alteraser.data.selection import Selection
+from alteraser.engines.session.growing import GrowingIds
 from alteraser.engines.session.pairs import Entries, Pairs, joined
 from alteraser.errors import InvalidInput, NotFound
 from alteraser.models.closed_form.live import Lost
@@ -77,8 +77,8 @@ class ExactSession:
         data = aligned(model, data, grown=False)
         belongs(model, data)
         self.model, self.threads, self.requests = model, threads, 0
-        self._users, self._items = _Names(model.users), _Names(model.items)
-        self._segments = None if data.segments is None else _Names(data.segments.ids)
+        self._users, self._items = GrowingIds(model.users), GrowingIds(model.items)
+        self._segments = None if data.segments is None else GrowingIds(data.segments.ids)
         self._settled, self._state = data, dict(model.state)
         self._pairs = Pairs(data)
         self._live = model.settings.live(model.state, data)
@@ -355,55 +355,6 @@ class ExactSession:
             Removal(data, removed, removed.to_table().slice(0, 0), Selection.of(removed)),
             whole,
         )
-
-
-class _Names:
-    """An id map, and ids that came since, in rows behind it."""
-
-    def __init__(self, known: IdMap) -> None:
-        self.known, self._new = known, IdMap.build(known.ids.slice(0, 0))[0]
-
-    @property
-    def more(self) -> int:
-        """How many came since."""
-        return len(self._new)
-
-    def rows_of(self, values: Any) -> Array:
-        """The row of each, −1 where it is unknown."""
-        rows = self.known.rows_of(values)
-        if self.more and (rows < 0).any():
-            new = self._new.rows_of(values)
-            rows = np.where((rows < 0) & (new >= 0), self.known.size + new, rows)
-        return rows
-
-    def grown(self, values: Any) -> Array:
-        """The row of each, new ones included."""
-        unknown = self.rows_of(values) < 0
-        if unknown.any():
-            self._new = self._new.extended(values.filter(pa.array(unknown)))
-        return self.rows_of(values)
-
-    def ids_of(self, rows: Array) -> pa.Array:
-        """The id of each row."""
-        if not self.more:
-            return self.known.ids_of(rows)
-        late = rows >= self.known.size
-        both = pa.concat_arrays(
-            [self.known.ids_of(rows[~late]), self._new.ids_of(rows[late] - self.known.size)]
-        )
-        return both.take(
-            pa.array(np.argsort(np.concatenate([np.flatnonzero(~late), np.flatnonzero(late)])))
-        )
-
-    def merged(self) -> tuple[IdMap, Array]:
-        """A map of all ids in their order, and the new row of every row; −1 of one without an
-        id.
-        """
-        both = pa.concat_arrays([self.known.ids, self._new.ids])
-        ids, rows = IdMap.build(both)
-        moved = np.full(self.known.size + self._new.size, -1, np.int64)
-        moved[np.concatenate([self.known.rows, self.known.size + self._new.rows])] = rows
-        return ids, moved
 
 
 def _spread(rows: Array, parts: list[Array]) -> tuple[Array, Array]:
