@@ -105,8 +105,10 @@ class GrowingIds:
 
     def merged(self) -> tuple[IdMap, Array]:
         """A map of all ids in their order, and the new row of every row; −1 of one without an
-        id.
+        id. Where nothing came all rows stay, those without an id too: a state may count by them.
         """
+        if not self.more:
+            return self.known, np.arange(self.known.size)
         both = pa.concat_arrays([self.known.ids, self._new.ids])
         ids, rows = IdMap.build(both)
         moved = np.full(self.known.size + self._new.size, -1, np.int64)
