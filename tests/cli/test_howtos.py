@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from pages import ROOT, blocks, obey
 
 import alteraser as ae
 from alteraser.cli.main import main
+from alteraser.data.sets.public import CATALOG
+from alteraser.errors import NotFound
 
 
 @pytest.fixture
@@ -140,6 +143,63 @@ def test_features_contexts_and_graphs(tmp_path: Path, monkeypatch: pytest.Monkey
     for heading, count in (("Train", 1), ("Recommend", 3), ("Forget", 4)):
         found = "\n".join(blocks(page, heading, "console"))
         assert obey(found) == [0] * count
+
+
+def test_graphs_that_are_no_recommender(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a graph of the same form, which lies where its download would."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    rng = np.random.default_rng(5)
+    near = np.arange(80)[:, None] % 5 == np.arange(30) % 5
+    genes, diseases = np.nonzero(rng.random((80, 30)) < np.where(near, 0.7, 0.06))
+    lines = ["# Disease ID\tDisease Name\tGene ID"]
+    lines += [f"C{d:07d}\tdisease {d}\t{1400 + g}" for d, g in zip(diseases, genes, strict=True)]
+    entry = CATALOG["disease-gene"]
+    cache = tmp_path / "cache" / "alteraser"
+    cache.mkdir(parents=True)
+    (cache / f"{entry.name}-{entry.file}").write_bytes(gzip.compress("\n".join(lines).encode()))
+    one, other = np.nonzero(np.triu(rng.random((80, 80)) < 0.05, 1))
+    pd.DataFrame({"gene": 1400 + one, "with": 1400 + other}).to_csv("interacts.csv", index=False)
+
+    page = "docs/how-to/graphs-that-are-no-recommender.md"
+    for heading, codes in (("Get a graph", 1), ("Predict links", 10)):
+        assert obey("\n".join(blocks(page, heading, "console"))) == [0] * codes
+    (choose,) = blocks(page, "Forget a node, and links", "python")
+    exec(choose, {})
+    (forget,) = blocks(page, "Forget a node, and links", "console")
+    assert obey(forget) == [0, 0]
+    (shown,) = blocks(page, "Show that they are gone", "console")
+    assert obey(shown) == [0, 0, 0]
+    found = ae.verify(ae.load("graph-3"), ae.Interactions.read("rest-3.parquet"))
+    assert found.certificate.kind == "C"
+
+    links, gone = (
+        pd.read_parquet("disease-gene/interactions.parquet"),
+        pd.read_parquet("links.parquet"),
+    )
+    (node,) = pd.read_parquet("gene.parquet").user_id
+    left = pd.read_parquet("rest-3.parquet")
+    assert node not in set(left.user_id)
+    assert len(left) == len(links) - (links.user_id == node).sum() - len(gone)
+    assert not len(left.merge(gone))
+    with pytest.raises(NotFound):
+        ae.load("graph-2").recommend([node])
+    capsys.readouterr()
+    (scores,) = blocks(page, "Show that they are gone", "python")
+    exec(scores, {})
+    before, after = (
+        [float(x) for x in line.split("[")[1].rstrip("]").split(",")]
+        for line in capsys.readouterr().out.splitlines()
+    )
+    assert len(before) == len(gone)
+    assert all(new < old for new, old in zip(after, before, strict=True))
+
+    assert obey(blocks(page, "More sorts of links", "console")[0]) == [0, 0, 0]
+    assert 1462 not in set(pd.read_parquet("rest/data.parquet").user_id)
+    assert 1462 not in pd.read_parquet("rest/relation-interacts.parquet").to_numpy()
+    assert 1462 in pd.read_csv("interacts.csv").to_numpy()
 
 
 def test_choose_hyper_parameters(ratings: pd.DataFrame, capsys: pytest.CaptureFixture[str]) -> None:

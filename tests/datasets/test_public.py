@@ -526,6 +526,51 @@ def test_amazon_ratings(server, tmp_path):
     assert (result.checked, result.users) == ("first use", 2)
 
 
+LINKS = (
+    "# Disease ID\tDisease Name\tGene ID\n"
+    'C0036095\tTumors, of "glands"\t1462\n'
+    'C0036095\tTumors, of "glands"\t1612\n'
+    "C0004114\tNA\t1462\n"
+    "C0004114\tNA\t1462\n"
+)
+
+
+def test_links_of_genes_and_diseases(server, tmp_path):
+    server.content = gzip.compress(LINKS.encode())
+    result = get(server, tmp_path, "disease-gene")
+    assert (result.checked, result.interactions, result.users, result.items) == (
+        "first use",
+        3,
+        2,
+        2,
+    )
+    assert pq.read_table(tmp_path / "out" / "interactions.parquet").to_pydict() == {
+        "user_id": [1462, 1612, 1462],
+        "item_id": ["C0036095", "C0036095", "C0004114"],
+    }
+    assert pq.read_table(tmp_path / "out" / "items.parquet").to_pydict() == {
+        "item_id": ["C0004114", "C0036095"],
+        "title": ["NA", 'Tumors, of "glands"'],
+    }
+    assert get(server, tmp_path, "disease-gene", out="2").checked == "recorded"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LINKS.split("\n", 1)[1],  # without a header, its first link would be taken for one
+        LINKS.replace("Gene ID", "Gene Symbol"),
+        LINKS + "C0004114\tNA\tBRCA1\n",
+        LINKS + "C0004114\tNA\n",
+    ],
+)
+def test_links_of_another_form_are_refused(server, tmp_path, text):
+    server.content = gzip.compress(text.encode())
+    with pytest.raises(IntegrityError, match=r"does not hold what disease-gene should"):
+        get(server, tmp_path, "disease-gene")
+    assert not (tmp_path / "cache" / "disease-gene.sha256.json").exists()
+
+
 def test_the_catalog_is_complete():
     for name, entry in CATALOG.items():
         assert entry.name == name

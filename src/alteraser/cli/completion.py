@@ -87,7 +87,9 @@ SCALING = among("none", "frequency")
 DTYPE = among("float32", "float64")
 KIND = among("enmf", "linear", *KINDS, *LINEAR)
 GENERATED = among("household", "sessions", "baskets")
-PUBLIC_SET = among("ml-100k", "ml-1m", "ml-10m", "ml-20m", "gowalla", "amazon-electronics")
+PUBLIC_SET = among(
+    "ml-100k", "ml-1m", "ml-10m", "ml-20m", "gowalla", "amazon-electronics", "disease-gene"
+)
 PAPER_KIND = among("enmf", "gmf")
 PAPER_METHODS = several(
     "main", "local", "joint", "first-order", "ablation", "influence", "solvers", "all"

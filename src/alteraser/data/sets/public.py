@@ -565,6 +565,32 @@ def _amazon_csv(archive: Path, scratch: Path, entry: PublicSet) -> Tables:
     return table, pa.table({"item_id": table["item_id"].unique().sort()})
 
 
+def _disease_gene(archive: Path, scratch: Path, entry: PublicSet) -> Tables:
+    """Links of genes (users) and diseases (items), each once; of a disease its name as well."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.csv
+
+    text = scratch / "links.tsv"
+    with gzip.open(archive) as source, writing_errors(text), open(text, "wb") as sink:
+        _copy_limited(source, sink, archive, entry.unpacked_limit)
+    with open(text, encoding="utf-8") as file:
+        header = file.readline().lstrip("# ").rstrip().split("\t")
+    if header != ["Disease ID", "Disease Name", "Gene ID"]:
+        raise ValueError(f"its first line names {', '.join(header)}")
+    names = {"item_id": pa.string(), "title": pa.string(), "user_id": pa.int64()}
+    table = pa.csv.read_csv(
+        text,
+        read_options=pa.csv.ReadOptions(column_names=list(names), skip_rows=1),
+        parse_options=pa.csv.ParseOptions(delimiter="\t", quote_char=False),
+        convert_options=pa.csv.ConvertOptions(column_types=names, null_values=[]),
+    )
+    links = table.group_by(["user_id", "item_id"], use_threads=False).aggregate([])
+    titles = table.group_by("item_id", use_threads=False).aggregate([("title", "first")])
+    titles = titles.take(pc.sort_indices(titles["item_id"])).select(["item_id", "title_first"])
+    return links.select(["user_id", "item_id"]), titles.rename_columns(["item_id", "title"])
+
+
 def _ratings(path: Path, user_column: str = "user_id", item_column: str = "item_id") -> pa.Table:
     import pyarrow as pa
 
@@ -629,6 +655,12 @@ _AMAZON = (
     "try to identify anybody."
 )
 
+_BIOSNAP = (
+    "For research; see what its page, and the sources that it names, ask for. Cite Zitnik, Sosic, "
+    "Maheshwari and Leskovec, BioSNAP Datasets: Stanford Biomedical Network Dataset Collection, "
+    "2018."
+)
+
 
 def _movielens(
     name: str, title: str, md5: str, unpack: Callable[[Path, Path, PublicSet], Tables], limit: int
@@ -681,6 +713,15 @@ CATALOG: dict[str, PublicSet] = {
             url="https://snap.stanford.edu/data/amazon/productGraph/categoryFiles/ratings_Electronics.csv",
             unpack=_amazon_csv,
             unpacked_limit=2 << 30,
+        ),
+        PublicSet(
+            name="disease-gene",
+            title="Links of genes (user_id) and diseases (item_id), BioSNAP DG-AssocMiner",
+            home="https://snap.stanford.edu/biodata/datasets/10012/10012-DG-AssocMiner.html",
+            terms=_BIOSNAP,
+            url="https://snap.stanford.edu/biodata/datasets/10012/files/DG-AssocMiner_miner-disease-gene.tsv.gz",
+            unpack=_disease_gene,
+            unpacked_limit=64 << 20,
         ),
     )
 }
