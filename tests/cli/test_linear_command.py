@@ -179,14 +179,58 @@ def test_lists_for_contexts_cold_items_and_somebody_new(shop: Path, run: Run) ->
             "train {w}/data.csv --duplicates first --setup {w}/bad.toml --out x",
             "relations.views.size: there is no such setting",
         ),
+        (
+            "train {w}/data.csv --duplicates first --setup {w}/weight.toml --out x",
+            "weight.toml: relations.views.weight: Input should be a finite number, not nan",
+        ),
+        (
+            "train {w}/data.csv --duplicates first --setup {w}/top.toml --out x",
+            "top.toml: factors: Input should be greater than or equal to 1, not 0; missing_weight:",
+        ),
+        (
+            "train {w}/data.csv --duplicates first --biases --missing-weight nan --out x",
+            "--missing-weight: Input should be",
+        ),
+        (
+            "train {w}/data.csv --duplicates first --entities item={w}/items.csv:node --out x",
+            "items.csv:node: none of its nodes is in a graph, a relation whose columns are head",
+        ),
+        (
+            "train {w}/data.csv --duplicates first --relation views={w}/views.csv "
+            "--entities item={w}/items.csv:node --out x",
+            "Add the graph (--relation NAME=FILE), or leave this out",
+        ),
+        (
+            "train {w}/data.csv --duplicates first --relation kg={w}/kg.csv "
+            "--entities item={w}/items.csv:node --entities user={w}/nodes.csv:node --out x",
+            "--entities user={w}/nodes.csv:node: none of its nodes is in a graph",
+        ),
+        (
+            "train {w}/data.csv --duplicates first --relation kg={w}/kg.csv "
+            "--entities item={w}/twice.csv:node --out x",
+            "twice.csv, line 4, column 'node': 101 has a row before already: a node is one item. "
+            "Keep the row of the item that it is",
+        ),
+        (
+            "verify {w}/m --data {w}/data.csv {files} --before {w}/m --forgotten {w}/gone.csv",
+            "--forgotten means nothing to a model of kind linear",
+        ),
+        (
+            "verify {w}/m --data {w}/data.csv {files} --forgotten {w}/gone.csv",
+            "give --before alone to measure what is left of the original",
+        ),
     ],
 )
 def test_what_cannot_be_is_named(shop: Path, run: Run, line: str, message: str) -> None:
     (shop / "other.csv").write_text("user_id,item_id\n900,901\n")
     (shop / "bad.toml").write_text('[relations.views]\nfile = "views.csv"\nsize = 3\n')
+    (shop / "weight.toml").write_text('[relations.views]\nfile = "views.csv"\nweight = nan\n')
+    (shop / "top.toml").write_text("factors = 0\nmissing_weight = -1.0\n")
+    (shop / "nodes.csv").write_text("user_id,node\n3,901\n")
+    (shop / "twice.csv").write_text("item_id,node\n1,101\n2,102\n3,101\n")
     code, _, err = run(line.format(w=shop, files=FILES.format(w=shop)))
     assert code not in (0, 1), err
-    assert message in " ".join(err.split())
+    assert message.format(w=shop) in " ".join(err.split())
     assert not Path("x").exists()
 
 
@@ -211,6 +255,20 @@ def test_parts_of_a_graph_that_touch_nobody_are_named(shop: Path, run: Run) -> N
     assert [note.split(" that ")[0] for note in said] == ["kg: 3"]
     line = line.replace("wide.csv", "kg.csv").replace("isolated", "whole")
     assert not [note for note in document(run, line)["notes"] if "chain" in note]
+
+
+def test_a_graph_that_is_gone_whole_is_no_longer_joined(shop: Path, run: Run) -> None:
+    """What is left names no table of nodes where no graph is left to hold them."""
+    (shop / "one.csv").write_text("head,relation,tail\n102,by,501\n")
+    files = f"--relation kg={shop}/one.csv --entities item={shop}/items.csv:node"
+    few = "--factors 2 --missing-weight 0.1 --regularization 0.1"
+    line = f"train {shop}/data.csv --duplicates first {files} {few} --threads 1 -q --out g"
+    assert run(line)[0] == 0
+    asked = f"forget g --entity kg=501 --data {shop}/data.csv {files} --out h --remaining left"
+    assert document(run, asked)["class"] == "C"
+    assert "entities" not in Path("left/setup.toml").read_text()
+    line = "verify h --data left/data.parquet --setup left/setup.toml --before g"
+    assert document(run, line)["class"] == "C"
 
 
 def test_a_file_says_what_options_say(shop: Path, run: Run) -> None:

@@ -101,9 +101,10 @@ def verify(
     Example: alteraser verify als-2.npz --data rest.csv --rows-are-ids --before als.npz --forgotten
     gone.csv
     """
+    from alteraser.models.folder import kind_at
     from alteraser.verbs.verify import verify as verify_model
 
-    if forgotten is not None and before is None:
+    if forgotten is not None and before is None and kind_at(model) != COMPOSITE:
         raise InvalidInput(
             "--forgotten says what --before was trained on: give the original model as well"
         )
@@ -171,8 +172,13 @@ def _read(
         from alteraser.cli.relational import sources
 
         foreign_options.refuse(
-            {"replay": replay or None, "forgotten": forgotten},
+            {"replay": replay or None},
             "means nothing to a model of kind linear, which is measured at its optimum",
+        )
+        foreign_options.refuse(
+            {"forgotten": forgotten},
+            "means nothing to a model of kind linear, whose DATA and files say what is left: give "
+            "--before alone to measure what is left of the original",
         )
         with screen.phase("read", "reading"):
             loaded: Any = sources.load(model)

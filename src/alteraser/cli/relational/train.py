@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from alteraser.data.interactions import Interactions
     from alteraser.data.readers import ReadingOptions
     from alteraser.data.side.given import Given
+    from alteraser.data.side.sources import SetupFile
     from alteraser.models.relational.composite import CompositeModel
     from alteraser.models.relational.kind import LinearKind
     from alteraser.models.relational.model import LinearModel
@@ -128,25 +129,41 @@ def _several(
     """(settings, DATA and what is beside it, how that was read) for kind ``linear``."""
     from alteraser.data.sheet import Sheet
     from alteraser.data.side.sources import read_given, reading_with
-    from alteraser.models.relational.setup import LinearSetup
+    from alteraser.models.relational.setup import LinearSetup, RelationSetting
 
     other = next((name for name in given if name not in SETTINGS), None)
     if other is not None:
         raise InvalidInput(f"--{other.replace('_', '-')} means nothing to --model linear")
     sources, file = beside.sources(contexts_of(context))
+    if beside.setup is not None:
+        _check_file(file, beside.setup)
     reading = reading_with(sources, reading)
     # the file, and what the command line says instead
     chosen = dict(file.settings()) | {
         name: value for name, value in given.items() if name != "missing_weight"
     }
     if given.get("missing_weight") is not None:
-        weight = {"data": {"missing_weight": given["missing_weight"]}}
+        with inputs.options_named():
+            weight = {"data": RelationSetting(missing_weight=given["missing_weight"])}
         chosen["relations"] = dict(chosen.get("relations", {})) | weight
     with inputs.options_named():
         settings = LinearSetup(**chosen)
     with screen.phase("read", f"reading {data}"):
         sheet = Sheet.read(data, reading, every_column=bool(sources.contexts))
         return settings, read_given(sheet, sources), reading
+
+
+def _check_file(file: SetupFile, path: Path) -> None:
+    """InvalidInput, naming ``path`` and the entry, for a value that a set-up cannot have."""
+    from alteraser.models.relational.setup import LinearSetup
+    from alteraser.settings import WrongSetting
+
+    try:
+        LinearSetup(**file.settings())
+    except WrongSetting as cause:
+        said = cause.message.removeprefix("LinearSetup: ")
+        # DATA are no relation in a file: their w0 is at its top
+        raise InvalidInput(f"{path}: {said.replace('relations.data.', '')}") from cause
 
 
 def _of_interactions(model: LinearModel, data: Interactions) -> tuple[dict[str, Any], Rows]:

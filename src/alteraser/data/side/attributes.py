@@ -138,7 +138,12 @@ def read_attributes(
         )
     only_once(raw, (column, *names))
     entities = Coded(*IdMap.build(plain(identifiers(raw.table[column], column, raw.where))))
-    check_once(entities, raw, column)
+    check_once(
+        entities,
+        raw,
+        column,
+        "one row an entity; several words of one are a list, or text with | between them",
+    )
     found = (feature(x, raw.table[x], raw.where, known.get(x)) for x in names)
     return Attributes(table, entities, tuple(found), raw.name)
 
@@ -166,15 +171,14 @@ def only_once(raw: Raw, columns: Iterable[str]) -> None:
             )
 
 
-def check_once(entities: Coded, raw: Raw, column: str) -> None:
-    """InvalidInput for an id that has two rows."""
+def check_once(entities: Coded, raw: Raw, column: str, why: str) -> None:
+    """InvalidInput, which ends in ``why``, for an id that has two rows."""
     counts = np.bincount(entities.rows, minlength=entities.ids.size)
     if (counts > 1).any():
         twice = int(np.flatnonzero(counts > 1)[0])
         second = int(np.flatnonzero(entities.rows == twice)[1])
         raise InvalidInput(
             f"{raw.where(second)}, column {column!r}: "
-            f"{entities.ids.ids[twice].as_py()!r} has a row before already: "
-            "one row an entity; several words of one are a list, or text with | between them",
+            f"{entities.ids.ids[twice].as_py()!r} has a row before already: {why}",
             column=column,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -81,8 +81,19 @@ def read_join(file: EntityFile, id_column: str) -> tuple[pa.Array, pa.Array]:
     nodes, entities = (
         plain(identifiers(part[name], name, raw.where)) for name in (file.column, column)
     )
-    check_once(Coded(*IdMap.build(nodes)), raw, file.column)
+    check_once(
+        Coded(*IdMap.build(nodes)),
+        raw,
+        file.column,
+        f"a node is one {file.table}. Keep the row of the {file.table} that it is",
+    )
     return nodes, entities
+
+
+def tables_of_graphs(links: Iterable[Links]) -> set[str]:
+    """Of which tables heads and tails of triples are."""
+    triples = [x for x in links if x.name != x.group and len(x)]
+    return {table for one in triples for table in (one.source, one.target)}
 
 
 def _pair(raw: Raw, file: RelationFile) -> tuple[str, str]:

@@ -42,7 +42,7 @@ from alteraser.data.side.contexts import context_columns
 from alteraser.data.side.given import ITEM, MAIN, USER, Given
 from alteraser.data.side.links import Links
 from alteraser.data.side.reach import stranded
-from alteraser.data.side.relations import read_join, read_relation
+from alteraser.data.side.relations import read_join, read_relation, tables_of_graphs
 from alteraser.data.side.spec import EntityFile, FeatureFile, Kind, RelationFile, check_name
 from alteraser.errors import InvalidInput, NotFound
 from alteraser.settings import Configured
@@ -203,6 +203,13 @@ def read_given(sheet: Sheet, sources: Sources, main: Links | None = None) -> Giv
     links = [main]
     for file in sources.relations:
         links += read_relation(file, known, joins)
+    for entity in sources.entities:
+        if entity.table not in tables_of_graphs(links):
+            raise InvalidInput(
+                f"--entities {entity.table}={entity.path}:{entity.column}: none of its nodes is in "
+                "a graph, a relation whose columns are head, relation and tail. Add the graph "
+                "(--relation NAME=FILE), or leave this out"
+            )
     attributes = {
         table: read_attributes(
             file, table, columns.get(table, f"{table}_id"), option=f"--{table}-features"

@@ -16,6 +16,7 @@ from alteraser.data.sheet import Sheet
 from alteraser.data.side.features import Numbers
 from alteraser.data.side.given import Given
 from alteraser.data.side.links import Links
+from alteraser.data.side.relations import tables_of_graphs
 from alteraser.data.side.sources import Sources
 
 
@@ -68,7 +69,8 @@ def write_all(
             lines += ["", f"[relations.{file.name}]", f'file = "{name}"']
             if file.tables:
                 lines.append(f"tables = {json.dumps(list(file.tables))}")
-        for entity in sources.entities:
+        graphs = tables_of_graphs(rest.links)
+        for entity in (x for x in sources.entities if x.table in graphs):
             name = f"entities-{entity.table}.parquet"
             write_rows(_entities(entity.path, entity.table, given, rest), path / name)
             lines += ["", f"[entities.{entity.table}]", f'file = "{name}"']
