@@ -305,7 +305,7 @@ def test_a_user_forgotten_whole_has_a_zero_row_and_no_id() -> None:
     assert not bool(erasure.model.module.user_embedding[4].any())
     assert erasure.model.users.rows_of([user], "users")[0] == -1
     with pytest.raises(NotFound, match=f"user {user} is not in the model"):
-        erasure.model.recommend(erasure.remaining, [user])
+        erasure.model.recommend([user], seen=erasure.remaining)
 
 
 def test_an_item_forgotten_whole_is_in_nobody_s_remaining_data() -> None:
@@ -366,7 +366,7 @@ def test_what_cannot_be_forgotten_is_said() -> None:
 def test_recommendations_leave_out_what_was_seen() -> None:
     data, model = fitted("lightgcn", layers=1)
     user = data.users.ids[4].as_py()
-    (answer,) = model.recommend(data, [user], k=20)
+    (answer,) = model.recommend([user], k=20, seen=data).to_list()
     listed = [entry["item_id"] for entry in answer["items"]]
     seen = set(data.items.ids_of(data.indices[data.indptr[4] : data.indptr[5]]).to_pylist())
     assert len(listed) == 11 - len(seen)
@@ -375,9 +375,71 @@ def test_recommendations_leave_out_what_was_seen() -> None:
     assert scores == sorted(scores, reverse=True)
     # another graph is another model
     with pytest.raises(IntegrityError, match="not what the model was trained on"):
-        model.recommend(data.keep(np.arange(len(data)) > 0), [user])
+        model.recommend([user], seen=data.keep(np.arange(len(data)) > 0))
     with pytest.raises(InvalidInput, match="k=0"):
-        model.recommend(data, k=0)
+        model.recommend(k=0, seen=data)
+    with pytest.raises(InvalidInput, match=r"propagates over .* give them \(seen=data\)"):
+        model.recommend([user])
+
+
+# ---------------------------------------------------------------- a recommender like any other
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_evaluated_and_compared_as_any_recommender(kind: str) -> None:
+    data = toy_interactions(14, 11)
+    held = data.keep(np.arange(len(data)) % 5 == 0)
+    train = data.keep(np.arange(len(data)) % 5 != 0)
+    model, other = (
+        neural.fit(kind, train, factors=4, loss=LOSS, training=QUICK, seed=seed) for seed in (0, 1)
+    )
+    rows = np.flatnonzero(held.user_counts > 0)
+    ranker = Ranker(model.module, train)
+    assert ae.evaluate(model, held, data=train, depths=(3,)) == {
+        **ranker.accuracy(rows, held, train, (3,)),
+        "users": len(rows),
+    }
+    every = (np.repeat(np.arange(14), 11), np.tile(np.arange(11), 14))
+    mine, theirs = (Ranker(m.module, train).scores(*every) for m in (model, other))
+    agreed = ae.compare(model, other, data=train)
+    assert agreed["score_distance"] == pytest.approx(
+        np.linalg.norm(mine - theirs) / (np.linalg.norm(theirs) or 1.0), rel=1e-5
+    )  # an MLP of this size may have no unit that is on
+    theta = [
+        np.concatenate([value.double().numpy().ravel() for value in m.module.state_dict().values()])
+        for m in (model, other)
+    ]
+    assert agreed["model_distance"] == pytest.approx(
+        np.linalg.norm(theta[0] - theta[1]) / np.linalg.norm(theta[1])
+    )
+    itself = ae.compare(model, model, data=train)
+    assert (itself["rbo@10"], itself["score_distance"], itself["model_distance"]) == (1, 0, 0)
+    with pytest.raises(InvalidInput, match=f"cannot verify a model of kind {kind}: .* sampled"):
+        ae.verify(model, train)
+
+
+def test_models_of_two_sizes_are_compared_by_their_scores() -> None:
+    data, model = fitted()
+    larger = neural.fit("gmf", data, factors=5, loss=LOSS, training=QUICK)
+    agreed = ae.compare(model, larger, data=data)
+    assert agreed["score_distance"] > 0
+    assert "model_distance" not in agreed
+
+
+def test_who_is_gone_is_in_no_list_and_in_the_chain(tmp_path: Path) -> None:
+    data, model = fitted()
+    model = model.save(tmp_path / "model")
+    item = data.items.ids[2].as_py()
+    first = neural.forget(model, [item], data=data, whole_items=True)
+    kept = first.model.save(tmp_path / "first")
+    for asked in (kept, neural.load(tmp_path / "first")):
+        lists = asked.recommend(k=20).to_list()
+        assert all(entry["item_id"] != item for each in lists for entry in each["items"])
+        assert set(data.indices[asked.erased.returned(data).places].tolist()) == {2}
+        assert asked.ancestors == (model.digest,)
+    user = data.users.ids[4].as_py()
+    second = neural.forget(kept, [user], data=first.remaining, whole_users=True).model
+    assert second.ancestors == (kept.digest, model.digest)
 
 
 # ---------------------------------------------------------------- files

@@ -204,7 +204,7 @@ def load_model(path: Path) -> Recommender:
             else ReadingOptions(**manifest["reading"]),
             "training": manifest["training"],
             "parent": manifest["parent"],
-            "ancestors": _ancestors(manifest, path / MANIFEST),
+            "ancestors": ancestors_in(manifest, path / MANIFEST),
             "digest": manifest["digest"],
             "erased": Erased.from_document(manifest.get("erased", []), read_keys(path), path),
         }
@@ -287,8 +287,10 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return manifest  # type: ignore[no-any-return]
 
 
-def _ancestors(manifest: dict[str, Any], path: Path) -> tuple[str, ...]:
-    """The chain of digests; manifests from before it was kept have the parent alone."""
+def ancestors_in(manifest: dict[str, Any], path: Path) -> tuple[str, ...]:
+    """The chain of digests in a manifest, which is at ``path``; manifests from before it was kept
+    have the parent alone. IntegrityError for what is no chain.
+    """
     parent = manifest["parent"]
     chain = manifest.get("ancestors", [] if parent is None else [parent])
     digests = [*chain] if parent is None else [parent, *chain]

@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from alteraser.data.files import atomic_directory, sha256_file
+from alteraser.data.erased import written_beside
+from alteraser.data.files import atomic_directory, check_output, sha256_file
 from alteraser.errors import NumericFailure
 from alteraser.models.folder import (
     FORMAT_VERSION,
@@ -46,7 +47,9 @@ def save(model: M, path: str | Path) -> M:
         raise NumericFailure(
             "the parameters hold NaN or infinite entries; such a model is never written"
         )
-    with atomic_directory(path) as folder:
+    path = Path(path)
+    check_output(path)
+    with written_beside(path, model.erased), atomic_directory(path) as folder:
         write_tensors(tensors, folder / TENSORS)
         for name, side, ids in ((USERS, "user", model.users), (ITEMS, "item", model.items)):
             table = pa.table({"row": pa.array(ids.rows, pa.int64()), f"{side}_id": ids.ids})
@@ -61,8 +64,11 @@ def save(model: M, path: str | Path) -> M:
             "trained_on": model.trained_on.to_document(),
             "training": dict(model.training),
             "parent": model.parent,
+            "ancestors": list(model.ancestors),
             "files": {name: sha256_file(folder / name) for name in (TENSORS, USERS, ITEMS)},
         }
+        if model.erased:
+            manifest["erased"] = model.erased.to_document()
         manifest |= {"digest": digest_of(manifest)}
         (folder / MANIFEST).write_text(
             json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import torch
 from torch import nn
@@ -16,7 +16,6 @@ from alteraser.data.deletion import Deletion
 from alteraser.data.interactions import Interactions, accounted
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.evidence.claims import Nothing
-from alteraser.models.factorization.model import TrainedOn
 from alteraser.neural.alternation import Alternating, NeuralPass, erase
 from alteraser.neural.loss import Loss
 from alteraser.neural.model import NeuralModel, check_plain
@@ -24,6 +23,7 @@ from alteraser.neural.modules import Network
 from alteraser.runtime import events
 from alteraser.verbs.deleting import match
 from alteraser.verbs.erasure import Erasure, Way, Work
+from alteraser.verbs.examined import examined
 from alteraser.verbs.roads import OnChoice, unlearn
 
 M = TypeVar("M")
@@ -86,6 +86,16 @@ def match_rows(
     return Deletion(data, accounted(removal, strict=strict))
 
 
+@examined.register(NeuralModel)
+def examined_model(model: NeuralModel, data: Any, asked: Any) -> NoReturn:
+    """InvalidInput: there is nothing that could be worked out from the files."""
+    raise InvalidInput(
+        f"cannot verify a model of kind {model.kind}: its loss is sampled, so there is no one "
+        "optimum to be near. alteraser.neural.residual measures what a deletion left in its own "
+        "rows; ncf, linear-lightgcn and gru4rec are kinds whose forgetting can be verified"
+    )
+
+
 @unlearn.register(NeuralModel)
 @unlearn.register(WithLoss)
 @events.verb("forget", "method", "kind", "converged", "forgotten")
@@ -100,8 +110,8 @@ def unlearn_neural(
 ) -> Erasure[Any]:
     """``unlearn`` for a neural model: ``method`` is an ``Alternating``, or ``auto``.
 
-    A user of whom nothing remains gets a zero row and leaves the map. NumericFailure where a row
-    diverged.
+    A user of whom nothing remains gets a zero row and leaves the map; such an item gets a zero row
+    and is in nobody's list. NumericFailure where a row diverged.
     """
     began = time.perf_counter()
     how = Alternating() if method in ("auto", "alteraser") else method
@@ -113,21 +123,16 @@ def unlearn_neural(
     done = erase(module, found.data, found.removal, model.loss, how, on_step=on_pass)
     with torch.no_grad():
         module.user_embedding[torch.from_numpy(found.removal.emptied_users)] = 0.0
+        module.item_embedding[torch.from_numpy(found.removal.emptied_items)] = 0.0
     unlearned: Any = replace(model, module=module)
     if isinstance(model, NeuralModel):
-        unlearned = replace(
-            unlearned,
-            users=found.remaining.users,
-            trained_on=TrainedOn.of(found.remaining),
-            training={
-                "method": "alteraser",
-                "how": asdict(how),
-                "push": done.push,
-                "interactions_forgotten": len(found.removed),
-            },
-            parent=model.digest,
-            digest=None,
-        )
+        report = {
+            "method": "alteraser",
+            "how": asdict(how),
+            "push": done.push,
+            "interactions_forgotten": len(found.removed),
+        }
+        unlearned = model.succeeded_by(found, report, module=module)
     return Erasure(
         model=unlearned,
         deletion=found,
@@ -179,7 +184,8 @@ def forget(
         **foreign: for other modules, the fields of ``Scored`` (``objective``, ``score``, ``users``,
             …) and ``method``.
 
-    A user of whom nothing remains gets a zero row and, in a ``NeuralModel``, leaves the map.
+    A user of whom nothing remains gets a zero row and, in a ``NeuralModel``, leaves the map; such
+    an item gets a zero row and is in no list of a ``NeuralModel``.
 
     Raises:
         NotFound: nothing to forget is in the data. IntegrityError: a ``NeuralModel`` was trained on

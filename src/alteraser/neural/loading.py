@@ -7,9 +7,18 @@ from pathlib import Path
 import pyarrow as pa
 import torch
 
+from alteraser.data.erased import Erased, read_keys
 from alteraser.data.files import sha256_file
 from alteraser.errors import IntegrityError, InvalidInput, NumericFailure
-from alteraser.models.folder import ITEMS, MANIFEST, TENSORS, USERS, read_id_map, read_manifest
+from alteraser.models.folder import (
+    ITEMS,
+    MANIFEST,
+    TENSORS,
+    USERS,
+    ancestors_in,
+    read_id_map,
+    read_manifest,
+)
 from alteraser.models.protocol import TrainedOn
 from alteraser.neural.loss import Loss
 from alteraser.neural.model import NeuralModel
@@ -66,10 +75,12 @@ def load(path: str | Path) -> NeuralModel:
     return NeuralModel(
         module,
         loss,
-        users,
-        items,
-        trained_on,
-        manifest["training"],
-        manifest["parent"],
-        manifest["digest"],
+        users=users,
+        items=items,
+        trained_on=trained_on,
+        training=manifest["training"],
+        parent=manifest["parent"],
+        ancestors=ancestors_in(manifest, path / MANIFEST),
+        digest=manifest["digest"],
+        erased=Erased.from_document(manifest.get("erased", []), read_keys(path), path),
     )

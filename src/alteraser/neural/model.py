@@ -1,44 +1,36 @@
-"""A neural recommender with its id maps, and the three verbs: fit, forget, recommend."""
+"""A neural recommender with its id maps, and how one is trained."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
-from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions
-from alteraser.errors import InvalidInput, NotFound
-from alteraser.models.factorization.model import TrainedOn
+from alteraser.errors import InvalidInput
+from alteraser.models.protocol import Recommender, TrainedOn, check_length
 from alteraser.neural.loss import Loss
 from alteraser.neural.modules import KINDS, Network
-from alteraser.neural.ranking import Ranker
+from alteraser.neural.ranking import USERS_AT_A_TIME, Ranker
 from alteraser.neural.training import Training, train
 from alteraser.verbs.deleting import belongs
 
 M = TypeVar("M")
 
+Array = npt.NDArray[Any]
+Rows = tuple[Array, Array]
+
 
 @dataclass(frozen=True, eq=False)
-class NeuralModel:
-    """A trained module, the loss it was trained on, and whose rows its embeddings are. Forgetting
-    returns another.
-    """
+class NeuralModel(Recommender):
+    """A trained module and the loss it was trained on: a recommender like any other."""
 
     module: Network
     loss: Loss
-    users: IdMap
-    items: IdMap
-    trained_on: TrainedOn
-    training: Mapping[str, Any] = field(default_factory=dict)
-    """What the run that made it reported."""
-    parent: str | None = None
-    """Digest of the model it was made from."""
-    digest: str | None = None
-    """Digest of the files, once saved or loaded."""
 
     @property
     def kind(self) -> str:
@@ -49,38 +41,74 @@ class NeuralModel:
         sizes = self.module.configuration
         return f"NeuralModel({self.kind}, users={sizes['users']:,}, items={sizes['items']:,})"
 
-    def recommend(
-        self, data: Interactions, users: Any = None, *, k: int = 10
-    ) -> list[dict[str, Any]]:
-        """[{user_id, items: [{item_id, score}]}] with the k best items that ``data`` does not hold,
-        per user.
+    def top_items(
+        self, rows: Array, *, k: int, seen: Interactions | None = None
+    ) -> tuple[Array, Array]:
+        """(item rows, scores), both (users, k), −1 and NaN behind the end of a list; see
+        ``recommend``.
 
-        ``data`` are the interactions that the model stands for: LightGCN propagates over them,
-        which is checked; the others only leave out what was seen. ``users`` are ids, all of the
-        model's for None. NotFound for an unknown one, InvalidInput for k below 1.
+        LightGCN propagates over the interactions that the model stands for, so ``seen`` have to be
+        these; the others only leave out what was seen. InvalidInput where LightGCN is given none,
+        IntegrityError for other ones.
         """
-        if k < 1:
-            raise InvalidInput(f"k={k}: expected at least 1")
-        if self.module.layers:
-            belongs(self, data)  # type: ignore[arg-type]
-        rows = self.users.rows if users is None else self.users.rows_of(users, "users")
-        if (rows < 0).any():
-            place = int(np.flatnonzero(rows < 0)[0])
-            raise NotFound(
-                f"user {list(users)[place]!r} is not in the model ({len(self.users):,} users)"
+        check_length(k)
+        return self._ranker(seen).top(rows, k=k, seen=seen, gone=self._gone())
+
+    def distances(
+        self,
+        other: NeuralModel,
+        users: Rows,
+        items: Rows,
+        seen: tuple[Interactions, Interactions],
+    ) -> dict[str, float]:
+        """‖S − S'‖_F / ‖S'‖_F of the scores, and ‖θ − θ'‖ / ‖θ'‖ of all parameters, in the rows
+        that both have; the latter only where the two are of one size.
+        """
+        ranked = (self._ranker(seen[0]), other._ranker(seen[1]))
+        apart = size = 0.0
+        for start in range(0, users[0].size, USERS_AT_A_TIME):
+            mine, theirs = (
+                each.block(users[side][start : start + USERS_AT_A_TIME])[:, items[side]]
+                for side, each in enumerate(ranked)
             )
-        lists, scores = Ranker(self.module, data).top(rows, k=k, seen=data)
-        answer = []
-        for user, items, values in zip(
-            self.users.ids_of(rows).to_pylist(), lists, scores, strict=True
-        ):
-            names = self.items.ids_of(items[items >= 0]).to_pylist()
-            entries = [
-                {"item_id": name, "score": float(s)}
-                for name, s in zip(names, values[items >= 0], strict=True)
-            ]
-            answer.append({"user_id": user, "items": entries})
+            apart += float(((mine - theirs).astype(np.float64) ** 2).sum())
+            size += float((theirs.astype(np.float64) ** 2).sum())
+        answer = {"score_distance": _share(apart, size)}
+        pairs = list(
+            zip(
+                self._parameters(users[0], items[0]),
+                other._parameters(users[1], items[1]),
+                strict=True,
+            )
+        )
+        if all(a.shape == b.shape for a, b in pairs):
+            answer["model_distance"] = _share(
+                sum(float(((a - b) ** 2).sum()) for a, b in pairs),
+                sum(float((b**2).sum()) for _, b in pairs),
+            )
         return answer
+
+    def _parameters(self, users: Array, items: Array) -> list[Array]:
+        """Every parameter in float64, by the order of their names; of the embeddings these rows."""
+        rows = {"user_embedding": users, "item_embedding": items}
+        return [
+            value.double().numpy()[rows.get(name, ...)]
+            for name, value in sorted(self.module.state_dict().items())
+        ]
+
+    def _ranker(self, graph: Interactions | None) -> Ranker:
+        if self.module.layers:
+            if graph is None:
+                raise InvalidInput(
+                    "lightgcn propagates over the interactions that it stands for: give them "
+                    "(seen=data)"
+                )
+            belongs(self, graph)
+        return Ranker(self.module, graph)
+
+    def _gone(self) -> Array:
+        """Rows of the items that are zero: they were forgotten whole, and are in nobody's list."""
+        return np.flatnonzero(~self.module.item_embedding.detach().any(1).numpy())
 
     def save(self, path: str | Path) -> NeuralModel:
         """Write the model as a new folder of safetensors, Parquet and JSON; OutputExists if it is
@@ -90,6 +118,11 @@ class NeuralModel:
 
         saved: NeuralModel = save(self, path)
         return saved
+
+
+def _share(apart: float, size: float) -> float:
+    """√(apart / size), 0 of nothing."""
+    return float(np.sqrt(apart / size)) if size else float(np.sqrt(apart))
 
 
 def fit(
@@ -142,7 +175,14 @@ def fit(
         "best_epoch": done.best_epoch,
         "training": training.model_dump(),
     }
-    return NeuralModel(module, loss, data.users, data.items, TrainedOn.of(data), report)
+    return NeuralModel(
+        module,
+        loss,
+        users=data.users,
+        items=data.items,
+        trained_on=TrainedOn.of(data),
+        training=report,
+    )
 
 
 def check_plain(data: Interactions) -> None:

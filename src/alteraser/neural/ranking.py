@@ -22,14 +22,16 @@ USERS_AT_A_TIME = 128
 class Ranker:
     """A module as it recommends: both sides' own parts, computed once.
 
-    ``graph`` is what LightGCN propagates over, the interactions that the module was trained on.
+    ``graph`` is what LightGCN propagates over, the interactions that the module was trained on;
+    the other modules need none.
     """
 
-    def __init__(self, module: Network, graph: Interactions) -> None:
+    def __init__(self, module: Network, graph: Interactions | None) -> None:
         self.module = module
         with torch.no_grad():
             P, Q = module.user_embedding.detach(), module.item_embedding.detach()
             if module.layers:
+                assert graph is not None
                 P, Q = TorchPropagation(graph, module.layers, P.dtype)(P, Q)
             self.left, self.right = module.left(P), module.right(Q)
 
@@ -43,16 +45,23 @@ class Ranker:
     def block(self, users: Array) -> Array:
         """Scores of ``users`` against every item, (users, n)."""
         with torch.no_grad():
-            a = self.left[torch.from_numpy(np.asarray(users, np.int64))]
+            a = self.left[torch.tensor(users, dtype=torch.int64)]
             return np.asarray(self.module.pairs(a, self.right).numpy())
 
     def top(
-        self, users: Array, *, k: int, seen: Interactions | None = None, own: bool = False
+        self,
+        users: Array,
+        *,
+        k: int,
+        seen: Interactions | None = None,
+        own: bool = False,
+        gone: Array | None = None,
     ) -> tuple[Array, Array]:
         """(item rows, scores), both (users, k), −1 and NaN behind the end of a list; ties go to the
         lower row.
 
-        Items in ``seen`` are left out for their user; with ``own`` they are the only ones.
+        Items in ``seen`` are left out for their user, with ``own`` they are the only ones; the
+        item rows ``gone`` are left out for everybody.
         """
         k = min(k, self.right.shape[0])
         lists, scores = np.full((len(users), k), -1, np.int64), np.full((len(users), k), np.nan)
@@ -63,6 +72,9 @@ class Ranker:
                 masked = block.copy()
                 mask_seen(masked, part, seen)
                 block = np.where(np.isneginf(masked), block, -np.inf) if own else masked
+            if gone is not None and gone.size:
+                block = block.copy()
+                block[:, gone] = -np.inf
             fill_best(block, lists[start : start + len(part)], scores[start : start + len(part)])
         return lists, scores
 
