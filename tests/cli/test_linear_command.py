@@ -271,6 +271,17 @@ def test_a_graph_that_is_gone_whole_is_no_longer_joined(shop: Path, run: Run) ->
     assert document(run, line)["class"] == "C"
 
 
+def test_a_model_of_zeros_has_forgotten(shop: Path, run: Run) -> None:
+    """Where λ outweighs the data zero is the optimum, before and after: as `forget` says, so
+    `verify`."""
+    line = f"train {shop}/data.csv --duplicates first --model linear --factors 2 --out z"
+    assert run(f"{line} --regularization 50 --threads 1 -q")[0] == 0
+    line = f"forget z {shop}/two.csv --data {shop}/data.csv --out zz --remaining left.csv"
+    assert document(run, line)["class"] == "C"
+    found = document(run, "verify zz --data left.csv --before z")
+    assert (found["class"], found["size"]) == ("C", 0.0)
+
+
 def test_a_file_says_what_options_say(shop: Path, run: Run) -> None:
     (shop / "setup.toml").write_text(
         'context = ["weekday", "device"]\nfactors = 3\n'
