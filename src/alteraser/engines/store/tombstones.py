@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,33 @@ SCHEMA = pa.schema([("pair", pa.binary(HASH_BYTES)), ("until", pa.int64())])
 
 @dataclass(frozen=True)
 class Tombstones:
-    """Hash of a pair → time of the erased interaction; None: at any time."""
+    """What was erased, sorted by the hashes."""
 
-    known: Mapping[bytes, int | None] = field(default_factory=dict)
+    table: pa.Table = field(default_factory=SCHEMA.empty_table)
+    """pair, and until when it is erased; null: at any time"""
+
+    @classmethod
+    def of(cls, known: Mapping[bytes, int | None]) -> Tombstones:
+        """Those of ``known``, hash of a pair → time of the erased interaction."""
+        pairs = sorted(known)
+        columns = [
+            pa.array(pairs, SCHEMA.field(0).type),
+            pa.array([known[pair] for pair in pairs], pa.int64()),
+        ]
+        return cls(pa.table(columns, schema=SCHEMA))
 
     def __len__(self) -> int:
-        return len(self.known)
+        return int(self.table.num_rows)
+
+    @cached_property
+    def known(self) -> Mapping[bytes, int | None]:
+        """Hash of a pair → time of the erased interaction; None: at any time.
+
+        Made when it is first asked for: who loads a version to serve lists from it never asks, and
+        would stand still meanwhile, as all threads of the process do.
+        """
+        pairs, times = (self.table[name].to_pylist() for name in SCHEMA.names)
+        return dict(zip(pairs, times, strict=True))
 
     def with_erased(self, key: bytes, removed: Interactions) -> Tombstones:
         """These and what was ``removed``; of a pair that was erased twice the later time counts."""
@@ -46,11 +68,11 @@ class Tombstones:
         for pair, time in _hashes(key, removed):
             before = found.get(pair, time)
             found[pair] = None if time is None or before is None else max(before, time)
-        return Tombstones(found)
+        return Tombstones.of(found)
 
     def returned(self, key: bytes, data: Interactions) -> npt.NDArray[np.bool_]:
         """Which of ``data`` were erased (|data|,), of events which of these (E,)."""
-        if not self.known:
+        if not len(self):
             return np.zeros(data.count, bool)
         found = np.fromiter(
             (self._is(pair, time) for pair, time in _hashes(key, data)), bool, data.count
@@ -76,18 +98,12 @@ class Tombstones:
 
     def write(self, path: Path) -> None:
         """As Parquet, sorted: the same bytes for the same tombstones."""
-        pairs = sorted(self.known)
-        columns = [
-            pa.array(pairs, SCHEMA.field(0).type),
-            pa.array([self.known[pair] for pair in pairs], pa.int64()),
-        ]
-        pq.write_table(pa.table(columns, schema=SCHEMA), path, compression="zstd")
+        pq.write_table(self.table.combine_chunks(), path, compression="zstd")
 
     @classmethod
     def read(cls, path: Path) -> Tombstones:
         """From ``write``."""
-        table = pq.read_table(path, schema=SCHEMA)
-        return cls(dict(zip(table["pair"].to_pylist(), table["until"].to_pylist(), strict=True)))
+        return cls(pq.read_table(path, schema=SCHEMA))
 
 
 def _hashes(key: bytes, data: Interactions) -> Iterator[tuple[bytes, int | None]]:
