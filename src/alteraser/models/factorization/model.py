@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +16,6 @@ from alteraser.models import Factors, Objective
 from alteraser.models.folder import load_model, save_model
 from alteraser.models.protocol import Recommendations, Recommender, TrainedOn, known_rows
 from alteraser.models.ranking import top_lists
-
-if TYPE_CHECKING:
-    pass
 
 Array = npt.NDArray[Any]
 
