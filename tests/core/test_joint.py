@@ -3,6 +3,9 @@ ends."""
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from conftest import OBJECTIVES, random_factors, toy_interactions
@@ -50,6 +53,18 @@ def reduced_hessian(problem: Problem, theta: Factors) -> np.ndarray:
     )
     p, q = slice(0, m * d), slice(m * d, None)
     return H[q, q] - H[q, p] @ np.linalg.solve(H[p, p], H[p, q])
+
+
+def test_what_a_run_worked_with_goes_with_it(problem: Problem) -> None:
+    """Packed blocks take many times the model: they must not wait for the collector of cycles."""
+    gc.disable()
+    try:
+        joint = state(problem, random_factors(problem))
+        work = [weakref.ref(side.factors) for side in (joint.users, joint.items)]
+        del joint
+        assert all(block() is None for block in work)
+    finally:
+        gc.enable()
 
 
 def test_settling_puts_users_at_their_minimum_and_measures_the_items(problem: Problem) -> None:

@@ -36,7 +36,7 @@ from alteraser.errors import IntegrityError
 Rows = npt.NDArray[np.int64]
 Bits = npt.NDArray[np.uint64]
 
-LANES, BLOCK = 2, 1 << 20
+LANES, BLOCK = 2, 1 << 16  # pairs hashed at once: their temporaries stay in cache
 CANDIDATES, WORK = 96, 20_000_000
 """Most candidates of a row that elimination is asked to tell apart, and most steps of it in all."""
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)

@@ -34,25 +34,26 @@ Array = npt.NDArray[Any]
 class OneSide:
     """The rows ``x`` (rows, w) of a side, padded and changed in place, facing another side's."""
 
-    other_side: OneSide
-    """Set by ``facing``"""
-
     def __init__(
         self,
         side: Side,
         x: Array,
+        faced: Array,
         h: Array,
         threads: int,
         *,
         factors: Array | None = None,
         gauss_newton: bool = False,
     ) -> None:
-        """``h`` (d,) is the prediction vector; ``factors`` packed blocks to begin with, of a point
-        not far from this one; ``gauss_newton``: C without what the errors add to it.
+        """``faced`` are the rows of the other side, whose owner changes them in place (the array,
+        not that side: two sides that held each other would outlive their run); ``h`` (d,) is the
+        prediction vector; ``factors`` packed blocks to begin with, of a point not far from this
+        one; ``gauss_newton``: C without what the errors add to it.
         """
         from alteraser.solvers.kernels.joint import packed_size
 
-        self.side, self.x, self.threads, self.rank = side, x, threads, h.size
+        self.side, self.x, self.faced = side, x, faced
+        self.threads, self.rank = threads, h.size
         width = x.shape[1]
         wide = np.ones(width, x.dtype)
         wide[: h.size] = h
@@ -82,7 +83,7 @@ class OneSide:
     @property
     def other(self) -> Array:
         """The other side's rows as this side sees them."""
-        return self.seen(self.other_side.x)
+        return self.seen(self.faced)
 
     # ------------------------------------------------------------------ the blocks
 
@@ -288,14 +289,11 @@ def facing(
     gauss_newton: bool = False,
 ) -> tuple[OneSide, OneSide]:
     """(users, items) of a problem at (P, Q), each of which is what the other sees."""
-    users, items = (
-        OneSide(side, x, h, threads, factors=packed, gauss_newton=gauss_newton)
-        for side, x, packed in zip(
-            (problem.users, problem.items), (P, Q), factors or (None, None), strict=True
-        )
+    packed = factors or (None, None)
+    return (
+        OneSide(problem.users, P, Q, h, threads, factors=packed[0], gauss_newton=gauss_newton),
+        OneSide(problem.items, Q, P, h, threads, factors=packed[1], gauss_newton=gauss_newton),
     )
-    users.other_side, items.other_side = items, users
-    return users, items
 
 
 def largest(x: Array) -> float:
