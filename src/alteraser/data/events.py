@@ -23,13 +23,22 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from alteraser.data.blocks import begins
 from alteraser.data.grouping import BASKET, Grouping, gap_of
 from alteraser.data.ids import IdMap
 from alteraser.data.selection import UNITS, unit_of
 from alteraser.errors import InvalidInput
 
 Rows = npt.NDArray[np.int64]
+Places = npt.NDArray[Any]
+"""Numbers of rows: int32 where there are not too many for that, else int64"""
 Array = npt.NDArray[Any]
+
+NARROW = 1 << 30
+"""Fewer rows than this are numbered by int32; room is left for those that are added later"""
+FEW = 4
+"""Where those who lose an event have less than a part in so many of all events, the others' stay as
+they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +46,7 @@ class Groups:
     """What a column says of the group of each event: ``rows`` (E,) of ``ids``."""
 
     ids: IdMap
-    rows: Rows
+    rows: Places
 
     def taken(self, places: Array) -> Groups:
         """Those of some events."""
@@ -54,13 +63,13 @@ class Events:
     ([5, 5, 7], [0, 0, 1], [0, 2, 3])
     """
 
-    users: Rows
+    users: npt.NDArray[np.int32]
     """User rows, increasing"""
     items: npt.NDArray[np.int32]
     """Item rows"""
-    numbers: Rows
+    numbers: Places
     """The group of each event: 0 for the first group of the first user, and so on, without holes"""
-    at: Rows
+    at: Places
     """What the order of events is told by: a later one has a larger number"""
     time: Rows | None
     groups: Groups | None
@@ -70,8 +79,8 @@ class Events:
     @classmethod
     def assemble(
         cls,
-        users: Rows,
-        items: Rows,
+        users: Places,
+        items: Places,
         grouping: Grouping,
         *,
         groups: Groups | None = None,
@@ -88,24 +97,31 @@ class Events:
         if groups is None and grouping.ticks is None:
             grouping = replace(grouping, ticks=_ticks(grouping, time))
         at = ranks(len(users), time if grouping.timed else None, position)
+        if groups is not None:
+            groups = Groups(groups.ids, numbered(groups.rows, groups.ids.size))
         return cls._settled(
-            users.astype(np.int64), items.astype(np.int32), at, time, groups, grouping
+            users.astype(np.int32),
+            items.astype(np.int32),
+            numbered(at, at.size),
+            time,
+            groups,
+            grouping,
         )
 
     @classmethod
     def _settled(
         cls,
-        users: Rows,
-        items: Array,
-        at: Rows,
+        users: Places,
+        items: Places,
+        at: Places,
         time: Rows | None,
         groups: Groups | None,
         grouping: Grouping,
     ) -> Events:
-        order, begins = (
+        order, first = (
             _by_gap(users, at, time, grouping) if groups is None else _by_column(users, at, groups)
         )
-        numbers = np.cumsum(begins) - 1
+        numbers = _numbers(first)
         if grouping.name == BASKET:
             inside = np.lexsort((at[order], items[order], numbers))
             order = order[inside]
@@ -139,8 +155,42 @@ class Events:
         """The events for which ``mask`` (E,) is true, in groups and an order as if there were no
         others.
         """
-        places = np.flatnonzero(mask)
-        return self if places.size == len(self) else self.taken(places)
+        if np.all(mask):
+            return self
+        losing = self.losing(mask)
+        return self.taken(np.flatnonzero(mask)) if losing is None else self._spliced(mask, losing)
+
+    def losing(self, mask: Array) -> Array | None:
+        """(users,) who loses an event that ``mask`` (E,) leaves out; None where they have so many
+        that it is no use to leave the others as they are.
+        """
+        flags = np.zeros(int(self.users[-1]) + 1 if len(self) else 0, bool)
+        flags[self.users[~np.asarray(mask, bool)]] = True
+        return flags if FEW * np.count_nonzero(flags[self.users]) < len(self) else None
+
+    def _spliced(self, mask: Array, losing: Array) -> Events:
+        """``keep``, by settling anew what those have who lose something."""
+        theirs = losing[self.users]
+        part = self.taken(np.flatnonzero(theirs & mask))
+        there = theirs[mask]
+
+        def column(of: Any) -> Array:
+            found: Array = of(self)[mask]
+            found[there] = of(part)
+            return found
+
+        groups = None
+        if self.groups is not None:
+            groups = Groups(self.groups.ids, column(lambda events: events.groups.rows))
+        return Events(
+            column(lambda events: events.users),
+            column(lambda events: events.items),
+            _numbers(column(lambda events: begins(events.numbers))),
+            column(lambda events: events.at),
+            None if self.time is None else column(lambda events: events.time),
+            groups,
+            self.grouping,
+        )
 
     def taken(self, places: Array) -> Events:
         """The events at ``places``, each there once, as ``keep``."""
@@ -160,7 +210,7 @@ class Events:
         u, v = users[self.users], items[self.items]
         known = np.flatnonzero((u >= 0) & (v >= 0))
         return self._settled(
-            u[known],
+            u[known].astype(np.int32),
             v[known].astype(np.int32),
             self.at[known],
             None if self.time is None else self.time[known],
@@ -171,10 +221,10 @@ class Events:
     @cached_property
     def indptr(self) -> Rows:
         """Where each group begins, and the number of events."""
-        return np.append(np.flatnonzero(np.diff(self.numbers, prepend=-1)), len(self))
+        return np.append(np.flatnonzero(begins(self.numbers)), len(self))
 
     @cached_property
-    def owners(self) -> Rows:
+    def owners(self) -> Places:
         """The user row of each group."""
         return self.users[self.indptr[:-1]]
 
@@ -220,14 +270,30 @@ def ranks(count: int, time: Rows | None, position: Array | None) -> Rows:
     return found
 
 
-def _by_gap(users: Rows, at: Rows, time: Rows | None, grouping: Grouping) -> tuple[Rows, Array]:
+def numbered(rows: Places, count: int) -> Places:
+    """``rows``, of so many, in as few bytes as numbering these takes.
+
+    >>> numbered(np.array([3, 0]), 4).dtype
+    dtype('int32')
+    """
+    return rows.astype(np.int32 if count < NARROW else np.int64, copy=False)
+
+
+def _numbers(first: Array) -> Places:
+    """The group of each event, of flags that say which events begin one."""
+    found: Places = np.cumsum(first, dtype=np.int32 if first.size < NARROW else np.int64)
+    found -= 1
+    return found
+
+
+def _by_gap(users: Places, at: Places, time: Rows | None, grouping: Grouping) -> tuple[Rows, Array]:
     """(order of the events, which of them begin a group)."""
     assert time is not None
     assert grouping.ticks is not None
     order = np.lexsort((at, users))
-    begins = np.diff(users[order], prepend=-1) != 0
-    begins[1:] |= np.diff(time[order]) > grouping.ticks
-    return order, begins
+    found = begins(users[order])
+    found[1:] |= np.diff(time[order]) > grouping.ticks
+    return order, found
 
 
 def _ticks(grouping: Grouping, times: Rows | None) -> int:
@@ -238,15 +304,15 @@ def _ticks(grouping: Grouping, times: Rows | None) -> int:
     return length * UNITS[unit_of(times)] if seconds else length
 
 
-def _by_column(users: Rows, at: Rows, groups: Groups) -> tuple[Rows, Array]:
+def _by_column(users: Places, at: Places, groups: Groups) -> tuple[Rows, Array]:
     """The same; the groups of a user by their first event."""
     keys = users * np.int64(max(groups.ids.size, 1)) + groups.rows
     order = np.lexsort((at, keys))
-    begins = np.diff(keys[order], prepend=-1) != 0
-    starts = np.flatnonzero(begins)
+    first = begins(keys[order])
+    starts = np.flatnonzero(first)
     firsts = order[starts]
     ranks = np.empty(starts.size, np.int64)
     ranks[np.lexsort((at[firsts], users[firsts]))] = np.arange(starts.size)
-    numbers = ranks[np.cumsum(begins) - 1]
+    numbers = ranks[np.cumsum(first) - 1]
     order = order[np.argsort(numbers, kind="stable")]
-    return order, np.diff(np.sort(numbers), prepend=-1) != 0
+    return order, begins(np.sort(numbers))

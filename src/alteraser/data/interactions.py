@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from alteraser.data import blocks
 from alteraser.data.events import Events, Groups
 from alteraser.data.grouping import BASKET, Grouping
 from alteraser.data.ids import Coded, IdMap, convert_ids
@@ -258,14 +259,28 @@ class Interactions:
     @classmethod
     def of_events(cls, users: IdMap, items: IdMap, events: Events) -> Interactions:
         """The events, and the distinct pairs of theirs."""
-        width = np.int64(max(items.size, 1))
-        keys, inverse = np.unique(events.users * width + events.items, return_inverse=True)
-        last = None
-        if events.time is not None:
-            last = np.full(keys.size, np.iinfo(np.int64).min)
-            np.maximum.at(last, inverse, events.time)
-        found = cls._assemble(users, items, keys // width, keys % width, None, None, last, "refuse")
-        return replace(found, events=events)
+        counts = np.zeros(users.size, np.int64)
+        indices, last = [np.empty(0, np.int32)], [np.empty(0, np.int64)]
+        for block in blocks.of_users(blocks.user_starts(events.users, users.size)):
+            u, v = events.users[block.entries], events.items[block.entries]
+            keys = (u - block.first) * np.int64(max(items.size, 1)) + v
+            order = np.argsort(keys, kind="stable")
+            starts = np.flatnonzero(blocks.begins(keys[order]))
+            firsts = order[starts]
+            counts[block.users] = np.bincount(
+                u[firsts] - block.first, minlength=block.last - block.first
+            )
+            indices.append(v[firsts])
+            if events.time is not None and starts.size:
+                last.append(np.maximum.reduceat(events.time[block.entries][order], starts))
+        return cls(
+            users,
+            items,
+            np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            np.concatenate(indices),
+            timestamp=None if events.time is None else np.concatenate(last),
+            events=events,
+        )
 
     @classmethod
     def _assemble(
@@ -345,7 +360,7 @@ class Interactions:
     @cached_property
     def item_counts(self) -> npt.NDArray[np.int64]:
         """|D_v| (n,)."""
-        return np.bincount(self.indices, minlength=self.items.size)
+        return blocks.counts(self.indices, self.items.size)
 
     @property
     def user_rows(self) -> Array:
@@ -400,20 +415,29 @@ class Interactions:
         """
         if self.events is not None:
             return _events_digest(self, self.events)
-        user_rank, user_ids = _present(self.users, self.user_counts)
-        item_rank, item_ids = _present(self.items, self.item_counts)
-        users, items = user_rank[self.user_rows], item_rank[self.indices]
-        order: Any = slice(None)
-        keys = users * np.int64(max(len(item_ids), 1)) + items
-        if keys.size and not np.all(keys[1:] > keys[:-1]):
+        (user_rank, user_ids), (item_rank, item_ids) = (
+            _present(self.users, self.user_counts),
+            _present(self.items, self.item_counts),
+        )
+        order: Array | None = None
+        width = np.int64(max(len(item_ids), 1))
+        if not (_rising(user_rank) and _rising(item_rank)):  # rows are not in the order of ids
+            keys = user_rank[self.user_rows] * width + item_rank[self.indices]
             order = np.argsort(keys, kind="stable")
         sha = hashlib.sha256(b"alteraser-interactions-1\n")
         for ids in (user_ids, item_ids):
             _hash_ids(sha, ids)
-        sha.update(np.ascontiguousarray(keys[order], "<i8").tobytes())
+        if order is None:
+            for block in blocks.of_users(self.indptr):
+                users = user_rank[block.rows(self.indptr)]
+                _hash(sha, users * width + item_rank[self.indices[block.entries]], "<i8")
+        else:
+            _hash(sha, keys[order], "<i8")
         for values in (self.target, self.confidence):
-            column = np.ones(len(self)) if values is None else values[order]
-            sha.update(np.ascontiguousarray(column, "<f8").tobytes())
+            if values is None:
+                _hash_ones(sha, len(self))
+            else:
+                _hash(sha, values if order is None else values[order], "<f8")
         return sha.hexdigest()
 
     # ------------------------------------------------------------------ operations
@@ -422,14 +446,30 @@ class Interactions:
         """Place of every (user row, item row) in the user-major arrays, -1 where it is not an
         interaction.
         """
+        if FEW * user_rows.size < len(self):
+            return self._bisected(user_rows, item_rows)
         width = np.int64(max(self.items.size, 1))
-        known = (user_rows >= 0) & (item_rows >= 0)
+        known = (user_rows >= 0) & (item_rows >= 0) & (item_rows < width)
         keys = self.user_rows * width + self.indices
         wanted = np.where(known, user_rows * width + item_rows, -1)
         place = np.searchsorted(keys, wanted)
         hit = known & (place < keys.size)
         hit[hit] = keys[place[hit]] == wanted[hit]
         return np.where(hit, place, -1)
+
+    def _bisected(self, user_rows: Array, item_rows: Array) -> Array:
+        """``locate`` of a few, all of them halving their user's part at once."""
+        known = (user_rows >= 0) & (user_rows < self.users.size)
+        users = np.where(known, user_rows, 0)
+        low, stop = self.indptr[users], self.indptr[users + 1]
+        high = np.where(known, stop, low)
+        while (open_ := low < high).any():
+            middle = (low + high) // 2
+            below = open_ & (self.indices[np.where(open_, middle, 0)] < item_rows)
+            low, high = np.where(below, middle + 1, low), np.where(open_ & ~below, middle, high)
+        hit = known & (low < stop)
+        hit[hit] = self.indices[low[hit]] == np.asarray(item_rows)[hit]
+        return np.where(hit, low, -1)
 
     def keep(self, mask: Array) -> Interactions:
         """The interactions for which ``mask`` (|D|,) is true; same rows. Of a pair that stays, all
@@ -438,7 +478,12 @@ class Interactions:
         if self.events is not None:
             places = self.locate(self.events.users, self.events.items.astype(np.int64))
             return self.keep_events(np.asarray(mask, bool)[places])
-        counts = np.bincount(self.user_rows[mask], minlength=self.users.size)
+        mask = np.asarray(mask, bool)
+        counts = np.zeros(self.users.size, np.int64)
+        for block in blocks.of_users(self.indptr):
+            before = np.concatenate([[0], np.cumsum(mask[block.entries])])
+            ends = self.indptr[block.first : block.last + 1] - block.start
+            counts[block.users] = np.diff(before[ends])
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
         def kept(values: Array | None) -> Any:
@@ -460,7 +505,38 @@ class Interactions:
         """The events for which ``mask`` (E,) is true, and the pairs that have one; same rows."""
         assert self.events is not None
         kept = self.events.keep(mask)
-        return self if kept is self.events else self.of_events(self.users, self.items, kept)
+        if kept is self.events:
+            return self
+        losing = self.events.losing(mask)
+        if losing is None:
+            return self.of_events(self.users, self.items, kept)
+        theirs = kept.taken(np.flatnonzero(losing[kept.users]))
+        return self._exchanged(losing, self.of_events(self.users, self.items, theirs), kept)
+
+    def _exchanged(self, losing: Array, part: Interactions, kept: Events) -> Interactions:
+        """The pairs of ``kept`` events: of the users whom ``losing`` flags those of ``part``, which
+        has no others, of the rest these.
+        """
+        flags = np.zeros(self.users.size, bool)
+        flags[: losing.size] = losing
+        counts = np.where(flags, part.user_counts, self.user_counts)
+        theirs, stay = np.repeat(flags, counts), np.repeat(~flags, self.user_counts)
+
+        def column(mine: Any, others: Any) -> Any:
+            if mine is None:
+                return None
+            found = np.empty(theirs.size, mine.dtype)
+            found[theirs], found[~theirs] = others, mine[stay]
+            return found
+
+        return Interactions(
+            self.users,
+            self.items,
+            np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            column(self.indices, part.indices),
+            timestamp=column(self.timestamp, part.timestamp),
+            events=kept,
+        )
 
     def keep_rows(self, mask: Array) -> Interactions:
         """The events for which ``mask`` is true, or, where there are none, the interactions."""
@@ -668,10 +744,12 @@ class Interactions:
         return Interactions._assemble(users, items, u[known], v[known], None, None, None, "first")
 
     def with_maps(self, users: IdMap, items: IdMap) -> Interactions:
-        """The same arrays under other id maps of the same size (used when a user's id is
-        dropped).
+        """The same rows under other id maps, of the same size (a user's id is dropped) or with rows
+        behind, which are empty.
         """
-        return replace(self, users=users, items=items)
+        more = np.full(max(users.size + 1 - self.indptr.size, 0), len(self), np.int64)
+        indptr = np.concatenate([self.indptr, more]) if more.size else self.indptr
+        return replace(self, users=users, items=items, indptr=indptr)
 
 
 @contextmanager
@@ -815,27 +893,59 @@ def _events_digest(data: Interactions, events: Events) -> str:
     """
     user_rank, user_ids = _present(data.users, data.user_counts)
     item_rank, item_ids = _present(data.items, data.item_counts)
-    users, items, named = user_rank[events.users], item_rank[events.items], events.numbers
     sha = hashlib.sha256(f"alteraser-events-1 {events.grouping.name}\n".encode())
     tables = [user_ids, item_ids]
+    # what is hashed of each event: a number of its, and the rank of that, if it has one
+    columns: list[tuple[Array, Array | None]] = [
+        (events.users, user_rank),
+        (events.items, item_rank),
+        (events.numbers, None),
+    ]
     if events.groups is not None:
         ids = events.groups.ids
-        group_rank, group_ids = _present(ids, np.bincount(events.groups.rows, minlength=ids.size))
-        named = group_rank[events.groups.rows]
+        group_rank, group_ids = _present(ids, blocks.counts(events.groups.rows, ids.size))
+        columns[2] = events.groups.rows, group_rank
         tables.append(group_ids)
-    inside = [items] if events.grouping.name == BASKET else []
-    # stable: the order of events within a session is kept
-    order = np.lexsort((*inside, events.numbers, users))
-    named = named[order]
-    if events.groups is None:
-        named = np.cumsum(np.diff(named, prepend=-1) != 0) - 1
+    if events.time is not None and events.grouping.timed:
+        columns.append((events.time, None))
+    basket = events.grouping.name == BASKET
+    order = None  # events are in order of the rows of users, and within baskets of items
+    if not _rising(user_rank) or (basket and not _rising(item_rank)):
+        inside = [item_rank[events.items]] if basket else []
+        # stable: the order of events within a session is kept
+        order = np.lexsort((*inside, events.numbers, user_rank[events.users]))
+        if events.groups is None:
+            begins = blocks.begins(events.numbers[order])
+            renumbered = np.empty(order.size, np.int64)
+            renumbered[order] = np.cumsum(begins) - 1
+            columns[2] = renumbered, None
     for table in tables:
         _hash_ids(sha, table)
-    for values in (users[order], items[order], named):
-        sha.update(np.ascontiguousarray(values, "<i8").tobytes())
-    if events.time is not None and events.grouping.timed:
-        sha.update(np.ascontiguousarray(events.time[order], "<i8").tobytes())
+    for values, rank in columns:
+        for start in range(0, len(events), blocks.ENTRIES):
+            part = slice(start, start + blocks.ENTRIES)
+            found = values[part] if order is None else values[order[part]]
+            _hash(sha, found if rank is None else rank[found], "<i8")
     return sha.hexdigest()
+
+
+def _rising(rank: Array) -> bool:
+    """Whether rows are in the order of their ids, as far as they occur (−1: they do not)."""
+    return _increasing(rank[rank >= 0])
+
+
+def _hash(sha: Any, values: Array, dtype: str) -> None:
+    """Values one after the other as numbers of ``dtype``, a part at a time."""
+    for start in range(0, values.size, blocks.ENTRIES):
+        part = np.ascontiguousarray(values[start : start + blocks.ENTRIES], dtype)
+        sha.update(part.data)
+
+
+def _hash_ones(sha: Any, count: int) -> None:
+    """What ``_hash`` of so many ones as float64 does."""
+    ones = np.ones(min(count, blocks.ENTRIES), "<f8")
+    for start in range(0, count, blocks.ENTRIES):
+        sha.update(ones[: count - start].data)
 
 
 def _pairs_in_order(
@@ -855,6 +965,10 @@ def _both_segments(mine: Groups | None, theirs: Groups | None) -> Groups | None:
         return None
     more = convert_ids(theirs.ids.ids_of(theirs.rows), mine.ids.kind, "segment")
     return Groups(*IdMap.build(pa.concat_arrays([mine.ids.ids_of(mine.rows), more])))
+
+
+FEW = 16
+"""Pairs are looked up one by one where there are so many times as many interactions."""
 
 
 def _increasing(keys: Array) -> bool:

@@ -331,10 +331,10 @@ class Selection:
         self,
         users: IdMap,
         items: IdMap,
-        user_rows: Rows,
-        item_rows: Rows,
+        user_rows: npt.NDArray[Any],
+        item_rows: npt.NDArray[Any],
         times: Rows | None = None,
-        groups: tuple[IdMap, Rows] | None = None,
+        groups: tuple[IdMap, npt.NDArray[Any]] | None = None,
     ) -> tuple[Mask, Mask]:
         """(which of the interactions it selects, which rows of its ``table`` select any); it is
         settled.
@@ -374,10 +374,10 @@ class Selection:
         self,
         users: IdMap,
         items: IdMap,
-        user_rows: Rows,
-        item_rows: Rows,
+        user_rows: npt.NDArray[Any],
+        item_rows: npt.NDArray[Any],
         inside: Mask,
-        groups: tuple[IdMap, Rows] | None,
+        groups: tuple[IdMap, npt.NDArray[Any]] | None,
         times: Rows | None,
     ) -> tuple[Mask, Mask]:
         """``find`` of sessions or baskets, or of events at their times."""

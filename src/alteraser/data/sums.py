@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from alteraser.data import blocks
 from alteraser.data.erased import encode
 from alteraser.data.events import Events
 from alteraser.data.ids import IdMap
@@ -67,20 +68,23 @@ class Sums:
         """The sums of ``data``."""
         lanes = lanes_of(data.users, b"user"), lanes_of(data.items, b"item")
         weighted = data.confidence is not None or data.target is not None or data.events is not None
-        hashes = np.empty((len(data), LANES + weighted), np.uint64)
-        rows = data.user_rows
-        for start in range(0, len(data), BLOCK):
-            part = slice(start, start + BLOCK)
-            hashes[part, :LANES] = pair_hashes(lanes, rows[part], data.indices[part])
+        users, items = (np.zeros((size, LANES + weighted), np.uint64) for size in data.shape)
+        history = None if data.events is None else _Histories(data.events, data.shape[0])
+        for block in blocks.of_users(data.indptr, BLOCK):
+            part, rows = block.entries, block.rows(data.indptr)
+            hashes = np.empty((rows.size, LANES + weighted), np.uint64)
+            hashes[:, :LANES] = pair_hashes(lanes, rows, data.indices[part])
             if weighted:
                 c, y = (_bits(values, part, len(data)) for values in (data.confidence, data.target))
-                hashes[part, LANES] = _mix(hashes[part, 0] + _mix(c) * _FIRST + _mix(y + _SALTS[0]))
-        if data.events is not None:
-            hashes[:, LANES] = _mix(hashes[:, LANES] + _histories(data, data.events))
-        view = data.by_item
+                hashes[:, LANES] = _mix(hashes[:, 0] + _mix(c) * _FIRST + _mix(y + _SALTS[0]))
+            if history is not None:
+                hashes[:, LANES] = _mix(hashes[:, LANES] + history.of(data, block))
+            _into(users, rows, hashes)
+            order = np.argsort(data.indices[part], kind="stable")
+            _into(items, data.indices[part][order], hashes[order])
         return cls(
-            _side(hashes, data.indptr, weighted=weighted),
-            _side(hashes[view.order], view.indptr, weighted=weighted),
+            _side(users, data.user_counts, weighted=weighted),
+            _side(items, data.item_counts, weighted=weighted),
         )
 
     def differing(self, other: Sums) -> int:
@@ -323,21 +327,33 @@ def _others(data: Interactions) -> str:
     )
 
 
-def _histories(data: Interactions, events: Events) -> Bits:
-    """(|D|,): of each pair, the sum over its events of a hash of their group's id and time.
+class _Histories:
+    """Of each pair, the sum over its events of a hash of their group's id and time.
 
     The order within a group is not in it, which an erased event may change for the others.
     """
-    hashes = np.zeros(len(events), np.uint64)
-    if events.groups is not None:
-        hashes = lanes_of(events.groups.ids, b"group")[events.groups.rows, 0]
-    if events.time is not None and events.grouping.timed:
-        hashes = hashes + _mix(events.time.astype(np.int64).view(np.uint64) + _SALTS[1]) * _SECOND
-    found = np.zeros(len(data), np.uint64)
-    np.add.at(
-        found, data.locate(events.users, events.items.astype(np.int64)), _mix(hashes + _SALTS[0])
-    )
-    return found
+
+    def __init__(self, events: Events, m: int) -> None:
+        self._events, self._starts = events, blocks.user_starts(events.users, m)
+        groups = events.groups
+        self._lanes = None if groups is None else lanes_of(groups.ids, b"group")[:, 0]
+
+    def of(self, data: Interactions, block: blocks.Block) -> Bits:
+        """(pairs of the block,)"""
+        events = self._events
+        part = slice(int(self._starts[block.first]), int(self._starts[block.last]))
+        hashes = np.zeros(part.stop - part.start, np.uint64)
+        if events.groups is not None and self._lanes is not None:
+            hashes = self._lanes[events.groups.rows[part]]
+        if events.time is not None and events.grouping.timed:
+            moments = events.time[part].astype(np.int64).view(np.uint64)
+            hashes = hashes + _mix(moments + _SALTS[1]) * _SECOND
+        width = np.int64(max(data.items.size, 1))
+        pairs = block.rows(data.indptr) * width + data.indices[block.entries]
+        wanted = events.users[part] * width + events.items[part]
+        found = np.zeros(pairs.size, np.uint64)
+        np.add.at(found, np.searchsorted(pairs, wanted), _mix(hashes + _SALTS[0]))
+        return found
 
 
 def _refuse(rows: npt.NDArray[np.bool_], name: str, what: str) -> None:
@@ -382,12 +398,14 @@ def _mix(x: Bits) -> Bits:
     return np.asarray(x ^ (x >> np.uint64(31)))
 
 
-def _side(hashes: Bits, indptr: Rows, *, weighted: bool) -> SideSums:
-    counts = np.diff(indptr)
-    sums = np.zeros((len(counts), hashes.shape[1]), np.uint64)
-    full = np.flatnonzero(counts > 0)
-    if full.size:
-        sums[full] = np.bitwise_xor.reduceat(hashes, indptr[full], axis=0)
+def _into(sums: Bits, rows: Rows, hashes: Bits) -> None:
+    """XOR the hashes of each of ``rows``, which do not decrease, into its row of ``sums``."""
+    starts = np.flatnonzero(blocks.begins(rows))
+    if starts.size:
+        sums[rows[starts]] ^= np.bitwise_xor.reduceat(hashes, starts, axis=0)
+
+
+def _side(sums: Bits, counts: Rows, *, weighted: bool) -> SideSums:
     return SideSums(counts, sums[:, :LANES], sums[:, LANES] if weighted else None)
 
 

@@ -161,7 +161,7 @@ def there_already(mine: Interactions, data: Interactions) -> Mask:
         return mine.locate(users, mine.items.rows_of(data.items.ids_of(data.indices))) >= 0
     rows = Selection.of_events(data)
     columns = [mine.users.rows_of(rows.users), mine.items.rows_of(rows.items)]
-    have = [mine.events.users, mine.events.items.astype(np.int64)]
+    have: list[npt.NDArray[Any]] = [mine.events.users, mine.events.items]
     if rows.groups is not None and mine.events.groups is not None:
         columns.append(mine.events.groups.ids.rows_of(rows.groups))
         have.append(mine.events.groups.rows)

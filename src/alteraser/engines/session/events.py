@@ -194,11 +194,13 @@ class EventSession:
 
     def publish(self) -> ExactModel:
         """The model as it is now: save it with ``save``. The session goes on."""
-        remaining, settings = self.remaining(), self.model.settings
+        settings = self.model.settings
         data, numbers = self._all.together()
+        # before the remaining data are there, which are as large as these
+        state = settings.merged(self.model.state, self._parts, data.shape)
+        remaining = self.remaining()
         removed = data.keep_events(~self._there[numbers] & ~self._taken_back[numbers])
         removal = Removal(remaining, removed, pa.table({}), Selection.of(removed))
-        state = settings.merged(self.model.state, self._parts, remaining.shape)
         if state is None and self._all.grown:
             state = settings.state(remaining, threads=self.threads)
         elif state is None:

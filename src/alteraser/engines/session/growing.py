@@ -46,7 +46,9 @@ class GrowingArray:
         self._more[self._count : count] = values
         self._count = count
 
-    def __getitem__(self, places: Array) -> Array:
+    def __getitem__(self, places: Array | slice) -> Array:
+        if isinstance(places, slice):
+            return self.all()[places]
         late = places >= self.first.size
         if not late.any():
             return self.first[places]

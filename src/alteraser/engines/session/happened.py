@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from alteraser.data import blocks
 from alteraser.data.events import Events, Groups, ranks
 from alteraser.data.interactions import Interactions
 from alteraser.engines.session.growing import GrowingArray, GrowingIds
@@ -20,8 +21,8 @@ class AllEvents(NamedTuple):
     """All events as one set of data."""
 
     data: Interactions
-    numbers: Array
-    """Of its events"""
+    numbers: Any
+    """Of its events; all of them in their order where nothing came"""
 
 
 class Happened:
@@ -39,10 +40,10 @@ class Happened:
         self.group_ids = None if events.groups is None else GrowingIds(events.groups.ids)
         self._position = GrowingArray(events.at)  # what the order is told by where no times do
         self._next = int(events.at.max(initial=-1)) + 1
-        self._starts = np.searchsorted(events.users, np.arange(data.shape[0] + 1))
+        self._starts = blocks.user_starts(events.users, data.shape[0])
         self._own: dict[int, Array] = {}  # of whom something came: numbers, in the order of events
         self._indexes: dict[str, tuple[Array, Array]] = {}
-        self._together: AllEvents | None = AllEvents(data, np.arange(len(events)))
+        self._together: AllEvents | None = AllEvents(data, slice(None))
 
     @property
     def grown(self) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from alteraser.data import blocks
 from alteraser.data.selection import UNITS, unit_of
 from alteraser.models.closed_form.kind import largest_difference
 from alteraser.models.closed_form.live import Had
@@ -56,12 +57,17 @@ def cells(data: Interactions) -> dict[str, Array]:
     Counts are int64, or float64 sums of confidences where the data have some.
     """
     keys = _keys(data)
-    order = np.argsort(keys, kind="stable")
-    distinct, first, times = np.unique(keys[order], return_index=True, return_counts=True)
-    counts: Array = times
+    if data.confidence is None:
+        keys.sort()
+        order = None
+    else:
+        order = np.argsort(keys, kind="stable")
+        keys = keys[order]
+    first = np.flatnonzero(blocks.begins(keys))
+    counts: Array = np.diff(first, append=keys.size)
     if data.confidence is not None:
         counts = np.add.reduceat(data.confidence[order], first) if first.size else np.empty(0)
-    return _state(distinct, counts, data.shape[1])
+    return _state(keys[first], counts, data.shape[1])
 
 
 def without(
@@ -161,7 +167,11 @@ class LiveDays:
 def _keys(data: Interactions) -> Array:
     """Item and day of every interaction in one number, that sorts by item and then by day."""
     assert data.timestamp is not None
-    return (data.indices.astype(np.int64) << _BITS) + days_of(data.timestamp) + (1 << _BITS - 1)
+    keys = data.indices.astype(np.int64)
+    keys <<= _BITS
+    keys += days_of(data.timestamp)
+    keys += 1 << _BITS - 1
+    return keys
 
 
 def _of(state: Mapping[str, Array]) -> Array:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from alteraser.data import blocks
 from alteraser.data.interactions import Interactions
 
 Array = npt.NDArray[Any]
@@ -32,6 +33,14 @@ class ItemWork:
     def __init__(self, data: Interactions) -> None:
         self.all_rows = np.arange(data.shape[1])
         """(n,)"""
-        had = np.repeat(data.user_counts, data.user_counts).astype(np.float64)
-        self.counts = np.bincount(data.indices, had, data.shape[1]).astype(np.int64)
+        self.counts = reached(data)
         """(n,) int64"""
+
+
+def reached(data: Interactions) -> npt.NDArray[np.int64]:
+    """Σ |D_u| over the people u of each item, (n,)."""
+    found = np.zeros(data.shape[1])
+    for block in blocks.of_users(data.indptr):
+        counts = data.user_counts[block.users]
+        found += np.bincount(data.indices[block.entries], np.repeat(counts, counts), found.size)
+    return found.astype(np.int64)

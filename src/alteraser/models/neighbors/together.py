@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from alteraser.models.closed_form.by_item import reached
 from alteraser.runtime.workers import default_threads, run
 
 if TYPE_CHECKING:
@@ -25,8 +26,7 @@ def counted(data: Interactions, *, threads: int = 0) -> Any:
 
     n, view = data.shape[1], data.by_item
     threads = threads or default_threads()
-    had = np.repeat(data.user_counts, data.user_counts).astype(np.float64)
-    most = np.minimum(np.bincount(data.indices, had, n), np.arange(n)[::-1]).astype(np.int64)
+    most = np.minimum(reached(data), np.arange(n)[::-1])
     parts: list[tuple[Array, Array]] = []
     found = np.zeros(n, np.int64)
     cuts = np.searchsorted(np.cumsum(most), np.arange(ROOM, most.sum() + ROOM, ROOM), side="left")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from alteraser.data import blocks
 from alteraser.data.events import Events
 from alteraser.data.grouping import BASKET
 from alteraser.data.interactions import Interactions
@@ -14,6 +15,9 @@ from alteraser.errors import InvalidInput
 
 Array = npt.NDArray[Any]
 Rows = npt.NDArray[np.int64]
+
+ITEM_BITS = 31
+"""Of a number that holds a group and an item row"""
 
 
 class Sets(NamedTuple):
@@ -45,14 +49,17 @@ def events_of(data: Interactions, kind: str, *, ordered: bool = False) -> Events
 
 def sets_of(events: Events) -> Sets:
     """The groups of ``events`` as sets."""
-    order = np.lexsort((events.items, events.numbers))
-    numbers, items = events.numbers[order], events.items[order]
-    first = np.ones(items.size, bool)
-    first[1:] = (numbers[1:] != numbers[:-1]) | (items[1:] != items[:-1])
-    counts = np.bincount(numbers[first], minlength=events.owners.size)
+    counts, items = np.zeros(events.owners.size, np.int64), [np.empty(0, np.int32)]
+    for block in blocks.of_users(events.indptr):  # events are in the order of their groups
+        keys = (events.numbers[block.entries] - block.first).astype(np.int64) << ITEM_BITS
+        keys += events.items[block.entries]
+        keys.sort()
+        keys = keys[blocks.begins(keys)]
+        counts[block.users] = np.bincount(keys >> ITEM_BITS, minlength=block.last - block.first)
+        items.append((keys & (1 << ITEM_BITS) - 1).astype(np.int32))
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     ends = np.empty(0, np.int64) if events.ends is None else events.ends
-    return Sets(indptr, items[first], events.owners, ends)
+    return Sets(indptr, np.concatenate(items), events.owners.astype(np.int64), ends)
 
 
 def last_groups(events: Events, rows: Array) -> Rows:
@@ -72,22 +79,21 @@ def of_users(events: Events, rows: Array) -> Events:
 
 def replaced(before: Sets, after: Sets, users: Array) -> Sets:
     """``before`` with the groups of ``users`` (rows) exchanged for ``after``, which are of these
-    users alone.
+    users alone; both are in the order of their users.
     """
     flags = np.zeros(max(int(before.owners.max(initial=-1)), int(users.max(initial=-1))) + 1, bool)
     flags[users] = True
     kept = np.flatnonzero(~flags[before.owners])
     owners = np.concatenate([before.owners[kept], after.owners])
     order = np.argsort(owners, kind="stable")
-    counts = np.concatenate([np.diff(before.indptr)[kept], np.diff(after.indptr)])
-    starts = np.concatenate([before.indptr[kept], before.items.size + after.indptr[:-1]])
+    counts = np.concatenate([np.diff(before.indptr)[kept], np.diff(after.indptr)])[order]
     ends = np.concatenate([before.ends[kept] if before.ends.size else before.ends, after.ends])
-    items = np.concatenate([before.items, after.items])
-    counts, starts = counts[order], starts[order]
+    fresh = np.repeat(order >= kept.size, counts)
+    items = np.empty(fresh.size, before.items.dtype)
+    items[~fresh] = before.items[np.repeat(~flags[before.owners], np.diff(before.indptr))]
+    items[fresh] = after.items
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return Sets(
-        indptr, items[spans(starts, counts)], owners[order], ends[order] if ends.size else ends
-    )
+    return Sets(indptr, items, owners[order], ends[order] if ends.size else ends)
 
 
 def joined(parts: list[Sets], like: Sets) -> Sets:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from alteraser.models.sessions.histories import spans
+from alteraser.data import blocks
 
 if TYPE_CHECKING:
     from alteraser.data.events import Events
@@ -37,7 +37,7 @@ class UserRows(NamedTuple):
         item.
         """
         arrays = {name: np.ascontiguousarray(array) for name, array in self._asdict().items()}
-        return arrays | {"holders": np.bincount(self.items, minlength=n).astype(np.int64)}
+        return arrays | {"holders": blocks.counts(self.items, n)}
 
     def matrix(self, n: int) -> Any:
         """As a SciPy array (m, n) of float64."""
@@ -54,32 +54,46 @@ def summed(events: Events, weights: Array, m: int) -> UserRows:
     Each sum depends on its own terms alone, in the order of the groups: so it is the same in every
     bit whoever else is there.
     """
-    order = np.lexsort((events.numbers, events.items, events.users))
-    users, items, numbers = events.users[order], events.items[order], events.numbers[order]
-    begins = np.ones(users.size, bool)
-    begins[1:] = (users[1:] != users[:-1]) | (items[1:] != items[:-1])
-    once = begins.copy()
-    once[1:] |= numbers[1:] != numbers[:-1]
-    users, items, numbers, begins = users[once], items[once], numbers[once], begins[once]
-    starts = np.flatnonzero(begins)
-    values = np.add.reduceat(weights[numbers], starts) if starts.size else weights[:0]
-    counts = np.bincount(users[starts], minlength=m)
-    return UserRows(
-        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), items[starts], values
-    )
+    counts = np.zeros(m, np.int64)
+    parts = [(events.items[:0], weights[:0])]
+    for block in blocks.of_users(blocks.user_starts(events.users, m)):
+        users, items, numbers = (
+            column[block.entries] for column in (events.users, events.items, events.numbers)
+        )
+        order = np.lexsort((numbers, items, users))
+        users, items, numbers = users[order], items[order], numbers[order]
+        begins = np.ones(users.size, bool)
+        begins[1:] = (users[1:] != users[:-1]) | (items[1:] != items[:-1])
+        once = begins.copy()
+        once[1:] |= numbers[1:] != numbers[:-1]
+        users, items, numbers, begins = users[once], items[once], numbers[once], begins[once]
+        starts = np.flatnonzero(begins)
+        if starts.size:
+            parts.append((items[starts], np.add.reduceat(weights[numbers], starts)))
+        counts[block.users] = np.bincount(
+            users[starts] - block.first, minlength=block.last - block.first
+        )
+    items, values = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return UserRows(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), items, values)
 
 
 def exchanged(rows: UserRows, fresh: UserRows, users: Array) -> UserRows:
     """``rows`` with those of ``users`` taken from ``fresh``, which has as many."""
     flags = np.zeros(rows.indptr.size - 1, bool)
     flags[users] = True
-    counts = np.where(flags, np.diff(fresh.indptr), np.diff(rows.indptr))
-    starts = np.where(flags, rows.items.size + fresh.indptr[:-1], rows.indptr[:-1])
-    places = spans(starts, counts)
+    mine, theirs = np.diff(rows.indptr), np.diff(fresh.indptr)
+    counts = np.where(flags, theirs, mine)
+    there, stay, come = np.repeat(flags, counts), np.repeat(~flags, mine), np.repeat(flags, theirs)
+
+    def column(old: Array, new: Array) -> Array:
+        found = np.empty(there.size, old.dtype)
+        found[there], found[~there] = new[come], old[stay]
+        return found
+
     return UserRows(
         np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        np.concatenate([rows.items, fresh.items])[places],
-        np.concatenate([rows.values, fresh.values])[places],
+        column(rows.items, fresh.items),
+        column(rows.values, fresh.values),
     )
 
 

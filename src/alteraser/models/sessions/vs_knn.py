@@ -272,13 +272,11 @@ def _indexed(sets: histories.Sets, n: int) -> dict[str, Array]:
     from scipy.sparse import csr_array
 
     count = sets.owners.size
-    recent = np.lexsort((-np.arange(count), -sets.ends)) if sets.ends.size else np.arange(count)
-    lengths = np.diff(sets.indptr)[recent]
-    rows = np.repeat(recent.astype(np.int32), lengths)
-    items = sets.items[histories.spans(sets.indptr[recent], lengths)]
-    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    # within an item, in the order of the rows
-    flipped = csr_array((rows, items, indptr), shape=(count, n)).tocsc()
+    rows = np.repeat(np.arange(count, dtype=np.int32), np.diff(sets.indptr))
+    held = csr_array((rows, sets.items, sets.indptr), shape=(count, n))
+    if sets.ends.size:
+        held = held[np.lexsort((-np.arange(count), -sets.ends))]
+    flipped = held.tocsc()  # within an item, in the order of the rows
     return {
         **{name: np.ascontiguousarray(array) for name, array in sets._asdict().items()},
         "posting_indptr": flipped.indptr.astype(np.int64),
