@@ -12,13 +12,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_events import READINGS, rows
 
 import alteraser as ae
 from alteraser.bench.warm import generated
 from alteraser.data import blocks, events, interactions, sums
 from alteraser.data.interactions import Interactions
 from alteraser.models.closed_form.by_item import reached
-from tests.core.test_events import READINGS, rows
 
 Array = npt.NDArray[Any]
 
