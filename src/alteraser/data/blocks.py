@@ -14,7 +14,7 @@ ENTRIES = 1 << 21
 """About how many entries a part has"""
 
 
-class Block(NamedTuple):
+class UserBlock(NamedTuple):
     """Users ``first`` … ``last`` − 1 and their entries, ``start`` … ``stop`` − 1."""
 
     first: int
@@ -38,7 +38,7 @@ class Block(NamedTuple):
         return np.repeat(np.arange(self.first, self.last, dtype=np.int64), counts)
 
 
-def of_users(indptr: Array, entries: int = ENTRIES) -> Iterator[Block]:
+def of_users(indptr: Array, entries: int = ENTRIES) -> Iterator[UserBlock]:
     """Blocks of the rows that ``indptr`` (m + 1,) cuts, with at most so many ``entries`` each; more
     of one who has more.
 
@@ -49,7 +49,7 @@ def of_users(indptr: Array, entries: int = ENTRIES) -> Iterator[Block]:
     while first < m:
         last = int(np.searchsorted(indptr, indptr[first] + entries, side="right")) - 1
         last = min(max(last, first + 1), m)
-        yield Block(first, last, int(indptr[first]), int(indptr[last]))
+        yield UserBlock(first, last, int(indptr[first]), int(indptr[last]))
         first = last
 
 

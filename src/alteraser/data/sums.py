@@ -338,7 +338,7 @@ class _Histories:
         groups = events.groups
         self._lanes = None if groups is None else lanes_of(groups.ids, b"group")[:, 0]
 
-    def of(self, data: Interactions, block: blocks.Block) -> Bits:
+    def of(self, data: Interactions, block: blocks.UserBlock) -> Bits:
         """(pairs of the block,)"""
         events = self._events
         part = slice(int(self._starts[block.first]), int(self._starts[block.last]))
