@@ -212,6 +212,24 @@ def test_choose_hyper_parameters(ratings: pd.DataFrame, capsys: pytest.CaptureFi
     assert obey(command) == [0]
 
 
+def test_choose_hyper_parameters_of_linear_kinds(
+    ratings: pd.DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items = sorted(set(ratings.item_id))
+    pd.DataFrame({"item_id": items, "genre": [f"g{x % 3}" for x in range(len(items))]}).to_csv(
+        "items.csv", index=False
+    )
+    (asked,) = blocks("docs/how-to/tune.md", "Kinds with settings of their own", "console")
+    few = " --missing-weight 0.1 --regularization 1,2"
+    for command in asked.strip().splitlines():
+        assert obey(command + few) == [0]
+        said = " ".join(capsys.readouterr().out.split())
+        options = said.partition("train with ")[2].partition(" time ")[0]
+        beside = " --item-features items.csv" if "items.csv" in command else ""
+        train = f"alteraser train ratings.csv --threshold 4{beside} {options}"
+        assert obey(f"{train} --out m{len(beside)}") == [0]
+
+
 FIXTURES = ROOT / "tests" / "adapters" / "fixtures"
 PICKLED = "Forget in a pickled model: implicit, Surprise, Cornac, LightFM"
 

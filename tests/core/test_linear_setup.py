@@ -4,6 +4,8 @@ form.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -81,7 +83,13 @@ def by_hand(given: Given, setup: LinearSetup, vector: np.ndarray) -> float:
     point, sides = assembled.problem.point(vector), assembled.sides
     total = 0.0
     for name, E in point.tables.items():
-        total += setup.ridge[name] * float((E**2).sum())
+        side, unit = sides[name], SimpleNamespace(tables={name: np.eye(len(E))})
+        made_of = np.array([entity(given, sides, unit, name, x.as_py(), "") for x in side.ids.ids])
+        counts = (made_of**2).sum(0) ** setup.feature_scaling
+        for block in side.blocks:
+            inside = slice(block.start, block.stop)
+            rho = counts[inside] if block.sort == "feature" else 1.0
+            total += setup.ridge[name] * float((rho * (E[inside] ** 2).sum(1)).sum())
     for links in given.links:
         rows: dict[tuple[str, str], np.ndarray] = {}
         tails = {}
@@ -150,9 +158,10 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_loss_is_that_of_direct_arithmetic_over_all_cells(form: str) -> None:
+@pytest.mark.parametrize("scaling", [0.0, 0.7, 1.0])
+def test_the_loss_is_that_of_direct_arithmetic_over_all_cells(form: str, scaling: float) -> None:
     given = FORMS[form](everything())
-    setup = SETUP.settled(given)
+    setup = SETUP.changed({"feature_scaling": scaling}).settled(given)
     assembled = setup.assemble(given)
     vector = np.random.default_rng(1).normal(size=assembled.problem.size)
     found = evaluate(assembled.problem, assembled.problem.point(vector)).value

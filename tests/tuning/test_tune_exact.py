@@ -66,13 +66,7 @@ def test_what_is_the_case_is_said(run: Run) -> None:
             "--factors means nothing to --model item-knn",
         ),
         ("tune {w}/data.csv --neighbors 8", 2, "--neighbors means nothing to --model enmf"),
-        ("tune {w}/data.csv --model item-nnn", 2, "there are enmf, popularity"),
-        ("tune {w}/data.csv --model linear", 2, "tune does not try its settings"),
-        (
-            "tune {w}/data.csv --model linear-lightgcn",
-            2,
-            "with each --regularization and --missing-weight and --layers, and compare by",
-        ),
+        ("tune {w}/data.csv --model item-nnn", 2, "there are enmf, linear, popularity"),
         ("tune nowhere.csv --model popularity --half-life 3,9", 2, "give --timestamp-column"),
         (
             "tune {w}/data.csv --model ease --regularization 1,5 --out {w}",

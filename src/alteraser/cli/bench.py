@@ -59,8 +59,8 @@ EXPERIMENTS = {
         "implicit's models, forgetting beside a retrain with the same seed.",
     ),
     "linear": (
-        "alteraser.bench.linear",
-        "LightGCN with a loss over all cells: forgetting against a converged retrain.",
+        "alteraser.bench.linear.command",
+        "Losses over all cells: LightGCN and other cases, against a converged retrain.",
     ),
     "exact": ("alteraser.bench.exact", "What forgetting costs recommenders that forget exactly."),
     "serve": (

@@ -15,7 +15,7 @@ from alteraser.cli import completion
 from alteraser.models.registry import KINDS, LINEAR
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from pydantic.fields import FieldInfo
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 DECIDED = "segmented"
 """A setting that the data decide, which is no option"""
+NOT_TRIED = frozenset({"seed", "max_passes"})
+"""Settings that are no values to try"""
 GIVEN = "alteraser.kind_options"
 """Where a context keeps their values, by name"""
 
@@ -44,7 +46,7 @@ class WithKinds(TyperCommand):
         own = super().get_params(ctx)
         if self._made is None:
             declared = {param.name: param for param in self.params}
-            owners = settings(tuned() if self.lists else None)
+            owners = settings(tuned(), NOT_TRIED) if self.lists else settings()
             for name in owners.keys() & declared.keys():
                 declared[name].help = f"{declared[name].help} {said(owners[name], apart=True)}"  # type: ignore[attr-defined]
             own_names = {name: has for name, has in owners.items() if name not in declared}
@@ -69,18 +71,19 @@ class WithKindLists(WithKinds):
 
 def tuned() -> list[str]:
     """The kinds that ``tune`` tries: all but networks of sequences."""
-    return [kind for kind, options in KINDS.items() if not (options.of_events() and options.extra)]
+    exact = [kind for kind, options in KINDS.items() if not (options.of_events() and options.extra)]
+    return [*exact, *LINEAR]
 
 
-def settings(kinds: Iterable[str] | None = None) -> dict[str, Owners]:
+def settings(kinds: Iterable[str] | None = None, without: Container[str] = ()) -> dict[str, Owners]:
     """{name: kinds that have it, and what it is to each}, in the order of the table of kinds; of
-    ``kinds``, or of all there are, linear ones too.
+    ``kinds``, or of all there are, linear ones too, and of all settings but ``without``.
     """
     found: dict[str, Owners] = {}
-    linear = LINEAR.items() if kinds is None else ()
-    for kind, options in (*((kind, KINDS[kind]) for kind in kinds or KINDS), *linear):
+    for kind in (*KINDS, *LINEAR) if kinds is None else kinds:
+        options = KINDS[kind] if kind in KINDS else LINEAR[kind]
         for name, info in options.model_fields.items():
-            if name == DECIDED:
+            if name == DECIDED or name in without:
                 continue
             found.setdefault(name, []).append((kind, info))
     return found

@@ -154,6 +154,14 @@ def train(
             "--biases", help="A number per user, item, word and context too.", rich_help_panel=PANEL
         ),
     ] = False,
+    feature_scaling: Annotated[
+        float,
+        typer.Option(
+            "--feature-scaling",
+            help="ν: λ of a word of a feature is λ N^ν, N of those who have it.",
+            rich_help_panel=PANEL,
+        ),
+    ] = 1.0,
     beside: Beside,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,

@@ -20,6 +20,7 @@ from alteraser.data.events import Events, Groups
 from alteraser.data.grouping import BASKET, Grouping
 from alteraser.data.ids import Coded, IdMap, convert_ids
 from alteraser.data.notes import CONVERTED, GROUPED, UNRATED
+from alteraser.data.order import in_order, increasing
 from alteraser.data.selection import Near, Selection, near_rows, pairs_table, when
 from alteraser.errors import IntegrityError, InvalidInput, NotFound
 from alteraser.runtime import events
@@ -300,7 +301,7 @@ class Interactions:
         multiplicity: Array | None = None
         if all(values is None for values in (confidence, target, timestamp, segments)):
             keys, user_rows, item_rows = _pairs_in_order(keys, width, user_rows, item_rows)
-        if not _increasing(keys):
+        if not increasing(keys):
             order = np.argsort(keys, kind="stable")
             keys = keys[order]
             repeated = np.concatenate([[False], keys[1:] == keys[:-1]])
@@ -713,7 +714,7 @@ class Interactions:
         u = _moved(self.users, users, self.user_rows, self.user_counts, "user")
         v = _moved(self.items, items, self.indices, self.item_counts, "item")
         keys = u * np.int64(max(items.size, 1)) + v
-        order: Any = slice(None) if _increasing(keys) else np.argsort(keys, kind="stable")
+        order = in_order(keys)
 
         def moved(values: Array | None) -> Any:
             return None if values is None else values[order]
@@ -931,7 +932,7 @@ def _events_digest(data: Interactions, events: Events) -> str:
 
 def _rising(rank: Array) -> bool:
     """Whether rows are in the order of their ids, as far as they occur (−1: they do not)."""
-    return _increasing(rank[rank >= 0])
+    return increasing(rank[rank >= 0])
 
 
 def _hash(sha: Any, values: Array, dtype: str) -> None:
@@ -952,9 +953,9 @@ def _pairs_in_order(
     keys: Array, width: np.int64, users: Array, items: Array
 ) -> tuple[Array, Array, Array]:
     """Keys and rows of distinct pairs, sorted; as they are where some are there twice."""
-    if not _increasing(keys):
+    if not increasing(keys):
         ordered = np.sort(keys)  # vectorized, and several times faster than an argsort
-        if _increasing(ordered):
+        if increasing(ordered):
             return ordered, ordered // width, ordered % width
     return keys, users, items
 
@@ -969,10 +970,6 @@ def _both_segments(mine: Groups | None, theirs: Groups | None) -> Groups | None:
 
 FEW = 16
 """Pairs are looked up one by one where there are so many times as many interactions."""
-
-
-def _increasing(keys: Array) -> bool:
-    return bool(np.all(keys[1:] > keys[:-1]))
 
 
 def forget_table(forget: Any, *, whole_users: bool = False, whole_items: bool = False) -> pa.Table:

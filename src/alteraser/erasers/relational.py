@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.erasers.driver import OnPass
+from alteraser.erasers.optimum import reach
 from alteraser.evidence.certificate.words import sentence
 from alteraser.evidence.claims import Evidence, Measured, ResidualOnly
 from alteraser.models.relational import LinearProblem, Point
 from alteraser.solvers.limits import DEFAULT, Limits, influence
-from alteraser.solvers.relational import Goal, Preconditioner, Reached, evaluate, minimize
+from alteraser.solvers.relational import Goal, Preconditioner, Reached, evaluate
 from alteraser.solvers.relational.symmetry import rotated_onto
 
 Float64 = npt.NDArray[np.float64]
@@ -69,23 +70,20 @@ def converge(
     push = M.norm(change)
     floor = None if known is None or push == 0.0 else M.norm(known) / push
     goal = Goal(limits, scale=push or None, origin=original, max_passes=max_passes)
-    found = minimize(after, start, goal, threads=threads, on_pass=on_pass)
-    residual = found.norm / push if push > 0 else found.residual
+    found = reach(after, start, goal, threads=threads, on_pass=on_pass)
     turned = rotated_onto(after, found.point, original)
     moved = float(np.linalg.norm(turned - original.vector))
     size = float(np.linalg.norm(found.point.vector))
     left = influence(found.distance * size, moved, size)
-    return Went(
-        found, push, floor, here.value, residual, left, _said(found, residual, left, limits)
-    )
+    return Went(found, push, floor, here.value, found.residual, left, _said(found, left, limits))
 
 
-def _said(found: Reached, residual: float, left: float, limits: Limits) -> Evidence:
+def _said(found: Reached, left: float, limits: Limits) -> Evidence:
     """C within the limits of a certificate, else D."""
     conditions = (
         ("distance", found.distance, limits.distance),
         ("influence", left, limits.influence),
-        ("residual", residual, limits.residual),
+        ("residual", found.residual, limits.residual),
     )
     failed = [
         f"{name} {value:.1e} is above {limit:.1e}"

@@ -22,7 +22,15 @@ if TYPE_CHECKING:
     from alteraser.models.relational.model import LinearModel
     from alteraser.models.relational.setup import LinearSetup
 
-SETTINGS = ("factors", "missing_weight", "regularization", "seed", "max_passes", "biases")
+SETTINGS = (
+    "factors",
+    "missing_weight",
+    "regularization",
+    "seed",
+    "max_passes",
+    "biases",
+    "feature_scaling",
+)
 """Options of ``train`` that say something of kind ``linear``"""
 
 
@@ -49,7 +57,7 @@ def train(
     settings: Any
     source: Any
     if kind == COMPOSITE:
-        settings, source, reading = _several(screen, data, reading, given, beside, context)
+        settings, source, reading = several(screen, data, reading, given, beside, context)
     else:
         settings, source = _alone(screen, kind, data, reading, given)
     if not len(source if kind != COMPOSITE else source.main):
@@ -118,7 +126,7 @@ def _alone(
         return settings, Interactions.read(data, reading)
 
 
-def _several(
+def several(
     screen: Screen,
     data: Path,
     reading: ReadingOptions,

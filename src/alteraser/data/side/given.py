@@ -33,6 +33,15 @@ class Given:
     links: tuple[Links, ...]
     attributes: Mapping[str, Attributes] = field(default_factory=dict)
 
+    @classmethod
+    def of(
+        cls, data: Interactions | Given, attributes: Mapping[str, Attributes] | None = None
+    ) -> Given:
+        """DATA alone, with what is known of users and items; what is given already as it is."""
+        if isinstance(data, Given):
+            return data
+        return cls((Links.of(MAIN, USER, ITEM, data),), attributes or {})
+
     @property
     def main(self) -> Links:
         """DATA."""

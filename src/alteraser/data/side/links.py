@@ -11,6 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from alteraser.data.ids import Coded, IdMap
+from alteraser.data.interactions import Interactions
+from alteraser.data.order import in_order
 from alteraser.data.side.digests import digest
 from alteraser.data.side.features import Words, words
 
@@ -35,6 +37,20 @@ class Links:
     times: Array | None = None
     places: Array | None = None
     """Which row of its file each row is; −1: none of it"""
+
+    @classmethod
+    def of(cls, name: str, source: str, target: str, data: Interactions) -> Links:
+        """The pairs of interactions."""
+        return cls(
+            name,
+            source,
+            target,
+            Coded(data.users, data.user_rows),
+            Coded(data.items, data.indices.astype(np.int64)),
+            confidence=data.confidence,
+            aim=data.target,
+            times=data.timestamp,
+        )
 
     def __len__(self) -> int:
         return int(self.heads.rows.size)
@@ -80,9 +96,13 @@ class Links:
         for values in (kept.confidence, kept.aim):
             if values is not None and np.any(values != 1.0):
                 columns.insert(0, values)
-        order = np.lexsort(columns)
+        order: Any
+        if len(columns) == 2:
+            order = in_order(kept.heads.rows * np.int64(kept.tails.ids.size) + kept.tails.rows)
+        else:
+            order = np.lexsort(columns)
         rows = np.stack([np.asarray(x, np.float64)[order] for x in columns], axis=1)
-        first = np.ones(len(order), bool)
+        first = np.ones(len(kept), bool)
         first[1:] = np.any(rows[1:] != rows[:-1], axis=1)
         return digest(*parts, rows[first].ravel())
 

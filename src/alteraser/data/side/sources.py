@@ -34,7 +34,6 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from alteraser.data.ids import Coded
 from alteraser.data.readers import ReadingOptions
 from alteraser.data.sheet import Sheet
 from alteraser.data.side.attributes import read_attributes
@@ -80,6 +79,7 @@ class SetupFile(Configured):
     regularization: float | None = None
     missing_weight: float | None = None
     biases: bool | None = None
+    feature_scaling: float | None = None
     features: dict[str, FeaturesEntry] = Field(default_factory=dict)
     relations: dict[str, RelationEntry] = Field(default_factory=dict)
     entities: dict[str, EntityEntry] = Field(default_factory=dict)
@@ -103,7 +103,7 @@ class SetupFile(Configured):
         """What it says of the model, by the names of ``LinearSetup``."""
         found: dict[str, Any] = {
             name: value
-            for name in ("factors", "regularization", "biases")
+            for name in ("factors", "regularization", "biases", "feature_scaling")
             if (value := getattr(self, name)) is not None
         }
         relations = {
@@ -253,17 +253,7 @@ def main_links(sheet: Sheet, contexts: tuple[str, ...]) -> Links:
             times=_array(columns.get("timestamp")),
             places=places,
         )
-    data = sheet.interactions()
-    return Links(
-        MAIN,
-        USER,
-        ITEM,
-        Coded(data.users, data.user_rows),
-        Coded(data.items, data.indices.astype(np.int64)),
-        confidence=data.confidence,
-        aim=data.target,
-        times=data.timestamp,
-    )
+    return Links.of(MAIN, USER, ITEM, sheet.interactions())
 
 
 def notes(given: Given) -> list[str]:

@@ -58,7 +58,8 @@ class CompositeCodec:
         self, manifest: dict[str, Any], tensors: dict[str, Any], common: dict[str, Any], path: Path
     ) -> CompositeModel:
         """See ``Codec``; NumericFailure for entries that are not finite."""
-        setup = LinearSetup.model_validate(manifest["setup"])
+        # models from before there was a scaling have none
+        setup = LinearSetup.model_validate({"feature_scaling": 0.0, **manifest["setup"]})
         blocks = blocks_from(manifest["blocks"], common["users"], common["items"])
         width = setup.factors + setup.biases
         wanted: dict[str, tuple[int, ...]] = {

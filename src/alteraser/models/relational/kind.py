@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field
@@ -34,6 +35,8 @@ class LinearSettings(Configured, ABC):
     """Its name on the command line"""
     summary: ClassVar[str]
     """What it is, in a few words"""
+    grid: ClassVar[Mapping[str, Sequence[Any]]] = {}
+    """Values of settings that ``alteraser tune`` tries; λ and w₀ are tried around the data's own"""
 
     factors: int = Field(default=64, ge=1, le=4096, description="d, the length of every embedding")
     seed: int = Field(default=0, ge=0, description="Of the random start")
@@ -42,6 +45,19 @@ class LinearSettings(Configured, ABC):
     def own(self) -> dict[str, Any]:
         """Settings as JSON values, for a manifest."""
         return self.model_dump(mode="json")
+
+    @abstractmethod
+    def settled(self, data: Any) -> Self:
+        """These settings with what is taken from ``data`` in training, and stays in forgetting."""
+
+    @property
+    @abstractmethod
+    def of_data(self) -> tuple[float, float]:
+        """(w₀, λ) of DATA, of ``settled`` settings."""
+
+    def changed(self, values: Mapping[str, Any]) -> Self:
+        """With other values, by the names of options; WrongSetting for one that cannot be."""
+        return type(self).model_validate({**self.own(), **values})
 
 
 class LinearKind(LinearSettings):
@@ -67,7 +83,14 @@ class LinearKind(LinearSettings):
 
     @abstractmethod
     def settled(self, data: Interactions) -> Self:
-        """These settings with what is taken from ``data`` in training, and stays in forgetting."""
+        """See ``LinearSettings``."""
+
+    @property
+    def of_data(self) -> tuple[float, float]:
+        """See ``LinearSettings``."""
+        assert self.missing_weight is not None
+        assert self.regularization is not None
+        return self.missing_weight, self.regularization
 
     @abstractmethod
     def problem(self, data: Interactions) -> LinearProblem:

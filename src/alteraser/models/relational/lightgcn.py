@@ -9,6 +9,7 @@ cells (Chen et al., TOIS 2020), sampled nowhere, with λ‖E‖², and has an op
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
@@ -44,6 +45,8 @@ class LinearLightGCN(LinearKind):
 
     name: ClassVar[str] = "linear-lightgcn"
     summary: ClassVar[str] = "embeddings smoothed on the graph, a loss over all cells"
+
+    grid: ClassVar[Mapping[str, Sequence[Any]]] = {"layers": (1, 2, 3)}
 
     layers: int = Field(default=2, ge=0, le=16, description="K, how far the graph smooths")
 

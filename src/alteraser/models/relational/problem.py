@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from alteraser.data.interactions import Interactions
 from alteraser.errors import InvalidInput
+from alteraser.models.factorization.objective import Objective
 from alteraser.models.factorization.problem import Problem
 from alteraser.models.relational.operators import Identity
 from alteraser.models.relational.relations import Cells, MissingWeights, Relation
@@ -113,6 +115,24 @@ class LinearProblem:
             "item": problem.items.ridge.astype(np.float64),
         }
         return cls((Table("user", data.users), Table("item", data.items)), (relation,), ridge, rank)
+
+    def factorized(self, dtype: npt.DTypeLike = np.float32) -> Problem | None:
+        """The problem of matrix factorization that this one is; None where it is none.
+
+        It is where one relation sees two tables under identities, with h = 1, no biases, β = 1,
+        uniform missing weights and one λ > 0 for everybody.
+        """
+        found = self.relations[0]
+        ridge = np.concatenate([self.ridge[table.name] for table in self.tables])
+        alone = len(self.relations) == 1 and len(self.tables) == 2 and found.factorizes
+        if not (alone and ridge.size and ridge[0] > 0 and np.all(ridge == ridge[0])):
+            return None
+        cells = found.cells
+        objective = Objective(missing_weight=found.missing.weight, regularization=float(ridge[0]))
+        rows, columns = (Table.numbered("row", size).ids for size in cells.shape)
+        confidence, target = (x if x.size else None for x in (cells.confidence, cells.target))
+        data = Interactions(rows, columns, cells.indptr, cells.indices, confidence, target)
+        return Problem(objective, data, np.dtype(dtype))
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from alteraser.data.order import in_order
 from alteraser.errors import InvalidInput
 from alteraser.models.factorization.problem import Side
-from alteraser.models.relational.operators import Operator
+from alteraser.models.relational.operators import Identity, Operator
 
 if TYPE_CHECKING:
     from alteraser.data.interactions import Interactions
@@ -64,7 +65,7 @@ class Cells:
         for what, values, size in (("row", rows, shape[0]), ("column", columns, shape[1])):
             if values.size and (values.min() < 0 or values.max() >= size):
                 raise InvalidInput(f"a cell's {what} is not in 0 … {size - 1}")
-        order = np.lexsort((columns, rows))
+        order = in_order(rows * np.int64(max(shape[1], 1)) + columns)
         rows, columns = rows[order], columns[order]
         twice = np.flatnonzero((np.diff(rows) == 0) & (np.diff(columns) == 0))
         if twice.size:
@@ -159,6 +160,21 @@ class Relation:
             raise InvalidInput(
                 f"relation {self.name}: weight and the penalty of h have to be above 0"
             )
+
+    @property
+    def factorizes(self) -> bool:
+        """Whether its loss is that of matrix factorization with uniform missing weights: rows of
+        two tables for themselves, h = 1, no biases, β = 1.
+        """
+        return (
+            self.source != self.target
+            and isinstance(self.left, Identity)
+            and isinstance(self.right, Identity)
+            and self.prediction is None
+            and not self.biases
+            and self.weight == 1.0
+            and not (self.missing.rows.size or self.missing.columns.size)
+        )
 
     @cached_property
     def sides(self) -> tuple[Side, Side]:

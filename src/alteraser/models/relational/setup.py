@@ -14,6 +14,7 @@ from pydantic import Field
 from scipy.sparse import csr_array, eye_array, hstack
 
 from alteraser.data.ids import IdMap
+from alteraser.data.order import distinct
 from alteraser.data.side.attributes import Attributes
 from alteraser.data.side.features import Feature, Words
 from alteraser.data.side.given import ITEM, MAIN, USER, Given
@@ -27,6 +28,9 @@ from alteraser.models.relational.tables import Table
 from alteraser.settings import Configured
 
 Array = npt.NDArray[Any]
+
+SCARCE = 1e-3
+"""Least N of a word: a number that hardly differs is still penalized"""
 
 
 class FeatureSetting(Configured):
@@ -57,6 +61,10 @@ class LinearSetup(LinearSettings):
     """λ of every table; None: from the data"""
     biases: bool = False
     """Whether a score of DATA is also the sum of a number per row on either side"""
+    feature_scaling: float = Field(default=1.0, ge=0.0, le=2.0)
+    """ν: λ of a word is λ N^ν, N being how many have it (of those who have several, its share
+    squared). At 1 a word weighs as much as the own vectors of all who have it, so that what can be
+    said of each by itself is not said of all"""
     features: dict[str, tuple[FeatureSetting, ...]] = Field(default_factory=dict)
     """By table"""
     contexts: tuple[str, ...] = ()
@@ -96,6 +104,24 @@ class LinearSetup(LinearSettings):
             }
         )
 
+    @property
+    def of_data(self) -> tuple[float, float]:
+        """See ``LinearSettings``."""
+        return self.missing[MAIN], self.ridge[USER]
+
+    def changed(self, values: Mapping[str, Any]) -> LinearSetup:
+        """See ``LinearSettings``; w₀ is that of DATA, λ that of every table."""
+        given = {**self.own(), **values}
+        weight = given.pop("missing_weight", None)
+        if weight is not None:
+            weight = RelationSetting(missing_weight=weight).missing_weight
+            entry = given["relations"].get(MAIN, {})
+            given["relations"] = {
+                **given["relations"],
+                MAIN: {**entry, "missing_weight": weight},
+            }
+        return LinearSetup.model_validate(given)
+
     def relation(self, links: Links) -> RelationSetting:
         """Its settings, or the defaults."""
         return self.relations.get(links.group, RelationSetting())
@@ -113,7 +139,10 @@ class LinearSetup(LinearSettings):
         }
         relations = tuple(self._relation(links, sides) for links in given.links)
         tables = tuple(Table.numbered(name, side.size) for name, side in sides.items())
-        ridge = {name: np.full(side.size, self.ridge[name]) for name, side in sides.items()}
+        ridge = {
+            name: self.ridge[name] * side.frequencies(self.feature_scaling)
+            for name, side in sides.items()
+        }
         problem = LinearProblem(tables, relations, ridge, self.factors)
         return Assembled(self, given, problem, sides)
 
@@ -205,12 +234,13 @@ class TableSide:
     def rows(self, entities: Array, contexts: Mapping[str, Words]) -> tuple[Operator, Array]:
         """(the distinct rows that some entities in their contexts are, which of them each is)."""
         words = [one_word(x) for x in contexts.values()]
-        of = np.unique(entities, return_inverse=True)[1].ravel()
+        of = _numbered(entities)
         for word in words:
             of = np.unique(of * (word.max(initial=0) + 2) + word + 1, return_inverse=True)[
                 1
             ].ravel()
-        first = np.unique(of, return_index=True)[1]
+        first = np.zeros(of.max(initial=-1) + 1, np.int64)
+        first[of[::-1]] = np.arange(of.size)[::-1]  # where each is first
         rows = entities[first]
         if self.plain and rows.size == self.size:
             return Identity(self.size), of
@@ -222,6 +252,16 @@ class TableSide:
             ones = csr_array((np.ones(there.size), (there, places)), shape=matrix.shape)
             matrix = csr_array(matrix + ones)
         return Sparse(matrix), of
+
+    def frequencies(self, exponent: float) -> Array:
+        """ρ of every row of the table: (Σ_i A_ij²)^ν of features, 1 of entities and contexts."""
+        found = np.ones(self.size)
+        counts = np.asarray(self.matrix.multiply(self.matrix).sum(axis=0)).ravel()
+        for block in self.blocks:
+            if block.sort == "feature":
+                inside = slice(block.start, block.stop)
+                found[inside] = np.maximum(counts[inside], SCARCE) ** exponent
+        return found
 
     def vectors(self, E: Array) -> Array:
         """What entities are, (entities, width): sums of rows of E, and what contexts add on
@@ -278,6 +318,12 @@ class Assembled:
         return found
 
 
+def _numbered(entities: Array) -> Array:
+    """Which of the distinct values each of some small whole numbers is, in their order."""
+    there = np.bincount(entities) > 0
+    return (np.cumsum(there) - 1)[entities]
+
+
 def composed(blocks: tuple[Block, ...], known: Attributes, E: Array) -> Array:
     """What somebody is of whom only features are known, (entities, width): the sum over them.
 
@@ -302,16 +348,13 @@ def _block(feature: Feature, sort: Literal["feature", "context"], start: int) ->
 
 def _rule(links: Links) -> Defaults:
     """As for a matrix of its heads and tails."""
-    pairs = np.unique(
-        links.heads.rows * np.int64(max(links.tails.ids.size, 1)) + links.tails.rows
-    ).size
-    return of_counts(links.heads.ids.size, links.tails.ids.size, pairs)
+    pairs = distinct(links.heads.rows * np.int64(max(links.tails.ids.size, 1)) + links.tails.rows)
+    return of_counts(links.heads.ids.size, links.tails.ids.size, pairs[0].size)
 
 
 def _cells(links: Links, rows: Array, columns: Array, shape: tuple[int, int]) -> Cells:
     """Each once; of cells that stand there again the first one counts."""
-    keys, first = np.unique(rows * np.int64(max(shape[1], 1)) + columns, return_index=True)
-    del keys
+    first = distinct(rows * np.int64(max(shape[1], 1)) + columns)[1]
     values = [NONE if x is None else x[first] for x in (links.confidence, links.aim)]
     return Cells.at(rows[first], columns[first], shape, *values)
 

@@ -81,8 +81,6 @@ class Reached:
     value: float
     residual: float
     """‖∇L‖_{M⁻¹} over the scale"""
-    norm: float
-    """‖∇L‖_{M⁻¹}"""
     distance: float
     """η / ‖Θ‖: the length of a Newton step from there; ∞ where none was solved"""
     valley: bool
@@ -138,7 +136,6 @@ def minimize(
         state.point,
         state.value,
         solution.residual,
-        state.norm,
         np.inf if measured is None else measured.distance / state.size,
         measured is not None and measured.bent is None,
         np.nan if measured is None else measured.smallest,

@@ -28,7 +28,7 @@ from alteraser.verbs import deleting
 def match(
     model: CompositeModel,
     forget_set: Any,
-    data: Given,
+    data: Given | Interactions,
     *,
     whole_users: bool = False,
     whole_items: bool = False,
@@ -50,6 +50,7 @@ def match(
         if isinstance(forget_set, Request)
         else Request(Selection.of(forget_set, whole_users=whole_users, whole_items=whole_items))
     )
+    data = Given.of(data)
     lying = lying or data.main
     if request.relation == MAIN:
         main = completed(model, data.main, request.selection)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from alteraser.data.interactions import Interactions
 from alteraser.data.side.given import Given
+from alteraser.erasers.optimum import reach
 from alteraser.errors import InvalidInput
 from alteraser.models.closed_form.rule import of_pairs
 from alteraser.models.relational.composite import CompositeModel
@@ -25,7 +26,7 @@ from alteraser.models.relational.setup import LinearSetup
 from alteraser.runtime import events
 from alteraser.runtime.workers import default_threads
 from alteraser.solvers.limits import DEFAULT, Limits
-from alteraser.solvers.relational import Goal, Reached, minimize
+from alteraser.solvers.relational import Goal, Reached
 from alteraser.solvers.trace import OnPass
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def train(
 @overload
 def train(
     settings: LinearSetup,
-    data: Given,
+    data: Given | Interactions,
     *,
     limits: Limits = ...,
     reading: ReadingOptions | None = None,
@@ -71,15 +72,15 @@ def train(
     ``data`` are interactions, or for a ``LinearSetup`` everything given. Raises InvalidInput if
     there are no interactions, or if these are in sessions or baskets.
     """
-    alone = isinstance(data, Interactions)
     if isinstance(data, Interactions) and data.events is not None:
         raise InvalidInput(of_pairs(settings.name, data.events.grouping.name))
     if not len(data if isinstance(data, Interactions) else data.main):
         raise InvalidInput("there are no interactions to train on")
-    made: type[LinearModel] = PlainModel if alone else CompositeModel
+    made: type[LinearModel] = CompositeModel if isinstance(settings, LinearSetup) else PlainModel
+    data = Given.of(data) if made is CompositeModel else data
     settings = settings.settled(data)
     posed = made.posed(settings, data)
-    reached = minimize(
+    reached = reach(
         posed.problem,
         posed.start(settings.seed),
         Goal(limits, max_passes=settings.max_passes),

@@ -52,9 +52,10 @@ def examined_linear(
 
 @examined.register(CompositeModel)
 def examined_composite(
-    model: CompositeModel, data: Given, asked: Inquiry
+    model: CompositeModel, data: Given | Interactions, asked: Inquiry
 ) -> tuple[LinearCertificate, str]:
     """``examined`` for a model of several sources: also what it keeps beside its tables."""
+    data = Given.of(data)
     belongs(model, data)
     same_kind(model, asked.before)
     posed = model.posed(model.settings, data)

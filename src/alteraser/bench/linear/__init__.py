@@ -1,0 +1,1 @@
+"""What linear models cost and give, case by case: ``alteraser bench linear``."""
