@@ -32,6 +32,9 @@ else:
 
 NODE = "node"
 """The one table: users, then items"""
+MORE = 1.4
+"""Share of ENMF's λ, which errs toward too little: on a validation cut of MovieLens-100K and -1M,
+KuaiRec and Amazon Electronics more accurate than 1, at K = 2"""
 
 
 class LinearLightGCN(LinearKind):
@@ -51,8 +54,8 @@ class LinearLightGCN(LinearKind):
     layers: int = Field(default=2, ge=0, le=16, description="K, how far the graph smooths")
 
     def settled(self, data: Interactions) -> Self:
-        """With w₀ of the rule for ENMF, and its λ over (K + 1)²: that is what propagation shrinks
-        what is not smooth by.
+        """With w₀ of the rule for ENMF, and ``MORE`` of its λ over (K + 1)²: that is what
+        propagation shrinks what is not smooth by.
         """
         from alteraser.models.factorization.defaults import defaults
 
@@ -61,7 +64,7 @@ class LinearLightGCN(LinearKind):
         return self.model_copy(
             update={
                 "missing_weight": rule.missing_weight if w0 is None else w0,
-                "regularization": rule.regularization / (self.layers + 1) ** 2
+                "regularization": MORE * rule.regularization / (self.layers + 1) ** 2
                 if ridge is None
                 else ridge,
             }
