@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -82,13 +83,19 @@ def run_batch(ledger: Database, number: int = 1) -> None:
         lease = leases.acquire(connection, "worker")
         batch = batches.plan(connection, lease, NOW, {"method": "auto"})
         assert batch is not None
-        for to in ("scrubbed", "checked"):
-            batch = batches.advance(connection, lease, batch, to, NOW)
-        versions.publish(
-            connection, f"v{batch.number}", {}, batch=batch.number, floor=batch.floor, now=NOW
+        counts = {
+            each.id: {"interactions": 1} for each in batches.members(connection, batch.number)
+        }
+        version, work = f"v{batch.number}", {"counts": counts}
+        batch = batches.advance(
+            connection, lease, batch, "scrubbed", NOW, version=version, work=work
         )
-        for to in ("published", "receipted", "done"):
-            batch = batches.advance(connection, lease, batch, to, NOW)
+        batch = batches.advance(connection, lease, batch, "checked", NOW)
+        versions.publish(connection, version, {}, batch=batch.number, floor=batch.floor, now=NOW)
+        batch = batches.advance(connection, lease, batch, "published", NOW)
+        for ends in (batches.receipted, batches.complete):
+            batch = ends(connection, lease, batch, NOW)
+        assert batch.over
 
 
 # ---------------------------------------------------------------- taking in
@@ -147,7 +154,7 @@ def test_an_unverified_request_never_stands_in_the_way(ledger: Database, order: 
     if "w" in kinds:
         act(ledger, requests.reject, kinds["w"]["request_id"], NOW)
     run_batch(ledger)
-    assert status(ledger, kinds["v"]["request_id"]) == "receipted"
+    assert status(ledger, kinds["v"]["request_id"]) == "completed"
     assert status(ledger, kinds["u"]["request_id"]) == "unverified"
     act(ledger, requests.verify, kinds["u"]["request_id"], NOW)
     assert status(ledger, kinds["u"]["request_id"]) == "queued", (
@@ -251,6 +258,85 @@ def test_a_batch_is_what_was_queued_and_nothing_else(ledger: Database) -> None:
         "held",
         "queued",
     )
+
+
+RANK = {
+    state: at
+    for at, state in enumerate(
+        ("queued", "executing", "scrubbed", "checked", "published", "receipted", "completed")
+    )
+}
+AT = {"gathering": 1, "planned": 1, "scrubbed": 2, "checked": 3, "published": 4, "receipted": 5}
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 200])
+def test_a_large_batch_moves_in_small_transactions(
+    ledger: Database, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each moves as many requests as it may at most, each time another worker begins where the last
+    one was; no request is ahead of what is true, and each passes every status once."""
+    monkeypatch.setattr(batches, "CHUNK", size)
+    names = [send(ledger, {"users": [i]}, str(i))[0]["request_id"] for i in range(7)]
+    nothing = {names[1], names[4]}
+
+    def seen() -> dict[str, str]:
+        with ledger.reading() as connection:
+            return {each["request_id"]: each["status"] for each in requests.listed(connection)}
+
+    def done(what, *arguments, **named):
+        before = seen()
+        with ledger.writing() as connection:
+            lease = leases.acquire(connection, "worker")
+            found = what(connection, lease, *arguments, **named)
+        after = seen()
+        assert sum(before[name] != after[name] for name in before) <= size
+        return found
+
+    batch = done(batches.plan, NOW, {})
+    later, _ = send(ledger, {"users": [99]}, "later")
+    gone = [name for name in names[-2:] if seen()[name] == "queued"]
+    for name, what in zip(gone, (requests.cancel, requests.hold), strict=False):
+        act(ledger, what, name, NOW)
+    while batch.state == "gathering":
+        batch = done(batches.gather, batch, NOW)
+    mine = [name for name in names if name not in gone]
+    assert batch.plan["requests"] == len(mine)
+    with ledger.reading() as connection:
+        assert [each.id for each in batches.members(connection, batch.number)] == mine
+    counts = {name: {"interactions": int(name not in nothing)} for name in mine}
+
+    def followed(batch):
+        while True:
+            states_now = [seen()[name] for name in mine]
+            assert all(RANK[state] <= AT[batch.state] for state in states_now)
+            with ledger.reading() as connection:
+                if not batches.behind(connection, batch):
+                    return batch
+            done(batches.follow, batch, NOW)
+
+    batch = followed(
+        done(batches.advance, batch, "scrubbed", NOW, version="v1", work={"counts": counts})
+    )
+    batch = followed(done(batches.advance, batch, "checked", NOW))
+    with ledger.writing() as connection:
+        versions.publish(connection, "v1", {}, batch=1, floor=batch.floor, now=NOW)
+    batch = followed(done(batches.advance, batch, "published", NOW))
+    for ends in (batches.receipted, batches.complete):
+        state = batch.state
+        while batch.state == state:
+            batch = done(ends, batch, NOW)
+    assert batch.over
+    end = seen()
+    for name in mine:
+        with ledger.reading() as connection:
+            row = requests.row_of(connection, name)
+            passed = [each["event"] for each in requests.history(connection, name)]
+        last = "completed_nothing_found" if name in nothing else "completed"
+        assert passed == ["received", "verified", *list(RANK)[:-1], last]
+        assert (row.state, row.selection, row.version) == (last, None, "v1")
+        assert row.counts == json.dumps(counts[name])
+    assert end[later["request_id"]] == "queued"
+    assert all(end[name] in ("cancelled", "held") for name in gone)
 
 
 def test_a_batch_that_fails_is_tried_again_and_then_given_up(ledger: Database) -> None:

@@ -4,17 +4,21 @@ A batch takes all that is queued. Its members, the version it starts from and it
 first, so that the version it ends in is a function of them: whoever finds it half done does it
 again and gets the same bytes. Every step is a transaction that checks the worker's token; see
 ``states.STEPS``.
+
+Whoever submits meanwhile waits for a transaction of the worker at most, so none of these moves more
+than ``CHUNK`` requests. Where a batch has more, others follow: into it while it is ``gathering``,
+behind it (``follow``) once its version is there, and before it to receipts and the end.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from alteraser.ledger import requests as of_requests
 from alteraser.ledger import states, versions
@@ -25,6 +29,8 @@ from alteraser.ledger.schema import batches, ingests, requests
 
 MOST = 2_000
 """Requests of a batch"""
+CHUNK = 200
+"""Requests that one transaction moves"""
 ATTEMPTS = 3
 """Batches that a request is tried in"""
 
@@ -81,15 +87,15 @@ def plan(
     connection: Connection, lease: Lease, now: datetime, how: Mapping[str, Any], *, most: int = MOST
 ) -> Batch | None:
     """A new batch of the first ``most`` requests in the queue, and of all interactions that were
-    added; None: nothing.
+    added; None: nothing. It is ``planned``, or where these are many ``gathering`` (``gather``).
 
     ``how`` is the plan; what it is a function of is put beside it.
     """
     check(connection, lease)
     queued = select(requests.c.sequence).where(requests.c.state == states.QUEUED)
     first = queued.order_by(requests.c.sequence).limit(most).subquery()
-    count, last = connection.execute(select(func.count(), func.max(first.c.sequence))).one()
-    if not count:
+    last = connection.execute(select(func.max(first.c.sequence))).scalar_one()
+    if last is None:
         return None
     number = connection.execute(
         select(func.coalesce(func.max(batches.c.number) + 1, 1))
@@ -100,14 +106,14 @@ def plan(
         .all()
     )
     start = versions.serving(connection).version
-    whole = dict(how) | {"requests": count, "added": list(added)}
+    whole = dict(how) | {"up_to": last, "added": list(added)}
     floor = of_requests.tell(
         connection, "planned", now, batch=number, detail=whole | {"start_version": start}
     )
     connection.execute(
         batches.insert().values(
             number=number,
-            state="planned",
+            state="gathering",
             floor=floor,
             start_version=start,
             plan=json.dumps(whole, sort_keys=True),
@@ -115,13 +121,27 @@ def plan(
         )
     )
     connection.execute(update(ingests).where(ingests.c.sequence.in_(added)).values(batch=number))
+    return gather(connection, lease, row_of(connection, number), now)
+
+
+def gather(connection: Connection, lease: Lease, batch: Batch, now: datetime) -> Batch:
+    """More of the queue joins the batch, up to where it was planned to; ``planned`` once all are in
+    it who have not been cancelled or held meanwhile.
+    """
+    check(connection, lease)
+    waits = (requests.c.state == states.QUEUED) & (requests.c.sequence <= batch.plan["up_to"])
+    part = select(requests.c.sequence).where(waits).order_by(requests.c.sequence).limit(CHUNK)
     connection.execute(
         update(requests)
-        .where(requests.c.state == states.QUEUED, requests.c.sequence <= last)
-        .values(batch=number, attempts=requests.c.attempts + 1)
+        .where(requests.c.sequence.in_(part.scalar_subquery()))
+        .values(batch=batch.number, attempts=requests.c.attempts + 1)
     )
-    of_requests.happen_in(connection, number, "start", now)
-    return row_of(connection, number)
+    of_requests.happen_in(connection, batch.number, "start", now, of=states.QUEUED)
+    if connection.execute(select(requests.c.sequence).where(waits).limit(1)).first() is not None:
+        return batch
+    joined = select(func.count()).where(requests.c.batch == batch.number)
+    whole = batch.plan | {"requests": connection.execute(joined).scalar_one()}
+    return _become(connection, batch, "planned", plan=whole)
 
 
 def members(connection: Connection, number: int) -> list[Member]:
@@ -139,11 +159,17 @@ def members(connection: Connection, number: int) -> list[Member]:
 def advance(
     connection: Connection, lease: Lease, batch: Batch, to: str, now: datetime, **values: Any
 ) -> Batch:
-    """The batch becomes ``to``, and its requests with it. Conflict: another worker took over, or it
+    """The batch becomes ``to``, and its requests follow. Conflict: another worker took over, or it
     is not its turn.
     """
     check(connection, lease)
-    happens = states.step(batch.state, to)
+    done = _become(connection, batch, to, **values)
+    follow(connection, lease, done, now)
+    return done
+
+
+def _become(connection: Connection, batch: Batch, to: str, **values: Any) -> Batch:
+    states.step(batch.state, to)
     stored = {
         name: json.dumps(value, sort_keys=True) if isinstance(value, dict) else value
         for name, value in values.items()
@@ -155,9 +181,45 @@ def advance(
     )
     if changed.rowcount != 1:
         states.step(row_of(connection, batch.number).state, to)
-    if happens != "complete":  # which of two ends a request comes to is its own affair
-        of_requests.happen_in(connection, batch.number, happens, now)
     return row_of(connection, batch.number)
+
+
+def rows_in(connection: Connection, number: int, state: str) -> Sequence[Row[Any]]:
+    """The next ``CHUNK`` requests of a batch that have a status, whole."""
+    mine = select(requests).where(requests.c.batch == number, requests.c.state == state)
+    return connection.execute(mine.order_by(requests.c.sequence).limit(CHUNK)).all()
+
+
+def behind(connection: Connection, batch: Batch) -> bool:
+    """Whether a request is not yet what its batch is."""
+    state, _ = states.FOLLOWED.get(batch.state, (None, None))
+    return state is not None and bool(rows_in(connection, batch.number, state))
+
+
+def follow(connection: Connection, lease: Lease, batch: Batch, now: datetime) -> None:
+    """The next ``CHUNK`` requests of a batch become what it is."""
+    check(connection, lease)
+    if batch.state not in states.FOLLOWED:
+        return
+    before, happens = states.FOLLOWED[batch.state]
+    if batch.state == "published":
+        assert batch.version is not None
+        assert batch.work is not None
+        counts = batch.work["counts"]
+        names = [row.id for row in rows_in(connection, batch.number, before)]
+        _found(connection, batch.version, {name: counts[name] for name in names})
+    of_requests.happen_in(connection, batch.number, happens, now, of=before, most=CHUNK)
+
+
+def receipted(connection: Connection, lease: Lease, batch: Batch, now: datetime) -> Batch:
+    """The next ``CHUNK`` requests of the batch have their receipts, which the caller has written in
+    this transaction; so has the batch, once all have.
+    """
+    check(connection, lease)
+    last = of_requests.happen_in(
+        connection, batch.number, "receipt", now, of=states.PUBLISHED, most=CHUNK
+    )
+    return _become(connection, batch, "receipted") if last else batch
 
 
 def again(connection: Connection, lease: Lease, batch: Batch, now: datetime) -> Batch:
@@ -170,21 +232,21 @@ def again(connection: Connection, lease: Lease, batch: Batch, now: datetime) -> 
         .where(batches.c.number == batch.number)
         .values(state="planned", version=None, plan=json.dumps(whole, sort_keys=True))
     )
-    of_requests.happen_in(connection, batch.number, "again", now)
+    of_requests.happen_in(connection, batch.number, "again", now, of=states.SCRUBBED)
     return row_of(connection, batch.number)
 
 
-def found(connection: Connection, version: str, counts: Mapping[str, Mapping[str, int]]) -> None:
-    """What was found of each request, and the version that is without it."""
-    connection.execute(
-        update(requests)
-        .where(requests.c.id == bindparam("name"))
-        .values(counts=bindparam("found"), version=version),
-        [
-            {"name": name, "found": json.dumps(each, sort_keys=True)}
-            for name, each in counts.items()
-        ],
-    )
+def _found(connection: Connection, version: str, counts: Mapping[str, Mapping[str, int]]) -> None:
+    if counts:
+        connection.execute(
+            update(requests)
+            .where(requests.c.id == bindparam("name"))
+            .values(counts=bindparam("found"), version=version),
+            [
+                {"name": name, "found": json.dumps(each, sort_keys=True)}
+                for name, each in counts.items()
+            ],
+        )
 
 
 def unlearn(connection: Connection, number: int) -> None:
@@ -193,18 +255,23 @@ def unlearn(connection: Connection, number: int) -> None:
 
 
 def complete(connection: Connection, lease: Lease, batch: Batch, now: datetime) -> Batch:
-    """The end: every request is completed, what it named is gone from the ledger, and the batch is
-    over.
+    """The end, of the next ``CHUNK`` requests: they are completed, and what they named is gone from
+    the ledger. The batch is over with the last of them.
     """
-    done = advance(connection, lease, batch, "done", now)
-    mine = select(requests.c.id, requests.c.counts).where(requests.c.batch == batch.number)
-    found = connection.execute(mine.order_by(requests.c.sequence))
-    nothing = [row.id for row in found if json.loads(row.counts)["interactions"] == 0]
+    check(connection, lease)
+    part = rows_in(connection, batch.number, states.RECEIPTED)
+    nothing = [row.id for row in part if json.loads(row.counts)["interactions"] == 0]
     of_requests.happen(connection, nothing, "find nothing", now, batch=batch.number, selection=None)
-    of_requests.happen_in(
-        connection, batch.number, "complete", now, of=states.RECEIPTED, selection=None
+    last = of_requests.happen_in(
+        connection,
+        batch.number,
+        "complete",
+        now,
+        of=states.RECEIPTED,
+        most=len(part) - len(nothing),
+        selection=None,
     )
-    return done
+    return _become(connection, batch, "done") if last else batch
 
 
 def abandon(connection: Connection, lease: Lease, batch: Batch, reason: str, now: datetime) -> None:
@@ -217,11 +284,15 @@ def abandon(connection: Connection, lease: Lease, batch: Batch, reason: str, now
     )
     connection.execute(update(ingests).where(ingests.c.batch == batch.number).values(batch=None))
     of_requests.tell(connection, "abandoned", now, batch=batch.number, detail={"reason": reason})
-    for row in connection.execute(select(requests).where(requests.c.batch == batch.number)).all():
-        if row.attempts < ATTEMPTS:
-            of_requests.happen(connection, [row.id], "retry", now, batch=None)
-            connection.execute(update(requests).where(requests.c.id == row.id).values(batch=None))
-        else:
+    mine = requests.c.batch == batch.number
+    rows = connection.execute(select(requests).where(mine).order_by(requests.c.sequence)).all()
+    again = [row.id for row in rows if row.attempts < ATTEMPTS]
+    of_requests.happen(connection, again, "retry", now)
+    connection.execute(
+        update(requests).where(mine, requests.c.state == states.QUEUED).values(batch=None)
+    )
+    for row in rows:
+        if row.attempts >= ATTEMPTS:
             of_requests.succeed(connection, row, now)
             of_requests.happen(connection, [row.id], "give up", now, reason=reason, selection=None)
 

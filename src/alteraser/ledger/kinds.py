@@ -144,19 +144,30 @@ class SQLite:
 
     def emptied(self, engine: Engine) -> bool:
         """See ``Kind``: the log file's content moves into the database, and it is empty. Most of it
-        moves while others write.
+        moves while others write; for the rest it is tried until nobody is in the way, since SQLite
+        itself would keep writers out as long as it waits for readers.
         """
+        until = time.monotonic() + BUSY
         with engine.connect() as connection:
-            connection.execute(text("PRAGMA wal_checkpoint(PASSIVE)"))
-            busy = connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).one()[0]
-            return not busy
+            connection.execute(text("PRAGMA busy_timeout=0"))
+            try:
+                while True:
+                    connection.execute(text("PRAGMA wal_checkpoint(PASSIVE)"))
+                    busy = connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).one()[0]
+                    if not busy or time.monotonic() > until:
+                        return not busy
+                    time.sleep(LOOK)
+            finally:
+                connection.execute(text(f"PRAGMA busy_timeout={int(1000 * BUSY)}"))
 
     def tidied(self, engine: Engine) -> None:
         """See ``Kind``: what the log file has is copied into the database; nobody waits for it."""
         with engine.connect() as connection:
             _, pages, copied = connection.execute(text("PRAGMA wal_checkpoint(PASSIVE)")).one()
             if pages > LONG and pages - copied < LONG // 16:
+                connection.execute(text("PRAGMA busy_timeout=0"))  # or at another time
                 connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+                connection.execute(text(f"PRAGMA busy_timeout={int(1000 * BUSY)}"))
 
 
 def _begin_writing(connection: Connection) -> None:

@@ -254,26 +254,27 @@ def happen_in(
     what: str,
     now: datetime,
     *,
-    of: str | None = None,
+    of: str,
+    most: int | None = None,
     **values: Any,
-) -> None:
-    """``what`` happens to all requests of a batch, or to those of it with the status ``of``; two
-    statements, however many they are.
+) -> bool:
+    """``what`` happens to the requests of a batch with the status ``of``, or to the first ``most``
+    of them; whether that were all. A few statements, however many they are.
     """
-    mine = requests.c.batch == batch
-    found = connection.execute(select(requests.c.state).where(mine).distinct()).scalars().all()
-    for before in sorted(found) if of is None else [of] if of in found else []:
-        state = states.after(before, what)
-        told = select(literal(written(now)), requests.c.id, literal(batch), literal(state)).where(
-            mine, requests.c.state == before
-        )
-        columns = ["at", "request", "batch", "event"]
-        connection.execute(events.insert().from_select(columns, told.order_by(requests.c.sequence)))
-        connection.execute(
-            update(requests)
-            .where(mine, requests.c.state == before)
-            .values(state=state, changed=written(now), **values)
-        )
+    state = states.after(of, what)
+    mine = (requests.c.batch == batch) & (requests.c.state == of)
+    in_order = select(requests.c.sequence).where(mine).order_by(requests.c.sequence)
+    last = None
+    if most is not None:  # the first of those that stay behind
+        last = connection.execute(in_order.offset(most).limit(1)).scalar_one_or_none()
+        mine = mine if last is None else mine & (requests.c.sequence < last)
+    told = select(literal(written(now)), requests.c.id, literal(batch), literal(state)).where(mine)
+    columns = ["at", "request", "batch", "event"]
+    connection.execute(events.insert().from_select(columns, told.order_by(requests.c.sequence)))
+    connection.execute(
+        update(requests).where(mine).values(state=state, changed=written(now), **values)
+    )
+    return last is None
 
 
 def _move(

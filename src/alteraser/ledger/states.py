@@ -118,6 +118,7 @@ def after(state: str, happens: str) -> str:
 
 
 STEPS = {
+    "gathering": ("planned", "start"),
     "planned": ("scrubbed", "scrub"),
     "scrubbed": ("checked", "check"),
     "checked": ("published", "publish"),
@@ -126,6 +127,15 @@ STEPS = {
 }
 """Status of a batch → (the next one, what happens to its requests on the way): the only way that
 work goes on."""
+
+FOLLOWED = {
+    "scrubbed": (EXECUTING, "scrub"),
+    "checked": (SCRUBBED, "check"),
+    "published": (CHECKED, "publish"),
+}
+"""Status of a batch that its requests follow → (the one they have until then, what happens to
+them). The batch goes first, so that none of them says more than is true. On the other steps the
+requests go first, and the batch once none is left behind."""
 
 ABANDONED = "abandoned"
 """A batch that did not pass its checks; its requests are queued again, or fail"""

@@ -1,10 +1,11 @@
 """The worker: plans a batch, forgets, has it checked, publishes, writes receipts; killed anywhere,
 it goes on.
 
-    planned ─ erase ─→ scrubbed ─ check ─→ checked ─ publish ─→ published ─ receipts ─→ receipted ─
-    complete ─→ done
+    gathering ─→ planned ─ erase ─→ scrubbed ─ check ─→ checked ─ publish ─→ published
+    ─ receipts ─→ receipted ─ complete ─→ done
 
-Each arrow ends in one transaction of the ledger. What is done before that is files under names that
+Each arrow ends in one transaction of the ledger, and its requests move in that or, where they are
+many, in more of them, between which others write (``batches.CHUNK``). What is done before that is files under names that
 nobody reads yet, and is done again, to the same bytes, where the transaction did not come about.
 """
 
@@ -13,12 +14,13 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from alteraser.data.files import remove_tree
 from alteraser.engines.store import version as on_disk
@@ -31,7 +33,7 @@ from alteraser.errors import (
     Interrupted,
     ResourceLimit,
 )
-from alteraser.ledger import batches, ingests, leases, log, versions
+from alteraser.ledger import batches, ingests, leases, log, states, versions
 from alteraser.ledger.batches import Batch
 from alteraser.ledger.due import written
 from alteraser.ledger.leases import Lease
@@ -50,6 +52,8 @@ NAME = "worker"
 IDLE = 1.0
 """Seconds between two looks for something to do, where nobody wakes it"""
 AT_ONCE = Tempo()
+LONGEST_TURN = 0.05
+"""Seconds that the worker lets others have between two of its transactions"""
 AGAIN = 5.0
 """Seconds until work is tried again that the machine had no room for"""
 
@@ -76,6 +80,7 @@ class Worker:
         self._lease: Lease | None = None
         self._versions: dict[str, Version] = {}
         self._steps: dict[str, Callable[[Batch], Batch]] = {
+            "gathering": self._gather,
             "planned": self._erase,
             "scrubbed": self._check,
             "checked": self._publish,
@@ -174,6 +179,7 @@ class Worker:
                 return False
             try:
                 with tracing.span("batch", step=batch.state, batch=batch.number):
+                    self._follow(batch)
                     batch = self._steps[batch.state](batch)
             except (Conflict, Interrupted, ResourceLimit, DependencyMissing):
                 raise
@@ -220,6 +226,28 @@ class Worker:
         return {"predicted": predicted}
 
     # ------------------------------------------------------------------ steps
+
+    @contextmanager
+    def _turn(self) -> Iterator[Connection]:
+        """A transaction of several in a row: after it whoever submits has as long as it took."""
+        with self.state.database.writing() as connection:
+            began = time.monotonic()
+            yield connection
+        self.stop.wait(min(time.monotonic() - began, LONGEST_TURN))
+
+    def _follow(self, batch: Batch) -> None:
+        """Its requests are where the batch is."""
+        while self._behind(batch):
+            with self._turn() as connection:
+                batches.follow(connection, self._mine(), batch, self.state.clock())
+
+    def _behind(self, batch: Batch) -> bool:
+        with self.state.database.reading() as connection:
+            return batches.behind(connection, batch)
+
+    def _gather(self, batch: Batch) -> Batch:
+        with self._turn() as connection:
+            return batches.gather(connection, self._mine(), batch, self.state.clock())
 
     def _erase(self, batch: Batch) -> Batch:
         start = self._version(batch.start_version)
@@ -282,7 +310,6 @@ class Worker:
                 floor=batch.floor,
                 now=now,
             )
-            batches.found(connection, version.id, batch.work["counts"])
             if batch.work.get("nothing"):
                 batches.unlearn(connection, batch.number)
             done = batches.advance(
@@ -292,26 +319,50 @@ class Worker:
         return done
 
     def _receipts(self, batch: Batch) -> Batch:
-        assert batch.version is not None
         self._destroy(batch)
+        published, origin = self._publication(batch), self.state.document["origin"]
         with self.state.database.reading() as connection:
-            rows = connection.execute(
-                select(request_table)
-                .where(request_table.c.batch == batch.number)
-                .order_by(request_table.c.sequence)
-            ).all()
+            leaves = log.leaf_hashes(connection)
+        while batch.state == "published":
+            with self.state.database.reading() as connection:
+                rows = batches.rows_in(connection, batch.number, states.PUBLISHED)
+            now = self.state.clock()
+            envelopes = log.signed(
+                [
+                    (
+                        row.id,
+                        statement(
+                            dict(row._mapping) | {"counts": json.loads(row.counts)}, published, now
+                        ),
+                    )
+                    for row in rows
+                ],
+                self.state.signer,
+            )
+            receipts = log.grown(leaves, envelopes, self.state.signer, origin, now)
+            with self._turn() as connection:
+                log.append(connection, receipts)
+                batch = batches.receipted(connection, self._mine(), batch, now)
+            leaves += [bytes.fromhex(each["hash"]) for each in receipts]
+        return batch
+
+    def _publication(self, batch: Batch) -> Publication:
+        """What all receipts of a batch have in common."""
+        assert batch.version is not None
+        with self.state.database.reading() as connection:
             span = connection.execute(
                 select(func.min(events.c.sequence), func.max(events.c.sequence)).where(
-                    events.c.batch == batch.number
+                    events.c.sequence >= batch.floor,
+                    events.c.batch == batch.number,
+                    events.c.event != states.RECEIPTED,
                 )
             ).one()
             destroyed = not versions.outdated(connection)
             start = versions.row_of(connection, batch.start_version)
-        before = json.loads(start.document)
-        published = Publication(
+        return Publication(
             batch,
             self.state.document["origin"],
-            before,
+            json.loads(start.document),
             self._version(batch.version).document,
             batch.version,
             batch.start_version,
@@ -319,33 +370,14 @@ class Worker:
             (span[0], span[1]),
             isinstance(self.state.database.place, str),
         )
-        now = self.state.clock()
-        envelopes = log.signed(
-            [
-                (
-                    row.id,
-                    statement(
-                        dict(row._mapping) | {"counts": json.loads(row.counts)}, published, now
-                    ),
-                )
-                for row in rows
-            ],
-            self.state.signer,
-        )
-        with self.state.database.reading() as connection:
-            leaves = log.leaf_hashes(connection)
-        origin = self.state.document["origin"]
-        receipts = log.grown(leaves, envelopes, self.state.signer, origin, now)
-        with self.state.database.writing() as connection:
-            log.append(connection, receipts)
-            return batches.advance(connection, self._mine(), batch, "receipted", now)
 
     def _complete(self, batch: Batch) -> Batch:
         self.state.export_log()
-        with self.state.database.writing() as connection:
-            done = batches.complete(connection, self._mine(), batch, self.state.clock())
+        while not batch.over:
+            with self._turn() as connection:
+                batch = batches.complete(connection, self._mine(), batch, self.state.clock())
         self.state.database.truncate()
-        return done
+        return batch
 
     # ------------------------------------------------------------------ parts of steps
 
