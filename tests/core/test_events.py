@@ -178,6 +178,21 @@ def test_what_remains_is_what_reading_the_rest_gives(
         now, table = removal.remaining, rest
 
 
+@given(options=st.sampled_from(READINGS), count=st.integers(1, 60), seed=st.integers(0, 10_000))
+def test_only_somebodys_events_are_what_they_have(
+    options: dict[str, Any], count: int, seed: int
+) -> None:
+    data = Interactions.read(rows(count, seed), **options)
+    assert data.events is not None
+    for row in range(data.users.size):
+        mine = data.only(row)
+        apart = data.keep_events(data.events.users == row)
+        assert mine.events is not None
+        assert mine.events.numbers.tolist() == apart.events.numbers.tolist()
+        assert mine.to_table() == apart.to_table()
+        assert np.array_equal(mine.indptr, apart.indptr)
+
+
 def test_rows_of_a_request_that_match_nothing() -> None:
     data = Interactions.read(rows(40, 1), session_column="group")
     gone = data.remove(Selection(groups=pa.array(["g1", "g77"])))

@@ -258,3 +258,23 @@ def test_summed_duplicates_keep_their_number() -> None:
     assert kept.multiplicity.tolist() == [3, 1]
     assert Interactions.from_pairs(pairs, duplicates="first").multiplicity is None
     assert Interactions.from_pairs(pairs[:2], duplicates="sum").multiplicity is None
+
+
+@given(PAIRS, st.integers(0, 2**32 - 1))
+def test_only_somebodys_is_what_they_have(pairs: Pairs, seed: int) -> None:
+    """With every column that there may be, in the same rows."""
+    draw = np.random.default_rng(seed)
+    columns = {
+        "user_id": [user for user, _ in pairs],
+        "item_id": [item for _, item in pairs],
+        "confidence": draw.uniform(1, 2, len(pairs)),
+        "target": draw.uniform(-1, 1, len(pairs)),
+        "timestamp": draw.integers(0, 9, len(pairs)),
+        "segment": [f"segment {user % 2}" for user, _ in pairs],
+    }
+    data = Interactions.from_table(pa.table(columns))
+    for row in range(data.users.size):
+        mine = data.only(row)
+        assert (mine.users, mine.items) == (data.users, data.items)
+        assert mine.to_table() == data.keep(data.user_rows == row).to_table()
+        assert np.array_equal(mine.indptr, data.keep(data.user_rows == row).indptr)

@@ -11,8 +11,12 @@ import pytest
 from alteraser.data.interactions import Interactions
 from alteraser.errors import NotFound
 from alteraser.ledger import requests, states
+from alteraser.ledger.asked import Asked
 from alteraser.models.factorization.model import Model
+from alteraser.models.relational.plain import PlainModel
 from alteraser.service.asides import OWED, Asides
+from alteraser.service.erasing import find
+from alteraser.service.remaining import list_of_remaining
 from alteraser.service.serving import Serving
 
 from .conftest import BASE, everything
@@ -111,6 +115,60 @@ def test_a_list_is_made_of_what_is_left_at_once(service, kind: str) -> None:
     assert serving.recommend(str(user), 40) == before
 
 
+@pytest.mark.parametrize("kind", ["knn", "enmf", "graph", "text"])
+def test_a_list_of_what_is_left_is_that_of_all_the_data(service, kind: str) -> None:
+    """Two routes: what somebody has alone, and everything with what goes taken out. For everybody
+    with some of theirs to go, by pairs, by items of which a hold keeps some, by a window."""
+    opened = service(kind)
+    version = opened.state.load_serving()
+    data, model = version.data, version.model
+    table, draw = data.to_table().to_pylist(), random.Random(0)
+    for row in range(data.users.size):
+        name = data.users.ids_of(np.array([row])).to_pylist()[0]
+        mine = [each for each in table if each["user_id"] == name]
+        pairs = draw.sample([(name, each["item_id"]) for each in mine], max(len(mine) // 2, 1))
+        goods = tuple(sorted({item for _, item in pairs}))
+        wanted = [Asked("items", goods, kept=tuple(sorted(pairs[1:]))), Asked("pairs", (pairs[0],))]
+        if "timestamp" in mine[0]:
+            wanted.append(Asked("window", (name,), since=max(each["timestamp"] for each in mine)))
+        for asked in wanted:
+            gone = find(data, [asked]).gone & (data.user_rows == row)
+            rest = data.keep(~gone)
+            if not rest.user_counts[row]:
+                with pytest.raises(NotFound):
+                    list_of_remaining(version, row, [asked], 9)
+                continue
+            items, _, without = list_of_remaining(version, row, [asked], 9)
+            assert without == gone.sum() > 0
+            if isinstance(model, PlainModel):
+                lists, _ = model.top_items(np.array([row]), k=model.items.size, seen=rest)
+                best_items = [item for item in lists[0] if item >= 0]
+            else:
+                best_items = best(model, row, rest)
+            hidden = set(data.indices[gone].tolist())
+            expected = [item for item in best_items if item not in hidden]
+            assert [item for item in items if item >= 0] == expected[: len(items)]
+
+
+def test_an_item_of_which_a_hold_keeps_a_pair_goes_at_once_for_the_others(service) -> None:
+    opened = service()
+    serving = Serving(opened.state)
+    item = 103
+    having = [user for user, had in sorted(opened.pairs) if had == item]
+    holder, other = having[:2]
+    stranger = next(who for who, _ in sorted(opened.pairs) if who not in having)
+    before = {user: serving.recommend(str(user), 40) for user in (holder, other, stranger)}
+    opened.send({"items": [item], "hold": [[holder, item]]})
+    shown = serving.recommend(str(other), 40)
+    assert shown["set_aside"] == 1
+    assert item not in [entry["item_id"] for entry in shown["items"]]
+    for user in (holder, stranger):
+        assert serving.recommend(str(user), 40) == before[user]
+    opened.work()
+    assert (holder, item) in opened.pairs
+    assert (other, item) not in opened.pairs
+
+
 def test_of_whom_nothing_would_be_left_nothing_is_shown(service) -> None:
     opened = service()
     serving = Serving(opened.state)
@@ -152,6 +210,7 @@ def test_followed_step_by_step_is_what_the_ledger_holds(service, seed: int) -> N
                 {"pairs": [[user, item], [user + 1, item]]},
                 {"user": user, "since": "2001-01-01"},
                 {"users": [user], "hold": [[user, item]]},
+                {"items": [item], "hold": [[user, item]]},
             ]
             names.append(opened.send(draw.choice(bodies), f"{seed}-{number}"))
         elif what == "work" and number % 5 == 0:
@@ -167,6 +226,7 @@ def test_followed_step_by_step_is_what_the_ledger_holds(service, seed: int) -> N
             anew.follow(connection)
             open_ones = [each for each in requests.listed(connection) if each["status"] in OWED]
         assert (steps.users, steps.items, steps.parts) == (anew.users, anew.items, anew.parts)
+        assert steps.groups == anew.groups
         assert len(steps._of) == len(open_ones)
 
 

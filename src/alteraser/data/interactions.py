@@ -543,6 +543,30 @@ class Interactions:
         """The events for which ``mask`` is true, or, where there are none, the interactions."""
         return self.keep(mask) if self.events is None else self.keep_events(mask)
 
+    def only(self, row: int) -> Interactions:
+        """What the user in ``row`` has, of events all of theirs; same rows. It costs what they have
+        and one number for every user, however many interactions there are.
+        """
+        if self.events is not None:
+            places = np.arange(*np.searchsorted(self.events.users, [row, row + 1]))
+            return self.of_events(self.users, self.items, self.events.taken(places))
+        start, stop = self.indptr[row : row + 2]
+        indptr = np.zeros_like(self.indptr)
+        indptr[row + 1 :] = stop - start
+        mine: dict[str, Any] = {
+            name: None if values is None else values[start:stop]
+            for name, values in (
+                ("confidence", self.confidence),
+                ("target", self.target),
+                ("timestamp", self.timestamp),
+                ("multiplicity", self.multiplicity),
+            )
+        }
+        segments = self.segments
+        if segments is not None:
+            mine["segments"] = segments.taken(np.arange(start, stop))
+        return Interactions(self.users, self.items, indptr, self.indices[start:stop], **mine)
+
     def select(self, *, users: Any = None, items: Any = None) -> Interactions:
         """The interactions of the given users and/or items (ids); same rows."""
         mask = np.ones(len(self), bool)

@@ -78,6 +78,15 @@ def current(connection: Connection) -> Batch | None:
     return None if found is None else _batch(found)
 
 
+def made(connection: Connection) -> str | None:
+    """The version that a batch has made and that is not served yet."""
+    there = batches.c.state.in_(("scrubbed", "checked"))
+    found: str | None = connection.execute(
+        select(batches.c.version).where(there).limit(1)
+    ).scalar_one_or_none()
+    return found
+
+
 def row_of(connection: Connection, number: int) -> Batch:
     """A batch."""
     return _batch(connection.execute(select(batches).where(batches.c.number == number)).one())

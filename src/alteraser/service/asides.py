@@ -34,7 +34,7 @@ class Aside:
     parts: Mapping[Any, Asked] = field(default_factory=dict)
     """Of whom something stays → what of theirs goes"""
     groups: Asked | None = None
-    """Sessions or baskets, whosever they are"""
+    """Sessions or baskets, whosever they are, or items of which a hold keeps pairs"""
 
 
 class Asides:
@@ -47,7 +47,7 @@ class Asides:
         self.parts: dict[Any, dict[str, Asked]] = {}
         """User → request → what of theirs goes by it"""
         self.groups: dict[str, Asked] = {}
-        """Request → sessions or baskets that go, whosever they are"""
+        """Request → what goes whosever it is: sessions, baskets, items that stay with somebody"""
         self._of: dict[str, Aside] = {}
 
     def follow(self, connection: Connection) -> bool:
@@ -60,30 +60,33 @@ class Asides:
         if last < self.seen:
             return False
         if last > self.seen:
-            for name, state, selection in self._changed(connection):
-                self._put(name, _aside(selection) if state in OWED else None)
+            owed, over = self._changed(connection)
+            for name in over:
+                self._put(name, None)
+            for name, selection in owed:
+                self._put(name, _aside(selection))
             self.seen = last
         return True
 
-    def _changed(self, connection: Connection) -> list[tuple[str, str, str | None]]:
-        wanted = select(requests.c.id, requests.c.state, requests.c.selection)
+    def _changed(self, connection: Connection) -> tuple[list[tuple[str, str | None]], list[str]]:
+        """(requests that are owed and were not, with what they name; requests that no longer
+        are). What a batch does with those that are owed changes nothing here.
+        """
+        wanted = select(requests.c.id, requests.c.selection)
         if self.seen < 0:
             found = connection.execute(wanted.where(requests.c.state.in_(sorted(OWED))))
-            return [(row.id, row.state, row.selection) for row in found]
-        names = (
-            connection.execute(
-                select(events.c.request)
-                .where(events.c.sequence > self.seen, events.c.request.is_not(None))
-                .distinct()
-            )
-            .scalars()
-            .all()
+            return [(row.id, row.selection) for row in found], []
+        told = select(events.c.request, events.c.event).where(
+            events.c.sequence > self.seen, events.c.event.in_(states.STATES)
         )
-        rows: list[tuple[str, str, str | None]] = []
+        found = connection.execute(told.order_by(events.c.sequence))
+        now = {row.request: row.event for row in found}
+        names = [name for name, state in now.items() if state in OWED and name not in self._of]
+        owed: list[tuple[str, str | None]] = []
         for start in range(0, len(names), AT_ONCE):
             part = wanted.where(requests.c.id.in_(names[start : start + AT_ONCE]))
-            rows += [(row.id, row.state, row.selection) for row in connection.execute(part)]
-        return rows
+            owed += [(row.id, row.selection) for row in connection.execute(part)]
+        return owed, [name for name, state in now.items() if state not in OWED]
 
     def _put(self, name: str, aside: Aside | None) -> None:
         before = self._of.pop(name, None)
@@ -118,8 +121,8 @@ def _aside(selection: str | None) -> Aside:
     if selection is None:
         return Aside()
     asked = Asked.read(selection)
-    if asked.kind == "items":  # of which a hold keeps pairs: somebody has it, and it is served
-        return Aside() if asked.kept else Aside(items=frozenset(asked.names))
+    if asked.kind == "items":  # of which a hold keeps pairs: it stays, with those who have these
+        return Aside(groups=asked) if asked.kept else Aside(items=frozenset(asked.names))
     if asked.kind == "users" and not asked.kept:
         return Aside(users=frozenset(asked.names))
     if asked.kind in GROUPS:

@@ -98,14 +98,14 @@ def _ledger(folders: Folders, target: Path, origin: str) -> _Needed:
 
 
 def _needed(connection: Connection, origin: str) -> _Needed:
-    pointer, batch = versions.serving(connection), batches.current(connection)
+    pointer, made = versions.serving(connection), batches.made(connection)
     found = [
         each["version"]
         for each in versions.listed(connection)
         if each["destroyed"] is None and (each["floor"] >= pointer.floor or each["serving"])
     ]
-    if batch is not None and batch.state in ("scrubbed", "checked") and batch.version is not None:
-        found.append(batch.version)
+    if made is not None:
+        found.append(made)
     last = select(func.coalesce(func.max(events.c.sequence), 0))
     head = {
         "format": archive.FORMAT,

@@ -36,8 +36,9 @@ class FoundInData:
     a hold keeps"""
 
 
-def find(data: Interactions, requests: Sequence[Asked]) -> FoundInData:
-    """Everything that ``requests`` name in ``data``, but for what a legal hold keeps.
+def find(data: Interactions, requests: Sequence[Asked], *, times: Any = None) -> FoundInData:
+    """Everything that ``requests`` name in ``data``, but for what a legal hold keeps. ``times``
+    tell the unit of windows, where ``data`` are a part of the interactions that have them.
 
     Names are looked up together: a batch costs what it asks for, and one look at the data where it
     names pairs.
@@ -47,7 +48,7 @@ def find(data: Interactions, requests: Sequence[Asked]) -> FoundInData:
     kept = iter(_places_of_pairs(data, [each.kept for each in requests if each.kept]))
     counts = []
     for each in requests:
-        places = next(pairs) if each.kind == "pairs" else _places(data, each)
+        places = next(pairs) if each.kind == "pairs" else _places(data, each, times)
         hit = np.concatenate(places)
         stays = np.intersect1d(hit, np.concatenate(next(kept))) if each.kept else hit[:0]
         gone[hit], keeps[stays] = True, True
@@ -64,11 +65,11 @@ def find(data: Interactions, requests: Sequence[Asked]) -> FoundInData:
     return FoundInData(gone & ~keeps, counts)
 
 
-def _places(data: Interactions, asked: Asked) -> list[Any]:
+def _places(data: Interactions, asked: Asked, times: Any) -> list[Any]:
     """Of every user or item that is named, where its interactions are."""
     if data.events is not None:
-        return _places_of_events(data.events, data, asked)
-    selection = asked.selection.settled(data.timestamp)
+        return _places_of_events(data.events, data, asked, times)
+    selection = asked.selection.settled(data.timestamp if times is None else times)
     if asked.kind == "items":
         by_item = data.by_item
         rows = data.items.rows_of(selection.items, "item_id")
@@ -107,9 +108,11 @@ def _places_of_pairs(data: Interactions, asked: Sequence[Sequence[Any]]) -> list
     return found
 
 
-def _places_of_events(events: Events, data: Interactions, asked: Asked) -> list[Any]:
+def _places_of_events(
+    events: Events, data: Interactions, asked: Asked, times: Any = None
+) -> list[Any]:
     """Of everything that is named, where its events are: those of a user are together."""
-    selection = asked.selection.settled(events.time)
+    selection = asked.selection.settled(events.time if times is None else times)
     if asked.kind == "items":
         rows = data.items.rows_of(selection.items, "item_id")
         return [np.flatnonzero(events.items == row) if row >= 0 else NOWHERE for row in rows]

@@ -8,6 +8,7 @@ from for this person:
     kinds that make lists from a history    the history that is left
     counts of a person                      the state without what goes
     factors                                 A_u⁻¹ b_u of what is left, at the served items
+    what is trained by steps                nothing: their served scores
 
 and whatever was asked to go is in none of it, though nothing of the model says any more that they
 had it.
@@ -45,22 +46,26 @@ def list_of_remaining(
     """(item rows, scores) of the best ``k`` items for the user in ``row`` without what ``asked``
     name, as ``top_items`` gives them, and how many of their interactions these are.
 
-    NotFound where nothing of the user would be left.
+    Of the data only what this user has is looked at, unless the model makes somebody's list from
+    what others have. NotFound where nothing of the user would be left.
     """
     data, model = version.data, version.model
-    owners = data.user_rows if data.events is None else data.events.users
-    gone = find(data, asked).gone & (owners == row)
-    removed = data.keep_rows(gone)
-    if not removed.count:
+    mine = data.only(row) if asked else None
+    gone = None if mine is None else find(mine, asked, times=_times(data)).gone
+    if mine is None or gone is None or not gone.any():
         items, scores = model.top_items(np.array([row]), k=k, seen=data)
         return items[0], scores[0], 0
-    rest = data.keep_rows(~gone)
+    removed, rest = mine.keep_rows(gone), mine.keep_rows(~gone)
     if not rest.user_counts[row]:
         raise NotFound("there is no such user", code="user")
     hidden = np.setdiff1d(_items(removed, row), _items(rest, row))
     items, scores = _best(model, data, removed, rest, row, k + len(hidden))
     shown = ~np.isin(items, hidden)
     return items[shown][:k], scores[shown][:k], removed.count
+
+
+def _times(data: Interactions) -> Array | None:
+    return data.timestamp if data.events is None else data.events.time
 
 
 def whose(version: Version, asked: Asked) -> frozenset[int]:
@@ -80,13 +85,17 @@ def _best(
 ) -> tuple[Array, Array]:
     if isinstance(model, Model):
         return _of_factors(model, rest, row, k)
-    assert isinstance(model, ExactModel)
+    seen = rest
     # what is trained by steps would have to be trained again: it stays as it is served
-    if not model.settings.needs_history and model.settings.extra is None:
+    if isinstance(model, ExactModel) and model.settings.extra is None:
+        kind = model.settings
         wanted: Any = removed if data.events is None else Selection.of_events(removed)
-        deletion = Deletion(data, data.remove(wanted))
-        model = replace(model, state=model.settings.without(model.state, deletion, threads=1))
-    items, scores = model.top_items(np.array([row]), k=k, seen=rest)
+        if not kind.needs_history:
+            deletion = Deletion(data, data.remove(wanted))
+            model = replace(model, state=kind.without(model.state, deletion, threads=1))
+        elif kind.reads_others:
+            seen = data.remove(wanted).remaining
+    items, scores = model.top_items(np.array([row]), k=k, seen=seen)
     return items[0], scores[0]
 
 

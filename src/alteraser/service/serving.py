@@ -28,8 +28,6 @@ KEPT = 10_000
 """Lists that are kept while their version is served"""
 LOOK = 0.25
 """Seconds between two looks for a version that will be served"""
-AHEAD = ("scrubbed", "checked")
-"""States of a batch whose version is there"""
 
 
 class _Served:
@@ -63,7 +61,8 @@ class LedgerLook:
     parts: tuple[Asked, ...] = ()
     """What of theirs is to be forgotten, of who stays"""
     groups: tuple[Asked, ...] = ()
-    """Sessions or baskets that are to be forgotten, whosever they are"""
+    """What is to be forgotten whosever it is: sessions, baskets, items that a hold keeps of
+    somebody"""
 
 
 def _without(
@@ -98,10 +97,10 @@ class Serving:
         while not ended.wait(LOOK):
             with suppress(Exception):  # who asks is told, or it is there when somebody asks
                 with self._state.database.reading() as connection:
-                    batch = batches.current(connection)
+                    made = batches.made(connection)
                     wanted = versions.serving(connection).version
-                if batch is not None and batch.state in AHEAD and batch.version is not None:
-                    self._ahead(batch.version)
+                if made is not None:
+                    self._ahead(made)
                 self._of(wanted)
 
     def _ahead(self, name: str) -> None:

@@ -5,8 +5,9 @@ it goes on.
     ─ receipts ─→ receipted ─ complete ─→ done
 
 Each arrow ends in one transaction of the ledger, and its requests move in that or, where they are
-many, in more of them, between which others write (``batches.CHUNK``). What is done before that is files under names that
-nobody reads yet, and is done again, to the same bytes, where the transaction did not come about.
+many, in more of them, between which others write (``batches.CHUNK``). What is done before that is
+files under names that nobody reads yet, and is done again, to the same bytes, where the transaction
+did not come about.
 """
 
 from __future__ import annotations

@@ -58,6 +58,9 @@ class Rule(Configured, ABC):
     name: ClassVar[str]
     """Its name on the command line"""
     needs_history: ClassVar[bool]
+    reads_others: ClassVar[bool] = False
+    """Whether somebody's list is made from other people's histories as well, not from their own and
+    the state alone"""
     """Whether a list is made from the interactions of whom it is for, which the state does not
     have"""
     protocol: ClassVar[Protocol] = "held out"

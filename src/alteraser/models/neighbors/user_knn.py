@@ -55,6 +55,7 @@ class UserKNN(ExactKind):
         "neighbors": (50, 100, 200),
     }
     needs_history: ClassVar[bool] = True
+    reads_others: ClassVar[bool] = True
     summary: ClassVar[str] = (
         "in how many histories each item is; who is near whom is formed when lists are asked for"
     )
