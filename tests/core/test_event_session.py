@@ -18,6 +18,8 @@ from alteraser.data.interactions import Interactions
 from alteraser.data.selection import Selection
 from alteraser.engines.session import EventSession
 from alteraser.errors import IntegrityError, InvalidInput, NotFound, RefusedByPolicy
+from alteraser.models.ease import inverse
+from alteraser.models.sessions import pending
 
 KINDS = [KNN[0], TIFU[0], TIFU[1], ae.TopFrequency(), LINEAR[0], AGED[0], AGED[2]]
 
@@ -64,8 +66,6 @@ def test_corrections_are_applied_before_they_are_published(
 ) -> None:
     """What may come next is, after each request, what training on the rest says; folded in or
     not."""
-    from alteraser.models.sessions import pending
-
     options = {"session_column": "group", "timestamp_column": "timestamp"}
     whole = Interactions.read(rows(60, seed, step(kind)), **options)
     session, now = EventSession(kind.fit(whole), whole), whole
@@ -294,3 +294,72 @@ def test_the_record_knows_events_of_a_pair_that_stays(kind: Any, tmp_path: Any) 
     later = table.slice(0, 1).set_column(3, "timestamp", pa.array([11]))
     assert session.add(Interactions.read(later, **options)).changed == 1
     assert session.publish().erased == model.erased
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_correction_is_folded_in_without_being_asked_and_watched(dtype: Any) -> None:
+    """Few rows wait, whatever has been asked; the drift is rounding, and what there is is what
+    training on the rest gives."""
+    options = {"session_column": "group", "timestamp_column": "timestamp"}
+    whole = Interactions.read(rows(150, 3), **options)
+    kind = ae.SLIST(dtype=dtype)
+    session = EventSession(kind.fit(whole), whole)
+    assert session.told() == dict.fromkeys(
+        ("rows_waiting", "folds", "fold_seconds", "drift", "refreshes"), 0
+    )
+    events = whole.events
+    assert events is not None
+    for group in range(events.owners.size):
+        mine = np.flatnonzero(events.numbers == group)[:-1]  # of each session one event stays
+        if mine.size:
+            named = Interactions.of_events(whole.users, whole.items, events.taken(mine))
+            session.forget(Selection.of_events(named))
+        assert session.told()["rows_waiting"] < pending.FOLD
+    session.fold()
+    told = session.told()
+    assert told["rows_waiting"] == told["refreshes"] == 0
+    assert told["folds"] > 1
+    assert 0 < told["drift"] < {"float32": 1e-5, "float64": 1e-13}[dtype]
+    fresh = kind.formed(kind.state(session.remaining()), None)
+    shown = np.array([0, 3, 1])
+    scores = dict(session.continued(whole.items.ids_of(shown), k=99))
+    wanted = kind.continued(fresh, shown)
+    for item, score in zip(whole.items.ids.to_pylist(), wanted, strict=True):
+        assert scores.get(item, 0.0) == pytest.approx(
+            max(score, 0.0), abs=1e-4 if dtype == "float32" else 1e-9
+        )
+
+
+@pytest.mark.parametrize("cause", ["drift", "a step"])
+def test_an_inverse_that_lost_digits_is_made_anew(
+    cause: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what rounding did, or where one step would: a request is served, not refused."""
+    whole = Interactions.read(rows(90, 5), session_column="group")
+    kind = ae.SLIST()
+    session = EventSession(kind.fit(whole), whole)
+    if cause == "drift":
+        session.pending._matrix[:] *= 1.0 + 1e-6  # what the sum of many roundings would do
+        session.forget([0], whole_users=True)
+        session.fold()
+    else:
+        monkeypatch.setitem(inverse.SINGULAR, "float64", 2.0)
+        session.forget([0], whole_users=True)
+        monkeypatch.undo()
+    assert session.told()["refreshes"] == 1
+    session.forget([1], whole_users=True)
+    fresh = kind.formed(kind.state(session.remaining()), None)
+    shown = np.array([2, 4])
+    found = dict(session.continued(whole.items.ids_of(shown), k=99))
+    for item, score in zip(whole.items.ids.to_pylist(), kind.continued(fresh, shown), strict=True):
+        assert found.get(item, 0.0) == pytest.approx(max(score, 0.0), abs=1e-9)
+
+
+def test_changes_of_what_follows_what_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list multiplies by a few of them, however many requests there were."""
+    whole = Interactions.read(rows(150, 2), session_column="group")
+    monkeypatch.setattr(pending, "SPARSE", 0)
+    session = EventSession(ae.SLIST().fit(whole), whole)
+    for _ in range(60):
+        session.undo(session.forget([3], whole_users=True))
+        assert len(session.pending._ahead) < pending.FOLD

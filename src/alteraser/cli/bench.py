@@ -49,6 +49,10 @@ EXPERIMENTS = {
         "alteraser.bench.warm",
         "Exact kinds in a warm process: one person, while people grow.",
     ),
+    "sessions": (
+        "alteraser.bench.sessions",
+        "slist in a warm process: sessions forgotten one by one, folds apart.",
+    ),
     "local": (
         "alteraser.bench.local",
         "Models that are not at rest: cost and effect of a local deletion.",

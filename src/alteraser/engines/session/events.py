@@ -61,9 +61,10 @@ class EventSession:
     comes and what the same people have; ``publish`` sorts it in among all events, puts the parts
     together and gives, in every bit, what ``forget`` and training on the rest give. What slist
     keeps is algebra of all sessions together: a request adds a low-rank correction to it, which
-    ``continued`` applies; ``publish`` changes the inverse itself, from which corrections begin
-    anew, and decides which items are the most frequent. After additions it makes algebra (of slist,
-    of networks) anew.
+    ``continued`` applies, and which is folded into the inverse once a few rows have gathered; where
+    rounding has added up (``told``) the inverse is made anew of what is there. ``publish`` begins
+    from the model's own state, and decides which items are the most frequent. After additions it
+    makes algebra (of slist, of networks) anew.
 
     >>> import pyarrow as pa
     >>> from alteraser import Interactions, TopFrequency
@@ -94,6 +95,8 @@ class EventSession:
         self._parts: dict[int, Any] = {}
         self.pending = model.settings.pending(dict(model.state))
         """Of slist: what was changed and is not published"""
+        self.refreshes = 0
+        """How often the inverse of slist was made anew beside ``publish``"""
 
     @property
     def data(self) -> Interactions:
@@ -180,12 +183,29 @@ class EventSession:
         return list(zip(names, scores[best].tolist(), strict=True))
 
     def fold(self) -> None:
-        """Of slist: put what requests left to be corrected into the inverse, so that lists and
-        requests are as quick as at the beginning: for when nobody is waiting. ``publish`` does it
-        as well. Of other kinds nothing.
+        """Of slist: put what requests left to be corrected into the inverse, and look at its drift,
+        for when nobody is waiting. Requests do it themselves once a few rows have gathered. Of
+        other kinds nothing.
         """
         if self.pending is not None:
-            self.pending.fold()
+            self.pending.fold(look=True)
+            self._refreshed()
+
+    def told(self) -> dict[str, float]:
+        """Of slist, by name: ``rows_waiting`` of a correction that is not folded in; ``folds`` and
+        ``fold_seconds`` (CPU) since corrections began anew; ``drift``, ‖P(Az) − z‖_∞ / ‖z‖_∞ of a
+        random z when it was last looked at; ``refreshes`` of the inverse. Of other kinds nothing.
+        """
+        pending = self.pending
+        if pending is None:
+            return {}
+        return {
+            "rows_waiting": pending.rank,
+            "folds": pending.folds,
+            "fold_seconds": pending.fold_seconds,
+            "drift": pending.drift,
+            "refreshes": self.refreshes,
+        }
 
     def remaining(self) -> Interactions:
         """The events as they are now."""
@@ -286,6 +306,13 @@ class EventSession:
             if self.pending is not None:
                 self.pending.change(before[at], now)
         if self.pending is not None and not self.pending.is_today(self._newest):
+            self._renew()
+        self._refreshed()
+
+    def _refreshed(self) -> None:
+        """Make the inverse anew where it has lost digits."""
+        if self.pending is not None and self.pending.spent:
+            self.refreshes += 1
             self._renew()
 
     def _renew(self) -> None:
