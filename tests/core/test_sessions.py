@@ -492,3 +492,17 @@ def test_what_has_no_sessions_is_refused() -> None:
         VSKNN().fit(Interactions.read(table, duplicates="first"))
     with pytest.raises(InvalidInput, match="baskets, which have no order"):
         VSKNN().fit(Interactions.read(table, basket_column="group"))
+
+
+@pytest.mark.parametrize("kind", [*LINEAR, *AGED[:2]], ids=str)
+def test_lists_of_many_sessions_are_those_of_each(kind: Any) -> None:
+    """In every bit, sessions of what is not kept and empty ones among them."""
+    whole = Interactions.read(rows(80, 4, step(kind)), **readings(kind)[-1])
+    formed = kind.formed(kind.state(whole), None)
+    rng = np.random.default_rng(0)
+    sessions = [rng.integers(0, whole.shape[1], size) for size in (3, 1, 0, 6, 2)]
+    found = np.full((9, whole.shape[1]), -np.inf)
+    kind.continued_all(formed, sessions, found, [7, 0, 3, 1, 4])
+    for row, session in zip([7, 0, 3, 1, 4], sessions, strict=True):
+        np.testing.assert_array_equal(found[row], kind.continued(formed, session))
+    assert np.all(found[[2, 5, 6, 8]] == -np.inf)

@@ -129,6 +129,18 @@ def unit_of(times: Rows) -> str:
     return next((unit for unit, limit in LARGEST.items() if largest < limit), "ns")
 
 
+def bounds_of(unit: str) -> tuple[int, float]:
+    """(least, limit) of the largest number of times of ``unit``: ``unit_of`` is ``unit`` where it
+    is at least the one and below the other.
+
+    >>> bounds_of("ms")
+    (100000000000, 100000000000000)
+    """
+    limits = [0, *LARGEST.values(), np.inf]
+    place = list(UNITS).index(unit)
+    return int(limits[place]), limits[place + 1]
+
+
 def when(ticks: int, times: Rows) -> str:
     """A time in the unit of ``times`` as people read it, in UTC; the number where no calendar has
     it.

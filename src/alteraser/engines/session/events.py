@@ -19,6 +19,7 @@ from alteraser.engines.session.happened import Happened
 from alteraser.errors import InvalidInput, NotFound
 from alteraser.models.closed_form.model import ExactModel
 from alteraser.models.protocol import TrainedOn, known_rows
+from alteraser.models.sessions.ages import Span, span_of
 from alteraser.verbs.deleting import aligned, belongs
 
 Array = npt.NDArray[Any]
@@ -93,6 +94,7 @@ class EventSession:
         self._there = GrowingArray(np.ones(len(data.events), bool))  # by number
         self._taken_back = GrowingArray(np.zeros(len(data.events), bool))  # added, and undone
         self._parts: dict[int, Any] = {}
+        self._span: Span | None = None  # of the times of all that is there, where it is known
         self.pending = model.settings.pending(dict(model.state))
         """Of slist: what was changed and is not published"""
         self.refreshes = 0
@@ -299,13 +301,14 @@ class EventSession:
         rows = np.unique(self._all.users[numbers]).tolist()
         before = [] if self.pending is None else [self._of(row) for row in rows]
         self._there[numbers] = there
+        self._moved(numbers, there=there)
         self.requests += 1
         for at, row in enumerate(rows):
             now = self._of(row)
             self._parts[row] = self.model.settings.part(now)
             if self.pending is not None:
                 self.pending.change(before[at], now)
-        if self.pending is not None and not self.pending.is_today(self._newest):
+        if self.pending is not None and not self.pending.is_today(self._spanned):
             self._renew()
         self._refreshed()
 
@@ -320,10 +323,24 @@ class EventSession:
         settings = self.model.settings
         self.pending = settings.pending(settings.state(self.remaining(), threads=self.threads))
 
-    def _newest(self) -> int:
-        """When the last of the events that are there was."""
+    def _spanned(self) -> Span:
+        """Of the times of the events that are there; all are looked at only where the last ones
+        went.
+        """
         assert self._all.time is not None
-        return int(self._all.time.all()[self._there.all()].max(initial=0))
+        if self._span is None:
+            self._span = span_of(self._all.time.all()[self._there.all()])
+        return self._span
+
+    def _moved(self, numbers: Array, *, there: bool) -> None:
+        """Keep the span of times in mind."""
+        if self._span is None or self._all.time is None:
+            return
+        newest, farthest = span_of(self._all.time[numbers])
+        if there:
+            self._span = Span(max(self._span.newest, newest), max(self._span.farthest, farthest))
+        elif newest >= self._span.newest or farthest >= self._span.farthest:
+            self._span = None
 
     def _of(self, row: int) -> Events:
         """What somebody has now."""

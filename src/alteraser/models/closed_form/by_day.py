@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.data import blocks
-from alteraser.data.selection import UNITS, unit_of
+from alteraser.data.selection import UNITS, bounds_of, unit_of
 from alteraser.models.closed_form.kind import largest_difference
-from alteraser.models.closed_form.live import Had
+from alteraser.models.closed_form.live import Had, Lost
 
 if TYPE_CHECKING:
     from alteraser.data.interactions import Interactions
@@ -134,12 +134,17 @@ def apart(state: Mapping[str, Array], data: Interactions) -> float:
 
 
 class LiveDays:
-    """``cells`` that change person by person, of interactions without confidences."""
+    """``cells`` that change person by person, of interactions without confidences; ``Lost`` where
+    the times seem to be in another unit than those of the beginning.
+    """
 
     def __init__(self, state: Mapping[str, Array], data: Interactions) -> None:
         assert data.timestamp is not None
         self._keys, self._counts = _of(state), state["counts"].copy()
-        self._items, self._unit = state["starts"].size - 1, UNITS[unit_of(data.timestamp)]
+        unit = unit_of(data.timestamp)
+        self._items, self._unit = state["starts"].size - 1, UNITS[unit]
+        self._least, self._limit = bounds_of(unit)
+        self._telling = int(np.count_nonzero(np.abs(data.timestamp) >= self._least))
         self._more: dict[int, int] = {}  # days on which an item had nothing when it began
 
     def change(self, before: Had, after: Had) -> None:
@@ -148,12 +153,22 @@ class LiveDays:
             if not had.items.size:
                 continue
             assert had.times is not None
+            self._tell(had.times, by)
             keys = (had.items << _BITS) + had.times // (DAY * self._unit) + (1 << _BITS - 1)
             places = np.minimum(np.searchsorted(self._keys, keys), self._keys.size - 1)
             there = self._keys[places] == keys
             self._counts[places[there]] += by
             for key in keys[~there].tolist():
                 self._more[key] = self._more.get(key, 0) + by
+        if not self._telling:
+            raise Lost
+
+    def _tell(self, times: Array, by: int) -> None:
+        """Count the times by which the unit is told."""
+        sizes = np.abs(times)
+        self._telling += by * int(np.count_nonzero(sizes >= self._least))
+        if by > 0 and np.any(sizes >= self._limit):
+            raise Lost
 
     def state(self) -> dict[str, Array]:
         """The cells as they are now."""

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
-    field_validator,
     model_serializer,
     model_validator,
 )
 
 from alteraser.errors import IntegrityError, InvalidInput
+from alteraser.models.closed_form.as_of import Day, only_with
 from alteraser.models.closed_form.kind import ExactKind, largest_difference
 from alteraser.models.closed_form.needs import SEGMENTS, TIMES, Need
 from alteraser.runtime.late import late
@@ -68,7 +68,7 @@ class Popularity(ExactKind):
         allow_inf_nan=False,
         description="Days after which an interaction counts for half",
     )
-    as_of: str | None = Field(
+    as_of: Day | None = Field(
         default=None,
         description="With a half-life: the day that ages are counted from, YYYY-MM-DD; else the "
         "newest",
@@ -78,20 +78,9 @@ class Popularity(ExactKind):
         default=False, description="Whether counted by segment: where the data say of which each is"
     )
 
-    @field_validator("as_of")
-    @classmethod
-    def _is_a_day(cls, day: str | None) -> str | None:
-        if day is not None:
-            by_day.day_of(day)
-        return day
-
     @model_validator(mode="after")
     def _has_ages(self) -> Popularity:
-        if self.as_of is not None and self.half_life is None:
-            raise ValueError(
-                "as_of, the day that ages are counted from, goes with a half-life: give half_life "
-                "as well"
-            )
+        only_with(self.as_of, self.half_life, "half_life", "a half-life")
         return self
 
     @model_serializer(mode="wrap")

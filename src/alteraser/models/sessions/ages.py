@@ -24,6 +24,23 @@ WHOLE = 1 << 10
 """The weight of a session of today, as an integer"""
 
 
+class Span(NamedTuple):
+    """What ages are told from of some times; 0 where there are none."""
+
+    newest: int
+    farthest: int
+    """The largest distance from 1970, which tells the unit"""
+
+
+def span_of(times: Array) -> Span:
+    """Of ``times``.
+
+    >>> span_of(np.array([-7, 3]))
+    Span(newest=3, farthest=7)
+    """
+    return Span(int(times.max(initial=0)), int(np.abs(times).max(initial=0)))
+
+
 class Ages(NamedTuple):
     """What ages are counted from, and in which unit times are."""
 
@@ -36,9 +53,13 @@ class Ages(NamedTuple):
     def of(cls, events: Events, as_of: str | None) -> Ages:
         """Of ``events`` that have times."""
         assert events.time is not None
-        ticks = DAY * UNITS[unit_of(events.time)]
-        newest = int(events.time.max(initial=0)) // ticks
-        return cls(newest if as_of is None else day_of(as_of), ticks)
+        return cls.at(span_of(events.time), as_of)
+
+    @classmethod
+    def at(cls, span: Span, as_of: str | None) -> Ages:
+        """Of events with such times."""
+        ticks = DAY * UNITS[unit_of(np.array([span.farthest]))]
+        return cls(span.newest // ticks if as_of is None else day_of(as_of), ticks)
 
     @property
     def array(self) -> Array:

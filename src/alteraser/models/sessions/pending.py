@@ -29,7 +29,7 @@ import numpy.typing as npt
 from alteraser.data.events import Events
 from alteraser.models.ease import inverse, packed
 from alteraser.models.sessions import prefixes
-from alteraser.models.sessions.ages import Ages
+from alteraser.models.sessions.ages import Ages, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -122,14 +122,11 @@ class Pending:
         places = self.formed.places
         return bool(np.all(items < places.size) and np.all(places[items] >= 0))
 
-    def is_today(self, newest: Callable[[], int]) -> bool:
-        """Whether ages are still counted from the same day; ``newest`` says when the last event
-        was.
+    def is_today(self, span: Callable[[], Span]) -> bool:
+        """Whether ages are still counted from the same day, in the same unit of times; ``span``
+        looks at these.
         """
-        since = self._since
-        if since is None or self.kind.as_of is not None:
-            return True
-        return newest() // since.ticks == since.today
+        return self._since is None or Ages.at(span(), self.kind.as_of) == self._since
 
     def change(self, before: Events, after: Events) -> None:
         """Somebody had ``before`` and has ``after``; ``spent`` where digits are lost by that."""

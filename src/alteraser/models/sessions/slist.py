@@ -40,12 +40,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
-    field_validator,
     model_serializer,
     model_validator,
 )
 
 from alteraser.errors import NumericFailure, ResourceLimit
+from alteraser.models.closed_form.as_of import Day, only_with
 from alteraser.models.closed_form.needs import TIMES, Need
 from alteraser.models.sessions.kind import SessionKind
 from alteraser.runtime.late import late
@@ -58,7 +58,6 @@ if TYPE_CHECKING:
     from alteraser.data.deletion import Deletion
     from alteraser.data.events import Events
     from alteraser.data.interactions import Interactions
-    from alteraser.models.closed_form import by_day
     from alteraser.models.ease import cost, inverse, packed
     from alteraser.models.sessions import ages, histories, prefixes
     from alteraser.models.sessions.ages import Ages
@@ -69,7 +68,6 @@ if TYPE_CHECKING:
 else:
     np = late("numpy")
     selection = late("alteraser.data.selection")
-    by_day = late("alteraser.models.closed_form.by_day")
     cost = late("alteraser.models.ease.cost")
     inverse = late("alteraser.models.ease.inverse")
     packed = late("alteraser.models.ease.packed")
@@ -100,6 +98,15 @@ class FormedWeights(NamedTuple):
     """Cᵀ, sparse"""
     diagonal: Array
     """That of P"""
+
+
+class Shown(NamedTuple):
+    """A session that is to be continued."""
+
+    items: Array
+    """Places among those that are kept, increasing"""
+    weights: Array
+    """exp(−(l − i)/δ') of each"""
 
 
 class SLIST(SessionKind):
@@ -142,7 +149,7 @@ class SLIST(SessionKind):
         allow_inf_nan=False,
         description="Over how many days a session fades; they do not where not given",
     )
-    as_of: str | None = Field(
+    as_of: Day | None = Field(
         default=None,
         description="With a time decay: the day that ages are counted from, YYYY-MM-DD; else the "
         "newest",
@@ -157,20 +164,9 @@ class SLIST(SessionKind):
         default="float64", description="What the inverse is held in"
     )
 
-    @field_validator("as_of")
-    @classmethod
-    def _is_a_day(cls, day: str | None) -> str | None:
-        if day is not None:
-            by_day.day_of(day)
-        return day
-
     @model_validator(mode="after")
     def _has_ages(self) -> Self:
-        if self.as_of is not None and self.time_decay is None:
-            raise ValueError(
-                "as_of, the day that ages are counted from, goes with a time decay: give "
-                "time_decay as well"
-            )
+        only_with(self.as_of, self.time_decay, "time_decay", "a time decay")
         return self
 
     @model_serializer(mode="wrap")
@@ -431,23 +427,59 @@ class SLIST(SessionKind):
         by.
         """
         found = np.full(formed.places.size, -np.inf)
+        shown = self._shown(formed, session)
+        if shown.items.size:
+            told = solved(*shown)[None]
+            found[formed.kept] = self._listed(formed, told, [shown], diagonal, more)[0]
+        return found
+
+    def continued_all(
+        self, state: Any, sessions: list[Array], found: Array, rows: list[int]
+    ) -> None:
+        """``continued`` of each of ``sessions`` into these rows of ``found``: columns of P are
+        gathered once for all of them, and C is read once.
+        """
+        each = [(row, self._shown(state, one)) for row, one in zip(rows, sessions, strict=True)]
+        some = [(row, shown) for row, shown in each if shown.items.size]
+        if not some:
+            return
+        items = np.unique(np.concatenate([shown.items for _, shown in some]))
+        columns = packed.columns(state.state["inverse"], state.kept.size, items)
+        told = np.empty((len(some), state.kept.size))
+        for into, (_, shown) in zip(told, some, strict=True):
+            part = columns[np.searchsorted(items, shown.items)]
+            into[:] = shown.weights @ part.astype(np.float64)
+        scores = self._listed(state, told, [shown for _, shown in some], state.diagonal, [])
+        found[np.ix_([row for row, _ in some], state.kept)] = scores
+
+    def _shown(self, formed: FormedWeights, session: Array) -> Shown:
         known = formed.places[np.asarray(session)]
-        known = known[known >= 0]
-        if not known.size:
-            return found
-        items, back = np.unique(known[::-1], return_index=True)
-        weights = np.exp(-back / self.predict_decay)
-        told = solved(items, weights)
+        items, back = np.unique(known[known >= 0][::-1], return_index=True)
+        return Shown(items, np.exp(-back / self.predict_decay))
+
+    def _listed(
+        self,
+        formed: FormedWeights,
+        told: Array,
+        shown: list[Shown],
+        diagonal: Array,
+        more: list[Any],
+    ) -> Array:
+        """(sessions, k) scores of ``told`` (sessions, k), P times what was shown; −∞ for what
+        nothing, or rounding alone, speaks for.
+        """
         if self.alpha == 1.0:
             scores = -told / diagonal
-            scores[items] += weights
+            for row, each in zip(scores, shown, strict=True):
+                row[each.items] += each.weights
         else:
-            scores = formed.ahead @ told
+            upright = told[0] if len(told) == 1 else np.ascontiguousarray(told.T)
+            scores = formed.ahead @ upright
             for change in more:
-                scores += change @ told
-        least = NOTHING[self.dtype] * np.abs(scores).max(initial=0.0)
-        found[formed.kept] = np.where(scores > least, scores, -np.inf)
-        return found
+                scores += change @ upright
+            scores = scores[None] if len(told) == 1 else scores.T
+        least = NOTHING[self.dtype] * np.abs(scores).max(axis=1, initial=0.0)
+        return np.where(scores > least[:, None], scores, -np.inf)
 
     def pending(self, state: dict[str, Array]) -> Pending:
         """``state`` for a warm process."""
