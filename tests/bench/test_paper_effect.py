@@ -149,7 +149,8 @@ def test_anchored_passes_never_blow_up(name: str, passes: int) -> None:
     assert residuals[0] == pytest.approx(alone.residual)
     assert residuals == sorted(residuals, reverse=True)
     assert outcome.reason == "bent"
-    held = anchors(task.before, task.after, task.original, threads=1)
+    # these passes hold the gradient where it was, however the model turns
+    held = replace(anchors(task.before, task.after, task.original, threads=1), level=None)
     measured = anchored_norm(task.after, outcome.factors, held, threads=1) / task.push
     assert measured == pytest.approx(outcome.residual, rel=1e-6)
     moved = np.linalg.norm(stacked(outcome.factors) - stacked(task.original))

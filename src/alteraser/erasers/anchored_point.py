@@ -19,6 +19,7 @@ from alteraser.solvers.line import lowest, quartic_along
 from alteraser.solvers.phases.alternation import RowWork
 from alteraser.solvers.phases.state import refuse_damaged
 from alteraser.solvers.residuals import row_gradients
+from alteraser.solvers.rotations import nearest
 from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.stationarity import (
     Evaluation,
@@ -58,8 +59,10 @@ class AnchoredPoint:
     joint: Joint | None = None
     """Blocks of both sides; None where there is no room for them"""
     at: Factors
+    held: Anchors
+    """What is to stay of the gradient, in the frame of ``at``"""
     gradient: Pair
-    """∇L_{D_r} − g there"""
+    """∇L_{D_r} − g R there, see ``solvers.anchors``"""
     residual: float
     """Its norm over the push"""
     objective: float
@@ -91,7 +94,7 @@ class AnchoredPoint:
         """What training left, and the push."""
         shift, original = self.shift, self.shift.original
         first = evaluate(self.before, original, threads=self.threads)
-        self.held = Anchors.of(first, self.after)
+        self.held = Anchors.of(first, self.after, original)
         change, objective = self.change(first)
         norm = gradient_norm(shift.after, original, *change, threads=self.threads)
         self.first = first
@@ -114,6 +117,8 @@ class AnchoredPoint:
     def share(self) -> float | None:
         """Estimated share of the effect that is missing, where that is known."""
         moved = self.moved()
+        if not self.held.know(self.at.items):
+            return None
         return float(self.missing / moved) if moved > 0 and np.isfinite(self.missing) else None
 
     def reach(self, following: Factors) -> float:
@@ -121,12 +126,14 @@ class AnchoredPoint:
         has.
         """
         now = evaluate(self.after, following, threads=self.threads)
-        gradient = self._anchored(now)
+        held = self.held.turned(following.items)
+        gradient = held.left(now.user_gradient, now.item_gradient)
         reached = self._residual(gradient)
         self.work.rows += self.rows
         # else L is no quadratic that far away, or the precision holds no more
         if reached < self.residual:
             self._place(following)
+            self.held = held
             self.gradient, self.residual, self.objective = gradient, reached, now.objective
         return reached
 
@@ -140,9 +147,8 @@ class AnchoredPoint:
         residual, limit = self.residual, self.limit
         if NEAR * limit < residual <= limit / NEAR:  # near it, the blocks of the very point decide
             now = evaluate(self.after, self.at, threads=self.threads)
-            norm = gradient_norm(
-                self.shift.after, self.at, *self._anchored(now), threads=self.threads
-            )
+            left = self.held.left(now.user_gradient, now.item_gradient)
+            norm = gradient_norm(self.shift.after, self.at, *left, threads=self.threads)
             residual = norm / (self.push.norm or 1.0)
         return residual, self.objective
 
@@ -180,14 +186,12 @@ class AnchoredPoint:
                     solution=moved,
                 )
                 x[rows] += moved[rows]
-        # what these rows did together may be a rotation in part, which is no effect of anything
-        if np.ptp(h) == 0:
-            U, _, Vt = np.linalg.svd(P.T @ original.users + Q.T @ original.items)
-            P, Q = P @ (U @ Vt), Q @ (U @ Vt)
         self.at = self.stored(P, Q)
         now = evaluate(self.after, self.at, threads=self.threads)
         self._factor()
-        self.gradient, self.objective = self._anchored(now), now.objective
+        self.held = self.held.turned(self.at.items)
+        self.gradient = self.held.left(now.user_gradient, now.item_gradient)
+        self.objective = now.objective
         self.residual = self.rows_alone = self._residual(self.gradient)
         self.noise = storing_noise(now.theta_norm, original.dtype) / (self.push.norm or 1.0)
         count = int(sum(rows.size for rows in self.touched()))
@@ -200,11 +204,12 @@ class AnchoredPoint:
         """
         P, Q = (x.astype(np.float64) for x in (self.at.users, self.at.items))
         h, dtype = self.at.prediction.astype(np.float64), self.shift.after.dtype
-        sides = (self.after.users, P, Q, self.held.users), (self.after.items, Q, P, self.held.items)
-        for side, x, other, held in sides:
+        held = self.held
+        sides = (self.after.users, P, Q, held.users), (self.after.items, Q, P, held.items)
+        for side, x, other, anchor in sides:
             live = np.flatnonzero(side.counts)
             right, moved = np.zeros_like(x), np.zeros_like(x)
-            right[live] = 0.5 * held[live] - half_gradients(
+            right[live] = 0.5 * anchor[live] - half_gradients(
                 side, other * h, x, live, threads=self.threads
             )
             seen = padded((other * h).astype(dtype))
@@ -221,8 +226,8 @@ class AnchoredPoint:
         h = self.at.prediction.astype(np.float64)
         sides = self.after.users, self.after.items
         along = quartic_along(sides, (P, Q), (Q * h, W * h), (V, W), self.threads)
-        held = float(np.vdot(self.held.users, V) + np.vdot(self.held.items, W))
-        return lowest(along - Polynomial([0.0, held]), REACH) or 1.0
+        pull = float(np.vdot(self.held.users, V) + np.vdot(self.held.items, W))
+        return lowest(along - Polynomial([0.0, pull]), REACH) or 1.0
 
     def _place(self, factors: Factors) -> None:
         self.at = factors
@@ -282,7 +287,13 @@ class AnchoredPoint:
         return users[self.live[0][users]], items[self.live[1][items]]
 
     def stored(self, P: Float64, Q: Float64) -> Factors:
+        """(P, Q) as they would be stored, turned to where they are nearest to the original: what a
+        step did to all rows together may be a rotation in part, which is no effect of anything.
+        """
         original = self.shift.original
+        if self.held.level is not None:
+            R = nearest((P, Q), (original.users, original.items))
+            P, Q = P @ R, Q @ R
         return Factors(P.astype(original.dtype), Q.astype(original.dtype), original.prediction)
 
     def _factor(self) -> None:
@@ -293,10 +304,6 @@ class AnchoredPoint:
             return
         self.joint = Joint(problem, P, Q, self.at.prediction.astype(problem.dtype), self.threads)
         self.joint.settle(move=False)
-
-    def _anchored(self, here: Evaluation) -> Pair:
-        """∇L_{D_r} − g"""
-        return here.user_gradient - self.held.users, here.item_gradient - self.held.items
 
     def _residual(self, gradient: Pair) -> float:
         if not all(np.isfinite(g).all() for g in gradient):

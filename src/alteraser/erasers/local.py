@@ -63,6 +63,10 @@ TURNING = 0.4
 """Where two steps in a row are more than this share of the one before, they lead nowhere that more
 could be said of."""
 
+LUCKY = 0.5
+"""Share of the last step's ratio that the next one's is taken to be at least: where what L is no
+quadratic for changes its sign, one step may shorten by far more than those after it."""
+
 MORE, FEW = 1.5, 40
 """A later step may take MORE times as many products as the first, of which FEW are reckoned in any
 case: a short first step says little of how many directions there are. One that takes more had
@@ -144,10 +148,13 @@ class Local:
             found.state.shift.original,
         )
         moved, left = point.moved(), point.share()
-        # what the solves are kept off, or could not bring down, is missing all the same
+        # what the solves are kept off, or could not bring down, is missing all the same, and what
+        # rounding for storage takes away
         if left is not None:
             left = max(left, residual)
         size = norm((original.users, original.items))
+        if left is not None and moved > 0:
+            left += 0.5 * float(np.finfo(original.dtype).eps) * size / moved
         effect = Effect(residual, point.rows_alone, left, moved, size, point.noise, point.bent)
         whole = moved == 0.0 or (left is not None and left <= self.effect)
         converged = residual <= point.limit and whole
@@ -266,7 +273,13 @@ class Steps(Decided):
         assert joint is not None
         if not self._known:
             forcing = max(0.3 * tolerance / state.residual, DEEP)
-            found = joint.solve(gradient, forcing=forcing, products=self._mend, missing=allowed)
+            found = joint.solve(
+                gradient,
+                forcing=forcing,
+                products=self._mend,
+                missing=allowed,
+                level=state.held.level,
+            )
         elif self._last == 0.0:
             found = joint.solve(
                 gradient,
@@ -275,12 +288,19 @@ class Steps(Decided):
                 share=BEGUN,
                 missing=allowed,
                 learn=True,
+                level=state.held.level,
             )
             self._taken = found.products
         else:
             forcing = min(max(0.3 * tolerance / state.residual, DEEP), 0.5)
             products = min(products, self._most)
-            found = joint.solve(gradient, forcing=forcing, products=products, missing=allowed)
+            found = joint.solve(
+                gradient,
+                forcing=forcing,
+                products=products,
+                missing=allowed,
+                level=state.held.level,
+            )
         if found.negative is not None:  # so far, and a product less, L bends up
             state.bent, self._mend = True, max(min(self._mend, found.products - 1), 1)
             self._forget(state)
@@ -299,7 +319,8 @@ class Steps(Decided):
         ratio = reach / self._last if self._last > 0 else np.inf if reach > 0 else 0.0
         left = SURE * found.ahead
         self._here = reach + left if ratio < TURNING else np.inf
-        state.missing = left + (reach * ratio / (1.0 - 2.0 * ratio) if ratio < 0.5 else np.inf)
+        sure = max(ratio, LUCKY * self._ratio)
+        state.missing = left + (reach * sure / (1.0 - 2.0 * sure) if sure < 0.5 else np.inf)
         lost = min(ratio, self._ratio) > TURNING or found.products >= self._most
         if lost and ratio < np.inf and self._lacks(state):
             self._forget(state)
@@ -312,6 +333,7 @@ class Steps(Decided):
         users, items = state.at.users, state.at.items
         far = FAR * (norm((users, items)) or 1.0) / (norm(step) or 1.0)
         t = min(state.least_along(step), far)
+        state.missing += abs(1.0 - t) * self._last  # another step would have to go that as well
         self._last *= t  # how far it went
         if t == far:
             state.missing, self._last = np.inf, 0.0

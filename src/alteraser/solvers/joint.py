@@ -252,6 +252,7 @@ class Joint:
         missing: float | None = None,
         share: float | None = None,
         learn: bool = False,
+        level: Array | None = None,
     ) -> JointStep:
         """−H⁻¹∇L/2 for float64 gradients ∇L, (m, d) and (n, d), of both sides at this point; as
         ``direction``.
@@ -266,7 +267,8 @@ class Joint:
         the rest is less than what the length of the way will leave of a quadratic model. With
         ``missing``, a length in the Frobenius norm, it ends when ``ahead`` is no more than that
         instead, or than ``share`` of the way. With ``learn`` the directions of least curvature that
-        it met are kept for the next solve.
+        it met are kept for the next solve. ``level`` are items (n, d) in place of Q: the step keeps
+        Q as it is turned to these, and is not turned itself.
         """
         theta = float(np.sqrt(dot(self.P, self.P) + dot(self.Q, self.Q))) or 1.0
         # float32 must not underflow
@@ -286,7 +288,7 @@ class Joint:
 
         self.find_errors()
         left = self.items.wide(gradients[1] * (-0.5 / size)) - self.items.across(given)
-        found = self._newton(left, given, enough, products, known, learn)
+        found = self._newton(left, given, enough, products, known, learn, level)
 
         def scaled(pair: Pair | None) -> Pair | None:
             if pair is None:
@@ -314,6 +316,7 @@ class Joint:
         products: int,
         known: float = np.inf,
         learn: bool = False,
+        level: Array | None = None,
     ) -> JointStep:
         """Solve S x ≈ ``right`` for the items, until ``enough``; with them ``users``, which is
         changed, − B_P⁻¹ C x.
@@ -328,8 +331,9 @@ class Joint:
             users,
             enough=enough,
             products=products,
-            rotations=Rotations(self.Q) if self._rotates else None,
+            rotations=self._rotations(level),
             told=Observers(Curvatures(space), ahead, learned, known),
+            level=level is not None,
         )
         self._taken = found.last.products
         if learned is not None:
@@ -337,14 +341,24 @@ class Joint:
         elif self.recycled is not None:
             self.recycled = self.recycled.at_least(ahead.spectrum)
         any_step = bool(np.any(found.items)) or bool(np.any(found.users))
+        sliced = self._sliced if level is None else lambda V, W: (V, W)
         return JointStep(
-            self._sliced(found.users, found.items) if any_step else None,
-            None if found.bent is None else self._sliced(*found.bent),
+            sliced(found.users, found.items) if any_step else None,
+            None if found.bent is None else sliced(*found.bent),
             found.last.products,
             found.last.smallest,
             found.last.left,
             0.0 if found.exact else found.last.ahead,
         )
+
+    def _rotations(self, level: Array | None) -> Rotations | None:
+        if not self._rotates:
+            return None
+        if level is None:
+            return Rotations(self.Q)
+        items = np.zeros_like(self.Q)
+        items[:, : self.rank] = level
+        return Rotations(items)
 
     def _ahead(self) -> Ahead:
         """For a solve with the preconditioner at hand."""

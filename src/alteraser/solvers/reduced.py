@@ -18,7 +18,7 @@ import numpy.typing as npt
 from alteraser.linalg.ahead import Ahead
 from alteraser.solvers.curvatures import Curvatures
 from alteraser.solvers.one_side import OneSide, dot
-from alteraser.solvers.preconditioner import ItemPreconditioner
+from alteraser.solvers.preconditioner import Image, ItemPreconditioner
 from alteraser.solvers.recycled import Lanczos
 from alteraser.solvers.rotations import Rotations
 from alteraser.solvers.rows.protocol import aligned
@@ -107,14 +107,24 @@ def conjugate(
     products: int,
     rotations: Rotations | None,
     told: Observers,
+    level: bool = False,
 ) -> ReducedSolution:
     """S x ≈ ``right`` for the items until ``enough``, or after so many ``products``.
 
     ``users`` (m, w), which is changed, gets − B_P⁻¹ C x added to it. Residuals are kept off
-    ``rotations``.
+    ``rotations``. That keeps x as good as off them where S annihilates them; ``level`` keeps x off
+    them wherever it is, which takes a product with B_Q more.
     """
+
+    def image(r: Array) -> Image:
+        z, B_z, plain = M.image(r)
+        if level and rotations:
+            z = aligned(rotations.off(z))
+            B_z = S.items.times(z)
+        return z, B_z, plain
+
     r = rotations.off(right) if rotations else right
-    z, B_z, plain = M.image(r)
+    z, B_z, plain = image(r)
     p, B_p = z, B_z
     # M p: what curvature is relative to, B or other blocks
     M_p = B_p if M.is_of_blocks else r
@@ -144,7 +154,7 @@ def conjugate(
         r = r - step * q
         if rotations:
             r = rotations.off(r)
-        z, B_z, plain = M.image(r)
+        z, B_z, plain = image(r)
         rz, before = dot(r, z), rz
         beta = dtype(rz / before)
         gains.append(float(step) * before)

@@ -25,12 +25,15 @@ class Rotations:
     G S + S G = Xᵀ D − Dᵀ X,     G = XᵀX.
     """
 
-    def __init__(self, *stacked: Array) -> None:
+    def __init__(self, *stacked: Array, least: float = COLLAPSED) -> None:
+        """``least``: share of the largest squared singular value below which none is told from
+        rounding.
+        """
         self._stacked = stacked
         gram = np.add.reduce([x.astype(np.float64).T @ x.astype(np.float64) for x in stacked])
         values, self._vectors = np.linalg.eigh(gram)
         sums = values[:, None] + values[None, :]
-        told = sums > max(COLLAPSED * values[-1], TINY)
+        told = sums > max(least * values[-1], TINY)
         self._inverse = np.where(told, 1.0 / np.where(told, sums, 1.0), 0.0)
 
     def of(self, *direction: Array) -> Array:
@@ -46,3 +49,17 @@ class Rotations:
     def off(self, direction: Array) -> Array:
         """``direction`` (of the only stacked factors) without its rotation."""
         return np.asarray(direction - self._stacked[0] @ self.of(direction))
+
+
+def nearest(stacked: tuple[Array, ...], target: tuple[Array, ...]) -> Array:
+    """The orthogonal R (d, d) with which X R of all ``stacked`` X is nearest to ``target``
+    (Procrustes, Schönemann 1966).
+    """
+    shared = np.add.reduce(
+        [
+            x.T.astype(np.float64) @ y.astype(np.float64)
+            for x, y in zip(stacked, target, strict=True)
+        ]
+    )
+    left, _, right = np.linalg.svd(shared)
+    return np.asarray(left @ right)

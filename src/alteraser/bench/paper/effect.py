@@ -171,7 +171,9 @@ class _Work:
 
 def _anchored(settings: AnchoredPasses, work: _Work) -> Outcome:
     shift, after = work.shift, work.shift.after
-    held = Anchors.of(evaluate(work.before, shift.original, threads=shift.workers), after)
+    held = Anchors.of(
+        evaluate(work.before, shift.original, threads=shift.workers), after, shift.original
+    )
     scale = shift.push or 1.0
     began = time.perf_counter()
     P, Q = (
@@ -258,7 +260,7 @@ def _difference(settings: TwoRuns, work: _Work) -> Outcome:
         if work.passed("touched" if first else "all", None, began, P, Q):
             reason = "watch"
     factors = work.factors(P, Q)
-    held = Anchors.of(evaluate(work.before, original, threads=shift.workers), shift.after)
+    held = Anchors.of(evaluate(work.before, original, threads=shift.workers), shift.after, original)
     residual = anchored_norm(shift.after, factors, held, threads=shift.workers) / (
         shift.push or 1.0
     )
