@@ -24,7 +24,7 @@ from alteraser.evidence.certificate.plain import Plain
 from alteraser.metrics import effect_left, model_distance
 from alteraser.models import Factors, Problem
 from alteraser.solvers import JointNewton
-from alteraser.solvers.anchors import anchors
+from alteraser.solvers.anchors import Anchors, anchors
 from alteraser.solvers.joint import Joint, JointStep
 from alteraser.solvers.limits import DEFAULT
 from alteraser.solvers.stationarity import evaluate
@@ -254,6 +254,49 @@ def test_what_is_said_is_from_above_or_the_class_is_d(
     moved, lacks = dense.distance(model.factors, new), dense.distance(best, new)
     unit = 1e-9 * float(np.linalg.norm(dense.original))  # rounding of this test
     assert lacks <= said * moved + unit
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_nothing_that_is_measured_depends_on_how_a_model_is_turned(seed: int) -> None:
+    """Every model is the same as its rotations: the new one may be turned against the old one, and
+    both together.
+    """
+    data = toy(seed)
+    model = early(data, 15)
+    erasure = ae.forget(model, [5], data=data, whole_users=True, method="local")
+    R = np.linalg.qr(np.random.default_rng(seed).standard_normal((3, 3)))[0]
+
+    def turned(at: Factors) -> Factors:
+        return Factors(at.users @ R, at.items @ R, at.prediction)
+
+    found = [
+        anchored(model.objective, erasure.remaining, data, a, b, threads=1, limit=1e-9)
+        for a, b in (
+            (model.factors, erasure.model.factors),
+            (model.factors, turned(erasure.model.factors)),
+            (turned(model.factors), turned(erasure.model.factors)),
+        )
+    ]
+    assert found[0].effect_left is not None
+    for other in found[1:]:
+        assert other.residual == pytest.approx(found[0].residual, rel=1e-6, abs=1e-12)
+        assert other.moved == pytest.approx(found[0].moved, rel=1e-9)
+        assert other.effect_left == pytest.approx(found[0].effect_left, rel=0.02)
+
+
+def test_where_two_dimensions_are_lost_it_is_not_known_how_the_model_has_turned() -> None:
+    """Only two together: one that is gone leaves no doubt of where the others are."""
+    rng = np.random.default_rng(0)
+    level = np.linalg.qr(rng.standard_normal((9, 3)))[0] * [3.0, 2.0, 1.0]
+    held = Anchors(np.zeros((4, 3)), np.zeros((9, 3)), level)
+    for kept, known in (
+        ([1.0, 1.0, 1.0], True),
+        ([1.0, 0.5, 0.0], True),
+        ([1.0, 0.05, 0.05], False),
+    ):
+        items = level * kept
+        assert held.turned(items).know(items) == known
+    assert replace(held, level=None).know(np.zeros((9, 3)))
 
 
 def test_what_the_last_solve_left_counts_twice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,8 @@ SMALL = 50_000
 
 UNSETTLED = (
     "what is missing of the deletion's effect is not known: steps do not settle in directions in "
-    "which the old model was far from rest"
+    "which the old model was far from rest, or hardly anything is left of two dimensions of the "
+    "items"
 )
 
 

@@ -161,7 +161,10 @@ def _local(
         "made the model"
     )
     if left is None:
-        meaning += "; not known: L bends down there, or steps did not settle"
+        meaning += (
+            "; not known: L bends down there, steps did not settle, or hardly anything is left of "
+            "two dimensions of the items"
+        )
     share = np.inf if left is None else left
     effect = Check("effect", share, limits.effect, share <= limits.effect, meaning)
     passed = passed and effect.passed
