@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from alteraser import compare, evaluate, metrics
+from alteraser import compare, evaluate, forget, metrics
+from alteraser.bench.common import clocked, table
 from alteraser.data.interactions import Interactions
+from alteraser.data.side.deletion import GivenDeletion, Request
+from alteraser.data.side.given import Given
+from alteraser.errors import NotFound
+from alteraser.models.relational.composite import CompositeModel
 from alteraser.models.relational.model import LinearModel
+from alteraser.verbs.relational.train import train
 
 
 @dataclass(frozen=True)
@@ -22,6 +31,16 @@ class Case:
     """w₀; None: from the data"""
     regularization: float | None = None
     """λ; None: from the data"""
+    item_features: str | None = None
+    """``FILE:COLUMN,…`` in the folder of a set"""
+    user_features: str | None = None
+    """Likewise of users"""
+    graph: str | None = None
+    """A file of heads, relations and tails there"""
+    nodes: str | None = None
+    """``FILE:COLUMN``: which node an item is"""
+    feature_scaling: float = 1.0
+    """ν"""
     tuned: bool = False
     """Whether those that are not given are chosen on a validation cut"""
     beside: bool = False
@@ -64,3 +83,59 @@ class Against:
             f"{left:.1e}",
             f"{evaluate(model, self.test, data=self.data)['ndcg@10']:.4f}",
         )
+
+
+def asking(
+    model: CompositeModel,
+    given: Given,
+    requests: Mapping[str, Request],
+    test: Interactions,
+    people: Any = None,
+) -> None:
+    """Forget each of ``requests`` in ``model``, apart, and hold it against a retrain from a seed of
+    its own; ``people``: whose accuracy on ``test`` is told as well.
+    """
+    rows = []
+    for what, request in requests.items():
+        erasure, forgot, _ = clocked(partial(forget, model, request, data=given))
+        assert isinstance(erasure.deletion, GivenDeletion)
+        left = erasure.deletion.rest.given
+        anew = model.settings.model_copy(update={"seed": model.settings.seed + 7})
+        reference, retrained, _ = clocked(partial(train, anew, left))
+        rest = left.interactions()
+        row: list[object] = [what, erasure.kind]
+        for key, form in (("rbo@10", ".4f"), ("score_distance", ".1e")):
+            row += [
+                f"{compare(x, reference, data=rest)[key]:{form}}" for x in (erasure.model, model)
+            ]
+        work, again = erasure.work, reference.training
+        row += [
+            f"{forgot:.1f} ({work.passes} and {work.products})",
+            f"{retrained:.1f} ({again['passes']} and {again['products']})",
+        ]
+        if people is not None:
+            row += [_of_some(x, test, rest, people) for x in (model, erasure.model)]
+        rows.append(row)
+        print(f"forgot {what}", file=sys.stderr, flush=True)
+    table(
+        (
+            "forgotten",
+            "class",
+            "RBO@10",
+            "of the original",
+            "scores",
+            "of the original",
+            "CPU s (passes, products)",
+            "of a retrain",
+            *(("their NDCG@10 before", "after") if people is not None else ()),
+        ),
+        rows,
+    )
+
+
+def _of_some(model: LinearModel, test: Interactions, seen: Interactions, people: Any) -> str:
+    """NDCG@10 of some; nothing where no one of them is there."""
+    try:
+        return f"{evaluate(model, test, data=seen, users=people)['ndcg@10']:.4f}"
+    except NotFound:
+        return "gone"

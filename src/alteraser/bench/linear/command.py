@@ -9,10 +9,17 @@ import typer
 from alteraser.bench.common import MissingWeight, Regularization, Sets, each, numbers
 from alteraser.bench.linear.case import Case
 from alteraser.bench.linear.factorization import factorization
+from alteraser.bench.linear.features import features
 from alteraser.bench.linear.lightgcn import lightgcn
+from alteraser.bench.linear.relations import relations
 from alteraser.errors import InvalidInput
 
-CASES = {"lightgcn": lightgcn, "enmf": factorization}
+CASES = {
+    "lightgcn": lightgcn,
+    "enmf": factorization,
+    "features": features,
+    "relations": relations,
+}
 """By name: what is run on a set"""
 
 
@@ -23,6 +30,27 @@ def linear(
         str, typer.Option("--layers", help="Values of K, with commas; of lightgcn.")
     ] = "2,3",
     factors: Annotated[int, typer.Option("--factors", min=1, help="d.")] = 64,
+    item_features: Annotated[
+        str | None,
+        typer.Option(
+            "--item-features", metavar="FILE:COLUMN,…", help="Of a file of SET; of features."
+        ),
+    ] = None,
+    user_features: Annotated[
+        str | None,
+        typer.Option("--user-features", metavar="FILE:COLUMN,…", help="Likewise of users."),
+    ] = None,
+    graph: Annotated[
+        str | None,
+        typer.Option(
+            "--graph", metavar="FILE", help="Heads, relations and tails, of SET; of features."
+        ),
+    ] = None,
+    nodes: Annotated[
+        str | None,
+        typer.Option("--nodes", metavar="FILE:COLUMN", help="Which node of it an item is."),
+    ] = None,
+    feature_scaling: Annotated[float, typer.Option("--feature-scaling", help="ν.")] = 1.0,
     missing_weight: MissingWeight = None,
     regularization: Regularization = None,
     tuned: Annotated[
@@ -43,10 +71,17 @@ def linear(
     """A linear model in a scenario of its own: agreement with a retrain, accuracy, CPU time.
 
     lightgcn: the paper's scenario. enmf: matrix factorization as a case of the family, beside ENMF.
+    features: what is known of users and items, and a graph; items nobody had. relations: views,
+    carts and purchases, drawn from the interactions of a set, generated without one.
 
     Example: alteraser bench linear ml-100k --layers 2 --factors 32
 
     Example: alteraser bench linear ml-1m --case enmf --factors 32
+
+    Example: alteraser bench linear ml-1m --case features --item-features items.parquet:genres,year
+    --graph kg.parquet --nodes items.parquet:kg_entity
+
+    Example: alteraser bench linear --case relations
     """
     if case not in CASES:
         raise InvalidInput(f"--case {case!r}: there are {', '.join(CASES)}")
@@ -55,6 +90,11 @@ def linear(
         layers=tuple(int(x) for x in numbers(layers, "--layers")),
         missing_weight=missing_weight,
         regularization=regularization,
+        item_features=item_features,
+        user_features=user_features,
+        graph=graph,
+        nodes=nodes,
+        feature_scaling=feature_scaling,
         tuned=tuned,
         beside=beside,
     )
