@@ -282,6 +282,29 @@ def test_a_model_of_zeros_has_forgotten(shop: Path, run: Run) -> None:
     assert (found["class"], found["size"]) == ("C", 0.0)
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "linear",
+        "linear-lightgcn",
+        "linear --item-features {s}/items.csv --relation views={s}/views.csv",
+    ],
+)
+def test_a_model_whose_every_score_is_zero_is_told_of(shop: Path, run: Run, kind: str) -> None:
+    """On stderr, under --quiet too, and in the document; at the λ that it offers there are some."""
+    line = f"train {shop}/data.csv --duplicates first --factors 2 --model {kind.format(s=shop)}"
+    code, _, err = run(f"{line} --regularization 500 --out zeros -q")
+    assert code == 0
+    said = " ".join(err.split())
+    assert "every score is 0: λ = 500 outweighs these data. From λ = " in said
+    found = document(run, f"{line} --regularization 500 --out zeros2")
+    assert found["warnings"] == [said.removeprefix("warning: ")]
+    offered = said.partition("try --regularization ")[2].split(",")[0]
+    assert document(run, f"{line} --regularization {offered} --out some")["warnings"] == []
+    for name in ("zeros", "zeros2", "some"):
+        shutil.rmtree(name)
+
+
 def test_a_file_says_what_options_say(shop: Path, run: Run) -> None:
     (shop / "setup.toml").write_text(
         'context = ["weekday", "device"]\nfactors = 3\n'

@@ -13,6 +13,7 @@ import typer
 from alteraser.cli import common, completion, exact, inputs, kind_options
 from alteraser.cli.beside import BESIDE, COMPOSITE, PANEL, Beside
 from alteraser.cli.options import grouped
+from alteraser.cli.outweighed import outweighed
 from alteraser.cli.screen import Screen, seconds_text, unrated_rows, work
 from alteraser.errors import InvalidInput
 from alteraser.models.registry import KINDS, LINEAR
@@ -31,9 +32,6 @@ COMMAND = kind_options.WithKinds
 # distance from the optimum over the model's size that --to-rest goes to: twice that of class C,
 # because it is estimated from above
 AT_REST = 2e-6
-
-SENSIBLE = 0.2  # of the λ from which on everything is zero: leaves a model that tells users apart
-
 
 SHARED = frozenset(
     {
@@ -450,23 +448,11 @@ def _critical(model: Model, data: Interactions) -> float | None:
     )
 
 
-def _outweighed(own: float, critical: float | None) -> str:
-    if not critical:
-        return (
-            f"every score is 0: there is nothing to learn in these data (λ = {own:.3g}); give "
-            "more data"
-        )
-    return (
-        f"every score is 0: λ = {own:.3g} outweighs these data. From λ = {critical:.3g} on that "
-        f"is the optimum; try --regularization {SENSIBLE * critical:.2g}, or give more data"
-    )
-
-
 def _remarks(model: Model, outcome: Outcome, critical: float | None) -> list[tuple[str, str]]:
     """What will matter when this model is to forget."""
     rows = []
     if _empty(model.factors):
-        return [("note", _outweighed(model.objective.regularization, critical))]
+        return [("note", outweighed(model.objective.regularization, critical))]
     if model.objective.regularization == 0:
         rows.append(
             (

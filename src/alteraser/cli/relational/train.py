@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from alteraser.cli import inputs
 from alteraser.cli.beside import COMPOSITE, Beside
+from alteraser.cli.outweighed import outweighed
 from alteraser.cli.relational.sources import contexts_of
 from alteraser.cli.screen import Screen, seconds_text, unrated_rows
 from alteraser.cli.subject import Rows
 from alteraser.errors import InvalidInput
+from alteraser.runtime.late import late
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from alteraser.data.interactions import Interactions
     from alteraser.data.readers import ReadingOptions
     from alteraser.data.side.given import Given
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
     from alteraser.models.relational.kind import LinearKind
     from alteraser.models.relational.model import LinearModel
     from alteraser.models.relational.setup import LinearSetup
+else:
+    np = late("numpy")
 
 SETTINGS = (
     "factors",
@@ -32,6 +38,8 @@ SETTINGS = (
     "feature_scaling",
 )
 """Options of ``train`` that say something of kind ``linear``"""
+FAINT = 1e-8
+"""Product of the largest entries of users and items up to which scores are rounding"""
 
 
 def train(
@@ -72,6 +80,7 @@ def train(
         more, rows = _of_several(saved, source)
     else:
         more, rows = _of_interactions(saved, source)
+    nothing = _outweighed(saved, source, threads)
     screen.result(
         {
             "model": str(out),
@@ -90,6 +99,7 @@ def train(
             "distance_from_rest": run["distance"],
             "converged": run["converged"],
             "not_reached": short,
+            "warnings": [] if nothing is None else [nothing],
             **more,
         },
         [
@@ -110,7 +120,22 @@ def train(
             *([] if short is None else [("not reached", short)]),
         ],
     )
+    if nothing is not None:
+        screen.warn(f"warning: {nothing}")
     return 0
+
+
+def _outweighed(model: LinearModel, source: Any, threads: int) -> str | None:
+    """Of a model whose every score is 0: why, and what to do."""
+    from alteraser.runtime.workers import default_threads
+    from alteraser.solvers.relational.collapse import critical_share
+
+    if float(np.prod([abs(x).max(initial=0.0) for x in model.vectors])) > FAINT:
+        return None
+    problem = model.posed(model.settings, source).problem
+    share = critical_share(problem, threads=threads or default_threads())
+    own = model.settings.of_data[1]
+    return outweighed(own, None if share is None else share * own)
 
 
 def _alone(
