@@ -465,3 +465,42 @@ def test_a_model_that_is_not_there_is_what_is_said(shop: Path, run: Run, line: s
     code, _, err = run(line.format(s=shop))
     assert code == 3
     assert "there is no model at nowhere" in " ".join(err.split())
+
+
+def test_features_of_a_model_without_any_say_nothing(shop: Path, run: Run) -> None:
+    line = f"train {shop}/data.csv --duplicates first --model linear --factors 2 --out bare"
+    assert run(f"{line} --threads 1 -q")[0] == 0
+    code, _, err = run(f"recommend bare --user 3 --item-features {shop}/items.csv")
+    assert code == 2
+    assert "--item-features: the model was trained without features of items" in err
+    shutil.rmtree("bare")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--context ,", "--context ,: expected names, each once"),
+        ("--context user_id", "context user_id: that column holds ids"),
+        ("--context device,item_id", "context item_id: that column holds ids"),
+        ("--setup twice.toml", "context device is named twice"),
+        ("--setup one.toml", "one.toml: relations.v: tables are two, not 1"),
+        ("--setup same.toml", "same.toml: features.item file:genre,genre: the column genre is nam"),
+        ("--setup name.toml", "name.toml: relations.data: 'data' is no name of a relation"),
+        ("--setup much.toml", "much.toml: feature_scaling: Input should be less than or equal"),
+    ],
+)
+def test_what_cannot_be_learned_from_names_the_file(
+    shop: Path, run: Run, line: str, message: str
+) -> None:
+    for name, text in {
+        "twice": 'context = ["device", "device"]',
+        "one": "[relations.v]\nfile = 'views.csv'\ntables = ['user']",
+        "same": "[features.item]\nfile = 'items.csv'\ncolumns = ['genre', 'genre']",
+        "name": "[relations.data]\nfile = 'views.csv'",
+        "much": "feature_scaling = 9",
+    }.items():
+        Path(f"{name}.toml").write_text(text + "\n")
+    code, _, err = run(f"train {shop}/data.csv {line} --factors 2 --out m")
+    assert code == 2
+    assert message in " ".join(err.split())
+    assert not Path("m").exists()

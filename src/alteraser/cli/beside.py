@@ -96,7 +96,7 @@ class Beside:
         file, base = SetupFile(), Sources()
         if self.setup is not None:
             file = SetupFile.read(self.setup)
-            base = Sources.of(file, self.setup.parent)
+            base = Sources.of(file, self.setup)
         features = {
             table: FeatureFile.parse(text, f"--{table}-features")
             for table, text in (("item", self.item_features), ("user", self.user_features))

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def contexts_of(text: str | None) -> tuple[str, ...]:
     """``weekday,daytime``; InvalidInput for a name that is there twice."""
     names = [name.strip() for name in (text or "").split(",") if name.strip()]
-    if len(set(names)) < len(names) or any("=" in name for name in names):
+    empty = text is not None and not names
+    if empty or len(set(names)) < len(names) or any("=" in name for name in names):
         raise InvalidInput(f"--context {text}: expected names, each once, such as weekday,daytime")
     return tuple(names)
 
@@ -69,6 +70,11 @@ def shown(
 
     sources = beside.of(model)
     for table, file in sources.features.items():
+        if not model.settings.features.get(table):
+            raise InvalidInput(
+                f"--{table}-features: the model was trained without features of {table}s, so it "
+                f"can say nothing by these; train with --{table}-features"
+            )
         known = read_attributes(file, table, f"{table}_id", option=f"--{table}-features")
         if table == "item":
             model = model.with_items(known)

@@ -135,8 +135,15 @@ class Sources:
         return bool(self.features or self.relations or self.entities or self.contexts)
 
     @classmethod
-    def of(cls, file: SetupFile, folder: Path) -> Sources:
-        """Those of a TOML file in ``folder``."""
+    def of(cls, file: SetupFile, path: Path) -> Sources:
+        """Those of the TOML file at ``path``, their paths relative to it; InvalidInput names it."""
+        try:
+            return cls._of(file, path.parent)
+        except InvalidInput as cause:
+            raise InvalidInput(f"{path}: {cause.message}") from cause
+
+    @classmethod
+    def _of(cls, file: SetupFile, folder: Path) -> Sources:
         features = {}
         for table, entry in file.features.items():
             columns = ",".join(entry.columns)
@@ -232,6 +239,7 @@ def read_given(sheet: Sheet, sources: Sources, main: Links | None = None) -> Giv
 
 def main_links(sheet: Sheet, contexts: tuple[str, ...]) -> Links:
     """DATA as links: rows as they are where there are contexts, else the distinct pairs."""
+    _check_contexts(contexts, sheet.reading)
     columns, kept = sheet.settled.columns, sheet.settled.kept
     places = np.arange(len(sheet.users.rows)) if kept is None else kept
     if contexts:
@@ -254,6 +262,20 @@ def main_links(sheet: Sheet, contexts: tuple[str, ...]) -> Links:
             places=places,
         )
     return Links.of(MAIN, USER, ITEM, sheet.interactions())
+
+
+def _check_contexts(contexts: tuple[str, ...], reading: ReadingOptions) -> None:
+    """InvalidInput for one that is named twice, and for the ids of users or items, which say who
+    and what it was, not when or where.
+    """
+    for name in contexts:
+        if contexts.count(name) > 1:
+            raise InvalidInput(f"context {name} is named twice")
+        if name in (reading.user_column, reading.item_column):
+            raise InvalidInput(
+                f"context {name}: that column holds ids, which are what lists are made for and of; "
+                "name a column of what was so at the time"
+            )
 
 
 def notes(given: Given) -> list[str]:
